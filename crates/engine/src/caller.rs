@@ -1,0 +1,58 @@
+//! What a host function gets: the store it was called in, and the instance that called.
+
+use crate::extern_::Extern;
+use crate::instance::Instance;
+use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
+
+/// The store and the calling instance, for the time of one host call.
+pub struct Caller<'a, T: 'static> {
+    store: StoreContextMut<'a, T>,
+    instance: Option<InstanceId>,
+}
+
+impl<'a, T: 'static> Caller<'a, T> {
+    pub(crate) fn new(store: StoreContextMut<'a, T>, instance: Option<InstanceId>) -> Self {
+        Caller { store, instance }
+    }
+
+    /// The embedder's data.
+    #[must_use]
+    pub fn data(&self) -> &T {
+        &self.store.0.data
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.store.0.data
+    }
+
+    /// What the calling instance exports under `name`; none where the host itself called.
+    pub fn get_export(&mut self, name: &str) -> Option<Extern> {
+        Instance::from_id(self.instance?, &self.store.0.core).get_export(&mut *self, name)
+    }
+
+    /// The bytes of the memory that the calling instance exports as `memory`, which is the one WASI works on, together with the embedder's
+    /// data.
+    pub fn memory_and_data(&mut self) -> Option<(&mut [u8], &mut T)> {
+        let inner = &mut *self.store.0;
+        let memory = inner.core.instances[self.instance?].get().exported_memory?;
+        Some((inner.core.memories[memory].bytes_mut(), &mut inner.data))
+    }
+
+    pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {
+        Caller { store: StoreContextMut(self.store.0), instance: self.instance }
+    }
+}
+
+impl<T> AsContext for Caller<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.store.0)
+    }
+}
+
+impl<T> AsContextMut for Caller<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.store.0)
+    }
+}

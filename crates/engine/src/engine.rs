@@ -1,0 +1,50 @@
+//! The engine: configuration, tier and type registry, shared by all modules and stores made from it.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::signature::Signatures;
+use crate::tier::Tier;
+
+/// Shared by everything that works together. Cloning is cheap and gives the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    tier: Box<dyn Tier>,
+    signatures: Signatures,
+}
+
+impl Engine {
+    /// An engine whose guests `tier` executes.
+    pub fn with_tier(config: Config, tier: impl Tier) -> Engine {
+        Engine(Arc::new(Inner { config, tier: Box::new(tier), signatures: Signatures::default() }))
+    }
+
+    /// The configuration that the engine was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Whether both are the same engine.
+    #[must_use]
+    pub fn same(a: &Engine, b: &Engine) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    pub(crate) fn tier(&self) -> &dyn Tier {
+        &*self.0.tier
+    }
+
+    pub(crate) fn signatures(&self) -> &Signatures {
+        &self.0.signatures
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

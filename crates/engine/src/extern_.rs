@@ -1,0 +1,263 @@
+//! Handles to what can be imported and exported: memories, tables, globals, and [`Extern`], any of them or a function.
+
+use crate::error::Error;
+use crate::func::Func;
+use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, StoreId, TableId};
+use crate::types::{ExternType, GlobalType, MemoryType, Mutability, TableType, ValType};
+use crate::value::Val;
+
+/// Something that can be imported and exported.
+#[derive(Clone, Copy, Debug)]
+pub enum Extern {
+    /// A function.
+    Func(Func),
+    /// A table.
+    Table(Table),
+    /// A memory.
+    Memory(Memory),
+    /// A global.
+    Global(Global),
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $name:ident($id:ident) $into:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name {
+            store: StoreId,
+            id: $id,
+        }
+
+        impl $name {
+            pub(crate) fn from_id(id: $id, core: &StoreCore) -> $name {
+                $name { store: core.id(), id }
+            }
+
+            /// The entity's number in its store.
+            pub(crate) fn id(self, core: &StoreCore) -> Result<$id, Error> {
+                if self.store == core.id() {
+                    Ok(self.id)
+                } else {
+                    Err(Error::usage(concat!("a ", stringify!($name), " of another store")))
+                }
+            }
+        }
+
+        impl From<$name> for Extern {
+            fn from(handle: $name) -> Extern {
+                Extern::$name(handle)
+            }
+        }
+
+        impl Extern {
+            #[doc = concat!("The ", stringify!($name), ", if it is one.")]
+            #[must_use]
+            pub fn $into(self) -> Option<$name> {
+                match self {
+                    Extern::$name(handle) => Some(handle),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+handles! {
+    /// A linear memory of a store.
+    Memory(MemoryId) into_memory;
+    /// A table of a store.
+    Table(TableId) into_table;
+    /// A global of a store.
+    Global(GlobalId) into_global;
+}
+
+impl From<Func> for Extern {
+    fn from(func: Func) -> Extern {
+        Extern::Func(func)
+    }
+}
+
+impl Extern {
+    /// The function, if it is one.
+    #[must_use]
+    pub fn into_func(self) -> Option<Func> {
+        match self {
+            Extern::Func(func) => Some(func),
+            _ => None,
+        }
+    }
+
+    /// The type, with current sizes.
+    ///
+    /// # Errors
+    /// Where the handle is of another store.
+    pub fn ty(self, store: impl AsContext) -> Result<ExternType, Error> {
+        Ok(match self {
+            Extern::Func(func) => ExternType::Func(func.ty(store)?),
+            Extern::Table(table) => ExternType::Table(table.ty(store)?),
+            Extern::Memory(memory) => ExternType::Memory(memory.ty(store)?),
+            Extern::Global(global) => ExternType::Global(global.ty(store)?),
+        })
+    }
+}
+
+impl Memory {
+    /// A memory of its own, of zeros.
+    ///
+    /// # Errors
+    /// Where a limit or the operating system refuses it.
+    pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = core.new_memory(ty)?;
+        Ok(Memory::from_id(id, core))
+    }
+
+    /// The type, with the current size as the minimum.
+    ///
+    /// # Errors
+    /// Where the memory is of another store.
+    pub fn ty(self, store: impl AsContext) -> Result<MemoryType, Error> {
+        let core = &store.as_context().0.core;
+        Ok(core.memories[self.id(core)?].ty())
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// Where the memory is of another store.
+    pub fn data(self, store: &impl AsContext) -> Result<&[u8], Error> {
+        let core = &store.as_context().0.core;
+        Ok(core.memories[self.id(core)?].bytes())
+    }
+
+    /// The bytes, to write to.
+    ///
+    /// # Errors
+    /// Where the memory is of another store.
+    pub fn data_mut(self, store: &mut impl AsContextMut) -> Result<&mut [u8], Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = self.id(core)?;
+        Ok(core.memories[id].bytes_mut())
+    }
+
+    /// Grows by `delta_pages` pages of 64 KiB and returns the old size in pages.
+    ///
+    /// # Errors
+    /// Where the memory's maximum, the store's limit or the operating system refuses it.
+    pub fn grow(self, mut store: impl AsContextMut, delta_pages: u64) -> Result<u64, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = self.id(core)?;
+        let budget = core.memory_budget_bytes();
+        core.memories[id]
+            .grow(delta_pages, budget)
+            .ok_or_else(|| Error::limit(format!("a memory cannot grow by {delta_pages} pages")))
+    }
+}
+
+impl Table {
+    /// A table of its own, filled with `init`.
+    ///
+    /// # Errors
+    /// Where a limit refuses it, or `init` is of another type.
+    pub fn new(mut store: impl AsContextMut, ty: TableType, init: Val) -> Result<Table, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        check_type(init, ValType::Ref(ty.element))?;
+        let [slot, _] = init.to_slots(core)?;
+        let id = core.new_table(ty)?;
+        core.tables[id].elements_mut().fill(slot);
+        Ok(Table::from_id(id, core))
+    }
+
+    /// The type, with the current size as the minimum.
+    ///
+    /// # Errors
+    /// Where the table is of another store.
+    pub fn ty(self, store: impl AsContext) -> Result<TableType, Error> {
+        let core = &store.as_context().0.core;
+        Ok(core.tables[self.id(core)?].ty())
+    }
+
+    /// The element at `index`, if there is one.
+    ///
+    /// # Errors
+    /// Where the table is of another store.
+    pub fn get(self, store: impl AsContext, index: u64) -> Result<Option<Val>, Error> {
+        let core = &store.as_context().0.core;
+        let table = &core.tables[self.id(core)?];
+        let ty = ValType::Ref(table.ty().element);
+        Ok(table.get(index).map(|slot| Val::from_slots([slot, 0], ty, core)))
+    }
+
+    /// Replaces the element at `index`.
+    ///
+    /// # Errors
+    /// Where there is no such element, or the value is of another type.
+    pub fn set(self, mut store: impl AsContextMut, index: u64, value: Val) -> Result<(), Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = self.id(core)?;
+        check_type(value, ValType::Ref(core.tables[id].ty().element))?;
+        let [slot, _] = value.to_slots(core)?;
+        let element =
+            usize::try_from(index).ok().and_then(|index| core.tables[id].elements_mut().get_mut(index));
+        *element.ok_or_else(|| Error::usage(format!("a table has no element {index}")))? = slot;
+        Ok(())
+    }
+}
+
+impl Global {
+    /// A global of its own.
+    ///
+    /// # Errors
+    /// Where `value` is of another type.
+    pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        check_type(value, ty.content)?;
+        let slots = value.to_slots(core)?;
+        let id = core.new_global(ty, slots)?;
+        Ok(Global::from_id(id, core))
+    }
+
+    /// The type.
+    ///
+    /// # Errors
+    /// Where the global is of another store.
+    pub fn ty(self, store: impl AsContext) -> Result<GlobalType, Error> {
+        let core = &store.as_context().0.core;
+        Ok(core.globals[self.id(core)?].ty())
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// Where the global is of another store.
+    pub fn get(self, store: impl AsContext) -> Result<Val, Error> {
+        let core = &store.as_context().0.core;
+        let global = &core.globals[self.id(core)?];
+        Ok(Val::from_slots(global.slots(), global.ty().content, core))
+    }
+
+    /// Changes the value.
+    ///
+    /// # Errors
+    /// Where the global is constant, or the value is of another type.
+    pub fn set(self, mut store: impl AsContextMut, value: Val) -> Result<(), Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = self.id(core)?;
+        let ty = core.globals[id].ty();
+        if ty.mutability == Mutability::Const {
+            return Err(Error::usage("a constant global cannot be set"));
+        }
+        check_type(value, ty.content)?;
+        let slots = value.to_slots(core)?;
+        core.globals[id].set_slots(slots);
+        Ok(())
+    }
+}
+
+fn check_type(value: Val, want: ValType) -> Result<(), Error> {
+    if value.ty() == want {
+        Ok(())
+    } else {
+        Err(Error::usage(format!("a value of type {} where {want} is wanted", value.ty())))
+    }
+}

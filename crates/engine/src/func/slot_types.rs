@@ -1,0 +1,109 @@
+//! Rust types that stand for WebAssembly types in typed calls and host functions.
+
+use crate::types::ValType;
+
+/// A Rust type that stands for a value type of one slot.
+pub trait WasmType: Copy + Send + 'static {
+    /// The value type.
+    const TYPE: ValType;
+    /// The value that stands in a slot.
+    fn from_slot(slot: u64) -> Self;
+    /// The slot's bits, zero-extended.
+    fn to_slot(self) -> u64;
+}
+
+macro_rules! wasm_type {
+    ($($rust:ty = $ty:ident: |$slot:ident| $from:expr, |$value:ident| $to:expr;)*) => {$(
+        impl WasmType for $rust {
+            const TYPE: ValType = ValType::$ty;
+            #[inline(always)]
+            fn from_slot($slot: u64) -> Self {
+                $from
+            }
+            #[inline(always)]
+            fn to_slot(self) -> u64 {
+                let $value = self;
+                $to
+            }
+        }
+    )*};
+}
+
+wasm_type! {
+    i32 = I32: |slot| (slot as u32).cast_signed(), |value| u64::from(value.cast_unsigned());
+    u32 = I32: |slot| slot as u32, |value| u64::from(value);
+    i64 = I64: |slot| slot.cast_signed(), |value| value.cast_unsigned();
+    u64 = I64: |slot| slot, |value| value;
+    f32 = F32: |slot| f32::from_bits(slot as u32), |value| u64::from(value.to_bits());
+    f64 = F64: |slot| f64::from_bits(slot), |value| value.to_bits();
+}
+
+/// A list of parameters: nothing, one value, or a tuple.
+pub trait WasmParams: Send {
+    /// The types in order.
+    fn types() -> Vec<ValType>;
+    /// Writes the values into the first slots.
+    fn write(self, slots: &mut [u64]);
+}
+
+/// A list of results: nothing, one value, or a tuple.
+pub trait WasmResults: Send {
+    /// The types in order.
+    fn types() -> Vec<ValType>;
+    /// Reads the values from the first slots.
+    fn read(slots: &[u64]) -> Self;
+}
+
+impl<V: WasmType> WasmParams for V {
+    fn types() -> Vec<ValType> {
+        vec![V::TYPE]
+    }
+    fn write(self, slots: &mut [u64]) {
+        slots[0] = self.to_slot();
+    }
+}
+
+impl<V: WasmType> WasmResults for V {
+    fn types() -> Vec<ValType> {
+        vec![V::TYPE]
+    }
+    fn read(slots: &[u64]) -> Self {
+        V::from_slot(slots[0])
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident $position:tt),*))*) => {$(
+        impl<$($name: WasmType),*> WasmParams for ($($name,)*) {
+            fn types() -> Vec<ValType> {
+                vec![$($name::TYPE),*]
+            }
+            #[allow(unused_variables, reason = "the empty tuple writes nothing")]
+            fn write(self, slots: &mut [u64]) {
+                $(slots[$position] = self.$position.to_slot();)*
+            }
+        }
+
+        impl<$($name: WasmType),*> WasmResults for ($($name,)*) {
+            fn types() -> Vec<ValType> {
+                vec![$($name::TYPE),*]
+            }
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
+            fn read(slots: &[u64]) -> Self {
+                ($($name::from_slot(slots[$position]),)*)
+            }
+        }
+    )*};
+}
+
+tuples! {
+    ()
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}

@@ -1,0 +1,137 @@
+//! Host functions from closures: types read off the closure, or given at run time.
+
+use std::sync::Arc;
+
+use super::{WasmResults, WasmType, read_vals};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::store::AsContext;
+use crate::types::FuncType;
+use crate::value::Val;
+use crate::vmctx::host::{self, HostCode};
+
+/// A closure that can be a host function: up to 12 parameters, with or without a leading [`Caller`], and a result as
+/// [`IntoHostResult`] says. `Params` and `Results` only tell implementations apart.
+pub trait IntoFunc<T, Params, Results>: Send + Sync + 'static {
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "implemented here only")]
+    fn into_func(self) -> (FuncType, Arc<dyn HostCode>);
+}
+
+/// What a host function may return: values, or a `Result` of values whose error ends the guest.
+pub trait IntoHostResult {
+    /// The values.
+    type Values: HostValues;
+    /// The values, or why the guest ends.
+    fn into_host_result(self) -> Result<Self::Values, Error>;
+}
+
+/// Values that a host function returns.
+pub trait HostValues: WasmResults {
+    /// Writes the values into the first slots.
+    fn write(self, slots: &mut [u64]);
+}
+
+impl<V: WasmResults + super::WasmParams> HostValues for V {
+    fn write(self, slots: &mut [u64]) {
+        super::WasmParams::write(self, slots);
+    }
+}
+
+impl<V: HostValues> IntoHostResult for V {
+    type Values = V;
+    fn into_host_result(self) -> Result<V, Error> {
+        Ok(self)
+    }
+}
+
+impl<V: HostValues> IntoHostResult for Result<V, Error> {
+    type Values = V;
+    fn into_host_result(self) -> Result<V, Error> {
+        self
+    }
+}
+
+/// Marks closures that take a [`Caller`] first.
+pub struct WithCaller;
+
+macro_rules! closures {
+    ($(($($name:ident $position:tt),*))*) => {$(
+        impl<T: 'static, Call, R, $($name: WasmType,)*> IntoFunc<T, (WithCaller, $($name,)*), R> for Call
+        where
+            Call: Fn(Caller<'_, T> $(, $name)*) -> R + Send + Sync + 'static,
+            R: IntoHostResult + 'static,
+        {
+            #[allow(private_interfaces, reason = "implemented here only")]
+            fn into_func(self) -> (FuncType, Arc<dyn HostCode>) {
+                let params: &[crate::types::ValType] = &[$($name::TYPE),*];
+                let ty = FuncType::new(params.iter().copied(), R::Values::types());
+                let code = host::code(move |caller: Caller<'_, T>, slots: &mut [u64]| {
+                    let results = self(caller $(, $name::from_slot(slots[$position]))*).into_host_result()?;
+                    results.write(slots);
+                    Ok(())
+                });
+                (ty, code)
+            }
+        }
+
+        impl<T: 'static, Call, R, $($name: WasmType,)*> IntoFunc<T, ($($name,)*), R> for Call
+        where
+            Call: Fn($($name),*) -> R + Send + Sync + 'static,
+            R: IntoHostResult + 'static,
+        {
+            #[allow(private_interfaces, reason = "implemented here only")]
+            fn into_func(self) -> (FuncType, Arc<dyn HostCode>) {
+                IntoFunc::<T, (WithCaller, $($name,)*), R>::into_func(
+                    #[allow(non_snake_case, reason = "one name for a parameter and its type")]
+                    move |_: Caller<'_, T> $(, $name: $name)*| self($($name),*)
+                )
+            }
+        }
+    )*};
+}
+
+closures! {
+    ()
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
+}
+
+/// Slot code around a closure over [`Val`]s. Results of the wrong type are an error, not a confusion.
+pub(crate) fn dynamic<T: 'static>(
+    ty: FuncType,
+    call: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
+) -> impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static {
+    move |mut caller, slots| {
+        let mut params: Vec<Val> = ty.params().iter().map(|ty| Val::zero(*ty)).collect();
+        read_vals(slots, ty.params(), &mut params, &caller.as_context().0.core);
+        let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::zero(*ty)).collect();
+        call(caller.reborrow(), &params, &mut results)?;
+        let mut at = 0;
+        for (i, (result, want)) in results.iter().zip(ty.results()).enumerate() {
+            if result.ty() != *want {
+                return Err(Error::usage(format!(
+                    "a host function's result {i} is {}, not {want}",
+                    result.ty()
+                )));
+            }
+            let [low, high] = result.to_slots(&caller.as_context().0.core)?;
+            slots[at] = low;
+            if want.slots() == 2 {
+                slots[at + 1] = high;
+            }
+            at += want.slots() as usize;
+        }
+        Ok(())
+    }
+}

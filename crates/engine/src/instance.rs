@@ -1,0 +1,246 @@
+//! Instantiation, and what an instance exports (core specification 4.7.2, "Instantiation").
+
+use crate::error::Error;
+use crate::extern_::{Extern, Global, Memory, Table};
+use crate::func::{Func, TypedFunc, WasmParams, WasmResults};
+use crate::index::*;
+use crate::linker::wrong_import;
+use crate::module::{ElemItems, ElemSegment, Item, Module, ModuleParts, SegmentMode};
+use crate::store::{AsContext, AsContextMut, InstanceId, StoreCore, StoreId};
+use crate::trap::Trap;
+use crate::types::*;
+use crate::vmctx::instance::{InstanceBox, InstanceLinks};
+use crate::vmctx::runtime::copy_between;
+use crate::vmctx::{InstanceEntity, call};
+
+/// An instance of a module in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    store: StoreId,
+    id: InstanceId,
+}
+
+impl Instance {
+    /// Instantiates `module` with `imports` in the order of its import section, and runs its start function if it has one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Link`] where an import does not fit; limits; a trap while initialising.
+    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Instance, Error> {
+        let store = store.as_context_mut();
+        let core = &mut store.0.core;
+        if !crate::Engine::same(core.engine(), module.engine()) {
+            return Err(Error::usage("the module was made for another engine than the store"));
+        }
+        let limit = core.engine().config().limits.instances;
+        if core.instances.len() >= limit {
+            return Err(Error::limit(format!(
+                "the store holds {limit} instances, the most it may (Limits::instances)"
+            )));
+        }
+        check_imports(&store, module, imports)?;
+        let core = &mut store.0.core;
+        let id = allocate(core, module, imports)?;
+        initialize(core, id, module)?;
+        let instance = Instance::from_id(id, core);
+        if let Some(start) = module.0.start
+            && let Some(record) = core.instances[id].get().func_ref(start)
+        {
+            call::checked(store.0, record, &mut [])?;
+        }
+        Ok(instance)
+    }
+
+    pub(crate) fn from_id(id: InstanceId, core: &StoreCore) -> Instance {
+        Instance { store: core.id(), id }
+    }
+
+    /// What the instance exports under `name`.
+    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
+        let core = &store.as_context_mut().0.core;
+        let entity = self.entity(core)?;
+        let export = entity.module.0.exports.iter().find(|export| &*export.name == name)?;
+        entity.extern_of(export.item, core)
+    }
+
+    /// The function that the instance exports under `name`.
+    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+        self.get_export(store, name)?.into_func()
+    }
+
+    /// The memory that the instance exports under `name`.
+    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+        self.get_export(store, name)?.into_memory()
+    }
+
+    /// The function that the instance exports under `name`, with its type stated in Rust.
+    ///
+    /// # Errors
+    /// Where there is no such function, or it has another type.
+    pub fn get_typed_func<P: WasmParams, R: WasmResults>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>, Error> {
+        let func = self.get_func(&mut store, name);
+        func.ok_or_else(|| Error::usage(format!("the instance exports no function `{name}`")))?.typed(store)
+    }
+
+    /// All exports with their names, in order.
+    pub fn exports(&self, mut store: impl AsContextMut) -> Vec<(String, Extern)> {
+        let core = &store.as_context_mut().0.core;
+        let Some(entity) = self.entity(core) else { return Vec::new() };
+        let exports = entity.module.0.exports.iter();
+        exports
+            .filter_map(|export| Some((export.name.to_string(), entity.extern_of(export.item, core)?)))
+            .collect()
+    }
+
+    fn entity<'a>(&self, core: &'a StoreCore) -> Option<&'a InstanceEntity> {
+        (self.store == core.id()).then(|| core.instances[self.id].get())
+    }
+}
+
+impl InstanceEntity {
+    fn extern_of(&self, item: Item, core: &StoreCore) -> Option<Extern> {
+        Some(match item {
+            Item::Func(func) => Extern::Func(Func::from_record(self.func_ref(func)?, core).ok()?),
+            Item::Table(table) => Extern::Table(Table::from_id(self.table_ids[table.index()], core)),
+            Item::Memory(memory) => Extern::Memory(Memory::from_id(self.memory_ids[memory.index()], core)),
+            Item::Global(global) => Extern::Global(Global::from_id(self.global_ids[global.index()], core)),
+        })
+    }
+}
+
+fn check_imports(store: &impl AsContext, module: &Module, imports: &[Extern]) -> Result<(), Error> {
+    let wanted = &module.0.imports;
+    if wanted.len() != imports.len() {
+        let message = format!("the module has {} imports, but {} were given", wanted.len(), imports.len());
+        return Err(Error::link(message));
+    }
+    for (import, given) in wanted.iter().zip(imports) {
+        let (want, have) = (module.0.item_type(import.item), given.ty(store)?);
+        if !matches(&have, &want) {
+            return Err(wrong_import(&import.module, &import.name, &want, &have));
+        }
+    }
+    Ok(())
+}
+
+/// Import matching (core specification 3.3.10).
+fn matches(have: &ExternType, want: &ExternType) -> bool {
+    match (have, want) {
+        (ExternType::Func(have), ExternType::Func(want)) => have == want,
+        (ExternType::Table(have), ExternType::Table(want)) => {
+            have.element == want.element && have.size.satisfies(&want.size)
+        }
+        (ExternType::Memory(have), ExternType::Memory(want)) => have.pages.satisfies(&want.pages),
+        (ExternType::Global(have), ExternType::Global(want)) => have == want,
+        _ => false,
+    }
+}
+
+fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result<InstanceId, Error> {
+    let parts = &*module.0;
+    let mut links = InstanceLinks::default();
+    for import in imports {
+        match import {
+            Extern::Func(func) => links.imported_funcs.push(func.record(core)?),
+            Extern::Table(table) => links.table_ids.push(table.id(core)?),
+            Extern::Memory(memory) => links.memory_ids.push(memory.id(core)?),
+            Extern::Global(global) => links.global_ids.push(global.id(core)?),
+        }
+    }
+    for table in &parts.tables[parts.imported_tables as usize..] {
+        links.table_ids.push(core.new_table(table.ty)?);
+    }
+    for memory in &parts.memories[parts.imported_memories as usize..] {
+        links.memory_ids.push(core.new_memory(*memory)?);
+    }
+    for global in &parts.globals[parts.imported_globals as usize..] {
+        links.global_ids.push(core.new_global(global.ty, [0, 0])?);
+    }
+    links.tables = links.table_ids.iter().map(|id| core.tables[*id].vm()).collect();
+    links.memories = links.memory_ids.iter().map(|id| core.memories[*id].vm()).collect();
+    links.globals = links.global_ids.iter().map(|id| core.globals[*id].vm()).collect();
+    let next = InstanceId(core.instances.len() as u32);
+    let instance = InstanceBox::new(next, module, core, links);
+    core.instances.push(instance)
+}
+
+/// Gives globals, tables and memories their first contents, in the order that the specification prescribes.
+fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(), Error> {
+    let parts = &*module.0;
+    for (index, global) in parts.globals.iter().enumerate() {
+        if let Some(init) = &global.init {
+            let value = evaluate(core, id, init);
+            let global_id = core.instances[id].get().global_ids[index];
+            core.globals[global_id].set_slots([value, 0]);
+        }
+    }
+    for (index, table) in parts.tables.iter().enumerate() {
+        if let Some(init) = &table.init {
+            let value = evaluate(core, id, init);
+            let table_id = core.instances[id].get().table_ids[index];
+            core.tables[table_id].elements_mut().fill(value);
+        }
+    }
+    for (index, elem) in parts.elems.iter().enumerate() {
+        let references = elem_references(core, id, elem);
+        core.instances[id].get_mut().elems[index] = Some(references);
+    }
+    initialize_tables(core, id, parts)?;
+    initialize_memories(core, id, parts)
+}
+
+fn initialize_tables(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) -> Result<(), Error> {
+    for (index, elem) in parts.elems.iter().enumerate() {
+        if let SegmentMode::Active { target, offset } = &elem.mode {
+            let offset = evaluate(core, id, offset);
+            let entity = core.instances[id].get();
+            let (table, references) =
+                (entity.table_ids[target.index()], entity.elem(ElemIndex(index as u32)));
+            let references: Box<[u64]> = references.into();
+            let len = references.len() as u64;
+            copy_between(core.tables[table].elements_mut(), offset, &references, 0, len)
+                .ok_or(Trap::TableOutOfBounds)?;
+        }
+        if !matches!(elem.mode, SegmentMode::Passive) {
+            core.instances[id].get_mut().elems[index] = None;
+        }
+    }
+    Ok(())
+}
+
+fn initialize_memories(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) -> Result<(), Error> {
+    for (index, data) in parts.datas.iter().enumerate() {
+        if let SegmentMode::Active { target, offset } = &data.mode {
+            let offset = evaluate(core, id, offset);
+            let memory = core.instances[id].get().memory_ids[target.index()];
+            let contents = &parts.bytes[data.contents.start as usize..data.contents.end as usize];
+            copy_between(core.memories[memory].bytes_mut(), offset, contents, 0, contents.len() as u64)
+                .ok_or(Trap::MemoryOutOfBounds)?;
+            core.instances[id].get_mut().dropped_datas[index] = true;
+        }
+    }
+    Ok(())
+}
+
+fn elem_references(core: &StoreCore, id: InstanceId, elem: &ElemSegment) -> Box<[u64]> {
+    let entity = core.instances[id].get();
+    match &elem.items {
+        ElemItems::Funcs(funcs) => funcs.iter().map(|func| reference(entity, *func)).collect(),
+        ElemItems::Exprs(exprs) => exprs.iter().map(|expr| evaluate(core, id, expr)).collect(),
+    }
+}
+
+fn evaluate(core: &StoreCore, id: InstanceId, expr: &crate::module::ConstExpr) -> u64 {
+    let entity = core.instances[id].get();
+    expr.evaluate(
+        |global| core.globals[entity.global_ids[global.index()]].slots()[0],
+        |func| reference(entity, func),
+    )
+}
+
+fn reference(entity: &InstanceEntity, func: FuncIndex) -> u64 {
+    entity.func_ref(func).map_or(0, |record| record as usize as u64)
+}

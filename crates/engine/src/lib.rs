@@ -1,0 +1,50 @@
+//! Core WebAssembly for the Innkeeper host: decoding and validation, stores, instances, memories, tables, traps and limits.
+//!
+//! Architecture invariants: this crate knows no tier and no WASI; [`tier`] is the whole contract that a tier fulfils. What a
+//! memory, table, trap or limit *means* is written once, here.
+//!
+//! `unsafe` code lives only in `sys` (address space) and `vmctx` (records shared with executing code).
+
+#![deny(unsafe_code)]
+
+mod caller;
+mod config;
+mod engine;
+mod error;
+mod extern_;
+mod func;
+pub mod index;
+mod instance;
+mod limits;
+mod linker;
+mod module;
+pub mod numeric;
+pub mod opcode;
+mod signature;
+mod store;
+#[allow(unsafe_code, reason = "address space")]
+mod sys;
+#[allow(unsafe_code, reason = "the contract has an unsafe method")]
+pub mod tier;
+mod trap;
+mod tuning;
+mod types;
+mod value;
+mod vmctx;
+
+pub use caller::Caller;
+pub use config::Config;
+pub use engine::Engine;
+pub use error::{Error, ErrorKind};
+pub use extern_::{Extern, Global, Memory, Table};
+pub use func::{Func, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};
+pub use instance::Instance;
+pub use limits::Limits;
+pub use linker::Linker;
+pub use module::{ExportType, ImportType, Module};
+pub use signature::SignatureId;
+pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use trap::{Backtrace, FrameInfo, Trap};
+pub use tuning::{MemoryLayout, Tuning};
+pub use types::*;
+pub use value::{ExternRef, Val};

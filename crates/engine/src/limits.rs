@@ -1,0 +1,31 @@
+//! Every bound that the engine puts on modules and guests, in one place.
+//!
+//! Reaching one is a clear error or a trap, never an abort of the host. The module's own bounds (function sizes, counts of
+//! types, locals and so on) are those that wasmparser checks, which are the JavaScript embedding's.
+
+/// Bounds on what a store's guests may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of guest stack: frames of interpreted functions. Deeper recursion traps. Rounded up to whole pages.
+    pub guest_stack_bytes: usize,
+    /// How often guest calls host calls guest may nest; each level uses the host's own stack.
+    pub host_nesting: u32,
+    /// Bytes that all memories of a store may have together.
+    pub memory_bytes: u64,
+    /// Elements that one table may have.
+    pub table_elements: u64,
+    /// Instances that a store may hold.
+    pub instances: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            guest_stack_bytes: 16 << 20,
+            host_nesting: 128,
+            memory_bytes: 64 << 30,
+            table_elements: 10_000_000,
+            instances: 10_000,
+        }
+    }
+}

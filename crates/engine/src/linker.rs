@@ -1,0 +1,138 @@
+//! Finds by name what modules import.
+//!
+//! A linker is made once and can instantiate many modules into many stores: host functions are kept as code and become functions
+//! of a store when one is instantiated there. Items that belong to a store can be defined too, and then serve that store only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::extern_::Extern;
+use crate::func::{Func, IntoFunc};
+use crate::instance::Instance;
+use crate::module::Module;
+use crate::store::{AsContextMut, StoreCore};
+use crate::types::{ExternType, FuncType};
+use crate::value::Val;
+use crate::vmctx::host::{self, HostCode};
+
+/// Names and what stands behind them, for stores with data of type `T`.
+pub struct Linker<T: 'static> {
+    engine: Engine,
+    modules: HashMap<Box<str>, HashMap<Box<str>, Definition>>,
+    data: std::marker::PhantomData<fn(T)>,
+}
+
+#[derive(Clone)]
+enum Definition {
+    Host(FuncType, Arc<dyn HostCode>),
+    Item(Extern),
+}
+
+impl<T: 'static> Linker<T> {
+    /// An empty linker.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Linker<T> {
+        Linker { engine: engine.clone(), modules: HashMap::new(), data: std::marker::PhantomData }
+    }
+
+    /// The engine that the linker works for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Defines a host function from a closure whose types tell its wasm type; replaces what stood under the name.
+    pub fn func_wrap<Params, Results>(
+        &mut self,
+        module: &str,
+        name: &str,
+        call: impl IntoFunc<T, Params, Results>,
+    ) -> &mut Self {
+        let (ty, code) = call.into_func();
+        self.insert(module, name, Definition::Host(ty, code))
+    }
+
+    /// Defines a host function of a type known at run time; replaces what stood under the name.
+    pub fn func_new(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        call: impl Fn(crate::Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> &mut Self {
+        let code = host::code(crate::func::dynamic(ty.clone(), call));
+        self.insert(module, name, Definition::Host(ty, code))
+    }
+
+    /// Defines an item of a store; replaces what stood under the name.
+    pub fn define(&mut self, module: &str, name: &str, item: impl Into<Extern>) -> &mut Self {
+        self.insert(module, name, Definition::Item(item.into()))
+    }
+
+    /// Defines all exports of an instance under `module`.
+    pub fn instance(&mut self, mut store: impl AsContextMut, module: &str, instance: Instance) -> &mut Self {
+        for (name, item) in instance.exports(&mut store) {
+            self.define(module, &name, item);
+        }
+        self
+    }
+
+    /// Instantiates a module, and runs its start function if it has one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Link`] naming an import that is missing or of another type; limits; a trap while initialising.
+    pub fn instantiate(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance, Error> {
+        let store = store.as_context_mut();
+        let mut imports = Vec::with_capacity(module.0.imports.len());
+        for import in &module.0.imports {
+            let found = self.modules.get(&*import.module).and_then(|names| names.get(&*import.name));
+            let ty = || module.0.item_type(import.item);
+            let definition = found.ok_or_else(|| unknown_import(&import.module, &import.name, &ty()))?;
+            if let (Definition::Host(have, _), ExternType::Func(want)) = (definition, ty())
+                && *have != want
+            {
+                return Err(wrong_import(
+                    &import.module,
+                    &import.name,
+                    &ty(),
+                    &ExternType::Func(have.clone()),
+                ));
+            }
+            imports.push(definition.to_extern(&mut store.0.core)?);
+        }
+        Instance::new(store, module, &imports)
+    }
+
+    fn insert(&mut self, module: &str, name: &str, definition: Definition) -> &mut Self {
+        self.modules.entry(module.into()).or_default().insert(name.into(), definition);
+        self
+    }
+}
+
+impl Definition {
+    fn to_extern(&self, core: &mut StoreCore) -> Result<Extern, Error> {
+        match self {
+            Definition::Item(item) => Ok(*item),
+            Definition::Host(ty, code) => {
+                let record = core.new_host_func(code.clone(), ty)?;
+                Func::from_record(record, core).map(Extern::Func)
+            }
+        }
+    }
+}
+
+fn unknown_import(module: &str, name: &str, ty: &ExternType) -> Error {
+    Error::link(format!("unknown import: the module wants `{module}` `{name}` ({ty}), which nobody provides"))
+}
+
+pub(crate) fn wrong_import(module: &str, name: &str, want: &ExternType, have: &ExternType) -> Error {
+    Error::link(format!(
+        "incompatible import type: the module wants `{module}` `{name}` as {want}, but it is {have}"
+    ))
+}

@@ -1,0 +1,335 @@
+//! From bytes to [`ModuleParts`]: one pass over the sections, function bodies validated in parallel where it pays.
+//!
+//! Must stay true: everything in [`ModuleParts`] has been validated, so that later stages index without doubt.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use wasmparser::{
+    Encoding, ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody, Imports, Parser, Payload,
+    TypeRef, ValidPayload, Validator, ValidatorResources,
+};
+
+use super::*;
+use crate::error::ErrorKind;
+
+type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
+
+pub(super) fn decode(engine: &Engine, bytes: Vec<u8>) -> Result<ModuleParts, Error> {
+    let mut parts = empty_parts(engine);
+    let mut validator = Validator::new_with_features(engine.config().features());
+    let mut bodies: Vec<Body<'_>> = Vec::new();
+    let mut parser = Parser::new(0);
+    parser.set_features(engine.config().features());
+    for payload in parser.parse_all(&bytes) {
+        let payload = payload?;
+        if let Payload::Version { encoding: Encoding::Component, .. } = payload {
+            return Err(Error::new(ErrorKind::Unsupported(
+                "this is a component, not a core module; components are not supported yet".to_owned(),
+            )));
+        }
+        match validator.payload(&payload)? {
+            ValidPayload::Func(func, body) => bodies.push((func, body)),
+            _ => section(&mut parts, payload)?,
+        }
+    }
+    validate_bodies(engine, &bodies, &bytes)?;
+    parts.bodies = bodies.iter().map(|(_, body)| narrow(body.range())).collect();
+    drop(bodies);
+    parts.referenced_funcs = referenced_funcs(&parts);
+    parts.bytes = bytes;
+    Ok(parts)
+}
+
+fn empty_parts(engine: &Engine) -> ModuleParts {
+    ModuleParts {
+        engine: engine.clone(),
+        bytes: Vec::new(),
+        types: Vec::new(),
+        signatures: Vec::new(),
+        imports: Vec::new(),
+        exports: Vec::new(),
+        funcs: Vec::new(),
+        imported_funcs: 0,
+        bodies: Vec::new(),
+        tables: Vec::new(),
+        imported_tables: 0,
+        memories: Vec::new(),
+        imported_memories: 0,
+        globals: Vec::new(),
+        imported_globals: 0,
+        start: None,
+        elems: Vec::new(),
+        datas: Vec::new(),
+        referenced_funcs: Vec::new(),
+        name_section: None,
+        names: OnceLock::new(),
+        code: OnceLock::new(),
+    }
+}
+
+fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
+    match payload {
+        Payload::TypeSection(reader) => {
+            for ty in reader.into_iter_err_on_gc_types() {
+                let ty = func_type(&ty?)?;
+                parts.signatures.push(parts.engine.signatures().intern(&ty)?);
+                parts.types.push(ty);
+            }
+        }
+        Payload::ImportSection(reader) => {
+            for imports in reader {
+                match imports? {
+                    Imports::Single(_, import) => push_import(parts, &import)?,
+                    Imports::Compact1 { .. } | Imports::Compact2 { .. } => {
+                        return Err(Error::new(ErrorKind::Unsupported("compact import sections".to_owned())));
+                    }
+                }
+            }
+        }
+        Payload::FunctionSection(reader) => {
+            for ty in reader {
+                parts.funcs.push(TypeIndex(ty?));
+            }
+        }
+        Payload::TableSection(reader) => {
+            for table in reader {
+                let table = table?;
+                let init = match &table.init {
+                    wasmparser::TableInit::RefNull => None,
+                    wasmparser::TableInit::Expr(expr) => Some(ConstExpr::decode(expr)?),
+                };
+                parts.tables.push(TableDecl { ty: table_type(&table.ty)?, init });
+            }
+        }
+        Payload::MemorySection(reader) => {
+            for memory in reader {
+                parts.memories.push(memory_type(&memory?));
+            }
+        }
+        Payload::GlobalSection(reader) => {
+            for global in reader {
+                let global = global?;
+                let init = Some(ConstExpr::decode(&global.init_expr)?);
+                parts.globals.push(GlobalDecl { ty: global_type(&global.ty)?, init });
+            }
+        }
+        Payload::ExportSection(reader) => {
+            for export in reader {
+                let export = export?;
+                let item = match export.kind {
+                    ExternalKind::Func | ExternalKind::FuncExact => Item::Func(FuncIndex(export.index)),
+                    ExternalKind::Table => Item::Table(TableIndex(export.index)),
+                    ExternalKind::Memory => Item::Memory(MemoryIndex(export.index)),
+                    ExternalKind::Global => Item::Global(GlobalIndex(export.index)),
+                    ExternalKind::Tag => return Err(unsupported_type("an exported tag")),
+                };
+                parts.exports.push(ExportDecl { name: export.name.into(), item });
+            }
+        }
+        Payload::StartSection { func, .. } => parts.start = Some(FuncIndex(func)),
+        Payload::ElementSection(reader) => {
+            for elem in reader {
+                parts.elems.push(elem_segment(elem?)?);
+            }
+        }
+        Payload::DataSection(reader) => {
+            for data in reader {
+                parts.datas.push(data_segment(data?)?);
+            }
+        }
+        Payload::CustomSection(reader) if reader.name() == "name" => {
+            let range = narrow(reader.data_range());
+            parts.name_section = Some(range.start as usize..range.end as usize);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn push_import(parts: &mut ModuleParts, import: &wasmparser::Import<'_>) -> Result<(), Error> {
+    let item = match import.ty {
+        TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+            parts.funcs.push(TypeIndex(ty));
+            parts.imported_funcs += 1;
+            Item::Func(FuncIndex(parts.imported_funcs - 1))
+        }
+        TypeRef::Table(ty) => {
+            parts.tables.push(TableDecl { ty: table_type(&ty)?, init: None });
+            parts.imported_tables += 1;
+            Item::Table(TableIndex(parts.imported_tables - 1))
+        }
+        TypeRef::Memory(ty) => {
+            parts.memories.push(memory_type(&ty));
+            parts.imported_memories += 1;
+            Item::Memory(MemoryIndex(parts.imported_memories - 1))
+        }
+        TypeRef::Global(ty) => {
+            parts.globals.push(GlobalDecl { ty: global_type(&ty)?, init: None });
+            parts.imported_globals += 1;
+            Item::Global(GlobalIndex(parts.imported_globals - 1))
+        }
+        TypeRef::Tag(_) => return Err(unsupported_type("an imported tag")),
+    };
+    parts.imports.push(ImportDecl { module: import.module.into(), name: import.name.into(), item });
+    Ok(())
+}
+
+fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment, Error> {
+    let mode = match elem.kind {
+        wasmparser::ElementKind::Passive => SegmentMode::Passive,
+        wasmparser::ElementKind::Declared => SegmentMode::Declared,
+        wasmparser::ElementKind::Active { table_index, offset_expr } => SegmentMode::Active {
+            target: TableIndex(table_index.unwrap_or(0)),
+            offset: ConstExpr::decode(&offset_expr)?,
+        },
+    };
+    let items = match elem.items {
+        wasmparser::ElementItems::Functions(funcs) => {
+            ElemItems::Funcs(funcs.into_iter().map(|f| f.map(FuncIndex)).collect::<Result<_, _>>()?)
+        }
+        wasmparser::ElementItems::Expressions(_, exprs) => {
+            let decode = |expr: Result<wasmparser::ConstExpr<'_>, _>| ConstExpr::decode(&expr?);
+            ElemItems::Exprs(exprs.into_iter().map(decode).collect::<Result<_, Error>>()?)
+        }
+    };
+    Ok(ElemSegment { mode, items })
+}
+
+fn data_segment(data: wasmparser::Data<'_>) -> Result<DataSegment, Error> {
+    let mode = match data.kind {
+        wasmparser::DataKind::Passive => SegmentMode::Passive,
+        wasmparser::DataKind::Active { memory_index, offset_expr } => SegmentMode::Active {
+            target: MemoryIndex(memory_index),
+            offset: ConstExpr::decode(&offset_expr)?,
+        },
+    };
+    // The contents are the segment's last bytes.
+    let end = narrow(data.range.clone()).end;
+    Ok(DataSegment { mode, contents: end - data.data.len() as u32..end })
+}
+
+/// Validates every function body, on several threads where the module is large; the error is that of the first body.
+fn validate_bodies(engine: &Engine, bodies: &[Body<'_>], bytes: &[u8]) -> Result<(), Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
+    if threads == 1 || bytes.len() < engine.config().tuning.parallel_validation_bytes {
+        return validate_run(bodies);
+    }
+    // Runs of several hundred kilobytes each keep the threads evenly loaded without a queue.
+    let run = bodies.len().div_ceil(threads * 4).max(1);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let runs: Vec<&[Body<'_>]> = bodies.chunks(run).collect();
+    let results: Vec<OnceLock<Result<(), Error>>> = runs.iter().map(|_| OnceLock::new()).collect();
+    std::thread::scope(|scope| {
+        let work = || {
+            loop {
+                let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some(run) = runs.get(i) else { break };
+                let _ = results[i].set(validate_run(run));
+            }
+        };
+        for _ in 1..threads {
+            // Where the system refuses another thread, this one does the work.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    results.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+fn validate_run(bodies: &[Body<'_>]) -> Result<(), Error> {
+    let mut allocations = FuncValidatorAllocations::default();
+    for (func, body) in bodies {
+        let func = FuncToValidate {
+            resources: func.resources.clone(),
+            index: func.index,
+            ty: func.ty,
+            features: func.features,
+        };
+        let mut validator = func.into_validator(allocations);
+        validator.validate(body)?;
+        allocations = validator.into_allocations();
+    }
+    Ok(())
+}
+
+/// Functions that `ref.func`, a segment, a global or an export may make a reference to.
+fn referenced_funcs(parts: &ModuleParts) -> Vec<FuncIndex> {
+    let mut funcs: Vec<FuncIndex> = Vec::new();
+    let mut from_expr = |expr: &ConstExpr| {
+        funcs.extend(expr.0.iter().filter_map(|op| match op {
+            ConstOp::RefFunc(func) => Some(*func),
+            _ => None,
+        }));
+    };
+    for elem in &parts.elems {
+        if let ElemItems::Exprs(exprs) = &elem.items {
+            exprs.iter().for_each(&mut from_expr);
+        }
+    }
+    parts.globals.iter().filter_map(|global| global.init.as_ref()).for_each(&mut from_expr);
+    parts.tables.iter().filter_map(|table| table.init.as_ref()).for_each(&mut from_expr);
+    for elem in &parts.elems {
+        if let ElemItems::Funcs(items) = &elem.items {
+            funcs.extend(items);
+        }
+    }
+    funcs.extend(parts.exports.iter().filter_map(|export| match export.item {
+        Item::Func(func) => Some(func),
+        _ => None,
+    }));
+    funcs.extend(parts.start);
+    funcs.sort_unstable();
+    funcs.dedup();
+    funcs
+}
+
+/// Offsets fit: a section's size is a 32-bit number and modules over 4 GiB are refused by the parser.
+fn narrow(range: Range<u64>) -> Range<u32> {
+    range.start as u32..range.end as u32
+}
+
+fn func_type(ty: &wasmparser::FuncType) -> Result<FuncType, Error> {
+    let params = ty.params().iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>()?;
+    let results = ty.results().iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>()?;
+    Ok(FuncType::new(params, results))
+}
+
+pub(crate) fn val_type(ty: wasmparser::ValType) -> Result<ValType, Error> {
+    Ok(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(ty) => ValType::Ref(ref_type(ty)?),
+    })
+}
+
+fn ref_type(ty: wasmparser::RefType) -> Result<RefType, Error> {
+    if ty == wasmparser::RefType::FUNCREF {
+        Ok(RefType::FUNCREF)
+    } else if ty == wasmparser::RefType::EXTERNREF {
+        Ok(RefType::EXTERNREF)
+    } else {
+        Err(unsupported_type(&format!("the reference type {ty}")))
+    }
+}
+
+fn table_type(ty: &wasmparser::TableType) -> Result<TableType, Error> {
+    let size = SizeRange { min: ty.initial, max: ty.maximum };
+    Ok(TableType { element: ref_type(ty.element_type)?, size })
+}
+
+fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
+    MemoryType { pages: SizeRange { min: ty.initial, max: ty.maximum } }
+}
+
+fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, Error> {
+    let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
+    Ok(GlobalType { content: val_type(ty.content_type)?, mutability })
+}
+
+fn unsupported_type(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported(what.to_owned()))
+}

@@ -1,0 +1,296 @@
+//! A module: decoded, validated, immutable and shared.
+//!
+//! Function bodies stay as the bytes they came as; a tier reads them when it needs them. Nothing here depends on a store: what an
+//! instance adds is in [`crate::vmctx`].
+
+mod const_expr;
+mod decode;
+mod names;
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+pub(crate) use const_expr::{ConstExpr, ConstOp};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::index::*;
+use crate::signature::SignatureId;
+use crate::tier::TierModule;
+use crate::types::*;
+
+/// A validated module. Cloning is cheap: clones share everything.
+#[derive(Clone)]
+pub struct Module(pub(crate) Arc<ModuleParts>);
+
+/// What decoding a module yields; a tier reads it through [`crate::tier`].
+pub struct ModuleParts {
+    pub(crate) engine: Engine,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) types: Vec<FuncType>,
+    pub(crate) signatures: Vec<SignatureId>,
+    pub(crate) imports: Vec<ImportDecl>,
+    pub(crate) exports: Vec<ExportDecl>,
+    pub(crate) funcs: Vec<TypeIndex>,
+    pub(crate) imported_funcs: u32,
+    pub(crate) bodies: Vec<Range<u32>>,
+    pub(crate) tables: Vec<TableDecl>,
+    pub(crate) imported_tables: u32,
+    pub(crate) memories: Vec<MemoryType>,
+    pub(crate) imported_memories: u32,
+    pub(crate) globals: Vec<GlobalDecl>,
+    pub(crate) imported_globals: u32,
+    pub(crate) start: Option<FuncIndex>,
+    pub(crate) elems: Vec<ElemSegment>,
+    pub(crate) datas: Vec<DataSegment>,
+    /// Functions that a reference may be made to, ascending.
+    pub(crate) referenced_funcs: Vec<FuncIndex>,
+    name_section: Option<Range<usize>>,
+    names: OnceLock<names::Names>,
+    code: OnceLock<Box<dyn TierModule>>,
+}
+
+pub(crate) struct ImportDecl {
+    pub(crate) module: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) item: Item,
+}
+
+pub(crate) struct ExportDecl {
+    pub(crate) name: Box<str>,
+    pub(crate) item: Item,
+}
+
+/// An element of one of the index spaces that can be imported and exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    Func(FuncIndex),
+    Table(TableIndex),
+    Memory(MemoryIndex),
+    Global(GlobalIndex),
+}
+
+pub(crate) struct TableDecl {
+    pub(crate) ty: TableType,
+    /// What every element starts as; null where absent.
+    pub(crate) init: Option<ConstExpr>,
+}
+
+pub(crate) struct GlobalDecl {
+    pub(crate) ty: GlobalType,
+    /// The starting value; absent for imports.
+    pub(crate) init: Option<ConstExpr>,
+}
+
+pub(crate) struct ElemSegment {
+    pub(crate) mode: SegmentMode<TableIndex>,
+    pub(crate) items: ElemItems,
+}
+
+pub(crate) enum ElemItems {
+    Funcs(Box<[FuncIndex]>),
+    Exprs(Box<[ConstExpr]>),
+}
+
+pub(crate) struct DataSegment {
+    pub(crate) mode: SegmentMode<MemoryIndex>,
+    /// Where the contents are in the module's bytes.
+    pub(crate) contents: Range<u32>,
+}
+
+pub(crate) enum SegmentMode<Target> {
+    Active { target: Target, offset: ConstExpr },
+    Passive,
+    Declared,
+}
+
+/// What a module asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportType<'module> {
+    /// First part of the name.
+    pub module: &'module str,
+    /// Second part of the name.
+    pub name: &'module str,
+    /// What must stand there.
+    pub ty: ExternType,
+}
+
+/// What a module offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportType<'module> {
+    /// The name under which it is offered.
+    pub name: &'module str,
+    /// What it is.
+    pub ty: ExternType,
+}
+
+impl Module {
+    /// Decodes and validates a module in the binary format.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Malformed`] with the offset where the bytes break the rules of the binary format or of validation.
+    pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Module, Error> {
+        let parts = Arc::new(decode::decode(engine, bytes.into())?);
+        let code = engine.tier().prepare(&parts);
+        let _ = parts.code.set(code);
+        Ok(Module(parts))
+    }
+
+    /// Checks that bytes are a valid module, without keeping it.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<(), Error> {
+        decode::decode(engine, bytes.to_vec()).map(drop)
+    }
+
+    /// The engine that the module was made for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The module's name from its name section.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.names().module.as_deref()
+    }
+
+    /// What the module asks for, in order.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> {
+        self.0.imports.iter().map(|import| ImportType {
+            module: &import.module,
+            name: &import.name,
+            ty: self.0.item_type(import.item),
+        })
+    }
+
+    /// What the module offers, in order.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> {
+        self.0
+            .exports
+            .iter()
+            .map(|export| ExportType { name: &export.name, ty: self.0.item_type(export.item) })
+    }
+
+    /// The memories that the module defines, in order, without those it imports.
+    pub fn defined_memories(&self) -> impl ExactSizeIterator<Item = MemoryType> + '_ {
+        self.0.memories[self.0.imported_memories as usize..].iter().copied()
+    }
+
+    /// How many functions the module defines.
+    #[must_use]
+    pub fn defined_func_count(&self) -> usize {
+        self.0.bodies.len()
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("name", &self.name()).field("bytes", &self.0.bytes.len()).finish()
+    }
+}
+
+impl ModuleParts {
+    /// The engine that the module was made for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The module as it came, in the binary format.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where a defined function's body (locals and code) lies in [`ModuleParts::bytes`].
+    #[must_use]
+    pub fn body_range(&self, func: DefinedFuncIndex) -> Range<usize> {
+        let range = &self.bodies[func.index()];
+        range.start as usize..range.end as usize
+    }
+
+    /// How many functions the module defines.
+    #[must_use]
+    pub fn defined_func_count(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// The function's position among those the module defines; none if it is imported.
+    #[must_use]
+    pub fn defined(&self, func: FuncIndex) -> Option<DefinedFuncIndex> {
+        func.0.checked_sub(self.imported_funcs).map(DefinedFuncIndex)
+    }
+
+    /// The function's position in the function index space.
+    #[must_use]
+    pub fn func_index(&self, defined: DefinedFuncIndex) -> FuncIndex {
+        FuncIndex(defined.0 + self.imported_funcs)
+    }
+
+    /// The type at `index` of the type section.
+    #[must_use]
+    pub fn func_type(&self, index: TypeIndex) -> &FuncType {
+        &self.types[index.index()]
+    }
+
+    /// The engine-wide identity of a type.
+    #[must_use]
+    pub fn signature(&self, index: TypeIndex) -> SignatureId {
+        self.signatures[index.index()]
+    }
+
+    /// The type index of a function.
+    #[must_use]
+    pub fn type_of_func(&self, func: FuncIndex) -> TypeIndex {
+        self.funcs[func.index()]
+    }
+
+    /// The type of a global.
+    #[must_use]
+    pub fn global_type(&self, global: GlobalIndex) -> GlobalType {
+        self.globals[global.index()].ty
+    }
+
+    /// The type of a table.
+    #[must_use]
+    pub fn table_type(&self, table: TableIndex) -> TableType {
+        self.tables[table.index()].ty
+    }
+
+    /// The name that the name section gives a function.
+    #[must_use]
+    pub fn func_name(&self, func: FuncIndex) -> Option<&str> {
+        self.names().funcs.get(&func).map(|name| &**name)
+    }
+
+    /// The name that the name section gives the module.
+    #[must_use]
+    pub fn module_name(&self) -> Option<&str> {
+        self.names().module.as_deref()
+    }
+
+    /// What the engine's tier keeps for this module.
+    #[must_use]
+    pub fn code(&self) -> &dyn TierModule {
+        // Set once by `Module::new` before anybody else can see the module.
+        self.code.get().map(|code| &**code).unwrap_or(&crate::tier::NoCode)
+    }
+
+    pub(crate) fn item_type(&self, item: Item) -> ExternType {
+        match item {
+            Item::Func(func) => ExternType::Func(self.func_type(self.type_of_func(func)).clone()),
+            Item::Table(table) => ExternType::Table(self.table_type(table)),
+            Item::Memory(memory) => ExternType::Memory(self.memories[memory.index()]),
+            Item::Global(global) => ExternType::Global(self.global_type(global)),
+        }
+    }
+
+    fn names(&self) -> &names::Names {
+        self.names.get_or_init(|| match &self.name_section {
+            Some(range) => names::read(&self.bytes[range.clone()]),
+            None => names::Names::default(),
+        })
+    }
+}

@@ -1,0 +1,318 @@
+//! The store: everything that instances are made of, owned in one place (core specification 4.2.3, "Store").
+//!
+//! [`Store`] holds the embedder's data and the [`StoreCore`], which does not depend on the data's type. Handles ([`crate::Func`],
+//! [`crate::Memory`], ...) are small values that name an entity and its store, and are useless with another one.
+//!
+//! Must stay true: entities are never removed while the store lives, so that handles and references stay good.
+
+use std::any::Any;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::types::{GlobalType, MemoryType, TableType};
+use crate::vmctx::global::GlobalEntity;
+use crate::vmctx::host::{HostCode, HostFuncBox};
+use crate::vmctx::instance::InstanceBox;
+use crate::vmctx::record::StoreRecord;
+use crate::vmctx::table::TableEntity;
+use crate::vmctx::{LinearMemory, VmFunc, VmMemory, VmStore};
+
+/// Instances and all they consist of, together with data of the embedder's.
+pub struct Store<T: 'static> {
+    pub(crate) inner: Box<StoreInner<T>>,
+}
+
+/// A shared borrow of a store.
+pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
+
+/// An exclusive borrow of a store.
+pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>);
+
+/// Whatever gives shared access to a store.
+pub trait AsContext {
+    /// The type of the embedder's data.
+    type Data: 'static;
+    /// The store.
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// Whatever gives exclusive access to a store.
+pub trait AsContextMut: AsContext {
+    /// The store.
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+pub(crate) struct StoreInner<T> {
+    pub(crate) core: StoreCore,
+    pub(crate) data: T,
+}
+
+/// What a store holds, whatever the embedder's data is.
+pub(crate) struct StoreCore {
+    id: StoreId,
+    engine: Engine,
+    record: StoreRecord,
+    pub(crate) memories: Arena<LinearMemory, MemoryId>,
+    pub(crate) tables: Arena<TableEntity, TableId>,
+    pub(crate) globals: Arena<GlobalEntity, GlobalId>,
+    pub(crate) instances: Arena<InstanceBox, InstanceId>,
+    host_funcs: Vec<HostFuncBox>,
+    pub(crate) externs: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Which store a handle belongs to; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StoreId(u64);
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) struct $name(pub(crate) u32);
+
+        impl ArenaId for $name {
+            fn from_position(position: u32) -> Self {
+                $name(position)
+            }
+            fn position(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A memory of a store.
+    MemoryId
+    /// A table of a store.
+    TableId
+    /// A global of a store.
+    GlobalId
+    /// An instance of a store.
+    InstanceId
+}
+
+/// A number that names an element of an [`Arena`].
+pub(crate) trait ArenaId: Copy {
+    fn from_position(position: u32) -> Self;
+    fn position(self) -> usize;
+}
+
+/// A vector that only grows, indexed by its own kind of number.
+pub(crate) struct Arena<E, I> {
+    elements: Vec<E>,
+    id: std::marker::PhantomData<fn(I)>,
+}
+
+impl<E, I: ArenaId> Arena<E, I> {
+    fn new() -> Self {
+        Arena { elements: Vec::new(), id: std::marker::PhantomData }
+    }
+
+    pub(crate) fn push(&mut self, element: E) -> Result<I, Error> {
+        let position = u32::try_from(self.elements.len())
+            .map_err(|_| Error::limit("a store holds at most 2^32 entities"))?;
+        self.elements.push(element);
+        Ok(I::from_position(position))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, E> {
+        self.elements.iter()
+    }
+}
+
+impl<E, I: ArenaId> Index<I> for Arena<E, I> {
+    type Output = E;
+    fn index(&self, id: I) -> &E {
+        &self.elements[id.position()]
+    }
+}
+
+impl<E, I: ArenaId> IndexMut<I> for Arena<E, I> {
+    fn index_mut(&mut self, id: I) -> &mut E {
+        &mut self.elements[id.position()]
+    }
+}
+
+impl<T> Store<T> {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// Where the operating system refuses the guest's stack.
+    pub fn new(engine: &Engine, data: T) -> Result<Store<T>, Error> {
+        Ok(Store { inner: Box::new(StoreInner { core: StoreCore::new(engine)?, data }) })
+    }
+
+    /// The engine that the store was made for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.inner.core.engine
+    }
+
+    /// The embedder's data.
+    #[must_use]
+    pub fn data(&self) -> &T {
+        &self.inner.data
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.inner.data
+    }
+
+    /// Gives the embedder's data back; the instances are gone.
+    #[must_use]
+    pub fn into_data(self) -> T {
+        self.inner.data
+    }
+}
+
+impl<T> StoreContextMut<'_, T> {
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.0.data
+    }
+}
+
+impl<T> AsContext for Store<T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(&self.inner)
+    }
+}
+
+impl<T> AsContextMut for Store<T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(&mut self.inner)
+    }
+}
+
+impl<T> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T> AsContextMut for StoreContextMut<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.0)
+    }
+}
+
+impl<C: AsContext> AsContext for &C {
+    type Data = C::Data;
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContext> AsContext for &mut C {
+    type Data = C::Data;
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContextMut> AsContextMut for &mut C {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
+        C::as_context_mut(self)
+    }
+}
+
+impl StoreCore {
+    fn new(engine: &Engine) -> Result<StoreCore, Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Ok(StoreCore {
+            id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            engine: engine.clone(),
+            record: StoreRecord::new(engine.config().limits.guest_stack_bytes)?,
+            memories: Arena::new(),
+            tables: Arena::new(),
+            globals: Arena::new(),
+            instances: Arena::new(),
+            host_funcs: Vec::new(),
+            externs: Vec::new(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn vm(&self) -> *mut VmStore {
+        self.record.vm()
+    }
+
+    pub(crate) fn no_memory(&self) -> *mut VmMemory {
+        self.record.no_memory()
+    }
+
+    /// Bytes that the store's memories may still grow by, all together.
+    pub(crate) fn memory_budget_bytes(&self) -> u64 {
+        let used: u64 = self.memories.iter().map(|memory| memory.len_bytes() as u64).sum();
+        self.engine.config().limits.memory_bytes.saturating_sub(used)
+    }
+
+    pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
+        let limit = self.memory_budget_bytes();
+        if ty.pages.min.saturating_mul(crate::vmctx::memory::PAGE_BYTES) > limit {
+            return Err(Error::limit(format!(
+                "a memory of {} pages is over the {limit} bytes that are left (Limits::memory_bytes)",
+                ty.pages.min
+            )));
+        }
+        let memory = LinearMemory::new(ty, self.engine.config().tuning.memory_layout)?;
+        self.memories.push(memory)
+    }
+
+    pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {
+        let table = TableEntity::new(ty, self.engine.config().limits.table_elements)?;
+        self.tables.push(table)
+    }
+
+    pub(crate) fn new_global(&mut self, ty: GlobalType, slots: [u64; 2]) -> Result<GlobalId, Error> {
+        self.globals.push(GlobalEntity::new(ty, slots))
+    }
+
+    pub(crate) fn new_host_func(
+        &mut self,
+        code: Arc<dyn HostCode>,
+        ty: &crate::types::FuncType,
+    ) -> Result<*const VmFunc, Error> {
+        let signature = self.engine.signatures().intern(ty)?;
+        let func = HostFuncBox::new(code, signature, ty.call_slots());
+        let vm = func.vm();
+        self.host_funcs.push(func);
+        Ok(vm)
+    }
+
+    /// Two different memories at once.
+    pub(crate) fn two_memories(&mut self, a: MemoryId, b: MemoryId) -> [&mut LinearMemory; 2] {
+        two(&mut self.memories, a, b)
+    }
+
+    /// Two different tables at once.
+    pub(crate) fn two_tables(&mut self, a: TableId, b: TableId) -> [&mut TableEntity; 2] {
+        two(&mut self.tables, a, b)
+    }
+}
+
+fn two<E, I: ArenaId>(arena: &mut Arena<E, I>, a: I, b: I) -> [&mut E; 2] {
+    // Callers have told the two apart.
+    match arena.elements.get_disjoint_mut([a.position(), b.position()]) {
+        Ok(pair) => pair,
+        Err(error) => unreachable!("{error}"),
+    }
+}

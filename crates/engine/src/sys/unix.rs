@@ -1,0 +1,95 @@
+//! Address space by `mmap` (POSIX.1-2024).
+//!
+//! Must stay true: a [`Mapping`] owns its whole range and nothing else refers to it after drop. Bytes that were never
+//! made accessible fault when touched; bytes that were are zero until written.
+
+use std::ptr::NonNull;
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+
+use crate::error::{Error, ErrorKind};
+
+/// A range of address space, of which a prefix can be read and written.
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    reserved_bytes: usize,
+    accessible_bytes: usize,
+}
+
+// SAFETY: the mapping is owned memory; it has no thread affinity.
+unsafe impl Send for Mapping {}
+// SAFETY: a shared reference gives out the base pointer only; using it is the user's promise.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Reserves `reserved_bytes` of which the first `accessible_bytes` are zero and can be used. Both are rounded up to pages.
+    pub(crate) fn new(accessible_bytes: usize, reserved_bytes: usize) -> Result<Mapping, Error> {
+        let reserved_bytes = round_up(reserved_bytes.max(accessible_bytes).max(1))?;
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+        let base = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                reserved_bytes,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        };
+        let base = base.map_err(|errno| {
+            Error::new(ErrorKind::Os(format!("reserving {reserved_bytes} bytes of address space: {errno}")))
+        })?;
+        let base = NonNull::new(base.cast())
+            .ok_or_else(|| Error::new(ErrorKind::Os("a mapping at address 0".to_owned())))?;
+        let mut mapping = Mapping { base, reserved_bytes, accessible_bytes: 0 };
+        mapping.make_accessible(accessible_bytes)?;
+        Ok(mapping)
+    }
+
+    /// Lets the first `bytes` bytes, which must lie in the reservation, be read and written.
+    pub(crate) fn make_accessible(&mut self, bytes: usize) -> Result<(), Error> {
+        let bytes = round_up(bytes)?;
+        if bytes > self.reserved_bytes {
+            return Err(Error::limit(format!(
+                "{bytes} bytes wanted of a reservation of {}",
+                self.reserved_bytes
+            )));
+        }
+        if bytes > self.accessible_bytes {
+            // SAFETY: the range from `accessible_bytes` to `bytes` lies within this mapping, which is ours alone.
+            let result = unsafe {
+                let start = self.base.as_ptr().add(self.accessible_bytes);
+                let len = bytes - self.accessible_bytes;
+                mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE)
+            };
+            result.map_err(|errno| {
+                Error::new(ErrorKind::Os(format!("making {bytes} bytes of memory usable: {errno}")))
+            })?;
+            self.accessible_bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// The first byte.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// How much was reserved.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours and, by the type's contract, nothing refers to it any more.
+        let result = unsafe { munmap(self.base.as_ptr().cast(), self.reserved_bytes) };
+        debug_assert!(result.is_ok());
+    }
+}
+
+fn round_up(bytes: usize) -> Result<usize, Error> {
+    let page = rustix::param::page_size();
+    bytes
+        .checked_next_multiple_of(page)
+        .ok_or_else(|| Error::limit(format!("{bytes} bytes are more than the address space has")))
+}

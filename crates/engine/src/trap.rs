@@ -1,0 +1,142 @@
+//! Traps and the wasm backtrace that goes with them.
+//!
+//! A trap is data: tiers raise a [`Trap`], never a string. The texts here are the ones that the specification's test
+//! suite expects, so that every front end says the same thing.
+
+use std::fmt;
+
+use crate::index::FuncIndex;
+
+/// Why a guest's computation was aborted (core specification 4.4 and appendix A.6, "Implementation Limitations").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Trap {
+    /// The `unreachable` instruction was executed.
+    Unreachable,
+    /// A load, store or bulk operation reached beyond the end of a memory or data segment.
+    MemoryOutOfBounds,
+    /// A table access or bulk operation reached beyond the end of a table or element segment.
+    TableOutOfBounds,
+    /// `call_indirect` named an element beyond the end of the table.
+    UndefinedElement,
+    /// `call_indirect` met a null element.
+    UninitializedElement,
+    /// `call_indirect` met a function of another type.
+    IndirectCallTypeMismatch,
+    /// A signed division overflowed, or a float was out of the integer's range.
+    IntegerOverflow,
+    /// An integer was divided by zero.
+    IntegerDivideByZero,
+    /// NaN was converted to an integer.
+    InvalidConversionToInteger,
+    /// The guest's stack, or the depth of calls between guest and host, is used up.
+    CallStackExhausted,
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trap::Unreachable => "unreachable",
+            Trap::MemoryOutOfBounds => "out of bounds memory access",
+            Trap::TableOutOfBounds => "out of bounds table access",
+            Trap::UndefinedElement => "undefined element",
+            Trap::UninitializedElement => "uninitialized element",
+            Trap::IndirectCallTypeMismatch => "indirect call type mismatch",
+            Trap::IntegerOverflow => "integer overflow",
+            Trap::IntegerDivideByZero => "integer divide by zero",
+            Trap::InvalidConversionToInteger => "invalid conversion to integer",
+            Trap::CallStackExhausted => "call stack exhausted",
+        })
+    }
+}
+
+impl std::error::Error for Trap {}
+
+/// One function that was active when a trap or host error happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// The module's name from its name section, if it has one.
+    pub module_name: Option<String>,
+    /// The function within its module.
+    pub func: FuncIndex,
+    /// The function's name from the name section, demangled by nobody yet.
+    pub func_name: Option<String>,
+    /// Offset in bytes from the start of the module's file of the instruction that was executing, where known.
+    pub offset_bytes: Option<usize>,
+}
+
+/// The active functions, innermost first, at most [`Backtrace::MAX_FRAMES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backtrace {
+    frames: Vec<FrameInfo>,
+    omitted: usize,
+}
+
+impl Backtrace {
+    /// Frames kept: the innermost ones; a runaway recursion has hundreds of thousands.
+    pub const MAX_FRAMES: usize = 32;
+
+    /// The frames, innermost first.
+    #[must_use]
+    pub fn frames(&self) -> &[FrameInfo] {
+        &self.frames
+    }
+
+    /// How many outer frames were left out.
+    #[must_use]
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// Whether [`Backtrace::push`] would still keep a frame.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.frames.len() < Backtrace::MAX_FRAMES
+    }
+
+    /// Appends the next outer frame.
+    pub fn push(&mut self, frame: FrameInfo) {
+        if self.has_room() {
+            self.frames.push(frame);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Counts an outer frame without describing it.
+    pub fn push_omitted(&mut self) {
+        self.omitted += 1;
+    }
+}
+
+impl fmt::Display for FrameInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(module) = &self.module_name {
+            write!(f, "{module}!")?;
+        }
+        match &self.func_name {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "func[{}]", self.func.0)?,
+        }
+        match self.offset_bytes {
+            Some(offset) => write!(f, " (at 0x{offset:x})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, frame) in self.frames.iter().enumerate() {
+            if depth > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "  {depth}: {frame}")?;
+        }
+        if self.omitted > 0 {
+            write!(f, "\n  ... and {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}

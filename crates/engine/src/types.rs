@@ -1,0 +1,253 @@
+//! The types of the standard: values, functions, tables, memories, globals and what may be imported or exported.
+//!
+//! Structure follows the core specification, section 2.3 ("Types"). Types here are plain data; the engine-wide identity
+//! of a function type, which `call_indirect` compares, is a [`crate::signature::SignatureId`].
+
+use std::fmt::{self, Display};
+
+/// A value type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValType {
+    /// 32-bit integer.
+    I32,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit IEEE 754 float.
+    F32,
+    /// 64-bit IEEE 754 float.
+    F64,
+    /// 128-bit vector.
+    V128,
+    /// A reference.
+    Ref(RefType),
+}
+
+impl ValType {
+    /// `funcref`, that is `(ref null func)`.
+    pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
+    /// `externref`, that is `(ref null extern)`.
+    pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+
+    /// How many 64-bit slots a value of this type takes on the guest stack: two for `v128`, else one.
+    #[inline]
+    #[must_use]
+    pub fn slots(self) -> u32 {
+        match self {
+            ValType::V128 => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// A reference type: what is referred to, and whether null is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RefType {
+    /// Whether the null reference belongs to the type.
+    pub nullable: bool,
+    /// What a non-null reference refers to.
+    pub heap: HeapType,
+}
+
+impl RefType {
+    /// `(ref null func)`.
+    pub const FUNCREF: RefType = RefType { nullable: true, heap: HeapType::Func };
+    /// `(ref null extern)`.
+    pub const EXTERNREF: RefType = RefType { nullable: true, heap: HeapType::Extern };
+}
+
+/// What a reference refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeapType {
+    /// Any function.
+    Func,
+    /// Any object of the host.
+    Extern,
+}
+
+/// A function type: parameters and results in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FuncType {
+    types: Box<[ValType]>,
+    params: usize,
+}
+
+impl FuncType {
+    /// The type of functions from `params` to `results`.
+    pub fn new(
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> FuncType {
+        let mut types: Vec<ValType> = params.into_iter().collect();
+        let params = types.len();
+        types.extend(results);
+        FuncType { types: types.into_boxed_slice(), params }
+    }
+
+    /// The parameter types, in order.
+    #[must_use]
+    pub fn params(&self) -> &[ValType] {
+        &self.types[..self.params]
+    }
+
+    /// The result types, in order.
+    #[must_use]
+    pub fn results(&self) -> &[ValType] {
+        &self.types[self.params..]
+    }
+
+    /// Slots that all parameters take together.
+    #[must_use]
+    pub fn param_slots(&self) -> u32 {
+        self.params().iter().map(|ty| ty.slots()).sum()
+    }
+
+    /// Slots that all results take together.
+    #[must_use]
+    pub fn result_slots(&self) -> u32 {
+        self.results().iter().map(|ty| ty.slots()).sum()
+    }
+
+    /// Slots that a call passes through: parameters and results share them, so the larger of the two.
+    #[must_use]
+    pub fn call_slots(&self) -> u32 {
+        self.param_slots().max(self.result_slots())
+    }
+}
+
+/// The smallest and largest size of a table (elements) or memory (pages).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeRange {
+    /// The size at creation.
+    pub min: u64,
+    /// The size that growing may reach, or none stated.
+    pub max: Option<u64>,
+}
+
+impl SizeRange {
+    /// Whether something of current size `min` and declared maximum `max` (that is: `self`) may stand where `wanted` is imported
+    /// (core specification 3.3, "Import Matching", limits).
+    #[must_use]
+    pub fn satisfies(&self, wanted: &SizeRange) -> bool {
+        self.min >= wanted.min
+            && match (self.max, wanted.max) {
+                (_, None) => true,
+                (Some(have), Some(want)) => have <= want,
+                (None, Some(_)) => false,
+            }
+    }
+}
+
+/// A table type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableType {
+    /// The type of every element.
+    pub element: RefType,
+    /// Sizes in elements.
+    pub size: SizeRange,
+}
+
+/// A memory type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryType {
+    /// Sizes in pages of 64 KiB.
+    pub pages: SizeRange,
+}
+
+/// A global type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalType {
+    /// The type of the value held.
+    pub content: ValType,
+    /// Whether `global.set` may change it.
+    pub mutability: Mutability,
+}
+
+/// Whether a global can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutability {
+    /// The value never changes.
+    Const,
+    /// `global.set` may change the value.
+    Var,
+}
+
+/// The type of an import or export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A table.
+    Table(TableType),
+    /// A memory.
+    Memory(MemoryType),
+    /// A global.
+    Global(GlobalType),
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValType::I32 => f.write_str("i32"),
+            ValType::I64 => f.write_str("i64"),
+            ValType::F32 => f.write_str("f32"),
+            ValType::F64 => f.write_str("f64"),
+            ValType::V128 => f.write_str("v128"),
+            ValType::Ref(ty) => ty.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RefType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.nullable, self.heap) {
+            (true, HeapType::Func) => f.write_str("funcref"),
+            (true, HeapType::Extern) => f.write_str("externref"),
+            (false, HeapType::Func) => f.write_str("(ref func)"),
+            (false, HeapType::Extern) => f.write_str("(ref extern)"),
+        }
+    }
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_list(f, self.params())?;
+        f.write_str(" -> ")?;
+        write_list(f, self.results())
+    }
+}
+
+impl fmt::Display for SizeRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.max {
+            Some(max) => write!(f, "{}..={max}", self.min),
+            None => write!(f, "{}..", self.min),
+        }
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExternType::Func(ty) => write!(f, "func {ty}"),
+            ExternType::Table(ty) => write!(f, "table {} of {}", ty.size, ty.element),
+            ExternType::Memory(ty) => write!(f, "memory {} pages", ty.pages),
+            ExternType::Global(GlobalType { content, mutability: Mutability::Const }) => {
+                write!(f, "global {content}")
+            }
+            ExternType::Global(GlobalType { content, mutability: Mutability::Var }) => {
+                write!(f, "global mut {content}")
+            }
+        }
+    }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, types: &[ValType]) -> fmt::Result {
+    f.write_str("(")?;
+    for (i, ty) in types.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        ty.fmt(f)?;
+    }
+    f.write_str(")")
+}

@@ -1,0 +1,67 @@
+//! Calls from the host into functions of a store.
+//!
+//! Must stay true: while guest code runs, the store's record names the borrow it runs under, and every way out (return, trap,
+//! error, panic) puts back what was there before.
+
+use super::VmFunc;
+use crate::error::Error;
+use crate::signature::SignatureId;
+use crate::store::StoreInner;
+use crate::tier::Stopped;
+use crate::trap::Trap;
+
+/// Calls `func`, which belongs to `store`; `slots` holds parameters of its types on entry and results on return.
+///
+/// # Safety
+/// `func` is a function of `store`, and `slots` is `call_slots` long and holds values of its parameter types.
+pub(crate) unsafe fn call<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: *const VmFunc,
+    slots: &mut [u64],
+) -> Result<(), Error> {
+    let vm = store.core.vm();
+    let nesting_limit = store.core.engine().config().limits.host_nesting;
+    let engine = store.core.engine().clone();
+    let owner: *mut StoreInner<T> = store;
+    // SAFETY: `vm` lives as long as the store, which this call borrows exclusively; `func` is of the same store.
+    unsafe {
+        if (*vm).nesting >= nesting_limit {
+            return Err(Trap::CallStackExhausted.into());
+        }
+        let before = ((*vm).owner, (*vm).core);
+        (*vm).owner = owner.cast();
+        (*vm).core = &raw mut (*owner).core;
+        (*vm).nesting += 1;
+        let result = if (*func).is_host() {
+            super::runtime::catch_host(vm, func, std::ptr::null_mut(), slots)
+        } else {
+            engine.tier().call(&*func, slots)
+        };
+        (*vm).nesting -= 1;
+        ((*vm).owner, (*vm).core) = before;
+        match result {
+            Ok(()) => Ok(()),
+            Err(Stopped::Error(error)) => Err(error),
+            Err(Stopped::Panic(payload)) => std::panic::resume_unwind(payload),
+        }
+    }
+}
+
+/// As [`call`], with more slots than the function needs allowed; the function was found through a handle of this store.
+pub(crate) fn checked<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: *const VmFunc,
+    slots: &mut [u64],
+) -> Result<(), Error> {
+    // SAFETY: a record lives as long as its store, and handles of other stores were refused before.
+    let call_slots = unsafe { (*func).call_slots } as usize;
+    debug_assert!(slots.len() >= call_slots);
+    // SAFETY: as above; the caller has checked the types.
+    unsafe { call(store, func, &mut slots[..call_slots]) }
+}
+
+/// The type of a function that was found through a handle of a living store.
+pub(crate) fn signature(func: *const VmFunc) -> SignatureId {
+    // SAFETY: a record lives as long as its store, and the caller holds a borrow of it.
+    unsafe { (*func).signature }
+}

@@ -1,0 +1,47 @@
+//! Globals: one value each (core specification 4.2.11, "Global Instances").
+
+use std::ptr::NonNull;
+
+use super::VmGlobal;
+use crate::types::GlobalType;
+
+pub(crate) struct GlobalEntity {
+    vm: NonNull<VmGlobal>,
+    ty: GlobalType,
+}
+
+// SAFETY: the record is owned; access needs the store, which one thread holds at a time.
+unsafe impl Send for GlobalEntity {}
+// SAFETY: as above: a shared reference only reads.
+unsafe impl Sync for GlobalEntity {}
+
+impl GlobalEntity {
+    pub(crate) fn new(ty: GlobalType, slots: [u64; 2]) -> GlobalEntity {
+        GlobalEntity { vm: NonNull::from(Box::leak(Box::new(VmGlobal { slots }))), ty }
+    }
+
+    pub(crate) fn vm(&self) -> *mut VmGlobal {
+        self.vm.as_ptr()
+    }
+
+    pub(crate) fn ty(&self) -> GlobalType {
+        self.ty
+    }
+
+    pub(crate) fn slots(&self) -> [u64; 2] {
+        // SAFETY: `vm` lives as long as `self`; guest code is not running while the store is borrowed.
+        unsafe { (*self.vm.as_ptr()).slots }
+    }
+
+    pub(crate) fn set_slots(&mut self, slots: [u64; 2]) {
+        // SAFETY: as in `slots`, and the borrow is exclusive.
+        unsafe { (*self.vm.as_ptr()).slots = slots };
+    }
+}
+
+impl Drop for GlobalEntity {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
+        drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
+    }
+}

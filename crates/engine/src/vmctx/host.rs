@@ -1,0 +1,105 @@
+//! Functions of the host: a closure behind a [`VmFunc`], called with slots.
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::{VmContext, VmFunc, VmStore};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::signature::SignatureId;
+use crate::store::{StoreContextMut, StoreInner};
+
+/// Code of a host function. Shared between all the stores it was linked into.
+pub(crate) trait HostCode: Send + Sync {
+    /// # Safety
+    /// `vm` is the record of a store that this call has exclusive use of and whose data is of the type that the code was made for;
+    /// `caller` is null or the context of an instance of that store; `slots` is exclusive and as long as the type asks.
+    unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error>;
+}
+
+/// What the `host` field of a [`VmFunc`] points to.
+pub(crate) struct HostFunc {
+    code: Arc<dyn HostCode>,
+}
+
+struct Typed<T, F> {
+    call: F,
+    data: PhantomData<fn(T)>,
+}
+
+impl<T, F> HostCode for Typed<T, F>
+where
+    T: 'static,
+    F: Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync,
+{
+    unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error> {
+        // SAFETY: the contract of `call`: the owner is a `StoreInner<T>` and ours for the time of the call.
+        let (store, instance) = unsafe {
+            let store = &mut *(*vm).owner.cast::<StoreInner<T>>();
+            let instance = if caller.is_null() { None } else { Some((*(*caller).instance).id) };
+            (store, instance)
+        };
+        (self.call)(Caller::new(StoreContextMut(store), instance), slots)
+    }
+}
+
+/// Erases the types of a closure; what is made here may only be linked into stores of `T`.
+pub(crate) fn code<T: 'static>(
+    call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
+) -> Arc<dyn HostCode> {
+    Arc::new(Typed { call, data: PhantomData::<fn(T)> })
+}
+
+impl HostFunc {
+    /// # Safety
+    /// As [`HostCode::call`].
+    pub(crate) unsafe fn call(
+        &self,
+        vm: *mut VmStore,
+        caller: *mut VmContext,
+        slots: &mut [u64],
+    ) -> Result<(), Error> {
+        // SAFETY: passed on.
+        unsafe { self.code.call(vm, caller, slots) }
+    }
+}
+
+/// Owns a host function's records at fixed addresses.
+pub(crate) struct HostFuncBox {
+    func: NonNull<VmFunc>,
+    host: NonNull<HostFunc>,
+}
+
+// SAFETY: the records are owned; access needs the store, which one thread holds at a time.
+unsafe impl Send for HostFuncBox {}
+// SAFETY: as above: a shared reference only reads.
+unsafe impl Sync for HostFuncBox {}
+
+impl HostFuncBox {
+    pub(crate) fn new(code: Arc<dyn HostCode>, signature: SignatureId, call_slots: u32) -> HostFuncBox {
+        let host = NonNull::from(Box::leak(Box::new(HostFunc { code })));
+        let func = NonNull::from(Box::leak(Box::new(VmFunc {
+            entry: std::ptr::null(),
+            ctx: std::ptr::null_mut(),
+            host: host.as_ptr(),
+            signature,
+            call_slots,
+        })));
+        HostFuncBox { func, host }
+    }
+
+    pub(crate) fn vm(&self) -> *const VmFunc {
+        self.func.as_ptr()
+    }
+}
+
+impl Drop for HostFuncBox {
+    fn drop(&mut self) {
+        // SAFETY: both were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
+        unsafe {
+            drop(Box::from_raw(self.func.as_ptr()));
+            drop(Box::from_raw(self.host.as_ptr()));
+        }
+    }
+}

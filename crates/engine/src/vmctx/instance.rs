@@ -1,0 +1,173 @@
+//! The record of an instance and the arrays it points to (core specification 4.2.5, "Module Instances").
+
+use std::ptr::NonNull;
+
+use super::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable};
+use crate::index::{DataIndex, ElemIndex, FuncIndex};
+use crate::module::{Item, Module, ModuleParts};
+use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId};
+
+/// An instance: its context, the arrays that the context points to, and what only the engine itself needs.
+pub(crate) struct InstanceEntity {
+    pub(crate) ctx: VmContext,
+    pub(crate) id: InstanceId,
+    pub(crate) module: Module,
+    pub(crate) imported_funcs: Box<[*const VmFunc]>,
+    pub(crate) memory_ids: Box<[MemoryId]>,
+    pub(crate) table_ids: Box<[TableId]>,
+    pub(crate) global_ids: Box<[GlobalId]>,
+    /// References to functions that the module defines, one for each of `ModuleParts::referenced_funcs` that is not imported.
+    func_refs: NonNull<[VmFunc]>,
+    _arrays: ContextArrays,
+    /// The references of each element segment; none once dropped.
+    pub(crate) elems: Box<[Option<Box<[u64]>>]>,
+    /// Which data segments were dropped.
+    pub(crate) dropped_datas: Box<[bool]>,
+    /// The memory exported as `memory`, looked up by every WASI call.
+    pub(crate) exported_memory: Option<MemoryId>,
+}
+
+/// The arrays that the context points to: owned here, read there.
+struct ContextArrays {
+    _memories: Box<[*mut VmMemory]>,
+    _tables: Box<[*mut VmTable]>,
+    _globals: Box<[*mut VmGlobal]>,
+}
+
+/// What an instance is made from: the entities of the store that fill its index spaces.
+#[derive(Default)]
+pub(crate) struct InstanceLinks {
+    pub(crate) imported_funcs: Vec<*const VmFunc>,
+    pub(crate) memory_ids: Vec<MemoryId>,
+    pub(crate) memories: Vec<*mut VmMemory>,
+    pub(crate) table_ids: Vec<TableId>,
+    pub(crate) tables: Vec<*mut VmTable>,
+    pub(crate) global_ids: Vec<GlobalId>,
+    pub(crate) globals: Vec<*mut VmGlobal>,
+}
+
+/// Owns an [`InstanceEntity`] at a fixed address.
+pub(crate) struct InstanceBox(NonNull<InstanceEntity>);
+
+// SAFETY: the entity is owned; access needs the store, which one thread holds at a time.
+unsafe impl Send for InstanceBox {}
+// SAFETY: as above: a shared reference only reads.
+unsafe impl Sync for InstanceBox {}
+
+impl InstanceBox {
+    pub(crate) fn new(
+        id: InstanceId,
+        module: &Module,
+        store: &StoreCore,
+        links: InstanceLinks,
+    ) -> InstanceBox {
+        let parts = &*module.0;
+        let imported_funcs = links.imported_funcs.into_boxed_slice();
+        let (memories, tables) = (links.memories.into_boxed_slice(), links.tables.into_boxed_slice());
+        let globals = links.globals.into_boxed_slice();
+        let ctx = VmContext {
+            store: store.vm(),
+            memory0: memories.first().copied().unwrap_or(store.no_memory()),
+            entries: parts.code().entries(),
+            imported_funcs: imported_funcs.as_ptr(),
+            memories: memories.as_ptr(),
+            tables: tables.as_ptr(),
+            globals: globals.as_ptr(),
+            instance: std::ptr::null_mut(),
+        };
+        let exported_memory = parts.exports.iter().find_map(|export| match export.item {
+            Item::Memory(memory) if &*export.name == "memory" => Some(links.memory_ids[memory.index()]),
+            _ => None,
+        });
+        let entity = Box::leak(Box::new(InstanceEntity {
+            ctx,
+            id,
+            module: module.clone(),
+            imported_funcs,
+            memory_ids: links.memory_ids.into_boxed_slice(),
+            table_ids: links.table_ids.into_boxed_slice(),
+            global_ids: links.global_ids.into_boxed_slice(),
+            func_refs: NonNull::from(Box::leak(Vec::new().into_boxed_slice())),
+            _arrays: ContextArrays { _memories: memories, _tables: tables, _globals: globals },
+            elems: parts.elems.iter().map(|_| None).collect(),
+            dropped_datas: vec![false; parts.datas.len()].into_boxed_slice(),
+            exported_memory,
+        }));
+        let entity = NonNull::from(entity);
+        // SAFETY: just allocated, and nobody else has the pointer yet.
+        unsafe {
+            let ctx = &raw mut (*entity.as_ptr()).ctx;
+            (*ctx).instance = entity.as_ptr();
+            (*entity.as_ptr()).func_refs = NonNull::from(Box::leak(func_refs(parts, ctx)));
+        }
+        InstanceBox(entity)
+    }
+
+    pub(crate) fn get(&self) -> &InstanceEntity {
+        // SAFETY: the entity lives as long as `self`; guest code, which changes it, is not running while the store is borrowed.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut InstanceEntity {
+        // SAFETY: as in `get`, and the borrow is exclusive.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for InstanceBox {
+    fn drop(&mut self) {
+        // SAFETY: both were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
+        unsafe {
+            let func_refs = self.0.as_ref().func_refs;
+            drop(Box::from_raw(self.0.as_ptr()));
+            drop(Box::from_raw(func_refs.as_ptr()));
+        }
+    }
+}
+
+fn func_refs(parts: &ModuleParts, ctx: *mut VmContext) -> Box<[VmFunc]> {
+    let entries = parts.code().entries();
+    let defined = parts.referenced_funcs.iter().filter_map(|func| Some((*func, parts.defined(*func)?)));
+    defined
+        .map(|(func, defined)| {
+            let ty = parts.type_of_func(func);
+            VmFunc {
+                // SAFETY: `entries` has one entry for each function that the module defines.
+                entry: unsafe { entries.add(defined.index()) },
+                ctx,
+                host: std::ptr::null(),
+                signature: parts.signature(ty),
+                call_slots: parts.func_type(ty).call_slots(),
+            }
+        })
+        .collect()
+}
+
+impl InstanceEntity {
+    /// The reference to a function; none where the module does not declare that it is referred to.
+    pub(crate) fn func_ref(&self, func: FuncIndex) -> Option<*const VmFunc> {
+        if let Some(imported) = self.imported_funcs.get(func.index()) {
+            return Some(*imported);
+        }
+        let referenced = &self.module.0.referenced_funcs;
+        let imported = referenced.partition_point(|func| func.index() < self.imported_funcs.len());
+        let position = referenced[imported..].binary_search(&func).ok()?;
+        // SAFETY: `func_refs` has one record for each referenced function that is not imported, in the same order, and
+        // lives as long as the instance.
+        Some(unsafe { self.func_refs.as_ptr().cast::<VmFunc>().add(position) })
+    }
+
+    /// The references of an element segment; empty once dropped.
+    pub(crate) fn elem(&self, elem: ElemIndex) -> &[u64] {
+        self.elems[elem.index()].as_deref().unwrap_or(&[])
+    }
+
+    /// The bytes of a data segment; empty once dropped.
+    pub(crate) fn data(&self, data: DataIndex) -> &[u8] {
+        if self.dropped_datas[data.index()] {
+            return &[];
+        }
+        let contents = &self.module.0.datas[data.index()].contents;
+        &self.module.0.bytes[contents.start as usize..contents.end as usize]
+    }
+}

@@ -1,0 +1,41 @@
+//! Innkeeper: a WASI host to embed.
+//!
+//! A guest is a [`Module`] that is instantiated into a [`Store`] through a [`Linker`], and holds only the keys that the store's data
+//! gives it. The names and shapes are those that Rust users know from other hosts.
+//!
+//! ```
+//! use innkeeper::{Linker, Module, Store};
+//!
+//! let engine = innkeeper::engine(innkeeper::Config::default());
+//! let module = Module::new(&engine, innkeeper::to_binary(br#"
+//!     (module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+//! "#)?.as_ref())?;
+//! let mut store = Store::new(&engine, ())?;
+//! let instance = Linker::new(&engine).instantiate(&mut store, &module)?;
+//! let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;
+//! assert_eq!(add.call(&mut store, (2, 3))?, 5);
+//! # Ok::<(), innkeeper::Error>(())
+//! ```
+//!
+//! Architecture invariant: this crate alone picks tiers, and alone promises stability.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "wat")]
+mod text;
+
+pub use innkeeper_engine::{
+    AsContext, AsContextMut, Backtrace, Caller, Config, Engine, Error, ErrorKind, ExportType, Extern, ExternRef,
+    ExternType, FrameInfo, Func, FuncType, Global, GlobalType, HeapType, ImportType, Instance, IntoFunc, IntoHostResult,
+    Limits, Linker, Memory, MemoryLayout, MemoryType, Module, Mutability, RefType, SizeRange, Store, StoreContext,
+    StoreContextMut, Table, TableType, Trap, Tuning, TypedFunc, Val, ValType, WasmParams, WasmResults, WasmType,
+};
+pub use innkeeper_wasi as wasi;
+#[cfg(feature = "wat")]
+pub use text::to_binary;
+
+/// An engine with the default choice of tiers.
+#[must_use]
+pub fn engine(config: Config) -> Engine {
+    Engine::with_tier(config, innkeeper_interp::Interpreter)
+}

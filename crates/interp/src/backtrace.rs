@@ -1,0 +1,73 @@
+//! Walks guest frames after a stop, innermost first.
+//!
+//! A frame's header lies at a place that depends on its function's type, and the function is found from the position in its code. Wasm
+//! offsets are not kept beside the code: a function is lowered a second time with positions recorded when somebody asks.
+
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{ModuleParts, TrapSite, VmContext, runtime};
+use innkeeper_engine::{Error, FrameInfo};
+
+use crate::code::{ModuleCode, Word};
+use crate::{lower, op};
+
+/// Appends the frames from `site` down to the one that returns to `bottom`.
+///
+/// # Safety
+/// `site` is where the activation stopped, and its frames are as they were then.
+pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, bottom: *const Word) {
+    let TrapSite { mut position, mut frame, mut ctx } = site;
+    let mut returning = Returning::No;
+    while !position.is_null() && position != bottom {
+        // SAFETY: the context is alive: its store is.
+        let module = unsafe { runtime::module(ctx) };
+        let Some((func, word)) = ModuleCode::of(module).and_then(|code| code.locate(position)) else {
+            return;
+        };
+        if error.backtrace().has_room() {
+            error.backtrace_mut().push(describe(module, func, word, returning));
+        } else {
+            error.backtrace_mut().push_omitted();
+        }
+        let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
+        // SAFETY: the frame has its header at that slot: its function's type put it there.
+        unsafe { (position, frame, ctx) = caller(frame, header, ctx) };
+        returning = Returning::Yes;
+    }
+}
+
+/// Whether a position is that of the instruction that stopped, or the one after a call.
+#[derive(Clone, Copy)]
+enum Returning {
+    No,
+    Yes,
+}
+
+/// # Safety
+/// `frame` is a frame of the activation with its header at slot `header`.
+unsafe fn caller(
+    frame: *mut u64,
+    header: usize,
+    ctx: *mut VmContext,
+) -> (*const Word, *mut u64, *mut VmContext) {
+    // SAFETY: as the caller promises; a tagged return address says that the next slot has the caller's context.
+    unsafe {
+        let tagged = *frame.add(header);
+        let ctx = if op::call::is_tagged(tagged) { *frame.add(header + 1) as *mut VmContext } else { ctx };
+        let position = op::call::untag(tagged);
+        (position, frame.sub(op::call::distance(position)), ctx)
+    }
+}
+
+fn describe(module: &ModuleParts, func: DefinedFuncIndex, word: usize, returning: Returning) -> FrameInfo {
+    let index = module.func_index(func);
+    let word = match returning {
+        Returning::No => word,
+        Returning::Yes => word.saturating_sub(1),
+    };
+    FrameInfo {
+        module_name: module.module_name().map(str::to_owned),
+        func: index,
+        func_name: module.func_name(index).map(str::to_owned),
+        offset_bytes: lower::offset_of_word(module, func, word),
+    }
+}

@@ -1,0 +1,76 @@
+//! Lowered code: who owns it, and how a function gets its own on the first call.
+//!
+//! Must stay true: code that an entry points to lives as long as the module, and never changes once it is published.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use innkeeper_engine::Error;
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{FuncEntry, ModuleParts, TierModule};
+
+use crate::lower;
+
+/// A unit of code: a handler's address, operands, or an immediate.
+pub(crate) type Word = u64;
+
+/// What the interpreter keeps for a module.
+pub(crate) struct ModuleCode {
+    entries: Box<[FuncEntry]>,
+    lowered: Mutex<Lowered>,
+}
+
+#[derive(Default)]
+struct Lowered {
+    functions: Vec<(DefinedFuncIndex, Box<[Word]>)>,
+    scratch: lower::Scratch,
+}
+
+impl ModuleCode {
+    pub(crate) fn new(functions: usize) -> ModuleCode {
+        let entries =
+            (0..functions).map(|_| FuncEntry { code: AtomicPtr::new(std::ptr::null_mut()) }).collect();
+        ModuleCode { entries, lowered: Mutex::default() }
+    }
+
+    /// The code kept for `module`.
+    pub(crate) fn of(module: &ModuleParts) -> Option<&ModuleCode> {
+        module.code().as_any().downcast_ref()
+    }
+
+    /// The function's code, lowered now if it has not been.
+    pub(crate) fn lower(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Result<*const Word, Error> {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let published = self.entries[func.index()].code.load(Ordering::Acquire);
+        if !published.is_null() {
+            return Ok(published);
+        }
+        let code = lower::lower(module, func, &mut lowered.scratch)?;
+        let address = code.as_ptr();
+        lowered.functions.push((func, code));
+        self.entries[func.index()].code.store(address.cast_mut(), Ordering::Release);
+        Ok(address)
+    }
+
+    /// Which function's code holds `position`, and how many words into it.
+    pub(crate) fn locate(&self, position: *const Word) -> Option<(DefinedFuncIndex, usize)> {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        lowered.functions.iter().find_map(|(func, code)| {
+            let range = code.as_ptr_range();
+            // One past the end belongs to a call that is the last instruction.
+            let inside = position >= range.start && position <= range.end;
+            inside.then(|| (*func, (position as usize - range.start as usize) / size_of::<Word>()))
+        })
+    }
+}
+
+impl TierModule for ModuleCode {
+    fn entries(&self) -> *const FuncEntry {
+        self.entries.as_ptr()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,40 @@
+//! Tier 0 of the Innkeeper host: an interpreter of register code.
+//!
+//! A function is lowered on its first call, from validated bytes to three-address code over the slots of a frame
+//! ([`lower`]), and executed by one handler per operation, each of which jumps to the next ([`op`], [`machine`]). Code belongs to the module and is shared by
+//! all its instances; everything of an instance is reached through its `VmContext`.
+//!
+//! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's
+//! business; the semantics of numeric instructions come from the engine's opcode table. `unsafe` code lives in [`machine`], [`op`],
+//! [`activation`] and [`backtrace`] only.
+
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "entering and leaving guest frames")]
+mod activation;
+#[allow(unsafe_code, reason = "frames are walked by address")]
+mod backtrace;
+mod code;
+mod lower;
+#[allow(unsafe_code, reason = "the interpreter's registers are addresses")]
+mod machine;
+#[allow(unsafe_code, reason = "handlers read and write through the machine's registers")]
+mod op;
+
+use innkeeper_engine::tier::{ModuleParts, Stopped, Tier, TierModule, VmFunc};
+
+/// The interpreter as a tier of an engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Interpreter;
+
+#[allow(unsafe_code, reason = "the contract has an unsafe method")]
+impl Tier for Interpreter {
+    fn prepare(&self, module: &ModuleParts) -> Box<dyn TierModule> {
+        Box::new(code::ModuleCode::new(module.defined_func_count()))
+    }
+
+    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
+        // SAFETY: the same contract.
+        unsafe { activation::run(func, slots) }
+    }
+}

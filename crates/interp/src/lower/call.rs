@@ -1,0 +1,140 @@
+//! Calls and returns.
+
+use innkeeper_engine::FuncType;
+use innkeeper_engine::index::{FuncIndex, TypeIndex};
+
+use super::emit::{pair, slots, slots_immediate};
+use super::frame::{SlotIndex, near};
+use super::stack::Source;
+use super::{Lowering, Result};
+use crate::activation::HEADER_SLOTS;
+use crate::op::call;
+
+/// Where a call's arguments start in the frame, and the callee's header.
+struct CallSlots {
+    base: SlotIndex,
+    header: SlotIndex,
+}
+
+impl<'a> Lowering<'a> {
+    pub(super) fn visit_call(&mut self, function_index: u32) -> Result {
+        let func = FuncIndex(function_index);
+        let ty = self.module.func_type(self.module.type_of_func(func));
+        let CallSlots { base, header } = self.arguments(ty)?;
+        match self.module.defined(func) {
+            Some(defined) => self.emit.op(call::call, call_word(base, header, defined.0)),
+            None => self.emit.op(call::call_import, call_word(base, header, func.0)),
+        }
+        self.results(ty)
+    }
+
+    pub(super) fn visit_call_indirect(&mut self, type_index: u32, table_index: u32) -> Result {
+        let index = self.pop_slot();
+        let (ty, signature) = self.callee(type_index);
+        let CallSlots { base, header } = self.arguments(ty)?;
+        self.emit.op(call::call_indirect, slots_immediate(index, 0, table_index));
+        self.emit.word(call_word(base, header, signature));
+        self.results(ty)
+    }
+
+    pub(super) fn visit_return(&mut self) -> Result {
+        let results = self.function_results();
+        if results > 1 {
+            self.settle_top(results);
+        }
+        self.emit_return()?;
+        self.end_reachable();
+        Ok(())
+    }
+
+    /// Emits a return of the topmost values, which stay on the operand stack. Several values are in their canonical slots.
+    pub(super) fn emit_return(&mut self) -> Result {
+        let header = self.frame.header();
+        match self.function_results() {
+            0 => self.emit.op(call::return0, slots(header, 0, 0, 0)),
+            1 => {
+                let value = self.stack.peek(0);
+                match value.source {
+                    Source::Constant(bits) => {
+                        self.emit.op(call::return_constant, slots(header, 0, 0, 0));
+                        self.emit.word(bits);
+                    }
+                    Source::Slot => self.emit.op(call::return1, slots(value.slot, header, 0, 0)),
+                    Source::Local { slot, .. } => self.emit.op(call::return1, slots(slot, header, 0, 0)),
+                }
+            }
+            count => {
+                let from = near(self.stack.top_slot() - count as u32)?;
+                self.emit.op(call::return_many, slots(from, near(count as u32)?, header, 0));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn visit_return_call(&mut self, function_index: u32) -> Result {
+        let func = FuncIndex(function_index);
+        let ty = self.module.func_type(self.module.type_of_func(func));
+        let operands = self.tail_arguments(ty)?;
+        match self.module.defined(func) {
+            Some(defined) => {
+                self.emit.op(call::return_call, operands);
+                self.emit.word(pair(defined.0, ty.result_slots()));
+            }
+            None => {
+                self.emit.op(call::return_call_import, operands);
+                self.emit.word(pair(func.0, ty.result_slots()));
+            }
+        }
+        self.end_reachable();
+        Ok(())
+    }
+
+    pub(super) fn visit_return_call_indirect(&mut self, type_index: u32, table_index: u32) -> Result {
+        let index = self.stack.pop();
+        let (ty, signature) = self.callee(type_index);
+        // The index stays where it is while the arguments below it are settled.
+        let index = self.slot_of(index);
+        let operands = self.tail_arguments(ty)?;
+        self.emit.op(call::return_call_indirect, operands);
+        self.emit.word(slots_immediate(index, 0, ty.result_slots()));
+        self.emit.word(pair(table_index, signature));
+        self.end_reachable();
+        Ok(())
+    }
+
+    fn callee(&self, type_index: u32) -> (&'a FuncType, u32) {
+        let index = TypeIndex(type_index);
+        (self.module.func_type(index), self.module.signature(index).0)
+    }
+
+    /// Puts the arguments of a call into their canonical slots, which become the callee's parameters, and pops them.
+    fn arguments(&mut self, ty: &FuncType) -> Result<CallSlots> {
+        let count = ty.params().len();
+        self.settle_top(count);
+        let end = self.stack.top_slot();
+        let base = end - ty.param_slots();
+        let header = base + ty.call_slots();
+        self.stack.reserve(header + HEADER_SLOTS);
+        self.stack.truncate(self.stack.len() - count);
+        Ok(CallSlots { base: near(base)?, header: near(header - base)? })
+    }
+
+    /// As [`Lowering::arguments`], for a call that replaces this frame; gives the operands of the instruction.
+    fn tail_arguments(&mut self, ty: &FuncType) -> Result<u64> {
+        let CallSlots { base, header } = self.arguments(ty)?;
+        // The callee's header goes where the callee expects it, in what was this frame.
+        self.stack.reserve(u32::from(header) + HEADER_SLOTS);
+        Ok(slots(base, near(ty.param_slots())?, self.frame.header(), header))
+    }
+
+    fn results(&mut self, ty: &FuncType) -> Result {
+        for _ in ty.results() {
+            self.stack.push(Source::Slot)?;
+        }
+        Ok(())
+    }
+}
+
+fn call_word(base: SlotIndex, header: SlotIndex, callee: u32) -> u64 {
+    slots_immediate(base, header, callee)
+}

@@ -1,0 +1,357 @@
+//! Structured control: blocks, branches, and the frame of the function itself.
+
+use innkeeper_engine::FuncType;
+use innkeeper_engine::index::TypeIndex;
+use wasmparser::{BlockType, BrTable};
+
+use super::emit::{Condition, Fixup, Position, pair, slots, slots_immediate};
+use super::frame::SlotIndex;
+use super::stack::Source;
+use super::{Lowering, Result};
+use crate::machine::Handler;
+use crate::op::control;
+
+/// A block that is open.
+pub(super) struct Control {
+    kind: Kind,
+    /// Operands below the block's parameters.
+    height: usize,
+    /// Values that the block takes and leaves.
+    params: usize,
+    results: usize,
+    /// Branches to the block's end.
+    fixups: Vec<Fixup>,
+}
+
+enum Kind {
+    /// The function's body; its end returns.
+    Function,
+    Block,
+    Loop {
+        header: Position,
+    },
+    /// A conditional whose `else` has not come yet.
+    If {
+        otherwise: Fixup,
+    },
+    Else,
+}
+
+impl Lowering<'_> {
+    /// Opens the function's body, and reserves room for the instruction that checks its frame.
+    pub(super) fn begin_function(&mut self, ty: &FuncType) {
+        self.emit.op(control::enter, 0);
+        self.emit.word(0);
+        let results = ty.results().len();
+        self.control.push(Control {
+            kind: Kind::Function,
+            height: 0,
+            params: 0,
+            results,
+            fixups: Vec::new(),
+        });
+    }
+
+    /// Writes the instruction that checks the frame, now that its size is known.
+    pub(super) fn finish_function(&mut self) -> Result {
+        let size = self.frame.size(self.stack.end());
+        let (from, count) = self.frame.zeros();
+        let short = SlotIndex::try_from(from).is_ok() && count <= MAX_ZEROS_IN_LOOP;
+        let handler: Handler = if short { control::enter } else { control::enter_wide };
+        self.emit.patch(0, handler as usize as u64);
+        self.emit.patch(1, slots_immediate(0, 0, size));
+        self.emit.patch(2, pair(from, count));
+        Ok(())
+    }
+
+    pub(super) fn visit_unreachable(&mut self) -> Result {
+        self.emit.op(control::unreachable, 0);
+        self.end_reachable();
+        Ok(())
+    }
+
+    pub(super) fn visit_nop(&mut self) -> Result {
+        Ok(())
+    }
+
+    pub(super) fn visit_block(&mut self, blockty: BlockType) -> Result {
+        self.settle_locals();
+        self.open(Kind::Block, blockty);
+        Ok(())
+    }
+
+    pub(super) fn visit_loop(&mut self, blockty: BlockType) -> Result {
+        self.settle_locals();
+        let (params, _) = self.arity(blockty);
+        self.settle_top(params);
+        let header = self.emit.label();
+        self.open(Kind::Loop { header }, blockty);
+        Ok(())
+    }
+
+    pub(super) fn visit_if(&mut self, blockty: BlockType) -> Result {
+        let condition = self.take_condition();
+        // Settling comes between the comparison and its branch, but changes neither's operands.
+        self.settle_locals();
+        let (params, _) = self.arity(blockty);
+        self.settle_top(params);
+        let otherwise = self.branch_on(condition.branch_unless, condition);
+        self.open(Kind::If { otherwise }, blockty);
+        Ok(())
+    }
+
+    pub(super) fn visit_else(&mut self) -> Result {
+        let Some(mut block) = self.control.pop() else { return Ok(()) };
+        if self.unreachable.is_none() {
+            self.settle_top(block.results);
+            block.fixups.push(self.branch());
+        }
+        if let Kind::If { otherwise } = block.kind {
+            let here = self.emit.label();
+            self.emit.fix(otherwise, here)?;
+        }
+        self.unreachable = None;
+        self.stack.truncate(block.height);
+        self.push_slots(block.params)?;
+        block.kind = Kind::Else;
+        self.control.push(block);
+        Ok(())
+    }
+
+    pub(super) fn visit_end(&mut self) -> Result {
+        if matches!(self.control.last(), Some(Control { kind: Kind::Function, .. })) {
+            return self.end_function();
+        }
+        let Some(block) = self.control.pop() else { return Ok(()) };
+        let joined = !block.fixups.is_empty() || matches!(block.kind, Kind::If { .. });
+        let reachable = self.unreachable.is_none();
+        if reachable && joined {
+            self.settle_top(block.results);
+        }
+        if joined {
+            let here = self.emit.label();
+            // A conditional without `else` passes its parameters on, which are settled and where its results go.
+            if let Kind::If { otherwise } = block.kind {
+                self.emit.fix(otherwise, here)?;
+            }
+            for fixup in block.fixups {
+                self.emit.fix(fixup, here)?;
+            }
+        }
+        if !reachable || joined {
+            self.unreachable = None;
+            self.stack.truncate(block.height);
+            self.push_slots(block.results)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn visit_br(&mut self, relative_depth: u32) -> Result {
+        if self.is_function(relative_depth) {
+            return self.visit_return();
+        }
+        self.move_to_label(relative_depth)?;
+        let fixup = self.branch();
+        self.bind(fixup, relative_depth)?;
+        self.end_reachable();
+        Ok(())
+    }
+
+    pub(super) fn visit_br_if(&mut self, relative_depth: u32) -> Result {
+        let condition = self.take_condition();
+        if !self.is_function(relative_depth) && !self.label_needs_moves(relative_depth) {
+            let fixup = self.branch_on(condition.branch_if, condition);
+            return self.bind(fixup, relative_depth);
+        }
+        // Around the moves, which only the taken branch may make.
+        self.settle_results(relative_depth);
+        let around = self.branch_on(condition.branch_unless, condition);
+        self.leave_to(relative_depth)?;
+        let here = self.emit.label();
+        self.emit.fix(around, here)
+    }
+
+    pub(super) fn visit_br_table(&mut self, targets: BrTable<'_>) -> Result {
+        let index = self.pop_slot();
+        let mut depths = Vec::with_capacity(targets.len() as usize + 1);
+        for depth in targets.targets() {
+            depths.push(depth?);
+        }
+        depths.push(targets.default());
+        self.settle_results(self.control.len() as u32 - 1);
+        let at = self.emit.position();
+        self.emit.op(control::branch_table, slots_immediate(index, 0, targets.len()));
+        for _ in &depths {
+            self.emit.word(0);
+        }
+        // One stub for each label whose values must be moved, shared by all entries that name the label.
+        let mut stubs: Vec<(u32, Position)> = Vec::new();
+        for (entry, depth) in depths.into_iter().enumerate() {
+            let fixup = Fixup::Table { at, word: at + 2 + entry };
+            if !self.is_function(depth) && !self.label_needs_moves(depth) {
+                self.bind(fixup, depth)?;
+                continue;
+            }
+            let stub = match stubs.iter().rev().take(MAX_STUB_SEARCH).find(|(of, _)| *of == depth) {
+                Some((_, stub)) => *stub,
+                None => {
+                    let stub = self.emit.label();
+                    self.leave_to(depth)?;
+                    stubs.push((depth, stub));
+                    stub
+                }
+            };
+            self.emit.fix(fixup, stub)?;
+        }
+        self.end_reachable();
+        Ok(())
+    }
+
+    /// Emits code that moves a label's values and goes there, and leaves the operand stack as it was.
+    fn leave_to(&mut self, relative_depth: u32) -> Result {
+        if self.is_function(relative_depth) {
+            return self.emit_return();
+        }
+        self.move_to_label(relative_depth)?;
+        let fixup = self.branch();
+        self.bind(fixup, relative_depth)
+    }
+
+    /// Before control forks: several results of the function are returned from their canonical slots.
+    fn settle_results(&mut self, relative_depth: u32) {
+        let results = self.function_results();
+        if results > 1 && self.is_function(relative_depth) {
+            self.settle_top(results);
+        }
+    }
+
+    fn end_function(&mut self) -> Result {
+        if self.unreachable.is_none() {
+            self.visit_return()?;
+        }
+        self.control.pop();
+        Ok(())
+    }
+
+    /// What follows cannot be reached until the block's end.
+    pub(super) fn end_reachable(&mut self) {
+        self.unreachable = Some(0);
+    }
+
+    /// Values that the function returns.
+    pub(super) fn function_results(&self) -> usize {
+        self.control.first().map_or(0, |body| body.results)
+    }
+
+    fn open(&mut self, kind: Kind, blockty: BlockType) {
+        let (params, results) = self.arity(blockty);
+        let height = self.stack.len() - params;
+        self.control.push(Control { kind, height, params, results, fixups: Vec::new() });
+    }
+
+    fn arity(&self, blockty: BlockType) -> (usize, usize) {
+        match blockty {
+            BlockType::Empty => (0, 0),
+            BlockType::Type(_) => (0, 1),
+            BlockType::FuncType(index) => {
+                let ty = self.module.func_type(TypeIndex(index));
+                (ty.params().len(), ty.results().len())
+            }
+        }
+    }
+
+    fn push_slots(&mut self, count: usize) -> Result {
+        for _ in 0..count {
+            self.stack.push(Source::Slot)?;
+        }
+        Ok(())
+    }
+
+    fn control_at(&mut self, relative_depth: u32) -> &mut Control {
+        let top = self.control.len() - 1;
+        &mut self.control[top - relative_depth as usize]
+    }
+
+    fn is_function(&self, relative_depth: u32) -> bool {
+        relative_depth as usize + 1 == self.control.len()
+    }
+
+    /// How many values a branch to the label carries, and the position where the label expects the first.
+    fn label(&mut self, relative_depth: u32) -> (usize, usize) {
+        let block = self.control_at(relative_depth);
+        let arity = if matches!(block.kind, Kind::Loop { .. }) { block.params } else { block.results };
+        (arity, block.height)
+    }
+
+    fn label_needs_moves(&mut self, relative_depth: u32) -> bool {
+        let (arity, height) = self.label(relative_depth);
+        let from = self.stack.len() - arity;
+        (0..arity).any(|i| {
+            let operand = self.stack.at(from + i);
+            operand.source != Source::Slot || from != height
+        })
+    }
+
+    /// Moves the topmost values to where the label expects them, without popping them.
+    fn move_to_label(&mut self, relative_depth: u32) -> Result {
+        let (arity, height) = self.label(relative_depth);
+        let from = self.stack.len() - arity;
+        // Slots move downwards and are taken lowest first, so that none is overwritten before it was read.
+        for i in 0..arity {
+            let to = self.stack.slot_at(height + i)?;
+            let operand = self.stack.at(from + i);
+            self.move_to(operand, to);
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, fixup: Fixup, relative_depth: u32) -> Result {
+        let block = self.control_at(relative_depth);
+        if let Kind::Loop { header } = block.kind {
+            return self.emit.fix(fixup, header);
+        }
+        block.fixups.push(fixup);
+        Ok(())
+    }
+
+    /// Emits an unconditional branch.
+    fn branch(&mut self) -> Fixup {
+        let at = self.emit.position();
+        self.emit.op(control::branch, 0);
+        Fixup::Operand { at }
+    }
+
+    /// Pops a condition; a comparison that was just computed is taken back, to become part of the branch.
+    fn take_condition(&mut self) -> Condition {
+        let operand = self.stack.pop();
+        if operand.source == Source::Slot
+            && let Some(condition) = self.emit.condition(operand.slot)
+        {
+            self.emit.take_back(condition.start);
+            return condition;
+        }
+        let a = self.slot_of(operand);
+        Condition {
+            start: self.emit.position(),
+            branch_if: control::branch_if,
+            branch_unless: control::branch_unless,
+            a,
+            b: 0,
+            constant: None,
+        }
+    }
+
+    fn branch_on(&mut self, handler: Handler, condition: Condition) -> Fixup {
+        let at = self.emit.position();
+        self.emit.op(handler, slots(condition.a, condition.b, 0, 0));
+        if let Some(constant) = condition.constant {
+            self.emit.word(constant);
+        }
+        Fixup::Operand { at }
+    }
+}
+
+/// Entries of a branch table look this far back for a stub to share, which keeps lowering linear.
+const MAX_STUB_SEARCH: usize = 16;
+/// Functions with more locals to be set to zero than this use the instruction that calls `memset`.
+const MAX_ZEROS_IN_LOOP: u32 = 32;

@@ -1,0 +1,146 @@
+//! Lowering: from the validated bytes of one function to register code.
+//!
+//! One pass. The operand stack of WebAssembly is tracked at lowering time ([`stack`]): reading a local or a constant costs nothing until
+//! something needs it in a slot of its own. Comparisons melt into the branch that follows, and results go straight into
+//! the local they are assigned to ([`emit`]).
+//!
+//! Must stay true: at every label each live value is in its canonical slot (the slot of its position on the operand stack, or of
+//! its local); lowering the same bytes twice gives the same code, word for word ([`offset_of_word`] relies on it).
+
+mod call;
+mod control;
+mod emit;
+mod frame;
+mod memory;
+mod numeric;
+mod reference;
+mod stack;
+mod table;
+mod variable;
+mod visit;
+
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::ModuleParts;
+use innkeeper_engine::{Error, ErrorKind};
+use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
+
+use crate::code::Word;
+use control::Control;
+use emit::Emitter;
+use frame::FrameLayout;
+use stack::OperandStack;
+
+/// Buffers kept from one lowering to the next.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    words: Vec<Word>,
+    stack: OperandStack,
+    control: Vec<Control>,
+}
+
+/// The state of lowering one function.
+struct Lowering<'a> {
+    module: &'a ModuleParts,
+    frame: FrameLayout,
+    emit: Emitter,
+    stack: OperandStack,
+    control: Vec<Control>,
+    /// Blocks opened since the code became unreachable; none while it can be reached.
+    unreachable: Option<u32>,
+}
+
+type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// The register code of a function.
+pub(crate) fn lower(
+    module: &ModuleParts,
+    func: DefinedFuncIndex,
+    scratch: &mut Scratch,
+) -> Result<Box<[Word]>> {
+    let mut lowering = Lowering::new(module, func, scratch)?;
+    lowering.run(func, |_, _| {})?;
+    let code = lowering.emit.words().into();
+    lowering.give_back(scratch);
+    Ok(code)
+}
+
+/// The offset, in bytes from the start of the module, of the instruction that word `word` of a function's code came from.
+pub(crate) fn offset_of_word(module: &ModuleParts, func: DefinedFuncIndex, word: usize) -> Option<usize> {
+    let mut scratch = Scratch::default();
+    let mut lowering = Lowering::new(module, func, &mut scratch).ok()?;
+    let mut found = None;
+    // The last instruction that began at or before the word. Fusing may take words back, hence the last one that says so.
+    lowering
+        .run(func, |words, offset_bytes| {
+            if words <= word {
+                found = Some(offset_bytes);
+            }
+        })
+        .ok()?;
+    found
+}
+
+impl<'a> Lowering<'a> {
+    fn new(module: &'a ModuleParts, func: DefinedFuncIndex, scratch: &mut Scratch) -> Result<Lowering<'a>> {
+        let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        let reader = FunctionBody::new(BinaryReader::new(
+            &module.bytes()[module.body_range(func)],
+            module.body_range(func).start as u64,
+        ));
+        let frame = FrameLayout::new(ty, &reader)?;
+        let mut stack = std::mem::take(&mut scratch.stack);
+        stack.reset(&frame);
+        let mut control = std::mem::take(&mut scratch.control);
+        control.clear();
+        Ok(Lowering {
+            module,
+            frame,
+            emit: Emitter::new(std::mem::take(&mut scratch.words)),
+            stack,
+            control,
+            unreachable: None,
+        })
+    }
+
+    fn give_back(self, scratch: &mut Scratch) {
+        *scratch = Scratch { words: self.emit.into_buffer(), stack: self.stack, control: self.control };
+    }
+
+    /// Lowers the body; `at` is told, before each instruction, the words emitted so far and its offset.
+    fn run(&mut self, func: DefinedFuncIndex, mut at: impl FnMut(usize, usize)) -> Result {
+        let range = self.module.body_range(func);
+        let body =
+            FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
+        let ty = self.module.func_type(self.module.type_of_func(self.module.func_index(func)));
+        self.begin_function(ty);
+        let mut operators: OperatorsReader<'_> = body.get_operators_reader()?;
+        while !operators.eof() {
+            at(self.emit.position(), usize::try_from(operators.original_position()).unwrap_or(usize::MAX));
+            if let Some(depth) = self.unreachable {
+                self.skip(operators.read()?, depth)?;
+            } else {
+                operators.visit_operator(self)??;
+            }
+        }
+        self.finish_function()
+    }
+
+    /// Passes over an instruction that cannot be reached.
+    fn skip(&mut self, operator: Operator<'_>, depth: u32) -> Result {
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                self.unreachable = Some(depth + 1)
+            }
+            Operator::Else if depth == 0 => return self.visit_else(),
+            Operator::End if depth == 0 => return self.visit_end(),
+            Operator::End => self.unreachable = Some(depth - 1),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What lowering cannot express: a limit of this tier, with what would have been needed.
+fn too_large(what: &str) -> Error {
+    Error::new(ErrorKind::Limit(format!("a function is too large to execute: {what}")))
+}

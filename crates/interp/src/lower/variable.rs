@@ -1,0 +1,188 @@
+//! Locals, globals, constants, and bringing values into slots.
+
+use innkeeper_engine::Error;
+
+use super::emit::{slots, slots_immediate};
+use super::frame::{LocalSlot, SlotIndex};
+use super::stack::{Operand, Readers, Source};
+use super::{Lowering, Result};
+use crate::op::{control, variable};
+
+impl Lowering<'_> {
+    pub(super) fn visit_local_get(&mut self, local_index: u32) -> Result {
+        match self.frame.local(local_index) {
+            LocalSlot::Near(slot) => {
+                self.stack.push(Source::Local { index: local_index, slot })?;
+            }
+            LocalSlot::Far(local) => {
+                let slot = self.stack.push(Source::Slot)?;
+                self.emit.op(variable::get_far, slots_immediate(slot, 0, local));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn visit_local_set(&mut self, local_index: u32) -> Result {
+        let value = self.stack.pop();
+        self.assign(local_index, value)?;
+        Ok(())
+    }
+
+    pub(super) fn visit_local_tee(&mut self, local_index: u32) -> Result {
+        let value = self.stack.pop();
+        let source = self.assign(local_index, value)?;
+        self.stack.push(source)?;
+        Ok(())
+    }
+
+    pub(super) fn visit_global_get(&mut self, global_index: u32) -> Result {
+        let start = self.emit.position();
+        let slot = self.stack.push(Source::Slot)?;
+        self.emit.op(variable::global_get, slots_immediate(slot, 0, global_index));
+        self.emit.wrote(start, slot, None);
+        Ok(())
+    }
+
+    pub(super) fn visit_global_set(&mut self, global_index: u32) -> Result {
+        let value = self.pop_slot();
+        self.emit.op(variable::global_set, slots_immediate(value, 0, global_index));
+        Ok(())
+    }
+
+    pub(super) fn visit_i32_const(&mut self, value: i32) -> Result {
+        self.push_constant(u64::from(value.cast_unsigned()))
+    }
+
+    pub(super) fn visit_i64_const(&mut self, value: i64) -> Result {
+        self.push_constant(value.cast_unsigned())
+    }
+
+    pub(super) fn visit_f32_const(&mut self, value: wasmparser::Ieee32) -> Result {
+        self.push_constant(u64::from(value.bits()))
+    }
+
+    pub(super) fn visit_f64_const(&mut self, value: wasmparser::Ieee64) -> Result {
+        self.push_constant(value.bits())
+    }
+
+    pub(super) fn visit_drop(&mut self) -> Result {
+        self.stack.pop();
+        Ok(())
+    }
+
+    pub(super) fn visit_select(&mut self) -> Result {
+        let condition = self.pop_slot();
+        let (b, a) = (self.pop_slot(), self.pop_slot());
+        let start = self.emit.position();
+        let result = self.stack.push(Source::Slot)?;
+        self.emit.op(control::select, slots(result, a, b, condition));
+        self.emit.wrote(start, result, None);
+        Ok(())
+    }
+
+    pub(super) fn visit_typed_select(&mut self, _: wasmparser::ValType) -> Result {
+        self.visit_select()
+    }
+
+    pub(super) fn visit_typed_select_multi(&mut self, _: Vec<wasmparser::ValType>) -> Result {
+        self.visit_select()
+    }
+
+    pub(super) fn push_constant(&mut self, bits: u64) -> Result {
+        self.stack.push(Source::Constant(bits))?;
+        Ok(())
+    }
+
+    /// Pops a value and names a slot that holds it.
+    pub(super) fn pop_slot(&mut self) -> SlotIndex {
+        let operand = self.stack.pop();
+        self.slot_of(operand)
+    }
+
+    /// A slot that holds the value; a constant is put into its canonical slot.
+    pub(super) fn slot_of(&mut self, operand: Operand) -> SlotIndex {
+        match operand.source {
+            Source::Slot => operand.slot,
+            Source::Local { slot, .. } => slot,
+            Source::Constant(_) => {
+                self.move_to(operand, operand.slot);
+                operand.slot
+            }
+        }
+    }
+
+    /// Puts the value into slot `to`.
+    pub(super) fn move_to(&mut self, operand: Operand, to: SlotIndex) {
+        match operand.source {
+            Source::Slot if operand.slot == to => {}
+            Source::Slot => self.emit.op(variable::copy, slots(to, operand.slot, 0, 0)),
+            Source::Local { slot, .. } => self.emit.op(variable::copy, slots(to, slot, 0, 0)),
+            Source::Constant(bits) => match u32::try_from(bits) {
+                Ok(bits) => self.emit.op(variable::constant32, slots_immediate(to, 0, bits)),
+                Err(_) => {
+                    self.emit.op(variable::constant64, slots(to, 0, 0, 0));
+                    self.emit.word(bits);
+                }
+            },
+        }
+    }
+
+    /// Puts the `count` topmost values into their canonical slots.
+    pub(super) fn settle_top(&mut self, count: usize) {
+        for position in self.stack.len() - count..self.stack.len() {
+            let operand = self.stack.at(position);
+            if operand.source != Source::Slot {
+                self.move_to(operand, operand.slot);
+                self.stack.settle_at(position);
+            }
+        }
+    }
+
+    /// Puts every value that stands for a local into its canonical slot, because control is about to fork.
+    pub(super) fn settle_locals(&mut self) {
+        self.settle(self.stack.unsettled());
+        self.stack.all_settled();
+    }
+
+    /// Gives the local the value, which was just popped, and says where the value can be read afterwards.
+    fn assign(&mut self, local: u32, value: Operand) -> Result<Source, Error> {
+        let near = match self.frame.local(local) {
+            LocalSlot::Near(slot) => slot,
+            LocalSlot::Far(far) => {
+                let slot = self.slot_of(value);
+                self.emit.op(variable::set_far, slots_immediate(slot, 0, far));
+                // The value was a slot or a constant, which is in its canonical slot now: far locals are never read in place.
+                return Ok(match value.source {
+                    Source::Constant(_) => Source::Slot,
+                    source => source,
+                });
+            }
+        };
+        if self.stack.has_readers(local) {
+            self.settle(self.stack.readers_of(local));
+            // What was just emitted stands between the value's computation and here, so that it cannot be redirected.
+        } else if value.source == Source::Slot && self.emit.redirect(value.slot, near) {
+            return Ok(Source::Local { index: local, slot: near });
+        }
+        match value.source {
+            Source::Local { index, .. } if index == local => {}
+            _ => self.move_to(value, near),
+        }
+        Ok(match value.source {
+            Source::Slot => Source::Local { index: local, slot: near },
+            source => source,
+        })
+    }
+
+    fn settle(&mut self, readers: Readers) {
+        for position in readers.from..readers.to {
+            let operand = self.stack.at(position);
+            if let Source::Local { index, .. } = operand.source
+                && readers.only.is_none_or(|only| only == index)
+            {
+                self.move_to(operand, operand.slot);
+                self.stack.settle_at(position);
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The interpreter's registers and how one instruction leads to the next.
+//!
+//! An instruction is a word with the address of its handler and one or more words of operands. Word 1 has the slots `a b c d` of
+//! 16 bits each, or in place of `c d` an immediate of 32 bits; longer immediates follow in words of their own. In optimized builds every
+//! handler ends in a jump to the next one (a sibling call: same signature, all arguments in registers); elsewhere it returns to a loop.
+//! Both come from the same handler bodies.
+//!
+//! Must stay true: handlers have no values that need dropping and let no address of a local escape on the path that ends in a jump, or
+//! the call would not be a jump; `tests/dispatch.rs` would overflow the host's stack.
+
+use innkeeper_engine::Trap;
+use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore};
+
+use crate::code::Word;
+
+/// One instruction's code. The arguments are the fields of [`Machine`].
+///
+/// # Safety
+/// `ip` points to an instruction that lowering wrote for this handler, in code of `ctx`'s module; `fp` to a frame of the size that the
+/// function's `enter` has checked; `mem` and `mem_len` describe `ctx`'s first memory; `vm` is the record of `ctx`'s store, of which the
+/// activation has exclusive use.
+pub(crate) type Handler = unsafe fn(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    mem: *mut u8,
+    mem_len: usize,
+    vm: *mut VmStore,
+) -> Exit;
+
+/// What a handler returns to whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// The activation's first function has returned.
+    Done,
+    /// The reason is in the store's record.
+    Stopped,
+    /// Only without sibling calls: the registers are in the store's record, go on.
+    #[cfg_attr(tail_dispatch, allow(dead_code, reason = "the loop's answer"))]
+    Continue,
+}
+
+/// The registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    /// The instruction.
+    pub(crate) ip: *const Word,
+    /// The frame: slot 0 is the function's first parameter.
+    pub(crate) fp: *mut u64,
+    /// The instance whose code is executing.
+    pub(crate) ctx: *mut VmContext,
+    /// The first memory's bytes.
+    pub(crate) mem: *mut u8,
+    /// The first memory's length in bytes.
+    pub(crate) mem_len: usize,
+    /// The store's record.
+    pub(crate) vm: *mut VmStore,
+}
+
+/// A type that a slot can be read and written as.
+pub(crate) trait Slot: Copy {
+    /// Words of an instruction whose last operand is an immediate of this type.
+    const WITH_IMMEDIATE: usize;
+    fn from_slot(slot: u64) -> Self;
+    fn to_slot(self) -> u64;
+}
+
+macro_rules! slot {
+    ($($ty:ty, $words:literal: |$slot:ident| $from:expr, |$value:ident| $to:expr;)*) => {$(
+        impl Slot for $ty {
+            const WITH_IMMEDIATE: usize = $words;
+            #[inline(always)]
+            fn from_slot($slot: u64) -> Self {
+                $from
+            }
+            #[inline(always)]
+            fn to_slot(self) -> u64 {
+                let $value = self;
+                $to
+            }
+        }
+    )*};
+}
+
+slot! {
+    u32, 2: |slot| slot as u32, |value| u64::from(value);
+    u64, 3: |slot| slot, |value| value;
+    f32, 2: |slot| f32::from_bits(slot as u32), |value| u64::from(value.to_bits());
+    f64, 3: |slot| f64::from_bits(slot), |value| value.to_bits();
+    bool, 2: |slot| slot as u32 != 0, |value| u64::from(value);
+}
+
+/// Where operands stand in word 1.
+pub(crate) const A: usize = 0;
+pub(crate) const B: usize = 1;
+pub(crate) const C: usize = 2;
+pub(crate) const D: usize = 3;
+
+/// # Safety
+/// All methods share the contract of [`Handler`]; operand positions are those of the instruction at `ip`.
+impl Machine {
+    /// The operand at position `i` of word 1, as a number.
+    #[inline(always)]
+    pub(crate) unsafe fn operand(self, i: usize) -> usize {
+        // SAFETY: see the impl.
+        unsafe { usize::from(*self.ip.add(1).cast::<u16>().add(i)) }
+    }
+
+    /// The operand at position `i` of word `word`, as a number.
+    #[inline(always)]
+    pub(crate) unsafe fn operand_of(self, word: usize, i: usize) -> usize {
+        // SAFETY: see the impl.
+        unsafe { usize::from(*self.ip.add(word).cast::<u16>().add(i)) }
+    }
+
+    /// The immediate in the upper half of word `word`.
+    #[inline(always)]
+    pub(crate) unsafe fn immediate_of(self, word: usize) -> u32 {
+        // SAFETY: see the impl.
+        unsafe { *self.ip.add(word).cast::<u32>().add(1) }
+    }
+
+    /// The immediate in the upper half of word 1.
+    #[inline(always)]
+    pub(crate) unsafe fn immediate(self) -> u32 {
+        // SAFETY: see the impl.
+        unsafe { self.immediate_of(1) }
+    }
+
+    /// A whole word of the instruction.
+    #[inline(always)]
+    pub(crate) unsafe fn word(self, word: usize) -> Word {
+        // SAFETY: see the impl.
+        unsafe { *self.ip.add(word) }
+    }
+
+    /// The last operand of an operation on `T`s, where it is a constant.
+    #[inline(always)]
+    pub(crate) unsafe fn constant<T: Slot>(self) -> T {
+        // SAFETY: see the impl.
+        unsafe {
+            if T::WITH_IMMEDIATE == 2 {
+                T::from_slot(u64::from(self.immediate()))
+            } else {
+                T::from_slot(self.word(2))
+            }
+        }
+    }
+
+    /// The slot that the operand at position `i` names.
+    #[inline(always)]
+    pub(crate) unsafe fn get<T: Slot>(self, i: usize) -> T {
+        // SAFETY: see the impl.
+        unsafe { T::from_slot(*self.fp.add(self.operand(i))) }
+    }
+
+    /// Writes the slot that the operand at position `i` names.
+    #[inline(always)]
+    pub(crate) unsafe fn set<T: Slot>(self, i: usize, value: T) {
+        // SAFETY: see the impl.
+        unsafe { *self.fp.add(self.operand(i)) = value.to_slot() }
+    }
+
+    /// Goes on with the instruction `words` further on.
+    #[inline(always)]
+    pub(crate) unsafe fn next(mut self, words: usize) -> Exit {
+        // SAFETY: see the impl; lowering ends every function in an instruction that does not fall through.
+        unsafe {
+            self.ip = self.ip.add(words);
+            self.dispatch()
+        }
+    }
+
+    /// Goes on at the branch target in the upper half of word 1, in words from this instruction.
+    #[inline(always)]
+    pub(crate) unsafe fn branch(mut self) -> Exit {
+        // SAFETY: see the impl; lowering has resolved the target.
+        unsafe {
+            self.ip = self.ip.offset(self.immediate().cast_signed() as isize);
+            self.dispatch()
+        }
+    }
+
+    /// Executes the instruction at `ip`.
+    #[cfg(tail_dispatch)]
+    #[inline(always)]
+    pub(crate) unsafe fn dispatch(self) -> Exit {
+        // SAFETY: see the impl.
+        unsafe { handler(self.ip)(self.ip, self.fp, self.ctx, self.mem, self.mem_len, self.vm) }
+    }
+
+    /// Leaves the registers where the loop finds them.
+    #[cfg(not(tail_dispatch))]
+    #[inline(always)]
+    pub(crate) unsafe fn dispatch(self) -> Exit {
+        // SAFETY: see the impl.
+        unsafe {
+            (*self.vm).scratch =
+                [self.ip as usize, self.fp as usize, self.ctx as usize, self.mem as usize, self.mem_len];
+        }
+        Exit::Continue
+    }
+
+    /// Executes from the instruction at `ip` until the activation's first function returns or is stopped.
+    pub(crate) unsafe fn run(self) -> Exit {
+        let mut machine = self;
+        loop {
+            // SAFETY: see the impl.
+            let exit = unsafe {
+                handler(machine.ip)(
+                    machine.ip,
+                    machine.fp,
+                    machine.ctx,
+                    machine.mem,
+                    machine.mem_len,
+                    machine.vm,
+                )
+            };
+            if exit != Exit::Continue {
+                return exit;
+            }
+            // SAFETY: `dispatch` has just put the registers there.
+            let [ip, fp, ctx, mem, mem_len] = unsafe { (*self.vm).scratch };
+            machine = Machine {
+                ip: ip as *const Word,
+                fp: fp as *mut u64,
+                ctx: ctx as *mut VmContext,
+                mem: mem as *mut u8,
+                mem_len,
+                vm: self.vm,
+            };
+        }
+    }
+
+    /// Reads the first memory's registers again, after something that may have changed them.
+    #[inline(always)]
+    pub(crate) unsafe fn reload_memory(&mut self) {
+        // SAFETY: see the impl.
+        unsafe {
+            let memory = (*self.ctx).memory0;
+            self.mem = (*memory).base;
+            self.mem_len = (*memory).len_bytes;
+        }
+    }
+
+    /// Stops the activation with a trap at this instruction.
+    #[inline(always)]
+    pub(crate) unsafe fn trap(self, trap: Trap) -> Exit {
+        // SAFETY: see the impl.
+        unsafe { stop_with_trap(self.ip, self.fp, self.ctx, trap, self.vm) }
+    }
+
+    /// Stops the activation at this instruction, for the reason already in the store's record.
+    #[inline(always)]
+    pub(crate) unsafe fn stop(self) -> Exit {
+        // SAFETY: see the impl.
+        unsafe { (*self.vm).trap_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx } };
+        Exit::Stopped
+    }
+
+    /// The record of a function reference in a slot.
+    #[inline(always)]
+    pub(crate) fn func_record(slot: u64) -> *const VmFunc {
+        slot as usize as *const VmFunc
+    }
+}
+
+#[inline(always)]
+unsafe fn handler(ip: *const Word) -> Handler {
+    // SAFETY: the first word of an instruction is a handler's address: lowering writes no other.
+    unsafe { std::mem::transmute::<usize, Handler>(*ip as usize) }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn stop_with_trap(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    trap: Trap,
+    vm: *mut VmStore,
+) -> Exit {
+    // SAFETY: the contract of `Handler`.
+    unsafe {
+        (*vm).trap_site = TrapSite { position: ip, frame: fp, ctx };
+        (*vm).pending = Some(Pending::Trap(trap));
+    }
+    Exit::Stopped
+}
+
+/// Defines handlers: `fn name(m) { ... }` becomes a [`Handler`] whose body ends in `m.next(..)`, `m.branch()` and the like.
+macro_rules! handlers {
+    ($($(#[$meta:meta])* fn $name:ident($m:ident) $body:block)*) => {$(
+        $(#[$meta])*
+        #[allow(unused_mut, unused_unsafe, reason = "some handlers change registers, and one does nothing")]
+        pub(crate) unsafe fn $name(
+            ip: *const $crate::code::Word,
+            fp: *mut u64,
+            ctx: *mut innkeeper_engine::tier::VmContext,
+            mem: *mut u8,
+            mem_len: usize,
+            vm: *mut innkeeper_engine::tier::VmStore,
+        ) -> $crate::machine::Exit {
+            let mut $m = $crate::machine::Machine { ip, fp, ctx, mem, mem_len, vm };
+            // SAFETY: the contract of `Handler` is all that the methods of `Machine` ask.
+            unsafe { $body }
+        }
+    )*};
+}
+pub(crate) use handlers;

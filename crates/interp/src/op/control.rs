@@ -1,0 +1,70 @@
+//! Branches, selection and the entry of functions.
+
+use innkeeper_engine::Trap;
+
+use crate::machine::{A, B, C, D, Exit, handlers};
+
+handlers! {
+    /// `[_ _ frame_slots] [zero_from zero_count]`: first instruction of a function: checks that the frame fits, and gives
+    /// locals their zeros.
+    fn enter(m) {
+        if m.fp.wrapping_add(m.immediate() as usize) > (*m.vm).stack_limit {
+            return m.trap(Trap::CallStackExhausted);
+        }
+        let first = m.fp.add(m.word(2) as u32 as usize);
+        for i in 0..(m.word(2) >> 32) as usize {
+            // Volatile keeps this a loop: a call of memset would cost every function the saving of all registers.
+            first.add(i).write_volatile(0);
+        }
+        m.next(3)
+    }
+
+    /// `[_ _ frame_slots] [zero_from zero_count]`: as `enter`, for functions with many locals.
+    fn enter_wide(m) {
+        if m.fp.wrapping_add(m.immediate() as usize) > (*m.vm).stack_limit {
+            return m.trap(Trap::CallStackExhausted);
+        }
+        m.fp.add(m.word(2) as u32 as usize).write_bytes(0, (m.word(2) >> 32) as usize);
+        m.next(3)
+    }
+
+    /// Ends the activation: what its first function returns to.
+    fn exit(_m) {
+        Exit::Done
+    }
+
+    /// `[]`: `unreachable`.
+    fn unreachable(m) {
+        m.trap(Trap::Unreachable)
+    }
+
+    /// `[_ _ target]`: `br`.
+    fn branch(m) {
+        m.branch()
+    }
+
+    /// `[a _ target]`: `br_if`.
+    fn branch_if(m) {
+        if m.get::<bool>(A) { m.branch() } else { m.next(2) }
+    }
+
+    /// `[a _ target]`: branches where the condition is zero.
+    fn branch_unless(m) {
+        if m.get::<bool>(A) { m.next(2) } else { m.branch() }
+    }
+
+    /// `[a _ count]` and `count + 1` words of targets, in words from this instruction: `br_table`.
+    fn branch_table(m) {
+        let last = m.immediate();
+        let index = m.get::<u32>(A).min(last);
+        m.ip = m.ip.offset(m.word(2 + index as usize).cast_signed() as isize);
+        m.dispatch()
+    }
+
+    /// `[r a b c]`: `select`: `a` where `c` is not zero, else `b`.
+    fn select(m) {
+        let value = if m.get::<bool>(D) { m.get::<u64>(B) } else { m.get(C) };
+        m.set(A, value);
+        m.next(2)
+    }
+}

@@ -1,0 +1,91 @@
+//! Table operations.
+
+use innkeeper_engine::Trap;
+use innkeeper_engine::index::{ElemIndex, TableIndex};
+use innkeeper_engine::tier::{VmTable, runtime};
+
+use crate::machine::{A, B, C, Machine, handlers};
+
+impl Machine {
+    /// The table whose index is in the upper half of word 1.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    unsafe fn table(self) -> *const VmTable {
+        // SAFETY: validation admits only tables that the instance has.
+        unsafe { *(*self.ctx).tables.add(self.immediate() as usize) }
+    }
+}
+
+handlers! {
+    /// `[r index table]`.
+    fn table_get(m) {
+        let (table, index) = (m.table(), m.get::<u32>(B));
+        if u64::from(index) >= (*table).len {
+            return m.trap(Trap::TableOutOfBounds);
+        }
+        m.set(A, *(*table).elements.add(index as usize));
+        m.next(2)
+    }
+
+    /// `[index value table]`.
+    fn table_set(m) {
+        let (table, index) = (m.table(), m.get::<u32>(A));
+        if u64::from(index) >= (*table).len {
+            return m.trap(Trap::TableOutOfBounds);
+        }
+        *(*table).elements.add(index as usize) = m.get(B);
+        m.next(2)
+    }
+
+    /// `[r _ table]`.
+    fn table_size(m) {
+        m.set(A, (*m.table()).len);
+        m.next(2)
+    }
+
+    /// `[r value delta] [table]`.
+    fn table_grow(m) {
+        let (value, delta) = (m.get::<u64>(B), m.get::<u32>(C));
+        // Refusal is -1 in the result's own width.
+        let old = runtime::table_grow(m.ctx, TableIndex(m.word(2) as u32), delta.into(), value) as u32;
+        m.set(A, old);
+        m.next(3)
+    }
+
+    /// `[to value len] [table]`.
+    fn table_fill(m) {
+        let (to, value, len) = (m.get::<u32>(A), m.get::<u64>(B), m.get::<u32>(C));
+        match runtime::table_fill(m.ctx, TableIndex(m.word(2) as u32), to.into(), value, len.into()) {
+            Ok(()) => m.next(3),
+            Err(trap) => m.trap(trap),
+        }
+    }
+
+    /// `[to from len] [to_table from_table]`.
+    fn table_copy(m) {
+        let (to, from, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
+        let (to_table, from_table) = (TableIndex(m.word(2) as u32), TableIndex((m.word(2) >> 32) as u32));
+        match runtime::table_copy(m.ctx, (to_table, to.into()), (from_table, from.into()), len.into()) {
+            Ok(()) => m.next(3),
+            Err(trap) => m.trap(trap),
+        }
+    }
+
+    /// `[to from len] [table elem]`.
+    fn table_init(m) {
+        let (to, from, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
+        let (table, elem) = (TableIndex(m.word(2) as u32), ElemIndex((m.word(2) >> 32) as u32));
+        match runtime::table_init(m.ctx, table, elem, to.into(), from.into(), len.into()) {
+            Ok(()) => m.next(3),
+            Err(trap) => m.trap(trap),
+        }
+    }
+
+    /// `[_ _ elem]`.
+    fn elem_drop(m) {
+        runtime::elem_drop(m.ctx, ElemIndex(m.immediate()));
+        m.next(2)
+    }
+}

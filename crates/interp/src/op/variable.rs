@@ -1,0 +1,63 @@
+//! Moving values: copies between slots, constants, globals.
+
+use crate::machine::{A, B, Machine, handlers};
+
+handlers! {
+    /// `[r a]`.
+    fn copy(m) {
+        m.set(A, m.get::<u64>(B));
+        m.next(2)
+    }
+
+    /// `[r _ imm32]`: a constant of 32 bits, zero-extended.
+    fn constant32(m) {
+        m.set(A, u64::from(m.immediate()));
+        m.next(2)
+    }
+
+    /// `[r] [imm64]`.
+    fn constant64(m) {
+        m.set(A, m.word(2));
+        m.next(3)
+    }
+
+    /// `[r _ local]`: reads a local whose slot takes 32 bits.
+    fn get_far(m) {
+        m.set(A, *m.fp.add(m.immediate() as usize));
+        m.next(2)
+    }
+
+    /// `[a _ local]`: writes a local whose slot takes 32 bits.
+    fn set_far(m) {
+        *m.fp.add(m.immediate() as usize) = m.get(A);
+        m.next(2)
+    }
+
+    /// `[r _ global]`.
+    fn global_get(m) {
+        let global = *(*m.ctx).globals.add(m.immediate() as usize);
+        m.set(A, (*global).slots[0]);
+        m.next(2)
+    }
+
+    /// `[a _ global]`.
+    fn global_set(m) {
+        let global = *(*m.ctx).globals.add(m.immediate() as usize);
+        (*global).slots[0] = m.get(A);
+        m.next(2)
+    }
+}
+
+impl Machine {
+    /// Copies `count` slots to lower addresses, first to last; the ranges may overlap.
+    ///
+    /// # Safety
+    /// Both ranges lie in frames of the activation.
+    #[inline(always)]
+    pub(crate) unsafe fn copy_slots_down(to: *mut u64, from: *const u64, count: usize) {
+        for i in 0..count {
+            // SAFETY: as the caller promises. Volatile keeps this a loop, see `enter`.
+            unsafe { to.add(i).write_volatile(*from.add(i)) };
+        }
+    }
+}

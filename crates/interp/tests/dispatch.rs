@@ -1,0 +1,113 @@
+//! Every handler must lead to the next by a jump: a call instead would overflow the host's stack in a long run.
+//!
+//! The guests here execute each kind of instruction a million times on a thread whose stack holds far fewer frames than that.
+
+use innkeeper_engine::{Config, Engine, Instance, Linker, Module, Store, Val};
+use innkeeper_interp::Interpreter;
+
+const ROUNDS: i32 = 1_000_000;
+const STACK_BYTES: usize = 256 << 10;
+
+/// Runs `body`, which may use the local `$x` and the function table's single function, in a loop.
+fn run_in_loop(body: &'static str) {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let text = format!(
+            r#"(module
+                (import "host" "nothing" (func $host (param i32) (result i32)))
+                (memory 1)
+                (global $g (mut i64) (i64.const 0))
+                (table 2 funcref)
+                (elem (i32.const 0) $callee)
+                (type $unary (func (param i32) (result i32)))
+                (func $callee (type $unary) (local.get 0))
+                (func $tail (type $unary) (return_call $callee (local.get 0)))
+                (func $tail_host (type $unary) (return_call $host (local.get 0)))
+                (func $tail_indirect (type $unary) (return_call_indirect (type $unary) (local.get 0) (i32.const 0)))
+                (func (export "run") (param $n i32) (result i32) (local $x i32) (local $f f64)
+                    (loop $l
+                        {body}
+                        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+                    (local.get $x)))"#
+        );
+        let engine = Engine::with_tier(Config::default(), Interpreter);
+        let module = Module::new(&engine, wat::parse_str(&text).unwrap()).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let mut linker: Linker<()> = Linker::new(&engine);
+        linker.func_wrap("host", "nothing", |x: i32| x);
+        let instance: Instance = linker.instantiate(&mut store, &module).unwrap();
+        let run = instance.get_func(&mut store, "run").unwrap();
+        let mut results = [Val::I32(0)];
+        run.call(&mut store, &[Val::I32(ROUNDS)], &mut results).unwrap();
+    });
+    thread.unwrap().join().unwrap();
+}
+
+macro_rules! in_loop {
+    ($($name:ident: $body:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            run_in_loop($body);
+        }
+    )*};
+}
+
+in_loop! {
+    integers: "(local.set $x (i32.add (i32.mul (local.get $x) (i32.const 3)) (i32.rotl (local.get $n) (local.get $x))))";
+    divisions: "(local.set $x (i32.rem_s (local.get $x) (local.get $n))) (local.set $x (i32.div_u (local.get $x) (i32.const 3)))";
+    floats: "(local.set $f (f64.nearest (f64.min (f64.sqrt (local.get $f)) (f64.ceil (local.get $f)))))
+        (local.set $x (i32.trunc_f64_s (local.get $f)))";
+    loads_and_stores: "(i64.store offset=8 (i32.const 0) (i64.extend_i32_u (local.get $x)))
+        (local.set $x (i32.load8_s offset=9 (i32.const 0)))";
+    bulk_memory: "(memory.fill (i32.const 0) (i32.const 1) (i32.const 9)) (memory.copy (i32.const 3) (i32.const 0) (i32.const 9))
+        (local.set $x (memory.grow (i32.const 0)))";
+    globals: "(global.set $g (i64.add (global.get $g) (i64.const 5000000000)))";
+    tables: "(table.set (i32.const 1) (table.get (i32.const 0))) (table.fill (i32.const 1) (ref.func $callee) (i32.const 1))
+        (local.set $x (ref.is_null (table.get (i32.const 1))))";
+    calls: "(local.set $x (call $callee (local.get $n)))";
+    host_calls: "(local.set $x (call $host (local.get $n)))";
+    indirect_calls: "(local.set $x (call_indirect (type $unary) (local.get $n) (i32.const 0)))";
+    tail_calls: "(local.set $x (call $tail (local.get $n))) (local.set $x (call $tail_host (local.get $n)))
+        (local.set $x (call $tail_indirect (local.get $n)))";
+    branch_tables: "(block $a (block $b (br_table $a $b (i32.and (local.get $n) (i32.const 1)))))";
+    selections: "(local.set $x (select (local.get $x) (i32.const 7) (i32.eqz (local.get $n))))";
+}
+
+/// Tail calls, in one instance and between two, use no guest stack however many there are.
+#[test]
+fn tail_calls_between_instances_run_in_bounded_stack() {
+    let text = r#"(module
+        (import "host" "next" (func $next (param i32) (result i32)))
+        (table (export "table") 1 funcref)
+        (func (export "step") (param $n i32) (result i32)
+            (if (i32.eqz (local.get $n)) (then (return (i32.const 42))))
+            (return_call $next (i32.sub (local.get $n) (i32.const 1)))))"#;
+    let back = r#"(module
+        (import "first" "table" (table 1 funcref))
+        (type $unary (func (param i32) (result i32)))
+        (func (export "next") (param $n i32) (result i32)
+            (return_call_indirect (type $unary) (local.get $n) (i32.const 0))))"#;
+    let engine = Engine::with_tier(Config::default(), Interpreter);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let mut linker: Linker<()> = Linker::new(&engine);
+    // The second instance imports the first's table, and the first the second's function: through a stand-in table first.
+    let table = innkeeper_engine::Table::new(
+        &mut store,
+        innkeeper_engine::TableType {
+            element: innkeeper_engine::RefType::FUNCREF,
+            size: innkeeper_engine::SizeRange { min: 1, max: None },
+        },
+        Val::FuncRef(None),
+    )
+    .unwrap();
+    linker.define("first", "table", table);
+    let second = Module::new(&engine, wat::parse_str(back).unwrap()).unwrap();
+    let second = linker.instantiate(&mut store, &second).unwrap();
+    linker.instance(&mut store, "host", second);
+    let first = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+    let first = linker.instantiate(&mut store, &first).unwrap();
+    let step = first.get_func(&mut store, "step").unwrap();
+    table.set(&mut store, 0, Val::FuncRef(Some(step))).unwrap();
+    let mut results = [Val::I32(0)];
+    step.call(&mut store, &[Val::I32(3_000_000)], &mut results).unwrap();
+    assert_eq!(results, [Val::I32(42)]);
+}

@@ -1,0 +1,195 @@
+//! An open directory, and the operations on names in it.
+//!
+//! Every path goes through the resolver to one parent directory and one name without a slash; the last step is one
+//! system call on that pair, which follows no link. Opening is in `open`, metadata in `metadata`, times in `times`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::credentials::{Credentials, Rights};
+use super::error::Error;
+use super::gate::{Operation, Permit, Request};
+use super::resolve::{GuestPath, LastName, Place};
+use super::{Host, sys};
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Directory {
+    pub(super) fd: OwnedFd,
+    pub(super) credentials: Credentials,
+}
+
+/// What remains of "resolve, then act" for each operation: the action on a place.
+type Action<'a, T> = dyn FnOnce(&Permit, &Place<'_>) -> Result<T, Error> + 'a;
+
+impl Directory {
+    /// Its rights and origin.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Host {
+    /// Creates the directory `path`.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], and the errors of every path operation: [`Error::Denied`], [`Error::Escape`],
+    /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Loop`], [`Error::NameTooLong`], [`Error::Invalid`].
+    pub fn create_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
+        let request = Request::path(Operation::CreateDirectory, Rights::CHANGE, directory, path);
+        self.at_place(&request, directory, path, Box::new(|permit, place| sys::create_directory(permit, place)))
+    }
+
+    /// Removes the empty directory `path`. A symbolic link is not followed, with or without a trailing slash.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::NotDirectory`], and the errors of every path operation.
+    pub fn remove_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
+        let request = Request::path(Operation::RemoveDirectory, Rights::CHANGE, directory, path);
+        self.at_place(&request, directory, path, Box::new(|permit, place| sys::remove_directory(permit, place)))
+    }
+
+    /// Removes the name `path` of something that is not a directory.
+    ///
+    /// # Errors
+    /// [`Error::IsDirectory`], [`Error::NotDirectory`] for a trailing slash after something else,
+    /// and the errors of every path operation.
+    pub fn remove_file(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
+        let request = Request::path(Operation::RemoveFile, Rights::CHANGE, directory, path);
+        let action = |permit: &Permit, place: &Place<'_>| {
+            require_directory_if_asked(permit, place)?;
+            sys::remove_file(permit, place)
+        };
+        self.at_place(&request, directory, path, Box::new(action))
+    }
+
+    /// The target of the symbolic link `path`, as stored.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it is no symbolic link; [`Error::NotPermitted`] if the target is absolute, since that would
+    /// tell the guest about the host; and the errors of every path operation.
+    pub fn read_link(&self, directory: &Directory, path: &[u8]) -> Result<Vec<u8>, Error> {
+        let request = Request::path(Operation::ReadLink, Rights::READ, directory, path);
+        let action = |permit: &Permit, place: &Place<'_>| {
+            require_directory_if_asked(permit, place)?;
+            let target = sys::read_link(permit, place.parent(), &place.name)?;
+            if target.starts_with(b"/") { Err(Error::NotPermitted) } else { Ok(target) }
+        };
+        self.at_place(&request, directory, path, Box::new(action))
+    }
+
+    /// Creates the symbolic link `path` that contains `target`.
+    ///
+    /// A relative target may lead outside: it is checked when followed, as the tree may have changed by then.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`] if `target` is absolute, [`Error::NotFound`] if it is empty, [`Error::Exists`],
+    /// and the errors of every path operation.
+    pub fn symlink(&self, directory: &Directory, target: &[u8], path: &[u8]) -> Result<(), Error> {
+        let request = Request::path(Operation::Symlink, Rights::CHANGE, directory, path);
+        let action = |permit: &Permit, place: &Place<'_>| {
+            check_link_target(target)?;
+            refuse_trailing_slash(permit, place)?;
+            sys::symlink(permit, target, place)
+        };
+        self.at_place(&request, directory, path, Box::new(action))
+    }
+
+    /// Gives the file `from` a second name `to`. Symbolic links are linked to, not followed.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] unless both directories are writable, [`Error::Exists`], [`Error::CrossDevice`],
+    /// [`Error::NotPermitted`] for a directory, and the errors of every path operation.
+    pub fn link(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
+        self.at_two_places(Operation::Link, from, to, |permit, from, to| {
+            require_directory_if_asked(permit, from)?;
+            refuse_trailing_slash(permit, to)?;
+            sys::link(permit, from, to)
+        })
+    }
+
+    /// Renames `from` to `to`, replacing a file or an empty directory there. Between two directory keys this
+    /// works as within one, if both allow changes and lie on one file system.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] unless both directories are writable, [`Error::Busy`] for `.`, [`Error::CrossDevice`],
+    /// [`Error::NotEmpty`], [`Error::IsDirectory`], [`Error::NotDirectory`], and the errors of every path operation.
+    pub fn rename(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
+        self.at_two_places(Operation::Rename, from, to, |permit, from, to| {
+            require_directory_if_asked(permit, from)?;
+            if to.must_be_directory && !is_directory(permit, from)? {
+                return Err(Error::NotDirectory);
+            }
+            sys::rename(permit, from, to)
+        })
+    }
+
+    fn at_place<T>(
+        &self,
+        request: &Request<'_>,
+        directory: &Directory,
+        path: &[u8],
+        action: Box<Action<'_, T>>,
+    ) -> Result<T, Error> {
+        let permit = self.gate.decide(request)?;
+        let result = GuestPath::parse(path).and_then(|path| {
+            let place = self.resolve.place(&permit, directory.as_fd(), &path)?;
+            action(&permit, &place)
+        });
+        self.gate.conclude(request, result)
+    }
+
+    fn at_two_places(
+        &self,
+        operation: Operation,
+        (from, from_path): (&Directory, &[u8]),
+        (to, to_path): (&Directory, &[u8]),
+        action: impl FnOnce(&Permit, &Place<'_>, &Place<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let from_request = Request::path(operation, Rights::CHANGE, from, from_path);
+        let to_request = Request::path(operation, Rights::CHANGE, to, to_path);
+        let permit = self.gate.decide(&from_request)?;
+        self.gate.decide(&to_request)?;
+        let parsed = GuestPath::parse(from_path);
+        let parsed = self.gate.conclude(&from_request, parsed)?;
+        let from_place = self.resolve.place(&permit, from.as_fd(), &parsed);
+        let from_place = self.gate.conclude(&from_request, from_place)?;
+        let parsed = GuestPath::parse(to_path);
+        let parsed = self.gate.conclude(&to_request, parsed)?;
+        let to_place = self.resolve.place(&permit, to.as_fd(), &parsed);
+        let to_place = self.gate.conclude(&to_request, to_place)?;
+        action(&permit, &from_place, &to_place)
+    }
+}
+
+/// A symbolic link that a guest makes is relative and could be opened.
+fn check_link_target(target: &[u8]) -> Result<(), Error> {
+    match target {
+        [] => Err(Error::NotFound),
+        [b'/', ..] => Err(Error::NotPermitted),
+        _ if target.contains(&0) => Err(Error::Invalid),
+        _ => Ok(()),
+    }
+}
+
+/// `name/` where something is to be created that is no directory: refused, with the error that tells why.
+fn refuse_trailing_slash(permit: &Permit, place: &Place<'_>) -> Result<(), Error> {
+    if !place.must_be_directory {
+        return Ok(());
+    }
+    if is_directory(permit, place)? { Err(Error::Exists) } else { Err(Error::NotDirectory) }
+}
+
+/// `name/` where the name of something existing is to be acted on: only a directory will do.
+fn require_directory_if_asked(permit: &Permit, place: &Place<'_>) -> Result<(), Error> {
+    if place.must_be_directory && !is_directory(permit, place)? { Err(Error::NotDirectory) } else { Ok(()) }
+}
+
+fn is_directory(permit: &Permit, place: &Place<'_>) -> Result<bool, Error> {
+    let name: &LastName<'_> = &place.name;
+    Ok(sys::stat_at(permit, place.parent(), name)?.kind == super::FileKind::Directory)
+}

@@ -1,0 +1,151 @@
+//! The report for a person: which keys the guest missed, in lines that are ready to print.
+//!
+//! Guests choose some of these texts, so every line has control characters made visible.
+//! Whether and when to print is the caller's business.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::credentials::Grant;
+use super::denial::{Denial, MissingKey};
+use super::{Host, gate::Gate};
+
+/// What an [`Explanation`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExplanationKind {
+    /// Something was denied.
+    Denied,
+    /// The guest looked for directories and had none. Of interest only if it failed.
+    NoDirectory,
+    /// The directories the guest knows about, when it looked for some. Of interest only if it failed: a path outside of
+    /// them is refused by the guest's own library and never reaches the host.
+    DirectoriesHeld,
+}
+
+/// One thing to tell the person who granted the keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What it is about.
+    pub kind: ExplanationKind,
+    /// One line, without control characters.
+    pub line: String,
+    /// The flag that would mend it, if there is one.
+    pub flag: Option<String>,
+}
+
+/// A step of a guest's search for its preopened directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreopenScan {
+    /// A preopened directory was there.
+    Found,
+    /// There was none: the search is over.
+    End,
+}
+
+/// What is known about the guest's search for its directories.
+#[derive(Debug, Default)]
+pub(super) struct ScanRecord {
+    found: AtomicU32,
+    ended: AtomicU32,
+}
+
+impl Host {
+    /// Notes that the guest asked which directories it was given.
+    pub fn note_preopen_scan(&self, step: PreopenScan) {
+        match step {
+            PreopenScan::Found => self.scan.found.fetch_add(1, Ordering::Relaxed),
+            PreopenScan::End => self.scan.ended.fetch_add(1, Ordering::Relaxed),
+        };
+    }
+
+    /// The distinct denials so far, oldest first.
+    #[must_use]
+    pub fn denials(&self) -> Vec<Denial> {
+        self.gate.denials()
+    }
+
+    /// What to tell the person who granted the keys: denials first, then hints that matter only if the guest failed.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Explanation> {
+        let mut explanations: Vec<Explanation> = self.gate.denials().iter().map(explain_denial).collect();
+        explanations.extend(explain_dropped(&self.gate));
+        if self.scan.ended.load(Ordering::Relaxed) > 0 {
+            explanations.push(self.explain_directories());
+        }
+        explanations
+    }
+
+    fn explain_directories(&self) -> Explanation {
+        if self.grants.is_empty() {
+            return Explanation {
+                kind: ExplanationKind::NoDirectory,
+                line: String::from(
+                    "the guest looked for preopened directories and found none; grant one with --dir HOST::GUEST",
+                ),
+                flag: Some(String::from("--dir HOST::GUEST")),
+            };
+        }
+        let held: Vec<String> = self.grants.iter().filter_map(|grant| describe(grant)).collect();
+        Explanation {
+            kind: ExplanationKind::DirectoriesHeld,
+            line: visible(&format!(
+                "the guest holds {}; a path outside of that its own library refuses, as \"no such file\" or \"not capable\"",
+                held.join(", ")
+            )),
+            flag: None,
+        }
+    }
+}
+
+/// `text` with control and formatting characters replaced by visible escapes, so that a guest cannot drive the terminal.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_invisible(character) {
+            result.extend(character.escape_unicode());
+        } else {
+            result.push(character);
+        }
+    }
+    result
+}
+
+fn explain_denial(denial: &Denial) -> Explanation {
+    let flag = denial.missing.flag().map(|flag| visible(&flag));
+    let reason = match &denial.missing {
+        MissingKey::Write { guest, .. } => format!("{guest} was granted read-only"),
+        MissingKey::Directory { .. } => String::from("no key covers it"),
+        MissingKey::LinkTarget { guest } => {
+            format!("a symbolic link leads out of {guest}; grant the directory that the link points into")
+        }
+        MissingKey::Nothing => String::from("the key does not allow this"),
+    };
+    let times = if denial.count > 1 { format!(" ({} times)", denial.count) } else { String::new() };
+    let mend = flag.as_ref().map_or_else(String::new, |flag| format!("; grant it with {flag}"));
+    let text = format!("denied: {} {}{times}: {reason}{mend}", denial.operation.name(), denial.path);
+    Explanation { kind: ExplanationKind::Denied, line: visible(&text), flag }
+}
+
+fn explain_dropped(gate: &Gate) -> Option<Explanation> {
+    let dropped = gate.denials_dropped();
+    (dropped > 0).then(|| Explanation {
+        kind: ExplanationKind::Denied,
+        line: format!("denied: {dropped} more requests, not listed"),
+        flag: None,
+    })
+}
+
+fn describe(grant: &Grant) -> Option<String> {
+    match grant {
+        Grant::Directory { host, guest, access } => {
+            Some(format!("{guest} ({}, {} on the host)", access.flag_word(), host.display()))
+        }
+        Grant::Stdio(_) | Grant::Listener(_) => None,
+    }
+}
+
+/// Characters that change how the text around them is shown: bidirectional controls, line separators, byte order mark.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}

@@ -1,0 +1,243 @@
+//! An open file that is not a directory: regular files, and pipes and devices found in a directory.
+//!
+//! The system's descriptor never blocks. Where the guest expects to wait, [`Host`] waits for readiness and tries again,
+//! so that every wait can be interrupted. Appending is left to the system: on Linux a write at an offset to a file
+//! opened for appending goes to the end too.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::credentials::{Credentials, Rights};
+use super::error::Error;
+use super::gate::{Operation, Permit, Request};
+use super::metadata::FileKind;
+use super::open::{OpenOptions, WriteSync};
+use super::poll::Direction;
+use super::{Host, sys};
+
+/// An open file.
+#[derive(Debug)]
+pub struct File {
+    fd: OwnedFd,
+    pub(super) credentials: Credentials,
+    kind: FileKind,
+    append: AtomicBool,
+    nonblocking: AtomicBool,
+    sync: Option<WriteSync>,
+}
+
+/// Where a position is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// The beginning.
+    Start(u64),
+    /// The current position.
+    Current(i64),
+    /// The end.
+    End(i64),
+}
+
+/// How a range of a file will be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Nothing special.
+    Normal,
+    /// From lower to higher offsets.
+    Sequential,
+    /// In no order.
+    Random,
+    /// Soon.
+    WillNeed,
+    /// Not soon.
+    DontNeed,
+    /// Once.
+    NoReuse,
+}
+
+/// The flags of an open file that can change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileFlags {
+    /// Writes go to the end.
+    pub append: bool,
+    /// Reads and writes fail with [`Error::Again`] instead of waiting.
+    pub nonblocking: bool,
+}
+
+impl File {
+    pub(super) fn new(fd: OwnedFd, credentials: Credentials, kind: FileKind, options: &OpenOptions) -> File {
+        File {
+            fd,
+            credentials,
+            kind,
+            append: AtomicBool::new(options.append),
+            nonblocking: AtomicBool::new(options.nonblocking),
+            sync: options.sync,
+        }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Its rights and origin.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// Its flags.
+    #[must_use]
+    pub fn flags(&self) -> FileFlags {
+        FileFlags {
+            append: self.append.load(Ordering::Relaxed),
+            nonblocking: self.nonblocking.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What writes wait for.
+    #[must_use]
+    pub fn sync(&self) -> Option<WriteSync> {
+        self.sync
+    }
+}
+
+impl Host {
+    /// Reads at the position and moves it. Zero bytes at the end.
+    ///
+    /// # Errors
+    /// [`Error::NotOpenForThis`], [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
+        self.when_ready(&permit, file, Direction::Read, || sys::read(&permit, file.as_fd(), buffers))
+    }
+
+    /// Reads at `offset`; the position stays.
+    ///
+    /// # Errors
+    /// As [`Host::read`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
+    pub fn read_at(&self, file: &File, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
+        self.when_ready(&permit, file, Direction::Read, || sys::read_at(&permit, file.as_fd(), buffers, offset))
+    }
+
+    /// Writes at the position, or the end when appending, and moves it. May write less than all.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::NotOpenForThis`], [`Error::NoSpace`], [`Error::FileTooLarge`], [`Error::Pipe`],
+    /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
+        self.when_ready(&permit, file, Direction::Write, || sys::write(&permit, file.as_fd(), buffers))
+    }
+
+    /// Writes at `offset`; the position stays.
+    ///
+    /// # Errors
+    /// As [`Host::write`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
+    pub fn write_at(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
+        self.when_ready(&permit, file, Direction::Write, || sys::write_at(&permit, file.as_fd(), buffers, offset))
+    }
+
+    /// Moves the position and returns it, from the beginning.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] before the beginning or beyond the system's range, [`Error::Seek`] for a pipe.
+    pub fn seek(&self, file: &File, whence: Whence) -> Result<u64, Error> {
+        let permit = self.decide_for(Operation::Seek, Rights::NONE, file)?;
+        sys::seek(&permit, file.as_fd(), whence)
+    }
+
+    /// Waits until data, and if `what` says so metadata, is on the medium.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NoSpace`], [`Error::Invalid`] where the file cannot be flushed.
+    pub fn flush(&self, file: &File, what: WriteSync) -> Result<(), Error> {
+        let permit = self.decide_for(Operation::Flush, Rights::NONE, file)?;
+        match what {
+            WriteSync::Data => sys::flush_data(&permit, file.as_fd()),
+            WriteSync::File => sys::flush_all(&permit, file.as_fd()),
+        }
+    }
+
+    /// Makes the file this long, cutting or filling with zeros.
+    ///
+    /// # Errors
+    /// [`Error::Denied`]; [`Error::Invalid`] if it is not open for writing or not a regular file; [`Error::FileTooLarge`].
+    pub fn set_size(&self, file: &File, size_bytes: u64) -> Result<(), Error> {
+        let permit = self.decide_for(Operation::SetSize, Rights::WRITE, file).map_err(|error| match error {
+            Error::NotOpenForThis => Error::Invalid,
+            other => other,
+        })?;
+        sys::set_size(&permit, file.as_fd(), size_bytes)
+    }
+
+    /// Makes sure that writing into a range will not lack space, growing the file if it is shorter.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::NotOpenForThis`], [`Error::Invalid`] for an empty range, [`Error::NoSpace`],
+    /// [`Error::NotSupported`] by the file system.
+    pub fn allocate(&self, file: &File, offset: u64, length: u64) -> Result<(), Error> {
+        let permit = self.decide_for(Operation::Allocate, Rights::WRITE, file)?;
+        sys::allocate(&permit, file.as_fd(), offset, length)
+    }
+
+    /// Says how a range will be used; a length of zero means to the end. Changes nothing but speed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] beyond the system's range, [`Error::Seek`] for a pipe.
+    pub fn advise(&self, file: &File, range: (u64, u64), advice: Advice) -> Result<(), Error> {
+        let permit = self.decide_for(Operation::Advise, Rights::NONE, file)?;
+        if i64::try_from(range.0).is_err() || i64::try_from(range.1).is_err() {
+            return Err(Error::Invalid);
+        }
+        sys::advise(&permit, file.as_fd(), (range.0, NonZeroU64::new(range.1)), advice)
+    }
+
+    /// Changes whether writes go to the end and whether operations wait.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for appending through a handle whose key does not allow writing.
+    pub fn set_flags(&self, file: &File, flags: FileFlags) -> Result<(), Error> {
+        let FileFlags { append, nonblocking } = flags;
+        let needs = if append && !file.flags().append { Rights::CHANGE } else { Rights::NONE };
+        let permit = self.decide_for(Operation::SetFlags, needs, file)?;
+        if append != file.flags().append {
+            let wish = if append { sys::Append::Yes } else { sys::Append::No };
+            sys::set_append(&permit, file.as_fd(), wish)?;
+            file.append.store(append, Ordering::Relaxed);
+        }
+        file.nonblocking.store(nonblocking, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn decide_for(&self, operation: Operation, needs: Rights, file: &File) -> Result<Permit, Error> {
+        self.gate.decide(&Request::handle(operation, needs, &file.credentials))
+    }
+
+    /// Runs `call`, waiting whenever it would block, unless the file is non-blocking.
+    fn when_ready<T>(
+        &self,
+        permit: &Permit,
+        file: &File,
+        direction: Direction,
+        mut call: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            match call() {
+                Err(Error::Again) if !file.flags().nonblocking => {
+                    self.wait_for_descriptor(permit, file.as_fd(), direction)?;
+                }
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The decision point: every access of a guest to the operating system is allowed or denied here.
+//!
+//! [`Gate::decide`] compares what an operation needs with the rights of the handle it is tried on, counts it, and
+//! keeps a record of what was denied. Who passes gets a [`Permit`], without which nothing in `sys` can be called.
+//! Tracing, recording and replaying will hook in here too.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::credentials::{Credentials, Rights};
+use super::denial::{Denial, DenialRecord, missing_key};
+use super::directory::Directory;
+use super::error::Error;
+use crate::keys::Limits;
+
+macro_rules! operations {
+    ($($variant:ident $text:literal,)*) => {
+        /// What a guest wants done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Operation { $(#[doc = $text] $variant,)* }
+
+        impl Operation {
+            /// Every operation, in order of declaration.
+            pub const ALL: &'static [Operation] = &[$(Operation::$variant,)*];
+
+            /// The operation in words, as in "denied: *open for reading* /etc/passwd".
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Operation::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+operations! {
+    Accept "accept a connection on",
+    Advise "advise on",
+    Allocate "allocate space in",
+    Clock "read the clock",
+    CreateDirectory "create directory",
+    Flush "flush",
+    Link "create hard link",
+    List "list",
+    OpenRead "open for reading",
+    OpenWrite "open for writing",
+    Poll "wait for",
+    Random "get random bytes",
+    Read "read",
+    ReadLink "read symbolic link",
+    Receive "receive from",
+    RemoveDirectory "remove directory",
+    RemoveFile "remove file",
+    Rename "rename",
+    Seek "seek in",
+    Send "send to",
+    SetFlags "change flags of",
+    SetSize "change the size of",
+    SetTimes "change the times of",
+    Shutdown "shut down",
+    Stat "look at",
+    Symlink "create symbolic link",
+    Write "write",
+    Yield "yield",
+}
+
+/// Proof that the gate allowed the operation in progress.
+///
+/// It cannot be made outside this module and is neither stored nor cloned.
+#[derive(Debug)]
+pub(crate) struct Permit(());
+
+impl Permit {
+    /// For opening keys: done for their owner, before there is a guest.
+    pub(super) fn of_the_keys_owner() -> Permit {
+        Permit(())
+    }
+}
+
+/// An operation on an object, as put to the gate.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(super) operation: Operation,
+    pub(super) needs: Rights,
+    pub(super) object: Object<'a>,
+}
+
+/// What an operation is tried on.
+#[derive(Debug)]
+pub(super) enum Object<'a> {
+    /// Something the keys grant without a handle, such as a clock.
+    Ambient,
+    /// An open handle.
+    Handle(&'a Credentials),
+    /// A path in an open directory.
+    Path(&'a Credentials, &'a [u8]),
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn ambient(operation: Operation) -> Request<'a> {
+        Request { operation, needs: Rights::NONE, object: Object::Ambient }
+    }
+
+    pub(super) fn handle(operation: Operation, needs: Rights, credentials: &'a Credentials) -> Request<'a> {
+        Request { operation, needs, object: Object::Handle(credentials) }
+    }
+
+    pub(super) fn path(
+        operation: Operation,
+        needs: Rights,
+        directory: &'a Directory,
+        path: &'a [u8],
+    ) -> Request<'a> {
+        Request { operation, needs, object: Object::Path(&directory.credentials, path) }
+    }
+}
+
+/// The decision point of one guest.
+#[derive(Debug)]
+pub struct Gate {
+    counts: Vec<AtomicU64>,
+    denials: Mutex<DenialRecord>,
+}
+
+impl Gate {
+    pub(super) fn new(limits: &Limits) -> Gate {
+        Gate {
+            counts: Operation::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            denials: Mutex::new(DenialRecord::new(limits.max_denials)),
+        }
+    }
+
+    /// Allows or denies `request`.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] if the key behind the handle does not allow it: this is recorded.
+    /// [`Error::NotOpenForThis`] if the key would, and the handle was opened with less.
+    pub(super) fn decide(&self, request: &Request<'_>) -> Result<Permit, Error> {
+        self.counts[request.operation as usize].fetch_add(1, Ordering::Relaxed);
+        let credentials = match request.object {
+            Object::Ambient => return Ok(Permit(())),
+            Object::Handle(credentials) | Object::Path(credentials, _) => credentials,
+        };
+        if credentials.rights.contains(request.needs) {
+            return Ok(Permit(()));
+        }
+        if credentials.grant.rights().contains(request.needs) {
+            return Err(Error::NotOpenForThis);
+        }
+        self.record(request, Error::Denied);
+        Err(Error::Denied)
+    }
+
+    /// Notes the outcome of an operation that had been allowed: leaving the directory, found during path
+    /// resolution, is a denial too.
+    pub(super) fn conclude<T>(&self, request: &Request<'_>, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Escape) = result {
+            self.record(request, Error::Escape);
+        }
+        result
+    }
+
+    /// The distinct denials so far, oldest first.
+    #[must_use]
+    pub fn denials(&self) -> Vec<Denial> {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner).list().to_vec()
+    }
+
+    /// How many denials were not kept because the record was full.
+    #[must_use]
+    pub fn denials_dropped(&self) -> u64 {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner).dropped()
+    }
+
+    /// How often `operation` was asked for, allowed or not.
+    #[must_use]
+    pub fn count(&self, operation: Operation) -> u64 {
+        self.counts[operation as usize].load(Ordering::Relaxed)
+    }
+
+    fn record(&self, request: &Request<'_>, reason: Error) {
+        let (credentials, path) = match request.object {
+            Object::Ambient => return,
+            Object::Handle(credentials) => (credentials, None),
+            Object::Path(credentials, path) => (credentials, Some(path)),
+        };
+        let denial = Denial {
+            operation: request.operation,
+            path: path.map_or_else(|| credentials.guest_path.to_string(), |path| credentials.name_of(path)),
+            missing: missing_key(credentials, path, reason, request.needs),
+            count: 1,
+        };
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner).add(denial);
+    }
+}

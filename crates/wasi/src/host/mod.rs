@@ -1,0 +1,136 @@
+//! The host layer: the only code that touches the operating system on a guest's behalf.
+//!
+//! [`Host`] holds what is common to all handles: the decision point ([`Gate`]), the path resolver, limits, clocks.
+//! Handles ([`Directory`], [`File`], [`Stream`], [`Socket`]) carry their own rights and are owned by a
+//! front end's table. Every operation is a method of `Host` that first asks the gate and only then, holding the
+//! [`gate::Permit`] it got, calls into `sys`.
+//!
+//! What must stay true: no WASI version is mentioned here; a handle derived from another never has more rights;
+//! `sys` is the only module that calls the operating system, and none of its functions for guests can be called without a permit.
+
+mod clock;
+mod credentials;
+mod denial;
+mod directory;
+mod error;
+mod explain;
+mod file;
+mod gate;
+mod handles;
+mod metadata;
+mod open;
+mod poll;
+mod random;
+mod readdir;
+mod resolve;
+mod socket;
+mod stdio;
+mod sys;
+mod times;
+
+use std::time::Duration;
+
+pub use clock::Clock;
+pub use credentials::{Credentials, Grant, Rights};
+pub use denial::{Denial, MissingKey};
+pub use directory::Directory;
+pub use error::Error;
+pub use explain::{Explanation, ExplanationKind, PreopenScan, visible};
+pub use file::{Advice, File, FileFlags, Whence};
+pub use gate::{Gate, Operation};
+pub use handles::Handles;
+pub use metadata::{FileKind, Metadata, Timestamp};
+pub use open::{DataAccess, LastLink, OpenOptions, Opened, WriteSync};
+pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitRequest};
+pub use readdir::{DirEntry, Listing};
+pub use resolve::ResolverKind;
+pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
+pub use stdio::{Nonblocking, Stream};
+pub use times::{SetTime, SetTimes};
+
+use crate::keys::{KeyError, Keys, Limits};
+use gate::Permit;
+use resolve::Resolve;
+
+/// One guest's host: what its keys opened to, apart from the handles themselves.
+#[derive(Debug)]
+pub struct Host {
+    gate: Gate,
+    resolve: Resolve,
+    limits: Limits,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    grants: Vec<std::sync::Arc<Grant>>,
+    /// The monotonic clock's reading when the keys were opened.
+    epoch: Duration,
+    interrupt: Option<Interrupt>,
+    scan: explain::ScanRecord,
+}
+
+impl Host {
+    /// Opens `keys`: checks them, opens each directory and socket, and chooses the path resolver.
+    ///
+    /// A directory key that is a symbolic link is followed here, once, and never again.
+    ///
+    /// # Errors
+    /// The first key that cannot be honoured.
+    pub fn open(keys: &Keys) -> Result<(Host, Handles), KeyError> {
+        keys.check()?;
+        let permit = Permit::of_the_keys_owner();
+        let resolve = Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
+        let handles = Handles::open(&permit, keys)?;
+        let grants = handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
+        let host = Host {
+            gate: Gate::new(&keys.limits),
+            resolve,
+            limits: keys.limits.clone(),
+            arguments: keys.arguments.clone(),
+            environment: keys.environment.clone(),
+            grants,
+            epoch: sys::now(&permit, Clock::Monotonic),
+            interrupt: None,
+            scan: explain::ScanRecord::default(),
+        };
+        Ok((host, handles))
+    }
+
+    /// The guest's arguments, the program's name first.
+    #[must_use]
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
+    /// The guest's environment variables, as name and value.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The bounds that hold for this guest.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The decision point: counts of operations, and denials.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// How paths are being resolved.
+    #[must_use]
+    pub fn resolver(&self) -> ResolverKind {
+        self.resolve.kind()
+    }
+
+    /// Gives the guest's remaining time slice away.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn yield_now(&self) -> Result<(), Error> {
+        let permit = self.gate.decide(&gate::Request::ambient(Operation::Yield))?;
+        sys::yield_now(&permit);
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Opening a path.
+//!
+//! Opening never waits: named pipes and devices are opened without blocking, and reading or writing waits in the host's own
+//! way. A pipe without a reader cannot be opened for writing only ([`Error::NoSuchAddress`]). A terminal opened
+//! so never becomes the host process's controlling one.
+
+use super::credentials::Rights;
+use super::directory::Directory;
+use super::error::Error;
+use super::file::File;
+use super::gate::{Operation, Request};
+use super::metadata::FileKind;
+use super::resolve::GuestPath;
+use super::{Host, sys};
+
+/// Whether a symbolic link in the last place of a path is followed. A trailing slash follows it in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastLink {
+    /// The link itself is meant.
+    #[default]
+    Keep,
+    /// What it leads to is meant.
+    Follow,
+}
+
+/// What an opened file's data is wanted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataAccess {
+    /// Nothing; metadata only. (The system opens it for reading all the same.)
+    #[default]
+    Neither,
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+/// What every write waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteSync {
+    /// That the data is on the medium.
+    Data,
+    /// That data and metadata are.
+    File,
+}
+
+/// How to open a path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    /// What the data is wanted for.
+    pub access: DataAccess,
+    /// Create a file if there is nothing.
+    pub create: bool,
+    /// With `create`: fail if there is something.
+    pub exclusive: bool,
+    /// Make an existing file empty.
+    pub truncate: bool,
+    /// Fail unless it is a directory.
+    pub directory: bool,
+    /// Every write goes to the end, also one at a given offset.
+    pub append: bool,
+    /// Reading and writing fail with [`Error::Again`] instead of waiting.
+    pub nonblocking: bool,
+    /// Writes wait for the medium.
+    pub sync: Option<WriteSync>,
+    /// Whether a link in the last place is followed.
+    pub last_link: LastLink,
+}
+
+impl OpenOptions {
+    /// The rights that opening in this way takes.
+    fn needs(&self) -> Rights {
+        let mut needs = match self.access {
+            DataAccess::Neither | DataAccess::Read => Rights::READ,
+            DataAccess::Write => Rights::WRITE,
+            DataAccess::ReadWrite => Rights::READ | Rights::WRITE,
+        };
+        if self.truncate || self.append {
+            needs = needs | Rights::WRITE;
+        }
+        if self.create {
+            needs = needs | Rights::CHANGE;
+        }
+        needs
+    }
+
+    /// The rights that a file opened in this way has, if its directory has them.
+    fn gives(&self) -> Rights {
+        let data = match self.access {
+            DataAccess::Neither => Rights::NONE,
+            DataAccess::Read => Rights::READ,
+            DataAccess::Write => Rights::WRITE,
+            DataAccess::ReadWrite => Rights::READ | Rights::WRITE,
+        };
+        data | Rights::CHANGE
+    }
+}
+
+/// What a path turned out to be.
+#[derive(Debug)]
+pub enum Opened {
+    /// A directory, with the rights of the one it was reached through.
+    Directory(Directory),
+    /// Anything else.
+    File(File),
+}
+
+impl Host {
+    /// Opens `path` in `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] if the directory's rights do not allow it, [`Error::IsDirectory`] for writing to a directory,
+    /// [`Error::NotDirectory`], [`Error::Exists`], [`Error::Loop`] for a link that is not to be followed,
+    /// [`Error::Invalid`] for creating a directory, and those of every path operation.
+    pub fn open_at(&self, directory: &Directory, path: &[u8], options: &OpenOptions) -> Result<Opened, Error> {
+        let needs = options.needs();
+        let operation = if Rights::READ.contains(needs) { Operation::OpenRead } else { Operation::OpenWrite };
+        let request = Request::path(operation, needs, directory, path);
+        let permit = self.gate.decide(&request)?;
+        let result = GuestPath::parse(path).and_then(|path| {
+            let mut options = *options;
+            if options.create && options.directory {
+                return Err(Error::Invalid);
+            }
+            if path.must_be_directory() {
+                if options.create {
+                    return Err(Error::IsDirectory);
+                }
+                options.directory = true;
+            }
+            self.resolve.open(&permit, directory.as_fd(), &path, &options)
+        });
+        let fd = self.gate.conclude(&request, result)?;
+        let kind = sys::stat(&permit, std::os::fd::AsFd::as_fd(&fd))?.kind;
+        if kind == FileKind::Directory {
+            let credentials = directory.credentials.derive(path, Rights::ALL);
+            return Ok(Opened::Directory(Directory { fd, credentials }));
+        }
+        let credentials = directory.credentials.derive(path, options.gives());
+        Ok(Opened::File(File::new(fd, credentials, kind, options)))
+    }
+}

@@ -1,0 +1,199 @@
+//! Waiting: the one operation through which a guest's calls block.
+//!
+//! A wait ends when something is ready, when the time is over, or when the host's [`Interrupt`] is raised. Whoever reads,
+//! writes or accepts tries first and waits here if there is nothing to do.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::error::Error;
+use super::file::File;
+use super::gate::{Operation, Permit, Request};
+use super::metadata::FileKind;
+use super::socket::Socket;
+use super::stdio::Stream;
+use super::{Host, sys};
+
+/// What is waited for on a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// That reading does not block.
+    Read,
+    /// That writing does not block.
+    Write,
+}
+
+/// A handle that can be waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum Pollable<'a> {
+    /// A file; regular ones are always ready.
+    File(&'a File),
+    /// A standard stream.
+    Stream(&'a Stream),
+    /// A socket.
+    Socket(&'a Socket),
+}
+
+/// One thing to wait for.
+#[derive(Clone, Copy, Debug)]
+pub struct Interest<'a> {
+    /// The handle.
+    pub on: Pollable<'a>,
+    /// What for.
+    pub direction: Direction,
+}
+
+/// What came of an [`Interest`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// It would not block now.
+    pub ready: bool,
+    /// The other end is gone.
+    pub hangup: bool,
+    /// Bytes known to be there for reading; at least this many.
+    pub readable_bytes: u64,
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitRequest<'a> {
+    /// The handles.
+    pub interests: &'a [Interest<'a>],
+    /// How long; nothing means for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// A way to end a guest's waits from another thread. Clones are the same interrupt.
+#[derive(Clone, Debug)]
+pub struct Interrupt {
+    signal: Arc<OwnedFd>,
+}
+
+impl Interrupt {
+    /// A new interrupt, not raised.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub fn new() -> Result<Interrupt, Error> {
+        Ok(Interrupt { signal: Arc::new(sys::open_signal()?) })
+    }
+
+    /// Ends the wait in progress and every later one, with [`Error::Interrupted`].
+    pub fn raise(&self) {
+        sys::raise_signal(&self.signal);
+    }
+
+    /// Lets waits be waits again.
+    pub fn clear(&self) {
+        sys::clear_signal(&self.signal);
+    }
+}
+
+impl Host {
+    /// Makes `interrupt` end this guest's waits.
+    pub fn set_interrupt(&mut self, interrupt: Interrupt) {
+        self.interrupt = Some(interrupt);
+    }
+
+    /// Waits for any of the interests, or the time; returns one readiness for each interest, in order.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the host's interrupt is raised.
+    pub fn wait(&self, request: &WaitRequest<'_>) -> Result<Vec<Readiness>, Error> {
+        let permit = self.gate.decide(&Request::ambient(Operation::Poll))?;
+        let mut answers = vec![Readiness::default(); request.interests.len()];
+        let mut entries = Vec::new();
+        let mut indices = Vec::new();
+        for (index, interest) in request.interests.iter().enumerate() {
+            match descriptor_of(interest.on) {
+                Some(fd) => {
+                    entries.push(sys::PollEntry { fd, direction: interest.direction, ready: false, hangup: false });
+                    indices.push(index);
+                }
+                None => answers[index].ready = true,
+            }
+        }
+        let timeout = if answers.iter().any(|answer| answer.ready) { Some(Duration::ZERO) } else { request.timeout };
+        self.wait_on(&permit, &mut entries, timeout)?;
+        for (entry, index) in entries.iter().zip(indices) {
+            answers[index].ready = entry.ready;
+            answers[index].hangup = entry.hangup;
+        }
+        for (answer, interest) in answers.iter_mut().zip(request.interests) {
+            if answer.ready && interest.direction == Direction::Read {
+                answer.readable_bytes = readable_bytes(&permit, interest.on);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Waits until one descriptor is ready.
+    pub(super) fn wait_for_descriptor(
+        &self,
+        permit: &Permit,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+    ) -> Result<(), Error> {
+        let mut entries = vec![sys::PollEntry { fd, direction, ready: false, hangup: false }];
+        self.wait_on(permit, &mut entries, None)
+    }
+
+    /// Whether an interrupt can end waits: if so, blocking calls wait before they start.
+    pub(super) fn is_interruptible(&self) -> bool {
+        self.interrupt.is_some()
+    }
+
+    fn wait_on<'a>(
+        &'a self,
+        permit: &Permit,
+        entries: &mut Vec<sys::PollEntry<'a>>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        let watched = entries.len();
+        if let Some(interrupt) = &self.interrupt {
+            let fd = interrupt.signal.as_fd();
+            entries.push(sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false });
+        }
+        let deadline = timeout.map(|timeout| sys::now(permit, Clock::Monotonic).saturating_add(timeout));
+        let result = loop {
+            let left = deadline.map(|deadline| deadline.saturating_sub(sys::now(permit, Clock::Monotonic)));
+            match sys::poll(permit, entries, left) {
+                // A signal for the host process: go on for the rest of the time.
+                Err(Error::Interrupted) => {}
+                result => break result,
+            }
+        };
+        let interrupted = entries.drain(watched..).any(|entry| entry.ready);
+        result?;
+        if interrupted { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// The descriptor to wait on; nothing for what is always ready.
+fn descriptor_of(on: Pollable<'_>) -> Option<BorrowedFd<'_>> {
+    match on {
+        Pollable::File(file) if file.kind() == FileKind::Regular => None,
+        Pollable::File(file) => Some(file.as_fd()),
+        Pollable::Stream(stream) => stream.descriptor(),
+        Pollable::Socket(socket) => Some(socket.as_fd()),
+    }
+}
+
+/// Bytes there for reading. Where the system cannot tell, one: being ready for reading means at least that, or the end.
+fn readable_bytes(permit: &Permit, on: Pollable<'_>) -> u64 {
+    match on {
+        Pollable::File(file) if file.kind() == FileKind::Regular => {
+            let size = sys::stat(permit, file.as_fd()).map_or(0, |metadata| metadata.size_bytes);
+            let position = sys::seek(permit, file.as_fd(), super::Whence::Current(0)).unwrap_or(0);
+            size.saturating_sub(position)
+        }
+        Pollable::File(file) => sys::readable_bytes(permit, file.as_fd()).unwrap_or(1),
+        Pollable::Stream(stream) => match stream.descriptor() {
+            Some(fd) => sys::readable_bytes(permit, fd).unwrap_or(1),
+            None => stream.bytes_left(),
+        },
+        Pollable::Socket(socket) => sys::readable_bytes(permit, socket.as_fd()).unwrap_or(1),
+    }
+}

@@ -1,0 +1,163 @@
+//! Path resolution: from a directory handle and a guest's path to something that surely lies beneath that directory.
+//!
+//! Two resolvers give the same answers: `openat2`, where the kernel does it atomically, and `walk`, one component at a
+//! time in user space. Which is used is decided once, by a probe; an error of a real call never changes it.
+//!
+//! What must stay true: no real `..` is ever opened; no path with a trailing slash or `/.` reaches the system (Linux
+//! follows a link under those even when told not to), the wish for a directory is remembered instead;
+//! a link is never followed by the system in the last step, only here.
+
+mod openat2;
+mod path;
+mod walk;
+
+use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub(super) use path::{GuestPath, MAX_PATH_BYTES};
+
+use super::error::Error;
+use super::gate::Permit;
+use super::open::{LastLink, OpenOptions};
+use super::sys;
+use crate::keys::{ProbeAnswer, Resolver, Tuning};
+
+/// Symbolic links followed in one resolution, as in the Linux kernel.
+const MAX_LINKS: u32 = 40;
+
+/// The resolver in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResolverKind {
+    /// The kernel's `openat2`.
+    OpenAt2,
+    /// The walker in user space.
+    Walk,
+}
+
+/// A resolver, chosen once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resolve {
+    kind: ResolverKind,
+}
+
+/// One name without a slash, or `.` for the directory itself.
+pub(super) type LastName<'a> = Cow<'a, [u8]>;
+
+/// Where a path leads: a directory that is surely inside, and one name in it that has not been followed.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    parent: Parent<'a>,
+    /// The name in the parent.
+    pub(super) name: LastName<'a>,
+    /// The path ended in a slash or `/.`.
+    pub(super) must_be_directory: bool,
+}
+
+impl Place<'_> {
+    /// The directory that holds the name.
+    pub(super) fn parent(&self) -> BorrowedFd<'_> {
+        self.parent.as_fd()
+    }
+}
+
+/// A directory on the way: the one that resolution began in, or one opened for it.
+#[derive(Debug)]
+enum Parent<'a> {
+    Base(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Parent::Base(fd) => *fd,
+            Parent::Opened(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Resolve {
+    /// Chooses the resolver, probing for `openat2` if need be.
+    pub(super) fn choose(permit: &Permit, tuning: &Tuning) -> Result<Resolve, Error> {
+        let kind = match (tuning.resolver, tuning.probe) {
+            (Resolver::OpenAt2, _) => ResolverKind::OpenAt2,
+            (Resolver::Walk, _) | (Resolver::Auto, ProbeAnswer::Enosys | ProbeAnswer::Eperm) => ResolverKind::Walk,
+            (Resolver::Auto, ProbeAnswer::Real) => openat2::probe(permit)?,
+        };
+        Ok(Resolve { kind })
+    }
+
+    pub(super) fn kind(self) -> ResolverKind {
+        self.kind
+    }
+
+    /// Opens `path` beneath `base`.
+    pub(super) fn open(
+        self,
+        permit: &Permit,
+        base: BorrowedFd<'_>,
+        path: &GuestPath<'_>,
+        options: &OpenOptions,
+    ) -> Result<OwnedFd, Error> {
+        match self.kind {
+            ResolverKind::OpenAt2 => openat2::open(permit, base, path, options),
+            ResolverKind::Walk => walk::open(permit, base, path, options),
+        }
+    }
+
+    /// Resolves all but the last name of `path`.
+    pub(super) fn place<'a>(
+        self,
+        permit: &Permit,
+        base: BorrowedFd<'a>,
+        path: &GuestPath<'a>,
+    ) -> Result<Place<'a>, Error> {
+        let (parent, name) = path.split();
+        let parent = match parent {
+            None => Parent::Base(base),
+            Some(parent) => Parent::Opened(match self.kind {
+                ResolverKind::OpenAt2 => openat2::directory(permit, base, parent)?,
+                ResolverKind::Walk => walk::directory(permit, base, parent)?,
+            }),
+        };
+        Ok(Place { parent, name: Cow::Borrowed(name), must_be_directory: path.must_be_directory() })
+    }
+
+    /// Resolves `path` to a place whose name was no symbolic link when looked at: links are followed here, inside `base`.
+    /// Acting on the place without following links is safe even if that changes.
+    pub(super) fn place_behind_links(
+        self,
+        permit: &Permit,
+        base: BorrowedFd<'_>,
+        path: &GuestPath<'_>,
+    ) -> Result<Place<'static>, Error> {
+        let mut text = path.text().to_vec();
+        let mut must_be_directory = path.must_be_directory();
+        for _ in 0..=MAX_LINKS {
+            let path = GuestPath::parse(&text)?;
+            must_be_directory |= path.must_be_directory();
+            let place = self.place(permit, base, &path)?;
+            let target = match sys::read_link(permit, place.parent(), &place.name) {
+                Ok(target) => target,
+                // Not a link, or nothing there: the action will tell.
+                Err(Error::Invalid | Error::NotFound) => {
+                    let name = Cow::Owned(place.name.into_owned());
+                    let parent = match place.parent {
+                        Parent::Base(base) => Parent::Opened(sys::duplicate(permit, base)?),
+                        Parent::Opened(fd) => Parent::Opened(fd),
+                    };
+                    return Ok(Place { parent, name, must_be_directory });
+                }
+                Err(error) => return Err(error),
+            };
+            text = path::splice(path.split().0, &target)?;
+        }
+        Err(Error::Loop)
+    }
+}
+
+/// Whether a link in the last place of `path` is to be followed: `link/` names what the link points to.
+fn follows_last(path: &GuestPath<'_>, options: &OpenOptions) -> bool {
+    options.last_link == LastLink::Follow || path.must_be_directory()
+}

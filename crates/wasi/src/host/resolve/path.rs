@@ -1,0 +1,150 @@
+//! A guest's path, checked and taken apart as text. Nothing is looked up here.
+//!
+//! What must stay true: what [`GuestPath::text`] and [`GuestPath::split`] give never ends in a slash or `/.`, is never empty
+//! and never absolute; `..` is kept, since what it means depends on links.
+
+use super::Error;
+
+/// Longest path accepted, in bytes, as in the Linux kernel (its limit counts a terminating NUL).
+pub(in crate::host) const MAX_PATH_BYTES: usize = 4095;
+
+/// A checked relative path.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::host) struct GuestPath<'a> {
+    text: &'a [u8],
+    must_be_directory: bool,
+}
+
+impl<'a> GuestPath<'a> {
+    /// Checks a path that a guest gave.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an empty path, [`Error::Escape`] for an absolute one, [`Error::Invalid`] for one with
+    /// a NUL, [`Error::NameTooLong`] beyond [`MAX_PATH_BYTES`].
+    pub(in crate::host) fn parse(path: &'a [u8]) -> Result<GuestPath<'a>, Error> {
+        if path.len() > MAX_PATH_BYTES {
+            return Err(Error::NameTooLong);
+        }
+        if path.is_empty() {
+            return Err(Error::NotFound);
+        }
+        if path.contains(&0) {
+            return Err(Error::Invalid);
+        }
+        if path[0] == b'/' {
+            return Err(Error::Escape);
+        }
+        let text = trim_end(trim_start(path));
+        let must_be_directory = text.len() < trim_start(path).len() || text.is_empty();
+        Ok(GuestPath { text: if text.is_empty() { b"." } else { text }, must_be_directory })
+    }
+
+    /// The path without trailing slashes and dots; `.` for the directory itself.
+    pub(in crate::host) fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Whether the path ended in a slash or `/.`, or was `.`.
+    pub(in crate::host) fn must_be_directory(&self) -> bool {
+        self.must_be_directory
+    }
+
+    /// The path up to the last name, if there is more than that, and the last name.
+    ///
+    /// A path that ends in `..` names a directory and no name in one, so all of it comes first, and the name is `.`.
+    pub(in crate::host) fn split(&self) -> (Option<&'a [u8]>, &'a [u8]) {
+        if self.text == b".." || self.text.ends_with(b"/..") {
+            return (Some(self.text), b".");
+        }
+        match self.text.iter().rposition(|&byte| byte == b'/') {
+            None => (None, self.text),
+            Some(slash) => (Some(trim_end(&self.text[..slash])), &self.text[slash + 1..]),
+        }
+    }
+}
+
+/// The path that leads where a link with this target does, if the link lies in the directory `parent`.
+///
+/// # Errors
+/// [`Error::Escape`] for an absolute target, [`Error::NotFound`] for an empty one, [`Error::NameTooLong`].
+pub(super) fn splice(parent: Option<&[u8]>, target: &[u8]) -> Result<Vec<u8>, Error> {
+    match target.first() {
+        None => return Err(Error::NotFound),
+        Some(b'/') => return Err(Error::Escape),
+        Some(_) => {}
+    }
+    let mut text = parent.map_or_else(Vec::new, <[u8]>::to_vec);
+    if !text.is_empty() {
+        text.push(b'/');
+    }
+    text.extend_from_slice(target);
+    if text.len() > MAX_PATH_BYTES { Err(Error::NameTooLong) } else { Ok(text) }
+}
+
+/// Without leading `./`, which says nothing.
+fn trim_start(mut path: &[u8]) -> &[u8] {
+    while let [b'.', b'/', rest @ ..] = path {
+        path = rest;
+        while let [b'/', rest @ ..] = path {
+            path = rest;
+        }
+    }
+    path
+}
+
+/// Without trailing slashes and `/.`.
+fn trim_end(mut path: &[u8]) -> &[u8] {
+    loop {
+        match path {
+            [rest @ .., b'/'] | [rest @ .., b'/', b'.'] => path = rest,
+            [b'.'] => return b"",
+            _ => return path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_come_apart() {
+        let cases: &[(&str, Option<&str>, &str, bool)] = &[
+            ("a", None, "a", false),
+            ("a/", None, "a", true),
+            ("a//", None, "a", true),
+            ("a/.", None, "a", true),
+            ("a/./", None, "a", true),
+            ("a/b", Some("a"), "b", false),
+            ("a//b", Some("a"), "b", false),
+            ("a/./b", Some("a"), "b", false),
+            ("./a", None, "a", false),
+            (".//./a", None, "a", false),
+            (".", None, ".", true),
+            ("./", None, ".", true),
+            ("./.", None, ".", true),
+            ("..", Some(".."), ".", false),
+            ("../", Some(".."), ".", true),
+            ("a/..", Some("a/.."), ".", false),
+            ("./..", Some(".."), ".", false),
+            ("../x", Some(".."), "x", false),
+            (".a", None, ".a", false),
+            ("a.", None, "a.", false),
+            ("...", None, "...", false),
+            ("a/...", Some("a"), "...", false),
+        ];
+        for &(text, parent, name, must_be_directory) in cases {
+            let path = GuestPath::parse(text.as_bytes()).expect(text);
+            assert_eq!(path.split(), (parent.map(str::as_bytes), name.as_bytes()), "{text}");
+            assert_eq!(path.must_be_directory(), must_be_directory, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_paths_are_refused() {
+        assert_eq!(GuestPath::parse(b"").err(), Some(Error::NotFound));
+        assert_eq!(GuestPath::parse(b"/").err(), Some(Error::Escape));
+        assert_eq!(GuestPath::parse(b"a\0").err(), Some(Error::Invalid));
+        assert_eq!(GuestPath::parse(&[b'a'; 4096]).err(), Some(Error::NameTooLong));
+    }
+}

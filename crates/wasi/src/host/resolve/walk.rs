@@ -1,0 +1,113 @@
+//! Resolution in user space, where `openat2` is missing or forbidden.
+//!
+//! A stack of handles records the way down. `..` goes back up that stack and never asks the system, so a directory that is
+//! moved meanwhile cannot lead out; above the stack's bottom there is nothing. A link is opened by nobody: its
+//! text is read and walked.
+//!
+//! The stack holds one host descriptor per level, at most half as many as a path has bytes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::path::splice;
+use super::{GuestPath, MAX_LINKS, follows_last};
+use crate::host::error::Error;
+use crate::host::gate::Permit;
+use crate::host::open::OpenOptions;
+use crate::host::sys;
+
+pub(super) fn open(
+    permit: &Permit,
+    base: BorrowedFd<'_>,
+    path: &GuestPath<'_>,
+    options: &OpenOptions,
+) -> Result<OwnedFd, Error> {
+    let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
+    let mut text = path.text().to_vec();
+    let mut how = *options;
+    loop {
+        let step = GuestPath::parse(&text)?;
+        if step.must_be_directory() {
+            if how.create {
+                return Err(Error::IsDirectory);
+            }
+            how.directory = true;
+        }
+        let (parent, name) = step.split();
+        if let Some(parent) = parent {
+            walk.descend(permit, parent)?;
+        }
+        let error = match sys::open_name(permit, walk.top(), name, sys::OpenHow::new(&how).without_following()) {
+            Err(error @ (Error::Loop | Error::NotDirectory)) => error,
+            result => return result,
+        };
+        // Either it is a link, or the error stands.
+        let Ok(target) = sys::read_link(permit, walk.top(), name) else {
+            return Err(error);
+        };
+        if !follows_last(&step, options) && !follows_last(path, options) {
+            return Err(error);
+        }
+        walk.count_link()?;
+        text = splice(None, &target)?;
+    }
+}
+
+/// Opens a directory to look things up in.
+pub(super) fn directory(permit: &Permit, base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Error> {
+    let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
+    walk.descend(permit, path)?;
+    match walk.stack.pop() {
+        Some(fd) => Ok(fd),
+        None => sys::duplicate(permit, base),
+    }
+}
+
+/// A walk: where it began, and the directories entered since.
+struct Walk<'a> {
+    base: BorrowedFd<'a>,
+    stack: Vec<OwnedFd>,
+    links_left: u32,
+}
+
+impl Walk<'_> {
+    fn top(&self) -> BorrowedFd<'_> {
+        self.stack.last().map_or(self.base, AsFd::as_fd)
+    }
+
+    fn count_link(&mut self) -> Result<(), Error> {
+        self.links_left = self.links_left.checked_sub(1).ok_or(Error::Loop)?;
+        Ok(())
+    }
+
+    /// Enters every directory that `path` names, in turn.
+    fn descend(&mut self, permit: &Permit, path: &[u8]) -> Result<(), Error> {
+        // The components still to come, the next one last.
+        let mut todo: Vec<Vec<u8>> = Vec::new();
+        push_components(&mut todo, path);
+        while let Some(component) = todo.pop() {
+            if component == b".." {
+                self.stack.pop().ok_or(Error::Escape)?;
+                continue;
+            }
+            match sys::open_name(permit, self.top(), &component, sys::OpenHow::lookup().without_following()) {
+                Ok(fd) => self.stack.push(fd),
+                Err(error @ (Error::NotDirectory | Error::Loop)) => {
+                    let target = sys::read_link(permit, self.top(), &component).map_err(|_| error)?;
+                    self.count_link()?;
+                    push_components(&mut todo, &splice(None, &target)?);
+                    if todo.len() > super::MAX_PATH_BYTES {
+                        return Err(Error::NameTooLong);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts the components of `path` on the list so that the first is taken next.
+fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
+    let components = path.split(|&byte| byte == b'/').filter(|component| !component.is_empty() && *component != b".");
+    todo.extend(components.rev().map(<[u8]>::to_vec));
+}

@@ -1,0 +1,221 @@
+//! The standard streams.
+//!
+//! An inherited stream is the host process's own descriptor, shared with whoever else has it; its modes are
+//! never changed. Whether the guest wants to wait is kept here and honoured by asking for readiness first.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::credentials::{Credentials, Grant, Rights};
+use super::error::Error;
+use super::gate::{Operation, Permit, Request};
+use super::poll::Direction;
+use super::{Host, sys};
+use crate::keys::{Capture, StdinKey, StdoutKey};
+
+/// A standard stream of a guest.
+#[derive(Debug)]
+pub struct Stream {
+    credentials: Credentials,
+    source: Source,
+    nonblocking: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Inherited(BorrowedFd<'static>),
+    Bytes(Mutex<Remaining>),
+    Discard,
+    Capture(Capture),
+}
+
+/// Bytes to be read, and how many have been.
+#[derive(Debug)]
+struct Remaining {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Stream {
+    /// Standard input, unless the key says that there is none.
+    pub(super) fn input(key: &StdinKey) -> Option<Stream> {
+        let source = match key {
+            StdinKey::Inherit => Source::Inherited(sys::stdin()),
+            StdinKey::Empty => Source::Bytes(Mutex::new(Remaining { bytes: Vec::new(), taken: 0 })),
+            StdinKey::Bytes(bytes) => Source::Bytes(Mutex::new(Remaining { bytes: bytes.clone(), taken: 0 })),
+            StdinKey::Closed => return None,
+        };
+        Some(Stream::new("stdin", source))
+    }
+
+    /// Standard output, unless the key says that there is none.
+    pub(super) fn output(key: &StdoutKey) -> Option<Stream> {
+        Some(Stream::new("stdout", sink(key, sys::stdout())?))
+    }
+
+    /// Standard error, unless the key says that there is none.
+    pub(super) fn error(key: &StdoutKey) -> Option<Stream> {
+        Some(Stream::new("stderr", sink(key, sys::stderr())?))
+    }
+
+    fn new(name: &'static str, source: Source) -> Stream {
+        let credentials = Credentials::of_grant(Grant::Stdio(name), name);
+        Stream { credentials, source, nonblocking: AtomicBool::new(false) }
+    }
+
+    /// Its rights and origin.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Whether it is a terminal.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.descriptor().is_some_and(sys::is_terminal)
+    }
+
+    /// Whether reads and writes fail instead of waiting.
+    #[must_use]
+    pub fn is_nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    /// The host's descriptor, if it has one.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self.source {
+            Source::Inherited(fd) => Some(fd),
+            _ => None,
+        }
+    }
+
+    /// Bytes left to read in memory.
+    pub(super) fn bytes_left(&self) -> u64 {
+        match &self.source {
+            Source::Bytes(remaining) => {
+                let remaining = remaining.lock().unwrap_or_else(PoisonError::into_inner);
+                (remaining.bytes.len() - remaining.taken) as u64
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Host {
+    /// Reads what there is, waiting for the first byte. Zero bytes at the end.
+    ///
+    /// # Errors
+    /// [`Error::NotOpenForThis`] on an output, [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn read_stream(&self, stream: &Stream, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for_stream(Operation::Read, Rights::READ, stream)?;
+        match &stream.source {
+            Source::Inherited(fd) => {
+                self.at_descriptor(&permit, stream, Direction::Read, || sys::read(&permit, *fd, buffers))
+            }
+            Source::Bytes(remaining) => {
+                Ok(remaining.lock().unwrap_or_else(PoisonError::into_inner).read(buffers))
+            }
+            Source::Discard | Source::Capture(_) => Err(Error::BadHandle),
+        }
+    }
+
+    /// Writes part or all.
+    ///
+    /// # Errors
+    /// [`Error::NotOpenForThis`] on an input, [`Error::Pipe`], [`Error::NoSpace`] if a capture is full,
+    /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
+        match &stream.source {
+            Source::Inherited(fd) => {
+                self.at_descriptor(&permit, stream, Direction::Write, || sys::write(&permit, *fd, buffers))
+            }
+            Source::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
+            Source::Capture(capture) => capture_all(capture, buffers),
+            Source::Bytes(_) => Err(Error::BadHandle),
+        }
+    }
+
+    /// Changes whether the stream's operations wait, for this guest alone.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn set_stream_nonblocking(&self, stream: &Stream, nonblocking: Nonblocking) -> Result<(), Error> {
+        self.decide_for_stream(Operation::SetFlags, Rights::NONE, stream)?;
+        stream.nonblocking.store(nonblocking == Nonblocking::Yes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The permit for an operation on a stream. A stream of the wrong direction is a bad handle, not a missing key.
+    fn decide_for_stream(&self, operation: Operation, needs: Rights, stream: &Stream) -> Result<Permit, Error> {
+        if !stream.credentials.rights.contains(needs) {
+            return Err(Error::NotOpenForThis);
+        }
+        self.gate.decide(&Request::handle(operation, needs, &stream.credentials))
+    }
+
+    /// Runs `call` on an inherited descriptor, whose mode is not ours to know.
+    fn at_descriptor<T>(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        direction: Direction,
+        mut call: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(fd) = stream.descriptor() else {
+            return Err(Error::BadHandle);
+        };
+        if stream.is_nonblocking() {
+            let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
+            sys::poll(permit, &mut entries, Some(std::time::Duration::ZERO))?;
+            return if entries[0].ready { call() } else { Err(Error::Again) };
+        }
+        if self.is_interruptible() {
+            self.wait_for_descriptor(permit, fd, direction)?;
+        }
+        loop {
+            match call() {
+                Err(Error::Again) => self.wait_for_descriptor(permit, fd, direction)?,
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Whether operations fail instead of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonblocking {
+    /// They fail.
+    Yes,
+    /// They wait.
+    No,
+}
+
+impl Remaining {
+    fn read(&mut self, buffers: &mut [IoSliceMut<'_>]) -> usize {
+        let before = self.taken;
+        for buffer in buffers {
+            let count = buffer.len().min(self.bytes.len() - self.taken);
+            buffer[..count].copy_from_slice(&self.bytes[self.taken..self.taken + count]);
+            self.taken += count;
+        }
+        self.taken - before
+    }
+}
+
+fn sink(key: &StdoutKey, inherited: BorrowedFd<'static>) -> Option<Source> {
+    match key {
+        StdoutKey::Inherit => Some(Source::Inherited(inherited)),
+        StdoutKey::Discard => Some(Source::Discard),
+        StdoutKey::Capture(capture) => Some(Source::Capture(capture.clone())),
+        StdoutKey::Closed => None,
+    }
+}
+
+fn capture_all(capture: &Capture, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+    let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+    let taken: usize = buffers.iter().map(|buffer| capture.append(buffer)).sum();
+    if taken == 0 && wanted > 0 { Err(Error::NoSpace) } else { Ok(taken) }
+}

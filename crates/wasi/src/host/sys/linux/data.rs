@@ -1,0 +1,121 @@
+//! Bytes and open files.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
+
+use super::{Error, retry};
+use crate::host::file::{Advice, Whence};
+use crate::host::gate::Permit;
+
+pub(crate) fn read(_: &Permit, fd: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+    match buffers {
+        [buffer] => retry(|| rustix::io::read(fd, &mut buffer[..])),
+        buffers => retry(|| rustix::io::readv(fd, buffers)),
+    }
+}
+
+pub(crate) fn write(_: &Permit, fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+    match buffers {
+        [buffer] => retry(|| rustix::io::write(fd, buffer)),
+        buffers => retry(|| rustix::io::writev(fd, buffers)),
+    }
+}
+
+pub(crate) fn read_at(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+    offset: u64,
+) -> Result<usize, Error> {
+    retry(|| rustix::io::preadv(fd, buffers, offset))
+}
+
+pub(crate) fn write_at(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+    offset: u64,
+) -> Result<usize, Error> {
+    retry(|| rustix::io::pwritev(fd, buffers, offset))
+}
+
+pub(crate) fn seek(_: &Permit, fd: BorrowedFd<'_>, whence: Whence) -> Result<u64, Error> {
+    let to = match whence {
+        Whence::Start(offset) => SeekFrom::Start(offset),
+        Whence::Current(delta) => SeekFrom::Current(delta),
+        Whence::End(delta) => SeekFrom::End(delta),
+    };
+    Ok(rustix::fs::seek(fd, to)?)
+}
+
+pub(crate) fn flush_all(_: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    retry(|| rustix::fs::fsync(fd))
+}
+
+pub(crate) fn flush_data(_: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    retry(|| rustix::fs::fdatasync(fd))
+}
+
+pub(crate) fn set_size(_: &Permit, fd: BorrowedFd<'_>, size_bytes: u64) -> Result<(), Error> {
+    retry(|| rustix::fs::ftruncate(fd, size_bytes))
+}
+
+pub(crate) fn allocate(_: &Permit, fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Error> {
+    retry(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), offset, length))
+}
+
+pub(crate) fn advise(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    range: (u64, Option<NonZeroU64>),
+    advice: Advice,
+) -> Result<(), Error> {
+    let advice = match advice {
+        Advice::Normal => rustix::fs::Advice::Normal,
+        Advice::Sequential => rustix::fs::Advice::Sequential,
+        Advice::Random => rustix::fs::Advice::Random,
+        Advice::WillNeed => rustix::fs::Advice::WillNeed,
+        Advice::DontNeed => rustix::fs::Advice::DontNeed,
+        Advice::NoReuse => rustix::fs::Advice::NoReuse,
+    };
+    Ok(rustix::fs::fadvise(fd, range.0, range.1, advice)?)
+}
+
+/// Switches between appending and writing at the position.
+pub(crate) fn set_append(_: &Permit, fd: BorrowedFd<'_>, append: Append) -> Result<(), Error> {
+    let mut flags = rustix::fs::fcntl_getfl(fd)?;
+    flags.set(OFlags::APPEND, append == Append::Yes);
+    Ok(rustix::fs::fcntl_setfl(fd, flags)?)
+}
+
+/// Whether writes go to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Append {
+    Yes,
+    No,
+}
+
+/// Bytes that can be read without waiting.
+pub(crate) fn readable_bytes(_: &Permit, fd: BorrowedFd<'_>) -> Result<u64, Error> {
+    Ok(rustix::io::ioctl_fionread(fd)?)
+}
+
+/// The host process's standard streams.
+pub(crate) fn stdin() -> BorrowedFd<'static> {
+    rustix::stdio::stdin()
+}
+
+pub(crate) fn stdout() -> BorrowedFd<'static> {
+    rustix::stdio::stdout()
+}
+
+pub(crate) fn stderr() -> BorrowedFd<'static> {
+    rustix::stdio::stderr()
+}
+
+pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    rustix::termios::isatty(fd)
+}

@@ -1,0 +1,82 @@
+//! Linux, through rustix.
+//!
+//! Topics: `path` (names and opening), `data` (bytes and files), `list` (directory entries), `event` (waiting, clocks,
+//! randomness), `socket`. No state lives here.
+
+mod data;
+mod event;
+mod list;
+mod path;
+mod socket;
+
+use rustix::io::Errno;
+
+pub(crate) use data::*;
+pub(crate) use event::*;
+pub(crate) use list::*;
+pub(crate) use path::*;
+pub(crate) use socket::*;
+
+use crate::host::error::Error;
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Error {
+        match errno {
+            Errno::ACCESS => Error::Access,
+            Errno::ADDRINUSE => Error::AddressInUse,
+            Errno::AGAIN => Error::Again,
+            Errno::BADF => Error::BadHandle,
+            Errno::BUSY => Error::Busy,
+            Errno::CONNABORTED => Error::ConnectionAborted,
+            Errno::CONNREFUSED => Error::ConnectionRefused,
+            Errno::CONNRESET => Error::ConnectionReset,
+            Errno::XDEV => Error::CrossDevice,
+            Errno::DEADLK => Error::Deadlock,
+            Errno::EXIST => Error::Exists,
+            Errno::FBIG => Error::FileTooLarge,
+            Errno::ILSEQ => Error::IllegalBytes,
+            Errno::INTR => Error::Interrupted,
+            Errno::INVAL => Error::Invalid,
+            Errno::ISDIR => Error::IsDirectory,
+            Errno::LOOP => Error::Loop,
+            Errno::MSGSIZE => Error::MessageSize,
+            Errno::NAMETOOLONG => Error::NameTooLong,
+            Errno::NETDOWN => Error::NetworkDown,
+            Errno::NODEV => Error::NoDevice,
+            Errno::NOMEM | Errno::NOBUFS => Error::NoMemory,
+            Errno::NOSPC => Error::NoSpace,
+            Errno::NOTCONN => Error::NotConnected,
+            Errno::NOTDIR => Error::NotDirectory,
+            Errno::NOTEMPTY => Error::NotEmpty,
+            Errno::NOENT => Error::NotFound,
+            Errno::PERM => Error::NotPermitted,
+            Errno::NOTSOCK => Error::NotSocket,
+            Errno::NOSYS | Errno::OPNOTSUPP => Error::NotSupported,
+            Errno::NOTTY => Error::NotTerminal,
+            Errno::NXIO => Error::NoSuchAddress,
+            Errno::OVERFLOW => Error::Overflow,
+            Errno::PIPE => Error::Pipe,
+            Errno::DQUOT => Error::Quota,
+            Errno::ROFS => Error::ReadOnlyFileSystem,
+            Errno::SPIPE => Error::Seek,
+            Errno::STALE => Error::Stale,
+            Errno::NFILE => Error::SystemHandles,
+            Errno::TXTBSY => Error::TextBusy,
+            Errno::TIMEDOUT => Error::TimedOut,
+            Errno::MFILE => Error::TooManyHandles,
+            Errno::MLINK => Error::TooManyLinks,
+            _ => Error::Io,
+        }
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> std::io::Error {
+        std::io::Error::other(error)
+    }
+}
+
+/// Repeats `call` while a signal interrupts it.
+fn retry<T>(call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Error> {
+    Ok(rustix::io::retry_on_intr(call)?)
+}

@@ -1,0 +1,181 @@
+//! Names: opening, and the operations on one name in one directory.
+//!
+//! Every `name` here is one component without a slash, `.`, or, for [`open_beneath`] alone, a path that the kernel
+//! keeps beneath its base. No call follows a link in the last place, [`open_beneath`] excepted.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags, Timestamps};
+
+use super::{Error, retry};
+use crate::host::gate::Permit;
+use crate::host::metadata::{FileKind, Metadata, Timestamp};
+use crate::host::open::{DataAccess, OpenOptions, WriteSync};
+use crate::host::resolve::Place;
+use crate::host::times::{SetTime, SetTimes};
+
+/// Permission bits of what a guest creates, before the host user's umask.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// How to open something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenHow {
+    flags: OFlags,
+}
+
+impl OpenHow {
+    /// As a guest wants it, and never waiting for a device or the other end of a pipe.
+    pub(crate) fn new(options: &OpenOptions) -> OpenHow {
+        let mut flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        flags |= match options.access {
+            DataAccess::Neither | DataAccess::Read => OFlags::RDONLY,
+            DataAccess::Write => OFlags::WRONLY,
+            DataAccess::ReadWrite => OFlags::RDWR,
+        };
+        let wishes = [
+            (options.create, OFlags::CREATE),
+            (options.exclusive, OFlags::EXCL),
+            (options.truncate, OFlags::TRUNC),
+            (options.append, OFlags::APPEND),
+            (options.directory, OFlags::DIRECTORY),
+            (options.sync == Some(WriteSync::Data), OFlags::DSYNC),
+            (options.sync == Some(WriteSync::File), OFlags::SYNC),
+        ];
+        for (_, flag) in wishes.into_iter().filter(|(wished, _)| *wished) {
+            flags |= flag;
+        }
+        OpenHow { flags }
+    }
+
+    /// A directory, only to look names up in.
+    pub(crate) fn lookup() -> OpenHow {
+        OpenHow { flags: OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC }
+    }
+
+    pub(crate) fn without_following(self) -> OpenHow {
+        OpenHow { flags: self.flags | OFlags::NOFOLLOW }
+    }
+
+    /// The kernel insists on no mode where nothing is created.
+    fn mode(self) -> Mode {
+        if self.flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() }
+    }
+}
+
+/// Opens a host directory for a key, following links.
+pub(crate) fn open_granted(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::Error> {
+    Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Tries `openat2` with arguments that cannot fail where it exists and is allowed.
+pub(crate) fn probe_beneath(_: &Permit) -> Result<(), Error> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    retry(|| fs::openat2(CWD, c".", OpenHow::lookup().flags, Mode::empty(), resolve))?;
+    Ok(())
+}
+
+/// Opens `path`, which the kernel keeps beneath `base`; leaving is [`Error::Escape`].
+pub(crate) fn open_beneath(_: &Permit, base: BorrowedFd<'_>, path: &[u8], how: OpenHow) -> Result<OwnedFd, Error> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    retry(|| fs::openat2(base, path, how.flags, how.mode(), resolve)).map_err(|error| match error {
+        Error::CrossDevice => Error::Escape,
+        other => other,
+    })
+}
+
+/// Opens one name. `how` must not follow links.
+pub(crate) fn open_name(_: &Permit, directory: BorrowedFd<'_>, name: &[u8], how: OpenHow) -> Result<OwnedFd, Error> {
+    retry(|| fs::openat(directory, name, how.flags | OFlags::NOFOLLOW, how.mode()))
+}
+
+pub(crate) fn duplicate(_: &Permit, fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// The text of a symbolic link; [`Error::Invalid`] if it is something else.
+pub(crate) fn read_link(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Error> {
+    Ok(fs::readlinkat(directory, name, Vec::new())?.into_bytes())
+}
+
+pub(crate) fn create_directory(_: &Permit, place: &Place<'_>) -> Result<(), Error> {
+    Ok(fs::mkdirat(place.parent(), &*place.name, DIRECTORY_MODE)?)
+}
+
+pub(crate) fn remove_directory(_: &Permit, place: &Place<'_>) -> Result<(), Error> {
+    Ok(fs::unlinkat(place.parent(), &*place.name, AtFlags::REMOVEDIR)?)
+}
+
+pub(crate) fn remove_file(_: &Permit, place: &Place<'_>) -> Result<(), Error> {
+    Ok(fs::unlinkat(place.parent(), &*place.name, AtFlags::empty())?)
+}
+
+pub(crate) fn symlink(_: &Permit, target: &[u8], place: &Place<'_>) -> Result<(), Error> {
+    Ok(fs::symlinkat(target, place.parent(), &*place.name)?)
+}
+
+pub(crate) fn link(_: &Permit, from: &Place<'_>, to: &Place<'_>) -> Result<(), Error> {
+    Ok(fs::linkat(from.parent(), &*from.name, to.parent(), &*to.name, AtFlags::empty())?)
+}
+
+pub(crate) fn rename(_: &Permit, from: &Place<'_>, to: &Place<'_>) -> Result<(), Error> {
+    Ok(fs::renameat(from.parent(), &*from.name, to.parent(), &*to.name)?)
+}
+
+pub(crate) fn stat_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Metadata, Error> {
+    Ok(metadata(&fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+pub(crate) fn stat(_: &Permit, fd: BorrowedFd<'_>) -> Result<Metadata, Error> {
+    Ok(metadata(&fs::fstat(fd)?))
+}
+
+pub(crate) fn set_times_at(_: &Permit, place: &Place<'_>, times: SetTimes) -> Result<(), Error> {
+    Ok(fs::utimensat(place.parent(), &*place.name, &timestamps(times), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+pub(crate) fn set_times(_: &Permit, fd: BorrowedFd<'_>, times: SetTimes) -> Result<(), Error> {
+    Ok(fs::futimens(fd, &timestamps(times))?)
+}
+
+pub(super) fn kind(file_type: fs::FileType) -> FileKind {
+    match file_type {
+        fs::FileType::RegularFile => FileKind::Regular,
+        fs::FileType::Directory => FileKind::Directory,
+        fs::FileType::Symlink => FileKind::SymbolicLink,
+        fs::FileType::Fifo => FileKind::Fifo,
+        fs::FileType::Socket => FileKind::Socket,
+        fs::FileType::CharacterDevice => FileKind::CharacterDevice,
+        fs::FileType::BlockDevice => FileKind::BlockDevice,
+        _ => FileKind::Unknown,
+    }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the fields' types differ between architectures")]
+fn metadata(stat: &fs::Stat) -> Metadata {
+    Metadata {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        kind: kind(fs::FileType::from_raw_mode(stat.st_mode)),
+        links: stat.st_nlink as u64,
+        size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        accessed: Timestamp::new(stat.st_atime as i64, stat.st_atime_nsec as u32),
+        modified: Timestamp::new(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        changed: Timestamp::new(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+    }
+}
+
+fn timestamps(times: SetTimes) -> Timestamps {
+    Timestamps { last_access: timespec(times.accessed), last_modification: timespec(times.modified) }
+}
+
+fn timespec(time: SetTime) -> fs::Timespec {
+    match time {
+        SetTime::Keep => fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
+        SetTime::Now => fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW },
+        SetTime::To(time) => {
+            fs::Timespec { tv_sec: time.seconds(), tv_nsec: fs::Nsecs::from(time.nanoseconds()) }
+        }
+    }
+}

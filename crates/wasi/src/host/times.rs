@@ -1,0 +1,85 @@
+//! Changing the times of files.
+
+use super::credentials::Rights;
+use super::directory::Directory;
+use super::error::Error;
+use super::file::File;
+use super::gate::{Operation, Request};
+use super::metadata::{FileKind, Timestamp};
+use super::open::LastLink;
+use super::resolve::GuestPath;
+use super::{Host, sys};
+
+/// What becomes of one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// It stays.
+    Keep,
+    /// It becomes the current time.
+    Now,
+    /// It becomes this.
+    To(Timestamp),
+}
+
+/// What becomes of a file's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetTimes {
+    /// Last read.
+    pub accessed: SetTime,
+    /// Last written.
+    pub modified: SetTime,
+}
+
+impl Host {
+    /// Changes the times of what `path` names, or, with [`LastLink::Follow`] or a trailing slash, of what the link
+    /// there leads to.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] unless the directory is writable, and those of every path operation.
+    pub fn set_times_at(
+        &self,
+        directory: &Directory,
+        path: &[u8],
+        last_link: LastLink,
+        times: SetTimes,
+    ) -> Result<(), Error> {
+        let request = Request::path(Operation::SetTimes, Rights::CHANGE, directory, path);
+        let permit = self.gate.decide(&request)?;
+        let result = GuestPath::parse(path).and_then(|path| {
+            let follow = last_link == LastLink::Follow || path.must_be_directory();
+            let place = if follow {
+                self.resolve.place_behind_links(&permit, directory.as_fd(), &path)?
+            } else {
+                self.resolve.place(&permit, directory.as_fd(), &path)?
+            };
+            if place.must_be_directory {
+                let metadata = sys::stat_at(&permit, place.parent(), &place.name)?;
+                if metadata.kind != FileKind::Directory {
+                    return Err(Error::NotDirectory);
+                }
+            }
+            sys::set_times_at(&permit, &place, times)
+        });
+        self.gate.conclude(&request, result)
+    }
+
+    /// Changes the times of an open directory.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] unless its key allows changes.
+    pub fn set_times_of_directory(&self, directory: &Directory, times: SetTimes) -> Result<(), Error> {
+        let request = Request::handle(Operation::SetTimes, Rights::CHANGE, &directory.credentials);
+        let permit = self.gate.decide(&request)?;
+        sys::set_times(&permit, directory.as_fd(), times)
+    }
+
+    /// Changes the times of an open file, however it was opened.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] unless its key allows changes.
+    pub fn set_times_of_file(&self, file: &File, times: SetTimes) -> Result<(), Error> {
+        let request = Request::handle(Operation::SetTimes, Rights::CHANGE, &file.credentials);
+        let permit = self.gate.decide(&request)?;
+        sys::set_times(&permit, file.as_fd(), times)
+    }
+}

@@ -1,0 +1,51 @@
+//! The key to one directory: where it is on the host, what the guest calls it, and what may be done in it.
+//!
+//! Plain data: no directory is opened here.
+
+use std::path::PathBuf;
+
+/// What a directory key allows.
+///
+/// More kinds (copy-on-write, in-memory) will join; match with a wildcard arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Access {
+    /// Look up, list and read. Nothing in the tree can be changed, through any derived handle.
+    ReadOnly,
+    /// Everything [`Access::ReadOnly`] allows, and create, write, rename, remove, change times.
+    ReadWrite,
+}
+
+impl Access {
+    /// The word used for this access on the command line: `ro` or `rw`.
+    #[must_use]
+    pub fn flag_word(self) -> &'static str {
+        match self {
+            Access::ReadOnly => "ro",
+            Access::ReadWrite => "rw",
+        }
+    }
+}
+
+/// The key to one directory and everything beneath it.
+///
+/// Overlapping keys are allowed; each handle keeps the access of the key that it came from.
+/// File systems mounted beneath the directory are part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DirKey {
+    /// The directory on the host. If it is a symbolic link, the link is followed once, when the key is opened.
+    pub host: PathBuf,
+    /// The name under which the guest finds it, such as `/data` or `.`. Not a path on the host.
+    pub guest: String,
+    /// What may be done in it.
+    pub access: Access,
+}
+
+impl DirKey {
+    /// A key to the host directory `host`, called `guest` by the guest.
+    #[must_use]
+    pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
+        DirKey { host: host.into(), guest: guest.into(), access }
+    }
+}

@@ -1,0 +1,56 @@
+//! Why keys could not be turned into handles. Told to the person who granted them, never to the guest.
+//!
+//! Every message names the thing, the reason and the mend.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A key that cannot be honoured.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The host directory of a [`crate::keys::DirKey`] does not exist.
+    #[error("cannot grant {}: there is no such directory on this machine; create it, or correct the path", .0.display())]
+    DirectoryMissing(PathBuf),
+    /// The host path of a [`crate::keys::DirKey`] is something else than a directory.
+    #[error("cannot grant {}: it is not a directory; grant the directory that contains it", .0.display())]
+    NotADirectory(PathBuf),
+    /// The host directory could not be opened.
+    #[error("cannot grant {}: {reason}; check that this user may read it", .path.display())]
+    DirectoryUnreadable {
+        /// The host path as granted.
+        path: PathBuf,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+    /// The name a directory should have for the guest is empty or contains a NUL.
+    #[error("cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data")]
+    BadGuestPath(String),
+    /// An argument contains a NUL.
+    #[error("argument {0:?} contains a NUL, and guests read arguments up to the first NUL; remove it")]
+    BadArgument(String),
+    /// An environment variable's name is empty or contains `=` or NUL, or its value contains NUL.
+    #[error("environment variable {0:?} is malformed: a name is not empty and has no '=', and neither part has a NUL")]
+    BadVariable(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}; choose another address or port")]
+    Listen {
+        /// The address as granted.
+        address: SocketAddr,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+    /// More keys than [`crate::keys::Limits::max_open_handles`] allows handles.
+    #[error("the keys need {needed} handles and the limit is {limit}; raise the limit or grant less")]
+    TooManyHandles {
+        /// Handles the keys would take.
+        needed: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// The host could not be set up at all.
+    #[error("cannot set up the guest's host: {0}; check the limits of this process (ulimit -n)")]
+    Setup(std::io::Error),
+}

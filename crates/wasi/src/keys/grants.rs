@@ -1,0 +1,189 @@
+//! [`Keys`]: everything one guest is granted, and the builder for it.
+//!
+//! A fresh `Keys` grants nothing but clocks and randomness: no directory, no variable, no argument,
+//! an empty standard input and outputs that go nowhere. The fields are plain data, and are checked by
+//! [`Keys::check`] and [`crate::host::Host::open`].
+
+use super::{Access, DirKey, KeyError, Limits, ListenKey, StdinKey, StdoutKey, Tuning};
+
+/// Which clocks a guest reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Clocks {
+    /// The host's. The monotonic clock starts near zero when the keys are opened.
+    #[default]
+    Real,
+}
+
+/// Where a guest's randomness comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Random {
+    /// The operating system's generator.
+    #[default]
+    Real,
+}
+
+/// Everything one guest is granted.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Keys {
+    /// Arguments, the program's name first.
+    pub arguments: Vec<String>,
+    /// Environment variables in order, as name and value.
+    pub environment: Vec<(String, String)>,
+    /// Directories, in the order in which the guest finds them.
+    pub directories: Vec<DirKey>,
+    /// Listening sockets, which the guest finds after the directories.
+    pub listeners: Vec<ListenKey>,
+    /// Standard input.
+    pub stdin: StdinKey,
+    /// Standard output.
+    pub stdout: StdoutKey,
+    /// Standard error.
+    pub stderr: StdoutKey,
+    /// Clocks.
+    pub clocks: Clocks,
+    /// Randomness.
+    pub random: Random,
+    /// Bounds.
+    pub limits: Limits,
+    /// Knobs without effect on results.
+    pub tuning: Tuning,
+}
+
+impl Keys {
+    /// A builder that starts with no grants.
+    #[must_use]
+    pub fn builder() -> KeysBuilder {
+        KeysBuilder { keys: Keys::default() }
+    }
+
+    /// Checks everything that can be checked without touching the system.
+    ///
+    /// # Errors
+    /// A malformed argument, variable or guest path, or more keys than handles.
+    pub fn check(&self) -> Result<(), KeyError> {
+        for argument in &self.arguments {
+            if argument.contains('\0') {
+                return Err(KeyError::BadArgument(argument.clone()));
+            }
+        }
+        for (name, value) in &self.environment {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(KeyError::BadVariable(name.clone()));
+            }
+        }
+        for directory in &self.directories {
+            if directory.guest.is_empty() || directory.guest.contains('\0') {
+                return Err(KeyError::BadGuestPath(directory.guest.clone()));
+            }
+        }
+        let needed = 3 + self.directories.len() + self.listeners.len();
+        if needed > self.limits.max_open_handles as usize {
+            return Err(KeyError::TooManyHandles { needed, limit: self.limits.max_open_handles });
+        }
+        Ok(())
+    }
+}
+
+/// Builds [`Keys`]. Every method adds one grant or replaces one choice.
+#[derive(Clone, Debug)]
+pub struct KeysBuilder {
+    keys: Keys,
+}
+
+impl KeysBuilder {
+    /// Adds one argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<String>) -> KeysBuilder {
+        self.keys.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> KeysBuilder {
+        self.keys.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds one environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> KeysBuilder {
+        self.keys.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a directory.
+    #[must_use]
+    pub fn directory(mut self, key: DirKey) -> KeysBuilder {
+        self.keys.directories.push(key);
+        self
+    }
+
+    /// Adds a directory by its three parts; see [`DirKey::new`].
+    #[must_use]
+    pub fn dir(
+        self,
+        host: impl Into<std::path::PathBuf>,
+        guest: impl Into<String>,
+        access: Access,
+    ) -> KeysBuilder {
+        self.directory(DirKey::new(host, guest, access))
+    }
+
+    /// Adds a listening socket.
+    #[must_use]
+    pub fn listener(mut self, key: ListenKey) -> KeysBuilder {
+        self.keys.listeners.push(key);
+        self
+    }
+
+    /// Chooses standard input.
+    #[must_use]
+    pub fn stdin(mut self, key: StdinKey) -> KeysBuilder {
+        self.keys.stdin = key;
+        self
+    }
+
+    /// Chooses standard output.
+    #[must_use]
+    pub fn stdout(mut self, key: StdoutKey) -> KeysBuilder {
+        self.keys.stdout = key;
+        self
+    }
+
+    /// Chooses standard error.
+    #[must_use]
+    pub fn stderr(mut self, key: StdoutKey) -> KeysBuilder {
+        self.keys.stderr = key;
+        self
+    }
+
+    /// Grants all three standard streams of the host process.
+    #[must_use]
+    pub fn inherit_stdio(self) -> KeysBuilder {
+        self.stdin(StdinKey::Inherit).stdout(StdoutKey::Inherit).stderr(StdoutKey::Inherit)
+    }
+
+    /// Replaces the limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> KeysBuilder {
+        self.keys.limits = limits;
+        self
+    }
+
+    /// Replaces the tuning.
+    #[must_use]
+    pub fn tuning(mut self, tuning: Tuning) -> KeysBuilder {
+        self.keys.tuning = tuning;
+        self
+    }
+
+    /// The keys. They are checked when they are opened.
+    #[must_use]
+    pub fn build(self) -> Keys {
+        self.keys
+    }
+}

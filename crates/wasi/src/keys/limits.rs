@@ -1,0 +1,25 @@
+//! Limits on what a guest can make the host hold. Nothing the guest controls is unbounded.
+//!
+//! A limit changes when an operation fails, never what a successful one does. Knobs without any
+//! effect on results are in [`crate::keys::Tuning`].
+
+/// Bounds on host resources held for one guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Handles open at once, preopened ones included. A handle costs one host descriptor, and one more
+    /// while a directory is being listed. Opening one more fails with "too many open files".
+    pub max_open_handles: u32,
+    /// Subscriptions in one wait. More fails with "invalid argument" before anything is allocated.
+    pub max_subscriptions: u32,
+    /// Denials remembered for the report, each distinct one once. Later ones are only counted.
+    pub max_denials: u32,
+    /// Bytes handed to the random generator at once. A larger request is filled in pieces.
+    pub random_chunk_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { max_open_handles: 8192, max_subscriptions: 16_384, max_denials: 64, random_chunk_bytes: 1 << 16 }
+    }
+}

@@ -1,0 +1,65 @@
+//! Keys to the three standard streams.
+//!
+//! Each is inherited from the host process, absent, or an in-memory stand-in. Plain data, except that a
+//! [`Capture`] is shared with whoever wants to read what the guest wrote.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Standard input of a guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StdinKey {
+    /// The host process's standard input.
+    Inherit,
+    /// Open, and at its end.
+    #[default]
+    Empty,
+    /// Not open: using it is a bad descriptor.
+    Closed,
+    /// These bytes, then the end.
+    Bytes(Vec<u8>),
+}
+
+/// Standard output or standard error of a guest.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum StdoutKey {
+    /// The host process's stream of the same name.
+    Inherit,
+    /// Open; what is written disappears.
+    #[default]
+    Discard,
+    /// Not open: using it is a bad descriptor.
+    Closed,
+    /// Kept in memory.
+    Capture(Capture),
+}
+
+/// A bounded buffer that keeps what a guest writes. Clones share the contents.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    contents: Arc<Mutex<Vec<u8>>>,
+    capacity_bytes: usize,
+}
+
+impl Capture {
+    /// A buffer that takes `capacity_bytes` bytes; writing more fails with "no space left".
+    #[must_use]
+    pub fn new(capacity_bytes: usize) -> Capture {
+        Capture { contents: Arc::default(), capacity_bytes }
+    }
+
+    /// A copy of what has been written so far.
+    #[must_use]
+    pub fn contents(&self) -> Vec<u8> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Appends as much of `bytes` as there is room for, and returns how many bytes that was.
+    pub(crate) fn append(&self, bytes: &[u8]) -> usize {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = bytes.len().min(self.capacity_bytes.saturating_sub(contents.len()));
+        contents.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+}

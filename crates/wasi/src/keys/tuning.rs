@@ -1,0 +1,53 @@
+//! Tuning: choices that cannot change what a guest observes, only how the host goes about it.
+//!
+//! They exist for tests, and for hosts where the automatic choice is unwelcome.
+
+/// How paths are resolved beneath a directory. The result is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolver {
+    /// `openat2` where one probe at start shows that it works, otherwise the walker.
+    #[default]
+    Auto,
+    /// `openat2`, unprobed.
+    OpenAt2,
+    /// The walker: one component at a time, in user space.
+    Walk,
+}
+
+/// What the probe for `openat2` is taken to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProbeAnswer {
+    /// Whatever the system answers.
+    #[default]
+    Real,
+    /// "Function not implemented": a kernel before 5.6.
+    Enosys,
+    /// "Operation not permitted": a system call filter.
+    Eperm,
+}
+
+/// Every knob that cannot affect correctness.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tuning {
+    /// How paths are resolved.
+    pub resolver: Resolver,
+    /// A simulated answer to the probe that [`Resolver::Auto`] makes.
+    pub probe: ProbeAnswer,
+}
+
+impl Tuning {
+    /// Tuning with this resolver.
+    #[must_use]
+    pub fn with_resolver(resolver: Resolver) -> Tuning {
+        Tuning { resolver, ..Tuning::default() }
+    }
+
+    /// Tuning whose probe for `openat2` answers as told.
+    #[must_use]
+    pub fn with_probe(probe: ProbeAnswer) -> Tuning {
+        Tuning { probe, ..Tuning::default() }
+    }
+}

@@ -1,0 +1,68 @@
+//! The state of one guest of WASI 0.1: its host and its descriptors.
+
+use super::rights::Rights;
+use super::table::{Entry, Object, Table};
+use crate::host::{Handles, Host, Stream};
+use crate::keys::{KeyError, Keys};
+
+/// The number of the first preopened directory; libraries look for them from here up to the first gap.
+const FIRST_PREOPEN: u32 = 3;
+
+/// One guest's WASI 0.1.
+///
+/// Descriptors 0, 1 and 2 are the standard streams that are not closed, directories follow from 3, then listening sockets.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) host: Host,
+    pub(super) table: Table,
+}
+
+impl Context {
+    /// Opens `keys`.
+    ///
+    /// # Errors
+    /// The first key that cannot be honoured.
+    pub fn new(keys: &Keys) -> Result<Context, KeyError> {
+        let (host, handles) = Host::open(keys)?;
+        Ok(Context::from_parts(host, handles))
+    }
+
+    /// A context from a host that is already open.
+    #[must_use]
+    pub fn from_parts(host: Host, handles: Handles) -> Context {
+        let mut table = Table::new(host.limits().max_open_handles);
+        let streams = [
+            (0, handles.stdin, Rights::FD_READ),
+            (1, handles.stdout, Rights::FD_WRITE),
+            (2, handles.stderr, Rights::FD_WRITE),
+        ];
+        // There is room: opening the keys checked that they fit into the limit.
+        for (number, stream, data) in streams {
+            if let Some(stream) = stream {
+                let _ = table.insert_from(number, stream_entry(stream, data));
+            }
+        }
+        for directory in handles.directories {
+            let _ = table.insert_from(FIRST_PREOPEN, Entry::preopened(directory));
+        }
+        for listener in handles.listeners {
+            let _ = table.insert_from(FIRST_PREOPEN, Entry::socket(listener));
+        }
+        Context { host, table }
+    }
+
+    /// The host: denials, counts, explanations.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The host, to set its interrupt.
+    pub fn host_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
+}
+
+fn stream_entry(stream: Stream, data: Rights) -> Entry {
+    Entry::new(Object::Stream(stream), data | Rights::STREAM, Rights::NONE)
+}

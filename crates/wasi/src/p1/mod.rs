@@ -1,0 +1,42 @@
+//! WASI 0.1: all functions of `wasi_snapshot_preview1`, and `wasi_unstable` where it differs.
+//!
+//! A translation of types and errors. What must stay true: nothing here imports the operating system, whatever is done is done by
+//! [`crate::host`]; guest pointers and lengths are checked in [`memory`] alone; the list of functions is written
+//! once, in [`functions`].
+//!
+//! Choices that hold for all functions, where the specification leaves room:
+//! - A path that leaves its directory, and a change through a read-only key, are `perm`. A right that is missing from a
+//!   descriptor is `notcapable`, except that reading or writing without `fd_read` or `fd_write` is `badf`, as in POSIX.
+//! - A file operation on a directory is `badf`; a path operation on a file is `notdir`.
+//! - Unknown flag bits are `inval`.
+//! - Pointers need no alignment, just as loads and stores in WebAssembly do not.
+//! - Result pointers are checked before anything is done.
+//!
+//! Specification: <https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md>
+
+pub mod args_environ;
+pub mod clock;
+mod context;
+pub mod dir;
+mod errno;
+pub mod fd;
+pub mod fdstat;
+pub mod filestat;
+pub mod functions;
+pub mod memory;
+pub mod path;
+pub mod poll;
+pub mod process;
+pub mod random;
+mod rights;
+pub mod sock;
+mod table;
+pub mod types;
+pub mod unstable;
+
+pub use context::Context;
+pub use errno::Errno;
+pub use functions::{Exit, Function, Outcome, Version, call, functions};
+pub use memory::{GuestMemory, Pointer};
+pub use rights::Rights;
+pub use table::Fd;

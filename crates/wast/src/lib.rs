@@ -1,0 +1,79 @@
+//! Runs script files in the format of the specification's test suite (`.wast`).
+//!
+//! A script defines modules and asserts what calls of their exports return or how they fail. Every directive is counted, and every one
+//! that does not hold becomes a [`Failure`] with line and reason; nothing is skipped in silence.
+//!
+//! Format: WebAssembly/spec `interpreter/README.md`, "Scripts".
+
+#![forbid(unsafe_code)]
+
+mod script;
+mod spectest;
+mod value;
+
+use innkeeper::Engine;
+use wast::lexer::Lexer;
+use wast::parser::{self, ParseBuffer};
+use wast::{Wast, WastDirective};
+
+use script::Script;
+
+/// What came of a script.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Directives that held.
+    pub passed: usize,
+    /// Directives that did not.
+    pub failures: Vec<Failure>,
+}
+
+/// A directive that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Line of the directive, from 1.
+    pub line: usize,
+    /// What was expected and what happened.
+    pub message: String,
+}
+
+/// Runs a script on an engine, in a store of its own.
+#[must_use]
+pub fn run(engine: &Engine, text: &str) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut lexer = Lexer::new(text);
+    lexer.allow_confusing_unicode(true);
+    let parsed = ParseBuffer::new_with_lexer(lexer);
+    let buffer = match &parsed {
+        Ok(buffer) => buffer,
+        Err(error) => {
+            outcome.failures.push(not_a_script(text, error));
+            return outcome;
+        }
+    };
+    let directives: Vec<WastDirective<'_>> = match parser::parse::<Wast<'_>>(buffer) {
+        Ok(wast) => wast.directives,
+        Err(error) => {
+            outcome.failures.push(not_a_script(text, &error));
+            return outcome;
+        }
+    };
+    let mut script = match Script::new(engine) {
+        Ok(script) => script,
+        Err(error) => {
+            outcome.failures.push(Failure { line: 1, message: error.to_string() });
+            return outcome;
+        }
+    };
+    for directive in directives {
+        let line = directive.span().linecol_in(text).0 + 1;
+        match script.run(directive) {
+            Ok(()) => outcome.passed += 1,
+            Err(message) => outcome.failures.push(Failure { line, message }),
+        }
+    }
+    outcome
+}
+
+fn not_a_script(text: &str, error: &wast::Error) -> Failure {
+    Failure { line: error.span().linecol_in(text).0 + 1, message: format!("not a script: {}", error.message()) }
+}

@@ -1,0 +1,210 @@
+//! Executes directives one by one, keeping the modules and instances that later ones refer to.
+
+use std::collections::HashMap;
+
+use innkeeper::{Engine, Error, ErrorKind, Extern, Instance, Linker, Module, Store, Trap, Val};
+use wast::token::Id;
+use wast::{QuoteWat, QuoteWatTest, Wat, WastDirective, WastExecute, WastInvoke, WastRet};
+
+use crate::{spectest, value};
+
+pub(crate) struct Script {
+    engine: Engine,
+    store: Store<()>,
+    linker: Linker<()>,
+    current: Option<Instance>,
+    instances: HashMap<String, Instance>,
+    definitions: HashMap<String, Module>,
+    last_definition: Option<Module>,
+}
+
+type Result<T = (), E = String> = std::result::Result<T, E>;
+
+impl Script {
+    pub(crate) fn new(engine: &Engine) -> Result<Script, Error> {
+        let mut store = Store::new(engine, ())?;
+        let mut linker = Linker::new(engine);
+        spectest::define(&mut linker, &mut store)?;
+        Ok(Script {
+            engine: engine.clone(),
+            store,
+            linker,
+            current: None,
+            instances: HashMap::new(),
+            definitions: HashMap::new(),
+            last_definition: None,
+        })
+    }
+
+    pub(crate) fn run(&mut self, directive: WastDirective<'_>) -> Result {
+        match directive {
+            WastDirective::Module(mut wat) => {
+                let name = wat.name().map(|id| id.name().to_owned());
+                let module = self.module(&mut wat)?;
+                let instance = self.linker.instantiate(&mut self.store, &module).map_err(|error| error.to_string())?;
+                self.remember(name, instance);
+                Ok(())
+            }
+            WastDirective::ModuleDefinition(mut wat) => {
+                let module = self.module(&mut wat)?;
+                if let Some(id) = wat.name() {
+                    self.definitions.insert(id.name().to_owned(), module.clone());
+                }
+                self.last_definition = Some(module);
+                Ok(())
+            }
+            WastDirective::ModuleInstance { instance, module, .. } => self.instantiate_definition(instance, module),
+            WastDirective::AssertMalformed { module, message, .. }
+            | WastDirective::AssertInvalid { module, message, .. } => self.assert_rejected(module, message),
+            WastDirective::Register { name, module, .. } => {
+                let instance = self.instance(module)?;
+                self.linker.instance(&mut self.store, name, instance);
+                Ok(())
+            }
+            WastDirective::Invoke(invoke) => self.invoke(&invoke).map(drop).map_err(|error| error.to_string()),
+            WastDirective::AssertTrap { exec, message, .. } => {
+                let outcome = self.execute(exec)?;
+                assert_trap(outcome, message)
+            }
+            WastDirective::AssertExhaustion { call, .. } => match self.invoke(&call) {
+                Err(error) if error.trap() == Some(Trap::CallStackExhausted) => Ok(()),
+                Err(error) => Err(format!("exhaustion was expected, but: {error}")),
+                Ok(values) => Err(format!("exhaustion was expected, but it returned {values:?}")),
+            },
+            WastDirective::AssertReturn { exec, results, .. } => {
+                let values = self.execute(exec)?.map_err(|error| error.to_string())?;
+                self.assert_values(&values, &results)
+            }
+            WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
+            other => Err(format!("the directive is not supported: {}", directive_name(&other))),
+        }
+    }
+
+    fn remember(&mut self, name: Option<String>, instance: Instance) {
+        if let Some(name) = name {
+            self.instances.insert(name, instance);
+        }
+        self.current = Some(instance);
+    }
+
+    fn module(&self, wat: &mut QuoteWat<'_>) -> Result<Module> {
+        let bytes = wat.encode().map_err(|error| error.message())?;
+        Module::new(&self.engine, bytes).map_err(|error| error.to_string())
+    }
+
+    fn instantiate_definition(&mut self, instance: Option<Id<'_>>, module: Option<Id<'_>>) -> Result {
+        let module = match module {
+            Some(id) => self.definitions.get(id.name()).cloned(),
+            None => self.last_definition.clone(),
+        };
+        let module = module.ok_or("no such module definition")?;
+        let linked = self.linker.instantiate(&mut self.store, &module).map_err(|error| error.to_string())?;
+        self.remember(instance.map(|id| id.name().to_owned()), linked);
+        Ok(())
+    }
+
+    fn instance(&self, name: Option<Id<'_>>) -> Result<Instance> {
+        match name {
+            Some(id) => self.instances.get(id.name()).copied().ok_or(format!("no instance named {}", id.name())),
+            None => self.current.ok_or_else(|| "no instance yet".to_owned()),
+        }
+    }
+
+    fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Result<Vec<Val>, Error> {
+        let usage = |message: String| Error::new(ErrorKind::Usage(message));
+        let instance = self.instance(invoke.module).map_err(usage)?;
+        let func = instance.get_func(&mut self.store, invoke.name);
+        let func = func.ok_or_else(|| usage(format!("no function named {}", invoke.name)))?;
+        let params: Vec<Val> = invoke
+            .args
+            .iter()
+            .map(|arg| value::argument(&mut self.store, arg))
+            .collect::<Result<_>>()
+            .map_err(usage)?;
+        let ty = func.ty(&self.store)?;
+        let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::zero(*ty)).collect();
+        func.call(&mut self.store, &params, &mut results)?;
+        Ok(results)
+    }
+
+    /// The outcome of the guest's execution inside the result of the directive's own.
+    fn execute(&mut self, exec: WastExecute<'_>) -> Result<Result<Vec<Val>, Error>> {
+        match exec {
+            WastExecute::Invoke(invoke) => match self.invoke(&invoke) {
+                Err(error) if matches!(error.kind(), ErrorKind::Usage(_)) => Err(error.to_string()),
+                outcome => Ok(outcome),
+            },
+            WastExecute::Wat(mut wat) => {
+                let bytes = wat.encode().map_err(|error| error.message())?;
+                let module = Module::new(&self.engine, bytes).map_err(|error| error.to_string())?;
+                Ok(self.linker.instantiate(&mut self.store, &module).map(|_| Vec::new()))
+            }
+            WastExecute::Get { module, global, .. } => {
+                let instance = self.instance(module)?;
+                match instance.get_export(&mut self.store, global) {
+                    Some(Extern::Global(found)) => Ok(found.get(&self.store).map(|value| vec![value])),
+                    _ => Err(format!("no global named {global}")),
+                }
+            }
+        }
+    }
+
+    fn assert_values(&self, values: &[Val], expected: &[WastRet<'_>]) -> Result {
+        if values.len() != expected.len() {
+            return Err(format!("{} results were expected, but there are {}", expected.len(), values.len()));
+        }
+        for (i, (value, expected)) in values.iter().zip(expected).enumerate() {
+            value::check(&self.store, value, expected).map_err(|message| format!("result {i}: {message}"))?;
+        }
+        Ok(())
+    }
+
+    fn assert_rejected(&self, mut wat: QuoteWat<'_>, message: &str) -> Result {
+        // Text that is no module is malformed, whatever else it might be.
+        let bytes = match wat.to_test() {
+            Ok(QuoteWatTest::Binary(bytes)) => bytes,
+            Ok(QuoteWatTest::Text(text)) => match innkeeper::to_binary(&text) {
+                Ok(bytes) => bytes.into_owned(),
+                Err(_) => return Ok(()),
+            },
+            Err(_) => return Ok(()),
+        };
+        match Module::new(&self.engine, bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::Malformed { .. }) => Ok(()),
+            Err(error) => Err(format!("rejection for `{message}` was expected, but it failed otherwise: {error}")),
+            Ok(_) => Err(format!("rejection for `{message}` was expected, but the module is accepted")),
+        }
+    }
+
+    fn assert_unlinkable(&mut self, mut wat: Wat<'_>, message: &str) -> Result {
+        let bytes = wat.encode().map_err(|error| error.message())?;
+        let module = Module::new(&self.engine, bytes).map_err(|error| error.to_string())?;
+        match self.linker.instantiate(&mut self.store, &module) {
+            Err(error) if matches!(error.kind(), ErrorKind::Link(text) if text.starts_with(message)) => Ok(()),
+            Err(error) => Err(format!("`{message}` was expected, but: {error}")),
+            Ok(_) => Err(format!("`{message}` was expected, but the module was instantiated")),
+        }
+    }
+}
+
+fn assert_trap(outcome: Result<Vec<Val>, Error>, message: &str) -> Result {
+    match outcome {
+        Err(error) => match error.trap() {
+            Some(trap) if message.starts_with(&trap.to_string()) => Ok(()),
+            _ => Err(format!("the trap `{message}` was expected, but: {error}")),
+        },
+        Ok(values) => Err(format!("the trap `{message}` was expected, but it returned {values:?}")),
+    }
+}
+
+fn directive_name(directive: &WastDirective<'_>) -> &'static str {
+    match directive {
+        WastDirective::AssertException { .. } => "assert_exception",
+        WastDirective::AssertSuspension { .. } => "assert_suspension",
+        WastDirective::Thread(_) => "thread",
+        WastDirective::Wait { .. } => "wait",
+        WastDirective::AssertInvalidCustom { .. } => "assert_invalid_custom",
+        WastDirective::AssertMalformedCustom { .. } => "assert_malformed_custom",
+        _ => "another",
+    }
+}

@@ -1,0 +1,71 @@
+//! Arguments and expected results of scripts.
+
+use innkeeper::{AsContext, AsContextMut, ExternRef, Val};
+use wast::core::{AbstractHeapType, HeapType, NanPattern, WastArgCore, WastRetCore};
+use wast::{WastArg, WastRet};
+
+/// What `ref.extern N` stands for.
+struct HostObject(u32);
+
+/// The value of an argument.
+pub(crate) fn argument(store: impl AsContextMut, arg: &WastArg<'_>) -> Result<Val, String> {
+    let WastArg::Core(arg) = arg else { return Err("a component's value in a core script".to_owned()) };
+    Ok(match arg {
+        WastArgCore::I32(value) => Val::I32(*value),
+        WastArgCore::I64(value) => Val::I64(*value),
+        WastArgCore::F32(value) => Val::F32(value.bits),
+        WastArgCore::F64(value) => Val::F64(value.bits),
+        WastArgCore::RefExtern(number) => Val::ExternRef(Some(ExternRef::new(store, HostObject(*number)))),
+        WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Func, .. }) => Val::FuncRef(None),
+        WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Extern, .. }) => Val::ExternRef(None),
+        other => return Err(format!("the argument is not supported: {other:?}")),
+    })
+}
+
+/// Checks a result against what a script expects.
+pub(crate) fn check(store: &impl AsContext, value: &Val, expected: &WastRet<'_>) -> Result<(), String> {
+    let WastRet::Core(expected) = expected else { return Err("a component's value in a core script".to_owned()) };
+    if matches(store, value, expected)? { Ok(()) } else { Err(format!("expected {expected:?}, got {value:?}")) }
+}
+
+fn matches(store: &impl AsContext, value: &Val, expected: &WastRetCore<'_>) -> Result<bool, String> {
+    Ok(match (expected, value) {
+        (WastRetCore::I32(want), Val::I32(have)) => want == have,
+        (WastRetCore::I64(want), Val::I64(have)) => want == have,
+        (WastRetCore::F32(want), Val::F32(have)) => matches_f32(want, *have),
+        (WastRetCore::F64(want), Val::F64(have)) => matches_f64(want, *have),
+        (WastRetCore::RefNull(_), Val::FuncRef(have)) => have.is_none(),
+        (WastRetCore::RefNull(_), Val::ExternRef(have)) => have.is_none(),
+        (WastRetCore::RefFunc(None), Val::FuncRef(have)) => have.is_some(),
+        (WastRetCore::RefExtern(want), Val::ExternRef(Some(have))) => {
+            let object = have.get(store);
+            let number = object.as_ref().and_then(|object| object.downcast_ref::<HostObject>());
+            want.is_none_or(|want| number.is_some_and(|have| have.0 == want))
+        }
+        (WastRetCore::Either(options), _) => {
+            for option in options {
+                if matches(store, value, option)? {
+                    return Ok(true);
+                }
+            }
+            false
+        }
+        _ => return Err(format!("cannot compare {value:?} with {expected:?}")),
+    })
+}
+
+fn matches_f32(want: &NanPattern<wast::token::F32>, have: u32) -> bool {
+    match want {
+        NanPattern::CanonicalNan => have & 0x7FFF_FFFF == 0x7FC0_0000,
+        NanPattern::ArithmeticNan => have & 0x7FC0_0000 == 0x7FC0_0000,
+        NanPattern::Value(want) => want.bits == have,
+    }
+}
+
+fn matches_f64(want: &NanPattern<wast::token::F64>, have: u64) -> bool {
+    match want {
+        NanPattern::CanonicalNan => have & 0x7FFF_FFFF_FFFF_FFFF == 0x7FF8_0000_0000_0000,
+        NanPattern::ArithmeticNan => have & 0x7FF8_0000_0000_0000 == 0x7FF8_0000_0000_0000,
+        NanPattern::Value(want) => want.bits == have,
+    }
+}

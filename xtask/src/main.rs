@@ -1,2 +1,33 @@
-//! Placeholder.
-fn main() {}
+//! Development tasks: `cargo xtask ci` runs everything that a change must pass, `cargo xtask tidy` only looks at the tree.
+
+mod ci;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask ci | tidy
+
+  ci    formatting, lints, tidiness, all tests, the README's commands, the guests
+  tidy  house rules only: layers, unsafe rooms, file headers, links";
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("ci") => ci::run(&root()),
+        Some("tidy") => tidy::run(&root()),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root: the folder above this crate.
+fn root() -> PathBuf {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_dir.parent().unwrap_or(crate_dir).to_owned()
+}

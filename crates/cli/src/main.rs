@@ -1,1 +1,38 @@
-fn main() {}
+//! `inn`: runs WASI programs that hold only the keys they were given.
+//!
+//! Argument parsing and presentation only: what a guest may do is decided by the `innkeeper` crate, from the keys that
+//! [`run`] makes of the flags. [`args`] says what the command line looks like, one module per command does it, [`report`] writes
+//! every message and turns control characters of foreign text into visible ones.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod completion;
+mod input;
+mod inspect;
+mod invoke;
+mod keys;
+mod report;
+mod run;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Validate(args)) => validate::validate(&args),
+        Some(Command::Completion(args)) => completion::completion(&args),
+    };
+    done.unwrap_or_else(|problem| {
+        report::problem(&problem);
+        ExitCode::FAILURE
+    })
+}

@@ -9,7 +9,5 @@ use innkeeper_engine::{Error, ErrorKind};
 /// # Errors
 /// [`ErrorKind::Malformed`] with line, column and reason where the text is not a module.
 pub fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
-    wat::parse_bytes(bytes).map_err(|error| {
-        Error::new(ErrorKind::Text(error.to_string()))
-    })
+    wat::parse_bytes(bytes).map_err(|error| Error::new(ErrorKind::Text(error.to_string())))
 }

@@ -41,7 +41,8 @@ fn every_operation(guest: &mut TestGuest, path: &str) -> Vec<(String, Answer<()>
         }
         answers.push((format!("path_filestat_get {lookup}"), guest.stat(DIR, lookup, path).map(drop)));
         answers.push((format!("path_filestat_set_times {lookup}"), guest.set_times(DIR, lookup, path)));
-        answers.push((format!("path_link from {lookup}"), guest.link(lookup, (DIR, path), (DIR, "made-link"))));
+        answers
+            .push((format!("path_link from {lookup}"), guest.link(lookup, (DIR, path), (DIR, "made-link"))));
         let _ = guest.unlink(DIR, "made-link");
     }
     answers.push(("path_link to".into(), guest.link(0, (DIR, "f"), (DIR, path))));
@@ -109,7 +110,9 @@ fn f4_f12_paths_that_stay_inside_work() {
     for_each_resolver(|resolver, sandbox, tuning| {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         for path in ["a/./b//../b/f", "./a/b/f", "a//b/f", "a/../a/b/f", "a/b/../b/./f"] {
-            let fd = guest.open(DIR, path, open_for(READ, 0)).unwrap_or_else(|e| panic!("F4 {path} {resolver}: {e}"));
+            let fd = guest
+                .open(DIR, path, open_for(READ, 0))
+                .unwrap_or_else(|e| panic!("F4 {path} {resolver}: {e}"));
             assert_eq!(guest.read(fd, 64).expect("read"), b"deep inside", "F4 {path} {resolver}");
         }
         for path in ["a", "a/", "a///", "a/.", "a/./", "a//.//", ".", "./", "a/..", "a/b/../..", "a/b/"] {
@@ -141,9 +144,17 @@ fn f6_f7_f8_f10_malformed_paths() {
             assert_eq!(answer, Err(number(*errno)), "F6-F10 {path:?} {resolver}");
         }
         // 1 GiB of path in a memory of less: not in memory. In one that has it: too long, before any copy.
-        assert_eq!(guest.call("path_unlink_file", &[3, 1024, 1 << 30]), Err(number(Errno::Fault)), "F10 {resolver}");
+        assert_eq!(
+            guest.call("path_unlink_file", &[3, 1024, 1 << 30]),
+            Err(number(Errno::Fault)),
+            "F10 {resolver}"
+        );
         let all = guest.memory.len() as u64;
-        assert_eq!(guest.call("path_unlink_file", &[3, 0, all]), Err(number(Errno::NameTooLong)), "F10 {resolver}");
+        assert_eq!(
+            guest.call("path_unlink_file", &[3, 0, all]),
+            Err(number(Errno::NameTooLong)),
+            "F10 {resolver}"
+        );
     });
 }
 
@@ -168,10 +179,14 @@ fn f11_a_file_is_no_directory() {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         for path in ["f/", "f/.", "f//", "f/./", "f/x", "f/.."] {
             let notdir = Err(number(Errno::NotDir));
-            assert_eq!(guest.open(DIR, path, open_for(READ, 0)).map(drop), notdir, "F11 open {path} {resolver}");
+            assert_eq!(
+                guest.open(DIR, path, open_for(READ, 0)).map(drop),
+                notdir,
+                "F11 open {path} {resolver}"
+            );
             assert_eq!(guest.stat(DIR, 0, path).map(drop), notdir, "F11 stat {path} {resolver}");
             assert_eq!(guest.set_times(DIR, 0, path), notdir, "F11 set_times {path} {resolver}");
-            assert_eq!(guest.unlink(DIR, path).is_err(), true, "F11 unlink {path} {resolver}");
+            assert!(guest.unlink(DIR, path).is_err(), "F11 unlink {path} {resolver}");
             assert!(guest.rename((DIR, path), (DIR, "g")).is_err(), "F11 rename {path} {resolver}");
             assert!(guest.rename((DIR, "a/b/f"), (DIR, path)).is_err(), "F11 rename to {path} {resolver}");
         }
@@ -210,19 +225,30 @@ fn f13_f14_escaping_links_are_denied_in_every_form() {
 /// What is behind the link must be refused; the link itself is inside and may be used as a link.
 fn check_link_answer(case: &str, operation: &str, suffix: &str, answer: Answer<()>) {
     let names_the_link = suffix.is_empty();
-    let never_follows = ["path_link", "path_readlink", "path_create", "path_symlink", "path_rename", "path_remove", "path_unlink"]
-        .iter()
-        .any(|prefix| operation.starts_with(prefix))
+    let never_follows = [
+        "path_link",
+        "path_readlink",
+        "path_create",
+        "path_symlink",
+        "path_rename",
+        "path_remove",
+        "path_unlink",
+    ]
+    .iter()
+    .any(|prefix| operation.starts_with(prefix))
         || ["path_filestat_get 0", "path_filestat_set_times 0"].contains(&operation);
     if names_the_link && never_follows {
         return;
     }
     // A name that must be a directory, and is a link that is not followed, is none: nothing is behind it.
     let trailing = ["/", "//", "/.", "/./"].contains(&suffix);
-    let as_link = [Errno::NotDir, Errno::Exist, Errno::Inval, Errno::NoEnt, Errno::IsDir, Errno::Loop].map(number);
+    let as_link =
+        [Errno::NotDir, Errno::Exist, Errno::Inval, Errno::NoEnt, Errno::IsDir, Errno::Loop].map(number);
     match answer {
         Err(PERM) => {}
-        Err(errno) if as_link.contains(&errno) && (trailing || names_the_link || operation == "path_link from 1") => {}
+        Err(errno)
+            if as_link.contains(&errno)
+                && (trailing || names_the_link || operation == "path_link from 1") => {}
         other => panic!("{case} gave {other:?}"),
     }
 }
@@ -257,17 +283,29 @@ fn f15_links_inside_work() {
         sandbox.link("../in/f", "round");
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         let follow = Open { lookup: FOLLOW, rights: READ, ..Open::default() };
-        for (path, content) in
-            [("g", "deep inside"), ("d/f", "deep inside"), ("a/up", "inside"), ("slash/f", "deep inside"), ("d/../../f", "inside")]
-        {
+        for (path, content) in [
+            ("g", "deep inside"),
+            ("d/f", "deep inside"),
+            ("a/up", "inside"),
+            ("slash/f", "deep inside"),
+            ("d/../../f", "inside"),
+        ] {
             let fd = guest.open(DIR, path, follow).unwrap_or_else(|e| panic!("F15 {path} {resolver}: {e}"));
             assert_eq!(guest.read(fd, 64).expect("read"), content.as_bytes(), "F15 {path} {resolver}");
-            assert_eq!(guest.stat(DIR, FOLLOW, path).map(|stat| stat.filetype), Ok(4), "F15 {path} {resolver}");
+            assert_eq!(
+                guest.stat(DIR, FOLLOW, path).map(|stat| stat.filetype),
+                Ok(4),
+                "F15 {path} {resolver}"
+            );
         }
         for path in ["d/", "d/.", "slash", "slash/"] {
             let fd = guest.open(DIR, path, follow).unwrap_or_else(|e| panic!("F15 {path} {resolver}: {e}"));
             assert_eq!(guest.fd_stat(fd).map(|stat| stat.filetype), Ok(3), "F15 {path} {resolver}");
-            assert_eq!(guest.stat(DIR, FOLLOW, path).map(|stat| stat.filetype), Ok(3), "F15 {path} {resolver}");
+            assert_eq!(
+                guest.stat(DIR, FOLLOW, path).map(|stat| stat.filetype),
+                Ok(3),
+                "F15 {path} {resolver}"
+            );
         }
         assert_eq!(guest.stat(DIR, 0, "d/").map(|stat| stat.filetype), Ok(3), "F15 stat d/ {resolver}");
         assert_eq!(guest.stat(DIR, 0, "d").map(|stat| stat.filetype), Ok(7), "F15 stat d {resolver}");
@@ -310,7 +348,11 @@ fn f17_f18_dangling_links_create_nothing_outside() {
         assert_eq!(guest.mkdir(DIR, "dangling"), Err(number(Errno::Exist)), "F17 {resolver}");
         let exclusive = Open { oflags: CREAT | EXCL, ..create };
         assert_eq!(guest.open(DIR, "dangling", exclusive), Err(number(Errno::Exist)), "F18 {resolver}");
-        assert_eq!(guest.open(DIR, "dangling-inside", exclusive), Err(number(Errno::Exist)), "F18 {resolver}");
+        assert_eq!(
+            guest.open(DIR, "dangling-inside", exclusive),
+            Err(number(Errno::Exist)),
+            "F18 {resolver}"
+        );
         assert!(guest.open(DIR, "dangling-inside", create).is_ok(), "F17 inside {resolver}");
         assert!(sandbox.inside().join("new").exists(), "F17 inside {resolver}");
     });
@@ -347,7 +389,9 @@ fn f19_f20_link_loops_end() {
 #[test]
 fn f21_magic_links_are_denied() {
     for_each_resolver(|resolver, sandbox, tuning| {
-        for (index, target) in ["/proc/self/fd/0", "/proc/self/root", "/proc/self/cwd", "/dev/fd/1"].iter().enumerate() {
+        for (index, target) in
+            ["/proc/self/fd/0", "/proc/self/root", "/proc/self/cwd", "/dev/fd/1"].iter().enumerate()
+        {
             sandbox.link(target, &format!("magic{index}"));
         }
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
@@ -360,7 +404,8 @@ fn f21_magic_links_are_denied() {
             }
         }
         // Even where /proc itself is granted, its links to open files lead nowhere.
-        let keys = Keys::builder().dir("/proc/self", "/proc", Access::ReadOnly).tuning(tuning.clone()).build();
+        let keys =
+            Keys::builder().dir("/proc/self", "/proc", Access::ReadOnly).tuning(tuning.clone()).build();
         let mut guest = TestGuest::new(&keys);
         for path in ["root", "root/etc", "cwd", "fd/0", "exe"] {
             let answer = guest.open(DIR, path, follow);

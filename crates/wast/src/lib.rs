@@ -75,5 +75,8 @@ pub fn run(engine: &Engine, text: &str) -> Outcome {
 }
 
 fn not_a_script(text: &str, error: &wast::Error) -> Failure {
-    Failure { line: error.span().linecol_in(text).0 + 1, message: format!("not a script: {}", error.message()) }
+    Failure {
+        line: error.span().linecol_in(text).0 + 1,
+        message: format!("not a script: {}", error.message()),
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use innkeeper::{Engine, Error, ErrorKind, Extern, Instance, Linker, Module, Store, Trap, Val};
 use wast::token::Id;
-use wast::{QuoteWat, QuoteWatTest, Wat, WastDirective, WastExecute, WastInvoke, WastRet};
+use wast::{QuoteWat, QuoteWatTest, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
 
 use crate::{spectest, value};
 
@@ -41,7 +41,8 @@ impl Script {
             WastDirective::Module(mut wat) => {
                 let name = wat.name().map(|id| id.name().to_owned());
                 let module = self.module(&mut wat)?;
-                let instance = self.linker.instantiate(&mut self.store, &module).map_err(|error| error.to_string())?;
+                let instance =
+                    self.linker.instantiate(&mut self.store, &module).map_err(|error| error.to_string())?;
                 self.remember(name, instance);
                 Ok(())
             }
@@ -53,7 +54,9 @@ impl Script {
                 self.last_definition = Some(module);
                 Ok(())
             }
-            WastDirective::ModuleInstance { instance, module, .. } => self.instantiate_definition(instance, module),
+            WastDirective::ModuleInstance { instance, module, .. } => {
+                self.instantiate_definition(instance, module)
+            }
             WastDirective::AssertMalformed { module, message, .. }
             | WastDirective::AssertInvalid { module, message, .. } => self.assert_rejected(module, message),
             WastDirective::Register { name, module, .. } => {
@@ -61,7 +64,9 @@ impl Script {
                 self.linker.instance(&mut self.store, name, instance);
                 Ok(())
             }
-            WastDirective::Invoke(invoke) => self.invoke(&invoke).map(drop).map_err(|error| error.to_string()),
+            WastDirective::Invoke(invoke) => {
+                self.invoke(&invoke).map(drop).map_err(|error| error.to_string())
+            }
             WastDirective::AssertTrap { exec, message, .. } => {
                 let outcome = self.execute(exec)?;
                 assert_trap(outcome, message)
@@ -75,7 +80,9 @@ impl Script {
                 let values = self.execute(exec)?.map_err(|error| error.to_string())?;
                 self.assert_values(&values, &results)
             }
-            WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
+            WastDirective::AssertUnlinkable { module, message, .. } => {
+                self.assert_unlinkable(module, message)
+            }
             other => Err(format!("the directive is not supported: {}", directive_name(&other))),
         }
     }
@@ -105,7 +112,9 @@ impl Script {
 
     fn instance(&self, name: Option<Id<'_>>) -> Result<Instance> {
         match name {
-            Some(id) => self.instances.get(id.name()).copied().ok_or(format!("no instance named {}", id.name())),
+            Some(id) => {
+                self.instances.get(id.name()).copied().ok_or(format!("no instance named {}", id.name()))
+            }
             None => self.current.ok_or_else(|| "no instance yet".to_owned()),
         }
     }
@@ -171,7 +180,9 @@ impl Script {
         };
         match Module::new(&self.engine, bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::Malformed { .. }) => Ok(()),
-            Err(error) => Err(format!("rejection for `{message}` was expected, but it failed otherwise: {error}")),
+            Err(error) => {
+                Err(format!("rejection for `{message}` was expected, but it failed otherwise: {error}"))
+            }
             Ok(_) => Err(format!("rejection for `{message}` was expected, but the module is accepted")),
         }
     }
@@ -180,7 +191,9 @@ impl Script {
         let bytes = wat.encode().map_err(|error| error.message())?;
         let module = Module::new(&self.engine, bytes).map_err(|error| error.to_string())?;
         match self.linker.instantiate(&mut self.store, &module) {
-            Err(error) if matches!(error.kind(), ErrorKind::Link(text) if text.starts_with(message)) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::Link(text) if text.starts_with(message)) => {
+                Ok(())
+            }
             Err(error) => Err(format!("`{message}` was expected, but: {error}")),
             Ok(_) => Err(format!("`{message}` was expected, but the module was instantiated")),
         }

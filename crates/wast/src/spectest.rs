@@ -1,7 +1,8 @@
 //! The module `spectest` that scripts may import (WebAssembly/spec `interpreter/README.md`, "Spectest host module").
 
 use innkeeper::{
-    Error, Global, GlobalType, Linker, Memory, MemoryType, Mutability, RefType, SizeRange, Store, Table, TableType, Val,
+    Error, Global, GlobalType, Linker, Memory, MemoryType, Mutability, RefType, SizeRange, Store, Table,
+    TableType, Val,
 };
 
 pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(), Error> {

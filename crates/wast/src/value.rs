@@ -24,8 +24,14 @@ pub(crate) fn argument(store: impl AsContextMut, arg: &WastArg<'_>) -> Result<Va
 
 /// Checks a result against what a script expects.
 pub(crate) fn check(store: &impl AsContext, value: &Val, expected: &WastRet<'_>) -> Result<(), String> {
-    let WastRet::Core(expected) = expected else { return Err("a component's value in a core script".to_owned()) };
-    if matches(store, value, expected)? { Ok(()) } else { Err(format!("expected {expected:?}, got {value:?}")) }
+    let WastRet::Core(expected) = expected else {
+        return Err("a component's value in a core script".to_owned());
+    };
+    if matches(store, value, expected)? {
+        Ok(())
+    } else {
+        Err(format!("expected {expected:?}, got {value:?}"))
+    }
 }
 
 fn matches(store: &impl AsContext, value: &Val, expected: &WastRetCore<'_>) -> Result<bool, String> {

@@ -86,7 +86,9 @@ impl DenialRecord {
 
     pub(super) fn add(&mut self, denial: Denial) {
         let same = |known: &&mut Denial| {
-            known.operation == denial.operation && known.path == denial.path && known.missing == denial.missing
+            known.operation == denial.operation
+                && known.path == denial.path
+                && known.missing == denial.missing
         };
         if let Some(known) = self.list.iter_mut().find(same) {
             known.count += 1;
@@ -143,7 +145,11 @@ fn path_within(guest_path: &str, guest: &str) -> PathBuf {
 fn directory_flag(host: &Path, guest: &str, access: Access) -> String {
     let value = format!("{}::{guest}::{}", host.display(), access.flag_word());
     let plain = |character: char| character.is_alphanumeric() || "/._-:+,@%~".contains(character);
-    if value.chars().all(plain) { format!("--dir {value}") } else { format!("--dir '{}'", value.replace('\'', r"'\''")) }
+    if value.chars().all(plain) {
+        format!("--dir {value}")
+    } else {
+        format!("--dir '{}'", value.replace('\'', r"'\''"))
+    }
 }
 
 /// Removes `.` and resolves `..` in the text of a path.

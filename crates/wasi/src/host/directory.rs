@@ -41,7 +41,7 @@ impl Host {
     /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Loop`], [`Error::NameTooLong`], [`Error::Invalid`].
     pub fn create_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::CreateDirectory, Rights::CHANGE, directory, path);
-        self.at_place(&request, directory, path, Box::new(|permit, place| sys::create_directory(permit, place)))
+        self.at_place(&request, directory, path, Box::new(sys::create_directory))
     }
 
     /// Removes the empty directory `path`. A symbolic link is not followed, with or without a trailing slash.
@@ -50,7 +50,7 @@ impl Host {
     /// [`Error::NotEmpty`], [`Error::NotDirectory`], and the errors of every path operation.
     pub fn remove_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::RemoveDirectory, Rights::CHANGE, directory, path);
-        self.at_place(&request, directory, path, Box::new(|permit, place| sys::remove_directory(permit, place)))
+        self.at_place(&request, directory, path, Box::new(sys::remove_directory))
     }
 
     /// Removes the name `path` of something that is not a directory.

@@ -125,7 +125,9 @@ impl Host {
     /// As [`Host::read`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn read_at(&self, file: &File, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        self.when_ready(&permit, file, Direction::Read, || sys::read_at(&permit, file.as_fd(), buffers, offset))
+        self.when_ready(&permit, file, Direction::Read, || {
+            sys::read_at(&permit, file.as_fd(), buffers, offset)
+        })
     }
 
     /// Writes at the position, or the end when appending, and moves it. May write less than all.
@@ -144,7 +146,9 @@ impl Host {
     /// As [`Host::write`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn write_at(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
-        self.when_ready(&permit, file, Direction::Write, || sys::write_at(&permit, file.as_fd(), buffers, offset))
+        self.when_ready(&permit, file, Direction::Write, || {
+            sys::write_at(&permit, file.as_fd(), buffers, offset)
+        })
     }
 
     /// Moves the position and returns it, from the beginning.
@@ -173,10 +177,11 @@ impl Host {
     /// # Errors
     /// [`Error::Denied`]; [`Error::Invalid`] if it is not open for writing or not a regular file; [`Error::FileTooLarge`].
     pub fn set_size(&self, file: &File, size_bytes: u64) -> Result<(), Error> {
-        let permit = self.decide_for(Operation::SetSize, Rights::WRITE, file).map_err(|error| match error {
-            Error::NotOpenForThis => Error::Invalid,
-            other => other,
-        })?;
+        let permit =
+            self.decide_for(Operation::SetSize, Rights::WRITE, file).map_err(|error| match error {
+                Error::NotOpenForThis => Error::Invalid,
+                other => other,
+            })?;
         sys::set_size(&permit, file.as_fd(), size_bytes)
     }
 

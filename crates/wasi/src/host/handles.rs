@@ -26,7 +26,8 @@ pub struct Handles {
 
 impl Handles {
     pub(super) fn open(permit: &Permit, keys: &Keys) -> Result<Handles, KeyError> {
-        let directories = keys.directories.iter().map(|key| open_directory(permit, key)).collect::<Result<_, _>>()?;
+        let directories =
+            keys.directories.iter().map(|key| open_directory(permit, key)).collect::<Result<_, _>>()?;
         let listeners = keys.listeners.iter().map(|key| listen(permit, key)).collect::<Result<_, _>>()?;
         Ok(Handles {
             stdin: Stream::input(&keys.stdin),
@@ -57,8 +58,8 @@ fn open_directory(permit: &Permit, key: &DirKey) -> Result<Directory, KeyError> 
 }
 
 fn listen(permit: &Permit, key: &ListenKey) -> Result<Socket, KeyError> {
-    let (fd, address) =
-        sys::listen(permit, key.address).map_err(|reason| KeyError::Listen { address: key.address, reason })?;
+    let (fd, address) = sys::listen(permit, key.address)
+        .map_err(|reason| KeyError::Listen { address: key.address, reason })?;
     let credentials = Credentials::of_grant(Grant::Listener(address), &format!("the socket on {address}"));
     Ok(Socket::new(fd, credentials, SocketKind::Listener))
 }

@@ -101,7 +101,12 @@ impl Host {
     ///
     /// # Errors
     /// Those of every path operation; see [`Host::create_directory`].
-    pub fn stat_at(&self, directory: &Directory, path: &[u8], last_link: LastLink) -> Result<Metadata, Error> {
+    pub fn stat_at(
+        &self,
+        directory: &Directory,
+        path: &[u8],
+        last_link: LastLink,
+    ) -> Result<Metadata, Error> {
         let request = Request::path(Operation::Stat, Rights::READ, directory, path);
         let permit = self.gate.decide(&request)?;
         let result = GuestPath::parse(path).and_then(|path| {
@@ -123,7 +128,8 @@ impl Host {
     /// # Errors
     /// What the system reports.
     pub fn stat_directory(&self, directory: &Directory) -> Result<Metadata, Error> {
-        let permit = self.gate.decide(&Request::handle(Operation::Stat, Rights::NONE, &directory.credentials))?;
+        let permit =
+            self.gate.decide(&Request::handle(Operation::Stat, Rights::NONE, &directory.credentials))?;
         sys::stat(&permit, directory.as_fd())
     }
 
@@ -138,7 +144,11 @@ impl Host {
 }
 
 fn require_kind(metadata: Metadata, must_be_directory: bool) -> Result<Metadata, Error> {
-    if must_be_directory && metadata.kind != FileKind::Directory { Err(Error::NotDirectory) } else { Ok(metadata) }
+    if must_be_directory && metadata.kind != FileKind::Directory {
+        Err(Error::NotDirectory)
+    } else {
+        Ok(metadata)
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! [`Host`] holds what is common to all handles: the decision point ([`Gate`]), the path resolver, limits, clocks.
 //! Handles ([`Directory`], [`File`], [`Stream`], [`Socket`]) carry their own rights and are owned by a
 //! front end's table. Every operation is a method of `Host` that first asks the gate and only then, holding the
-//! [`gate::Permit`] it got, calls into `sys`.
+//! `Permit` it got, calls into `sys`.
 //!
 //! What must stay true: no WASI version is mentioned here; a handle derived from another never has more rights;
 //! `sys` is the only module that calls the operating system, and none of its functions for guests can be called without a permit.
@@ -77,9 +77,11 @@ impl Host {
     pub fn open(keys: &Keys) -> Result<(Host, Handles), KeyError> {
         keys.check()?;
         let permit = Permit::of_the_keys_owner();
-        let resolve = Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
+        let resolve =
+            Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
         let handles = Handles::open(&permit, keys)?;
-        let grants = handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
+        let grants =
+            handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let host = Host {
             gate: Gate::new(&keys.limits),
             resolve,

@@ -114,7 +114,12 @@ impl Host {
     /// [`Error::Denied`] if the directory's rights do not allow it, [`Error::IsDirectory`] for writing to a directory,
     /// [`Error::NotDirectory`], [`Error::Exists`], [`Error::Loop`] for a link that is not to be followed,
     /// [`Error::Invalid`] for creating a directory, and those of every path operation.
-    pub fn open_at(&self, directory: &Directory, path: &[u8], options: &OpenOptions) -> Result<Opened, Error> {
+    pub fn open_at(
+        &self,
+        directory: &Directory,
+        path: &[u8],
+        options: &OpenOptions,
+    ) -> Result<Opened, Error> {
         let needs = options.needs();
         let operation = if Rights::READ.contains(needs) { Operation::OpenRead } else { Operation::OpenWrite };
         let request = Request::path(operation, needs, directory, path);
@@ -126,6 +131,8 @@ impl Host {
             }
             if path.must_be_directory() {
                 if options.create {
+                    // Whether the path may be looked at comes first.
+                    self.resolve.place(&permit, directory.as_fd(), &path)?;
                     return Err(Error::IsDirectory);
                 }
                 options.directory = true;

@@ -109,13 +109,19 @@ impl Host {
         for (index, interest) in request.interests.iter().enumerate() {
             match descriptor_of(interest.on) {
                 Some(fd) => {
-                    entries.push(sys::PollEntry { fd, direction: interest.direction, ready: false, hangup: false });
+                    entries.push(sys::PollEntry {
+                        fd,
+                        direction: interest.direction,
+                        ready: false,
+                        hangup: false,
+                    });
                     indices.push(index);
                 }
                 None => answers[index].ready = true,
             }
         }
-        let timeout = if answers.iter().any(|answer| answer.ready) { Some(Duration::ZERO) } else { request.timeout };
+        let timeout =
+            if answers.iter().any(|answer| answer.ready) { Some(Duration::ZERO) } else { request.timeout };
         self.wait_on(&permit, &mut entries, timeout)?;
         for (entry, index) in entries.iter().zip(indices) {
             answers[index].ready = entry.ready;

@@ -63,7 +63,8 @@ impl Host {
     /// # Errors
     /// [`Error::Access`], [`Error::TooManyHandles`].
     pub fn list(&self, directory: &Directory) -> Result<Listing, Error> {
-        let permit = self.gate.decide(&Request::handle(Operation::List, Rights::READ, &directory.credentials))?;
+        let permit =
+            self.gate.decide(&Request::handle(Operation::List, Rights::READ, &directory.credentials))?;
         let list = sys::open_list(&permit, directory.as_fd())?;
         let own_inode = sys::stat(&permit, list.as_fd())?.inode;
         let mut listing = Listing {
@@ -110,7 +111,8 @@ impl Host {
 
     /// Replaces the batch by the one at `position`.
     fn load(&self, listing: &mut Listing, first: u64, position: sys::ListPosition) -> Result<(), Error> {
-        let permit = self.gate.decide(&Request::handle(Operation::List, Rights::READ, &listing.credentials))?;
+        let permit =
+            self.gate.decide(&Request::handle(Operation::List, Rights::READ, &listing.credentials))?;
         let mut batch = Batch { first, ..Batch::default() };
         let next = sys::read_list(&permit, listing.list.as_fd(), position, |entry| {
             let start = batch.names.len();
@@ -120,7 +122,8 @@ impl Host {
         })?;
         for entry in batch.entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
             let name = &batch.names[entry.name.clone()];
-            entry.kind = sys::stat_at(&permit, listing.list.as_fd(), name).map_or(FileKind::Unknown, |it| it.kind);
+            entry.kind =
+                sys::stat_at(&permit, listing.list.as_fd(), name).map_or(FileKind::Unknown, |it| it.kind);
         }
         batch.next = next;
         if listing.batches.last().is_some_and(|(last, _)| *last < first) {

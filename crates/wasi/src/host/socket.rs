@@ -128,7 +128,9 @@ impl Host {
     /// [`Error::NotConnected`], [`Error::Pipe`], [`Error::ConnectionReset`], [`Error::Again`], [`Error::Interrupted`].
     pub fn send(&self, socket: &Socket, buffer: &[u8]) -> Result<usize, Error> {
         let permit = self.decide_for_socket(Operation::Send, Rights::WRITE, socket)?;
-        self.when_socket_ready(&permit, socket, Direction::Write, || sys::send(&permit, socket.as_fd(), buffer))
+        self.when_socket_ready(&permit, socket, Direction::Write, || {
+            sys::send(&permit, socket.as_fd(), buffer)
+        })
     }
 
     /// Shuts down one or both directions.
@@ -150,7 +152,12 @@ impl Host {
         Ok(())
     }
 
-    fn decide_for_socket(&self, operation: Operation, needs: Rights, socket: &Socket) -> Result<Permit, Error> {
+    fn decide_for_socket(
+        &self,
+        operation: Operation,
+        needs: Rights,
+        socket: &Socket,
+    ) -> Result<Permit, Error> {
         self.gate.decide(&Request::handle(operation, needs, &socket.credentials))
     }
 

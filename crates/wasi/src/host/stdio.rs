@@ -149,7 +149,12 @@ impl Host {
     }
 
     /// The permit for an operation on a stream. A stream of the wrong direction is a bad handle, not a missing key.
-    fn decide_for_stream(&self, operation: Operation, needs: Rights, stream: &Stream) -> Result<Permit, Error> {
+    fn decide_for_stream(
+        &self,
+        operation: Operation,
+        needs: Rights,
+        stream: &Stream,
+    ) -> Result<Permit, Error> {
         if !stream.credentials.rights.contains(needs) {
             return Err(Error::NotOpenForThis);
         }

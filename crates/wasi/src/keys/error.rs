@@ -26,13 +26,17 @@ pub enum KeyError {
         reason: std::io::Error,
     },
     /// The name a directory should have for the guest is empty or contains a NUL.
-    #[error("cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data")]
+    #[error(
+        "cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data"
+    )]
     BadGuestPath(String),
     /// An argument contains a NUL.
     #[error("argument {0:?} contains a NUL, and guests read arguments up to the first NUL; remove it")]
     BadArgument(String),
     /// An environment variable's name is empty or contains `=` or NUL, or its value contains NUL.
-    #[error("environment variable {0:?} is malformed: a name is not empty and has no '=', and neither part has a NUL")]
+    #[error(
+        "environment variable {0:?} is malformed: a name is not empty and has no '=', and neither part has a NUL"
+    )]
     BadVariable(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}; choose another address or port")]

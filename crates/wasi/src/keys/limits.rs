@@ -20,6 +20,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_open_handles: 8192, max_subscriptions: 16_384, max_denials: 64, random_chunk_bytes: 1 << 16 }
+        Limits {
+            max_open_handles: 8192,
+            max_subscriptions: 16_384,
+            max_denials: 64,
+            random_chunk_bytes: 1 << 16,
+        }
     }
 }

@@ -107,9 +107,7 @@ pub fn fd_read(
     let count = match &entry.object {
         Object::File(file) => cx.host.read(file, &mut slices)?,
         Object::Stream(stream) => cx.host.read_stream(stream, &mut slices)?,
-        Object::Socket(socket) => {
-            cx.host.receive(socket, first_mut(&mut slices), ReceiveFlags::default())?
-        }
+        Object::Socket(socket) => cx.host.receive(socket, first_mut(&mut slices), ReceiveFlags::default())?,
         Object::Directory(_) => return Err(Errno::Badf),
     };
     write_count(memory, nread, count)
@@ -227,12 +225,7 @@ pub fn fd_seek(
 /// `badf` also for directories, `notcapable`, `fault`, `spipe` for what has no position.
 ///
 /// Specification: `fd_tell`.
-pub fn fd_tell(
-    cx: &mut Context,
-    memory: &mut GuestMemory<'_>,
-    fd: Fd,
-    offset: Pointer,
-) -> Result<(), Errno> {
+pub fn fd_tell(cx: &mut Context, memory: &mut GuestMemory<'_>, fd: Fd, offset: Pointer) -> Result<(), Errno> {
     seek(cx, memory, fd, Ok(Whence::Current(0)), offset)
 }
 

@@ -160,7 +160,10 @@ impl<'a> GuestMemory<'a> {
         let overlap = sorted.windows(2).any(|pair| pair[0].1.start + pair[0].1.length > pair[1].1.start);
         if overlap {
             let first = buffers.iter().find(|buffer| buffer.length > 0);
-            return first.map(|buffer| IoSliceMut::new(&mut self.bytes[buffer.range()])).into_iter().collect();
+            return first
+                .map(|buffer| IoSliceMut::new(&mut self.bytes[buffer.range()]))
+                .into_iter()
+                .collect();
         }
         let mut slices = Vec::with_capacity(buffers.len());
         let mut rest = &mut *self.bytes;

@@ -2,7 +2,7 @@
 //!
 //! A translation of types and errors. What must stay true: nothing here imports the operating system, whatever is done is done by
 //! [`crate::host`]; guest pointers and lengths are checked in [`memory`] alone; the list of functions is written
-//! once, in [`functions`].
+//! once, in [`mod@functions`].
 //!
 //! Choices that hold for all functions, where the specification leaves room:
 //! - A path that leaves its directory, and a change through a read-only key, are `perm`. A right that is missing from a
@@ -23,6 +23,7 @@ pub mod fd;
 pub mod fdstat;
 pub mod filestat;
 pub mod functions;
+mod link;
 pub mod memory;
 pub mod path;
 pub mod poll;
@@ -37,6 +38,7 @@ pub mod unstable;
 pub use context::Context;
 pub use errno::Errno;
 pub use functions::{Exit, Function, Outcome, Version, call, functions};
+pub use link::add_to_linker;
 pub use memory::{GuestMemory, Pointer};
 pub use rights::Rights;
 pub use table::Fd;

@@ -159,7 +159,10 @@ fn pollable(cx: &Context, fd: Fd, direction: Direction) -> Result<Pollable<'_>, 
 }
 
 /// Waits, and answers for each subscription that has occurred.
-fn wait(cx: &Context, subscriptions: &[Subscription]) -> Result<Vec<Option<Result<Readiness, Errno>>>, Errno> {
+fn wait(
+    cx: &Context,
+    subscriptions: &[Subscription],
+) -> Result<Vec<Option<Result<Readiness, Errno>>>, Errno> {
     let mut interests = Vec::new();
     let mut shortest = None;
     for subscription in subscriptions {

@@ -75,7 +75,6 @@ pub fn sock_recv(
 /// `badf`, `notsock`, `inval` for any flag, `fault`, `notconn`, `pipe`, `connreset`, `again`, `intr`.
 ///
 /// Specification: `sock_send`.
-#[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
 pub fn sock_send(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
@@ -105,12 +104,7 @@ pub fn sock_send(
 /// `badf`, `notsock`, `notcapable`, `inval` for no or unknown flags, `notconn`.
 ///
 /// Specification: `sock_shutdown`.
-pub fn sock_shutdown(
-    cx: &mut Context,
-    _memory: &mut GuestMemory<'_>,
-    fd: Fd,
-    how: u32,
-) -> Result<(), Errno> {
+pub fn sock_shutdown(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd, how: u32) -> Result<(), Errno> {
     let socket = socket(cx, fd, Rights::SOCK_SHUTDOWN)?;
     let how = SdFlags::from_bits(how)?;
     let how = match (how.contains(SdFlags::RD), how.contains(SdFlags::WR)) {

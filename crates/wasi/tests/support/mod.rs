@@ -166,7 +166,12 @@ impl TestGuest {
     }
 
     pub fn set_times(&mut self, dir: u32, lookup: u32, path: &str) -> Answer<()> {
-        self.with_path("path_filestat_set_times", &[dir.into(), lookup.into()], path.as_bytes(), &[1, 2, 1 | 4])
+        self.with_path(
+            "path_filestat_set_times",
+            &[dir.into(), lookup.into()],
+            path.as_bytes(),
+            &[1, 2, 1 | 4],
+        )
     }
 
     pub fn mkdir(&mut self, dir: u32, path: &str) -> Answer<()> {

@@ -82,7 +82,9 @@ impl Resolve {
     pub(super) fn choose(permit: &Permit, tuning: &Tuning) -> Result<Resolve, Error> {
         let kind = match (tuning.resolver, tuning.probe) {
             (Resolver::OpenAt2, _) => ResolverKind::OpenAt2,
-            (Resolver::Walk, _) | (Resolver::Auto, ProbeAnswer::Enosys | ProbeAnswer::Eperm) => ResolverKind::Walk,
+            (Resolver::Walk, _) | (Resolver::Auto, ProbeAnswer::Enosys | ProbeAnswer::Eperm) => {
+                ResolverKind::Walk
+            }
             (Resolver::Auto, ProbeAnswer::Real) => openat2::probe(permit)?,
         };
         Ok(Resolve { kind })

@@ -36,10 +36,11 @@ pub(super) fn open(
         if let Some(parent) = parent {
             walk.descend(permit, parent)?;
         }
-        let error = match sys::open_name(permit, walk.top(), name, sys::OpenHow::new(&how).without_following()) {
-            Err(error @ (Error::Loop | Error::NotDirectory)) => error,
-            result => return result,
-        };
+        let error =
+            match sys::open_name(permit, walk.top(), name, sys::OpenHow::new(&how).without_following()) {
+                Err(error @ (Error::Loop | Error::NotDirectory)) => error,
+                result => return result,
+            };
         // Either it is a link, or the error stands.
         let Ok(target) = sys::read_link(permit, walk.top(), name) else {
             return Err(error);
@@ -108,6 +109,7 @@ impl Walk<'_> {
 
 /// Puts the components of `path` on the list so that the first is taken next.
 fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
-    let components = path.split(|&byte| byte == b'/').filter(|component| !component.is_empty() && *component != b".");
+    let components =
+        path.split(|&byte| byte == b'/').filter(|component| !component.is_empty() && *component != b".");
     todo.extend(components.rev().map(<[u8]>::to_vec));
 }

@@ -23,7 +23,11 @@ pub(crate) struct PollEntry<'a> {
 
 /// Waits once, until something is ready, the time is over, or a signal arrives ([`Error::Interrupted`]).
 /// No timeout means for ever.
-pub(crate) fn poll(_: &Permit, entries: &mut [PollEntry<'_>], timeout: Option<Duration>) -> Result<(), Error> {
+pub(crate) fn poll(
+    _: &Permit,
+    entries: &mut [PollEntry<'_>],
+    timeout: Option<Duration>,
+) -> Result<(), Error> {
     let mut fds: Vec<PollFd<'_>> = entries
         .iter()
         .map(|entry| match entry.direction {

@@ -77,7 +77,12 @@ pub(crate) fn probe_beneath(_: &Permit) -> Result<(), Error> {
 }
 
 /// Opens `path`, which the kernel keeps beneath `base`; leaving is [`Error::Escape`].
-pub(crate) fn open_beneath(_: &Permit, base: BorrowedFd<'_>, path: &[u8], how: OpenHow) -> Result<OwnedFd, Error> {
+pub(crate) fn open_beneath(
+    _: &Permit,
+    base: BorrowedFd<'_>,
+    path: &[u8],
+    how: OpenHow,
+) -> Result<OwnedFd, Error> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     retry(|| fs::openat2(base, path, how.flags, how.mode(), resolve)).map_err(|error| match error {
         Error::CrossDevice => Error::Escape,
@@ -86,7 +91,12 @@ pub(crate) fn open_beneath(_: &Permit, base: BorrowedFd<'_>, path: &[u8], how: O
 }
 
 /// Opens one name. `how` must not follow links.
-pub(crate) fn open_name(_: &Permit, directory: BorrowedFd<'_>, name: &[u8], how: OpenHow) -> Result<OwnedFd, Error> {
+pub(crate) fn open_name(
+    _: &Permit,
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    how: OpenHow,
+) -> Result<OwnedFd, Error> {
     retry(|| fs::openat(directory, name, how.flags | OFlags::NOFOLLOW, how.mode()))
 }
 
@@ -152,7 +162,11 @@ pub(super) fn kind(file_type: fs::FileType) -> FileKind {
     }
 }
 
-#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the fields' types differ between architectures")]
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::useless_conversion,
+    reason = "the fields' types differ between architectures"
+)]
 fn metadata(stat: &fs::Stat) -> Metadata {
     Metadata {
         device: stat.st_dev as u64,

@@ -1,0 +1,180 @@
+//! The command line: commands, flags and their help texts.
+//!
+//! Must stay true: flags stand before FILE, and everything after FILE belongs to the guest, also what looks like a flag or a
+//! command of `inn`. What a flag's value means is in [`crate::keys`] and [`crate::invoke`].
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::keys::{DirFlag, EnvFlag};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const ABOUT: &str = "Runs WebAssembly programs that hold only the keys they were given";
+
+const USAGE: &str = "inn [run] [FLAGS] FILE [ARGS]...
+       inn COMMAND ...";
+
+const RUN_USAGE: &str = "inn run [FLAGS] FILE [ARGS]...";
+
+const EXAMPLES: &str = "\
+Examples:
+  inn app.wasm a b                         run app.wasm with two arguments and no access to files
+  inn --dir . app.wasm notes.txt           it may read and write the current directory
+  inn --dir data::/data::ro app.wasm       it finds ./data as /data and cannot change it
+  inn --env HOME --env LANG=C app.wasm     two environment variables, one inherited
+  inn --invoke add math.wasm 2 40          call one function and print what it returns
+  inn inspect app.wasm                     what a program needs and offers
+
+Flags stand before FILE; everything after FILE belongs to the guest. A program that is named like a command is
+run with `inn run NAME` or `inn ./NAME`.
+
+Exit code: the guest's own (its low 8 bits, as for every process); 134 after a trap; 1 where inn itself
+failed; 2 for a mistake on the command line.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "inn",
+    version,
+    about = ABOUT,
+    override_usage = USAGE,
+    after_help = EXAMPLES,
+    styles = STYLES,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// The arguments of `run`, where no command is named.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program (the default where no command is named)
+    #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
+    Run(RunArgs),
+    /// Show what a module needs and offers, and which keys that suggests
+    Inspect(FileArgs),
+    /// Check that a module is valid
+    Validate(FileArgs),
+    /// Print a completion script for a shell
+    Completion(CompletionArgs),
+}
+
+/// What `inn run` takes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The program, .wasm or .wat, or - for standard input; what follows is the guest's
+    #[arg(value_names = ["FILE", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true, value_hint = ValueHint::AnyPath)]
+    program: Vec<OsString>,
+
+    /// Grant a directory of the host, which the guest finds as GUEST; repeatable
+    ///
+    /// Without GUEST the guest finds it under the path as written here. `ro` grants reading only; the default is `rw`.
+    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw]", help_heading = "Keys", value_parser = DirFlag::parse_dir)]
+    pub(crate) dirs: Vec<DirFlag>,
+
+    /// Grant a directory, names the other way round; repeatable
+    #[arg(long = "mapdir", value_name = "GUEST::HOST", help_heading = "Keys", value_parser = DirFlag::parse_mapdir)]
+    pub(crate) mapdirs: Vec<DirFlag>,
+
+    /// Give the guest an environment variable; without a value, inn's own; repeatable
+    #[arg(long = "env", value_name = "NAME[=VALUE]", help_heading = "Keys", value_parser = EnvFlag::parse)]
+    pub(crate) variables: Vec<EnvFlag>,
+
+    /// What the guest sees as its own name, instead of FILE's
+    #[arg(long, value_name = "NAME", help_heading = "Guest")]
+    pub(crate) argv0: Option<String>,
+
+    /// Call this exported function instead of `_start`, with ARGS as its arguments, and print its results
+    ///
+    /// Integers are decimal or 0x-hexadecimal, floats decimal, `inf` or `nan`. Where the module is a reactor, its `_initialize`
+    /// is called first.
+    #[arg(long, value_name = "NAME", help_heading = "Guest")]
+    pub(crate) invoke: Option<String>,
+
+    /// Say what the guest was denied and which flag would grant it, also where it succeeded
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) explain: bool,
+}
+
+impl RunArgs {
+    /// The path of the module, or `-`.
+    pub(crate) fn file(&self) -> &OsStr {
+        self.program.first().map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
+    /// The guest's own arguments.
+    pub(crate) fn guest_args(&self) -> &[OsString] {
+        self.program.get(1..).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FileArgs {
+    /// The module, .wasm or .wat, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_the_file_is_the_guests() {
+        for guest in [vec!["--help"], vec!["run", "inspect"], vec!["--dir", "x"], vec!["--", "-x"], vec!["-V", "a b", ""]] {
+            for command in [vec!["inn"], vec!["inn", "run"], vec!["inn", "--dir", "."], vec!["inn", "run", "--explain"]] {
+                let line: Vec<&str> = command.iter().copied().chain(["app.wasm"]).chain(guest.iter().copied()).collect();
+                let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+                let run = match &cli.command {
+                    None => &cli.run,
+                    Some(Command::Run(run)) => run,
+                    Some(other) => panic!("{line:?}: {other:?}"),
+                };
+                assert_eq!(run.file(), "app.wasm", "{line:?}");
+                assert_eq!(run.guest_args(), guest, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_named_like_a_command_is_run_by_run() {
+        let cli = Cli::try_parse_from(["inn", "run", "inspect"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Run(run)) if run.file() == "inspect"));
+    }
+
+    #[test]
+    fn flags_do_not_mix_with_other_commands() {
+        assert!(Cli::try_parse_from(["inn", "inspect", "--dir", ".", "app.wasm"]).is_err());
+        assert!(Cli::try_parse_from(["inn", "--no-such-flag", "app.wasm"]).is_err());
+        assert!(Cli::try_parse_from(["inn", "run"]).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Everything that `inn` prints itself: results on standard output; errors, traps and denials on standard error.
+//!
+//! Must stay true: text that a guest, a file or a user chose is printed through [`visible`], so that none of it drives
+//! the terminal; colours appear on terminals only; a closed pipe ends the output quietly.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, Write as _};
+
+use clap::builder::styling::{AnsiColor, Style};
+use innkeeper::wasi::host::{Explanation, ExplanationKind, Host};
+use innkeeper::{Backtrace, Error, FrameInfo};
+
+pub(crate) use innkeeper::wasi::host::visible;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const DENIED: Style = AnsiColor::Yellow.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Characters of a name that are printed; name sections can hold longer ones.
+const MAX_NAME_CHARS: usize = 256;
+
+/// What `inn` could not do: the thing, the reason, the mend.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    message: String,
+    help: Option<String>,
+}
+
+/// When the report on keys is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Explain {
+    /// The guest failed: what it was denied.
+    Failure,
+    /// It was asked for: everything there is to say.
+    Asked,
+}
+
+impl Problem {
+    /// A problem with `thing`.
+    pub(crate) fn new(thing: impl Display, reason: impl Display) -> Problem {
+        Problem { message: format!("{thing}: {reason}"), help: None }
+    }
+
+    /// A problem whose message names thing and reason.
+    pub(crate) fn from_message(message: impl Display) -> Problem {
+        Problem { message: message.to_string(), help: None }
+    }
+
+    /// Adds how to mend it.
+    pub(crate) fn help(self, help: impl Display) -> Problem {
+        Problem { help: Some(help.to_string()), ..self }
+    }
+}
+
+/// Writes to standard output. A reader that has gone away is no error.
+pub(crate) fn output(text: &str) -> Result<(), Problem> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Problem::new("standard output", error)),
+        _ => Ok(()),
+    }
+}
+
+/// Says what `inn` could not do.
+pub(crate) fn problem(problem: &Problem) {
+    let mut text = styled(ERROR, "error", &visible_lines(&problem.message));
+    if let Some(help) = &problem.help {
+        text += &styled(HELP, "help", &visible_lines(help));
+    }
+    complain(&text);
+}
+
+/// Says how a guest was stopped, and where.
+pub(crate) fn stopped(error: &Error) {
+    complain(&(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace(error.backtrace())));
+}
+
+/// Says what the keys of a guest did not allow.
+pub(crate) fn explain(host: &Host, when: Explain) {
+    let explanations = host.explain();
+    let denied = explanations.iter().any(|explanation| explanation.kind == ExplanationKind::Denied);
+    let mut text = String::new();
+    for explanation in &explanations {
+        match explanation.kind {
+            ExplanationKind::Denied => text += &denial(explanation),
+            ExplanationKind::NoDirectory if denied => {}
+            ExplanationKind::DirectoriesHeld if when == Explain::Failure => {}
+            _ => text += &styled(HELP, "note", &explanation.line),
+        }
+    }
+    if !denied && when == Explain::Asked {
+        text += &styled(HELP, "note", "nothing that the guest asked the host for was denied");
+    }
+    complain(&text);
+}
+
+fn denial(explanation: &Explanation) -> String {
+    match explanation.line.strip_prefix("denied: ") {
+        Some(rest) => styled(DENIED, "denied", rest),
+        None => styled(DENIED, "denied", &explanation.line),
+    }
+}
+
+fn backtrace(backtrace: &Backtrace) -> String {
+    let mut text = String::new();
+    for (depth, frame) in backtrace.frames().iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {depth:>2}: {}", Frame(frame));
+    }
+    if backtrace.omitted() > 0 {
+        let _ = writeln!(text, "      and {} more", backtrace.omitted());
+    }
+    text
+}
+
+/// A frame as a person reads it: names demangled and without control characters.
+struct Frame<'a>(&'a FrameInfo);
+
+impl Display for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Frame(frame) = self;
+        if let Some(module) = &frame.module_name {
+            write!(f, "{}!", short(module))?;
+        }
+        match &frame.func_name {
+            Some(name) => f.write_str(&short(&format!("{:#}", rustc_demangle::demangle(name))))?,
+            None => write!(f, "func[{}]", frame.func.0)?,
+        }
+        match frame.offset_bytes {
+            Some(offset) => write!(f, " (at offset 0x{offset:x})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name of a guest's, fit to print.
+pub(crate) fn short(name: &str) -> String {
+    let mut kept: String = name.chars().take(MAX_NAME_CHARS).collect();
+    if kept.len() < name.len() {
+        kept.push_str("...");
+    }
+    visible(&kept)
+}
+
+/// [`visible`], except that line breaks stay.
+fn visible_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| visible(&line.replace('\t', " "))).collect();
+    lines.join("\n")
+}
+
+fn styled(style: Style, label: &str, text: &str) -> String {
+    format!("{style}{label}:{style:#} {text}\n")
+}
+
+/// Writes to standard error. There is nobody left to tell if that fails.
+fn complain(text: &str) {
+    let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_does_not_drive_the_terminal() {
+        assert_eq!(visible_lines("a\x1b[2Jb\r\n\tc\u{202e}"), "a\\u{1b}[2Jb\n c\\u{202e}");
+        assert_eq!(short("x\ny"), "x\\u{a}y");
+        assert_eq!(short(&"x".repeat(1000)).len(), MAX_NAME_CHARS + 3);
+    }
+}

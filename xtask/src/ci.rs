@@ -1,0 +1,59 @@
+//! Everything that a change must pass, in the order in which failures are cheapest.
+
+use std::path::Path;
+use std::process::Command;
+
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    step(root, "formatting", "cargo", &["fmt", "--all", "--", "--check"])?;
+    println!("== tidiness");
+    crate::tidy::run(root)?;
+    step(
+        root,
+        "lints",
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    )?;
+    let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
+    step(root, "portable dispatch", "cargo", &portable)?;
+    for command in readme_commands(root)? {
+        step(root, &format!("README: {command}"), "sh", &["-c", &command])?;
+    }
+    step(
+        root,
+        "guests, in a release build",
+        "cargo",
+        &["build", "--release", "-q", "--locked", "-p", "innkeeper-cli"],
+    )?;
+    step(root, "guests", "tests/guests.sh", &[])
+}
+
+fn step(root: &Path, name: &str, program: &str, arguments: &[&str]) -> Result<(), String> {
+    println!("== {name}");
+    let status = Command::new(program).args(arguments).current_dir(root).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{name} failed ({status})")),
+        Err(error) => Err(format!("{name}: cannot run {program}: {error}")),
+    }
+}
+
+/// The two commands of the README: the indented lines under "Two commands".
+fn readme_commands(root: &Path) -> Result<Vec<String>, String> {
+    let readme = root.join("README.md");
+    let text = std::fs::read_to_string(&readme).map_err(|error| format!("{}: {error}", readme.display()))?;
+    let section = text.split("\n## ").find(|section| section.starts_with("Two commands")).unwrap_or_default();
+    let mut commands = Vec::new();
+    let mut inside = false;
+    for line in section.lines() {
+        if line.starts_with("```") {
+            inside = line == "```sh";
+        } else if inside && !line.is_empty() && !line.starts_with('#') {
+            commands.push(line.to_owned());
+        }
+    }
+    if commands.len() == 2 {
+        Ok(commands)
+    } else {
+        Err(format!("README.md shows {} commands, not two", commands.len()))
+    }
+}

@@ -1,0 +1,159 @@
+//! House rules that a compiler does not know.
+//!
+//! One rule a function; each gives the places that break it. The rules are those of ARCHITECTURE.md.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+type Findings = Vec<String>;
+
+/// A file of the repository.
+struct File {
+    /// Relative to the root, with forward slashes.
+    path: String,
+    text: String,
+}
+
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let mut files = Vec::new();
+    collect(root, root, &mut files)?;
+    let rules: &[fn(&[File], &Path) -> Findings] =
+        &[headers, layers, unsafe_rooms, host_alone_touches_the_system, long_files, links];
+    let findings: Findings = rules.iter().flat_map(|rule| rule(&files, root)).collect();
+    if findings.is_empty() {
+        println!("tidy: {} files, nothing to say", files.len());
+        return Ok(());
+    }
+    Err(format!("{}\n{} untidy places", findings.join("\n"), findings.len()))
+}
+
+/// Every Rust file says at its top what it is.
+fn headers(files: &[File], _: &Path) -> Findings {
+    let untold = rust(files).filter(|file| !file.text.starts_with("//!"));
+    untold.map(|file| format!("{}: no `//!` header", file.path)).collect()
+}
+
+/// What each crate must not mention, so that dependencies keep their direction.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("crates/engine/", &["innkeeper_interp", "innkeeper_wasi", "innkeeper_jit", "innkeeper::"]),
+    ("crates/interp/", &["innkeeper_wasi", "innkeeper_jit", "innkeeper::"]),
+    ("crates/wasi/", &["innkeeper_interp", "innkeeper_jit", "innkeeper::"]),
+    ("crates/wasi/src/host/", &["p1::", "preview1", "snapshot"]),
+    ("crates/wasi/src/keys/", &["p1::", "preview1", "snapshot"]),
+    ("crates/cli/", &["innkeeper_engine", "innkeeper_interp", "innkeeper_wasi"]),
+];
+
+fn layers(files: &[File], _: &Path) -> Findings {
+    let mut findings = Findings::new();
+    for (room, forbidden) in LAYERS {
+        for file in rust(files).filter(|file| file.path.starts_with(room)) {
+            for (line, text) in code_lines(file) {
+                findings.extend(
+                    forbidden
+                        .iter()
+                        .filter(|name| text.contains(*name))
+                        .map(|name| format!("{}:{line}: {room} must not know `{name}`", file.path)),
+                );
+            }
+        }
+    }
+    findings
+}
+
+/// The only places where `unsafe` may stand.
+const UNSAFE_ROOMS: &[&str] = &[
+    "crates/engine/src/sys/",
+    "crates/engine/src/vmctx/",
+    "crates/engine/src/tier.rs",
+    "crates/engine/src/func/mod.rs",
+    "crates/interp/src/machine.rs",
+    "crates/interp/src/activation.rs",
+    "crates/interp/src/backtrace.rs",
+    "crates/interp/src/op/",
+    "crates/interp/src/lib.rs",
+    "xtask/src/tidy/",
+];
+
+fn unsafe_rooms(files: &[File], _: &Path) -> Findings {
+    let mut findings = Findings::new();
+    for file in rust(files).filter(|file| !UNSAFE_ROOMS.iter().any(|room| file.path.starts_with(room))) {
+        for (line, text) in code_lines(file) {
+            if ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| text.contains(word)) {
+                findings.push(format!("{}:{line}: `unsafe` outside the rooms for it", file.path));
+            }
+        }
+    }
+    findings
+}
+
+/// WASI's front ends translate; the host layer alone calls the operating system.
+fn host_alone_touches_the_system(files: &[File], _: &Path) -> Findings {
+    let mut findings = Findings::new();
+    for file in rust(files).filter(|file| file.path.starts_with("crates/wasi/src/p1/")) {
+        for (line, text) in code_lines(file) {
+            if ["std::fs", "std::net", "rustix", "libc::"].iter().any(|name| text.contains(name)) {
+                findings.push(format!("{}:{line}: only wasi/host touches the operating system", file.path));
+            }
+        }
+    }
+    findings
+}
+
+/// Lines from which a file is a smell; tables and generated code are named.
+const LONG_FILE_LINES: usize = 600;
+const LONG_BY_NATURE: &[&str] = &[];
+
+fn long_files(files: &[File], _: &Path) -> Findings {
+    let long = rust(files).filter(|file| file.text.lines().count() > LONG_FILE_LINES);
+    long.filter(|file| !LONG_BY_NATURE.contains(&file.path.as_str()))
+        .map(|file| format!("{}: {} lines", file.path, file.text.lines().count()))
+        .collect()
+}
+
+/// Relative links in Markdown files lead somewhere.
+fn links(files: &[File], root: &Path) -> Findings {
+    let mut findings = Findings::new();
+    for file in files.iter().filter(|file| file.path.ends_with(".md")) {
+        let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+        for target in file.text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = target.split('#').next().unwrap_or_default();
+            let elsewhere = target.is_empty() || target.contains("://") || target.contains(' ');
+            if !elsewhere && !root.join(folder).join(target).exists() {
+                findings.push(format!("{}: dead link to {target}", file.path));
+            }
+        }
+    }
+    findings
+}
+
+fn rust(files: &[File]) -> impl Iterator<Item = &File> {
+    files.iter().filter(|file| file.path.ends_with(".rs"))
+}
+
+/// Lines with their numbers from 1, without those that are comments.
+fn code_lines(file: &File) -> impl Iterator<Item = (usize, &str)> {
+    let lines = file.text.lines().enumerate().map(|(i, text)| (i + 1, text));
+    lines.filter(|(_, text)| !text.trim_start().starts_with("//"))
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) -> Result<(), String> {
+    let complain = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let mut entries: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| complain(folder, error))? {
+        entries.push(entry.map_err(|error| complain(folder, error))?.path());
+    }
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            if !matches!(&*name, "target" | ".git" | "node_modules" | "inputs" | "expected") {
+                collect(root, &path, files)?;
+            }
+        } else if name.ends_with(".rs") || name.ends_with(".md") {
+            let relative = path.strip_prefix(root).unwrap_or(&path);
+            let text = fs::read_to_string(&path).map_err(|error| complain(&path, error))?;
+            files.push(File { path: relative.to_string_lossy().replace('\\', "/"), text });
+        }
+    }
+    Ok(())
+}

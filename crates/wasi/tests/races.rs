@@ -11,7 +11,7 @@ use innkeeper_wasi::p1::Errno;
 use support::*;
 
 const DIR: u32 = 3;
-const ROUNDS: usize = 4000;
+const ROUNDS: usize = 2500;
 
 /// Runs `attack` over and over in another thread while `case` runs.
 fn under_attack(attack: impl Fn() + Send + Sync, case: impl FnOnce()) {

@@ -211,10 +211,11 @@ fn data_segment(data: wasmparser::Data<'_>) -> Result<DataSegment, Error> {
 
 /// Validates every function body, on several threads where the module is large; the error is that of the first body.
 fn validate_bodies(engine: &Engine, bodies: &[Body<'_>], bytes: &[u8]) -> Result<(), Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
-    if threads == 1 || bytes.len() < engine.config().tuning.parallel_validation_bytes {
+    // Asking for the number of processors costs more than validating a small module.
+    if bytes.len() < engine.config().tuning.parallel_validation_bytes {
         return validate_run(bodies);
     }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     // Runs of several hundred kilobytes each keep the threads evenly loaded without a queue.
     let run = bodies.len().div_ceil(threads * 4).max(1);
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -236,6 +237,9 @@ fn validate_bodies(engine: &Engine, bodies: &[Body<'_>], bytes: &[u8]) -> Result
     });
     results.into_iter().filter_map(OnceLock::into_inner).collect()
 }
+
+/// Threads that validate a module at the most.
+const MAX_THREADS: usize = 16;
 
 fn validate_run(bodies: &[Body<'_>]) -> Result<(), Error> {
     let mut allocations = FuncValidatorAllocations::default();

@@ -74,6 +74,8 @@ pub enum Grant {
         /// What it allows.
         access: Access,
     },
+    /// No key: the root of everything that was not granted. It opens nothing.
+    LockedRoot,
     /// A standard stream, by its usual name.
     Stdio(&'static str),
     /// A listening socket.
@@ -86,6 +88,7 @@ impl Grant {
     pub fn rights(&self) -> Rights {
         match self {
             Grant::Directory { access, .. } => Rights::from(*access),
+            Grant::LockedRoot => Rights::NONE,
             Grant::Stdio("stdin") => Rights::READ,
             Grant::Stdio(_) => Rights::WRITE,
             Grant::Listener(_) => Rights::READ | Rights::WRITE,

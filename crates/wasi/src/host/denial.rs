@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::credentials::{Credentials, Grant, Rights};
 use super::error::Error;
 use super::gate::Operation;
+use super::sys;
 use crate::keys::Access;
 
 /// One distinct thing that was denied.
@@ -52,10 +53,14 @@ pub enum MissingKey {
 }
 
 impl MissingKey {
-    /// The command line flag that grants the key, where there is one.
+    /// The command line flag that grants the key, where there is one. `HOST` stands for a host directory to be chosen, where the one
+    /// that is probably meant does not exist.
     #[must_use]
     pub fn flag(&self) -> Option<String> {
         match self {
+            MissingKey::Directory { host, guest, access } if !sys::is_directory_for_owner(host) => {
+                Some(directory_flag(Path::new("HOST"), guest, *access))
+            }
             MissingKey::Write { host, guest } => Some(directory_flag(host, guest, Access::ReadWrite)),
             MissingKey::Directory { host, guest, access } => Some(directory_flag(host, guest, *access)),
             MissingKey::LinkTarget { .. } | MissingKey::Nothing => None,
@@ -107,14 +112,16 @@ pub(super) fn missing_key(
     reason: Error,
     needs: Rights,
 ) -> MissingKey {
-    let Grant::Directory { host, guest, .. } = &*credentials.grant else {
-        return MissingKey::Nothing;
+    let (host, guest) = match &*credentials.grant {
+        Grant::Directory { host, guest, .. } => (host, guest),
+        Grant::LockedRoot => return uncovered(path, needs),
+        Grant::Stdio(_) | Grant::Listener(_) => return MissingKey::Nothing,
     };
     let path = match (reason, path) {
         (Error::Escape, Some(path)) => path,
         _ => return MissingKey::Write { host: host.clone(), guest: guest.clone() },
     };
-    let access = if Rights::READ.contains(needs) { Access::ReadOnly } else { Access::ReadWrite };
+    let access = access_for(needs);
     let path = String::from_utf8_lossy(path);
     if path.starts_with('/') {
         let directory = parent_of(&fold(Path::new(&*path)));
@@ -129,6 +136,19 @@ pub(super) fn missing_key(
         guest: text(&parent_of(&fold(&Path::new(guest).join(&relative)))),
         access,
     }
+}
+
+/// The key for a path that no key covers: its directory, by the same name on the host; for a name in the root, which is
+/// where libraries look up relative paths, the current directory.
+fn uncovered(path: Option<&[u8]>, needs: Rights) -> MissingKey {
+    let path = String::from_utf8_lossy(path.unwrap_or_default());
+    let guest = parent_of(&fold(&Path::new("/").join(&*path)));
+    let host = if guest == Path::new("/") { PathBuf::from(".") } else { guest.clone() };
+    MissingKey::Directory { host, guest: text(&guest), access: access_for(needs) }
+}
+
+fn access_for(needs: Rights) -> Access {
+    if Rights::READ.contains(needs) { Access::ReadOnly } else { Access::ReadWrite }
 }
 
 /// The part of a handle's guest path that lies beneath its grant's.

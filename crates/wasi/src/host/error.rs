@@ -12,6 +12,9 @@ pub enum Error {
     /// The guest holds no key for this. A denial has been recorded.
     #[error("no key for this")]
     Denied,
+    /// No directory key covers the path. A denial has been recorded; to the guest it does not exist.
+    #[error("no key covers the path")]
+    Locked,
     /// The path leads out of the directory that it was looked up in. A denial has been recorded.
     #[error("the path leaves the directory")]
     Escape,

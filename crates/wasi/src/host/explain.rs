@@ -141,7 +141,7 @@ fn describe(grant: &Grant) -> Option<String> {
         Grant::Directory { host, guest, access } => {
             Some(format!("{guest} ({}, {} on the host)", access.flag_word(), host.display()))
         }
-        Grant::Stdio(_) | Grant::Listener(_) => None,
+        Grant::LockedRoot | Grant::Stdio(_) | Grant::Listener(_) => None,
     }
 }
 

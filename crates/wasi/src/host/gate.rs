@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::credentials::{Credentials, Rights};
+use super::credentials::{Credentials, Grant, Rights};
 use super::denial::{Denial, DenialRecord, missing_key};
 use super::directory::Directory;
 use super::error::Error;
@@ -134,6 +134,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Error::Denied`] if the key behind the handle does not allow it: this is recorded.
+    /// [`Error::Locked`] if there is no key, whatever is wanted: this is recorded too.
     /// [`Error::NotOpenForThis`] if the key would, and the handle was opened with less.
     pub(super) fn decide(&self, request: &Request<'_>) -> Result<Permit, Error> {
         self.counts[request.operation as usize].fetch_add(1, Ordering::Relaxed);
@@ -141,6 +142,10 @@ impl Gate {
             Object::Ambient => return Ok(Permit(())),
             Object::Handle(credentials) | Object::Path(credentials, _) => credentials,
         };
+        if matches!(*credentials.grant, Grant::LockedRoot) {
+            self.record(request, Error::Locked);
+            return Err(Error::Locked);
+        }
         if credentials.rights.contains(request.needs) {
             return Ok(Permit(()));
         }

@@ -6,7 +6,7 @@ use super::gate::Permit;
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
-use crate::keys::{DirKey, KeyError, Keys, ListenKey};
+use crate::keys::{DirKey, KeyError, Keys, ListenKey, LockedRoot};
 
 /// The handles that a guest starts with.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Handles {
     pub stderr: Option<Stream>,
     /// Directories with the guest's names for them, in the order of the keys.
     pub directories: Vec<Directory>,
+    /// The directory `/` that opens nothing, if the keys ask for it and none of them is for `/`.
+    pub locked_root: Option<Directory>,
     /// Listening sockets, in the order of the keys.
     pub listeners: Vec<Socket>,
 }
@@ -33,6 +35,7 @@ impl Handles {
             stdin: Stream::input(&keys.stdin),
             stdout: Stream::output(&keys.stdout),
             stderr: Stream::error(&keys.stderr),
+            locked_root: locked_root(permit, keys)?,
             directories,
             listeners,
         })
@@ -55,6 +58,16 @@ fn open_directory(permit: &Permit, key: &DirKey) -> Result<Directory, KeyError> 
     })?;
     let grant = Grant::Directory { host: key.host.clone(), guest: key.guest.clone(), access: key.access };
     Ok(Directory { fd, credentials: Credentials::of_grant(grant, &key.guest) })
+}
+
+/// The handle refers to nothing that could be opened by mistake; the gate refuses every use of it anyway.
+fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyError> {
+    let covered = keys.directories.iter().any(|key| key.guest == "/");
+    if covered || keys.locked_root == LockedRoot::Absent {
+        return Ok(None);
+    }
+    let fd = sys::open_nothing(permit).map_err(KeyError::Setup)?;
+    Ok(Some(Directory { fd, credentials: Credentials::of_grant(Grant::LockedRoot, "/") }))
 }
 
 fn listen(permit: &Permit, key: &ListenKey) -> Result<Socket, KeyError> {

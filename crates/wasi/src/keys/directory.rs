@@ -49,3 +49,18 @@ impl DirKey {
         DirKey { host: host.into(), guest: guest.into(), access }
     }
 }
+
+/// What becomes of paths that no directory key covers.
+///
+/// A guest's library looks for the directory that covers a path, and where there is none fails without asking the host, which then cannot
+/// say which key was missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockedRoot {
+    /// The library answers; the host never hears of them.
+    #[default]
+    Absent,
+    /// The guest also finds a directory `/` that opens nothing: every path in it is refused as not found, and recorded as
+    /// denied. It comes after the directories that were granted, and not at all where one of them is `/`.
+    Present,
+}

@@ -4,7 +4,7 @@
 //! an empty standard input and outputs that go nowhere. The fields are plain data, and are checked by
 //! [`Keys::check`] and [`crate::host::Host::open`].
 
-use super::{Access, DirKey, KeyError, Limits, ListenKey, StdinKey, StdoutKey, Tuning};
+use super::{Access, DirKey, KeyError, Limits, ListenKey, LockedRoot, StdinKey, StdoutKey, Tuning};
 
 /// Which clocks a guest reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Keys {
     pub environment: Vec<(String, String)>,
     /// Directories, in the order in which the guest finds them.
     pub directories: Vec<DirKey>,
+    /// What becomes of paths that no directory covers.
+    pub locked_root: LockedRoot,
     /// Listening sockets, which the guest finds after the directories.
     pub listeners: Vec<ListenKey>,
     /// Standard input.
@@ -131,6 +133,13 @@ impl KeysBuilder {
         access: Access,
     ) -> KeysBuilder {
         self.directory(DirKey::new(host, guest, access))
+    }
+
+    /// Chooses what becomes of paths that no directory covers.
+    #[must_use]
+    pub fn locked_root(mut self, choice: LockedRoot) -> KeysBuilder {
+        self.keys.locked_root = choice;
+        self
     }
 
     /// Adds a listening socket.

@@ -12,7 +12,7 @@ mod network;
 mod stdio;
 mod tuning;
 
-pub use directory::{Access, DirKey};
+pub use directory::{Access, DirKey, LockedRoot};
 pub use error::KeyError;
 pub use grants::{Clocks, Keys, KeysBuilder, Random};
 pub use limits::Limits;

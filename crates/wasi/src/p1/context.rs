@@ -42,7 +42,7 @@ impl Context {
                 let _ = table.insert_from(number, stream_entry(stream, data));
             }
         }
-        for directory in handles.directories {
+        for directory in handles.directories.into_iter().chain(handles.locked_root) {
             let _ = table.insert_from(FIRST_PREOPEN, Entry::preopened(directory));
         }
         for listener in handles.listeners {

@@ -91,7 +91,7 @@ impl From<Error> for Errno {
             Error::NotConnected => Errno::NotConn,
             Error::NotDirectory => Errno::NotDir,
             Error::NotEmpty => Errno::NotEmpty,
-            Error::NotFound => Errno::NoEnt,
+            Error::NotFound | Error::Locked => Errno::NoEnt,
             Error::NotSocket => Errno::NotSock,
             Error::NotSupported => Errno::NotSup,
             Error::NotTerminal => Errno::NoTty,

@@ -1,6 +1,5 @@
 //! Directory entries, one batch from the kernel at a time.
 
-use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
@@ -46,8 +45,8 @@ pub(crate) fn read_list(
 ) -> Result<Option<ListPosition>, Error> {
     // A position is what the kernel gave out, bit for bit; large ones are negative as an offset and still meant.
     rustix::fs::seek(list, SeekFrom::Start(position.0))?;
-    let mut buffer = vec![MaybeUninit::uninit(); BATCH_BYTES];
-    let mut entries = RawDir::new(list, &mut buffer);
+    let mut buffer: Vec<u8> = Vec::with_capacity(BATCH_BYTES);
+    let mut entries = RawDir::new(list, buffer.spare_capacity_mut());
     let mut next = None;
     while let Some(entry) = entries.next() {
         let entry = entry?;

@@ -24,7 +24,10 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "cargo",
         &["build", "--release", "-q", "--locked", "-p", "innkeeper-cli"],
     )?;
-    step(root, "guests", "tests/guests.sh", &[])
+    step(root, "guests", "tests/guests.sh", &[])?;
+    // In a development build only a part of the bytes is flipped.
+    let malformed = ["test", "--release", "-q", "--locked", "-p", "innkeeper-cli", "--test", "malformed"];
+    step(root, "every damaged byte of a module", "cargo", &malformed)
 }
 
 fn step(root: &Path, name: &str, program: &str, arguments: &[&str]) -> Result<(), String> {

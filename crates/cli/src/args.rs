@@ -34,11 +34,12 @@ Examples:
   inn --invoke add math.wasm 2 40          call one function and print what it returns
   inn inspect app.wasm                     what a program needs and offers
 
-Flags stand before FILE; everything after FILE belongs to the guest. A program that is named like a command is
-run with `inn run NAME` or `inn ./NAME`.
+Flags stand before FILE; everything after FILE belongs to the guest.
+A program that is named like a command is run with `inn run NAME` or `inn ./NAME`.
 
-Exit code: the guest's own (its low 8 bits, as for every process); 134 after a trap; 1 where inn itself
-failed; 2 for a mistake on the command line.";
+Exit codes:
+  the guest's own, of which the system keeps the low 8 bits
+  134 after a trap, 1 where inn itself failed, 2 for a mistake on the command line";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Inspect(FileArgs),
     /// Check that a module is valid
     Validate(FileArgs),
+    /// Run script files in the format of the specification's test suite
+    Wast(FilesArgs),
     /// Print a completion script for a shell
     Completion(CompletionArgs),
 }
@@ -132,6 +135,13 @@ pub(crate) struct FileArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FilesArgs {
+    /// The scripts
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CompletionArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
@@ -150,9 +160,18 @@ mod tests {
 
     #[test]
     fn everything_after_the_file_is_the_guests() {
-        for guest in [vec!["--help"], vec!["run", "inspect"], vec!["--dir", "x"], vec!["--", "-x"], vec!["-V", "a b", ""]] {
-            for command in [vec!["inn"], vec!["inn", "run"], vec!["inn", "--dir", "."], vec!["inn", "run", "--explain"]] {
-                let line: Vec<&str> = command.iter().copied().chain(["app.wasm"]).chain(guest.iter().copied()).collect();
+        for guest in [
+            vec!["--help"],
+            vec!["run", "inspect"],
+            vec!["--dir", "x"],
+            vec!["--", "-x"],
+            vec!["-V", "a b", ""],
+        ] {
+            for command in
+                [vec!["inn"], vec!["inn", "run"], vec!["inn", "--dir", "."], vec!["inn", "run", "--explain"]]
+            {
+                let line: Vec<&str> =
+                    command.iter().copied().chain(["app.wasm"]).chain(guest.iter().copied()).collect();
                 let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
                 let run = match &cli.command {
                     None => &cli.run,

@@ -14,10 +14,11 @@ use crate::report::{self, Problem, short};
 const PAGE_BYTES: u128 = 65536;
 
 pub(crate) fn inspect(args: &FileArgs) -> Result<ExitCode, Problem> {
-    let input = Input::read(&args.file)?;
+    let mut input = Input::read(&args.file)?;
+    let size_bytes = input.bytes.len();
     let engine = innkeeper::engine(Config::default());
     let module = input.module(&engine)?;
-    report::output(&describe(&input, &module))?;
+    report::output(&describe(&input.name, size_bytes, &module))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,7 +44,11 @@ const KEY_KINDS: &[KeyKind] = &[
         meaning: "files and directories",
         functions: |name| name.starts_with("path_") || name == "fd_readdir",
     },
-    KeyKind { flag: "--env NAME[=VALUE]", meaning: "environment variables", functions: |name| name == "environ_get" },
+    KeyKind {
+        flag: "--env NAME[=VALUE]",
+        meaning: "environment variables",
+        functions: |name| name == "environ_get",
+    },
     KeyKind { flag: "ARGS after FILE", meaning: "arguments", functions: |name| name == "args_get" },
     KeyKind {
         flag: "no flag yet",
@@ -57,13 +62,13 @@ const KEY_KINDS: &[KeyKind] = &[
     },
 ];
 
-fn describe(input: &Input, module: &Module) -> String {
-    let mut text = format!("{}\n", input.name);
+fn describe(file: &str, size_bytes: usize, module: &Module) -> String {
+    let mut text = format!("{file}\n");
     fact(&mut text, "kind", kind(module));
     if let Some(name) = module.name() {
         fact(&mut text, "name", &short(name));
     }
-    fact(&mut text, "size", &format!("{} bytes", input.bytes.len()));
+    fact(&mut text, "size", &format!("{size_bytes} bytes"));
     fact(&mut text, "functions", &format!("{} defined", module.defined_func_count()));
     for memory in module.defined_memories() {
         fact(&mut text, "memory", &memory_size(memory));
@@ -83,7 +88,9 @@ fn fact(text: &mut String, name: &str, value: &str) {
 }
 
 fn kind(module: &Module) -> &'static str {
-    let exports = |name: &str| module.exports().any(|export| export.name == name && matches!(export.ty, ExternType::Func(_)));
+    let exports = |name: &str| {
+        module.exports().any(|export| export.name == name && matches!(export.ty, ExternType::Func(_)))
+    };
     if exports("_start") {
         "program (exports _start)"
     } else if exports("_initialize") {
@@ -119,7 +126,7 @@ fn wasi(imports: &[(ImportType<'_>, Provider)]) -> String {
 fn describe_imports(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
     let _ = writeln!(text, "\nImports: {}", imports.len());
     for (import, _) in imports {
-        let _ = writeln!(text, "  {} {} {}", short(import.module), short(import.name), import.ty);
+        let _ = writeln!(text, "  {} {}: {}", short(import.module), short(import.name), import.ty);
     }
     if imports.iter().all(|(_, provider)| matches!(provider, Provider::Wasi(_))) {
         return;
@@ -131,14 +138,14 @@ fn describe_imports(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
             Provider::WasiOfAnotherType(_) => "is there, with another type",
             Provider::Nobody => "is not there",
         };
-        let _ = writeln!(text, "  {} {} {reason}", short(import.module), short(import.name));
+        let _ = writeln!(text, "  {} {}: {reason}", short(import.module), short(import.name));
     }
 }
 
 fn describe_exports(text: &mut String, module: &Module) {
     let _ = writeln!(text, "\nExports: {}", module.exports().len());
     for export in module.exports() {
-        let _ = writeln!(text, "  {} {}", short(export.name), export.ty);
+        let _ = writeln!(text, "  {}: {}", short(export.name), export.ty);
     }
 }
 
@@ -148,7 +155,8 @@ fn describe_keys(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
         .filter(|(_, provider)| matches!(provider, Provider::Wasi(_)))
         .map(|(import, _)| import.name)
         .collect();
-    let wanted = |kind: &KeyKind| names.iter().copied().filter(|name| (kind.functions)(name)).collect::<Vec<_>>();
+    let wanted =
+        |kind: &KeyKind| names.iter().copied().filter(|name| (kind.functions)(name)).collect::<Vec<_>>();
     let kinds: Vec<(&KeyKind, Vec<&str>)> =
         KEY_KINDS.iter().map(|kind| (kind, wanted(kind))).filter(|(_, wanted)| !wanted.is_empty()).collect();
     let _ = writeln!(text, "\nKeys that it may want:{}", if kinds.is_empty() { " none" } else { "" });
@@ -158,7 +166,8 @@ fn describe_keys(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
 }
 
 fn provider(import: &ImportType<'_>) -> Provider {
-    let Some(version) = Version::ALL.into_iter().find(|version| version.module_name() == import.module) else {
+    let Some(version) = Version::ALL.into_iter().find(|version| version.module_name() == import.module)
+    else {
         return Provider::Nobody;
     };
     match p1::functions(version).iter().find(|function| function.name == import.name) {

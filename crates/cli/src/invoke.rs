@@ -10,8 +10,11 @@ use crate::report::Problem;
 pub(crate) fn arguments(name: &str, ty: &FuncType, args: &[OsString]) -> Result<Vec<Val>, Problem> {
     if args.len() != ty.params().len() {
         let (takes, given) = (ty.params().len(), args.len());
-        return Err(Problem::new(format!("--invoke {name}"), format!("the function takes {takes} arguments, and {given} were given"))
-            .help(format!("its type is {ty}; the arguments stand after FILE")));
+        return Err(Problem::new(
+            format!("--invoke {name}"),
+            format!("the function takes {takes} arguments, and {given} were given"),
+        )
+        .help(format!("its type is {ty}; the arguments stand after FILE")));
     }
     let pairs = ty.params().iter().zip(args);
     pairs.enumerate().map(|(index, (param, text))| argument(name, ty, index, *param, text)).collect()
@@ -31,7 +34,13 @@ pub(crate) fn result(value: &Val) -> String {
     }
 }
 
-fn argument(name: &str, ty: &FuncType, index: usize, param: ValType, text: &OsString) -> Result<Val, Problem> {
+fn argument(
+    name: &str,
+    ty: &FuncType,
+    index: usize,
+    param: ValType,
+    text: &OsString,
+) -> Result<Val, Problem> {
     let text = text.to_string_lossy();
     value(param, &text).map_err(|reason| {
         Problem::new(format!("--invoke {name}"), format!("argument {} is `{text}`: {reason}", index + 1))
@@ -51,8 +60,14 @@ fn value(ty: ValType, text: &str) -> Result<Val, String> {
             let bits = i64::try_from(value).or_else(|_| u64::try_from(value).map(u64::cast_signed));
             bits.map(Val::I64).map_err(|_| String::from("out of the range of i64, -2^63 to 2^64-1"))
         }
-        ValType::F32 => text.parse::<f32>().map(Val::from).map_err(|_| String::from("not an f32, such as -1.5, 1e9, inf or nan")),
-        ValType::F64 => text.parse::<f64>().map(Val::from).map_err(|_| String::from("not an f64, such as -1.5, 1e9, inf or nan")),
+        ValType::F32 => text
+            .parse::<f32>()
+            .map(Val::from)
+            .map_err(|_| String::from("not an f32, such as -1.5, 1e9, inf or nan")),
+        ValType::F64 => text
+            .parse::<f64>()
+            .map(Val::from)
+            .map_err(|_| String::from("not an f64, such as -1.5, 1e9, inf or nan")),
         ValType::Ref(_) if text == "null" => Ok(Val::zero(ty)),
         ValType::Ref(_) => Err(format!("a {ty} can only be `null` on the command line")),
         ValType::V128 => Err(String::from("a v128 cannot be given on the command line")),
@@ -87,7 +102,9 @@ mod tests {
         assert_eq!(value(ValType::I32, "-0x80000000"), Ok(Val::I32(i32::MIN)));
         assert_eq!(value(ValType::I64, "0x8000000000000000"), Ok(Val::I64(i64::MIN)));
         assert_eq!(value(ValType::I64, "+7"), Ok(Val::I64(7)));
-        for bad in ["", "-", "0x", "1.5", "--1", "+-1", "0x-1", "1 ", "4294967296", "-2147483649", &"9".repeat(60)] {
+        for bad in
+            ["", "-", "0x", "1.5", "--1", "+-1", "0x-1", "1 ", "4294967296", "-2147483649", &"9".repeat(60)]
+        {
             assert!(value(ValType::I32, bad).is_err(), "{bad}");
         }
     }

@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use innkeeper::wasi::keys::{Access, DirKey, Keys};
+use innkeeper::wasi::keys::{Access, DirKey, Keys, LockedRoot};
 
 use crate::args::RunArgs;
 use crate::report::Problem;
@@ -28,7 +28,8 @@ impl DirFlag {
                 None => DirFlag::new(host, last, Access::ReadWrite),
             },
             [host, guest, last] => {
-                let access = access(last).ok_or_else(|| format!("`{last}` is not an access: write `ro` or `rw`"))?;
+                let access =
+                    access(last).ok_or_else(|| format!("`{last}` is not an access: write `ro` or `rw`"))?;
                 DirFlag::new(host, guest, access)
             }
             _ => Err(String::from("too many `::`: the form is HOST[::GUEST][::ro|rw]")),
@@ -67,7 +68,9 @@ impl EnvFlag {
             None => (flag, None),
         };
         if name.is_empty() {
-            return Err(String::from("the name is empty: the form is NAME=VALUE, or NAME for inn's own value"));
+            return Err(String::from(
+                "the name is empty: the form is NAME=VALUE, or NAME for inn's own value",
+            ));
         }
         Ok(EnvFlag { name: String::from(name), value })
     }
@@ -80,10 +83,14 @@ impl EnvFlag {
         let thing = format!("--env {name}");
         match std::env::var(name) {
             Ok(value) => Ok(value),
-            Err(std::env::VarError::NotPresent) => Err(Problem::new(thing, "the variable is not set, so it cannot be passed on")
-                .help(format!("give it a value, --env {name}=VALUE, or leave the flag out"))),
-            Err(std::env::VarError::NotUnicode(_)) => Err(Problem::new(thing, "its value is not UTF-8, which WASI wants")
-                .help(format!("give it another value, --env {name}=VALUE"))),
+            Err(std::env::VarError::NotPresent) => {
+                Err(Problem::new(thing, "the variable is not set, so it cannot be passed on")
+                    .help(format!("give it a value, --env {name}=VALUE, or leave the flag out")))
+            }
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(Problem::new(thing, "its value is not UTF-8, which WASI wants")
+                    .help(format!("give it another value, --env {name}=VALUE")))
+            }
         }
     }
 }
@@ -97,17 +104,21 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     for variable in &args.variables {
         keys = keys.variable(&*variable.name, variable.value()?);
     }
-    for DirFlag(key) in args.dirs.iter().chain(&args.mapdirs) {
+    let directories = || args.dirs.iter().chain(&args.mapdirs);
+    for DirFlag(key) in directories() {
         keys = keys.directory(key.clone());
     }
-    Ok(keys.build())
+    Ok(keys.locked_root(LockedRoot::Present).build())
 }
 
 /// The guest's own name: the last part of the path it was started by.
 fn guest_name(args: &RunArgs) -> Result<&str, Problem> {
     match &args.argv0 {
         Some(name) => Ok(name),
-        None => utf8(Path::new(args.file()).file_name().unwrap_or(args.file()), "the file's name, which is the guest's argv[0],"),
+        None => utf8(
+            Path::new(args.file()).file_name().unwrap_or(args.file()),
+            "the file's name, which is the guest's argv[0],",
+        ),
     }
 }
 
@@ -124,7 +135,9 @@ fn access(word: &str) -> Option<Access> {
 
 /// Words that are so close to an access that taking one for a guest path would grant more than was meant.
 fn is_like_access(word: &str) -> bool {
-    ["ro", "rw", "cow", "r", "w", "readonly", "read-only"].iter().any(|close| word.eq_ignore_ascii_case(close))
+    ["ro", "rw", "cow", "r", "w", "readonly", "read-only"]
+        .iter()
+        .any(|close| word.eq_ignore_ascii_case(close))
 }
 
 #[cfg(test)]
@@ -148,7 +161,9 @@ mod tests {
 
     #[test]
     fn what_could_grant_more_than_was_meant_is_refused() {
-        for value in ["", "::/b", "a::", "a::/b::", "a::/b::RO", "a::RO", "a::cow", "a::/b::cow", "a::/b::ro::x"] {
+        for value in
+            ["", "::/b", "a::", "a::/b::", "a::/b::RO", "a::RO", "a::cow", "a::/b::cow", "a::/b::ro::x"]
+        {
             assert!(dir(value).is_err(), "{value}");
         }
         for value in ["", "a", "::b", "a::", "a::b::ro"] {
@@ -158,7 +173,9 @@ mod tests {
 
     #[test]
     fn a_variable_has_a_name() {
-        let variable = |name: &str, value: Option<&str>| Ok(EnvFlag { name: name.into(), value: value.map(String::from) });
+        let variable = |name: &str, value: Option<&str>| {
+            Ok(EnvFlag { name: name.into(), value: value.map(String::from) })
+        };
         assert_eq!(EnvFlag::parse("A=b=c"), variable("A", Some("b=c")));
         assert_eq!(EnvFlag::parse("A="), variable("A", Some("")));
         assert_eq!(EnvFlag::parse("A"), variable("A", None));

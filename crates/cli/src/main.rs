@@ -15,6 +15,7 @@ mod keys;
 mod report;
 mod run;
 mod validate;
+mod wast;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
+        Some(Command::Wast(args)) => wast::wast(&args),
         Some(Command::Completion(args)) => completion::completion(&args),
     };
     done.unwrap_or_else(|problem| {

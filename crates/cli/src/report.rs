@@ -56,7 +56,9 @@ impl Problem {
 pub(crate) fn output(text: &str) -> Result<(), Problem> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Problem::new("standard output", error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Problem::new("standard output", error))
+        }
         _ => Ok(()),
     }
 }
@@ -84,7 +86,7 @@ pub(crate) fn explain(host: &Host, when: Explain) {
         match explanation.kind {
             ExplanationKind::Denied => text += &denial(explanation),
             ExplanationKind::NoDirectory if denied => {}
-            ExplanationKind::DirectoriesHeld if when == Explain::Failure => {}
+            _ if when == Explain::Failure => {}
             _ => text += &styled(HELP, "note", &explanation.line),
         }
     }

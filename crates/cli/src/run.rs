@@ -20,7 +20,7 @@ const INITIALIZE: &str = "_initialize";
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
     let keys = keys::keys(args)?;
-    let input = Input::read(args.file())?;
+    let mut input = Input::read(args.file())?;
     let engine = innkeeper::engine(Config::default());
     let module = input.module(&engine)?;
     let entry = Entry::choose(args, &input, &module)?;
@@ -76,7 +76,12 @@ impl Entry {
         })
     }
 
-    fn call(mut self, linker: &Linker<Context>, store: &mut Store<Context>, module: &Module) -> Result<Vec<Val>, Error> {
+    fn call(
+        mut self,
+        linker: &Linker<Context>,
+        store: &mut Store<Context>,
+        module: &Module,
+    ) -> Result<Vec<Val>, Error> {
         let instance = linker.instantiate(&mut *store, module)?;
         if self.initialize {
             instance.get_typed_func::<(), ()>(&mut *store, INITIALIZE)?.call(&mut *store, ())?;
@@ -157,7 +162,8 @@ fn no_such_function(args: &RunArgs, input: &Input, module: &Module) -> Problem {
     match callable.first() {
         None => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
         Some((first, _)) => {
-            let listed: Vec<String> = callable.iter().take(8).map(|(name, ty)| format!("{} {ty}", short(name))).collect();
+            let listed: Vec<String> =
+                callable.iter().take(8).map(|(name, ty)| format!("{} {ty}", short(name))).collect();
             let more = if callable.len() > listed.len() { ", ..." } else { "" };
             problem.help(format!(
                 "call one with --invoke NAME, as in `inn --invoke {} {} ARGS...`; it exports {}{more}",

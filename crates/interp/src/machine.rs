@@ -162,6 +162,20 @@ impl Machine {
         unsafe { *self.fp.add(self.operand(i)) = value.to_slot() }
     }
 
+    /// The two slots from the one that the operand at position `i` names.
+    #[inline(always)]
+    pub(crate) unsafe fn get2(self, i: usize) -> [u64; 2] {
+        // SAFETY: see the impl.
+        unsafe { *self.fp.add(self.operand(i)).cast::<[u64; 2]>() }
+    }
+
+    /// Writes the two slots from the one that the operand at position `i` names.
+    #[inline(always)]
+    pub(crate) unsafe fn set2(self, i: usize, value: [u64; 2]) {
+        // SAFETY: see the impl.
+        unsafe { *self.fp.add(self.operand(i)).cast::<[u64; 2]>() = value }
+    }
+
     /// Goes on with the instruction `words` further on.
     #[inline(always)]
     pub(crate) unsafe fn next(mut self, words: usize) -> Exit {

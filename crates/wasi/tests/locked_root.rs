@@ -101,8 +101,11 @@ fn it_comes_last_and_only_where_nothing_else_is_the_root() {
     let mut cx = Context::new(&granted.build()).unwrap();
     assert_eq!(name_of(&mut cx, 4), badf);
 
-    let root = Keys::builder().dir(folder.path(), "/", Access::ReadOnly).locked_root(LockedRoot::Present);
-    let mut cx = Context::new(&root.build()).unwrap();
-    assert_eq!(name_of(&mut cx, 3), Ok("/".into()));
-    assert_eq!(name_of(&mut cx, 4), badf);
+    for root in ["/", "."] {
+        let keys =
+            Keys::builder().dir(folder.path(), root, Access::ReadOnly).locked_root(LockedRoot::Present);
+        let mut cx = Context::new(&keys.build()).unwrap();
+        assert_eq!(name_of(&mut cx, 3), Ok(root.into()));
+        assert_eq!(name_of(&mut cx, 4), badf);
+    }
 }

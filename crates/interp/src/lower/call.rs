@@ -5,7 +5,7 @@ use innkeeper_engine::index::{FuncIndex, TypeIndex};
 
 use super::emit::{pair, slots, slots_immediate};
 use super::frame::{SlotIndex, near};
-use super::stack::Source;
+use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::activation::HEADER_SLOTS;
 use crate::op::call;
@@ -38,10 +38,7 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn visit_return(&mut self) -> Result {
-        let results = self.function_results();
-        if results > 1 {
-            self.settle_top(results);
-        }
+        self.settle_results();
         self.emit_return()?;
         self.end_reachable();
         Ok(())
@@ -52,7 +49,7 @@ impl<'a> Lowering<'a> {
         let header = self.frame.header();
         match self.function_results() {
             0 => self.emit.op(call::return0, slots(header, 0, 0, 0)),
-            1 => {
+            1 if self.stack.peek(0).width == Width::One => {
                 let value = self.stack.peek(0);
                 match value.source {
                     Source::Constant(bits) => {
@@ -64,8 +61,9 @@ impl<'a> Lowering<'a> {
                 }
             }
             count => {
-                let from = near(self.stack.top_slot() - count as u32)?;
-                self.emit.op(call::return_many, slots(from, near(count as u32)?, header, 0));
+                let from = self.stack.at(self.stack.len() - count).slot;
+                let slot_count = near(self.stack.top_slot() - u32::from(from))?;
+                self.emit.op(call::return_many, slots(from, slot_count, header, 0));
             }
         }
         Ok(())
@@ -128,10 +126,18 @@ impl<'a> Lowering<'a> {
     }
 
     fn results(&mut self, ty: &FuncType) -> Result {
-        for _ in ty.results() {
-            self.stack.push(Source::Slot)?;
+        for ty in ty.results() {
+            self.stack.push(Source::Slot, Width::of_engine(*ty))?;
         }
         Ok(())
+    }
+
+    /// Results other than one of one slot are returned from their canonical slots.
+    pub(super) fn settle_results(&mut self) {
+        let results = self.function_results();
+        if results > 1 || results == 1 && self.stack.peek(0).width == Width::Two {
+            self.settle_top(results);
+        }
     }
 }
 

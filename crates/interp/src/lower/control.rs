@@ -1,12 +1,11 @@
 //! Structured control: blocks, branches, and the frame of the function itself.
 
-use innkeeper_engine::FuncType;
 use innkeeper_engine::index::TypeIndex;
 use wasmparser::{BlockType, BrTable};
 
 use super::emit::{Condition, Fixup, Position, pair, slots, slots_immediate};
-use super::frame::SlotIndex;
-use super::stack::Source;
+use super::frame::{SlotIndex, near};
+use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
 use crate::op::control;
@@ -16,9 +15,10 @@ pub(super) struct Control {
     kind: Kind,
     /// Operands below the block's parameters.
     height: usize,
-    /// Values that the block takes and leaves.
+    /// Values that the block takes and leaves, whose types `ty` tells.
     params: usize,
     results: usize,
+    ty: BlockType,
     /// Branches to the block's end.
     fixups: Vec<Fixup>,
 }
@@ -37,19 +37,22 @@ enum Kind {
     Else,
 }
 
+/// What a block takes, or what it leaves.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Params,
+    Results,
+}
+
 impl Lowering<'_> {
     /// Opens the function's body, and reserves room for the instruction that checks its frame.
-    pub(super) fn begin_function(&mut self, ty: &FuncType) {
+    pub(super) fn begin_function(&mut self, ty: TypeIndex) {
         self.emit.op(control::enter, 0);
         self.emit.word(0);
-        let results = ty.results().len();
-        self.control.push(Control {
-            kind: Kind::Function,
-            height: 0,
-            params: 0,
-            results,
-            fixups: Vec::new(),
-        });
+        let results = self.module.func_type(ty).results().len();
+        let ty = BlockType::FuncType(ty.0);
+        let kind = Kind::Function;
+        self.control.push(Control { kind, height: 0, params: 0, results, ty, fixups: Vec::new() });
     }
 
     /// Writes the instruction that checks the frame, now that its size is known.
@@ -112,7 +115,7 @@ impl Lowering<'_> {
         }
         self.unreachable = None;
         self.stack.truncate(block.height);
-        self.push_slots(block.params)?;
+        self.push_values(block.ty, Side::Params)?;
         block.kind = Kind::Else;
         self.control.push(block);
         Ok(())
@@ -141,7 +144,7 @@ impl Lowering<'_> {
         if !reachable || joined {
             self.unreachable = None;
             self.stack.truncate(block.height);
-            self.push_slots(block.results)?;
+            self.push_values(block.ty, Side::Results)?;
         }
         Ok(())
     }
@@ -164,7 +167,10 @@ impl Lowering<'_> {
             return self.bind(fixup, relative_depth);
         }
         // Around the moves, which only the taken branch may make.
-        self.settle_results(relative_depth);
+        if self.is_function(relative_depth) {
+            // On both ways, because what is settled here counts as settled on both.
+            self.settle_results();
+        }
         let around = self.branch_on(condition.branch_unless, condition);
         self.leave_to(relative_depth)?;
         let here = self.emit.label();
@@ -178,7 +184,9 @@ impl Lowering<'_> {
             depths.push(depth?);
         }
         depths.push(targets.default());
-        self.settle_results(self.control.len() as u32 - 1);
+        if depths.iter().any(|depth| self.is_function(*depth)) {
+            self.settle_results();
+        }
         let at = self.emit.position();
         self.emit.op(control::branch_table, slots_immediate(index, 0, targets.len()));
         for _ in &depths {
@@ -217,14 +225,6 @@ impl Lowering<'_> {
         self.bind(fixup, relative_depth)
     }
 
-    /// Before control forks: several results of the function are returned from their canonical slots.
-    fn settle_results(&mut self, relative_depth: u32) {
-        let results = self.function_results();
-        if results > 1 && self.is_function(relative_depth) {
-            self.settle_top(results);
-        }
-    }
-
     fn end_function(&mut self) -> Result {
         if self.unreachable.is_none() {
             self.visit_return()?;
@@ -246,7 +246,7 @@ impl Lowering<'_> {
     fn open(&mut self, kind: Kind, blockty: BlockType) {
         let (params, results) = self.arity(blockty);
         let height = self.stack.len() - params;
-        self.control.push(Control { kind, height, params, results, fixups: Vec::new() });
+        self.control.push(Control { kind, height, params, results, ty: blockty, fixups: Vec::new() });
     }
 
     fn arity(&self, blockty: BlockType) -> (usize, usize) {
@@ -260,9 +260,21 @@ impl Lowering<'_> {
         }
     }
 
-    fn push_slots(&mut self, count: usize) -> Result {
-        for _ in 0..count {
-            self.stack.push(Source::Slot)?;
+    /// Pushes what a block takes or leaves, in canonical slots.
+    fn push_values(&mut self, blockty: BlockType, side: Side) -> Result {
+        match blockty {
+            BlockType::Empty => {}
+            BlockType::Type(_) if side == Side::Params => {}
+            BlockType::Type(ty) => {
+                self.stack.push(Source::Slot, Width::of(ty))?;
+            }
+            BlockType::FuncType(index) => {
+                let ty = self.module.func_type(TypeIndex(index));
+                let types = if side == Side::Params { ty.params() } else { ty.results() };
+                for ty in types {
+                    self.stack.push(Source::Slot, Width::of_engine(*ty))?;
+                }
+            }
         }
         Ok(())
     }
@@ -297,10 +309,11 @@ impl Lowering<'_> {
         let (arity, height) = self.label(relative_depth);
         let from = self.stack.len() - arity;
         // Slots move downwards and are taken lowest first, so that none is overwritten before it was read.
+        let mut to = u32::from(self.stack.slot_at(height)?);
         for i in 0..arity {
-            let to = self.stack.slot_at(height + i)?;
             let operand = self.stack.at(from + i);
-            self.move_to(operand, to);
+            self.move_to(operand, near(to)?);
+            to += operand.width.slots();
         }
         Ok(())
     }

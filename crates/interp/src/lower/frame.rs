@@ -11,6 +11,7 @@
 use innkeeper_engine::FuncType;
 use wasmparser::FunctionBody;
 
+use super::stack::Width;
 use super::{Result, too_large};
 use crate::activation::HEADER_SLOTS;
 
@@ -35,6 +36,7 @@ pub(super) struct FrameLayout {
 #[derive(Clone, Copy)]
 pub(super) struct Local {
     pub(super) slot: LocalSlot,
+    pub(super) width: Width,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,25 +50,25 @@ impl FrameLayout {
         let mut locals = Vec::new();
         let mut at = 0;
         for param in ty.params() {
-            locals.push(Local { slot: LocalSlot::Near(near(at)?) });
+            locals.push(Local { slot: LocalSlot::Near(near(at)?), width: Width::of_engine(*param) });
             at += param.slots();
         }
         let header = ty.call_slots();
         let first = header + HEADER_SLOTS;
-        let mut widths: Vec<(u32, u32)> = Vec::new();
+        let mut widths: Vec<(u32, Width)> = Vec::new();
         for group in body.get_locals_reader()? {
             let (count, ty) = group?;
-            widths.push((count, if ty == wasmparser::ValType::V128 { 2 } else { 1 }));
+            widths.push((count, Width::of(ty)));
         }
-        let count: u32 = widths.iter().map(|(count, width)| count * width).sum();
+        let count: u32 = widths.iter().map(|(count, width)| count * width.slots()).sum();
         let far = count > MAX_NEAR_LOCAL_SLOTS;
         let zero_from = if far { FAR_LOCALS } else { first };
         let mut at = zero_from;
         for (count, width) in widths {
             for _ in 0..count {
                 let slot = if far { LocalSlot::Far(at) } else { LocalSlot::Near(near(at)?) };
-                locals.push(Local { slot });
-                at += width;
+                locals.push(Local { slot, width });
+                at += width.slots();
             }
         }
         let stack_base = if far { first } else { at };
@@ -80,8 +82,8 @@ impl FrameLayout {
         })
     }
 
-    pub(super) fn local(&self, index: u32) -> LocalSlot {
-        self.locals[index as usize].slot
+    pub(super) fn local(&self, index: u32) -> Local {
+        self.locals[index as usize]
     }
 
     pub(super) fn local_count(&self) -> usize {

@@ -32,7 +32,7 @@ impl Lowering<'_> {
     fn load(&mut self, handler: Handler, memarg: MemArg) -> Result {
         let address = self.pop_slot();
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(handler, slots_immediate(result, address, offset(memarg)));
         self.emit.wrote(start, result, None);
         Ok(())
@@ -53,14 +53,14 @@ impl Lowering<'_> {
     }
 
     pub(super) fn visit_memory_size(&mut self, mem: u32) -> Result {
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(memory::memory_size, slots_immediate(result, 0, mem));
         Ok(())
     }
 
     pub(super) fn visit_memory_grow(&mut self, mem: u32) -> Result {
         let delta = self.pop_slot();
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(memory::memory_grow, slots_immediate(result, delta, mem));
         Ok(())
     }

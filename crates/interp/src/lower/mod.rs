@@ -111,8 +111,7 @@ impl<'a> Lowering<'a> {
         let range = self.module.body_range(func);
         let body =
             FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
-        let ty = self.module.func_type(self.module.type_of_func(self.module.func_index(func)));
-        self.begin_function(ty);
+        self.begin_function(self.module.type_of_func(self.module.func_index(func)));
         let mut operators: OperatorsReader<'_> = body.get_operators_reader()?;
         while !operators.eof() {
             at(self.emit.position(), usize::try_from(operators.original_position()).unwrap_or(usize::MAX));

@@ -102,7 +102,7 @@ impl Lowering<'_> {
     pub(super) fn unary(&mut self, handler: Handler) -> Result {
         let a = self.pop_slot();
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(handler, slots(result, a, 0, 0));
         self.emit.wrote(start, result, None);
         Ok(())
@@ -137,7 +137,7 @@ impl Lowering<'_> {
         {
             let a = self.slot_of(a);
             let start = self.emit.position();
-            let result = self.stack.push(Source::Slot)?;
+            let result = self.stack.push_slot()?;
             if op.words == 2 {
                 self.emit.op(op.constant, slots_immediate(result, a, bits as u32));
             } else {
@@ -149,7 +149,7 @@ impl Lowering<'_> {
         }
         let (a, b) = (self.slot_of(a), self.slot_of(b));
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(op.slots, slots(result, a, b, 0));
         self.emit.wrote(start, result, condition(a, b, None).map(|c| Condition { start, ..c }));
         Ok(())
@@ -164,7 +164,7 @@ impl Lowering<'_> {
         };
         let a = self.slot_of(operand);
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(handler, slots(result, a, 0, 0));
         let condition = match negated {
             Some(of) => Condition { branch_if: of.branch_unless, branch_unless: of.branch_if, ..of },

@@ -1,7 +1,6 @@
 //! Reference instructions.
 
 use super::emit::slots_immediate;
-use super::stack::Source;
 use super::{Lowering, Result};
 use crate::op::numeric::s;
 use crate::op::reference;
@@ -17,7 +16,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn visit_ref_func(&mut self, function_index: u32) -> Result {
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(reference::ref_func, slots_immediate(result, 0, function_index));
         Ok(())
     }

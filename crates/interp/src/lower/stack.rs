@@ -4,6 +4,8 @@
 //! value that stands for a local must be moved to its canonical slot before the local changes, and before control can branch
 //! (otherwise one path would have moved it and another not).
 
+use innkeeper_engine::ValType;
+
 use super::Result;
 use super::frame::{FrameLayout, SlotIndex, near};
 
@@ -14,7 +16,7 @@ pub(super) enum Source {
     Slot,
     /// In a local that operands can name, and has not changed since.
     Local { index: u32, slot: SlotIndex },
-    /// Nowhere yet: the bits of a constant.
+    /// Nowhere yet: the bits of a constant of one slot.
     Constant(u64),
 }
 
@@ -22,8 +24,33 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operand {
     pub(super) source: Source,
-    /// The canonical slot.
+    /// The canonical slot, the first of two for a vector.
     pub(super) slot: SlotIndex,
+    pub(super) width: Width,
+}
+
+/// How many slots a value takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Width {
+    One,
+    Two,
+}
+
+impl Width {
+    pub(super) fn of(ty: wasmparser::ValType) -> Width {
+        if ty == wasmparser::ValType::V128 { Width::Two } else { Width::One }
+    }
+
+    pub(super) fn of_engine(ty: ValType) -> Width {
+        if ty.slots() == 2 { Width::Two } else { Width::One }
+    }
+
+    pub(super) fn slots(self) -> u32 {
+        match self {
+            Width::One => 1,
+            Width::Two => 2,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -57,12 +84,15 @@ impl OperandStack {
 
     /// The slot that the next value pushed gets.
     pub(super) fn top_slot(&self) -> u32 {
-        self.base + self.operands.len() as u32
+        self.operands.last().map_or(self.base, |top| u32::from(top.slot) + top.width.slots())
     }
 
-    /// The canonical slot of a position.
+    /// The canonical slot of the value at a position, or of the next one.
     pub(super) fn slot_at(&self, position: usize) -> Result<SlotIndex> {
-        near(self.base + position as u32)
+        match self.operands.get(position) {
+            Some(operand) => Ok(operand.slot),
+            None => near(self.top_slot()),
+        }
     }
 
     /// One past the highest slot reached.
@@ -75,20 +105,26 @@ impl OperandStack {
         self.end = self.end.max(end);
     }
 
+    /// Pushes a value of one slot that is in its canonical slot, and returns that.
+    pub(super) fn push_slot(&mut self) -> Result<SlotIndex> {
+        self.push(Source::Slot, Width::One)
+    }
+
     /// Pushes a value and returns its canonical slot.
-    pub(super) fn push(&mut self, source: Source) -> Result<SlotIndex> {
+    pub(super) fn push(&mut self, source: Source, width: Width) -> Result<SlotIndex> {
         let slot = near(self.top_slot())?;
         if let Source::Local { index, .. } = source {
             self.readers[index as usize] += 1;
         }
-        self.operands.push(Operand { source, slot });
-        self.reserve(u32::from(slot) + 1);
+        self.operands.push(Operand { source, slot, width });
+        self.reserve(u32::from(slot) + width.slots());
         Ok(slot)
     }
 
     pub(super) fn pop(&mut self) -> Operand {
         // Validation guarantees the operand; were it missing, slot 0 would be read, which every frame has.
-        let operand = self.operands.pop().unwrap_or(Operand { source: Source::Slot, slot: 0 });
+        let operand =
+            self.operands.pop().unwrap_or(Operand { source: Source::Slot, slot: 0, width: Width::One });
         if let Source::Local { index, .. } = operand.source {
             self.readers[index as usize] -= 1;
         }

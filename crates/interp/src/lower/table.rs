@@ -1,7 +1,6 @@
 //! Table instructions.
 
 use super::emit::{pair, slots, slots_immediate};
-use super::stack::Source;
 use super::{Lowering, Result};
 use crate::op::table;
 
@@ -9,7 +8,7 @@ impl Lowering<'_> {
     pub(super) fn visit_table_get(&mut self, table: u32) -> Result {
         let index = self.pop_slot();
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(table::table_get, slots_immediate(result, index, table));
         self.emit.wrote(start, result, None);
         Ok(())
@@ -22,14 +21,14 @@ impl Lowering<'_> {
     }
 
     pub(super) fn visit_table_size(&mut self, table: u32) -> Result {
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(table::table_size, slots_immediate(result, 0, table));
         Ok(())
     }
 
     pub(super) fn visit_table_grow(&mut self, table: u32) -> Result {
         let (delta, value) = (self.pop_slot(), self.pop_slot());
-        let result = self.stack.push(Source::Slot)?;
+        let result = self.stack.push_slot()?;
         self.emit.op(table::table_grow, slots(result, value, delta, 0));
         self.emit.word(pair(table, 0));
         Ok(())

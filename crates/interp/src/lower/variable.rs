@@ -1,22 +1,26 @@
 //! Locals, globals, constants, and bringing values into slots.
 
 use innkeeper_engine::Error;
+use innkeeper_engine::index::GlobalIndex;
 
 use super::emit::{slots, slots_immediate};
 use super::frame::{LocalSlot, SlotIndex};
-use super::stack::{Operand, Readers, Source};
+use super::stack::{Operand, Readers, Source, Width};
 use super::{Lowering, Result};
+use crate::machine::Handler;
 use crate::op::{control, variable};
 
 impl Lowering<'_> {
     pub(super) fn visit_local_get(&mut self, local_index: u32) -> Result {
-        match self.frame.local(local_index) {
+        let local = self.frame.local(local_index);
+        match local.slot {
             LocalSlot::Near(slot) => {
-                self.stack.push(Source::Local { index: local_index, slot })?;
+                self.stack.push(Source::Local { index: local_index, slot }, local.width)?;
             }
-            LocalSlot::Far(local) => {
-                let slot = self.stack.push(Source::Slot)?;
-                self.emit.op(variable::get_far, slots_immediate(slot, 0, local));
+            LocalSlot::Far(far) => {
+                let slot = self.stack.push(Source::Slot, local.width)?;
+                let handler = one_or_two(local.width, variable::get_far, variable::get_far2);
+                self.emit.op(handler, slots_immediate(slot, 0, far));
             }
         }
         Ok(())
@@ -31,21 +35,25 @@ impl Lowering<'_> {
     pub(super) fn visit_local_tee(&mut self, local_index: u32) -> Result {
         let value = self.stack.pop();
         let source = self.assign(local_index, value)?;
-        self.stack.push(source)?;
+        self.stack.push(source, value.width)?;
         Ok(())
     }
 
     pub(super) fn visit_global_get(&mut self, global_index: u32) -> Result {
         let start = self.emit.position();
-        let slot = self.stack.push(Source::Slot)?;
-        self.emit.op(variable::global_get, slots_immediate(slot, 0, global_index));
+        let width = Width::of_engine(self.module.global_type(GlobalIndex(global_index)).content);
+        let slot = self.stack.push(Source::Slot, width)?;
+        let handler = one_or_two(width, variable::global_get, variable::global_get2);
+        self.emit.op(handler, slots_immediate(slot, 0, global_index));
         self.emit.wrote(start, slot, None);
         Ok(())
     }
 
     pub(super) fn visit_global_set(&mut self, global_index: u32) -> Result {
-        let value = self.pop_slot();
-        self.emit.op(variable::global_set, slots_immediate(value, 0, global_index));
+        let value = self.stack.pop();
+        let handler = one_or_two(value.width, variable::global_set, variable::global_set2);
+        let value = self.slot_of(value);
+        self.emit.op(handler, slots_immediate(value, 0, global_index));
         Ok(())
     }
 
@@ -72,10 +80,12 @@ impl Lowering<'_> {
 
     pub(super) fn visit_select(&mut self) -> Result {
         let condition = self.pop_slot();
-        let (b, a) = (self.pop_slot(), self.pop_slot());
+        let (b, a) = (self.stack.pop(), self.stack.pop());
+        let handler = one_or_two(a.width, control::select, control::select2);
+        let (b, slot) = (self.slot_of(b), self.slot_of(a));
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot)?;
-        self.emit.op(control::select, slots(result, a, b, condition));
+        let result = self.stack.push(Source::Slot, a.width)?;
+        self.emit.op(handler, slots(result, slot, b, condition));
         self.emit.wrote(start, result, None);
         Ok(())
     }
@@ -89,7 +99,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn push_constant(&mut self, bits: u64) -> Result {
-        self.stack.push(Source::Constant(bits))?;
+        self.stack.push(Source::Constant(bits), Width::One)?;
         Ok(())
     }
 
@@ -115,8 +125,8 @@ impl Lowering<'_> {
     pub(super) fn move_to(&mut self, operand: Operand, to: SlotIndex) {
         match operand.source {
             Source::Slot if operand.slot == to => {}
-            Source::Slot => self.emit.op(variable::copy, slots(to, operand.slot, 0, 0)),
-            Source::Local { slot, .. } => self.emit.op(variable::copy, slots(to, slot, 0, 0)),
+            Source::Slot => self.emit.op(copy(operand.width), slots(to, operand.slot, 0, 0)),
+            Source::Local { slot, .. } => self.emit.op(copy(operand.width), slots(to, slot, 0, 0)),
             Source::Constant(bits) => match u32::try_from(bits) {
                 Ok(bits) => self.emit.op(variable::constant32, slots_immediate(to, 0, bits)),
                 Err(_) => {
@@ -146,11 +156,12 @@ impl Lowering<'_> {
 
     /// Gives the local the value, which was just popped, and says where the value can be read afterwards.
     fn assign(&mut self, local: u32, value: Operand) -> Result<Source, Error> {
-        let near = match self.frame.local(local) {
+        let near = match self.frame.local(local).slot {
             LocalSlot::Near(slot) => slot,
             LocalSlot::Far(far) => {
                 let slot = self.slot_of(value);
-                self.emit.op(variable::set_far, slots_immediate(slot, 0, far));
+                let handler = one_or_two(value.width, variable::set_far, variable::set_far2);
+                self.emit.op(handler, slots_immediate(slot, 0, far));
                 // The value was a slot or a constant, which is in its canonical slot now: far locals are never read in place.
                 return Ok(match value.source {
                     Source::Constant(_) => Source::Slot,
@@ -185,4 +196,15 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+fn one_or_two(width: Width, one: Handler, two: Handler) -> Handler {
+    match width {
+        Width::One => one,
+        Width::Two => two,
+    }
+}
+
+fn copy(width: Width) -> Handler {
+    one_or_two(width, variable::copy, variable::copy2)
 }

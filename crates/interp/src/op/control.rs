@@ -67,4 +67,11 @@ handlers! {
         m.set(A, value);
         m.next(2)
     }
+
+    /// `[r a b c]`: `select` of values of two slots.
+    fn select2(m) {
+        let value = if m.get::<bool>(D) { m.get2(B) } else { m.get2(C) };
+        m.set2(A, value);
+        m.next(2)
+    }
 }

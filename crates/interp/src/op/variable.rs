@@ -9,6 +9,13 @@ handlers! {
         m.next(2)
     }
 
+    /// `[r a]`: two slots.
+    fn copy2(m) {
+        let [low, high] = m.get2(B);
+        m.set2(A, [low, high]);
+        m.next(2)
+    }
+
     /// `[r _ imm32]`: a constant of 32 bits, zero-extended.
     fn constant32(m) {
         m.set(A, u64::from(m.immediate()));
@@ -27,6 +34,20 @@ handlers! {
         m.next(2)
     }
 
+    /// `[r _ local]`: reads a local of two slots.
+    fn get_far2(m) {
+        let local = m.fp.add(m.immediate() as usize);
+        m.set2(A, [*local, *local.add(1)]);
+        m.next(2)
+    }
+
+    /// `[a _ local]`: writes a local of two slots.
+    fn set_far2(m) {
+        let local = m.fp.add(m.immediate() as usize);
+        [*local, *local.add(1)] = m.get2(A);
+        m.next(2)
+    }
+
     /// `[a _ local]`: writes a local whose slot takes 32 bits.
     fn set_far(m) {
         *m.fp.add(m.immediate() as usize) = m.get(A);
@@ -37,6 +58,20 @@ handlers! {
     fn global_get(m) {
         let global = *(*m.ctx).globals.add(m.immediate() as usize);
         m.set(A, (*global).slots[0]);
+        m.next(2)
+    }
+
+    /// `[r _ global]`: two slots.
+    fn global_get2(m) {
+        let global = *(*m.ctx).globals.add(m.immediate() as usize);
+        m.set2(A, (*global).slots);
+        m.next(2)
+    }
+
+    /// `[a _ global]`: two slots.
+    fn global_set2(m) {
+        let global = *(*m.ctx).globals.add(m.immediate() as usize);
+        (*global).slots = m.get2(A);
         m.next(2)
     }
 

@@ -62,7 +62,7 @@ fn open_directory(permit: &Permit, key: &DirKey) -> Result<Directory, KeyError> 
 
 /// The handle refers to nothing that could be opened by mistake; the gate refuses every use of it anyway.
 fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyError> {
-    let covered = keys.directories.iter().any(|key| key.guest == "/");
+    let covered = keys.directories.iter().any(|key| covers_everything(&key.guest));
     if covered || keys.locked_root == LockedRoot::Absent {
         return Ok(None);
     }
@@ -70,9 +70,30 @@ fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyErr
     Ok(Some(Directory { fd, credentials: Credentials::of_grant(Grant::LockedRoot, "/") }))
 }
 
+/// Whether guests look up every path in a directory of this name. Their libraries strip `/` and `./` from the front of names and
+/// paths and prefer, among equals, the directory that comes last: a locked root would hide this one.
+fn covers_everything(guest: &str) -> bool {
+    guest.split('/').all(|part| part.is_empty() || part == ".")
+}
+
 fn listen(permit: &Permit, key: &ListenKey) -> Result<Socket, KeyError> {
     let (fd, address) = sys::listen(permit, key.address)
         .map_err(|reason| KeyError::Listen { address: key.address, reason })?;
     let credentials = Credentials::of_grant(Grant::Listener(address), &format!("the socket on {address}"));
     Ok(Socket::new(fd, credentials, SocketKind::Listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers_everything;
+
+    #[test]
+    fn a_directory_that_covers_everything_is_told_apart() {
+        for guest in [".", "/", "./", "/.", "././/", "//"] {
+            assert!(covers_everything(guest), "{guest}");
+        }
+        for guest in ["..", "a", "/a", "./a", ".a", "./.."] {
+            assert!(!covers_everything(guest), "{guest}");
+        }
+    }
 }

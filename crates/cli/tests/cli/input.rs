@@ -1,0 +1,70 @@
+//! FILE: formats, standard input, and files that are no modules.
+
+use std::fs;
+
+use crate::{guest, inn, scratch};
+
+#[test]
+fn a_module_may_be_text_or_come_from_standard_input() {
+    let text = r#"(module (func (export "f") (result i32) (i32.const 7)))"#;
+    let dir = scratch();
+    fs::write(dir.path().join("f.wat"), text).unwrap();
+    inn(&["--invoke", "f", "f.wat"]).current_dir(&dir).run().code(0).stdout("7\n");
+    inn(&["--invoke", "f", "-"]).stdin(text).run().code(0).stdout("7\n");
+    inn(&["-"]).stdin(fs::read(guest("exit-code")).unwrap()).run().code(42);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let dir = scratch();
+    for command in ["run", "inspect", "validate"] {
+        let said = |file: &str| inn(&[command, file]).current_dir(&dir).run();
+        said("gone.wasm").code(1).says(&["error: gone.wasm: no such file", "help: "]);
+        said("gnoe").code(1).says(&["error: gnoe: no such file", "--help"]);
+        said(".").code(1).says(&["error: .: it is a directory", "--dir"]);
+        said("a\x1b[2Jb.wasm").code(1).says(&["error: a\\u{1b}[2Jb.wasm: no such file"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_module_is_named_with_the_place() {
+    let dir = scratch();
+    let hello = fs::read(guest("hello-c")).unwrap();
+    let mut flipped = hello.clone();
+    flipped[0] ^= 1;
+    for (name, bytes, said) in [
+        ("empty.wasm", &[][..], "(at offset 0x0)"),
+        ("cut-in-magic.wasm", &hello[..3], "(at offset 0x0)"),
+        ("cut.wasm", &hello[..1000], "(at offset 0x"),
+        ("flipped.wasm", &flipped, "magic header not detected"),
+        ("zeros.wasm", &[0; 64], "(at offset 0x0)"),
+        ("bad.wat", b"(module\n  (func (i32.cons 1)))", "bad.wat:2:10"),
+        ("not-utf8.wat", b"(module \xff)", "(at offset 0x0)"),
+    ] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+        for command in ["run", "inspect", "validate"] {
+            let ran = inn(&[command, name]).current_dir(&dir).run();
+            ran.code(1).stdout("").says(&[&format!("error: {name}: "), said]);
+        }
+    }
+}
+
+#[test]
+fn a_component_is_told_apart() {
+    let component = b"\0asm\x0d\0\x01\0";
+    inn(&["validate", "-"]).stdin(*component).run().code(1).says(&["component"]);
+}
+
+#[test]
+fn a_feature_that_is_missing_is_told_apart_from_damage() {
+    let ran = inn(&["validate", "-"]).stdin("(module (memory i64 1))").run();
+    ran.code(1).says(&["memory64", "help: this inn does not have that feature"]);
+}
+
+#[test]
+fn a_file_without_end_is_given_up() {
+    let path = "/dev/zero";
+    if std::path::Path::new(path).exists() && std::env::var_os("INN_TEST_LARGE").is_some() {
+        inn(&["validate", path]).run().code(1).says(&["error: /dev/zero: larger than 1073741824 bytes"]);
+    }
+}

@@ -1,0 +1,172 @@
+//! Keys: what is refused until it is granted, and what is said about it.
+
+use std::fs;
+
+use crate::{inn, scratch};
+
+const GREETING: &str = "Hello, World!\n";
+const HELLOS: [&str; 3] = ["{hello-c}", "{hello-rust}", "{hello-as}"];
+
+/// Prints its environment, each variable ended by a NUL.
+const PRINT_ENV: &str = r#"(module
+    (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (drop (call $sizes (i32.const 0) (i32.const 4)))
+        (drop (call $environ (i32.const 1024) (i32.const 4096)))
+        (i32.store (i32.const 8) (i32.const 4096))
+        (i32.store (i32.const 12) (i32.load (i32.const 4)))
+        (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 16)))))"#;
+
+#[test]
+fn hello_writes_where_it_was_granted() {
+    for hello in HELLOS {
+        for flag in [
+            &["--dir", "work::/helloworld"],
+            &["--dir", "work::/helloworld::rw"],
+            &["--mapdir", "/helloworld::work"],
+        ] {
+            let dir = scratch();
+            fs::create_dir(dir.path().join("work")).unwrap();
+            let args: Vec<&str> = flag.iter().copied().chain([hello]).collect();
+            inn(&args).current_dir(&dir).run().code(0).stdout(GREETING).stderr("");
+            assert_eq!(fs::read_to_string(dir.path().join("work/helloworld.txt")).unwrap(), GREETING);
+        }
+    }
+}
+
+#[test]
+fn hello_without_a_key_fails_and_names_path_and_flag() {
+    for hello in HELLOS {
+        let dir = scratch();
+        let ran = inn(&[hello]).current_dir(&dir).run();
+        ran.code(1).stdout(GREETING).says(&[
+            "denied: open for writing /helloworld/helloworld.txt: no key covers it; grant it with --dir HOST::/helloworld::rw\n",
+        ]);
+        assert_eq!(ran.stderr.lines().count(), 2, "the guest's line and inn's: {ran:#?}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_read_only_key_reads_and_does_not_write() {
+    let dir = scratch();
+    fs::write(dir.path().join("notes"), "kept").unwrap();
+    inn(&["--dir", ".::/d::ro", "{cat}", "/d/notes"])
+        .current_dir(&dir)
+        .run()
+        .code(0)
+        .stdout("kept")
+        .stderr("");
+    let ran = inn(&["--dir", ".::/d::ro", "{hello-c}", "/d/notes"]).current_dir(&dir).run();
+    ran.code(1).says(&["denied: open for writing /d/notes", "granted read-only", "--dir .::/d::rw"]);
+    assert_eq!(ran.stderr.matches("denied:").count(), 1, "{ran:#?}");
+    assert_eq!(fs::read_to_string(dir.path().join("notes")).unwrap(), "kept");
+}
+
+#[test]
+fn a_directory_without_a_guest_path_has_its_own() {
+    let dir = scratch();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::write(dir.path().join("sub/notes"), "found").unwrap();
+    inn(&["--dir", ".", "{cat}", "sub/notes"]).current_dir(&dir).run().code(0).stdout("found");
+    inn(&["--dir", "sub", "{cat}", "sub/notes"]).current_dir(&dir).run().code(0).stdout("found");
+    inn(&["--dir", "sub::ro", "{cat}", "sub/notes"]).current_dir(&dir).run().code(0).stdout("found");
+}
+
+#[test]
+fn a_relative_path_is_found_in_a_directory_for_everything() {
+    for hello in ["{hello-c}", "{hello-rust}"] {
+        for name in [".", "./", "/"] {
+            let dir = scratch();
+            let flag = format!(".::{name}");
+            inn(&["--dir", &flag, hello, "new"]).current_dir(&dir).run().code(0).stderr("");
+            inn(&["--dir", &flag, hello, "/new too"]).current_dir(&dir).run().code(0).stderr("");
+            assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_path_beside_the_keys_is_denied_by_name() {
+    let dir = scratch();
+    fs::create_dir(dir.path().join("work")).unwrap();
+    let ran = inn(&["--dir", "work::/elsewhere", "{hello-c}", "/other/file"]).current_dir(&dir).run();
+    ran.code(1).says(&["denied: open for writing /other/file: no key covers it", "--dir HOST::/other::rw"]);
+}
+
+#[test]
+fn a_failure_that_no_key_would_mend_is_the_guests_own() {
+    inn(&["{clockrandom}", "--cooked"]).run().code(2).says(&["usage: clockrandom"]);
+    let ran = inn(&["{clockrandom}", "--cooked"]).run();
+    assert!(!ran.stderr.contains("note:") && !ran.stderr.contains("denied:"), "{ran:#?}");
+}
+
+#[test]
+fn a_denial_is_said_when_the_guest_succeeds_only_if_asked() {
+    let dir = scratch();
+    // Opens `../secret` in its first directory, and does not mind being refused.
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "../secret")
+        (func (export "_start")
+            (drop (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 0)
+                (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 0)))))"#;
+    inn(&["--dir", ".::/d", "-"]).current_dir(&dir).stdin(text).run().code(0).stderr("");
+    let ran = inn(&["--explain", "--dir", ".::/d", "-"]).current_dir(&dir).stdin(text).run();
+    ran.code(0).says(&["denied: open for reading /d/../secret", "--dir "]);
+}
+
+#[test]
+fn explain_says_so_where_nothing_was_denied() {
+    inn(&["--explain", "{exit-code}"])
+        .run()
+        .code(42)
+        .stderr("note: nothing that the guest asked the host for was denied\n");
+}
+
+#[test]
+fn a_key_that_cannot_be_honoured_is_named() {
+    let dir = scratch();
+    fs::write(dir.path().join("file"), "").unwrap();
+    inn(&["--dir", "gone", "{exit-code}"])
+        .current_dir(&dir)
+        .run()
+        .code(1)
+        .says(&["error: cannot grant gone: ", "create it"]);
+    inn(&["--dir", "file", "{exit-code}"])
+        .current_dir(&dir)
+        .run()
+        .code(1)
+        .says(&["error: cannot grant file: ", "not a directory"]);
+    for bad in ["a::RO", "a::/b::cow", "::a", "", "a::b::ro::c"] {
+        inn(&["--dir", bad, "{exit-code}"])
+            .current_dir(&dir)
+            .run()
+            .code(2)
+            .says(&["--dir <HOST[::GUEST][::ro|rw]>"]);
+    }
+    inn(&["--mapdir", "a", "{exit-code}"]).current_dir(&dir).run().code(2).says(&["GUEST::HOST"]);
+}
+
+#[test]
+fn the_environment_is_what_was_granted() {
+    let env = |args: &[&str]| {
+        let args: Vec<&str> = args.iter().copied().chain(["-"]).collect();
+        inn(&args).env("INN_TEST_SET", "in herited").stdin(PRINT_ENV).run()
+    };
+    env(&[]).code(0).stdout("");
+    env(&["--env", "A=1", "--env", "B=", "--env=C=x=y"]).code(0).stdout("A=1\0B=\0C=x=y\0");
+    env(&["--env", "INN_TEST_SET"]).code(0).stdout("INN_TEST_SET=in herited\0");
+    env(&["--env", "INN_TEST_SET=own"]).code(0).stdout("INN_TEST_SET=own\0");
+    env(&["--env", "INN_TEST_UNSET"]).code(1).says(&[
+        "error: --env INN_TEST_UNSET: the variable is not set",
+        "help: ",
+        "=VALUE",
+    ]);
+    env(&["--env", "=x"]).code(2).says(&["the name is empty"]);
+}

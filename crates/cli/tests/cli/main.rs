@@ -1,0 +1,114 @@
+//! Runs the built `inn` on the programs in `guests/`, and checks what a user sees: output, messages, exit codes.
+
+mod input;
+mod inspect;
+mod invoke;
+mod keys;
+mod output;
+mod run;
+mod wast;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// One run of `inn`.
+struct Inn {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// `inn` with these arguments, of which `{name}` stands for the built guest of that name.
+fn inn(args: &[&str]) -> Inn {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
+    command.args(args.iter().map(|arg| match arg.strip_prefix('{').and_then(|arg| arg.strip_suffix('}')) {
+        Some(name) => guest(name).into_os_string(),
+        None => arg.into(),
+    }));
+    Inn { command, stdin: Vec::new() }
+}
+
+/// The built guest of that name.
+fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests").join(name).join(format!("{name}.wasm"))
+}
+
+/// A folder that lives as long as the test.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+impl Inn {
+    fn current_dir(mut self, dir: impl AsRef<Path>) -> Inn {
+        self.command.current_dir(dir);
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Inn {
+        self.command.env(name, value);
+        self
+    }
+
+    fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Inn {
+        self.stdin = bytes.into();
+        self
+    }
+
+    fn run(mut self) -> Ran {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("inn starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let writer = std::thread::spawn(move || stdin.write_all(&self.stdin));
+        let output: Output = child.wait_with_output().expect("inn ends");
+        // A guest need not read all, or any, of its input.
+        let _ = writer.join();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    fn code(&self, code: i32) -> &Ran {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn stdout(&self, stdout: &str) -> &Ran {
+        assert_eq!(self.stdout, stdout, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn stderr(&self, stderr: &str) -> &Ran {
+        assert_eq!(self.stderr, stderr, "{self:#?}");
+        self
+    }
+
+    /// Every part is somewhere in standard output.
+    #[track_caller]
+    fn prints(&self, parts: &[&str]) -> &Ran {
+        for part in parts {
+            assert!(self.stdout.contains(part), "no {part:?} in {self:#?}");
+        }
+        self
+    }
+
+    /// Every part is somewhere in standard error.
+    #[track_caller]
+    fn says(&self, parts: &[&str]) -> &Ran {
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in {self:#?}");
+        }
+        self
+    }
+}

@@ -28,9 +28,13 @@ pub(crate) fn result(value: &Val) -> String {
         Val::F32(bits) => f32::from_bits(*bits).to_string(),
         Val::F64(bits) => f64::from_bits(*bits).to_string(),
         Val::V128(value) => format!("0x{value:032x}"),
-        Val::FuncRef(None) | Val::ExternRef(None) => String::from("null"),
+        Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None) => {
+            String::from("null")
+        }
         Val::FuncRef(Some(_)) => String::from("<funcref>"),
         Val::ExternRef(Some(_)) => String::from("<externref>"),
+        Val::AnyRef(Some(_)) => String::from("<anyref>"),
+        Val::ExnRef(Some(_)) => String::from("<exnref>"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::signature::Signatures;
+use crate::registry::Registry;
 use crate::tier::Tier;
 
 /// Shared by everything that works together. Cloning is cheap and gives the same engine.
@@ -13,13 +13,13 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     config: Config,
     tier: Box<dyn Tier>,
-    signatures: Signatures,
+    registry: Registry,
 }
 
 impl Engine {
     /// An engine whose guests `tier` executes.
     pub fn with_tier(config: Config, tier: impl Tier) -> Engine {
-        Engine(Arc::new(Inner { config, tier: Box::new(tier), signatures: Signatures::default() }))
+        Engine(Arc::new(Inner { config, tier: Box::new(tier), registry: Registry::default() }))
     }
 
     /// The configuration that the engine was made with.
@@ -38,8 +38,8 @@ impl Engine {
         &*self.0.tier
     }
 
-    pub(crate) fn signatures(&self) -> &Signatures {
-        &self.0.signatures
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::trap::{Backtrace, Trap};
+use crate::value::ExnRef;
 
 /// An error with its context; one pointer wide.
 pub struct Error(Box<Inner>);
@@ -36,6 +37,8 @@ pub enum ErrorKind {
     Limit(String),
     /// The guest trapped.
     Trap(Trap),
+    /// The guest threw an exception that nothing caught; a host function that passes the error on lets its caller catch it.
+    Exception(ExnRef),
     /// A host function returned an error.
     Host(Box<dyn std::error::Error + Send + Sync>),
     /// The embedder's call does not fit: wrong arguments, a handle of another store, a missing export.
@@ -133,6 +136,7 @@ impl fmt::Display for Error {
             | ErrorKind::Usage(message)
             | ErrorKind::Os(message) => f.write_str(message),
             ErrorKind::Trap(trap) => write!(f, "wasm trap: {trap}"),
+            ErrorKind::Exception(_) => f.write_str("the guest threw an exception that nothing caught"),
             ErrorKind::Host(error) => error.fmt(f),
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::func::Func;
-use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, StoreId, TableId};
-use crate::types::{ExternType, GlobalType, MemoryType, Mutability, TableType, ValType};
+use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, StoreId, TableId, TagId};
+use crate::types::{ExternType, FuncType, GlobalType, MemoryType, Mutability, TableType, ValType};
 use crate::value::Val;
+use crate::vmctx::tag::TagEntity;
 
 /// Something that can be imported and exported.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub enum Extern {
     Memory(Memory),
     /// A global.
     Global(Global),
+    /// A tag of exceptions.
+    Tag(Tag),
 }
 
 macro_rules! handles {
@@ -69,6 +72,8 @@ handles! {
     Table(TableId) into_table;
     /// A global of a store.
     Global(GlobalId) into_global;
+    /// A tag of exceptions of a store.
+    Tag(TagId) into_tag;
 }
 
 impl From<Func> for Extern {
@@ -97,6 +102,7 @@ impl Extern {
             Extern::Table(table) => ExternType::Table(table.ty(store)?),
             Extern::Memory(memory) => ExternType::Memory(memory.ty(store)?),
             Extern::Global(global) => ExternType::Global(global.ty(store)?),
+            Extern::Tag(tag) => ExternType::Tag(tag.ty(store)?),
         })
     }
 }
@@ -161,7 +167,7 @@ impl Table {
     /// Where a limit refuses it, or `init` is of another type.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Val) -> Result<Table, Error> {
         let core = &mut store.as_context_mut().0.core;
-        check_type(init, ValType::Ref(ty.element))?;
+        check_type(core, init, ValType::Ref(ty.element))?;
         let [slot, _] = init.to_slots(core)?;
         let id = core.new_table(ty)?;
         core.tables[id].elements_mut().fill(slot);
@@ -181,8 +187,8 @@ impl Table {
     ///
     /// # Errors
     /// Where the table is of another store.
-    pub fn get(self, store: impl AsContext, index: u64) -> Result<Option<Val>, Error> {
-        let core = &store.as_context().0.core;
+    pub fn get(self, mut store: impl AsContextMut, index: u64) -> Result<Option<Val>, Error> {
+        let core = &mut store.as_context_mut().0.core;
         let table = &core.tables[self.id(core)?];
         let ty = ValType::Ref(table.ty().element);
         Ok(table.get(index).map(|slot| Val::from_slots([slot, 0], ty, core)))
@@ -195,7 +201,7 @@ impl Table {
     pub fn set(self, mut store: impl AsContextMut, index: u64, value: Val) -> Result<(), Error> {
         let core = &mut store.as_context_mut().0.core;
         let id = self.id(core)?;
-        check_type(value, ValType::Ref(core.tables[id].ty().element))?;
+        check_type(core, value, ValType::Ref(core.tables[id].ty().element))?;
         let [slot, _] = value.to_slots(core)?;
         let element =
             usize::try_from(index).ok().and_then(|index| core.tables[id].elements_mut().get_mut(index));
@@ -211,7 +217,7 @@ impl Global {
     /// Where `value` is of another type.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global, Error> {
         let core = &mut store.as_context_mut().0.core;
-        check_type(value, ty.content)?;
+        check_type(core, value, ty.content)?;
         let slots = value.to_slots(core)?;
         let id = core.new_global(ty, slots)?;
         Ok(Global::from_id(id, core))
@@ -230,10 +236,11 @@ impl Global {
     ///
     /// # Errors
     /// Where the global is of another store.
-    pub fn get(self, store: impl AsContext) -> Result<Val, Error> {
-        let core = &store.as_context().0.core;
+    pub fn get(self, mut store: impl AsContextMut) -> Result<Val, Error> {
+        let core = &mut store.as_context_mut().0.core;
         let global = &core.globals[self.id(core)?];
-        Ok(Val::from_slots(global.slots(), global.ty().content, core))
+        let (slots, ty) = (global.slots(), global.ty().content);
+        Ok(Val::from_slots(slots, ty, core))
     }
 
     /// Changes the value.
@@ -247,15 +254,38 @@ impl Global {
         if ty.mutability == Mutability::Const {
             return Err(Error::usage("a constant global cannot be set"));
         }
-        check_type(value, ty.content)?;
+        check_type(core, value, ty.content)?;
         let slots = value.to_slots(core)?;
         core.globals[id].set_slots(slots);
         Ok(())
     }
 }
 
-fn check_type(value: Val, want: ValType) -> Result<(), Error> {
-    if value.ty() == want {
+impl Tag {
+    /// A tag of its own, whose exceptions carry values of the parameters' types.
+    ///
+    /// # Errors
+    /// Where the engine's registry of types is full.
+    pub fn new(mut store: impl AsContextMut, ty: &FuncType) -> Result<Tag, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let record = core.engine().registry().intern_func(ty)?;
+        let id = core.tags.push(TagEntity::new(record))?;
+        Ok(Tag::from_id(id, core))
+    }
+
+    /// The type, whose parameters are an exception's values.
+    ///
+    /// # Errors
+    /// Where the tag is of another store.
+    pub fn ty(self, store: impl AsContext) -> Result<FuncType, Error> {
+        let core = &store.as_context().0.core;
+        let record = core.tags[self.id(core)?].ty();
+        Ok(record.ty.composite.as_func().cloned().unwrap_or_else(|| FuncType::new([], [])))
+    }
+}
+
+fn check_type(core: &StoreCore, value: Val, want: ValType) -> Result<(), Error> {
+    if value.matches(want, core)? {
         Ok(())
     } else {
         Err(Error::usage(format!("a value of type {} where {want} is wanted", value.ty())))

@@ -34,6 +34,8 @@ index! {
     MemoryIndex
     /// A global, imports first.
     GlobalIndex
+    /// A tag, imports first.
+    TagIndex
     /// An element segment.
     ElemIndex
     /// A data segment.

@@ -1,16 +1,18 @@
 //! Instantiation, and what an instance exports (core specification 4.7.2, "Instantiation").
 
 use crate::error::Error;
-use crate::extern_::{Extern, Global, Memory, Table};
+use crate::extern_::{Extern, Global, Memory, Table, Tag};
 use crate::func::{Func, TypedFunc, WasmParams, WasmResults};
 use crate::index::*;
 use crate::linker::wrong_import;
 use crate::module::{ElemItems, ElemSegment, Item, Module, ModuleParts, SegmentMode};
+use crate::registry::Registry;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreCore, StoreId};
 use crate::trap::Trap;
 use crate::types::*;
 use crate::vmctx::instance::{InstanceBox, InstanceLinks};
 use crate::vmctx::runtime::copy_between;
+use crate::vmctx::tag::TagEntity;
 use crate::vmctx::{InstanceEntity, call};
 
 /// An instance of a module in a store.
@@ -107,6 +109,7 @@ impl InstanceEntity {
             Item::Table(table) => Extern::Table(Table::from_id(self.table_ids[table.index()], core)),
             Item::Memory(memory) => Extern::Memory(Memory::from_id(self.memory_ids[memory.index()], core)),
             Item::Global(global) => Extern::Global(Global::from_id(self.global_ids[global.index()], core)),
+            Item::Tag(tag) => Extern::Tag(Tag::from_id(self.tag_ids[tag.index()], core)),
         })
     }
 }
@@ -117,24 +120,43 @@ fn check_imports(store: &impl AsContext, module: &Module, imports: &[Extern]) ->
         let message = format!("the module has {} imports, but {} were given", wanted.len(), imports.len());
         return Err(Error::link(message));
     }
+    let registry = module.engine().registry();
     for (import, given) in wanted.iter().zip(imports) {
         let (want, have) = (module.0.item_type(import.item), given.ty(store)?);
-        if !matches(&have, &want) {
+        let fits = match (import.item, given) {
+            // Types that look alike can differ in the groups they were defined in.
+            (Item::Func(func), Extern::Func(given)) => {
+                let want = HeapType::Concrete(module.0.type_id(module.0.type_of_func(func)));
+                let have = HeapType::Concrete(given.type_id(&store.as_context().0.core)?);
+                registry.heap_matches(have, want)
+            }
+            (Item::Tag(tag), Extern::Tag(given)) => {
+                let core = &store.as_context().0.core;
+                core.tags[given.id(core)?].ty().id == module.0.type_id(module.0.tags[tag.index()])
+            }
+            _ => matches(registry, &have, &want),
+        };
+        if !fits {
             return Err(wrong_import(&import.module, &import.name, &want, &have));
         }
     }
     Ok(())
 }
 
-/// Import matching (core specification 3.3.10).
-fn matches(have: &ExternType, want: &ExternType) -> bool {
+/// Import matching (core specification 3.3.10), of all but functions and tags.
+fn matches(registry: &Registry, have: &ExternType, want: &ExternType) -> bool {
     match (have, want) {
-        (ExternType::Func(have), ExternType::Func(want)) => have == want,
         (ExternType::Table(have), ExternType::Table(want)) => {
             have.element == want.element && have.size.satisfies(&want.size)
         }
         (ExternType::Memory(have), ExternType::Memory(want)) => have.pages.satisfies(&want.pages),
-        (ExternType::Global(have), ExternType::Global(want)) => have == want,
+        (ExternType::Global(have), ExternType::Global(want)) => {
+            have.mutability == want.mutability
+                && match want.mutability {
+                    Mutability::Var => have.content == want.content,
+                    Mutability::Const => registry.val_matches(have.content, want.content),
+                }
+        }
         _ => false,
     }
 }
@@ -148,6 +170,7 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
             Extern::Table(table) => links.table_ids.push(table.id(core)?),
             Extern::Memory(memory) => links.memory_ids.push(memory.id(core)?),
             Extern::Global(global) => links.global_ids.push(global.id(core)?),
+            Extern::Tag(tag) => links.tag_ids.push(tag.id(core)?),
         }
     }
     for table in &parts.tables[parts.imported_tables as usize..] {
@@ -159,6 +182,10 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     for global in &parts.globals[parts.imported_globals as usize..] {
         links.global_ids.push(core.new_global(global.ty, [0, 0])?);
     }
+    for tag in &parts.tags[parts.imported_tags as usize..] {
+        links.tag_ids.push(core.tags.push(TagEntity::new(parts.types[tag.index()].clone()))?);
+    }
+    links.tags = links.tag_ids.iter().map(|id| core.tags[*id].vm()).collect();
     links.tables = links.table_ids.iter().map(|id| core.tables[*id].vm()).collect();
     links.memories = links.memory_ids.iter().map(|id| core.memories[*id].vm()).collect();
     links.globals = links.global_ids.iter().map(|id| core.globals[*id].vm()).collect();
@@ -172,20 +199,20 @@ fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(
     let parts = &*module.0;
     for (index, global) in parts.globals.iter().enumerate() {
         if let Some(init) = &global.init {
-            let value = evaluate(core, id, init);
+            let value = core.evaluate(id, init)?;
             let global_id = core.instances[id].get().global_ids[index];
-            core.globals[global_id].set_slots([value, 0]);
+            core.globals[global_id].set_slots(value);
         }
     }
     for (index, table) in parts.tables.iter().enumerate() {
         if let Some(init) = &table.init {
-            let value = evaluate(core, id, init);
+            let [value, _] = core.evaluate(id, init)?;
             let table_id = core.instances[id].get().table_ids[index];
             core.tables[table_id].elements_mut().fill(value);
         }
     }
     for (index, elem) in parts.elems.iter().enumerate() {
-        let references = elem_references(core, id, elem);
+        let references = elem_references(core, id, elem)?;
         core.instances[id].get_mut().elems[index] = Some(references);
     }
     initialize_tables(core, id, parts)?;
@@ -195,7 +222,7 @@ fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(
 fn initialize_tables(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) -> Result<(), Error> {
     for (index, elem) in parts.elems.iter().enumerate() {
         if let SegmentMode::Active { target, offset } = &elem.mode {
-            let offset = evaluate(core, id, offset);
+            let [offset, _] = core.evaluate(id, offset)?;
             let entity = core.instances[id].get();
             let (table, references) =
                 (entity.table_ids[target.index()], entity.elem(ElemIndex(index as u32)));
@@ -214,7 +241,7 @@ fn initialize_tables(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) 
 fn initialize_memories(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) -> Result<(), Error> {
     for (index, data) in parts.datas.iter().enumerate() {
         if let SegmentMode::Active { target, offset } = &data.mode {
-            let offset = evaluate(core, id, offset);
+            let [offset, _] = core.evaluate(id, offset)?;
             let memory = core.instances[id].get().memory_ids[target.index()];
             let contents = &parts.bytes[data.contents.start as usize..data.contents.end as usize];
             copy_between(core.memories[memory].bytes_mut(), offset, contents, 0, contents.len() as u64)
@@ -225,20 +252,23 @@ fn initialize_memories(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts
     Ok(())
 }
 
-fn elem_references(core: &StoreCore, id: InstanceId, elem: &ElemSegment) -> Box<[u64]> {
-    let entity = core.instances[id].get();
-    match &elem.items {
-        ElemItems::Funcs(funcs) => funcs.iter().map(|func| reference(entity, *func)).collect(),
-        ElemItems::Exprs(exprs) => exprs.iter().map(|expr| evaluate(core, id, expr)).collect(),
-    }
-}
-
-fn evaluate(core: &StoreCore, id: InstanceId, expr: &crate::module::ConstExpr) -> u64 {
-    let entity = core.instances[id].get();
-    expr.evaluate(
-        |global| core.globals[entity.global_ids[global.index()]].slots()[0],
-        |func| reference(entity, func),
-    )
+fn elem_references(core: &mut StoreCore, id: InstanceId, elem: &ElemSegment) -> Result<Box<[u64]>, Error> {
+    let exprs = match &elem.items {
+        ElemItems::Funcs(funcs) => {
+            let entity = core.instances[id].get();
+            return Ok(funcs.iter().map(|func| reference(entity, *func)).collect());
+        }
+        ElemItems::Exprs(exprs) => exprs,
+    };
+    // On the evaluation stack, where a collection during a later expression sees them.
+    let height = core.evaluation.len();
+    let evaluated = exprs.iter().try_for_each(|expr| {
+        let value = core.evaluate(id, expr)?;
+        core.evaluation.push(value);
+        Ok(())
+    });
+    let references = core.evaluation.drain(height..).map(|value| value[0]).collect();
+    evaluated.map(|()| references)
 }
 
 fn reference(entity: &InstanceEntity, func: FuncIndex) -> u64 {

@@ -8,9 +8,11 @@
 #![deny(unsafe_code)]
 
 mod caller;
+mod composite;
 mod config;
 mod engine;
 mod error;
+mod evaluate;
 mod extern_;
 mod func;
 pub mod index;
@@ -20,7 +22,7 @@ mod linker;
 mod module;
 pub mod numeric;
 pub mod opcode;
-mod signature;
+mod registry;
 mod store;
 #[allow(unsafe_code, reason = "address space")]
 mod sys;
@@ -33,18 +35,18 @@ mod value;
 mod vmctx;
 
 pub use caller::Caller;
+pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId};
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
-pub use extern_::{Extern, Global, Memory, Table};
+pub use extern_::{Extern, Global, Memory, Table, Tag};
 pub use func::{Func, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};
 pub use instance::Instance;
 pub use limits::Limits;
 pub use linker::Linker;
 pub use module::{ExportType, ImportType, Module};
-pub use signature::SignatureId;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Backtrace, FrameInfo, Trap};
-pub use tuning::{MemoryLayout, Tuning};
+pub use tuning::{Collection, MemoryLayout, Tuning};
 pub use types::*;
-pub use value::{ExternRef, Val};
+pub use value::{AnyKind, AnyRef, ExnRef, ExternRef, Val};

@@ -12,6 +12,8 @@ pub struct Limits {
     pub host_nesting: u32,
     /// Bytes that all memories of a store may have together.
     pub memory_bytes: u64,
+    /// Bytes that objects of garbage-collected types, exceptions and host objects of a store may take together.
+    pub heap_bytes: usize,
     /// Elements that one table may have.
     pub table_elements: u64,
     /// Instances that a store may hold.
@@ -24,6 +26,7 @@ impl Default for Limits {
             guest_stack_bytes: 16 << 20,
             host_nesting: 128,
             memory_bytes: 64 << 30,
+            heap_bytes: 4 << 30,
             table_elements: 10_000_000,
             instances: 10_000,
         }

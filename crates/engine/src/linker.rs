@@ -94,16 +94,6 @@ impl<T: 'static> Linker<T> {
             let found = self.modules.get(&*import.module).and_then(|names| names.get(&*import.name));
             let ty = || module.0.item_type(import.item);
             let definition = found.ok_or_else(|| unknown_import(&import.module, &import.name, &ty()))?;
-            if let (Definition::Host(have, _), ExternType::Func(want)) = (definition, ty())
-                && *have != want
-            {
-                return Err(wrong_import(
-                    &import.module,
-                    &import.name,
-                    &ty(),
-                    &ExternType::Func(have.clone()),
-                ));
-            }
             imports.push(definition.to_extern(&mut store.0.core)?);
         }
         Instance::new(store, module, &imports)

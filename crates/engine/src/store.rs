@@ -5,7 +5,6 @@
 //!
 //! Must stay true: entities are never removed while the store lives, so that handles and references stay good.
 
-use std::any::Any;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::types::{GlobalType, MemoryType, TableType};
+use crate::value::Root;
 use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::host::{HostCode, HostFuncBox};
 use crate::vmctx::instance::InstanceBox;
+use crate::vmctx::object::Heap;
 use crate::vmctx::record::StoreRecord;
 use crate::vmctx::table::TableEntity;
+use crate::vmctx::tag::TagEntity;
 use crate::vmctx::{LinearMemory, VmFunc, VmMemory, VmStore};
 
 /// Instances and all they consist of, together with data of the embedder's.
@@ -59,8 +61,14 @@ pub(crate) struct StoreCore {
     pub(crate) tables: Arena<TableEntity, TableId>,
     pub(crate) globals: Arena<GlobalEntity, GlobalId>,
     pub(crate) instances: Arena<InstanceBox, InstanceId>,
+    pub(crate) tags: Arena<TagEntity, TagId>,
     host_funcs: Vec<HostFuncBox>,
-    pub(crate) externs: Vec<Arc<dyn Any + Send + Sync>>,
+    pub(crate) heap: Heap,
+    /// References that the embedder holds.
+    pub(crate) roots: Vec<Root>,
+    pub(crate) root_generation: u64,
+    /// Values of constant expressions being evaluated.
+    pub(crate) evaluation: Vec<[u64; 2]>,
 }
 
 /// Which store a handle belongs to; never reused.
@@ -91,6 +99,8 @@ ids! {
     TableId
     /// A global of a store.
     GlobalId
+    /// A tag of a store.
+    TagId
     /// An instance of a store.
     InstanceId
 }
@@ -167,6 +177,18 @@ impl<T> Store<T> {
         &mut self.inner.data
     }
 
+    /// Forgets every reference to objects that the embedder holds; using one afterwards is an error. Objects that guests still
+    /// reach stay.
+    pub fn release_references(&mut self) {
+        self.inner.core.roots.clear();
+    }
+
+    /// Frees every object that nothing refers to; otherwise that happens when the heap has grown enough.
+    pub fn collect_garbage(&mut self) {
+        let live_end = self.inner.core.stack_top();
+        self.inner.core.collect(live_end);
+    }
+
     /// Gives the embedder's data back; the instances are gone.
     #[must_use]
     pub fn into_data(self) -> T {
@@ -238,8 +260,12 @@ impl StoreCore {
             tables: Arena::new(),
             globals: Arena::new(),
             instances: Arena::new(),
+            tags: Arena::new(),
             host_funcs: Vec::new(),
-            externs: Vec::new(),
+            heap: Heap::new(engine.config().limits.heap_bytes, engine.config().tuning.collection),
+            roots: Vec::new(),
+            root_generation: 0,
+            evaluation: Vec::new(),
         })
     }
 
@@ -291,11 +317,16 @@ impl StoreCore {
         code: Arc<dyn HostCode>,
         ty: &crate::types::FuncType,
     ) -> Result<*const VmFunc, Error> {
-        let signature = self.engine.signatures().intern(ty)?;
-        let func = HostFuncBox::new(code, signature, ty.call_slots());
+        let record = self.engine.registry().intern_func(ty)?;
+        let func = HostFuncBox::new(code, &record, ty.call_slots());
         let vm = func.vm();
         self.host_funcs.push(func);
         Ok(vm)
+    }
+
+    /// Where the guest's stack is free.
+    pub(crate) fn stack_top(&self) -> *mut u64 {
+        self.record.stack_top()
     }
 
     /// Two different memories at once.

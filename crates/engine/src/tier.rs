@@ -9,10 +9,12 @@
 use std::any::Any;
 
 pub use crate::module::ModuleParts;
-pub use crate::vmctx::runtime;
+pub use crate::registry::TypeRecord;
 pub use crate::vmctx::{
-    FuncEntry, Pending, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmStore, VmTable,
+    FuncEntry, ObjectKind, Pending, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject, VmStore,
+    VmTable, VmTag,
 };
+pub use crate::vmctx::{gc, runtime};
 
 use crate::error::Error;
 

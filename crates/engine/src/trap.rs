@@ -30,6 +30,24 @@ pub enum Trap {
     IntegerDivideByZero,
     /// NaN was converted to an integer.
     InvalidConversionToInteger,
+    /// A null reference was used where an object is needed.
+    NullReference,
+    /// A null structure was accessed.
+    NullStructure,
+    /// A null array was accessed.
+    NullArray,
+    /// A null `i31` was read.
+    NullI31,
+    /// A null function was called.
+    NullFunction,
+    /// A null exception was thrown.
+    NullException,
+    /// An array access or bulk operation reached beyond the array's end.
+    ArrayOutOfBounds,
+    /// A reference was cast to a type it does not have.
+    CastFailure,
+    /// The heap's limit refused an object.
+    AllocationTooLarge,
     /// The guest's stack, or the depth of calls between guest and host, is used up.
     CallStackExhausted,
 }
@@ -46,6 +64,15 @@ impl fmt::Display for Trap {
             Trap::IntegerOverflow => "integer overflow",
             Trap::IntegerDivideByZero => "integer divide by zero",
             Trap::InvalidConversionToInteger => "invalid conversion to integer",
+            Trap::NullReference => "null reference",
+            Trap::NullStructure => "null structure reference",
+            Trap::NullArray => "null array reference",
+            Trap::NullI31 => "null i31 reference",
+            Trap::NullFunction => "null function reference",
+            Trap::NullException => "null exception reference",
+            Trap::ArrayOutOfBounds => "out of bounds array access",
+            Trap::CastFailure => "cast failure",
+            Trap::AllocationTooLarge => "allocation size too large",
             Trap::CallStackExhausted => "call stack exhausted",
         })
     }

@@ -1,9 +1,11 @@
 //! The types of the standard: values, functions, tables, memories, globals and what may be imported or exported.
 //!
 //! Structure follows the core specification, section 2.3 ("Types"). Types here are plain data; the engine-wide identity
-//! of a function type, which `call_indirect` compares, is a [`crate::signature::SignatureId`].
+//! of a defined type is a [`TypeId`].
 
 use std::fmt::{self, Display};
+
+use crate::composite::TypeId;
 
 /// A value type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,8 +62,30 @@ impl RefType {
 pub enum HeapType {
     /// Any function.
     Func,
-    /// Any object of the host.
+    /// No function: the type of null among functions.
+    NoFunc,
+    /// Anything that comes from outside.
     Extern,
+    /// Nothing from outside.
+    NoExtern,
+    /// Anything that the guest can make, and internalized objects of the host.
+    Any,
+    /// What can be compared by identity.
+    Eq,
+    /// A 31-bit integer without an object.
+    I31,
+    /// Any structure.
+    Struct,
+    /// Any array.
+    Array,
+    /// Nothing of `any`.
+    None,
+    /// An exception.
+    Exn,
+    /// No exception.
+    NoExn,
+    /// A value of a defined type.
+    Concrete(TypeId),
 }
 
 /// A function type: parameters and results in order.
@@ -163,7 +187,7 @@ pub struct GlobalType {
 }
 
 /// Whether a global can be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutability {
     /// The value never changes.
     Const,
@@ -182,6 +206,8 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+    /// A tag of exceptions, whose parameters are the exception's values.
+    Tag(FuncType),
 }
 
 impl fmt::Display for ValType {
@@ -200,11 +226,33 @@ impl fmt::Display for ValType {
 impl fmt::Display for RefType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.nullable, self.heap) {
-            (true, HeapType::Func) => f.write_str("funcref"),
-            (true, HeapType::Extern) => f.write_str("externref"),
-            (false, HeapType::Func) => f.write_str("(ref func)"),
-            (false, HeapType::Extern) => f.write_str("(ref extern)"),
+            (true, HeapType::Concrete(_)) => write!(f, "(ref null {})", self.heap),
+            (true, HeapType::NoFunc | HeapType::NoExtern | HeapType::NoExn | HeapType::None) => {
+                write!(f, "null{}ref", self.heap.to_string().trim_start_matches("no"))
+            }
+            (true, heap) => write!(f, "{heap}ref"),
+            (false, heap) => write!(f, "(ref {heap})"),
         }
+    }
+}
+
+impl fmt::Display for HeapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HeapType::Func => "func",
+            HeapType::NoFunc => "nofunc",
+            HeapType::Extern => "extern",
+            HeapType::NoExtern => "noextern",
+            HeapType::Any => "any",
+            HeapType::Eq => "eq",
+            HeapType::I31 => "i31",
+            HeapType::Struct => "struct",
+            HeapType::Array => "array",
+            HeapType::None => "none",
+            HeapType::Exn => "exn",
+            HeapType::NoExn => "noexn",
+            HeapType::Concrete(id) => return write!(f, "$type{}", id.0),
+        })
     }
 }
 
@@ -231,6 +279,7 @@ impl fmt::Display for ExternType {
             ExternType::Func(ty) => write!(f, "func {ty}"),
             ExternType::Table(ty) => write!(f, "table {} of {}", ty.size, ty.element),
             ExternType::Memory(ty) => write!(f, "memory {} pages", ty.pages),
+            ExternType::Tag(ty) => write!(f, "tag {ty}"),
             ExternType::Global(GlobalType { content, mutability: Mutability::Const }) => {
                 write!(f, "global {content}")
             }

@@ -1,15 +1,21 @@
 //! Values as the embedder sees them, and their form in slots.
 //!
 //! A slot is 64 bits: an `i32` or `f32` stands zero-extended, a vector takes two slots, low half first, a reference is an address
-//! or number known to the engine alone (0 is null).
+//! known to the engine alone (0 is null).
+//!
+//! References to objects that the embedder holds keep them alive. One that was made during a host call is good until that call returns;
+//! one that was made outside lives as long as the store, or until [`crate::Store::release_references`].
 
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::composite::TypeId;
 use crate::error::Error;
 use crate::func::Func;
+use crate::registry::Registry;
 use crate::store::{AsContext, AsContextMut, StoreCore, StoreId};
 use crate::types::{HeapType, RefType, ValType};
+use crate::vmctx::object::{Allocation, ObjectKind, object_at};
 
 /// A WebAssembly value. Floats are given as their bits, so that no NaN is ever changed on the way.
 #[derive(Clone, Copy, Debug)]
@@ -26,40 +32,109 @@ pub enum Val {
     V128(u128),
     /// A function, or null.
     FuncRef(Option<Func>),
-    /// An object of the host, or null.
+    /// Something from outside, or null.
     ExternRef(Option<ExternRef>),
+    /// Something of the guest's, or null.
+    AnyRef(Option<AnyRef>),
+    /// An exception, or null.
+    ExnRef(Option<ExnRef>),
 }
 
-/// An object of the host that guests can hold and pass on, but not look into. It lives as long as its store.
+/// A reference that the embedder holds: a place in the store's list of roots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExternRef {
+struct Rooted {
     store: StoreId,
-    number: u64,
+    index: usize,
+    /// Tells apart the references that have stood at the same place.
+    generation: u64,
+}
+
+/// An entry of the store's list of roots.
+pub(crate) struct Root {
+    pub(crate) slot: u64,
+    generation: u64,
+}
+
+/// Something from outside that guests can hold and pass on, but not look into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternRef(Rooted);
+
+/// A structure, an array, an `i31`, or an internalized object of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyRef(Rooted);
+
+/// An exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExnRef(Rooted);
+
+/// What an [`AnyRef`] refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnyKind {
+    /// A 31-bit integer, sign-extended.
+    I31(i32),
+    /// A structure.
+    Struct,
+    /// An array.
+    Array,
+    /// An object of the host.
+    Host,
 }
 
 impl ExternRef {
     /// Puts `object` into the store.
-    pub fn new(mut store: impl AsContextMut, object: impl Any + Send + Sync) -> ExternRef {
+    ///
+    /// # Errors
+    /// Where the heap's limit refuses it.
+    pub fn new(mut store: impl AsContextMut, object: impl Any + Send + Sync) -> Result<ExternRef, Error> {
         let core = &mut store.as_context_mut().0.core;
-        core.externs.push(Arc::new(object));
-        ExternRef { store: core.id(), number: core.externs.len() as u64 }
+        let live_end = core.stack_top();
+        let allocated = core.allocate(Allocation::Host(Arc::new(object)), live_end);
+        let object = allocated.ok_or_else(|| Error::limit("the heap is full (Limits::heap_bytes)"))?;
+        Ok(ExternRef(core.root(object.as_ptr() as usize as u64)))
     }
 
-    /// The object; none where the reference is of another store.
+    /// The object; none where it is the guest's own, or the reference is no longer good.
     #[must_use]
     pub fn get(self, store: &impl AsContext) -> Option<Arc<dyn Any + Send + Sync>> {
         let core = &store.as_context().0.core;
-        if self.store != core.id() {
-            return None;
-        }
-        core.externs.get(usize::try_from(self.number).ok()?.checked_sub(1)?).cloned()
+        core.heap.host_object(core.slot_of_root(self.0).ok()?)
+    }
+}
+
+impl AnyRef {
+    /// What it refers to.
+    ///
+    /// # Errors
+    /// Where the reference is no longer good, or of another store.
+    pub fn kind(self, store: &impl AsContext) -> Result<AnyKind, Error> {
+        let core = &store.as_context().0.core;
+        let slot = core.slot_of_root(self.0)?;
+        Ok(match object_kind(slot) {
+            None => AnyKind::I31((slot as u32).cast_signed() >> 1),
+            Some(ObjectKind::Struct) => AnyKind::Struct,
+            Some(ObjectKind::Array) => AnyKind::Array,
+            Some(ObjectKind::Host | ObjectKind::Exception) => AnyKind::Host,
+        })
+    }
+
+    /// The host's object, if it is one.
+    #[must_use]
+    pub fn get(self, store: &impl AsContext) -> Option<Arc<dyn Any + Send + Sync>> {
+        ExternRef(self.0).get(store)
+    }
+
+    /// The same object as seen from inside (`any.convert_extern`).
+    #[must_use]
+    pub fn from_extern(object: ExternRef) -> AnyRef {
+        AnyRef(object.0)
     }
 }
 
 impl Val {
-    /// The value's type; a reference has the nullable type of its kind.
+    /// The value's type; a reference has the nullable type of its hierarchy's top.
     #[must_use]
     pub fn ty(&self) -> ValType {
+        let top = |heap| ValType::Ref(RefType { nullable: true, heap });
         match self {
             Val::I32(_) => ValType::I32,
             Val::I64(_) => ValType::I64,
@@ -68,6 +143,8 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::AnyRef(_) => top(HeapType::Any),
+            Val::ExnRef(_) => top(HeapType::Exn),
         }
     }
 
@@ -80,9 +157,44 @@ impl Val {
             ValType::F32 => Val::F32(0),
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(0),
-            ValType::Ref(RefType { heap: HeapType::Func, .. }) => Val::FuncRef(None),
-            ValType::Ref(RefType { heap: HeapType::Extern, .. }) => Val::ExternRef(None),
+            ValType::Ref(ty) => match hierarchy(ty.heap, |_| false) {
+                HeapType::Func => Val::FuncRef(None),
+                HeapType::Extern => Val::ExternRef(None),
+                HeapType::Exn => Val::ExnRef(None),
+                _ => Val::AnyRef(None),
+            },
         }
+    }
+
+    /// Whether the value belongs to `ty`.
+    pub(crate) fn matches(self, ty: ValType, core: &StoreCore) -> Result<bool, Error> {
+        let ValType::Ref(ty) = ty else { return Ok(self.ty() == ty) };
+        let registry = core.engine().registry();
+        let slot = match self {
+            Val::FuncRef(Some(func)) => {
+                return Ok(registry.heap_matches(HeapType::Concrete(func.type_id(core)?), ty.heap));
+            }
+            Val::ExternRef(Some(ExternRef(root))) => {
+                core.slot_of_root(root)?;
+                return Ok(ty.heap == HeapType::Extern);
+            }
+            Val::ExnRef(Some(ExnRef(root))) => {
+                core.slot_of_root(root)?;
+                return Ok(ty.heap == HeapType::Exn);
+            }
+            Val::AnyRef(Some(AnyRef(root))) => core.slot_of_root(root)?,
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None) => {
+                let ValType::Ref(top) = self.ty() else { return Ok(false) };
+                return Ok(ty.nullable && registry.heap_matches(ty.heap, top.heap));
+            }
+            _ => return Ok(false),
+        };
+        let heap = match object_kind(slot) {
+            None => HeapType::I31,
+            Some(ObjectKind::Struct | ObjectKind::Array) => HeapType::Concrete(core.object_type(slot)),
+            Some(_) => HeapType::Any,
+        };
+        Ok(registry.heap_matches(heap, ty.heap))
     }
 
     /// The value's slots, of which all but vectors use the first only.
@@ -93,16 +205,17 @@ impl Val {
             Val::F32(bits) => u64::from(bits),
             Val::F64(bits) => bits,
             Val::V128(value) => return Ok([value as u64, (value >> 64) as u64]),
-            Val::FuncRef(None) | Val::ExternRef(None) => 0,
             Val::FuncRef(Some(func)) => func.to_slot(core)?,
-            Val::ExternRef(Some(object)) if object.store == core.id() => object.number,
-            Val::ExternRef(Some(_)) => return Err(Error::usage("an externref of another store")),
+            Val::ExternRef(Some(ExternRef(root)))
+            | Val::AnyRef(Some(AnyRef(root)))
+            | Val::ExnRef(Some(ExnRef(root))) => core.slot_of_root(root)?,
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None) => 0,
         };
         Ok([slot, 0])
     }
 
     /// The value of type `ty` that stands in `slots`, which come from `core`'s guests.
-    pub(crate) fn from_slots(slots: [u64; 2], ty: ValType, core: &StoreCore) -> Val {
+    pub(crate) fn from_slots(slots: [u64; 2], ty: ValType, core: &mut StoreCore) -> Val {
         let slot = slots[0];
         match ty {
             ValType::I32 => Val::I32((slot as u32).cast_signed()),
@@ -110,10 +223,68 @@ impl Val {
             ValType::F32 => Val::F32(slot as u32),
             ValType::F64 => Val::F64(slot),
             ValType::V128 => Val::V128(u128::from(slots[0]) | u128::from(slots[1]) << 64),
-            ValType::Ref(RefType { heap: HeapType::Func, .. }) => Val::FuncRef(Func::from_slot(slot, core)),
-            ValType::Ref(RefType { heap: HeapType::Extern, .. }) => {
-                Val::ExternRef((slot != 0).then_some(ExternRef { store: core.id(), number: slot }))
+            ValType::Ref(ty) => {
+                let is_func = |id| core.engine().registry().get(id).ty.composite.as_func().is_some();
+                match hierarchy(ty.heap, is_func) {
+                    HeapType::Func => Val::FuncRef(Func::from_slot(slot, core)),
+                    HeapType::Extern => Val::ExternRef((slot != 0).then(|| ExternRef(core.root(slot)))),
+                    HeapType::Exn => Val::ExnRef((slot != 0).then(|| ExnRef(core.root(slot)))),
+                    _ => Val::AnyRef((slot != 0).then(|| AnyRef(core.root(slot)))),
+                }
             }
+        }
+    }
+}
+
+impl StoreCore {
+    /// Keeps what `slot` refers to, for the embedder.
+    fn root(&mut self, slot: u64) -> Rooted {
+        self.root_generation += 1;
+        let generation = self.root_generation;
+        self.roots.push(Root { slot, generation });
+        Rooted { store: self.id(), index: self.roots.len() - 1, generation }
+    }
+
+    fn slot_of_root(&self, root: Rooted) -> Result<u64, Error> {
+        if root.store != self.id() {
+            return Err(Error::usage("a reference of another store"));
+        }
+        match self.roots.get(root.index) {
+            Some(entry) if entry.generation == root.generation => Ok(entry.slot),
+            _ => Err(Error::usage("a reference that was good only during the host call it was made in")),
+        }
+    }
+
+    pub(crate) fn root_exception(&mut self, slot: u64) -> ExnRef {
+        ExnRef(self.root(slot))
+    }
+}
+
+/// The top of the hierarchy that a heap type belongs to; `is_func` tells of a defined type whether it is a function's.
+fn hierarchy(heap: HeapType, is_func: impl Fn(TypeId) -> bool) -> HeapType {
+    match heap {
+        HeapType::Func | HeapType::NoFunc => HeapType::Func,
+        HeapType::Extern | HeapType::NoExtern => HeapType::Extern,
+        HeapType::Exn | HeapType::NoExn => HeapType::Exn,
+        HeapType::Concrete(id) if is_func(id) => HeapType::Func,
+        _ => HeapType::Any,
+    }
+}
+
+fn object_kind(slot: u64) -> Option<ObjectKind> {
+    object_at(slot).map(crate::vmctx::object::kind)
+}
+
+impl Registry {
+    /// The null value of a type's hierarchy, or 0.
+    pub(crate) fn zero(&self, ty: ValType) -> Val {
+        match ty {
+            ValType::Ref(RefType { heap: HeapType::Concrete(id), .. })
+                if self.get(id).ty.composite.as_func().is_some() =>
+            {
+                Val::FuncRef(None)
+            }
+            _ => Val::zero(ty),
         }
     }
 }
@@ -143,7 +314,7 @@ impl From<f64> for Val {
 }
 
 impl PartialEq for Val {
-    /// Bit for bit: NaNs with the same bits are equal, and +0 differs from -0.
+    /// Bit for bit: NaNs with the same bits are equal, and +0 differs from -0. References are equal if they are the same handle.
     fn eq(&self, other: &Val) -> bool {
         match (self, other) {
             (Val::I32(a), Val::I32(b)) => a == b,
@@ -153,6 +324,8 @@ impl PartialEq for Val {
             (Val::V128(a), Val::V128(b)) => a == b,
             (Val::FuncRef(a), Val::FuncRef(b)) => a == b,
             (Val::ExternRef(a), Val::ExternRef(b)) => a == b,
+            (Val::AnyRef(a), Val::AnyRef(b)) => a == b,
+            (Val::ExnRef(a), Val::ExnRef(b)) => a == b,
             _ => false,
         }
     }

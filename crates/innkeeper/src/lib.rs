@@ -25,11 +25,12 @@
 mod text;
 
 pub use innkeeper_engine::{
-    AsContext, AsContextMut, Backtrace, Caller, Config, Engine, Error, ErrorKind, ExportType, Extern,
-    ExternRef, ExternType, FrameInfo, Func, FuncType, Global, GlobalType, HeapType, ImportType, Instance,
-    IntoFunc, IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Module, Mutability, RefType,
-    SizeRange, Store, StoreContext, StoreContextMut, Table, TableType, Trap, Tuning, TypedFunc, Val, ValType,
-    WasmParams, WasmResults, WasmType,
+    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Collection, CompositeType, Config, Engine,
+    Error, ErrorKind, ExnRef, ExportType, Extern, ExternRef, ExternType, FieldType, Finality, FrameInfo,
+    Func, FuncType, Global, GlobalType, HeapType, ImportType, Instance, IntoFunc, IntoHostResult, Limits,
+    Linker, Memory, MemoryLayout, MemoryType, Module, Mutability, RefType, SizeRange, StorageType, Store,
+    StoreContext, StoreContextMut, SubType, Table, TableType, Tag, Trap, Tuning, TypeId, TypedFunc, Val,
+    ValType, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

@@ -3,7 +3,7 @@
 //! An activation is one call from the host: its first frame starts at the store's stack top, and its first function returns to a
 //! fixed instruction that ends the run.
 
-use innkeeper_engine::tier::{Pending, Stopped, TrapSite, VmFunc, VmStore};
+use innkeeper_engine::tier::{Pending, Stopped, TrapSite, VmFunc, VmStore, runtime};
 use innkeeper_engine::{Error, Trap};
 
 use crate::backtrace;
@@ -59,7 +59,7 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
 }
 
 /// The return address of an activation's first frame.
-fn host_return_address() -> *const Word {
+pub(crate) fn host_return_address() -> *const Word {
     std::ptr::from_ref(&RETURN_TO_HOST.handler).cast()
 }
 
@@ -74,6 +74,7 @@ unsafe fn take_stopped(vm: *mut VmStore, bottom: *const Word) -> Stopped {
         let mut error = match (*vm).pending.take() {
             Some(Pending::Trap(trap)) => trap.into(),
             Some(Pending::Error(error)) => error,
+            Some(Pending::Exception(exception)) => runtime::uncaught(vm, exception),
             Some(Pending::Panic(payload)) => return Stopped::Panic(payload),
             // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
             None => Error::limit("the interpreter stopped without a reason"),

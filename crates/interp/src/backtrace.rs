@@ -44,7 +44,7 @@ enum Returning {
 
 /// # Safety
 /// `frame` is a frame of the activation with its header at slot `header`.
-unsafe fn caller(
+pub(crate) unsafe fn caller(
     frame: *mut u64,
     header: usize,
     ctx: *mut VmContext,

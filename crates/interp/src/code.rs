@@ -11,6 +11,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuncEntry, ModuleParts, TierModule};
 
 use crate::lower;
+use crate::unwind::TryRange;
 
 /// A unit of code: a handler's address, operands, or an immediate.
 pub(crate) type Word = u64;
@@ -23,7 +24,7 @@ pub(crate) struct ModuleCode {
 
 #[derive(Default)]
 struct Lowered {
-    functions: Vec<(DefinedFuncIndex, Box<[Word]>)>,
+    functions: Vec<(DefinedFuncIndex, lower::Lowered)>,
     scratch: lower::Scratch,
 }
 
@@ -47,7 +48,7 @@ impl ModuleCode {
             return Ok(published);
         }
         let code = lower::lower(module, func, &mut lowered.scratch)?;
-        let address = code.as_ptr();
+        let address = code.words.as_ptr();
         lowered.functions.push((func, code));
         self.entries[func.index()].code.store(address.cast_mut(), Ordering::Release);
         Ok(address)
@@ -57,11 +58,24 @@ impl ModuleCode {
     pub(crate) fn locate(&self, position: *const Word) -> Option<(DefinedFuncIndex, usize)> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         lowered.functions.iter().find_map(|(func, code)| {
-            let range = code.as_ptr_range();
+            let range = code.words.as_ptr_range();
             // One past the end belongs to a call that is the last instruction.
             let inside = position >= range.start && position <= range.end;
             inside.then(|| (*func, (position as usize - range.start as usize) / size_of::<Word>()))
         })
+    }
+}
+
+impl ModuleCode {
+    /// Gives a lowered function's first word and its tried ranges to `look`.
+    pub(crate) fn with_tries<R>(
+        &self,
+        func: DefinedFuncIndex,
+        look: impl FnOnce(*const Word, &[TryRange]) -> Option<R>,
+    ) -> Option<R> {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, code) = lowered.functions.iter().find(|(index, _)| *index == func)?;
+        look(code.words.as_ptr(), &code.tries)
     }
 }
 

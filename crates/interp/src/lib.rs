@@ -6,7 +6,7 @@
 //!
 //! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's
 //! business; the semantics of numeric instructions come from the engine's opcode table. `unsafe` code lives in [`machine`], [`op`],
-//! [`activation`] and [`backtrace`] only.
+//! [`activation`], [`backtrace`] and [`unwind`] only.
 
 #![deny(unsafe_code)]
 
@@ -20,6 +20,8 @@ mod lower;
 mod machine;
 #[allow(unsafe_code, reason = "handlers read and write through the machine's registers")]
 mod op;
+#[allow(unsafe_code, reason = "frames are walked by address")]
+mod unwind;
 
 use innkeeper_engine::tier::{ModuleParts, Stopped, Tier, TierModule, VmFunc};
 

@@ -1,6 +1,9 @@
 //! Arguments and expected results of scripts.
 
-use innkeeper::{AsContext, AsContextMut, ExternRef, Val};
+use std::any::Any;
+use std::sync::Arc;
+
+use innkeeper::{AnyKind, AnyRef, AsContext, AsContextMut, ExternRef, Val};
 use wast::core::{AbstractHeapType, HeapType, NanPattern, WastArgCore, WastRetCore};
 use wast::{WastArg, WastRet};
 
@@ -15,11 +18,20 @@ pub(crate) fn argument(store: impl AsContextMut, arg: &WastArg<'_>) -> Result<Va
         WastArgCore::I64(value) => Val::I64(*value),
         WastArgCore::F32(value) => Val::F32(value.bits),
         WastArgCore::F64(value) => Val::F64(value.bits),
-        WastArgCore::RefExtern(number) => Val::ExternRef(Some(ExternRef::new(store, HostObject(*number)))),
-        WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Func, .. }) => Val::FuncRef(None),
-        WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Extern, .. }) => Val::ExternRef(None),
+        WastArgCore::RefExtern(number) => Val::ExternRef(Some(host_object(store, *number)?)),
+        WastArgCore::RefHost(number) => Val::AnyRef(Some(AnyRef::from_extern(host_object(store, *number)?))),
+        WastArgCore::RefNull(HeapType::Abstract { ty, .. }) => match ty {
+            AbstractHeapType::Func | AbstractHeapType::NoFunc => Val::FuncRef(None),
+            AbstractHeapType::Extern | AbstractHeapType::NoExtern => Val::ExternRef(None),
+            AbstractHeapType::Exn | AbstractHeapType::NoExn => Val::ExnRef(None),
+            _ => Val::AnyRef(None),
+        },
         other => return Err(format!("the argument is not supported: {other:?}")),
     })
+}
+
+fn host_object(store: impl AsContextMut, number: u32) -> Result<ExternRef, String> {
+    ExternRef::new(store, HostObject(number)).map_err(|error| error.to_string())
 }
 
 /// Checks a result against what a script expects.
@@ -42,11 +54,17 @@ fn matches(store: &impl AsContext, value: &Val, expected: &WastRetCore<'_>) -> R
         (WastRetCore::F64(want), Val::F64(have)) => matches_f64(want, *have),
         (WastRetCore::RefNull(_), Val::FuncRef(have)) => have.is_none(),
         (WastRetCore::RefNull(_), Val::ExternRef(have)) => have.is_none(),
+        (WastRetCore::RefNull(_), Val::AnyRef(have)) => have.is_none(),
+        (WastRetCore::RefNull(_), Val::ExnRef(have)) => have.is_none(),
+        (WastRetCore::RefAny, Val::AnyRef(have)) => have.is_some(),
+        (WastRetCore::RefEq, Val::AnyRef(Some(have))) => kind(store, *have)? != AnyKind::Host,
+        (WastRetCore::RefStruct, Val::AnyRef(Some(have))) => kind(store, *have)? == AnyKind::Struct,
+        (WastRetCore::RefArray, Val::AnyRef(Some(have))) => kind(store, *have)? == AnyKind::Array,
+        (WastRetCore::RefI31, Val::AnyRef(Some(have))) => matches!(kind(store, *have)?, AnyKind::I31(_)),
+        (WastRetCore::RefHost(want), Val::AnyRef(Some(have))) => number(have.get(store)) == Some(*want),
         (WastRetCore::RefFunc(None), Val::FuncRef(have)) => have.is_some(),
         (WastRetCore::RefExtern(want), Val::ExternRef(Some(have))) => {
-            let object = have.get(store);
-            let number = object.as_ref().and_then(|object| object.downcast_ref::<HostObject>());
-            want.is_none_or(|want| number.is_some_and(|have| have.0 == want))
+            want.is_none_or(|want| number(have.get(store)) == Some(want))
         }
         (WastRetCore::Either(options), _) => {
             for option in options {
@@ -58,6 +76,15 @@ fn matches(store: &impl AsContext, value: &Val, expected: &WastRetCore<'_>) -> R
         }
         _ => return Err(format!("cannot compare {value:?} with {expected:?}")),
     })
+}
+
+fn kind(store: &impl AsContext, reference: AnyRef) -> Result<AnyKind, String> {
+    reference.kind(store).map_err(|error| error.to_string())
+}
+
+/// The number of a host object made by a script.
+fn number(object: Option<Arc<dyn Any + Send + Sync>>) -> Option<u32> {
+    Some(object?.downcast_ref::<HostObject>()?.0)
 }
 
 fn matches_f32(want: &NanPattern<wast::token::F32>, have: u32) -> bool {

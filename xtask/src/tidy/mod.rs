@@ -72,6 +72,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/interp/src/machine.rs",
     "crates/interp/src/activation.rs",
     "crates/interp/src/backtrace.rs",
+    "crates/interp/src/unwind.rs",
     "crates/interp/src/op/",
     "crates/interp/src/lib.rs",
     "xtask/src/tidy/",

@@ -12,7 +12,9 @@ pub(crate) use wrap::dynamic;
 pub use wrap::{IntoFunc, IntoHostResult};
 
 use crate::caller::Caller;
+use crate::composite::TypeId;
 use crate::error::Error;
+use crate::registry::TypeRecord;
 use crate::store::{AsContext, AsContextMut, StoreCore, StoreId};
 use crate::types::FuncType;
 use crate::value::Val;
@@ -73,7 +75,7 @@ impl Func {
     pub fn ty(&self, store: impl AsContext) -> Result<FuncType, Error> {
         let core = &store.as_context().0.core;
         let record = self.record(core)?;
-        Ok(core.engine().signatures().get(call::signature(record)))
+        Ok(func_type(&core.engine().registry().get(call::type_id(record))))
     }
 
     /// Calls the function.
@@ -88,8 +90,8 @@ impl Func {
     ) -> Result<(), Error> {
         let inner = store.as_context_mut().0;
         let record = self.record(&inner.core)?;
-        let ty = inner.core.engine().signatures().get(call::signature(record));
-        check_arguments(&ty, params, results)?;
+        let ty = func_type(&inner.core.engine().registry().get(call::type_id(record)));
+        check_arguments(&inner.core, &ty, params, results)?;
         let mut slots = vec![0; ty.call_slots() as usize];
         let mut at = 0;
         for param in params {
@@ -101,7 +103,7 @@ impl Func {
             at += param.ty().slots() as usize;
         }
         call::checked(inner, record, &mut slots)?;
-        read_vals(&slots, ty.results(), results, &inner.core);
+        read_vals(&slots, ty.results(), results, &mut inner.core);
         Ok(())
     }
 
@@ -136,6 +138,11 @@ impl Func {
         Ok(self.record(core)? as usize as u64)
     }
 
+    /// The identity of the function's type.
+    pub(crate) fn type_id(self, core: &StoreCore) -> Result<TypeId, Error> {
+        Ok(call::type_id(self.record(core)?))
+    }
+
     pub(crate) fn record(&self, core: &StoreCore) -> Result<*const VmFunc, Error> {
         if self.store == core.id() {
             Ok(self.record.0.as_ptr())
@@ -146,7 +153,7 @@ impl Func {
 }
 
 /// Reads values of `types` from the start of `slots`.
-fn read_vals(slots: &[u64], types: &[crate::types::ValType], vals: &mut [Val], core: &StoreCore) {
+fn read_vals(slots: &[u64], types: &[crate::types::ValType], vals: &mut [Val], core: &mut StoreCore) {
     let mut at = 0;
     for (val, ty) in vals.iter_mut().zip(types) {
         let high = if ty.slots() == 2 { slots[at + 1] } else { 0 };
@@ -155,7 +162,12 @@ fn read_vals(slots: &[u64], types: &[crate::types::ValType], vals: &mut [Val], c
     }
 }
 
-fn check_arguments(ty: &FuncType, params: &[Val], results: &[Val]) -> Result<(), Error> {
+/// The type of a function from its record.
+fn func_type(record: &TypeRecord) -> FuncType {
+    record.ty.composite.as_func().cloned().unwrap_or_else(|| FuncType::new([], []))
+}
+
+fn check_arguments(core: &StoreCore, ty: &FuncType, params: &[Val], results: &[Val]) -> Result<(), Error> {
     if params.len() != ty.params().len() || results.len() != ty.results().len() {
         return Err(Error::usage(format!(
             "the function has type {ty}, but {} arguments and room for {} results were given",
@@ -164,7 +176,7 @@ fn check_arguments(ty: &FuncType, params: &[Val], results: &[Val]) -> Result<(),
         )));
     }
     for (i, (param, want)) in params.iter().zip(ty.params()).enumerate() {
-        if param.ty() != *want {
+        if !param.matches(*want, core)? {
             return Err(Error::usage(format!(
                 "argument {i} is {}, but the function takes {want}",
                 param.ty()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{WasmResults, WasmType, read_vals};
 use crate::caller::Caller;
 use crate::error::Error;
-use crate::store::AsContext;
+use crate::store::{AsContext, AsContextMut};
 use crate::types::FuncType;
 use crate::value::Val;
 use crate::vmctx::host::{self, HostCode};
@@ -114,12 +114,13 @@ pub(crate) fn dynamic<T: 'static>(
 ) -> impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static {
     move |mut caller, slots| {
         let mut params: Vec<Val> = ty.params().iter().map(|ty| Val::zero(*ty)).collect();
-        read_vals(slots, ty.params(), &mut params, &caller.as_context().0.core);
-        let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::zero(*ty)).collect();
+        read_vals(slots, ty.params(), &mut params, &mut caller.as_context_mut().0.core);
+        let engine = caller.as_context().0.core.engine().clone();
+        let mut results: Vec<Val> = ty.results().iter().map(|ty| engine.registry().zero(*ty)).collect();
         call(caller.reborrow(), &params, &mut results)?;
         let mut at = 0;
         for (i, (result, want)) in results.iter().zip(ty.results()).enumerate() {
-            if result.ty() != *want {
+            if !result.matches(*want, &caller.as_context().0.core)? {
                 return Err(Error::usage(format!(
                     "a host function's result {i} is {}, not {want}",
                     result.ty()

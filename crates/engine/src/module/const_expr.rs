@@ -1,24 +1,34 @@
 //! Constant expressions: initial values of globals, tables and segments (core specification 3.4.12, "Constant Expressions").
 //!
-//! Kept as a short list of operations, evaluated once an instantiation. They are validated with the module, so that evaluating
-//! needs no checks of its own.
+//! Kept as a short list of operations, evaluated once an instantiation by `crate::instance`. They are validated with the module, so that
+//! evaluating needs no checks of its own.
 
 use wasmparser::Operator;
 
 use crate::error::{Error, ErrorKind};
-use crate::index::{FuncIndex, GlobalIndex};
+use crate::index::{FuncIndex, GlobalIndex, TypeIndex};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ConstExpr(pub(crate) Box<[ConstOp]>);
 
-/// One operation of a constant expression, on a stack of slots.
+/// One operation of a constant expression, on a stack of values of two slots, of which all but vectors use the first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ConstOp {
-    /// A number of one slot, or a null reference (0).
-    Slot(u64),
+    /// A number, or a null reference (0).
+    Value([u64; 2]),
     GlobalGet(GlobalIndex),
     RefFunc(FuncIndex),
     Binary(fn(u64, u64) -> u64),
+    RefI31,
+    /// Takes the fields' values.
+    StructNew(TypeIndex),
+    StructNewDefault(TypeIndex),
+    /// Takes an element and a length.
+    ArrayNew(TypeIndex),
+    /// Takes a length.
+    ArrayNewDefault(TypeIndex),
+    /// Takes so many elements.
+    ArrayNewFixed(TypeIndex, u32),
 }
 
 impl ConstExpr {
@@ -26,49 +36,48 @@ impl ConstExpr {
         let mut ops = Vec::with_capacity(1);
         let mut reader = expr.get_operators_reader();
         while !reader.eof() {
-            ops.push(match reader.read()? {
-                Operator::I32Const { value } => ConstOp::Slot(u64::from(value.cast_unsigned())),
-                Operator::I64Const { value } => ConstOp::Slot(value.cast_unsigned()),
-                Operator::F32Const { value } => ConstOp::Slot(u64::from(value.bits())),
-                Operator::F64Const { value } => ConstOp::Slot(value.bits()),
-                Operator::RefNull { .. } => ConstOp::Slot(0),
-                Operator::RefFunc { function_index } => ConstOp::RefFunc(FuncIndex(function_index)),
-                Operator::GlobalGet { global_index } => ConstOp::GlobalGet(GlobalIndex(global_index)),
-                Operator::I32Add => ConstOp::Binary(|a, b| u64::from((a as u32).wrapping_add(b as u32))),
-                Operator::I32Sub => ConstOp::Binary(|a, b| u64::from((a as u32).wrapping_sub(b as u32))),
-                Operator::I32Mul => ConstOp::Binary(|a, b| u64::from((a as u32).wrapping_mul(b as u32))),
-                Operator::I64Add => ConstOp::Binary(u64::wrapping_add),
-                Operator::I64Sub => ConstOp::Binary(u64::wrapping_sub),
-                Operator::I64Mul => ConstOp::Binary(u64::wrapping_mul),
+            let op = match reader.read()? {
                 Operator::End => break,
-                other => {
-                    let message = format!("{other:?} in a constant expression");
-                    return Err(Error::new(ErrorKind::Unsupported(message)));
-                }
-            });
+                // A reference is the same from inside and from outside.
+                Operator::AnyConvertExtern | Operator::ExternConvertAny => continue,
+                op => const_op(&op),
+            };
+            ops.push(op?);
         }
         Ok(ConstExpr(ops.into_boxed_slice()))
     }
+}
 
-    /// The value, given what globals and function references of the instance are.
-    pub(crate) fn evaluate(
-        &self,
-        global: impl Fn(GlobalIndex) -> u64,
-        func_ref: impl Fn(FuncIndex) -> u64,
-    ) -> u64 {
-        let mut stack: Vec<u64> = Vec::new();
-        for op in &self.0 {
-            let value = match *op {
-                ConstOp::Slot(value) => value,
-                ConstOp::GlobalGet(index) => global(index),
-                ConstOp::RefFunc(index) => func_ref(index),
-                ConstOp::Binary(apply) => {
-                    let (b, a) = (stack.pop(), stack.pop());
-                    apply(a.unwrap_or(0), b.unwrap_or(0))
-                }
-            };
-            stack.push(value);
+fn const_op(op: &Operator<'_>) -> Result<ConstOp, Error> {
+    let slot = |slot| ConstOp::Value([slot, 0]);
+    Ok(match *op {
+        Operator::I32Const { value } => slot(u64::from(value.cast_unsigned())),
+        Operator::I64Const { value } => slot(value.cast_unsigned()),
+        Operator::F32Const { value } => slot(u64::from(value.bits())),
+        Operator::F64Const { value } => slot(value.bits()),
+        Operator::RefNull { .. } => slot(0),
+        Operator::RefFunc { function_index } => ConstOp::RefFunc(FuncIndex(function_index)),
+        Operator::GlobalGet { global_index } => ConstOp::GlobalGet(GlobalIndex(global_index)),
+        Operator::I32Add => ConstOp::Binary(|a, b| u64::from((a as u32).wrapping_add(b as u32))),
+        Operator::I32Sub => ConstOp::Binary(|a, b| u64::from((a as u32).wrapping_sub(b as u32))),
+        Operator::I32Mul => ConstOp::Binary(|a, b| u64::from((a as u32).wrapping_mul(b as u32))),
+        Operator::I64Add => ConstOp::Binary(u64::wrapping_add),
+        Operator::I64Sub => ConstOp::Binary(u64::wrapping_sub),
+        Operator::I64Mul => ConstOp::Binary(u64::wrapping_mul),
+        Operator::RefI31 => ConstOp::RefI31,
+        Operator::StructNew { struct_type_index } => ConstOp::StructNew(TypeIndex(struct_type_index)),
+        Operator::StructNewDefault { struct_type_index } => {
+            ConstOp::StructNewDefault(TypeIndex(struct_type_index))
         }
-        stack.pop().unwrap_or(0)
-    }
+        Operator::ArrayNew { array_type_index } => ConstOp::ArrayNew(TypeIndex(array_type_index)),
+        Operator::ArrayNewDefault { array_type_index } => {
+            ConstOp::ArrayNewDefault(TypeIndex(array_type_index))
+        }
+        Operator::ArrayNewFixed { array_type_index, array_size } => {
+            ConstOp::ArrayNewFixed(TypeIndex(array_type_index), array_size)
+        }
+        ref other => {
+            return Err(Error::new(ErrorKind::Unsupported(format!("{other:?} in a constant expression"))));
+        }
+    })
 }

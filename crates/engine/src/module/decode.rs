@@ -6,12 +6,14 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use wasmparser::{
-    Encoding, ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody, Imports, Parser, Payload,
-    TypeRef, ValidPayload, Validator, ValidatorResources,
+    CompositeInnerType, Encoding, ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody,
+    Imports, Parser, Payload, TypeRef, UnpackedIndex, ValidPayload, Validator, ValidatorResources,
 };
 
 use super::*;
+use crate::composite::{CompositeType, FieldType, Finality, StorageType};
 use crate::error::ErrorKind;
+use crate::registry::MEMBER;
 
 type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
@@ -46,7 +48,6 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         engine: engine.clone(),
         bytes: Vec::new(),
         types: Vec::new(),
-        signatures: Vec::new(),
         imports: Vec::new(),
         exports: Vec::new(),
         funcs: Vec::new(),
@@ -58,6 +59,8 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         imported_memories: 0,
         globals: Vec::new(),
         imported_globals: 0,
+        tags: Vec::new(),
+        imported_tags: 0,
         start: None,
         elems: Vec::new(),
         datas: Vec::new(),
@@ -71,10 +74,12 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
 fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
     match payload {
         Payload::TypeSection(reader) => {
-            for ty in reader.into_iter_err_on_gc_types() {
-                let ty = func_type(&ty?)?;
-                parts.signatures.push(parts.engine.signatures().intern(&ty)?);
-                parts.types.push(ty);
+            for group in reader {
+                let group: Vec<_> = group?.into_types().collect();
+                let start = parts.types.len();
+                let types = group.iter().map(|ty| TypeContext { parts, start }.sub_type(ty));
+                let types = types.collect::<Result<Vec<_>, Error>>()?;
+                parts.types.extend(parts.engine.registry().intern(&types)?);
             }
         }
         Payload::ImportSection(reader) => {
@@ -99,7 +104,8 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
                     wasmparser::TableInit::RefNull => None,
                     wasmparser::TableInit::Expr(expr) => Some(ConstExpr::decode(expr)?),
                 };
-                parts.tables.push(TableDecl { ty: table_type(&table.ty)?, init });
+                let ty = parts.context().table_type(&table.ty)?;
+                parts.tables.push(TableDecl { ty, init });
             }
         }
         Payload::MemorySection(reader) => {
@@ -107,11 +113,17 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
                 parts.memories.push(memory_type(&memory?));
             }
         }
+        Payload::TagSection(reader) => {
+            for tag in reader {
+                parts.tags.push(TypeIndex(tag?.func_type_idx));
+            }
+        }
         Payload::GlobalSection(reader) => {
             for global in reader {
                 let global = global?;
                 let init = Some(ConstExpr::decode(&global.init_expr)?);
-                parts.globals.push(GlobalDecl { ty: global_type(&global.ty)?, init });
+                let ty = parts.context().global_type(&global.ty)?;
+                parts.globals.push(GlobalDecl { ty, init });
             }
         }
         Payload::ExportSection(reader) => {
@@ -122,7 +134,7 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
                     ExternalKind::Table => Item::Table(TableIndex(export.index)),
                     ExternalKind::Memory => Item::Memory(MemoryIndex(export.index)),
                     ExternalKind::Global => Item::Global(GlobalIndex(export.index)),
-                    ExternalKind::Tag => return Err(unsupported_type("an exported tag")),
+                    ExternalKind::Tag => Item::Tag(TagIndex(export.index)),
                 };
                 parts.exports.push(ExportDecl { name: export.name.into(), item });
             }
@@ -155,7 +167,8 @@ fn push_import(parts: &mut ModuleParts, import: &wasmparser::Import<'_>) -> Resu
             Item::Func(FuncIndex(parts.imported_funcs - 1))
         }
         TypeRef::Table(ty) => {
-            parts.tables.push(TableDecl { ty: table_type(&ty)?, init: None });
+            let ty = parts.context().table_type(&ty)?;
+            parts.tables.push(TableDecl { ty, init: None });
             parts.imported_tables += 1;
             Item::Table(TableIndex(parts.imported_tables - 1))
         }
@@ -165,11 +178,16 @@ fn push_import(parts: &mut ModuleParts, import: &wasmparser::Import<'_>) -> Resu
             Item::Memory(MemoryIndex(parts.imported_memories - 1))
         }
         TypeRef::Global(ty) => {
-            parts.globals.push(GlobalDecl { ty: global_type(&ty)?, init: None });
+            let ty = parts.context().global_type(&ty)?;
+            parts.globals.push(GlobalDecl { ty, init: None });
             parts.imported_globals += 1;
             Item::Global(GlobalIndex(parts.imported_globals - 1))
         }
-        TypeRef::Tag(_) => return Err(unsupported_type("an imported tag")),
+        TypeRef::Tag(ty) => {
+            parts.tags.push(TypeIndex(ty.func_type_idx));
+            parts.imported_tags += 1;
+            Item::Tag(TagIndex(parts.imported_tags - 1))
+        }
     };
     parts.imports.push(ImportDecl { module: import.module.into(), name: import.name.into(), item });
     Ok(())
@@ -293,47 +311,125 @@ fn narrow(range: Range<u64>) -> Range<u32> {
     range.start as u32..range.end as u32
 }
 
-fn func_type(ty: &wasmparser::FuncType) -> Result<FuncType, Error> {
-    let params = ty.params().iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>()?;
-    let results = ty.results().iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>()?;
-    Ok(FuncType::new(params, results))
-}
-
-pub(crate) fn val_type(ty: wasmparser::ValType) -> Result<ValType, Error> {
-    Ok(match ty {
-        wasmparser::ValType::I32 => ValType::I32,
-        wasmparser::ValType::I64 => ValType::I64,
-        wasmparser::ValType::F32 => ValType::F32,
-        wasmparser::ValType::F64 => ValType::F64,
-        wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(ty) => ValType::Ref(ref_type(ty)?),
-    })
-}
-
-fn ref_type(ty: wasmparser::RefType) -> Result<RefType, Error> {
-    if ty == wasmparser::RefType::FUNCREF {
-        Ok(RefType::FUNCREF)
-    } else if ty == wasmparser::RefType::EXTERNREF {
-        Ok(RefType::EXTERNREF)
-    } else {
-        Err(unsupported_type(&format!("the reference type {ty}")))
-    }
-}
-
-fn table_type(ty: &wasmparser::TableType) -> Result<TableType, Error> {
-    let size = SizeRange { min: ty.initial, max: ty.maximum };
-    Ok(TableType { element: ref_type(ty.element_type)?, size })
-}
-
 fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
     MemoryType { pages: SizeRange { min: ty.initial, max: ty.maximum } }
 }
 
-fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, Error> {
-    let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
-    Ok(GlobalType { content: val_type(ty.content_type)?, mutability })
+impl ModuleParts {
+    fn context(&self) -> TypeContext<'_> {
+        TypeContext { parts: self, start: self.types.len() }
+    }
 }
 
-fn unsupported_type(what: &str) -> Error {
+/// What type indices mean: those below `start` are of types already registered, others of the group being read.
+struct TypeContext<'a> {
+    parts: &'a ModuleParts,
+    start: usize,
+}
+
+impl TypeContext<'_> {
+    fn sub_type(&self, ty: &wasmparser::SubType) -> Result<SubType, Error> {
+        let supertype = ty.supertype_idxs.first().map(|index| self.type_id(index.unpack())).transpose()?;
+        let composite = match &ty.composite_type.inner {
+            CompositeInnerType::Func(func) => CompositeType::Func(self.func_type(func)?),
+            CompositeInnerType::Struct(ty) => CompositeType::Struct(
+                ty.fields.iter().map(|field| self.field(field)).collect::<Result<_, _>>()?,
+            ),
+            CompositeInnerType::Array(ty) => CompositeType::Array(self.field(&ty.0)?),
+            CompositeInnerType::Cont(_) => return Err(unsupported("continuation types")),
+        };
+        let finality = if ty.is_final { Finality::Final } else { Finality::Open };
+        Ok(SubType { finality, supertype, composite })
+    }
+
+    fn field(&self, field: &wasmparser::FieldType) -> Result<FieldType, Error> {
+        let storage = match field.element_type {
+            wasmparser::StorageType::I8 => StorageType::I8,
+            wasmparser::StorageType::I16 => StorageType::I16,
+            wasmparser::StorageType::Val(ty) => StorageType::Val(self.val_type(ty)?),
+        };
+        Ok(FieldType { storage, mutability: mutability(field.mutable) })
+    }
+
+    fn func_type(&self, ty: &wasmparser::FuncType) -> Result<FuncType, Error> {
+        let params = ty.params().iter().map(|ty| self.val_type(*ty)).collect::<Result<Vec<_>, _>>()?;
+        let results = ty.results().iter().map(|ty| self.val_type(*ty)).collect::<Result<Vec<_>, _>>()?;
+        Ok(FuncType::new(params, results))
+    }
+
+    fn val_type(&self, ty: wasmparser::ValType) -> Result<ValType, Error> {
+        Ok(match ty {
+            wasmparser::ValType::I32 => ValType::I32,
+            wasmparser::ValType::I64 => ValType::I64,
+            wasmparser::ValType::F32 => ValType::F32,
+            wasmparser::ValType::F64 => ValType::F64,
+            wasmparser::ValType::V128 => ValType::V128,
+            wasmparser::ValType::Ref(ty) => ValType::Ref(self.ref_type(ty)?),
+        })
+    }
+
+    fn ref_type(&self, ty: wasmparser::RefType) -> Result<RefType, Error> {
+        Ok(RefType { nullable: ty.is_nullable(), heap: self.heap_type(ty.heap_type())? })
+    }
+
+    fn heap_type(&self, ty: wasmparser::HeapType) -> Result<HeapType, Error> {
+        use wasmparser::AbstractHeapType as Abstract;
+        Ok(match ty {
+            wasmparser::HeapType::Concrete(index) => HeapType::Concrete(self.type_id(index)?),
+            wasmparser::HeapType::Abstract { shared: false, ty } => match ty {
+                Abstract::Func => HeapType::Func,
+                Abstract::NoFunc => HeapType::NoFunc,
+                Abstract::Extern => HeapType::Extern,
+                Abstract::NoExtern => HeapType::NoExtern,
+                Abstract::Any => HeapType::Any,
+                Abstract::Eq => HeapType::Eq,
+                Abstract::I31 => HeapType::I31,
+                Abstract::Struct => HeapType::Struct,
+                Abstract::Array => HeapType::Array,
+                Abstract::None => HeapType::None,
+                Abstract::Exn => HeapType::Exn,
+                Abstract::NoExn => HeapType::NoExn,
+                other => return Err(unsupported(&format!("the heap type {other:?}"))),
+            },
+            other => return Err(unsupported(&format!("the heap type {other:?}"))),
+        })
+    }
+
+    fn type_id(&self, index: UnpackedIndex) -> Result<TypeId, Error> {
+        match index {
+            UnpackedIndex::Module(index) => match self.parts.types.get(index as usize) {
+                Some(record) => Ok(record.id),
+                None => Ok(TypeId(MEMBER + (index - self.start as u32))),
+            },
+            UnpackedIndex::RecGroup(index) => Ok(TypeId(MEMBER + index)),
+            other => Err(unsupported(&format!("the type index {other:?}"))),
+        }
+    }
+
+    fn table_type(&self, ty: &wasmparser::TableType) -> Result<TableType, Error> {
+        let size = SizeRange { min: ty.initial, max: ty.maximum };
+        Ok(TableType { element: self.ref_type(ty.element_type)?, size })
+    }
+
+    fn global_type(&self, ty: &wasmparser::GlobalType) -> Result<GlobalType, Error> {
+        Ok(GlobalType { content: self.val_type(ty.content_type)?, mutability: mutability(ty.mutable) })
+    }
+}
+
+impl ModuleParts {
+    /// The engine's form of a heap type that an instruction of this module names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for types of proposals that are not implemented.
+    pub fn heap_type(&self, ty: wasmparser::HeapType) -> Result<HeapType, Error> {
+        self.context().heap_type(ty)
+    }
+}
+
+fn mutability(mutable: bool) -> Mutability {
+    if mutable { Mutability::Var } else { Mutability::Const }
+}
+
+fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported(what.to_owned()))
 }

@@ -12,10 +12,11 @@ use std::sync::{Arc, OnceLock};
 
 pub(crate) use const_expr::{ConstExpr, ConstOp};
 
+use crate::composite::{SubType, TypeId};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
-use crate::signature::SignatureId;
+use crate::registry::TypeRecord;
 use crate::tier::TierModule;
 use crate::types::*;
 
@@ -27,8 +28,7 @@ pub struct Module(pub(crate) Arc<ModuleParts>);
 pub struct ModuleParts {
     pub(crate) engine: Engine,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) types: Vec<FuncType>,
-    pub(crate) signatures: Vec<SignatureId>,
+    pub(crate) types: Vec<Arc<TypeRecord>>,
     pub(crate) imports: Vec<ImportDecl>,
     pub(crate) exports: Vec<ExportDecl>,
     pub(crate) funcs: Vec<TypeIndex>,
@@ -40,6 +40,8 @@ pub struct ModuleParts {
     pub(crate) imported_memories: u32,
     pub(crate) globals: Vec<GlobalDecl>,
     pub(crate) imported_globals: u32,
+    pub(crate) tags: Vec<TypeIndex>,
+    pub(crate) imported_tags: u32,
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
     pub(crate) datas: Vec<DataSegment>,
@@ -68,6 +70,7 @@ pub(crate) enum Item {
     Table(TableIndex),
     Memory(MemoryIndex),
     Global(GlobalIndex),
+    Tag(TagIndex),
 }
 
 pub(crate) struct TableDecl {
@@ -231,14 +234,27 @@ impl ModuleParts {
 
     /// The type at `index` of the type section.
     #[must_use]
+    pub fn sub_type(&self, index: TypeIndex) -> &SubType {
+        &self.types[index.index()].ty
+    }
+
+    /// The function type at `index` of the type section, which validation has seen to be one.
+    #[must_use]
     pub fn func_type(&self, index: TypeIndex) -> &FuncType {
-        &self.types[index.index()]
+        static NONE: std::sync::LazyLock<FuncType> = std::sync::LazyLock::new(|| FuncType::new([], []));
+        self.sub_type(index).composite.as_func().unwrap_or(&NONE)
     }
 
     /// The engine-wide identity of a type.
     #[must_use]
-    pub fn signature(&self, index: TypeIndex) -> SignatureId {
-        self.signatures[index.index()]
+    pub fn type_id(&self, index: TypeIndex) -> TypeId {
+        self.types[index.index()].id
+    }
+
+    /// The type of a tag.
+    #[must_use]
+    pub fn tag_type(&self, tag: TagIndex) -> &FuncType {
+        self.func_type(self.tags[tag.index()])
     }
 
     /// The type index of a function.
@@ -284,6 +300,7 @@ impl ModuleParts {
             Item::Table(table) => ExternType::Table(self.table_type(table)),
             Item::Memory(memory) => ExternType::Memory(self.memories[memory.index()]),
             Item::Global(global) => ExternType::Global(self.global_type(global)),
+            Item::Tag(tag) => ExternType::Tag(self.tag_type(tag).clone()),
         }
     }
 

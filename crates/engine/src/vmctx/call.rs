@@ -4,8 +4,8 @@
 //! error, panic) puts back what was there before.
 
 use super::VmFunc;
+use crate::composite::TypeId;
 use crate::error::Error;
-use crate::signature::SignatureId;
 use crate::store::StoreInner;
 use crate::tier::Stopped;
 use crate::trap::Trap;
@@ -61,7 +61,7 @@ pub(crate) fn checked<T: 'static>(
 }
 
 /// The type of a function that was found through a handle of a living store.
-pub(crate) fn signature(func: *const VmFunc) -> SignatureId {
+pub(crate) fn type_id(func: *const VmFunc) -> TypeId {
     // SAFETY: a record lives as long as its store, and the caller holds a borrow of it.
     unsafe { (*func).signature }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{VmContext, VmFunc, VmStore};
 use crate::caller::Caller;
 use crate::error::Error;
-use crate::signature::SignatureId;
+use crate::registry::TypeRecord;
 use crate::store::{StoreContextMut, StoreInner};
 
 /// Code of a host function. Shared between all the stores it was linked into.
@@ -77,13 +77,14 @@ unsafe impl Send for HostFuncBox {}
 unsafe impl Sync for HostFuncBox {}
 
 impl HostFuncBox {
-    pub(crate) fn new(code: Arc<dyn HostCode>, signature: SignatureId, call_slots: u32) -> HostFuncBox {
+    pub(crate) fn new(code: Arc<dyn HostCode>, ty: &Arc<TypeRecord>, call_slots: u32) -> HostFuncBox {
         let host = NonNull::from(Box::leak(Box::new(HostFunc { code })));
         let func = NonNull::from(Box::leak(Box::new(VmFunc {
             entry: std::ptr::null(),
             ctx: std::ptr::null_mut(),
             host: host.as_ptr(),
-            signature,
+            signature: ty.id,
+            ty: Arc::as_ptr(ty),
             call_slots,
         })));
         HostFuncBox { func, host }

@@ -2,10 +2,10 @@
 
 use std::ptr::NonNull;
 
-use super::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable};
+use super::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
 use crate::module::{Item, Module, ModuleParts};
-use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId};
+use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
 
 /// An instance: its context, the arrays that the context points to, and what only the engine itself needs.
 pub(crate) struct InstanceEntity {
@@ -16,6 +16,7 @@ pub(crate) struct InstanceEntity {
     pub(crate) memory_ids: Box<[MemoryId]>,
     pub(crate) table_ids: Box<[TableId]>,
     pub(crate) global_ids: Box<[GlobalId]>,
+    pub(crate) tag_ids: Box<[TagId]>,
     /// References to functions that the module defines, one for each of `ModuleParts::referenced_funcs` that is not imported.
     func_refs: NonNull<[VmFunc]>,
     _arrays: ContextArrays,
@@ -32,6 +33,7 @@ struct ContextArrays {
     _memories: Box<[*mut VmMemory]>,
     _tables: Box<[*mut VmTable]>,
     _globals: Box<[*mut VmGlobal]>,
+    _tags: Box<[*mut VmTag]>,
 }
 
 /// What an instance is made from: the entities of the store that fill its index spaces.
@@ -44,6 +46,8 @@ pub(crate) struct InstanceLinks {
     pub(crate) tables: Vec<*mut VmTable>,
     pub(crate) global_ids: Vec<GlobalId>,
     pub(crate) globals: Vec<*mut VmGlobal>,
+    pub(crate) tag_ids: Vec<TagId>,
+    pub(crate) tags: Vec<*mut VmTag>,
 }
 
 /// Owns an [`InstanceEntity`] at a fixed address.
@@ -64,7 +68,7 @@ impl InstanceBox {
         let parts = &*module.0;
         let imported_funcs = links.imported_funcs.into_boxed_slice();
         let (memories, tables) = (links.memories.into_boxed_slice(), links.tables.into_boxed_slice());
-        let globals = links.globals.into_boxed_slice();
+        let (globals, tags) = (links.globals.into_boxed_slice(), links.tags.into_boxed_slice());
         let ctx = VmContext {
             store: store.vm(),
             memory0: memories.first().copied().unwrap_or(store.no_memory()),
@@ -73,6 +77,7 @@ impl InstanceBox {
             memories: memories.as_ptr(),
             tables: tables.as_ptr(),
             globals: globals.as_ptr(),
+            tags: tags.as_ptr(),
             instance: std::ptr::null_mut(),
         };
         let exported_memory = parts.exports.iter().find_map(|export| match export.item {
@@ -87,8 +92,9 @@ impl InstanceBox {
             memory_ids: links.memory_ids.into_boxed_slice(),
             table_ids: links.table_ids.into_boxed_slice(),
             global_ids: links.global_ids.into_boxed_slice(),
+            tag_ids: links.tag_ids.into_boxed_slice(),
             func_refs: NonNull::from(Box::leak(Vec::new().into_boxed_slice())),
-            _arrays: ContextArrays { _memories: memories, _tables: tables, _globals: globals },
+            _arrays: ContextArrays { _memories: memories, _tables: tables, _globals: globals, _tags: tags },
             elems: parts.elems.iter().map(|_| None).collect(),
             dropped_datas: vec![false; parts.datas.len()].into_boxed_slice(),
             exported_memory,
@@ -136,7 +142,8 @@ fn func_refs(parts: &ModuleParts, ctx: *mut VmContext) -> Box<[VmFunc]> {
                 entry: unsafe { entries.add(defined.index()) },
                 ctx,
                 host: std::ptr::null(),
-                signature: parts.signature(ty),
+                signature: parts.type_id(ty),
+                ty: std::sync::Arc::as_ptr(&parts.types[ty.index()]),
                 call_slots: parts.func_type(ty).call_slots(),
             }
         })

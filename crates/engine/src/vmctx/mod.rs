@@ -10,24 +10,29 @@
 #![allow(unsafe_code, reason = "this is the room for it; see the module's documentation")]
 
 pub(crate) mod call;
+pub mod gc;
 pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod memory;
+pub(crate) mod object;
 pub(crate) mod record;
 pub mod runtime;
 pub(crate) mod table;
+pub(crate) mod tag;
 
 use std::sync::atomic::AtomicPtr;
 
+use crate::composite::TypeId;
 use crate::error::Error;
-use crate::signature::SignatureId;
+use crate::registry::TypeRecord;
 use crate::store::StoreCore;
 use crate::trap::Trap;
 
 pub(crate) use host::HostFunc;
 pub(crate) use instance::InstanceEntity;
 pub(crate) use memory::LinearMemory;
+pub use object::{ObjectKind, VmObject};
 
 /// One per instance: where everything is that its code can reach.
 #[repr(C)]
@@ -46,6 +51,8 @@ pub struct VmContext {
     pub tables: *const *mut VmTable,
     /// Globals, by [`crate::index::GlobalIndex`].
     pub globals: *const *mut VmGlobal,
+    /// Tags, by [`crate::index::TagIndex`].
+    pub tags: *const *mut VmTag,
     /// The engine's own record of the instance, for [`runtime`].
     pub(crate) instance: *mut InstanceEntity,
 }
@@ -53,6 +60,8 @@ pub struct VmContext {
 /// One per store: what an activation of guest code needs to know.
 #[repr(C)]
 pub struct VmStore {
+    /// The first slot of the guest's stack.
+    pub stack_base: *mut u64,
     /// Frames must end at or below this address.
     pub stack_limit: *mut u64,
     /// Where the next activation's first frame starts.
@@ -89,6 +98,8 @@ pub enum Pending {
     Trap(Trap),
     /// A host function, or the engine on the guest's behalf, failed.
     Error(Error),
+    /// The guest threw an exception: a reference to it. Handlers are looked for frame by frame.
+    Exception(u64),
     /// A host function panicked; the panic goes on once the guest's frames are left.
     Panic(Box<dyn std::any::Any + Send>),
 }
@@ -118,6 +129,15 @@ pub struct VmGlobal {
     pub slots: [u64; 2],
 }
 
+/// A tag of exceptions; its address is its identity.
+#[repr(C)]
+pub struct VmTag {
+    /// The type, whose parameters are an exception's values.
+    pub ty: *const TypeRecord,
+    /// Slots of an exception's values.
+    pub param_slots: u32,
+}
+
 /// What a function reference points to.
 #[repr(C)]
 pub struct VmFunc {
@@ -128,7 +148,9 @@ pub struct VmFunc {
     /// The function of the host; null for a guest's.
     pub(crate) host: *const HostFunc,
     /// The function's type.
-    pub signature: SignatureId,
+    pub signature: TypeId,
+    /// The function's type, for subtyping.
+    pub ty: *const TypeRecord,
     /// Slots that its parameters and results share.
     pub call_slots: u32,
 }

@@ -26,6 +26,7 @@ impl StoreRecord {
         let vm = VmStore {
             // SAFETY: one past the accessible part of the mapping.
             stack_limit: unsafe { stack.base().add(stack_bytes) }.cast(),
+            stack_base: stack.base().cast(),
             stack_top: stack.base().cast(),
             trap_site: TrapSite::NONE,
             pending: None,
@@ -44,6 +45,11 @@ impl StoreRecord {
 
     pub(crate) fn vm(&self) -> *mut VmStore {
         self.vm.as_ptr()
+    }
+
+    pub(crate) fn stack_top(&self) -> *mut u64 {
+        // SAFETY: the record lives as long as `self`.
+        unsafe { (*self.vm.as_ptr()).stack_top }
     }
 
     pub(crate) fn no_memory(&self) -> *mut VmMemory {

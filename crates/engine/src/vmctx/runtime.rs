@@ -10,10 +10,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{InstanceEntity, Pending, VmContext, VmFunc, VmStore};
+use crate::composite::TypeId;
+use crate::error::{Error, ErrorKind};
 use crate::index::*;
+use crate::registry::TypeRecord;
 use crate::store::StoreCore;
 use crate::tier::{ModuleParts, Stopped};
 use crate::trap::Trap;
+use crate::value::Val;
 
 /// The module that an instance is of.
 ///
@@ -36,17 +40,43 @@ pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u6
     unsafe {
         let vm = (*ctx).store;
         let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
-        match catch_host(vm, func, ctx, slots) {
+        // References made during the call are the embedder's only until it returns.
+        let roots = (*(*vm).core).roots.len();
+        let result = catch_host(vm, func, ctx, slots).map_err(|stopped| pending(&*(*vm).core, stopped));
+        (*(*vm).core).roots.truncate(roots);
+        match result {
             Ok(()) => true,
             Err(stopped) => {
-                (*vm).pending = Some(match stopped {
-                    Stopped::Error(error) => Pending::Error(error),
-                    Stopped::Panic(payload) => Pending::Panic(payload),
-                });
+                (*vm).pending = Some(stopped);
                 false
             }
         }
     }
+}
+
+/// What a host call's end means to the guest: an exception that the host passes on can be caught.
+fn pending(core: &StoreCore, stopped: Stopped) -> Pending {
+    match stopped {
+        Stopped::Panic(payload) => Pending::Panic(payload),
+        Stopped::Error(error) => match error.kind() {
+            ErrorKind::Exception(exception) => match Val::ExnRef(Some(*exception)).to_slots(core) {
+                Ok([slot, _]) => Pending::Exception(slot),
+                Err(stale) => Pending::Error(stale),
+            },
+            _ => Pending::Error(error),
+        },
+    }
+}
+
+/// The error that an exception becomes which no frame of an activation catches.
+///
+/// # Safety
+/// See the module's documentation; `exception` is a reference to an exception of the same store.
+#[must_use]
+pub unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
+    // SAFETY: as the caller promises.
+    let core = unsafe { &mut *(*vm).core };
+    Error::new(ErrorKind::Exception(core.root_exception(exception)))
 }
 
 /// Calls a host function; a panic comes back as a value, so that it never unwinds guest frames.
@@ -65,6 +95,14 @@ pub(crate) unsafe fn catch_host(
         Ok(Err(error)) => Err(Stopped::Error(error)),
         Err(payload) => Err(Stopped::Panic(payload)),
     }
+}
+
+/// Whether a function's type is a subtype of the type of identity `of`, given that it is not that type itself.
+#[must_use]
+#[cold]
+#[inline(never)]
+pub fn is_subtype(ty: &TypeRecord, of: u32) -> bool {
+    ty.supertypes.contains(&TypeId(of))
 }
 
 /// `memory.grow`: the old size in pages, or `u64::MAX` where growing is refused.

@@ -51,16 +51,19 @@ impl TableEntity {
     }
 
     pub(crate) fn get(&self, index: u64) -> Option<u64> {
+        self.elements().get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// The elements.
+    pub(crate) fn elements(&self) -> &[u64] {
         // Read through the record: guest code writes elements through it.
         // SAFETY: `vm` lives as long as `self`, and describes the allocation of `elements`.
-        let elements =
-            unsafe { std::slice::from_raw_parts((*self.vm.as_ptr()).elements, self.elements.len()) };
-        elements.get(usize::try_from(index).ok()?).copied()
+        unsafe { std::slice::from_raw_parts((*self.vm.as_ptr()).elements, self.elements.len()) }
     }
 
     /// The elements, for bulk operations.
     pub(crate) fn elements_mut(&mut self) -> &mut [u64] {
-        // SAFETY: as in `get`, and the borrow is exclusive.
+        // SAFETY: as in `elements`, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut((*self.vm.as_ptr()).elements, self.elements.len()) }
     }
 

@@ -100,9 +100,28 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    pub(super) fn visit_call_ref(&mut self, type_index: u32) -> Result {
+        let callee = self.pop_slot();
+        let ty = self.module.func_type(TypeIndex(type_index));
+        let CallSlots { base, header } = self.arguments(ty)?;
+        self.emit.op(call::call_ref, slots(callee, 0, 0, 0));
+        self.emit.word(call_word(base, header, 0));
+        self.results(ty)
+    }
+
+    pub(super) fn visit_return_call_ref(&mut self, type_index: u32) -> Result {
+        let callee = self.pop_slot();
+        let ty = self.module.func_type(TypeIndex(type_index));
+        let operands = self.tail_arguments(ty)?;
+        self.emit.op(call::return_call_ref, operands);
+        self.emit.word(slots_immediate(callee, 0, ty.result_slots()));
+        self.end_reachable();
+        Ok(())
+    }
+
     fn callee(&self, type_index: u32) -> (&'a FuncType, u32) {
         let index = TypeIndex(type_index);
-        (self.module.func_type(index), self.module.signature(index).0)
+        (self.module.func_type(index), self.module.type_id(index).0)
     }
 
     /// Puts the arguments of a call into their canonical slots, which become the callee's parameters, and pops them.

@@ -9,21 +9,24 @@ use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
 use crate::op::control;
+use crate::unwind::Catch;
 
 /// A block that is open.
 pub(super) struct Control {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// Operands below the block's parameters.
-    height: usize,
+    pub(super) height: usize,
     /// Values that the block takes and leaves, whose types `ty` tells.
     params: usize,
     results: usize,
     ty: BlockType,
     /// Branches to the block's end.
     fixups: Vec<Fixup>,
+    /// The how-manieth block of the function it is.
+    pub(super) number: u32,
 }
 
-enum Kind {
+pub(super) enum Kind {
     /// The function's body; its end returns.
     Function,
     Block,
@@ -35,6 +38,15 @@ enum Kind {
         otherwise: Fixup,
     },
     Else,
+    /// What is tried, and what it catches.
+    Try {
+        from: Position,
+        catches: Vec<Catch>,
+    },
+    /// A handler of the older form, and the slot of the exception it handles.
+    Handler {
+        exception: SlotIndex,
+    },
 }
 
 /// What a block takes, or what it leaves.
@@ -52,7 +64,7 @@ impl Lowering<'_> {
         let results = self.module.func_type(ty).results().len();
         let ty = BlockType::FuncType(ty.0);
         let kind = Kind::Function;
-        self.control.push(Control { kind, height: 0, params: 0, results, ty, fixups: Vec::new() });
+        self.control.push(Control { kind, height: 0, params: 0, results, ty, fixups: Vec::new(), number: 0 });
     }
 
     /// Writes the instruction that checks the frame, now that its size is known.
@@ -125,7 +137,9 @@ impl Lowering<'_> {
         if matches!(self.control.last(), Some(Control { kind: Kind::Function, .. })) {
             return self.end_function();
         }
-        let Some(block) = self.control.pop() else { return Ok(()) };
+        self.end_handler()?;
+        let Some(mut block) = self.control.pop() else { return Ok(()) };
+        self.end_try(&mut block);
         let joined = !block.fixups.is_empty() || matches!(block.kind, Kind::If { .. });
         let reachable = self.unreachable.is_none();
         if reachable && joined {
@@ -162,6 +176,11 @@ impl Lowering<'_> {
 
     pub(super) fn visit_br_if(&mut self, relative_depth: u32) -> Result {
         let condition = self.take_condition();
+        self.branch_where(condition, relative_depth)
+    }
+
+    /// Branches to the label where the condition holds, with the topmost values, which stay.
+    pub(super) fn branch_where(&mut self, condition: Condition, relative_depth: u32) -> Result {
         if !self.is_function(relative_depth) && !self.label_needs_moves(relative_depth) {
             let fixup = self.branch_on(condition.branch_if, condition);
             return self.bind(fixup, relative_depth);
@@ -216,7 +235,7 @@ impl Lowering<'_> {
     }
 
     /// Emits code that moves a label's values and goes there, and leaves the operand stack as it was.
-    fn leave_to(&mut self, relative_depth: u32) -> Result {
+    pub(super) fn leave_to(&mut self, relative_depth: u32) -> Result {
         if self.is_function(relative_depth) {
             return self.emit_return();
         }
@@ -243,13 +262,15 @@ impl Lowering<'_> {
         self.control.first().map_or(0, |body| body.results)
     }
 
-    fn open(&mut self, kind: Kind, blockty: BlockType) {
+    pub(super) fn open(&mut self, kind: Kind, blockty: BlockType) {
         let (params, results) = self.arity(blockty);
         let height = self.stack.len() - params;
-        self.control.push(Control { kind, height, params, results, ty: blockty, fixups: Vec::new() });
+        self.blocks += 1;
+        let (ty, number) = (blockty, self.blocks);
+        self.control.push(Control { kind, height, params, results, ty, fixups: Vec::new(), number });
     }
 
-    fn arity(&self, blockty: BlockType) -> (usize, usize) {
+    pub(super) fn arity(&self, blockty: BlockType) -> (usize, usize) {
         match blockty {
             BlockType::Empty => (0, 0),
             BlockType::Type(_) => (0, 1),
@@ -279,12 +300,12 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn control_at(&mut self, relative_depth: u32) -> &mut Control {
+    pub(super) fn control_at(&mut self, relative_depth: u32) -> &mut Control {
         let top = self.control.len() - 1;
         &mut self.control[top - relative_depth as usize]
     }
 
-    fn is_function(&self, relative_depth: u32) -> bool {
+    pub(super) fn is_function(&self, relative_depth: u32) -> bool {
         relative_depth as usize + 1 == self.control.len()
     }
 
@@ -328,14 +349,14 @@ impl Lowering<'_> {
     }
 
     /// Emits an unconditional branch.
-    fn branch(&mut self) -> Fixup {
+    pub(super) fn branch(&mut self) -> Fixup {
         let at = self.emit.position();
         self.emit.op(control::branch, 0);
         Fixup::Operand { at }
     }
 
     /// Pops a condition; a comparison that was just computed is taken back, to become part of the branch.
-    fn take_condition(&mut self) -> Condition {
+    pub(super) fn take_condition(&mut self) -> Condition {
         let operand = self.stack.pop();
         if operand.source == Source::Slot
             && let Some(condition) = self.emit.condition(operand.slot)

@@ -7,9 +7,11 @@
 //! Must stay true: at every label each live value is in its canonical slot (the slot of its position on the operand stack, or of
 //! its local); lowering the same bytes twice gives the same code, word for word ([`offset_of_word`] relies on it).
 
+mod aggregate;
 mod call;
 mod control;
 mod emit;
+mod exception;
 mod frame;
 mod memory;
 mod numeric;
@@ -25,6 +27,7 @@ use innkeeper_engine::{Error, ErrorKind};
 use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
 
 use crate::code::Word;
+use crate::unwind::TryRange;
 use control::Control;
 use emit::Emitter;
 use frame::FrameLayout;
@@ -45,23 +48,31 @@ struct Lowering<'a> {
     emit: Emitter,
     stack: OperandStack,
     control: Vec<Control>,
+    /// Tried ranges, innermost first.
+    tries: Vec<TryRange>,
+    /// Blocks opened so far.
+    blocks: u32,
     /// Blocks opened since the code became unreachable; none while it can be reached.
     unreachable: Option<u32>,
 }
 
 type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// The register code of a function.
-pub(crate) fn lower(
-    module: &ModuleParts,
-    func: DefinedFuncIndex,
-    scratch: &mut Scratch,
-) -> Result<Box<[Word]>> {
+/// What lowering makes of a function.
+pub(crate) struct Lowered {
+    pub(crate) words: Box<[Word]>,
+    /// The ranges of it that are tried, innermost first.
+    pub(crate) tries: Box<[TryRange]>,
+}
+
+/// Lowers a function.
+pub(crate) fn lower(module: &ModuleParts, func: DefinedFuncIndex, scratch: &mut Scratch) -> Result<Lowered> {
     let mut lowering = Lowering::new(module, func, scratch)?;
     lowering.run(func, |_, _| {})?;
-    let code = lowering.emit.words().into();
+    let words = lowering.emit.words().into();
+    let tries = std::mem::take(&mut lowering.tries).into();
     lowering.give_back(scratch);
-    Ok(code)
+    Ok(Lowered { words, tries })
 }
 
 /// The offset, in bytes from the start of the module, of the instruction that word `word` of a function's code came from.
@@ -98,6 +109,8 @@ impl<'a> Lowering<'a> {
             emit: Emitter::new(std::mem::take(&mut scratch.words)),
             stack,
             control,
+            tries: Vec::new(),
+            blocks: 0,
             unreachable: None,
         })
     }
@@ -127,9 +140,17 @@ impl<'a> Lowering<'a> {
     /// Passes over an instruction that cannot be reached.
     fn skip(&mut self, operator: Operator<'_>, depth: u32) -> Result {
         match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
-                self.unreachable = Some(depth + 1)
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => self.unreachable = Some(depth + 1),
+            Operator::Catch { tag_index } if depth == 0 => return self.visit_catch(tag_index),
+            Operator::CatchAll if depth == 0 => return self.visit_catch_all(),
+            Operator::Delegate { relative_depth } if depth == 0 => {
+                return self.visit_delegate(relative_depth);
             }
+            Operator::Delegate { .. } => self.unreachable = Some(depth - 1),
             Operator::Else if depth == 0 => return self.visit_else(),
             Operator::End if depth == 0 => return self.visit_end(),
             Operator::End => self.unreachable = Some(depth - 1),

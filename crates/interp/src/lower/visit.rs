@@ -17,6 +17,10 @@ macro_rules! visits {
     (@one bulk_memory $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one reference_types $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one tail_call $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one function_references $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one gc $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one exceptions $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one legacy_exceptions $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one $proposal:ident $op:ident $visit:ident ($($arg:ident: $argty:ty),*)) => {
         fn $visit(&mut self $(, _: $argty)*) -> Self::Output {
             Err(unsupported(stringify!($op), stringify!($proposal)))

@@ -93,7 +93,7 @@ handlers! {
         m.call_record(func, frame, m.operand(B), 2)
     }
 
-    /// `[index _ table] [base header signature]`.
+    /// `[index _ table] [base header type]`.
     fn call_indirect(m) {
         let func = match m.indirect_callee(m.get(A), m.immediate(), m.immediate_of(2)) {
             Ok(func) => func,
@@ -104,6 +104,28 @@ handlers! {
             return m.call_host(func, frame, 3);
         }
         m.call_record(func, frame, m.operand_of(2, B), 3)
+    }
+
+    /// `[callee] [base header]`: calls a function by reference.
+    fn call_ref(m) {
+        let func = Machine::func_record(m.get(A));
+        if func.is_null() {
+            return m.trap(Trap::NullFunction);
+        }
+        let frame = m.fp.add(m.operand_of(2, A));
+        if (*func).is_host() {
+            return m.call_host(func, frame, 3);
+        }
+        m.call_record(func, frame, m.operand_of(2, B), 3)
+    }
+
+    /// `[base arg_slots header new_header] [callee _ result_slots]`: `return_call_ref`.
+    fn return_call_ref(m) {
+        let func = Machine::func_record(*m.fp.add(m.operand_of(2, A)));
+        if func.is_null() {
+            return m.trap(Trap::NullFunction);
+        }
+        m.return_call_record(func, m.immediate_of(2) as usize)
     }
 
     /// `[header]`: returns nothing.
@@ -177,7 +199,7 @@ impl Machine {
             if func.is_null() {
                 return Err(Trap::UninitializedElement);
             }
-            if (*func).signature.0 != signature {
+            if (*func).signature.0 != signature && !runtime::is_subtype(&*(*func).ty, signature) {
                 return Err(Trap::IndirectCallTypeMismatch);
             }
             Ok(func)
@@ -217,7 +239,7 @@ impl Machine {
         unsafe {
             (*self.vm).stack_top = frame.add((*func).call_slots as usize);
             if !runtime::call_host(self.ctx, func, frame) {
-                return self.stop();
+                return self.catch_pending();
             }
             self.reload_memory();
             self.next(words)

@@ -3,8 +3,10 @@
 //! Numeric handlers, loads and stores come out of the engine's opcode table; the rest is written by hand. Forms are told apart by
 //! module: `ss` has two slots, `si` a slot and a constant.
 
+pub(crate) mod aggregate;
 pub(crate) mod call;
 pub(crate) mod control;
+pub(crate) mod exception;
 pub(crate) mod memory;
 pub(crate) mod numeric;
 pub(crate) mod reference;

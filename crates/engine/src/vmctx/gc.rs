@@ -1,0 +1,394 @@
+//! What executing code asks the engine to do with references, objects and exceptions (core specification 4.6.5 to 4.6.7,
+//! "Reference Instructions", "Aggregate Reference Instructions"; 4.6.10, exceptions).
+//!
+//! # Safety
+//! All functions share the contract of [`super::runtime`], and `live_end` is the end of the slots in use on the guest's stack:
+//! references beyond it are not seen by a collection. Slots given as references are references of the same store.
+
+use std::ptr::NonNull;
+
+use super::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
+use super::runtime::copy_between;
+use super::{VmContext, VmFunc, VmTag};
+use crate::composite::{CompositeType, TypeId};
+use crate::index::{DataIndex, ElemIndex, TypeIndex};
+use crate::registry::TypeRecord;
+use crate::store::StoreCore;
+use crate::trap::Trap;
+use crate::types::{HeapType, ValType};
+
+/// What a cast asks of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CastTarget {
+    /// Everything of the hierarchy: `any`, `extern`, `func`, `exn`.
+    Top,
+    /// `eq`.
+    Eq,
+    /// `i31`.
+    I31,
+    /// `struct`.
+    Struct,
+    /// `array`.
+    Array,
+    /// Nothing but null: `none`, `noextern`, `nofunc`, `noexn`.
+    Bottom,
+    /// A structure or array type of the module.
+    Concrete,
+    /// A function type of the module.
+    ConcreteFunc,
+}
+
+impl CastTarget {
+    /// The target that a heap type is; `is_func` tells of a defined type whether it is a function's.
+    #[must_use]
+    pub fn of(heap: HeapType, is_func: impl Fn() -> bool) -> CastTarget {
+        match heap {
+            HeapType::Any | HeapType::Extern | HeapType::Func | HeapType::Exn => CastTarget::Top,
+            HeapType::Eq => CastTarget::Eq,
+            HeapType::I31 => CastTarget::I31,
+            HeapType::Struct => CastTarget::Struct,
+            HeapType::Array => CastTarget::Array,
+            HeapType::None | HeapType::NoExtern | HeapType::NoFunc | HeapType::NoExn => CastTarget::Bottom,
+            HeapType::Concrete(_) if is_func() => CastTarget::ConcreteFunc,
+            HeapType::Concrete(_) => CastTarget::Concrete,
+        }
+    }
+}
+
+/// Whether a reference that is not null belongs to a target; `ty` is the module's type for the concrete ones.
+///
+/// # Safety
+/// See the module's documentation.
+#[must_use]
+pub unsafe fn reference_is(ctx: *mut VmContext, slot: u64, target: CastTarget, ty: TypeIndex) -> bool {
+    // SAFETY: as the caller promises: a reference that is neither null nor an i31 is an object, or a function where the hierarchy is
+    // that of functions.
+    unsafe {
+        match target {
+            CastTarget::Top => true,
+            CastTarget::Bottom => false,
+            CastTarget::I31 => slot & 1 != 0,
+            CastTarget::ConcreteFunc => {
+                let func = slot as usize as *const VmFunc;
+                (*(*func).ty).is_subtype_of(record(ctx, ty))
+            }
+            _ => {
+                let Some(object) = object_at(slot) else { return target == CastTarget::Eq };
+                let object = object.as_ref();
+                match target {
+                    CastTarget::Struct => object.kind == ObjectKind::Struct,
+                    CastTarget::Array => object.kind == ObjectKind::Array,
+                    CastTarget::Eq => matches!(object.kind, ObjectKind::Struct | ObjectKind::Array),
+                    _ => !object.ty.is_null() && (*object.ty).is_subtype_of(record(ctx, ty)),
+                }
+            }
+        }
+    }
+}
+
+/// A new structure or array of zeros, `len` slots or elements long.
+///
+/// # Errors
+/// [`Trap::AllocationTooLarge`] where the heap's limit refuses it.
+///
+/// # Safety
+/// See the module's documentation.
+pub unsafe fn allocate(
+    ctx: *mut VmContext,
+    ty: TypeIndex,
+    len: u32,
+    live_end: *mut u64,
+) -> Result<NonNull<VmObject>, Trap> {
+    // SAFETY: as the caller promises.
+    let core = unsafe { &mut *(*(*ctx).store).core };
+    // SAFETY: as above; records live as long as the engine.
+    let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
+    core.allocate(Allocation::Typed(ty, len), live_end).ok_or(Trap::AllocationTooLarge)
+}
+
+/// A new exception of a tag, with room for its values.
+///
+/// # Errors
+/// [`Trap::AllocationTooLarge`] where the heap's limit refuses it.
+///
+/// # Safety
+/// See the module's documentation; `tag` is a tag of the same store.
+pub unsafe fn allocate_exception(
+    ctx: *mut VmContext,
+    tag: *mut VmTag,
+    live_end: *mut u64,
+) -> Result<NonNull<VmObject>, Trap> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let core = &mut *(*(*ctx).store).core;
+        let allocation = Allocation::Exception(1 + (*tag).param_slots);
+        let object = core.allocate(allocation, live_end).ok_or(Trap::AllocationTooLarge)?;
+        VmObject::contents(object.as_ptr()).cast::<*mut VmTag>().write(tag);
+        Ok(object)
+    }
+}
+
+/// `array.new_data` and `array.init_data`: copies elements from a data segment.
+///
+/// # Errors
+/// [`Trap::ArrayOutOfBounds`], [`Trap::MemoryOutOfBounds`], and then nothing was written.
+///
+/// # Safety
+/// See the module's documentation; `array` is an array of numbers or vectors.
+pub unsafe fn array_init_data(
+    ctx: *mut VmContext,
+    array: NonNull<VmObject>,
+    data: DataIndex,
+    to: u32,
+    from: u32,
+    len: u32,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let unit = element_bytes(array) as u64;
+        check_range(array, to, len)?;
+        let data = (*(*ctx).instance).data(data);
+        copy_between(bytes_of(array), u64::from(to) * unit, data, from.into(), u64::from(len) * unit)
+            .ok_or(Trap::MemoryOutOfBounds)
+    }
+}
+
+/// `array.new_elem` and `array.init_elem`: copies references from an element segment.
+///
+/// # Errors
+/// [`Trap::ArrayOutOfBounds`], [`Trap::TableOutOfBounds`], and then nothing was written.
+///
+/// # Safety
+/// See the module's documentation; `array` is an array of references.
+pub unsafe fn array_init_elem(
+    ctx: *mut VmContext,
+    array: NonNull<VmObject>,
+    elem: ElemIndex,
+    to: u32,
+    from: u32,
+    len: u32,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises; elements of references are whole slots.
+    unsafe {
+        check_range(array, to, len)?;
+        let slots = std::slice::from_raw_parts_mut(
+            VmObject::contents(array.as_ptr()).cast::<u64>(),
+            array.as_ref().len as usize,
+        );
+        copy_between(slots, to.into(), (*(*ctx).instance).elem(elem), from.into(), len.into())
+            .ok_or(Trap::TableOutOfBounds)
+    }
+}
+
+/// Checks that an array-making instruction's source range is inside its segment, before anything is allocated.
+///
+/// # Errors
+/// [`Trap::MemoryOutOfBounds`].
+///
+/// # Safety
+/// See the module's documentation; `ty` is an array type.
+pub unsafe fn check_data_range(
+    ctx: *mut VmContext,
+    ty: TypeIndex,
+    data: DataIndex,
+    from: u32,
+    len: u32,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let CompositeType::Array(element) = &record(ctx, ty).ty.composite else { return Ok(()) };
+        let bytes = u64::from(len) * element.storage.size_bytes() as u64;
+        let available = (*(*ctx).instance).data(data).len() as u64;
+        if u64::from(from) + bytes > available { Err(Trap::MemoryOutOfBounds) } else { Ok(()) }
+    }
+}
+
+/// As [`check_data_range`], for element segments.
+///
+/// # Errors
+/// [`Trap::TableOutOfBounds`].
+///
+/// # Safety
+/// See the module's documentation.
+pub unsafe fn check_elem_range(
+    ctx: *mut VmContext,
+    elem: ElemIndex,
+    from: u32,
+    len: u32,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    let available = unsafe { (*(*ctx).instance).elem(elem).len() } as u64;
+    if u64::from(from) + u64::from(len) > available { Err(Trap::TableOutOfBounds) } else { Ok(()) }
+}
+
+/// `array.copy`, between arrays whose elements have the same storage.
+///
+/// # Errors
+/// [`Trap::ArrayOutOfBounds`], and then nothing was written.
+///
+/// # Safety
+/// See the module's documentation.
+pub unsafe fn array_copy(
+    to: (NonNull<VmObject>, u32),
+    from: (NonNull<VmObject>, u32),
+    len: u32,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises; both ranges are checked, and may overlap.
+    unsafe {
+        check_range(to.0, to.1, len)?;
+        check_range(from.0, from.1, len)?;
+        let unit = element_bytes(to.0);
+        let target = VmObject::contents(to.0.as_ptr()).add(to.1 as usize * unit);
+        let source = VmObject::contents(from.0.as_ptr()).add(from.1 as usize * unit);
+        std::ptr::copy(source, target, len as usize * unit);
+        Ok(())
+    }
+}
+
+/// `array.fill`, and the filling of `array.new`.
+///
+/// # Errors
+/// [`Trap::ArrayOutOfBounds`], and then nothing was written.
+///
+/// # Safety
+/// See the module's documentation; `value` has the slots of the element's type.
+pub unsafe fn array_fill(array: NonNull<VmObject>, to: u32, value: [u64; 2], len: u32) -> Result<(), Trap> {
+    // SAFETY: as the caller promises; the range is checked.
+    unsafe {
+        check_range(array, to, len)?;
+        let unit = element_bytes(array);
+        let start = VmObject::contents(array.as_ptr()).add(to as usize * unit);
+        let bytes = (u128::from(value[0]) | u128::from(value[1]) << 64).to_le_bytes();
+        for i in 0..len as usize {
+            start.add(i * unit).copy_from_nonoverlapping(bytes.as_ptr(), unit);
+        }
+        Ok(())
+    }
+}
+
+/// Slots that a structure takes.
+#[must_use]
+pub fn struct_slots(ty: &CompositeType) -> u32 {
+    match ty {
+        CompositeType::Struct(fields) => fields.iter().map(|field| field.storage.unpacked().slots()).sum(),
+        _ => 0,
+    }
+}
+
+/// [`array_fill`] of an object that was just made.
+pub(crate) fn fill_array(array: NonNull<VmObject>, to: u32, value: [u64; 2], len: u32) -> Result<(), Trap> {
+    // SAFETY: the object is alive and an array: its maker says so.
+    unsafe { array_fill(array, to, value, len) }
+}
+
+/// Writes slots of a structure that was just made.
+pub(crate) fn write_slots(object: NonNull<VmObject>, at: u32, slots: &[u64]) {
+    // SAFETY: the object is alive and a structure with these slots: its maker says so.
+    unsafe {
+        let target = VmObject::contents(object.as_ptr()).cast::<u64>().add(at as usize);
+        target.copy_from_nonoverlapping(slots.as_ptr(), slots.len());
+    }
+}
+
+/// Bytes of an element.
+///
+/// # Safety
+/// `array` is an array of a living heap.
+unsafe fn element_bytes(array: NonNull<VmObject>) -> usize {
+    // SAFETY: as the caller promises.
+    match unsafe { &(*array.as_ref().ty).ty.composite } {
+        CompositeType::Array(element) => element.storage.size_bytes(),
+        _ => size_of::<u64>(),
+    }
+}
+
+/// # Safety
+/// As [`element_bytes`].
+unsafe fn bytes_of<'a>(array: NonNull<VmObject>) -> &'a mut [u8] {
+    // SAFETY: an array's contents are as long as its elements.
+    unsafe {
+        let len = array.as_ref().len as usize * element_bytes(array);
+        std::slice::from_raw_parts_mut(VmObject::contents(array.as_ptr()), len)
+    }
+}
+
+/// # Safety
+/// As [`element_bytes`].
+unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    let available = unsafe { array.as_ref().len };
+    if u64::from(start) + u64::from(len) > u64::from(available) {
+        Err(Trap::ArrayOutOfBounds)
+    } else {
+        Ok(())
+    }
+}
+
+/// # Safety
+/// `ctx` is a living context, and `ty` a type of its module.
+unsafe fn record<'a>(ctx: *mut VmContext, ty: TypeIndex) -> &'a TypeRecord {
+    // SAFETY: as the caller promises; records live as long as the engine.
+    let module = unsafe { super::runtime::module(ctx) };
+    &module.types[ty.index()]
+}
+
+impl StoreCore {
+    /// A new object, after a collection where one is due; `live_end` is the end of the slots in use on the guest's stack.
+    pub(crate) fn allocate(
+        &mut self,
+        allocation: Allocation,
+        live_end: *mut u64,
+    ) -> Option<NonNull<VmObject>> {
+        let bytes = Heap::size_bytes(&allocation)?;
+        if self.heap.is_due(bytes) {
+            self.collect(live_end);
+        }
+        self.heap.allocate(allocation)
+    }
+
+    /// Frees every object that nothing refers to.
+    pub(crate) fn collect(&mut self, live_end: *mut u64) {
+        self.heap.begin_collection();
+        // SAFETY: the region from the stack's start to `live_end` is mapped; slots that were never written are zero.
+        unsafe {
+            let mut slot = (*self.vm()).stack_base;
+            while slot < live_end {
+                self.heap.mark_slot(*slot);
+                slot = slot.add(1);
+            }
+        }
+        for root in &self.roots {
+            self.heap.mark_slot(root.slot);
+        }
+        for value in &self.evaluation {
+            self.heap.mark_slot(value[0]);
+        }
+        for global in self.globals.iter() {
+            if matches!(global.ty().content, ValType::Ref(_)) {
+                self.heap.mark_slot(global.slots()[0]);
+            }
+        }
+        for table in self.tables.iter() {
+            for slot in table.elements() {
+                self.heap.mark_slot(*slot);
+            }
+        }
+        for instance in self.instances.iter() {
+            for slot in instance.get().elems.iter().flatten().flat_map(|elem| elem.iter()) {
+                self.heap.mark_slot(*slot);
+            }
+        }
+        self.heap.trace();
+        self.heap.sweep();
+    }
+}
+
+impl StoreCore {
+    /// The type of the structure or array that a reference of this store refers to.
+    pub(crate) fn object_type(&self, slot: u64) -> TypeId {
+        let object = object_at(slot);
+        // SAFETY: the reference is this store's, and its object has a type.
+        object.map_or(TypeId(0), |object| unsafe { (*object.as_ref().ty).id })
+    }
+}

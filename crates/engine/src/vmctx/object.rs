@@ -1,0 +1,299 @@
+//! Objects of guests: structures, arrays, exceptions, and objects of the host; and the heap that owns them.
+//!
+//! A reference is one slot: 0 is null, an odd number is an `i31` (its bits shifted left by one), anything else is the address of a
+//! [`VmObject`]. The heap never moves an object. Collection is mark and sweep: the guest's stack is scanned conservatively (any slot that
+//! has an object's address keeps it), everything else by its type.
+//!
+//! Must stay true: an address that a slot holds is that of a living object as long as the slot can be read.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::composite::{CompositeType, StorageType};
+use crate::registry::TypeRecord;
+use crate::tuning::Collection;
+use crate::types::ValType;
+
+/// The head of an object; its contents follow at [`VmObject::CONTENTS`].
+#[repr(C, align(16))]
+pub struct VmObject {
+    /// The type of a structure or array; null for others.
+    pub ty: *const TypeRecord,
+    /// What it is.
+    pub kind: ObjectKind,
+    marked: bool,
+    /// Elements of an array; slots of anything else.
+    pub len: u32,
+}
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// A structure: each field takes whole slots.
+    Struct,
+    /// An array: elements take as many bytes as their type needs.
+    Array,
+    /// An exception: the address of its tag, then the slots of its values.
+    Exception,
+    /// An object of the host: a fat pointer of an `Arc`.
+    Host,
+}
+
+impl VmObject {
+    /// Bytes from an object's address to its contents.
+    pub const CONTENTS: usize = size_of::<VmObject>();
+
+    /// The first byte of the contents.
+    ///
+    /// # Safety
+    /// `object` is an object of a living heap.
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn contents(object: *mut VmObject) -> *mut u8 {
+        // SAFETY: every object is allocated with its head.
+        unsafe { object.cast::<u8>().add(VmObject::CONTENTS) }
+    }
+}
+
+/// All objects of a store.
+pub(crate) struct Heap {
+    objects: Vec<NonNull<VmObject>>,
+    bytes: usize,
+    /// Bytes at which the next collection is due.
+    threshold_bytes: usize,
+    limit_bytes: usize,
+    collection: Collection,
+    pending_marks: Vec<NonNull<VmObject>>,
+}
+
+// SAFETY: objects are owned by the heap; access needs the store, which one thread holds at a time.
+unsafe impl Send for Heap {}
+// SAFETY: as above: a shared reference only reads.
+unsafe impl Sync for Heap {}
+
+/// What is allocated.
+pub(crate) enum Allocation {
+    /// A structure or an array of so many slots or elements.
+    Typed(*const TypeRecord, u32),
+    /// An exception with so many slots, its tag's included.
+    Exception(u32),
+    /// An object of the host.
+    Host(Arc<dyn Any + Send + Sync>),
+}
+
+type HostObject = Arc<dyn Any + Send + Sync>;
+
+const FIRST_THRESHOLD_BYTES: usize = 4 << 20;
+
+impl Heap {
+    pub(crate) fn new(limit_bytes: usize, collection: Collection) -> Heap {
+        Heap {
+            objects: Vec::new(),
+            bytes: 0,
+            threshold_bytes: FIRST_THRESHOLD_BYTES,
+            limit_bytes,
+            collection,
+            pending_marks: Vec::new(),
+        }
+    }
+
+    /// Whether a collection should come before an allocation of `bytes`.
+    pub(crate) fn is_due(&self, bytes: usize) -> bool {
+        self.collection == Collection::EveryAllocation
+            || self.bytes.saturating_add(bytes) > self.threshold_bytes
+    }
+
+    /// Bytes that the allocation takes; none where that is more than there can be.
+    pub(crate) fn size_bytes(allocation: &Allocation) -> Option<usize> {
+        let contents = match allocation {
+            Allocation::Typed(ty, len) => {
+                // SAFETY: type records live as long as the engine, and the store holds it.
+                let unit = match unsafe { &(**ty).ty.composite } {
+                    CompositeType::Array(element) => element.storage.size_bytes(),
+                    _ => size_of::<u64>(),
+                };
+                unit.checked_mul(*len as usize)?
+            }
+            Allocation::Exception(len) => size_of::<u64>().checked_mul(*len as usize)?,
+            Allocation::Host(_) => size_of::<HostObject>(),
+        };
+        contents.checked_add(VmObject::CONTENTS)?.checked_next_multiple_of(16)
+    }
+
+    /// A new object of zeros; none where the limit or the system refuses.
+    pub(crate) fn allocate(&mut self, allocation: Allocation) -> Option<NonNull<VmObject>> {
+        let bytes = Heap::size_bytes(&allocation)?;
+        if self.bytes.checked_add(bytes)? > self.limit_bytes {
+            return None;
+        }
+        let layout = Layout::from_size_align(bytes, 16).ok()?;
+        self.objects.try_reserve(1).ok()?;
+        // SAFETY: the size is not zero: it has the head.
+        let object = NonNull::new(unsafe { alloc_zeroed(layout) })?.cast::<VmObject>();
+        let (ty, kind, len) = match &allocation {
+            Allocation::Typed(ty, len) => {
+                // SAFETY: as in `size_bytes`.
+                let is_array = matches!(unsafe { &(**ty).ty.composite }, CompositeType::Array(_));
+                (*ty, if is_array { ObjectKind::Array } else { ObjectKind::Struct }, *len)
+            }
+            Allocation::Exception(len) => (std::ptr::null(), ObjectKind::Exception, *len),
+            Allocation::Host(_) => (std::ptr::null(), ObjectKind::Host, 2),
+        };
+        // SAFETY: just allocated, with room for the head and the contents.
+        unsafe {
+            object.write(VmObject { ty, kind, marked: false, len });
+            if let Allocation::Host(host) = allocation {
+                VmObject::contents(object.as_ptr()).cast::<HostObject>().write(host);
+            }
+        }
+        self.bytes += bytes;
+        self.objects.push(object);
+        Some(object)
+    }
+
+    /// The host's object behind a reference.
+    pub(crate) fn host_object(&self, slot: u64) -> Option<HostObject> {
+        let object = object_at(slot)?;
+        // SAFETY: the slot is a reference of this store's, hence alive.
+        unsafe {
+            if (*object.as_ptr()).kind != ObjectKind::Host {
+                return None;
+            }
+            Some((*VmObject::contents(object.as_ptr()).cast::<HostObject>()).clone())
+        }
+    }
+
+    /// Starts a collection.
+    pub(crate) fn begin_collection(&mut self) {
+        self.objects.sort_unstable();
+    }
+
+    /// Keeps what a slot may refer to, whatever the slot's bits are.
+    pub(crate) fn mark_slot(&mut self, slot: u64) {
+        let Some(object) = object_at(slot) else { return };
+        if self.objects.binary_search(&object).is_ok() {
+            self.mark(object);
+        }
+    }
+
+    /// Keeps everything that can be reached from what was marked so far.
+    pub(crate) fn trace(&mut self) {
+        while let Some(object) = self.pending_marks.pop() {
+            // SAFETY: only objects of this heap are pushed, and none is freed before the sweep.
+            unsafe { self.trace_contents(object.as_ptr()) };
+        }
+    }
+
+    /// Frees what was not marked.
+    pub(crate) fn sweep(&mut self) {
+        let mut freed = 0;
+        self.objects.retain(|object| {
+            // SAFETY: the object is this heap's; unmarked, nothing refers to it any more.
+            unsafe {
+                if (*object.as_ptr()).marked {
+                    (*object.as_ptr()).marked = false;
+                    return true;
+                }
+                freed += free(*object);
+            }
+            false
+        });
+        self.bytes -= freed;
+        self.threshold_bytes = (self.bytes.saturating_mul(2)).max(FIRST_THRESHOLD_BYTES);
+    }
+
+    fn mark(&mut self, object: NonNull<VmObject>) {
+        // SAFETY: the object is this heap's, hence alive.
+        let head = unsafe { &mut *object.as_ptr() };
+        if !head.marked {
+            head.marked = true;
+            self.pending_marks.push(object);
+        }
+    }
+
+    /// # Safety
+    /// `object` is this heap's.
+    unsafe fn trace_contents(&mut self, object: *mut VmObject) {
+        // SAFETY: contents are as long as the head says; slots of reference type hold references of this heap, or functions.
+        unsafe {
+            let slots = VmObject::contents(object).cast::<u64>();
+            match (*object).kind {
+                ObjectKind::Host => {}
+                // The values' types are the tag's; scanning them conservatively spares looking it up.
+                ObjectKind::Exception => {
+                    for i in 1..(*object).len as usize {
+                        self.mark_slot(*slots.add(i));
+                    }
+                }
+                ObjectKind::Array => {
+                    let CompositeType::Array(element) = &(*(*object).ty).ty.composite else { return };
+                    if matches!(element.storage, StorageType::Val(ValType::Ref(_))) {
+                        for i in 0..(*object).len as usize {
+                            self.mark_slot(*slots.add(i));
+                        }
+                    }
+                }
+                ObjectKind::Struct => {
+                    let CompositeType::Struct(fields) = &(*(*object).ty).ty.composite else { return };
+                    let mut at = 0;
+                    for field in fields {
+                        if matches!(field.storage, StorageType::Val(ValType::Ref(_))) {
+                            self.mark_slot(*slots.add(at));
+                        }
+                        at += field.storage.unpacked().slots() as usize;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        for object in self.objects.drain(..) {
+            // SAFETY: the store goes, and with it everything that refers to the object.
+            unsafe { free(object) };
+        }
+    }
+}
+
+/// The object that a slot refers to, if it is neither null nor an `i31`.
+#[inline(always)]
+pub(crate) fn object_at(slot: u64) -> Option<NonNull<VmObject>> {
+    if slot & 1 != 0 {
+        return None;
+    }
+    NonNull::new(slot as usize as *mut VmObject)
+}
+
+/// What an object is.
+pub(crate) fn kind(object: NonNull<VmObject>) -> ObjectKind {
+    // SAFETY: references that can be had from a store are of living objects.
+    unsafe { object.as_ref().kind }
+}
+
+/// Frees an object and tells how many bytes that was.
+///
+/// # Safety
+/// The object is alive, and nothing refers to it.
+unsafe fn free(object: NonNull<VmObject>) -> usize {
+    // SAFETY: as the caller promises; the size is computed as it was at allocation.
+    unsafe {
+        let head = &*object.as_ptr();
+        let allocation = match head.kind {
+            ObjectKind::Struct | ObjectKind::Array => Allocation::Typed(head.ty, head.len),
+            ObjectKind::Exception => Allocation::Exception(head.len),
+            ObjectKind::Host => {
+                let host = VmObject::contents(object.as_ptr()).cast::<HostObject>().read();
+                Allocation::Host(host)
+            }
+        };
+        let bytes = Heap::size_bytes(&allocation).unwrap_or(0);
+        drop(allocation);
+        dealloc(object.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, 16));
+        bytes
+    }
+}

@@ -1,0 +1,174 @@
+//! Exceptions: the older form, which the specification's suite no longer covers, and their way through the host.
+
+use innkeeper::{
+    AsContextMut, Caller, Config, ErrorKind, Func, FuncType, Linker, Module, Store, Tag, ValType,
+};
+
+/// Calls `run` of a module with `throw` tags `$e` (i32) and `$f` () at hand.
+fn run(functions: &str, argument: i32) -> Result<i32, String> {
+    let text = format!(
+        r#"(module
+            (tag $e (param i32))
+            (tag $f)
+            (func $throw (param i32) (throw $e (local.get 0)))
+            {functions})"#
+    );
+    let engine = innkeeper::engine(Config::default());
+    let binary = innkeeper::to_binary(text.as_bytes()).map_err(|error| error.to_string())?.into_owned();
+    let module = Module::new(&engine, binary).map_err(|error| error.to_string())?;
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    run.call(&mut store, argument).map_err(|error| match error.kind() {
+        ErrorKind::Exception(_) => "exception".to_owned(),
+        _ => error.to_string(),
+    })
+}
+
+#[test]
+fn a_try_passes_its_result_on_or_its_handlers() {
+    let functions = r#"(func (export "run") (param i32) (result i32)
+        i32.const 1000
+        try (result i32)
+            (if (i32.gt_s (local.get 0) (i32.const 10)) (then (call $throw (local.get 0))))
+            (if (i32.lt_s (local.get 0) (i32.const 0)) (then (throw $f)))
+            i32.const 1
+        catch $e
+            (i32.mul (i32.const 2))
+        catch_all
+            i32.const 3
+        end
+        i32.add)"#;
+    assert_eq!(run(functions, 5), Ok(1001));
+    assert_eq!(run(functions, 21), Ok(1042));
+    assert_eq!(run(functions, -1), Ok(1003));
+}
+
+#[test]
+fn handlers_do_not_catch_what_they_throw() {
+    let functions = r#"(func (export "run") (param i32) (result i32)
+        try (result i32)
+            try (result i32)
+                (call $throw (local.get 0))
+                i32.const 0
+            catch $e
+                drop
+                (call $throw (i32.const 70))
+                i32.const 0
+            catch_all
+                i32.const 1
+            end
+        catch $e
+            (i32.add (i32.const 7))
+        end)"#;
+    assert_eq!(run(functions, 5), Ok(77));
+}
+
+#[test]
+fn rethrow_throws_the_exception_of_the_handler_it_names() {
+    let functions = r#"(func (export "run") (param i32) (result i32)
+        try (result i32)
+            try $outer (result i32)
+                (call $throw (local.get 0))
+                i32.const 0
+            catch $e
+                drop
+                try (result i32)
+                    throw $f
+                catch $f
+                    rethrow $outer
+                end
+            end
+        catch $e
+            (i32.add (i32.const 100))
+        catch_all
+            i32.const -1
+        end)"#;
+    assert_eq!(run(functions, 5), Ok(105));
+}
+
+#[test]
+fn delegate_skips_the_handlers_between() {
+    let functions = r#"(func (export "run") (param i32) (result i32)
+        try $outer (result i32)
+            try (result i32)
+                try (result i32)
+                    (call $throw (local.get 0))
+                    i32.const 0
+                delegate $outer
+            catch_all
+                i32.const -1
+            end
+        catch $e
+            (i32.add (i32.const 200))
+        end)"#;
+    assert_eq!(run(functions, 5), Ok(205));
+    let to_the_caller = r#"(func $inner (param i32) (result i32)
+            try (result i32)
+                try (result i32)
+                    (call $throw (local.get 0))
+                    i32.const 0
+                delegate 1
+            catch_all
+                i32.const -1
+            end)
+        (func (export "run") (param i32) (result i32)
+            try (result i32)
+                (call $inner (local.get 0))
+            catch $e
+                (i32.add (i32.const 300))
+            end)"#;
+    assert_eq!(run(to_the_caller, 5), Ok(305));
+}
+
+#[test]
+fn branches_leave_handlers_with_their_values() {
+    let functions = r#"(func (export "run") (param i32) (result i32)
+        block $done (result i32)
+            try $t (result i32)
+                (call $throw (local.get 0))
+                i32.const 0
+            catch $e
+                (br_if $done (i32.eq (i32.const 1) (local.get 0)))
+                drop
+                (br $t (i32.const 2))
+            end
+            (i32.add (i32.const 40))
+        end)"#;
+    assert_eq!(run(functions, 1), Ok(1));
+    assert_eq!(run(functions, 9), Ok(42));
+}
+
+#[test]
+fn what_nothing_catches_is_an_error_with_a_backtrace() {
+    let functions =
+        r#"(func $main (export "run") (param i32) (result i32) (call $throw (local.get 0)) (i32.const 0))"#;
+    assert_eq!(run(functions, 1), Err("exception".to_owned()));
+}
+
+#[test]
+fn exceptions_pass_through_the_host_and_keep_their_identity() {
+    let engine = innkeeper::engine(Config::default());
+    let mut store = Store::new(&engine, None::<Func>).unwrap();
+    let mut linker: Linker<Option<Func>> = Linker::new(&engine);
+    let tag = Tag::new(&mut store, &FuncType::new([ValType::I32], [])).unwrap();
+    linker.define("host", "tag", tag);
+    linker.func_wrap("host", "back", |mut caller: Caller<'_, Option<Func>>| match *caller.data() {
+        Some(func) => func.call(caller.as_context_mut(), &[], &mut []),
+        None => Ok(()),
+    });
+    let text = r#"(module
+        (import "host" "tag" (tag $e (param i32)))
+        (import "host" "back" (func $back))
+        (func (export "fall") (throw $e (i32.const 41)))
+        (func (export "run") (result i32)
+            (block $caught (result i32)
+                (try_table (catch $e $caught) (call $back))
+                (return (i32.const -1)))
+            (i32.add (i32.const 1))))"#;
+    let module = Module::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap();
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    *store.data_mut() = instance.get_func(&mut store, "fall");
+    let run = instance.get_typed_func::<(), i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), 42);
+}

@@ -1,0 +1,116 @@
+//! Finds where an exception is caught.
+//!
+//! Each lowered function has a table of the ranges of its code that are tried, innermost first, with what they catch. Unwinding walks
+//! frames as a backtrace does, and ends at the activation's first frame: beyond it, the host passes the exception on as an error.
+
+use innkeeper_engine::index::TagIndex;
+use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
+
+use crate::activation::host_return_address;
+use crate::backtrace::caller;
+use crate::code::{ModuleCode, Word};
+
+/// A range of a function's code that is tried.
+#[derive(Clone, Debug)]
+pub(crate) struct TryRange {
+    /// Orders the blocks of the function by where they were opened; a block inside another has the higher number.
+    pub(crate) block: u32,
+    /// First word and the one after the last.
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) catches: Box<[Catch]>,
+    /// Exceptions go on with the ranges of this block and those outside it.
+    pub(crate) delegate: Option<u32>,
+}
+
+/// What a range catches, in order, and where control goes then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Catch {
+    /// The tag; any exception without one.
+    pub(crate) tag: Option<TagIndex>,
+    /// The first slot that gets the exception's values, where it is caught by tag.
+    pub(crate) values: u16,
+    /// The slot that gets the exception itself.
+    pub(crate) exception: Option<u16>,
+    /// The word where control goes on.
+    pub(crate) target: u32,
+}
+
+/// Where the pending exception is caught, or null; the frame and its context are then in the record's `trap_site`. Anything
+/// else that is pending is caught nowhere.
+///
+/// # Safety
+/// The arguments are those of the machine at the instruction that throws or calls.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn catch(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    vm: *mut VmStore,
+) -> *const Word {
+    // SAFETY: as the caller promises; frames and contexts of the activation are alive.
+    unsafe {
+        let Some(Pending::Exception(exception)) = (*vm).pending else { return std::ptr::null() };
+        let exception = exception as usize as *mut VmObject;
+        let tag = *VmObject::contents(exception).cast::<*mut VmTag>();
+        let (mut position, mut frame, mut ctx, mut returning) = (ip, fp, ctx, 0);
+        while position != host_return_address() {
+            let module = runtime::module(ctx);
+            let Some(code) = ModuleCode::of(module) else { break };
+            let Some((func, word)) = code.locate(position) else { break };
+            let word = (word - returning) as u32;
+            let caught = code.with_tries(func, |start, tries| {
+                let found = find(tries, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
+                Some((start.add(found.target as usize), found))
+            });
+            if let Some((target, found)) = caught {
+                deliver(exception, found, frame);
+                (*vm).pending = None;
+                (*vm).trap_site = TrapSite { position: target, frame, ctx };
+                return target;
+            }
+            let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
+            (position, frame, ctx) = caller(frame, header, ctx);
+            returning = 1;
+        }
+        std::ptr::null()
+    }
+}
+
+/// What catches an exception that was thrown at `word`.
+fn find(tries: &[TryRange], word: u32, is_tag: impl Fn(TagIndex) -> bool) -> Option<Catch> {
+    let mut within = u32::MAX;
+    for range in tries {
+        if range.block > within || !(range.from..range.to).contains(&word) {
+            continue;
+        }
+        if let Some(block) = range.delegate {
+            within = block;
+            continue;
+        }
+        let caught = range.catches.iter().find(|catch| catch.tag.is_none_or(&is_tag));
+        if let Some(catch) = caught {
+            return Some(*catch);
+        }
+    }
+    None
+}
+
+/// Writes what a handler gets into its frame.
+///
+/// # Safety
+/// `frame` is the frame of the function that the handler is in.
+unsafe fn deliver(exception: *mut VmObject, catch: Catch, frame: *mut u64) {
+    // SAFETY: lowering has made the frame large enough for the tag's values.
+    unsafe {
+        if catch.tag.is_some() {
+            let values = VmObject::contents(exception).cast::<u64>().add(1);
+            let count = (*exception).len as usize - 1;
+            frame.add(usize::from(catch.values)).copy_from_nonoverlapping(values, count);
+        }
+        if let Some(slot) = catch.exception {
+            *frame.add(usize::from(slot)) = exception as usize as u64;
+        }
+    }
+}

@@ -12,6 +12,18 @@ pub struct Config {
     pub limits: Limits,
     /// Knobs that change speed only.
     pub tuning: Tuning,
+    /// Whether guests' instructions are counted.
+    pub metering: Metering,
+}
+
+/// Whether guests' instructions are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metering {
+    /// They are not.
+    #[default]
+    Off,
+    /// Each instruction uses one unit of fuel, charged when the straight run of instructions it belongs to is entered.
+    Fuel,
 }
 
 impl Config {

@@ -10,6 +10,7 @@
 mod caller;
 mod composite;
 mod config;
+mod deadline;
 mod engine;
 mod error;
 mod evaluate;
@@ -36,7 +37,7 @@ mod vmctx;
 
 pub use caller::Caller;
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId};
-pub use config::Config;
+pub use config::{Config, Metering};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use extern_::{Extern, Global, Memory, Table, Tag};
@@ -50,3 +51,4 @@ pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{Collection, MemoryLayout, Tuning};
 pub use types::*;
 pub use value::{AnyKind, AnyRef, ExnRef, ExternRef, Val};
+pub use vmctx::record::InterruptHandle;

@@ -9,6 +9,8 @@ use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::Metering;
+use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::types::{GlobalType, MemoryType, TableType};
@@ -17,7 +19,7 @@ use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::host::{HostCode, HostFuncBox};
 use crate::vmctx::instance::InstanceBox;
 use crate::vmctx::object::Heap;
-use crate::vmctx::record::StoreRecord;
+use crate::vmctx::record::{InterruptHandle, Request, StoreRecord};
 use crate::vmctx::table::TableEntity;
 use crate::vmctx::tag::TagEntity;
 use crate::vmctx::{LinearMemory, VmFunc, VmMemory, VmStore};
@@ -67,6 +69,8 @@ pub(crate) struct StoreCore {
     /// References that the embedder holds.
     pub(crate) roots: Vec<Root>,
     pub(crate) root_generation: u64,
+    /// The deadline that is running; dropped, it is lifted.
+    deadline: Option<Deadline>,
     /// Values of constant expressions being evaluated.
     pub(crate) evaluation: Vec<[u64; 2]>,
 }
@@ -177,6 +181,44 @@ impl<T> Store<T> {
         &mut self.inner.data
     }
 
+    /// Lets another thread stop the store's guests.
+    #[must_use]
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.inner.core.record.interrupt_handle()
+    }
+
+    /// Makes guests trap with [`crate::Trap::DeadlineExceeded`] when `after` has passed from now; none lifts the deadline.
+    ///
+    /// # Errors
+    /// Where the operating system refuses the thread that watches the time.
+    pub fn set_deadline(&mut self, after: Option<std::time::Duration>) -> Result<(), Error> {
+        self.inner.core.deadline = match after {
+            Some(after) => Some(Deadline::start(self.interrupt_handle(), after)?),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Gives guests `units` of fuel, one for each instruction; without any left they trap with [`crate::Trap::OutOfFuel`]. What they use is
+    /// the same in every tier and every run.
+    ///
+    /// # Errors
+    /// Where the engine's configuration does not meter fuel.
+    pub fn set_fuel(&mut self, units: u64) -> Result<(), Error> {
+        self.inner.core.check_metering()?;
+        self.inner.core.record.set_fuel(units);
+        Ok(())
+    }
+
+    /// The fuel that is left.
+    ///
+    /// # Errors
+    /// Where the engine's configuration does not meter fuel.
+    pub fn fuel(&self) -> Result<u64, Error> {
+        self.inner.core.check_metering()?;
+        Ok(self.inner.core.record.fuel())
+    }
+
     /// Forgets every reference to objects that the embedder holds; using one afterwards is an error. Objects that guests still
     /// reach stay.
     pub fn release_references(&mut self) {
@@ -265,8 +307,16 @@ impl StoreCore {
             heap: Heap::new(engine.config().limits.heap_bytes, engine.config().tuning.collection),
             roots: Vec::new(),
             root_generation: 0,
+            deadline: None,
             evaluation: Vec::new(),
         })
+    }
+
+    fn check_metering(&self) -> Result<(), Error> {
+        match self.engine.config().metering {
+            Metering::Fuel => Ok(()),
+            Metering::Off => Err(Error::usage("the engine does not meter fuel (Config::metering)")),
+        }
     }
 
     pub(crate) fn id(&self) -> StoreId {
@@ -327,6 +377,10 @@ impl StoreCore {
     /// Where the guest's stack is free.
     pub(crate) fn stack_top(&self) -> *mut u64 {
         self.record.stack_top()
+    }
+
+    pub(crate) fn attend(&self) -> Option<Request> {
+        self.record.attend()
     }
 
     /// Two different memories at once.

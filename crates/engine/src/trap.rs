@@ -48,6 +48,12 @@ pub enum Trap {
     CastFailure,
     /// The heap's limit refused an object.
     AllocationTooLarge,
+    /// The embedder interrupted the guest.
+    Interrupted,
+    /// The guest ran beyond its deadline.
+    DeadlineExceeded,
+    /// The guest used up its fuel.
+    OutOfFuel,
     /// The guest's stack, or the depth of calls between guest and host, is used up.
     CallStackExhausted,
 }
@@ -73,6 +79,9 @@ impl fmt::Display for Trap {
             Trap::ArrayOutOfBounds => "out of bounds array access",
             Trap::CastFailure => "cast failure",
             Trap::AllocationTooLarge => "allocation size too large",
+            Trap::Interrupted => "interrupted",
+            Trap::DeadlineExceeded => "deadline exceeded",
+            Trap::OutOfFuel => "out of fuel",
             Trap::CallStackExhausted => "call stack exhausted",
         })
     }

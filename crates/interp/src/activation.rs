@@ -3,8 +3,10 @@
 //! An activation is one call from the host: its first frame starts at the store's stack top, and its first function returns to a
 //! fixed instruction that ends the run.
 
+use std::sync::atomic::Ordering;
+
+use innkeeper_engine::Error;
 use innkeeper_engine::tier::{Pending, Stopped, TrapSite, VmFunc, VmStore, runtime};
-use innkeeper_engine::{Error, Trap};
 
 use crate::backtrace;
 use crate::code::Word;
@@ -35,8 +37,11 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
         let vm = (*func.ctx).store;
         let frame = (*vm).stack_top;
         let header = func.call_slots as usize;
-        if frame.wrapping_add(header + HEADER_SLOTS as usize) > (*vm).stack_limit {
-            return Err(Stopped::Error(Trap::CallStackExhausted.into()));
+        let header_end = frame.wrapping_add(header + HEADER_SLOTS as usize);
+        if header_end > (*vm).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = runtime::attend(vm, header_end)
+        {
+            return Err(Stopped::Error(trap.into()));
         }
         let Some(code) = call::code_of(func.entry, func.ctx) else {
             return Err(take_stopped(vm, std::ptr::null()));

@@ -8,8 +8,10 @@
 //! Must stay true: handlers have no values that need dropping and let no address of a local escape on the path that ends in a jump, or
 //! the call would not be a jump; `tests/dispatch.rs` would overflow the host's stack.
 
+use std::sync::atomic::Ordering;
+
 use innkeeper_engine::Trap;
-use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore};
+use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore, runtime};
 
 use crate::code::Word;
 
@@ -188,10 +190,20 @@ impl Machine {
 
     /// Goes on at the branch target in the upper half of word 1, in words from this instruction.
     #[inline(always)]
-    pub(crate) unsafe fn branch(mut self) -> Exit {
+    pub(crate) unsafe fn branch(self) -> Exit {
+        // SAFETY: see the impl; lowering has resolved the target.
+        unsafe { self.branch_by(self.immediate().cast_signed() as isize) }
+    }
+
+    /// Goes on `distance` words from this instruction, unless somebody asks for attention: every loop passes here.
+    #[inline(always)]
+    pub(crate) unsafe fn branch_by(mut self, distance: isize) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe {
-            self.ip = self.ip.offset(self.immediate().cast_signed() as isize);
+            if self.fp > (*self.vm).stack_limit.load(Ordering::Relaxed) {
+                return attend(self.ip, self.fp, self.ctx, self.mem, self.mem_len, self.vm);
+            }
+            self.ip = self.ip.offset(distance);
             self.dispatch()
         }
     }
@@ -284,6 +296,27 @@ impl Machine {
 unsafe fn handler(ip: *const Word) -> Handler {
     // SAFETY: the first word of an instruction is a handler's address: lowering writes no other.
     unsafe { std::mem::transmute::<usize, Handler>(*ip as usize) }
+}
+
+/// Gives attention to who asked for it, and executes the branch again.
+#[cold]
+#[inline(never)]
+unsafe fn attend(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    mem: *mut u8,
+    mem_len: usize,
+    vm: *mut VmStore,
+) -> Exit {
+    let machine = Machine { ip, fp, ctx, mem, mem_len, vm };
+    // SAFETY: the contract of `Handler`.
+    unsafe {
+        match runtime::attend(vm, fp) {
+            Ok(()) => machine.dispatch(),
+            Err(trap) => machine.trap(trap),
+        }
+    }
 }
 
 #[cold]

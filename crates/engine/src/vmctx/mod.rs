@@ -62,8 +62,11 @@ pub struct VmContext {
 pub struct VmStore {
     /// The first slot of the guest's stack.
     pub stack_base: *mut u64,
-    /// Frames must end at or below this address.
-    pub stack_limit: *mut u64,
+    /// Frames must end at or below this address. Null while somebody asks for attention: then every check fails, and
+    /// [`runtime::attend`] says what it is about.
+    pub stack_limit: AtomicPtr<u64>,
+    /// Fuel that is left, where the engine's configuration meters it.
+    pub fuel: u64,
     /// Where the next activation's first frame starts.
     pub stack_top: *mut u64,
     /// Where a trap happened: the tier's own position, frame and instance, for the backtrace.

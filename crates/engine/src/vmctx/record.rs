@@ -1,6 +1,9 @@
 //! The record of a store and the guest stack it describes.
 
+use std::cell::UnsafeCell;
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use super::{TrapSite, VmMemory, VmStore};
 use crate::error::Error;
@@ -8,7 +11,7 @@ use crate::sys::Mapping;
 
 /// Owns a [`VmStore`], the guest's stack, and the memory that instances without one see.
 pub(crate) struct StoreRecord {
-    vm: NonNull<VmStore>,
+    vm: Arc<SharedRecord>,
     no_memory: NonNull<VmMemory>,
     _stack: Mapping,
 }
@@ -23,9 +26,11 @@ impl StoreRecord {
         let stack_bytes = stack_bytes.next_multiple_of(GUARD_BYTES);
         // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
         let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(GUARD_BYTES))?;
+        // SAFETY: one past the accessible part of the mapping.
+        let limit: *mut u64 = unsafe { stack.base().add(stack_bytes) }.cast();
         let vm = VmStore {
-            // SAFETY: one past the accessible part of the mapping.
-            stack_limit: unsafe { stack.base().add(stack_bytes) }.cast(),
+            stack_limit: AtomicPtr::new(limit),
+            fuel: 0,
             stack_base: stack.base().cast(),
             stack_top: stack.base().cast(),
             trap_site: TrapSite::NONE,
@@ -37,19 +42,43 @@ impl StoreRecord {
         };
         let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0 };
         Ok(StoreRecord {
-            vm: NonNull::from(Box::leak(Box::new(vm))),
+            vm: Arc::new(SharedRecord {
+                vm: UnsafeCell::new(vm),
+                limit,
+                request: AtomicU8::new(Request::None as u8),
+            }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
             _stack: stack,
         })
     }
 
     pub(crate) fn vm(&self) -> *mut VmStore {
-        self.vm.as_ptr()
+        self.vm.vm.get()
+    }
+
+    /// Lets another thread stop the guest.
+    pub(crate) fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle(Arc::clone(&self.vm))
+    }
+
+    /// Why a check against the stack's limit failed: what was asked for, which is then forgotten.
+    pub(crate) fn attend(&self) -> Option<Request> {
+        self.vm.attend()
     }
 
     pub(crate) fn stack_top(&self) -> *mut u64 {
         // SAFETY: the record lives as long as `self`.
-        unsafe { (*self.vm.as_ptr()).stack_top }
+        unsafe { (*self.vm()).stack_top }
+    }
+
+    pub(crate) fn fuel(&self) -> u64 {
+        // SAFETY: the record lives as long as `self`; guest code is not running while the store is borrowed.
+        unsafe { (*self.vm()).fuel }
+    }
+
+    pub(crate) fn set_fuel(&mut self, units: u64) {
+        // SAFETY: as in `fuel`, and the borrow is exclusive.
+        unsafe { (*self.vm()).fuel = units };
     }
 
     pub(crate) fn no_memory(&self) -> *mut VmMemory {
@@ -59,12 +88,68 @@ impl StoreRecord {
 
 impl Drop for StoreRecord {
     fn drop(&mut self) {
-        // SAFETY: both were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
-        unsafe {
-            drop(Box::from_raw(self.vm.as_ptr()));
-            drop(Box::from_raw(self.no_memory.as_ptr()));
-        }
+        // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
+        drop(unsafe { Box::from_raw(self.no_memory.as_ptr()) });
     }
 }
 
 const GUARD_BYTES: usize = 1 << 16;
+
+/// A [`VmStore`] that outlives its store where another thread still holds a handle to it; such a thread touches the atomic fields only.
+struct SharedRecord {
+    vm: UnsafeCell<VmStore>,
+    limit: *mut u64,
+    request: AtomicU8,
+}
+
+// SAFETY: everything but atomic fields is touched with the store borrowed only.
+unsafe impl Send for SharedRecord {}
+// SAFETY: as above.
+unsafe impl Sync for SharedRecord {}
+
+/// What another thread asks of a running guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Request {
+    None,
+    Interrupt,
+    Deadline,
+}
+
+/// Stops the guests of a store from another thread. It can outlive the store, and does nothing then.
+#[derive(Clone)]
+pub struct InterruptHandle(Arc<SharedRecord>);
+
+impl InterruptHandle {
+    /// Makes the guest that is running, or the next one to run, trap with [`crate::Trap::Interrupted`] at its next loop or call.
+    pub fn interrupt(&self) {
+        self.request(Request::Interrupt);
+    }
+
+    pub(crate) fn request(&self, request: Request) {
+        self.0.request.store(request as u8, Ordering::Release);
+        self.0.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
+    }
+}
+
+impl SharedRecord {
+    fn stack_limit(&self) -> &AtomicPtr<u64> {
+        // SAFETY: the record lives as long as `self`, and the field is atomic.
+        unsafe { &(*self.vm.get()).stack_limit }
+    }
+
+    fn attend(&self) -> Option<Request> {
+        self.stack_limit().store(self.limit, Ordering::Release);
+        match self.request.swap(Request::None as u8, Ordering::AcqRel) {
+            1 => Some(Request::Interrupt),
+            2 => Some(Request::Deadline),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for InterruptHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InterruptHandle").finish_non_exhaustive()
+    }
+}

@@ -8,7 +8,9 @@
 //! and indices are those of validated code. They keep no reference into guest state after they return.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
+use super::record::Request;
 use super::{InstanceEntity, Pending, VmContext, VmFunc, VmStore};
 use crate::composite::TypeId;
 use crate::error::{Error, ErrorKind};
@@ -94,6 +96,28 @@ pub(crate) unsafe fn catch_host(
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Stopped::Error(error)),
         Err(payload) => Err(Stopped::Panic(payload)),
+    }
+}
+
+/// What a failed check against the stack's limit means at a frame that ends at `frame_end`: nothing, where attention was asked for and has
+/// been given; else a trap.
+///
+/// # Errors
+/// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`], [`Trap::CallStackExhausted`].
+///
+/// # Safety
+/// `vm` is the record of a store that the running activation has exclusive use of.
+#[cold]
+#[inline(never)]
+pub unsafe fn attend(vm: *mut VmStore, frame_end: *const u64) -> Result<(), Trap> {
+    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+    unsafe {
+        match (*(*vm).core).attend() {
+            Some(Request::Interrupt) => Err(Trap::Interrupted),
+            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
+            _ if frame_end > (*vm).stack_limit.load(Ordering::Relaxed) => Err(Trap::CallStackExhausted),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -156,6 +156,8 @@ impl Lowering<'_> {
             }
         }
         if !reachable || joined {
+            // What follows is not of the run that ended in the block.
+            self.emit.end_run();
             self.unreachable = None;
             self.stack.truncate(block.height);
             self.push_values(block.ty, Side::Results)?;
@@ -377,6 +379,7 @@ impl Lowering<'_> {
 
     fn branch_on(&mut self, handler: Handler, condition: Condition) -> Fixup {
         let at = self.emit.position();
+        self.emit.end_run();
         self.emit.op(handler, slots(condition.a, condition.b, 0, 0));
         if let Some(constant) = condition.constant {
             self.emit.word(constant);

@@ -11,6 +11,8 @@ use crate::machine::Handler;
 pub(super) struct Emitter {
     words: Vec<Word>,
     last: Option<Last>,
+    /// Labels and conditional branches so far.
+    runs: u32,
 }
 
 /// A position in the code, in words.
@@ -55,7 +57,7 @@ pub(super) enum Fixup {
 impl Emitter {
     pub(super) fn new(mut words: Vec<Word>) -> Emitter {
         words.clear();
-        Emitter { words, last: None }
+        Emitter { words, last: None, runs: 0 }
     }
 
     pub(super) fn words(&self) -> &[Word] {
@@ -113,8 +115,19 @@ impl Emitter {
 
     /// A label: control can arrive here from elsewhere.
     pub(super) fn label(&mut self) -> Position {
+        self.end_run();
         self.last = None;
         self.words.len()
+    }
+
+    /// Says that the straight run of instructions ends here.
+    pub(super) fn end_run(&mut self) {
+        self.runs += 1;
+    }
+
+    /// Tells straight runs of instructions apart.
+    pub(super) fn run_number(&self) -> u32 {
+        self.runs
     }
 
     /// Resolves a branch to `target`.

@@ -23,10 +23,11 @@ mod visit;
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;
-use innkeeper_engine::{Error, ErrorKind};
+use innkeeper_engine::{Error, ErrorKind, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
 
 use crate::code::Word;
+use crate::op::control as control_op;
 use crate::unwind::TryRange;
 use control::Control;
 use emit::Emitter;
@@ -50,10 +51,22 @@ struct Lowering<'a> {
     control: Vec<Control>,
     /// Tried ranges, innermost first.
     tries: Vec<TryRange>,
+    /// What is charged for, where fuel is metered.
+    fuel: Option<FuelRun>,
     /// Blocks opened so far.
     blocks: u32,
     /// Blocks opened since the code became unreachable; none while it can be reached.
     unreachable: Option<u32>,
+}
+
+/// A straight run of instructions: once entered at its start, all of them are executed unless one traps.
+#[derive(Default)]
+struct FuelRun {
+    /// None before the first.
+    run: Option<u32>,
+    /// Where the charging instruction is.
+    at: usize,
+    units: u32,
 }
 
 type Result<T = (), E = Error> = std::result::Result<T, E>;
@@ -110,6 +123,10 @@ impl<'a> Lowering<'a> {
             stack,
             control,
             tries: Vec::new(),
+            fuel: match module.engine().config().metering {
+                Metering::Off => None,
+                Metering::Fuel => Some(FuelRun::default()),
+            },
             blocks: 0,
             unreachable: None,
         })
@@ -131,10 +148,22 @@ impl<'a> Lowering<'a> {
             if let Some(depth) = self.unreachable {
                 self.skip(operators.read()?, depth)?;
             } else {
+                self.charge();
                 operators.visit_operator(self)??;
             }
         }
         self.finish_function()
+    }
+
+    /// Charges fuel for the next instruction, to the straight run that it belongs to.
+    fn charge(&mut self) {
+        let Some(fuel) = &mut self.fuel else { return };
+        if fuel.run != Some(self.emit.run_number()) {
+            *fuel = FuelRun { run: Some(self.emit.run_number()), at: self.emit.position(), units: 0 };
+            self.emit.op(control_op::consume_fuel, 0);
+        }
+        fuel.units = fuel.units.saturating_add(1);
+        self.emit.patch(fuel.at + 1, emit::slots_immediate(0, 0, fuel.units));
     }
 
     /// Passes over an instruction that cannot be reached.

@@ -1,6 +1,9 @@
 //! Branches, selection and the entry of functions.
 
+use std::sync::atomic::Ordering;
+
 use innkeeper_engine::Trap;
+use innkeeper_engine::tier::runtime;
 
 use crate::machine::{A, B, C, D, Exit, handlers};
 
@@ -8,8 +11,11 @@ handlers! {
     /// `[_ _ frame_slots] [zero_from zero_count]`: first instruction of a function: checks that the frame fits, and gives
     /// locals their zeros.
     fn enter(m) {
-        if m.fp.wrapping_add(m.immediate() as usize) > (*m.vm).stack_limit {
-            return m.trap(Trap::CallStackExhausted);
+        let frame_end = m.fp.wrapping_add(m.immediate() as usize);
+        if frame_end > (*m.vm).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = runtime::attend(m.vm, frame_end)
+        {
+            return m.trap(trap);
         }
         let first = m.fp.add(m.word(2) as u32 as usize);
         for i in 0..(m.word(2) >> 32) as usize {
@@ -21,8 +27,11 @@ handlers! {
 
     /// `[_ _ frame_slots] [zero_from zero_count]`: as `enter`, for functions with many locals.
     fn enter_wide(m) {
-        if m.fp.wrapping_add(m.immediate() as usize) > (*m.vm).stack_limit {
-            return m.trap(Trap::CallStackExhausted);
+        let frame_end = m.fp.wrapping_add(m.immediate() as usize);
+        if frame_end > (*m.vm).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = runtime::attend(m.vm, frame_end)
+        {
+            return m.trap(trap);
         }
         m.fp.add(m.word(2) as u32 as usize).write_bytes(0, (m.word(2) >> 32) as usize);
         m.next(3)
@@ -31,6 +40,20 @@ handlers! {
     /// Ends the activation: what its first function returns to.
     fn exit(_m) {
         Exit::Done
+    }
+
+    /// `[_ _ units]`: charges for the run of instructions that starts here.
+    fn consume_fuel(m) {
+        match (*m.vm).fuel.checked_sub(u64::from(m.immediate())) {
+            Some(left) => {
+                (*m.vm).fuel = left;
+                m.next(2)
+            }
+            None => {
+                (*m.vm).fuel = 0;
+                m.trap(Trap::OutOfFuel)
+            }
+        }
     }
 
     /// `[]`: `unreachable`.
@@ -57,8 +80,8 @@ handlers! {
     fn branch_table(m) {
         let last = m.immediate();
         let index = m.get::<u32>(A).min(last);
-        m.ip = m.ip.offset(m.word(2 + index as usize).cast_signed() as isize);
-        m.dispatch()
+        let distance = m.word(2 + index as usize).cast_signed() as isize;
+        m.branch_by(distance)
     }
 
     /// `[r a b c]`: `select`: `a` where `c` is not zero, else `b`.

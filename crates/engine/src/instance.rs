@@ -172,9 +172,9 @@ fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(
     let parts = &*module.0;
     for (index, global) in parts.globals.iter().enumerate() {
         if let Some(init) = &global.init {
-            let value = evaluate(core, id, init);
+            let slots = evaluate_slots(core, id, init);
             let global_id = core.instances[id].get().global_ids[index];
-            core.globals[global_id].set_slots([value, 0]);
+            core.globals[global_id].set_slots(slots);
         }
     }
     for (index, table) in parts.tables.iter().enumerate() {
@@ -233,10 +233,16 @@ fn elem_references(core: &StoreCore, id: InstanceId, elem: &ElemSegment) -> Box<
     }
 }
 
+/// The value of an expression whose type takes one slot.
 fn evaluate(core: &StoreCore, id: InstanceId, expr: &crate::module::ConstExpr) -> u64 {
+    let [value, _] = evaluate_slots(core, id, expr);
+    value
+}
+
+fn evaluate_slots(core: &StoreCore, id: InstanceId, expr: &crate::module::ConstExpr) -> [u64; 2] {
     let entity = core.instances[id].get();
     expr.evaluate(
-        |global| core.globals[entity.global_ids[global.index()]].slots()[0],
+        |global| core.globals[entity.global_ids[global.index()]].slots(),
         |func| reference(entity, func),
     )
 }

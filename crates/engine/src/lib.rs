@@ -21,6 +21,7 @@ mod module;
 pub mod numeric;
 pub mod opcode;
 mod signature;
+pub mod simd;
 mod store;
 #[allow(unsafe_code, reason = "address space")]
 mod sys;

@@ -7,15 +7,17 @@ use wasmparser::Operator;
 
 use crate::error::{Error, ErrorKind};
 use crate::index::{FuncIndex, GlobalIndex};
+use crate::simd::V128;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ConstExpr(pub(crate) Box<[ConstOp]>);
 
-/// One operation of a constant expression, on a stack of slots.
+/// One operation of a constant expression, on a stack of values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ConstOp {
     /// A number of one slot, or a null reference (0).
     Slot(u64),
+    Vector([u64; 2]),
     GlobalGet(GlobalIndex),
     RefFunc(FuncIndex),
     Binary(fn(u64, u64) -> u64),
@@ -31,6 +33,7 @@ impl ConstExpr {
                 Operator::I64Const { value } => ConstOp::Slot(value.cast_unsigned()),
                 Operator::F32Const { value } => ConstOp::Slot(u64::from(value.bits())),
                 Operator::F64Const { value } => ConstOp::Slot(value.bits()),
+                Operator::V128Const { value } => ConstOp::Vector(V128::from_bytes(*value.bytes()).to_slots()),
                 Operator::RefNull { .. } => ConstOp::Slot(0),
                 Operator::RefFunc { function_index } => ConstOp::RefFunc(FuncIndex(function_index)),
                 Operator::GlobalGet { global_index } => ConstOp::GlobalGet(GlobalIndex(global_index)),
@@ -50,25 +53,26 @@ impl ConstExpr {
         Ok(ConstExpr(ops.into_boxed_slice()))
     }
 
-    /// The value, given what globals and function references of the instance are.
+    /// The value's slots, of which all but vectors use the first only, given what globals and function references of the instance are.
     pub(crate) fn evaluate(
         &self,
-        global: impl Fn(GlobalIndex) -> u64,
+        global: impl Fn(GlobalIndex) -> [u64; 2],
         func_ref: impl Fn(FuncIndex) -> u64,
-    ) -> u64 {
-        let mut stack: Vec<u64> = Vec::new();
+    ) -> [u64; 2] {
+        let mut stack: Vec<[u64; 2]> = Vec::new();
         for op in &self.0 {
             let value = match *op {
-                ConstOp::Slot(value) => value,
+                ConstOp::Slot(value) => [value, 0],
+                ConstOp::Vector(value) => value,
                 ConstOp::GlobalGet(index) => global(index),
-                ConstOp::RefFunc(index) => func_ref(index),
+                ConstOp::RefFunc(index) => [func_ref(index), 0],
                 ConstOp::Binary(apply) => {
-                    let (b, a) = (stack.pop(), stack.pop());
-                    apply(a.unwrap_or(0), b.unwrap_or(0))
+                    let ([b, _], [a, _]) = (stack.pop().unwrap_or_default(), stack.pop().unwrap_or_default());
+                    [apply(a, b), 0]
                 }
             };
             stack.push(value);
         }
-        stack.pop().unwrap_or(0)
+        stack.pop().unwrap_or_default()
     }
 }

@@ -14,6 +14,7 @@ mod frame;
 mod memory;
 mod numeric;
 mod reference;
+mod simd;
 mod stack;
 mod table;
 mod variable;

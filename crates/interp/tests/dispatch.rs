@@ -23,7 +23,7 @@ fn run_in_loop(body: &'static str) {
                 (func $tail (type $unary) (return_call $callee (local.get 0)))
                 (func $tail_host (type $unary) (return_call $host (local.get 0)))
                 (func $tail_indirect (type $unary) (return_call_indirect (type $unary) (local.get 0) (i32.const 0)))
-                (func (export "run") (param $n i32) (result i32) (local $x i32) (local $f f64)
+                (func (export "run") (param $n i32) (result i32) (local $x i32) (local $f f64) (local $v v128)
                     (loop $l
                         {body}
                         (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
@@ -69,6 +69,21 @@ in_loop! {
     tail_calls: "(local.set $x (call $tail (local.get $n))) (local.set $x (call $tail_host (local.get $n)))
         (local.set $x (call $tail_indirect (local.get $n)))";
     branch_tables: "(block $a (block $b (br_table $a $b (i32.and (local.get $n) (i32.const 1)))))";
+    vector_integers: "(local.set $v (i8x16.add_sat_s (i32x4.splat (local.get $n)) (i16x8.q15mulr_sat_s (local.get $v) (local.get $v))))
+        (local.set $v (i64x2.mul (i32x4.shl (local.get $v) (i32.const 3)) (i16x8.shr_s (local.get $v) (local.get $n))))
+        (local.set $v (i8x16.narrow_i16x8_u (local.get $v) (i32x4.dot_i16x8_s (local.get $v) (local.get $v))))
+        (local.set $x (i32.add (i8x16.bitmask (local.get $v)) (i64x2.all_true (i8x16.popcnt (local.get $v)))))";
+    vector_floats: "(local.set $v (f32x4.nearest (f32x4.min (f32x4.sqrt (local.get $v)) (f32x4.ceil (f32x4.splat (f32.const 2))))))
+        (local.set $v (f64x2.floor (f64x2.max (f64x2.promote_low_f32x4 (local.get $v)) (f64x2.div (local.get $v) (local.get $v)))))
+        (local.set $v (i32x4.trunc_sat_f64x2_u_zero (f64x2.relaxed_madd (local.get $v) (local.get $v) (local.get $v))))";
+    vector_lanes: "(local.set $v (i8x16.shuffle 0 31 1 30 2 29 3 28 4 27 5 26 6 25 7 24 (local.get $v)
+            (i8x16.swizzle (v128.const i32x4 1 2 3 4) (local.get $v))))
+        (local.set $v (i16x8.replace_lane 7 (local.get $v) (i8x16.extract_lane_s 15 (local.get $v))))
+        (local.set $f (f64x2.extract_lane 1 (f64x2.replace_lane 0 (local.get $v) (local.get $f))))
+        (local.set $v (v128.bitselect (local.get $v) (v128.not (local.get $v)) (select (local.get $v) (v128.const i64x2 5 6) (local.get $n))))";
+    vector_memory: "(v128.store offset=8 (i32.const 0) (v128.load16x4_s (i32.const 3)))
+        (v128.store32_lane 3 (i32.const 1) (v128.load16_lane 6 (i32.const 9) (v128.load64_splat (i32.const 5))))
+        (local.set $v (v128.load32_zero (i32.const 100)))";
     selections: "(local.set $x (select (local.get $x) (i32.const 7) (i32.eqz (local.get $n))))";
 }
 

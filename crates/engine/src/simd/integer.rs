@@ -8,7 +8,7 @@ lanewise! {
         i8x16_sub(a, b) = a.wrapping_sub(b);
         i8x16_add_sat_u(a, b) = a.saturating_add(b);
         i8x16_sub_sat_u(a, b) = a.saturating_sub(b);
-        i8x16_avgr_u(a, b) = ((u16::from(a) + u16::from(b) + 1) / 2) as u8;
+        i8x16_avgr_u(a, b) = ((u16::from(a) + u16::from(b) + 1) >> 1) as u8;
         i8x16_min_u(a, b) = a.min(b);
         i8x16_max_u(a, b) = a.max(b);
         i8x16_popcnt(a) = a.count_ones() as u8;
@@ -37,7 +37,7 @@ lanewise! {
         i16x8_mul(a, b) = a.wrapping_mul(b);
         i16x8_add_sat_u(a, b) = a.saturating_add(b);
         i16x8_sub_sat_u(a, b) = a.saturating_sub(b);
-        i16x8_avgr_u(a, b) = ((u32::from(a) + u32::from(b) + 1) / 2) as u16;
+        i16x8_avgr_u(a, b) = ((u32::from(a) + u32::from(b) + 1) >> 1) as u16;
         i16x8_min_u(a, b) = a.min(b);
         i16x8_max_u(a, b) = a.max(b);
         i16x8_eq(a, b) = if a == b { !0 } else { 0 };

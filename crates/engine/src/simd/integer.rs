@@ -218,17 +218,47 @@ macro_rules! test {
         #[inline(always)]
         #[must_use]
         pub fn $bitmask(a: V128) -> u32 {
-            let a: [$lane; $n] = a.lanes();
-            a.iter().enumerate().fold(0, |mask, (i, lane)| mask | u32::from(*lane < 0) << i)
+            const SIGN_BITS: SignBits = SignBits::of_lanes($lane::BITS);
+            let [low, high]: [u64; 2] = a.lanes();
+            SIGN_BITS.gather(low) | SIGN_BITS.gather(high) << ($n / 2)
         }
     )*};
 }
 
 test! {
-    [i8; 16] { i8x16_all_true i8x16_bitmask }
-    [i16; 8] { i16x8_all_true i16x8_bitmask }
-    [i32; 4] { i32x4_all_true i32x4_bitmask }
-    [i64; 2] { i64x2_all_true i64x2_bitmask }
+    [u8; 16] { i8x16_all_true i8x16_bitmask }
+    [u16; 8] { i16x8_all_true i16x8_bitmask }
+    [u32; 4] { i32x4_all_true i32x4_bitmask }
+    [u64; 2] { i64x2_all_true i64x2_bitmask }
+}
+
+/// How the sign bits of the lanes in half a vector are gathered.
+struct SignBits {
+    width: u32,
+    /// The lowest bit of each lane.
+    lowest: u64,
+    /// The factor that moves the lowest bit of lane `i` to `i` above that of the last lane. Other products land elsewhere, each for itself,
+    /// so that nothing carries.
+    moves: u64,
+}
+
+impl SignBits {
+    const fn of_lanes(width: u32) -> SignBits {
+        let last = 64 - width;
+        let (mut lowest, mut moves, mut i) = (0, 0, 0);
+        while i * width < 64 {
+            lowest |= 1 << (i * width);
+            moves |= 1 << (last - i * (width - 1));
+            i += 1;
+        }
+        SignBits { width, lowest, moves }
+    }
+
+    #[inline(always)]
+    fn gather(&self, half: u64) -> u32 {
+        let signs = half >> (self.width - 1) & self.lowest;
+        (signs.wrapping_mul(self.moves) >> (64 - self.width)) as u32 & ((1 << (64 / self.width)) - 1)
+    }
 }
 
 /// `v128_any_true`: whether any bit is set.
@@ -256,6 +286,15 @@ mod tests {
 
     #[test]
     fn masks_take_the_sign_bits() {
+        for i in 0..16 {
+            let one = V128::from_lanes::<[u8; 16]>(std::array::from_fn(|j| if i == j { 0x80 } else { 0x7F }));
+            let sign = |width: usize| if i % width == width - 1 { 1 << (i / width) } else { 0 };
+            let masks = [i8x16_bitmask(one), i16x8_bitmask(one), i32x4_bitmask(one), i64x2_bitmask(one)];
+            assert_eq!(masks, [sign(1), sign(2), sign(4), sign(8)]);
+        }
+        assert_eq!(i8x16_bitmask(V128::from_bytes([0xFF; 16])), 0xFFFF);
+        assert_eq!(i16x8_bitmask(V128::from_bytes([0xFF; 16])), 0xFF);
+        assert_eq!(i32x4_bitmask(V128::from_bytes([0xFF; 16])), 0xF);
         let a = V128::from_lanes([-1i8, 0, 0, -128, 127, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1]);
         assert_eq!(i8x16_bitmask(a), 0b1000_0000_0000_1001);
         assert_eq!((i8x16_all_true(a), v128_any_true(a), v128_any_true(V128::default())), (0, 1, 0));

@@ -1,9 +1,15 @@
 //! Making vectors of numbers and memory cells, and taking them apart.
 
-use super::{V128, across};
+use super::V128;
 
-across! {
-    i8x16_swizzle(a: [u8; 16], lanes: [u8; 16]) -> [u8; 16] = |i| if lanes[i] < 16 { a[usize::from(lanes[i] % 16)] } else { 0 };
+/// `i8x16_swizzle`: the lanes of `a` that `lanes` names; 0 for numbers from 16.
+#[inline(always)]
+#[must_use]
+pub fn i8x16_swizzle(a: V128, lanes: V128) -> V128 {
+    let mut padded = [0; 32];
+    padded[..16].copy_from_slice(&a.to_bytes());
+    let lanes = lanes.to_bytes();
+    V128::from_bytes(std::array::from_fn(|i| padded[usize::from(lanes[i].min(16))]))
 }
 
 /// `i8x16_shuffle`: lanes 0 to 15 are those of `a`, 16 to 31 those of `b`.
@@ -13,7 +19,8 @@ pub fn i8x16_shuffle(a: V128, b: V128, lanes: V128) -> V128 {
     let mut both = [0; 32];
     both[..16].copy_from_slice(&a.to_bytes());
     both[16..].copy_from_slice(&b.to_bytes());
-    V128::from_bytes(lanes.to_bytes().map(|lane| both[usize::from(lane % 32)]))
+    let lanes = lanes.to_bytes();
+    V128::from_bytes(std::array::from_fn(|i| both[usize::from(lanes[i] % 32)]))
 }
 
 macro_rules! splat_and_replace {

@@ -4,12 +4,12 @@ use innkeeper_engine::simd::V128;
 use innkeeper_engine::{Error, ErrorKind, for_each_simd_opcode};
 use wasmparser::{MemArg, MemArgTarget};
 
-use super::emit::{slots, slots_immediate};
+use super::emit::{Condition, slots, slots_immediate};
 use super::frame::SlotIndex;
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
-use crate::op::simd::{self, i, memory, s};
+use crate::op::simd::{self, branch_if, branch_unless, i, memory, s};
 
 macro_rules! lower_simd {
     (
@@ -43,7 +43,7 @@ macro_rules! lower_simd {
                 self.vector_shift(s::$shift, i::$shift)
             })*
             $(pub(super) fn $visit_test(&mut self) -> Result {
-                self.unary(s::$test)
+                self.vector_test(s::$test, branch_if::$test, branch_unless::$test)
             })*
             $(pub(super) fn $visit_splat(&mut self) -> Result {
                 self.vector_of_one(s::$splat)
@@ -95,6 +95,16 @@ impl Lowering<'_> {
     fn vector_of_two(&mut self, handler: Handler, lane: u8) -> Result {
         let (b, a) = (self.pop_slot(), self.pop_slot());
         self.result(handler, Width::Two, |r| slots(r, a, b, lane.into()))
+    }
+
+    fn vector_test(&mut self, handler: Handler, branch_if: Handler, branch_unless: Handler) -> Result {
+        let a = self.pop_slot();
+        let start = self.emit.position();
+        let result = self.stack.push_slot()?;
+        self.emit.op(handler, slots(result, a, 0, 0));
+        let condition = Condition { start, branch_if, branch_unless, a, b: 0, constant: None };
+        self.emit.wrote(start, result, Some(condition));
+        Ok(())
     }
 
     fn vector_shift(&mut self, handler: Handler, constant: Handler) -> Result {

@@ -96,6 +96,32 @@ macro_rules! simd_handlers {
             }
         }
 
+        /// `[a _ target]`: branches on a test's outcome.
+        pub(crate) mod branch_if {
+            use innkeeper_engine::simd;
+
+            use crate::machine::{A, handlers};
+
+            handlers! {
+                $(fn $test(m) {
+                    if simd::$test(m.get_vector(A)) != 0 { m.branch() } else { m.next(2) }
+                })*
+            }
+        }
+
+        /// `[a _ target]`: branches where a test's outcome is 0.
+        pub(crate) mod branch_unless {
+            use innkeeper_engine::simd;
+
+            use crate::machine::{A, handlers};
+
+            handlers! {
+                $(fn $test(m) {
+                    if simd::$test(m.get_vector(A)) == 0 { m.branch() } else { m.next(2) }
+                })*
+            }
+        }
+
         /// Loads and stores.
         pub(crate) mod memory {
             use innkeeper_engine::{Trap, simd};
@@ -106,7 +132,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[r address offset]`.
                     fn $load(m) {
-                        let address = u64::from(m.get::<u32>(B)) + u64::from(m.immediate());
+                        let address = m.vector_address(B);
                         let Some(cell) = m.cell::<$load_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
                         m.set_vector(A, simd::$load(*cell));
                         m.next(2)
@@ -115,7 +141,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[address a offset]`.
                     fn $store(m) {
-                        let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
+                        let address = m.vector_address(A);
                         let Some(cell) = m.cell::<$store_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
                         *cell = simd::$store(m.get_vector(B));
                         m.next(2)
@@ -124,7 +150,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[r address offset] [a lane]`.
                     fn $load_lane(m) {
-                        let address = u64::from(m.get::<u32>(B)) + u64::from(m.immediate());
+                        let address = m.vector_address(B);
                         let Some(cell) = m.cell::<$load_lane_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
                         let (a, lane) = (m.vector_of(2, A), m.operand_of(2, B) as u8);
                         m.set_vector(A, simd::$load_lane(a, lane, *cell));
@@ -134,7 +160,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[address a offset] [lane]`.
                     fn $store_lane(m) {
-                        let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
+                        let address = m.vector_address(A);
                         let Some(cell) = m.cell::<$store_lane_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
                         *cell = simd::$store_lane(m.get_vector(B), m.operand_of(2, A) as u8);
                         m.next(3)
@@ -177,6 +203,13 @@ impl Machine {
             // SAFETY: see the impl.
             V128::from_slots(unsafe { *slots.cast::<[u64; 2]>() })
         }
+    }
+
+    /// The address of the cell that a load or store names: `offset` in the upper half of word 1, the rest at position `i`.
+    #[inline(always)]
+    unsafe fn vector_address(self, i: usize) -> u64 {
+        // SAFETY: see the impl.
+        unsafe { u64::from(self.get::<u32>(i)) + u64::from(self.immediate()) }
     }
 
     /// Writes the two slots from the one that the operand at position `i` names.

@@ -77,7 +77,18 @@
     (local.get 0)
     (if (param v128) (result v128) (local.get 1) (then (i64x2.neg))))
 
-  ;; The unsettled operand is read before the result is written over it.
+  ;; Tests become part of the branches that follow, and of their negations.
+  (func (export "tests") (param v128) (result i32)
+    (block $none
+      (br_if $none (i32.eqz (v128.any_true (local.get 0))))
+      (if (i32x4.all_true (local.get 0)) (then (return (i32.const 1))))
+      (block $negative
+        (br_if $negative (i32x4.bitmask (local.get 0)))
+        (return (i32.const 2)))
+      (return (i32.const 3)))
+    (i32.const 0))
+
+  ;; The operand is read before the result is written over it.
   (func (export "overlap") (param i32) (result v128)
     (i32x4.replace_lane 3 (i32x4.splat (i32.add (local.get 0) (i32.const 1))) (i32.add (local.get 0) (i32.const 2))))
 )
@@ -109,4 +120,8 @@
 (assert_return (invoke "select" (v128.const i64x2 3 4) (v128.const i64x2 5 6) (i32.const 0)) (v128.const i64x2 5 6) (v128.const i64x2 3 4))
 (assert_return (invoke "if" (v128.const i64x2 3 4) (i32.const 1)) (v128.const i64x2 -3 -4))
 (assert_return (invoke "if" (v128.const i64x2 3 4) (i32.const 0)) (v128.const i64x2 3 4))
+(assert_return (invoke "tests" (v128.const i32x4 0 0 0 0)) (i32.const 0))
+(assert_return (invoke "tests" (v128.const i32x4 1 1 1 1)) (i32.const 1))
+(assert_return (invoke "tests" (v128.const i32x4 1 0 1 1)) (i32.const 2))
+(assert_return (invoke "tests" (v128.const i32x4 1 0 1 -1)) (i32.const 3))
 (assert_return (invoke "overlap" (i32.const 5)) (v128.const i32x4 6 6 6 7))

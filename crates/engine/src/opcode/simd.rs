@@ -3,7 +3,7 @@
 //! Rows are those of [`crate::for_each_opcode!`], with semantic functions in [`crate::simd`]; operands are `v128` where a row does not
 //! say otherwise. Memory cells are arrays of bytes, as they stand in memory.
 //!
-//! Source: core specification 5.4.9 ("Vector Instructions", binary format).
+//! Source: core specification 5.4 ("Instructions", binary format, "Vector Instructions").
 
 use super::Opcode;
 

@@ -4,7 +4,7 @@
 //! rounded separately, selection is by bits, and numbers out of range saturate. A guest computes the same everywhere, and no tier
 //! can differ from another.
 //!
-//! Source: core specification 4.3.6 ("Relaxed Operations") and appendix A.4 ("Profiles").
+//! Source: core specification 4.3 ("Numerics", "Relaxed Operations") and appendix, "Profiles".
 
 use super::{V128, across, lanewise};
 use crate::simd::{

@@ -27,8 +27,8 @@ pub enum Metering {
 }
 
 impl Config {
-    /// The features that every tier implements: WebAssembly 2.0 without SIMD, and tail calls and extended constant
-    /// expressions of 3.0.
+    /// The features that every tier implements: WebAssembly 2.0, and tail calls, extended constant expressions and
+    /// relaxed SIMD of 3.0.
     #[must_use]
     pub fn features(&self) -> WasmFeatures {
         WasmFeatures::MUTABLE_GLOBAL
@@ -40,6 +40,8 @@ impl Config {
             | WasmFeatures::BULK_MEMORY
             | WasmFeatures::BULK_MEMORY_OPT
             | WasmFeatures::FLOATS
+            | WasmFeatures::SIMD
+            | WasmFeatures::RELAXED_SIMD
             | WasmFeatures::TAIL_CALL
             | WasmFeatures::EXTENDED_CONST
             | WasmFeatures::GC_TYPES

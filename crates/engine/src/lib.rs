@@ -24,6 +24,7 @@ mod module;
 pub mod numeric;
 pub mod opcode;
 mod registry;
+pub mod simd;
 mod store;
 #[allow(unsafe_code, reason = "address space")]
 mod sys;

@@ -105,30 +105,19 @@ macro_rules! float {
         #[inline(always)]
         #[must_use]
         pub fn $min(a: $f, b: $f) -> $f {
-            if a < b {
-                a
-            } else if b < a {
-                b
-            } else if a == b {
-                $f::from_bits(a.to_bits() | b.to_bits())
-            } else {
-                a + b
-            }
+            // Choices without side effects, not branches, so that vectors of it become vector instructions.
+            let least = if a < b { a } else { b };
+            let ordered = if a == b { $f::from_bits(a.to_bits() | b.to_bits()) } else { least };
+            if a.is_nan() || b.is_nan() { a + b } else { ordered }
         }
 
         /// The greater operand; NaN if either is, and +0 is greater than -0.
         #[inline(always)]
         #[must_use]
         pub fn $max(a: $f, b: $f) -> $f {
-            if a > b {
-                a
-            } else if b > a {
-                b
-            } else if a == b {
-                $f::from_bits(a.to_bits() & b.to_bits())
-            } else {
-                a + b
-            }
+            let greatest = if a > b { a } else { b };
+            let ordered = if a == b { $f::from_bits(a.to_bits() & b.to_bits()) } else { greatest };
+            if a.is_nan() || b.is_nan() { a + b } else { ordered }
         }
     };
 }

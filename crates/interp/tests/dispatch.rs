@@ -9,7 +9,7 @@ const ROUNDS: i32 = 1_000_000;
 const STACK_BYTES: usize = 256 << 10;
 
 /// Runs `body`, which may use the local `$x` and the function table's single function, in a loop.
-fn run_in_loop(body: &'static str) {
+fn run_in_loop(body: &'static str, rounds: i32) {
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let text = format!(
             r#"(module
@@ -23,7 +23,7 @@ fn run_in_loop(body: &'static str) {
                 (func $tail (type $unary) (return_call $callee (local.get 0)))
                 (func $tail_host (type $unary) (return_call $host (local.get 0)))
                 (func $tail_indirect (type $unary) (return_call_indirect (type $unary) (local.get 0) (i32.const 0)))
-                (func (export "run") (param $n i32) (result i32) (local $x i32) (local $f f64)
+                (func (export "run") (param $n i32) (result i32) (local $x i32) (local $f f64) (local $v v128)
                     (loop $l
                         {body}
                         (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
@@ -37,7 +37,7 @@ fn run_in_loop(body: &'static str) {
         let instance: Instance = linker.instantiate(&mut store, &module).unwrap();
         let run = instance.get_func(&mut store, "run").unwrap();
         let mut results = [Val::I32(0)];
-        run.call(&mut store, &[Val::I32(ROUNDS)], &mut results).unwrap();
+        run.call(&mut store, &[Val::I32(rounds)], &mut results).unwrap();
     });
     thread.unwrap().join().unwrap();
 }
@@ -46,7 +46,7 @@ macro_rules! in_loop {
     ($($name:ident: $body:literal;)*) => {$(
         #[test]
         fn $name() {
-            run_in_loop($body);
+            run_in_loop($body, ROUNDS);
         }
     )*};
 }
@@ -69,7 +69,69 @@ in_loop! {
     tail_calls: "(local.set $x (call $tail (local.get $n))) (local.set $x (call $tail_host (local.get $n)))
         (local.set $x (call $tail_indirect (local.get $n)))";
     branch_tables: "(block $a (block $b (br_table $a $b (i32.and (local.get $n) (i32.const 1)))))";
+    vector_moves: "(local.set $v (select (local.get $v) (v128.const i64x2 5 6) (local.get $n)))";
     selections: "(local.set $x (select (local.get $x) (i32.const 7) (i32.eqz (local.get $n))))";
+}
+
+macro_rules! number {
+    (u32) => {
+        "local.get $x"
+    };
+    (u64) => {
+        "i64.const 1"
+    };
+    (f32) => {
+        "f32.const 1"
+    };
+    (f64) => {
+        "local.get $f"
+    };
+}
+macro_rules! vector_bodies {
+    (
+        unary { $($_n1:ident $_v1:ident $unary:literal $_e1:literal;)* }
+        binary { $($_n2:ident $_v2:ident $binary:literal $_e2:literal;)* }
+        ternary { $($_n3:ident $_v3:ident $ternary:literal $_e3:literal;)* }
+        shift { $($_n4:ident $_v4:ident $shift:literal $_e4:literal;)* }
+        test { $($_n5:ident $_v5:ident $test:literal $_e5:literal;)* }
+        splat { $($_n6:ident $_v6:ident $splat:literal $_e6:literal ($splat_ty:ident);)* }
+        extract { $($_n7:ident $_v7:ident $extract:literal $_e7:literal ($_t7:ty);)* }
+        replace { $($_n8:ident $_v8:ident $replace:literal $_e8:literal ($replace_ty:ident);)* }
+        load { $($_n9:ident $_v9:ident $load:literal $_e9:literal ($_t9:ty);)* }
+        store { $($_n10:ident $_v10:ident $store:literal $_e10:literal ($_t10:ty);)* }
+        load_lane { $($_n11:ident $_v11:ident $load_lane:literal $_e11:literal ($_t11:ty);)* }
+        store_lane { $($_n12:ident $_v12:ident $store_lane:literal $_e12:literal ($_t12:ty);)* }
+        constant { $($_n13:ident $_v13:ident $constant:literal $_e13:literal;)* }
+        shuffle { $($_n14:ident $_v14:ident $shuffle:literal $_e14:literal;)* }
+    ) => {
+        /// An instruction sequence for each row of the table of vector operations.
+        const VECTOR_BODIES: &[&str] = &[
+            $(concat!("(local.set $v (", $unary, " (local.get $v)))"),)*
+            $(concat!("(local.set $v (", $binary, " (local.get $v) (local.get $v)))"),)*
+            $(concat!("(local.set $v (", $ternary, " (local.get $v) (local.get $v) (local.get $v)))"),)*
+            $(concat!("(local.set $v (", $shift, " (", $shift, " (local.get $v) (i32.const 1)) (local.get $x)))"),)*
+            $(concat!("(local.set $x (", $test, " (local.get $v))) (if (", $test, " (local.get $v)) (then))
+                (block (br_if 0 (", $test, " (local.get $v))))"),)*
+            $(concat!("(local.set $v (", $splat, " (", number!($splat_ty), ")))"),)*
+            $(concat!("(drop (", $extract, " 1 (local.get $v)))"),)*
+            $(concat!("(local.set $v (", $replace, " 1 (local.get $v) (", number!($replace_ty), ")))"),)*
+            $(concat!("(local.set $v (", $load, " (i32.const 8)))"),)*
+            $(concat!("(", $store, " (i32.const 8) (local.get $v))"),)*
+            $(concat!("(local.set $v (", $load_lane, " 1 (i32.const 8) (local.get $v)))"),)*
+            $(concat!("(", $store_lane, " 1 (i32.const 8) (local.get $v))"),)*
+            $(concat!("(local.set $v (", $constant, " i32x4 1 2 3 4))"),)*
+            $(concat!("(local.set $v (", $shuffle, " 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 31 (local.get $v) (local.get $v)))"),)*
+        ];
+    };
+}
+
+innkeeper_engine::for_each_simd_opcode!(vector_bodies);
+
+#[test]
+fn every_vector_operation() {
+    for body in VECTOR_BODIES {
+        run_in_loop(body, ROUNDS / 10);
+    }
 }
 
 /// Tail calls, in one instance and between two, use no guest stack however many there are.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use innkeeper::{AnyKind, AnyRef, AsContext, AsContextMut, ExternRef, Val};
-use wast::core::{AbstractHeapType, HeapType, NanPattern, WastArgCore, WastRetCore};
+use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::{WastArg, WastRet};
 
 /// What `ref.extern N` stands for.
@@ -18,6 +18,7 @@ pub(crate) fn argument(store: impl AsContextMut, arg: &WastArg<'_>) -> Result<Va
         WastArgCore::I64(value) => Val::I64(*value),
         WastArgCore::F32(value) => Val::F32(value.bits),
         WastArgCore::F64(value) => Val::F64(value.bits),
+        WastArgCore::V128(value) => Val::V128(u128::from_le_bytes(value.to_le_bytes())),
         WastArgCore::RefExtern(number) => Val::ExternRef(Some(host_object(store, *number)?)),
         WastArgCore::RefHost(number) => Val::AnyRef(Some(AnyRef::from_extern(host_object(store, *number)?))),
         WastArgCore::RefNull(HeapType::Abstract { ty, .. }) => match ty {
@@ -52,6 +53,7 @@ fn matches(store: &impl AsContext, value: &Val, expected: &WastRetCore<'_>) -> R
         (WastRetCore::I64(want), Val::I64(have)) => want == have,
         (WastRetCore::F32(want), Val::F32(have)) => matches_f32(want, *have),
         (WastRetCore::F64(want), Val::F64(have)) => matches_f64(want, *have),
+        (WastRetCore::V128(want), Val::V128(have)) => matches_v128(want, *have),
         (WastRetCore::RefNull(_), Val::FuncRef(have)) => have.is_none(),
         (WastRetCore::RefNull(_), Val::ExternRef(have)) => have.is_none(),
         (WastRetCore::RefNull(_), Val::AnyRef(have)) => have.is_none(),
@@ -85,6 +87,21 @@ fn kind(store: &impl AsContext, reference: AnyRef) -> Result<AnyKind, String> {
 /// The number of a host object made by a script.
 fn number(object: Option<Arc<dyn Any + Send + Sync>>) -> Option<u32> {
     Some(object?.downcast_ref::<HostObject>()?.0)
+}
+
+fn matches_v128(want: &V128Pattern, have: u128) -> bool {
+    /// The lane `i` of `bits` bits each, in the lowest bits of the result.
+    fn lane(vector: u128, i: usize, bits: usize) -> u64 {
+        (vector >> (i * bits)) as u64
+    }
+    match want {
+        V128Pattern::I8x16(want) => (0..16).all(|i| want[i] == lane(have, i, 8) as i8),
+        V128Pattern::I16x8(want) => (0..8).all(|i| want[i] == lane(have, i, 16) as i16),
+        V128Pattern::I32x4(want) => (0..4).all(|i| want[i] == lane(have, i, 32) as i32),
+        V128Pattern::I64x2(want) => (0..2).all(|i| want[i] == lane(have, i, 64) as i64),
+        V128Pattern::F32x4(want) => (0..4).all(|i| matches_f32(&want[i], lane(have, i, 32) as u32)),
+        V128Pattern::F64x2(want) => (0..2).all(|i| matches_f64(&want[i], lane(have, i, 64))),
+    }
 }
 
 fn matches_f32(want: &NanPattern<wast::token::F32>, have: u32) -> bool {

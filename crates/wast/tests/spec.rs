@@ -67,6 +67,18 @@ fn tail_calls() {
     check("tail-call", proposal(Proposal::TailCall), &innkeeper::engine(Config::default()));
 }
 
+/// All but the script that needs several memories.
+#[test]
+fn simd() {
+    let files = proposal(Proposal::Simd).filter(|file| file.name() != "simd_memory-multi.wast");
+    check("simd", files, &innkeeper::engine(Config::default()));
+}
+
+#[test]
+fn relaxed_simd() {
+    check("relaxed-simd", proposal(Proposal::RelaxedSimd), &innkeeper::engine(Config::default()));
+}
+
 fn check<'a>(suite: &str, files: impl Iterator<Item = TestFile<'a>>, engine: &Engine) {
     let mut known = known_failures(suite);
     let (mut passed, mut failed, mut unknown) = (0, 0, Vec::new());

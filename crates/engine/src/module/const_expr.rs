@@ -7,6 +7,7 @@ use wasmparser::Operator;
 
 use crate::error::{Error, ErrorKind};
 use crate::index::{FuncIndex, GlobalIndex, TypeIndex};
+use crate::simd::V128;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ConstExpr(pub(crate) Box<[ConstOp]>);
@@ -55,6 +56,7 @@ fn const_op(op: &Operator<'_>) -> Result<ConstOp, Error> {
         Operator::I64Const { value } => slot(value.cast_unsigned()),
         Operator::F32Const { value } => slot(u64::from(value.bits())),
         Operator::F64Const { value } => slot(value.bits()),
+        Operator::V128Const { value } => ConstOp::Value(V128::from_bytes(*value.bytes()).to_slots()),
         Operator::RefNull { .. } => slot(0),
         Operator::RefFunc { function_index } => ConstOp::RefFunc(FuncIndex(function_index)),
         Operator::GlobalGet { global_index } => ConstOp::GlobalGet(GlobalIndex(global_index)),

@@ -16,6 +16,7 @@ mod frame;
 mod memory;
 mod numeric;
 mod reference;
+mod simd;
 mod stack;
 mod table;
 mod variable;

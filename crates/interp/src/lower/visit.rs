@@ -21,6 +21,8 @@ macro_rules! visits {
     (@one gc $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one exceptions $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one legacy_exceptions $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one simd $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one relaxed_simd $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one $proposal:ident $op:ident $visit:ident ($($arg:ident: $argty:ty),*)) => {
         fn $visit(&mut self $(, _: $argty)*) -> Self::Output {
             Err(unsupported(stringify!($op), stringify!($proposal)))
@@ -38,7 +40,15 @@ macro_rules! visits {
 impl<'a> wasmparser::VisitOperator<'a> for Lowering<'_> {
     type Output = Result;
 
+    fn simd_visitor(&mut self) -> Option<&mut dyn wasmparser::VisitSimdOperator<'a, Output = Self::Output>> {
+        Some(self)
+    }
+
     wasmparser::for_each_visit_operator!(visits);
+}
+
+impl wasmparser::VisitSimdOperator<'_> for Lowering<'_> {
+    wasmparser::for_each_visit_simd_operator!(visits);
 }
 
 fn unsupported(op: &str, proposal: &str) -> Error {

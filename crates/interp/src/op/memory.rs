@@ -60,7 +60,7 @@ impl Machine {
     /// # Safety
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
-    unsafe fn cell<Cell>(self, address: u64) -> Option<*mut Cell> {
+    pub(crate) unsafe fn cell<Cell>(self, address: u64) -> Option<*mut Cell> {
         if address + size_of::<Cell>() as u64 > self.mem_len as u64 {
             return None;
         }

@@ -1,6 +1,6 @@
 //! One handler per operation, by topic.
 //!
-//! Numeric handlers, loads and stores come out of the engine's opcode table; the rest is written by hand. Forms are told apart by
+//! Numeric and vector handlers, loads and stores come out of the engine's opcode tables; the rest is written by hand. Forms are told apart by
 //! module: `ss` has two slots, `si` a slot and a constant.
 
 pub(crate) mod aggregate;
@@ -10,5 +10,6 @@ pub(crate) mod exception;
 pub(crate) mod memory;
 pub(crate) mod numeric;
 pub(crate) mod reference;
+pub(crate) mod simd;
 pub(crate) mod table;
 pub(crate) mod variable;

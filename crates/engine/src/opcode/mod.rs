@@ -4,11 +4,15 @@
 //! wasmparser visits it, its mnemonic, its binary encoding and its operand types. Tiers expand the table with a callback
 //! macro; decoding, lowering, printing and the coverage tests are all driven by it, so that an instruction is added in
 //! one place. Instructions with control, tables, calls or bulk memory in their meaning are not in it: each is written by hand in
-//! the topic file of every tier.
+//! the topic file of every tier. Vector instructions have a table of their own: [`crate::for_each_simd_opcode!`].
 //!
 //! Operand types are those of a slot's bits (`u32` for i32, `f32` for f32 and so on). Signedness belongs to the operation.
 //!
 //! Source: core specification 5.4 ("Instructions", binary format).
+
+mod simd;
+
+pub use simd::SIMD_OPCODES;
 
 /// Expands `$callback! { compare {..} test {..} unary {..} binary {..} unary_trapping {..} binary_trapping {..} load {..} store {..} }`.
 ///

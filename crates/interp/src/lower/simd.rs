@@ -1,0 +1,159 @@
+//! Vector instructions, out of the engine's table of them.
+
+use innkeeper_engine::simd::V128;
+use innkeeper_engine::{Error, ErrorKind, for_each_simd_opcode};
+use wasmparser::{MemArg, MemArgTarget};
+
+use super::emit::{Condition, slots, slots_immediate};
+use super::frame::SlotIndex;
+use super::stack::{Source, Width};
+use super::{Lowering, Result};
+use crate::machine::Handler;
+use crate::op::simd::{self, branch_if, branch_unless, i, memory, s};
+
+macro_rules! lower_simd {
+    (
+        unary { $($unary:ident $visit_unary:ident $_m1:literal $_e1:literal;)* }
+        binary { $($binary:ident $visit_binary:ident $_m2:literal $_e2:literal;)* }
+        ternary { $($ternary:ident $visit_ternary:ident $_m3:literal $_e3:literal;)* }
+        shift { $($shift:ident $visit_shift:ident $_m4:literal $_e4:literal;)* }
+        test { $($test:ident $visit_test:ident $_m5:literal $_e5:literal;)* }
+        splat { $($splat:ident $visit_splat:ident $_m6:literal $_e6:literal ($splat_ty:ty);)* }
+        extract { $($extract:ident $visit_extract:ident $_m7:literal $_e7:literal ($extract_ty:ty);)* }
+        replace { $($replace:ident $visit_replace:ident $_m8:literal $_e8:literal ($replace_ty:ty);)* }
+        load { $($load:ident $visit_load:ident $_m9:literal $_e9:literal ($load_cell:ty);)* }
+        store { $($store:ident $visit_store:ident $_m10:literal $_e10:literal ($store_cell:ty);)* }
+        load_lane { $($load_lane:ident $visit_load_lane:ident $_m11:literal $_e11:literal ($load_lane_cell:ty);)* }
+        store_lane { $($store_lane:ident $visit_store_lane:ident $_m12:literal $_e12:literal ($store_lane_cell:ty);)* }
+        constant { $($constant:ident $visit_constant:ident $_m13:literal $_e13:literal;)* }
+        shuffle { $($shuffle:ident $visit_shuffle:ident $_m14:literal $_e14:literal;)* }
+    ) => {
+        impl Lowering<'_> {
+            $(pub(super) fn $visit_unary(&mut self) -> Result {
+                self.vector_of_one(s::$unary)
+            })*
+            $(pub(super) fn $visit_binary(&mut self) -> Result {
+                self.vector_of_two(s::$binary, 0)
+            })*
+            $(pub(super) fn $visit_ternary(&mut self) -> Result {
+                let (c, b, a) = (self.pop_slot(), self.pop_slot(), self.pop_slot());
+                self.result(s::$ternary, Width::Two, |r| slots(r, a, b, c))
+            })*
+            $(pub(super) fn $visit_shift(&mut self) -> Result {
+                self.vector_shift(s::$shift, i::$shift)
+            })*
+            $(pub(super) fn $visit_test(&mut self) -> Result {
+                self.vector_test(s::$test, branch_if::$test, branch_unless::$test)
+            })*
+            $(pub(super) fn $visit_splat(&mut self) -> Result {
+                self.vector_of_one(s::$splat)
+            })*
+            $(pub(super) fn $visit_extract(&mut self, lane: u8) -> Result {
+                let a = self.pop_slot();
+                self.result(s::$extract, Width::One, |r| slots(r, a, lane.into(), 0))
+            })*
+            $(pub(super) fn $visit_replace(&mut self, lane: u8) -> Result {
+                self.vector_of_two(s::$replace, lane)
+            })*
+            $(pub(super) fn $visit_load(&mut self, memarg: MemArg) -> Result {
+                let offset = vector_offset(memarg)?;
+                let address = self.pop_slot();
+                self.result(memory::$load, Width::Two, |r| slots_immediate(r, address, offset))
+            })*
+            $(pub(super) fn $visit_store(&mut self, memarg: MemArg) -> Result {
+                self.vector_store(memory::$store, memarg)
+            })*
+            $(pub(super) fn $visit_load_lane(&mut self, memarg: MemArg, lane: u8) -> Result {
+                self.vector_load_lane(memory::$load_lane, memarg, lane)
+            })*
+            $(pub(super) fn $visit_store_lane(&mut self, memarg: MemArg, lane: u8) -> Result {
+                self.vector_store(memory::$store_lane, memarg)?;
+                self.emit.word(slots(lane.into(), 0, 0, 0));
+                Ok(())
+            })*
+            $(pub(super) fn $visit_constant(&mut self, value: wasmparser::V128) -> Result {
+                self.result(simd::constant, Width::Two, |r| slots(r, 0, 0, 0))?;
+                self.vector_immediate(*value.bytes());
+                Ok(())
+            })*
+            $(pub(super) fn $visit_shuffle(&mut self, lanes: [u8; 16]) -> Result {
+                self.vector_of_two(s::$shuffle, 0)?;
+                self.vector_immediate(lanes);
+                Ok(())
+            })*
+        }
+    };
+}
+for_each_simd_opcode!(lower_simd);
+
+impl Lowering<'_> {
+    fn vector_of_one(&mut self, handler: Handler) -> Result {
+        let a = self.pop_slot();
+        self.result(handler, Width::Two, |r| slots(r, a, 0, 0))
+    }
+
+    fn vector_of_two(&mut self, handler: Handler, lane: u8) -> Result {
+        let (b, a) = (self.pop_slot(), self.pop_slot());
+        self.result(handler, Width::Two, |r| slots(r, a, b, lane.into()))
+    }
+
+    fn vector_test(&mut self, handler: Handler, branch_if: Handler, branch_unless: Handler) -> Result {
+        let a = self.pop_slot();
+        let start = self.emit.position();
+        let result = self.stack.push_slot()?;
+        self.emit.op(handler, slots(result, a, 0, 0));
+        let condition = Condition { start, branch_if, branch_unless, a, b: 0, constant: None };
+        self.emit.wrote(start, result, Some(condition));
+        Ok(())
+    }
+
+    fn vector_shift(&mut self, handler: Handler, constant: Handler) -> Result {
+        let distance = self.stack.pop();
+        if let Source::Constant(bits) = distance.source {
+            let a = self.pop_slot();
+            return self.result(constant, Width::Two, |r| slots_immediate(r, a, bits as u32));
+        }
+        let (distance, a) = (self.slot_of(distance), self.pop_slot());
+        self.result(handler, Width::Two, |r| slots(r, a, distance, 0))
+    }
+
+    fn vector_store(&mut self, handler: Handler, memarg: MemArg) -> Result {
+        let offset = vector_offset(memarg)?;
+        let (a, address) = (self.pop_slot(), self.pop_slot());
+        self.emit.op(handler, slots_immediate(address, a, offset));
+        Ok(())
+    }
+
+    fn vector_load_lane(&mut self, handler: Handler, memarg: MemArg, lane: u8) -> Result {
+        let offset = vector_offset(memarg)?;
+        let (a, address) = (self.pop_slot(), self.pop_slot());
+        self.result(handler, Width::Two, |r| slots_immediate(r, address, offset))?;
+        self.emit.word(slots(a, lane.into(), 0, 0));
+        Ok(())
+    }
+
+    /// Appends 16 bytes to the instruction just emitted.
+    fn vector_immediate(&mut self, bytes: [u8; 16]) {
+        let [low, high] = V128::from_bytes(bytes).to_slots();
+        self.emit.word(low);
+        self.emit.word(high);
+    }
+
+    /// Emits an instruction that writes its result to the slot whose operand word it is given.
+    fn result(&mut self, handler: Handler, width: Width, operands: impl FnOnce(SlotIndex) -> u64) -> Result {
+        let start = self.emit.position();
+        let result = self.stack.push(Source::Slot, width)?;
+        self.emit.op(handler, operands(result));
+        self.emit.wrote(start, result, None);
+        Ok(())
+    }
+}
+
+/// The offset from the address, for the first memory; its addresses and offsets have 32 bits.
+fn vector_offset(memarg: MemArg) -> Result<u32> {
+    let offset = u32::try_from(memarg.offset).ok().filter(|_| memarg.target == MemArgTarget::Memory(0));
+    offset.ok_or_else(|| {
+        let what = "loads and stores of vectors in memories other than the first, or with 64-bit addresses";
+        Error::new(ErrorKind::Unsupported(what.to_owned()))
+    })
+}

@@ -1,0 +1,36 @@
+//! Scripts of our own: what the specification's suites do not ask about how values of several slots are kept.
+
+use std::path::Path;
+
+use innkeeper::{Config, Engine};
+
+#[test]
+fn vectors() {
+    check("vectors.wast", &innkeeper::engine(Config::default()));
+}
+
+/// A function with so many locals that operands cannot name them.
+#[test]
+fn vectors_in_far_locals() {
+    let many = "v128 ".repeat(15_001);
+    let text = format!(
+        r#"(module (func (export "far") (param v128 v128) (result v128 v128 v128 i64)
+            (local $number i64) (local $a v128) (local {many}) (local $b v128)
+            (local.set $a (local.get 0))
+            (local.set $b (local.tee $a (i8x16.add (local.get $a) (local.get 1))))
+            (local.set $number (i64x2.extract_lane 1 (local.get $a)))
+            (local.get $a) (local.set $a (v128.const i64x2 0 0)) (local.get $b) (local.get $a) (local.get $number)))
+        (assert_return (invoke "far" (v128.const i64x2 1 2) (v128.const i64x2 3 4))
+            (v128.const i64x2 4 6) (v128.const i64x2 4 6) (v128.const i64x2 0 0) (i64.const 6))"#
+    );
+    let outcome = innkeeper_wast::run(&innkeeper::engine(Config::default()), &text);
+    assert_eq!((outcome.passed, outcome.failures), (2, Vec::new()));
+}
+
+fn check(name: &str, engine: &Engine) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let outcome = innkeeper_wast::run(engine, &text);
+    assert!(outcome.failures.is_empty(), "{name}: {:#?}", outcome.failures);
+    assert!(outcome.passed > 0, "{name} asserts nothing");
+}

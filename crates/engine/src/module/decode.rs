@@ -19,10 +19,10 @@ type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
 pub(super) fn decode(engine: &Engine, bytes: Vec<u8>) -> Result<ModuleParts, Error> {
     let mut parts = empty_parts(engine);
-    let mut validator = Validator::new_with_features(engine.config().features());
+    let mut validator = Validator::new_with_features(engine.config().features.flags());
     let mut bodies: Vec<Body<'_>> = Vec::new();
     let mut parser = Parser::new(0);
-    parser.set_features(engine.config().features());
+    parser.set_features(engine.config().features.flags());
     for payload in parser.parse_all(&bytes) {
         let payload = payload?;
         if let Payload::Version { encoding: Encoding::Component, .. } = payload {

@@ -1,0 +1,104 @@
+//! Which parts of WebAssembly modules may use: each proposal of the standard since its first version, and a few beyond it.
+//!
+//! What is switched off is refused when a module is validated. Everything in the standard is on by default; so are the proposals that
+//! this engine implements beyond it, because programs for it exist.
+
+use wasmparser::WasmFeatures;
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $name:ident $text:literal = $($flag:ident)|+;)*) => {
+        /// A part of WebAssembly that can be switched off.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Feature {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Feature {
+            /// All of them, in the order of the standard's history.
+            pub const ALL: &'static [Feature] = &[$(Feature::$name,)*];
+
+            /// The proposal's usual name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Feature::$name => $text,)*
+                }
+            }
+
+            fn flags(self) -> WasmFeatures {
+                match self {
+                    $(Feature::$name => WasmFeatures::empty()$(.union(WasmFeatures::$flag))+,)*
+                }
+            }
+        }
+    };
+}
+
+features! {
+    /// Mutable globals that are imported or exported.
+    MutableGlobals "mutable-global" = MUTABLE_GLOBAL;
+    /// Conversions from floats that saturate instead of trapping.
+    SaturatingConversions "saturating-float-to-int" = SATURATING_FLOAT_TO_INT;
+    /// Sign extension within a register.
+    SignExtension "sign-extension" = SIGN_EXTENSION;
+    /// Several results of functions and blocks.
+    MultiValue "multi-value" = MULTI_VALUE;
+    /// Bulk operations on memories and tables.
+    BulkMemory "bulk-memory" = BULK_MEMORY | BULK_MEMORY_OPT;
+    /// References as values, several tables.
+    ReferenceTypes "reference-types" = REFERENCE_TYPES | CALL_INDIRECT_OVERLONG;
+    /// Vectors of 128 bits.
+    Simd "simd" = SIMD;
+    /// Vector operations whose results may differ between processors.
+    RelaxedSimd "relaxed-simd" = RELAXED_SIMD;
+    /// Arithmetic in constant expressions.
+    ExtendedConst "extended-const" = EXTENDED_CONST;
+    /// Tail calls.
+    TailCalls "tail-call" = TAIL_CALL;
+    /// Exceptions.
+    Exceptions "exception-handling" = EXCEPTIONS;
+    /// The older form of exceptions, which some compilers still emit.
+    LegacyExceptions "legacy-exceptions" = LEGACY_EXCEPTIONS;
+    /// References to functions of a known type.
+    FunctionReferences "function-references" = FUNCTION_REFERENCES;
+    /// Structures, arrays and garbage collection.
+    GarbageCollection "gc" = GC;
+}
+
+/// A set of features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features(WasmFeatures);
+
+impl Features {
+    /// The first version of the standard only.
+    pub const MVP: Features = Features(WasmFeatures::FLOATS.union(WasmFeatures::GC_TYPES));
+
+    /// The set with a feature added.
+    #[must_use]
+    pub fn with(self, feature: Feature) -> Features {
+        Features(self.0.union(feature.flags()))
+    }
+
+    /// The set with a feature taken away.
+    #[must_use]
+    pub fn without(self, feature: Feature) -> Features {
+        Features(self.0.difference(feature.flags()))
+    }
+
+    /// Whether a feature is in the set.
+    #[must_use]
+    pub fn contains(self, feature: Feature) -> bool {
+        self.0.contains(feature.flags())
+    }
+
+    pub(crate) fn flags(self) -> WasmFeatures {
+        self.0
+    }
+}
+
+impl Default for Features {
+    fn default() -> Features {
+        Feature::ALL.iter().fold(Features::MVP, |features, feature| features.with(*feature))
+    }
+}

@@ -15,8 +15,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The features that every tier implements: WebAssembly 2.0 without SIMD, and tail calls and extended constant
-    /// expressions of 3.0.
+    /// The features that every tier implements: WebAssembly 2.0 without SIMD; tail calls, extended constant expressions, several
+    /// memories and 64-bit memories of 3.0; custom page sizes, wide arithmetic and threads.
     #[must_use]
     pub fn features(&self) -> WasmFeatures {
         WasmFeatures::MUTABLE_GLOBAL
@@ -31,5 +31,10 @@ impl Config {
             | WasmFeatures::TAIL_CALL
             | WasmFeatures::EXTENDED_CONST
             | WasmFeatures::GC_TYPES
+            | WasmFeatures::MULTI_MEMORY
+            | WasmFeatures::MEMORY64
+            | WasmFeatures::CUSTOM_PAGE_SIZES
+            | WasmFeatures::WIDE_ARITHMETIC
+            | WasmFeatures::THREADS
     }
 }

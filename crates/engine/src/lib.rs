@@ -20,6 +20,7 @@ mod linker;
 mod module;
 pub mod numeric;
 pub mod opcode;
+mod parking;
 mod signature;
 mod store;
 #[allow(unsafe_code, reason = "address space")]
@@ -48,3 +49,4 @@ pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{MemoryLayout, Tuning};
 pub use types::*;
 pub use value::{ExternRef, Val};
+pub use vmctx::shared_memory::SharedMemory;

@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::types::{GlobalType, MemoryType, TableType};
+use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::host::{HostCode, HostFuncBox};
 use crate::vmctx::instance::InstanceBox;
+use crate::vmctx::memory::OwnMemory;
 use crate::vmctx::record::StoreRecord;
+use crate::vmctx::shared_memory::SharedMemory;
 use crate::vmctx::table::TableEntity;
 use crate::vmctx::{LinearMemory, VmFunc, VmMemory, VmStore};
 
@@ -267,14 +269,33 @@ impl StoreCore {
 
     pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
         let limit = self.memory_budget_bytes();
-        if ty.pages.min.saturating_mul(crate::vmctx::memory::PAGE_BYTES) > limit {
+        if ty.pages.min.saturating_mul(ty.page_bytes()) > limit {
             return Err(Error::limit(format!(
                 "a memory of {} pages is over the {limit} bytes that are left (Limits::memory_bytes)",
                 ty.pages.min
             )));
         }
-        let memory = LinearMemory::new(ty, self.engine.config().tuning.memory_layout)?;
+        let memory = match ty.sharing {
+            Sharing::Unshared => {
+                LinearMemory::Own(OwnMemory::new(ty, self.engine.config().tuning.memory_layout)?)
+            }
+            Sharing::Shared => LinearMemory::Shared(SharedMemory::new(&self.engine, ty)?),
+        };
         self.memories.push(memory)
+    }
+
+    /// The store's own number for a shared memory, given now if it has none yet.
+    pub(crate) fn adopt_memory(&mut self, memory: &SharedMemory) -> Result<MemoryId, Error> {
+        if !Engine::same(&self.engine, memory.engine()) {
+            return Err(Error::usage("the shared memory was made for another engine than the store"));
+        }
+        let adopted = self.memories.iter().position(
+            |known| matches!(known, LinearMemory::Shared(known) if SharedMemory::same(known, memory)),
+        );
+        match adopted {
+            Some(position) => Ok(MemoryId(position as u32)),
+            None => self.memories.push(LinearMemory::Shared(memory.clone())),
+        }
     }
 
     pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {
@@ -296,11 +317,6 @@ impl StoreCore {
         let vm = func.vm();
         self.host_funcs.push(func);
         Ok(vm)
-    }
-
-    /// Two different memories at once.
-    pub(crate) fn two_memories(&mut self, a: MemoryId, b: MemoryId) -> [&mut LinearMemory; 2] {
-        two(&mut self.memories, a, b)
     }
 
     /// Two different tables at once.

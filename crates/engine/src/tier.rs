@@ -9,10 +9,10 @@
 use std::any::Any;
 
 pub use crate::module::ModuleParts;
-pub use crate::vmctx::runtime;
 pub use crate::vmctx::{
     FuncEntry, Pending, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmStore, VmTable,
 };
+pub use crate::vmctx::{atomic, runtime};
 
 use crate::error::Error;
 

@@ -32,6 +32,10 @@ pub enum Trap {
     InvalidConversionToInteger,
     /// The guest's stack, or the depth of calls between guest and host, is used up.
     CallStackExhausted,
+    /// An atomic access at an address that is not a multiple of its size.
+    UnalignedAtomic,
+    /// `memory.atomic.wait` on a memory that no other thread can have.
+    ExpectedSharedMemory,
 }
 
 impl fmt::Display for Trap {
@@ -47,6 +51,8 @@ impl fmt::Display for Trap {
             Trap::IntegerDivideByZero => "integer divide by zero",
             Trap::InvalidConversionToInteger => "invalid conversion to integer",
             Trap::CallStackExhausted => "call stack exhausted",
+            Trap::UnalignedAtomic => "unaligned atomic",
+            Trap::ExpectedSharedMemory => "expected shared memory",
         })
     }
 }

@@ -26,10 +26,10 @@ mod text;
 
 pub use innkeeper_engine::{
     AsContext, AsContextMut, Backtrace, Caller, Config, Engine, Error, ErrorKind, ExportType, Extern,
-    ExternRef, ExternType, FrameInfo, Func, FuncType, Global, GlobalType, HeapType, ImportType, Instance,
-    IntoFunc, IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Module, Mutability, RefType,
-    SizeRange, Store, StoreContext, StoreContextMut, Table, TableType, Trap, Tuning, TypedFunc, Val, ValType,
-    WasmParams, WasmResults, WasmType,
+    ExternRef, ExternType, FrameInfo, Func, FuncType, Global, GlobalType, HeapType, ImportType, IndexType,
+    Instance, IntoFunc, IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Module, Mutability,
+    RefType, SharedMemory, Sharing, SizeRange, Store, StoreContext, StoreContextMut, Table, TableType, Trap,
+    Tuning, TypedFunc, Val, ValType, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

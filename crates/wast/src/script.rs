@@ -134,7 +134,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
         }
     }
 
-    /// Starts a thread that sees the shared memories of the module it names.
+    /// Starts a thread that sees the shared memories of the module it names; an earlier thread of its name is waited for.
     fn start(&mut self, directive: WastThread<'text>) -> Result {
         let mut shared = HashMap::new();
         if let Some(id) = directive.shared_module {
@@ -142,12 +142,14 @@ impl<'scope, 'text> Script<'scope, 'text> {
             shared.insert(id.name().to_owned(), thread::shared_exports(&mut self.store, instance)?);
         }
         let (engine, text, scope) = (self.engine.clone(), self.text, self.scope);
-        let line = directive.span.linecol_in(text).0 + 1;
+        let (line, name) = (directive.span.linecol_in(text).0 + 1, directive.name.name().to_owned());
         let handle = scope.spawn(move || match Script::new(&engine, text, scope) {
             Ok(script) => Script { shared, ..script }.run_all(directive.directives),
             Err(error) => Outcome { passed: 0, failures: vec![Failure { line, message: error.to_string() }] },
         });
-        self.threads.insert(directive.name.name().to_owned(), Thread { handle, line });
+        if let Some(before) = self.threads.insert(name, Thread { handle, line }) {
+            self.outcome.merge(before.join());
+        }
         Ok(())
     }
 

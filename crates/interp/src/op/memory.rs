@@ -119,7 +119,8 @@ impl Machine {
         unsafe {
             let address = self.other_address(i)?;
             let memory = *(*self.ctx).memories.add(self.other_memory().index());
-            if address.checked_add(size_of::<Cell>() as u64)? > (*memory).len_bytes() as u64 {
+            let last = (*memory).len_bytes().checked_sub(size_of::<Cell>())?;
+            if address > last as u64 {
                 return None;
             }
             Some((*memory).base.add(address as usize).cast())

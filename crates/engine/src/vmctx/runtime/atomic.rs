@@ -1,4 +1,6 @@
 //! Waiting and waking. The safety contract is that of [`super`].
+//!
+//! None is inlined: these are long, and whoever calls them should stay short.
 
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use crate::vmctx::{LinearMemory, atomic};
 ///
 /// # Safety
 /// See the parent module's documentation.
+#[inline(never)]
 pub unsafe fn atomic_wait32(
     ctx: *mut VmContext,
     memory: MemoryIndex,
@@ -37,6 +40,7 @@ pub unsafe fn atomic_wait32(
 ///
 /// # Safety
 /// See the parent module's documentation.
+#[inline(never)]
 pub unsafe fn atomic_wait64(
     ctx: *mut VmContext,
     memory: MemoryIndex,
@@ -59,6 +63,7 @@ pub unsafe fn atomic_wait64(
 ///
 /// # Safety
 /// See the parent module's documentation.
+#[inline(never)]
 pub unsafe fn atomic_notify(
     ctx: *mut VmContext,
     memory: MemoryIndex,

@@ -55,12 +55,19 @@ fn threads() {
 /// The project's own scripts, for what the suites leave out.
 #[test]
 fn own_scripts() {
-    for (name, text) in [
+    let scripts = [
         ("memories", include_str!("scripts/memories.wast")),
         ("threads", include_str!("scripts/threads.wast")),
-    ] {
-        let outcome = innkeeper_wast::run(&innkeeper::engine(Config::default()), text);
-        assert!(outcome.passed > 0 && outcome.failures.is_empty(), "{name}: {:#?}", outcome.failures);
+    ];
+    for layout in [MemoryLayout::Auto, MemoryLayout::Exact] {
+        let mut config = Config::default();
+        config.tuning.memory_layout = layout;
+        let engine = innkeeper::engine(config);
+        for (name, text) in scripts {
+            let outcome = innkeeper_wast::run(&engine, text);
+            assert!(outcome.passed > 0 && outcome.failures.is_empty(), "{name}: {:#?}", outcome.failures);
+            println!("{name}: {} directives passed", outcome.passed);
+        }
     }
 }
 

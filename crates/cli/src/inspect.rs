@@ -11,8 +11,6 @@ use crate::args::FileArgs;
 use crate::input::Input;
 use crate::report::{self, Problem, short};
 
-const PAGE_BYTES: u128 = 65536;
-
 pub(crate) fn inspect(args: &FileArgs) -> Result<ExitCode, Problem> {
     let mut input = Input::read(&args.file)?;
     let size_bytes = input.bytes.len();
@@ -103,7 +101,7 @@ fn kind(module: &Module) -> &'static str {
 fn memory_size(memory: MemoryType) -> String {
     let size = |pages: u64| {
         let unit = if pages == 1 { "page" } else { "pages" };
-        format!("{pages} {unit} ({} bytes)", u128::from(pages) * PAGE_BYTES)
+        format!("{pages} {unit} ({} bytes)", u128::from(pages) * u128::from(memory.page_bytes()))
     };
     match memory.pages.max {
         Some(max) => format!("{} at start, {} at most", size(memory.pages.min), size(max)),

@@ -32,11 +32,11 @@ impl<'a, T: 'static> Caller<'a, T> {
     }
 
     /// The bytes of the memory that the calling instance exports as `memory`, which is the one WASI works on, together with the embedder's
-    /// data.
+    /// data; none where there is no such memory, or it is shared and so cannot be borrowed.
     pub fn memory_and_data(&mut self) -> Option<(&mut [u8], &mut T)> {
         let inner = &mut *self.store.0;
         let memory = inner.core.instances[self.instance?].get().exported_memory?;
-        Some((inner.core.memories[memory].bytes_mut(), &mut inner.data))
+        Some((inner.core.memories[memory].bytes_mut()?, &mut inner.data))
     }
 
     pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {

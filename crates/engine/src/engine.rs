@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::parking::Parking;
 use crate::registry::Registry;
 use crate::tier::Tier;
 
@@ -14,12 +15,18 @@ struct Inner {
     config: Config,
     tier: Box<dyn Tier>,
     registry: Registry,
+    parking: Parking,
 }
 
 impl Engine {
     /// An engine whose guests `tier` executes.
     pub fn with_tier(config: Config, tier: impl Tier) -> Engine {
-        Engine(Arc::new(Inner { config, tier: Box::new(tier), registry: Registry::default() }))
+        Engine(Arc::new(Inner {
+            config,
+            tier: Box::new(tier),
+            registry: Registry::default(),
+            parking: Parking::default(),
+        }))
     }
 
     /// The configuration that the engine was made with.
@@ -36,6 +43,11 @@ impl Engine {
 
     pub(crate) fn tier(&self) -> &dyn Tier {
         &*self.0.tier
+    }
+
+    /// Where threads of guests wait for each other.
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.0.parking
     }
 
     pub(crate) fn registry(&self) -> &Registry {

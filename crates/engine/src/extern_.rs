@@ -5,6 +5,8 @@ use crate::func::Func;
 use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, StoreId, TableId, TagId};
 use crate::types::{ExternType, FuncType, GlobalType, MemoryType, Mutability, TableType, ValType};
 use crate::value::Val;
+use crate::vmctx::LinearMemory;
+use crate::vmctx::shared_memory::SharedMemory;
 use crate::vmctx::tag::TagEntity;
 
 /// Something that can be imported and exported.
@@ -127,26 +129,68 @@ impl Memory {
         Ok(core.memories[self.id(core)?].ty())
     }
 
-    /// The bytes.
+    /// A memory that other stores may share.
+    ///
+    /// # Errors
+    /// Where `memory` was made for another engine.
+    pub fn from_shared(mut store: impl AsContextMut, memory: &SharedMemory) -> Result<Memory, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = core.adopt_memory(memory)?;
+        Ok(Memory::from_id(id, core))
+    }
+
+    /// A handle for other stores to share the memory with; none where the memory is not shared.
     ///
     /// # Errors
     /// Where the memory is of another store.
+    pub fn shared(self, store: impl AsContext) -> Result<Option<SharedMemory>, Error> {
+        let core = &store.as_context().0.core;
+        Ok(match &core.memories[self.id(core)?] {
+            LinearMemory::Shared(memory) => Some(memory.clone()),
+            LinearMemory::Own(_) => None,
+        })
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// Where the memory is of another store, or shared: nobody can borrow what other threads write to. [`Memory::read`] can.
     pub fn data(self, store: &impl AsContext) -> Result<&[u8], Error> {
         let core = &store.as_context().0.core;
-        Ok(core.memories[self.id(core)?].bytes())
+        core.memories[self.id(core)?].bytes().ok_or_else(cannot_borrow)
     }
 
     /// The bytes, to write to.
     ///
     /// # Errors
-    /// Where the memory is of another store.
+    /// Where the memory is of another store, or shared: nobody can borrow what other threads write to. [`Memory::write`] can.
     pub fn data_mut(self, store: &mut impl AsContextMut) -> Result<&mut [u8], Error> {
         let core = &mut store.as_context_mut().0.core;
         let id = self.id(core)?;
-        Ok(core.memories[id].bytes_mut())
+        core.memories[id].bytes_mut().ok_or_else(cannot_borrow)
     }
 
-    /// Grows by `delta_pages` pages of 64 KiB and returns the old size in pages.
+    /// Copies bytes out, of a shared memory too.
+    ///
+    /// # Errors
+    /// Where the memory is of another store, or the range is not inside it.
+    pub fn read(self, store: impl AsContext, address: u64, to: &mut [u8]) -> Result<(), Error> {
+        let core = &store.as_context().0.core;
+        let len = to.len();
+        core.memories[self.id(core)?].read(address, to).ok_or_else(|| not_inside(address, len))
+    }
+
+    /// Copies bytes in, to a shared memory too.
+    ///
+    /// # Errors
+    /// Where the memory is of another store, or the range is not inside it.
+    pub fn write(self, mut store: impl AsContextMut, address: u64, from: &[u8]) -> Result<(), Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let id = self.id(core)?;
+        core.memories[id].write(address, from).ok_or_else(|| not_inside(address, from.len()))
+    }
+
+    /// Grows by `delta_pages` pages, of the size that the type says, and returns the old size in pages.
     ///
     /// # Errors
     /// Where the memory's maximum, the store's limit or the operating system refuses it.
@@ -259,6 +303,14 @@ impl Global {
         core.globals[id].set_slots(slots);
         Ok(())
     }
+}
+
+fn cannot_borrow() -> Error {
+    Error::usage("a shared memory cannot be borrowed as a slice; `Memory::read` and `Memory::write` copy")
+}
+
+fn not_inside(address: u64, len: usize) -> Error {
+    Error::usage(format!("{len} bytes at {address} are not inside the memory"))
 }
 
 impl Tag {

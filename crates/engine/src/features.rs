@@ -62,8 +62,18 @@ features! {
     LegacyExceptions "legacy-exceptions" = LEGACY_EXCEPTIONS;
     /// References to functions of a known type.
     FunctionReferences "function-references" = FUNCTION_REFERENCES;
+    /// Several memories.
+    MultiMemory "multi-memory" = MULTI_MEMORY;
+    /// Memories and tables with 64-bit indices.
+    Memory64 "memory64" = MEMORY64;
     /// Structures, arrays and garbage collection.
     GarbageCollection "gc" = GC;
+    /// Shared memories, atomic instructions, waiting and waking.
+    Threads "threads" = THREADS;
+    /// Memories whose pages are single bytes.
+    CustomPageSizes "custom-page-sizes" = CUSTOM_PAGE_SIZES;
+    /// Arithmetic on 128-bit integers in two halves.
+    WideArithmetic "wide-arithmetic" = WIDE_ARITHMETIC;
 }
 
 /// A set of features.

@@ -147,9 +147,9 @@ fn check_imports(store: &impl AsContext, module: &Module, imports: &[Extern]) ->
 fn matches(registry: &Registry, have: &ExternType, want: &ExternType) -> bool {
     match (have, want) {
         (ExternType::Table(have), ExternType::Table(want)) => {
-            have.element == want.element && have.size.satisfies(&want.size)
+            have.element == want.element && have.index == want.index && have.size.satisfies(&want.size)
         }
-        (ExternType::Memory(have), ExternType::Memory(want)) => have.pages.satisfies(&want.pages),
+        (ExternType::Memory(have), ExternType::Memory(want)) => have.satisfies(want),
         (ExternType::Global(have), ExternType::Global(want)) => {
             have.mutability == want.mutability
                 && match want.mutability {
@@ -244,8 +244,7 @@ fn initialize_memories(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts
             let [offset, _] = core.evaluate(id, offset)?;
             let memory = core.instances[id].get().memory_ids[target.index()];
             let contents = &parts.bytes[data.contents.start as usize..data.contents.end as usize];
-            copy_between(core.memories[memory].bytes_mut(), offset, contents, 0, contents.len() as u64)
-                .ok_or(Trap::MemoryOutOfBounds)?;
+            core.memories[memory].write(offset, contents).ok_or(Trap::MemoryOutOfBounds)?;
             core.instances[id].get_mut().dropped_datas[index] = true;
         }
     }

@@ -1,14 +1,14 @@
 //! Finds by name what modules import.
 //!
 //! A linker is made once and can instantiate many modules into many stores: host functions are kept as code and become functions
-//! of a store when one is instantiated there. Items that belong to a store can be defined too, and then serve that store only.
+//! of a store when one is instantiated there; shared memories serve all stores. Items that belong to a store can be defined too, and then serve that store only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::extern_::Extern;
+use crate::extern_::{Extern, Memory};
 use crate::func::{Func, IntoFunc};
 use crate::instance::Instance;
 use crate::module::Module;
@@ -16,6 +16,7 @@ use crate::store::{AsContextMut, StoreCore};
 use crate::types::{ExternType, FuncType};
 use crate::value::Val;
 use crate::vmctx::host::{self, HostCode};
+use crate::vmctx::shared_memory::SharedMemory;
 
 /// Names and what stands behind them, for stores with data of type `T`.
 pub struct Linker<T: 'static> {
@@ -28,6 +29,7 @@ pub struct Linker<T: 'static> {
 enum Definition {
     Host(FuncType, Arc<dyn HostCode>),
     Item(Extern),
+    SharedMemory(SharedMemory),
 }
 
 impl<T: 'static> Linker<T> {
@@ -71,6 +73,11 @@ impl<T: 'static> Linker<T> {
         self.insert(module, name, Definition::Item(item.into()))
     }
 
+    /// Defines a memory that all stores share; replaces what stood under the name.
+    pub fn define_shared(&mut self, module: &str, name: &str, memory: &SharedMemory) -> &mut Self {
+        self.insert(module, name, Definition::SharedMemory(memory.clone()))
+    }
+
     /// Defines all exports of an instance under `module`.
     pub fn instance(&mut self, mut store: impl AsContextMut, module: &str, instance: Instance) -> &mut Self {
         for (name, item) in instance.exports(&mut store) {
@@ -109,6 +116,10 @@ impl Definition {
     fn to_extern(&self, core: &mut StoreCore) -> Result<Extern, Error> {
         match self {
             Definition::Item(item) => Ok(*item),
+            Definition::SharedMemory(memory) => {
+                let id = core.adopt_memory(memory)?;
+                Ok(Memory::from_id(id, core).into())
+            }
             Definition::Host(ty, code) => {
                 let record = core.new_host_func(code.clone(), ty)?;
                 Func::from_record(record, core).map(Extern::Func)

@@ -205,6 +205,34 @@ truncate! {
     i64_trunc_f64_s(f64) -> i64 as u64: -9223372036854777856.0 < a < 9223372036854775808.0;
 }
 
+/// 128-bit addition, modulo 2^128.
+#[inline(always)]
+#[must_use]
+pub fn i64_add128(a: u128, b: u128) -> u128 {
+    a.wrapping_add(b)
+}
+
+/// 128-bit subtraction, modulo 2^128.
+#[inline(always)]
+#[must_use]
+pub fn i64_sub128(a: u128, b: u128) -> u128 {
+    a.wrapping_sub(b)
+}
+
+/// The whole product of two signed numbers.
+#[inline(always)]
+#[must_use]
+pub fn i64_mul_wide_s(a: u64, b: u64) -> u128 {
+    (i128::from(a.cast_signed()) * i128::from(b.cast_signed())).cast_unsigned()
+}
+
+/// The whole product of two unsigned numbers.
+#[inline(always)]
+#[must_use]
+pub fn i64_mul_wide_u(a: u64, b: u64) -> u128 {
+    u128::from(a) * u128::from(b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,13 +13,15 @@ use crate::config::Metering;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::types::{GlobalType, MemoryType, TableType};
+use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::value::Root;
 use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::host::{HostCode, HostFuncBox};
 use crate::vmctx::instance::InstanceBox;
+use crate::vmctx::memory::OwnMemory;
 use crate::vmctx::object::Heap;
 use crate::vmctx::record::{InterruptHandle, Request, StoreRecord};
+use crate::vmctx::shared_memory::SharedMemory;
 use crate::vmctx::table::TableEntity;
 use crate::vmctx::tag::TagEntity;
 use crate::vmctx::{LinearMemory, VmFunc, VmMemory, VmStore};
@@ -343,13 +345,39 @@ impl StoreCore {
 
     pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
         let limit = self.memory_budget_bytes();
-        if ty.pages.min.saturating_mul(crate::vmctx::memory::PAGE_BYTES) > limit {
+        if ty.pages.min.saturating_mul(ty.page_bytes()) > limit {
             return Err(Error::limit(format!(
                 "a memory of {} pages is over the {limit} bytes that are left (Limits::memory_bytes)",
                 ty.pages.min
             )));
         }
-        let memory = LinearMemory::new(ty, self.engine.config().tuning.memory_layout)?;
+        let memory = match ty.sharing {
+            Sharing::Unshared => {
+                LinearMemory::Own(OwnMemory::new(ty, self.engine.config().tuning.memory_layout)?)
+            }
+            Sharing::Shared => LinearMemory::Shared(SharedMemory::new(&self.engine, ty)?),
+        };
+        self.memories.push(memory)
+    }
+
+    /// The store's own number for a shared memory, given now if it has none yet.
+    pub(crate) fn adopt_memory(&mut self, memory: &SharedMemory) -> Result<MemoryId, Error> {
+        if !Engine::same(&self.engine, memory.engine()) {
+            return Err(Error::usage("the shared memory was made for another engine than the store"));
+        }
+        let adopted = self.memories.iter().position(
+            |known| matches!(known, LinearMemory::Shared(known) if SharedMemory::same(known, memory)),
+        );
+        if let Some(position) = adopted {
+            return Ok(MemoryId(position as u32));
+        }
+        let (memory, limit) = (LinearMemory::Shared(memory.clone()), self.memory_budget_bytes());
+        if memory.len_bytes() as u64 > limit {
+            return Err(Error::limit(format!(
+                "a shared memory of {} bytes is over the {limit} bytes that are left (Limits::memory_bytes)",
+                memory.len_bytes()
+            )));
+        }
         self.memories.push(memory)
     }
 
@@ -381,11 +409,6 @@ impl StoreCore {
 
     pub(crate) fn attend(&self) -> Option<Request> {
         self.record.attend()
-    }
-
-    /// Two different memories at once.
-    pub(crate) fn two_memories(&mut self, a: MemoryId, b: MemoryId) -> [&mut LinearMemory; 2] {
-        two(&mut self.memories, a, b)
     }
 
     /// Two different tables at once.

@@ -14,7 +14,7 @@ pub use crate::vmctx::{
     FuncEntry, ObjectKind, Pending, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject, VmStore,
     VmTable, VmTag,
 };
-pub use crate::vmctx::{gc, runtime};
+pub use crate::vmctx::{atomic, gc, runtime};
 
 use crate::error::Error;
 

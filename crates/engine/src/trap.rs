@@ -56,6 +56,10 @@ pub enum Trap {
     OutOfFuel,
     /// The guest's stack, or the depth of calls between guest and host, is used up.
     CallStackExhausted,
+    /// An atomic access at an address that is not a multiple of its size.
+    UnalignedAtomic,
+    /// `memory.atomic.wait` on a memory that no other thread can have.
+    ExpectedSharedMemory,
 }
 
 impl fmt::Display for Trap {
@@ -83,6 +87,8 @@ impl fmt::Display for Trap {
             Trap::DeadlineExceeded => "deadline exceeded",
             Trap::OutOfFuel => "out of fuel",
             Trap::CallStackExhausted => "call stack exhausted",
+            Trap::UnalignedAtomic => "unaligned atomic",
+            Trap::ExpectedSharedMemory => "expected shared memory",
         })
     }
 }

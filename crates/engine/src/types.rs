@@ -161,6 +161,26 @@ impl SizeRange {
     }
 }
 
+/// How wide a memory's addresses and lengths, or a table's indices and lengths, are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IndexType {
+    /// 32 bits.
+    I32,
+    /// 64 bits.
+    I64,
+}
+
+impl IndexType {
+    /// The greatest index.
+    #[must_use]
+    pub const fn max(self) -> u64 {
+        match self {
+            IndexType::I32 => u32::MAX as u64,
+            IndexType::I64 => u64::MAX,
+        }
+    }
+}
+
 /// A table type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableType {
@@ -168,13 +188,77 @@ pub struct TableType {
     pub element: RefType,
     /// Sizes in elements.
     pub size: SizeRange,
+    /// How wide indices are.
+    pub index: IndexType,
+}
+
+impl TableType {
+    /// A table with 32-bit indices.
+    #[must_use]
+    pub const fn new(element: RefType, size: SizeRange) -> TableType {
+        TableType { element, size, index: IndexType::I32 }
+    }
+}
+
+/// Who may use a memory at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// One store.
+    Unshared,
+    /// Any number of stores, on as many threads.
+    Shared,
 }
 
 /// A memory type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryType {
-    /// Sizes in pages of 64 KiB.
+    /// Sizes in pages.
     pub pages: SizeRange,
+    /// How wide addresses are.
+    pub index: IndexType,
+    /// The size of a page: 16 for 2^16 bytes, as everywhere without the custom page sizes proposal, or 0 for one byte.
+    pub page_size_log2: u32,
+    /// Who may use the memory at once.
+    pub sharing: Sharing,
+}
+
+impl MemoryType {
+    /// The page size of memories that state none: 64 KiB.
+    pub const DEFAULT_PAGE_SIZE_LOG2: u32 = 16;
+
+    /// An unshared memory with 32-bit addresses and pages of 64 KiB.
+    #[must_use]
+    pub const fn new(pages: SizeRange) -> MemoryType {
+        MemoryType {
+            pages,
+            index: IndexType::I32,
+            page_size_log2: MemoryType::DEFAULT_PAGE_SIZE_LOG2,
+            sharing: Sharing::Unshared,
+        }
+    }
+
+    /// Bytes of a page.
+    #[must_use]
+    pub const fn page_bytes(&self) -> u64 {
+        1 << self.page_size_log2
+    }
+
+    /// Pages that a memory of this type can have: its maximum, or where none is stated as many as can be addressed and counted.
+    #[must_use]
+    pub fn max_pages(&self) -> u64 {
+        let addressable = (u128::from(self.index.max()) + 1) >> self.page_size_log2;
+        let countable = addressable.min(u128::from(self.index.max())) as u64;
+        self.pages.max.unwrap_or(countable).min(countable)
+    }
+
+    /// Whether a memory of this type, with its current size as the minimum, may stand where `wanted` is imported.
+    #[must_use]
+    pub fn satisfies(&self, wanted: &MemoryType) -> bool {
+        self.index == wanted.index
+            && self.page_size_log2 == wanted.page_size_log2
+            && self.sharing == wanted.sharing
+            && self.pages.satisfies(&wanted.pages)
+    }
 }
 
 /// A global type.
@@ -273,12 +357,23 @@ impl fmt::Display for SizeRange {
     }
 }
 
+impl fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = if self.sharing == Sharing::Shared { "shared " } else { "" };
+        write!(f, "{shared}memory{} {} pages", bits(self.index), self.pages)?;
+        if self.page_size_log2 == MemoryType::DEFAULT_PAGE_SIZE_LOG2 {
+            return Ok(());
+        }
+        write!(f, " of {} bytes", self.page_bytes())
+    }
+}
+
 impl fmt::Display for ExternType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ExternType::Func(ty) => write!(f, "func {ty}"),
-            ExternType::Table(ty) => write!(f, "table {} of {}", ty.size, ty.element),
-            ExternType::Memory(ty) => write!(f, "memory {} pages", ty.pages),
+            ExternType::Table(ty) => write!(f, "table{} {} of {}", bits(ty.index), ty.size, ty.element),
+            ExternType::Memory(ty) => ty.fmt(f),
             ExternType::Tag(ty) => write!(f, "tag {ty}"),
             ExternType::Global(GlobalType { content, mutability: Mutability::Const }) => {
                 write!(f, "global {content}")
@@ -287,6 +382,14 @@ impl fmt::Display for ExternType {
                 write!(f, "global mut {content}")
             }
         }
+    }
+}
+
+/// What is said of indices that are not of the usual width.
+fn bits(index: IndexType) -> &'static str {
+    match index {
+        IndexType::I32 => "",
+        IndexType::I64 => " (64-bit)",
     }
 }
 

@@ -23,6 +23,13 @@ fn needs(feature: Feature) -> &'static str {
         Feature::LegacyExceptions => "(module (func try catch_all end))",
         Feature::FunctionReferences => "(module (func (param (ref func)) (drop (local.get 0))))",
         Feature::GarbageCollection => "(module (type (struct)) (func (drop (struct.new 0))))",
+        Feature::MultiMemory => "(module (memory 0) (memory 0))",
+        Feature::Memory64 => "(module (memory i64 0))",
+        Feature::Threads => "(module (memory 1 1 shared))",
+        Feature::CustomPageSizes => "(module (memory 0 (pagesize 1)))",
+        Feature::WideArithmetic => {
+            "(module (func (result i64 i64) (i64.mul_wide_s (i64.const 1) (i64.const 2))))"
+        }
         other => other_module(other),
     }
 }

@@ -69,6 +69,86 @@ fn l1_a_memory_larger_than_the_limit_is_a_clear_error() {
 }
 
 #[test]
+fn l1_growing_a_64_bit_memory_beyond_the_stores_memory_is_refused_and_changes_nothing() {
+    let text = r#"(module (memory i64 1)
+        (func (export "grow") (param i64) (result i64) (memory.grow (local.get 0)))
+        (func (export "size") (result i64) (memory.size)))"#;
+    for layout in [MemoryLayout::Auto, MemoryLayout::Exact] {
+        let mut config = Config::default();
+        config.limits.memory_bytes = 10 << 16;
+        config.tuning.memory_layout = layout;
+        let (mut store, instance) = instantiate(&innkeeper::engine(config), text).unwrap();
+        let grow = instance.get_typed_func::<(i64,), i64>(&mut store, "grow").unwrap();
+        let size = instance.get_typed_func::<(), i64>(&mut store, "size").unwrap();
+        assert_eq!(grow.call(&mut store, (9,)).unwrap(), 1);
+        for delta in [1, 1 << 32, 1 << 48, i64::MAX, i64::MIN, -1] {
+            assert_eq!(grow.call(&mut store, (delta,)).unwrap(), -1, "{delta}");
+        }
+        assert_eq!(size.call(&mut store, ()).unwrap(), 10);
+    }
+}
+
+#[test]
+fn l1_an_absurdly_large_64_bit_memory_is_a_clear_error() {
+    for (text, memory_bytes) in [
+        ("(module (memory i64 0x1_0000_0000_0000))", 64 << 30),
+        ("(module (memory i64 0x1_0000_0000_0000))", u64::MAX),
+        ("(module (memory i64 0x8000_0000_0000))", u64::MAX),
+        ("(module (memory i64 0xffff_ffff_ffff_ffff (pagesize 1)))", u64::MAX),
+        ("(module (memory i64 0x1_0000_0000_0000 0x1_0000_0000_0000 shared))", 64 << 30),
+        ("(module (memory i64 0x1_0000_0000_0000 0x1_0000_0000_0000 shared))", u64::MAX),
+    ] {
+        let mut config = Config::default();
+        config.limits.memory_bytes = memory_bytes;
+        let error = instantiate(&innkeeper::engine(config), text).err().unwrap();
+        let clear = match error.kind() {
+            ErrorKind::Limit(text) => text.contains("memory_bytes") || text.contains("address space"),
+            ErrorKind::Os(_) => memory_bytes == u64::MAX,
+            _ => false,
+        };
+        assert!(clear, "{text}: {error}");
+    }
+}
+
+#[test]
+fn l1_a_shared_memory_counts_in_every_store_and_reserves_no_more_than_the_limit() {
+    let mut config = Config::default();
+    config.limits.memory_bytes = 4 << 16;
+    let engine = innkeeper::engine(config);
+    let text = r#"(module (memory i64 1 0x1_0000_0000_0000 shared) (memory 2)
+        (func (export "grow") (param i64) (result i64) (memory.grow 0 (local.get 0))))"#;
+    let (mut store, instance) = instantiate(&engine, text).unwrap();
+    let grow = instance.get_typed_func::<(i64,), i64>(&mut store, "grow").unwrap();
+    assert_eq!(grow.call(&mut store, (2,)).unwrap(), -1);
+    assert_eq!(grow.call(&mut store, (1,)).unwrap(), 1);
+    assert_eq!(grow.call(&mut store, (1,)).unwrap(), -1);
+}
+
+#[test]
+fn l2_a_64_bit_table_of_very_many_elements_is_refused() {
+    for (limit, size) in
+        [(10_000_000, "0x1_0000_0000"), (u64::MAX, "0xffff_ffff"), (u64::MAX, "0xffff_ffff_ffff_ffff")]
+    {
+        let mut config = Config::default();
+        config.limits.table_elements = limit;
+        let text = format!("(module (table i64 {size} funcref))");
+        let error = instantiate(&innkeeper::engine(config), &text).err().unwrap();
+        assert!(
+            matches!(error.kind(), ErrorKind::Limit(text) if text.contains("Limits::table_elements")),
+            "{error}"
+        );
+    }
+    let text = r#"(module (table i64 1 externref)
+        (func (export "grow") (param i64) (result i64) (table.grow (ref.null extern) (local.get 0))))"#;
+    let (mut store, instance) = instantiate(&innkeeper::engine(Config::default()), text).unwrap();
+    let grow = instance.get_typed_func::<(i64,), i64>(&mut store, "grow").unwrap();
+    for delta in [-1, 1 << 32, (1 << 32) + 1, 10_000_000] {
+        assert_eq!(grow.call(&mut store, (delta,)).unwrap(), -1, "{delta}");
+    }
+    assert_eq!(grow.call(&mut store, (5,)).unwrap(), 1);
+}
+
+#[test]
 fn l2_a_table_of_four_billion_elements_is_refused() {
     let engine = innkeeper::engine(Config::default());
     let error = instantiate(&engine, "(module (table 0xffffffff funcref))").err().unwrap();

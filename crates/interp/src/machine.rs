@@ -266,8 +266,16 @@ impl Machine {
         unsafe {
             let memory = (*self.ctx).memory0;
             self.mem = (*memory).base;
-            self.mem_len = (*memory).len_bytes;
+            self.mem_len = (*memory).len_bytes();
         }
+    }
+
+    /// Goes on where an access to the first memory ends beyond the length in the register: with the same instruction once more if
+    /// another thread has grown the memory meanwhile, else with a trap.
+    #[inline(always)]
+    pub(crate) unsafe fn beyond_memory(self) -> Exit {
+        // SAFETY: see the impl.
+        unsafe { beyond_memory(self.ip, self.fp, self.ctx, self.mem, self.mem_len, self.vm) }
     }
 
     /// Stops the activation with a trap at this instruction.
@@ -316,6 +324,27 @@ unsafe fn attend(
             Ok(()) => machine.dispatch(),
             Err(trap) => machine.trap(trap),
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn beyond_memory(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    mem: *mut u8,
+    mem_len: usize,
+    vm: *mut VmStore,
+) -> Exit {
+    let mut machine = Machine { ip, fp, ctx, mem, mem_len, vm };
+    // SAFETY: the contract of `Handler`.
+    unsafe {
+        if (*(*ctx).memory0).len_bytes() > mem_len {
+            machine.reload_memory();
+            return machine.dispatch();
+        }
+        machine.trap(Trap::MemoryOutOfBounds)
     }
 }
 

@@ -15,8 +15,11 @@ fn run_in_loop(body: &'static str, rounds: i32) {
             r#"(module
                 (import "host" "nothing" (func $host (param i32) (result i32)))
                 (memory 1)
+                (memory $wide i64 1)
+                (memory $shared 1 1 shared)
                 (global $g (mut i64) (i64.const 0))
                 (table 2 funcref)
+                (table $wide i64 2 funcref)
                 (elem (i32.const 0) $callee)
                 (type $unary (func (param i32) (result i32)))
                 (func $callee (type $unary) (local.get 0))
@@ -60,9 +63,23 @@ in_loop! {
         (local.set $x (i32.load8_s offset=9 (i32.const 0)))";
     bulk_memory: "(memory.fill (i32.const 0) (i32.const 1) (i32.const 9)) (memory.copy (i32.const 3) (i32.const 0) (i32.const 9))
         (local.set $x (memory.grow (i32.const 0)))";
+    other_memories: "(i64.store $wide offset=8 (i64.const 0) (i64.extend_i32_u (local.get $x)))
+        (local.set $x (i32.load8_s $shared offset=9 (i32.const 0))) (i32.store16 $shared (i32.const 9) (local.get $n))
+        (local.set $x (memory.size $shared)) (memory.fill $wide (i64.const 0) (i32.const 1) (i64.const 9))
+        (memory.copy $shared $wide (i32.const 3) (i64.const 0) (i32.const 9)) (drop (memory.grow $wide (i64.const 0)))";
+    atomics: "(i32.atomic.store $shared (i32.const 8) (local.get $x)) (drop (i64.atomic.load16_u $wide (i64.const 0)))
+        (drop (i32.atomic.rmw.add (i32.const 0) (local.get $x))) (drop (i64.atomic.rmw8.xor_u $shared (i32.const 1) (i64.const 3)))
+        (local.set $x (i32.atomic.rmw16.cmpxchg_u $shared (i32.const 8) (local.get $x) (local.get $n))) (atomic.fence)";
+    waiting: "(local.set $x (memory.atomic.wait32 $shared (i32.const 0) (i32.const 1) (i64.const 0)))
+        (local.set $x (memory.atomic.wait64 $shared (i32.const 0) (i64.const 1) (i64.const 0)))
+        (local.set $x (memory.atomic.notify $shared (i32.const 0) (i32.const 1)))";
+    wide_arithmetic: "(i64.add128 (i64.const 1) (i64.const 2) (i64.const 3) (global.get $g)) (i64.sub128 (i64.const 4) (i64.const 5))
+        (i64.mul_wide_s) (drop) (global.set $g) (i64.mul_wide_u (global.get $g) (i64.const 7)) (drop) (global.set $g)";
     globals: "(global.set $g (i64.add (global.get $g) (i64.const 5000000000)))";
     tables: "(table.set (i32.const 1) (table.get (i32.const 0))) (table.fill (i32.const 1) (ref.func $callee) (i32.const 1))
         (local.set $x (ref.is_null (table.get (i32.const 1))))";
+    wide_tables: "(table.set $wide (i64.const 1) (table.get $wide (i64.const 0))) (drop (table.size $wide))
+        (drop (table.grow $wide (ref.null func) (i64.const 0))) (table.copy 0 $wide (i32.const 1) (i64.const 1) (i32.const 1))";
     calls: "(local.set $x (call $callee (local.get $n)))";
     host_calls: "(local.set $x (call $host (local.get $n)))";
     indirect_calls: "(local.set $x (call_indirect (type $unary) (local.get $n) (i32.const 0)))";
@@ -154,10 +171,10 @@ fn tail_calls_between_instances_run_in_bounded_stack() {
     // The second instance imports the first's table, and the first the second's function: through a stand-in table first.
     let table = innkeeper_engine::Table::new(
         &mut store,
-        innkeeper_engine::TableType {
-            element: innkeeper_engine::RefType::FUNCREF,
-            size: innkeeper_engine::SizeRange { min: 1, max: None },
-        },
+        innkeeper_engine::TableType::new(
+            innkeeper_engine::RefType::FUNCREF,
+            innkeeper_engine::SizeRange { min: 1, max: None },
+        ),
         Val::FuncRef(None),
     )
     .unwrap();

@@ -1,7 +1,8 @@
 //! Runs script files in the format of the specification's test suite (`.wast`).
 //!
 //! A script defines modules and asserts what calls of their exports return or how they fail. Every directive is counted, and every one
-//! that does not hold becomes a [`Failure`] with line and reason; nothing is skipped in silence.
+//! that does not hold becomes a [`Failure`] with line and reason; nothing is skipped in silence. Threads of a script are threads of the
+//! host, each with a store of its own.
 //!
 //! Format: WebAssembly/spec `interpreter/README.md`, "Scripts".
 
@@ -9,6 +10,7 @@
 
 mod script;
 mod spectest;
+mod thread;
 mod value;
 
 use innkeeper::Engine;
@@ -25,6 +27,14 @@ pub struct Outcome {
     pub passed: usize,
     /// Directives that did not.
     pub failures: Vec<Failure>,
+}
+
+impl Outcome {
+    /// Adds what came of another part of the script.
+    fn merge(&mut self, other: Outcome) {
+        self.passed += other.passed;
+        self.failures.extend(other.failures);
+    }
 }
 
 /// A directive that did not hold.
@@ -57,20 +67,10 @@ pub fn run(engine: &Engine, text: &str) -> Outcome {
             return outcome;
         }
     };
-    let mut script = match Script::new(engine) {
-        Ok(script) => script,
-        Err(error) => {
-            outcome.failures.push(Failure { line: 1, message: error.to_string() });
-            return outcome;
-        }
-    };
-    for directive in directives {
-        let line = directive.span().linecol_in(text).0 + 1;
-        match script.run(directive) {
-            Ok(()) => outcome.passed += 1,
-            Err(message) => outcome.failures.push(Failure { line, message }),
-        }
-    }
+    std::thread::scope(|scope| match Script::new(engine, text, scope) {
+        Ok(script) => outcome = script.run_all(directives),
+        Err(error) => outcome.failures.push(Failure { line: 1, message: error.to_string() }),
+    });
     outcome
 }
 

@@ -1,14 +1,23 @@
 //! Executes directives one by one, keeping the modules and instances that later ones refer to.
 
 use std::collections::HashMap;
+use std::thread::Scope;
 
 use innkeeper::{Engine, Error, ErrorKind, Extern, Instance, Linker, Module, Store, Trap, Val};
 use wast::token::Id;
-use wast::{QuoteWat, QuoteWatTest, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
+use wast::{QuoteWat, QuoteWatTest, WastDirective, WastExecute, WastInvoke, WastRet, WastThread, Wat};
 
-use crate::{spectest, value};
+use crate::thread::{self, SharedExports, Thread};
+use crate::{Failure, Outcome, spectest, value};
 
-pub(crate) struct Script {
+/// The state of a script, or of one of its threads: `'scope` is the time that its threads may run.
+pub(crate) struct Script<'scope, 'text> {
+    text: &'text str,
+    scope: &'scope Scope<'scope, 'text>,
+    threads: HashMap<String, Thread<'scope>>,
+    /// Of other threads: what this one may register.
+    shared: HashMap<String, SharedExports>,
+    outcome: Outcome,
     engine: Engine,
     store: Store<()>,
     linker: Linker<()>,
@@ -20,12 +29,21 @@ pub(crate) struct Script {
 
 type Result<T = (), E = String> = std::result::Result<T, E>;
 
-impl Script {
-    pub(crate) fn new(engine: &Engine) -> Result<Script, Error> {
+impl<'scope, 'text> Script<'scope, 'text> {
+    pub(crate) fn new(
+        engine: &Engine,
+        text: &'text str,
+        scope: &'scope Scope<'scope, 'text>,
+    ) -> Result<Script<'scope, 'text>, Error> {
         let mut store = Store::new(engine, ())?;
         let mut linker = Linker::new(engine);
         spectest::define(&mut linker, &mut store)?;
         Ok(Script {
+            text,
+            scope,
+            threads: HashMap::new(),
+            shared: HashMap::new(),
+            outcome: Outcome::default(),
             engine: engine.clone(),
             store,
             linker,
@@ -36,7 +54,22 @@ impl Script {
         })
     }
 
-    pub(crate) fn run(&mut self, directive: WastDirective<'_>) -> Result {
+    /// Runs directives to the end of their threads.
+    pub(crate) fn run_all(mut self, directives: Vec<WastDirective<'text>>) -> Outcome {
+        for directive in directives {
+            let line = directive.span().linecol_in(self.text).0 + 1;
+            match self.run(directive) {
+                Ok(()) => self.outcome.passed += 1,
+                Err(message) => self.outcome.failures.push(Failure { line, message }),
+            }
+        }
+        for (_, thread) in self.threads.drain() {
+            self.outcome.merge(thread.join());
+        }
+        self.outcome
+    }
+
+    fn run(&mut self, directive: WastDirective<'text>) -> Result {
         match directive {
             WastDirective::Module(mut wat) => {
                 let name = wat.name().map(|id| id.name().to_owned());
@@ -59,6 +92,20 @@ impl Script {
             }
             WastDirective::AssertMalformed { module, message, .. }
             | WastDirective::AssertInvalid { module, message, .. } => self.assert_rejected(module, message),
+            WastDirective::Thread(thread) => self.start(thread),
+            WastDirective::Wait { thread, .. } => match self.threads.remove(thread.name()) {
+                Some(thread) => {
+                    self.outcome.merge(thread.join());
+                    Ok(())
+                }
+                None => Err(format!("no thread named {}", thread.name())),
+            },
+            WastDirective::Register { name, module: Some(id), .. } if self.shared.contains_key(id.name()) => {
+                for (export, memory) in &self.shared[id.name()] {
+                    self.linker.define_shared(name, export, memory);
+                }
+                Ok(())
+            }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(module)?;
                 self.linker.instance(&mut self.store, name, instance);
@@ -90,6 +137,25 @@ impl Script {
             }
             other => Err(format!("the directive is not supported: {}", directive_name(&other))),
         }
+    }
+
+    /// Starts a thread that sees the shared memories of the module it names; an earlier thread of its name is waited for.
+    fn start(&mut self, directive: WastThread<'text>) -> Result {
+        let mut shared = HashMap::new();
+        if let Some(id) = directive.shared_module {
+            let instance = self.instance(Some(id))?;
+            shared.insert(id.name().to_owned(), thread::shared_exports(&mut self.store, instance)?);
+        }
+        let (engine, text, scope) = (self.engine.clone(), self.text, self.scope);
+        let (line, name) = (directive.span.linecol_in(text).0 + 1, directive.name.name().to_owned());
+        let handle = scope.spawn(move || match Script::new(&engine, text, scope) {
+            Ok(script) => Script { shared, ..script }.run_all(directive.directives),
+            Err(error) => Outcome { passed: 0, failures: vec![Failure { line, message: error.to_string() }] },
+        });
+        if let Some(before) = self.threads.insert(name, Thread { handle, line }) {
+            self.outcome.merge(before.join());
+        }
+        Ok(())
     }
 
     fn remember(&mut self, name: Option<String>, instance: Instance) {
@@ -219,8 +285,6 @@ fn assert_trap(outcome: Result<Vec<Val>, Error>, message: &str) -> Result {
 fn directive_name(directive: &WastDirective<'_>) -> &'static str {
     match directive {
         WastDirective::AssertSuspension { .. } => "assert_suspension",
-        WastDirective::Thread(_) => "thread",
-        WastDirective::Wait { .. } => "wait",
         WastDirective::AssertInvalidCustom { .. } => "assert_invalid_custom",
         WastDirective::AssertMalformedCustom { .. } => "assert_malformed_custom",
         _ => "another",

@@ -1,8 +1,8 @@
 //! The module `spectest` that scripts may import (WebAssembly/spec `interpreter/README.md`, "Spectest host module").
 
 use innkeeper::{
-    Error, Global, GlobalType, Linker, Memory, MemoryType, Mutability, RefType, SizeRange, Store, Table,
-    TableType, Val,
+    Error, Global, GlobalType, IndexType, Linker, Memory, MemoryType, Mutability, RefType, SharedMemory,
+    Sharing, SizeRange, Store, Table, TableType, Val,
 };
 
 pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(), Error> {
@@ -24,9 +24,13 @@ pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
         let ty = GlobalType { content: value.ty(), mutability: Mutability::Const };
         linker.define(module, name, Global::new(&mut *store, ty, value)?);
     }
-    let table = TableType { element: RefType::FUNCREF, size: SizeRange { min: 10, max: Some(20) } };
+    let table = TableType::new(RefType::FUNCREF, SizeRange { min: 10, max: Some(20) });
     linker.define(module, "table", Table::new(&mut *store, table, Val::FuncRef(None))?);
-    let memory = MemoryType { pages: SizeRange { min: 1, max: Some(2) } };
+    let memory = MemoryType::new(SizeRange { min: 1, max: Some(2) });
     linker.define(module, "memory", Memory::new(&mut *store, memory)?);
+    let shared = MemoryType { sharing: Sharing::Shared, ..memory };
+    linker.define_shared(module, "shared_memory", &SharedMemory::new(linker.engine(), shared)?);
+    let table64 = TableType { index: IndexType::I64, ..table };
+    linker.define(module, "table64", Table::new(&mut *store, table64, Val::FuncRef(None))?);
     Ok(())
 }

@@ -1,12 +1,24 @@
-//! Scripts of our own: what the specification's suites do not ask about how values of several slots are kept.
+//! Scripts of our own: what the specification's suites do not ask about values of several slots, memories and tables of several kinds, and
+//! threads that share.
 
 use std::path::Path;
 
-use innkeeper::{Config, Engine};
+use innkeeper::{Config, Engine, MemoryLayout};
 
 #[test]
 fn vectors() {
     check("vectors.wast", &innkeeper::engine(Config::default()));
+}
+
+#[test]
+fn memories_and_threads() {
+    for layout in [MemoryLayout::Auto, MemoryLayout::Exact] {
+        let mut config = Config::default();
+        config.tuning.memory_layout = layout;
+        let engine = innkeeper::engine(config);
+        check("memories.wast", &engine);
+        check("threads.wast", &engine);
+    }
 }
 
 /// A function with so many locals that operands cannot name them.

@@ -57,8 +57,8 @@ fn a_component_is_told_apart() {
 
 #[test]
 fn a_feature_that_is_missing_is_told_apart_from_damage() {
-    let ran = inn(&["validate", "-"]).stdin("(module (memory i64 1))").run();
-    ran.code(1).says(&["memory64", "help: this inn does not have that feature"]);
+    let ran = inn(&["validate", "-"]).stdin("(module (type (shared (func))))").run();
+    ran.code(1).says(&["shared-everything-threads", "help: this inn does not have that feature"]);
 }
 
 #[test]

@@ -312,7 +312,17 @@ fn narrow(range: Range<u64>) -> Range<u32> {
 }
 
 fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
-    MemoryType { pages: SizeRange { min: ty.initial, max: ty.maximum } }
+    MemoryType {
+        pages: SizeRange { min: ty.initial, max: ty.maximum },
+        index: index_type(ty.memory64),
+        page_size_log2: ty.page_size_log2.unwrap_or(MemoryType::DEFAULT_PAGE_SIZE_LOG2),
+        sharing: if ty.shared { Sharing::Shared } else { Sharing::Unshared },
+    }
+}
+
+/// wasmparser says with a flag whether indices have 64 bits.
+fn index_type(wide: bool) -> IndexType {
+    if wide { IndexType::I64 } else { IndexType::I32 }
 }
 
 impl ModuleParts {
@@ -408,7 +418,7 @@ impl TypeContext<'_> {
 
     fn table_type(&self, ty: &wasmparser::TableType) -> Result<TableType, Error> {
         let size = SizeRange { min: ty.initial, max: ty.maximum };
-        Ok(TableType { element: self.ref_type(ty.element_type)?, size })
+        Ok(TableType { element: self.ref_type(ty.element_type)?, size, index: index_type(ty.table64) })
     }
 
     fn global_type(&self, ty: &wasmparser::GlobalType) -> Result<GlobalType, Error> {

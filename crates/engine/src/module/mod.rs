@@ -275,6 +275,12 @@ impl ModuleParts {
         self.tables[table.index()].ty
     }
 
+    /// The type of a memory.
+    #[must_use]
+    pub fn memory_type(&self, memory: MemoryIndex) -> MemoryType {
+        self.memories[memory.index()]
+    }
+
     /// The name that the name section gives a function.
     #[must_use]
     pub fn func_name(&self, func: FuncIndex) -> Option<&str> {
@@ -298,7 +304,7 @@ impl ModuleParts {
         match item {
             Item::Func(func) => ExternType::Func(self.func_type(self.type_of_func(func)).clone()),
             Item::Table(table) => ExternType::Table(self.table_type(table)),
-            Item::Memory(memory) => ExternType::Memory(self.memories[memory.index()]),
+            Item::Memory(memory) => ExternType::Memory(self.memory_type(memory)),
             Item::Global(global) => ExternType::Global(self.global_type(global)),
             Item::Tag(tag) => ExternType::Tag(self.tag_type(tag).clone()),
         }

@@ -207,6 +207,109 @@ macro_rules! for_each_opcode {
     };
 }
 
+/// Expands `$callback! { wide { .. } }`: instructions on 128-bit numbers, each of which is two operands, low half first.
+///
+/// Rows read as in [`for_each_opcode!`]; `(u128 u128)` are two operands of 128 bits, `(u64 u64)` two of 64. Results have 128.
+#[macro_export]
+macro_rules! for_each_wide_opcode {
+    ($callback:ident) => {
+        $callback! {
+            wide {
+                i64_add128 visit_i64_add128 "i64.add128" 0xFC13 (u128 u128);
+                i64_sub128 visit_i64_sub128 "i64.sub128" 0xFC14 (u128 u128);
+                i64_mul_wide_s visit_i64_mul_wide_s "i64.mul_wide_s" 0xFC15 (u64 u64);
+                i64_mul_wide_u visit_i64_mul_wide_u "i64.mul_wide_u" 0xFC16 (u64 u64);
+            }
+        }
+    };
+}
+
+/// Expands `$callback! { load {..} store {..} rmw {..} cmpxchg {..} }`: atomic accesses (threads proposal). Waiting, waking and fences are
+/// written by hand.
+///
+/// Rows read as in [`for_each_opcode!`]:
+/// - `load`: `(M) -> R`; `store`: `(S) -> M`. Cells are never sign-extended.
+/// - `rmw`: `(M op) -> R`: `op` of [`crate::tier::atomic`] on a cell of type `M`, with an operand and a result of `R`.
+/// - `cmpxchg`: `(M) -> R`, with two operands of `R`: what is expected, and its replacement.
+#[macro_export]
+macro_rules! for_each_atomic_opcode {
+    ($callback:ident) => {
+        $callback! {
+            load {
+                i32_atomic_load visit_i32_atomic_load "i32.atomic.load" 0xFE10 (u32) -> u32;
+                i64_atomic_load visit_i64_atomic_load "i64.atomic.load" 0xFE11 (u64) -> u64;
+                i32_atomic_load8_u visit_i32_atomic_load8_u "i32.atomic.load8_u" 0xFE12 (u8) -> u32;
+                i32_atomic_load16_u visit_i32_atomic_load16_u "i32.atomic.load16_u" 0xFE13 (u16) -> u32;
+                i64_atomic_load8_u visit_i64_atomic_load8_u "i64.atomic.load8_u" 0xFE14 (u8) -> u64;
+                i64_atomic_load16_u visit_i64_atomic_load16_u "i64.atomic.load16_u" 0xFE15 (u16) -> u64;
+                i64_atomic_load32_u visit_i64_atomic_load32_u "i64.atomic.load32_u" 0xFE16 (u32) -> u64;
+            }
+            store {
+                i32_atomic_store visit_i32_atomic_store "i32.atomic.store" 0xFE17 (u32) -> u32;
+                i64_atomic_store visit_i64_atomic_store "i64.atomic.store" 0xFE18 (u64) -> u64;
+                i32_atomic_store8 visit_i32_atomic_store8 "i32.atomic.store8" 0xFE19 (u32) -> u8;
+                i32_atomic_store16 visit_i32_atomic_store16 "i32.atomic.store16" 0xFE1A (u32) -> u16;
+                i64_atomic_store8 visit_i64_atomic_store8 "i64.atomic.store8" 0xFE1B (u64) -> u8;
+                i64_atomic_store16 visit_i64_atomic_store16 "i64.atomic.store16" 0xFE1C (u64) -> u16;
+                i64_atomic_store32 visit_i64_atomic_store32 "i64.atomic.store32" 0xFE1D (u64) -> u32;
+            }
+            rmw {
+                i32_atomic_rmw_add visit_i32_atomic_rmw_add "i32.atomic.rmw.add" 0xFE1E (u32 add) -> u32;
+                i64_atomic_rmw_add visit_i64_atomic_rmw_add "i64.atomic.rmw.add" 0xFE1F (u64 add) -> u64;
+                i32_atomic_rmw8_add_u visit_i32_atomic_rmw8_add_u "i32.atomic.rmw8.add_u" 0xFE20 (u8 add) -> u32;
+                i32_atomic_rmw16_add_u visit_i32_atomic_rmw16_add_u "i32.atomic.rmw16.add_u" 0xFE21 (u16 add) -> u32;
+                i64_atomic_rmw8_add_u visit_i64_atomic_rmw8_add_u "i64.atomic.rmw8.add_u" 0xFE22 (u8 add) -> u64;
+                i64_atomic_rmw16_add_u visit_i64_atomic_rmw16_add_u "i64.atomic.rmw16.add_u" 0xFE23 (u16 add) -> u64;
+                i64_atomic_rmw32_add_u visit_i64_atomic_rmw32_add_u "i64.atomic.rmw32.add_u" 0xFE24 (u32 add) -> u64;
+                i32_atomic_rmw_sub visit_i32_atomic_rmw_sub "i32.atomic.rmw.sub" 0xFE25 (u32 sub) -> u32;
+                i64_atomic_rmw_sub visit_i64_atomic_rmw_sub "i64.atomic.rmw.sub" 0xFE26 (u64 sub) -> u64;
+                i32_atomic_rmw8_sub_u visit_i32_atomic_rmw8_sub_u "i32.atomic.rmw8.sub_u" 0xFE27 (u8 sub) -> u32;
+                i32_atomic_rmw16_sub_u visit_i32_atomic_rmw16_sub_u "i32.atomic.rmw16.sub_u" 0xFE28 (u16 sub) -> u32;
+                i64_atomic_rmw8_sub_u visit_i64_atomic_rmw8_sub_u "i64.atomic.rmw8.sub_u" 0xFE29 (u8 sub) -> u64;
+                i64_atomic_rmw16_sub_u visit_i64_atomic_rmw16_sub_u "i64.atomic.rmw16.sub_u" 0xFE2A (u16 sub) -> u64;
+                i64_atomic_rmw32_sub_u visit_i64_atomic_rmw32_sub_u "i64.atomic.rmw32.sub_u" 0xFE2B (u32 sub) -> u64;
+                i32_atomic_rmw_and visit_i32_atomic_rmw_and "i32.atomic.rmw.and" 0xFE2C (u32 and) -> u32;
+                i64_atomic_rmw_and visit_i64_atomic_rmw_and "i64.atomic.rmw.and" 0xFE2D (u64 and) -> u64;
+                i32_atomic_rmw8_and_u visit_i32_atomic_rmw8_and_u "i32.atomic.rmw8.and_u" 0xFE2E (u8 and) -> u32;
+                i32_atomic_rmw16_and_u visit_i32_atomic_rmw16_and_u "i32.atomic.rmw16.and_u" 0xFE2F (u16 and) -> u32;
+                i64_atomic_rmw8_and_u visit_i64_atomic_rmw8_and_u "i64.atomic.rmw8.and_u" 0xFE30 (u8 and) -> u64;
+                i64_atomic_rmw16_and_u visit_i64_atomic_rmw16_and_u "i64.atomic.rmw16.and_u" 0xFE31 (u16 and) -> u64;
+                i64_atomic_rmw32_and_u visit_i64_atomic_rmw32_and_u "i64.atomic.rmw32.and_u" 0xFE32 (u32 and) -> u64;
+                i32_atomic_rmw_or visit_i32_atomic_rmw_or "i32.atomic.rmw.or" 0xFE33 (u32 or) -> u32;
+                i64_atomic_rmw_or visit_i64_atomic_rmw_or "i64.atomic.rmw.or" 0xFE34 (u64 or) -> u64;
+                i32_atomic_rmw8_or_u visit_i32_atomic_rmw8_or_u "i32.atomic.rmw8.or_u" 0xFE35 (u8 or) -> u32;
+                i32_atomic_rmw16_or_u visit_i32_atomic_rmw16_or_u "i32.atomic.rmw16.or_u" 0xFE36 (u16 or) -> u32;
+                i64_atomic_rmw8_or_u visit_i64_atomic_rmw8_or_u "i64.atomic.rmw8.or_u" 0xFE37 (u8 or) -> u64;
+                i64_atomic_rmw16_or_u visit_i64_atomic_rmw16_or_u "i64.atomic.rmw16.or_u" 0xFE38 (u16 or) -> u64;
+                i64_atomic_rmw32_or_u visit_i64_atomic_rmw32_or_u "i64.atomic.rmw32.or_u" 0xFE39 (u32 or) -> u64;
+                i32_atomic_rmw_xor visit_i32_atomic_rmw_xor "i32.atomic.rmw.xor" 0xFE3A (u32 xor) -> u32;
+                i64_atomic_rmw_xor visit_i64_atomic_rmw_xor "i64.atomic.rmw.xor" 0xFE3B (u64 xor) -> u64;
+                i32_atomic_rmw8_xor_u visit_i32_atomic_rmw8_xor_u "i32.atomic.rmw8.xor_u" 0xFE3C (u8 xor) -> u32;
+                i32_atomic_rmw16_xor_u visit_i32_atomic_rmw16_xor_u "i32.atomic.rmw16.xor_u" 0xFE3D (u16 xor) -> u32;
+                i64_atomic_rmw8_xor_u visit_i64_atomic_rmw8_xor_u "i64.atomic.rmw8.xor_u" 0xFE3E (u8 xor) -> u64;
+                i64_atomic_rmw16_xor_u visit_i64_atomic_rmw16_xor_u "i64.atomic.rmw16.xor_u" 0xFE3F (u16 xor) -> u64;
+                i64_atomic_rmw32_xor_u visit_i64_atomic_rmw32_xor_u "i64.atomic.rmw32.xor_u" 0xFE40 (u32 xor) -> u64;
+                i32_atomic_rmw_xchg visit_i32_atomic_rmw_xchg "i32.atomic.rmw.xchg" 0xFE41 (u32 xchg) -> u32;
+                i64_atomic_rmw_xchg visit_i64_atomic_rmw_xchg "i64.atomic.rmw.xchg" 0xFE42 (u64 xchg) -> u64;
+                i32_atomic_rmw8_xchg_u visit_i32_atomic_rmw8_xchg_u "i32.atomic.rmw8.xchg_u" 0xFE43 (u8 xchg) -> u32;
+                i32_atomic_rmw16_xchg_u visit_i32_atomic_rmw16_xchg_u "i32.atomic.rmw16.xchg_u" 0xFE44 (u16 xchg) -> u32;
+                i64_atomic_rmw8_xchg_u visit_i64_atomic_rmw8_xchg_u "i64.atomic.rmw8.xchg_u" 0xFE45 (u8 xchg) -> u64;
+                i64_atomic_rmw16_xchg_u visit_i64_atomic_rmw16_xchg_u "i64.atomic.rmw16.xchg_u" 0xFE46 (u16 xchg) -> u64;
+                i64_atomic_rmw32_xchg_u visit_i64_atomic_rmw32_xchg_u "i64.atomic.rmw32.xchg_u" 0xFE47 (u32 xchg) -> u64;
+            }
+            cmpxchg {
+                i32_atomic_rmw_cmpxchg visit_i32_atomic_rmw_cmpxchg "i32.atomic.rmw.cmpxchg" 0xFE48 (u32) -> u32;
+                i64_atomic_rmw_cmpxchg visit_i64_atomic_rmw_cmpxchg "i64.atomic.rmw.cmpxchg" 0xFE49 (u64) -> u64;
+                i32_atomic_rmw8_cmpxchg_u visit_i32_atomic_rmw8_cmpxchg_u "i32.atomic.rmw8.cmpxchg_u" 0xFE4A (u8) -> u32;
+                i32_atomic_rmw16_cmpxchg_u visit_i32_atomic_rmw16_cmpxchg_u "i32.atomic.rmw16.cmpxchg_u" 0xFE4B (u16) -> u32;
+                i64_atomic_rmw8_cmpxchg_u visit_i64_atomic_rmw8_cmpxchg_u "i64.atomic.rmw8.cmpxchg_u" 0xFE4C (u8) -> u64;
+                i64_atomic_rmw16_cmpxchg_u visit_i64_atomic_rmw16_cmpxchg_u "i64.atomic.rmw16.cmpxchg_u" 0xFE4D (u16) -> u64;
+                i64_atomic_rmw32_cmpxchg_u visit_i64_atomic_rmw32_cmpxchg_u "i64.atomic.rmw32.cmpxchg_u" 0xFE4E (u32) -> u64;
+            }
+        }
+    };
+}
+
 /// One row of the opcode table as data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opcode {
@@ -224,14 +327,31 @@ macro_rules! rows {
 }
 for_each_opcode!(rows);
 
+macro_rules! proposal_rows {
+    ($($section:ident { $($name:ident $visit:ident $mnemonic:literal $encoding:literal ($($operand:ident)*) $(-> $result:ty)?;)* })*) => {
+        &[$($(Opcode { mnemonic: $mnemonic, encoding: $encoding },)*)*]
+    };
+}
+
+/// Every row of [`for_each_wide_opcode!`].
+pub const WIDE_OPCODES: &[Opcode] = for_each_wide_opcode!(proposal_rows);
+
+/// Every row of [`for_each_atomic_opcode!`].
+pub const ATOMIC_OPCODES: &[Opcode] = for_each_atomic_opcode!(proposal_rows);
+
 #[cfg(test)]
 mod tests {
-    use super::OPCODES;
+    use super::{ATOMIC_OPCODES, OPCODES, Opcode, WIDE_OPCODES};
+
+    fn all() -> Vec<Opcode> {
+        [OPCODES, WIDE_OPCODES, ATOMIC_OPCODES].concat()
+    }
 
     #[test]
     fn encodings_and_mnemonics_are_unique() {
-        for (i, a) in OPCODES.iter().enumerate() {
-            for b in &OPCODES[..i] {
+        let all = all();
+        for (i, a) in all.iter().enumerate() {
+            for b in &all[..i] {
                 assert_ne!(a.encoding, b.encoding, "{} and {}", a.mnemonic, b.mnemonic);
                 assert_ne!(a.mnemonic, b.mnemonic);
             }
@@ -243,12 +363,13 @@ mod tests {
         // 0x28..=0x3E loads and stores, 0x45..=0xC4 numeric, 0xFC00..=0xFC07 saturating truncation.
         let expected = (0x3E - 0x28 + 1) + (0xC4 - 0x45 + 1) + 8;
         assert_eq!(OPCODES.len(), expected);
+        assert_eq!(ATOMIC_OPCODES.len(), 0x4E - 0x10 + 1);
     }
 
     #[test]
     fn encodings_decode_to_their_mnemonics() {
         use wasmparser::{BinaryReader, OperatorsReader};
-        for row in OPCODES {
+        for row in all() {
             let mut bytes = row.encoding.to_be_bytes().to_vec();
             let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
             bytes.drain(..start);

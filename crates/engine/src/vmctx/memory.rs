@@ -1,27 +1,34 @@
 //! Linear memory: creation, growth and access by the host (core specification 4.2.9, "Memory Instances").
 //!
-//! Two layouts. *Reserved* takes all the address space that a 32-bit address plus a 32-bit offset can reach, inaccessible
-//! beyond the end, so that growing never moves the memory and machine code may leave bounds to the hardware. *Exact* maps what is in use,
-//! and is what remains where address space is short (`ulimit -v`, containers).
+//! A memory is a store's own or a handle to a [`SharedMemory`]. Two layouts for a store's own. *Reserved* takes all the address space that
+//! a 32-bit address plus a 32-bit offset can reach, inaccessible beyond the end, so that growing never moves the memory and machine
+//! code may leave bounds to the hardware. *Exact* maps what is in use, and is what remains where address space is short (`ulimit -v`,
+//! containers) and for memories with 64-bit addresses.
 //!
 //! Must stay true: bytes between the old and the new end are zero after growth; `len_bytes` never exceeds what is accessible.
+//! Contents are reached through raw pointers, because those of a shared memory may change under our hands.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::VmMemory;
+use super::shared_memory::SharedMemory;
 use crate::error::{Error, ErrorKind};
 use crate::sys::Mapping;
 use crate::tuning::MemoryLayout;
-use crate::types::MemoryType;
+use crate::types::{IndexType, MemoryType};
 
-/// Bytes of a page.
-pub(crate) const PAGE_BYTES: u64 = 65536;
-/// Pages that a memory with 32-bit addresses can have.
-const MAX_PAGES: u64 = 65536;
 /// 4 GiB of addresses and 4 GiB of static offset, and a page for the access that starts at the very end.
-const RESERVED_BYTES: u64 = (8 << 30) + PAGE_BYTES;
+const RESERVED_BYTES: u64 = (8 << 30) + (1 << 16);
 
-pub(crate) struct LinearMemory {
+/// A memory of a store.
+pub(crate) enum LinearMemory {
+    Own(OwnMemory),
+    Shared(SharedMemory),
+}
+
+/// A memory that one store has for itself.
+pub(crate) struct OwnMemory {
     vm: NonNull<VmMemory>,
     mapping: Mapping,
     reserved: bool,
@@ -29,100 +36,190 @@ pub(crate) struct LinearMemory {
 }
 
 // SAFETY: the record and the mapping are owned; access needs the store, which one thread holds at a time.
-unsafe impl Send for LinearMemory {}
+unsafe impl Send for OwnMemory {}
 // SAFETY: as above: a shared reference only reads.
-unsafe impl Sync for LinearMemory {}
+unsafe impl Sync for OwnMemory {}
 
 impl LinearMemory {
-    pub(crate) fn new(ty: MemoryType, layout: MemoryLayout) -> Result<LinearMemory, Error> {
-        let len_bytes = ty.pages.min.checked_mul(PAGE_BYTES).and_then(|bytes| usize::try_from(bytes).ok());
-        let len_bytes = len_bytes.ok_or_else(|| {
-            Error::limit(format!("a memory of {} pages is more than the address space has", ty.pages.min))
-        })?;
-        let (mapping, reserved) = map(len_bytes, layout)?;
-        let vm = Box::new(VmMemory { base: mapping.base(), len_bytes });
-        Ok(LinearMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, ty })
-    }
-
     pub(crate) fn vm(&self) -> *mut VmMemory {
-        self.vm.as_ptr()
+        match self {
+            LinearMemory::Own(memory) => memory.vm.as_ptr(),
+            LinearMemory::Shared(memory) => memory.vm(),
+        }
     }
 
     /// The memory's type, with its current size as the minimum: what import matching looks at.
     pub(crate) fn ty(&self) -> MemoryType {
-        let mut ty = self.ty;
-        ty.pages.min = self.pages();
+        let mut ty = match self {
+            LinearMemory::Own(memory) => memory.ty,
+            LinearMemory::Shared(memory) => memory.ty(),
+        };
+        ty.pages.min = self.len_bytes() as u64 / ty.page_bytes();
         ty
     }
 
     pub(crate) fn len_bytes(&self) -> usize {
-        // SAFETY: `vm` lives as long as `self`.
-        unsafe { (*self.vm.as_ptr()).len_bytes }
-    }
-
-    pub(crate) fn pages(&self) -> u64 {
-        self.len_bytes() as u64 / PAGE_BYTES
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the first `len_bytes` of the mapping are accessible and initialised (zero or written); the borrow of the memory,
-        // hence of its store, keeps guest code from running meanwhile.
-        unsafe { std::slice::from_raw_parts((*self.vm.as_ptr()).base, self.len_bytes()) }
-    }
-
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut((*self.vm.as_ptr()).base, self.len_bytes()) }
+        // SAFETY: the record lives as long as `self`.
+        unsafe { (*self.vm()).len_bytes() }
     }
 
     /// Grows by `delta` pages of zeros and returns the old size in pages; none where the memory's maximum, `budget_bytes` (what the
     /// store may still add) or the operating system forbids it, and then nothing has changed.
     pub(crate) fn grow(&mut self, delta: u64, budget_bytes: u64) -> Option<u64> {
-        let old_pages = self.pages();
-        let new_pages = old_pages.checked_add(delta)?;
-        if new_pages > self.ty.pages.max.unwrap_or(MAX_PAGES).min(MAX_PAGES)
-            || delta.checked_mul(PAGE_BYTES)? > budget_bytes
-        {
+        match self {
+            LinearMemory::Own(memory) => memory.grow(delta, budget_bytes),
+            LinearMemory::Shared(memory) => memory.grow_within(delta, budget_bytes),
+        }
+    }
+
+    /// The bytes; none of a shared memory, which nobody can borrow.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        let LinearMemory::Own(memory) = self else { return None };
+        // SAFETY: the first `len_bytes` of the mapping are accessible and initialised (zero or written); the borrow of the memory,
+        // hence of its store, keeps guest code from running meanwhile.
+        Some(unsafe { std::slice::from_raw_parts((*memory.vm.as_ptr()).base, self.len_bytes()) })
+    }
+
+    /// The bytes, to write to; none of a shared memory, which nobody can borrow.
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let len_bytes = self.len_bytes();
+        let LinearMemory::Own(memory) = self else { return None };
+        // SAFETY: as in `bytes`, and the borrow is exclusive.
+        Some(unsafe { std::slice::from_raw_parts_mut((*memory.vm.as_ptr()).base, len_bytes) })
+    }
+
+    /// Where the `len` bytes at `start` are; none where they are not all inside.
+    pub(crate) fn range(&self, start: u64, len: u64) -> Option<*mut u8> {
+        // SAFETY: the record lives as long as `self`.
+        unsafe { (*self.vm()).range(start, len) }
+    }
+
+    /// Copies bytes out; none where the range is not inside, and then nothing was copied.
+    pub(crate) fn read(&self, start: u64, to: &mut [u8]) -> Option<()> {
+        let from = self.range(start, to.len() as u64)?;
+        // SAFETY: the range was just checked. `to` is the host's own and overlaps no memory of a guest. If the memory is shared then bytes
+        // that another thread writes meanwhile may be read old or new, each.
+        unsafe { from.copy_to_nonoverlapping(to.as_mut_ptr(), to.len()) };
+        Some(())
+    }
+
+    /// Copies bytes in; none where the range is not inside, and then nothing was written.
+    pub(crate) fn write(&mut self, start: u64, from: &[u8]) -> Option<()> {
+        let to = self.range(start, from.len() as u64)?;
+        // SAFETY: as in `read`.
+        unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        Some(())
+    }
+
+    /// Sets bytes to `value`; none where the range is not inside, and then nothing was written.
+    pub(crate) fn fill(&mut self, start: u64, value: u8, len: u64) -> Option<()> {
+        let to = self.range(start, len)?;
+        // SAFETY: the range was just checked.
+        unsafe { to.write_bytes(value, len as usize) };
+        Some(())
+    }
+
+    /// Copies `len` bytes from `from` to `to`, which may be the same memory and overlap; none where a range is not inside, and
+    /// then nothing was written.
+    pub(crate) fn copy(to: (&LinearMemory, u64), from: (&LinearMemory, u64), len: u64) -> Option<()> {
+        let (to, from) = (to.0.range(to.1, len)?, from.0.range(from.1, len)?);
+        // SAFETY: both ranges were just checked; `copy` allows them to overlap.
+        unsafe { to.copy_from(from, len as usize) };
+        Some(())
+    }
+}
+
+impl VmMemory {
+    /// Where the `len` bytes at `start` are; none where they are not all inside.
+    pub(crate) fn range(&self, start: u64, len: u64) -> Option<*mut u8> {
+        if start.checked_add(len)? > self.len_bytes() as u64 {
             return None;
         }
-        let new_bytes = usize::try_from(new_pages.checked_mul(PAGE_BYTES)?).ok()?;
-        if self.reserved {
+        // SAFETY: `start` is at most the memory's length.
+        Some(unsafe { self.base.add(start as usize) })
+    }
+}
+
+impl OwnMemory {
+    pub(crate) fn new(ty: MemoryType, layout: MemoryLayout) -> Result<OwnMemory, Error> {
+        let len_bytes = len_bytes(&ty, ty.pages.min)?;
+        let (mapping, reserved) = map(&ty, len_bytes, layout)?;
+        let vm = Box::new(VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) });
+        Ok(OwnMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, ty })
+    }
+
+    fn grow(&mut self, delta: u64, budget_bytes: u64) -> Option<u64> {
+        // SAFETY: `vm` lives as long as `self`.
+        let len_bytes = unsafe { (*self.vm.as_ptr()).len_bytes() };
+        let (old_pages, new_bytes) = grown(&self.ty, len_bytes, delta, budget_bytes)?;
+        if self.reserved || new_bytes <= self.mapping.reserved_bytes() {
             self.mapping.make_accessible(new_bytes).ok()?;
-        } else if new_bytes > self.mapping.reserved_bytes() {
+        } else {
             // Room for half as much again keeps the copying linear over many small growths.
             let spare = new_bytes.saturating_add(new_bytes / 2);
             let mut mapping =
                 Mapping::new(new_bytes, spare).or_else(|_| Mapping::new(new_bytes, new_bytes)).ok()?;
-            copy_prefix(&self.mapping, &mut mapping, self.len_bytes());
+            copy_prefix(&self.mapping, &mut mapping, len_bytes);
             self.mapping = mapping;
-        } else {
-            self.mapping.make_accessible(new_bytes).ok()?;
         }
         // SAFETY: `vm` lives as long as `self`, and guest code is not running: it has called us.
-        unsafe { *self.vm.as_ptr() = VmMemory { base: self.mapping.base(), len_bytes: new_bytes } };
+        unsafe {
+            (*self.vm.as_ptr()).base = self.mapping.base();
+            (*self.vm.as_ptr()).len_bytes.store(new_bytes, Ordering::Release);
+        }
         Some(old_pages)
     }
 }
 
-impl Drop for LinearMemory {
+impl Drop for OwnMemory {
     fn drop(&mut self) {
         // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
         drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
     }
 }
 
-fn map(len_bytes: usize, layout: MemoryLayout) -> Result<(Mapping, bool), Error> {
-    let reserved = || {
-        let bytes = usize::try_from(RESERVED_BYTES).map_err(|_| {
-            Error::new(ErrorKind::Os("the address space is too small for a reserved memory".to_owned()))
-        })?;
-        Ok((Mapping::new(len_bytes, bytes)?, true))
-    };
+/// The length in bytes of a memory of `pages` pages.
+pub(super) fn len_bytes(ty: &MemoryType, pages: u64) -> Result<usize, Error> {
+    let len_bytes = pages.checked_mul(ty.page_bytes()).and_then(|bytes| usize::try_from(bytes).ok());
+    len_bytes.ok_or_else(|| {
+        Error::limit(format!(
+            "a memory of {pages} pages of {} bytes is more than the address space has",
+            ty.page_bytes()
+        ))
+    })
+}
+
+/// The old size in pages and the new one in bytes after growth by `delta` pages; none where the type or the budget forbids it.
+pub(super) fn grown(
+    ty: &MemoryType,
+    len_bytes: usize,
+    delta: u64,
+    budget_bytes: u64,
+) -> Option<(u64, usize)> {
+    let old_pages = len_bytes as u64 / ty.page_bytes();
+    let new_pages = old_pages.checked_add(delta)?;
+    if new_pages > ty.max_pages() || delta.checked_mul(ty.page_bytes())? > budget_bytes {
+        return None;
+    }
+    let new_bytes = usize::try_from(new_pages.checked_mul(ty.page_bytes())?).ok()?;
+    Some((old_pages, new_bytes))
+}
+
+/// All that a 32-bit address and offset can reach.
+pub(super) fn reserve(len_bytes: usize) -> Result<Mapping, Error> {
+    let bytes = usize::try_from(RESERVED_BYTES).map_err(|_| {
+        Error::new(ErrorKind::Os("the address space is too small for a reserved memory".to_owned()))
+    })?;
+    Mapping::new(len_bytes, bytes)
+}
+
+fn map(ty: &MemoryType, len_bytes: usize, layout: MemoryLayout) -> Result<(Mapping, bool), Error> {
     let exact = || Ok((Mapping::new(len_bytes, len_bytes)?, false));
-    match layout {
-        MemoryLayout::Reserved => reserved(),
-        MemoryLayout::Exact => exact(),
-        MemoryLayout::Auto => reserved().or_else(|_: Error| exact()),
+    match (ty.index, layout) {
+        // No reservation covers what 64 bits can address.
+        (IndexType::I64, _) | (_, MemoryLayout::Exact) => exact(),
+        (_, MemoryLayout::Reserved) => Ok((reserve(len_bytes)?, true)),
+        (_, MemoryLayout::Auto) => reserve(len_bytes).map(|mapping| (mapping, true)).or_else(|_| exact()),
     }
 }
 

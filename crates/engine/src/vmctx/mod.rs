@@ -5,10 +5,12 @@
 //! code take turns on it. Owners ([`LinearMemory`], [`Table`](table::TableEntity), ...) give the rest of the engine a safe face.
 //!
 //! Must stay true: a record is freed only when its store is dropped; guest code runs only inside a call that holds the store
-//! exclusively, so that no two threads touch a record at once.
+//! exclusively, so that no two threads touch a record at once. The exception are shared memories, whose record belongs to all its
+//! users and is read and written atomically; what guests write into them races, by the standard's own design.
 
 #![allow(unsafe_code, reason = "this is the room for it; see the module's documentation")]
 
+pub mod atomic;
 pub(crate) mod call;
 pub mod gc;
 pub(crate) mod global;
@@ -18,10 +20,11 @@ pub(crate) mod memory;
 pub(crate) mod object;
 pub(crate) mod record;
 pub mod runtime;
+pub(crate) mod shared_memory;
 pub(crate) mod table;
 pub(crate) mod tag;
 
-use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::composite::TypeId;
 use crate::error::Error;
@@ -107,13 +110,23 @@ pub enum Pending {
     Panic(Box<dyn std::any::Any + Send>),
 }
 
-/// A linear memory as code sees it.
+/// A linear memory as code sees it. That of a shared memory is seen by several stores at once: its base never changes, and its length
+/// only grows.
 #[repr(C)]
 pub struct VmMemory {
     /// The first byte.
     pub base: *mut u8,
+    /// Bytes in use; at the same place as a `usize` would be.
+    pub len_bytes: AtomicUsize,
+}
+
+impl VmMemory {
     /// Bytes in use.
-    pub len_bytes: usize,
+    #[inline(always)]
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes.load(Ordering::Acquire)
+    }
 }
 
 /// A table as code sees it. An element is a pointer to a [`VmFunc`] or the number of a host object; 0 is null.

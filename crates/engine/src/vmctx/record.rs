@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use super::{TrapSite, VmMemory, VmStore};
 use crate::error::Error;
@@ -40,7 +40,7 @@ impl StoreRecord {
             core: std::ptr::null_mut(),
             nesting: 0,
         };
-        let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0 };
+        let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: AtomicUsize::new(0) };
         Ok(StoreRecord {
             vm: Arc::new(SharedRecord {
                 vm: UnsafeCell::new(vm),

@@ -8,6 +8,10 @@ use super::VmTable;
 use crate::error::Error;
 use crate::types::TableType;
 
+/// Elements that any table can have: less than the greatest 32-bit number, so that a 64-bit index can be cut down to that number
+/// and still be out of bounds (see [`runtime::narrow_index`](super::runtime::narrow_index)).
+const MAX_ELEMENTS: u64 = u32::MAX as u64 - 1;
+
 pub(crate) struct TableEntity {
     vm: NonNull<VmTable>,
     elements: Vec<u64>,
@@ -23,6 +27,7 @@ unsafe impl Sync for TableEntity {}
 impl TableEntity {
     /// A table of nulls. `limit` bounds its elements beyond what its type says.
     pub(crate) fn new(ty: TableType, limit: u64) -> Result<TableEntity, Error> {
+        let limit = limit.min(MAX_ELEMENTS);
         if ty.size.min > limit {
             let message = format!(
                 "a table of {} elements is over the limit of {limit} (Limits::table_elements)",
@@ -71,7 +76,7 @@ impl TableEntity {
     pub(crate) fn grow(&mut self, delta: u64, value: u64) -> Option<u64> {
         let old = self.len();
         let new = old.checked_add(delta)?;
-        if new > self.ty.size.max.unwrap_or(u64::MAX).min(self.limit).min(u64::from(u32::MAX)) {
+        if new > self.ty.size.max.unwrap_or(u64::MAX).min(self.limit) {
             return None;
         }
         self.elements.try_reserve(usize::try_from(delta).ok()?).ok()?;

@@ -29,7 +29,7 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn visit_call_indirect(&mut self, type_index: u32, table_index: u32) -> Result {
-        let index = self.pop_slot();
+        let index = self.pop_table_index(table_index);
         let (ty, signature) = self.callee(type_index);
         let CallSlots { base, header } = self.arguments(ty)?;
         self.emit.op(call::call_indirect, slots_immediate(index, 0, table_index));
@@ -88,10 +88,9 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn visit_return_call_indirect(&mut self, type_index: u32, table_index: u32) -> Result {
-        let index = self.stack.pop();
-        let (ty, signature) = self.callee(type_index);
         // The index stays where it is while the arguments below it are settled.
-        let index = self.slot_of(index);
+        let index = self.pop_table_index(table_index);
+        let (ty, signature) = self.callee(type_index);
         let operands = self.tail_arguments(ty)?;
         self.emit.op(call::return_call_indirect, operands);
         self.emit.word(slots_immediate(index, 0, ty.result_slots()));

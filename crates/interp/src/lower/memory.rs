@@ -1,7 +1,8 @@
 //! Loads, stores and bulk memory operations.
 
-use innkeeper_engine::for_each_opcode;
-use wasmparser::MemArg;
+use innkeeper_engine::index::MemoryIndex;
+use innkeeper_engine::{Error, ErrorKind, IndexType, for_each_opcode};
+use wasmparser::{MemArg, MemArgTarget};
 
 use super::emit::{pair, slots, slots_immediate};
 use super::stack::Source;
@@ -18,10 +19,10 @@ macro_rules! lower_memory {
     ) => {
         impl Lowering<'_> {
             $(pub(super) fn $visit_load(&mut self, memarg: MemArg) -> Result {
-                self.load(memory::$load, memarg)
+                self.load(memory::$load, memory::other::$load, memarg)
             })*
             $(pub(super) fn $visit_store(&mut self, memarg: MemArg) -> Result {
-                self.store(memory::$store, memory::constant::$store, memarg)
+                self.store(memory::$store, memory::constant::$store, memory::other::$store, memarg)
             })*
         }
     };
@@ -29,52 +30,88 @@ macro_rules! lower_memory {
 for_each_opcode!(lower_memory);
 
 impl Lowering<'_> {
-    fn load(&mut self, handler: Handler, memarg: MemArg) -> Result {
+    fn load(&mut self, handler: Handler, other: Handler, memarg: MemArg) -> Result {
         let address = self.pop_slot();
         let start = self.emit.position();
         let result = self.stack.push_slot()?;
-        self.emit.op(handler, slots_immediate(result, address, offset(memarg)));
+        if let Some(offset) = self.ordinary_offset(memarg)? {
+            self.emit.op(handler, slots_immediate(result, address, offset));
+        } else {
+            self.emit.op(other, slots(result, address, 0, 0));
+            self.name_memory(memarg)?;
+        }
         self.emit.wrote(start, result, None);
         Ok(())
     }
 
-    fn store(&mut self, handler: Handler, constant: Handler, memarg: MemArg) -> Result {
+    fn store(&mut self, handler: Handler, constant: Handler, other: Handler, memarg: MemArg) -> Result {
         let value = self.stack.pop();
         let address = self.stack.pop();
+        let Some(offset) = self.ordinary_offset(memarg)? else {
+            let (address, value) = (self.slot_of(address), self.slot_of(value));
+            self.emit.op(other, slots(address, value, 0, 0));
+            return self.name_memory(memarg);
+        };
         if let Source::Constant(bits) = value.source {
             let address = self.slot_of(address);
-            self.emit.op(constant, slots_immediate(address, 0, offset(memarg)));
+            self.emit.op(constant, slots_immediate(address, 0, offset));
             self.emit.word(bits);
         } else {
             let (address, value) = (self.slot_of(address), self.slot_of(value));
-            self.emit.op(handler, slots_immediate(address, value, offset(memarg)));
+            self.emit.op(handler, slots_immediate(address, value, offset));
         }
         Ok(())
+    }
+
+    /// The offset of an access to the first memory with a 32-bit address; none for other accesses.
+    pub(super) fn ordinary_offset(&self, memarg: MemArg) -> Result<Option<u32>> {
+        let ordinary = memory_of(memarg)? == 0 && self.address_type(0) == IndexType::I32;
+        Ok(if ordinary { u32::try_from(memarg.offset).ok() } else { None })
+    }
+
+    /// Appends what an instruction needs to know of a memory that it names.
+    pub(super) fn name_memory(&mut self, memarg: MemArg) -> Result {
+        let memory = memory_of(memarg)?;
+        self.emit.word(memarg.offset);
+        self.emit.word(self.address_type(memory).max());
+        self.emit.word(pair(memory, 0));
+        Ok(())
+    }
+
+    fn address_type(&self, memory: u32) -> IndexType {
+        self.module.memory_type(MemoryIndex(memory)).index
     }
 
     pub(super) fn visit_memory_size(&mut self, mem: u32) -> Result {
         let result = self.stack.push_slot()?;
         self.emit.op(memory::memory_size, slots_immediate(result, 0, mem));
+        self.emit.word(pair(self.module.memory_type(MemoryIndex(mem)).page_size_log2, 0));
         Ok(())
     }
 
     pub(super) fn visit_memory_grow(&mut self, mem: u32) -> Result {
         let delta = self.pop_slot();
         let result = self.stack.push_slot()?;
-        self.emit.op(memory::memory_grow, slots_immediate(result, delta, mem));
+        let index = self.address_type(mem);
+        self.emit
+            .op(memory::memory_grow, slots(result, delta, 0, wide([IndexType::I32, index, IndexType::I32])));
+        self.emit.word(pair(mem, 0));
         Ok(())
     }
 
     pub(super) fn visit_memory_fill(&mut self, mem: u32) -> Result {
-        self.bulk(memory::memory_fill, mem, 0)
+        let index = self.address_type(mem);
+        self.bulk(memory::memory_fill, [index, IndexType::I32, index], mem, 0)
     }
 
     pub(super) fn visit_memory_copy(&mut self, dst_mem: u32, src_mem: u32) -> Result {
-        self.bulk(memory::memory_copy, dst_mem, src_mem)
+        let (to, from) = (self.address_type(dst_mem), self.address_type(src_mem));
+        self.bulk(memory::memory_copy, [to, from, to.min(from)], dst_mem, src_mem)
     }
 
     pub(super) fn visit_memory_init(&mut self, data_index: u32, mem: u32) -> Result {
-        self.bulk(memory::memory_init, mem, data_index)
+        let index = self.address_type(mem);
+        self.bulk(memory::memory_init, [index, IndexType::I32, IndexType::I32], mem, data_index)
     }
 
     pub(super) fn visit_data_drop(&mut self, data_index: u32) -> Result {
@@ -82,16 +119,26 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// An operation with three operands and two indices.
-    pub(super) fn bulk(&mut self, handler: Handler, first: u32, second: u32) -> Result {
+    /// An operation with three operands, of the given widths, and two indices.
+    fn bulk(&mut self, handler: Handler, widths: [IndexType; 3], first: u32, second: u32) -> Result {
         let (c, b, a) = (self.pop_slot(), self.pop_slot(), self.pop_slot());
-        self.emit.op(handler, slots(a, b, c, 0));
+        self.emit.op(handler, slots(a, b, c, wide(widths)));
         self.emit.word(pair(first, second));
         Ok(())
     }
 }
 
-/// Validation admits only offsets of 32 bits for memories with 32-bit addresses.
-fn offset(memarg: MemArg) -> u32 {
-    memarg.offset as u32
+fn memory_of(memarg: MemArg) -> Result<u32> {
+    match memarg.target {
+        MemArgTarget::Memory(memory) => Ok(memory),
+        MemArgTarget::Array(_) => {
+            Err(Error::new(ErrorKind::Unsupported("loads and stores of arrays".to_owned())))
+        }
+    }
+}
+
+/// A bit for each operand that has 64 bits.
+pub(super) fn wide(widths: [IndexType; 3]) -> u16 {
+    let bit = |(i, width): (usize, &IndexType)| u16::from(*width == IndexType::I64) << i;
+    widths.iter().enumerate().map(bit).sum()
 }

@@ -8,6 +8,7 @@
 //! its local); lowering the same bytes twice gives the same code, word for word ([`offset_of_word`] relies on it).
 
 mod aggregate;
+mod atomic;
 mod call;
 mod control;
 mod emit;
@@ -21,6 +22,7 @@ mod stack;
 mod table;
 mod variable;
 mod visit;
+mod wide;
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;

@@ -1,15 +1,15 @@
 //! Vector instructions, out of the engine's table of them.
 
+use innkeeper_engine::for_each_simd_opcode;
 use innkeeper_engine::simd::V128;
-use innkeeper_engine::{Error, ErrorKind, for_each_simd_opcode};
-use wasmparser::{MemArg, MemArgTarget};
+use wasmparser::MemArg;
 
 use super::emit::{Condition, slots, slots_immediate};
 use super::frame::SlotIndex;
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
-use crate::op::simd::{self, branch_if, branch_unless, i, memory, s};
+use crate::op::simd::{self, branch_if, branch_unless, i, memory, other_memory, s};
 
 macro_rules! lower_simd {
     (
@@ -56,18 +56,16 @@ macro_rules! lower_simd {
                 self.vector_of_two(s::$replace, lane)
             })*
             $(pub(super) fn $visit_load(&mut self, memarg: MemArg) -> Result {
-                let offset = vector_offset(memarg)?;
-                let address = self.pop_slot();
-                self.result(memory::$load, Width::Two, |r| slots_immediate(r, address, offset))
+                self.vector_load(memory::$load, other_memory::$load, memarg)
             })*
             $(pub(super) fn $visit_store(&mut self, memarg: MemArg) -> Result {
-                self.vector_store(memory::$store, memarg)
+                self.vector_store(memory::$store, other_memory::$store, memarg)
             })*
             $(pub(super) fn $visit_load_lane(&mut self, memarg: MemArg, lane: u8) -> Result {
-                self.vector_load_lane(memory::$load_lane, memarg, lane)
+                self.vector_load_lane(memory::$load_lane, other_memory::$load_lane, memarg, lane)
             })*
             $(pub(super) fn $visit_store_lane(&mut self, memarg: MemArg, lane: u8) -> Result {
-                self.vector_store(memory::$store_lane, memarg)?;
+                self.vector_store(memory::$store_lane, other_memory::$store_lane, memarg)?;
                 self.emit.word(slots(lane.into(), 0, 0, 0));
                 Ok(())
             })*
@@ -117,17 +115,32 @@ impl Lowering<'_> {
         self.result(handler, Width::Two, |r| slots(r, a, distance, 0))
     }
 
-    fn vector_store(&mut self, handler: Handler, memarg: MemArg) -> Result {
-        let offset = vector_offset(memarg)?;
+    fn vector_load(&mut self, handler: Handler, other: Handler, memarg: MemArg) -> Result {
+        let address = self.pop_slot();
+        match self.ordinary_offset(memarg)? {
+            Some(offset) => self.result(handler, Width::Two, |r| slots_immediate(r, address, offset)),
+            None => {
+                self.result(other, Width::Two, |r| slots(r, address, 0, 0))?;
+                self.name_memory(memarg)
+            }
+        }
+    }
+
+    fn vector_store(&mut self, handler: Handler, other: Handler, memarg: MemArg) -> Result {
         let (a, address) = (self.pop_slot(), self.pop_slot());
-        self.emit.op(handler, slots_immediate(address, a, offset));
+        match self.ordinary_offset(memarg)? {
+            Some(offset) => self.emit.op(handler, slots_immediate(address, a, offset)),
+            None => {
+                self.emit.op(other, slots(address, a, 0, 0));
+                self.name_memory(memarg)?;
+            }
+        }
         Ok(())
     }
 
-    fn vector_load_lane(&mut self, handler: Handler, memarg: MemArg, lane: u8) -> Result {
-        let offset = vector_offset(memarg)?;
-        let (a, address) = (self.pop_slot(), self.pop_slot());
-        self.result(handler, Width::Two, |r| slots_immediate(r, address, offset))?;
+    fn vector_load_lane(&mut self, handler: Handler, other: Handler, memarg: MemArg, lane: u8) -> Result {
+        let a = self.pop_slot();
+        self.vector_load(handler, other, memarg)?;
         self.emit.word(slots(a, lane.into(), 0, 0));
         Ok(())
     }
@@ -147,13 +160,4 @@ impl Lowering<'_> {
         self.emit.wrote(start, result, None);
         Ok(())
     }
-}
-
-/// The offset from the address, for the first memory; its addresses and offsets have 32 bits.
-fn vector_offset(memarg: MemArg) -> Result<u32> {
-    let offset = u32::try_from(memarg.offset).ok().filter(|_| memarg.target == MemArgTarget::Memory(0));
-    offset.ok_or_else(|| {
-        let what = "loads and stores of vectors in memories other than the first, or with 64-bit addresses";
-        Error::new(ErrorKind::Unsupported(what.to_owned()))
-    })
 }

@@ -23,6 +23,8 @@ macro_rules! visits {
     (@one legacy_exceptions $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one simd $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one relaxed_simd $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one threads $($rest:tt)*) => { visits!(@forward $($rest)*); };
+    (@one wide_arithmetic $($rest:tt)*) => { visits!(@forward $($rest)*); };
     (@one $proposal:ident $op:ident $visit:ident ($($arg:ident: $argty:ty),*)) => {
         fn $visit(&mut self $(, _: $argty)*) -> Self::Output {
             Err(unsupported(stringify!($op), stringify!($proposal)))

@@ -1,12 +1,17 @@
 //! Loads, stores and bulk memory operations.
 //!
-//! The effective address is computed in 64 bits, from a 32-bit address and a 32-bit offset, so that it cannot wrap.
+//! Loads and stores come in two forms. The ordinary one is of the first memory and 32-bit addresses: base and length are in registers, and
+//! the effective address is computed in 64 bits, from a 32-bit address and a 32-bit offset, so that it cannot wrap. The other one
+//! (module `other`) is of any memory and any address; three words after word 1 say which: `[offset] [mask] [memory]`, where the mask cuts
+//! a 32-bit address out of its slot.
+//!
+//! Accesses are raw reads and writes. On a shared memory they race with those of other threads, by the standard's own design.
 
 use innkeeper_engine::index::{DataIndex, MemoryIndex};
 use innkeeper_engine::tier::runtime;
 use innkeeper_engine::{Trap, for_each_opcode};
 
-use crate::machine::{A, B, C, Machine, Slot, handlers};
+use crate::machine::{A, B, C, D, Machine, Slot, handlers};
 
 macro_rules! memory_handlers {
     (
@@ -20,7 +25,7 @@ macro_rules! memory_handlers {
                 /// `[r address offset]`.
                 fn $load(m) {
                     let address = u64::from(m.get::<u32>(B)) + u64::from(m.immediate());
-                    let Some(cell) = m.cell::<$load_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
+                    let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory() };
                     let value = <$load_cell>::from_le(cell.read_unaligned());
                     m.set(A, value as $load_bits);
                     m.next(2)
@@ -30,11 +35,36 @@ macro_rules! memory_handlers {
                 /// `[address value offset]`.
                 fn $store(m) {
                     let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
-                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
+                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
                     cell.write_unaligned((m.get::<$store_bits>(B) as $store_cell).to_le());
                     m.next(2)
                 }
             )*
+        }
+
+        /// Any memory, addresses of any width; see the module's documentation.
+        pub(crate) mod other {
+            use super::*;
+
+            handlers! {
+                $(
+                    /// `[r address] [offset] [mask] [memory]`.
+                    fn $load(m) {
+                        let Some(cell) = m.other_cell::<$load_cell>(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let value = <$load_cell>::from_le(cell.read_unaligned());
+                        m.set(A, value as $load_bits);
+                        m.next(OTHER_WORDS)
+                    }
+                )*
+                $(
+                    /// `[address value] [offset] [mask] [memory]`.
+                    fn $store(m) {
+                        let Some(cell) = m.other_cell::<$store_cell>(A) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        cell.write_unaligned((m.get::<$store_bits>(B) as $store_cell).to_le());
+                        m.next(OTHER_WORDS)
+                    }
+                )*
+            }
         }
 
         /// `[address _ offset] [imm64]`: stores of a constant.
@@ -44,7 +74,7 @@ macro_rules! memory_handlers {
             handlers! {
                 $(fn $store(m) {
                     let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
-                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.trap(Trap::MemoryOutOfBounds) };
+                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
                     cell.write_unaligned((<$store_bits>::from_slot(m.word(2)) as $store_cell).to_le());
                     m.next(3)
                 })*
@@ -54,7 +84,62 @@ macro_rules! memory_handlers {
 }
 for_each_opcode!(memory_handlers);
 
+/// Words of an instruction that names its memory.
+pub(crate) const OTHER_WORDS: usize = 5;
+
 impl Machine {
+    /// The memory that an instruction with [`OTHER_WORDS`] names.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    pub(crate) unsafe fn other_memory(self) -> MemoryIndex {
+        // SAFETY: as the caller promises.
+        MemoryIndex(unsafe { self.word(4) } as u32)
+    }
+
+    /// The effective address of an instruction with [`OTHER_WORDS`] whose operand at position `i` is the address; none where it is
+    /// beyond 64 bits.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    pub(crate) unsafe fn other_address(self, i: usize) -> Option<u64> {
+        // SAFETY: as the caller promises.
+        unsafe { (self.get::<u64>(i) & self.word(3)).checked_add(self.word(2)) }
+    }
+
+    /// The cell that an instruction with [`OTHER_WORDS`] accesses; none where it is not wholly inside the memory.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    pub(crate) unsafe fn other_cell<Cell>(self, i: usize) -> Option<*mut Cell> {
+        // SAFETY: as the caller promises; validation admits only memories that the instance has.
+        unsafe {
+            let address = self.other_address(i)?;
+            let memory = *(*self.ctx).memories.add(self.other_memory().index());
+            let last = (*memory).len_bytes().checked_sub(size_of::<Cell>())?;
+            if address > last as u64 {
+                return None;
+            }
+            Some((*memory).base.add(address as usize).cast())
+        }
+    }
+
+    /// The operand at position `i`, an address or a length, which has 64 bits where bit `i` of the operand at `D` is set, else 32.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    unsafe fn index_operand(self, i: usize) -> u64 {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let slot = self.get::<u64>(i);
+            if self.operand(D) >> i & 1 != 0 { slot } else { slot & u64::from(u32::MAX) }
+        }
+    }
+
     /// The memory cell of a `Cell`'s size at `address`; none where it is not wholly inside the memory.
     ///
     /// # Safety
@@ -70,47 +155,46 @@ impl Machine {
 }
 
 handlers! {
-    /// `[r _ memory]`.
+    /// `[r _ memory] [page_size_log2]`.
     fn memory_size(m) {
         let memory = *(*m.ctx).memories.add(m.immediate() as usize);
-        m.set(A, ((*memory).len_bytes >> 16) as u64);
-        m.next(2)
+        m.set(A, (*memory).len_bytes() as u64 >> m.word(2));
+        m.next(3)
     }
 
-    /// `[r delta memory]`.
+    /// `[r delta _ wide] [memory]`. Bits of `wide` say which operands have 64 bits; here and below see `index_operand`.
     fn memory_grow(m) {
-        let delta = u64::from(m.get::<u32>(B));
+        let old = runtime::memory_grow(m.ctx, MemoryIndex(m.word(2) as u32), m.index_operand(B));
         // Refusal is -1 in the result's own width.
-        let old = runtime::memory_grow(m.ctx, MemoryIndex(m.immediate()), delta) as u32;
-        m.set(A, old);
+        m.set(A, if m.operand(D) == 0 { u64::from(old as u32) } else { old });
         m.reload_memory();
-        m.next(2)
+        m.next(3)
     }
 
-    /// `[to value len] [memory]`.
+    /// `[to value len wide] [memory]`.
     fn memory_fill(m) {
-        let (to, value, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
-        match runtime::memory_fill(m.ctx, MemoryIndex(m.word(2) as u32), to.into(), value as u8, len.into()) {
+        let (to, value, len) = (m.index_operand(A), m.get::<u32>(B), m.index_operand(C));
+        match runtime::memory_fill(m.ctx, MemoryIndex(m.word(2) as u32), to, value as u8, len) {
             Ok(()) => m.next(3),
             Err(trap) => m.trap(trap),
         }
     }
 
-    /// `[to from len] [to_memory from_memory]`.
+    /// `[to from len wide] [to_memory from_memory]`.
     fn memory_copy(m) {
-        let (to, from, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
+        let (to, from, len) = (m.index_operand(A), m.index_operand(B), m.index_operand(C));
         let (to_memory, from_memory) = (MemoryIndex(m.word(2) as u32), MemoryIndex((m.word(2) >> 32) as u32));
-        match runtime::memory_copy(m.ctx, (to_memory, to.into()), (from_memory, from.into()), len.into()) {
+        match runtime::memory_copy(m.ctx, (to_memory, to), (from_memory, from), len) {
             Ok(()) => m.next(3),
             Err(trap) => m.trap(trap),
         }
     }
 
-    /// `[to from len] [memory data]`.
+    /// `[to from len wide] [memory data]`.
     fn memory_init(m) {
-        let (to, from, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
+        let (to, from, len) = (m.index_operand(A), m.index_operand(B), m.index_operand(C));
         let (memory, data) = (MemoryIndex(m.word(2) as u32), DataIndex((m.word(2) >> 32) as u32));
-        match runtime::memory_init(m.ctx, memory, data, to.into(), from.into(), len.into()) {
+        match runtime::memory_init(m.ctx, memory, data, to, from, len) {
             Ok(()) => m.next(3),
             Err(trap) => m.trap(trap),
         }

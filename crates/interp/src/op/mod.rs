@@ -4,6 +4,7 @@
 //! module: `ss` has two slots, `si` a slot and a constant.
 
 pub(crate) mod aggregate;
+pub(crate) mod atomic;
 pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod exception;
@@ -13,3 +14,4 @@ pub(crate) mod reference;
 pub(crate) mod simd;
 pub(crate) mod table;
 pub(crate) mod variable;
+pub(crate) mod wide;

@@ -1,10 +1,10 @@
-//! Table operations.
+//! Table operations. Indices and lengths are 32 bits wide; those of 64-bit tables come through `narrow_index`.
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::{ElemIndex, TableIndex};
 use innkeeper_engine::tier::{VmTable, runtime};
 
-use crate::machine::{A, B, C, Machine, handlers};
+use crate::machine::{A, B, C, D, Machine, handlers};
 
 impl Machine {
     /// The table whose index is in the upper half of word 1.
@@ -45,13 +45,19 @@ handlers! {
         m.next(2)
     }
 
-    /// `[r value delta] [table]`.
+    /// `[r value delta wide] [table]`; `wide` is not 0 where the result has 64 bits.
     fn table_grow(m) {
         let (value, delta) = (m.get::<u64>(B), m.get::<u32>(C));
+        let old = runtime::table_grow(m.ctx, TableIndex(m.word(2) as u32), delta.into(), value);
         // Refusal is -1 in the result's own width.
-        let old = runtime::table_grow(m.ctx, TableIndex(m.word(2) as u32), delta.into(), value) as u32;
-        m.set(A, old);
+        m.set(A, if m.operand(D) == 0 { u64::from(old as u32) } else { old });
         m.next(3)
+    }
+
+    /// `[r index]`: a 64-bit index or length as 32 bits.
+    fn narrow_index(m) {
+        m.set(A, runtime::narrow_index(m.get(B)));
+        m.next(2)
     }
 
     /// `[to value len] [table]`.

@@ -125,3 +125,20 @@
 (assert_return (invoke "tests" (v128.const i32x4 1 0 1 1)) (i32.const 2))
 (assert_return (invoke "tests" (v128.const i32x4 1 0 1 -1)) (i32.const 3))
 (assert_return (invoke "overlap" (i32.const 5)) (v128.const i32x4 6 6 6 7))
+
+;; Loads and stores in memories other than the first, and with 64-bit addresses.
+(module
+    (memory $first i64 1)
+    (memory $second 1)
+    (func (export "copy") (param i64 i32) (result v128)
+        (v128.store $first offset=8 (local.get 0) (v128.const i32x4 1 2 3 4))
+        (v128.store $second offset=4 (local.get 1) (v128.load $first offset=8 (local.get 0)))
+        (v128.store32_lane $second offset=4 2 (local.get 1) (v128.load $second offset=4 (local.get 1)))
+        (v128.load16_lane $second offset=4 7 (local.get 1) (v128.load $second offset=4 (local.get 1))))
+    (func (export "splat") (param i64) (result v128) (v128.load8_splat $first offset=12 (local.get 0))))
+(assert_return (invoke "copy" (i64.const 16) (i32.const 32)) (v128.const i16x8 3 0 2 0 3 0 4 3))
+(assert_return (invoke "splat" (i64.const 16)) (v128.const i8x16 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2 2))
+(assert_trap (invoke "copy" (i64.const 65513) (i32.const 0)) "out of bounds memory access")
+(assert_trap (invoke "copy" (i64.const 0x1_0000_0000) (i32.const 0)) "out of bounds memory access")
+(assert_trap (invoke "copy" (i64.const -8) (i32.const 0)) "out of bounds memory access")
+(assert_trap (invoke "copy" (i64.const 0) (i32.const 65517)) "out of bounds memory access")

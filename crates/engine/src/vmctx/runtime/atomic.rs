@@ -1,0 +1,111 @@
+//! Waiting and waking. The safety contract is that of [`super`].
+//!
+//! None is inlined: these are long, and whoever calls them should stay short.
+
+use std::time::Duration;
+
+use super::{VmContext, parts};
+use crate::index::MemoryIndex;
+use crate::parking::Parking;
+use crate::trap::Trap;
+use crate::vmctx::{LinearMemory, atomic};
+
+/// `memory.atomic.wait32`: 0 if woken, 1 if the cell does not hold `expected`, 2 if `timeout_ns`, unless negative, has passed.
+///
+/// # Errors
+/// [`Trap::UnalignedAtomic`], [`Trap::ExpectedSharedMemory`], [`Trap::MemoryOutOfBounds`].
+///
+/// # Safety
+/// See the parent module's documentation.
+#[inline(never)]
+pub unsafe fn atomic_wait32(
+    ctx: *mut VmContext,
+    memory: MemoryIndex,
+    address: u64,
+    expected: u32,
+    timeout_ns: i64,
+) -> Result<u32, Trap> {
+    // SAFETY: as the caller promises; the cell is inside the memory, which does not move, and aligned.
+    unsafe {
+        let (parking, cell) = wait_cell::<u32>(ctx, memory, address)?;
+        let is_expected = || atomic::u32::load(cell) == expected;
+        Ok(parking.wait(cell as usize, is_expected, timeout(timeout_ns)) as u32)
+    }
+}
+
+/// `memory.atomic.wait64`: as [`atomic_wait32`], for a cell of 64 bits.
+///
+/// # Errors
+/// As [`atomic_wait32`].
+///
+/// # Safety
+/// See the parent module's documentation.
+#[inline(never)]
+pub unsafe fn atomic_wait64(
+    ctx: *mut VmContext,
+    memory: MemoryIndex,
+    address: u64,
+    expected: u64,
+    timeout_ns: i64,
+) -> Result<u32, Trap> {
+    // SAFETY: as the caller promises; the cell is inside the memory, which does not move, and aligned.
+    unsafe {
+        let (parking, cell) = wait_cell::<u64>(ctx, memory, address)?;
+        let is_expected = || atomic::u64::load(cell) == expected;
+        Ok(parking.wait(cell as usize, is_expected, timeout(timeout_ns)) as u32)
+    }
+}
+
+/// `memory.atomic.notify`: wakes at most `count` waiters, and says how many. A memory that is not shared has none.
+///
+/// # Errors
+/// [`Trap::UnalignedAtomic`], [`Trap::MemoryOutOfBounds`].
+///
+/// # Safety
+/// See the parent module's documentation.
+#[inline(never)]
+pub unsafe fn atomic_notify(
+    ctx: *mut VmContext,
+    memory: MemoryIndex,
+    address: u64,
+    count: u32,
+) -> Result<u32, Trap> {
+    // SAFETY: as the caller promises.
+    let (core, instance) = unsafe { parts(ctx) };
+    let memory = &core.memories[instance.memory_ids[memory.index()]];
+    let cell = cell::<u32>(memory, address)?;
+    match memory {
+        LinearMemory::Own(_) => Ok(0),
+        LinearMemory::Shared(_) => Ok(core.engine().parking().notify(cell as usize, count)),
+    }
+}
+
+/// # Safety
+/// As the parent module's functions.
+unsafe fn wait_cell<'a, Cell>(
+    ctx: *mut VmContext,
+    memory: MemoryIndex,
+    address: u64,
+) -> Result<(&'a Parking, *mut Cell), Trap> {
+    // SAFETY: as the caller promises.
+    let (core, instance) = unsafe { parts(ctx) };
+    let memory = &core.memories[instance.memory_ids[memory.index()]];
+    let cell = cell(memory, address)?;
+    match memory {
+        LinearMemory::Own(_) => Err(Trap::ExpectedSharedMemory),
+        LinearMemory::Shared(_) => Ok((core.engine().parking(), cell)),
+    }
+}
+
+/// The cell at an address, which must be a multiple of the cell's size and inside the memory.
+fn cell<Cell>(memory: &LinearMemory, address: u64) -> Result<*mut Cell, Trap> {
+    let size = size_of::<Cell>() as u64;
+    if !address.is_multiple_of(size) {
+        return Err(Trap::UnalignedAtomic);
+    }
+    memory.range(address, size).map(<*mut u8>::cast).ok_or(Trap::MemoryOutOfBounds)
+}
+
+fn timeout(timeout_ns: i64) -> Option<Duration> {
+    u64::try_from(timeout_ns).ok().map(Duration::from_nanos)
+}

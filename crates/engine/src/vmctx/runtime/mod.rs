@@ -1,0 +1,159 @@
+//! What executing code asks the engine to do: everything that is not a plain read or write of the records.
+//!
+//! Here stands what bulk operations, growth and segments mean (core specification 4.6, "Execution": table, memory and
+//! reference instructions; threads proposal: atomic instructions), once for all tiers. Operands are 64 bits wide: a tier extends 32-bit operands with zeros.
+//!
+//! # Safety
+//! All functions share one contract: `ctx` is the context of an instance whose store the running activation has exclusive use of,
+//! and indices are those of validated code. They keep no reference into guest state after they return.
+
+mod atomic;
+mod memory;
+mod table;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+use super::record::Request;
+use super::{InstanceEntity, Pending, VmContext, VmFunc, VmStore};
+use crate::composite::TypeId;
+use crate::error::{Error, ErrorKind};
+use crate::index::*;
+use crate::registry::TypeRecord;
+use crate::store::StoreCore;
+use crate::tier::{ModuleParts, Stopped};
+use crate::trap::Trap;
+use crate::value::Val;
+
+pub use atomic::*;
+pub use memory::*;
+pub(crate) use table::copy_between;
+pub use table::*;
+
+/// The module that an instance is of.
+///
+/// # Safety
+/// See the module's documentation; the reference is good for as long as the store lives.
+#[must_use]
+pub unsafe fn module<'a>(ctx: *mut VmContext) -> &'a ModuleParts {
+    // SAFETY: the instance lives as long as its store and holds the module.
+    unsafe { &(*(*ctx).instance).module.0 }
+}
+
+/// Calls a host function for the guest; false where the activation must be left, and then the reason is in `pending`.
+///
+/// # Safety
+/// See the module's documentation; `func` is a host function of the same store, `slots` points to its `call_slots` slots,
+/// and `stack_top` lies beyond them.
+#[must_use]
+pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u64) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let vm = (*ctx).store;
+        let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
+        // References made during the call are the embedder's only until it returns.
+        let roots = (*(*vm).core).roots.len();
+        let result = catch_host(vm, func, ctx, slots).map_err(|stopped| pending(&*(*vm).core, stopped));
+        (*(*vm).core).roots.truncate(roots);
+        match result {
+            Ok(()) => true,
+            Err(stopped) => {
+                (*vm).pending = Some(stopped);
+                false
+            }
+        }
+    }
+}
+
+/// What a host call's end means to the guest: an exception that the host passes on can be caught.
+fn pending(core: &StoreCore, stopped: Stopped) -> Pending {
+    match stopped {
+        Stopped::Panic(payload) => Pending::Panic(payload),
+        Stopped::Error(error) => match error.kind() {
+            ErrorKind::Exception(exception) => match Val::ExnRef(Some(*exception)).to_slots(core) {
+                Ok([slot, _]) => Pending::Exception(slot),
+                Err(stale) => Pending::Error(stale),
+            },
+            _ => Pending::Error(error),
+        },
+    }
+}
+
+/// The error that an exception becomes which no frame of an activation catches.
+///
+/// # Safety
+/// See the module's documentation; `exception` is a reference to an exception of the same store.
+#[must_use]
+pub unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
+    // SAFETY: as the caller promises.
+    let core = unsafe { &mut *(*vm).core };
+    Error::new(ErrorKind::Exception(core.root_exception(exception)))
+}
+
+/// Calls a host function; a panic comes back as a value, so that it never unwinds guest frames.
+///
+/// # Safety
+/// As [`super::host::HostCode::call`].
+pub(crate) unsafe fn catch_host(
+    vm: *mut VmStore,
+    func: *const VmFunc,
+    caller: *mut VmContext,
+    slots: &mut [u64],
+) -> Result<(), Stopped> {
+    // SAFETY: passed on. Whatever the panic left half done belongs to the host, which sees the panic go on.
+    match catch_unwind(AssertUnwindSafe(|| unsafe { (*(*func).host).call(vm, caller, slots) })) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Stopped::Error(error)),
+        Err(payload) => Err(Stopped::Panic(payload)),
+    }
+}
+
+/// What a failed check against the stack's limit means at a frame that ends at `frame_end`: nothing, where attention was asked for and has
+/// been given; else a trap.
+///
+/// # Errors
+/// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`], [`Trap::CallStackExhausted`].
+///
+/// # Safety
+/// `vm` is the record of a store that the running activation has exclusive use of.
+#[cold]
+#[inline(never)]
+pub unsafe fn attend(vm: *mut VmStore, frame_end: *const u64) -> Result<(), Trap> {
+    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+    unsafe {
+        match (*(*vm).core).attend() {
+            Some(Request::Interrupt) => Err(Trap::Interrupted),
+            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
+            _ if frame_end > (*vm).stack_limit.load(Ordering::Relaxed) => Err(Trap::CallStackExhausted),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a function's type is a subtype of the type of identity `of`, given that it is not that type itself.
+#[must_use]
+#[cold]
+#[inline(never)]
+pub fn is_subtype(ty: &TypeRecord, of: u32) -> bool {
+    ty.supertypes.contains(&TypeId(of))
+}
+
+/// `ref.func`: the reference to a function that the module declares it refers to.
+///
+/// # Safety
+/// See the module's documentation.
+#[must_use]
+pub unsafe fn ref_func(ctx: *mut VmContext, func: FuncIndex) -> *const VmFunc {
+    // SAFETY: as the caller promises.
+    let (_, instance) = unsafe { parts(ctx) };
+    // Validation admits only declared functions, so that null, which any use would trap on, does not happen.
+    instance.func_ref(func).unwrap_or(std::ptr::null())
+}
+
+/// # Safety
+/// As the module's functions; the two references are to distinct records.
+unsafe fn parts<'a>(ctx: *mut VmContext) -> (&'a mut StoreCore, &'a mut InstanceEntity) {
+    // SAFETY: `core` was set by the call that this activation is in and is borrowed exclusively by it; the instance is a
+    // record of its own, which the core refers to by pointer.
+    unsafe { (&mut *(*(*ctx).store).core, &mut *(*ctx).instance) }
+}

@@ -1,0 +1,152 @@
+//! Shared memory: one memory that several stores, on as many threads, use at once (threads proposal).
+//!
+//! All users see one record. Its base never changes, because address space for the maximum is reserved up front, and its length only grows.
+//! Guests' plain accesses to the same bytes from several threads race; the standard leaves open which values they then see, and
+//! executing code as well as the bulk operations here do them through raw pointers, never through references.
+//!
+//! Must stay true: the record and the mapping live until the last handle, and every store that uses them holds one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::VmMemory;
+use super::memory::{grown, len_bytes, reserve};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::sys::Mapping;
+use crate::tuning::MemoryLayout;
+use crate::types::{IndexType, MemoryType, Sharing};
+
+/// A memory that several stores of one engine can use at once. Cloning is cheap and gives the same memory.
+#[derive(Clone)]
+pub struct SharedMemory(Arc<Inner>);
+
+struct Inner {
+    vm: VmMemory,
+    /// Locked while growing.
+    mapping: Mutex<Mapping>,
+    ty: MemoryType,
+    engine: Engine,
+}
+
+// SAFETY: the base is never written after creation, and the length is atomic; the bytes behind it are only reached through raw pointers.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+impl SharedMemory {
+    /// A memory of zeros that stores of `engine` can share.
+    ///
+    /// # Errors
+    /// Where `ty` is not shared or states no maximum, and where a limit or the operating system refuses the memory.
+    pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory, Error> {
+        let (Some(max), Sharing::Shared) = (ty.pages.max, ty.sharing) else {
+            return Err(Error::usage("a shared memory's type is shared and states a maximum"));
+        };
+        let config = engine.config();
+        let limit = config.limits.memory_bytes;
+        let len_bytes = len_bytes(&ty, ty.pages.min)?;
+        if len_bytes as u64 > limit || ty.pages.min > max {
+            return Err(Error::limit(format!(
+                "a shared memory of {} pages is over the {limit} bytes that a store may have (Limits::memory_bytes)",
+                ty.pages.min
+            )));
+        }
+        // More than the limit is never used, whatever the type says.
+        let most = ty.max_pages().saturating_mul(ty.page_bytes()).min(limit);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let exact = || Mapping::new(len_bytes, most);
+        let mapping = match (ty.index, config.tuning.memory_layout) {
+            (IndexType::I64, _) | (_, MemoryLayout::Exact) => exact(),
+            (_, MemoryLayout::Reserved) => reserve(len_bytes),
+            (_, MemoryLayout::Auto) => reserve(len_bytes).or_else(|_| exact()),
+        }?;
+        let vm = VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) };
+        Ok(SharedMemory(Arc::new(Inner { vm, mapping: Mutex::new(mapping), ty, engine: engine.clone() })))
+    }
+
+    /// The type that the memory was made with.
+    #[must_use]
+    pub fn ty(&self) -> MemoryType {
+        self.0.ty
+    }
+
+    /// The engine whose stores can use the memory.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The size in pages; it may have grown by the time the caller looks at it.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.0.vm.len_bytes() as u64 / self.0.ty.page_bytes()
+    }
+
+    /// Grows by `delta_pages` pages and returns the old size in pages.
+    ///
+    /// # Errors
+    /// Where the memory's maximum, a limit or the operating system refuses it.
+    pub fn grow(&self, delta_pages: u64) -> Result<u64, Error> {
+        let budget = self.0.engine.config().limits.memory_bytes.saturating_sub(self.0.vm.len_bytes() as u64);
+        self.grow_within(delta_pages, budget)
+            .ok_or_else(|| Error::limit(format!("a shared memory cannot grow by {delta_pages} pages")))
+    }
+
+    /// Copies bytes out. Bytes that another thread writes meanwhile are read old or new, each.
+    ///
+    /// # Errors
+    /// Where the range is not inside the memory.
+    pub fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Error> {
+        let from = self.range(address, to.len())?;
+        // SAFETY: the range was just checked, and the memory never shrinks or moves; `to` is no memory of a guest.
+        unsafe { from.copy_to_nonoverlapping(to.as_mut_ptr(), to.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes in. Another thread that reads them meanwhile sees each old or new.
+    ///
+    /// # Errors
+    /// Where the range is not inside the memory.
+    pub fn write(&self, address: u64, from: &[u8]) -> Result<(), Error> {
+        let to = self.range(address, from.len())?;
+        // SAFETY: as in `read`.
+        unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        Ok(())
+    }
+
+    /// Whether both are the same memory.
+    #[must_use]
+    pub fn same(a: &SharedMemory, b: &SharedMemory) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    /// The record; written only through its atomic length.
+    pub(crate) fn vm(&self) -> *mut VmMemory {
+        (&raw const self.0.vm).cast_mut()
+    }
+
+    /// As `LinearMemory::grow`.
+    pub(super) fn grow_within(&self, delta: u64, budget_bytes: u64) -> Option<u64> {
+        let mut mapping = self.0.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let (old_pages, new_bytes) = grown(&self.0.ty, self.0.vm.len_bytes(), delta, budget_bytes)?;
+        if new_bytes > mapping.reserved_bytes() {
+            return None;
+        }
+        mapping.make_accessible(new_bytes).ok()?;
+        self.0.vm.len_bytes.store(new_bytes, Ordering::SeqCst);
+        Some(old_pages)
+    }
+
+    fn range(&self, address: u64, len: usize) -> Result<*mut u8, Error> {
+        let range = self.0.vm.range(address, len as u64);
+        range
+            .ok_or_else(|| Error::usage(format!("{len} bytes at {address} are not inside the shared memory")))
+    }
+}
+
+impl std::fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedMemory").field("ty", &self.0.ty).field("pages", &self.pages()).finish()
+    }
+}

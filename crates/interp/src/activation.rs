@@ -48,8 +48,7 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
         };
         frame.copy_from_nonoverlapping(slots.as_ptr(), header);
         *frame.add(header) = host_return_address() as u64;
-        let mut machine =
-            Machine { ip: code, fp: frame, ctx: func.ctx, mem: std::ptr::null_mut(), mem_len: 0, vm };
+        let mut machine = Machine::at(code, frame, func.ctx);
         machine.reload_memory();
         let exit = machine.run();
         (*vm).stack_top = frame;

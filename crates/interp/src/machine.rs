@@ -19,15 +19,16 @@ use crate::code::Word;
 ///
 /// # Safety
 /// `ip` points to an instruction that lowering wrote for this handler, in code of `ctx`'s module; `fp` to a frame of the size that the
-/// function's `enter` has checked; `mem` and `mem_len` describe `ctx`'s first memory; `vm` is the record of `ctx`'s store, of which the
-/// activation has exclusive use.
+/// function's `enter` has checked; `mem` and `mem_len` describe `ctx`'s first memory; the activation has exclusive use of `ctx`'s store.
 pub(crate) type Handler = unsafe fn(
     ip: *const Word,
     fp: *mut u64,
     ctx: *mut VmContext,
     mem: *mut u8,
     mem_len: usize,
-    vm: *mut VmStore,
+    acc: u64,
+    acc32: f32,
+    acc64: f64,
 ) -> Exit;
 
 /// What a handler returns to whoever started it.
@@ -56,22 +57,49 @@ pub(crate) struct Machine {
     pub(crate) mem: *mut u8,
     /// The first memory's length in bytes.
     pub(crate) mem_len: usize,
-    /// The store's record.
-    pub(crate) vm: *mut VmStore,
+    /// The last integer, reference or boolean that an instruction wrote to a slot; lowering knows which slot that was.
+    pub(crate) acc: u64,
+    /// The last `f32`.
+    pub(crate) acc32: f32,
+    /// The last `f64`.
+    pub(crate) acc64: f64,
 }
 
 /// A type that a slot can be read and written as.
 pub(crate) trait Slot: Copy {
     /// Words of an instruction whose last operand is an immediate of this type.
     const WITH_IMMEDIATE: usize;
+    /// The accumulator that values of this type pass through.
+    const CLASS: Class;
     fn from_slot(slot: u64) -> Self;
     fn to_slot(self) -> u64;
+    fn accumulated(m: &Machine) -> Self;
+    fn accumulate(self, m: &mut Machine);
+}
+
+/// Which accumulator a value passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Integer,
+    F32,
+    F64,
 }
 
 macro_rules! slot {
-    ($($ty:ty, $words:literal: |$slot:ident| $from:expr, |$value:ident| $to:expr;)*) => {$(
+    ($($ty:ty, $words:literal, $class:ident: |$slot:ident| $from:expr, |$value:ident| $to:expr, |$m:ident| $acc:expr => $back:expr;)*) => {$(
         impl Slot for $ty {
             const WITH_IMMEDIATE: usize = $words;
+            const CLASS: Class = Class::$class;
+            #[inline(always)]
+            fn accumulated($m: &Machine) -> Self {
+                let $slot = $acc;
+                $back
+            }
+            #[inline(always)]
+            fn accumulate(self, $m: &mut Machine) {
+                let $value = self;
+                $acc = slot!(@acc $class $value $to);
+            }
             #[inline(always)]
             fn from_slot($slot: u64) -> Self {
                 $from
@@ -83,14 +111,16 @@ macro_rules! slot {
             }
         }
     )*};
+    (@acc Integer $value:ident $to:expr) => { $to };
+    (@acc $class:ident $value:ident $to:expr) => { $value };
 }
 
 slot! {
-    u32, 2: |slot| slot as u32, |value| u64::from(value);
-    u64, 3: |slot| slot, |value| value;
-    f32, 2: |slot| f32::from_bits(slot as u32), |value| u64::from(value.to_bits());
-    f64, 3: |slot| f64::from_bits(slot), |value| value.to_bits();
-    bool, 2: |slot| slot as u32 != 0, |value| u64::from(value);
+    u32, 2, Integer: |slot| slot as u32, |value| u64::from(value), |m| m.acc => slot as u32;
+    u64, 3, Integer: |slot| slot, |value| value, |m| m.acc => slot;
+    f32, 2, F32: |slot| f32::from_bits(slot as u32), |value| u64::from(value.to_bits()), |m| m.acc32 => slot;
+    f64, 3, F64: |slot| f64::from_bits(slot), |value| value.to_bits(), |m| m.acc64 => slot;
+    bool, 2, Integer: |slot| slot as u32 != 0, |value| u64::from(value), |m| m.acc => slot as u32 != 0;
 }
 
 /// Where operands stand in word 1.
@@ -98,6 +128,13 @@ pub(crate) const A: usize = 0;
 pub(crate) const B: usize = 1;
 pub(crate) const C: usize = 2;
 pub(crate) const D: usize = 3;
+
+impl Machine {
+    /// The registers at a function's entry, with the first memory's yet to be loaded.
+    pub(crate) fn at(ip: *const Word, fp: *mut u64, ctx: *mut VmContext) -> Machine {
+        Machine { ip, fp, ctx, mem: std::ptr::null_mut(), mem_len: 0, acc: 0, acc32: 0.0, acc64: 0.0 }
+    }
+}
 
 /// # Safety
 /// All methods share the contract of [`Handler`]; operand positions are those of the instruction at `ip`.
@@ -157,11 +194,31 @@ impl Machine {
         unsafe { T::from_slot(*self.fp.add(self.operand(i))) }
     }
 
-    /// Writes the slot that the operand at position `i` names.
+    /// Writes the slot that the operand at position `i` names, and the accumulator.
     #[inline(always)]
-    pub(crate) unsafe fn set<T: Slot>(self, i: usize, value: T) {
+    pub(crate) unsafe fn set<T: Slot>(&mut self, i: usize, value: T) {
         // SAFETY: see the impl.
         unsafe { *self.fp.add(self.operand(i)) = value.to_slot() }
+        value.accumulate(self);
+    }
+
+    /// The value in the accumulator of its type, where lowering knows that it is the operand.
+    #[inline(always)]
+    pub(crate) fn last<T: Slot>(&self) -> T {
+        T::accumulated(self)
+    }
+
+    /// The record of the instance's store.
+    #[inline(always)]
+    pub(crate) unsafe fn vm(self) -> *mut VmStore {
+        // SAFETY: see the impl.
+        unsafe { (*self.ctx).store }
+    }
+
+    /// Lets go of the accumulators, so that nothing need be saved over a call of Rust code.
+    #[inline(always)]
+    pub(crate) fn forget(&mut self) {
+        (self.acc, self.acc32, self.acc64) = (0, 0.0, 0.0);
     }
 
     /// The two slots from the one that the operand at position `i` names.
@@ -200,12 +257,20 @@ impl Machine {
     pub(crate) unsafe fn branch_by(mut self, distance: isize) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe {
-            if self.fp > (*self.vm).stack_limit.load(Ordering::Relaxed) {
-                return attend(self.ip, self.fp, self.ctx, self.mem, self.mem_len, self.vm);
+            if self.fp > (*self.vm()).stack_limit.load(Ordering::Relaxed) {
+                return self.pass_on(attend);
             }
             self.ip = self.ip.offset(distance);
             self.dispatch()
         }
+    }
+
+    /// Calls something with all registers as they are.
+    #[inline(always)]
+    unsafe fn pass_on(self, handler: Handler) -> Exit {
+        let Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 } = self;
+        // SAFETY: see the impl.
+        unsafe { handler(ip, fp, ctx, mem, mem_len, acc, acc32, acc64) }
     }
 
     /// Executes the instruction at `ip`.
@@ -213,7 +278,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) unsafe fn dispatch(self) -> Exit {
         // SAFETY: see the impl.
-        unsafe { handler(self.ip)(self.ip, self.fp, self.ctx, self.mem, self.mem_len, self.vm) }
+        unsafe { self.pass_on(handler(self.ip)) }
     }
 
     /// Leaves the registers where the loop finds them.
@@ -222,8 +287,16 @@ impl Machine {
     pub(crate) unsafe fn dispatch(self) -> Exit {
         // SAFETY: see the impl.
         unsafe {
-            (*self.vm).scratch =
-                [self.ip as usize, self.fp as usize, self.ctx as usize, self.mem as usize, self.mem_len];
+            (*self.vm()).scratch = [
+                self.ip as u64,
+                self.fp as u64,
+                self.ctx as u64,
+                self.mem as u64,
+                self.mem_len as u64,
+                self.acc,
+                u64::from(self.acc32.to_bits()),
+                self.acc64.to_bits(),
+            ];
         }
         Exit::Continue
     }
@@ -233,28 +306,21 @@ impl Machine {
         let mut machine = self;
         loop {
             // SAFETY: see the impl.
-            let exit = unsafe {
-                handler(machine.ip)(
-                    machine.ip,
-                    machine.fp,
-                    machine.ctx,
-                    machine.mem,
-                    machine.mem_len,
-                    machine.vm,
-                )
-            };
+            let (vm, exit) = unsafe { (machine.vm(), machine.pass_on(handler(machine.ip))) };
             if exit != Exit::Continue {
                 return exit;
             }
             // SAFETY: `dispatch` has just put the registers there.
-            let [ip, fp, ctx, mem, mem_len] = unsafe { (*self.vm).scratch };
+            let [ip, fp, ctx, mem, mem_len, acc, acc32, acc64] = unsafe { (*vm).scratch };
             machine = Machine {
-                ip: ip as *const Word,
-                fp: fp as *mut u64,
-                ctx: ctx as *mut VmContext,
-                mem: mem as *mut u8,
-                mem_len,
-                vm: self.vm,
+                ip: ip as usize as *const Word,
+                fp: fp as usize as *mut u64,
+                ctx: ctx as usize as *mut VmContext,
+                mem: mem as usize as *mut u8,
+                mem_len: mem_len as usize,
+                acc,
+                acc32: f32::from_bits(acc32 as u32),
+                acc64: f64::from_bits(acc64),
             };
         }
     }
@@ -275,21 +341,21 @@ impl Machine {
     #[inline(always)]
     pub(crate) unsafe fn beyond_memory(self) -> Exit {
         // SAFETY: see the impl.
-        unsafe { beyond_memory(self.ip, self.fp, self.ctx, self.mem, self.mem_len, self.vm) }
+        unsafe { self.pass_on(beyond_memory) }
     }
 
     /// Stops the activation with a trap at this instruction.
     #[inline(always)]
     pub(crate) unsafe fn trap(self, trap: Trap) -> Exit {
         // SAFETY: see the impl.
-        unsafe { stop_with_trap(self.ip, self.fp, self.ctx, trap, self.vm) }
+        unsafe { stop_with_trap(self.ip, self.fp, self.ctx, trap, self.vm()) }
     }
 
     /// Stops the activation at this instruction, for the reason already in the store's record.
     #[inline(always)]
     pub(crate) unsafe fn stop(self) -> Exit {
         // SAFETY: see the impl.
-        unsafe { (*self.vm).trap_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx } };
+        unsafe { (*self.vm()).trap_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx } };
         Exit::Stopped
     }
 
@@ -315,12 +381,14 @@ unsafe fn attend(
     ctx: *mut VmContext,
     mem: *mut u8,
     mem_len: usize,
-    vm: *mut VmStore,
+    acc: u64,
+    acc32: f32,
+    acc64: f64,
 ) -> Exit {
-    let machine = Machine { ip, fp, ctx, mem, mem_len, vm };
+    let machine = Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 };
     // SAFETY: the contract of `Handler`.
     unsafe {
-        match runtime::attend(vm, fp) {
+        match runtime::attend(machine.vm(), fp) {
             Ok(()) => machine.dispatch(),
             Err(trap) => machine.trap(trap),
         }
@@ -335,9 +403,11 @@ unsafe fn beyond_memory(
     ctx: *mut VmContext,
     mem: *mut u8,
     mem_len: usize,
-    vm: *mut VmStore,
+    acc: u64,
+    acc32: f32,
+    acc64: f64,
 ) -> Exit {
-    let mut machine = Machine { ip, fp, ctx, mem, mem_len, vm };
+    let mut machine = Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 };
     // SAFETY: the contract of `Handler`.
     unsafe {
         if (*(*ctx).memory0).len_bytes() > mem_len {
@@ -376,9 +446,11 @@ macro_rules! handlers {
             ctx: *mut innkeeper_engine::tier::VmContext,
             mem: *mut u8,
             mem_len: usize,
-            vm: *mut innkeeper_engine::tier::VmStore,
+            acc: u64,
+            acc32: f32,
+            acc64: f64,
         ) -> $crate::machine::Exit {
-            let mut $m = $crate::machine::Machine { ip, fp, ctx, mem, mem_len, vm };
+            let mut $m = $crate::machine::Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 };
             // SAFETY: the contract of `Handler` is all that the methods of `Machine` ask.
             unsafe { $body }
         }

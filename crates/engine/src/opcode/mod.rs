@@ -179,8 +179,8 @@ macro_rules! for_each_opcode {
             load {
                 i32_load visit_i32_load "i32.load" 0x28 (u32) -> u32;
                 i64_load visit_i64_load "i64.load" 0x29 (u64) -> u64;
-                f32_load visit_f32_load "f32.load" 0x2A (u32) -> u32;
-                f64_load visit_f64_load "f64.load" 0x2B (u64) -> u64;
+                f32_load visit_f32_load "f32.load" 0x2A (u32) -> f32;
+                f64_load visit_f64_load "f64.load" 0x2B (u64) -> f64;
                 i32_load8_s visit_i32_load8_s "i32.load8_s" 0x2C (i8) -> u32;
                 i32_load8_u visit_i32_load8_u "i32.load8_u" 0x2D (u8) -> u32;
                 i32_load16_s visit_i32_load16_s "i32.load16_s" 0x2E (i16) -> u32;
@@ -195,8 +195,8 @@ macro_rules! for_each_opcode {
             store {
                 i32_store visit_i32_store "i32.store" 0x36 (u32) -> u32;
                 i64_store visit_i64_store "i64.store" 0x37 (u64) -> u64;
-                f32_store visit_f32_store "f32.store" 0x38 (u32) -> u32;
-                f64_store visit_f64_store "f64.store" 0x39 (u64) -> u64;
+                f32_store visit_f32_store "f32.store" 0x38 (f32) -> u32;
+                f64_store visit_f64_store "f64.store" 0x39 (f64) -> u64;
                 i32_store8 visit_i32_store8 "i32.store8" 0x3A (u32) -> u8;
                 i32_store16 visit_i32_store16 "i32.store16" 0x3B (u32) -> u16;
                 i64_store8 visit_i64_store8 "i64.store8" 0x3C (u64) -> u8;

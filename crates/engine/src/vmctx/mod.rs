@@ -77,7 +77,7 @@ pub struct VmStore {
     /// The error that ended a host call, until the activation has been left.
     pub pending: Option<Pending>,
     /// For the tier: registers it must leave in memory between instructions.
-    pub scratch: [usize; 5],
+    pub scratch: [u64; 8],
     /// The `StoreInner<T>` that the current call borrows; null between calls.
     pub(crate) owner: *mut (),
     /// The part of it that does not depend on `T`.

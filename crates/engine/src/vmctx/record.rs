@@ -35,7 +35,7 @@ impl StoreRecord {
             stack_top: stack.base().cast(),
             trap_site: TrapSite::NONE,
             pending: None,
-            scratch: [0; 5],
+            scratch: [0; 8],
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),
             nesting: 0,

@@ -3,7 +3,7 @@
 use innkeeper_engine::index::TypeIndex;
 use wasmparser::{BlockType, BrTable};
 
-use super::emit::{Condition, Fixup, Position, pair, slots, slots_immediate};
+use super::emit::{Condition, Fixup, Forms, Position, pair, slots, slots_immediate};
 use super::frame::{SlotIndex, near};
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
@@ -369,18 +369,21 @@ impl Lowering<'_> {
         let a = self.slot_of(operand);
         Condition {
             start: self.emit.position(),
-            branch_if: control::branch_if,
-            branch_unless: control::branch_unless,
+            branch_if: Forms::slots(control::branch_if),
+            branch_unless: Forms::slots(control::branch_unless),
             a,
             b: 0,
             constant: None,
         }
     }
 
-    fn branch_on(&mut self, handler: Handler, condition: Condition) -> Fixup {
+    fn branch_on(&mut self, forms: Forms, condition: Condition) -> Fixup {
+        // What was emitted since the condition was taken may have used the accumulator.
+        let untouched = self.emit.position() == condition.start;
+        let handler = if untouched { forms.handler() } else { forms.slots };
         let at = self.emit.position();
         self.emit.end_run();
-        self.emit.op(handler, slots(condition.a, condition.b, 0, 0));
+        self.emit.op_keeping(handler, slots(condition.a, condition.b, 0, 0));
         if let Some(constant) = condition.constant {
             self.emit.word(constant);
         }

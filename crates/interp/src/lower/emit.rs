@@ -6,11 +6,13 @@
 use super::frame::SlotIndex;
 use super::{Result, too_large};
 use crate::code::Word;
-use crate::machine::Handler;
+use crate::machine::{Class, Handler};
 
 pub(super) struct Emitter {
     words: Vec<Word>,
     last: Option<Last>,
+    /// The slot whose value is also in the accumulator of the class.
+    accumulated: Option<(SlotIndex, Class)>,
     /// Labels and conditional branches so far.
     runs: u32,
 }
@@ -35,14 +37,34 @@ pub(super) struct Condition {
     /// Where the comparison starts; its code is taken back from here.
     pub(super) start: Position,
     /// The handler that branches where the comparison holds.
-    pub(super) branch_if: Handler,
+    pub(super) branch_if: Forms,
     /// The handler that branches where it does not.
-    pub(super) branch_unless: Handler,
+    pub(super) branch_unless: Forms,
     /// The operands.
     pub(super) a: SlotIndex,
     pub(super) b: SlotIndex,
     /// A constant second operand.
     pub(super) constant: Option<Word>,
+}
+
+/// The handlers of an operation by where its operands are.
+#[derive(Clone, Copy)]
+pub(super) struct Forms {
+    /// All in slots.
+    pub(super) slots: Handler,
+    /// One of them in the accumulator, where that is so; it is in its slot as well.
+    pub(super) accumulated: Option<Handler>,
+}
+
+impl Forms {
+    pub(super) fn slots(slots: Handler) -> Forms {
+        Forms { slots, accumulated: None }
+    }
+
+    /// The form for operands that were looked at a moment ago.
+    pub(super) fn handler(self) -> Handler {
+        self.accumulated.unwrap_or(self.slots)
+    }
 }
 
 /// A branch whose target is not known yet.
@@ -57,7 +79,7 @@ pub(super) enum Fixup {
 impl Emitter {
     pub(super) fn new(mut words: Vec<Word>) -> Emitter {
         words.clear();
-        Emitter { words, last: None, runs: 0 }
+        Emitter { words, last: None, accumulated: None, runs: 0 }
     }
 
     pub(super) fn words(&self) -> &[Word] {
@@ -74,6 +96,12 @@ impl Emitter {
 
     /// Emits an instruction with one word of operands.
     pub(super) fn op(&mut self, handler: Handler, operands: Word) {
+        self.accumulated = None;
+        self.op_keeping(handler, operands);
+    }
+
+    /// Emits an instruction with one word of operands that writes neither slots nor accumulators.
+    pub(super) fn op_keeping(&mut self, handler: Handler, operands: Word) {
         self.last = None;
         self.words.push(handler as usize as Word);
         self.words.push(operands);
@@ -82,6 +110,23 @@ impl Emitter {
     /// Appends a word to the instruction just emitted.
     pub(super) fn word(&mut self, word: Word) {
         self.words.push(word);
+    }
+
+    /// As [`Emitter::wrote`]. The value is also in the accumulator of the class.
+    pub(super) fn wrote_through(
+        &mut self,
+        class: Class,
+        start: Position,
+        result: SlotIndex,
+        condition: Option<Condition>,
+    ) {
+        self.wrote(start, result, condition);
+        self.accumulated = Some((result, class));
+    }
+
+    /// Whether the value of a slot is in the accumulator of a class.
+    pub(super) fn is_accumulated(&self, slot: SlotIndex, class: Class) -> bool {
+        self.accumulated == Some((slot, class))
     }
 
     /// Says that the instruction starting at `start` wrote its result to slot `result`, named by the lowest operand of its word 1.
@@ -96,6 +141,9 @@ impl Emitter {
                 let word = &mut self.words[last.result_word];
                 *word = with_lowest(*word, to);
                 self.last = None;
+                if let Some((slot, _)) = &mut self.accumulated {
+                    *slot = to;
+                }
                 true
             }
             _ => false,
@@ -111,12 +159,14 @@ impl Emitter {
     pub(super) fn take_back(&mut self, start: Position) {
         self.words.truncate(start);
         self.last = None;
+        self.accumulated = None;
     }
 
     /// A label: control can arrive here from elsewhere.
     pub(super) fn label(&mut self) -> Position {
         self.end_run();
         self.last = None;
+        self.accumulated = None;
         self.words.len()
     }
 

@@ -7,7 +7,7 @@ use wasmparser::{MemArg, MemArgTarget};
 use super::emit::{pair, slots, slots_immediate};
 use super::stack::Source;
 use super::{Lowering, Result};
-use crate::machine::Handler;
+use crate::machine::{Class, Handler, Slot};
 use crate::op::memory;
 
 macro_rules! lower_memory {
@@ -19,47 +19,94 @@ macro_rules! lower_memory {
     ) => {
         impl Lowering<'_> {
             $(pub(super) fn $visit_load(&mut self, memarg: MemArg) -> Result {
-                self.load(memory::$load, memory::other::$load, memarg)
+                self.load(
+                    &Load {
+                        slot: memory::s::$load,
+                        accumulated: memory::acc::$load,
+                        other: memory::other::$load,
+                        result: <$load_bits as Slot>::CLASS,
+                    },
+                    memarg,
+                )
             })*
             $(pub(super) fn $visit_store(&mut self, memarg: MemArg) -> Result {
-                self.store(memory::$store, memory::constant::$store, memory::other::$store, memarg)
+                self.store(
+                    &Store {
+                        slots: memory::ss::$store,
+                        accumulated_address: memory::acc_s::$store,
+                        accumulated_value: memory::s_acc::$store,
+                        constant: memory::constant::$store,
+                        other: memory::other::$store,
+                        value: <$store_bits as Slot>::CLASS,
+                    },
+                    memarg,
+                )
             })*
         }
     };
 }
 for_each_opcode!(lower_memory);
 
+/// The forms of a load.
+struct Load {
+    slot: Handler,
+    accumulated: Handler,
+    other: Handler,
+    result: Class,
+}
+
+/// The forms of a store.
+struct Store {
+    slots: Handler,
+    accumulated_address: Handler,
+    accumulated_value: Handler,
+    constant: Handler,
+    other: Handler,
+    value: Class,
+}
+
 impl Lowering<'_> {
-    fn load(&mut self, handler: Handler, other: Handler, memarg: MemArg) -> Result {
+    fn load(&mut self, op: &Load, memarg: MemArg) -> Result {
         let address = self.pop_slot();
+        let handler = match self.emit.is_accumulated(address, Class::Integer) {
+            true => op.accumulated,
+            false => op.slot,
+        };
         let start = self.emit.position();
         let result = self.stack.push_slot()?;
         if let Some(offset) = self.ordinary_offset(memarg)? {
             self.emit.op(handler, slots_immediate(result, address, offset));
         } else {
-            self.emit.op(other, slots(result, address, 0, 0));
+            self.emit.op(op.other, slots(result, address, 0, 0));
             self.name_memory(memarg)?;
         }
-        self.emit.wrote(start, result, None);
+        self.emit.wrote_through(op.result, start, result, None);
         Ok(())
     }
 
-    fn store(&mut self, handler: Handler, constant: Handler, other: Handler, memarg: MemArg) -> Result {
+    fn store(&mut self, op: &Store, memarg: MemArg) -> Result {
         let value = self.stack.pop();
         let address = self.stack.pop();
         let Some(offset) = self.ordinary_offset(memarg)? else {
             let (address, value) = (self.slot_of(address), self.slot_of(value));
-            self.emit.op(other, slots(address, value, 0, 0));
+            self.emit.op(op.other, slots(address, value, 0, 0));
             return self.name_memory(memarg);
         };
+        let address = self.slot_of(address);
         if let Source::Constant(bits) = value.source {
-            let address = self.slot_of(address);
-            self.emit.op(constant, slots_immediate(address, 0, offset));
+            self.emit.op_keeping(op.constant, slots_immediate(address, 0, offset));
             self.emit.word(bits);
-        } else {
-            let (address, value) = (self.slot_of(address), self.slot_of(value));
-            self.emit.op(handler, slots_immediate(address, value, offset));
+            return Ok(());
         }
+        let value = self.slot_of(value);
+        let handler = if self.emit.is_accumulated(value, op.value) {
+            op.accumulated_value
+        } else if self.emit.is_accumulated(address, Class::Integer) {
+            op.accumulated_address
+        } else {
+            op.slots
+        };
+        self.emit.op_keeping(handler, slots_immediate(address, value, offset));
         Ok(())
     }
 

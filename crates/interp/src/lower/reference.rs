@@ -4,7 +4,7 @@ use innkeeper_engine::HeapType;
 use innkeeper_engine::tier::gc::CastTarget;
 use wasmparser::RefType;
 
-use super::emit::{Condition, slots, slots_immediate};
+use super::emit::{Condition, Forms, slots, slots_immediate};
 use super::stack::Source;
 use super::{Lowering, Result};
 use crate::op::numeric::{branch_if, branch_unless, s, ss};
@@ -33,8 +33,8 @@ impl Lowering<'_> {
         self.emit.op(ss::i64_eq, slots(result, a, b, 0));
         let condition = Condition {
             start,
-            branch_if: branch_if::ss::i64_eq,
-            branch_unless: branch_unless::ss::i64_eq,
+            branch_if: Forms::slots(branch_if::ss::i64_eq),
+            branch_unless: Forms::slots(branch_unless::ss::i64_eq),
             a,
             b,
             constant: None,
@@ -133,8 +133,8 @@ impl Lowering<'_> {
         let a = if let Source::Local { slot, .. } = source { slot } else { slot };
         Condition {
             start: self.emit.position(),
-            branch_if: branch_if::s::i64_eqz,
-            branch_unless: branch_unless::s::i64_eqz,
+            branch_if: Forms::slots(branch_if::s::i64_eqz),
+            branch_unless: Forms::slots(branch_unless::s::i64_eqz),
             a,
             b: 0,
             constant: None,

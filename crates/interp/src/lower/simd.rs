@@ -4,7 +4,7 @@ use innkeeper_engine::for_each_simd_opcode;
 use innkeeper_engine::simd::V128;
 use wasmparser::MemArg;
 
-use super::emit::{Condition, slots, slots_immediate};
+use super::emit::{Condition, Forms, slots, slots_immediate};
 use super::frame::SlotIndex;
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
@@ -100,6 +100,7 @@ impl Lowering<'_> {
         let start = self.emit.position();
         let result = self.stack.push_slot()?;
         self.emit.op(handler, slots(result, a, 0, 0));
+        let (branch_if, branch_unless) = (Forms::slots(branch_if), Forms::slots(branch_unless));
         let condition = Condition { start, branch_if, branch_unless, a, b: 0, constant: None };
         self.emit.wrote(start, result, Some(condition));
         Ok(())

@@ -51,7 +51,7 @@ impl Machine {
 
     /// Writes a reference to `r` and goes on, or traps.
     #[inline(always)]
-    unsafe fn finish(self, made: Result<NonNull<VmObject>, Trap>, words: usize) -> Exit {
+    unsafe fn finish(mut self, made: Result<NonNull<VmObject>, Trap>, words: usize) -> Exit {
         // SAFETY: see the impl.
         unsafe {
             match made {

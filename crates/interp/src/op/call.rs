@@ -237,10 +237,11 @@ impl Machine {
     unsafe fn call_host(mut self, func: *const VmFunc, frame: *mut u64, words: usize) -> Exit {
         // SAFETY: see the impl; lowering has made the frame large enough for the call's slots.
         unsafe {
-            (*self.vm).stack_top = frame.add((*func).call_slots as usize);
+            (*self.vm()).stack_top = frame.add((*func).call_slots as usize);
             if !runtime::call_host(self.ctx, func, frame) {
                 return self.catch_pending();
             }
+            self.forget();
             self.reload_memory();
             self.next(words)
         }
@@ -291,7 +292,7 @@ impl Machine {
             let (mut address, mut caller) = self.header();
             if (*func).is_host() {
                 let frame = self.fp.add(self.operand(A));
-                (*self.vm).stack_top = frame.add((*func).call_slots as usize);
+                (*self.vm()).stack_top = frame.add((*func).call_slots as usize);
                 if !runtime::call_host(self.ctx, func, frame) {
                     return self.stop();
                 }

@@ -12,8 +12,8 @@ handlers! {
     /// locals their zeros.
     fn enter(m) {
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
-        if frame_end > (*m.vm).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(m.vm, frame_end)
+        if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = runtime::attend(m.vm(), frame_end)
         {
             return m.trap(trap);
         }
@@ -28,8 +28,8 @@ handlers! {
     /// `[_ _ frame_slots] [zero_from zero_count]`: as `enter`, for functions with many locals.
     fn enter_wide(m) {
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
-        if frame_end > (*m.vm).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(m.vm, frame_end)
+        if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = runtime::attend(m.vm(), frame_end)
         {
             return m.trap(trap);
         }
@@ -44,13 +44,13 @@ handlers! {
 
     /// `[_ _ units]`: charges for the run of instructions that starts here.
     fn consume_fuel(m) {
-        match (*m.vm).fuel.checked_sub(u64::from(m.immediate())) {
+        match (*m.vm()).fuel.checked_sub(u64::from(m.immediate())) {
             Some(left) => {
-                (*m.vm).fuel = left;
+                (*m.vm()).fuel = left;
                 m.next(2)
             }
             None => {
-                (*m.vm).fuel = 0;
+                (*m.vm()).fuel = 0;
                 m.trap(Trap::OutOfFuel)
             }
         }

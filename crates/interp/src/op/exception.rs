@@ -38,7 +38,7 @@ impl Machine {
     pub(crate) unsafe fn throw(mut self, exception: u64) -> Exit {
         // SAFETY: see the impl; where the exception is caught, the address is that of an instruction, else null.
         unsafe {
-            (*self.vm).pending = Some(Pending::Exception(exception));
+            (*self.vm()).pending = Some(Pending::Exception(exception));
             self.catch_pending()
         }
     }
@@ -48,13 +48,13 @@ impl Machine {
     pub(crate) unsafe fn catch_pending(&mut self) -> Exit {
         // SAFETY: see the impl; `unwind::catch` leaves the frame and the context of where to go on in the record.
         unsafe {
-            let position = unwind::catch(self.ip, self.fp, self.ctx, self.vm);
+            let position = unwind::catch(self.ip, self.fp, self.ctx, self.vm());
             if position.is_null() {
                 return self.stop();
             }
             self.ip = position;
-            self.fp = (*self.vm).trap_site.frame;
-            self.ctx = (*self.vm).trap_site.ctx;
+            self.fp = (*self.vm()).trap_site.frame;
+            self.ctx = (*self.vm()).trap_site.ctx;
             self.reload_memory();
             self.dispatch()
         }

@@ -20,27 +20,11 @@ macro_rules! memory_handlers {
         load { $($load:ident $_v1:ident $_m1:literal $_e1:literal ($load_cell:ty) -> $load_bits:ident;)* }
         store { $($store:ident $_v2:ident $_m2:literal $_e2:literal ($store_bits:ident) -> $store_cell:ty;)* }
     ) => {
-        handlers! {
-            $(
-                /// `[r address offset]`.
-                fn $load(m) {
-                    let address = u64::from(m.get::<u32>(B)) + u64::from(m.immediate());
-                    let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory() };
-                    let value = <$load_cell>::from_le(cell.read_unaligned());
-                    m.set(A, value as $load_bits);
-                    m.next(2)
-                }
-            )*
-            $(
-                /// `[address value offset]`.
-                fn $store(m) {
-                    let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
-                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
-                    cell.write_unaligned((m.get::<$store_bits>(B) as $store_cell).to_le());
-                    m.next(2)
-                }
-            )*
-        }
+        memory_handlers! { @load s "`[r address offset]`." (|m| m.get(B)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load acc "`[r _ offset]`: the accumulator is the address." (|m| m.last()) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @store ss "`[address value offset]`." (|m| m.get(A)) (|n| n.get(B)) $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @store acc_s "`[_ value offset]`: the accumulator is the address." (|m| m.last()) (|n| n.get(B)) $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @store s_acc "`[address _ offset]`: the accumulator is the value." (|m| m.get(A)) (|n| n.last()) $($store $store_bits, $store_cell;)* }
 
         /// Any memory, addresses of any width; see the module's documentation.
         pub(crate) mod other {
@@ -51,8 +35,7 @@ macro_rules! memory_handlers {
                     /// `[r address] [offset] [mask] [memory]`.
                     fn $load(m) {
                         let Some(cell) = m.other_cell::<$load_cell>(B) else { return m.trap(Trap::MemoryOutOfBounds) };
-                        let value = <$load_cell>::from_le(cell.read_unaligned());
-                        m.set(A, value as $load_bits);
+                        m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
                         m.next(OTHER_WORDS)
                     }
                 )*
@@ -60,7 +43,8 @@ macro_rules! memory_handlers {
                     /// `[address value] [offset] [mask] [memory]`.
                     fn $store(m) {
                         let Some(cell) = m.other_cell::<$store_cell>(A) else { return m.trap(Trap::MemoryOutOfBounds) };
-                        cell.write_unaligned((m.get::<$store_bits>(B) as $store_cell).to_le());
+                        let value: $store_cell = m.get::<$store_bits>(B).cut();
+                        cell.write_unaligned(value.to_le());
                         m.next(OTHER_WORDS)
                     }
                 )*
@@ -75,14 +59,110 @@ macro_rules! memory_handlers {
                 $(fn $store(m) {
                     let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
                     let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
-                    cell.write_unaligned((<$store_bits>::from_slot(m.word(2)) as $store_cell).to_le());
+                    let value: $store_cell = <$store_bits>::from_slot(m.word(2)).cut();
+                    cell.write_unaligned(value.to_le());
                     m.next(3)
+                })*
+            }
+        }
+    };
+    (@load $module:ident $doc:literal (|$m:ident| $address:expr) $($load:ident $load_cell:ty, $load_bits:ty;)*) => {
+        #[doc = $doc]
+        pub(crate) mod $module {
+            use super::*;
+
+            handlers! {
+                $(fn $load($m) {
+                    let address: u32 = $address;
+                    let address = u64::from(address) + u64::from($m.immediate());
+                    let Some(cell) = $m.cell::<$load_cell>(address) else { return $m.beyond_memory() };
+                    $m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
+                    $m.next(2)
+                })*
+            }
+        }
+    };
+    (@store $module:ident $doc:literal (|$m:ident| $address:expr) (|$n:ident| $value:expr) $($store:ident $store_bits:ty, $store_cell:ty;)*) => {
+        #[doc = $doc]
+        pub(crate) mod $module {
+            use super::*;
+
+            handlers! {
+                $(fn $store($m) {
+                    let address: u32 = $address;
+                    let address = u64::from(address) + u64::from($m.immediate());
+                    let Some(cell) = $m.cell::<$store_cell>(address) else { return $m.beyond_memory() };
+                    let $n = $m;
+                    let value: $store_bits = $value;
+                    let value: $store_cell = value.cut();
+                    cell.write_unaligned(value.to_le());
+                    $m.next(2)
                 })*
             }
         }
     };
 }
 for_each_opcode!(memory_handlers);
+
+/// A memory cell as the value that a load gives.
+pub(crate) trait Extend<To> {
+    fn extend(self) -> To;
+}
+
+/// A value as the memory cell that a store writes.
+pub(crate) trait Cut<To> {
+    fn cut(self) -> To;
+}
+
+macro_rules! cells {
+    (extend { $($from:ty => $($to:ty)*;)* } cut { $($value:ty => $($cell:ty)*;)* }) => {
+        $($(impl Extend<$to> for $from {
+            #[inline(always)]
+            fn extend(self) -> $to {
+                self as $to
+            }
+        })*)*
+        $($(impl Cut<$cell> for $value {
+            #[inline(always)]
+            fn cut(self) -> $cell {
+                self as $cell
+            }
+        })*)*
+    };
+}
+
+cells! {
+    extend { i8 => u32 u64; u8 => u32 u64; i16 => u32 u64; u16 => u32 u64; i32 => u64; u32 => u32 u64; u64 => u64; }
+    cut { u32 => u8 u16 u32; u64 => u8 u16 u32 u64; }
+}
+
+impl Extend<f32> for u32 {
+    #[inline(always)]
+    fn extend(self) -> f32 {
+        f32::from_bits(self)
+    }
+}
+
+impl Extend<f64> for u64 {
+    #[inline(always)]
+    fn extend(self) -> f64 {
+        f64::from_bits(self)
+    }
+}
+
+impl Cut<u32> for f32 {
+    #[inline(always)]
+    fn cut(self) -> u32 {
+        self.to_bits()
+    }
+}
+
+impl Cut<u64> for f64 {
+    #[inline(always)]
+    fn cut(self) -> u64 {
+        self.to_bits()
+    }
+}
 
 /// Words of an instruction that names its memory.
 pub(crate) const OTHER_WORDS: usize = 5;

@@ -40,23 +40,23 @@ macro_rules! numeric_handlers {
             }
         }
 
-        /// `[r a b]`: two slots.
-        pub(crate) mod ss {
+        /// `[r]`: one operand, the accumulator.
+        pub(crate) mod a {
             use innkeeper_engine::numeric;
 
-            use crate::machine::{A, B, C, handlers};
+            use crate::machine::{A, handlers};
 
             handlers! {
-                $(fn $compare(m) {
-                    m.set(A, numeric::$compare(m.get::<$compare_ty>(B), m.get(C)));
+                $(fn $test(m) {
+                    m.set(A, numeric::$test(m.last::<$test_ty>()));
                     m.next(2)
                 })*
-                $(fn $binary(m) {
-                    m.set(A, numeric::$binary(m.get::<$binary_ty>(B), m.get(C)));
+                $(fn $unary(m) {
+                    m.set(A, numeric::$unary(m.last::<$unary_ty>()));
                     m.next(2)
                 })*
-                $(fn $binary_trapping(m) {
-                    match numeric::$binary_trapping(m.get::<$binary_trapping_ty>(B), m.get(C)) {
+                $(fn $unary_trapping(m) {
+                    match numeric::$unary_trapping(m.last::<$unary_trapping_ty>()) {
                         Ok(value) => {
                             m.set(A, value);
                             m.next(2)
@@ -67,36 +67,72 @@ macro_rules! numeric_handlers {
             }
         }
 
-        /// `[r a imm32]` or `[r a] [imm64]`: a slot and a constant.
-        pub(crate) mod si {
+        numeric_handlers! { @binary ss "`[r a b]`: two slots." (|m| (m.get(B), m.get(C))) (fixed)
+            compare { $($compare $compare_ty)* } binary { $($binary $binary_ty)* } binary_trapping { $($binary_trapping $binary_trapping_ty)* } }
+        numeric_handlers! { @binary acc_s "`[r _ b]`: the accumulator and a slot." (|m| (m.last(), m.get(C))) (fixed)
+            compare { $($compare $compare_ty)* } binary { $($binary $binary_ty)* } binary_trapping { $($binary_trapping $binary_trapping_ty)* } }
+        numeric_handlers! { @binary s_acc "`[r a _]`: a slot and the accumulator." (|m| (m.get(B), m.last())) (fixed)
+            compare { $($compare $compare_ty)* } binary { $($binary $binary_ty)* } binary_trapping { $($binary_trapping $binary_trapping_ty)* } }
+        numeric_handlers! { @binary si "`[r a imm32]` or `[r a] [imm64]`: a slot and a constant." (|m| (m.get(B), m.constant())) (immediate)
+            compare { $($compare $compare_ty)* } binary { $($binary $binary_ty)* } binary_trapping { $($binary_trapping $binary_trapping_ty)* } }
+        numeric_handlers! { @binary acc_i "`[r _ imm32]` or `[r] [imm64]`: the accumulator and a constant." (|m| (m.last(), m.constant())) (immediate)
+            compare { $($compare $compare_ty)* } binary { $($binary $binary_ty)* } binary_trapping { $($binary_trapping $binary_trapping_ty)* } }
+
+        numeric_handlers! { @branch branch_if taken test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch branch_unless not_taken test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+    };
+    (@binary $module:ident $doc:literal (|$m:ident| $operands:expr) ($words:ident)
+        compare { $($compare:ident $compare_ty:ty)* } binary { $($binary:ident $binary_ty:ty)* } binary_trapping { $($binary_trapping:ident $binary_trapping_ty:ty)* }
+    ) => {
+        #[doc = $doc]
+        pub(crate) mod $module {
             use innkeeper_engine::numeric;
 
-            use crate::machine::{A, B, Slot, handlers};
+            #[allow(unused_imports, reason = "each form names the operands it has")]
+            use crate::machine::{A, B, C, Machine, Slot, handlers};
+
+            /// The operands.
+            ///
+            /// # Safety
+            /// The contract of [`crate::machine::Handler`].
+            #[inline(always)]
+            #[allow(unused_unsafe, reason = "not every form reads slots")]
+            unsafe fn operands<T: Slot>($m: Machine) -> (T, T) {
+                // SAFETY: as the caller promises.
+                unsafe { $operands }
+            }
+
+            /// Words of the instruction.
+            const fn words<T: Slot>() -> usize {
+                numeric_handlers!(@words $words T)
+            }
 
             handlers! {
                 $(fn $compare(m) {
-                    m.set(A, numeric::$compare(m.get::<$compare_ty>(B), m.constant()));
-                    m.next(<$compare_ty as Slot>::WITH_IMMEDIATE)
+                    let (a, b) = operands::<$compare_ty>(m);
+                    m.set(A, numeric::$compare(a, b));
+                    m.next(words::<$compare_ty>())
                 })*
                 $(fn $binary(m) {
-                    m.set(A, numeric::$binary(m.get::<$binary_ty>(B), m.constant()));
-                    m.next(<$binary_ty as Slot>::WITH_IMMEDIATE)
+                    let (a, b) = operands::<$binary_ty>(m);
+                    m.set(A, numeric::$binary(a, b));
+                    m.next(words::<$binary_ty>())
                 })*
                 $(fn $binary_trapping(m) {
-                    match numeric::$binary_trapping(m.get::<$binary_trapping_ty>(B), m.constant()) {
+                    let (a, b) = operands::<$binary_trapping_ty>(m);
+                    match numeric::$binary_trapping(a, b) {
                         Ok(value) => {
                             m.set(A, value);
-                            m.next(<$binary_trapping_ty as Slot>::WITH_IMMEDIATE)
+                            m.next(words::<$binary_trapping_ty>())
                         }
                         Err(trap) => m.trap(trap),
                     }
                 })*
             }
         }
-
-        numeric_handlers! { @branch branch_if taken test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
-        numeric_handlers! { @branch branch_unless not_taken test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
     };
+    (@words fixed $ty:ident) => { 2 };
+    (@words immediate $ty:ident) => { $ty::WITH_IMMEDIATE };
     (@branch $module:ident $taken:ident test { $($test:ident $test_ty:ty)* } compare { $($compare:ident $compare_ty:ty)* }) => {
         /// `[a _ target]`, `[a b target]` or `[a _ target] [imm64]`: branches on a comparison's outcome.
         pub(crate) mod $module {
@@ -120,6 +156,55 @@ macro_rules! numeric_handlers {
                 handlers! {
                     $(fn $test(m) {
                         if super::$taken(numeric::$test(m.get::<$test_ty>(A))) { m.branch() } else { m.next(2) }
+                    })*
+                }
+            }
+
+            pub(crate) mod a {
+                use innkeeper_engine::numeric;
+
+                use crate::machine::handlers;
+
+                handlers! {
+                    $(fn $test(m) {
+                        if super::$taken(numeric::$test(m.last::<$test_ty>())) { m.branch() } else { m.next(2) }
+                    })*
+                }
+            }
+
+            pub(crate) mod acc_s {
+                use innkeeper_engine::numeric;
+
+                use crate::machine::{B, handlers};
+
+                handlers! {
+                    $(fn $compare(m) {
+                        if super::$taken(numeric::$compare(m.last::<$compare_ty>(), m.get(B))) { m.branch() } else { m.next(2) }
+                    })*
+                }
+            }
+
+            pub(crate) mod s_acc {
+                use innkeeper_engine::numeric;
+
+                use crate::machine::{A, handlers};
+
+                handlers! {
+                    $(fn $compare(m) {
+                        if super::$taken(numeric::$compare(m.get::<$compare_ty>(A), m.last())) { m.branch() } else { m.next(2) }
+                    })*
+                }
+            }
+
+            pub(crate) mod acc_i {
+                use innkeeper_engine::numeric;
+
+                use crate::machine::{Slot, handlers};
+
+                handlers! {
+                    $(fn $compare(m) {
+                        let constant = <$compare_ty as Slot>::from_slot(m.word(2));
+                        if super::$taken(numeric::$compare(m.last(), constant)) { m.branch() } else { m.next(3) }
                     })*
                 }
             }

@@ -375,6 +375,7 @@ unsafe fn handler(ip: *const Word) -> Handler {
 /// Gives attention to who asked for it, and executes the branch again.
 #[cold]
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "the machine's registers")]
 unsafe fn attend(
     ip: *const Word,
     fp: *mut u64,
@@ -397,6 +398,7 @@ unsafe fn attend(
 
 #[cold]
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "the machine's registers")]
 unsafe fn beyond_memory(
     ip: *const Word,
     fp: *mut u64,
@@ -440,6 +442,7 @@ macro_rules! handlers {
     ($($(#[$meta:meta])* fn $name:ident($m:ident) $body:block)*) => {$(
         $(#[$meta])*
         #[allow(unused_mut, unused_unsafe, reason = "some handlers change registers, and one does nothing")]
+        #[allow(clippy::too_many_arguments, reason = "the machine's registers")]
         pub(crate) unsafe fn $name(
             ip: *const $crate::code::Word,
             fp: *mut u64,

@@ -7,7 +7,7 @@ use super::emit::{slots, slots_immediate};
 use super::frame::{LocalSlot, SlotIndex};
 use super::stack::{Operand, Readers, Source, Width};
 use super::{Lowering, Result};
-use crate::machine::Handler;
+use crate::machine::{Class, Handler};
 use crate::op::{control, variable};
 
 impl Lowering<'_> {
@@ -81,8 +81,12 @@ impl Lowering<'_> {
     pub(super) fn visit_select(&mut self) -> Result {
         let condition = self.pop_slot();
         let (b, a) = (self.stack.pop(), self.stack.pop());
-        let handler = one_or_two(a.width, control::select, control::select2);
         let (b, slot) = (self.slot_of(b), self.slot_of(a));
+        let one: Handler = match self.emit.is_accumulated(condition, Class::Integer) {
+            true => control::select_acc,
+            false => control::select,
+        };
+        let handler = one_or_two(a.width, one, control::select2);
         let start = self.emit.position();
         let result = self.stack.push(Source::Slot, a.width)?;
         self.emit.op(handler, slots(result, slot, b, condition));

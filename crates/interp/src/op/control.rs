@@ -1,5 +1,6 @@
 //! Branches, selection and the entry of functions.
 
+use std::hint::select_unpredictable;
 use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Trap;
@@ -86,8 +87,14 @@ handlers! {
 
     /// `[r a b c]`: `select`: `a` where `c` is not zero, else `b`.
     fn select(m) {
-        let value = if m.get::<bool>(D) { m.get::<u64>(B) } else { m.get(C) };
-        m.set(A, value);
+        // Conditions of `select` are those that compilers found hard to predict.
+        m.set(A, select_unpredictable(m.get::<bool>(D), m.get::<u64>(B), m.get(C)));
+        m.next(2)
+    }
+
+    /// `[r a b _]`: `select` where the condition is in the accumulator.
+    fn select_acc(m) {
+        m.set(A, select_unpredictable(m.last::<bool>(), m.get::<u64>(B), m.get(C)));
         m.next(2)
     }
 

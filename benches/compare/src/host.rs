@@ -33,18 +33,31 @@ pub(crate) struct Run {
 }
 
 impl Host {
-    pub(crate) fn inn() -> Host {
-        let command = std::env::var_os("INN").unwrap_or_else(|| "target/release/inn".into());
-        Host { name: "inn", command: command.into(), arguments: &["run"] }
+    pub(crate) fn inn() -> Result<Host, String> {
+        let named = std::env::var_os("INN").unwrap_or_else(|| "target/release/inn".into());
+        // Hosts run in the programs' folder.
+        let command =
+            std::path::absolute(&named).ok().filter(|command| command.is_file()).ok_or_else(|| {
+                format!(
+                    "there is no {}: build it with cargo build --release, or name one in INN",
+                    named.display()
+                )
+            })?;
+        Ok(Host { name: "inn", command, arguments: &["run"] })
     }
 
-    pub(crate) fn run(&self, program: &Path) -> Result<Run, String> {
+    /// Runs `program`. The length of its name depends on `round`: it moves what hosts allocate, and a host whose frames happen to
+    /// straddle cache lines can be three times as slow. Over several rounds no host has only bad or only good luck.
+    pub(crate) fn run(&self, program: &Path, round: usize) -> Result<Run, String> {
         let complain =
             |reason: &dyn std::fmt::Display| format!("{} {}: {reason}", self.name, program.display());
+        let folder = program.parent().unwrap_or(Path::new("."));
+        let name = Path::new(&"./".repeat(round * 5 % 16)).join(program.file_name().unwrap_or_default());
         let before = children_cpu_s().map_err(|error| complain(&error))?;
         let output = Command::new(&self.command)
             .args(self.arguments)
-            .arg(program)
+            .arg(name)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| complain(&format!("cannot run {}: {error}", self.command.display())))?;

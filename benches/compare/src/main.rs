@@ -1,7 +1,7 @@
 //! Runs the bench programs under `inn` and under whatever other hosts are installed, and prints how their times compare.
 //!
 //! Hosts take turns (A B C A B C), so that whatever else the machine does hits all of them alike; what counts are the ratios
-//! within a round, and of those the median. A host whose output differs from `inn`'s is reported and not timed.
+//! within a round, and of those the median. Rounds differ in memory layout (see [`Host::run`]). A host whose output differs from `inn`'s is reported and not timed.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> Result<(), String> {
-    let inn = Host::inn();
+    let inn = Host::inn()?;
     let peers = host::peers(arguments.peers.as_deref())?;
     let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
     println!("{}", table::heading(&names));
@@ -46,11 +46,11 @@ fn measure(inn: &Host, peers: &[Host], program: &Path, rounds: usize) -> Result<
     let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut times_s = Vec::new();
     let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); peers.len()];
-    for _ in 0..rounds {
-        let ours = inn.run(program)?;
+    for round in 0..rounds {
+        let ours = inn.run(program, round)?;
         times_s.push(ours.cpu_s);
         for (peer, ratios) in peers.iter().zip(&mut ratios) {
-            match peer.run(program) {
+            match peer.run(program, round) {
                 Ok(theirs) if theirs.output == ours.output => {
                     ratios.push(ours.cpu_s / theirs.cpu_s.max(1e-6))
                 }

@@ -49,7 +49,7 @@ impl Module {
     #[must_use]
     pub fn from_seed(seed: u64) -> Option<Module> {
         let mut random = Random::new(seed);
-        let len = random.pick(&[512, 2048, 8192, 32768]);
+        let len = random.pick(&[512, 2048, 8192, 32768, 131_072]);
         Module::from_bytes(&random.bytes(len), Dialect::of(seed))
     }
 
@@ -108,8 +108,11 @@ fn config(dialect: Dialect, u: &mut Unstructured<'_>) -> Result<Config> {
         max_memories: 1,
         max_tables: 4,
         max_imports: u.int_in_range(0..=most_imports)?,
-        max_funcs: u.int_in_range(1..=20)?,
-        min_funcs: 1,
+        max_funcs: u.int_in_range(8..=20)?,
+        min_funcs: u.int_in_range(1..=8)?,
+        // Code that cannot trap gets further.
+        disallow_traps: u.ratio(1, 3)?,
+        min_globals: 2,
         max_globals: 12,
         max_types: 20,
         max_data_segments: 8,

@@ -22,7 +22,10 @@ impl Oracle for WasmiOracle {
     }
 
     fn observe(&self, module: &Module) -> Observation {
-        let engine = Engine::new(&Config::default());
+        let mut config = Config::default();
+        // Deeper than the guest's own fuel allows.
+        config.set_max_recursion_depth(10 * FUEL as usize);
+        let engine = Engine::new(&config);
         let compiled = match wasmi::Module::new(&engine, &module.wasm) {
             Ok(compiled) => compiled,
             Err(error) => return Observation::refused(error),

@@ -1,0 +1,115 @@
+//! A module's way through all oracles of its dialect.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use innkeeper::{Collection, Config, Limits, MemoryLayout};
+
+use crate::compare::{Strictness, compare};
+use crate::generate::{Dialect, Module};
+use crate::oracle::{InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
+
+/// What was found about modules.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Modules that were run.
+    pub modules: u64,
+    /// Calls whose outcomes were compared, each pair of oracles counted.
+    pub calls: u64,
+    /// Pairs of observations that end early because of a resource that engines have different amounts of.
+    pub inconclusive: u64,
+    /// Modules that Innkeeper would not instantiate, mostly because a host cannot make what they import: a function or tag whose type
+    /// is one of a recursion group.
+    pub refused: u64,
+    /// The differences, in words.
+    pub differences: Vec<String>,
+}
+
+impl Report {
+    /// Adds what was found about others.
+    pub fn add(&mut self, other: Report) {
+        self.modules += other.modules;
+        self.calls += other.calls;
+        self.inconclusive += other.inconclusive;
+        self.refused += other.refused;
+        self.differences.extend(other.differences);
+    }
+}
+
+/// Instructions of which no bounded call runs out.
+const PLENTY: u64 = u64::MAX / 2;
+/// Instructions of which many calls run out.
+const SCARCE: u64 = 700;
+
+/// The module that a fuzzer's bytes lead to, checked; the first byte tells the dialect.
+#[must_use]
+pub fn check_bytes(bytes: &[u8]) -> Report {
+    let Some((first, rest)) = bytes.split_first() else { return Report::default() };
+    let dialect = Dialect::of(u64::from(*first));
+    Module::from_bytes(rest, dialect).map_or_else(Report::default, |module| check(&module, dialect))
+}
+
+/// Runs a module on all oracles of a dialect and compares what they saw.
+#[must_use]
+pub fn check(module: &Module, dialect: Dialect) -> Report {
+    let mut report = Report { modules: 1, ..Report::default() };
+    let usual = innkeeper("innkeeper", |_| {}, None);
+    let Some(first) = observe(&usual, module, &mut report) else { return report };
+    if let Outcome::Refused(_) = first.instantiation {
+        report.refused = 1;
+    }
+    let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
+    let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
+    let collecting = |config: &mut Config| config.tuning.collection = Collection::EveryAllocation;
+    let mut against = |oracle: &dyn Oracle, strictness| {
+        pair((&usual, &first), oracle, module, strictness, &mut report);
+    };
+    match dialect {
+        Dialect::Shared => against(&WasmiOracle, Strictness::Meaning),
+        Dialect::Alone => {
+            against(
+                &innkeeper("innkeeper, collecting at every allocation", collecting, None),
+                Strictness::Everything,
+            );
+            against(&innkeeper("innkeeper, memories reserved", reserved, None), Strictness::Everything);
+            against(&innkeeper("innkeeper, metered", exact, Some(PLENTY)), Strictness::Meaning);
+            let scarce = innkeeper("innkeeper, short of fuel", collecting, Some(SCARCE));
+            let again = innkeeper("innkeeper, short of fuel, memories exact", exact, Some(SCARCE));
+            if let Some(observation) = observe(&scarce, module, &mut report) {
+                pair((&scarce, &observation), &again, module, Strictness::Everything, &mut report);
+            }
+        }
+    }
+    report
+}
+
+fn innkeeper(name: &'static str, set: impl Fn(&mut Config), fuel: Option<u64>) -> InnkeeperOracle {
+    let limits = Limits { guest_stack_bytes: 4 << 20, heap_bytes: 64 << 20, ..Limits::default() };
+    let mut config = Config { limits, ..Config::default() };
+    set(&mut config);
+    InnkeeperOracle { name, config, fuel }
+}
+
+/// Compares what was seen with what another oracle sees.
+fn pair(
+    (known, seen): (&dyn Oracle, &Observation),
+    other: &dyn Oracle,
+    module: &Module,
+    strictness: Strictness,
+    report: &mut Report,
+) {
+    let Some(observation) = observe(other, module, report) else { return };
+    let comparison = compare(seen, &observation, strictness);
+    report.calls += comparison.calls;
+    report.inconclusive += u64::from(comparison.inconclusive);
+    let named = |difference| format!("{} and {} differ in {difference}", known.name(), other.name());
+    report.differences.extend(comparison.difference.map(named));
+}
+
+/// What the oracle sees; none where it panics, which is a finding.
+fn observe(oracle: &dyn Oracle, module: &Module, report: &mut Report) -> Option<Observation> {
+    let seen = catch_unwind(AssertUnwindSafe(|| oracle.observe(module)));
+    if seen.is_err() {
+        report.differences.push(format!("{} panics", oracle.name()));
+    }
+    seen.ok()
+}

@@ -1,0 +1,111 @@
+//! Compares two observations of a module.
+
+use std::fmt::Debug;
+
+use innkeeper::Trap;
+
+use crate::oracle::{Call, Observation, Outcome};
+
+/// How alike two observations must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// Traps may be told apart less finely by one of the two, and fuel is not compared.
+    Meaning,
+    /// Everything is the same, and so is the fuel that both meter.
+    Everything,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Calls of exports whose outcomes were compared.
+    pub calls: u64,
+    /// Whether a resource that engines have different amounts of ran out, so that what came after was not compared.
+    pub inconclusive: bool,
+    /// The first difference, in words.
+    pub difference: Option<String>,
+}
+
+/// Compares two observations of the same module.
+#[must_use]
+pub fn compare(left: &Observation, right: &Observation, strictness: Strictness) -> Comparison {
+    let mut comparison = Comparison::default();
+    comparison.observations(left, right, strictness);
+    comparison
+}
+
+impl Comparison {
+    fn observations(&mut self, left: &Observation, right: &Observation, strictness: Strictness) {
+        if exhausted(&left.instantiation, &right.instantiation) {
+            self.inconclusive = true;
+            return;
+        }
+        if !alike(&left.instantiation, &right.instantiation, strictness) {
+            return self.differ("instantiation", &left.instantiation, &right.instantiation);
+        }
+        for (left, right) in left.calls.iter().zip(&right.calls) {
+            if exhausted(&left.outcome, &right.outcome) {
+                self.inconclusive = true;
+                return;
+            }
+            if !self.call(left, right, strictness) {
+                return;
+            }
+        }
+        if left.calls.len() != right.calls.len() {
+            return self.differ("number of calls", &left.calls.len(), &right.calls.len());
+        }
+        if left.host_calls != right.host_calls {
+            return self.differ("calls of the host", &left.host_calls, &right.host_calls);
+        }
+        for (left, right) in left.state.iter().zip(&right.state) {
+            if left != right {
+                return self.differ(&format!("`{}` at the end", left.0), &left.1, right);
+            }
+        }
+        if left.state.len() != right.state.len() {
+            self.differ("number of exports", &left.state.len(), &right.state.len());
+        }
+    }
+
+    /// Whether two calls are alike.
+    fn call(&mut self, left: &Call, right: &Call, strictness: Strictness) -> bool {
+        let what = format!("call of `{}` with {:?}", left.name, left.arguments);
+        if (&left.name, &left.arguments) != (&right.name, &right.arguments) {
+            self.differ(&format!("{what} (the harness's own doing)"), &left.name, &right);
+        } else if !alike(&left.outcome, &right.outcome, strictness) {
+            self.differ(&what, &left.outcome, &right.outcome);
+        } else if strictness == Strictness::Everything && left.fuel != right.fuel {
+            self.differ(&format!("fuel after {what}"), &left.fuel, &right.fuel);
+        } else {
+            self.calls += u64::from(left.outcome != Outcome::NotCalled);
+        }
+        self.difference.is_none()
+    }
+
+    fn differ(&mut self, what: &str, left: &dyn Debug, right: &dyn Debug) {
+        self.difference = Some(format!("{what}:\n    {left:?}\n    {right:?}"));
+    }
+}
+
+fn exhausted(left: &Outcome, right: &Outcome) -> bool {
+    *left == Outcome::Exhausted || *right == Outcome::Exhausted
+}
+
+fn alike(left: &Outcome, right: &Outcome, strictness: Strictness) -> bool {
+    match (left, right) {
+        (Outcome::Trapped(left), Outcome::Trapped(right)) if strictness == Strictness::Meaning => {
+            coarse(*left) == coarse(*right)
+        }
+        (Outcome::Refused(_), Outcome::Refused(_)) => true,
+        _ => left == right,
+    }
+}
+
+/// Some engines have one trap for an index beyond the table's end, whoever used it.
+fn coarse(trap: Trap) -> Trap {
+    match trap {
+        Trap::UndefinedElement => Trap::TableOutOfBounds,
+        trap => trap,
+    }
+}

@@ -1,0 +1,156 @@
+//! Runs seed after seed until the time is over: `cargo xtask differential`.
+//!
+//! This is not a fuzzer: seeds are counted up, and what a seed leads to never changes for a version of the generator.
+
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use innkeeper_differential::{Dialect, Module, Report, check};
+
+const USAGE: &str = "usage: cargo xtask differential [options]
+
+  --seconds N    how long to run (default 60)
+  --seed S       the first seed (default 0); even seeds are compared with another engine, odd ones with Innkeeper otherwise configured
+  --modules N    stop after N seeds
+  --jobs N       threads (default 1)
+  --module FILE  check one module only, on all oracles
+  --trace        name every seed before it runs, to find one that ends the process";
+
+/// After so many differences it stops.
+const ENOUGH_DIFFERENCES: usize = 20;
+
+struct Options {
+    time: Duration,
+    seed: u64,
+    modules: u64,
+    jobs: u64,
+    module: Option<PathBuf>,
+    trace: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = options(std::env::args().skip(1)).and_then(|options| match &options.module {
+        Some(path) => one(path),
+        None => run(&options),
+    });
+    match outcome {
+        Ok(report) => {
+            println!("{}", summary(&report));
+            if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        time: Duration::from_secs(60),
+        seed: 0,
+        modules: u64::MAX,
+        jobs: 1,
+        module: None,
+        trace: false,
+    };
+    while let Some(name) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{name} takes a value\n\n{USAGE}"));
+        let number = |text: String| text.parse().map_err(|_| format!("`{text}` is not a number\n\n{USAGE}"));
+        match name.as_str() {
+            "--seconds" => options.time = Duration::from_secs(number(value()?)?),
+            "--seed" => options.seed = number(value()?)?,
+            "--modules" => options.modules = number(value()?)?,
+            "--jobs" => options.jobs = number(value()?)?.max(1),
+            "--module" => options.module = Some(value()?.into()),
+            "--trace" => options.trace = true,
+            _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
+        }
+    }
+    Ok(options)
+}
+
+/// One module from a file, in both dialects as far as the engines take it.
+fn one(path: &Path) -> Result<Report, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let wasm =
+        innkeeper::to_binary(&bytes).map_err(|error| format!("{}: {error}", path.display()))?.into_owned();
+    let module = Module::read(wasm).ok_or_else(|| format!("{} is not a module", path.display()))?;
+    let mut report = check(&module, Dialect::Shared);
+    report.add(Report { modules: 0, ..check(&module, Dialect::Alone) });
+    for difference in &report.differences {
+        println!("{difference}");
+    }
+    Ok(report)
+}
+
+fn run(options: &Options) -> Result<Report, String> {
+    let (start, next, total) = (Instant::now(), AtomicU64::new(0), Mutex::new(Report::default()));
+    let last_told = Mutex::new(start);
+    let work = || -> Result<(), String> {
+        loop {
+            let turn = next.fetch_add(1, Ordering::Relaxed);
+            if turn >= options.modules || start.elapsed() >= options.time {
+                return Ok(());
+            }
+            let seed = options.seed.wrapping_add(turn);
+            if options.trace {
+                eprintln!("seed {seed}");
+            }
+            let Some(module) = Module::from_seed(seed) else { continue };
+            let report = check(&module, Dialect::of(seed));
+            for difference in &report.differences {
+                tell(seed, &module, difference)?;
+            }
+            let Ok(mut total) = total.lock() else { return Ok(()) };
+            total.add(report);
+            if total.differences.len() >= ENOUGH_DIFFERENCES {
+                return Ok(());
+            }
+            if let Ok(mut last) = last_told.lock()
+                && last.elapsed() >= Duration::from_secs(10)
+            {
+                *last = Instant::now();
+                println!("{:4} s, seed {seed}: {}", start.elapsed().as_secs(), summary(&total));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(outcome) => outcome,
+            Err(_) => Err("a worker panicked outside the engines".to_owned()),
+        })
+    })?;
+    total.into_inner().map_err(|_| "a worker panicked outside the engines".to_owned())
+}
+
+/// Tells of a difference and keeps the module.
+fn tell(seed: u64, module: &Module, difference: &str) -> Result<(), String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let folder = target.join("differential");
+    let path = folder.join(format!("seed-{seed}.wasm"));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&path, &module.wasm))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("seed {seed}: {difference}");
+    println!("  to see it again: cargo xtask differential --seed {seed} --modules 1");
+    println!("               or: cargo xtask differential --module {}", path.display());
+    Ok(())
+}
+
+fn summary(report: &Report) -> String {
+    format!(
+        "{} modules, {} calls compared, {} inconclusive, {} refused, {} differences",
+        report.modules,
+        report.calls,
+        report.inconclusive,
+        report.refused,
+        report.differences.len()
+    )
+}

@@ -1,0 +1,14 @@
+//! Runs the differential harness in a release build; the harness itself, and what it depends on, is in `crates/differential`.
+
+use std::path::Path;
+use std::process::Command;
+
+pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let cargo = ["run", "--release", "--quiet", "--locked", "-p", "innkeeper-differential", "--"];
+    let status = Command::new("cargo").args(cargo).args(arguments).current_dir(root).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the harness ended with {status}")),
+        Err(error) => Err(format!("cannot run cargo: {error}")),
+    }
+}

@@ -27,14 +27,16 @@ impl Input {
     pub(crate) fn read(path: &OsStr) -> Result<Input, Problem> {
         let name =
             if path == "-" { String::from("standard input") } else { visible(&path.to_string_lossy()) };
-        let bytes = read_bytes(path).map_err(|reason| unreadable(path, &name, &reason))?;
-        if bytes.len() as u64 > MAX_INPUT_BYTES {
-            return Err(Problem::new(
-                name,
-                format!("larger than {MAX_INPUT_BYTES} bytes, the most that a module may have"),
-            )
-            .help("build the guest without debug information, or strip it"));
-        }
+        let bytes = match read_bytes(path) {
+            Ok(bytes) => bytes,
+            Err(reason) if reason.kind() == io::ErrorKind::FileTooLarge => {
+                let reason = format!("larger than {MAX_INPUT_BYTES} bytes, the most that a module may have");
+                return Err(
+                    Problem::new(name, reason).help("build the guest without debug information, or strip it")
+                );
+            }
+            Err(reason) => return Err(unreadable(path, &name, &reason)),
+        };
         if bytes.is_empty() {
             return Err(Problem::new(name, "not a WebAssembly module: it is empty (at offset 0x0)")
                 .help("build or fetch the file again"));
@@ -72,23 +74,27 @@ impl Input {
 
 fn read_bytes(path: &OsStr) -> io::Result<Vec<u8>> {
     if path == "-" {
-        return read_bounded(io::stdin().lock(), 0);
+        return read_bounded(io::stdin().lock(), 0, MAX_INPUT_BYTES);
     }
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    read_bounded(file, metadata.len())
+    read_bounded(file, metadata.len(), MAX_INPUT_BYTES)
 }
 
-/// Reads everything, but no more than one byte over the bound; memory for `expected_bytes` is taken at once.
-fn read_bounded(source: impl Read, expected_bytes: u64) -> io::Result<Vec<u8>> {
-    let expected_bytes = usize::try_from(expected_bytes.min(MAX_INPUT_BYTES)).unwrap_or(0);
+/// Reads everything; memory for `expected_bytes` is taken at once. More than `limit_bytes` is [`io::ErrorKind::FileTooLarge`], without
+/// reading where that is expected, and after no more than one byte over the limit otherwise.
+fn read_bounded(source: impl Read, expected_bytes: u64, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    if expected_bytes > limit_bytes {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(expected_bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    source.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let reserve = usize::try_from(expected_bytes).unwrap_or(0);
+    bytes.try_reserve_exact(reserve).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    source.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit_bytes { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// Whether bytes are meant as the text format. Damaged binaries contain zeros almost everywhere, texts nowhere.
@@ -118,5 +124,18 @@ fn unreadable(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
             Problem::new(name, "permission denied").help("check that this user may read the file")
         }
         _ => Problem::new(name, format!("cannot be read: {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_without_end_is_given_up_at_the_limit() {
+        let error = read_bounded(io::repeat(0), 0, 1000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_bounded(io::repeat(0).take(1000), 0, 1000).unwrap().len(), 1000);
+        assert_eq!(read_bounded(io::empty(), 1001, 1000).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 }

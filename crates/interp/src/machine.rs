@@ -372,54 +372,6 @@ unsafe fn handler(ip: *const Word) -> Handler {
     unsafe { std::mem::transmute::<usize, Handler>(*ip as usize) }
 }
 
-/// Gives attention to who asked for it, and executes the branch again.
-#[cold]
-#[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "the machine's registers")]
-unsafe fn attend(
-    ip: *const Word,
-    fp: *mut u64,
-    ctx: *mut VmContext,
-    mem: *mut u8,
-    mem_len: usize,
-    acc: u64,
-    acc32: f32,
-    acc64: f64,
-) -> Exit {
-    let machine = Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 };
-    // SAFETY: the contract of `Handler`.
-    unsafe {
-        match runtime::attend(machine.vm(), fp) {
-            Ok(()) => machine.dispatch(),
-            Err(trap) => machine.trap(trap),
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "the machine's registers")]
-unsafe fn beyond_memory(
-    ip: *const Word,
-    fp: *mut u64,
-    ctx: *mut VmContext,
-    mem: *mut u8,
-    mem_len: usize,
-    acc: u64,
-    acc32: f32,
-    acc64: f64,
-) -> Exit {
-    let mut machine = Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 };
-    // SAFETY: the contract of `Handler`.
-    unsafe {
-        if (*(*ctx).memory0).len_bytes() > mem_len {
-            machine.reload_memory();
-            return machine.dispatch();
-        }
-        machine.trap(Trap::MemoryOutOfBounds)
-    }
-}
-
 #[cold]
 #[inline(never)]
 unsafe fn stop_with_trap(
@@ -460,3 +412,26 @@ macro_rules! handlers {
     )*};
 }
 pub(crate) use handlers;
+
+handlers! {
+    /// Gives attention to who asked for it, and executes the branch again.
+    #[cold]
+    #[inline(never)]
+    fn attend(m) {
+        match runtime::attend(m.vm(), m.fp) {
+            Ok(()) => m.dispatch(),
+            Err(trap) => m.trap(trap),
+        }
+    }
+
+    /// Executes the access again if the memory has grown meanwhile, else traps.
+    #[cold]
+    #[inline(never)]
+    fn beyond_memory(m) {
+        if (*(*m.ctx).memory0).len_bytes() > m.mem_len {
+            m.reload_memory();
+            return m.dispatch();
+        }
+        m.trap(Trap::MemoryOutOfBounds)
+    }
+}

@@ -56,7 +56,7 @@ impl From<Access> for Rights {
     fn from(access: Access) -> Rights {
         match access {
             Access::ReadOnly => Rights::READ,
-            Access::ReadWrite => Rights::ALL,
+            Access::ReadWrite | Access::CopyOnWrite | Access::Temporary { .. } => Rights::ALL,
         }
     }
 }

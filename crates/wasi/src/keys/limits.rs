@@ -14,6 +14,11 @@ pub struct Limits {
     pub max_subscriptions: u32,
     /// Denials remembered for the report, each distinct one once. Later ones are only counted.
     pub max_denials: u32,
+    /// Bytes that the guest may write to files, streams and sockets in all; none: as many as it likes. More fails with "quota
+    /// exceeded"; memory of [`crate::keys::Access::Temporary`] directories has its own limit and is counted here too.
+    pub written_bytes: Option<u64>,
+    /// Bytes of memory that the changes in one copy-on-write directory may take. More fails with "no space left".
+    pub overlay_bytes: u64,
     /// Bytes handed to the random generator at once. A larger request is filled in pieces.
     pub random_chunk_bytes: usize,
 }
@@ -24,6 +29,8 @@ impl Default for Limits {
             max_open_handles: 8192,
             max_subscriptions: 16_384,
             max_denials: 64,
+            written_bytes: None,
+            overlay_bytes: 1 << 30,
             random_chunk_bytes: 1 << 16,
         }
     }

@@ -4,6 +4,7 @@
 //! It is checked once, when [`crate::host::Host::open`] turns it into handles; after that nothing here is consulted,
 //! so changing a `Keys` never changes a running guest.
 
+mod chance;
 mod directory;
 mod error;
 mod grants;
@@ -12,10 +13,11 @@ mod network;
 mod stdio;
 mod tuning;
 
-pub use directory::{Access, DirKey, LockedRoot};
+pub use chance::{Clocks, Random};
+pub use directory::{Access, DirKey, DirectoryOrder, LockedRoot};
 pub use error::KeyError;
-pub use grants::{Clocks, Keys, KeysBuilder, Random};
+pub use grants::{Keys, KeysBuilder};
 pub use limits::Limits;
 pub use network::ListenKey;
-pub use stdio::{Capture, StdinKey, StdoutKey};
+pub use stdio::{Capture, FileMode, StdinKey, StdoutKey};
 pub use tuning::{ProbeAnswer, Resolver, Tuning};

@@ -23,6 +23,7 @@ pub mod fd;
 pub mod fdstat;
 pub mod filestat;
 pub mod functions;
+mod journal;
 mod link;
 pub mod memory;
 pub mod path;

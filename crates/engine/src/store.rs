@@ -299,7 +299,7 @@ impl StoreCore {
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
-            record: StoreRecord::new(engine.config().limits.guest_stack_bytes)?,
+            record: StoreRecord::new(engine.config().limits.guest_stack_bytes, engine.parking().clone())?,
             memories: Arena::new(),
             tables: Arena::new(),
             globals: Arena::new(),
@@ -405,6 +405,11 @@ impl StoreCore {
     /// Where the guest's stack is free.
     pub(crate) fn stack_top(&self) -> *mut u64 {
         self.record.stack_top()
+    }
+
+    /// Whether another thread asks for attention.
+    pub(crate) fn is_attention_wanted(&self) -> bool {
+        self.record.is_attention_wanted()
     }
 
     pub(crate) fn attend(&self) -> Option<Request> {

@@ -24,6 +24,12 @@ pub enum Clock {
     ThreadCpu,
 }
 
+/// Processor time that this process has used. For the owner of the keys; guests ask [`Host::now`].
+#[must_use]
+pub fn processor_time() -> Duration {
+    sys::now(&Permit::of_the_keys_owner(), Clock::ProcessCpu)
+}
+
 /// Where time comes from.
 #[derive(Debug)]
 pub(super) enum TimeSource {

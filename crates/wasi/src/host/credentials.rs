@@ -135,6 +135,12 @@ impl Credentials {
         name
     }
 
+    /// What the guest would call it; for messages only.
+    #[must_use]
+    pub fn guest_path(&self) -> &str {
+        &self.guest_path
+    }
+
     /// What this handle may do.
     #[must_use]
     pub fn rights(&self) -> Rights {

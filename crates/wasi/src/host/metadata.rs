@@ -143,7 +143,7 @@ impl Host {
         }
     }
 
-    fn stat_native(
+    pub(super) fn stat_native(
         &self,
         permit: &Permit,
         base: BorrowedFd<'_>,

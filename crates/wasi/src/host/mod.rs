@@ -29,10 +29,12 @@ mod stdio;
 mod sys;
 mod times;
 mod tree;
+mod usage;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use clock::Clock;
+pub use clock::{Clock, processor_time};
 pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
@@ -50,6 +52,7 @@ pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
 pub use stdio::{Nonblocking, Stream};
 pub use times::{SetTime, SetTimes};
 pub use tree::{ApplyError, Change, ChangeKind, Overlay};
+pub use usage::Usage;
 
 use crate::keys::{DirectoryOrder, KeyError, Keys, Limits};
 use gate::Permit;
@@ -64,6 +67,7 @@ pub struct Host {
     limits: Limits,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    environment_read: AtomicBool,
     grants: Vec<std::sync::Arc<Grant>>,
     time: clock::TimeSource,
     random: random::RandomSource,
@@ -97,6 +101,7 @@ impl Host {
             limits: keys.limits.clone(),
             arguments: keys.arguments.clone(),
             environment: keys.environment.clone(),
+            environment_read: AtomicBool::new(false),
             grants,
             time,
             random: random::RandomSource::new(keys.random),
@@ -118,6 +123,7 @@ impl Host {
     /// The guest's environment variables, as name and value.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
+        self.environment_read.store(true, Ordering::Relaxed);
         &self.environment
     }
 
@@ -163,11 +169,14 @@ impl Host {
     /// Notes the outcome of an operation on a path in `directory`.
     fn conclude<T>(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         request: &gate::Request<'_>,
-        _directory: &Directory,
+        directory: &Directory,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
+        if self.gate.usage().is_some() && !result.as_ref().is_err_and(|error| usage::found_nothing(*error)) {
+            self.note_path(permit, request, directory);
+        }
         self.gate.conclude(request, result)
     }
 }

@@ -211,3 +211,10 @@ impl KeysBuilder {
         self.keys
     }
 }
+
+/// Goes on building from keys.
+impl From<Keys> for KeysBuilder {
+    fn from(keys: Keys) -> KeysBuilder {
+        KeysBuilder { keys }
+    }
+}

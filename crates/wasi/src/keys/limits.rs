@@ -3,6 +3,8 @@
 //! A limit changes when an operation fails, never what a successful one does. Knobs without any
 //! effect on results are in [`crate::keys::Tuning`].
 
+use std::time::Duration;
+
 /// Bounds on host resources held for one guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,6 +21,14 @@ pub struct Limits {
     pub written_bytes: Option<u64>,
     /// Bytes of memory that the changes in one copy-on-write directory may take. More fails with "no space left".
     pub overlay_bytes: u64,
+    /// Threads that the guest may start at once. One more cannot be started.
+    pub max_threads: u32,
+    /// How long the guest may run, by the clock on the wall. What blocks ends then, too. Watched by [`crate::stop::Stopper`].
+    pub wall_time: Option<Duration>,
+    /// How much processor time the process that runs the guest may use. Watched by [`crate::stop::Stopper`].
+    pub processor_time: Option<Duration>,
+    /// Bytes of linear memory that the guest may have; none: the engine's own limit holds. For whoever makes the engine.
+    pub memory_bytes: Option<u64>,
     /// Bytes handed to the random generator at once. A larger request is filled in pieces.
     pub random_chunk_bytes: usize,
 }
@@ -31,6 +41,10 @@ impl Default for Limits {
             max_denials: 64,
             written_bytes: None,
             overlay_bytes: 1 << 30,
+            max_threads: 1024,
+            wall_time: None,
+            processor_time: None,
+            memory_bytes: None,
             random_chunk_bytes: 1 << 16,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::observe::Observers;
 use super::rights::Rights;
 use super::table::{Entry, Object, Table};
 use crate::host::{Handles, Host, Stream};
@@ -19,6 +20,7 @@ const FIRST_PREOPEN: u32 = 3;
 pub struct Context {
     pub(super) host: Arc<Host>,
     pub(super) table: Arc<Table>,
+    pub(super) observers: Option<Arc<Observers>>,
 }
 
 impl Context {
@@ -52,7 +54,20 @@ impl Context {
         for listener in handles.listeners {
             let _ = table.insert_from(FIRST_PREOPEN, Entry::socket(listener));
         }
-        Context { host: Arc::new(host), table: Arc::new(table) }
+        Context { host: Arc::new(host), table: Arc::new(table), observers: None }
+    }
+
+    /// The same guest, its calls watched.
+    #[must_use]
+    pub fn observed(self, observers: Observers) -> Context {
+        let observers = (!observers.is_empty()).then(|| Arc::new(observers));
+        Context { observers, ..self }
+    }
+
+    /// Who watches the guest's calls, if anybody does.
+    #[must_use]
+    pub fn observers(&self) -> Option<&Observers> {
+        self.observers.as_deref()
     }
 
     /// The host: denials, counts, explanations.

@@ -74,6 +74,11 @@ impl<'a> GuestMemory<'a> {
         GuestMemory { journal: Some(journal), ..self }
     }
 
+    /// The same memory, noting nothing any more.
+    pub(super) fn without_journal(self) -> GuestMemory<'a> {
+        GuestMemory { journal: None, ..self }
+    }
+
     /// Checks that `length` bytes at `pointer` lie in memory.
     ///
     /// # Errors
@@ -89,8 +94,9 @@ impl<'a> GuestMemory<'a> {
     /// `fault` if they do not lie in memory, `nomem` if they cannot be copied.
     pub fn bytes(&self, pointer: Pointer, length: u32) -> Result<Cow<'_, [u8]>, Errno> {
         let range = self.range(pointer.0.into(), length.into())?;
-        self.note_read(&range);
-        self.get(range)
+        let bytes = self.get(range.clone())?;
+        self.note_read(&range, &bytes);
+        Ok(bytes)
     }
 
     /// A path: text of a length that a path can have.
@@ -142,14 +148,14 @@ impl<'a> GuestMemory<'a> {
     /// `fault`.
     pub fn read<const N: usize>(&self, pointer: Pointer) -> Result<[u8; N], Errno> {
         let range = self.range(pointer.0.into(), N as u64)?;
-        self.note_read(&range);
         let mut copy = [0; N];
         match &self.bytes {
-            Bytes::Own(bytes) => copy.copy_from_slice(&bytes[range]),
+            Bytes::Own(bytes) => copy.copy_from_slice(&bytes[range.clone()]),
             Bytes::Shared(memory) => {
                 memory.read(range.start as u64, &mut copy).map_err(|_| Errno::Fault)?;
             }
         }
+        self.note_read(&range, &copy);
         Ok(copy)
     }
 
@@ -183,15 +189,6 @@ impl<'a> GuestMemory<'a> {
         buffers.map(Buffers::Many)
     }
 
-    /// `length` bytes at `pointer` as the only buffer.
-    ///
-    /// # Errors
-    /// `fault`.
-    pub(super) fn one_buffer(&self, pointer: Pointer, length: u32) -> Result<Buffers, Errno> {
-        let range = self.range(pointer.0.into(), length.into())?;
-        Ok(Buffers::One(Buffer { start: range.start, length: range.len() }))
-    }
-
     /// Lets `write` take bytes out of the buffers, in order. They may overlap. Of a shared memory it may be shown
     /// less than all.
     ///
@@ -205,8 +202,10 @@ impl<'a> GuestMemory<'a> {
     where
         Errno: From<E>,
     {
-        for buffer in buffers.as_slice() {
-            self.note_read(&buffer.range());
+        if self.journal.is_some() {
+            for buffer in buffers.as_slice() {
+                self.note_read(&buffer.range(), &self.get(buffer.range())?);
+            }
         }
         let bytes = match &self.bytes {
             Bytes::Own(bytes) => bytes,
@@ -342,9 +341,9 @@ impl<'a> GuestMemory<'a> {
     }
 
     #[inline]
-    fn note_read(&self, range: &Range<usize>) {
+    fn note_read(&self, range: &Range<usize>, bytes: &[u8]) {
         if let Some(journal) = self.journal {
-            journal.note_read(range);
+            journal.note_read(range, bytes);
         }
     }
 

@@ -109,7 +109,7 @@ impl Apply<'_> {
             return Ok(());
         }
         let (staging, name) = (staging_name(), node.0.to_string().into_bytes());
-        match self.at(&staging, |permit, place| sys::create_directory(permit, place)) {
+        match self.at(&staging, sys::create_directory) {
             Ok(()) | Err(Error::Exists) => {}
             Err(error) => return Err(error),
         }
@@ -124,7 +124,7 @@ impl Apply<'_> {
 
     fn add(&self, node: NodeId, path: &[u8], written: &mut Vec<(NodeId, Vec<u8>)>) -> Result<(), Error> {
         match &self.state.node(node)?.kind {
-            NodeKind::Directory(_) => self.at(path, |permit, place| sys::create_directory(permit, place)),
+            NodeKind::Directory(_) => self.at(path, sys::create_directory),
             NodeKind::Link(target) => self.at(path, |permit, place| sys::symlink(permit, target, place)),
             NodeKind::File(_) => {
                 if let Some((_, first)) = written.iter().find(|(known, _)| *known == node) {

@@ -92,12 +92,11 @@ impl State {
         path: LowerPath,
         entry: &LowerEntry,
     ) -> Result<NodeId, Error> {
-        if entry.kind == FileKind::Regular {
-            if let Some(&known) = self.lower_files.get(&entry.inode)
-                && self.is_same_file(visit, known, &path)
-            {
-                return Ok(known);
-            }
+        if entry.kind == FileKind::Regular
+            && let Some(&known) = self.lower_files.get(&entry.inode)
+            && self.is_same_file(visit, known, &path)
+        {
+            return Ok(known);
         }
         let kind = match entry.kind {
             FileKind::Directory => NodeKind::Directory(Entries::new(parent, false)),

@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use apply::ApplyError;
 pub use changes::{Change, ChangeKind, Overlay};
 pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};
+pub(super) use walk::Last;
 
 use super::gate::Permit;
 use super::metadata::Timestamp;

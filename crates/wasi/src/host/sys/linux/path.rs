@@ -3,8 +3,10 @@
 //! Every `name` here is one component without a slash, `.`, or, for [`open_beneath`] alone, a path that the kernel
 //! keeps beneath its base. No call follows a link in the last place, [`open_beneath`] excepted.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags, Timestamps};
 
@@ -87,6 +89,12 @@ pub(crate) fn open_granted_output(
     };
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOCTTY | OFlags::CLOEXEC | mode;
     Ok(fs::openat(CWD, path, flags, FILE_MODE)?)
+}
+
+/// The host path that a descriptor has now; for reports to the owner of the keys.
+pub(crate) fn path_of(_: &Permit, fd: BorrowedFd<'_>) -> Result<PathBuf, Error> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(PathBuf::from(OsString::from_vec(fs::readlink(link, Vec::new())?.into_bytes())))
 }
 
 /// Whether a descriptor is a regular file.

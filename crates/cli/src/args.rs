@@ -69,7 +69,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a program (the default where no command is named)
     #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show what a module needs and offers, and which keys that suggests
     Inspect(FileArgs),
     /// Check that a module is valid

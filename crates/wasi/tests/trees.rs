@@ -76,7 +76,7 @@ fn operate(random: &mut Sequence, guest: &mut TestGuest) -> String {
                     let mut text = format!("{:?}", guest.seek(fd, offset, 0));
                     text += &format!("{:?}", guest.write(fd, &vec![byte; length]));
                     text += &format!("{:?}", guest.seek(fd, 0, 1));
-                    if length % 3 == 0 {
+                    if length.is_multiple_of(3) {
                         let size = guest.call("fd_filestat_set_size", &[fd.into(), (offset / 2) as u64]);
                         text += &format!("{size:?}");
                     }

@@ -76,6 +76,7 @@ impl TimeSource {
     }
 
     /// A reading. Virtual clocks are all one.
+    #[inline]
     fn read(&self, permit: &Permit, clock: Clock, steps: u64) -> Duration {
         match self {
             TimeSource::Real { epoch } if clock == Clock::Monotonic => {
@@ -102,6 +103,7 @@ impl Host {
     ///
     /// # Errors
     /// None at present.
+    #[inline]
     pub fn now(&self, clock: Clock) -> Result<Duration, Error> {
         let permit = self.gate.decide(&Request::ambient(Operation::Clock))?;
         Ok(self.time.read(&permit, clock, 1))

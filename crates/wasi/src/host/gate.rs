@@ -139,6 +139,7 @@ impl Gate {
     /// [`Error::Denied`] if the key behind the handle does not allow it: this is recorded.
     /// [`Error::Locked`] if there is no key, whatever is wanted: this is recorded too.
     /// [`Error::NotOpenForThis`] if the key would, and the handle was opened with less.
+    #[inline]
     pub(super) fn decide(&self, request: &Request<'_>) -> Result<Permit, Error> {
         self.counts[request.operation as usize].fetch_add(1, Ordering::Relaxed);
         let credentials = match request.object {

@@ -70,6 +70,12 @@ impl Directory {
     pub fn guest_path(&self) -> &str {
         &self.credentials.guest_path
     }
+
+    /// Whether it stands for everything that was not granted.
+    #[must_use]
+    pub fn is_locked_root(&self) -> bool {
+        matches!(*self.credentials.grant, Grant::LockedRoot)
+    }
 }
 
 fn open_directory(opening: &Opening<'_>, key: &DirKey) -> Result<(Directory, Option<Overlay>), KeyError> {

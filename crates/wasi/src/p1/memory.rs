@@ -130,16 +130,31 @@ impl<'a> GuestMemory<'a> {
     ///
     /// # Errors
     /// `fault`.
+    #[inline]
     pub fn write_u32(&mut self, pointer: Pointer, value: u32) -> Result<(), Errno> {
-        self.write(pointer, &value.to_le_bytes())
+        self.write_array(pointer, value.to_le_bytes())
     }
 
     /// Writes a 64-bit number.
     ///
     /// # Errors
     /// `fault`.
+    #[inline]
     pub fn write_u64(&mut self, pointer: Pointer, value: u64) -> Result<(), Errno> {
-        self.write(pointer, &value.to_le_bytes())
+        self.write_array(pointer, value.to_le_bytes())
+    }
+
+    /// As [`GuestMemory::write`], for a length that is known beforehand.
+    #[inline]
+    fn write_array<const N: usize>(&mut self, pointer: Pointer, bytes: [u8; N]) -> Result<(), Errno> {
+        let start = pointer.0 as usize;
+        if let (Bytes::Own(memory), None) = (&mut self.bytes, self.journal)
+            && let Some(place) = memory.get_mut(start..).and_then(<[u8]>::first_chunk_mut)
+        {
+            *place = bytes;
+            return Ok(());
+        }
+        self.write(pointer, &bytes)
     }
 
     /// Copies `N` bytes from `pointer`.

@@ -162,6 +162,8 @@ impl Entry {
                 self.require(rights)?;
                 Ok(socket)
             }
+            // To the guest nothing is open there.
+            Object::Directory(directory) if directory.is_locked_root() => Err(Errno::Badf),
             _ => Err(Errno::NotSock),
         }
     }

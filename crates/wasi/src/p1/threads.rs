@@ -45,10 +45,13 @@ struct State {
     ending: Option<Error>,
 }
 
-/// Whether a module starts threads.
+/// Whether a module is made for threads: it may start some, or wants its memory from the host, as it must be to be shared.
 #[must_use]
 pub fn uses_threads(module: &Module) -> bool {
-    module.imports().any(|import| import.module == "wasi" && import.name == "thread-spawn")
+    module.imports().any(|import| match import.ty {
+        ExternType::Memory(ty) => ty.sharing == Sharing::Shared,
+        _ => import.module == "wasi" && import.name == "thread-spawn",
+    })
 }
 
 impl<T: Send + 'static> Threads<T> {

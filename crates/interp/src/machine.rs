@@ -278,7 +278,7 @@ impl Machine {
     pub(crate) unsafe fn branch_by(mut self, distance: isize) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe {
-            if self.fp > (*self.vm()).stack_limit.load(Ordering::Relaxed) {
+            if !cfg!(unpolled) && self.fp > (*self.vm()).stack_limit.load(Ordering::Relaxed) {
                 return self.pass_on(attend);
             }
             self.ip = self.ip.offset(distance);

@@ -106,8 +106,7 @@ fn record(calls: u64) -> Vec<u8> {
         guest.apply(&made.written);
     }
     assert_eq!(recorder.finish("returned").expect("finish"), calls);
-    let bytes = file.0.lock().expect("no panic").clone();
-    bytes
+    file.0.lock().expect("no panic").clone()
 }
 
 fn replayer(bytes: &[u8]) -> Result<Replayer, RecordError> {

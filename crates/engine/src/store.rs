@@ -299,7 +299,7 @@ impl StoreCore {
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
-            record: StoreRecord::new(engine.config().limits.guest_stack_bytes)?,
+            record: StoreRecord::new(engine.config().limits.guest_stack_bytes, engine.tier().builtins())?,
             memories: Arena::new(),
             tables: Arena::new(),
             globals: Arena::new(),
@@ -396,7 +396,7 @@ impl StoreCore {
         ty: &crate::types::FuncType,
     ) -> Result<*const VmFunc, Error> {
         let record = self.engine.registry().intern_func(ty)?;
-        let func = HostFuncBox::new(code, &record, ty.call_slots());
+        let func = HostFuncBox::new(code, &record, ty.call_slots(), self.engine.tier().host_entry());
         let vm = func.vm();
         self.host_funcs.push(func);
         Ok(vm)
@@ -405,6 +405,10 @@ impl StoreCore {
     /// Where the guest's stack is free.
     pub(crate) fn stack_top(&self) -> *mut u64 {
         self.record.stack_top()
+    }
+
+    pub(crate) fn map_native_stack(&mut self, headroom_bytes: usize) -> Result<(), Error> {
+        self.record.map_native_stack(self.engine.config().limits.native_stack_bytes, headroom_bytes)
     }
 
     pub(crate) fn attend(&self) -> Option<Request> {

@@ -19,10 +19,11 @@
 //!
 //! Architecture invariant: this crate alone picks tiers, and alone promises stability.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "wat")]
 mod text;
+mod tiers;
 
 pub use innkeeper_engine::{
     AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Collection, CompositeType, Config, Engine,
@@ -36,9 +37,10 @@ pub use innkeeper_engine::{
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
 pub use text::to_binary;
+pub use tiers::{Tiers, engine_with};
 
 /// An engine with the default choice of tiers.
 #[must_use]
 pub fn engine(config: Config) -> Engine {
-    Engine::with_tier(config, innkeeper_interp::Interpreter)
+    engine_with(config, Tiers::default())
 }

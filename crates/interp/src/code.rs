@@ -3,14 +3,15 @@
 //! Must stay true: code that an entry points to lives as long as the module, and never changes once it is published.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuncEntry, ModuleParts, TierModule};
+use innkeeper_engine::tier::{FuncEntry, ModuleParts, NativeCode, TierModule, VmContext};
 
-use crate::lower;
+use crate::op::native;
+use crate::{activation, lower};
 use crate::unwind::TryRange;
 
 /// A unit of code: a handler's address, operands, or an immediate.
@@ -25,13 +26,15 @@ pub(crate) struct ModuleCode {
 #[derive(Default)]
 struct Lowered {
     functions: Vec<(DefinedFuncIndex, lower::Lowered)>,
+    /// Instructions that enter machine code; see [`native`].
+    stubs: Vec<Box<native::Stub>>,
     scratch: lower::Scratch,
 }
 
 impl ModuleCode {
-    pub(crate) fn new(functions: usize) -> ModuleCode {
-        let entries =
-            (0..functions).map(|_| FuncEntry { code: AtomicPtr::new(std::ptr::null_mut()) }).collect();
+    /// `native` is where machine code jumps to call a function that is not compiled.
+    pub(crate) fn new(functions: usize, native: *const u8) -> ModuleCode {
+        let entries = (0..functions).map(|_| FuncEntry::new(native, u32::MAX - 1)).collect();
         ModuleCode { entries, lowered: Mutex::default() }
     }
 
@@ -86,5 +89,21 @@ impl TierModule for ModuleCode {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
+        // SAFETY: the same contract.
+        unsafe { activation::run_within(entry, ctx, slots) }
+    }
+
+    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let stub = native::Stub::new(call_slots, code);
+        let entry = &self.entries[func.index()];
+        // Machine code first: whoever finds the stub may be about to call the function from there.
+        entry.native.store(code.code.cast_mut(), Ordering::Release);
+        entry.code.store(stub.words().cast_mut(), Ordering::Release);
+        lowered.stubs.push(stub);
     }
 }

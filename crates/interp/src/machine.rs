@@ -267,7 +267,7 @@ impl Machine {
 
     /// Calls something with all registers as they are.
     #[inline(always)]
-    unsafe fn pass_on(self, handler: Handler) -> Exit {
+    pub(crate) unsafe fn pass_on(self, handler: Handler) -> Exit {
         let Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 } = self;
         // SAFETY: see the impl.
         unsafe { handler(ip, fp, ctx, mem, mem_len, acc, acc32, acc64) }

@@ -9,6 +9,7 @@ pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod exception;
 pub(crate) mod memory;
+pub(crate) mod native;
 pub(crate) mod numeric;
 pub(crate) mod reference;
 pub(crate) mod simd;

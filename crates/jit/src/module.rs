@@ -1,0 +1,118 @@
+//! The machine code of a module.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{LoopEntry, ModuleParts, NativeCode};
+use innkeeper_engine::{FuncType, Metering};
+
+use crate::adapter::Kind;
+use crate::code_memory::CodeMemory;
+use crate::compiler::Compiler;
+use crate::translate::{Start, Unsupported, translate};
+use crate::{Jit, entry};
+
+/// What is kept for a module; its code lives as long.
+pub struct NativeModule {
+    jit: Jit,
+    memory: Mutex<CodeMemory>,
+    compiled: AtomicUsize,
+    refused: Mutex<Vec<Refusal>>,
+}
+
+/// A function that stays interpreted although it was to be compiled.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The function.
+    pub func: DefinedFuncIndex,
+    /// Why.
+    pub reason: String,
+}
+
+/// A function whose body is longer is not compiled: time and memory grow faster than the body.
+const MAX_BODY_BYTES: usize = 256 << 10;
+
+impl NativeModule {
+    pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>) -> NativeModule {
+        let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
+        NativeModule { jit, memory, compiled: AtomicUsize::new(0), refused: Mutex::default() }
+    }
+
+    /// Compiles a function to be called; none where it stays interpreted.
+    #[must_use]
+    pub fn compile(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
+        let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
+        let code = self.code(&mut compiler, module, (func, Start::Call));
+        self.count(func, &code);
+        let adapter = lock(&self.jit.0.adapters).get(&mut compiler, Kind::Enter, ty)?;
+        Some(NativeCode { enter: entry::enter, adapter, code: code.ok()? })
+    }
+
+    /// Compiles a function to be entered at one of its loops; none where it cannot be.
+    #[must_use]
+    pub fn compile_loop(&self, module: &ModuleParts, entry: &LoopEntry) -> Option<NativeCode> {
+        let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
+        let code = self.code(&mut compiler, module, (entry.func, Start::Loop(entry)));
+        self.count(entry.func, &code);
+        let code = code.ok()?;
+        // Entered as an adapter is: it takes its values from the frame itself.
+        Some(NativeCode { enter: entry::enter, adapter: code, code })
+    }
+
+    /// Functions and loops that were compiled.
+    #[must_use]
+    pub fn compiled(&self) -> usize {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    /// Functions and loops that were tried and stay interpreted.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Refusal> {
+        lock(&self.refused).clone()
+    }
+
+    /// Bytes of machine code.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        lock(&self.memory).used_bytes()
+    }
+
+    pub(crate) fn adapter(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
+        let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
+        lock(&self.jit.0.adapters).get(&mut compiler, kind, ty)
+    }
+
+    fn count(&self, func: DefinedFuncIndex, outcome: &Result<*const u8, Unsupported>) {
+        match outcome {
+            Ok(_) => {
+                self.compiled.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(reason) => lock(&self.refused).push(Refusal { func, reason: reason.to_string() }),
+        }
+    }
+
+    fn code(
+        &self,
+        compiler: &mut Compiler,
+        module: &ModuleParts,
+        (func, start): (DefinedFuncIndex, Start<'_>),
+    ) -> Result<*const u8, Unsupported> {
+        if module.engine().config().metering != Metering::Off {
+            return Err(Unsupported::Instruction("fuel".to_owned()));
+        }
+        if module.body_range(func).len() > MAX_BODY_BYTES {
+            return Err(Unsupported::Compiler("the body is too long".to_owned()));
+        }
+        let code = compiler.compile(|function, context, config| {
+            translate(function, context, config, module, (func, start))
+        })?;
+        let address = lock(&self.memory).add(&code.bytes, |range| code.describe(range, Some(func)));
+        address.ok_or_else(|| Unsupported::Compiler("there is no memory for code".to_owned()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

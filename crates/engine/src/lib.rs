@@ -51,6 +51,7 @@ pub use limits::Limits;
 pub use linker::Linker;
 pub use module::{ExportType, ImportType, Module};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use tier::Census;
 pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{Collection, MemoryLayout, Tuning};
 pub use types::*;

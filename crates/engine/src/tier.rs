@@ -7,6 +7,7 @@
 //! Architecture invariant: this file names no tier, and no tier names another.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::module::ModuleParts;
@@ -33,6 +34,11 @@ pub trait Tier: Send + Sync + 'static {
     /// What machine code finds as [`VmStore::builtins`].
     fn builtins(&self) -> *const () {
         std::ptr::null()
+    }
+
+    /// What has been compiled so far, and what was not.
+    fn census(&self) -> Census {
+        Census::default()
     }
 
     /// Calls a guest function. `slots` holds the parameters on entry and the results on return, and is `call_slots` long.
@@ -86,6 +92,15 @@ pub trait TierModule: Any + Send + Sync {
     fn hot(&self, what: Hot) {
         let _ = what;
     }
+}
+
+/// What a tier has compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Functions, and loops to be entered in their middle.
+    pub compiled: usize,
+    /// Those that were tried and stay interpreted, counted by the reason.
+    pub refused: BTreeMap<String, usize>,
 }
 
 /// What is worth compiling.

@@ -26,7 +26,7 @@ mod text;
 mod tiers;
 
 pub use innkeeper_engine::{
-    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Collection, CompositeType, Config, Engine,
+    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Census, Collection, CompositeType, Config, Engine,
     Error, ErrorKind, ExnRef, ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType,
     Finality, FrameInfo, Func, FuncType, Global, GlobalType, HeapType, ImportType, IndexType, Instance,
     InterruptHandle, IntoFunc, IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Metering,

@@ -37,9 +37,10 @@ mod trap;
 use std::sync::{Arc, Mutex};
 
 use cranelift_codegen::isa::TargetIsa;
+use innkeeper_engine::Census;
 use innkeeper_engine::tier::ModuleParts;
 
-pub use module::{NativeModule, Refusal};
+pub use module::NativeModule;
 
 /// The compiler of an engine, with what its modules share.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub struct Jit(Arc<Shared>);
 struct Shared {
     isa: Arc<dyn TargetIsa>,
     adapters: Mutex<adapter::Adapters>,
+    census: Mutex<Census>,
 }
 
 impl Jit {
@@ -56,7 +58,7 @@ impl Jit {
     pub fn new() -> Option<Jit> {
         let isa = compiler::isa()?;
         signal::install();
-        Some(Jit(Arc::new(Shared { isa, adapters: Mutex::new(adapter::Adapters::new()) })))
+        Some(Jit(Arc::new(Shared { isa, adapters: Mutex::new(adapter::Adapters::new()), census: Mutex::default() })))
     }
 
     /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
@@ -81,6 +83,12 @@ impl Jit {
     #[must_use]
     pub fn builtins(&self) -> *const () {
         builtin::table()
+    }
+
+    /// What has been compiled, and what has not.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        module::lock(&self.0.census).clone()
     }
 
     /// What is kept for a module.

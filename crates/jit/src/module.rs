@@ -1,6 +1,5 @@
 //! The machine code of a module.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -17,17 +16,6 @@ use crate::{Jit, entry};
 pub struct NativeModule {
     jit: Jit,
     memory: Mutex<CodeMemory>,
-    compiled: AtomicUsize,
-    refused: Mutex<Vec<Refusal>>,
-}
-
-/// A function that stays interpreted although it was to be compiled.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The function.
-    pub func: DefinedFuncIndex,
-    /// Why.
-    pub reason: String,
 }
 
 /// A function whose body is longer is not compiled: time and memory grow faster than the body.
@@ -36,7 +24,7 @@ const MAX_BODY_BYTES: usize = 256 << 10;
 impl NativeModule {
     pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>) -> NativeModule {
         let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
-        NativeModule { jit, memory, compiled: AtomicUsize::new(0), refused: Mutex::default() }
+        NativeModule { jit, memory }
     }
 
     /// Compiles a function to be called; none where it stays interpreted.
@@ -45,7 +33,7 @@ impl NativeModule {
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
         let code = self.code(&mut compiler, module, (func, Start::Call));
-        self.count(func, &code);
+        self.count(&code);
         let adapter = lock(&self.jit.0.adapters).get(&mut compiler, Kind::Enter, ty)?;
         Some(NativeCode { enter: entry::enter, adapter, code: code.ok()? })
     }
@@ -55,22 +43,10 @@ impl NativeModule {
     pub fn compile_loop(&self, module: &ModuleParts, entry: &LoopEntry) -> Option<NativeCode> {
         let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
         let code = self.code(&mut compiler, module, (entry.func, Start::Loop(entry)));
-        self.count(entry.func, &code);
+        self.count(&code);
         let code = code.ok()?;
         // Entered as an adapter is: it takes its values from the frame itself.
         Some(NativeCode { enter: entry::enter, adapter: code, code })
-    }
-
-    /// Functions and loops that were compiled.
-    #[must_use]
-    pub fn compiled(&self) -> usize {
-        self.compiled.load(Ordering::Relaxed)
-    }
-
-    /// Functions and loops that were tried and stay interpreted.
-    #[must_use]
-    pub fn refused(&self) -> Vec<Refusal> {
-        lock(&self.refused).clone()
     }
 
     /// Bytes of machine code.
@@ -84,12 +60,11 @@ impl NativeModule {
         lock(&self.jit.0.adapters).get(&mut compiler, kind, ty)
     }
 
-    fn count(&self, func: DefinedFuncIndex, outcome: &Result<*const u8, Unsupported>) {
+    fn count(&self, outcome: &Result<*const u8, Unsupported>) {
+        let mut census = lock(&self.jit.0.census);
         match outcome {
-            Ok(_) => {
-                self.compiled.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(reason) => lock(&self.refused).push(Refusal { func, reason: reason.to_string() }),
+            Ok(_) => census.compiled += 1,
+            Err(reason) => *census.refused.entry(reason.to_string()).or_default() += 1,
         }
     }
 
@@ -113,6 +88,6 @@ impl NativeModule {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

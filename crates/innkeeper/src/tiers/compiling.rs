@@ -10,7 +10,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
     FuncEntry, Hot, ModuleParts, NativeCode, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
-use innkeeper_engine::{Config, Engine, MemoryLayout, Metering};
+use innkeeper_engine::{Census, Config, Engine, MemoryLayout, Metering};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::{Jit, NativeModule};
 
@@ -57,6 +57,10 @@ impl Tier for Compiling {
 
     fn host_entry(&self) -> *const u8 {
         self.jit.host_entry()
+    }
+
+    fn census(&self) -> Census {
+        self.jit.census()
     }
 
     fn builtins(&self) -> *const () {

@@ -176,8 +176,8 @@ impl Translator<'_> {
         } else {
             self.b.ins().fcvt_to_uint_sat(I64X2, vector)
         };
-        let zero = self.zero(I8X16);
-        let zero = self.cast(zero, I64X2);
+        let zero = self.b.func.dfg.constants.insert(vec![0; 16].into());
+        let zero = self.b.ins().vconst(I64X2, zero);
         let value = if is_signed { self.b.ins().snarrow(wide, zero) } else { self.b.ins().uunarrow(wide, zero) };
         self.push_vector(value)
     }

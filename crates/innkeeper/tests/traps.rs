@@ -35,6 +35,31 @@ fn backtrace_names_every_frame_innermost_first() {
     assert_eq!(run.call(&mut store, ()).unwrap_err().trap(), Some(Trap::IntegerDivideByZero));
 }
 
+/// Pairs of instructions may be executed as one; the one that trapped is named.
+#[test]
+fn offsets_of_instructions_that_melted_into_one() {
+    const LOAD: u8 = 0x2D;
+    const STORE: u8 = 0x3A;
+    for (body, opcode) in [
+        ("(drop (i32.load8_u (i32.add (local.get 0) (local.get 0))))", LOAD),
+        ("(drop (i32.load8_u (i32.add (local.get 0) (i32.shl (local.get 0) (i32.const 2)))))", LOAD),
+        ("(drop (i32.load8_u (i32.shl (local.get 0) (i32.const 3))))", LOAD),
+        ("(drop (i32.load8_u (local.tee 0 (i32.add (local.get 0) (i32.const 1)))))", LOAD),
+        ("(i32.store8 (i32.add (local.get 0) (local.get 0)) (local.get 0))", STORE),
+        ("(i32.store8 (i32.add (local.get 0) (local.get 0)) (i32.const 1))", STORE),
+    ] {
+        let text = format!(r#"(module (memory 1) (func (export "run") (param i32) {body}))"#);
+        let binary = innkeeper::to_binary(text.as_bytes()).unwrap().into_owned();
+        let engine = engine();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = instantiate(&mut store, &Linker::new(&engine), &text);
+        let run = instance.get_typed_func::<i32, ()>(&mut store, "run").unwrap();
+        let error = run.call(&mut store, 0x0400_0000).unwrap_err();
+        let offset = error.backtrace().frames()[0].offset_bytes.unwrap();
+        assert_eq!(binary[offset], opcode, "{body}");
+    }
+}
+
 #[test]
 fn backtrace_offsets_point_at_the_instructions() {
     let engine = engine();

@@ -187,6 +187,20 @@ impl Machine {
         }
     }
 
+    /// The constant of a whole word.
+    #[inline(always)]
+    pub(crate) unsafe fn constant_of<T: Slot>(self, word: usize) -> T {
+        // SAFETY: see the impl.
+        T::from_slot(unsafe { self.word(word) })
+    }
+
+    /// The slot that the operand at position `i` of word `word` names.
+    #[inline(always)]
+    pub(crate) unsafe fn get_of<T: Slot>(self, word: usize, i: usize) -> T {
+        // SAFETY: see the impl.
+        unsafe { T::from_slot(*self.fp.add(self.operand_of(word, i))) }
+    }
+
     /// The slot that the operand at position `i` names.
     #[inline(always)]
     pub(crate) unsafe fn get<T: Slot>(self, i: usize) -> T {
@@ -245,9 +259,16 @@ impl Machine {
         }
     }
 
-    /// Goes on at the branch target in the upper half of word 1, in words from this instruction.
+    /// Goes on at the branch target in the upper half of word 1, in words from this instruction; the target is further on.
     #[inline(always)]
     pub(crate) unsafe fn branch(self) -> Exit {
+        // SAFETY: see the impl; lowering has resolved the target.
+        unsafe { self.next(self.immediate() as usize) }
+    }
+
+    /// As [`Machine::branch`], to a loop's header, unless somebody asks for attention.
+    #[inline(always)]
+    pub(crate) unsafe fn branch_back(self) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe { self.branch_by(self.immediate().cast_signed() as isize) }
     }

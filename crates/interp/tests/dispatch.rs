@@ -86,6 +86,19 @@ in_loop! {
     tail_calls: "(local.set $x (call $tail (local.get $n))) (local.set $x (call $tail_host (local.get $n)))
         (local.set $x (call $tail_indirect (local.get $n)))";
     branch_tables: "(block $a (block $b (br_table $a $b (i32.and (local.get $n) (i32.const 1)))))";
+    fused_accesses: "(local.set $x (i32.load8_u offset=1 (i32.add (i32.and (local.get $n) (i32.const 7)) (i32.const 2))))
+        (i32.store8 offset=4 (i32.add (local.get $x) (i32.shl (i32.shr_u (local.get $x) (i32.const 5)) (i32.const 2))) (local.get $n))
+        (i32.store8 offset=4 (i32.add (local.get $x) (i32.shl (i32.shr_u (local.get $x) (i32.const 5)) (i32.const 3))) (i32.const 9))
+        (local.set $x (i32.load8_u (i32.shl (i32.load8_u (i32.add (local.get $x) (i32.const 0))) (i32.const 2))))
+        (local.set $x (i32.load8_u (local.tee $x (i32.add (local.get $x) (i32.const 2))))) (i32.store (i32.const 8) (local.get $x))";
+    fused_floats: "(local.set $f (f64.add (f64.mul (local.get $f) (local.get $f)) (local.get $f)))
+        (local.set $f (f64.sub (local.get $f) (f64.mul (f64.neg (local.get $f)) (local.get $f))))";
+    fused_selections: "(local.set $x (select (local.get $x) (i32.const 7) (i32.lt_s (local.get $x) (local.get $n))))
+        (local.set $x (select (local.get $n) (local.get $x) (f64.lt (f64.sqrt (local.get $f)) (f64.const 3))))";
+    fused_branches: "(block $a (br_if $a (i32.and (local.get $n) (i32.const 5))) (local.set $x (local.get $n)) (br $a))
+        (block $a (local.set $x (i32.const 4)) (br $a)) (local.set $x (i32.and (i32.add (local.get $n) (i32.const 3)) (i32.const 255)))
+        (local.set $x (i32.const 0)) (loop $m (br_if $m (i32.lt_u (local.tee $x (i32.add (local.get $x) (i32.const 1))) (i32.const 3))))
+        (loop $m (br_if $m (local.tee $x (i32.add (local.get $x) (i32.const -1)))))";
     vector_moves: "(local.set $v (select (local.get $v) (v128.const i64x2 5 6) (local.get $n)))";
     selections: "(local.set $x (select (local.get $x) (i32.const 7) (i32.eqz (local.get $n))))";
 }

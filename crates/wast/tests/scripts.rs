@@ -1,4 +1,4 @@
-//! Scripts of our own: what the specification's suites do not ask about values of several slots, memories and tables of several kinds, and
+//! Scripts of our own: what the specification's suites do not ask about pairs of instructions that may become one, values of several slots, memories and tables of several kinds, and
 //! threads that share.
 
 use std::path::Path;
@@ -8,6 +8,11 @@ use innkeeper::{Config, Engine, MemoryLayout};
 #[test]
 fn vectors() {
     check("vectors.wast", &innkeeper::engine(Config::default()));
+}
+
+#[test]
+fn fused_pairs() {
+    check("fused.wast", &innkeeper::engine(Config::default()));
 }
 
 #[test]

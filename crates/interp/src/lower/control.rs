@@ -3,11 +3,13 @@
 use innkeeper_engine::index::TypeIndex;
 use wasmparser::{BlockType, BrTable};
 
-use super::emit::{Condition, Fixup, Forms, Position, pair, slots, slots_immediate};
+use super::emit::{
+    Branches, Condition, Direction, Fixup, Forms, Position, Taken, pair, slots, slots_immediate,
+};
 use super::frame::{SlotIndex, near};
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
-use crate::machine::Handler;
+use crate::machine::{Class, Handler};
 use crate::op::control;
 use crate::unwind::Catch;
 
@@ -110,7 +112,7 @@ impl Lowering<'_> {
         self.settle_locals();
         let (params, _) = self.arity(blockty);
         self.settle_top(params);
-        let otherwise = self.branch_on(condition.branch_unless, condition);
+        let otherwise = self.branch_on(Taken::Unless, Direction::On, condition);
         self.open(Kind::If { otherwise }, blockty);
         Ok(())
     }
@@ -119,7 +121,7 @@ impl Lowering<'_> {
         let Some(mut block) = self.control.pop() else { return Ok(()) };
         if self.unreachable.is_none() {
             self.settle_top(block.results);
-            block.fixups.push(self.branch());
+            block.fixups.push(self.branch(Direction::On));
         }
         if let Kind::If { otherwise } = block.kind {
             let here = self.emit.label();
@@ -170,13 +172,24 @@ impl Lowering<'_> {
             return self.visit_return();
         }
         self.move_to_label(relative_depth)?;
-        let fixup = self.branch();
+        let direction = self.direction(relative_depth);
+        let fixup = self.branch(direction);
         self.bind(fixup, relative_depth)?;
         self.end_reachable();
         Ok(())
     }
 
     pub(super) fn visit_br_if(&mut self, relative_depth: u32) -> Result {
+        let operand = self.stack.peek(0);
+        if self.direction(relative_depth) == Direction::Back {
+            self.stack.pop();
+            let counted =
+                if self.label_needs_moves(relative_depth) { None } else { self.branch_on_count(operand) };
+            if let Some(fixup) = counted {
+                return self.bind(fixup, relative_depth);
+            }
+            self.stack.push(operand.source, operand.width)?;
+        }
         let condition = self.take_condition();
         self.branch_where(condition, relative_depth)
     }
@@ -184,7 +197,8 @@ impl Lowering<'_> {
     /// Branches to the label where the condition holds, with the topmost values, which stay.
     pub(super) fn branch_where(&mut self, condition: Condition, relative_depth: u32) -> Result {
         if !self.is_function(relative_depth) && !self.label_needs_moves(relative_depth) {
-            let fixup = self.branch_on(condition.branch_if, condition);
+            let direction = self.direction(relative_depth);
+            let fixup = self.branch_on(Taken::If, direction, condition);
             return self.bind(fixup, relative_depth);
         }
         // Around the moves, which only the taken branch may make.
@@ -192,7 +206,7 @@ impl Lowering<'_> {
             // On both ways, because what is settled here counts as settled on both.
             self.settle_results();
         }
-        let around = self.branch_on(condition.branch_unless, condition);
+        let around = self.branch_on(Taken::Unless, Direction::On, condition);
         self.leave_to(relative_depth)?;
         let here = self.emit.label();
         self.emit.fix(around, here)
@@ -209,7 +223,13 @@ impl Lowering<'_> {
             self.settle_results();
         }
         let at = self.emit.position();
-        self.emit.op(control::branch_table, slots_immediate(index, 0, targets.len()));
+        let back = depths.iter().any(|depth| self.direction(*depth) == Direction::Back);
+        let handler: Handler = match self.emit.is_accumulated(index, Class::Integer) {
+            _ if back => control::branch_table_back,
+            true => control::branch_table_acc,
+            false => control::branch_table,
+        };
+        self.emit.op(handler, slots_immediate(index, 0, targets.len()));
         for _ in &depths {
             self.emit.word(0);
         }
@@ -242,7 +262,8 @@ impl Lowering<'_> {
             return self.emit_return();
         }
         self.move_to_label(relative_depth)?;
-        let fixup = self.branch();
+        let direction = self.direction(relative_depth);
+        let fixup = self.branch(direction);
         self.bind(fixup, relative_depth)
     }
 
@@ -350,11 +371,12 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Emits an unconditional branch.
-    pub(super) fn branch(&mut self) -> Fixup {
-        let at = self.emit.position();
-        self.emit.op(control::branch, 0);
-        Fixup::Operand { at }
+    /// Where a branch to the label leads.
+    fn direction(&mut self, relative_depth: u32) -> Direction {
+        match self.control_at(relative_depth).kind {
+            Kind::Loop { .. } => Direction::Back,
+            _ => Direction::On,
+        }
     }
 
     /// Pops a condition; a comparison that was just computed is taken back, to become part of the branch.
@@ -367,19 +389,26 @@ impl Lowering<'_> {
             return condition;
         }
         let a = self.slot_of(operand);
-        Condition {
-            start: self.emit.position(),
-            branch_if: Forms::slots(control::branch_if),
-            branch_unless: Forms::slots(control::branch_unless),
-            a,
-            b: 0,
-            constant: None,
-        }
+        let accumulated = self.emit.is_accumulated(a, Class::Integer);
+        let form = |slots: Handler, acc: Handler| Forms { slots, accumulated: accumulated.then_some(acc) };
+        let branches = Branches {
+            branch_if: form(control::branch_if, control::branch_if_acc),
+            branch_unless: form(control::branch_unless, control::branch_unless_acc),
+            loop_if: form(control::loop_if, control::loop_if_acc),
+            loop_unless: form(control::loop_unless, control::loop_unless_acc),
+        };
+        Condition::branching(self.emit.position(), branches, a, 0)
     }
 
-    fn branch_on(&mut self, forms: Forms, condition: Condition) -> Fixup {
+    fn branch_on(&mut self, taken: Taken, direction: Direction, condition: Condition) -> Fixup {
+        if direction == Direction::Back
+            && let Some(fixup) = self.branch_on_counted(taken, condition)
+        {
+            return fixup;
+        }
         // What was emitted since the condition was taken may have used the accumulator.
         let untouched = self.emit.position() == condition.start;
+        let forms = condition.branches.get(taken, direction);
         let handler = if untouched { forms.handler() } else { forms.slots };
         let at = self.emit.position();
         self.emit.end_run();

@@ -1,9 +1,10 @@
-//! Writing code: words, labels, and the two fusions that look at the last instruction.
+//! Writing code: words, labels, and what is known of the last instruction, which the next may melt with ([`super::fuse`]).
 //!
 //! Must stay true: `last` describes the instruction that ends at the current position, and is forgotten at every label, because
 //! control can arrive there without having executed it.
 
 use super::frame::SlotIndex;
+use super::fuse::{CountedCompare, Made};
 use super::{Result, too_large};
 use crate::code::Word;
 use crate::machine::{Class, Handler};
@@ -15,6 +16,8 @@ pub(super) struct Emitter {
     accumulated: Option<(SlotIndex, Class)>,
     /// Labels and conditional branches so far.
     runs: u32,
+    /// The lowest position that code was taken back to since the last mark.
+    lowest: Position,
 }
 
 /// A position in the code, in words.
@@ -22,29 +25,72 @@ pub(super) type Position = usize;
 
 /// What is known of the last instruction.
 #[derive(Clone, Copy)]
-struct Last {
-    /// The slot it wrote.
-    result: SlotIndex,
-    /// The word whose lowest operand names that slot.
-    result_word: Position,
-    /// How to branch on its result instead of computing it.
-    condition: Option<Condition>,
+pub(super) struct Last {
+    /// Where it starts.
+    pub(super) start: Position,
+    /// The slot it wrote, named by the lowest operand of its word 1.
+    pub(super) result: SlotIndex,
+    /// Whether that is a local, so that the result must be written even if the next instruction takes it.
+    pub(super) kept: bool,
+    /// How its result came about.
+    pub(super) made: Made,
+    /// What the accumulators held before it.
+    accumulated_before: Option<(SlotIndex, Class)>,
 }
 
-/// A comparison that can become a branch.
+/// A comparison that can become a branch, or another condition.
 #[derive(Clone, Copy)]
 pub(super) struct Condition {
     /// Where the comparison starts; its code is taken back from here.
     pub(super) start: Position,
-    /// The handler that branches where the comparison holds.
-    pub(super) branch_if: Forms,
-    /// The handler that branches where it does not.
-    pub(super) branch_unless: Forms,
+    /// The handlers that branch on it.
+    pub(super) branches: Branches,
     /// The operands.
     pub(super) a: SlotIndex,
     pub(super) b: SlotIndex,
     /// A constant second operand.
     pub(super) constant: Option<Word>,
+    /// How to select by it.
+    pub(super) select: Select,
+    /// Whether it is about a local that was counted just before.
+    pub(super) counted: Option<CountedCompare>,
+}
+
+/// How `select` can take a condition.
+#[derive(Clone, Copy)]
+pub(super) enum Select {
+    /// Only as a value.
+    Value,
+    /// By a handler that compares the condition's operands.
+    Compare(Forms),
+    /// By the value in a slot, the other way round.
+    Inverted(SlotIndex),
+}
+
+/// The handlers that branch on a condition.
+#[derive(Clone, Copy)]
+pub(super) struct Branches {
+    /// Where it holds, to a later place.
+    pub(super) branch_if: Forms,
+    /// Where it does not.
+    pub(super) branch_unless: Forms,
+    /// Where it holds, to a loop's header.
+    pub(super) loop_if: Forms,
+    pub(super) loop_unless: Forms,
+}
+
+/// When a conditional branch is taken.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Taken {
+    If,
+    Unless,
+}
+
+/// Where a branch leads: back to a loop's header, which counts and can be interrupted, or on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Direction {
+    On,
+    Back,
 }
 
 /// The handlers of an operation by where its operands are.
@@ -67,6 +113,40 @@ impl Forms {
     }
 }
 
+impl Branches {
+    pub(super) fn get(&self, taken: Taken, direction: Direction) -> Forms {
+        match (taken, direction) {
+            (Taken::If, Direction::On) => self.branch_if,
+            (Taken::Unless, Direction::On) => self.branch_unless,
+            (Taken::If, Direction::Back) => self.loop_if,
+            (Taken::Unless, Direction::Back) => self.loop_unless,
+        }
+    }
+
+    /// Those of the opposite condition.
+    pub(super) fn inverted(self) -> Branches {
+        Branches {
+            branch_if: self.branch_unless,
+            branch_unless: self.branch_if,
+            loop_if: self.loop_unless,
+            loop_unless: self.loop_if,
+        }
+    }
+}
+
+impl Condition {
+    /// One that only branches, on operands in slots.
+    pub(super) fn branching(start: Position, branches: Branches, a: SlotIndex, b: SlotIndex) -> Condition {
+        Condition { start, branches, a, b, constant: None, select: Select::Value, counted: None }
+    }
+
+    /// The opposite.
+    pub(super) fn inverted(self) -> Condition {
+        let counted = self.counted.map(CountedCompare::inverted);
+        Condition { branches: self.branches.inverted(), select: Select::Value, counted, ..self }
+    }
+}
+
 /// A branch whose target is not known yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fixup {
@@ -79,7 +159,7 @@ pub(super) enum Fixup {
 impl Emitter {
     pub(super) fn new(mut words: Vec<Word>) -> Emitter {
         words.clear();
-        Emitter { words, last: None, accumulated: None, runs: 0 }
+        Emitter { words, last: None, accumulated: None, runs: 0, lowest: 0 }
     }
 
     pub(super) fn words(&self) -> &[Word] {
@@ -112,16 +192,31 @@ impl Emitter {
         self.words.push(word);
     }
 
-    /// As [`Emitter::wrote`]. The value is also in the accumulator of the class.
-    pub(super) fn wrote_through(
-        &mut self,
-        class: Class,
-        start: Position,
-        result: SlotIndex,
-        condition: Option<Condition>,
-    ) {
-        self.wrote(start, result, condition);
-        self.accumulated = Some((result, class));
+    /// Emits an instruction whose result, in the slot that its lowest operand names, is in the accumulator of the class as well.
+    pub(super) fn op_through(&mut self, handler: Handler, operands: Word, class: Class, made: Made) {
+        let before = self.accumulated;
+        self.op(handler, operands);
+        self.made(operands, made, before);
+        self.accumulated = Some((lowest(operands), class));
+    }
+
+    /// Emits an instruction whose result is in the slot that its lowest operand names, and in no accumulator.
+    pub(super) fn op_writing(&mut self, handler: Handler, operands: Word, made: Made) {
+        let before = self.accumulated;
+        self.op(handler, operands);
+        self.made(operands, made, before);
+    }
+
+    /// Says that the instruction starting at `start` wrote its result to slot `result`, named by the lowest operand of its word 1.
+    pub(super) fn wrote(&mut self, start: Position, result: SlotIndex, condition: Option<Condition>) {
+        let made = condition.map_or(Made::Other, Made::Condition);
+        self.last = Some(Last { start, result, kept: false, made, accumulated_before: None });
+    }
+
+    fn made(&mut self, operands: Word, made: Made, accumulated_before: Option<(SlotIndex, Class)>) {
+        let start = self.words.len() - 2;
+        let result = lowest(operands);
+        self.last = Some(Last { start, result, kept: false, made, accumulated_before });
     }
 
     /// Whether the value of a slot is in the accumulator of a class.
@@ -129,18 +224,13 @@ impl Emitter {
         self.accumulated == Some((slot, class))
     }
 
-    /// Says that the instruction starting at `start` wrote its result to slot `result`, named by the lowest operand of its word 1.
-    pub(super) fn wrote(&mut self, start: Position, result: SlotIndex, condition: Option<Condition>) {
-        self.last = Some(Last { result, result_word: start + 1, condition });
-    }
-
-    /// Makes the last instruction write `to` where it wrote `from`; false where it did not.
+    /// Makes the last instruction write the local `to` where it wrote `from`; false where it did not.
     pub(super) fn redirect(&mut self, from: SlotIndex, to: SlotIndex) -> bool {
-        match self.last {
+        match &mut self.last {
             Some(last) if last.result == from => {
-                let word = &mut self.words[last.result_word];
+                (last.result, last.kept) = (to, true);
+                let word = &mut self.words[last.start + 1];
                 *word = with_lowest(*word, to);
-                self.last = None;
                 if let Some((slot, _)) = &mut self.accumulated {
                     *slot = to;
                 }
@@ -150,16 +240,50 @@ impl Emitter {
         }
     }
 
-    /// The comparison that the last instruction made, if its result is in `slot`.
+    /// How the value in `slot` came about, if the last instruction made it and nobody else needs it there.
+    pub(super) fn made_in(&self, slot: SlotIndex) -> Option<(Position, Made)> {
+        let last = self.last?;
+        (last.result == slot && !last.kept).then_some((last.start, last.made))
+    }
+
+    /// The last instruction.
+    pub(super) fn last(&self) -> Option<Last> {
+        self.last
+    }
+
+    /// The condition that the last instruction computed, if it is in `slot` and nobody else needs it there.
     pub(super) fn condition(&self, slot: SlotIndex) -> Option<Condition> {
-        self.last.filter(|last| last.result == slot).and_then(|last| last.condition)
+        match self.made_in(slot) {
+            Some((_, Made::Condition(condition))) => Some(condition),
+            _ => None,
+        }
+    }
+
+    /// Takes back the last instruction.
+    pub(super) fn take_back_last(&mut self) {
+        if let Some(last) = self.last {
+            self.take_back(last.start);
+            self.accumulated = last.accumulated_before;
+        }
     }
 
     /// Takes back the code from `start` on.
     pub(super) fn take_back(&mut self, start: Position) {
         self.words.truncate(start);
+        self.lowest = self.lowest.min(start);
         self.last = None;
         self.accumulated = None;
+    }
+
+    /// The position; starts to watch how far code is taken back.
+    pub(super) fn mark(&mut self) -> Position {
+        self.lowest = self.words.len();
+        self.lowest
+    }
+
+    /// Where code begins that was emitted since the mark, and what it was taken back for.
+    pub(super) fn lowest_since(&self, mark: Position) -> Position {
+        self.lowest.min(mark)
     }
 
     /// A label: control can arrive here from elsewhere.
@@ -228,6 +352,11 @@ fn with_upper(word: Word, immediate: u32) -> Word {
     let mut bytes = word.to_ne_bytes();
     bytes[4..].copy_from_slice(&immediate.to_ne_bytes());
     Word::from_ne_bytes(bytes)
+}
+
+fn lowest(word: Word) -> SlotIndex {
+    let [low, high, ..] = word.to_ne_bytes();
+    SlotIndex::from_ne_bytes([low, high])
 }
 
 fn with_lowest(word: Word, slot: SlotIndex) -> Word {

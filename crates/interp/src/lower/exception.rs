@@ -7,7 +7,7 @@ use innkeeper_engine::index::TagIndex;
 use wasmparser::{BlockType, TryTable};
 
 use super::control::{Control, Kind};
-use super::emit::slots;
+use super::emit::{Direction, slots};
 use super::frame::near;
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
@@ -39,7 +39,7 @@ impl Lowering<'_> {
         self.settle_top(params);
         let mut catches = Vec::with_capacity(try_table.catches.len());
         if !try_table.catches.is_empty() {
-            let over = self.branch();
+            let over = self.branch(Direction::On);
             for catch in &try_table.catches {
                 catches.push(self.landing(catch)?);
             }

@@ -5,7 +5,8 @@ use innkeeper_engine::{Error, ErrorKind, IndexType, for_each_opcode};
 use wasmparser::{MemArg, MemArgTarget};
 
 use super::emit::{pair, slots, slots_immediate};
-use super::stack::Source;
+use super::fuse::{Address, Made};
+use super::stack::{Operand, Source};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler, Slot};
 use crate::op::memory;
@@ -19,28 +20,49 @@ macro_rules! lower_memory {
     ) => {
         impl Lowering<'_> {
             $(pub(super) fn $visit_load(&mut self, memarg: MemArg) -> Result {
-                self.load(
-                    &Load {
-                        slot: memory::s::$load,
-                        accumulated: memory::acc::$load,
-                        other: memory::other::$load,
-                        result: <$load_bits as Slot>::CLASS,
-                    },
-                    memarg,
-                )
+                const LOAD: Load = Load {
+                    slot: memory::s::$load,
+                    accumulated: memory::acc::$load,
+                    other: memory::other::$load,
+                    at: memory::at::$load,
+                    scaled: [memory::scaled1::$load, memory::scaled2::$load, memory::scaled3::$load],
+                    scaled_accumulated:
+                        [memory::scaled1_acc::$load, memory::scaled2_acc::$load, memory::scaled3_acc::$load],
+                    indexed: [
+                        memory::indexed0::$load,
+                        memory::indexed1::$load,
+                        memory::indexed2::$load,
+                        memory::indexed3::$load,
+                    ],
+                    counted: memory::counted::$load,
+                    result: <$load_bits as Slot>::CLASS,
+                };
+                self.load(&LOAD, memarg)
             })*
             $(pub(super) fn $visit_store(&mut self, memarg: MemArg) -> Result {
-                self.store(
-                    &Store {
-                        slots: memory::ss::$store,
-                        accumulated_address: memory::acc_s::$store,
-                        accumulated_value: memory::s_acc::$store,
-                        constant: memory::constant::$store,
-                        other: memory::other::$store,
-                        value: <$store_bits as Slot>::CLASS,
-                    },
-                    memarg,
-                )
+                const STORE: Store = Store {
+                    slots: memory::ss::$store,
+                    accumulated_address: memory::acc_s::$store,
+                    accumulated_value: memory::s_acc::$store,
+                    constant: memory::constant::$store,
+                    other: memory::other::$store,
+                    at: memory::at::$store,
+                    at_accumulated: memory::at_acc::$store,
+                    indexed: [
+                        memory::indexed0::$store,
+                        memory::indexed1::$store,
+                        memory::indexed2::$store,
+                        memory::indexed3::$store,
+                    ],
+                    indexed_constant: [
+                        memory::indexed0::constant::$store,
+                        memory::indexed1::constant::$store,
+                        memory::indexed2::constant::$store,
+                        memory::indexed3::constant::$store,
+                    ],
+                    value: <$store_bits as Slot>::CLASS,
+                };
+                self.store(&STORE, memarg)
             })*
         }
     };
@@ -52,6 +74,15 @@ struct Load {
     slot: Handler,
     accumulated: Handler,
     other: Handler,
+    /// At a constant address.
+    at: Handler,
+    /// At a scaled index, by its shift less one.
+    scaled: [Handler; 3],
+    scaled_accumulated: [Handler; 3],
+    /// At a base and a scaled index, by its shift.
+    indexed: [Handler; 4],
+    /// At a local that a constant is added to first.
+    counted: Handler,
     result: Class,
 }
 
@@ -62,26 +93,71 @@ struct Store {
     accumulated_value: Handler,
     constant: Handler,
     other: Handler,
+    at: Handler,
+    at_accumulated: Handler,
+    indexed: [Handler; 4],
+    indexed_constant: [Handler; 4],
     value: Class,
 }
 
 impl Lowering<'_> {
     fn load(&mut self, op: &Load, memarg: MemArg) -> Result {
-        let address = self.pop_slot();
+        let address = self.stack.pop();
+        let Some(offset) = self.ordinary_offset(memarg)? else {
+            let address = self.slot_of(address);
+            let result = self.stack.push_slot()?;
+            self.emit.op_through(op.other, slots(result, address, 0, 0), op.result, Made::Other);
+            return self.name_memory(memarg);
+        };
+        if self.fuse_load(op, address, offset)? {
+            return Ok(());
+        }
+        let address = self.slot_of(address);
         let handler = match self.emit.is_accumulated(address, Class::Integer) {
             true => op.accumulated,
             false => op.slot,
         };
-        let start = self.emit.position();
         let result = self.stack.push_slot()?;
-        if let Some(offset) = self.ordinary_offset(memarg)? {
-            self.emit.op(handler, slots_immediate(result, address, offset));
-        } else {
-            self.emit.op(op.other, slots(result, address, 0, 0));
-            self.name_memory(memarg)?;
-        }
-        self.emit.wrote_through(op.result, start, result, None);
+        self.emit.op_through(handler, slots_immediate(result, address, offset), op.result, Made::Other);
         Ok(())
+    }
+
+    /// Emits a load together with how its address came about; false where it is just a slot's value.
+    fn fuse_load(&mut self, op: &Load, address: Operand, offset: u32) -> Result<bool> {
+        if let Source::Constant(base) = address.source {
+            let Some(address) = (base as u32).checked_add(offset) else { return Ok(false) };
+            let result = self.stack.push_slot()?;
+            self.emit.op_through(op.at, slots_immediate(result, 0, address), op.result, Made::Other);
+            return Ok(true);
+        }
+        match (self.made_address(address), u16::try_from(offset)) {
+            (Some(Address::Scaled { index, shift }), _) => {
+                self.emit.take_back_last();
+                let forms = match self.emit.is_accumulated(index, Class::Integer) {
+                    true => &op.scaled_accumulated,
+                    false => &op.scaled,
+                };
+                let handler = forms[shift as usize - 1];
+                let result = self.stack.push_slot()?;
+                self.emit.op_through(handler, slots_immediate(result, index, offset), op.result, Made::Other);
+                return Ok(true);
+            }
+            (Some(Address::Indexed { base, index, shift }), Ok(offset)) => {
+                self.emit.take_back_last();
+                let result = self.stack.push_slot()?;
+                let operands = slots(result, base, index, offset);
+                self.emit.op_through(op.indexed[shift as usize], operands, op.result, Made::Other);
+                return Ok(true);
+            }
+            _ => {}
+        }
+        if let Some((counted, from, by)) = self.take_counted(address) {
+            let result = self.stack.push_slot()?;
+            self.emit.op_through(op.counted, slots(result, counted, from, 0), op.result, Made::Other);
+            self.emit.word(pair(by, offset));
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     fn store(&mut self, op: &Store, memarg: MemArg) -> Result {
@@ -92,12 +168,25 @@ impl Lowering<'_> {
             self.emit.op(op.other, slots(address, value, 0, 0));
             return self.name_memory(memarg);
         };
-        let address = self.slot_of(address);
         if let Source::Constant(bits) = value.source {
+            if let (Some(Address::Indexed { base, index, shift }), Ok(offset)) =
+                (self.made_address(address), u16::try_from(offset))
+            {
+                self.emit.take_back_last();
+                let handler = op.indexed_constant[shift as usize];
+                self.emit.op_keeping(handler, slots(base, index, 0, offset));
+                self.emit.word(bits);
+                return Ok(());
+            }
+            let address = self.slot_of(address);
             self.emit.op_keeping(op.constant, slots_immediate(address, 0, offset));
             self.emit.word(bits);
             return Ok(());
         }
+        if self.fuse_store(op, address, value, offset) {
+            return Ok(());
+        }
+        let address = self.slot_of(address);
         let value = self.slot_of(value);
         let handler = if self.emit.is_accumulated(value, op.value) {
             op.accumulated_value
@@ -108,6 +197,31 @@ impl Lowering<'_> {
         };
         self.emit.op_keeping(handler, slots_immediate(address, value, offset));
         Ok(())
+    }
+
+    /// Emits a store together with how its address came about; false where it is just a slot's value.
+    fn fuse_store(&mut self, op: &Store, address: Operand, value: Operand, offset: u32) -> bool {
+        let value = match value.source {
+            Source::Local { slot, .. } => slot,
+            _ => value.slot,
+        };
+        if let Source::Constant(base) = address.source {
+            let Some(address) = (base as u32).checked_add(offset) else { return false };
+            let handler = match self.emit.is_accumulated(value, op.value) {
+                true => op.at_accumulated,
+                false => op.at,
+            };
+            self.emit.op_keeping(handler, slots_immediate(value, 0, address));
+            return true;
+        }
+        let (Some(Address::Indexed { base, index, shift }), Ok(offset)) =
+            (self.made_address(address), u16::try_from(offset))
+        else {
+            return false;
+        };
+        self.emit.take_back_last();
+        self.emit.op_keeping(op.indexed[shift as usize], slots(base, index, value, offset));
+        true
     }
 
     /// The offset of an access to the first memory with a 32-bit address; none for other accesses.

@@ -14,6 +14,7 @@ mod control;
 mod emit;
 mod exception;
 mod frame;
+mod fuse;
 mod memory;
 mod numeric;
 mod reference;
@@ -96,7 +97,7 @@ pub(crate) fn offset_of_word(module: &ModuleParts, func: DefinedFuncIndex, word:
     let mut scratch = Scratch::default();
     let mut lowering = Lowering::new(module, func, &mut scratch).ok()?;
     let mut found = None;
-    // The last instruction that began at or before the word. Fusing may take words back, hence the last one that says so.
+    // The last instruction whose code begins at or before the word: of those that melted into one, the last, which is the one that can trap.
     lowering
         .run(func, |words, offset_bytes| {
             if words <= word {
@@ -139,7 +140,7 @@ impl<'a> Lowering<'a> {
         *scratch = Scratch { words: self.emit.into_buffer(), stack: self.stack, control: self.control };
     }
 
-    /// Lowers the body; `at` is told, before each instruction, the words emitted so far and its offset.
+    /// Lowers the body; `at` is told, after each instruction, the word where its code begins and its offset.
     fn run(&mut self, func: DefinedFuncIndex, mut at: impl FnMut(usize, usize)) -> Result {
         let range = self.module.body_range(func);
         let body =
@@ -147,13 +148,15 @@ impl<'a> Lowering<'a> {
         self.begin_function(self.module.type_of_func(self.module.func_index(func)));
         let mut operators: OperatorsReader<'_> = body.get_operators_reader()?;
         while !operators.eof() {
-            at(self.emit.position(), usize::try_from(operators.original_position()).unwrap_or(usize::MAX));
+            let offset_bytes = usize::try_from(operators.original_position()).unwrap_or(usize::MAX);
+            let start = self.emit.mark();
             if let Some(depth) = self.unreachable {
                 self.skip(operators.read()?, depth)?;
             } else {
                 self.charge();
                 operators.visit_operator(self)??;
             }
+            at(self.emit.lowest_since(start), offset_bytes);
         }
         self.finish_function()
     }

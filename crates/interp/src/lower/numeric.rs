@@ -2,11 +2,14 @@
 
 use innkeeper_engine::for_each_opcode;
 
-use super::emit::{Condition, Forms, slots, slots_immediate};
-use super::stack::Source;
+use super::emit::{Branches, Condition, Forms, Select, slots, slots_immediate};
+use super::frame::SlotIndex;
+use super::fuse::{Address, LoopHandlers, Made, ProductForms, SumHandlers};
+use super::stack::{Operand, Source};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler, Slot};
-use crate::op::numeric::{self, branch_if, branch_unless};
+use crate::op::fused;
+use crate::op::numeric::{self, branch_if, branch_unless, loop_if, loop_unless};
 
 /// The forms of an operation with one operand.
 pub(super) struct Unary {
@@ -24,6 +27,43 @@ struct Binary {
     operands: Class,
     result: Class,
     commutative: Commutative,
+    fusion: Fusion,
+}
+
+/// What an operation can melt with.
+enum Fusion {
+    Nothing,
+    /// With a branch or a selection on its outcome.
+    Condition(&'static ConditionForms),
+    /// `i32.and`: with a branch on its outcome, or the sum that is an operand.
+    Mask(&'static ConditionForms),
+    /// `i32.add`: with another one, and into addresses.
+    Add,
+    /// `i32.shl`: into addresses.
+    Shift,
+    /// A float's product: into the sum it is an operand of.
+    Product,
+    /// A float's sum or difference: with the product that is an operand.
+    Sum {
+        forms: &'static ProductForms,
+        subtract: bool,
+    },
+}
+
+/// The forms of what melts with a condition.
+struct ConditionForms {
+    branch_if: BinaryForms,
+    branch_unless: BinaryForms,
+    loop_if: BinaryForms,
+    loop_unless: BinaryForms,
+    select: Option<BinaryForms>,
+    counted: Option<CountedForms>,
+}
+
+/// The forms of counting, comparing and branching back.
+struct CountedForms {
+    with_slot: LoopHandlers,
+    with_constant: LoopHandlers,
 }
 
 /// Handlers by where the operands are.
@@ -39,13 +79,6 @@ struct BinaryForms {
 enum Commutative {
     Yes,
     No,
-}
-
-/// The forms of a comparison: its value, and branches on its outcome.
-struct Compare {
-    binary: Binary,
-    branch_if: BinaryForms,
-    branch_unless: BinaryForms,
 }
 
 /// Which operand is in the accumulator.
@@ -83,12 +116,31 @@ macro_rules! forms {
     };
 }
 
+/// The forms of counting before a comparison, which are there for `i32` only.
+macro_rules! counted {
+    (u32 $compare:ident) => {
+        Some(CountedForms {
+            with_slot: LoopHandlers {
+                loop_if: fused::loop_if_slot::$compare,
+                loop_unless: fused::loop_unless_slot::$compare,
+            },
+            with_constant: LoopHandlers {
+                loop_if: fused::loop_if_constant::$compare,
+                loop_unless: fused::loop_unless_constant::$compare,
+            },
+        })
+    };
+    ($ty:ident $compare:ident) => {
+        None
+    };
+}
+
 macro_rules! lower_numeric {
     (
-        compare { $($compare:ident $visit_compare:ident $compare_mnemonic:literal $_e1:literal ($compare_ty:ty);)* }
-        test { $($test:ident $visit_test:ident $_m2:literal $_e2:literal ($test_ty:ty);)* }
+        compare { $($compare:ident $visit_compare:ident $compare_mnemonic:literal $_e1:literal ($compare_ty:ident);)* }
+        test { $($test:ident $visit_test:ident $_m2:literal $_e2:literal ($test_ty:ident);)* }
         unary { $($unary:ident $visit_unary:ident $_m3:literal $_e3:literal ($unary_ty:ty) -> $unary_result:ty;)* }
-        binary { $($binary:ident $visit_binary:ident $binary_mnemonic:literal $_e4:literal ($binary_ty:ty);)* }
+        binary { $($binary:ident $visit_binary:ident $binary_mnemonic:literal $binary_encoding:literal ($binary_ty:ty);)* }
         unary_trapping { $($unary_trapping:ident $visit_unary_trapping:ident $_m5:literal $_e5:literal ($unary_trapping_ty:ty) -> $unary_trapping_result:ty;)* }
         binary_trapping { $($binary_trapping:ident $visit_binary_trapping:ident $_m6:literal $_e6:literal ($binary_trapping_ty:ty);)* }
         load { $($_load:tt)* }
@@ -96,20 +148,26 @@ macro_rules! lower_numeric {
     ) => {
         impl Lowering<'_> {
             $(pub(super) fn $visit_compare(&mut self) -> Result {
-                self.compare(&Compare {
-                    binary: Binary {
-                        forms: forms!(numeric => $compare),
-                        words: <$compare_ty as Slot>::WITH_IMMEDIATE,
-                        operands: <$compare_ty as Slot>::CLASS,
-                        result: Class::Integer,
-                        commutative: commutative($compare_mnemonic),
-                    },
+                const CONDITION: ConditionForms = ConditionForms {
                     branch_if: forms!(numeric::branch_if => $compare),
                     branch_unless: forms!(numeric::branch_unless => $compare),
-                })
+                    loop_if: forms!(numeric::loop_if => $compare),
+                    loop_unless: forms!(numeric::loop_unless => $compare),
+                    select: Some(forms!(numeric::select => $compare)),
+                    counted: counted!($compare_ty $compare),
+                };
+                const COMPARE: Binary = Binary {
+                    forms: forms!(numeric => $compare),
+                    words: <$compare_ty as Slot>::WITH_IMMEDIATE,
+                    operands: <$compare_ty as Slot>::CLASS,
+                    result: Class::Integer,
+                    commutative: commutative($compare_mnemonic),
+                    fusion: Fusion::Condition(&CONDITION),
+                };
+                self.binary(&COMPARE)
             })*
             $(pub(super) fn $visit_test(&mut self) -> Result {
-                self.test(&Test {
+                const TEST: Test = Test {
                     value: Unary {
                         slot: numeric::s::$test,
                         accumulated: numeric::a::$test,
@@ -118,7 +176,12 @@ macro_rules! lower_numeric {
                     },
                     branch_if: (branch_if::s::$test, branch_if::a::$test),
                     branch_unless: (branch_unless::s::$test, branch_unless::a::$test),
-                })
+                    loop_if: (loop_if::s::$test, loop_if::a::$test),
+                    loop_unless: (loop_unless::s::$test, loop_unless::a::$test),
+                    // `select` looks at the 32 bits that `i32.eqz` does.
+                    inverts_select: <$test_ty as Slot>::WITH_IMMEDIATE == 2,
+                };
+                self.test(&TEST)
             })*
             $(pub(super) fn $visit_unary(&mut self) -> Result {
                 self.unary_through(&Unary {
@@ -137,22 +200,26 @@ macro_rules! lower_numeric {
                 })
             })*
             $(pub(super) fn $visit_binary(&mut self) -> Result {
-                self.binary(&Binary {
+                const BINARY: Binary = Binary {
                     forms: forms!(numeric => $binary),
                     words: <$binary_ty as Slot>::WITH_IMMEDIATE,
                     operands: <$binary_ty as Slot>::CLASS,
                     result: <$binary_ty as Slot>::CLASS,
                     commutative: commutative($binary_mnemonic),
-                })
+                    fusion: fusion($binary_encoding),
+                };
+                self.binary(&BINARY)
             })*
             $(pub(super) fn $visit_binary_trapping(&mut self) -> Result {
-                self.binary(&Binary {
+                const BINARY: Binary = Binary {
                     forms: forms!(numeric => $binary_trapping),
                     words: <$binary_trapping_ty as Slot>::WITH_IMMEDIATE,
                     operands: <$binary_trapping_ty as Slot>::CLASS,
                     result: <$binary_trapping_ty as Slot>::CLASS,
                     commutative: Commutative::No,
-                })
+                    fusion: Fusion::Nothing,
+                };
+                self.binary(&BINARY)
             })*
         }
     };
@@ -173,47 +240,111 @@ const fn commutative(mnemonic: &str) -> Commutative {
     }
 }
 
+/// What an operation can melt with, by its encoding.
+const fn fusion(encoding: u32) -> Fusion {
+    match encoding {
+        0x6A => Fusion::Add,
+        0x71 => Fusion::Mask(&MASK),
+        0x74 => Fusion::Shift,
+        0x94 | 0xA2 => Fusion::Product,
+        0x92 => Fusion::Sum { forms: &F32_PRODUCT, subtract: false },
+        0x93 => Fusion::Sum { forms: &F32_PRODUCT, subtract: true },
+        0xA0 => Fusion::Sum { forms: &F64_PRODUCT, subtract: false },
+        0xA1 => Fusion::Sum { forms: &F64_PRODUCT, subtract: true },
+        _ => Fusion::Nothing,
+    }
+}
+
+macro_rules! mask {
+    ($module:ident) => {
+        BinaryForms {
+            slots: fused::$module::ss,
+            accumulator_slot: fused::$module::acc_s,
+            slot_accumulator: fused::$module::s_acc,
+            slot_constant: fused::$module::si,
+            accumulator_constant: fused::$module::acc_i,
+        }
+    };
+}
+
+/// `i32.and` as a condition.
+const MASK: ConditionForms = ConditionForms {
+    branch_if: mask!(mask_branch_if),
+    branch_unless: mask!(mask_branch_unless),
+    loop_if: mask!(mask_loop_if),
+    loop_unless: mask!(mask_loop_unless),
+    select: None,
+    counted: None,
+};
+
+macro_rules! sums {
+    ($product:ident $form:ident) => {
+        SumHandlers {
+            add: fused::$product::$form::add,
+            subtract: fused::$product::$form::subtract,
+            subtract_from: fused::$product::$form::subtract_from,
+        }
+    };
+}
+
+const F32_PRODUCT: ProductForms = ProductForms {
+    slots: sums!(f32_product slots),
+    factor_accumulated: sums!(f32_product factor_acc),
+    term_accumulated: sums!(f32_product term_acc),
+};
+
+const F64_PRODUCT: ProductForms = ProductForms {
+    slots: sums!(f64_product slots),
+    factor_accumulated: sums!(f64_product factor_acc),
+    term_accumulated: sums!(f64_product term_acc),
+};
+
 /// The forms of a test: its value, and branches on its outcome, with the operand in a slot and in the accumulator.
 struct Test {
     value: Unary,
     branch_if: (Handler, Handler),
     branch_unless: (Handler, Handler),
+    loop_if: (Handler, Handler),
+    loop_unless: (Handler, Handler),
+    /// Whether a selection by the result is one by the operand, the other way round.
+    inverts_select: bool,
+}
+
+impl ConditionForms {
+    fn branches(&self, second_is_constant: bool, accumulated: Accumulated) -> Branches {
+        Branches {
+            branch_if: self.branch_if.with(second_is_constant, accumulated),
+            branch_unless: self.branch_unless.with(second_is_constant, accumulated),
+            loop_if: self.loop_if.with(second_is_constant, accumulated),
+            loop_unless: self.loop_unless.with(second_is_constant, accumulated),
+        }
+    }
 }
 
 impl Lowering<'_> {
     /// An operation with one operand that knows no accumulators.
     pub(super) fn unary(&mut self, handler: Handler) -> Result {
         let a = self.pop_slot();
-        let start = self.emit.position();
         let result = self.stack.push_slot()?;
-        self.emit.op(handler, slots(result, a, 0, 0));
-        self.emit.wrote(start, result, None);
+        self.emit.op_writing(handler, slots(result, a, 0, 0), Made::Other);
         Ok(())
     }
 
     fn unary_through(&mut self, op: &Unary) -> Result {
         let a = self.pop_slot();
         let handler = if self.emit.is_accumulated(a, op.operand) { op.accumulated } else { op.slot };
-        let start = self.emit.position();
         let result = self.stack.push_slot()?;
-        self.emit.op(handler, slots(result, a, 0, 0));
-        self.emit.wrote_through(op.result, start, result, None);
+        self.emit.op_through(handler, slots(result, a, 0, 0), op.result, Made::Other);
         Ok(())
     }
 
     fn binary(&mut self, op: &Binary) -> Result {
-        self.binary_with(op, None)
-    }
-
-    fn compare(&mut self, op: &Compare) -> Result {
-        self.binary_with(&op.binary, Some((&op.branch_if, &op.branch_unless)))
-    }
-
-    /// Emits the form that fits the operands; `branches` are the forms of branching on the result.
-    fn binary_with(&mut self, op: &Binary, branches: Option<(&BinaryForms, &BinaryForms)>) -> Result {
         let (mut b, mut a) = (self.stack.pop(), self.stack.pop());
         if op.commutative == Commutative::Yes && matches!(a.source, Source::Constant(_)) {
             (a, b) = (b, a);
+        }
+        if !matches!(a.source, Source::Constant(_)) && self.fuse_binary(op, a, b)? {
+            return Ok(());
         }
         let constant = match (a.source, b.source) {
             (Source::Constant(_), _) => None,
@@ -229,27 +360,69 @@ impl Lowering<'_> {
         } else {
             Accumulated::Neither
         };
+        let made = self.made_by(op, a, b, constant, accumulated);
         let handler = op.forms.with(constant.is_some(), accumulated).handler();
-        let start = self.emit.position();
         let result = self.stack.push_slot()?;
         match constant {
-            Some(bits) if op.words == 2 => self.emit.op(handler, slots_immediate(result, a, bits as u32)),
+            Some(bits) if op.words == 2 => {
+                self.emit.op_through(handler, slots_immediate(result, a, bits as u32), op.result, made);
+            }
             Some(bits) => {
-                self.emit.op(handler, slots(result, a, 0, 0));
+                self.emit.op_through(handler, slots(result, a, 0, 0), op.result, made);
                 self.emit.word(bits);
             }
-            None => self.emit.op(handler, slots(result, a, b, 0)),
+            None => self.emit.op_through(handler, slots(result, a, b, 0), op.result, made),
         }
-        let condition = branches.map(|(branch_if, branch_unless)| Condition {
-            start,
-            branch_if: branch_if.with(constant.is_some(), accumulated),
-            branch_unless: branch_unless.with(constant.is_some(), accumulated),
-            a,
-            b,
-            constant,
-        });
-        self.emit.wrote_through(op.result, start, result, condition);
         Ok(())
+    }
+
+    /// Emits the operation together with the instruction before, if those two melt; false where they do not.
+    fn fuse_binary(&mut self, op: &Binary, a: Operand, b: Operand) -> Result<bool> {
+        match op.fusion {
+            Fusion::Add => self.fuse_add(a, b),
+            Fusion::Mask(_) => self.fuse_mask(a, b),
+            Fusion::Sum { forms, subtract } => self.fuse_product(forms, op.result, subtract, a, b),
+            _ => Ok(false),
+        }
+    }
+
+    /// What the next instruction can know of the result of the operation that is about to be emitted.
+    fn made_by(
+        &self,
+        op: &Binary,
+        a: SlotIndex,
+        b: SlotIndex,
+        constant: Option<u64>,
+        accumulated: Accumulated,
+    ) -> Made {
+        match (&op.fusion, constant) {
+            (Fusion::Condition(forms) | Fusion::Mask(forms), _) => {
+                let is_constant = constant.is_some();
+                let counted = forms
+                    .counted
+                    .as_ref()
+                    .map(|counted| if is_constant { counted.with_constant } else { counted.with_slot });
+                Made::Condition(Condition {
+                    start: self.emit.position(),
+                    branches: forms.branches(is_constant, accumulated),
+                    a,
+                    b,
+                    constant,
+                    select: match &forms.select {
+                        Some(select) => Select::Compare(select.with(is_constant, accumulated)),
+                        None => Select::Value,
+                    },
+                    counted: counted.and_then(|handlers| self.counted_compare(a, handlers)),
+                })
+            }
+            (Fusion::Add, Some(by)) => Made::Counted { from: a, by: by as u32 },
+            (Fusion::Add, None) => Made::Address(Address::Indexed { base: a, index: b, shift: 0 }),
+            (Fusion::Shift, Some(shift @ 1..=3)) => {
+                Made::Address(Address::Scaled { index: a, shift: shift as u32 })
+            }
+            (Fusion::Product, None) => Made::Product { a, b },
+            _ => Made::Other,
+        }
     }
 
     /// `eqz`, which is also the negation of a comparison.
@@ -261,26 +434,30 @@ impl Lowering<'_> {
         };
         let a = self.slot_of(operand);
         let is_accumulated = self.emit.is_accumulated(a, Class::Integer);
-        let start = self.emit.position();
         let result = self.stack.push_slot()?;
         let handler = if is_accumulated { op.value.accumulated } else { op.value.slot };
-        self.emit.op(handler, slots(result, a, 0, 0));
         let forms = |(slots, accumulated): (Handler, Handler)| Forms {
             slots,
             accumulated: is_accumulated.then_some(accumulated),
         };
         let condition = match negated {
-            Some(of) => Condition { branch_if: of.branch_unless, branch_unless: of.branch_if, ..of },
+            Some(of) => of.inverted(),
             None => Condition {
-                start,
-                branch_if: forms(op.branch_if),
-                branch_unless: forms(op.branch_unless),
-                a,
-                b: 0,
-                constant: None,
+                select: if op.inverts_select { Select::Inverted(a) } else { Select::Value },
+                ..Condition::branching(
+                    self.emit.position(),
+                    Branches {
+                        branch_if: forms(op.branch_if),
+                        branch_unless: forms(op.branch_unless),
+                        loop_if: forms(op.loop_if),
+                        loop_unless: forms(op.loop_unless),
+                    },
+                    a,
+                    0,
+                )
             },
         };
-        self.emit.wrote_through(Class::Integer, start, result, Some(condition));
+        self.emit.op_through(handler, slots(result, a, 0, 0), Class::Integer, Made::Condition(condition));
         Ok(())
     }
 }

@@ -4,10 +4,10 @@ use innkeeper_engine::HeapType;
 use innkeeper_engine::tier::gc::CastTarget;
 use wasmparser::RefType;
 
-use super::emit::{Condition, Forms, slots, slots_immediate};
+use super::emit::{Branches, Condition, Forms, slots, slots_immediate};
 use super::stack::Source;
 use super::{Lowering, Result};
-use crate::op::numeric::{branch_if, branch_unless, s, ss};
+use crate::op::numeric::{branch_if, branch_unless, loop_if, loop_unless, s, ss};
 use crate::op::reference;
 
 impl Lowering<'_> {
@@ -31,14 +31,17 @@ impl Lowering<'_> {
         let start = self.emit.position();
         let result = self.stack.push_slot()?;
         self.emit.op(ss::i64_eq, slots(result, a, b, 0));
-        let condition = Condition {
+        let condition = Condition::branching(
             start,
-            branch_if: Forms::slots(branch_if::ss::i64_eq),
-            branch_unless: Forms::slots(branch_unless::ss::i64_eq),
+            Branches {
+                branch_if: Forms::slots(branch_if::ss::i64_eq),
+                branch_unless: Forms::slots(branch_unless::ss::i64_eq),
+                loop_if: Forms::slots(loop_if::ss::i64_eq),
+                loop_unless: Forms::slots(loop_unless::ss::i64_eq),
+            },
             a,
             b,
-            constant: None,
-        };
+        );
         self.emit.wrote(start, result, Some(condition));
         Ok(())
     }
@@ -66,9 +69,7 @@ impl Lowering<'_> {
         self.settle_constant();
         let operand = self.stack.peek(0);
         let is_null = self.is_null(operand.slot, operand.source);
-        let condition =
-            Condition { branch_if: is_null.branch_unless, branch_unless: is_null.branch_if, ..is_null };
-        self.branch_where(condition, relative_depth)?;
+        self.branch_where(is_null.inverted(), relative_depth)?;
         self.stack.pop();
         Ok(())
     }
@@ -96,8 +97,7 @@ impl Lowering<'_> {
 
     pub(super) fn visit_br_on_cast_fail(&mut self, relative_depth: u32, _: RefType, to: RefType) -> Result {
         let holds = self.cast_condition(to)?;
-        let fails = Condition { branch_if: holds.branch_unless, branch_unless: holds.branch_if, ..holds };
-        self.branch_where(fails, relative_depth)
+        self.branch_where(holds.inverted(), relative_depth)
     }
 
     /// A reference is the same from inside and from outside.
@@ -131,14 +131,13 @@ impl Lowering<'_> {
 
     fn is_null(&self, slot: u16, source: Source) -> Condition {
         let a = if let Source::Local { slot, .. } = source { slot } else { slot };
-        Condition {
-            start: self.emit.position(),
+        let branches = Branches {
             branch_if: Forms::slots(branch_if::s::i64_eqz),
             branch_unless: Forms::slots(branch_unless::s::i64_eqz),
-            a,
-            b: 0,
-            constant: None,
-        }
+            loop_if: Forms::slots(loop_if::s::i64_eqz),
+            loop_unless: Forms::slots(loop_unless::s::i64_eqz),
+        };
+        Condition::branching(self.emit.position(), branches, a, 0)
     }
 
     fn test_type(&mut self, hty: wasmparser::HeapType, null: Null) -> Result {

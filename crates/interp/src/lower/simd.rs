@@ -4,12 +4,12 @@ use innkeeper_engine::for_each_simd_opcode;
 use innkeeper_engine::simd::V128;
 use wasmparser::MemArg;
 
-use super::emit::{Condition, Forms, slots, slots_immediate};
+use super::emit::{Branches, Condition, Forms, slots, slots_immediate};
 use super::frame::SlotIndex;
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
-use crate::op::simd::{self, branch_if, branch_unless, i, memory, other_memory, s};
+use crate::op::simd::{self, branch_if, branch_unless, i, loop_if, loop_unless, memory, other_memory, s};
 
 macro_rules! lower_simd {
     (
@@ -43,7 +43,15 @@ macro_rules! lower_simd {
                 self.vector_shift(s::$shift, i::$shift)
             })*
             $(pub(super) fn $visit_test(&mut self) -> Result {
-                self.vector_test(s::$test, branch_if::$test, branch_unless::$test)
+                self.vector_test(
+                    s::$test,
+                    Branches {
+                        branch_if: Forms::slots(branch_if::$test),
+                        branch_unless: Forms::slots(branch_unless::$test),
+                        loop_if: Forms::slots(loop_if::$test),
+                        loop_unless: Forms::slots(loop_unless::$test),
+                    },
+                )
             })*
             $(pub(super) fn $visit_splat(&mut self) -> Result {
                 self.vector_of_one(s::$splat)
@@ -95,13 +103,12 @@ impl Lowering<'_> {
         self.result(handler, Width::Two, |r| slots(r, a, b, lane.into()))
     }
 
-    fn vector_test(&mut self, handler: Handler, branch_if: Handler, branch_unless: Handler) -> Result {
+    fn vector_test(&mut self, handler: Handler, branches: Branches) -> Result {
         let a = self.pop_slot();
         let start = self.emit.position();
         let result = self.stack.push_slot()?;
         self.emit.op(handler, slots(result, a, 0, 0));
-        let (branch_if, branch_unless) = (Forms::slots(branch_if), Forms::slots(branch_unless));
-        let condition = Condition { start, branch_if, branch_unless, a, b: 0, constant: None };
+        let condition = Condition::branching(start, branches, a, 0);
         self.emit.wrote(start, result, Some(condition));
         Ok(())
     }

@@ -5,6 +5,7 @@ use innkeeper_engine::index::GlobalIndex;
 
 use super::emit::{slots, slots_immediate};
 use super::frame::{LocalSlot, SlotIndex};
+use super::fuse::Made;
 use super::stack::{Operand, Readers, Source, Width};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler};
@@ -40,12 +41,15 @@ impl Lowering<'_> {
     }
 
     pub(super) fn visit_global_get(&mut self, global_index: u32) -> Result {
-        let start = self.emit.position();
         let width = Width::of_engine(self.module.global_type(GlobalIndex(global_index)).content);
         let slot = self.stack.push(Source::Slot, width)?;
-        let handler = one_or_two(width, variable::global_get, variable::global_get2);
-        self.emit.op(handler, slots_immediate(slot, 0, global_index));
-        self.emit.wrote(start, slot, None);
+        let operands = slots_immediate(slot, 0, global_index);
+        match width {
+            Width::One => {
+                self.emit.op_through(variable::global_get, operands, Class::Integer, Made::Other);
+            }
+            Width::Two => self.emit.op_writing(variable::global_get2, operands, Made::Other),
+        }
         Ok(())
     }
 
@@ -53,7 +57,7 @@ impl Lowering<'_> {
         let value = self.stack.pop();
         let handler = one_or_two(value.width, variable::global_set, variable::global_set2);
         let value = self.slot_of(value);
-        self.emit.op(handler, slots_immediate(value, 0, global_index));
+        self.emit.op_keeping(handler, slots_immediate(value, 0, global_index));
         Ok(())
     }
 
@@ -79,18 +83,26 @@ impl Lowering<'_> {
     }
 
     pub(super) fn visit_select(&mut self) -> Result {
-        let condition = self.pop_slot();
+        let condition = self.stack.pop();
         let (b, a) = (self.stack.pop(), self.stack.pop());
-        let (b, slot) = (self.slot_of(b), self.slot_of(a));
-        let one: Handler = match self.emit.is_accumulated(condition, Class::Integer) {
+        if a.width == Width::Two {
+            let condition = self.slot_of(condition);
+            let (b, slot) = (self.slot_of(b), self.slot_of(a));
+            let result = self.stack.push(Source::Slot, Width::Two)?;
+            self.emit.op_writing(control::select2, slots(result, slot, b, condition), Made::Other);
+            return Ok(());
+        }
+        if self.fuse_select(condition, a, b)? {
+            return Ok(());
+        }
+        let condition = self.slot_of(condition);
+        let (b, a) = (self.slot_of(b), self.slot_of(a));
+        let handler: Handler = match self.emit.is_accumulated(condition, Class::Integer) {
             true => control::select_acc,
             false => control::select,
         };
-        let handler = one_or_two(a.width, one, control::select2);
-        let start = self.emit.position();
-        let result = self.stack.push(Source::Slot, a.width)?;
-        self.emit.op(handler, slots(result, slot, b, condition));
-        self.emit.wrote(start, result, None);
+        let result = self.stack.push_slot()?;
+        self.emit.op_through(handler, slots(result, a, b, condition), Class::Integer, Made::Other);
         Ok(())
     }
 
@@ -129,12 +141,18 @@ impl Lowering<'_> {
     pub(super) fn move_to(&mut self, operand: Operand, to: SlotIndex) {
         match operand.source {
             Source::Slot if operand.slot == to => {}
-            Source::Slot => self.emit.op(copy(operand.width), slots(to, operand.slot, 0, 0)),
-            Source::Local { slot, .. } => self.emit.op(copy(operand.width), slots(to, slot, 0, 0)),
+            Source::Slot => self.copy(operand.slot, to, operand.width),
+            Source::Local { slot, .. } => self.copy(slot, to, operand.width),
             Source::Constant(bits) => match u32::try_from(bits) {
-                Ok(bits) => self.emit.op(variable::constant32, slots_immediate(to, 0, bits)),
+                Ok(bits) => {
+                    let operands = slots_immediate(to, 0, bits);
+                    let made = Made::Constant(bits.into());
+                    self.emit.op_through(variable::constant32, operands, Class::Integer, made);
+                }
                 Err(_) => {
-                    self.emit.op(variable::constant64, slots(to, 0, 0, 0));
+                    let operands = slots(to, 0, 0, 0);
+                    let made = Made::Constant(bits);
+                    self.emit.op_through(variable::constant64, operands, Class::Integer, made);
                     self.emit.word(bits);
                 }
             },
@@ -207,8 +225,4 @@ fn one_or_two(width: Width, one: Handler, two: Handler) -> Handler {
         Width::One => one,
         Width::Two => two,
     }
-}
-
-fn copy(width: Width) -> Handler {
-    one_or_two(width, variable::copy, variable::copy2)
 }

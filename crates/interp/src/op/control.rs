@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::Trap;
 use innkeeper_engine::tier::runtime;
 
-use crate::machine::{A, B, C, D, Exit, handlers};
+use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
 handlers! {
     /// `[_ _ frame_slots] [zero_from zero_count]`: first instruction of a function: checks that the frame fits, and gives
@@ -67,6 +67,11 @@ handlers! {
         m.branch()
     }
 
+    /// `[_ _ target]`: `br` to a loop's header.
+    fn branch_back(m) {
+        m.branch_back()
+    }
+
     /// `[a _ target]`: `br_if`.
     fn branch_if(m) {
         if m.get::<bool>(A) { m.branch() } else { m.next(2) }
@@ -77,11 +82,49 @@ handlers! {
         if m.get::<bool>(A) { m.next(2) } else { m.branch() }
     }
 
+    /// `[a _ target]`: `br_if` to a loop's header.
+    fn loop_if(m) {
+        if m.get::<bool>(A) { m.branch_back() } else { m.next(2) }
+    }
+
+    /// `[a _ target]`: branches to a loop's header where the condition is zero.
+    fn loop_unless(m) {
+        if m.get::<bool>(A) { m.next(2) } else { m.branch_back() }
+    }
+
+    /// `[_ _ target]`: as `branch_if`, of the accumulator.
+    fn branch_if_acc(m) {
+        if m.last::<bool>() { m.branch() } else { m.next(2) }
+    }
+
+    /// `[_ _ target]`: as `branch_unless`, of the accumulator.
+    fn branch_unless_acc(m) {
+        if m.last::<bool>() { m.next(2) } else { m.branch() }
+    }
+
+    /// `[_ _ target]`: as `loop_if`, of the accumulator.
+    fn loop_if_acc(m) {
+        if m.last::<bool>() { m.branch_back() } else { m.next(2) }
+    }
+
+    /// `[_ _ target]`: as `loop_unless`, of the accumulator.
+    fn loop_unless_acc(m) {
+        if m.last::<bool>() { m.next(2) } else { m.branch_back() }
+    }
+
     /// `[a _ count]` and `count + 1` words of targets, in words from this instruction: `br_table`.
     fn branch_table(m) {
-        let last = m.immediate();
-        let index = m.get::<u32>(A).min(last);
-        let distance = m.word(2 + index as usize).cast_signed() as isize;
+        m.branch_to_entry(m.get(A))
+    }
+
+    /// `[_ _ count]` and targets: as `branch_table`, by the accumulator.
+    fn branch_table_acc(m) {
+        m.branch_to_entry(m.last())
+    }
+
+    /// `[a _ count]` and targets: as `branch_table`, where one is a loop's header.
+    fn branch_table_back(m) {
+        let distance = m.table_entry(m.get(A));
         m.branch_by(distance)
     }
 
@@ -103,5 +146,26 @@ handlers! {
         let value = if m.get::<bool>(D) { m.get2(B) } else { m.get2(C) };
         m.set2(A, value);
         m.next(2)
+    }
+}
+
+/// # Safety
+/// The contract of [`crate::machine::Handler`], at an instruction with a table of targets.
+impl Machine {
+    /// The distance, in words, to the target of the table's entry `index`.
+    #[inline(always)]
+    unsafe fn table_entry(self, index: u32) -> isize {
+        // SAFETY: see the impl; the table has one entry more than its count.
+        unsafe { self.word(2 + index.min(self.immediate()) as usize).cast_signed() as isize }
+    }
+
+    /// Goes on at the target of the table's entry `index`.
+    #[inline(always)]
+    unsafe fn branch_to_entry(mut self, index: u32) -> Exit {
+        // SAFETY: see the impl; lowering has resolved the targets.
+        unsafe {
+            self.ip = self.ip.offset(self.table_entry(index));
+            self.dispatch()
+        }
     }
 }

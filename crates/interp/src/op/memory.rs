@@ -20,11 +20,57 @@ macro_rules! memory_handlers {
         load { $($load:ident $_v1:ident $_m1:literal $_e1:literal ($load_cell:ty) -> $load_bits:ident;)* }
         store { $($store:ident $_v2:ident $_m2:literal $_e2:literal ($store_bits:ident) -> $store_cell:ty;)* }
     ) => {
-        memory_handlers! { @load s "`[r address offset]`." (|m| m.get(B)) $($load $load_cell, $load_bits;)* }
-        memory_handlers! { @load acc "`[r _ offset]`: the accumulator is the address." (|m| m.last()) $($load $load_cell, $load_bits;)* }
-        memory_handlers! { @store ss "`[address value offset]`." (|m| m.get(A)) (|n| n.get(B)) $($store $store_bits, $store_cell;)* }
-        memory_handlers! { @store acc_s "`[_ value offset]`: the accumulator is the address." (|m| m.last()) (|n| n.get(B)) $($store $store_bits, $store_cell;)* }
-        memory_handlers! { @store s_acc "`[address _ offset]`: the accumulator is the value." (|m| m.get(A)) (|n| n.last()) $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @load s "`[r address offset]`." (|m| m.plus_offset(m.get(B))) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load acc "`[r _ offset]`: the accumulator is the address." (|m| m.plus_offset(m.last())) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load scaled1 "`[r index offset]`: at `index << 1`." (|m| m.plus_offset(m.get::<u32>(B) << 1)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load scaled2 "`[r index offset]`: at `index << 2`." (|m| m.plus_offset(m.get::<u32>(B) << 2)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load scaled3 "`[r index offset]`: at `index << 3`." (|m| m.plus_offset(m.get::<u32>(B) << 3)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load scaled1_acc "`[r _ offset]`: at the accumulator `<< 1`." (|m| m.plus_offset(m.last::<u32>() << 1)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load scaled2_acc "`[r _ offset]`: at the accumulator `<< 2`." (|m| m.plus_offset(m.last::<u32>() << 2)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @load scaled3_acc "`[r _ offset]`: at the accumulator `<< 3`." (|m| m.plus_offset(m.last::<u32>() << 3)) $($load $load_cell, $load_bits;)* }
+        memory_handlers! { @store ss "`[address value offset]`." (|m| m.plus_offset(m.get(A))) (|n| n.get(B)) $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @store acc_s "`[_ value offset]`: the accumulator is the address." (|m| m.plus_offset(m.last())) (|n| n.get(B)) $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @store s_acc "`[address _ offset]`: the accumulator is the value." (|m| m.plus_offset(m.get(A))) (|n| n.last()) $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @store at_acc "`[_ _ address]`: the accumulator, at a constant address." (|m| u64::from(m.immediate())) (|n| n.last()) $($store $store_bits, $store_cell;)* }
+
+        /// `[r _ address]` or `[value _ address]`: at a constant address.
+        pub(crate) mod at {
+            use super::*;
+
+            handlers! {
+                $(fn $load(m) {
+                    let address = u64::from(m.immediate());
+                    memory_handlers!(@load_at m address $load_cell, $load_bits)
+                })*
+                $(fn $store(m) {
+                    let address = u64::from(m.immediate());
+                    memory_handlers!(@store_at m address (m.get(A)) $store_bits, $store_cell)
+                })*
+            }
+        }
+
+        memory_handlers! { @indexed indexed0 0 $($load $load_cell, $load_bits;)* / $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @indexed indexed1 1 $($load $load_cell, $load_bits;)* / $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @indexed indexed2 2 $($load $load_cell, $load_bits;)* / $($store $store_bits, $store_cell;)* }
+        memory_handlers! { @indexed indexed3 3 $($load $load_cell, $load_bits;)* / $($store $store_bits, $store_cell;)* }
+
+        /// `[r p a] [imm32 offset]`: `p` becomes `a` plus a constant, and is the address.
+        pub(crate) mod counted {
+            use innkeeper_engine::numeric;
+
+            use super::*;
+
+            handlers! {
+                $(fn $load(m) {
+                    let base = numeric::i32_add(m.get(C), m.word(2) as u32);
+                    let address = u64::from(base) + u64::from(m.immediate_of(2));
+                    let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory() };
+                    m.set(B, base);
+                    m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
+                    m.next(3)
+                })*
+            }
+        }
 
         /// Any memory, addresses of any width; see the module's documentation.
         pub(crate) mod other {
@@ -73,11 +119,8 @@ macro_rules! memory_handlers {
 
             handlers! {
                 $(fn $load($m) {
-                    let address: u32 = $address;
-                    let address = u64::from(address) + u64::from($m.immediate());
-                    let Some(cell) = $m.cell::<$load_cell>(address) else { return $m.beyond_memory() };
-                    $m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
-                    $m.next(2)
+                    let address: u64 = $address;
+                    memory_handlers!(@load_at $m address $load_cell, $load_bits)
                 })*
             }
         }
@@ -89,18 +132,62 @@ macro_rules! memory_handlers {
 
             handlers! {
                 $(fn $store($m) {
-                    let address: u32 = $address;
-                    let address = u64::from(address) + u64::from($m.immediate());
-                    let Some(cell) = $m.cell::<$store_cell>(address) else { return $m.beyond_memory() };
+                    let address: u64 = $address;
                     let $n = $m;
-                    let value: $store_bits = $value;
-                    let value: $store_cell = value.cut();
-                    cell.write_unaligned(value.to_le());
-                    $m.next(2)
+                    memory_handlers!(@store_at $m address ($value) $store_bits, $store_cell)
                 })*
             }
         }
     };
+    (@indexed $module:ident $shift:literal $($load:ident $load_cell:ty, $load_bits:ty;)* / $($store:ident $store_bits:ty, $store_cell:ty;)*) => {
+        /// `[r base index offset]` or `[base index value offset]`: at `base + (index << shift)`; the module's name has the shift.
+        pub(crate) mod $module {
+            use innkeeper_engine::numeric;
+
+            use super::*;
+
+            handlers! {
+                $(fn $load(m) {
+                    let address = numeric::i32_add(m.get(B), m.get::<u32>(C) << $shift);
+                    let address = u64::from(address) + m.operand(D) as u64;
+                    memory_handlers!(@load_at m address $load_cell, $load_bits)
+                })*
+                $(fn $store(m) {
+                    let address = numeric::i32_add(m.get(A), m.get::<u32>(B) << $shift);
+                    let address = u64::from(address) + m.operand(D) as u64;
+                    memory_handlers!(@store_at m address (m.get(C)) $store_bits, $store_cell)
+                })*
+            }
+
+            /// `[base index _ offset] [imm64]`: stores of a constant.
+            pub(crate) mod constant {
+                use super::*;
+
+                handlers! {
+                    $(fn $store(m) {
+                        let address = numeric::i32_add(m.get(A), m.get::<u32>(B) << $shift);
+                        let address = u64::from(address) + m.operand(D) as u64;
+                        let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
+                        let value: $store_cell = m.constant_of::<$store_bits>(2).cut();
+                        cell.write_unaligned(value.to_le());
+                        m.next(3)
+                    })*
+                }
+            }
+        }
+    };
+    (@load_at $m:ident $address:ident $load_cell:ty, $load_bits:ty) => {{
+        let Some(cell) = $m.cell::<$load_cell>($address) else { return $m.beyond_memory() };
+        $m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
+        $m.next(2)
+    }};
+    (@store_at $m:ident $address:ident ($value:expr) $store_bits:ty, $store_cell:ty) => {{
+        let Some(cell) = $m.cell::<$store_cell>($address) else { return $m.beyond_memory() };
+        let value: $store_bits = $value;
+        let value: $store_cell = value.cut();
+        cell.write_unaligned(value.to_le());
+        $m.next(2)
+    }};
 }
 for_each_opcode!(memory_handlers);
 
@@ -218,6 +305,16 @@ impl Machine {
             let slot = self.get::<u64>(i);
             if self.operand(D) >> i & 1 != 0 { slot } else { slot & u64::from(u32::MAX) }
         }
+    }
+
+    /// The effective address of an ordinary access: `address` and the offset in the upper half of word 1.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    unsafe fn plus_offset(self, address: u32) -> u64 {
+        // SAFETY: as the caller promises.
+        u64::from(address) + u64::from(unsafe { self.immediate() })
     }
 
     /// The memory cell of a `Cell`'s size at `address`; none where it is not wholly inside the memory.

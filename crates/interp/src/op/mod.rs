@@ -8,6 +8,7 @@ pub(crate) mod atomic;
 pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod exception;
+pub(crate) mod fused;
 pub(crate) mod memory;
 pub(crate) mod native;
 pub(crate) mod numeric;

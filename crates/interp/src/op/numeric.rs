@@ -78,8 +78,19 @@ macro_rules! numeric_handlers {
         numeric_handlers! { @binary acc_i "`[r _ imm32]` or `[r] [imm64]`: the accumulator and a constant." (|m| (m.last(), m.constant())) (immediate)
             compare { $($compare $compare_ty)* } binary { $($binary $binary_ty)* } binary_trapping { $($binary_trapping $binary_trapping_ty)* } }
 
-        numeric_handlers! { @branch branch_if taken test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
-        numeric_handlers! { @branch branch_unless not_taken test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch branch_if taken branch test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch branch_unless not_taken branch test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch loop_if taken branch_back test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch loop_unless not_taken branch_back test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+
+        /// `[r x y a] [b]` or `[r x y a] [imm64]`: `x` where `a` and `b` compare, else `y`.
+        pub(crate) mod select {
+            numeric_handlers! { @select ss (|m| (m.get(D), m.get_of(2, A))) $($compare $compare_ty)* }
+            numeric_handlers! { @select acc_s (|m| (m.last(), m.get_of(2, A))) $($compare $compare_ty)* }
+            numeric_handlers! { @select s_acc (|m| (m.get(D), m.last())) $($compare $compare_ty)* }
+            numeric_handlers! { @select si (|m| (m.get(D), m.constant_of(2))) $($compare $compare_ty)* }
+            numeric_handlers! { @select acc_i (|m| (m.last(), m.constant_of(2))) $($compare $compare_ty)* }
+        }
     };
     (@binary $module:ident $doc:literal (|$m:ident| $operands:expr) ($words:ident)
         compare { $($compare:ident $compare_ty:ty)* } binary { $($binary:ident $binary_ty:ty)* } binary_trapping { $($binary_trapping:ident $binary_trapping_ty:ty)* }
@@ -133,7 +144,35 @@ macro_rules! numeric_handlers {
     };
     (@words fixed $ty:ident) => { 2 };
     (@words immediate $ty:ident) => { $ty::WITH_IMMEDIATE };
-    (@branch $module:ident $taken:ident test { $($test:ident $test_ty:ty)* } compare { $($compare:ident $compare_ty:ty)* }) => {
+    (@select $module:ident (|$m:ident| $operands:expr) $($compare:ident $compare_ty:ty)*) => {
+        pub(crate) mod $module {
+            use std::hint::select_unpredictable;
+
+            use innkeeper_engine::numeric;
+
+            #[allow(unused_imports, reason = "each form names the operands it has")]
+            use crate::machine::{A, B, C, D, Machine, Slot, handlers};
+
+            /// The operands.
+            ///
+            /// # Safety
+            /// The contract of [`crate::machine::Handler`].
+            #[inline(always)]
+            unsafe fn operands<T: Slot>($m: Machine) -> (T, T) {
+                // SAFETY: as the caller promises.
+                unsafe { $operands }
+            }
+
+            handlers! {
+                $(fn $compare(m) {
+                    let (a, b) = operands::<$compare_ty>(m);
+                    m.set(A, select_unpredictable(numeric::$compare(a, b), m.get::<u64>(B), m.get(C)));
+                    m.next(3)
+                })*
+            }
+        }
+    };
+    (@branch $module:ident $taken:ident $go:ident test { $($test:ident $test_ty:ty)* } compare { $($compare:ident $compare_ty:ty)* }) => {
         /// `[a _ target]`, `[a b target]` or `[a _ target] [imm64]`: branches on a comparison's outcome.
         pub(crate) mod $module {
             #[inline(always)]
@@ -155,7 +194,7 @@ macro_rules! numeric_handlers {
 
                 handlers! {
                     $(fn $test(m) {
-                        if super::$taken(numeric::$test(m.get::<$test_ty>(A))) { m.branch() } else { m.next(2) }
+                        if super::$taken(numeric::$test(m.get::<$test_ty>(A))) { m.$go() } else { m.next(2) }
                     })*
                 }
             }
@@ -167,7 +206,7 @@ macro_rules! numeric_handlers {
 
                 handlers! {
                     $(fn $test(m) {
-                        if super::$taken(numeric::$test(m.last::<$test_ty>())) { m.branch() } else { m.next(2) }
+                        if super::$taken(numeric::$test(m.last::<$test_ty>())) { m.$go() } else { m.next(2) }
                     })*
                 }
             }
@@ -179,7 +218,7 @@ macro_rules! numeric_handlers {
 
                 handlers! {
                     $(fn $compare(m) {
-                        if super::$taken(numeric::$compare(m.last::<$compare_ty>(), m.get(B))) { m.branch() } else { m.next(2) }
+                        if super::$taken(numeric::$compare(m.last::<$compare_ty>(), m.get(B))) { m.$go() } else { m.next(2) }
                     })*
                 }
             }
@@ -191,7 +230,7 @@ macro_rules! numeric_handlers {
 
                 handlers! {
                     $(fn $compare(m) {
-                        if super::$taken(numeric::$compare(m.get::<$compare_ty>(A), m.last())) { m.branch() } else { m.next(2) }
+                        if super::$taken(numeric::$compare(m.get::<$compare_ty>(A), m.last())) { m.$go() } else { m.next(2) }
                     })*
                 }
             }
@@ -204,7 +243,7 @@ macro_rules! numeric_handlers {
                 handlers! {
                     $(fn $compare(m) {
                         let constant = <$compare_ty as Slot>::from_slot(m.word(2));
-                        if super::$taken(numeric::$compare(m.last(), constant)) { m.branch() } else { m.next(3) }
+                        if super::$taken(numeric::$compare(m.last(), constant)) { m.$go() } else { m.next(3) }
                     })*
                 }
             }
@@ -216,7 +255,7 @@ macro_rules! numeric_handlers {
 
                 handlers! {
                     $(fn $compare(m) {
-                        if super::$taken(numeric::$compare(m.get::<$compare_ty>(A), m.get(B))) { m.branch() } else { m.next(2) }
+                        if super::$taken(numeric::$compare(m.get::<$compare_ty>(A), m.get(B))) { m.$go() } else { m.next(2) }
                     })*
                 }
             }
@@ -229,7 +268,7 @@ macro_rules! numeric_handlers {
                 handlers! {
                     $(fn $compare(m) {
                         let constant = <$compare_ty as Slot>::from_slot(m.word(2));
-                        if super::$taken(numeric::$compare(m.get(A), constant)) { m.branch() } else { m.next(3) }
+                        if super::$taken(numeric::$compare(m.get(A), constant)) { m.$go() } else { m.next(3) }
                     })*
                 }
             }

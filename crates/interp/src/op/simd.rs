@@ -8,6 +8,23 @@ use innkeeper_engine::simd::V128;
 
 use crate::machine::{Machine, handlers};
 
+/// `[a _ target]`: branches on a test's outcome, on or back to a loop's header.
+macro_rules! simd_branch {
+    ($module:ident ($relation:tt) $go:ident { $($test:ident)* }) => {
+        pub(crate) mod $module {
+            use innkeeper_engine::simd;
+
+            use crate::machine::{A, handlers};
+
+            handlers! {
+                $(fn $test(m) {
+                    if simd::$test(m.get_vector(A)) $relation 0 { m.$go() } else { m.next(2) }
+                })*
+            }
+        }
+    };
+}
+
 macro_rules! simd_handlers {
     (
         unary { $($unary:ident $_v1:ident $_m1:literal $_e1:literal;)* }
@@ -96,31 +113,10 @@ macro_rules! simd_handlers {
             }
         }
 
-        /// `[a _ target]`: branches on a test's outcome.
-        pub(crate) mod branch_if {
-            use innkeeper_engine::simd;
-
-            use crate::machine::{A, handlers};
-
-            handlers! {
-                $(fn $test(m) {
-                    if simd::$test(m.get_vector(A)) != 0 { m.branch() } else { m.next(2) }
-                })*
-            }
-        }
-
-        /// `[a _ target]`: branches where a test's outcome is 0.
-        pub(crate) mod branch_unless {
-            use innkeeper_engine::simd;
-
-            use crate::machine::{A, handlers};
-
-            handlers! {
-                $(fn $test(m) {
-                    if simd::$test(m.get_vector(A)) == 0 { m.branch() } else { m.next(2) }
-                })*
-            }
-        }
+        simd_branch! { branch_if (!=) branch { $($test)* } }
+        simd_branch! { branch_unless (==) branch { $($test)* } }
+        simd_branch! { loop_if (!=) branch_back { $($test)* } }
+        simd_branch! { loop_unless (==) branch_back { $($test)* } }
 
         /// Loads and stores.
         pub(crate) mod memory {

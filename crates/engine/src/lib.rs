@@ -53,7 +53,7 @@ pub use module::{ExportType, ImportType, Module};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use tier::Census;
 pub use trap::{Backtrace, FrameInfo, Trap};
-pub use tuning::{Collection, MemoryLayout, Tuning};
+pub use tuning::{Collection, Compilation, MemoryLayout, TierUp, Tuning};
 pub use types::*;
 pub use value::{AnyKind, AnyRef, ExnRef, ExternRef, Val};
 pub use vmctx::record::InterruptHandle;

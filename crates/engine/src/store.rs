@@ -299,7 +299,11 @@ impl StoreCore {
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
-            record: StoreRecord::new(engine.config().limits.guest_stack_bytes, engine.tier().builtins())?,
+            record: StoreRecord::new(
+                engine.config().limits.guest_stack_bytes,
+                engine.tier().builtins(),
+                engine.config().tuning.tier_up.branches_back.max(1),
+            )?,
             memories: Arena::new(),
             tables: Arena::new(),
             globals: Arena::new(),

@@ -84,8 +84,8 @@ pub trait TierModule: Any + Send + Sync {
     }
 
     /// Lets a loop that is being interpreted go on in machine code when it next comes round. `position` is what [`Hot::Loop`] said.
-    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, code: NativeCode) {
-        let _ = (func, position, code);
+    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+        let _ = (func, position, call_slots, code);
     }
 
     /// Says that something would be worth compiling.

@@ -26,6 +26,7 @@ mod compiler;
 #[allow(unsafe_code, reason = "entering and leaving machine code")]
 mod entry;
 mod module;
+mod queue;
 #[allow(unsafe_code, reason = "seen by the signal handler")]
 mod region;
 #[allow(unsafe_code, reason = "a signal handler")]
@@ -50,6 +51,7 @@ struct Shared {
     isa: Arc<dyn TargetIsa>,
     adapters: Mutex<adapter::Adapters>,
     census: Mutex<Census>,
+    queue: queue::Queue,
 }
 
 impl Jit {
@@ -58,7 +60,8 @@ impl Jit {
     pub fn new() -> Option<Jit> {
         let isa = compiler::isa()?;
         signal::install();
-        Some(Jit(Arc::new(Shared { isa, adapters: Mutex::new(adapter::Adapters::new()), census: Mutex::default() })))
+        let adapters = Mutex::new(adapter::Adapters::new());
+        Some(Jit(Arc::new(Shared { isa, adapters, census: Mutex::default(), queue: queue::Queue::new() })))
     }
 
     /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.

@@ -1,20 +1,21 @@
 //! The machine code of a module.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{LoopEntry, ModuleParts, NativeCode};
-use innkeeper_engine::{FuncType, Metering};
+use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode};
+use innkeeper_engine::{Compilation, FuncType, Metering};
 
 use crate::adapter::Kind;
 use crate::code_memory::CodeMemory;
 use crate::compiler::Compiler;
 use crate::translate::{Start, Unsupported, translate};
-use crate::{Jit, entry};
+use crate::{Jit, entry, queue};
 
 /// What is kept for a module; its code lives as long.
 pub struct NativeModule {
     jit: Jit,
+    module: Weak<ModuleParts>,
     memory: Mutex<CodeMemory>,
 }
 
@@ -24,7 +25,7 @@ const MAX_BODY_BYTES: usize = 256 << 10;
 impl NativeModule {
     pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>) -> NativeModule {
         let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
-        NativeModule { jit, memory }
+        NativeModule { jit, module: Arc::downgrade(module), memory }
     }
 
     /// Compiles a function to be called; none where it stays interpreted.
@@ -47,6 +48,14 @@ impl NativeModule {
         let code = code.ok()?;
         // Entered as an adapter is: it takes its values from the frame itself.
         Some(NativeCode { enter: entry::enter, adapter: code, code })
+    }
+
+    /// Has something compiled and published that is hot, now or in the background.
+    pub fn hot(&self, what: Hot, compilation: Compilation) {
+        match (compilation, self.module.upgrade()) {
+            (Compilation::AtOnce, Some(module)) => queue::compile(&module, &what),
+            _ => self.jit.0.queue.push(Weak::clone(&self.module), what),
+        }
     }
 
     /// Bytes of machine code.

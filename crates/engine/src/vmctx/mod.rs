@@ -71,6 +71,10 @@ pub struct VmStore {
     /// Frames must end at or below this address. Null while somebody asks for attention: then every check fails, and
     /// [`runtime::attend`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
+    /// Branches back to loops' headers until one of the loops is looked at; see [`crate::TierUp`].
+    pub countdown: u32,
+    /// What the countdown starts from.
+    pub countdown_from: u32,
     /// Fuel that is left, where the engine's configuration meters it.
     pub fuel: u64,
     /// Where the next activation's first frame starts.
@@ -243,14 +247,11 @@ pub struct FuncEntry {
     pub code: AtomicPtr<u64>,
     /// Where machine code jumps: the compiled function, or what calls it in another tier. Null where no tier compiles.
     pub native: AtomicPtr<u8>,
-    /// Calls until the function counts as hot; [`FuncEntry::HOST`] for functions of the host.
+    /// Calls until the function counts as hot.
     pub heat: AtomicU32,
 }
 
 impl FuncEntry {
-    /// The `heat` of functions of the host, which have no other.
-    pub const HOST: u32 = u32::MAX;
-
     /// An entry of a function that was never called.
     #[must_use]
     pub fn new(native: *const u8, heat: u32) -> FuncEntry {

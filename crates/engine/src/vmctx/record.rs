@@ -23,7 +23,7 @@ unsafe impl Send for StoreRecord {}
 unsafe impl Sync for StoreRecord {}
 
 impl StoreRecord {
-    pub(crate) fn new(stack_bytes: usize, builtins: *const ()) -> Result<StoreRecord, Error> {
+    pub(crate) fn new(stack_bytes: usize, builtins: *const (), branches_back: u32) -> Result<StoreRecord, Error> {
         let stack_bytes = stack_bytes.next_multiple_of(GUARD_BYTES);
         // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
         let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(GUARD_BYTES))?;
@@ -31,6 +31,8 @@ impl StoreRecord {
         let limit: *mut u64 = unsafe { stack.base().add(stack_bytes) }.cast();
         let vm = VmStore {
             stack_limit: AtomicPtr::new(limit),
+            countdown: branches_back,
+            countdown_from: branches_back,
             fuel: 0,
             stack_base: stack.base().cast(),
             stack_top: stack.base().cast(),

@@ -10,7 +10,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
     FuncEntry, Hot, ModuleParts, NativeCode, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
-use innkeeper_engine::{Census, Config, Engine, MemoryLayout, Metering};
+use innkeeper_engine::{Census, Compilation, Config, Engine, MemoryLayout, Metering};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::{Jit, NativeModule};
 
@@ -40,13 +40,18 @@ struct Compiling {
 struct Module {
     interpreted: Box<dyn TierModule>,
     native: NativeModule,
+    compilation: Compilation,
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 impl Tier for Compiling {
     fn prepare(&self, parts: &Arc<ModuleParts>) -> Box<dyn TierModule> {
         let interpreted = Interpreter::prepare_beside(parts, self.jit.guest_entry());
-        let module = Module { interpreted, native: self.jit.module(parts) };
+        let module = Module {
+            interpreted,
+            native: self.jit.module(parts),
+            compilation: parts.engine().config().tuning.tier_up.compilation,
+        };
         if self.tiers == Tiers::Compiled {
             for func in 0..parts.defined_func_count() {
                 module.compile(parts, DefinedFuncIndex(func as u32));
@@ -105,5 +110,11 @@ impl TierModule for Module {
         self.interpreted.publish(func, call_slots, code);
     }
 
-    fn hot(&self, _: Hot) {}
+    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+        self.interpreted.publish_loop(func, position, call_slots, code);
+    }
+
+    fn hot(&self, what: Hot) {
+        self.native.hot(what, self.compilation);
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::parking::Parking;
 use crate::registry::Registry;
-use crate::tier::Tier;
+use crate::tier::{Census, Tier};
 
 /// Shared by everything that works together. Cloning is cheap and gives the same engine.
 #[derive(Clone)]
@@ -39,6 +39,12 @@ impl Engine {
     #[must_use]
     pub fn same(a: &Engine, b: &Engine) -> bool {
         Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    /// What the engine's tier has compiled so far, and what it has not.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.0.tier.census()
     }
 
     pub(crate) fn tier(&self) -> &dyn Tier {

@@ -8,6 +8,8 @@
 pub struct Limits {
     /// Bytes of guest stack: frames of interpreted functions. Deeper recursion traps. Rounded up to whole pages.
     pub guest_stack_bytes: usize,
+    /// Bytes of the stack that compiled functions run on, beside the guest stack. Deeper recursion traps. Rounded up to whole pages.
+    pub native_stack_bytes: usize,
     /// How often guest calls host calls guest may nest; each level uses the host's own stack.
     pub host_nesting: u32,
     /// Bytes that all memories of a store may have together.
@@ -24,6 +26,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             guest_stack_bytes: 16 << 20,
+            native_stack_bytes: 16 << 20,
             host_nesting: 128,
             memory_bytes: 64 << 30,
             heap_bytes: 4 << 30,

@@ -299,7 +299,12 @@ impl StoreCore {
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
-            record: StoreRecord::new(engine.config().limits.guest_stack_bytes, engine.parking().clone())?,
+            record: StoreRecord::new(
+                engine.config().limits.guest_stack_bytes,
+                engine.tier().builtins(),
+                engine.config().tuning.tier_up.branches_back.max(1),
+                engine.parking().clone(),
+            )?,
             memories: Arena::new(),
             tables: Arena::new(),
             globals: Arena::new(),
@@ -396,7 +401,7 @@ impl StoreCore {
         ty: &crate::types::FuncType,
     ) -> Result<*const VmFunc, Error> {
         let record = self.engine.registry().intern_func(ty)?;
-        let func = HostFuncBox::new(code, &record, ty.call_slots());
+        let func = HostFuncBox::new(code, &record, ty.call_slots(), self.engine.tier().host_entry());
         let vm = func.vm();
         self.host_funcs.push(func);
         Ok(vm)
@@ -410,6 +415,10 @@ impl StoreCore {
     /// Whether another thread asks for attention.
     pub(crate) fn is_attention_wanted(&self) -> bool {
         self.record.is_attention_wanted()
+    }
+
+    pub(crate) fn map_native_stack(&mut self, headroom_bytes: usize) -> Result<(), Error> {
+        self.record.map_native_stack(self.engine.config().limits.native_stack_bytes, headroom_bytes)
     }
 
     pub(crate) fn attend(&self) -> Option<Request> {

@@ -7,21 +7,39 @@
 //! Architecture invariant: this file names no tier, and no tier names another.
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
 pub use crate::vmctx::{
-    FuncEntry, ObjectKind, Pending, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject, VmStore,
+    FuncEntry, HostEntry, Layer, NativeSite, NativeStack, ObjectKind, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject, VmStore,
     VmTable, VmTag,
 };
 pub use crate::vmctx::{atomic, gc, runtime};
 
 use crate::error::Error;
+use crate::index::DefinedFuncIndex;
 
 /// Executes guest code.
 pub trait Tier: Send + Sync + 'static {
     /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size.
-    fn prepare(&self, module: &ModuleParts) -> Box<dyn TierModule>;
+    fn prepare(&self, module: &Arc<ModuleParts>) -> Box<dyn TierModule>;
+
+    /// Where machine code jumps to call a function of the host; null where no machine code is made.
+    fn host_entry(&self) -> *const u8 {
+        std::ptr::null()
+    }
+
+    /// What machine code finds as [`VmStore::builtins`].
+    fn builtins(&self) -> *const () {
+        std::ptr::null()
+    }
+
+    /// What has been compiled so far, and what was not.
+    fn census(&self) -> Census {
+        Census::default()
+    }
 
     /// Calls a guest function. `slots` holds the parameters on entry and the results on return, and is `call_slots` long.
     ///
@@ -41,6 +59,113 @@ pub trait TierModule: Any + Send + Sync {
 
     /// For the tier to find its own type again.
     fn as_any(&self) -> &dyn Any;
+
+    /// What a tier that compiles keeps beside it.
+    fn native(&self) -> Option<&dyn Any> {
+        None
+    }
+
+    /// Calls a function within an activation, for machine code. `slots` points to the `call_slots` parameters on entry and results on
+    /// return. False where the function was stopped: the reason is in the store's record, with its backtrace.
+    ///
+    /// # Safety
+    /// `entry` is one of the entries of `ctx`'s module, the activation has exclusive use of `ctx`'s store, and the slots are those
+    /// of the function's type.
+    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
+        let _ = (entry, ctx, slots);
+        false
+    }
+
+    /// Lets callers of a function have its machine code from now on. The code lives as long as the module.
+    ///
+    /// `call_slots` is what the function's type says.
+    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+        let _ = (func, call_slots, code);
+    }
+
+    /// Lets a loop that is being interpreted go on in machine code when it next comes round. `position` is what [`Hot::Loop`] said.
+    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+        let _ = (func, position, call_slots, code);
+    }
+
+    /// Says that something would be worth compiling.
+    fn hot(&self, what: Hot) {
+        let _ = what;
+    }
+}
+
+/// What a tier has compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Functions, and loops to be entered in their middle.
+    pub compiled: usize,
+    /// Those that were tried and stay interpreted, counted by the reason.
+    pub refused: BTreeMap<String, usize>,
+}
+
+/// What is worth compiling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hot {
+    /// A function.
+    Function(DefinedFuncIndex),
+    /// A loop, to be entered in its middle.
+    Loop(LoopEntry),
+}
+
+/// How a loop that is being interpreted can be entered in machine code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoopEntry {
+    /// The function.
+    pub func: DefinedFuncIndex,
+    /// The interpreter's own name of the loop.
+    pub position: usize,
+    /// Where the `loop` instruction lies in the module's bytes.
+    pub offset_bytes: usize,
+    /// Where the function's locals are.
+    pub locals: Box<[Place]>,
+    /// Where the values on the operand stack are, the loop's parameters included, lowest first.
+    pub operands: Box<[Place]>,
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the frame, from this slot on.
+    Slot(u32),
+    /// Nowhere: it is this constant, as a slot would hold it.
+    Constant(u64),
+}
+
+/// A compiled function, or a compiled loop with the rest of its function.
+#[derive(Clone, Copy)]
+pub struct NativeCode {
+    /// Enters it.
+    pub enter: EnterNative,
+    /// For `enter`: how slots become registers.
+    pub adapter: *const u8,
+    /// For `enter`: the code.
+    pub code: *const u8,
+}
+
+// SAFETY: the addresses are of code, which never changes.
+unsafe impl Send for NativeCode {}
+// SAFETY: as above.
+unsafe impl Sync for NativeCode {}
+
+/// Runs machine code on the frame at `frame`, whose slots hold the parameters and get the results.
+///
+/// The store's `stack_top` must lie beyond the frame's slots in use.
+pub type EnterNative = unsafe fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> Left;
+
+/// How machine code was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The function has returned.
+    Done,
+    /// The reason is in the store's record; if it is not an exception that somebody catches, its backtrace is complete.
+    Stopped,
+    /// The function goes on as the tail call that the store's record describes.
+    TailCall,
 }
 
 /// Why a guest function did not return.

@@ -9,6 +9,38 @@ pub struct Tuning {
     pub collection: Collection,
     /// Modules with at least this many bytes of code are validated on several threads.
     pub parallel_validation_bytes: usize,
+    /// What is compiled, where a tier compiles what is hot.
+    pub tier_up: TierUp,
+}
+
+/// When interpreted code is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierUp {
+    /// A function is compiled when it has been called so often.
+    pub calls: u32,
+    /// Each time that so many branches back to loops' headers have been taken, the loop that took the last one is looked at.
+    pub branches_back: u32,
+    /// A loop that has been looked at so often is compiled, to be entered in its middle.
+    pub looks: u32,
+    /// Whether guests wait for what is being compiled.
+    pub compilation: Compilation,
+}
+
+/// Whether guests wait for what is being compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compilation {
+    /// They go on in the interpreter meanwhile.
+    InBackground,
+    /// They wait; for tests, which then see the same switches each time.
+    AtOnce,
+}
+
+impl TierUp {
+    /// Loops are compiled when they first come round, functions when they are called a second time, and both are waited for; for tests.
+    #[must_use]
+    pub fn eager() -> TierUp {
+        TierUp { calls: 2, branches_back: 1, looks: 1, compilation: Compilation::AtOnce }
+    }
 }
 
 impl Default for Tuning {
@@ -17,6 +49,12 @@ impl Default for Tuning {
             memory_layout: MemoryLayout::Auto,
             collection: Collection::WhenDue,
             parallel_validation_bytes: 256 << 10,
+            tier_up: TierUp {
+                calls: 500,
+                branches_back: 500,
+                looks: 4,
+                compilation: Compilation::InBackground,
+            },
         }
     }
 }

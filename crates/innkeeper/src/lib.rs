@@ -19,26 +19,28 @@
 //!
 //! Architecture invariant: this crate alone picks tiers, and alone promises stability.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "wat")]
 mod text;
+mod tiers;
 
 pub use innkeeper_engine::{
-    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Collection, CompositeType, Config, Engine,
+    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Census, Collection, Compilation, CompositeType, Config, Engine,
     Error, ErrorKind, ExnRef, ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType,
     Finality, FrameInfo, Func, FuncType, Global, GlobalType, HeapType, ImportType, IndexType, Instance,
     InterruptHandle, IntoFunc, IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Metering,
     Module, Mutability, RefType, SharedMemory, Sharing, SizeRange, StorageType, Store, StoreContext,
-    StoreContextMut, SubType, Table, TableType, Tag, Trap, Tuning, TypeId, TypedFunc, Val, ValType,
+    StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Val, ValType,
     WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
 pub use text::to_binary;
+pub use tiers::{Tiers, engine_with};
 
 /// An engine with the default choice of tiers.
 #[must_use]
 pub fn engine(config: Config) -> Engine {
-    Engine::with_tier(config, innkeeper_interp::Interpreter)
+    engine_with(config, Tiers::default())
 }

@@ -6,9 +6,12 @@
 use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Error;
-use innkeeper_engine::tier::{Pending, Stopped, TrapSite, VmFunc, VmStore, runtime};
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{
+    FuncEntry, Pending, Stopped, TrapSite, VmContext, VmFunc, VmStore, runtime,
+};
 
-use crate::backtrace;
+use crate::backtrace::{self, Place};
 use crate::code::Word;
 use crate::machine::{Exit, Handler, Machine};
 use crate::op::{call, control};
@@ -35,29 +38,73 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
     // SAFETY: the contract: records of the store are alive and ours for the time of the call.
     unsafe {
         let vm = (*func.ctx).store;
+        // What is suspended further out belongs to other activations: the host stands between.
+        let layers = std::mem::replace(&mut (*vm).layers, std::ptr::null());
+        let exit = run_frame(func.entry, func.ctx, slots.as_mut_ptr(), func.call_slots as usize);
+        (*vm).layers = layers;
+        if exit { Ok(()) } else { Err(take_stopped(vm)) }
+    }
+}
+
+/// Calls a guest function for machine code, within the activation.
+///
+/// # Safety
+/// The contract of [`innkeeper_engine::tier::TierModule::call_within`].
+pub(crate) unsafe fn run_within(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
+    // SAFETY: the contract; `entry` is one of the array that starts at `entries`.
+    unsafe {
+        let module = runtime::module(ctx);
+        let func = DefinedFuncIndex(entry.offset_from((*ctx).entries) as u32);
+        let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        run_frame(entry, ctx, slots, ty.call_slots() as usize)
+    }
+}
+
+/// Runs a function on a new frame at the stack's top. False where it was stopped; the reason is in the record, complete.
+///
+/// # Safety
+/// As [`run_within`]; there are `header` slots.
+unsafe fn run_frame(
+    entry: *const FuncEntry,
+    ctx: *mut VmContext,
+    slots: *mut u64,
+    header: usize,
+) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let vm = (*ctx).store;
         let frame = (*vm).stack_top;
-        let header = func.call_slots as usize;
         let header_end = frame.wrapping_add(header + HEADER_SLOTS as usize);
         if header_end > (*vm).stack_limit.load(Ordering::Relaxed)
             && let Err(trap) = runtime::attend(vm, header_end)
         {
-            return Err(Stopped::Error(trap.into()));
+            (*vm).pending = Some(Pending::Trap(trap));
+            runtime::complete_stop(vm, |_| {});
+            return false;
         }
-        let Some(code) = call::code_of(func.entry, func.ctx) else {
-            return Err(take_stopped(vm, std::ptr::null()));
+        let Some(code) = call::code_of(entry, ctx) else {
+            runtime::complete_stop(vm, |_| {});
+            return false;
         };
-        frame.copy_from_nonoverlapping(slots.as_ptr(), header);
+        frame.copy_from_nonoverlapping(slots, header);
         *frame.add(header) = host_return_address() as u64;
-        let mut machine = Machine::at(code, frame, func.ctx);
+        let mut machine = Machine::at(code, frame, ctx);
         machine.reload_memory();
         let exit = machine.run();
         (*vm).stack_top = frame;
         match exit {
             Exit::Done => {
-                slots.as_mut_ptr().copy_from_nonoverlapping(frame, header);
-                Ok(())
+                slots.copy_from_nonoverlapping(frame, header);
+                true
             }
-            Exit::Stopped | Exit::Continue => Err(take_stopped(vm, host_return_address())),
+            Exit::Stopped | Exit::Continue => {
+                // Without a place, somebody further in has completed the reason.
+                let site = std::mem::replace(&mut (*vm).trap_site, TrapSite::NONE);
+                if !site.position.is_null() {
+                    runtime::complete_stop(vm, |error| backtrace::append(error, site, Place::Instruction));
+                }
+                false
+            }
         }
     }
 }
@@ -67,23 +114,17 @@ pub(crate) fn host_return_address() -> *const Word {
     std::ptr::from_ref(&RETURN_TO_HOST.handler).cast()
 }
 
-/// Takes the reason for a stop out of the record, with the frames down to `bottom`.
-unsafe fn take_stopped(vm: *mut VmStore, bottom: *const Word) -> Stopped {
+/// Takes the reason for a stop out of the record.
+unsafe fn take_stopped(vm: *mut VmStore) -> Stopped {
     // SAFETY: the contract of `run`.
     unsafe {
-        let site = std::mem::replace(
-            &mut (*vm).trap_site,
-            TrapSite { position: std::ptr::null(), frame: std::ptr::null_mut(), ctx: std::ptr::null_mut() },
-        );
-        let mut error = match (*vm).pending.take() {
-            Some(Pending::Trap(trap)) => trap.into(),
-            Some(Pending::Error(error)) => error,
-            Some(Pending::Exception(exception)) => runtime::uncaught(vm, exception),
-            Some(Pending::Panic(payload)) => return Stopped::Panic(payload),
+        match (*vm).pending.take() {
+            Some(Pending::Error(error)) => Stopped::Error(error),
+            Some(Pending::Panic(payload)) => Stopped::Panic(payload),
+            Some(Pending::Trap(trap)) => Stopped::Error(trap.into()),
+            Some(Pending::Exception(exception)) => Stopped::Error(runtime::uncaught(vm, exception)),
             // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
-            None => Error::limit("the interpreter stopped without a reason"),
-        };
-        backtrace::append(&mut error, site, bottom);
-        Stopped::Error(error)
+            None => Stopped::Error(Error::limit("the interpreter stopped without a reason")),
+        }
     }
 }

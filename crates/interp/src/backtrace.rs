@@ -7,39 +7,41 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{ModuleParts, TrapSite, VmContext, runtime};
 use innkeeper_engine::{Error, FrameInfo};
 
+use crate::activation::host_return_address;
 use crate::code::{ModuleCode, Word};
 use crate::{lower, op};
 
-/// Appends the frames from `site` down to the one that returns to `bottom`.
+/// Appends the frames from `site` down to the one that returns to the host, or to machine code.
 ///
 /// # Safety
-/// `site` is where the activation stopped, and its frames are as they were then.
-pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, bottom: *const Word) {
+/// `site` is where the run of frames stopped or was suspended, and they are as they were then.
+pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place) {
     let TrapSite { mut position, mut frame, mut ctx } = site;
-    let mut returning = Returning::No;
-    while !position.is_null() && position != bottom {
+    while !position.is_null() && position != host_return_address() {
         // SAFETY: the context is alive: its store is.
         let module = unsafe { runtime::module(ctx) };
         let Some((func, word)) = ModuleCode::of(module).and_then(|code| code.locate(position)) else {
             return;
         };
         if error.backtrace().has_room() {
-            error.backtrace_mut().push(describe(module, func, word, returning));
+            error.backtrace_mut().push(describe(module, func, word, place));
         } else {
             error.backtrace_mut().push_omitted();
         }
         let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
         // SAFETY: the frame has its header at that slot: its function's type put it there.
         unsafe { (position, frame, ctx) = caller(frame, header, ctx) };
-        returning = Returning::Yes;
+        place = Place::Return;
     }
 }
 
-/// Whether a position is that of the instruction that stopped, or the one after a call.
+/// What a position is.
 #[derive(Clone, Copy)]
-enum Returning {
-    No,
-    Yes,
+pub(crate) enum Place {
+    /// That of the instruction that stopped.
+    Instruction,
+    /// The one after a call.
+    Return,
 }
 
 /// # Safety
@@ -58,11 +60,11 @@ pub(crate) unsafe fn caller(
     }
 }
 
-fn describe(module: &ModuleParts, func: DefinedFuncIndex, word: usize, returning: Returning) -> FrameInfo {
+fn describe(module: &ModuleParts, func: DefinedFuncIndex, word: usize, place: Place) -> FrameInfo {
     let index = module.func_index(func);
-    let word = match returning {
-        Returning::No => word,
-        Returning::Yes => word.saturating_sub(1),
+    let word = match place {
+        Place::Instruction => word,
+        Place::Return => word.saturating_sub(1),
     };
     FrameInfo {
         module_name: module.module_name().map(str::to_owned),

@@ -3,14 +3,16 @@
 //! Must stay true: code that an entry points to lives as long as the module, and never changes once it is published.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuncEntry, ModuleParts, TierModule};
+use innkeeper_engine::tier::{FuncEntry, Hot, ModuleParts, NativeCode, TierModule, VmContext};
 
-use crate::lower;
+use crate::op::native;
+use crate::{activation, lower};
 use crate::unwind::TryRange;
 
 /// A unit of code: a handler's address, operands, or an immediate.
@@ -25,13 +27,27 @@ pub(crate) struct ModuleCode {
 #[derive(Default)]
 struct Lowered {
     functions: Vec<(DefinedFuncIndex, lower::Lowered)>,
+    /// Instructions that enter machine code; see [`native`].
+    stubs: Vec<Box<native::Stub>>,
+    /// Loops that were looked at, by the address of their header.
+    loops: HashMap<usize, LoopCode>,
     scratch: lower::Scratch,
 }
 
+/// What is known of a loop that was looked at.
+enum LoopCode {
+    /// How often.
+    Warm(u32),
+    /// Its compilation has been asked for, or has failed.
+    Asked,
+    /// It can be entered.
+    Compiled(Box<native::Stub>),
+}
+
 impl ModuleCode {
-    pub(crate) fn new(functions: usize) -> ModuleCode {
-        let entries =
-            (0..functions).map(|_| FuncEntry { code: AtomicPtr::new(std::ptr::null_mut()) }).collect();
+    /// `native` is where machine code jumps to call a function that is not compiled; a function is hot after so many `calls`.
+    pub(crate) fn new(functions: usize, native: *const u8, calls: u32) -> ModuleCode {
+        let entries = (0..functions).map(|_| FuncEntry::new(native, calls)).collect();
         ModuleCode { entries, lowered: Mutex::default() }
     }
 
@@ -52,6 +68,42 @@ impl ModuleCode {
         lowered.functions.push((func, code));
         self.entries[func.index()].code.store(address.cast_mut(), Ordering::Release);
         Ok(address)
+    }
+
+    /// The code to go on with at the header of a loop, or null to stay where it is; the loop that is looked at often becomes hot.
+    pub(crate) fn look_at_loop(module: &ModuleParts, header: *const Word) -> *const Word {
+        let Some(code) = ModuleCode::of(module) else { return std::ptr::null() };
+        if !code.count_look(header as usize, module.engine().config().tuning.tier_up.looks) {
+            return code.loop_stub(header as usize);
+        }
+        // Branches of a table may lead on, to no loop at all.
+        let found = code.locate(header).and_then(|(func, word)| lower::loop_at(module, func, word));
+        if let Some(entry) = found {
+            module.code().hot(Hot::Loop(entry));
+        }
+        code.loop_stub(header as usize)
+    }
+
+    /// Whether a loop is looked at for the time that makes it hot.
+    fn count_look(&self, header: usize, looks: u32) -> bool {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lowered.loops.entry(header).or_insert(LoopCode::Warm(0));
+        let LoopCode::Warm(count) = state else { return false };
+        *count += 1;
+        let is_hot = *count >= looks;
+        if is_hot {
+            *state = LoopCode::Asked;
+        }
+        is_hot
+    }
+
+    /// The stub that enters a compiled loop, or null.
+    fn loop_stub(&self, header: usize) -> *const Word {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        match lowered.loops.get(&header) {
+            Some(LoopCode::Compiled(stub)) => stub.words(),
+            _ => std::ptr::null(),
+        }
     }
 
     /// Which function's code holds `position`, and how many words into it.
@@ -86,5 +138,28 @@ impl TierModule for ModuleCode {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
+        // SAFETY: the same contract.
+        unsafe { activation::run_within(entry, ctx, slots) }
+    }
+
+    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let stub = native::Stub::new(call_slots, code);
+        let entry = &self.entries[func.index()];
+        // Machine code first: whoever finds the stub may be about to call the function from there.
+        entry.native.store(code.code.cast_mut(), Ordering::Release);
+        entry.code.store(stub.words().cast_mut(), Ordering::Release);
+        lowered.stubs.push(stub);
+    }
+
+    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, of)) = lowered.functions.iter().find(|(index, _)| *index == func) else { return };
+        let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
+        lowered.loops.insert(header, LoopCode::Compiled(native::Stub::new(call_slots, code)));
     }
 }

@@ -23,16 +23,28 @@ mod op;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod unwind;
 
+use std::sync::Arc;
+
 use innkeeper_engine::tier::{ModuleParts, Stopped, Tier, TierModule, VmFunc};
 
 /// The interpreter as a tier of an engine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Interpreter;
 
+impl Interpreter {
+    /// What the interpreter keeps for a module beside a tier that compiles, whose machine code jumps to `native` to call functions that it has
+    /// not compiled.
+    #[must_use]
+    pub fn prepare_beside(module: &ModuleParts, native: *const u8) -> Box<dyn TierModule> {
+        let calls = module.engine().config().tuning.tier_up.calls.max(1);
+        Box::new(code::ModuleCode::new(module.defined_func_count(), native, calls))
+    }
+}
+
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 impl Tier for Interpreter {
-    fn prepare(&self, module: &ModuleParts) -> Box<dyn TierModule> {
-        Box::new(code::ModuleCode::new(module.defined_func_count()))
+    fn prepare(&self, module: &Arc<ModuleParts>) -> Box<dyn TierModule> {
+        Interpreter::prepare_beside(module, std::ptr::null())
     }
 
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::Trap;
 use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore, runtime};
 
-use crate::code::Word;
+use crate::code::{ModuleCode, Word};
 
 /// One instruction's code. The arguments are the fields of [`Machine`].
 ///
@@ -278,17 +278,22 @@ impl Machine {
     pub(crate) unsafe fn branch_by(mut self, distance: isize) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe {
-            if !cfg!(unpolled) && self.fp > (*self.vm()).stack_limit.load(Ordering::Relaxed) {
+            let vm = self.vm();
+            if !cfg!(unpolled) && self.fp > (*vm).stack_limit.load(Ordering::Relaxed) {
                 return self.pass_on(attend);
             }
             self.ip = self.ip.offset(distance);
+            (*vm).countdown -= 1;
+            if (*vm).countdown == 0 {
+                return self.pass_on(look_at_loop);
+            }
             self.dispatch()
         }
     }
 
     /// Calls something with all registers as they are.
     #[inline(always)]
-    unsafe fn pass_on(self, handler: Handler) -> Exit {
+    pub(crate) unsafe fn pass_on(self, handler: Handler) -> Exit {
         let Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 } = self;
         // SAFETY: see the impl.
         unsafe { handler(ip, fp, ctx, mem, mem_len, acc, acc32, acc64) }
@@ -443,6 +448,19 @@ handlers! {
             Ok(()) => m.dispatch(),
             Err(trap) => m.trap(trap),
         }
+    }
+
+    /// At a loop's header, before its first instruction: goes on in machine code if there is some, and may ask for it.
+    #[cold]
+    #[inline(never)]
+    fn look_at_loop(m) {
+        (*m.vm()).countdown = (*m.vm()).countdown_from;
+        let stub = ModuleCode::look_at_loop(runtime::module(m.ctx), m.ip);
+        if !stub.is_null() {
+            m.ip = stub;
+        }
+        m.forget();
+        m.dispatch()
     }
 
     /// Executes the access again if the memory has grown meanwhile, else traps.

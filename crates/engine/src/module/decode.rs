@@ -48,6 +48,7 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         engine: engine.clone(),
         bytes: Vec::new(),
         types: Vec::new(),
+        type_ids: OnceLock::new(),
         imports: Vec::new(),
         exports: Vec::new(),
         funcs: Vec::new(),

@@ -29,6 +29,7 @@ pub struct ModuleParts {
     pub(crate) engine: Engine,
     pub(crate) bytes: Vec<u8>,
     pub(crate) types: Vec<Arc<TypeRecord>>,
+    type_ids: OnceLock<Box<[TypeId]>>,
     pub(crate) imports: Vec<ImportDecl>,
     pub(crate) exports: Vec<ExportDecl>,
     pub(crate) funcs: Vec<TypeIndex>,
@@ -243,6 +244,18 @@ impl ModuleParts {
     pub fn func_type(&self, index: TypeIndex) -> &FuncType {
         static NONE: std::sync::LazyLock<FuncType> = std::sync::LazyLock::new(|| FuncType::new([], []));
         self.sub_type(index).composite.as_func().unwrap_or(&NONE)
+    }
+
+    /// The engine-wide identities of all types.
+    #[must_use]
+    pub fn type_ids(&self) -> &[TypeId] {
+        self.type_ids.get_or_init(|| self.types.iter().map(|ty| ty.id).collect())
+    }
+
+    /// The record of a type.
+    #[must_use]
+    pub fn type_record(&self, index: TypeIndex) -> &Arc<TypeRecord> {
+        &self.types[index.index()]
     }
 
     /// The engine-wide identity of a type.

@@ -44,6 +44,21 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// A stack: `bytes` that can be used above `guard_bytes` that cannot. The base is the guard's.
+    pub(crate) fn with_guard(bytes: usize, guard_bytes: usize) -> Result<Mapping, Error> {
+        let guard_bytes = round_up(guard_bytes)?;
+        let mut mapping = Mapping::new(0, bytes.saturating_add(guard_bytes))?;
+        let len = mapping.reserved_bytes - guard_bytes;
+        // SAFETY: the range lies within this mapping, which is ours alone.
+        let result = unsafe {
+            let start = mapping.base.as_ptr().add(guard_bytes);
+            mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE)
+        };
+        result.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a stack of {len} bytes: {errno}"))))?;
+        mapping.accessible_bytes = 0;
+        Ok(mapping)
+    }
+
     /// Lets the first `bytes` bytes, which must lie in the reservation, be read and written.
     pub(crate) fn make_accessible(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = round_up(bytes)?;

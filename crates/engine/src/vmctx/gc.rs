@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use super::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
 use super::runtime::copy_between;
-use super::{VmContext, VmFunc, VmTag};
+use super::{VmContext, VmFunc, VmTag, native_stack};
 use crate::composite::{CompositeType, TypeId};
 use crate::index::{DataIndex, ElemIndex, TypeIndex};
 use crate::registry::TypeRecord;
@@ -358,6 +358,7 @@ impl StoreCore {
                 slot = slot.add(1);
             }
         }
+        native_stack::scan(self.vm(), |word| self.heap.mark_address(word));
         for root in &self.roots {
             self.heap.mark_slot(root.slot);
         }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{VmContext, VmFunc, VmStore};
+use super::{FuncEntry, HostEntry, VmContext, VmFunc, VmStore};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::registry::TypeRecord;
@@ -69,6 +69,7 @@ impl HostFunc {
 pub(crate) struct HostFuncBox {
     func: NonNull<VmFunc>,
     host: NonNull<HostFunc>,
+    entry: NonNull<HostEntry>,
 }
 
 // SAFETY: the records are owned; access needs the store, which one thread holds at a time.
@@ -77,17 +78,27 @@ unsafe impl Send for HostFuncBox {}
 unsafe impl Sync for HostFuncBox {}
 
 impl HostFuncBox {
-    pub(crate) fn new(code: Arc<dyn HostCode>, ty: &Arc<TypeRecord>, call_slots: u32) -> HostFuncBox {
+    /// `native` is where machine code jumps to call it.
+    pub(crate) fn new(
+        code: Arc<dyn HostCode>,
+        ty: &Arc<TypeRecord>,
+        call_slots: u32,
+        native: *const u8,
+    ) -> HostFuncBox {
         let host = NonNull::from(Box::leak(Box::new(HostFunc { code })));
+        let entry = HostEntry { entry: FuncEntry::new(native, u32::MAX), func: std::ptr::null() };
+        let entry = NonNull::from(Box::leak(Box::new(entry)));
         let func = NonNull::from(Box::leak(Box::new(VmFunc {
-            entry: std::ptr::null(),
+            entry: entry.as_ptr().cast(),
             ctx: std::ptr::null_mut(),
             host: host.as_ptr(),
             signature: ty.id,
             ty: Arc::as_ptr(ty),
             call_slots,
         })));
-        HostFuncBox { func, host }
+        // SAFETY: just allocated, and nobody else has the pointer yet.
+        unsafe { (*entry.as_ptr()).func = func.as_ptr() };
+        HostFuncBox { func, host, entry }
     }
 
     pub(crate) fn vm(&self) -> *const VmFunc {
@@ -97,10 +108,11 @@ impl HostFuncBox {
 
 impl Drop for HostFuncBox {
     fn drop(&mut self) {
-        // SAFETY: both were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
+        // SAFETY: all were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
         unsafe {
             drop(Box::from_raw(self.func.as_ptr()));
             drop(Box::from_raw(self.host.as_ptr()));
+            drop(Box::from_raw(self.entry.as_ptr()));
         }
     }
 }

@@ -78,6 +78,7 @@ impl InstanceBox {
             tables: tables.as_ptr(),
             globals: globals.as_ptr(),
             tags: tags.as_ptr(),
+            type_ids: parts.type_ids().as_ptr(),
             instance: std::ptr::null_mut(),
         };
         let exported_memory = parts.exports.iter().find_map(|export| match export.item {

@@ -17,6 +17,7 @@ pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod memory;
+mod native_stack;
 pub(crate) mod object;
 pub(crate) mod record;
 pub mod runtime;
@@ -24,7 +25,7 @@ pub(crate) mod shared_memory;
 pub(crate) mod table;
 pub(crate) mod tag;
 
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use crate::composite::TypeId;
 use crate::error::Error;
@@ -56,6 +57,8 @@ pub struct VmContext {
     pub globals: *const *mut VmGlobal,
     /// Tags, by [`crate::index::TagIndex`].
     pub tags: *const *mut VmTag,
+    /// Identities of the module's types, by [`crate::index::TypeIndex`].
+    pub type_ids: *const TypeId,
     /// The engine's own record of the instance, for [`runtime`].
     pub(crate) instance: *mut InstanceEntity,
 }
@@ -68,6 +71,10 @@ pub struct VmStore {
     /// Frames must end at or below this address. Null while somebody asks for attention: then every check fails, and
     /// [`runtime::attend`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
+    /// Branches back to loops' headers until one of the loops is looked at; see [`crate::TierUp`].
+    pub countdown: u32,
+    /// What the countdown starts from.
+    pub countdown_from: u32,
     /// Fuel that is left, where the engine's configuration meters it.
     pub fuel: u64,
     /// Where the next activation's first frame starts.
@@ -78,12 +85,74 @@ pub struct VmStore {
     pub pending: Option<Pending>,
     /// For the tier: registers it must leave in memory between instructions.
     pub scratch: [u64; 8],
+    /// Machine code's stack pointer must not be below this address. All ones while somebody asks for attention, as with `stack_limit`.
+    pub native_limit: AtomicUsize,
+    /// The stack that machine code runs on; empty until it is first needed.
+    pub native_stack: NativeStack,
+    /// What machine code calls: a table of the compiling tier's.
+    pub builtins: *const (),
+    /// For the compiling tier: where the innermost run of machine code is left when it is stopped; 0 while there is none.
+    pub landing: usize,
+    /// For the compiling tier: where machine code stopped.
+    pub native_site: NativeSite,
+    /// The tail call that machine code asks the interpreter for.
+    pub tail_call: TailCall,
+    /// What is suspended below the code that is running, within this activation.
+    pub layers: *const Layer,
     /// The `StoreInner<T>` that the current call borrows; null between calls.
     pub(crate) owner: *mut (),
     /// The part of it that does not depend on `T`.
     pub(crate) core: *mut StoreCore,
     /// Calls from host into guest that are under way.
     pub(crate) nesting: u32,
+}
+
+/// The stack that machine code runs on: addresses, growing down from `top`.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct NativeStack {
+    /// The lowest address that can be used.
+    pub base: usize,
+    /// Where machine code is stopped, which leaves room for functions of the host.
+    pub limit: usize,
+    /// One past the highest address; 0 while there is no stack.
+    pub top: usize,
+}
+
+/// A place in machine code, and its frame.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct NativeSite {
+    /// The instruction's address.
+    pub pc: usize,
+    /// The frame pointer.
+    pub frame: usize,
+}
+
+/// A tail call that leaves machine code: its arguments lie at the store's `stack_top`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct TailCall {
+    /// The callee.
+    pub entry: *const FuncEntry,
+    /// The callee's instance.
+    pub ctx: *mut VmContext,
+    /// Slots that the callee's parameters and results share.
+    pub call_slots: usize,
+}
+
+/// What a tier has suspended while another one runs on its behalf: a run of frames. Layers of an activation form a list, innermost
+/// first; they are records on the host's stack.
+#[repr(C)]
+pub struct Layer {
+    /// The layer below.
+    pub outer: *const Layer,
+    /// The innermost frame of the run: the tier's own notion of a place.
+    pub site: TrapSite,
+    /// Appends the run's frames to an error's backtrace, innermost first.
+    pub describe: unsafe fn(&Layer, &mut Error),
+    /// Whether one of the frames catches an exception.
+    pub catches: unsafe fn(&Layer, exception: u64) -> bool,
 }
 
 /// Where execution was when it stopped.
@@ -157,7 +226,7 @@ pub struct VmTag {
 /// What a function reference points to.
 #[repr(C)]
 pub struct VmFunc {
-    /// Where callers jump; null for a function of the host.
+    /// Where callers jump; a [`HostEntry`] for a function of the host.
     pub entry: *const FuncEntry,
     /// The instance that the function belongs to; null for a function of the host.
     pub ctx: *mut VmContext,
@@ -176,6 +245,31 @@ pub struct VmFunc {
 pub struct FuncEntry {
     /// The tier's code, null until the function is first called.
     pub code: AtomicPtr<u64>,
+    /// Where machine code jumps: the compiled function, or what calls it in another tier. Null where no tier compiles.
+    pub native: AtomicPtr<u8>,
+    /// Calls until the function counts as hot.
+    pub heat: AtomicU32,
+}
+
+impl FuncEntry {
+    /// An entry of a function that was never called.
+    #[must_use]
+    pub fn new(native: *const u8, heat: u32) -> FuncEntry {
+        FuncEntry {
+            code: AtomicPtr::new(std::ptr::null_mut()),
+            native: AtomicPtr::new(native.cast_mut()),
+            heat: AtomicU32::new(heat),
+        }
+    }
+}
+
+/// The entry of a function of the host.
+#[repr(C)]
+pub struct HostEntry {
+    /// What all functions have.
+    pub entry: FuncEntry,
+    /// The function's record.
+    pub func: *const VmFunc,
 }
 
 impl VmFunc {
@@ -188,6 +282,7 @@ impl VmFunc {
 }
 
 impl TrapSite {
-    pub(crate) const NONE: TrapSite =
+    /// No place.
+    pub const NONE: TrapSite =
         TrapSite { position: std::ptr::null(), frame: std::ptr::null_mut(), ctx: std::ptr::null_mut() };
 }

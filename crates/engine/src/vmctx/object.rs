@@ -179,6 +179,20 @@ impl Heap {
         }
     }
 
+    /// Keeps the object that a word of machine code's stack points into, if it does: a compiler may keep an address inside an object and
+    /// forget that of its head.
+    pub(crate) fn mark_address(&mut self, word: u64) {
+        let address = word as usize;
+        let above = self.objects.partition_point(|object| object.as_ptr() as usize <= address);
+        let Some(object) = above.checked_sub(1).map(|below| self.objects[below]) else { return };
+        // SAFETY: the object is this heap's, hence alive.
+        let bytes = unsafe { object_bytes(object) };
+        // One past the end is where a walk over the elements may stand.
+        if address - object.as_ptr() as usize <= bytes {
+            self.mark(object);
+        }
+    }
+
     /// Keeps everything that can be reached from what was marked so far.
     pub(crate) fn trace(&mut self) {
         while let Some(object) = self.pending_marks.pop() {
@@ -273,6 +287,25 @@ pub(crate) fn object_at(slot: u64) -> Option<NonNull<VmObject>> {
 pub(crate) fn kind(object: NonNull<VmObject>) -> ObjectKind {
     // SAFETY: references that can be had from a store are of living objects.
     unsafe { object.as_ref().kind }
+}
+
+/// Bytes that an object takes, without the head's padding.
+///
+/// # Safety
+/// The object is alive.
+unsafe fn object_bytes(object: NonNull<VmObject>) -> usize {
+    // SAFETY: as the caller promises; type records live as long as the engine.
+    unsafe {
+        let head = object.as_ref();
+        let unit = match head.kind {
+            ObjectKind::Array => match &(*head.ty).ty.composite {
+                CompositeType::Array(element) => element.storage.size_bytes(),
+                _ => size_of::<u64>(),
+            },
+            _ => size_of::<u64>(),
+        };
+        VmObject::CONTENTS + unit * head.len as usize
+    }
 }
 
 /// Frees an object and tells how many bytes that was.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
-use super::{TrapSite, VmMemory, VmStore};
+use super::{NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
 use crate::sys::Mapping;
@@ -16,6 +16,7 @@ pub(crate) struct StoreRecord {
     vm: Arc<SharedRecord>,
     no_memory: NonNull<VmMemory>,
     _stack: Mapping,
+    native: Option<Mapping>,
 }
 
 // SAFETY: the records are owned; access needs the store, which one thread holds at a time.
@@ -24,7 +25,12 @@ unsafe impl Send for StoreRecord {}
 unsafe impl Sync for StoreRecord {}
 
 impl StoreRecord {
-    pub(crate) fn new(stack_bytes: usize, parking: Arc<Parking>) -> Result<StoreRecord, Error> {
+    pub(crate) fn new(
+        stack_bytes: usize,
+        builtins: *const (),
+        branches_back: u32,
+        parking: Arc<Parking>,
+    ) -> Result<StoreRecord, Error> {
         let stack_bytes = stack_bytes.next_multiple_of(GUARD_BYTES);
         // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
         let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(GUARD_BYTES))?;
@@ -32,12 +38,25 @@ impl StoreRecord {
         let limit: *mut u64 = unsafe { stack.base().add(stack_bytes) }.cast();
         let vm = VmStore {
             stack_limit: AtomicPtr::new(limit),
+            countdown: branches_back,
+            countdown_from: branches_back,
             fuel: 0,
             stack_base: stack.base().cast(),
             stack_top: stack.base().cast(),
             trap_site: TrapSite::NONE,
             pending: None,
             scratch: [0; 8],
+            native_limit: AtomicUsize::new(usize::MAX),
+            native_stack: NativeStack::default(),
+            builtins,
+            landing: 0,
+            native_site: NativeSite::default(),
+            tail_call: TailCall {
+                entry: std::ptr::null(),
+                ctx: std::ptr::null_mut(),
+                call_slots: 0,
+            },
+            layers: std::ptr::null(),
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),
             nesting: 0,
@@ -52,7 +71,24 @@ impl StoreRecord {
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
             _stack: stack,
+            native: None,
         })
+    }
+
+    /// Maps the stack that machine code runs on, if that has not been done.
+    pub(crate) fn map_native_stack(&mut self, bytes: usize, headroom_bytes: usize) -> Result<(), Error> {
+        if self.native.is_some() {
+            return Ok(());
+        }
+        let (bytes, headroom_bytes) =
+            (bytes.next_multiple_of(GUARD_BYTES), headroom_bytes.next_multiple_of(GUARD_BYTES));
+        let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), GUARD_BYTES)?;
+        let base = mapping.base() as usize + GUARD_BYTES;
+        let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
+        // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
+        unsafe { (*self.vm()).native_stack = stack };
+        self.native = Some(mapping);
+        Ok(())
     }
 
     pub(crate) fn vm(&self) -> *mut VmStore {
@@ -161,6 +197,7 @@ impl InterruptHandle {
     pub(crate) fn request(&self, request: Request) {
         self.0.request.store(request as u8, Ordering::Release);
         self.0.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
+        self.0.native_limit().store(usize::MAX, Ordering::Release);
         self.0.parking.interrupt();
     }
 }
@@ -171,7 +208,15 @@ impl SharedRecord {
         unsafe { &(*self.vm.get()).stack_limit }
     }
 
+    fn native_limit(&self) -> &AtomicUsize {
+        // SAFETY: as in `stack_limit`.
+        unsafe { &(*self.vm.get()).native_limit }
+    }
+
     fn attend(&self) -> Option<Request> {
+        // SAFETY: the store is borrowed by the activation that attends, and its tier alone writes this field.
+        let native_limit = unsafe { (*self.vm.get()).native_stack.limit };
+        self.native_limit().store(native_limit, Ordering::Release);
         self.stack_limit().store(self.limit, Ordering::Release);
         match self.request.swap(Request::None as u8, Ordering::AcqRel) {
             1 => Some(Request::Interrupt),

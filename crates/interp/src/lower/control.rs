@@ -76,7 +76,7 @@ impl Lowering<'_> {
         let short = SlotIndex::try_from(from).is_ok() && count <= MAX_ZEROS_IN_LOOP;
         let handler: Handler = if short { control::enter } else { control::enter_wide };
         self.emit.patch(0, handler as usize as u64);
-        self.emit.patch(1, slots_immediate(0, 0, size));
+        self.emit.patch(1, pair(self.func.0, size));
         self.emit.patch(2, pair(from, count));
         Ok(())
     }
@@ -102,6 +102,7 @@ impl Lowering<'_> {
         let (params, _) = self.arity(blockty);
         self.settle_top(params);
         let header = self.emit.label();
+        self.note_loop(header);
         self.open(Kind::Loop { header }, blockty);
         Ok(())
     }

@@ -26,7 +26,7 @@ mod visit;
 mod wide;
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::ModuleParts;
+use innkeeper_engine::tier::{LoopEntry, ModuleParts, Place};
 use innkeeper_engine::{Error, ErrorKind, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
 
@@ -34,9 +34,9 @@ use crate::code::Word;
 use crate::op::control as control_op;
 use crate::unwind::TryRange;
 use control::Control;
-use emit::Emitter;
-use frame::FrameLayout;
-use stack::OperandStack;
+use emit::{Emitter, Position};
+use frame::{FrameLayout, LocalSlot};
+use stack::{OperandStack, Source};
 
 /// Buffers kept from one lowering to the next.
 #[derive(Default)]
@@ -49,6 +49,12 @@ pub(crate) struct Scratch {
 /// The state of lowering one function.
 struct Lowering<'a> {
     module: &'a ModuleParts,
+    func: DefinedFuncIndex,
+    /// Where the instruction being lowered lies in the module's bytes.
+    offset_bytes: usize,
+    /// The loop to be described, by where its header is, and its description.
+    wanted: Option<Position>,
+    found: Option<LoopEntry>,
     frame: FrameLayout,
     emit: Emitter,
     stack: OperandStack,
@@ -108,7 +114,42 @@ pub(crate) fn offset_of_word(module: &ModuleParts, func: DefinedFuncIndex, word:
     found
 }
 
+/// How the loop can be entered whose header is at word `word` of a function's code; none where there is none.
+pub(crate) fn loop_at(module: &ModuleParts, func: DefinedFuncIndex, word: usize) -> Option<LoopEntry> {
+    let mut scratch = Scratch::default();
+    let mut lowering = Lowering::new(module, func, &mut scratch).ok()?;
+    lowering.wanted = Some(word);
+    lowering.run(func, |_, _| {}).ok()?;
+    lowering.found
+}
+
 impl<'a> Lowering<'a> {
+    /// Describes the loop whose header is here, if that is wanted. Of loops that begin at the same place, the outermost: nothing lies between.
+    fn note_loop(&mut self, header: Position) {
+        if self.wanted != Some(header) || self.found.is_some() {
+            return;
+        }
+        let local = |index| match self.frame.local(index as u32).slot {
+            LocalSlot::Near(slot) => Place::Slot(slot.into()),
+            LocalSlot::Far(slot) => Place::Slot(slot),
+        };
+        let operand = |position| {
+            let operand = self.stack.at(position);
+            match operand.source {
+                Source::Slot => Place::Slot(operand.slot.into()),
+                Source::Local { slot, .. } => Place::Slot(slot.into()),
+                Source::Constant(bits) => Place::Constant(bits),
+            }
+        };
+        self.found = Some(LoopEntry {
+            func: self.func,
+            position: header,
+            offset_bytes: self.offset_bytes,
+            locals: (0..self.frame.local_count()).map(local).collect(),
+            operands: (0..self.stack.len()).map(operand).collect(),
+        });
+    }
+
     fn new(module: &'a ModuleParts, func: DefinedFuncIndex, scratch: &mut Scratch) -> Result<Lowering<'a>> {
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let reader = FunctionBody::new(BinaryReader::new(
@@ -122,6 +163,10 @@ impl<'a> Lowering<'a> {
         control.clear();
         Ok(Lowering {
             module,
+            func,
+            offset_bytes: 0,
+            wanted: None,
+            found: None,
             frame,
             emit: Emitter::new(std::mem::take(&mut scratch.words)),
             stack,
@@ -149,6 +194,7 @@ impl<'a> Lowering<'a> {
         let mut operators: OperatorsReader<'_> = body.get_operators_reader()?;
         while !operators.eof() {
             let offset_bytes = usize::try_from(operators.original_position()).unwrap_or(usize::MAX);
+            self.offset_bytes = offset_bytes;
             let start = self.emit.mark();
             if let Some(depth) = self.unreachable {
                 self.skip(operators.read()?, depth)?;

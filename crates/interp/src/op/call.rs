@@ -249,7 +249,7 @@ impl Machine {
 
     /// Goes on in the caller, at `address`, which was read from slot `header`.
     #[inline(always)]
-    unsafe fn return_to(mut self, address: u64, header: usize) -> Exit {
+    pub(crate) unsafe fn return_to(mut self, address: u64, header: usize) -> Exit {
         // SAFETY: see the impl; the header is as the call wrote it.
         unsafe {
             if is_tagged(address) {

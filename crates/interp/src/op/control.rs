@@ -4,14 +4,18 @@ use std::hint::select_unpredictable;
 use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Trap;
-use innkeeper_engine::tier::runtime;
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{Hot, runtime};
 
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
 handlers! {
-    /// `[_ _ frame_slots] [zero_from zero_count]`: first instruction of a function: checks that the frame fits, and gives
+    /// `[func frame_slots] [zero_from zero_count]`: first instruction of a function: counts the call, checks that the frame fits, and gives
     /// locals their zeros.
     fn enter(m) {
+        if m.is_hot() {
+            return m.pass_on(hot);
+        }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
             && let Err(trap) = runtime::attend(m.vm(), frame_end)
@@ -26,8 +30,11 @@ handlers! {
         m.next(3)
     }
 
-    /// `[_ _ frame_slots] [zero_from zero_count]`: as `enter`, for functions with many locals.
+    /// `[func frame_slots] [zero_from zero_count]`: as `enter`, for functions with many locals.
     fn enter_wide(m) {
+        if m.is_hot() {
+            return m.pass_on(hot);
+        }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
             && let Err(trap) = runtime::attend(m.vm(), frame_end)
@@ -36,6 +43,20 @@ handlers! {
         }
         m.fp.add(m.word(2) as u32 as usize).write_bytes(0, (m.word(2) >> 32) as usize);
         m.next(3)
+    }
+
+    /// At a function's first instruction: says that it is hot, and goes on with what is then its code.
+    #[cold]
+    #[inline(never)]
+    fn hot(m) {
+        let func = DefinedFuncIndex(m.word(1) as u32);
+        let entry = (*m.ctx).entries.add(func.index());
+        // It is not asked again before long.
+        (*entry).heat.store(u32::MAX, Ordering::Relaxed);
+        runtime::module(m.ctx).code().hot(Hot::Function(func));
+        m.ip = (*entry).code.load(Ordering::Acquire);
+        m.forget();
+        m.dispatch()
     }
 
     /// Ends the activation: what its first function returns to.
@@ -146,6 +167,23 @@ handlers! {
         let value = if m.get::<bool>(D) { m.get2(B) } else { m.get2(C) };
         m.set2(A, value);
         m.next(2)
+    }
+}
+
+/// # Safety
+/// The contract of [`crate::machine::Handler`], at a function's first instruction.
+impl Machine {
+    /// Counts a call; whether the function has been called often enough.
+    #[inline(always)]
+    unsafe fn is_hot(self) -> bool {
+        // SAFETY: see the impl.
+        unsafe {
+            let heat = &(*(*self.ctx).entries.add(self.word(1) as u32 as usize)).heat;
+            // Threads that count at the same time may lose calls; nothing depends on the number.
+            let left = heat.load(Ordering::Relaxed).wrapping_sub(1);
+            heat.store(left, Ordering::Relaxed);
+            left == 0
+        }
     }
 }
 

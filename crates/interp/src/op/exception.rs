@@ -1,8 +1,9 @@
 //! Exceptions.
 
 use innkeeper_engine::Trap;
-use innkeeper_engine::tier::{Pending, VmObject, gc};
+use innkeeper_engine::tier::{Pending, TrapSite, VmObject, gc};
 
+use crate::backtrace::Place;
 use crate::machine::{A, B, D, Exit, Machine, handlers};
 use crate::unwind;
 
@@ -48,7 +49,8 @@ impl Machine {
     pub(crate) unsafe fn catch_pending(&mut self) -> Exit {
         // SAFETY: see the impl; `unwind::catch` leaves the frame and the context of where to go on in the record.
         unsafe {
-            let position = unwind::catch(self.ip, self.fp, self.ctx, self.vm());
+            let site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
+            let position = unwind::catch(site, Place::Instruction, self.vm());
             if position.is_null() {
                 return self.stop();
             }

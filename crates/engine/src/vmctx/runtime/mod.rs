@@ -130,6 +130,82 @@ pub unsafe fn attend(vm: *mut VmStore, frame_end: *const u64) -> Result<(), Trap
     }
 }
 
+/// What a failed check of machine code's stack pointer means; as [`attend`].
+///
+/// # Errors
+/// As [`attend`].
+///
+/// # Safety
+/// As [`attend`].
+#[cold]
+#[inline(never)]
+pub unsafe fn attend_native(vm: *mut VmStore, stack_pointer: usize) -> Result<(), Trap> {
+    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+    unsafe {
+        match (*(*vm).core).attend() {
+            Some(Request::Interrupt) => Err(Trap::Interrupted),
+            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
+            _ if stack_pointer < (*vm).native_stack.limit => Err(Trap::CallStackExhausted),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Maps the stack that machine code runs on, of the size that the limits say, if that has not been done.
+///
+/// # Errors
+/// Where the operating system refuses.
+///
+/// # Safety
+/// As [`attend`].
+#[cold]
+#[inline(never)]
+pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Result<(), Error> {
+    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+    unsafe { (*(*vm).core).map_native_stack(headroom_bytes) }
+}
+
+/// Completes the reason for a stop before any frame is left: `describe` appends the innermost run of frames, then come the layers below. An
+/// exception that one of the layers catches stays what it is.
+///
+/// # Safety
+/// As [`attend`]; there is a reason in the record, and the layers are those of this activation.
+#[cold]
+#[inline(never)]
+pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut error = match (*vm).pending.take() {
+            Some(Pending::Trap(trap)) => trap.into(),
+            Some(Pending::Error(error)) => error,
+            Some(Pending::Exception(exception)) => {
+                let mut layer = (*vm).layers.as_ref();
+                while let Some(below) = layer {
+                    if (below.catches)(below, exception) {
+                        (*vm).pending = Some(Pending::Exception(exception));
+                        return;
+                    }
+                    layer = below.outer.as_ref();
+                }
+                uncaught(vm, exception)
+            }
+            Some(Pending::Panic(payload)) => {
+                (*vm).pending = Some(Pending::Panic(payload));
+                return;
+            }
+            // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
+            None => Error::limit("the guest's code stopped without a reason"),
+        };
+        describe(&mut error);
+        let mut layer = (*vm).layers.as_ref();
+        while let Some(below) = layer {
+            (below.describe)(below, &mut error);
+            layer = below.outer.as_ref();
+        }
+        (*vm).pending = Some(Pending::Error(error));
+    }
+}
+
 /// Whether a function's type is a subtype of the type of identity `of`, given that it is not that type itself.
 #[must_use]
 #[cold]

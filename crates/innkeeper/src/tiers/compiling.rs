@@ -1,0 +1,120 @@
+//! The interpreter and the compiler together.
+//!
+//! The interpreter is the tier that the engine calls; what is compiled takes the place of its code, function by function. Here the two, which do
+//! not know each other, are put beside each other.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{
+    FuncEntry, Hot, ModuleParts, NativeCode, Stopped, Tier, TierModule, VmContext, VmFunc,
+};
+use innkeeper_engine::{Census, Compilation, Config, Engine, MemoryLayout, Metering};
+use innkeeper_interp::Interpreter;
+use innkeeper_jit::{Jit, NativeModule};
+
+use super::Tiers;
+
+/// An engine whose guests are compiled; the configuration comes back where that is not possible, or not wanted.
+pub(super) fn engine(mut config: Config, tiers: Tiers) -> Result<Engine, Config> {
+    // Compiled code does not count fuel.
+    if tiers == Tiers::Interpreter || config.metering != Metering::Off {
+        return Err(config);
+    }
+    let Some(jit) = Jit::new() else { return Err(config) };
+    // Compiled code leaves bounds to the hardware for all memories or for none.
+    if config.tuning.memory_layout == MemoryLayout::Auto {
+        let has_room = Jit::can_reserve();
+        config.tuning.memory_layout = if has_room { MemoryLayout::Reserved } else { MemoryLayout::Exact };
+    }
+    Ok(Engine::with_tier(config, Compiling { jit, tiers }))
+}
+
+struct Compiling {
+    jit: Jit,
+    tiers: Tiers,
+}
+
+/// What both keep for a module.
+struct Module {
+    interpreted: Box<dyn TierModule>,
+    native: NativeModule,
+    compilation: Compilation,
+}
+
+#[allow(unsafe_code, reason = "the contract has an unsafe method")]
+impl Tier for Compiling {
+    fn prepare(&self, parts: &Arc<ModuleParts>) -> Box<dyn TierModule> {
+        let interpreted = Interpreter::prepare_beside(parts, self.jit.guest_entry());
+        let module = Module {
+            interpreted,
+            native: self.jit.module(parts),
+            compilation: parts.engine().config().tuning.tier_up.compilation,
+        };
+        if self.tiers == Tiers::Compiled {
+            for func in 0..parts.defined_func_count() {
+                module.compile(parts, DefinedFuncIndex(func as u32));
+            }
+        }
+        Box::new(module)
+    }
+
+    fn host_entry(&self) -> *const u8 {
+        self.jit.host_entry()
+    }
+
+    fn census(&self) -> Census {
+        self.jit.census()
+    }
+
+    fn builtins(&self) -> *const () {
+        self.jit.builtins()
+    }
+
+    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
+        // SAFETY: the same contract.
+        unsafe { Interpreter.call(func, slots) }
+    }
+}
+
+impl Module {
+    fn compile(&self, parts: &ModuleParts, func: DefinedFuncIndex) {
+        if let Some(code) = self.native.compile(parts, func) {
+            let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();
+            self.interpreted.publish(func, call_slots, code);
+        }
+    }
+}
+
+#[allow(unsafe_code, reason = "the contract has an unsafe method")]
+impl TierModule for Module {
+    fn entries(&self) -> *const FuncEntry {
+        self.interpreted.entries()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self.interpreted.as_any()
+    }
+
+    fn native(&self) -> Option<&dyn Any> {
+        Some(&self.native)
+    }
+
+    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
+        // SAFETY: the same contract.
+        unsafe { self.interpreted.call_within(entry, ctx, slots) }
+    }
+
+    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+        self.interpreted.publish(func, call_slots, code);
+    }
+
+    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+        self.interpreted.publish_loop(func, position, call_slots, code);
+    }
+
+    fn hot(&self, what: Hot) {
+        self.native.hot(what, self.compilation);
+    }
+}

@@ -1,0 +1,142 @@
+//! Entering machine code.
+//!
+//! A function that has been compiled gets a stub of code in place of its own: one instruction, which runs the machine code on the frame
+//! that the call made and then returns as the function would have. So calls need no other form, and whoever holds the entry finds the
+//! new code the next time.
+
+use innkeeper_engine::Error;
+use innkeeper_engine::tier::{Layer, Left, NativeCode, TailCall, TrapSite, VmContext, runtime};
+
+use super::call::{code_of, is_tagged};
+use crate::activation::HEADER_SLOTS;
+use crate::backtrace::{self, Place, caller};
+use crate::code::Word;
+use crate::machine::{A, Exit, Handler, handlers};
+use crate::unwind;
+
+/// The code of a function that has been compiled.
+#[repr(C)]
+pub(crate) struct Stub {
+    handler: Handler,
+    /// The function's header, as an operand.
+    header: Word,
+    code: NativeCode,
+}
+
+impl Stub {
+    pub(crate) fn new(header: u32, code: NativeCode) -> Box<Stub> {
+        Box::new(Stub { handler: enter_native, header: Word::from(header), code })
+    }
+
+    pub(crate) fn words(&self) -> *const Word {
+        std::ptr::from_ref(self).cast()
+    }
+}
+
+handlers! {
+    /// `[header] [code]`: runs the function's machine code and returns to the caller.
+    fn enter_native(m) {
+        let header = m.operand(A);
+        let code = &raw const (*m.ip.cast::<Stub>()).code;
+        match run(&*code, m.ctx, m.fp, header) {
+            Left::Done => {
+                m.forget();
+                m.reload_memory();
+                m.return_to(*m.fp.add(header), header)
+            }
+            Left::Stopped => m.pass_on(leave_callee),
+            Left::TailCall => m.pass_on(tail_call),
+        }
+    }
+
+    /// At a stub: goes on where one of the callers catches what is pending, or leaves them all.
+    #[cold]
+    #[inline(never)]
+    fn leave_callee(m) {
+        let vm = m.vm();
+        let position = unwind::catch(site_of_caller(m.fp, m.operand(A), m.ctx), Place::Return, vm);
+        // Nobody further out has a backtrace to append.
+        let caught = std::mem::replace(&mut (*vm).trap_site, TrapSite::NONE);
+        if position.is_null() {
+            return Exit::Stopped;
+        }
+        m.ip = position;
+        m.fp = caught.frame;
+        m.ctx = caught.ctx;
+        m.reload_memory();
+        m.dispatch()
+    }
+
+    /// At a stub: makes the frame the callee's of a tail call that machine code asks for, and goes on there. Whoever asks has put the
+    /// arguments at the stack's top, with room for a header behind them.
+    #[cold]
+    #[inline(never)]
+    fn tail_call(m) {
+        let vm = m.vm();
+        let header = m.operand(A);
+        let TailCall { entry, ctx, call_slots } = (*vm).tail_call;
+        let (mut address, mut outer) = (*m.fp.add(header), *m.fp.add(header + 1));
+        let Some(code) = code_of(entry, ctx) else {
+            stop_in_caller(m.fp, header, m.ctx);
+            return Exit::Stopped;
+        };
+        if ctx != m.ctx && !is_tagged(address) {
+            address |= 1;
+            outer = m.ctx as u64;
+        }
+        m.fp.copy_from((*vm).stack_top, call_slots);
+        *m.fp.add(call_slots) = address;
+        *m.fp.add(call_slots + 1) = outer;
+        m.ctx = ctx;
+        m.ip = code;
+        m.forget();
+        m.reload_memory();
+        m.dispatch()
+    }
+}
+
+/// Runs machine code while the frames below are suspended.
+///
+/// # Safety
+/// The contract of [`Handler`]; `fp` is a frame of `code`'s function, whose header is at slot `header`.
+#[inline(never)]
+unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usize) -> Left {
+    // SAFETY: as the caller promises; callers' frames have room for the header.
+    unsafe {
+        let vm = (*ctx).store;
+        let layer = Layer { outer: (*vm).layers, site: site_of_caller(fp, header, ctx), describe, catches };
+        (*vm).layers = &raw const layer;
+        (*vm).stack_top = fp.add(header + HEADER_SLOTS as usize);
+        let left = (code.enter)(code, ctx, fp);
+        (*vm).layers = layer.outer;
+        left
+    }
+}
+
+unsafe fn site_of_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) -> TrapSite {
+    // SAFETY: the contract of `run`.
+    let (position, frame, ctx) = unsafe { caller(fp, header, ctx) };
+    TrapSite { position, frame, ctx }
+}
+
+unsafe fn describe(layer: &Layer, error: &mut Error) {
+    // SAFETY: the layer is of this tier, and suspended.
+    unsafe { backtrace::append(error, layer.site, Place::Return) };
+}
+
+unsafe fn catches(layer: &Layer, exception: u64) -> bool {
+    // SAFETY: the layer is of this tier, and suspended; the exception is one of its store.
+    unsafe { unwind::search(layer.site, Place::Return, exception).is_some() }
+}
+
+/// Completes the reason for a stop of the function at `fp`, which has no frame of its own any more.
+///
+/// # Safety
+/// As [`run`].
+unsafe fn stop_in_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let site = site_of_caller(fp, header, ctx);
+        runtime::complete_stop((*ctx).store, |error| backtrace::append(error, site, Place::Return));
+    }
+}

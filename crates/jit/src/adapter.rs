@@ -1,0 +1,219 @@
+//! Adapters between the conventions: slots, as the interpreter and the host pass values, and registers, as compiled functions do.
+//!
+//! There is one of each kind a signature, made when it is first needed and kept as long as the engine.
+
+use std::collections::HashMap;
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
+
+use cranelift_codegen::ir::{Function, InstBuilder, Type, Value, types};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use innkeeper_engine::FuncType;
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{FuncEntry, HostEntry, Pending, VmContext, runtime};
+
+use crate::abi::{self, Results};
+use crate::builtin::Builtin;
+use crate::code_memory::CodeMemory;
+use crate::compiler::Compiler;
+use crate::translate::{
+    call_builtin, leave_by_outcome, load_slot, slots_on_stack, store_slot,
+};
+use crate::{NativeModule, entry};
+
+/// What an adapter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Calls machine code with parameters from a frame of slots.
+    Enter,
+    /// Is called as machine code, and calls a guest function through the interpreter.
+    Guest,
+    /// Is called as machine code, and calls a function of the host.
+    Host,
+}
+
+/// The adapters of an engine.
+pub(crate) struct Adapters {
+    made: HashMap<(Kind, Box<[Type]>, Box<[Type]>), Address>,
+    memory: CodeMemory,
+}
+
+/// The address of code, which never changes.
+#[derive(Clone, Copy)]
+struct Address(*const u8);
+
+// SAFETY: a plain address.
+unsafe impl Send for Address {}
+
+impl Adapters {
+    pub(crate) fn new() -> Adapters {
+        Adapters { made: HashMap::new(), memory: CodeMemory::new(None) }
+    }
+
+    /// The adapter of a kind for functions of a type; none where it cannot be made.
+    pub(crate) fn get(&mut self, compiler: &mut Compiler, kind: Kind, ty: &FuncType) -> Option<*const u8> {
+        let types = |types: &[innkeeper_engine::ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
+        let key = (kind, types(ty.params()), types(ty.results()));
+        if let Some(made) = self.made.get(&key) {
+            return Some(made.0);
+        }
+        let code = compiler
+            .compile(|function, context, config| {
+                build(function, context, kind, ty).finalize(config);
+                Ok(())
+            })
+            .ok()?;
+        let address = self.memory.add(&code.bytes, |range| code.describe(range, None))?;
+        self.made.insert(key, Address(address));
+        Some(address)
+    }
+}
+
+fn build<'a>(
+    to: &'a mut Function,
+    context: &'a mut FunctionBuilderContext,
+    kind: Kind,
+    ty: &FuncType,
+) -> FunctionBuilder<'a> {
+    to.signature = match kind {
+        Kind::Enter => abi::entry_signature(),
+        Kind::Guest | Kind::Host => abi::signature(ty),
+    };
+    let mut b = FunctionBuilder::new(to, context);
+    let block = b.create_block();
+    b.append_block_params_for_function_params(block);
+    b.switch_to_block(block);
+    b.seal_block(block);
+    let params = b.block_params(block).to_vec();
+    match kind {
+        Kind::Enter => enter(&mut b, ty, (params[0], params[1], params[2])),
+        Kind::Guest | Kind::Host => leave(&mut b, ty, kind, &params),
+    }
+    b
+}
+
+/// `(context, frame, code)`.
+fn enter(b: &mut FunctionBuilder<'_>, ty: &FuncType, (ctx, frame, code): (Value, Value, Value)) {
+    // The callee is the compiled function itself, which does not ask for its entry.
+    let no_entry = b.ins().iconst(types::I64, 0);
+    let mut args = vec![ctx, no_entry];
+    let in_memory = abi::results(ty) == Results::Memory;
+    if in_memory {
+        args.push(frame);
+    }
+    let mut at = 0;
+    for ty in ty.params() {
+        args.push(load_slot(b, frame, at, abi::value_type(*ty)));
+        at += ty.slots();
+    }
+    let signature = b.import_signature(abi::signature(ty));
+    let call = b.ins().call_indirect(signature, code, &args);
+    if !in_memory {
+        let results = b.inst_results(call).to_vec();
+        store_all(b, frame, &results, ty.results());
+    }
+    b.ins().return_(&[]);
+}
+
+fn store_all(b: &mut FunctionBuilder<'_>, slots: Value, values: &[Value], types: &[innkeeper_engine::ValType]) {
+    let mut at = 0;
+    for (value, ty) in values.iter().zip(types) {
+        store_slot(b, slots, at, *value);
+        at += ty.slots();
+    }
+}
+
+/// `(context, entry, [results], parameters)`.
+fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value]) {
+    let (ctx, callee) = (params[0], params[1]);
+    let memory = (abi::results(ty) == Results::Memory).then(|| params[2]);
+    let args = &params[2 + usize::from(memory.is_some())..];
+    let slots = slots_on_stack(b, ty.call_slots());
+    store_all(b, slots, args, ty.params());
+    let outcome = if kind == Kind::Guest {
+        let frame = b.ins().get_frame_pointer(types::I64);
+        call_builtin(b, Builtin::Interpret, &[ctx, callee, slots, frame])
+    } else {
+        call_builtin(b, Builtin::CallHost, &[ctx, callee, slots])
+    };
+    if let Some(outcome) = outcome {
+        leave_by_outcome(b, outcome);
+    }
+    let mut results = Vec::new();
+    let mut at = 0;
+    for ty in ty.results() {
+        results.push(load_slot(b, slots, at, abi::value_type(*ty)));
+        at += ty.slots();
+    }
+    match memory {
+        Some(memory) => {
+            store_all(b, memory, &results, ty.results());
+            b.ins().return_(&[]);
+        }
+        None => {
+            b.ins().return_(&results);
+        }
+    }
+}
+
+/// Where a call of a guest function that no machine code has called before goes on.
+///
+/// # Safety
+/// Machine code calls, through `callee`, a function of `ctx`'s module.
+pub(crate) unsafe extern "sysv64" fn resolve_guest(ctx: *mut VmContext, callee: *const FuncEntry) -> *const u8 {
+    // SAFETY: as the caller promises; `callee` is one of the array that starts at `entries`.
+    unsafe {
+        let module = runtime::module(ctx);
+        let func = DefinedFuncIndex(callee.offset_from((*ctx).entries) as u32);
+        let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        resolve(ctx, callee, Kind::Guest, ty, entry::resolve_guest as *const u8)
+    }
+}
+
+/// As [`resolve_guest`], for functions of the host.
+///
+/// # Safety
+/// Machine code of `ctx`'s instance calls, through `callee`, a function of the host.
+pub(crate) unsafe extern "sysv64" fn resolve_host(ctx: *mut VmContext, callee: *const HostEntry) -> *const u8 {
+    // SAFETY: as the caller promises; a function's type is that of a function.
+    unsafe {
+        let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else { return failed(ctx) };
+        resolve(ctx, callee.cast(), Kind::Host, ty, entry::resolve_host as *const u8)
+    }
+}
+
+unsafe fn resolve(
+    ctx: *mut VmContext,
+    callee: *const FuncEntry,
+    kind: Kind,
+    ty: &FuncType,
+    resolver: *const u8,
+) -> *const u8 {
+    // SAFETY: as the callers' callers promise.
+    unsafe {
+        let native = runtime::module(ctx).code().native().and_then(|native| native.downcast_ref::<NativeModule>());
+        let Some(adapter) = native.and_then(|native| native.adapter(kind, ty)) else { return failed(ctx) };
+        // Compiled code may have come meanwhile.
+        let resolver = resolver.cast_mut();
+        let _ = (*callee).native.compare_exchange(
+            resolver,
+            adapter.cast_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        adapter
+    }
+}
+
+/// Makes the caller stop.
+unsafe fn failed(ctx: *mut VmContext) -> *const u8 {
+    let text = "there is no memory for the code that a call needs";
+    // SAFETY: `ctx` is the context that machine code runs on.
+    unsafe { (*(*ctx).store).pending = Some(Pending::Error(innkeeper_engine::Error::limit(text))) };
+    // Called as the callee would be: the return address is the call's.
+    entry::leave as *const u8
+}
+
+/// Entries are reached through their first field.
+const _: () = assert!(offset_of!(HostEntry, entry) == 0);
+

@@ -1,0 +1,115 @@
+//! Memory that machine code lives in: mapped twice, once to be written and once to be executed, never both.
+//!
+//! Must stay true: what has been given out as executable is never written again, and lives as long as its [`CodeMemory`].
+
+use std::ffi::c_void;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use innkeeper_engine::tier::ModuleParts;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::region::{Function, Region};
+
+/// Pieces of memory that are filled from the start.
+pub(crate) struct CodeMemory {
+    pieces: Vec<Piece>,
+    module: Option<Weak<ModuleParts>>,
+}
+
+struct Piece {
+    writable: *mut u8,
+    executable: *mut u8,
+    len: usize,
+    used: usize,
+    region: Arc<Region>,
+}
+
+// SAFETY: the mappings are owned and have no thread affinity.
+unsafe impl Send for Piece {}
+// SAFETY: a shared reference gives out addresses only.
+unsafe impl Sync for Piece {}
+
+const FIRST_BYTES: usize = 256 << 10;
+const MOST_BYTES: usize = 64 << 20;
+const ALIGNMENT: usize = 64;
+
+impl CodeMemory {
+    /// Memory for the functions of a module; for adapters without one.
+    pub(crate) fn new(module: Option<Weak<ModuleParts>>) -> CodeMemory {
+        CodeMemory { pieces: Vec::new(), module }
+    }
+
+    /// Copies code in and makes it known; none where the system refuses memory. `describe` gets the addresses.
+    pub(crate) fn add(
+        &mut self,
+        code: &[u8],
+        describe: impl FnOnce(Range<usize>) -> Function,
+    ) -> Option<*const u8> {
+        if self.pieces.last().is_none_or(|piece| piece.len - piece.used < code.len() + ALIGNMENT) {
+            let next = self.pieces.last().map_or(FIRST_BYTES, |piece| (piece.len * 2).min(MOST_BYTES));
+            let len = next.max((code.len() + ALIGNMENT).next_multiple_of(FIRST_BYTES));
+            self.pieces.push(Piece::new(len, self.module.clone())?);
+        }
+        let piece = self.pieces.last_mut()?;
+        let start = piece.used.next_multiple_of(ALIGNMENT);
+        // SAFETY: the range is inside the piece, and nobody was given it yet.
+        let address = unsafe {
+            piece.writable.add(start).copy_from_nonoverlapping(code.as_ptr(), code.len());
+            piece.executable.add(start)
+        };
+        piece.used = start + code.len();
+        piece.region.add(describe(address as usize..address as usize + code.len()));
+        Some(address)
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.used).sum()
+    }
+}
+
+impl Piece {
+    fn new(len: usize, module: Option<Weak<ModuleParts>>) -> Option<Piece> {
+        let file = memfd_create("innkeeper code", MemfdFlags::CLOEXEC).ok()?;
+        ftruncate(&file, len as u64).ok()?;
+        let map = |protection| {
+            // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
+            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0) }
+        };
+        let writable: *mut c_void = map(ProtFlags::READ | ProtFlags::WRITE).ok()?;
+        let Ok(executable) = map(ProtFlags::READ | ProtFlags::EXEC) else {
+            // SAFETY: just mapped, and given to nobody.
+            let _ = unsafe { munmap(writable, len) };
+            return None;
+        };
+        let start = executable as usize;
+        let region = Region::new(start..start + len, module);
+        Some(Piece { writable: writable.cast(), executable: executable.cast(), len, used: 0, region })
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.region.remove();
+        // SAFETY: the mappings are ours, and whoever owns the code says that it is not used any more.
+        unsafe {
+            let _ = munmap(self.writable.cast(), self.len);
+            let _ = munmap(self.executable.cast(), self.len);
+        }
+    }
+}
+
+/// Whether the address space has room for a memory with guard regions.
+pub(crate) fn can_reserve() -> bool {
+    const BYTES: usize = (8 << 30) + (1 << 16);
+    // SAFETY: a mapping at an address of the kernel's choice touches no existing memory, and goes at once.
+    unsafe {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        match rustix::mm::mmap_anonymous(std::ptr::null_mut(), BYTES, ProtFlags::empty(), flags) {
+            Ok(base) => munmap(base, BYTES).is_ok(),
+            Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The compiler: from intermediate representation to bytes, with what must be known about them.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::{TargetFrontendConfig, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::Context;
+use cranelift_frontend::FunctionBuilderContext;
+use innkeeper_engine::index::DefinedFuncIndex;
+
+use crate::region;
+use crate::translate::{Result, Unsupported};
+
+/// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
+const MAX_FRAME_BYTES: u32 = 128 << 10;
+
+/// The compiler's settings for the processor that this process runs on; none where there is no compiler for it.
+pub(crate) fn isa() -> Option<Arc<dyn TargetIsa>> {
+    let mut flags = settings::builder();
+    for (name, value) in [
+        ("opt_level", "speed"),
+        ("enable_pinned_reg", "true"),
+        ("preserve_frame_pointers", "true"),
+        ("unwind_info", "false"),
+        ("is_pic", "true"),
+        ("enable_probestack", "false"),
+        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+    ] {
+        flags.set(name, value).ok()?;
+    }
+    cranelift_native::builder().ok()?.finish(settings::Flags::new(flags)).ok()
+}
+
+/// Compiles one function after another on one thread.
+pub(crate) struct Compiler {
+    isa: Arc<dyn TargetIsa>,
+    context: Context,
+    builder: FunctionBuilderContext,
+}
+
+/// A compiled function, not yet where it will run.
+pub(crate) struct Code {
+    pub(crate) bytes: Vec<u8>,
+    traps: Box<[(u32, u8)]>,
+    offsets: Box<[(u32, u32)]>,
+}
+
+impl Code {
+    /// What is to be known about the code once it lies at `range`.
+    pub(crate) fn describe(&self, range: Range<usize>, func: Option<DefinedFuncIndex>) -> region::Function {
+        region::Function { range, func, traps: self.traps.clone(), offsets: self.offsets.clone() }
+    }
+}
+
+impl Compiler {
+    pub(crate) fn new(isa: Arc<dyn TargetIsa>) -> Compiler {
+        Compiler { isa, context: Context::new(), builder: FunctionBuilderContext::new() }
+    }
+
+    /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
+    pub(crate) fn compile(
+        &mut self,
+        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
+    ) -> Result<Code> {
+        self.context.clear();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
+            self.finish()
+        }));
+        if !matches!(outcome, Ok(Ok(_))) {
+            // What is half done is not for the next function.
+            self.context = Context::new();
+            self.builder = FunctionBuilderContext::new();
+        }
+        outcome.unwrap_or_else(|_| Err(Unsupported::Compiler("the compiler panicked".to_owned())))
+    }
+
+    fn finish(&mut self) -> Result<Code> {
+        let compiled = self
+            .context
+            .compile(&*self.isa, &mut ControlPlane::default())
+            .map_err(|error| Unsupported::Compiler(format!("{:?}", error.inner)))?;
+        let buffer = &compiled.buffer;
+        // Code is copied to where it runs as it is.
+        if let Some(relocation) = buffer.relocs().first() {
+            return Err(Unsupported::Compiler(format!("the code refers to {:?}", relocation.target)));
+        }
+        if buffer.frame_layout().is_some_and(|layout| layout.frame_to_fp_offset > MAX_FRAME_BYTES) {
+            return Err(Unsupported::Compiler("the frame is too large".to_owned()));
+        }
+        let mut traps: Vec<(u32, u8)> =
+            buffer.traps().iter().map(|trap| (trap.offset, trap.code.as_raw().get())).collect();
+        traps.sort_unstable();
+        let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
+        let offsets = places.map(|place| (place.start, place.loc.bits())).collect();
+        Ok(Code { bytes: buffer.data().to_vec(), traps: traps.into(), offsets })
+    }
+}

@@ -1,0 +1,213 @@
+//! The ways into machine code and out of it, for x86-64.
+//!
+//! [`enter`] pushes what functions must preserve and remembers the stack pointer in the store's record: the *landing*. Machine code that
+//! returns comes back there by itself. Machine code that stops, by a trap instruction, a fault or [`leave`], is first looked at where
+//! it stands ([`crate::trap::stopped`] finds the reason and the backtrace) and then comes back there too, over machine code only: every
+//! run of machine code has a landing of its own, so that no frame of the host is ever skipped.
+
+use std::arch::naked_asm;
+use std::mem::offset_of;
+
+use innkeeper_engine::tier::{Left, NativeCode, Pending, VmContext, VmStore, runtime};
+
+use crate::{adapter, trap};
+
+/// Bytes below the limit of the stack that functions of the host, and frames of machine code before they check, can count on.
+pub(crate) const HEADROOM_BYTES: usize = 512 << 10;
+
+/// Saves every register that can hold an argument, asks for the address to go on at, and goes there.
+macro_rules! resolver {
+    () => {
+        "sub rsp, 184
+         mov [rsp], rdi
+         mov [rsp + 8], rsi
+         mov [rsp + 16], rdx
+         mov [rsp + 24], rcx
+         mov [rsp + 32], r8
+         mov [rsp + 40], r9
+         movups [rsp + 48], xmm0
+         movups [rsp + 64], xmm1
+         movups [rsp + 80], xmm2
+         movups [rsp + 96], xmm3
+         movups [rsp + 112], xmm4
+         movups [rsp + 128], xmm5
+         movups [rsp + 144], xmm6
+         movups [rsp + 160], xmm7
+         call {resolve}
+         mov rdi, [rsp]
+         mov rsi, [rsp + 8]
+         mov rdx, [rsp + 16]
+         mov rcx, [rsp + 24]
+         mov r8, [rsp + 32]
+         mov r9, [rsp + 40]
+         movups xmm0, [rsp + 48]
+         movups xmm1, [rsp + 64]
+         movups xmm2, [rsp + 80]
+         movups xmm3, [rsp + 96]
+         movups xmm4, [rsp + 112]
+         movups xmm5, [rsp + 128]
+         movups xmm6, [rsp + 144]
+         movups xmm7, [rsp + 160]
+         add rsp, 184
+         jmp rax"
+    };
+}
+
+/// Runs machine code; see [`innkeeper_engine::tier::EnterNative`].
+///
+/// # Safety
+/// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module.
+pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> Left {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let vm = (*ctx).store;
+        let stack = (*vm).native_stack;
+        let here = stack_pointer();
+        let start = if (stack.base..stack.top).contains(&here) {
+            0
+        } else {
+            match new_stack(vm) {
+                Some(top) => top,
+                None => return Left::Stopped,
+            }
+        };
+        match run(vm, code.adapter, ctx, frame, code.code, start) {
+            0 => Left::Done,
+            2 => Left::TailCall,
+            _ => Left::Stopped,
+        }
+    }
+}
+
+/// Where a run that comes from another stack starts on the native one; none where there cannot be one, and the reason is in the record.
+///
+/// # Safety
+/// As [`enter`].
+unsafe fn new_stack(vm: *mut VmStore) -> Option<usize> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if (*vm).landing != 0 {
+            // A function of the host has moved to a stack of its own. How much of ours is in use is not known then.
+            let text = "compiled functions were called on another stack than the one they called the host on";
+            (*vm).pending = Some(Pending::Error(innkeeper_engine::Error::limit(text)));
+        } else if (*vm).native_stack.top != 0 {
+            return Some((*vm).native_stack.top);
+        } else if let Err(error) = runtime::map_native_stack(vm, HEADROOM_BYTES) {
+            (*vm).pending = Some(Pending::Error(error));
+        } else {
+            return Some((*vm).native_stack.top);
+        }
+        runtime::complete_stop(vm, |_| {});
+        None
+    }
+}
+
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let here: usize;
+    // SAFETY: reads a register.
+    unsafe { std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+    here
+}
+
+/// Runs `adapter(ctx, frame, code)` on the stack that starts at `start`, or on this one if that is 0. The result is how it was left: 0 by returning,
+/// 1 stopped, 2 with a tail call.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn run(
+    vm: *mut VmStore,
+    adapter: *const u8,
+    ctx: *mut VmContext,
+    frame: *mut u64,
+    code: *const u8,
+    start: usize,
+) -> u32 {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "push qword ptr [rdi + {landing}]",
+        "mov [rdi + {landing}], rsp",
+        "mov rax, rsp",
+        "test r9, r9",
+        "cmovne rax, r9",
+        "mov rsp, rax",
+        "mov r15, rdi",
+        "mov rax, rsi",
+        "mov rdi, rdx",
+        "mov rsi, rcx",
+        "mov rdx, r8",
+        "call rax",
+        "xor eax, eax",
+        "jmp {land}",
+        landing = const offset_of!(VmStore, landing),
+        land = sym land,
+    )
+}
+
+/// Goes back to where the innermost run was started, with the result in `eax`.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn land() {
+    naked_asm!(
+        "mov rsp, [r15 + {landing}]",
+        "pop qword ptr [r15 + {landing}]",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+        landing = const offset_of!(VmStore, landing),
+    )
+}
+
+/// What machine code calls to stop; the reason is in the record.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn leave() {
+    naked_asm!(
+        "pop rax",
+        "mov [r15 + {pc}], rax",
+        "mov [r15 + {frame}], rbp",
+        "jmp {stopped}",
+        pc = const offset_of!(VmStore, native_site.pc),
+        frame = const offset_of!(VmStore, native_site.frame),
+        stopped = sym stopped,
+    )
+}
+
+/// Where machine code goes on, below its frames, once its place is in the record.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn stopped() {
+    naked_asm!(
+        "and rsp, -16",
+        "mov rdi, r15",
+        "call {look}",
+        "mov eax, 1",
+        "jmp {land}",
+        look = sym trap::stopped,
+        land = sym land,
+    )
+}
+
+/// What machine code calls to let the interpreter go on with a tail call.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn leave_tail() {
+    naked_asm!("mov eax, 2", "jmp {land}", land = sym land)
+}
+
+/// Where calls of guest functions go that were never called from machine code before: makes the adapter and goes on there, with all arguments as
+/// they were.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn resolve_guest() {
+    naked_asm!(resolver!(), resolve = sym adapter::resolve_guest)
+}
+
+/// As [`resolve_guest`], for functions of the host.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn resolve_host() {
+    naked_asm!(resolver!(), resolve = sym adapter::resolve_host)
+}

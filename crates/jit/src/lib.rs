@@ -1,0 +1,108 @@
+//! Tier 1 of the Innkeeper host: compiles functions to machine code with Cranelift.
+//!
+//! A function is translated from validated bytes ([`translate`]), compiled ([`compiler`]), put where it can be executed
+//! ([`code_memory`]) and published through its entry. Compiled functions pass values in registers ([`abi`]); adapters stand between them
+//! and everybody else ([`adapter`]). They run on a stack of the store's own, entered and left through a few lines of assembly ([`entry`]);
+//! what they cannot do themselves they ask the engine for ([`builtin`]). Traps arrive as signals ([`signal`]).
+//!
+//! A function that cannot be compiled stays with the interpreter, which the code here knows by the engine's contract only.
+//!
+//! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's business.
+//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], [`code_memory`], [`entry`], [`region`], [`signal`] and [`trap`] only.
+
+#![deny(unsafe_code)]
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+mod abi;
+#[allow(unsafe_code, reason = "called by machine code")]
+mod adapter;
+#[allow(unsafe_code, reason = "frames are walked by address")]
+mod backtrace;
+#[allow(unsafe_code, reason = "called by machine code")]
+mod builtin;
+#[allow(unsafe_code, reason = "memory that is executed")]
+mod code_memory;
+mod compiler;
+#[allow(unsafe_code, reason = "entering and leaving machine code")]
+mod entry;
+mod module;
+mod queue;
+#[allow(unsafe_code, reason = "seen by the signal handler")]
+mod region;
+#[allow(unsafe_code, reason = "a signal handler")]
+mod signal;
+mod translate;
+#[allow(unsafe_code, reason = "called by machine code")]
+mod trap;
+
+use std::sync::{Arc, Mutex};
+
+use cranelift_codegen::isa::TargetIsa;
+use innkeeper_engine::Census;
+use innkeeper_engine::tier::ModuleParts;
+
+pub use module::NativeModule;
+
+/// The compiler of an engine, with what its modules share.
+#[derive(Clone)]
+pub struct Jit(Arc<Shared>);
+
+struct Shared {
+    isa: Arc<dyn TargetIsa>,
+    adapters: Mutex<adapter::Adapters>,
+    census: Mutex<Census>,
+    queue: queue::Queue,
+}
+
+impl Jit {
+    /// A compiler for the processor that this process runs on; none where there is none.
+    #[must_use]
+    pub fn new() -> Option<Jit> {
+        let isa = compiler::isa()?;
+        signal::install();
+        let adapters = Mutex::new(adapter::Adapters::new());
+        Some(Jit(Arc::new(Shared { isa, adapters, census: Mutex::default(), queue: queue::Queue::new() })))
+    }
+
+    /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
+    #[must_use]
+    pub fn can_reserve() -> bool {
+        code_memory::can_reserve()
+    }
+
+    /// Where machine code jumps to call a guest function that is not compiled.
+    #[must_use]
+    pub fn guest_entry(&self) -> *const u8 {
+        entry::resolve_guest as *const u8
+    }
+
+    /// Where machine code jumps to call a function of the host.
+    #[must_use]
+    pub fn host_entry(&self) -> *const u8 {
+        entry::resolve_host as *const u8
+    }
+
+    /// What machine code finds as the record's `builtins`.
+    #[must_use]
+    pub fn builtins(&self) -> *const () {
+        builtin::table()
+    }
+
+    /// What has been compiled, and what has not.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        module::lock(&self.0.census).clone()
+    }
+
+    /// What is kept for a module.
+    #[must_use]
+    pub fn module(&self, module: &Arc<ModuleParts>) -> NativeModule {
+        NativeModule::new(self.clone(), module)
+    }
+}
+
+impl std::fmt::Debug for Jit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jit").field("isa", &self.0.isa.name()).finish_non_exhaustive()
+    }
+}

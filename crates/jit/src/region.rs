@@ -1,0 +1,168 @@
+//! Which machine code is where: for the signal handler, which must not lock, and for everybody else, who may.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use innkeeper_engine::FrameInfo;
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::ModuleParts;
+
+/// Functions of one piece of code memory, ascending by address.
+pub(crate) struct Region {
+    range: Range<usize>,
+    functions: RwLock<Vec<Function>>,
+    /// Whose functions they are; nobody's where they are adapters.
+    module: Option<Weak<ModuleParts>>,
+}
+
+/// A function in code memory.
+pub(crate) struct Function {
+    /// Its addresses.
+    pub(crate) range: Range<usize>,
+    /// Which one it is; none for adapters.
+    pub(crate) func: Option<DefinedFuncIndex>,
+    /// Trap codes by the offset of their instruction, ascending.
+    pub(crate) traps: Box<[(u32, u8)]>,
+    /// Where the instructions from an offset on come from in the module's bytes, ascending.
+    pub(crate) offsets: Box<[(u32, u32)]>,
+}
+
+/// What a place in machine code belongs to.
+pub(crate) enum Frame {
+    /// A compiled function; described if that was asked for.
+    Function(Option<FrameInfo>),
+    /// An adapter, or none of ours.
+    Other,
+}
+
+static REGIONS: RwLock<BTreeMap<usize, Arc<Region>>> = RwLock::new(BTreeMap::new());
+
+impl Region {
+    /// Makes a range of addresses known.
+    pub(crate) fn new(range: Range<usize>, module: Option<Weak<ModuleParts>>) -> Arc<Region> {
+        let region = Arc::new(Region { range: range.clone(), functions: RwLock::default(), module });
+        REGIONS.write().unwrap_or_else(PoisonError::into_inner).insert(range.start, Arc::clone(&region));
+        announce(range);
+        region
+    }
+
+    /// Makes a function known; functions come in ascending order.
+    pub(crate) fn add(&self, function: Function) {
+        self.functions.write().unwrap_or_else(PoisonError::into_inner).push(function);
+    }
+
+    /// Forgets the region, whose memory goes.
+    pub(crate) fn remove(&self) {
+        withdraw(&self.range);
+        REGIONS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.range.start);
+    }
+
+    fn with<R>(pc: usize, look: impl FnOnce(&Region, &Function) -> R) -> Option<R> {
+        let region = {
+            let regions = REGIONS.read().unwrap_or_else(PoisonError::into_inner);
+            let (_, region) = regions.range(..=pc).next_back()?;
+            Arc::clone(region)
+        };
+        let functions = region.functions.read().unwrap_or_else(PoisonError::into_inner);
+        let above = functions.partition_point(|function| function.range.start <= pc);
+        let function = functions.get(above.checked_sub(1)?)?;
+        function.range.contains(&pc).then(|| look(&region, function))
+    }
+}
+
+/// The code of the trap that the instruction at `pc` raises.
+pub(crate) fn trap_at(pc: usize) -> Option<u8> {
+    Region::with(pc, |_, function| {
+        let offset = (pc - function.range.start) as u32;
+        let found = function.traps.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
+        Some(function.traps[found].1)
+    })?
+}
+
+/// Whether a return address leads back to an adapter.
+pub(crate) fn is_adapter(return_address: usize) -> bool {
+    Region::with(return_address - 1, |_, function| function.func.is_none()).unwrap_or(false)
+}
+
+/// What `pc` belongs to; described if `describe`.
+pub(crate) fn frame_at(pc: usize, describe: bool) -> Frame {
+    let frame = Region::with(pc, |region, function| {
+        let Some(func) = function.func else { return Frame::Other };
+        let module = region.module.as_ref().and_then(Weak::upgrade);
+        let (true, Some(module)) = (describe, module) else { return Frame::Function(None) };
+        let offset = (pc - function.range.start) as u32;
+        let above = function.offsets.partition_point(|(start, _)| *start <= offset);
+        let place = above.checked_sub(1).map(|at| function.offsets[at].1);
+        let index = module.func_index(func);
+        Frame::Function(Some(FrameInfo {
+            module_name: module.module_name().map(str::to_owned),
+            func: index,
+            func_name: module.func_name(index).map(str::to_owned),
+            offset_bytes: place.map(|offset| offset as usize),
+        }))
+    });
+    frame.unwrap_or(Frame::Other)
+}
+
+/// A range of addresses as the signal handler sees it. Ranges are never freed, only used again.
+struct Addresses {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    next: AtomicPtr<Addresses>,
+}
+
+static FIRST: AtomicPtr<Addresses> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Ranges without a start are free.
+const FREE: usize = 0;
+/// Ranges that are being written have an end before their start.
+const TAKEN: usize = usize::MAX;
+
+fn ranges() -> impl Iterator<Item = &'static Addresses> {
+    let at = |range: &AtomicPtr<Addresses>| {
+        // SAFETY: null, or a range that is never freed.
+        unsafe { range.load(Ordering::Acquire).as_ref() }
+    };
+    std::iter::successors(at(&FIRST), move |range| at(&range.next))
+}
+
+/// Whether an address is in machine code of ours. Safe to ask in a signal handler.
+pub(crate) fn contains(pc: usize) -> bool {
+    ranges().any(|range| {
+        // The end is cleared before a range is used again, so that a mixture of old and new contains nothing.
+        let end = range.end.load(Ordering::Acquire);
+        (range.start.load(Ordering::Acquire)..end).contains(&pc)
+    })
+}
+
+fn announce(addresses: Range<usize>) {
+    let taken = ranges().find(|range| {
+        range.start.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    });
+    if let Some(range) = taken {
+        range.start.store(addresses.start, Ordering::Release);
+        range.end.store(addresses.end, Ordering::Release);
+        return;
+    }
+    let range = Box::leak(Box::new(Addresses {
+        start: AtomicUsize::new(addresses.start),
+        end: AtomicUsize::new(addresses.end),
+        next: AtomicPtr::new(FIRST.load(Ordering::Acquire)),
+    }));
+    loop {
+        let next = range.next.load(Ordering::Relaxed);
+        match FIRST.compare_exchange(next, range, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return,
+            Err(first) => range.next.store(first, Ordering::Relaxed),
+        }
+    }
+}
+
+fn withdraw(addresses: &Range<usize>) {
+    if let Some(range) = ranges().find(|range| range.start.load(Ordering::Acquire) == addresses.start) {
+        range.end.store(0, Ordering::Release);
+        range.start.store(FREE, Ordering::Release);
+    }
+}

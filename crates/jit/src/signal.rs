@@ -1,0 +1,78 @@
+//! Signals that machine code raises: faults on memory that is not there, trap instructions, divisions.
+//!
+//! The handler acts only where the interrupted instruction lies in machine code of ours and passes everything else on to whoever handled
+//! the signal before. It does next to nothing: it notes the place in the store's record and lets execution go on in
+//! [`crate::entry::stopped`], on the same stack, as an ordinary function.
+
+use std::mem::MaybeUninit;
+use std::sync::Once;
+
+use innkeeper_engine::tier::{NativeSite, VmStore};
+
+use crate::{entry, region};
+
+const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+static mut PREVIOUS: [MaybeUninit<libc::sigaction>; 4] = [const { MaybeUninit::uninit() }; 4];
+
+/// Installs the handlers, once a process.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for (i, signal) in SIGNALS.into_iter().enumerate() {
+            // SAFETY: the action is fully initialised, and the handler does only what is allowed in one. `PREVIOUS` is written before the
+            // handler that reads it can run, and never again.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handle as *const () as usize;
+                // Not deferred: the signal is never returned from in the ordinary sense.
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+                libc::sigemptyset(&raw mut action.sa_mask);
+                let previous = (&raw mut PREVIOUS[i]).cast::<libc::sigaction>();
+                libc::sigaction(signal, std::ptr::null(), previous);
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            }
+        }
+    });
+}
+
+extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes the interrupted thread's context, which going on elsewhere means to change. In machine code of ours the pinned
+    // register has the record of the store that it runs for.
+    unsafe {
+        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+        let pc = registers[libc::REG_RIP as usize] as usize;
+        if region::contains(pc) {
+            let vm = registers[libc::REG_R15 as usize] as usize as *mut VmStore;
+            (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize };
+            registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;
+            return;
+        }
+        pass_on(signal, info, context);
+    }
+}
+
+/// # Safety
+/// As the kernel calls a handler.
+unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some(i) = SIGNALS.iter().position(|known| *known == signal) else { return };
+    // SAFETY: written before this handler was installed; the previous action is called as its flags ask.
+    unsafe {
+        let previous = (&raw const PREVIOUS[i]).cast::<libc::sigaction>().read();
+        match previous.sa_sigaction {
+            libc::SIG_DFL | libc::SIG_IGN => {
+                // The instruction is executed again, without us.
+                libc::sigaction(signal, &raw const previous, std::ptr::null_mut());
+            }
+            handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                    std::mem::transmute(handler);
+                handler(signal, info, context);
+            }
+            handler => {
+                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
+                handler(signal);
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Calls, and exceptions that are thrown.
+//!
+//! Every call goes through the callee's entry: to the compiled function, or to an adapter that calls it in another tier. So callers need not know
+//! which it is, and find new code the next time they look.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use innkeeper_engine::index::{FuncIndex, TagIndex, TypeIndex};
+use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc, VmObject};
+use innkeeper_engine::{FuncType, Trap};
+use wasmparser::Operator;
+
+use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags, slots_on_stack};
+use crate::abi::{self, Results};
+use crate::builtin::Builtin;
+use crate::trap;
+
+/// What a call needs to know of its callee.
+struct Callee {
+    /// The callee's context; the caller's for functions of the host.
+    ctx: Value,
+    entry: Value,
+}
+
+impl Translator<'_> {
+    pub(super) fn call_operator(&mut self, operator: &Operator<'_>) -> Result<bool> {
+        match operator {
+            Operator::Call { function_index } => {
+                let callee = self.direct(*function_index);
+                self.call(&callee, self.module.type_of_func(FuncIndex(*function_index)))
+            }
+            Operator::CallIndirect { type_index, table_index } => {
+                let callee = self.indirect(*table_index, *type_index)?;
+                self.call(&callee, TypeIndex(*type_index))
+            }
+            Operator::CallRef { type_index } => {
+                let callee = self.referenced()?;
+                self.call(&callee, TypeIndex(*type_index))
+            }
+            Operator::ReturnCall { function_index } => {
+                let callee = self.direct(*function_index);
+                self.return_call(&callee, self.module.type_of_func(FuncIndex(*function_index)))
+            }
+            Operator::ReturnCallIndirect { type_index, table_index } => {
+                let callee = self.indirect(*table_index, *type_index)?;
+                self.return_call(&callee, TypeIndex(*type_index))
+            }
+            Operator::ReturnCallRef { type_index } => {
+                let callee = self.referenced()?;
+                self.return_call(&callee, TypeIndex(*type_index))
+            }
+            Operator::Throw { tag_index } => self.throw(*tag_index),
+            Operator::ThrowRef => {
+                let exception = self.pop()?;
+                self.b.ins().trapz(exception, trap::code(Trap::NullException));
+                self.throw_exception(exception);
+                Ok(())
+            }
+            _ => return Ok(false),
+        }?;
+        Ok(true)
+    }
+
+    fn direct(&mut self, func: u32) -> Callee {
+        let func = FuncIndex(func);
+        let Some(defined) = self.module.defined(func) else {
+            let record = self.fixed_element(offset_of!(VmContext, imported_funcs), func.0);
+            return self.of_record(record);
+        };
+        let entries = self.fixed(self.ctx, offset_of!(VmContext, entries));
+        let offset = i64::from(defined.0) * size_of::<FuncEntry>() as i64;
+        Callee { ctx: self.ctx, entry: self.b.ins().iadd_imm_s(entries, offset) }
+    }
+
+    /// The callee that a function's record describes.
+    fn of_record(&mut self, record: Value) -> Callee {
+        let entry = self.b.ins().load(types::I64, fixed(), record, offset_of!(VmFunc, entry) as i32);
+        let ctx = self.b.ins().load(types::I64, fixed(), record, offset_of!(VmFunc, ctx) as i32);
+        // The host's functions have no context of their own, and want to know who calls.
+        let is_host = self.b.ins().icmp_imm_s(IntCC::Equal, ctx, 0);
+        Callee { ctx: self.b.ins().select(is_host, self.ctx, ctx), entry }
+    }
+
+    fn referenced(&mut self) -> Result<Callee> {
+        let record = self.pop()?;
+        self.b.ins().trapz(record, trap::code(Trap::NullFunction));
+        Ok(self.of_record(record))
+    }
+
+    /// Pops an index into a table and gives the function there, checked against the type that the call expects.
+    fn indirect(&mut self, table: u32, ty: u32) -> Result<Callee> {
+        let (element, flags) = self.element(table, Trap::UndefinedElement)?;
+        let record = self.b.ins().load(types::I64, flags, element, 0);
+        self.b.ins().trapz(record, trap::code(Trap::UninitializedElement));
+        let signature = self.b.ins().load(types::I32, fixed(), record, offset_of!(VmFunc, signature) as i32);
+        let ids = self.fixed(self.ctx, offset_of!(VmContext, type_ids));
+        let offset = i32::try_from(u64::from(ty) * 4).map_err(|_| Unsupported::Malformed)?;
+        let expected = self.b.ins().load(types::I32, fixed_flags(), ids, offset);
+        let is_other = self.b.ins().icmp(IntCC::NotEqual, signature, expected);
+        let (other, go_on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(other);
+        self.b.ins().brif(is_other, other, &[], go_on, &[]);
+        self.b.switch_to_block(other);
+        self.b.seal_block(other);
+        if let Some(is_subtype) = self.builtin(Builtin::IsSubtype, &[record, expected]) {
+            self.b.ins().trapz(is_subtype, trap::code(Trap::IndirectCallTypeMismatch));
+        }
+        self.b.ins().jump(go_on, &[]);
+        self.b.switch_to_block(go_on);
+        self.b.seal_block(go_on);
+        Ok(self.of_record(record))
+    }
+
+    fn pop_args(&mut self, ty: &FuncType) -> Result<Vec<Value>> {
+        let from = self.stack.len().checked_sub(ty.params().len()).ok_or(Unsupported::Malformed)?;
+        Ok(self.stack.split_off(from))
+    }
+
+    fn code_of(&mut self, callee: &Callee) -> Value {
+        // It changes, but only to what does the same.
+        self.b.ins().load(types::I64, record_flags(), callee.entry, offset_of!(FuncEntry, native) as i32)
+    }
+
+    fn call(&mut self, callee: &Callee, ty: TypeIndex) -> Result {
+        let module = self.module;
+        let ty = module.func_type(ty);
+        let args = self.pop_args(ty)?;
+        let results = self.call_with(callee, ty, &args)?;
+        self.stack.extend(results);
+        Ok(())
+    }
+
+    fn call_with(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result<Vec<Value>> {
+        let code = self.code_of(callee);
+        let signature = self.b.import_signature(abi::signature(ty));
+        let mut all = vec![callee.ctx, callee.entry];
+        let memory = match abi::results(ty) {
+            Results::Registers => None,
+            Results::Memory => Some(slots_on_stack(&mut self.b, ty.result_slots())),
+        };
+        all.extend(memory);
+        all.extend(args);
+        let call = self.b.ins().call_indirect(signature, code, &all);
+        let Some(memory) = memory else { return Ok(self.b.inst_results(call).to_vec()) };
+        Ok(self.load_values(memory, ty.results()))
+    }
+
+    /// Values that lie in slots.
+    fn load_values(&mut self, slots: Value, types: &[innkeeper_engine::ValType]) -> Vec<Value> {
+        let mut at = 0;
+        let mut values = Vec::with_capacity(types.len());
+        for ty in types {
+            values.push(self.load_slot(slots, at, abi::value_type(*ty)));
+            at += ty.slots();
+        }
+        values
+    }
+
+    fn return_call(&mut self, callee: &Callee, ty: TypeIndex) -> Result {
+        let module = self.module;
+        let ty = module.func_type(ty);
+        let args = self.pop_args(ty)?;
+        match self.start {
+            Start::Call => {
+                let code = self.code_of(callee);
+                let signature = self.b.import_signature(abi::signature(ty));
+                let mut all = vec![callee.ctx, callee.entry];
+                // Where results go to memory, they go there whoever computes them.
+                all.extend(self.results);
+                all.extend(args);
+                self.b.ins().return_call_indirect(signature, code, &all);
+            }
+            Start::Loop(_) => self.return_call_from_loop(callee, ty, &args)?,
+        }
+        self.end_reachable();
+        Ok(())
+    }
+
+    /// The frame is the interpreter's, which must make the call; functions of the host are called here.
+    fn return_call_from_loop(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result {
+        let slots = slots_on_stack(&mut self.b, ty.call_slots());
+        let mut at = 0;
+        for (value, ty) in args.iter().zip(ty.params()) {
+            self.store_slot(slots, at, *value);
+            at += ty.slots();
+        }
+        let Some(outcome) = self.builtin(Builtin::TailCall, &[callee.ctx, callee.entry, slots]) else {
+            return Err(Unsupported::Malformed);
+        };
+        leave_by_outcome(&mut self.b, outcome);
+        let results = self.load_values(slots, ty.results());
+        self.give_results(&results);
+        Ok(())
+    }
+
+    fn throw(&mut self, tag: u32) -> Result {
+        let module = self.module;
+        let ty = module.tag_type(TagIndex(tag));
+        let args = self.pop_args(ty)?;
+        let tag = self.i32(tag);
+        let Some(exception) = self.builtin(Builtin::AllocateException, &[self.ctx, tag]) else {
+            return Err(Unsupported::Malformed);
+        };
+        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, exception, 0);
+        self.stop_if(failed);
+        // Behind the tag.
+        let values = self.b.ins().iadd_imm_s(exception, VmObject::CONTENTS as i64 + 8);
+        let mut at = 0;
+        for (value, ty) in args.iter().zip(ty.params()) {
+            self.store_slot(values, at, *value);
+            at += ty.slots();
+        }
+        self.throw_exception(exception);
+        Ok(())
+    }
+
+    fn throw_exception(&mut self, exception: Value) {
+        self.builtin(Builtin::Throw, &[self.ctx, exception]);
+        leave(&mut self.b);
+        self.end_reachable();
+    }
+}
+
+/// Fields of a function's record never change, but there may be none: its address was checked.
+fn fixed() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly()
+}
+
+/// Goes on where the outcome is 0; else leaves machine code, to stop or with a tail call.
+pub(crate) fn leave_by_outcome(b: &mut cranelift_frontend::FunctionBuilder<'_>, outcome: Value) {
+    let (left, go_on) = (b.create_block(), b.create_block());
+    b.set_cold_block(left);
+    b.ins().brif(outcome, left, &[], go_on, &[]);
+    b.switch_to_block(left);
+    b.seal_block(left);
+    let is_tail = b.ins().icmp_imm_s(IntCC::Equal, outcome, i64::from(crate::builtin::TAIL_CALL));
+    let (tail, stop) = (b.create_block(), b.create_block());
+    b.ins().brif(is_tail, tail, &[], stop, &[]);
+    b.switch_to_block(tail);
+    b.seal_block(tail);
+    super::call_builtin(b, Builtin::LeaveTail, &[]);
+    b.ins().trap(trap::code(Trap::Unreachable));
+    b.switch_to_block(stop);
+    b.seal_block(stop);
+    leave(b);
+    b.switch_to_block(go_on);
+    b.seal_block(go_on);
+}

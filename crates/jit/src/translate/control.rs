@@ -1,0 +1,415 @@
+//! Structured control, and the polls that let guests be stopped.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Type, Value, types};
+use innkeeper_engine::index::TypeIndex;
+use innkeeper_engine::tier::VmStore;
+use innkeeper_engine::{Trap, ValType};
+use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
+
+use super::{Result, Start, Translator, Unsupported, record_flags};
+use crate::builtin::Builtin;
+use crate::{abi, trap};
+
+/// A block that is open.
+pub(super) struct Control {
+    kind: Kind,
+    /// Where branches to its label go.
+    label: Block,
+    /// Where control goes at its end.
+    exit: Block,
+    /// Types that a branch to the label carries, and those that are there at the end.
+    label_types: Vec<Type>,
+    results: Vec<Type>,
+    /// Operands below the block's parameters.
+    height: usize,
+    /// Operands from the bottom that the label takes as parameters too: those that an interpreter's frame brought.
+    brought: usize,
+    /// Whether something leads to the exit.
+    is_left: bool,
+}
+
+enum Kind {
+    Function,
+    Block,
+    Loop,
+    /// A conditional whose `else` has not come yet: where it goes, with the parameters.
+    If {
+        otherwise: Block,
+        params: Vec<Value>,
+    },
+}
+
+impl Translator<'_> {
+    pub(super) fn control_operator(&mut self, operator: &Operator<'_>) -> Result<bool> {
+        match operator {
+            Operator::Nop => Ok(()),
+            Operator::Unreachable => {
+                self.trap(Trap::Unreachable);
+                Ok(())
+            }
+            Operator::Block { blockty } => self.visit_block(*blockty),
+            Operator::Loop { blockty } => self.visit_loop(*blockty),
+            Operator::If { blockty } => self.visit_if(*blockty),
+            Operator::Else => self.visit_else(),
+            Operator::End => self.visit_end(),
+            Operator::Br { relative_depth } => {
+                self.branch(*relative_depth)?;
+                self.end_reachable();
+                Ok(())
+            }
+            Operator::BrIf { relative_depth } => {
+                let condition = self.pop()?;
+                self.branch_if(condition, *relative_depth)
+            }
+            Operator::BrTable { targets } => self.visit_br_table(targets),
+            Operator::Return => {
+                self.branch(self.control.len() as u32 - 1)?;
+                self.end_reachable();
+                Ok(())
+            }
+            _ => return Ok(false),
+        }?;
+        Ok(true)
+    }
+
+    /// Looks only for where control becomes reachable again.
+    pub(super) fn skip(&mut self, operator: &Operator<'_>, depth: u32) -> Result {
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                self.unreachable = Some(depth + 1);
+                Ok(())
+            }
+            Operator::TryTable { .. } | Operator::Try { .. } => {
+                Err(Unsupported::Instruction("exception handlers".to_owned()))
+            }
+            Operator::Else if depth == 0 => self.visit_else(),
+            Operator::End if depth == 0 => self.visit_end(),
+            Operator::End => {
+                self.unreachable = Some(depth - 1);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Raises a trap here, always.
+    pub(super) fn trap(&mut self, trap: Trap) {
+        self.b.ins().trap(trap::code(trap));
+        self.end_reachable();
+    }
+
+    /// Nothing can be reached until the block's end.
+    pub(super) fn end_reachable(&mut self) {
+        self.unreachable = Some(0);
+    }
+
+    /// Opens the function's body.
+    pub(super) fn open_function(&mut self) {
+        let results: Vec<Type> = self.ty.results().iter().map(|ty| abi::value_type(*ty)).collect();
+        let exit = self.block_with(&results);
+        self.control.push(Control {
+            kind: Kind::Function,
+            label: exit,
+            exit,
+            label_types: results.clone(),
+            results,
+            height: 0,
+            brought: 0,
+            is_left: false,
+        });
+    }
+
+    fn block_with(&mut self, params: &[Type]) -> Block {
+        let block = self.b.create_block();
+        for ty in params {
+            self.b.append_block_param(block, *ty);
+        }
+        block
+    }
+
+    fn block_types(&self, ty: BlockType) -> (Vec<Type>, Vec<Type>) {
+        let all = |types: &[ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
+        match ty {
+            BlockType::Empty => (Vec::new(), Vec::new()),
+            BlockType::Type(ty) => (Vec::new(), vec![abi::decoded_type(ty)]),
+            BlockType::FuncType(index) => {
+                let ty = self.module.func_type(TypeIndex(index));
+                (all(ty.params()), all(ty.results()))
+            }
+        }
+    }
+
+    fn height_below(&self, params: usize) -> Result<usize> {
+        self.stack.len().checked_sub(params).ok_or(Unsupported::Malformed)
+    }
+
+    fn visit_block(&mut self, ty: BlockType) -> Result {
+        let (params, results) = self.block_types(ty);
+        let exit = self.block_with(&results);
+        let height = self.height_below(params.len())?;
+        let label_types = results.clone();
+        let control = Control {
+            kind: Kind::Block,
+            label: exit,
+            exit,
+            label_types,
+            results,
+            height,
+            brought: 0,
+            is_left: false,
+        };
+        self.control.push(control);
+        Ok(())
+    }
+
+    fn visit_loop(&mut self, ty: BlockType) -> Result {
+        let (params, results) = self.block_types(ty);
+        let height = self.height_below(params.len())?;
+        let (header, exit) = (self.b.create_block(), self.block_with(&results));
+        let entered = match self.start {
+            Start::Loop(entry) if entry.offset_bytes == self.offset => Some(entry),
+            _ => None,
+        };
+        let brought = if entered.is_some() { height } else { 0 };
+        let from = height - brought;
+        let types: Vec<Type> =
+            self.stack[from..].iter().map(|value| self.b.func.dfg.value_type(*value)).collect();
+        for ty in &types {
+            self.b.append_block_param(header, *ty);
+        }
+        let args: Vec<BlockArg> = self.stack[from..].iter().map(|value| (*value).into()).collect();
+        self.b.ins().jump(header, &args);
+        if let (Some(entry), Some(block)) = (entered, self.pending_loop.take()) {
+            self.b.switch_to_block(block);
+            let Some(frame) = self.results else { return Err(Unsupported::Malformed) };
+            if entry.operands.len() != types.len() {
+                return Err(Unsupported::Malformed);
+            }
+            let mut args: Vec<BlockArg> = Vec::new();
+            for (place, ty) in entry.operands.iter().zip(&types) {
+                args.push(self.place(frame, *place, *ty).into());
+            }
+            self.b.ins().jump(header, &args);
+        }
+        self.b.switch_to_block(header);
+        self.stack.truncate(from);
+        self.stack.extend_from_slice(self.b.block_params(header));
+        self.control.push(Control {
+            kind: Kind::Loop,
+            label: header,
+            exit,
+            label_types: params,
+            results,
+            height,
+            brought,
+            is_left: false,
+        });
+        self.poll_in_loop();
+        Ok(())
+    }
+
+    fn visit_if(&mut self, ty: BlockType) -> Result {
+        let condition = self.pop()?;
+        let (params, results) = self.block_types(ty);
+        let height = self.height_below(params.len())?;
+        let (then, otherwise) = (self.b.create_block(), self.b.create_block());
+        let exit = self.block_with(&results);
+        self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        self.b.seal_block(then);
+        self.b.seal_block(otherwise);
+        self.b.switch_to_block(then);
+        let params = self.stack[height..].to_vec();
+        let label_types = results.clone();
+        let control = Control {
+            kind: Kind::If { otherwise, params },
+            label: exit,
+            exit,
+            label_types,
+            results,
+            height,
+            brought: 0,
+            is_left: false,
+        };
+        self.control.push(control);
+        Ok(())
+    }
+
+    /// Goes to the exit of the innermost block with its results.
+    fn fall_through(&mut self) -> Result {
+        if self.unreachable.is_some() {
+            return Ok(());
+        }
+        let Some(control) = self.control.last_mut() else { return Err(Unsupported::Malformed) };
+        control.is_left = true;
+        let (exit, results) = (control.exit, control.results.len());
+        let from = self.height_below(results)?;
+        let args: Vec<BlockArg> = self.stack[from..].iter().map(|value| (*value).into()).collect();
+        self.b.ins().jump(exit, &args);
+        Ok(())
+    }
+
+    fn visit_else(&mut self) -> Result {
+        self.fall_through()?;
+        let Some(control) = self.control.last_mut() else { return Err(Unsupported::Malformed) };
+        let Kind::If { otherwise, params } = std::mem::replace(&mut control.kind, Kind::Block) else {
+            return Err(Unsupported::Malformed);
+        };
+        self.stack.truncate(control.height);
+        self.stack.extend(params);
+        self.b.switch_to_block(otherwise);
+        self.unreachable = None;
+        Ok(())
+    }
+
+    fn visit_end(&mut self) -> Result {
+        self.fall_through()?;
+        let Some(mut control) = self.control.pop() else { return Err(Unsupported::Malformed) };
+        if let Kind::If { otherwise, params } = &control.kind {
+            // Without `else`, the parameters are the results.
+            self.b.switch_to_block(*otherwise);
+            let args: Vec<BlockArg> = params.iter().map(|value| (*value).into()).collect();
+            self.b.ins().jump(control.exit, &args);
+            control.is_left = true;
+        }
+        if matches!(control.kind, Kind::Loop) {
+            self.b.seal_block(control.label);
+        }
+        self.stack.truncate(control.height);
+        if !control.is_left {
+            self.b.seal_block(control.exit);
+            self.unreachable = Some(0);
+            if matches!(control.kind, Kind::Function) {
+                self.unreachable = None;
+            }
+            return Ok(());
+        }
+        self.b.switch_to_block(control.exit);
+        self.b.seal_block(control.exit);
+        self.unreachable = None;
+        let results = self.b.block_params(control.exit).to_vec();
+        if matches!(control.kind, Kind::Function) {
+            self.give_results(&results);
+        } else {
+            self.stack.extend(results);
+        }
+        Ok(())
+    }
+
+    /// Returns.
+    pub(super) fn give_results(&mut self, results: &[Value]) {
+        let Some(memory) = self.results else {
+            self.b.ins().return_(results);
+            return;
+        };
+        let mut at = 0;
+        for (value, ty) in results.iter().zip(self.ty.results()) {
+            self.store_slot(memory, at, *value);
+            at += ty.slots();
+        }
+        self.b.ins().return_(&[]);
+    }
+
+    /// The block that a branch goes to, with what it carries; the values stay on the stack.
+    fn target(&mut self, relative_depth: u32) -> Result<(Block, Vec<BlockArg>)> {
+        let len = self.control.len();
+        let at = len.checked_sub(relative_depth as usize + 1).ok_or(Unsupported::Malformed)?;
+        let control = &mut self.control[at];
+        if !matches!(control.kind, Kind::Loop) {
+            control.is_left = true;
+        }
+        let (label, carried, brought) = (control.label, control.label_types.len(), control.brought);
+        let from = self.height_below(carried)?;
+        let values = self.stack[..brought].iter().chain(&self.stack[from..]);
+        Ok((label, values.map(|value| (*value).into()).collect()))
+    }
+
+    fn branch(&mut self, relative_depth: u32) -> Result {
+        let (block, args) = self.target(relative_depth)?;
+        self.b.ins().jump(block, &args);
+        Ok(())
+    }
+
+    /// Branches where the condition is not zero; the values stay on the stack.
+    pub(super) fn branch_if(&mut self, condition: Value, relative_depth: u32) -> Result {
+        let (block, args) = self.target(relative_depth)?;
+        let go_on = self.b.create_block();
+        self.b.ins().brif(condition, block, &args, go_on, &[]);
+        self.b.switch_to_block(go_on);
+        self.b.seal_block(go_on);
+        Ok(())
+    }
+
+    fn visit_br_table(&mut self, targets: &BrTable<'_>) -> Result {
+        let index = self.pop()?;
+        let mut calls = Vec::with_capacity(targets.len() as usize);
+        for depth in targets.targets() {
+            let (block, args) = self.target(depth?)?;
+            calls.push(self.b.func.dfg.block_call(block, &args));
+        }
+        let (block, args) = self.target(targets.default())?;
+        let default = self.b.func.dfg.block_call(block, &args);
+        let table = self.b.create_jump_table(JumpTableData::new(default, &calls));
+        self.b.ins().br_table(index, table);
+        self.end_reachable();
+        Ok(())
+    }
+
+    /// Checks the stack, and gives attention to who asks for it. A function that calls nothing need not: it cannot recurse, and the stack has
+    /// headroom.
+    pub(super) fn poll_at_entry(&mut self, body: &FunctionBody<'_>) -> Result {
+        for operator in body.get_operators_reader()? {
+            if is_call(&operator?) {
+                self.poll();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) {
+        let store = self.store();
+        let limit = offset_of!(VmStore, native_limit) as i32;
+        let limit = self.b.ins().load(types::I64, record_flags(), store, limit);
+        self.attend_below(limit);
+    }
+
+    fn poll_in_loop(&mut self) {
+        let store = self.store();
+        let limit = self.b.ins().iadd_imm_s(store, offset_of!(VmStore, native_limit) as i64);
+        // Atomic, so that it is read each time round.
+        let limit = self.b.ins().atomic_load(types::I64, record_flags(), limit);
+        self.attend_below(limit);
+    }
+
+    fn attend_below(&mut self, limit: Value) {
+        let here = self.b.ins().get_stack_pointer(types::I64);
+        let is_below = self.b.ins().icmp(IntCC::UnsignedLessThan, here, limit);
+        let (attend, go_on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(attend);
+        self.b.ins().brif(is_below, attend, &[], go_on, &[]);
+        self.b.switch_to_block(attend);
+        self.b.seal_block(attend);
+        let store = self.store();
+        if let Some(stop) = self.builtin(Builtin::Attend, &[store, here]) {
+            self.stop_if(stop);
+        }
+        self.b.ins().jump(go_on, &[]);
+        self.b.switch_to_block(go_on);
+        self.b.seal_block(go_on);
+    }
+}
+
+fn is_call(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::CallRef { .. }
+            | Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. }
+    )
+}

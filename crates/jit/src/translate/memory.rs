@@ -1,0 +1,229 @@
+//! Loads, stores and bulk memory operations.
+//!
+//! A memory with 32-bit addresses that is laid out with guard regions is accessed without a check: what 33 bits reach beyond its end faults, and the
+//! fault is the trap. Everything else compares: memories with 64-bit addresses, shared ones, odd page sizes, and all of them where address space is short.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use innkeeper_engine::index::MemoryIndex;
+use innkeeper_engine::tier::{VmContext, VmMemory};
+use innkeeper_engine::{IndexType, Sharing, Trap};
+use wasmparser::{MemArg, MemArgTarget, Operator};
+
+use super::{Result, Translator, Unsupported, fixed_flags, record_flags};
+use crate::builtin::Builtin;
+use crate::trap;
+
+/// Where an access goes.
+pub(super) struct Place {
+    pub(super) address: Value,
+    pub(super) offset: i32,
+    pub(super) flags: MemFlagsData,
+}
+
+/// Bytes of an ordinary page; smaller ones end where no guard begins.
+const PAGE_BYTES: u64 = 1 << 16;
+
+impl Translator<'_> {
+    fn memory_record(&mut self, memory: u32) -> Value {
+        if memory == 0 {
+            return self.fixed(self.ctx, offset_of!(VmContext, memory0));
+        }
+        self.fixed_element(offset_of!(VmContext, memories), memory)
+    }
+
+    fn is_guarded(&self, memory: u32) -> bool {
+        let ty = self.module.memory_type(MemoryIndex(memory));
+        self.has_guards()
+            && ty.index == IndexType::I32
+            && ty.sharing == Sharing::Unshared
+            && ty.page_bytes() == PAGE_BYTES
+    }
+
+    pub(super) fn is_memory64(&self, memory: u32) -> bool {
+        self.module.memory_type(MemoryIndex(memory)).index == IndexType::I64
+    }
+
+    /// Pops an address, or a length.
+    pub(super) fn pop_index(&mut self, is_wide: bool) -> Result<Value> {
+        let index = self.pop()?;
+        Ok(if is_wide { index } else { self.b.ins().uextend(types::I64, index) })
+    }
+
+    /// Pops the address of an access to `size` bytes.
+    pub(super) fn access(&mut self, argument: &MemArg, size: u64) -> Result<Place> {
+        let address = self.pop_index(self.is_memory64(memory_of(argument)?))?;
+        if !self.is_guarded(memory_of(argument)?) {
+            return self.checked(argument, address, size);
+        }
+        let record = self.memory_record(memory_of(argument)?);
+        let base = self.b.ins().load(types::I64, fixed_flags(), record, offset_of!(VmMemory, base) as i32);
+        let flags = MemFlagsData::new()
+            .with_alias_region(Some(self.regions.heap))
+            .with_trap_code(Some(trap::code(Trap::MemoryOutOfBounds)));
+        let address = self.b.ins().iadd(base, address);
+        Ok(match i32::try_from(argument.offset) {
+            Ok(offset) => Place { address, offset, flags },
+            Err(_) => {
+                let offset = self.int(types::I64, argument.offset.cast_signed());
+                Place { address: self.b.ins().iadd(address, offset), offset: 0, flags }
+            }
+        })
+    }
+
+    /// Checks that an access is inside the memory.
+    pub(super) fn checked(&mut self, argument: &MemArg, address: Value, size: u64) -> Result<Place> {
+        let code = trap::code(Trap::MemoryOutOfBounds);
+        let record = self.memory_record(memory_of(argument)?);
+        // Growth by another thread is seen; by this one, it happens in calls.
+        let len = self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
+        let past = argument.offset.checked_add(size);
+        let end = match past {
+            Some(past) => {
+                let past = self.int(types::I64, past.cast_signed());
+                self.b.ins().uadd_overflow_trap(address, past, code)
+            }
+            None => self.int(types::I64, -1),
+        };
+        let is_beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, len);
+        self.b.ins().trapnz(is_beyond, code);
+        let base = self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, base) as i32);
+        let offset = self.int(types::I64, argument.offset.cast_signed());
+        let address = self.b.ins().iadd(address, offset);
+        let address = self.b.ins().iadd(base, address);
+        let flags = MemFlagsData::new().with_notrap().with_alias_region(Some(self.regions.heap));
+        Ok(Place { address, offset: 0, flags })
+    }
+
+    pub(super) fn load(&mut self, argument: &MemArg, ty: Type) -> Result<Value> {
+        let Place { address, offset, flags } = self.access(argument, u64::from(ty.bytes()))?;
+        Ok(self.b.ins().load(ty, flags, address, offset))
+    }
+
+    pub(super) fn store_to(&mut self, argument: &MemArg, value: Value) -> Result {
+        let size = u64::from(self.b.func.dfg.value_type(value).bytes());
+        let Place { address, offset, flags } = self.access(argument, size)?;
+        self.b.ins().store(flags, value, address, offset);
+        Ok(())
+    }
+
+    fn load_plain(&mut self, argument: &MemArg, ty: Type) -> Result {
+        let value = self.load(argument, ty)?;
+        self.push(value)
+    }
+
+    fn load_signed(&mut self, argument: &MemArg, cell: Type, ty: Type) -> Result {
+        let cell = self.load(argument, cell)?;
+        let value = self.b.ins().sextend(ty, cell);
+        self.push(value)
+    }
+
+    fn load_unsigned(&mut self, argument: &MemArg, cell: Type, ty: Type) -> Result {
+        let cell = self.load(argument, cell)?;
+        let value = self.b.ins().uextend(ty, cell);
+        self.push(value)
+    }
+
+    fn store_plain(&mut self, argument: &MemArg) -> Result {
+        let value = self.pop()?;
+        self.store_to(argument, value)
+    }
+
+    fn store_cut(&mut self, argument: &MemArg, cell: Type) -> Result {
+        let value = self.pop()?;
+        let value = self.b.ins().ireduce(cell, value);
+        self.store_to(argument, value)
+    }
+
+    pub(super) fn memory(&mut self, operator: &Operator<'_>) -> Result<bool> {
+        match operator {
+            Operator::I32Load { memarg } => self.load_plain(memarg, types::I32),
+            Operator::I64Load { memarg } => self.load_plain(memarg, types::I64),
+            Operator::F32Load { memarg } => self.load_plain(memarg, types::F32),
+            Operator::F64Load { memarg } => self.load_plain(memarg, types::F64),
+            Operator::I32Load8S { memarg } => self.load_signed(memarg, types::I8, types::I32),
+            Operator::I32Load8U { memarg } => self.load_unsigned(memarg, types::I8, types::I32),
+            Operator::I32Load16S { memarg } => self.load_signed(memarg, types::I16, types::I32),
+            Operator::I32Load16U { memarg } => self.load_unsigned(memarg, types::I16, types::I32),
+            Operator::I64Load8S { memarg } => self.load_signed(memarg, types::I8, types::I64),
+            Operator::I64Load8U { memarg } => self.load_unsigned(memarg, types::I8, types::I64),
+            Operator::I64Load16S { memarg } => self.load_signed(memarg, types::I16, types::I64),
+            Operator::I64Load16U { memarg } => self.load_unsigned(memarg, types::I16, types::I64),
+            Operator::I64Load32S { memarg } => self.load_signed(memarg, types::I32, types::I64),
+            Operator::I64Load32U { memarg } => self.load_unsigned(memarg, types::I32, types::I64),
+            Operator::I32Store { memarg }
+            | Operator::I64Store { memarg }
+            | Operator::F32Store { memarg }
+            | Operator::F64Store { memarg } => self.store_plain(memarg),
+            Operator::I32Store8 { memarg } | Operator::I64Store8 { memarg } => {
+                self.store_cut(memarg, types::I8)
+            }
+            Operator::I32Store16 { memarg } | Operator::I64Store16 { memarg } => {
+                self.store_cut(memarg, types::I16)
+            }
+            Operator::I64Store32 { memarg } => self.store_cut(memarg, types::I32),
+            Operator::MemorySize { mem } => self.memory_size(*mem),
+            Operator::MemoryGrow { mem } => {
+                let is_wide = self.is_memory64(*mem);
+                let pages = self.pop_index(is_wide)?;
+                let memory = self.i32(*mem);
+                self.grow(Builtin::MemoryGrow, &[self.ctx, memory, pages], is_wide)
+            }
+            Operator::MemoryFill { mem } => {
+                let is_wide = self.is_memory64(*mem);
+                let (len, value) = (self.pop_index(is_wide)?, self.pop()?);
+                let to = self.pop_index(is_wide)?;
+                let memory = self.i32(*mem);
+                self.builtin_or_stop(Builtin::MemoryFill, &[self.ctx, memory, to, value, len])
+            }
+            Operator::MemoryCopy { dst_mem, src_mem } => {
+                let (to_wide, from_wide) = (self.is_memory64(*dst_mem), self.is_memory64(*src_mem));
+                let len = self.pop_index(to_wide && from_wide)?;
+                let (from, to) = (self.pop_index(from_wide)?, self.pop_index(to_wide)?);
+                let (to_memory, from_memory) = (self.i32(*dst_mem), self.i32(*src_mem));
+                let args = [self.ctx, to_memory, from_memory, to, from, len];
+                self.builtin_or_stop(Builtin::MemoryCopy, &args)
+            }
+            Operator::MemoryInit { data_index, mem } => {
+                let (len, from) = (self.pop_index(false)?, self.pop_index(false)?);
+                let to = self.pop_index(self.is_memory64(*mem))?;
+                let (memory, data) = (self.i32(*mem), self.i32(*data_index));
+                self.builtin_or_stop(Builtin::MemoryInit, &[self.ctx, memory, data, to, from, len])
+            }
+            Operator::DataDrop { data_index } => {
+                let data = self.i32(*data_index);
+                self.builtin(Builtin::DataDrop, &[self.ctx, data]);
+                Ok(())
+            }
+            _ => return Ok(false),
+        }?;
+        Ok(true)
+    }
+
+    fn memory_size(&mut self, memory: u32) -> Result {
+        let record = self.memory_record(memory);
+        let len = self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
+        let page_bytes = self.module.memory_type(MemoryIndex(memory)).page_bytes();
+        let pages = self.b.ins().ushr_imm_u(len, i64::from(page_bytes.trailing_zeros()));
+        let is_wide = self.is_memory64(memory);
+        let pages = if is_wide { pages } else { self.b.ins().ireduce(types::I32, pages) };
+        self.push(pages)
+    }
+
+    /// Calls what grows a memory or table; refusal is -1 in the result's own width.
+    pub(super) fn grow(&mut self, builtin: Builtin, args: &[Value], is_wide: bool) -> Result {
+        let Some(old) = self.builtin(builtin, args) else { return Ok(()) };
+        let old = if is_wide { old } else { self.b.ins().ireduce(types::I32, old) };
+        self.push(old)
+    }
+}
+
+/// The memory that an access names.
+pub(super) fn memory_of(argument: &MemArg) -> Result<u32> {
+    match argument.target {
+        MemArgTarget::Memory(memory) => Ok(memory),
+        MemArgTarget::Array(_) => Err(Unsupported::Instruction("an access to an array's bytes".to_owned())),
+    }
+}

@@ -1,0 +1,431 @@
+//! From the validated bytes of a function to the compiler's intermediate representation.
+//!
+//! One pass over the instructions, by topic. The operand stack exists at compile time only: it holds the compiler's values. A function is
+//! translated to be entered at its start, or at one of its loops with all values taken from an interpreter's frame; then what comes before
+//! the loop is translated too, and thrown away by the compiler because nothing leads there.
+//!
+//! What cannot be translated is an error, and the function stays interpreted.
+
+mod aggregate;
+mod atomic;
+mod call;
+mod control;
+mod memory;
+mod numeric;
+mod reference;
+mod simd;
+mod table;
+mod variable;
+
+use cranelift_codegen::ir::{
+    AliasRegion, AliasRegionData, Block, Function, InstBuilder, MemFlagsData, SourceLoc, StackSlotData,
+    StackSlotKind, Type, UserFuncName, Value, types,
+};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{LoopEntry, ModuleParts, Place, VmStore};
+use innkeeper_engine::{FuncType, MemoryLayout};
+use wasmparser::{BinaryReader, FunctionBody, Operator};
+
+use crate::abi::{self, Results};
+use crate::builtin::Builtin;
+pub(crate) use call::leave_by_outcome;
+use control::Control;
+
+/// Why a function is not compiled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsupported {
+    /// An instruction that is not translated.
+    #[error("{0} is not compiled")]
+    Instruction(String),
+    /// The bytes cannot be read, which validation excludes.
+    #[error("the body cannot be read")]
+    Malformed,
+    /// Something of the compiler's.
+    #[error("{0}")]
+    Compiler(String),
+}
+
+pub(crate) type Result<T = (), E = Unsupported> = std::result::Result<T, E>;
+
+impl From<wasmparser::BinaryReaderError> for Unsupported {
+    fn from(_: wasmparser::BinaryReaderError) -> Unsupported {
+        Unsupported::Malformed
+    }
+}
+
+impl From<innkeeper_engine::Error> for Unsupported {
+    fn from(error: innkeeper_engine::Error) -> Unsupported {
+        Unsupported::Compiler(error.to_string())
+    }
+}
+
+/// How a function is entered.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// With a call.
+    Call,
+    /// At a loop, from the interpreter's frame; results go to the frame's first slots.
+    Loop(&'a LoopEntry),
+}
+
+/// A function being translated.
+pub(crate) struct Translator<'a> {
+    b: FunctionBuilder<'a>,
+    module: &'a ModuleParts,
+    ty: &'a FuncType,
+    start: Start<'a>,
+    /// The context.
+    ctx: Value,
+    /// Where results are written, if not in registers.
+    results: Option<Value>,
+    locals: Vec<Variable>,
+    stack: Vec<Value>,
+    control: Vec<Control>,
+    /// Blocks opened since control became unreachable, while it is.
+    unreachable: Option<u32>,
+    regions: Regions,
+    config: TargetFrontendConfig,
+    /// The block that leads to the loop that the function is entered at, until that is met.
+    pending_loop: Option<Block>,
+    /// Where the instruction being translated lies in the module's bytes.
+    offset: usize,
+}
+
+/// Parts of the world that accesses of one do not touch another of.
+#[derive(Clone, Copy)]
+struct Regions {
+    heap: AliasRegion,
+    global: AliasRegion,
+    table: AliasRegion,
+    object: AliasRegion,
+    record: AliasRegion,
+}
+
+/// Translates a function into `to`.
+pub(crate) fn translate(
+    to: &mut Function,
+    context: &mut FunctionBuilderContext,
+    config: TargetFrontendConfig,
+    module: &ModuleParts,
+    (func, start): (DefinedFuncIndex, Start<'_>),
+) -> Result {
+    let ty = module.func_type(module.type_of_func(module.func_index(func)));
+    to.name = UserFuncName::user(0, func.0);
+    to.signature = match start {
+        Start::Call => abi::signature(ty),
+        Start::Loop(_) => abi::entry_signature(),
+    };
+    let mut region = |user_id, description: &'static str| {
+        to.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
+    };
+    let regions = Regions {
+        heap: region(0, "memory"),
+        global: region(1, "global"),
+        table: region(2, "table"),
+        object: region(3, "object"),
+        record: region(4, "record"),
+    };
+    let mut b = FunctionBuilder::new(to, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let ctx = b.block_params(entry)[0];
+    let translator = Translator {
+        b,
+        module,
+        ty,
+        start,
+        ctx,
+        results: None,
+        locals: Vec::new(),
+        stack: Vec::new(),
+        control: Vec::new(),
+        unreachable: None,
+        regions,
+        config,
+        pending_loop: None,
+        offset: 0,
+    };
+    translator.function(func, entry)
+}
+
+impl Translator<'_> {
+    fn function(mut self, func: DefinedFuncIndex, entry: Block) -> Result {
+        let range = self.module.body_range(func);
+        let body =
+            FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
+        self.offset = range.start;
+        self.begin(entry, &body)?;
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            self.offset = usize::try_from(operators.original_position()).map_err(|_| Unsupported::Malformed)?;
+            self.b.set_srcloc(SourceLoc::new(self.offset as u32));
+            let operator = operators.read()?;
+            if let Some(depth) = self.unreachable {
+                self.skip(&operator, depth)?;
+            } else {
+                self.operator(&operator)?;
+            }
+        }
+        if self.pending_loop.is_some() {
+            return Err(Unsupported::Malformed);
+        }
+        self.b.seal_all_blocks();
+        self.b.finalize(self.config);
+        Ok(())
+    }
+
+    /// Declares locals and opens the function's body.
+    fn begin(&mut self, entry: Block, body: &FunctionBody<'_>) -> Result {
+        let mut local_types: Vec<Type> = self.ty.params().iter().map(|ty| abi::value_type(*ty)).collect();
+        for group in body.get_locals_reader()? {
+            let (count, ty) = group?;
+            local_types.extend(std::iter::repeat_n(abi::decoded_type(ty), count as usize));
+        }
+        self.locals = local_types.iter().map(|ty| self.b.declare_var(*ty)).collect();
+        let params = self.b.block_params(entry).to_vec();
+        match self.start {
+            Start::Call => {
+                let mut at = 2;
+                if abi::results(self.ty) == Results::Memory {
+                    self.results = Some(params[at]);
+                    at += 1;
+                }
+                for i in 0..self.ty.params().len() {
+                    self.b.def_var(self.locals[i], params[at + i]);
+                }
+                for i in self.ty.params().len()..self.locals.len() {
+                    let zero = self.zero(local_types[i]);
+                    self.b.def_var(self.locals[i], zero);
+                }
+                self.poll_at_entry(body)?;
+            }
+            Start::Loop(entry) => {
+                self.results = Some(params[1]);
+                for (i, place) in entry.locals.iter().enumerate() {
+                    let value = self.place(params[1], *place, local_types[i]);
+                    self.b.def_var(self.locals[i], value);
+                }
+                // Operands follow where the loop is met, when their types are known; see `visit_loop`. Nothing leads to what comes before.
+                let body = self.b.create_block();
+                let to_loop = self.b.create_block();
+                self.b.ins().jump(to_loop, &[]);
+                self.b.seal_block(to_loop);
+                self.pending_loop = Some(to_loop);
+                self.b.switch_to_block(body);
+                self.b.seal_block(body);
+            }
+        }
+        self.open_function();
+        Ok(())
+    }
+
+    /// The value that an interpreter's frame has at a place.
+    fn place(&mut self, frame: Value, place: Place, ty: Type) -> Value {
+        match place {
+            Place::Slot(slot) => self.load_slot(frame, slot, ty),
+            Place::Constant(bits) => match ty {
+                types::F32 => self.b.ins().f32const(f32::from_bits(bits as u32)),
+                types::F64 => self.b.ins().f64const(f64::from_bits(bits)),
+                types::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
+                _ => self.b.ins().iconst(types::I64, bits.cast_signed()),
+            },
+        }
+    }
+
+    fn zero(&mut self, ty: Type) -> Value {
+        zero(&mut self.b, ty)
+    }
+
+    /// Reads a value that begins at a slot.
+    fn load_slot(&mut self, slots: Value, slot: u32, ty: Type) -> Value {
+        load_slot(&mut self.b, slots, slot, ty)
+    }
+
+    /// Writes a value to the slots that begin at `slot`.
+    fn store_slot(&mut self, slots: Value, slot: u32, value: Value) {
+        store_slot(&mut self.b, slots, slot, value);
+    }
+
+    fn pop(&mut self) -> Result<Value> {
+        self.stack.pop().ok_or(Unsupported::Malformed)
+    }
+
+    fn pop2(&mut self) -> Result<(Value, Value)> {
+        let b = self.pop()?;
+        Ok((self.pop()?, b))
+    }
+
+    fn pop3(&mut self) -> Result<(Value, Value, Value)> {
+        let (b, c) = self.pop2()?;
+        Ok((self.pop()?, b, c))
+    }
+
+    fn push(&mut self, value: Value) -> Result {
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn int(&mut self, ty: Type, value: impl Into<i64>) -> Value {
+        self.b.ins().iconst(ty, value.into())
+    }
+
+    fn i32(&mut self, value: u32) -> Value {
+        self.int(types::I32, value)
+    }
+
+    /// The store's record.
+    fn store(&mut self) -> Value {
+        self.b.ins().get_pinned_reg(types::I64)
+    }
+
+    /// A pointer that never changes, from a record.
+    fn fixed(&mut self, record: Value, offset_bytes: usize) -> Value {
+        self.b.ins().load(types::I64, fixed_flags(), record, offset_bytes as i32)
+    }
+
+    /// Element `i` of an array of pointers that never changes, which the context points to.
+    fn fixed_element(&mut self, array_offset_bytes: usize, i: u32) -> Value {
+        let array = self.fixed(self.ctx, array_offset_bytes);
+        match i32::try_from(u64::from(i) * 8) {
+            Ok(offset) => self.b.ins().load(types::I64, fixed_flags(), array, offset),
+            Err(_) => {
+                let element = self.b.ins().iadd_imm_s(array, i64::from(i) * 8);
+                self.b.ins().load(types::I64, fixed_flags(), element, 0)
+            }
+        }
+    }
+
+    /// Calls a function of the host's table.
+    fn builtin(&mut self, builtin: Builtin, args: &[Value]) -> Option<Value> {
+        call_builtin(&mut self.b, builtin, args)
+    }
+
+    /// Calls a function that says something else than 0 where it has failed.
+    fn builtin_or_stop(&mut self, builtin: Builtin, args: &[Value]) -> Result {
+        let Some(failed) = self.builtin(builtin, args) else { return Err(Unsupported::Malformed) };
+        self.stop_if(failed);
+        Ok(())
+    }
+
+    /// Leaves machine code where the value is not 0, for the reason in the record.
+    fn stop_if(&mut self, failed: Value) {
+        stop_if(&mut self.b, failed);
+    }
+
+    fn operator(&mut self, operator: &Operator<'_>) -> Result {
+        if self.control_operator(operator)?
+            || self.variable(operator)?
+            || self.memory(operator)?
+            || self.numeric(operator)?
+            || self.call_operator(operator)?
+            || self.table(operator)?
+            || self.reference(operator)?
+            || self.aggregate(operator)?
+            || self.simd(operator)?
+            || self.atomic(operator)?
+        {
+            return Ok(());
+        }
+        Err(Unsupported::Instruction(format!("{operator:?}").split([' ', '{']).next().unwrap_or("").to_owned()))
+    }
+
+    /// Whether the hardware checks the bounds of reserved memories.
+    fn has_guards(&self) -> bool {
+        self.module.engine().config().tuning.memory_layout == MemoryLayout::Reserved
+    }
+}
+
+/// Flags of an access to a record of the engine, which is there and aligned.
+pub(crate) fn record_flags() -> MemFlagsData {
+    MemFlagsData::trusted()
+}
+
+/// Flags of a read of what never changes.
+pub(crate) fn fixed_flags() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly().with_can_move()
+}
+
+/// Reads a value that begins at a slot.
+pub(crate) fn load_slot(b: &mut FunctionBuilder<'_>, slots: Value, slot: u32, ty: Type) -> Value {
+    b.ins().load(ty, slot_flags(), slots, slot as i32 * 8)
+}
+
+/// Writes a value to the slots that begin at `slot`, whole slots.
+pub(crate) fn store_slot(b: &mut FunctionBuilder<'_>, slots: Value, slot: u32, value: Value) {
+    let whole = widen(b, value);
+    b.ins().store(slot_flags(), whole, slots, slot as i32 * 8);
+}
+
+/// A value as a slot holds it.
+pub(crate) fn widen(b: &mut FunctionBuilder<'_>, value: Value) -> Value {
+    match b.func.dfg.value_type(value) {
+        types::I32 => b.ins().uextend(types::I64, value),
+        types::F32 => {
+            let bits = b.ins().bitcast(types::I32, MemFlagsData::new(), value);
+            b.ins().uextend(types::I64, bits)
+        }
+        _ => value,
+    }
+}
+
+fn slot_flags() -> MemFlagsData {
+    // Vectors are not aligned to their size.
+    MemFlagsData::new().with_notrap()
+}
+
+fn zero(b: &mut FunctionBuilder<'_>, ty: Type) -> Value {
+    match ty {
+        types::F32 => b.ins().f32const(0.0),
+        types::F64 => b.ins().f64const(0.0),
+        types::I8X16 => {
+            let constant = b.func.dfg.constants.insert(vec![0; 16].into());
+            b.ins().vconst(types::I8X16, constant)
+        }
+        _ => b.ins().iconst(ty, 0),
+    }
+}
+
+/// Calls a function of the host's table.
+pub(crate) fn call_builtin(b: &mut FunctionBuilder<'_>, builtin: Builtin, args: &[Value]) -> Option<Value> {
+    use cranelift_codegen::ir::{AbiParam, Signature};
+    let (params, returns) = builtin.types();
+    let mut signature = Signature::new(cranelift_codegen::isa::CallConv::SystemV);
+    signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
+    signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
+    let signature = b.import_signature(signature);
+    let store = b.ins().get_pinned_reg(types::I64);
+    let table = b.ins().load(types::I64, fixed_flags(), store, std::mem::offset_of!(VmStore, builtins) as i32);
+    let function = b.ins().load(types::I64, fixed_flags(), table, builtin as i32 * 8);
+    let call = b.ins().call_indirect(signature, function, args);
+    b.inst_results(call).first().copied()
+}
+
+/// Leaves machine code where the value is not 0, for the reason in the record.
+pub(crate) fn stop_if(b: &mut FunctionBuilder<'_>, failed: Value) {
+    let (stop, go_on) = (b.create_block(), b.create_block());
+    b.set_cold_block(stop);
+    b.ins().brif(failed, stop, &[], go_on, &[]);
+    b.switch_to_block(stop);
+    b.seal_block(stop);
+    leave(b);
+    b.switch_to_block(go_on);
+    b.seal_block(go_on);
+}
+
+/// Leaves machine code, for the reason in the record; ends the block.
+pub(crate) fn leave(b: &mut FunctionBuilder<'_>) {
+    call_builtin(b, Builtin::Leave, &[]);
+    // Never reached.
+    b.ins().trap(crate::trap::code(innkeeper_engine::Trap::Unreachable));
+}
+
+/// Room for so many slots in the function's own frame.
+pub(crate) fn slots_on_stack(b: &mut FunctionBuilder<'_>, slots: u32) -> Value {
+    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, slots.max(1) * 8, 4);
+    let slot = b.create_sized_stack_slot(data);
+    b.ins().stack_addr(types::I64, slot, 0)
+}

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::keys::{DirFlag, EnvFlag};
@@ -110,9 +110,24 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
     pub(crate) invoke: Option<String>,
 
+    /// What executes the guest
+    #[arg(long, value_name = "TIER", help_heading = "Execution", value_enum, default_value_t = Tier::Auto)]
+    pub(crate) tier: Tier,
+
     /// Say what the guest was denied and which flag would grant it, also where it succeeded
     #[arg(long, help_heading = "Reports")]
     pub(crate) explain: bool,
+}
+
+/// What executes a guest.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Tier {
+    /// Start in the interpreter and compile what gets hot, in the background
+    Auto,
+    /// The interpreter alone
+    Interpreter,
+    /// Compile every function first
+    Compiled,
 }
 
 impl RunArgs {

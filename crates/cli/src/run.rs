@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use innkeeper::wasi::p1::{self, Context, Exit};
-use innkeeper::{Config, Error, ErrorKind, ExternType, FuncType, Linker, Module, Store, Val};
+use innkeeper::{Config, Error, ErrorKind, ExternType, FuncType, Linker, Module, Store, Tiers, Val};
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, Tier};
 use crate::input::Input;
 use crate::invoke;
 use crate::keys;
@@ -21,7 +21,12 @@ const INITIALIZE: &str = "_initialize";
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
     let keys = keys::keys(args)?;
     let mut input = Input::read(args.file())?;
-    let engine = innkeeper::engine(Config::default());
+    let tiers = match args.tier {
+        Tier::Auto => Tiers::Auto,
+        Tier::Interpreter => Tiers::Interpreter,
+        Tier::Compiled => Tiers::Compiled,
+    };
+    let engine = innkeeper::engine_with(Config::default(), tiers);
     let module = input.module(&engine)?;
     let entry = Entry::choose(args, &input, &module)?;
     let context = Context::new(&keys).map_err(Problem::from_message)?;

@@ -154,6 +154,30 @@ fn recursion_through_both_tiers_is_a_trap_with_frames_of_both() {
 }
 
 #[test]
+fn backtraces_cross_tiers() {
+    let text = r#"(module
+        (tag $t)
+        (func $inner (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))
+        (func $middle (param i32) (result i32)
+            (block $h (try_table (catch $t $h)))
+            (i32.add (i32.const 1) (call $inner (local.get 0))))
+        (func $outer (export "run") (param i32) (result i32) (i32.add (i32.const 1) (call $middle (local.get 0)))))"#;
+    let error = run(text, &[Val::I32(0)], 1).unwrap_err();
+    assert_eq!(error.trap(), Some(Trap::IntegerDivideByZero));
+    let frames = error.backtrace().frames();
+    let names: Vec<_> = frames.iter().map(|frame| frame.func_name.as_deref().unwrap_or("")).collect();
+    assert_eq!(names, ["inner", "middle", "outer"]);
+    assert_eq!(error.backtrace().omitted(), 0);
+    // They say the same as the interpreter's.
+    let engine = innkeeper::engine_with(Config::default(), Tiers::Interpreter);
+    let module = module(&engine, text);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 0).unwrap_err().backtrace(), error.backtrace());
+}
+
+#[test]
 fn endless_loops_are_interrupted() {
     for (tiers, text) in [
         (Tiers::Compiled, "(module (func (export \"run\") (loop $l (br $l))))"),

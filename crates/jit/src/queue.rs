@@ -121,7 +121,7 @@ fn most_threads() -> usize {
 
 /// Lets other threads go first.
 fn be_modest() {
-    const NICENESS: i32 = 5;
+    const NICENESS: i32 = 2;
     // On Linux, a thread's own.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
 }

@@ -7,8 +7,9 @@ use std::ffi::{OsStr, OsString};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use innkeeper::Tiers;
 
 use crate::flags::{KeyFlags, ReportFlags};
 
@@ -105,8 +106,33 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
     pub(crate) invoke: Option<String>,
 
+    /// What executes the guest
+    #[arg(long, value_name = "TIER", help_heading = "Execution", value_enum, default_value_t = Tier::Auto)]
+    pub(crate) tier: Tier,
+
     #[command(flatten)]
     pub(crate) reports: ReportFlags,
+}
+
+/// What executes a guest.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Tier {
+    /// Start in the interpreter and compile what gets hot, in the background
+    Auto,
+    /// The interpreter alone
+    Interpreter,
+    /// Compile every function first
+    Compiled,
+}
+
+impl From<Tier> for Tiers {
+    fn from(tier: Tier) -> Tiers {
+        match tier {
+            Tier::Auto => Tiers::Auto,
+            Tier::Interpreter => Tiers::Interpreter,
+            Tier::Compiled => Tiers::Compiled,
+        }
+    }
 }
 
 impl RunArgs {

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use innkeeper::{Collection, Config, Limits, MemoryLayout};
+use innkeeper::{Collection, Config, Limits, MemoryLayout, TierUp, Tiers};
 
 use crate::compare::{Strictness, compare};
 use crate::generate::{Dialect, Module};
@@ -63,6 +63,31 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
     let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
     let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
     let collecting = |config: &mut Config| config.tuning.collection = Collection::EveryAllocation;
+    let mut against = |oracle: &dyn Oracle, strictness| {
+        pair((&usual, &first), oracle, module, strictness, &mut report);
+    };
+    for (name, tiers, loops_only, set) in [
+        ("innkeeper, compiled", Tiers::Compiled, false, &reserved as &dyn Fn(&mut Config)),
+        (
+            "innkeeper, compiled, memories exact, collecting",
+            Tiers::Compiled,
+            false,
+            &|config: &mut Config| {
+                exact(config);
+                collecting(config);
+            },
+        ),
+        ("innkeeper, tiering up at once", Tiers::Auto, false, &reserved),
+        ("innkeeper, compiling loops only", Tiers::Auto, true, &collecting),
+    ] {
+        let mut oracle = innkeeper(name, set, None);
+        oracle.tiers = tiers;
+        oracle.config.tuning.tier_up = TierUp::eager();
+        if loops_only {
+            oracle.config.tuning.tier_up.calls = u32::MAX;
+        }
+        against(&oracle, Strictness::Everything);
+    }
     match dialect {
         Dialect::Shared => {
             let before = report.differences.len();
@@ -129,7 +154,7 @@ fn innkeeper(name: &'static str, set: impl Fn(&mut Config), fuel: Option<u64>) -
     let limits = Limits { guest_stack_bytes: 4 << 20, heap_bytes: 64 << 20, ..Limits::default() };
     let mut config = Config { limits, ..Config::default() };
     set(&mut config);
-    InnkeeperOracle { name, config, fuel }
+    InnkeeperOracle { name, config, tiers: Tiers::Interpreter, fuel }
 }
 
 /// Compares what was seen with what another oracle sees.

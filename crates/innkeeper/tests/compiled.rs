@@ -1,6 +1,6 @@
 //! Guests whose functions are all compiled: results, and the seams between machine code, the interpreter and the host.
 
-use innkeeper::{Config, Engine, Linker, Module, Store, Tiers, Trap, Val};
+use innkeeper::{Config, Engine, Linker, Module, Store, TierUp, Tiers, Trap, Val};
 
 fn engine() -> Engine {
     innkeeper::engine_with(Config::default(), Tiers::Compiled)
@@ -32,7 +32,8 @@ fn i32_of(text: &str, args: &[Val]) -> i32 {
 
 #[test]
 fn adds() {
-    let text = "(module (func (export \"run\") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))";
+    let text =
+        "(module (func (export \"run\") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))";
     assert_eq!(i32_of(text, &[Val::I32(2), Val::I32(40)]), 42);
 }
 
@@ -65,13 +66,15 @@ fn calls_the_host_and_what_is_not_compiled() {
 
 #[test]
 fn traps_are_the_interpreters() {
-    let text = r#"(module (memory 1) (func (export "run") (param i32) (result i32) (i32.load (local.get 0))))"#;
+    let text =
+        r#"(module (memory 1) (func (export "run") (param i32) (result i32) (i32.load (local.get 0))))"#;
     let error = run(text, &[Val::I32(65533)], 1).unwrap_err();
     assert_eq!(error.trap(), Some(Trap::MemoryOutOfBounds));
     assert_eq!(error.backtrace().frames().len(), 1);
     assert!(error.backtrace().frames()[0].offset_bytes.is_some());
     assert_eq!(i32_of(text, &[Val::I32(65532)]), 0);
-    let text = "(module (func (export \"run\") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0))))";
+    let text =
+        "(module (func (export \"run\") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0))))";
     assert_eq!(run(text, &[Val::I32(0)], 1).unwrap_err().trap(), Some(Trap::IntegerDivideByZero));
 }
 
@@ -81,4 +84,137 @@ fn runaway_recursion_is_a_trap() {
     let error = run(text, &[], 1).unwrap_err();
     assert_eq!(error.trap(), Some(Trap::CallStackExhausted));
     assert!(error.backtrace().omitted() > 1000);
+}
+
+/// Two functions that call each other in tail position, one of which is not compiled because it catches.
+const PING_PONG: &str = r#"(module
+    (tag $t)
+    (type $step (func (param i32 i64) (result i64)))
+    (table 2 funcref)
+    (elem (i32.const 0) $ping $pong)
+    (func $ping (type $step)
+        (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+        (return_call $pong (i32.sub (local.get 0) (i32.const 1)) (i64.add (local.get 1) (i64.const 1))))
+    (func $pong (type $step)
+        (block $h (try_table (catch $t $h)))
+        (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+        (return_call_indirect (type $step)
+            (i32.sub (local.get 0) (i32.const 1)) (i64.add (local.get 1) (i64.const 2)) (i32.const 0)))
+    (func (export "run") (param i32) (result i64) (call $ping (local.get 0) (i64.const 0))))"#;
+
+#[test]
+fn tail_calls_between_tiers_run_in_bounded_stack() {
+    let results = run(PING_PONG, &[Val::I32(1_000_000)], 1).unwrap();
+    assert!(matches!(results[0], Val::I64(1_500_000)), "{results:?}");
+}
+
+#[test]
+fn tail_calls_from_loops_run_in_bounded_stack() {
+    // Each function is interpreted until its loop comes round, and goes on in machine code from there to the tail call.
+    let text = r#"(module
+        (func $f (param i32 i64) (result i64) (local $n i32)
+            (local.set $n (i32.const 2))
+            (loop $l
+                (local.set 1 (i64.add (local.get 1) (i64.const 1)))
+                (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+            (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+            (return_call $g (i64.const 7) (i32.sub (local.get 0) (i32.const 1)) (local.get 1)))
+        (func $g (param i64 i32 i64) (result i64) (local $n i32)
+            (local.set $n (i32.const 2))
+            (loop $l
+                (local.set 2 (i64.add (local.get 2) (i64.const 1)))
+                (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+            (if (i32.eqz (local.get 1)) (then (return (local.get 2))))
+            (return_call $f (i32.sub (local.get 1) (i32.const 1)) (local.get 2)))
+        (func (export "run") (param i32) (result i64) (call $f (local.get 0) (i64.const 0))))"#;
+    let mut config = Config::default();
+    config.tuning.tier_up = TierUp { calls: u32::MAX, ..TierUp::eager() };
+    let engine = innkeeper::engine_with(config, Tiers::Auto);
+    let module = module(&engine, text);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i64>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 100_000).unwrap(), 200_002);
+    assert_eq!(engine.census().compiled, 2);
+}
+
+#[test]
+fn recursion_through_both_tiers_is_a_trap_with_frames_of_both() {
+    let text = r#"(module
+        (tag $t)
+        (func $compiled (param i32) (result i32) (i32.add (i32.const 1) (call $interpreted (local.get 0))))
+        (func $interpreted (param i32) (result i32)
+            (block $h (try_table (catch $t $h)))
+            (i32.add (i32.const 1) (call $compiled (local.get 0))))
+        (func (export "run") (param i32) (result i32) (call $compiled (local.get 0))))"#;
+    let error = run(text, &[Val::I32(0)], 1).unwrap_err();
+    assert_eq!(error.trap(), Some(Trap::CallStackExhausted));
+    let names: Vec<_> =
+        error.backtrace().frames().iter().map(|frame| frame.func_name.clone().unwrap()).collect();
+    for pair in names.windows(2) {
+        assert_ne!(pair[0], pair[1], "{names:?}");
+    }
+    assert!(error.backtrace().omitted() > 1000);
+}
+
+#[test]
+fn backtraces_cross_tiers() {
+    let text = r#"(module
+        (tag $t)
+        (func $inner (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))
+        (func $middle (param i32) (result i32)
+            (block $h (try_table (catch $t $h)))
+            (i32.add (i32.const 1) (call $inner (local.get 0))))
+        (func $outer (export "run") (param i32) (result i32) (i32.add (i32.const 1) (call $middle (local.get 0)))))"#;
+    let error = run(text, &[Val::I32(0)], 1).unwrap_err();
+    assert_eq!(error.trap(), Some(Trap::IntegerDivideByZero));
+    let frames = error.backtrace().frames();
+    let names: Vec<_> = frames.iter().map(|frame| frame.func_name.as_deref().unwrap_or("")).collect();
+    assert_eq!(names, ["inner", "middle", "outer"]);
+    assert_eq!(error.backtrace().omitted(), 0);
+    // They say the same as the interpreter's.
+    let engine = innkeeper::engine_with(Config::default(), Tiers::Interpreter);
+    let module = module(&engine, text);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 0).unwrap_err().backtrace(), error.backtrace());
+}
+
+#[test]
+fn endless_loops_are_interrupted() {
+    for (tiers, text) in [
+        (Tiers::Compiled, "(module (func (export \"run\") (loop $l (br $l))))"),
+        (Tiers::Auto, "(module (func (export \"run\") (loop $l (br $l))))"),
+        (Tiers::Compiled, "(module (func $f (export \"run\") (return_call $f)))"),
+    ] {
+        let mut config = Config::default();
+        config.tuning.tier_up = TierUp::eager();
+        let engine = innkeeper::engine_with(config, tiers);
+        let module = module(&engine, text);
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+        let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+        let handle = store.interrupt_handle();
+        let other = std::thread::spawn(move || handle.interrupt());
+        let error = run.call(&mut store, ()).unwrap_err();
+        assert_eq!(error.trap(), Some(Trap::Interrupted));
+        other.join().unwrap();
+    }
+}
+
+#[test]
+fn many_results_come_back() {
+    let text = r#"(module
+        (func $many (param i32) (result i32 f64 i64 i32 f32 i64 i64 v128)
+            (local.get 0) (f64.const 1.5) (i64.const 3) (i32.const 4) (f32.const 5) (i64.const 6) (i64.const 7)
+            (v128.const i64x2 8 9))
+        (func $tail (param i32) (result i32 f64 i64 i32 f32 i64 i64 v128) (return_call $many (local.get 0)))
+        (func (export "run") (param i32) (result i32 i64)
+            (local $v v128) (local $n i64)
+            (call $tail (local.get 0))
+            (local.set $v) (local.set $n) (drop) (drop) (drop) (drop) (drop)
+            (i64.add (local.get $n) (i64x2.extract_lane 1 (local.get $v)))))"#;
+    let results = run(text, &[Val::I32(2)], 2).unwrap();
+    assert!(matches!(results[..], [Val::I32(2), Val::I64(16)]), "{results:?}");
 }

@@ -12,8 +12,8 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuncEntry, Hot, ModuleParts, NativeCode, TierModule, VmContext};
 
 use crate::op::native;
-use crate::{activation, lower};
 use crate::unwind::TryRange;
+use crate::{activation, lower};
 
 /// A unit of code: a handler's address, operands, or an immediate.
 pub(crate) type Word = u64;
@@ -71,6 +71,10 @@ impl ModuleCode {
     }
 
     /// The code to go on with at the header of a loop, or null to stay where it is; the loop that is looked at often becomes hot.
+    ///
+    /// Not inlined: what it drops would keep handlers from jumping to each other.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn look_at_loop(module: &ModuleParts, header: *const Word) -> *const Word {
         let Some(code) = ModuleCode::of(module) else { return std::ptr::null() };
         if !code.count_look(header as usize, module.engine().config().tuning.tier_up.looks) {
@@ -82,6 +86,13 @@ impl ModuleCode {
             module.code().hot(Hot::Loop(entry));
         }
         code.loop_stub(header as usize)
+    }
+
+    /// Says that a function is hot.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn say_hot(module: &ModuleParts, func: DefinedFuncIndex) {
+        module.code().hot(Hot::Function(func));
     }
 
     /// Whether a loop is looked at for the time that makes it hot.

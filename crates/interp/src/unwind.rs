@@ -4,7 +4,7 @@
 //! frames as a backtrace does, and ends at the activation's first frame: beyond it, the host passes the exception on as an error.
 
 use innkeeper_engine::index::TagIndex;
-use innkeeper_engine::tier::{Pending, TrapSite, VmObject, VmStore, VmTag, runtime};
+use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
 
 use crate::activation::host_return_address;
 use crate::backtrace::{Place, caller};
@@ -40,12 +40,19 @@ pub(crate) struct Catch {
 /// else that is pending is caught nowhere.
 ///
 /// # Safety
-/// `site` and `place` are those of the machine at the instruction that throws or calls.
+/// The arguments are those of the machine at the instruction that throws, or, after a call, at the one that follows.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn catch(site: TrapSite, place: Place, vm: *mut VmStore) -> *const Word {
+pub(crate) unsafe fn catch(
+    position: *const Word,
+    frame: *mut u64,
+    ctx: *mut VmContext,
+    place: Place,
+    vm: *mut VmStore,
+) -> *const Word {
     // SAFETY: as the caller promises; frames and contexts of the activation are alive.
     unsafe {
+        let site = TrapSite { position, frame, ctx };
         let Some(Pending::Exception(exception)) = (*vm).pending else { return std::ptr::null() };
         let Some((caught, site)) = search(site, place, exception) else { return std::ptr::null() };
         deliver(exception as usize as *mut VmObject, caught, site.frame);

@@ -20,6 +20,8 @@ pub(crate) const OK: u32 = 0;
 pub(crate) const STOPPED: u32 = 1;
 /// The interpreter goes on: see [`innkeeper_engine::tier::Left::TailCall`].
 pub(crate) const TAIL_CALL: u32 = 2;
+/// As [`STOPPED`], and the reason in the record is complete.
+pub(crate) const LEFT: u32 = 3;
 
 /// Expands `$callback!` with rows `Name function(parameter types) -> result type;`. The first parameter of all is the context, except where a row
 /// begins with `bare`.
@@ -28,11 +30,11 @@ macro_rules! for_each_builtin {
         $callback! {
             /// Ends the run of machine code that stopped for the reason in the record. Does not return.
             Leave = entry::leave, [] -> [];
-            /// Ends the run of machine code with a tail call for the interpreter. Does not return.
-            LeaveTail = entry::leave_tail, [] -> [];
+            /// Ends the run of machine code, with nothing left to find out: outcome. Does not return.
+            LeaveWith = entry::leave_with, [I32] -> [];
             /// Gives attention to who asked for it: store, stack pointer.
             Attend = attend, [I64 I64] -> [I32];
-            /// Calls a function that is not compiled: entry, slots, the adapter's frame; [`OK`], [`STOPPED`] or [`TAIL_CALL`].
+            /// Calls a function that is not compiled: entry, slots, the adapter's frame; any outcome.
             Interpret = interpret, [I64 I64 I64 I64] -> [I32];
             /// Calls a function of the host: entry, slots; [`OK`] or [`STOPPED`].
             CallHost = call_host, [I64 I64 I64] -> [I32];
@@ -195,7 +197,7 @@ builtins! {
         (*vm).layers = &raw const layer;
         let done = runtime::module(ctx).code().call_within(callee, ctx, slots);
         (*vm).layers = layer.outer;
-        if done { OK } else { STOPPED }
+        if done { OK } else { LEFT }
     }
 
     fn call_host(ctx: *mut VmContext, callee: *const HostEntry, slots: *mut u64) -> u32 {

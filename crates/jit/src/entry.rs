@@ -193,10 +193,10 @@ pub(crate) unsafe extern "sysv64" fn stopped() {
     )
 }
 
-/// What machine code calls to let the interpreter go on with a tail call.
+/// What machine code calls to be left with an outcome that says all.
 #[unsafe(naked)]
-pub(crate) unsafe extern "sysv64" fn leave_tail() {
-    naked_asm!("mov eax, 2", "jmp {land}", land = sym land)
+pub(crate) unsafe extern "sysv64" fn leave_with(outcome: u32) {
+    naked_asm!("mov eax, edi", "jmp {land}", land = sym land)
 }
 
 /// Where calls of guest functions go that were never called from machine code before: makes the adapter and goes on there, with all arguments as

@@ -2,7 +2,7 @@
 
 use innkeeper::{
     AnyKind, AsContext, AsContextMut, Config, Error, ErrorKind, Extern, ExternRef, ExternType, Func, Global,
-    HeapType, Instance, Memory, Metering, Mutability, RefType, Store, Table, Trap, Val, ValType,
+    HeapType, Instance, Memory, Metering, Mutability, RefType, Store, Table, Tiers, Trap, Val, ValType,
 };
 
 use super::{Call, HostCalls, ImportNumber, Observation, Oracle, Outcome, State};
@@ -17,6 +17,8 @@ pub struct InnkeeperOracle {
     pub name: &'static str,
     /// The configuration; what it meters is given by `fuel`.
     pub config: Config,
+    /// What executes the guest.
+    pub tiers: Tiers,
     /// The instructions that instantiation and each call may execute; none: they are not metered.
     pub fuel: Option<u64>,
 }
@@ -35,7 +37,7 @@ impl InnkeeperOracle {
     fn try_observe(&self, module: &Module) -> Result<Observation, Error> {
         let mut config = self.config.clone();
         config.metering = if self.fuel.is_some() { Metering::Fuel } else { Metering::Off };
-        let engine = innkeeper::engine(config);
+        let engine = innkeeper::engine_with(config, self.tiers);
         let compiled = innkeeper::Module::new(&engine, module.wasm.as_slice())?;
         let mut store = Store::new(&engine, HostCalls::default())?;
         self.refuel(&mut store)?;

@@ -51,11 +51,7 @@ impl StoreRecord {
             builtins,
             landing: 0,
             native_site: NativeSite::default(),
-            tail_call: TailCall {
-                entry: std::ptr::null(),
-                ctx: std::ptr::null_mut(),
-                call_slots: 0,
-            },
+            tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
             layers: std::ptr::null(),
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{Hot, runtime};
+use innkeeper_engine::tier::runtime;
 
+use crate::code::ModuleCode;
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
 handlers! {
@@ -53,7 +54,7 @@ handlers! {
         let entry = (*m.ctx).entries.add(func.index());
         // It is not asked again before long.
         (*entry).heat.store(u32::MAX, Ordering::Relaxed);
-        runtime::module(m.ctx).code().hot(Hot::Function(func));
+        ModuleCode::say_hot(runtime::module(m.ctx), func);
         m.ip = (*entry).code.load(Ordering::Acquire);
         m.forget();
         m.dispatch()

@@ -1,7 +1,7 @@
 //! Exceptions.
 
 use innkeeper_engine::Trap;
-use innkeeper_engine::tier::{Pending, TrapSite, VmObject, gc};
+use innkeeper_engine::tier::{Pending, VmObject, gc};
 
 use crate::backtrace::Place;
 use crate::machine::{A, B, D, Exit, Machine, handlers};
@@ -49,8 +49,7 @@ impl Machine {
     pub(crate) unsafe fn catch_pending(&mut self) -> Exit {
         // SAFETY: see the impl; `unwind::catch` leaves the frame and the context of where to go on in the record.
         unsafe {
-            let site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
-            let position = unwind::catch(site, Place::Instruction, self.vm());
+            let position = unwind::catch(self.ip, self.fp, self.ctx, Place::Instruction, self.vm());
             if position.is_null() {
                 return self.stop();
             }

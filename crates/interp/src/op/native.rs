@@ -54,15 +54,16 @@ handlers! {
     #[inline(never)]
     fn leave_callee(m) {
         let vm = m.vm();
-        let position = unwind::catch(site_of_caller(m.fp, m.operand(A), m.ctx), Place::Return, vm);
-        // Nobody further out has a backtrace to append.
-        let caught = std::mem::replace(&mut (*vm).trap_site, TrapSite::NONE);
+        let (position, frame, ctx) = caller(m.fp, m.operand(A), m.ctx);
+        let position = unwind::catch(position, frame, ctx, Place::Return, vm);
         if position.is_null() {
+            // Nobody further out has a backtrace to append.
+            (*vm).trap_site.position = std::ptr::null();
             return Exit::Stopped;
         }
         m.ip = position;
-        m.fp = caught.frame;
-        m.ctx = caught.ctx;
+        m.fp = (*vm).trap_site.frame;
+        m.ctx = (*vm).trap_site.ctx;
         m.reload_memory();
         m.dispatch()
     }
@@ -133,10 +134,13 @@ unsafe fn catches(layer: &Layer, exception: u64) -> bool {
 ///
 /// # Safety
 /// As [`run`].
+#[cold]
+#[inline(never)]
 unsafe fn stop_in_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) {
     // SAFETY: as the caller promises.
     unsafe {
         let site = site_of_caller(fp, header, ctx);
+        (*(*ctx).store).trap_site = TrapSite::NONE;
         runtime::complete_stop((*ctx).store, |error| backtrace::append(error, site, Place::Return));
     }
 }

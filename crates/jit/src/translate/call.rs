@@ -228,19 +228,19 @@ fn fixed() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly()
 }
 
-/// Goes on where the outcome is 0; else leaves machine code, to stop or with a tail call.
+/// Goes on where the outcome is 0; else leaves machine code with it.
 pub(crate) fn leave_by_outcome(b: &mut cranelift_frontend::FunctionBuilder<'_>, outcome: Value) {
     let (left, go_on) = (b.create_block(), b.create_block());
     b.set_cold_block(left);
     b.ins().brif(outcome, left, &[], go_on, &[]);
     b.switch_to_block(left);
     b.seal_block(left);
-    let is_tail = b.ins().icmp_imm_s(IntCC::Equal, outcome, i64::from(crate::builtin::TAIL_CALL));
-    let (tail, stop) = (b.create_block(), b.create_block());
-    b.ins().brif(is_tail, tail, &[], stop, &[]);
-    b.switch_to_block(tail);
-    b.seal_block(tail);
-    super::call_builtin(b, Builtin::LeaveTail, &[]);
+    let is_final = b.ins().icmp_imm_s(IntCC::NotEqual, outcome, i64::from(crate::builtin::STOPPED));
+    let (last, stop) = (b.create_block(), b.create_block());
+    b.ins().brif(is_final, last, &[], stop, &[]);
+    b.switch_to_block(last);
+    b.seal_block(last);
+    super::call_builtin(b, Builtin::LeaveWith, &[outcome]);
     b.ins().trap(trap::code(Trap::Unreachable));
     b.switch_to_block(stop);
     b.seal_block(stop);

@@ -182,7 +182,9 @@ impl Translator<'_> {
         }
         let args: Vec<BlockArg> = self.stack[from..].iter().map(|value| (*value).into()).collect();
         self.b.ins().jump(header, &args);
-        if let (Some(entry), Some(block)) = (entered, self.pending_loop.take()) {
+        if let Some(entry) = entered
+            && let Some(block) = self.pending_loop.take()
+        {
             self.b.switch_to_block(block);
             let Some(frame) = self.results else { return Err(Unsupported::Malformed) };
             if entry.operands.len() != types.len() {

@@ -84,11 +84,7 @@ impl Translator<'_> {
     }
 
     /// Shifts count modulo the width of a lane.
-    fn shift(
-        &mut self,
-        shape: Type,
-        operation: impl FnOnce(&mut Self, Value, Value) -> Value,
-    ) -> Result {
+    fn shift(&mut self, shape: Type, operation: impl FnOnce(&mut Self, Value, Value) -> Value) -> Result {
         let by = self.pop()?;
         let vector = self.pop_vector(shape)?;
         let value = operation(self, vector, by);
@@ -178,7 +174,8 @@ impl Translator<'_> {
         };
         let zero = self.b.func.dfg.constants.insert(vec![0; 16].into());
         let zero = self.b.ins().vconst(I64X2, zero);
-        let value = if is_signed { self.b.ins().snarrow(wide, zero) } else { self.b.ins().uunarrow(wide, zero) };
+        let value =
+            if is_signed { self.b.ins().snarrow(wide, zero) } else { self.b.ins().uunarrow(wide, zero) };
         self.push_vector(value)
     }
 
@@ -224,7 +221,10 @@ impl Translator<'_> {
     }
 
     pub(super) fn simd(&mut self, operator: &Operator<'_>) -> Result<bool> {
-        Ok(self.lanewise(operator)? || self.comparison(operator)? || self.lanes(operator)? || self.other(operator)?)
+        Ok(self.lanewise(operator)?
+            || self.comparison(operator)?
+            || self.lanes(operator)?
+            || self.other(operator)?)
     }
 
     /// Instructions that are one of the compiler's.

@@ -2,6 +2,8 @@
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(tail_dispatch)");
+    // For measuring what interruption costs, see docs/benchmarks.md: with `RUSTFLAGS="--cfg unpolled"` loops cannot be interrupted.
+    println!("cargo::rustc-check-cfg=cfg(unpolled)");
     println!("cargo::rerun-if-changed=build.rs");
     let optimized = matches!(std::env::var("OPT_LEVEL").as_deref(), Ok("2" | "3"));
     // Six arguments in registers, and sibling calls between functions of one signature: true of these.

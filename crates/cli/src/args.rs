@@ -1,7 +1,7 @@
 //! The command line: commands, flags and their help texts.
 //!
 //! Must stay true: flags stand before FILE, and everything after FILE belongs to the guest, also what looks like a flag or a
-//! command of `inn`. What a flag's value means is in [`crate::keys`] and [`crate::invoke`].
+//! command of `inn`. What a flag's value means is in [`crate::values`] and [`crate::invoke`].
 
 use std::ffi::{OsStr, OsString};
 
@@ -9,8 +9,9 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use innkeeper::Tiers;
 
-use crate::keys::{DirFlag, EnvFlag};
+use crate::flags::{KeyFlags, ReportFlags};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -30,7 +31,9 @@ Examples:
   inn app.wasm a b                         run app.wasm with two arguments and no access to files
   inn --dir . app.wasm notes.txt           it may read and write the current directory
   inn --dir data::/data::ro app.wasm       it finds ./data as /data and cannot change it
+  inn --dir .::.::cow app.wasm             it sees its own changes, the directory stays as it is
   inn --env HOME --env LANG=C app.wasm     two environment variables, one inherited
+  inn --timeout 5s --trace app.wasm        stopped after five seconds; every call is printed
   inn --invoke add math.wasm 2 40          call one function and print what it returns
   inn inspect app.wasm                     what a program needs and offers
 
@@ -39,7 +42,7 @@ A program that is named like a command is run with `inn run NAME` or `inn ./NAME
 
 Exit codes:
   the guest's own, of which the system keeps the low 8 bits
-  134 after a trap, 1 where inn itself failed, 2 for a mistake on the command line";
+  134 after a trap, 130 after ctrl-C, 1 where inn itself failed, 2 for a mistake on the command line";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -67,11 +70,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a program (the default where no command is named)
     #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show what a module needs and offers, and which keys that suggests
     Inspect(FileArgs),
     /// Check that a module is valid
     Validate(FileArgs),
+    /// Run a recorded program again, without access to anything, and compare each call
+    Replay(ReplayArgs),
+    /// Check policies, and learn them from runs
+    Policy(PolicyArgs),
     /// Run script files in the format of the specification's test suite
     Wast(FilesArgs),
     /// Print a completion script for a shell
@@ -85,19 +92,8 @@ pub(crate) struct RunArgs {
     #[arg(value_names = ["FILE", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true, value_hint = ValueHint::AnyPath)]
     program: Vec<OsString>,
 
-    /// Grant a directory of the host, which the guest finds as GUEST; repeatable
-    ///
-    /// Without GUEST the guest finds it under the path as written here. `ro` grants reading only; the default is `rw`.
-    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw]", help_heading = "Keys", value_parser = DirFlag::parse_dir)]
-    pub(crate) dirs: Vec<DirFlag>,
-
-    /// Grant a directory, names the other way round; repeatable
-    #[arg(long = "mapdir", value_name = "GUEST::HOST", help_heading = "Keys", value_parser = DirFlag::parse_mapdir)]
-    pub(crate) mapdirs: Vec<DirFlag>,
-
-    /// Give the guest an environment variable; without a value, inn's own; repeatable
-    #[arg(long = "env", value_name = "NAME[=VALUE]", help_heading = "Keys", value_parser = EnvFlag::parse)]
-    pub(crate) variables: Vec<EnvFlag>,
+    #[command(flatten)]
+    pub(crate) keys: KeyFlags,
 
     /// What the guest sees as its own name, instead of FILE's
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
@@ -114,9 +110,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIER", help_heading = "Execution", value_enum, default_value_t = Tier::Auto)]
     pub(crate) tier: Tier,
 
-    /// Say what the guest was denied and which flag would grant it, also where it succeeded
-    #[arg(long, help_heading = "Reports")]
-    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) reports: ReportFlags,
 }
 
 /// What executes a guest.
@@ -128,6 +123,17 @@ pub(crate) enum Tier {
     Interpreter,
     /// Compile every function first
     Compiled,
+}
+
+impl Tier {
+    /// What that means to the engine.
+    pub(crate) fn tiers(self) -> Tiers {
+        match self {
+            Tier::Auto => Tiers::Auto,
+            Tier::Interpreter => Tiers::Interpreter,
+            Tier::Compiled => Tiers::Compiled,
+        }
+    }
 }
 
 impl RunArgs {
@@ -147,6 +153,44 @@ pub(crate) struct FileArgs {
     /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The record, as `inn --record` wrote it
+    #[arg(value_name = "RECORD", value_hint = ValueHint::FilePath)]
+    pub(crate) record: OsString,
+    /// The module, if it is no longer where it was
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check that a policy says something that can be granted here
+    Check {
+        /// The policy
+        #[arg(value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+        file: OsString,
+    },
+    /// Run a program with the keys given, and write the least policy that covers what it used
+    ///
+    /// A policy that is there is extended, so that it covers several runs.
+    #[command(override_usage = "inn policy learn --to FILE.toml [FLAGS] FILE [ARGS]...")]
+    Learn {
+        /// The policy to write or extend
+        #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+        to: OsString,
+        #[command(flatten)]
+        run: Box<RunArgs>,
+    },
 }
 
 #[derive(Debug, Args)]

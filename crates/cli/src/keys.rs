@@ -1,114 +1,128 @@
-//! From flags to [`Keys`]: what `--dir`, `--mapdir`, `--env` and the guest's arguments mean.
-//!
-//! Nothing is granted that no flag names, apart from the standard streams. Whether a directory exists is found out when the keys are
-//! opened, not here.
+//! Keys from a command line: its policy first, then its flags.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use innkeeper::wasi::keys::{Access, DirKey, Keys, LockedRoot};
+use innkeeper::wasi::keys::policy::matches_pattern;
+use innkeeper::wasi::keys::{Keys, KeysBuilder, Limits, ListenKey, Policy};
 
 use crate::args::RunArgs;
+use crate::flags::{KeyFlags, LimitFlags};
 use crate::report::Problem;
-
-/// A value of `--dir` or `--mapdir`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DirFlag(DirKey);
-
-impl DirFlag {
-    /// Reads `HOST[::GUEST][::ro|rw]`.
-    pub(crate) fn parse_dir(value: &str) -> Result<DirFlag, String> {
-        match *value.split("::").collect::<Vec<_>>() {
-            [host] => DirFlag::new(host, host, Access::ReadWrite),
-            [host, last] => match access(last) {
-                Some(access) => DirFlag::new(host, host, access),
-                None if is_like_access(last) => Err(format!(
-                    "`{last}` is not an access: write `ro` or `rw`; a guest path of that name needs both, {host}::{last}::rw"
-                )),
-                None => DirFlag::new(host, last, Access::ReadWrite),
-            },
-            [host, guest, last] => {
-                let access =
-                    access(last).ok_or_else(|| format!("`{last}` is not an access: write `ro` or `rw`"))?;
-                DirFlag::new(host, guest, access)
-            }
-            _ => Err(String::from("too many `::`: the form is HOST[::GUEST][::ro|rw]")),
-        }
-    }
-
-    /// Reads `GUEST::HOST`.
-    pub(crate) fn parse_mapdir(value: &str) -> Result<DirFlag, String> {
-        match *value.split("::").collect::<Vec<_>>() {
-            [guest, host] => DirFlag::new(host, guest, Access::ReadWrite),
-            _ => Err(String::from("the form is GUEST::HOST; for a read-only key use --dir HOST::GUEST::ro")),
-        }
-    }
-
-    fn new(host: &str, guest: &str, access: Access) -> Result<DirFlag, String> {
-        if host.is_empty() || guest.is_empty() {
-            return Err(String::from("neither path may be empty; the current directory is `.`"));
-        }
-        Ok(DirFlag(DirKey::new(host, guest, access)))
-    }
-}
-
-/// A value of `--env`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EnvFlag {
-    name: String,
-    /// Absent where inn's own value is meant.
-    value: Option<String>,
-}
-
-impl EnvFlag {
-    /// Reads `NAME[=VALUE]`.
-    pub(crate) fn parse(flag: &str) -> Result<EnvFlag, String> {
-        let (name, value) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(String::from(value))),
-            None => (flag, None),
-        };
-        if name.is_empty() {
-            return Err(String::from(
-                "the name is empty: the form is NAME=VALUE, or NAME for inn's own value",
-            ));
-        }
-        Ok(EnvFlag { name: String::from(name), value })
-    }
-
-    fn value(&self) -> Result<String, Problem> {
-        if let Some(value) = &self.value {
-            return Ok(value.clone());
-        }
-        let name = &self.name;
-        let thing = format!("--env {name}");
-        match std::env::var(name) {
-            Ok(value) => Ok(value),
-            Err(std::env::VarError::NotPresent) => {
-                Err(Problem::new(thing, "the variable is not set, so it cannot be passed on")
-                    .help(format!("give it a value, --env {name}=VALUE, or leave the flag out")))
-            }
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(Problem::new(thing, "its value is not UTF-8, which WASI wants")
-                    .help(format!("give it another value, --env {name}=VALUE")))
-            }
-        }
-    }
-}
+use crate::values::{DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
 
 /// The keys that a command line grants.
 pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
-    let mut keys = Keys::builder().inherit_stdio().argument(guest_name(args)?);
-    for argument in args.guest_args() {
-        keys = keys.argument(utf8(argument, "an argument of the guest")?);
+    let flags = &args.keys;
+    let policy = match &flags.policy {
+        Some(path) => read_policy(path.as_os_str())?,
+        None => Policy::default(),
+    };
+    let arguments = guest_arguments(args)?;
+    let builder = Keys::builder().arguments(arguments);
+    let keys = policy.grant(builder, std::env::vars_os()).map_err(|error| match &flags.policy {
+        Some(path) => Problem::new(path.display(), error),
+        None => Problem::from_message(error),
+    })?;
+    let mut keys = add_flags(keys, flags)?.build();
+    limit(&mut keys.limits, &flags.limits);
+    Ok(keys)
+}
+
+/// Reads a policy; relative paths in it are relative to its folder.
+pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
+    let name = path.to_string_lossy();
+    let text = std::fs::read_to_string(path).map_err(|reason| {
+        Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path")
+    })?;
+    let policy = Policy::parse(&text)
+        .map_err(|error| Problem::new(&name, error).help("docs/sandbox.md lists what a policy can say"))?;
+    Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
+}
+
+fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Problem> {
+    for variable in &flags.variables {
+        for (name, value) in variables(variable)? {
+            keys = keys.variable(name, value);
+        }
     }
-    for variable in &args.variables {
-        keys = keys.variable(&*variable.name, variable.value()?);
-    }
-    let directories = || args.dirs.iter().chain(&args.mapdirs);
-    for DirFlag(key) in directories() {
+    for DirFlag(key) in flags.dirs.iter().chain(&flags.mapdirs) {
         keys = keys.directory(key.clone());
     }
-    Ok(keys.locked_root(LockedRoot::Present).build())
+    for TmpFlag(key) in &flags.tmps {
+        keys = keys.directory(key.clone());
+    }
+    for address in &flags.listeners {
+        keys = keys.listener(ListenKey::new(*address));
+    }
+    if let Some(seed) = flags.deterministic {
+        keys = keys.deterministic(seed);
+    }
+    if let Some(clocks) = flags.clocks {
+        keys = keys.clocks(clocks.0);
+    }
+    if let Some(random) = flags.random {
+        keys = keys.random(random.0);
+    }
+    if let Some(InputFlag(key)) = &flags.stdin {
+        keys = keys.stdin(key.clone());
+    }
+    if let Some(OutputFlag(key)) = &flags.stdout {
+        keys = keys.stdout(key.clone());
+    }
+    if let Some(OutputFlag(key)) = &flags.stderr {
+        keys = keys.stderr(key.clone());
+    }
+    Ok(keys)
+}
+
+fn limit(limits: &mut Limits, flags: &LimitFlags) {
+    limits.wall_time = flags.timeout.or(limits.wall_time);
+    limits.processor_time = flags.max_cpu.or(limits.processor_time);
+    limits.memory_bytes = flags.max_memory.or(limits.memory_bytes);
+    limits.written_bytes = flags.max_written.or(limits.written_bytes);
+    limits.max_open_handles = flags.max_handles.unwrap_or(limits.max_open_handles);
+    limits.max_threads = flags.max_threads.unwrap_or(limits.max_threads);
+    limits.overlay_bytes = flags.max_cow.unwrap_or(limits.overlay_bytes);
+}
+
+/// The variables that a flag gives: one, or all of inn's own that a pattern matches.
+fn variables(flag: &EnvFlag) -> Result<Vec<(String, String)>, Problem> {
+    let name = &flag.name;
+    if let Some(value) = &flag.value {
+        return Ok(vec![(name.clone(), value.clone())]);
+    }
+    let thing = format!("--env {name}");
+    let not_utf8 = || {
+        Problem::new(&thing, "its value is not UTF-8, which WASI wants")
+            .help(format!("give it another value, --env {name}=VALUE"))
+    };
+    if name.contains('*') {
+        let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let mut matching: Vec<(String, OsString)> =
+            own.filter(|(own, _)| matches_pattern(name, own)).collect();
+        matching.sort();
+        let pairs = matching
+            .into_iter()
+            .map(|(name, value)| Ok((name, value.into_string().map_err(|_| not_utf8())?)));
+        return pairs.collect();
+    }
+    match std::env::var(name) {
+        Ok(value) => Ok(vec![(name.clone(), value)]),
+        Err(std::env::VarError::NotPresent) => {
+            Err(Problem::new(thing, "the variable is not set, so it cannot be passed on")
+                .help(format!("give it a value, --env {name}=VALUE, or leave the flag out")))
+        }
+        Err(std::env::VarError::NotUnicode(_)) => Err(not_utf8()),
+    }
+}
+
+fn guest_arguments(args: &RunArgs) -> Result<Vec<String>, Problem> {
+    let mut arguments = vec![guest_name(args)?.to_owned()];
+    for argument in args.guest_args() {
+        arguments.push(utf8(argument, "an argument of the guest")?.to_owned());
+    }
+    Ok(arguments)
 }
 
 /// The guest's own name: the last part of the path it was started by.
@@ -127,59 +141,4 @@ fn utf8<'a>(text: &'a OsStr, what: &str) -> Result<&'a str, Problem> {
         Problem::new(OsString::from(text).to_string_lossy(), format!("{what} is not UTF-8, which WASI wants"))
             .help("use another name; --argv0 NAME sets the guest's own")
     })
-}
-
-fn access(word: &str) -> Option<Access> {
-    [Access::ReadOnly, Access::ReadWrite].into_iter().find(|access| access.flag_word() == word)
-}
-
-/// Words that are so close to an access that taking one for a guest path would grant more than was meant.
-fn is_like_access(word: &str) -> bool {
-    ["ro", "rw", "cow", "r", "w", "readonly", "read-only"]
-        .iter()
-        .any(|close| word.eq_ignore_ascii_case(close))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dir(value: &str) -> Result<(String, String, Access), String> {
-        DirFlag::parse_dir(value).map(|DirFlag(key)| (key.host.display().to_string(), key.guest, key.access))
-    }
-
-    #[test]
-    fn a_directory_has_up_to_three_parts() {
-        let key = |host: &str, guest: &str, access| Ok((host.to_owned(), guest.to_owned(), access));
-        assert_eq!(dir("."), key(".", ".", Access::ReadWrite));
-        assert_eq!(dir("a/b::ro"), key("a/b", "a/b", Access::ReadOnly));
-        assert_eq!(dir("a::/b"), key("a", "/b", Access::ReadWrite));
-        assert_eq!(dir("a::/b::rw"), key("a", "/b", Access::ReadWrite));
-        assert_eq!(dir("a::ro::rw"), key("a", "ro", Access::ReadWrite));
-        assert_eq!(dir("a:b"), key("a:b", "a:b", Access::ReadWrite));
-    }
-
-    #[test]
-    fn what_could_grant_more_than_was_meant_is_refused() {
-        for value in
-            ["", "::/b", "a::", "a::/b::", "a::/b::RO", "a::RO", "a::cow", "a::/b::cow", "a::/b::ro::x"]
-        {
-            assert!(dir(value).is_err(), "{value}");
-        }
-        for value in ["", "a", "::b", "a::", "a::b::ro"] {
-            assert!(DirFlag::parse_mapdir(value).is_err(), "{value}");
-        }
-    }
-
-    #[test]
-    fn a_variable_has_a_name() {
-        let variable = |name: &str, value: Option<&str>| {
-            Ok(EnvFlag { name: name.into(), value: value.map(String::from) })
-        };
-        assert_eq!(EnvFlag::parse("A=b=c"), variable("A", Some("b=c")));
-        assert_eq!(EnvFlag::parse("A="), variable("A", Some("")));
-        assert_eq!(EnvFlag::parse("A"), variable("A", None));
-        assert!(EnvFlag::parse("=b").is_err());
-        assert!(EnvFlag::parse("").is_err());
-    }
 }

@@ -1,20 +1,28 @@
 //! `inn`: runs WASI programs that hold only the keys they were given.
 //!
 //! Argument parsing and presentation only: what a guest may do is decided by the `innkeeper` crate, from the keys that
-//! [`run`] makes of the flags. [`args`] says what the command line looks like, one module per command does it, [`report`] writes
+//! [`keys`] makes of the flags. [`args`] says what the command line looks like, one module per command does it, [`report`] writes
 //! every message and turns control characters of foreign text into visible ones.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod changes;
 mod completion;
+mod flags;
+mod guest;
 mod input;
 mod inspect;
 mod invoke;
 mod keys;
+mod observers;
+mod policy;
+mod replay;
 mod report;
 mod run;
+mod signals;
 mod validate;
+mod values;
 mod wast;
 
 use std::process::ExitCode;
@@ -28,6 +36,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Replay(args)) => replay::replay(&args),
+        Some(Command::Policy(args)) => policy::policy(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),

@@ -72,6 +72,11 @@ pub(crate) fn problem(problem: &Problem) {
     complain(&text);
 }
 
+/// Writes lines that are ready to print to standard error.
+pub(crate) fn table(text: &str) {
+    complain(text);
+}
+
 /// Says how a guest was stopped, and where.
 pub(crate) fn stopped(error: &Error) {
     complain(&(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace(error.backtrace())));

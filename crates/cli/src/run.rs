@@ -1,15 +1,19 @@
 //! `inn run`: a guest's life from file to exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use innkeeper::wasi::p1::{self, Context, Exit};
-use innkeeper::{Config, Error, ErrorKind, ExternType, FuncType, Linker, Module, Store, Tiers, Val};
+use innkeeper::wasi::keys::Keys;
+use innkeeper::wasi::observe::RecordHeader;
+use innkeeper::wasi::p1::threads::uses_threads;
+use innkeeper::wasi::p1::{Context, Exit};
+use innkeeper::{Error, ErrorKind, ExternType, FuncType, Linker, Module, Store, Val};
 
-use crate::args::{RunArgs, Tier};
+use crate::args::RunArgs;
+use crate::guest::{Ending, Guest, Ran};
 use crate::input::Input;
-use crate::invoke;
-use crate::keys;
 use crate::report::{self, Explain, Problem, short};
+use crate::{changes, invoke, keys, observers};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 const TRAP_EXIT_CODE: u8 = 134;
@@ -19,26 +23,70 @@ const INITIALIZE: &str = "_initialize";
 
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
+    run_guest(args, Usage::Ignored, |_, _| {})
+}
+
+/// Runs what the command line names, noting what the guest makes use of, and shows its keys and context to `then` when it has ended.
+pub(crate) fn run_and_then(args: &RunArgs, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
+    run_guest(args, Usage::Noted, then)
+}
+
+/// Whether what a guest makes use of is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usage {
+    Ignored,
+    Noted,
+}
+
+fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
     let keys = keys::keys(args)?;
     let mut input = Input::read(args.file())?;
-    let tiers = match args.tier {
-        Tier::Auto => Tiers::Auto,
-        Tier::Interpreter => Tiers::Interpreter,
-        Tier::Compiled => Tiers::Compiled,
+    // Before the module takes the bytes.
+    let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
+    let guest = Guest::new(&mut input, &keys.limits, args.tier.tiers())?;
+    if header.is_some() && uses_threads(&guest.module) {
+        return Err(Problem::new(
+            &input.name,
+            "it may start threads, and calls of several threads have no order that could be replayed",
+        )
+        .help("run it without --record"));
+    }
+    let entry = Entry::choose(args.invoke.as_deref(), args.guest_args(), &input, &guest.module).map_err(
+        |problem| match problem {
+            NoEntry::Missing => no_such_function(args, &input, &guest.module),
+            NoEntry::Problem(problem) => problem,
+        },
+    )?;
+    let observers =
+        observers::observers(&args.reports, || header.unwrap_or_else(|| RecordHeader::new("", &[])))?;
+    let prepare = |context: Context| {
+        if usage == Usage::Noted {
+            context.host().learn_usage();
+        }
+        context
     };
-    let engine = innkeeper::engine_with(Config::default(), tiers);
-    let module = input.module(&engine)?;
-    let entry = Entry::choose(args, &input, &module)?;
-    let context = Context::new(&keys).map_err(Problem::from_message)?;
-    let mut linker = Linker::new(&engine);
-    p1::add_to_linker(&mut linker, |context: &mut Context| context);
-    let mut store = Store::new(&engine, context).map_err(|error| input.problem(&error))?;
-    let ending = Ending::of(entry.call(&linker, &mut store, &module));
-    ending.report(args, &input, store.data())
+    let ran = guest.run(&input, entry, &keys, prepare, observers)?;
+    let code = report_ending(&ran, args, &input)?;
+    observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
+    changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
+    then(&keys, &ran.context);
+    Ok(code)
+}
+
+fn record_header(args: &RunArgs, input: &Input) -> RecordHeader {
+    let path = std::path::absolute(args.file()).unwrap_or_else(|_| args.file().into());
+    let mut header = RecordHeader::new(path.to_string_lossy(), &input.bytes);
+    if let Some(name) = &args.invoke {
+        header.invoke.push(name.clone());
+        header
+            .invoke
+            .extend(args.guest_args().iter().map(|argument| argument.to_string_lossy().into_owned()));
+    }
+    header
 }
 
 /// What is called in the instance.
-struct Entry {
+pub(crate) struct Entry {
     /// Whether a reactor is initialized first.
     initialize: bool,
     name: String,
@@ -46,30 +94,41 @@ struct Entry {
     results: Vec<Val>,
 }
 
-/// How a guest ended.
-enum Ending {
-    /// The function returned these.
-    Returned(Vec<Val>),
-    /// The guest ended itself.
-    Exited(Exit),
-    /// It was stopped by a trap.
-    Trapped(Error),
-    /// It could not be started or continued.
-    Failed(Error),
+/// Why there is nothing to call.
+pub(crate) enum NoEntry {
+    /// The module exports no function of the name.
+    Missing,
+    Problem(Problem),
+}
+
+impl From<NoEntry> for Problem {
+    fn from(reason: NoEntry) -> Problem {
+        match reason {
+            NoEntry::Missing => {
+                Problem::from_message("the module exports no function of the name that was recorded")
+            }
+            NoEntry::Problem(problem) => problem,
+        }
+    }
 }
 
 impl Entry {
-    fn choose(args: &RunArgs, input: &Input, module: &Module) -> Result<Entry, Problem> {
-        let name = args.invoke.as_deref().unwrap_or(START);
-        let Some(ty) = function(module, name) else {
-            return Err(no_such_function(args, input, module));
-        };
-        let params = match &args.invoke {
-            Some(name) => invoke::arguments(name, &ty, args.guest_args())?,
+    /// The function called `invoke`, with `arguments`; without a name, the program's start.
+    pub(crate) fn choose(
+        invoke: Option<&str>,
+        arguments: &[OsString],
+        input: &Input,
+        module: &Module,
+    ) -> Result<Entry, NoEntry> {
+        let name = invoke.unwrap_or(START);
+        let ty = function(module, name).ok_or(NoEntry::Missing)?;
+        let params = match invoke {
+            Some(name) => invoke::arguments(name, &ty, arguments).map_err(NoEntry::Problem)?,
             None if ty.params().is_empty() && ty.results().is_empty() => Vec::new(),
             None => {
                 let reason = format!("its `{START}` has type {ty}, and a program's has () -> ()");
-                return Err(Problem::new(&input.name, reason).help(format!("call it with --invoke {START}")));
+                let problem = Problem::new(&input.name, reason);
+                return Err(NoEntry::Problem(problem.help(format!("call it with --invoke {START}"))));
             }
         };
         let is_reactor = function(module, START).is_none() && function(module, INITIALIZE).is_some();
@@ -81,7 +140,8 @@ impl Entry {
         })
     }
 
-    fn call(
+    /// Instantiates the module and calls the function.
+    pub(crate) fn call(
         mut self,
         linker: &Linker<Context>,
         store: &mut Store<Context>,
@@ -98,46 +158,34 @@ impl Entry {
     }
 }
 
-impl Ending {
-    fn of(result: Result<Vec<Val>, Error>) -> Ending {
-        match result {
-            Ok(results) => Ending::Returned(results),
-            Err(error) => match error.host::<Exit>() {
-                Some(exit) => Ending::Exited(*exit),
-                None if error.trap().is_some() => Ending::Trapped(error),
-                None => Ending::Failed(error),
-            },
+/// Tells what there is to tell, and gives the process's exit code.
+fn report_ending(ran: &Ran, args: &RunArgs, input: &Input) -> Result<ExitCode, Problem> {
+    let code = match &ran.ending {
+        Ending::Returned(results) => {
+            let lines: String = results.iter().map(|value| invoke::result(value) + "\n").collect();
+            report::output(&lines)?;
+            ExitCode::SUCCESS
         }
-    }
-
-    /// Tells what there is to tell, and gives the process's exit code.
-    fn report(&self, args: &RunArgs, input: &Input, context: &Context) -> Result<ExitCode, Problem> {
-        let code = match self {
-            Ending::Returned(results) => {
-                let lines: String = results.iter().map(|value| invoke::result(value) + "\n").collect();
-                report::output(&lines)?;
-                ExitCode::SUCCESS
-            }
-            // As for every process, the system keeps the low 8 bits.
-            Ending::Exited(Exit(code)) => ExitCode::from((code & 0xff) as u8),
-            Ending::Trapped(error) => {
-                report::stopped(error);
-                ExitCode::from(TRAP_EXIT_CODE)
-            }
-            Ending::Failed(error) => {
-                report::problem(&not_started(input, error));
-                ExitCode::FAILURE
-            }
-        };
-        let succeeded = matches!(self, Ending::Returned(_) | Ending::Exited(Exit(0)));
-        match (args.explain, self) {
-            (_, Ending::Failed(_)) => {}
-            (true, _) => report::explain(context.host(), Explain::Asked),
-            (false, _) if succeeded => {}
-            (false, _) => report::explain(context.host(), Explain::Failure),
+        // As for every process, the system keeps the low 8 bits.
+        Ending::Exited(Exit(code)) => ExitCode::from((code & 0xff) as u8),
+        Ending::Trapped(error) => {
+            report::stopped(error);
+            ExitCode::from(TRAP_EXIT_CODE)
         }
-        Ok(code)
+        Ending::Interrupted => ExitCode::from(ran.signal.exit_code().unwrap_or(TRAP_EXIT_CODE)),
+        Ending::Diverged(error) | Ending::Failed(error) => {
+            report::problem(&not_started(input, error));
+            ExitCode::FAILURE
+        }
+    };
+    let succeeded = matches!(ran.ending, Ending::Returned(_) | Ending::Exited(Exit(0)));
+    match (args.reports.explain, &ran.ending) {
+        (_, Ending::Failed(_) | Ending::Interrupted) => {}
+        (true, _) => report::explain(ran.context.host(), Explain::Asked),
+        (false, _) if succeeded => {}
+        (false, _) => report::explain(ran.context.host(), Explain::Failure),
     }
+    Ok(code)
 }
 
 fn function(module: &Module, name: &str) -> Option<FuncType> {

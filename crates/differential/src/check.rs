@@ -20,6 +20,8 @@ pub struct Report {
     /// Modules that Innkeeper would not instantiate, mostly because a host cannot make what they import: a function or tag whose type
     /// is one of a recursion group.
     pub refused: u64,
+    /// Differences between the other two engines, where the third one agrees with Innkeeper.
+    pub others: u64,
     /// The differences, in words.
     pub differences: Vec<String>,
 }
@@ -31,6 +33,7 @@ impl Report {
         self.calls += other.calls;
         self.inconclusive += other.inconclusive;
         self.refused += other.refused;
+        self.others += other.others;
         self.differences.extend(other.differences);
     }
 }
@@ -60,15 +63,17 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
     let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
     let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
     let collecting = |config: &mut Config| config.tuning.collection = Collection::EveryAllocation;
-    let mut against = |oracle: &dyn Oracle, strictness| {
-        pair((&usual, &first), oracle, module, strictness, &mut report);
-    };
     for (name, tiers, loops_only, set) in [
         ("innkeeper, compiled", Tiers::Compiled, false, &reserved as &dyn Fn(&mut Config)),
-        ("innkeeper, compiled, memories exact, collecting", Tiers::Compiled, false, &|config: &mut Config| {
-            exact(config);
-            collecting(config);
-        }),
+        (
+            "innkeeper, compiled, memories exact, collecting",
+            Tiers::Compiled,
+            false,
+            &|config: &mut Config| {
+                exact(config);
+                collecting(config);
+            },
+        ),
         ("innkeeper, tiering up at once", Tiers::Auto, false, &reserved),
         ("innkeeper, compiling loops only", Tiers::Auto, true, &collecting),
     ] {
@@ -78,11 +83,24 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
         if loops_only {
             oracle.config.tuning.tier_up.calls = u32::MAX;
         }
-        against(&oracle, Strictness::Everything);
+        pair((&usual, &first), &oracle, module, Strictness::Everything, &mut report);
     }
     match dialect {
-        Dialect::Shared => against(&WasmiOracle, Strictness::Meaning),
+        Dialect::Shared => {
+            let before = report.differences.len();
+            pair((&usual, &first), &WasmiOracle, module, Strictness::Meaning, &mut report);
+            if report.differences.len() > before {
+                judge((&usual, &first), module, before, &mut report);
+            }
+        }
         Dialect::Alone => {
+            // What Innkeeper's hosts cannot make is counted, and not another difference each time.
+            if report.refused == 0 {
+                third((&usual, &first), module, &mut report);
+            }
+            let mut against = |oracle: &dyn Oracle, strictness| {
+                pair((&usual, &first), oracle, module, strictness, &mut report);
+            };
             against(
                 &innkeeper("innkeeper, collecting at every allocation", collecting, None),
                 Strictness::Everything,
@@ -98,6 +116,36 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
     }
     report
 }
+
+/// Compares with the third engine.
+#[cfg(feature = "wasmtime")]
+fn third(known: (&dyn Oracle, &Observation), module: &Module, report: &mut Report) {
+    thread_local! {
+        static WASMTIME: Result<crate::WasmtimeOracle, String> = crate::WasmtimeOracle::new();
+    }
+    WASMTIME.with(|wasmtime| match wasmtime {
+        Ok(wasmtime) => pair(known, wasmtime, module, Strictness::Meaning, report),
+        Err(error) => report.differences.push(format!("wasmtime cannot be had: {error}")),
+    });
+}
+
+#[cfg(not(feature = "wasmtime"))]
+fn third(_: (&dyn Oracle, &Observation), _: &Module, _: &mut Report) {}
+
+/// Two engines differ: the difference stands unless the third one sees what Innkeeper saw.
+#[cfg(feature = "wasmtime")]
+fn judge(known: (&dyn Oracle, &Observation), module: &Module, before: usize, report: &mut Report) {
+    let mut judgement = Report::default();
+    third(known, module, &mut judgement);
+    if judgement.differences.is_empty() && judgement.inconclusive == 0 {
+        report.differences.truncate(before);
+        report.others += 1;
+    }
+    report.differences.append(&mut judgement.differences);
+}
+
+#[cfg(not(feature = "wasmtime"))]
+fn judge(_: (&dyn Oracle, &Observation), _: &Module, _: usize, _: &mut Report) {}
 
 fn innkeeper(name: &'static str, set: impl Fn(&mut Config), fuel: Option<u64>) -> InnkeeperOracle {
     let limits = Limits { guest_stack_bytes: 4 << 20, heap_bytes: 64 << 20, ..Limits::default() };

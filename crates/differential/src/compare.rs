@@ -102,10 +102,13 @@ fn alike(left: &Outcome, right: &Outcome, strictness: Strictness) -> bool {
     }
 }
 
-/// Some engines have one trap for an index beyond the table's end, whoever used it.
+/// Some engines have one trap for an index beyond the table's end, whoever used it, and one for null, whatever its type.
 fn coarse(trap: Trap) -> Trap {
     match trap {
         Trap::UndefinedElement => Trap::TableOutOfBounds,
+        Trap::NullStructure | Trap::NullArray | Trap::NullI31 | Trap::NullFunction | Trap::NullException => {
+            Trap::NullReference
+        }
         trap => trap,
     }
 }

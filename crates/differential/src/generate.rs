@@ -23,7 +23,7 @@ const TABLE_ELEMENTS: u64 = 500;
 pub enum Dialect {
     /// What the other engine has too.
     Shared,
-    /// Everything; Innkeeper is compared with itself.
+    /// Everything; Innkeeper is compared with itself, and with the third engine if that was compiled in.
     Alone,
 }
 
@@ -101,11 +101,11 @@ fn config(dialect: Dialect, u: &mut Unstructured<'_>) -> Result<Config> {
         allow_floats: u.ratio(3, 4)?,
         compact_imports_enabled: false,
         custom_descriptors_enabled: false,
-        memory64_enabled: false,
+        memory64_enabled: alone && u.ratio(1, 3)?,
         threads_enabled: false,
         shared_everything_threads_enabled: false,
-        wide_arithmetic_enabled: false,
-        max_memories: 1,
+        wide_arithmetic_enabled: alone,
+        max_memories: if alone { 3 } else { 1 },
         max_tables: 4,
         max_imports: u.int_in_range(0..=most_imports)?,
         max_funcs: u.int_in_range(8..=20)?,
@@ -119,6 +119,7 @@ fn config(dialect: Dialect, u: &mut Unstructured<'_>) -> Result<Config> {
         max_element_segments: 8,
         max_instructions: u.int_in_range(10..=500)?,
         max_memory32_bytes: MEMORY_BYTES,
+        max_memory64_bytes: MEMORY_BYTES.into(),
         memory_max_size_required: true,
         max_table_elements: TABLE_ELEMENTS,
         table_max_size_required: true,

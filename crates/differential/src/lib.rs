@@ -18,6 +18,8 @@ mod value;
 pub use check::{Report, check, check_bytes};
 pub use compare::{Comparison, Strictness, compare};
 pub use generate::{Dialect, Module};
+#[cfg(feature = "wasmtime")]
+pub use oracle::WasmtimeOracle;
 pub use oracle::{Call, InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
 pub use random::Random;
 pub use value::Value;

@@ -1,8 +1,11 @@
 //! Runs seed after seed until the time is over: `cargo xtask differential`.
 //!
-//! This is not a fuzzer: seeds are counted up, and what a seed leads to never changes for a version of the generator.
+//! This is not a fuzzer: seeds are counted up, and what a seed leads to never changes for a version of the generator. Seeds are run in
+//! processes of their own, some hundred each ([`worker`]), so that an engine that brings down its process is a finding and not the end.
 
 #![forbid(unsafe_code)]
+
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,12 +20,14 @@ const USAGE: &str = "usage: cargo xtask differential [options]
   --seconds N    how long to run (default 60)
   --seed S       the first seed (default 0); even seeds are compared with another engine, odd ones with Innkeeper otherwise configured
   --modules N    stop after N seeds
-  --jobs N       threads (default 1)
+  --jobs N       processes at a time (default 1)
   --module FILE  check one module only, on all oracles
-  --trace        name every seed before it runs, to find one that ends the process";
+  --alone        leave the other engine out";
 
 /// After so many differences it stops.
 const ENOUGH_DIFFERENCES: usize = 20;
+/// Seeds that a process runs.
+const SEEDS_OF_A_WORKER: u64 = 300;
 
 struct Options {
     time: Duration,
@@ -30,12 +35,21 @@ struct Options {
     modules: u64,
     jobs: u64,
     module: Option<PathBuf>,
-    trace: bool,
+    alone: bool,
+    /// Run the seeds in this process and tell the parent.
+    worker: bool,
+}
+
+impl Options {
+    fn dialect(&self, seed: u64) -> Dialect {
+        if self.alone { Dialect::Alone } else { Dialect::of(seed) }
+    }
 }
 
 fn main() -> ExitCode {
     let outcome = options(std::env::args().skip(1)).and_then(|options| match &options.module {
         Some(path) => one(path),
+        None if options.worker => worker::work(&options),
         None => run(&options),
     });
     match outcome {
@@ -57,7 +71,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         modules: u64::MAX,
         jobs: 1,
         module: None,
-        trace: false,
+        alone: false,
+        worker: false,
     };
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{name} takes a value\n\n{USAGE}"));
@@ -68,7 +83,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--modules" => options.modules = number(value()?)?,
             "--jobs" => options.jobs = number(value()?)?.max(1),
             "--module" => options.module = Some(value()?.into()),
-            "--trace" => options.trace = true,
+            "--alone" => options.alone = true,
+            worker::FLAG => options.worker = true,
             _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
         }
     }
@@ -92,42 +108,36 @@ fn one(path: &Path) -> Result<Report, String> {
 fn run(options: &Options) -> Result<Report, String> {
     let (start, next, total) = (Instant::now(), AtomicU64::new(0), Mutex::new(Report::default()));
     let last_told = Mutex::new(start);
-    let work = || -> Result<(), String> {
+    let supervise = || -> Result<(), String> {
         loop {
-            let turn = next.fetch_add(1, Ordering::Relaxed);
+            let turn = next.fetch_add(SEEDS_OF_A_WORKER, Ordering::Relaxed);
             if turn >= options.modules || start.elapsed() >= options.time {
                 return Ok(());
             }
-            let seed = options.seed.wrapping_add(turn);
-            if options.trace {
-                eprintln!("seed {seed}");
-            }
-            let Some(module) = Module::from_seed(seed) else { continue };
-            let report = check(&module, Dialect::of(seed));
-            for difference in &report.differences {
-                tell(seed, &module, difference)?;
-            }
+            let first = options.seed.wrapping_add(turn);
+            let report =
+                worker::supervise(first, SEEDS_OF_A_WORKER.min(options.modules - turn), options.alone)?;
             let Ok(mut total) = total.lock() else { return Ok(()) };
             total.add(report);
             if total.differences.len() >= ENOUGH_DIFFERENCES {
                 return Ok(());
             }
             if let Ok(mut last) = last_told.lock()
-                && last.elapsed() >= Duration::from_secs(10)
+                && last.elapsed() >= Duration::from_secs(30)
             {
                 *last = Instant::now();
-                println!("{:4} s, seed {seed}: {}", start.elapsed().as_secs(), summary(&total));
+                println!("{:4} s, seed {first}: {}", start.elapsed().as_secs(), summary(&total));
             }
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.jobs).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
+        let supervisors: Vec<_> = (0..options.jobs).map(|_| scope.spawn(supervise)).collect();
+        supervisors.into_iter().try_for_each(|supervisor| match supervisor.join() {
             Ok(outcome) => outcome,
-            Err(_) => Err("a worker panicked outside the engines".to_owned()),
+            Err(_) => Err("a supervisor panicked".to_owned()),
         })
     })?;
-    total.into_inner().map_err(|_| "a worker panicked outside the engines".to_owned())
+    total.into_inner().map_err(|_| "a supervisor panicked".to_owned())
 }
 
 /// Tells of a difference and keeps the module.
@@ -146,11 +156,12 @@ fn tell(seed: u64, module: &Module, difference: &str) -> Result<(), String> {
 
 fn summary(report: &Report) -> String {
     format!(
-        "{} modules, {} calls compared, {} inconclusive, {} refused, {} differences",
+        "{} modules, {} calls compared, {} inconclusive, {} refused, {} differences of the others, {} differences",
         report.modules,
         report.calls,
         report.inconclusive,
         report.refused,
+        report.others,
         report.differences.len()
     )
 }

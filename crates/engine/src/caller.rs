@@ -3,6 +3,8 @@
 use crate::extern_::Extern;
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
+use crate::vmctx::LinearMemory;
+use crate::vmctx::shared_memory::SharedMemory;
 
 /// The store and the calling instance, for the time of one host call.
 pub struct Caller<'a, T: 'static> {
@@ -37,6 +39,16 @@ impl<'a, T: 'static> Caller<'a, T> {
         let inner = &mut *self.store.0;
         let memory = inner.core.instances[self.instance?].get().exported_memory?;
         Some((inner.core.memories[memory].bytes_mut()?, &mut inner.data))
+    }
+
+    /// The memory that the calling instance exports as `memory`, if it is shared, together with the embedder's data.
+    pub fn shared_memory_and_data(&mut self) -> Option<(&SharedMemory, &mut T)> {
+        let inner = &mut *self.store.0;
+        let memory = inner.core.instances[self.instance?].get().exported_memory?;
+        match &inner.core.memories[memory] {
+            LinearMemory::Shared(memory) => Some((memory, &mut inner.data)),
+            LinearMemory::Own(_) => None,
+        }
     }
 
     pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {

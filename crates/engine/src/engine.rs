@@ -15,7 +15,7 @@ struct Inner {
     config: Config,
     tier: Box<dyn Tier>,
     registry: Registry,
-    parking: Parking,
+    parking: Arc<Parking>,
 }
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
             config,
             tier: Box::new(tier),
             registry: Registry::default(),
-            parking: Parking::default(),
+            parking: Arc::default(),
         }))
     }
 
@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// Where threads of guests wait for each other.
-    pub(crate) fn parking(&self) -> &Parking {
+    pub(crate) fn parking(&self) -> &Arc<Parking> {
         &self.0.parking
     }
 

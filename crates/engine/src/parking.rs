@@ -33,15 +33,19 @@ pub(crate) enum WaitOutcome {
     Woken = 0,
     NotEqual = 1,
     TimedOut = 2,
+    /// No result of the instruction: the store's owner wants attention.
+    Interrupted = 3,
 }
 
 impl Parking {
-    /// Waits at `address` until woken, or until `timeout` has passed, unless `is_expected` says no at the outset.
+    /// Waits at `address` until woken, or until `timeout` has passed, unless `is_expected` says no at the outset. `is_interrupted` can end the
+    /// wait at any time; whoever makes it true calls [`Parking::interrupt`] afterwards.
     pub(crate) fn wait(
         &self,
         address: usize,
         is_expected: impl FnOnce() -> bool,
         timeout: Option<Duration>,
+        is_interrupted: impl Fn() -> bool,
     ) -> WaitOutcome {
         let mut queues = self.lock();
         if !is_expected() {
@@ -51,7 +55,7 @@ impl Parking {
         queues.entry(address).or_default().push_back(waiter.clone());
         // A deadline beyond what the clock can express never comes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut queues = block(queues, &waiter, deadline);
+        let mut queues = block(queues, &waiter, deadline, &is_interrupted);
         if waiter.woken.load(Ordering::Relaxed) {
             return WaitOutcome::Woken;
         }
@@ -61,7 +65,14 @@ impl Parking {
                 queues.remove(&address);
             }
         }
-        WaitOutcome::TimedOut
+        if is_interrupted() { WaitOutcome::Interrupted } else { WaitOutcome::TimedOut }
+    }
+
+    /// Lets every waiter look whether it is interrupted.
+    pub(crate) fn interrupt(&self) {
+        for waiter in self.lock().values().flatten() {
+            waiter.wake.notify_one();
+        }
     }
 
     /// Wakes at most `count` of those that wait at `address`, and says how many.
@@ -87,13 +98,14 @@ impl Parking {
     }
 }
 
-/// The one place where a guest's thread sleeps: until the waiter is woken or the deadline has come.
+/// The one place where a guest's thread sleeps: until the waiter is woken or interrupted, or the deadline has come.
 fn block<'a>(
     mut queues: MutexGuard<'a, Queues>,
     waiter: &Waiter,
     deadline: Option<Instant>,
+    is_interrupted: &impl Fn() -> bool,
 ) -> MutexGuard<'a, Queues> {
-    while !waiter.woken.load(Ordering::Relaxed) {
+    while !waiter.woken.load(Ordering::Relaxed) && !is_interrupted() {
         queues = match deadline {
             None => waiter.wake.wait(queues).unwrap_or_else(PoisonError::into_inner),
             Some(deadline) => {
@@ -117,9 +129,9 @@ mod tests {
     #[test]
     fn a_wait_ends_with_its_timeout_and_leaves_no_trace() {
         let parking = Parking::default();
-        assert_eq!(parking.wait(8, || false, None), WaitOutcome::NotEqual);
-        assert_eq!(parking.wait(8, || true, Some(Duration::ZERO)), WaitOutcome::TimedOut);
-        assert_eq!(parking.wait(8, || true, Some(Duration::from_millis(5))), WaitOutcome::TimedOut);
+        assert_eq!(parking.wait(8, || false, None, || false), WaitOutcome::NotEqual);
+        assert_eq!(parking.wait(8, || true, Some(Duration::ZERO), || false), WaitOutcome::TimedOut);
+        assert_eq!(parking.wait(8, || true, Some(Duration::from_millis(5)), || false), WaitOutcome::TimedOut);
         assert_eq!(parking.notify(8, u32::MAX), 0);
         assert!(parking.lock().is_empty());
     }
@@ -128,7 +140,8 @@ mod tests {
     fn notify_wakes_as_many_as_asked_at_its_own_address_only() {
         let parking = Parking::default();
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| parking.wait(16, || true, None))).collect();
+            let threads: Vec<_> =
+                (0..3).map(|_| scope.spawn(|| parking.wait(16, || true, None, || false))).collect();
             while parking.lock().get(&16).map_or(0, |queue| queue.len()) < 3 {
                 std::thread::yield_now();
             }
@@ -139,6 +152,24 @@ mod tests {
             for thread in threads {
                 assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
             }
+        });
+        assert!(parking.lock().is_empty());
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_wait_and_leaves_no_trace() {
+        let parking = Parking::default();
+        let asked = std::sync::atomic::AtomicBool::new(false);
+        let (parking, asked) = (&parking, &asked);
+        let is_interrupted = || asked.load(std::sync::atomic::Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || parking.wait(32, || true, None, is_interrupted));
+            while parking.lock().is_empty() {
+                std::thread::yield_now();
+            }
+            asked.store(true, std::sync::atomic::Ordering::SeqCst);
+            parking.interrupt();
+            assert_eq!(waiting.join().unwrap(), WaitOutcome::Interrupted);
         });
         assert!(parking.lock().is_empty());
     }

@@ -303,6 +303,7 @@ impl StoreCore {
                 engine.config().limits.guest_stack_bytes,
                 engine.tier().builtins(),
                 engine.config().tuning.tier_up.branches_back.max(1),
+                engine.parking().clone(),
             )?,
             memories: Arena::new(),
             tables: Arena::new(),
@@ -409,6 +410,11 @@ impl StoreCore {
     /// Where the guest's stack is free.
     pub(crate) fn stack_top(&self) -> *mut u64 {
         self.record.stack_top()
+    }
+
+    /// Whether another thread asks for attention.
+    pub(crate) fn is_attention_wanted(&self) -> bool {
+        self.record.is_attention_wanted()
     }
 
     pub(crate) fn map_native_stack(&mut self, headroom_bytes: usize) -> Result<(), Error> {

@@ -32,7 +32,8 @@ fn i32_of(text: &str, args: &[Val]) -> i32 {
 
 #[test]
 fn adds() {
-    let text = "(module (func (export \"run\") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))";
+    let text =
+        "(module (func (export \"run\") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))";
     assert_eq!(i32_of(text, &[Val::I32(2), Val::I32(40)]), 42);
 }
 
@@ -65,13 +66,15 @@ fn calls_the_host_and_what_is_not_compiled() {
 
 #[test]
 fn traps_are_the_interpreters() {
-    let text = r#"(module (memory 1) (func (export "run") (param i32) (result i32) (i32.load (local.get 0))))"#;
+    let text =
+        r#"(module (memory 1) (func (export "run") (param i32) (result i32) (i32.load (local.get 0))))"#;
     let error = run(text, &[Val::I32(65533)], 1).unwrap_err();
     assert_eq!(error.trap(), Some(Trap::MemoryOutOfBounds));
     assert_eq!(error.backtrace().frames().len(), 1);
     assert!(error.backtrace().frames()[0].offset_bytes.is_some());
     assert_eq!(i32_of(text, &[Val::I32(65532)]), 0);
-    let text = "(module (func (export \"run\") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0))))";
+    let text =
+        "(module (func (export \"run\") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0))))";
     assert_eq!(run(text, &[Val::I32(0)], 1).unwrap_err().trap(), Some(Trap::IntegerDivideByZero));
 }
 
@@ -146,7 +149,8 @@ fn recursion_through_both_tiers_is_a_trap_with_frames_of_both() {
         (func (export "run") (param i32) (result i32) (call $compiled (local.get 0))))"#;
     let error = run(text, &[Val::I32(0)], 1).unwrap_err();
     assert_eq!(error.trap(), Some(Trap::CallStackExhausted));
-    let names: Vec<_> = error.backtrace().frames().iter().map(|frame| frame.func_name.clone().unwrap()).collect();
+    let names: Vec<_> =
+        error.backtrace().frames().iter().map(|frame| frame.func_name.clone().unwrap()).collect();
     for pair in names.windows(2) {
         assert_ne!(pair[0], pair[1], "{names:?}");
     }

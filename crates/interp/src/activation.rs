@@ -7,9 +7,7 @@ use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{
-    FuncEntry, Pending, Stopped, TrapSite, VmContext, VmFunc, VmStore, runtime,
-};
+use innkeeper_engine::tier::{FuncEntry, Pending, Stopped, TrapSite, VmContext, VmFunc, VmStore, runtime};
 
 use crate::backtrace::{self, Place};
 use crate::code::Word;
@@ -64,12 +62,7 @@ pub(crate) unsafe fn run_within(entry: *const FuncEntry, ctx: *mut VmContext, sl
 ///
 /// # Safety
 /// As [`run_within`]; there are `header` slots.
-unsafe fn run_frame(
-    entry: *const FuncEntry,
-    ctx: *mut VmContext,
-    slots: *mut u64,
-    header: usize,
-) -> bool {
+unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64, header: usize) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         let vm = (*ctx).store;

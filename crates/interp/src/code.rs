@@ -12,8 +12,8 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuncEntry, Hot, ModuleParts, NativeCode, TierModule, VmContext};
 
 use crate::op::native;
-use crate::{activation, lower};
 use crate::unwind::TryRange;
+use crate::{activation, lower};
 
 /// A unit of code: a handler's address, operands, or an immediate.
 pub(crate) type Word = u64;

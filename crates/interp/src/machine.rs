@@ -279,7 +279,7 @@ impl Machine {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe {
             let vm = self.vm();
-            if self.fp > (*vm).stack_limit.load(Ordering::Relaxed) {
+            if !cfg!(unpolled) && self.fp > (*vm).stack_limit.load(Ordering::Relaxed) {
                 return self.pass_on(attend);
             }
             self.ip = self.ip.offset(distance);

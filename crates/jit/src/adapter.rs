@@ -16,9 +16,7 @@ use crate::abi::{self, Results};
 use crate::builtin::Builtin;
 use crate::code_memory::CodeMemory;
 use crate::compiler::Compiler;
-use crate::translate::{
-    call_builtin, leave_by_outcome, load_slot, slots_on_stack, store_slot,
-};
+use crate::translate::{call_builtin, leave_by_outcome, load_slot, slots_on_stack, store_slot};
 use crate::{NativeModule, entry};
 
 /// What an adapter does.
@@ -52,7 +50,8 @@ impl Adapters {
 
     /// The adapter of a kind for functions of a type; none where it cannot be made.
     pub(crate) fn get(&mut self, compiler: &mut Compiler, kind: Kind, ty: &FuncType) -> Option<*const u8> {
-        let types = |types: &[innkeeper_engine::ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
+        let types =
+            |types: &[innkeeper_engine::ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
         let key = (kind, types(ty.params()), types(ty.results()));
         if let Some(made) = self.made.get(&key) {
             return Some(made.0);
@@ -115,7 +114,12 @@ fn enter(b: &mut FunctionBuilder<'_>, ty: &FuncType, (ctx, frame, code): (Value,
     b.ins().return_(&[]);
 }
 
-fn store_all(b: &mut FunctionBuilder<'_>, slots: Value, values: &[Value], types: &[innkeeper_engine::ValType]) {
+fn store_all(
+    b: &mut FunctionBuilder<'_>,
+    slots: Value,
+    values: &[Value],
+    types: &[innkeeper_engine::ValType],
+) {
     let mut at = 0;
     for (value, ty) in values.iter().zip(types) {
         store_slot(b, slots, at, *value);
@@ -160,7 +164,10 @@ fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value
 ///
 /// # Safety
 /// Machine code calls, through `callee`, a function of `ctx`'s module.
-pub(crate) unsafe extern "sysv64" fn resolve_guest(ctx: *mut VmContext, callee: *const FuncEntry) -> *const u8 {
+pub(crate) unsafe extern "sysv64" fn resolve_guest(
+    ctx: *mut VmContext,
+    callee: *const FuncEntry,
+) -> *const u8 {
     // SAFETY: as the caller promises; `callee` is one of the array that starts at `entries`.
     unsafe {
         let module = runtime::module(ctx);
@@ -174,7 +181,10 @@ pub(crate) unsafe extern "sysv64" fn resolve_guest(ctx: *mut VmContext, callee: 
 ///
 /// # Safety
 /// Machine code of `ctx`'s instance calls, through `callee`, a function of the host.
-pub(crate) unsafe extern "sysv64" fn resolve_host(ctx: *mut VmContext, callee: *const HostEntry) -> *const u8 {
+pub(crate) unsafe extern "sysv64" fn resolve_host(
+    ctx: *mut VmContext,
+    callee: *const HostEntry,
+) -> *const u8 {
     // SAFETY: as the caller promises; a function's type is that of a function.
     unsafe {
         let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else { return failed(ctx) };
@@ -191,7 +201,8 @@ unsafe fn resolve(
 ) -> *const u8 {
     // SAFETY: as the callers' callers promise.
     unsafe {
-        let native = runtime::module(ctx).code().native().and_then(|native| native.downcast_ref::<NativeModule>());
+        let native =
+            runtime::module(ctx).code().native().and_then(|native| native.downcast_ref::<NativeModule>());
         let Some(adapter) = native.and_then(|native| native.adapter(kind, ty)) else { return failed(ctx) };
         // Compiled code may have come meanwhile.
         let resolver = resolver.cast_mut();
@@ -216,4 +227,3 @@ unsafe fn failed(ctx: *mut VmContext) -> *const u8 {
 
 /// Entries are reached through their first field.
 const _: () = assert!(offset_of!(HostEntry, entry) == 0);
-

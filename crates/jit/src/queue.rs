@@ -98,8 +98,7 @@ impl Drop for Queue {
 pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
     let code = module.code();
     let Some(native) = code.native().and_then(|native| native.downcast_ref::<NativeModule>()) else { return };
-    let call_slots =
-        |func| module.func_type(module.type_of_func(module.func_index(func))).call_slots();
+    let call_slots = |func| module.func_type(module.type_of_func(module.func_index(func))).call_slots();
     match what {
         Hot::Function(func) => {
             if let Some(compiled) = native.compile(module, *func) {

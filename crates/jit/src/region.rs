@@ -138,9 +138,8 @@ pub(crate) fn contains(pc: usize) -> bool {
 }
 
 fn announce(addresses: Range<usize>) {
-    let taken = ranges().find(|range| {
-        range.start.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    });
+    let taken = ranges()
+        .find(|range| range.start.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok());
     if let Some(range) = taken {
         range.start.store(addresses.start, Ordering::Release);
         range.end.store(addresses.end, Ordering::Release);

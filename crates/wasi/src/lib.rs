@@ -1,5 +1,5 @@
 //! WASI for the Innkeeper host: [`keys`] say what a guest may do, [`host`] does it, and [`p1`] speaks
-//! WASI 0.1 to the guest.
+//! WASI 0.1 to the guest. [`observe`] watches calls: traces, records, replays.
 //!
 //! What must stay true:
 //! - Only [`host`] touches the operating system, and it mentions no WASI version.
@@ -12,4 +12,6 @@
 
 pub mod host;
 pub mod keys;
+pub mod observe;
 pub mod p1;
+pub mod stop;

@@ -66,10 +66,10 @@ fn assert_denied(case: &str, answers: &[(String, Answer<()>)]) {
 
 #[test]
 fn the_probe_decides_the_resolver() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let guest = TestGuest::new(&sandbox.keys(tuning).build());
         let kind = guest.cx.host().resolver();
-        if resolver != "openat2" {
+        if !resolver.starts_with("openat2") {
             assert_eq!(kind, ResolverKind::Walk, "{resolver}");
         }
     });
@@ -77,7 +77,7 @@ fn the_probe_decides_the_resolver() {
 
 #[test]
 fn f1_f2_f3_f5_paths_that_leave_are_denied() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         let absolute = sandbox.outside().join("secret");
         for path in [
@@ -107,7 +107,7 @@ fn f1_f2_f3_f5_paths_that_leave_are_denied() {
 
 #[test]
 fn f4_f12_paths_that_stay_inside_work() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         for path in ["a/./b//../b/f", "./a/b/f", "a//b/f", "a/../a/b/f", "a/b/../b/./f"] {
             let fd = guest
@@ -125,7 +125,7 @@ fn f4_f12_paths_that_stay_inside_work() {
 
 #[test]
 fn f6_f7_f8_f10_malformed_paths() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         let component = "c".repeat(256);
         let long = "a/".repeat(2100) + "f";
@@ -160,7 +160,7 @@ fn f6_f7_f8_f10_malformed_paths() {
 
 #[test]
 fn f9_host_names_that_are_not_utf8_are_listed_with_replacements() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let name = std::ffi::OsStr::from_bytes(b"bad\xff");
         if fs::write(sandbox.inside().join(name), "x").is_err() {
             return;
@@ -175,7 +175,7 @@ fn f9_host_names_that_are_not_utf8_are_listed_with_replacements() {
 
 #[test]
 fn f11_a_file_is_no_directory() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         for path in ["f/", "f/.", "f//", "f/./", "f/x", "f/.."] {
             let notdir = Err(number(Errno::NotDir));
@@ -199,7 +199,7 @@ fn f11_a_file_is_no_directory() {
 #[test]
 fn f13_f14_escaping_links_are_denied_in_every_form() {
     let targets: &[&str] = &["../out", "../out/", "../out/sub", "a/../../out", "../out/secret"];
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         for target in targets {
             for suffix in ["", "/", "//", "/.", "/x", "/./", "/secret", "/.."] {
                 let link = sandbox.inside().join("l");
@@ -255,7 +255,7 @@ fn check_link_answer(case: &str, operation: &str, suffix: &str, answer: Answer<(
 
 #[test]
 fn f13_following_an_escaping_link_is_perm() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         sandbox.link("../out", "l");
         sandbox.link("../out/secret", "s");
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
@@ -275,7 +275,7 @@ fn f13_following_an_escaping_link_is_perm() {
 
 #[test]
 fn f15_links_inside_work() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         sandbox.link("a/b", "d");
         sandbox.link("a/b/f", "g");
         sandbox.link("../f", "a/up");
@@ -321,7 +321,7 @@ fn f15_links_inside_work() {
 
 #[test]
 fn f16_absolute_links_are_refused() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         sandbox.link(sandbox.outside().join("secret"), "host-made");
         sandbox.link(sandbox.inside().join("f"), "host-made-inside");
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
@@ -339,7 +339,7 @@ fn f16_absolute_links_are_refused() {
 
 #[test]
 fn f17_f18_dangling_links_create_nothing_outside() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         sandbox.link("../out/new", "dangling");
         sandbox.link("new", "dangling-inside");
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
@@ -354,13 +354,13 @@ fn f17_f18_dangling_links_create_nothing_outside() {
             "F18 {resolver}"
         );
         assert!(guest.open(DIR, "dangling-inside", create).is_ok(), "F17 inside {resolver}");
-        assert!(sandbox.inside().join("new").exists(), "F17 inside {resolver}");
+        assert!(guest.stat(DIR, 0, "new").is_ok(), "F17 inside {resolver}");
     });
 }
 
 #[test]
 fn f19_f20_link_loops_end() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         sandbox.link("self", "self");
         sandbox.link("f", "chain0");
         for index in 1..=41 {
@@ -388,7 +388,7 @@ fn f19_f20_link_loops_end() {
 
 #[test]
 fn f21_magic_links_are_denied() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         for (index, target) in
             ["/proc/self/fd/0", "/proc/self/root", "/proc/self/cwd", "/dev/fd/1"].iter().enumerate()
         {
@@ -416,7 +416,7 @@ fn f21_magic_links_are_denied() {
 
 #[test]
 fn f22_a_preopen_that_is_a_link_is_resolved_once() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let link = tempfile::tempdir().expect("temporary directory");
         let name = link.path().join("preopen");
         symlink(sandbox.inside(), &name).expect("symlink");
@@ -455,8 +455,22 @@ fn f23_pipes_and_devices_do_not_hang() {
 }
 
 #[test]
+fn f23_pipes_beneath_an_overlay_are_seen_and_not_opened() {
+    for_each_resolver(|resolver, sandbox, tuning| {
+        let pipe = sandbox.inside().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("mkfifo");
+        let keys = Keys::builder().dir(sandbox.inside(), "/in", Access::CopyOnWrite).tuning(tuning.clone());
+        let mut guest = TestGuest::new(&keys.build());
+        assert_eq!(guest.stat(DIR, 0, "pipe").map(|it| it.filetype), Ok(0), "F23 {resolver}");
+        assert_eq!(guest.open(DIR, "pipe", open_for(READ, 0)), Err(number(Errno::NotSup)), "F23 {resolver}");
+        guest.unlink(DIR, "pipe").expect("unlink");
+        assert!(pipe.exists(), "F23 {resolver}");
+    });
+}
+
+#[test]
 fn f24_a_mount_beneath_is_part_of_the_directory() {
-    for_each_resolver(|resolver, _, tuning| {
+    for_each_kind(|resolver, _, tuning| {
         let keys = Keys::builder().dir("/", "/", Access::ReadOnly).tuning(tuning.clone()).build();
         let mut guest = TestGuest::new(&keys);
         assert!(guest.stat(DIR, 0, "proc/self/").is_ok(), "F24 {resolver}");
@@ -465,7 +479,7 @@ fn f24_a_mount_beneath_is_part_of_the_directory() {
 
 #[test]
 fn trailing_slashes_where_something_is_made() {
-    for_each_resolver(|resolver, sandbox, tuning| {
+    for_each_kind(|resolver, sandbox, tuning| {
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
         assert_eq!(guest.mkdir(DIR, "new/"), Ok(()), "{resolver}");
         assert_eq!(guest.mkdir(DIR, "new/."), Err(number(Errno::Exist)), "{resolver}");

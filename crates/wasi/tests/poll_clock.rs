@@ -112,7 +112,7 @@ fn p4_times_that_are_over_and_times_that_never_come() {
         assert!(begin.elapsed().as_millis() >= 2, "P4: waited for the time");
         // For ever, until somebody interrupts.
         let interrupt = Interrupt::new().expect("interrupt");
-        guest.cx.host_mut().set_interrupt(interrupt.clone());
+        guest.cx.host().set_interrupt(interrupt.clone());
         let raiser = std::thread::spawn(move || interrupt.raise());
         for sub in [relative(u64::MAX), Sub::Clock { id: REALTIME, timeout: u64::MAX, flags: ABSTIME }] {
             assert_eq!(poll(&mut guest, &[sub]), Err(number(Errno::Intr)), "P4");
@@ -233,7 +233,7 @@ fn a_pipe_is_waited_for_and_interrupted() {
         guest.open(3, "pipe", Open { rights: READ, fdflags: 4, ..Open::default() }).expect("open");
     assert_eq!(guest.read(nonblocking, 4), Err(number(Errno::Again)));
     let interrupt = Interrupt::new().expect("interrupt");
-    guest.cx.host_mut().set_interrupt(interrupt.clone());
+    guest.cx.host().set_interrupt(interrupt.clone());
     interrupt.raise();
     assert_eq!(guest.read(both, 4), Err(number(Errno::Intr)), "a blocking read ends");
     interrupt.clear();

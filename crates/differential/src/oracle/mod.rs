@@ -5,11 +5,15 @@
 
 mod innkeeper;
 mod wasmi;
+#[cfg(feature = "wasmtime")]
+mod wasmtime;
 
 use std::fmt;
 
 pub use self::innkeeper::InnkeeperOracle;
 pub use self::wasmi::WasmiOracle;
+#[cfg(feature = "wasmtime")]
+pub use self::wasmtime::WasmtimeOracle;
 use crate::generate::Module;
 use crate::random::Random;
 use crate::value::Value;

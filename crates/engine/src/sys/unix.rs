@@ -54,7 +54,8 @@ impl Mapping {
             let start = mapping.base.as_ptr().add(guard_bytes);
             mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE)
         };
-        result.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a stack of {len} bytes: {errno}"))))?;
+        result
+            .map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a stack of {len} bytes: {errno}"))))?;
         mapping.accessible_bytes = 0;
         Ok(mapping)
     }

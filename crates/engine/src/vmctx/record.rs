@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use super::{NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
+use crate::parking::Parking;
 use crate::sys::Mapping;
 
 /// Owns a [`VmStore`], the guest's stack, and the memory that instances without one see.
@@ -23,7 +24,12 @@ unsafe impl Send for StoreRecord {}
 unsafe impl Sync for StoreRecord {}
 
 impl StoreRecord {
-    pub(crate) fn new(stack_bytes: usize, builtins: *const (), branches_back: u32) -> Result<StoreRecord, Error> {
+    pub(crate) fn new(
+        stack_bytes: usize,
+        builtins: *const (),
+        branches_back: u32,
+        parking: Arc<Parking>,
+    ) -> Result<StoreRecord, Error> {
         let stack_bytes = stack_bytes.next_multiple_of(GUARD_BYTES);
         // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
         let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(GUARD_BYTES))?;
@@ -44,11 +50,7 @@ impl StoreRecord {
             builtins,
             landing: 0,
             native_site: NativeSite::default(),
-            tail_call: TailCall {
-                entry: std::ptr::null(),
-                ctx: std::ptr::null_mut(),
-                call_slots: 0,
-            },
+            tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
             layers: std::ptr::null(),
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),
@@ -60,6 +62,7 @@ impl StoreRecord {
                 vm: UnsafeCell::new(vm),
                 limit,
                 request: AtomicU8::new(Request::None as u8),
+                parking,
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
             _stack: stack,
@@ -97,6 +100,11 @@ impl StoreRecord {
         self.vm.attend()
     }
 
+    /// Whether [`StoreRecord::attend`] would tell of a request.
+    pub(crate) fn is_attention_wanted(&self) -> bool {
+        self.vm.request.load(Ordering::Acquire) != Request::None as u8
+    }
+
     pub(crate) fn stack_top(&self) -> *mut u64 {
         // SAFETY: the record lives as long as `self`.
         unsafe { (*self.vm()).stack_top }
@@ -131,6 +139,8 @@ struct SharedRecord {
     vm: UnsafeCell<VmStore>,
     limit: *mut u64,
     request: AtomicU8,
+    /// Where the store's thread may be waiting for others.
+    parking: Arc<Parking>,
 }
 
 // SAFETY: everything but atomic fields is touched with the store borrowed only.
@@ -152,15 +162,28 @@ pub(crate) enum Request {
 pub struct InterruptHandle(Arc<SharedRecord>);
 
 impl InterruptHandle {
-    /// Makes the guest that is running, or the next one to run, trap with [`crate::Trap::Interrupted`] at its next loop or call.
+    /// Makes the guest that is running, or the next one to run, trap with [`crate::Trap::Interrupted`] at its next loop or call,
+    /// also out of `memory.atomic.wait`.
     pub fn interrupt(&self) {
         self.request(Request::Interrupt);
+    }
+
+    /// As [`InterruptHandle::interrupt`], with [`crate::Trap::DeadlineExceeded`]: for whoever watches the time.
+    pub fn exceed_deadline(&self) {
+        self.request(Request::Deadline);
+    }
+
+    /// Whether this is all that is left of its store.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     pub(crate) fn request(&self, request: Request) {
         self.0.request.store(request as u8, Ordering::Release);
         self.0.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
         self.0.native_limit().store(usize::MAX, Ordering::Release);
+        self.0.parking.interrupt();
     }
 }
 

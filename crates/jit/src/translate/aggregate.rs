@@ -5,8 +5,8 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use innkeeper_engine::index::TypeIndex;
-use innkeeper_engine::tier::gc::struct_slots;
 use innkeeper_engine::tier::VmObject;
+use innkeeper_engine::tier::gc::struct_slots;
 use innkeeper_engine::{CompositeType, FieldType, StorageType, Trap};
 use wasmparser::Operator;
 

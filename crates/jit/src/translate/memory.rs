@@ -78,7 +78,8 @@ impl Translator<'_> {
         let code = trap::code(Trap::MemoryOutOfBounds);
         let record = self.memory_record(memory_of(argument)?);
         // Growth by another thread is seen; by this one, it happens in calls.
-        let len = self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
+        let len =
+            self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
         let past = argument.offset.checked_add(size);
         let end = match past {
             Some(past) => {
@@ -204,7 +205,8 @@ impl Translator<'_> {
 
     fn memory_size(&mut self, memory: u32) -> Result {
         let record = self.memory_record(memory);
-        let len = self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
+        let len =
+            self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
         let page_bytes = self.module.memory_type(MemoryIndex(memory)).page_bytes();
         let pages = self.b.ins().ushr_imm_u(len, i64::from(page_bytes.trailing_zeros()));
         let is_wide = self.is_memory64(memory);

@@ -161,7 +161,8 @@ impl Translator<'_> {
         self.begin(entry, &body)?;
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
-            self.offset = usize::try_from(operators.original_position()).map_err(|_| Unsupported::Malformed)?;
+            self.offset =
+                usize::try_from(operators.original_position()).map_err(|_| Unsupported::Malformed)?;
             self.b.set_srcloc(SourceLoc::new(self.offset as u32));
             let operator = operators.read()?;
             if let Some(depth) = self.unreachable {
@@ -330,7 +331,9 @@ impl Translator<'_> {
         {
             return Ok(());
         }
-        Err(Unsupported::Instruction(format!("{operator:?}").split([' ', '{']).next().unwrap_or("").to_owned()))
+        Err(Unsupported::Instruction(
+            format!("{operator:?}").split([' ', '{']).next().unwrap_or("").to_owned(),
+        ))
     }
 
     /// Whether the hardware checks the bounds of reserved memories.
@@ -398,7 +401,8 @@ pub(crate) fn call_builtin(b: &mut FunctionBuilder<'_>, builtin: Builtin, args: 
     signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
     let signature = b.import_signature(signature);
     let store = b.ins().get_pinned_reg(types::I64);
-    let table = b.ins().load(types::I64, fixed_flags(), store, std::mem::offset_of!(VmStore, builtins) as i32);
+    let table =
+        b.ins().load(types::I64, fixed_flags(), store, std::mem::offset_of!(VmStore, builtins) as i32);
     let function = b.ins().load(types::I64, fixed_flags(), table, builtin as i32 * 8);
     let call = b.ins().call_indirect(signature, function, args);
     b.inst_results(call).first().copied()

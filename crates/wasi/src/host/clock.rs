@@ -1,12 +1,15 @@
-//! Clocks.
+//! Clocks: the host's, or virtual ones.
 //!
 //! The monotonic clock counts from when the keys were opened, so that it says nothing about the host.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::error::Error;
-use super::gate::{Operation, Request};
+use super::gate::{Operation, Permit, Request};
+use super::metadata::Timestamp;
 use super::{Host, sys};
+use crate::keys::Clocks;
 
 /// A clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,15 +24,89 @@ pub enum Clock {
     ThreadCpu,
 }
 
+/// Processor time that this process has used. For the owner of the keys; guests ask [`Host::now`].
+#[must_use]
+pub fn processor_time() -> Duration {
+    sys::now(&Permit::of_the_keys_owner(), Clock::ProcessCpu)
+}
+
+/// Where time comes from.
+#[derive(Debug)]
+pub(super) enum TimeSource {
+    /// The host, and the monotonic clock's reading when the keys were opened.
+    Real { epoch: Duration },
+    /// Nowhere: time passes as the guest looks at it.
+    Virtual { realtime: Duration, elapsed_ns: AtomicU64, step_ns: u64, waiting: Waiting },
+}
+
+/// What a wait does to virtual clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Advances,
+    LeavesThem,
+}
+
+impl TimeSource {
+    pub(super) fn new(permit: &Permit, clocks: Clocks) -> TimeSource {
+        let elapsed_ns = AtomicU64::new(0);
+        match clocks {
+            Clocks::Real => TimeSource::Real { epoch: sys::now(permit, Clock::Monotonic) },
+            Clocks::Fixed { realtime } => {
+                TimeSource::Virtual { realtime, elapsed_ns, step_ns: 0, waiting: Waiting::LeavesThem }
+            }
+            Clocks::Stepped { realtime, step } => TimeSource::Virtual {
+                realtime,
+                elapsed_ns,
+                step_ns: u64::try_from(step.as_nanos()).unwrap_or(u64::MAX),
+                waiting: Waiting::Advances,
+            },
+        }
+    }
+
+    /// Whether waits take no real time.
+    pub(super) fn is_virtual(&self) -> bool {
+        matches!(self, TimeSource::Virtual { .. })
+    }
+
+    /// Lets virtual time pass while the guest waits.
+    pub(super) fn wait(&self, time: Duration) {
+        if let TimeSource::Virtual { elapsed_ns, waiting: Waiting::Advances, .. } = self {
+            elapsed_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// A reading. Virtual clocks are all one.
+    #[inline]
+    fn read(&self, permit: &Permit, clock: Clock, steps: u64) -> Duration {
+        match self {
+            TimeSource::Real { epoch } if clock == Clock::Monotonic => {
+                sys::now(permit, clock).saturating_sub(*epoch)
+            }
+            TimeSource::Real { .. } => sys::now(permit, clock),
+            TimeSource::Virtual { realtime, elapsed_ns, step_ns, .. } => {
+                let elapsed = elapsed_ns.fetch_add(step_ns.saturating_mul(steps), Ordering::Relaxed);
+                let elapsed = Duration::from_nanos(elapsed);
+                if clock == Clock::Realtime { realtime.saturating_add(elapsed) } else { elapsed }
+            }
+        }
+    }
+
+    /// The time to note in metadata; reading it is no reading of the guest's.
+    pub(super) fn stamp(&self, permit: &Permit) -> Timestamp {
+        let now = self.read(permit, Clock::Realtime, 0);
+        Timestamp::new(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos())
+    }
+}
+
 impl Host {
     /// The clock's reading.
     ///
     /// # Errors
     /// None at present.
+    #[inline]
     pub fn now(&self, clock: Clock) -> Result<Duration, Error> {
         let permit = self.gate.decide(&Request::ambient(Operation::Clock))?;
-        let now = sys::now(&permit, clock);
-        Ok(if clock == Clock::Monotonic { now.saturating_sub(self.epoch) } else { now })
+        Ok(self.time.read(&permit, clock, 1))
     }
 
     /// The smallest step of the clock; never zero.
@@ -38,6 +115,10 @@ impl Host {
     /// None at present.
     pub fn resolution(&self, clock: Clock) -> Result<Duration, Error> {
         let permit = self.gate.decide(&Request::ambient(Operation::Clock))?;
-        Ok(sys::resolution(&permit, clock).max(Duration::from_nanos(1)))
+        let step = match &self.time {
+            TimeSource::Real { .. } => sys::resolution(&permit, clock),
+            TimeSource::Virtual { step_ns, .. } => Duration::from_nanos(*step_ns),
+        };
+        Ok(step.max(Duration::from_nanos(1)))
     }
 }

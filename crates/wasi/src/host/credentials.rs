@@ -56,7 +56,7 @@ impl From<Access> for Rights {
     fn from(access: Access) -> Rights {
         match access {
             Access::ReadOnly => Rights::READ,
-            Access::ReadWrite => Rights::ALL,
+            Access::ReadWrite | Access::CopyOnWrite | Access::Temporary { .. } => Rights::ALL,
         }
     }
 }
@@ -133,6 +133,12 @@ impl Credentials {
         name.push('/');
         name.push_str(&path);
         name
+    }
+
+    /// What the guest would call it; for messages only.
+    #[must_use]
+    pub fn guest_path(&self) -> &str {
+        &self.guest_path
     }
 
     /// What this handle may do.

@@ -152,7 +152,7 @@ fn access_for(needs: Rights) -> Access {
 }
 
 /// The part of a handle's guest path that lies beneath its grant's.
-fn path_within(guest_path: &str, guest: &str) -> PathBuf {
+pub(super) fn path_within(guest_path: &str, guest: &str) -> PathBuf {
     if guest_path == guest {
         PathBuf::new()
     } else if guest == "." {

@@ -3,33 +3,42 @@
 //! Every path goes through the resolver to one parent directory and one name without a slash; the last step is one
 //! system call on that pair, which follows no link. Opening is in `open`, metadata in `metadata`, times in `times`.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::credentials::{Credentials, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::resolve::{GuestPath, LastName, Place};
+use super::tree::{TreeDirectory, Visit};
 use super::{Host, sys};
 
 /// An open directory.
 #[derive(Debug)]
 pub struct Directory {
-    pub(super) fd: OwnedFd,
+    pub(super) node: DirectoryNode,
     pub(super) credentials: Credentials,
 }
 
-/// What remains of "resolve, then act" for each operation: the action on a place.
+/// What kind of directory it is. Nobody above this layer can tell.
+#[derive(Debug)]
+pub(super) enum DirectoryNode {
+    /// The system's.
+    Native(OwnedFd),
+    /// One that the host keeps itself.
+    Tree(TreeDirectory),
+}
+
+/// What remains of "resolve, then act" for each operation on the system's directories: the action on a place.
 type Action<'a, T> = dyn FnOnce(&Permit, &Place<'_>) -> Result<T, Error> + 'a;
+
+/// The same operation in a tree.
+type TreeAction<'a, T> = dyn FnOnce(Visit<'_>, &TreeDirectory, &GuestPath<'_>) -> Result<T, Error> + 'a;
 
 impl Directory {
     /// Its rights and origin.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
-    }
-
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 
@@ -41,7 +50,9 @@ impl Host {
     /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Loop`], [`Error::NameTooLong`], [`Error::Invalid`].
     pub fn create_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::CreateDirectory, Rights::CHANGE, directory, path);
-        self.at_place(&request, directory, path, Box::new(sys::create_directory))
+        let in_tree =
+            |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| at.create_directory(visit, path);
+        self.at_place(&request, directory, path, (Box::new(sys::create_directory), Box::new(in_tree)))
     }
 
     /// Removes the empty directory `path`. A symbolic link is not followed, with or without a trailing slash.
@@ -50,7 +61,9 @@ impl Host {
     /// [`Error::NotEmpty`], [`Error::NotDirectory`], and the errors of every path operation.
     pub fn remove_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::RemoveDirectory, Rights::CHANGE, directory, path);
-        self.at_place(&request, directory, path, Box::new(sys::remove_directory))
+        let in_tree =
+            |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| at.remove_directory(visit, path);
+        self.at_place(&request, directory, path, (Box::new(sys::remove_directory), Box::new(in_tree)))
     }
 
     /// Removes the name `path` of something that is not a directory.
@@ -64,7 +77,9 @@ impl Host {
             require_directory_if_asked(permit, place)?;
             sys::remove_file(permit, place)
         };
-        self.at_place(&request, directory, path, Box::new(action))
+        let in_tree =
+            |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| at.remove_file(visit, path);
+        self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
     }
 
     /// The target of the symbolic link `path`, as stored.
@@ -76,10 +91,12 @@ impl Host {
         let request = Request::path(Operation::ReadLink, Rights::READ, directory, path);
         let action = |permit: &Permit, place: &Place<'_>| {
             require_directory_if_asked(permit, place)?;
-            let target = sys::read_link(permit, place.parent(), &place.name)?;
-            if target.starts_with(b"/") { Err(Error::NotPermitted) } else { Ok(target) }
+            relative_target(sys::read_link(permit, place.parent(), &place.name)?)
         };
-        self.at_place(&request, directory, path, Box::new(action))
+        let in_tree = |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| {
+            relative_target(at.read_link(visit, path)?)
+        };
+        self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
     }
 
     /// Creates the symbolic link `path` that contains `target`.
@@ -96,7 +113,11 @@ impl Host {
             refuse_trailing_slash(permit, place)?;
             sys::symlink(permit, target, place)
         };
-        self.at_place(&request, directory, path, Box::new(action))
+        let in_tree = |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| {
+            check_link_target(target)?;
+            at.symlink(visit, target, path)
+        };
+        self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
     }
 
     /// Gives the file `from` a second name `to`. Symbolic links are linked to, not followed.
@@ -105,11 +126,12 @@ impl Host {
     /// [`Error::Denied`] unless both directories are writable, [`Error::Exists`], [`Error::CrossDevice`],
     /// [`Error::NotPermitted`] for a directory, and the errors of every path operation.
     pub fn link(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
-        self.at_two_places(Operation::Link, from, to, |permit, from, to| {
+        let native = |permit: &Permit, from: &Place<'_>, to: &Place<'_>| {
             require_directory_if_asked(permit, from)?;
             refuse_trailing_slash(permit, to)?;
             sys::link(permit, from, to)
-        })
+        };
+        self.at_two_places(Operation::Link, from, to, native, TreeDirectory::link)
     }
 
     /// Renames `from` to `to`, replacing a file or an empty directory there. Between two directory keys this
@@ -119,13 +141,14 @@ impl Host {
     /// [`Error::Denied`] unless both directories are writable, [`Error::Busy`] for `.`, [`Error::CrossDevice`],
     /// [`Error::NotEmpty`], [`Error::IsDirectory`], [`Error::NotDirectory`], and the errors of every path operation.
     pub fn rename(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
-        self.at_two_places(Operation::Rename, from, to, |permit, from, to| {
+        let native = |permit: &Permit, from: &Place<'_>, to: &Place<'_>| {
             require_directory_if_asked(permit, from)?;
             if to.must_be_directory && !is_directory(permit, from)? {
                 return Err(Error::NotDirectory);
             }
             sys::rename(permit, from, to)
-        })
+        };
+        self.at_two_places(Operation::Rename, from, to, native, TreeDirectory::rename)
     }
 
     fn at_place<T>(
@@ -133,14 +156,14 @@ impl Host {
         request: &Request<'_>,
         directory: &Directory,
         path: &[u8],
-        action: Box<Action<'_, T>>,
+        (native, in_tree): (Box<Action<'_, T>>, Box<TreeAction<'_, T>>),
     ) -> Result<T, Error> {
         let permit = self.gate.decide(request)?;
-        let result = GuestPath::parse(path).and_then(|path| {
-            let place = self.resolve.place(&permit, directory.as_fd(), &path)?;
-            action(&permit, &place)
+        let result = GuestPath::parse(path).and_then(|path| match &directory.node {
+            DirectoryNode::Native(fd) => native(&permit, &self.resolve.place(&permit, fd.as_fd(), &path)?),
+            DirectoryNode::Tree(tree) => in_tree(self.visit(&permit), tree, &path),
         });
-        self.gate.conclude(request, result)
+        self.conclude(&permit, request, directory, result)
     }
 
     fn at_two_places(
@@ -148,21 +171,35 @@ impl Host {
         operation: Operation,
         (from, from_path): (&Directory, &[u8]),
         (to, to_path): (&Directory, &[u8]),
-        action: impl FnOnce(&Permit, &Place<'_>, &Place<'_>) -> Result<(), Error>,
+        native: impl FnOnce(&Permit, &Place<'_>, &Place<'_>) -> Result<(), Error>,
+        in_tree: impl FnOnce(
+            &TreeDirectory,
+            Visit<'_>,
+            &GuestPath<'_>,
+            (&TreeDirectory, &GuestPath<'_>),
+        ) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let from_request = Request::path(operation, Rights::CHANGE, from, from_path);
         let to_request = Request::path(operation, Rights::CHANGE, to, to_path);
         let permit = self.gate.decide(&from_request)?;
         self.gate.decide(&to_request)?;
-        let parsed = GuestPath::parse(from_path);
-        let parsed = self.gate.conclude(&from_request, parsed)?;
-        let from_place = self.resolve.place(&permit, from.as_fd(), &parsed);
-        let from_place = self.gate.conclude(&from_request, from_place)?;
-        let parsed = GuestPath::parse(to_path);
-        let parsed = self.gate.conclude(&to_request, parsed)?;
-        let to_place = self.resolve.place(&permit, to.as_fd(), &parsed);
-        let to_place = self.gate.conclude(&to_request, to_place)?;
-        action(&permit, &from_place, &to_place)
+        let parsed_from = self.gate.conclude(&from_request, GuestPath::parse(from_path))?;
+        let parsed_to = self.gate.conclude(&to_request, GuestPath::parse(to_path))?;
+        let result = match (&from.node, &to.node) {
+            (DirectoryNode::Native(from_fd), DirectoryNode::Native(to_fd)) => {
+                let from_place = self.resolve.place(&permit, from_fd.as_fd(), &parsed_from);
+                let from_place = self.gate.conclude(&from_request, from_place)?;
+                let to_place = self.resolve.place(&permit, to_fd.as_fd(), &parsed_to);
+                let to_place = self.gate.conclude(&to_request, to_place)?;
+                native(&permit, &from_place, &to_place)
+            }
+            (DirectoryNode::Tree(from), DirectoryNode::Tree(to)) => {
+                in_tree(from, self.visit(&permit), &parsed_from, (to, &parsed_to))
+            }
+            _ => Err(Error::CrossDevice),
+        };
+        let result = self.conclude(&permit, &from_request, from, result);
+        self.conclude(&permit, &to_request, to, result)
     }
 }
 
@@ -174,6 +211,11 @@ fn check_link_target(target: &[u8]) -> Result<(), Error> {
         _ if target.contains(&0) => Err(Error::Invalid),
         _ => Ok(()),
     }
+}
+
+/// The text of a link that a guest may know: an absolute one would tell about the host.
+fn relative_target(target: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if target.starts_with(b"/") { Err(Error::NotPermitted) } else { Ok(target) }
 }
 
 /// `name/` where something is to be created that is no directory: refused, with the error that tells why.

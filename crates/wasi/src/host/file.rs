@@ -15,17 +15,27 @@ use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::open::{OpenOptions, WriteSync};
 use super::poll::Direction;
+use super::tree::{TreeFile, WriteAt};
 use super::{Host, sys};
 
 /// An open file.
 #[derive(Debug)]
 pub struct File {
-    fd: OwnedFd,
+    pub(super) node: FileNode,
     pub(super) credentials: Credentials,
     kind: FileKind,
     append: AtomicBool,
     nonblocking: AtomicBool,
     sync: Option<WriteSync>,
+}
+
+/// What kind of file it is. Nobody above this layer can tell.
+#[derive(Debug)]
+pub(super) enum FileNode {
+    /// The system's.
+    Native(OwnedFd),
+    /// One that the host keeps itself.
+    Tree(TreeFile),
 }
 
 /// Where a position is counted from.
@@ -66,9 +76,14 @@ pub struct FileFlags {
 }
 
 impl File {
-    pub(super) fn new(fd: OwnedFd, credentials: Credentials, kind: FileKind, options: &OpenOptions) -> File {
+    pub(super) fn new(
+        node: FileNode,
+        credentials: Credentials,
+        kind: FileKind,
+        options: &OpenOptions,
+    ) -> File {
         File {
-            fd,
+            node,
             credentials,
             kind,
             append: AtomicBool::new(options.append),
@@ -77,8 +92,12 @@ impl File {
         }
     }
 
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The system's descriptor, if it is the system's file.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.node {
+            FileNode::Native(fd) => Some(fd.as_fd()),
+            FileNode::Tree(_) => None,
+        }
     }
 
     /// Its rights and origin.
@@ -116,7 +135,12 @@ impl Host {
     /// [`Error::NotOpenForThis`], [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        self.when_ready(&permit, file, Direction::Read, || sys::read(&permit, file.as_fd(), buffers))
+        match &file.node {
+            FileNode::Native(fd) => {
+                self.when_ready(&permit, file, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers))
+            }
+            FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, None),
+        }
     }
 
     /// Reads at `offset`; the position stays.
@@ -125,9 +149,12 @@ impl Host {
     /// As [`Host::read`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn read_at(&self, file: &File, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        self.when_ready(&permit, file, Direction::Read, || {
-            sys::read_at(&permit, file.as_fd(), buffers, offset)
-        })
+        match &file.node {
+            FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Read, || {
+                sys::read_at(&permit, fd.as_fd(), buffers, offset)
+            }),
+            FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, Some(offset)),
+        }
     }
 
     /// Writes at the position, or the end when appending, and moves it. May write less than all.
@@ -137,7 +164,15 @@ impl Host {
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
-        self.when_ready(&permit, file, Direction::Write, || sys::write(&permit, file.as_fd(), buffers))
+        self.within_allowance(buffers, |buffers| match &file.node {
+            FileNode::Native(fd) => {
+                self.when_ready(&permit, file, Direction::Write, || sys::write(&permit, fd.as_fd(), buffers))
+            }
+            FileNode::Tree(tree) => {
+                let at = if file.flags().append { WriteAt::End } else { WriteAt::Position };
+                tree.write(self.visit(&permit), buffers, at)
+            }
+        })
     }
 
     /// Writes at `offset`; the position stays.
@@ -146,8 +181,16 @@ impl Host {
     /// As [`Host::write`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn write_at(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
-        self.when_ready(&permit, file, Direction::Write, || {
-            sys::write_at(&permit, file.as_fd(), buffers, offset)
+        self.within_allowance(buffers, |buffers| match &file.node {
+            FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Write, || {
+                sys::write_at(&permit, fd.as_fd(), buffers, offset)
+            }),
+            FileNode::Tree(tree) => {
+                // As on Linux: at the end also when an offset is given; then the position stays.
+                let offset =
+                    if file.flags().append { tree.stat(self.visit(&permit))?.size_bytes } else { offset };
+                tree.write(self.visit(&permit), buffers, WriteAt::Offset(offset))
+            }
         })
     }
 
@@ -157,7 +200,10 @@ impl Host {
     /// [`Error::Invalid`] before the beginning or beyond the system's range, [`Error::Seek`] for a pipe.
     pub fn seek(&self, file: &File, whence: Whence) -> Result<u64, Error> {
         let permit = self.decide_for(Operation::Seek, Rights::NONE, file)?;
-        sys::seek(&permit, file.as_fd(), whence)
+        match &file.node {
+            FileNode::Native(fd) => sys::seek(&permit, fd.as_fd(), whence),
+            FileNode::Tree(tree) => tree.seek(whence),
+        }
     }
 
     /// Waits until data, and if `what` says so metadata, is on the medium.
@@ -166,9 +212,10 @@ impl Host {
     /// [`Error::Io`], [`Error::NoSpace`], [`Error::Invalid`] where the file cannot be flushed.
     pub fn flush(&self, file: &File, what: WriteSync) -> Result<(), Error> {
         let permit = self.decide_for(Operation::Flush, Rights::NONE, file)?;
-        match what {
-            WriteSync::Data => sys::flush_data(&permit, file.as_fd()),
-            WriteSync::File => sys::flush_all(&permit, file.as_fd()),
+        match (&file.node, what) {
+            (FileNode::Native(fd), WriteSync::Data) => sys::flush_data(&permit, fd.as_fd()),
+            (FileNode::Native(fd), WriteSync::File) => sys::flush_all(&permit, fd.as_fd()),
+            (FileNode::Tree(_), _) => Ok(()),
         }
     }
 
@@ -182,7 +229,10 @@ impl Host {
                 Error::NotOpenForThis => Error::Invalid,
                 other => other,
             })?;
-        sys::set_size(&permit, file.as_fd(), size_bytes)
+        match &file.node {
+            FileNode::Native(fd) => sys::set_size(&permit, fd.as_fd(), size_bytes),
+            FileNode::Tree(tree) => tree.set_size(self.visit(&permit), size_bytes),
+        }
     }
 
     /// Makes sure that writing into a range will not lack space, growing the file if it is shorter.
@@ -192,7 +242,10 @@ impl Host {
     /// [`Error::NotSupported`] by the file system.
     pub fn allocate(&self, file: &File, offset: u64, length: u64) -> Result<(), Error> {
         let permit = self.decide_for(Operation::Allocate, Rights::WRITE, file)?;
-        sys::allocate(&permit, file.as_fd(), offset, length)
+        match &file.node {
+            FileNode::Native(fd) => sys::allocate(&permit, fd.as_fd(), offset, length),
+            FileNode::Tree(tree) => tree.allocate(self.visit(&permit), offset, length),
+        }
     }
 
     /// Says how a range will be used; a length of zero means to the end. Changes nothing but speed.
@@ -204,7 +257,12 @@ impl Host {
         if i64::try_from(range.0).is_err() || i64::try_from(range.1).is_err() {
             return Err(Error::Invalid);
         }
-        sys::advise(&permit, file.as_fd(), (range.0, NonZeroU64::new(range.1)), advice)
+        match &file.node {
+            FileNode::Native(fd) => {
+                sys::advise(&permit, fd.as_fd(), (range.0, NonZeroU64::new(range.1)), advice)
+            }
+            FileNode::Tree(_) => Ok(()),
+        }
     }
 
     /// Changes whether writes go to the end and whether operations wait.
@@ -217,7 +275,9 @@ impl Host {
         let permit = self.decide_for(Operation::SetFlags, needs, file)?;
         if append != file.flags().append {
             let wish = if append { sys::Append::Yes } else { sys::Append::No };
-            sys::set_append(&permit, file.as_fd(), wish)?;
+            if let FileNode::Native(fd) = &file.node {
+                sys::set_append(&permit, fd.as_fd(), wish)?;
+            }
             file.append.store(append, Ordering::Relaxed);
         }
         file.nonblocking.store(nonblocking, Ordering::Relaxed);
@@ -238,9 +298,10 @@ impl Host {
     ) -> Result<T, Error> {
         loop {
             match call() {
-                Err(Error::Again) if !file.flags().nonblocking => {
-                    self.wait_for_descriptor(permit, file.as_fd(), direction)?;
-                }
+                Err(Error::Again) if !file.flags().nonblocking => match file.descriptor() {
+                    Some(fd) => self.wait_for_descriptor(permit, fd, direction)?,
+                    None => return Err(Error::Again),
+                },
                 result => return result,
             }
         }

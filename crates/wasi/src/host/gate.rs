@@ -2,15 +2,16 @@
 //!
 //! [`Gate::decide`] compares what an operation needs with the rights of the handle it is tried on, counts it, and
 //! keeps a record of what was denied. Who passes gets a [`Permit`], without which nothing in `sys` can be called.
-//! Tracing, recording and replaying will hook in here too.
+//! Where somebody wants to learn it, what was made use of is noted here too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::credentials::{Credentials, Grant, Rights};
 use super::denial::{Denial, DenialRecord, missing_key};
 use super::directory::Directory;
 use super::error::Error;
+use super::usage::UsageRecord;
 use crate::keys::Limits;
 
 macro_rules! operations {
@@ -120,6 +121,7 @@ impl<'a> Request<'a> {
 pub struct Gate {
     counts: Vec<AtomicU64>,
     denials: Mutex<DenialRecord>,
+    usage: OnceLock<UsageRecord>,
 }
 
 impl Gate {
@@ -127,6 +129,7 @@ impl Gate {
         Gate {
             counts: Operation::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             denials: Mutex::new(DenialRecord::new(limits.max_denials)),
+            usage: OnceLock::new(),
         }
     }
 
@@ -136,6 +139,7 @@ impl Gate {
     /// [`Error::Denied`] if the key behind the handle does not allow it: this is recorded.
     /// [`Error::Locked`] if there is no key, whatever is wanted: this is recorded too.
     /// [`Error::NotOpenForThis`] if the key would, and the handle was opened with less.
+    #[inline]
     pub(super) fn decide(&self, request: &Request<'_>) -> Result<Permit, Error> {
         self.counts[request.operation as usize].fetch_add(1, Ordering::Relaxed);
         let credentials = match request.object {
@@ -147,6 +151,9 @@ impl Gate {
             return Err(Error::Locked);
         }
         if credentials.rights.contains(request.needs) {
+            if let Some(usage) = self.usage.get() {
+                usage.note_handle(request);
+            }
             return Ok(Permit(()));
         }
         if credentials.grant.rights().contains(request.needs) {
@@ -163,6 +170,15 @@ impl Gate {
             self.record(request, Error::Escape);
         }
         result
+    }
+
+    pub(super) fn learn_usage(&self) {
+        self.usage.get_or_init(UsageRecord::default);
+    }
+
+    /// What has been noted of the guest's usage, if anybody wants to know.
+    pub(super) fn usage(&self) -> Option<&UsageRecord> {
+        self.usage.get()
     }
 
     /// The distinct denials so far, oldest first.

@@ -1,12 +1,18 @@
 //! What keys open to: the handles a guest starts with, for a front end to number.
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use super::credentials::{Credentials, Grant};
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryNode};
 use super::gate::Permit;
+use super::metadata::Timestamp;
+use super::resolve::Resolve;
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
-use crate::keys::{DirKey, KeyError, Keys, ListenKey, LockedRoot};
+use super::tree::{Overlay, Tree, TreeDirectory};
+use crate::keys::{Access, DirKey, KeyError, Keys, ListenKey, LockedRoot};
 
 /// The handles that a guest starts with.
 #[derive(Debug)]
@@ -27,19 +33,35 @@ pub struct Handles {
 }
 
 impl Handles {
-    pub(super) fn open(permit: &Permit, keys: &Keys) -> Result<Handles, KeyError> {
-        let directories =
-            keys.directories.iter().map(|key| open_directory(permit, key)).collect::<Result<_, _>>()?;
+    /// Opens every key, and gives the copy-on-write directories among them a second time, for whoever looks at the changes.
+    pub(super) fn open(opening: &Opening<'_>) -> Result<(Handles, Vec<Overlay>), KeyError> {
+        let &Opening { permit, keys, .. } = opening;
+        let mut overlays = Vec::new();
+        let mut directories = Vec::new();
+        for key in &keys.directories {
+            let (directory, overlay) = open_directory(opening, key)?;
+            directories.push(directory);
+            overlays.extend(overlay);
+        }
         let listeners = keys.listeners.iter().map(|key| listen(permit, key)).collect::<Result<_, _>>()?;
-        Ok(Handles {
-            stdin: Stream::input(&keys.stdin),
-            stdout: Stream::output(&keys.stdout),
-            stderr: Stream::error(&keys.stderr),
+        let handles = Handles {
+            stdin: Stream::input(permit, &keys.stdin)?,
+            stdout: Stream::output(permit, &keys.stdout)?,
+            stderr: Stream::error(permit, &keys.stderr)?,
             locked_root: locked_root(permit, keys)?,
             directories,
             listeners,
-        })
+        };
+        Ok((handles, overlays))
     }
+}
+
+/// What opening keys needs.
+pub(super) struct Opening<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) keys: &'a Keys,
+    pub(super) resolve: Resolve,
+    pub(super) now: Timestamp,
 }
 
 impl Directory {
@@ -48,16 +70,37 @@ impl Directory {
     pub fn guest_path(&self) -> &str {
         &self.credentials.guest_path
     }
+
+    /// Whether it stands for everything that was not granted.
+    #[must_use]
+    pub fn is_locked_root(&self) -> bool {
+        matches!(*self.credentials.grant, Grant::LockedRoot)
+    }
 }
 
-fn open_directory(permit: &Permit, key: &DirKey) -> Result<Directory, KeyError> {
-    let fd = sys::open_granted(permit, &key.host).map_err(|reason| match reason.kind() {
+fn open_directory(opening: &Opening<'_>, key: &DirKey) -> Result<(Directory, Option<Overlay>), KeyError> {
+    let grant = Grant::Directory { host: key.host.clone(), guest: key.guest.clone(), access: key.access };
+    let credentials = Credentials::of_grant(grant, &key.guest);
+    let in_tree = |tree: &Arc<Tree>| DirectoryNode::Tree(TreeDirectory::root(tree));
+    let (node, overlay) = match key.access {
+        Access::ReadOnly | Access::ReadWrite => (DirectoryNode::Native(open_host(opening, key)?), None),
+        Access::CopyOnWrite => {
+            let limit_bytes = opening.keys.limits.overlay_bytes;
+            let tree = Tree::over(open_host(opening, key)?, limit_bytes, opening.now);
+            let node = in_tree(&tree);
+            (node, Some(Overlay::new(tree, opening.resolve, &key.host, &key.guest)))
+        }
+        Access::Temporary { limit_bytes } => (in_tree(&Tree::in_memory(limit_bytes, opening.now)), None),
+    };
+    Ok((Directory { node, credentials }, overlay))
+}
+
+fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<OwnedFd, KeyError> {
+    sys::open_granted(opening.permit, &key.host).map_err(|reason| match reason.kind() {
         std::io::ErrorKind::NotFound => KeyError::DirectoryMissing(key.host.clone()),
         std::io::ErrorKind::NotADirectory => KeyError::NotADirectory(key.host.clone()),
         _ => KeyError::DirectoryUnreadable { path: key.host.clone(), reason },
-    })?;
-    let grant = Grant::Directory { host: key.host.clone(), guest: key.guest.clone(), access: key.access };
-    Ok(Directory { fd, credentials: Credentials::of_grant(grant, &key.guest) })
+    })
 }
 
 /// The handle refers to nothing that could be opened by mistake; the gate refuses every use of it anyway.
@@ -67,7 +110,8 @@ fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyErr
         return Ok(None);
     }
     let fd = sys::open_nothing(permit).map_err(KeyError::Setup)?;
-    Ok(Some(Directory { fd, credentials: Credentials::of_grant(Grant::LockedRoot, "/") }))
+    let credentials = Credentials::of_grant(Grant::LockedRoot, "/");
+    Ok(Some(Directory { node: DirectoryNode::Native(fd), credentials }))
 }
 
 /// Whether guests look up every path in a directory of this name. Their libraries strip `/` and `./` from the front of names and

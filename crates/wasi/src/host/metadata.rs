@@ -1,10 +1,12 @@
 //! Metadata of files: what kind, how large, since when.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use super::credentials::Rights;
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
-use super::file::File;
-use super::gate::{Operation, Request};
+use super::file::{File, FileNode};
+use super::gate::{Operation, Permit, Request};
 use super::open::LastLink;
 use super::resolve::GuestPath;
 use super::{Host, sys};
@@ -109,18 +111,11 @@ impl Host {
     ) -> Result<Metadata, Error> {
         let request = Request::path(Operation::Stat, Rights::READ, directory, path);
         let permit = self.gate.decide(&request)?;
-        let result = GuestPath::parse(path).and_then(|path| {
-            let place = self.resolve.place(&permit, directory.as_fd(), &path)?;
-            let metadata = sys::stat_at(&permit, place.parent(), &place.name)?;
-            let follow = last_link == LastLink::Follow || path.must_be_directory();
-            if metadata.kind != FileKind::SymbolicLink || !follow {
-                return require_kind(metadata, path.must_be_directory());
-            }
-            let place = self.resolve.place_behind_links(&permit, directory.as_fd(), &path)?;
-            let metadata = sys::stat_at(&permit, place.parent(), &place.name)?;
-            require_kind(metadata, place.must_be_directory)
+        let result = GuestPath::parse(path).and_then(|path| match &directory.node {
+            DirectoryNode::Native(fd) => self.stat_native(&permit, fd.as_fd(), &path, last_link),
+            DirectoryNode::Tree(tree) => tree.stat_at(self.visit(&permit), &path, last_link.into()),
         });
-        self.gate.conclude(&request, result)
+        self.conclude(&permit, &request, directory, result)
     }
 
     /// Metadata of an open directory.
@@ -130,7 +125,10 @@ impl Host {
     pub fn stat_directory(&self, directory: &Directory) -> Result<Metadata, Error> {
         let permit =
             self.gate.decide(&Request::handle(Operation::Stat, Rights::NONE, &directory.credentials))?;
-        sys::stat(&permit, directory.as_fd())
+        match &directory.node {
+            DirectoryNode::Native(fd) => sys::stat(&permit, fd.as_fd()),
+            DirectoryNode::Tree(tree) => tree.stat(self.visit(&permit)),
+        }
     }
 
     /// Metadata of an open file.
@@ -139,7 +137,28 @@ impl Host {
     /// What the system reports.
     pub fn stat_file(&self, file: &File) -> Result<Metadata, Error> {
         let permit = self.gate.decide(&Request::handle(Operation::Stat, Rights::NONE, &file.credentials))?;
-        sys::stat(&permit, file.as_fd())
+        match &file.node {
+            FileNode::Native(fd) => sys::stat(&permit, fd.as_fd()),
+            FileNode::Tree(tree) => tree.stat(self.visit(&permit)),
+        }
+    }
+
+    pub(super) fn stat_native(
+        &self,
+        permit: &Permit,
+        base: BorrowedFd<'_>,
+        path: &GuestPath<'_>,
+        last_link: LastLink,
+    ) -> Result<Metadata, Error> {
+        let place = self.resolve.place(permit, base, path)?;
+        let metadata = sys::stat_at(permit, place.parent(), &place.name)?;
+        let follow = last_link == LastLink::Follow || path.must_be_directory();
+        if metadata.kind != FileKind::SymbolicLink || !follow {
+            return require_kind(metadata, path.must_be_directory());
+        }
+        let place = self.resolve.place_behind_links(permit, base, path)?;
+        let metadata = sys::stat_at(permit, place.parent(), &place.name)?;
+        require_kind(metadata, place.must_be_directory)
     }
 }
 

@@ -8,6 +8,7 @@
 //! What must stay true: no WASI version is mentioned here; a handle derived from another never has more rights;
 //! `sys` is the only module that calls the operating system, and none of its functions for guests can be called without a permit.
 
+mod allowance;
 mod clock;
 mod credentials;
 mod denial;
@@ -27,10 +28,13 @@ mod socket;
 mod stdio;
 mod sys;
 mod times;
+mod tree;
+mod usage;
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use clock::Clock;
+pub use clock::{Clock, processor_time};
 pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
@@ -47,10 +51,13 @@ pub use resolve::ResolverKind;
 pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
 pub use stdio::{Nonblocking, Stream};
 pub use times::{SetTime, SetTimes};
+pub use tree::{ApplyError, Change, ChangeKind, Overlay};
+pub use usage::Usage;
 
-use crate::keys::{KeyError, Keys, Limits};
+use crate::keys::{DirectoryOrder, KeyError, Keys, Limits};
 use gate::Permit;
 use resolve::Resolve;
+use tree::Visit;
 
 /// One guest's host: what its keys opened to, apart from the handles themselves.
 #[derive(Debug)]
@@ -60,10 +67,14 @@ pub struct Host {
     limits: Limits,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    environment_read: AtomicBool,
     grants: Vec<std::sync::Arc<Grant>>,
-    /// The monotonic clock's reading when the keys were opened.
-    epoch: Duration,
-    interrupt: Option<Interrupt>,
+    time: clock::TimeSource,
+    random: random::RandomSource,
+    order: DirectoryOrder,
+    allowance: Option<allowance::Allowance>,
+    overlays: Vec<Overlay>,
+    interrupt: OnceLock<Interrupt>,
     scan: explain::ScanRecord,
 }
 
@@ -79,7 +90,9 @@ impl Host {
         let permit = Permit::of_the_keys_owner();
         let resolve =
             Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
-        let handles = Handles::open(&permit, keys)?;
+        let time = clock::TimeSource::new(&permit, keys.clocks);
+        let opening = handles::Opening { permit: &permit, keys, resolve, now: time.stamp(&permit) };
+        let (handles, overlays) = Handles::open(&opening)?;
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let host = Host {
@@ -88,9 +101,14 @@ impl Host {
             limits: keys.limits.clone(),
             arguments: keys.arguments.clone(),
             environment: keys.environment.clone(),
+            environment_read: AtomicBool::new(false),
             grants,
-            epoch: sys::now(&permit, Clock::Monotonic),
-            interrupt: None,
+            time,
+            random: random::RandomSource::new(keys.random),
+            order: keys.directory_order,
+            allowance: keys.limits.written_bytes.map(allowance::Allowance::new),
+            overlays,
+            interrupt: OnceLock::new(),
             scan: explain::ScanRecord::default(),
         };
         Ok((host, handles))
@@ -105,6 +123,7 @@ impl Host {
     /// The guest's environment variables, as name and value.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
+        self.environment_read.store(true, Ordering::Relaxed);
         &self.environment
     }
 
@@ -126,6 +145,12 @@ impl Host {
         self.resolve.kind()
     }
 
+    /// The copy-on-write directories, in the order of the keys.
+    #[must_use]
+    pub fn overlays(&self) -> &[Overlay] {
+        &self.overlays
+    }
+
     /// Gives the guest's remaining time slice away.
     ///
     /// # Errors
@@ -134,5 +159,24 @@ impl Host {
         let permit = self.gate.decide(&gate::Request::ambient(Operation::Yield))?;
         sys::yield_now(&permit);
         Ok(())
+    }
+
+    /// What an operation on a directory of the host's own keeping needs.
+    fn visit<'a>(&self, permit: &'a Permit) -> Visit<'a> {
+        Visit { permit, resolve: self.resolve, now: self.time.stamp(permit) }
+    }
+
+    /// Notes the outcome of an operation on a path in `directory`.
+    fn conclude<T>(
+        &self,
+        permit: &Permit,
+        request: &gate::Request<'_>,
+        directory: &Directory,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.gate.usage().is_some() && !result.as_ref().is_err_and(|error| usage::found_nothing(*error)) {
+            self.note_path(permit, request, directory);
+        }
+        self.gate.conclude(request, result)
     }
 }

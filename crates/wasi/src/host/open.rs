@@ -4,13 +4,16 @@
 //! way. A pipe without a reader cannot be opened for writing only ([`Error::NoSuchAddress`]). A terminal opened
 //! so never becomes the host process's controlling one.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use super::credentials::Rights;
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
-use super::file::File;
-use super::gate::{Operation, Request};
+use super::file::{File, FileNode};
+use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::resolve::GuestPath;
+use super::tree::{TreeDirectory, TreeOpened};
 use super::{Host, sys};
 
 /// Whether a symbolic link in the last place of a path is followed. A trailing slash follows it in any case.
@@ -124,28 +127,67 @@ impl Host {
         let operation = if Rights::READ.contains(needs) { Operation::OpenRead } else { Operation::OpenWrite };
         let request = Request::path(operation, needs, directory, path);
         let permit = self.gate.decide(&request)?;
-        let result = GuestPath::parse(path).and_then(|path| {
-            let mut options = *options;
-            if options.create && options.directory {
-                return Err(Error::Invalid);
-            }
-            if path.must_be_directory() {
-                if options.create {
-                    // Whether the path may be looked at comes first.
-                    self.resolve.place(&permit, directory.as_fd(), &path)?;
-                    return Err(Error::IsDirectory);
-                }
-                options.directory = true;
-            }
-            self.resolve.open(&permit, directory.as_fd(), &path, &options)
+        let result = GuestPath::parse(path).and_then(|parsed| match &directory.node {
+            DirectoryNode::Native(fd) => self.open_native(&permit, fd.as_fd(), &parsed, options),
+            DirectoryNode::Tree(tree) => self.open_in_tree(&permit, tree, &parsed, options),
         });
-        let fd = self.gate.conclude(&request, result)?;
-        let kind = sys::stat(&permit, std::os::fd::AsFd::as_fd(&fd))?.kind;
-        if kind == FileKind::Directory {
-            let credentials = directory.credentials.derive(path, Rights::ALL);
-            return Ok(Opened::Directory(Directory { fd, credentials }));
+        match self.conclude(&permit, &request, directory, result)? {
+            Found::Directory(node) => {
+                let credentials = directory.credentials.derive(path, Rights::ALL);
+                Ok(Opened::Directory(Directory { node, credentials }))
+            }
+            Found::File(node, kind) => {
+                let credentials = directory.credentials.derive(path, options.gives());
+                Ok(Opened::File(File::new(node, credentials, kind, options)))
+            }
         }
-        let credentials = directory.credentials.derive(path, options.gives());
-        Ok(Opened::File(File::new(fd, credentials, kind, options)))
     }
+
+    fn open_native(
+        &self,
+        permit: &Permit,
+        base: BorrowedFd<'_>,
+        path: &GuestPath<'_>,
+        options: &OpenOptions,
+    ) -> Result<Found, Error> {
+        let mut options = *options;
+        if options.create && options.directory {
+            return Err(Error::Invalid);
+        }
+        if path.must_be_directory() {
+            if options.create {
+                // Whether the path may be looked at comes first.
+                self.resolve.place(permit, base, path)?;
+                return Err(Error::IsDirectory);
+            }
+            options.directory = true;
+        }
+        let fd = self.resolve.open(permit, base, path, &options)?;
+        match sys::stat(permit, fd.as_fd())?.kind {
+            FileKind::Directory => Ok(Found::Directory(DirectoryNode::Native(fd))),
+            kind => Ok(Found::File(FileNode::Native(fd), kind)),
+        }
+    }
+
+    fn open_in_tree(
+        &self,
+        permit: &Permit,
+        base: &TreeDirectory,
+        path: &GuestPath<'_>,
+        options: &OpenOptions,
+    ) -> Result<Found, Error> {
+        if options.create && options.directory {
+            return Err(Error::Invalid);
+        }
+        Ok(match base.open(self.visit(permit), path, options)? {
+            TreeOpened::Directory(directory) => Found::Directory(DirectoryNode::Tree(directory)),
+            TreeOpened::File(file) => Found::File(FileNode::Tree(file), FileKind::Regular),
+        })
+    }
+}
+
+/// What was found, before it gets rights.
+enum Found {
+    Directory(DirectoryNode),
+    File(FileNode, FileKind),
 }

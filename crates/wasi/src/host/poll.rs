@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::error::Error;
-use super::file::File;
+use super::file::{File, FileNode};
 use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::socket::Socket;
@@ -93,8 +93,10 @@ impl Interrupt {
 
 impl Host {
     /// Makes `interrupt` end this guest's waits.
-    pub fn set_interrupt(&mut self, interrupt: Interrupt) {
-        self.interrupt = Some(interrupt);
+    ///
+    /// The first one counts; setting another does nothing.
+    pub fn set_interrupt(&self, interrupt: Interrupt) {
+        let _ = self.interrupt.set(interrupt);
     }
 
     /// Waits for any of the interests, or the time; returns one readiness for each interest, in order.
@@ -122,7 +124,11 @@ impl Host {
         }
         let timeout =
             if answers.iter().any(|answer| answer.ready) { Some(Duration::ZERO) } else { request.timeout };
-        self.wait_on(&permit, &mut entries, timeout)?;
+        let real = if self.time.is_virtual() { timeout.map(|_| Duration::ZERO) } else { timeout };
+        self.wait_on(&permit, &mut entries, real)?;
+        if let Some(timeout) = timeout.filter(|_| !entries.iter().any(|entry| entry.ready)) {
+            self.time.wait(timeout);
+        }
         for (entry, index) in entries.iter().zip(indices) {
             answers[index].ready = entry.ready;
             answers[index].hangup = entry.hangup;
@@ -148,7 +154,7 @@ impl Host {
 
     /// Whether an interrupt can end waits: if so, blocking calls wait before they start.
     pub(super) fn is_interruptible(&self) -> bool {
-        self.interrupt.is_some()
+        self.interrupt.get().is_some()
     }
 
     fn wait_on<'a>(
@@ -158,7 +164,7 @@ impl Host {
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         let watched = entries.len();
-        if let Some(interrupt) = &self.interrupt {
+        if let Some(interrupt) = self.interrupt.get() {
             let fd = interrupt.signal.as_fd();
             entries.push(sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false });
         }
@@ -181,7 +187,7 @@ impl Host {
 fn descriptor_of(on: Pollable<'_>) -> Option<BorrowedFd<'_>> {
     match on {
         Pollable::File(file) if file.kind() == FileKind::Regular => None,
-        Pollable::File(file) => Some(file.as_fd()),
+        Pollable::File(file) => file.descriptor(),
         Pollable::Stream(stream) => stream.descriptor(),
         Pollable::Socket(socket) => Some(socket.as_fd()),
     }
@@ -190,12 +196,15 @@ fn descriptor_of(on: Pollable<'_>) -> Option<BorrowedFd<'_>> {
 /// Bytes there for reading. Where the system cannot tell, one: being ready for reading means at least that, or the end.
 fn readable_bytes(permit: &Permit, on: Pollable<'_>) -> u64 {
     match on {
-        Pollable::File(file) if file.kind() == FileKind::Regular => {
-            let size = sys::stat(permit, file.as_fd()).map_or(0, |metadata| metadata.size_bytes);
-            let position = sys::seek(permit, file.as_fd(), super::Whence::Current(0)).unwrap_or(0);
-            size.saturating_sub(position)
-        }
-        Pollable::File(file) => sys::readable_bytes(permit, file.as_fd()).unwrap_or(1),
+        Pollable::File(file) => match (&file.node, file.kind()) {
+            (FileNode::Tree(tree), _) => tree.bytes_left(),
+            (FileNode::Native(fd), FileKind::Regular) => {
+                let size = sys::stat(permit, fd.as_fd()).map_or(0, |metadata| metadata.size_bytes);
+                let position = sys::seek(permit, fd.as_fd(), super::Whence::Current(0)).unwrap_or(0);
+                size.saturating_sub(position)
+            }
+            (FileNode::Native(fd), _) => sys::readable_bytes(permit, fd.as_fd()).unwrap_or(1),
+        },
         Pollable::Stream(stream) => match stream.descriptor() {
             Some(fd) => sys::readable_bytes(permit, fd).unwrap_or(1),
             None => stream.bytes_left(),

@@ -4,16 +4,21 @@
 //! entries and, for each batch seen, where the system begins it; so going on costs nothing, going back costs one
 //! batch, and removing entries during a listing does not shift the numbers of those still to come.
 //!
+//! A directory that the host keeps itself is listed as it was when the listing began, and so is any directory where the keys ask for
+//! entries in order: these are sorted by name.
+//!
 //! `..` is listed with the directory's own number: what lies above is none of the guest's business.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::credentials::{Credentials, Rights};
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
-use super::gate::{Operation, Request};
+use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
+use super::tree::{TreeDirectory, TreeEntry};
 use super::{Host, sys};
+use crate::keys::DirectoryOrder;
 
 /// Entries that are listed before the system's.
 const DOTS: [&[u8]; 2] = [b".", b".."];
@@ -32,12 +37,38 @@ pub struct DirEntry<'a> {
 /// A listing in progress, with a position of its own.
 #[derive(Debug)]
 pub struct Listing {
-    list: OwnedFd,
     credentials: Credentials,
     own_inode: u64,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Entries as the system gives them.
+    Batches(Batches),
+    /// All entries, taken when the listing began.
+    Whole(Whole),
+}
+
+#[derive(Debug)]
+struct Batches {
+    list: OwnedFd,
     /// Where batches begin: index of the first entry, and the system's position. The first one is always there.
-    batches: Vec<(u64, sys::ListPosition)>,
+    begins: Vec<(u64, sys::ListPosition)>,
     batch: Batch,
+}
+
+#[derive(Debug)]
+struct Whole {
+    of: WholeOf,
+    entries: Vec<TreeEntry>,
+}
+
+/// Where all entries are taken from again when the listing is begun anew.
+#[derive(Debug)]
+enum WholeOf {
+    Native(OwnedFd),
+    Tree(TreeDirectory),
 }
 
 /// Some consecutive entries.
@@ -65,16 +96,25 @@ impl Host {
     pub fn list(&self, directory: &Directory) -> Result<Listing, Error> {
         let permit =
             self.gate.decide(&Request::handle(Operation::List, Rights::READ, &directory.credentials))?;
-        let list = sys::open_list(&permit, directory.as_fd())?;
-        let own_inode = sys::stat(&permit, list.as_fd())?.inode;
-        let mut listing = Listing {
-            list,
-            credentials: directory.credentials.clone(),
-            own_inode,
-            batches: Vec::new(),
-            batch: Batch::default(),
+        let (source, own_inode) = match &directory.node {
+            DirectoryNode::Native(fd) => {
+                let list = sys::open_list(&permit, fd.as_fd())?;
+                let own_inode = sys::stat(&permit, list.as_fd())?.inode;
+                let source = match self.order {
+                    DirectoryOrder::Host => Source::Batches(Batches::new(list)),
+                    DirectoryOrder::Sorted => {
+                        Source::Whole(Whole { of: WholeOf::Native(list), entries: Vec::new() })
+                    }
+                };
+                (source, own_inode)
+            }
+            DirectoryNode::Tree(tree) => {
+                let own_inode = tree.stat(self.visit(&permit))?.inode;
+                (Source::Whole(Whole { of: WholeOf::Tree(tree.reopen()), entries: Vec::new() }), own_inode)
+            }
         };
-        listing.rewind();
+        let mut listing = Listing { credentials: directory.credentials.clone(), own_inode, source };
+        self.rewind(&permit, &mut listing)?;
         Ok(listing)
     }
 
@@ -85,61 +125,117 @@ impl Host {
     /// What the system reports.
     pub fn entry<'a>(&self, listing: &'a mut Listing, index: u64) -> Result<Option<DirEntry<'a>>, Error> {
         if index == 0 {
-            listing.rewind();
+            let request = Request::handle(Operation::List, Rights::READ, &listing.credentials);
+            let permit = self.gate.decide(&request)?;
+            self.rewind(&permit, listing)?;
         }
         if let Some(&name) = usize::try_from(index).ok().and_then(|index| DOTS.get(index)) {
             return Ok(Some(DirEntry { name, inode: listing.own_inode, kind: FileKind::Directory }));
         }
-        if index < listing.batch.first {
-            let start = listing.batches.partition_point(|(first, _)| *first <= index).saturating_sub(1);
-            let (first, position) = listing.batches[start];
-            self.load(listing, first, position)?;
+        match &mut listing.source {
+            Source::Batches(batches) => self.entry_of_batches(&listing.credentials, batches, index),
+            Source::Whole(whole) => {
+                let index = usize::try_from(index - DOTS.len() as u64).unwrap_or(usize::MAX);
+                Ok(whole.entries.get(index).map(|entry| DirEntry {
+                    name: &entry.name,
+                    inode: entry.inode,
+                    kind: entry.kind,
+                }))
+            }
         }
-        while index >= listing.batch.end() {
-            let Some(next) = listing.batch.next else {
+    }
+
+    fn rewind(&self, permit: &Permit, listing: &mut Listing) -> Result<(), Error> {
+        match &mut listing.source {
+            Source::Batches(batches) => batches.rewind(),
+            Source::Whole(whole) => {
+                whole.entries = match &whole.of {
+                    WholeOf::Native(list) => sorted_entries(permit, list.as_fd())?,
+                    WholeOf::Tree(tree) => tree.list(self.visit(permit))?,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn entry_of_batches<'a>(
+        &self,
+        credentials: &Credentials,
+        batches: &'a mut Batches,
+        index: u64,
+    ) -> Result<Option<DirEntry<'a>>, Error> {
+        let request = Request::handle(Operation::List, Rights::READ, credentials);
+        if index < batches.batch.first {
+            let start = batches.begins.partition_point(|(first, _)| *first <= index).saturating_sub(1);
+            let (first, position) = batches.begins[start];
+            batches.load(&self.gate.decide(&request)?, first, position)?;
+        }
+        while index >= batches.batch.end() {
+            let Some(next) = batches.batch.next else {
                 return Ok(None);
             };
-            self.load(listing, listing.batch.end(), next)?;
+            batches.load(&self.gate.decide(&request)?, batches.batch.end(), next)?;
         }
-        let offset = usize::try_from(index - listing.batch.first).unwrap_or(usize::MAX);
-        let Some(entry) = listing.batch.entries.get(offset) else {
+        let offset = usize::try_from(index - batches.batch.first).unwrap_or(usize::MAX);
+        let Some(entry) = batches.batch.entries.get(offset) else {
             return Ok(None);
         };
-        let name = &listing.batch.names[entry.name.clone()];
+        let name = &batches.batch.names[entry.name.clone()];
         Ok(Some(DirEntry { name, inode: entry.inode, kind: entry.kind }))
+    }
+}
+
+impl Batches {
+    fn new(list: OwnedFd) -> Batches {
+        Batches { list, begins: Vec::new(), batch: Batch::default() }
+    }
+
+    fn rewind(&mut self) {
+        let first = DOTS.len() as u64;
+        self.begins = vec![(first, sys::ListPosition::START)];
+        self.batch = Batch { first, next: Some(sys::ListPosition::START), ..Batch::default() };
     }
 
     /// Replaces the batch by the one at `position`.
-    fn load(&self, listing: &mut Listing, first: u64, position: sys::ListPosition) -> Result<(), Error> {
-        let permit =
-            self.gate.decide(&Request::handle(Operation::List, Rights::READ, &listing.credentials))?;
+    fn load(&mut self, permit: &Permit, first: u64, position: sys::ListPosition) -> Result<(), Error> {
         let mut batch = Batch { first, ..Batch::default() };
-        let next = sys::read_list(&permit, listing.list.as_fd(), position, |entry| {
+        let next = sys::read_list(permit, self.list.as_fd(), position, |entry| {
             let start = batch.names.len();
             batch.names.extend_from_slice(entry.name);
             let name = start..batch.names.len();
             batch.entries.push(BatchEntry { name, inode: entry.inode, kind: entry.kind });
         })?;
         for entry in batch.entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
-            let name = &batch.names[entry.name.clone()];
-            entry.kind =
-                sys::stat_at(&permit, listing.list.as_fd(), name).map_or(FileKind::Unknown, |it| it.kind);
+            entry.kind = look(permit, self.list.as_fd(), &batch.names[entry.name.clone()]);
         }
         batch.next = next;
-        if listing.batches.last().is_some_and(|(last, _)| *last < first) {
-            listing.batches.push((first, position));
+        if self.begins.last().is_some_and(|(last, _)| *last < first) {
+            self.begins.push((first, position));
         }
-        listing.batch = batch;
+        self.batch = batch;
         Ok(())
     }
 }
 
-impl Listing {
-    fn rewind(&mut self) {
-        let first = DOTS.len() as u64;
-        self.batches = vec![(first, sys::ListPosition::START)];
-        self.batch = Batch { first, next: Some(sys::ListPosition::START), ..Batch::default() };
+/// Every entry of a directory of the system's, sorted by name.
+fn sorted_entries(permit: &Permit, list: BorrowedFd<'_>) -> Result<Vec<TreeEntry>, Error> {
+    let mut entries = Vec::new();
+    let mut position = Some(sys::ListPosition::START);
+    while let Some(at) = position {
+        position = sys::read_list(permit, list, at, |entry| {
+            entries.push(TreeEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
+        })?;
     }
+    for entry in entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
+        entry.kind = look(permit, list, &entry.name);
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// What an entry is, where the file system's listing does not say.
+fn look(permit: &Permit, list: BorrowedFd<'_>, name: &[u8]) -> FileKind {
+    sys::stat_at(permit, list, name).map_or(FileKind::Unknown, |metadata| metadata.kind)
 }
 
 impl Batch {

@@ -2,6 +2,7 @@
 //!
 //! Descriptors are non-blocking; where the guest expects to wait, the host waits for readiness. Nothing here makes an address.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -128,8 +129,10 @@ impl Host {
     /// [`Error::NotConnected`], [`Error::Pipe`], [`Error::ConnectionReset`], [`Error::Again`], [`Error::Interrupted`].
     pub fn send(&self, socket: &Socket, buffer: &[u8]) -> Result<usize, Error> {
         let permit = self.decide_for_socket(Operation::Send, Rights::WRITE, socket)?;
-        self.when_socket_ready(&permit, socket, Direction::Write, || {
-            sys::send(&permit, socket.as_fd(), buffer)
+        self.within_allowance(&[IoSlice::new(buffer)], |buffers| {
+            self.when_socket_ready(&permit, socket, Direction::Write, || {
+                sys::send(&permit, socket.as_fd(), &buffers[0])
+            })
         })
     }
 

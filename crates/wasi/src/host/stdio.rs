@@ -4,7 +4,7 @@
 //! never changed. Whether the guest wants to wait is kept here and honoured by asking for readiness first.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,19 +13,23 @@ use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::poll::Direction;
 use super::{Host, sys};
-use crate::keys::{Capture, StdinKey, StdoutKey};
+use crate::keys::{Capture, KeyError, StdinKey, StdoutKey};
 
 /// A standard stream of a guest.
 #[derive(Debug)]
 pub struct Stream {
     credentials: Credentials,
     source: Source,
+    /// Whether reading or writing can have to wait: regular files are always ready.
+    waits: bool,
     nonblocking: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Source {
     Inherited(BorrowedFd<'static>),
+    /// A file of the host's that the keys name.
+    File(OwnedFd),
     Bytes(Mutex<Remaining>),
     Discard,
     Capture(Capture),
@@ -40,29 +44,64 @@ struct Remaining {
 
 impl Stream {
     /// Standard input, unless the key says that there is none.
-    pub(super) fn input(key: &StdinKey) -> Option<Stream> {
+    pub(super) fn input(permit: &Permit, key: &StdinKey) -> Result<Option<Stream>, KeyError> {
+        let bytes = |bytes: &[u8]| Source::Bytes(Mutex::new(Remaining { bytes: bytes.to_vec(), taken: 0 }));
         let source = match key {
             StdinKey::Inherit => Source::Inherited(sys::stdin()),
-            StdinKey::Empty => Source::Bytes(Mutex::new(Remaining { bytes: Vec::new(), taken: 0 })),
-            StdinKey::Bytes(bytes) => Source::Bytes(Mutex::new(Remaining { bytes: bytes.clone(), taken: 0 })),
-            StdinKey::Closed => return None,
+            StdinKey::Empty => bytes(&[]),
+            StdinKey::Bytes(text) => bytes(text),
+            StdinKey::File(path) => {
+                Source::File(sys::open_granted_input(permit, path).map_err(|reason| KeyError::Stream {
+                    name: "stdin",
+                    path: path.clone(),
+                    reason,
+                })?)
+            }
+            StdinKey::Closed => return Ok(None),
         };
-        Some(Stream::new("stdin", source))
+        Ok(Some(Stream::new("stdin", source)))
     }
 
     /// Standard output, unless the key says that there is none.
-    pub(super) fn output(key: &StdoutKey) -> Option<Stream> {
-        Some(Stream::new("stdout", sink(key, sys::stdout())?))
+    pub(super) fn output(permit: &Permit, key: &StdoutKey) -> Result<Option<Stream>, KeyError> {
+        Stream::sink(permit, "stdout", key, sys::stdout())
     }
 
     /// Standard error, unless the key says that there is none.
-    pub(super) fn error(key: &StdoutKey) -> Option<Stream> {
-        Some(Stream::new("stderr", sink(key, sys::stderr())?))
+    pub(super) fn error(permit: &Permit, key: &StdoutKey) -> Result<Option<Stream>, KeyError> {
+        Stream::sink(permit, "stderr", key, sys::stderr())
+    }
+
+    fn sink(
+        permit: &Permit,
+        name: &'static str,
+        key: &StdoutKey,
+        inherited: BorrowedFd<'static>,
+    ) -> Result<Option<Stream>, KeyError> {
+        let source = match key {
+            StdoutKey::Inherit => Source::Inherited(inherited),
+            StdoutKey::Discard => Source::Discard,
+            StdoutKey::Capture(capture) => Source::Capture(capture.clone()),
+            StdoutKey::File { path, mode } => Source::File(
+                sys::open_granted_output(permit, path, *mode).map_err(|reason| KeyError::Stream {
+                    name,
+                    path: path.clone(),
+                    reason,
+                })?,
+            ),
+            StdoutKey::Closed => return Ok(None),
+        };
+        Ok(Some(Stream::new(name, source)))
     }
 
     fn new(name: &'static str, source: Source) -> Stream {
         let credentials = Credentials::of_grant(Grant::Stdio(name), name);
-        Stream { credentials, source, nonblocking: AtomicBool::new(false) }
+        let waits = match &source {
+            Source::Inherited(fd) => !sys::is_regular(*fd),
+            Source::File(fd) => !sys::is_regular(fd.as_fd()),
+            Source::Bytes(_) | Source::Discard | Source::Capture(_) => false,
+        };
+        Stream { credentials, source, waits, nonblocking: AtomicBool::new(false) }
     }
 
     /// Its rights and origin.
@@ -87,6 +126,7 @@ impl Stream {
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self.source {
             Source::Inherited(fd) => Some(fd),
+            Source::File(ref fd) => Some(fd.as_fd()),
             _ => None,
         }
     }
@@ -114,6 +154,8 @@ impl Host {
             Source::Inherited(fd) => {
                 self.at_descriptor(&permit, stream, Direction::Read, || sys::read(&permit, *fd, buffers))
             }
+            Source::File(fd) => self
+                .at_descriptor(&permit, stream, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers)),
             Source::Bytes(remaining) => {
                 Ok(remaining.lock().unwrap_or_else(PoisonError::into_inner).read(buffers))
             }
@@ -128,14 +170,17 @@ impl Host {
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
-        match &stream.source {
+        self.within_allowance(buffers, |buffers| match &stream.source {
             Source::Inherited(fd) => {
                 self.at_descriptor(&permit, stream, Direction::Write, || sys::write(&permit, *fd, buffers))
             }
+            Source::File(fd) => self.at_descriptor(&permit, stream, Direction::Write, || {
+                sys::write(&permit, fd.as_fd(), buffers)
+            }),
             Source::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
             Source::Capture(capture) => capture_all(capture, buffers),
             Source::Bytes(_) => Err(Error::BadHandle),
-        }
+        })
     }
 
     /// Changes whether the stream's operations wait, for this guest alone.
@@ -172,6 +217,9 @@ impl Host {
         let Some(fd) = stream.descriptor() else {
             return Err(Error::BadHandle);
         };
+        if !stream.waits {
+            return call();
+        }
         if stream.is_nonblocking() {
             let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
             sys::poll(permit, &mut entries, Some(std::time::Duration::ZERO))?;
@@ -207,15 +255,6 @@ impl Remaining {
             self.taken += count;
         }
         self.taken - before
-    }
-}
-
-fn sink(key: &StdoutKey, inherited: BorrowedFd<'static>) -> Option<Source> {
-    match key {
-        StdoutKey::Inherit => Some(Source::Inherited(inherited)),
-        StdoutKey::Discard => Some(Source::Discard),
-        StdoutKey::Capture(capture) => Some(Source::Capture(capture.clone())),
-        StdoutKey::Closed => None,
     }
 }
 

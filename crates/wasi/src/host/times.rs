@@ -1,10 +1,12 @@
 //! Changing the times of files.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use super::credentials::Rights;
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
-use super::file::File;
-use super::gate::{Operation, Request};
+use super::file::{File, FileNode};
+use super::gate::{Operation, Permit, Request};
 use super::metadata::{FileKind, Timestamp};
 use super::open::LastLink;
 use super::resolve::GuestPath;
@@ -45,22 +47,15 @@ impl Host {
     ) -> Result<(), Error> {
         let request = Request::path(Operation::SetTimes, Rights::CHANGE, directory, path);
         let permit = self.gate.decide(&request)?;
-        let result = GuestPath::parse(path).and_then(|path| {
-            let follow = last_link == LastLink::Follow || path.must_be_directory();
-            let place = if follow {
-                self.resolve.place_behind_links(&permit, directory.as_fd(), &path)?
-            } else {
-                self.resolve.place(&permit, directory.as_fd(), &path)?
-            };
-            if place.must_be_directory {
-                let metadata = sys::stat_at(&permit, place.parent(), &place.name)?;
-                if metadata.kind != FileKind::Directory {
-                    return Err(Error::NotDirectory);
-                }
+        let result = GuestPath::parse(path).and_then(|path| match &directory.node {
+            DirectoryNode::Native(fd) => {
+                self.set_times_native(&permit, fd.as_fd(), (&path, last_link), times)
             }
-            sys::set_times_at(&permit, &place, times)
+            DirectoryNode::Tree(tree) => {
+                tree.set_times_at(self.visit(&permit), &path, last_link.into(), times)
+            }
         });
-        self.gate.conclude(&request, result)
+        self.conclude(&permit, &request, directory, result)
     }
 
     /// Changes the times of an open directory.
@@ -70,7 +65,10 @@ impl Host {
     pub fn set_times_of_directory(&self, directory: &Directory, times: SetTimes) -> Result<(), Error> {
         let request = Request::handle(Operation::SetTimes, Rights::CHANGE, &directory.credentials);
         let permit = self.gate.decide(&request)?;
-        sys::set_times(&permit, directory.as_fd(), times)
+        match &directory.node {
+            DirectoryNode::Native(fd) => sys::set_times(&permit, fd.as_fd(), times),
+            DirectoryNode::Tree(tree) => tree.set_times(self.visit(&permit), times),
+        }
     }
 
     /// Changes the times of an open file, however it was opened.
@@ -80,6 +78,31 @@ impl Host {
     pub fn set_times_of_file(&self, file: &File, times: SetTimes) -> Result<(), Error> {
         let request = Request::handle(Operation::SetTimes, Rights::CHANGE, &file.credentials);
         let permit = self.gate.decide(&request)?;
-        sys::set_times(&permit, file.as_fd(), times)
+        match &file.node {
+            FileNode::Native(fd) => sys::set_times(&permit, fd.as_fd(), times),
+            FileNode::Tree(tree) => tree.set_times(self.visit(&permit), times),
+        }
+    }
+
+    fn set_times_native(
+        &self,
+        permit: &Permit,
+        base: BorrowedFd<'_>,
+        (path, last_link): (&GuestPath<'_>, LastLink),
+        times: SetTimes,
+    ) -> Result<(), Error> {
+        let follow = last_link == LastLink::Follow || path.must_be_directory();
+        let place = if follow {
+            self.resolve.place_behind_links(permit, base, path)?
+        } else {
+            self.resolve.place(permit, base, path)?
+        };
+        if place.must_be_directory {
+            let metadata = sys::stat_at(permit, place.parent(), &place.name)?;
+            if metadata.kind != FileKind::Directory {
+                return Err(Error::NotDirectory);
+            }
+        }
+        sys::set_times_at(permit, &place, times)
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// What a directory key allows.
 ///
-/// More kinds (copy-on-write, in-memory) will join; match with a wildcard arm.
+/// More kinds may join; match with a wildcard arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
@@ -14,15 +14,25 @@ pub enum Access {
     ReadOnly,
     /// Everything [`Access::ReadOnly`] allows, and create, write, rename, remove, change times.
     ReadWrite,
+    /// The guest sees its own changes, and the directory on the host stays as it is (copy-on-write). What became of it
+    /// can be listed, archived or applied afterwards: [`crate::host::Host::overlays`].
+    CopyOnWrite,
+    /// A directory in memory, empty at first and gone with the guest. There is none on the host.
+    Temporary {
+        /// Bytes it may take, overhead for each file included.
+        limit_bytes: u64,
+    },
 }
 
 impl Access {
-    /// The word used for this access on the command line: `ro` or `rw`.
+    /// The word used for this access on the command line: `ro`, `rw`, `cow` or `tmp`.
     #[must_use]
     pub fn flag_word(self) -> &'static str {
         match self {
             Access::ReadOnly => "ro",
             Access::ReadWrite => "rw",
+            Access::CopyOnWrite => "cow",
+            Access::Temporary { .. } => "tmp",
         }
     }
 }
@@ -34,7 +44,7 @@ impl Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DirKey {
-    /// The directory on the host. If it is a symbolic link, the link is followed once, when the key is opened.
+    /// The directory on the host; without meaning for [`Access::Temporary`]. If it is a symbolic link, the link is followed once, when the key is opened.
     pub host: PathBuf,
     /// The name under which the guest finds it, such as `/data` or `.`. Not a path on the host.
     pub guest: String,
@@ -47,6 +57,13 @@ impl DirKey {
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
         DirKey { host: host.into(), guest: guest.into(), access }
+    }
+
+    /// A key to a directory in memory, called `guest` by the guest, that takes `limit_bytes`.
+    #[must_use]
+    pub fn temporary(guest: impl Into<String>, limit_bytes: u64) -> DirKey {
+        let guest = guest.into();
+        DirKey { host: PathBuf::from(&guest), guest, access: Access::Temporary { limit_bytes } }
     }
 }
 
@@ -63,4 +80,15 @@ pub enum LockedRoot {
     /// The guest also finds a directory `/` that opens nothing: every path in it is refused as not found, and recorded as
     /// denied. It comes after the directories that were granted, and not at all where one of them is `/` or `.`.
     Present,
+}
+
+/// The order in which directories are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DirectoryOrder {
+    /// That of the host's file system.
+    #[default]
+    Host,
+    /// By name.
+    Sorted,
 }

@@ -38,6 +38,16 @@ pub enum KeyError {
         "environment variable {0:?} is malformed: a name is not empty and has no '=', and neither part has a NUL"
     )]
     BadVariable(String),
+    /// The file that a standard stream should be cannot be opened.
+    #[error("cannot use {} as {name}: {reason}; check the path and its permissions", .path.display())]
+    Stream {
+        /// The stream's usual name.
+        name: &'static str,
+        /// The file as granted.
+        path: PathBuf,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}; choose another address or port")]
     Listen {

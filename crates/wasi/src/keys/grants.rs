@@ -4,25 +4,10 @@
 //! an empty standard input and outputs that go nowhere. The fields are plain data, and are checked by
 //! [`Keys::check`] and [`crate::host::Host::open`].
 
-use super::{Access, DirKey, KeyError, Limits, ListenKey, LockedRoot, StdinKey, StdoutKey, Tuning};
-
-/// Which clocks a guest reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Clocks {
-    /// The host's. The monotonic clock starts near zero when the keys are opened.
-    #[default]
-    Real,
-}
-
-/// Where a guest's randomness comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Random {
-    /// The operating system's generator.
-    #[default]
-    Real,
-}
+use super::{
+    Access, Clocks, DirKey, DirectoryOrder, KeyError, Limits, ListenKey, LockedRoot, Random, StdinKey,
+    StdoutKey, Tuning,
+};
 
 /// Everything one guest is granted.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +33,8 @@ pub struct Keys {
     pub clocks: Clocks,
     /// Randomness.
     pub random: Random,
+    /// The order in which directories are listed.
+    pub directory_order: DirectoryOrder,
     /// Bounds.
     pub limits: Limits,
     /// Knobs without effect on results.
@@ -176,6 +163,34 @@ impl KeysBuilder {
         self.stdin(StdinKey::Inherit).stdout(StdoutKey::Inherit).stderr(StdoutKey::Inherit)
     }
 
+    /// Chooses the clocks.
+    #[must_use]
+    pub fn clocks(mut self, clocks: Clocks) -> KeysBuilder {
+        self.keys.clocks = clocks;
+        self
+    }
+
+    /// Chooses where randomness comes from.
+    #[must_use]
+    pub fn random(mut self, random: Random) -> KeysBuilder {
+        self.keys.random = random;
+        self
+    }
+
+    /// Chooses the order in which directories are listed.
+    #[must_use]
+    pub fn directory_order(mut self, order: DirectoryOrder) -> KeysBuilder {
+        self.keys.directory_order = order;
+        self
+    }
+
+    /// Everything that the host answers is the same in every run: [`Clocks::Stepped`], seeded randomness, directories in order. What
+    /// files contain, their times and numbers, and what comes in through streams and sockets are as they are.
+    #[must_use]
+    pub fn deterministic(self, seed: u64) -> KeysBuilder {
+        self.clocks(Clocks::stepped()).random(Random::Seeded(seed)).directory_order(DirectoryOrder::Sorted)
+    }
+
     /// Replaces the limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> KeysBuilder {
@@ -194,5 +209,12 @@ impl KeysBuilder {
     #[must_use]
     pub fn build(self) -> Keys {
         self.keys
+    }
+}
+
+/// Goes on building from keys.
+impl From<Keys> for KeysBuilder {
+    fn from(keys: Keys) -> KeysBuilder {
+        KeysBuilder { keys }
     }
 }

@@ -3,6 +3,8 @@
 //! A limit changes when an operation fails, never what a successful one does. Knobs without any
 //! effect on results are in [`crate::keys::Tuning`].
 
+use std::time::Duration;
+
 /// Bounds on host resources held for one guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,6 +16,19 @@ pub struct Limits {
     pub max_subscriptions: u32,
     /// Denials remembered for the report, each distinct one once. Later ones are only counted.
     pub max_denials: u32,
+    /// Bytes that the guest may write to files, streams and sockets in all; none: as many as it likes. More fails with "quota
+    /// exceeded"; memory of [`crate::keys::Access::Temporary`] directories has its own limit and is counted here too.
+    pub written_bytes: Option<u64>,
+    /// Bytes of memory that the changes in one copy-on-write directory may take. More fails with "no space left".
+    pub overlay_bytes: u64,
+    /// Threads that the guest may start at once. One more cannot be started.
+    pub max_threads: u32,
+    /// How long the guest may run, by the clock on the wall. What blocks ends then, too. Watched by [`crate::stop::Stopper`].
+    pub wall_time: Option<Duration>,
+    /// How much processor time the process that runs the guest may use. Watched by [`crate::stop::Stopper`].
+    pub processor_time: Option<Duration>,
+    /// Bytes of linear memory that the guest may have; none: the engine's own limit holds. For whoever makes the engine.
+    pub memory_bytes: Option<u64>,
     /// Bytes handed to the random generator at once. A larger request is filled in pieces.
     pub random_chunk_bytes: usize,
 }
@@ -24,6 +39,12 @@ impl Default for Limits {
             max_open_handles: 8192,
             max_subscriptions: 16_384,
             max_denials: 64,
+            written_bytes: None,
+            overlay_bytes: 1 << 30,
+            max_threads: 1024,
+            wall_time: None,
+            processor_time: None,
+            memory_bytes: None,
             random_chunk_bytes: 1 << 16,
         }
     }

@@ -1,21 +1,28 @@
 //! Keys: what a guest is granted, as plain data.
 //!
-//! [`Keys`] is built by [`Keys::builder`], from flags or from a policy, and says nothing about handles.
+//! [`Keys`] is built by [`Keys::builder`], from flags or from a [`Policy`], and says nothing about handles.
 //! It is checked once, when [`crate::host::Host::open`] turns it into handles; after that nothing here is consulted,
 //! so changing a `Keys` never changes a running guest.
 
+mod chance;
 mod directory;
 mod error;
 mod grants;
+mod learn;
 mod limits;
 mod network;
+pub mod policy;
+mod quantity;
 mod stdio;
 mod tuning;
 
-pub use directory::{Access, DirKey, LockedRoot};
+pub use chance::{Clocks, Random};
+pub use directory::{Access, DirKey, DirectoryOrder, LockedRoot};
 pub use error::KeyError;
-pub use grants::{Clocks, Keys, KeysBuilder, Random};
+pub use grants::{Keys, KeysBuilder};
 pub use limits::Limits;
 pub use network::ListenKey;
-pub use stdio::{Capture, StdinKey, StdoutKey};
+pub use policy::{Policy, PolicyError};
+pub use quantity::{parse_duration, parse_size};
+pub use stdio::{Capture, FileMode, StdinKey, StdoutKey};
 pub use tuning::{ProbeAnswer, Resolver, Tuning};

@@ -1,8 +1,9 @@
 //! Keys to the three standard streams.
 //!
-//! Each is inherited from the host process, absent, or an in-memory stand-in. Plain data, except that a
+//! Each is inherited from the host process, absent, a file, or an in-memory stand-in. Plain data, except that a
 //! [`Capture`] is shared with whoever wants to read what the guest wrote.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Standard input of a guest.
@@ -18,6 +19,8 @@ pub enum StdinKey {
     Closed,
     /// These bytes, then the end.
     Bytes(Vec<u8>),
+    /// A file of the host.
+    File(PathBuf),
 }
 
 /// Standard output or standard error of a guest.
@@ -33,6 +36,23 @@ pub enum StdoutKey {
     Closed,
     /// Kept in memory.
     Capture(Capture),
+    /// Written to a file of the host, which is created if need be.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What becomes of what is in it.
+        mode: FileMode,
+    },
+}
+
+/// What becomes of a file that a guest's output goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileMode {
+    /// It is made empty first.
+    #[default]
+    Truncate,
+    /// The output comes after what is in it.
+    Append,
 }
 
 /// A bounded buffer that keeps what a guest writes. Clones share the contents.

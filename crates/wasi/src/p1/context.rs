@@ -1,5 +1,8 @@
 //! The state of one guest of WASI 0.1: its host and its descriptors.
 
+use std::sync::Arc;
+
+use super::observe::Observers;
 use super::rights::Rights;
 use super::table::{Entry, Object, Table};
 use crate::host::{Handles, Host, Stream};
@@ -10,11 +13,14 @@ const FIRST_PREOPEN: u32 = 3;
 
 /// One guest's WASI 0.1.
 ///
+/// Clones are the same guest: its threads share descriptors and keys.
+///
 /// Descriptors 0, 1 and 2 are the standard streams that are not closed, directories follow from 3, then listening sockets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
-    pub(super) host: Host,
-    pub(super) table: Table,
+    pub(super) host: Arc<Host>,
+    pub(super) table: Arc<Table>,
+    pub(super) observers: Option<Arc<Observers>>,
 }
 
 impl Context {
@@ -30,7 +36,7 @@ impl Context {
     /// A context from a host that is already open.
     #[must_use]
     pub fn from_parts(host: Host, handles: Handles) -> Context {
-        let mut table = Table::new(host.limits().max_open_handles);
+        let table = Table::new(host.limits().max_open_handles);
         let streams = [
             (0, handles.stdin, Rights::FD_READ),
             (1, handles.stdout, Rights::FD_WRITE),
@@ -48,18 +54,26 @@ impl Context {
         for listener in handles.listeners {
             let _ = table.insert_from(FIRST_PREOPEN, Entry::socket(listener));
         }
-        Context { host, table }
+        Context { host: Arc::new(host), table: Arc::new(table), observers: None }
+    }
+
+    /// The same guest, its calls watched.
+    #[must_use]
+    pub fn observed(self, observers: Observers) -> Context {
+        let observers = (!observers.is_empty()).then(|| Arc::new(observers));
+        Context { observers, ..self }
+    }
+
+    /// Who watches the guest's calls, if anybody does.
+    #[must_use]
+    pub fn observers(&self) -> Option<&Observers> {
+        self.observers.as_deref()
     }
 
     /// The host: denials, counts, explanations.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
-    }
-
-    /// The host, to set its interrupt.
-    pub fn host_mut(&mut self) -> &mut Host {
-        &mut self.host
     }
 }
 

@@ -4,9 +4,9 @@ use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
-use super::table::{Entry, Fd, Object};
+use super::table::Fd;
 use super::types::FileType;
-use crate::host::{DirEntry, Host};
+use crate::host::{DirEntry, Error, Host, Listing};
 
 /// Bytes of a `dirent`, which a name follows.
 const DIRENT_BYTES: usize = 24;
@@ -32,21 +32,19 @@ pub fn fd_readdir(
     cookie: u64,
     used: Pointer,
 ) -> Result<(), Errno> {
-    cx.table.directory(fd, Rights::FD_READDIR)?;
+    let entry = cx.table.get(fd)?;
+    let directory = entry.directory(Rights::FD_READDIR)?;
     memory.check(used, 4)?;
-    let buffer = memory.bytes_mut(buffer, buffer_len)?;
-    let filled = fill(&cx.host, cx.table.get_mut(fd)?, buffer, cookie)?;
+    let mut listing = entry.listing();
+    let listing = match &mut *listing {
+        Some(listing) => listing,
+        none => none.insert(cx.host.list(directory)?),
+    };
+    let filled = memory.fill_bytes(buffer, buffer_len, |bytes| fill(&cx.host, listing, bytes, cookie))?;
     memory.write_u32(used, u32::try_from(filled).map_err(|_| Errno::Overflow)?)
 }
 
-fn fill(host: &Host, entry: &mut Entry, buffer: &mut [u8], cookie: u64) -> Result<usize, Errno> {
-    let Object::Directory(directory) = &entry.object else {
-        return Err(Errno::NotDir);
-    };
-    let listing = match &mut entry.listing {
-        Some(listing) => listing,
-        none => none.insert(host.list(directory)?),
-    };
+fn fill(host: &Host, listing: &mut Listing, buffer: &mut [u8], cookie: u64) -> Result<usize, Error> {
     let mut filled = 0;
     let mut index = cookie;
     while filled < buffer.len() {

@@ -17,6 +17,12 @@ macro_rules! errnos {
             pub fn name(self) -> &'static str {
                 match self { $(Errno::$variant => $text,)* }
             }
+
+            /// The error with this number, if there is one.
+            #[must_use]
+            pub fn from_number(number: i32) -> Option<Errno> {
+                match number { $($number => Some(Errno::$variant),)* _ => None }
+            }
         }
     };
 }

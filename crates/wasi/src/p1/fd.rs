@@ -9,7 +9,7 @@ use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
 use super::table::{Fd, Object};
-use crate::host::{Advice, ReceiveFlags, Whence, WriteSync};
+use crate::host::{Advice, Error, ReceiveFlags, Whence, WriteSync};
 
 /// Says how `length` bytes from `offset` will be used.
 ///
@@ -25,7 +25,8 @@ pub fn fd_advise(
     length: u64,
     advice: u32,
 ) -> Result<(), Errno> {
-    let file = cx.table.file(fd, Rights::FD_ADVISE)?;
+    let entry = cx.table.get(fd)?;
+    let file = entry.file(Rights::FD_ADVISE)?;
     let advice = match advice {
         0 => Advice::Normal,
         1 => Advice::Sequential,
@@ -52,7 +53,8 @@ pub fn fd_allocate(
     offset: u64,
     length: u64,
 ) -> Result<(), Errno> {
-    Ok(cx.host.allocate(cx.table.file(fd, Rights::FD_ALLOCATE)?, offset, length)?)
+    let entry = cx.table.get(fd)?;
+    Ok(cx.host.allocate(entry.file(Rights::FD_ALLOCATE)?, offset, length)?)
 }
 
 /// Closes a descriptor. Preopened ones can be closed too.
@@ -72,7 +74,8 @@ pub fn fd_close(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Resu
 ///
 /// Specification: `fd_datasync`.
 pub fn fd_datasync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
-    Ok(cx.host.flush(cx.table.file(fd, Rights::FD_DATASYNC)?, WriteSync::Data)?)
+    let entry = cx.table.get(fd)?;
+    Ok(cx.host.flush(entry.file(Rights::FD_DATASYNC)?, WriteSync::Data)?)
 }
 
 /// Waits until the file's data and metadata are on the medium.
@@ -82,7 +85,8 @@ pub fn fd_datasync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> R
 ///
 /// Specification: `fd_sync`.
 pub fn fd_sync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
-    Ok(cx.host.flush(cx.table.file(fd, Rights::FD_SYNC)?, WriteSync::File)?)
+    let entry = cx.table.get(fd)?;
+    Ok(cx.host.flush(entry.file(Rights::FD_SYNC)?, WriteSync::File)?)
 }
 
 /// Reads at the position into the buffers and writes how many bytes that was; zero at the end.
@@ -103,13 +107,12 @@ pub fn fd_read(
     entry.require(Rights::FD_READ)?;
     memory.check(nread, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
-    let mut slices = memory.slices_mut(&buffers);
-    let count = match &entry.object {
-        Object::File(file) => cx.host.read(file, &mut slices)?,
-        Object::Stream(stream) => cx.host.read_stream(stream, &mut slices)?,
-        Object::Socket(socket) => cx.host.receive(socket, first_mut(&mut slices), ReceiveFlags::default())?,
-        Object::Directory(_) => return Err(Errno::Badf),
-    };
+    let count = memory.fill(&buffers, |slices| match &entry.object {
+        Object::File(file) => cx.host.read(file, slices),
+        Object::Stream(stream) => cx.host.read_stream(stream, slices),
+        Object::Socket(socket) => cx.host.receive(socket, first_mut(slices), ReceiveFlags::default()),
+        Object::Directory(_) => Err(Error::BadHandle),
+    })?;
     write_count(memory, nread, count)
 }
 
@@ -128,10 +131,11 @@ pub fn fd_pread(
     offset: u64,
     nread: Pointer,
 ) -> Result<(), Errno> {
-    let file = cx.table.seekable(fd, Rights::FD_READ | Rights::FD_SEEK)?;
+    let entry = cx.table.get(fd)?;
+    let file = entry.seekable(Rights::FD_READ | Rights::FD_SEEK)?;
     memory.check(nread, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
-    let count = cx.host.read_at(file, &mut memory.slices_mut(&buffers), offset)?;
+    let count = memory.fill(&buffers, |slices| cx.host.read_at(file, slices, offset))?;
     write_count(memory, nread, count)
 }
 
@@ -153,13 +157,12 @@ pub fn fd_write(
     entry.require(Rights::FD_WRITE)?;
     memory.check(nwritten, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
-    let slices = memory.slices(&buffers);
-    let count = match &entry.object {
-        Object::File(file) => cx.host.write(file, &slices)?,
-        Object::Stream(stream) => cx.host.write_stream(stream, &slices)?,
-        Object::Socket(socket) => cx.host.send(socket, first(&slices))?,
-        Object::Directory(_) => return Err(Errno::Badf),
-    };
+    let count = memory.gather(&buffers, |slices| match &entry.object {
+        Object::File(file) => cx.host.write(file, slices),
+        Object::Stream(stream) => cx.host.write_stream(stream, slices),
+        Object::Socket(socket) => cx.host.send(socket, first(slices)),
+        Object::Directory(_) => Err(Error::BadHandle),
+    })?;
     write_count(memory, nwritten, count)
 }
 
@@ -178,10 +181,11 @@ pub fn fd_pwrite(
     offset: u64,
     nwritten: Pointer,
 ) -> Result<(), Errno> {
-    let file = cx.table.seekable(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
+    let entry = cx.table.get(fd)?;
+    let file = entry.seekable(Rights::FD_WRITE | Rights::FD_SEEK)?;
     memory.check(nwritten, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
-    let count = cx.host.write_at(file, &memory.slices(&buffers), offset)?;
+    let count = memory.gather(&buffers, |slices| cx.host.write_at(file, slices, offset))?;
     write_count(memory, nwritten, count)
 }
 
@@ -238,7 +242,8 @@ pub(super) fn seek(
     new_offset: Pointer,
 ) -> Result<(), Errno> {
     let rights = if whence == Ok(Whence::Current(0)) { Rights::FD_TELL } else { Rights::FD_SEEK };
-    let file = cx.table.seekable(fd, rights)?;
+    let entry = cx.table.get(fd)?;
+    let file = entry.seekable(rights)?;
     memory.check(new_offset, 8)?;
     let position = cx.host.seek(file, whence?)?;
     memory.write_u64(new_offset, position)
@@ -254,6 +259,7 @@ fn first<'a>(slices: &'a [IoSlice<'_>]) -> &'a [u8] {
     slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice)
 }
 
+/// As [`first`], to be changed.
 fn first_mut<'a>(slices: &'a mut [IoSliceMut<'_>]) -> &'a mut [u8] {
     slices.iter_mut().find(|slice| !slice.is_empty()).map_or(&mut [], |slice| slice)
 }

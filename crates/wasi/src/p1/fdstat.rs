@@ -6,7 +6,7 @@ use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
 use super::table::{Entry, Fd, Object, Origin};
 use super::types::{FdFlags, FileType};
-use crate::host::{Directory, FileFlags, Nonblocking, PreopenScan, WriteSync};
+use crate::host::{FileFlags, Nonblocking, PreopenScan, WriteSync};
 
 /// The kind of preopened thing: a directory. There is no other.
 const PREOPEN_DIRECTORY: u8 = 0;
@@ -27,10 +27,10 @@ pub fn fd_fdstat_get(
 ) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
     let mut bytes = [0; 24];
-    bytes[0] = file_type(entry) as u8;
-    bytes[2..4].copy_from_slice(&(flags(entry).bits() as u16).to_le_bytes());
-    bytes[8..16].copy_from_slice(&entry.base.bits().to_le_bytes());
-    bytes[16..24].copy_from_slice(&entry.inheriting.bits().to_le_bytes());
+    bytes[0] = file_type(&entry) as u8;
+    bytes[2..4].copy_from_slice(&(flags(&entry).bits() as u16).to_le_bytes());
+    bytes[8..16].copy_from_slice(&entry.base().bits().to_le_bytes());
+    bytes[16..24].copy_from_slice(&entry.inheriting().bits().to_le_bytes());
     memory.write(stat, &bytes)
 }
 
@@ -56,7 +56,7 @@ pub fn fd_fdstat_set_flags(
     let append = wanted.contains(FdFlags::APPEND);
     let nonblock = if wanted.contains(FdFlags::NONBLOCK) { Nonblocking::Yes } else { Nonblocking::No };
     let changeable = FdFlags::APPEND.bits() | FdFlags::NONBLOCK.bits();
-    if wanted.bits() & !changeable & !self::flags(entry).bits() != 0 {
+    if wanted.bits() & !changeable & !self::flags(&entry).bits() != 0 {
         return Err(Errno::Inval);
     }
     match &entry.object {
@@ -84,14 +84,7 @@ pub fn fd_fdstat_set_rights(
     base: u64,
     inheriting: u64,
 ) -> Result<(), Errno> {
-    let entry = cx.table.get_mut(fd)?;
-    let (base, inheriting) = (Rights::from_bits(base), Rights::from_bits(inheriting));
-    if !entry.base.contains(base) || !entry.inheriting.contains(inheriting) {
-        return Err(Errno::NotCapable);
-    }
-    entry.base = base;
-    entry.inheriting = inheriting;
-    Ok(())
+    cx.table.get(fd)?.narrow(Rights::from_bits(base), Rights::from_bits(inheriting))
 }
 
 /// Writes what kind of preopened thing a descriptor is and how long its name is: an 8-byte `prestat`.
@@ -107,7 +100,7 @@ pub fn fd_prestat_get(
     prestat: Pointer,
 ) -> Result<(), Errno> {
     let name = match preopened(cx, fd) {
-        Ok(directory) => directory.guest_path(),
+        Ok(name) => name,
         Err(errno) => {
             cx.host.note_preopen_scan(PreopenScan::End);
             return Err(errno);
@@ -134,16 +127,20 @@ pub fn fd_prestat_dir_name(
     buffer: Pointer,
     length: u32,
 ) -> Result<(), Errno> {
-    let name = preopened(cx, fd)?.guest_path();
+    let name = preopened(cx, fd)?;
     if name.len() as u64 > u64::from(length) {
         return Err(Errno::NameTooLong);
     }
     memory.write(buffer, name.as_bytes())
 }
 
-fn preopened(cx: &Context, fd: Fd) -> Result<&Directory, Errno> {
-    match cx.table.get(fd)? {
-        Entry { object: Object::Directory(directory), origin: Origin::Preopened, .. } => Ok(directory),
+/// The guest's name for a preopened directory.
+fn preopened(cx: &Context, fd: Fd) -> Result<String, Errno> {
+    let entry = cx.table.get(fd)?;
+    match &*entry {
+        Entry { object: Object::Directory(directory), origin: Origin::Preopened, .. } => {
+            Ok(directory.guest_path().to_owned())
+        }
         _ => Err(Errno::Badf),
     }
 }

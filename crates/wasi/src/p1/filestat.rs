@@ -39,7 +39,8 @@ pub fn fd_filestat_set_size(
     fd: Fd,
     size: u64,
 ) -> Result<(), Errno> {
-    Ok(cx.host.set_size(cx.table.file(fd, Rights::FD_FILESTAT_SET_SIZE)?, size)?)
+    let entry = cx.table.get(fd)?;
+    Ok(cx.host.set_size(entry.file(Rights::FD_FILESTAT_SET_SIZE)?, size)?)
 }
 
 /// Changes the times of a file or directory, in nanoseconds since 1970.
@@ -89,11 +90,12 @@ pub fn path_filestat_get(
     path_len: u32,
     stat: Pointer,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_FILESTAT_GET)?;
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_FILESTAT_GET)?;
     let flags = LookupFlags::from_bits(flags)?;
     memory.check(stat, 64)?;
     let path = memory.path(path, path_len)?;
-    let metadata = cx.host.stat_at(directory, path, flags.last_link())?;
+    let metadata = cx.host.stat_at(directory, &path, flags.last_link())?;
     memory.write(stat, &FileStat::from(metadata).to_bytes())
 }
 
@@ -116,11 +118,12 @@ pub fn path_filestat_set_times(
     modified_ns: u64,
     flags: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_FILESTAT_SET_TIMES)?;
     let lookup = LookupFlags::from_bits(lookup)?;
     let times = FstFlags::from_bits(flags)?.times(accessed_ns, modified_ns)?;
     let path = memory.path(path, path_len)?;
-    Ok(cx.host.set_times_at(directory, path, lookup.last_link(), times)?)
+    Ok(cx.host.set_times_at(directory, &path, lookup.last_link(), times)?)
 }
 
 /// [`fd_filestat_get`] before it is written.
@@ -130,6 +133,6 @@ pub(super) fn of_descriptor(cx: &Context, fd: Fd) -> Result<FileStat, Errno> {
     Ok(match &entry.object {
         Object::Directory(directory) => cx.host.stat_directory(directory)?.into(),
         Object::File(file) => cx.host.stat_file(file)?.into(),
-        Object::Stream(_) | Object::Socket(_) => FileStat::of_type(file_type(entry)),
+        Object::Stream(_) | Object::Socket(_) => FileStat::of_type(file_type(&entry)),
     })
 }

@@ -3,12 +3,15 @@
 //! One closure per function of the list in [`super::functions`]; it lends the caller's memory to the function and
 //! turns what comes back into a result or an end of the guest. Nothing about any single function is said here.
 
+use std::sync::Arc;
+
 use innkeeper_engine::{Caller, Error, Linker};
 
 use super::context::Context;
 use super::errno::Errno;
-use super::functions::{Exit, FromWasm, Outcome, Version, for_each_function, for_each_unstable_function};
+use super::functions::{FromWasm, Outcome, Version, for_each_function, for_each_unstable_function};
 use super::memory::GuestMemory;
+use super::observe::{Stopped, Watched, watch};
 
 /// Defines every function of both versions of WASI 0.1 in `linker`, under `wasi_snapshot_preview1` and `wasi_unstable`.
 ///
@@ -23,14 +26,23 @@ pub fn add_to_linker<T: 'static>(
             $(define!(@one $module $name ($($parameter: $type),*) $returns);)*
         };
         (@one $module:ident $name:ident ($($parameter:ident: $type:ident),*) $returns:ident) => {
+            let watched = Watched::new(VERSION, stringify!($name));
             linker.func_wrap(VERSION.module_name(), stringify!($name), move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
-                let outcome = with_memory(&mut caller, context, |cx, memory| {
+                let perform = |cx: &mut Context, memory: &mut GuestMemory<'_>| {
                     super::$module::$name(cx, memory, $(FromWasm::from_wasm($parameter)),*).outcome()
+                };
+                let outcome = with_memory(&mut caller, context, |cx, mut memory| match (&cx.observers, watched) {
+                    (Some(observers), Some(watched)) => {
+                        let observers = Arc::clone(observers);
+                        let slots = [$(u64::from($parameter.cast_unsigned())),*];
+                        watch(&observers, cx, memory, (watched, &slots), perform).map_err(Error::from)
+                    }
+                    _ => perform(cx, &mut memory).map_err(Error::from_host),
                 });
                 define!(@result $returns outcome)
             });
         };
-        (@result errno $outcome:ident) => { $outcome.map_err(Error::from_host) };
+        (@result errno $outcome:ident) => { $outcome };
         (@result never $outcome:ident) => { ended($outcome) };
     }
     {
@@ -47,18 +59,30 @@ pub fn add_to_linker<T: 'static>(
 fn with_memory<T: 'static, R>(
     caller: &mut Caller<'_, T>,
     context: impl Fn(&mut T) -> &mut Context,
-    call: impl FnOnce(&mut Context, &mut GuestMemory<'_>) -> R,
+    call: impl FnOnce(&mut Context, GuestMemory<'_>) -> R,
 ) -> R {
     if let Some((bytes, data)) = caller.memory_and_data() {
-        return call(context(data), &mut GuestMemory::new(bytes));
+        return call(context(data), GuestMemory::new(bytes));
     }
-    call(context(caller.data_mut()), &mut GuestMemory::new(&mut []))
+    if let Some((memory, data)) = caller.shared_memory_and_data() {
+        return call(context(data), GuestMemory::shared(memory));
+    }
+    call(context(caller.data_mut()), GuestMemory::new(&mut []))
 }
 
 /// The result of a function that does not return.
-fn ended(outcome: Result<i32, Exit>) -> Result<(), Error> {
+fn ended(outcome: Result<i32, Error>) -> Result<(), Error> {
     match outcome {
-        Err(exit) => Err(Error::from_host(exit)),
+        Err(error) => Err(error),
         Ok(_) => Err(Error::from_host(Errno::NoSys)),
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Error {
+        match stopped {
+            Stopped::Exit(exit) => Error::from_host(exit),
+            Stopped::Diverged(divergence) => Error::from_host(*divergence),
+        }
     }
 }

@@ -1,18 +1,28 @@
 //! The guest's memory, and the only place where guest pointers and lengths are checked.
 //!
 //! Checks are done in 64-bit arithmetic, so nothing wraps. Numbers are little-endian and need no alignment. Nobody else sees the
-//! raw bytes: a shared memory, whose bytes cannot be lent, could stand behind the same methods.
+//! raw bytes. Memory of a guest's own is lent to the system as it is; a memory that threads share is copied from and
+//! to, since nobody can borrow what another thread writes.
+//!
+//! What a call read and wrote can be noted in a [`Journal`], for whoever records calls.
 
+use std::borrow::Cow;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
+use innkeeper_engine::SharedMemory;
+
 use super::errno::Errno;
+use super::journal::Journal;
 
 /// Buffers used of one vector; what is beyond them is left to the guest's next call.
 const MAX_BUFFERS: u32 = 1024;
 
 /// Longest path read from a guest, in bytes. None that is longer can exist on the host.
 const MAX_PATH_BYTES: u32 = 4095;
+
+/// Bytes copied at once between a shared memory and the system: reading or writing less than all is always allowed.
+const MAX_COPY_BYTES: usize = 1 << 20;
 
 /// An address in guest memory: an allegation until a method of [`GuestMemory`] has checked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,23 +35,55 @@ pub(super) struct Buffer {
     length: usize,
 }
 
+/// The buffers of a vector. One alone, which is what most calls have, takes no allocation.
+#[derive(Debug)]
+pub(super) enum Buffers {
+    One(Buffer),
+    Many(Vec<Buffer>),
+}
+
 /// The memory of a guest for the time of one call.
 #[derive(Debug)]
 pub struct GuestMemory<'a> {
-    bytes: &'a mut [u8],
+    bytes: Bytes<'a>,
+    journal: Option<&'a Journal>,
+}
+
+#[derive(Debug)]
+enum Bytes<'a> {
+    Own(&'a mut [u8]),
+    Shared(&'a SharedMemory),
 }
 
 impl<'a> GuestMemory<'a> {
     /// The memory with these bytes.
     #[must_use]
     pub fn new(bytes: &'a mut [u8]) -> GuestMemory<'a> {
-        GuestMemory { bytes }
+        GuestMemory { bytes: Bytes::Own(bytes), journal: None }
+    }
+
+    /// A memory that threads share.
+    #[must_use]
+    pub fn shared(memory: &'a SharedMemory) -> GuestMemory<'a> {
+        GuestMemory { bytes: Bytes::Shared(memory), journal: None }
+    }
+
+    /// The same memory, noting in `journal` what is read and written.
+    #[must_use]
+    pub(super) fn with_journal(self, journal: &'a Journal) -> GuestMemory<'a> {
+        GuestMemory { journal: Some(journal), ..self }
+    }
+
+    /// The same memory, noting nothing any more.
+    pub(super) fn without_journal(self) -> GuestMemory<'a> {
+        GuestMemory { journal: None, ..self }
     }
 
     /// Checks that `length` bytes at `pointer` lie in memory.
     ///
     /// # Errors
     /// `fault` if not.
+    #[inline]
     pub fn check(&self, pointer: Pointer, length: u64) -> Result<(), Errno> {
         self.range(u64::from(pointer.0), length).map(drop)
     }
@@ -49,31 +91,25 @@ impl<'a> GuestMemory<'a> {
     /// `length` bytes at `pointer`.
     ///
     /// # Errors
-    /// `fault` if they do not lie in memory.
-    pub fn bytes(&self, pointer: Pointer, length: u32) -> Result<&[u8], Errno> {
+    /// `fault` if they do not lie in memory, `nomem` if they cannot be copied.
+    pub fn bytes(&self, pointer: Pointer, length: u32) -> Result<Cow<'_, [u8]>, Errno> {
         let range = self.range(pointer.0.into(), length.into())?;
-        Ok(&self.bytes[range])
-    }
-
-    /// `length` bytes at `pointer`, to be changed.
-    ///
-    /// # Errors
-    /// `fault` if they do not lie in memory.
-    pub fn bytes_mut(&mut self, pointer: Pointer, length: u32) -> Result<&mut [u8], Errno> {
-        let range = self.range(pointer.0.into(), length.into())?;
-        Ok(&mut self.bytes[range])
+        let bytes = self.get(range.clone())?;
+        self.note_read(&range, &bytes);
+        Ok(bytes)
     }
 
     /// A path: text of a length that a path can have.
     ///
     /// # Errors
     /// `fault`, `nametoolong`, and `ilseq` if it is not UTF-8.
-    pub fn path(&self, pointer: Pointer, length: u32) -> Result<&[u8], Errno> {
-        let bytes = self.bytes(pointer, length)?;
+    pub fn path(&self, pointer: Pointer, length: u32) -> Result<Cow<'_, [u8]>, Errno> {
+        self.check(pointer, length.into())?;
         if length > MAX_PATH_BYTES {
             return Err(Errno::NameTooLong);
         }
-        match std::str::from_utf8(bytes) {
+        let bytes = self.bytes(pointer, length)?;
+        match std::str::from_utf8(&bytes) {
             Ok(_) => Ok(bytes),
             Err(_) => Err(Errno::Ilseq),
         }
@@ -83,26 +119,42 @@ impl<'a> GuestMemory<'a> {
     ///
     /// # Errors
     /// `fault` if they do not fit there; then nothing is written.
+    #[inline]
     pub fn write(&mut self, pointer: Pointer, bytes: &[u8]) -> Result<(), Errno> {
         let range = self.range(pointer.0.into(), bytes.len() as u64)?;
-        self.bytes[range].copy_from_slice(bytes);
-        Ok(())
+        self.note_written(&range);
+        self.set(range, bytes)
     }
 
     /// Writes a 32-bit number.
     ///
     /// # Errors
     /// `fault`.
+    #[inline]
     pub fn write_u32(&mut self, pointer: Pointer, value: u32) -> Result<(), Errno> {
-        self.write(pointer, &value.to_le_bytes())
+        self.write_array(pointer, value.to_le_bytes())
     }
 
     /// Writes a 64-bit number.
     ///
     /// # Errors
     /// `fault`.
+    #[inline]
     pub fn write_u64(&mut self, pointer: Pointer, value: u64) -> Result<(), Errno> {
-        self.write(pointer, &value.to_le_bytes())
+        self.write_array(pointer, value.to_le_bytes())
+    }
+
+    /// As [`GuestMemory::write`], for a length that is known beforehand.
+    #[inline]
+    fn write_array<const N: usize>(&mut self, pointer: Pointer, bytes: [u8; N]) -> Result<(), Errno> {
+        let start = pointer.0 as usize;
+        if let (Bytes::Own(memory), None) = (&mut self.bytes, self.journal)
+            && let Some(place) = memory.get_mut(start..).and_then(<[u8]>::first_chunk_mut)
+        {
+            *place = bytes;
+            return Ok(());
+        }
+        self.write(pointer, &bytes)
     }
 
     /// Copies `N` bytes from `pointer`.
@@ -112,7 +164,13 @@ impl<'a> GuestMemory<'a> {
     pub fn read<const N: usize>(&self, pointer: Pointer) -> Result<[u8; N], Errno> {
         let range = self.range(pointer.0.into(), N as u64)?;
         let mut copy = [0; N];
-        copy.copy_from_slice(&self.bytes[range]);
+        match &self.bytes {
+            Bytes::Own(bytes) => copy.copy_from_slice(&bytes[range.clone()]),
+            Bytes::Shared(memory) => {
+                memory.read(range.start as u64, &mut copy).map_err(|_| Errno::Fault)?;
+            }
+        }
+        self.note_read(&range, &copy);
         Ok(copy)
     }
 
@@ -130,58 +188,165 @@ impl<'a> GuestMemory<'a> {
     /// # Errors
     /// `fault` if the vector or a buffer does not lie in memory; `inval` if the buffers' lengths add up
     /// to more than a result can say.
-    pub(super) fn buffers(&self, vector: Pointer, count: u32) -> Result<Vec<Buffer>, Errno> {
+    pub(super) fn buffers(&self, vector: Pointer, count: u32) -> Result<Buffers, Errno> {
         self.check(vector, u64::from(count) * 8)?;
+        if count == 1 {
+            return self.buffer(self.read(vector)?).map(Buffers::One);
+        }
         let mut total = 0_u64;
-        (0..count.min(MAX_BUFFERS))
+        let buffers: Result<Vec<Buffer>, Errno> = (0..count.min(MAX_BUFFERS))
             .map(|index| {
-                let entry: [u8; 8] = self.read(element(vector, index, 8)?)?;
-                let [start, length] = halves(entry);
-                total += u64::from(length);
-                if total > u64::from(u32::MAX) {
-                    return Err(Errno::Inval);
-                }
-                let range = self.range(start.into(), length.into())?;
-                Ok(Buffer { start: range.start, length: range.len() })
+                let buffer = self.buffer(self.read(element(vector, index, 8)?)?)?;
+                total += buffer.length as u64;
+                if total > u64::from(u32::MAX) { Err(Errno::Inval) } else { Ok(buffer) }
             })
-            .collect()
+            .collect();
+        buffers.map(Buffers::Many)
     }
 
-    /// The contents of checked buffers, in order. They may overlap.
-    pub(super) fn slices(&self, buffers: &[Buffer]) -> Vec<IoSlice<'_>> {
-        buffers.iter().map(|buffer| IoSlice::new(&self.bytes[buffer.range()])).collect()
-    }
-
-    /// The contents of checked buffers, in order, to be changed. If any overlap, only the first that is not
-    /// empty: reading less than all is always allowed.
-    pub(super) fn slices_mut(&mut self, buffers: &[Buffer]) -> Vec<IoSliceMut<'_>> {
-        let mut sorted: Vec<(usize, Buffer)> = buffers.iter().copied().enumerate().collect();
-        sorted.sort_by_key(|(_, buffer)| (buffer.start, buffer.length));
-        let overlap = sorted.windows(2).any(|pair| pair[0].1.start + pair[0].1.length > pair[1].1.start);
-        if overlap {
-            let first = buffers.iter().find(|buffer| buffer.length > 0);
-            return first
-                .map(|buffer| IoSliceMut::new(&mut self.bytes[buffer.range()]))
-                .into_iter()
-                .collect();
+    /// Lets `write` take bytes out of the buffers, in order. They may overlap. Of a shared memory it may be shown
+    /// less than all.
+    ///
+    /// # Errors
+    /// Those of `write`; `fault`.
+    pub(super) fn gather<R, E>(
+        &self,
+        buffers: &Buffers,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<R, E>,
+    ) -> Result<R, Errno>
+    where
+        Errno: From<E>,
+    {
+        if self.journal.is_some() {
+            for buffer in buffers.as_slice() {
+                self.note_read(&buffer.range(), &self.get(buffer.range())?);
+            }
         }
-        let mut slices = Vec::with_capacity(buffers.len());
-        let mut rest = &mut *self.bytes;
-        let mut rest_start = 0;
-        for (index, buffer) in sorted {
-            let (_, tail) = rest.split_at_mut(buffer.start - rest_start);
-            let (slice, tail) = tail.split_at_mut(buffer.length);
-            slices.push((index, IoSliceMut::new(slice)));
-            rest = tail;
-            rest_start = buffer.start + buffer.length;
+        let bytes = match &self.bytes {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(memory) => {
+                let copy = copy_out(memory, buffers.as_slice())?;
+                return Ok(write(&[IoSlice::new(&copy)])?);
+            }
+        };
+        match buffers {
+            Buffers::One(buffer) => Ok(write(&[IoSlice::new(&bytes[buffer.range()])])?),
+            Buffers::Many(buffers) => {
+                let slices: Vec<IoSlice<'_>> =
+                    buffers.iter().map(|buffer| IoSlice::new(&bytes[buffer.range()])).collect();
+                Ok(write(&slices)?)
+            }
         }
-        slices.sort_by_key(|(index, _)| *index);
-        slices.into_iter().map(|(_, slice)| slice).collect()
     }
 
+    /// Lets `read` put bytes into the buffers, in order, and say how many it put. If any overlap, it is shown only the first that is not
+    /// empty: reading less than all is always allowed. Of a shared memory it may be shown less than all, too.
+    ///
+    /// # Errors
+    /// Those of `read`; `fault`.
+    pub(super) fn fill<E>(
+        &mut self,
+        buffers: &Buffers,
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize, E>,
+    ) -> Result<usize, Errno>
+    where
+        Errno: From<E>,
+    {
+        let one;
+        let buffers = match buffers.as_slice() {
+            many if many.len() > 1 && overlap(many) => {
+                one = many.iter().find(|buffer| buffer.length > 0).copied();
+                one.as_slice()
+            }
+            buffers => buffers,
+        };
+        let count = match &mut self.bytes {
+            Bytes::Own(bytes) => match buffers {
+                [buffer] => read(&mut [IoSliceMut::new(&mut bytes[buffer.range()])])?,
+                buffers => read(&mut split(bytes, buffers))?,
+            },
+            Bytes::Shared(memory) => {
+                let mut copy = room_for(buffers.iter().map(|buffer| buffer.length).sum())?;
+                let count = read(&mut [IoSliceMut::new(&mut copy)])?;
+                copy_in(memory, buffers, &copy[..count.min(copy.len())])?;
+                count
+            }
+        };
+        let mut left = count;
+        for buffer in buffers {
+            let taken = buffer.length.min(left);
+            self.note_written(&(buffer.start..buffer.start + taken));
+            left -= taken;
+        }
+        Ok(count)
+    }
+
+    /// Lets `fill` write all of `length` bytes at `pointer`, or the first so many as it says.
+    ///
+    /// # Errors
+    /// Those of `fill`; `fault`, and `nomem` if a shared memory's bytes cannot be copied.
+    pub(super) fn fill_bytes<E>(
+        &mut self,
+        pointer: Pointer,
+        length: u32,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, Errno>
+    where
+        Errno: From<E>,
+    {
+        let range = self.range(pointer.0.into(), length.into())?;
+        let start = range.start;
+        let count = match &mut self.bytes {
+            Bytes::Own(bytes) => fill(&mut bytes[range])?,
+            Bytes::Shared(memory) => {
+                let mut copy = zeros(range.len())?;
+                let count = fill(&mut copy)?;
+                memory.write(start as u64, &copy[..count]).map_err(|_| Errno::Fault)?;
+                count
+            }
+        };
+        self.note_written(&(start..start + count));
+        Ok(count)
+    }
+
+    /// The bytes of a range that lies in memory, copied where need be.
+    pub(super) fn get(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, Errno> {
+        match &self.bytes {
+            Bytes::Own(bytes) => bytes.get(range).map(Cow::Borrowed).ok_or(Errno::Fault),
+            Bytes::Shared(memory) => {
+                let mut copy = zeros(range.len())?;
+                memory.read(range.start as u64, &mut copy).map_err(|_| Errno::Fault)?;
+                Ok(Cow::Owned(copy))
+            }
+        }
+    }
+
+    /// Overwrites a range that lies in memory.
+    pub(super) fn set(&mut self, range: Range<usize>, from: &[u8]) -> Result<(), Errno> {
+        match &mut self.bytes {
+            Bytes::Own(bytes) => bytes.get_mut(range).ok_or(Errno::Fault)?.copy_from_slice(from),
+            Bytes::Shared(memory) => memory.write(range.start as u64, from).map_err(|_| Errno::Fault)?,
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Own(bytes) => bytes.len() as u64,
+            Bytes::Shared(memory) => memory.pages() * memory.ty().page_bytes(),
+        }
+    }
+
+    fn buffer(&self, entry: [u8; 8]) -> Result<Buffer, Errno> {
+        let [start, length] = halves(entry);
+        let range = self.range(start.into(), length.into())?;
+        Ok(Buffer { start: range.start, length: range.len() })
+    }
+
+    #[inline]
     fn range(&self, start: u64, length: u64) -> Result<Range<usize>, Errno> {
         let end = start.checked_add(length).ok_or(Errno::Fault)?;
-        if end > self.bytes.len() as u64 {
+        if end > self.length() {
             return Err(Errno::Fault);
         }
         let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(end)) else {
@@ -189,13 +354,37 @@ impl<'a> GuestMemory<'a> {
         };
         Ok(start..end)
     }
+
+    #[inline]
+    fn note_read(&self, range: &Range<usize>, bytes: &[u8]) {
+        if let Some(journal) = self.journal {
+            journal.note_read(range, bytes);
+        }
+    }
+
+    #[inline]
+    fn note_written(&self, range: &Range<usize>) {
+        if let Some(journal) = self.journal {
+            journal.note_written(range);
+        }
+    }
+}
+
+impl Buffers {
+    pub(super) fn as_slice(&self) -> &[Buffer] {
+        match self {
+            Buffers::One(buffer) => std::slice::from_ref(buffer),
+            Buffers::Many(buffers) => buffers,
+        }
+    }
+
+    /// The first buffer that is not empty, alone.
+    pub(super) fn first(&self) -> Option<Buffers> {
+        self.as_slice().iter().find(|buffer| buffer.length > 0).copied().map(Buffers::One)
+    }
 }
 
 impl Buffer {
-    pub(super) fn is_empty(self) -> bool {
-        self.length == 0
-    }
-
     fn range(self) -> Range<usize> {
         self.start..self.start + self.length
     }
@@ -212,6 +401,61 @@ fn halves(entry: [u8; 8]) -> [u32; 2] {
     [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
 }
 
+fn overlap(buffers: &[Buffer]) -> bool {
+    let mut sorted = buffers.to_vec();
+    sorted.sort_by_key(|buffer| (buffer.start, buffer.length));
+    sorted.windows(2).any(|pair| pair[0].start + pair[0].length > pair[1].start)
+}
+
+/// Disjoint buffers as slices, in their own order.
+fn split<'a>(bytes: &'a mut [u8], buffers: &[Buffer]) -> Vec<IoSliceMut<'a>> {
+    let mut sorted: Vec<(usize, Buffer)> = buffers.iter().copied().enumerate().collect();
+    sorted.sort_by_key(|(_, buffer)| (buffer.start, buffer.length));
+    let mut slices = Vec::with_capacity(buffers.len());
+    let mut rest = bytes;
+    let mut rest_start = 0;
+    for (index, buffer) in sorted {
+        let (_, tail) = rest.split_at_mut(buffer.start - rest_start);
+        let (slice, tail) = tail.split_at_mut(buffer.length);
+        slices.push((index, IoSliceMut::new(slice)));
+        rest = tail;
+        rest_start = buffer.start + buffer.length;
+    }
+    slices.sort_by_key(|(index, _)| *index);
+    slices.into_iter().map(|(_, slice)| slice).collect()
+}
+
+fn zeros(length: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| Errno::NoMem)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
+fn room_for(total: usize) -> Result<Vec<u8>, Errno> {
+    zeros(total.min(MAX_COPY_BYTES))
+}
+
+fn copy_out(memory: &SharedMemory, buffers: &[Buffer]) -> Result<Vec<u8>, Errno> {
+    let mut copy = room_for(buffers.iter().map(|buffer| buffer.length).sum())?;
+    let mut rest = &mut copy[..];
+    for buffer in buffers {
+        let (part, tail) = rest.split_at_mut(buffer.length.min(rest.len()));
+        memory.read(buffer.start as u64, part).map_err(|_| Errno::Fault)?;
+        rest = tail;
+    }
+    Ok(copy)
+}
+
+fn copy_in(memory: &SharedMemory, buffers: &[Buffer], mut from: &[u8]) -> Result<(), Errno> {
+    for buffer in buffers {
+        let (part, tail) = from.split_at(buffer.length.min(from.len()));
+        memory.write(buffer.start as u64, part).map_err(|_| Errno::Fault)?;
+        from = tail;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,17 +470,25 @@ mod tests {
         assert_eq!(memory.check(Pointer(u32::MAX), u64::MAX), Err(Errno::Fault));
         assert_eq!(memory.write_u64(Pointer(9), 1), Err(Errno::Fault));
         assert_eq!(memory.write_u32(Pointer(11), 0x0403_0201), Ok(()));
-        assert_eq!(memory.bytes(Pointer(11), 4), Ok(&[1, 2, 3, 4][..]));
+        assert_eq!(memory.bytes(Pointer(11), 4).as_deref(), Ok(&[1, 2, 3, 4][..]));
+    }
+
+    /// The lengths that a reader is shown of these buffers.
+    fn shown(buffers: &[Buffer]) -> Vec<usize> {
+        let mut bytes = [0; 16];
+        let mut lengths = Vec::new();
+        let count = GuestMemory::new(&mut bytes).fill(&Buffers::Many(buffers.to_vec()), |slices| {
+            lengths = slices.iter().map(|slice| slice.len()).collect();
+            Ok::<usize, Errno>(0)
+        });
+        assert_eq!(count, Ok(0));
+        lengths
     }
 
     #[test]
     fn disjoint_buffers_keep_their_order_and_overlapping_ones_shrink() {
-        let mut bytes = [0; 16];
-        let mut memory = GuestMemory::new(&mut bytes);
         let buffer = |start, length| Buffer { start, length };
-        let slices = memory.slices_mut(&[buffer(8, 3), buffer(0, 2), buffer(2, 0), buffer(2, 1)]);
-        assert_eq!(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>(), [3, 2, 0, 1]);
-        let slices = memory.slices_mut(&[buffer(8, 0), buffer(4, 4), buffer(7, 4)]);
-        assert_eq!(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>(), [4]);
+        assert_eq!(shown(&[buffer(8, 3), buffer(0, 2), buffer(2, 0), buffer(2, 1)]), [3, 2, 0, 1]);
+        assert_eq!(shown(&[buffer(8, 0), buffer(4, 4), buffer(7, 4)]), [4]);
     }
 }

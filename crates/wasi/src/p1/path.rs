@@ -25,8 +25,9 @@ pub fn path_create_directory(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_CREATE_DIRECTORY)?;
-    Ok(cx.host.create_directory(directory, memory.path(path, path_len)?)?)
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_CREATE_DIRECTORY)?;
+    Ok(cx.host.create_directory(directory, &memory.path(path, path_len)?)?)
 }
 
 /// Gives a file a second name.
@@ -48,14 +49,16 @@ pub fn path_link(
     new_path: Pointer,
     new_path_len: u32,
 ) -> Result<(), Errno> {
-    let old = cx.table.directory(old_fd, Rights::PATH_LINK_SOURCE)?;
-    let new = cx.table.directory(new_fd, Rights::PATH_LINK_TARGET)?;
+    let old = cx.table.get(old_fd)?;
+    let old = old.directory(Rights::PATH_LINK_SOURCE)?;
+    let new = cx.table.get(new_fd)?;
+    let new = new.directory(Rights::PATH_LINK_TARGET)?;
     if LookupFlags::from_bits(old_flags)?.contains(LookupFlags::SYMLINK_FOLLOW) {
         return Err(Errno::Inval);
     }
     let old_path = memory.path(old_path, old_path_len)?;
     let new_path = memory.path(new_path, new_path_len)?;
-    Ok(cx.host.link((old, old_path), (new, new_path))?)
+    Ok(cx.host.link((old, &old_path), (new, &new_path))?)
 }
 
 /// Opens a file or directory and writes its descriptor.
@@ -83,18 +86,18 @@ pub fn path_open(
     fdflags: u32,
     opened: Pointer,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_OPEN)?;
     let parent = cx.table.get(fd)?;
+    let directory = parent.directory(Rights::PATH_OPEN)?;
     let lookup = LookupFlags::from_bits(dirflags)?;
     let oflags = OFlags::from_bits(oflags)?;
     let fdflags = FdFlags::from_bits(fdflags)?;
     let data = Rights::from_bits(rights_base) & (Rights::FD_READ | Rights::FD_WRITE);
-    check_rights(parent, oflags, data)?;
+    check_rights(&parent, oflags, data)?;
     memory.check(opened, 4)?;
     cx.table.check_room()?;
     let options = OpenOptions { last_link: lookup.last_link(), ..open_options(oflags, fdflags, data) };
-    let found = cx.host.open_at(directory, memory.path(path, path_len)?, &options)?;
-    let inheriting = parent.inheriting;
+    let found = cx.host.open_at(directory, &memory.path(path, path_len)?, &options)?;
+    let inheriting = parent.inheriting();
     let entry = match found {
         Opened::Directory(directory) => {
             Entry::new(Object::Directory(directory), inheriting & Rights::DIRECTORY, inheriting)
@@ -126,10 +129,11 @@ pub fn path_readlink(
     buffer_len: u32,
     used: Pointer,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_READLINK)?;
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_READLINK)?;
     memory.check(buffer, buffer_len.into())?;
     memory.check(used, 4)?;
-    let target = cx.host.read_link(directory, memory.path(path, path_len)?)?;
+    let target = cx.host.read_link(directory, &memory.path(path, path_len)?)?;
     if std::str::from_utf8(&target).is_err() {
         return Err(Errno::Ilseq);
     }
@@ -151,8 +155,9 @@ pub fn path_remove_directory(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_REMOVE_DIRECTORY)?;
-    Ok(cx.host.remove_directory(directory, memory.path(path, path_len)?)?)
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_REMOVE_DIRECTORY)?;
+    Ok(cx.host.remove_directory(directory, &memory.path(path, path_len)?)?)
 }
 
 /// Renames a file or directory, replacing a file or an empty directory.
@@ -172,11 +177,13 @@ pub fn path_rename(
     new_path: Pointer,
     new_path_len: u32,
 ) -> Result<(), Errno> {
-    let old = cx.table.directory(old_fd, Rights::PATH_RENAME_SOURCE)?;
-    let new = cx.table.directory(new_fd, Rights::PATH_RENAME_TARGET)?;
+    let old = cx.table.get(old_fd)?;
+    let old = old.directory(Rights::PATH_RENAME_SOURCE)?;
+    let new = cx.table.get(new_fd)?;
+    let new = new.directory(Rights::PATH_RENAME_TARGET)?;
     let old_path = memory.path(old_path, old_path_len)?;
     let new_path = memory.path(new_path, new_path_len)?;
-    Ok(cx.host.rename((old, old_path), (new, new_path))?)
+    Ok(cx.host.rename((old, &old_path), (new, &new_path))?)
 }
 
 /// Creates a symbolic link. Where a relative target leads is checked when it is followed.
@@ -194,9 +201,10 @@ pub fn path_symlink(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_SYMLINK)?;
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_SYMLINK)?;
     let target = memory.path(target, target_len)?;
-    Ok(cx.host.symlink(directory, target, memory.path(path, path_len)?)?)
+    Ok(cx.host.symlink(directory, &target, &memory.path(path, path_len)?)?)
 }
 
 /// Removes a name of something that is not a directory.
@@ -212,8 +220,9 @@ pub fn path_unlink_file(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_UNLINK_FILE)?;
-    Ok(cx.host.remove_file(directory, memory.path(path, path_len)?)?)
+    let directory = cx.table.get(fd)?;
+    let directory = directory.directory(Rights::PATH_UNLINK_FILE)?;
+    Ok(cx.host.remove_file(directory, &memory.path(path, path_len)?)?)
 }
 
 /// The rights that opening in this way takes of the directory's descriptor.
@@ -224,7 +233,7 @@ fn check_rights(parent: &Entry, oflags: OFlags, data: Rights) -> Result<(), Errn
     if oflags.contains(OFlags::TRUNC) {
         parent.require(Rights::PATH_FILESTAT_SET_SIZE)?;
     }
-    if parent.inheriting.contains(data) { Ok(()) } else { Err(Errno::NotCapable) }
+    if parent.inheriting().contains(data) { Ok(()) } else { Err(Errno::NotCapable) }
 }
 
 fn open_options(oflags: OFlags, fdflags: FdFlags, data: Rights) -> OpenOptions {

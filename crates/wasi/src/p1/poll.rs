@@ -3,13 +3,14 @@
 //! Subscriptions are copied before anything is written, so the two arrays may overlap. Every subscription that has occurred is reported,
 //! also if several have the same user data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer, element};
 use super::rights::Rights;
-use super::table::{Fd, Object};
+use super::table::{Entry, Fd, Object};
 use super::types::{self, SubClockFlags};
 use crate::host::{Clock, Direction, Interest, Pollable, Readiness, WaitRequest};
 
@@ -28,17 +29,17 @@ pub(super) struct Layout {
 const LAYOUT: Layout = Layout { size: 48, clock_id: 16, clock_timeout: 24, clock_flags: 40 };
 
 /// One subscription.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Subscription {
     userdata: u64,
     wanted: Wanted,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Wanted {
     /// Time to pass: what is left of it, or why it cannot be waited for.
     Time(Result<Duration, Errno>),
-    Readiness(Fd, Direction),
+    Readiness(Arc<Entry>, Direction),
 }
 
 /// Waits until at least one of the subscriptions has occurred, writes an event for each that has, and their number.
@@ -115,13 +116,10 @@ fn subscription(
             let flags = u16::from_le_bytes(memory.read(field(layout.clock_flags)?)?);
             Wanted::Time(time_left(cx, clock, timeout, SubClockFlags::from_bits(flags.into())?)?)
         }
-        1 => Wanted::Readiness(Fd(memory.read_u32(field(16)?)?), Direction::Read),
-        2 => Wanted::Readiness(Fd(memory.read_u32(field(16)?)?), Direction::Write),
+        1 => readiness(cx, Fd(memory.read_u32(field(16)?)?), Direction::Read)?,
+        2 => readiness(cx, Fd(memory.read_u32(field(16)?)?), Direction::Write)?,
         _ => return Err(Errno::Inval),
     };
-    if let Wanted::Readiness(fd, direction) = wanted {
-        pollable(cx, fd, direction)?;
-    }
     Ok(Subscription { userdata, wanted })
 }
 
@@ -142,20 +140,25 @@ fn time_left(
     Ok(if stands_still && left > Duration::ZERO { Err(Errno::NotSup) } else { Ok(left) })
 }
 
-fn pollable(cx: &Context, fd: Fd, direction: Direction) -> Result<Pollable<'_>, Errno> {
+/// A wait for a descriptor that may be waited for.
+fn readiness(cx: &Context, fd: Fd, direction: Direction) -> Result<Wanted, Errno> {
     let entry = cx.table.get(fd)?;
-    let on = match &entry.object {
-        Object::File(file) => Pollable::File(file),
-        Object::Stream(stream) => Pollable::Stream(stream),
-        Object::Socket(socket) => Pollable::Socket(socket),
-        Object::Directory(_) => return Err(Errno::Badf),
-    };
+    pollable(&entry)?;
     entry.require(match direction {
         Direction::Read => Rights::FD_READ,
         Direction::Write => Rights::FD_WRITE,
     })?;
     entry.require(Rights::POLL_FD_READWRITE)?;
-    Ok(on)
+    Ok(Wanted::Readiness(entry, direction))
+}
+
+fn pollable(entry: &Entry) -> Result<Pollable<'_>, Errno> {
+    match &entry.object {
+        Object::File(file) => Ok(Pollable::File(file)),
+        Object::Stream(stream) => Ok(Pollable::Stream(stream)),
+        Object::Socket(socket) => Ok(Pollable::Socket(socket)),
+        Object::Directory(_) => Err(Errno::Badf),
+    }
 }
 
 /// Waits, and answers for each subscription that has occurred.
@@ -166,9 +169,9 @@ fn wait(
     let mut interests = Vec::new();
     let mut shortest = None;
     for subscription in subscriptions {
-        match subscription.wanted {
-            Wanted::Readiness(fd, direction) => {
-                interests.push(Interest { on: pollable(cx, fd, direction)?, direction });
+        match &subscription.wanted {
+            Wanted::Readiness(entry, direction) => {
+                interests.push(Interest { on: pollable(entry)?, direction: *direction });
             }
             Wanted::Time(left) => {
                 let left = left.unwrap_or(Duration::ZERO);
@@ -184,10 +187,10 @@ fn wait(
         passed = passed.max(shortest.unwrap_or_default());
     }
     let mut readiness = readiness.into_iter();
-    let answer = |subscription: &Subscription| match subscription.wanted {
+    let answer = |subscription: &Subscription| match &subscription.wanted {
         Wanted::Readiness(..) => readiness.next().filter(|readiness| readiness.ready).map(Ok),
-        Wanted::Time(Err(errno)) => Some(Err(errno)),
-        Wanted::Time(Ok(left)) => (left <= passed).then(|| Ok(Readiness::default())),
+        Wanted::Time(Err(errno)) => Some(Err(*errno)),
+        Wanted::Time(Ok(left)) => (*left <= passed).then(|| Ok(Readiness::default())),
     };
     Ok(subscriptions.iter().map(answer).collect())
 }

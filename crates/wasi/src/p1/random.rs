@@ -16,5 +16,5 @@ pub fn random_get(
     buffer: Pointer,
     length: u32,
 ) -> Result<(), Errno> {
-    Ok(cx.host.fill_random(memory.bytes_mut(buffer, length)?)?)
+    memory.fill_bytes(buffer, length, |bytes| cx.host.fill_random(bytes).map(|()| bytes.len())).map(drop)
 }

@@ -16,6 +16,9 @@ macro_rules! rights {
     ($($name:ident = $bit:literal;)*) => {
         impl Rights {
             $(#[doc = concat!("The right `", stringify!($name), "`.")] pub const $name: Rights = Rights(1 << $bit);)*
+
+            /// Every right's bit and the specification's name for it, in capitals.
+            pub const NAMES: &'static [(u64, &'static str)] = &[$((1 << $bit, stringify!($name))),*];
         }
     };
 }

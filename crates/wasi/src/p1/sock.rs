@@ -4,9 +4,9 @@ use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
-use super::table::{Entry, Fd, Object};
+use super::table::{Entry, Fd};
 use super::types::{FdFlags, RiFlags, SdFlags};
-use crate::host::{Nonblocking, ReceiveFlags, ShutdownHow, Socket};
+use crate::host::{Nonblocking, ReceiveFlags, ShutdownHow};
 
 /// Accepts a connection and writes its descriptor. Of the flags only `nonblock` has a meaning.
 ///
@@ -22,7 +22,8 @@ pub fn sock_accept(
     flags: u32,
     accepted: Pointer,
 ) -> Result<(), Errno> {
-    let listener = socket(cx, fd, Rights::NONE)?;
+    let entry = cx.table.get(fd)?;
+    let listener = entry.as_socket(Rights::NONE)?;
     let flags = FdFlags::from_bits(flags)?;
     if flags.bits() & !FdFlags::NONBLOCK.bits() != 0 {
         return Err(Errno::Inval);
@@ -53,16 +54,16 @@ pub fn sock_recv(
     received: Pointer,
     out_flags: Pointer,
 ) -> Result<(), Errno> {
-    let socket = socket(cx, fd, Rights::FD_READ)?;
+    let entry = cx.table.get(fd)?;
+    let socket = entry.as_socket(Rights::FD_READ)?;
     let flags = RiFlags::from_bits(flags)?;
     memory.check(received, 4)?;
     memory.check(out_flags, 2)?;
     let buffers = memory.buffers(buffers, buffers_len)?;
-    let first: Vec<_> = buffers.into_iter().find(|buffer| !buffer.is_empty()).into_iter().collect();
     let flags =
         ReceiveFlags { peek: flags.contains(RiFlags::PEEK), wait_all: flags.contains(RiFlags::WAITALL) };
-    let count = match memory.slices_mut(&first).first_mut() {
-        Some(buffer) => cx.host.receive(socket, buffer, flags)?,
+    let count = match buffers.first() {
+        Some(buffer) => memory.fill(&buffer, |slices| cx.host.receive(socket, &mut slices[0], flags))?,
         None => 0,
     };
     memory.write_u32(received, u32::try_from(count).map_err(|_| Errno::Overflow)?)?;
@@ -84,15 +85,15 @@ pub fn sock_send(
     flags: u32,
     sent: Pointer,
 ) -> Result<(), Errno> {
-    let socket = socket(cx, fd, Rights::FD_WRITE)?;
+    let entry = cx.table.get(fd)?;
+    let socket = entry.as_socket(Rights::FD_WRITE)?;
     if flags != 0 {
         return Err(Errno::Inval);
     }
     memory.check(sent, 4)?;
     let buffers = memory.buffers(buffers, buffers_len)?;
-    let slices = memory.slices(&buffers);
-    let count = match slices.iter().find(|slice| !slice.is_empty()) {
-        Some(slice) => cx.host.send(socket, slice)?,
+    let count = match buffers.first() {
+        Some(buffer) => memory.gather(&buffer, |slices| cx.host.send(socket, &slices[0]))?,
         None => 0,
     };
     memory.write_u32(sent, u32::try_from(count).map_err(|_| Errno::Overflow)?)
@@ -105,7 +106,8 @@ pub fn sock_send(
 ///
 /// Specification: `sock_shutdown`.
 pub fn sock_shutdown(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd, how: u32) -> Result<(), Errno> {
-    let socket = socket(cx, fd, Rights::SOCK_SHUTDOWN)?;
+    let entry = cx.table.get(fd)?;
+    let socket = entry.as_socket(Rights::SOCK_SHUTDOWN)?;
     let how = SdFlags::from_bits(how)?;
     let how = match (how.contains(SdFlags::RD), how.contains(SdFlags::WR)) {
         (true, true) => ShutdownHow::Both,
@@ -114,15 +116,4 @@ pub fn sock_shutdown(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd, ho
         (false, false) => return Err(Errno::Inval),
     };
     Ok(cx.host.shutdown(socket, how)?)
-}
-
-fn socket(cx: &Context, fd: Fd, rights: Rights) -> Result<&Socket, Errno> {
-    let entry = cx.table.get(fd)?;
-    match &entry.object {
-        Object::Socket(socket) => {
-            entry.require(rights)?;
-            Ok(socket)
-        }
-        _ => Err(Errno::NotSock),
-    }
 }

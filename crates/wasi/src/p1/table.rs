@@ -1,7 +1,10 @@
 //! The descriptor table of one guest.
 //!
 //! A new descriptor gets the lowest free number, as in POSIX. The table owns the host's handles: closing an entry closes
-//! the handle.
+//! the handle, as soon as no other thread of the guest is using it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::errno::Errno;
 use super::rights::Rights;
@@ -31,17 +34,22 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) object: Object,
-    pub(super) base: Rights,
-    pub(super) inheriting: Rights,
+    base: AtomicU64,
+    inheriting: AtomicU64,
     pub(super) origin: Origin,
     /// The directory listing in progress.
-    pub(super) listing: Option<Listing>,
+    listing: Mutex<Option<Listing>>,
 }
 
 /// Descriptors by number.
 #[derive(Debug)]
 pub(super) struct Table {
-    entries: Vec<Option<Entry>>,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug)]
+struct Slots {
+    entries: Vec<Option<Arc<Entry>>>,
     /// No number below this is free.
     first_free: usize,
     open: usize,
@@ -50,7 +58,13 @@ pub(super) struct Table {
 
 impl Entry {
     pub(super) fn new(object: Object, base: Rights, inheriting: Rights) -> Entry {
-        Entry { object, base, inheriting, origin: Origin::Opened, listing: None }
+        Entry {
+            object,
+            base: AtomicU64::new(base.bits()),
+            inheriting: AtomicU64::new(inheriting.bits()),
+            origin: Origin::Opened,
+            listing: Mutex::new(None),
+        }
     }
 
     pub(super) fn preopened(directory: Directory) -> Entry {
@@ -67,40 +81,54 @@ impl Entry {
         Entry::new(Object::Socket(socket), base, inheriting)
     }
 
+    /// The rights of the descriptor itself.
+    pub(super) fn base(&self) -> Rights {
+        Rights::from_bits(self.base.load(Ordering::Relaxed))
+    }
+
+    /// The rights that it passes on.
+    pub(super) fn inheriting(&self) -> Rights {
+        Rights::from_bits(self.inheriting.load(Ordering::Relaxed))
+    }
+
+    /// Gives rights up.
+    ///
+    /// # Errors
+    /// `notcapable` for a right that it does not have.
+    pub(super) fn narrow(&self, base: Rights, inheriting: Rights) -> Result<(), Errno> {
+        if !self.base().contains(base) || !self.inheriting().contains(inheriting) {
+            return Err(Errno::NotCapable);
+        }
+        // Two threads that narrow at once: what either gives up is gone.
+        self.base.fetch_and(base.bits(), Ordering::Relaxed);
+        self.inheriting.fetch_and(inheriting.bits(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The listing in progress, for one thread at a time.
+    pub(super) fn listing(&self) -> MutexGuard<'_, Option<Listing>> {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Checks that the descriptor has `rights`.
     ///
     /// # Errors
     /// `badf` if it may not read or write, `notcapable` for any other right.
     pub(super) fn require(&self, rights: Rights) -> Result<(), Errno> {
-        if self.base.contains(rights) {
+        let base = self.base();
+        if base.contains(rights) {
             return Ok(());
         }
-        let missing = rights.without(self.base);
+        let missing = rights.without(base);
         let data = Rights::FD_READ | Rights::FD_WRITE;
         if data.contains(missing) { Err(Errno::Badf) } else { Err(Errno::NotCapable) }
     }
-}
 
-impl Table {
-    /// A table for at most `limit` descriptors.
-    pub(super) fn new(limit: u32) -> Table {
-        Table { entries: Vec::new(), first_free: 0, open: 0, limit: limit as usize }
-    }
-
-    pub(super) fn get(&self, fd: Fd) -> Result<&Entry, Errno> {
-        self.entries.get(index(fd)).and_then(Option::as_ref).ok_or(Errno::Badf)
-    }
-
-    pub(super) fn get_mut(&mut self, fd: Fd) -> Result<&mut Entry, Errno> {
-        self.entries.get_mut(index(fd)).and_then(Option::as_mut).ok_or(Errno::Badf)
-    }
-
-    /// The directory that `fd` is, if it has `rights`.
-    pub(super) fn directory(&self, fd: Fd, rights: Rights) -> Result<&Directory, Errno> {
-        let entry = self.get(fd)?;
-        match &entry.object {
+    /// The directory that this is, if it has `rights`.
+    pub(super) fn directory(&self, rights: Rights) -> Result<&Directory, Errno> {
+        match &self.object {
             Object::Directory(directory) => {
-                entry.require(rights)?;
+                self.require(rights)?;
                 Ok(directory)
             }
             Object::File(_) | Object::Socket(_) => Err(Errno::NotDir),
@@ -108,35 +136,103 @@ impl Table {
         }
     }
 
-    /// The file that `fd` is, if it has `rights`.
-    pub(super) fn file(&self, fd: Fd, rights: Rights) -> Result<&File, Errno> {
-        let entry = self.get(fd)?;
-        match &entry.object {
+    /// The file that this is, if it has `rights`.
+    pub(super) fn file(&self, rights: Rights) -> Result<&File, Errno> {
+        match &self.object {
             Object::File(file) => {
-                entry.require(rights)?;
+                self.require(rights)?;
                 Ok(file)
             }
             _ => Err(Errno::Badf),
         }
     }
 
-    /// The file that `fd` is, if it has `rights` and a position to begin with.
-    pub(super) fn seekable(&self, fd: Fd, rights: Rights) -> Result<&File, Errno> {
-        match self.get(fd)?.object {
+    /// The file that this is, if it has `rights` and a position to begin with.
+    pub(super) fn seekable(&self, rights: Rights) -> Result<&File, Errno> {
+        match self.object {
             Object::Stream(_) | Object::Socket(_) => Err(Errno::Spipe),
-            _ => self.file(fd, rights),
+            _ => self.file(rights),
         }
+    }
+
+    /// The socket that this is, if it has `rights`.
+    pub(super) fn as_socket(&self, rights: Rights) -> Result<&Socket, Errno> {
+        match &self.object {
+            Object::Socket(socket) => {
+                self.require(rights)?;
+                Ok(socket)
+            }
+            // To the guest nothing is open there.
+            Object::Directory(directory) if directory.is_locked_root() => Err(Errno::Badf),
+            _ => Err(Errno::NotSock),
+        }
+    }
+}
+
+impl Table {
+    /// A table for at most `limit` descriptors.
+    pub(super) fn new(limit: u32) -> Table {
+        let slots = Slots { entries: Vec::new(), first_free: 0, open: 0, limit: limit as usize };
+        Table { slots: Mutex::new(slots) }
+    }
+
+    /// The descriptor with this number. It stays usable to the caller when another thread closes it.
+    pub(super) fn get(&self, fd: Fd) -> Result<Arc<Entry>, Errno> {
+        self.slots().entries.get(index(fd)).and_then(Option::as_ref).cloned().ok_or(Errno::Badf)
     }
 
     /// Fails if there is no room for one more, so that nothing is opened in vain.
     pub(super) fn check_room(&self) -> Result<(), Errno> {
-        if self.open < self.limit { Ok(()) } else { Err(Errno::Mfile) }
+        self.slots().check_room()
     }
 
     /// Adds an entry under the lowest free number that is at least `lowest`.
-    pub(super) fn insert_from(&mut self, lowest: u32, entry: Entry) -> Result<Fd, Errno> {
+    pub(super) fn insert_from(&self, lowest: u32, entry: Entry) -> Result<Fd, Errno> {
+        self.slots().insert_from(lowest as usize, Arc::new(entry))
+    }
+
+    /// Adds an entry under the lowest free number.
+    pub(super) fn insert(&self, entry: Entry) -> Result<Fd, Errno> {
+        self.insert_from(0, entry)
+    }
+
+    /// Removes an entry, which closes it.
+    pub(super) fn remove(&self, fd: Fd) -> Result<Arc<Entry>, Errno> {
+        self.slots().remove(fd)
+    }
+
+    /// Moves an entry to the number of another, which is closed.
+    pub(super) fn renumber(&self, from: Fd, to: Fd) -> Result<(), Errno> {
+        let mut slots = self.slots();
+        for fd in [from, to] {
+            if slots.entries.get(index(fd)).is_none_or(Option::is_none) {
+                return Err(Errno::Badf);
+            }
+        }
+        if from == to {
+            return Ok(());
+        }
+        let entry = slots.remove(from)?;
+        let replaced = slots.entries[index(to)].replace(entry);
+        // Closing may take long.
+        drop(slots);
+        drop(replaced);
+        Ok(())
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn check_room(&self) -> Result<(), Errno> {
+        if self.open < self.limit { Ok(()) } else { Err(Errno::Mfile) }
+    }
+
+    fn insert_from(&mut self, lowest: usize, entry: Arc<Entry>) -> Result<Fd, Errno> {
         self.check_room()?;
-        let mut free = self.first_free.max(lowest as usize);
+        let mut free = self.first_free.max(lowest);
         while self.entries.get(free).is_some_and(Option::is_some) {
             free += 1;
         }
@@ -145,35 +241,17 @@ impl Table {
         }
         self.entries[free] = Some(entry);
         self.open += 1;
-        if lowest as usize <= self.first_free {
+        if lowest <= self.first_free {
             self.first_free = free + 1;
         }
         u32::try_from(free).map(Fd).map_err(|_| Errno::Mfile)
     }
 
-    /// Adds an entry under the lowest free number.
-    pub(super) fn insert(&mut self, entry: Entry) -> Result<Fd, Errno> {
-        self.insert_from(0, entry)
-    }
-
-    /// Removes an entry, which closes it.
-    pub(super) fn remove(&mut self, fd: Fd) -> Result<Entry, Errno> {
+    fn remove(&mut self, fd: Fd) -> Result<Arc<Entry>, Errno> {
         let entry = self.entries.get_mut(index(fd)).and_then(Option::take).ok_or(Errno::Badf)?;
         self.open -= 1;
         self.first_free = self.first_free.min(index(fd));
         Ok(entry)
-    }
-
-    /// Moves an entry to the number of another, which is closed.
-    pub(super) fn renumber(&mut self, from: Fd, to: Fd) -> Result<(), Errno> {
-        self.get(from)?;
-        self.get(to)?;
-        if from == to {
-            return Ok(());
-        }
-        let entry = self.remove(from)?;
-        *self.get_mut(to)? = entry;
-        Ok(())
     }
 }
 

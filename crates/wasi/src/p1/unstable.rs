@@ -71,10 +71,11 @@ pub fn path_filestat_get(
     path_len: u32,
     stat: Pointer,
 ) -> Result<(), Errno> {
-    let directory = cx.table.directory(fd, Rights::PATH_FILESTAT_GET)?;
+    let entry = cx.table.get(fd)?;
+    let directory = entry.directory(Rights::PATH_FILESTAT_GET)?;
     let flags = LookupFlags::from_bits(flags)?;
     memory.check(stat, 56)?;
-    let metadata = cx.host.stat_at(directory, memory.path(path, path_len)?, flags.last_link())?;
+    let metadata = cx.host.stat_at(directory, &memory.path(path, path_len)?, flags.last_link())?;
     memory.write(stat, &to_bytes(&FileStat::from(metadata)))
 }
 

@@ -297,6 +297,8 @@ pub const fn number(errno: Errno) -> i32 {
 /// A directory `in` that is granted beside a directory `out` that is not.
 pub struct Sandbox {
     pub temporary: tempfile::TempDir,
+    /// How `in` is granted.
+    pub access: Access,
     outside: BTreeMap<PathBuf, String>,
 }
 
@@ -311,7 +313,7 @@ impl Sandbox {
         fs::write(root.join("in/f"), "inside").expect("f");
         fs::write(root.join("in/a/b/f"), "deep inside").expect("deep f");
         let outside = snapshot(&root.join("out"));
-        Sandbox { temporary, outside }
+        Sandbox { temporary, access: Access::ReadWrite, outside }
     }
 
     pub fn inside(&self) -> PathBuf {
@@ -328,7 +330,7 @@ impl Sandbox {
     }
 
     pub fn keys(&self, tuning: &Tuning) -> KeysBuilder {
-        Keys::builder().dir(self.inside(), "/in", Access::ReadWrite).tuning(tuning.clone())
+        Keys::builder().dir(self.inside(), "/in", self.access).tuning(tuning.clone())
     }
 
     /// Fails unless everything outside is as it was, byte and time.
@@ -379,6 +381,16 @@ pub fn resolvers() -> Vec<(&'static str, Tuning)> {
         ("probe=ENOSYS", Tuning::with_probe(ProbeAnswer::Enosys)),
         ("probe=EPERM", Tuning::with_probe(ProbeAnswer::Eperm)),
     ]
+}
+
+/// Runs `case` in a fresh sandbox for each resolver and each kind of writable directory.
+pub fn for_each_kind(case: impl Fn(&str, &Sandbox, &Tuning)) {
+    for_each_resolver(&case);
+    for (name, tuning) in resolvers() {
+        let sandbox = Sandbox { access: Access::CopyOnWrite, ..Sandbox::new() };
+        case(&format!("{name} cow"), &sandbox, &tuning);
+        sandbox.check_outside(name);
+    }
 }
 
 /// Runs `case` in a fresh sandbox for each resolver.

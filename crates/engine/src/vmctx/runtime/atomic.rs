@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use super::{VmContext, parts};
 use crate::index::MemoryIndex;
-use crate::parking::Parking;
+use crate::parking::WaitOutcome;
+use crate::store::StoreCore;
 use crate::trap::Trap;
+use crate::vmctx::record::Request;
 use crate::vmctx::{LinearMemory, atomic};
 
 /// `memory.atomic.wait32`: 0 if woken, 1 if the cell does not hold `expected`, 2 if `timeout_ns`, unless negative, has passed.
 ///
 /// # Errors
-/// [`Trap::UnalignedAtomic`], [`Trap::ExpectedSharedMemory`], [`Trap::MemoryOutOfBounds`].
+/// [`Trap::UnalignedAtomic`], [`Trap::ExpectedSharedMemory`], [`Trap::MemoryOutOfBounds`], [`Trap::Interrupted`],
+/// [`Trap::DeadlineExceeded`].
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -27,9 +30,8 @@ pub unsafe fn atomic_wait32(
 ) -> Result<u32, Trap> {
     // SAFETY: as the caller promises; the cell is inside the memory, which does not move, and aligned.
     unsafe {
-        let (parking, cell) = wait_cell::<u32>(ctx, memory, address)?;
-        let is_expected = || atomic::u32::load(cell) == expected;
-        Ok(parking.wait(cell as usize, is_expected, timeout(timeout_ns)) as u32)
+        let (core, cell) = wait_cell::<u32>(ctx, memory, address)?;
+        wait(core, cell as usize, || atomic::u32::load(cell) == expected, timeout_ns)
     }
 }
 
@@ -50,9 +52,8 @@ pub unsafe fn atomic_wait64(
 ) -> Result<u32, Trap> {
     // SAFETY: as the caller promises; the cell is inside the memory, which does not move, and aligned.
     unsafe {
-        let (parking, cell) = wait_cell::<u64>(ctx, memory, address)?;
-        let is_expected = || atomic::u64::load(cell) == expected;
-        Ok(parking.wait(cell as usize, is_expected, timeout(timeout_ns)) as u32)
+        let (core, cell) = wait_cell::<u64>(ctx, memory, address)?;
+        wait(core, cell as usize, || atomic::u64::load(cell) == expected, timeout_ns)
     }
 }
 
@@ -86,14 +87,14 @@ unsafe fn wait_cell<'a, Cell>(
     ctx: *mut VmContext,
     memory: MemoryIndex,
     address: u64,
-) -> Result<(&'a Parking, *mut Cell), Trap> {
+) -> Result<(&'a StoreCore, *mut Cell), Trap> {
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &core.memories[instance.memory_ids[memory.index()]];
     let cell = cell(memory, address)?;
     match memory {
         LinearMemory::Own(_) => Err(Trap::ExpectedSharedMemory),
-        LinearMemory::Shared(_) => Ok((core.engine().parking(), cell)),
+        LinearMemory::Shared(_) => Ok((core, cell)),
     }
 }
 
@@ -104,6 +105,23 @@ fn cell<Cell>(memory: &LinearMemory, address: u64) -> Result<*mut Cell, Trap> {
         return Err(Trap::UnalignedAtomic);
     }
     memory.range(address, size).map(<*mut u8>::cast).ok_or(Trap::MemoryOutOfBounds)
+}
+
+/// Waits at a cell, and traps where the store's owner has asked for that meanwhile.
+fn wait(
+    core: &StoreCore,
+    cell: usize,
+    is_expected: impl FnOnce() -> bool,
+    timeout_ns: i64,
+) -> Result<u32, Trap> {
+    let is_interrupted = || core.is_attention_wanted();
+    match core.engine().parking().wait(cell, is_expected, timeout(timeout_ns), is_interrupted) {
+        WaitOutcome::Interrupted => match core.attend() {
+            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
+            _ => Err(Trap::Interrupted),
+        },
+        outcome => Ok(outcome as u32),
+    }
 }
 
 fn timeout(timeout_ns: i64) -> Option<Duration> {

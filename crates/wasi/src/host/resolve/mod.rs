@@ -14,7 +14,7 @@ mod walk;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) use path::{GuestPath, MAX_PATH_BYTES};
+pub(super) use path::{GuestPath, MAX_PATH_BYTES, splice};
 
 use super::error::Error;
 use super::gate::Permit;
@@ -23,7 +23,7 @@ use super::sys;
 use crate::keys::{ProbeAnswer, Resolver, Tuning};
 
 /// Symbolic links followed in one resolution, as in the Linux kernel.
-const MAX_LINKS: u32 = 40;
+pub(super) const MAX_LINKS: u32 = 40;
 
 /// The resolver in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,12 @@ pub(super) struct Place<'a> {
     pub(super) must_be_directory: bool,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// A name in an open directory.
+    pub(super) fn of_name(parent: BorrowedFd<'a>, name: &'a [u8]) -> Place<'a> {
+        Place { parent: Parent::Base(parent), name: Cow::Borrowed(name), must_be_directory: false }
+    }
+
     /// The directory that holds the name.
     pub(super) fn parent(&self) -> BorrowedFd<'_> {
         self.parent.as_fd()

@@ -49,6 +49,11 @@ impl<'a> GuestPath<'a> {
         self.must_be_directory
     }
 
+    /// The same path without the wish for a directory.
+    pub(in crate::host) fn without_wish(&self) -> GuestPath<'a> {
+        GuestPath { text: self.text, must_be_directory: false }
+    }
+
     /// The path up to the last name, if there is more than that, and the last name.
     ///
     /// A path that ends in `..` names a directory and no name in one, so all of it comes first, and the name is `.`.
@@ -67,7 +72,7 @@ impl<'a> GuestPath<'a> {
 ///
 /// # Errors
 /// [`Error::Escape`] for an absolute target, [`Error::NotFound`] for an empty one, [`Error::NameTooLong`].
-pub(super) fn splice(parent: Option<&[u8]>, target: &[u8]) -> Result<Vec<u8>, Error> {
+pub(in crate::host) fn splice(parent: Option<&[u8]>, target: &[u8]) -> Result<Vec<u8>, Error> {
     match target.first() {
         None => return Err(Error::NotFound),
         Some(b'/') => return Err(Error::Escape),

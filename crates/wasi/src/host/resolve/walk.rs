@@ -12,6 +12,7 @@ use super::path::splice;
 use super::{GuestPath, MAX_LINKS, follows_last};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
+use crate::host::metadata::FileKind;
 use crate::host::open::OpenOptions;
 use crate::host::sys;
 
@@ -26,15 +27,27 @@ pub(super) fn open(
     let mut how = *options;
     loop {
         let step = GuestPath::parse(&text)?;
-        if step.must_be_directory() {
-            if how.create {
-                return Err(Error::IsDirectory);
-            }
-            how.directory = true;
-        }
         let (parent, name) = step.split();
         if let Some(parent) = parent {
             walk.descend(permit, parent)?;
+        }
+        if step.must_be_directory() {
+            if how.create {
+                // A link's target that ends in a slash. Nothing is created under such a name, whatever is there.
+                let mut target = match sys::stat_at(permit, walk.top(), name) {
+                    Ok(found) if found.kind == FileKind::SymbolicLink => {
+                        sys::read_link(permit, walk.top(), name)?
+                    }
+                    Ok(found) if found.kind != FileKind::Directory => return Err(Error::NotDirectory),
+                    Ok(_) | Err(Error::NotFound) => return Err(Error::IsDirectory),
+                    Err(error) => return Err(error),
+                };
+                walk.count_link()?;
+                target.push(b'/');
+                text = splice(None, &target)?;
+                continue;
+            }
+            how.directory = true;
         }
         let error =
             match sys::open_name(permit, walk.top(), name, sys::OpenHow::new(&how).without_following()) {

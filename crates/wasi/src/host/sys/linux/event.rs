@@ -66,6 +66,7 @@ pub(crate) fn clear_signal(fd: &OwnedFd) {
 }
 
 /// Time since the clock's origin; zero before it.
+#[inline]
 pub(crate) fn now(_: &Permit, clock: Clock) -> Duration {
     duration(rustix::time::clock_gettime(clock_id(clock)))
 }
@@ -93,5 +94,8 @@ fn clock_id(clock: Clock) -> ClockId {
 }
 
 fn duration(time: Timespec) -> Duration {
-    Duration::try_from(time).unwrap_or(Duration::ZERO)
+    match (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec)) {
+        (Ok(seconds), Ok(nanoseconds)) => Duration::new(seconds, nanoseconds),
+        _ => Duration::ZERO,
+    }
 }

@@ -3,8 +3,10 @@
 //! Every `name` here is one component without a slash, `.`, or, for [`open_beneath`] alone, a path that the kernel
 //! keeps beneath its base. No call follows a link in the last place, [`open_beneath`] excepted.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags, Timestamps};
 
@@ -14,6 +16,7 @@ use crate::host::metadata::{FileKind, Metadata, Timestamp};
 use crate::host::open::{DataAccess, OpenOptions, WriteSync};
 use crate::host::resolve::Place;
 use crate::host::times::{SetTime, SetTimes};
+use crate::keys::FileMode;
 
 /// Permission bits of what a guest creates, before the host user's umask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
@@ -67,6 +70,36 @@ impl OpenHow {
 /// Opens a host directory for a key, following links.
 pub(crate) fn open_granted(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::Error> {
     Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a host file for a key, to be read from, following links.
+pub(crate) fn open_granted_input(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::Error> {
+    Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens or creates a host file for a key, to be written to, following links.
+pub(crate) fn open_granted_output(
+    _: &Permit,
+    path: &Path,
+    mode: FileMode,
+) -> Result<OwnedFd, std::io::Error> {
+    let mode = match mode {
+        FileMode::Truncate => OFlags::TRUNC,
+        FileMode::Append => OFlags::APPEND,
+    };
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOCTTY | OFlags::CLOEXEC | mode;
+    Ok(fs::openat(CWD, path, flags, FILE_MODE)?)
+}
+
+/// The host path that a descriptor has now; for reports to the owner of the keys.
+pub(crate) fn path_of(_: &Permit, fd: BorrowedFd<'_>) -> Result<PathBuf, Error> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(PathBuf::from(OsString::from_vec(fs::readlink(link, Vec::new())?.into_bytes())))
+}
+
+/// Whether a descriptor is a regular file.
+pub(crate) fn is_regular(fd: BorrowedFd<'_>) -> bool {
+    fs::fstat(fd).is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
 /// Whether the owner of the keys could grant `path`; never told to a guest.
@@ -146,6 +179,12 @@ pub(crate) fn rename(_: &Permit, from: &Place<'_>, to: &Place<'_>) -> Result<(),
 
 pub(crate) fn stat_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Metadata, Error> {
     Ok(metadata(&fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+/// The permission bits of one name.
+pub(crate) fn permissions_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<u32, Error> {
+    let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(Mode::from_raw_mode(stat.st_mode).bits() & 0o7777)
 }
 
 pub(crate) fn stat(_: &Permit, fd: BorrowedFd<'_>) -> Result<Metadata, Error> {

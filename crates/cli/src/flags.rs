@@ -1,0 +1,132 @@
+//! Flags that grant keys, bound them, and observe a guest; shared by the commands that run one.
+//!
+//! What a value means is in [`crate::keys`] and [`crate::values`].
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use innkeeper::wasi::keys::{parse_duration, parse_size};
+
+use crate::values::{
+    ChangesFlag, ClockFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, RandomFlag, TmpFlag, TraceFlag,
+};
+
+/// What a guest is granted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Keys")]
+pub(crate) struct KeyFlags {
+    /// Grant a directory of the host, which the guest finds as GUEST; repeatable
+    ///
+    /// Without GUEST the guest finds it under the path as written here. `ro` grants reading only; with `cow` the guest sees its own
+    /// changes, and the directory stays as it is; the default is `rw`.
+    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw|cow]", value_parser = DirFlag::parse_dir)]
+    pub(crate) dirs: Vec<DirFlag>,
+
+    /// Grant a directory, names the other way round; repeatable
+    #[arg(long = "mapdir", value_name = "GUEST::HOST", value_parser = DirFlag::parse_mapdir)]
+    pub(crate) mapdirs: Vec<DirFlag>,
+
+    /// Grant an empty directory in memory, gone with the guest, of at most SIZE (64MiB); repeatable
+    #[arg(long = "tmp", value_name = "GUEST[::SIZE]", value_parser = TmpFlag::parse)]
+    pub(crate) tmps: Vec<TmpFlag>,
+
+    /// Give the guest an environment variable; without a value, inn's own; a name with * is a pattern; repeatable
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = EnvFlag::parse)]
+    pub(crate) variables: Vec<EnvFlag>,
+
+    /// Let the guest accept connections on an address, as a descriptor after its directories; repeatable
+    #[arg(long = "listen", value_name = "ADDRESS:PORT")]
+    pub(crate) listeners: Vec<SocketAddr>,
+
+    /// Standard input: inherit, empty, closed, or file:PATH
+    #[arg(long, value_name = "FROM", value_parser = InputFlag::parse)]
+    pub(crate) stdin: Option<InputFlag>,
+
+    /// Standard output: inherit, discard, closed, file:PATH or append:PATH
+    #[arg(long, value_name = "TO", value_parser = OutputFlag::parse)]
+    pub(crate) stdout: Option<OutputFlag>,
+
+    /// Standard error: as for --stdout
+    #[arg(long, value_name = "TO", value_parser = OutputFlag::parse)]
+    pub(crate) stderr: Option<OutputFlag>,
+
+    /// Clocks: real, fixed[:SECONDS] or stepped[:SECONDS], which begin at SECONDS from 1970
+    #[arg(long = "clocks", value_name = "KIND", value_parser = ClockFlag::parse)]
+    pub(crate) clocks: Option<ClockFlag>,
+
+    /// Randomness: real, or seed:NUMBER
+    #[arg(long, value_name = "SOURCE", value_parser = RandomFlag::parse)]
+    pub(crate) random: Option<RandomFlag>,
+
+    /// Answer the same in every run: stepped clocks, seeded randomness, directories in order
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub(crate) deterministic: Option<u64>,
+
+    /// Grant what a policy file says; other flags add to it
+    #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
+}
+
+/// What a guest may use up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitFlags {
+    /// Stop the guest after this time, also where it waits, as in 10s or 500ms
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Stop the guest when it has used this much processor time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) max_cpu: Option<Duration>,
+
+    /// Linear memory of the guest, as in 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_memory: Option<u64>,
+
+    /// Bytes that the guest may write to files, streams and sockets in all
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_written: Option<u64>,
+
+    /// Files, directories and sockets open at once
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_handles: Option<u32>,
+
+    /// Threads that the guest may have besides its first
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_threads: Option<u32>,
+
+    /// Memory for the changes in each cow directory (1GiB)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_cow: Option<u64>,
+}
+
+/// What is told about a guest.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct ReportFlags {
+    /// Say what the guest was denied and which flag would grant it, also where it succeeded
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    /// Print every call of the guest to the host: text, json, or summary (a table at the end); repeatable
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text", value_parser = TraceFlag::parse)]
+    pub(crate) trace: Vec<TraceFlag>,
+
+    /// Where the trace goes, instead of standard error
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace_file: Option<OsString>,
+
+    /// Record what the host answers, for `inn replay`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) record: Option<OsString>,
+
+    /// What becomes of changes in cow directories: list, tar=FILE, or apply; repeatable
+    #[arg(long, value_name = "WHAT", value_parser = ChangesFlag::parse)]
+    pub(crate) cow_changes: Vec<ChangesFlag>,
+}

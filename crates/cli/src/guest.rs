@@ -1,0 +1,131 @@
+//! A guest from module to ending: what running, replaying and learning have in common.
+
+use innkeeper::wasi::host::Interrupt;
+use innkeeper::wasi::keys::{Keys, Limits};
+use innkeeper::wasi::observe::Divergence;
+use innkeeper::wasi::p1::threads::{Threads, uses_threads};
+use innkeeper::wasi::p1::{self, Context, Exit, Observers};
+use innkeeper::wasi::stop::{StopReason, Stopper};
+use innkeeper::{Config, Engine, Error, Linker, Module, Store, Tiers, Trap, Val};
+
+use crate::input::Input;
+use crate::report::Problem;
+use crate::run::Entry;
+use crate::signals::{self, Came};
+
+/// A module that is ready to run.
+pub(crate) struct Guest {
+    pub(crate) module: Module,
+    engine: Engine,
+}
+
+/// How a guest ended.
+pub(crate) enum Ending {
+    /// The function returned these.
+    Returned(Vec<Val>),
+    /// The guest ended itself.
+    Exited(Exit),
+    /// It was stopped by a trap.
+    Trapped(Error),
+    /// Somebody stopped it.
+    Interrupted,
+    /// It did something else than the record says.
+    Diverged(Error),
+    /// It could not be started or continued.
+    Failed(Error),
+}
+
+/// A run that is over.
+pub(crate) struct Ran {
+    pub(crate) ending: Ending,
+    pub(crate) context: Context,
+    /// The signal that ended it, if one did.
+    pub(crate) signal: Came,
+}
+
+impl Guest {
+    /// Decodes and validates a module, for an engine with these limits.
+    pub(crate) fn new(input: &mut Input, limits: &Limits, tiers: Tiers) -> Result<Guest, Problem> {
+        let mut config = Config::default();
+        if let Some(bytes) = limits.memory_bytes {
+            config.limits.memory_bytes = bytes;
+        }
+        let engine = innkeeper::engine_with(config, tiers);
+        Ok(Guest { module: input.module(&engine)?, engine })
+    }
+
+    /// Runs `entry` with these keys, watched by these observers.
+    pub(crate) fn run(
+        &self,
+        input: &Input,
+        entry: Entry,
+        keys: &Keys,
+        prepare: impl FnOnce(Context) -> Context,
+        observers: Observers,
+    ) -> Result<Ran, Problem> {
+        let context = prepare(Context::new(keys).map_err(Problem::from_message)?).observed(observers);
+        let stopper = Stopper::new().map_err(|error| Problem::new("the guest's stopper", error))?;
+        let interrupt: Interrupt = stopper.interrupt();
+        context.host().set_interrupt(interrupt);
+        let signal = signals::stop_on_signals(&stopper)?;
+        let watch =
+            stopper.watch(&keys.limits).map_err(|error| Problem::new("the guest's deadline", error))?;
+        let mut linker = Linker::new(&self.engine);
+        p1::add_to_linker(&mut linker, |context: &mut Context| context);
+        let mut store = Store::new(&self.engine, context.clone()).map_err(|error| input.problem(&error))?;
+        stopper.add_store(store.interrupt_handle());
+        let result = if uses_threads(&self.module) {
+            let data = context.clone();
+            let threads = Threads::new(linker, &self.module, (&context, &stopper), move || data.clone())
+                .map_err(|error| input.problem(&error))?;
+            let result = entry.call(threads.linker(), &mut store, &self.module);
+            threads.finish(result)
+        } else {
+            entry.call(&linker, &mut store, &self.module)
+        };
+        drop(watch);
+        let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
+        let ending = match Ending::of(result) {
+            Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {
+                Ending::Interrupted
+            }
+            ending => ending,
+        };
+        Ok(Ran { ending, context, signal })
+    }
+}
+
+impl Ending {
+    fn of(result: Result<Vec<Val>, Error>) -> Ending {
+        match result {
+            Ok(results) => Ending::Returned(results),
+            Err(error) => match error.host::<Exit>() {
+                Some(exit) => Ending::Exited(*exit),
+                None if error.trap().is_some() => Ending::Trapped(error),
+                None if error.host::<Divergence>().is_some() => Ending::Diverged(error),
+                None => Ending::Failed(error),
+            },
+        }
+    }
+
+    /// The ending in words, as records have it. A guest that was stopped from outside could have gone on.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Ending::Returned(results) => {
+                let results: Vec<String> = results.iter().map(crate::invoke::result).collect();
+                format!("returned {}", results.join(" ")).trim_end().to_owned()
+            }
+            Ending::Exited(Exit(code)) => format!("exited with {code}"),
+            Ending::Interrupted => String::from(STOPPED),
+            Ending::Trapped(error)
+                if matches!(error.trap(), Some(Trap::DeadlineExceeded | Trap::Interrupted)) =>
+            {
+                String::from(STOPPED)
+            }
+            Ending::Trapped(error) | Ending::Diverged(error) | Ending::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+/// How a record says that the guest did not end by itself.
+pub(crate) const STOPPED: &str = "stopped";

@@ -1,0 +1,44 @@
+//! Ctrl-C and requests to end: the guest is stopped, so that what is to be told or written at its end still is. A second one ends `inn` at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use innkeeper::wasi::stop::{StopReason, Stopper};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::report::Problem;
+
+/// The signal that came, if one did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Came(Arc<AtomicI32>);
+
+impl Came {
+    /// The exit code of a process that such a signal has ended, as shells report it.
+    pub(crate) fn exit_code(&self) -> Option<u8> {
+        let signal = self.0.load(Ordering::SeqCst);
+        u8::try_from(128 + signal).ok().filter(|_| signal != 0)
+    }
+}
+
+/// Lets signals stop the guest.
+pub(crate) fn stop_on_signals(stopper: &Stopper) -> Result<Came, Problem> {
+    let problem = |error| Problem::new("signals", error);
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(problem)?;
+    let (came, stopper) = (Came::default(), stopper.clone());
+    let noted = came.clone();
+    let wait = move || {
+        for signal in signals.forever() {
+            if noted.0.swap(signal, Ordering::SeqCst) != 0 {
+                std::process::exit(128 + signal);
+            }
+            stopper.stop(StopReason::Interrupt);
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .stack_size(64 << 10)
+        .spawn(wait)
+        .map_err(problem)?;
+    Ok(came)
+}

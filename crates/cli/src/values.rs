@@ -1,0 +1,307 @@
+//! Values of flags, read and checked as text: whether a directory exists is found out when the keys are opened, not here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use innkeeper::wasi::keys::{Access, Clocks, DirKey, FileMode, Random, StdinKey, StdoutKey, parse_size};
+use innkeeper::wasi::observe::TraceForm;
+
+/// What a directory in memory takes if nothing is said.
+const DEFAULT_TMP_BYTES: u64 = 64 << 20;
+
+/// A value of `--dir` or `--mapdir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DirFlag(pub(crate) DirKey);
+
+impl DirFlag {
+    /// Reads `HOST[::GUEST][::ro|rw|cow]`.
+    pub(crate) fn parse_dir(value: &str) -> Result<DirFlag, String> {
+        match *value.split("::").collect::<Vec<_>>() {
+            [host] => DirFlag::new(host, host, Access::ReadWrite),
+            [host, last] => match access(last) {
+                Some(access) => DirFlag::new(host, host, access),
+                None if is_like_access(last) => Err(format!(
+                    "`{last}` is not an access: write `ro`, `rw` or `cow`; a guest path of that name needs both, {host}::{last}::rw"
+                )),
+                None => DirFlag::new(host, last, Access::ReadWrite),
+            },
+            [host, guest, last] => {
+                let access = access(last)
+                    .ok_or_else(|| format!("`{last}` is not an access: write `ro`, `rw` or `cow`"))?;
+                DirFlag::new(host, guest, access)
+            }
+            _ => Err(String::from("too many `::`: the form is HOST[::GUEST][::ro|rw|cow]")),
+        }
+    }
+
+    /// Reads `GUEST::HOST`.
+    pub(crate) fn parse_mapdir(value: &str) -> Result<DirFlag, String> {
+        match *value.split("::").collect::<Vec<_>>() {
+            [guest, host] => DirFlag::new(host, guest, Access::ReadWrite),
+            _ => Err(String::from("the form is GUEST::HOST; for a read-only key use --dir HOST::GUEST::ro")),
+        }
+    }
+
+    fn new(host: &str, guest: &str, access: Access) -> Result<DirFlag, String> {
+        if host.is_empty() || guest.is_empty() {
+            return Err(String::from("neither path may be empty; the current directory is `.`"));
+        }
+        Ok(DirFlag(DirKey::new(host, guest, access)))
+    }
+}
+
+/// A value of `--env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EnvFlag {
+    /// A pattern where it has a `*` and no value.
+    pub(crate) name: String,
+    /// Absent where inn's own value is meant.
+    pub(crate) value: Option<String>,
+}
+
+impl EnvFlag {
+    /// Reads `NAME[=VALUE]`.
+    pub(crate) fn parse(flag: &str) -> Result<EnvFlag, String> {
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(String::from(value))),
+            None => (flag, None),
+        };
+        if name.is_empty() {
+            return Err(String::from(
+                "the name is empty: the form is NAME=VALUE, or NAME for inn's own value",
+            ));
+        }
+        Ok(EnvFlag { name: String::from(name), value })
+    }
+}
+
+/// A value of `--tmp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TmpFlag(pub(crate) DirKey);
+
+impl TmpFlag {
+    /// Reads `GUEST[::SIZE]`.
+    pub(crate) fn parse(value: &str) -> Result<TmpFlag, String> {
+        let (guest, bytes) = match value.split_once("::") {
+            Some((guest, size)) => (guest, parse_size(size)?),
+            None => (value, DEFAULT_TMP_BYTES),
+        };
+        if guest.is_empty() {
+            return Err(String::from(
+                "the guest's path is empty: the form is GUEST[::SIZE], as in /tmp::64MiB",
+            ));
+        }
+        Ok(TmpFlag(DirKey::temporary(guest, bytes)))
+    }
+}
+
+/// A value of `--stdin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InputFlag(pub(crate) StdinKey);
+
+impl InputFlag {
+    /// Reads `inherit`, `empty`, `closed` or `file:PATH`.
+    pub(crate) fn parse(value: &str) -> Result<InputFlag, String> {
+        match (value, path_after(value, "file:")) {
+            ("inherit", _) => Ok(StdinKey::Inherit),
+            ("empty", _) => Ok(StdinKey::Empty),
+            ("closed", _) => Ok(StdinKey::Closed),
+            (_, Some(path)) => Ok(StdinKey::File(path)),
+            _ => Err(String::from("write inherit, empty, closed or file:PATH")),
+        }
+        .map(InputFlag)
+    }
+}
+
+/// A value of `--stdout` or `--stderr`.
+#[derive(Clone, Debug)]
+pub(crate) struct OutputFlag(pub(crate) StdoutKey);
+
+impl OutputFlag {
+    /// Reads `inherit`, `discard`, `closed`, `file:PATH` or `append:PATH`.
+    pub(crate) fn parse(value: &str) -> Result<OutputFlag, String> {
+        match (value, path_after(value, "file:"), path_after(value, "append:")) {
+            ("inherit", ..) => Ok(StdoutKey::Inherit),
+            ("discard", ..) => Ok(StdoutKey::Discard),
+            ("closed", ..) => Ok(StdoutKey::Closed),
+            (_, Some(path), _) => Ok(StdoutKey::File { path, mode: FileMode::Truncate }),
+            (_, _, Some(path)) => Ok(StdoutKey::File { path, mode: FileMode::Append }),
+            _ => Err(String::from("write inherit, discard, closed, file:PATH or append:PATH")),
+        }
+        .map(OutputFlag)
+    }
+}
+
+/// A value of `--clocks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockFlag(pub(crate) Clocks);
+
+impl ClockFlag {
+    /// Reads `real`, `fixed[:SECONDS]` or `stepped[:SECONDS]`.
+    pub(crate) fn parse(value: &str) -> Result<ClockFlag, String> {
+        let (kind, seconds) = match value.split_once(':') {
+            Some((kind, seconds)) => {
+                (kind, Some(seconds.parse().map_err(|_| format!("`{seconds}` is no number of seconds"))?))
+            }
+            None => (value, None),
+        };
+        let Clocks::Stepped { realtime, step } = Clocks::stepped() else {
+            return Err(String::from("there are no stepped clocks"));
+        };
+        let realtime = seconds.map_or(realtime, Duration::from_secs);
+        match (kind, seconds) {
+            ("real", None) => Ok(ClockFlag(Clocks::Real)),
+            ("fixed", _) => Ok(ClockFlag(Clocks::Fixed { realtime })),
+            ("stepped", _) => Ok(ClockFlag(Clocks::Stepped { realtime, step })),
+            _ => Err(String::from("write real, fixed[:SECONDS] or stepped[:SECONDS]")),
+        }
+    }
+}
+
+/// A value of `--random`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RandomFlag(pub(crate) Random);
+
+impl RandomFlag {
+    /// Reads `real` or `seed:NUMBER`.
+    pub(crate) fn parse(value: &str) -> Result<RandomFlag, String> {
+        let seed = value.strip_prefix("seed:").and_then(|seed| seed.parse().ok());
+        match (value, seed) {
+            ("real", _) => Ok(RandomFlag(Random::Real)),
+            (_, Some(seed)) => Ok(RandomFlag(Random::Seeded(seed))),
+            _ => Err(String::from("write real, or seed:NUMBER")),
+        }
+    }
+}
+
+/// A value of `--trace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TraceFlag {
+    Lines(TraceForm),
+    Summary,
+}
+
+impl TraceFlag {
+    /// Reads `text`, `json` or `summary`.
+    pub(crate) fn parse(value: &str) -> Result<TraceFlag, String> {
+        match value {
+            "text" => Ok(TraceFlag::Lines(TraceForm::Text)),
+            "json" => Ok(TraceFlag::Lines(TraceForm::Json)),
+            "summary" => Ok(TraceFlag::Summary),
+            _ => Err(String::from("write text, json or summary; --trace-file FILE says where it goes")),
+        }
+    }
+}
+
+/// A value of `--cow-changes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ChangesFlag {
+    List,
+    Tar(PathBuf),
+    Apply,
+}
+
+impl ChangesFlag {
+    /// Reads `list`, `tar=FILE` or `apply`.
+    pub(crate) fn parse(value: &str) -> Result<ChangesFlag, String> {
+        match (value, path_after(value, "tar=")) {
+            ("list", _) => Ok(ChangesFlag::List),
+            ("apply", _) => Ok(ChangesFlag::Apply),
+            (_, Some(path)) => Ok(ChangesFlag::Tar(path)),
+            _ => Err(String::from("write list, tar=FILE or apply")),
+        }
+    }
+}
+
+/// The path after a prefix, if there is one.
+fn path_after(value: &str, prefix: &str) -> Option<PathBuf> {
+    value.strip_prefix(prefix).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn access(word: &str) -> Option<Access> {
+    [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite]
+        .into_iter()
+        .find(|access| access.flag_word() == word)
+}
+
+/// Words that are so close to an access that taking one for a guest path would grant more than was meant.
+fn is_like_access(word: &str) -> bool {
+    ["ro", "rw", "cow", "r", "w", "readonly", "read-only"]
+        .iter()
+        .any(|close| word.eq_ignore_ascii_case(close))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(value: &str) -> Result<(String, String, Access), String> {
+        DirFlag::parse_dir(value).map(|DirFlag(key)| (key.host.display().to_string(), key.guest, key.access))
+    }
+
+    #[test]
+    fn a_directory_has_up_to_three_parts() {
+        let key = |host: &str, guest: &str, access| Ok((host.to_owned(), guest.to_owned(), access));
+        assert_eq!(dir("."), key(".", ".", Access::ReadWrite));
+        assert_eq!(dir("a/b::ro"), key("a/b", "a/b", Access::ReadOnly));
+        assert_eq!(dir("a::/b"), key("a", "/b", Access::ReadWrite));
+        assert_eq!(dir("a::/b::rw"), key("a", "/b", Access::ReadWrite));
+        assert_eq!(dir("a::cow"), key("a", "a", Access::CopyOnWrite));
+        assert_eq!(dir("a::ro::rw"), key("a", "ro", Access::ReadWrite));
+        assert_eq!(dir("a:b"), key("a:b", "a:b", Access::ReadWrite));
+    }
+
+    #[test]
+    fn what_could_grant_more_than_was_meant_is_refused() {
+        for value in
+            ["", "::/b", "a::", "a::/b::", "a::/b::RO", "a::RO", "a::COW", "a::/b::Cow", "a::/b::ro::x"]
+        {
+            assert!(dir(value).is_err(), "{value}");
+        }
+        for value in ["", "a", "::b", "a::", "a::b::ro"] {
+            assert!(DirFlag::parse_mapdir(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_variable_has_a_name() {
+        let variable = |name: &str, value: Option<&str>| {
+            Ok(EnvFlag { name: name.into(), value: value.map(String::from) })
+        };
+        assert_eq!(EnvFlag::parse("A=b=c"), variable("A", Some("b=c")));
+        assert_eq!(EnvFlag::parse("A="), variable("A", Some("")));
+        assert_eq!(EnvFlag::parse("A"), variable("A", None));
+        assert!(EnvFlag::parse("=b").is_err());
+        assert!(EnvFlag::parse("").is_err());
+    }
+
+    #[test]
+    fn a_directory_in_memory_has_a_size() {
+        let flag = |guest: &str, bytes| Ok(TmpFlag(DirKey::temporary(guest, bytes)));
+        assert_eq!(TmpFlag::parse("/tmp"), flag("/tmp", 64 << 20));
+        assert_eq!(TmpFlag::parse("/tmp::1k"), flag("/tmp", 1024));
+        for value in ["", "::1k", "/tmp::", "/tmp::x", "/tmp::1k::x"] {
+            assert!(TmpFlag::parse(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn words_with_a_value_need_it() {
+        assert_eq!(InputFlag::parse("file:x").map(|it| it.0), Ok(StdinKey::File("x".into())));
+        for value in ["", "file", "file:", "discard", "Inherit"] {
+            assert!(InputFlag::parse(value).is_err(), "{value}");
+        }
+        for value in ["", "empty", "append:", "tee:x"] {
+            assert!(OutputFlag::parse(value).is_err(), "{value}");
+        }
+        for value in ["seed", "seed:", "seed:x", "urandom"] {
+            assert!(RandomFlag::parse(value).is_err(), "{value}");
+        }
+        for value in ["fixed:", "stepped:x", "real:1", "now"] {
+            assert!(ClockFlag::parse(value).is_err(), "{value}");
+        }
+        for value in ["tar", "tar=", "commit", ""] {
+            assert!(ChangesFlag::parse(value).is_err(), "{value}");
+        }
+    }
+}

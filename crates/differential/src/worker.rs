@@ -1,0 +1,94 @@
+//! Seeds in a process of their own, and who watches over it.
+//!
+//! A worker names each seed before it runs it, and tells what it found in a line at the end; every other line is for people.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use innkeeper_differential::{Module, Report, check};
+
+use crate::{Options, tell};
+
+/// Makes a process a worker.
+pub(crate) const FLAG: &str = "--worker";
+
+const SEED: &str = "seed of a worker ";
+const REPORT: &str = "report of a worker ";
+
+/// Runs the seeds of a worker.
+pub(crate) fn work(options: &Options) -> Result<Report, String> {
+    let mut total = Report::default();
+    for turn in 0..options.modules {
+        let seed = options.seed.wrapping_add(turn);
+        println!("{SEED}{seed}");
+        let dialect = options.dialect(seed);
+        let Some(module) = Module::from_seed(seed) else { continue };
+        let report = check(&module, dialect);
+        for difference in &report.differences {
+            tell(seed, &module, difference)?;
+        }
+        total.add(report);
+    }
+    let Report { modules, calls, inconclusive, refused, others, differences } = &total;
+    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {}", differences.len());
+    Ok(total)
+}
+
+/// Runs seeds in workers. One that ends before its seeds do is a finding, and another one goes on after the seed it died of.
+pub(crate) fn supervise(first: u64, count: u64, alone: bool) -> Result<Report, String> {
+    let (mut total, mut next, end) = (Report::default(), first, first.wrapping_add(count));
+    while next != end {
+        let (report, last) = watch(next, end.wrapping_sub(next), alone)?;
+        if let Some(report) = report {
+            total.add(report);
+            return Ok(total);
+        }
+        let seed = last.unwrap_or(next);
+        next = seed.wrapping_add(1);
+        // Whose doing it was: without the other engine the seed must go well.
+        match if alone { (None, None) } else { watch(seed, 1, true)? } {
+            (Some(report), _) if report.differences.is_empty() => {
+                println!("seed {seed}: the other engine brings the process down");
+                total.others += 1;
+            }
+            _ => {
+                let difference = format!("seed {seed} brings the process down");
+                println!("{difference}");
+                total.differences.push(difference);
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// What a worker tells; none where it dies, and then the seed it died of.
+fn watch(first: u64, count: u64, alone: bool) -> Result<(Option<Report>, Option<u64>), String> {
+    let failed = |error: std::io::Error| format!("a worker cannot be run: {error}");
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args([FLAG, "--seed", &first.to_string(), "--modules", &count.to_string()]);
+    command.args(alone.then_some("--alone"));
+    let mut worker = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let (mut report, mut seed) = (None, None);
+    if let Some(stdout) = worker.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line.map_err(failed)?;
+            if let Some(number) = line.strip_prefix(SEED) {
+                seed = number.parse().ok();
+            } else if let Some(numbers) = line.strip_prefix(REPORT) {
+                report = read(numbers);
+            } else if report.is_none() {
+                println!("{line}");
+            }
+        }
+    }
+    worker.wait().map_err(failed)?;
+    Ok((report, seed))
+}
+
+/// A report without the differences' words, which the worker has told already.
+fn read(numbers: &str) -> Option<Report> {
+    let numbers: Option<Vec<u64>> = numbers.split(' ').map(|number| number.parse().ok()).collect();
+    let [modules, calls, inconclusive, refused, others, differences] = numbers?[..] else { return None };
+    let differences = vec!["told above".to_owned(); differences as usize];
+    Some(Report { modules, calls, inconclusive, refused, others, differences })
+}

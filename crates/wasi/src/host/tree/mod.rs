@@ -1,0 +1,66 @@
+//! A directory tree that the host keeps itself: in memory alone, or laid over a directory of the host that stays as it is.
+//!
+//! Nodes have numbers that are never used again; a directory maps names to nodes. Laid over a host directory (the *lower* one), a
+//! node knows the path there that it stands for, and is read from there until it is changed: listings when first
+//! needed, contents piece by piece. Names that were removed are simply not in their directory any more.
+//!
+//! What must stay true: nothing below is ever written through a tree while a guest runs; `..` and links are followed here, never by the
+//! system, and never above the directory that a path was looked up in; memory is bounded by the tree's limit.
+//!
+//! Where the lower directory is changed by others meanwhile, a guest sees old or new, each file for itself.
+//!
+//! Topics: `node` (what there is), `content` (bytes of a file), `lower` (the directory beneath), `walk` (paths), `names`
+//! (operations on names), `handle` (open files and directories), `changes`, `apply` and `archive` (what became of it).
+
+mod apply;
+mod archive;
+mod changes;
+mod content;
+mod handle;
+mod lower;
+mod names;
+mod node;
+mod walk;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use apply::ApplyError;
+pub use changes::{Change, ChangeKind, Overlay};
+pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};
+pub(super) use walk::Last;
+
+use super::gate::Permit;
+use super::metadata::Timestamp;
+use super::resolve::Resolve;
+use node::State;
+
+/// A tree. Handles share it.
+#[derive(Debug)]
+pub(super) struct Tree {
+    state: Mutex<State>,
+}
+
+/// What an operation on a tree needs besides the tree: the gate's permit, the way to find things beneath, and the time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) resolve: Resolve,
+    pub(super) now: Timestamp,
+}
+
+impl Tree {
+    /// An empty tree in memory that takes `limit_bytes`.
+    pub(super) fn in_memory(limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
+        Arc::new(Tree { state: Mutex::new(State::new(None, limit_bytes, now)) })
+    }
+
+    /// A tree laid over a host directory, whose changes take at most `limit_bytes`.
+    pub(super) fn over(lower: OwnedFd, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
+        Arc::new(Tree { state: Mutex::new(State::new(Some(lower), limit_bytes, now)) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,306 @@
+//! Operations on names in a tree: create, remove, link, rename, look.
+//!
+//! Each happens under the tree's lock, and so as a whole or not at all. Errors and their order are those of the system.
+
+use super::node::{Entries, NODE_BYTES, NodeId, NodeKind, ROOT, State};
+use super::walk::{Last, Spot};
+use super::{TreeDirectory, Visit};
+use crate::host::error::Error;
+use crate::host::metadata::{FileKind, Metadata};
+use crate::host::resolve::GuestPath;
+use crate::host::times::{SetTime, SetTimes};
+
+impl TreeDirectory {
+    pub(in crate::host) fn create_directory(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+    ) -> Result<(), Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk_to_name(visit, self.id(), path)?;
+        let name = state.free_name(&spot)?;
+        let entries = Entries::new(spot.directory, true);
+        let node = state.create(NodeKind::Directory(entries), name.len(), visit.now)?;
+        state.add_name(spot.directory, name, node, visit)
+    }
+
+    pub(in crate::host) fn remove_directory(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+    ) -> Result<(), Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk_to_name(visit, self.id(), path)?;
+        let Some(name) = spot.name.clone() else {
+            return Err(Error::Invalid);
+        };
+        let node = spot.existing()?;
+        if state.node(node)?.file_kind() != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        state.require_empty(visit, node)?;
+        state.remove_name(spot.directory, &name, visit)
+    }
+
+    pub(in crate::host) fn remove_file(&self, visit: Visit<'_>, path: &GuestPath<'_>) -> Result<(), Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk_to_name(visit, self.id(), path)?;
+        let Some(name) = spot.name.clone() else {
+            return Err(Error::IsDirectory);
+        };
+        let node = spot.existing()?;
+        if state.node(node)?.file_kind() == FileKind::Directory {
+            return Err(Error::IsDirectory);
+        }
+        if spot.must_be_directory {
+            return Err(Error::NotDirectory);
+        }
+        state.remove_name(spot.directory, &name, visit)
+    }
+
+    pub(in crate::host) fn read_link(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk_to_name(visit, self.id(), path)?;
+        let node = spot.existing()?;
+        if spot.must_be_directory && state.node(node)?.file_kind() != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        state.link_target(visit, node)?.ok_or(Error::Invalid)
+    }
+
+    pub(in crate::host) fn symlink(
+        &self,
+        visit: Visit<'_>,
+        target: &[u8],
+        path: &GuestPath<'_>,
+    ) -> Result<(), Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk_to_name(visit, self.id(), path)?;
+        state.refuse_trailing_slash(&spot)?;
+        let name = state.free_name(&spot)?;
+        let node = state.create(NodeKind::Link(target.to_vec()), name.len() + target.len(), visit.now)?;
+        state.add_name(spot.directory, name, node, visit)
+    }
+
+    pub(in crate::host) fn stat_at(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+        last: Last,
+    ) -> Result<Metadata, Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk(visit, self.id(), path, last)?;
+        let node = spot.existing()?;
+        state.load_metadata(visit, node)?;
+        let metadata = state.metadata(node)?;
+        if spot.must_be_directory && metadata.kind != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        Ok(metadata)
+    }
+
+    pub(in crate::host) fn set_times_at(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+        last: Last,
+        times: SetTimes,
+    ) -> Result<(), Error> {
+        let mut state = self.tree().lock();
+        let spot = state.walk(visit, self.id(), path, last)?;
+        let node = spot.existing()?;
+        if spot.must_be_directory && state.node(node)?.file_kind() != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        state.set_times(visit, node, times)
+    }
+
+    pub(in crate::host) fn link(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+        to: (&TreeDirectory, &GuestPath<'_>),
+    ) -> Result<(), Error> {
+        if !self.is_in_tree_of(to.0) {
+            return Err(Error::CrossDevice);
+        }
+        let mut state = self.tree().lock();
+        let from = state.walk_to_name(visit, self.id(), path)?;
+        let spot = state.walk_to_name(visit, to.0.id(), to.1)?;
+        let kind = from.node.map(|node| state.node(node).map(super::node::Node::file_kind)).transpose()?;
+        if from.must_be_directory {
+            from.existing()?;
+            if kind != Some(FileKind::Directory) {
+                return Err(Error::NotDirectory);
+            }
+        }
+        state.refuse_trailing_slash(&spot)?;
+        let node = from.existing()?;
+        let name = state.free_name(&spot)?;
+        if kind == Some(FileKind::Directory) {
+            return Err(Error::NotPermitted);
+        }
+        state.load_metadata(visit, node)?;
+        state.take(NODE_BYTES)?;
+        state.node_mut(node)?.cost_bytes += NODE_BYTES;
+        state.add_name(spot.directory, name, node, visit)
+    }
+
+    pub(in crate::host) fn rename(
+        &self,
+        visit: Visit<'_>,
+        path: &GuestPath<'_>,
+        to: (&TreeDirectory, &GuestPath<'_>),
+    ) -> Result<(), Error> {
+        if !self.is_in_tree_of(to.0) {
+            return Err(Error::CrossDevice);
+        }
+        let mut state = self.tree().lock();
+        let from = state.walk_to_name(visit, self.id(), path)?;
+        let spot = state.walk_to_name(visit, to.0.id(), to.1)?;
+        let asks = from.must_be_directory || spot.must_be_directory;
+        if asks && state.node(from.existing()?)?.file_kind() != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        let (Some(from_name), Some(to_name)) = (from.name.clone(), spot.name.clone()) else {
+            return Err(Error::Busy);
+        };
+        let node = from.existing()?;
+        let is_directory = state.node(node)?.file_kind() == FileKind::Directory;
+        if is_directory && state.is_within(spot.directory, node)? {
+            return Err(Error::Invalid);
+        }
+        if let Some(replaced) = spot.node {
+            if replaced == node {
+                return Ok(());
+            }
+            if state.is_within(from.directory, replaced)? {
+                return Err(Error::NotEmpty);
+            }
+            let replaces_directory = state.node(replaced)?.file_kind() == FileKind::Directory;
+            match (is_directory, replaces_directory) {
+                (true, false) => return Err(Error::NotDirectory),
+                (false, true) => return Err(Error::IsDirectory),
+                (true, true) => state.require_empty(visit, replaced)?,
+                (false, false) => {}
+            }
+        }
+        // What can fail comes first.
+        state.load_metadata(visit, node)?;
+        state.load_metadata(visit, spot.directory)?;
+        // Held, so that it is not forgotten between losing one name and getting the other.
+        state.node_mut(node)?.links += 1;
+        if spot.node.is_some() {
+            state.remove_name(spot.directory, &to_name, visit)?;
+        }
+        state.remove_name(from.directory, &from_name, visit)?;
+        state.add_name(spot.directory, to_name, node, visit)?;
+        state.node_mut(node)?.links -= 1;
+        if let NodeKind::Directory(entries) = &mut state.node_mut(node)?.kind {
+            entries.parent = spot.directory;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// As [`State::walk`], where the name itself is meant, whatever it leads to: `link/` is not followed.
+    pub(super) fn walk_to_name(
+        &mut self,
+        visit: Visit<'_>,
+        start: NodeId,
+        path: &GuestPath<'_>,
+    ) -> Result<Spot, Error> {
+        let must_be_directory = path.must_be_directory();
+        let mut spot = self.walk(visit, start, &path.without_wish(), Last::Keep)?;
+        spot.must_be_directory |= must_be_directory;
+        Ok(spot)
+    }
+
+    pub(super) fn add_name(
+        &mut self,
+        directory: NodeId,
+        name: Vec<u8>,
+        node: NodeId,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
+        self.load_metadata(visit, directory)?;
+        self.load_metadata(visit, node)?;
+        self.entries_mut(directory)?.names.insert(name, node);
+        self.node_mut(directory)?.touch(visit.now);
+        let node = self.node_mut(node)?;
+        node.links += 1;
+        node.times.get_or_insert_default().changed = visit.now;
+        Ok(())
+    }
+
+    fn remove_name(&mut self, directory: NodeId, name: &[u8], visit: Visit<'_>) -> Result<(), Error> {
+        self.load_metadata(visit, directory)?;
+        let node = self.entries_mut(directory)?.names.remove(name).ok_or(Error::NotFound)?;
+        self.node_mut(directory)?.touch(visit.now);
+        self.node_mut(node)?.links -= 1;
+        self.forget_if_unused(node);
+        Ok(())
+    }
+
+    pub(super) fn set_times(&mut self, visit: Visit<'_>, id: NodeId, times: SetTimes) -> Result<(), Error> {
+        self.load_metadata(visit, id)?;
+        let node = self.node_mut(id)?;
+        let known = node.times.get_or_insert_default();
+        for (time, wish) in [(&mut known.accessed, times.accessed), (&mut known.modified, times.modified)] {
+            match wish {
+                SetTime::Keep => {}
+                SetTime::Now => *time = visit.now,
+                SetTime::To(to) => *time = to,
+            }
+        }
+        known.changed = visit.now;
+        node.times_set = true;
+        Ok(())
+    }
+
+    /// The name of a spot where something is to be made.
+    pub(super) fn free_name(&self, spot: &Spot) -> Result<Vec<u8>, Error> {
+        // Nothing is made in a directory that is gone.
+        if spot.directory != ROOT && self.node(spot.directory)?.links == 0 {
+            return Err(Error::NotFound);
+        }
+        match (&spot.name, spot.node) {
+            (Some(name), None) => Ok(name.clone()),
+            _ => Err(Error::Exists),
+        }
+    }
+
+    fn require_empty(&mut self, visit: Visit<'_>, directory: NodeId) -> Result<(), Error> {
+        self.load_names(visit, directory)?;
+        if self.entries(directory)?.names.is_empty() { Ok(()) } else { Err(Error::NotEmpty) }
+    }
+
+    /// Whether `directory` is `other` or lies in it.
+    fn is_within(&self, mut directory: NodeId, other: NodeId) -> Result<bool, Error> {
+        loop {
+            if directory == other {
+                return Ok(true);
+            }
+            if directory == ROOT {
+                return Ok(false);
+            }
+            directory = self.entries(directory)?.parent;
+        }
+    }
+
+    /// `name/` where something is to be made that is no directory: refused, with the error that tells why.
+    fn refuse_trailing_slash(&self, spot: &Spot) -> Result<(), Error> {
+        if !spot.must_be_directory {
+            return Ok(());
+        }
+        match self.node(spot.existing()?)?.file_kind() {
+            FileKind::Directory => Err(Error::Exists),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+}

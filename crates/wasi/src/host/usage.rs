@@ -1,0 +1,287 @@
+//! What a guest made use of: the least that its keys would have had to grant.
+//!
+//! Off unless somebody wants to learn it. A directory counts as used where a path in it was acted upon, with the rights that took. A
+//! guest's library looks a path up in the directory key that is longest: what counts is therefore where a path leads as text; where a link
+//! or `..` leads elsewhere, the directory that contains both.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::credentials::{Credentials, Grant, Rights};
+use super::directory::{Directory, DirectoryNode};
+use super::error::Error;
+use super::gate::{Object, Operation, Permit, Request};
+use super::metadata::FileKind;
+use super::open::LastLink;
+use super::resolve::GuestPath;
+use super::tree::Last;
+use super::{Host, sys};
+use crate::keys::{Access, DirKey};
+
+/// What a guest made use of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Keys to the directories used, with no more access than that took.
+    pub directories: Vec<DirKey>,
+    /// Whether it looked at its environment variables.
+    pub environment: bool,
+    /// Standard streams that it read or wrote, by their usual names.
+    pub streams: Vec<&'static str>,
+    /// Listening sockets that it accepted connections on.
+    pub listeners: Vec<SocketAddr>,
+}
+
+/// What is noted while a guest runs.
+#[derive(Debug, Default)]
+pub(super) struct UsageRecord {
+    /// By grant, as (host, guest, access): the directories in it, and the rights they took.
+    directories: Mutex<BTreeMap<(PathBuf, String), GrantUsage>>,
+    streams: Mutex<Vec<&'static str>>,
+    listeners: Mutex<Vec<SocketAddr>>,
+}
+
+#[derive(Clone, Debug)]
+struct GrantUsage {
+    access: Access,
+    directories: BTreeMap<PathBuf, Rights>,
+}
+
+impl UsageRecord {
+    /// Notes an operation on a handle that was allowed.
+    pub(super) fn note_handle(&self, request: &Request<'_>) {
+        let Object::Handle(credentials) = &request.object else { return };
+        match &*credentials.grant {
+            Grant::Stdio(name) if matches!(request.operation, Operation::Read | Operation::Write) => {
+                add(&self.streams, *name);
+            }
+            Grant::Listener(address) => add(&self.listeners, *address),
+            Grant::Directory { .. } if request.operation == Operation::List => {
+                self.note_directory(credentials, &within(credentials), Rights::READ);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_directory(&self, credentials: &Credentials, directory: &Path, rights: Rights) {
+        let Grant::Directory { host, guest, access } = &*credentials.grant else { return };
+        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        let usage = directories
+            .entry((host.clone(), guest.clone()))
+            .or_insert_with(|| GrantUsage { access: *access, directories: BTreeMap::new() });
+        let known = usage.directories.entry(directory.to_owned()).or_default();
+        *known = *known | rights;
+    }
+}
+
+impl Host {
+    /// Begins to note what the guest makes use of.
+    pub fn learn_usage(&self) {
+        self.gate.learn_usage();
+    }
+
+    /// What the guest has made use of since [`Host::learn_usage`]; nothing if that was never called.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let record = self.gate.usage()?;
+        let directories = record.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Usage {
+            directories: directories
+                .iter()
+                .flat_map(|((host, guest), usage)| usage.keys(host, guest))
+                .collect(),
+            environment: self.environment_read.load(std::sync::atomic::Ordering::Relaxed),
+            streams: record.streams.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            listeners: record.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        })
+    }
+
+    /// Notes an operation on a path that was carried out, or failed otherwise than by finding nothing.
+    pub(super) fn note_path(&self, permit: &Permit, request: &Request<'_>, directory: &Directory) {
+        let (Some(record), Object::Path(credentials, path)) = (self.gate.usage(), &request.object) else {
+            return;
+        };
+        let base = within(credentials);
+        // Whoever holds a directory's handle needs that directory, wherever in it the path leads.
+        let used = if base.as_os_str().is_empty() {
+            self.directory_of(permit, request, directory, path)
+        } else {
+            base
+        };
+        record.note_directory(credentials, &used, request.needs);
+    }
+
+    /// The directory that a key would have to be for, for a path in a granted directory.
+    fn directory_of(
+        &self,
+        permit: &Permit,
+        request: &Request<'_>,
+        directory: &Directory,
+        path: &[u8],
+    ) -> PathBuf {
+        let Ok(parsed) = GuestPath::parse(path) else { return PathBuf::new() };
+        let names_itself = matches!(
+            request.operation,
+            Operation::Stat | Operation::OpenRead | Operation::OpenWrite | Operation::SetTimes
+        ) && self.is_directory(permit, directory, &parsed);
+        let text = PathBuf::from(String::from_utf8_lossy(parsed.text()).into_owned());
+        let written = if names_itself { text.clone() } else { parent(&text) };
+        let mut used = least(&written);
+        if let Some(real) = self.real_directory(permit, directory, &parsed, names_itself) {
+            used = common(&used, &real);
+        }
+        used
+    }
+
+    fn is_directory(&self, permit: &Permit, directory: &Directory, path: &GuestPath<'_>) -> bool {
+        let found = match &directory.node {
+            DirectoryNode::Native(fd) => self.stat_native(permit, fd.as_fd(), path, LastLink::Follow),
+            DirectoryNode::Tree(tree) => tree.stat_at(self.visit(permit), path, Last::Follow),
+        };
+        found.is_ok_and(|metadata| metadata.kind == FileKind::Directory)
+    }
+
+    /// Where a path really leads, beneath its directory; nothing if that cannot be found out.
+    fn real_directory(
+        &self,
+        permit: &Permit,
+        directory: &Directory,
+        path: &GuestPath<'_>,
+        names_itself: bool,
+    ) -> Option<PathBuf> {
+        let DirectoryNode::Native(base) = &directory.node else { return None };
+        let top = sys::path_of(permit, base.as_fd()).ok()?;
+        let place = self.resolve.place_behind_links(permit, base.as_fd(), path).ok()?;
+        let real = sys::path_of(permit, place.parent()).ok()?;
+        let real = if names_itself && &*place.name != b"." {
+            real.join(String::from_utf8_lossy(&place.name).into_owned())
+        } else {
+            real
+        };
+        real.strip_prefix(top).ok().map(Path::to_owned)
+    }
+}
+
+impl GrantUsage {
+    /// The least keys that cover the usage of one grant.
+    fn keys(&self, host: &Path, guest: &str) -> Vec<DirKey> {
+        let key = |directory: &Path, access| {
+            let below = directory.to_string_lossy();
+            let guest = match (guest, &*below) {
+                (guest, "") => guest.to_owned(),
+                (".", below) => below.to_owned(),
+                (guest, below) => format!("{}/{below}", guest.trim_end_matches('/')),
+            };
+            DirKey::new(if below.is_empty() { host.to_owned() } else { host.join(directory) }, guest, access)
+        };
+        let changes = self.directories.values().any(|rights| !Rights::READ.contains(*rights));
+        match self.access {
+            // What is seen in a tree that the host keeps is seen through the same tree only.
+            Access::Temporary { limit_bytes } => vec![DirKey::temporary(guest, limit_bytes)],
+            Access::CopyOnWrite if changes => {
+                let all = self.directories.keys().cloned().reduce(|all, directory| common(&all, &directory));
+                vec![key(&all.unwrap_or_default(), Access::CopyOnWrite)]
+            }
+            _ => {
+                let covered = |directory: &Path, rights: Rights| {
+                    self.directories.iter().any(|(other, others)| {
+                        other != directory && directory.starts_with(other) && others.contains(rights)
+                    })
+                };
+                let needed =
+                    self.directories.iter().filter(|(directory, rights)| !covered(directory, **rights));
+                needed
+                    .map(|(directory, rights)| {
+                        let reads = Rights::READ.contains(*rights);
+                        key(directory, if reads { Access::ReadOnly } else { Access::ReadWrite })
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// Whether a failure says nothing about what is there.
+pub(super) fn found_nothing(error: Error) -> bool {
+    matches!(error, Error::NotFound | Error::Escape | Error::Denied | Error::Locked)
+}
+
+/// The part of a handle's guest path that lies beneath its grant's.
+fn within(credentials: &Credentials) -> PathBuf {
+    match &*credentials.grant {
+        Grant::Directory { guest, .. } => super::denial::path_within(&credentials.guest_path, guest),
+        _ => PathBuf::new(),
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The directory that contains everything that a path touches on its way.
+fn least(path: &Path) -> PathBuf {
+    let mut at = PathBuf::new();
+    let mut least: Option<PathBuf> = None;
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => at.push(name),
+            Component::ParentDir => {
+                at.pop();
+                least = Some(least.map_or_else(|| at.clone(), |least| common(&least, &at)));
+            }
+            _ => {}
+        }
+    }
+    least.map_or_else(|| at.clone(), |least| common(&least, &at))
+}
+
+fn common(a: &Path, b: &Path) -> PathBuf {
+    a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+}
+
+fn add<T: PartialEq>(list: &Mutex<Vec<T>>, item: T) {
+    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_dots_needs_what_contains_all_of_it() {
+        for (path, directory) in
+            [("a/b", "a/b"), ("a/../b", ""), ("a/b/../c", "a"), ("", ""), ("a/b/c/../../d", "a")]
+        {
+            assert_eq!(least(Path::new(path)), Path::new(directory), "{path}");
+        }
+    }
+
+    #[test]
+    fn keys_are_as_small_as_the_usage() {
+        let directories = [
+            ("a", Rights::READ),
+            ("a/b", Rights::READ),
+            ("a/c", Rights::WRITE),
+            ("d", Rights::ALL),
+            ("d/e", Rights::READ),
+        ];
+        let directories =
+            directories.into_iter().map(|(path, rights)| (PathBuf::from(path), rights)).collect();
+        let usage = |access| GrantUsage { access, directories: BTreeMap::clone(&directories) };
+        let keys = usage(Access::ReadWrite).keys(Path::new("/host"), "/in");
+        let expected = [("a", Access::ReadOnly), ("a/c", Access::ReadWrite), ("d", Access::ReadWrite)];
+        let expected = expected
+            .map(|(path, access)| DirKey::new(format!("/host/{path}"), format!("/in/{path}"), access));
+        assert_eq!(keys, expected);
+        assert_eq!(
+            usage(Access::CopyOnWrite).keys(Path::new("h"), "."),
+            [DirKey::new("h", ".", Access::CopyOnWrite)]
+        );
+    }
+}

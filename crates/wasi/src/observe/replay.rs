@@ -1,0 +1,264 @@
+//! Reading a record in the place of a host: each call is compared with the recorded one, and answered as it was.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+
+use super::format::{
+    BlockReader, Cursor, END, EXITED, RecordError, RecordHeader, SAME_ARGUMENTS, SAME_RANGES, decode_header,
+};
+use super::record::LastCall;
+use super::{Ending, InputChecksum};
+
+/// Calls before a divergence that its report shows.
+const CONTEXT_CALLS: usize = 5;
+
+/// What a replayed call writes to guest memory: addresses and bytes.
+pub type Writes = Vec<(usize, Vec<u8>)>;
+
+/// Answers calls from a record.
+pub struct Replayer {
+    header: RecordHeader,
+    blocks: BlockReader,
+    block: Cursor,
+    last: HashMap<u16, LastCall>,
+    calls: u64,
+    recent: VecDeque<(u16, Vec<u64>, Ending)>,
+    /// How the recorded guest ended, once that has been reached.
+    end: Option<String>,
+}
+
+/// Where a replayed guest did something else than the recorded one, or the record cannot be read on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Divergence {
+    /// The calls before it, oldest first; the number of the first is `call` less their number.
+    pub before: Vec<String>,
+    /// The number of the call, from zero.
+    pub call: u64,
+    /// What is different.
+    pub reason: String,
+    /// How the recorded guest ended, if it ended here.
+    pub recorded_end: Option<String>,
+}
+
+/// A recorded call.
+struct Recorded {
+    function: u16,
+    arguments: Vec<u64>,
+    read: Vec<Range<usize>>,
+    read_checksum: u64,
+    ending: Ending,
+    writes: Writes,
+}
+
+impl Replayer {
+    /// Opens a record.
+    ///
+    /// # Errors
+    /// It is none, is damaged, or cannot be read.
+    pub fn new(from: Box<dyn Read + Send>) -> Result<Replayer, RecordError> {
+        let mut blocks = BlockReader::new(from)?;
+        let header = blocks.next()?.and_then(decode_header).ok_or(RecordError::Foreign)?;
+        Ok(Replayer {
+            header,
+            blocks,
+            block: Cursor::default(),
+            last: HashMap::new(),
+            calls: 0,
+            recent: VecDeque::new(),
+            end: None,
+        })
+    }
+
+    /// What the record is of.
+    #[must_use]
+    pub fn header(&self) -> &RecordHeader {
+        &self.header
+    }
+
+    /// Calls answered so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// Compares a call with the next one in the record, and gives its ending and what it wrote.
+    ///
+    /// `name` gives a function's name; `read` gives guest memory, nothing where there is none.
+    ///
+    /// # Errors
+    /// The call is another one, or the record ends or cannot be read.
+    pub fn answer<'a>(
+        &mut self,
+        function: u16,
+        arguments: &[u64],
+        name: impl Fn(u16) -> &'static str,
+        read: impl Fn(Range<usize>) -> Option<std::borrow::Cow<'a, [u8]>>,
+    ) -> Result<(Ending, Writes), Divergence> {
+        let made = || describe(name(function), arguments);
+        let recorded = match self.next() {
+            Ok(Some(recorded)) => recorded,
+            Ok(None) => {
+                let end = self.end.as_deref().unwrap_or_default();
+                let reason = format!("the guest calls {}, where the recorded one ended ({end})", made());
+                return Err(self.diverge(reason, &name));
+            }
+            Err(error) => return Err(self.diverge(format!("the record cannot be read on: {error}"), &name)),
+        };
+        if recorded.function != function || recorded.arguments != arguments {
+            let was = describe(name(recorded.function), &recorded.arguments);
+            return Err(self.diverge(format!("the guest calls {}; recorded was {was}", made()), &name));
+        }
+        let mut checksum = InputChecksum::default();
+        for range in &recorded.read {
+            match read(range.clone()) {
+                Some(bytes) => checksum.update(&bytes),
+                None => {
+                    let reason = format!(
+                        "{} reads {} bytes at {} that are not in memory",
+                        made(),
+                        range.len(),
+                        range.start
+                    );
+                    return Err(self.diverge(reason, &name));
+                }
+            }
+        }
+        if !recorded.read.is_empty() && checksum.finish() != recorded.read_checksum {
+            let ranges: Vec<String> =
+                recorded.read.iter().map(|range| format!("{} at {}", range.len(), range.start)).collect();
+            let reason =
+                format!("{} is given other bytes than were recorded ({})", made(), ranges.join(", "));
+            return Err(self.diverge(reason, &name));
+        }
+        self.calls += 1;
+        if self.recent.len() == CONTEXT_CALLS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((function, recorded.arguments, recorded.ending));
+        Ok((recorded.ending, recorded.writes))
+    }
+
+    /// Checks that the record ends here, and ended in this way.
+    ///
+    /// # Errors
+    /// It goes on, or ended otherwise, or cannot be read.
+    pub fn finish(&mut self, ending: &str, name: impl Fn(u16) -> &'static str) -> Result<(), Divergence> {
+        match self.next() {
+            Ok(Some(next)) => {
+                let was = describe(name(next.function), &next.arguments);
+                let reason = format!("the guest ends ({ending}), where the recorded one called {was}");
+                Err(self.diverge(reason, &name))
+            }
+            Ok(None) => match &self.end {
+                Some(end) if end == ending => Ok(()),
+                Some(end) => {
+                    let reason = format!("the guest ends: {ending}; the recorded one ended: {end}");
+                    Err(self.diverge(reason, &name))
+                }
+                None => Ok(()),
+            },
+            Err(error) => Err(self.diverge(format!("the record cannot be read on: {error}"), &name)),
+        }
+    }
+
+    /// The next recorded call; nothing at the end.
+    fn next(&mut self) -> Result<Option<Recorded>, RecordError> {
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        while self.block.is_at_end() {
+            let block = self.blocks.next()?.ok_or(RecordError::CutOff { calls: self.calls })?;
+            self.block = Cursor::new(block);
+        }
+        self.decode().ok_or(RecordError::Damaged { block: self.blocks.block() }).map(
+            |recorded| match recorded {
+                Decoded::Call(call) => Some(call),
+                Decoded::End(end) => {
+                    self.end = Some(end);
+                    None
+                }
+            },
+        )
+    }
+
+    fn decode(&mut self) -> Option<Decoded> {
+        let cursor = &mut self.block;
+        let function = match cursor.number()? {
+            END => return cursor.text().map(Decoded::End),
+            function => u16::try_from(function).ok()?,
+        };
+        let [flags] = cursor.fixed()?;
+        let last = self.last.entry(function).or_default();
+        if flags & SAME_ARGUMENTS == 0 {
+            last.arguments = (0..cursor.number()?).map(|_| cursor.number()).collect::<Option<_>>()?;
+        }
+        if flags & SAME_RANGES == 0 {
+            last.read = (0..cursor.number()?).map(|_| range(cursor)).collect::<Option<_>>()?;
+        }
+        let read_checksum = if last.read.is_empty() { 0 } else { u64::from_le_bytes(cursor.fixed()?) };
+        let ending = if flags & EXITED == 0 {
+            Ending::Returned(i32::try_from(cursor.signed()?).ok()?)
+        } else {
+            Ending::Exited(u32::try_from(cursor.number()?).ok()?)
+        };
+        let mut writes = Writes::new();
+        for _ in 0..cursor.number()? {
+            last.write_address = last.write_address.wrapping_add(cursor.signed()?.cast_unsigned());
+            writes.push((usize::try_from(last.write_address).ok()?, cursor.bytes()?));
+        }
+        let (arguments, read) = (last.arguments.clone(), last.read.clone());
+        Some(Decoded::Call(Recorded { function, arguments, read, read_checksum, ending, writes }))
+    }
+
+    fn diverge(&self, reason: String, name: &impl Fn(u16) -> &'static str) -> Divergence {
+        let before = self.recent.iter().map(|(function, arguments, ending)| {
+            let ending = match ending {
+                Ending::Returned(number) => format!("= {number}"),
+                Ending::Exited(code) => format!("exits with {code}"),
+            };
+            format!("{} {ending}", describe(name(*function), arguments))
+        });
+        Divergence { before: before.collect(), call: self.calls, reason, recorded_end: self.end.clone() }
+    }
+}
+
+enum Decoded {
+    Call(Recorded),
+    End(String),
+}
+
+fn range(cursor: &mut Cursor) -> Option<Range<usize>> {
+    let start = usize::try_from(cursor.number()?).ok()?;
+    let length = usize::try_from(cursor.number()?).ok()?;
+    Some(start..start.checked_add(length)?)
+}
+
+fn describe(name: &str, arguments: &[u64]) -> String {
+    let arguments: Vec<String> = arguments.iter().map(u64::to_string).collect();
+    format!("{name}({})", arguments.join(", "))
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the replay diverges at call {}: {}", self.call, self.reason)?;
+        let first = self.call - self.before.len() as u64;
+        for (number, call) in (first..).zip(&self.before) {
+            write!(f, "\n  call {number}: {call}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Divergence {}
+
+impl fmt::Debug for Replayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replayer")
+            .field("header", &self.header)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
+}

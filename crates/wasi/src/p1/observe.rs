@@ -1,0 +1,223 @@
+//! Calls of WASI 0.1 under observation: traced, counted, recorded, or answered from a record.
+//!
+//! This is where a call becomes what [`crate::observe`] knows. A guest whose context has no observers never comes here.
+
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use super::context::Context;
+use super::describe;
+use super::errno::Errno;
+use super::functions::{Exit, Function, Version, functions};
+use super::journal::Journal;
+use super::memory::GuestMemory;
+use crate::observe::{Call, Cost, Divergence, Ending, Recorder, Replayer, Summary, TracedCall, Tracer};
+
+/// Who watches a guest's calls.
+#[derive(Debug, Default)]
+pub struct Observers {
+    tracer: Option<Mutex<Tracer>>,
+    summary: Option<Mutex<Summary>>,
+    recorder: Option<Mutex<Option<Recorder>>>,
+    replayer: Option<Mutex<Replayer>>,
+}
+
+/// One function, with the number it has in records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    pub(super) function: &'static Function,
+    number: u16,
+}
+
+/// Why a call under observation does not return to the guest.
+#[derive(Debug, Error)]
+pub(super) enum Stopped {
+    #[error(transparent)]
+    Exit(#[from] Exit),
+    #[error(transparent)]
+    Diverged(Box<Divergence>),
+}
+
+/// Numbers of functions of one version lie below this.
+const NUMBERS_OF_A_VERSION: u16 = 128;
+
+impl Observers {
+    /// Nobody.
+    #[must_use]
+    pub fn none() -> Observers {
+        Observers::default()
+    }
+
+    /// Adds a trace.
+    #[must_use]
+    pub fn tracer(self, tracer: Tracer) -> Observers {
+        Observers { tracer: Some(Mutex::new(tracer)), ..self }
+    }
+
+    /// Adds a summary, which [`Observers::summary`] gives.
+    #[must_use]
+    pub fn summarizer(self) -> Observers {
+        Observers { summary: Some(Mutex::default()), ..self }
+    }
+
+    /// Adds a record. Calls of several threads have no order that could be replayed: record guests of one thread.
+    #[must_use]
+    pub fn recorder(self, recorder: Recorder) -> Observers {
+        Observers { recorder: Some(Mutex::new(Some(recorder))), ..self }
+    }
+
+    /// Answers all calls from a record: the host is never asked.
+    #[must_use]
+    pub fn replayer(self, replayer: Replayer) -> Observers {
+        Observers { replayer: Some(Mutex::new(replayer)), ..self }
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tracer.is_none() && self.summary.is_none() && self.recorder.is_none() && self.replayer.is_none()
+    }
+
+    /// What has been counted so far, if anybody counts.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary> {
+        self.summary.as_ref().map(|summary| lock(summary).clone())
+    }
+
+    /// Ends the trace.
+    ///
+    /// # Errors
+    /// What writing it reported.
+    pub fn finish_trace(&self) -> io::Result<()> {
+        self.tracer.as_ref().map_or(Ok(()), |tracer| lock(tracer).finish())
+    }
+
+    /// Ends the record, saying how the guest ended.
+    ///
+    /// # Errors
+    /// What writing it reported.
+    pub fn finish_record(&self, ending: &str) -> io::Result<()> {
+        let recorder = self.recorder.as_ref().and_then(|recorder| lock(recorder).take());
+        recorder.map_or(Ok(()), |recorder| recorder.finish(ending).map(drop))
+    }
+
+    /// Checks that the record that answered ends where the guest did, and in the same way. Gives how many calls there were.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn finish_replay(&self, ending: &str) -> Result<u64, Box<Divergence>> {
+        let Some(replayer) = &self.replayer else { return Ok(0) };
+        let mut replayer = lock(replayer);
+        replayer.finish(ending, name_of)?;
+        Ok(replayer.calls())
+    }
+}
+
+impl Watched {
+    /// The function of this name; of a list that the name is taken from.
+    pub(super) fn new(version: Version, name: &str) -> Option<Watched> {
+        let position = functions(version).iter().position(|function| function.name == name)?;
+        let first = match version {
+            Version::Preview1 => 0,
+            Version::Unstable => NUMBERS_OF_A_VERSION,
+        };
+        let number = first + u16::try_from(position).ok()?;
+        Some(Watched { function: &functions(version)[position], number })
+    }
+}
+
+/// Makes a call that is observed, or lets a record answer it.
+pub(super) fn watch(
+    observers: &Observers,
+    cx: &mut Context,
+    memory: GuestMemory<'_>,
+    (watched, slots): (Watched, &[u64]),
+    perform: impl FnOnce(&mut Context, &mut GuestMemory<'_>) -> Result<i32, Exit>,
+) -> Result<i32, Stopped> {
+    let Watched { function, number } = watched;
+    let arguments = observers.tracer.as_ref().map(|_| describe::arguments(cx, &memory, function, slots));
+    let journal = Journal::default();
+    let mut memory = if observers.recorder.is_some() { memory.with_journal(&journal) } else { memory };
+    let begin = Instant::now();
+    let outcome = match &observers.replayer {
+        Some(replayer) => answer(replayer, &mut memory, (number, slots))?,
+        None => perform(cx, &mut memory),
+    };
+    let time = begin.elapsed();
+    let mut memory = memory.without_journal();
+    if let Some(recorder) = &observers.recorder {
+        record(recorder, &mut memory, &journal, (number, slots), outcome);
+    }
+    if let Some(summary) = &observers.summary {
+        let bytes = if outcome == Ok(0) { describe::bytes_moved(&memory, function, slots) } else { 0 };
+        let failed = !matches!(outcome, Ok(0) | Err(Exit(_)));
+        lock(summary).add(function.name, Cost { time, bytes, failed });
+    }
+    if let (Some(tracer), Some(arguments)) = (&observers.tracer, arguments) {
+        let results =
+            if outcome == Ok(0) { describe::results(cx, &memory, function, slots) } else { Vec::new() };
+        let ending = match outcome {
+            Ok(0) => String::from("ok"),
+            Ok(number) => Errno::from_number(number).map_or("unknown", Errno::name).to_owned(),
+            Err(Exit(code)) => format!("exit {code}"),
+        };
+        let call = TracedCall { function: function.name, arguments, ending: &ending, results, time };
+        lock(tracer).trace(&call);
+    }
+    Ok(outcome?)
+}
+
+fn record(
+    recorder: &Mutex<Option<Recorder>>,
+    memory: &mut GuestMemory<'_>,
+    journal: &Journal,
+    (function, arguments): (u16, &[u64]),
+    outcome: Result<i32, Exit>,
+) {
+    let read = journal.read();
+    let ending = match outcome {
+        Ok(number) => Ending::Returned(number),
+        Err(Exit(code)) => Ending::Exited(code),
+    };
+    let call = Call { function, arguments, read: &read, read_checksum: journal.read_checksum(), ending };
+    let writes: Vec<_> = journal
+        .written()
+        .into_iter()
+        .filter_map(|range| Some((range.start, memory.get(range).ok()?)))
+        .collect();
+    if let Some(recorder) = &mut *lock(recorder) {
+        recorder.record(&call, writes.iter().map(|(at, bytes)| (*at, &bytes[..])));
+    }
+}
+
+fn answer(
+    replayer: &Mutex<Replayer>,
+    memory: &mut GuestMemory<'_>,
+    (function, arguments): (u16, &[u64]),
+) -> Result<Result<i32, Exit>, Stopped> {
+    let answer = lock(replayer).answer(function, arguments, name_of, |range| memory.get(range).ok());
+    let (ending, writes) = answer.map_err(|divergence| Stopped::Diverged(Box::new(divergence)))?;
+    for (at, bytes) in writes {
+        // What was recorded did fit; where it does not, the guest has another memory and the next call will tell.
+        let _ = memory.set(at..at + bytes.len(), &bytes);
+    }
+    Ok(match ending {
+        Ending::Returned(number) => Ok(number),
+        Ending::Exited(code) => Err(Exit(code)),
+    })
+}
+
+fn name_of(number: u16) -> &'static str {
+    let version = if number < NUMBERS_OF_A_VERSION { Version::Preview1 } else { Version::Unstable };
+    functions(version)
+        .get(usize::from(number % NUMBERS_OF_A_VERSION))
+        .map_or("unknown", |function| function.name)
+}
+
+fn lock<T: fmt::Debug>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -43,5 +43,5 @@ def compute_argv(test_path: str,
     argv += [test_path] + list(args)
     if test_path.endswith("_wasi_read.wasm"):
         # These tests assume that reading standard input blocks, and the runner closes it at once: they get a pipe that stays open.
-        return ["bash", "-c", 'exec "$@" < <(exec sleep 20 >/dev/null 2>&1)', "stdin"] + argv
+        return ["bash", "-c", 'exec "$@" < <(exec sleep 20 2>/dev/null)', "stdin"] + argv
     return argv

@@ -125,10 +125,9 @@ pub(crate) enum Tier {
     Compiled,
 }
 
-impl Tier {
-    /// What that means to the engine.
-    pub(crate) fn tiers(self) -> Tiers {
-        match self {
+impl From<Tier> for Tiers {
+    fn from(tier: Tier) -> Tiers {
+        match tier {
             Tier::Auto => Tiers::Auto,
             Tier::Interpreter => Tiers::Interpreter,
             Tier::Compiled => Tiers::Compiled,

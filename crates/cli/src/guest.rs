@@ -44,7 +44,7 @@ pub(crate) struct Ran {
 }
 
 impl Guest {
-    /// Decodes and validates a module, for an engine with these limits.
+    /// Decodes and validates a module, for an engine with these limits and tiers.
     pub(crate) fn new(input: &mut Input, limits: &Limits, tiers: Tiers) -> Result<Guest, Problem> {
         let mut config = Config::default();
         if let Some(bytes) = limits.memory_bytes {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use innkeeper::wasi::p1::functions::{ParameterType, Returns};
 use innkeeper::wasi::p1::{self, Version};
-use innkeeper::{Config, ExternType, FuncType, ImportType, MemoryType, Module, ValType};
+use innkeeper::{Config, ExternType, FuncType, ImportType, MemoryType, Module, Sharing, ValType};
 
 use crate::args::FileArgs;
 use crate::input::Input;
@@ -26,6 +26,8 @@ enum Provider {
     Wasi(Version),
     /// A version of WASI has the name, with another type.
     WasiOfAnotherType(Version),
+    /// The proposal for threads.
+    Threads,
     Nobody,
 }
 
@@ -38,7 +40,7 @@ struct KeyKind {
 
 const KEY_KINDS: &[KeyKind] = &[
     KeyKind {
-        flag: "--dir HOST[::GUEST][::ro|rw]",
+        flag: "--dir HOST[::GUEST][::ro|rw|cow]",
         meaning: "files and directories",
         functions: |name| name.starts_with("path_") || name == "fd_readdir",
     },
@@ -49,8 +51,8 @@ const KEY_KINDS: &[KeyKind] = &[
     },
     KeyKind { flag: "ARGS after FILE", meaning: "arguments", functions: |name| name == "args_get" },
     KeyKind {
-        flag: "no flag yet",
-        meaning: "network connections",
+        flag: "--listen ADDRESS:PORT",
+        meaning: "connections to accept",
         functions: |name| name.starts_with("sock_"),
     },
     KeyKind {
@@ -126,13 +128,13 @@ fn describe_imports(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
     for (import, _) in imports {
         let _ = writeln!(text, "  {} {}: {}", short(import.module), short(import.name), import.ty);
     }
-    if imports.iter().all(|(_, provider)| matches!(provider, Provider::Wasi(_))) {
+    if imports.iter().all(|(_, provider)| matches!(provider, Provider::Wasi(_) | Provider::Threads)) {
         return;
     }
     let _ = writeln!(text, "\nImports that inn does not have, so that it cannot run this module:");
     for (import, provider) in imports {
         let reason = match provider {
-            Provider::Wasi(_) => continue,
+            Provider::Wasi(_) | Provider::Threads => continue,
             Provider::WasiOfAnotherType(_) => "is there, with another type",
             Provider::Nobody => "is not there",
         };
@@ -159,14 +161,20 @@ fn describe_keys(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
         KEY_KINDS.iter().map(|kind| (kind, wanted(kind))).filter(|(_, wanted)| !wanted.is_empty()).collect();
     let _ = writeln!(text, "\nKeys that it may want:{}", if kinds.is_empty() { " none" } else { "" });
     for (kind, wanted) in kinds {
-        let _ = writeln!(text, "  {:<30} {} ({})", kind.flag, kind.meaning, wanted.join(", "));
+        let _ = writeln!(text, "  {:<34} {} ({})", kind.flag, kind.meaning, wanted.join(", "));
     }
 }
 
 fn provider(import: &ImportType<'_>) -> Provider {
     let Some(version) = Version::ALL.into_iter().find(|version| version.module_name() == import.module)
     else {
-        return Provider::Nobody;
+        return match &import.ty {
+            ExternType::Memory(ty) if ty.sharing == Sharing::Shared => Provider::Threads,
+            ExternType::Func(_) if import.module == "wasi" && import.name == "thread-spawn" => {
+                Provider::Threads
+            }
+            _ => Provider::Nobody,
+        };
     };
     match p1::functions(version).iter().find(|function| function.name == import.name) {
         None => Provider::Nobody,

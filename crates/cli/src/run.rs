@@ -43,7 +43,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let mut input = Input::read(args.file())?;
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
-    let guest = Guest::new(&mut input, &keys.limits, args.tier.tiers())?;
+    let guest = Guest::new(&mut input, &keys.limits, args.tier.into())?;
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
             &input.name,

@@ -63,6 +63,9 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
     let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
     let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
     let collecting = |config: &mut Config| config.tuning.collection = Collection::EveryAllocation;
+    let mut against = |oracle: &dyn Oracle, strictness| {
+        pair((&usual, &first), oracle, module, strictness, &mut report);
+    };
     for (name, tiers, loops_only, set) in [
         ("innkeeper, compiled", Tiers::Compiled, false, &reserved as &dyn Fn(&mut Config)),
         (
@@ -83,7 +86,7 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
         if loops_only {
             oracle.config.tuning.tier_up.calls = u32::MAX;
         }
-        pair((&usual, &first), &oracle, module, Strictness::Everything, &mut report);
+        against(&oracle, Strictness::Everything);
     }
     match dialect {
         Dialect::Shared => {

@@ -81,6 +81,7 @@ impl Module {
 fn config(dialect: Dialect, u: &mut Unstructured<'_>) -> Result<Config> {
     let alone = dialect == Dialect::Alone;
     let gc = alone && u.ratio(7, 8)?;
+    let floats = u.ratio(3, 4)?;
     // Types of recursion groups are the module's own; a host cannot make functions of them.
     let most_imports = if gc && u.ratio(7, 8)? { 0 } else { 6 };
     Ok(Config {
@@ -88,7 +89,8 @@ fn config(dialect: Dialect, u: &mut Unstructured<'_>) -> Result<Config> {
         export_everything: true,
         // Vectors take the place of much else where they are allowed.
         simd_enabled: u.ratio(1, 3)?,
-        relaxed_simd_enabled: u.ratio(1, 2)?,
+        // The generator does not make the NaNs of relaxed operations canonical, and vectors show their bits.
+        relaxed_simd_enabled: !floats && u.ratio(1, 2)?,
         gc_enabled: gc,
         exceptions_enabled: alone,
         bulk_memory_enabled: true,
@@ -98,7 +100,7 @@ fn config(dialect: Dialect, u: &mut Unstructured<'_>) -> Result<Config> {
         extended_const_enabled: true,
         saturating_float_to_int_enabled: true,
         sign_extension_ops_enabled: true,
-        allow_floats: u.ratio(3, 4)?,
+        allow_floats: floats,
         compact_imports_enabled: false,
         custom_descriptors_enabled: false,
         memory64_enabled: alone && u.ratio(1, 3)?,

@@ -1,5 +1,6 @@
 //! What a host function gets: the store it was called in, and the instance that called.
 
+use crate::error::Error;
 use crate::extern_::Extern;
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
@@ -48,6 +49,18 @@ impl<'a, T: 'static> Caller<'a, T> {
         match &inner.core.memories[memory] {
             LinearMemory::Shared(memory) => Some((memory, &mut inner.data)),
             LinearMemory::Own(_) => None,
+        }
+    }
+
+    /// For host functions that were interrupted in the middle: the trap that the store's owner has asked for, if any, so that it need not
+    /// wait for the guest's next loop or call.
+    ///
+    /// # Errors
+    /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
+    pub fn attend(&mut self) -> Result<(), Error> {
+        match self.store.0.core.attend() {
+            Some(request) => Err(request.trap().into()),
+            None => Ok(()),
         }
     }
 

@@ -16,14 +16,14 @@ fn inspect_tells_a_program_and_the_keys_it_may_want() {
         "  wasi_snapshot_preview1 path_open: func (i32, i32, i32, i32, i32, i64, i64, i32, i32) -> (i32)\n",
         "Exports: 2\n",
         "  _start: func () -> ()\n",
-        "--dir HOST[::GUEST][::ro|rw]   files and directories (path_open)",
-        "ARGS after FILE                arguments (args_get)",
+        "--dir HOST[::GUEST][::ro|rw|cow]   files and directories (path_open)",
+        "ARGS after FILE                    arguments (args_get)",
     ]);
     assert!(!ran.stdout.contains("--env"), "{ran:#?}");
     inn(&["inspect", "{hello-rust}"])
         .run()
         .code(0)
-        .prints(&["--env NAME[=VALUE]             environment variables (environ_get)"]);
+        .prints(&["--env NAME[=VALUE]                 environment variables (environ_get)"]);
     inn(&["inspect", "{clockrandom}"]).run().code(0).prints(&[
         "always granted",
         "clock_time_get",
@@ -60,7 +60,7 @@ fn inspect_tells_what_inn_does_not_have() {
         "  env a\\u{1b}[2Jb: is not there\n",
         "  wasi_unstable sock_accept: is not there\n",
         "  wasi_unstable fd_close: is there, with another type\n",
-        "no flag yet                    network connections (sock_send)",
+        "--listen ADDRESS:PORT              connections to accept (sock_send)",
     ]);
 }
 

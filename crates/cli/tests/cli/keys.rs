@@ -143,7 +143,7 @@ fn a_key_that_cannot_be_honoured_is_named() {
         .run()
         .code(1)
         .says(&["error: cannot grant file: ", "not a directory"]);
-    for bad in ["a::RO", "a::/b::cow", "::a", "", "a::b::ro::c"] {
+    for bad in ["a::RO", "a::/b::COW", "::a", "", "a::b::ro::c"] {
         inn(&["--dir", bad, "{exit-code}"])
             .current_dir(&dir)
             .run()

@@ -1,11 +1,15 @@
 //! Runs the built `inn` on the programs in `guests/`, and checks what a user sees: output, messages, exit codes.
 
+mod changes;
 mod input;
 mod inspect;
 mod invoke;
 mod keys;
+mod observe;
 mod output;
+mod policy;
 mod run;
+mod stop;
 mod wast;
 
 use std::io::Write;
@@ -44,6 +48,15 @@ fn guest(name: &str) -> PathBuf {
 /// A folder that lives as long as the test.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
+}
+
+/// A folder with `site/`, which `markdown-site` can build.
+fn site() -> tempfile::TempDir {
+    let dir = scratch();
+    let inputs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/inputs/site");
+    let copied = Command::new("cp").arg("-R").arg(inputs).arg(dir.path().join("site")).status();
+    assert!(copied.expect("cp runs").success());
+    dir
 }
 
 impl Inn {

@@ -9,6 +9,7 @@ use super::{NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
 use crate::sys::Mapping;
+use crate::trap::Trap;
 
 /// Owns a [`VmStore`], the guest's stack, and the memory that instances without one see.
 pub(crate) struct StoreRecord {
@@ -155,6 +156,16 @@ pub(crate) enum Request {
     None,
     Interrupt,
     Deadline,
+}
+
+impl Request {
+    /// The trap that the guest gets.
+    pub(crate) fn trap(self) -> Trap {
+        match self {
+            Request::Deadline => Trap::DeadlineExceeded,
+            Request::None | Request::Interrupt => Trap::Interrupted,
+        }
+    }
 }
 
 /// Stops the guests of a store from another thread. It can outlive the store, and does nothing then.

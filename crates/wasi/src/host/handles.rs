@@ -106,7 +106,8 @@ fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<OwnedFd, KeyError> {
 /// The handle refers to nothing that could be opened by mistake; the gate refuses every use of it anyway.
 fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyError> {
     let covered = keys.directories.iter().any(|key| covers_everything(&key.guest));
-    if covered || keys.locked_root == LockedRoot::Absent {
+    // Guests find a socket by its number: the one after their directories.
+    if covered || keys.locked_root == LockedRoot::Absent || !keys.listeners.is_empty() {
         return Ok(None);
     }
     let fd = sys::open_nothing(permit).map_err(KeyError::Setup)?;

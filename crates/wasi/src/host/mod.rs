@@ -174,8 +174,8 @@ impl Host {
         directory: &Directory,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
-        if self.gate.usage().is_some() && !result.as_ref().is_err_and(|error| usage::found_nothing(*error)) {
-            self.note_path(permit, request, directory);
+        if self.gate.usage().is_some() {
+            self.note_path(permit, request, directory, result.as_ref().map(|_| ()).map_err(|error| *error));
         }
         self.gate.conclude(request, result)
     }

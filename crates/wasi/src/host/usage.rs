@@ -100,31 +100,44 @@ impl Host {
     }
 
     /// Notes an operation on a path that was carried out, or failed otherwise than by finding nothing.
-    pub(super) fn note_path(&self, permit: &Permit, request: &Request<'_>, directory: &Directory) {
+    pub(super) fn note_path(
+        &self,
+        permit: &Permit,
+        request: &Request<'_>,
+        directory: &Directory,
+        outcome: Result<(), Error>,
+    ) {
         let (Some(record), Object::Path(credentials, path)) = (self.gate.usage(), &request.object) else {
             return;
+        };
+        // Something that was to be made and is there has only been looked at.
+        let (operation, needs) = match outcome {
+            Ok(()) => (request.operation, request.needs),
+            Err(Error::Exists) => (Operation::Stat, Rights::READ),
+            Err(Error::NotFound | Error::Escape | Error::Denied | Error::Locked) => return,
+            Err(_) => (request.operation, request.needs),
         };
         let base = within(credentials);
         // Whoever holds a directory's handle needs that directory, wherever in it the path leads.
         let used = if base.as_os_str().is_empty() {
-            self.directory_of(permit, request, directory, path)
+            self.directory_of(permit, operation, directory, path)
         } else {
             base
         };
-        record.note_directory(credentials, &used, request.needs);
+        record.note_directory(credentials, &used, needs);
     }
 
     /// The directory that a key would have to be for, for a path in a granted directory.
     fn directory_of(
         &self,
         permit: &Permit,
-        request: &Request<'_>,
+        operation: Operation,
         directory: &Directory,
         path: &[u8],
     ) -> PathBuf {
         let Ok(parsed) = GuestPath::parse(path) else { return PathBuf::new() };
         let names_itself = matches!(
-            request.operation,
+            operation,
             Operation::Stat | Operation::OpenRead | Operation::OpenWrite | Operation::SetTimes
         ) && self.is_directory(permit, directory, &parsed);
         let text = PathBuf::from(String::from_utf8_lossy(parsed.text()).into_owned());
@@ -202,11 +215,6 @@ impl GrantUsage {
             }
         }
     }
-}
-
-/// Whether a failure says nothing about what is there.
-pub(super) fn found_nothing(error: Error) -> bool {
-    matches!(error, Error::NotFound | Error::Escape | Error::Denied | Error::Locked)
 }
 
 /// The part of a handle's guest path that lies beneath its grant's.

@@ -78,7 +78,8 @@ pub enum LockedRoot {
     #[default]
     Absent,
     /// The guest also finds a directory `/` that opens nothing: every path in it is refused as not found, and recorded as
-    /// denied. It comes after the directories that were granted, and not at all where one of them is `/` or `.`.
+    /// denied. It comes after the directories that were granted, and not at all where one of them is `/` or `.`, or where sockets
+    /// come next, which guests find by their number.
     Present,
 }
 

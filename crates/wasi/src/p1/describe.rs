@@ -136,7 +136,10 @@ fn meaning(function: &str, parameter: &str) -> Meaning {
         (_, "fst_flags") => Meaning::Flags(fst_flags),
         (_, "ri_flags") => Meaning::Flags(ri_flags),
         (_, "how") => Meaning::Flags(sd_flags),
-        (_, "rights_base" | "rights_inheriting" | "base" | "inheriting") => Meaning::Flags(rights),
+        (_, "rights_base") => Meaning::Flags(data_rights),
+        // Of no consequence, and long.
+        (_, "rights_inheriting") => Meaning::Skipped,
+        (_, "base" | "inheriting") => Meaning::Flags(rights),
         (_, "whence") => Meaning::Flags(whence),
         (_, "advice") => Meaning::Flags(advice),
         (_, "opened_fd" | "accepted") => Meaning::Result(Width::Descriptor),
@@ -242,6 +245,16 @@ fn rights(bits: u64) -> Vec<&'static str> {
     let all = Rights::NAMES.iter().fold(0, |all, (bit, _)| all | bit);
     // Libraries often ask for everything.
     if bits & all == all { vec!["all"] } else { named(bits, Rights::NAMES) }
+}
+
+/// The rights that decide how a file is opened, by name.
+fn data_rights(bits: u64) -> Vec<&'static str> {
+    let data = (Rights::FD_READ | Rights::FD_WRITE).bits();
+    let mut named = named(bits & data, Rights::NAMES);
+    if bits & !data != 0 {
+        named.push("and others");
+    }
+    named
 }
 
 fn choice(number: u64, names: &[&'static str]) -> Vec<&'static str> {

@@ -13,6 +13,9 @@ use super::functions::{FromWasm, Outcome, Version, for_each_function, for_each_u
 use super::memory::GuestMemory;
 use super::observe::{Stopped, Watched, watch};
 
+/// What a call returns whose wait was interrupted.
+const INTERRUPTED: i32 = Errno::Intr as i32;
+
 /// Defines every function of both versions of WASI 0.1 in `linker`, under `wasi_snapshot_preview1` and `wasi_unstable`.
 ///
 /// `context` finds the guest's context in the store's data. A guest that exports no memory can call what needs none;
@@ -39,6 +42,10 @@ pub fn add_to_linker<T: 'static>(
                     }
                     _ => perform(cx, &mut memory).map_err(Error::from_host),
                 });
+                if matches!(outcome, Ok(INTERRUPTED)) {
+                    // A guest that is being stopped does not see that its call was interrupted.
+                    caller.attend()?;
+                }
                 define!(@result $returns outcome)
             });
         };

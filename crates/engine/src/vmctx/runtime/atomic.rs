@@ -116,10 +116,7 @@ fn wait(
 ) -> Result<u32, Trap> {
     let is_interrupted = || core.is_attention_wanted();
     match core.engine().parking().wait(cell, is_expected, timeout(timeout_ns), is_interrupted) {
-        WaitOutcome::Interrupted => match core.attend() {
-            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
-            _ => Err(Trap::Interrupted),
-        },
+        WaitOutcome::Interrupted => Err(core.attend().map_or(Trap::Interrupted, Request::trap)),
         outcome => Ok(outcome as u32),
     }
 }

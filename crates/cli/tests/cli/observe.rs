@@ -1,0 +1,108 @@
+//! Traces, records and replays.
+
+use std::fs;
+
+use crate::{inn, scratch, site};
+
+#[test]
+fn a_trace_names_what_the_guest_named() {
+    let dir = scratch();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let ran = inn(&["--trace", "--dir", "d::/helloworld", "{hello-rust}"]).current_dir(&dir).run();
+    ran.code(0).stdout("Hello, World!\n").says(&[
+        "path_open(fd=3</helloworld>, dirflags=symlink_follow, path=\"helloworld.txt\", oflags=creat|trunc, rights_base=FD_WRITE|and others, fdflags=0) = ok opened_fd",
+        "= ok opened_fd=5</helloworld/helloworld.txt> <",
+        "fd_write(fd=5</helloworld/helloworld.txt>, buffers=1, bytes=14) = ok nwritten=14 <",
+        "fd_prestat_get(fd=5<not open>) = badf <",
+    ]);
+}
+
+#[test]
+fn a_trace_for_machines_is_one_object_a_line() {
+    let dir = scratch();
+    let args = [
+        "--trace=json",
+        "--trace-file",
+        "t",
+        "--tmp",
+        "/helloworld",
+        "{hello-c}",
+        "/helloworld/\u{1b}[2J\"x",
+    ];
+    inn(&args).current_dir(&dir).run().code(0).stderr("");
+    let trace = fs::read_to_string(dir.path().join("t")).unwrap();
+    assert!(trace.contains(r#""path":"\u001b[2J\"x""#), "{trace}");
+    for line in trace.lines() {
+        assert!(
+            line.starts_with("{\"call\":\"") && line.ends_with('}') && line.contains("\"ns\":"),
+            "{line}"
+        );
+        assert!(!line.contains(|character: char| character.is_control()), "{line}");
+    }
+}
+
+#[test]
+fn a_summary_counts_by_function() {
+    let dir = site();
+    let args = ["--trace=summary", "--dir", "site", "{markdown-site}", "build", "site", "site/out"];
+    let ran = inn(&args).current_dir(&dir).run();
+    ran.code(0).says(&["calls", "path_open", "fd_write", "  all\n"]);
+}
+
+#[test]
+fn a_replay_needs_nothing_and_does_the_same() {
+    let dir = site();
+    let args = ["--record", "r", "--dir", "site", "{markdown-site}", "build", "site", "site/out"];
+    inn(&args).current_dir(&dir).run().code(0);
+    fs::remove_dir_all(dir.path().join("site")).unwrap();
+    let ran = inn(&["replay", "r"]).current_dir(&dir).run();
+    ran.code(0).prints(&["all as recorded; the guest returned\n"]);
+    assert!(!dir.path().join("site").exists());
+}
+
+/// Asks the clock and exits with its lowest bits: a guest whose end the host decides.
+const CLOCK: &str = r#"(module
+    (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 8)))
+        (call $exit (i32.and (i32.load (i32.const 8)) (i32.const 127)))))"#;
+
+#[test]
+fn what_the_host_answered_is_what_a_replay_answers() {
+    let dir = scratch();
+    fs::write(dir.path().join("clock.wat"), CLOCK).unwrap();
+    let recorded = inn(&["--record", "r", "clock.wat"]).current_dir(&dir).run().code;
+    let words = format!("the guest exited with {}\n", recorded.unwrap());
+    for _ in 0..3 {
+        inn(&["replay", "r"]).current_dir(&dir).run().code(0).prints(&["replayed 2 calls", &words]);
+    }
+}
+
+#[test]
+fn a_replay_of_another_module_or_a_damaged_record_says_so() {
+    let dir = scratch();
+    fs::write(dir.path().join("clock.wat"), CLOCK).unwrap();
+    inn(&["--record", "r", "clock.wat"]).current_dir(&dir).run();
+    fs::write(dir.path().join("other.wat"), CLOCK.replace("127", "63")).unwrap();
+    let ran = inn(&["replay", "r", "other.wat"]).current_dir(&dir).run();
+    ran.code(1).says(&["not the one that was recorded"]);
+    let mut record = fs::read(dir.path().join("r")).unwrap();
+    let last = record.len() - 1;
+    record[last] ^= 1;
+    fs::write(dir.path().join("r"), &record).unwrap();
+    inn(&["replay", "r"]).current_dir(&dir).run().code(1).says(&["damaged"]);
+    fs::write(dir.path().join("r"), "text").unwrap();
+    inn(&["replay", "r"]).current_dir(&dir).run().code(1).says(&["not a record"]);
+}
+
+#[test]
+fn deterministic_runs_are_the_same_and_others_are_not() {
+    let dir = scratch();
+    fs::write(dir.path().join("clock.wat"), CLOCK).unwrap();
+    let codes: Vec<_> =
+        (0..3).map(|_| inn(&["--deterministic", "clock.wat"]).current_dir(&dir).run().code).collect();
+    assert_eq!(codes, [Some(0); 3], "the year 2000, to the nanosecond");
+    inn(&["--clocks", "fixed:1", "clock.wat"]).current_dir(&dir).run().code(1_000_000_000 & 127);
+}

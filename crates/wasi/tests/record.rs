@@ -1,0 +1,198 @@
+//! Records and replays: a million calls come back exactly, and whatever is not the recorded run is told apart.
+
+use std::borrow::Cow;
+use std::io::{Cursor, Write};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use innkeeper_wasi::observe::{
+    Call, Divergence, Ending, InputChecksum, RecordError, RecordHeader, Recorder, Replayer,
+};
+
+/// A file in memory that outlives its writer.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Guest memory, in which each call reads and writes.
+struct Guest {
+    memory: Vec<u8>,
+    state: u64,
+}
+
+/// A call as the guest makes it, and what the host answers.
+struct Made {
+    function: u16,
+    arguments: Vec<u64>,
+    read: Vec<Range<usize>>,
+    ending: Ending,
+    written: Vec<(usize, Vec<u8>)>,
+}
+
+impl Guest {
+    fn new() -> Guest {
+        Guest { memory: (0..4096).map(|index| (index % 251) as u8).collect(), state: 1 }
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.state >> 33) % below
+    }
+
+    /// The next call; what a guest does follows from its memory, so that a wrong answer would change what comes.
+    fn next(&mut self) -> Made {
+        let function = self.random(5) as u16;
+        let mut arguments: Vec<u64> = (0..self.random(4)).map(|_| self.random(3) * (u64::MAX / 2)).collect();
+        let at = self.random(64) as usize;
+        arguments.push(self.memory[at].into());
+        let mut ranges = |count| -> Vec<Range<usize>> {
+            (0..self.random(count))
+                .map(|_| {
+                    let start = self.random(4000) as usize;
+                    start..start + self.random(90) as usize
+                })
+                .collect()
+        };
+        let (read, written) = (ranges(3), ranges(3));
+        let written = written
+            .into_iter()
+            .map(|range| (range.start, (0..range.len()).map(|_| self.random(256) as u8).collect()))
+            .collect();
+        let ending = Ending::Returned(self.random(3) as i32 - 1);
+        Made { function, arguments, read, ending, written }
+    }
+
+    fn checksum(&self, ranges: &[Range<usize>]) -> u64 {
+        let mut checksum = InputChecksum::default();
+        ranges.iter().for_each(|range| checksum.update(&self.memory[range.clone()]));
+        checksum.finish()
+    }
+
+    fn apply(&mut self, writes: &[(usize, Vec<u8>)]) {
+        for (at, bytes) in writes {
+            self.memory[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
+fn name(function: u16) -> &'static str {
+    ["a", "b", "c", "d", "e"].get(usize::from(function)).copied().unwrap_or("unknown")
+}
+
+fn record(calls: u64) -> Vec<u8> {
+    let file = Shared::default();
+    let header = RecordHeader::new("guest.wasm", b"module");
+    let mut recorder = Recorder::new(Box::new(file.clone()), &header).expect("recorder");
+    let mut guest = Guest::new();
+    for _ in 0..calls {
+        let made = guest.next();
+        let call = Call {
+            function: made.function,
+            arguments: &made.arguments,
+            read: &made.read,
+            read_checksum: guest.checksum(&made.read),
+            ending: made.ending,
+        };
+        recorder.record(&call, made.written.iter().map(|(at, bytes)| (*at, &bytes[..])));
+        guest.apply(&made.written);
+    }
+    assert_eq!(recorder.finish("returned").expect("finish"), calls);
+    file.0.lock().expect("no panic").clone()
+}
+
+fn replayer(bytes: &[u8]) -> Result<Replayer, RecordError> {
+    Replayer::new(Box::new(Cursor::new(bytes.to_vec())))
+}
+
+/// Replays, spoiling the guest's memory before the call that `spoil` names.
+fn replay(bytes: &[u8], calls: u64, spoil: Option<u64>) -> Result<u64, Divergence> {
+    let mut replayer = replayer(bytes).expect("a record");
+    assert!(replayer.header().is_of(b"module") && !replayer.header().is_of(b"other"));
+    let mut guest = Guest::new();
+    for call in 0..calls {
+        if spoil == Some(call) {
+            guest.memory.iter_mut().for_each(|byte| *byte ^= 0x55);
+        }
+        let made = guest.next();
+        let memory = |range: Range<usize>| guest.memory.get(range).map(Cow::Borrowed);
+        let (ending, writes) = replayer.answer(made.function, &made.arguments, name, memory)?;
+        assert_eq!((ending, &writes), (made.ending, &made.written), "call {call}");
+        guest.apply(&writes);
+    }
+    replayer.finish("returned", name)?;
+    Ok(replayer.calls())
+}
+
+#[test]
+fn a_million_calls_replay_exactly() {
+    let bytes = record(1_000_000);
+    assert_eq!(replay(&bytes, 1_000_000, None).expect("the same"), 1_000_000);
+}
+
+#[test]
+fn a_divergence_is_told_at_its_call_with_those_before() {
+    let bytes = record(1000);
+    let divergence = replay(&bytes, 1000, Some(600)).expect_err("another run");
+    assert!((600..610).contains(&divergence.call), "{divergence}");
+    assert_eq!(divergence.before.len(), 5);
+    let text = divergence.to_string();
+    assert!(
+        text.contains("diverges at call 60") && text.contains(&format!("call {}: ", divergence.call - 1)),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_guest_that_goes_on_or_ends_early_diverges() {
+    let bytes = record(10);
+    assert!(
+        replay(&bytes, 11, None)
+            .expect_err("one more")
+            .reason
+            .contains("where the recorded one ended (returned)")
+    );
+    assert!(replay(&bytes, 9, None).expect_err("one less").reason.contains("where the recorded one called"));
+    let mut replayer = replayer(&record(0)).expect("a record");
+    assert!(
+        replayer.finish("exited with 1", name).expect_err("another end").reason.contains("ended: returned")
+    );
+}
+
+/// Reads all of a record, however it goes on.
+fn read_all(bytes: &[u8]) -> Result<(), String> {
+    let mut replayer = replayer(bytes).map_err(|error| error.to_string())?;
+    let mut guest = Guest::new();
+    for _ in 0..20 {
+        let made = guest.next();
+        let memory = |range: Range<usize>| guest.memory.get(range).map(Cow::Borrowed);
+        let (_, writes) =
+            replayer.answer(made.function, &made.arguments, name, memory).map_err(|error| error.reason)?;
+        guest.apply(&writes);
+    }
+    replayer.finish("returned", name).map_err(|error| error.reason)
+}
+
+#[test]
+fn whatever_is_cut_off_or_altered_is_refused() {
+    let bytes = record(20);
+    assert_eq!(read_all(&bytes), Ok(()));
+    for length in 0..bytes.len() {
+        assert!(read_all(&bytes[..length]).is_err(), "cut off at {length}");
+    }
+    for position in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut altered = bytes.clone();
+            altered[position] ^= 1 << bit;
+            assert!(read_all(&altered).is_err(), "bit {bit} of byte {position}");
+        }
+    }
+}

@@ -28,6 +28,7 @@ pub(crate) struct ModuleCode {
 struct Lowered {
     functions: Vec<(DefinedFuncIndex, lower::Lowered)>,
     /// Instructions that enter machine code; see [`native`].
+    #[allow(clippy::vec_box, reason = "they are executed where they are")]
     stubs: Vec<Box<native::Stub>>,
     /// Loops that were looked at, by the address of their header.
     loops: HashMap<usize, LoopCode>,

@@ -32,9 +32,12 @@ pub(crate) enum Kind {
 
 /// The adapters of an engine.
 pub(crate) struct Adapters {
-    made: HashMap<(Kind, Box<[Type]>, Box<[Type]>), Address>,
+    made: HashMap<Key, Address>,
     memory: CodeMemory,
 }
+
+/// A kind, and the types of parameters and of results.
+type Key = (Kind, Box<[Type]>, Box<[Type]>);
 
 /// The address of code, which never changes.
 #[derive(Clone, Copy)]

@@ -198,8 +198,8 @@ impl Translator<'_> {
                 for i in 0..self.ty.params().len() {
                     self.b.def_var(self.locals[i], params[at + i]);
                 }
-                for i in self.ty.params().len()..self.locals.len() {
-                    let zero = self.zero(local_types[i]);
+                for (i, ty) in local_types.iter().enumerate().skip(self.ty.params().len()) {
+                    let zero = self.zero(*ty);
                     self.b.def_var(self.locals[i], zero);
                 }
                 self.poll_at_entry(body)?;

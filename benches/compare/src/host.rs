@@ -23,7 +23,7 @@ const PEERS: &[(&str, &[&str])] = &[
 pub(crate) struct Host {
     pub(crate) name: &'static str,
     command: PathBuf,
-    arguments: &'static [&'static str],
+    arguments: Vec<&'static str>,
 }
 
 pub(crate) struct Run {
@@ -33,7 +33,7 @@ pub(crate) struct Run {
 }
 
 impl Host {
-    pub(crate) fn inn() -> Result<Host, String> {
+    pub(crate) fn inn(tier: &'static str) -> Result<Host, String> {
         let named = std::env::var_os("INN").unwrap_or_else(|| "target/release/inn".into());
         // Hosts run in the programs' folder.
         let command =
@@ -43,7 +43,7 @@ impl Host {
                     named.display()
                 )
             })?;
-        Ok(Host { name: "inn", command, arguments: &["run"] })
+        Ok(Host { name: "inn", command, arguments: vec!["run", "--tier", tier] })
     }
 
     /// Runs `program`. The length of its name depends on `round`: it moves what hosts allocate, and a host whose frames happen to
@@ -55,7 +55,7 @@ impl Host {
         let name = Path::new(&"./".repeat(round * 5 % 16)).join(program.file_name().unwrap_or_default());
         let before = children_cpu_s().map_err(|error| complain(&error))?;
         let output = Command::new(&self.command)
-            .args(self.arguments)
+            .args(&self.arguments)
             .arg(name)
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -83,7 +83,10 @@ pub(crate) fn peers(wanted: Option<&[String]>) -> Result<Vec<Host>, String> {
     }
     let chosen =
         PEERS.iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name)));
-    Ok(chosen.filter_map(|(name, arguments)| Some(Host { name, command: find(name)?, arguments })).collect())
+    let host = |(name, arguments): &(&'static str, &'static [&'static str])| {
+        Some(Host { name, command: find(name)?, arguments: arguments.to_vec() })
+    };
+    Ok(chosen.filter_map(host).collect())
 }
 
 fn find(name: &str) -> Option<PathBuf> {

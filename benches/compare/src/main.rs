@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> Result<(), String> {
-    let inn = Host::inn()?;
+    let inn = Host::inn(arguments.tier)?;
     let peers = host::peers(arguments.peers.as_deref())?;
     let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
     println!("{}", table::heading(&names));

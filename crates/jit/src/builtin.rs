@@ -223,7 +223,7 @@ builtins! {
     }
 
     fn reference_is(ctx: *mut VmContext, reference: u64, target: u32, ty: u32) -> u32 {
-        u32::from(gc::reference_is(ctx, reference, TARGETS[target as usize], TypeIndex(ty)))
+        u32::from(gc::reference_is(ctx, reference, CastTarget::ALL[target as usize], TypeIndex(ty)))
     }
 
     fn memory_grow(ctx: *mut VmContext, memory: u32, pages: u64) -> u64 {
@@ -338,18 +338,6 @@ builtins! {
         done(ctx, gc::array_init_elem(ctx, array, ElemIndex(elem), to, from, len))
     }
 }
-
-/// In the order of their numbers.
-const TARGETS: [CastTarget; 8] = [
-    CastTarget::Top,
-    CastTarget::Eq,
-    CastTarget::I31,
-    CastTarget::Struct,
-    CastTarget::Array,
-    CastTarget::Bottom,
-    CastTarget::Concrete,
-    CastTarget::ConcreteFunc,
-];
 
 /// # Safety
 /// As [`stop`].

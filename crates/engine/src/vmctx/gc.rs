@@ -40,6 +40,18 @@ pub enum CastTarget {
 }
 
 impl CastTarget {
+    /// All of them, in the order of the numbers that code knows them by.
+    pub const ALL: [CastTarget; 8] = [
+        CastTarget::Top,
+        CastTarget::Eq,
+        CastTarget::I31,
+        CastTarget::Struct,
+        CastTarget::Array,
+        CastTarget::Bottom,
+        CastTarget::Concrete,
+        CastTarget::ConcreteFunc,
+    ];
+
     /// The target that a heap type is; `is_func` tells of a defined type whether it is a function's.
     #[must_use]
     pub fn of(heap: HeapType, is_func: impl Fn() -> bool) -> CastTarget {

@@ -21,23 +21,17 @@ impl Machine {
             if slot == 0 {
                 return word & NULLABLE != 0;
             }
-            gc::reference_is(self.ctx, slot, TARGETS[(word & 0xFF) as usize], TypeIndex(self.immediate()))
+            gc::reference_is(
+                self.ctx,
+                slot,
+                CastTarget::ALL[(word & 0xFF) as usize],
+                TypeIndex(self.immediate()),
+            )
         }
     }
 }
 
 const NULLABLE: u64 = 1 << 8;
-
-const TARGETS: [CastTarget; 8] = [
-    CastTarget::Top,
-    CastTarget::Eq,
-    CastTarget::I31,
-    CastTarget::Struct,
-    CastTarget::Array,
-    CastTarget::Bottom,
-    CastTarget::Concrete,
-    CastTarget::ConcreteFunc,
-];
 
 /// Word 2 of a cast instruction.
 pub(crate) fn cast_word(target: CastTarget, nullable: bool) -> u64 {

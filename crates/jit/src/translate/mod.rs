@@ -396,7 +396,7 @@ fn zero(b: &mut FunctionBuilder<'_>, ty: Type) -> Value {
 pub(crate) fn call_builtin(b: &mut FunctionBuilder<'_>, builtin: Builtin, args: &[Value]) -> Option<Value> {
     use cranelift_codegen::ir::{AbiParam, Signature};
     let (params, returns) = builtin.types();
-    let mut signature = Signature::new(cranelift_codegen::isa::CallConv::SystemV);
+    let mut signature = Signature::new(builtin.convention());
     signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
     signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
     let signature = b.import_signature(signature);

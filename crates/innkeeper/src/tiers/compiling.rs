@@ -117,4 +117,12 @@ impl TierModule for Module {
     fn hot(&self, what: Hot) {
         self.native.hot(what, self.compilation);
     }
+
+    fn heat(&self, what: &Hot) -> u64 {
+        self.interpreted.heat(what)
+    }
+
+    fn cool(&self, what: &Hot) {
+        self.interpreted.cool(what);
+    }
 }

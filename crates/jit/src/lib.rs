@@ -35,11 +35,13 @@ mod translate;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod trap;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::Census;
 use innkeeper_engine::tier::ModuleParts;
+use innkeeper_engine::{Census, NanBits};
+
+use compiler::Compiler;
 
 pub use module::NativeModule;
 
@@ -48,20 +50,32 @@ pub use module::NativeModule;
 pub struct Jit(Arc<Shared>);
 
 struct Shared {
-    isa: Arc<dyn TargetIsa>,
+    nan_bits: NanBits,
+    /// Made when something is first compiled: most runs are over before.
+    isa: OnceLock<Option<Arc<dyn TargetIsa>>>,
     adapters: Mutex<adapter::Adapters>,
     census: Mutex<Census>,
     queue: queue::Queue,
 }
 
 impl Jit {
-    /// A compiler for the processor that this process runs on; none where there is none.
+    /// A compiler for the processor that this process runs on. Where there turns out to be none, everything stays interpreted.
     #[must_use]
-    pub fn new() -> Option<Jit> {
-        let isa = compiler::isa()?;
+    pub fn new(nan_bits: NanBits) -> Jit {
         signal::install();
-        let adapters = Mutex::new(adapter::Adapters::new());
-        Some(Jit(Arc::new(Shared { isa, adapters, census: Mutex::default(), queue: queue::Queue::new() })))
+        Jit(Arc::new(Shared {
+            nan_bits,
+            isa: OnceLock::new(),
+            adapters: Mutex::new(adapter::Adapters::new()),
+            census: Mutex::default(),
+            queue: queue::Queue::new(),
+        }))
+    }
+
+    /// What compiles for this processor.
+    fn compiler(&self) -> Option<Compiler> {
+        let isa = self.0.isa.get_or_init(|| compiler::isa(self.0.nan_bits));
+        Some(Compiler::new(Arc::clone(isa.as_ref()?)))
     }
 
     /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
@@ -103,6 +117,6 @@ impl Jit {
 
 impl std::fmt::Debug for Jit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jit").field("isa", &self.0.isa.name()).finish_non_exhaustive()
+        f.debug_struct("Jit").field("nan_bits", &self.0.nan_bits).finish_non_exhaustive()
     }
 }

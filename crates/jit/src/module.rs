@@ -32,7 +32,7 @@ impl NativeModule {
     #[must_use]
     pub fn compile(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
-        let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
+        let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (func, Start::Call));
         self.count(&code);
         let adapter = lock(&self.jit.0.adapters).get(&mut compiler, Kind::Enter, ty)?;
@@ -42,7 +42,7 @@ impl NativeModule {
     /// Compiles a function to be entered at one of its loops; none where it cannot be.
     #[must_use]
     pub fn compile_loop(&self, module: &ModuleParts, entry: &LoopEntry) -> Option<NativeCode> {
-        let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
+        let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (entry.func, Start::Loop(entry)));
         self.count(&code);
         let code = code.ok()?;
@@ -65,7 +65,7 @@ impl NativeModule {
     }
 
     pub(crate) fn adapter(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
-        let mut compiler = Compiler::new(Arc::clone(&self.jit.0.isa));
+        let mut compiler = self.jit.compiler()?;
         lock(&self.jit.0.adapters).get(&mut compiler, kind, ty)
     }
 

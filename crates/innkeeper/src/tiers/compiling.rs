@@ -22,7 +22,7 @@ pub(super) fn engine(mut config: Config, tiers: Tiers) -> Result<Engine, Config>
     if tiers == Tiers::Interpreter || config.metering != Metering::Off {
         return Err(config);
     }
-    let Some(jit) = Jit::new() else { return Err(config) };
+    let jit = Jit::new(config.nan_bits);
     // Compiled code leaves bounds to the hardware for all memories or for none.
     if config.tuning.memory_layout == MemoryLayout::Auto {
         let has_room = Jit::can_reserve();

@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod compiling;
 
-use innkeeper_engine::{Config, Engine};
+use innkeeper_engine::{Config, Engine, TierUp};
 
 /// Which tiers execute guests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,5 +26,7 @@ pub fn engine_with(config: Config, tiers: Tiers) -> Engine {
         Err(config) => config,
     };
     let _ = tiers;
+    let mut config = config;
+    config.tuning.tier_up = TierUp::never();
     Engine::with_tier(config, innkeeper_interp::Interpreter)
 }

@@ -71,6 +71,7 @@ impl InstanceBox {
         let (globals, tags) = (links.globals.into_boxed_slice(), links.tags.into_boxed_slice());
         let ctx = VmContext {
             store: store.vm(),
+            countdown: parts.engine().config().tuning.tier_up.branches_back,
             memory0: memories.first().copied().unwrap_or(store.no_memory()),
             entries: parts.code().entries(),
             imported_funcs: imported_funcs.as_ptr(),

@@ -48,6 +48,12 @@ pub struct VmContext {
     pub countdown: u32,
     /// The instance's first memory; an empty one if it has none.
     pub memory0: *mut VmMemory,
+    /// Its first byte when the instance was made, which a memory that is laid out with guard regions keeps.
+    pub memory0_base: *mut u8,
+    /// The first global, which compilers make the pointer of their stack; null if there is none.
+    pub global0: *mut VmGlobal,
+    /// The first table; null if there is none.
+    pub table0: *mut VmTable,
     /// Entries of the functions that the module defines, by [`crate::index::DefinedFuncIndex`]; shared by all its instances.
     pub entries: *const FuncEntry,
     /// Imported functions, by [`crate::index::FuncIndex`].

@@ -12,7 +12,7 @@ use innkeeper_engine::tier::{VmContext, VmMemory};
 use innkeeper_engine::{IndexType, Sharing, Trap};
 use wasmparser::{MemArg, MemArgTarget, Operator};
 
-use super::{Result, Translator, Unsupported, fixed_flags, record_flags};
+use super::{Result, Translator, Unsupported, record_flags};
 use crate::builtin::Builtin;
 use crate::trap;
 
@@ -58,8 +58,13 @@ impl Translator<'_> {
         if !self.is_guarded(memory_of(argument)?) {
             return self.checked(argument, address, size);
         }
-        let record = self.memory_record(memory_of(argument)?);
-        let base = self.b.ins().load(types::I64, fixed_flags(), record, offset_of!(VmMemory, base) as i32);
+        let base = match memory_of(argument)? {
+            0 => self.fixed(self.ctx, offset_of!(VmContext, memory0_base)),
+            memory => {
+                let record = self.memory_record(memory);
+                self.fixed(record, offset_of!(VmMemory, base))
+            }
+        };
         let flags = MemFlagsData::new()
             .with_alias_region(Some(self.regions.heap))
             .with_trap_code(Some(trap::code(Trap::MemoryOutOfBounds)));

@@ -49,11 +49,3 @@ pub(crate) unsafe fn describe(layer: &Layer, error: &mut Error) {
     // SAFETY: as the caller promises.
     unsafe { append(error, layer.site.position as usize, layer.site.frame as usize, Place::Return) };
 }
-
-/// Functions that catch are not compiled.
-///
-/// # Safety
-/// None is needed.
-pub(crate) unsafe fn catches(_: &Layer, _: u64) -> bool {
-    false
-}

@@ -12,7 +12,7 @@ use innkeeper_engine::tier::{
     FuncEntry, HostEntry, Layer, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime,
 };
 
-use crate::{backtrace, entry, region};
+use crate::{backtrace, entry, region, unwind};
 
 /// What happens where a failure is possible.
 pub(crate) const OK: u32 = 0;
@@ -108,7 +108,7 @@ macro_rules! table {
             pub(crate) fn convention(self) -> CallConv {
                 match self {
                     // What is called beside the path that is usually taken should not move that path's values out of registers.
-                    Builtin::Attend => CallConv::PreserveAll,
+                    Builtin::Attend | Builtin::Leave => CallConv::PreserveAll,
                     _ => CallConv::SystemV,
                 }
             }
@@ -197,7 +197,12 @@ builtins! {
         (*vm).layers = &raw const layer;
         let done = runtime::module(ctx).code().call_within(callee, ctx, slots);
         (*vm).layers = layer.outer;
-        if done { OK } else { LEFT }
+        match (*vm).pending {
+            _ if done => OK,
+            // Somebody catches it, perhaps here.
+            Some(Pending::Exception(_)) => STOPPED,
+            _ => LEFT,
+        }
     }
 
     fn call_host(ctx: *mut VmContext, callee: *const HostEntry, slots: *mut u64) -> u32 {
@@ -387,7 +392,7 @@ unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> Layer {
     };
     // SAFETY: the record is alive.
     let outer = unsafe { (*vm).layers };
-    Layer { outer, site, describe: backtrace::describe, catches: backtrace::catches }
+    Layer { outer, site, describe: backtrace::describe, catches: unwind::catches }
 }
 
 /// Leaves a tail call for the interpreter in the record, with its arguments at the stack's top.

@@ -1,8 +1,9 @@
 //! The compiler: from intermediate representation to bytes, with what must be known about them.
 
+use std::cell::Cell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
 
 use cranelift_codegen::Context;
 use cranelift_codegen::binemit::Reloc;
@@ -10,12 +11,15 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::{TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget};
+use cranelift_codegen::{
+    ExceptionContextLoc, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
+    MachBufferFinalized,
+};
 use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::NanBits;
 use innkeeper_engine::index::DefinedFuncIndex;
 
-use crate::region;
+use crate::region::{self, Catch, CatchSite};
 use crate::translate::{Result, Unsupported};
 
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
@@ -51,13 +55,41 @@ pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
     traps: Box<[(u32, u8)]>,
     offsets: Box<[(u32, u32)]>,
+    catches: Box<[CatchSite]>,
 }
 
 impl Code {
     /// What is to be known about the code once it lies at `range`.
     pub(crate) fn describe(&self, range: Range<usize>, func: Option<DefinedFuncIndex>) -> region::Function {
-        region::Function { range, func, traps: self.traps.clone(), offsets: self.offsets.clone() }
+        region::Function {
+            range,
+            func,
+            traps: self.traps.clone(),
+            offsets: self.offsets.clone(),
+            catches: self.catches.clone(),
+        }
     }
+}
+
+thread_local! {
+    static IS_COMPILING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Catches a panic of the compiler's, which is nobody's business: the function stays interpreted.
+fn silently<T>(compile: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_COMPILING.get() {
+                previous(panic);
+            }
+        }));
+    });
+    let outer = IS_COMPILING.replace(true);
+    let outcome = catch_unwind(compile);
+    IS_COMPILING.set(outer);
+    outcome
 }
 
 impl Compiler {
@@ -71,7 +103,7 @@ impl Compiler {
         build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
     ) -> Result<Code> {
         self.context.clear();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = silently(AssertUnwindSafe(|| {
             build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
             self.finish()
         }));
@@ -103,8 +135,38 @@ impl Compiler {
         traps.sort_unstable();
         let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
         let offsets = places.map(|place| (place.start, place.loc.bits())).collect();
-        Ok(Code { bytes, traps: traps.into(), offsets })
+        Ok(Code { bytes, traps: traps.into(), offsets, catches: catch_sites(buffer)? })
     }
+}
+
+/// The calls whose exceptions the function catches.
+fn catch_sites(buffer: &MachBufferFinalized<Final>) -> Result<Box<[CatchSite]>> {
+    let mut sites = Vec::new();
+    for site in buffer.call_sites().filter(|site| !site.exception_handlers.is_empty()) {
+        let mut context = None;
+        let mut catches = Vec::with_capacity(site.exception_handlers.len());
+        for handler in site.exception_handlers {
+            match handler {
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
+                    context = Some(*offset);
+                }
+                FinalizedMachExceptionHandler::Tag(tag, handler) => {
+                    catches.push(Catch { tag: Some(tag.as_u32()), handler: *handler });
+                }
+                FinalizedMachExceptionHandler::Default(handler) => {
+                    catches.push(Catch { tag: None, handler: *handler });
+                }
+                // Nothing stays in a register across a call that can be left by an exception.
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::GPR(_)) => {}
+            }
+        }
+        let (Some(frame_bytes), Some(context)) = (site.frame_offset, context) else {
+            return Err(Unsupported::Compiler("a handler's frame is not known".to_owned()));
+        };
+        sites.push(CatchSite { return_offset: site.ret_addr, frame_bytes, context, catches: catches.into() });
+    }
+    sites.sort_unstable_by_key(|site| site.return_offset);
+    Ok(sites.into())
 }
 
 /// Lets a call of the function itself go to its start: code is copied to where it runs as it is, and refers to nothing else.

@@ -27,6 +27,38 @@ pub(crate) struct Function {
     pub(crate) traps: Box<[(u32, u8)]>,
     /// Where the instructions from an offset on come from in the module's bytes, ascending.
     pub(crate) offsets: Box<[(u32, u32)]>,
+    /// Calls whose exceptions it catches, ascending.
+    pub(crate) catches: Box<[CatchSite]>,
+}
+
+/// A call inside a tried block.
+#[derive(Clone, Debug)]
+pub(crate) struct CatchSite {
+    /// Where it returns to, in bytes from the function's start.
+    pub(crate) return_offset: u32,
+    /// From the stack pointer there to the frame pointer.
+    pub(crate) frame_bytes: u32,
+    /// Where above the stack pointer the function's context is.
+    pub(crate) context: u32,
+    /// What is caught, innermost first.
+    pub(crate) catches: Box<[Catch]>,
+}
+
+/// What is caught, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Catch {
+    /// The tag; any exception without one.
+    pub(crate) tag: Option<u32>,
+    /// The handler, in bytes from the function's start.
+    pub(crate) handler: u32,
+}
+
+/// What is to be known of a place that a call returns to, for an exception that comes from it.
+pub(crate) enum Returning {
+    /// In a compiled function: its address, and what the call's exceptions meet.
+    Function(usize, Option<CatchSite>),
+    /// In an adapter.
+    Adapter,
 }
 
 /// What a place in machine code belongs to.
@@ -84,6 +116,19 @@ pub(crate) fn trap_at(pc: usize) -> Option<u8> {
 /// Whether a return address leads back to an adapter.
 pub(crate) fn is_adapter(return_address: usize) -> bool {
     Region::with(return_address - 1, |_, function| function.func.is_none()).unwrap_or(false)
+}
+
+/// What an exception meets that a call throws which returns to `return_address`; none where that is not in machine code of ours.
+pub(crate) fn catch_site(return_address: usize) -> Option<Returning> {
+    Region::with(return_address - 1, |_, function| {
+        if function.func.is_none() {
+            return Returning::Adapter;
+        }
+        let start = function.range.start;
+        let offset = (return_address - start) as u32;
+        let found = function.catches.binary_search_by_key(&offset, |site| site.return_offset).ok();
+        Returning::Function(start, found.map(|at| function.catches[at].clone()))
+    })
 }
 
 /// What `pc` belongs to; described if `describe`.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use super::{NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
+use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
 use crate::sys::Mapping;
@@ -50,6 +50,7 @@ impl StoreRecord {
             builtins,
             landing: 0,
             native_site: NativeSite::default(),
+            native_handler: NativeHandler::default(),
             tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
             layers: std::ptr::null(),
             owner: std::ptr::null_mut(),

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
@@ -53,9 +54,7 @@ impl Tier for Compiling {
             compilation: parts.engine().config().tuning.tier_up.compilation,
         };
         if self.tiers == Tiers::Compiled {
-            for func in 0..parts.defined_func_count() {
-                module.compile(parts, DefinedFuncIndex(func as u32));
-            }
+            module.compile_all(parts);
         }
         Box::new(module)
     }
@@ -79,6 +78,29 @@ impl Tier for Compiling {
 }
 
 impl Module {
+    /// Compiles every function, on all processors.
+    fn compile_all(&self, parts: &ModuleParts) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let func = next.fetch_add(1, Ordering::Relaxed);
+                if func >= parts.defined_func_count() {
+                    return;
+                }
+                self.compile(parts, DefinedFuncIndex(func as u32));
+            }
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let helpers = processors.min(parts.defined_func_count()).saturating_sub(1);
+        std::thread::scope(|scope| {
+            for _ in 0..helpers {
+                // Where there can be no thread, the others do its share.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+    }
+
     fn compile(&self, parts: &ModuleParts, func: DefinedFuncIndex) {
         if let Some(code) = self.native.compile(parts, func) {
             let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();

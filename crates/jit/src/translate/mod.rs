@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod atomic;
+mod bulk;
 mod call;
 mod control;
 mod exception;

@@ -13,7 +13,7 @@ use crate::args::RunArgs;
 use crate::guest::{Ending, Guest, Ran};
 use crate::input::Input;
 use crate::report::{self, Explain, Problem, short};
-use crate::{changes, invoke, keys, observers};
+use crate::{changes, invoke, keys, observers, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 const TRAP_EXIT_CODE: u8 = 134;
@@ -46,7 +46,8 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
     let is_repeatable = args.keys.deterministic.is_some() || header.is_some();
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
-    let guest = Guest::new(&mut input, &keys.limits, args.tier.into(), nan_bits)?;
+    let mut guest = Guest::new(&mut input, &keys.limits, args.tier.into(), nan_bits)?;
+    guest.is_profiled = args.reports.profile.is_some();
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
             &input.name,
@@ -71,6 +72,9 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let ran = guest.run(&input, entry, &keys, prepare, observers)?;
     let code = report_ending(&ran, args, &input)?;
     observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
+    if let (Some(profile), Some(path)) = (&ran.profile, &args.reports.profile) {
+        profile::write(profile, path, &input.name)?;
+    }
     changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
     then(&keys, &ran.context);
     Ok(code)

@@ -360,10 +360,14 @@ builtins! {
 ///
 /// # Safety
 /// `vm` is the record of the store that machine code runs for, whose stack pointer is given.
-pub(crate) unsafe extern "sysv64" fn attend(vm: *mut VmStore, stack_pointer: usize) -> u32 {
-    // SAFETY: as the caller promises.
+pub(crate) unsafe extern "sysv64" fn attend(vm: *mut VmStore, stack_pointer: usize, frame: usize) -> u32 {
+    // SAFETY: as the caller promises; a call has put its return address below where the stack pointer was.
     unsafe {
-        match runtime::attend_native(vm, stack_pointer) {
+        let pc = *(stack_pointer as *const usize).sub(1);
+        let describe = |error: &mut innkeeper_engine::Error| {
+            backtrace::append(error, pc, frame, backtrace::Place::Return);
+        };
+        match runtime::attend_native(vm, stack_pointer, describe) {
             Ok(()) => OK,
             Err(trap) => {
                 (*vm).pending = Some(Pending::Trap(trap));
@@ -419,7 +423,7 @@ unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots
         let call_slots = ty.call_slots() as usize;
         let end = (*vm).stack_top.wrapping_add(call_slots + HEADER_SLOTS);
         if end > (*vm).stack_limit.load(std::sync::atomic::Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(vm, end)
+            && let Err(trap) = runtime::attend(vm, end, |_| {})
         {
             return stop(ctx, trap);
         }

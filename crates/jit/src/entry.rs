@@ -212,6 +212,7 @@ pub(crate) unsafe extern "sysv64" fn attend() {
          movups [rsp + 240], xmm15
          mov rdi, r15
          lea rsi, [rsp + 336]
+         mov rdx, rbp
          call {attend}
          test eax, eax
          movups xmm0, [rsp]

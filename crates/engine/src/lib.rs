@@ -16,6 +16,7 @@ mod error;
 mod evaluate;
 mod extern_;
 mod features;
+mod fuel;
 mod func;
 pub mod index;
 mod instance;

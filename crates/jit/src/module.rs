@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode};
-use innkeeper_engine::{Compilation, Explanation, FuncType, Metering};
+use innkeeper_engine::{Compilation, Explanation, FuncType};
 
 use crate::adapter::Kind;
 use crate::code_memory::CodeMemory;
@@ -96,9 +96,6 @@ impl NativeModule {
         module: &ModuleParts,
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
-        if module.engine().config().metering != Metering::Off {
-            return Err(Unsupported::Instruction("fuel".to_owned()));
-        }
         if module.body_range(func).len() > MAX_BODY_BYTES {
             return Err(Unsupported::Compiler("the body is too long".to_owned()));
         }

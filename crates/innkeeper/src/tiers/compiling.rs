@@ -11,7 +11,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
     FuncEntry, Hot, ModuleParts, NativeCode, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
-use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation, MemoryLayout, Metering};
+use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation, MemoryLayout};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::{Jit, NativeModule};
 
@@ -19,8 +19,7 @@ use super::Tiers;
 
 /// An engine whose guests are compiled; the configuration comes back where that is not possible, or not wanted.
 pub(super) fn engine(mut config: Config, tiers: Tiers) -> Result<Engine, Config> {
-    // Compiled code does not count fuel.
-    if tiers == Tiers::Interpreter || config.metering != Metering::Off {
+    if tiers == Tiers::Interpreter {
         return Err(config);
     }
     let jit = Jit::new(config.nan_bits);

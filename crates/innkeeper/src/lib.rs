@@ -21,6 +21,7 @@
 
 #![deny(unsafe_code)]
 
+mod cache;
 #[cfg(feature = "wat")]
 mod text;
 mod tiers;
@@ -37,7 +38,10 @@ pub use innkeeper_engine::{
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
 pub use text::to_binary;
-pub use tiers::{Tiers, engine_with};
+pub use cache::{
+    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, precompile,
+};
+pub use tiers::{Tiers, engine_cached, engine_with};
 
 /// An engine with the default choice of tiers.
 #[must_use]

@@ -57,8 +57,13 @@ impl ModuleCode {
         module.code().as_any().downcast_ref()
     }
 
-    /// The function's code, lowered now if it has not been.
+    /// The function's code: what enters its machine code if that is remembered, else lowered now if it has not been.
     pub(crate) fn lower(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Result<*const Word, Error> {
+        if let Some(code) = module.code().remembered(func) {
+            let call_slots = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
+            self.publish(func, call_slots, code);
+            return Ok(self.entries[func.index()].code.load(Ordering::Acquire));
+        }
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.entries[func.index()].code.load(Ordering::Acquire);
         if !published.is_null() {

@@ -14,12 +14,14 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod abi;
+mod ahead;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod adapter;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod builtin;
+pub mod cache;
 #[allow(unsafe_code, reason = "memory that is executed")]
 mod code_memory;
 mod compiler;
@@ -31,6 +33,7 @@ mod queue;
 mod region;
 #[allow(unsafe_code, reason = "a signal handler")]
 mod signal;
+mod tables;
 mod translate;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod trap;
@@ -38,9 +41,13 @@ mod trap;
 use std::sync::{Arc, Mutex};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::Census;
-use innkeeper_engine::tier::ModuleParts;
+use innkeeper_engine::tier::{ModuleParts, Recalled, Verdict};
+use innkeeper_engine::{Census, Config, MemoryLayout};
 
+use cache::Cache;
+use cache::key::{Key, Target};
+
+pub use ahead::Progress;
 pub use module::NativeModule;
 
 /// The compiler of an engine, with what its modules share.
@@ -52,21 +59,30 @@ struct Shared {
     adapters: Mutex<adapter::Adapters>,
     census: Mutex<Census>,
     queue: queue::Queue,
+    cache: Cache,
 }
 
 impl Jit {
     /// A compiler for the processor that this process runs on; none where there is none.
     #[must_use]
-    pub fn new() -> Option<Jit> {
+    pub fn new(cache: Cache) -> Option<Jit> {
         let isa = compiler::isa()?;
         signal::install();
         let adapters = Mutex::new(adapter::Adapters::new());
-        Some(Jit(Arc::new(Shared { isa, adapters, census: Mutex::default(), queue: queue::Queue::new() })))
+        let (census, queue) = (Mutex::default(), queue::Queue::new());
+        Some(Jit(Arc::new(Shared { isa, adapters, census, queue, cache })))
+    }
+
+    /// Decides what a configuration leaves open: whether code leaves bounds to the hardware, for all memories or for none.
+    pub fn settle(config: &mut Config) {
+        if config.tuning.memory_layout == MemoryLayout::Auto {
+            let has_room = Jit::can_reserve();
+            config.tuning.memory_layout = if has_room { MemoryLayout::Reserved } else { MemoryLayout::Exact };
+        }
     }
 
     /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
-    #[must_use]
-    pub fn can_reserve() -> bool {
+    fn can_reserve() -> bool {
         code_memory::can_reserve()
     }
 
@@ -94,10 +110,25 @@ impl Jit {
         module::lock(&self.0.census).clone()
     }
 
-    /// What is kept for a module.
+    /// What the cache has of a module, for an engine with this configuration.
     #[must_use]
-    pub fn module(&self, module: &Arc<ModuleParts>) -> NativeModule {
-        NativeModule::new(self.clone(), module)
+    pub fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
+        if self.0.cache.is_off() {
+            return Recalled::default();
+        }
+        let key = Key::new(bytes, Target::of(&*self.0.isa, config));
+        let saved = self.0.cache.find(&key);
+        let verdict = if saved.is_some() { Verdict::Valid } else { Verdict::Unknown };
+        if verdict == Verdict::Valid {
+            module::lock(&self.0.census).known_valid += 1;
+        }
+        Recalled { verdict, memory: Some(Box::new(module::Memory::new(key, saved))) }
+    }
+
+    /// What is kept for a module. `recalled` is what [`Jit::recall`] said.
+    #[must_use]
+    pub fn module(&self, module: &Arc<ModuleParts>, recalled: Recalled) -> NativeModule {
+        NativeModule::new(self.clone(), module, recalled)
     }
 }
 

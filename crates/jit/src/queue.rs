@@ -4,11 +4,12 @@
 //! compiled any more.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::NativeModule;
+use crate::cache::keep::Occasion;
 
 /// What is to be compiled.
 struct Job {
@@ -28,6 +29,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// What is done when there is nothing else to do: for later runs rather than for this one.
+    later: VecDeque<Job>,
     threads: usize,
     idle: usize,
     is_closed: bool,
@@ -45,6 +48,18 @@ impl Queue {
     pub(crate) fn push(&self, module: Weak<ModuleParts>, what: Hot) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.jobs.push_back(Job { module, what });
+        self.attend(state);
+    }
+
+    /// Lets something be compiled when a thread has nothing else to do, unless it has been by then.
+    pub(crate) fn push_later(&self, module: Weak<ModuleParts>, what: Hot) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.later.push_back(Job { module, what });
+        self.attend(state);
+    }
+
+    /// Sees to it that there is a thread for a new job.
+    fn attend(&self, mut state: MutexGuard<'_, State>) {
         if state.idle > 0 {
             self.0.changed.notify_one();
             return;
@@ -64,24 +79,46 @@ impl Queue {
 impl Shared {
     fn work(&self) {
         be_modest();
-        loop {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let job = loop {
-                if state.is_closed {
-                    return;
-                }
-                if let Some(job) = state.jobs.pop_front() {
-                    break job;
-                }
-                state.idle += 1;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-            };
-            drop(state);
-            if let Some(module) = job.module.upgrade() {
+        while let Some((job, is_late)) = self.next() {
+            let Some(module) = job.module.upgrade() else { continue };
+            let native = native(&module);
+            if !is_late {
+                compile(&module, &job.what);
+            } else if let Hot::Function(func) = job.what
+                && native.is_some_and(|native| !native.has(func))
+            {
                 compile(&module, &job.what);
             }
+            if let Some(native) = native
+                && self.is_idle()
+            {
+                native.keep(Occasion::Idle);
+            }
         }
+    }
+
+    /// The next job, and whether it is one for later runs; none where the queue is gone.
+    fn next(&self) -> Option<(Job, bool)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some((job, false));
+            }
+            if let Some(job) = state.later.pop_front() {
+                return Some((job, true));
+            }
+            state.idle += 1;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.jobs.is_empty() && state.later.is_empty()
     }
 }
 
@@ -90,6 +127,7 @@ impl Drop for Queue {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_closed = true;
         state.jobs.clear();
+        state.later.clear();
         self.0.changed.notify_all();
     }
 }
@@ -97,7 +135,7 @@ impl Drop for Queue {
 /// Compiles and publishes.
 pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
     let code = module.code();
-    let Some(native) = code.native().and_then(|native| native.downcast_ref::<NativeModule>()) else { return };
+    let Some(native) = native(module) else { return };
     let call_slots = |func| module.func_type(module.type_of_func(module.func_index(func))).call_slots();
     match what {
         Hot::Function(func) => {
@@ -108,9 +146,14 @@ pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
         Hot::Loop(entry) => {
             if let Some(compiled) = native.compile_loop(module, entry) {
                 code.publish_loop(entry.func, entry.position, call_slots(entry.func), compiled);
+                native.whole_later(entry.func);
             }
         }
     }
+}
+
+fn native(module: &ModuleParts) -> Option<&NativeModule> {
+    module.code().native().and_then(|native| native.downcast_ref())
 }
 
 fn most_threads() -> usize {

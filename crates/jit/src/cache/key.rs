@@ -1,0 +1,84 @@
+//! What machine code is made from and for. Code is used where all of it is the same, and nowhere else.
+
+use blake3::{Hash, Hasher};
+use cranelift_codegen::isa::TargetIsa;
+use innkeeper_engine::{Config, Features, MemoryLayout};
+
+/// Everything that the machine code of a module depends on, as digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The module's bytes.
+    pub(crate) module: Hash,
+    pub(crate) target: Target,
+}
+
+/// What machine code is made for, whatever the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The build of the compiler and of the engine, whose records the code knows.
+    pub(crate) build: Hash,
+    /// The processor: its features, and the compiler's settings.
+    pub(crate) processor: Hash,
+    /// The engine's configuration, as far as code and validity depend on it.
+    pub(crate) settings: Hash,
+}
+
+/// How the build is called in messages.
+pub(crate) fn build_name() -> String {
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("INNKEEPER_BUILD"))
+}
+
+impl Target {
+    pub(crate) fn new(isa: &dyn TargetIsa, layout: MemoryLayout, features: Features) -> Target {
+        let mut processor = Hasher::new();
+        processor.update(isa.triple().to_string().as_bytes());
+        for value in isa.flags().iter().chain(isa.isa_flags()) {
+            processor.update(format!("\n{value}").as_bytes());
+        }
+        let build = format!("{} {}", build_name(), cranelift_native::VERSION);
+        let settings = format!("{layout:?} {features:?}");
+        Target {
+            build: blake3::hash(build.as_bytes()),
+            processor: processor.finalize(),
+            settings: blake3::hash(settings.as_bytes()),
+        }
+    }
+
+    /// Of an engine with this configuration, whose layout of memories is settled.
+    pub(crate) fn of(isa: &dyn TargetIsa, config: &Config) -> Target {
+        Target::new(isa, config.tuning.memory_layout, config.features)
+    }
+}
+
+impl Key {
+    pub(crate) fn new(module: &[u8], target: Target) -> Key {
+        Key { module: blake3::hash(module), target }
+    }
+
+    /// The name of the file that has the code.
+    pub(crate) fn file_name(&self) -> String {
+        let mut hasher = Hasher::new();
+        for part in self.parts() {
+            hasher.update(part.as_bytes());
+        }
+        format!("{}.{SUFFIX}", hasher.finalize().to_hex())
+    }
+
+    /// The digests, in the order in which a file has them.
+    pub(crate) fn parts(&self) -> [Hash; 4] {
+        [self.module, self.target.build, self.target.processor, self.target.settings]
+    }
+
+    pub(crate) fn from_parts([module, build, processor, settings]: [Hash; 4]) -> Key {
+        Key { module, target: Target { build, processor, settings } }
+    }
+}
+
+/// What names of files in a cache end with.
+pub(crate) const SUFFIX: &str = "code";
+
+/// Whether a file of a cache has such a name.
+pub(crate) fn is_file_name(name: &[u8]) -> bool {
+    let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    name.strip_suffix(b".code").is_some_and(|digest| digest.len() == 64 && digest.iter().all(hex))
+}

@@ -61,7 +61,7 @@ pub(crate) struct KeyFlags {
     #[arg(long, value_name = "SOURCE", value_parser = RandomFlag::parse)]
     pub(crate) random: Option<RandomFlag>,
 
-    /// Answer the same in every run: stepped clocks, seeded randomness, directories in order
+    /// Answer the same in every run: stepped clocks, seeded randomness, directories in order, canonical NaNs
     #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub(crate) deterministic: Option<u64>,
 

@@ -6,7 +6,7 @@ use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
 use innkeeper::wasi::stop::{StopReason, Stopper};
-use innkeeper::{Config, Engine, Error, Linker, Module, Store, Tiers, Trap, Val};
+use innkeeper::{Config, Engine, Error, Linker, Module, NanBits, Store, Tiers, Trap, Val};
 
 use crate::input::Input;
 use crate::report::Problem;
@@ -44,9 +44,14 @@ pub(crate) struct Ran {
 }
 
 impl Guest {
-    /// Decodes and validates a module, for an engine with these limits and tiers.
-    pub(crate) fn new(input: &mut Input, limits: &Limits, tiers: Tiers) -> Result<Guest, Problem> {
-        let mut config = Config::default();
+    /// Decodes and validates a module, for an engine with these limits, tiers and NaNs.
+    pub(crate) fn new(
+        input: &mut Input,
+        limits: &Limits,
+        tiers: Tiers,
+        nan_bits: NanBits,
+    ) -> Result<Guest, Problem> {
+        let mut config = Config { nan_bits, ..Config::default() };
         if let Some(bytes) = limits.memory_bytes {
             config.limits.memory_bytes = bytes;
         }

@@ -7,7 +7,7 @@ use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::threads::uses_threads;
 use innkeeper::wasi::p1::{Context, Exit};
-use innkeeper::{Error, ErrorKind, ExternType, FuncType, Linker, Module, Store, Val};
+use innkeeper::{Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Store, Val};
 
 use crate::args::RunArgs;
 use crate::guest::{Ending, Guest, Ran};
@@ -43,7 +43,10 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let mut input = Input::read(args.file())?;
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
-    let guest = Guest::new(&mut input, &keys.limits, args.tier.into())?;
+    // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
+    let is_repeatable = args.keys.deterministic.is_some() || header.is_some();
+    let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
+    let guest = Guest::new(&mut input, &keys.limits, args.tier.into(), nan_bits)?;
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
             &input.name,

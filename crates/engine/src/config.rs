@@ -2,6 +2,7 @@
 
 use crate::features::Features;
 use crate::limits::Limits;
+use crate::nan::NanBits;
 use crate::tuning::Tuning;
 
 /// What an [`crate::Engine`] is made from.
@@ -15,6 +16,8 @@ pub struct Config {
     pub tuning: Tuning,
     /// Whether guests' instructions are counted.
     pub metering: Metering,
+    /// Which bits the NaNs have that guests' instructions make.
+    pub nan_bits: NanBits,
 }
 
 /// Whether guests' instructions are counted.

@@ -36,6 +36,17 @@ pub enum Compilation {
 }
 
 impl TierUp {
+    /// Nothing is ever hot, for a tier that has none above it. Loops are still looked at, for whoever asks for attention.
+    #[must_use]
+    pub fn never() -> TierUp {
+        TierUp {
+            calls: u32::MAX,
+            branches_back: 4096,
+            looks: u32::MAX,
+            compilation: Compilation::InBackground,
+        }
+    }
+
     /// Loops are compiled when they first come round, functions when they are called a second time, and both are waited for; for tests.
     #[must_use]
     pub fn eager() -> TierUp {

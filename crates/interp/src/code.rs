@@ -82,8 +82,12 @@ impl ModuleCode {
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_loop(module: &ModuleParts, header: *const Word) -> *const Word {
+        let looks = module.engine().config().tuning.tier_up.looks;
+        if looks == u32::MAX {
+            return std::ptr::null();
+        }
         let Some(code) = ModuleCode::of(module) else { return std::ptr::null() };
-        if !code.count_look(header as usize, module.engine().config().tuning.tier_up.looks) {
+        if !code.count_look(header as usize, looks) {
             return code.loop_stub(header as usize);
         }
         // Branches of a table may lead on, to no loop at all.

@@ -266,26 +266,27 @@ impl Machine {
         unsafe { self.next(self.immediate() as usize) }
     }
 
-    /// As [`Machine::branch`], to a loop's header, unless somebody asks for attention.
+    /// As [`Machine::branch`], to a loop's header.
     #[inline(always)]
     pub(crate) unsafe fn branch_back(self) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe { self.branch_by(self.immediate().cast_signed() as isize) }
     }
 
-    /// Goes on `distance` words from this instruction, unless somebody asks for attention: every loop passes here.
+    /// Goes on `distance` words from this instruction, and counts: every loop passes here, and at the countdown's end is looked at.
     #[inline(always)]
     pub(crate) unsafe fn branch_by(mut self, distance: isize) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe {
-            let vm = self.vm();
-            if !cfg!(unpolled) && self.fp > (*vm).stack_limit.load(Ordering::Relaxed) {
-                return self.pass_on(attend);
-            }
             self.ip = self.ip.offset(distance);
-            (*vm).countdown -= 1;
-            if (*vm).countdown == 0 {
-                return self.pass_on(look_at_loop);
+            if !cfg!(unpolled) {
+                let countdown = &(*self.vm()).countdown;
+                // Not one atomic step, which would cost as much as the whole branch: see the field's description.
+                let left = countdown.load(Ordering::Relaxed).wrapping_sub(1);
+                countdown.store(left, Ordering::Relaxed);
+                if left == 0 {
+                    return self.pass_on(look_at_loop);
+                }
             }
             self.dispatch()
         }
@@ -440,21 +441,18 @@ macro_rules! handlers {
 pub(crate) use handlers;
 
 handlers! {
-    /// Gives attention to who asked for it, and executes the branch again.
-    #[cold]
-    #[inline(never)]
-    fn attend(m) {
-        match runtime::attend(m.vm(), m.fp) {
-            Ok(()) => m.dispatch(),
-            Err(trap) => m.trap(trap),
-        }
-    }
-
-    /// At a loop's header, before its first instruction: goes on in machine code if there is some, and may ask for it.
+    /// At a loop's header, before its first instruction: gives attention to who asked for it, then goes on in machine code if there is
+    /// some, and may ask for it.
     #[cold]
     #[inline(never)]
     fn look_at_loop(m) {
-        (*m.vm()).countdown = (*m.vm()).countdown_from;
+        let vm = m.vm();
+        (*vm).countdown.store((*vm).countdown_from, Ordering::Relaxed);
+        if m.fp > (*vm).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = runtime::attend(vm, m.fp)
+        {
+            return m.trap(trap);
+        }
         let stub = ModuleCode::look_at_loop(runtime::module(m.ctx), m.ip);
         if !stub.is_null() {
             m.ip = stub;

@@ -82,7 +82,7 @@ impl Adapters {
     /// The adapter of a kind for functions of a type; none where it cannot be made. `compiler` is only called where one has to be made.
     pub(crate) fn get(
         &mut self,
-        compiler: impl FnOnce() -> Compiler,
+        compiler: impl FnOnce() -> Option<Compiler>,
         kind: Kind,
         ty: &FuncType,
     ) -> Option<*const u8> {
@@ -94,7 +94,7 @@ impl Adapters {
         }
         let code = match self.saved.remove(&key_bytes(&key)) {
             Some(saved) => Code { bytes: saved.code, tables: Tables::from_bytes(&saved.tables) },
-            None => compiler()
+            None => compiler()?
                 .compile(|function, context, config| {
                     build(function, context, kind, ty).finalize(config);
                     Ok(())

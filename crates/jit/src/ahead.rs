@@ -48,7 +48,8 @@ impl NativeModule {
                 None => {}
             }
         }
-        let target = Target::of(&*self.jit().0.isa, module.engine().config());
+        let isa = self.jit().isa().ok_or(PrecompiledError::NoCompiler)?;
+        let target = Target::new(&**isa, module.engine().config());
         let contents = Contents {
             key: Key::new(module.bytes(), target),
             module: module.bytes(),
@@ -69,7 +70,7 @@ impl NativeModule {
         let outcomes: Vec<OnceLock<Result<Code, Unsupported>>> = (0..count).map(|_| OnceLock::new()).collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
-            let mut compiler = self.compiler();
+            let Some(mut compiler) = self.jit().compiler() else { return };
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(outcome) = outcomes.get(at) else { break };

@@ -10,6 +10,7 @@ use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::FunctionBuilderContext;
+use innkeeper_engine::NanBits;
 use innkeeper_engine::index::DefinedFuncIndex;
 
 use crate::region;
@@ -20,7 +21,7 @@ use crate::translate::{Result, Unsupported};
 const MAX_FRAME_BYTES: u32 = 128 << 10;
 
 /// The compiler's settings for the processor that this process runs on; none where there is no compiler for it.
-pub(crate) fn isa() -> Option<Arc<dyn TargetIsa>> {
+pub(crate) fn isa(nan_bits: NanBits) -> Option<Arc<dyn TargetIsa>> {
     let mut flags = settings::builder();
     for (name, value) in [
         ("opt_level", "speed"),
@@ -29,6 +30,7 @@ pub(crate) fn isa() -> Option<Arc<dyn TargetIsa>> {
         ("unwind_info", "false"),
         ("is_pic", "true"),
         ("enable_probestack", "false"),
+        ("enable_nan_canonicalization", if nan_bits == NanBits::Canonical { "true" } else { "false" }),
         ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
     ] {
         flags.set(name, value).ok()?;

@@ -38,11 +38,13 @@ mod translate;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod trap;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
 use innkeeper_engine::tier::{ModuleParts, Recalled, Verdict};
-use innkeeper_engine::{Census, Config, MemoryLayout};
+use innkeeper_engine::{Census, Config, MemoryLayout, NanBits};
+
+use compiler::Compiler;
 
 use cache::Cache;
 use cache::key::{Key, Target};
@@ -55,7 +57,9 @@ pub use module::NativeModule;
 pub struct Jit(Arc<Shared>);
 
 struct Shared {
-    isa: Arc<dyn TargetIsa>,
+    nan_bits: NanBits,
+    /// Made when something is first compiled: most runs are over before.
+    isa: OnceLock<Option<Arc<dyn TargetIsa>>>,
     adapters: Mutex<adapter::Adapters>,
     census: Mutex<Census>,
     queue: queue::Queue,
@@ -63,14 +67,18 @@ struct Shared {
 }
 
 impl Jit {
-    /// A compiler for the processor that this process runs on; none where there is none.
+    /// A compiler for the processor that this process runs on. Where there turns out to be none, everything stays interpreted.
     #[must_use]
-    pub fn new(cache: Cache) -> Option<Jit> {
-        let isa = compiler::isa()?;
+    pub fn new(nan_bits: NanBits, cache: Cache) -> Jit {
         signal::install();
-        let adapters = Mutex::new(adapter::Adapters::new());
-        let (census, queue) = (Mutex::default(), queue::Queue::new());
-        Some(Jit(Arc::new(Shared { isa, adapters, census, queue, cache })))
+        Jit(Arc::new(Shared {
+            nan_bits,
+            isa: OnceLock::new(),
+            adapters: Mutex::new(adapter::Adapters::new()),
+            census: Mutex::default(),
+            queue: queue::Queue::new(),
+            cache,
+        }))
     }
 
     /// Decides what a configuration leaves open: whether code leaves bounds to the hardware, for all memories or for none.
@@ -79,6 +87,15 @@ impl Jit {
             let has_room = Jit::can_reserve();
             config.tuning.memory_layout = if has_room { MemoryLayout::Reserved } else { MemoryLayout::Exact };
         }
+    }
+
+    fn isa(&self) -> Option<&Arc<dyn TargetIsa>> {
+        self.0.isa.get_or_init(|| compiler::isa(self.0.nan_bits)).as_ref()
+    }
+
+    /// What compiles for this processor.
+    fn compiler(&self) -> Option<Compiler> {
+        Some(Compiler::new(Arc::clone(self.isa()?)))
     }
 
     /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
@@ -116,7 +133,8 @@ impl Jit {
         if self.0.cache.is_off() {
             return Recalled::default();
         }
-        let key = Key::new(bytes, Target::of(&*self.0.isa, config));
+        let Some(isa) = self.isa() else { return Recalled::default() };
+        let key = Key::new(bytes, Target::new(&**isa, config));
         let saved = self.0.cache.find(&key);
         let verdict = if saved.is_some() { Verdict::Valid } else { Verdict::Unknown };
         if verdict == Verdict::Valid {
@@ -134,6 +152,6 @@ impl Jit {
 
 impl std::fmt::Debug for Jit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jit").field("isa", &self.0.isa.name()).finish_non_exhaustive()
+        f.debug_struct("Jit").field("nan_bits", &self.0.nan_bits).finish_non_exhaustive()
     }
 }

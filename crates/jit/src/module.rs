@@ -115,17 +115,17 @@ impl NativeModule {
     #[must_use]
     pub fn compile(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
-        let mut compiler = self.compiler();
+        let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (func, Start::Call));
         self.count(&code);
-        let adapter = lock(&self.jit.0.adapters).get(|| compiler, Kind::Enter, ty)?;
+        let adapter = lock(&self.jit.0.adapters).get(|| Some(compiler), Kind::Enter, ty)?;
         Some(NativeCode { enter: entry::enter, adapter, code: code.ok()? })
     }
 
     /// Compiles a function to be entered at one of its loops; none where it cannot be.
     #[must_use]
     pub fn compile_loop(&self, module: &ModuleParts, entry: &LoopEntry) -> Option<NativeCode> {
-        let mut compiler = self.compiler();
+        let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (entry.func, Start::Loop(entry)));
         self.count(&code);
         let code = code.ok()?;
@@ -155,15 +155,11 @@ impl NativeModule {
     }
 
     pub(crate) fn adapter(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
-        lock(&self.jit.0.adapters).get(|| self.compiler(), kind, ty)
+        lock(&self.jit.0.adapters).get(|| self.jit.compiler(), kind, ty)
     }
 
     pub(crate) fn jit(&self) -> &Jit {
         &self.jit
-    }
-
-    pub(crate) fn compiler(&self) -> Compiler {
-        Compiler::new(Arc::clone(&self.jit.0.isa))
     }
 
     fn count(&self, outcome: &Result<*const u8, Unsupported>) {

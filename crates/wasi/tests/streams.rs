@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use innkeeper_wasi::host::{Grant, Host};
-use innkeeper_wasi::keys::{Capture, Keys, ListenKey, StdinKey, StdoutKey, Tuning};
+use innkeeper_wasi::keys::{Capture, Keys, Limits, ListenKey, StdinKey, StdoutKey, Tuning};
 use innkeeper_wasi::p1::{Context, Errno, Version};
 use support::*;
 
@@ -97,6 +97,50 @@ fn a_listening_socket_accepts_and_exchanges() {
     assert_eq!(guest.call("sock_accept", &[fd, 0, 512]), Err(number(Errno::Inval)));
     assert_eq!(guest.call("sock_accept", &[3, 1, 512]), Err(number(Errno::Inval)));
     assert_eq!(guest.close(fd as u32), Ok(()));
+}
+
+#[test]
+fn s1_there_is_no_socket_without_a_key() {
+    let sandbox = Sandbox::new();
+    let mut guest = TestGuest::new(&sandbox.keys(&Tuning::default()).build());
+    let file = guest.open(3, "f", open_for(READ | WRITE, 0)).expect("open");
+    for fd in [0, 1, 2, 3, u64::from(file)] {
+        let vector = guest.vector(&[(4096, 4)]);
+        for (name, parameters) in [
+            ("sock_accept", &[fd, 0, 512][..]),
+            ("sock_recv", &[fd, vector, 1, 0, 512, 516]),
+            ("sock_send", &[fd, vector, 1, 0, 512]),
+            ("sock_shutdown", &[fd, 3]),
+        ] {
+            assert_eq!(guest.call(name, parameters), Err(number(Errno::NotSock)), "{name} of {fd}");
+        }
+    }
+}
+
+#[test]
+fn s8_a_flood_of_connections_ends_at_the_cap_of_handles() {
+    const CAP: u32 = 8;
+    let mut limits = Limits::default();
+    limits.max_open_handles = CAP;
+    let listener = ListenKey::new("127.0.0.1:0".parse().expect("address"));
+    let (host, handles) =
+        Host::open(&Keys::builder().listener(listener).limits(limits).build()).expect("keys open");
+    let Grant::Listener(address) = *handles.listeners[0].credentials().grant() else { panic!("a listener") };
+    let mut guest = TestGuest::new(&Keys::builder().build());
+    guest.cx = Context::from_parts(host, handles);
+    let _peers: Vec<TcpStream> =
+        (0..CAP + 4).map(|_| TcpStream::connect(address).expect("connect")).collect();
+    let mut accepted = Vec::new();
+    let refused = loop {
+        match guest.call("sock_accept", &[3, 0, 512]) {
+            Ok(()) => accepted.push(guest.u32_at(512)),
+            Err(errno) => break errno,
+        }
+    };
+    assert_eq!(refused, number(Errno::Mfile));
+    assert!((1..=CAP as usize).contains(&accepted.len()), "{accepted:?}");
+    guest.close(accepted[0]).expect("close");
+    assert_eq!(guest.call("sock_accept", &[3, 0, 512]), Ok(()), "room for one again");
 }
 
 #[test]

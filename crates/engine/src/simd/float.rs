@@ -3,7 +3,7 @@
 //! Each lane is what the scalar instruction of [`crate::numeric`] gives.
 
 use super::lanewise;
-use crate::numeric;
+use crate::{nan, numeric};
 
 lanewise! {
     [f32; 4] -> [u32; 4] {
@@ -30,6 +30,7 @@ lanewise! {
         f32x4_floor(a) = numeric::f32_floor(a);
         f32x4_trunc(a) = numeric::f32_trunc(a);
         f32x4_nearest(a) = numeric::f32_nearest(a);
+        canonical_f32x4(a) = nan::canonical_f32(a);
     }
     [f64; 2] -> [u64; 2] {
         f64x2_eq(a, b) = if a == b { !0 } else { 0 };
@@ -55,5 +56,6 @@ lanewise! {
         f64x2_floor(a) = numeric::f64_floor(a);
         f64x2_trunc(a) = numeric::f64_trunc(a);
         f64x2_nearest(a) = numeric::f64_nearest(a);
+        canonical_f64x2(a) = nan::canonical_f64(a);
     }
 }

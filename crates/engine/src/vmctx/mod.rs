@@ -71,8 +71,10 @@ pub struct VmStore {
     /// Frames must end at or below this address. Null while somebody asks for attention: then every check fails, and
     /// [`runtime::attend`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
-    /// Branches back to loops' headers until one of the loops is looked at; see [`crate::TierUp`].
-    pub countdown: u32,
+    /// Branches back to loops' headers until one of the loops is looked at: whether it is hot (see [`crate::TierUp`]), and whether somebody
+    /// asks for attention. Who asks sets it to 1. The guest's thread counts without atomic steps and can overwrite that; it then
+    /// looks after `countdown_from` branches at the latest, because `stack_limit` still says so.
+    pub countdown: AtomicU32,
     /// What the countdown starts from.
     pub countdown_from: u32,
     /// Fuel that is left, where the engine's configuration meters it.

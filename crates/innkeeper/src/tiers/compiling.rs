@@ -23,7 +23,7 @@ pub(super) fn engine(mut config: Config, tiers: Tiers, cache: Cache) -> Result<E
     if tiers == Tiers::Interpreter || config.metering != Metering::Off {
         return Err(config);
     }
-    let Some(jit) = Jit::new(cache) else { return Err(config) };
+    let jit = Jit::new(config.nan_bits, cache);
     Jit::settle(&mut config);
     Ok(Engine::with_tier(config, Compiling { jit, tiers }))
 }

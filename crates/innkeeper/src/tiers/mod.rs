@@ -3,7 +3,8 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod compiling;
 
-use innkeeper_engine::{Config, Engine};
+use innkeeper_engine::{Config, Engine, TierUp};
+
 use crate::cache::Cache;
 
 /// Which tiers execute guests.
@@ -34,5 +35,7 @@ pub fn engine_cached(config: Config, tiers: Tiers, cache: Cache) -> Engine {
     };
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     let _ = (tiers, cache);
+    let mut config = config;
+    config.tuning.tier_up = TierUp::never();
     Engine::with_tier(config, innkeeper_interp::Interpreter)
 }

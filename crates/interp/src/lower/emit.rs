@@ -64,7 +64,7 @@ pub(super) enum Select {
     /// By a handler that compares the condition's operands.
     Compare(Forms),
     /// By the value in a slot, the other way round.
-    Inverted(SlotIndex),
+    Inverted { slot: SlotIndex, in_slot: Handler, accumulated: Handler },
 }
 
 /// The handlers that branch on a condition.

@@ -21,6 +21,11 @@ pub(super) enum Made {
         from: SlotIndex,
         by: u32,
     },
+    /// By multiplying an integer with a constant.
+    Multiplied {
+        from: SlotIndex,
+        by: u64,
+    },
     /// As a 32-bit address.
     Address(Address),
     /// By multiplying two floats.
@@ -156,6 +161,25 @@ impl Lowering<'_> {
         Ok(false)
     }
 
+    /// A constant added to a multiple that nobody else needs, as generators of numbers do; false where it is something else.
+    pub(super) fn fuse_multiple(
+        &mut self,
+        forms: (Handler, Handler),
+        a: Operand,
+        b: Operand,
+    ) -> Result<bool> {
+        let (Some(Made::Multiplied { from, by }), Source::Constant(plus)) = (self.made(a), b.source) else {
+            return Ok(false);
+        };
+        self.emit.take_back_last();
+        let handler = if self.emit.is_accumulated(from, Class::Integer) { forms.1 } else { forms.0 };
+        let result = self.stack.push_slot()?;
+        self.emit.op_through(handler, slots(result, from, 0, 0), Class::Integer, Made::Other);
+        self.emit.word(by);
+        self.emit.word(plus);
+        Ok(true)
+    }
+
     /// `a + b` or `a - b` of floats, where one operand is a product that nobody else needs.
     pub(super) fn fuse_product(
         &mut self,
@@ -232,13 +256,13 @@ impl Lowering<'_> {
         let Some(Made::Condition(of)) = self.made(condition) else { return Ok(false) };
         match of.select {
             Select::Value => Ok(false),
-            Select::Inverted(slot) => {
+            Select::Inverted { slot, in_slot, accumulated } => {
                 self.emit.take_back_last();
                 let (x, y) = (self.slot_of(b), self.slot_of(a));
                 let result = self.stack.push_slot()?;
-                let handler: Handler = match self.emit.is_accumulated(slot, Class::Integer) {
-                    true => control::select_acc,
-                    false => control::select,
+                let handler = match self.emit.is_accumulated(slot, Class::Integer) {
+                    true => accumulated,
+                    false => in_slot,
                 };
                 self.emit.op_through(handler, slots(result, x, y, slot), Class::Integer, Made::Other);
                 Ok(true)

@@ -16,6 +16,7 @@ mod exception;
 mod frame;
 mod fuse;
 mod memory;
+mod nan;
 mod numeric;
 mod reference;
 mod simd;
@@ -27,7 +28,7 @@ mod wide;
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{LoopEntry, ModuleParts, Place};
-use innkeeper_engine::{Error, ErrorKind, Metering};
+use innkeeper_engine::{Error, ErrorKind, Metering, NanBits};
 use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
 
 use crate::code::Word;
@@ -63,6 +64,8 @@ struct Lowering<'a> {
     tries: Vec<TryRange>,
     /// What is charged for, where fuel is metered.
     fuel: Option<FuelRun>,
+    /// Whether NaNs that instructions make are to be canonical.
+    canonical_nans: bool,
     /// Blocks opened so far.
     blocks: u32,
     /// Blocks opened since the code became unreachable; none while it can be reached.
@@ -176,6 +179,7 @@ impl<'a> Lowering<'a> {
                 Metering::Off => None,
                 Metering::Fuel => Some(FuelRun::default()),
             },
+            canonical_nans: module.engine().config().nan_bits == NanBits::Canonical,
             blocks: 0,
             unreachable: None,
         })
@@ -200,7 +204,11 @@ impl<'a> Lowering<'a> {
                 self.skip(operators.read()?, depth)?;
             } else {
                 self.charge();
+                let float = self.float_result(&operators)?;
                 operators.visit_operator(self)??;
+                if let Some(shape) = float {
+                    self.make_canonical(shape)?;
+                }
             }
             at(self.emit.lowest_since(start), offset_bytes);
         }

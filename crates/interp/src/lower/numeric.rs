@@ -8,8 +8,8 @@ use super::fuse::{Address, LoopHandlers, Made, ProductForms, SumHandlers};
 use super::stack::{Operand, Source};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler, Slot};
-use crate::op::fused;
 use crate::op::numeric::{self, branch_if, branch_unless, loop_if, loop_unless};
+use crate::op::{control, fused};
 
 /// The forms of an operation with one operand.
 pub(super) struct Unary {
@@ -37,8 +37,12 @@ enum Fusion {
     Condition(&'static ConditionForms),
     /// `i32.and`: with a branch on its outcome, or the sum that is an operand.
     Mask(&'static ConditionForms),
-    /// `i32.add`: with another one, and into addresses.
+    /// `i32.add`: with another one or a multiple, and into addresses.
     Add,
+    /// `i64.add`: with a multiple.
+    AddLong,
+    /// An integer's product with a constant: into the sum it is an operand of.
+    Multiply,
     /// `i32.shl`: into addresses.
     Shift,
     /// A float's product: into the sum it is an operand of.
@@ -178,8 +182,7 @@ macro_rules! lower_numeric {
                     branch_unless: (branch_unless::s::$test, branch_unless::a::$test),
                     loop_if: (loop_if::s::$test, loop_if::a::$test),
                     loop_unless: (loop_unless::s::$test, loop_unless::a::$test),
-                    // `select` looks at the 32 bits that `i32.eqz` does.
-                    inverts_select: <$test_ty as Slot>::WITH_IMMEDIATE == 2,
+                    select: (control::select_by::slot::$test_ty, control::select_by::acc::$test_ty),
                 };
                 self.test(&TEST)
             })*
@@ -244,6 +247,8 @@ const fn commutative(mnemonic: &str) -> Commutative {
 const fn fusion(encoding: u32) -> Fusion {
     match encoding {
         0x6A => Fusion::Add,
+        0x7C => Fusion::AddLong,
+        0x6C | 0x7E => Fusion::Multiply,
         0x71 => Fusion::Mask(&MASK),
         0x74 => Fusion::Shift,
         0x94 | 0xA2 => Fusion::Product,
@@ -306,8 +311,8 @@ struct Test {
     branch_unless: (Handler, Handler),
     loop_if: (Handler, Handler),
     loop_unless: (Handler, Handler),
-    /// Whether a selection by the result is one by the operand, the other way round.
-    inverts_select: bool,
+    /// Selection by the operand: one by the result, the other way round.
+    select: (Handler, Handler),
 }
 
 impl ConditionForms {
@@ -379,7 +384,13 @@ impl Lowering<'_> {
     /// Emits the operation together with the instruction before, if those two melt; false where they do not.
     fn fuse_binary(&mut self, op: &Binary, a: Operand, b: Operand) -> Result<bool> {
         match op.fusion {
-            Fusion::Add => self.fuse_add(a, b),
+            Fusion::Add => {
+                let forms: (Handler, Handler) = (fused::multiple::slot::u32, fused::multiple::acc::u32);
+                Ok(self.fuse_multiple(forms, a, b)? || self.fuse_add(a, b)?)
+            }
+            Fusion::AddLong => {
+                self.fuse_multiple((fused::multiple::slot::u64, fused::multiple::acc::u64), a, b)
+            }
             Fusion::Mask(_) => self.fuse_mask(a, b),
             Fusion::Sum { forms, subtract } => self.fuse_product(forms, op.result, subtract, a, b),
             _ => Ok(false),
@@ -420,6 +431,7 @@ impl Lowering<'_> {
             (Fusion::Shift, Some(shift @ 1..=3)) => {
                 Made::Address(Address::Scaled { index: a, shift: shift as u32 })
             }
+            (Fusion::Multiply, Some(by)) => Made::Multiplied { from: a, by },
             (Fusion::Product, None) => Made::Product { a, b },
             _ => Made::Other,
         }
@@ -443,7 +455,7 @@ impl Lowering<'_> {
         let condition = match negated {
             Some(of) => of.inverted(),
             None => Condition {
-                select: if op.inverts_select { Select::Inverted(a) } else { Select::Value },
+                select: Select::Inverted { slot: a, in_slot: op.select.0, accumulated: op.select.1 },
                 ..Condition::branching(
                     self.emit.position(),
                     Branches {

@@ -93,7 +93,7 @@ macro_rules! lower_simd {
 for_each_simd_opcode!(lower_simd);
 
 impl Lowering<'_> {
-    fn vector_of_one(&mut self, handler: Handler) -> Result {
+    pub(super) fn vector_of_one(&mut self, handler: Handler) -> Result {
         let a = self.pop_slot();
         self.result(handler, Width::Two, |r| slots(r, a, 0, 0))
     }

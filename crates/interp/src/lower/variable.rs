@@ -98,8 +98,8 @@ impl Lowering<'_> {
         let condition = self.slot_of(condition);
         let (b, a) = (self.slot_of(b), self.slot_of(a));
         let handler: Handler = match self.emit.is_accumulated(condition, Class::Integer) {
-            true => control::select_acc,
-            false => control::select,
+            true => control::select_by::acc::u32,
+            false => control::select_by::slot::u32,
         };
         let result = self.stack.push_slot()?;
         self.emit.op_through(handler, slots(result, a, b, condition), Class::Integer, Made::Other);

@@ -1,6 +1,5 @@
 //! Branches, selection and the entry of functions.
 
-use std::hint::select_unpredictable;
 use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Trap;
@@ -150,24 +149,52 @@ handlers! {
         m.branch_by(distance)
     }
 
-    /// `[r a b c]`: `select`: `a` where `c` is not zero, else `b`.
-    fn select(m) {
-        // Conditions of `select` are those that compilers found hard to predict.
-        m.set(A, select_unpredictable(m.get::<bool>(D), m.get::<u64>(B), m.get(C)));
-        m.next(2)
-    }
-
-    /// `[r a b _]`: `select` where the condition is in the accumulator.
-    fn select_acc(m) {
-        m.set(A, select_unpredictable(m.last::<bool>(), m.get::<u64>(B), m.get(C)));
-        m.next(2)
-    }
-
     /// `[r a b c]`: `select` of values of two slots.
     fn select2(m) {
         let value = if m.get::<bool>(D) { m.get2(B) } else { m.get2(C) };
         m.set2(A, value);
         m.next(2)
+    }
+}
+
+/// `select`: `a` where a value is not zero, else `b`. Conditions of `select` are those that compilers found hard to predict.
+pub(crate) mod select_by {
+    use std::hint::select_unpredictable;
+
+    /// `[r a b c]`.
+    pub(crate) mod slot {
+        use super::select_unpredictable;
+        use crate::machine::{A, B, C, D, handlers};
+
+        handlers! {
+            fn u32(m) {
+                m.set(A, select_unpredictable(m.get::<u32>(D) != 0, m.get::<u64>(B), m.get(C)));
+                m.next(2)
+            }
+
+            fn u64(m) {
+                m.set(A, select_unpredictable(m.get::<u64>(D) != 0, m.get::<u64>(B), m.get(C)));
+                m.next(2)
+            }
+        }
+    }
+
+    /// `[r a b _]`: the value is in the accumulator.
+    pub(crate) mod acc {
+        use super::select_unpredictable;
+        use crate::machine::{A, B, C, handlers};
+
+        handlers! {
+            fn u32(m) {
+                m.set(A, select_unpredictable(m.last::<u32>() != 0, m.get::<u64>(B), m.get(C)));
+                m.next(2)
+            }
+
+            fn u64(m) {
+                m.set(A, select_unpredictable(m.last::<u64>() != 0, m.get::<u64>(B), m.get(C)));
+                m.next(2)
+            }
+        }
     }
 }
 

@@ -131,6 +131,34 @@ products! {
     f64_product f64: f64_mul f64_add f64_sub;
 }
 
+/// `[r a] [by] [plus]`: `a * by + plus` of integers.
+pub(crate) mod multiple {
+    macro_rules! multiple {
+        ($form:ident (|$m:ident, $a:ident| $from:expr)) => {
+            pub(crate) mod $form {
+                #[allow(unused_imports, reason = "each form names the operands it has")]
+                use crate::machine::{A, B, handlers};
+
+                handlers! {
+                    fn u32($m) {
+                        let $a: u32 = $from;
+                        $m.set(A, $a.wrapping_mul($m.constant_of(2)).wrapping_add($m.constant_of(3)));
+                        $m.next(4)
+                    }
+
+                    fn u64($m) {
+                        let $a: u64 = $from;
+                        $m.set(A, $a.wrapping_mul($m.constant_of(2)).wrapping_add($m.constant_of(3)));
+                        $m.next(4)
+                    }
+                }
+            }
+        };
+    }
+    multiple! { slot (|m, a| m.get(B)) }
+    multiple! { acc (|m, a| m.last()) }
+}
+
 macro_rules! counted_loops {
     ($($module:ident $condition:ident (|$m:ident| $limit:expr);)*) => {$(
         counted_loops! { @module $module $condition (|$m| $limit)

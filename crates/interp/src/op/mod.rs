@@ -10,6 +10,7 @@ pub(crate) mod control;
 pub(crate) mod exception;
 pub(crate) mod fused;
 pub(crate) mod memory;
+pub(crate) mod nan;
 pub(crate) mod native;
 pub(crate) mod numeric;
 pub(crate) mod reference;

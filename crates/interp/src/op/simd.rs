@@ -225,7 +225,7 @@ handlers! {
 impl Machine {
     /// The vector in the two slots from the one that the operand at position `i` names.
     #[inline(always)]
-    unsafe fn get_vector(self, i: usize) -> V128 {
+    pub(crate) unsafe fn get_vector(self, i: usize) -> V128 {
         // SAFETY: see the impl.
         unsafe { self.vector_of(1, i) }
     }
@@ -254,7 +254,7 @@ impl Machine {
 
     /// Writes the two slots from the one that the operand at position `i` names.
     #[inline(always)]
-    unsafe fn set_vector(self, i: usize, value: V128) {
+    pub(crate) unsafe fn set_vector(self, i: usize, value: V128) {
         // SAFETY: see the impl.
         let slots = unsafe { self.fp.add(self.operand(i)) };
         if cfg!(target_endian = "little") {

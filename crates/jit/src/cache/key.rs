@@ -2,7 +2,7 @@
 
 use blake3::{Hash, Hasher};
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::{Config, Features, MemoryLayout};
+use innkeeper_engine::Config;
 
 /// Everything that the machine code of a module depends on, as digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub(crate) struct Key {
 pub(crate) struct Target {
     /// The build of the compiler and of the engine, whose records the code knows.
     pub(crate) build: Hash,
-    /// The processor: its features, and the compiler's settings.
+    /// The processor, by what the compiler knows of its features.
     pub(crate) processor: Hash,
-    /// The engine's configuration, as far as code and validity depend on it.
+    /// The engine's configuration and the compiler's, as far as code and validity depend on them.
     pub(crate) settings: Hash,
 }
 
@@ -29,24 +29,21 @@ pub(crate) fn build_name() -> String {
 }
 
 impl Target {
-    pub(crate) fn new(isa: &dyn TargetIsa, layout: MemoryLayout, features: Features) -> Target {
+    /// What an engine with this configuration, whose layout of memories is settled, makes code for.
+    pub(crate) fn new(isa: &dyn TargetIsa, config: &Config) -> Target {
         let mut processor = Hasher::new();
         processor.update(isa.triple().to_string().as_bytes());
-        for value in isa.flags().iter().chain(isa.isa_flags()) {
+        for value in isa.isa_flags() {
             processor.update(format!("\n{value}").as_bytes());
         }
         let build = format!("{} {}", build_name(), cranelift_native::VERSION);
-        let settings = format!("{layout:?} {features:?}");
+        let settings =
+            format!("{:?} {:?} {}", config.tuning.memory_layout, config.features, isa.flags());
         Target {
             build: blake3::hash(build.as_bytes()),
             processor: processor.finalize(),
             settings: blake3::hash(settings.as_bytes()),
         }
-    }
-
-    /// Of an engine with this configuration, whose layout of memories is settled.
-    pub(crate) fn of(isa: &dyn TargetIsa, config: &Config) -> Target {
-        Target::new(isa, config.tuning.memory_layout, config.features)
     }
 }
 

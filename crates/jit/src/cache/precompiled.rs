@@ -68,10 +68,10 @@ impl Precompiled {
             Unusable::Damaged => PrecompiledError::Damaged,
         })?;
         let head = code.head();
-        let isa = compiler::isa().ok_or(PrecompiledError::NoCompiler)?;
+        let isa = compiler::isa(config.nan_bits).ok_or(PrecompiledError::NoCompiler)?;
         let mut config = config.clone();
         Jit::settle(&mut config);
-        let (made, wanted) = (&head.key.target, Target::of(&*isa, &config));
+        let (made, wanted) = (&head.key.target, Target::new(&*isa, &config));
         if made.build != wanted.build {
             return Err(PrecompiledError::Build { made_by: head.build_name.clone(), this: build_name() });
         }

@@ -1,6 +1,8 @@
 //! Memory: growth and bulk operations. The safety contract is that of [`super`].
 
-use super::{VmContext, parts};
+use std::sync::atomic::Ordering;
+
+use super::{VmContext, attend, parts};
 use crate::index::*;
 use crate::trap::Trap;
 use crate::vmctx::LinearMemory;
@@ -21,7 +23,7 @@ pub unsafe fn memory_grow(ctx: *mut VmContext, memory: MemoryIndex, delta_pages:
 /// `memory.fill`.
 ///
 /// # Errors
-/// [`Trap::MemoryOutOfBounds`], and then nothing was written.
+/// [`Trap::MemoryOutOfBounds`], and then nothing was written. [`Trap::Interrupted`] and [`Trap::DeadlineExceeded`] in the middle of very many bytes.
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -35,13 +37,19 @@ pub unsafe fn memory_fill(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
-    memory.fill(to, value, len).ok_or(Trap::MemoryOutOfBounds)
+    memory.range(to, len).ok_or(Trap::MemoryOutOfBounds)?;
+    for (start, piece) in pieces(len) {
+        memory.fill(to + start, value, piece).ok_or(Trap::MemoryOutOfBounds)?;
+        // SAFETY: as the caller promises.
+        unsafe { attend_between(ctx, start + piece < len)? };
+    }
+    Ok(())
 }
 
 /// `memory.copy`: `to` and `from` are memory and address each.
 ///
 /// # Errors
-/// [`Trap::MemoryOutOfBounds`], and then nothing was written.
+/// As [`memory_fill`].
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -54,7 +62,46 @@ pub unsafe fn memory_copy(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let memory = |index: MemoryIndex| &core.memories[instance.memory_ids[index.index()]];
-    LinearMemory::copy((memory(to.0), to.1), (memory(from.0), from.1), len).ok_or(Trap::MemoryOutOfBounds)
+    for (memory, start) in [(memory(to.0), to.1), (memory(from.0), from.1)] {
+        memory.range(start, len).ok_or(Trap::MemoryOutOfBounds)?;
+    }
+    for (start, piece) in pieces(len) {
+        // From the end, where the source would otherwise be overwritten before it is read.
+        let start = if to.1 > from.1 { len - start - piece } else { start };
+        LinearMemory::copy((memory(to.0), to.1 + start), (memory(from.0), from.1 + start), piece)
+            .ok_or(Trap::MemoryOutOfBounds)?;
+        // SAFETY: as the caller promises.
+        unsafe { attend_between(ctx, piece == PIECE_BYTES)? };
+    }
+    Ok(())
+}
+
+/// Nobody who wants to interrupt waits longer than for so many bytes: some milliseconds.
+const PIECE_BYTES: u64 = 16 << 20;
+
+/// Where the pieces of `len` bytes start, and their lengths; the last is the shortest.
+fn pieces(len: u64) -> impl Iterator<Item = (u64, u64)> {
+    let count = len.div_ceil(PIECE_BYTES);
+    (0..count).map(move |i| (i * PIECE_BYTES, (len - i * PIECE_BYTES).min(PIECE_BYTES)))
+}
+
+/// Gives attention to who asks for it, if more is to come.
+///
+/// # Safety
+/// See the parent module's documentation.
+#[inline]
+unsafe fn attend_between(ctx: *mut VmContext, more: bool) -> Result<(), Trap> {
+    if !more {
+        return Ok(());
+    }
+    // SAFETY: as the caller promises. Every frame lies above the stack's start, so that only who asks for attention is noticed.
+    unsafe {
+        let vm = (*ctx).store;
+        match (*vm).stack_limit.load(Ordering::Relaxed).is_null() {
+            true => attend(vm, (*vm).stack_base),
+            false => Ok(()),
+        }
+    }
 }
 
 /// `memory.init`.

@@ -1,0 +1,104 @@
+//! Bulk operations on so many bytes that they are done in pieces. Case names are those of the sandbox's list.
+
+use std::sync::{Arc, OnceLock};
+
+use innkeeper::{Config, Engine, Instance, InterruptHandle, Linker, Memory, Module, Store, Tiers, Trap};
+
+const TIERS: [Tiers; 2] = [Tiers::Interpreter, Tiers::Compiled];
+
+/// 64 MiB of memory, and operations on 40 MiB and more of it.
+const BULK: &str = r#"(module
+    (import "host" "interrupt" (func $interrupt))
+    (memory (export "memory") 1024)
+    (func (export "fill") (call $interrupt) (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x4000000)))
+    (func (export "copy_up") (memory.copy (i32.const 5) (i32.const 0) (i32.const 0x2800000)))
+    (func (export "copy_down") (memory.copy (i32.const 0) (i32.const 5) (i32.const 0x2800000)))
+    (func (export "fill_beyond") (memory.fill (i32.const 1) (i32.const 7) (i32.const 0x4000000))))"#;
+
+struct Guest {
+    store: Store<()>,
+    instance: Instance,
+    memory: Memory,
+}
+
+fn guest(engine: &Engine) -> Guest {
+    let handle = Arc::new(OnceLock::<InterruptHandle>::new());
+    let mut store = Store::new(engine, ()).unwrap();
+    let mut linker = Linker::new(engine);
+    let of_guest = Arc::clone(&handle);
+    linker.func_wrap("host", "interrupt", move || of_guest.get().unwrap().interrupt());
+    let binary = innkeeper::to_binary(BULK.as_bytes()).unwrap().into_owned();
+    let instance = linker.instantiate(&mut store, &Module::new(engine, binary).unwrap()).unwrap();
+    let memory = instance.get_memory(&mut store, "memory").unwrap();
+    assert!(handle.set(store.interrupt_handle()).is_ok());
+    Guest { store, instance, memory }
+}
+
+impl Guest {
+    fn call(&mut self, name: &str) -> Result<(), innkeeper::Error> {
+        let func = self.instance.get_typed_func::<(), ()>(&mut self.store, name).unwrap();
+        func.call(&mut self.store, ())
+    }
+
+    fn byte(&self, at: usize) -> u8 {
+        let mut byte = [0];
+        self.memory.read(&self.store, at as u64, &mut byte).unwrap();
+        byte[0]
+    }
+}
+
+#[test]
+fn l6_filling_very_many_bytes_stops_when_somebody_says_so() {
+    for tiers in TIERS {
+        let mut guest = guest(&innkeeper::engine_with(Config::default(), tiers));
+        assert_eq!(guest.call("fill").unwrap_err().trap(), Some(Trap::Interrupted), "{tiers:?}");
+        assert_eq!((guest.byte(0), guest.byte((64 << 20) - 1)), (7, 0), "it has begun, and not ended");
+    }
+}
+
+#[test]
+fn overlapping_copies_of_very_many_bytes_are_right_in_both_directions() {
+    for tiers in TIERS {
+        let mut guest = guest(&innkeeper::engine_with(Config::default(), tiers));
+        // Marks around the places where pieces meet.
+        let marks: Vec<usize> = (1..3)
+            .flat_map(|piece| (0..40).map(move |i| (piece << 24) - 20 + i))
+            .chain([0, (40 << 20) - 1])
+            .collect();
+        let value = |at: usize| (at % 251) as u8 + 1;
+        for at in &marks {
+            guest.memory.write(&mut guest.store, *at as u64, &[value(*at)]).unwrap();
+        }
+        guest.call("copy_up").unwrap();
+        for at in &marks {
+            assert_eq!(guest.byte(at + 5), value(*at), "byte {at} up, {tiers:?}");
+        }
+        guest.call("copy_down").unwrap();
+        for at in &marks {
+            assert_eq!(guest.byte(*at), value(*at), "byte {at} down, {tiers:?}");
+        }
+    }
+}
+
+#[test]
+fn what_would_end_outside_writes_nothing() {
+    for tiers in TIERS {
+        let mut guest = guest(&innkeeper::engine_with(Config::default(), tiers));
+        assert_eq!(guest.call("fill_beyond").unwrap_err().trap(), Some(Trap::MemoryOutOfBounds));
+        assert_eq!(guest.byte(1), 0);
+    }
+}
+
+#[test]
+fn l10_memory_is_zero_whatever_a_store_before_has_written() {
+    for tiers in TIERS {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        for _ in 0..3 {
+            let mut guest = guest(&engine);
+            let mut all = vec![1_u8; 64 << 20];
+            guest.memory.read(&guest.store, 0, &mut all).unwrap();
+            assert!(all == vec![0; 64 << 20], "{tiers:?}");
+            guest.memory.write(&mut guest.store, 0, &vec![0xAA; 64 << 20]).unwrap();
+        }
+    }
+}

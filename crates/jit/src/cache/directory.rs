@@ -7,7 +7,7 @@
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,6 +111,12 @@ impl CacheDirectory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether one of the two is inside the other, or both are the same, by whatever names. A guest must not be granted such a directory.
+    #[must_use]
+    pub fn overlaps(&self, other: &Path) -> bool {
+        is_inside(&self.path, other) || is_inside(other, &self.path)
     }
 
     /// Bytes that it may have.
@@ -252,6 +258,13 @@ impl CacheDirectory {
 /// What names of files that are being written begin with.
 const TEMPORARY: &str = ".writing-";
 
+/// Whether `path` is `outer` or beneath it; directories are compared by what they are, not by name.
+fn is_inside(path: &Path, outer: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let (Some(outer), Ok(path)) = (identity(outer), path.canonicalize()) else { return false };
+    path.ancestors().any(|ancestor| identity(ancestor) == Some(outer))
+}
+
 struct Entry {
     name: String,
     bytes: u64,
@@ -264,4 +277,94 @@ fn changed(stat: &Stat) -> SystemTime {
 
 fn age(stat: &Stat) -> Duration {
     SystemTime::now().duration_since(changed(stat)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "0000000000000000000000000000000000000000000000000000000000000000.code";
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn put(directory: &CacheDirectory, bytes: &[u8]) {
+        directory.write(NAME, bytes.len() as u64, |to| to.write_all(bytes)).unwrap();
+    }
+
+    #[test]
+    fn c6_no_room_leaves_what_was_there() {
+        let path = tempfile::tempdir().unwrap();
+        let directory = CacheDirectory::open(path.path(), 1 << 20).unwrap();
+        put(&directory, b"old");
+        let full = directory.write(NAME, 3, |to| {
+            to.write_all(&[0; 1 << 17])?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let too_much = directory.write(NAME, 2 << 20, |_| Ok(()));
+        assert_eq!(too_much.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        assert_eq!(names(path.path()), [NAME]);
+        assert_eq!(std::fs::read(path.path().join(NAME)).unwrap(), b"old");
+    }
+
+    /// The test below starts itself again with this set, to be killed.
+    const KILLED_IN: &str = "INNKEEPER_TEST_KILLED_IN";
+
+    #[test]
+    fn c6_killed_while_writing_leaves_what_was_there() {
+        if let Some(path) = std::env::var_os(KILLED_IN) {
+            let directory = CacheDirectory::open(Path::new(&path), 1 << 20).unwrap();
+            let _ = directory.write(NAME, 3, |to| {
+                to.write_all(&[0; 1 << 17])?;
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+                Ok(())
+            });
+            return;
+        }
+        let path = tempfile::tempdir().unwrap();
+        let directory = CacheDirectory::open(path.path(), 1 << 20).unwrap();
+        put(&directory, b"old");
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cache::directory::tests::c6_killed_while_writing_leaves_what_was_there"])
+            .env(KILLED_IN, path.path())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+        assert_eq!(names(path.path()).len(), 2, "what was being written is left behind");
+        assert_eq!(directory.contents().unwrap(), CacheContents { files: 1, bytes: 3 });
+        assert_eq!(std::fs::read(path.path().join(NAME)).unwrap(), b"old");
+        directory.clear().unwrap();
+        assert_eq!(names(path.path()).len(), 0);
+    }
+
+    #[test]
+    fn c5_what_was_opened_is_what_is_read() {
+        let path = tempfile::tempdir().unwrap();
+        let directory = CacheDirectory::open(path.path(), 1 << 20).unwrap();
+        put(&directory, b"old");
+        let (file, bytes) = directory.find(NAME).unwrap();
+        put(&directory, b"newer");
+        assert_eq!((bytes, io::read_to_string(file).unwrap().as_str()), (3, "old"));
+    }
+
+    #[test]
+    fn c7_directories_overlap_by_what_they_are() {
+        let path = tempfile::tempdir().unwrap();
+        let inner = path.path().join("a/b");
+        let directory = CacheDirectory::open(&inner, 1 << 20).unwrap();
+        std::fs::create_dir(inner.join("c")).unwrap();
+        std::fs::create_dir(path.path().join("other")).unwrap();
+        let link = path.path().join("other/link");
+        std::os::unix::fs::symlink(path.path().join("a"), &link).unwrap();
+        for granted in ["", "a", "a/b", "a/b/c", "a/../a/b/", "other/link", "other/link/b"] {
+            assert!(directory.overlaps(&path.path().join(granted)), "{granted:?}");
+        }
+        for granted in ["other", "missing"] {
+            assert!(!directory.overlaps(&path.path().join(granted)), "{granted:?}");
+        }
+    }
 }

@@ -79,3 +79,61 @@ pub(crate) fn is_file_name(name: &[u8]) -> bool {
     let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
     name.strip_suffix(b".code").is_some_and(|digest| digest.len() == 64 && digest.iter().all(hex))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::format::{Head, Sections};
+    use crate::cache::{Cache, CacheDirectory};
+
+    fn key() -> Key {
+        let isa = crate::compiler::isa(innkeeper_engine::NanBits::AsComputed).unwrap();
+        Key::new(b"module", Target::new(&*isa, &Config::default()))
+    }
+
+    /// A file that says it is for `key`.
+    fn file(key: Key) -> Vec<u8> {
+        let mut head = Head {
+            key,
+            build_name: build_name(),
+            sections: Sections::default(),
+            functions: Vec::new(),
+            profile: Vec::new(),
+            adapters: Vec::new(),
+        };
+        let mut bytes = head.write();
+        bytes.resize(usize::try_from(head.sections.code.end).unwrap(), 0);
+        bytes
+    }
+
+    #[test]
+    fn c3_other_version_processor_or_settings() {
+        let key = key();
+        let path = tempfile::tempdir().unwrap();
+        let cache = Cache::from(CacheDirectory::open(path.path(), 1 << 20).unwrap());
+        let is_used = |said: Key| {
+            let directory = cache.directory().unwrap();
+            let bytes = file(said);
+            directory.write(&key.file_name(), 0, |to| std::io::Write::write_all(to, &bytes)).unwrap();
+            cache.find(&key).is_some()
+        };
+        assert!(is_used(key));
+        let other = blake3::hash(b"other");
+        for part in 0..4 {
+            let mut parts = key.parts();
+            parts[part] = other;
+            let changed = Key::from_parts(parts);
+            assert_ne!(changed.file_name(), key.file_name());
+            assert!(!is_used(changed), "part {part}");
+        }
+        assert!(is_used(key));
+    }
+
+    #[test]
+    fn names_of_files() {
+        assert!(is_file_name(key().file_name().as_bytes()));
+        for name in ["", ".code", "x.code", "../x", &"0".repeat(64), &("A".repeat(64) + ".code")] {
+            assert!(!is_file_name(name.as_bytes()), "{name}");
+        }
+    }
+}

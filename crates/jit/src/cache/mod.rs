@@ -51,10 +51,10 @@ impl Cache {
         Ok(Cache::from(CacheDirectory::open(path, CacheDirectory::DEFAULT_LIMIT_BYTES)?))
     }
 
-    /// The same, and a module that was compiled ahead of time.
+    /// No directory, and a module that was compiled ahead of time.
     #[must_use]
-    pub fn with_precompiled(self, precompiled: Precompiled) -> Cache {
-        Cache { precompiled: Some(Arc::new(precompiled)), ..self }
+    pub fn of_precompiled(precompiled: Precompiled) -> Cache {
+        Cache { directory: None, precompiled: Some(Arc::new(precompiled)) }
     }
 
     /// The directory, if there is one.

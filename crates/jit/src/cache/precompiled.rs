@@ -89,10 +89,10 @@ impl Precompiled {
         Ok(Precompiled { module, code: Arc::new(code) })
     }
 
-    /// The module, in the binary format.
+    /// The module, in the binary format, which is then no longer here.
     #[must_use]
-    pub fn module(&self) -> &[u8] {
-        &self.module
+    pub fn take_module(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.module)
     }
 
     /// The code, if it is that of a key.

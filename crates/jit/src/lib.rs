@@ -5,10 +5,12 @@
 //! and everybody else ([`adapter`]). They run on a stack of the store's own, entered and left through a few lines of assembly ([`entry`]);
 //! what they cannot do themselves they ask the engine for ([`builtin`]). Traps arrive as signals ([`signal`]).
 //!
+//! What has been compiled is kept from one run to the next ([`cache`]), and can be compiled [`ahead`] of the first.
+//!
 //! A function that cannot be compiled stays with the interpreter, which the code here knows by the engine's contract only.
 //!
 //! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's business.
-//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], [`code_memory`], [`entry`], [`region`], [`signal`] and [`trap`] only.
+//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`region`], [`signal`] and [`trap`] only.
 
 #![deny(unsafe_code)]
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]

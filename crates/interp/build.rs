@@ -2,8 +2,12 @@
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(tail_dispatch)");
-    // For measuring what interruption costs, see docs/benchmarks.md: with `RUSTFLAGS="--cfg unpolled"` loops cannot be interrupted.
+    // For measuring what interruption costs, see docs/benchmarks.md: built with INNKEEPER_UNPOLLED set, loops cannot be interrupted.
     println!("cargo::rustc-check-cfg=cfg(unpolled)");
+    println!("cargo::rerun-if-env-changed=INNKEEPER_UNPOLLED");
+    if std::env::var_os("INNKEEPER_UNPOLLED").is_some() {
+        println!("cargo::rustc-cfg=unpolled");
+    }
     println!("cargo::rerun-if-changed=build.rs");
     let optimized = matches!(std::env::var("OPT_LEVEL").as_deref(), Ok("2" | "3"));
     // Six arguments in registers, and sibling calls between functions of one signature: true of these.

@@ -63,7 +63,8 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
     let (CacheCommand::Info { cache } | CacheCommand::Clear { cache }) = &args.command;
     let flag = cache.clone().map(CacheFlag::Directory);
     let path = directory(flag.as_ref()).ok_or_else(|| {
-        Problem::from_message("there is no home directory to look for the cache in").help("name one with --cache DIR")
+        Problem::from_message("there is no home directory to look for the cache in")
+            .help("name one with --cache DIR")
     })?;
     let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
         .map_err(|error| unusable(&path, &error))?;

@@ -42,8 +42,11 @@ impl Input {
                 .help("build or fetch the file again"));
         }
         if Precompiled::is_one(&bytes) {
-            return Err(Problem::new(name, "it was compiled ahead of time; this takes the module that it was made from")
-                .help("name the .wasm file"));
+            return Err(Problem::new(
+                name,
+                "it was compiled ahead of time; this takes the module that it was made from",
+            )
+            .help("name the .wasm file"));
         }
         let mut input = Input { name, bytes };
         if is_text(&input.bytes) {

@@ -8,7 +8,9 @@ use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::threads::uses_threads;
 use innkeeper::wasi::p1::{Context, Exit};
-use innkeeper::{Cache, Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Precompiled, Store, Val};
+use innkeeper::{
+    Cache, Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Precompiled, Store, Val,
+};
 
 use crate::args::RunArgs;
 use crate::guest::{Ending, Execution, Guest, Ran};

@@ -26,6 +26,9 @@ mod cache;
 mod text;
 mod tiers;
 
+pub use cache::{
+    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, precompile,
+};
 pub use innkeeper_engine::{
     AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Census, Collection, Compilation,
     CompositeType, Config, Engine, Error, ErrorKind, ExnRef, ExportType, Extern, ExternRef, ExternType,
@@ -38,9 +41,6 @@ pub use innkeeper_engine::{
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
 pub use text::to_binary;
-pub use cache::{
-    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, precompile,
-};
 pub use tiers::{Tiers, engine_cached, engine_with};
 
 /// An engine with the default choice of tiers.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper::{
-    Cache, CacheDirectory, CacheError, Census, Config, Engine, Linker, MemoryLayout, Module, Store, TierUp, Tiers,
-    Trap,
+    Cache, CacheDirectory, CacheError, Census, Config, Engine, Linker, MemoryLayout, Module, Store, TierUp,
+    Tiers, Trap,
 };
 
 /// Three functions, two of which run; one traps, so that tables matter.
@@ -230,7 +230,10 @@ fn c4_others_may_write() {
     for mode in [0o770, 0o702, 0o777, 0o1777] {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
         let refused = Cache::in_directory(directory.path());
-        assert!(matches!(refused, Err(CacheError::Mode { mode: found }) if found == mode), "{mode:o}: {refused:?}");
+        assert!(
+            matches!(refused, Err(CacheError::Mode { mode: found }) if found == mode),
+            "{mode:o}: {refused:?}"
+        );
     }
 }
 
@@ -300,7 +303,8 @@ fn what_was_not_used_for_longest_goes() {
             .max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap())
             .unwrap();
         let file = fs::File::options().write(true).open(newest).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000 * (i as u64 + 1))).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000 * (i as u64 + 1)))
+            .unwrap();
     }
     // The first is used again, which makes it the last to go.
     assert_eq!(load(0, u64::MAX), 1);

@@ -67,7 +67,8 @@ impl NativeModule {
         progress: Progress<'_>,
     ) -> Vec<OnceLock<Result<Code, Unsupported>>> {
         let count = module.defined_func_count();
-        let outcomes: Vec<OnceLock<Result<Code, Unsupported>>> = (0..count).map(|_| OnceLock::new()).collect();
+        let outcomes: Vec<OnceLock<Result<Code, Unsupported>>> =
+            (0..count).map(|_| OnceLock::new()).collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
             let Some(mut compiler) = self.jit().compiler() else { return };

@@ -16,9 +16,9 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod abi;
-mod ahead;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod adapter;
+mod ahead;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
 #[allow(unsafe_code, reason = "called by machine code")]

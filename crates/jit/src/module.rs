@@ -206,8 +206,7 @@ pub(crate) fn compile(
     if module.body_range(func).len() > MAX_BODY_BYTES {
         return Err(Unsupported::Compiler("the body is too long".to_owned()));
     }
-    compiler
-        .compile(|function, context, config| translate(function, context, config, module, (func, start)))
+    compiler.compile(|function, context, config| translate(function, context, config, module, (func, start)))
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

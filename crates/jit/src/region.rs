@@ -75,9 +75,7 @@ impl Region {
 
 /// The code of the trap that the instruction at `pc` raises.
 pub(crate) fn trap_at(pc: usize) -> Option<u8> {
-    Region::with(pc, |_, function| {
-        function.tables.trap_at((pc - function.range.start) as u32)
-    })?
+    Region::with(pc, |_, function| function.tables.trap_at((pc - function.range.start) as u32))?
 }
 
 /// Whether a return address leads back to an adapter.

@@ -29,7 +29,10 @@ fn a_cache_is_filled_shown_used_and_cleared() {
         let args = ["--cache", &cache, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
         inn(&args).current_dir(&dir).run().code(0).stdout(expected).stderr("");
     };
-    inn(&["cache", "info", "--cache", &cache]).run().code(0).prints(&["modules    0\n", "limit      1.0 GiB\n"]);
+    inn(&["cache", "info", "--cache", &cache])
+        .run()
+        .code(0)
+        .prints(&["modules    0\n", "limit      1.0 GiB\n"]);
     run("42\n");
     inn(&["cache", "info", "--cache", &cache]).run().code(0).prints(&[&cache, "modules    1\n", "KiB"]);
     run("42\n");
@@ -53,7 +56,12 @@ fn c4_a_cache_that_others_can_write_to_is_refused() {
     let (dir, cache) = (module(), scratch());
     fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let args = ["--cache", &text(cache.path()), "--invoke", "twice", "m.wat", "21"];
-    inn(&args).current_dir(&dir).run().code(1).stdout("").says(&["can be written to by others", "--cache off"]);
+    inn(&args)
+        .current_dir(&dir)
+        .run()
+        .code(1)
+        .stdout("")
+        .says(&["can be written to by others", "--cache off"]);
     // The usual one is done without.
     let home = scratch();
     let usual = home.path().join("innkeeper");
@@ -80,7 +88,9 @@ fn c7_a_cache_within_reach_of_the_guest_is_refused() {
             let run = ["--dir", &grant, "--cache", &text(&inner), "--tier", "compiled"];
             let args = [&run[..], &["--invoke", "twice", "m.wat", "21"]].concat();
             let ran = inn(&args).current_dir(&dir).run();
-            ran.code(1).stdout("").says(&["cannot be inside a directory that the guest is granted", "--cache DIR"]);
+            ran.code(1)
+                .stdout("")
+                .says(&["cannot be inside a directory that the guest is granted", "--cache DIR"]);
         }
     }
     // The usual one is done without, and that is said.
@@ -94,10 +104,19 @@ fn c7_a_cache_within_reach_of_the_guest_is_refused() {
 #[test]
 fn a_module_is_compiled_ahead_and_run_only_if_that_is_allowed() {
     let dir = module();
-    inn(&["compile", "m.wat"]).current_dir(&dir).run().code(0).prints(&["m.cwasm: 2 functions compiled"]).stderr("");
+    inn(&["compile", "m.wat"])
+        .current_dir(&dir)
+        .run()
+        .code(0)
+        .prints(&["m.cwasm: 2 functions compiled"])
+        .stderr("");
     let run = |args: &[&str]| inn(&[&["--invoke"], args].concat()).current_dir(&dir).run();
-    run(&["twice", "m.cwasm", "21"]).code(1).stdout("").says(&["compiled ahead of time", "--allow-precompiled"]);
-    let allowed = |args: &[&str]| inn(&[&["--allow-precompiled", "--invoke"], args].concat()).current_dir(&dir).run();
+    run(&["twice", "m.cwasm", "21"])
+        .code(1)
+        .stdout("")
+        .says(&["compiled ahead of time", "--allow-precompiled"]);
+    let allowed =
+        |args: &[&str]| inn(&[&["--allow-precompiled", "--invoke"], args].concat()).current_dir(&dir).run();
     allowed(&["twice", "m.cwasm", "21"]).code(0).stdout("42\n").stderr("");
     allowed(&["load", "m.cwasm", "65536"]).code(134).says(&["out of bounds", "at offset 0x"]);
     inn(&["inspect", "m.cwasm"]).current_dir(&dir).run().code(1).says(&["compiled ahead of time"]);
@@ -113,7 +132,9 @@ fn what_was_compiled_ahead_is_refused_where_it_does_not_fit() {
         inn(&all).current_dir(&dir).run()
     };
     // Canonical NaNs need other code.
-    run(&["--deterministic", "out.cwasm", "21"]).code(1).says(&["other features of WebAssembly", "inn compile"]);
+    run(&["--deterministic", "out.cwasm", "21"])
+        .code(1)
+        .says(&["other features of WebAssembly", "inn compile"]);
     let original = fs::read(&file).unwrap();
     let len = original.len();
     for damage in [&original[..len - 1], &original[..100], &[&original[..], &[0]].concat()] {

@@ -152,11 +152,7 @@ impl Precompiled {
 ///
 /// # Errors
 /// Always.
-pub fn precompile(
-    _: &Module,
-    _: &mut dyn Write,
-    _: Progress<'_>,
-) -> Result<Census, PrecompiledError> {
+pub fn precompile(_: &Module, _: &mut dyn Write, _: Progress<'_>) -> Result<Census, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }
 

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use innkeeper_engine::{Census, Module, tier};
+use innkeeper_jit::NativeModule;
 pub use innkeeper_jit::Progress;
 pub use innkeeper_jit::cache::{
     Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError,
 };
-use innkeeper_jit::NativeModule;
 
 /// Compiles all functions of a module and writes them, with the module itself, for [`Precompiled::open_trusted`]. Functions that are refused will be
 /// interpreted; the census says why.

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, futimens, openat, renameat, statat,
-    unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, futimens, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::process::geteuid;
 
@@ -48,7 +48,9 @@ pub enum CacheError {
     #[error("cannot be made or opened as a directory: {0}")]
     System(#[from] io::Error),
     /// Its name is a link, whose target others may choose.
-    #[error("is a symbolic link or no directory; a cache holds machine code, and must be where its name says")]
+    #[error(
+        "is a symbolic link or no directory; a cache holds machine code, and must be where its name says"
+    )]
     Link,
     /// It belongs to another user.
     #[error("belongs to user {owner}, and a cache holds machine code, which only this user may provide")]

@@ -129,7 +129,8 @@ impl Head {
 
     fn read_body(reader: &mut Reader<'_>) -> Option<Head> {
         let key = Key::from_parts([reader.hash()?, reader.hash()?, reader.hash()?, reader.hash()?]);
-        let sections = Sections { module: reader.range64()?, tables: reader.range64()?, code: reader.range64()? };
+        let sections =
+            Sections { module: reader.range64()?, tables: reader.range64()?, code: reader.range64()? };
         let build_name = String::from_utf8(reader.bytes()?.to_vec()).ok()?;
         let functions = reader.list(|reader| {
             Some(SavedFunction {
@@ -324,7 +325,7 @@ mod tests {
             &|head| head.functions[1].code.end = 128,
             &|head| head.functions[1].code.end = u32::MAX,
             &|head| head.functions[0].code = 64..64,
-            &|head| head.functions[0].tables = 7..0,
+            &|head| (head.functions[0].tables.start, head.functions[0].tables.end) = (7, 0),
             &|head| head.functions[1].tables.end = 11,
             &|head| head.profile = vec![4, 1],
             &|head| head.sections.code.end += 64,

@@ -37,8 +37,7 @@ impl Target {
             processor.update(format!("\n{value}").as_bytes());
         }
         let build = format!("{} {}", build_name(), cranelift_native::VERSION);
-        let settings =
-            format!("{:?} {:?} {}", config.tuning.memory_layout, config.features, isa.flags());
+        let settings = format!("{:?} {:?} {}", config.tuning.memory_layout, config.features, isa.flags());
         Target {
             build: blake3::hash(build.as_bytes()),
             processor: processor.finalize(),

@@ -42,7 +42,8 @@ impl Mapping {
             Use::Execute => ProtFlags::READ | ProtFlags::EXEC,
         };
         // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
-        let base = unsafe { mmap(std::ptr::null_mut(), from + len, protection, MapFlags::PRIVATE, file, start) };
+        let base =
+            unsafe { mmap(std::ptr::null_mut(), from + len, protection, MapFlags::PRIVATE, file, start) };
         Some(Mapping { base: base.ok()?, from, len })
     }
 

@@ -103,6 +103,8 @@ impl Precompiled {
 
 impl std::fmt::Debug for Precompiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Precompiled").field("functions", &self.code.head().functions.len()).finish_non_exhaustive()
+        f.debug_struct("Precompiled")
+            .field("functions", &self.code.head().functions.len())
+            .finish_non_exhaustive()
     }
 }

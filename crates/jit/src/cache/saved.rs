@@ -64,8 +64,9 @@ impl SavedCode {
         let function = &self.head.functions[at];
         let (code, tables) = (range(&function.code), range(&function.tables));
         let bytes = &self.code.bytes()[code];
-        let is_intact = *self.intact[at]
-            .get_or_init(|| format::digest(bytes, 0, &self.tables.bytes()[tables.clone()]) == function.digest);
+        let is_intact = *self.intact[at].get_or_init(|| {
+            format::digest(bytes, 0, &self.tables.bytes()[tables.clone()]) == function.digest
+        });
         let address = bytes.as_ptr() as usize;
         is_intact.then(|| Intact { code: address..address + bytes.len(), tables })
     }

@@ -44,7 +44,8 @@ impl<'a> Contents<'a> {
     pub(crate) fn ready(mut self) -> io::Result<Ready<'a>> {
         let (mut code, mut tables) = (0u64, 0u64);
         let mut functions = Vec::with_capacity(self.functions.len());
-        let narrow = |number: u64| u32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge));
+        let narrow =
+            |number: u64| u32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge));
         for function in &self.functions {
             let (code_end, tables_end) = (
                 code + (function.code.len() + padding(function.code)) as u64,

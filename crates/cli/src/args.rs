@@ -76,7 +76,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Compile a module ahead of time, for this inn on this kind of processor
     Compile(CompileArgs),
-    /// Show or empty the cache of compiled code
+    /// Show, fill or empty the cache of compiled code
     Cache(CacheArgs),
     /// Show what a module needs and offers, and which keys that suggests
     Inspect(FileArgs),
@@ -193,6 +193,15 @@ pub(crate) struct CacheArgs {
 pub(crate) enum CacheCommand {
     /// Say where the cache is and how much is in it
     Info {
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
+    /// Compile all functions of a module into the cache, so that its next run is as fast as any
+    Fill {
+        /// The module, .wasm or .wat, or - for standard input
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: OsString,
         /// The directory, instead of the usual one
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,

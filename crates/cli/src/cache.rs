@@ -1,13 +1,15 @@
 //! The code cache as the command sees it: where it is, whether it can be used beside the keys of a guest, what is in it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
 use innkeeper::wasi::keys::{Access, Keys};
-use innkeeper::{Cache, CacheDirectory};
+use innkeeper::{Cache, CacheDirectory, Census, Config, Tiers};
 
 use crate::args::{CacheArgs, CacheCommand};
+use crate::input::Input;
 use crate::report::{self, Problem, visible};
 use crate::values::CacheFlag;
 
@@ -58,9 +60,10 @@ fn unusable(path: &std::path::Path, error: &innkeeper::CacheError) -> Problem {
         .help("name a directory that belongs to you and that nobody else may write to, or use --cache off")
 }
 
-/// Says what is in the cache, or empties it.
+/// Says what is in the cache, fills or empties it.
 pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
-    let (CacheCommand::Info { cache } | CacheCommand::Clear { cache }) = &args.command;
+    let (CacheCommand::Info { cache } | CacheCommand::Fill { cache, .. } | CacheCommand::Clear { cache }) =
+        &args.command;
     let flag = cache.clone().map(CacheFlag::Directory);
     let path = directory(flag.as_ref()).ok_or_else(|| {
         Problem::from_message("there is no home directory to look for the cache in")
@@ -80,6 +83,7 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
                 size(opened.limit_bytes()),
             )
         }
+        CacheCommand::Fill { file, .. } => fill(file, opened)?,
         CacheCommand::Clear { .. } => {
             let cleared = opened.clear().map_err(failed)?;
             let modules = if cleared.files == 1 { "module" } else { "modules" };
@@ -88,6 +92,27 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
     };
     report::output(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles a module into the cache, and says what was compiled.
+fn fill(file: &OsStr, directory: CacheDirectory) -> Result<String, Problem> {
+    let mut input = Input::read(file)?;
+    let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, directory.into());
+    let module = input.module(&engine)?;
+    let progress = report::Progress::new("compiling functions");
+    let census = innkeeper::fill_cache(&module, &|done, of| progress.tell(done, of));
+    progress.finish();
+    let census = census.map_err(|error| Problem::new(&input.name, error))?;
+    Ok(format!("{}: {}", input.name, compiled(&census)))
+}
+
+/// What was compiled and what was not, as a person reads it.
+pub(crate) fn compiled(census: &Census) -> String {
+    let mut text = format!("{} functions compiled\n", census.compiled);
+    for (reason, count) in &census.refused {
+        text += &format!("{count} stay interpreted: {reason}\n");
+    }
+    text
 }
 
 /// A size as a person reads it.

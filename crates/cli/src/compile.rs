@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use innkeeper::{Census, Config, Module, Tiers};
 
 use crate::args::CompileArgs;
-use crate::cache::size;
+use crate::cache::{compiled, size};
 use crate::input::Input;
 use crate::report::{self, Problem};
 
@@ -40,11 +40,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
         let _ = fs::remove_file(&partial);
         Problem::new(&name, error).help("check that the directory is there and has room")
     })?;
-    let mut text = format!("{name}: {} functions compiled, {}\n", census.compiled, size(bytes));
-    for (reason, count) in &census.refused {
-        text += &format!("{count} stay interpreted: {reason}\n");
-    }
-    report::output(&text)?;
+    report::output(&format!("{name}: {}, {}", size(bytes), compiled(&census)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -136,6 +136,11 @@ pub trait TierModule: Any + Send + Sync {
         None
     }
 
+    /// Functions that were called and are still executed as this tier does it, with how often they were called, or a lower bound of that.
+    fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
+        Vec::new()
+    }
+
     /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
     fn keep(&self) {}
 }

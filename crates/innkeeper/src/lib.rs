@@ -27,7 +27,8 @@ mod text;
 mod tiers;
 
 pub use cache::{
-    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, precompile,
+    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, fill_cache,
+    precompile,
 };
 pub use innkeeper_engine::{
     AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Census, Collection, Compilation,

@@ -118,6 +118,45 @@ fn what_gets_hot_is_written_and_used_before_it_is_interpreted() {
 }
 
 #[test]
+fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = |tier_up| {
+        let tuning = innkeeper::Tuning { tier_up, ..innkeeper::Tuning::default() };
+        let cache = Cache::in_directory(directory.path()).unwrap();
+        innkeeper::engine_cached(Config { tuning, ..Config::default() }, Tiers::Auto, cache)
+    };
+    let text = r#"(module
+        (func $once (result i32) (i32.const 1))
+        (func (export "hot"))
+        (func (export "run") (result i32) (call $once)))"#;
+    let run = |engine: &Engine, names: &[&str]| {
+        let binary = innkeeper::to_binary(text.as_bytes()).unwrap().into_owned();
+        let module = Module::new(engine, binary).unwrap();
+        let mut store = Store::new(engine, ()).unwrap();
+        let instance = Linker::new(engine).instantiate(&mut store, &module).unwrap();
+        for name in names {
+            let func = instance.get_func(&mut store, name).unwrap();
+            func.call(&mut store, &[], &mut vec![innkeeper::Val::I32(0); usize::from(*name == "run")])
+                .unwrap();
+        }
+        module
+    };
+    let first = engine(TierUp::eager());
+    run(&first, &["run", "hot", "hot"]);
+    assert_eq!(first.census().compiled, 1);
+    // Nothing is hot here, but somebody has called it before.
+    let second = engine(TierUp { calls: u32::MAX, ..innkeeper::Tuning::default().tier_up });
+    let module = run(&second, &["hot"]);
+    while second.census().compiled < 2 {
+        std::thread::yield_now();
+    }
+    drop(module);
+    let third = engine(TierUp::eager());
+    run(&third, &["run", "hot"]);
+    assert_eq!((third.census().compiled, third.census().remembered), (0, 3));
+}
+
+#[test]
 fn a_large_module_is_validated_once() {
     let directory = tempfile::tempdir().unwrap();
     let text = format!("(module (func (export \"run\")) (data \"{}\"))", "x".repeat(300 << 10));

@@ -21,6 +21,8 @@ pub(crate) type Word = u64;
 /// What the interpreter keeps for a module.
 pub(crate) struct ModuleCode {
     entries: Box<[FuncEntry]>,
+    /// Calls that make a function hot.
+    calls: u32,
     lowered: Mutex<Lowered>,
 }
 
@@ -49,7 +51,7 @@ impl ModuleCode {
     /// `native` is where machine code jumps to call a function that is not compiled; a function is hot after so many `calls`.
     pub(crate) fn new(functions: usize, native: *const u8, calls: u32) -> ModuleCode {
         let entries = (0..functions).map(|_| FuncEntry::new(native, calls)).collect();
-        ModuleCode { entries, lowered: Mutex::default() }
+        ModuleCode { entries, calls, lowered: Mutex::default() }
     }
 
     /// The code kept for `module`.
@@ -165,6 +167,20 @@ impl TierModule for ModuleCode {
     unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
         // SAFETY: the same contract.
         unsafe { activation::run_within(entry, ctx, slots) }
+    }
+
+    fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = |entry: &FuncEntry| self.calls.saturating_sub(entry.heat.load(Ordering::Relaxed));
+        let is_own = |entry: &FuncEntry, code: &lower::Lowered| {
+            std::ptr::eq(entry.code.load(Ordering::Relaxed), code.words.as_ptr())
+        };
+        let functions =
+            lowered.functions.iter().map(|(func, code)| (*func, &self.entries[func.index()], code));
+        functions
+            .filter(|(_, entry, code)| is_own(entry, code))
+            .map(|(func, entry, _)| (func, calls(entry)))
+            .collect()
     }
 
     fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {

@@ -17,6 +17,9 @@ use crate::compiler::Code;
 use crate::module::{NativeModule, compile, lock};
 use crate::translate::{Start, Unsupported};
 
+/// What has become of a function; nothing yet, or nothing at all where there is no compiler.
+type Outcome = OnceLock<Result<Code, Unsupported>>;
+
 /// What is told while functions are compiled: how many are done, of how many. Several threads call it.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
@@ -33,42 +36,62 @@ impl NativeModule {
         progress: Progress<'_>,
     ) -> Result<Census, PrecompiledError> {
         let outcomes = self.compile_all(module, progress);
+        self.contents(module, &outcomes)?.with_module(module.bytes()).ready()?.write(to)?;
+        Ok(census(&outcomes))
+    }
+
+    /// Compiles all functions and writes them to the engine's cache.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::NoCache`] where there is none; those of the system.
+    pub fn fill_cache(
+        &self,
+        module: &ModuleParts,
+        progress: Progress<'_>,
+    ) -> Result<Census, PrecompiledError> {
+        let directory = self.jit().0.cache.directory().ok_or(PrecompiledError::NoCache)?;
+        let outcomes = self.compile_all(module, progress);
+        let contents = self.contents(module, &outcomes)?;
+        let name = contents.key.file_name();
+        let ready = contents.ready()?;
+        directory.write(&name, ready.bytes(), |to| ready.write(to))?;
+        Ok(census(&outcomes))
+    }
+
+    /// What a file with these functions has.
+    fn contents<'a>(
+        &self,
+        module: &ModuleParts,
+        outcomes: &'a [Outcome],
+    ) -> Result<Contents<'a>, PrecompiledError> {
         self.make_adapters(module);
-        let mut census = Census::default();
-        let mut functions = Vec::new();
-        for (func, outcome) in (0..).zip(&outcomes) {
+        let isa = self.jit().isa().ok_or(PrecompiledError::NoCompiler)?;
+        let target = Target::new(&**isa, module.engine().config());
+        let (mut functions, mut refused) = (Vec::new(), Vec::new());
+        for (func, outcome) in (0..).zip(outcomes) {
             match outcome.get() {
                 Some(Ok(code)) => {
-                    census.compiled += 1;
                     let (bytes, tables) = (&code.bytes[..], code.tables.bytes());
                     let digest = digest(bytes, padding(bytes), tables);
                     functions.push(Function { func, code: bytes, tables, digest });
                 }
-                Some(Err(reason)) => *census.refused.entry(reason.to_string()).or_default() += 1,
+                Some(Err(_)) => refused.push(func),
                 None => {}
             }
         }
-        let isa = self.jit().isa().ok_or(PrecompiledError::NoCompiler)?;
-        let target = Target::new(&**isa, module.engine().config());
-        let contents = Contents {
+        Ok(Contents {
             key: Key::new(module.bytes(), target),
-            module: module.bytes(),
+            module: &[],
             functions,
             profile: Vec::new(),
+            refused,
             adapters: lock(&self.jit().0.adapters).to_save(),
-        };
-        contents.ready()?.write(to)?;
-        Ok(census)
+        })
     }
 
-    fn compile_all(
-        &self,
-        module: &ModuleParts,
-        progress: Progress<'_>,
-    ) -> Vec<OnceLock<Result<Code, Unsupported>>> {
+    fn compile_all(&self, module: &ModuleParts, progress: Progress<'_>) -> Vec<Outcome> {
         let count = module.defined_func_count();
-        let outcomes: Vec<OnceLock<Result<Code, Unsupported>>> =
-            (0..count).map(|_| OnceLock::new()).collect();
+        let outcomes: Vec<Outcome> = (0..count).map(|_| OnceLock::new()).collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
             let Some(mut compiler) = self.jit().compiler() else { return };
@@ -103,4 +126,15 @@ impl NativeModule {
             }
         }
     }
+}
+
+fn census(outcomes: &[Outcome]) -> Census {
+    let mut census = Census::default();
+    for outcome in outcomes.iter().filter_map(OnceLock::get) {
+        match outcome {
+            Ok(_) => census.compiled += 1,
+            Err(reason) => *census.refused.entry(reason.to_string()).or_default() += 1,
+        }
+    }
+    census
 }

@@ -95,9 +95,15 @@ impl NativeModule {
         }
     }
 
-    /// Whether a function has been compiled, now or earlier; not known where there is no cache.
-    pub(crate) fn has(&self, func: DefinedFuncIndex) -> bool {
-        self.keeper.as_ref().is_some_and(|keeper| keeper.has(func.0))
+    /// Compiles a function for later runs with `compile`, unless it is known how that ends.
+    pub(crate) fn for_later_runs(&self, func: DefinedFuncIndex, compile: impl FnOnce()) {
+        if let Some(keeper) = &self.keeper
+            && !keeper.has(func.0)
+        {
+            keeper.try_later(func.0);
+            compile();
+            keeper.tried(func.0);
+        }
     }
 
     /// Writes what is new to the cache, if there is one and it is worth it.
@@ -106,8 +112,11 @@ impl NativeModule {
         keeper.keep(occasion, || lock(&self.jit.0.adapters).to_save());
     }
 
-    /// The same, at the end of a module or a process.
-    pub fn keep_all(&self) {
+    /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how often: the next run's threads
+    /// compile them when they have nothing else to do.
+    pub fn keep_all(&self, called: impl FnOnce() -> Vec<(DefinedFuncIndex, u32)>) {
+        let Some(keeper) = &self.keeper else { return };
+        keeper.called(called().into_iter().map(|(func, calls)| (func.0, calls)).collect());
         self.keep(Occasion::End);
     }
 
@@ -176,7 +185,11 @@ impl NativeModule {
         module: &ModuleParts,
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
-        let code = compile(compiler, module, (func, start))?;
+        let code = compile(compiler, module, (func, start));
+        if let (Some(keeper), Start::Call, Err(_)) = (&self.keeper, start, &code) {
+            keeper.refused(func.0);
+        }
+        let code = code?;
         let mut memory = lock(&self.memory);
         let address = memory.add(&code.bytes, |range| code.describe(range, Some(func)));
         let held = address.and_then(|_| memory.last_added(code.bytes.len()));
@@ -185,12 +198,6 @@ impl NativeModule {
             keeper.made(func.0, held, &code.tables);
         }
         address.ok_or_else(|| Unsupported::Compiler("there is no memory for code".to_owned()))
-    }
-}
-
-impl Drop for NativeModule {
-    fn drop(&mut self) {
-        self.keep_all();
     }
 }
 

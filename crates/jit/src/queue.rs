@@ -84,10 +84,8 @@ impl Shared {
             let native = native(&module);
             if !is_late {
                 compile(&module, &job.what);
-            } else if let Hot::Function(func) = job.what
-                && native.is_some_and(|native| !native.has(func))
-            {
-                compile(&module, &job.what);
+            } else if let (Hot::Function(func), Some(native)) = (&job.what, native) {
+                native.for_later_runs(*func, || compile(&module, &job.what));
             }
             if let Some(native) = native
                 && self.is_idle()

@@ -156,6 +156,14 @@ pub fn precompile(_: &Module, _: &mut dyn Write, _: Progress<'_>) -> Result<Cens
     Err(PrecompiledError::NoCompiler)
 }
 
+/// Never compiles anything.
+///
+/// # Errors
+/// Always.
+pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<Census, PrecompiledError> {
+    Err(PrecompiledError::NoCompiler)
+}
+
 const NO_COMPILER: &str = "there is no compiler for this processor or operating system";
 
 impl std::fmt::Display for CacheError {

@@ -19,7 +19,18 @@ pub fn precompile(
     to: &mut dyn Write,
     progress: Progress<'_>,
 ) -> Result<Census, PrecompiledError> {
-    let parts = tier::parts(module);
-    let native = parts.code().native().and_then(|native| native.downcast_ref::<NativeModule>());
-    native.ok_or(PrecompiledError::NoCompiler)?.compile_ahead(parts, to, progress)
+    native(module)?.compile_ahead(tier::parts(module), to, progress)
+}
+
+/// Compiles all functions of a module and leaves them in its engine's cache, where every later run finds them.
+///
+/// # Errors
+/// [`PrecompiledError::NoCompiler`] where the module's engine does not compile, [`PrecompiledError::NoCache`] where it has no cache; errors of the system.
+pub fn fill_cache(module: &Module, progress: Progress<'_>) -> Result<Census, PrecompiledError> {
+    native(module)?.fill_cache(tier::parts(module), progress)
+}
+
+fn native(module: &Module) -> Result<&NativeModule, PrecompiledError> {
+    let native = tier::parts(module).code().native().and_then(|native| native.downcast_ref());
+    native.ok_or(PrecompiledError::NoCompiler)
 }

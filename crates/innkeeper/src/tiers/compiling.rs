@@ -91,6 +91,12 @@ impl Module {
     }
 }
 
+impl Drop for Module {
+    fn drop(&mut self) {
+        self.keep();
+    }
+}
+
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 impl TierModule for Module {
     fn entries(&self) -> *const FuncEntry {
@@ -127,6 +133,6 @@ impl TierModule for Module {
     }
 
     fn keep(&self) {
-        self.native.keep_all();
+        self.native.keep_all(|| self.interpreted.called());
     }
 }

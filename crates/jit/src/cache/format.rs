@@ -40,8 +40,10 @@ pub(crate) struct Head {
     pub(crate) sections: Sections,
     /// The functions whose code there is, ascending.
     pub(crate) functions: Vec<SavedFunction>,
-    /// Functions that were hot and have no code here, ascending.
+    /// Functions that were called and have no code here, those first that are most worth compiling.
     pub(crate) profile: Vec<u32>,
+    /// Functions that cannot be compiled, ascending.
+    pub(crate) refused: Vec<u32>,
     pub(crate) adapters: Vec<SavedAdapter>,
 }
 
@@ -140,12 +142,12 @@ impl Head {
                 digest: reader.hash()?,
             })
         })?;
-        let profile = reader.list(Reader::u32)?;
+        let (profile, refused) = (reader.list(Reader::u32)?, reader.list(Reader::u32)?);
         let adapters = reader.list(|reader| {
             let mut bytes = || Some(reader.bytes()?.to_vec());
             Some(SavedAdapter { key: bytes()?, code: bytes()?, tables: bytes()? })
         })?;
-        Some(Head { key, build_name, sections, functions, profile, adapters })
+        Some(Head { key, build_name, sections, functions, profile, refused, adapters })
     }
 
     /// Whether everything lies where it can lie: sections behind each other to the end of the file, functions inside them, in order and apart.
@@ -176,7 +178,7 @@ impl Head {
             && functions_fit
             && u64::from(code_end) == code.end - code.start
             && u64::from(tables_end) == tables.end - tables.start
-            && self.profile.is_sorted_by(|a, b| a < b)
+            && self.refused.is_sorted_by(|a, b| a < b)
     }
 
     /// The head as it stands in a file. `sections` begins behind it, wherever it says; lengths count.
@@ -215,8 +217,10 @@ impl Head {
             }
             to.extend(digest.as_bytes());
         }
-        put_u32(&mut to, self.profile.len() as u32);
-        self.profile.iter().for_each(|func| put_u32(&mut to, *func));
+        for list in [&self.profile, &self.refused] {
+            put_u32(&mut to, list.len() as u32);
+            list.iter().for_each(|func| put_u32(&mut to, *func));
+        }
         put_u32(&mut to, self.adapters.len() as u32);
         for adapter in &self.adapters {
             for bytes in [&adapter.key, &adapter.code, &adapter.tables] {
@@ -292,7 +296,8 @@ mod tests {
             build_name: "build".to_owned(),
             sections: Sections { module: 0..0, tables: 0..10, code: 0..192 },
             functions: vec![function(3, 0..64, 0..7), function(9, 64..192, 7..10)],
-            profile: vec![1, 4],
+            profile: vec![4, 1],
+            refused: vec![2, 8],
             adapters: vec![SavedAdapter { key: vec![1, 2], code: vec![3], tables: vec![] }],
         }
     }
@@ -304,7 +309,8 @@ mod tests {
         let read = Head::read(&bytes, file_bytes).unwrap();
         let written = head();
         assert_eq!((read.key, &read.functions), (written.key, &written.functions));
-        assert_eq!((read.profile, read.adapters), (written.profile, written.adapters));
+        assert_eq!((read.profile, read.refused), (written.profile, written.refused));
+        assert_eq!(read.adapters, written.adapters);
         for other in [file_bytes - 1, file_bytes + 1, 0, u64::MAX] {
             assert_eq!(Head::read(&bytes, other).unwrap_err(), Unusable::Damaged);
         }
@@ -327,7 +333,7 @@ mod tests {
             &|head| head.functions[0].code = 64..64,
             &|head| (head.functions[0].tables.start, head.functions[0].tables.end) = (7, 0),
             &|head| head.functions[1].tables.end = 11,
-            &|head| head.profile = vec![4, 1],
+            &|head| head.refused = vec![4, 1],
             &|head| head.sections.code.end += 64,
         ];
         for (i, change) in changes.iter().enumerate() {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use blake3::Hash;
 
@@ -34,6 +35,16 @@ struct State {
     made: BTreeMap<u32, Made>,
     /// Functions that were hot, compiled or not.
     hot: BTreeSet<u32>,
+    /// Functions that were called, those first that were called most often.
+    called: Vec<u32>,
+    /// Whether the file has been written before it was known what was called.
+    lacks_calls: bool,
+    /// Functions that cannot be compiled, or not while nothing else is to be done.
+    refused: BTreeSet<u32>,
+    /// Functions that are being compiled for later runs, and since when.
+    trying: BTreeMap<u32, Instant>,
+    /// Those of them that the end came too early for: others get their turn first next time.
+    unfinished: Vec<u32>,
     news: News,
 }
 
@@ -42,7 +53,7 @@ struct State {
 struct News {
     /// Bytes of code.
     bytes: usize,
-    /// Functions that were hot.
+    /// Functions of which something is to be remembered for the next run.
     hot: usize,
     /// That the module is valid.
     verdict: bool,
@@ -67,10 +78,15 @@ pub(crate) enum Occasion {
 
 /// Modules of at least so many bytes have a file that says that they are valid, if nothing else; validating them takes about a millisecond.
 const VERDICT_BYTES: usize = 256 << 10;
+/// A function that was being compiled for later runs so long when a run ended will not be compiled unless it gets hot.
+const TOO_LONG: Duration = Duration::from_secs(1);
+/// One that was being compiled for less is no worse off than the others.
+const NOTED: Duration = Duration::from_millis(10);
 /// New code that is not worth writing while the guest runs.
 const FEW_BYTES: usize = 64 << 10;
-/// At the end, new code is written if it is more than this part of what was written, or if that is little.
-const SMALL_PART: usize = 16;
+/// At the end, new code is written if it is more than this part of what was written, or if that is little: to compile code takes several hundred times as long as to
+/// write it.
+const SMALL_PART: usize = 256;
 
 impl Keeper {
     pub(crate) fn new(
@@ -95,7 +111,7 @@ impl Keeper {
 
     /// Notes a function that is hot.
     pub(crate) fn hot(&self, func: u32) {
-        let in_file = |saved: &Arc<SavedCode>| saved.head().profile.binary_search(&func).is_ok();
+        let in_file = |saved: &Arc<SavedCode>| saved.head().profile.contains(&func);
         let is_known = self.saved.as_ref().is_some_and(in_file);
         let mut state = lock(&self.state);
         if state.hot.insert(func) && !is_known {
@@ -103,12 +119,51 @@ impl Keeper {
         }
     }
 
-    /// Whether there is code for a function, made now or earlier.
+    /// Notes functions that have been called, with how often.
+    pub(crate) fn called(&self, mut called: Vec<(u32, u32)>) {
+        called.sort_by_key(|(func, calls)| (std::cmp::Reverse(*calls), *func));
+        let mut state = lock(&self.state);
+        for (func, since) in std::mem::take(&mut state.trying) {
+            let took = since.elapsed();
+            if took > TOO_LONG {
+                state.refused.insert(func);
+            } else if took > NOTED {
+                state.unfinished.push(func);
+            }
+            state.news.hot += usize::from(took > NOTED);
+        }
+        state.called = called.into_iter().map(|(func, _)| func).collect();
+        if std::mem::take(&mut state.lacks_calls) {
+            state.news.hot += state.called.len();
+        }
+    }
+
+    /// Notes that a function is going to be compiled for later runs.
+    pub(crate) fn try_later(&self, func: u32) {
+        lock(&self.state).trying.insert(func, Instant::now());
+    }
+
+    /// Notes that it has been.
+    pub(crate) fn tried(&self, func: u32) {
+        lock(&self.state).trying.remove(&func);
+    }
+
+    /// Notes a function that cannot be compiled.
+    pub(crate) fn refused(&self, func: u32) {
+        lock(&self.state).refused.insert(func);
+    }
+
+    /// Whether it is known how compiling a function ends: there is code for it, made now or earlier, or there cannot be.
     pub(crate) fn has(&self, func: u32) -> bool {
         let is_saved = |saved: &Arc<SavedCode>| {
-            saved.head().functions.binary_search_by_key(&func, |function| function.func).is_ok()
+            let head = saved.head();
+            head.refused.binary_search(&func).is_ok()
+                || head.functions.binary_search_by_key(&func, |function| function.func).is_ok()
         };
-        lock(&self.state).made.contains_key(&func) || self.saved.as_ref().is_some_and(is_saved)
+        let state = lock(&self.state);
+        state.made.contains_key(&func)
+            || state.refused.contains(&func)
+            || self.saved.as_ref().is_some_and(is_saved)
     }
 
     /// Writes the file if that is worth it. Nobody is told where that fails: the file is as it was, and the next run compiles again.
@@ -119,21 +174,31 @@ impl Keeper {
             return;
         }
         let news = std::mem::take(&mut state.news);
+        state.lacks_calls = occasion == Occasion::Idle;
         let made = state.made.clone();
-        let hot = state.hot.clone();
+        let mut refused = state.refused.clone();
+        // Hot ones first, then those of earlier runs that did not get their turn.
+        let mut profile: Vec<u32> = state.hot.iter().copied().collect();
+        let (called, unfinished) = (state.called.clone(), state.unfinished.clone());
         // Who compiles meanwhile is not kept waiting.
         drop(state);
-        let functions = self.functions(&made);
-        let mut profile = hot;
-        profile.extend(self.saved.iter().flat_map(|saved| &saved.head().profile));
-        for function in &functions {
-            profile.remove(&function.func);
+        if let Some(saved) = &self.saved {
+            profile.extend(&saved.head().profile);
+            refused.extend(&saved.head().refused);
         }
+        profile.extend(called);
+        profile.retain(|func| !unfinished.contains(func));
+        profile.extend(unfinished);
+        let functions = self.functions(&made);
+        let mut known: BTreeSet<u32> = functions.iter().map(|function| function.func).collect();
+        known.extend(&refused);
+        profile.retain(|func| known.insert(*func));
         let contents = Contents {
             key: self.key,
             module: &[],
             functions,
-            profile: profile.into_iter().collect(),
+            profile,
+            refused: refused.into_iter().collect(),
             adapters: adapters(),
         };
         if self.write(contents).is_err() {
@@ -182,9 +247,9 @@ impl State {
         match occasion {
             Occasion::Idle => self.news.bytes >= FEW_BYTES.max(written_bytes),
             Occasion::End => {
-                let is_new = self.news.bytes > 0 || self.news.hot > 0;
-                let is_much = self.news.bytes > written_bytes / SMALL_PART || written_bytes < FEW_BYTES;
-                self.news.verdict || (is_new && is_much)
+                let is_much = self.news.bytes > written_bytes / SMALL_PART;
+                let is_little = written_bytes < FEW_BYTES && self.news.bytes > 0;
+                self.news.verdict || self.news.hot > 0 || is_much || is_little
             }
         }
     }

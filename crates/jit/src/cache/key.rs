@@ -98,6 +98,7 @@ mod tests {
             sections: Sections::default(),
             functions: Vec::new(),
             profile: Vec::new(),
+            refused: Vec::new(),
             adapters: Vec::new(),
         };
         let mut bytes = head.write();

@@ -30,6 +30,9 @@ pub enum PrecompiledError {
     /// It is not as it was written.
     #[error("is damaged")]
     Damaged,
+    /// There is no cache to fill.
+    #[error("there is no cache to keep the code in")]
+    NoCache,
     /// There is no compiler for this processor.
     #[error("there is no compiler for this processor or operating system")]
     NoCompiler,

@@ -14,8 +14,10 @@ pub(crate) struct Contents<'a> {
     pub(crate) module: &'a [u8],
     /// Ascending.
     pub(crate) functions: Vec<Function<'a>>,
-    /// Ascending.
+    /// Those most worth compiling first.
     pub(crate) profile: Vec<u32>,
+    /// Ascending.
+    pub(crate) refused: Vec<u32>,
     pub(crate) adapters: Vec<SavedAdapter>,
 }
 
@@ -40,6 +42,11 @@ pub(crate) struct Ready<'a> {
 }
 
 impl<'a> Contents<'a> {
+    /// With the module in the file.
+    pub(crate) fn with_module(self, module: &'a [u8]) -> Contents<'a> {
+        Contents { module, ..self }
+    }
+
     /// Lays the file out; an error where that is beyond what a file can hold.
     pub(crate) fn ready(mut self) -> io::Result<Ready<'a>> {
         let (mut code, mut tables) = (0u64, 0u64);
@@ -65,6 +72,7 @@ impl<'a> Contents<'a> {
             sections: Sections { module: 0..self.module.len() as u64, tables: 0..tables, code: 0..code },
             functions,
             profile: std::mem::take(&mut self.profile),
+            refused: std::mem::take(&mut self.refused),
             adapters: std::mem::take(&mut self.adapters),
         };
         Ok(Ready { head: head.write(), sections: head.sections, contents: self })

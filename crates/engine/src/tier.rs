@@ -143,6 +143,17 @@ pub trait TierModule: Any + Send + Sync {
 
     /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
     fn keep(&self) {}
+
+    /// How often what is hot was called, or has come round, since it was said to be: 0 where nobody waits for it any more.
+    fn heat(&self, what: &Hot) -> u64 {
+        let _ = what;
+        0
+    }
+
+    /// Lets something that was said to be hot and was not compiled become hot again.
+    fn cool(&self, what: &Hot) {
+        let _ = what;
+    }
 }
 
 /// What a tier has compiled.

@@ -63,7 +63,7 @@ impl Default for Tuning {
             tier_up: TierUp {
                 calls: 500,
                 branches_back: 500,
-                looks: 4,
+                looks: 16,
                 compilation: Compilation::InBackground,
             },
         }

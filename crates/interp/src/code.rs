@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuncEntry, Hot, ModuleParts, NativeCode, TierModule, VmContext};
+use innkeeper_engine::tier::{FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext};
 
 use crate::op::native;
 use crate::unwind::TryRange;
@@ -29,6 +29,8 @@ pub(crate) struct ModuleCode {
 #[derive(Default)]
 struct Lowered {
     functions: Vec<(DefinedFuncIndex, lower::Lowered)>,
+    /// Where each is in `functions`.
+    places: HashMap<DefinedFuncIndex, usize>,
     /// Instructions that enter machine code; see [`native`].
     #[allow(clippy::vec_box, reason = "they are executed where they are")]
     stubs: Vec<Box<native::Stub>>,
@@ -41,10 +43,16 @@ struct Lowered {
 enum LoopCode {
     /// How often.
     Warm(u32),
-    /// Its compilation has been asked for, or has failed.
-    Asked,
+    /// Its compilation has been asked for, or has failed; how often it was looked at since.
+    Asked(u64),
     /// It can be entered.
     Compiled(Box<native::Stub>),
+}
+
+impl Lowered {
+    fn code(&self, func: DefinedFuncIndex) -> Option<&lower::Lowered> {
+        self.functions.get(*self.places.get(&func)?).map(|(_, code)| code)
+    }
 }
 
 impl ModuleCode {
@@ -73,6 +81,8 @@ impl ModuleCode {
         }
         let code = lower::lower(module, func, &mut lowered.scratch)?;
         let address = code.words.as_ptr();
+        let place = lowered.functions.len();
+        lowered.places.insert(func, place);
         lowered.functions.push((func, code));
         self.entries[func.index()].code.store(address.cast_mut(), Ordering::Release);
         Ok(address)
@@ -110,14 +120,23 @@ impl ModuleCode {
     /// Whether a loop is looked at for the time that makes it hot.
     fn count_look(&self, header: usize, looks: u32) -> bool {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = lowered.loops.entry(header).or_insert(LoopCode::Warm(0));
-        let LoopCode::Warm(count) = state else { return false };
-        *count += 1;
-        let is_hot = *count >= looks;
-        if is_hot {
-            *state = LoopCode::Asked;
+        match lowered.loops.entry(header).or_insert(LoopCode::Warm(0)) {
+            LoopCode::Warm(count) if *count + 1 < looks => *count += 1,
+            LoopCode::Asked(count) => *count += 1,
+            LoopCode::Compiled(_) => {}
+            state @ LoopCode::Warm(_) => {
+                *state = LoopCode::Asked(0);
+                return true;
+            }
         }
-        is_hot
+        false
+    }
+
+    /// What is known of a loop that was said to be hot.
+    fn with_loop<R>(&self, entry: &LoopEntry, look: impl FnOnce(&mut LoopCode) -> R) -> Option<R> {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let header = lowered.code(entry.func)?.words.as_ptr().wrapping_add(entry.position) as usize;
+        lowered.loops.get_mut(&header).map(look)
     }
 
     /// The stub that enters a compiled loop, or null.
@@ -149,7 +168,7 @@ impl ModuleCode {
         look: impl FnOnce(*const Word, &[TryRange]) -> Option<R>,
     ) -> Option<R> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, code) = lowered.functions.iter().find(|(index, _)| *index == func)?;
+        let code = lowered.code(func)?;
         look(code.words.as_ptr(), &code.tries)
     }
 }
@@ -171,7 +190,8 @@ impl TierModule for ModuleCode {
 
     fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = |entry: &FuncEntry| self.calls.saturating_sub(entry.heat.load(Ordering::Relaxed));
+        // One that was said to be hot counts down from the largest number.
+        let calls = |entry: &FuncEntry| self.calls.wrapping_sub(entry.heat.load(Ordering::Relaxed));
         let is_own = |entry: &FuncEntry, code: &lower::Lowered| {
             std::ptr::eq(entry.code.load(Ordering::Relaxed), code.words.as_ptr())
         };
@@ -193,9 +213,38 @@ impl TierModule for ModuleCode {
         lowered.stubs.push(stub);
     }
 
+    fn heat(&self, what: &Hot) -> u64 {
+        match what {
+            // As `hot` has left it.
+            Hot::Function(func) => {
+                u64::from(u32::MAX - self.entries[func.index()].heat.load(Ordering::Relaxed))
+            }
+            Hot::Loop(entry) => {
+                let looks = self.with_loop(entry, |state| match state {
+                    LoopCode::Asked(count) => *count,
+                    _ => 0,
+                });
+                looks.unwrap_or(0)
+            }
+        }
+    }
+
+    fn cool(&self, what: &Hot) {
+        match what {
+            Hot::Function(func) => self.entries[func.index()].heat.store(self.calls, Ordering::Relaxed),
+            Hot::Loop(entry) => {
+                self.with_loop(entry, |state| {
+                    if let LoopCode::Asked(_) = state {
+                        *state = LoopCode::Warm(0);
+                    }
+                });
+            }
+        }
+    }
+
     fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((_, of)) = lowered.functions.iter().find(|(index, _)| *index == func) else { return };
+        let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
         lowered.loops.insert(header, LoopCode::Compiled(native::Stub::new(call_slots, code)));
     }

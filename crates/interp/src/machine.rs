@@ -280,15 +280,38 @@ impl Machine {
         unsafe {
             self.ip = self.ip.offset(distance);
             if !cfg!(unpolled) {
-                let countdown = &(*self.vm()).countdown;
-                // Not one atomic step, which would cost as much as the whole branch: see the field's description.
-                let left = countdown.load(Ordering::Relaxed).wrapping_sub(1);
-                countdown.store(left, Ordering::Relaxed);
+                let left = (*self.ctx).countdown.wrapping_sub(1);
+                (*self.ctx).countdown = left;
                 if left == 0 {
                     return self.pass_on(look_at_loop);
                 }
             }
             self.dispatch()
+        }
+    }
+
+    /// Ends the countdown if somebody asks for attention: after what may have taken long, so that it does not happen many times before the
+    /// next look.
+    #[inline(always)]
+    pub(crate) unsafe fn notice(self) {
+        // SAFETY: see the impl.
+        unsafe {
+            if (*self.vm()).stack_limit.load(Ordering::Relaxed).is_null() {
+                (*self.ctx).countdown = 1;
+            }
+        }
+    }
+
+    /// Goes on after an operation on many elements, or traps.
+    #[inline(always)]
+    pub(crate) unsafe fn proceed(self, done: Result<(), Trap>, words: usize) -> Exit {
+        // SAFETY: see the impl.
+        unsafe {
+            self.notice();
+            match done {
+                Ok(()) => self.next(words),
+                Err(trap) => self.trap(trap),
+            }
         }
     }
 
@@ -447,7 +470,7 @@ handlers! {
     #[inline(never)]
     fn look_at_loop(m) {
         let vm = m.vm();
-        (*vm).countdown.store((*vm).countdown_from, Ordering::Relaxed);
+        (*m.ctx).countdown = (*vm).countdown_from;
         if m.fp > (*vm).stack_limit.load(Ordering::Relaxed)
             && let Err(trap) = runtime::attend(vm, m.fp)
         {

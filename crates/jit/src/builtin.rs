@@ -32,8 +32,8 @@ macro_rules! for_each_builtin {
             Leave = entry::leave, [] -> [];
             /// Ends the run of machine code, with nothing left to find out: outcome. Does not return.
             LeaveWith = entry::leave_with, [I32] -> [];
-            /// Gives attention to who asked for it: store, stack pointer.
-            Attend = attend, [I64 I64] -> [I32];
+            /// Gives attention to who asked for it, and returns only where that does not mean to stop. Keeps all registers.
+            Attend = entry::attend, [] -> [];
             /// Calls a function that is not compiled: entry, slots, the adapter's frame; any outcome.
             Interpret = interpret, [I64 I64 I64 I64] -> [I32];
             /// Calls a function of the host: entry, slots; [`OK`] or [`STOPPED`].
@@ -104,6 +104,15 @@ macro_rules! table {
         }
 
         impl Builtin {
+            /// The convention that the function is called by.
+            pub(crate) fn convention(self) -> CallConv {
+                match self {
+                    // What is called beside the path that is usually taken should not move that path's values out of registers.
+                    Builtin::Attend => CallConv::PreserveAll,
+                    _ => CallConv::SystemV,
+                }
+            }
+
             /// Types of parameters and of the result.
             pub(crate) fn types(self) -> (&'static [Type], &'static [Type]) {
                 match self {
@@ -120,6 +129,7 @@ macro_rules! table {
 }
 
 use cranelift_codegen::ir::{Type, types};
+use cranelift_codegen::isa::CallConv;
 for_each_builtin!(table);
 
 struct Table([*const (); LEN]);
@@ -176,16 +186,6 @@ macro_rules! builtins {
 }
 
 builtins! {
-    fn attend(vm: *mut VmStore, stack_pointer: usize) -> u32 {
-        match runtime::attend_native(vm, stack_pointer) {
-            Ok(()) => OK,
-            Err(trap) => {
-                (*vm).pending = Some(Pending::Trap(trap));
-                STOPPED
-            }
-        }
-    }
-
     fn interpret(ctx: *mut VmContext, callee: *const FuncEntry, slots: *mut u64, frame: *const usize) -> u32 {
         let vm = (*ctx).store;
         // The adapter's own frame: the caller's frame pointer, and where it returns to.
@@ -336,6 +336,23 @@ builtins! {
 
     fn array_init_elem(ctx: *mut VmContext, array: NonNull<VmObject>, elem: u32, to: u32, from: u32, len: u32) -> u32 {
         done(ctx, gc::array_init_elem(ctx, array, ElemIndex(elem), to, from, len))
+    }
+}
+
+/// What [`entry::attend`] does with all registers saved: [`OK`] or [`STOPPED`].
+///
+/// # Safety
+/// `vm` is the record of the store that machine code runs for, whose stack pointer is given.
+pub(crate) unsafe extern "sysv64" fn attend(vm: *mut VmStore, stack_pointer: usize) -> u32 {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match runtime::attend_native(vm, stack_pointer) {
+            Ok(()) => OK,
+            Err(trap) => {
+                (*vm).pending = Some(Pending::Trap(trap));
+                STOPPED
+            }
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cranelift_codegen::Context;
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::{TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::NanBits;
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -82,14 +84,16 @@ impl Compiler {
     }
 
     fn finish(&mut self) -> Result<Code> {
-        let compiled = self
-            .context
+        self.context
             .compile(&*self.isa, &mut ControlPlane::default())
             .map_err(|error| Unsupported::Compiler(format!("{:?}", error.inner)))?;
+        let Some(compiled) = self.context.compiled_code() else {
+            return Err(Unsupported::Compiler("there is no code".to_owned()));
+        };
         let buffer = &compiled.buffer;
-        // Code is copied to where it runs as it is.
-        if let Some(relocation) = buffer.relocs().first() {
-            return Err(Unsupported::Compiler(format!("the code refers to {:?}", relocation.target)));
+        let mut bytes = buffer.data().to_vec();
+        for relocation in buffer.relocs() {
+            link_to_self(&mut bytes, relocation, &self.context.func)?;
         }
         if buffer.frame_layout().is_some_and(|layout| layout.frame_to_fp_offset > MAX_FRAME_BYTES) {
             return Err(Unsupported::Compiler("the frame is too large".to_owned()));
@@ -99,6 +103,20 @@ impl Compiler {
         traps.sort_unstable();
         let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
-        Ok(Code { bytes: buffer.data().to_vec(), tables: Tables::new(&traps, &places) })
+        Ok(Code { bytes, tables: Tables::new(&traps, &places) })
     }
+}
+
+/// Lets a call of the function itself go to its start: code is copied to where it runs as it is, and refers to nothing else.
+fn link_to_self(code: &mut [u8], relocation: &FinalizedMachReloc, func: &Function) -> Result {
+    if let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = relocation.target
+        && relocation.kind == Reloc::X86CallPCRel4
+        && func.params.user_named_funcs().get(name) == func.name.get_user()
+        && let Ok(distance) = i32::try_from(relocation.addend - i64::from(relocation.offset))
+        && let Some(place) = code.get_mut(relocation.offset as usize..).and_then(<[u8]>::first_chunk_mut)
+    {
+        *place = distance.to_le_bytes();
+        return Ok(());
+    }
+    Err(Unsupported::Compiler(format!("the code refers to {:?}", relocation.target)))
 }

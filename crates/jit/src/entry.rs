@@ -10,7 +10,7 @@ use std::mem::offset_of;
 
 use innkeeper_engine::tier::{Left, NativeCode, Pending, VmContext, VmStore, runtime};
 
-use crate::{adapter, trap};
+use crate::{adapter, builtin, trap};
 
 /// Bytes below the limit of the stack that functions of the host, and frames of machine code before they check, can count on.
 pub(crate) const HEADROOM_BYTES: usize = 512 << 10;
@@ -176,6 +176,74 @@ pub(crate) unsafe extern "sysv64" fn leave() {
         pc = const offset_of!(VmStore, native_site.pc),
         frame = const offset_of!(VmStore, native_site.frame),
         stopped = sym stopped,
+    )
+}
+
+/// What a poll calls that has found somebody asking for attention: see [`builtin::attend`]. All registers are as they were when it returns, so that
+/// polls cost the code around them nothing.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn attend() {
+    naked_asm!(
+        "push rax
+         push rcx
+         push rdx
+         push rsi
+         push rdi
+         push r8
+         push r9
+         push r10
+         push r11
+         sub rsp, 256
+         movups [rsp], xmm0
+         movups [rsp + 16], xmm1
+         movups [rsp + 32], xmm2
+         movups [rsp + 48], xmm3
+         movups [rsp + 64], xmm4
+         movups [rsp + 80], xmm5
+         movups [rsp + 96], xmm6
+         movups [rsp + 112], xmm7
+         movups [rsp + 128], xmm8
+         movups [rsp + 144], xmm9
+         movups [rsp + 160], xmm10
+         movups [rsp + 176], xmm11
+         movups [rsp + 192], xmm12
+         movups [rsp + 208], xmm13
+         movups [rsp + 224], xmm14
+         movups [rsp + 240], xmm15
+         mov rdi, r15
+         lea rsi, [rsp + 336]
+         call {attend}
+         test eax, eax
+         movups xmm0, [rsp]
+         movups xmm1, [rsp + 16]
+         movups xmm2, [rsp + 32]
+         movups xmm3, [rsp + 48]
+         movups xmm4, [rsp + 64]
+         movups xmm5, [rsp + 80]
+         movups xmm6, [rsp + 96]
+         movups xmm7, [rsp + 112]
+         movups xmm8, [rsp + 128]
+         movups xmm9, [rsp + 144]
+         movups xmm10, [rsp + 160]
+         movups xmm11, [rsp + 176]
+         movups xmm12, [rsp + 192]
+         movups xmm13, [rsp + 208]
+         movups xmm14, [rsp + 224]
+         movups xmm15, [rsp + 240]
+         lea rsp, [rsp + 256]
+         pop r11
+         pop r10
+         pop r9
+         pop r8
+         pop rdi
+         pop rsi
+         pop rdx
+         pop rcx
+         pop rax
+         jne {leave}
+         ret",
+        attend = sym builtin::attend,
+        leave = sym leave,
     )
 }
 

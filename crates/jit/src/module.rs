@@ -82,8 +82,7 @@ impl NativeModule {
         }
         for func in &mapped.saved().head().profile {
             if (*func as usize) < module.defined_func_count() {
-                let what = Hot::Function(DefinedFuncIndex(*func));
-                self.jit.0.queue.push_later(Weak::clone(&self.module), what);
+                self.jit.0.queue.push_later(Weak::clone(&self.module), DefinedFuncIndex(*func));
             }
         }
     }
@@ -91,7 +90,7 @@ impl NativeModule {
     /// A function that is hot in a loop only, which the next run would rather enter at its start.
     pub(crate) fn whole_later(&self, func: DefinedFuncIndex) {
         if self.keeper.is_some() {
-            self.jit.0.queue.push_later(Weak::clone(&self.module), Hot::Function(func));
+            self.jit.0.queue.push_later(Weak::clone(&self.module), func);
         }
     }
 

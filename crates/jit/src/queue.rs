@@ -1,11 +1,17 @@
-//! Compilation in the background: a queue of what is hot, and threads that work on it.
+//! Compilation in the background: what is hot and waits for it, and threads that work on it.
+//!
+//! What was hottest since it was asked for, by the size of its code, comes first: nothing is compiled that everybody has left meanwhile. A loop whose
+//! function waits too comes after it, and is forgotten when anything of its function has been compiled; if it is still interpreted then, it soon becomes hot again.
+//!
+//! Where code is kept for later runs, functions are compiled for those when there is nothing else to do.
 //!
 //! Nobody ever waits for these threads, not even at the end of the process. They hold modules weakly, so that one that is dropped is not
 //! compiled any more.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
+use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::NativeModule;
@@ -15,6 +21,8 @@ use crate::cache::keep::Occasion;
 struct Job {
     module: Weak<ModuleParts>,
     what: Hot,
+    /// Whether something else has been preferred.
+    has_waited: bool,
 }
 
 /// The queue of an engine; its threads end when it is dropped.
@@ -28,9 +36,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
-    /// What is done when there is nothing else to do: for later runs rather than for this one.
-    later: VecDeque<Job>,
+    jobs: Vec<Job>,
+    /// Functions that are compiled when there is nothing else to do: for later runs rather than for this one.
+    later: VecDeque<(Weak<ModuleParts>, DefinedFuncIndex)>,
     threads: usize,
     idle: usize,
     is_closed: bool,
@@ -39,6 +47,12 @@ struct State {
 /// More threads than this would compete with the guest for little.
 const MAX_THREADS: usize = 4;
 
+/// A call costs the interpreter about as much as so many branches back.
+const BRANCHES_OF_CALL: u64 = 8;
+
+/// Compiling any function costs about as much as so many bytes of body.
+const BYTES_OF_FUNCTION: u64 = 64;
+
 impl Queue {
     pub(crate) fn new() -> Queue {
         Queue(Arc::default())
@@ -46,15 +60,15 @@ impl Queue {
 
     /// Lets something be compiled when a thread comes to it.
     pub(crate) fn push(&self, module: Weak<ModuleParts>, what: Hot) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.jobs.push_back(Job { module, what });
+        let mut state = self.0.lock();
+        state.jobs.push(Job { module, what, has_waited: false });
         self.attend(state);
     }
 
-    /// Lets something be compiled when a thread has nothing else to do, unless it has been by then.
-    pub(crate) fn push_later(&self, module: Weak<ModuleParts>, what: Hot) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.later.push_back(Job { module, what });
+    /// Lets a function be compiled when a thread has nothing else to do, unless it has been by then.
+    pub(crate) fn push_later(&self, module: Weak<ModuleParts>, func: DefinedFuncIndex) {
+        let mut state = self.0.lock();
+        state.later.push_back((module, func));
         self.attend(state);
     }
 
@@ -79,45 +93,126 @@ impl Queue {
 impl Shared {
     fn work(&self) {
         be_modest();
-        while let Some((job, is_late)) = self.next() {
-            let Some(module) = job.module.upgrade() else { continue };
-            let native = native(&module);
-            if !is_late {
-                compile(&module, &job.what);
-            } else if let (Hot::Function(func), Some(native)) = (&job.what, native) {
-                native.for_later_runs(*func, || compile(&module, &job.what));
+        while let Some(next) = self.next() {
+            let Next::Hot(module, what) = next else {
+                self.work_for_later();
+                continue;
+            };
+            compile(&module, &what);
+            let func = function_of(&what);
+            self.lock().jobs.retain(|job| {
+                let is_same = Weak::as_ptr(&job.module) == Arc::as_ptr(&module)
+                    && matches!(&job.what, Hot::Loop(entry) if entry.func == func);
+                if is_same {
+                    module.code().cool(&job.what);
+                }
+                !is_same
+            });
+            self.keep_if_idle(&module);
+        }
+    }
+
+    /// Compiles a function for later runs.
+    fn work_for_later(&self) {
+        let Some((module, func)) = self.lock().later.pop_front() else { return };
+        let Some(module) = module.upgrade() else { return };
+        if let Some(native) = native(&module) {
+            native.for_later_runs(func, || compile(&module, &Hot::Function(func)));
+        }
+        self.keep_if_idle(&module);
+    }
+
+    /// Has what is new written, if there is nothing to compile.
+    fn keep_if_idle(&self, module: &ModuleParts) {
+        let state = self.lock();
+        let is_idle = state.jobs.is_empty() && state.later.is_empty();
+        drop(state);
+        if let (true, Some(native)) = (is_idle, native(module)) {
+            native.keep(Occasion::Idle);
+        }
+    }
+
+    /// Waits for something to compile; none when the queue is closed.
+    fn next(&self) -> Option<Next> {
+        loop {
+            // Not looked through under the lock, which the guest may wait for, and a module's last owner could be us.
+            let mut jobs = self.all()?;
+            let hottest = take_hottest(&mut jobs);
+            let mut state = self.lock();
+            state.jobs.append(&mut jobs);
+            if !state.jobs.is_empty() && state.idle > 0 {
+                self.changed.notify_one();
             }
-            if let Some(native) = native
-                && self.is_idle()
-            {
-                native.keep(Occasion::Idle);
+            let has_time = state.jobs.is_empty() && !state.later.is_empty();
+            drop(state);
+            match hottest {
+                Some((module, what)) => return Some(Next::Hot(module, what)),
+                None if has_time => return Some(Next::Later),
+                None => {}
             }
         }
     }
 
-    /// The next job, and whether it is one for later runs; none where the queue is gone.
-    fn next(&self) -> Option<(Job, bool)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if state.is_closed {
-                return None;
-            }
-            if let Some(job) = state.jobs.pop_front() {
-                return Some((job, false));
-            }
-            if let Some(job) = state.later.pop_front() {
-                return Some((job, true));
-            }
+    /// Waits for something to do, and takes all jobs of what is hot.
+    fn all(&self) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        while state.jobs.is_empty() && state.later.is_empty() && !state.is_closed {
             state.idle += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
+        (!state.is_closed).then(|| std::mem::take(&mut state.jobs))
     }
 
-    fn is_idle(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.jobs.is_empty() && state.later.is_empty()
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a thread does next.
+enum Next {
+    Hot(Arc<ModuleParts>, Hot),
+    /// Something for later runs, if nobody else has taken it.
+    Later,
+}
+
+impl Job {
+    /// The function that is to be compiled, if it is not a loop.
+    fn function(&self) -> Option<(*const ModuleParts, DefinedFuncIndex)> {
+        match &self.what {
+            Hot::Function(func) => Some((Weak::as_ptr(&self.module), *func)),
+            Hot::Loop(_) => None,
+        }
+    }
+}
+
+/// Takes what is worth most, and forgets what is worth nothing any more.
+fn take_hottest(jobs: &mut Vec<Job>) -> Option<(Arc<ModuleParts>, Hot)> {
+    let waiting: HashSet<_> = jobs.iter().filter_map(Job::function).collect();
+    let mut hottest: Option<(u64, usize)> = None;
+    let mut i = 0;
+    while i < jobs.len() {
+        let job = &mut jobs[i];
+        let Some(module) = job.module.upgrade() else {
+            jobs.swap_remove(i);
+            continue;
+        };
+        let worth = worth(&module, &job.what);
+        if worth == 0 && job.has_waited {
+            module.code().cool(&job.what);
+            jobs.swap_remove(i);
+            continue;
+        }
+        job.has_waited = true;
+        let of = (Weak::as_ptr(&job.module), function_of(&job.what));
+        let is_behind = matches!(job.what, Hot::Loop(_)) && waiting.contains(&of);
+        if !is_behind && hottest.is_none_or(|(most, _)| worth >= most) {
+            hottest = Some((worth, i));
+        }
+        i += 1;
+    }
+    let job = jobs.swap_remove(hottest?.1);
+    Some((job.module.upgrade()?, job.what))
 }
 
 impl Drop for Queue {
@@ -152,6 +247,26 @@ pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
 
 fn native(module: &ModuleParts) -> Option<&NativeModule> {
     module.code().native().and_then(|native| native.downcast_ref())
+}
+
+fn function_of(what: &Hot) -> DefinedFuncIndex {
+    match what {
+        Hot::Function(func) => *func,
+        Hot::Loop(entry) => entry.func,
+    }
+}
+
+/// How much interpretation compiling would have saved since it was asked for, by what it costs.
+fn worth(module: &ModuleParts, what: &Hot) -> u64 {
+    let times = module.code().heat(what);
+    let branches = match what {
+        Hot::Function(_) => BRANCHES_OF_CALL,
+        Hot::Loop(_) => u64::from(module.engine().config().tuning.tier_up.branches_back),
+    };
+    // Small numbers divided by large ones would not tell much.
+    const SCALE: u64 = 1 << 16;
+    let bytes = module.body_range(function_of(what)).len() as u64 + BYTES_OF_FUNCTION;
+    times.saturating_mul(branches).saturating_mul(SCALE) / bytes
 }
 
 fn most_threads() -> usize {

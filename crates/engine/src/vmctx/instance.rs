@@ -69,9 +69,15 @@ impl InstanceBox {
         let imported_funcs = links.imported_funcs.into_boxed_slice();
         let (memories, tables) = (links.memories.into_boxed_slice(), links.tables.into_boxed_slice());
         let (globals, tags) = (links.globals.into_boxed_slice(), links.tags.into_boxed_slice());
+        let memory0 = memories.first().copied().unwrap_or(store.no_memory());
         let ctx = VmContext {
             store: store.vm(),
-            memory0: memories.first().copied().unwrap_or(store.no_memory()),
+            countdown: parts.engine().config().tuning.tier_up.branches_back,
+            memory0,
+            // SAFETY: a memory's record lives as long as the store.
+            memory0_base: unsafe { (*memory0).base },
+            global0: globals.first().copied().unwrap_or(std::ptr::null_mut()),
+            table0: tables.first().copied().unwrap_or(std::ptr::null_mut()),
             entries: parts.code().entries(),
             imported_funcs: imported_funcs.as_ptr(),
             memories: memories.as_ptr(),

@@ -43,8 +43,17 @@ pub use object::{ObjectKind, VmObject};
 pub struct VmContext {
     /// The record of the store that the instance lives in.
     pub store: *mut VmStore,
+    /// Branches back to loops' headers until one of the loops is looked at: whether it is hot (see [`crate::TierUp`]), and whether somebody
+    /// asks for attention. The tier counts down.
+    pub countdown: u32,
     /// The instance's first memory; an empty one if it has none.
     pub memory0: *mut VmMemory,
+    /// Its first byte when the instance was made, which a memory that is laid out with guard regions keeps.
+    pub memory0_base: *mut u8,
+    /// The first global, which compilers make the pointer of their stack; null if there is none.
+    pub global0: *mut VmGlobal,
+    /// The first table; null if there is none.
+    pub table0: *mut VmTable,
     /// Entries of the functions that the module defines, by [`crate::index::DefinedFuncIndex`]; shared by all its instances.
     pub entries: *const FuncEntry,
     /// Imported functions, by [`crate::index::FuncIndex`].
@@ -71,11 +80,7 @@ pub struct VmStore {
     /// Frames must end at or below this address. Null while somebody asks for attention: then every check fails, and
     /// [`runtime::attend`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
-    /// Branches back to loops' headers until one of the loops is looked at: whether it is hot (see [`crate::TierUp`]), and whether somebody
-    /// asks for attention. Who asks sets it to 1. The guest's thread counts without atomic steps and can overwrite that; it then
-    /// looks after `countdown_from` branches at the latest, because `stack_limit` still says so.
-    pub countdown: AtomicU32,
-    /// What the countdown starts from.
+    /// What instances' countdowns start from.
     pub countdown_from: u32,
     /// Fuel that is left, where the engine's configuration meters it.
     pub fuel: u64,

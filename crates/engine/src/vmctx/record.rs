@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use super::{NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
@@ -38,7 +38,6 @@ impl StoreRecord {
         let limit: *mut u64 = unsafe { stack.base().add(stack_bytes) }.cast();
         let vm = VmStore {
             stack_limit: AtomicPtr::new(limit),
-            countdown: AtomicU32::new(branches_back),
             countdown_from: branches_back,
             fuel: 0,
             stack_base: stack.base().cast(),
@@ -194,8 +193,6 @@ impl InterruptHandle {
         self.0.request.store(request as u8, Ordering::Release);
         self.0.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
         self.0.native_limit().store(usize::MAX, Ordering::Release);
-        // Last: whose countdown ends finds the limits as they are now.
-        self.0.countdown().store(1, Ordering::Release);
         self.0.parking.interrupt();
     }
 }
@@ -204,11 +201,6 @@ impl SharedRecord {
     fn stack_limit(&self) -> &AtomicPtr<u64> {
         // SAFETY: the record lives as long as `self`, and the field is atomic.
         unsafe { &(*self.vm.get()).stack_limit }
-    }
-
-    fn countdown(&self) -> &AtomicU32 {
-        // SAFETY: as in `stack_limit`.
-        unsafe { &(*self.vm.get()).countdown }
     }
 
     fn native_limit(&self) -> &AtomicUsize {

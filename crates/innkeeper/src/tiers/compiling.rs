@@ -135,4 +135,12 @@ impl TierModule for Module {
     fn keep(&self) {
         self.native.keep_all(|| self.interpreted.called());
     }
+
+    fn heat(&self, what: &Hot) -> u64 {
+        self.interpreted.heat(what)
+    }
+
+    fn cool(&self, what: &Hot) {
+        self.interpreted.cool(what);
+    }
 }

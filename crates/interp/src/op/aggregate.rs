@@ -63,18 +63,6 @@ impl Machine {
             }
         }
     }
-
-    /// Goes on, or traps.
-    #[inline(always)]
-    unsafe fn proceed(self, done: Result<(), Trap>, words: usize) -> Exit {
-        // SAFETY: see the impl.
-        unsafe {
-            match done {
-                Ok(()) => self.next(words),
-                Err(trap) => self.trap(trap),
-            }
-        }
-    }
 }
 
 handlers! {

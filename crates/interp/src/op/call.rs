@@ -241,6 +241,7 @@ impl Machine {
             if !runtime::call_host(self.ctx, func, frame) {
                 return self.catch_pending();
             }
+            self.notice();
             self.forget();
             self.reload_memory();
             self.next(words)

@@ -351,30 +351,21 @@ handlers! {
     /// `[to value len wide] [memory]`.
     fn memory_fill(m) {
         let (to, value, len) = (m.index_operand(A), m.get::<u32>(B), m.index_operand(C));
-        match runtime::memory_fill(m.ctx, MemoryIndex(m.word(2) as u32), to, value as u8, len) {
-            Ok(()) => m.next(3),
-            Err(trap) => m.trap(trap),
-        }
+        m.proceed(runtime::memory_fill(m.ctx, MemoryIndex(m.word(2) as u32), to, value as u8, len), 3)
     }
 
     /// `[to from len wide] [to_memory from_memory]`.
     fn memory_copy(m) {
         let (to, from, len) = (m.index_operand(A), m.index_operand(B), m.index_operand(C));
         let (to_memory, from_memory) = (MemoryIndex(m.word(2) as u32), MemoryIndex((m.word(2) >> 32) as u32));
-        match runtime::memory_copy(m.ctx, (to_memory, to), (from_memory, from), len) {
-            Ok(()) => m.next(3),
-            Err(trap) => m.trap(trap),
-        }
+        m.proceed(runtime::memory_copy(m.ctx, (to_memory, to), (from_memory, from), len), 3)
     }
 
     /// `[to from len wide] [memory data]`.
     fn memory_init(m) {
         let (to, from, len) = (m.index_operand(A), m.index_operand(B), m.index_operand(C));
         let (memory, data) = (MemoryIndex(m.word(2) as u32), DataIndex((m.word(2) >> 32) as u32));
-        match runtime::memory_init(m.ctx, memory, data, to, from, len) {
-            Ok(()) => m.next(3),
-            Err(trap) => m.trap(trap),
-        }
+        m.proceed(runtime::memory_init(m.ctx, memory, data, to, from, len), 3)
     }
 
     /// `[_ _ data]`.

@@ -63,30 +63,21 @@ handlers! {
     /// `[to value len] [table]`.
     fn table_fill(m) {
         let (to, value, len) = (m.get::<u32>(A), m.get::<u64>(B), m.get::<u32>(C));
-        match runtime::table_fill(m.ctx, TableIndex(m.word(2) as u32), to.into(), value, len.into()) {
-            Ok(()) => m.next(3),
-            Err(trap) => m.trap(trap),
-        }
+        m.proceed(runtime::table_fill(m.ctx, TableIndex(m.word(2) as u32), to.into(), value, len.into()), 3)
     }
 
     /// `[to from len] [to_table from_table]`.
     fn table_copy(m) {
         let (to, from, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
         let (to_table, from_table) = (TableIndex(m.word(2) as u32), TableIndex((m.word(2) >> 32) as u32));
-        match runtime::table_copy(m.ctx, (to_table, to.into()), (from_table, from.into()), len.into()) {
-            Ok(()) => m.next(3),
-            Err(trap) => m.trap(trap),
-        }
+        m.proceed(runtime::table_copy(m.ctx, (to_table, to.into()), (from_table, from.into()), len.into()), 3)
     }
 
     /// `[to from len] [table elem]`.
     fn table_init(m) {
         let (to, from, len) = (m.get::<u32>(A), m.get::<u32>(B), m.get::<u32>(C));
         let (table, elem) = (TableIndex(m.word(2) as u32), ElemIndex((m.word(2) >> 32) as u32));
-        match runtime::table_init(m.ctx, table, elem, to.into(), from.into(), len.into()) {
-            Ok(()) => m.next(3),
-            Err(trap) => m.trap(trap),
-        }
+        m.proceed(runtime::table_init(m.ctx, table, elem, to.into(), from.into(), len.into()), 3)
     }
 
     /// `[_ _ elem]`.

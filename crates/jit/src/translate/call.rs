@@ -6,7 +6,9 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{
+    ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, UserExternalName, Value, types,
+};
 use innkeeper_engine::index::{FuncIndex, TagIndex, TypeIndex};
 use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc, VmObject};
 use innkeeper_engine::{FuncType, Trap};
@@ -22,6 +24,8 @@ struct Callee {
     /// The callee's context; the caller's for functions of the host.
     ctx: Value,
     entry: Value,
+    /// Whether it is the function that calls: its code is at hand.
+    is_self: bool,
 }
 
 impl Translator<'_> {
@@ -69,9 +73,13 @@ impl Translator<'_> {
             let record = self.fixed_element(offset_of!(VmContext, imported_funcs), func.0);
             return self.of_record(record);
         };
+        if defined == self.func && matches!(self.start, Start::Call) {
+            // A compiled function does not look at its entry.
+            return Callee { ctx: self.ctx, entry: self.int(types::I64, 0), is_self: true };
+        }
         let entries = self.fixed(self.ctx, offset_of!(VmContext, entries));
         let offset = i64::from(defined.0) * size_of::<FuncEntry>() as i64;
-        Callee { ctx: self.ctx, entry: self.b.ins().iadd_imm_s(entries, offset) }
+        Callee { ctx: self.ctx, entry: self.b.ins().iadd_imm_s(entries, offset), is_self: false }
     }
 
     /// The callee that a function's record describes.
@@ -80,7 +88,7 @@ impl Translator<'_> {
         let ctx = self.b.ins().load(types::I64, fixed(), record, offset_of!(VmFunc, ctx) as i32);
         // The host's functions have no context of their own, and want to know who calls.
         let is_host = self.b.ins().icmp_imm_s(IntCC::Equal, ctx, 0);
-        Callee { ctx: self.b.ins().select(is_host, self.ctx, ctx), entry }
+        Callee { ctx: self.b.ins().select(is_host, self.ctx, ctx), entry, is_self: false }
     }
 
     fn referenced(&mut self) -> Result<Callee> {
@@ -93,8 +101,10 @@ impl Translator<'_> {
     fn indirect(&mut self, table: u32, ty: u32) -> Result<Callee> {
         let (element, flags) = self.element(table, Trap::UndefinedElement)?;
         let record = self.b.ins().load(types::I64, flags, element, 0);
-        self.b.ins().trapz(record, trap::code(Trap::UninitializedElement));
-        let signature = self.b.ins().load(types::I32, fixed(), record, offset_of!(VmFunc, signature) as i32);
+        // The first access finds out whether there is a function: nothing lies where null points.
+        let flags = MemFlagsData::new().with_trap_code(Some(trap::code(Trap::UninitializedElement)));
+        let flags = flags.with_aligned().with_readonly();
+        let signature = self.b.ins().load(types::I32, flags, record, offset_of!(VmFunc, signature) as i32);
         let ids = self.fixed(self.ctx, offset_of!(VmContext, type_ids));
         let offset = i32::try_from(u64::from(ty) * 4).map_err(|_| Unsupported::Malformed)?;
         let expected = self.b.ins().load(types::I32, fixed_flags(), ids, offset);
@@ -111,6 +121,13 @@ impl Translator<'_> {
         self.b.switch_to_block(go_on);
         self.b.seal_block(go_on);
         Ok(self.of_record(record))
+    }
+
+    /// The function that is being translated, to be called; see [`crate::compiler`].
+    fn own_reference(&mut self, signature: SigRef) -> FuncRef {
+        let name = UserExternalName::new(0, self.func.0);
+        let name = ExternalName::user(self.b.func.declare_imported_user_function(name));
+        self.b.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
     }
 
     fn pop_args(&mut self, ty: &FuncType) -> Result<Vec<Value>> {
@@ -133,8 +150,6 @@ impl Translator<'_> {
     }
 
     fn call_with(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result<Vec<Value>> {
-        let code = self.code_of(callee);
-        let signature = self.b.import_signature(abi::signature(ty));
         let mut all = vec![callee.ctx, callee.entry];
         let memory = match abi::results(ty) {
             Results::Registers => None,
@@ -142,7 +157,14 @@ impl Translator<'_> {
         };
         all.extend(memory);
         all.extend(args);
-        let call = self.b.ins().call_indirect(signature, code, &all);
+        let signature = self.b.import_signature(abi::signature(ty));
+        let call = if callee.is_self {
+            let own = self.own_reference(signature);
+            self.b.ins().call(own, &all)
+        } else {
+            let code = self.code_of(callee);
+            self.b.ins().call_indirect(signature, code, &all)
+        };
         let Some(memory) = memory else { return Ok(self.b.inst_results(call).to_vec()) };
         Ok(self.load_values(memory, ty.results()))
     }
@@ -164,13 +186,18 @@ impl Translator<'_> {
         let args = self.pop_args(ty)?;
         match self.start {
             Start::Call => {
-                let code = self.code_of(callee);
-                let signature = self.b.import_signature(abi::signature(ty));
                 let mut all = vec![callee.ctx, callee.entry];
                 // Where results go to memory, they go there whoever computes them.
                 all.extend(self.results);
                 all.extend(args);
-                self.b.ins().return_call_indirect(signature, code, &all);
+                let signature = self.b.import_signature(abi::signature(ty));
+                if callee.is_self {
+                    let own = self.own_reference(signature);
+                    self.b.ins().return_call(own, &all);
+                } else {
+                    let code = self.code_of(callee);
+                    self.b.ins().return_call_indirect(signature, code, &all);
+                }
             }
             Start::Loop(_) => self.return_call_from_loop(callee, ty, &args)?,
         }

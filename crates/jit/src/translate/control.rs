@@ -372,32 +372,34 @@ impl Translator<'_> {
     }
 
     fn poll(&mut self) {
-        let store = self.store();
-        let limit = offset_of!(VmStore, native_limit) as i32;
-        let limit = self.b.ins().load(types::I64, record_flags(), store, limit);
-        self.attend_below(limit);
-    }
-
-    fn poll_in_loop(&mut self) {
-        let store = self.store();
-        let limit = self.b.ins().iadd_imm_s(store, offset_of!(VmStore, native_limit) as i64);
-        // Atomic, so that it is read each time round.
-        let limit = self.b.ins().atomic_load(types::I64, record_flags(), limit);
-        self.attend_below(limit);
-    }
-
-    fn attend_below(&mut self, limit: Value) {
+        // In this order the compiler makes the comparison one instruction with the load.
         let here = self.b.ins().get_stack_pointer(types::I64);
+        let limit = self.native_limit();
         let is_below = self.b.ins().icmp(IntCC::UnsignedLessThan, here, limit);
+        self.attend_if(is_below);
+    }
+
+    /// Does not look at the stack, which a loop leaves as it is.
+    fn poll_in_loop(&mut self) {
+        // Nothing that was read before is good enough.
+        self.b.ins().sequence_point();
+        let limit = self.native_limit();
+        let is_wanted = self.b.ins().icmp_imm_s(IntCC::Equal, limit, -1);
+        self.attend_if(is_wanted);
+    }
+
+    fn native_limit(&mut self) -> Value {
+        let store = self.store();
+        self.b.ins().load(types::I64, record_flags(), store, offset_of!(VmStore, native_limit) as i32)
+    }
+
+    fn attend_if(&mut self, condition: Value) {
         let (attend, go_on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(attend);
-        self.b.ins().brif(is_below, attend, &[], go_on, &[]);
+        self.b.ins().brif(condition, attend, &[], go_on, &[]);
         self.b.switch_to_block(attend);
         self.b.seal_block(attend);
-        let store = self.store();
-        if let Some(stop) = self.builtin(Builtin::Attend, &[store, here]) {
-            self.stop_if(stop);
-        }
+        self.builtin(Builtin::Attend, &[]);
         self.b.ins().jump(go_on, &[]);
         self.b.switch_to_block(go_on);
         self.b.seal_block(go_on);

@@ -6,13 +6,13 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Opcode, Type, Value, types};
 use innkeeper_engine::index::MemoryIndex;
 use innkeeper_engine::tier::{VmContext, VmMemory};
 use innkeeper_engine::{IndexType, Sharing, Trap};
 use wasmparser::{MemArg, MemArgTarget, Operator};
 
-use super::{Result, Translator, Unsupported, fixed_flags, record_flags};
+use super::{Result, Translator, Unsupported, record_flags};
 use crate::builtin::Builtin;
 use crate::trap;
 
@@ -58,8 +58,13 @@ impl Translator<'_> {
         if !self.is_guarded(memory_of(argument)?) {
             return self.checked(argument, address, size);
         }
-        let record = self.memory_record(memory_of(argument)?);
-        let base = self.b.ins().load(types::I64, fixed_flags(), record, offset_of!(VmMemory, base) as i32);
+        let base = match memory_of(argument)? {
+            0 => self.fixed(self.ctx, offset_of!(VmContext, memory0_base)),
+            memory => {
+                let record = self.memory_record(memory);
+                self.fixed(record, offset_of!(VmMemory, base))
+            }
+        };
         let flags = MemFlagsData::new()
             .with_alias_region(Some(self.regions.heap))
             .with_trap_code(Some(trap::code(Trap::MemoryOutOfBounds)));
@@ -115,15 +120,13 @@ impl Translator<'_> {
         self.push(value)
     }
 
-    fn load_signed(&mut self, argument: &MemArg, cell: Type, ty: Type) -> Result {
-        let cell = self.load(argument, cell)?;
-        let value = self.b.ins().sextend(ty, cell);
-        self.push(value)
-    }
-
-    fn load_unsigned(&mut self, argument: &MemArg, cell: Type, ty: Type) -> Result {
-        let cell = self.load(argument, cell)?;
-        let value = self.b.ins().uextend(ty, cell);
+    /// Loads a cell that is narrower than the value. One instruction of the compiler's does both: out of two it would make arithmetic on narrow
+    /// registers, which processors are slower at.
+    fn load_narrow(&mut self, argument: &MemArg, opcode: Opcode, ty: Type) -> Result {
+        let place = self.access(argument, cell_bytes(opcode))?;
+        let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
+        let (load, dfg) = self.b.ins().Load(opcode, ty, flags, place.offset.into(), place.address);
+        let value = dfg.first_result(load);
         self.push(value)
     }
 
@@ -132,10 +135,14 @@ impl Translator<'_> {
         self.store_to(argument, value)
     }
 
-    fn store_cut(&mut self, argument: &MemArg, cell: Type) -> Result {
+    /// Stores the lower part of a value.
+    fn store_narrow(&mut self, argument: &MemArg, opcode: Opcode) -> Result {
         let value = self.pop()?;
-        let value = self.b.ins().ireduce(cell, value);
-        self.store_to(argument, value)
+        let place = self.access(argument, cell_bytes(opcode))?;
+        let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
+        let ty = self.b.func.dfg.value_type(value);
+        self.b.ins().Store(opcode, ty, flags, place.offset.into(), value, place.address);
+        Ok(())
     }
 
     pub(super) fn memory(&mut self, operator: &Operator<'_>) -> Result<bool> {
@@ -144,27 +151,27 @@ impl Translator<'_> {
             Operator::I64Load { memarg } => self.load_plain(memarg, types::I64),
             Operator::F32Load { memarg } => self.load_plain(memarg, types::F32),
             Operator::F64Load { memarg } => self.load_plain(memarg, types::F64),
-            Operator::I32Load8S { memarg } => self.load_signed(memarg, types::I8, types::I32),
-            Operator::I32Load8U { memarg } => self.load_unsigned(memarg, types::I8, types::I32),
-            Operator::I32Load16S { memarg } => self.load_signed(memarg, types::I16, types::I32),
-            Operator::I32Load16U { memarg } => self.load_unsigned(memarg, types::I16, types::I32),
-            Operator::I64Load8S { memarg } => self.load_signed(memarg, types::I8, types::I64),
-            Operator::I64Load8U { memarg } => self.load_unsigned(memarg, types::I8, types::I64),
-            Operator::I64Load16S { memarg } => self.load_signed(memarg, types::I16, types::I64),
-            Operator::I64Load16U { memarg } => self.load_unsigned(memarg, types::I16, types::I64),
-            Operator::I64Load32S { memarg } => self.load_signed(memarg, types::I32, types::I64),
-            Operator::I64Load32U { memarg } => self.load_unsigned(memarg, types::I32, types::I64),
+            Operator::I32Load8S { memarg } => self.load_narrow(memarg, Opcode::Sload8, types::I32),
+            Operator::I32Load8U { memarg } => self.load_narrow(memarg, Opcode::Uload8, types::I32),
+            Operator::I32Load16S { memarg } => self.load_narrow(memarg, Opcode::Sload16, types::I32),
+            Operator::I32Load16U { memarg } => self.load_narrow(memarg, Opcode::Uload16, types::I32),
+            Operator::I64Load8S { memarg } => self.load_narrow(memarg, Opcode::Sload8, types::I64),
+            Operator::I64Load8U { memarg } => self.load_narrow(memarg, Opcode::Uload8, types::I64),
+            Operator::I64Load16S { memarg } => self.load_narrow(memarg, Opcode::Sload16, types::I64),
+            Operator::I64Load16U { memarg } => self.load_narrow(memarg, Opcode::Uload16, types::I64),
+            Operator::I64Load32S { memarg } => self.load_narrow(memarg, Opcode::Sload32, types::I64),
+            Operator::I64Load32U { memarg } => self.load_narrow(memarg, Opcode::Uload32, types::I64),
             Operator::I32Store { memarg }
             | Operator::I64Store { memarg }
             | Operator::F32Store { memarg }
             | Operator::F64Store { memarg } => self.store_plain(memarg),
             Operator::I32Store8 { memarg } | Operator::I64Store8 { memarg } => {
-                self.store_cut(memarg, types::I8)
+                self.store_narrow(memarg, Opcode::Istore8)
             }
             Operator::I32Store16 { memarg } | Operator::I64Store16 { memarg } => {
-                self.store_cut(memarg, types::I16)
+                self.store_narrow(memarg, Opcode::Istore16)
             }
-            Operator::I64Store32 { memarg } => self.store_cut(memarg, types::I32),
+            Operator::I64Store32 { memarg } => self.store_narrow(memarg, Opcode::Istore32),
             Operator::MemorySize { mem } => self.memory_size(*mem),
             Operator::MemoryGrow { mem } => {
                 let is_wide = self.is_memory64(*mem);
@@ -219,6 +226,15 @@ impl Translator<'_> {
         let Some(old) = self.builtin(builtin, args) else { return Ok(()) };
         let old = if is_wide { old } else { self.b.ins().ireduce(types::I32, old) };
         self.push(old)
+    }
+}
+
+/// Bytes that an instruction accesses whose values are wider.
+fn cell_bytes(opcode: Opcode) -> u64 {
+    match opcode {
+        Opcode::Sload8 | Opcode::Uload8 | Opcode::Istore8 => 1,
+        Opcode::Sload16 | Opcode::Uload16 | Opcode::Istore16 => 2,
+        _ => 4,
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) enum Start<'a> {
 pub(crate) struct Translator<'a> {
     b: FunctionBuilder<'a>,
     module: &'a ModuleParts,
+    func: DefinedFuncIndex,
     ty: &'a FuncType,
     start: Start<'a>,
     /// The context.
@@ -136,6 +137,7 @@ pub(crate) fn translate(
     let translator = Translator {
         b,
         module,
+        func,
         ty,
         start,
         ctx,
@@ -149,12 +151,12 @@ pub(crate) fn translate(
         pending_loop: None,
         offset: 0,
     };
-    translator.function(func, entry)
+    translator.function(entry)
 }
 
 impl Translator<'_> {
-    fn function(mut self, func: DefinedFuncIndex, entry: Block) -> Result {
-        let range = self.module.body_range(func);
+    fn function(mut self, entry: Block) -> Result {
+        let range = self.module.body_range(self.func);
         let body =
             FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
         self.offset = range.start;
@@ -396,7 +398,7 @@ fn zero(b: &mut FunctionBuilder<'_>, ty: Type) -> Value {
 pub(crate) fn call_builtin(b: &mut FunctionBuilder<'_>, builtin: Builtin, args: &[Value]) -> Option<Value> {
     use cranelift_codegen::ir::{AbiParam, Signature};
     let (params, returns) = builtin.types();
-    let mut signature = Signature::new(cranelift_codegen::isa::CallConv::SystemV);
+    let mut signature = Signature::new(builtin.convention());
     signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
     signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
     let signature = b.import_signature(signature);

@@ -9,7 +9,7 @@ use innkeeper_engine::tier::{VmContext, VmTable};
 use innkeeper_engine::{IndexType, Trap};
 use wasmparser::Operator;
 
-use super::{Result, Translator, record_flags};
+use super::{Result, Translator, fixed_flags, record_flags};
 use crate::builtin::Builtin;
 use crate::trap;
 
@@ -19,15 +19,24 @@ impl Translator<'_> {
     }
 
     fn table_record(&mut self, table: u32) -> Value {
-        self.fixed_element(offset_of!(VmContext, tables), table)
+        match table {
+            0 => self.fixed(self.ctx, offset_of!(VmContext, table0)),
+            _ => self.fixed_element(offset_of!(VmContext, tables), table),
+        }
     }
 
     /// Pops an index and gives the address of the element, with the flags of an access to it.
     pub(super) fn element(&mut self, table: u32, beyond: Trap) -> Result<(Value, MemFlagsData)> {
         let index = self.pop_index(self.is_table64(table))?;
         let record = self.table_record(table);
-        let flags = record_flags().with_alias_region(Some(self.regions.record));
-        let len = self.b.ins().load(types::I64, flags, record, offset_of!(VmTable, len) as i32);
+        let size = self.module.table_type(TableIndex(table)).size;
+        let (len, flags) = if size.max == Some(size.min) {
+            // It can never be anything else, and its elements never move.
+            (self.int(types::I64, size.min.cast_signed()), fixed_flags())
+        } else {
+            let flags = record_flags().with_alias_region(Some(self.regions.record));
+            (self.b.ins().load(types::I64, flags, record, offset_of!(VmTable, len) as i32), flags)
+        };
         let is_beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, len);
         self.b.ins().trapnz(is_beyond, trap::code(beyond));
         let elements = self.b.ins().load(types::I64, flags, record, offset_of!(VmTable, elements) as i32);

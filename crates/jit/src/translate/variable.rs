@@ -71,7 +71,10 @@ impl Translator<'_> {
     }
 
     fn global(&mut self, index: u32) -> (Value, MemFlagsData) {
-        let global = self.fixed_element(offset_of!(VmContext, globals), index);
+        let global = match index {
+            0 => self.fixed(self.ctx, offset_of!(VmContext, global0)),
+            _ => self.fixed_element(offset_of!(VmContext, globals), index),
+        };
         let flags = match self.module.global_type(GlobalIndex(index)).mutability {
             Mutability::Const => fixed_flags(),
             Mutability::Var => MemFlagsData::trusted().with_alias_region(Some(self.regions.global)),

@@ -49,12 +49,9 @@ impl NativeModule {
         module: &ModuleParts,
         progress: Progress<'_>,
     ) -> Result<Census, PrecompiledError> {
-        let directory = self.jit().0.cache.directory().ok_or(PrecompiledError::NoCache)?;
+        let keeper = self.keeper().ok_or(PrecompiledError::NoCache)?;
         let outcomes = self.compile_all(module, progress);
-        let contents = self.contents(module, &outcomes)?;
-        let name = contents.key.file_name();
-        let ready = contents.ready()?;
-        directory.write(&name, ready.bytes(), |to| ready.write(to))?;
+        keeper.complete(self.contents(module, &outcomes)?)?;
         Ok(census(&outcomes))
     }
 

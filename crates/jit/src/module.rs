@@ -166,6 +166,10 @@ impl NativeModule {
         lock(&self.jit.0.adapters).get(|| self.jit.compiler(), kind, ty)
     }
 
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
+    }
+
     pub(crate) fn jit(&self) -> &Jit {
         &self.jit
     }

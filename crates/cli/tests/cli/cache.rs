@@ -45,12 +45,16 @@ fn a_cache_is_filled_shown_used_and_cleared() {
 fn a_cache_can_be_filled() {
     let (dir, cache) = (module(), scratch());
     let directory = text(&cache.path().join("new"));
+    // So large that its verdict alone would be worth a file.
+    let data = format!("(module (data \"{}\")", "x".repeat(300 << 10));
+    fs::write(dir.path().join("m.wat"), TEXT.replacen("(module", &data, 1)).unwrap();
     let fill = inn(&["cache", "fill", "m.wat", "--cache", &directory]).current_dir(&dir).run();
     fill.code(0).stdout("m.wat: 2 functions compiled\n").stderr("");
     let before = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap();
     let args = ["--cache", &directory, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
     inn(&args).current_dir(&dir).run().code(0).stdout("42\n");
     let after = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap();
+    assert!(after.len() > 4096, "there is code in it");
     assert_eq!(before.ino(), after.ino(), "nothing was compiled, so nothing was written");
 }
 

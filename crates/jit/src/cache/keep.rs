@@ -46,6 +46,8 @@ struct State {
     /// Those of them that the end came too early for: others get their turn first next time.
     unfinished: Vec<u32>,
     news: News,
+    /// Whether the file has everything.
+    is_complete: bool,
 }
 
 /// What has not been written.
@@ -170,7 +172,7 @@ impl Keeper {
     pub(crate) fn keep(&self, occasion: Occasion, adapters: impl FnOnce() -> Vec<SavedAdapter>) {
         let _writing = lock(&self.writing);
         let mut state = lock(&self.state);
-        if !state.is_worth_writing(occasion, self.saved_bytes()) {
+        if state.is_complete || !state.is_worth_writing(occasion, self.saved_bytes()) {
             return;
         }
         let news = std::mem::take(&mut state.news);
@@ -208,6 +210,14 @@ impl Keeper {
             state.news.hot += news.hot;
             state.news.verdict |= news.verdict;
         }
+    }
+
+    /// Writes everything that there will ever be to say of the module.
+    pub(crate) fn complete(&self, contents: Contents<'_>) -> io::Result<()> {
+        let _writing = lock(&self.writing);
+        self.write(contents)?;
+        lock(&self.state).is_complete = true;
+        Ok(())
     }
 
     fn write(&self, contents: Contents<'_>) -> io::Result<()> {

@@ -126,6 +126,10 @@ pub(crate) struct ReportFlags {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) record: Option<OsString>,
 
+    /// Write a flame graph of where the guest spends its time to FILE (SVG), and the stacks it is made from beside it (.folded)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<OsString>,
+
     /// What becomes of changes in cow directories: list, tar=FILE, or apply; repeatable
     #[arg(long, value_name = "WHAT", value_parser = ChangesFlag::parse)]
     pub(crate) cow_changes: Vec<ChangesFlag>,

@@ -6,9 +6,10 @@ use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
 use innkeeper::wasi::stop::{StopReason, Stopper};
-use innkeeper::{Cache, Config, Engine, Error, Linker, Module, NanBits, Store, Tiers, Trap, Val};
+use innkeeper::{Cache, Config, Engine, Error, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val};
 
 use crate::input::Input;
+use crate::profile::Sampler;
 use crate::report::Problem;
 use crate::run::Entry;
 use crate::signals::{self, Came};
@@ -17,6 +18,8 @@ use crate::signals::{self, Came};
 pub(crate) struct Guest {
     pub(crate) module: Module,
     engine: Engine,
+    /// Whether samples of its stack are taken.
+    pub(crate) is_profiled: bool,
 }
 
 /// What executes a guest, and how.
@@ -59,6 +62,8 @@ pub(crate) struct Ran {
     pub(crate) context: Context,
     /// The signal that ended it, if one did.
     pub(crate) signal: Came,
+    /// Where it spent its time, if that was asked for.
+    pub(crate) profile: Option<Profile>,
 }
 
 impl Guest {
@@ -66,7 +71,7 @@ impl Guest {
     pub(crate) fn new(input: &mut Input, execution: Execution) -> Result<Guest, Problem> {
         let Execution { config, tiers, cache } = execution;
         let engine = innkeeper::engine_cached(config, tiers, cache);
-        Ok(Guest { module: input.module(&engine)?, engine })
+        Ok(Guest { module: input.module(&engine)?, engine, is_profiled: false })
     }
 
     /// Runs `entry` with these keys, watched by these observers.
@@ -89,6 +94,13 @@ impl Guest {
         p1::add_to_linker(&mut linker, |context: &mut Context| context);
         let mut store = Store::new(&self.engine, context.clone()).map_err(|error| input.problem(&error))?;
         stopper.add_store(store.interrupt_handle());
+        let sampler = match self.is_profiled {
+            true => {
+                store.start_profile();
+                Some(Sampler::start(store.interrupt_handle())?)
+            }
+            false => None,
+        };
         let result = if uses_threads(&self.module) {
             let data = context.clone();
             let threads = Threads::new(linker, &self.module, (&context, &stopper), move || data.clone())
@@ -98,7 +110,7 @@ impl Guest {
         } else {
             entry.call(&linker, &mut store, &self.module)
         };
-        drop(watch);
+        drop((watch, sampler));
         let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
         let ending = match Ending::of(result) {
             Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {
@@ -106,7 +118,7 @@ impl Guest {
             }
             ending => ending,
         };
-        Ok(Ran { ending, context, signal })
+        Ok(Ran { ending, context, signal, profile: store.take_profile() })
     }
 }
 

@@ -19,6 +19,7 @@ mod invoke;
 mod keys;
 mod observers;
 mod policy;
+mod profile;
 mod replay;
 mod report;
 mod run;

@@ -16,7 +16,7 @@ use crate::args::RunArgs;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::report::{self, Explain, Problem, short, visible};
-use crate::{cache, changes, invoke, keys, observers};
+use crate::{cache, changes, invoke, keys, observers, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 const TRAP_EXIT_CODE: u8 = 134;
@@ -52,7 +52,8 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let mut input = read(args, &mut execution)?;
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
-    let guest = Guest::new(&mut input, execution)?;
+    let mut guest = Guest::new(&mut input, execution)?;
+    guest.is_profiled = args.reports.profile.is_some();
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
             &input.name,
@@ -78,6 +79,9 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     guest.module.keep_code();
     let code = report_ending(&ran, args, &input)?;
     observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
+    if let (Some(profile), Some(path)) = (&ran.profile, &args.reports.profile) {
+        profile::write(profile, path, &input.name)?;
+    }
     changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
     then(&keys, &ran.context);
     Ok(code)

@@ -5,6 +5,7 @@ use crate::extern_::Extern;
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
 use crate::vmctx::LinearMemory;
+use crate::vmctx::record::Request;
 use crate::vmctx::shared_memory::SharedMemory;
 
 /// The store and the calling instance, for the time of one host call.
@@ -59,8 +60,8 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
     pub fn attend(&mut self) -> Result<(), Error> {
         match self.store.0.core.attend() {
+            Some(Request::None | Request::Sample) | None => Ok(()),
             Some(request) => Err(request.trap().into()),
-            None => Ok(()),
         }
     }
 

@@ -54,6 +54,18 @@ impl Error {
         Error(Box::new(Inner { kind, backtrace: Backtrace::default() }))
     }
 
+    /// Something that gathers the frames of a sample as an error does those of a trap.
+    pub(crate) fn for_profile() -> Error {
+        Error(Box::new(Inner {
+            kind: ErrorKind::Trap(Trap::Interrupted),
+            backtrace: Backtrace::for_profile(),
+        }))
+    }
+
+    pub(crate) fn into_backtrace(self) -> Backtrace {
+        self.0.backtrace
+    }
+
     /// An error raised by a host function; [`Error::host`] gives it back.
     pub fn from_host(error: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::new(ErrorKind::Host(Box::new(error)))

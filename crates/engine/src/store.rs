@@ -13,6 +13,8 @@ use crate::config::Metering;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::profile::Profile;
+use crate::trap::Backtrace;
 use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::value::Root;
 use crate::vmctx::global::GlobalEntity;
@@ -73,6 +75,8 @@ pub(crate) struct StoreCore {
     pub(crate) root_generation: u64,
     /// The deadline that is running; dropped, it is lifted.
     deadline: Option<Deadline>,
+    /// The samples of guests' stacks, if somebody wants them.
+    pub(crate) profile: Option<Profile>,
     /// Values of constant expressions being evaluated.
     pub(crate) evaluation: Vec<[u64; 2]>,
 }
@@ -187,6 +191,18 @@ impl<T> Store<T> {
     #[must_use]
     pub fn interrupt_handle(&self) -> InterruptHandle {
         self.inner.core.record.interrupt_handle()
+    }
+
+    /// Begins to gather samples of guests' stacks, which [`InterruptHandle::sample`] asks for.
+    pub fn start_profile(&mut self) {
+        let core = &mut self.inner.core;
+        core.record.take_ticks();
+        core.profile = Some(Profile::default());
+    }
+
+    /// Ends it; none where none was begun.
+    pub fn take_profile(&mut self) -> Option<Profile> {
+        self.inner.core.profile.take()
     }
 
     /// Makes guests trap with [`crate::Trap::DeadlineExceeded`] when `after` has passed from now; none lifts the deadline.
@@ -315,6 +331,7 @@ impl StoreCore {
             roots: Vec::new(),
             root_generation: 0,
             deadline: None,
+            profile: None,
             evaluation: Vec::new(),
         })
     }
@@ -423,6 +440,14 @@ impl StoreCore {
 
     pub(crate) fn attend(&self) -> Option<Request> {
         self.record.attend()
+    }
+
+    /// Adds a sample for the time since the last one.
+    pub(crate) fn add_sample(&mut self, stack: Backtrace) {
+        let ticks = self.record.take_ticks();
+        if let Some(profile) = &mut self.profile {
+            profile.add(stack, ticks);
+        }
     }
 
     /// Two different tables at once.

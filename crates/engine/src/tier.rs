@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
 pub use crate::vmctx::{
-    FuncEntry, HostEntry, Layer, NativeSite, NativeStack, ObjectKind, Pending, TailCall, TrapSite, VmContext,
-    VmFunc, VmGlobal, VmMemory, VmObject, VmStore, VmTable, VmTag,
+    FuncEntry, HostEntry, Layer, NativeHandler, NativeSite, NativeStack, ObjectKind, Pending, TailCall,
+    TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject, VmStore, VmTable, VmTag,
 };
 pub use crate::vmctx::{atomic, gc, runtime};
 

@@ -96,7 +96,7 @@ impl fmt::Display for Trap {
 impl std::error::Error for Trap {}
 
 /// One function that was active when a trap or host error happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FrameInfo {
     /// The module's name from its name section, if it has one.
     pub module_name: Option<String>,
@@ -113,11 +113,40 @@ pub struct FrameInfo {
 pub struct Backtrace {
     frames: Vec<FrameInfo>,
     omitted: usize,
+    purpose: Purpose,
+}
+
+/// What a backtrace is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Purpose {
+    /// To be read by somebody.
+    #[default]
+    Report,
+    /// To be counted: functions alone matter, and the outermost most of all.
+    Profile,
 }
 
 impl Backtrace {
     /// Frames kept: the innermost ones; a runaway recursion has hundreds of thousands.
     pub const MAX_FRAMES: usize = 32;
+
+    /// Frames kept in a profile.
+    const MAX_PROFILED_FRAMES: usize = 512;
+
+    /// An empty one that is to be counted in a profile.
+    pub(crate) fn for_profile() -> Backtrace {
+        Backtrace { purpose: Purpose::Profile, ..Backtrace::default() }
+    }
+
+    pub(crate) fn into_frames(self) -> Vec<FrameInfo> {
+        self.frames
+    }
+
+    /// Whether it matters where in its function a frame is, which may be costly to find out.
+    #[must_use]
+    pub fn wants_offsets(&self) -> bool {
+        self.purpose == Purpose::Report
+    }
 
     /// The frames, innermost first.
     #[must_use]
@@ -134,7 +163,11 @@ impl Backtrace {
     /// Whether [`Backtrace::push`] would still keep a frame.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.frames.len() < Backtrace::MAX_FRAMES
+        let most = match self.purpose {
+            Purpose::Report => Backtrace::MAX_FRAMES,
+            Purpose::Profile => Backtrace::MAX_PROFILED_FRAMES,
+        };
+        self.frames.len() < most
     }
 
     /// Appends the next outer frame.

@@ -35,7 +35,7 @@ pub use innkeeper_engine::{
     CompositeType, Config, Engine, Error, ErrorKind, ExnRef, ExportType, Extern, ExternRef, ExternType,
     Feature, Features, FieldType, Finality, FrameInfo, Func, FuncType, Global, GlobalType, HeapType,
     ImportType, IndexType, Instance, InterruptHandle, IntoFunc, IntoHostResult, Limits, Linker, Memory,
-    MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits, RefType, SharedMemory, Sharing,
+    MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits, Profile, RefType, SharedMemory, Sharing,
     SizeRange, StorageType, Store, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp,
     Trap, Tuning, TypeId, TypedFunc, Val, ValType, WasmParams, WasmResults, WasmType,
 };

@@ -69,7 +69,7 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
         let frame = (*vm).stack_top;
         let header_end = frame.wrapping_add(header + HEADER_SLOTS as usize);
         if header_end > (*vm).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(vm, header_end)
+            && let Err(trap) = runtime::attend(vm, header_end, |_| {})
         {
             (*vm).pending = Some(Pending::Trap(trap));
             runtime::complete_stop(vm, |_| {});

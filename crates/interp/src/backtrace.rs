@@ -24,7 +24,11 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place)
             return;
         };
         if error.backtrace().has_room() {
-            error.backtrace_mut().push(describe(module, func, word, place));
+            let mut info = describe(module, func);
+            if error.backtrace().wants_offsets() {
+                info.offset_bytes = offset(module, func, word, place);
+            }
+            error.backtrace_mut().push(info);
         } else {
             error.backtrace_mut().push_omitted();
         }
@@ -60,16 +64,20 @@ pub(crate) unsafe fn caller(
     }
 }
 
-fn describe(module: &ModuleParts, func: DefinedFuncIndex, word: usize, place: Place) -> FrameInfo {
+fn describe(module: &ModuleParts, func: DefinedFuncIndex) -> FrameInfo {
     let index = module.func_index(func);
-    let word = match place {
-        Place::Instruction => word,
-        Place::Return => word.saturating_sub(1),
-    };
     FrameInfo {
         module_name: module.module_name().map(str::to_owned),
         func: index,
         func_name: module.func_name(index).map(str::to_owned),
-        offset_bytes: lower::offset_of_word(module, func, word),
+        offset_bytes: None,
     }
+}
+
+fn offset(module: &ModuleParts, func: DefinedFuncIndex, word: usize, place: Place) -> Option<usize> {
+    let word = match place {
+        Place::Instruction => word,
+        Place::Return => word.saturating_sub(1),
+    };
+    lower::offset_of_word(module, func, word)
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::Trap;
 use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore, runtime};
 
+use crate::backtrace::{self, Place};
 use crate::code::{ModuleCode, Word};
 
 /// One instruction's code. The arguments are the fields of [`Machine`].
@@ -409,6 +410,21 @@ impl Machine {
         Exit::Stopped
     }
 
+    /// What the stack's limit has to say of a frame that ends at `frame_end`, at this instruction.
+    ///
+    /// Not inlined: what it drops would keep handlers from jumping to each other.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn attend(self, frame_end: *const u64) -> Result<(), Trap> {
+        let site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
+        // SAFETY: see the impl; the frame has its header, which the call has written.
+        unsafe {
+            runtime::attend(self.vm(), frame_end, |error| {
+                backtrace::append(error, site, Place::Instruction);
+            })
+        }
+    }
+
     /// The record of a function reference in a slot.
     #[inline(always)]
     pub(crate) fn func_record(slot: u64) -> *const VmFunc {
@@ -472,7 +488,7 @@ handlers! {
         let vm = m.vm();
         (*m.ctx).countdown = (*vm).countdown_from;
         if m.fp > (*vm).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(vm, m.fp)
+            && let Err(trap) = m.attend(m.fp)
         {
             return m.trap(trap);
         }

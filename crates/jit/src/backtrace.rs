@@ -26,7 +26,12 @@ pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: P
         let at = if place == Place::Return { pc - 1 } else { pc };
         let has_room = error.backtrace().has_room();
         match region::frame_at(at, has_room) {
-            region::Frame::Function(Some(info)) => error.backtrace_mut().push(info),
+            region::Frame::Function(Some(mut info)) => {
+                if !error.backtrace().wants_offsets() {
+                    info.offset_bytes = None;
+                }
+                error.backtrace_mut().push(info);
+            }
             region::Frame::Function(None) => error.backtrace_mut().push_omitted(),
             region::Frame::Other => return,
         }
@@ -43,12 +48,4 @@ pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: P
 pub(crate) unsafe fn describe(layer: &Layer, error: &mut Error) {
     // SAFETY: as the caller promises.
     unsafe { append(error, layer.site.position as usize, layer.site.frame as usize, Place::Return) };
-}
-
-/// Functions that catch are not compiled.
-///
-/// # Safety
-/// None is needed.
-pub(crate) unsafe fn catches(_: &Layer, _: u64) -> bool {
-    false
 }

@@ -12,7 +12,7 @@ use innkeeper_engine::tier::{
     FuncEntry, HostEntry, Layer, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime,
 };
 
-use crate::{backtrace, entry, region};
+use crate::{backtrace, entry, region, unwind};
 
 /// What happens where a failure is possible.
 pub(crate) const OK: u32 = 0;
@@ -108,7 +108,7 @@ macro_rules! table {
             pub(crate) fn convention(self) -> CallConv {
                 match self {
                     // What is called beside the path that is usually taken should not move that path's values out of registers.
-                    Builtin::Attend => CallConv::PreserveAll,
+                    Builtin::Attend | Builtin::Leave => CallConv::PreserveAll,
                     _ => CallConv::SystemV,
                 }
             }
@@ -197,7 +197,12 @@ builtins! {
         (*vm).layers = &raw const layer;
         let done = runtime::module(ctx).code().call_within(callee, ctx, slots);
         (*vm).layers = layer.outer;
-        if done { OK } else { LEFT }
+        match (*vm).pending {
+            _ if done => OK,
+            // Somebody catches it, perhaps here.
+            Some(Pending::Exception(_)) => STOPPED,
+            _ => LEFT,
+        }
     }
 
     fn call_host(ctx: *mut VmContext, callee: *const HostEntry, slots: *mut u64) -> u32 {
@@ -343,10 +348,14 @@ builtins! {
 ///
 /// # Safety
 /// `vm` is the record of the store that machine code runs for, whose stack pointer is given.
-pub(crate) unsafe extern "sysv64" fn attend(vm: *mut VmStore, stack_pointer: usize) -> u32 {
-    // SAFETY: as the caller promises.
+pub(crate) unsafe extern "sysv64" fn attend(vm: *mut VmStore, stack_pointer: usize, frame: usize) -> u32 {
+    // SAFETY: as the caller promises; a call has put its return address below where the stack pointer was.
     unsafe {
-        match runtime::attend_native(vm, stack_pointer) {
+        let pc = *(stack_pointer as *const usize).sub(1);
+        let describe = |error: &mut innkeeper_engine::Error| {
+            backtrace::append(error, pc, frame, backtrace::Place::Return);
+        };
+        match runtime::attend_native(vm, stack_pointer, describe) {
             Ok(()) => OK,
             Err(trap) => {
                 (*vm).pending = Some(Pending::Trap(trap));
@@ -383,7 +392,7 @@ unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> Layer {
     };
     // SAFETY: the record is alive.
     let outer = unsafe { (*vm).layers };
-    Layer { outer, site, describe: backtrace::describe, catches: backtrace::catches }
+    Layer { outer, site, describe: backtrace::describe, catches: unwind::catches }
 }
 
 /// Leaves a tail call for the interpreter in the record, with its arguments at the stack's top.
@@ -402,7 +411,7 @@ unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots
         let call_slots = ty.call_slots() as usize;
         let end = (*vm).stack_top.wrapping_add(call_slots + HEADER_SLOTS);
         if end > (*vm).stack_limit.load(std::sync::atomic::Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(vm, end)
+            && let Err(trap) = runtime::attend(vm, end, |_| {})
         {
             return stop(ctx, trap);
         }

@@ -1,8 +1,9 @@
 //! The compiler: from intermediate representation to bytes, with what must be known about them.
 
+use std::cell::Cell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
 
 use cranelift_codegen::Context;
 use cranelift_codegen::binemit::Reloc;
@@ -10,12 +11,15 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::{TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget};
+use cranelift_codegen::{
+    ExceptionContextLoc, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
+    MachBufferFinalized,
+};
 use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::NanBits;
 use innkeeper_engine::index::DefinedFuncIndex;
 
-use crate::region;
+use crate::region::{self, Catch, CatchSite};
 use crate::tables::Tables;
 use crate::translate::{Result, Unsupported};
 
@@ -60,6 +64,27 @@ impl Code {
     }
 }
 
+thread_local! {
+    static IS_COMPILING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Catches a panic of the compiler's, which is nobody's business: the function stays interpreted.
+fn silently<T>(compile: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_COMPILING.get() {
+                previous(panic);
+            }
+        }));
+    });
+    let outer = IS_COMPILING.replace(true);
+    let outcome = catch_unwind(compile);
+    IS_COMPILING.set(outer);
+    outcome
+}
+
 impl Compiler {
     pub(crate) fn new(isa: Arc<dyn TargetIsa>) -> Compiler {
         Compiler { isa, context: Context::new(), builder: FunctionBuilderContext::new() }
@@ -71,7 +96,7 @@ impl Compiler {
         build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
     ) -> Result<Code> {
         self.context.clear();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = silently(AssertUnwindSafe(|| {
             build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
             self.finish()
         }));
@@ -103,8 +128,38 @@ impl Compiler {
         traps.sort_unstable();
         let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
-        Ok(Code { bytes, tables: Tables::new(&traps, &places) })
+        Ok(Code { bytes, tables: Tables::new(&traps, &places, &catch_sites(buffer)?) })
     }
+}
+
+/// The calls whose exceptions the function catches.
+fn catch_sites(buffer: &MachBufferFinalized<Final>) -> Result<Box<[CatchSite]>> {
+    let mut sites = Vec::new();
+    for site in buffer.call_sites().filter(|site| !site.exception_handlers.is_empty()) {
+        let mut context = None;
+        let mut catches = Vec::with_capacity(site.exception_handlers.len());
+        for handler in site.exception_handlers {
+            match handler {
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
+                    context = Some(*offset);
+                }
+                FinalizedMachExceptionHandler::Tag(tag, handler) => {
+                    catches.push(Catch { tag: Some(tag.as_u32()), handler: *handler });
+                }
+                FinalizedMachExceptionHandler::Default(handler) => {
+                    catches.push(Catch { tag: None, handler: *handler });
+                }
+                // Nothing stays in a register across a call that can be left by an exception.
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::GPR(_)) => {}
+            }
+        }
+        let (Some(frame_bytes), Some(context)) = (site.frame_offset, context) else {
+            return Err(Unsupported::Compiler("a handler's frame is not known".to_owned()));
+        };
+        sites.push(CatchSite { return_offset: site.ret_addr, frame_bytes, context, catches: catches.into() });
+    }
+    sites.sort_unstable_by_key(|site| site.return_offset);
+    Ok(sites.into())
 }
 
 /// Lets a call of the function itself go to its start: code is copied to where it runs as it is, and refers to nothing else.

@@ -212,6 +212,7 @@ pub(crate) unsafe extern "sysv64" fn attend() {
          movups [rsp + 240], xmm15
          mov rdi, r15
          lea rsi, [rsp + 336]
+         mov rdx, rbp
          call {attend}
          test eax, eax
          movups xmm0, [rsp]
@@ -254,9 +255,19 @@ pub(crate) unsafe extern "sysv64" fn stopped() {
         "and rsp, -16",
         "mov rdi, r15",
         "call {look}",
+        "test rax, rax",
+        "jne 2f",
         "mov eax, 1",
         "jmp {land}",
+        // The handler finds the exception where it expects results.
+        "2:",
+        "mov rbp, [r15 + {frame}]",
+        "mov rsp, [r15 + {stack_pointer}]",
+        "jmp qword ptr [r15 + {handler}]",
         look = sym trap::stopped,
+        frame = const offset_of!(VmStore, native_handler.frame),
+        stack_pointer = const offset_of!(VmStore, native_handler.stack_pointer),
+        handler = const offset_of!(VmStore, native_handler.pc),
         land = sym land,
     )
 }

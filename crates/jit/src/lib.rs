@@ -10,7 +10,7 @@
 //! A function that cannot be compiled stays with the interpreter, which the code here knows by the engine's contract only.
 //!
 //! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's business.
-//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`region`], [`signal`] and [`trap`] only.
+//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
 
 #![deny(unsafe_code)]
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -39,6 +39,8 @@ mod tables;
 mod translate;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod trap;
+#[allow(unsafe_code, reason = "frames are walked by address")]
+mod unwind;
 
 use std::sync::{Arc, Mutex, OnceLock};
 

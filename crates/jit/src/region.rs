@@ -26,8 +26,38 @@ pub(crate) struct Function {
     pub(crate) range: Range<usize>,
     /// Which one it is; none for adapters.
     pub(crate) func: Option<DefinedFuncIndex>,
-    /// Its traps, and where its instructions come from.
+    /// Its traps, what it catches, and where its instructions come from.
     pub(crate) tables: Tables,
+}
+
+/// A call inside a tried block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CatchSite {
+    /// Where it returns to, in bytes from the function's start.
+    pub(crate) return_offset: u32,
+    /// From the stack pointer there to the frame pointer.
+    pub(crate) frame_bytes: u32,
+    /// Where above the stack pointer the function's context is.
+    pub(crate) context: u32,
+    /// What is caught, innermost first.
+    pub(crate) catches: Box<[Catch]>,
+}
+
+/// What is caught, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Catch {
+    /// The tag; any exception without one.
+    pub(crate) tag: Option<u32>,
+    /// The handler, in bytes from the function's start.
+    pub(crate) handler: u32,
+}
+
+/// What is to be known of a place that a call returns to, for an exception that comes from it.
+pub(crate) enum Returning {
+    /// In a compiled function: its address, and what the call's exceptions meet.
+    Function(usize, Option<CatchSite>),
+    /// In an adapter.
+    Adapter,
 }
 
 /// What a place in machine code belongs to.
@@ -81,6 +111,18 @@ pub(crate) fn trap_at(pc: usize) -> Option<u8> {
 /// Whether a return address leads back to an adapter.
 pub(crate) fn is_adapter(return_address: usize) -> bool {
     Region::with(return_address - 1, |_, function| function.func.is_none()).unwrap_or(false)
+}
+
+/// What an exception meets that a call throws which returns to `return_address`; none where that is not in machine code of ours.
+pub(crate) fn catch_site(return_address: usize) -> Option<Returning> {
+    Region::with(return_address - 1, |_, function| {
+        if function.func.is_none() {
+            return Returning::Adapter;
+        }
+        let start = function.range.start;
+        let offset = (return_address - start) as u32;
+        Returning::Function(start, function.tables.catch_site(offset))
+    })
 }
 
 /// What `pc` belongs to; described if `describe`.

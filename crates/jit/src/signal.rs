@@ -42,7 +42,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let pc = registers[libc::REG_RIP as usize] as usize;
-        if region::contains(pc) {
+        if is_fault(info) && region::contains(pc) {
             let vm = registers[libc::REG_R15 as usize] as usize as *mut VmStore;
             (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize };
             registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;
@@ -50,6 +50,15 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         }
         pass_on(signal, info, context);
     }
+}
+
+/// Whether an instruction raised the signal; else somebody has sent it.
+///
+/// # Safety
+/// As the kernel calls a handler.
+unsafe fn is_fault(info: *const libc::siginfo_t) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { (*info).si_code > 0 }
 }
 
 /// # Safety
@@ -60,9 +69,13 @@ unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut
     unsafe {
         let previous = (&raw const PREVIOUS[i]).cast::<libc::sigaction>().read();
         match previous.sa_sigaction {
+            libc::SIG_IGN if !is_fault(info) => {}
             libc::SIG_DFL | libc::SIG_IGN => {
-                // The instruction is executed again, without us.
                 libc::sigaction(signal, &raw const previous, std::ptr::null_mut());
+                // A faulting instruction is executed again, without us; what was sent must be sent again.
+                if !is_fault(info) {
+                    libc::raise(signal);
+                }
             }
             handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cache::SavedCode;
+use crate::region::{Catch, CatchSite};
 
 /// The tables of a function.
 #[derive(Clone)]
@@ -20,10 +21,21 @@ enum Source {
 }
 
 impl Tables {
-    /// Trap codes by the offset of their instruction, and where in the module's bytes the instructions from an offset on come from; both ascending by
-    /// offset in the code.
-    pub(crate) fn new(traps: &[(u32, u8)], places: &[(u32, u32)]) -> Tables {
+    /// Trap codes by the offset of their instruction; where in the module's bytes the instructions from an offset on come from; calls whose exceptions are caught. All
+    /// ascending by offset in the code.
+    pub(crate) fn new(traps: &[(u32, u8)], places: &[(u32, u32)], catches: &[CatchSite]) -> Tables {
         let mut bytes = Vec::new();
+        push(&mut bytes, catches.len() as u32);
+        for site in catches {
+            for number in [site.return_offset, site.frame_bytes, site.context, site.catches.len() as u32] {
+                push(&mut bytes, number);
+            }
+            for Catch { tag, handler } in &site.catches {
+                push(&mut bytes, u32::from(tag.is_some()));
+                push(&mut bytes, tag.unwrap_or(0));
+                push(&mut bytes, *handler);
+            }
+        }
         push(&mut bytes, traps.len() as u32);
         let mut last = 0;
         for (offset, code) in traps {
@@ -59,9 +71,30 @@ impl Tables {
         }
     }
 
+    /// What is caught of a call that returns to `offset`.
+    pub(crate) fn catch_site(&self, offset: u32) -> Option<CatchSite> {
+        let mut rows = Rows(self.bytes());
+        for _ in 0..rows.number()? {
+            let site = rows.catch_site()?;
+            if site.return_offset >= offset {
+                return (site.return_offset == offset).then_some(site);
+            }
+        }
+        None
+    }
+
+    /// The rows behind those of catches.
+    fn rows(&self) -> Option<Rows<'_>> {
+        let mut rows = Rows(self.bytes());
+        for _ in 0..rows.number()? {
+            rows.catch_site()?;
+        }
+        Some(rows)
+    }
+
     /// The code of the trap that the instruction at `offset` raises.
     pub(crate) fn trap_at(&self, offset: u32) -> Option<u8> {
-        let mut rows = Rows(self.bytes());
+        let mut rows = self.rows()?;
         let mut at = 0u32;
         for _ in 0..rows.number()? {
             at = at.checked_add(rows.number()?)?;
@@ -75,7 +108,7 @@ impl Tables {
 
     /// Where the instruction at `offset` comes from in the module's bytes.
     pub(crate) fn place_at(&self, offset: u32) -> Option<u32> {
-        let mut rows = Rows(self.bytes());
+        let mut rows = self.rows()?;
         for _ in 0..rows.number()? {
             rows.number()?;
             rows.byte()?;
@@ -111,6 +144,16 @@ impl Rows<'_> {
         Some(*first)
     }
 
+    fn catch_site(&mut self) -> Option<CatchSite> {
+        let (return_offset, frame_bytes, context) = (self.number()?, self.number()?, self.number()?);
+        let mut catches = Vec::new();
+        for _ in 0..self.number()? {
+            let (has_tag, tag, handler) = (self.number()?, self.number()?, self.number()?);
+            catches.push(Catch { tag: (has_tag == 1).then_some(tag), handler });
+        }
+        Some(CatchSite { return_offset, frame_bytes, context, catches: catches.into() })
+    }
+
     fn number(&mut self) -> Option<u32> {
         let mut number = 0;
         for shift in (0..32).step_by(7) {
@@ -132,21 +175,30 @@ mod tests {
     fn what_is_written_is_found() {
         let traps = [(0, 1), (5, 7), (300_000, 9)];
         let places = [(3, 1000), (10, 900), (11, u32::MAX), (400, 0), (70_000, 1 << 31)];
-        let tables = Tables::new(&traps, &places);
+        let site = |return_offset, tag| CatchSite {
+            return_offset,
+            frame_bytes: 1 << 20,
+            context: 16,
+            catches: [Catch { tag, handler: 300 }, Catch { tag: None, handler: 70_000 }].into(),
+        };
+        let sites = [site(7, Some(0)), site(900, Some(u32::MAX)), site(901, None)];
+        let tables = Tables::new(&traps, &places, &sites);
         for offset in (0..1000).chain([299_999, 300_000, 300_001]) {
             let trap = traps.iter().find(|(at, _)| *at == offset).map(|(_, code)| *code);
             assert_eq!(tables.trap_at(offset), trap, "{offset}");
             let place = places.iter().rfind(|(at, _)| *at <= offset).map(|(_, place)| *place);
             assert_eq!(tables.place_at(offset), place, "{offset}");
+            let site = sites.iter().find(|site| site.return_offset == offset);
+            assert_eq!(tables.catch_site(offset).as_ref(), site, "{offset}");
         }
     }
 
     #[test]
     fn any_bytes_are_harmless() {
         for first in 0..=255u8 {
-            for len in 0..8 {
+            for len in 0..20 {
                 let tables = Tables(Source::Made(vec![first; len].into()));
-                let _ = (tables.trap_at(u32::MAX), tables.place_at(u32::MAX));
+                let _ = (tables.trap_at(u32::MAX), tables.place_at(u32::MAX), tables.catch_site(u32::MAX));
             }
         }
     }

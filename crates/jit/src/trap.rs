@@ -8,7 +8,7 @@ use innkeeper_engine::tier::{NativeSite, Pending, TrapSite, VmStore, runtime};
 use innkeeper_engine::{Error, Trap};
 
 use crate::backtrace::{self, Place};
-use crate::region;
+use crate::{region, unwind};
 
 /// The traps that machine code raises by itself; their codes are their positions, counted from 1.
 const TRAPS: [Trap; 15] = [
@@ -51,14 +51,22 @@ pub(crate) fn of_code(code: u8) -> Option<Trap> {
     }
 }
 
-/// Finds out why machine code stopped at the place in the record, with its frames still there, and leaves that in the record.
+/// Finds out why machine code stopped at the place in the record, with its frames still there, and leaves that in the record. An exception that a
+/// function of this run catches is the result, and where that goes on is in the record; else the result is 0.
 ///
 /// # Safety
 /// `vm` is the record of the store whose machine code runs on this thread.
-pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) {
+pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         let NativeSite { pc, frame } = (*vm).native_site;
+        if let Some(Pending::Exception(exception)) = (*vm).pending
+            && let Some(handler) = unwind::search(pc, frame, exception)
+        {
+            (*vm).pending = None;
+            (*vm).native_handler = handler;
+            return exception;
+        }
         let place = if (*vm).pending.is_some() { Place::Return } else { Place::Instruction };
         if (*vm).pending.is_none() {
             let Some(trap) = region::trap_at(pc).and_then(of_code) else {
@@ -71,5 +79,6 @@ pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) {
         let describe = |error: &mut Error| backtrace::append(error, pc, frame, place);
         runtime::complete_stop(vm, describe);
         (*vm).trap_site = TrapSite::NONE;
+        0
     }
 }

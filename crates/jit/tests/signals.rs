@@ -30,6 +30,26 @@ fn handle(signal: libc::c_int, handler: usize, flags: libc::c_int) {
     }
 }
 
+/// Says to a process of this test that it is the one to be hit.
+const VICTIM: &str = "INNKEEPER_TEST_VICTIM";
+
+#[test]
+fn a_signal_that_was_sent_has_its_default_action() {
+    use std::os::unix::process::ExitStatusExt;
+    const NAME: &str = "a_signal_that_was_sent_has_its_default_action";
+    if std::env::var_os(VICTIM).is_some() {
+        // Rust's own handler for overflows of the stack would be next.
+        handle(libc::SIGSEGV, libc::SIG_DFL, 0);
+        let _jit = Jit::new(NanBits::AsComputed);
+        // SAFETY: ends this process, which is there for that.
+        unsafe { libc::raise(libc::SIGSEGV) };
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    let victim = std::process::Command::new(test).args(["--exact", NAME]).env(VICTIM, "").output().unwrap();
+    assert_eq!(victim.status.signal(), Some(libc::SIGSEGV), "{victim:?}");
+}
+
 fn raise(signal: libc::c_int) -> u32 {
     SEEN.store(0, Ordering::SeqCst);
     // SAFETY: the signal is handled.

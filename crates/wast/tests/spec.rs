@@ -42,9 +42,8 @@ impl Setting {
     }
 }
 
-/// Why functions stay interpreted in settings that compile.
-const NOT_COMPILED: [&str; 3] =
-    ["TryTable is not compiled", "Try is not compiled", "exception handlers is not compiled"];
+/// Why loops are not entered in their middle in settings that compile; every function is compiled.
+const NOT_COMPILED: [&str; 1] = ["a loop in a handler is not compiled"];
 
 const SETTINGS: [Setting; 10] = [
     Setting::Default,

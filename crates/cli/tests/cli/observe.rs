@@ -106,3 +106,17 @@ fn deterministic_runs_are_the_same_and_others_are_not() {
     assert_eq!(codes, [Some(0); 3], "the year 2000, to the nanosecond");
     inn(&["--clocks", "fixed:1", "clock.wat"]).current_dir(&dir).run().code(1_000_000_000 & 127);
 }
+
+#[test]
+fn a_profile_is_a_flame_graph_and_folded_stacks() {
+    let dir = scratch();
+    let busy = r#"(module (func $busy (loop $l (br $l))) (func $main (export "_start") (call $busy)))"#;
+    fs::write(dir.path().join("busy.wat"), busy).unwrap();
+    inn(&["--timeout", "300ms", "--profile", "out.svg", "busy.wat"]).current_dir(&dir).run().code(134);
+    let stacks = fs::read_to_string(dir.path().join("out.folded")).unwrap();
+    let (stack, ticks) = stacks.lines().next().unwrap().rsplit_once(' ').unwrap();
+    assert_eq!(stack, "main;busy");
+    assert!(ticks.parse::<u64>().unwrap() > 0);
+    let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
+    assert!(graph.contains("<svg") && graph.contains("busy"), "{graph}");
+}

@@ -102,6 +102,8 @@ pub struct VmStore {
     pub landing: usize,
     /// For the compiling tier: where machine code stopped.
     pub native_site: NativeSite,
+    /// For the compiling tier: where machine code goes on with an exception.
+    pub native_handler: NativeHandler,
     /// The tail call that machine code asks the interpreter for.
     pub tail_call: TailCall,
     /// What is suspended below the code that is running, within this activation.
@@ -134,6 +136,18 @@ pub struct NativeSite {
     pub pc: usize,
     /// The frame pointer.
     pub frame: usize,
+}
+
+/// Where machine code catches an exception, and the frame there.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct NativeHandler {
+    /// The handler's address.
+    pub pc: usize,
+    /// The frame pointer.
+    pub frame: usize,
+    /// The stack pointer.
+    pub stack_pointer: usize,
 }
 
 /// A tail call that leaves machine code: its arguments lie at the store's `stack_top`.

@@ -3,9 +3,9 @@
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use super::{NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
+use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
 use crate::sys::Mapping;
@@ -50,6 +50,7 @@ impl StoreRecord {
             builtins,
             landing: 0,
             native_site: NativeSite::default(),
+            native_handler: NativeHandler::default(),
             tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
             layers: std::ptr::null(),
             owner: std::ptr::null_mut(),
@@ -62,6 +63,7 @@ impl StoreRecord {
                 vm: UnsafeCell::new(vm),
                 limit,
                 request: AtomicU8::new(Request::None as u8),
+                ticks: AtomicU64::new(0),
                 parking,
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
@@ -100,9 +102,14 @@ impl StoreRecord {
         self.vm.attend()
     }
 
-    /// Whether [`StoreRecord::attend`] would tell of a request.
+    /// Whether [`StoreRecord::attend`] would tell of a request to stop.
     pub(crate) fn is_attention_wanted(&self) -> bool {
-        self.vm.request.load(Ordering::Acquire) != Request::None as u8
+        self.vm.request.load(Ordering::Acquire) > Request::Sample as u8
+    }
+
+    /// Samples asked for since the last one that was taken.
+    pub(crate) fn take_ticks(&self) -> u64 {
+        self.vm.ticks.swap(0, Ordering::Relaxed)
     }
 
     pub(crate) fn stack_top(&self) -> *mut u64 {
@@ -139,6 +146,7 @@ struct SharedRecord {
     vm: UnsafeCell<VmStore>,
     limit: *mut u64,
     request: AtomicU8,
+    ticks: AtomicU64,
     /// Where the store's thread may be waiting for others.
     parking: Arc<Parking>,
 }
@@ -153,6 +161,8 @@ unsafe impl Sync for SharedRecord {}
 #[repr(u8)]
 pub(crate) enum Request {
     None,
+    /// A sample of the stack for a profile; whatever else is asked for comes before it.
+    Sample,
     Interrupt,
     Deadline,
 }
@@ -162,7 +172,7 @@ impl Request {
     pub(crate) fn trap(self) -> Trap {
         match self {
             Request::Deadline => Trap::DeadlineExceeded,
-            Request::None | Request::Interrupt => Trap::Interrupted,
+            Request::None | Request::Sample | Request::Interrupt => Trap::Interrupted,
         }
     }
 }
@@ -183,6 +193,16 @@ impl InterruptHandle {
         self.request(Request::Deadline);
     }
 
+    /// Makes the guest that is running note its stack at its next loop or call, if its store gathers a profile; see [`crate::Store::start_profile`].
+    /// Called at regular intervals: what was asked for in vain counts for the next sample.
+    pub fn sample(&self) {
+        self.0.ticks.fetch_add(1, Ordering::Relaxed);
+        let (none, sample) = (Request::None as u8, Request::Sample as u8);
+        if self.0.request.compare_exchange(none, sample, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.0.ask_for_attention();
+        }
+    }
+
     /// Whether this is all that is left of its store.
     #[must_use]
     pub fn is_last(&self) -> bool {
@@ -191,13 +211,18 @@ impl InterruptHandle {
 
     pub(crate) fn request(&self, request: Request) {
         self.0.request.store(request as u8, Ordering::Release);
-        self.0.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
-        self.0.native_limit().store(usize::MAX, Ordering::Release);
+        self.0.ask_for_attention();
         self.0.parking.interrupt();
     }
 }
 
 impl SharedRecord {
+    /// Makes every check against a limit fail, until [`SharedRecord::attend`].
+    fn ask_for_attention(&self) {
+        self.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
+        self.native_limit().store(usize::MAX, Ordering::Release);
+    }
+
     fn stack_limit(&self) -> &AtomicPtr<u64> {
         // SAFETY: the record lives as long as `self`, and the field is atomic.
         unsafe { &(*self.vm.get()).stack_limit }
@@ -213,9 +238,13 @@ impl SharedRecord {
         let native_limit = unsafe { (*self.vm.get()).native_stack.limit };
         self.native_limit().store(native_limit, Ordering::Release);
         self.stack_limit().store(self.limit, Ordering::Release);
+        const SAMPLE: u8 = Request::Sample as u8;
+        const INTERRUPT: u8 = Request::Interrupt as u8;
+        const DEADLINE: u8 = Request::Deadline as u8;
         match self.request.swap(Request::None as u8, Ordering::AcqRel) {
-            1 => Some(Request::Interrupt),
-            2 => Some(Request::Deadline),
+            SAMPLE => Some(Request::Sample),
+            INTERRUPT => Some(Request::Interrupt),
+            DEADLINE => Some(Request::Deadline),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! not know each other, are put beside each other.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -56,9 +57,7 @@ impl Tier for Compiling {
             compilation: parts.engine().config().tuning.tier_up.compilation,
         };
         if self.tiers == Tiers::Compiled {
-            for func in 0..parts.defined_func_count() {
-                module.compile(parts, DefinedFuncIndex(func as u32));
-            }
+            module.compile_all(parts);
         }
         Box::new(module)
     }
@@ -82,6 +81,29 @@ impl Tier for Compiling {
 }
 
 impl Module {
+    /// Compiles every function, on all processors.
+    fn compile_all(&self, parts: &ModuleParts) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let func = next.fetch_add(1, Ordering::Relaxed);
+                if func >= parts.defined_func_count() {
+                    return;
+                }
+                self.compile(parts, DefinedFuncIndex(func as u32));
+            }
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let helpers = processors.min(parts.defined_func_count()).saturating_sub(1);
+        std::thread::scope(|scope| {
+            for _ in 0..helpers {
+                // Where there can be no thread, the others do its share.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+    }
+
     fn compile(&self, parts: &ModuleParts, func: DefinedFuncIndex) {
         let remembered = self.native.remembered(parts, func);
         if let Some(code) = remembered.or_else(|| self.native.compile(parts, func)) {

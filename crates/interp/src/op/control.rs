@@ -18,7 +18,7 @@ handlers! {
         }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(m.vm(), frame_end)
+            && let Err(trap) = m.attend(frame_end)
         {
             return m.trap(trap);
         }
@@ -37,7 +37,7 @@ handlers! {
         }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(m.vm(), frame_end)
+            && let Err(trap) = m.attend(frame_end)
         {
             return m.trap(trap);
         }

@@ -1,4 +1,4 @@
-//! Calls, and exceptions that are thrown.
+//! Calls.
 //!
 //! Every call goes through the callee's entry: to the compiled function, or to an adapter that calls it in another tier. So callers need not know
 //! which it is, and find new code the next time they look.
@@ -9,11 +9,12 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, UserExternalName, Value, types,
 };
-use innkeeper_engine::index::{FuncIndex, TagIndex, TypeIndex};
-use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc, VmObject};
+use innkeeper_engine::index::{FuncIndex, TypeIndex};
+use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc};
 use innkeeper_engine::{FuncType, Trap};
 use wasmparser::Operator;
 
+use super::exception::Code;
 use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags, slots_on_stack};
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
@@ -54,13 +55,6 @@ impl Translator<'_> {
             Operator::ReturnCallRef { type_index } => {
                 let callee = self.referenced()?;
                 self.return_call(&callee, TypeIndex(*type_index))
-            }
-            Operator::Throw { tag_index } => self.throw(*tag_index),
-            Operator::ThrowRef => {
-                let exception = self.pop()?;
-                self.b.ins().trapz(exception, trap::code(Trap::NullException));
-                self.throw_exception(exception);
-                Ok(())
             }
             _ => return Ok(false),
         }?;
@@ -130,7 +124,7 @@ impl Translator<'_> {
         self.b.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
     }
 
-    fn pop_args(&mut self, ty: &FuncType) -> Result<Vec<Value>> {
+    pub(super) fn pop_args(&mut self, ty: &FuncType) -> Result<Vec<Value>> {
         let from = self.stack.len().checked_sub(ty.params().len()).ok_or(Unsupported::Malformed)?;
         Ok(self.stack.split_off(from))
     }
@@ -157,20 +151,21 @@ impl Translator<'_> {
         };
         all.extend(memory);
         all.extend(args);
-        let signature = self.b.import_signature(abi::signature(ty));
-        let call = if callee.is_self {
-            let own = self.own_reference(signature);
-            self.b.ins().call(own, &all)
+        let signature = abi::signature(ty);
+        let results: Vec<_> = signature.returns.iter().map(|result| result.value_type).collect();
+        let signature = self.b.import_signature(signature);
+        let code = if callee.is_self {
+            Code::Own(self.own_reference(signature))
         } else {
-            let code = self.code_of(callee);
-            self.b.ins().call_indirect(signature, code, &all)
+            Code::At(self.code_of(callee))
         };
-        let Some(memory) = memory else { return Ok(self.b.inst_results(call).to_vec()) };
+        let results = self.call_in_scope((code, signature), &all, &results)?;
+        let Some(memory) = memory else { return Ok(results) };
         Ok(self.load_values(memory, ty.results()))
     }
 
     /// Values that lie in slots.
-    fn load_values(&mut self, slots: Value, types: &[innkeeper_engine::ValType]) -> Vec<Value> {
+    pub(super) fn load_values(&mut self, slots: Value, types: &[innkeeper_engine::ValType]) -> Vec<Value> {
         let mut at = 0;
         let mut values = Vec::with_capacity(types.len());
         for ty in types {
@@ -220,33 +215,6 @@ impl Translator<'_> {
         let results = self.load_values(slots, ty.results());
         self.give_results(&results);
         Ok(())
-    }
-
-    fn throw(&mut self, tag: u32) -> Result {
-        let module = self.module;
-        let ty = module.tag_type(TagIndex(tag));
-        let args = self.pop_args(ty)?;
-        let tag = self.i32(tag);
-        let Some(exception) = self.builtin(Builtin::AllocateException, &[self.ctx, tag]) else {
-            return Err(Unsupported::Malformed);
-        };
-        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, exception, 0);
-        self.stop_if(failed);
-        // Behind the tag.
-        let values = self.b.ins().iadd_imm_s(exception, VmObject::CONTENTS as i64 + 8);
-        let mut at = 0;
-        for (value, ty) in args.iter().zip(ty.params()) {
-            self.store_slot(values, at, *value);
-            at += ty.slots();
-        }
-        self.throw_exception(exception);
-        Ok(())
-    }
-
-    fn throw_exception(&mut self, exception: Value) {
-        self.builtin(Builtin::Throw, &[self.ctx, exception]);
-        leave(&mut self.b);
-        self.end_reachable();
     }
 }
 

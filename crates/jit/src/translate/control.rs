@@ -24,17 +24,26 @@ pub(super) struct Control {
     label_types: Vec<Type>,
     results: Vec<Type>,
     /// Operands below the block's parameters.
-    height: usize,
+    pub(super) height: usize,
     /// Operands from the bottom that the label takes as parameters too: those that an interpreter's frame brought.
     brought: usize,
     /// Whether something leads to the exit.
     is_left: bool,
+    /// What exceptions meet that are thrown inside, and after the block.
+    pub(super) scope_inside: Option<usize>,
+    pub(super) scope_outside: Option<usize>,
+    /// Blocks of handlers, last first, that what is tried here may still lead to.
+    pub(super) handlers: Vec<Block>,
+    /// The exception, in a handler.
+    pub(super) caught: Option<Value>,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Function,
     Block,
     Loop,
+    /// What is tried, or, in the older form, one of its handlers.
+    Try,
     /// A conditional whose `else` has not come yet: where it goes, with the parameters.
     If {
         otherwise: Block,
@@ -78,16 +87,19 @@ impl Translator<'_> {
     /// Looks only for where control becomes reachable again.
     pub(super) fn skip(&mut self, operator: &Operator<'_>, depth: u32) -> Result {
         match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => {
                 self.unreachable = Some(depth + 1);
                 Ok(())
             }
-            Operator::TryTable { .. } | Operator::Try { .. } => {
-                Err(Unsupported::Instruction("exception handlers".to_owned()))
-            }
             Operator::Else if depth == 0 => self.visit_else(),
-            Operator::End if depth == 0 => self.visit_end(),
-            Operator::End => {
+            Operator::Catch { tag_index } if depth == 0 => self.visit_catch(Some(*tag_index)),
+            Operator::CatchAll if depth == 0 => self.visit_catch(None),
+            Operator::End | Operator::Delegate { .. } if depth == 0 => self.visit_end(),
+            Operator::End | Operator::Delegate { .. } => {
                 self.unreachable = Some(depth - 1);
                 Ok(())
             }
@@ -110,19 +122,29 @@ impl Translator<'_> {
     pub(super) fn open_function(&mut self) {
         let results: Vec<Type> = self.ty.results().iter().map(|ty| abi::value_type(*ty)).collect();
         let exit = self.block_with(&results);
-        self.control.push(Control {
-            kind: Kind::Function,
+        let control = self.open_block(Kind::Function, exit, results, 0);
+        self.control.push(control);
+    }
+
+    /// A block whose label is its end.
+    pub(super) fn open_block(&self, kind: Kind, exit: Block, results: Vec<Type>, height: usize) -> Control {
+        Control {
+            kind,
             label: exit,
             exit,
             label_types: results.clone(),
             results,
-            height: 0,
+            height,
             brought: 0,
             is_left: false,
-        });
+            scope_inside: self.scope,
+            scope_outside: self.scope,
+            handlers: Vec::new(),
+            caught: None,
+        }
     }
 
-    fn block_with(&mut self, params: &[Type]) -> Block {
+    pub(super) fn block_with(&mut self, params: &[Type]) -> Block {
         let block = self.b.create_block();
         for ty in params {
             self.b.append_block_param(block, *ty);
@@ -130,7 +152,7 @@ impl Translator<'_> {
         block
     }
 
-    fn block_types(&self, ty: BlockType) -> (Vec<Type>, Vec<Type>) {
+    pub(super) fn block_types(&self, ty: BlockType) -> (Vec<Type>, Vec<Type>) {
         let all = |types: &[ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
         match ty {
             BlockType::Empty => (Vec::new(), Vec::new()),
@@ -142,7 +164,7 @@ impl Translator<'_> {
         }
     }
 
-    fn height_below(&self, params: usize) -> Result<usize> {
+    pub(super) fn height_below(&self, params: usize) -> Result<usize> {
         self.stack.len().checked_sub(params).ok_or(Unsupported::Malformed)
     }
 
@@ -150,17 +172,7 @@ impl Translator<'_> {
         let (params, results) = self.block_types(ty);
         let exit = self.block_with(&results);
         let height = self.height_below(params.len())?;
-        let label_types = results.clone();
-        let control = Control {
-            kind: Kind::Block,
-            label: exit,
-            exit,
-            label_types,
-            results,
-            height,
-            brought: 0,
-            is_left: false,
-        };
+        let control = self.open_block(Kind::Block, exit, results, height);
         self.control.push(control);
         Ok(())
     }
@@ -182,6 +194,10 @@ impl Translator<'_> {
         }
         let args: Vec<BlockArg> = self.stack[from..].iter().map(|value| (*value).into()).collect();
         self.b.ins().jump(header, &args);
+        if entered.is_some() && self.control.iter().any(|control| control.caught.is_some()) {
+            // Nor does the frame say what was caught.
+            return Err(Unsupported::Instruction("a loop in a handler".to_owned()));
+        }
         if let Some(entry) = entered
             && let Some(block) = self.pending_loop.take()
         {
@@ -199,16 +215,8 @@ impl Translator<'_> {
         self.b.switch_to_block(header);
         self.stack.truncate(from);
         self.stack.extend_from_slice(self.b.block_params(header));
-        self.control.push(Control {
-            kind: Kind::Loop,
-            label: header,
-            exit,
-            label_types: params,
-            results,
-            height,
-            brought,
-            is_left: false,
-        });
+        let control = self.open_block(Kind::Loop, exit, results, height);
+        self.control.push(Control { label: header, label_types: params, brought, ..control });
         self.poll_in_loop();
         Ok(())
     }
@@ -224,23 +232,13 @@ impl Translator<'_> {
         self.b.seal_block(otherwise);
         self.b.switch_to_block(then);
         let params = self.stack[height..].to_vec();
-        let label_types = results.clone();
-        let control = Control {
-            kind: Kind::If { otherwise, params },
-            label: exit,
-            exit,
-            label_types,
-            results,
-            height,
-            brought: 0,
-            is_left: false,
-        };
+        let control = self.open_block(Kind::If { otherwise, params }, exit, results, height);
         self.control.push(control);
         Ok(())
     }
 
     /// Goes to the exit of the innermost block with its results.
-    fn fall_through(&mut self) -> Result {
+    pub(super) fn fall_through(&mut self) -> Result {
         if self.unreachable.is_some() {
             return Ok(());
         }
@@ -266,7 +264,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn visit_end(&mut self) -> Result {
+    pub(super) fn visit_end(&mut self) -> Result {
         self.fall_through()?;
         let Some(mut control) = self.control.pop() else { return Err(Unsupported::Malformed) };
         if let Kind::If { otherwise, params } = &control.kind {
@@ -279,6 +277,10 @@ impl Translator<'_> {
         if matches!(control.kind, Kind::Loop) {
             self.b.seal_block(control.label);
         }
+        for handler in control.handlers {
+            self.b.seal_block(handler);
+        }
+        self.scope = control.scope_outside;
         self.stack.truncate(control.height);
         if !control.is_left {
             self.b.seal_block(control.exit);
@@ -328,7 +330,7 @@ impl Translator<'_> {
         Ok((label, values.map(|value| (*value).into()).collect()))
     }
 
-    fn branch(&mut self, relative_depth: u32) -> Result {
+    pub(super) fn branch(&mut self, relative_depth: u32) -> Result {
         let (block, args) = self.target(relative_depth)?;
         self.b.ins().jump(block, &args);
         Ok(())

@@ -10,6 +10,7 @@ mod aggregate;
 mod atomic;
 mod call;
 mod control;
+mod exception;
 mod memory;
 mod numeric;
 mod reference;
@@ -17,9 +18,11 @@ mod simd;
 mod table;
 mod variable;
 
+use std::collections::HashMap;
+
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, Function, InstBuilder, MemFlagsData, SourceLoc, StackSlotData,
-    StackSlotKind, Type, UserFuncName, Value, types,
+    AbiParam, AliasRegion, AliasRegionData, Block, Function, InstBuilder, MemFlagsData, SigRef, Signature,
+    SourceLoc, StackSlotData, StackSlotKind, Type, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -32,6 +35,7 @@ use crate::abi::{self, Results};
 use crate::builtin::Builtin;
 pub(crate) use call::leave_by_outcome;
 use control::Control;
+use exception::{Handlers, Scope};
 
 /// Why a function is not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,13 @@ pub(crate) struct Translator<'a> {
     control: Vec<Control>,
     /// Blocks opened since control became unreachable, while it is.
     unreachable: Option<u32>,
+    /// All tried blocks so far, and the one that code is in.
+    scopes: Vec<Scope>,
+    scope: Option<usize>,
+    /// Handlers of tried blocks of the older form, by the offset of the block, until that is met.
+    handlers: HashMap<usize, Handlers>,
+    /// Handlers that calls have named so far.
+    handlers_named: usize,
     regions: Regions,
     config: TargetFrontendConfig,
     /// The block that leads to the loop that the function is entered at, until that is met.
@@ -146,6 +157,10 @@ pub(crate) fn translate(
         stack: Vec::new(),
         control: Vec::new(),
         unreachable: None,
+        scopes: Vec::new(),
+        scope: None,
+        handlers: HashMap::new(),
+        handlers_named: 0,
         regions,
         config,
         pending_loop: None,
@@ -161,6 +176,7 @@ impl Translator<'_> {
             FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
         self.offset = range.start;
         self.begin(entry, &body)?;
+        self.find_handlers(&body)?;
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             self.offset =
@@ -325,6 +341,7 @@ impl Translator<'_> {
             || self.memory(operator)?
             || self.numeric(operator)?
             || self.call_operator(operator)?
+            || self.exception_operator(operator)?
             || self.table(operator)?
             || self.reference(operator)?
             || self.aggregate(operator)?
@@ -396,18 +413,25 @@ fn zero(b: &mut FunctionBuilder<'_>, ty: Type) -> Value {
 
 /// Calls a function of the host's table.
 pub(crate) fn call_builtin(b: &mut FunctionBuilder<'_>, builtin: Builtin, args: &[Value]) -> Option<Value> {
-    use cranelift_codegen::ir::{AbiParam, Signature};
+    let signature = builtin_signature(b, builtin);
+    let function = builtin_address(b, builtin);
+    let call = b.ins().call_indirect(signature, function, args);
+    b.inst_results(call).first().copied()
+}
+
+fn builtin_signature(b: &mut FunctionBuilder<'_>, builtin: Builtin) -> SigRef {
     let (params, returns) = builtin.types();
     let mut signature = Signature::new(builtin.convention());
     signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
     signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
-    let signature = b.import_signature(signature);
+    b.import_signature(signature)
+}
+
+fn builtin_address(b: &mut FunctionBuilder<'_>, builtin: Builtin) -> Value {
     let store = b.ins().get_pinned_reg(types::I64);
     let table =
         b.ins().load(types::I64, fixed_flags(), store, std::mem::offset_of!(VmStore, builtins) as i32);
-    let function = b.ins().load(types::I64, fixed_flags(), table, builtin as i32 * 8);
-    let call = b.ins().call_indirect(signature, function, args);
-    b.inst_results(call).first().copied()
+    b.ins().load(types::I64, fixed_flags(), table, builtin as i32 * 8)
 }
 
 /// Leaves machine code where the value is not 0, for the reason in the record.

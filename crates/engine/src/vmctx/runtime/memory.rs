@@ -98,7 +98,7 @@ unsafe fn attend_between(ctx: *mut VmContext, more: bool) -> Result<(), Trap> {
     unsafe {
         let vm = (*ctx).store;
         match (*vm).stack_limit.load(Ordering::Relaxed).is_null() {
-            true => attend(vm, (*vm).stack_base),
+            true => attend(vm, (*vm).stack_base, |_| {}),
             false => Ok(()),
         }
     }

@@ -109,23 +109,26 @@ pub(crate) unsafe fn catch_host(
 }
 
 /// What a failed check against the stack's limit means at a frame that ends at `frame_end`: nothing, where attention was asked for and has
-/// been given; else a trap.
+/// been given; else a trap. `describe` appends the innermost run of frames where somebody wants a sample of them.
 ///
 /// # Errors
 /// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`], [`Trap::CallStackExhausted`].
 ///
 /// # Safety
-/// `vm` is the record of a store that the running activation has exclusive use of.
+/// `vm` is the record of a store that the running activation has exclusive use of; its layers are those of this activation.
 #[cold]
 #[inline(never)]
-pub unsafe fn attend(vm: *mut VmStore, frame_end: *const u64) -> Result<(), Trap> {
-    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+pub unsafe fn attend(
+    vm: *mut VmStore,
+    frame_end: *const u64,
+    describe: impl FnOnce(&mut Error),
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
     unsafe {
-        match (*(*vm).core).attend() {
-            Some(Request::Interrupt) => Err(Trap::Interrupted),
-            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
-            _ if frame_end > (*vm).stack_limit.load(Ordering::Relaxed) => Err(Trap::CallStackExhausted),
-            _ => Ok(()),
+        give_attention(vm, describe)?;
+        match frame_end > (*vm).stack_limit.load(Ordering::Relaxed) {
+            true => Err(Trap::CallStackExhausted),
+            false => Ok(()),
         }
     }
 }
@@ -139,14 +142,54 @@ pub unsafe fn attend(vm: *mut VmStore, frame_end: *const u64) -> Result<(), Trap
 /// As [`attend`].
 #[cold]
 #[inline(never)]
-pub unsafe fn attend_native(vm: *mut VmStore, stack_pointer: usize) -> Result<(), Trap> {
+pub unsafe fn attend_native(
+    vm: *mut VmStore,
+    stack_pointer: usize,
+    describe: impl FnOnce(&mut Error),
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        give_attention(vm, describe)?;
+        match stack_pointer < (*vm).native_stack.limit {
+            true => Err(Trap::CallStackExhausted),
+            false => Ok(()),
+        }
+    }
+}
+
+/// # Safety
+/// As [`attend`].
+unsafe fn give_attention(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) -> Result<(), Trap> {
     // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
     unsafe {
-        match (*(*vm).core).attend() {
-            Some(Request::Interrupt) => Err(Trap::Interrupted),
-            Some(Request::Deadline) => Err(Trap::DeadlineExceeded),
-            _ if stack_pointer < (*vm).native_stack.limit => Err(Trap::CallStackExhausted),
-            _ => Ok(()),
+        let core = &mut *(*vm).core;
+        match core.attend() {
+            None | Some(Request::None) => Ok(()),
+            Some(Request::Sample) => {
+                if core.profile.is_some() {
+                    let mut sample = Error::for_profile();
+                    describe_all(vm, &mut sample, describe);
+                    core.add_sample(sample.into_backtrace());
+                }
+                Ok(())
+            }
+            Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap()),
+        }
+    }
+}
+
+/// Appends the innermost run of frames, and then those of the layers below.
+///
+/// # Safety
+/// As [`attend`].
+unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnce(&mut Error)) {
+    describe(error);
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut layer = (*vm).layers.as_ref();
+        while let Some(below) = layer {
+            (below.describe)(below, error);
+            layer = below.outer.as_ref();
         }
     }
 }
@@ -196,12 +239,7 @@ pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error))
             // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
             None => Error::limit("the guest's code stopped without a reason"),
         };
-        describe(&mut error);
-        let mut layer = (*vm).layers.as_ref();
-        while let Some(below) = layer {
-            (below.describe)(below, &mut error);
-            layer = below.outer.as_ref();
-        }
+        describe_all(vm, &mut error, describe);
         (*vm).pending = Some(Pending::Error(error));
     }
 }

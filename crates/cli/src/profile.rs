@@ -1,0 +1,94 @@
+//! `--profile`: where a guest spends its time, as a flame graph and as folded stacks.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use inferno::flamegraph;
+use innkeeper::{FrameInfo, InterruptHandle, Profile};
+
+use crate::report::{Problem, short};
+
+/// Time between samples.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Asks for samples until it is dropped.
+pub(crate) struct Sampler {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampler {
+    /// Asks the guest of a store for samples, which the store must have begun to gather.
+    pub(crate) fn start(handle: InterruptHandle) -> Result<Sampler, Problem> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        let work = move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::park_timeout(TICK);
+                handle.sample();
+            }
+        };
+        let thread = std::thread::Builder::new().name("profiler".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| Problem::new("the profiler", error))?;
+        Ok(Sampler { is_over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It has nothing to say, not even that it panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Writes the flame graph to `path`, and the stacks it is made from beside it, with the extension `folded`.
+pub(crate) fn write(profile: &Profile, path: &OsStr, guest: &str) -> Result<(), Problem> {
+    let stacks = folded(profile);
+    let beside = PathBuf::from(path).with_extension("folded");
+    let unwritable = |path: &Path, error: &dyn std::fmt::Display| {
+        Problem::new(path.to_string_lossy(), error).help("check the path")
+    };
+    std::fs::write(&beside, stacks.join("\n") + "\n").map_err(|error| unwritable(&beside, &error))?;
+    let path = Path::new(path);
+    if stacks.is_empty() {
+        let error = format!("no sample was taken: the guest ran for less than {} ms or so", TICK.as_millis());
+        return Err(Problem::new(guest, error).help("profile a longer run"));
+    }
+    let mut options = flamegraph::Options::default();
+    options.title = guest.to_owned();
+    options.count_name = "ms".to_owned();
+    let mut file = BufWriter::new(File::create(path).map_err(|error| unwritable(path, &error))?);
+    flamegraph::from_lines(&mut options, stacks.iter().map(String::as_str), &mut file)
+        .map_err(|error| unwritable(path, &error))?;
+    file.flush().map_err(|error| unwritable(path, &error))
+}
+
+/// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks.
+fn folded(profile: &Profile) -> Vec<String> {
+    let line = |(stack, ticks): (&[FrameInfo], u64)| {
+        let names: Vec<String> = stack.iter().rev().map(name).collect();
+        format!("{} {ticks}", names.join(";"))
+    };
+    let mut lines: Vec<String> = profile.stacks().filter(|(stack, _)| !stack.is_empty()).map(line).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// A function's name, demangled, without what separates names in a line.
+fn name(frame: &FrameInfo) -> String {
+    let name = match &frame.func_name {
+        Some(name) => short(&format!("{:#}", rustc_demangle::demangle(name))),
+        None => format!("func[{}]", frame.func.0),
+    };
+    name.replace(';', ":")
+}

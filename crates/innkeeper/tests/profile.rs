@@ -1,0 +1,106 @@
+//! Profiles: what a sample sees, in every tier and across them.
+
+use std::sync::{Arc, OnceLock};
+
+use innkeeper::{
+    Config, InterruptHandle, Linker, Module, Profile, Store, TierUp, Tiers, Trap, Tuning, engine_with,
+};
+
+/// `outer` calls `inner`, which asks for a sample and takes it at its loop's header.
+const NESTED: &str = r#"(module $m
+    (import "host" "sample" (func $sample))
+    (import "host" "interrupt" (func $interrupt))
+    (func $count (param i32) (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+    (func $inner (local i32)
+        (call $sample)
+        (local.set 0 (i32.const 100000))
+        (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+    (func $outer (export "outer") (call $inner) (call $inner))
+    (func $recurse (export "recurse") (param i32)
+        (if (local.get 0)
+            (then (call $recurse (i32.sub (local.get 0) (i32.const 1))))
+            (else (call $inner))))
+    (func (export "stopped") (call $sample) (call $interrupt) (call $count (i32.const 100000))))"#;
+
+fn configurations() -> Vec<(Config, Tiers)> {
+    let eager = Tuning { tier_up: TierUp::eager(), ..Tuning::default() };
+    vec![
+        (Config::default(), Tiers::Interpreter),
+        (Config::default(), Tiers::Compiled),
+        (Config { tuning: eager, ..Config::default() }, Tiers::Auto),
+    ]
+}
+
+struct Guest {
+    store: Store<()>,
+    instance: innkeeper::Instance,
+}
+
+fn guest(config: Config, tiers: Tiers) -> Guest {
+    let engine = engine_with(config, tiers);
+    let handle = Arc::new(OnceLock::<InterruptHandle>::new());
+    let mut store = Store::new(&engine, ()).unwrap();
+    let mut linker = Linker::new(&engine);
+    let (sampled, interrupted) = (Arc::clone(&handle), Arc::clone(&handle));
+    linker.func_wrap("host", "sample", move || sampled.get().unwrap().sample());
+    linker.func_wrap("host", "interrupt", move || interrupted.get().unwrap().interrupt());
+    let binary = innkeeper::to_binary(NESTED.as_bytes()).unwrap().into_owned();
+    let instance = linker.instantiate(&mut store, &Module::new(&engine, binary).unwrap()).unwrap();
+    assert!(handle.set(store.interrupt_handle()).is_ok());
+    Guest { store, instance }
+}
+
+/// Each stack as names from the outermost in, with its ticks.
+fn stacks(profile: &Profile) -> Vec<(String, u64)> {
+    let names = |stack: &[innkeeper::FrameInfo]| {
+        assert!(stack.iter().all(|frame| frame.offset_bytes.is_none()));
+        let names = stack.iter().rev().map(|frame| frame.func_name.clone().unwrap_or_default());
+        names.collect::<Vec<_>>().join(";")
+    };
+    profile.stacks().map(|(stack, ticks)| (names(stack), ticks)).collect()
+}
+
+#[test]
+fn a_sample_is_the_stack_of_who_polls_next() {
+    for (config, tiers) in configurations() {
+        let mut guest = guest(config, tiers);
+        let outer = guest.instance.get_typed_func::<(), ()>(&mut guest.store, "outer").unwrap();
+        for rounds in 1..=3 {
+            guest.store.start_profile();
+            outer.call(&mut guest.store, ()).unwrap();
+            let profile = guest.store.take_profile().unwrap();
+            assert_eq!(stacks(&profile), [("outer;inner".to_owned(), 2)], "round {rounds}, {tiers:?}");
+            assert_eq!(profile.ticks(), 2);
+        }
+        assert!(guest.store.take_profile().is_none());
+        // Nobody gathers samples, and asking changes nothing, nor later.
+        outer.call(&mut guest.store, ()).unwrap();
+        guest.store.start_profile();
+        outer.call(&mut guest.store, ()).unwrap();
+        assert_eq!(guest.store.take_profile().unwrap().ticks(), 2);
+    }
+}
+
+#[test]
+fn deep_stacks_are_cut_at_the_outer_end() {
+    for (config, tiers) in configurations() {
+        let mut guest = guest(config, tiers);
+        let recurse = guest.instance.get_typed_func::<i32, ()>(&mut guest.store, "recurse").unwrap();
+        guest.store.start_profile();
+        recurse.call(&mut guest.store, 2000).unwrap();
+        let profile = guest.store.take_profile().unwrap();
+        let (stack, ticks) = profile.stacks().next().unwrap();
+        assert_eq!((stack.len(), stack[0].func_name.as_deref(), ticks), (512, Some("inner"), 1), "{tiers:?}");
+    }
+}
+
+#[test]
+fn stopping_comes_before_sampling() {
+    for (config, tiers) in configurations() {
+        let mut guest = guest(config, tiers);
+        let stopped = guest.instance.get_typed_func::<(), ()>(&mut guest.store, "stopped").unwrap();
+        guest.store.start_profile();
+        let error = stopped.call(&mut guest.store, ()).unwrap_err();
+        assert_eq!(error.trap(), Some(Trap::Interrupted), "{tiers:?}");
+    }
+}

@@ -13,6 +13,7 @@ use clap_complete::Shell;
 use innkeeper::Tiers;
 
 use crate::flags::{KeyFlags, ReportFlags};
+use crate::values::CacheFlag;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -37,6 +38,7 @@ Examples:
   inn --timeout 5s --trace app.wasm        stopped after five seconds; every call is printed
   inn --invoke add math.wasm 2 40          call one function and print what it returns
   inn inspect app.wasm                     what a program needs and offers
+  inn compile app.wasm                     app.cwasm, for inn --allow-precompiled app.cwasm
 
 Flags stand before FILE; everything after FILE belongs to the guest.
 A program that is named like a command is run with `inn run NAME` or `inn ./NAME`.
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     /// Run a program (the default where no command is named)
     #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
     Run(Box<RunArgs>),
+    /// Compile a module ahead of time, for this inn on this kind of processor
+    Compile(CompileArgs),
+    /// Show, fill or empty the cache of compiled code
+    Cache(CacheArgs),
     /// Show what a module needs and offers, and which keys that suggests
     Inspect(FileArgs),
     /// Check that a module is valid
@@ -112,6 +118,17 @@ pub(crate) struct RunArgs {
     /// What executes the guest
     #[arg(long, value_name = "TIER", help_heading = "Execution", value_enum, default_value_t = Tier::Auto)]
     pub(crate) tier: Tier,
+
+    /// Where compiled code is kept from run to run: a directory, or off
+    ///
+    /// Usually that is `innkeeper` among the user's cached files. It cannot be in a directory that the guest is granted. With `--tier interpreter`
+    /// there is none.
+    #[arg(long, value_name = "DIR|off", help_heading = "Execution", value_parser = CacheFlag::parse, value_hint = ValueHint::DirPath)]
+    pub(crate) cache: Option<CacheFlag>,
+
+    /// Let FILE be one that `inn compile` made, whose machine code is executed as it is: for files that you trust like inn itself
+    #[arg(long, help_heading = "Execution")]
+    pub(crate) allow_precompiled: bool,
 
     #[command(flatten)]
     pub(crate) reports: ReportFlags,
@@ -174,6 +191,48 @@ pub(crate) struct ExploreArgs {
     /// Where the page goes, instead of beside FILE
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The module, .wasm or .wat, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+    /// The file to write, instead of FILE with the ending .cwasm
+    #[arg(short, long, value_name = "FILE.cwasm", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Say where the cache is and how much is in it
+    Info {
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
+    /// Compile all functions of a module into the cache, so that its next run is as fast as any
+    Fill {
+        /// The module, .wasm or .wat, or - for standard input
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: OsString,
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
+    /// Remove what is in the cache
+    Clear {
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
 use innkeeper::wasi::stop::{StopReason, Stopper};
-use innkeeper::{Config, Engine, Error, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val};
+use innkeeper::{Cache, Config, Engine, Error, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val};
 
 use crate::input::Input;
 use crate::profile::Sampler;
@@ -20,6 +20,24 @@ pub(crate) struct Guest {
     engine: Engine,
     /// Whether samples of its stack are taken.
     pub(crate) is_profiled: bool,
+}
+
+/// What executes a guest, and how.
+pub(crate) struct Execution {
+    pub(crate) config: Config,
+    pub(crate) tiers: Tiers,
+    pub(crate) cache: Cache,
+}
+
+impl Execution {
+    /// With the usual tiers and without a cache.
+    pub(crate) fn new(limits: &Limits, nan_bits: NanBits) -> Execution {
+        let mut config = Config { nan_bits, ..Config::default() };
+        if let Some(bytes) = limits.memory_bytes {
+            config.limits.memory_bytes = bytes;
+        }
+        Execution { config, tiers: Tiers::default(), cache: Cache::off() }
+    }
 }
 
 /// How a guest ended.
@@ -49,18 +67,10 @@ pub(crate) struct Ran {
 }
 
 impl Guest {
-    /// Decodes and validates a module, for an engine with these limits, tiers and NaNs.
-    pub(crate) fn new(
-        input: &mut Input,
-        limits: &Limits,
-        tiers: Tiers,
-        nan_bits: NanBits,
-    ) -> Result<Guest, Problem> {
-        let mut config = Config { nan_bits, ..Config::default() };
-        if let Some(bytes) = limits.memory_bytes {
-            config.limits.memory_bytes = bytes;
-        }
-        let engine = innkeeper::engine_with(config, tiers);
+    /// Decodes and validates a module for an engine of its own.
+    pub(crate) fn new(input: &mut Input, execution: Execution) -> Result<Guest, Problem> {
+        let Execution { config, tiers, cache } = execution;
+        let engine = innkeeper::engine_cached(config, tiers, cache);
         Ok(Guest { module: input.module(&engine)?, engine, is_profiled: false })
     }
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use innkeeper::{Engine, Error, ErrorKind, Module};
+use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::report::{Problem, visible};
 
@@ -41,12 +41,28 @@ impl Input {
             return Err(Problem::new(name, "not a WebAssembly module: it is empty (at offset 0x0)")
                 .help("build or fetch the file again"));
         }
+        if Precompiled::is_one(&bytes) {
+            return Err(Problem::new(
+                name,
+                "it was compiled ahead of time; this takes the module that it was made from",
+            )
+            .help("name the .wasm file"));
+        }
         let mut input = Input { name, bytes };
         if is_text(&input.bytes) {
             let translated = innkeeper::to_binary(&input.bytes).map(|binary| binary.into_owned());
             input.bytes = translated.map_err(|error| input.problem(&error))?;
         }
         Ok(input)
+    }
+
+    /// Whether the file at `path` was compiled ahead of time. What cannot be read was not.
+    pub(crate) fn is_precompiled(path: &OsStr) -> bool {
+        let mut start = [0; 64];
+        // Opening a pipe would take what is written to it.
+        let is_file = path != "-" && Path::new(path).is_file();
+        let mut read = || File::open(path).and_then(|mut file| file.read(&mut start));
+        is_file && read().is_ok_and(|len| Precompiled::is_one(&start[..len]))
     }
 
     /// Decodes and validates the module, which takes the bytes.

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod cache;
 mod changes;
+mod compile;
 mod completion;
 mod explore;
 mod flags;
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Some(Command::Replay(args)) => replay::replay(&args),
         Some(Command::Policy(args)) => policy::policy(&args),
         Some(Command::Explore(args)) => explore::explore(&args),
+        Some(Command::Compile(args)) => compile::compile(&args),
+        Some(Command::Cache(args)) => cache::cache(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::process::ExitCode;
 
+use innkeeper::NanBits;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::{Divergence, Replayer};
 use innkeeper::wasi::p1::Observers;
-use innkeeper::{NanBits, Tiers};
 
 use crate::args::ReplayArgs;
-use crate::guest::{Ending, Guest, STOPPED};
+use crate::guest::{Ending, Execution, Guest, STOPPED};
 use crate::input::Input;
 use crate::report::{self, Problem};
 use crate::run::Entry;
@@ -30,7 +30,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
             .help(format!("name the right one: inn replay {name} FILE")));
     }
     let keys = Keys::default();
-    let guest = Guest::new(&mut input, &keys.limits, Tiers::default(), NanBits::Canonical)?;
+    let guest = Guest::new(&mut input, Execution::new(&keys.limits, NanBits::Canonical))?;
     let arguments: Vec<OsString> = header.invoke.iter().skip(1).map(OsString::from).collect();
     let entry = Entry::choose(header.invoke.first().map(String::as_str), &arguments, &input, &guest.module)?;
     let ran = guest.run(&input, entry, &keys, |context| context, Observers::none().replayer(replayer))?;

@@ -4,7 +4,8 @@
 //! the terminal; colours appear on terminals only; a closed pipe ends the output quietly.
 
 use std::fmt::{self, Display, Write as _};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
 use innkeeper::wasi::host::{Explanation, ExplanationKind, Host};
@@ -70,6 +71,43 @@ pub(crate) fn problem(problem: &Problem) {
         text += &styled(HELP, "help", &visible_lines(help));
     }
     complain(&text);
+}
+
+/// Says what is done without, and how to mend that.
+pub(crate) fn warning(problem: &Problem) {
+    let mut text = styled(DENIED, "warning", &visible_lines(&problem.message));
+    if let Some(help) = &problem.help {
+        text += &styled(HELP, "help", &visible_lines(help));
+    }
+    complain(&text);
+}
+
+/// How far long work has come, on one line of a terminal; nothing where standard error is none.
+pub(crate) struct Progress {
+    what: &'static str,
+    percent: AtomicUsize,
+    is_shown: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(what: &'static str) -> Progress {
+        Progress { what, percent: AtomicUsize::new(0), is_shown: io::stderr().is_terminal() }
+    }
+
+    /// Shows that so much is done; several threads may say so.
+    pub(crate) fn tell(&self, done: usize, of: usize) {
+        let percent = done * 100 / of.max(1);
+        if self.is_shown && self.percent.fetch_max(percent, Ordering::Relaxed) < percent {
+            complain(&format!("\r{}: {done} of {of} ({percent} %)", self.what));
+        }
+    }
+
+    /// Clears the line.
+    pub(crate) fn finish(&self) {
+        if self.is_shown {
+            complain("\r\x1b[K");
+        }
+    }
 }
 
 /// Writes lines that are ready to print to standard error.

@@ -1,19 +1,22 @@
 //! `inn run`: a guest's life from file to exit code.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::threads::uses_threads;
 use innkeeper::wasi::p1::{Context, Exit};
-use innkeeper::{Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Store, Val};
+use innkeeper::{
+    Cache, Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Precompiled, Store, Val,
+};
 
 use crate::args::RunArgs;
-use crate::guest::{Ending, Guest, Ran};
+use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
-use crate::report::{self, Explain, Problem, short};
-use crate::{changes, invoke, keys, observers, profile};
+use crate::report::{self, Explain, Problem, short, visible};
+use crate::{cache, changes, invoke, keys, observers, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 const TRAP_EXIT_CODE: u8 = 134;
@@ -40,13 +43,16 @@ enum Usage {
 
 fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
     let keys = keys::keys(args)?;
-    let mut input = Input::read(args.file())?;
+    // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
+    let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
+    let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
+    let mut execution = Execution::new(&keys.limits, nan_bits);
+    execution.tiers = args.tier.into();
+    execution.cache = cache::choose(args.cache.as_ref(), &keys)?;
+    let mut input = read(args, &mut execution)?;
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
-    // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
-    let is_repeatable = args.keys.deterministic.is_some() || header.is_some();
-    let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
-    let mut guest = Guest::new(&mut input, &keys.limits, args.tier.into(), nan_bits)?;
+    let mut guest = Guest::new(&mut input, execution)?;
     guest.is_profiled = args.reports.profile.is_some();
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
@@ -70,6 +76,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         context
     };
     let ran = guest.run(&input, entry, &keys, prepare, observers)?;
+    guest.module.keep_code();
     let code = report_ending(&ran, args, &input)?;
     observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
     if let (Some(profile), Some(path)) = (&ran.profile, &args.reports.profile) {
@@ -78,6 +85,24 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
     then(&keys, &ran.context);
     Ok(code)
+}
+
+/// Reads the guest's file: a module, or one with machine code where that is allowed.
+fn read(args: &RunArgs, execution: &mut Execution) -> Result<Input, Problem> {
+    if !Input::is_precompiled(args.file()) {
+        return Input::read(args.file());
+    }
+    let name = visible(&args.file().to_string_lossy());
+    if !args.allow_precompiled {
+        return Err(Problem::new(&name, "it was compiled ahead of time, and its machine code can do whatever inn can").help(
+            "if you trust the file, run it with --allow-precompiled; otherwise run the .wasm that it was made from",
+        ));
+    }
+    let mut precompiled = Precompiled::open_trusted(Path::new(args.file()), &execution.config)
+        .map_err(|error| Problem::new(&name, error).help("make it again with `inn compile`"))?;
+    let input = Input { name, bytes: precompiled.take_module() };
+    execution.cache = Cache::of_precompiled(precompiled);
+    Ok(input)
 }
 
 fn record_header(args: &RunArgs, input: &Input) -> RecordHeader {

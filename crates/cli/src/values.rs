@@ -9,6 +9,24 @@ use innkeeper::wasi::observe::TraceForm;
 /// What a directory in memory takes if nothing is said.
 const DEFAULT_TMP_BYTES: u64 = 64 << 20;
 
+/// A value of `--cache`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CacheFlag {
+    Off,
+    Directory(PathBuf),
+}
+
+impl CacheFlag {
+    /// Reads `off` or a path.
+    pub(crate) fn parse(value: &str) -> Result<CacheFlag, String> {
+        match value {
+            "off" => Ok(CacheFlag::Off),
+            "" => Err(String::from("write a directory, or off")),
+            path => Ok(CacheFlag::Directory(PathBuf::from(path))),
+        }
+    }
+}
+
 /// A value of `--dir` or `--mapdir`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DirFlag(pub(crate) DirKey);

@@ -19,13 +19,25 @@ pub use crate::vmctx::{
 };
 pub use crate::vmctx::{atomic, gc, runtime};
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::index::DefinedFuncIndex;
+use crate::module::Module;
 
 /// Executes guest code.
 pub trait Tier: Send + Sync + 'static {
-    /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size.
-    fn prepare(&self, module: &Arc<ModuleParts>) -> Box<dyn TierModule>;
+    /// What the tier remembers of a module from an earlier time; asked before the module is decoded.
+    ///
+    /// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
+    /// bytes: everything that executes them relies on it.
+    fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
+        let _ = (config, bytes);
+        Recalled::default()
+    }
+
+    /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size. `recalled` is what
+    /// [`Tier::recall`] said.
+    fn prepare(&self, module: &Arc<ModuleParts>, recalled: Recalled) -> Box<dyn TierModule>;
 
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
     fn host_entry(&self) -> *const u8 {
@@ -51,6 +63,31 @@ pub trait Tier: Send + Sync + 'static {
     /// `func` is a guest function of the store whose record is `(*func.ctx).store`, the caller has exclusive use of
     /// that store until the call returns, and `slots` holds values of the function's parameter types.
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped>;
+}
+
+/// A module as tiers see it.
+#[must_use]
+pub fn parts(module: &Module) -> &Arc<ModuleParts> {
+    &module.0
+}
+
+/// What a tier remembers of a module.
+#[derive(Default)]
+pub struct Recalled {
+    /// Whether the module is known to be valid.
+    pub verdict: Verdict,
+    /// The tier's own memory of it.
+    pub memory: Option<Box<dyn Any + Send>>,
+}
+
+/// Whether a module is known to be valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has to be validated.
+    #[default]
+    Unknown,
+    /// It has been validated.
+    Valid,
 }
 
 /// What a tier keeps for a module; dropped with it.
@@ -94,6 +131,20 @@ pub trait TierModule: Any + Send + Sync {
         let _ = what;
     }
 
+    /// The machine code that a function has from an earlier time; asked when the function is first called.
+    fn remembered(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
+        let _ = func;
+        None
+    }
+
+    /// Functions that were called and are still executed as this tier does it, with how often they were called, or a lower bound of that.
+    fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
+        Vec::new()
+    }
+
+    /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
+    fn keep(&self) {}
+
     /// How often what is hot was called, or has come round, since it was said to be: 0 where nobody waits for it any more.
     fn heat(&self, what: &Hot) -> u64 {
         let _ = what;
@@ -128,6 +179,10 @@ pub struct Explanation {
 pub struct Census {
     /// Functions, and loops to be entered in their middle.
     pub compiled: usize,
+    /// Functions whose machine code is from an earlier time.
+    pub remembered: usize,
+    /// Modules that were known to be valid from an earlier time.
+    pub known_valid: usize,
     /// Those that were tried and stay interpreted, counted by the reason.
     pub refused: BTreeMap<String, usize>,
 }

@@ -21,10 +21,15 @@
 
 #![deny(unsafe_code)]
 
+mod cache;
 #[cfg(feature = "wat")]
 mod text;
 mod tiers;
 
+pub use cache::{
+    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, fill_cache,
+    precompile,
+};
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{
     AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Caller, Census, Collection, Compilation,
@@ -38,7 +43,7 @@ pub use innkeeper_engine::{
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
 pub use text::to_binary;
-pub use tiers::{Tiers, engine_with};
+pub use tiers::{Tiers, engine_cached, engine_with};
 
 /// An engine with the default choice of tiers.
 #[must_use]

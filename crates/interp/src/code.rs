@@ -67,8 +67,13 @@ impl ModuleCode {
         module.code().as_any().downcast_ref()
     }
 
-    /// The function's code, lowered now if it has not been.
+    /// The function's code: what enters its machine code if that is remembered, else lowered now if it has not been.
     pub(crate) fn lower(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Result<*const Word, Error> {
+        if let Some(code) = module.code().remembered(func) {
+            let call_slots = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
+            self.publish(func, call_slots, code);
+            return Ok(self.entries[func.index()].code.load(Ordering::Acquire));
+        }
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.entries[func.index()].code.load(Ordering::Acquire);
         if !published.is_null() {
@@ -181,6 +186,21 @@ impl TierModule for ModuleCode {
     unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
         // SAFETY: the same contract.
         unsafe { activation::run_within(entry, ctx, slots) }
+    }
+
+    fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was said to be hot counts down from the largest number.
+        let calls = |entry: &FuncEntry| self.calls.wrapping_sub(entry.heat.load(Ordering::Relaxed));
+        let is_own = |entry: &FuncEntry, code: &lower::Lowered| {
+            std::ptr::eq(entry.code.load(Ordering::Relaxed), code.words.as_ptr())
+        };
+        let functions =
+            lowered.functions.iter().map(|(func, code)| (*func, &self.entries[func.index()], code));
+        functions
+            .filter(|(_, entry, code)| is_own(entry, code))
+            .map(|(func, entry, _)| (func, calls(entry)))
+            .collect()
     }
 
     fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {

@@ -25,7 +25,7 @@ mod unwind;
 
 use std::sync::Arc;
 
-use innkeeper_engine::tier::{ModuleParts, Stopped, Tier, TierModule, VmFunc};
+use innkeeper_engine::tier::{ModuleParts, Recalled, Stopped, Tier, TierModule, VmFunc};
 
 /// The interpreter as a tier of an engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +43,7 @@ impl Interpreter {
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 impl Tier for Interpreter {
-    fn prepare(&self, module: &Arc<ModuleParts>) -> Box<dyn TierModule> {
+    fn prepare(&self, module: &Arc<ModuleParts>, _: Recalled) -> Box<dyn TierModule> {
         Interpreter::prepare_beside(module, std::ptr::null())
     }
 

@@ -10,8 +10,8 @@
 
 use std::sync::atomic::Ordering;
 
-use innkeeper_engine::Trap;
 use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore, runtime};
+use innkeeper_engine::{Error, Trap};
 
 use crate::backtrace::{self, Place};
 use crate::code::{ModuleCode, Word};
@@ -411,18 +411,10 @@ impl Machine {
     }
 
     /// What the stack's limit has to say of a frame that ends at `frame_end`, at this instruction.
-    ///
-    /// Not inlined: what it drops would keep handlers from jumping to each other.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) unsafe fn attend(self, frame_end: *const u64) -> Result<(), Trap> {
-        let site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
         // SAFETY: see the impl; the frame has its header, which the call has written.
-        unsafe {
-            runtime::attend(self.vm(), frame_end, |error| {
-                backtrace::append(error, site, Place::Instruction);
-            })
-        }
+        unsafe { attend(self.ip, self.fp, self.ctx, frame_end) }
     }
 
     /// The record of a function reference in a slot.
@@ -453,6 +445,24 @@ unsafe fn stop_with_trap(
         (*vm).pending = Some(Pending::Trap(trap));
     }
     Exit::Stopped
+}
+
+/// Not inlined, and given no address of a handler's: either would keep handlers from jumping to each other.
+#[cold]
+#[inline(never)]
+unsafe fn attend(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    frame_end: *const u64,
+) -> Result<(), Trap> {
+    let site = TrapSite { position: ip, frame: fp, ctx };
+    let describe = |error: &mut Error| {
+        // SAFETY: the contract of `Handler`; the frame has its header.
+        unsafe { backtrace::append(error, site, Place::Instruction) };
+    };
+    // SAFETY: the contract of `Handler`.
+    unsafe { runtime::attend((*ctx).store, frame_end, describe) }
 }
 
 /// Defines handlers: `fn name(m) { ... }` becomes a [`Handler`] whose body ends in `m.next(..)`, `m.branch()` and the like.

@@ -14,8 +14,10 @@ use innkeeper_engine::tier::{FuncEntry, HostEntry, Pending, VmContext, runtime};
 
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
+use crate::cache::format::SavedAdapter;
 use crate::code_memory::CodeMemory;
-use crate::compiler::Compiler;
+use crate::compiler::{Code, Compiler};
+use crate::tables::Tables;
 use crate::translate::{call_builtin, leave_by_outcome, load_slot, slots_on_stack, store_slot};
 use crate::{NativeModule, entry};
 
@@ -32,8 +34,17 @@ pub(crate) enum Kind {
 
 /// The adapters of an engine.
 pub(crate) struct Adapters {
-    made: HashMap<Key, Address>,
+    made: HashMap<Key, Made>,
+    /// Those made at an earlier time that nobody has asked for yet.
+    saved: HashMap<Vec<u8>, SavedAdapter>,
     memory: CodeMemory,
+}
+
+/// An adapter: where it is, and what it consists of.
+struct Made {
+    address: Address,
+    code: Vec<u8>,
+    tables: Tables,
 }
 
 /// A kind, and the types of parameters and of results.
@@ -48,27 +59,69 @@ unsafe impl Send for Address {}
 
 impl Adapters {
     pub(crate) fn new() -> Adapters {
-        Adapters { made: HashMap::new(), memory: CodeMemory::new(None) }
+        Adapters { made: HashMap::new(), saved: HashMap::new(), memory: CodeMemory::new(None) }
     }
 
-    /// The adapter of a kind for functions of a type; none where it cannot be made.
-    pub(crate) fn get(&mut self, compiler: &mut Compiler, kind: Kind, ty: &FuncType) -> Option<*const u8> {
+    /// Takes over what was made at an earlier time.
+    pub(crate) fn remember(&mut self, saved: &[SavedAdapter]) {
+        self.saved.extend(saved.iter().map(|adapter| (adapter.key.clone(), adapter.clone())));
+    }
+
+    /// All that were made, to be remembered, and those that were remembered.
+    pub(crate) fn to_save(&self) -> Vec<SavedAdapter> {
+        let made = self.made.iter().map(|(key, made)| SavedAdapter {
+            key: key_bytes(key),
+            code: made.code.clone(),
+            tables: made.tables.bytes().to_vec(),
+        });
+        let mut all: Vec<SavedAdapter> = made.chain(self.saved.values().cloned()).collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    /// The adapter of a kind for functions of a type; none where it cannot be made. `compiler` is only called where one has to be made.
+    pub(crate) fn get(
+        &mut self,
+        compiler: impl FnOnce() -> Option<Compiler>,
+        kind: Kind,
+        ty: &FuncType,
+    ) -> Option<*const u8> {
         let types =
             |types: &[innkeeper_engine::ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
         let key = (kind, types(ty.params()), types(ty.results()));
         if let Some(made) = self.made.get(&key) {
-            return Some(made.0);
+            return Some(made.address.0);
         }
-        let code = compiler
-            .compile(|function, context, config| {
-                build(function, context, kind, ty).finalize(config);
-                Ok(())
-            })
-            .ok()?;
+        let code = match self.saved.remove(&key_bytes(&key)) {
+            Some(saved) => Code { bytes: saved.code, tables: Tables::from_bytes(&saved.tables) },
+            None => compiler()?
+                .compile(|function, context, config| {
+                    build(function, context, kind, ty).finalize(config);
+                    Ok(())
+                })
+                .ok()?,
+        };
         let address = self.memory.add(&code.bytes, |range| code.describe(range, None))?;
-        self.made.insert(key, Address(address));
+        let Code { bytes, tables } = code;
+        self.made.insert(key, Made { address: Address(address), code: bytes, tables });
         Some(address)
     }
+}
+
+/// What is written of a key.
+fn key_bytes((kind, params, results): &Key) -> Vec<u8> {
+    let letter = |ty: &Type| match *ty {
+        types::I32 => b'i',
+        types::I64 => b'l',
+        types::F32 => b'f',
+        types::F64 => b'd',
+        _ => b'v',
+    };
+    let mut bytes = vec![*kind as u8];
+    bytes.extend(params.iter().map(letter));
+    bytes.push(b'>');
+    bytes.extend(results.iter().map(letter));
+    bytes
 }
 
 fn build<'a>(
@@ -176,6 +229,13 @@ pub(crate) unsafe extern "sysv64" fn resolve_guest(
         let module = runtime::module(ctx);
         let func = DefinedFuncIndex(callee.offset_from((*ctx).entries) as u32);
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        // A function that was never called may have code from an earlier time; one that was has been asked about.
+        if (*callee).code.load(Ordering::Acquire).is_null()
+            && let Some(code) = module.code().remembered(func)
+        {
+            module.code().publish(func, ty.call_slots(), code);
+            return code.code;
+        }
         resolve(ctx, callee, Kind::Guest, ty, entry::resolve_guest as *const u8)
     }
 }
@@ -204,8 +264,8 @@ unsafe fn resolve(
 ) -> *const u8 {
     // SAFETY: as the callers' callers promise.
     unsafe {
-        let native =
-            runtime::module(ctx).code().native().and_then(|native| native.downcast_ref::<NativeModule>());
+        let module = runtime::module(ctx);
+        let native = module.code().native().and_then(|native| native.downcast_ref::<NativeModule>());
         let Some(adapter) = native.and_then(|native| native.adapter(kind, ty)) else { return failed(ctx) };
         // Compiled code may have come meanwhile.
         let resolver = resolver.cast_mut();

@@ -6,15 +6,19 @@ use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
+use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::cache::SavedCode;
 use crate::region::{Function, Region};
+use crate::tables::Tables;
 
 /// Pieces of memory that are filled from the start.
 pub(crate) struct CodeMemory {
-    pieces: Vec<Piece>,
+    /// With how much of each is used.
+    pieces: Vec<(Arc<Piece>, usize)>,
     module: Option<Weak<ModuleParts>>,
 }
 
@@ -22,7 +26,6 @@ struct Piece {
     writable: *mut u8,
     executable: *mut u8,
     len: usize,
-    used: usize,
     region: Arc<Region>,
 }
 
@@ -34,6 +37,21 @@ unsafe impl Sync for Piece {}
 const FIRST_BYTES: usize = 256 << 10;
 const MOST_BYTES: usize = 64 << 20;
 const ALIGNMENT: usize = 64;
+
+/// Code that stays where it is as long as this is held.
+#[derive(Clone)]
+pub(crate) struct HeldCode {
+    piece: Arc<Piece>,
+    range: Range<usize>,
+}
+
+impl HeldCode {
+    /// The code.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: inside the piece, which is readable, and written before this was made.
+        unsafe { std::slice::from_raw_parts(self.piece.executable.add(self.range.start), self.range.len()) }
+    }
+}
 
 impl CodeMemory {
     /// Memory for the functions of a module; for adapters without one.
@@ -47,26 +65,32 @@ impl CodeMemory {
         code: &[u8],
         describe: impl FnOnce(Range<usize>) -> Function,
     ) -> Option<*const u8> {
-        if self.pieces.last().is_none_or(|piece| piece.len - piece.used < code.len() + ALIGNMENT) {
-            let next = self.pieces.last().map_or(FIRST_BYTES, |piece| (piece.len * 2).min(MOST_BYTES));
+        if self.pieces.last().is_none_or(|(piece, used)| piece.len - used < code.len() + ALIGNMENT) {
+            let next = self.pieces.last().map_or(FIRST_BYTES, |(piece, _)| (piece.len * 2).min(MOST_BYTES));
             let len = next.max((code.len() + ALIGNMENT).next_multiple_of(FIRST_BYTES));
-            self.pieces.push(Piece::new(len, self.module.clone())?);
+            self.pieces.push((Arc::new(Piece::new(len, self.module.clone())?), 0));
         }
-        let piece = self.pieces.last_mut()?;
-        let start = piece.used.next_multiple_of(ALIGNMENT);
+        let (piece, used) = self.pieces.last_mut()?;
+        let start = used.next_multiple_of(ALIGNMENT);
         // SAFETY: the range is inside the piece, and nobody was given it yet.
         let address = unsafe {
             piece.writable.add(start).copy_from_nonoverlapping(code.as_ptr(), code.len());
             piece.executable.add(start)
         };
-        piece.used = start + code.len();
+        *used = start + code.len();
         piece.region.add(describe(address as usize..address as usize + code.len()));
         Some(address)
     }
 
+    /// The last code that was added, held.
+    pub(crate) fn last_added(&self, len: usize) -> Option<HeldCode> {
+        let (piece, used) = self.pieces.last()?;
+        Some(HeldCode { piece: Arc::clone(piece), range: used.checked_sub(len)?..*used })
+    }
+
     /// Bytes in use.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.used).sum()
+        self.pieces.iter().map(|(_, used)| used).sum()
     }
 }
 
@@ -86,7 +110,41 @@ impl Piece {
         };
         let start = executable as usize;
         let region = Region::new(start..start + len, module);
-        Some(Piece { writable: writable.cast(), executable: executable.cast(), len, used: 0, region })
+        Some(Piece { writable: writable.cast(), executable: executable.cast(), len, region })
+    }
+}
+
+/// Machine code that lies in a file, of a module.
+pub(crate) struct MappedCode {
+    saved: Arc<SavedCode>,
+    region: Arc<Region>,
+}
+
+impl MappedCode {
+    /// Makes the addresses known; none of the functions is yet.
+    pub(crate) fn new(saved: Arc<SavedCode>, module: Weak<ModuleParts>) -> MappedCode {
+        let region = Region::new(saved.addresses(), Some(module));
+        MappedCode { saved, region }
+    }
+
+    /// A function's code, made known; none where there is none, or it is damaged.
+    pub(crate) fn function(&self, func: DefinedFuncIndex) -> Option<*const u8> {
+        let intact = self.saved.function(func.0)?;
+        let tables = Tables::saved(Arc::clone(&self.saved), intact.tables);
+        let address = intact.code.start as *const u8;
+        self.region.add(Function { range: intact.code, func: Some(func), tables });
+        Some(address)
+    }
+
+    /// The file.
+    pub(crate) fn saved(&self) -> &Arc<SavedCode> {
+        &self.saved
+    }
+}
+
+impl Drop for MappedCode {
+    fn drop(&mut self) {
+        self.region.remove();
     }
 }
 

@@ -20,6 +20,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::{Explanation, NanBits};
 
 use crate::region::{self, Catch, CatchSite};
+use crate::tables::Tables;
 use crate::translate::{Result, Unsupported};
 
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
@@ -53,21 +54,13 @@ pub(crate) struct Compiler {
 /// A compiled function, not yet where it will run.
 pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
-    traps: Box<[(u32, u8)]>,
-    offsets: Box<[(u32, u32)]>,
-    catches: Box<[CatchSite]>,
+    pub(crate) tables: Tables,
 }
 
 impl Code {
     /// What is to be known about the code once it lies at `range`.
     pub(crate) fn describe(&self, range: Range<usize>, func: Option<DefinedFuncIndex>) -> region::Function {
-        region::Function {
-            range,
-            func,
-            traps: self.traps.clone(),
-            offsets: self.offsets.clone(),
-            catches: self.catches.clone(),
-        }
+        region::Function { range, func, tables: self.tables.clone() }
     }
 }
 
@@ -164,8 +157,8 @@ impl Compiler {
             buffer.traps().iter().map(|trap| (trap.offset, trap.code.as_raw().get())).collect();
         traps.sort_unstable();
         let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
-        let offsets = places.map(|place| (place.start, place.loc.bits())).collect();
-        Ok(Code { bytes, traps: traps.into(), offsets, catches: catch_sites(buffer)? })
+        let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
+        Ok(Code { bytes, tables: Tables::new(&traps, &places, &catch_sites(buffer)?) })
     }
 }
 

@@ -5,10 +5,12 @@
 //! and everybody else ([`adapter`]). They run on a stack of the store's own, entered and left through a few lines of assembly ([`entry`]);
 //! what they cannot do themselves they ask the engine for ([`builtin`]). Traps arrive as signals ([`signal`]).
 //!
+//! What has been compiled is kept from one run to the next ([`cache`]), and can be compiled [`ahead`] of the first.
+//!
 //! A function that cannot be compiled stays with the interpreter, which the code here knows by the engine's contract only.
 //!
 //! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's business.
-//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], [`code_memory`], [`entry`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
+//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
 
 #![deny(unsafe_code)]
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -16,10 +18,12 @@
 mod abi;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod adapter;
+mod ahead;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod builtin;
+pub mod cache;
 #[allow(unsafe_code, reason = "memory that is executed")]
 mod code_memory;
 mod compiler;
@@ -31,6 +35,7 @@ mod queue;
 mod region;
 #[allow(unsafe_code, reason = "a signal handler")]
 mod signal;
+mod tables;
 mod translate;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod trap;
@@ -40,11 +45,15 @@ mod unwind;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::tier::ModuleParts;
-use innkeeper_engine::{Census, NanBits};
+use innkeeper_engine::tier::{ModuleParts, Recalled, Verdict};
+use innkeeper_engine::{Census, Config, MemoryLayout, NanBits};
 
 use compiler::Compiler;
 
+use cache::Cache;
+use cache::key::{Key, Target};
+
+pub use ahead::Progress;
 pub use module::NativeModule;
 
 /// The compiler of an engine, with what its modules share.
@@ -58,12 +67,13 @@ struct Shared {
     adapters: Mutex<adapter::Adapters>,
     census: Mutex<Census>,
     queue: queue::Queue,
+    cache: Cache,
 }
 
 impl Jit {
     /// A compiler for the processor that this process runs on. Where there turns out to be none, everything stays interpreted.
     #[must_use]
-    pub fn new(nan_bits: NanBits) -> Jit {
+    pub fn new(nan_bits: NanBits, cache: Cache) -> Jit {
         signal::install();
         Jit(Arc::new(Shared {
             nan_bits,
@@ -71,18 +81,29 @@ impl Jit {
             adapters: Mutex::new(adapter::Adapters::new()),
             census: Mutex::default(),
             queue: queue::Queue::new(),
+            cache,
         }))
+    }
+
+    /// Decides what a configuration leaves open: whether code leaves bounds to the hardware, for all memories or for none.
+    pub fn settle(config: &mut Config) {
+        if config.tuning.memory_layout == MemoryLayout::Auto {
+            let has_room = Jit::can_reserve();
+            config.tuning.memory_layout = if has_room { MemoryLayout::Reserved } else { MemoryLayout::Exact };
+        }
+    }
+
+    fn isa(&self) -> Option<&Arc<dyn TargetIsa>> {
+        self.0.isa.get_or_init(|| compiler::isa(self.0.nan_bits)).as_ref()
     }
 
     /// What compiles for this processor.
     fn compiler(&self) -> Option<Compiler> {
-        let isa = self.0.isa.get_or_init(|| compiler::isa(self.0.nan_bits));
-        Some(Compiler::new(Arc::clone(isa.as_ref()?)))
+        Some(Compiler::new(Arc::clone(self.isa()?)))
     }
 
     /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
-    #[must_use]
-    pub fn can_reserve() -> bool {
+    fn can_reserve() -> bool {
         code_memory::can_reserve()
     }
 
@@ -110,10 +131,26 @@ impl Jit {
         module::lock(&self.0.census).clone()
     }
 
-    /// What is kept for a module.
+    /// What the cache has of a module, for an engine with this configuration.
     #[must_use]
-    pub fn module(&self, module: &Arc<ModuleParts>) -> NativeModule {
-        NativeModule::new(self.clone(), module)
+    pub fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
+        if self.0.cache.is_off() {
+            return Recalled::default();
+        }
+        let Some(isa) = self.isa() else { return Recalled::default() };
+        let key = Key::new(bytes, Target::new(&**isa, config));
+        let saved = self.0.cache.find(&key);
+        let verdict = if saved.is_some() { Verdict::Valid } else { Verdict::Unknown };
+        if verdict == Verdict::Valid {
+            module::lock(&self.0.census).known_valid += 1;
+        }
+        Recalled { verdict, memory: Some(Box::new(module::Memory::new(key, saved))) }
+    }
+
+    /// What is kept for a module. `recalled` is what [`Jit::recall`] said.
+    #[must_use]
+    pub fn module(&self, module: &Arc<ModuleParts>, recalled: Recalled) -> NativeModule {
+        NativeModule::new(self.clone(), module, recalled)
     }
 }
 

@@ -1,14 +1,17 @@
 //! The machine code of a module.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode};
+use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode, Recalled};
 use innkeeper_engine::{Compilation, Explanation, FuncType};
 
 use crate::adapter::Kind;
-use crate::code_memory::CodeMemory;
-use crate::compiler::Compiler;
+use crate::cache::SavedCode;
+use crate::cache::keep::{Keeper, Occasion};
+use crate::cache::key::Key;
+use crate::code_memory::{CodeMemory, MappedCode};
+use crate::compiler::{Code, Compiler};
 use crate::translate::{Start, Unsupported, translate};
 use crate::{Jit, entry, queue};
 
@@ -17,15 +20,103 @@ pub struct NativeModule {
     jit: Jit,
     module: Weak<ModuleParts>,
     memory: Mutex<CodeMemory>,
+    /// Code from an earlier time.
+    mapped: Option<MappedCode>,
+    /// Where there is a cache to write to.
+    keeper: Option<Keeper>,
+    /// The background's own work, begun with the first call.
+    start: Once,
+}
+
+/// What is remembered of a module that is being decoded.
+pub(crate) struct Memory {
+    key: Key,
+    saved: Option<Arc<SavedCode>>,
+}
+
+impl Memory {
+    pub(crate) fn new(key: Key, saved: Option<Arc<SavedCode>>) -> Memory {
+        Memory { key, saved }
+    }
 }
 
 /// A function whose body is longer is not compiled: time and memory grow faster than the body.
 const MAX_BODY_BYTES: usize = 256 << 10;
 
 impl NativeModule {
-    pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>) -> NativeModule {
+    pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>, recalled: Recalled) -> NativeModule {
         let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
-        NativeModule { jit, module: Arc::downgrade(module), memory }
+        let memory_of = recalled.memory.and_then(|memory| memory.downcast::<Memory>().ok());
+        let (mut mapped, mut keeper) = (None, None);
+        if let Some(remembered) = memory_of {
+            let Memory { key, saved } = *remembered;
+            keeper = jit
+                .0
+                .cache
+                .shared_directory()
+                .map(|directory| Keeper::new(key, directory, saved.clone(), module.bytes().len()));
+            if let Some(saved) = saved {
+                lock(&jit.0.adapters).remember(&saved.head().adapters);
+                mapped = Some(MappedCode::new(saved, Arc::downgrade(module)));
+            }
+        }
+        NativeModule { jit, module: Arc::downgrade(module), memory, mapped, keeper, start: Once::new() }
+    }
+
+    /// The machine code that a function has from an earlier time.
+    #[must_use]
+    pub fn remembered(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
+        self.start.call_once(|| self.begin());
+        let code = self.mapped.as_ref()?.function(func)?;
+        let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        let adapter = self.adapter(Kind::Enter, ty)?;
+        lock(&self.jit.0.census).remembered += 1;
+        Some(NativeCode { enter: entry::enter, adapter, code })
+    }
+
+    /// Lets functions be compiled in the background that were hot at an earlier time.
+    fn begin(&self) {
+        let (Some(mapped), Some(module)) = (&self.mapped, self.module.upgrade()) else { return };
+        if module.engine().config().tuning.tier_up.compilation == Compilation::AtOnce {
+            return;
+        }
+        for func in &mapped.saved().head().profile {
+            if (*func as usize) < module.defined_func_count() {
+                self.jit.0.queue.push_later(Weak::clone(&self.module), DefinedFuncIndex(*func));
+            }
+        }
+    }
+
+    /// A function that is hot in a loop only, which the next run would rather enter at its start.
+    pub(crate) fn whole_later(&self, func: DefinedFuncIndex) {
+        if self.keeper.is_some() {
+            self.jit.0.queue.push_later(Weak::clone(&self.module), func);
+        }
+    }
+
+    /// Compiles a function for later runs with `compile`, unless it is known how that ends.
+    pub(crate) fn for_later_runs(&self, func: DefinedFuncIndex, compile: impl FnOnce()) {
+        if let Some(keeper) = &self.keeper
+            && !keeper.has(func.0)
+        {
+            keeper.try_later(func.0);
+            compile();
+            keeper.tried(func.0);
+        }
+    }
+
+    /// Writes what is new to the cache, if there is one and it is worth it.
+    pub(crate) fn keep(&self, occasion: Occasion) {
+        let Some(keeper) = &self.keeper else { return };
+        keeper.keep(occasion, || lock(&self.jit.0.adapters).to_save());
+    }
+
+    /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how often: the next run's threads
+    /// compile them when they have nothing else to do.
+    pub fn keep_all(&self, called: impl FnOnce() -> Vec<(DefinedFuncIndex, u32)>) {
+        let Some(keeper) = &self.keeper else { return };
+        keeper.called(called().into_iter().map(|(func, calls)| (func.0, calls)).collect());
+        self.keep(Occasion::End);
     }
 
     /// Compiles a function to be called; none where it stays interpreted.
@@ -35,7 +126,7 @@ impl NativeModule {
         let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (func, Start::Call));
         self.count(&code);
-        let adapter = lock(&self.jit.0.adapters).get(&mut compiler, Kind::Enter, ty)?;
+        let adapter = lock(&self.jit.0.adapters).get(|| Some(compiler), Kind::Enter, ty)?;
         Some(NativeCode { enter: entry::enter, adapter, code: code.ok()? })
     }
 
@@ -65,6 +156,13 @@ impl NativeModule {
 
     /// Has something compiled and published that is hot, now or in the background.
     pub fn hot(&self, what: Hot, compilation: Compilation) {
+        let func = match &what {
+            Hot::Function(func) => *func,
+            Hot::Loop(entry) => entry.func,
+        };
+        if let Some(keeper) = &self.keeper {
+            keeper.hot(func.0);
+        }
         match (compilation, self.module.upgrade()) {
             (Compilation::AtOnce, Some(module)) => queue::compile(&module, &what),
             _ => self.jit.0.queue.push(Weak::clone(&self.module), what),
@@ -78,8 +176,15 @@ impl NativeModule {
     }
 
     pub(crate) fn adapter(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
-        let mut compiler = self.jit.compiler()?;
-        lock(&self.jit.0.adapters).get(&mut compiler, kind, ty)
+        lock(&self.jit.0.adapters).get(|| self.jit.compiler(), kind, ty)
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
+    }
+
+    pub(crate) fn jit(&self) -> &Jit {
+        &self.jit
     }
 
     fn count(&self, outcome: &Result<*const u8, Unsupported>) {
@@ -96,15 +201,32 @@ impl NativeModule {
         module: &ModuleParts,
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
-        if module.body_range(func).len() > MAX_BODY_BYTES {
-            return Err(Unsupported::Compiler("the body is too long".to_owned()));
+        let code = compile(compiler, module, (func, start));
+        if let (Some(keeper), Start::Call, Err(_)) = (&self.keeper, start, &code) {
+            keeper.refused(func.0);
         }
-        let code = compiler.compile(|function, context, config| {
-            translate(function, context, config, module, (func, start))
-        })?;
-        let address = lock(&self.memory).add(&code.bytes, |range| code.describe(range, Some(func)));
+        let code = code?;
+        let mut memory = lock(&self.memory);
+        let address = memory.add(&code.bytes, |range| code.describe(range, Some(func)));
+        let held = address.and_then(|_| memory.last_added(code.bytes.len()));
+        drop(memory);
+        if let (Some(keeper), Start::Call, Some(held)) = (&self.keeper, start, held) {
+            keeper.made(func.0, held, &code.tables);
+        }
         address.ok_or_else(|| Unsupported::Compiler("there is no memory for code".to_owned()))
     }
+}
+
+/// Compiles a function as it can be written to a file.
+pub(crate) fn compile(
+    compiler: &mut Compiler,
+    module: &ModuleParts,
+    (func, start): (DefinedFuncIndex, Start<'_>),
+) -> Result<Code, Unsupported> {
+    if module.body_range(func).len() > MAX_BODY_BYTES {
+        return Err(Unsupported::Compiler("the body is too long".to_owned()));
+    }
+    compiler.compile(|function, context, config| translate(function, context, config, module, (func, start)))
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,16 +3,19 @@
 //! What was hottest since it was asked for, by the size of its code, comes first: nothing is compiled that everybody has left meanwhile. A loop whose
 //! function waits too comes after it, and is forgotten when anything of its function has been compiled; if it is still interpreted then, it soon becomes hot again.
 //!
+//! Where code is kept for later runs, functions are compiled for those when there is nothing else to do.
+//!
 //! Nobody ever waits for these threads, not even at the end of the process. They hold modules weakly, so that one that is dropped is not
 //! compiled any more.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::NativeModule;
+use crate::cache::keep::Occasion;
 
 /// What is to be compiled.
 struct Job {
@@ -34,6 +37,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: Vec<Job>,
+    /// Functions that are compiled when there is nothing else to do: for later runs rather than for this one.
+    later: VecDeque<(Weak<ModuleParts>, DefinedFuncIndex)>,
     threads: usize,
     idle: usize,
     is_closed: bool,
@@ -55,8 +60,20 @@ impl Queue {
 
     /// Lets something be compiled when a thread comes to it.
     pub(crate) fn push(&self, module: Weak<ModuleParts>, what: Hot) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.jobs.push(Job { module, what, has_waited: false });
+        self.attend(state);
+    }
+
+    /// Lets a function be compiled when a thread has nothing else to do, unless it has been by then.
+    pub(crate) fn push_later(&self, module: Weak<ModuleParts>, func: DefinedFuncIndex) {
+        let mut state = self.0.lock();
+        state.later.push_back((module, func));
+        self.attend(state);
+    }
+
+    /// Sees to it that there is a thread for a new job.
+    fn attend(&self, mut state: MutexGuard<'_, State>) {
         if state.idle > 0 {
             self.0.changed.notify_one();
             return;
@@ -76,7 +93,11 @@ impl Queue {
 impl Shared {
     fn work(&self) {
         be_modest();
-        while let Some((module, what)) = self.next() {
+        while let Some(next) = self.next() {
+            let Next::Hot(module, what) = next else {
+                self.work_for_later();
+                continue;
+            };
             compile(&module, &what);
             let func = function_of(&what);
             self.lock().jobs.retain(|job| {
@@ -87,11 +108,32 @@ impl Shared {
                 }
                 !is_same
             });
+            self.keep_if_idle(&module);
+        }
+    }
+
+    /// Compiles a function for later runs.
+    fn work_for_later(&self) {
+        let Some((module, func)) = self.lock().later.pop_front() else { return };
+        let Some(module) = module.upgrade() else { return };
+        if let Some(native) = native(&module) {
+            native.for_later_runs(func, || compile(&module, &Hot::Function(func)));
+        }
+        self.keep_if_idle(&module);
+    }
+
+    /// Has what is new written, if there is nothing to compile.
+    fn keep_if_idle(&self, module: &ModuleParts) {
+        let state = self.lock();
+        let is_idle = state.jobs.is_empty() && state.later.is_empty();
+        drop(state);
+        if let (true, Some(native)) = (is_idle, native(module)) {
+            native.keep(Occasion::Idle);
         }
     }
 
     /// Waits for something to compile; none when the queue is closed.
-    fn next(&self) -> Option<(Arc<ModuleParts>, Hot)> {
+    fn next(&self) -> Option<Next> {
         loop {
             // Not looked through under the lock, which the guest may wait for, and a module's last owner could be us.
             let mut jobs = self.all()?;
@@ -101,17 +143,20 @@ impl Shared {
             if !state.jobs.is_empty() && state.idle > 0 {
                 self.changed.notify_one();
             }
+            let has_time = state.jobs.is_empty() && !state.later.is_empty();
             drop(state);
-            if hottest.is_some() {
-                return hottest;
+            match hottest {
+                Some((module, what)) => return Some(Next::Hot(module, what)),
+                None if has_time => return Some(Next::Later),
+                None => {}
             }
         }
     }
 
-    /// Waits for jobs and takes them all.
+    /// Waits for something to do, and takes all jobs of what is hot.
     fn all(&self) -> Option<Vec<Job>> {
         let mut state = self.lock();
-        while state.jobs.is_empty() && !state.is_closed {
+        while state.jobs.is_empty() && state.later.is_empty() && !state.is_closed {
             state.idle += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
@@ -119,9 +164,16 @@ impl Shared {
         (!state.is_closed).then(|| std::mem::take(&mut state.jobs))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a thread does next.
+enum Next {
+    Hot(Arc<ModuleParts>, Hot),
+    /// Something for later runs, if nobody else has taken it.
+    Later,
 }
 
 impl Job {
@@ -168,6 +220,7 @@ impl Drop for Queue {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_closed = true;
         state.jobs.clear();
+        state.later.clear();
         self.0.changed.notify_all();
     }
 }
@@ -175,7 +228,7 @@ impl Drop for Queue {
 /// Compiles and publishes.
 pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
     let code = module.code();
-    let Some(native) = code.native().and_then(|native| native.downcast_ref::<NativeModule>()) else { return };
+    let Some(native) = native(module) else { return };
     let call_slots = |func| module.func_type(module.type_of_func(module.func_index(func))).call_slots();
     match what {
         Hot::Function(func) => {
@@ -186,9 +239,14 @@ pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
         Hot::Loop(entry) => {
             if let Some(compiled) = native.compile_loop(module, entry) {
                 code.publish_loop(entry.func, entry.position, call_slots(entry.func), compiled);
+                native.whole_later(entry.func);
             }
         }
     }
+}
+
+fn native(module: &ModuleParts) -> Option<&NativeModule> {
+    module.code().native().and_then(|native| native.downcast_ref())
 }
 
 fn function_of(what: &Hot) -> DefinedFuncIndex {

@@ -9,10 +9,13 @@ use innkeeper_engine::FrameInfo;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;
 
-/// Functions of one piece of code memory, ascending by address.
+use crate::tables::Tables;
+
+/// Functions of one piece of code memory.
 pub(crate) struct Region {
     range: Range<usize>,
-    functions: RwLock<Vec<Function>>,
+    /// By the address at which they start.
+    functions: RwLock<BTreeMap<usize, Function>>,
     /// Whose functions they are; nobody's where they are adapters.
     module: Option<Weak<ModuleParts>>,
 }
@@ -23,16 +26,12 @@ pub(crate) struct Function {
     pub(crate) range: Range<usize>,
     /// Which one it is; none for adapters.
     pub(crate) func: Option<DefinedFuncIndex>,
-    /// Trap codes by the offset of their instruction, ascending.
-    pub(crate) traps: Box<[(u32, u8)]>,
-    /// Where the instructions from an offset on come from in the module's bytes, ascending.
-    pub(crate) offsets: Box<[(u32, u32)]>,
-    /// Calls whose exceptions it catches, ascending.
-    pub(crate) catches: Box<[CatchSite]>,
+    /// Its traps, what it catches, and where its instructions come from.
+    pub(crate) tables: Tables,
 }
 
 /// A call inside a tried block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CatchSite {
     /// Where it returns to, in bytes from the function's start.
     pub(crate) return_offset: u32,
@@ -45,7 +44,7 @@ pub(crate) struct CatchSite {
 }
 
 /// What is caught, and by what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Catch {
     /// The tag; any exception without one.
     pub(crate) tag: Option<u32>,
@@ -80,9 +79,10 @@ impl Region {
         region
     }
 
-    /// Makes a function known; functions come in ascending order.
+    /// Makes a function known.
     pub(crate) fn add(&self, function: Function) {
-        self.functions.write().unwrap_or_else(PoisonError::into_inner).push(function);
+        let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
+        functions.insert(function.range.start, function);
     }
 
     /// Forgets the region, whose memory goes.
@@ -98,19 +98,14 @@ impl Region {
             Arc::clone(region)
         };
         let functions = region.functions.read().unwrap_or_else(PoisonError::into_inner);
-        let above = functions.partition_point(|function| function.range.start <= pc);
-        let function = functions.get(above.checked_sub(1)?)?;
+        let (_, function) = functions.range(..=pc).next_back()?;
         function.range.contains(&pc).then(|| look(&region, function))
     }
 }
 
 /// The code of the trap that the instruction at `pc` raises.
 pub(crate) fn trap_at(pc: usize) -> Option<u8> {
-    Region::with(pc, |_, function| {
-        let offset = (pc - function.range.start) as u32;
-        let found = function.traps.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
-        Some(function.traps[found].1)
-    })?
+    Region::with(pc, |_, function| function.tables.trap_at((pc - function.range.start) as u32))?
 }
 
 /// Whether a return address leads back to an adapter.
@@ -126,8 +121,7 @@ pub(crate) fn catch_site(return_address: usize) -> Option<Returning> {
         }
         let start = function.range.start;
         let offset = (return_address - start) as u32;
-        let found = function.catches.binary_search_by_key(&offset, |site| site.return_offset).ok();
-        Returning::Function(start, found.map(|at| function.catches[at].clone()))
+        Returning::Function(start, function.tables.catch_site(offset))
     })
 }
 
@@ -137,9 +131,7 @@ pub(crate) fn frame_at(pc: usize, describe: bool) -> Frame {
         let Some(func) = function.func else { return Frame::Other };
         let module = region.module.as_ref().and_then(Weak::upgrade);
         let (true, Some(module)) = (describe, module) else { return Frame::Function(None) };
-        let offset = (pc - function.range.start) as u32;
-        let above = function.offsets.partition_point(|(start, _)| *start <= offset);
-        let place = above.checked_sub(1).map(|at| function.offsets[at].1);
+        let place = function.tables.place_at((pc - function.range.start) as u32);
         let index = module.func_index(func);
         Frame::Function(Some(FrameInfo {
             module_name: module.module_name().map(str::to_owned),

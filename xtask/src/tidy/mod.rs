@@ -80,6 +80,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/jit/src/adapter.rs",
     "crates/jit/src/backtrace.rs",
     "crates/jit/src/builtin.rs",
+    "crates/jit/src/cache/mapping.rs",
     "crates/jit/src/code_memory.rs",
     "crates/jit/src/entry.rs",
     "crates/jit/src/region.rs",

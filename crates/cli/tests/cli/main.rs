@@ -1,5 +1,6 @@
 //! Runs the built `inn` on the programs in `guests/`, and checks what a user sees: output, messages, exit codes.
 
+mod cache;
 mod changes;
 mod input;
 mod inspect;
@@ -37,6 +38,8 @@ fn inn(args: &[&str]) -> Inn {
         Some(name) => guest(name).into_os_string(),
         None => arg.into(),
     }));
+    // Not the cache of whoever runs the tests.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     Inn { command, stdin: Vec::new() }
 }
 

@@ -1,6 +1,7 @@
 //! From bytes to [`ModuleParts`]: one pass over the sections, function bodies validated in parallel where it pays.
 //!
-//! Must stay true: everything in [`ModuleParts`] has been validated, so that later stages index without doubt.
+//! Must stay true: everything in [`ModuleParts`] has been validated, now or by an engine of the same version at an earlier time, so that
+//! later stages index without doubt.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -17,9 +18,13 @@ use crate::registry::MEMBER;
 
 type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
-pub(super) fn decode(engine: &Engine, bytes: Vec<u8>) -> Result<ModuleParts, Error> {
+/// Decodes a module, and validates it unless it is known to be valid.
+pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Result<ModuleParts, Error> {
     let mut parts = empty_parts(engine);
-    let mut validator = Validator::new_with_features(engine.config().features.flags());
+    let mut validator = match verdict {
+        Verdict::Unknown => Some(Validator::new_with_features(engine.config().features.flags())),
+        Verdict::Valid => None,
+    };
     let mut bodies: Vec<Body<'_>> = Vec::new();
     let mut parser = Parser::new(0);
     parser.set_features(engine.config().features.flags());
@@ -30,13 +35,17 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>) -> Result<ModuleParts, Err
                 "this is a component, not a core module; components are not supported yet".to_owned(),
             )));
         }
-        match validator.payload(&payload)? {
-            ValidPayload::Func(func, body) => bodies.push((func, body)),
-            _ => section(&mut parts, payload)?,
+        if let Some(validator) = &mut validator
+            && let ValidPayload::Func(func, body) = validator.payload(&payload)?
+        {
+            bodies.push((func, body));
+        }
+        match payload {
+            Payload::CodeSectionEntry(body) => parts.bodies.push(narrow(body.range())),
+            payload => section(&mut parts, payload)?,
         }
     }
     validate_bodies(engine, &bodies, &bytes)?;
-    parts.bodies = bodies.iter().map(|(_, body)| narrow(body.range())).collect();
     drop(bodies);
     parts.referenced_funcs = referenced_funcs(&parts);
     parts.bytes = bytes;

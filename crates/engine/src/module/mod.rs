@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
 use crate::registry::TypeRecord;
-use crate::tier::{Explanation, TierModule};
+use crate::tier::{Explanation, TierModule, Verdict};
 use crate::types::*;
 
 /// A validated module. Cloning is cheap: clones share everything.
@@ -134,8 +134,10 @@ impl Module {
     /// # Errors
     /// [`crate::ErrorKind::Malformed`] with the offset where the bytes break the rules of the binary format or of validation.
     pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Module, Error> {
-        let parts = Arc::new(decode::decode(engine, bytes.into())?);
-        let code = engine.tier().prepare(&parts);
+        let bytes = bytes.into();
+        let recalled = engine.tier().recall(engine.config(), &bytes);
+        let parts = Arc::new(decode::decode(engine, bytes, recalled.verdict)?);
+        let code = engine.tier().prepare(&parts, recalled);
         let _ = parts.code.set(code);
         Ok(Module(parts))
     }
@@ -145,13 +147,20 @@ impl Module {
     /// # Errors
     /// As [`Module::new`].
     pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<(), Error> {
-        decode::decode(engine, bytes.to_vec()).map(drop)
+        decode::decode(engine, bytes.to_vec(), Verdict::Unknown).map(drop)
     }
 
     /// The engine that the module was made for.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// Has the machine code that was made for the module written to the engine's cache, if it has one, as far as it is new and worth
+    /// it. That is done now and then anyway, and when the module is dropped; a process that is about to end calls it. Failures to write
+    /// are silent: the next run compiles again.
+    pub fn keep_code(&self) {
+        self.0.code().keep();
     }
 
     /// The module's name from its name section.

@@ -4,30 +4,27 @@
 //! not know each other, are put beside each other.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    FuncEntry, Hot, ModuleParts, NativeCode, Stopped, Tier, TierModule, VmContext, VmFunc,
+    FuncEntry, Hot, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
-use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation, MemoryLayout};
+use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation};
 use innkeeper_interp::Interpreter;
+use innkeeper_jit::cache::Cache;
 use innkeeper_jit::{Jit, NativeModule};
 
 use super::Tiers;
 
 /// An engine whose guests are compiled; the configuration comes back where that is not possible, or not wanted.
-pub(super) fn engine(mut config: Config, tiers: Tiers) -> Result<Engine, Config> {
+pub(super) fn engine(mut config: Config, tiers: Tiers, cache: Cache) -> Result<Engine, Config> {
     if tiers == Tiers::Interpreter {
         return Err(config);
     }
-    let jit = Jit::new(config.nan_bits);
-    // Compiled code leaves bounds to the hardware for all memories or for none.
-    if config.tuning.memory_layout == MemoryLayout::Auto {
-        let has_room = Jit::can_reserve();
-        config.tuning.memory_layout = if has_room { MemoryLayout::Reserved } else { MemoryLayout::Exact };
-    }
+    let jit = Jit::new(config.nan_bits, cache);
+    Jit::settle(&mut config);
     Ok(Engine::with_tier(config, Compiling { jit, tiers }))
 }
 
@@ -40,16 +37,22 @@ struct Compiling {
 struct Module {
     interpreted: Box<dyn TierModule>,
     native: NativeModule,
+    module: Weak<ModuleParts>,
     compilation: Compilation,
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 impl Tier for Compiling {
-    fn prepare(&self, parts: &Arc<ModuleParts>) -> Box<dyn TierModule> {
+    fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
+        self.jit.recall(config, bytes)
+    }
+
+    fn prepare(&self, parts: &Arc<ModuleParts>, recalled: Recalled) -> Box<dyn TierModule> {
         let interpreted = Interpreter::prepare_beside(parts, self.jit.guest_entry());
         let module = Module {
             interpreted,
-            native: self.jit.module(parts),
+            native: self.jit.module(parts, recalled),
+            module: Arc::downgrade(parts),
             compilation: parts.engine().config().tuning.tier_up.compilation,
         };
         if self.tiers == Tiers::Compiled {
@@ -101,10 +104,17 @@ impl Module {
     }
 
     fn compile(&self, parts: &ModuleParts, func: DefinedFuncIndex) {
-        if let Some(code) = self.native.compile(parts, func) {
+        let remembered = self.native.remembered(parts, func);
+        if let Some(code) = remembered.or_else(|| self.native.compile(parts, func)) {
             let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();
             self.interpreted.publish(func, call_slots, code);
         }
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        self.keep();
     }
 }
 
@@ -141,6 +151,14 @@ impl TierModule for Module {
 
     fn hot(&self, what: Hot) {
         self.native.hot(what, self.compilation);
+    }
+
+    fn remembered(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
+        self.native.remembered(&*self.module.upgrade()?, func)
+    }
+
+    fn keep(&self) {
+        self.native.keep_all(|| self.interpreted.called());
     }
 
     fn heat(&self, what: &Hot) -> u64 {

@@ -5,6 +5,8 @@ mod compiling;
 
 use innkeeper_engine::{Config, Engine, TierUp};
 
+use crate::cache::Cache;
+
 /// Which tiers execute guests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tiers {
@@ -20,12 +22,19 @@ pub enum Tiers {
 /// An engine with a choice of tiers. Where there is no compiler for the processor or the operating system, all choices mean the interpreter.
 #[must_use]
 pub fn engine_with(config: Config, tiers: Tiers) -> Engine {
+    engine_cached(config, tiers, Cache::off())
+}
+
+/// The same, with a cache: what was compiled for a module in one process is used in the next, and modules known from there are not validated again.
+#[must_use]
+pub fn engine_cached(config: Config, tiers: Tiers, cache: Cache) -> Engine {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    let config = match compiling::engine(config, tiers) {
+    let config = match compiling::engine(config, tiers, cache) {
         Ok(engine) => return engine,
         Err(config) => config,
     };
-    let _ = tiers;
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    let _ = (tiers, cache);
     let mut config = config;
     config.tuning.tier_up = TierUp::never();
     Engine::with_tier(config, innkeeper_interp::Interpreter)

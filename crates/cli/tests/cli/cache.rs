@@ -1,0 +1,170 @@
+//! The code cache and modules that are compiled ahead of time, as a user meets them.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use crate::{inn, scratch};
+
+const TEXT: &str = r#"(module (memory 1)
+    (func (export "twice") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
+    (func (export "load") (param i32) (result i32) (i32.load (local.get 0))))"#;
+
+/// A folder with `m.wat`.
+fn module() -> tempfile::TempDir {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), TEXT).unwrap();
+    dir
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_cache_is_filled_shown_used_and_cleared() {
+    let (dir, cache) = (module(), scratch());
+    let cache = text(&cache.path().join("new"));
+    let run = |expected: &str| {
+        let args = ["--cache", &cache, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
+        inn(&args).current_dir(&dir).run().code(0).stdout(expected).stderr("");
+    };
+    inn(&["cache", "info", "--cache", &cache])
+        .run()
+        .code(0)
+        .prints(&["modules    0\n", "limit      1.0 GiB\n"]);
+    run("42\n");
+    inn(&["cache", "info", "--cache", &cache]).run().code(0).prints(&[&cache, "modules    1\n", "KiB"]);
+    run("42\n");
+    inn(&["cache", "clear", "--cache", &cache]).run().code(0).prints(&["removed 1 module, "]);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    run("42\n");
+}
+
+#[test]
+fn a_cache_can_be_filled() {
+    let (dir, cache) = (module(), scratch());
+    let directory = text(&cache.path().join("new"));
+    // So large that its verdict alone would be worth a file.
+    let data = format!("(module (data \"{}\")", "x".repeat(300 << 10));
+    fs::write(dir.path().join("m.wat"), TEXT.replacen("(module", &data, 1)).unwrap();
+    let fill = inn(&["cache", "fill", "m.wat", "--cache", &directory]).current_dir(&dir).run();
+    fill.code(0).stdout("m.wat: 2 functions compiled\n").stderr("");
+    let before = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap();
+    let args = ["--cache", &directory, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
+    inn(&args).current_dir(&dir).run().code(0).stdout("42\n");
+    let after = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().metadata().unwrap();
+    assert!(after.len() > 4096, "there is code in it");
+    assert_eq!(before.ino(), after.ino(), "nothing was compiled, so nothing was written");
+}
+
+#[test]
+fn a_cache_can_be_off() {
+    let (dir, home) = (module(), scratch());
+    let args = ["--cache", "off", "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
+    inn(&args).env("XDG_CACHE_HOME", &text(home.path())).current_dir(&dir).run().code(0).stdout("42\n");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    inn(&args[2..]).env("XDG_CACHE_HOME", &text(home.path())).current_dir(&dir).run().code(0).stdout("42\n");
+    assert_eq!(fs::read_dir(home.path().join("innkeeper")).unwrap().count(), 1);
+}
+
+#[test]
+fn c4_a_cache_that_others_can_write_to_is_refused() {
+    let (dir, cache) = (module(), scratch());
+    fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let args = ["--cache", &text(cache.path()), "--invoke", "twice", "m.wat", "21"];
+    inn(&args)
+        .current_dir(&dir)
+        .run()
+        .code(1)
+        .stdout("")
+        .says(&["can be written to by others", "--cache off"]);
+    // The usual one is done without.
+    let home = scratch();
+    let usual = home.path().join("innkeeper");
+    fs::create_dir(&usual).unwrap();
+    fs::set_permissions(&usual, fs::Permissions::from_mode(0o770)).unwrap();
+    let args = ["--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
+    let inn = inn(&args).env("XDG_CACHE_HOME", &text(home.path()));
+    inn.current_dir(&dir).run().code(0).stdout("42\n").stderr("");
+    assert_eq!(fs::read_dir(&usual).unwrap().count(), 0);
+}
+
+#[test]
+fn c7_a_cache_within_reach_of_the_guest_is_refused() {
+    let (dir, cache) = (module(), scratch());
+    let inner = cache.path().join("a/b");
+    let beneath = inner.join("c");
+    fs::create_dir_all(&beneath).unwrap();
+    for mode in [inner.clone(), cache.path().to_owned()] {
+        fs::set_permissions(mode, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    for granted in [cache.path(), &cache.path().join("a"), &inner, &beneath] {
+        for access in ["rw", "ro", "cow"] {
+            let grant = format!("{}::/data::{access}", text(granted));
+            let run = ["--dir", &grant, "--cache", &text(&inner), "--tier", "compiled"];
+            let args = [&run[..], &["--invoke", "twice", "m.wat", "21"]].concat();
+            let ran = inn(&args).current_dir(&dir).run();
+            ran.code(1)
+                .stdout("")
+                .says(&["cannot be inside a directory that the guest is granted", "--cache DIR"]);
+        }
+    }
+    // The usual one is done without, and that is said.
+    let grant = format!("{}::/data", text(cache.path()));
+    let run = inn(&["--dir", &grant, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"]);
+    let ran = run.env("XDG_CACHE_HOME", &text(&inner)).current_dir(&dir).run();
+    ran.code(0).stdout("42\n").says(&["warning", "cannot be inside a directory that the guest is granted"]);
+    assert_eq!(fs::read_dir(inner.join("innkeeper")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_module_is_compiled_ahead_and_run_only_if_that_is_allowed() {
+    let dir = module();
+    inn(&["compile", "m.wat"])
+        .current_dir(&dir)
+        .run()
+        .code(0)
+        .prints(&["m.cwasm: ", "2 functions compiled"])
+        .stderr("");
+    let run = |args: &[&str]| inn(&[&["--invoke"], args].concat()).current_dir(&dir).run();
+    run(&["twice", "m.cwasm", "21"])
+        .code(1)
+        .stdout("")
+        .says(&["compiled ahead of time", "--allow-precompiled"]);
+    let allowed =
+        |args: &[&str]| inn(&[&["--allow-precompiled", "--invoke"], args].concat()).current_dir(&dir).run();
+    allowed(&["twice", "m.cwasm", "21"]).code(0).stdout("42\n").stderr("");
+    allowed(&["load", "m.cwasm", "65536"]).code(134).says(&["out of bounds", "at offset 0x"]);
+    inn(&["inspect", "m.cwasm"]).current_dir(&dir).run().code(1).says(&["compiled ahead of time"]);
+}
+
+#[test]
+fn what_was_compiled_ahead_is_refused_where_it_does_not_fit() {
+    let dir = module();
+    inn(&["compile", "m.wat", "-o", "out.cwasm"]).current_dir(&dir).run().code(0).prints(&["out.cwasm: "]);
+    let file = dir.path().join("out.cwasm");
+    let run = |args: &[&str]| {
+        let all = [&["--allow-precompiled", "--invoke", "twice"], args].concat();
+        inn(&all).current_dir(&dir).run()
+    };
+    // Canonical NaNs need other code.
+    run(&["--deterministic", "out.cwasm", "21"])
+        .code(1)
+        .says(&["other features of WebAssembly", "inn compile"]);
+    let original = fs::read(&file).unwrap();
+    let len = original.len();
+    for damage in [&original[..len - 1], &original[..100], &[&original[..], &[0]].concat()] {
+        fs::write(&file, damage).unwrap();
+        run(&["out.cwasm", "21"]).code(1).stdout("").says(&["out.cwasm", "damaged", "inn compile"]);
+    }
+    // A function that is damaged is interpreted.
+    let mut damaged = original.clone();
+    damaged[len - 1] ^= 1;
+    fs::write(&file, &damaged).unwrap();
+    let load = ["--allow-precompiled", "--invoke", "load", "out.cwasm", "0"];
+    inn(&load).current_dir(&dir).run().code(0).stdout("0\n");
+    run(&["out.cwasm", "21"]).code(0).stdout("42\n");
+    fs::write(&file, &original).unwrap();
+    run(&["out.cwasm", "21"]).code(0).stdout("42\n");
+}

@@ -1,0 +1,36 @@
+//! The code cache, and modules that are compiled ahead of time.
+
+use std::io::Write;
+
+use innkeeper_engine::{Census, Module, tier};
+use innkeeper_jit::NativeModule;
+pub use innkeeper_jit::Progress;
+pub use innkeeper_jit::cache::{
+    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError,
+};
+
+/// Compiles all functions of a module and writes them, with the module itself, for [`Precompiled::open_trusted`]. Functions that are refused will be
+/// interpreted; the census says why.
+///
+/// # Errors
+/// [`PrecompiledError::NoCompiler`] where the module's engine does not compile; errors of the writer.
+pub fn precompile(
+    module: &Module,
+    to: &mut dyn Write,
+    progress: Progress<'_>,
+) -> Result<Census, PrecompiledError> {
+    native(module)?.compile_ahead(tier::parts(module), to, progress)
+}
+
+/// Compiles all functions of a module and leaves them in its engine's cache, where every later run finds them.
+///
+/// # Errors
+/// [`PrecompiledError::NoCompiler`] where the module's engine does not compile, [`PrecompiledError::NoCache`] where it has no cache; errors of the system.
+pub fn fill_cache(module: &Module, progress: Progress<'_>) -> Result<Census, PrecompiledError> {
+    native(module)?.fill_cache(tier::parts(module), progress)
+}
+
+fn native(module: &Module) -> Result<&NativeModule, PrecompiledError> {
+    let native = tier::parts(module).code().native().and_then(|native| native.downcast_ref());
+    native.ok_or(PrecompiledError::NoCompiler)
+}

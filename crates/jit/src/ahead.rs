@@ -1,0 +1,137 @@
+//! Compiling a module ahead of time: every function, on all processors, into one file with the module in it.
+
+use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use innkeeper_engine::Census;
+use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
+use innkeeper_engine::tier::ModuleParts;
+
+use crate::adapter::Kind;
+use crate::cache::PrecompiledError;
+use crate::cache::format::digest;
+use crate::cache::key::{Key, Target};
+use crate::cache::write::{Contents, Function, padding};
+use crate::compiler::Code;
+use crate::module::{NativeModule, compile, lock};
+use crate::translate::{Start, Unsupported};
+
+/// What has become of a function; nothing yet, or nothing at all where there is no compiler.
+type Outcome = OnceLock<Result<Code, Unsupported>>;
+
+/// What is told while functions are compiled: how many are done, of how many. Several threads call it.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+impl NativeModule {
+    /// Compiles all functions and writes them, with the module, as [`crate::cache::Precompiled`] reads it. Functions that cannot be compiled are counted by the
+    /// reason; they will be interpreted.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn compile_ahead(
+        &self,
+        module: &ModuleParts,
+        to: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<Census, PrecompiledError> {
+        let outcomes = self.compile_all(module, progress);
+        self.contents(module, &outcomes)?.with_module(module.bytes()).ready()?.write(to)?;
+        Ok(census(&outcomes))
+    }
+
+    /// Compiles all functions and writes them to the engine's cache.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::NoCache`] where there is none; those of the system.
+    pub fn fill_cache(
+        &self,
+        module: &ModuleParts,
+        progress: Progress<'_>,
+    ) -> Result<Census, PrecompiledError> {
+        let keeper = self.keeper().ok_or(PrecompiledError::NoCache)?;
+        let outcomes = self.compile_all(module, progress);
+        keeper.complete(self.contents(module, &outcomes)?)?;
+        Ok(census(&outcomes))
+    }
+
+    /// What a file with these functions has.
+    fn contents<'a>(
+        &self,
+        module: &ModuleParts,
+        outcomes: &'a [Outcome],
+    ) -> Result<Contents<'a>, PrecompiledError> {
+        self.make_adapters(module);
+        let isa = self.jit().isa().ok_or(PrecompiledError::NoCompiler)?;
+        let target = Target::new(&**isa, module.engine().config());
+        let (mut functions, mut refused) = (Vec::new(), Vec::new());
+        for (func, outcome) in (0..).zip(outcomes) {
+            match outcome.get() {
+                Some(Ok(code)) => {
+                    let (bytes, tables) = (&code.bytes[..], code.tables.bytes());
+                    let digest = digest(bytes, padding(bytes), tables);
+                    functions.push(Function { func, code: bytes, tables, digest });
+                }
+                Some(Err(_)) => refused.push(func),
+                None => {}
+            }
+        }
+        Ok(Contents {
+            key: Key::new(module.bytes(), target),
+            module: &[],
+            functions,
+            profile: Vec::new(),
+            refused,
+            adapters: lock(&self.jit().0.adapters).to_save(),
+        })
+    }
+
+    fn compile_all(&self, module: &ModuleParts, progress: Progress<'_>) -> Vec<Outcome> {
+        let count = module.defined_func_count();
+        let outcomes: Vec<Outcome> = (0..count).map(|_| OnceLock::new()).collect();
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || {
+            let Some(mut compiler) = self.jit().compiler() else { return };
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(outcome) = outcomes.get(at) else { break };
+                let func = DefinedFuncIndex(at as u32);
+                let _ = outcome.set(compile(&mut compiler, module, (func, Start::Call)));
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, count);
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(count) {
+                // Where the system refuses another thread, this one does the work.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        outcomes
+    }
+
+    /// Makes the adapters that a run will ask for.
+    fn make_adapters(&self, module: &ModuleParts) {
+        let imported = module.func_index(DefinedFuncIndex(0)).0;
+        let all = imported + module.defined_func_count() as u32;
+        for func in (0..all).map(FuncIndex) {
+            let ty = module.func_type(module.type_of_func(func));
+            let kinds: &[Kind] = if func.0 < imported { &[Kind::Host] } else { &[Kind::Enter, Kind::Guest] };
+            for kind in kinds {
+                let _ = self.adapter(*kind, ty);
+            }
+        }
+    }
+}
+
+fn census(outcomes: &[Outcome]) -> Census {
+    let mut census = Census::default();
+    for outcome in outcomes.iter().filter_map(OnceLock::get) {
+        match outcome {
+            Ok(_) => census.compiled += 1,
+            Err(reason) => *census.refused.entry(reason.to_string()).or_default() += 1,
+        }
+    }
+    census
+}

@@ -1,0 +1,266 @@
+//! What is new of a module since its file was read or written, and when it is worth writing.
+//!
+//! A module of which nothing got hot has no file, unless it is so large that validating it takes time. While a program runs, what is new is written
+//! when it is as much again as what was written before, so that all writing together costs about as much as writing once; at the end, whatever is new is
+//! written, except where that is a small part of a large file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use blake3::Hash;
+
+use super::directory::CacheDirectory;
+use super::format::{self, SavedAdapter};
+use super::key::Key;
+use super::saved::SavedCode;
+use super::write::{Contents, Function, padding};
+use crate::code_memory::HeldCode;
+use crate::module::lock;
+use crate::tables::Tables;
+
+/// What is kept of a module from run to run.
+pub(crate) struct Keeper {
+    key: Key,
+    directory: Arc<CacheDirectory>,
+    saved: Option<Arc<SavedCode>>,
+    state: Mutex<State>,
+    /// Held while the file is written.
+    writing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    made: BTreeMap<u32, Made>,
+    /// Functions that were hot, compiled or not.
+    hot: BTreeSet<u32>,
+    /// Functions that were called, those first that were called most often.
+    called: Vec<u32>,
+    /// Whether the file has been written before it was known what was called.
+    lacks_calls: bool,
+    /// Functions that cannot be compiled, or not while nothing else is to be done.
+    refused: BTreeSet<u32>,
+    /// Functions that are being compiled for later runs, and since when.
+    trying: BTreeMap<u32, Instant>,
+    /// Those of them that the end came too early for: others get their turn first next time.
+    unfinished: Vec<u32>,
+    news: News,
+    /// Whether the file has everything.
+    is_complete: bool,
+}
+
+/// What has not been written.
+#[derive(Clone, Copy, Default)]
+struct News {
+    /// Bytes of code.
+    bytes: usize,
+    /// Functions of which something is to be remembered for the next run.
+    hot: usize,
+    /// That the module is valid.
+    verdict: bool,
+}
+
+/// A function that was compiled.
+#[derive(Clone)]
+struct Made {
+    code: HeldCode,
+    tables: Tables,
+    digest: Hash,
+}
+
+/// When the question comes up whether to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// In the background, while the guest runs.
+    Idle,
+    /// At the end; whoever asks waits.
+    End,
+}
+
+/// Modules of at least so many bytes have a file that says that they are valid, if nothing else; validating them takes about a millisecond.
+const VERDICT_BYTES: usize = 256 << 10;
+/// A function that was being compiled for later runs so long when a run ended will not be compiled unless it gets hot.
+const TOO_LONG: Duration = Duration::from_secs(1);
+/// One that was being compiled for less is no worse off than the others.
+const NOTED: Duration = Duration::from_millis(10);
+/// New code that is not worth writing while the guest runs.
+const FEW_BYTES: usize = 64 << 10;
+/// At the end, new code is written if it is more than this part of what was written, or if that is little: to compile code takes several hundred times as long as to
+/// write it.
+const SMALL_PART: usize = 256;
+
+impl Keeper {
+    pub(crate) fn new(
+        key: Key,
+        directory: Arc<CacheDirectory>,
+        saved: Option<Arc<SavedCode>>,
+        module_bytes: usize,
+    ) -> Keeper {
+        let verdict = saved.is_none() && module_bytes >= VERDICT_BYTES;
+        let state = State { news: News { verdict, ..News::default() }, ..State::default() };
+        Keeper { key, directory, saved, state: Mutex::new(state), writing: Mutex::new(()) }
+    }
+
+    /// Notes a function that has been compiled.
+    pub(crate) fn made(&self, func: u32, code: HeldCode, tables: &Tables) {
+        let bytes = code.bytes();
+        let digest = format::digest(bytes, padding(bytes), tables.bytes());
+        let mut state = lock(&self.state);
+        state.news.bytes += bytes.len();
+        state.made.insert(func, Made { code, tables: tables.clone(), digest });
+    }
+
+    /// Notes a function that is hot.
+    pub(crate) fn hot(&self, func: u32) {
+        let in_file = |saved: &Arc<SavedCode>| saved.head().profile.contains(&func);
+        let is_known = self.saved.as_ref().is_some_and(in_file);
+        let mut state = lock(&self.state);
+        if state.hot.insert(func) && !is_known {
+            state.news.hot += 1;
+        }
+    }
+
+    /// Notes functions that have been called, with how often.
+    pub(crate) fn called(&self, mut called: Vec<(u32, u32)>) {
+        called.sort_by_key(|(func, calls)| (std::cmp::Reverse(*calls), *func));
+        let mut state = lock(&self.state);
+        for (func, since) in std::mem::take(&mut state.trying) {
+            let took = since.elapsed();
+            if took > TOO_LONG {
+                state.refused.insert(func);
+            } else if took > NOTED {
+                state.unfinished.push(func);
+            }
+            state.news.hot += usize::from(took > NOTED);
+        }
+        state.called = called.into_iter().map(|(func, _)| func).collect();
+        if std::mem::take(&mut state.lacks_calls) {
+            state.news.hot += state.called.len();
+        }
+    }
+
+    /// Notes that a function is going to be compiled for later runs.
+    pub(crate) fn try_later(&self, func: u32) {
+        lock(&self.state).trying.insert(func, Instant::now());
+    }
+
+    /// Notes that it has been.
+    pub(crate) fn tried(&self, func: u32) {
+        lock(&self.state).trying.remove(&func);
+    }
+
+    /// Notes a function that cannot be compiled.
+    pub(crate) fn refused(&self, func: u32) {
+        lock(&self.state).refused.insert(func);
+    }
+
+    /// Whether it is known how compiling a function ends: there is code for it, made now or earlier, or there cannot be.
+    pub(crate) fn has(&self, func: u32) -> bool {
+        let is_saved = |saved: &Arc<SavedCode>| {
+            let head = saved.head();
+            head.refused.binary_search(&func).is_ok()
+                || head.functions.binary_search_by_key(&func, |function| function.func).is_ok()
+        };
+        let state = lock(&self.state);
+        state.made.contains_key(&func)
+            || state.refused.contains(&func)
+            || self.saved.as_ref().is_some_and(is_saved)
+    }
+
+    /// Writes the file if that is worth it. Nobody is told where that fails: the file is as it was, and the next run compiles again.
+    pub(crate) fn keep(&self, occasion: Occasion, adapters: impl FnOnce() -> Vec<SavedAdapter>) {
+        let _writing = lock(&self.writing);
+        let mut state = lock(&self.state);
+        if state.is_complete || !state.is_worth_writing(occasion, self.saved_bytes()) {
+            return;
+        }
+        let news = std::mem::take(&mut state.news);
+        state.lacks_calls = occasion == Occasion::Idle;
+        let made = state.made.clone();
+        let mut refused = state.refused.clone();
+        // Hot ones first, then those of earlier runs that did not get their turn.
+        let mut profile: Vec<u32> = state.hot.iter().copied().collect();
+        let (called, unfinished) = (state.called.clone(), state.unfinished.clone());
+        // Who compiles meanwhile is not kept waiting.
+        drop(state);
+        if let Some(saved) = &self.saved {
+            profile.extend(&saved.head().profile);
+            refused.extend(&saved.head().refused);
+        }
+        profile.extend(called);
+        profile.retain(|func| !unfinished.contains(func));
+        profile.extend(unfinished);
+        let functions = self.functions(&made);
+        let mut known: BTreeSet<u32> = functions.iter().map(|function| function.func).collect();
+        known.extend(&refused);
+        profile.retain(|func| known.insert(*func));
+        let contents = Contents {
+            key: self.key,
+            module: &[],
+            functions,
+            profile,
+            refused: refused.into_iter().collect(),
+            adapters: adapters(),
+        };
+        if self.write(contents).is_err() {
+            // There may be room another time.
+            let mut state = lock(&self.state);
+            state.news.bytes += news.bytes;
+            state.news.hot += news.hot;
+            state.news.verdict |= news.verdict;
+        }
+    }
+
+    /// Writes everything that there will ever be to say of the module.
+    pub(crate) fn complete(&self, contents: Contents<'_>) -> io::Result<()> {
+        let _writing = lock(&self.writing);
+        self.write(contents)?;
+        lock(&self.state).is_complete = true;
+        Ok(())
+    }
+
+    fn write(&self, contents: Contents<'_>) -> io::Result<()> {
+        let ready = contents.ready()?;
+        self.directory.write(&self.key.file_name(), ready.bytes(), |to| ready.write(to))
+    }
+
+    /// What was made, and of what was saved all that has not been made again or found damaged; ascending.
+    fn functions<'a>(&'a self, made: &'a BTreeMap<u32, Made>) -> Vec<Function<'a>> {
+        let mut functions: BTreeMap<u32, Function<'a>> = BTreeMap::new();
+        if let Some(saved) = &self.saved {
+            for (at, function) in saved.head().functions.iter().enumerate() {
+                if !saved.is_damaged(at) {
+                    let (func, digest) = (function.func, function.digest);
+                    let (code, tables) = saved.bytes(at);
+                    functions.insert(func, Function { func, code, tables, digest });
+                }
+            }
+        }
+        for (func, Made { code, tables, digest }) in made {
+            let function =
+                Function { func: *func, code: code.bytes(), tables: tables.bytes(), digest: *digest };
+            functions.insert(*func, function);
+        }
+        functions.into_values().collect()
+    }
+
+    fn saved_bytes(&self) -> usize {
+        self.saved.as_ref().map_or(0, |saved| saved.addresses().len())
+    }
+}
+
+impl State {
+    fn is_worth_writing(&self, occasion: Occasion, saved_bytes: usize) -> bool {
+        let made_bytes: usize = self.made.values().map(|made| made.code.bytes().len()).sum();
+        let written_bytes = saved_bytes + made_bytes - self.news.bytes.min(made_bytes);
+        match occasion {
+            Occasion::Idle => self.news.bytes >= FEW_BYTES.max(written_bytes),
+            Occasion::End => {
+                let is_much = self.news.bytes > written_bytes / SMALL_PART;
+                let is_little = written_bytes < FEW_BYTES && self.news.bytes > 0;
+                self.news.verdict || self.news.hot > 0 || is_much || is_little
+            }
+        }
+    }
+}

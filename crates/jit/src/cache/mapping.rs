@@ -1,0 +1,68 @@
+//! Parts of files in memory.
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::ops::Range;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::format::PAGE_BYTES;
+
+/// A part of a file, mapped privately.
+pub(crate) struct Mapping {
+    base: *mut c_void,
+    /// Where the part begins, behind the start of its first page.
+    from: usize,
+    len: usize,
+}
+
+// SAFETY: the mapping is owned, has no thread affinity, and is only read.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+/// What is done with a part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Execute,
+}
+
+impl Mapping {
+    /// Maps a part of a file that is at least so long; none where the system refuses.
+    pub(crate) fn new(file: &File, range: &Range<u64>, for_use: Use) -> Option<Mapping> {
+        let start = range.start / PAGE_BYTES * PAGE_BYTES;
+        let from = usize::try_from(range.start - start).ok()?;
+        let len = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+        if len == 0 {
+            return Some(Mapping { base: std::ptr::null_mut(), from: 0, len: 0 });
+        }
+        let protection = match for_use {
+            Use::Read => ProtFlags::READ,
+            Use::Execute => ProtFlags::READ | ProtFlags::EXEC,
+        };
+        // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
+        let base =
+            unsafe { mmap(std::ptr::null_mut(), from + len, protection, MapFlags::PRIVATE, file, start) };
+        Some(Mapping { base: base.ok()?, from, len })
+    }
+
+    /// The part.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: mapped readable and as long. The file is replaced, never written to again, by this program; others than its user, who could as well
+        // trace this process, cannot: whoever opened the file has looked at its owner and mode.
+        unsafe { std::slice::from_raw_parts(self.base.cast::<u8>().add(self.from), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.len != 0 {
+            // SAFETY: ours; whoever uses the code holds the owner.
+            let _ = unsafe { munmap(self.base, self.from + self.len) };
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Modules that were compiled ahead of time: a file of machine code with the module in it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use innkeeper_engine::Config;
+
+use super::SavedCode;
+use super::format::{self, Unusable};
+use super::key::{Key, Target, build_name};
+use crate::{Jit, compiler};
+
+/// A module with machine code for all of its functions.
+pub struct Precompiled {
+    module: Vec<u8>,
+    code: Arc<SavedCode>,
+}
+
+/// Why a file of machine code cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrecompiledError {
+    /// The system cannot read it.
+    #[error("cannot be read: {0}")]
+    System(#[from] std::io::Error),
+    /// It is something else.
+    #[error("is not a module that was compiled ahead of time")]
+    Foreign,
+    /// It is not as it was written.
+    #[error("is damaged")]
+    Damaged,
+    /// There is no cache to fill.
+    #[error("there is no cache to keep the code in")]
+    NoCache,
+    /// There is no compiler for this processor.
+    #[error("there is no compiler for this processor or operating system")]
+    NoCompiler,
+    /// Another build of the compiler made it.
+    #[error("was compiled by Innkeeper {made_by}, and this is {this}")]
+    Build {
+        /// Who made it.
+        made_by: String,
+        /// Who was asked to use it.
+        this: String,
+    },
+    /// Its code may use instructions that this processor lacks, or not those that it has.
+    #[error("was compiled for a processor with other features than this one's")]
+    Processor,
+    /// The engine is configured otherwise.
+    #[error("was compiled for another layout of memories or other features of WebAssembly")]
+    Settings,
+}
+
+impl Precompiled {
+    /// Whether a file that begins with these bytes was compiled ahead of time, by whatever version.
+    #[must_use]
+    pub fn is_one(bytes: &[u8]) -> bool {
+        format::has_magic(bytes)
+    }
+
+    /// Opens a file that the caller trusts: its machine code will be executed as it is, with everything that this process may do.
+    ///
+    /// # Errors
+    /// Where the file is not whole, or made for another build, processor or configuration than `config`.
+    pub fn open_trusted(path: &Path, config: &Config) -> Result<Precompiled, PrecompiledError> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let code = SavedCode::open(&file, bytes).map_err(|error| match error {
+            Unusable::Foreign => PrecompiledError::Foreign,
+            Unusable::Damaged => PrecompiledError::Damaged,
+        })?;
+        let head = code.head();
+        let isa = compiler::isa(config.nan_bits).ok_or(PrecompiledError::NoCompiler)?;
+        let mut config = config.clone();
+        Jit::settle(&mut config);
+        let (made, wanted) = (&head.key.target, Target::new(&*isa, &config));
+        if made.build != wanted.build {
+            return Err(PrecompiledError::Build { made_by: head.build_name.clone(), this: build_name() });
+        }
+        if made.processor != wanted.processor {
+            return Err(PrecompiledError::Processor);
+        }
+        if made.settings != wanted.settings {
+            return Err(PrecompiledError::Settings);
+        }
+        let mut module = vec![0; (head.sections.module.end - head.sections.module.start) as usize];
+        file.read_exact_at(&mut module, head.sections.module.start)?;
+        if Key::new(&module, *made) != head.key {
+            return Err(PrecompiledError::Damaged);
+        }
+        Ok(Precompiled { module, code: Arc::new(code) })
+    }
+
+    /// The module, in the binary format, which is then no longer here.
+    #[must_use]
+    pub fn take_module(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.module)
+    }
+
+    /// The code, if it is that of a key.
+    pub(super) fn code_for(&self, key: &Key) -> Option<Arc<SavedCode>> {
+        (self.code.head().key == *key).then(|| Arc::clone(&self.code))
+    }
+}
+
+impl std::fmt::Debug for Precompiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Precompiled")
+            .field("functions", &self.code.head().functions.len())
+            .finish_non_exhaustive()
+    }
+}

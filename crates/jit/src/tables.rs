@@ -1,0 +1,205 @@
+//! What must be known about a function's instructions when one of them stops: a table of bytes that is written to the cache as it is and read when
+//! somebody asks, which is rarely.
+//!
+//! Rows are differences from the row before, as numbers of seven bits a byte. Bytes that make no sense give no answer.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::cache::SavedCode;
+use crate::region::{Catch, CatchSite};
+
+/// The tables of a function.
+#[derive(Clone)]
+pub(crate) struct Tables(Source);
+
+#[derive(Clone)]
+enum Source {
+    Made(Arc<[u8]>),
+    /// Where they lie among the tables of a file.
+    Saved(Arc<SavedCode>, Range<usize>),
+}
+
+impl Tables {
+    /// Trap codes by the offset of their instruction; where in the module's bytes the instructions from an offset on come from; calls whose exceptions are caught. All
+    /// ascending by offset in the code.
+    pub(crate) fn new(traps: &[(u32, u8)], places: &[(u32, u32)], catches: &[CatchSite]) -> Tables {
+        let mut bytes = Vec::new();
+        push(&mut bytes, catches.len() as u32);
+        for site in catches {
+            for number in [site.return_offset, site.frame_bytes, site.context, site.catches.len() as u32] {
+                push(&mut bytes, number);
+            }
+            for Catch { tag, handler } in &site.catches {
+                push(&mut bytes, u32::from(tag.is_some()));
+                push(&mut bytes, tag.unwrap_or(0));
+                push(&mut bytes, *handler);
+            }
+        }
+        push(&mut bytes, traps.len() as u32);
+        let mut last = 0;
+        for (offset, code) in traps {
+            push(&mut bytes, offset - last);
+            bytes.push(*code);
+            last = *offset;
+        }
+        let (mut last, mut last_place) = (0, 0u32);
+        for (offset, place) in places {
+            push(&mut bytes, offset - last);
+            let step = place.wrapping_sub(last_place).cast_signed();
+            push(&mut bytes, ((step << 1) ^ (step >> 31)).cast_unsigned());
+            (last, last_place) = (*offset, *place);
+        }
+        Tables(Source::Made(bytes.into()))
+    }
+
+    /// Tables that were written before.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Tables {
+        Tables(Source::Made(bytes.into()))
+    }
+
+    /// Tables that lie in a file.
+    pub(crate) fn saved(code: Arc<SavedCode>, range: Range<usize>) -> Tables {
+        Tables(Source::Saved(code, range))
+    }
+
+    /// As they are written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Source::Made(bytes) => bytes,
+            Source::Saved(code, range) => code.tables(range.clone()),
+        }
+    }
+
+    /// What is caught of a call that returns to `offset`.
+    pub(crate) fn catch_site(&self, offset: u32) -> Option<CatchSite> {
+        let mut rows = Rows(self.bytes());
+        for _ in 0..rows.number()? {
+            let site = rows.catch_site()?;
+            if site.return_offset >= offset {
+                return (site.return_offset == offset).then_some(site);
+            }
+        }
+        None
+    }
+
+    /// The rows behind those of catches.
+    fn rows(&self) -> Option<Rows<'_>> {
+        let mut rows = Rows(self.bytes());
+        for _ in 0..rows.number()? {
+            rows.catch_site()?;
+        }
+        Some(rows)
+    }
+
+    /// The code of the trap that the instruction at `offset` raises.
+    pub(crate) fn trap_at(&self, offset: u32) -> Option<u8> {
+        let mut rows = self.rows()?;
+        let mut at = 0u32;
+        for _ in 0..rows.number()? {
+            at = at.checked_add(rows.number()?)?;
+            let code = rows.byte()?;
+            if at >= offset {
+                return (at == offset).then_some(code);
+            }
+        }
+        None
+    }
+
+    /// Where the instruction at `offset` comes from in the module's bytes.
+    pub(crate) fn place_at(&self, offset: u32) -> Option<u32> {
+        let mut rows = self.rows()?;
+        for _ in 0..rows.number()? {
+            rows.number()?;
+            rows.byte()?;
+        }
+        let (mut at, mut place, mut found) = (0u32, 0u32, None);
+        while let Some(step) = rows.number() {
+            at = at.checked_add(step)?;
+            if at > offset {
+                break;
+            }
+            let step = rows.number()?;
+            place = place.wrapping_add((step >> 1) ^ (step & 1).wrapping_neg());
+            found = Some(place);
+        }
+        found
+    }
+}
+
+fn push(bytes: &mut Vec<u8>, mut number: u32) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+struct Rows<'a>(&'a [u8]);
+
+impl Rows<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn catch_site(&mut self) -> Option<CatchSite> {
+        let (return_offset, frame_bytes, context) = (self.number()?, self.number()?, self.number()?);
+        let mut catches = Vec::new();
+        for _ in 0..self.number()? {
+            let (has_tag, tag, handler) = (self.number()?, self.number()?, self.number()?);
+            catches.push(Catch { tag: (has_tag == 1).then_some(tag), handler });
+        }
+        Some(CatchSite { return_offset, frame_bytes, context, catches: catches.into() })
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let mut number = 0;
+        for shift in (0..32).step_by(7) {
+            let byte = self.byte()?;
+            number |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_found() {
+        let traps = [(0, 1), (5, 7), (300_000, 9)];
+        let places = [(3, 1000), (10, 900), (11, u32::MAX), (400, 0), (70_000, 1 << 31)];
+        let site = |return_offset, tag| CatchSite {
+            return_offset,
+            frame_bytes: 1 << 20,
+            context: 16,
+            catches: [Catch { tag, handler: 300 }, Catch { tag: None, handler: 70_000 }].into(),
+        };
+        let sites = [site(7, Some(0)), site(900, Some(u32::MAX)), site(901, None)];
+        let tables = Tables::new(&traps, &places, &sites);
+        for offset in (0..1000).chain([299_999, 300_000, 300_001]) {
+            let trap = traps.iter().find(|(at, _)| *at == offset).map(|(_, code)| *code);
+            assert_eq!(tables.trap_at(offset), trap, "{offset}");
+            let place = places.iter().rfind(|(at, _)| *at <= offset).map(|(_, place)| *place);
+            assert_eq!(tables.place_at(offset), place, "{offset}");
+            let site = sites.iter().find(|site| site.return_offset == offset);
+            assert_eq!(tables.catch_site(offset).as_ref(), site, "{offset}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_harmless() {
+        for first in 0..=255u8 {
+            for len in 0..20 {
+                let tables = Tables(Source::Made(vec![first; len].into()));
+                let _ = (tables.trap_at(u32::MAX), tables.place_at(u32::MAX), tables.catch_site(u32::MAX));
+            }
+        }
+    }
+}

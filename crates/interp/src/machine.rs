@@ -411,18 +411,10 @@ impl Machine {
     }
 
     /// What the stack's limit has to say of a frame that ends at `frame_end`, at this instruction.
-    ///
-    /// Not inlined: what it drops would keep handlers from jumping to each other.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) unsafe fn attend(self, frame_end: *const u64) -> Result<(), Trap> {
-        let site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
-        // SAFETY: see the impl; the frame has its header, which the call has written.
-        unsafe {
-            runtime::attend(self.vm(), frame_end, |error| {
-                backtrace::append(error, site, Place::Instruction);
-            })
-        }
+        // SAFETY: see the impl.
+        unsafe { attend_at(self.ip, self.fp, self.ctx, frame_end) }
     }
 
     /// The record of a function reference in a slot.
@@ -509,5 +501,26 @@ handlers! {
             return m.dispatch();
         }
         m.trap(Trap::MemoryOutOfBounds)
+    }
+}
+
+/// See [`Machine::attend`]. It gets the machine's fields one by one: a machine in memory would keep handlers from jumping to each other, as would what is
+/// dropped here if it were inlined.
+///
+/// # Safety
+/// As [`Handler`]; the frame has its header, which the call has written.
+#[cold]
+#[inline(never)]
+unsafe fn attend_at(
+    position: *const Word,
+    frame: *mut u64,
+    ctx: *mut VmContext,
+    frame_end: *const u64,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        runtime::attend((*ctx).store, frame_end, |error| {
+            backtrace::append(error, TrapSite { position, frame, ctx }, Place::Instruction);
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! command of `inn`. What a flag's value means is in [`crate::values`] and [`crate::invoke`].
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Inspect(FileArgs),
     /// Check that a module is valid
     Validate(FileArgs),
+    /// Show what the compiler makes of a module: one page of HTML with wasm, intermediate representation and machine code side by side
+    Explore(ExploreArgs),
     /// Run a recorded program again, without access to anything, and compare each call
     Replay(ReplayArgs),
     /// Check policies, and learn them from runs
@@ -152,6 +155,25 @@ pub(crate) struct FileArgs {
     /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// The module, .wasm or .wat
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    /// Show what was hot first, by the .folded file of a run with --profile
+    #[arg(long, value_name = "FILE.folded", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<OsString>,
+
+    /// Show so many functions
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) functions: usize,
+
+    /// Where the page goes, instead of beside FILE
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

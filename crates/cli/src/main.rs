@@ -9,6 +9,7 @@
 mod args;
 mod changes;
 mod completion;
+mod explore;
 mod flags;
 mod guest;
 mod input;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Replay(args)) => replay::replay(&args),
         Some(Command::Policy(args)) => policy::policy(&args),
+        Some(Command::Explore(args)) => explore::explore(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),

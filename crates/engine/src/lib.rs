@@ -52,11 +52,11 @@ pub use func::{Func, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResult
 pub use instance::Instance;
 pub use limits::Limits;
 pub use linker::Linker;
-pub use module::{ExportType, ImportType, Module};
+pub use module::{ExportType, FunctionInfo, ImportType, Module};
 pub use nan::NanBits;
 pub use profile::Profile;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
-pub use tier::Census;
+pub use tier::{Census, Explanation};
 pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{Collection, Compilation, MemoryLayout, TierUp, Tuning};
 pub use types::*;

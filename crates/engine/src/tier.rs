@@ -100,10 +100,27 @@ pub trait TierModule: Any + Send + Sync {
         0
     }
 
+    /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler.
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {
+        let _ = (module, func);
+        None
+    }
+
     /// Lets something that was said to be hot and was not compiled become hot again.
     fn cool(&self, what: &Hot) {
         let _ = what;
     }
+}
+
+/// What a compiler makes of a function, for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The function in the compiler's intermediate representation, optimized, with offsets in the module's bytes.
+    pub intermediate: String,
+    /// Its machine code, as assembly text.
+    pub machine: String,
+    /// Bytes of machine code.
+    pub machine_bytes: usize,
 }
 
 /// What a tier has compiled.

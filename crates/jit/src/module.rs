@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode};
-use innkeeper_engine::{Compilation, FuncType};
+use innkeeper_engine::{Compilation, Explanation, FuncType};
 
 use crate::adapter::Kind;
 use crate::code_memory::CodeMemory;
@@ -48,6 +48,19 @@ impl NativeModule {
         let code = code.ok()?;
         // Entered as an adapter is: it takes its values from the frame itself.
         Some(NativeCode { enter: entry::enter, adapter: code, code })
+    }
+
+    /// What becomes of a function, for people to read, or why nothing does; none where there is no compiler for this processor.
+    #[must_use]
+    pub fn explain(
+        &self,
+        module: &ModuleParts,
+        func: DefinedFuncIndex,
+    ) -> Option<Result<Explanation, String>> {
+        let explained = self.jit.compiler()?.explain(|function, context, config| {
+            translate(function, context, config, module, (func, Start::Call))
+        });
+        Some(explained.map_err(|reason| reason.to_string()))
     }
 
     /// Has something compiled and published that is hot, now or in the background.

@@ -11,7 +11,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
     FuncEntry, Hot, ModuleParts, NativeCode, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
-use innkeeper_engine::{Census, Compilation, Config, Engine, MemoryLayout};
+use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation, MemoryLayout};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::{Jit, NativeModule};
 
@@ -133,6 +133,10 @@ impl TierModule for Module {
 
     fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
         self.interpreted.publish_loop(func, position, call_slots, code);
+    }
+
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {
+        self.native.explain(module, func)
     }
 
     fn hot(&self, what: Hot) {

@@ -218,3 +218,20 @@ fn many_results_come_back() {
     let results = run(text, &[Val::I32(2)], 2).unwrap();
     assert!(matches!(results[..], [Val::I32(2), Val::I64(16)]), "{results:?}");
 }
+
+#[test]
+fn errors_of_the_host_have_a_backtrace() {
+    let engine = engine();
+    let text = r#"(module
+        (import "host" "fail" (func $fail))
+        (func $inner (call $fail))
+        (func (export "run") (call $inner)))"#;
+    let module = module(&engine, text);
+    let mut linker: Linker<()> = Linker::new(&engine);
+    linker.func_wrap("host", "fail", || Err::<(), _>(innkeeper::Error::from_host(std::fmt::Error)));
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let error = run.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.backtrace().frames().len(), 2, "{error:?}");
+}

@@ -33,11 +33,7 @@ const PROGRAM: &str = r#"(module
         (local.get $sum)))"#;
 
 fn engines() -> Vec<Engine> {
-    let config = || {
-        let mut config = Config::default();
-        config.metering = Metering::Fuel;
-        config
-    };
+    let config = || Config { metering: Metering::Fuel, ..Config::default() };
     let mut eager = config();
     eager.tuning.tier_up = TierUp::eager();
     vec![

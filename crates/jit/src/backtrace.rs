@@ -22,6 +22,11 @@ pub(crate) enum Place {
 /// The frames are there.
 pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: Place) {
     let (mut pc, mut frame, mut place) = (pc, frame, place);
+    if place == Place::Return && region::is_adapter(pc) {
+        // That of a callee in another tier, or in the host, which is no function of its own.
+        // SAFETY: as the caller promises; adapters keep frame pointers too.
+        unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };
+    }
     loop {
         let at = if place == Place::Return { pc - 1 } else { pc };
         let has_room = error.backtrace().has_room();

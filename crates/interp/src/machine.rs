@@ -411,18 +411,10 @@ impl Machine {
     }
 
     /// What the stack's limit has to say of a frame that ends at `frame_end`, at this instruction.
-    ///
-    /// Not inlined: what it drops would keep handlers from jumping to each other.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) unsafe fn attend(self, frame_end: *const u64) -> Result<(), Trap> {
-        let site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
         // SAFETY: see the impl; the frame has its header, which the call has written.
-        unsafe {
-            runtime::attend(self.vm(), frame_end, |error| {
-                backtrace::append(error, site, Place::Instruction);
-            })
-        }
+        unsafe { attend_at(self.ip, self.fp, self.ctx, frame_end) }
     }
 
     /// The record of a function reference in a slot.
@@ -478,6 +470,28 @@ macro_rules! handlers {
     )*};
 }
 pub(crate) use handlers;
+
+/// See [`Machine::attend`]. Neither inlined nor given a whole machine: what it drops, and the address of anything on the stack, would keep handlers from
+/// jumping to each other.
+///
+/// # Safety
+/// The contract of [`Handler`].
+#[cold]
+#[inline(never)]
+unsafe fn attend_at(
+    position: *const Word,
+    frame: *mut u64,
+    ctx: *mut VmContext,
+    frame_end: *const u64,
+) -> Result<(), Trap> {
+    let site = TrapSite { position, frame, ctx };
+    // SAFETY: as the caller promises.
+    unsafe {
+        runtime::attend((*ctx).store, frame_end, |error| {
+            backtrace::append(error, site, Place::Instruction);
+        })
+    }
+}
 
 handlers! {
     /// At a loop's header, before its first instruction: gives attention to who asked for it, then goes on in machine code if there is

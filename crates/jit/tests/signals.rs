@@ -40,7 +40,7 @@ fn a_signal_that_was_sent_has_its_default_action() {
     if std::env::var_os(VICTIM).is_some() {
         // Rust's own handler for overflows of the stack would be next.
         handle(libc::SIGSEGV, libc::SIG_DFL, 0);
-        let _jit = Jit::new(NanBits::AsComputed);
+        let _jit = Jit::new(NanBits::AsComputed, Cache::off());
         // SAFETY: ends this process, which is there for that.
         unsafe { libc::raise(libc::SIGSEGV) };
         return;

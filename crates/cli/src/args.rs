@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Inspect(FileArgs),
     /// Check that a module is valid
     Validate(FileArgs),
+    /// Show what the compiler makes of a module: one page of HTML with wasm, intermediate representation and machine code side by side
+    Explore(ExploreArgs),
     /// Run a recorded program again, without access to anything, and compare each call
     Replay(ReplayArgs),
     /// Check policies, and learn them from runs
@@ -212,6 +214,25 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// The module, .wasm or .wat
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    /// Show what was hot first, by the .folded file of a run with --profile
+    #[arg(long, value_name = "FILE.folded", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<OsString>,
+
+    /// Show so many functions
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) functions: usize,
+
+    /// Where the page goes, instead of beside FILE
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

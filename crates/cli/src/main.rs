@@ -11,6 +11,7 @@ mod cache;
 mod changes;
 mod compile;
 mod completion;
+mod explore;
 mod flags;
 mod guest;
 mod input;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Some(Command::Policy(args)) => policy::policy(&args),
         Some(Command::Compile(args)) => compile::compile(&args),
         Some(Command::Cache(args)) => cache::cache(&args),
+        Some(Command::Explore(args)) => explore::explore(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),

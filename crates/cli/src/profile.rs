@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use inferno::flamegraph;
-use innkeeper::{FrameInfo, InterruptHandle, Profile};
+use innkeeper::{FrameInfo, FuncIndex, InterruptHandle, Profile};
 
 use crate::report::{Problem, short};
 
@@ -76,7 +76,8 @@ pub(crate) fn write(profile: &Profile, path: &OsStr, guest: &str) -> Result<(), 
 /// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks.
 fn folded(profile: &Profile) -> Vec<String> {
     let line = |(stack, ticks): (&[FrameInfo], u64)| {
-        let names: Vec<String> = stack.iter().rev().map(name).collect();
+        let names: Vec<String> =
+            stack.iter().rev().map(|frame| name(frame.func_name.as_deref(), frame.func)).collect();
         format!("{} {ticks}", names.join(";"))
     };
     let mut lines: Vec<String> = profile.stacks().filter(|(stack, _)| !stack.is_empty()).map(line).collect();
@@ -85,10 +86,10 @@ fn folded(profile: &Profile) -> Vec<String> {
 }
 
 /// A function's name, demangled, without what separates names in a line.
-fn name(frame: &FrameInfo) -> String {
-    let name = match &frame.func_name {
+pub(crate) fn name(name: Option<&str>, func: FuncIndex) -> String {
+    let name = match name {
         Some(name) => short(&format!("{:#}", rustc_demangle::demangle(name))),
-        None => format!("func[{}]", frame.func.0),
+        None => format!("func[{}]", func.0),
     };
     name.replace(';', ":")
 }

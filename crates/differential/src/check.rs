@@ -113,7 +113,19 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
             let scarce = innkeeper("innkeeper, short of fuel", collecting, Some(SCARCE));
             let again = innkeeper("innkeeper, short of fuel, memories exact", exact, Some(SCARCE));
             if let Some(observation) = observe(&scarce, module, &mut report) {
-                pair((&scarce, &observation), &again, module, Strictness::Everything, &mut report);
+                let mut against = |oracle: &dyn Oracle| {
+                    pair((&scarce, &observation), oracle, module, Strictness::Everything, &mut report);
+                };
+                against(&again);
+                for (name, tiers) in [
+                    ("innkeeper, short of fuel, compiled", Tiers::Compiled),
+                    ("innkeeper, short of fuel, tiering up at once", Tiers::Auto),
+                ] {
+                    let mut oracle = innkeeper(name, reserved, Some(SCARCE));
+                    oracle.tiers = tiers;
+                    oracle.config.tuning.tier_up = TierUp::eager();
+                    against(&oracle);
+                }
             }
         }
     }

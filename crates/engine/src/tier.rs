@@ -10,6 +10,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use crate::fuel::FuelRuns;
 pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
 pub use crate::vmctx::{
@@ -150,10 +151,27 @@ pub trait TierModule: Any + Send + Sync {
         0
     }
 
+    /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler.
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {
+        let _ = (module, func);
+        None
+    }
+
     /// Lets something that was said to be hot and was not compiled become hot again.
     fn cool(&self, what: &Hot) {
         let _ = what;
     }
+}
+
+/// What a compiler makes of a function, for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The function in the compiler's intermediate representation, optimized, with offsets in the module's bytes.
+    pub intermediate: String,
+    /// Its machine code, as assembly text.
+    pub machine: String,
+    /// Bytes of machine code.
+    pub machine_bytes: usize,
 }
 
 /// What a tier has compiled.

@@ -52,6 +52,10 @@ macro_rules! for_each_builtin {
             MemoryFill = memory_fill, [I64 I32 I64 I32 I64] -> [I32];
             /// `memory.copy`: memories, to, from, length.
             MemoryCopy = memory_copy, [I64 I32 I32 I64 I64 I64] -> [I32];
+            /// Sets bytes that are known to be there: address, value, length. No context.
+            SetBytes = set_bytes, [I64 I32 I64] -> [];
+            /// Copies bytes that are known to be there, and may overlap: to, from, length. No context.
+            MoveBytes = move_bytes, [I64 I64 I64] -> [];
             /// `memory.init`: memory, segment, to, from, length.
             MemoryInit = memory_init, [I64 I32 I32 I64 I64 I64] -> [I32];
             /// `data.drop`.
@@ -242,6 +246,14 @@ builtins! {
     fn memory_copy(ctx: *mut VmContext, to_memory: u32, from_memory: u32, to: u64, from: u64, len: u64) -> u32 {
         let (to, from) = ((MemoryIndex(to_memory), to), (MemoryIndex(from_memory), from));
         done(ctx, runtime::memory_copy(ctx, to, from, len))
+    }
+
+    fn set_bytes(to: *mut u8, value: u32, len: usize) {
+        to.write_bytes(value as u8, len);
+    }
+
+    fn move_bytes(to: *mut u8, from: *const u8, len: usize) {
+        to.copy_from(from, len);
     }
 
     fn memory_init(ctx: *mut VmContext, memory: u32, data: u32, to: u64, from: u64, len: u64) -> u32 {

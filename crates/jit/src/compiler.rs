@@ -16,8 +16,8 @@ use cranelift_codegen::{
     MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
-use innkeeper_engine::NanBits;
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::{Explanation, NanBits};
 
 use crate::region::{self, Catch, CatchSite};
 use crate::tables::Tables;
@@ -64,6 +64,13 @@ impl Code {
     }
 }
 
+/// Whether machine code is wanted as text, too.
+#[derive(Clone, Copy, PartialEq)]
+enum Disassembly {
+    Wanted,
+    Unwanted,
+}
+
 thread_local! {
     static IS_COMPILING: Cell<bool> = const { Cell::new(false) };
 }
@@ -95,7 +102,16 @@ impl Compiler {
         &mut self,
         build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
     ) -> Result<Code> {
+        self.compile_with(Disassembly::Unwanted, build)
+    }
+
+    fn compile_with(
+        &mut self,
+        disassembly: Disassembly,
+        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
+    ) -> Result<Code> {
         self.context.clear();
+        self.context.set_disasm(disassembly == Disassembly::Wanted);
         let outcome = silently(AssertUnwindSafe(|| {
             build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
             self.finish()
@@ -106,6 +122,20 @@ impl Compiler {
             self.builder = FunctionBuilderContext::new();
         }
         outcome.unwrap_or_else(|_| Err(Unsupported::Compiler("the compiler panicked".to_owned())))
+    }
+
+    /// What becomes of what `build` makes, for people to read.
+    pub(crate) fn explain(
+        &mut self,
+        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
+    ) -> Result<Explanation> {
+        let code = self.compile_with(Disassembly::Wanted, build)?;
+        let machine = self.context.compiled_code().and_then(|code| code.vcode.clone());
+        Ok(Explanation {
+            intermediate: self.context.func.display().to_string(),
+            machine: machine.unwrap_or_default(),
+            machine_bytes: code.bytes.len(),
+        })
     }
 
     fn finish(&mut self) -> Result<Code> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode, Recalled};
-use innkeeper_engine::{Compilation, FuncType, Metering};
+use innkeeper_engine::{Compilation, Explanation, FuncType};
 
 use crate::adapter::Kind;
 use crate::cache::SavedCode;
@@ -141,6 +141,19 @@ impl NativeModule {
         Some(NativeCode { enter: entry::enter, adapter: code, code })
     }
 
+    /// What becomes of a function, for people to read, or why nothing does; none where there is no compiler for this processor.
+    #[must_use]
+    pub fn explain(
+        &self,
+        module: &ModuleParts,
+        func: DefinedFuncIndex,
+    ) -> Option<Result<Explanation, String>> {
+        let explained = self.jit.compiler()?.explain(|function, context, config| {
+            translate(function, context, config, module, (func, Start::Call))
+        });
+        Some(explained.map_err(|reason| reason.to_string()))
+    }
+
     /// Has something compiled and published that is hot, now or in the background.
     pub fn hot(&self, what: Hot, compilation: Compilation) {
         let func = match &what {
@@ -210,9 +223,6 @@ pub(crate) fn compile(
     module: &ModuleParts,
     (func, start): (DefinedFuncIndex, Start<'_>),
 ) -> Result<Code, Unsupported> {
-    if module.engine().config().metering != Metering::Off {
-        return Err(Unsupported::Instruction("fuel".to_owned()));
-    }
     if module.body_range(func).len() > MAX_BODY_BYTES {
         return Err(Unsupported::Compiler("the body is too long".to_owned()));
     }

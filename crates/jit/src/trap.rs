@@ -11,7 +11,7 @@ use crate::backtrace::{self, Place};
 use crate::{region, unwind};
 
 /// The traps that machine code raises by itself; their codes are their positions, counted from 1.
-const TRAPS: [Trap; 15] = [
+const TRAPS: [Trap; 16] = [
     Trap::Unreachable,
     Trap::MemoryOutOfBounds,
     Trap::TableOutOfBounds,
@@ -27,6 +27,7 @@ const TRAPS: [Trap; 15] = [
     Trap::ArrayOutOfBounds,
     Trap::CastFailure,
     Trap::UnalignedAtomic,
+    Trap::OutOfFuel,
 ];
 
 /// The code of a trap that machine code raises by itself.

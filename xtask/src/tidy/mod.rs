@@ -86,6 +86,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/jit/src/region.rs",
     "crates/jit/src/signal.rs",
     "crates/jit/src/trap.rs",
+    "crates/jit/src/unwind.rs",
     "crates/jit/tests/",
     "crates/innkeeper/src/tiers/",
     "xtask/src/tidy/",

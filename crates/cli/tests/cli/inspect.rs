@@ -1,6 +1,6 @@
 //! `inn inspect`, `validate`, `completion`, `--version` and `--help`.
 
-use crate::inn;
+use crate::{inn, scratch};
 
 #[test]
 fn inspect_tells_a_program_and_the_keys_it_may_want() {
@@ -95,4 +95,29 @@ fn version_and_help() {
         "--invoke",
         "Examples:",
     ]);
+}
+
+#[test]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn exploring_shows_functions_in_three_forms_hot_ones_first() {
+    let dir = scratch();
+    let text = r#"(module
+        (func $large (param i32) (result i32) (i32.add (i32.mul (local.get 0) (i32.const 3)) (i32.const 4)))
+        (func $hot (export "<b>") (param i32) (result i32) (i32.popcnt (local.get 0))))"#;
+    std::fs::write(dir.path().join("m.wat"), text).unwrap();
+    std::fs::write(dir.path().join("m.folded"), "large;hot 7\nlarge 3\n").unwrap();
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    inn(&["explore", "m.wat"]).current_dir(&dir).run().code(0).prints(&["m.html: 2 of 2 functions"]);
+    let largest_first = page("m.html");
+    assert!(largest_first.find("<b>large</b>").unwrap() < largest_first.find("<b>hot</b>").unwrap());
+    inn(&["explore", "--profile", "m.folded", "--functions", "1", "--to", "hot.html", "m.wat"])
+        .current_dir(&dir)
+        .run()
+        .code(0);
+    let hottest = page("hot.html");
+    for part in ["<b>hot</b> 100.0 %", "i32.popcnt", "= popcnt", "popcntl", "1 of 2 functions"] {
+        assert!(hottest.contains(part), "{part} is not in {hottest}");
+    }
+    assert!(!hottest.contains("large"));
+    inn(&["explore", "--profile", "nowhere", "m.wat"]).current_dir(&dir).run().code(1).says(&["--profile"]);
 }

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
 use crate::registry::TypeRecord;
-use crate::tier::{TierModule, Verdict};
+use crate::tier::{Explanation, TierModule, Verdict};
 use crate::types::*;
 
 /// A validated module. Cloning is cheap: clones share everything.
@@ -196,6 +196,33 @@ impl Module {
     pub fn defined_func_count(&self) -> usize {
         self.0.bodies.len()
     }
+
+    /// The functions that the module defines, in order.
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = FunctionInfo<'_>> {
+        (0..self.0.bodies.len()).map(|defined| {
+            let defined = DefinedFuncIndex(defined as u32);
+            let func = self.0.func_index(defined);
+            FunctionInfo { func, name: self.0.func_name(func), body: self.0.body_range(defined) }
+        })
+    }
+
+    /// What the compiler of the module's engine makes of a function, or why it makes nothing of it; none where there is no compiler, or the
+    /// function is not one that the module defines.
+    #[must_use]
+    pub fn explain(&self, func: FuncIndex) -> Option<Result<Explanation, String>> {
+        self.0.code().explain(&self.0, self.0.defined(func)?)
+    }
+}
+
+/// A function that a module defines.
+#[derive(Clone, Debug)]
+pub struct FunctionInfo<'a> {
+    /// The function.
+    pub func: FuncIndex,
+    /// Its name from the name section.
+    pub name: Option<&'a str>,
+    /// Where its body (locals and instructions) lies in the module's bytes.
+    pub body: Range<usize>,
 }
 
 impl std::fmt::Debug for Module {

@@ -11,7 +11,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
     FuncEntry, Hot, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
-use innkeeper_engine::{Census, Compilation, Config, Engine, Metering};
+use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::cache::Cache;
 use innkeeper_jit::{Jit, NativeModule};
@@ -20,8 +20,7 @@ use super::Tiers;
 
 /// An engine whose guests are compiled; the configuration comes back where that is not possible, or not wanted.
 pub(super) fn engine(mut config: Config, tiers: Tiers, cache: Cache) -> Result<Engine, Config> {
-    // Compiled code does not count fuel.
-    if tiers == Tiers::Interpreter || config.metering != Metering::Off {
+    if tiers == Tiers::Interpreter {
         return Err(config);
     }
     let jit = Jit::new(config.nan_bits, cache);
@@ -144,6 +143,10 @@ impl TierModule for Module {
 
     fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
         self.interpreted.publish_loop(func, position, call_slots, code);
+    }
+
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {
+        self.native.explain(module, func)
     }
 
     fn hot(&self, what: Hot) {

@@ -159,8 +159,6 @@ impl Lowering<'_> {
             }
         }
         if !reachable || joined {
-            // What follows is not of the run that ended in the block.
-            self.emit.end_run();
             self.unreachable = None;
             self.stack.truncate(block.height);
             self.push_values(block.ty, Side::Results)?;
@@ -412,7 +410,6 @@ impl Lowering<'_> {
         let forms = condition.branches.get(taken, direction);
         let handler = if untouched { forms.handler() } else { forms.slots };
         let at = self.emit.position();
-        self.emit.end_run();
         self.emit.op_keeping(handler, slots(condition.a, condition.b, 0, 0));
         if let Some(constant) = condition.constant {
             self.emit.word(constant);

@@ -14,8 +14,6 @@ pub(super) struct Emitter {
     last: Option<Last>,
     /// The slot whose value is also in the accumulator of the class.
     accumulated: Option<(SlotIndex, Class)>,
-    /// Labels and conditional branches so far.
-    runs: u32,
     /// The lowest position that code was taken back to since the last mark.
     lowest: Position,
 }
@@ -159,7 +157,7 @@ pub(super) enum Fixup {
 impl Emitter {
     pub(super) fn new(mut words: Vec<Word>) -> Emitter {
         words.clear();
-        Emitter { words, last: None, accumulated: None, runs: 0, lowest: 0 }
+        Emitter { words, last: None, accumulated: None, lowest: 0 }
     }
 
     pub(super) fn words(&self) -> &[Word] {
@@ -288,20 +286,9 @@ impl Emitter {
 
     /// A label: control can arrive here from elsewhere.
     pub(super) fn label(&mut self) -> Position {
-        self.end_run();
         self.last = None;
         self.accumulated = None;
         self.words.len()
-    }
-
-    /// Says that the straight run of instructions ends here.
-    pub(super) fn end_run(&mut self) {
-        self.runs += 1;
-    }
-
-    /// Tells straight runs of instructions apart.
-    pub(super) fn run_number(&self) -> u32 {
-        self.runs
     }
 
     /// Resolves a branch to `target`.

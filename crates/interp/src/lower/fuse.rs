@@ -230,7 +230,6 @@ impl Lowering<'_> {
         let counted = condition.counted.filter(|_| self.emit.position() == condition.start)?;
         self.emit.take_back(counted.start);
         let at = self.emit.position();
-        self.emit.end_run();
         let handler = match taken {
             Taken::If => counted.handlers.loop_if,
             Taken::Unless => counted.handlers.loop_unless,
@@ -245,7 +244,6 @@ impl Lowering<'_> {
     pub(super) fn branch_on_count(&mut self, condition: Operand) -> Option<Fixup> {
         let (slot, from, by) = self.take_counted(condition)?;
         let at = self.emit.position();
-        self.emit.end_run();
         self.emit.op(fused::count_loop, slots(slot, from, 0, 0));
         self.emit.word(pair(by, 0));
         Some(Fixup::Operand { at })

@@ -27,7 +27,7 @@ mod visit;
 mod wide;
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{LoopEntry, ModuleParts, Place};
+use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
 use innkeeper_engine::{Error, ErrorKind, Metering, NanBits};
 use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
 
@@ -63,23 +63,13 @@ struct Lowering<'a> {
     /// Tried ranges, innermost first.
     tries: Vec<TryRange>,
     /// What is charged for, where fuel is metered.
-    fuel: Option<FuelRun>,
+    fuel: Option<FuelRuns>,
     /// Whether NaNs that instructions make are to be canonical.
     canonical_nans: bool,
     /// Blocks opened so far.
     blocks: u32,
     /// Blocks opened since the code became unreachable; none while it can be reached.
     unreachable: Option<u32>,
-}
-
-/// A straight run of instructions: once entered at its start, all of them are executed unless one traps.
-#[derive(Default)]
-struct FuelRun {
-    /// None before the first.
-    run: Option<u32>,
-    /// Where the charging instruction is.
-    at: usize,
-    units: u32,
 }
 
 type Result<T = (), E = Error> = std::result::Result<T, E>;
@@ -177,7 +167,7 @@ impl<'a> Lowering<'a> {
             tries: Vec::new(),
             fuel: match module.engine().config().metering {
                 Metering::Off => None,
-                Metering::Fuel => Some(FuelRun::default()),
+                Metering::Fuel => Some(FuelRuns::of(module, func)?),
             },
             canonical_nans: module.engine().config().nan_bits == NanBits::Canonical,
             blocks: 0,
@@ -215,15 +205,11 @@ impl<'a> Lowering<'a> {
         self.finish_function()
     }
 
-    /// Charges fuel for the next instruction, to the straight run that it belongs to.
+    /// Charges fuel where a straight run of instructions begins.
     fn charge(&mut self) {
-        let Some(fuel) = &mut self.fuel else { return };
-        if fuel.run != Some(self.emit.run_number()) {
-            *fuel = FuelRun { run: Some(self.emit.run_number()), at: self.emit.position(), units: 0 };
-            self.emit.op(control_op::consume_fuel, 0);
+        if let Some(units) = self.fuel.as_ref().and_then(|runs| runs.at(self.offset_bytes)) {
+            self.emit.op(control_op::consume_fuel, emit::slots_immediate(0, 0, units));
         }
-        fuel.units = fuel.units.saturating_add(1);
-        self.emit.patch(fuel.at + 1, emit::slots_immediate(0, 0, fuel.units));
     }
 
     /// Passes over an instruction that cannot be reached.

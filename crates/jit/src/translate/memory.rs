@@ -27,7 +27,7 @@ pub(super) struct Place {
 const PAGE_BYTES: u64 = 1 << 16;
 
 impl Translator<'_> {
-    fn memory_record(&mut self, memory: u32) -> Value {
+    pub(super) fn memory_record(&mut self, memory: u32) -> Value {
         if memory == 0 {
             return self.fixed(self.ctx, offset_of!(VmContext, memory0));
         }
@@ -179,21 +179,8 @@ impl Translator<'_> {
                 let memory = self.i32(*mem);
                 self.grow(Builtin::MemoryGrow, &[self.ctx, memory, pages], is_wide)
             }
-            Operator::MemoryFill { mem } => {
-                let is_wide = self.is_memory64(*mem);
-                let (len, value) = (self.pop_index(is_wide)?, self.pop()?);
-                let to = self.pop_index(is_wide)?;
-                let memory = self.i32(*mem);
-                self.builtin_or_stop(Builtin::MemoryFill, &[self.ctx, memory, to, value, len])
-            }
-            Operator::MemoryCopy { dst_mem, src_mem } => {
-                let (to_wide, from_wide) = (self.is_memory64(*dst_mem), self.is_memory64(*src_mem));
-                let len = self.pop_index(to_wide && from_wide)?;
-                let (from, to) = (self.pop_index(from_wide)?, self.pop_index(to_wide)?);
-                let (to_memory, from_memory) = (self.i32(*dst_mem), self.i32(*src_mem));
-                let args = [self.ctx, to_memory, from_memory, to, from, len];
-                self.builtin_or_stop(Builtin::MemoryCopy, &args)
-            }
+            Operator::MemoryFill { mem } => self.memory_fill(*mem),
+            Operator::MemoryCopy { dst_mem, src_mem } => self.memory_copy(*dst_mem, *src_mem),
             Operator::MemoryInit { data_index, mem } => {
                 let (len, from) = (self.pop_index(false)?, self.pop_index(false)?);
                 let to = self.pop_index(self.is_memory64(*mem))?;

@@ -8,9 +8,11 @@
 
 mod aggregate;
 mod atomic;
+mod bulk;
 mod call;
 mod control;
 mod exception;
+mod fuel;
 mod memory;
 mod numeric;
 mod reference;
@@ -27,8 +29,8 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{LoopEntry, ModuleParts, Place, VmStore};
-use innkeeper_engine::{FuncType, MemoryLayout};
+use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place, VmStore};
+use innkeeper_engine::{FuncType, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 use crate::abi::{self, Results};
@@ -97,6 +99,8 @@ pub(crate) struct Translator<'a> {
     handlers: HashMap<usize, Handlers>,
     /// Handlers that calls have named so far.
     handlers_named: usize,
+    /// What is charged for, where fuel is metered.
+    fuel: Option<FuelRuns>,
     regions: Regions,
     config: TargetFrontendConfig,
     /// The block that leads to the loop that the function is entered at, until that is met.
@@ -161,6 +165,10 @@ pub(crate) fn translate(
         scope: None,
         handlers: HashMap::new(),
         handlers_named: 0,
+        fuel: match module.engine().config().metering {
+            Metering::Off => None,
+            Metering::Fuel => Some(FuelRuns::of(module, func)?),
+        },
         regions,
         config,
         pending_loop: None,
@@ -186,6 +194,7 @@ impl Translator<'_> {
             if let Some(depth) = self.unreachable {
                 self.skip(&operator, depth)?;
             } else {
+                self.charge();
                 self.operator(&operator)?;
             }
         }

@@ -36,6 +36,9 @@ fn run_with(directory: &Path, config: Config) -> Census {
     let engine = engine(directory, config);
     let module = Module::new(&engine, binary()).unwrap();
     let mut store = Store::new(&engine, ()).unwrap();
+    if engine.config().metering == innkeeper::Metering::Fuel {
+        store.set_fuel(1000).unwrap();
+    }
     let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, 20).unwrap(), 41);
@@ -220,6 +223,11 @@ fn c3_other_settings() {
     fs::copy(&other_file, &file).unwrap();
     assert!(is_miss(&run(directory.path())));
     assert!(fs::read(&file).unwrap() == original);
+    // Code that counts fuel, or makes NaNs the same everywhere, is other code.
+    let nan_bits = innkeeper::NanBits::Canonical;
+    assert!(is_miss(&run_with(directory.path(), Config { nan_bits, ..Config::default() })));
+    let metering = innkeeper::Metering::Fuel;
+    assert!(is_miss(&run_with(directory.path(), Config { metering, ..Config::default() })));
     // Features decide what is valid.
     let features = config.features.without(innkeeper::Feature::GarbageCollection);
     assert!(is_miss(&run_with(directory.path(), Config { features, ..Config::default() })));

@@ -1,6 +1,8 @@
 //! Limits hold, and reaching one is an answer, not an accident. Case names are those of the sandbox's list.
 
-use innkeeper::{Config, Engine, Error, ErrorKind, Instance, Linker, MemoryLayout, Module, Store, Trap, Val};
+use innkeeper::{
+    Config, Engine, Error, ErrorKind, Instance, Linker, MemoryLayout, Module, Store, Tiers, Trap, Val,
+};
 
 fn instantiate(engine: &Engine, text: &str) -> Result<(Store<()>, Instance), Error> {
     let mut store = Store::new(engine, ())?;
@@ -171,11 +173,16 @@ fn l3_recursion_stops_at_the_guest_stacks_end() {
             (else (i32.const 0)))))"#;
     let mut config = Config::default();
     config.limits.guest_stack_bytes = 1 << 20;
-    let (mut store, instance) = instantiate(&innkeeper::engine(config), text).unwrap();
-    assert_eq!(call_i32(&mut store, instance, "down", &[Val::I32(10_000)]).unwrap(), 10_000);
-    let error = call_i32(&mut store, instance, "down", &[Val::I32(1_000_000)]).unwrap_err();
-    assert_eq!(error.trap(), Some(Trap::CallStackExhausted));
-    assert_eq!(call_i32(&mut store, instance, "down", &[Val::I32(10_000)]).unwrap(), 10_000);
+    config.limits.native_stack_bytes = 1 << 20;
+    // In the first of them it may become machine code while it recurses.
+    for tiers in [Tiers::Auto, Tiers::Interpreter, Tiers::Compiled] {
+        let engine = innkeeper::engine_with(config.clone(), tiers);
+        let (mut store, instance) = instantiate(&engine, text).unwrap();
+        assert_eq!(call_i32(&mut store, instance, "down", &[Val::I32(10_000)]).unwrap(), 10_000);
+        let error = call_i32(&mut store, instance, "down", &[Val::I32(1_000_000)]).unwrap_err();
+        assert_eq!(error.trap(), Some(Trap::CallStackExhausted), "{tiers:?}");
+        assert_eq!(call_i32(&mut store, instance, "down", &[Val::I32(10_000)]).unwrap(), 10_000);
+    }
 }
 
 #[test]

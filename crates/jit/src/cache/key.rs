@@ -37,13 +37,10 @@ impl Target {
             processor.update(format!("\n{value}").as_bytes());
         }
         let build = format!("{} {}", build_name(), cranelift_native::VERSION);
-        let settings = format!(
-            "{:?} {:?} {:?} {}",
-            config.tuning.memory_layout,
-            config.metering,
-            config.features,
-            isa.flags()
-        );
+        // All fields by name, so that a new one is not forgotten: limits and most of the tuning change no code.
+        let Config { features, metering, nan_bits, tuning, limits: _ } = config;
+        let settings =
+            format!("{features:?} {metering:?} {nan_bits:?} {:?} {}", tuning.memory_layout, isa.flags());
         Target {
             build: blake3::hash(build.as_bytes()),
             processor: processor.finalize(),

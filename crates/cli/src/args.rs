@@ -175,6 +175,25 @@ pub(crate) struct FileArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// The module, .wasm or .wat
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    /// Show what was hot first, by the .folded file of a run with --profile
+    #[arg(long, value_name = "FILE.folded", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<OsString>,
+
+    /// Show so many functions
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) functions: usize,
+
+    /// Where the page goes, instead of beside FILE
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
     /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -214,25 +233,6 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExploreArgs {
-    /// The module, .wasm or .wat
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) file: OsString,
-
-    /// Show what was hot first, by the .folded file of a run with --profile
-    #[arg(long, value_name = "FILE.folded", value_hint = ValueHint::FilePath)]
-    pub(crate) profile: Option<OsString>,
-
-    /// Show so many functions
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    pub(crate) functions: usize,
-
-    /// Where the page goes, instead of beside FILE
-    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
-    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

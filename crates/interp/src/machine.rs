@@ -10,8 +10,8 @@
 
 use std::sync::atomic::Ordering;
 
-use innkeeper_engine::Trap;
 use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore, runtime};
+use innkeeper_engine::{Error, Trap};
 
 use crate::backtrace::{self, Place};
 use crate::code::{ModuleCode, Word};
@@ -414,7 +414,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) unsafe fn attend(self, frame_end: *const u64) -> Result<(), Trap> {
         // SAFETY: see the impl; the frame has its header, which the call has written.
-        unsafe { attend_at(self.ip, self.fp, self.ctx, frame_end) }
+        unsafe { attend(self.ip, self.fp, self.ctx, frame_end) }
     }
 
     /// The record of a function reference in a slot.
@@ -447,6 +447,24 @@ unsafe fn stop_with_trap(
     Exit::Stopped
 }
 
+/// Not inlined, and given no address of a handler's: either would keep handlers from jumping to each other.
+#[cold]
+#[inline(never)]
+unsafe fn attend(
+    ip: *const Word,
+    fp: *mut u64,
+    ctx: *mut VmContext,
+    frame_end: *const u64,
+) -> Result<(), Trap> {
+    let site = TrapSite { position: ip, frame: fp, ctx };
+    let describe = |error: &mut Error| {
+        // SAFETY: the contract of `Handler`; the frame has its header.
+        unsafe { backtrace::append(error, site, Place::Instruction) };
+    };
+    // SAFETY: the contract of `Handler`.
+    unsafe { runtime::attend((*ctx).store, frame_end, describe) }
+}
+
 /// Defines handlers: `fn name(m) { ... }` becomes a [`Handler`] whose body ends in `m.next(..)`, `m.branch()` and the like.
 macro_rules! handlers {
     ($($(#[$meta:meta])* fn $name:ident($m:ident) $body:block)*) => {$(
@@ -470,28 +488,6 @@ macro_rules! handlers {
     )*};
 }
 pub(crate) use handlers;
-
-/// See [`Machine::attend`]. Neither inlined nor given a whole machine: what it drops, and the address of anything on the stack, would keep handlers from
-/// jumping to each other.
-///
-/// # Safety
-/// The contract of [`Handler`].
-#[cold]
-#[inline(never)]
-unsafe fn attend_at(
-    position: *const Word,
-    frame: *mut u64,
-    ctx: *mut VmContext,
-    frame_end: *const u64,
-) -> Result<(), Trap> {
-    let site = TrapSite { position, frame, ctx };
-    // SAFETY: as the caller promises.
-    unsafe {
-        runtime::attend((*ctx).store, frame_end, |error| {
-            backtrace::append(error, site, Place::Instruction);
-        })
-    }
-}
 
 handlers! {
     /// At a loop's header, before its first instruction: gives attention to who asked for it, then goes on in machine code if there is

@@ -15,6 +15,21 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     )?;
     let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
     step(root, "portable dispatch", "cargo", &portable)?;
+    // As embedders build it, without optimization across crates: handlers must jump to each other all the same.
+    let embedded = [
+        "CARGO_PROFILE_RELEASE_LTO=off",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16",
+        "cargo",
+        "test",
+        "--release",
+        "-q",
+        "--locked",
+        "-p",
+        "innkeeper-interp",
+        "--test",
+        "dispatch",
+    ];
+    step(root, "dispatch in an embedder's build", "env", &embedded)?;
     for command in readme_commands(root)? {
         step(root, &format!("README: {command}"), "sh", &["-c", &command])?;
     }

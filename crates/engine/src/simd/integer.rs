@@ -1,6 +1,6 @@
 //! Integer vectors.
 
-use super::{V128, across, lanewise};
+use super::{V128, across, each, lanewise};
 
 lanewise! {
     [u8; 16] -> [u8; 16] {
@@ -168,7 +168,7 @@ macro_rules! shift {
         pub fn $name(a: V128, distance: u32) -> V128 {
             let a: [$lane; $n] = a.lanes();
             let distance = distance % $lane::BITS;
-            V128::from_lanes::<[$lane; $n]>(std::array::from_fn(|i| a[i].$shift(distance)))
+            V128::from_lanes::<[$lane; $n]>(each(|i| a[i].$shift(distance)))
         }
     )*)*};
 }

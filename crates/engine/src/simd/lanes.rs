@@ -1,26 +1,23 @@
 //! Making vectors of numbers and memory cells, and taking them apart.
 
-use super::V128;
+use super::{V128, each};
 
 /// `i8x16_swizzle`: the lanes of `a` that `lanes` names; 0 for numbers from 16.
 #[inline(always)]
 #[must_use]
 pub fn i8x16_swizzle(a: V128, lanes: V128) -> V128 {
-    let mut padded = [0; 32];
-    padded[..16].copy_from_slice(&a.to_bytes());
-    let lanes = lanes.to_bytes();
-    V128::from_bytes(std::array::from_fn(|i| padded[usize::from(lanes[i].min(16))]))
+    let (bytes, lanes) = (a.to_bytes(), lanes.to_bytes());
+    let padded: [u8; 32] = each(|i| if i < 16 { bytes[i % 16] } else { 0 });
+    V128::from_bytes(each(|i| padded[usize::from(lanes[i].min(16))]))
 }
 
 /// `i8x16_shuffle`: lanes 0 to 15 are those of `a`, 16 to 31 those of `b`.
 #[inline(always)]
 #[must_use]
 pub fn i8x16_shuffle(a: V128, b: V128, lanes: V128) -> V128 {
-    let mut both = [0; 32];
-    both[..16].copy_from_slice(&a.to_bytes());
-    both[16..].copy_from_slice(&b.to_bytes());
-    let lanes = lanes.to_bytes();
-    V128::from_bytes(std::array::from_fn(|i| both[usize::from(lanes[i] % 32)]))
+    let (a, b, lanes) = (a.to_bytes(), b.to_bytes(), lanes.to_bytes());
+    let both: [u8; 32] = each(|i| if i < 16 { a[i % 16] } else { b[i % 16] });
+    V128::from_bytes(each(|i| both[usize::from(lanes[i] % 32)]))
 }
 
 macro_rules! splat_and_replace {
@@ -98,8 +95,8 @@ macro_rules! load {
             #[inline(always)]
             #[must_use]
             pub fn $extend(cell: [u8; 8]) -> V128 {
-                V128::from_lanes::<[$lane; $n]>(std::array::from_fn(|i| {
-                    $lane::from($part::from_le_bytes(std::array::from_fn(|j| cell[i * $bytes + j])))
+                V128::from_lanes::<[$lane; $n]>(each(|i| {
+                    $lane::from($part::from_le_bytes(each(|j| cell[i * $bytes + j])))
                 }))
             }
         )*
@@ -116,7 +113,7 @@ macro_rules! load {
             #[inline(always)]
             #[must_use]
             pub fn $zero(cell: [u8; $zero_bytes]) -> V128 {
-                V128::from_bytes(std::array::from_fn(|i| if i < $zero_bytes { cell[i % $zero_bytes] } else { 0 }))
+                V128::from_bytes(each(|i| if i < $zero_bytes { cell[i % $zero_bytes] } else { 0 }))
             }
         )*
     };

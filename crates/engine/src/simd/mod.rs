@@ -31,7 +31,7 @@ macro_rules! lanewise {
         #[must_use]
         pub fn $name($($arg: $crate::simd::V128),+) -> $crate::simd::V128 {
             $(let $arg: [$from; $n] = $arg.lanes();)+
-            let lanes: [$to; $n] = std::array::from_fn(|i| {
+            let lanes: [$to; $n] = $crate::simd::each(|i| {
                 $(let $arg = $arg[i];)+
                 $value
             });
@@ -50,9 +50,22 @@ macro_rules! across {
         #[must_use]
         pub fn $name($($arg: $crate::simd::V128),+) -> $crate::simd::V128 {
             $(let $arg: $from = $arg.lanes();)+
-            let lanes: $to = std::array::from_fn(|$i| $value);
+            let lanes: $to = $crate::simd::each(|$i| $value);
             $crate::simd::V128::from_lanes(lanes)
         }
     )*};
 }
 use across;
+
+/// An array of what `element` gives for each position.
+///
+/// As `std::array::from_fn`, whose inner functions the optimizer does not always inline: then handlers of the interpreter would hand out addresses of
+/// their locals, and could not end in a jump.
+#[inline(always)]
+fn each<T: Copy + Default, const N: usize>(element: impl Fn(usize) -> T) -> [T; N] {
+    let mut array = [T::default(); N];
+    for (i, cell) in array.iter_mut().enumerate() {
+        *cell = element(i);
+    }
+    array
+}

@@ -1,5 +1,7 @@
 //! The vector value, and its views as lanes.
 
+use super::each;
+
 /// A 128-bit vector: sixteen bytes as they stand in memory, lowest lane first, whatever the host's byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
@@ -57,14 +59,15 @@ macro_rules! shapes {
             #[inline(always)]
             fn of(vector: V128) -> Self {
                 const BYTES: usize = size_of::<$lane>();
-                std::array::from_fn(|i| $lane::from_le_bytes(std::array::from_fn(|j| vector.0[i * BYTES + j])))
+                each(|i| $lane::from_le_bytes(each(|j| vector.0[i * BYTES + j])))
             }
 
             #[inline(always)]
             fn vector(self) -> V128 {
                 let mut bytes = [0; 16];
-                for (cell, lane) in bytes.chunks_exact_mut(size_of::<$lane>()).zip(self) {
-                    cell.copy_from_slice(&lane.to_le_bytes());
+                for (cell, lane) in bytes.as_chunks_mut().0.iter_mut().zip(self) {
+                    // Array by array: copying a slice is a call that the optimizer does not always inline, see `each`.
+                    *cell = lane.to_le_bytes();
                 }
                 V128(bytes)
             }

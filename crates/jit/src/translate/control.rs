@@ -110,6 +110,8 @@ impl Translator<'_> {
 
     /// Raises a trap here, always.
     pub(super) fn trap(&mut self, trap: Trap) {
+        // Else the branch that leads here would become the trap, wherever that is.
+        self.b.ins().sequence_point();
         self.b.ins().trap(trap::code(trap));
         self.end_reachable();
     }

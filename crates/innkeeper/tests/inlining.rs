@@ -29,10 +29,10 @@ fn func(module: &Module, name: &str) -> FuncIndex {
     module.functions().find(|function| function.name == Some(name)).unwrap().func
 }
 
-/// Whether the body of `inner` stands in the code of `outer`. The module imports no functions.
+/// Whether the body of `inner` stands in the code of `outer`.
 fn is_inside(module: &Module, outer: &str, inner: &str) -> bool {
     let explained = module.explain(func(module, outer)).unwrap().unwrap();
-    explained.intermediate.contains(&format!("; of {}, @", func(module, inner).0))
+    explained.intermediate.contains(&format!("; of func[{}], @", func(module, inner).0))
 }
 
 /// What there is to be told of an error: the trap, and all frames.
@@ -269,6 +269,33 @@ fn foreseen_is_checked(name: &str, wrong: Trap, null: Trap) {
             assert_eq!(error.backtrace().frames().len(), 1);
         }
     }
+}
+
+#[test]
+fn a_callee_that_was_compiled_before_its_caller_is_foreseen() {
+    let engine = profiling();
+    let text = r#"(module
+        (import "host" "nothing" (func))
+        (type $get (func (result i32)))
+        (table funcref (elem $one))
+        (func $one (export "one") (type $get) (i32.const 1))
+        (func $run (export "run") (param i32) (result i32) (call_indirect (type $get) (local.get 0))))"#;
+    let module = module(&engine, text);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "nothing", || {});
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let one = instance.get_typed_func::<(), i32>(&mut store, "one").unwrap();
+    for _ in 0..4 {
+        assert_eq!(one.call(&mut store, ()).unwrap(), 1);
+    }
+    assert_eq!(engine.census().compiled, 1);
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    for _ in 0..6 {
+        assert_eq!(run.call(&mut store, 0).unwrap(), 1);
+    }
+    assert_eq!(engine.census().compiled, 2);
+    assert!(is_inside(&module, "run", "one"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Nobody looks at every call. The calls of a function that are counted to find out whether it is hot come in a few portions, and the one that ends a
 //! portion is looked at: where it returns to tells the instruction. So a call costs what it would cost anyway, and what is called often is seen often.
+//! Calls of what has been compiled are counted where they enter machine code.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -37,6 +38,11 @@ impl Portions {
         self.calls + self.rest
     }
 
+    /// Calls in the others.
+    pub(crate) fn later(self) -> u32 {
+        self.calls
+    }
+
     /// Calls of a function that has ended so many portions, and has `left` until it ends the next.
     pub(crate) fn counted(self, ended: u32, left: u32) -> u32 {
         // What is hot counts down from the largest number.
@@ -69,17 +75,23 @@ impl Calls {
         callee: DefinedFuncIndex,
         returns_to: *const Word,
     ) -> Heat {
-        if !returns_to.is_null() {
-            let callees = self.seen.entry(returns_to as usize).or_default();
-            if let Some((_, times)) = callees.iter_mut().find(|(known, _)| *known == callee) {
-                *times += 1;
-            } else if callees.len() < MAX_CALLEES {
-                callees.push((callee, 1));
-            }
-        }
+        self.note(callee, returns_to);
         let ended = self.ended.entry(callee).or_default();
         *ended += 1;
         if *ended < portions.count { Heat::Warm(portions.calls) } else { Heat::Hot }
+    }
+
+    /// Notes a call.
+    pub(crate) fn note(&mut self, callee: DefinedFuncIndex, returns_to: *const Word) {
+        if returns_to.is_null() {
+            return;
+        }
+        let callees = self.seen.entry(returns_to as usize).or_default();
+        if let Some((_, times)) = callees.iter_mut().find(|(known, _)| *known == callee) {
+            *times += 1;
+        } else if callees.len() < MAX_CALLEES {
+            callees.push((callee, 1));
+        }
     }
 
     /// Portions of calls that a function has ended.

@@ -128,6 +128,18 @@ impl ModuleCode {
         lowered.calls.look(code.portions, callee, returns_to)
     }
 
+    /// Notes a call of machine code, and says after how many others the next is looked at.
+    pub(crate) fn look_at_native_call(
+        module: &ModuleParts,
+        callee: DefinedFuncIndex,
+        returns_to: *const Word,
+    ) -> u32 {
+        let Some(code) = ModuleCode::of(module) else { return u32::MAX };
+        let mut lowered = code.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        lowered.calls.note(callee, returns_to);
+        code.portions.later()
+    }
+
     /// Says that a function is hot.
     #[cold]
     #[inline(never)]
@@ -245,7 +257,7 @@ impl TierModule for ModuleCode {
 
     fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let stub = native::Stub::new(call_slots, code);
+        let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
         let entry = &self.entries[func.index()];
         // Machine code first: whoever finds the stub may be about to call the function from there.
         entry.native.store(code.code.cast_mut(), Ordering::Release);
@@ -290,6 +302,7 @@ impl TierModule for ModuleCode {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
-        lowered.loops.insert(header, LoopCode::Compiled(native::Stub::new(call_slots, code)));
+        let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
+        lowered.loops.insert(header, LoopCode::Compiled(stub));
     }
 }

@@ -17,7 +17,7 @@ use cranelift_codegen::{
     MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
-use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::{Explanation, NanBits};
 
 use crate::region::{self, Catch, CatchSite};
@@ -129,12 +129,20 @@ impl Compiler {
         outcome.unwrap_or_else(|_| Err(Unsupported::Compiler("the compiler panicked".to_owned())))
     }
 
-    /// What becomes of what `build` makes, for people to read.
-    pub(crate) fn explain(&mut self, build: impl Build) -> Result<Explanation> {
+    /// What becomes of what `build` makes, for people to read; `index` says what number people know a function by.
+    pub(crate) fn explain(
+        &mut self,
+        index: impl Fn(DefinedFuncIndex) -> FuncIndex,
+        build: impl Build,
+    ) -> Result<Explanation> {
         let code = self.compile_with(Disassembly::Wanted, build)?;
         let machine = self.context.compiled_code().and_then(|code| code.vcode.clone());
         Ok(Explanation {
-            intermediate: with_offsets(&self.context.func.display().to_string(), &code.tables.inlined()),
+            intermediate: with_offsets(
+                &self.context.func.display().to_string(),
+                &code.tables.inlined(),
+                index,
+            ),
             machine: machine.unwrap_or_default(),
             machine_bytes: code.bytes.len(),
         })
@@ -167,7 +175,7 @@ impl Compiler {
 
 /// The text of a function with places (see [`Inlined`]) replaced by offsets: those of the calls where bodies are inlined, which are then named behind the
 /// instruction.
-fn with_offsets(text: &str, inlined: &[Inlined]) -> String {
+fn with_offsets(text: &str, inlined: &[Inlined], index: impl Fn(DefinedFuncIndex) -> FuncIndex) -> String {
     let mut with = String::with_capacity(text.len());
     for line in text.lines() {
         let place = line.strip_prefix('@').and_then(|rest| {
@@ -177,9 +185,9 @@ fn with_offsets(text: &str, inlined: &[Inlined]) -> String {
         match place.map(|(place, rest)| (origins(inlined, place), rest)) {
             Some((origins, rest)) if origins.len() > 1 => {
                 let (innermost, call) = (origins[0], origins[origins.len() - 1].offset_bytes);
-                let func = innermost.func.map_or(0, |func| func.0);
+                let func = innermost.func.map_or(0, |func| index(func).0);
                 let offset_bytes = innermost.offset_bytes;
-                let _ = writeln!(with, "@{call:04x}{rest}  ; of {func}, @{offset_bytes:04x}");
+                let _ = writeln!(with, "@{call:04x}{rest}  ; of func[{func}], @{offset_bytes:04x}");
             }
             _ => {
                 with.push_str(line);

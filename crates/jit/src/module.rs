@@ -150,9 +150,12 @@ impl NativeModule {
     ) -> Option<Result<Explanation, String>> {
         let mut compiler = self.jit.compiler()?;
         let explained = best(module, |inlining| {
-            compiler.explain(|function, context, config| {
-                translate(function, context, config, module, (func, Start::Call), inlining)
-            })
+            compiler.explain(
+                |func| module.func_index(func),
+                |function, context, config| {
+                    translate(function, context, config, module, (func, Start::Call), inlining)
+                },
+            )
         });
         Some(explained.map_err(|reason| reason.to_string()))
     }

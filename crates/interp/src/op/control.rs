@@ -6,7 +6,7 @@ use innkeeper_engine::Trap;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::runtime;
 
-use super::call::{is_tagged, untag};
+use super::call::caller_of_instance;
 use crate::calls::Heat;
 use crate::code::ModuleCode;
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
@@ -57,9 +57,7 @@ handlers! {
         let module = runtime::module(m.ctx);
         let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
         let address = *m.fp.add(header as usize);
-        // What another instance calls is another function there.
-        let returns_to = if is_tagged(address) { std::ptr::null() } else { untag(address) };
-        match ModuleCode::look_at_call(module, func, returns_to) {
+        match ModuleCode::look_at_call(module, func, caller_of_instance(address)) {
             // This instruction counts again.
             Heat::Warm(calls) => (*entry).heat.store(calls + 1, Ordering::Relaxed),
             Heat::Hot => {

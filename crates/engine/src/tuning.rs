@@ -33,11 +33,11 @@ pub struct TierUp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inlining {
     /// Bytes that a body may have in the binary format, its declarations of locals included.
-    pub body_bytes: usize,
+    pub body_bytes: u32,
     /// How deep bodies may lie in each other; 0 for no inlining at all.
-    pub depth: usize,
+    pub depth: u32,
     /// Bytes that all bodies in one function may have together.
-    pub caller_bytes: usize,
+    pub caller_bytes: u32,
 }
 
 impl Inlining {

@@ -45,7 +45,8 @@ impl Portions {
 
     /// Calls of a function that has ended so many portions, and has `left` until it ends the next.
     pub(crate) fn counted(self, ended: u32, left: u32) -> u32 {
-        // What is hot counts down from the largest number.
+        // What is hot has ended the last, and counts down from the largest number.
+        let ended = ended.min(self.count - 1);
         self.first().wrapping_add(self.calls.wrapping_mul(ended)).wrapping_sub(left)
     }
 }
@@ -131,6 +132,7 @@ mod tests {
                 sum += more;
             }
             assert_eq!(sum, calls);
+            assert_eq!(portions.counted(seen.ended(DefinedFuncIndex(0)), u32::MAX - 6), calls + 7);
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Inliner {
     /// The first place that is not taken; see [`Inlined`].
     next_place: Option<u32>,
     /// Bytes of bodies that may still be inlined.
-    bytes_left: usize,
+    bytes_left: u32,
     /// The only callees that indirect calls were seen with, by the instruction's offset.
     foreseen: HashMap<usize, DefinedFuncIndex>,
 }
@@ -140,10 +140,10 @@ impl Inliner {
 
     /// A function's body, if it is to be inlined here.
     fn body<'a>(&self, module: &'a ModuleParts, func: DefinedFuncIndex) -> Result<Option<FunctionBody<'a>>> {
-        let bytes = module.body_range(func).len();
+        let bytes = u32::try_from(module.body_range(func).len()).unwrap_or(u32::MAX);
         let has_room = bytes <= self.limits.body_bytes.min(self.bytes_left)
-            && self.inside.len() < self.limits.depth
-            && self.next_place.is_some_and(|place| place.checked_add(bytes as u32).is_some());
+            && (self.inside.len() as u32) < self.limits.depth
+            && self.next_place.is_some_and(|place| place.checked_add(bytes).is_some());
         let is_inside = || self.inside.iter().any(|inside| self.inlined[inside.inlined].func == func);
         if !has_room || func == self.func || is_inside() || self.is_unused(module, func) {
             return Ok(None);
@@ -170,7 +170,7 @@ impl Inliner {
         self.inside.push(Inside { inlined: self.inlined.len(), scope });
         self.inlined.push(Inlined { place, func, body: range.start as u32, call });
         self.next_place = place.checked_add(range.len() as u32);
-        self.bytes_left = self.bytes_left.saturating_sub(range.len());
+        self.bytes_left = self.bytes_left.saturating_sub(range.len() as u32);
         self.foresee(module, func);
         Ok(())
     }
@@ -288,13 +288,15 @@ impl Translator<'_> {
         let ctx = self.b.ins().load(types::I64, fixed(), record, offset_of!(VmFunc, ctx) as i32);
         let wanted = self.entry_of(expected);
         let is_function = self.b.ins().icmp(IntCC::Equal, entry, wanted);
-        let is_own = self.b.ins().icmp(IntCC::Equal, ctx, self.ctx);
-        let is_expected = self.b.ins().band(is_function, is_own);
         let results: Vec<_> = module.func_type(ty).results().iter().map(|ty| abi::value_type(*ty)).collect();
-        let (hit, miss) = (self.b.create_block(), self.b.create_block());
+        let (function, hit, miss) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let join = self.block_with(&results);
         self.b.set_cold_block(miss);
-        self.b.ins().brif(is_expected, hit, &[], miss, &[]);
+        self.b.ins().brif(is_function, function, &[], miss, &[]);
+        self.b.seal_block(function);
+        self.b.switch_to_block(function);
+        let is_own = self.b.ins().icmp(IntCC::Equal, ctx, self.ctx);
+        self.b.ins().brif(is_own, hit, &[], miss, &[]);
         self.b.seal_block(hit);
         self.b.seal_block(miss);
 

@@ -3,8 +3,8 @@
 //! Each program runs in every tier, with inlining and without; outcomes, traps, offsets and frames must be the interpreter's.
 
 use innkeeper::{
-    Compilation, Config, Engine, Error, Extern, FuncIndex, Inlining, Instance, Linker, Module, Store, TierUp,
-    Tiers, Trap, Tuning, Val,
+    Cache, Compilation, Config, Engine, Error, Extern, FuncIndex, Inlining, Instance, Linker, Module, Store,
+    TierUp, Tiers, Trap, Tuning, Val,
 };
 
 fn engines() -> Vec<Engine> {
@@ -90,6 +90,31 @@ fn traps_have_the_frames_that_calls_would_have() {
     assert!(trap.contains("inner") && trap.contains("middle") && trap.contains("run"), "{trap}");
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 5, "{outcomes:?}");
     assert_eq!(outcomes[outcomes.len() - 1], Ok(14));
+}
+
+#[test]
+fn frames_of_code_from_a_cache_are_the_same() {
+    let text = r#"(module
+        (func $inner (param i32) (result i32) (i32.div_u (i32.const 100) (local.get 0)))
+        (func $middle (param i32) (result i32) (i32.add (call $inner (local.get 0)) (i32.const 1)))
+        (func $run (export "run") (param i32) (result i32) (i32.mul (call $middle (local.get 0)) (i32.const 2))))"#;
+    let directory = tempfile::tempdir().unwrap();
+    let run = || {
+        let cache = Cache::in_directory(directory.path()).unwrap();
+        let engine = innkeeper::engine_cached(Config::default(), Tiers::Compiled, cache);
+        let module = module(&engine, text);
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+        let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+        assert_eq!(run.call(&mut store, 4).unwrap(), 52);
+        let told = told(&run.call(&mut store, 0).unwrap_err());
+        (told, engine.census().remembered)
+    };
+    let (compiled, remembered) = (run(), run());
+    assert_eq!((compiled.1, remembered.1), (0, 3));
+    assert_eq!(compiled.0, remembered.0);
+    let places: Vec<_> = ["inner", "middle", "run"].map(|name| compiled.0.find(name)).into();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", compiled.0);
 }
 
 #[test]

@@ -142,6 +142,18 @@ pub trait TierModule: Any + Send + Sync {
         Vec::new()
     }
 
+    /// Whether a function has been called since the module was made.
+    fn was_called(&self, func: DefinedFuncIndex) -> bool {
+        let _ = func;
+        false
+    }
+
+    /// Calls that a function was seen to make, as far as somebody looked, of functions of its own instance.
+    fn calls_seen(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Vec<CallSeen> {
+        let _ = (module, func);
+        Vec::new()
+    }
+
     /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
     fn keep(&self) {}
 
@@ -194,6 +206,17 @@ pub enum Hot {
     Function(DefinedFuncIndex),
     /// A loop, to be entered in its middle.
     Loop(LoopEntry),
+}
+
+/// A call that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallSeen {
+    /// Where the instruction lies in the module's bytes.
+    pub offset_bytes: usize,
+    /// What was called.
+    pub callee: DefinedFuncIndex,
+    /// How often that was seen.
+    pub times: u32,
 }
 
 /// How a loop that is being interpreted can be entered in machine code.

@@ -11,6 +11,8 @@ pub struct Tuning {
     pub parallel_validation_bytes: usize,
     /// What is compiled, where a tier compiles what is hot.
     pub tier_up: TierUp,
+    /// Which calls in compiled code are replaced by the callee's body.
+    pub inlining: Inlining,
 }
 
 /// When interpreted code is compiled.
@@ -24,6 +26,32 @@ pub struct TierUp {
     pub looks: u32,
     /// Whether guests wait for what is being compiled.
     pub compilation: Compilation,
+}
+
+/// Which calls in compiled code are replaced by the callee's body: of functions that the same module defines, do not call themselves, and, as far as
+/// is known, have been called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inlining {
+    /// Bytes that a body may have in the binary format, its declarations of locals included.
+    pub body_bytes: u32,
+    /// How deep bodies may lie in each other; 0 for no inlining at all.
+    pub depth: u32,
+    /// Bytes that all bodies in one function may have together.
+    pub caller_bytes: u32,
+}
+
+impl Inlining {
+    /// Every call is one.
+    #[must_use]
+    pub fn never() -> Inlining {
+        Inlining { body_bytes: 0, depth: 0, caller_bytes: 0 }
+    }
+}
+
+impl Default for Inlining {
+    fn default() -> Inlining {
+        Inlining { body_bytes: 96, depth: 4, caller_bytes: 2048 }
+    }
 }
 
 /// Whether guests wait for what is being compiled.
@@ -66,6 +94,7 @@ impl Default for Tuning {
                 looks: 16,
                 compilation: Compilation::InBackground,
             },
+            inlining: Inlining::default(),
         }
     }
 }

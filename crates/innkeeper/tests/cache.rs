@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper::{
-    Cache, CacheDirectory, CacheError, Census, Config, Engine, Linker, MemoryLayout, Module, Store, TierUp,
-    Tiers, Trap,
+    Cache, CacheDirectory, CacheError, Census, Config, Engine, Inlining, Linker, MemoryLayout, Module, Store,
+    TierUp, Tiers, Trap, Tuning,
 };
 
 /// Three functions, two of which run; one traps, so that tables matter.
@@ -93,14 +93,16 @@ fn the_second_engine_compiles_and_validates_nothing() {
     assert_eq!(fs::metadata(&file).unwrap().ino(), changed, "nothing new, so nothing is written");
 }
 
+/// Every call is one, so that each function that is used can be counted.
+fn counted(tier_up: TierUp) -> Tuning {
+    Tuning { tier_up, inlining: Inlining::never(), ..Tuning::default() }
+}
+
 #[test]
 fn what_gets_hot_is_written_and_used_before_it_is_interpreted() {
     let directory = tempfile::tempdir().unwrap();
     let run = |calls| {
-        let config = Config {
-            tuning: innkeeper::Tuning { tier_up: TierUp::eager(), ..innkeeper::Tuning::default() },
-            ..Config::default()
-        };
+        let config = Config { tuning: counted(TierUp::eager()), ..Config::default() };
         let cache = Cache::in_directory(directory.path()).unwrap();
         let engine = innkeeper::engine_cached(config, Tiers::Auto, cache);
         let module = Module::new(&engine, binary()).unwrap();
@@ -124,7 +126,7 @@ fn what_gets_hot_is_written_and_used_before_it_is_interpreted() {
 fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
     let directory = tempfile::tempdir().unwrap();
     let engine = |tier_up| {
-        let tuning = innkeeper::Tuning { tier_up, ..innkeeper::Tuning::default() };
+        let tuning = counted(tier_up);
         let cache = Cache::in_directory(directory.path()).unwrap();
         innkeeper::engine_cached(Config { tuning, ..Config::default() }, Tiers::Auto, cache)
     };

@@ -9,8 +9,11 @@ use std::sync::{Mutex, PoisonError};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext};
+use innkeeper_engine::tier::{
+    CallSeen, FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext,
+};
 
+use crate::calls::{Calls, Heat, Portions};
 use crate::op::native;
 use crate::unwind::TryRange;
 use crate::{activation, lower};
@@ -21,8 +24,8 @@ pub(crate) type Word = u64;
 /// What the interpreter keeps for a module.
 pub(crate) struct ModuleCode {
     entries: Box<[FuncEntry]>,
-    /// Calls that make a function hot.
-    calls: u32,
+    /// How calls that make a function hot are counted.
+    portions: Portions,
     lowered: Mutex<Lowered>,
 }
 
@@ -36,6 +39,7 @@ struct Lowered {
     stubs: Vec<Box<native::Stub>>,
     /// Loops that were looked at, by the address of their header.
     loops: HashMap<usize, LoopCode>,
+    calls: Calls,
     scratch: lower::Scratch,
 }
 
@@ -58,8 +62,9 @@ impl Lowered {
 impl ModuleCode {
     /// `native` is where machine code jumps to call a function that is not compiled; a function is hot after so many `calls`.
     pub(crate) fn new(functions: usize, native: *const u8, calls: u32) -> ModuleCode {
-        let entries = (0..functions).map(|_| FuncEntry::new(native, calls)).collect();
-        ModuleCode { entries, calls, lowered: Mutex::default() }
+        let portions = Portions::of(calls);
+        let entries = (0..functions).map(|_| FuncEntry::new(native, portions.first())).collect();
+        ModuleCode { entries, portions, lowered: Mutex::default() }
     }
 
     /// The code kept for `module`.
@@ -108,6 +113,31 @@ impl ModuleCode {
             module.code().hot(Hot::Loop(entry));
         }
         code.loop_stub(header as usize)
+    }
+
+    /// Notes a call that ends a portion of the callee's calls; see [`Calls`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_at_call(
+        module: &ModuleParts,
+        callee: DefinedFuncIndex,
+        returns_to: *const Word,
+    ) -> Heat {
+        let Some(code) = ModuleCode::of(module) else { return Heat::Hot };
+        let mut lowered = code.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        lowered.calls.look(code.portions, callee, returns_to)
+    }
+
+    /// Notes a call of machine code, and says after how many others the next is looked at.
+    pub(crate) fn look_at_native_call(
+        module: &ModuleParts,
+        callee: DefinedFuncIndex,
+        returns_to: *const Word,
+    ) -> u32 {
+        let Some(code) = ModuleCode::of(module) else { return u32::MAX };
+        let mut lowered = code.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        lowered.calls.note(callee, returns_to);
+        code.portions.later()
     }
 
     /// Says that a function is hot.
@@ -188,10 +218,32 @@ impl TierModule for ModuleCode {
         unsafe { activation::run_within(entry, ctx, slots) }
     }
 
+    fn was_called(&self, func: DefinedFuncIndex) -> bool {
+        !self.entries[func.index()].code.load(Ordering::Relaxed).is_null()
+    }
+
+    fn calls_seen(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Vec<CallSeen> {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(code) = lowered.code(func) else { return Vec::new() };
+        let calls = lowered.calls.from(code.words.as_ptr_range());
+        drop(lowered);
+        if calls.is_empty() {
+            return Vec::new();
+        }
+        // The call's last word is the one before that it returns to.
+        let words: Vec<usize> = calls.iter().map(|(word, ..)| word - 1).collect();
+        let offsets = lower::offsets_of_words(module, func, &words);
+        let of = |(offset, (_, callee, times)): (Option<usize>, (usize, DefinedFuncIndex, u32))| {
+            Some(CallSeen { offset_bytes: offset?, callee, times })
+        };
+        offsets.into_iter().zip(calls).filter_map(of).collect()
+    }
+
     fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that was said to be hot counts down from the largest number.
-        let calls = |entry: &FuncEntry| self.calls.wrapping_sub(entry.heat.load(Ordering::Relaxed));
+        let calls = |func: DefinedFuncIndex, entry: &FuncEntry| {
+            self.portions.counted(lowered.calls.ended(func), entry.heat.load(Ordering::Relaxed))
+        };
         let is_own = |entry: &FuncEntry, code: &lower::Lowered| {
             std::ptr::eq(entry.code.load(Ordering::Relaxed), code.words.as_ptr())
         };
@@ -199,13 +251,13 @@ impl TierModule for ModuleCode {
             lowered.functions.iter().map(|(func, code)| (*func, &self.entries[func.index()], code));
         functions
             .filter(|(_, entry, code)| is_own(entry, code))
-            .map(|(func, entry, _)| (func, calls(entry)))
+            .map(|(func, entry, _)| (func, calls(func, entry)))
             .collect()
     }
 
     fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let stub = native::Stub::new(call_slots, code);
+        let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
         let entry = &self.entries[func.index()];
         // Machine code first: whoever finds the stub may be about to call the function from there.
         entry.native.store(code.code.cast_mut(), Ordering::Release);
@@ -231,7 +283,11 @@ impl TierModule for ModuleCode {
 
     fn cool(&self, what: &Hot) {
         match what {
-            Hot::Function(func) => self.entries[func.index()].heat.store(self.calls, Ordering::Relaxed),
+            Hot::Function(func) => {
+                let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+                lowered.calls.forget(*func);
+                self.entries[func.index()].heat.store(self.portions.first(), Ordering::Relaxed);
+            }
             Hot::Loop(entry) => {
                 self.with_loop(entry, |state| {
                     if let LoopCode::Asked(_) = state {
@@ -246,6 +302,7 @@ impl TierModule for ModuleCode {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
-        lowered.loops.insert(header, LoopCode::Compiled(native::Stub::new(call_slots, code)));
+        let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
+        lowered.loops.insert(header, LoopCode::Compiled(stub));
     }
 }

@@ -14,6 +14,7 @@
 mod activation;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
+mod calls;
 mod code;
 mod lower;
 #[allow(unsafe_code, reason = "the interpreter's registers are addresses")]

@@ -97,7 +97,7 @@ impl Adapters {
             None => compiler()?
                 .compile(|function, context, config| {
                     build(function, context, kind, ty).finalize(config);
-                    Ok(())
+                    Ok(Vec::new())
                 })
                 .ok()?,
         };

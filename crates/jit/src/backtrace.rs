@@ -29,16 +29,8 @@ pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: P
     }
     loop {
         let at = if place == Place::Return { pc - 1 } else { pc };
-        let has_room = error.backtrace().has_room();
-        match region::frame_at(at, has_room) {
-            region::Frame::Function(Some(mut info)) => {
-                if !error.backtrace().wants_offsets() {
-                    info.offset_bytes = None;
-                }
-                error.backtrace_mut().push(info);
-            }
-            region::Frame::Function(None) => error.backtrace_mut().push_omitted(),
-            region::Frame::Other => return,
+        if !region::describe(at, error) {
+            return;
         }
         // SAFETY: compiled functions keep frame pointers: a frame begins with the caller's and the return address.
         unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };

@@ -1,6 +1,7 @@
 //! The compiler: from intermediate representation to bytes, with what must be known about them.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
@@ -16,11 +17,11 @@ use cranelift_codegen::{
     MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
-use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::{Explanation, NanBits};
 
 use crate::region::{self, Catch, CatchSite};
-use crate::tables::Tables;
+use crate::tables::{Inlined, Tables, origins};
 use crate::translate::{Result, Unsupported};
 
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
@@ -55,6 +56,17 @@ pub(crate) struct Compiler {
 pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
     pub(crate) tables: Tables,
+}
+
+/// Makes a function, and says whose bodies are in it.
+pub(crate) trait Build:
+    FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Vec<Inlined>>
+{
+}
+
+impl<F> Build for F where
+    F: FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Vec<Inlined>>
+{
 }
 
 impl Code {
@@ -98,23 +110,16 @@ impl Compiler {
     }
 
     /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
-    pub(crate) fn compile(
-        &mut self,
-        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
-    ) -> Result<Code> {
+    pub(crate) fn compile(&mut self, build: impl Build) -> Result<Code> {
         self.compile_with(Disassembly::Unwanted, build)
     }
 
-    fn compile_with(
-        &mut self,
-        disassembly: Disassembly,
-        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
-    ) -> Result<Code> {
+    fn compile_with(&mut self, disassembly: Disassembly, build: impl Build) -> Result<Code> {
         self.context.clear();
         self.context.set_disasm(disassembly == Disassembly::Wanted);
         let outcome = silently(AssertUnwindSafe(|| {
-            build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
-            self.finish()
+            let inlined = build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
+            self.finish(inlined)
         }));
         if !matches!(outcome, Ok(Ok(_))) {
             // What is half done is not for the next function.
@@ -124,21 +129,26 @@ impl Compiler {
         outcome.unwrap_or_else(|_| Err(Unsupported::Compiler("the compiler panicked".to_owned())))
     }
 
-    /// What becomes of what `build` makes, for people to read.
+    /// What becomes of what `build` makes, for people to read; `index` says what number people know a function by.
     pub(crate) fn explain(
         &mut self,
-        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result,
+        index: impl Fn(DefinedFuncIndex) -> FuncIndex,
+        build: impl Build,
     ) -> Result<Explanation> {
         let code = self.compile_with(Disassembly::Wanted, build)?;
         let machine = self.context.compiled_code().and_then(|code| code.vcode.clone());
         Ok(Explanation {
-            intermediate: self.context.func.display().to_string(),
+            intermediate: with_offsets(
+                &self.context.func.display().to_string(),
+                &code.tables.inlined(),
+                index,
+            ),
             machine: machine.unwrap_or_default(),
             machine_bytes: code.bytes.len(),
         })
     }
 
-    fn finish(&mut self) -> Result<Code> {
+    fn finish(&mut self, inlined: Vec<Inlined>) -> Result<Code> {
         self.context
             .compile(&*self.isa, &mut ControlPlane::default())
             .map_err(|error| Unsupported::Compiler(format!("{:?}", error.inner)))?;
@@ -158,8 +168,34 @@ impl Compiler {
         traps.sort_unstable();
         let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
-        Ok(Code { bytes, tables: Tables::new(&traps, &places, &catch_sites(buffer)?) })
+        let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &inlined);
+        Ok(Code { bytes, tables })
     }
+}
+
+/// The text of a function with places (see [`Inlined`]) replaced by offsets: those of the calls where bodies are inlined, which are then named behind the
+/// instruction.
+fn with_offsets(text: &str, inlined: &[Inlined], index: impl Fn(DefinedFuncIndex) -> FuncIndex) -> String {
+    let mut with = String::with_capacity(text.len());
+    for line in text.lines() {
+        let place = line.strip_prefix('@').and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_hexdigit())?;
+            Some((u32::from_str_radix(&rest[..end], 16).ok()?, &rest[end..]))
+        });
+        match place.map(|(place, rest)| (origins(inlined, place), rest)) {
+            Some((origins, rest)) if origins.len() > 1 => {
+                let (innermost, call) = (origins[0], origins[origins.len() - 1].offset_bytes);
+                let func = innermost.func.map_or(0, |func| index(func).0);
+                let offset_bytes = innermost.offset_bytes;
+                let _ = writeln!(with, "@{call:04x}{rest}  ; of func[{func}], @{offset_bytes:04x}");
+            }
+            _ => {
+                with.push_str(line);
+                with.push('\n');
+            }
+        }
+    }
+    with
 }
 
 /// The calls whose exceptions the function catches.

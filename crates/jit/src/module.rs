@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode, Recalled};
-use innkeeper_engine::{Compilation, Explanation, FuncType};
+use innkeeper_engine::{Compilation, Explanation, FuncType, Inlining};
 
 use crate::adapter::Kind;
 use crate::cache::SavedCode;
@@ -148,8 +148,14 @@ impl NativeModule {
         module: &ModuleParts,
         func: DefinedFuncIndex,
     ) -> Option<Result<Explanation, String>> {
-        let explained = self.jit.compiler()?.explain(|function, context, config| {
-            translate(function, context, config, module, (func, Start::Call))
+        let mut compiler = self.jit.compiler()?;
+        let explained = best(module, |inlining| {
+            compiler.explain(
+                |func| module.func_index(func),
+                |function, context, config| {
+                    translate(function, context, config, module, (func, Start::Call), inlining)
+                },
+            )
         });
         Some(explained.map_err(|reason| reason.to_string()))
     }
@@ -226,7 +232,21 @@ pub(crate) fn compile(
     if module.body_range(func).len() > MAX_BODY_BYTES {
         return Err(Unsupported::Compiler("the body is too long".to_owned()));
     }
-    compiler.compile(|function, context, config| translate(function, context, config, module, (func, start)))
+    best(module, |inlining| {
+        compiler.compile(|function, context, config| {
+            translate(function, context, config, module, (func, start), inlining)
+        })
+    })
+}
+
+/// Compiles with others' bodies inlined or, where that fails, without: one of them may have what is not compiled.
+fn best<T>(
+    module: &ModuleParts,
+    mut compile: impl FnMut(&Inlining) -> Result<T, Unsupported>,
+) -> Result<T, Unsupported> {
+    let inlining = &module.engine().config().tuning.inlining;
+    let compiled = compile(inlining);
+    if compiled.is_err() && inlining.depth > 0 { compile(&Inlining::never()) } else { compiled }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use innkeeper_engine::FrameInfo;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;
+use innkeeper_engine::{Error, FrameInfo};
 
 use crate::tables::Tables;
 
@@ -58,14 +58,6 @@ pub(crate) enum Returning {
     Function(usize, Option<CatchSite>),
     /// In an adapter.
     Adapter,
-}
-
-/// What a place in machine code belongs to.
-pub(crate) enum Frame {
-    /// A compiled function; described if that was asked for.
-    Function(Option<FrameInfo>),
-    /// An adapter, or none of ours.
-    Other,
 }
 
 static REGIONS: RwLock<BTreeMap<usize, Arc<Region>>> = RwLock::new(BTreeMap::new());
@@ -125,22 +117,41 @@ pub(crate) fn catch_site(return_address: usize) -> Option<Returning> {
     })
 }
 
-/// What `pc` belongs to; described if `describe`.
-pub(crate) fn frame_at(pc: usize, describe: bool) -> Frame {
-    let frame = Region::with(pc, |region, function| {
-        let Some(func) = function.func else { return Frame::Other };
+/// Appends the frames that the machine code at `pc` stands for to an error's backtrace, innermost first: the function's, and before it those of bodies
+/// that are inlined there. False where it is no compiled function's.
+pub(crate) fn describe(pc: usize, error: &mut Error) -> bool {
+    let described = Region::with(pc, |region, function| {
+        let Some(func) = function.func else { return false };
         let module = region.module.as_ref().and_then(Weak::upgrade);
-        let (true, Some(module)) = (describe, module) else { return Frame::Function(None) };
-        let place = function.tables.place_at((pc - function.range.start) as u32);
-        let index = module.func_index(func);
-        Frame::Function(Some(FrameInfo {
-            module_name: module.module_name().map(str::to_owned),
-            func: index,
-            func_name: module.func_name(index).map(str::to_owned),
-            offset_bytes: place.map(|offset| offset as usize),
-        }))
+        let mut origins = function.tables.origins_at((pc - function.range.start) as u32).into_iter();
+        let mut next = origins.next();
+        loop {
+            let func = next.and_then(|origin| origin.func).unwrap_or(func);
+            match &module {
+                Some(module) if error.backtrace().has_room() => {
+                    let offset_bytes = next.map(|origin| origin.offset_bytes as usize);
+                    let offset_bytes = offset_bytes.filter(|_| error.backtrace().wants_offsets());
+                    error.backtrace_mut().push(frame(module, func, offset_bytes));
+                }
+                _ => error.backtrace_mut().push_omitted(),
+            }
+            next = origins.next();
+            if next.is_none() {
+                return true;
+            }
+        }
     });
-    frame.unwrap_or(Frame::Other)
+    described.unwrap_or(false)
+}
+
+fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usize>) -> FrameInfo {
+    let func = module.func_index(func);
+    FrameInfo {
+        module_name: module.module_name().map(str::to_owned),
+        func,
+        func_name: module.func_name(func).map(str::to_owned),
+        offset_bytes,
+    }
 }
 
 /// A range of addresses as the signal handler sees it. Ranges are never freed, only used again.

@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use innkeeper_engine::index::DefinedFuncIndex;
+
 use crate::cache::SavedCode;
 use crate::region::{Catch, CatchSite};
 
@@ -20,10 +22,55 @@ enum Source {
     Saved(Arc<SavedCode>, Range<usize>),
 }
 
+/// A body that stands in the place of a call. What comes from it has *places* of its own, beyond the module's bytes; those of the function itself are
+/// offsets in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inlined {
+    /// The place of the body's first byte.
+    pub(crate) place: u32,
+    /// Whose body it is.
+    pub(crate) func: DefinedFuncIndex,
+    /// Where that begins in the module's bytes.
+    pub(crate) body: u32,
+    /// The place of the call: one of another body's that is inlined, or of the function's.
+    pub(crate) call: u32,
+}
+
+/// What an instruction of machine code comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The function, where it is another one than that whose code this is.
+    pub(crate) func: Option<DefinedFuncIndex>,
+    /// Where the instruction lies in the module's bytes.
+    pub(crate) offset_bytes: u32,
+}
+
+/// What a place stands for, innermost first: the instruction there, then the calls in whose place it is. `inlined` ascends.
+pub(crate) fn origins(inlined: &[Inlined], place: u32) -> Vec<Origin> {
+    let (mut origins, mut place, mut inlined) = (Vec::new(), place, inlined);
+    loop {
+        // A call has a lower place than what is inlined there.
+        let body = inlined.partition_point(|body| body.place <= place).checked_sub(1);
+        let Some(body) = body else {
+            origins.push(Origin { func: None, offset_bytes: place });
+            return origins;
+        };
+        let Inlined { place: start, func, body: offset_bytes, call } = inlined[body];
+        let offset_bytes = offset_bytes.wrapping_add(place - start);
+        origins.push(Origin { func: Some(func), offset_bytes });
+        (place, inlined) = (call, &inlined[..body]);
+    }
+}
+
 impl Tables {
-    /// Trap codes by the offset of their instruction; where in the module's bytes the instructions from an offset on come from; calls whose exceptions are caught. All
-    /// ascending by offset in the code.
-    pub(crate) fn new(traps: &[(u32, u8)], places: &[(u32, u32)], catches: &[CatchSite]) -> Tables {
+    /// Trap codes by the offset of their instruction; the places that the instructions from an offset on come from; calls whose exceptions are caught: all
+    /// ascending by offset in the code; and what is inlined, ascending by place.
+    pub(crate) fn new(
+        traps: &[(u32, u8)],
+        places: &[(u32, u32)],
+        catches: &[CatchSite],
+        inlined: &[Inlined],
+    ) -> Tables {
         let mut bytes = Vec::new();
         push(&mut bytes, catches.len() as u32);
         for site in catches {
@@ -42,6 +89,12 @@ impl Tables {
             push(&mut bytes, offset - last);
             bytes.push(*code);
             last = *offset;
+        }
+        push(&mut bytes, inlined.len() as u32);
+        for Inlined { place, func, body, call } in inlined {
+            for number in [*place, func.0, *body, *call] {
+                push(&mut bytes, number);
+            }
         }
         let (mut last, mut last_place) = (0, 0u32);
         for (offset, place) in places {
@@ -106,24 +159,34 @@ impl Tables {
         None
     }
 
-    /// Where the instruction at `offset` comes from in the module's bytes.
-    pub(crate) fn place_at(&self, offset: u32) -> Option<u32> {
+    /// What the instruction at `offset` comes from: see [`origins`]. Empty where nobody knows.
+    pub(crate) fn origins_at(&self, offset: u32) -> Vec<Origin> {
+        self.find_origins(offset).unwrap_or_default()
+    }
+
+    fn find_origins(&self, offset: u32) -> Option<Vec<Origin>> {
+        let (inlined, mut rows) = self.read_inlined()?;
+        let place = rows.place_at(offset)?;
+        Some(origins(&inlined, place))
+    }
+
+    /// What is inlined.
+    pub(crate) fn inlined(&self) -> Vec<Inlined> {
+        self.read_inlined().map(|(inlined, _)| inlined).unwrap_or_default()
+    }
+
+    /// What is inlined, and the rows behind that.
+    fn read_inlined(&self) -> Option<(Vec<Inlined>, Rows<'_>)> {
         let mut rows = self.rows()?;
         for _ in 0..rows.number()? {
             rows.number()?;
             rows.byte()?;
         }
-        let (mut at, mut place, mut found) = (0u32, 0u32, None);
-        while let Some(step) = rows.number() {
-            at = at.checked_add(step)?;
-            if at > offset {
-                break;
-            }
-            let step = rows.number()?;
-            place = place.wrapping_add((step >> 1) ^ (step & 1).wrapping_neg());
-            found = Some(place);
+        let mut inlined = Vec::new();
+        for _ in 0..rows.number()? {
+            inlined.push(rows.inlined()?);
         }
-        found
+        Some((inlined, rows))
     }
 }
 
@@ -138,6 +201,26 @@ fn push(bytes: &mut Vec<u8>, mut number: u32) {
 struct Rows<'a>(&'a [u8]);
 
 impl Rows<'_> {
+    /// The place of the instruction at `offset`, from rows of places.
+    fn place_at(&mut self, offset: u32) -> Option<u32> {
+        let (mut at, mut place, mut found) = (0u32, 0u32, None);
+        while let Some(step) = self.number() {
+            at = at.checked_add(step)?;
+            if at > offset {
+                break;
+            }
+            let step = self.number()?;
+            place = place.wrapping_add((step >> 1) ^ (step & 1).wrapping_neg());
+            found = Some(place);
+        }
+        found
+    }
+
+    fn inlined(&mut self) -> Option<Inlined> {
+        let (place, func) = (self.number()?, DefinedFuncIndex(self.number()?));
+        Some(Inlined { place, func, body: self.number()?, call: self.number()? })
+    }
+
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -174,7 +257,7 @@ mod tests {
     #[test]
     fn what_is_written_is_found() {
         let traps = [(0, 1), (5, 7), (300_000, 9)];
-        let places = [(3, 1000), (10, 900), (11, u32::MAX), (400, 0), (70_000, 1 << 31)];
+        let places = [(3, 1000), (10, 10_001), (11, u32::MAX), (400, 0), (70_000, 10_060)];
         let site = |return_offset, tag| CatchSite {
             return_offset,
             frame_bytes: 1 << 20,
@@ -182,15 +265,33 @@ mod tests {
             catches: [Catch { tag, handler: 300 }, Catch { tag: None, handler: 70_000 }].into(),
         };
         let sites = [site(7, Some(0)), site(900, Some(u32::MAX)), site(901, None)];
-        let tables = Tables::new(&traps, &places, &sites);
+        let inlined = |place, func, call| Inlined { place, func: DefinedFuncIndex(func), body: 500, call };
+        // The second inside the first.
+        let inlined = [inlined(10_000, 1, 1000), inlined(10_050, 2, 10_020), inlined(20_000, 3, 900)];
+        let tables = Tables::new(&traps, &places, &sites, &inlined);
         for offset in (0..1000).chain([299_999, 300_000, 300_001]) {
             let trap = traps.iter().find(|(at, _)| *at == offset).map(|(_, code)| *code);
             assert_eq!(tables.trap_at(offset), trap, "{offset}");
             let place = places.iter().rfind(|(at, _)| *at <= offset).map(|(_, place)| *place);
-            assert_eq!(tables.place_at(offset), place, "{offset}");
+            let found = tables.origins_at(offset);
+            assert_eq!(found, place.map(|place| origins(&inlined, place)).unwrap_or_default(), "{offset}");
             let site = sites.iter().find(|site| site.return_offset == offset);
             assert_eq!(tables.catch_site(offset).as_ref(), site, "{offset}");
         }
+    }
+
+    #[test]
+    fn bodies_lie_in_the_place_of_calls() {
+        let inlined = |place, func, call| Inlined { place, func: DefinedFuncIndex(func), body: 500, call };
+        let inlined = [inlined(1000, 1, 70), inlined(1050, 2, 1020), inlined(1060, 3, 80)];
+        let origins = |place| {
+            let plain = |origin: Origin| (origin.func.map(|func| func.0), origin.offset_bytes);
+            origins(&inlined, place).into_iter().map(plain).collect::<Vec<_>>()
+        };
+        assert_eq!(origins(999), [(None, 999)]);
+        assert_eq!(origins(1000), [(Some(1), 500), (None, 70)]);
+        assert_eq!(origins(1051), [(Some(2), 501), (Some(1), 520), (None, 70)]);
+        assert_eq!(origins(1061), [(Some(3), 501), (None, 80)]);
     }
 
     #[test]
@@ -198,7 +299,7 @@ mod tests {
         for first in 0..=255u8 {
             for len in 0..20 {
                 let tables = Tables(Source::Made(vec![first; len].into()));
-                let _ = (tables.trap_at(u32::MAX), tables.place_at(u32::MAX), tables.catch_site(u32::MAX));
+                let _ = (tables.trap_at(u32::MAX), tables.origins_at(u32::MAX), tables.catch_site(u32::MAX));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    FuncEntry, Hot, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule, VmContext, VmFunc,
+    CallSeen, FuncEntry, Hot, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule, VmContext, VmFunc,
 };
 use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation};
 use innkeeper_interp::Interpreter;
@@ -155,6 +155,14 @@ impl TierModule for Module {
 
     fn remembered(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
         self.native.remembered(&*self.module.upgrade()?, func)
+    }
+
+    fn was_called(&self, func: DefinedFuncIndex) -> bool {
+        self.interpreted.was_called(func)
+    }
+
+    fn calls_seen(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Vec<CallSeen> {
+        self.interpreted.calls_seen(module, func)
     }
 
     fn keep(&self) {

@@ -93,18 +93,26 @@ pub(crate) fn lower(module: &ModuleParts, func: DefinedFuncIndex, scratch: &mut 
 
 /// The offset, in bytes from the start of the module, of the instruction that word `word` of a function's code came from.
 pub(crate) fn offset_of_word(module: &ModuleParts, func: DefinedFuncIndex, word: usize) -> Option<usize> {
+    offsets_of_words(module, func, &[word]).pop()?
+}
+
+/// As [`offset_of_word`], of several words.
+pub(crate) fn offsets_of_words(
+    module: &ModuleParts,
+    func: DefinedFuncIndex,
+    words: &[usize],
+) -> Vec<Option<usize>> {
+    let mut starts = Vec::new();
     let mut scratch = Scratch::default();
-    let mut lowering = Lowering::new(module, func, &mut scratch).ok()?;
-    let mut found = None;
+    let lowered = Lowering::new(module, func, &mut scratch).and_then(|mut lowering| {
+        lowering.run(func, |start, offset_bytes| starts.push((start, offset_bytes)))
+    });
+    if lowered.is_err() {
+        return vec![None; words.len()];
+    }
     // The last instruction whose code begins at or before the word: of those that melted into one, the last, which is the one that can trap.
-    lowering
-        .run(func, |words, offset_bytes| {
-            if words <= word {
-                found = Some(offset_bytes);
-            }
-        })
-        .ok()?;
-    found
+    let offset = |word: &usize| Some(starts.iter().rfind(|(start, _)| start <= word)?.1);
+    words.iter().map(offset).collect()
 }
 
 /// How the loop can be entered whose header is at word `word` of a function's code; none where there is none.

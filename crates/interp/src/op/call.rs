@@ -26,6 +26,11 @@ pub(crate) fn untag(address: u64) -> *const Word {
     (address & !OTHER_INSTANCE) as usize as *const Word
 }
 
+/// Where a call returns to within the callee's instance; null where another one has called, for which the callee is another function.
+pub(crate) fn caller_of_instance(address: u64) -> *const Word {
+    if is_tagged(address) { std::ptr::null() } else { untag(address) }
+}
+
 /// Slots between the frames of the caller at `position` and its callee.
 ///
 /// # Safety

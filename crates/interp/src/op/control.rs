@@ -6,6 +6,8 @@ use innkeeper_engine::Trap;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::runtime;
 
+use super::call::caller_of_instance;
+use crate::calls::Heat;
 use crate::code::ModuleCode;
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
@@ -45,15 +47,25 @@ handlers! {
         m.next(3)
     }
 
-    /// At a function's first instruction: says that it is hot, and goes on with what is then its code.
+    /// At a function's first instruction: notes who calls it and, when that has been done often enough, says that it is hot. Goes on with what is then
+    /// its code.
     #[cold]
     #[inline(never)]
     fn hot(m) {
         let func = DefinedFuncIndex(m.word(1) as u32);
         let entry = (*m.ctx).entries.add(func.index());
-        // It is not asked again before long.
-        (*entry).heat.store(u32::MAX, Ordering::Relaxed);
-        ModuleCode::say_hot(runtime::module(m.ctx), func);
+        let module = runtime::module(m.ctx);
+        let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
+        let address = *m.fp.add(header as usize);
+        match ModuleCode::look_at_call(module, func, caller_of_instance(address)) {
+            // This instruction counts again.
+            Heat::Warm(calls) => (*entry).heat.store(calls + 1, Ordering::Relaxed),
+            Heat::Hot => {
+                // It is not asked again before long.
+                (*entry).heat.store(u32::MAX, Ordering::Relaxed);
+                ModuleCode::say_hot(module, func);
+            }
+        }
         m.ip = (*entry).code.load(Ordering::Acquire);
         m.forget();
         m.dispatch()

@@ -4,13 +4,16 @@
 //! that the call made and then returns as the function would have. So calls need no other form, and whoever holds the entry finds the
 //! new code the next time.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use innkeeper_engine::Error;
+use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Layer, Left, NativeCode, TailCall, TrapSite, VmContext, runtime};
 
-use super::call::{code_of, is_tagged};
+use super::call::{caller_of_instance, code_of, is_tagged};
 use crate::activation::HEADER_SLOTS;
 use crate::backtrace::{self, Place, caller};
-use crate::code::Word;
+use crate::code::{ModuleCode, Word};
 use crate::machine::{A, Exit, Handler, handlers};
 use crate::unwind;
 
@@ -21,11 +24,16 @@ pub(crate) struct Stub {
     /// The function's header, as an operand.
     header: Word,
     code: NativeCode,
+    func: DefinedFuncIndex,
+    /// Calls until one is looked at; see [`crate::calls`].
+    unseen: AtomicU32,
 }
 
 impl Stub {
-    pub(crate) fn new(header: u32, code: NativeCode) -> Box<Stub> {
-        Box::new(Stub { handler: enter_native, header: Word::from(header), code })
+    /// For a function one of whose calls is looked at after so many.
+    pub(crate) fn new((func, calls): (DefinedFuncIndex, u32), header: u32, code: NativeCode) -> Box<Stub> {
+        let unseen = AtomicU32::new(calls);
+        Box::new(Stub { handler: enter_native, header: Word::from(header), code, func, unseen })
     }
 
     pub(crate) fn words(&self) -> *const Word {
@@ -37,8 +45,14 @@ handlers! {
     /// `[header] [code]`: runs the function's machine code and returns to the caller.
     fn enter_native(m) {
         let header = m.operand(A);
-        let code = &raw const (*m.ip.cast::<Stub>()).code;
-        match run(&*code, m.ctx, m.fp, header) {
+        let stub = &*m.ip.cast::<Stub>();
+        // Threads that count at the same time may lose calls; nothing depends on the number.
+        let left = stub.unseen.load(Ordering::Relaxed).wrapping_sub(1);
+        stub.unseen.store(left, Ordering::Relaxed);
+        if left == 0 {
+            look(stub, m.ctx, *m.fp.add(header));
+        }
+        match run(&stub.code, m.ctx, m.fp, header) {
             Left::Done => {
                 m.forget();
                 m.reload_memory();
@@ -94,6 +108,19 @@ handlers! {
         m.reload_memory();
         m.dispatch()
     }
+}
+
+/// Notes a call of a stub, which returns to `address`.
+///
+/// # Safety
+/// `ctx` is the context that the stub is executed with.
+#[cold]
+#[inline(never)]
+unsafe fn look(stub: &Stub, ctx: *mut VmContext, address: u64) {
+    // SAFETY: as the caller promises, and the context is alive.
+    let module = unsafe { runtime::module(ctx) };
+    let calls = ModuleCode::look_at_native_call(module, stub.func, caller_of_instance(address));
+    stub.unseen.store(calls, Ordering::Relaxed);
 }
 
 /// Runs machine code while the frames below are suspended.

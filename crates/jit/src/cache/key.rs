@@ -39,8 +39,12 @@ impl Target {
         let build = format!("{} {}", build_name(), cranelift_native::VERSION);
         // All fields by name, so that a new one is not forgotten: limits and most of the tuning change no code.
         let Config { features, metering, nan_bits, tuning, limits: _ } = config;
-        let settings =
-            format!("{features:?} {metering:?} {nan_bits:?} {:?} {}", tuning.memory_layout, isa.flags());
+        let settings = format!(
+            "{features:?} {metering:?} {nan_bits:?} {:?} {:?} {}",
+            tuning.memory_layout,
+            tuning.inlining,
+            isa.flags()
+        );
         Target {
             build: blake3::hash(build.as_bytes()),
             processor: processor.finalize(),

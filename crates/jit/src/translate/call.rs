@@ -9,7 +9,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, UserExternalName, Value, types,
 };
-use innkeeper_engine::index::{FuncIndex, TypeIndex};
+use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex, TypeIndex};
 use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc};
 use innkeeper_engine::{FuncType, Trap};
 use wasmparser::Operator;
@@ -21,7 +21,7 @@ use crate::builtin::Builtin;
 use crate::trap;
 
 /// What a call needs to know of its callee.
-struct Callee {
+pub(super) struct Callee {
     /// The callee's context; the caller's for functions of the host.
     ctx: Value,
     entry: Value,
@@ -32,24 +32,17 @@ struct Callee {
 impl Translator<'_> {
     pub(super) fn call_operator(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
-            Operator::Call { function_index } => {
-                let callee = self.direct(*function_index);
-                self.call(&callee, self.module.type_of_func(FuncIndex(*function_index)))
-            }
+            Operator::Call { function_index } => self.call_by_name(FuncIndex(*function_index)),
             Operator::CallIndirect { type_index, table_index } => {
-                let callee = self.indirect(*table_index, *type_index)?;
-                self.call(&callee, TypeIndex(*type_index))
+                self.call_indirect(*table_index, TypeIndex(*type_index))
             }
-            Operator::CallRef { type_index } => {
-                let callee = self.referenced()?;
-                self.call(&callee, TypeIndex(*type_index))
-            }
+            Operator::CallRef { type_index } => self.call_ref(TypeIndex(*type_index)),
             Operator::ReturnCall { function_index } => {
                 let callee = self.direct(*function_index);
                 self.return_call(&callee, self.module.type_of_func(FuncIndex(*function_index)))
             }
             Operator::ReturnCallIndirect { type_index, table_index } => {
-                let callee = self.indirect(*table_index, *type_index)?;
+                let callee = self.indirect(*table_index, TypeIndex(*type_index))?;
                 self.return_call(&callee, TypeIndex(*type_index))
             }
             Operator::ReturnCallRef { type_index } => {
@@ -61,7 +54,7 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    fn direct(&mut self, func: u32) -> Callee {
+    pub(super) fn direct(&mut self, func: u32) -> Callee {
         let func = FuncIndex(func);
         let Some(defined) = self.module.defined(func) else {
             let record = self.fixed_element(offset_of!(VmContext, imported_funcs), func.0);
@@ -71,13 +64,18 @@ impl Translator<'_> {
             // A compiled function does not look at its entry.
             return Callee { ctx: self.ctx, entry: self.int(types::I64, 0), is_self: true };
         }
+        Callee { ctx: self.ctx, entry: self.entry_of(defined), is_self: false }
+    }
+
+    /// The entry of a function that the module defines.
+    pub(super) fn entry_of(&mut self, func: DefinedFuncIndex) -> Value {
         let entries = self.fixed(self.ctx, offset_of!(VmContext, entries));
-        let offset = i64::from(defined.0) * size_of::<FuncEntry>() as i64;
-        Callee { ctx: self.ctx, entry: self.b.ins().iadd_imm_s(entries, offset), is_self: false }
+        let offset = i64::from(func.0) * size_of::<FuncEntry>() as i64;
+        self.b.ins().iadd_imm_s(entries, offset)
     }
 
     /// The callee that a function's record describes.
-    fn of_record(&mut self, record: Value) -> Callee {
+    pub(super) fn of_record(&mut self, record: Value) -> Callee {
         let entry = self.b.ins().load(types::I64, fixed(), record, offset_of!(VmFunc, entry) as i32);
         let ctx = self.b.ins().load(types::I64, fixed(), record, offset_of!(VmFunc, ctx) as i32);
         // The host's functions have no context of their own, and want to know who calls.
@@ -91,16 +89,44 @@ impl Translator<'_> {
         Ok(self.of_record(record))
     }
 
+    fn call_ref(&mut self, ty: TypeIndex) -> Result {
+        let Some(expected) = self.foreseen(ty) else {
+            let callee = self.referenced()?;
+            return self.call(&callee, ty);
+        };
+        let record = self.pop()?;
+        self.b.ins().trapz(record, trap::code(Trap::NullFunction));
+        self.call_foreseen((expected, ty), (record, fixed()), |_| Ok(()))
+    }
+
+    fn call_indirect(&mut self, table: u32, ty: TypeIndex) -> Result {
+        let Some(expected) = self.foreseen(ty) else {
+            let callee = self.indirect(table, ty)?;
+            return self.call(&callee, ty);
+        };
+        let record = self.table_function(table)?;
+        self.call_foreseen((expected, ty), (record, first_access()), |this| this.check_type(record, ty))
+    }
+
     /// Pops an index into a table and gives the function there, checked against the type that the call expects.
-    fn indirect(&mut self, table: u32, ty: u32) -> Result<Callee> {
+    fn indirect(&mut self, table: u32, ty: TypeIndex) -> Result<Callee> {
+        let record = self.table_function(table)?;
+        self.check_type(record, ty)?;
+        Ok(self.of_record(record))
+    }
+
+    /// Pops an index into a table and gives what is there: a function's record, or null.
+    fn table_function(&mut self, table: u32) -> Result<Value> {
         let (element, flags) = self.element(table, Trap::UndefinedElement)?;
-        let record = self.b.ins().load(types::I64, flags, element, 0);
-        // The first access finds out whether there is a function: nothing lies where null points.
-        let flags = MemFlagsData::new().with_trap_code(Some(trap::code(Trap::UninitializedElement)));
-        let flags = flags.with_aligned().with_readonly();
+        Ok(self.b.ins().load(types::I64, flags, element, 0))
+    }
+
+    /// Traps where there is no function, or one that is not of the type that the call expects.
+    fn check_type(&mut self, record: Value, ty: TypeIndex) -> Result {
+        let flags = first_access();
         let signature = self.b.ins().load(types::I32, flags, record, offset_of!(VmFunc, signature) as i32);
         let ids = self.fixed(self.ctx, offset_of!(VmContext, type_ids));
-        let offset = i32::try_from(u64::from(ty) * 4).map_err(|_| Unsupported::Malformed)?;
+        let offset = i32::try_from(u64::from(ty.0) * 4).map_err(|_| Unsupported::Malformed)?;
         let expected = self.b.ins().load(types::I32, fixed_flags(), ids, offset);
         let is_other = self.b.ins().icmp(IntCC::NotEqual, signature, expected);
         let (other, go_on) = (self.b.create_block(), self.b.create_block());
@@ -114,7 +140,7 @@ impl Translator<'_> {
         self.b.ins().jump(go_on, &[]);
         self.b.switch_to_block(go_on);
         self.b.seal_block(go_on);
-        Ok(self.of_record(record))
+        Ok(())
     }
 
     /// The function that is being translated, to be called; see [`crate::compiler`].
@@ -134,7 +160,7 @@ impl Translator<'_> {
         self.b.ins().load(types::I64, record_flags(), callee.entry, offset_of!(FuncEntry, native) as i32)
     }
 
-    fn call(&mut self, callee: &Callee, ty: TypeIndex) -> Result {
+    pub(super) fn call(&mut self, callee: &Callee, ty: TypeIndex) -> Result {
         let module = self.module;
         let ty = module.func_type(ty);
         let args = self.pop_args(ty)?;
@@ -143,7 +169,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn call_with(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result<Vec<Value>> {
+    pub(super) fn call_with(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result<Vec<Value>> {
         let mut all = vec![callee.ctx, callee.entry];
         let memory = match abi::results(ty) {
             Results::Registers => None,
@@ -179,6 +205,10 @@ impl Translator<'_> {
         let module = self.module;
         let ty = module.func_type(ty);
         let args = self.pop_args(ty)?;
+        if self.return_call_inside(callee, ty, &args)? {
+            self.end_reachable();
+            return Ok(());
+        }
         match self.start {
             Start::Call => {
                 let mut all = vec![callee.ctx, callee.entry];
@@ -219,8 +249,14 @@ impl Translator<'_> {
 }
 
 /// Fields of a function's record never change, but there may be none: its address was checked.
-fn fixed() -> MemFlagsData {
+pub(super) fn fixed() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly()
+}
+
+/// The first access to the record of an element finds out whether there is a function: nothing lies where null points.
+fn first_access() -> MemFlagsData {
+    let flags = MemFlagsData::new().with_trap_code(Some(trap::code(Trap::UninitializedElement)));
+    flags.with_aligned().with_readonly()
 }
 
 /// Goes on where the outcome is 0; else leaves machine code with it.

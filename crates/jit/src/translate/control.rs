@@ -56,6 +56,7 @@ impl Translator<'_> {
         match operator {
             Operator::Nop => Ok(()),
             Operator::Unreachable => {
+                self.make_cold();
                 self.trap(Trap::Unreachable);
                 Ok(())
             }
@@ -287,16 +288,13 @@ impl Translator<'_> {
         if !control.is_left {
             self.b.seal_block(control.exit);
             self.unreachable = Some(0);
-            if matches!(control.kind, Kind::Function) {
-                self.unreachable = None;
-            }
             return Ok(());
         }
         self.b.switch_to_block(control.exit);
         self.b.seal_block(control.exit);
         self.unreachable = None;
         let results = self.b.block_params(control.exit).to_vec();
-        if matches!(control.kind, Kind::Function) {
+        if matches!(control.kind, Kind::Function) && !self.inliner.is_inside() {
             self.give_results(&results);
         } else {
             self.stack.extend(results);

@@ -13,6 +13,7 @@ mod call;
 mod control;
 mod exception;
 mod fuel;
+mod inline;
 mod memory;
 mod numeric;
 mod reference;
@@ -30,14 +31,16 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place, VmStore};
-use innkeeper_engine::{FuncType, MemoryLayout, Metering};
+use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
+use crate::tables::Inlined;
 pub(crate) use call::leave_by_outcome;
 use control::Control;
 use exception::{Handlers, Scope};
+use inline::Inliner;
 
 /// Why a function is not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +83,11 @@ pub(crate) enum Start<'a> {
 pub(crate) struct Translator<'a> {
     b: FunctionBuilder<'a>,
     module: &'a ModuleParts,
+    /// The function that is compiled; its type, or that of the body inlined in it that is being translated.
     func: DefinedFuncIndex,
     ty: &'a FuncType,
     start: Start<'a>,
+    inliner: Inliner,
     /// The context.
     ctx: Value,
     /// The store's record, for what loops read of it: from the pinned register itself no instruction reads memory.
@@ -121,14 +126,15 @@ struct Regions {
     record: AliasRegion,
 }
 
-/// Translates a function into `to`.
+/// Translates a function into `to`, and says which bodies of others are in it.
 pub(crate) fn translate(
     to: &mut Function,
     context: &mut FunctionBuilderContext,
     config: TargetFrontendConfig,
     module: &ModuleParts,
     (func, start): (DefinedFuncIndex, Start<'_>),
-) -> Result {
+    inlining: &Inlining,
+) -> Result<Vec<Inlined>> {
     let ty = module.func_type(module.type_of_func(module.func_index(func)));
     to.name = UserFuncName::user(0, func.0);
     to.signature = match start {
@@ -158,6 +164,7 @@ pub(crate) fn translate(
         func,
         ty,
         start,
+        inliner: Inliner::new(module, func, inlining),
         ctx,
         store_in_loops,
         results: None,
@@ -182,18 +189,27 @@ pub(crate) fn translate(
 }
 
 impl Translator<'_> {
-    fn function(mut self, entry: Block) -> Result {
-        let range = self.module.body_range(self.func);
-        let body =
-            FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
-        self.offset = range.start;
+    fn function(mut self, entry: Block) -> Result<Vec<Inlined>> {
+        let body = body_of(self.module, self.func);
+        self.offset = self.module.body_range(self.func).start;
         self.begin(entry, &body)?;
-        self.find_handlers(&body)?;
+        self.operators(&body)?;
+        if self.pending_loop.is_some() {
+            return Err(Unsupported::Malformed);
+        }
+        self.b.seal_all_blocks();
+        self.b.finalize(self.config);
+        Ok(self.inliner.into_inlined())
+    }
+
+    /// Translates the instructions of a body, whose locals have been declared.
+    fn operators(&mut self, body: &FunctionBody<'_>) -> Result {
+        self.find_handlers(body)?;
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             self.offset =
                 usize::try_from(operators.original_position()).map_err(|_| Unsupported::Malformed)?;
-            self.b.set_srcloc(SourceLoc::new(self.offset as u32));
+            self.locate();
             let operator = operators.read()?;
             if let Some(depth) = self.unreachable {
                 self.skip(&operator, depth)?;
@@ -202,22 +218,18 @@ impl Translator<'_> {
                 self.operator(&operator)?;
             }
         }
-        if self.pending_loop.is_some() {
-            return Err(Unsupported::Malformed);
-        }
-        self.b.seal_all_blocks();
-        self.b.finalize(self.config);
         Ok(())
+    }
+
+    /// Says where the code that follows comes from.
+    fn locate(&mut self) {
+        let place = self.inliner.place(self.offset);
+        self.b.set_srcloc(SourceLoc::new(place));
     }
 
     /// Declares locals and opens the function's body.
     fn begin(&mut self, entry: Block, body: &FunctionBody<'_>) -> Result {
-        let mut local_types: Vec<Type> = self.ty.params().iter().map(|ty| abi::value_type(*ty)).collect();
-        for group in body.get_locals_reader()? {
-            let (count, ty) = group?;
-            local_types.extend(std::iter::repeat_n(abi::decoded_type(ty), count as usize));
-        }
-        self.locals = local_types.iter().map(|ty| self.b.declare_var(*ty)).collect();
+        let local_types = self.declare_locals(body)?;
         let params = self.b.block_params(entry).to_vec();
         match self.start {
             Start::Call => {
@@ -226,13 +238,7 @@ impl Translator<'_> {
                     self.results = Some(params[at]);
                     at += 1;
                 }
-                for i in 0..self.ty.params().len() {
-                    self.b.def_var(self.locals[i], params[at + i]);
-                }
-                for (i, ty) in local_types.iter().enumerate().skip(self.ty.params().len()) {
-                    let zero = self.zero(*ty);
-                    self.b.def_var(self.locals[i], zero);
-                }
+                self.define_locals(&params[at..], &local_types);
                 self.poll_at_entry(body)?;
             }
             Start::Loop(entry) => {
@@ -253,6 +259,24 @@ impl Translator<'_> {
         }
         self.open_function();
         Ok(())
+    }
+
+    fn declare_locals(&mut self, body: &FunctionBody<'_>) -> Result<Vec<Type>> {
+        let mut types: Vec<Type> = self.ty.params().iter().map(|ty| abi::value_type(*ty)).collect();
+        for group in body.get_locals_reader()? {
+            let (count, ty) = group?;
+            types.extend(std::iter::repeat_n(abi::decoded_type(ty), count as usize));
+        }
+        self.locals = types.iter().map(|ty| self.b.declare_var(*ty)).collect();
+        Ok(types)
+    }
+
+    /// Gives locals what they begin with: those that are parameters the arguments, others zero.
+    fn define_locals(&mut self, args: &[Value], types: &[Type]) {
+        for (i, ty) in types.iter().enumerate() {
+            let value = args.get(i).copied().unwrap_or_else(|| self.zero(*ty));
+            self.b.def_var(self.locals[i], value);
+        }
     }
 
     /// The value that an interpreter's frame has at a place.
@@ -372,6 +396,12 @@ impl Translator<'_> {
     fn has_guards(&self) -> bool {
         self.module.engine().config().tuning.memory_layout == MemoryLayout::Reserved
     }
+}
+
+/// The body of a function that the module defines; offsets in it are those in the module.
+fn body_of(module: &ModuleParts, func: DefinedFuncIndex) -> FunctionBody<'_> {
+    let range = module.body_range(func);
+    FunctionBody::new(BinaryReader::new(&module.bytes()[range.clone()], range.start as u64))
 }
 
 /// Flags of an access to a record of the engine, which is there and aligned.

@@ -4,11 +4,12 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::sync::Mutex;
 use innkeeper_engine::tier::{FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext};
 
 use crate::op::native;
@@ -59,7 +60,7 @@ impl ModuleCode {
     /// `native` is where machine code jumps to call a function that is not compiled; a function is hot after so many `calls`.
     pub(crate) fn new(functions: usize, native: *const u8, calls: u32) -> ModuleCode {
         let entries = (0..functions).map(|_| FuncEntry::new(native, calls)).collect();
-        ModuleCode { entries, calls, lowered: Mutex::default() }
+        ModuleCode { entries, calls, lowered: Mutex::new(Lowered::default()) }
     }
 
     /// The code kept for `module`.
@@ -206,10 +207,7 @@ impl TierModule for ModuleCode {
     fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let stub = native::Stub::new(call_slots, code);
-        let entry = &self.entries[func.index()];
-        // Machine code first: whoever finds the stub may be about to call the function from there.
-        entry.native.store(code.code.cast_mut(), Ordering::Release);
-        entry.code.store(stub.words().cast_mut(), Ordering::Release);
+        self.entries[func.index()].publish(stub.words(), code.code);
         lowered.stubs.push(stub);
     }
 
@@ -246,6 +244,13 @@ impl TierModule for ModuleCode {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
-        lowered.loops.insert(header, LoopCode::Compiled(native::Stub::new(call_slots, code)));
+        let stub = native::Stub::new(call_slots, code);
+        if let Some(LoopCode::Compiled(former)) = lowered.loops.insert(header, LoopCode::Compiled(stub)) {
+            // Somebody may be about to enter it.
+            lowered.stubs.push(former);
+        }
     }
 }
+
+#[cfg(all(test, feature = "loom"))]
+mod model;

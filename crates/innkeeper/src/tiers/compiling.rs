@@ -157,8 +157,8 @@ impl TierModule for Module {
         self.native.remembered(&*self.module.upgrade()?, func)
     }
 
-    fn keep(&self) {
-        self.native.keep_all(|| self.interpreted.called());
+    fn keep(&self) -> usize {
+        self.native.keep_all(|| self.interpreted.called())
     }
 
     fn heat(&self, what: &Hot) -> u64 {

@@ -5,6 +5,7 @@
 //! new code the next time.
 
 use innkeeper_engine::Error;
+use innkeeper_engine::sync::Published;
 use innkeeper_engine::tier::{Layer, Left, NativeCode, TailCall, TrapSite, VmContext, runtime};
 
 use super::call::{code_of, is_tagged};
@@ -20,16 +21,22 @@ pub(crate) struct Stub {
     handler: Handler,
     /// The function's header, as an operand.
     header: Word,
-    code: NativeCode,
+    code: Published<NativeCode>,
 }
 
 impl Stub {
     pub(crate) fn new(header: u32, code: NativeCode) -> Box<Stub> {
-        Box::new(Stub { handler: enter_native, header: Word::from(header), code })
+        Box::new(Stub { handler: enter_native, header: Word::from(header), code: Published::new(code) })
     }
 
     pub(crate) fn words(&self) -> *const Word {
         std::ptr::from_ref(self).cast()
+    }
+
+    /// The machine code that it enters.
+    #[inline(always)]
+    pub(crate) fn code(&self) -> &NativeCode {
+        self.code.get()
     }
 }
 
@@ -37,8 +44,8 @@ handlers! {
     /// `[header] [code]`: runs the function's machine code and returns to the caller.
     fn enter_native(m) {
         let header = m.operand(A);
-        let code = &raw const (*m.ip.cast::<Stub>()).code;
-        match run(&*code, m.ctx, m.fp, header) {
+        let code = (*m.ip.cast::<Stub>()).code();
+        match run(code, m.ctx, m.fp, header) {
             Left::Done => {
                 m.forget();
                 m.reload_memory();

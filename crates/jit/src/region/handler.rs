@@ -126,29 +126,44 @@ mod model {
     use super::*;
 
     fn explore(check: impl Fn(Arc<List>) + Send + Sync + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(move || check(Arc::new(List { first: AtomicPtr::new(ptr::null_mut()) })));
+        loom::model(move || check(Arc::new(List { first: AtomicPtr::new(ptr::null_mut()) })));
     }
 
-    /// A range is used again for other code: at no time does a mixture of both contain what neither does, and code that stays is always there.
+    /// A range is used again for other code: at no time does a mixture of both contain what neither does.
+    fn contains_nothing_between(former: Range<usize>, later: Range<usize>, between: usize) {
+        explore(move |list| {
+            list.announce(former.clone());
+            let other = Arc::clone(&list);
+            let reader = thread::spawn(move || other.contains(between));
+            list.withdraw(&former);
+            list.announce(later.clone());
+            assert!(!reader.join().unwrap());
+            assert_eq!(list.ranges().count(), 1);
+        });
+    }
+
     #[test]
-    fn a_range_that_is_used_again_contains_nothing_between() {
+    fn an_old_start_and_a_new_end_are_no_range() {
+        contains_nothing_between(10..20, 30..40, 25);
+    }
+
+    #[test]
+    fn a_new_start_and_an_old_end_are_no_range() {
+        contains_nothing_between(30..40, 10..20, 25);
+    }
+
+    /// Code that stays is always there, whatever comes and goes beside it.
+    #[test]
+    fn what_stays_is_found_all_the_time() {
         explore(|list| {
             list.announce(500..600);
             list.announce(10..20);
             let other = Arc::clone(&list);
-            let writer = thread::spawn(move || {
-                other.withdraw(&(10..20));
-                other.announce(30..40);
-                other.withdraw(&(30..40));
-                other.announce(1..5);
-            });
-            assert!(!list.contains(7) && !list.contains(25));
-            assert!(list.contains(550));
-            writer.join().unwrap();
-            assert!(list.contains(1) && !list.contains(10) && !list.contains(30));
-            assert_eq!(list.ranges().count(), 2);
+            let reader = thread::spawn(move || other.contains(550));
+            list.withdraw(&(10..20));
+            list.announce(30..40);
+            assert!(reader.join().unwrap());
+            assert!(list.contains(35) && !list.contains(15));
         });
     }
 

@@ -50,13 +50,13 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let mut execution = Execution::new(&keys.limits, nan_bits);
     execution.tiers = args.tier.into();
     execution.cache = cache::choose(args.cache.as_ref(), &keys)?;
+    if args.reports.profile == Some(ProfileFlag::Perf) {
+        perf::write_map()?;
+    }
     let mut input = read(args, &mut execution)?;
     let cache = execution.cache.clone();
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
-    if args.reports.profile == Some(ProfileFlag::Perf) {
-        perf::write_map()?;
-    }
     let mut guest = Guest::new(&mut input, execution)?;
     guest.is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
     if header.is_some() && uses_threads(&guest.module) {

@@ -14,6 +14,11 @@ pub fn watch_code(watcher: impl Fn(NewCode<'_>) + Send + Sync + 'static) -> bool
     WATCHER.set(Box::new(watcher)).is_ok()
 }
 
+/// Whether there is a watcher, so that code is where tools expect it: not in a file.
+pub(crate) fn is_watched() -> bool {
+    WATCHER.get().is_some()
+}
+
 /// Tells the watcher, if there is one, what `describe` says.
 pub(crate) fn tell(describe: impl FnOnce(&dyn Fn(NewCode<'_>))) {
     if let Some(watcher) = WATCHER.get() {

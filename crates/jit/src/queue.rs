@@ -29,12 +29,14 @@ struct Job {
 /// The queue of an engine; its threads end when it is dropped.
 pub(crate) struct Queue(Arc<Shared>);
 
+type Compile = dyn Fn(&ModuleParts, &Hot) + Send + Sync;
+
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     most_threads: usize,
     /// Compiles and publishes.
-    compile: Box<dyn Fn(&ModuleParts, &Hot) + Send + Sync>,
+    compile: Box<Compile>,
 }
 
 #[derive(Default)]

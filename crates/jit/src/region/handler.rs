@@ -98,7 +98,7 @@ impl Addresses {
         let version = self.version.load(Ordering::Acquire);
         let range = self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
-        let holds_still = version % 2 == 0 && self.version.load(Ordering::Relaxed) == version;
+        let holds_still = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
         holds_still.then_some((range, version))
     }
 

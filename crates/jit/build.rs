@@ -8,12 +8,25 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
+    // For measuring what interruption costs, see docs/benchmarks.md: built with INNKEEPER_UNPOLLED set, loops cannot be interrupted.
+    println!("cargo::rustc-check-cfg=cfg(unpolled)");
+    if std::env::var_os("INNKEEPER_UNPOLLED").is_some() {
+        println!("cargo::rustc-cfg=unpolled");
+    }
     let mut hasher = Hasher(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
     for folder in ["src", "../engine/src"] {
         println!("cargo::rerun-if-changed={folder}");
         files(Path::new(folder), &mut hasher);
     }
-    for name in ["CARGO_PKG_VERSION", "TARGET", "PROFILE", "OPT_LEVEL", "DEBUG", "CARGO_ENCODED_RUSTFLAGS"] {
+    for name in [
+        "CARGO_PKG_VERSION",
+        "TARGET",
+        "PROFILE",
+        "OPT_LEVEL",
+        "DEBUG",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "INNKEEPER_UNPOLLED",
+    ] {
         println!("cargo::rerun-if-env-changed={name}");
         hasher.add(name.as_bytes());
         hasher.add(std::env::var(name).unwrap_or_default().as_bytes());

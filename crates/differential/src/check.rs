@@ -6,7 +6,7 @@ use innkeeper::{Collection, Config, Limits, MemoryLayout, TierUp, Tiers};
 
 use crate::compare::{Strictness, compare};
 use crate::generate::{Dialect, Module};
-use crate::oracle::{InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
+use crate::oracle::{Answers, InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
 
 /// What was found about modules.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,8 @@ impl Report {
 const PLENTY: u64 = u64::MAX / 2;
 /// Instructions of which many calls run out.
 const SCARCE: u64 = 700;
+/// Instructions in which a real program gets to what it is for.
+const BOUNDED: u64 = 300_000;
 
 /// The module that a fuzzer's bytes lead to, checked; the first byte tells the dialect.
 #[must_use]
@@ -54,6 +56,9 @@ pub fn check_bytes(bytes: &[u8]) -> Report {
 /// Runs a module on all oracles of a dialect and compares what they saw.
 #[must_use]
 pub fn check(module: &Module, dialect: Dialect) -> Report {
+    if dialect == Dialect::Mutant {
+        return check_mutant(module);
+    }
     let mut report = Report { modules: 1, ..Report::default() };
     let usual = innkeeper("innkeeper", |_| {}, None);
     let Some(first) = observe(&usual, module, &mut report) else { return report };
@@ -96,7 +101,7 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
                 judge((&usual, &first), module, before, &mut report);
             }
         }
-        Dialect::Alone => {
+        Dialect::Alone | Dialect::Mutant => {
             // What Innkeeper's hosts cannot make is counted, and not another difference each time.
             if report.refused == 0 {
                 third((&usual, &first), module, &mut report);
@@ -128,6 +133,30 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
                 }
             }
         }
+    }
+    report
+}
+
+/// Compares the interpreter with machine code, on fuel that ends what changes have made endless.
+fn check_mutant(module: &Module) -> Report {
+    let mut report = Report { modules: 1, ..Report::default() };
+    let oracle = |name, tiers, set: &dyn Fn(&mut Config)| {
+        let mut oracle = innkeeper(name, set, Some(BOUNDED));
+        oracle.config.limits.memory_bytes = 64 << 20;
+        oracle.config.tuning.tier_up = TierUp::eager();
+        (oracle.tiers, oracle.answers) = (tiers, Answers::Zero);
+        oracle
+    };
+    let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
+    let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
+    let usual = oracle("innkeeper, bounded", Tiers::Interpreter, &reserved);
+    let Some(first) = observe(&usual, module, &mut report) else { return report };
+    report.refused = u64::from(matches!(first.instantiation, Outcome::Refused(_)));
+    for other in [
+        oracle("innkeeper, bounded, compiled", Tiers::Compiled, &reserved),
+        oracle("innkeeper, bounded, tiering up at once, memories exact", Tiers::Auto, &exact),
+    ] {
+        pair((&usual, &first), &other, module, Strictness::Everything, &mut report);
     }
     report
 }
@@ -166,7 +195,7 @@ fn innkeeper(name: &'static str, set: impl Fn(&mut Config), fuel: Option<u64>) -
     let limits = Limits { guest_stack_bytes: 4 << 20, heap_bytes: 64 << 20, ..Limits::default() };
     let mut config = Config { limits, ..Config::default() };
     set(&mut config);
-    InnkeeperOracle { name, config, tiers: Tiers::Interpreter, fuel }
+    InnkeeperOracle { name, config, tiers: Tiers::Interpreter, fuel, answers: Answers::Drawn }
 }
 
 /// Compares what was seen with what another oracle sees.

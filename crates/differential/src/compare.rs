@@ -9,9 +9,9 @@ use crate::oracle::{Call, Observation, Outcome};
 /// How alike two observations must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// Traps may be told apart less finely by one of the two, and fuel is not compared.
+    /// Traps may be told apart less finely by one of the two; where they happen, and fuel, is not compared.
     Meaning,
-    /// Everything is the same, and so is the fuel that both meter.
+    /// Everything is the same: the places of traps, and the fuel that both meter.
     Everything,
 }
 
@@ -94,7 +94,7 @@ fn exhausted(left: &Outcome, right: &Outcome) -> bool {
 
 fn alike(left: &Outcome, right: &Outcome, strictness: Strictness) -> bool {
     match (left, right) {
-        (Outcome::Trapped(left), Outcome::Trapped(right)) if strictness == Strictness::Meaning => {
+        (Outcome::Trapped(left, _), Outcome::Trapped(right, _)) if strictness == Strictness::Meaning => {
             coarse(*left) == coarse(*right)
         }
         (Outcome::Refused(_), Outcome::Refused(_)) => true,

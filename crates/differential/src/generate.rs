@@ -25,6 +25,8 @@ pub enum Dialect {
     Shared,
     /// Everything; Innkeeper is compared with itself, and with the third engine if that was compiled in.
     Alone,
+    /// A real program that was changed here and there; Innkeeper is compared with itself, on so much fuel.
+    Mutant,
 }
 
 /// A module and what it exports.
@@ -45,11 +47,15 @@ impl Dialect {
 }
 
 impl Module {
-    /// The module of a seed, in the seed's dialect; none where the generator gives up.
+    /// The module of a seed; none where the generator gives up.
     #[must_use]
-    pub fn from_seed(seed: u64) -> Option<Module> {
+    pub fn from_seed(seed: u64, dialect: Dialect) -> Option<Module> {
+        if dialect == Dialect::Mutant {
+            return crate::mutate::mutant(seed);
+        }
         let mut random = Random::new(seed);
         let len = random.pick(&[512, 2048, 8192, 32768, 131_072]);
+        // Which bytes are right depends on the seed's own dialect.
         Module::from_bytes(&random.bytes(len), Dialect::of(seed))
     }
 

@@ -22,7 +22,8 @@ const USAGE: &str = "usage: cargo xtask differential [options]
   --modules N    stop after N seeds
   --jobs N       processes at a time (default 1)
   --module FILE  check one module only, on all oracles
-  --alone        leave the other engine out";
+  --alone        leave the other engine out
+  --mutants      mutants of the project's programs instead of generated modules";
 
 /// After so many differences it stops.
 const ENOUGH_DIFFERENCES: usize = 20;
@@ -35,14 +36,14 @@ struct Options {
     modules: u64,
     jobs: u64,
     module: Option<PathBuf>,
-    alone: bool,
+    dialect: Option<Dialect>,
     /// Run the seeds in this process and tell the parent.
     worker: bool,
 }
 
 impl Options {
     fn dialect(&self, seed: u64) -> Dialect {
-        if self.alone { Dialect::Alone } else { Dialect::of(seed) }
+        self.dialect.unwrap_or_else(|| Dialect::of(seed))
     }
 }
 
@@ -71,7 +72,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         modules: u64::MAX,
         jobs: 1,
         module: None,
-        alone: false,
+        dialect: None,
         worker: false,
     };
     while let Some(name) = arguments.next() {
@@ -83,7 +84,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--modules" => options.modules = number(value()?)?,
             "--jobs" => options.jobs = number(value()?)?.max(1),
             "--module" => options.module = Some(value()?.into()),
-            "--alone" => options.alone = true,
+            "--alone" => options.dialect = Some(Dialect::Alone),
+            "--mutants" => options.dialect = Some(Dialect::Mutant),
             worker::FLAG => options.worker = true,
             _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
         }
@@ -91,14 +93,16 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     Ok(options)
 }
 
-/// One module from a file, in both dialects as far as the engines take it.
+/// One module from a file, in all dialects as far as the engines take it.
 fn one(path: &Path) -> Result<Report, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let wasm =
         innkeeper::to_binary(&bytes).map_err(|error| format!("{}: {error}", path.display()))?.into_owned();
     let module = Module::read(wasm).ok_or_else(|| format!("{} is not a module", path.display()))?;
     let mut report = check(&module, Dialect::Shared);
-    report.add(Report { modules: 0, ..check(&module, Dialect::Alone) });
+    for dialect in [Dialect::Alone, Dialect::Mutant] {
+        report.add(Report { modules: 0, ..check(&module, dialect) });
+    }
     for difference in &report.differences {
         println!("{difference}");
     }
@@ -116,7 +120,7 @@ fn run(options: &Options) -> Result<Report, String> {
             }
             let first = options.seed.wrapping_add(turn);
             let report =
-                worker::supervise(first, SEEDS_OF_A_WORKER.min(options.modules - turn), options.alone)?;
+                worker::supervise(first, SEEDS_OF_A_WORKER.min(options.modules - turn), options.dialect)?;
             let Ok(mut total) = total.lock() else { return Ok(()) };
             total.add(report);
             if total.differences.len() >= ENOUGH_DIFFERENCES {

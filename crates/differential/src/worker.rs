@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use innkeeper_differential::{Module, Report, check};
+use innkeeper_differential::{Dialect, Module, Report, check};
 
 use crate::{Options, tell};
 
@@ -22,7 +22,7 @@ pub(crate) fn work(options: &Options) -> Result<Report, String> {
         let seed = options.seed.wrapping_add(turn);
         println!("{SEED}{seed}");
         let dialect = options.dialect(seed);
-        let Some(module) = Module::from_seed(seed) else { continue };
+        let Some(module) = Module::from_seed(seed, dialect) else { continue };
         let report = check(&module, dialect);
         for difference in &report.differences {
             tell(seed, &module, difference)?;
@@ -35,10 +35,10 @@ pub(crate) fn work(options: &Options) -> Result<Report, String> {
 }
 
 /// Runs seeds in workers. One that ends before its seeds do is a finding, and another one goes on after the seed it died of.
-pub(crate) fn supervise(first: u64, count: u64, alone: bool) -> Result<Report, String> {
+pub(crate) fn supervise(first: u64, count: u64, dialect: Option<Dialect>) -> Result<Report, String> {
     let (mut total, mut next, end) = (Report::default(), first, first.wrapping_add(count));
     while next != end {
-        let (report, last) = watch(next, end.wrapping_sub(next), alone)?;
+        let (report, last) = watch(next, end.wrapping_sub(next), dialect)?;
         if let Some(report) = report {
             total.add(report);
             return Ok(total);
@@ -46,7 +46,7 @@ pub(crate) fn supervise(first: u64, count: u64, alone: bool) -> Result<Report, S
         let seed = last.unwrap_or(next);
         next = seed.wrapping_add(1);
         // Whose doing it was: without the other engine the seed must go well.
-        match if alone { (None, None) } else { watch(seed, 1, true)? } {
+        match if dialect.is_some() { (None, None) } else { watch(seed, 1, Some(Dialect::Alone))? } {
             (Some(report), _) if report.differences.is_empty() => {
                 println!("seed {seed}: the other engine brings the process down");
                 total.others += 1;
@@ -62,11 +62,15 @@ pub(crate) fn supervise(first: u64, count: u64, alone: bool) -> Result<Report, S
 }
 
 /// What a worker tells; none where it dies, and then the seed it died of.
-fn watch(first: u64, count: u64, alone: bool) -> Result<(Option<Report>, Option<u64>), String> {
+fn watch(first: u64, count: u64, dialect: Option<Dialect>) -> Result<(Option<Report>, Option<u64>), String> {
     let failed = |error: std::io::Error| format!("a worker cannot be run: {error}");
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args([FLAG, "--seed", &first.to_string(), "--modules", &count.to_string()]);
-    command.args(alone.then_some("--alone"));
+    command.args(match dialect {
+        Some(Dialect::Alone) => Some("--alone"),
+        Some(Dialect::Mutant) => Some("--mutants"),
+        Some(Dialect::Shared) | None => None,
+    });
     let mut worker = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let (mut report, mut seed) = (None, None);
     if let Some(stdout) = worker.stdout.take() {

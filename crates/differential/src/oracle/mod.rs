@@ -10,7 +10,7 @@ mod wasmtime;
 
 use std::fmt;
 
-pub use self::innkeeper::InnkeeperOracle;
+pub use self::innkeeper::{Answers, InnkeeperOracle};
 pub use self::wasmi::WasmiOracle;
 #[cfg(feature = "wasmtime")]
 pub use self::wasmtime::WasmtimeOracle;
@@ -33,8 +33,8 @@ pub trait Oracle {
 pub enum Outcome {
     /// It returned these values.
     Returned(Vec<Value>),
-    /// It trapped.
-    Trapped(Trap),
+    /// It trapped, and there, where the oracle tells.
+    Trapped(Trap, Vec<Frame>),
     /// An exception left it.
     Threw,
     /// A resource ran out of which engines have different amounts: stack, heap.
@@ -43,6 +43,15 @@ pub enum Outcome {
     NotCalled,
     /// The engine would not do it, and says why.
     Refused(String),
+}
+
+/// A function that was active when a guest trapped, innermost first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The function.
+    pub func: u32,
+    /// Where it was, in bytes from the start of the module.
+    pub offset_bytes: Option<usize>,
 }
 
 /// A call of an export.

@@ -175,10 +175,10 @@ fn state(store: &Store<HostCalls>, item: &Extern, name: String) -> Option<(Strin
 fn failure(error: &Error) -> Outcome {
     // A segment that does not fit its table is an error of another kind here.
     if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
-        return Outcome::Trapped(Trap::TableOutOfBounds);
+        return Outcome::Trapped(Trap::TableOutOfBounds, Vec::new());
     }
     let Some(code) = error.as_trap_code() else { return Outcome::Refused(error.to_string()) };
-    Outcome::Trapped(match code {
+    let trap = match code {
         TrapCode::UnreachableCodeReached => Trap::Unreachable,
         TrapCode::MemoryOutOfBounds => Trap::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds => Trap::TableOutOfBounds,
@@ -191,5 +191,6 @@ fn failure(error: &Error) -> Outcome {
         TrapCode::StackOverflow | TrapCode::GrowthOperationLimited | TrapCode::OutOfSystemMemory => {
             return Outcome::Exhausted;
         }
-    })
+    };
+    Outcome::Trapped(trap, Vec::new())
 }

@@ -283,7 +283,7 @@ fn failure(store: &mut Store<HostCalls>, error: &Error) -> Outcome {
         let _ = store.take_pending_exception();
         return Outcome::Threw;
     }
-    Outcome::Trapped(match error.downcast_ref::<Trap>() {
+    let trap = match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => Ours::Unreachable,
         Some(Trap::MemoryOutOfBounds) => Ours::MemoryOutOfBounds,
         Some(Trap::TableOutOfBounds) => Ours::TableOutOfBounds,
@@ -298,5 +298,6 @@ fn failure(store: &mut Store<HostCalls>, error: &Error) -> Outcome {
         Some(Trap::StackOverflow | Trap::AllocationTooLarge) => return Outcome::Exhausted,
         _ if error.is::<wasmtime::GcHeapOutOfMemory<()>>() => return Outcome::Exhausted,
         _ => return Outcome::Refused(format!("{error:#}")),
-    })
+    };
+    Outcome::Trapped(trap, Vec::new())
 }

@@ -249,6 +249,11 @@ impl Emitter {
         self.last
     }
 
+    /// Nothing melts with the last instruction any more.
+    pub(super) fn forget_last(&mut self) {
+        self.last = None;
+    }
+
     /// The condition that the last instruction computed, if it is in `slot` and nobody else needs it there.
     pub(super) fn condition(&self, slot: SlotIndex) -> Option<Condition> {
         match self.made_in(slot) {

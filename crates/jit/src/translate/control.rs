@@ -109,6 +109,8 @@ impl Translator<'_> {
 
     /// Raises a trap here, always.
     pub(super) fn trap(&mut self, trap: Trap) {
+        // Without it the compiler would make the branch to here a trap, at the branch's place in the guest's code.
+        self.b.ins().sequence_point();
         self.b.ins().trap(trap::code(trap));
         self.end_reachable();
     }
@@ -374,24 +376,26 @@ impl Translator<'_> {
     }
 
     fn poll(&mut self) {
-        // In this order the compiler makes the comparison one instruction with the load.
         let here = self.b.ins().get_stack_pointer(types::I64);
-        let limit = self.native_limit();
+        let store = self.store();
+        let limit = self.native_limit(store);
         let is_below = self.b.ins().icmp(IntCC::UnsignedLessThan, here, limit);
         self.attend_if(is_below);
     }
 
     /// Does not look at the stack, which a loop leaves as it is.
     fn poll_in_loop(&mut self) {
+        if cfg!(unpolled) {
+            return;
+        }
         // Nothing that was read before is good enough.
         self.b.ins().sequence_point();
-        let limit = self.native_limit();
+        let limit = self.native_limit(self.store_in_loops);
         let is_wanted = self.b.ins().icmp_imm_s(IntCC::Equal, limit, -1);
         self.attend_if(is_wanted);
     }
 
-    fn native_limit(&mut self) -> Value {
-        let store = self.store();
+    fn native_limit(&mut self, store: Value) -> Value {
         self.b.ins().load(types::I64, record_flags(), store, offset_of!(VmStore, native_limit) as i32)
     }
 

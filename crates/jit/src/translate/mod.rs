@@ -85,6 +85,8 @@ pub(crate) struct Translator<'a> {
     start: Start<'a>,
     /// The context.
     ctx: Value,
+    /// The store's record, for what loops read of it: from the pinned register itself no instruction reads memory.
+    store_in_loops: Value,
     /// Where results are written, if not in registers.
     results: Option<Value>,
     locals: Vec<Variable>,
@@ -149,6 +151,7 @@ pub(crate) fn translate(
     b.switch_to_block(entry);
     b.seal_block(entry);
     let ctx = b.block_params(entry)[0];
+    let store_in_loops = b.ins().get_pinned_reg(types::I64);
     let translator = Translator {
         b,
         module,
@@ -156,6 +159,7 @@ pub(crate) fn translate(
         ty,
         start,
         ctx,
+        store_in_loops,
         results: None,
         locals: Vec::new(),
         stack: Vec::new(),

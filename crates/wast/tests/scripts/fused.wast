@@ -81,6 +81,7 @@
 (assert_return (invoke "store-indexed-value-after" (i32.const 20) (i32.const 10)) (i32.const 200))
 
 (module
+  (memory 1)
   ;; Counting loops: down to zero, up to a constant, up to a local, on a negated comparison.
   (func (export "down") (param $n i32) (result i32) (local $sum i32)
     (loop $l
@@ -184,6 +185,19 @@
     (select (i32.const 7) (i32.const 8) (i64.eqz (local.get 0))))
   (func (export "select-not") (param i32 i32) (result i32)
     (select (i32.const 7) (i32.const 8) (i32.eqz (i32.eq (local.get 0) (local.get 1)))))
+  ;; A value that was copied to a local, another local's value below it that is copied too, and then a branch on the first.
+  (func (export "copies-if") (param i32) (result i32) (local i32)
+    (local.get 1)
+    (local.tee 0 (memory.size))
+    (if (result i32) (then (i32.const 7)) (else (i32.const 8)))
+    (i32.add))
+  (func (export "copies-br") (param i32) (result i32) (local i32)
+    (block (result i32)
+      (local.get 1)
+      (local.tee 0 (memory.size))
+      (br_if 0)
+      (drop)
+      (i32.const 8)))
   ;; Products in sums.
   (func (export "mul-add") (param f64 f64 f64) (result f64)
     (f64.add (f64.mul (local.get 0) (local.get 1)) (local.get 2)))
@@ -260,6 +274,8 @@
 (assert_return (invoke "select-eqz64" (i64.const 0)) (i32.const 7))
 (assert_return (invoke "select-not" (i32.const 1) (i32.const 1)) (i32.const 8))
 (assert_return (invoke "select-not" (i32.const 1) (i32.const 2)) (i32.const 7))
+(assert_return (invoke "copies-if" (i32.const 0)) (i32.const 7))
+(assert_return (invoke "copies-br" (i32.const 0)) (i32.const 0))
 (assert_return (invoke "mul-add" (f64.const 2) (f64.const 3) (f64.const 4)) (f64.const 10))
 (assert_return (invoke "add-mul" (f64.const 2) (f64.const 3) (f64.const 4)) (f64.const 10))
 (assert_return (invoke "mul-sub" (f32.const 2) (f32.const 3) (f32.const 4)) (f32.const 2))

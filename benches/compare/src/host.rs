@@ -1,14 +1,13 @@
-//! The hosts that run programs, and one run of one of them.
+//! The hosts that run programs.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use crate::programs::Program;
+use crate::run::{self, Run};
 
 /// What `node` needs to be told to run a WASI program.
 const NODE_SCRIPT: &str = "const { WASI } = require('wasi');
-const wasi = new WASI({ version: 'preview1', args: [process.argv[1]] });
+const wasi = new WASI({ version: 'preview1', args: process.argv.slice(1) });
 const module = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));
 wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));";
 
@@ -26,12 +25,6 @@ pub(crate) struct Host {
     arguments: Vec<&'static str>,
 }
 
-pub(crate) struct Run {
-    pub(crate) output: Vec<u8>,
-    /// User and system time of the whole process.
-    pub(crate) cpu_s: f64,
-}
-
 impl Host {
     pub(crate) fn inn(tier: &'static str) -> Result<Host, String> {
         let named = std::env::var_os("INN").unwrap_or_else(|| "target/release/inn".into());
@@ -46,28 +39,16 @@ impl Host {
         Ok(Host { name: "inn", command, arguments: vec!["run", "--tier", tier] })
     }
 
-    /// Runs `program`. The length of its name depends on `round`: it moves what hosts allocate, and a host whose frames happen to
+    /// Runs a program. The length of its name depends on `round`: it moves what hosts allocate, and a host whose frames happen to
     /// straddle cache lines can be three times as slow. Over several rounds no host has only bad or only good luck.
-    pub(crate) fn run(&self, program: &Path, round: usize) -> Result<Run, String> {
-        let complain =
-            |reason: &dyn std::fmt::Display| format!("{} {}: {reason}", self.name, program.display());
-        let folder = program.parent().unwrap_or(Path::new("."));
-        let name = Path::new(&"./".repeat(round * 5 % 16)).join(program.file_name().unwrap_or_default());
-        let before = children_cpu_s().map_err(|error| complain(&error))?;
-        let output = Command::new(&self.command)
-            .args(&self.arguments)
-            .arg(name)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| complain(&format!("cannot run {}: {error}", self.command.display())))?;
-        let after = children_cpu_s().map_err(|error| complain(&error))?;
-        if !output.status.success() {
-            return Err(complain(
-                &String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default(),
-            ));
-        }
-        Ok(Run { output: output.stdout, cpu_s: after - before })
+    pub(crate) fn run(&self, program: &Program, round: usize, cache: Option<&Path>) -> Result<Run, String> {
+        let folder = program.path.parent().unwrap_or(Path::new("."));
+        let name = Path::new(&"./".repeat(round * 5 % 16)).join(program.path.file_name().unwrap_or_default());
+        let mut arguments: Vec<String> = self.arguments.iter().map(|word| (*word).to_owned()).collect();
+        arguments.push(name.to_string_lossy().into_owned());
+        arguments.extend_from_slice(&program.arguments);
+        run::run(&self.command, &arguments, folder, cache)
+            .map_err(|reason| format!("{} {}: {reason}", self.name, program.path.display()))
     }
 }
 
@@ -92,10 +73,4 @@ pub(crate) fn peers(wanted: Option<&[String]>) -> Result<Vec<Host>, String> {
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-/// The time used by all processes that this one has started and waited for.
-fn children_cpu_s() -> Result<f64, nix::Error> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
 }

@@ -5,32 +5,45 @@ pub(crate) struct Row {
     pub(crate) name: String,
     /// The median over the rounds under `inn`.
     pub(crate) time_s: f64,
+    /// The most memory under `inn`, as a median.
+    pub(crate) peak_mb: f64,
     /// inn's time as a multiple of each peer's: the median of the rounds' ratios, where the peer ran.
-    pub(crate) ratios: Vec<Option<f64>>,
+    pub(crate) times: Vec<Option<f64>>,
+    /// The same of the most memory.
+    pub(crate) peaks: Vec<Option<f64>>,
 }
 
 impl Row {
     pub(crate) fn line(&self) -> String {
-        format!("| {:<15} | {:>6.3} s |{}", self.name, self.time_s, cells(&self.ratios))
+        let (times, peaks) = (cells(&self.times), cells(&self.peaks));
+        format!("| {:<15} | {:>6.3} s |{times} {:>6.1} MB |{peaks}", self.name, self.time_s, self.peak_mb)
     }
 }
 
 pub(crate) fn heading(peers: &[&str]) -> String {
     let mut names = format!("| {:<15} | {:>8} |", "program", "inn");
     let mut rule = format!("|{:-<17}|{:->10}|", "", ":");
-    for peer in peers {
-        names += &format!(" {:>12} |", format!("inn/{peer}"));
-        rule += &format!("{:->14}|", ":");
+    for what in ["", "memory"] {
+        if !what.is_empty() {
+            names += &format!(" {what:>9} |");
+            rule += &format!("{:->11}|", ":");
+        }
+        for peer in peers {
+            names += &format!(" {:>12} |", format!("inn/{peer}"));
+            rule += &format!("{:->14}|", ":");
+        }
     }
     format!("{names}\n{rule}")
 }
 
 /// The last row: per peer the geometric mean over the programs that it ran.
 pub(crate) fn means(rows: &[Row], peers: usize) -> String {
-    let means: Vec<Option<f64>> = (0..peers)
-        .map(|peer| geometric_mean(rows.iter().filter_map(|row| row.ratios.get(peer).copied().flatten())))
-        .collect();
-    format!("| {:<15} | {:>8} |{}", "geometric mean", "", cells(&means))
+    let means = |of: fn(&Row) -> &[Option<f64>]| -> Vec<Option<f64>> {
+        let ratios = |peer| rows.iter().filter_map(move |row| of(row).get(peer).copied().flatten());
+        (0..peers).map(|peer| geometric_mean(ratios(peer))).collect()
+    };
+    let (times, peaks) = (cells(&means(|row| &row.times)), cells(&means(|row| &row.peaks)));
+    format!("| {:<15} | {:>8} |{times} {:>9} |{peaks}", "geometric mean", "", "")
 }
 
 fn cells(ratios: &[Option<f64>]) -> String {

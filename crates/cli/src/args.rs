@@ -121,10 +121,18 @@ pub(crate) struct RunArgs {
 
     /// Where compiled code is kept from run to run: a directory, or off
     ///
-    /// Usually that is `innkeeper` among the user's cached files. It cannot be in a directory that the guest is granted. With `--tier interpreter`
-    /// there is none.
+    /// Usually that is `innkeeper` among the user's cached files. It cannot be in a directory that the guest is granted; that the usual one is not
+    /// used for that reason is said once. With `--tier interpreter` there is none.
     #[arg(long, value_name = "DIR|off", help_heading = "Execution", value_parser = CacheFlag::parse, value_hint = ValueHint::DirPath)]
     pub(crate) cache: Option<CacheFlag>,
+
+    /// Whether functions that were called and are still interpreted at the end are compiled for the next run
+    ///
+    /// With `auto`, a run after which there are many leaves a process behind: of the lowest priority, out of sight of terminal and guest, one at a time in a
+    /// cache, for a minute of processor time at most. Nothing waits for it. `inn cache fill --called` does the same at once. There is none with
+    /// `--cache off`, --record or --deterministic.
+    #[arg(long, value_name = "WHEN", help_heading = "Execution", value_enum, default_value_t = CompileAfter::Auto)]
+    pub(crate) compile_after: CompileAfter,
 
     /// Let FILE be one that `inn compile` made, whose machine code is executed as it is: for files that you trust like inn itself
     #[arg(long, help_heading = "Execution")]
@@ -132,6 +140,15 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) reports: ReportFlags,
+}
+
+/// Whether a run leaves a process behind that compiles for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompileAfter {
+    /// If much was interpreted
+    Auto,
+    /// Never
+    Off,
 }
 
 /// What executes a guest.
@@ -218,8 +235,14 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
     },
-    /// Compile all functions of a module into the cache, so that its next run is as fast as any
+    /// Compile functions of a module into the cache, so that its next run is as fast as any
     Fill {
+        /// Only functions that earlier runs have called, those first that were called most often; not all that there are
+        #[arg(long)]
+        called: bool,
+        /// As a run does it that leaves a process behind
+        #[arg(long, hide = true, requires = "called")]
+        background: bool,
         /// The module, .wasm or .wat, or - for standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: OsString,

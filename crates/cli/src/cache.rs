@@ -6,9 +6,13 @@ use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
 use innkeeper::wasi::keys::{Access, Keys};
-use innkeeper::{Cache, CacheDirectory, Census, Config, Tiers};
+use innkeeper::{
+    Cache, CacheDirectory, Census, Config, Module, PrecompiledError, Progress, Tiers, fill_cache,
+    fill_cache_with_called,
+};
 
 use crate::args::{CacheArgs, CacheCommand};
+use crate::background;
 use crate::input::Input;
 use crate::report::{self, Problem, visible};
 use crate::values::CacheFlag;
@@ -35,7 +39,9 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<Cache, Pro
     if is_asked_for {
         return Err(problem);
     }
-    report::warning(&problem);
+    if opened.directory().is_some_and(CacheDirectory::is_first_refusal) {
+        report::warning(&problem);
+    }
     Ok(Cache::off())
 }
 
@@ -69,6 +75,8 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
         Problem::from_message("there is no home directory to look for the cache in")
             .help("name one with --cache DIR")
     })?;
+    let has_time = is_background(&args.command).then(background::retire);
+    let has_time = || has_time.as_ref().is_none_or(|has_time| has_time());
     let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
         .map_err(|error| unusable(&path, &error))?;
     let failed = |error: std::io::Error| Problem::new(path.to_string_lossy(), error);
@@ -83,7 +91,10 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
                 size(opened.limit_bytes()),
             )
         }
-        CacheCommand::Fill { file, .. } => fill(file, opened)?,
+        CacheCommand::Fill { file, called: true, .. } => {
+            fill(file, opened, |module, progress| fill_cache_with_called(module, progress, &has_time))?
+        }
+        CacheCommand::Fill { file, .. } => fill(file, opened, fill_cache)?,
         CacheCommand::Clear { .. } => {
             let cleared = opened.clear().map_err(failed)?;
             let modules = if cleared.files == 1 { "module" } else { "modules" };
@@ -94,13 +105,21 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compiles a module into the cache, and says what was compiled.
-fn fill(file: &OsStr, directory: CacheDirectory) -> Result<String, Problem> {
+fn is_background(command: &CacheCommand) -> bool {
+    matches!(command, CacheCommand::Fill { background: true, .. })
+}
+
+/// Compiles a module into the cache with `compile`, and says what was compiled.
+fn fill(
+    file: &OsStr,
+    directory: CacheDirectory,
+    compile: impl FnOnce(&Module, Progress<'_>) -> Result<Census, PrecompiledError>,
+) -> Result<String, Problem> {
     let mut input = Input::read(file)?;
     let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, directory.into());
     let module = input.module(&engine)?;
     let progress = report::Progress::new("compiling functions");
-    let census = innkeeper::fill_cache(&module, &|done, of| progress.tell(done, of));
+    let census = compile(&module, &|done, of| progress.tell(done, of));
     progress.finish();
     let census = census.map_err(|error| Problem::new(&input.name, error))?;
     Ok(format!("{}: {}", input.name, compiled(&census)))

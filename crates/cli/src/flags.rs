@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use innkeeper::wasi::keys::{parse_duration, parse_size};
 
 use crate::values::{
-    ChangesFlag, ClockFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, RandomFlag, TmpFlag, TraceFlag,
+    ChangesFlag, ClockFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, ProfileFlag, RandomFlag, TmpFlag,
+    TraceFlag,
 };
 
 /// What a guest is granted.
@@ -126,9 +128,12 @@ pub(crate) struct ReportFlags {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) record: Option<OsString>,
 
-    /// Write a flame graph of where the guest spends its time to FILE (SVG), and the stacks it is made from beside it (.folded)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) profile: Option<OsString>,
+    /// Write a flame graph of where the guest spends its time to FILE (SVG), and the stacks it is made from beside it (.folded); or tell perf
+    ///
+    /// With `perf`, the names of compiled functions go to /tmp/perf-PID.map, where `perf report` finds them for a run under `perf record -g`. A file
+    /// that is to have that name is written ./perf.
+    #[arg(long, value_name = "FILE|perf", value_parser = OsStringValueParser::new().map(ProfileFlag::read), value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<ProfileFlag>,
 
     /// What becomes of changes in cow directories: list, tar=FILE, or apply; repeatable
     #[arg(long, value_name = "WHAT", value_parser = ChangesFlag::parse)]

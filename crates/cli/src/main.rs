@@ -4,9 +4,10 @@
 //! [`keys`] makes of the flags. [`args`] says what the command line looks like, one module per command does it, [`report`] writes
 //! every message and turns control characters of foreign text into visible ones.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
+mod background;
 mod cache;
 mod changes;
 mod compile;
@@ -19,6 +20,7 @@ mod inspect;
 mod invoke;
 mod keys;
 mod observers;
+mod perf;
 mod policy;
 mod profile;
 mod replay;

@@ -12,11 +12,12 @@ use innkeeper::{
     Cache, Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Precompiled, Store, Val,
 };
 
-use crate::args::RunArgs;
+use crate::args::{CompileAfter, RunArgs};
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::report::{self, Explain, Problem, short, visible};
-use crate::{cache, changes, invoke, keys, observers, profile};
+use crate::values::ProfileFlag;
+use crate::{background, cache, changes, invoke, keys, observers, perf, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 const TRAP_EXIT_CODE: u8 = 134;
@@ -49,11 +50,15 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let mut execution = Execution::new(&keys.limits, nan_bits);
     execution.tiers = args.tier.into();
     execution.cache = cache::choose(args.cache.as_ref(), &keys)?;
+    if args.reports.profile == Some(ProfileFlag::Perf) {
+        perf::write_map()?;
+    }
     let mut input = read(args, &mut execution)?;
+    let cache = execution.cache.clone();
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
     let mut guest = Guest::new(&mut input, execution)?;
-    guest.is_profiled = args.reports.profile.is_some();
+    guest.is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
             &input.name,
@@ -76,14 +81,19 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         context
     };
     let ran = guest.run(&input, entry, &keys, prepare, observers)?;
-    guest.module.keep_code();
+    let lacking = guest.module.keep_code();
     let code = report_ending(&ran, args, &input)?;
     observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
-    if let (Some(profile), Some(path)) = (&ran.profile, &args.reports.profile) {
+    if let (Some(profile), Some(ProfileFlag::File(path))) = (&ran.profile, &args.reports.profile) {
         profile::write(profile, path, &input.name)?;
     }
     changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
     then(&keys, &ran.context);
+    // Whoever interrupts a run wants it to be over.
+    let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
+    if is_wanted && !is_repeatable {
+        background::leave_behind(lacking, args.file(), &cache);
+    }
     Ok(code)
 }
 

@@ -1,5 +1,6 @@
 //! Values of flags, read and checked as text: whether a directory exists is found out when the keys are opened, not here.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -208,6 +209,20 @@ impl TraceFlag {
             "summary" => Ok(TraceFlag::Summary),
             _ => Err(String::from("write text, json or summary; --trace-file FILE says where it goes")),
         }
+    }
+}
+
+/// A value of `--profile`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ProfileFlag {
+    File(OsString),
+    Perf,
+}
+
+impl ProfileFlag {
+    /// Reads `perf` or a path.
+    pub(crate) fn read(value: OsString) -> ProfileFlag {
+        if value == "perf" { ProfileFlag::Perf } else { ProfileFlag::File(value) }
     }
 }
 

@@ -31,6 +31,7 @@ mod profile;
 mod registry;
 pub mod simd;
 mod store;
+pub mod sync;
 #[allow(unsafe_code, reason = "address space")]
 mod sys;
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
@@ -56,7 +57,7 @@ pub use module::{ExportType, FunctionInfo, ImportType, Module};
 pub use nan::NanBits;
 pub use profile::Profile;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
-pub use tier::{Census, Explanation};
+pub use tier::{Census, Explanation, NewCode};
 pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning};
 pub use types::*;

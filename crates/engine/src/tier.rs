@@ -21,7 +21,7 @@ pub use crate::vmctx::{atomic, gc, runtime};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::index::DefinedFuncIndex;
+use crate::index::{DefinedFuncIndex, FuncIndex};
 use crate::module::Module;
 
 /// Executes guest code.
@@ -154,8 +154,11 @@ pub trait TierModule: Any + Send + Sync {
         Vec::new()
     }
 
-    /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
-    fn keep(&self) {}
+    /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled. Gives how many functions were
+    /// called that could have code at a later time and have none.
+    fn keep(&self) -> usize {
+        0
+    }
 
     /// How often what is hot was called, or has come round, since it was said to be: 0 where nobody waits for it any more.
     fn heat(&self, what: &Hot) -> u64 {
@@ -184,6 +187,19 @@ pub struct Explanation {
     pub machine: String,
     /// Bytes of machine code.
     pub machine_bytes: usize,
+}
+
+/// Machine code that has come into being, or has been mapped from a file, and is about to be executed.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCode<'a> {
+    /// Its first address.
+    pub start: usize,
+    /// Its length.
+    pub bytes: usize,
+    /// The function that it is; none for an adapter between calling conventions.
+    pub func: Option<FuncIndex>,
+    /// The function's name, from its module's name section.
+    pub func_name: Option<&'a str>,
 }
 
 /// What a tier has compiled.

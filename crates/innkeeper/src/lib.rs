@@ -28,7 +28,7 @@ mod tiers;
 
 pub use cache::{
     Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, fill_cache,
-    precompile,
+    fill_cache_with_called, precompile,
 };
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{
@@ -37,14 +37,14 @@ pub use innkeeper_engine::{
     ExternType, Feature, Features, FieldType, Finality, FrameInfo, Func, FuncType, FunctionInfo, Global,
     GlobalType, HeapType, ImportType, IndexType, Inlining, Instance, InterruptHandle, IntoFunc,
     IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits,
-    Profile, RefType, SharedMemory, Sharing, SizeRange, StorageType, Store, StoreContext, StoreContextMut,
-    SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Val, ValType, WasmParams,
-    WasmResults, WasmType,
+    NewCode, Profile, RefType, SharedMemory, Sharing, SizeRange, StorageType, Store, StoreContext,
+    StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Val, ValType,
+    WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
 pub use text::to_binary;
-pub use tiers::{Tiers, engine_cached, engine_with};
+pub use tiers::{Tiers, engine_cached, engine_with, watch_code};
 
 /// An engine with the default choice of tiers.
 #[must_use]

@@ -102,3 +102,60 @@ fn l10_memory_is_zero_whatever_a_store_before_has_written() {
         }
     }
 }
+
+/// Functions that fill and copy as many bytes as their code says, at an address or between two.
+fn constant_lengths() -> String {
+    let functions = |len: u32| {
+        format!(
+            r#"(func (export "fill{len}") (param i32 i32)
+                (memory.fill (local.get 0) (local.get 1) (i32.const {len})))
+            (func (export "copy{len}") (param i32 i32)
+                (memory.copy (local.get 0) (local.get 1) (i32.const {len})))"#
+        )
+    };
+    let all: String = (0..=LONGEST).map(functions).collect();
+    format!("(module (memory (export \"memory\") 1) {all})")
+}
+
+const LONGEST: u32 = 70;
+const PAGE: u32 = 1 << 16;
+
+#[test]
+fn few_bytes_are_moved_as_many_are() {
+    for tiers in TIERS {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let binary = innkeeper::to_binary(constant_lengths().as_bytes()).unwrap().into_owned();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let module = Module::new(&engine, binary).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        let before: Vec<u8> = (0..300u32).map(|at| (at * 7 + 1) as u8).collect();
+        for len in 0..=LONGEST {
+            let mut call = |name: &str, to: u32, with: u32| {
+                memory.write(&mut store, 0, &before).unwrap();
+                let func =
+                    instance.get_typed_func::<(u32, u32), ()>(&mut store, &format!("{name}{len}")).unwrap();
+                let ended = func.call(&mut store, (to, with)).map_err(|error| error.trap());
+                let mut after = vec![0; before.len()];
+                memory.read(&store, 0, &mut after).unwrap();
+                (ended, after)
+            };
+            let end = len as usize;
+            let mut filled = before.clone();
+            filled[100..100 + end].fill(0xa5);
+            assert_eq!(call("fill", 100, 0x12_34a5), (Ok(()), filled), "{tiers:?} {len}");
+            for from in [0, 93, 99, 100, 101, 130] {
+                let mut copied = before.clone();
+                copied.copy_within(from..from + end, 100);
+                assert_eq!(call("copy", 100, from as u32), (Ok(()), copied), "{tiers:?} {len} from {from}");
+            }
+            let outside = (Err(Some(Trap::MemoryOutOfBounds)), before.clone());
+            assert_eq!(call("fill", PAGE - len, 0).0, Ok(()), "{tiers:?} {len}");
+            for beyond in [PAGE - len + 1, u32::MAX] {
+                assert_eq!(call("fill", beyond, 0), outside, "{tiers:?} {len}");
+                assert_eq!(call("copy", 0, beyond), outside, "{tiers:?} {len}");
+                assert_eq!(call("copy", beyond, 0), outside, "{tiers:?} {len}");
+            }
+        }
+    }
+}

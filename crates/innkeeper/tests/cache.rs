@@ -162,6 +162,48 @@ fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
 }
 
 #[test]
+fn what_was_called_can_be_compiled_between_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = 300;
+    let functions: String =
+        (0..count).map(|i| format!("(func $f{i} (result i32) (i32.const {i}))")).collect();
+    let calls: String = (0..count).map(|i| format!("(drop (call $f{i}))")).collect();
+    let text = format!("(module {functions} (func $never) (func (export \"run\") {calls}))");
+    let binary = innkeeper::to_binary(text.as_bytes()).unwrap().into_owned();
+    let module = || {
+        let cache = Cache::in_directory(directory.path()).unwrap();
+        // Nothing is hot: what is compiled is compiled because it was called.
+        let tier_up = TierUp { calls: u32::MAX, ..innkeeper::Tuning::default().tier_up };
+        let tuning = innkeeper::Tuning { tier_up, ..innkeeper::Tuning::default() };
+        let engine = innkeeper::engine_cached(Config { tuning, ..Config::default() }, Tiers::Auto, cache);
+        Module::new(&engine, binary.clone()).unwrap()
+    };
+    let run = |module: &Module| {
+        let mut store = Store::new(module.engine(), ()).unwrap();
+        let instance = Linker::new(module.engine()).instantiate(&mut store, module).unwrap();
+        instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    };
+    let meanwhile = module();
+    let first = module();
+    run(&first);
+    assert_eq!(first.keep_code(), count + 1);
+    let half = std::cell::Cell::new(count / 2);
+    let goes_on = || half.replace(half.get().saturating_sub(1)) > 0;
+    let census = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &goes_on).unwrap();
+    assert_eq!(census.compiled, count / 2);
+    let census = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| true).unwrap();
+    assert_eq!(census.compiled, count + 1 - count / 2);
+    // A run that began when there was no file ends, and writes what it knows: that does not undo what others have written meanwhile.
+    run(&meanwhile);
+    assert_eq!(meanwhile.keep_code(), count + 1);
+    let second = module();
+    run(&second);
+    assert_eq!(second.keep_code(), 0);
+    let census = second.engine().census();
+    assert_eq!((census.compiled, census.remembered), (0, count + 1));
+}
+
+#[test]
 fn a_large_module_is_validated_once() {
     let directory = tempfile::tempdir().unwrap();
     let text = format!("(module (func (export \"run\")) (data \"{}\"))", "x".repeat(300 << 10));

@@ -4,11 +4,12 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::sync::Mutex;
 use innkeeper_engine::tier::{
     CallSeen, FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext,
 };
@@ -64,7 +65,7 @@ impl ModuleCode {
     pub(crate) fn new(functions: usize, native: *const u8, calls: u32) -> ModuleCode {
         let portions = Portions::of(calls);
         let entries = (0..functions).map(|_| FuncEntry::new(native, portions.first())).collect();
-        ModuleCode { entries, portions, lowered: Mutex::default() }
+        ModuleCode { entries, portions, lowered: Mutex::new(Lowered::default()) }
     }
 
     /// The code kept for `module`.
@@ -258,10 +259,7 @@ impl TierModule for ModuleCode {
     fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
-        let entry = &self.entries[func.index()];
-        // Machine code first: whoever finds the stub may be about to call the function from there.
-        entry.native.store(code.code.cast_mut(), Ordering::Release);
-        entry.code.store(stub.words().cast_mut(), Ordering::Release);
+        self.entries[func.index()].publish(stub.words(), code.code);
         lowered.stubs.push(stub);
     }
 
@@ -303,6 +301,12 @@ impl TierModule for ModuleCode {
         let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
         let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
-        lowered.loops.insert(header, LoopCode::Compiled(stub));
+        if let Some(LoopCode::Compiled(former)) = lowered.loops.insert(header, LoopCode::Compiled(stub)) {
+            // Somebody may be about to enter it.
+            lowered.stubs.push(former);
+        }
     }
 }
+
+#[cfg(all(test, feature = "loom"))]
+mod model;

@@ -267,14 +267,7 @@ unsafe fn resolve(
         let module = runtime::module(ctx);
         let native = module.code().native().and_then(|native| native.downcast_ref::<NativeModule>());
         let Some(adapter) = native.and_then(|native| native.adapter(kind, ty)) else { return failed(ctx) };
-        // Compiled code may have come meanwhile.
-        let resolver = resolver.cast_mut();
-        let _ = (*callee).native.compare_exchange(
-            resolver,
-            adapter.cast_mut(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
+        (*callee).resolve(resolver, adapter);
         adapter
     }
 }

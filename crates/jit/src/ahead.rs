@@ -1,6 +1,7 @@
 //! Compiling a module ahead of time: every function, on all processors, into one file with the module in it.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +12,7 @@ use innkeeper_engine::tier::ModuleParts;
 use crate::adapter::Kind;
 use crate::cache::PrecompiledError;
 use crate::cache::format::digest;
+use crate::cache::keep::Occasion;
 use crate::cache::key::{Key, Target};
 use crate::cache::write::{Contents, Function, padding};
 use crate::compiler::Code;
@@ -55,13 +57,45 @@ impl NativeModule {
         Ok(census(&outcomes))
     }
 
+    /// Compiles the functions that earlier runs have called and the engine's cache has no code for, those that were called most often first, until
+    /// `goes_on` says no; what has been compiled is written in steps, each as large as what was there before. The census is of the engine.
+    ///
+    /// # Errors
+    /// [`PrecompiledError::NoCache`] where there is none.
+    pub fn fill_cache_with_called(
+        &self,
+        module: &ModuleParts,
+        progress: Progress<'_>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Census, PrecompiledError> {
+        self.keeper().ok_or(PrecompiledError::NoCache)?;
+        let wanted = self.wanted(module);
+        if !wanted.is_empty() {
+            self.make_adapters_of(module, 0..module.func_index(DefinedFuncIndex(0)).0);
+        }
+        for (done, func) in wanted.iter().enumerate() {
+            if !goes_on() {
+                break;
+            }
+            let index = module.func_index(*func).0;
+            self.make_adapters_of(module, index..index + 1);
+            // Where it stays interpreted, that is remembered too.
+            let _ = self.compile(module, *func);
+            progress(done + 1, wanted.len());
+            self.keep(Occasion::Idle);
+        }
+        self.keep(Occasion::Filled);
+        Ok(self.jit().census())
+    }
+
     /// What a file with these functions has.
     fn contents<'a>(
         &self,
         module: &ModuleParts,
         outcomes: &'a [Outcome],
     ) -> Result<Contents<'a>, PrecompiledError> {
-        self.make_adapters(module);
+        let imported = module.func_index(DefinedFuncIndex(0)).0;
+        self.make_adapters_of(module, 0..imported + module.defined_func_count() as u32);
         let isa = self.jit().isa().ok_or(PrecompiledError::NoCompiler)?;
         let target = Target::new(&**isa, module.engine().config());
         let (mut functions, mut refused) = (Vec::new(), Vec::new());
@@ -111,11 +145,10 @@ impl NativeModule {
         outcomes
     }
 
-    /// Makes the adapters that a run will ask for.
-    fn make_adapters(&self, module: &ModuleParts) {
+    /// Makes the adapters that a run will ask for where it calls these functions.
+    fn make_adapters_of(&self, module: &ModuleParts, funcs: Range<u32>) {
         let imported = module.func_index(DefinedFuncIndex(0)).0;
-        let all = imported + module.defined_func_count() as u32;
-        for func in (0..all).map(FuncIndex) {
+        for func in funcs.map(FuncIndex) {
             let ty = module.func_type(module.type_of_func(func));
             let kinds: &[Kind] = if func.0 < imported { &[Kind::Host] } else { &[Kind::Enter, Kind::Guest] };
             for kind in kinds {

@@ -9,11 +9,15 @@ use std::sync::{Arc, Weak};
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::ModuleParts;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::io;
+use rustix::mm::{
+    MapFlags, MprotectFlags, MremapFlags, ProtFlags, mmap, mmap_anonymous, mprotect, mremap, munmap,
+};
 
 use crate::cache::SavedCode;
 use crate::region::{Function, Region};
 use crate::tables::Tables;
+use crate::watch;
 
 /// Pieces of memory that are filled from the start.
 pub(crate) struct CodeMemory {
@@ -96,22 +100,47 @@ impl CodeMemory {
 
 impl Piece {
     fn new(len: usize, module: Option<Weak<ModuleParts>>) -> Option<Piece> {
-        let file = memfd_create("innkeeper code", MemfdFlags::CLOEXEC).ok()?;
-        ftruncate(&file, len as u64).ok()?;
-        let map = |protection| {
-            // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
-            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0) }
-        };
-        let writable: *mut c_void = map(ProtFlags::READ | ProtFlags::WRITE).ok()?;
-        let Ok(executable) = map(ProtFlags::READ | ProtFlags::EXEC) else {
-            // SAFETY: just mapped, and given to nobody.
-            let _ = unsafe { munmap(writable, len) };
-            return None;
-        };
+        let mapped = if watch::is_watched() { map_nameless(len) } else { map_file(len) };
+        let (writable, executable) = mapped.ok()?;
         let start = executable as usize;
         let region = Region::new(start..start + len, module);
         Some(Piece { writable: writable.cast(), executable: executable.cast(), len, region })
     }
+}
+
+const WRITABLE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+const EXECUTABLE: ProtFlags = ProtFlags::READ.union(ProtFlags::EXEC);
+
+/// Maps the same memory twice, to be written and to be executed: a file in memory.
+fn map_file(len: usize) -> io::Result<(*mut c_void, *mut c_void)> {
+    let file = memfd_create("innkeeper code", MemfdFlags::CLOEXEC)?;
+    ftruncate(&file, len as u64)?;
+    // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
+    let map = |protection| unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0) };
+    let writable = map(WRITABLE)?;
+    let executable = map(EXECUTABLE).inspect_err(|_| unmap(writable, len))?;
+    Ok((writable, executable))
+}
+
+/// The same without a file: tools look for a file's symbols in the file.
+fn map_nameless(len: usize) -> io::Result<(*mut c_void, *mut c_void)> {
+    // SAFETY: as above.
+    let writable = unsafe { mmap_anonymous(std::ptr::null_mut(), len, WRITABLE, MapFlags::SHARED)? };
+    // SAFETY: of nothing, a shared mapping is "moved" by being mapped once more, at an address of the kernel's choice.
+    let executable = unsafe { mremap(writable, 0, len, MremapFlags::MAYMOVE) };
+    let executable = executable.inspect_err(|_| unmap(writable, len))?;
+    // SAFETY: just mapped, and given to nobody.
+    let protected = unsafe { mprotect(executable, len, MprotectFlags::READ | MprotectFlags::EXEC) };
+    protected.inspect_err(|_| {
+        unmap(writable, len);
+        unmap(executable, len);
+    })?;
+    Ok((writable, executable))
+}
+
+fn unmap(mapping: *mut c_void, len: usize) {
+    // SAFETY: a whole mapping of this file's that has been given to nobody.
+    let _ = unsafe { munmap(mapping, len) };
 }
 
 /// Machine code that lies in a file, of a module.

@@ -31,7 +31,6 @@ mod compiler;
 mod entry;
 mod module;
 mod queue;
-#[allow(unsafe_code, reason = "seen by the signal handler")]
 mod region;
 #[allow(unsafe_code, reason = "a signal handler")]
 mod signal;
@@ -41,6 +40,7 @@ mod translate;
 mod trap;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod unwind;
+mod watch;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -55,6 +55,7 @@ use cache::key::{Key, Target};
 
 pub use ahead::Progress;
 pub use module::NativeModule;
+pub use watch::watch_code;
 
 /// The compiler of an engine, with what its modules share.
 #[derive(Clone)]

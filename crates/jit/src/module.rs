@@ -112,11 +112,22 @@ impl NativeModule {
     }
 
     /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how often: the next run's threads
-    /// compile them when they have nothing else to do.
-    pub fn keep_all(&self, called: impl FnOnce() -> Vec<(DefinedFuncIndex, u32)>) {
-        let Some(keeper) = &self.keeper else { return };
-        keeper.called(called().into_iter().map(|(func, calls)| (func.0, calls)).collect());
+    /// compile them when they have nothing else to do. Gives how many of them the cache has no code for, and could have.
+    pub fn keep_all(&self, called: impl FnOnce() -> Vec<(DefinedFuncIndex, u32)>) -> usize {
+        let Some(keeper) = &self.keeper else { return 0 };
+        let lacking = keeper.called(called().into_iter().map(|(func, calls)| (func.0, calls)).collect());
         self.keep(Occasion::End);
+        lacking
+    }
+
+    /// The functions that the cache's file says were hot or called, those first that are worth most, and has no code for.
+    pub(crate) fn wanted(&self, module: &ModuleParts) -> Vec<DefinedFuncIndex> {
+        let profile = self.mapped.iter().flat_map(|mapped| &mapped.saved().head().profile);
+        let is_wanted = |func: &u32| {
+            (*func as usize) < module.defined_func_count()
+                && self.keeper.as_ref().is_some_and(|keeper| !keeper.has(*func))
+        };
+        profile.copied().filter(is_wanted).map(DefinedFuncIndex).collect()
     }
 
     /// Compiles a function to be called; none where it stays interpreted.

@@ -9,9 +9,10 @@
 //! compiled any more.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::NativeModule;
@@ -28,10 +29,14 @@ struct Job {
 /// The queue of an engine; its threads end when it is dropped.
 pub(crate) struct Queue(Arc<Shared>);
 
-#[derive(Default)]
+type Compile = dyn Fn(&ModuleParts, &Hot) + Send + Sync;
+
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    most_threads: usize,
+    /// Compiles and publishes.
+    compile: Box<Compile>,
 }
 
 #[derive(Default)]
@@ -55,7 +60,12 @@ const BYTES_OF_FUNCTION: u64 = 64;
 
 impl Queue {
     pub(crate) fn new() -> Queue {
-        Queue(Arc::default())
+        Queue::with(most_threads(), compile)
+    }
+
+    fn with(most_threads: usize, compile: impl Fn(&ModuleParts, &Hot) + Send + Sync + 'static) -> Queue {
+        let (state, changed) = (Mutex::new(State::default()), Condvar::new());
+        Queue(Arc::new(Shared { state, changed, most_threads, compile: Box::new(compile) }))
     }
 
     /// Lets something be compiled when a thread comes to it.
@@ -78,11 +88,11 @@ impl Queue {
             self.0.changed.notify_one();
             return;
         }
-        if state.threads >= most_threads() {
+        if state.threads >= self.0.most_threads {
             return;
         }
         let shared = Arc::clone(&self.0);
-        let thread = std::thread::Builder::new().name("innkeeper compiler".to_owned());
+        let thread = thread::Builder::new().name("innkeeper compiler".to_owned());
         // Where there can be no thread, the guest stays interpreted.
         if thread.spawn(move || shared.work()).is_ok() {
             state.threads += 1;
@@ -98,7 +108,7 @@ impl Shared {
                 self.work_for_later();
                 continue;
             };
-            compile(&module, &what);
+            (self.compile)(&module, &what);
             let func = function_of(&what);
             self.lock().jobs.retain(|job| {
                 let is_same = Weak::as_ptr(&job.module) == Arc::as_ptr(&module)
@@ -117,7 +127,7 @@ impl Shared {
         let Some((module, func)) = self.lock().later.pop_front() else { return };
         let Some(module) = module.upgrade() else { return };
         if let Some(native) = native(&module) {
-            native.for_later_runs(func, || compile(&module, &Hot::Function(func)));
+            native.for_later_runs(func, || (self.compile)(&module, &Hot::Function(func)));
         }
         self.keep_if_idle(&module);
     }
@@ -280,3 +290,6 @@ fn be_modest() {
     // On Linux, a thread's own.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,18 @@
-//! Which machine code is where: for the signal handler, which must not lock, and for everybody else, who may.
+//! Which machine code is where: for the signal handler, which must not lock ([`handler`]), and for everybody else, who may.
+
+#[allow(unsafe_code, reason = "seen by the signal handler")]
+pub(crate) mod handler;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::ModuleParts;
+use innkeeper_engine::tier::{ModuleParts, NewCode};
 use innkeeper_engine::{Error, FrameInfo};
 
 use crate::tables::Tables;
+use crate::watch;
 
 /// Functions of one piece of code memory.
 pub(crate) struct Region {
@@ -67,19 +70,26 @@ impl Region {
     pub(crate) fn new(range: Range<usize>, module: Option<Weak<ModuleParts>>) -> Arc<Region> {
         let region = Arc::new(Region { range: range.clone(), functions: RwLock::default(), module });
         REGIONS.write().unwrap_or_else(PoisonError::into_inner).insert(range.start, Arc::clone(&region));
-        announce(range);
+        handler::announce(range);
         region
     }
 
     /// Makes a function known.
     pub(crate) fn add(&self, function: Function) {
+        watch::tell(|watcher| {
+            let (start, bytes) = (function.range.start, function.range.len());
+            let of = self.module.as_ref().and_then(Weak::upgrade).zip(function.func);
+            let index = of.as_ref().map(|(module, func)| module.func_index(*func));
+            let name = of.as_ref().zip(index).and_then(|((module, _), index)| module.func_name(index));
+            watcher(NewCode { start, bytes, func: index, func_name: name });
+        });
         let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
         functions.insert(function.range.start, function);
     }
 
     /// Forgets the region, whose memory goes.
     pub(crate) fn remove(&self) {
-        withdraw(&self.range);
+        handler::withdraw(&self.range);
         REGIONS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.range.start);
     }
 
@@ -151,65 +161,5 @@ fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usiz
         func,
         func_name: module.func_name(func).map(str::to_owned),
         offset_bytes,
-    }
-}
-
-/// A range of addresses as the signal handler sees it. Ranges are never freed, only used again.
-struct Addresses {
-    start: AtomicUsize,
-    end: AtomicUsize,
-    next: AtomicPtr<Addresses>,
-}
-
-static FIRST: AtomicPtr<Addresses> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Ranges without a start are free.
-const FREE: usize = 0;
-/// Ranges that are being written have an end before their start.
-const TAKEN: usize = usize::MAX;
-
-fn ranges() -> impl Iterator<Item = &'static Addresses> {
-    let at = |range: &AtomicPtr<Addresses>| {
-        // SAFETY: null, or a range that is never freed.
-        unsafe { range.load(Ordering::Acquire).as_ref() }
-    };
-    std::iter::successors(at(&FIRST), move |range| at(&range.next))
-}
-
-/// Whether an address is in machine code of ours. Safe to ask in a signal handler.
-pub(crate) fn contains(pc: usize) -> bool {
-    ranges().any(|range| {
-        // The end is cleared before a range is used again, so that a mixture of old and new contains nothing.
-        let end = range.end.load(Ordering::Acquire);
-        (range.start.load(Ordering::Acquire)..end).contains(&pc)
-    })
-}
-
-fn announce(addresses: Range<usize>) {
-    let taken = ranges()
-        .find(|range| range.start.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok());
-    if let Some(range) = taken {
-        range.start.store(addresses.start, Ordering::Release);
-        range.end.store(addresses.end, Ordering::Release);
-        return;
-    }
-    let range = Box::leak(Box::new(Addresses {
-        start: AtomicUsize::new(addresses.start),
-        end: AtomicUsize::new(addresses.end),
-        next: AtomicPtr::new(FIRST.load(Ordering::Acquire)),
-    }));
-    loop {
-        let next = range.next.load(Ordering::Relaxed);
-        match FIRST.compare_exchange(next, range, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return,
-            Err(first) => range.next.store(first, Ordering::Relaxed),
-        }
-    }
-}
-
-fn withdraw(addresses: &Range<usize>) {
-    if let Some(range) = ranges().find(|range| range.start.load(Ordering::Acquire) == addresses.start) {
-        range.end.store(0, Ordering::Release);
-        range.start.store(FREE, Ordering::Release);
     }
 }

@@ -42,7 +42,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let pc = registers[libc::REG_RIP as usize] as usize;
-        if is_fault(info) && region::contains(pc) {
+        if is_fault(info) && region::handler::contains(pc) {
             let vm = registers[libc::REG_R15 as usize] as usize as *mut VmStore;
             (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize };
             registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;

@@ -110,12 +110,22 @@ fn c7_a_cache_within_reach_of_the_guest_is_refused() {
                 .says(&["cannot be inside a directory that the guest is granted", "--cache DIR"]);
         }
     }
-    // The usual one is done without, and that is said.
+    // The usual one is done without, and that is said once.
     let grant = format!("{}::/data", text(cache.path()));
-    let run = inn(&["--dir", &grant, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"]);
-    let ran = run.env("XDG_CACHE_HOME", &text(&inner)).current_dir(&dir).run();
-    ran.code(0).stdout("42\n").says(&["warning", "cannot be inside a directory that the guest is granted"]);
-    assert_eq!(fs::read_dir(inner.join("innkeeper")).unwrap().count(), 0);
+    let run = || {
+        let run = inn(&["--dir", &grant, "--tier", "compiled", "--invoke", "twice", "m.wat", "21"]);
+        let ran = run.env("XDG_CACHE_HOME", &text(&inner)).current_dir(&dir).run();
+        ran.code(0).stdout("42\n");
+        ran
+    };
+    let warning = ["warning", "cannot be inside a directory that the guest is granted"];
+    run().says(&warning);
+    run().stderr("");
+    let usual = text(&inner.join("innkeeper"));
+    inn(&["cache", "info", "--cache", &usual]).run().code(0).prints(&["modules    0\n"]);
+    inn(&["cache", "clear", "--cache", &usual]).run().code(0);
+    assert_eq!(fs::read_dir(&usual).unwrap().count(), 0);
+    run().says(&warning);
 }
 
 #[test]
@@ -167,4 +177,63 @@ fn what_was_compiled_ahead_is_refused_where_it_does_not_fit() {
     run(&["out.cwasm", "21"]).code(0).stdout("42\n");
     fs::write(&file, &original).unwrap();
     run(&["out.cwasm", "21"]).code(0).stdout("42\n");
+}
+
+/// A folder with `flat.wat`, a program with a flat profile: it calls each of many functions once, and prints nothing.
+fn flat() -> tempfile::TempDir {
+    let dir = scratch();
+    let functions: String = (0..FLAT).map(|i| format!("(func $f{i} (result i32) (i32.const {i}))")).collect();
+    let calls: String = (0..FLAT).map(|i| format!("(drop (call $f{i}))")).collect();
+    let text = format!("(module {functions} (func (export \"_start\") {calls}))");
+    fs::write(dir.path().join("flat.wat"), text).unwrap();
+    dir
+}
+
+const FLAT: usize = 300;
+
+#[test]
+fn what_was_called_can_be_compiled_for_the_next_run() {
+    let (dir, cache) = (flat(), scratch());
+    let cache = text(cache.path());
+    let fill = || inn(&["cache", "fill", "--called", "--cache", &cache, "flat.wat"]).current_dir(&dir).run();
+    fill().code(0).stdout("flat.wat: 0 functions compiled\n");
+    inn(&["--cache", &cache, "--compile-after", "off", "flat.wat"]).current_dir(&dir).run().code(0);
+    fill().code(0).stdout(&format!("flat.wat: {} functions compiled\n", FLAT + 1)).stderr("");
+    fill().code(0).stdout("flat.wat: 0 functions compiled\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_leaves_a_process_behind_that_compiles_for_the_next() {
+    let (dir, cache) = (flat(), scratch());
+    let cache = text(cache.path());
+    let run = |more: &[&str]| {
+        let args = [&["--cache", &cache][..], more, &["flat.wat"]].concat();
+        inn(&args).current_dir(&dir).run().code(0).stdout("").stderr("");
+    };
+    // The process has the directory for itself from before the run's end to its own.
+    let wait = || fs::File::open(&cache).unwrap().lock().unwrap();
+    run(&["--compile-after", "off"]);
+    wait();
+    let file = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let bytes = || file.metadata().unwrap().len();
+    let without_code = bytes();
+    run(&[]);
+    wait();
+    assert!(bytes() > without_code + 16 * FLAT as u64, "{without_code} {}", bytes());
+    let fill = inn(&["cache", "fill", "--called", "--cache", &cache, "flat.wat"]).current_dir(&dir).run();
+    fill.code(0).stdout("flat.wat: 0 functions compiled\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_process_is_left_behind_where_one_is_at_work() {
+    let (dir, cache) = (flat(), scratch());
+    let cache = text(cache.path());
+    let at_work = fs::File::open(&cache).unwrap();
+    at_work.lock().unwrap();
+    inn(&["--cache", &cache, "flat.wat"]).current_dir(&dir).run().code(0);
+    drop(at_work);
+    let fill = inn(&["cache", "fill", "--called", "--cache", &cache, "flat.wat"]).current_dir(&dir).run();
+    fill.code(0).stdout(&format!("flat.wat: {} functions compiled\n", FLAT + 1));
 }

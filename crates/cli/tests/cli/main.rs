@@ -78,16 +78,22 @@ impl Inn {
         self
     }
 
-    fn run(mut self) -> Ran {
+    fn run(self) -> Ran {
+        self.run_with_id().0
+    }
+
+    /// Runs it; gives the process's number too.
+    fn run_with_id(mut self) -> (Ran, u32) {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("inn starts");
+        let id = child.id();
         let mut stdin = child.stdin.take().expect("a pipe");
         let writer = std::thread::spawn(move || stdin.write_all(&self.stdin));
         let output: Output = child.wait_with_output().expect("inn ends");
         // A guest need not read all, or any, of its input.
         let _ = writer.join();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        (Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }, id)
     }
 }
 

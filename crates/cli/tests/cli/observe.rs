@@ -120,3 +120,41 @@ fn a_profile_is_a_flame_graph_and_folded_stacks() {
     let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
     assert!(graph.contains("<svg") && graph.contains("busy"), "{graph}");
 }
+
+#[test]
+fn perf_finds_the_names_of_compiled_functions() {
+    let dir = scratch();
+    let text = r#"(module (func $"<a::B>::twice;" (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
+        (func (export "run") (param i32) (result i32) (call 0 (local.get 0))))"#;
+    fs::write(dir.path().join("m.wat"), text).unwrap();
+    fs::create_dir_all(dir.path().join("cache")).unwrap();
+    let flags = ["--tier", "compiled", "--profile=perf"];
+    // The second time, the code is from the cache.
+    for cache in ["off", "cache", "cache"] {
+        let args = [&flags[..], &["--cache", cache, "--invoke", "run", "m.wat", "21"]].concat();
+        let (ran, id) = inn(&args).current_dir(&dir).run_with_id();
+        ran.code(0).stdout("42\n").stderr("");
+        let path = format!("/tmp/perf-{id}.map");
+        let map = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        is_map_of(&map, &["<a::B>::twice:", "func[1]", "[adapter]"]);
+    }
+}
+
+/// Checks that a map has these names, and no address twice.
+fn is_map_of(map: &str, names: &[&str]) {
+    let read = |line: &str| {
+        let parts: Vec<&str> = line.splitn(3, ' ').collect();
+        let number = |text| u64::from_str_radix(text, 16).unwrap();
+        (number(parts[0])..number(parts[0]) + number(parts[1]), parts[2].to_owned())
+    };
+    let code: Vec<(std::ops::Range<u64>, String)> = map.lines().map(read).collect();
+    for name in names {
+        assert!(code.iter().any(|(_, of)| of == name), "{name}: {map}");
+    }
+    for (range, _) in &code {
+        assert!(!range.is_empty());
+        let overlapping = code.iter().filter(|(other, _)| other.start < range.end && range.start < other.end);
+        assert_eq!(overlapping.count(), 1, "{map}");
+    }
+}

@@ -159,8 +159,10 @@ impl Module {
     /// Has the machine code that was made for the module written to the engine's cache, if it has one, as far as it is new and worth
     /// it. That is done now and then anyway, and when the module is dropped; a process that is about to end calls it. Failures to write
     /// are silent: the next run compiles again.
-    pub fn keep_code(&self) {
-        self.0.code().keep();
+    ///
+    /// Gives how many functions were called and are still interpreted, though the cache could have code for them; 0 without a cache.
+    pub fn keep_code(&self) -> usize {
+        self.0.code().keep()
     }
 
     /// The module's name from its name section.

@@ -25,12 +25,13 @@ pub(crate) mod shared_memory;
 pub(crate) mod table;
 pub(crate) mod tag;
 
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::composite::TypeId;
 use crate::error::Error;
 use crate::registry::TypeRecord;
 use crate::store::StoreCore;
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 use crate::trap::Trap;
 
 pub(crate) use host::HostFunc;
@@ -207,7 +208,7 @@ pub struct VmMemory {
     /// The first byte.
     pub base: *mut u8,
     /// Bytes in use; at the same place as a `usize` would be.
-    pub len_bytes: AtomicUsize,
+    pub len_bytes: std::sync::atomic::AtomicUsize,
 }
 
 impl VmMemory {
@@ -281,6 +282,20 @@ impl FuncEntry {
             native: AtomicPtr::new(native.cast_mut()),
             heat: AtomicU32::new(heat),
         }
+    }
+
+    /// Lets machine code call through `adapter` what it has called through `resolver` so far, unless something better has come meanwhile.
+    pub fn resolve(&self, resolver: *const u8, adapter: *const u8) {
+        let (resolver, adapter) = (resolver.cast_mut(), adapter.cast_mut());
+        let _ = self.native.compare_exchange(resolver, adapter, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Lets callers jump to machine code from now on: to `code` where interpreted code goes on, and to `native` from machine code.
+    pub fn publish(&self, code: *const u64, native: *const u8) {
+        // Machine code first: whoever finds the other may be about to call the function from there. A store would do, as `resolve` comes wholly before it or
+        // fails; that an exchange has its place in the order is something that the model checker knows too.
+        self.native.swap(native.cast_mut(), Ordering::AcqRel);
+        self.code.store(code.cast_mut(), Ordering::Release);
     }
 }
 

@@ -3,11 +3,12 @@
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 use crate::sys::Mapping;
 use crate::trap::Trap;
 
@@ -57,7 +58,7 @@ impl StoreRecord {
             core: std::ptr::null_mut(),
             nesting: 0,
         };
-        let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: AtomicUsize::new(0) };
+        let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0.into() };
         Ok(StoreRecord {
             vm: Arc::new(SharedRecord {
                 vm: UnsafeCell::new(vm),
@@ -210,7 +211,8 @@ impl InterruptHandle {
     }
 
     pub(crate) fn request(&self, request: Request) {
-        self.0.request.store(request as u8, Ordering::Release);
+        // Not a store: whoever attends next and does not find this request has restored the limits before they are changed here.
+        self.0.request.swap(request as u8, Ordering::AcqRel);
         self.0.ask_for_attention();
         self.0.parking.interrupt();
     }
@@ -253,5 +255,71 @@ impl SharedRecord {
 impl std::fmt::Debug for InterruptHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InterruptHandle").finish_non_exhaustive()
+    }
+}
+
+/// Every order in which a guest can attend to what other threads ask of it.
+#[cfg(all(test, feature = "loom"))]
+mod model {
+    use super::*;
+    use crate::sync::{loom, thread};
+
+    fn explore(check: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(check);
+    }
+
+    fn record() -> StoreRecord {
+        StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default())).unwrap()
+    }
+
+    /// As a tier does at a loop or a call: attends where a check against the limit fails.
+    fn poll(record: &StoreRecord) -> Option<Request> {
+        let is_wanted = record.vm.stack_limit().load(Ordering::Relaxed).is_null();
+        is_wanted.then(|| record.attend()).flatten()
+    }
+
+    /// Polls until `count` requests to stop have been told of; that they never would be is what the model checker would find.
+    fn told_of_stops(record: &StoreRecord, asked: impl FnOnce()) -> Vec<Request> {
+        let mut told: Vec<Request> = (0..2).filter_map(|_| poll(record)).collect();
+        asked();
+        // Whoever asked is done: whatever has not been told of yet is told of now.
+        told.extend((0..2).filter_map(|_| poll(record)));
+        told
+    }
+
+    /// A sample is being attended to while the guest is stopped.
+    #[test]
+    fn a_request_to_stop_is_never_lost() {
+        explore(|| {
+            let record = record();
+            let (sampler, stopper) = (record.interrupt_handle(), record.interrupt_handle());
+            let sampling = thread::spawn(move || sampler.sample());
+            let stopping = thread::spawn(move || stopper.interrupt());
+            let told = told_of_stops(&record, || {
+                sampling.join().unwrap();
+                stopping.join().unwrap();
+            });
+            assert_eq!(told.iter().filter(|request| **request == Request::Interrupt).count(), 1, "{told:?}");
+            assert_eq!(record.take_ticks(), 1);
+        });
+    }
+
+    /// Of two requests to stop at least one is told of, and after it nothing is left over.
+    #[test]
+    fn two_requests_to_stop_are_one_or_two() {
+        explore(|| {
+            let record = record();
+            let (first, second) = (record.interrupt_handle(), record.interrupt_handle());
+            let first = thread::spawn(move || first.exceed_deadline());
+            let second = thread::spawn(move || second.interrupt());
+            let told = told_of_stops(&record, || {
+                first.join().unwrap();
+                second.join().unwrap();
+            });
+            assert!(matches!(told.len(), 1 | 2), "{told:?}");
+            assert!(!record.is_attention_wanted() && poll(&record).is_none());
+        });
     }
 }

@@ -110,6 +110,18 @@ impl CacheDirectory {
     }
 
     /// Cannot be called.
+    #[must_use]
+    pub fn is_first_refusal(&self) -> bool {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    #[must_use]
+    pub fn reserve(&self) -> Option<std::fs::File> {
+        match *self {}
+    }
+
+    /// Cannot be called.
     ///
     /// # Errors
     /// None.
@@ -161,6 +173,18 @@ pub fn precompile(_: &Module, _: &mut dyn Write, _: Progress<'_>) -> Result<Cens
 /// # Errors
 /// Always.
 pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<Census, PrecompiledError> {
+    Err(PrecompiledError::NoCompiler)
+}
+
+/// Never compiles anything.
+///
+/// # Errors
+/// Always.
+pub fn fill_cache_with_called(
+    _: &Module,
+    _: Progress<'_>,
+    _: &dyn Fn() -> bool,
+) -> Result<Census, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }
 

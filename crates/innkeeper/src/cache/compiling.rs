@@ -30,6 +30,19 @@ pub fn fill_cache(module: &Module, progress: Progress<'_>) -> Result<Census, Pre
     native(module)?.fill_cache(tier::parts(module), progress)
 }
 
+/// Compiles the functions of a module that earlier runs with the same cache have called and that have no code in it, those that were called most often
+/// first, until `goes_on` says no. What has been compiled is written in steps, so that runs meanwhile find it. The census is of the whole engine.
+///
+/// # Errors
+/// As [`fill_cache`].
+pub fn fill_cache_with_called(
+    module: &Module,
+    progress: Progress<'_>,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Census, PrecompiledError> {
+    native(module)?.fill_cache_with_called(tier::parts(module), progress, goes_on)
+}
+
 fn native(module: &Module) -> Result<&NativeModule, PrecompiledError> {
     let native = tier::parts(module).code().native().and_then(|native| native.downcast_ref());
     native.ok_or(PrecompiledError::NoCompiler)

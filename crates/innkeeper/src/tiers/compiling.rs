@@ -165,8 +165,8 @@ impl TierModule for Module {
         self.interpreted.calls_seen(module, func)
     }
 
-    fn keep(&self) {
-        self.native.keep_all(|| self.interpreted.called());
+    fn keep(&self) -> usize {
+        self.native.keep_all(|| self.interpreted.called())
     }
 
     fn heat(&self, what: &Hot) -> u64 {

@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod compiling;
 
-use innkeeper_engine::{Config, Engine, TierUp};
+use innkeeper_engine::{Config, Engine, NewCode, TierUp};
 
 use crate::cache::Cache;
 
@@ -38,4 +38,17 @@ pub fn engine_cached(config: Config, tiers: Tiers, cache: Cache) -> Engine {
     let mut config = config;
     config.tuning.tier_up = TierUp::never();
     Engine::with_tier(config, innkeeper_interp::Interpreter)
+}
+
+/// Has `watcher` told of all machine code of this process from now on, on the thread that made it and before it is executed: for tools that look at the
+/// process from outside, such as profilers. Only the first watcher of a process is told; false where this is not the first, or nothing compiles.
+pub fn watch_code(watcher: impl Fn(NewCode<'_>) + Send + Sync + 'static) -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    let is_first = innkeeper_jit::watch_code(watcher);
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    let is_first = {
+        let _ = watcher;
+        false
+    };
+    is_first
 }

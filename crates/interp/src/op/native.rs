@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::sync::Published;
 use innkeeper_engine::tier::{Layer, Left, NativeCode, TailCall, TrapSite, VmContext, runtime};
 
 use super::call::{caller_of_instance, code_of, is_tagged};
@@ -23,7 +24,7 @@ pub(crate) struct Stub {
     handler: Handler,
     /// The function's header, as an operand.
     header: Word,
-    code: NativeCode,
+    code: Published<NativeCode>,
     func: DefinedFuncIndex,
     /// Calls until one is looked at; see [`crate::calls`].
     unseen: AtomicU32,
@@ -33,11 +34,23 @@ impl Stub {
     /// For a function one of whose calls is looked at after so many.
     pub(crate) fn new((func, calls): (DefinedFuncIndex, u32), header: u32, code: NativeCode) -> Box<Stub> {
         let unseen = AtomicU32::new(calls);
-        Box::new(Stub { handler: enter_native, header: Word::from(header), code, func, unseen })
+        Box::new(Stub {
+            handler: enter_native,
+            header: Word::from(header),
+            code: Published::new(code),
+            func,
+            unseen,
+        })
     }
 
     pub(crate) fn words(&self) -> *const Word {
         std::ptr::from_ref(self).cast()
+    }
+
+    /// The machine code that it enters.
+    #[inline(always)]
+    pub(crate) fn code(&self) -> &NativeCode {
+        self.code.get()
     }
 }
 
@@ -52,7 +65,7 @@ handlers! {
         if left == 0 {
             look(stub, m.ctx, *m.fp.add(header));
         }
-        match run(&stub.code, m.ctx, m.fp, header) {
+        match run(stub.code(), m.ctx, m.fp, header) {
             Left::Done => {
                 m.forget();
                 m.reload_memory();

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, futimens, openat, renameat,
-    statat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, flock,
+    futimens, openat, renameat, statat, unlinkat,
 };
 use rustix::process::geteuid;
 
@@ -127,6 +127,25 @@ impl CacheDirectory {
         self.limit_bytes
     }
 
+    /// Keeps others from doing the same until the file is closed by this process and all that have inherited it: for whoever fills the cache in
+    /// the background, where one at a time is enough. None where somebody does so already, or the system has no such locks there.
+    #[must_use]
+    pub fn reserve(&self) -> Option<File> {
+        // A lock belongs to what was opened: not to the directory that others of this process have open.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&self.directory, ".", flags, Mode::empty()).ok()?;
+        flock(&opened, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(opened.into())
+    }
+
+    /// Whether nobody has been told yet that the directory is not used, until it is cleared: that need not be said each time.
+    #[must_use]
+    pub fn is_first_refusal(&self) -> bool {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = openat(&self.directory, TOLD, flags, Mode::RUSR | Mode::WUSR);
+        !matches!(made, Err(rustix::io::Errno::EXIST))
+    }
+
     /// Opens a file, if it is there and ours alone; gives its length too.
     pub(crate) fn find(&self, name: &str) -> Option<(File, u64)> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -197,6 +216,7 @@ impl CacheDirectory {
     pub fn clear(&self) -> io::Result<CacheContents> {
         let contents = self.contents()?;
         self.remove_given_up(Duration::ZERO)?;
+        let _ = unlinkat(&self.directory, TOLD, AtFlags::empty());
         for file in self.files()? {
             unlinkat(&self.directory, &file.name, AtFlags::empty())?;
         }
@@ -259,6 +279,9 @@ impl CacheDirectory {
 
 /// What names of files that are being written begin with.
 const TEMPORARY: &str = ".writing-";
+
+/// What the file is called that says that somebody has been told; it is empty.
+const TOLD: &str = ".told-not-used";
 
 /// Whether `path` is `outer` or beneath it; directories are compared by what they are, not by name.
 fn is_inside(path: &Path, outer: &Path) -> bool {

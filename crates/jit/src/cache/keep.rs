@@ -4,7 +4,7 @@
 //! when it is as much again as what was written before, so that all writing together costs about as much as writing once; at the end, whatever is new is
 //! written, except where that is a small part of a large file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -76,6 +76,8 @@ pub(crate) enum Occasion {
     Idle,
     /// At the end; whoever asks waits.
     End,
+    /// At the end of compiling for later runs: whatever is new.
+    Filled,
 }
 
 /// Modules of at least so many bytes have a file that says that they are valid, if nothing else; validating them takes about a millisecond.
@@ -84,6 +86,8 @@ const VERDICT_BYTES: usize = 256 << 10;
 const TOO_LONG: Duration = Duration::from_secs(1);
 /// One that was being compiled for less is no worse off than the others.
 const NOTED: Duration = Duration::from_millis(10);
+/// So many functions that were called, are interpreted and are not in the file's profile are worth remembering even where nothing else is new.
+const MANY_CALLED: usize = 256;
 /// New code that is not worth writing while the guest runs.
 const FEW_BYTES: usize = 64 << 10;
 /// At the end, new code is written if it is more than this part of what was written, or if that is little: to compile code takes several hundred times as long as to
@@ -121,8 +125,12 @@ impl Keeper {
         }
     }
 
-    /// Notes functions that have been called, with how often.
-    pub(crate) fn called(&self, mut called: Vec<(u32, u32)>) {
+    /// Notes functions that have been called, with how often. Gives how many of them might have machine code and have none.
+    pub(crate) fn called(&self, mut called: Vec<(u32, u32)>) -> usize {
+        called.retain(|(func, _)| !self.has(*func));
+        let listed: HashSet<u32> =
+            self.saved.iter().flat_map(|saved| saved.head().profile.iter().copied()).collect();
+        let unlisted = called.iter().filter(|(func, _)| !listed.contains(func)).count();
         called.sort_by_key(|(func, calls)| (std::cmp::Reverse(*calls), *func));
         let mut state = lock(&self.state);
         for (func, since) in std::mem::take(&mut state.trying) {
@@ -138,6 +146,10 @@ impl Keeper {
         if std::mem::take(&mut state.lacks_calls) {
             state.news.hot += state.called.len();
         }
+        if unlisted >= MANY_CALLED {
+            state.news.hot += unlisted;
+        }
+        state.called.len()
     }
 
     /// Notes that a function is going to be compiled for later runs.
@@ -184,14 +196,15 @@ impl Keeper {
         let (called, unfinished) = (state.called.clone(), state.unfinished.clone());
         // Who compiles meanwhile is not kept waiting.
         drop(state);
-        if let Some(saved) = &self.saved {
+        let newer = self.newer();
+        for saved in self.saved.as_deref().into_iter().chain(&newer) {
             profile.extend(&saved.head().profile);
             refused.extend(&saved.head().refused);
         }
         profile.extend(called);
         profile.retain(|func| !unfinished.contains(func));
         profile.extend(unfinished);
-        let functions = self.functions(&made);
+        let functions = self.functions(&made, newer.as_ref());
         let mut known: BTreeSet<u32> = functions.iter().map(|function| function.func).collect();
         known.extend(&refused);
         profile.retain(|func| known.insert(*func));
@@ -201,7 +214,7 @@ impl Keeper {
             functions,
             profile,
             refused: refused.into_iter().collect(),
-            adapters: adapters(),
+            adapters: with_adapters_of(newer.as_ref(), adapters()),
         };
         if self.write(contents).is_err() {
             // There may be room another time.
@@ -225,15 +238,27 @@ impl Keeper {
         self.directory.write(&self.key.file_name(), ready.bytes(), |to| ready.write(to))
     }
 
-    /// What was made, and of what was saved all that has not been made again or found damaged; ascending.
-    fn functions<'a>(&'a self, made: &'a BTreeMap<u32, Made>) -> Vec<Function<'a>> {
+    /// The file as it is now, which others may have written since it was read: what they found out is not to be lost.
+    fn newer(&self) -> Option<SavedCode> {
+        let (file, bytes) = self.directory.find(&self.key.file_name())?;
+        SavedCode::open(&file, bytes).ok().filter(|newer| newer.head().key == self.key)
+    }
+
+    /// What was made, and of what was saved all that has not been made again or found damaged, with what others have saved beside it; ascending.
+    fn functions<'a>(
+        &'a self,
+        made: &'a BTreeMap<u32, Made>,
+        newer: Option<&'a SavedCode>,
+    ) -> Vec<Function<'a>> {
         let mut functions: BTreeMap<u32, Function<'a>> = BTreeMap::new();
-        if let Some(saved) = &self.saved {
+        for saved in newer.into_iter().chain(self.saved.as_deref()) {
             for (at, function) in saved.head().functions.iter().enumerate() {
                 if !saved.is_damaged(at) {
                     let (func, digest) = (function.func, function.digest);
                     let (code, tables) = saved.bytes(at);
                     functions.insert(func, Function { func, code, tables, digest });
+                } else {
+                    functions.remove(&function.func);
                 }
             }
         }
@@ -250,11 +275,21 @@ impl Keeper {
     }
 }
 
+/// Adapters, with those of another file that are for something else.
+fn with_adapters_of(newer: Option<&SavedCode>, mut adapters: Vec<SavedAdapter>) -> Vec<SavedAdapter> {
+    let known: HashSet<Vec<u8>> = adapters.iter().map(|adapter| adapter.key.clone()).collect();
+    let others = newer.into_iter().flat_map(|newer| &newer.head().adapters);
+    adapters.extend(others.filter(|adapter| !known.contains(&adapter.key)).cloned());
+    adapters.sort_by(|a, b| a.key.cmp(&b.key));
+    adapters
+}
+
 impl State {
     fn is_worth_writing(&self, occasion: Occasion, saved_bytes: usize) -> bool {
         let made_bytes: usize = self.made.values().map(|made| made.code.bytes().len()).sum();
         let written_bytes = saved_bytes + made_bytes - self.news.bytes.min(made_bytes);
         match occasion {
+            Occasion::Filled => self.news.bytes > 0 || self.news.hot > 0,
             Occasion::Idle => self.news.bytes >= FEW_BYTES.max(written_bytes),
             Occasion::End => {
                 let is_much = self.news.bytes > written_bytes / SMALL_PART;

@@ -3,12 +3,14 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
 use super::format::PAGE_BYTES;
+use crate::watch;
 
-/// A part of a file, mapped privately.
+/// A part of a file, mapped privately, or a copy of it where somebody watches.
 pub(crate) struct Mapping {
     base: *mut c_void,
     /// Where the part begins, behind the start of its first page.
@@ -37,6 +39,9 @@ impl Mapping {
         if len == 0 {
             return Some(Mapping { base: std::ptr::null_mut(), from: 0, len: 0 });
         }
+        if for_use == Use::Execute && watch::is_watched() {
+            return Mapping::copy(file, start, (from, len));
+        }
         let protection = match for_use {
             Use::Read => ProtFlags::READ,
             Use::Execute => ProtFlags::READ | ProtFlags::EXEC,
@@ -45,6 +50,20 @@ impl Mapping {
         let base =
             unsafe { mmap(std::ptr::null_mut(), from + len, protection, MapFlags::PRIVATE, file, start) };
         Some(Mapping { base: base.ok()?, from, len })
+    }
+
+    /// A copy that is executed, `len` bytes from `from` behind `start`.
+    fn copy(file: &File, start: u64, (from, len): (usize, usize)) -> Option<Mapping> {
+        let (all, writable) = (from + len, ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), all, writable, MapFlags::PRIVATE) };
+        let copy = Mapping { base: base.ok()?, from, len };
+        // SAFETY: just mapped, writable, as long, and given to nobody.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(copy.base.cast::<u8>(), all) };
+        file.read_exact_at(bytes, start).ok()?;
+        // SAFETY: as above; nothing is written any more.
+        unsafe { mprotect(copy.base, all, MprotectFlags::READ | MprotectFlags::EXEC) }.ok()?;
+        Some(copy)
     }
 
     /// The part.

@@ -6,7 +6,7 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value, types};
 use innkeeper_engine::index::MemoryIndex;
 use innkeeper_engine::tier::VmMemory;
 use innkeeper_engine::{Sharing, Trap};
@@ -14,6 +14,9 @@ use innkeeper_engine::{Sharing, Trap};
 use super::{Result, Translator, record_flags};
 use crate::builtin::Builtin;
 use crate::trap;
+
+/// As many bytes, if the code says how many, are moved by loads and stores.
+const INLINE_BYTES: u64 = 64;
 
 /// As many bytes are moved without asking whether somebody wants to interrupt.
 const FEW_BYTES: i64 = 1 << 16;
@@ -27,6 +30,11 @@ impl Translator<'_> {
         let args = [self.ctx, index, to, value, len];
         if !self.is_plain(memory) {
             return self.builtin_or_stop(Builtin::MemoryFill, &args);
+        }
+        if let Some(bytes) = self.constant(len).filter(|bytes| *bytes <= INLINE_BYTES) {
+            let to = self.range(memory, to, len);
+            self.fill_pieces(to, value, bytes);
+            return Ok(());
         }
         self.unless_few(len, (Builtin::MemoryFill, &args), |this| {
             let to = this.range(memory, to, len);
@@ -43,11 +51,62 @@ impl Translator<'_> {
         if !self.is_plain(to_memory) || !self.is_plain(from_memory) {
             return self.builtin_or_stop(Builtin::MemoryCopy, &args);
         }
+        if let Some(bytes) = self.constant(len).filter(|bytes| *bytes <= INLINE_BYTES) {
+            let to = self.range(to_memory, to, len);
+            let from = self.range(from_memory, from, len);
+            self.copy_pieces(to, from, bytes);
+            return Ok(());
+        }
         self.unless_few(len, (Builtin::MemoryCopy, &args), |this| {
             let to = this.range(to_memory, to, len);
             let from = this.range(from_memory, from, len);
             this.builtin(Builtin::MoveBytes, &[to, from, len]);
         })
+    }
+
+    /// Copies so many bytes that are inside their memories. All are read before the first is written: ranges may overlap.
+    fn copy_pieces(&mut self, to: Value, from: Value, bytes: u64) {
+        let flags = self.inside_memory();
+        let load = |(offset, ty)| (offset, self.b.ins().load(ty, flags, from, offset));
+        let loaded: Vec<(i32, Value)> = pieces(bytes).map(load).collect();
+        for (offset, value) in loaded {
+            self.b.ins().store(flags, value, to, offset);
+        }
+    }
+
+    /// Writes the low byte of `value` so many times, inside a memory.
+    fn fill_pieces(&mut self, to: Value, value: Value, bytes: u64) {
+        const EACH_BYTE: i64 = 0x0101_0101_0101_0101;
+        let flags = self.inside_memory();
+        let byte = self.b.ins().ireduce(types::I8, value);
+        let wide = self.b.ins().uextend(types::I64, byte);
+        let each = self.int(types::I64, EACH_BYTE);
+        let word = self.b.ins().imul(wide, each);
+        for (offset, ty) in pieces(bytes) {
+            let piece = match ty {
+                types::I8X16 => self.b.ins().splat(ty, byte),
+                types::I64 => word,
+                _ => self.b.ins().ireduce(ty, word),
+            };
+            self.b.ins().store(flags, piece, to, offset);
+        }
+    }
+
+    fn inside_memory(&self) -> MemFlagsData {
+        MemFlagsData::new().with_notrap().with_alias_region(Some(self.regions.heap))
+    }
+
+    /// What a length is, if it is written in the code.
+    fn constant(&self, value: Value) -> Option<u64> {
+        let dfg = &self.b.func.dfg;
+        let inst = dfg.value_def(dfg.resolve_aliases(value)).inst()?;
+        match dfg.insts[inst] {
+            InstructionData::Unary { opcode: Opcode::Uextend, arg } => {
+                self.constant(arg).map(|constant| constant & u64::from(u32::MAX))
+            }
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits().cast_unsigned()),
+            _ => None,
+        }
     }
 
     /// Whether addresses have 32 bits, so that ends of ranges can be computed in 64, and no other thread has the memory.
@@ -94,4 +153,16 @@ impl Translator<'_> {
         let base = field(self, offset_of!(VmMemory, base));
         self.b.ins().iadd(base, start)
     }
+}
+
+/// Pieces that so many bytes consist of, with their offsets: as few as loads and stores of registers allow.
+fn pieces(bytes: u64) -> impl Iterator<Item = (i32, Type)> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let sizes = [types::I8X16, types::I64, types::I32, types::I16, types::I8];
+        let ty = sizes.into_iter().find(|ty| offset + u64::from(ty.bytes()) <= bytes)?;
+        let piece = (offset as i32, ty);
+        offset += u64::from(ty.bytes());
+        Some(piece)
+    })
 }

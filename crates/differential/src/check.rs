@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use innkeeper::{Collection, Config, Limits, MemoryLayout, TierUp, Tiers};
+use innkeeper::{Collection, Config, Limits, MemoryLayout, NanBits, TierUp, Tiers};
 
 use crate::compare::{Strictness, compare};
 use crate::generate::{Dialect, Module};
@@ -143,6 +143,8 @@ fn check_mutant(module: &Module) -> Report {
     let oracle = |name, tiers, set: &dyn Fn(&mut Config)| {
         let mut oracle = innkeeper(name, set, Some(BOUNDED));
         oracle.config.limits.memory_bytes = 64 << 20;
+        // The bits of NaNs show in memory.
+        oracle.config.nan_bits = NanBits::Canonical;
         oracle.config.tuning.tier_up = TierUp::eager();
         (oracle.tiers, oracle.answers) = (tiers, Answers::Zero);
         oracle

@@ -17,6 +17,7 @@ use crate::builtin::Builtin;
 use crate::cache::format::SavedAdapter;
 use crate::code_memory::CodeMemory;
 use crate::compiler::{Code, Compiler};
+use crate::tables::Places;
 use crate::tables::Tables;
 use crate::translate::{call_builtin, leave_by_outcome, load_slot, slots_on_stack, store_slot};
 use crate::{NativeModule, entry};
@@ -97,7 +98,7 @@ impl Adapters {
             None => compiler()?
                 .compile(|function, context, config| {
                     build(function, context, kind, ty).finalize(config);
-                    Ok(Vec::new())
+                    Ok(Places::default())
                 })
                 .ok()?,
         };

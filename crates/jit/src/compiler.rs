@@ -21,8 +21,9 @@ use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::{Explanation, NanBits};
 
 use crate::region::{self, Catch, CatchSite};
-use crate::tables::{Inlined, Tables, origins};
+use crate::tables::{Inlined, Places, Tables, origins};
 use crate::translate::{Result, Unsupported};
+use crate::trap;
 
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
 const MAX_FRAME_BYTES: u32 = 128 << 10;
@@ -60,12 +61,12 @@ pub(crate) struct Code {
 
 /// Makes a function, and says whose bodies are in it.
 pub(crate) trait Build:
-    FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Vec<Inlined>>
+    FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Places>
 {
 }
 
 impl<F> Build for F where
-    F: FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Vec<Inlined>>
+    F: FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Places>
 {
 }
 
@@ -118,8 +119,8 @@ impl Compiler {
         self.context.clear();
         self.context.set_disasm(disassembly == Disassembly::Wanted);
         let outcome = silently(AssertUnwindSafe(|| {
-            let inlined = build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
-            self.finish(inlined)
+            let places = build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
+            self.finish(&places)
         }));
         if !matches!(outcome, Ok(Ok(_))) {
             // What is half done is not for the next function.
@@ -148,7 +149,7 @@ impl Compiler {
         })
     }
 
-    fn finish(&mut self, inlined: Vec<Inlined>) -> Result<Code> {
+    fn finish(&mut self, of: &Places) -> Result<Code> {
         self.context
             .compile(&*self.isa, &mut ControlPlane::default())
             .map_err(|error| Unsupported::Compiler(format!("{:?}", error.inner)))?;
@@ -168,7 +169,8 @@ impl Compiler {
         traps.sort_unstable();
         let places = buffer.get_srclocs_sorted().iter().filter(|place| !place.loc.is_default());
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
-        let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &inlined);
+        let places = of.complete(&places, &traps, trap::LOAD.as_raw().get());
+        let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &of.inlined);
         Ok(Code { bytes, tables })
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Rows are differences from the row before, as numbers of seven bits a byte. Bytes that make no sense give no answer.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,6 +35,48 @@ pub(crate) struct Inlined {
     pub(crate) body: u32,
     /// The place of the call: one of another body's that is inlined, or of the function's.
     pub(crate) call: u32,
+}
+
+/// What the translation of a function knows of places.
+#[derive(Default)]
+pub(crate) struct Places {
+    pub(crate) inlined: Vec<Inlined>,
+    /// The load before an instruction, by the instruction's place. The compiler may let the instruction load its operand itself, and then it is the
+    /// load that fails there.
+    pub(crate) loads_before: HashMap<u32, LoadBefore>,
+}
+
+/// The load before an instruction.
+#[derive(Clone, Copy)]
+pub(crate) struct LoadBefore {
+    /// Its place.
+    pub(crate) place: u32,
+    /// Whether the instruction is a load too.
+    pub(crate) is_before_load: bool,
+}
+
+impl Places {
+    /// Completes rows of places, each valid from an offset in the code on, by those of loads that became part of other instructions. Loads, and
+    /// nothing else, raise the trap with the code `load`.
+    pub(crate) fn complete(&self, rows: &[(u32, u32)], traps: &[(u32, u8)], load: u8) -> Vec<(u32, u32)> {
+        let (mut loads, mut back) = (Vec::new(), Vec::new());
+        // A load's own comes last of those at its place.
+        let mut own = HashSet::new();
+        for (offset, _) in traps.iter().rev().filter(|(_, code)| *code == load) {
+            let rows_until = rows.partition_point(|(start, _)| start <= offset);
+            let Some((_, place)) = rows_until.checked_sub(1).map(|i| rows[i]) else { continue };
+            if let Some(load) = self.loads_before.get(&place)
+                && !(load.is_before_load && own.insert(place))
+            {
+                loads.push((*offset, load.place));
+                back.push((offset + 1, place));
+            }
+        }
+        // Of rows at one offset the last counts.
+        let mut all = [&back, rows, &loads].concat();
+        all.sort_by_key(|(offset, _)| *offset);
+        all
+    }
 }
 
 /// What an instruction of machine code comes from.
@@ -253,6 +296,26 @@ impl Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loads_in_other_instructions_have_their_own_place() {
+        let before = |place, is_before_load| (place, LoadBefore { place: 40, is_before_load });
+        let places = Places {
+            inlined: Vec::new(),
+            loads_before: HashMap::from([before(50, false), before(60, true)]),
+        };
+        // The instruction of place 50 begins at offset 4; at 6 it loads, at 9 it traps otherwise. That of place 60 is a load, and takes its address from
+        // another one.
+        let rows = [(0, 30), (4, 50), (12, 60)];
+        let traps = [(2, 7), (6, 7), (9, 8), (12, 7), (14, 7)];
+        let all = places.complete(&rows, &traps, 7);
+        let place_at = |offset| all.iter().rfind(|(start, _)| *start <= offset).map(|(_, place)| *place);
+        let found: Vec<_> = [2, 4, 6, 7, 9, 12, 13, 14].into_iter().filter_map(place_at).collect();
+        assert_eq!(found, [30, 50, 40, 50, 50, 40, 60, 60]);
+        // What follows at once is not taken for the instruction's rest.
+        let all = places.complete(&[(4, 50), (7, 60)], &[(6, 7)], 7);
+        assert_eq!(all.iter().rfind(|(start, _)| *start <= 7), Some(&(7, 60)));
+    }
 
     #[test]
     fn what_is_written_is_found() {

@@ -23,6 +23,17 @@ pub(super) struct Place {
     pub(super) flags: MemFlagsData,
 }
 
+impl Place {
+    /// For a store, whose trap has a code of its own: the compiler then never makes it one instruction with a load, and which of the two failed is known.
+    pub(super) fn stored_to(self) -> Place {
+        let flags = match self.flags.trap_code() {
+            Some(_) => self.flags.with_trap_code(Some(trap::code(Trap::MemoryOutOfBounds))),
+            None => self.flags,
+        };
+        Place { flags, ..self }
+    }
+}
+
 /// Bytes of an ordinary page; smaller ones end where no guard begins.
 const PAGE_BYTES: u64 = 1 << 16;
 
@@ -65,9 +76,8 @@ impl Translator<'_> {
                 self.fixed(record, offset_of!(VmMemory, base))
             }
         };
-        let flags = MemFlagsData::new()
-            .with_alias_region(Some(self.regions.heap))
-            .with_trap_code(Some(trap::code(Trap::MemoryOutOfBounds)));
+        let flags =
+            MemFlagsData::new().with_alias_region(Some(self.regions.heap)).with_trap_code(Some(trap::LOAD));
         let address = self.b.ins().iadd(base, address);
         Ok(match i32::try_from(argument.offset) {
             Ok(offset) => Place { address, offset, flags },
@@ -103,14 +113,24 @@ impl Translator<'_> {
         Ok(Place { address, offset: 0, flags })
     }
 
+    /// Notes that the instruction is a load, at whose own place it fails.
+    pub(super) fn note_load(&mut self) {
+        let place = self.inliner.place(self.offset);
+        if let Some(before) = self.loads_before.get_mut(&place) {
+            before.is_before_load = true;
+        }
+        self.last_load = Some(place);
+    }
+
     pub(super) fn load(&mut self, argument: &MemArg, ty: Type) -> Result<Value> {
+        self.note_load();
         let Place { address, offset, flags } = self.access(argument, u64::from(ty.bytes()))?;
         Ok(self.b.ins().load(ty, flags, address, offset))
     }
 
     pub(super) fn store_to(&mut self, argument: &MemArg, value: Value) -> Result {
         let size = u64::from(self.b.func.dfg.value_type(value).bytes());
-        let Place { address, offset, flags } = self.access(argument, size)?;
+        let Place { address, offset, flags } = self.access(argument, size)?.stored_to();
         self.b.ins().store(flags, value, address, offset);
         Ok(())
     }
@@ -123,6 +143,7 @@ impl Translator<'_> {
     /// Loads a cell that is narrower than the value. One instruction of the compiler's does both: out of two it would make arithmetic on narrow
     /// registers, which processors are slower at.
     fn load_narrow(&mut self, argument: &MemArg, opcode: Opcode, ty: Type) -> Result {
+        self.note_load();
         let place = self.access(argument, cell_bytes(opcode))?;
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
         let (load, dfg) = self.b.ins().Load(opcode, ty, flags, place.offset.into(), place.address);
@@ -138,7 +159,7 @@ impl Translator<'_> {
     /// Stores the lower part of a value.
     fn store_narrow(&mut self, argument: &MemArg, opcode: Opcode) -> Result {
         let value = self.pop()?;
-        let place = self.access(argument, cell_bytes(opcode))?;
+        let place = self.access(argument, cell_bytes(opcode))?.stored_to();
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
         let ty = self.b.func.dfg.value_type(value);
         self.b.ins().Store(opcode, ty, flags, place.offset.into(), value, place.address);

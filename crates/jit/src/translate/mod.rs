@@ -36,7 +36,7 @@ use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
-use crate::tables::Inlined;
+use crate::tables::{LoadBefore, Places};
 pub(crate) use call::leave_by_outcome;
 use control::Control;
 use exception::{Handlers, Scope};
@@ -114,6 +114,10 @@ pub(crate) struct Translator<'a> {
     pending_loop: Option<Block>,
     /// Where the instruction being translated lies in the module's bytes.
     offset: usize,
+    /// See [`Places::loads_before`].
+    loads_before: HashMap<u32, LoadBefore>,
+    /// The place of the last load that was translated.
+    last_load: Option<u32>,
 }
 
 /// Parts of the world that accesses of one do not touch another of.
@@ -134,7 +138,7 @@ pub(crate) fn translate(
     module: &ModuleParts,
     (func, start): (DefinedFuncIndex, Start<'_>),
     inlining: &Inlining,
-) -> Result<Vec<Inlined>> {
+) -> Result<Places> {
     let ty = module.func_type(module.type_of_func(module.func_index(func)));
     to.name = UserFuncName::user(0, func.0);
     to.signature = match start {
@@ -183,13 +187,15 @@ pub(crate) fn translate(
         regions,
         config,
         pending_loop: None,
+        loads_before: HashMap::new(),
+        last_load: None,
         offset: 0,
     };
     translator.function(entry)
 }
 
 impl Translator<'_> {
-    fn function(mut self, entry: Block) -> Result<Vec<Inlined>> {
+    fn function(mut self, entry: Block) -> Result<Places> {
         let body = body_of(self.module, self.func);
         self.offset = self.module.body_range(self.func).start;
         self.begin(entry, &body)?;
@@ -199,7 +205,7 @@ impl Translator<'_> {
         }
         self.b.seal_all_blocks();
         self.b.finalize(self.config);
-        Ok(self.inliner.into_inlined())
+        Ok(Places { inlined: self.inliner.into_inlined(), loads_before: self.loads_before })
     }
 
     /// Translates the instructions of a body, whose locals have been declared.
@@ -225,6 +231,9 @@ impl Translator<'_> {
     fn locate(&mut self) {
         let place = self.inliner.place(self.offset);
         self.b.set_srcloc(SourceLoc::new(place));
+        if let Some(load) = self.last_load {
+            self.loads_before.insert(place, LoadBefore { place: load, is_before_load: false });
+        }
     }
 
     /// Declares locals and opens the function's body.

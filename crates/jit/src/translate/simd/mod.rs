@@ -215,6 +215,7 @@ impl Translator<'_> {
 
     pub(super) fn load_lane(&mut self, argument: &MemArg, shape: Type, lane: u8) -> Result {
         let vector = self.pop_vector(shape)?;
+        self.note_load();
         let Place { address, offset, flags } = self.access(argument, u64::from(shape.lane_type().bytes()))?;
         // A load of its own: one that is folded into the insertion would read more than the lane.
         let cell = self.b.ins().load(shape.lane_type(), flags, address, offset);

@@ -174,8 +174,8 @@ fn what_was_called_can_be_compiled_between_runs() {
         let cache = Cache::in_directory(directory.path()).unwrap();
         // Nothing is hot: what is compiled is compiled because it was called.
         let tier_up = TierUp { calls: u32::MAX, ..innkeeper::Tuning::default().tier_up };
-        let tuning = innkeeper::Tuning { tier_up, ..innkeeper::Tuning::default() };
-        let engine = innkeeper::engine_cached(Config { tuning, ..Config::default() }, Tiers::Auto, cache);
+        let config = Config { tuning: counted(tier_up), ..Config::default() };
+        let engine = innkeeper::engine_cached(config, Tiers::Auto, cache);
         Module::new(&engine, binary.clone()).unwrap()
     };
     let run = |module: &Module| {

@@ -60,14 +60,15 @@ impl Places {
     /// nothing else, raise the trap with the code `load`.
     pub(crate) fn complete(&self, rows: &[(u32, u32)], traps: &[(u32, u8)], load: u8) -> Vec<(u32, u32)> {
         let (mut loads, mut back) = (Vec::new(), Vec::new());
-        // A load's own comes last of those at its place.
-        let mut own = HashSet::new();
+        // A load's own instruction comes last of those at its place, if it is not itself part of what comes after it.
+        let mut found = HashSet::new();
         for (offset, _) in traps.iter().rev().filter(|(_, code)| *code == load) {
             let rows_until = rows.partition_point(|(start, _)| start <= offset);
             let Some((_, place)) = rows_until.checked_sub(1).map(|i| rows[i]) else { continue };
             if let Some(load) = self.loads_before.get(&place)
-                && !(load.is_before_load && own.insert(place))
+                && !(load.is_before_load && found.insert(place))
             {
+                found.insert(load.place);
                 loads.push((*offset, load.place));
                 back.push((offset + 1, place));
             }
@@ -312,6 +313,13 @@ mod tests {
         let place_at = |offset| all.iter().rfind(|(start, _)| *start <= offset).map(|(_, place)| *place);
         let found: Vec<_> = [2, 4, 6, 7, 9, 12, 13, 14].into_iter().filter_map(place_at).collect();
         assert_eq!(found, [30, 50, 40, 50, 50, 40, 60, 60]);
+        // Each takes its address from the one before, and all but the last are part of the next.
+        let before = |place, load| (place, LoadBefore { place: load, is_before_load: true });
+        let chain = HashMap::from([before(20, 10), before(30, 20)]);
+        let chain = Places { inlined: Vec::new(), loads_before: chain };
+        let all = chain.complete(&[(0, 20), (3, 30)], &[(1, 7), (3, 7), (5, 7)], 7);
+        let place_at = |offset| all.iter().rfind(|(start, _)| *start <= offset).map(|(_, place)| *place);
+        assert_eq!([1, 3, 5].map(place_at), [Some(10), Some(20), Some(30)]);
         // What follows at once is not taken for the instruction's rest.
         let all = places.complete(&[(4, 50), (7, 60)], &[(6, 7)], 7);
         assert_eq!(all.iter().rfind(|(start, _)| *start <= 7), Some(&(7, 60)));

@@ -22,6 +22,8 @@ pub struct Report {
     pub refused: u64,
     /// Differences between the other two engines, where the third one agrees with Innkeeper.
     pub others: u64,
+    /// Traps of memory at an instruction beside the right one; see [`crate::Comparison::misplaced`].
+    pub misplaced: u64,
     /// The differences, in words.
     pub differences: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Report {
         self.inconclusive += other.inconclusive;
         self.refused += other.refused;
         self.others += other.others;
+        self.misplaced += other.misplaced;
         self.differences.extend(other.differences);
     }
 }
@@ -212,6 +215,7 @@ fn pair(
     let comparison = compare(seen, &observation, strictness);
     report.calls += comparison.calls;
     report.inconclusive += u64::from(comparison.inconclusive);
+    report.misplaced += comparison.misplaced;
     let named = |difference| format!("{} and {} differ in {difference}", known.name(), other.name());
     report.differences.extend(comparison.difference.map(named));
 }

@@ -22,6 +22,9 @@ pub struct Comparison {
     pub calls: u64,
     /// Whether a resource that engines have different amounts of ran out, so that what came after was not compared.
     pub inconclusive: bool,
+    /// Traps of memory that two see in the same function, one of them at an instruction beside the right one: where the compiler moves a load into
+    /// another instruction and rewrites that, it forgets where it came from.
+    pub misplaced: u64,
     /// The first difference, in words.
     pub difference: Option<String>,
 }
@@ -40,7 +43,9 @@ impl Comparison {
             self.inconclusive = true;
             return;
         }
-        if !alike(&left.instantiation, &right.instantiation, strictness) {
+        if is_misplaced(&left.instantiation, &right.instantiation) {
+            self.misplaced += u64::from(strictness == Strictness::Everything);
+        } else if !alike(&left.instantiation, &right.instantiation, strictness) {
             return self.differ("instantiation", &left.instantiation, &right.instantiation);
         }
         for (left, right) in left.calls.iter().zip(&right.calls) {
@@ -73,6 +78,9 @@ impl Comparison {
         let what = format!("call of `{}` with {:?}", left.name, left.arguments);
         if (&left.name, &left.arguments) != (&right.name, &right.arguments) {
             self.differ(&format!("{what} (the harness's own doing)"), &left.name, &right);
+        } else if is_misplaced(&left.outcome, &right.outcome) {
+            self.misplaced += u64::from(strictness == Strictness::Everything);
+            self.calls += 1;
         } else if !alike(&left.outcome, &right.outcome, strictness) {
             self.differ(&what, &left.outcome, &right.outcome);
         } else if strictness == Strictness::Everything && left.fuel != right.fuel {
@@ -90,6 +98,17 @@ impl Comparison {
 
 fn exhausted(left: &Outcome, right: &Outcome) -> bool {
     *left == Outcome::Exhausted || *right == Outcome::Exhausted
+}
+
+/// Whether both are traps of memory, and only the instruction differs.
+fn is_misplaced(left: &Outcome, right: &Outcome) -> bool {
+    let (Outcome::Trapped(Trap::MemoryOutOfBounds, left), Outcome::Trapped(Trap::MemoryOutOfBounds, right)) =
+        (left, right)
+    else {
+        return false;
+    };
+    let ([left, outer_left @ ..], [right, outer_right @ ..]) = (&left[..], &right[..]) else { return false };
+    left != right && left.func == right.func && outer_left == outer_right
 }
 
 fn alike(left: &Outcome, right: &Outcome, strictness: Strictness) -> bool {

@@ -29,8 +29,8 @@ pub(crate) fn work(options: &Options) -> Result<Report, String> {
         }
         total.add(report);
     }
-    let Report { modules, calls, inconclusive, refused, others, differences } = &total;
-    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {}", differences.len());
+    let Report { modules, calls, inconclusive, refused, others, misplaced, differences } = &total;
+    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {misplaced} {}", differences.len());
     Ok(total)
 }
 
@@ -92,7 +92,9 @@ fn watch(first: u64, count: u64, dialect: Option<Dialect>) -> Result<(Option<Rep
 /// A report without the differences' words, which the worker has told already.
 fn read(numbers: &str) -> Option<Report> {
     let numbers: Option<Vec<u64>> = numbers.split(' ').map(|number| number.parse().ok()).collect();
-    let [modules, calls, inconclusive, refused, others, differences] = numbers?[..] else { return None };
+    let [modules, calls, inconclusive, refused, others, misplaced, differences] = numbers?[..] else {
+        return None;
+    };
     let differences = vec!["told above".to_owned(); differences as usize];
-    Some(Report { modules, calls, inconclusive, refused, others, differences })
+    Some(Report { modules, calls, inconclusive, refused, others, misplaced, differences })
 }

@@ -14,7 +14,8 @@ use innkeeper_engine::tier::VmObject;
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
 use super::control::{Control, Kind};
-use super::{Result, Translator, Unsupported, builtin_address};
+use super::emit::{builtin_address, builtin_signature};
+use super::{Result, Translator, Unsupported};
 use crate::builtin::Builtin;
 use crate::trap;
 
@@ -227,7 +228,7 @@ impl Translator<'_> {
 
     fn throw_exception(&mut self, exception: Value) -> Result {
         self.builtin(Builtin::Throw, &[self.ctx, exception]);
-        let signature = super::builtin_signature(&mut self.b, Builtin::Leave);
+        let signature = builtin_signature(&mut self.b, Builtin::Leave);
         let leave = builtin_address(&mut self.b, Builtin::Leave);
         self.call_in_scope((Code::At(leave), signature), &[], &[])?;
         // Never reached: whatever catches it is elsewhere.

@@ -124,9 +124,8 @@ impl ModuleCode {
         callee: DefinedFuncIndex,
         returns_to: *const Word,
     ) -> Heat {
-        let Some(code) = ModuleCode::of(module) else { return Heat::Hot };
-        let mut lowered = code.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        lowered.calls.look(code.portions, callee, returns_to)
+        let look = |calls: &mut Calls, portions| calls.look(portions, callee, returns_to);
+        ModuleCode::with_calls(module, look).unwrap_or(Heat::Hot)
     }
 
     /// Notes a call of machine code, and says after how many others the next is looked at.
@@ -135,10 +134,18 @@ impl ModuleCode {
         callee: DefinedFuncIndex,
         returns_to: *const Word,
     ) -> u32 {
-        let Some(code) = ModuleCode::of(module) else { return u32::MAX };
+        let note = |calls: &mut Calls, portions: Portions| {
+            calls.note(callee, returns_to);
+            portions.later()
+        };
+        ModuleCode::with_calls(module, note).unwrap_or(u32::MAX)
+    }
+
+    /// Calls that were looked at of a module that this tier has lowered.
+    fn with_calls<R>(module: &ModuleParts, act: impl FnOnce(&mut Calls, Portions) -> R) -> Option<R> {
+        let code = ModuleCode::of(module)?;
         let mut lowered = code.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        lowered.calls.note(callee, returns_to);
-        code.portions.later()
+        Some(act(&mut lowered.calls, code.portions))
     }
 
     /// Says that a function is hot.

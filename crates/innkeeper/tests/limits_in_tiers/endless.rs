@@ -47,10 +47,10 @@ fn l4_in_code_from_the_cache() {
 
 fn every_guest_is_stopped(setting: Setting) {
     for guest in GUESTS {
-        Room::new(setting, guest).is_interrupted();
+        Room::new(setting, guest).interrupt();
         let mut after = Duration::from_millis(2);
         // How long it takes until a guest has seen what it is to be stopped in is the machine's business.
-        while !Room::new(setting, guest).is_stopped_at_a_deadline(after) {
+        while !Room::new(setting, guest).stop_at_a_deadline(after) {
             after *= 2;
         }
     }
@@ -83,7 +83,7 @@ impl Room {
         Room { case, guest, setting, prepared, linker, store, stopper, reach, input }
     }
 
-    fn is_interrupted(mut self) {
+    fn interrupt(mut self) {
         let (settled, is_settled) = channel();
         self.store.data_mut().watched.settled = Some(settled);
         let (ends, stat) = (self.guest.ends, house::stat_of_this_thread());
@@ -101,17 +101,17 @@ impl Room {
         let (instance, error) = self.run();
         assert_eq!(error.trap(), Some(Trap::Interrupted), "{}: {error}", self.case);
         interrupter.join().unwrap();
-        self.is_as_good_as_before(instance);
+        self.check_what_is_left(instance);
     }
 
     /// False where it was stopped before it had shown what it does.
-    fn is_stopped_at_a_deadline(mut self, after: Duration) -> bool {
+    fn stop_at_a_deadline(mut self, after: Duration) -> bool {
         let watch = self.watch(after);
         let (instance, error) = self.run();
         assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{}: {error}", self.case);
         drop(watch);
         let is_settled = self.store.data().watched.has_settled;
-        self.is_as_good_as_before(instance);
+        self.check_what_is_left(instance);
         is_settled
     }
 
@@ -135,7 +135,7 @@ impl Room {
         (Some(instance), run.call(&mut self.store, ()).unwrap_err())
     }
 
-    fn is_as_good_as_before(mut self, instance: Option<Instance>) {
+    fn check_what_is_left(mut self, instance: Option<Instance>) {
         self.reach.check(&mut self.store, self.setting.is_repeatable(), &self.case);
         self.input.1.write_all(b"!").unwrap();
         if let Some(instance) = instance {

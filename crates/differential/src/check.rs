@@ -56,24 +56,25 @@ pub fn check_bytes(bytes: &[u8]) -> Report {
     Module::from_bytes(rest, dialect).map_or_else(Report::default, |module| check(&module, dialect))
 }
 
+/// An oracle, and what it has seen.
+type Known<'a> = (&'a dyn Oracle, &'a Observation);
+
 /// Runs a module on all oracles of a dialect and compares what they saw.
 #[must_use]
 pub fn check(module: &Module, dialect: Dialect) -> Report {
-    if dialect == Dialect::Mutant {
-        return check_mutant(module);
+    match dialect {
+        Dialect::Shared => check_generated(module, against_another_engine),
+        Dialect::Alone => check_generated(module, against_itself),
+        Dialect::Mutant => check_mutant(module),
     }
+}
+
+/// Compares the interpreter with machine code, and goes on with what only the module's own dialect allows.
+fn check_generated(module: &Module, go_on: impl FnOnce(Known<'_>, &Module, &mut Report)) -> Report {
     let mut report = Report { modules: 1, ..Report::default() };
     let usual = innkeeper("innkeeper", |_| {}, None);
     let Some(first) = observe(&usual, module, &mut report) else { return report };
-    if let Outcome::Refused(_) = first.instantiation {
-        report.refused = 1;
-    }
-    let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
-    let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
-    let collecting = |config: &mut Config| config.tuning.collection = Collection::EveryAllocation;
-    let mut against = |oracle: &dyn Oracle, strictness| {
-        pair((&usual, &first), oracle, module, strictness, &mut report);
-    };
+    report.refused = u64::from(matches!(first.instantiation, Outcome::Refused(_)));
     for (name, tiers, loops_only, set) in [
         ("innkeeper, compiled", Tiers::Compiled, false, &reserved as &dyn Fn(&mut Config)),
         (
@@ -94,50 +95,57 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
         if loops_only {
             oracle.config.tuning.tier_up.calls = u32::MAX;
         }
-        against(&oracle, Strictness::Everything);
+        pair((&usual, &first), &oracle, module, Strictness::Everything, &mut report);
     }
-    match dialect {
-        Dialect::Shared => {
-            let before = report.differences.len();
-            pair((&usual, &first), &WasmiOracle, module, Strictness::Meaning, &mut report);
-            if report.differences.len() > before {
-                judge((&usual, &first), module, before, &mut report);
-            }
-        }
-        Dialect::Alone | Dialect::Mutant => {
-            // What Innkeeper's hosts cannot make is counted, and not another difference each time.
-            if report.refused == 0 {
-                third((&usual, &first), module, &mut report);
-            }
-            let mut against = |oracle: &dyn Oracle, strictness| {
-                pair((&usual, &first), oracle, module, strictness, &mut report);
-            };
-            against(
-                &innkeeper("innkeeper, collecting at every allocation", collecting, None),
-                Strictness::Everything,
-            );
-            against(&innkeeper("innkeeper, memories reserved", reserved, None), Strictness::Everything);
-            against(&innkeeper("innkeeper, metered", exact, Some(PLENTY)), Strictness::Meaning);
-            let scarce = innkeeper("innkeeper, short of fuel", collecting, Some(SCARCE));
-            let again = innkeeper("innkeeper, short of fuel, memories exact", exact, Some(SCARCE));
-            if let Some(observation) = observe(&scarce, module, &mut report) {
-                let mut against = |oracle: &dyn Oracle| {
-                    pair((&scarce, &observation), oracle, module, Strictness::Everything, &mut report);
-                };
-                against(&again);
-                for (name, tiers) in [
-                    ("innkeeper, short of fuel, compiled", Tiers::Compiled),
-                    ("innkeeper, short of fuel, tiering up at once", Tiers::Auto),
-                ] {
-                    let mut oracle = innkeeper(name, reserved, Some(SCARCE));
-                    oracle.tiers = tiers;
-                    oracle.config.tuning.tier_up = TierUp::eager();
-                    against(&oracle);
-                }
-            }
-        }
-    }
+    go_on((&usual, &first), module, &mut report);
     report
+}
+
+fn against_another_engine(known: Known<'_>, module: &Module, report: &mut Report) {
+    let before = report.differences.len();
+    pair(known, &WasmiOracle, module, Strictness::Meaning, report);
+    if report.differences.len() > before {
+        judge(known, module, before, report);
+    }
+}
+
+/// Other configurations, fuel, and the third engine.
+fn against_itself(known: Known<'_>, module: &Module, report: &mut Report) {
+    // What Innkeeper's hosts cannot make is counted, and not another difference each time.
+    if report.refused == 0 {
+        third(known, module, report);
+    }
+    let often = innkeeper("innkeeper, collecting at every allocation", collecting, None);
+    pair(known, &often, module, Strictness::Everything, report);
+    let spacious = innkeeper("innkeeper, memories reserved", reserved, None);
+    pair(known, &spacious, module, Strictness::Everything, report);
+    let metered = innkeeper("innkeeper, metered", exact, Some(PLENTY));
+    pair(known, &metered, module, Strictness::Meaning, report);
+    let scarce = innkeeper("innkeeper, short of fuel", collecting, Some(SCARCE));
+    let Some(observation) = observe(&scarce, module, report) else { return };
+    let again = innkeeper("innkeeper, short of fuel, memories exact", exact, Some(SCARCE));
+    pair((&scarce, &observation), &again, module, Strictness::Everything, report);
+    for (name, tiers) in [
+        ("innkeeper, short of fuel, compiled", Tiers::Compiled),
+        ("innkeeper, short of fuel, tiering up at once", Tiers::Auto),
+    ] {
+        let mut oracle = innkeeper(name, reserved, Some(SCARCE));
+        oracle.tiers = tiers;
+        oracle.config.tuning.tier_up = TierUp::eager();
+        pair((&scarce, &observation), &oracle, module, Strictness::Everything, report);
+    }
+}
+
+fn exact(config: &mut Config) {
+    config.tuning.memory_layout = MemoryLayout::Exact;
+}
+
+fn reserved(config: &mut Config) {
+    config.tuning.memory_layout = MemoryLayout::Reserved;
+}
+
+fn collecting(config: &mut Config) {
+    config.tuning.collection = Collection::EveryAllocation;
 }
 
 /// Compares the interpreter with machine code, on fuel that ends what changes have made endless.
@@ -152,8 +160,6 @@ fn check_mutant(module: &Module) -> Report {
         (oracle.tiers, oracle.answers) = (tiers, Answers::Zero);
         oracle
     };
-    let exact = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Exact;
-    let reserved = |config: &mut Config| config.tuning.memory_layout = MemoryLayout::Reserved;
     let usual = oracle("innkeeper, bounded", Tiers::Interpreter, &reserved);
     let Some(first) = observe(&usual, module, &mut report) else { return report };
     report.refused = u64::from(matches!(first.instantiation, Outcome::Refused(_)));
@@ -168,7 +174,7 @@ fn check_mutant(module: &Module) -> Report {
 
 /// Compares with the third engine.
 #[cfg(feature = "wasmtime")]
-fn third(known: (&dyn Oracle, &Observation), module: &Module, report: &mut Report) {
+fn third(known: Known<'_>, module: &Module, report: &mut Report) {
     thread_local! {
         static WASMTIME: Result<crate::WasmtimeOracle, String> = crate::WasmtimeOracle::new();
     }
@@ -179,11 +185,11 @@ fn third(known: (&dyn Oracle, &Observation), module: &Module, report: &mut Repor
 }
 
 #[cfg(not(feature = "wasmtime"))]
-fn third(_: (&dyn Oracle, &Observation), _: &Module, _: &mut Report) {}
+fn third(_: Known<'_>, _: &Module, _: &mut Report) {}
 
 /// Two engines differ: the difference stands unless the third one sees what Innkeeper saw.
 #[cfg(feature = "wasmtime")]
-fn judge(known: (&dyn Oracle, &Observation), module: &Module, before: usize, report: &mut Report) {
+fn judge(known: Known<'_>, module: &Module, before: usize, report: &mut Report) {
     let mut judgement = Report::default();
     third(known, module, &mut judgement);
     if judgement.differences.is_empty() && judgement.inconclusive == 0 {
@@ -194,7 +200,7 @@ fn judge(known: (&dyn Oracle, &Observation), module: &Module, before: usize, rep
 }
 
 #[cfg(not(feature = "wasmtime"))]
-fn judge(_: (&dyn Oracle, &Observation), _: &Module, _: usize, _: &mut Report) {}
+fn judge(_: Known<'_>, _: &Module, _: usize, _: &mut Report) {}
 
 fn innkeeper(name: &'static str, set: impl Fn(&mut Config), fuel: Option<u64>) -> InnkeeperOracle {
     let limits = Limits { guest_stack_bytes: 4 << 20, heap_bytes: 64 << 20, ..Limits::default() };
@@ -205,7 +211,7 @@ fn innkeeper(name: &'static str, set: impl Fn(&mut Config), fuel: Option<u64>) -
 
 /// Compares what was seen with what another oracle sees.
 fn pair(
-    (known, seen): (&dyn Oracle, &Observation),
+    (known, seen): Known<'_>,
     other: &dyn Oracle,
     module: &Module,
     strictness: Strictness,

@@ -36,6 +36,17 @@ pub(crate) struct Catch {
     pub(crate) target: u32,
 }
 
+/// Makes an exception pending. Not inlined: what was pending has to be dropped, which would keep handlers from jumping to each other.
+///
+/// # Safety
+/// `exception` is a reference to an exception of the store whose record `vm` is, and the running activation has exclusive use of that.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn throw(exception: u64, vm: *mut VmStore) {
+    // SAFETY: as the caller promises.
+    unsafe { (*vm).pending = Some(Pending::Exception(exception)) };
+}
+
 /// Where the pending exception is caught, or null; the frame and its context are then in the record's `trap_site`. Anything
 /// else that is pending is caught nowhere.
 ///

@@ -18,6 +18,8 @@ fn run_in_loop(body: &'static str, rounds: i32) {
                 (memory $wide i64 1)
                 (memory $shared 1 1 shared)
                 (global $g (mut i64) (i64.const 0))
+                (tag $t (param i32))
+                (func $throw (param i32) (throw $t (local.get 0)))
                 (table 2 funcref)
                 (table $wide i64 2 funcref)
                 (elem (i32.const 0) $callee)
@@ -76,6 +78,10 @@ in_loop! {
     waiting: "(local.set $x (memory.atomic.wait32 $shared (i32.const 0) (i32.const 1) (i64.const 0)))
         (local.set $x (memory.atomic.wait64 $shared (i32.const 0) (i64.const 1) (i64.const 0)))
         (local.set $x (memory.atomic.notify $shared (i32.const 0) (i32.const 1)))";
+    exceptions: "(local.set $x (block $c (result i32) (try_table (catch $t $c) (throw $t (local.get $n))) (i32.const 0)))
+        (local.set $x (block $c (result i32) (try_table (catch $t $c) (call $throw (local.get $n))) (i32.const 0)))";
+    exceptions_thrown_again: "(block $d (try_table (catch_all $d)
+        (throw_ref (block $c (result exnref) (try_table (catch_all_ref $c) (throw $t (local.get $n))) (unreachable)))))";
     wide_arithmetic: "(i64.add128 (i64.const 1) (i64.const 2) (i64.const 3) (global.get $g)) (i64.sub128 (i64.const 4) (i64.const 5))
         (i64.mul_wide_s) (drop) (global.set $g) (i64.mul_wide_u (global.get $g) (i64.const 7)) (drop) (global.set $g)";
     globals: "(global.set $g (i64.add (global.get $g) (i64.const 5000000000)))";

@@ -3,7 +3,7 @@
 //! Must stay true: while guest code runs, the store's record names the borrow it runs under, and every way out (return, trap,
 //! error, panic) puts back what was there before.
 
-use super::VmFunc;
+use super::{VmFunc, native_stack};
 use crate::composite::TypeId;
 use crate::error::Error;
 use crate::store::StoreInner;
@@ -25,7 +25,7 @@ pub(crate) unsafe fn call<T: 'static>(
     let owner: *mut StoreInner<T> = store;
     // SAFETY: `vm` lives as long as the store, which this call borrows exclusively; `func` is of the same store.
     unsafe {
-        if (*vm).nesting >= nesting_limit {
+        if (*vm).nesting >= nesting_limit || native_stack::is_exhausted(vm) {
             return Err(Trap::CallStackExhausted.into());
         }
         let before = ((*vm).owner, (*vm).core);

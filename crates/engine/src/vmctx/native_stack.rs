@@ -1,9 +1,20 @@
-//! The stack that machine code runs on, as a collection sees it.
+//! The stack that machine code runs on, as a collection and functions of the host see it.
 //!
 //! Compiled functions keep references in registers and frames whose layout nobody records, so that every word counts as a reference. What
-//! is suspended further out lies on the same stack.
+//! is suspended further out lies on the same stack. Compiled functions look at its limit themselves; the host's, which they call on the same
+//! stack, have the headroom beyond.
 
 use super::VmStore;
+
+/// Whether the headroom is in use already, so that a function of the host that calls a guest would leave less than is promised to the next one:
+/// interpreted functions need not come by a check of this stack.
+pub(crate) fn is_exhausted(vm: *const VmStore) -> bool {
+    let local = 0_u8;
+    let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
+    // SAFETY: the record is alive: its store is, and is borrowed by the caller.
+    let stack = unsafe { (*vm).native_stack };
+    (stack.base..stack.limit).contains(&here)
+}
 
 /// Gives every word of the stack in use to `visit`, and every register that code further out may have left something in.
 ///

@@ -92,6 +92,8 @@ impl StoreRecord {
             (*self.vm()).native_stack = stack;
             (*self.vm()).poll_page = poll_page;
         }
+        // Whoever has attended before there was a stack has set a limit that stops nobody. The next check fails, and sets the right one.
+        self.vm.native_limit().store(usize::MAX, Ordering::Release);
         self.native = Some(mapping);
         Ok(())
     }

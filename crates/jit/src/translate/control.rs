@@ -205,6 +205,8 @@ impl Translator<'_> {
             && let Some(block) = self.pending_loop.take()
         {
             self.b.switch_to_block(block);
+            // A function can recurse from its loop, and begin in the interpreter each time.
+            self.poll();
             let Some(frame) = self.results else { return Err(Unsupported::Malformed) };
             if entry.operands.len() != types.len() {
                 return Err(Unsupported::Malformed);

@@ -16,9 +16,10 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
     step(root, "portable dispatch", "cargo", &portable)?;
     // Every order in which threads can act on what they share, in small models.
-    let crates = ["-p", "innkeeper-engine", "-p", "innkeeper-interp", "-p", "innkeeper-jit"];
-    let models = ["--features", "innkeeper-interp/loom,innkeeper-jit/loom", "--lib", "--locked", "model::"];
-    step(root, "models", "cargo", &[&["test", "-q"][..], &crates, &models].concat())?;
+    // The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
+    let features = "innkeeper-interp/loom,innkeeper-jit/loom";
+    let models = ["test", "-q", "--workspace", "--lib", "--features", features, "--locked", "model::"];
+    step(root, "models", "cargo", &models)?;
     // As embedders build it, without optimization across crates: handlers must jump to each other all the same.
     let embedded = [
         "CARGO_PROFILE_RELEASE_LTO=off",

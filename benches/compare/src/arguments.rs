@@ -1,13 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+use crate::programs::Program;
 
 const USAGE: &str = "usage: innkeeper-compare [options]
 
   --rounds N            how often each program runs under each host (default 5)
   --only PROGRAM        one program of benches/programs
   --long                ten to fifty times the work, for which code alone counts
-  --also 'FILE ARG...'  another program, with arguments; may be repeated
+  --also '[--dir HOST::GUEST]... FILE ARG...'
+                        another program, with what it is granted, relative to its folder, and its arguments; may be repeated
   --peers NAME,NAME     wasmi, wasm3, wasmtime, node (default: those that are on PATH)
   --tier TIER           auto (default), interpreter or compiled
   --caches WHICH        of compiled code: as-they-are (default), empty (before each run) or filled (by a run before)
@@ -21,8 +22,8 @@ pub(crate) struct Arguments {
     pub(crate) only: Option<String>,
     /// Whether programs get more work than usual.
     pub(crate) long: bool,
-    /// Programs from elsewhere, with their arguments.
-    pub(crate) also: Vec<(PathBuf, Vec<String>)>,
+    /// Programs from elsewhere.
+    pub(crate) also: Vec<Program>,
     /// The hosts to compare with; all that are installed where none is named.
     pub(crate) peers: Option<Vec<String>>,
     /// What executes the guest in inn.
@@ -83,9 +84,14 @@ impl Arguments {
     }
 }
 
-fn also(text: &str) -> Result<(PathBuf, Vec<String>), String> {
+fn also(text: &str) -> Result<Program, String> {
     let mut words = text.split_whitespace().map(str::to_owned);
-    let file = words.next().ok_or("--also wants a file")?;
+    let (mut directories, mut file) = (Vec::new(), words.next());
+    while file.as_deref() == Some("--dir") {
+        directories.push(words.next().ok_or("--dir wants a directory")?);
+        file = words.next();
+    }
+    let file = file.ok_or("--also wants a file")?;
     let path = std::path::absolute(&file).map_err(|error| format!("{file}: {error}"))?;
-    Ok((path, words.collect()))
+    Ok(Program { path, arguments: words.collect(), directories })
 }

@@ -11,18 +11,19 @@ const wasi = new WASI({ version: 'preview1', args: process.argv.slice(1) });
 const module = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));
 wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));";
 
-/// Names, and the arguments that stand before the program's file.
-const PEERS: &[(&str, &[&str])] = &[
-    ("wasmi", &["run"]),
-    ("wasm3", &[]),
-    ("wasmtime", &["run"]),
-    ("node", &["--no-warnings", "-e", NODE_SCRIPT]),
+/// Names, the arguments that stand before the program's file, and whether directories can be granted there as `--dir HOST::GUEST`.
+const PEERS: &[(&str, &[&str], bool)] = &[
+    ("wasmi", &["run"], false),
+    ("wasm3", &[], false),
+    ("wasmtime", &["run"], true),
+    ("node", &["--no-warnings", "-e", NODE_SCRIPT], false),
 ];
 
 pub(crate) struct Host {
     pub(crate) name: &'static str,
     command: PathBuf,
     arguments: Vec<&'static str>,
+    grants_directories: bool,
 }
 
 impl Host {
@@ -36,7 +37,7 @@ impl Host {
                     named.display()
                 )
             })?;
-        Ok(Host { name: "inn", command, arguments: vec!["run", "--tier", tier] })
+        Ok(Host { name: "inn", command, arguments: vec!["run", "--tier", tier], grants_directories: true })
     }
 
     /// Runs a program. The length of its name depends on `round`: it moves what hosts allocate, and a host whose frames happen to
@@ -45,6 +46,12 @@ impl Host {
         let folder = program.path.parent().unwrap_or(Path::new("."));
         let name = Path::new(&"./".repeat(round * 5 % 16)).join(program.path.file_name().unwrap_or_default());
         let mut arguments: Vec<String> = self.arguments.iter().map(|word| (*word).to_owned()).collect();
+        if !self.grants_directories && !program.directories.is_empty() {
+            return Err(format!("{} is not told how to grant directories", self.name));
+        }
+        for directory in &program.directories {
+            arguments.extend(["--dir".to_owned(), directory.clone()]);
+        }
         arguments.push(name.to_string_lossy().into_owned());
         arguments.extend_from_slice(&program.arguments);
         run::run(&self.command, &arguments, folder, cache)
@@ -55,7 +62,7 @@ impl Host {
 /// The peers that were asked for; where nothing was, those that are installed.
 pub(crate) fn peers(wanted: Option<&[String]>) -> Result<Vec<Host>, String> {
     for name in wanted.unwrap_or_default() {
-        if !PEERS.iter().any(|(known, _)| known == name) {
+        if !PEERS.iter().any(|(known, _, _)| known == name) {
             return Err(format!("there is no peer `{name}`; known are wasmi, wasm3, wasmtime and node"));
         }
         if find(name).is_none() {
@@ -63,9 +70,14 @@ pub(crate) fn peers(wanted: Option<&[String]>) -> Result<Vec<Host>, String> {
         }
     }
     let chosen =
-        PEERS.iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name)));
-    let host = |(name, arguments): &(&'static str, &'static [&'static str])| {
-        Some(Host { name, command: find(name)?, arguments: arguments.to_vec() })
+        PEERS.iter().filter(|(name, _, _)| wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name)));
+    let host = |(name, arguments, grants_directories): &(&'static str, &'static [&'static str], bool)| {
+        Some(Host {
+            name,
+            command: find(name)?,
+            arguments: arguments.to_vec(),
+            grants_directories: *grants_directories,
+        })
     };
     Ok(chosen.filter_map(host).collect())
 }

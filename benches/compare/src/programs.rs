@@ -4,14 +4,21 @@ use std::path::{Path, PathBuf};
 
 use crate::arguments::Arguments;
 
+#[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
     pub(crate) arguments: Vec<String>,
+    /// What the program is granted, as `HOST::GUEST`; hosts run in its folder.
+    pub(crate) directories: Vec<String>,
 }
 
 impl Program {
     pub(crate) fn name(&self) -> String {
-        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        match self.arguments.iter().find(|word| word.len() < 10) {
+            Some(word) => format!("{stem} {word}"),
+            None => stem.into_owned(),
+        }
     }
 }
 
@@ -59,13 +66,12 @@ pub(crate) fn programs(arguments: &Arguments) -> Result<Vec<Program>, String> {
         return Err(format!("there is no program `{only}` in benches/programs"));
     }
     let sized = |path: PathBuf| {
-        let mut program = Program { path, arguments: Vec::new() };
+        let mut program = Program { path, arguments: Vec::new(), directories: Vec::new() };
         let name = program.name();
+        // No arguments yet: the name is the file's.
         let long = LONG.iter().find(|(known, _)| arguments.long && *known == name);
         program.arguments.extend(long.map(|(_, size)| (*size).to_owned()));
         program
     };
-    let also = arguments.also.iter().cloned();
-    let also = also.map(|(path, arguments)| Program { path, arguments });
-    Ok(paths.into_iter().map(sized).chain(also).collect())
+    Ok(paths.into_iter().map(sized).chain(arguments.also.iter().cloned()).collect())
 }

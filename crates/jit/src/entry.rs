@@ -179,73 +179,86 @@ pub(crate) unsafe extern "sysv64" fn leave() {
     )
 }
 
-/// What a poll calls that has found somebody asking for attention: see [`builtin::attend`]. All registers are as they were when it returns, so that
-/// polls cost the code around them nothing.
+/// Has the request attended to, and leaves machine code or goes on behind it, with all registers as they were: polls cost the code around them nothing.
+macro_rules! attendant {
+    ($($go_on:literal),*) => {
+        naked_asm!(
+            "push rax
+             push rcx
+             push rdx
+             push rsi
+             push rdi
+             push r8
+             push r9
+             push r10
+             push r11
+             sub rsp, 256
+             movups [rsp], xmm0
+             movups [rsp + 16], xmm1
+             movups [rsp + 32], xmm2
+             movups [rsp + 48], xmm3
+             movups [rsp + 64], xmm4
+             movups [rsp + 80], xmm5
+             movups [rsp + 96], xmm6
+             movups [rsp + 112], xmm7
+             movups [rsp + 128], xmm8
+             movups [rsp + 144], xmm9
+             movups [rsp + 160], xmm10
+             movups [rsp + 176], xmm11
+             movups [rsp + 192], xmm12
+             movups [rsp + 208], xmm13
+             movups [rsp + 224], xmm14
+             movups [rsp + 240], xmm15
+             mov rdi, r15
+             lea rsi, [rsp + 336]
+             mov rdx, rbp
+             call {attend}
+             test eax, eax
+             movups xmm0, [rsp]
+             movups xmm1, [rsp + 16]
+             movups xmm2, [rsp + 32]
+             movups xmm3, [rsp + 48]
+             movups xmm4, [rsp + 64]
+             movups xmm5, [rsp + 80]
+             movups xmm6, [rsp + 96]
+             movups xmm7, [rsp + 112]
+             movups xmm8, [rsp + 128]
+             movups xmm9, [rsp + 144]
+             movups xmm10, [rsp + 160]
+             movups xmm11, [rsp + 176]
+             movups xmm12, [rsp + 192]
+             movups xmm13, [rsp + 208]
+             movups xmm14, [rsp + 224]
+             movups xmm15, [rsp + 240]
+             lea rsp, [rsp + 256]
+             pop r11
+             pop r10
+             pop r9
+             pop r8
+             pop rdi
+             pop rsi
+             pop rdx
+             pop rcx
+             pop rax
+             jne {leave}",
+            $($go_on,)*
+            attend = sym builtin::attend,
+            leave = sym leave,
+        )
+    };
+}
+
+/// What a function calls that begins and has found somebody asking for attention, or the stack's end: see [`builtin::attend`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "sysv64" fn attend() {
-    naked_asm!(
-        "push rax
-         push rcx
-         push rdx
-         push rsi
-         push rdi
-         push r8
-         push r9
-         push r10
-         push r11
-         sub rsp, 256
-         movups [rsp], xmm0
-         movups [rsp + 16], xmm1
-         movups [rsp + 32], xmm2
-         movups [rsp + 48], xmm3
-         movups [rsp + 64], xmm4
-         movups [rsp + 80], xmm5
-         movups [rsp + 96], xmm6
-         movups [rsp + 112], xmm7
-         movups [rsp + 128], xmm8
-         movups [rsp + 144], xmm9
-         movups [rsp + 160], xmm10
-         movups [rsp + 176], xmm11
-         movups [rsp + 192], xmm12
-         movups [rsp + 208], xmm13
-         movups [rsp + 224], xmm14
-         movups [rsp + 240], xmm15
-         mov rdi, r15
-         lea rsi, [rsp + 336]
-         mov rdx, rbp
-         call {attend}
-         test eax, eax
-         movups xmm0, [rsp]
-         movups xmm1, [rsp + 16]
-         movups xmm2, [rsp + 32]
-         movups xmm3, [rsp + 48]
-         movups xmm4, [rsp + 64]
-         movups xmm5, [rsp + 80]
-         movups xmm6, [rsp + 96]
-         movups xmm7, [rsp + 112]
-         movups xmm8, [rsp + 128]
-         movups xmm9, [rsp + 144]
-         movups xmm10, [rsp + 160]
-         movups xmm11, [rsp + 176]
-         movups xmm12, [rsp + 192]
-         movups xmm13, [rsp + 208]
-         movups xmm14, [rsp + 224]
-         movups xmm15, [rsp + 240]
-         lea rsp, [rsp + 256]
-         pop r11
-         pop r10
-         pop r9
-         pop r8
-         pop rdi
-         pop rsi
-         pop rdx
-         pop rcx
-         pop rax
-         jne {leave}
-         ret",
-        attend = sym builtin::attend,
-        leave = sym leave,
-    )
+    attendant!("ret")
+}
+
+/// Where a poll in a loop goes on whose read has faulted, as if it had called this: one past its own address is on the stack. It is that place whose frame
+/// is described, and the read is tried again.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn attend_in_loop() {
+    attendant!("dec qword ptr [rsp]", "ret")
 }
 
 /// Where machine code goes on, below its frames, once its place is in the record.

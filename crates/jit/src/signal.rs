@@ -1,5 +1,7 @@
 //! Signals that machine code raises: faults on memory that is not there, trap instructions, divisions.
 //!
+//! A fault on the page that loops poll is a request that wants attention: the handler makes it a call.
+//!
 //! The handler acts only where the interrupted instruction lies in machine code of ours and passes everything else on to whoever handled
 //! the signal before. It does next to nothing: it notes the place in the store's record and lets execution go on in
 //! [`crate::entry::stopped`], on the same stack, as an ordinary function.
@@ -44,6 +46,14 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         let pc = registers[libc::REG_RIP as usize] as usize;
         if is_fault(info) && region::handler::contains(pc) {
             let vm = registers[libc::REG_R15 as usize] as usize as *mut VmStore;
+            if signal == libc::SIGSEGV && (*info).si_addr().cast_const().cast::<u8>() == (*vm).poll_page {
+                let stack_pointer = registers[libc::REG_RSP as usize] - size_of::<usize>() as i64;
+                // Below the frame, whose code keeps nothing there.
+                *(stack_pointer as usize as *mut usize) = pc + 1;
+                registers[libc::REG_RSP as usize] = stack_pointer;
+                registers[libc::REG_RIP as usize] = entry::attend_in_loop as *const () as i64;
+                return;
+            }
             (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize };
             registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;
             return;

@@ -33,6 +33,9 @@ const TRAPS: [Trap; 16] = [
 /// The code of a load that faults beyond a memory's end. Nothing else has it: see [`crate::tables::Places`].
 pub(crate) const LOAD: TrapCode = TrapCode::HEAP_OUT_OF_BOUNDS;
 
+/// The code of a poll, which is no trap: the read of a page that faults while somebody asks for attention.
+pub(crate) const POLL: TrapCode = TrapCode::unwrap_user(TRAPS.len() as u8 + 1);
+
 /// The code of a trap that machine code raises by itself.
 pub(crate) fn code(trap: Trap) -> TrapCode {
     let position = TRAPS.iter().position(|known| *known == trap).unwrap_or(0);

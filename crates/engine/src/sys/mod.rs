@@ -6,4 +6,4 @@
 mod unix;
 
 #[cfg(unix)]
-pub(crate) use unix::Mapping;
+pub(crate) use unix::{Mapping, SharedPage};

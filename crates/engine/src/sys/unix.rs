@@ -103,6 +103,56 @@ impl Drop for Mapping {
     }
 }
 
+/// A page that is read for its protection alone: it holds zeros.
+pub(crate) struct SharedPage(NonNull<u8>);
+
+// SAFETY: the page is owned and never written; it has no thread affinity.
+unsafe impl Send for SharedPage {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPage {}
+
+impl SharedPage {
+    /// A page that can be read.
+    pub(crate) fn new() -> Result<SharedPage, Error> {
+        // Shared, though with nobody: the kernel joins private mappings side by side, and to change the protection of one of them may have to split
+        // them again, for which there may be no room.
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+        let page = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                rustix::param::page_size(),
+                ProtFlags::READ,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+            )
+        };
+        let page = page.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a page: {errno}"))))?;
+        let page = NonNull::new(page.cast());
+        page.map(SharedPage).ok_or_else(|| Error::new(ErrorKind::Os("a mapping at address 0".to_owned())))
+    }
+
+    /// The page's first byte.
+    pub(crate) fn address(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
+
+    /// Lets the page be read, or makes reading it fault.
+    pub(crate) fn set_readable(&self, is_readable: bool) {
+        let protection = if is_readable { MprotectFlags::READ } else { MprotectFlags::empty() };
+        // SAFETY: the page is this one's own, and what reads it expects the fault.
+        let result = unsafe { mprotect(self.0.as_ptr().cast(), rustix::param::page_size(), protection) };
+        // A mapping of its own, as a whole: there is nothing that the kernel could refuse.
+        assert!(result.is_ok(), "a page's protection cannot be changed: {result:?}");
+    }
+}
+
+impl Drop for SharedPage {
+    fn drop(&mut self) {
+        // SAFETY: the page is ours and, by the type's contract, nothing refers to it any more.
+        let result = unsafe { munmap(self.0.as_ptr().cast(), rustix::param::page_size()) };
+        debug_assert!(result.is_ok());
+    }
+}
+
 fn round_up(bytes: usize) -> Result<usize, Error> {
     let page = rustix::param::page_size();
     bytes

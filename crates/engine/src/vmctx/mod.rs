@@ -19,6 +19,7 @@ pub(crate) mod instance;
 pub(crate) mod memory;
 mod native_stack;
 pub(crate) mod object;
+mod poll_page;
 pub(crate) mod record;
 pub mod runtime;
 pub(crate) mod shared_memory;
@@ -95,6 +96,8 @@ pub struct VmStore {
     pub scratch: [u64; 8],
     /// Machine code's stack pointer must not be below this address. All ones while somebody asks for attention, as with `stack_limit`.
     pub native_limit: AtomicUsize,
+    /// What machine code reads in each round of a loop; null until machine code runs. The read faults while somebody asks for attention.
+    pub poll_page: *const u8,
     /// The stack that machine code runs on; empty until it is first needed.
     pub native_stack: NativeStack,
     /// What machine code calls: a table of the compiling tier's.

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::poll_page::PollPage;
 use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
@@ -47,6 +48,7 @@ impl StoreRecord {
             pending: None,
             scratch: [0; 8],
             native_limit: AtomicUsize::new(usize::MAX),
+            poll_page: std::ptr::null(),
             native_stack: NativeStack::default(),
             builtins,
             landing: 0,
@@ -65,6 +67,7 @@ impl StoreRecord {
                 limit,
                 request: AtomicU8::new(Request::None as u8),
                 ticks: AtomicU64::new(0),
+                poll_page: PollPage::default(),
                 parking,
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
@@ -73,7 +76,7 @@ impl StoreRecord {
         })
     }
 
-    /// Maps the stack that machine code runs on, if that has not been done.
+    /// Maps the stack that machine code runs on, and the page it polls, if that has not been done.
     pub(crate) fn map_native_stack(&mut self, bytes: usize, headroom_bytes: usize) -> Result<(), Error> {
         if self.native.is_some() {
             return Ok(());
@@ -83,8 +86,12 @@ impl StoreRecord {
         let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), GUARD_BYTES)?;
         let base = mapping.base() as usize + GUARD_BYTES;
         let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
+        let poll_page = self.vm.map_poll_page()?;
         // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
-        unsafe { (*self.vm()).native_stack = stack };
+        unsafe {
+            (*self.vm()).native_stack = stack;
+            (*self.vm()).poll_page = poll_page;
+        }
         self.native = Some(mapping);
         Ok(())
     }
@@ -148,6 +155,7 @@ struct SharedRecord {
     limit: *mut u64,
     request: AtomicU8,
     ticks: AtomicU64,
+    poll_page: PollPage,
     /// Where the store's thread may be waiting for others.
     parking: Arc<Parking>,
 }
@@ -219,10 +227,15 @@ impl InterruptHandle {
 }
 
 impl SharedRecord {
-    /// Makes every check against a limit fail, until [`SharedRecord::attend`].
+    /// Makes every check against a limit fail, and every read of the polled page, until [`SharedRecord::attend`].
     fn ask_for_attention(&self) {
         self.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
         self.native_limit().store(usize::MAX, Ordering::Release);
+        self.poll_page.forbid();
+    }
+
+    fn map_poll_page(&self) -> Result<*const u8, Error> {
+        self.poll_page.map(|| self.request.load(Ordering::Acquire) != Request::None as u8)
     }
 
     fn stack_limit(&self) -> &AtomicPtr<u64> {
@@ -238,6 +251,7 @@ impl SharedRecord {
     fn attend(&self) -> Option<Request> {
         // SAFETY: the store is borrowed by the activation that attends, and its tier alone writes this field.
         let native_limit = unsafe { (*self.vm.get()).native_stack.limit };
+        self.poll_page.permit();
         self.native_limit().store(native_limit, Ordering::Release);
         self.stack_limit().store(self.limit, Ordering::Release);
         const SAMPLE: u8 = Request::Sample as u8;
@@ -303,6 +317,21 @@ mod model {
             });
             assert_eq!(told.iter().filter(|request| **request == Request::Interrupt).count(), 1, "{told:?}");
             assert_eq!(record.take_ticks(), 1);
+        });
+    }
+
+    /// Machine code begins to run while somebody asks: its first loop finds out.
+    #[test]
+    fn a_page_that_is_made_late_is_forbidden() {
+        explore(|| {
+            let record = record();
+            let stopper = record.interrupt_handle();
+            let stopping = thread::spawn(move || stopper.interrupt());
+            record.vm.map_poll_page().unwrap();
+            stopping.join().unwrap();
+            assert!(record.vm.poll_page.is_forbidden());
+            assert_eq!(record.attend(), Some(Request::Interrupt));
+            assert!(!record.vm.poll_page.is_forbidden());
         });
     }
 

@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Type, Value, types};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, MemFlagsData, Type, Value, types};
 use innkeeper_engine::index::TypeIndex;
 use innkeeper_engine::tier::VmStore;
 use innkeeper_engine::{Trap, ValType};
@@ -381,16 +381,16 @@ impl Translator<'_> {
         self.attend_if(is_below);
     }
 
-    /// Does not look at the stack, which a loop leaves as it is.
+    /// Reads the polled page: a fault, where somebody asks for attention, which the signal handler takes for a call of [`crate::entry::attend_in_loop`]. Does
+    /// not look at the stack, which a loop leaves as it is.
     fn poll_in_loop(&mut self) {
         if cfg!(unpolled) {
             return;
         }
         // Nothing that was read before is good enough.
         self.b.ins().sequence_point();
-        let limit = self.native_limit(self.store_in_loops);
-        let is_wanted = self.b.ins().icmp_imm_s(IntCC::Equal, limit, -1);
-        self.attend_if(is_wanted);
+        let flags = MemFlagsData::trusted().with_trap_code(Some(trap::POLL));
+        self.b.ins().load(types::I32, flags, self.poll_page, 0);
     }
 
     fn native_limit(&mut self, store: Value) -> Value {

@@ -23,6 +23,7 @@ mod table;
 mod variable;
 
 use std::collections::HashMap;
+use std::mem::offset_of;
 
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, Block, Function, InstBuilder, SourceLoc, Type, UserFuncName, Value, types,
@@ -30,7 +31,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
+use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place, VmStore};
 use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
@@ -93,8 +94,8 @@ pub(crate) struct Translator<'a> {
     inliner: Inliner,
     /// The context.
     ctx: Value,
-    /// The store's record, for what loops read of it: from the pinned register itself no instruction reads memory.
-    store_in_loops: Value,
+    /// The page that loops poll.
+    poll_page: Value,
     /// Where results are written, if not in registers.
     results: Option<Value>,
     locals: Vec<Variable>,
@@ -164,7 +165,9 @@ pub(crate) fn translate(
     b.switch_to_block(entry);
     b.seal_block(entry);
     let ctx = b.block_params(entry)[0];
-    let store_in_loops = b.ins().get_pinned_reg(types::I64);
+    let store = b.ins().get_pinned_reg(types::I64);
+    // Without a loop nobody needs it, and then it is not read.
+    let poll_page = b.ins().load(types::I64, fixed_flags(), store, offset_of!(VmStore, poll_page) as i32);
     let translator = Translator {
         b,
         module,
@@ -173,7 +176,7 @@ pub(crate) fn translate(
         start,
         inliner: Inliner::new(module, func, inlining),
         ctx,
-        store_in_loops,
+        poll_page,
         results: None,
         locals: Vec::new(),
         stack: Vec::new(),

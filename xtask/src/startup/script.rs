@@ -38,12 +38,8 @@ pub(super) fn write(sections: &Sections, groups: &[BTreeSet<u64>]) -> String {
         }
         let patterns: BTreeSet<String> = entered
             .iter()
-            .map(|section| {
-                let name = any_hash(&section.name);
-                let is_dense = entered_bytes[&name] * 100 >= all_bytes[&name] * DENSE_PERCENT;
-                member(section).unwrap_or_else(|| {
-                    format!("*({})", if is_dense { name } else { this_hash(&section.name) })
-                })
+            .filter_map(|section| {
+                pattern(section, |name| entered_bytes[name] * 100 >= all_bytes[name] * DENSE_PERCENT)
             })
             .collect();
         lines.extend(patterns.into_iter().filter(|pattern| listed.insert(pattern.clone())));
@@ -51,17 +47,45 @@ pub(super) fn write(sections: &Sections, groups: &[BTreeSet<u64>]) -> String {
     format!("{HEADER}    {}\n{FOOTER}", lines.join("\n    "))
 }
 
-/// The member of an archive of C, whose functions are in one section or in some with names that are not theirs.
-fn member(section: &Section) -> Option<String> {
-    let (archive, member) = section.file.strip_suffix(')')?.rsplit_once('(')?;
-    let archive = archive.rsplit('/').next().filter(|name| name.ends_with(".a"))?;
-    Some(format!("*{archive}:{member}(.text .text.*)"))
+/// What the script says for a section of which something is entered, if it can be told from others; `is_dense` asks for all hashes.
+fn pattern(section: &Section, is_dense: impl Fn(&str) -> bool) -> Option<String> {
+    // Functions of C are together in a file's sections, whose names many have.
+    let member = section.file.strip_suffix(')').and_then(|file| file.rsplit_once('('));
+    if let Some((archive, member)) = member {
+        let archive = archive.rsplit('/').next().unwrap_or(archive);
+        if archive.ends_with(".a") {
+            return Some(format!("*{archive}:{member}(.text .text.*)"));
+        }
+    }
+    let name = any_hash(&section.name);
+    let is_a_functions = section.name.starts_with(".text.");
+    is_a_functions.then(|| format!("*({})", if is_dense(&name) { name } else { this_hash(&section.name) }))
 }
 
-/// The name with any hash: `…17h0123456789abcdefE` ends in `17h*`.
+/// The name with any hash: `…17h0123456789abcdefE` ends in `17h*`; in the newer form crates have one, `…Cs1a2B_4core…`.
 fn any_hash(name: &str) -> String {
-    hash(name).map_or_else(|| name.to_owned(), |at| format!("{}*", &name[..at]))
+    if let Some(at) = hash(name) {
+        return format!("{}*", &name[..at]);
+    }
+    let Some((first, rest)) = name.split_once("._R") else { return name.to_owned() };
+    let mut pattern = format!("{first}._R");
+    for (number, part) in rest.split(CRATE).enumerate() {
+        let digits = part.find(|digit: char| !digit.is_ascii_alphanumeric());
+        match digits {
+            Some(end) if number > 0 && part[end..].starts_with('_') => {
+                pattern.push_str(CRATE);
+                pattern.push('*');
+                pattern.push_str(&part[end..]);
+            }
+            _ if number > 0 => pattern.extend([CRATE, part]),
+            _ => pattern.push_str(part),
+        }
+    }
+    pattern
 }
+
+/// What stands before the hash of a crate, in names of the form that begins with `_R`.
+const CRATE: &str = "Cs";
 
 /// The name up to its hash's end: the optimizer may append a number of its own.
 fn this_hash(name: &str) -> String {
@@ -100,10 +124,22 @@ mod tests {
     }
 
     #[test]
-    fn members_of_archives() {
-        let of = |file: &str| Section { name: ".text".to_owned(), file: file.to_owned(), size_bytes: 1 };
-        assert_eq!(member(&of("/lib/libc.a(malloc.o)")).as_deref(), Some("*libc.a:malloc.o(.text .text.*)"));
-        assert_eq!(member(&of("/lib/libstd.rlib(std.o)")), None);
-        assert_eq!(member(&of("/lib/crt1.o")), None);
+    fn hashes_of_crates() {
+        let name = ".text._RNvNtCsgEmfK2I1SDS_4core3numINvB2_CsA_3std";
+        assert_eq!(any_hash(name), ".text._RNvNtCs*_4core3numINvB2_Cs*_3std");
+        assert_eq!(this_hash(name), name);
+        assert_eq!(any_hash(".text._RNv3Css4Cs.b"), ".text._RNv3Css4Cs.b");
+    }
+
+    #[test]
+    fn sections_and_members_of_archives() {
+        let of = |file: &str, name: &str| {
+            let section = Section { name: name.to_owned(), file: file.to_owned(), size_bytes: 1 };
+            pattern(&section, |_| true)
+        };
+        assert_eq!(of("/lib/libc.a(malloc.o)", ".text").as_deref(), Some("*libc.a:malloc.o(.text .text.*)"));
+        assert_eq!(of("/lib/libstd.rlib(std.o)", ".text.main").as_deref(), Some("*(.text.main)"));
+        // That would be everybody's.
+        assert_eq!(of("/lib/crt1.o", ".text"), None);
     }
 }

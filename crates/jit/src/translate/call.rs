@@ -61,8 +61,8 @@ impl Translator<'_> {
             return self.of_record(record);
         };
         if defined == self.func && matches!(self.start, Start::Call) {
-            // A compiled function does not look at its entry.
-            return Callee { ctx: self.ctx, entry: self.int(types::I64, 0), is_self: true };
+            // A compiled function does not look at its entry. Any value does, and one that is there anyway keeps no register of its own.
+            return Callee { ctx: self.ctx, entry: self.ctx, is_self: true };
         }
         Callee { ctx: self.ctx, entry: self.entry_of(defined), is_self: false }
     }

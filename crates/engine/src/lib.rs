@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+mod arena;
 mod caller;
 mod composite;
 mod config;

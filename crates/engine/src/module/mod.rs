@@ -6,6 +6,7 @@
 mod const_expr;
 mod decode;
 mod names;
+mod types;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};

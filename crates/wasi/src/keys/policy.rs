@@ -5,15 +5,14 @@
 //! real clocks and randomness. Relative paths are relative to the policy's own folder.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::quantity::{parse_duration, parse_size};
+pub use super::quantity::{Size, Time};
 use super::{
     Access, Clocks, DirKey, DirectoryOrder, FileMode, Keys, KeysBuilder, ListenKey, LockedRoot, Random,
     StdinKey, StdoutKey,
@@ -236,14 +235,6 @@ pub struct PolicyLimits {
     pub cpu: Option<Time>,
 }
 
-/// Bytes: a number, or text with a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub u64);
-
-/// A duration: a number of seconds, or text with a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub Duration);
-
 /// Why a policy cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -424,69 +415,6 @@ pub fn matches_pattern(pattern: &str, name: &str) -> bool {
         }
     }
     rest.ends_with(last)
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        deserializer
-            .deserialize_any(Quantity {
-                what: "a size, as in 1048576 or \"64MiB\"",
-                parse: parse_size,
-                whole: |number| number,
-            })
-            .map(Size)
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
-        deserializer
-            .deserialize_any(Quantity {
-                what: "a duration, as in 10 or \"500ms\"",
-                parse: parse_duration,
-                whole: Duration::from_secs,
-            })
-            .map(Time)
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(self.0)
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{}ms", self.0.as_millis()))
-    }
-}
-
-/// Reads a whole number or text.
-struct Quantity<T> {
-    what: &'static str,
-    parse: fn(&str) -> Result<T, String>,
-    whole: fn(u64) -> T,
-}
-
-impl<T> serde::de::Visitor<'_> for Quantity<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
-        u64::try_from(number).map(self.whole).map_err(|_| E::custom(format!("{number} is below zero")))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
-        Ok((self.whole)(number))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).map_err(E::custom)
-    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

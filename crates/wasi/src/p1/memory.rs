@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use innkeeper_engine::SharedMemory;
 
+use super::buffers::{Buffer, Buffers, copy_in, copy_out, overlap, room_for, split, zeros};
 use super::errno::Errno;
 use super::journal::Journal;
 
@@ -21,26 +22,9 @@ const MAX_BUFFERS: u32 = 1024;
 /// Longest path read from a guest, in bytes. None that is longer can exist on the host.
 const MAX_PATH_BYTES: u32 = 4095;
 
-/// Bytes copied at once between a shared memory and the system: reading or writing less than all is always allowed.
-const MAX_COPY_BYTES: usize = 1 << 20;
-
 /// An address in guest memory: an allegation until a method of [`GuestMemory`] has checked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pointer(pub u32);
-
-/// One buffer of a vector, checked to lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Buffer {
-    start: usize,
-    length: usize,
-}
-
-/// The buffers of a vector. One alone, which is what most calls have, takes no allocation.
-#[derive(Debug)]
-pub(super) enum Buffers {
-    One(Buffer),
-    Many(Vec<Buffer>),
-}
 
 /// The memory of a guest for the time of one call.
 #[derive(Debug)]
@@ -370,26 +354,6 @@ impl<'a> GuestMemory<'a> {
     }
 }
 
-impl Buffers {
-    pub(super) fn as_slice(&self) -> &[Buffer] {
-        match self {
-            Buffers::One(buffer) => std::slice::from_ref(buffer),
-            Buffers::Many(buffers) => buffers,
-        }
-    }
-
-    /// The first buffer that is not empty, alone.
-    pub(super) fn first(&self) -> Option<Buffers> {
-        self.as_slice().iter().find(|buffer| buffer.length > 0).copied().map(Buffers::One)
-    }
-}
-
-impl Buffer {
-    fn range(self) -> Range<usize> {
-        self.start..self.start + self.length
-    }
-}
-
 /// The address of element `index` of an array whose elements have `size` bytes.
 pub(super) fn element(array: Pointer, index: u32, size: u32) -> Result<Pointer, Errno> {
     let address = u64::from(array.0) + u64::from(index) * u64::from(size);
@@ -399,61 +363,6 @@ pub(super) fn element(array: Pointer, index: u32, size: u32) -> Result<Pointer, 
 fn halves(entry: [u8; 8]) -> [u32; 2] {
     let [a, b, c, d, e, f, g, h] = entry;
     [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
-}
-
-fn overlap(buffers: &[Buffer]) -> bool {
-    let mut sorted = buffers.to_vec();
-    sorted.sort_by_key(|buffer| (buffer.start, buffer.length));
-    sorted.windows(2).any(|pair| pair[0].start + pair[0].length > pair[1].start)
-}
-
-/// Disjoint buffers as slices, in their own order.
-fn split<'a>(bytes: &'a mut [u8], buffers: &[Buffer]) -> Vec<IoSliceMut<'a>> {
-    let mut sorted: Vec<(usize, Buffer)> = buffers.iter().copied().enumerate().collect();
-    sorted.sort_by_key(|(_, buffer)| (buffer.start, buffer.length));
-    let mut slices = Vec::with_capacity(buffers.len());
-    let mut rest = bytes;
-    let mut rest_start = 0;
-    for (index, buffer) in sorted {
-        let (_, tail) = rest.split_at_mut(buffer.start - rest_start);
-        let (slice, tail) = tail.split_at_mut(buffer.length);
-        slices.push((index, IoSliceMut::new(slice)));
-        rest = tail;
-        rest_start = buffer.start + buffer.length;
-    }
-    slices.sort_by_key(|(index, _)| *index);
-    slices.into_iter().map(|(_, slice)| slice).collect()
-}
-
-fn zeros(length: usize) -> Result<Vec<u8>, Errno> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| Errno::NoMem)?;
-    bytes.resize(length, 0);
-    Ok(bytes)
-}
-
-fn room_for(total: usize) -> Result<Vec<u8>, Errno> {
-    zeros(total.min(MAX_COPY_BYTES))
-}
-
-fn copy_out(memory: &SharedMemory, buffers: &[Buffer]) -> Result<Vec<u8>, Errno> {
-    let mut copy = room_for(buffers.iter().map(|buffer| buffer.length).sum())?;
-    let mut rest = &mut copy[..];
-    for buffer in buffers {
-        let (part, tail) = rest.split_at_mut(buffer.length.min(rest.len()));
-        memory.read(buffer.start as u64, part).map_err(|_| Errno::Fault)?;
-        rest = tail;
-    }
-    Ok(copy)
-}
-
-fn copy_in(memory: &SharedMemory, buffers: &[Buffer], mut from: &[u8]) -> Result<(), Errno> {
-    for buffer in buffers {
-        let (part, tail) = from.split_at(buffer.length.min(from.len()));
-        memory.write(buffer.start as u64, part).map_err(|_| Errno::Fault)?;
-        from = tail;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

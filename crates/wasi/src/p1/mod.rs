@@ -15,6 +15,7 @@
 //! Specification: <https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md>
 
 pub mod args_environ;
+mod buffers;
 pub mod clock;
 mod context;
 mod describe;

@@ -1,0 +1,92 @@
+//! Where a store keeps its entities, and the numbers that name them.
+//!
+//! Must stay true: nothing is ever taken out, so that a number is good for as long as its store.
+
+use std::ops::{Index, IndexMut};
+
+use crate::error::Error;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) struct $name(pub(crate) u32);
+
+        impl ArenaId for $name {
+            fn from_position(position: u32) -> Self {
+                $name(position)
+            }
+            fn position(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A memory of a store.
+    MemoryId
+    /// A table of a store.
+    TableId
+    /// A global of a store.
+    GlobalId
+    /// A tag of a store.
+    TagId
+    /// An instance of a store.
+    InstanceId
+}
+
+/// A number that names an element of an [`Arena`].
+pub(crate) trait ArenaId: Copy {
+    fn from_position(position: u32) -> Self;
+    fn position(self) -> usize;
+}
+
+/// A vector that only grows, indexed by its own kind of number.
+pub(crate) struct Arena<E, I> {
+    elements: Vec<E>,
+    id: std::marker::PhantomData<fn(I)>,
+}
+
+impl<E, I: ArenaId> Arena<E, I> {
+    pub(crate) fn new() -> Self {
+        Arena { elements: Vec::new(), id: std::marker::PhantomData }
+    }
+
+    pub(crate) fn push(&mut self, element: E) -> Result<I, Error> {
+        let position = u32::try_from(self.elements.len())
+            .map_err(|_| Error::limit("a store holds at most 2^32 entities"))?;
+        self.elements.push(element);
+        Ok(I::from_position(position))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, E> {
+        self.elements.iter()
+    }
+}
+
+impl<E, I: ArenaId> Index<I> for Arena<E, I> {
+    type Output = E;
+    fn index(&self, id: I) -> &E {
+        &self.elements[id.position()]
+    }
+}
+
+impl<E, I: ArenaId> IndexMut<I> for Arena<E, I> {
+    fn index_mut(&mut self, id: I) -> &mut E {
+        &mut self.elements[id.position()]
+    }
+}
+
+/// Two different elements at once.
+pub(crate) fn two<E, I: ArenaId>(arena: &mut Arena<E, I>, a: I, b: I) -> [&mut E; 2] {
+    // Callers have told the two apart.
+    match arena.elements.get_disjoint_mut([a.position(), b.position()]) {
+        Ok(pair) => pair,
+        Err(error) => unreachable!("{error}"),
+    }
+}

@@ -15,8 +15,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     )?;
     let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
     step(root, "portable dispatch", "cargo", &portable)?;
-    // Every order in which threads can act on what they share, in small models.
-    // The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
+    // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
     let features = "innkeeper-interp/loom,innkeeper-jit/loom";
     let models = ["test", "-q", "--workspace", "--lib", "--features", features, "--locked", "model::"];
     step(root, "models", "cargo", &models)?;
@@ -44,6 +43,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "cargo",
         &["build", "--release", "-q", "--locked", "-p", "innkeeper-cli"],
     )?;
+    println!("== what a start takes");
+    crate::startup::run(root, ["--check".to_owned()].into_iter())?;
     step(root, "guests", "tests/guests.sh", &[])?;
     // In a development build only a part of the bytes is flipped.
     let malformed = ["test", "--release", "-q", "--locked", "-p", "innkeeper-cli", "--test", "malformed"];

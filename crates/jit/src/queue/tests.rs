@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    FuncEntry, Hot, LoopEntry, ModuleParts, Recalled, Stopped, Tier, TierModule, VmFunc, parts,
+    FuncEntry, Hot, ModuleParts, Recalled, Stopped, Tier, TierModule, VmFunc, parts,
 };
 use innkeeper_engine::{Config, Engine, Module};
 
@@ -66,20 +66,22 @@ fn function(func: u32) -> Hot {
     Hot::Function(DefinedFuncIndex(func))
 }
 
-fn loop_of(func: u32) -> Hot {
-    let func = DefinedFuncIndex(func);
-    Hot::Loop(LoopEntry { func, position: 0, offset_bytes: 0, locals: [].into(), operands: [].into() })
-}
-
-fn job(module: &Module, what: Hot) -> Job {
-    Job { module: Arc::downgrade(parts(module)), what, has_waited: false }
-}
-
 #[cfg(not(feature = "loom"))]
 mod order {
     use std::collections::BTreeSet;
 
+    use innkeeper_engine::tier::LoopEntry;
+
     use super::*;
+
+    fn loop_of(func: u32) -> Hot {
+        let func = DefinedFuncIndex(func);
+        Hot::Loop(LoopEntry { func, position: 0, offset_bytes: 0, locals: [].into(), operands: [].into() })
+    }
+
+    fn job(module: &Module, what: Hot) -> Job {
+        Job { module: Arc::downgrade(parts(module)), what, has_waited: false }
+    }
 
     fn set(module: &Module, heat: &[(Hot, u64)]) {
         let mut table = counted(module).heat.lock().unwrap();

@@ -179,9 +179,6 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     for memory in &parts.memories[parts.imported_memories as usize..] {
         links.memory_ids.push(core.new_memory(*memory)?);
     }
-    for global in &parts.globals[parts.imported_globals as usize..] {
-        links.global_ids.push(core.new_global(global.ty, [0, 0])?);
-    }
     for tag in &parts.tags[parts.imported_tags as usize..] {
         links.tag_ids.push(core.tags.push(TagEntity::new(parts.types[tag.index()].clone()))?);
     }
@@ -191,7 +188,14 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     links.globals = links.global_ids.iter().map(|id| core.globals[*id].vm()).collect();
     let next = InstanceId(core.instances.len() as u32);
     let instance = InstanceBox::new(next, module, core, links);
-    core.instances.push(instance)
+    let instance = core.instances.push(instance)?;
+    for (i, global) in parts.globals[parts.imported_globals as usize..].iter().enumerate() {
+        // The instance has its records, and is the store's from here on.
+        let global = core.instances[instance].own_global(i, global.ty);
+        let id = core.globals.push(global)?;
+        core.instances[instance].get_mut().global_ids.push(id);
+    }
+    Ok(instance)
 }
 
 /// Gives globals, tables and memories their first contents, in the order that the specification prescribes.

@@ -60,7 +60,7 @@ pub use profile::Profile;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use tier::{Census, Explanation, NewCode};
 pub use trap::{Backtrace, FrameInfo, Trap};
-pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning};
+pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
 pub use types::*;
 pub use value::{AnyKind, AnyRef, ExnRef, ExternRef, Val};
 pub use vmctx::record::InterruptHandle;

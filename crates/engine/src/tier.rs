@@ -14,8 +14,9 @@ pub use crate::fuel::FuelRuns;
 pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
 pub use crate::vmctx::{
-    FuncEntry, HostEntry, Layer, NativeHandler, NativeSite, NativeStack, ObjectKind, Pending, TailCall,
-    TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject, VmStore, VmTable, VmTag,
+    FuncEntry, HostEntry, Layer, NativeHandler, NativeSite, NativeStack, ObjectKind,
+    POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,
+    VmStore, VmTable, VmTag,
 };
 pub use crate::vmctx::{atomic, gc, runtime};
 

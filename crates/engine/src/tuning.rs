@@ -13,6 +13,8 @@ pub struct Tuning {
     pub tier_up: TierUp,
     /// Which calls in compiled code are replaced by the callee's body.
     pub inlining: Inlining,
+    /// Which loops in compiled code are there several times in a row.
+    pub unrolling: Unrolling,
 }
 
 /// When interpreted code is compiled.
@@ -51,6 +53,29 @@ impl Inlining {
 impl Default for Inlining {
     fn default() -> Inlining {
         Inlining { body_bytes: 96, depth: 4, caller_bytes: 2048 }
+    }
+}
+
+/// Which loops in compiled code are there several times in a row, and go back less often: of those that call nothing and have no other loop inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unrolling {
+    /// One with at most so many instructions is there twice; 0 for none at all.
+    pub twice_operators: u32,
+    /// One with at most so many instructions is there four times.
+    pub four_times_operators: u32,
+}
+
+impl Unrolling {
+    /// Every loop is there once.
+    #[must_use]
+    pub fn never() -> Unrolling {
+        Unrolling { twice_operators: 0, four_times_operators: 0 }
+    }
+}
+
+impl Default for Unrolling {
+    fn default() -> Unrolling {
+        Unrolling { twice_operators: 120, four_times_operators: 40 }
     }
 }
 
@@ -95,6 +120,7 @@ impl Default for Tuning {
                 compilation: Compilation::InBackground,
             },
             inlining: Inlining::default(),
+            unrolling: Unrolling::default(),
         }
     }
 }

@@ -38,8 +38,8 @@ pub use innkeeper_engine::{
     GlobalType, HeapType, ImportType, IndexType, Inlining, Instance, InterruptHandle, IntoFunc,
     IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits,
     NewCode, Profile, RefType, SharedMemory, Sharing, SizeRange, StorageType, Store, StoreContext,
-    StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Val, ValType,
-    WasmParams, WasmResults, WasmType,
+    StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Unrolling, Val,
+    ValType, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

@@ -191,6 +191,10 @@ fn with_offsets(text: &str, inlined: &[Inlined], index: impl Fn(DefinedFuncIndex
                 let offset_bytes = innermost.offset_bytes;
                 let _ = writeln!(with, "@{call:04x}{rest}  ; of func[{func}], @{offset_bytes:04x}");
             }
+            // A loop that is there once more.
+            Some((origins, rest)) if !inlined.is_empty() => {
+                let _ = writeln!(with, "@{:04x}{rest}", origins[0].offset_bytes);
+            }
             _ => {
                 with.push_str(line);
                 with.push('\n');

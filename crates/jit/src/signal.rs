@@ -9,7 +9,7 @@
 use std::mem::MaybeUninit;
 use std::sync::Once;
 
-use innkeeper_engine::tier::{NativeSite, VmStore};
+use innkeeper_engine::tier::{NativeSite, POLL_BEFORE_RECORD_BYTES, VmStore};
 
 use crate::{entry, region};
 
@@ -46,7 +46,8 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         let pc = registers[libc::REG_RIP as usize] as usize;
         if is_fault(info) && region::handler::contains(pc) {
             let vm = registers[libc::REG_R15 as usize] as usize as *mut VmStore;
-            if signal == libc::SIGSEGV && (*info).si_addr().cast_const().cast::<u8>() == (*vm).poll_page {
+            if signal == libc::SIGSEGV && (*info).si_addr() as usize == vm as usize - POLL_BEFORE_RECORD_BYTES
+            {
                 let stack_pointer = registers[libc::REG_RSP as usize] - size_of::<usize>() as i64;
                 // Below the frame, whose code keeps nothing there.
                 *(stack_pointer as usize as *mut usize) = pc + 1;

@@ -14,28 +14,43 @@ use crate::region::{Catch, CatchSite};
 
 /// The tables of a function.
 #[derive(Clone)]
-pub(crate) struct Tables(Source);
+pub(crate) struct Tables(Storage);
 
 #[derive(Clone)]
-enum Source {
+enum Storage {
     Made(Arc<[u8]>),
     /// Where they lie among the tables of a file.
     Saved(Arc<SavedCode>, Range<usize>),
 }
 
-/// A body that stands in the place of a call. What comes from it has *places* of its own, beyond the module's bytes; those of the function itself are
-/// offsets in them.
+/// A body that stands in the place of a call, or a loop's that is there once more. What comes from it has *places* of its own, beyond the module's bytes;
+/// those of the function itself are offsets in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inlined {
     /// The place of the body's first byte.
     pub(crate) place: u32,
-    /// Whose body it is.
-    pub(crate) func: DefinedFuncIndex,
-    /// Where that begins in the module's bytes.
-    pub(crate) body: u32,
-    /// The place of the call: one of another body's that is inlined, or of the function's.
-    pub(crate) call: u32,
+    pub(crate) source: Source,
 }
+
+/// Where an inlined body comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Function {
+        /// Whose body it is.
+        func: DefinedFuncIndex,
+        /// Where that begins in the module's bytes.
+        body: u32,
+        /// The place of the call: one of another body's that is inlined, or of the function's.
+        call: u32,
+    },
+    Loop {
+        /// The place of the loop's body where it is there first.
+        first: u32,
+    },
+}
+
+/// Written as the function of a loop.
+const NO_FUNCTION: u32 = u32::MAX;
 
 /// What the translation of a function knows of places.
 #[derive(Default)]
@@ -99,10 +114,15 @@ pub(crate) fn origins(inlined: &[Inlined], place: u32) -> Vec<Origin> {
             origins.push(Origin { func: None, offset_bytes: place });
             return origins;
         };
-        let Inlined { place: start, func, body: offset_bytes, call } = inlined[body];
-        let offset_bytes = offset_bytes.wrapping_add(place - start);
-        origins.push(Origin { func: Some(func), offset_bytes });
-        (place, inlined) = (call, &inlined[..body]);
+        let within = place - inlined[body].place;
+        place = match inlined[body].source {
+            Source::Function { func, body, call } => {
+                origins.push(Origin { func: Some(func), offset_bytes: body.wrapping_add(within) });
+                call
+            }
+            Source::Loop { first } => first.wrapping_add(within),
+        };
+        inlined = &inlined[..body];
     }
 }
 
@@ -135,8 +155,12 @@ impl Tables {
             last = *offset;
         }
         push(&mut bytes, inlined.len() as u32);
-        for Inlined { place, func, body, call } in inlined {
-            for number in [*place, func.0, *body, *call] {
+        for Inlined { place, source } in inlined {
+            let numbers = match *source {
+                Source::Function { func, body, call } => [*place, func.0, body, call],
+                Source::Loop { first } => [*place, NO_FUNCTION, first, 0],
+            };
+            for number in numbers {
                 push(&mut bytes, number);
             }
         }
@@ -147,24 +171,24 @@ impl Tables {
             push(&mut bytes, ((step << 1) ^ (step >> 31)).cast_unsigned());
             (last, last_place) = (*offset, *place);
         }
-        Tables(Source::Made(bytes.into()))
+        Tables(Storage::Made(bytes.into()))
     }
 
     /// Tables that were written before.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Tables {
-        Tables(Source::Made(bytes.into()))
+        Tables(Storage::Made(bytes.into()))
     }
 
     /// Tables that lie in a file.
     pub(crate) fn saved(code: Arc<SavedCode>, range: Range<usize>) -> Tables {
-        Tables(Source::Saved(code, range))
+        Tables(Storage::Saved(code, range))
     }
 
     /// As they are written.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.0 {
-            Source::Made(bytes) => bytes,
-            Source::Saved(code, range) => code.tables(range.clone()),
+            Storage::Made(bytes) => bytes,
+            Storage::Saved(code, range) => code.tables(range.clone()),
         }
     }
 
@@ -261,8 +285,12 @@ impl Rows<'_> {
     }
 
     fn inlined(&mut self) -> Option<Inlined> {
-        let (place, func) = (self.number()?, DefinedFuncIndex(self.number()?));
-        Some(Inlined { place, func, body: self.number()?, call: self.number()? })
+        let (place, func, body, call) = (self.number()?, self.number()?, self.number()?, self.number()?);
+        let source = match func {
+            NO_FUNCTION => Source::Loop { first: body },
+            _ => Source::Function { func: DefinedFuncIndex(func), body, call },
+        };
+        Some(Inlined { place, source })
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -336,9 +364,13 @@ mod tests {
             catches: [Catch { tag, handler: 300 }, Catch { tag: None, handler: 70_000 }].into(),
         };
         let sites = [site(7, Some(0)), site(900, Some(u32::MAX)), site(901, None)];
-        let inlined = |place, func, call| Inlined { place, func: DefinedFuncIndex(func), body: 500, call };
         // The second inside the first.
-        let inlined = [inlined(10_000, 1, 1000), inlined(10_050, 2, 10_020), inlined(20_000, 3, 900)];
+        let inlined = [
+            inlined(10_000, 1, 1000),
+            inlined(10_050, 2, 10_020),
+            copied(15_000, 40),
+            inlined(20_000, 3, 900),
+        ];
         let tables = Tables::new(&traps, &places, &sites, &inlined);
         for offset in (0..1000).chain([299_999, 300_000, 300_001]) {
             let trap = traps.iter().find(|(at, _)| *at == offset).map(|(_, code)| *code);
@@ -351,10 +383,23 @@ mod tests {
         }
     }
 
+    fn inlined(place: u32, func: u32, call: u32) -> Inlined {
+        Inlined { place, source: Source::Function { func: DefinedFuncIndex(func), body: 500, call } }
+    }
+
+    fn copied(place: u32, first: u32) -> Inlined {
+        Inlined { place, source: Source::Loop { first } }
+    }
+
     #[test]
     fn bodies_lie_in_the_place_of_calls() {
-        let inlined = |place, func, call| Inlined { place, func: DefinedFuncIndex(func), body: 500, call };
-        let inlined = [inlined(1000, 1, 70), inlined(1050, 2, 1020), inlined(1060, 3, 80)];
+        let inlined = [
+            inlined(1000, 1, 70),
+            inlined(1050, 2, 1020),
+            inlined(1060, 3, 80),
+            copied(1100, 90),
+            copied(1200, 1055),
+        ];
         let origins = |place| {
             let plain = |origin: Origin| (origin.func.map(|func| func.0), origin.offset_bytes);
             origins(&inlined, place).into_iter().map(plain).collect::<Vec<_>>()
@@ -363,13 +408,16 @@ mod tests {
         assert_eq!(origins(1000), [(Some(1), 500), (None, 70)]);
         assert_eq!(origins(1051), [(Some(2), 501), (Some(1), 520), (None, 70)]);
         assert_eq!(origins(1061), [(Some(3), 501), (None, 80)]);
+        // Loops that are there once more: one of the function's, and one in the second body.
+        assert_eq!(origins(1107), [(None, 97)]);
+        assert_eq!(origins(1201), [(Some(2), 506), (Some(1), 520), (None, 70)]);
     }
 
     #[test]
     fn any_bytes_are_harmless() {
         for first in 0..=255u8 {
             for len in 0..20 {
-                let tables = Tables(Source::Made(vec![first; len].into()));
+                let tables = Tables(Storage::Made(vec![first; len].into()));
                 let _ = (tables.trap_at(u32::MAX), tables.origins_at(u32::MAX), tables.catch_site(u32::MAX));
             }
         }

@@ -321,6 +321,12 @@ impl ModuleParts {
         self.globals[global.index()].ty
     }
 
+    /// The position of a global among those that the module defines; none if it is imported.
+    #[must_use]
+    pub fn own_global(&self, global: GlobalIndex) -> Option<usize> {
+        global.index().checked_sub(self.imported_globals as usize)
+    }
+
     /// The type of a table.
     #[must_use]
     pub fn table_type(&self, table: TableIndex) -> TableType {

@@ -6,4 +6,4 @@
 mod unix;
 
 #[cfg(unix)]
-pub(crate) use unix::{Mapping, SharedPage};
+pub(crate) use unix::{Mapping, page_bytes};

@@ -84,6 +84,27 @@ impl Mapping {
         Ok(())
     }
 
+    /// Puts a page that holds zeros and can only be read in the place of the first one, for [`Mapping::set_first_page_readable`].
+    pub(crate) fn set_first_page_apart(&mut self) -> Result<(), Error> {
+        // Shared, though with nobody: the kernel joins private mappings side by side, and to change the protection of one of them may have to split
+        // them again, for which there may be no room.
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
+        let page = page_bytes();
+        // SAFETY: the page is this mapping's own, and nobody has used it yet.
+        let result = unsafe { mmap_anonymous(self.base.as_ptr().cast(), page, ProtFlags::READ, flags) };
+        result.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a page: {errno}"))))?;
+        Ok(())
+    }
+
+    /// Lets the first page, which has been set apart, be read, or makes reading it fault.
+    pub(crate) fn set_first_page_readable(&self, is_readable: bool) {
+        let protection = if is_readable { MprotectFlags::READ } else { MprotectFlags::empty() };
+        // SAFETY: the page is this mapping's own, and what reads it expects the fault.
+        let result = unsafe { mprotect(self.base.as_ptr().cast(), page_bytes(), protection) };
+        // The page was mapped by itself: there is nothing that the kernel could refuse.
+        assert!(result.is_ok(), "a page's protection cannot be changed: {result:?}");
+    }
+
     /// The first byte.
     pub(crate) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
@@ -103,58 +124,13 @@ impl Drop for Mapping {
     }
 }
 
-/// A page that is read for its protection alone: it holds zeros.
-pub(crate) struct SharedPage(NonNull<u8>);
-
-// SAFETY: the page is owned and never written; it has no thread affinity.
-unsafe impl Send for SharedPage {}
-// SAFETY: as above.
-unsafe impl Sync for SharedPage {}
-
-impl SharedPage {
-    /// A page that can be read.
-    pub(crate) fn new() -> Result<SharedPage, Error> {
-        // Shared, though with nobody: the kernel joins private mappings side by side, and to change the protection of one of them may have to split
-        // them again, for which there may be no room.
-        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
-        let page = unsafe {
-            mmap_anonymous(
-                std::ptr::null_mut(),
-                rustix::param::page_size(),
-                ProtFlags::READ,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-            )
-        };
-        let page = page.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a page: {errno}"))))?;
-        let page = NonNull::new(page.cast());
-        page.map(SharedPage).ok_or_else(|| Error::new(ErrorKind::Os("a mapping at address 0".to_owned())))
-    }
-
-    /// The page's first byte.
-    pub(crate) fn address(&self) -> *const u8 {
-        self.0.as_ptr()
-    }
-
-    /// Lets the page be read, or makes reading it fault.
-    pub(crate) fn set_readable(&self, is_readable: bool) {
-        let protection = if is_readable { MprotectFlags::READ } else { MprotectFlags::empty() };
-        // SAFETY: the page is this one's own, and what reads it expects the fault.
-        let result = unsafe { mprotect(self.0.as_ptr().cast(), rustix::param::page_size(), protection) };
-        // A mapping of its own, as a whole: there is nothing that the kernel could refuse.
-        assert!(result.is_ok(), "a page's protection cannot be changed: {result:?}");
-    }
-}
-
-impl Drop for SharedPage {
-    fn drop(&mut self) {
-        // SAFETY: the page is ours and, by the type's contract, nothing refers to it any more.
-        let result = unsafe { munmap(self.0.as_ptr().cast(), rustix::param::page_size()) };
-        debug_assert!(result.is_ok());
-    }
+/// Bytes of a page.
+pub(crate) fn page_bytes() -> usize {
+    rustix::param::page_size()
 }
 
 fn round_up(bytes: usize) -> Result<usize, Error> {
-    let page = rustix::param::page_size();
+    let page = page_bytes();
     bytes
         .checked_next_multiple_of(page)
         .ok_or_else(|| Error::limit(format!("{bytes} bytes are more than the address space has")))

@@ -7,6 +7,8 @@ use crate::types::GlobalType;
 
 pub(crate) struct GlobalEntity {
     vm: NonNull<VmGlobal>,
+    /// Whether the record is this one's own; else it belongs to an instance of the same store.
+    is_owner: bool,
     ty: GlobalType,
 }
 
@@ -17,7 +19,15 @@ unsafe impl Sync for GlobalEntity {}
 
 impl GlobalEntity {
     pub(crate) fn new(ty: GlobalType, slots: [u64; 2]) -> GlobalEntity {
-        GlobalEntity { vm: NonNull::from(Box::leak(Box::new(VmGlobal { slots }))), ty }
+        GlobalEntity { vm: NonNull::from(Box::leak(Box::new(VmGlobal { slots }))), is_owner: true, ty }
+    }
+
+    /// A global that a module defines.
+    ///
+    /// # Safety
+    /// `vm` is good for as long as the store.
+    pub(crate) unsafe fn of_instance(ty: GlobalType, vm: NonNull<VmGlobal>) -> GlobalEntity {
+        GlobalEntity { vm, is_owner: false, ty }
     }
 
     pub(crate) fn vm(&self) -> *mut VmGlobal {
@@ -41,7 +51,9 @@ impl GlobalEntity {
 
 impl Drop for GlobalEntity {
     fn drop(&mut self) {
-        // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
-        drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
+        if self.is_owner {
+            // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
+            drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
+        }
     }
 }

@@ -1,21 +1,24 @@
 //! The record of an instance and the arrays it points to (core specification 4.2.5, "Module Instances").
 
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
+use super::global::GlobalEntity;
 use super::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
 use crate::module::{Item, Module, ModuleParts};
 use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
+use crate::types::GlobalType;
 
 /// An instance: its context, the arrays that the context points to, and what only the engine itself needs.
+#[repr(C)]
 pub(crate) struct InstanceEntity {
-    pub(crate) ctx: VmContext,
     pub(crate) id: InstanceId,
     pub(crate) module: Module,
     pub(crate) imported_funcs: Box<[*const VmFunc]>,
     pub(crate) memory_ids: Box<[MemoryId]>,
     pub(crate) table_ids: Box<[TableId]>,
-    pub(crate) global_ids: Box<[GlobalId]>,
+    pub(crate) global_ids: Vec<GlobalId>,
     pub(crate) tag_ids: Box<[TagId]>,
     /// References to functions that the module defines, one for each of `ModuleParts::referenced_funcs` that is not imported.
     func_refs: NonNull<[VmFunc]>,
@@ -26,7 +29,16 @@ pub(crate) struct InstanceEntity {
     pub(crate) dropped_datas: Box<[bool]>,
     /// The memory exported as `memory`, looked up by every WASI call.
     pub(crate) exported_memory: Option<MemoryId>,
+    /// The last one: globals follow it.
+    pub(crate) ctx: VmContext,
 }
+
+/// The globals that the module defines lie right behind the context.
+const _: () = assert!(
+    std::mem::offset_of!(InstanceEntity, ctx) + VmContext::own_global_offset_bytes(0)
+        == size_of::<InstanceEntity>()
+        && align_of::<VmGlobal>() <= align_of::<VmContext>()
+);
 
 /// The arrays that the context points to: owned here, read there.
 struct ContextArrays {
@@ -50,7 +62,7 @@ pub(crate) struct InstanceLinks {
     pub(crate) tags: Vec<*mut VmTag>,
 }
 
-/// Owns an [`InstanceEntity`] at a fixed address.
+/// Owns an [`InstanceEntity`] at a fixed address, with the globals behind it.
 pub(crate) struct InstanceBox(NonNull<InstanceEntity>);
 
 // SAFETY: the entity is owned; access needs the store, which one thread holds at a time.
@@ -68,7 +80,11 @@ impl InstanceBox {
         let parts = &*module.0;
         let imported_funcs = links.imported_funcs.into_boxed_slice();
         let (memories, tables) = (links.memories.into_boxed_slice(), links.tables.into_boxed_slice());
-        let (globals, tags) = (links.globals.into_boxed_slice(), links.tags.into_boxed_slice());
+        let tags = links.tags.into_boxed_slice();
+        let own_globals = parts.globals.len() - parts.imported_globals as usize;
+        let place = allocate(own_globals);
+        let own = (0..own_globals).map(|i| own_global(place, i).as_ptr());
+        let globals: Box<[*mut VmGlobal]> = links.globals.into_iter().chain(own).collect();
         let memory0 = memories.first().copied().unwrap_or(store.no_memory());
         let ctx = VmContext {
             store: store.vm(),
@@ -76,7 +92,6 @@ impl InstanceBox {
             memory0,
             // SAFETY: a memory's record lives as long as the store.
             memory0_base: unsafe { (*memory0).base },
-            global0: globals.first().copied().unwrap_or(std::ptr::null_mut()),
             table0: tables.first().copied().unwrap_or(std::ptr::null_mut()),
             entries: parts.code().entries(),
             imported_funcs: imported_funcs.as_ptr(),
@@ -91,29 +106,38 @@ impl InstanceBox {
             Item::Memory(memory) if &*export.name == "memory" => Some(links.memory_ids[memory.index()]),
             _ => None,
         });
-        let entity = Box::leak(Box::new(InstanceEntity {
-            ctx,
+        let entity = InstanceEntity {
             id,
             module: module.clone(),
             imported_funcs,
             memory_ids: links.memory_ids.into_boxed_slice(),
             table_ids: links.table_ids.into_boxed_slice(),
-            global_ids: links.global_ids.into_boxed_slice(),
+            global_ids: links.global_ids,
             tag_ids: links.tag_ids.into_boxed_slice(),
             func_refs: NonNull::from(Box::leak(Vec::new().into_boxed_slice())),
             _arrays: ContextArrays { _memories: memories, _tables: tables, _globals: globals, _tags: tags },
             elems: parts.elems.iter().map(|_| None).collect(),
             dropped_datas: vec![false; parts.datas.len()].into_boxed_slice(),
             exported_memory,
-        }));
-        let entity = NonNull::from(entity);
-        // SAFETY: just allocated, and nobody else has the pointer yet.
+            ctx,
+        };
+        // SAFETY: just allocated, with room for both, and nobody else has the pointer yet.
         unsafe {
-            let ctx = &raw mut (*entity.as_ptr()).ctx;
-            (*ctx).instance = entity.as_ptr();
-            (*entity.as_ptr()).func_refs = NonNull::from(Box::leak(func_refs(parts, ctx)));
+            place.write(entity);
+            for i in 0..own_globals {
+                own_global(place, i).write(VmGlobal { slots: [0, 0] });
+            }
+            let ctx = &raw mut (*place.as_ptr()).ctx;
+            (*ctx).instance = place.as_ptr();
+            (*place.as_ptr()).func_refs = NonNull::from(Box::leak(func_refs(parts, ctx)));
         }
-        InstanceBox(entity)
+        InstanceBox(place)
+    }
+
+    /// A global that the module defines, counted from the first of those. It is good as long as the store has the instance.
+    pub(crate) fn own_global(&self, i: usize, ty: GlobalType) -> GlobalEntity {
+        // SAFETY: the globals lie behind the entity; a store keeps its instances.
+        unsafe { GlobalEntity::of_instance(ty, own_global(self.0, i)) }
     }
 
     pub(crate) fn get(&self) -> &InstanceEntity {
@@ -129,13 +153,35 @@ impl InstanceBox {
 
 impl Drop for InstanceBox {
     fn drop(&mut self) {
-        // SAFETY: both were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
+        // SAFETY: both were made in `new`, and are freed once, here, when the store goes.
         unsafe {
-            let func_refs = self.0.as_ref().func_refs;
-            drop(Box::from_raw(self.0.as_ptr()));
+            let (func_refs, parts) = (self.0.as_ref().func_refs, &*self.0.as_ref().module.0);
+            let layout = layout(parts.globals.len() - parts.imported_globals as usize);
+            self.0.drop_in_place();
+            dealloc(self.0.as_ptr().cast(), layout);
             drop(Box::from_raw(func_refs.as_ptr()));
         }
     }
+}
+
+/// The layout of an instance with the globals behind it.
+fn layout(own_globals: usize) -> Layout {
+    let entity = Layout::new::<InstanceEntity>();
+    let bytes = entity.size() + own_globals * size_of::<VmGlobal>();
+    Layout::from_size_align(bytes, entity.align()).expect("a module has at most a million globals")
+}
+
+fn allocate(own_globals: usize) -> NonNull<InstanceEntity> {
+    let layout = layout(own_globals);
+    // SAFETY: the layout's size is not 0.
+    let place = unsafe { alloc(layout) };
+    NonNull::new(place.cast()).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// The place of a global behind an instance, which may not be there yet.
+fn own_global(instance: NonNull<InstanceEntity>, i: usize) -> NonNull<VmGlobal> {
+    // SAFETY: an instance has room for as many globals as its module defines.
+    unsafe { instance.add(1).cast::<VmGlobal>().add(i) }
 }
 
 fn func_refs(parts: &ModuleParts, ctx: *mut VmContext) -> Box<[VmFunc]> {

@@ -19,7 +19,7 @@ pub(crate) mod instance;
 pub(crate) mod memory;
 mod native_stack;
 pub(crate) mod object;
-mod poll_page;
+mod polled;
 pub(crate) mod record;
 pub mod runtime;
 pub(crate) mod shared_memory;
@@ -39,9 +39,11 @@ pub(crate) use host::HostFunc;
 pub(crate) use instance::InstanceEntity;
 pub(crate) use memory::LinearMemory;
 pub use object::{ObjectKind, VmObject};
+pub use polled::POLL_BEFORE_RECORD_BYTES;
 
-/// One per instance: where everything is that its code can reach.
-#[repr(C)]
+/// One per instance: where everything is that its code can reach. Behind it lie the globals that the module defines, see
+/// [`VmContext::own_global_offset_bytes`].
+#[repr(C, align(16))]
 pub struct VmContext {
     /// The record of the store that the instance lives in.
     pub store: *mut VmStore,
@@ -52,8 +54,6 @@ pub struct VmContext {
     pub memory0: *mut VmMemory,
     /// Its first byte when the instance was made, which a memory that is laid out with guard regions keeps.
     pub memory0_base: *mut u8,
-    /// The first global, which compilers make the pointer of their stack; null if there is none.
-    pub global0: *mut VmGlobal,
     /// The first table; null if there is none.
     pub table0: *mut VmTable,
     /// Entries of the functions that the module defines, by [`crate::index::DefinedFuncIndex`]; shared by all its instances.
@@ -72,6 +72,14 @@ pub struct VmContext {
     pub type_ids: *const TypeId,
     /// The engine's own record of the instance, for [`runtime`].
     pub(crate) instance: *mut InstanceEntity,
+}
+
+impl VmContext {
+    /// Bytes from a context to a global that its module defines, counted from the first of those.
+    #[must_use]
+    pub const fn own_global_offset_bytes(i: usize) -> usize {
+        size_of::<VmContext>() + i * size_of::<VmGlobal>()
+    }
 }
 
 /// One per store: what an activation of guest code needs to know.
@@ -96,8 +104,6 @@ pub struct VmStore {
     pub scratch: [u64; 8],
     /// Machine code's stack pointer must not be below this address. All ones while somebody asks for attention, as with `stack_limit`.
     pub native_limit: AtomicUsize,
-    /// What machine code reads in each round of a loop; null until machine code runs. The read faults while somebody asks for attention.
-    pub poll_page: *const u8,
     /// The stack that machine code runs on; empty until it is first needed.
     pub native_stack: NativeStack,
     /// What machine code calls: a table of the compiling tier's.

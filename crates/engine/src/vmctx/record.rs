@@ -1,11 +1,10 @@
 //! The record of a store and the guest stack it describes.
 
-use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::poll_page::PollPage;
+use super::polled::PolledRecord;
 use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
 use crate::error::Error;
 use crate::parking::Parking;
@@ -48,7 +47,6 @@ impl StoreRecord {
             pending: None,
             scratch: [0; 8],
             native_limit: AtomicUsize::new(usize::MAX),
-            poll_page: std::ptr::null(),
             native_stack: NativeStack::default(),
             builtins,
             landing: 0,
@@ -63,11 +61,10 @@ impl StoreRecord {
         let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0.into() };
         Ok(StoreRecord {
             vm: Arc::new(SharedRecord {
-                vm: UnsafeCell::new(vm),
+                vm: PolledRecord::new(vm)?,
                 limit,
                 request: AtomicU8::new(Request::None as u8),
                 ticks: AtomicU64::new(0),
-                poll_page: PollPage::default(),
                 parking,
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
@@ -86,12 +83,9 @@ impl StoreRecord {
         let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), GUARD_BYTES)?;
         let base = mapping.base() as usize + GUARD_BYTES;
         let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
-        let poll_page = self.vm.map_poll_page()?;
+        self.vm.set_poll_page_apart()?;
         // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
-        unsafe {
-            (*self.vm()).native_stack = stack;
-            (*self.vm()).poll_page = poll_page;
-        }
+        unsafe { (*self.vm()).native_stack = stack };
         // Whoever has attended before there was a stack has set a limit that stops nobody. The next check fails, and sets the right one.
         self.vm.native_limit().store(usize::MAX, Ordering::Release);
         self.native = Some(mapping);
@@ -153,11 +147,10 @@ const GUARD_BYTES: usize = 1 << 16;
 
 /// A [`VmStore`] that outlives its store where another thread still holds a handle to it; such a thread touches the atomic fields only.
 struct SharedRecord {
-    vm: UnsafeCell<VmStore>,
+    vm: PolledRecord,
     limit: *mut u64,
     request: AtomicU8,
     ticks: AtomicU64,
-    poll_page: PollPage,
     /// Where the store's thread may be waiting for others.
     parking: Arc<Parking>,
 }
@@ -233,11 +226,11 @@ impl SharedRecord {
     fn ask_for_attention(&self) {
         self.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
         self.native_limit().store(usize::MAX, Ordering::Release);
-        self.poll_page.forbid();
+        self.vm.forbid();
     }
 
-    fn map_poll_page(&self) -> Result<*const u8, Error> {
-        self.poll_page.map(|| self.request.load(Ordering::Acquire) != Request::None as u8)
+    fn set_poll_page_apart(&self) -> Result<(), Error> {
+        self.vm.set_page_apart(|| self.request.load(Ordering::Acquire) != Request::None as u8)
     }
 
     fn stack_limit(&self) -> &AtomicPtr<u64> {
@@ -253,7 +246,7 @@ impl SharedRecord {
     fn attend(&self) -> Option<Request> {
         // SAFETY: the store is borrowed by the activation that attends, and its tier alone writes this field.
         let native_limit = unsafe { (*self.vm.get()).native_stack.limit };
-        self.poll_page.permit();
+        self.vm.permit();
         self.native_limit().store(native_limit, Ordering::Release);
         self.stack_limit().store(self.limit, Ordering::Release);
         const SAMPLE: u8 = Request::Sample as u8;
@@ -329,11 +322,11 @@ mod model {
             let record = record();
             let stopper = record.interrupt_handle();
             let stopping = thread::spawn(move || stopper.interrupt());
-            record.vm.map_poll_page().unwrap();
+            record.vm.set_poll_page_apart().unwrap();
             stopping.join().unwrap();
-            assert!(record.vm.poll_page.is_forbidden());
+            assert!(record.vm.vm.is_forbidden());
             assert_eq!(record.attend(), Some(Request::Interrupt));
-            assert!(!record.vm.poll_page.is_forbidden());
+            assert!(!record.vm.vm.is_forbidden());
         });
     }
 

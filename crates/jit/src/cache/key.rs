@@ -40,9 +40,10 @@ impl Target {
         // All fields by name, so that a new one is not forgotten: limits and most of the tuning change no code.
         let Config { features, metering, nan_bits, tuning, limits: _ } = config;
         let settings = format!(
-            "{features:?} {metering:?} {nan_bits:?} {:?} {:?} {}",
+            "{features:?} {metering:?} {nan_bits:?} {:?} {:?} {:?} {}",
             tuning.memory_layout,
             tuning.inlining,
+            tuning.unrolling,
             isa.flags()
         );
         Target {

@@ -5,10 +5,11 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, MemFlagsData, Type, Value, types};
 use innkeeper_engine::index::TypeIndex;
-use innkeeper_engine::tier::VmStore;
+use innkeeper_engine::tier::{POLL_BEFORE_RECORD_BYTES, VmStore};
 use innkeeper_engine::{Trap, ValType};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
+use super::unroll::Again;
 use super::{Result, Start, Translator, Unsupported, record_flags};
 use crate::builtin::Builtin;
 use crate::{abi, trap};
@@ -17,7 +18,7 @@ use crate::{abi, trap};
 pub(super) struct Control {
     kind: Kind,
     /// Where branches to its label go.
-    label: Block,
+    pub(super) label: Block,
     /// Where control goes at its end.
     exit: Block,
     /// Types that a branch to the label carries, and those that are there at the end.
@@ -26,7 +27,7 @@ pub(super) struct Control {
     /// Operands below the block's parameters.
     pub(super) height: usize,
     /// Operands from the bottom that the label takes as parameters too: those that an interpreter's frame brought.
-    brought: usize,
+    pub(super) brought: usize,
     /// Whether something leads to the exit.
     is_left: bool,
     /// What exceptions meet that are thrown inside, and after the block.
@@ -36,6 +37,8 @@ pub(super) struct Control {
     pub(super) handlers: Vec<Block>,
     /// The exception, in a handler.
     pub(super) caught: Option<Value>,
+    /// Of a loop whose body is still to be translated again.
+    pub(super) again: Option<Again>,
 }
 
 pub(super) enum Kind {
@@ -75,11 +78,7 @@ impl Translator<'_> {
                 self.branch_if(condition, *relative_depth)
             }
             Operator::BrTable { targets } => self.visit_br_table(targets),
-            Operator::Return => {
-                self.branch(self.control.len() as u32 - 1)?;
-                self.end_reachable();
-                Ok(())
-            }
+            Operator::Return => self.visit_return(),
             _ => return Ok(false),
         }?;
         Ok(true)
@@ -144,6 +143,7 @@ impl Translator<'_> {
             scope_outside: self.scope,
             handlers: Vec::new(),
             caught: None,
+            again: None,
         }
     }
 
@@ -222,6 +222,7 @@ impl Translator<'_> {
         self.stack.extend_from_slice(self.b.block_params(header));
         let control = self.open_block(Kind::Loop, exit, results, height);
         self.control.push(Control { label: header, label_types: params, brought, ..control });
+        self.unroll(types);
         self.poll_in_loop();
         Ok(())
     }
@@ -271,6 +272,9 @@ impl Translator<'_> {
 
     pub(super) fn visit_end(&mut self) -> Result {
         self.fall_through()?;
+        if self.begin_again() {
+            return Ok(());
+        }
         let Some(mut control) = self.control.pop() else { return Err(Unsupported::Malformed) };
         if let Kind::If { otherwise, params } = &control.kind {
             // Without `else`, the parameters are the results.
@@ -301,6 +305,19 @@ impl Translator<'_> {
         } else {
             self.stack.extend(results);
         }
+        Ok(())
+    }
+
+    /// Leaves the function from here: a jump to where it ends would be one more. A body in the place of a call ends where it ends.
+    fn visit_return(&mut self) -> Result {
+        if self.inliner.is_inside() {
+            self.branch(self.control.len() as u32 - 1)?;
+        } else {
+            let from = self.height_below(self.ty.results().len())?;
+            let results = self.stack[from..].to_vec();
+            self.give_results(&results);
+        }
+        self.end_reachable();
         Ok(())
     }
 
@@ -392,7 +409,9 @@ impl Translator<'_> {
         // Nothing that was read before is good enough.
         self.b.ins().sequence_point();
         let flags = MemFlagsData::trusted().with_trap_code(Some(trap::POLL));
-        self.b.ins().load(types::I32, flags, self.poll_page, 0);
+        // The record's register, not a copy of it that would want one of its own.
+        let store = self.store();
+        self.b.ins().load(types::I32, flags, store, -(POLL_BEFORE_RECORD_BYTES as i32));
     }
 
     fn native_limit(&mut self, store: Value) -> Value {
@@ -412,7 +431,7 @@ impl Translator<'_> {
     }
 }
 
-fn is_call(operator: &Operator<'_>) -> bool {
+pub(super) fn is_call(operator: &Operator<'_>) -> bool {
     matches!(
         operator,
         Operator::Call { .. }

@@ -22,7 +22,7 @@ use super::control::Control;
 use super::exception::Handlers;
 use super::{Result, Translator, Unsupported, body_of};
 use crate::abi;
-use crate::tables::Inlined;
+use crate::tables::{Inlined, Source};
 
 /// A body that declares more locals is not inlined: they cost time, however short it is.
 const MAX_LOCALS: usize = 64;
@@ -40,6 +40,8 @@ pub(super) struct Inliner {
     /// The bodies that are being translated inside each other, innermost last.
     inside: Vec<Inside>,
     inlined: Vec<Inlined>,
+    /// The copy of a loop that is being translated: its first place, and where its body begins in the module's bytes.
+    copy: Option<(u32, usize)>,
     /// The first place that is not taken; see [`Inlined`].
     next_place: Option<u32>,
     /// Bytes of bodies that may still be inlined.
@@ -50,10 +52,22 @@ pub(super) struct Inliner {
 
 /// A body that is being translated in the place of a call.
 struct Inside {
-    /// Which of those that have been inlined.
-    inlined: usize,
+    /// Its first place, and where it begins in the module's bytes.
+    place: u32,
+    body: u32,
+    func: DefinedFuncIndex,
+    /// The place of the call.
+    call: u32,
     /// What exceptions meet at the call.
     scope: Option<usize>,
+}
+
+/// The places of a loop's body that is there once more.
+#[derive(Clone, Copy)]
+pub(super) struct Copy {
+    place: u32,
+    /// Where the body begins in the module's bytes.
+    start: usize,
 }
 
 /// What belongs to the body around one that is inlined.
@@ -76,6 +90,7 @@ impl Inliner {
             has_run: module.code().was_called(func),
             inside: Vec::new(),
             inlined: Vec::new(),
+            copy: None,
             next_place: u32::try_from(module.bytes().len()).ok(),
             bytes_left: limits.caller_bytes,
             foreseen: HashMap::new(),
@@ -96,20 +111,33 @@ impl Inliner {
 
     /// The place of an instruction of the body that is being translated.
     pub(super) fn place(&self, offset_bytes: usize) -> u32 {
+        if let Some((place, start)) = self.copy {
+            return place + (offset_bytes - start) as u32;
+        }
         let offset_bytes = offset_bytes as u32;
         match self.inside.last() {
-            Some(inside) => {
-                let Inlined { place, body, .. } = self.inlined[inside.inlined];
-                place + (offset_bytes - body)
-            }
+            Some(inside) => inside.place + (offset_bytes - inside.body),
             None => offset_bytes,
         }
+    }
+
+    /// Says that what is translated next is a loop's body once more, or, without one, that it is not.
+    pub(super) fn set_copy(&mut self, copy: Option<Copy>) {
+        self.copy = copy.map(|copy| (copy.place, copy.start));
+    }
+
+    /// Places for a loop's body to be there once more: `len` bytes from `start` in the module's. None if there is no room for them.
+    pub(super) fn copy(&mut self, start: usize, len: usize) -> Option<Copy> {
+        let place = self.next_place?;
+        self.next_place = Some(place.checked_add(u32::try_from(len).ok()?)?);
+        self.inlined.push(Inlined { place, source: Source::Loop { first: self.place(start) } });
+        Some(Copy { place, start })
     }
 
     /// The place of the call that the body being translated stands for, and what exceptions meet there; none in the function itself.
     fn call(&self) -> Option<(u32, Option<usize>)> {
         let inside = self.inside.last()?;
-        Some((self.inlined[inside.inlined].call, inside.scope))
+        Some((inside.call, inside.scope))
     }
 
     /// Whether a function has never been called, as far as that can be known.
@@ -144,7 +172,7 @@ impl Inliner {
         let has_room = bytes <= self.limits.body_bytes.min(self.bytes_left)
             && (self.inside.len() as u32) < self.limits.depth
             && self.next_place.is_some_and(|place| place.checked_add(bytes).is_some());
-        let is_inside = || self.inside.iter().any(|inside| self.inlined[inside.inlined].func == func);
+        let is_inside = || self.inside.iter().any(|inside| inside.func == func);
         if !has_room || func == self.func || is_inside() || self.is_unused(module, func) {
             return Ok(None);
         }
@@ -167,8 +195,9 @@ impl Inliner {
         let range = module.body_range(func);
         let place = self.next_place.ok_or(Unsupported::Malformed)?;
         let call = self.place(offset_bytes);
-        self.inside.push(Inside { inlined: self.inlined.len(), scope });
-        self.inlined.push(Inlined { place, func, body: range.start as u32, call });
+        let body = range.start as u32;
+        self.inside.push(Inside { place, body, func, call, scope });
+        self.inlined.push(Inlined { place, source: Source::Function { func, body, call } });
         self.next_place = place.checked_add(range.len() as u32);
         self.bytes_left = self.bytes_left.saturating_sub(range.len() as u32);
         self.foresee(module, func);

@@ -20,10 +20,10 @@ mod numeric;
 mod reference;
 mod simd;
 mod table;
+mod unroll;
 mod variable;
 
 use std::collections::HashMap;
-use std::mem::offset_of;
 
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, Block, Function, InstBuilder, SourceLoc, Type, UserFuncName, Value, types,
@@ -31,7 +31,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place, VmStore};
+use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
 use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
@@ -45,6 +45,7 @@ pub(crate) use emit::{
 };
 use exception::{Handlers, Scope};
 use inline::Inliner;
+use unroll::Unrolled;
 
 /// Why a function is not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +95,6 @@ pub(crate) struct Translator<'a> {
     inliner: Inliner,
     /// The context.
     ctx: Value,
-    /// The page that loops poll.
-    poll_page: Value,
     /// Where results are written, if not in registers.
     results: Option<Value>,
     locals: Vec<Variable>,
@@ -122,6 +121,10 @@ pub(crate) struct Translator<'a> {
     loads_before: HashMap<u32, LoadBefore>,
     /// The place of the last load that was translated.
     last_load: Option<u32>,
+    /// The loop that comes next, where it is to be there several times.
+    unrolled: Option<Unrolled>,
+    /// Whether the body of the last loop is to be translated once more.
+    is_repeating: bool,
 }
 
 /// Parts of the world that accesses of one do not touch another of.
@@ -165,9 +168,6 @@ pub(crate) fn translate(
     b.switch_to_block(entry);
     b.seal_block(entry);
     let ctx = b.block_params(entry)[0];
-    let store = b.ins().get_pinned_reg(types::I64);
-    // Without a loop nobody needs it, and then it is not read.
-    let poll_page = b.ins().load(types::I64, fixed_flags(), store, offset_of!(VmStore, poll_page) as i32);
     let translator = Translator {
         b,
         module,
@@ -176,7 +176,6 @@ pub(crate) fn translate(
         start,
         inliner: Inliner::new(module, func, inlining),
         ctx,
-        poll_page,
         results: None,
         locals: Vec::new(),
         stack: Vec::new(),
@@ -195,6 +194,8 @@ pub(crate) fn translate(
         pending_loop: None,
         loads_before: HashMap::new(),
         last_load: None,
+        unrolled: None,
+        is_repeating: false,
         offset: 0,
     };
     translator.function(entry)
@@ -218,16 +219,24 @@ impl Translator<'_> {
     fn operators(&mut self, body: &FunctionBody<'_>) -> Result {
         self.find_handlers(body)?;
         let mut operators = body.get_operators_reader()?;
+        let mut body_of_loop = operators.clone();
         while !operators.eof() {
             self.offset =
                 usize::try_from(operators.original_position()).map_err(|_| Unsupported::Malformed)?;
             self.locate();
             let operator = operators.read()?;
+            if self.unreachable.is_none() && matches!(operator, Operator::Loop { .. }) {
+                self.unrolled = Unrolled::of(&operators, &self.module.engine().config().tuning.unrolling)?;
+                body_of_loop = operators.clone();
+            }
             if let Some(depth) = self.unreachable {
                 self.skip(&operator, depth)?;
             } else {
                 self.charge();
                 self.operator(&operator)?;
+            }
+            if std::mem::take(&mut self.is_repeating) {
+                operators = body_of_loop.clone();
             }
         }
         Ok(())

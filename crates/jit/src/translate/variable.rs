@@ -30,17 +30,17 @@ impl Translator<'_> {
                 self.push(value)
             }
             Operator::GlobalGet { global_index } => {
-                let (global, flags) = self.global(*global_index);
+                let (record, offset, flags) = self.global(*global_index);
                 let ty = abi::value_type(self.module.global_type(GlobalIndex(*global_index)).content);
-                let value = self.b.ins().load(ty, flags, global, 0);
+                let value = self.b.ins().load(ty, flags, record, offset);
                 self.push(value)
             }
             Operator::GlobalSet { global_index } => {
                 let value = self.pop()?;
-                let (global, flags) = self.global(*global_index);
+                let (record, offset, flags) = self.global(*global_index);
                 // Whole slots: references to globals from elsewhere read them so.
                 let whole = super::widen(&mut self.b, value);
-                self.b.ins().store(flags, whole, global, 0);
+                self.b.ins().store(flags, whole, record, offset);
                 Ok(())
             }
             Operator::Drop => self.pop().map(drop),
@@ -70,15 +70,21 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    fn global(&mut self, index: u32) -> (Value, MemFlagsData) {
-        let global = match index {
-            0 => self.fixed(self.ctx, offset_of!(VmContext, global0)),
-            _ => self.fixed_element(offset_of!(VmContext, globals), index),
+    /// Where a global lies: at an offset from a record. Those that the module defines are behind the context.
+    fn global(&mut self, index: u32) -> (Value, i32, MemFlagsData) {
+        let global = GlobalIndex(index);
+        let own = self
+            .module
+            .own_global(global)
+            .and_then(|i| i32::try_from(VmContext::own_global_offset_bytes(i)).ok());
+        let (record, offset) = match own {
+            Some(offset) => (self.ctx, offset),
+            None => (self.fixed_element(offset_of!(VmContext, globals), index), 0),
         };
-        let flags = match self.module.global_type(GlobalIndex(index)).mutability {
+        let flags = match self.module.global_type(global).mutability {
             Mutability::Const => fixed_flags(),
             Mutability::Var => MemFlagsData::trusted().with_alias_region(Some(self.regions.global)),
         };
-        (global, flags)
+        (record, offset, flags)
     }
 }

@@ -1,0 +1,100 @@
+//! The page that loops of machine code read, and nothing more, so that a loop can be stopped: reading it faults while somebody asks for
+//! attention, and the compiling tier's signal handler takes it from there. A read whose value nobody uses is the cheapest check there is.
+//!
+//! The page lies right before the record of the store, which machine code has at hand wherever it is.
+
+use std::ptr::NonNull;
+use std::sync::PoisonError;
+
+use super::VmStore;
+use crate::error::Error;
+use crate::sync::{Mutex, MutexGuard};
+use crate::sys::{Mapping, page_bytes};
+
+/// Bytes from what machine code reads in each round of a loop to the record of its store, a [`VmStore`].
+pub const POLL_BEFORE_RECORD_BYTES: usize = 4096;
+
+/// A record and the page before it. The page is there once machine code runs.
+pub(crate) struct PolledRecord {
+    vm: NonNull<VmStore>,
+    page: Mutex<Page>,
+}
+
+struct Page {
+    /// The page, then the record.
+    mapping: Mapping,
+    is_apart: bool,
+    is_forbidden: bool,
+}
+
+// SAFETY: the record is owned, and only its address is given out.
+unsafe impl Send for PolledRecord {}
+// SAFETY: as above.
+unsafe impl Sync for PolledRecord {}
+
+impl PolledRecord {
+    pub(crate) fn new(vm: VmStore) -> Result<PolledRecord, Error> {
+        let page_bytes = page_bytes();
+        let mapping = Mapping::new(page_bytes + size_of::<VmStore>(), 0)?;
+        assert!(page_bytes >= POLL_BEFORE_RECORD_BYTES, "what is polled lies in a page before the record");
+        // SAFETY: the mapping is page-aligned, and has room for the record behind its first page. Its address is not null.
+        let vm = unsafe {
+            let place = mapping.base().add(page_bytes).cast::<VmStore>();
+            place.write(vm);
+            NonNull::new_unchecked(place)
+        };
+        Ok(PolledRecord { vm, page: Mutex::new(Page { mapping, is_apart: false, is_forbidden: false }) })
+    }
+
+    /// The record, which lives as long as `self`.
+    pub(crate) fn get(&self) -> *mut VmStore {
+        self.vm.as_ptr()
+    }
+
+    /// Makes what is polled a page of its own, if it is not yet. One that is made while `is_wanted` says that somebody asks for attention is forbidden from
+    /// the start: who asks says so before the page is forbidden.
+    pub(crate) fn set_page_apart(&self, is_wanted: impl FnOnce() -> bool) -> Result<(), Error> {
+        let mut page = self.lock();
+        if !page.is_apart {
+            page.mapping.set_first_page_apart()?;
+            page.is_apart = true;
+            page.set(is_wanted());
+        }
+        Ok(())
+    }
+
+    /// Makes reading the page fault.
+    pub(crate) fn forbid(&self) {
+        self.lock().set(true);
+    }
+
+    /// Lets the page be read.
+    pub(crate) fn permit(&self) {
+        self.lock().set(false);
+    }
+
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.lock().is_forbidden
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Page> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PolledRecord {
+    fn drop(&mut self) {
+        // SAFETY: written in `new`, dropped once, here, before its memory goes.
+        unsafe { self.vm.drop_in_place() };
+    }
+}
+
+impl Page {
+    fn set(&mut self, is_forbidden: bool) {
+        if self.is_apart && self.is_forbidden != is_forbidden {
+            self.mapping.set_first_page_readable(!is_forbidden);
+            self.is_forbidden = is_forbidden;
+        }
+    }
+}

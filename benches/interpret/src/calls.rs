@@ -1,6 +1,6 @@
 //! What it costs to cross between host and guest, and from guest to guest.
 
-use innkeeper::{Config, Linker, Module, Store};
+use innkeeper::{Config, Inlining, Linker, Module, Store, Tiers, Tuning};
 
 use crate::Figure;
 use crate::timing::{best, each};
@@ -36,8 +36,16 @@ const GUEST: &str = r#"(module
         (local.get 1)))"#;
 
 pub(crate) fn figures() -> Result<Vec<Figure>, String> {
+    let mut figures = figures_of(Tiers::Interpreter, "")?;
+    figures.extend(figures_of(Tiers::Compiled, ", compiled")?);
+    Ok(figures)
+}
+
+fn figures_of(tiers: Tiers, with: &str) -> Result<Vec<Figure>, String> {
     let text = |error: innkeeper::Error| error.to_string();
-    let engine = innkeeper::engine(Config::default());
+    // Calls are to be calls.
+    let tuning = Tuning { inlining: Inlining::never(), ..Tuning::default() };
+    let engine = innkeeper::engine_with(Config { tuning, ..Config::default() }, tiers);
     let bytes = innkeeper::to_binary(GUEST.as_bytes()).map_err(text)?;
     let module = Module::new(&engine, bytes.as_ref()).map_err(text)?;
     let mut store = Store::new(&engine, ()).map_err(text)?;
@@ -50,7 +58,7 @@ pub(crate) fn figures() -> Result<Vec<Figure>, String> {
         (0..CALLS.cast_signed()).try_fold(0, |sum, i| add.call(&mut store, (sum, i))).map_err(text)
     })?;
     let mut figures =
-        vec![Figure { what: "call from host to guest".to_owned(), value: each(CALLS, entering) }];
+        vec![Figure { what: format!("call from host to guest{with}"), value: each(CALLS, entering) }];
     let mut looped = |name: &str| {
         let function = instance.get_typed_func::<i32, i32>(&mut store, name).map_err(text)?;
         best(TRIES, || function.call(&mut store, CALLS.cast_signed()).map_err(text))
@@ -62,7 +70,8 @@ pub(crate) fn figures() -> Result<Vec<Figure>, String> {
         ("host", "call from guest to host"),
     ] {
         let (time, _) = looped(name)?;
-        figures.push(Figure { what: what.to_owned(), value: each(CALLS, time.saturating_sub(turns)) });
+        figures
+            .push(Figure { what: format!("{what}{with}"), value: each(CALLS, time.saturating_sub(turns)) });
     }
     Ok(figures)
 }

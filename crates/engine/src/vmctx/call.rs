@@ -21,9 +21,10 @@ pub(crate) unsafe fn call<T: 'static>(
 ) -> Result<(), Error> {
     let vm = store.core.vm();
     let nesting_limit = store.core.engine().config().limits.host_nesting;
-    let engine = store.core.engine().clone();
+    let tier: *const dyn crate::tier::Tier = store.core.engine().tier();
     let owner: *mut StoreInner<T> = store;
-    // SAFETY: `vm` lives as long as the store, which this call borrows exclusively; `func` is of the same store.
+    // SAFETY: `vm` and the engine live as long as the store, which this call borrows exclusively; `func` is of the same store. The tier is not reached
+    // through the store, which guest code changes.
     unsafe {
         if (*vm).nesting >= nesting_limit || native_stack::is_exhausted(vm) {
             return Err(Trap::CallStackExhausted.into());
@@ -35,7 +36,7 @@ pub(crate) unsafe fn call<T: 'static>(
         let result = if (*func).is_host() {
             super::runtime::catch_host(vm, func, std::ptr::null_mut(), slots)
         } else {
-            engine.tier().call(&*func, slots)
+            (*tier).call(&*func, slots)
         };
         (*vm).nesting -= 1;
         ((*vm).owner, (*vm).core) = before;

@@ -20,6 +20,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::{Explanation, NanBits};
 
+use crate::constants;
 use crate::region::{self, Catch, CatchSite};
 use crate::tables::{Inlined, Places, Tables, origins};
 use crate::translate::{Result, Unsupported};
@@ -112,10 +113,15 @@ impl Compiler {
 
     /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
     pub(crate) fn compile(&mut self, build: impl Build) -> Result<Code> {
-        self.compile_with(Disassembly::Unwanted, build)
+        self.compile_with(Disassembly::Unwanted, build).map(|(code, _)| code)
     }
 
-    fn compile_with(&mut self, disassembly: Disassembly, build: impl Build) -> Result<Code> {
+    /// The code, and its text if that is wanted.
+    fn compile_with(
+        &mut self,
+        disassembly: Disassembly,
+        build: impl Build,
+    ) -> Result<(Code, Option<String>)> {
         self.context.clear();
         self.context.set_disasm(disassembly == Disassembly::Wanted);
         let outcome = silently(AssertUnwindSafe(|| {
@@ -136,8 +142,7 @@ impl Compiler {
         index: impl Fn(DefinedFuncIndex) -> FuncIndex,
         build: impl Build,
     ) -> Result<Explanation> {
-        let code = self.compile_with(Disassembly::Wanted, build)?;
-        let machine = self.context.compiled_code().and_then(|code| code.vcode.clone());
+        let (code, machine) = self.compile_with(Disassembly::Wanted, build)?;
         Ok(Explanation {
             intermediate: with_offsets(
                 &self.context.func.display().to_string(),
@@ -149,13 +154,20 @@ impl Compiler {
         })
     }
 
-    fn finish(&mut self, of: &Places) -> Result<Code> {
-        self.context
-            .compile(&*self.isa, &mut ControlPlane::default())
-            .map_err(|error| Unsupported::Compiler(format!("{:?}", error.inner)))?;
-        let Some(compiled) = self.context.compiled_code() else {
-            return Err(Unsupported::Compiler("there is no code".to_owned()));
-        };
+    fn finish(&mut self, of: &Places) -> Result<(Code, Option<String>)> {
+        let failed = |error| Unsupported::Compiler(format!("{error:?}"));
+        let control = &mut ControlPlane::default();
+        self.context.optimize(&*self.isa, control).map_err(failed)?;
+        constants::make_locally(&mut self.context.func);
+        let (func, wants_text) = (&self.context.func, self.context.want_disasm);
+        let compiled = self.isa.compile_function(
+            func,
+            &self.context.domtree,
+            &mut Default::default(),
+            wants_text,
+            control,
+        );
+        let compiled = compiled.map_err(failed)?.apply_params(&func.params);
         let buffer = &compiled.buffer;
         let mut bytes = buffer.data().to_vec();
         for relocation in buffer.relocs() {
@@ -171,7 +183,7 @@ impl Compiler {
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
         let places = of.complete(&places, &traps, trap::LOAD.as_raw().get());
         let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &of.inlined);
-        Ok(Code { bytes, tables })
+        Ok((Code { bytes, tables }, compiled.vcode))
     }
 }
 

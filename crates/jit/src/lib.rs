@@ -27,6 +27,7 @@ pub mod cache;
 #[allow(unsafe_code, reason = "memory that is executed")]
 mod code_memory;
 mod compiler;
+mod constants;
 #[allow(unsafe_code, reason = "entering and leaving machine code")]
 mod entry;
 mod module;

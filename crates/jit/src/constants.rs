@@ -1,0 +1,48 @@
+//! Integer constants are made where they are used.
+//!
+//! The optimizer makes a constant anew in each block that uses it, but forgets to where it has first made it in a part of the function that does not come
+//! before another one: there it is made ahead of a loop, and wants a register, or a place on the stack to be read from, throughout.
+
+use std::collections::HashMap;
+
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{Block, Function, InstBuilder, InstructionData, Opcode, Value};
+
+/// Gives each block its own copies of the constants that its instructions take from others.
+pub(crate) fn make_locally(func: &mut Function) {
+    let mut copies: HashMap<(Block, Value), Value> = HashMap::new();
+    let mut cursor = FuncCursor::new(func);
+    while let Some(block) = cursor.next_block() {
+        while let Some(inst) = cursor.next_inst() {
+            let taken = cursor
+                .func
+                .dfg
+                .inst_values(inst)
+                .filter(|value| is_from_elsewhere(cursor.func, *value, block));
+            let taken: Vec<Value> = taken.collect();
+            for value in taken {
+                copies.entry((block, value)).or_insert_with(|| copy(&mut cursor, value));
+            }
+            cursor
+                .func
+                .dfg
+                .map_inst_values(inst, |value| copies.get(&(block, value)).copied().unwrap_or(value));
+        }
+    }
+}
+
+/// Whether a value is a constant of another block's.
+fn is_from_elsewhere(func: &Function, value: Value, block: Block) -> bool {
+    let Some(made) = func.dfg.value_def(value).inst() else { return false };
+    func.dfg.insts[made].opcode() == Opcode::Iconst && func.layout.inst_block(made) != Some(block)
+}
+
+/// Makes a constant once more, before the instruction that the cursor is at.
+fn copy(cursor: &mut FuncCursor<'_>, value: Value) -> Value {
+    let ty = cursor.func.dfg.value_type(value);
+    let made = cursor.func.dfg.value_def(value).inst().map(|inst| cursor.func.dfg.insts[inst]);
+    match made {
+        Some(InstructionData::UnaryImm { imm, .. }) => cursor.ins().iconst(ty, imm),
+        _ => value,
+    }
+}

@@ -51,6 +51,7 @@ pub(crate) fn isa(nan_bits: NanBits) -> Option<Arc<dyn TargetIsa>> {
 pub(crate) struct Compiler {
     isa: Arc<dyn TargetIsa>,
     context: Context,
+    registers: regalloc2::Ctx,
     builder: FunctionBuilderContext,
 }
 
@@ -108,7 +109,12 @@ fn silently<T>(compile: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<
 
 impl Compiler {
     pub(crate) fn new(isa: Arc<dyn TargetIsa>) -> Compiler {
-        Compiler { isa, context: Context::new(), builder: FunctionBuilderContext::new() }
+        Compiler {
+            isa,
+            context: Context::new(),
+            registers: regalloc2::Ctx::default(),
+            builder: FunctionBuilderContext::new(),
+        }
     }
 
     /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
@@ -131,6 +137,7 @@ impl Compiler {
         if !matches!(outcome, Ok(Ok(_))) {
             // What is half done is not for the next function.
             self.context = Context::new();
+            self.registers = regalloc2::Ctx::default();
             self.builder = FunctionBuilderContext::new();
         }
         outcome.unwrap_or_else(|_| Err(Unsupported::Compiler("the compiler panicked".to_owned())))
@@ -160,13 +167,8 @@ impl Compiler {
         self.context.optimize(&*self.isa, control).map_err(failed)?;
         constants::make_locally(&mut self.context.func);
         let (func, wants_text) = (&self.context.func, self.context.want_disasm);
-        let compiled = self.isa.compile_function(
-            func,
-            &self.context.domtree,
-            &mut Default::default(),
-            wants_text,
-            control,
-        );
+        let compiled =
+            self.isa.compile_function(func, &self.context.domtree, &mut self.registers, wants_text, control);
         let compiled = compiled.map_err(failed)?.apply_params(&func.params);
         let buffer = &compiled.buffer;
         let mut bytes = buffer.data().to_vec();

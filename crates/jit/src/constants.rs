@@ -3,30 +3,32 @@
 //! The optimizer makes a constant anew in each block that uses it, but forgets to where it has first made it in a part of the function that does not come
 //! before another one: there it is made ahead of a loop, and wants a register, or a place on the stack to be read from, throughout.
 
-use std::collections::HashMap;
-
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Block, Function, InstBuilder, InstructionData, Opcode, Value};
 
 /// Gives each block its own copies of the constants that its instructions take from others.
 pub(crate) fn make_locally(func: &mut Function) {
-    let mut copies: HashMap<(Block, Value), Value> = HashMap::new();
+    // A constant of another block's, and the copy of it.
+    let mut copies: Vec<(Value, Value)> = Vec::new();
     let mut cursor = FuncCursor::new(func);
     while let Some(block) = cursor.next_block() {
+        copies.clear();
         while let Some(inst) = cursor.next_inst() {
-            let taken = cursor
-                .func
-                .dfg
-                .inst_values(inst)
-                .filter(|value| is_from_elsewhere(cursor.func, *value, block));
-            let taken: Vec<Value> = taken.collect();
-            for value in taken {
-                copies.entry((block, value)).or_insert_with(|| copy(&mut cursor, value));
+            let values = cursor.func.dfg.inst_values(inst);
+            let taken: Vec<Value> =
+                values.filter(|value| is_from_elsewhere(cursor.func, *value, block)).collect();
+            if taken.is_empty() {
+                continue;
             }
-            cursor
-                .func
-                .dfg
-                .map_inst_values(inst, |value| copies.get(&(block, value)).copied().unwrap_or(value));
+            for value in taken {
+                if copies.iter().all(|(known, _)| *known != value) {
+                    let copy = copy(&mut cursor, value);
+                    copies.push((value, copy));
+                }
+            }
+            let local =
+                |value| copies.iter().find(|(known, _)| *known == value).map_or(value, |(_, copy)| *copy);
+            cursor.func.dfg.map_inst_values(inst, local);
         }
     }
 }

@@ -33,7 +33,7 @@ const LONG: &[(&str, &str)] = &[
     ("dot-simd", "300000"),
     ("fib", "41"),
     ("json", "320000"),
-    ("lisp", "26"),
+    ("lisp", "150"),
     ("mandelbrot", "6000"),
     ("mandelbrot-simd", "10000"),
     ("matrix", "1000"),

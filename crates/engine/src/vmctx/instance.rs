@@ -168,7 +168,8 @@ impl Drop for InstanceBox {
 fn layout(own_globals: usize) -> Layout {
     let entity = Layout::new::<InstanceEntity>();
     let bytes = entity.size() + own_globals * size_of::<VmGlobal>();
-    Layout::from_size_align(bytes, entity.align()).expect("a module has at most a million globals")
+    Layout::from_size_align(bytes, entity.align())
+        .expect("the module itself has a longer record of each global, in memory")
 }
 
 fn allocate(own_globals: usize) -> NonNull<InstanceEntity> {

@@ -40,8 +40,8 @@ pub(super) struct Inliner {
     /// The bodies that are being translated inside each other, innermost last.
     inside: Vec<Inside>,
     inlined: Vec<Inlined>,
-    /// The copy of a loop that is being translated: its first place, and where its body begins in the module's bytes.
-    copy: Option<(u32, usize)>,
+    /// The copy of a loop that is being translated.
+    copy: Option<LoopCopy>,
     /// The first place that is not taken; see [`Inlined`].
     next_place: Option<u32>,
     /// Bytes of bodies that may still be inlined.
@@ -64,7 +64,7 @@ struct Inside {
 
 /// The places of a loop's body that is there once more.
 #[derive(Clone, Copy)]
-pub(super) struct Copy {
+pub(super) struct LoopCopy {
     place: u32,
     /// Where the body begins in the module's bytes.
     start: usize,
@@ -111,7 +111,7 @@ impl Inliner {
 
     /// The place of an instruction of the body that is being translated.
     pub(super) fn place(&self, offset_bytes: usize) -> u32 {
-        if let Some((place, start)) = self.copy {
+        if let Some(LoopCopy { place, start }) = self.copy {
             return place + (offset_bytes - start) as u32;
         }
         let offset_bytes = offset_bytes as u32;
@@ -122,16 +122,16 @@ impl Inliner {
     }
 
     /// Says that what is translated next is a loop's body once more, or, without one, that it is not.
-    pub(super) fn set_copy(&mut self, copy: Option<Copy>) {
-        self.copy = copy.map(|copy| (copy.place, copy.start));
+    pub(super) fn set_copy(&mut self, copy: Option<LoopCopy>) {
+        self.copy = copy;
     }
 
     /// Places for a loop's body to be there once more: `len` bytes from `start` in the module's. None if there is no room for them.
-    pub(super) fn copy(&mut self, start: usize, len: usize) -> Option<Copy> {
+    pub(super) fn copy(&mut self, start: usize, len: usize) -> Option<LoopCopy> {
         let place = self.next_place?;
         self.next_place = Some(place.checked_add(u32::try_from(len).ok()?)?);
         self.inlined.push(Inlined { place, source: Source::Loop { first: self.place(start) } });
-        Some(Copy { place, start })
+        Some(LoopCopy { place, start })
     }
 
     /// The place of the call that the body being translated stands for, and what exceptions meet there; none in the function itself.

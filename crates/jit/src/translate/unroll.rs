@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{Block, Type};
 use innkeeper_engine::Unrolling;
 use wasmparser::{Operator, OperatorsReader};
 
-use super::inline::Copy;
+use super::inline::LoopCopy;
 use super::{Result, Translator};
 
 /// How a loop goes on that is translated again.
@@ -18,7 +18,7 @@ pub(super) struct Again {
     /// Where branches of the last copy go.
     header: Block,
     /// The copies that are still to come, last first.
-    copies: Vec<Copy>,
+    copies: Vec<LoopCopy>,
     /// The header's parameters.
     params: Vec<Type>,
 }
@@ -77,7 +77,8 @@ impl Translator<'_> {
     /// Prepares the innermost block, a loop that has just been opened, for its body to be translated several times, if it is to be. Its header takes `params`.
     pub(super) fn unroll(&mut self, params: Vec<Type>) {
         let Some(Unrolled { times, start, end }) = self.unrolled.take() else { return };
-        let mut copies: Vec<Copy> = (1..times).map_while(|_| self.inliner.copy(start, end - start)).collect();
+        let mut copies: Vec<LoopCopy> =
+            (1..times).map_while(|_| self.inliner.copy(start, end - start)).collect();
         copies.reverse();
         let Some(header) = self.control.last().map(|control| control.label) else { return };
         if copies.is_empty() {

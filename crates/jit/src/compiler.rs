@@ -166,6 +166,7 @@ impl Compiler {
         let control = &mut ControlPlane::default();
         self.context.optimize(&*self.isa, control).map_err(failed)?;
         constants::make_locally(&mut self.context.func);
+        self.context.verify_if(&*self.isa).map_err(|errors| Unsupported::Compiler(format!("{errors:?}")))?;
         let (func, wants_text) = (&self.context.func, self.context.want_disasm);
         let compiled =
             self.isa.compile_function(func, &self.context.domtree, &mut self.registers, wants_text, control);

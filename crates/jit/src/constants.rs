@@ -48,3 +48,35 @@ fn copy(cursor: &mut FuncCursor<'_>, value: Value) -> Value {
         _ => value,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cranelift_codegen::ir::types::I32;
+    use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+    use super::*;
+
+    #[test]
+    fn each_block_has_one_copy_of_what_others_made() {
+        let (mut func, mut context) = (Function::new(), FunctionBuilderContext::new());
+        let mut b = FunctionBuilder::new(&mut func, &mut context);
+        let (first, second) = (b.create_block(), b.create_block());
+        b.switch_to_block(first);
+        let constant = b.ins().iconst(I32, 7);
+        let sum = b.ins().iadd(constant, constant);
+        b.ins().jump(second, &[]);
+        b.switch_to_block(second);
+        let product = b.ins().imul(constant, sum);
+        b.ins().iadd(product, constant);
+        b.ins().return_(&[]);
+        b.seal_all_blocks();
+        make_locally(&mut func);
+        let constants = |block| {
+            let made = func.layout.block_insts(block);
+            made.filter(|inst| func.dfg.insts[*inst].opcode() == Opcode::Iconst).count()
+        };
+        assert_eq!((constants(first), constants(second)), (1, 1));
+        let is_left = |inst| func.dfg.inst_values(inst).any(|value| is_from_elsewhere(&func, value, second));
+        assert!(!func.layout.block_insts(second).any(is_left));
+    }
+}

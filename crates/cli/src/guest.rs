@@ -33,9 +33,7 @@ impl Execution {
     /// With the usual tiers and without a cache.
     pub(crate) fn new(limits: &Limits, nan_bits: NanBits) -> Execution {
         let mut config = Config { nan_bits, ..Config::default() };
-        if let Some(bytes) = limits.memory_bytes {
-            config.limits.memory_bytes = bytes;
-        }
+        config.limits.memory_bytes = limits.memory_bytes;
         Execution { config, tiers: Tiers::default(), cache: Cache::off() }
     }
 }
@@ -92,7 +90,9 @@ impl Guest {
             stopper.watch(&keys.limits).map_err(|error| Problem::new("the guest's deadline", error))?;
         let mut linker = Linker::new(&self.engine);
         p1::add_to_linker(&mut linker, |context: &mut Context| context);
-        let mut store = Store::new(&self.engine, context.clone()).map_err(|error| input.problem(&error))?;
+        let budget = context.host().budget();
+        let mut store = Store::with_budget(&self.engine, context.clone(), budget)
+            .map_err(|error| input.problem(&error))?;
         stopper.add_store(store.interrupt_handle());
         let sampler = match self.is_profiled {
             true => {

@@ -153,7 +153,7 @@ fn check_mutant(module: &Module) -> Report {
     let mut report = Report { modules: 1, ..Report::default() };
     let oracle = |name, tiers, set: &dyn Fn(&mut Config)| {
         let mut oracle = innkeeper(name, set, Some(BOUNDED));
-        oracle.config.limits.memory_bytes = 64 << 20;
+        oracle.config.limits.memory_bytes = Some(64 << 20);
         // The bits of NaNs show in memory.
         oracle.config.nan_bits = NanBits::Canonical;
         oracle.config.tuning.tier_up = TierUp::eager();

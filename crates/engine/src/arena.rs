@@ -4,7 +4,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -56,6 +56,9 @@ impl<E, I: ArenaId> Arena<E, I> {
     pub(crate) fn push(&mut self, element: E) -> Result<I, Error> {
         let position = u32::try_from(self.elements.len())
             .map_err(|_| Error::limit("a store holds at most 2^32 entities"))?;
+        self.elements.try_reserve(1).map_err(|_| {
+            Error::new(ErrorKind::Os("there is no memory for another entity of a store".to_owned()))
+        })?;
         self.elements.push(element);
         Ok(I::from_position(position))
     }

@@ -197,9 +197,8 @@ impl Memory {
     pub fn grow(self, mut store: impl AsContextMut, delta_pages: u64) -> Result<u64, Error> {
         let core = &mut store.as_context_mut().0.core;
         let id = self.id(core)?;
-        let budget = core.memory_budget_bytes();
         core.memories[id]
-            .grow(delta_pages, budget)
+            .grow(delta_pages)
             .ok_or_else(|| Error::limit(format!("a memory cannot grow by {delta_pages} pages")))
     }
 }

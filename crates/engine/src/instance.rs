@@ -187,7 +187,7 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     links.memories = links.memory_ids.iter().map(|id| core.memories[*id].vm()).collect();
     links.globals = links.global_ids.iter().map(|id| core.globals[*id].vm()).collect();
     let next = InstanceId(core.instances.len() as u32);
-    let instance = InstanceBox::new(next, module, core, links);
+    let instance = InstanceBox::new(next, module, core, links)?;
     let instance = core.instances.push(instance)?;
     for (i, global) in parts.globals[parts.imported_globals as usize..].iter().enumerate() {
         // The instance has its records, and is the store's from here on.

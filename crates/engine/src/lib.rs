@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod arena;
+mod budget;
 mod caller;
 mod composite;
 mod config;
@@ -43,6 +44,7 @@ mod types;
 mod value;
 mod vmctx;
 
+pub use budget::{Budget, BudgetKind, Charge, Exceeded};
 pub use caller::Caller;
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId};
 pub use config::{Config, Metering};

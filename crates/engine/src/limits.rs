@@ -12,8 +12,9 @@ pub struct Limits {
     pub native_stack_bytes: usize,
     /// How often guest calls host calls guest may nest; each level uses the host's own stack.
     pub host_nesting: u32,
-    /// Bytes that all memories of a store may have together.
-    pub memory_bytes: u64,
+    /// Bytes that a guest may make the host hold, all kinds of things together: the limit of the [`crate::Budget`] that a store gets which is
+    /// made without one. None: half of the memory that the machine has, or the process may use.
+    pub memory_bytes: Option<u64>,
     /// Bytes that objects of garbage-collected types, exceptions and host objects of a store may take together.
     pub heap_bytes: usize,
     /// Elements that one table may have.
@@ -28,7 +29,7 @@ impl Default for Limits {
             guest_stack_bytes: 16 << 20,
             native_stack_bytes: 16 << 20,
             host_nesting: 128,
-            memory_bytes: 64 << 30,
+            memory_bytes: None,
             heap_bytes: 4 << 30,
             table_elements: 10_000_000,
             instances: 10_000,

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use crate::arena::{Arena, GlobalId, InstanceId, MemoryId, TableId, TagId};
 
 use crate::arena::two;
+use crate::budget::Budget;
 use crate::config::Metering;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
@@ -64,6 +65,7 @@ pub(crate) struct StoreInner<T> {
 pub(crate) struct StoreCore {
     id: StoreId,
     engine: Engine,
+    budget: Budget,
     record: StoreRecord,
     pub(crate) memories: Arena<LinearMemory, MemoryId>,
     pub(crate) tables: Arena<TableEntity, TableId>,
@@ -88,12 +90,26 @@ pub(crate) struct StoreCore {
 pub(crate) struct StoreId(u64);
 
 impl<T> Store<T> {
-    /// An empty store.
+    /// An empty store, with a budget of its own ([`crate::Limits::memory_bytes`]).
     ///
     /// # Errors
     /// Where the operating system refuses the guest's stack.
     pub fn new(engine: &Engine, data: T) -> Result<Store<T>, Error> {
-        Ok(Store { inner: Box::new(StoreInner { core: StoreCore::new(engine)?, data }) })
+        Store::with_budget(engine, data, &Budget::of_engine(engine))
+    }
+
+    /// An empty store whose guests charge what they hold to `budget`, together with all others that do.
+    ///
+    /// # Errors
+    /// Where the budget or the operating system refuses the guest's stack.
+    pub fn with_budget(engine: &Engine, data: T, budget: &Budget) -> Result<Store<T>, Error> {
+        Ok(Store { inner: Box::new(StoreInner { core: StoreCore::new(engine, budget.clone())?, data }) })
+    }
+
+    /// What the store's guests charge what they hold to.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.inner.core.budget
     }
 
     /// The engine that the store was made for.
@@ -236,11 +252,12 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 }
 
 impl StoreCore {
-    fn new(engine: &Engine) -> Result<StoreCore, Error> {
+    fn new(engine: &Engine, budget: Budget) -> Result<StoreCore, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
+            budget,
             record: StoreRecord::new(
                 engine.config().limits.guest_stack_bytes,
                 engine.tier().builtins(),
@@ -285,25 +302,19 @@ impl StoreCore {
         self.record.no_memory()
     }
 
-    /// Bytes that the store's memories may still grow by, all together.
-    pub(crate) fn memory_budget_bytes(&self) -> u64 {
-        let used: u64 = self.memories.iter().map(|memory| memory.len_bytes() as u64).sum();
-        self.engine.config().limits.memory_bytes.saturating_sub(used)
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
-        let limit = self.memory_budget_bytes();
-        if ty.pages.min.saturating_mul(ty.page_bytes()) > limit {
-            return Err(Error::limit(format!(
-                "a memory of {} pages is over the {limit} bytes that are left (Limits::memory_bytes)",
-                ty.pages.min
-            )));
-        }
         let memory = match ty.sharing {
             Sharing::Unshared => {
-                LinearMemory::Own(OwnMemory::new(ty, self.engine.config().tuning.memory_layout)?)
+                let layout = self.engine.config().tuning.memory_layout;
+                LinearMemory::Own(OwnMemory::new(ty, layout, &self.budget)?)
             }
-            Sharing::Shared => LinearMemory::Shared(SharedMemory::new(&self.engine, ty)?),
+            Sharing::Shared => {
+                LinearMemory::Shared(SharedMemory::with_budget(&self.engine, ty, &self.budget)?)
+            }
         };
         self.memories.push(memory)
     }
@@ -316,21 +327,14 @@ impl StoreCore {
         let adopted = self.memories.iter().position(
             |known| matches!(known, LinearMemory::Shared(known) if SharedMemory::same(known, memory)),
         );
-        if let Some(position) = adopted {
-            return Ok(MemoryId(position as u32));
+        match adopted {
+            Some(position) => Ok(MemoryId(position as u32)),
+            None => self.memories.push(LinearMemory::Shared(memory.clone())),
         }
-        let (memory, limit) = (LinearMemory::Shared(memory.clone()), self.memory_budget_bytes());
-        if memory.len_bytes() as u64 > limit {
-            return Err(Error::limit(format!(
-                "a shared memory of {} bytes is over the {limit} bytes that are left (Limits::memory_bytes)",
-                memory.len_bytes()
-            )));
-        }
-        self.memories.push(memory)
     }
 
     pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {
-        let table = TableEntity::new(ty, self.engine.config().limits.table_elements)?;
+        let table = TableEntity::new(ty, self.engine.config().limits.table_elements, &self.budget)?;
         self.tables.push(table)
     }
 

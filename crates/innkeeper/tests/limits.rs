@@ -29,7 +29,7 @@ const GROWER: &str = r#"(module (memory (export "memory") 1)
 fn l1_growing_beyond_the_stores_memory_is_refused_and_changes_nothing() {
     for layout in [MemoryLayout::Reserved, MemoryLayout::Exact] {
         let mut config = Config::default();
-        config.limits.memory_bytes = 10 << 16;
+        config.limits.memory_bytes = Some(10 << 16);
         config.tuning.memory_layout = layout;
         let engine = innkeeper::engine(config);
         let (mut store, instance) = instantiate(&engine, GROWER).unwrap();
@@ -62,7 +62,7 @@ fn memory_contents_survive_growth_and_new_bytes_are_zero() {
 #[test]
 fn l1_a_memory_larger_than_the_limit_is_a_clear_error() {
     let mut config = Config::default();
-    config.limits.memory_bytes = 1 << 20;
+    config.limits.memory_bytes = Some(1 << 20);
     let error = instantiate(&innkeeper::engine(config), "(module (memory 17))").err().unwrap();
     assert!(
         matches!(error.kind(), ErrorKind::Limit(text) if text.contains("Limits::memory_bytes")),
@@ -77,7 +77,7 @@ fn l1_growing_a_64_bit_memory_beyond_the_stores_memory_is_refused_and_changes_no
         (func (export "size") (result i64) (memory.size)))"#;
     for layout in [MemoryLayout::Auto, MemoryLayout::Exact] {
         let mut config = Config::default();
-        config.limits.memory_bytes = 10 << 16;
+        config.limits.memory_bytes = Some(10 << 16);
         config.tuning.memory_layout = layout;
         let (mut store, instance) = instantiate(&innkeeper::engine(config), text).unwrap();
         let grow = instance.get_typed_func::<(i64,), i64>(&mut store, "grow").unwrap();
@@ -101,7 +101,7 @@ fn l1_an_absurdly_large_64_bit_memory_is_a_clear_error() {
         ("(module (memory i64 0x1_0000_0000_0000 0x1_0000_0000_0000 shared))", u64::MAX),
     ] {
         let mut config = Config::default();
-        config.limits.memory_bytes = memory_bytes;
+        config.limits.memory_bytes = Some(memory_bytes);
         let error = instantiate(&innkeeper::engine(config), text).err().unwrap();
         let clear = match error.kind() {
             ErrorKind::Limit(text) => text.contains("memory_bytes") || text.contains("address space"),
@@ -115,7 +115,7 @@ fn l1_an_absurdly_large_64_bit_memory_is_a_clear_error() {
 #[test]
 fn l1_a_shared_memory_counts_in_every_store_and_reserves_no_more_than_the_limit() {
     let mut config = Config::default();
-    config.limits.memory_bytes = 4 << 16;
+    config.limits.memory_bytes = Some(4 << 16);
     let engine = innkeeper::engine(config);
     let text = r#"(module (memory i64 1 0x1_0000_0000_0000 shared) (memory 2)
         (func (export "grow") (param i64) (result i64) (memory.grow 0 (local.get 0))))"#;

@@ -97,6 +97,15 @@ pub(crate) enum ElemItems {
     Exprs(Box<[ConstExpr]>),
 }
 
+impl ElemItems {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            ElemItems::Funcs(funcs) => funcs.len(),
+            ElemItems::Exprs(exprs) => exprs.len(),
+        }
+    }
+}
+
 pub(crate) struct DataSegment {
     pub(crate) mode: SegmentMode<MemoryIndex>,
     /// Where the contents are in the module's bytes.

@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munmap};
 
 use crate::error::{Error, ErrorKind};
 
@@ -105,6 +105,22 @@ impl Mapping {
         assert!(result.is_ok(), "a page's protection cannot be changed: {result:?}");
     }
 
+    /// Moves the first `len_bytes` bytes, which are accessible in both, to another mapping. They are zero here afterwards, and never held twice but
+    /// for a piece.
+    pub(crate) fn move_prefix(&mut self, to: &mut Mapping, len_bytes: usize) {
+        assert!(len_bytes <= self.accessible_bytes && len_bytes <= to.accessible_bytes);
+        for start in (0..len_bytes).step_by(MOVED_BYTES) {
+            let piece = (len_bytes - start).min(MOVED_BYTES);
+            // SAFETY: the piece lies in both mappings, which are distinct, and is accessible, as was just checked. What is discarded here has been copied; whether
+            // the kernel does it at once is of no consequence.
+            unsafe {
+                let from = self.base.as_ptr().add(start);
+                from.copy_to_nonoverlapping(to.base.as_ptr().add(start), piece);
+                let _ = madvise(from.cast(), piece, Advice::LinuxDontNeed);
+            }
+        }
+    }
+
     /// The first byte.
     pub(crate) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
@@ -123,6 +139,9 @@ impl Drop for Mapping {
         debug_assert!(result.is_ok());
     }
 }
+
+/// What [`Mapping::move_prefix`] moves at once; whole pages.
+const MOVED_BYTES: usize = 1 << 20;
 
 /// Bytes of a page.
 pub(crate) fn page_bytes() -> usize {

@@ -1,10 +1,12 @@
 //! The record of an instance and the arrays it points to (core specification 4.2.5, "Module Instances").
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
 use super::global::GlobalEntity;
 use super::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
+use crate::budget::{BudgetKind, Charge};
+use crate::error::{Error, ErrorKind};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
 use crate::module::{Item, Module, ModuleParts};
 use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
@@ -23,6 +25,7 @@ pub(crate) struct InstanceEntity {
     /// References to functions that the module defines, one for each of `ModuleParts::referenced_funcs` that is not imported.
     func_refs: NonNull<[VmFunc]>,
     _arrays: ContextArrays,
+    _charge: Charge,
     /// The references of each element segment; none once dropped.
     pub(crate) elems: Box<[Option<Box<[u64]>>]>,
     /// Which data segments were dropped.
@@ -76,13 +79,14 @@ impl InstanceBox {
         module: &Module,
         store: &StoreCore,
         links: InstanceLinks,
-    ) -> InstanceBox {
+    ) -> Result<InstanceBox, Error> {
         let parts = &*module.0;
+        let charge = store.budget().hold(BudgetKind::Instance, cost_bytes(parts))?;
         let imported_funcs = links.imported_funcs.into_boxed_slice();
         let (memories, tables) = (links.memories.into_boxed_slice(), links.tables.into_boxed_slice());
         let tags = links.tags.into_boxed_slice();
         let own_globals = parts.globals.len() - parts.imported_globals as usize;
-        let place = allocate(own_globals);
+        let place = allocate(own_globals)?;
         let own = (0..own_globals).map(|i| own_global(place, i).as_ptr());
         let globals: Box<[*mut VmGlobal]> = links.globals.into_iter().chain(own).collect();
         let memory0 = memories.first().copied().unwrap_or(store.no_memory());
@@ -116,6 +120,7 @@ impl InstanceBox {
             tag_ids: links.tag_ids.into_boxed_slice(),
             func_refs: NonNull::from(Box::leak(Vec::new().into_boxed_slice())),
             _arrays: ContextArrays { _memories: memories, _tables: tables, _globals: globals, _tags: tags },
+            _charge: charge,
             elems: parts.elems.iter().map(|_| None).collect(),
             dropped_datas: vec![false; parts.datas.len()].into_boxed_slice(),
             exported_memory,
@@ -131,7 +136,7 @@ impl InstanceBox {
             (*ctx).instance = place.as_ptr();
             (*place.as_ptr()).func_refs = NonNull::from(Box::leak(func_refs(parts, ctx)));
         }
-        InstanceBox(place)
+        Ok(InstanceBox(place))
     }
 
     /// A global that the module defines, counted from the first of those. It is good as long as the store has the instance.
@@ -172,11 +177,29 @@ fn layout(own_globals: usize) -> Layout {
         .expect("the module itself has a longer record of each global, in memory")
 }
 
-fn allocate(own_globals: usize) -> NonNull<InstanceEntity> {
+/// What an instance of a module costs: its record and arrays, what the store's lists have of it, and the references of its element segments. Its memories and
+/// tables are charged for themselves.
+fn cost_bytes(parts: &ModuleParts) -> u64 {
+    let references: u64 = parts.elems.iter().map(|elem| elem.items.len() as u64 * 8).sum();
+    // An entry of a list that grows, the record behind it, and numbers and addresses of it in the instance.
+    let entities = parts.tables.len() + parts.globals.len() + parts.tags.len() + parts.imports.len();
+    let entries = entities as u64 * 128 + parts.memories.len() as u64 * MEMORY_COST_BYTES;
+    let functions = parts.referenced_funcs.len() as u64 * size_of::<VmFunc>() as u64;
+    let segments =
+        parts.elems.len() as u64 * size_of::<Option<Box<[u64]>>>() as u64 + parts.datas.len() as u64;
+    size_of::<InstanceEntity>() as u64 * 2 + references + entries + functions + segments
+}
+
+/// A mapping that is there, however little of it is used: the kernel's records and page tables.
+const MEMORY_COST_BYTES: u64 = 16 << 10;
+
+fn allocate(own_globals: usize) -> Result<NonNull<InstanceEntity>, Error> {
     let layout = layout(own_globals);
     // SAFETY: the layout's size is not 0.
     let place = unsafe { alloc(layout) };
-    NonNull::new(place.cast()).unwrap_or_else(|| handle_alloc_error(layout))
+    NonNull::new(place.cast()).ok_or_else(|| {
+        Error::new(ErrorKind::Os(format!("there is no memory for an instance of {} bytes", layout.size())))
+    })
 }
 
 /// The place of a global behind an instance, which may not be there yet.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::VmMemory;
 use super::shared_memory::SharedMemory;
+use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
 use crate::sys::Mapping;
 use crate::tuning::MemoryLayout;
@@ -33,6 +34,7 @@ pub(crate) struct OwnMemory {
     mapping: Mapping,
     reserved: bool,
     ty: MemoryType,
+    charge: Charge,
 }
 
 // SAFETY: the record and the mapping are owned; access needs the store, which one thread holds at a time.
@@ -63,12 +65,12 @@ impl LinearMemory {
         unsafe { (*self.vm()).len_bytes() }
     }
 
-    /// Grows by `delta` pages of zeros and returns the old size in pages; none where the memory's maximum, `budget_bytes` (what the
-    /// store may still add) or the operating system forbids it, and then nothing has changed.
-    pub(crate) fn grow(&mut self, delta: u64, budget_bytes: u64) -> Option<u64> {
+    /// Grows by `delta` pages of zeros and returns the old size in pages; none where the memory's maximum, the budget or the
+    /// operating system forbids it, and then nothing has changed.
+    pub(crate) fn grow(&mut self, delta: u64) -> Option<u64> {
         match self {
-            LinearMemory::Own(memory) => memory.grow(delta, budget_bytes),
-            LinearMemory::Shared(memory) => memory.grow_within(delta, budget_bytes),
+            LinearMemory::Own(memory) => memory.grow(delta),
+            LinearMemory::Shared(memory) => memory.grow_by(delta),
         }
     }
 
@@ -141,26 +143,23 @@ impl VmMemory {
 }
 
 impl OwnMemory {
-    pub(crate) fn new(ty: MemoryType, layout: MemoryLayout) -> Result<OwnMemory, Error> {
+    pub(crate) fn new(ty: MemoryType, layout: MemoryLayout, budget: &Budget) -> Result<OwnMemory, Error> {
         let len_bytes = len_bytes(&ty, ty.pages.min)?;
+        let charge = budget.hold(BudgetKind::LinearMemory, len_bytes as u64)?;
         let (mapping, reserved) = map(&ty, len_bytes, layout)?;
         let vm = Box::new(VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) });
-        Ok(OwnMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, ty })
+        Ok(OwnMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, ty, charge })
     }
 
-    fn grow(&mut self, delta: u64, budget_bytes: u64) -> Option<u64> {
+    fn grow(&mut self, delta: u64) -> Option<u64> {
         // SAFETY: `vm` lives as long as `self`.
         let len_bytes = unsafe { (*self.vm.as_ptr()).len_bytes() };
-        let (old_pages, new_bytes) = grown(&self.ty, len_bytes, delta, budget_bytes)?;
-        if self.reserved || new_bytes <= self.mapping.reserved_bytes() {
-            self.mapping.make_accessible(new_bytes).ok()?;
-        } else {
-            // Room for half as much again keeps the copying linear over many small growths.
-            let spare = new_bytes.saturating_add(new_bytes / 2);
-            let mut mapping =
-                Mapping::new(new_bytes, spare).or_else(|_| Mapping::new(new_bytes, new_bytes)).ok()?;
-            copy_prefix(&self.mapping, &mut mapping, len_bytes);
-            self.mapping = mapping;
+        let (old_pages, new_bytes) = grown(&self.ty, len_bytes, delta)?;
+        self.charge.set(new_bytes as u64).ok()?;
+        if self.map_grown(len_bytes, new_bytes).is_none() {
+            // To hold less is never refused.
+            let _ = self.charge.set(len_bytes as u64);
+            return None;
         }
         // SAFETY: `vm` lives as long as `self`, and guest code is not running: it has called us.
         unsafe {
@@ -168,6 +167,21 @@ impl OwnMemory {
             (*self.vm.as_ptr()).len_bytes.store(new_bytes, Ordering::Release);
         }
         Some(old_pages)
+    }
+
+    /// Makes `new_bytes` accessible that begin with the `len_bytes` there are.
+    fn map_grown(&mut self, len_bytes: usize, new_bytes: usize) -> Option<()> {
+        if self.reserved || new_bytes <= self.mapping.reserved_bytes() {
+            self.mapping.make_accessible(new_bytes).ok()?;
+        } else {
+            // Room for half as much again keeps the copying linear over many small growths.
+            let spare = new_bytes.saturating_add(new_bytes / 2);
+            let mut mapping =
+                Mapping::new(new_bytes, spare).or_else(|_| Mapping::new(new_bytes, new_bytes)).ok()?;
+            self.mapping.move_prefix(&mut mapping, len_bytes);
+            self.mapping = mapping;
+        }
+        Some(())
     }
 }
 
@@ -189,16 +203,11 @@ pub(super) fn len_bytes(ty: &MemoryType, pages: u64) -> Result<usize, Error> {
     })
 }
 
-/// The old size in pages and the new one in bytes after growth by `delta` pages; none where the type or the budget forbids it.
-pub(super) fn grown(
-    ty: &MemoryType,
-    len_bytes: usize,
-    delta: u64,
-    budget_bytes: u64,
-) -> Option<(u64, usize)> {
+/// The old size in pages and the new one in bytes after growth by `delta` pages; none where the type forbids it.
+pub(super) fn grown(ty: &MemoryType, len_bytes: usize, delta: u64) -> Option<(u64, usize)> {
     let old_pages = len_bytes as u64 / ty.page_bytes();
     let new_pages = old_pages.checked_add(delta)?;
-    if new_pages > ty.max_pages() || delta.checked_mul(ty.page_bytes())? > budget_bytes {
+    if new_pages > ty.max_pages() {
         return None;
     }
     let new_bytes = usize::try_from(new_pages.checked_mul(ty.page_bytes())?).ok()?;
@@ -221,9 +230,4 @@ fn map(ty: &MemoryType, len_bytes: usize, layout: MemoryLayout) -> Result<(Mappi
         (_, MemoryLayout::Reserved) => Ok((reserve(len_bytes)?, true)),
         (_, MemoryLayout::Auto) => reserve(len_bytes).map(|mapping| (mapping, true)).or_else(|_| exact()),
     }
-}
-
-fn copy_prefix(from: &Mapping, to: &mut Mapping, len_bytes: usize) {
-    // SAFETY: both mappings have `len_bytes` accessible bytes, and they are distinct.
-    unsafe { std::ptr::copy_nonoverlapping(from.base(), to.base(), len_bytes) };
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::VmMemory;
 use super::memory::{grown, len_bytes, reserve};
+use crate::budget::{Budget, BudgetKind, Charge};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::sys::Mapping;
@@ -24,9 +25,15 @@ pub struct SharedMemory(Arc<Inner>);
 struct Inner {
     vm: VmMemory,
     /// Locked while growing.
-    mapping: Mutex<Mapping>,
+    extent: Mutex<Extent>,
     ty: MemoryType,
     engine: Engine,
+}
+
+/// What the memory holds of the machine.
+struct Extent {
+    mapping: Mapping,
+    charge: Charge,
 }
 
 // SAFETY: the base is never written after creation, and the length is atomic; the bytes behind it are only reached through raw pointers.
@@ -35,25 +42,33 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl SharedMemory {
-    /// A memory of zeros that stores of `engine` can share.
+    /// A memory of zeros that stores of `engine` can share, with a budget of its own ([`crate::Limits::memory_bytes`]).
     ///
     /// # Errors
     /// Where `ty` is not shared or states no maximum, and where a limit or the operating system refuses the memory.
     pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory, Error> {
+        SharedMemory::with_budget(engine, ty, &Budget::of_engine(engine))
+    }
+
+    /// A memory of zeros that stores of `engine` can share, charged to `budget`, once for all stores.
+    ///
+    /// # Errors
+    /// Where `ty` is not shared or states no maximum, and where the budget or the operating system refuses the memory.
+    pub fn with_budget(engine: &Engine, ty: MemoryType, budget: &Budget) -> Result<SharedMemory, Error> {
         let (Some(max), Sharing::Shared) = (ty.pages.max, ty.sharing) else {
             return Err(Error::usage("a shared memory's type is shared and states a maximum"));
         };
-        let config = engine.config();
-        let limit = config.limits.memory_bytes;
-        let len_bytes = len_bytes(&ty, ty.pages.min)?;
-        if len_bytes as u64 > limit || ty.pages.min > max {
-            return Err(Error::limit(format!(
-                "a shared memory of {} pages is over the {limit} bytes that a store may have (Limits::memory_bytes)",
+        if ty.pages.min > max {
+            return Err(Error::usage(format!(
+                "a shared memory of {} pages is over its own maximum of {max}",
                 ty.pages.min
             )));
         }
+        let config = engine.config();
+        let len_bytes = len_bytes(&ty, ty.pages.min)?;
+        let charge = budget.hold(BudgetKind::LinearMemory, len_bytes as u64)?;
         // More than the limit is never used, whatever the type says.
-        let most = ty.max_pages().saturating_mul(ty.page_bytes()).min(limit);
+        let most = ty.max_pages().saturating_mul(ty.page_bytes()).min(budget.limit_bytes());
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let exact = || Mapping::new(len_bytes, most);
         let mapping = match (ty.index, config.tuning.memory_layout) {
@@ -62,7 +77,8 @@ impl SharedMemory {
             (_, MemoryLayout::Auto) => reserve(len_bytes).or_else(|_| exact()),
         }?;
         let vm = VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) };
-        Ok(SharedMemory(Arc::new(Inner { vm, mapping: Mutex::new(mapping), ty, engine: engine.clone() })))
+        let extent = Mutex::new(Extent { mapping, charge });
+        Ok(SharedMemory(Arc::new(Inner { vm, extent, ty, engine: engine.clone() })))
     }
 
     /// The type that the memory was made with.
@@ -88,8 +104,7 @@ impl SharedMemory {
     /// # Errors
     /// Where the memory's maximum, a limit or the operating system refuses it.
     pub fn grow(&self, delta_pages: u64) -> Result<u64, Error> {
-        let budget = self.0.engine.config().limits.memory_bytes.saturating_sub(self.0.vm.len_bytes() as u64);
-        self.grow_within(delta_pages, budget)
+        self.grow_by(delta_pages)
             .ok_or_else(|| Error::limit(format!("a shared memory cannot grow by {delta_pages} pages")))
     }
 
@@ -127,13 +142,19 @@ impl SharedMemory {
     }
 
     /// As `LinearMemory::grow`.
-    pub(super) fn grow_within(&self, delta: u64, budget_bytes: u64) -> Option<u64> {
-        let mut mapping = self.0.mapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let (old_pages, new_bytes) = grown(&self.0.ty, self.0.vm.len_bytes(), delta, budget_bytes)?;
-        if new_bytes > mapping.reserved_bytes() {
+    pub(super) fn grow_by(&self, delta: u64) -> Option<u64> {
+        let mut extent = self.0.extent.lock().unwrap_or_else(PoisonError::into_inner);
+        let len_bytes = self.0.vm.len_bytes();
+        let (old_pages, new_bytes) = grown(&self.0.ty, len_bytes, delta)?;
+        if new_bytes > extent.mapping.reserved_bytes() {
             return None;
         }
-        mapping.make_accessible(new_bytes).ok()?;
+        extent.charge.set(new_bytes as u64).ok()?;
+        if extent.mapping.make_accessible(new_bytes).is_err() {
+            // To hold less is never refused.
+            let _ = extent.charge.set(len_bytes as u64);
+            return None;
+        }
         self.0.vm.len_bytes.store(new_bytes, Ordering::SeqCst);
         Some(old_pages)
     }

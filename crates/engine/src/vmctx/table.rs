@@ -2,21 +2,27 @@
 //!
 //! An element is one slot: a pointer to a [`super::VmFunc`], or the number of a host object; 0 is null.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::NonNull;
 
 use super::VmTable;
-use crate::error::Error;
+use crate::budget::{Budget, BudgetKind, Charge};
+use crate::error::{Error, ErrorKind};
 use crate::types::TableType;
 
 /// Elements that any table can have: less than the greatest 32-bit number, so that a 64-bit index can be cut down to that number
 /// and still be out of bounds (see [`runtime::narrow_index`](super::runtime::narrow_index)).
 const MAX_ELEMENTS: u64 = u32::MAX as u64 - 1;
 
+/// The largest allocation that allocators copy when it grows.
+const MOST_COPIED_BYTES: u64 = 32 << 20;
+
 pub(crate) struct TableEntity {
     vm: NonNull<VmTable>,
     elements: Vec<u64>,
     ty: TableType,
     limit: u64,
+    charge: Charge,
 }
 
 // SAFETY: record and elements are owned; access needs the store, which one thread holds at a time.
@@ -26,7 +32,7 @@ unsafe impl Sync for TableEntity {}
 
 impl TableEntity {
     /// A table of nulls. `limit` bounds its elements beyond what its type says.
-    pub(crate) fn new(ty: TableType, limit: u64) -> Result<TableEntity, Error> {
+    pub(crate) fn new(ty: TableType, limit: u64, budget: &Budget) -> Result<TableEntity, Error> {
         let limit = limit.min(MAX_ELEMENTS);
         if ty.size.min > limit {
             let message = format!(
@@ -35,9 +41,12 @@ impl TableEntity {
             );
             return Err(Error::limit(message));
         }
-        let mut elements = vec![0; ty.size.min as usize];
+        let charge = budget.hold(BudgetKind::Table, bytes(ty.size.min))?;
+        let mut elements = nulls(ty.size.min as usize).ok_or_else(|| {
+            Error::new(ErrorKind::Os(format!("there is no memory for a table of {} elements", ty.size.min)))
+        })?;
         let vm = Box::new(VmTable { elements: elements.as_mut_ptr(), len: ty.size.min });
-        Ok(TableEntity { vm: NonNull::from(Box::leak(vm)), elements, ty, limit })
+        Ok(TableEntity { vm: NonNull::from(Box::leak(vm)), elements, ty, limit, charge })
     }
 
     pub(crate) fn vm(&self) -> *mut VmTable {
@@ -79,12 +88,54 @@ impl TableEntity {
         if new > self.ty.size.max.unwrap_or(u64::MAX).min(self.limit) {
             return None;
         }
-        self.elements.try_reserve(usize::try_from(delta).ok()?).ok()?;
+        self.reserve(new)?;
         self.elements.resize(new as usize, value);
         // SAFETY: `vm` lives as long as `self`, and guest code is not running: it has called us.
         unsafe { *self.vm.as_ptr() = VmTable { elements: self.elements.as_mut_ptr(), len: new } };
         Some(old)
     }
+
+    /// Makes room for `len` elements.
+    fn reserve(&mut self, len: u64) -> Option<()> {
+        let capacity = self.elements.capacity() as u64;
+        if len <= capacity {
+            return Some(());
+        }
+        // Room for half as much again keeps the copying linear over many small growths; near the limits there is room for what is asked.
+        let spare = len.max(capacity.saturating_add(capacity / 2)).min(self.limit);
+        for len in [spare, len] {
+            // While elements are copied, there are both. Large allocations move without being copied.
+            let copied = bytes(capacity).min(MOST_COPIED_BYTES);
+            let Ok(_copy) = self.charge.budget().hold(BudgetKind::Table, copied) else { continue };
+            if self.charge.set(bytes(len)).is_err() {
+                continue;
+            }
+            if self.elements.try_reserve_exact(len as usize - self.elements.len()).is_ok() {
+                return Some(());
+            }
+            // To hold less is never refused.
+            let _ = self.charge.set(bytes(capacity));
+        }
+        None
+    }
+}
+
+/// So many null references; none where there is no memory for them.
+fn nulls(len: usize) -> Option<Vec<u64>> {
+    if len == 0 {
+        return Some(Vec::new());
+    }
+    let layout = Layout::array::<u64>(len).ok()?;
+    // SAFETY: the size is not 0. Memory of zeros of the array's own layout is a vector's, full of nulls.
+    unsafe {
+        let elements = NonNull::new(alloc_zeroed(layout))?;
+        Some(Vec::from_raw_parts(elements.cast().as_ptr(), len, len))
+    }
+}
+
+/// Bytes that so many elements take.
+fn bytes(elements: u64) -> u64 {
+    elements.saturating_mul(size_of::<u64>() as u64)
 }
 
 impl Drop for TableEntity {

@@ -19,6 +19,7 @@ use innkeeper_jit::{Jit, NativeModule};
 use super::Tiers;
 
 /// An engine whose guests are compiled; the configuration comes back where that is not possible, or not wanted.
+#[expect(clippy::result_large_err, reason = "the configuration is handed back, once an engine")]
 pub(super) fn engine(mut config: Config, tiers: Tiers, cache: Cache) -> Result<Engine, Config> {
     if tiers == Tiers::Interpreter {
         return Err(config);

@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use innkeeper_engine::Budget;
+
 use super::credentials::{Credentials, Grant};
 use super::directory::{Directory, DirectoryNode};
 use super::gate::Permit;
@@ -61,6 +63,9 @@ pub(super) struct Opening<'a> {
     pub(super) permit: &'a Permit,
     pub(super) keys: &'a Keys,
     pub(super) resolve: Resolve,
+    /// What the guest's trees are charged to.
+    #[expect(dead_code, reason = "trees charge what they cost in a change of their own")]
+    pub(super) budget: &'a Budget,
     pub(super) now: Timestamp,
 }
 

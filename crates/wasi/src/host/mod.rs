@@ -34,6 +34,8 @@ mod usage;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use innkeeper_engine::Budget;
+
 pub use clock::{Clock, processor_time};
 pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
@@ -59,12 +61,16 @@ use gate::Permit;
 use resolve::Resolve;
 use tree::Visit;
 
+/// How users say what a guest may make the host hold.
+const MEMORY_FLAG: &str = "--max-memory";
+
 /// One guest's host: what its keys opened to, apart from the handles themselves.
 #[derive(Debug)]
 pub struct Host {
     gate: Gate,
     resolve: Resolve,
     limits: Limits,
+    budget: Budget,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     environment_read: AtomicBool,
@@ -91,7 +97,9 @@ impl Host {
         let resolve =
             Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
         let time = clock::TimeSource::new(&permit, keys.clocks);
-        let opening = handles::Opening { permit: &permit, keys, resolve, now: time.stamp(&permit) };
+        let budget = Budget::new(keys.limits.memory_bytes, MEMORY_FLAG);
+        let opening =
+            handles::Opening { permit: &permit, keys, resolve, budget: &budget, now: time.stamp(&permit) };
         let (handles, overlays) = Handles::open(&opening)?;
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
@@ -99,6 +107,7 @@ impl Host {
             gate: Gate::new(&keys.limits),
             resolve,
             limits: keys.limits.clone(),
+            budget,
             arguments: keys.arguments.clone(),
             environment: keys.environment.clone(),
             environment_read: AtomicBool::new(false),
@@ -131,6 +140,13 @@ impl Host {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What everything is charged to that the guest makes the host hold; its stores are made with it
+    /// ([`innkeeper_engine::Store::with_budget`]).
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The decision point: counts of operations, and denials.

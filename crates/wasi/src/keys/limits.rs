@@ -27,7 +27,9 @@ pub struct Limits {
     pub wall_time: Option<Duration>,
     /// How much processor time the process that runs the guest may use. Watched by [`crate::stop::Stopper`].
     pub processor_time: Option<Duration>,
-    /// Bytes of linear memory that the guest may have; none: the engine's own limit holds. For whoever makes the engine.
+    /// Bytes that the guest may make the host hold, all kinds of things together ([`innkeeper_engine::BudgetKind`]): its memories, tables, objects,
+    /// instances, stacks, directories in memory, descriptors. None: half of the memory that the machine has, or the process may use.
+    /// Stores of the guest are made with [`crate::host::Host::budget`].
     pub memory_bytes: Option<u64>,
     /// Bytes handed to the random generator at once. A larger request is filled in pieces.
     pub random_chunk_bytes: usize,

@@ -8,7 +8,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
-use innkeeper_engine::{Caller, Engine, Error, ExternType, Linker, Module, SharedMemory, Sharing, Store};
+use innkeeper_engine::{
+    Budget, Caller, Engine, Error, ExternType, Linker, Module, SharedMemory, Sharing, Store,
+};
 
 use super::context::Context;
 use super::errno::Errno;
@@ -32,6 +34,7 @@ struct Group<T: 'static> {
     /// The data of a new thread's store.
     data: Box<dyn Fn() -> T + Send + Sync>,
     stopper: Stopper,
+    budget: Budget,
     max_threads: u32,
     state: Mutex<State>,
 }
@@ -69,11 +72,16 @@ impl<T: Send + 'static> Threads<T> {
         data: impl Fn() -> T + Send + Sync + 'static,
     ) -> Result<Threads<T>, Error> {
         let engine = linker.engine().clone();
+        let budget = context.host().budget();
         for import in module.imports() {
             if let ExternType::Memory(ty) = import.ty
                 && ty.sharing == Sharing::Shared
             {
-                linker.define_shared(import.module, import.name, &SharedMemory::new(&engine, ty)?);
+                linker.define_shared(
+                    import.module,
+                    import.name,
+                    &SharedMemory::with_budget(&engine, ty, budget)?,
+                );
             }
         }
         let group = Arc::new_cyclic(|group: &Weak<Group<T>>| {
@@ -87,6 +95,7 @@ impl<T: Send + 'static> Threads<T> {
                 linker: OnceLock::from(linker),
                 data: Box::new(data),
                 stopper: stopper.clone(),
+                budget: budget.clone(),
                 max_threads: context.host().limits().max_threads,
                 state: Mutex::default(),
             }
@@ -163,7 +172,8 @@ fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, argument: i32) -> i32 {
 
 fn start<T: Send + 'static>(group: &Arc<Group<T>>, id: i32, argument: i32) -> Result<JoinHandle<()>, Errno> {
     let linker = group.linker.get().ok_or(Errno::NoSys)?;
-    let mut store = Store::new(&group.engine, (group.data)()).map_err(|_| Errno::NoMem)?;
+    let mut store =
+        Store::with_budget(&group.engine, (group.data)(), &group.budget).map_err(|_| Errno::NoMem)?;
     group.stopper.add_store(store.interrupt_handle());
     let instance = linker.instantiate(&mut store, &group.module).map_err(|_| Errno::NoMem)?;
     let entry =

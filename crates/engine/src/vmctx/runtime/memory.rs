@@ -15,9 +15,8 @@ use crate::vmctx::LinearMemory;
 pub unsafe fn memory_grow(ctx: *mut VmContext, memory: MemoryIndex, delta_pages: u64) -> u64 {
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
-    let budget = core.memory_budget_bytes();
     let id = instance.memory_ids[memory.index()];
-    core.memories[id].grow(delta_pages, budget).unwrap_or(u64::MAX)
+    core.memories[id].grow(delta_pages).unwrap_or(u64::MAX)
 }
 
 /// `memory.fill`.

@@ -1,0 +1,396 @@
+//! One bound on what a guest makes its host hold, whatever it is made of.
+//!
+//! A [`Budget`] belongs to one guest: all its stores and threads, and the host layer's state on its behalf, charge to it what they hold, as it
+//! costs the host, and release it when they let go. [`BudgetKind`] lists every kind of thing there is; a [`Charge`] releases what it holds when it is
+//! dropped.
+//!
+//! Must stay true: what is charged is at least what the host holds, except for [`Budget::FREE_BYTES`]; a charge that is refused has changed nothing.
+//! Whoever allocates often charges in steps, so that allocating stays cheap. Not here: limits on counts (`Limits`), which exist beside this one.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::sys;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident $text:literal,)*) => {
+        /// What a guest makes its host hold.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum BudgetKind { $($(#[$doc])* $variant,)* }
+
+        impl BudgetKind {
+            /// Every kind, in order of declaration.
+            pub const ALL: &'static [BudgetKind] = &[$(BudgetKind::$variant,)*];
+
+            /// The kind in words, as in "4096 bytes more for *tables*".
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(BudgetKind::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Linear memories; a shared one counts once.
+    LinearMemory "linear memory",
+    /// Elements of tables.
+    Table "tables",
+    /// Structures, arrays, exceptions and references to the host's objects, with the collector's own records.
+    Heap "objects",
+    /// Instances: their records, and the copies of their element segments.
+    Instance "instances",
+    /// Stores, and the stacks that guests' functions run on, as far as they have been used.
+    Stack "stacks",
+    /// Contents, names and listings of directories that the host keeps itself: in memory, and changes of copy-on-write ones.
+    Tree "directories in memory",
+    /// Descriptors and what belongs to them.
+    Descriptor "descriptors",
+    /// Listings of directories that are being read.
+    Listing "listings",
+    /// Copies that a host call makes of what the guest hands it.
+    Buffer "buffers",
+}
+
+/// A bound on bytes that all that is done for one guest shares. Clones are the same budget.
+#[derive(Clone)]
+pub struct Budget(Arc<Inner>);
+
+struct Inner {
+    limit: Limit,
+    /// What users call the limit.
+    name: &'static str,
+    used: AtomicU64,
+    /// Bytes of all kinds but linear memory; those over [`Budget::FREE_BYTES`] are in `used`.
+    beside_memory: AtomicU64,
+    by_kind: [AtomicU64; BudgetKind::ALL.len()],
+    peak: AtomicU64,
+    refusals: AtomicU64,
+    /// The kind of the last refusal and its bytes.
+    refused_kind: AtomicU8,
+    refused_bytes: AtomicU64,
+}
+
+enum Limit {
+    Bytes(u64),
+    /// Half of what the machine has, which is looked up when it first matters.
+    HalfOfMachine(OnceLock<u64>),
+}
+
+/// A charge that a budget refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// What it was for.
+    pub kind: BudgetKind,
+    /// How much more was asked for.
+    pub wanted_bytes: u64,
+    /// The budget's limit.
+    pub limit_bytes: u64,
+    /// What users call the limit.
+    pub limit_name: &'static str,
+}
+
+impl Budget {
+    /// Everything but linear memory may take this much together before it counts: what any guest at all needs. So a limit can be read as
+    /// one on linear memory where a guest has little else.
+    pub const FREE_BYTES: u64 = 1 << 20;
+
+    /// Every machine has twice as much.
+    const CERTAIN_BYTES: u64 = 32 << 20;
+
+    /// A budget of `limit_bytes`, which messages call `limit_name`; none: half of the memory that the machine has, or the process may use.
+    #[must_use]
+    pub fn new(limit_bytes: Option<u64>, limit_name: &'static str) -> Budget {
+        Budget(Arc::new(Inner {
+            limit: limit_bytes.map_or_else(|| Limit::HalfOfMachine(OnceLock::new()), Limit::Bytes),
+            name: limit_name,
+            used: AtomicU64::new(0),
+            beside_memory: AtomicU64::new(0),
+            by_kind: std::array::from_fn(|_| AtomicU64::new(0)),
+            peak: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+            refused_kind: AtomicU8::new(0),
+            refused_bytes: AtomicU64::new(0),
+        }))
+    }
+
+    /// Half of the memory that this machine has, or this process may use: the limit where none is given.
+    #[must_use]
+    pub fn default_limit_bytes() -> u64 {
+        sys::memory_bytes() / 2
+    }
+
+    /// The budget of a store that is made without one.
+    pub(crate) fn of_engine(engine: &Engine) -> Budget {
+        Budget::new(engine.config().limits.memory_bytes, "Limits::memory_bytes")
+    }
+
+    /// Charges `bytes` until [`Budget::release`]. For whoever keeps the number itself; see [`Budget::hold`].
+    ///
+    /// # Errors
+    /// Where that would be over the limit, and then nothing is charged.
+    pub fn charge(&self, kind: BudgetKind, bytes: u64) -> Result<(), Exceeded> {
+        // Sums of what fits cannot wrap.
+        if bytes > i64::MAX as u64 {
+            return Err(self.refuse(kind, bytes));
+        }
+        let counted = match kind {
+            BudgetKind::LinearMemory => bytes,
+            _ => {
+                let before = self.0.beside_memory.fetch_add(bytes, Ordering::Relaxed);
+                over_free(before.saturating_add(bytes)) - over_free(before)
+            }
+        };
+        self.0.by_kind[kind as usize].fetch_add(bytes, Ordering::Relaxed);
+        let used = self.0.used.fetch_add(counted, Ordering::Relaxed).saturating_add(counted);
+        if used > self.certain_bytes() && used > self.limit_bytes() {
+            self.release(kind, bytes);
+            return Err(self.refuse(kind, bytes));
+        }
+        self.0.peak.fetch_max(used, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives back what was charged.
+    pub fn release(&self, kind: BudgetKind, bytes: u64) {
+        let counted = match kind {
+            BudgetKind::LinearMemory => bytes,
+            _ => {
+                let before = self.0.beside_memory.fetch_sub(bytes, Ordering::Relaxed);
+                over_free(before) - over_free(before.saturating_sub(bytes))
+            }
+        };
+        self.0.by_kind[kind as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.0.used.fetch_sub(counted, Ordering::Relaxed);
+    }
+
+    /// Charges `bytes` for as long as the [`Charge`] lives.
+    ///
+    /// # Errors
+    /// As [`Budget::charge`].
+    pub fn hold(&self, kind: BudgetKind, bytes: u64) -> Result<Charge, Exceeded> {
+        self.charge(kind, bytes)?;
+        Ok(Charge { budget: self.clone(), kind, bytes })
+    }
+
+    /// The limit.
+    #[must_use]
+    pub fn limit_bytes(&self) -> u64 {
+        match &self.0.limit {
+            Limit::Bytes(bytes) => *bytes,
+            Limit::HalfOfMachine(bytes) => *bytes.get_or_init(Budget::default_limit_bytes),
+        }
+    }
+
+    /// What users call the limit.
+    #[must_use]
+    pub fn limit_name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// What is held at present, as far as it counts.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that was held at once, as far as it counts.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
+
+    /// What is held of a kind.
+    #[must_use]
+    pub fn used_for(&self, kind: BudgetKind) -> u64 {
+        self.0.by_kind[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// The last charge that was refused, and how many were.
+    #[must_use]
+    pub fn last_refusal(&self) -> Option<(Exceeded, u64)> {
+        let count = self.0.refusals.load(Ordering::Acquire);
+        let kind = BudgetKind::ALL.get(usize::from(self.0.refused_kind.load(Ordering::Relaxed)))?;
+        (count > 0).then(|| (self.exceeded(*kind, self.0.refused_bytes.load(Ordering::Relaxed)), count))
+    }
+
+    /// A limit that certainly holds without asking the system for the machine's size.
+    fn certain_bytes(&self) -> u64 {
+        match &self.0.limit {
+            Limit::Bytes(bytes) => *bytes,
+            Limit::HalfOfMachine(bytes) => bytes.get().copied().unwrap_or(Budget::CERTAIN_BYTES),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, kind: BudgetKind, bytes: u64) -> Exceeded {
+        self.0.refused_kind.store(kind as u8, Ordering::Relaxed);
+        self.0.refused_bytes.store(bytes, Ordering::Relaxed);
+        self.0.refusals.fetch_add(1, Ordering::Release);
+        self.exceeded(kind, bytes)
+    }
+
+    fn exceeded(&self, kind: BudgetKind, wanted_bytes: u64) -> Exceeded {
+        Exceeded { kind, wanted_bytes, limit_bytes: self.limit_bytes(), limit_name: self.0.name }
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by_kind = BudgetKind::ALL.iter().map(|kind| (*kind, self.used_for(*kind)));
+        f.debug_struct("Budget")
+            .field("used_bytes", &self.used_bytes())
+            .field("by_kind", &by_kind.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exceeded { kind, wanted_bytes, limit_bytes, limit_name } = self;
+        write!(
+            f,
+            "{wanted_bytes} bytes more for {} are over the {limit_bytes} bytes that the guest may make the host hold ({limit_name})",
+            kind.name()
+        )
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Error {
+        Error::limit(exceeded.to_string())
+    }
+}
+
+/// What of the bytes beside linear memory counts.
+fn over_free(bytes: u64) -> u64 {
+    bytes.saturating_sub(Budget::FREE_BYTES)
+}
+
+/// Bytes that something holds; dropped, they are released.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Budget,
+    kind: BudgetKind,
+    bytes: u64,
+}
+
+impl Charge {
+    /// What is charged.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The budget that it is charged to.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Charges `more` bytes.
+    ///
+    /// # Errors
+    /// As [`Budget::charge`].
+    pub fn add(&mut self, more: u64) -> Result<(), Exceeded> {
+        self.budget.charge(self.kind, more)?;
+        self.bytes += more;
+        Ok(())
+    }
+
+    /// Makes it `bytes`.
+    ///
+    /// # Errors
+    /// As [`Budget::charge`]; to make it less is never refused.
+    pub fn set(&mut self, bytes: u64) -> Result<(), Exceeded> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.add(more)?,
+            None => {
+                self.budget.release(self.kind, self.bytes - bytes);
+                self.bytes = bytes;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.release(self.kind, self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(limit_bytes: u64) -> Budget {
+        Budget::new(Some(limit_bytes), "the limit")
+    }
+
+    #[test]
+    fn what_is_charged_is_released() {
+        let budget = budget(10 << 20);
+        let mut charges: Vec<Charge> =
+            BudgetKind::ALL.iter().map(|kind| budget.hold(*kind, 1 << 20).unwrap()).collect();
+        let others = BudgetKind::ALL.len() as u64 - 1;
+        assert_eq!(budget.used_bytes(), (1 << 20) + (others << 20) - Budget::FREE_BYTES);
+        charges[0].set(100).unwrap();
+        charges[0].add(1).unwrap();
+        assert_eq!(budget.used_for(BudgetKind::LinearMemory), 101);
+        drop(charges);
+        assert_eq!(budget.used_bytes(), 0);
+        assert!(BudgetKind::ALL.iter().all(|kind| budget.used_for(*kind) == 0));
+    }
+
+    #[test]
+    fn what_is_refused_changes_nothing() {
+        let budget = budget(1000);
+        let held = budget.hold(BudgetKind::LinearMemory, 1000).unwrap();
+        for kind in BudgetKind::ALL {
+            for bytes in [Budget::FREE_BYTES + 1, 1 << 40, i64::MAX as u64, u64::MAX] {
+                let refused = budget.charge(*kind, bytes).unwrap_err();
+                assert_eq!((refused.kind, refused.wanted_bytes, refused.limit_bytes), (*kind, bytes, 1000));
+                assert_eq!(budget.last_refusal().unwrap().0, refused);
+            }
+        }
+        assert_eq!(budget.used_bytes(), 1000);
+        assert_eq!(budget.peak_bytes(), 1000);
+        drop(held);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn without_a_limit_it_is_half_of_the_machine() {
+        let budget = Budget::new(None, "the limit");
+        let limit = Budget::default_limit_bytes();
+        assert!(limit >= Budget::CERTAIN_BYTES);
+        budget.charge(BudgetKind::LinearMemory, limit).unwrap();
+        assert!(budget.charge(BudgetKind::LinearMemory, 1).is_err());
+        assert_eq!(budget.limit_bytes(), limit);
+    }
+
+    #[test]
+    fn threads_that_charge_and_release_leave_nothing() {
+        let budget = budget(100_000);
+        std::thread::scope(|scope| {
+            for kind in [BudgetKind::LinearMemory, BudgetKind::Table, BudgetKind::Heap, BudgetKind::Tree] {
+                let budget = &budget;
+                scope.spawn(move || {
+                    for bytes in 0..20_000 {
+                        let _ = budget.hold(kind, bytes * 97 % 1_500_000);
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.used_bytes(), 0);
+        assert_eq!(budget.0.beside_memory.load(Ordering::Relaxed), 0);
+    }
+}

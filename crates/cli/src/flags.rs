@@ -87,11 +87,14 @@ pub(crate) struct LimitFlags {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) max_cpu: Option<Duration>,
 
-    /// Linear memory of the guest, as in 64MiB
+    /// What the guest may make inn hold in all, as in 64MiB (half of the machine's memory)
+    ///
+    /// That is its memories, tables, objects, instances, stacks, threads, descriptors, and directories in memory, as they cost. The first MiB beside
+    /// linear memory does not count. By default it is half of what the machine has, or a control group leaves.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_memory: Option<u64>,
 
-    /// Bytes that the guest may write to files, streams and sockets in all
+    /// Bytes that the guest may write to files, streams and sockets in all, or make files longer by
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_written: Option<u64>,
 

@@ -128,6 +128,7 @@ pub(crate) fn explain(host: &Host, when: Explain) {
     for explanation in &explanations {
         match explanation.kind {
             ExplanationKind::Denied => text += &denial(explanation),
+            ExplanationKind::LimitReached => text += &styled(DENIED, "limit", &explanation.line),
             ExplanationKind::NoDirectory if denied => {}
             _ if when == Explain::Failure => {}
             _ => text += &styled(HELP, "note", &explanation.line),

@@ -276,6 +276,9 @@ fn not_started(input: &Input, error: &Error) -> Problem {
         ErrorKind::Link(_) => {
             problem.help("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
         }
+        ErrorKind::Limit(text) if text.contains("--max-memory") => {
+            problem.help("if the host can hold it, raise --max-memory; or build the guest to need less")
+        }
         ErrorKind::Limit(_) => problem.help("build the guest to need less"),
         _ => problem,
     }

@@ -178,6 +178,12 @@ impl Budget {
         Ok(Charge { budget: self.clone(), kind, bytes })
     }
 
+    /// A charge of nothing yet.
+    #[must_use]
+    pub fn empty(&self, kind: BudgetKind) -> Charge {
+        Charge { budget: self.clone(), kind, bytes: 0 }
+    }
+
     /// The limit.
     #[must_use]
     pub fn limit_bytes(&self) -> u64 {

@@ -257,12 +257,12 @@ impl StoreCore {
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
-            budget,
             record: StoreRecord::new(
                 engine.config().limits.guest_stack_bytes,
                 engine.tier().builtins(),
                 engine.config().tuning.tier_up.branches_back.max(1),
                 engine.parking().clone(),
+                &budget,
             )?,
             memories: Arena::new(),
             tables: Arena::new(),
@@ -270,12 +270,13 @@ impl StoreCore {
             instances: Arena::new(),
             tags: Arena::new(),
             host_funcs: Vec::new(),
-            heap: Heap::new(engine.config().limits.heap_bytes, engine.config().tuning.collection),
+            heap: Heap::new(engine.config().limits.heap_bytes, engine.config().tuning.collection, &budget),
             roots: Vec::new(),
             root_generation: 0,
             deadline: None,
             profile: None,
             evaluation: Vec::new(),
+            budget,
         })
     }
 
@@ -370,6 +371,16 @@ impl StoreCore {
 
     pub(crate) fn attend(&self) -> Option<Request> {
         self.record.attend()
+    }
+
+    /// Lets frames of interpreted functions reach up to `end`; false where the stack or the budget has no more.
+    pub(crate) fn extend_stack(&mut self, end: *const u64) -> bool {
+        self.record.extend_stack(end)
+    }
+
+    /// Lets the stack of machine code reach down to `address`; false where the stack or the budget has no more.
+    pub(crate) fn extend_native_stack(&mut self, address: usize) -> bool {
+        self.record.extend_native_stack(address)
     }
 
     /// Adds a sample for the time since the last one.

@@ -356,7 +356,13 @@ impl StoreCore {
         if self.heap.is_due(bytes) {
             self.collect(live_end);
         }
-        self.heap.allocate(allocation)
+        match self.heap.allocate(allocation) {
+            Ok(object) => Some(object),
+            Err(allocation) => {
+                self.collect(live_end);
+                self.heap.allocate(allocation).ok()
+            }
+        }
     }
 
     /// Frees every object that nothing refers to.

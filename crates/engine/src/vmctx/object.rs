@@ -11,6 +11,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::budget::{Budget, BudgetKind, Charge};
 use crate::composite::{CompositeType, StorageType};
 use crate::registry::TypeRecord;
 use crate::tuning::Collection;
@@ -65,6 +66,8 @@ pub(crate) struct Heap {
     /// Bytes at which the next collection is due.
     threshold_bytes: usize,
     limit_bytes: usize,
+    /// At least what the objects cost; in steps, so that most allocations need not look at it.
+    charge: Charge,
     collection: Collection,
     pending_marks: Vec<NonNull<VmObject>>,
 }
@@ -86,11 +89,18 @@ pub(crate) enum Allocation {
 
 type HostObject = Arc<dyn Any + Send + Sync>;
 
+/// What an object costs beside its own bytes: the allocator's record of it, and the heap's lists of objects and of those to be marked.
+const OBJECT_COST_BYTES: usize = 32;
+
+/// What is charged at once.
+const CHARGED_BYTES: usize = 256 << 10;
+
 const FIRST_THRESHOLD_BYTES: usize = 4 << 20;
 
 impl Heap {
-    pub(crate) fn new(limit_bytes: usize, collection: Collection) -> Heap {
+    pub(crate) fn new(limit_bytes: usize, collection: Collection, budget: &Budget) -> Heap {
         Heap {
+            charge: budget.empty(BudgetKind::Heap),
             objects: Vec::new(),
             bytes: 0,
             threshold_bytes: FIRST_THRESHOLD_BYTES,
@@ -123,16 +133,10 @@ impl Heap {
         contents.checked_add(VmObject::CONTENTS)?.checked_next_multiple_of(16)
     }
 
-    /// A new object of zeros; none where the limit or the system refuses.
-    pub(crate) fn allocate(&mut self, allocation: Allocation) -> Option<NonNull<VmObject>> {
-        let bytes = Heap::size_bytes(&allocation)?;
-        if self.bytes.checked_add(bytes)? > self.limit_bytes {
-            return None;
-        }
-        let layout = Layout::from_size_align(bytes, 16).ok()?;
-        self.objects.try_reserve(1).ok()?;
-        // SAFETY: the size is not zero: it has the head.
-        let object = NonNull::new(unsafe { alloc_zeroed(layout) })?.cast::<VmObject>();
+    /// A new object of zeros. What should have been allocated comes back where the limit, the budget or the system refuses: after a collection there
+    /// may be room for it.
+    pub(crate) fn allocate(&mut self, allocation: Allocation) -> Result<NonNull<VmObject>, Allocation> {
+        let Some((object, bytes)) = self.room_for(&allocation) else { return Err(allocation) };
         let (ty, kind, len) = match &allocation {
             Allocation::Typed(ty, len) => {
                 // SAFETY: as in `size_bytes`.
@@ -151,7 +155,36 @@ impl Heap {
         }
         self.bytes += bytes;
         self.objects.push(object);
-        Some(object)
+        Ok(object)
+    }
+
+    /// Memory for an object, with its size, and room in the lists of objects.
+    fn room_for(&mut self, allocation: &Allocation) -> Option<(NonNull<VmObject>, usize)> {
+        let bytes = Heap::size_bytes(allocation)?;
+        if self.bytes.checked_add(bytes)? > self.limit_bytes {
+            return None;
+        }
+        let cost = self.cost_bytes().saturating_add(bytes).saturating_add(OBJECT_COST_BYTES);
+        if cost as u64 > self.charge.bytes() {
+            self.charge_for(cost)?;
+        }
+        let layout = Layout::from_size_align(bytes, 16).ok()?;
+        self.objects.try_reserve(1).ok()?;
+        // SAFETY: the size is not zero: it has the head.
+        let object = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some((object.cast(), bytes))
+    }
+
+    /// What all objects cost.
+    fn cost_bytes(&self) -> usize {
+        self.bytes.saturating_add(self.objects.len().saturating_mul(OBJECT_COST_BYTES))
+    }
+
+    /// Charges for objects that cost so much, and some more; near the budget's end just for those.
+    #[cold]
+    fn charge_for(&mut self, cost: usize) -> Option<()> {
+        let stepped = cost.checked_next_multiple_of(CHARGED_BYTES)?;
+        self.charge.set(stepped as u64).or_else(|_| self.charge.set(cost as u64)).ok()
     }
 
     /// The host's object behind a reference.
@@ -217,6 +250,11 @@ impl Heap {
         });
         self.bytes -= freed;
         self.threshold_bytes = (self.bytes.saturating_mul(2)).max(FIRST_THRESHOLD_BYTES);
+        let charged = self.cost_bytes().next_multiple_of(CHARGED_BYTES) as u64;
+        if charged < self.charge.bytes() {
+            // To hold less is never refused.
+            let _ = self.charge.set(charged);
+        }
     }
 
     fn mark(&mut self, object: NonNull<VmObject>) {

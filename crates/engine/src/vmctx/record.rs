@@ -1,11 +1,13 @@
 //! The record of a store and the guest stack it describes.
 
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::polled::PolledRecord;
 use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
+use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::Error;
 use crate::parking::Parking;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
@@ -16,8 +18,12 @@ use crate::trap::Trap;
 pub(crate) struct StoreRecord {
     vm: Arc<SharedRecord>,
     no_memory: NonNull<VmMemory>,
-    _stack: Mapping,
+    stack: Mapping,
+    /// Where frames must end, however much is charged.
+    stack_end: *mut u64,
     native: Option<Mapping>,
+    /// For the record, and for the stacks as far as they may be used by now.
+    charge: Charge,
 }
 
 // SAFETY: the records are owned; access needs the store, which one thread holds at a time.
@@ -31,12 +37,16 @@ impl StoreRecord {
         builtins: *const (),
         branches_back: u32,
         parking: Arc<Parking>,
+        budget: &Budget,
     ) -> Result<StoreRecord, Error> {
-        let stack_bytes = stack_bytes.next_multiple_of(GUARD_BYTES);
+        let stack_bytes = stack_bytes.checked_next_multiple_of(GUARD_BYTES).unwrap_or(usize::MAX);
+        let first_bytes = stack_bytes.min(STACK_STEP_BYTES);
+        let charge = budget.hold(BudgetKind::Stack, STORE_COST_BYTES + first_bytes as u64)?;
         // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
         let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(GUARD_BYTES))?;
-        // SAFETY: one past the accessible part of the mapping.
-        let limit: *mut u64 = unsafe { stack.base().add(stack_bytes) }.cast();
+        // SAFETY: both are at most one past the accessible part of the mapping.
+        let (limit, stack_end): (*mut u64, *mut u64) =
+            unsafe { (stack.base().add(first_bytes).cast(), stack.base().add(stack_bytes).cast()) };
         let vm = VmStore {
             stack_limit: AtomicPtr::new(limit),
             countdown_from: branches_back,
@@ -62,14 +72,17 @@ impl StoreRecord {
         Ok(StoreRecord {
             vm: Arc::new(SharedRecord {
                 vm: PolledRecord::new(vm)?,
-                limit,
+                limit: Cell::new(limit),
+                native_limit: Cell::new(0),
                 request: AtomicU8::new(Request::None as u8),
                 ticks: AtomicU64::new(0),
                 parking,
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
-            _stack: stack,
+            stack,
+            stack_end,
             native: None,
+            charge,
         })
     }
 
@@ -83,13 +96,65 @@ impl StoreRecord {
         let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), GUARD_BYTES)?;
         let base = mapping.base() as usize + GUARD_BYTES;
         let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
+        let first = base + headroom_bytes + bytes.saturating_sub(STACK_STEP_BYTES);
+        self.charge.add((stack.top - first + headroom_bytes) as u64)?;
         self.vm.set_poll_page_apart()?;
         // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
         unsafe { (*self.vm()).native_stack = stack };
+        self.vm.native_limit.set(first);
         // Whoever has attended before there was a stack has set a limit that stops nobody. The next check fails, and sets the right one.
         self.vm.native_limit().store(usize::MAX, Ordering::Release);
         self.native = Some(mapping);
         Ok(())
+    }
+
+    /// Lets frames of interpreted functions reach up to `end`; false where the stack or the budget has no more.
+    pub(crate) fn extend_stack(&mut self, end: *const u64) -> bool {
+        let (base, old) = (self.stack.base() as usize, self.vm.limit.get());
+        if end <= old.cast_const() {
+            return true;
+        }
+        if end > self.stack_end.cast_const() {
+            return false;
+        }
+        let most = self.stack_end as usize - base;
+        let Some(bytes) = self.charge_stack(old as usize - base, end as usize - base, most) else {
+            return false;
+        };
+        // SAFETY: `bytes` are at most those of the stack.
+        let limit: *mut u64 = unsafe { self.stack.base().add(bytes) }.cast();
+        self.vm.limit.set(limit);
+        // Not where somebody asks for attention meanwhile: whoever attends then sets it.
+        let _ = self.vm.stack_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
+        true
+    }
+
+    /// Lets the stack of machine code reach down to `address`; false where the stack or the budget has no more.
+    pub(crate) fn extend_native_stack(&mut self, address: usize) -> bool {
+        // SAFETY: the record lives as long as `self`.
+        let stack = unsafe { (*self.vm()).native_stack };
+        let old = self.vm.native_limit.get();
+        if address >= old {
+            return true;
+        }
+        if address < stack.limit {
+            return false;
+        }
+        let (used, needed, most) = (stack.top - old, stack.top - address, stack.top - stack.limit);
+        let Some(bytes) = self.charge_stack(used, needed, most) else { return false };
+        let limit = stack.top - bytes;
+        self.vm.native_limit.set(limit);
+        // As in `extend_stack`.
+        let _ = self.vm.native_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
+        true
+    }
+
+    /// Charges for a stack that is used up to `needed` bytes, of which `used` are charged, and for as much again as is used, up to `most`; tells what was
+    /// charged in all.
+    fn charge_stack(&mut self, used: usize, needed: usize, most: usize) -> Option<usize> {
+        let stepped = needed.next_multiple_of(STACK_STEP_BYTES).max(used.saturating_mul(2)).min(most);
+        let exact = needed.next_multiple_of(STACK_STEP_BYTES / 16).min(most);
+        [stepped, exact].into_iter().find(|bytes| self.charge.add((bytes - used) as u64).is_ok())
     }
 
     pub(crate) fn vm(&self) -> *mut VmStore {
@@ -145,10 +210,19 @@ impl Drop for StoreRecord {
 
 const GUARD_BYTES: usize = 1 << 16;
 
+/// Stacks are charged in such steps at first, and twice as much each time.
+const STACK_STEP_BYTES: usize = 256 << 10;
+
+/// What a store costs beside what its guests have in it: its records, page tables, and the thread that it is used on.
+const STORE_COST_BYTES: u64 = 128 << 10;
+
 /// A [`VmStore`] that outlives its store where another thread still holds a handle to it; such a thread touches the atomic fields only.
 struct SharedRecord {
     vm: PolledRecord,
-    limit: *mut u64,
+    /// Where frames must end at present.
+    limit: Cell<*mut u64>,
+    /// Where the stack of machine code must end at present; 0 while there is none.
+    native_limit: Cell<usize>,
     request: AtomicU8,
     ticks: AtomicU64,
     /// Where the store's thread may be waiting for others.
@@ -244,11 +318,10 @@ impl SharedRecord {
     }
 
     fn attend(&self) -> Option<Request> {
-        // SAFETY: the store is borrowed by the activation that attends, and its tier alone writes this field.
-        let native_limit = unsafe { (*self.vm.get()).native_stack.limit };
+        // The store is borrowed by the activation that attends, as by whoever extends its stacks.
         self.vm.permit();
-        self.native_limit().store(native_limit, Ordering::Release);
-        self.stack_limit().store(self.limit, Ordering::Release);
+        self.native_limit().store(self.native_limit.get(), Ordering::Release);
+        self.stack_limit().store(self.limit.get(), Ordering::Release);
         const SAMPLE: u8 = Request::Sample as u8;
         const INTERRUPT: u8 = Request::Interrupt as u8;
         const DEADLINE: u8 = Request::Deadline as u8;
@@ -280,7 +353,8 @@ mod model {
     }
 
     fn record() -> StoreRecord {
-        StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default())).unwrap()
+        let budget = Budget::new(None, "the limit");
+        StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default()), &budget).unwrap()
     }
 
     /// As a tier does at a loop or a call: attends where a check against the limit fails.

@@ -93,6 +93,12 @@ impl SharedMemory {
         &self.0.engine
     }
 
+    /// What the memory is charged to.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.0.extent.lock().unwrap_or_else(PoisonError::into_inner).charge.budget().clone()
+    }
+
     /// The size in pages; it may have grown by the time the caller looks at it.
     #[must_use]
     pub fn pages(&self) -> u64 {

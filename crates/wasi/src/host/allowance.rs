@@ -1,4 +1,7 @@
 //! The bound on what a guest writes in all.
+//!
+//! What makes a file longer counts as if it were written, also where nothing is: a length that is set, space that is allocated, the gap before what is written
+//! beyond the end. Whoever copies or archives such a file writes it all.
 
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +13,23 @@ use super::error::Error;
 #[derive(Debug)]
 pub(super) struct Allowance {
     left: AtomicU64,
+    limit_bytes: u64,
+    refusals: AtomicU64,
 }
 
 impl Allowance {
     pub(super) fn new(bytes: u64) -> Allowance {
-        Allowance { left: AtomicU64::new(bytes) }
+        Allowance { left: AtomicU64::new(bytes), limit_bytes: bytes, refusals: AtomicU64::new(0) }
+    }
+
+    /// The limit, if something was refused because of it.
+    pub(super) fn exceeded(&self) -> Option<u64> {
+        (self.refusals.load(Ordering::Relaxed) > 0).then_some(self.limit_bytes)
+    }
+
+    fn refuse(&self) -> Error {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        Error::Quota
     }
 
     /// Takes up to `wanted` bytes.
@@ -49,11 +64,52 @@ impl Host {
         let wanted: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
         let taken = allowance.take(wanted);
         let result = match taken {
-            0 if wanted > 0 => Err(Error::Quota),
+            0 if wanted > 0 => Err(allowance.refuse()),
             _ if taken == wanted => write(buffers),
             _ => write(&cut(buffers, taken)),
         };
         allowance.give_back(taken.saturating_sub(*result.as_ref().unwrap_or(&0) as u64));
+        result
+    }
+}
+
+impl Host {
+    /// Lets `write` write to a file as [`Host::within_allowance`] does, after whatever it leaves unwritten between the end of the file and the place where it
+    /// writes.
+    ///
+    /// # Errors
+    /// As [`Host::within_allowance`], and those of `gap`, which is asked only where there is a limit.
+    pub(super) fn within_allowance_after_gap(
+        &self,
+        gap: impl FnOnce() -> Result<u64, Error>,
+        buffers: &[IoSlice<'_>],
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Error>,
+    ) -> Result<usize, Error> {
+        let is_empty = buffers.iter().all(|buffer| buffer.is_empty());
+        if self.allowance.is_none() || is_empty {
+            return self.within_allowance(buffers, write);
+        }
+        self.growing(gap, || self.within_allowance(buffers, write))
+    }
+
+    /// Lets `grow` make a file longer by `growth` bytes, if the guest may still write as many.
+    ///
+    /// # Errors
+    /// [`Error::Quota`]; those of `grow`, and of `growth`, which is asked only where there is a limit.
+    pub(super) fn growing<T>(
+        &self,
+        growth: impl FnOnce() -> Result<u64, Error>,
+        grow: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(allowance) = &self.allowance else {
+            return grow();
+        };
+        let wanted = growth()?;
+        let taken = allowance.take(wanted);
+        let result = if taken == wanted { grow() } else { Err(allowance.refuse()) };
+        if result.is_err() {
+            allowance.give_back(taken);
+        }
         result
     }
 }

@@ -15,6 +15,8 @@ use super::{Host, gate::Gate};
 pub enum ExplanationKind {
     /// Something was denied.
     Denied,
+    /// A limit was reached: of what the guest makes the host hold, or of what it writes.
+    LimitReached,
     /// The guest looked for directories and had none. Of interest only if it failed.
     NoDirectory,
     /// The directories the guest knows about, when it looked for some. Of interest only if it failed: a path outside of
@@ -69,10 +71,38 @@ impl Host {
     pub fn explain(&self) -> Vec<Explanation> {
         let mut explanations: Vec<Explanation> = self.gate.denials().iter().map(explain_denial).collect();
         explanations.extend(explain_dropped(&self.gate));
+        explanations.extend(self.explain_memory());
+        explanations.extend(self.explain_written());
         if self.scan.ended.load(Ordering::Relaxed) > 0 {
             explanations.push(self.explain_directories());
         }
         explanations
+    }
+
+    fn explain_memory(&self) -> Option<Explanation> {
+        let (refused, count) = self.budget.last_refusal()?;
+        let times = if count > 1 { format!(", {count} times in all") } else { String::new() };
+        let flag = refused.limit_name;
+        let default = if self.limits.memory_bytes.is_none() { ", half of the memory there is" } else { "" };
+        Some(Explanation {
+            kind: ExplanationKind::LimitReached,
+            line: format!(
+                "{} bytes more for {} were refused{times}: {flag} is {} bytes{default}",
+                refused.wanted_bytes,
+                refused.kind.name(),
+                refused.limit_bytes
+            ),
+            flag: Some(format!("{flag} SIZE")),
+        })
+    }
+
+    fn explain_written(&self) -> Option<Explanation> {
+        let limit_bytes = self.allowance.as_ref()?.exceeded()?;
+        Some(Explanation {
+            kind: ExplanationKind::LimitReached,
+            line: format!("the guest was refused to write more: --max-written is {limit_bytes} bytes"),
+            flag: Some(String::from("--max-written SIZE")),
+        })
     }
 
     fn explain_directories(&self) -> Explanation {

@@ -164,7 +164,8 @@ impl Host {
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
-        self.within_allowance(buffers, |buffers| match &file.node {
+        let gap = || self.gap(&permit, file, None);
+        self.within_allowance_after_gap(gap, buffers, |buffers| match &file.node {
             FileNode::Native(fd) => {
                 self.when_ready(&permit, file, Direction::Write, || sys::write(&permit, fd.as_fd(), buffers))
             }
@@ -181,7 +182,8 @@ impl Host {
     /// As [`Host::write`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn write_at(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
-        self.within_allowance(buffers, |buffers| match &file.node {
+        let gap = || self.gap(&permit, file, Some(offset));
+        self.within_allowance_after_gap(gap, buffers, |buffers| match &file.node {
             FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Write, || {
                 sys::write_at(&permit, fd.as_fd(), buffers, offset)
             }),
@@ -229,10 +231,11 @@ impl Host {
                 Error::NotOpenForThis => Error::Invalid,
                 other => other,
             })?;
-        match &file.node {
+        let growth = || Ok(size_bytes.saturating_sub(self.size_of(&permit, file)?));
+        self.growing(growth, || match &file.node {
             FileNode::Native(fd) => sys::set_size(&permit, fd.as_fd(), size_bytes),
             FileNode::Tree(tree) => tree.set_size(self.visit(&permit), size_bytes),
-        }
+        })
     }
 
     /// Makes sure that writing into a range will not lack space, growing the file if it is shorter.
@@ -242,10 +245,14 @@ impl Host {
     /// [`Error::NotSupported`] by the file system.
     pub fn allocate(&self, file: &File, offset: u64, length: u64) -> Result<(), Error> {
         let permit = self.decide_for(Operation::Allocate, Rights::WRITE, file)?;
-        match &file.node {
-            FileNode::Native(fd) => sys::allocate(&permit, fd.as_fd(), offset, length),
-            FileNode::Tree(tree) => tree.allocate(self.visit(&permit), offset, length),
-        }
+        // Also within the file it may take space that was not taken before.
+        self.growing(
+            || Ok(length.saturating_add(offset.saturating_sub(self.size_of(&permit, file)?))),
+            || match &file.node {
+                FileNode::Native(fd) => sys::allocate(&permit, fd.as_fd(), offset, length),
+                FileNode::Tree(tree) => tree.allocate(self.visit(&permit), offset, length),
+            },
+        )
     }
 
     /// Says how a range will be used; a length of zero means to the end. Changes nothing but speed.
@@ -282,6 +289,26 @@ impl Host {
         }
         file.nonblocking.store(nonblocking, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Bytes between the end of a file and where a write begins: at `offset`, or at the position.
+    fn gap(&self, permit: &Permit, file: &File, offset: Option<u64>) -> Result<u64, Error> {
+        if file.flags().append || file.kind != FileKind::Regular {
+            return Ok(0);
+        }
+        let start = match (offset, &file.node) {
+            (Some(offset), _) => offset,
+            (None, FileNode::Native(fd)) => sys::seek(permit, fd.as_fd(), Whence::Current(0))?,
+            (None, FileNode::Tree(tree)) => tree.seek(Whence::Current(0))?,
+        };
+        Ok(start.saturating_sub(self.size_of(permit, file)?))
+    }
+
+    fn size_of(&self, permit: &Permit, file: &File) -> Result<u64, Error> {
+        match &file.node {
+            FileNode::Native(fd) => Ok(sys::stat(permit, fd.as_fd())?.size_bytes),
+            FileNode::Tree(tree) => Ok(tree.stat(self.visit(permit))?.size_bytes),
+        }
     }
 
     fn decide_for(&self, operation: Operation, needs: Rights, file: &File) -> Result<Permit, Error> {

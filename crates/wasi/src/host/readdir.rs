@@ -11,6 +11,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use innkeeper_engine::{BudgetKind, Charge};
+
 use super::credentials::{Credentials, Rights};
 use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
@@ -62,6 +64,8 @@ struct Batches {
 struct Whole {
     of: WholeOf,
     entries: Vec<TreeEntry>,
+    /// What the entries cost.
+    charge: Charge,
 }
 
 /// Where all entries are taken from again when the listing is begun anew.
@@ -96,6 +100,7 @@ impl Host {
     pub fn list(&self, directory: &Directory) -> Result<Listing, Error> {
         let permit =
             self.gate.decide(&Request::handle(Operation::List, Rights::READ, &directory.credentials))?;
+        let charge = self.budget.empty(BudgetKind::Listing);
         let (source, own_inode) = match &directory.node {
             DirectoryNode::Native(fd) => {
                 let list = sys::open_list(&permit, fd.as_fd())?;
@@ -103,14 +108,17 @@ impl Host {
                 let source = match self.order {
                     DirectoryOrder::Host => Source::Batches(Batches::new(list)),
                     DirectoryOrder::Sorted => {
-                        Source::Whole(Whole { of: WholeOf::Native(list), entries: Vec::new() })
+                        Source::Whole(Whole { of: WholeOf::Native(list), entries: Vec::new(), charge })
                     }
                 };
                 (source, own_inode)
             }
             DirectoryNode::Tree(tree) => {
                 let own_inode = tree.stat(self.visit(&permit))?.inode;
-                (Source::Whole(Whole { of: WholeOf::Tree(tree.reopen()), entries: Vec::new() }), own_inode)
+                (
+                    Source::Whole(Whole { of: WholeOf::Tree(tree.reopen()), entries: Vec::new(), charge }),
+                    own_inode,
+                )
             }
         };
         let mut listing = Listing { credentials: directory.credentials.clone(), own_inode, source };
@@ -149,8 +157,11 @@ impl Host {
         match &mut listing.source {
             Source::Batches(batches) => batches.rewind(),
             Source::Whole(whole) => {
+                whole.entries = Vec::new();
+                // To hold less is never refused.
+                let _ = whole.charge.set(0);
                 whole.entries = match &whole.of {
-                    WholeOf::Native(list) => sorted_entries(permit, list.as_fd())?,
+                    WholeOf::Native(list) => sorted_entries(permit, list.as_fd(), &mut whole.charge)?,
                     WholeOf::Tree(tree) => tree.list(self.visit(permit))?,
                 };
             }
@@ -217,14 +228,21 @@ impl Batches {
     }
 }
 
-/// Every entry of a directory of the system's, sorted by name.
-fn sorted_entries(permit: &Permit, list: BorrowedFd<'_>) -> Result<Vec<TreeEntry>, Error> {
+/// Every entry of a directory of the system's, sorted by name, and charged.
+fn sorted_entries(
+    permit: &Permit,
+    list: BorrowedFd<'_>,
+    charge: &mut Charge,
+) -> Result<Vec<TreeEntry>, Error> {
     let mut entries = Vec::new();
     let mut position = Some(sys::ListPosition::START);
     while let Some(at) = position {
+        let mut batch_bytes = 0;
         position = sys::read_list(permit, list, at, |entry| {
+            batch_bytes += ENTRY_COST_BYTES + entry.name.len() as u64;
             entries.push(TreeEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
         })?;
+        charge.add(batch_bytes).map_err(|_| Error::NoMemory)?;
     }
     for entry in entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
         entry.kind = look(permit, list, &entry.name);
@@ -237,6 +255,9 @@ fn sorted_entries(permit: &Permit, list: BorrowedFd<'_>) -> Result<Vec<TreeEntry
 fn look(permit: &Permit, list: BorrowedFd<'_>, name: &[u8]) -> FileKind {
     sys::stat_at(permit, list, name).map_or(FileKind::Unknown, |metadata| metadata.kind)
 }
+
+/// What an entry costs beside the bytes of its name: its place in a list that grows, and what the allocator adds.
+const ENTRY_COST_BYTES: u64 = 2 * size_of::<TreeEntry>() as u64 + 32;
 
 impl Batch {
     /// The index after the last entry.

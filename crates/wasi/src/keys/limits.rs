@@ -16,8 +16,8 @@ pub struct Limits {
     pub max_subscriptions: u32,
     /// Denials remembered for the report, each distinct one once. Later ones are only counted.
     pub max_denials: u32,
-    /// Bytes that the guest may write to files, streams and sockets in all; none: as many as it likes. More fails with "quota
-    /// exceeded"; memory of [`crate::keys::Access::Temporary`] directories has its own limit and is counted here too.
+    /// Bytes that the guest may write to files, streams and sockets in all, whatever makes a file longer included; none: as many as it likes. More fails
+    /// with "quota exceeded"; memory of [`crate::keys::Access::Temporary`] directories has its own limit and is counted here too.
     pub written_bytes: Option<u64>,
     /// Bytes of memory that the changes in one copy-on-write directory may take. More fails with "no space left".
     pub overlay_bytes: u64,

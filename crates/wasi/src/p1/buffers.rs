@@ -5,7 +5,7 @@
 use std::io::IoSliceMut;
 use std::ops::Range;
 
-use innkeeper_engine::SharedMemory;
+use innkeeper_engine::{BudgetKind, Charge, SharedMemory};
 
 use super::errno::Errno;
 
@@ -70,20 +70,32 @@ pub(super) fn split<'a>(bytes: &'a mut [u8], buffers: &[Buffer]) -> Vec<IoSliceM
     slices.into_iter().map(|(_, slice)| slice).collect()
 }
 
-pub(super) fn zeros(length: usize) -> Result<Vec<u8>, Errno> {
+/// The host's copy of bytes of a shared memory, charged to the guest's budget.
+pub(super) struct Copied {
+    pub(super) bytes: Vec<u8>,
+    _charge: Charge,
+}
+
+/// Room for a copy of `length` bytes of a memory.
+///
+/// # Errors
+/// `nomem` where the guest's budget or the system refuses it.
+pub(super) fn zeros(memory: &SharedMemory, length: usize) -> Result<Copied, Errno> {
+    let charge = memory.budget().hold(BudgetKind::Buffer, length as u64).map_err(|_| Errno::NoMem)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(|_| Errno::NoMem)?;
     bytes.resize(length, 0);
-    Ok(bytes)
+    Ok(Copied { bytes, _charge: charge })
 }
 
-pub(super) fn room_for(total: usize) -> Result<Vec<u8>, Errno> {
-    zeros(total.min(MAX_COPY_BYTES))
+pub(super) fn room_for(memory: &SharedMemory, buffers: &[Buffer]) -> Result<Copied, Errno> {
+    let total: usize = buffers.iter().map(|buffer| buffer.length).sum();
+    zeros(memory, total.min(MAX_COPY_BYTES))
 }
 
-pub(super) fn copy_out(memory: &SharedMemory, buffers: &[Buffer]) -> Result<Vec<u8>, Errno> {
-    let mut copy = room_for(buffers.iter().map(|buffer| buffer.length).sum())?;
-    let mut rest = &mut copy[..];
+pub(super) fn copy_out(memory: &SharedMemory, buffers: &[Buffer]) -> Result<Copied, Errno> {
+    let mut copy = room_for(memory, buffers)?;
+    let mut rest = &mut copy.bytes[..];
     for buffer in buffers {
         let (part, tail) = rest.split_at_mut(buffer.length.min(rest.len()));
         memory.read(buffer.start as u64, part).map_err(|_| Errno::Fault)?;

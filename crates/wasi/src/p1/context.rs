@@ -36,7 +36,7 @@ impl Context {
     /// A context from a host that is already open.
     #[must_use]
     pub fn from_parts(host: Host, handles: Handles) -> Context {
-        let table = Table::new(host.limits().max_open_handles);
+        let table = Table::new(host.limits().max_open_handles, host.budget());
         let streams = [
             (0, handles.stdin, Rights::FD_READ),
             (1, handles.stdout, Rights::FD_WRITE),

@@ -19,6 +19,9 @@ use super::journal::Journal;
 /// Buffers used of one vector; what is beyond them is left to the guest's next call.
 const MAX_BUFFERS: u32 = 1024;
 
+/// Bytes of a buffer that are looked at at once to be noted.
+const NOTED_BYTES: usize = 1 << 20;
+
 /// Longest path read from a guest, in bytes. None that is longer can exist on the host.
 const MAX_PATH_BYTES: u32 = 4095;
 
@@ -203,14 +206,14 @@ impl<'a> GuestMemory<'a> {
     {
         if self.journal.is_some() {
             for buffer in buffers.as_slice() {
-                self.note_read(&buffer.range(), &self.get(buffer.range())?);
+                self.note_buffer(buffer)?;
             }
         }
         let bytes = match &self.bytes {
             Bytes::Own(bytes) => bytes,
             Bytes::Shared(memory) => {
                 let copy = copy_out(memory, buffers.as_slice())?;
-                return Ok(write(&[IoSlice::new(&copy)])?);
+                return Ok(write(&[IoSlice::new(&copy.bytes)])?);
             }
         };
         match buffers {
@@ -250,9 +253,9 @@ impl<'a> GuestMemory<'a> {
                 buffers => read(&mut split(bytes, buffers))?,
             },
             Bytes::Shared(memory) => {
-                let mut copy = room_for(buffers.iter().map(|buffer| buffer.length).sum())?;
-                let count = read(&mut [IoSliceMut::new(&mut copy)])?;
-                copy_in(memory, buffers, &copy[..count.min(copy.len())])?;
+                let mut copy = room_for(memory, buffers)?;
+                let count = read(&mut [IoSliceMut::new(&mut copy.bytes)])?;
+                copy_in(memory, buffers, &copy.bytes[..count.min(copy.bytes.len())])?;
                 count
             }
         };
@@ -283,9 +286,9 @@ impl<'a> GuestMemory<'a> {
         let count = match &mut self.bytes {
             Bytes::Own(bytes) => fill(&mut bytes[range])?,
             Bytes::Shared(memory) => {
-                let mut copy = zeros(range.len())?;
-                let count = fill(&mut copy)?;
-                memory.write(start as u64, &copy[..count]).map_err(|_| Errno::Fault)?;
+                let mut copy = zeros(memory, range.len())?;
+                let count = fill(&mut copy.bytes)?;
+                memory.write(start as u64, &copy.bytes[..count]).map_err(|_| Errno::Fault)?;
                 count
             }
         };
@@ -298,9 +301,10 @@ impl<'a> GuestMemory<'a> {
         match &self.bytes {
             Bytes::Own(bytes) => bytes.get(range).map(Cow::Borrowed).ok_or(Errno::Fault),
             Bytes::Shared(memory) => {
-                let mut copy = zeros(range.len())?;
-                memory.read(range.start as u64, &mut copy).map_err(|_| Errno::Fault)?;
-                Ok(Cow::Owned(copy))
+                let mut copy = zeros(memory, range.len())?;
+                memory.read(range.start as u64, &mut copy.bytes).map_err(|_| Errno::Fault)?;
+                // Charged while it was made: what is kept is a path, or what somebody who watches prints.
+                Ok(Cow::Owned(copy.bytes))
             }
         }
     }
@@ -310,6 +314,17 @@ impl<'a> GuestMemory<'a> {
         match &mut self.bytes {
             Bytes::Own(bytes) => bytes.get_mut(range).ok_or(Errno::Fault)?.copy_from_slice(from),
             Bytes::Shared(memory) => memory.write(range.start as u64, from).map_err(|_| Errno::Fault)?,
+        }
+        Ok(())
+    }
+
+    /// Notes that a buffer is read, a portion at a time: of a shared memory each is copied.
+    fn note_buffer(&self, buffer: &Buffer) -> Result<(), Errno> {
+        let (mut start, end) = (buffer.start, buffer.start + buffer.length);
+        while start < end {
+            let portion = start..end.min(start + NOTED_BYTES);
+            self.note_read(&portion, &self.get(portion.clone())?);
+            start = portion.end;
         }
         Ok(())
     }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use innkeeper_engine::BudgetKind;
+
 use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer, element};
@@ -16,6 +18,9 @@ use crate::host::{Clock, Direction, Interest, Pollable, Readiness, WaitRequest};
 
 /// Bytes of an `event`.
 const EVENT_BYTES: u32 = 32;
+
+/// What the host keeps of a subscription while it waits: the subscription, the interest in a descriptor, the answer.
+const SUBSCRIPTION_COST_BYTES: u64 = 192;
 
 /// Where the fields of a `subscription` lie.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +53,7 @@ enum Wanted {
 /// `notsup` unless its time is over. An absolute time of the real-time clock is turned into a duration when the wait begins.
 ///
 /// # Errors
-/// `inval` for no subscription, more than the limit, or a malformed one; `badf` if a descriptor is not open
+/// `inval` for no subscription, more than the limit, or a malformed one; `nomem` if the guest's budget has no room for them; `badf` if a descriptor is not open
 /// or cannot be read or written; `notcapable`; `fault`; `intr`.
 ///
 /// Specification: `poll_oneoff`.
@@ -85,6 +90,8 @@ pub(super) fn poll_with_layout(
     memory.check(arrays.subscriptions, u64::from(arrays.count) * u64::from(layout.size))?;
     memory.check(arrays.events, u64::from(arrays.count) * u64::from(EVENT_BYTES))?;
     memory.check(arrays.nevents, 4)?;
+    let cost_bytes = u64::from(arrays.count) * SUBSCRIPTION_COST_BYTES;
+    let _charge = cx.host.budget().hold(BudgetKind::Buffer, cost_bytes).map_err(|_| Errno::NoMem)?;
     let subscriptions = (0..arrays.count)
         .map(|index| subscription(cx, memory, element(arrays.subscriptions, index, layout.size)?, layout))
         .collect::<Result<Vec<_>, Errno>>()?;

@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use innkeeper_engine::{Budget, BudgetKind, Charge};
+
 use super::errno::Errno;
 use super::rights::Rights;
 use crate::host::{Directory, File, Listing, Socket, SocketKind, Stream};
@@ -49,12 +51,22 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Slots {
-    entries: Vec<Option<Arc<Entry>>>,
+    entries: Vec<Option<Slot>>,
     /// No number below this is free.
     first_free: usize,
     open: usize,
     limit: usize,
+    budget: Budget,
 }
+
+#[derive(Debug)]
+struct Slot {
+    entry: Arc<Entry>,
+    _charge: Charge,
+}
+
+/// What a descriptor costs beside the guest's name for it: the entry, its place in the table, and the host's handle.
+const ENTRY_COST_BYTES: u64 = 1 << 10;
 
 impl Entry {
     pub(super) fn new(object: Object, base: Rights, inheriting: Rights) -> Entry {
@@ -79,6 +91,17 @@ impl Entry {
             SocketKind::Connection => (Rights::CONNECTION, Rights::NONE),
         };
         Entry::new(Object::Socket(socket), base, inheriting)
+    }
+
+    /// What it costs.
+    fn cost_bytes(&self) -> u64 {
+        let name = match &self.object {
+            Object::Directory(directory) => directory.guest_path(),
+            Object::File(file) => file.credentials().guest_path(),
+            // The host's own names.
+            Object::Stream(_) | Object::Socket(_) => "",
+        };
+        ENTRY_COST_BYTES + name.len() as u64
     }
 
     /// The rights of the descriptor itself.
@@ -170,15 +193,18 @@ impl Entry {
 }
 
 impl Table {
-    /// A table for at most `limit` descriptors.
-    pub(super) fn new(limit: u32) -> Table {
-        let slots = Slots { entries: Vec::new(), first_free: 0, open: 0, limit: limit as usize };
+    /// A table for at most `limit` descriptors, which are charged to `budget`.
+    pub(super) fn new(limit: u32, budget: &Budget) -> Table {
+        let (limit, budget) = (limit as usize, budget.clone());
+        let slots = Slots { entries: Vec::new(), first_free: 0, open: 0, limit, budget };
         Table { slots: Mutex::new(slots) }
     }
 
     /// The descriptor with this number. It stays usable to the caller when another thread closes it.
     pub(super) fn get(&self, fd: Fd) -> Result<Arc<Entry>, Errno> {
-        self.slots().entries.get(index(fd)).and_then(Option::as_ref).cloned().ok_or(Errno::Badf)
+        let slots = self.slots();
+        let slot = slots.entries.get(index(fd)).and_then(Option::as_ref).ok_or(Errno::Badf)?;
+        Ok(Arc::clone(&slot.entry))
     }
 
     /// Fails if there is no room for one more, so that nothing is opened in vain.
@@ -198,7 +224,7 @@ impl Table {
 
     /// Removes an entry, which closes it.
     pub(super) fn remove(&self, fd: Fd) -> Result<Arc<Entry>, Errno> {
-        self.slots().remove(fd)
+        Ok(self.slots().remove(fd)?.entry)
     }
 
     /// Moves an entry to the number of another, which is closed.
@@ -212,8 +238,8 @@ impl Table {
         if from == to {
             return Ok(());
         }
-        let entry = slots.remove(from)?;
-        let replaced = slots.entries[index(to)].replace(entry);
+        let slot = slots.remove(from)?;
+        let replaced = slots.entries[index(to)].replace(slot);
         // Closing may take long.
         drop(slots);
         drop(replaced);
@@ -232,6 +258,8 @@ impl Slots {
 
     fn insert_from(&mut self, lowest: usize, entry: Arc<Entry>) -> Result<Fd, Errno> {
         self.check_room()?;
+        let charge =
+            self.budget.hold(BudgetKind::Descriptor, entry.cost_bytes()).map_err(|_| Errno::NoMem)?;
         let mut free = self.first_free.max(lowest);
         while self.entries.get(free).is_some_and(Option::is_some) {
             free += 1;
@@ -239,7 +267,7 @@ impl Slots {
         while self.entries.len() <= free {
             self.entries.push(None);
         }
-        self.entries[free] = Some(entry);
+        self.entries[free] = Some(Slot { entry, _charge: charge });
         self.open += 1;
         if lowest <= self.first_free {
             self.first_free = free + 1;
@@ -247,11 +275,11 @@ impl Slots {
         u32::try_from(free).map(Fd).map_err(|_| Errno::Mfile)
     }
 
-    fn remove(&mut self, fd: Fd) -> Result<Arc<Entry>, Errno> {
-        let entry = self.entries.get_mut(index(fd)).and_then(Option::take).ok_or(Errno::Badf)?;
+    fn remove(&mut self, fd: Fd) -> Result<Slot, Errno> {
+        let slot = self.entries.get_mut(index(fd)).and_then(Option::take).ok_or(Errno::Badf)?;
         self.open -= 1;
         self.first_free = self.first_free.min(index(fd));
-        Ok(entry)
+        Ok(slot)
     }
 }
 

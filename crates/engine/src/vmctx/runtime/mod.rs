@@ -12,7 +12,6 @@ mod memory;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 
 use super::record::Request;
 use super::{InstanceEntity, Pending, VmContext, VmFunc, VmStore};
@@ -126,9 +125,9 @@ pub unsafe fn attend(
     // SAFETY: as the caller promises.
     unsafe {
         give_attention(vm, describe)?;
-        match frame_end > (*vm).stack_limit.load(Ordering::Relaxed) {
-            true => Err(Trap::CallStackExhausted),
-            false => Ok(()),
+        match (*(*vm).core).extend_stack(frame_end) {
+            true => Ok(()),
+            false => Err(Trap::CallStackExhausted),
         }
     }
 }
@@ -150,9 +149,9 @@ pub unsafe fn attend_native(
     // SAFETY: as the caller promises.
     unsafe {
         give_attention(vm, describe)?;
-        match stack_pointer < (*vm).native_stack.limit {
-            true => Err(Trap::CallStackExhausted),
-            false => Ok(()),
+        match (*(*vm).core).extend_native_stack(stack_pointer) {
+            true => Ok(()),
+            false => Err(Trap::CallStackExhausted),
         }
     }
 }

@@ -70,8 +70,7 @@ struct Inner {
     beside_memory: AtomicU64,
     by_kind: [AtomicU64; BudgetKind::ALL.len()],
     peak: AtomicU64,
-    refusals: AtomicU64,
-    /// The kind of the last refusal and its bytes.
+    /// The kind of the last refusal, as its number plus one, and its bytes.
     refused_kind: AtomicU8,
     refused_bytes: AtomicU64,
 }
@@ -113,7 +112,6 @@ impl Budget {
             beside_memory: AtomicU64::new(0),
             by_kind: std::array::from_fn(|_| AtomicU64::new(0)),
             peak: AtomicU64::new(0),
-            refusals: AtomicU64::new(0),
             refused_kind: AtomicU8::new(0),
             refused_bytes: AtomicU64::new(0),
         }))
@@ -217,12 +215,12 @@ impl Budget {
         self.0.by_kind[kind as usize].load(Ordering::Relaxed)
     }
 
-    /// The last charge that was refused, and how many were.
+    /// The last charge that was refused.
     #[must_use]
-    pub fn last_refusal(&self) -> Option<(Exceeded, u64)> {
-        let count = self.0.refusals.load(Ordering::Acquire);
-        let kind = BudgetKind::ALL.get(usize::from(self.0.refused_kind.load(Ordering::Relaxed)))?;
-        (count > 0).then(|| (self.exceeded(*kind, self.0.refused_bytes.load(Ordering::Relaxed)), count))
+    pub fn last_refusal(&self) -> Option<Exceeded> {
+        let kind = self.0.refused_kind.load(Ordering::Acquire);
+        let kind = BudgetKind::ALL.get(usize::from(kind).checked_sub(1)?)?;
+        Some(self.exceeded(*kind, self.0.refused_bytes.load(Ordering::Relaxed)))
     }
 
     /// A limit that certainly holds without asking the system for the machine's size.
@@ -235,9 +233,8 @@ impl Budget {
 
     #[cold]
     fn refuse(&self, kind: BudgetKind, bytes: u64) -> Exceeded {
-        self.0.refused_kind.store(kind as u8, Ordering::Relaxed);
         self.0.refused_bytes.store(bytes, Ordering::Relaxed);
-        self.0.refusals.fetch_add(1, Ordering::Release);
+        self.0.refused_kind.store(kind as u8 + 1, Ordering::Release);
         self.exceeded(kind, bytes)
     }
 
@@ -364,7 +361,7 @@ mod tests {
             for bytes in [Budget::FREE_BYTES + 1, 1 << 40, i64::MAX as u64, u64::MAX] {
                 let refused = budget.charge(*kind, bytes).unwrap_err();
                 assert_eq!((refused.kind, refused.wanted_bytes, refused.limit_bytes), (*kind, bytes, 1000));
-                assert_eq!(budget.last_refusal().unwrap().0, refused);
+                assert_eq!(budget.last_refusal().unwrap(), refused);
             }
         }
         assert_eq!(budget.used_bytes(), 1000);

@@ -80,14 +80,13 @@ impl Host {
     }
 
     fn explain_memory(&self) -> Option<Explanation> {
-        let (refused, count) = self.budget.last_refusal()?;
-        let times = if count > 1 { format!(", {count} times in all") } else { String::new() };
+        let refused = self.budget.last_refusal()?;
         let flag = refused.limit_name;
         let default = if self.limits.memory_bytes.is_none() { ", half of the memory there is" } else { "" };
         Some(Explanation {
             kind: ExplanationKind::LimitReached,
             line: format!(
-                "{} bytes more for {} were refused{times}: {flag} is {} bytes{default}",
+                "{} bytes more for {} were refused: {flag} is {} bytes{default}",
                 refused.wanted_bytes,
                 refused.kind.name(),
                 refused.limit_bytes

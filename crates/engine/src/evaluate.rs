@@ -51,7 +51,7 @@ impl StoreCore {
                 let len = self.pop()[0] as u32;
                 let array = self.push_object(id, ty, len)?;
                 let element = self.evaluation.len() - 2;
-                gc::fill_array(array, 0, self.evaluation[element], len)?;
+                gc::fill_array(array, 0, self.evaluation[element], len, || self.stop_if_asked())?;
                 self.evaluation.swap_remove(element);
                 return Ok(());
             }
@@ -63,7 +63,7 @@ impl StoreCore {
                 let array = self.push_object(id, ty, len)?;
                 let first = self.evaluation.len() - 1 - len as usize;
                 for i in 0..len {
-                    gc::fill_array(array, i, self.evaluation[first + i as usize], 1)?;
+                    gc::fill_array(array, i, self.evaluation[first + i as usize], 1, || Ok(()))?;
                 }
                 return self.replace_operands(first);
             }
@@ -99,8 +99,9 @@ impl StoreCore {
     fn push_object(&mut self, id: InstanceId, ty: TypeIndex, len: u32) -> Result<NonNull<VmObject>, Error> {
         let record = std::sync::Arc::as_ptr(&self.instances[id].get().module.0.types[ty.index()]);
         let live_end = self.stack_top();
-        let object =
-            self.allocate(Allocation::Typed(record, len), live_end).ok_or(Trap::AllocationTooLarge)?;
+        let object = self.allocate(Allocation::Typed(record, len), live_end);
+        self.stop_if_asked()?;
+        let object = object.ok_or(Trap::AllocationTooLarge)?;
         self.evaluation.push([object.as_ptr() as usize as u64, 0]);
         Ok(object)
     }

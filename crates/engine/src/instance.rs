@@ -11,7 +11,7 @@ use crate::store::{AsContext, AsContextMut, InstanceId, StoreCore, StoreId};
 use crate::trap::Trap;
 use crate::types::*;
 use crate::vmctx::instance::{InstanceBox, InstanceLinks};
-use crate::vmctx::runtime::copy_between;
+use crate::vmctx::runtime::{copy_between, portions};
 use crate::vmctx::tag::TagEntity;
 use crate::vmctx::{InstanceEntity, call};
 
@@ -198,11 +198,15 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     Ok(instance)
 }
 
+/// Elements that are written between two looks whether the guest is to stop.
+const ELEMENTS_AT_ONCE: usize = 1 << 17;
+
 /// Gives globals, tables and memories their first contents, in the order that the specification prescribes.
 fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(), Error> {
     let parts = &*module.0;
     for (index, global) in parts.globals.iter().enumerate() {
         if let Some(init) = &global.init {
+            core.stop_if_asked()?;
             let value = core.evaluate(id, init)?;
             let global_id = core.instances[id].get().global_ids[index];
             core.globals[global_id].set_slots(value);
@@ -212,7 +216,10 @@ fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(
         if let Some(init) = &table.init {
             let [value, _] = core.evaluate(id, init)?;
             let table_id = core.instances[id].get().table_ids[index];
-            core.tables[table_id].elements_mut().fill(value);
+            for portion in core.tables[table_id].elements_mut().chunks_mut(ELEMENTS_AT_ONCE) {
+                portion.fill(value);
+                core.record.stop_if_asked()?;
+            }
         }
     }
     for (index, elem) in parts.elems.iter().enumerate() {
@@ -232,8 +239,9 @@ fn initialize_tables(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) 
                 (entity.table_ids[target.index()], entity.elem(ElemIndex(index as u32)));
             let references: Box<[u64]> = references.into();
             let len = references.len() as u64;
-            copy_between(core.tables[table].elements_mut(), offset, &references, 0, len)
-                .ok_or(Trap::TableOutOfBounds)?;
+            let elements = core.tables[table].elements_mut();
+            copy_between((elements, offset), (&references, 0), len, || core.record.stop_if_asked())
+                .ok_or(Trap::TableOutOfBounds)??;
         }
         if !matches!(elem.mode, SegmentMode::Passive) {
             core.instances[id].get_mut().elems[index] = None;
@@ -248,7 +256,12 @@ fn initialize_memories(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts
             let [offset, _] = core.evaluate(id, offset)?;
             let memory = core.instances[id].get().memory_ids[target.index()];
             let contents = &parts.bytes[data.contents.start as usize..data.contents.end as usize];
-            core.memories[memory].write(offset, contents).ok_or(Trap::MemoryOutOfBounds)?;
+            core.memories[memory].range(offset, contents.len() as u64).ok_or(Trap::MemoryOutOfBounds)?;
+            for portion in portions(contents.len(), 1) {
+                let start = offset + portion.start as u64;
+                core.memories[memory].write(start, &contents[portion]).ok_or(Trap::MemoryOutOfBounds)?;
+                core.stop_if_asked()?;
+            }
             core.instances[id].get_mut().dropped_datas[index] = true;
         }
     }
@@ -266,6 +279,7 @@ fn elem_references(core: &mut StoreCore, id: InstanceId, elem: &ElemSegment) -> 
     // On the evaluation stack, where a collection during a later expression sees them.
     let height = core.evaluation.len();
     let evaluated = exprs.iter().try_for_each(|expr| {
+        core.stop_if_asked()?;
         let value = core.evaluate(id, expr)?;
         core.evaluation.push(value);
         Ok(())

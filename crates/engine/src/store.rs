@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::profile::Profile;
-use crate::trap::Backtrace;
+use crate::trap::{Backtrace, Trap};
 use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::value::Root;
 use crate::vmctx::global::GlobalEntity;
@@ -66,7 +66,7 @@ pub(crate) struct StoreCore {
     id: StoreId,
     engine: Engine,
     budget: Budget,
-    record: StoreRecord,
+    pub(crate) record: StoreRecord,
     pub(crate) memories: Arena<LinearMemory, MemoryId>,
     pub(crate) tables: Arena<TableEntity, TableId>,
     pub(crate) globals: Arena<GlobalEntity, GlobalId>,
@@ -360,9 +360,17 @@ impl StoreCore {
         self.record.stack_top()
     }
 
-    /// Whether another thread asks for attention.
+    /// Whether another thread wants the guest to stop.
     pub(crate) fn is_attention_wanted(&self) -> bool {
         self.record.is_attention_wanted()
+    }
+
+    /// Traps where another thread wants the guest to stop.
+    ///
+    /// # Errors
+    /// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`].
+    pub(crate) fn stop_if_asked(&self) -> Result<(), Trap> {
+        self.record.stop_if_asked()
     }
 
     pub(crate) fn map_native_stack(&mut self, headroom_bytes: usize) -> Result<(), Error> {

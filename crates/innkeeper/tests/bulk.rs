@@ -1,4 +1,4 @@
-//! Bulk operations on so many bytes that they are done in pieces. Case names are those of the sandbox's list.
+//! Bulk operations on so many bytes that they are done in portions. Case names are those of the sandbox's list.
 
 use std::sync::{Arc, OnceLock};
 
@@ -60,9 +60,9 @@ fn l6_filling_very_many_bytes_stops_when_somebody_says_so() {
 fn overlapping_copies_of_very_many_bytes_are_right_in_both_directions() {
     for tiers in TIERS {
         let mut guest = guest(&innkeeper::engine_with(Config::default(), tiers));
-        // Marks around the places where pieces meet.
-        let marks: Vec<usize> = (1..3)
-            .flat_map(|piece| (0..40).map(move |i| (piece << 24) - 20 + i))
+        // Marks around the places where portions meet.
+        let marks: Vec<usize> = (1..40)
+            .flat_map(|portion| (0..40).map(move |i| (portion << 20) - 20 + i))
             .chain([0, (40 << 20) - 1])
             .collect();
         let value = |at: usize| (at % 251) as u8 + 1;

@@ -24,6 +24,19 @@ fn run_in_loop(body: &'static str, rounds: i32) {
                 (table $wide i64 2 funcref)
                 (elem (i32.const 0) $callee)
                 (type $unary (func (param i32) (result i32)))
+                (type $pair (struct (field (mut i64)) (field (mut i64))))
+                (type $vec (struct (field (mut v128))))
+                (type $bytes (array (mut i8)))
+                (type $vectors (array (mut v128)))
+                (type $funcs (array (mut funcref)))
+                (global $p (ref $pair) (struct.new_default $pair))
+                (global $s (ref $vec) (struct.new_default $vec))
+                (global $b (ref $bytes) (array.new_default $bytes (i32.const 2)))
+                (global $w (ref $vectors) (array.new_default $vectors (i32.const 2)))
+                (global $fs (ref $funcs) (array.new_default $funcs (i32.const 2)))
+                (table $grows 1 2000000 funcref)
+                (data $data "ab")
+                (elem $elem func $callee)
                 (func $callee (type $unary) (local.get 0))
                 (func $tail (type $unary) (return_call $callee (local.get 0)))
                 (func $tail_host (type $unary) (return_call $host (local.get 0)))
@@ -60,6 +73,31 @@ macro_rules! in_loop {
 }
 
 in_loop! {
+    structures: "(drop (struct.new $pair (i64.const 1) (i64.const 2))) (drop (struct.new_default $pair))
+        (struct.set $pair 0 (global.get $p) (struct.get $pair 1 (global.get $p)))
+        (struct.set $vec 0 (global.get $s) (struct.get $vec 0 (global.get $s)))";
+    arrays: "(drop (array.new $bytes (i32.const 1) (i32.const 2))) (drop (array.new_default $bytes (i32.const 2)))
+        (drop (array.new_fixed $bytes 2 (i32.const 1) (i32.const 2)))
+        (drop (array.new_data $bytes $data (i32.const 0) (i32.const 2)))
+        (drop (array.new_elem $funcs $elem (i32.const 0) (i32.const 1)))
+        (drop (array.new $vectors (local.get $v) (i32.const 2)))";
+    elements: "(array.set $bytes (global.get $b) (i32.const 0) (array.get_u $bytes (global.get $b) (i32.const 1)))
+        (array.set $vectors (global.get $w) (i32.const 0) (array.get $vectors (global.get $w) (i32.const 1)))
+        (local.set $x (array.len (global.get $b)))
+        (array.fill $bytes (global.get $b) (i32.const 0) (i32.const 1) (i32.const 2))
+        (array.fill $vectors (global.get $w) (i32.const 0) (local.get $v) (i32.const 2))
+        (array.copy $bytes $bytes (global.get $b) (i32.const 0) (global.get $b) (i32.const 1) (i32.const 1))
+        (array.init_data $bytes $data (global.get $b) (i32.const 0) (i32.const 0) (i32.const 2))
+        (array.init_elem $funcs $elem (global.get $fs) (i32.const 0) (i32.const 0) (i32.const 1))";
+    bulk_of_tables: "(drop (table.grow $grows (ref.null func) (i32.const 1)))
+        (table.fill $grows (i32.const 0) (ref.null func) (i32.const 1))
+        (table.copy $grows $grows (i32.const 0) (i32.const 0) (i32.const 1))
+        (table.init $grows $elem (i32.const 0) (i32.const 0) (i32.const 1))";
+    bulk_of_memories: "(drop (memory.grow (i32.const 0))) (memory.fill (i32.const 0) (i32.const 1) (i32.const 2))
+        (memory.copy (i32.const 0) (i32.const 1) (i32.const 2)) (memory.init $data (i32.const 0) (i32.const 0) (i32.const 2))";
+    references: "(drop (ref.test (ref $pair) (global.get $p))) (drop (ref.cast (ref $pair) (global.get $p)))
+        (drop (i31.get_s (ref.i31 (local.get $x)))) (drop (ref.eq (global.get $p) (ref.null eq)))
+        (drop (call_ref $unary (local.get $x) (ref.func $callee)))";
     integers: "(local.set $x (i32.add (i32.mul (local.get $x) (i32.const 3)) (i32.rotl (local.get $n) (local.get $x))))";
     divisions: "(local.set $x (i32.rem_s (local.get $x) (local.get $n))) (local.set $x (i32.div_u (local.get $x) (i32.const 3)))";
     floats: "(local.set $f (f64.nearest (f64.min (f64.sqrt (local.get $f)) (f64.ceil (local.get $f)))))

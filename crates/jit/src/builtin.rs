@@ -22,6 +22,8 @@ pub(crate) const STOPPED: u32 = 1;
 pub(crate) const TAIL_CALL: u32 = 2;
 /// As [`STOPPED`], and the reason in the record is complete.
 pub(crate) const LEFT: u32 = 3;
+/// No size that a table can have, and not the number of a refusal either: growing was stopped, and the reason is in the store's record.
+pub(crate) const GROWTH_STOPPED: u64 = u64::MAX - 1;
 
 /// Expands `$callback!` with rows `Name function(parameter types) -> result type;`. The first parameter of all is the context, except where a row
 /// begins with `bare`.
@@ -60,7 +62,7 @@ macro_rules! for_each_builtin {
             MemoryInit = memory_init, [I64 I32 I32 I64 I64 I64] -> [I32];
             /// `data.drop`.
             DataDrop = data_drop, [I64 I32] -> [];
-            /// `table.grow`: table, delta, value.
+            /// `table.grow`: table, delta, value; [`GROWTH_STOPPED`] where it stopped.
             TableGrow = table_grow, [I64 I32 I64 I64] -> [I64];
             /// `table.fill`: table, to, value, length.
             TableFill = table_fill, [I64 I32 I64 I64 I64] -> [I32];
@@ -265,7 +267,13 @@ builtins! {
     }
 
     fn table_grow(ctx: *mut VmContext, table: u32, delta: u64, value: u64) -> u64 {
-        runtime::table_grow(ctx, TableIndex(table), delta, value)
+        match runtime::table_grow(ctx, TableIndex(table), delta, value) {
+            Ok(old) => old,
+            Err(trap) => {
+                stop(ctx, trap);
+                GROWTH_STOPPED
+            }
+        }
     }
 
     fn table_fill(ctx: *mut VmContext, table: u32, to: u64, value: u64, len: u64) -> u32 {
@@ -312,7 +320,7 @@ builtins! {
     }
 
     fn array_fill(ctx: *mut VmContext, array: NonNull<VmObject>, to: u32, low: u64, high: u64, len: u32) -> u32 {
-        done(ctx, gc::array_fill(array, to, [low, high], len))
+        done(ctx, gc::array_fill(ctx, array, to, u128::from(low) | u128::from(high) << 64, len))
     }
 
     fn array_copy(
@@ -323,7 +331,7 @@ builtins! {
         from: u32,
         len: u32
     ) -> u32 {
-        done(ctx, gc::array_copy((to_array, to), (from_array, from), len))
+        done(ctx, gc::array_copy(ctx, (to_array, to), (from_array, from), len))
     }
 
     fn array_new_data(ctx: *mut VmContext, ty: u32, data: u32, from: u32, len: u32) -> u64 {

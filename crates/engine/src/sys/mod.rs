@@ -8,4 +8,4 @@ mod unix;
 
 pub(crate) use machine::memory_bytes;
 #[cfg(unix)]
-pub(crate) use unix::{Mapping, page_bytes};
+pub(crate) use unix::{Mapping, page_bytes, release_pages};

@@ -5,7 +5,10 @@
 
 use std::ptr::NonNull;
 
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mprotect, mremap_fixed,
+    munmap,
+};
 
 use crate::error::{Error, ErrorKind};
 
@@ -44,6 +47,11 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// No address space at all.
+    pub(crate) fn none() -> Mapping {
+        Mapping { base: NonNull::dangling(), reserved_bytes: 0, accessible_bytes: 0 }
+    }
+
     /// A stack: `bytes` that can be used above `guard_bytes` that cannot. The base is the guard's.
     pub(crate) fn with_guard(bytes: usize, guard_bytes: usize) -> Result<Mapping, Error> {
         let guard_bytes = round_up(guard_bytes)?;
@@ -80,6 +88,41 @@ impl Mapping {
                 Error::new(ErrorKind::Os(format!("making {bytes} bytes of memory usable: {errno}")))
             })?;
             self.accessible_bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Takes over the pages that another mapping has made accessible, which is gone then, without touching them. Nothing of this mapping may be
+    /// accessible yet. The other mapping comes back where that is not possible.
+    pub(crate) fn take_pages(&mut self, from: Mapping) -> Result<(), Mapping> {
+        let bytes = from.accessible_bytes;
+        if self.accessible_bytes != 0 || bytes > self.reserved_bytes {
+            return Err(from);
+        }
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: the first `bytes` of `from` are its own and accessible. They take the place of pages of `self` that nobody has used.
+        let moved = unsafe {
+            mremap_fixed(
+                from.base.as_ptr().cast(),
+                bytes,
+                bytes,
+                MremapFlags::MAYMOVE,
+                self.base.as_ptr().cast(),
+            )
+        };
+        if moved.is_err() {
+            return Err(from);
+        }
+        self.accessible_bytes = bytes;
+        // What was moved is no longer ours there, and may be anybody's already.
+        let from = std::mem::ManuallyDrop::new(from);
+        let rest = from.reserved_bytes - bytes;
+        if rest > 0 {
+            // SAFETY: the range behind what was moved is still the mapping's, and nothing refers to it any more.
+            let result = unsafe { munmap(from.base.as_ptr().add(bytes).cast(), rest) };
+            debug_assert!(result.is_ok());
         }
         Ok(())
     }
@@ -134,6 +177,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.reserved_bytes == 0 {
+            return;
+        }
         // SAFETY: the range is ours and, by the type's contract, nothing refers to it any more.
         let result = unsafe { munmap(self.base.as_ptr().cast(), self.reserved_bytes) };
         debug_assert!(result.is_ok());
@@ -142,6 +188,19 @@ impl Drop for Mapping {
 
 /// What [`Mapping::move_prefix`] moves at once; whole pages.
 const MOVED_BYTES: usize = 1 << 20;
+
+/// Gives pages back to the system that lie wholly in a range of memory. They read as zeros, or as before where the system keeps them.
+///
+/// # Safety
+/// The range is private, anonymous memory, accessible, and nobody needs what is in it.
+pub(crate) unsafe fn release_pages(start: *mut u8, len: usize) {
+    let skipped = start.align_offset(page_bytes());
+    let whole = len.saturating_sub(skipped) / page_bytes() * page_bytes();
+    if whole > 0 {
+        // SAFETY: as the caller promises.
+        let _ = unsafe { madvise(start.add(skipped).cast(), whole, Advice::LinuxDontNeed) };
+    }
+}
 
 /// Bytes of a page.
 pub(crate) fn page_bytes() -> usize {

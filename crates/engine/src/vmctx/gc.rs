@@ -8,7 +8,7 @@
 use std::ptr::NonNull;
 
 use super::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
-use super::runtime::copy_between;
+use super::runtime::{Order, copy_between, heed_stop, portions, portions_towards};
 use super::{VmContext, VmFunc, VmTag, native_stack};
 use crate::composite::{CompositeType, TypeId};
 use crate::index::{DataIndex, ElemIndex, TypeIndex};
@@ -102,7 +102,7 @@ pub unsafe fn reference_is(ctx: *mut VmContext, slot: u64, target: CastTarget, t
 /// A new structure or array of zeros, `len` slots or elements long.
 ///
 /// # Errors
-/// [`Trap::AllocationTooLarge`] where the heap's limit refuses it.
+/// [`Trap::AllocationTooLarge`] where the heap's limit refuses it; [`Trap::Interrupted`] and [`Trap::DeadlineExceeded`] in the middle of a collection.
 ///
 /// # Safety
 /// See the module's documentation.
@@ -116,13 +116,16 @@ pub unsafe fn allocate(
     let core = unsafe { &mut *(*(*ctx).store).core };
     // SAFETY: as above; records live as long as the engine.
     let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
-    core.allocate(Allocation::Typed(ty, len), live_end).ok_or(Trap::AllocationTooLarge)
+    let object = core.allocate(Allocation::Typed(ty, len), live_end);
+    // SAFETY: as above. First, since a collection that was given up has not freed what could have been.
+    unsafe { heed_stop(ctx)? };
+    object.ok_or(Trap::AllocationTooLarge)
 }
 
 /// A new exception of a tag, with room for its values.
 ///
 /// # Errors
-/// [`Trap::AllocationTooLarge`] where the heap's limit refuses it.
+/// As [`allocate`].
 ///
 /// # Safety
 /// See the module's documentation; `tag` is a tag of the same store.
@@ -135,7 +138,9 @@ pub unsafe fn allocate_exception(
     unsafe {
         let core = &mut *(*(*ctx).store).core;
         let allocation = Allocation::Exception(1 + (*tag).param_slots);
-        let object = core.allocate(allocation, live_end).ok_or(Trap::AllocationTooLarge)?;
+        let object = core.allocate(allocation, live_end);
+        heed_stop(ctx)?;
+        let object = object.ok_or(Trap::AllocationTooLarge)?;
         VmObject::contents(object.as_ptr()).cast::<*mut VmTag>().write(tag);
         Ok(object)
     }
@@ -144,7 +149,8 @@ pub unsafe fn allocate_exception(
 /// `array.new_data` and `array.init_data`: copies elements from a data segment.
 ///
 /// # Errors
-/// [`Trap::ArrayOutOfBounds`], [`Trap::MemoryOutOfBounds`], and then nothing was written.
+/// [`Trap::ArrayOutOfBounds`], [`Trap::MemoryOutOfBounds`], and then nothing was written. [`Trap::Interrupted`] and [`Trap::DeadlineExceeded`] in the middle
+/// of very many bytes.
 ///
 /// # Safety
 /// See the module's documentation; `array` is an array of numbers or vectors.
@@ -161,15 +167,16 @@ pub unsafe fn array_init_data(
         let unit = element_bytes(array) as u64;
         check_range(array, to, len)?;
         let data = (*(*ctx).instance).data(data);
-        copy_between(bytes_of(array), u64::from(to) * unit, data, from.into(), u64::from(len) * unit)
-            .ok_or(Trap::MemoryOutOfBounds)
+        let to = (bytes_of(array), u64::from(to) * unit);
+        copy_between(to, (data, from.into()), u64::from(len) * unit, || heed_stop(ctx))
+            .ok_or(Trap::MemoryOutOfBounds)?
     }
 }
 
 /// `array.new_elem` and `array.init_elem`: copies references from an element segment.
 ///
 /// # Errors
-/// [`Trap::ArrayOutOfBounds`], [`Trap::TableOutOfBounds`], and then nothing was written.
+/// [`Trap::ArrayOutOfBounds`], [`Trap::TableOutOfBounds`], and then nothing was written. Otherwise as [`array_init_data`].
 ///
 /// # Safety
 /// See the module's documentation; `array` is an array of references.
@@ -188,8 +195,8 @@ pub unsafe fn array_init_elem(
             VmObject::contents(array.as_ptr()).cast::<u64>(),
             array.as_ref().len as usize,
         );
-        copy_between(slots, to.into(), (*(*ctx).instance).elem(elem), from.into(), len.into())
-            .ok_or(Trap::TableOutOfBounds)
+        let from = ((*(*ctx).instance).elem(elem), from.into());
+        copy_between((slots, to.into()), from, len.into(), || heed_stop(ctx)).ok_or(Trap::TableOutOfBounds)?
     }
 }
 
@@ -237,11 +244,12 @@ pub unsafe fn check_elem_range(
 /// `array.copy`, between arrays whose elements have the same storage.
 ///
 /// # Errors
-/// [`Trap::ArrayOutOfBounds`], and then nothing was written.
+/// [`Trap::ArrayOutOfBounds`], and then nothing was written. [`Trap::Interrupted`] and [`Trap::DeadlineExceeded`] in the middle of very many elements.
 ///
 /// # Safety
 /// See the module's documentation.
 pub unsafe fn array_copy(
+    ctx: *mut VmContext,
     to: (NonNull<VmObject>, u32),
     from: (NonNull<VmObject>, u32),
     len: u32,
@@ -253,7 +261,12 @@ pub unsafe fn array_copy(
         let unit = element_bytes(to.0);
         let target = VmObject::contents(to.0.as_ptr()).add(to.1 as usize * unit);
         let source = VmObject::contents(from.0.as_ptr()).add(from.1 as usize * unit);
-        std::ptr::copy(source, target, len as usize * unit);
+        let order = Order::of_copy(to.1.into(), from.1.into());
+        for portion in portions_towards(len as usize, unit, order) {
+            let start = portion.start * unit;
+            std::ptr::copy(source.add(start), target.add(start), portion.len() * unit);
+            heed_stop(ctx)?;
+        }
         Ok(())
     }
 }
@@ -261,21 +274,58 @@ pub unsafe fn array_copy(
 /// `array.fill`, and the filling of `array.new`.
 ///
 /// # Errors
-/// [`Trap::ArrayOutOfBounds`], and then nothing was written.
+/// As [`array_copy`].
 ///
 /// # Safety
-/// See the module's documentation; `value` has the slots of the element's type.
-pub unsafe fn array_fill(array: NonNull<VmObject>, to: u32, value: [u64; 2], len: u32) -> Result<(), Trap> {
-    // SAFETY: as the caller promises; the range is checked.
+/// See the module's documentation; `value` has the slots of the element's type, the first in its low half.
+pub unsafe fn array_fill(
+    ctx: *mut VmContext,
+    array: NonNull<VmObject>,
+    to: u32,
+    value: u128,
+    len: u32,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
+    unsafe { fill_in_portions(array, to, [value as u64, (value >> 64) as u64], len, || heed_stop(ctx)) }
+}
+
+/// Sets elements of an array; `heed` is asked after each portion whether to go on.
+///
+/// # Safety
+/// As [`element_bytes`]; `value` has the slots of the element's type.
+unsafe fn fill_in_portions(
+    array: NonNull<VmObject>,
+    to: u32,
+    value: [u64; 2],
+    len: u32,
+    heed: impl Fn() -> Result<(), Trap>,
+) -> Result<(), Trap> {
+    // SAFETY: as the caller promises; the range is checked. Contents are aligned to 16 bytes, elements to their size, but for vectors.
     unsafe {
         check_range(array, to, len)?;
         let unit = element_bytes(array);
         let start = VmObject::contents(array.as_ptr()).add(to as usize * unit);
-        let bytes = (u128::from(value[0]) | u128::from(value[1]) << 64).to_le_bytes();
-        for i in 0..len as usize {
-            start.add(i * unit).copy_from_nonoverlapping(bytes.as_ptr(), unit);
+        for portion in portions(len as usize, unit) {
+            let (first, count) = (start.add(portion.start * unit), portion.len());
+            match unit {
+                1 => first.write_bytes(value[0] as u8, count),
+                2 => fill_cells(first, value[0] as u16, count),
+                4 => fill_cells(first, value[0] as u32, count),
+                8 => fill_cells(first, value[0], count),
+                _ => fill_cells(first, value, count),
+            }
+            heed()?;
         }
         Ok(())
+    }
+}
+
+/// # Safety
+/// `first` is the first of `count` cells, of memory that can be written.
+unsafe fn fill_cells<Cell: Copy>(first: *mut u8, value: Cell, count: usize) {
+    for i in 0..count {
+        // SAFETY: as the caller promises.
+        unsafe { first.cast::<Cell>().add(i).write_unaligned(value) };
     }
 }
 
@@ -288,10 +338,16 @@ pub fn struct_slots(ty: &CompositeType) -> u32 {
     }
 }
 
-/// [`array_fill`] of an object that was just made.
-pub(crate) fn fill_array(array: NonNull<VmObject>, to: u32, value: [u64; 2], len: u32) -> Result<(), Trap> {
+/// [`array_fill`] of an object that was just made; `heed` is asked after each portion whether to go on.
+pub(crate) fn fill_array(
+    array: NonNull<VmObject>,
+    to: u32,
+    value: [u64; 2],
+    len: u32,
+    heed: impl Fn() -> Result<(), Trap>,
+) -> Result<(), Trap> {
     // SAFETY: the object is alive and an array: its maker says so.
-    unsafe { array_fill(array, to, value, len) }
+    unsafe { fill_in_portions(array, to, value, len, heed) }
 }
 
 /// Writes slots of a structure that was just made.
@@ -365,9 +421,9 @@ impl StoreCore {
         }
     }
 
-    /// Frees every object that nothing refers to.
+    /// Frees every object that nothing refers to. Where the guest is to stop it is given up and frees less, which [`heed_stop`] then tells of.
     pub(crate) fn collect(&mut self, live_end: *mut u64) {
-        self.heap.begin_collection();
+        self.heap.begin_collection(self.record.interrupt_handle());
         // SAFETY: the region from the stack's start to `live_end` is mapped; slots that were never written are zero.
         unsafe {
             let mut slot = (*self.vm()).stack_base;
@@ -389,17 +445,19 @@ impl StoreCore {
             }
         }
         for table in self.tables.iter() {
-            for slot in table.elements() {
-                self.heap.mark_slot(*slot);
-            }
+            self.heap.mark_slots(table.elements());
         }
         for instance in self.instances.iter() {
-            for slot in instance.get().elems.iter().flatten().flat_map(|elem| elem.iter()) {
-                self.heap.mark_slot(*slot);
+            for elem in instance.get().elems.iter().flatten() {
+                self.heap.mark_slots(elem);
             }
         }
         self.heap.trace();
-        self.heap.sweep();
+        // Whatever is unmarked is in use, perhaps, until all that can be reached has been.
+        if !self.heap.is_given_up_after(0) {
+            self.heap.sweep();
+        }
+        self.heap.end_collection();
     }
 }
 

@@ -176,12 +176,30 @@ impl OwnMemory {
         } else {
             // Room for half as much again keeps the copying linear over many small growths.
             let spare = new_bytes.saturating_add(new_bytes / 2);
-            let mut mapping =
-                Mapping::new(new_bytes, spare).or_else(|_| Mapping::new(new_bytes, new_bytes)).ok()?;
-            self.mapping.move_prefix(&mut mapping, len_bytes);
-            self.mapping = mapping;
+            let mapping = Mapping::new(0, spare).or_else(|_| Mapping::new(0, new_bytes)).ok()?;
+            self.move_to(mapping, (len_bytes, new_bytes))?;
         }
         Some(())
+    }
+
+    /// Goes on in another mapping, of which nothing is accessible yet, with its first `old` bytes as they are, zeros up to `new`. Moving pages takes no
+    /// time worth mentioning, whatever is in them; copying does, and is for where the system does not move them.
+    fn move_to(&mut self, mut mapping: Mapping, (old, new): (usize, usize)) -> Option<()> {
+        let here = std::mem::replace(&mut self.mapping, Mapping::none());
+        let (done, kept) = match mapping.take_pages(here) {
+            Ok(()) => (mapping.make_accessible(new).is_ok(), mapping),
+            Err(mut here) => match mapping.make_accessible(new) {
+                Ok(()) => {
+                    here.move_prefix(&mut mapping, old);
+                    (true, mapping)
+                }
+                Err(_) => (false, here),
+            },
+        };
+        self.mapping = kept;
+        // SAFETY: `vm` lives as long as `self`, and guest code is not running: it has called us.
+        unsafe { (*self.vm.as_ptr()).base = self.mapping.base() };
+        done.then_some(())
     }
 }
 

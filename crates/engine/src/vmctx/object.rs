@@ -11,9 +11,11 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::record::InterruptHandle;
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::composite::{CompositeType, StorageType};
 use crate::registry::TypeRecord;
+use crate::sys::release_pages;
 use crate::tuning::Collection;
 use crate::types::ValType;
 
@@ -24,7 +26,8 @@ pub struct VmObject {
     pub ty: *const TypeRecord,
     /// What it is.
     pub kind: ObjectKind,
-    marked: bool,
+    /// The last collection that has found it in use; see [`Heap::collection_number`].
+    marked_by: u16,
     /// Elements of an array; slots of anything else.
     pub len: u32,
 }
@@ -70,7 +73,25 @@ pub(crate) struct Heap {
     charge: Charge,
     collection: Collection,
     pending_marks: Vec<NonNull<VmObject>>,
+    /// The number of the collection that is under way, or was last: an object is marked that has it. So nothing needs to be done to the marks of one that
+    /// is given up. Zero is no collection's.
+    collection_number: u16,
+    /// Who can say that the guest is to stop, while a collection is under way.
+    stop: Option<InterruptHandle>,
+    /// Work until it is asked again.
+    work_left: u32,
+    is_given_up: bool,
 }
+
+/// Work between two looks whether the guest is to stop, in references that are looked up. Each takes some hundred nanoseconds at most, when nothing
+/// of what it needs is in a cache of the processor.
+const WORK: u32 = 1 << 14;
+
+/// Elements that take as much time as looking up one reference where none of them is one.
+const ELEMENTS_LIKE_A_REFERENCE: usize = 1 << 6;
+
+/// Pages that are given back to the system at once: some milliseconds.
+const RELEASED_BYTES: usize = 32 << 20;
 
 // SAFETY: objects are owned by the heap; access needs the store, which one thread holds at a time.
 unsafe impl Send for Heap {}
@@ -107,6 +128,10 @@ impl Heap {
             limit_bytes,
             collection,
             pending_marks: Vec::new(),
+            collection_number: 0,
+            stop: None,
+            work_left: WORK,
+            is_given_up: false,
         }
     }
 
@@ -148,7 +173,7 @@ impl Heap {
         };
         // SAFETY: just allocated, with room for the head and the contents.
         unsafe {
-            object.write(VmObject { ty, kind, marked: false, len });
+            object.write(VmObject { ty, kind, marked_by: 0, len });
             if let Allocation::Host(host) = allocation {
                 VmObject::contents(object.as_ptr()).cast::<HostObject>().write(host);
             }
@@ -199,15 +224,59 @@ impl Heap {
         }
     }
 
-    /// Starts a collection.
-    pub(crate) fn begin_collection(&mut self) {
-        self.objects.sort_unstable();
+    /// Starts a collection, which is given up where `stop` says that the guest is to stop: then nothing is marked or freed any more, and all that is
+    /// unmarked stays for the next collection to find.
+    pub(crate) fn begin_collection(&mut self, stop: InterruptHandle) {
+        self.stop = Some(stop);
+        self.is_given_up = false;
+        if self.collection_number == u16::MAX {
+            // Marks of long ago must not count as new ones.
+            for object in &self.objects {
+                // SAFETY: the object is this heap's, hence alive.
+                unsafe { (*object.as_ptr()).marked_by = 0 };
+            }
+            self.collection_number = 0;
+        }
+        self.collection_number += 1;
+        let mut objects = std::mem::take(&mut self.objects);
+        sort_in_portions(&mut objects, || self.is_given_up_after(WORK));
+        self.objects = objects;
+    }
+
+    /// Ends a collection; false where it was given up.
+    pub(crate) fn end_collection(&mut self) -> bool {
+        self.stop = None;
+        self.pending_marks.clear();
+        !self.is_given_up
+    }
+
+    /// Notes work that was done; whether the collection is given up.
+    #[inline]
+    pub(crate) fn is_given_up_after(&mut self, work: u32) -> bool {
+        if work < self.work_left {
+            self.work_left -= work;
+        } else {
+            self.work_left = WORK;
+            self.is_given_up |= self.stop.as_ref().is_some_and(InterruptHandle::is_stop_asked);
+        }
+        self.is_given_up
+    }
+
+    /// Keeps what slots may refer to that are no part of an object, whatever their bits are.
+    pub(crate) fn mark_slots(&mut self, slots: &[u64]) {
+        for portion in slots.chunks(ELEMENTS_LIKE_A_REFERENCE) {
+            if self.is_given_up_after(1) {
+                return;
+            }
+            portion.iter().for_each(|slot| self.mark_slot(*slot));
+        }
     }
 
     /// Keeps what a slot may refer to, whatever the slot's bits are.
     pub(crate) fn mark_slot(&mut self, slot: u64) {
         let Some(object) = object_at(slot) else { return };
-        if self.objects.binary_search(&object).is_ok() {
+        // One that was given up may have left them out of order.
+        if !self.is_given_up_after(1) && self.objects.binary_search(&object).is_ok() {
             self.mark(object);
         }
     }
@@ -216,6 +285,9 @@ impl Heap {
     /// forget that of its head.
     pub(crate) fn mark_address(&mut self, word: u64) {
         let address = word as usize;
+        if self.is_given_up_after(1) {
+            return;
+        }
         let above = self.objects.partition_point(|object| object.as_ptr() as usize <= address);
         let Some(object) = above.checked_sub(1).map(|below| self.objects[below]) else { return };
         // SAFETY: the object is this heap's, hence alive.
@@ -229,6 +301,9 @@ impl Heap {
     /// Keeps everything that can be reached from what was marked so far.
     pub(crate) fn trace(&mut self) {
         while let Some(object) = self.pending_marks.pop() {
+            if self.is_given_up_after(1) {
+                return;
+            }
             // SAFETY: only objects of this heap are pushed, and none is freed before the sweep.
             unsafe { self.trace_contents(object.as_ptr()) };
         }
@@ -236,19 +311,24 @@ impl Heap {
 
     /// Frees what was not marked.
     pub(crate) fn sweep(&mut self) {
-        let mut freed = 0;
-        self.objects.retain(|object| {
+        // From the end, so that what takes the place of a freed one has been looked at. Their order is that of addresses only while marking.
+        for i in (0..self.objects.len()).rev() {
+            if self.is_given_up_after(1) {
+                return;
+            }
+            let object = self.objects[i];
             // SAFETY: the object is this heap's; unmarked, nothing refers to it any more.
             unsafe {
-                if (*object.as_ptr()).marked {
-                    (*object.as_ptr()).marked = false;
-                    return true;
+                if (*object.as_ptr()).marked_by == self.collection_number {
+                    continue;
                 }
-                freed += free(*object);
+                if !self.release_contents(object) {
+                    return;
+                }
+                self.objects.swap_remove(i);
+                self.bytes -= free(object);
             }
-            false
-        });
-        self.bytes -= freed;
+        }
         self.threshold_bytes = (self.bytes.saturating_mul(2)).max(FIRST_THRESHOLD_BYTES);
         let charged = self.cost_bytes().next_multiple_of(CHARGED_BYTES) as u64;
         if charged < self.charge.bytes() {
@@ -257,11 +337,34 @@ impl Heap {
         }
     }
 
+    /// Gives the memory of a very large object back in portions, since the system would do it all at once; false where the collection was given up. Then
+    /// the object is still there, with zeros here and there.
+    ///
+    /// # Safety
+    /// The object is this heap's, and nothing refers to it.
+    unsafe fn release_contents(&mut self, object: NonNull<VmObject>) -> bool {
+        // SAFETY: as the caller promises. Contents of arrays are private memory that nobody needs any more.
+        unsafe {
+            let len = object_bytes(object) - VmObject::CONTENTS;
+            if len <= RELEASED_BYTES || object.as_ref().kind != ObjectKind::Array {
+                return true;
+            }
+            let contents = VmObject::contents(object.as_ptr());
+            for start in (0..len).step_by(RELEASED_BYTES) {
+                if self.is_given_up_after(WORK) {
+                    return false;
+                }
+                release_pages(contents.add(start), RELEASED_BYTES.min(len - start));
+            }
+            true
+        }
+    }
+
     fn mark(&mut self, object: NonNull<VmObject>) {
         // SAFETY: the object is this heap's, hence alive.
         let head = unsafe { &mut *object.as_ptr() };
-        if !head.marked {
-            head.marked = true;
+        if head.marked_by != self.collection_number {
+            head.marked_by = self.collection_number;
             self.pending_marks.push(object);
         }
     }
@@ -283,9 +386,7 @@ impl Heap {
                 ObjectKind::Array => {
                     let CompositeType::Array(element) = &(*(*object).ty).ty.composite else { return };
                     if matches!(element.storage, StorageType::Val(ValType::Ref(_))) {
-                        for i in 0..(*object).len as usize {
-                            self.mark_slot(*slots.add(i));
-                        }
+                        self.mark_slots(std::slice::from_raw_parts(slots, (*object).len as usize));
                     }
                 }
                 ObjectKind::Struct => {
@@ -310,6 +411,48 @@ impl Drop for Heap {
             unsafe { free(object) };
         }
     }
+}
+
+/// Sorts, and asks again and again whether to give up; then everything is still there, in any order.
+fn sort_in_portions<T: Ord + Copy>(all: &mut [T], mut is_given_up: impl FnMut() -> bool) {
+    /// As many are sorted at once: some milliseconds.
+    const AT_ONCE: usize = 1 << 16;
+    let mut unsorted = vec![(0, all.len())];
+    while let Some((start, end)) = unsorted.pop() {
+        if is_given_up() {
+            return;
+        }
+        let part = &mut all[start..end];
+        if part.len() <= AT_ONCE {
+            part.sort_unstable();
+            continue;
+        }
+        let pivot = median_of_some(part);
+        // What is less than the pivot lies before `middle`, and the rest of what was looked at behind it.
+        let mut middle = 0;
+        for first in (0..part.len()).step_by(AT_ONCE) {
+            if is_given_up() {
+                return;
+            }
+            for i in first..part.len().min(first + AT_ONCE) {
+                part.swap(middle, i);
+                middle += usize::from(part[middle] < pivot);
+            }
+        }
+        if middle == 0 {
+            // Nothing is less than the pivot, which is of no use then. Does not happen where no two are equal.
+            part.sort_unstable();
+            continue;
+        }
+        unsorted.extend([(start, start + middle), (start + middle, end)]);
+    }
+}
+
+fn median_of_some<T: Ord + Copy>(all: &[T]) -> T {
+    const SOME: usize = 63;
+    let mut some: [T; SOME] = std::array::from_fn(|i| all[i * (all.len() / SOME)]);
+    some.sort_unstable();
+    some[SOME / 2]
 }
 
 /// The object that a slot refers to, if it is neither null nor an `i31`.
@@ -366,5 +509,46 @@ unsafe fn free(object: NonNull<VmObject>) -> usize {
         drop(allocation);
         dealloc(object.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, 16));
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers in no order, each once.
+    fn shuffled(count: usize) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..count).collect();
+        let mut random = 1_u64;
+        for i in (1..count).rev() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            all.swap(i, (random >> 33) as usize % (i + 1));
+        }
+        all
+    }
+
+    #[test]
+    fn sorting_in_portions_sorts_and_loses_nothing_when_it_is_given_up() {
+        const COUNT: usize = 300_000;
+        let sorted: Vec<usize> = (0..COUNT).collect();
+        let orders = [shuffled(COUNT), sorted.clone(), sorted.iter().rev().copied().collect()];
+        for order in orders {
+            let mut all = order.clone();
+            let mut looks = 0;
+            sort_in_portions(&mut all, || {
+                looks += 1;
+                false
+            });
+            assert!(looks > 10 && all == sorted, "{looks}");
+            for last in 0..looks {
+                let (mut all, mut look) = (order.clone(), 0);
+                sort_in_portions(&mut all, || {
+                    look += 1;
+                    look > last
+                });
+                all.sort_unstable();
+                assert!(all == sorted, "given up at look {last}");
+            }
+        }
     }
 }

@@ -176,6 +176,17 @@ impl StoreRecord {
         self.vm.request.load(Ordering::Acquire) > Request::Sample as u8
     }
 
+    /// Traps where a request to stop has been made, which is then forgotten.
+    ///
+    /// # Errors
+    /// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`].
+    pub(crate) fn stop_if_asked(&self) -> Result<(), Trap> {
+        match self.is_attention_wanted() {
+            true => Err(self.attend().map_or(Trap::Interrupted, Request::trap)),
+            false => Ok(()),
+        }
+    }
+
     /// Samples asked for since the last one that was taken.
     pub(crate) fn take_ticks(&self) -> u64 {
         self.vm.ticks.swap(0, Ordering::Relaxed)
@@ -285,6 +296,11 @@ impl InterruptHandle {
     #[must_use]
     pub fn is_last(&self) -> bool {
         Arc::strong_count(&self.0) == 1
+    }
+
+    /// Whether a request to stop has been made that nobody has attended to yet.
+    pub(crate) fn is_stop_asked(&self) -> bool {
+        self.0.request.load(Ordering::Acquire) > Request::Sample as u8
     }
 
     pub(crate) fn request(&self, request: Request) {

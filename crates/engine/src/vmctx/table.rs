@@ -6,8 +6,10 @@ use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::NonNull;
 
 use super::VmTable;
+use super::runtime::portions;
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
+use crate::trap::Trap;
 use crate::types::TableType;
 
 /// Elements that any table can have: less than the greatest 32-bit number, so that a 64-bit index can be cut down to that number
@@ -81,18 +83,43 @@ impl TableEntity {
         unsafe { std::slice::from_raw_parts_mut((*self.vm.as_ptr()).elements, self.elements.len()) }
     }
 
-    /// Grows by `delta` elements of `value` and returns the old size; none where a maximum forbids it.
-    pub(crate) fn grow(&mut self, delta: u64, value: u64) -> Option<u64> {
+    /// Grows by `delta` elements of `value` and returns the old size; none where a maximum forbids it. `heed` is asked after each portion whether to
+    /// go on.
+    ///
+    /// # Errors
+    /// That of `heed`, and then the table is as it was.
+    pub(crate) fn grow_in_portions(
+        &mut self,
+        delta: u64,
+        value: u64,
+        heed: impl Fn() -> Result<(), Trap>,
+    ) -> Result<Option<u64>, Trap> {
         let old = self.len();
-        let new = old.checked_add(delta)?;
+        let Some(new) = self.grown(delta) else { return Ok(None) };
+        let mut done = Ok(());
+        for portion in portions(delta as usize, size_of::<u64>()) {
+            self.elements.resize(old as usize + portion.end, value);
+            done = heed();
+            if done.is_err() {
+                self.elements.truncate(old as usize);
+                break;
+            }
+        }
+        // Room for more may be elsewhere than the elements were.
+        let len = if done.is_ok() { new } else { old };
+        // SAFETY: `vm` lives as long as `self`, and guest code is not running: it has called us.
+        unsafe { *self.vm.as_ptr() = VmTable { elements: self.elements.as_mut_ptr(), len } };
+        done.map(|()| Some(old))
+    }
+
+    /// The size after growth by `delta` elements, for which there is room then; none where a maximum or the system forbids it.
+    fn grown(&mut self, delta: u64) -> Option<u64> {
+        let new = self.len().checked_add(delta)?;
         if new > self.ty.size.max.unwrap_or(u64::MAX).min(self.limit) {
             return None;
         }
         self.reserve(new)?;
-        self.elements.resize(new as usize, value);
-        // SAFETY: `vm` lives as long as `self`, and guest code is not running: it has called us.
-        unsafe { *self.vm.as_ptr() = VmTable { elements: self.elements.as_mut_ptr(), len: new } };
-        Some(old)
+        Some(new)
     }
 
     /// Makes room for `len` elements.

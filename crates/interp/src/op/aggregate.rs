@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::{DataIndex, ElemIndex, TypeIndex};
-use innkeeper_engine::tier::{VmObject, gc};
+use innkeeper_engine::tier::{VmContext, VmObject, gc};
 
 use crate::machine::{A, B, C, D, Exit, Machine, Slot, handlers};
 
@@ -65,11 +65,49 @@ impl Machine {
     }
 }
 
+/// Two slots as one value, which is passed in registers.
+#[inline(always)]
+fn whole([low, high]: [u64; 2]) -> u128 {
+    u128::from(low) | u128::from(high) << 64
+}
+
+/// [`gc::allocate`] with what it gives in registers: a result in memory of the handler's own would keep the handler's last call from being a jump.
+///
+/// # Safety
+/// As [`gc::allocate`].
+#[inline(never)]
+unsafe fn in_registers(
+    ctx: *mut VmContext,
+    ty: TypeIndex,
+    len: u32,
+    live_end: *mut u64,
+) -> (Option<NonNull<VmObject>>, Trap) {
+    // SAFETY: as the caller promises.
+    match unsafe { gc::allocate(ctx, ty, len, live_end) } {
+        Ok(object) => (Some(object), Trap::AllocationTooLarge),
+        Err(trap) => (None, trap),
+    }
+}
+
+/// # Safety
+/// As [`gc::allocate`].
+#[inline(always)]
+unsafe fn allocate(
+    ctx: *mut VmContext,
+    ty: TypeIndex,
+    len: u32,
+    live_end: *mut u64,
+) -> Result<NonNull<VmObject>, Trap> {
+    // SAFETY: as the caller promises.
+    let (object, trap) = unsafe { in_registers(ctx, ty, len, live_end) };
+    object.ok_or(trap)
+}
+
 handlers! {
     /// `[r from count live_end] [type]`: a structure of the slots that start at `from`.
     fn struct_new(m) {
         let count = m.operand(C);
-        let made = gc::allocate(m.ctx, TypeIndex(m.word(2) as u32), count as u32, m.live_end(D));
+        let made = allocate(m.ctx, TypeIndex(m.word(2) as u32), count as u32, m.live_end(D));
         if let Ok(object) = made {
             Machine::field(object, 0).copy_from_nonoverlapping(m.fp.add(m.operand(B)), count);
         }
@@ -78,7 +116,7 @@ handlers! {
 
     /// `[r _ _ live_end] [type slots]`: a structure of zeros.
     fn struct_new_default(m) {
-        let made = gc::allocate(m.ctx, TypeIndex(m.word(2) as u32), (m.word(2) >> 32) as u32, m.live_end(D));
+        let made = allocate(m.ctx, TypeIndex(m.word(2) as u32), (m.word(2) >> 32) as u32, m.live_end(D));
         m.finish(made, 3)
     }
 
@@ -106,10 +144,10 @@ handlers! {
     /// `[r value len live_end] [type wide]`.
     fn array_new(m) {
         let len = m.get::<u32>(C);
-        let made = gc::allocate(m.ctx, TypeIndex(m.word(2) as u32), len, m.live_end(D));
+        let made = allocate(m.ctx, TypeIndex(m.word(2) as u32), len, m.live_end(D));
         if let Ok(array) = made {
-            let value = if m.word(2) >> 32 == 0 { [m.get(B), 0] } else { m.get2(B) };
-            return match gc::array_fill(array, 0, value, len) {
+            let value = if m.word(2) >> 32 == 0 { m.get::<u64>(B).into() } else { whole(m.get2(B)) };
+            return match gc::array_fill(m.ctx, array, 0, value, len) {
                 Ok(()) => m.finish(made, 3),
                 Err(trap) => m.trap(trap),
             };
@@ -119,21 +157,21 @@ handlers! {
 
     /// `[r _ len live_end] [type]`.
     fn array_new_default(m) {
-        let made = gc::allocate(m.ctx, TypeIndex(m.word(2) as u32), m.get(C), m.live_end(D));
+        let made = allocate(m.ctx, TypeIndex(m.word(2) as u32), m.get(C), m.live_end(D));
         m.finish(made, 3)
     }
 
     /// `[r from count live_end] [type wide]`: an array of the values whose slots start at `from`.
     fn array_new_fixed(m) {
         let count = m.operand(C);
-        let made = gc::allocate(m.ctx, TypeIndex(m.word(2) as u32), count as u32, m.live_end(D));
+        let made = allocate(m.ctx, TypeIndex(m.word(2) as u32), count as u32, m.live_end(D));
         if let Ok(array) = made {
             let mut from = m.fp.add(m.operand(B));
             for i in 0..count {
                 let wide = m.word(2) >> 32 != 0;
-                let value = if wide { *from.cast::<[u64; 2]>() } else { [*from, 0] };
+                let value = if wide { whole(*from.cast::<[u64; 2]>()) } else { (*from).into() };
                 from = from.add(if wide { 2 } else { 1 });
-                if let Err(trap) = gc::array_fill(array, i as u32, value, 1) {
+                if let Err(trap) = gc::array_fill(m.ctx, array, i as u32, value, 1) {
                     return m.trap(trap);
                 }
             }
@@ -149,7 +187,7 @@ handlers! {
         if let Err(trap) = gc::check_data_range(m.ctx, ty, data, from, len) {
             return m.trap(trap);
         }
-        let made = gc::allocate(m.ctx, ty, len, m.live_end(D));
+        let made = allocate(m.ctx, ty, len, m.live_end(D));
         if let Ok(array) = made
             && let Err(trap) = gc::array_init_data(m.ctx, array, data, 0, from, len)
         {
@@ -165,7 +203,7 @@ handlers! {
         if let Err(trap) = gc::check_elem_range(m.ctx, elem, from, len) {
             return m.trap(trap);
         }
-        let made = gc::allocate(m.ctx, ty, len, m.live_end(D));
+        let made = allocate(m.ctx, ty, len, m.live_end(D));
         if let Ok(array) = made
             && let Err(trap) = gc::array_init_elem(m.ctx, array, elem, 0, from, len)
         {
@@ -184,15 +222,15 @@ handlers! {
     /// `[array to value len] [wide]`.
     fn array_fill(m) {
         let Some(array) = m.object(A) else { return m.trap(Trap::NullArray) };
-        let value = if m.word(2) == 0 { [m.get(C), 0] } else { m.get2(C) };
-        m.proceed(gc::array_fill(array, m.get(B), value, m.get(D)), 3)
+        let value = if m.word(2) == 0 { m.get::<u64>(C).into() } else { whole(m.get2(C)) };
+        m.proceed(gc::array_fill(m.ctx, array, m.get(B), value, m.get(D)), 3)
     }
 
     /// `[to_array to from_array from] [len]`.
     fn array_copy(m) {
         let (Some(to), Some(from)) = (m.object(A), m.object(C)) else { return m.trap(Trap::NullArray) };
         let len = *m.fp.add(m.operand_of(2, A)) as u32;
-        m.proceed(gc::array_copy((to, m.get(B)), (from, m.get(D)), len), 3)
+        m.proceed(gc::array_copy(m.ctx, (to, m.get(B)), (from, m.get(D)), len), 3)
     }
 
     /// `[array to from len] [data]`.

@@ -229,7 +229,7 @@ impl Translator<'_> {
         self.push(pages)
     }
 
-    /// Calls what grows a memory or table; refusal is -1 in the result's own width.
+    /// Calls what grows a memory; refusal is -1 in the result's own width.
     pub(super) fn grow(&mut self, builtin: Builtin, args: &[Value], is_wide: bool) -> Result {
         let Some(old) = self.builtin(builtin, args) else { return Ok(()) };
         let old = if is_wide { old } else { self.b.ins().ireduce(types::I32, old) };

@@ -9,7 +9,6 @@ use crate::index::MemoryIndex;
 use crate::parking::WaitOutcome;
 use crate::store::StoreCore;
 use crate::trap::Trap;
-use crate::vmctx::record::Request;
 use crate::vmctx::{LinearMemory, atomic};
 
 /// `memory.atomic.wait32`: 0 if woken, 1 if the cell does not hold `expected`, 2 if `timeout_ns`, unless negative, has passed.
@@ -116,7 +115,7 @@ fn wait(
 ) -> Result<u32, Trap> {
     let is_interrupted = || core.is_attention_wanted();
     match core.engine().parking().wait(cell, is_expected, timeout(timeout_ns), is_interrupted) {
-        WaitOutcome::Interrupted => Err(core.attend().map_or(Trap::Interrupted, Request::trap)),
+        WaitOutcome::Interrupted => core.stop_if_asked().and(Err(Trap::Interrupted)),
         outcome => Ok(outcome as u32),
     }
 }

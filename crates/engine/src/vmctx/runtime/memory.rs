@@ -1,8 +1,7 @@
 //! Memory: growth and bulk operations. The safety contract is that of [`super`].
 
-use std::sync::atomic::Ordering;
-
-use super::{VmContext, attend, parts};
+use super::portion::{Order, heed_stop, portions, portions_towards};
+use super::{VmContext, parts};
 use crate::index::*;
 use crate::trap::Trap;
 use crate::vmctx::LinearMemory;
@@ -37,10 +36,11 @@ pub unsafe fn memory_fill(
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
     memory.range(to, len).ok_or(Trap::MemoryOutOfBounds)?;
-    for (start, piece) in pieces(len) {
-        memory.fill(to + start, value, piece).ok_or(Trap::MemoryOutOfBounds)?;
+    for portion in portions(len as usize, 1) {
+        let start = to + portion.start as u64;
+        memory.fill(start, value, portion.len() as u64).ok_or(Trap::MemoryOutOfBounds)?;
         // SAFETY: as the caller promises.
-        unsafe { attend_between(ctx, start + piece < len)? };
+        unsafe { heed_stop(ctx)? };
     }
     Ok(())
 }
@@ -64,49 +64,20 @@ pub unsafe fn memory_copy(
     for (memory, start) in [(memory(to.0), to.1), (memory(from.0), from.1)] {
         memory.range(start, len).ok_or(Trap::MemoryOutOfBounds)?;
     }
-    for (start, piece) in pieces(len) {
-        // From the end, where the source would otherwise be overwritten before it is read.
-        let start = if to.1 > from.1 { len - start - piece } else { start };
-        LinearMemory::copy((memory(to.0), to.1 + start), (memory(from.0), from.1 + start), piece)
+    for portion in portions_towards(len as usize, 1, Order::of_copy(to.1, from.1)) {
+        let (start, len) = (portion.start as u64, portion.len() as u64);
+        LinearMemory::copy((memory(to.0), to.1 + start), (memory(from.0), from.1 + start), len)
             .ok_or(Trap::MemoryOutOfBounds)?;
         // SAFETY: as the caller promises.
-        unsafe { attend_between(ctx, piece == PIECE_BYTES)? };
+        unsafe { heed_stop(ctx)? };
     }
     Ok(())
-}
-
-/// Nobody who wants to interrupt waits longer than for so many bytes: some milliseconds.
-const PIECE_BYTES: u64 = 16 << 20;
-
-/// Where the pieces of `len` bytes start, and their lengths; the last is the shortest.
-fn pieces(len: u64) -> impl Iterator<Item = (u64, u64)> {
-    let count = len.div_ceil(PIECE_BYTES);
-    (0..count).map(move |i| (i * PIECE_BYTES, (len - i * PIECE_BYTES).min(PIECE_BYTES)))
-}
-
-/// Gives attention to who asks for it, if more is to come.
-///
-/// # Safety
-/// See the parent module's documentation.
-#[inline]
-unsafe fn attend_between(ctx: *mut VmContext, more: bool) -> Result<(), Trap> {
-    if !more {
-        return Ok(());
-    }
-    // SAFETY: as the caller promises. Every frame lies above the stack's start, so that only who asks for attention is noticed.
-    unsafe {
-        let vm = (*ctx).store;
-        match (*vm).stack_limit.load(Ordering::Relaxed).is_null() {
-            true => attend(vm, (*vm).stack_base, |_| {}),
-            false => Ok(()),
-        }
-    }
 }
 
 /// `memory.init`.
 ///
 /// # Errors
-/// [`Trap::MemoryOutOfBounds`], and then nothing was written.
+/// As [`memory_fill`].
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -122,7 +93,14 @@ pub unsafe fn memory_init(
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
     let contents = range(instance.data(data), from, len).ok_or(Trap::MemoryOutOfBounds)?;
-    memory.write(to, contents).ok_or(Trap::MemoryOutOfBounds)
+    memory.range(to, len).ok_or(Trap::MemoryOutOfBounds)?;
+    for portion in portions(contents.len(), 1) {
+        let start = to + portion.start as u64;
+        memory.write(start, &contents[portion]).ok_or(Trap::MemoryOutOfBounds)?;
+        // SAFETY: as the caller promises.
+        unsafe { heed_stop(ctx)? };
+    }
+    Ok(())
 }
 
 /// `data.drop`.

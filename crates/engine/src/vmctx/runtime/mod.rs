@@ -9,6 +9,7 @@
 
 mod atomic;
 mod memory;
+mod portion;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ use crate::value::Val;
 
 pub use atomic::*;
 pub use memory::*;
+pub(crate) use portion::{Order, heed_stop, portions, portions_towards};
 pub(crate) use table::copy_between;
 pub use table::*;
 
@@ -39,7 +41,8 @@ pub unsafe fn module<'a>(ctx: *mut VmContext) -> &'a ModuleParts {
     unsafe { &(*(*ctx).instance).module.0 }
 }
 
-/// Calls a host function for the guest; false where the activation must be left, and then the reason is in `pending`.
+/// Calls a host function for the guest; false where the activation must be left, and then the reason is in `pending`. Whoever wants the guest to stop
+/// is heard before the call: without a loop around them, many may stand in a row.
 ///
 /// # Safety
 /// See the module's documentation; `func` is a host function of the same store, `slots` points to its `call_slots` slots,
@@ -49,6 +52,10 @@ pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u6
     // SAFETY: as the caller promises.
     unsafe {
         let vm = (*ctx).store;
+        if let Err(trap) = heed_stop(ctx) {
+            (*vm).pending = Some(Pending::Trap(trap));
+            return false;
+        }
         let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
         // References made during the call are the embedder's only until it returns.
         let roots = (*(*vm).core).roots.len();

@@ -1,5 +1,6 @@
 //! Tables: growth and bulk operations. The safety contract is that of [`super`].
 
+use super::portion::{Order, heed_stop, portions, portions_towards};
 use super::{VmContext, parts};
 use crate::index::*;
 use crate::trap::Trap;
@@ -14,19 +15,29 @@ pub fn narrow_index(index: u64) -> u32 {
 
 /// `table.grow`: the old size, or `u64::MAX` where growing is refused.
 ///
+/// # Errors
+/// [`Trap::Interrupted`] and [`Trap::DeadlineExceeded`] in the middle of very many elements, and then the table is as it was.
+///
 /// # Safety
 /// See the parent module's documentation.
-#[must_use]
-pub unsafe fn table_grow(ctx: *mut VmContext, table: TableIndex, delta: u64, value: u64) -> u64 {
+pub unsafe fn table_grow(
+    ctx: *mut VmContext,
+    table: TableIndex,
+    delta: u64,
+    value: u64,
+) -> Result<u64, Trap> {
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
-    core.tables[instance.table_ids[table.index()]].grow(delta, value).unwrap_or(u64::MAX)
+    let table = &mut core.tables[instance.table_ids[table.index()]];
+    // SAFETY: as the caller promises; a table is none of what is looked at.
+    let old = table.grow_in_portions(delta, value, || unsafe { heed_stop(ctx) })?;
+    Ok(old.unwrap_or(u64::MAX))
 }
 
 /// `table.fill`.
 ///
 /// # Errors
-/// [`Trap::TableOutOfBounds`], and then nothing was written.
+/// [`Trap::TableOutOfBounds`], and then nothing was written. [`Trap::Interrupted`] and [`Trap::DeadlineExceeded`] in the middle of very many elements.
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -40,14 +51,19 @@ pub unsafe fn table_fill(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let elements = core.tables[instance.table_ids[table.index()]].elements_mut();
-    range_mut(elements, to, len).ok_or(Trap::TableOutOfBounds)?.fill(value);
+    let elements = range_mut(elements, to, len).ok_or(Trap::TableOutOfBounds)?;
+    for portion in portions(elements.len(), ELEMENT_BYTES) {
+        elements[portion].fill(value);
+        // SAFETY: as the caller promises; a table is none of what is looked at.
+        unsafe { heed_stop(ctx)? };
+    }
     Ok(())
 }
 
 /// `table.copy`: `to` and `from` are table and index each.
 ///
 /// # Errors
-/// [`Trap::TableOutOfBounds`], and then nothing was written.
+/// As [`table_fill`].
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -60,19 +76,20 @@ pub unsafe fn table_copy(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let (to_id, from_id) = (instance.table_ids[to.0.index()], instance.table_ids[from.0.index()]);
-    let copied = if to_id == from_id {
-        copy_within(core.tables[to_id].elements_mut(), to.1, from.1, len)
-    } else {
-        let [to_table, from_table] = core.two_tables(to_id, from_id);
-        copy_between(to_table.elements_mut(), to.1, from_table.elements_mut(), from.1, len)
-    };
-    copied.ok_or(Trap::TableOutOfBounds)
+    // SAFETY: as the caller promises; a table is none of what is looked at.
+    let heed = || unsafe { heed_stop(ctx) };
+    if to_id == from_id {
+        return copy_within(core.tables[to_id].elements_mut(), to.1, from.1, len, heed);
+    }
+    let [to_table, from_table] = core.two_tables(to_id, from_id);
+    let copied = copy_between((to_table.elements_mut(), to.1), (from_table.elements(), from.1), len, heed);
+    copied.ok_or(Trap::TableOutOfBounds)?
 }
 
 /// `table.init`.
 ///
 /// # Errors
-/// [`Trap::TableOutOfBounds`], and then nothing was written.
+/// As [`table_fill`].
 ///
 /// # Safety
 /// See the parent module's documentation.
@@ -87,7 +104,9 @@ pub unsafe fn table_init(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let elements = core.tables[instance.table_ids[table.index()]].elements_mut();
-    copy_between(elements, to, instance.elem(elem), from, len).ok_or(Trap::TableOutOfBounds)
+    // SAFETY: as the caller promises; neither tables nor segments are what is looked at.
+    let heed = || unsafe { heed_stop(ctx) };
+    copy_between((elements, to), (instance.elem(elem), from), len, heed).ok_or(Trap::TableOutOfBounds)?
 }
 
 /// `elem.drop`.
@@ -105,25 +124,42 @@ fn range_mut<E>(all: &mut [E], start: u64, len: u64) -> Option<&mut [E]> {
     all.get_mut(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
 }
 
-fn copy_within<E: Copy>(all: &mut [E], to: u64, from: u64, len: u64) -> Option<()> {
-    let to_end = usize::try_from(to.checked_add(len)?).ok()?;
-    let from_end = usize::try_from(from.checked_add(len)?).ok()?;
-    if to_end > all.len() || from_end > all.len() {
-        return None;
-    }
-    all.copy_within(from as usize..from_end, to as usize);
-    Some(())
-}
-
-pub(crate) fn copy_between<E: Copy>(
-    to_all: &mut [E],
+fn copy_within(
+    all: &mut [u64],
     to: u64,
-    from_all: &[E],
     from: u64,
     len: u64,
-) -> Option<()> {
-    let from_end = usize::try_from(from.checked_add(len)?).ok()?;
-    let source = from_all.get(usize::try_from(from).ok()?..from_end)?;
-    range_mut(to_all, to, len)?.copy_from_slice(source);
-    Some(())
+    heed: impl Fn() -> Result<(), Trap>,
+) -> Result<(), Trap> {
+    for start in [to, from] {
+        range_mut(all, start, len).ok_or(Trap::TableOutOfBounds)?;
+    }
+    let (to_start, from_start) = (to as usize, from as usize);
+    for portion in portions_towards(len as usize, ELEMENT_BYTES, Order::of_copy(to, from)) {
+        all.copy_within(from_start + portion.start..from_start + portion.end, to_start + portion.start);
+        heed()?;
+    }
+    Ok(())
 }
+
+/// Copies `len` elements between what does not overlap, `to` and `from` being all there is and where to begin each; `heed` is asked after each portion whether
+/// to go on. None where a range is not inside, and then nothing was written.
+pub(crate) fn copy_between<E: Copy>(
+    to: (&mut [E], u64),
+    from: (&[E], u64),
+    len: u64,
+    heed: impl Fn() -> Result<(), Trap>,
+) -> Option<Result<(), Trap>> {
+    let from_end = usize::try_from(from.1.checked_add(len)?).ok()?;
+    let source = from.0.get(usize::try_from(from.1).ok()?..from_end)?;
+    let target = range_mut(to.0, to.1, len)?;
+    for portion in portions(source.len(), size_of::<E>()) {
+        target[portion.clone()].copy_from_slice(&source[portion]);
+        if let Err(trap) = heed() {
+            return Some(Err(trap));
+        }
+    }
+    Some(Ok(()))
+}
+
+const ELEMENT_BYTES: usize = size_of::<u64>();

@@ -92,11 +92,23 @@ impl Stopper {
     /// # Errors
     /// The system refuses the thread that watches.
     pub fn watch(&self, limits: &Limits) -> std::io::Result<Option<Watch>> {
+        self.watch_from(limits, Instant::now(), || {})
+    }
+
+    /// As [`Stopper::watch`]; the time on the wall began at `begin`, and `then` is called on the thread that watches, once the guest has been told to stop.
+    ///
+    /// # Errors
+    /// The system refuses the thread that watches.
+    pub fn watch_from(
+        &self,
+        limits: &Limits,
+        begin: Instant,
+        then: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Option<Watch>> {
         let (wall, processor) = (limits.wall_time, limits.processor_time);
         if wall.is_none() && processor.is_none() {
             return Ok(None);
         }
-        let begin = Instant::now();
         let stopper = self.clone();
         let (alive, ended) = channel();
         let watch = move || {
@@ -104,7 +116,8 @@ impl Stopper {
                 let wall = wall.map(|wall| wall.saturating_sub(begin.elapsed()));
                 let processor = processor.map(|limit| limit.saturating_sub(processor_time()));
                 if wall == Some(Duration::ZERO) || processor == Some(Duration::ZERO) {
-                    return stopper.stop(StopReason::Deadline);
+                    stopper.stop(StopReason::Deadline);
+                    return then();
                 }
                 // Processor time passes as fast as there are processors.
                 let processor = processor.map(|left| (left / processors()).max(Duration::from_millis(1)));

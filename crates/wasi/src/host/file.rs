@@ -15,6 +15,7 @@ use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::open::{OpenOptions, WriteSync};
 use super::poll::Direction;
+use super::portion::{HowMuch, RESIZED_BYTES};
 use super::tree::{TreeFile, WriteAt};
 use super::{Host, sys};
 
@@ -121,6 +122,11 @@ impl File {
         }
     }
 
+    /// What reading takes at once: more of a pipe or a device may have to be waited for.
+    fn how_much(&self) -> HowMuch {
+        if self.kind == FileKind::Regular { HowMuch::All } else { HowMuch::Some }
+    }
+
     /// What writes wait for.
     #[must_use]
     pub fn sync(&self) -> Option<WriteSync> {
@@ -135,12 +141,12 @@ impl Host {
     /// [`Error::NotOpenForThis`], [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        match &file.node {
+        self.read_in_portions(file.how_much(), buffers, |buffers, _| match &file.node {
             FileNode::Native(fd) => {
                 self.when_ready(&permit, file, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers))
             }
             FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, None),
-        }
+        })
     }
 
     /// Reads at `offset`; the position stays.
@@ -149,12 +155,15 @@ impl Host {
     /// As [`Host::read`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn read_at(&self, file: &File, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        match &file.node {
-            FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Read, || {
-                sys::read_at(&permit, fd.as_fd(), buffers, offset)
-            }),
-            FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, Some(offset)),
-        }
+        self.read_in_portions(file.how_much(), buffers, |buffers, before| {
+            let offset = offset.saturating_add(before);
+            match &file.node {
+                FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Read, || {
+                    sys::read_at(&permit, fd.as_fd(), buffers, offset)
+                }),
+                FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, Some(offset)),
+            }
+        })
     }
 
     /// Writes at the position, or the end when appending, and moves it. May write less than all.
@@ -165,7 +174,7 @@ impl Host {
     pub fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
         let gap = || self.gap(&permit, file, None);
-        self.within_allowance_after_gap(gap, buffers, |buffers| match &file.node {
+        let portion = |buffers: &[IoSlice<'_>], _| match &file.node {
             FileNode::Native(fd) => {
                 self.when_ready(&permit, file, Direction::Write, || sys::write(&permit, fd.as_fd(), buffers))
             }
@@ -173,7 +182,8 @@ impl Host {
                 let at = if file.flags().append { WriteAt::End } else { WriteAt::Position };
                 tree.write(self.visit(&permit), buffers, at)
             }
-        })
+        };
+        self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion))
     }
 
     /// Writes at `offset`; the position stays.
@@ -183,17 +193,21 @@ impl Host {
     pub fn write_at(&self, file: &File, buffers: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
         let gap = || self.gap(&permit, file, Some(offset));
-        self.within_allowance_after_gap(gap, buffers, |buffers| match &file.node {
-            FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Write, || {
-                sys::write_at(&permit, fd.as_fd(), buffers, offset)
-            }),
-            FileNode::Tree(tree) => {
-                // As on Linux: at the end also when an offset is given; then the position stays.
-                let offset =
-                    if file.flags().append { tree.stat(self.visit(&permit))?.size_bytes } else { offset };
-                tree.write(self.visit(&permit), buffers, WriteAt::Offset(offset))
+        let portion = |buffers: &[IoSlice<'_>], before: u64| {
+            let offset = offset.saturating_add(before);
+            match &file.node {
+                FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Write, || {
+                    sys::write_at(&permit, fd.as_fd(), buffers, offset)
+                }),
+                FileNode::Tree(tree) => {
+                    // As on Linux: at the end also when an offset is given; then the position stays.
+                    let append = file.flags().append;
+                    let at = if append { tree.stat(self.visit(&permit))?.size_bytes } else { offset };
+                    tree.write(self.visit(&permit), buffers, WriteAt::Offset(at))
+                }
             }
-        })
+        };
+        self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion))
     }
 
     /// Moves the position and returns it, from the beginning.
@@ -233,7 +247,7 @@ impl Host {
             })?;
         let growth = || Ok(size_bytes.saturating_sub(self.size_of(&permit, file)?));
         self.growing(growth, || match &file.node {
-            FileNode::Native(fd) => sys::set_size(&permit, fd.as_fd(), size_bytes),
+            FileNode::Native(fd) => self.set_size_in_portions(&permit, fd.as_fd(), size_bytes),
             FileNode::Tree(tree) => tree.set_size(self.visit(&permit), size_bytes),
         })
     }
@@ -249,7 +263,7 @@ impl Host {
         self.growing(
             || Ok(length.saturating_add(offset.saturating_sub(self.size_of(&permit, file)?))),
             || match &file.node {
-                FileNode::Native(fd) => sys::allocate(&permit, fd.as_fd(), offset, length),
+                FileNode::Native(fd) => self.allocate_in_portions(&permit, fd.as_fd(), offset, length),
                 FileNode::Tree(tree) => tree.allocate(self.visit(&permit), offset, length),
             },
         )
@@ -266,7 +280,13 @@ impl Host {
         }
         match &file.node {
             FileNode::Native(fd) => {
-                sys::advise(&permit, fd.as_fd(), (range.0, NonZeroU64::new(range.1)), advice)
+                let length = match advice {
+                    // The system does these at once, for as long as that takes. Doing less than is advised is no mistake.
+                    Advice::WillNeed | Advice::DontNeed if range.1 == 0 => RESIZED_BYTES,
+                    Advice::WillNeed | Advice::DontNeed => range.1.min(RESIZED_BYTES),
+                    _ => range.1,
+                };
+                sys::advise(&permit, fd.as_fd(), (range.0, NonZeroU64::new(length)), advice)
             }
             FileNode::Tree(_) => Ok(()),
         }

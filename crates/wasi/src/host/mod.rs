@@ -21,6 +21,7 @@ mod handles;
 mod metadata;
 mod open;
 mod poll;
+mod portion;
 mod random;
 mod readdir;
 mod resolve;

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -67,8 +68,14 @@ pub struct WaitRequest<'a> {
 
 /// A way to end a guest's waits from another thread. Clones are the same interrupt.
 #[derive(Clone, Debug)]
-pub struct Interrupt {
-    signal: Arc<OwnedFd>,
+pub struct Interrupt(Arc<Signal>);
+
+#[derive(Debug)]
+struct Signal {
+    /// What waits look at.
+    fd: OwnedFd,
+    /// What calls look at that do not wait and may take long.
+    is_raised: AtomicBool,
 }
 
 impl Interrupt {
@@ -77,17 +84,23 @@ impl Interrupt {
     /// # Errors
     /// No free descriptor.
     pub fn new() -> Result<Interrupt, Error> {
-        Ok(Interrupt { signal: Arc::new(sys::open_signal()?) })
+        Ok(Interrupt(Arc::new(Signal { fd: sys::open_signal()?, is_raised: AtomicBool::new(false) })))
     }
 
-    /// Ends the wait in progress and every later one, with [`Error::Interrupted`].
+    /// Ends the wait in progress and every later one, with [`Error::Interrupted`], and calls that move very many bytes.
     pub fn raise(&self) {
-        sys::raise_signal(&self.signal);
+        self.0.is_raised.store(true, Ordering::Release);
+        sys::raise_signal(&self.0.fd);
     }
 
     /// Lets waits be waits again.
     pub fn clear(&self) {
-        sys::clear_signal(&self.signal);
+        self.0.is_raised.store(false, Ordering::Release);
+        sys::clear_signal(&self.0.fd);
+    }
+
+    pub(super) fn is_raised(&self) -> bool {
+        self.0.is_raised.load(Ordering::Acquire)
     }
 }
 
@@ -152,11 +165,6 @@ impl Host {
         self.wait_on(permit, &mut entries, None)
     }
 
-    /// Whether an interrupt can end waits: if so, blocking calls wait before they start.
-    pub(super) fn is_interruptible(&self) -> bool {
-        self.interrupt.get().is_some()
-    }
-
     fn wait_on<'a>(
         &'a self,
         permit: &Permit,
@@ -165,7 +173,7 @@ impl Host {
     ) -> Result<(), Error> {
         let watched = entries.len();
         if let Some(interrupt) = self.interrupt.get() {
-            let fd = interrupt.signal.as_fd();
+            let fd = interrupt.0.fd.as_fd();
             entries.push(sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false });
         }
         let deadline = timeout.map(|timeout| sys::now(permit, Clock::Monotonic).saturating_add(timeout));

@@ -33,10 +33,11 @@ impl Host {
     /// [`crate::keys::Limits::random_chunk_bytes`]; with those that follow from the seed, if the keys have one.
     ///
     /// # Errors
-    /// What the system reports.
+    /// What the system reports; [`Error::Interrupted`] between two pieces.
     pub fn fill_random(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let permit = self.gate.decide(&Request::ambient(Operation::Random))?;
         for chunk in buffer.chunks_mut(self.limits.random_chunk_bytes.max(1)) {
+            self.heed_interrupt()?;
             match &self.random {
                 RandomSource::System => {
                     let mut filled = 0;

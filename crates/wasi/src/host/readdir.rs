@@ -130,8 +130,9 @@ impl Host {
     /// changed since.
     ///
     /// # Errors
-    /// What the system reports.
+    /// What the system reports; [`Error::Interrupted`].
     pub fn entry<'a>(&self, listing: &'a mut Listing, index: u64) -> Result<Option<DirEntry<'a>>, Error> {
+        self.heed_interrupt()?;
         if index == 0 {
             let request = Request::handle(Operation::List, Rights::READ, &listing.credentials);
             let permit = self.gate.decide(&request)?;

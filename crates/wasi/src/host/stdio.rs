@@ -1,17 +1,21 @@
 //! The standard streams.
 //!
 //! An inherited stream is the host process's own descriptor, shared with whoever else has it; its modes are
-//! never changed. Whether the guest wants to wait is kept here and honoured by asking for readiness first.
+//! never changed. Whether the guest wants to wait is kept here.
+//!
+//! No call of the system waits, except the one that can be interrupted: bytes are moved as far as that is possible at once, and then readiness is waited
+//! for ([`Moving`]). That somebody else, another thread of the guest or another process, was faster meanwhile is just another reason to wait.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::credentials::{Credentials, Grant, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::poll::Direction;
+use super::portion::HowMuch;
 use super::{Host, sys};
 use crate::keys::{Capture, KeyError, StdinKey, StdoutKey};
 
@@ -23,7 +27,20 @@ pub struct Stream {
     /// Whether reading or writing can have to wait: regular files are always ready.
     waits: bool,
     nonblocking: AtomicBool,
+    moving: Moving,
 }
+
+/// How bytes are moved without waiting, where the system does not do so when asked to with each call.
+#[derive(Debug, Default)]
+struct Moving {
+    /// The same terminal or pipe, opened once more with a mode of its own, once that has been tried.
+    reopened: OnceLock<Option<OwnedFd>>,
+    /// Held from looking whether there is something to do until it is done, where nothing else helps: so that no other thread of this process comes between.
+    turn: Mutex<()>,
+}
+
+/// Bytes that can be written to whatever is ready for writing, without waiting: the least that a pipe has room for then.
+const READY_BYTES: usize = 4096;
 
 #[derive(Debug)]
 enum Source {
@@ -101,7 +118,7 @@ impl Stream {
             Source::File(fd) => !sys::is_regular(fd.as_fd()),
             Source::Bytes(_) | Source::Discard | Source::Capture(_) => false,
         };
-        Stream { credentials, source, waits, nonblocking: AtomicBool::new(false) }
+        Stream { credentials, source, waits, nonblocking: AtomicBool::new(false), moving: Moving::default() }
     }
 
     /// Its rights and origin.
@@ -151,19 +168,26 @@ impl Host {
     pub fn read_stream(&self, stream: &Stream, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Read, Rights::READ, stream)?;
         match &stream.source {
-            Source::Inherited(fd) => {
-                self.at_descriptor(&permit, stream, Direction::Read, || sys::read(&permit, *fd, buffers))
-            }
-            Source::File(fd) => self
-                .at_descriptor(&permit, stream, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers)),
             Source::Bytes(remaining) => {
                 Ok(remaining.lock().unwrap_or_else(PoisonError::into_inner).read(buffers))
             }
             Source::Discard | Source::Capture(_) => Err(Error::BadHandle),
+            Source::Inherited(_) | Source::File(_) if stream.waits => {
+                self.read_in_portions(HowMuch::Some, buffers, |buffers, _| {
+                    self.when_stream_ready(&permit, stream, Direction::Read, |fd, how| match how {
+                        How::ByCall => sys::read_now(&permit, fd, buffers),
+                        How::ByMode | How::IfReady => sys::read(&permit, fd, buffers),
+                    })
+                })
+            }
+            Source::Inherited(_) | Source::File(_) => {
+                let fd = stream.descriptor().ok_or(Error::BadHandle)?;
+                self.read_in_portions(HowMuch::All, buffers, |buffers, _| sys::read(&permit, fd, buffers))
+            }
         }
     }
 
-    /// Writes part or all.
+    /// Writes all, or part where it can go no further without waiting and must not.
     ///
     /// # Errors
     /// [`Error::NotOpenForThis`] on an input, [`Error::Pipe`], [`Error::NoSpace`] if a capture is full,
@@ -171,16 +195,55 @@ impl Host {
     pub fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
         self.within_allowance(buffers, |buffers| match &stream.source {
-            Source::Inherited(fd) => {
-                self.at_descriptor(&permit, stream, Direction::Write, || sys::write(&permit, *fd, buffers))
-            }
-            Source::File(fd) => self.at_descriptor(&permit, stream, Direction::Write, || {
-                sys::write(&permit, fd.as_fd(), buffers)
-            }),
             Source::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
             Source::Capture(capture) => capture_all(capture, buffers),
             Source::Bytes(_) => Err(Error::BadHandle),
+            Source::Inherited(_) | Source::File(_) if stream.waits => {
+                self.write_in_portions(buffers, |buffers, _| self.write_waiting(&permit, stream, buffers))
+            }
+            Source::Inherited(_) | Source::File(_) => {
+                let fd = stream.descriptor().ok_or(Error::BadHandle)?;
+                self.write_in_portions(buffers, |buffers, _| sys::write(&permit, fd, buffers))
+            }
         })
+    }
+
+    /// Writes all, as a guest expects it that wants to wait: many do not look whether it was all.
+    fn write_waiting(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Error> {
+        let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        let some = |buffers: &[IoSlice<'_>]| {
+            self.when_stream_ready(permit, stream, Direction::Write, |fd, how| match how {
+                How::ByCall => sys::write_now(permit, fd, buffers),
+                How::ByMode => sys::write(permit, fd, buffers),
+                How::IfReady => {
+                    let first = buffers.iter().find(|buffer| !buffer.is_empty());
+                    let first = first.map_or(&[][..], |buffer| &buffer[..buffer.len().min(READY_BYTES)]);
+                    sys::write(permit, fd, &[IoSlice::new(first)])
+                }
+            })
+        };
+        let mut written = some(buffers)?;
+        if written == wanted || stream.is_nonblocking() {
+            return Ok(written);
+        }
+        let mut rest: Vec<IoSlice<'_>> = buffers.iter().map(|buffer| IoSlice::new(buffer)).collect();
+        let mut rest = &mut rest[..];
+        IoSlice::advance_slices(&mut rest, written);
+        while written < wanted {
+            match some(rest) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    written += count;
+                    IoSlice::advance_slices(&mut rest, count);
+                }
+            }
+        }
+        Ok(written)
     }
 
     /// Changes whether the stream's operations wait, for this guest alone.
@@ -206,35 +269,60 @@ impl Host {
         self.gate.decide(&Request::handle(operation, needs, &stream.credentials))
     }
 
-    /// Runs `call` on an inherited descriptor, whose mode is not ours to know.
-    fn at_descriptor<T>(
+    /// Runs `call` on a descriptor whose mode is not ours to know, in a way that does not wait, and waits where it would have to.
+    fn when_stream_ready<T>(
         &self,
         permit: &Permit,
         stream: &Stream,
         direction: Direction,
-        mut call: impl FnMut() -> Result<T, Error>,
+        mut call: impl FnMut(BorrowedFd<'_>, How) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Some(fd) = stream.descriptor() else {
-            return Err(Error::BadHandle);
-        };
-        if !stream.waits {
-            return call();
-        }
-        if stream.is_nonblocking() {
-            let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
-            sys::poll(permit, &mut entries, Some(std::time::Duration::ZERO))?;
-            return if entries[0].ready { call() } else { Err(Error::Again) };
-        }
-        if self.is_interruptible() {
-            self.wait_for_descriptor(permit, fd, direction)?;
-        }
+        let fd = stream.descriptor().ok_or(Error::BadHandle)?;
         loop {
-            match call() {
-                Err(Error::Again) => self.wait_for_descriptor(permit, fd, direction)?,
+            match self.at_once(permit, (fd, &stream.moving), direction, &mut call) {
+                Err(Error::Again) if !stream.is_nonblocking() => {
+                    self.wait_for_descriptor(permit, fd, direction)?;
+                }
                 result => return result,
             }
         }
     }
+
+    /// Runs `call` without waiting; [`Error::Again`] where that is not possible.
+    fn at_once<T>(
+        &self,
+        permit: &Permit,
+        (fd, moving): (BorrowedFd<'_>, &Moving),
+        direction: Direction,
+        call: &mut impl FnMut(BorrowedFd<'_>, How) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if moving.reopened.get().is_none() {
+            match call(fd, How::ByCall) {
+                // The last is what some kernels say to a flag that they do not know.
+                Err(Error::NotSupported | Error::Invalid) => {}
+                result => return result,
+            }
+        }
+        let reopen = || sys::reopen_nonblocking(permit, fd, direction).ok();
+        if let Some(own) = moving.reopened.get_or_init(reopen) {
+            return call(own.as_fd(), How::ByMode);
+        }
+        let _turn = moving.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
+        sys::poll(permit, &mut entries, Some(std::time::Duration::ZERO))?;
+        if entries[0].ready { call(fd, How::IfReady) } else { Err(Error::Again) }
+    }
+}
+
+/// How bytes are moved without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// Each call says that it must not wait.
+    ByCall,
+    /// The descriptor's mode says so.
+    ByMode,
+    /// Nothing says so, and it is known to be ready: for few bytes.
+    IfReady,
 }
 
 /// Whether operations fail instead of waiting.

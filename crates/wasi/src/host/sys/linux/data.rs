@@ -2,13 +2,15 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::io::ReadWriteFlags;
 
 use super::{Error, retry};
 use crate::host::file::{Advice, Whence};
 use crate::host::gate::Permit;
+use crate::host::poll::Direction;
 
 pub(crate) fn read(_: &Permit, fd: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
     match buffers {
@@ -22,6 +24,44 @@ pub(crate) fn write(_: &Permit, fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> 
         [buffer] => retry(|| rustix::io::write(fd, buffer)),
         buffers => retry(|| rustix::io::writev(fd, buffers)),
     }
+}
+
+/// Reads what is there, whatever the descriptor's own mode is, which others may share: [`Error::Again`] where that is nothing,
+/// [`Error::NotSupported`] where the system cannot do that for such a file.
+pub(crate) fn read_now(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+) -> Result<usize, Error> {
+    retry(|| rustix::io::preadv2(fd, buffers, AT_POSITION, ReadWriteFlags::NOWAIT))
+}
+
+/// Writes what there is room for; as [`read_now`].
+pub(crate) fn write_now(_: &Permit, fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+    retry(|| rustix::io::pwritev2(fd, buffers, AT_POSITION, ReadWriteFlags::NOWAIT))
+}
+
+/// The offset that means the position, and what has none.
+const AT_POSITION: u64 = u64::MAX;
+
+/// Opens what a descriptor is open to once more, with a mode of its own that does not wait: for terminals and pipes, which nothing happens to when they
+/// are opened.
+pub(crate) fn reopen_nonblocking(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+) -> Result<OwnedFd, Error> {
+    let mode = rustix::fs::fstat(fd)?.st_mode;
+    if !is_terminal(fd) && FileType::from_raw_mode(mode) != FileType::Fifo {
+        return Err(Error::NotSupported);
+    }
+    let access = match direction {
+        Direction::Read => OFlags::RDONLY,
+        Direction::Write => OFlags::WRONLY,
+    };
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    retry(|| rustix::fs::open(&path, flags, Mode::empty()))
 }
 
 pub(crate) fn read_at(

@@ -79,7 +79,7 @@ pub(crate) struct KeyFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitFlags {
-    /// Stop the guest after this time, also where it waits, as in 10s or 500ms
+    /// End after this time from the start of the command, whatever the guest or inn does then, as in 10s or 500ms
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
 

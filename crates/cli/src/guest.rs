@@ -5,9 +5,10 @@ use innkeeper::wasi::keys::{Keys, Limits};
 use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
-use innkeeper::wasi::stop::{StopReason, Stopper};
+use innkeeper::wasi::stop::StopReason;
 use innkeeper::{Cache, Config, Engine, Error, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val};
 
+use crate::deadline::Deadline;
 use crate::input::Input;
 use crate::profile::Sampler;
 use crate::report::Problem;
@@ -72,22 +73,20 @@ impl Guest {
         Ok(Guest { module: input.module(&engine)?, engine, is_profiled: false })
     }
 
-    /// Runs `entry` with these keys, watched by these observers.
+    /// Runs `entry` with these keys until its end or the deadline, watched by these observers.
     pub(crate) fn run(
         &self,
         input: &Input,
         entry: Entry,
-        keys: &Keys,
+        (keys, deadline): (&Keys, &Deadline),
         prepare: impl FnOnce(Context) -> Context,
         observers: Observers,
     ) -> Result<Ran, Problem> {
         let context = prepare(Context::new(keys).map_err(Problem::from_message)?).observed(observers);
-        let stopper = Stopper::new().map_err(|error| Problem::new("the guest's stopper", error))?;
+        let stopper = deadline.start_guest();
         let interrupt: Interrupt = stopper.interrupt();
         context.host().set_interrupt(interrupt);
-        let signal = signals::stop_on_signals(&stopper)?;
-        let watch =
-            stopper.watch(&keys.limits).map_err(|error| Problem::new("the guest's deadline", error))?;
+        let signal = signals::stop_on_signals(stopper)?;
         let mut linker = Linker::new(&self.engine);
         p1::add_to_linker(&mut linker, |context: &mut Context| context);
         let budget = context.host().budget();
@@ -103,14 +102,14 @@ impl Guest {
         };
         let result = if uses_threads(&self.module) {
             let data = context.clone();
-            let threads = Threads::new(linker, &self.module, (&context, &stopper), move || data.clone())
+            let threads = Threads::new(linker, &self.module, (&context, stopper), move || data.clone())
                 .map_err(|error| input.problem(&error))?;
             let result = entry.call(threads.linker(), &mut store, &self.module);
             threads.finish(result)
         } else {
             entry.call(&linker, &mut store, &self.module)
         };
-        drop((watch, sampler));
+        drop(sampler);
         let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
         let ending = match Ending::of(result) {
             Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {
@@ -118,7 +117,12 @@ impl Guest {
             }
             ending => ending,
         };
-        Ok(Ran { ending, context, signal, profile: store.take_profile() })
+        let profile = store.take_profile();
+        if stopper.stopped().is_some() {
+            // Whoever stopped it does not wait until all that it made has been taken apart; the process ends soon.
+            std::mem::forget(store);
+        }
+        Ok(Ran { ending, context, signal, profile })
     }
 }
 

@@ -12,6 +12,7 @@ mod cache;
 mod changes;
 mod compile;
 mod completion;
+mod deadline;
 mod explore;
 mod flags;
 mod guest;

@@ -11,6 +11,7 @@ use innkeeper::wasi::observe::{Divergence, Replayer};
 use innkeeper::wasi::p1::Observers;
 
 use crate::args::ReplayArgs;
+use crate::deadline::Deadline;
 use crate::guest::{Ending, Execution, Guest, STOPPED};
 use crate::input::Input;
 use crate::report::{self, Problem};
@@ -33,7 +34,13 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     let guest = Guest::new(&mut input, Execution::new(&keys.limits, NanBits::Canonical))?;
     let arguments: Vec<OsString> = header.invoke.iter().skip(1).map(OsString::from).collect();
     let entry = Entry::choose(header.invoke.first().map(String::as_str), &arguments, &input, &guest.module)?;
-    let ran = guest.run(&input, entry, &keys, |context| context, Observers::none().replayer(replayer))?;
+    let ran = guest.run(
+        &input,
+        entry,
+        (&keys, &Deadline::none()?),
+        |context| context,
+        Observers::none().replayer(replayer),
+    )?;
     let diverged = |divergence: &Divergence| {
         let problem = Problem::new(&input.name, divergence);
         report::problem(

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::RecordHeader;
@@ -13,6 +14,7 @@ use innkeeper::{
 };
 
 use crate::args::{CompileAfter, RunArgs};
+use crate::deadline::Deadline;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::report::{self, Explain, Problem, short, visible};
@@ -20,7 +22,7 @@ use crate::values::ProfileFlag;
 use crate::{background, cache, changes, invoke, keys, observers, perf, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
-const TRAP_EXIT_CODE: u8 = 134;
+pub(crate) const TRAP_EXIT_CODE: u8 = 134;
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
@@ -43,7 +45,9 @@ enum Usage {
 }
 
 fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
+    let begin = Instant::now();
     let keys = keys::keys(args)?;
+    let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
     let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
@@ -80,14 +84,21 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         }
         context
     };
-    let ran = guest.run(&input, entry, &keys, prepare, observers)?;
+    let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
     let lacking = guest.module.keep_code();
     let code = report_ending(&ran, args, &input)?;
     observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
     if let (Some(profile), Some(ProfileFlag::File(path))) = (&ran.profile, &args.reports.profile) {
         profile::write(profile, path, &input.name)?;
     }
-    changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
+    if deadline.has_passed() && !args.reports.cow_changes.is_empty() {
+        let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
+        report::problem(&problem.help("give it more time"));
+    } else {
+        // What has been begun is not left half done.
+        drop(deadline);
+        changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
+    }
     then(&keys, &ran.context);
     // Whoever interrupts a run wants it to be over.
     let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);

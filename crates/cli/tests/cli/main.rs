@@ -2,6 +2,7 @@
 
 mod cache;
 mod changes;
+mod deadline;
 mod input;
 mod inspect;
 mod invoke;

@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Compile(CompileArgs),
     /// Show, fill or empty the cache of compiled code
     Cache(CacheArgs),
+    /// Finish changes that `--cow-changes apply` has left half made
+    Cow(CowArgs),
     /// Show what a module needs and offers, and which keys that suggests
     Inspect(FileArgs),
     /// Check that a module is valid
@@ -255,6 +257,29 @@ pub(crate) enum CacheCommand {
         /// The directory, instead of the usual one
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct CowArgs {
+    #[command(subcommand)]
+    pub(crate) command: CowCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CowCommand {
+    /// Make the changes that were not made yet
+    Resume {
+        /// The directory that the changes are in
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+    /// Take back the changes that were made
+    Undo {
+        /// The directory that the changes are in
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
     },
 }
 

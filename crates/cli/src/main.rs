@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Some(Command::Explore(args)) => explore::explore(&args),
         Some(Command::Compile(args)) => compile::compile(&args),
         Some(Command::Cache(args)) => cache::cache(&args),
+        Some(Command::Cow(args)) => changes::finish(&args.command),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),

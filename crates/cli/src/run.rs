@@ -95,10 +95,10 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
         report::problem(&problem.help("give it more time"));
     } else {
-        // What has been begun is not left half done.
-        drop(deadline);
-        changes::deal_with(&args.reports.cow_changes, ran.context.host())?;
+        let stop = || deadline.has_passed();
+        changes::deal_with(&args.reports.cow_changes, ran.context.host(), &stop)?;
     }
+    drop(deadline);
     then(&keys, &ran.context);
     // Whoever interrupts a run wants it to be over.
     let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);

@@ -4,10 +4,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use innkeeper_wasi::host::{ChangeKind, Overlay};
+use innkeeper_engine::BudgetKind;
+use innkeeper_wasi::host::{ArchiveError, ChangeKind, Overlay};
 use innkeeper_wasi::keys::{Access, DirKey, Keys, Limits, Tuning};
 use innkeeper_wasi::p1::Errno;
 use support::*;
@@ -160,7 +162,7 @@ fn trees_answer_as_the_system_does_and_apply_gives_the_same() {
                 before,
                 "{resolver} {seed}: the directory beneath has changed"
             );
-            overlay(&guests[1]).apply().expect("apply");
+            overlay(&guests[1]).apply(&|| false).expect("apply");
             assert_eq!(contents(beneath.path()), contents(native.path()), "{resolver} {seed}");
         }
     }
@@ -220,7 +222,7 @@ fn an_archive_is_what_tar_reads() {
     guest.unlink(DIR, "l").expect("unlink");
     guest.symlink("a", DIR, "link").expect("symlink");
     let mut archive = Vec::new();
-    overlay(&guest).write_tar(&mut archive).expect("archive");
+    overlay(&guest).write_tar(&mut archive, &|| false).expect("archive");
     let unpacked = tempfile::tempdir().expect("temporary directory");
     fs::write(unpacked.path().join("x.tar"), &archive).expect("write");
     let status =
@@ -232,6 +234,240 @@ fn an_archive_is_what_tar_reads() {
     assert_eq!((changed.len(), &changed[..8]), (50_000, &b"changed\x09"[..]));
     assert_eq!(fs::read(at(".wh.l")).expect("whiteout"), b"");
     assert_eq!(fs::read_link(at("link")).expect("link"), Path::new("a"));
+}
+
+/// The file system of what an archive says, as `tar` unpacks it.
+fn unpack(archive: &[u8]) -> tempfile::TempDir {
+    let unpacked = tempfile::tempdir().expect("temporary directory");
+    fs::write(unpacked.path().join("x.tar"), archive).expect("write");
+    let status =
+        std::process::Command::new("tar").arg("xf").arg("x.tar").current_dir(unpacked.path()).status();
+    assert!(status.expect("tar runs").success());
+    fs::remove_file(unpacked.path().join("x.tar")).expect("remove");
+    unpacked
+}
+
+fn archive(guest: &TestGuest) -> Result<Vec<u8>, ArchiveError> {
+    let mut archive = Vec::new();
+    overlay(guest).write_tar(&mut archive, &|| false)?;
+    Ok(archive)
+}
+
+/// What a guest calls a file never says that another is gone (Y10).
+#[test]
+fn no_name_of_a_guest_is_a_whiteout() {
+    for path in [".wh.passwd", ".wh..wh..opq", "a/.wh.c", "moved/.wh.x", ".wh.d/f"] {
+        let beneath = tempfile::tempdir().expect("temporary directory");
+        populate(beneath.path());
+        fs::create_dir(beneath.path().join("theirs")).expect("theirs");
+        fs::write(beneath.path().join("theirs/.wh.x"), "theirs").expect("theirs/.wh.x");
+        let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+        put(&mut guest, "b", b"another change");
+        match path.split_once('/') {
+            Some(("moved", _)) => guest.rename((DIR, "theirs"), (DIR, "moved")).expect("rename"),
+            Some((".wh.d", _)) => guest.mkdir(DIR, ".wh.d").expect("mkdir"),
+            _ => put(&mut guest, path, b""),
+        }
+        let mut written = Vec::new();
+        let error = overlay(&guest).write_tar(&mut written, &|| false).expect_err(path);
+        let ArchiveError::ReservedName(name) = error else { panic!("{error}") };
+        assert!(path.starts_with(&*String::from_utf8_lossy(&name)), "{path}");
+        assert_eq!(written, b"", "{path}");
+        // It is a file like any other elsewhere.
+        overlay(&guest).apply(&|| false).expect("apply");
+    }
+    // The mark that a directory is new would come of a file of the host's that is gone.
+    let beneath = tempfile::tempdir().expect("temporary directory");
+    fs::write(beneath.path().join(".wh..opq"), "").expect("write");
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    guest.unlink(DIR, ".wh..opq").expect("unlink");
+    assert!(matches!(archive(&guest), Err(ArchiveError::ReservedName(_))));
+}
+
+#[test]
+fn holes_stay_holes_in_an_archive() {
+    let beneath = tempfile::tempdir().expect("temporary directory");
+    let large = fs::File::create(beneath.path().join("large")).expect("create");
+    large.set_len(1 << 33).expect("set_len");
+    std::os::unix::fs::FileExt::write_at(&large, b"beneath", 1 << 32).expect("write");
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    let fd = guest.open(DIR, "large", open_for(WRITE, 0)).expect("open");
+    assert_eq!(guest.pwrite(fd, b"guest", 1 << 31), Ok(5));
+    let fd = guest.open(DIR, "new", open_for(WRITE, CREAT)).expect("open");
+    assert_eq!(guest.pwrite(fd, b"end", (1 << 34) - 3), Ok(3));
+    let fd = guest.open(DIR, &format!("empty-{}", "n".repeat(120)), open_for(WRITE, CREAT)).expect("open");
+    assert_eq!(guest.call("fd_filestat_set_size", &[fd.into(), 1 << 34]), Ok(()));
+    let archive = archive(&guest).expect("archive");
+    assert!(archive.len() < 200_000, "{}", archive.len());
+    let unpacked = unpack(&archive);
+    let large = fs::File::open(unpacked.path().join("large")).expect("large");
+    let read = |offset, length| {
+        let mut bytes = vec![1; length];
+        std::os::unix::fs::FileExt::read_exact_at(&large, &mut bytes, offset).expect("read");
+        bytes
+    };
+    assert_eq!(
+        (read(1 << 32, 7), read(1 << 31, 5), read(0, 5)),
+        (b"beneath".to_vec(), b"guest".to_vec(), vec![0; 5])
+    );
+    for (name, size) in
+        [("large", 1 << 33), ("new", 1 << 34), (&format!("empty-{}", "n".repeat(120)), 1 << 34)]
+    {
+        let metadata = fs::metadata(unpacked.path().join(name)).expect(name);
+        assert_eq!(metadata.len(), size, "{name}");
+        assert!(metadata.blocks() < 1000, "{name}");
+    }
+}
+
+/// What is neither file nor directory is archived as what it is, and a socket is left out.
+#[test]
+fn pipes_and_sockets_do_not_end_an_archive() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let beneath = tempfile::tempdir().expect("temporary directory");
+    let at = |path: &str| beneath.path().join(path);
+    fs::create_dir(at("d")).expect("d");
+    mknodat(CWD, at("d/pipe"), FileType::Fifo, Mode::RUSR, 0).expect("pipe");
+    symlink("nowhere", at("d/link")).expect("link");
+    let _listener = std::os::unix::net::UnixListener::bind(at("d/socket")).expect("socket");
+    fs::write(at("d/z"), "last").expect("z");
+    fs::set_permissions(at("d/z"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("mode");
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    guest.rename((DIR, "d"), (DIR, "e")).expect("rename");
+    let mut archive = Vec::new();
+    let left_out = overlay(&guest).write_tar(&mut archive, &|| false).expect("archive");
+    assert_eq!(left_out, [b"e/socket"]);
+    let unpacked = unpack(&archive);
+    let kind = |path: &str| fs::symlink_metadata(unpacked.path().join(path)).expect("metadata");
+    assert!(kind("e/pipe").mode() & 0o170_000 == 0o010_000);
+    assert!(kind("e/link").is_symlink());
+    assert_eq!((kind("e/z").mode() & 0o7777, kind("e/z").len()), (0o640, 4));
+}
+
+/// What a tree takes of the host, as the budget that all of a guest's is charged to has it (Y7).
+fn tree_bytes(guest: &TestGuest) -> u64 {
+    guest.cx.host().budget().used_for(BudgetKind::Tree)
+}
+
+/// One byte a piece, and a name and a node for each file, cost what they cost.
+#[test]
+fn what_a_tree_costs_is_what_is_bounded() {
+    let limit = 2 << 20;
+    let mut guest = guest_in(DirKey::temporary("/tmp", limit), &Tuning::default());
+    let fd = guest.open(DIR, "x", open_for(WRITE, CREAT)).expect("open");
+    let pieces = (0..).take_while(|index| guest.pwrite(fd, b"x", index << 14).is_ok()).count();
+    assert!((5000..15_000).contains(&pieces), "{pieces}");
+    assert!(tree_bytes(&guest) <= limit + (1 << 18));
+    assert_eq!(guest.call("fd_filestat_set_size", &[fd.into(), 0]), Ok(()));
+    assert!(tree_bytes(&guest) <= 1 << 18, "{}", tree_bytes(&guest));
+    // Names are paid for where they are: a longer one costs more, and a removed one nothing.
+    let long = "n".repeat(255);
+    let mut made = 0;
+    while guest.mkdir(DIR, &format!("{made}")).is_ok() {
+        made += 1;
+    }
+    assert!((3000..8000).contains(&made), "{made}");
+    assert_eq!(guest.rename((DIR, "0"), (DIR, &long)), Err(number(Errno::NoSpc)));
+    guest.rmdir(DIR, "1").expect("rmdir");
+    guest.rename((DIR, "0"), (DIR, &long)).expect("room for a longer name");
+    guest.rmdir(DIR, &long).expect("rmdir");
+    for name in 2..made {
+        guest.rmdir(DIR, &format!("{name}")).expect("rmdir");
+    }
+    assert!(tree_bytes(&guest) <= 1 << 18, "{}", tree_bytes(&guest));
+    // Links and refused ones give back what they took.
+    for _ in 0..20_000 {
+        guest.link(0, (DIR, "x"), (DIR, "y")).expect("link");
+        guest.unlink(DIR, "y").expect("unlink");
+        assert_eq!(guest.link(0, (DIR, "x"), (DIR, "x")), Err(number(Errno::Exist)));
+    }
+    assert!(tree_bytes(&guest) <= 1 << 18, "{}", tree_bytes(&guest));
+    guest.close(fd).expect("close");
+    drop(guest);
+}
+
+/// The listing of a large directory does not take a copy of it, however often it is listed at once.
+#[test]
+fn listings_of_a_tree_hold_little() {
+    let mut guest = guest_in(DirKey::temporary("/tmp", 8 << 20), &Tuning::default());
+    let mut made = 0;
+    let name = |index: i32| format!("{index:07}{}", "n".repeat(233));
+    while guest.open(DIR, &name(made), open_for(WRITE, CREAT)).and_then(|fd| guest.close(fd)).is_ok() {
+        made += 1;
+    }
+    assert!(made > 5000, "{made}");
+    let mut listings = Vec::new();
+    let before = tree_bytes(&guest);
+    while listings.len() < 2000 {
+        let fd = guest.open(DIR, ".", open_for(READ, DIRECTORY)).expect("a full tree is listed");
+        guest.readdir(fd, 300, 0).expect("readdir");
+        listings.push(fd);
+    }
+    assert!(tree_bytes(&guest) - before < 2 << 20, "{}", tree_bytes(&guest) - before);
+    // All of it, while entries are removed, and with a step back.
+    let fd = listings.pop().expect("a listing");
+    let (first, _) = guest.readdir(fd, 4000, 0).expect("readdir");
+    let (again, _) = guest.readdir(fd, 4000, first[3].next).expect("readdir");
+    assert_eq!(again[0].name, first[4].name);
+    let mut cookie = 0;
+    let mut seen = 0;
+    loop {
+        let (entries, _) = guest.readdir(fd, 8000, cookie).expect("readdir");
+        let Some(last) = entries.last() else { break };
+        cookie = last.next;
+        for entry in entries.iter().filter(|entry| !entry.name.starts_with('.')) {
+            seen += 1;
+            guest.unlink(DIR, &entry.name).expect("unlink");
+        }
+    }
+    assert_eq!(seen, made);
+}
+
+/// Nothing can be put into a directory that is gone, and it lists nothing.
+#[test]
+fn a_removed_directory_takes_nothing_and_lists_nothing() {
+    let beneath = tempfile::tempdir().expect("temporary directory");
+    fs::create_dir(beneath.path().join("d")).expect("d");
+    let native = tempfile::tempdir().expect("temporary directory");
+    for key in [
+        DirKey::new(native.path(), "/in", Access::ReadWrite),
+        DirKey::temporary("/in", 1 << 20),
+        DirKey::new(beneath.path(), "/in", Access::CopyOnWrite),
+    ] {
+        let is_native = key.access == Access::ReadWrite;
+        let mut guest = guest_in(key, &Tuning::default());
+        let _ = guest.mkdir(DIR, "d");
+        put(&mut guest, "f", b"kept");
+        let gone = guest.open(DIR, "d", open_for(READ, DIRECTORY)).expect("open");
+        guest.rmdir(DIR, "d").expect("rmdir");
+        assert_eq!(guest.rename((DIR, "f"), (gone, "f")), Err(number(Errno::NoEnt)));
+        assert_eq!(guest.link(0, (DIR, "f"), (gone, "f")), Err(number(Errno::NoEnt)));
+        assert_eq!(guest.symlink("f", gone, "l"), Err(number(Errno::NoEnt)));
+        assert_eq!(guest.stat(DIR, 0, "f").expect("f").size, 4);
+        let names = guest.list(gone, 1000);
+        assert!(names.is_empty() || (is_native && names == [".", ".."]), "{names:?}");
+    }
+}
+
+/// As many files as there are take as many steps (Y12).
+#[test]
+fn work_on_a_tree_grows_with_its_files_only() {
+    let time = |files: i32| {
+        let beneath = tempfile::tempdir().expect("temporary directory");
+        let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+        let start = Instant::now();
+        for file in 0..files {
+            let fd = guest.open(DIR, &format!("{file:08}"), open_for(WRITE, CREAT)).expect("open");
+            guest.close(fd).expect("close");
+        }
+        overlay(&guest).write_tar(&mut std::io::sink(), &|| false).expect("archive");
+        for file in 0..files {
+            guest.unlink(DIR, &format!("{file:08}")).expect("unlink");
+        }
+        start.elapsed()
+    };
+    // Sixteen times as many; what grows with the square would take 256 times as long.
+    let is_linear = (0..5).any(|_| time(32_000) < time(2000) * 64);
+    assert!(is_linear);
 }
 
 #[test]

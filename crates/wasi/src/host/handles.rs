@@ -64,7 +64,6 @@ pub(super) struct Opening<'a> {
     pub(super) keys: &'a Keys,
     pub(super) resolve: Resolve,
     /// What the guest's trees are charged to.
-    #[expect(dead_code, reason = "trees charge what they cost in a change of their own")]
     pub(super) budget: &'a Budget,
     pub(super) now: Timestamp,
 }
@@ -91,11 +90,13 @@ fn open_directory(opening: &Opening<'_>, key: &DirKey) -> Result<(Directory, Opt
         Access::ReadOnly | Access::ReadWrite => (DirectoryNode::Native(open_host(opening, key)?), None),
         Access::CopyOnWrite => {
             let limit_bytes = opening.keys.limits.overlay_bytes;
-            let tree = Tree::over(open_host(opening, key)?, limit_bytes, opening.now);
+            let tree = Tree::over(open_host(opening, key)?, opening.budget, limit_bytes, opening.now);
             let node = in_tree(&tree);
             (node, Some(Overlay::new(tree, opening.resolve, &key.host, &key.guest)))
         }
-        Access::Temporary { limit_bytes } => (in_tree(&Tree::in_memory(limit_bytes, opening.now)), None),
+        Access::Temporary { limit_bytes } => {
+            (in_tree(&Tree::in_memory(opening.budget, limit_bytes, opening.now)), None)
+        }
     };
     Ok((Directory { node, credentials }, overlay))
 }

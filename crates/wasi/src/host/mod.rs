@@ -54,7 +54,9 @@ pub use resolve::ResolverKind;
 pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
 pub use stdio::{Nonblocking, Stream};
 pub use times::{SetTime, SetTimes};
-pub use tree::{ApplyError, Change, ChangeKind, Overlay};
+pub use tree::{
+    ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, Finish, Left, Overlay, Stop, finish_apply,
+};
 pub use usage::Usage;
 
 use crate::keys::{DirectoryOrder, KeyError, Keys, Limits};

@@ -4,12 +4,14 @@
 //! entries and, for each batch seen, where the system begins it; so going on costs nothing, going back costs one
 //! batch, and removing entries during a listing does not shift the numbers of those still to come.
 //!
-//! A directory that the host keeps itself is listed as it was when the listing began, and so is any directory where the keys ask for
-//! entries in order: these are sorted by name.
+//! A directory that the host keeps itself is listed by name, and from the last name on where a listing goes on, so that listings hold little.
+//! A directory of the system's is listed as it was when the listing began where the keys ask for entries in order.
+//! A directory that is gone lists nothing.
 //!
 //! `..` is listed with the directory's own number: what lies above is none of the guest's business.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use innkeeper_engine::{BudgetKind, Charge};
 
@@ -18,9 +20,12 @@ use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
-use super::tree::{TreeDirectory, TreeEntry};
+use super::tree::{TreeDirectory, TreeEntry, Visit};
 use super::{Host, sys};
 use crate::keys::DirectoryOrder;
+
+/// Entries of a directory of the host's own keeping that a listing holds.
+const TREE_BATCH: usize = 32;
 
 /// Entries that are listed before the system's.
 const DOTS: [&[u8]; 2] = [b".", b".."];
@@ -50,6 +55,8 @@ enum Source {
     Batches(Batches),
     /// All entries, taken when the listing began.
     Whole(Whole),
+    /// A directory that the host keeps itself.
+    Tree(TreeBatches),
 }
 
 #[derive(Debug)]
@@ -62,17 +69,27 @@ struct Batches {
 
 #[derive(Debug)]
 struct Whole {
-    of: WholeOf,
-    entries: Vec<TreeEntry>,
+    of: OwnedFd,
+    entries: Vec<WholeEntry>,
     /// What the entries cost.
     charge: Charge,
 }
 
-/// Where all entries are taken from again when the listing is begun anew.
 #[derive(Debug)]
-enum WholeOf {
-    Native(OwnedFd),
-    Tree(TreeDirectory),
+struct WholeEntry {
+    name: Vec<u8>,
+    inode: u64,
+    kind: FileKind,
+}
+
+#[derive(Debug)]
+struct TreeBatches {
+    of: TreeDirectory,
+    /// Index of the first entry of the batch.
+    first: u64,
+    /// The name before the batch; nothing before the first one.
+    before: Option<Arc<[u8]>>,
+    batch: Vec<TreeEntry>,
 }
 
 /// Some consecutive entries.
@@ -100,7 +117,6 @@ impl Host {
     pub fn list(&self, directory: &Directory) -> Result<Listing, Error> {
         let permit =
             self.gate.decide(&Request::handle(Operation::List, Rights::READ, &directory.credentials))?;
-        let charge = self.budget.empty(BudgetKind::Listing);
         let (source, own_inode) = match &directory.node {
             DirectoryNode::Native(fd) => {
                 let list = sys::open_list(&permit, fd.as_fd())?;
@@ -108,17 +124,15 @@ impl Host {
                 let source = match self.order {
                     DirectoryOrder::Host => Source::Batches(Batches::new(list)),
                     DirectoryOrder::Sorted => {
-                        Source::Whole(Whole { of: WholeOf::Native(list), entries: Vec::new(), charge })
+                        let charge = self.budget.empty(BudgetKind::Listing);
+                        Source::Whole(Whole { of: list, entries: Vec::new(), charge })
                     }
                 };
                 (source, own_inode)
             }
             DirectoryNode::Tree(tree) => {
                 let own_inode = tree.stat(self.visit(&permit))?.inode;
-                (
-                    Source::Whole(Whole { of: WholeOf::Tree(tree.reopen()), entries: Vec::new(), charge }),
-                    own_inode,
-                )
+                (Source::Tree(TreeBatches::new(tree.reopen()?)), own_inode)
             }
         };
         let mut listing = Listing { credentials: directory.credentials.clone(), own_inode, source };
@@ -138,6 +152,11 @@ impl Host {
             let permit = self.gate.decide(&request)?;
             self.rewind(&permit, listing)?;
         }
+        if let Source::Tree(batches) = &listing.source
+            && batches.of.is_removed()?
+        {
+            return Ok(None);
+        }
         if let Some(&name) = usize::try_from(index).ok().and_then(|index| DOTS.get(index)) {
             return Ok(Some(DirEntry { name, inode: listing.own_inode, kind: FileKind::Directory }));
         }
@@ -151,6 +170,7 @@ impl Host {
                     kind: entry.kind,
                 }))
             }
+            Source::Tree(batches) => self.entry_of_tree(&listing.credentials, batches, index),
         }
     }
 
@@ -161,10 +181,12 @@ impl Host {
                 whole.entries = Vec::new();
                 // To hold less is never refused.
                 let _ = whole.charge.set(0);
-                whole.entries = match &whole.of {
-                    WholeOf::Native(list) => sorted_entries(permit, list.as_fd(), &mut whole.charge)?,
-                    WholeOf::Tree(tree) => tree.list(self.visit(permit))?,
-                };
+                whole.entries = sorted_entries(permit, whole.of.as_fd(), &mut whole.charge)?;
+            }
+            Source::Tree(batches) => {
+                // Whether it can be listed at all is said now.
+                batches.of.list(self.visit(permit), None, 0)?;
+                batches.rewind();
             }
         }
         Ok(())
@@ -194,6 +216,61 @@ impl Host {
         };
         let name = &batches.batch.names[entry.name.clone()];
         Ok(Some(DirEntry { name, inode: entry.inode, kind: entry.kind }))
+    }
+}
+
+impl Host {
+    fn entry_of_tree<'a>(
+        &self,
+        credentials: &Credentials,
+        batches: &'a mut TreeBatches,
+        index: u64,
+    ) -> Result<Option<DirEntry<'a>>, Error> {
+        let request = Request::handle(Operation::List, Rights::READ, credentials);
+        if index < batches.first {
+            batches.rewind();
+        }
+        while index >= batches.end() {
+            if !batches.advance(self.visit(&self.gate.decide(&request)?))? {
+                return Ok(None);
+            }
+        }
+        let offset = usize::try_from(index - batches.first).unwrap_or(usize::MAX);
+        Ok(batches.batch.get(offset).map(|entry| DirEntry {
+            name: &entry.name,
+            inode: entry.inode,
+            kind: entry.kind,
+        }))
+    }
+}
+
+impl TreeBatches {
+    fn new(of: TreeDirectory) -> TreeBatches {
+        TreeBatches { of, first: DOTS.len() as u64, before: None, batch: Vec::new() }
+    }
+
+    fn rewind(&mut self) {
+        self.first = DOTS.len() as u64;
+        self.before = None;
+        self.batch.clear();
+    }
+
+    /// Replaces the batch by the next one; not at the end.
+    fn advance(&mut self, visit: Visit<'_>) -> Result<bool, Error> {
+        let last = self.batch.last().map(|entry| Arc::clone(&entry.name)).or_else(|| self.before.clone());
+        let next = self.of.list(visit, last.as_deref(), TREE_BATCH)?;
+        if next.is_empty() {
+            return Ok(false);
+        }
+        self.first = self.end();
+        self.before = last;
+        self.batch = next;
+        Ok(true)
+    }
+
+    /// The index after the last entry.
+    fn end(&self) -> u64 {
+        self.first + self.batch.len() as u64
     }
 }
 
@@ -234,14 +311,14 @@ fn sorted_entries(
     permit: &Permit,
     list: BorrowedFd<'_>,
     charge: &mut Charge,
-) -> Result<Vec<TreeEntry>, Error> {
+) -> Result<Vec<WholeEntry>, Error> {
     let mut entries = Vec::new();
     let mut position = Some(sys::ListPosition::START);
     while let Some(at) = position {
         let mut batch_bytes = 0;
         position = sys::read_list(permit, list, at, |entry| {
             batch_bytes += ENTRY_COST_BYTES + entry.name.len() as u64;
-            entries.push(TreeEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
+            entries.push(WholeEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
         })?;
         charge.add(batch_bytes).map_err(|_| Error::NoMemory)?;
     }
@@ -258,7 +335,7 @@ fn look(permit: &Permit, list: BorrowedFd<'_>, name: &[u8]) -> FileKind {
 }
 
 /// What an entry costs beside the bytes of its name: its place in a list that grows, and what the allocator adds.
-const ENTRY_COST_BYTES: u64 = 2 * size_of::<TreeEntry>() as u64 + 32;
+const ENTRY_COST_BYTES: u64 = 2 * size_of::<WholeEntry>() as u64 + 32;
 
 impl Batch {
     /// The index after the last entry.

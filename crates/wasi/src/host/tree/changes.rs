@@ -3,16 +3,17 @@
 //! A name is compared with what the lower directory had under it when it was read. Something that was moved is gone from one
 //! place and new in another, with everything in it.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::node::{NodeId, NodeKind, ROOT, State};
+use super::node::{Name, Node, NodeId, NodeKind, ROOT, State};
 use super::{Tree, Visit};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::metadata::{FileKind, Timestamp};
-use crate::host::resolve::{MAX_PATH_BYTES, Resolve};
+use crate::host::resolve::Resolve;
 
 /// A copy-on-write directory after a guest has run: its changes, for the owner of the keys.
 #[derive(Clone, Debug)]
@@ -46,13 +47,43 @@ pub struct Change {
     pub file_kind: FileKind,
 }
 
+/// Asked now and then whether work on changes is to end before it is done.
+pub type Stop<'a> = dyn Fn() -> bool + 'a;
+
 /// A change together with the node that is there now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
-    pub(super) change: Change,
+    pub(super) kind: ChangeKind,
+    pub(super) file_kind: FileKind,
     pub(super) node: Option<NodeId>,
     /// Whether the lower directory has something else under this name.
     pub(super) replaces: bool,
+}
+
+/// A walk over all changes, a directory before what is in it, names in order. Neither the depth of a tree nor the size of its
+/// directories makes it hold more than a path.
+pub(super) struct Walk {
+    path: Vec<u8>,
+    /// The directories that the walk is in.
+    frames: Vec<Frame>,
+    /// A directory that was given out and is entered next.
+    enter: Option<(NodeId, Place)>,
+    is_begun: bool,
+}
+
+struct Frame {
+    directory: NodeId,
+    place: Place,
+    /// The name that was last dealt with.
+    last: Option<Name>,
+    path_bytes: usize,
+}
+
+/// Where a directory is, compared with before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    AsBelow,
+    New,
 }
 
 impl Overlay {
@@ -72,14 +103,31 @@ impl Overlay {
         &self.guest
     }
 
-    /// The changes, sorted by path; what is in a removed directory is not listed.
+    /// The changes, sorted by path; what is in a removed directory is not listed. [`Overlay::visit_changes`] holds less.
     ///
     /// # Errors
-    /// What reading the host directory reports; [`Error::NameTooLong`] for a path that the system would not accept.
+    /// What reading the host directory reports.
     pub fn changes(&self) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        self.visit_changes(&|| false, &mut |change| changes.push(change.clone()))?;
+        Ok(changes)
+    }
+
+    /// Shows each change, in the order of [`Overlay::changes`].
+    ///
+    /// # Errors
+    /// What reading the host directory reports; [`Error::Interrupted`] where `stop` says so.
+    pub fn visit_changes(&self, stop: &Stop<'_>, each: &mut dyn FnMut(&Change)) -> Result<(), Error> {
         let permit = Permit::of_the_keys_owner();
         let mut state = self.tree.lock();
-        Ok(steps(&mut state, self.visit(&permit))?.into_iter().map(|step| step.change).collect())
+        let mut walk = Walk::new();
+        while let Some(step) = walk.next(&mut state, self.visit(&permit))? {
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            each(&Change { kind: step.kind, path: walk.path().to_vec(), file_kind: step.file_kind });
+        }
+        Ok(())
     }
 
     pub(super) fn visit<'a>(&self, permit: &'a Permit) -> Visit<'a> {
@@ -87,96 +135,101 @@ impl Overlay {
     }
 }
 
-/// Every change, a directory before what is in it.
-pub(super) fn steps(state: &mut State, visit: Visit<'_>) -> Result<Vec<Step>, Error> {
-    let mut steps = Vec::new();
-    compare(state, visit, ROOT, &[], &mut steps)?;
-    Ok(steps)
-}
+impl Walk {
+    pub(super) fn new() -> Walk {
+        Walk { path: Vec::new(), frames: Vec::new(), enter: None, is_begun: false }
+    }
 
-/// Compares a directory that is where it was beneath.
-fn compare(
-    state: &mut State,
-    visit: Visit<'_>,
-    directory: NodeId,
-    path: &[u8],
-    steps: &mut Vec<Step>,
-) -> Result<(), Error> {
-    let entries = state.entries(directory)?;
-    if !entries.loaded {
-        // Nobody has looked.
-        return Ok(());
+    /// The path of the step that was last given out; `.` for the directory itself.
+    pub(super) fn path(&self) -> &[u8] {
+        if self.path.is_empty() { b"." } else { &self.path }
     }
-    // Both maps are sorted; this one has every name of either.
-    let mut names: BTreeMap<Vec<u8>, (Option<NodeId>, Option<NodeId>)> =
-        entries.names.iter().map(|(name, id)| (name.clone(), (Some(*id), None))).collect();
-    for (name, id) in &entries.lower {
-        names.entry(name.clone()).or_default().1 = Some(*id);
-    }
-    for (name, (now, before)) in names {
-        let path = join(path, &name)?;
-        match (now, before) {
-            (Some(now), Some(before)) if now == before => compare_node(state, visit, now, path, steps)?,
-            (Some(now), before) => add(state, visit, now, path, before.is_some(), steps)?,
-            (None, _) => {
-                let file_kind = before
-                    .and_then(|id| state.nodes.get(&id))
-                    .map_or(FileKind::Unknown, super::node::Node::file_kind);
-                let change = Change { kind: ChangeKind::Removed, path, file_kind };
-                steps.push(Step { change, node: None, replaces: true });
+
+    /// The next change; nothing at the end.
+    pub(super) fn next(&mut self, state: &mut State, visit: Visit<'_>) -> Result<Option<Step>, Error> {
+        if !self.is_begun {
+            self.is_begun = true;
+            if let Some(step) = self.meet(state, (ROOT, Some(ROOT)), Place::AsBelow)? {
+                return Ok(Some(step));
+            }
+        }
+        loop {
+            if let Some((directory, place)) = self.enter.take() {
+                if place == Place::New {
+                    state.load_names(visit, directory)?;
+                }
+                let path_bytes = self.path.len();
+                self.frames.push(Frame { directory, place, last: None, path_bytes });
+            }
+            let Some(frame) = self.frames.last_mut() else { return Ok(None) };
+            self.path.truncate(frame.path_bytes);
+            let Some((name, now, before)) = frame.next(state)? else {
+                self.frames.pop();
+                continue;
+            };
+            frame.last = Some(Arc::clone(&name));
+            let place = frame.place;
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(&name);
+            let step = match now {
+                Some(now) => self.meet(state, (now, before), place)?,
+                None => before.map(|before| {
+                    let file_kind = state.node(before).map_or(FileKind::Unknown, Node::file_kind);
+                    Step { kind: ChangeKind::Removed, file_kind, node: None, replaces: true }
+                }),
+            };
+            if step.is_some() {
+                return Ok(step);
             }
         }
     }
-    Ok(())
-}
 
-/// Compares a node that is where it was beneath.
-fn compare_node(
-    state: &mut State,
-    visit: Visit<'_>,
-    id: NodeId,
-    path: Vec<u8>,
-    steps: &mut Vec<Step>,
-) -> Result<(), Error> {
-    let node = state.node(id)?;
-    let file_kind = node.file_kind();
-    let changed = match &node.kind {
-        NodeKind::File(content) => content.is_changed() || node.times_set,
-        NodeKind::Directory(_) | NodeKind::Link(_) => node.times_set,
-        NodeKind::Other(_) | NodeKind::LowerLink => false,
-    };
-    if changed {
-        let change = Change { kind: ChangeKind::Modified, path: path.clone(), file_kind };
-        steps.push(Step { change, node: Some(id), replaces: false });
-    }
-    if file_kind == FileKind::Directory { compare(state, visit, id, &path, steps) } else { Ok(()) }
-}
-
-/// Lists a node that is new in its place, and everything in it.
-fn add(
-    state: &mut State,
-    visit: Visit<'_>,
-    id: NodeId,
-    path: Vec<u8>,
-    replaces: bool,
-    steps: &mut Vec<Step>,
-) -> Result<(), Error> {
-    let file_kind = state.node(id)?.file_kind();
-    let change = Change { kind: ChangeKind::Added, path: path.clone(), file_kind };
-    steps.push(Step { change, node: Some(id), replaces });
-    if file_kind == FileKind::Directory {
-        state.load_names(visit, id)?;
-        let names: Vec<(Vec<u8>, NodeId)> =
-            state.entries(id)?.names.iter().map(|(name, id)| (name.clone(), *id)).collect();
-        for (name, child) in names {
-            add(state, visit, child, join(&path, &name)?, false, steps)?;
+    /// What became of a name, and that it is entered if it is a directory.
+    fn meet(
+        &mut self,
+        state: &State,
+        (now, before): (NodeId, Option<NodeId>),
+        place: Place,
+    ) -> Result<Option<Step>, Error> {
+        let node = state.node(now)?;
+        let file_kind = node.file_kind();
+        let is_as_below = place == Place::AsBelow && before == Some(now);
+        if let NodeKind::Directory(entries) = &node.kind {
+            let place = if is_as_below { Place::AsBelow } else { Place::New };
+            // Where nobody has looked, nothing has changed.
+            self.enter = (place == Place::New || entries.loaded).then_some((now, place));
         }
+        if !is_as_below {
+            let replaces = place == Place::AsBelow && before.is_some();
+            return Ok(Some(Step { kind: ChangeKind::Added, file_kind, node: Some(now), replaces }));
+        }
+        let step = Step { kind: ChangeKind::Modified, file_kind, node: Some(now), replaces: false };
+        Ok(node.is_changed().then_some(step))
     }
-    Ok(())
 }
 
-/// No longer than the system accepts, which bounds the depth of all recursion here, too.
-fn join(directory: &[u8], name: &[u8]) -> Result<Vec<u8>, Error> {
-    let path = if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
-    if path.len() > MAX_PATH_BYTES { Err(Error::NameTooLong) } else { Ok(path) }
+impl Frame {
+    /// The next name in order that the directory has or had, with what it means and what it meant.
+    #[allow(clippy::type_complexity, reason = "a name and two answers")]
+    fn next(&self, state: &State) -> Result<Option<(Name, Option<NodeId>, Option<NodeId>)>, Error> {
+        let entries = state.entries(self.directory)?;
+        let from = self.last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let now = entries.names.range::<[u8], _>((from, Bound::Unbounded)).next();
+        let before = match self.place {
+            Place::AsBelow => entries.lower_after(self.last.as_deref()),
+            Place::New => None,
+        };
+        Ok(match (now, before) {
+            (None, None) => None,
+            (Some((name, now)), None) => Some((Arc::clone(name), Some(*now), None)),
+            (None, Some((name, before))) => Some((Arc::clone(name), None, Some(*before))),
+            (Some((now_name, now)), Some((before_name, before))) => Some(match now_name.cmp(before_name) {
+                Ordering::Less => (Arc::clone(now_name), Some(*now), None),
+                Ordering::Equal => (Arc::clone(now_name), Some(*now), Some(*before)),
+                Ordering::Greater => (Arc::clone(before_name), None, Some(*before)),
+            }),
+        })
+    }
 }

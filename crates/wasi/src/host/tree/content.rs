@@ -4,11 +4,16 @@
 //! shorter than a full one: what is beyond its end is zero. What was never written and is not beneath is zero, too.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+use super::cost;
 use crate::host::error::Error;
 
 /// Bytes of a full piece.
 const PIECE_BYTES: u64 = 16 * 1024;
+
+/// Room of the smallest piece. Larger ones have twice as much as the next smaller, so that growing byte by byte copies little.
+const MIN_ROOM_BYTES: u64 = 64;
 
 /// Largest size a file can be given: positions are signed in the system's interface.
 const MAX_SIZE_BYTES: u64 = i64::MAX as u64;
@@ -38,7 +43,7 @@ impl Content {
         self.size_bytes
     }
 
-    /// Bytes of memory that the pieces take.
+    /// Bytes of memory that the pieces take, with all that belongs to them.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held_bytes
     }
@@ -62,8 +67,47 @@ impl Content {
         self.pieces.iter().map(|(index, piece)| (index * PIECE_BYTES, &piece[..]))
     }
 
-    /// How many of `length` bytes can be written at `offset` without holding more than `left_bytes` in addition.
-    pub(super) fn room(&self, offset: u64, length: u64, left_bytes: u64) -> u64 {
+    /// Where pieces are.
+    pub(super) fn piece_ranges(&self) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        for (offset, piece) in self.pieces() {
+            append(&mut ranges, offset..offset + piece.len() as u64);
+        }
+        ranges
+    }
+
+    /// Where there are bytes that are not known to be zero: pieces, and what `lower_data` says of the file beneath, which is the first
+    /// range of data in a range.
+    ///
+    /// # Errors
+    /// Those of `lower_data`.
+    pub(super) fn data(
+        &self,
+        lower_data: &mut dyn FnMut(Range<u64>) -> Result<Option<Range<u64>>, Error>,
+    ) -> Result<Vec<Range<u64>>, Error> {
+        let mut data = Vec::new();
+        let mut below = |data: &mut Vec<Range<u64>>, mut rest: Range<u64>| {
+            while rest.start < rest.end
+                && let Some(found) = lower_data(rest.clone())?
+            {
+                rest.start = found.end.max(rest.start + 1);
+                append(data, found);
+            }
+            Ok::<(), Error>(())
+        };
+        let mut at = 0;
+        for (offset, piece) in self.pieces() {
+            below(&mut data, at..offset.min(self.lower_bytes))?;
+            append(&mut data, offset..offset + piece.len() as u64);
+            at = offset + PIECE_BYTES;
+        }
+        below(&mut data, at..self.lower_bytes)?;
+        Ok(data)
+    }
+
+    /// How many of `length` bytes can be written at `offset` without holding more than `left_bytes` in addition, and how much
+    /// more [`Content::write`] of so many will hold.
+    pub(super) fn room(&self, offset: u64, length: u64, left_bytes: u64) -> (u64, u64) {
         let mut left = left_bytes;
         let mut done = 0;
         while done < length {
@@ -72,8 +116,12 @@ impl Content {
             let count = (length - done).min(PIECE_BYTES - within);
             let provided = || self.lower_bytes.saturating_sub(index * PIECE_BYTES).min(PIECE_BYTES);
             let cost = match self.pieces.get(&index) {
-                Some(piece) => (within + count).saturating_sub(piece.len() as u64),
-                None => provided().max(within + count),
+                Some(piece) => {
+                    let room = room_bytes((within + count).max(piece.len() as u64));
+                    cost::allocation_bytes(room)
+                        .saturating_sub(cost::allocation_bytes(piece.capacity() as u64))
+                }
+                None => piece_bytes(room_bytes(provided().max(within + count))),
             };
             if cost > left {
                 break;
@@ -81,7 +129,7 @@ impl Content {
             left -= cost;
             done += count;
         }
-        done
+        (done, left_bytes - left)
     }
 
     /// Reads at `offset`; fewer bytes at the end.
@@ -109,7 +157,7 @@ impl Content {
         Ok(total)
     }
 
-    /// Writes at `offset`, and returns by how many bytes the memory held has grown.
+    /// Writes at `offset`.
     ///
     /// # Errors
     /// [`Error::FileTooLarge`], [`Error::Invalid`], and what reading beneath gives; then a part may have been written.
@@ -118,8 +166,7 @@ impl Content {
         bytes: &[u8],
         offset: u64,
         lower: &mut ReadLower<'_>,
-    ) -> Result<u64, Error> {
-        let before = self.held_bytes;
+    ) -> Result<(), Error> {
         if i64::try_from(offset).is_err() {
             return Err(Error::Invalid);
         }
@@ -132,22 +179,18 @@ impl Content {
             let at = offset + done as u64;
             let (index, within) = (at / PIECE_BYTES, (at % PIECE_BYTES) as usize);
             let count = (bytes.len() - done).min(PIECE_BYTES as usize - within);
-            let piece = self.piece(index, lower)?;
+            let piece = self.piece(index, (within + count) as u64, lower)?;
             if piece.len() < within + count {
-                let grown = within + count - piece.len();
                 piece.resize(within + count, 0);
-                piece[within..].copy_from_slice(&bytes[done..done + count]);
-                self.held_bytes += grown as u64;
-            } else {
-                piece[within..within + count].copy_from_slice(&bytes[done..done + count]);
             }
+            piece[within..within + count].copy_from_slice(&bytes[done..done + count]);
             done += count;
         }
         if !bytes.is_empty() {
             self.changed = true;
             self.size_bytes = self.size_bytes.max(end);
         }
-        Ok(self.held_bytes - before)
+        Ok(())
     }
 
     /// Makes it this long, and returns how many bytes of memory that gives back.
@@ -164,14 +207,14 @@ impl Content {
             let (index, within) = (size_bytes / PIECE_BYTES, (size_bytes % PIECE_BYTES) as usize);
             let beyond = self.pieces.split_off(&index);
             for (at, mut piece) in beyond {
+                self.held_bytes -= piece_bytes(piece.capacity() as u64);
                 let kept = if at == index { piece.len().min(within) } else { 0 };
-                self.held_bytes -= (piece.len() - kept) as u64;
-                piece.truncate(kept);
+                // A piece is never shorter than what is provided beneath it, so one without bytes says nothing.
                 if kept > 0 {
+                    piece.truncate(kept);
+                    piece.shrink_to(room_bytes(kept as u64) as usize);
+                    self.held_bytes += piece_bytes(piece.capacity() as u64);
                     self.pieces.insert(at, piece);
-                } else if at == index && within > 0 {
-                    // What was zero must not be what is beneath again.
-                    self.pieces.insert(at, Vec::new());
                 }
             }
         }
@@ -180,19 +223,28 @@ impl Content {
         Ok(before - self.held_bytes)
     }
 
-    /// The piece with this index, filled from beneath if it is new.
-    fn piece(&mut self, index: u64, lower: &mut ReadLower<'_>) -> Result<&mut Vec<u8>, Error> {
+    /// The piece with this index, filled from beneath if it is new, and with room for `length` bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`], and what reading beneath gives.
+    fn piece(&mut self, index: u64, length: u64, lower: &mut ReadLower<'_>) -> Result<&mut Vec<u8>, Error> {
         if !self.pieces.contains_key(&index) {
             let start = index * PIECE_BYTES;
             let provided = self.lower_bytes.saturating_sub(start).min(PIECE_BYTES);
-            let mut piece = vec![0; provided as usize];
+            let mut piece = Vec::new();
+            make_room(&mut piece, provided.max(length))?;
+            piece.resize(provided as usize, 0);
             if provided > 0 {
                 self.read_lower(&mut piece, start, lower)?;
             }
-            self.held_bytes += provided;
+            self.held_bytes += piece_bytes(piece.capacity() as u64);
             self.pieces.insert(index, piece);
         }
-        self.pieces.get_mut(&index).ok_or(Error::Io)
+        let piece = self.pieces.get_mut(&index).ok_or(Error::Io)?;
+        let before = piece_bytes(piece.capacity() as u64);
+        make_room(piece, length)?;
+        self.held_bytes = self.held_bytes - before + piece_bytes(piece.capacity() as u64);
+        Ok(piece)
     }
 
     /// Reads where there is no piece. What the file beneath has lost meanwhile is zero.
@@ -207,6 +259,30 @@ impl Content {
         }
         part[filled..].fill(0);
         Ok(())
+    }
+}
+
+/// Room that a piece of this length is given.
+fn room_bytes(length: u64) -> u64 {
+    length.next_power_of_two().clamp(MIN_ROOM_BYTES, PIECE_BYTES)
+}
+
+/// What a piece with so much room costs.
+fn piece_bytes(room: u64) -> u64 {
+    cost::PIECE_SLOT_BYTES + cost::allocation_bytes(room)
+}
+
+fn make_room(piece: &mut Vec<u8>, length: u64) -> Result<(), Error> {
+    let room = room_bytes(length) as usize;
+    let more = room.saturating_sub(piece.len());
+    if piece.capacity() < room { piece.try_reserve_exact(more).map_err(|_| Error::NoMemory) } else { Ok(()) }
+}
+
+/// Adds a range behind the last, or to it.
+fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
     }
 }
 
@@ -258,7 +334,11 @@ mod tests {
             } else {
                 let (offset, length) = (random(80_000) as usize, random(40_000) as usize);
                 let bytes = vec![random(256) as u8; length];
+                let before = content.held_bytes();
+                let (room, cost) = content.room(offset as u64, length as u64, u64::MAX);
+                assert_eq!(room, length as u64);
                 content.write(&bytes, offset as u64, &mut read_lower).unwrap();
+                assert_eq!(content.held_bytes() - before, cost);
                 if length > 0 && model.len() < offset + length {
                     model.resize(offset + length, 0);
                 }
@@ -267,7 +347,7 @@ mod tests {
                 }
             }
             assert!(all(&content) == model, "round {round}");
-            let held: u64 = content.pieces.values().map(|piece| piece.len() as u64).sum();
+            let held: u64 = content.pieces.values().map(|piece| piece_bytes(piece.capacity() as u64)).sum();
             assert_eq!(content.held_bytes(), held);
         }
     }
@@ -276,7 +356,7 @@ mod tests {
     fn far_offsets_cost_nothing_but_their_piece() {
         let mut content = Content::default();
         content.write(&[1], 1 << 40, &mut |_, _| Ok(0)).unwrap();
-        assert!(content.held_bytes() <= PIECE_BYTES);
+        assert!(content.held_bytes() <= 2 * MIN_ROOM_BYTES + cost::PIECE_SLOT_BYTES);
         assert_eq!(content.write(&[1], u64::MAX, &mut |_, _| Ok(0)), Err(Error::Invalid));
         assert_eq!(content.write(&[1], i64::MAX as u64, &mut |_, _| Ok(0)), Err(Error::FileTooLarge));
         assert_eq!(content.set_size(u64::MAX), Err(Error::FileTooLarge));

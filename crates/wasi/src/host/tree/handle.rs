@@ -1,5 +1,6 @@
 //! Open files and directories of a tree. A node lives as long as a handle to it, also without a name.
 
+use std::ops::Bound;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,11 +15,13 @@ use crate::host::resolve::GuestPath;
 use crate::host::sys;
 use crate::host::times::SetTimes;
 
-/// A node that is held open.
+/// A node that is held open. To be dropped only while the tree is not locked.
 #[derive(Debug)]
 struct Handle {
     tree: Arc<Tree>,
     id: NodeId,
+    /// Whether it was opened by the guest, and counts.
+    is_charged: bool,
 }
 
 /// An open directory of a tree.
@@ -42,7 +45,7 @@ pub(in crate::host) enum TreeOpened {
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::host) struct TreeEntry {
-    pub(in crate::host) name: Vec<u8>,
+    pub(in crate::host) name: Arc<[u8]>,
     pub(in crate::host) inode: u64,
     pub(in crate::host) kind: FileKind,
 }
@@ -57,14 +60,18 @@ pub(in crate::host) enum WriteAt {
 
 impl Handle {
     fn open(tree: &Arc<Tree>, state: &mut State, id: NodeId) -> Result<Handle, Error> {
+        state.account.take_handle()?;
         state.node_mut(id)?.handles += 1;
-        Ok(Handle { tree: Arc::clone(tree), id })
+        Ok(Handle { tree: Arc::clone(tree), id, is_charged: true })
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.tree.lock();
+        if self.is_charged {
+            state.account.give_back_handle();
+        }
         if let Ok(node) = state.node_mut(self.id) {
             node.handles -= 1;
         }
@@ -82,15 +89,16 @@ impl TreeDirectory {
         if let Ok(root) = state.node_mut(ROOT) {
             root.handles += 1;
         }
-        TreeDirectory(Handle { tree: Arc::clone(tree), id: ROOT })
+        TreeDirectory(Handle { tree: Arc::clone(tree), id: ROOT, is_charged: false })
     }
 
     /// A second handle to the same directory.
-    pub(in crate::host) fn reopen(&self) -> TreeDirectory {
-        if let Ok(node) = self.0.tree.lock().node_mut(self.0.id) {
-            node.handles += 1;
-        }
-        TreeDirectory(Handle { tree: Arc::clone(&self.0.tree), id: self.0.id })
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(in crate::host) fn reopen(&self) -> Result<TreeDirectory, Error> {
+        let mut state = self.0.tree.lock();
+        Handle::open(&self.0.tree, &mut state, self.0.id).map(TreeDirectory)
     }
 
     pub(in crate::host) fn tree(&self) -> &Arc<Tree> {
@@ -113,18 +121,30 @@ impl TreeDirectory {
         self.0.tree.lock().set_times(visit, self.0.id, times)
     }
 
-    /// All entries as they are now, sorted by name.
-    pub(in crate::host) fn list(&self, visit: Visit<'_>) -> Result<Vec<TreeEntry>, Error> {
+    /// Up to `count` entries as they are now, sorted by name: those after a name, or the first. A directory that is gone has none.
+    pub(in crate::host) fn list(
+        &self,
+        visit: Visit<'_>,
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<TreeEntry>, Error> {
         let mut state = self.0.tree.lock();
         state.load_names(visit, self.0.id)?;
-        let entries = &state.entries(self.0.id)?.names;
-        entries
-            .iter()
+        let names = &state.entries(self.0.id)?.names;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        names
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .take(count)
             .map(|(name, id)| {
                 let kind = state.node(*id)?.file_kind();
-                Ok(TreeEntry { name: name.clone(), inode: id.0, kind })
+                Ok(TreeEntry { name: Arc::clone(name), inode: id.0, kind })
             })
             .collect()
+    }
+
+    /// Whether it has lost its name.
+    pub(in crate::host) fn is_removed(&self) -> Result<bool, Error> {
+        self.0.tree.lock().is_removed(self.0.id)
     }
 
     /// Opens a path. The rules are those of the system.
@@ -155,9 +175,9 @@ impl TreeDirectory {
                 return Err(Error::IsDirectory);
             }
             let name = state.free_name(&spot)?;
-            let id =
-                state.create(NodeKind::File(super::content::Content::default()), name.len(), visit.now)?;
-            state.add_name(spot.directory, name, id, visit)?;
+            let kind = NodeKind::File(super::content::Content::default());
+            let id = state
+                .create(kind, visit.now, |state, node| state.add_name(spot.directory, &name, node, visit))?;
             return TreeFile::open(tree, &mut state, id).map(TreeOpened::File);
         };
         if options.create && options.exclusive {
@@ -288,7 +308,7 @@ impl TreeFile {
         let end = end.ok_or(Error::FileTooLarge)?;
         let mut state = self.handle.tree.lock();
         let size = state.metadata(self.handle.id)?.size_bytes;
-        if end.saturating_sub(size) > state.left_bytes() {
+        if end.saturating_sub(size) > state.account.left_bytes() {
             return Err(Error::NoSpace);
         }
         if end > size { state.set_size(self.handle.id, end, visit) } else { Ok(()) }
@@ -323,26 +343,33 @@ impl State {
     }
 
     fn write(&mut self, id: NodeId, bytes: &[u8], offset: u64, visit: Visit<'_>) -> Result<usize, Error> {
-        let left = self.left_bytes();
-        let mut grown = 0;
-        let done = self.with_content(id, visit, |content, lower| {
-            let room = content.room(offset, bytes.len() as u64, left);
+        let left = self.account.left_bytes();
+        let (room, cost_bytes) = self.with_content(id, visit, |content, _| {
+            let (room, cost_bytes) = content.room(offset, bytes.len() as u64, left);
             if room == 0 && i64::try_from(offset).is_ok() {
                 return Err(Error::NoSpace);
             }
-            // No more than `bytes.len()`.
-            let bytes = &bytes[..room as usize];
-            grown = content.write(bytes, offset, lower)?;
-            Ok(bytes.len())
+            Ok((room, cost_bytes))
         })?;
-        self.take(grown)?;
+        self.account.take(cost_bytes)?;
+        let mut grown = 0;
+        let written = self.with_content(id, visit, |content, lower| {
+            let before = content.held_bytes();
+            // No more than `bytes.len()`.
+            let written = content.write(&bytes[..room as usize], offset, lower);
+            grown = content.held_bytes() - before;
+            written
+        });
+        self.account.give_back(cost_bytes - grown);
+        written?;
+        let done = room as usize;
         self.node_mut(id)?.touch(visit.now);
         Ok(done)
     }
 
     pub(super) fn set_size(&mut self, id: NodeId, size_bytes: u64, visit: Visit<'_>) -> Result<(), Error> {
         let freed = self.with_content(id, visit, |content, _| content.set_size(size_bytes))?;
-        self.give_back(freed);
+        self.account.give_back(freed);
         self.node_mut(id)?.touch(visit.now);
         Ok(())
     }
@@ -360,11 +387,8 @@ impl State {
             return Err(Error::Invalid);
         };
         let held = node.handles > 0;
-        if content.needs_lower()
-            && let Some(origin) = node.origin.clone()
-            && !self.lower_open.contains_key(&id)
-        {
-            let fd = self.open_lower(visit, &origin)?;
+        if content.needs_lower() && node.origin.is_some() && !self.lower_open.contains_key(&id) {
+            let fd = self.open_lower(visit, id)?;
             self.lower_open.insert(id, fd);
         }
         // Taken out for the time of the action, so that both can be borrowed.

@@ -1,53 +1,52 @@
 //! The directory beneath a tree: looked at, never written to.
 //!
 //! Everything here starts at the lower directory and is resolved beneath it, so that whatever others do to it, nothing outside
-//! is reached; the last step follows no link. No descriptor is kept but those of open files.
+//! is reached; the last step follows no link. No descriptor is kept but those of open files. A place that is too deep for one path of
+//! the system's is reached in several steps, each beneath the one before.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Visit;
 use super::content::Content;
-use super::node::{Entries, LowerPath, Node, NodeId, NodeKind, State, Times};
+use super::cost;
+use super::node::{Entries, Name, Node, NodeId, NodeKind, Origin, ROOT, State, Times};
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::open::{DataAccess, OpenOptions};
-use crate::host::resolve::{GuestPath, Place};
+use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, Place};
 use crate::host::sys;
 
 impl State {
     /// Reads the names of a directory beneath, once.
     pub(super) fn load_names(&mut self, visit: Visit<'_>, id: NodeId) -> Result<(), Error> {
         let node = self.node(id)?;
-        let NodeKind::Directory(Entries { loaded: false, .. }) = node.kind else {
+        if node.origin.is_none() || !matches!(node.kind, NodeKind::Directory(Entries { loaded: false, .. })) {
             return Ok(());
-        };
-        let Some(origin) = node.origin.clone() else {
-            return Ok(());
-        };
-        let found = self.list_lower(visit, &origin)?;
-        for entry in found {
-            let path = join(&origin, &entry.name);
-            let child = self.lower_node(visit, id, path, &entry)?;
-            self.node_mut(child)?.links += 1;
-            let entries = self.entries_mut(id)?;
-            entries.lower.insert(entry.name.clone(), child);
-            entries.names.insert(entry.name, child);
         }
-        self.entries_mut(id)?.loaded = true;
+        let found = self.list_lower(visit, id)?;
+        let mut entries = Vec::with_capacity(found.len());
+        for entry in found {
+            let name = Arc::clone(&entry.name);
+            let child = self.lower_node(visit, id, entry)?;
+            let node = self.node_mut(child)?;
+            node.links += 1;
+            if let Some(origin) = &mut node.origin {
+                origin.names += 1;
+            }
+            entries.push((name, child));
+        }
+        self.entries_mut(id)?.load(entries);
         Ok(())
     }
 
     /// Finds out times, size and the text of a link of a node from beneath, once.
     pub(super) fn load_metadata(&mut self, visit: Visit<'_>, id: NodeId) -> Result<(), Error> {
         let node = self.node(id)?;
-        let Some(origin) = node.origin.clone() else {
-            return Ok(());
-        };
-        if node.times.is_some() {
+        if node.times.is_some() || node.origin.is_none() {
             return Ok(());
         }
-        let (found, target) = self.at_lower(visit, &origin, |place| {
+        let (found, target) = self.at_lower(visit, id, |place| {
             let found = sys::stat_at(visit.permit, place.parent(), &place.name)?;
             let target = match found.kind {
                 FileKind::SymbolicLink => sys::read_link(visit.permit, place.parent(), &place.name)?,
@@ -55,11 +54,14 @@ impl State {
             };
             Ok((found, target))
         })?;
-        let node = self.node_mut(id)?;
-        if found.kind != node.file_kind() {
+        if found.kind != self.node(id)?.file_kind() {
             // Somebody has replaced it since its name was read.
             return Err(Error::Stale);
         }
+        if found.kind == FileKind::SymbolicLink {
+            self.account.take(cost::allocation_bytes(target.capacity() as u64))?;
+        }
+        let node = self.node_mut(id)?;
         match &mut node.kind {
             NodeKind::File(content) => *content = Content::of_lower(found.size_bytes),
             kind @ NodeKind::LowerLink => *kind = NodeKind::Link(target),
@@ -67,16 +69,18 @@ impl State {
         }
         node.times =
             Some(Times { accessed: found.accessed, modified: found.modified, changed: found.changed });
+        if let Some(origin) = &mut node.origin {
+            origin.seen = Some(found);
+        }
         Ok(())
     }
 
     /// Opens the file beneath that a node stands for.
-    pub(super) fn open_lower(&self, visit: Visit<'_>, origin: &LowerPath) -> Result<OwnedFd, Error> {
+    pub(super) fn open_lower(&self, visit: Visit<'_>, id: NodeId) -> Result<OwnedFd, Error> {
         let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
         let how = sys::OpenHow::new(&options);
-        let fd = self.at_lower(visit, origin, |place| {
-            sys::open_name(visit.permit, place.parent(), &place.name, how)
-        })?;
+        let fd =
+            self.at_lower(visit, id, |place| sys::open_name(visit.permit, place.parent(), &place.name, how))?;
         // A device or pipe that has taken the file's place is not read.
         match sys::stat(visit.permit, fd.as_fd())?.kind {
             FileKind::Regular => Ok(fd),
@@ -85,17 +89,12 @@ impl State {
     }
 
     /// The node for an entry beneath: a new one, or for another name of a file the one that it has.
-    fn lower_node(
-        &mut self,
-        visit: Visit<'_>,
-        parent: NodeId,
-        path: LowerPath,
-        entry: &LowerEntry,
-    ) -> Result<NodeId, Error> {
+    fn lower_node(&mut self, visit: Visit<'_>, parent: NodeId, entry: LowerEntry) -> Result<NodeId, Error> {
         if entry.kind == FileKind::Regular
             && let Some(&known) = self.lower_files.get(&entry.inode)
-            && self.is_same_file(visit, known, &path)
+            && self.is_same_file(visit, known, (parent, &entry.name))
         {
+            self.account.give_back(cost::NODE_BYTES + cost::ORIGIN_BYTES);
             return Ok(known);
         }
         let kind = match entry.kind {
@@ -108,10 +107,9 @@ impl State {
             kind,
             links: 0,
             handles: 0,
-            origin: Some(path),
+            origin: Some(Box::new(Origin::new(parent, entry.name))),
             times: None,
             times_set: false,
-            cost_bytes: 0,
         };
         let id = self.insert(node);
         if entry.kind == FileKind::Regular {
@@ -120,32 +118,37 @@ impl State {
         Ok(id)
     }
 
-    /// Whether two names beneath are the same file. File systems mounted beneath can use a number twice.
-    fn is_same_file(&self, visit: Visit<'_>, known: NodeId, path: &LowerPath) -> bool {
-        let look = |path: &LowerPath| {
-            self.at_lower(visit, path, |place| sys::stat_at(visit.permit, place.parent(), &place.name))
-        };
-        let Some(origin) = self.nodes.get(&known).and_then(|node| node.origin.clone()) else {
-            return false;
-        };
+    /// Whether a name beneath is the file of a node. File systems mounted beneath can use a number twice.
+    fn is_same_file(&self, visit: Visit<'_>, known: NodeId, (parent, name): (NodeId, &Name)) -> bool {
         let identity = |metadata: Metadata| (metadata.device, metadata.inode);
-        match (look(&origin), look(path)) {
-            (Ok(a), Ok(b)) => identity(a) == identity(b),
+        let look = |place: &Place<'_>| sys::stat_at(visit.permit, place.parent(), &place.name).map(identity);
+        match (self.at_lower(visit, known, look), self.at_lower_name(visit, parent, Some(name), look)) {
+            (Ok(a), Ok(b)) => a == b,
             _ => false,
         }
     }
 
-    fn list_lower(&self, visit: Visit<'_>, origin: &LowerPath) -> Result<Vec<LowerEntry>, Error> {
-        let list = self.at_lower(visit, origin, |place| {
+    /// Lists a directory beneath, and takes what its nodes and names will cost.
+    fn list_lower(&mut self, visit: Visit<'_>, id: NodeId) -> Result<Vec<LowerEntry>, Error> {
+        let list = self.at_lower(visit, id, |place| {
             let how = sys::OpenHow::new(&OpenOptions { directory: true, ..OpenOptions::default() });
             sys::open_name(visit.permit, place.parent(), &place.name, how)
         })?;
         let mut entries = Vec::new();
         let mut position = Some(sys::ListPosition::START);
+        let mut cost_bytes = 0;
         while let Some(at) = position {
+            let before = entries.len();
             position = sys::read_list(visit.permit, list.as_fd(), at, |entry| {
-                entries.push(LowerEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
+                let name = Arc::from(entry.name);
+                entries.push(LowerEntry { name, inode: entry.inode, kind: entry.kind });
             })?;
+            let batch: u64 = entries[before..].iter().map(LowerEntry::cost_bytes).sum();
+            if let Err(error) = self.account.take(batch) {
+                self.account.give_back(cost_bytes);
+                return Err(error);
+            }
+            cost_bytes += batch;
         }
         for entry in entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
             entry.kind = sys::stat_at(visit.permit, list.as_fd(), &entry.name)
@@ -154,27 +157,80 @@ impl State {
         Ok(entries)
     }
 
-    /// Runs `action` on the place of a path beneath.
+    /// Runs `action` on the place beneath that a node stands for.
     pub(super) fn at_lower<T>(
         &self,
         visit: Visit<'_>,
-        origin: &LowerPath,
+        id: NodeId,
         action: impl FnOnce(&Place<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let lower = self.lower.as_ref().ok_or(Error::Stale)?;
-        let path = if origin.is_empty() { b"." } else { &origin[..] };
-        let place = visit.resolve.place(visit.permit, lower.as_fd(), &GuestPath::parse(path)?)?;
+        self.at_lower_name(visit, id, None, action)
+    }
+
+    /// As [`State::at_lower`], of a name in the directory beneath that the node stands for, if one is given.
+    fn at_lower_name<T>(
+        &self,
+        visit: Visit<'_>,
+        id: NodeId,
+        name: Option<&Name>,
+        action: impl FnOnce(&Place<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut base = None;
+        let mut steps = self.lower_steps(id, name)?;
+        let last = steps.pop().ok_or(Error::Stale)?;
+        let root = self.lower.as_ref().ok_or(Error::Stale)?;
+        for step in steps {
+            let from = base.as_ref().unwrap_or(root);
+            let place = visit.resolve.place(visit.permit, from.as_fd(), &GuestPath::parse(&step)?)?;
+            let how = sys::OpenHow::lookup();
+            let next = sys::open_name(visit.permit, place.parent(), &place.name, how)?;
+            base = Some(next);
+        }
+        let from = base.as_ref().unwrap_or(root);
+        let place = visit.resolve.place(visit.permit, from.as_fd(), &GuestPath::parse(&last)?)?;
         action(&place)
+    }
+
+    /// The path beneath of a node, or of a name in it, in parts that the system accepts.
+    fn lower_steps(&self, id: NodeId, name: Option<&Name>) -> Result<Vec<Vec<u8>>, Error> {
+        let mut components: Vec<&Name> = name.into_iter().collect();
+        let mut at = id;
+        while at != ROOT {
+            let origin = self.node(at)?.origin.as_ref().ok_or(Error::Stale)?;
+            components.push(&origin.name);
+            at = origin.parent;
+        }
+        let mut steps = vec![Vec::new()];
+        for component in components.into_iter().rev() {
+            match steps.last_mut() {
+                Some(step) if step.is_empty() => step.extend_from_slice(component),
+                Some(step) if step.len() + 1 + component.len() <= MAX_PATH_BYTES => {
+                    step.push(b'/');
+                    step.extend_from_slice(component);
+                }
+                _ => steps.push(component.to_vec()),
+            }
+        }
+        if steps == [b""] {
+            steps[0].push(b'.');
+        }
+        Ok(steps)
     }
 }
 
 #[derive(Debug)]
 struct LowerEntry {
-    name: Vec<u8>,
+    name: Name,
     inode: u64,
     kind: FileKind,
 }
 
-fn join(directory: &LowerPath, name: &[u8]) -> LowerPath {
-    if directory.is_empty() { Arc::from(name) } else { Arc::from([directory, &b"/"[..], name].concat()) }
+impl LowerEntry {
+    fn cost_bytes(&self) -> u64 {
+        cost::NODE_BYTES
+            + cost::ORIGIN_BYTES
+            + cost::NAME_SLOT_BYTES
+            + cost::LOWER_SLOT_BYTES
+            + cost::name_bytes(self.name.len())
+    }
 }

@@ -1,11 +1,11 @@
 //! A directory tree that the host keeps itself: in memory alone, or laid over a directory of the host that stays as it is.
 //!
 //! Nodes have numbers that are never used again; a directory maps names to nodes. Laid over a host directory (the *lower* one), a
-//! node knows the path there that it stands for, and is read from there until it is changed: listings when first
+//! node knows the place there that it stands for, and is read from there until it is changed: listings when first
 //! needed, contents piece by piece. Names that were removed are simply not in their directory any more.
 //!
 //! What must stay true: nothing below is ever written through a tree while a guest runs; `..` and links are followed here, never by the
-//! system, and never above the directory that a path was looked up in; memory is bounded by the tree's limit.
+//! system, and never above the directory that a path was looked up in; memory is bounded by the tree's limit, by what it costs the host (`cost`).
 //!
 //! Where the lower directory is changed by others meanwhile, a guest sees old or new, each file for itself.
 //!
@@ -14,8 +14,10 @@
 
 mod apply;
 mod archive;
+mod archive_member;
 mod changes;
 mod content;
+mod cost;
 mod handle;
 mod lower;
 mod names;
@@ -25,14 +27,18 @@ mod walk;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use apply::ApplyError;
-pub use changes::{Change, ChangeKind, Overlay};
+use innkeeper_engine::Budget;
+
+pub use apply::{ApplyError, Cause as ApplyCause, Finish, Left, finish_apply};
+pub use archive::ArchiveError;
+pub use changes::{Change, ChangeKind, Overlay, Stop};
 pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};
 pub(super) use walk::Last;
 
 use super::gate::Permit;
 use super::metadata::Timestamp;
 use super::resolve::Resolve;
+use cost::Account;
 use node::State;
 
 /// A tree. Handles share it.
@@ -51,13 +57,13 @@ pub(super) struct Visit<'a> {
 
 impl Tree {
     /// An empty tree in memory that takes `limit_bytes`.
-    pub(super) fn in_memory(limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
-        Arc::new(Tree { state: Mutex::new(State::new(None, limit_bytes, now)) })
+    pub(super) fn in_memory(budget: &Budget, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
+        Arc::new(Tree { state: Mutex::new(State::new(None, Account::new(budget, limit_bytes), now)) })
     }
 
     /// A tree laid over a host directory, whose changes take at most `limit_bytes`.
-    pub(super) fn over(lower: OwnedFd, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
-        Arc::new(Tree { state: Mutex::new(State::new(Some(lower), limit_bytes, now)) })
+    pub(super) fn over(lower: OwnedFd, budget: &Budget, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
+        Arc::new(Tree { state: Mutex::new(State::new(Some(lower), Account::new(budget, limit_bytes), now)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,7 +2,9 @@
 //!
 //! Each happens under the tree's lock, and so as a whole or not at all. Errors and their order are those of the system.
 
-use super::node::{Entries, NODE_BYTES, NodeId, NodeKind, ROOT, State};
+use std::sync::Arc;
+
+use super::node::{Entries, Name, NodeId, NodeKind, ROOT, State};
 use super::walk::{Last, Spot};
 use super::{TreeDirectory, Visit};
 use crate::host::error::Error;
@@ -19,9 +21,9 @@ impl TreeDirectory {
         let mut state = self.tree().lock();
         let spot = state.walk_to_name(visit, self.id(), path)?;
         let name = state.free_name(&spot)?;
-        let entries = Entries::new(spot.directory, true);
-        let node = state.create(NodeKind::Directory(entries), name.len(), visit.now)?;
-        state.add_name(spot.directory, name, node, visit)
+        let kind = NodeKind::Directory(Entries::new(spot.directory, true));
+        state.create(kind, visit.now, |state, node| state.add_name(spot.directory, &name, node, visit))?;
+        Ok(())
     }
 
     pub(in crate::host) fn remove_directory(
@@ -39,6 +41,7 @@ impl TreeDirectory {
             return Err(Error::NotDirectory);
         }
         state.require_empty(visit, node)?;
+        state.look_before_removal(visit, Some(node));
         state.remove_name(spot.directory, &name, visit)
     }
 
@@ -55,6 +58,7 @@ impl TreeDirectory {
         if spot.must_be_directory {
             return Err(Error::NotDirectory);
         }
+        state.look_before_removal(visit, Some(node));
         state.remove_name(spot.directory, &name, visit)
     }
 
@@ -82,8 +86,9 @@ impl TreeDirectory {
         let spot = state.walk_to_name(visit, self.id(), path)?;
         state.refuse_trailing_slash(&spot)?;
         let name = state.free_name(&spot)?;
-        let node = state.create(NodeKind::Link(target.to_vec()), name.len() + target.len(), visit.now)?;
-        state.add_name(spot.directory, name, node, visit)
+        let kind = NodeKind::Link(target.to_vec());
+        state.create(kind, visit.now, |state, node| state.add_name(spot.directory, &name, node, visit))?;
+        Ok(())
     }
 
     pub(in crate::host) fn stat_at(
@@ -145,9 +150,7 @@ impl TreeDirectory {
             return Err(Error::NotPermitted);
         }
         state.load_metadata(visit, node)?;
-        state.take(NODE_BYTES)?;
-        state.node_mut(node)?.cost_bytes += NODE_BYTES;
-        state.add_name(spot.directory, name, node, visit)
+        state.add_name(spot.directory, &name, node, visit)
     }
 
     pub(in crate::host) fn rename(
@@ -174,6 +177,9 @@ impl TreeDirectory {
         if is_directory && state.is_within(spot.directory, node)? {
             return Err(Error::Invalid);
         }
+        if state.is_removed(spot.directory)? {
+            return Err(Error::NotFound);
+        }
         if let Some(replaced) = spot.node {
             if replaced == node {
                 return Ok(());
@@ -191,14 +197,23 @@ impl TreeDirectory {
         }
         // What can fail comes first.
         state.load_metadata(visit, node)?;
+        state.load_metadata(visit, from.directory)?;
         state.load_metadata(visit, spot.directory)?;
+        state.look_before_removal(visit, spot.node);
+        if spot.node.is_none() {
+            let more = state.entries(spot.directory)?.name_cost(&to_name);
+            let less = state.entries(from.directory)?.name_cost(&from_name);
+            if more > less + state.account.left_bytes() {
+                return Err(Error::NoSpace);
+            }
+        }
         // Held, so that it is not forgotten between losing one name and getting the other.
         state.node_mut(node)?.links += 1;
+        state.remove_name(from.directory, &from_name, visit)?;
         if spot.node.is_some() {
             state.remove_name(spot.directory, &to_name, visit)?;
         }
-        state.remove_name(from.directory, &from_name, visit)?;
-        state.add_name(spot.directory, to_name, node, visit)?;
+        state.add_name(spot.directory, &to_name, node, visit)?;
         state.node_mut(node)?.links -= 1;
         if let NodeKind::Directory(entries) = &mut state.node_mut(node)?.kind {
             entries.parent = spot.directory;
@@ -224,12 +239,17 @@ impl State {
     pub(super) fn add_name(
         &mut self,
         directory: NodeId,
-        name: Vec<u8>,
+        name: &[u8],
         node: NodeId,
         visit: Visit<'_>,
     ) -> Result<(), Error> {
         self.load_metadata(visit, directory)?;
         self.load_metadata(visit, node)?;
+        let entries = self.entries(directory)?;
+        let cost_bytes = entries.name_cost(name);
+        let name: Name =
+            entries.lower_entry(name).map_or_else(|| Arc::from(name), |(known, _)| Arc::clone(known));
+        self.account.take(cost_bytes)?;
         self.entries_mut(directory)?.names.insert(name, node);
         self.node_mut(directory)?.touch(visit.now);
         let node = self.node_mut(node)?;
@@ -240,11 +260,23 @@ impl State {
 
     fn remove_name(&mut self, directory: NodeId, name: &[u8], visit: Visit<'_>) -> Result<(), Error> {
         self.load_metadata(visit, directory)?;
-        let node = self.entries_mut(directory)?.names.remove(name).ok_or(Error::NotFound)?;
-        self.node_mut(directory)?.touch(visit.now);
+        let entries = self.entries_mut(directory)?;
+        let node = entries.names.remove(name).ok_or(Error::NotFound)?;
+        let cost_bytes = entries.name_cost(name);
+        self.account.give_back(cost_bytes);
+        let directory = self.node_mut(directory)?;
+        directory.touch(visit.now);
         self.node_mut(node)?.links -= 1;
         self.forget_if_unused(node);
         Ok(())
+    }
+
+    /// Notes what is beneath a name that is about to go, so that it can be told whether others have changed it until then. Who finds
+    /// nothing there any more has nothing to compare.
+    fn look_before_removal(&mut self, visit: Visit<'_>, node: Option<NodeId>) {
+        if let Some(node) = node {
+            let _ = self.load_metadata(visit, node);
+        }
     }
 
     pub(super) fn set_times(&mut self, visit: Visit<'_>, id: NodeId, times: SetTimes) -> Result<(), Error> {
@@ -265,8 +297,7 @@ impl State {
 
     /// The name of a spot where something is to be made.
     pub(super) fn free_name(&self, spot: &Spot) -> Result<Vec<u8>, Error> {
-        // Nothing is made in a directory that is gone.
-        if spot.directory != ROOT && self.node(spot.directory)?.links == 0 {
+        if self.is_removed(spot.directory)? {
             return Err(Error::NotFound);
         }
         match (&spot.name, spot.node) {

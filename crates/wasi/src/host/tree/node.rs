@@ -1,15 +1,16 @@
 //! What a tree consists of: nodes, and the state that holds them.
+//!
+//! What must stay true: a node that stands for something beneath is there as long as its tree, also without a name, since what was
+//! seen beneath is compared with what is there when changes are carried out. Any other goes with its last name and handle.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::content::Content;
+use super::cost::{self, Account};
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata, Timestamp};
-
-/// What a node costs besides names and contents, in bytes: so that empty files are not free.
-pub(super) const NODE_BYTES: u64 = 256;
 
 /// A node's number, which the guest sees as its inode. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,8 +19,8 @@ pub(super) struct NodeId(pub(super) u64);
 /// The directory at the top.
 pub(super) const ROOT: NodeId = NodeId(1);
 
-/// A path beneath the lower directory; empty for that directory itself.
-pub(super) type LowerPath = Arc<[u8]>;
+/// One component of a path.
+pub(super) type Name = Arc<[u8]>;
 
 /// One file, directory or link.
 #[derive(Debug)]
@@ -30,13 +31,24 @@ pub(super) struct Node {
     /// Open handles.
     pub(super) handles: u32,
     /// Where it came from, if it was there before the guest.
-    pub(super) origin: Option<LowerPath>,
+    pub(super) origin: Option<Box<Origin>>,
     /// Nothing yet for what has not been looked at in the lower directory.
     pub(super) times: Option<Times>,
     /// Whether the guest has set times itself.
     pub(super) times_set: bool,
-    /// Bytes that it takes of the limit, contents not counted.
-    pub(super) cost_bytes: u64,
+}
+
+/// The place beneath that a node stands for.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// The directory, which has an origin too; for the top its own number.
+    pub(super) parent: NodeId,
+    /// The name there, empty for the top. Another name of the same file beneath is not kept here.
+    pub(super) name: Name,
+    /// Names beneath that were read and are this node.
+    pub(super) names: u32,
+    /// What was there when it was first looked at.
+    pub(super) seen: Option<Metadata>,
 }
 
 /// The times of a node.
@@ -62,30 +74,29 @@ pub(super) enum NodeKind {
 #[derive(Debug)]
 pub(super) struct Entries {
     pub(super) parent: NodeId,
-    pub(super) names: BTreeMap<Vec<u8>, NodeId>,
+    pub(super) names: BTreeMap<Name, NodeId>,
     /// Whether the names of the lower directory, if there is one, are among them.
     pub(super) loaded: bool,
-    /// The names of the lower directory, as they were.
-    pub(super) lower: BTreeMap<Vec<u8>, NodeId>,
+    /// The names of the lower directory, as they were, sorted.
+    lower: Vec<(Name, NodeId)>,
 }
 
 /// The nodes of a tree.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) nodes: HashMap<NodeId, Node>,
+    pub(super) nodes: HashMap<NodeId, Box<Node>>,
     next: u64,
     pub(super) lower: Option<OwnedFd>,
     /// Nodes of files beneath that can have several names, by their number there.
     pub(super) lower_files: HashMap<u64, NodeId>,
     /// Files beneath that are open because a handle has read them.
     pub(super) lower_open: HashMap<NodeId, OwnedFd>,
-    used_bytes: u64,
-    limit_bytes: u64,
+    pub(super) account: Account,
 }
 
 impl State {
-    pub(super) fn new(lower: Option<OwnedFd>, limit_bytes: u64, now: Timestamp) -> State {
-        let origin: Option<LowerPath> = lower.as_ref().map(|_| Arc::from(&b""[..]));
+    pub(super) fn new(lower: Option<OwnedFd>, account: Account, now: Timestamp) -> State {
+        let origin = lower.as_ref().map(|_| Box::new(Origin::new(ROOT, Arc::from(&b""[..]))));
         let root = Node {
             kind: NodeKind::Directory(Entries::new(ROOT, origin.is_none())),
             links: 1,
@@ -93,26 +104,24 @@ impl State {
             times: origin.is_none().then(|| Times::all(now)),
             times_set: false,
             origin,
-            cost_bytes: 0,
         };
         State {
-            nodes: HashMap::from([(ROOT, root)]),
+            nodes: HashMap::from([(ROOT, Box::new(root))]),
             next: ROOT.0 + 1,
             lower,
             lower_files: HashMap::new(),
             lower_open: HashMap::new(),
-            used_bytes: 0,
-            limit_bytes,
+            account,
         }
     }
 
     /// The node with this number. One that a name or handle leads to is always there.
     pub(super) fn node(&self, id: NodeId) -> Result<&Node, Error> {
-        self.nodes.get(&id).ok_or(Error::Stale)
+        self.nodes.get(&id).map(|node| &**node).ok_or(Error::Stale)
     }
 
     pub(super) fn node_mut(&mut self, id: NodeId) -> Result<&mut Node, Error> {
-        self.nodes.get_mut(&id).ok_or(Error::Stale)
+        self.nodes.get_mut(&id).map(|node| &mut **node).ok_or(Error::Stale)
     }
 
     pub(super) fn entries(&self, id: NodeId) -> Result<&Entries, Error> {
@@ -129,69 +138,61 @@ impl State {
         }
     }
 
-    /// Adds a node that no name leads to yet.
+    /// Whether a directory has lost its name: nothing can be made in it.
+    pub(super) fn is_removed(&self, directory: NodeId) -> Result<bool, Error> {
+        Ok(self.node(directory)?.links == 0)
+    }
+
+    /// Adds a node that no name leads to yet. What it costs has been taken.
     pub(super) fn insert(&mut self, node: Node) -> NodeId {
         let id = NodeId(self.next);
         self.next += 1;
-        self.nodes.insert(id, node);
+        self.nodes.insert(id, Box::new(node));
         id
     }
 
-    /// Adds a node that the guest makes, to be called a name of `name_bytes` bytes.
+    /// Adds a node that the guest makes, which `give_name` then gives a name; one that gets none is removed again.
     ///
     /// # Errors
-    /// [`Error::NoSpace`].
+    /// [`Error::NoSpace`], and what `give_name` gives.
     pub(super) fn create(
         &mut self,
         kind: NodeKind,
-        name_bytes: usize,
         now: Timestamp,
+        give_name: impl FnOnce(&mut State, NodeId) -> Result<(), Error>,
     ) -> Result<NodeId, Error> {
-        let cost_bytes = NODE_BYTES + name_bytes as u64;
-        self.take(cost_bytes)?;
-        Ok(self.insert(Node {
+        self.account.take(cost::NODE_BYTES + kind.held_bytes())?;
+        let id = self.insert(Node {
             kind,
             links: 0,
             handles: 0,
             origin: None,
             times: Some(Times::all(now)),
             times_set: false,
-            cost_bytes,
-        }))
+        });
+        let named = give_name(self, id);
+        self.forget_if_unused(id);
+        named.map(|()| id)
     }
 
-    /// Takes bytes of the limit.
-    ///
-    /// # Errors
-    /// [`Error::NoSpace`].
-    pub(super) fn take(&mut self, bytes: u64) -> Result<(), Error> {
-        let used = self.used_bytes.checked_add(bytes).ok_or(Error::NoSpace)?;
-        if used > self.limit_bytes {
-            return Err(Error::NoSpace);
-        }
-        self.used_bytes = used;
-        Ok(())
-    }
-
-    pub(super) fn give_back(&mut self, bytes: u64) {
-        self.used_bytes = self.used_bytes.saturating_sub(bytes);
-    }
-
-    /// Bytes that may still be taken.
-    pub(super) fn left_bytes(&self) -> u64 {
-        self.limit_bytes - self.used_bytes
-    }
-
-    /// Removes a node that neither a name nor a handle leads to.
+    /// Removes a node that neither a name nor a handle leads to, or at least its bytes.
     pub(super) fn forget_if_unused(&mut self, id: NodeId) {
-        let unused = self.nodes.get(&id).is_some_and(|node| node.links == 0 && node.handles == 0);
-        if unused && let Some(node) = self.nodes.remove(&id) {
-            let content = match &node.kind {
-                NodeKind::File(content) => content.held_bytes(),
-                _ => 0,
-            };
-            self.give_back(node.cost_bytes + content);
-            self.lower_files.retain(|_, file| *file != id);
+        let Some(node) = self.nodes.get_mut(&id).filter(|node| node.links == 0 && node.handles == 0) else {
+            return;
+        };
+        match &node.origin {
+            None => {
+                self.account.give_back(cost::NODE_BYTES + node.kind.held_bytes());
+                self.nodes.remove(&id);
+            }
+            // The file has other names beneath that nobody has come across, and under which it has these bytes.
+            Some(origin) if origin.has_other_names() => {}
+            Some(_) => {
+                if let NodeKind::File(content) = &mut node.kind {
+                    self.account.give_back(content.held_bytes());
+                    *content = Content::default();
+                }
+            }
         }
     }
 
@@ -236,6 +237,38 @@ impl Node {
         times.modified = now;
         times.changed = now;
     }
+
+    /// Whether the guest has changed what stands in its old place: content or times.
+    pub(super) fn is_changed(&self) -> bool {
+        self.times_set || matches!(&self.kind, NodeKind::File(content) if content.is_changed())
+    }
+
+    /// What was seen beneath where this stands for something there.
+    pub(super) fn seen(&self) -> Option<&Metadata> {
+        self.origin.as_ref().and_then(|origin| origin.seen.as_ref())
+    }
+}
+
+impl NodeKind {
+    /// Bytes of memory that a file's content or a link's text takes.
+    fn held_bytes(&self) -> u64 {
+        match self {
+            NodeKind::File(content) => content.held_bytes(),
+            NodeKind::Link(target) => cost::allocation_bytes(target.capacity() as u64),
+            _ => 0,
+        }
+    }
+}
+
+impl Origin {
+    pub(super) fn new(parent: NodeId, name: Name) -> Origin {
+        Origin { parent, name, names: 0, seen: None }
+    }
+
+    /// Whether the file has names beneath that have not been read.
+    pub(super) fn has_other_names(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.kind == FileKind::Regular && seen.links > u64::from(self.names))
+    }
 }
 
 impl Times {
@@ -246,6 +279,44 @@ impl Times {
 
 impl Entries {
     pub(super) fn new(parent: NodeId, loaded: bool) -> Entries {
-        Entries { parent, names: BTreeMap::new(), loaded, lower: BTreeMap::new() }
+        Entries { parent, names: BTreeMap::new(), loaded, lower: Vec::new() }
+    }
+
+    /// Puts in the names of the lower directory, which have been paid for.
+    pub(super) fn load(&mut self, mut found: Vec<(Name, NodeId)>) {
+        found.sort_unstable();
+        found.dedup_by(|a, b| a.0 == b.0);
+        self.names.extend(found.iter().cloned());
+        found.shrink_to_fit();
+        self.lower = found;
+        self.loaded = true;
+    }
+
+    /// The names of the lower directory, as they were, sorted.
+    pub(super) fn lower(&self) -> &[(Name, NodeId)] {
+        &self.lower
+    }
+
+    /// The first entry of the lower directory's after a name, or of all.
+    pub(super) fn lower_after(&self, name: Option<&[u8]>) -> Option<&(Name, NodeId)> {
+        let at = name.map_or(0, |name| self.lower.partition_point(|(known, _)| **known <= *name));
+        self.lower.get(at)
+    }
+
+    /// What the lower directory had under this name, with the name.
+    pub(super) fn lower_entry(&self, name: &[u8]) -> Option<&(Name, NodeId)> {
+        let at = self.lower.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.lower.get(at)
+    }
+
+    /// Whether the name means what it meant in the lower directory.
+    pub(super) fn is_as_below(&self, name: &[u8], node: NodeId) -> bool {
+        self.lower_entry(name).is_some_and(|(_, below)| *below == node)
+    }
+
+    /// What it costs to add a name, and what removing it gives back: the lower directory's have their text anyway.
+    pub(super) fn name_cost(&self, name: &[u8]) -> u64 {
+        let text = if self.lower_entry(name).is_some() { 0 } else { cost::name_bytes(name.len()) };
+        cost::NAME_SLOT_BYTES + text
     }
 }

@@ -49,7 +49,11 @@ pub(crate) fn read_list(
     let mut entries = RawDir::new(list, buffer.spare_capacity_mut());
     let mut next = None;
     while let Some(entry) = entries.next() {
-        let entry = entry?;
+        let entry = match entry {
+            // The directory is gone.
+            Err(rustix::io::Errno::NOENT) => break,
+            entry => entry?,
+        };
         next = Some(ListPosition(entry.next_entry_cookie()));
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

@@ -1,13 +1,14 @@
 //! Linux, through rustix.
 //!
 //! Topics: `path` (names and opening), `data` (bytes and files), `list` (directory entries), `event` (waiting, clocks,
-//! randomness), `socket`. No state lives here.
+//! randomness), `socket`, `staging` (carrying out changes). No state lives here.
 
 mod data;
 mod event;
 mod list;
 mod path;
 mod socket;
+mod staging;
 
 use rustix::io::Errno;
 
@@ -16,6 +17,7 @@ pub(crate) use event::*;
 pub(crate) use list::*;
 pub(crate) use path::*;
 pub(crate) use socket::*;
+pub(crate) use staging::*;
 
 use crate::host::error::Error;
 

@@ -181,12 +181,6 @@ pub(crate) fn stat_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Res
     Ok(metadata(&fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
-/// The permission bits of one name.
-pub(crate) fn permissions_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<u32, Error> {
-    let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(Mode::from_raw_mode(stat.st_mode).bits() & 0o7777)
-}
-
 pub(crate) fn stat(_: &Permit, fd: BorrowedFd<'_>) -> Result<Metadata, Error> {
     Ok(metadata(&fs::fstat(fd)?))
 }

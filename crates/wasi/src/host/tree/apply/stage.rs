@@ -1,0 +1,403 @@
+//! The staging directory: everything new lies in it before anything is changed, everything old before it is gone.
+//!
+//! It is in the directory that changes are carried out in, and so on its file system; its owner alone may enter it. What must stay true:
+//! its name is random and free, on the host and in the guest's tree; nothing is removed from it but what was put in, one by one.
+
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::super::content::Content;
+use super::super::node::{NodeId, NodeKind, State};
+use super::journal::{Identity, Journal, ObjectId, Patch};
+use super::plan::Plan;
+use super::{Cause, Guard};
+use crate::host::error::Error;
+use crate::host::gate::Permit;
+use crate::host::metadata::FileKind;
+use crate::host::open::{DataAccess, OpenOptions};
+use crate::host::resolve::Place as SystemPlace;
+use crate::host::sys;
+
+/// What the names of staging directories begin with.
+const PREFIX: &[u8] = b".innkeeper-cow-";
+
+const JOURNAL: &[u8] = b"journal";
+const PHASE: &[u8] = b"phase";
+const NEW_PHASE: &[u8] = b"phase.new";
+
+/// Names tried before giving up.
+const MAX_ATTEMPTS: u32 = 16;
+
+/// Bytes copied at once.
+const COPY_BYTES: u64 = 256 * 1024;
+
+/// How far changes have been carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Nothing is changed; everything new is in the staging directory if the journal is.
+    Staged,
+    /// Names are being taken out of their places.
+    Taking,
+    /// Names are being put into their places.
+    Putting,
+    /// Bytes are being written.
+    Patching,
+    /// Times are being set.
+    Timing,
+    /// Everything is done, and what is left in the staging directory is removed.
+    Finishing,
+}
+
+impl Phase {
+    const ALL: [Phase; 6] =
+        [Phase::Staged, Phase::Taking, Phase::Putting, Phase::Patching, Phase::Timing, Phase::Finishing];
+}
+
+pub(super) struct Staging<'a> {
+    permit: &'a Permit,
+    top: BorrowedFd<'a>,
+    pub(super) name: Vec<u8>,
+    pub(super) fd: OwnedFd,
+}
+
+impl<'a> Staging<'a> {
+    /// Makes one, under a name that `is_free` agrees to.
+    pub(super) fn create(
+        permit: &'a Permit,
+        top: BorrowedFd<'a>,
+        is_free: impl Fn(&[u8]) -> bool,
+    ) -> Result<Staging<'a>, Error> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut random = [0; 8];
+            sys::random(permit, &mut random)?;
+            let digits = format!("{:016x}", u64::from_ne_bytes(random));
+            let name = [PREFIX, digits.as_bytes()].concat();
+            if !is_free(&name) {
+                continue;
+            }
+            match sys::create_private_directory(permit, top, &name) {
+                Ok(()) => return Staging::open(permit, top, name)?.ok_or(Error::Stale),
+                Err(Error::Exists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Exists)
+    }
+
+    /// Opens one that is there; nothing if it is something else.
+    pub(super) fn open(
+        permit: &'a Permit,
+        top: BorrowedFd<'a>,
+        name: Vec<u8>,
+    ) -> Result<Option<Staging<'a>>, Error> {
+        let how = sys::OpenHow::new(&OpenOptions { directory: true, ..OpenOptions::default() });
+        let fd = match sys::open_name(permit, top, &name, how) {
+            Ok(fd) => fd,
+            Err(Error::NotDirectory | Error::Loop | Error::Access) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(sys::is_private(permit, fd.as_fd())?.then_some(Staging { permit, top, name, fd }))
+    }
+
+    /// All that are in a directory, by name.
+    pub(super) fn find(permit: &'a Permit, top: BorrowedFd<'a>) -> Result<Vec<Staging<'a>>, Error> {
+        let mut names = Vec::new();
+        list(permit, top, |name, _| {
+            if name.starts_with(PREFIX) {
+                names.push(name.to_vec());
+            }
+        })?;
+        names.sort();
+        let mut found = Vec::new();
+        for name in names {
+            found.extend(Staging::open(permit, top, name)?);
+        }
+        Ok(found)
+    }
+
+    /// The directory that it is in.
+    pub(super) fn top(&self) -> BorrowedFd<'a> {
+        self.top
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Makes everything new, and notes what everything is known by; `identities` has what was made so far.
+    pub(super) fn fill(
+        &self,
+        state: &State,
+        plan: &mut Plan,
+        mut identities: HashMap<ObjectId, Identity>,
+        guard: &Guard<'_>,
+    ) -> Result<(), Cause> {
+        for &(object, node) in &plan.made {
+            guard.check()?;
+            self.make(state, object, node)?;
+            identities.insert(object, self.identity(object)?);
+        }
+        for &(first, further) in &plan.made_again {
+            guard.check()?;
+            self.link_within(first, further)?;
+            identities.insert(further, self.identity(first)?);
+        }
+        for step in &plan.journal.detach {
+            identities.insert(step.object, step.identity);
+        }
+        let mut of_node: HashMap<NodeId, Identity> = HashMap::new();
+        for (step, node) in plan.journal.attach.iter_mut().zip(&plan.attached) {
+            if let Some(identity) = identities.get(&step.object) {
+                step.identity = *identity;
+            }
+            of_node.insert(*node, step.identity);
+        }
+        for (record, node) in plan.journal.directories.iter_mut().zip(&plan.directory_nodes) {
+            if let Some(identity) = of_node.get(node) {
+                record.identity = *identity;
+            }
+        }
+        for (step, node) in plan.journal.times.iter_mut().zip(&plan.timed) {
+            if let (0, Some(identity)) = (step.identity, of_node.get(node)) {
+                step.identity = *identity;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the node that an object will be.
+    fn make(&self, state: &State, object: ObjectId, node: NodeId) -> Result<(), Cause> {
+        let name = object.name();
+        let place = SystemPlace::of_name(self.fd(), &name);
+        match &state.node(node)?.kind {
+            NodeKind::Directory(_) => sys::create_directory(self.permit, &place)?,
+            NodeKind::Link(target) => sys::symlink(self.permit, target, &place)?,
+            NodeKind::File(content) => {
+                let options = OpenOptions {
+                    access: DataAccess::Write,
+                    create: true,
+                    exclusive: true,
+                    ..OpenOptions::default()
+                };
+                let how = sys::OpenHow::new(&options);
+                let file = sys::open_name(self.permit, self.fd(), &name, how)?;
+                sys::set_size(self.permit, file.as_fd(), content.size_bytes())?;
+                self.write_pieces(content, file.as_fd())?;
+            }
+            NodeKind::LowerLink | NodeKind::Other(_) => return Err(Error::NotSupported.into()),
+        }
+        Ok(())
+    }
+
+    fn write_pieces(&self, content: &Content, to: BorrowedFd<'_>) -> Result<(), Cause> {
+        for (offset, piece) in content.pieces() {
+            write_all(self.permit, to, piece, offset)?;
+        }
+        Ok(())
+    }
+
+    /// Gives an object another name here.
+    pub(super) fn link_here(&self, from: (BorrowedFd<'_>, &[u8]), object: ObjectId) -> Result<(), Error> {
+        let name = object.name();
+        let from = SystemPlace::of_name(from.0, from.1);
+        sys::link(self.permit, &from, &SystemPlace::of_name(self.fd(), &name))
+    }
+
+    fn link_within(&self, first: ObjectId, further: ObjectId) -> Result<(), Error> {
+        self.link_here((self.fd(), &first.name()), further)
+    }
+
+    fn identity(&self, object: ObjectId) -> Result<Identity, Error> {
+        Ok(sys::stat_at(self.permit, self.fd(), &object.name())?.inode)
+    }
+
+    /// Keeps the new bytes of a file, and those that they will replace. The file must be one that can be given its new size.
+    pub(super) fn keep_bytes(
+        &self,
+        patch: &mut Patch,
+        content: &Content,
+        file: BorrowedFd<'_>,
+        guard: &Guard<'_>,
+    ) -> Result<(), Cause> {
+        let new = sys::create_private_file(self.permit, self.fd(), &patch.new.name())?;
+        // Whether the file system has files of this size is known then, before anything is changed.
+        sys::set_size(self.permit, new.as_fd(), patch.new_size)?;
+        self.write_pieces(content, new.as_fd())?;
+        let old = sys::create_private_file(self.permit, self.fd(), &patch.old.name())?;
+        sys::set_size(self.permit, old.as_fd(), patch.old_size)?;
+        for range in patch.ranges.iter().cloned().chain(std::iter::once(patch.kept_bytes..patch.old_size)) {
+            let range = range.start..range.end.min(patch.old_size);
+            copy_data(self.permit, file, old.as_fd(), range, guard)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the journal, after which everything can be carried out from here.
+    pub(super) fn write_journal(&self, journal: &Journal) -> Result<(), Error> {
+        // What the journal speaks of comes before it.
+        sys::flush_file_system(self.permit, self.fd())?;
+        let file = sys::create_private_file(self.permit, self.fd(), JOURNAL)?;
+        write_all(self.permit, file.as_fd(), journal.to_text().as_bytes(), 0)?;
+        sys::flush_all(self.permit, file.as_fd())?;
+        sys::flush_all(self.permit, self.fd())
+    }
+
+    /// The journal; nothing if it was not written to its end.
+    pub(super) fn read_journal(&self) -> Result<Option<Journal>, Error> {
+        let bytes = self.read(JOURNAL)?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| Journal::parse(&text)))
+    }
+
+    /// How far it has come; nothing if that is not known.
+    pub(super) fn phase(&self) -> Result<Option<Phase>, Error> {
+        let Some(bytes) = self.read(PHASE)? else { return Ok(Some(Phase::Staged)) };
+        let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<usize>().ok());
+        Ok(number.and_then(|number| Phase::ALL.get(number).copied()))
+    }
+
+    /// Notes, for good, that the next phase has begun.
+    pub(super) fn set_phase(&self, phase: Phase) -> Result<(), Error> {
+        match sys::remove_file(self.permit, &SystemPlace::of_name(self.fd(), NEW_PHASE)) {
+            Ok(()) | Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let file = sys::create_private_file(self.permit, self.fd(), NEW_PHASE)?;
+        write_all(self.permit, file.as_fd(), format!("{}\n", phase as usize).as_bytes(), 0)?;
+        sys::flush_all(self.permit, file.as_fd())?;
+        let [from, to] = [NEW_PHASE, PHASE].map(|name| SystemPlace::of_name(self.fd(), name));
+        sys::rename(self.permit, &from, &to)?;
+        sys::flush_all(self.permit, self.fd())
+    }
+
+    /// Removes the journal, so that nobody goes on with what is about to be removed.
+    pub(super) fn forget_journal(&self) -> Result<(), Error> {
+        sys::remove_file(self.permit, &SystemPlace::of_name(self.fd(), JOURNAL))?;
+        sys::flush_all(self.permit, self.fd())
+    }
+
+    /// Removes everything that was put in, the directories only if they are empty, and then itself. Only where nothing in here is
+    /// wanted any more.
+    pub(super) fn remove(&self, guard: &Guard<'_>) -> Result<(), Cause> {
+        let mut objects = Vec::new();
+        list(self.permit, self.fd(), |name, kind| {
+            if std::str::from_utf8(name).is_ok_and(|name| name.parse::<u64>().is_ok()) {
+                objects.push((name.to_vec(), kind));
+            }
+        })?;
+        for (name, kind) in objects {
+            guard.check()?;
+            let place = SystemPlace::of_name(self.fd(), &name);
+            let kind = match kind {
+                FileKind::Unknown => sys::stat_at(self.permit, self.fd(), &name)?.kind,
+                known => known,
+            };
+            match kind {
+                FileKind::Directory => match sys::remove_directory(self.permit, &place) {
+                    Err(Error::NotEmpty | Error::Exists) => return Err(Cause::Filled),
+                    result => result?,
+                },
+                _ => sys::remove_file(self.permit, &place)?,
+            }
+        }
+        guard.check()?;
+        for name in [JOURNAL, NEW_PHASE, PHASE] {
+            match sys::remove_file(self.permit, &SystemPlace::of_name(self.fd(), name)) {
+                Ok(()) | Err(Error::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(sys::remove_directory(self.permit, &SystemPlace::of_name(self.top, &self.name))?)
+    }
+
+    /// A file here, whole.
+    fn read(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
+        let file = match sys::open_name(self.permit, self.fd(), name, sys::OpenHow::new(&options)) {
+            Ok(file) => file,
+            Err(Error::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        let mut buffer = vec![0; COPY_BYTES as usize];
+        loop {
+            match sys::read(self.permit, file.as_fd(), &mut [std::io::IoSliceMut::new(&mut buffer)])? {
+                0 => return Ok(Some(bytes)),
+                count => bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+}
+
+/// Shows the names in a directory with what they are, as far as the file system says.
+pub(super) fn list(
+    permit: &Permit,
+    directory: BorrowedFd<'_>,
+    mut show: impl FnMut(&[u8], FileKind),
+) -> Result<(), Error> {
+    let list = sys::open_list(permit, directory)?;
+    let mut position = Some(sys::ListPosition::START);
+    while let Some(at) = position {
+        position = sys::read_list(permit, list.as_fd(), at, |entry| show(entry.name, entry.kind))?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_all(
+    permit: &Permit,
+    to: BorrowedFd<'_>,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> Result<(), Error> {
+    while !bytes.is_empty() {
+        match sys::write_at(permit, to, &[IoSlice::new(bytes)], offset)? {
+            0 => return Err(Error::NoSpace),
+            count => {
+                bytes = &bytes[count..];
+                offset += count as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies a range of a file to the same place in another, where there is data; holes stay holes.
+pub(super) fn copy_data(
+    permit: &Permit,
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    mut range: Range<u64>,
+    guard: &Guard<'_>,
+) -> Result<(), Cause> {
+    while range.start < range.end
+        && let Some(data) = sys::next_data(permit, from, range.clone())?
+    {
+        range.start = data.end;
+        copy(permit, from, to, data, guard)?;
+    }
+    Ok(())
+}
+
+/// Copies a range of a file to the same place in another, up to where the first ends.
+pub(super) fn copy(
+    permit: &Permit,
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    mut range: Range<u64>,
+    guard: &Guard<'_>,
+) -> Result<(), Cause> {
+    let mut buffer = vec![0; COPY_BYTES.min(range.end.saturating_sub(range.start)) as usize];
+    while range.start < range.end {
+        guard.check()?;
+        let count = COPY_BYTES.min(range.end - range.start) as usize;
+        let buffer = &mut buffer[..count];
+        let count = sys::read_at(permit, from, &mut [std::io::IoSliceMut::new(buffer)], range.start)?;
+        if count == 0 {
+            break;
+        }
+        write_all(permit, to, &buffer[..count], range.start)?;
+        range.start += count as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! Carrying a journal out, and taking it back: from the file system and the journal alone, by whichever process.
+//!
+//! Every step is one rename, or writes that can be repeated. Whether a step was done is seen from what lies in the staging directory,
+//! so that a process that ends anywhere leaves a state from which both ways lead on. What must stay true: nothing is replaced, and
+//! nothing is moved but what the journal knows by its number; nothing is removed before everything else is done.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::cursor::{Cursor, Time};
+use super::journal::{
+    Attach, Detach, FileTimes, Identity, Journal, Lost, ObjectId, Patch, PatchPlace, Place, TOP,
+};
+use super::look::open;
+use super::stage::{Phase, Staging, copy, copy_data, list};
+use super::{Cause, Failure, Guard};
+use crate::host::error::Error;
+use crate::host::gate::Permit;
+use crate::host::metadata::Metadata;
+use crate::host::open::{DataAccess, OpenOptions};
+use crate::host::resolve::Place as SystemPlace;
+use crate::host::sys;
+use crate::host::times::{SetTime, SetTimes};
+
+/// A journal being carried out or taken back.
+pub(super) struct Run<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) top: BorrowedFd<'a>,
+    pub(super) staging: &'a Staging<'a>,
+    pub(super) journal: &'a Journal,
+    pub(super) guard: &'a Guard<'a>,
+}
+
+type Done = Result<(), Failure>;
+
+impl Run<'_> {
+    /// Carries out what is still to be done.
+    pub(super) fn forward(&self, phase: Phase) -> Done {
+        let journal = self.journal;
+        if phase <= Phase::Taking && !journal.detach.is_empty() {
+            self.begin(Phase::Taking)?;
+            let mut before = self.cursor(Time::Before)?;
+            self.each(
+                &journal.detach,
+                |step| self.take(&mut before, step),
+                |step| journal.path_before(&step.from),
+            )?;
+        }
+        let mut after = self.cursor(Time::After)?;
+        if phase <= Phase::Putting && !journal.attach.is_empty() {
+            self.begin(Phase::Putting)?;
+            self.each(
+                &journal.attach,
+                |step| self.put(&mut after, step),
+                |step| journal.path_after(&step.to),
+            )?;
+        }
+        if phase <= Phase::Patching && !journal.patches.is_empty() {
+            let path = |step: &Patch| journal.path_of_patch(step);
+            if phase < Phase::Patching {
+                self.each(&journal.patches, |step| self.check_patch(&mut after, step), path)?;
+                self.begin(Phase::Patching)?;
+            }
+            self.each(&journal.patches, |step| self.patch(&mut after, step), path)?;
+        }
+        if phase <= Phase::Timing && !journal.times.is_empty() {
+            self.begin(Phase::Timing)?;
+            self.each(
+                &journal.times,
+                |step| self.set_times(&mut after, &step.place, step.identity, step.times),
+                |step| journal.path_after(&step.place),
+            )?;
+        }
+        if phase < Phase::Finishing {
+            self.guard.check().map_err(Failure::without_path)?;
+            sys::flush_file_system(self.permit, self.top).map_err(Failure::without_path)?;
+            self.begin(Phase::Finishing)?;
+        }
+        self.staging.remove(self.guard).map_err(Failure::without_path)?;
+        self.set_top_times(journal.top_times)
+    }
+
+    /// Takes back what was done, up to where everything is as it was and only the staging directory is there in addition.
+    pub(super) fn backward(&self, phase: Phase) -> Done {
+        let journal = self.journal;
+        let mut after = self.cursor(Time::After)?;
+        if phase >= Phase::Timing {
+            self.each(
+                &journal.times,
+                |step| match step.old {
+                    Some(old) => self.set_times(&mut after, &step.place, step.identity, old),
+                    None => Ok(()),
+                },
+                |step| journal.path_after(&step.place),
+            )?;
+        }
+        if phase >= Phase::Patching {
+            let path = |step: &Patch| journal.path_of_patch(step);
+            self.each(&journal.patches, |step| self.take_back_patch(&mut after, step), path)?;
+            self.begin(Phase::Putting)?;
+        }
+        if phase >= Phase::Putting {
+            self.each(
+                journal.attach.iter().rev(),
+                |step| self.take_back(&mut after, step),
+                |step| journal.path_after(&step.to),
+            )?;
+            self.begin(Phase::Taking)?;
+        }
+        if phase >= Phase::Taking {
+            let mut before = self.cursor(Time::Before)?;
+            self.each(
+                journal.detach.iter().rev(),
+                |step| self.put_back(&mut before, step),
+                |step| journal.path_before(&step.from),
+            )?;
+            for record in journal.directories.iter().filter(|record| record.before.is_some()) {
+                let (Some(place), Some(times)) = (&record.before, record.old_times) else { continue };
+                self.set_times(&mut before, place, record.identity, times)
+                    .map_err(|cause| Failure { cause, path: journal.path_before(place) })?;
+            }
+            self.begin(Phase::Staged)?;
+        }
+        self.set_top_times(self.old_top_times())
+    }
+
+    /// What the times of the top were before anything was done.
+    pub(super) fn old_top_times(&self) -> Option<FileTimes> {
+        self.journal.directory(TOP).and_then(|top| top.old_times)
+    }
+
+    /// Sets the times of the top, which the staging directory has changed.
+    pub(super) fn set_top_times(&self, times: Option<FileTimes>) -> Done {
+        match times {
+            Some(times) => {
+                sys::set_times(self.permit, self.top, to_set(times)).map_err(Failure::without_path)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn begin(&self, phase: Phase) -> Done {
+        self.guard.check().map_err(Failure::without_path)?;
+        self.staging.set_phase(phase).map_err(Failure::without_path)
+    }
+
+    fn cursor(&self, time: Time) -> Result<Cursor<'_>, Failure> {
+        Cursor::new(self.permit, self.top, time).map_err(Failure::without_path)
+    }
+
+    fn each<'s, T: 's>(
+        &self,
+        steps: impl IntoIterator<Item = &'s T>,
+        mut act: impl FnMut(&'s T) -> Result<(), Cause>,
+        path: impl Fn(&'s T) -> Vec<u8>,
+    ) -> Done {
+        for step in steps {
+            self.guard
+                .check()
+                .and_then(|()| act(step))
+                .map_err(|cause| Failure { cause, path: path(step) })?;
+        }
+        Ok(())
+    }
+
+    fn take(&self, cursor: &mut Cursor<'_>, step: &Detach) -> Result<(), Cause> {
+        if self.staged(step.object)?.is_some() {
+            return Ok(());
+        }
+        let found = match cursor.stat(&self.journal.directories, &step.from) {
+            // What was to go has gone by itself.
+            Err(Error::NotFound) if step.lost.is_some() => return Ok(()),
+            found => found?,
+        };
+        expect(step.identity, &found)?;
+        let directory = cursor.go(&self.journal.directories, step.from.directory)?;
+        match &step.lost {
+            Some(Lost::File { size_bytes, modified })
+                if (*size_bytes, *modified) != (found.size_bytes, found.modified) =>
+            {
+                return Err(Cause::Changed);
+            }
+            Some(Lost::Directory) => self.expect_empty(directory, &step.from.name)?,
+            _ => {}
+        }
+        let to = step.object.name();
+        Ok(sys::rename_to_free(self.permit, (directory, &step.from.name), (self.staging.fd(), &to))?)
+    }
+
+    fn put_back(&self, cursor: &mut Cursor<'_>, step: &Detach) -> Result<(), Cause> {
+        let Some(found) = self.staged(step.object)? else { return Ok(()) };
+        expect(step.identity, &found)?;
+        let directory = cursor.go(&self.journal.directories, step.from.directory)?;
+        let from = step.object.name();
+        rename_or_occupied(self.permit, (self.staging.fd(), &from), (directory, &step.from.name))
+    }
+
+    fn put(&self, cursor: &mut Cursor<'_>, step: &Attach) -> Result<(), Cause> {
+        let Some(found) = self.staged(step.object)? else {
+            // It was put there, or somebody has taken it.
+            return expect(step.identity, &cursor.stat(&self.journal.directories, &step.to)?);
+        };
+        expect(step.identity, &found)?;
+        let directory = cursor.go(&self.journal.directories, step.to.directory)?;
+        let from = step.object.name();
+        if step.is_new {
+            sys::inherit_group(self.permit, directory, (self.staging.fd(), &from))?;
+        }
+        rename_or_occupied(self.permit, (self.staging.fd(), &from), (directory, &step.to.name))
+    }
+
+    fn take_back(&self, cursor: &mut Cursor<'_>, step: &Attach) -> Result<(), Cause> {
+        if self.staged(step.object)?.is_some() {
+            return Ok(());
+        }
+        let found = cursor.stat(&self.journal.directories, &step.to)?;
+        expect(step.identity, &found)?;
+        let directory = cursor.go(&self.journal.directories, step.to.directory)?;
+        let to = step.object.name();
+        Ok(sys::rename_to_free(self.permit, (directory, &step.to.name), (self.staging.fd(), &to))?)
+    }
+
+    fn check_patch(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<(), Cause> {
+        let file = self.open_patched(cursor, step)?;
+        let found = sys::stat(self.permit, file.as_fd())?;
+        let is_same = (found.size_bytes, found.modified) == (step.old_size, step.old_times.modified);
+        if is_same { Ok(()) } else { Err(Cause::Changed) }
+    }
+
+    fn patch(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<(), Cause> {
+        let file = self.open_patched(cursor, step)?;
+        sys::set_size(self.permit, file.as_fd(), step.kept_bytes)?;
+        sys::set_size(self.permit, file.as_fd(), step.new_size)?;
+        let new = open(self.permit, self.staging.fd(), &step.new.name(), DataAccess::Read)?;
+        for range in &step.ranges {
+            copy(self.permit, new.as_fd(), file.as_fd(), range.clone(), self.guard)?;
+        }
+        Ok(())
+    }
+
+    fn take_back_patch(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<(), Cause> {
+        let file = self.open_patched(cursor, step)?;
+        sys::set_size(self.permit, file.as_fd(), step.kept_bytes)?;
+        sys::set_size(self.permit, file.as_fd(), step.old_size)?;
+        let old = open(self.permit, self.staging.fd(), &step.old.name(), DataAccess::Read)?;
+        for range in &step.ranges {
+            let range = range.start..range.end.min(step.old_size);
+            copy(self.permit, old.as_fd(), file.as_fd(), range, self.guard)?;
+        }
+        let cut = step.kept_bytes..step.old_size;
+        copy_data(self.permit, old.as_fd(), file.as_fd(), cut, self.guard)?;
+        Ok(sys::set_times(self.permit, file.as_fd(), to_set(step.old_times))?)
+    }
+
+    fn open_patched(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<std::os::fd::OwnedFd, Cause> {
+        let file = match &step.place {
+            PatchPlace::In(place) => {
+                let directory = cursor.go(&self.journal.directories, place.directory)?;
+                open(self.permit, directory, &place.name, DataAccess::Write)?
+            }
+            PatchPlace::Staged(object) => {
+                open(self.permit, self.staging.fd(), &object.name(), DataAccess::Write)?
+            }
+        };
+        expect(step.identity, &sys::stat(self.permit, file.as_fd())?)?;
+        Ok(file)
+    }
+
+    fn set_times(
+        &self,
+        cursor: &mut Cursor<'_>,
+        place: &Place,
+        identity: Identity,
+        times: FileTimes,
+    ) -> Result<(), Cause> {
+        let found = cursor.stat(&self.journal.directories, place)?;
+        expect(identity, &found)?;
+        let directory = cursor.go(&self.journal.directories, place.directory)?;
+        let place = SystemPlace::of_name(directory, &place.name);
+        Ok(sys::set_times_at(self.permit, &place, to_set(times))?)
+    }
+
+    /// What lies in the staging directory under a number.
+    fn staged(&self, object: ObjectId) -> Result<Option<Metadata>, Error> {
+        match sys::stat_at(self.permit, self.staging.fd(), &object.name()) {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn expect_empty(&self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Cause> {
+        let how = sys::OpenHow::new(&OpenOptions { directory: true, ..OpenOptions::default() });
+        let directory = sys::open_name(self.permit, parent, name, how)?;
+        let mut is_empty = true;
+        list(self.permit, directory.as_fd(), |_, _| is_empty = false)?;
+        if is_empty { Ok(()) } else { Err(Cause::Filled) }
+    }
+}
+
+fn rename_or_occupied(
+    permit: &Permit,
+    from: (BorrowedFd<'_>, &[u8]),
+    to: (BorrowedFd<'_>, &[u8]),
+) -> Result<(), Cause> {
+    match sys::rename_to_free(permit, from, to) {
+        Err(Error::Exists) => Err(Cause::Occupied),
+        result => Ok(result?),
+    }
+}
+
+/// Whether something is what the journal speaks of.
+fn expect(identity: Identity, found: &Metadata) -> Result<(), Cause> {
+    if identity == found.inode { Ok(()) } else { Err(Cause::Changed) }
+}
+
+fn to_set(times: FileTimes) -> SetTimes {
+    SetTimes { accessed: SetTime::To(times.accessed), modified: SetTime::To(times.modified) }
+}

@@ -21,6 +21,7 @@ use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::{Explanation, NanBits};
 
 use crate::constants;
+use crate::cost::{self, Stage};
 use crate::region::{self, Catch, CatchSite};
 use crate::tables::{Inlined, Places, Tables, origins};
 use crate::translate::{Result, Unsupported};
@@ -132,6 +133,7 @@ impl Compiler {
         self.context.set_disasm(disassembly == Disassembly::Wanted);
         let outcome = silently(AssertUnwindSafe(|| {
             let places = build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
+            cost::check(&self.context.func, Stage::Translated)?;
             self.finish(&places)
         }));
         if !matches!(outcome, Ok(Ok(_))) {
@@ -165,6 +167,8 @@ impl Compiler {
         let failed = |error| Unsupported::Compiler(format!("{error:?}"));
         let control = &mut ControlPlane::default();
         self.context.optimize(&*self.isa, control).map_err(failed)?;
+        // It may have moved instructions away from where their results are used.
+        cost::check(&self.context.func, Stage::Optimized)?;
         constants::make_locally(&mut self.context.func);
         self.context.verify_if(&*self.isa).map_err(|errors| Unsupported::Compiler(format!("{errors:?}")))?;
         let (func, wants_text) = (&self.context.func, self.context.want_disasm);

@@ -28,6 +28,7 @@ pub mod cache;
 mod code_memory;
 mod compiler;
 mod constants;
+mod cost;
 #[allow(unsafe_code, reason = "entering and leaving machine code")]
 mod entry;
 mod module;

@@ -12,7 +12,7 @@ use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 use super::unroll::Again;
 use super::{Result, Start, Translator, Unsupported, record_flags};
 use crate::builtin::Builtin;
-use crate::{abi, trap};
+use crate::{abi, cost, trap};
 
 /// A block that is open.
 pub(super) struct Control {
@@ -345,6 +345,8 @@ impl Translator<'_> {
         }
         let (label, carried, brought) = (control.label, control.label_types.len(), control.brought);
         let from = self.height_below(carried)?;
+        self.branch_arguments += brought + carried;
+        cost::check_size(&self.b.func, self.branch_arguments)?;
         let values = self.stack[..brought].iter().chain(&self.stack[from..]);
         Ok((label, values.map(|value| (*value).into()).collect()))
     }

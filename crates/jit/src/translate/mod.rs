@@ -37,6 +37,7 @@ use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
+use crate::cost;
 use crate::tables::{LoadBefore, Places};
 pub(crate) use call::leave_by_outcome;
 use control::Control;
@@ -125,6 +126,8 @@ pub(crate) struct Translator<'a> {
     unrolled: Option<Unrolled>,
     /// Whether the body of the last loop is to be translated once more.
     is_repeating: bool,
+    /// Values that branches give to blocks, so far.
+    branch_arguments: usize,
 }
 
 /// Parts of the world that accesses of one do not touch another of.
@@ -196,6 +199,7 @@ pub(crate) fn translate(
         last_load: None,
         unrolled: None,
         is_repeating: false,
+        branch_arguments: 0,
         offset: 0,
     };
     translator.function(entry)
@@ -235,6 +239,7 @@ impl Translator<'_> {
                 self.charge();
                 self.operator(&operator)?;
             }
+            cost::check_size(&self.b.func, self.branch_arguments)?;
             if std::mem::take(&mut self.is_repeating) {
                 operators = body_of_loop.clone();
             }

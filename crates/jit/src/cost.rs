@@ -1,0 +1,258 @@
+//! Whether a function is worth the compiler's time: an estimate, from its intermediate representation.
+//!
+//! What the allocation of registers takes grows faster than a function: with how many values are alive at once, and with how many there are at each
+//! call (which wants most registers) and at each border between blocks. All that is counted here, in a time that is linear in the function but for nested loops,
+//! which are bounded. Limits are many times what compilers of other languages make of real programs, and refuse what would take seconds.
+//!
+//! Not here: bounds that can be seen in a function's bytes, which spare its translation (`module`, `translate`).
+
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::{Block, BlockCall, Function, Inst, Value};
+
+use crate::translate::{Result, Unsupported};
+
+/// Values that may be alive at once.
+const MAX_ALIVE: u64 = 5_000;
+
+/// Values that may be alive at calls, all calls together.
+const MAX_ALIVE_AT_CALLS: u64 = 20_000_000;
+
+/// Values that may be alive where blocks begin, all blocks together.
+const MAX_ALIVE_AT_BLOCKS: u64 = 40_000_000;
+
+/// Values that branches may give to blocks, all together, in a function as it is translated: most of them are the same from everywhere, and disappear.
+const MAX_BLOCK_ARGUMENTS: usize = 400_000;
+
+/// Those that may be left when it has been optimized.
+const MAX_LASTING_BLOCK_ARGUMENTS: u64 = 30_000;
+
+/// Values that there may be at all.
+const MAX_VALUES: usize = 1_000_000;
+
+/// Steps that finding the loops around values may take.
+const MAX_LOOP_STEPS: u64 = 20_000_000;
+
+/// How far the compiler has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Translated,
+    Optimized,
+}
+
+/// What is counted of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    alive: u64,
+    alive_at_calls: u64,
+    alive_at_blocks: u64,
+    block_arguments: u64,
+    loop_steps: u64,
+}
+
+/// Refuses a function that is becoming too large while it is translated: a few bytes of it can stand for very many values.
+pub(crate) fn check_size(func: &Function, branch_arguments: usize) -> Result {
+    let too_many = if func.dfg.num_values() > MAX_VALUES {
+        "values"
+    } else if branch_arguments > MAX_BLOCK_ARGUMENTS {
+        "values given to blocks"
+    } else {
+        return Ok(());
+    };
+    Err(Unsupported::Compiler(format!("it has too many {too_many}")))
+}
+
+/// Refuses a function whose compilation would take too long.
+pub(crate) fn check(func: &Function, stage: Stage) -> Result {
+    let cost = Cost::of(func);
+    let most_arguments = match stage {
+        Stage::Translated => MAX_BLOCK_ARGUMENTS as u64,
+        Stage::Optimized => MAX_LASTING_BLOCK_ARGUMENTS,
+    };
+    let bounds = [
+        (cost.alive, MAX_ALIVE, "values alive at once"),
+        (cost.alive_at_calls, MAX_ALIVE_AT_CALLS, "values alive across calls"),
+        (cost.alive_at_blocks, MAX_ALIVE_AT_BLOCKS, "values alive from block to block"),
+        (cost.block_arguments, most_arguments, "values given to blocks"),
+        (cost.loop_steps, MAX_LOOP_STEPS, "values in nested loops"),
+    ];
+    match bounds.iter().find(|(counted, most, _)| counted > most) {
+        Some((.., what)) => Err(Unsupported::Compiler(format!("it has too many {what}"))),
+        None => Ok(()),
+    }
+}
+
+/// A loop: from where its header begins to behind the last branch to that.
+#[derive(Clone, Copy)]
+struct Loop {
+    start: u32,
+    end: u32,
+    /// The innermost loop around it; itself where there is none.
+    outer: usize,
+}
+
+impl Cost {
+    fn of(func: &Function) -> Cost {
+        let mut cost = Cost::default();
+        let numbering = Numbering::of(func, &mut cost);
+        let loops = loops(func, &numbering);
+        numbering.count(&loops, &mut cost);
+        cost
+    }
+}
+
+/// Instructions and blocks by their places in the code, and where values begin and end to be alive.
+struct Numbering {
+    /// Where each block begins; none of one that is not in the code.
+    begins: SecondaryMap<Block, u32>,
+    /// Whether something is a call, the first place of a block, or neither.
+    places: Vec<PlaceKind>,
+    defined: SecondaryMap<Value, u32>,
+    last_used: SecondaryMap<Value, u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PlaceKind {
+    Plain,
+    Call,
+    Block,
+}
+
+impl Numbering {
+    fn of(func: &Function, cost: &mut Cost) -> Numbering {
+        let mut numbering = Numbering {
+            begins: SecondaryMap::with_default(u32::MAX),
+            places: Vec::new(),
+            defined: SecondaryMap::with_default(u32::MAX),
+            last_used: SecondaryMap::new(),
+        };
+        for block in func.layout.blocks() {
+            numbering.begins[block] = numbering.places.len() as u32;
+            for param in func.dfg.block_params(block) {
+                numbering.defined[*param] = numbering.places.len() as u32;
+            }
+            numbering.places.push(PlaceKind::Block);
+            for inst in func.layout.block_insts(block) {
+                numbering.instruction(func, inst, cost);
+            }
+        }
+        numbering
+    }
+
+    fn instruction(&mut self, func: &Function, inst: Inst, cost: &mut Cost) {
+        let here = self.places.len() as u32;
+        for value in func.dfg.inst_values(inst) {
+            self.last_used[func.dfg.resolve_aliases(value)] = here;
+        }
+        for result in func.dfg.inst_results(inst) {
+            self.defined[*result] = here;
+        }
+        let is_call = func.dfg.insts[inst].opcode().is_call();
+        self.places.push(if is_call { PlaceKind::Call } else { PlaceKind::Plain });
+        for call in branches(func, inst) {
+            cost.block_arguments += call.len(&func.dfg.value_lists) as u64;
+        }
+    }
+
+    /// Adds up how many values are alive where.
+    fn count(&self, loops: &Loops, cost: &mut Cost) {
+        // How many more are alive from a place on than before it.
+        let mut change = vec![0_i64; self.places.len() + 1];
+        for (value, defined) in self.defined.iter().filter(|(_, defined)| **defined != u32::MAX) {
+            let used = self.last_used[value];
+            if used <= *defined {
+                continue;
+            }
+            let end = loops.leave(used, *defined, &mut cost.loop_steps);
+            change[*defined as usize + 1] += 1;
+            change[end as usize] -= 1;
+        }
+        let mut alive = 0;
+        for (place, change) in self.places.iter().zip(change) {
+            alive += change;
+            let count = alive.max(0).cast_unsigned();
+            cost.alive = cost.alive.max(count);
+            match place {
+                PlaceKind::Plain => {}
+                PlaceKind::Call => cost.alive_at_calls += count,
+                PlaceKind::Block => cost.alive_at_blocks += count,
+            }
+        }
+    }
+}
+
+/// Where an instruction may branch to.
+fn branches(func: &Function, inst: Inst) -> &[BlockCall] {
+    let dfg = &func.dfg;
+    dfg.insts[inst].branch_destination(&dfg.jump_tables, &dfg.exception_tables)
+}
+
+/// All loops, outer ones first, and the innermost one at each place.
+struct Loops {
+    all: Vec<Loop>,
+    at: Vec<u32>,
+}
+
+impl Loops {
+    /// Where a value is dead that was defined at one place and is used last at another: behind the loops that have the use and not the definition.
+    fn leave(&self, used: u32, defined: u32, steps: &mut u64) -> u32 {
+        let mut end = used;
+        let mut at = self.at[used as usize] as usize;
+        while let Some(around) = self.all.get(at)
+            && around.start > defined
+            && *steps <= MAX_LOOP_STEPS
+        {
+            *steps += 1;
+            end = end.max(around.end);
+            if around.outer == at {
+                break;
+            }
+            at = around.outer;
+        }
+        end
+    }
+}
+
+fn loops(func: &Function, numbering: &Numbering) -> Loops {
+    let mut ends: SecondaryMap<Block, u32> = SecondaryMap::new();
+    let mut place = 0;
+    for block in func.layout.blocks() {
+        place += 1;
+        for inst in func.layout.block_insts(block) {
+            for call in branches(func, inst) {
+                let target = call.block(&func.dfg.value_lists);
+                if numbering.begins[target] <= place {
+                    ends[target] = place;
+                }
+            }
+            place += 1;
+        }
+    }
+    let mut all: Vec<Loop> = Vec::new();
+    let mut at = vec![u32::MAX; numbering.places.len()];
+    let mut open: Vec<usize> = Vec::new();
+    for block in func.layout.blocks() {
+        let start = numbering.begins[block];
+        if ends[block] > 0 {
+            while open.last().is_some_and(|outer| all[*outer].end <= start) {
+                open.pop();
+            }
+            let outer = open.last().copied().unwrap_or(all.len());
+            open.push(all.len());
+            all.push(Loop { start, end: ends[block] + 1, outer });
+        }
+    }
+    let mut open: Vec<usize> = Vec::new();
+    let mut next = 0;
+    for (place, innermost) in at.iter_mut().enumerate() {
+        let place = place as u32;
+        while open.last().is_some_and(|inner| all[*inner].end <= place) {
+            open.pop();
+        }
+        while all.get(next).is_some_and(|one| one.start <= place) {
+            open.push(next);
+            next += 1;
+        }
+        *innermost = open.last().map_or(u32::MAX, |inner| *inner as u32);
+    }
+    Loops { all, at }
+}

@@ -26,6 +26,9 @@ mod policy;
 mod profile;
 mod replay;
 mod report;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "an allocator")]
+mod reserve;
 mod run;
 mod signals;
 mod validate;
@@ -38,7 +41,13 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
+
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    reserve::reach_for_stack();
     let cli = Cli::parse();
     let done = match cli.command {
         None => run::run(&cli.run),

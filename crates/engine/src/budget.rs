@@ -8,7 +8,7 @@
 //! Whoever allocates often charges in steps, so that allocating stays cheap. Not here: limits on counts (`Limits`), which exist beside this one.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::Engine;
@@ -57,6 +57,9 @@ kinds! {
     Buffer "buffers",
 }
 
+/// Whether the system has refused memory that the host itself needs.
+static IS_SYSTEM_EXHAUSTED: AtomicBool = AtomicBool::new(false);
+
 /// A bound on bytes that all that is done for one guest shares. Clones are the same budget.
 #[derive(Clone)]
 pub struct Budget(Arc<Inner>);
@@ -92,6 +95,8 @@ pub struct Exceeded {
     pub limit_bytes: u64,
     /// What users call the limit.
     pub limit_name: &'static str,
+    /// Whether it is not the limit that is reached, but the system's own end.
+    pub is_system_exhausted: bool,
 }
 
 impl Budget {
@@ -134,7 +139,7 @@ impl Budget {
     /// Where that would be over the limit, and then nothing is charged.
     pub fn charge(&self, kind: BudgetKind, bytes: u64) -> Result<(), Exceeded> {
         // Sums of what fits cannot wrap.
-        if bytes > i64::MAX as u64 {
+        if bytes > i64::MAX as u64 || IS_SYSTEM_EXHAUSTED.load(Ordering::Relaxed) {
             return Err(self.refuse(kind, bytes));
         }
         let counted = match kind {
@@ -152,6 +157,11 @@ impl Budget {
         }
         self.0.peak.fetch_max(used, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Makes all budgets of the process refuse whatever is asked for from now on: for an allocator that lives on a reserve.
+    pub fn system_has_no_more() {
+        IS_SYSTEM_EXHAUSTED.store(true, Ordering::Relaxed);
     }
 
     /// Gives back what was charged.
@@ -239,7 +249,13 @@ impl Budget {
     }
 
     fn exceeded(&self, kind: BudgetKind, wanted_bytes: u64) -> Exceeded {
-        Exceeded { kind, wanted_bytes, limit_bytes: self.limit_bytes(), limit_name: self.0.name }
+        Exceeded {
+            kind,
+            wanted_bytes,
+            limit_bytes: self.limit_bytes(),
+            limit_name: self.0.name,
+            is_system_exhausted: IS_SYSTEM_EXHAUSTED.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -255,11 +271,17 @@ impl fmt::Debug for Budget {
 
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exceeded { kind, wanted_bytes, limit_bytes, limit_name } = self;
+        let (kind, wanted) = (self.kind.name(), self.wanted_bytes);
+        if self.is_system_exhausted {
+            return write!(
+                f,
+                "{wanted} bytes more for {kind} are refused, because the system has no more memory"
+            );
+        }
+        let Exceeded { limit_bytes, limit_name, .. } = self;
         write!(
             f,
-            "{wanted_bytes} bytes more for {} are over the {limit_bytes} bytes that the guest may make the host hold ({limit_name})",
-            kind.name()
+            "{wanted} bytes more for {kind} are over the {limit_bytes} bytes that the guest may make the host hold ({limit_name})"
         )
     }
 }

@@ -81,6 +81,13 @@ impl Host {
 
     fn explain_memory(&self) -> Option<Explanation> {
         let refused = self.budget.last_refusal()?;
+        if refused.is_system_exhausted {
+            return Some(Explanation {
+                kind: ExplanationKind::LimitReached,
+                line: refused.to_string(),
+                flag: None,
+            });
+        }
         let flag = refused.limit_name;
         let default = if self.limits.memory_bytes.is_none() { ", half of the memory there is" } else { "" };
         Some(Explanation {

@@ -14,6 +14,7 @@ use innkeeper::Tiers;
 
 use crate::flags::{KeyFlags, ReportFlags};
 use crate::values::CacheFlag;
+use crate::work::WorkFlags;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -191,6 +192,9 @@ pub(crate) struct FileArgs {
     /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
 }
 
 #[derive(Debug, Args)]
@@ -210,6 +214,9 @@ pub(crate) struct ExploreArgs {
     /// Where the page goes, instead of beside FILE
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) to: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
 }
 
 #[derive(Debug, Args)]
@@ -291,6 +298,9 @@ pub(crate) struct ReplayArgs {
     /// The module, if it is no longer where it was
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
 }
 
 #[derive(Debug, Args)]
@@ -326,6 +336,9 @@ pub(crate) struct FilesArgs {
     /// The scripts
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,9 @@ use crate::report::{Problem, visible};
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
 
+/// Reading text takes many times its own size.
+const MAX_TEXT_BYTES: usize = 32 << 20;
+
 /// A module in the binary format, not yet checked.
 pub(crate) struct Input {
     /// What to call it in messages, without control characters.
@@ -50,6 +53,11 @@ impl Input {
         }
         let mut input = Input { name, bytes };
         if is_text(&input.bytes) {
+            if input.bytes.len() > MAX_TEXT_BYTES {
+                let reason =
+                    format!("larger than {MAX_TEXT_BYTES} bytes, the most that a module's text may have");
+                return Err(Problem::new(&input.name, reason).help("translate it to the binary format"));
+            }
             let translated = innkeeper::to_binary(&input.bytes).map(|binary| binary.into_owned());
             input.bytes = translated.map_err(|error| input.problem(&error))?;
         }

@@ -12,6 +12,7 @@ use crate::input::Input;
 use crate::report::{self, Problem, short};
 
 pub(crate) fn inspect(args: &FileArgs) -> Result<ExitCode, Problem> {
+    args.work.watch()?;
     let mut input = Input::read(&args.file)?;
     let size_bytes = input.bytes.len();
     let engine = innkeeper::engine(Config::default());

@@ -34,6 +34,7 @@ mod signals;
 mod validate;
 mod values;
 mod wast;
+mod work;
 
 use std::process::ExitCode;
 

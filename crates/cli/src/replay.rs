@@ -19,6 +19,7 @@ use crate::run::Entry;
 
 /// Runs what the record is of, and says whether it did the same.
 pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
+    args.work.watch()?;
     let name = args.record.to_string_lossy();
     let file = File::open(&args.record).map_err(|error| Problem::new(&name, error).help("check the path"))?;
     let replayer =

@@ -11,6 +11,7 @@ use crate::report::{self, Problem, visible};
 
 /// Runs the scripts, each in a store of its own.
 pub(crate) fn wast(args: &FilesArgs) -> Result<ExitCode, Problem> {
+    args.work.watch()?;
     let engine = innkeeper::engine(Config::default());
     let (mut passed, mut failed) = (0, 0);
     for file in &args.files {

@@ -30,6 +30,7 @@ struct Function {
 
 /// Writes the page.
 pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
+    args.work.watch()?;
     let mut input = Input::read(&args.file)?;
     let text = Text::print(&input)?;
     let engine: Engine = innkeeper::engine(Config::default());

@@ -172,3 +172,33 @@ fn inn_invoke(name: &str, argument: &str, text: &str) -> Ran {
     command.args(["--cache", "off", "--invoke", name, "-", argument]);
     run(command, text)
 }
+
+/// Commands that run no guest with keys, or none at all.
+#[test]
+fn y5_y7_commands_that_read_what_others_made_have_bounds_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let module = file("m.wat", "(module)");
+    let script = file("s.wast", "(module (func (export \"f\") (loop $l (br $l)))) (invoke \"f\")");
+    let bounded = |args: &[&str], reason: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
+        command.args(args);
+        let ran = run(command, "");
+        assert!(ran.code == Some(1) && ran.stderr.contains(reason), "{args:?}: {ran:#?}");
+    };
+    for (command, path) in [
+        ("validate", &module),
+        ("inspect", &module),
+        ("explore", &module),
+        ("replay", &module),
+        ("wast", &script),
+    ] {
+        bounded(&[command, "--timeout", "0s", path], "it takes longer than 0ns");
+        bounded(&[command, "--max-memory", "1KiB", path], "it needs more than 1024 bytes");
+    }
+    bounded(&["wast", "--timeout", "300ms", &script], "it takes longer than 300ms");
+}

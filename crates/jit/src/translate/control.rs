@@ -346,7 +346,7 @@ impl Translator<'_> {
         let (label, carried, brought) = (control.label, control.label_types.len(), control.brought);
         let from = self.height_below(carried)?;
         self.branch_arguments += brought + carried;
-        cost::check_size(&self.b.func, self.branch_arguments)?;
+        cost::check_size(self.b.func, self.branch_arguments)?;
         let values = self.stack[..brought].iter().chain(&self.stack[from..]);
         Ok((label, values.map(|value| (*value).into()).collect()))
     }

@@ -239,7 +239,7 @@ impl Translator<'_> {
                 self.charge();
                 self.operator(&operator)?;
             }
-            cost::check_size(&self.b.func, self.branch_arguments)?;
+            cost::check_size(self.b.func, self.branch_arguments)?;
             if std::mem::take(&mut self.is_repeating) {
                 operators = body_of_loop.clone();
             }

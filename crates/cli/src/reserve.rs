@@ -189,12 +189,12 @@ mod tests {
 
     #[test]
     fn blocks_are_distinct_aligned_and_used_again() {
-        let allocator: Box<WithReserve> = Box::new(WithReserve::new());
+        static ALLOCATOR: WithReserve = WithReserve::new();
         let mut taken: Vec<(usize, Layout)> = Vec::new();
         for i in 0..2000 {
             let layout = Layout::from_size_align(1 + i * 37 % 5000, 1 << (i % 13)).unwrap();
-            let block = allocator.reserve.take(layout);
-            assert!(allocator.reserve.has(block) && (block as usize).is_multiple_of(layout.align()));
+            let block = ALLOCATOR.reserve.take(layout);
+            assert!(ALLOCATOR.reserve.has(block) && (block as usize).is_multiple_of(layout.align()));
             taken.push((block as usize, layout));
         }
         taken.sort_by_key(|(block, _)| *block);
@@ -202,14 +202,14 @@ mod tests {
             assert!(pair[0].0 + pair[0].1.size() <= pair[1].0);
         }
         let (block, layout) = taken[7];
-        allocator.reserve.give_back(block as *mut u8, layout);
-        assert_eq!(allocator.reserve.take(layout) as usize, block);
+        ALLOCATOR.reserve.give_back(block as *mut u8, layout);
+        assert_eq!(ALLOCATOR.reserve.take(layout) as usize, block);
     }
 
     #[test]
     fn what_is_large_fails_and_so_does_what_is_left_over() {
-        let allocator: Box<WithReserve> = Box::new(WithReserve::new());
-        let take = |bytes| allocator.reserve.take(Layout::from_size_align(bytes, 8).unwrap());
+        static ALLOCATOR: WithReserve = WithReserve::new();
+        let take = |bytes| ALLOCATOR.reserve.take(Layout::from_size_align(bytes, 8).unwrap());
         assert!(take(LARGEST_BYTES + 1).is_null());
         for _ in 0..RESERVE_BYTES / LARGEST_BYTES {
             assert!(!take(LARGEST_BYTES).is_null());

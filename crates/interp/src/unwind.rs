@@ -1,8 +1,10 @@
 //! Finds where an exception is caught.
 //!
 //! Each lowered function has a table of the ranges of its code that are tried, innermost first, with what they catch. Unwinding walks
-//! frames as a backtrace does, and ends at the activation's first frame: beyond it, the host passes the exception on as an error.
+//! frames as a backtrace does, and ends at the activation's first frame: beyond it, the host passes the exception on as an error. There may be very many
+//! frames: the search polls, and where it is interrupted, the trap takes the exception's place.
 
+use innkeeper_engine::Trap;
 use innkeeper_engine::index::TagIndex;
 use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
 
@@ -48,7 +50,7 @@ pub(crate) unsafe fn throw(exception: u64, vm: *mut VmStore) {
 }
 
 /// Where the pending exception is caught, or null; the frame and its context are then in the record's `trap_site`. Anything
-/// else that is pending is caught nowhere.
+/// else that is pending is caught nowhere. Where the search is interrupted, a trap is pending, which has no backtrace yet.
 ///
 /// # Safety
 /// The arguments are those of the machine at the instruction that throws, or, after a call, at the one that follows.
@@ -65,9 +67,17 @@ pub(crate) unsafe fn catch(
     unsafe {
         let site = TrapSite { position, frame, ctx };
         let Some(Pending::Exception(exception)) = (*vm).pending else { return std::ptr::null() };
-        let Some((caught, site)) = search(site, place, exception) else { return std::ptr::null() };
+        let (caught, site) = match search(vm, site, place, exception) {
+            Ok(Some(found)) => found,
+            Ok(None) => return std::ptr::null(),
+            Err(trap) => {
+                (*vm).pending = Some(Pending::Trap(trap));
+                return std::ptr::null();
+            }
+        };
         deliver(exception as usize as *mut VmObject, caught, site.frame);
         (*vm).pending = None;
+        (*vm).catching = std::ptr::null();
         (*vm).trap_site = site;
         site.position.cast()
     }
@@ -75,9 +85,17 @@ pub(crate) unsafe fn catch(
 
 /// What catches the exception among the frames from `site` on, and where it goes on then.
 ///
+/// # Errors
+/// As [`runtime::heed_stop_in`].
+///
 /// # Safety
 /// As [`catch`]; `exception` is a reference to an exception.
-pub(crate) unsafe fn search(site: TrapSite, place: Place, exception: u64) -> Option<(Catch, TrapSite)> {
+pub(crate) unsafe fn search(
+    vm: *mut VmStore,
+    site: TrapSite,
+    place: Place,
+    exception: u64,
+) -> Result<Option<(Catch, TrapSite)>, Trap> {
     // SAFETY: as the caller promises.
     unsafe {
         let exception = exception as usize as *mut VmObject;
@@ -85,22 +103,23 @@ pub(crate) unsafe fn search(site: TrapSite, place: Place, exception: u64) -> Opt
         let TrapSite { mut position, mut frame, mut ctx } = site;
         let mut returning = u64::from(matches!(place, Place::Return));
         while position != host_return_address() {
+            runtime::heed_stop_in(vm)?;
             let module = runtime::module(ctx);
-            let code = ModuleCode::of(module)?;
-            let (func, word) = code.locate(position)?;
+            let Some(code) = ModuleCode::of(module) else { return Ok(None) };
+            let Some((func, word)) = code.locate(position) else { return Ok(None) };
             let word = (word as u64 - returning) as u32;
             let caught = code.with_tries(func, |start, tries| {
                 let found = find(tries, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
                 Some((start.add(found.target as usize), found))
             });
             if let Some((position, found)) = caught {
-                return Some((found, TrapSite { position, frame, ctx }));
+                return Ok(Some((found, TrapSite { position, frame, ctx })));
             }
             let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
             (position, frame, ctx) = caller(frame, header, ctx);
             returning = 1;
         }
-        None
+        Ok(None)
     }
 }
 

@@ -11,7 +11,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{ModuleParts, NewCode};
 use innkeeper_engine::{Error, FrameInfo};
 
-use crate::tables::Tables;
+use crate::tables::{FoundSite, Tables};
 use crate::watch;
 
 /// Functions of one piece of code memory.
@@ -56,9 +56,9 @@ pub(crate) struct Catch {
 }
 
 /// What is to be known of a place that a call returns to, for an exception that comes from it.
-pub(crate) enum Returning {
-    /// In a compiled function: its address, and what the call's exceptions meet.
-    Function(usize, Option<CatchSite>),
+pub(crate) enum Returning<R> {
+    /// In a compiled function, with what was found out about the call's exceptions, if any are caught there.
+    Function(Option<R>),
     /// In an adapter.
     Adapter,
 }
@@ -115,15 +115,19 @@ pub(crate) fn is_adapter(return_address: usize) -> bool {
     Region::with(return_address - 1, |_, function| function.func.is_none()).unwrap_or(false)
 }
 
-/// What an exception meets that a call throws which returns to `return_address`; none where that is not in machine code of ours.
-pub(crate) fn catch_site(return_address: usize) -> Option<Returning> {
+/// What an exception meets that a call throws which returns to `return_address`; none where that is not in machine code of ours. `look` gets the address
+/// of the function, and what is caught of the call.
+pub(crate) fn catch_site<R>(
+    return_address: usize,
+    look: impl FnOnce(usize, FoundSite<'_>) -> Option<R>,
+) -> Option<Returning<R>> {
     Region::with(return_address - 1, |_, function| {
         if function.func.is_none() {
             return Returning::Adapter;
         }
         let start = function.range.start;
-        let offset = (return_address - start) as u32;
-        Returning::Function(start, function.tables.catch_site(offset))
+        let site = function.tables.catch_site((return_address - start) as u32);
+        Returning::Function(site.and_then(|site| look(start, site)))
     })
 }
 

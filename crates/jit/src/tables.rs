@@ -136,17 +136,7 @@ impl Tables {
         inlined: &[Inlined],
     ) -> Tables {
         let mut bytes = Vec::new();
-        push(&mut bytes, catches.len() as u32);
-        for site in catches {
-            for number in [site.return_offset, site.frame_bytes, site.context, site.catches.len() as u32] {
-                push(&mut bytes, number);
-            }
-            for Catch { tag, handler } in &site.catches {
-                push(&mut bytes, u32::from(tag.is_some()));
-                push(&mut bytes, tag.unwrap_or(0));
-                push(&mut bytes, *handler);
-            }
-        }
+        Sites::write(&mut bytes, catches);
         push(&mut bytes, traps.len() as u32);
         let mut last = 0;
         for (offset, code) in traps {
@@ -192,25 +182,15 @@ impl Tables {
         }
     }
 
-    /// What is caught of a call that returns to `offset`.
-    pub(crate) fn catch_site(&self, offset: u32) -> Option<CatchSite> {
-        let mut rows = Rows(self.bytes());
-        for _ in 0..rows.number()? {
-            let site = rows.catch_site()?;
-            if site.return_offset >= offset {
-                return (site.return_offset == offset).then_some(site);
-            }
-        }
-        None
+    /// What is caught of a call that returns to `offset`. An exception asks at each frame that it passes: nothing else is read.
+    pub(crate) fn catch_site(&self, offset: u32) -> Option<FoundSite<'_>> {
+        let (sites, _) = Sites::read(self.bytes())?;
+        sites.find(offset)
     }
 
     /// The rows behind those of catches.
     fn rows(&self) -> Option<Rows<'_>> {
-        let mut rows = Rows(self.bytes());
-        for _ in 0..rows.number()? {
-            rows.catch_site()?;
-        }
-        Some(rows)
+        Sites::read(self.bytes()).map(|(_, rows)| rows)
     }
 
     /// The code of the trap that the instruction at `offset` raises.
@@ -258,6 +238,75 @@ impl Tables {
     }
 }
 
+/// What is caught of one call.
+pub(crate) struct FoundSite<'a> {
+    /// See [`CatchSite`].
+    pub(crate) frame_bytes: u32,
+    /// See [`CatchSite`].
+    pub(crate) context: u32,
+    count: u32,
+    rows: Rows<'a>,
+}
+
+impl<'a> FoundSite<'a> {
+    /// What is caught, innermost first.
+    pub(crate) fn catches(&self) -> impl Iterator<Item = Catch> + use<'a> {
+        let mut rows = Rows(self.rows.0);
+        (0..self.count).map_while(move |_| {
+            let (has_tag, tag, handler) = (rows.number()?, rows.number()?, rows.number()?);
+            Some(Catch { tag: (has_tag == 1).then_some(tag), handler })
+        })
+    }
+}
+
+/// Calls whose exceptions are caught: their number, bytes of their rows, an index of where each returns to and where its row begins, and the rows.
+struct Sites<'a> {
+    index: &'a [[u8; 8]],
+    rows: &'a [u8],
+}
+
+impl<'a> Sites<'a> {
+    fn write(bytes: &mut Vec<u8>, sites: &[CatchSite]) {
+        let (mut index, mut rows) = (Vec::new(), Vec::new());
+        for site in sites {
+            index.extend(site.return_offset.to_le_bytes());
+            index.extend((rows.len() as u32).to_le_bytes());
+            for number in [site.frame_bytes, site.context, site.catches.len() as u32] {
+                push(&mut rows, number);
+            }
+            for Catch { tag, handler } in &site.catches {
+                push(&mut rows, u32::from(tag.is_some()));
+                push(&mut rows, tag.unwrap_or(0));
+                push(&mut rows, *handler);
+            }
+        }
+        push(bytes, sites.len() as u32);
+        push(bytes, rows.len() as u32);
+        bytes.extend(index);
+        bytes.extend(rows);
+    }
+
+    /// The sites, and what is behind them.
+    fn read(bytes: &'a [u8]) -> Option<(Sites<'a>, Rows<'a>)> {
+        let mut rest = Rows(bytes);
+        let (count, rows_bytes) = (rest.number()? as usize, rest.number()? as usize);
+        let (index, rest) = rest.0.split_at_checked(count.checked_mul(8)?)?;
+        let (rows, rest) = rest.split_at_checked(rows_bytes)?;
+        Some((Sites { index: index.as_chunks().0, rows }, Rows(rest)))
+    }
+
+    fn find(&self, return_offset: u32) -> Option<FoundSite<'a>> {
+        let halves = |entry: &[u8; 8]| {
+            let [a, b, c, d, e, f, g, h] = *entry;
+            (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+        };
+        let at = self.index.binary_search_by_key(&return_offset, |entry| halves(entry).0).ok()?;
+        let mut rows = Rows(self.rows.get(halves(&self.index[at]).1 as usize..)?);
+        let (frame_bytes, context, count) = (rows.number()?, rows.number()?, rows.number()?);
+        Some(FoundSite { frame_bytes, context, count, rows })
+    }
+}
+
 fn push(bytes: &mut Vec<u8>, mut number: u32) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
@@ -297,16 +346,6 @@ impl Rows<'_> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
-    }
-
-    fn catch_site(&mut self) -> Option<CatchSite> {
-        let (return_offset, frame_bytes, context) = (self.number()?, self.number()?, self.number()?);
-        let mut catches = Vec::new();
-        for _ in 0..self.number()? {
-            let (has_tag, tag, handler) = (self.number()?, self.number()?, self.number()?);
-            catches.push(Catch { tag: (has_tag == 1).then_some(tag), handler });
-        }
-        Some(CatchSite { return_offset, frame_bytes, context, catches: catches.into() })
     }
 
     fn number(&mut self) -> Option<u32> {
@@ -379,8 +418,35 @@ mod tests {
             let found = tables.origins_at(offset);
             assert_eq!(found, place.map(|place| origins(&inlined, place)).unwrap_or_default(), "{offset}");
             let site = sites.iter().find(|site| site.return_offset == offset);
-            assert_eq!(tables.catch_site(offset).as_ref(), site, "{offset}");
+            let found = tables.catch_site(offset).map(|found| CatchSite {
+                return_offset: offset,
+                frame_bytes: found.frame_bytes,
+                context: found.context,
+                catches: found.catches().collect(),
+            });
+            assert_eq!(found.as_ref(), site, "{offset}");
         }
+    }
+
+    /// An exception that passes very many frames looks at each of them.
+    #[test]
+    fn a_call_is_found_without_reading_what_other_calls_catch() {
+        let site = |return_offset| CatchSite {
+            return_offset,
+            frame_bytes: 16,
+            context: 8,
+            catches: (0..1000).map(|handler| Catch { tag: Some(3), handler }).collect(),
+        };
+        let sites: Vec<_> = (1..=200).map(site).collect();
+        let tables = Tables::new(&[(7, 9)], &[(0, 3)], &sites, &[]);
+        let start = std::time::Instant::now();
+        for _ in 0..100_000 {
+            let found = tables.catch_site(200).and_then(|found| found.catches().next());
+            assert_eq!(found, Some(Catch { tag: Some(3), handler: 0 }));
+            assert_eq!(tables.trap_at(7), Some(9));
+        }
+        // Milliseconds; minutes if all were read.
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     fn inlined(place: u32, func: u32, call: u32) -> Inlined {

@@ -67,12 +67,17 @@ pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         let NativeSite { pc, frame } = (*vm).native_site;
-        if let Some(Pending::Exception(exception)) = (*vm).pending
-            && let Some(handler) = unwind::search(pc, frame, exception)
-        {
-            (*vm).pending = None;
-            (*vm).native_handler = handler;
-            return exception;
+        if let Some(Pending::Exception(exception)) = (*vm).pending {
+            match unwind::search(vm, pc, frame, exception) {
+                Ok(Some(handler)) => {
+                    (*vm).pending = None;
+                    (*vm).catching = std::ptr::null();
+                    (*vm).native_handler = handler;
+                    return exception;
+                }
+                Ok(None) => {}
+                Err(trap) => (*vm).pending = Some(Pending::Trap(trap)),
+            }
         }
         let place = if (*vm).pending.is_some() { Place::Return } else { Place::Instruction };
         if (*vm).pending.is_none() {

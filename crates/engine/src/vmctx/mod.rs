@@ -118,6 +118,8 @@ pub struct VmStore {
     pub tail_call: TailCall,
     /// What is suspended below the code that is running, within this activation.
     pub layers: *const Layer,
+    /// While an exception passes runs of frames, the layer that catches it, so that each need not look for it again; null else. Whoever catches it says so.
+    pub catching: *const Layer,
     /// The `StoreInner<T>` that the current call borrows; null between calls.
     pub(crate) owner: *mut (),
     /// The part of it that does not depend on `T`.
@@ -182,8 +184,8 @@ pub struct Layer {
     pub site: TrapSite,
     /// Appends the run's frames to an error's backtrace, innermost first.
     pub describe: unsafe fn(&Layer, &mut Error),
-    /// Whether one of the frames catches an exception.
-    pub catches: unsafe fn(&Layer, exception: u64) -> bool,
+    /// Whether one of the frames catches an exception; a trap where the search is interrupted: it polls (see [`runtime::heed_stop_in`]) at each frame.
+    pub catches: unsafe fn(&Layer, vm: *mut VmStore, exception: u64) -> Result<bool, Trap>,
 }
 
 /// Where execution was when it stopped.

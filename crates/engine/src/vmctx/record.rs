@@ -64,6 +64,7 @@ impl StoreRecord {
             native_handler: NativeHandler::default(),
             tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
             layers: std::ptr::null(),
+            catching: std::ptr::null(),
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),
             nesting: 0,

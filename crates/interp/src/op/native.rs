@@ -6,10 +6,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Published;
-use innkeeper_engine::tier::{Layer, Left, NativeCode, TailCall, TrapSite, VmContext, runtime};
+use innkeeper_engine::tier::{
+    Layer, Left, NativeCode, Pending, TailCall, TrapSite, VmContext, VmStore, runtime,
+};
+use innkeeper_engine::{Error, Trap};
 
 use super::call::{caller_of_instance, code_of, is_tagged};
 use crate::activation::HEADER_SLOTS;
@@ -84,6 +86,9 @@ handlers! {
         let (position, frame, ctx) = caller(m.fp, m.operand(A), m.ctx);
         let position = unwind::catch(position, frame, ctx, Place::Return, vm);
         if position.is_null() {
+            if let Some(Pending::Trap(_)) = (*vm).pending {
+                stop_in_caller(m.fp, m.operand(A), m.ctx);
+            }
             // Nobody further out has a backtrace to append.
             (*vm).trap_site.position = std::ptr::null();
             return Exit::Stopped;
@@ -165,9 +170,9 @@ unsafe fn describe(layer: &Layer, error: &mut Error) {
     unsafe { backtrace::append(error, layer.site, Place::Return) };
 }
 
-unsafe fn catches(layer: &Layer, exception: u64) -> bool {
+unsafe fn catches(layer: &Layer, vm: *mut VmStore, exception: u64) -> Result<bool, Trap> {
     // SAFETY: the layer is of this tier, and suspended; the exception is one of its store.
-    unsafe { unwind::search(layer.site, Place::Return, exception).is_some() }
+    unsafe { unwind::search(vm, layer.site, Place::Return, exception).map(|found| found.is_some()) }
 }
 
 /// Completes the reason for a stop of the function at `fp`, which has no frame of its own any more.

@@ -15,7 +15,7 @@ mod table;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::record::Request;
-use super::{InstanceEntity, Pending, VmContext, VmFunc, VmStore};
+use super::{InstanceEntity, Layer, Pending, VmContext, VmFunc, VmStore};
 use crate::composite::TypeId;
 use crate::error::{Error, ErrorKind};
 use crate::index::*;
@@ -27,6 +27,7 @@ use crate::value::Val;
 
 pub use atomic::*;
 pub use memory::*;
+pub use portion::heed_stop_in;
 pub(crate) use portion::{Order, heed_stop, portions, portions_towards};
 pub(crate) use table::copy_between;
 pub use table::*;
@@ -224,17 +225,19 @@ pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Resul
 pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) {
     // SAFETY: as the caller promises.
     unsafe {
-        let mut error = match (*vm).pending.take() {
+        let error = match (*vm).pending.take() {
             Some(Pending::Trap(trap)) => trap.into(),
             Some(Pending::Error(error)) => error,
             Some(Pending::Exception(exception)) => {
-                let mut layer = (*vm).layers.as_ref();
-                while let Some(below) = layer {
-                    if (below.catches)(below, exception) {
-                        (*vm).pending = Some(Pending::Exception(exception));
-                        return;
+                if (*vm).catching.is_null() {
+                    match catching_layer(vm, exception) {
+                        Ok(layer) => (*vm).catching = layer,
+                        Err(trap) => return complete(vm, trap.into(), describe),
                     }
-                    layer = below.outer.as_ref();
+                }
+                if !(*vm).catching.is_null() {
+                    (*vm).pending = Some(Pending::Exception(exception));
+                    return;
                 }
                 uncaught(vm, exception)
             }
@@ -245,9 +248,42 @@ pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error))
             // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
             None => Error::limit("the guest's code stopped without a reason"),
         };
+        complete(vm, error, describe);
+    }
+}
+
+/// Makes an error the reason for a stop, with the backtrace of all runs of frames.
+///
+/// # Safety
+/// As [`complete_stop`].
+unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mut Error)) {
+    // SAFETY: as the caller promises.
+    unsafe {
         describe_all(vm, &mut error, describe);
+        (*vm).catching = std::ptr::null();
         (*vm).pending = Some(Pending::Error(error));
     }
+}
+
+/// The innermost of the suspended layers one of whose frames catches the exception; null if none does.
+///
+/// # Errors
+/// As [`heed_stop_in`].
+///
+/// # Safety
+/// As [`complete_stop`].
+unsafe fn catching_layer(vm: *mut VmStore, exception: u64) -> Result<*const Layer, Trap> {
+    // SAFETY: as the caller promises: what is suspended is still there.
+    unsafe {
+        let mut layer = (*vm).layers;
+        while let Some(below) = layer.as_ref() {
+            if (below.catches)(below, vm, exception)? {
+                return Ok(layer);
+            }
+            layer = below.outer;
+        }
+    }
+    Ok(std::ptr::null())
 }
 
 /// Whether a function's type is a subtype of the type of identity `of`, given that it is not that type itself.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::VmContext;
+use super::{VmContext, VmStore};
 use crate::trap::Trap;
 
 /// As many bytes are written in a few milliseconds at most, also where the system has to find memory for each page of them.
@@ -64,22 +64,35 @@ impl Order {
 #[inline(always)]
 pub(crate) unsafe fn heed_stop(ctx: *mut VmContext) -> Result<(), Trap> {
     // SAFETY: as the caller promises.
+    unsafe { heed_stop_in((*ctx).store) }
+}
+
+/// As `heed_stop`, by the record of the store: for the search among very many frames.
+///
+/// # Errors
+/// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`].
+///
+/// # Safety
+/// `vm` is the record of a store that the running activation has exclusive use of.
+#[inline(always)]
+pub unsafe fn heed_stop_in(vm: *mut VmStore) -> Result<(), Trap> {
+    // SAFETY: as the caller promises.
     unsafe {
-        match (*(*ctx).store).stack_limit.load(Ordering::Relaxed).is_null() {
-            true => stop_if_asked(ctx),
+        match (*vm).stack_limit.load(Ordering::Relaxed).is_null() {
+            true => stop_if_asked(vm),
             false => Ok(()),
         }
     }
 }
 
 /// # Safety
-/// As [`heed_stop`].
+/// As [`heed_stop_in`].
 #[cold]
 #[inline(never)]
-unsafe fn stop_if_asked(ctx: *mut VmContext) -> Result<(), Trap> {
+unsafe fn stop_if_asked(vm: *mut VmStore) -> Result<(), Trap> {
     // SAFETY: as the caller promises: `core` was set by the call that this activation is in. Nothing but its record is borrowed, whatever else of it
     // the instruction works on.
-    unsafe { (*(*(*ctx).store).core).record.stop_if_asked() }
+    unsafe { (*(*vm).core).record.stop_if_asked() }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const INLINE_BYTES: u64 = 64;
 
 /// As many bytes are moved without asking whether somebody wants the guest to stop: all that the longest function can do in a row, which has no loop to
 /// ask in, still takes no more than some milliseconds.
-const FEW_BYTES: i64 = 1 << 12;
+const FEW_BYTES: i64 = 1 << 13;
 
 impl Translator<'_> {
     pub(super) fn memory_fill(&mut self, memory: u32) -> Result {

@@ -1,6 +1,6 @@
 //! Memory: growth and bulk operations. The safety contract is that of [`super`].
 
-use super::portion::{Order, heed_stop, portions, portions_towards};
+use super::portion::{Order, heed_stop, is_one_portion, portions, portions_towards};
 use super::{VmContext, parts};
 use crate::index::*;
 use crate::trap::Trap;
@@ -35,6 +35,28 @@ pub unsafe fn memory_fill(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
+    if is_one_portion(len as usize, 1) {
+        memory.fill(to, value, len).ok_or(Trap::MemoryOutOfBounds)?;
+        // SAFETY: as the caller promises.
+        return unsafe { heed_stop(ctx) };
+    }
+    // SAFETY: as the caller promises.
+    unsafe { fill_in_portions(ctx, memory, to, value, len) }
+}
+
+/// The filling of very many bytes, apart from that of few.
+///
+/// # Safety
+/// See the parent module's documentation.
+#[cold]
+#[inline(never)]
+unsafe fn fill_in_portions(
+    ctx: *mut VmContext,
+    memory: &mut LinearMemory,
+    to: u64,
+    value: u8,
+    len: u64,
+) -> Result<(), Trap> {
     memory.range(to, len).ok_or(Trap::MemoryOutOfBounds)?;
     for portion in portions(len as usize, 1) {
         let start = to + portion.start as u64;
@@ -61,6 +83,12 @@ pub unsafe fn memory_copy(
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let memory = |index: MemoryIndex| &core.memories[instance.memory_ids[index.index()]];
+    if is_one_portion(len as usize, 1) {
+        LinearMemory::copy((memory(to.0), to.1), (memory(from.0), from.1), len)
+            .ok_or(Trap::MemoryOutOfBounds)?;
+        // SAFETY: as the caller promises.
+        return unsafe { heed_stop(ctx) };
+    }
     for (memory, start) in [(memory(to.0), to.1), (memory(from.0), from.1)] {
         memory.range(start, len).ok_or(Trap::MemoryOutOfBounds)?;
     }

@@ -25,7 +25,13 @@ pub(crate) fn portions(len: usize, unit_bytes: usize) -> impl Iterator<Item = Ra
     })
 }
 
-/// The same, from the end where `order` says so.
+/// Whether `len` elements of `unit_bytes` each are one portion: nearly always, so that operations on few elements do without a loop.
+#[inline(always)]
+pub(crate) fn is_one_portion(len: usize, unit_bytes: usize) -> bool {
+    len <= PORTION_BYTES >> unit_bytes.trailing_zeros()
+}
+
+/// As [`portions`], from the end where `order` says so.
 #[inline]
 pub(crate) fn portions_towards(
     len: usize,

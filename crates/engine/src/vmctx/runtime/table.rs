@@ -1,6 +1,6 @@
 //! Tables: growth and bulk operations. The safety contract is that of [`super`].
 
-use super::portion::{Order, heed_stop, portions, portions_towards};
+use super::portion::{Order, heed_stop, is_one_portion, portions, portions_towards};
 use super::{VmContext, parts};
 use crate::index::*;
 use crate::trap::Trap;
@@ -52,6 +52,11 @@ pub unsafe fn table_fill(
     let (core, instance) = unsafe { parts(ctx) };
     let elements = core.tables[instance.table_ids[table.index()]].elements_mut();
     let elements = range_mut(elements, to, len).ok_or(Trap::TableOutOfBounds)?;
+    if is_one_portion(elements.len(), ELEMENT_BYTES) {
+        elements.fill(value);
+        // SAFETY: as the caller promises; a table is none of what is looked at.
+        return unsafe { heed_stop(ctx) };
+    }
     for portion in portions(elements.len(), ELEMENT_BYTES) {
         elements[portion].fill(value);
         // SAFETY: as the caller promises; a table is none of what is looked at.

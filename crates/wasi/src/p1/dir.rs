@@ -40,9 +40,21 @@ pub fn fd_readdir(
         Some(listing) => listing,
         none => none.insert(cx.host.list(directory)?),
     };
-    let filled = memory.fill_bytes(buffer, buffer_len, |bytes| fill(&cx.host, listing, bytes, cookie))?;
+    memory.check(buffer, buffer_len.into())?;
+    // A memory that threads share is written by way of a copy, which is no longer than need be.
+    let mut room = buffer_len.min(ROOM_BYTES);
+    let filled = loop {
+        let filled = memory.fill_bytes(buffer, room, |bytes| fill(&cx.host, listing, bytes, cookie))?;
+        if filled < room as usize || room == buffer_len {
+            break filled;
+        }
+        room = room.saturating_mul(2).min(buffer_len);
+    };
     memory.write_u32(used, u32::try_from(filled).map_err(|_| Errno::Overflow)?)
 }
+
+/// As much of a buffer is filled first; most directories need less.
+const ROOM_BYTES: u32 = 1 << 20;
 
 fn fill(host: &Host, listing: &mut Listing, buffer: &mut [u8], cookie: u64) -> Result<usize, Error> {
     let mut filled = 0;

@@ -95,7 +95,10 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
         report::problem(&problem.help("give it more time"));
     } else {
-        let stop = || deadline.has_passed();
+        // Whoever has ended the guest wants what it has changed; whoever comes later wants this to end.
+        let is_interrupted = || ran.signal.exit_code().is_some();
+        let was_interrupted = is_interrupted();
+        let stop = || deadline.has_passed() || !was_interrupted && is_interrupted();
         changes::deal_with(&args.reports.cow_changes, ran.context.host(), &stop)?;
     }
     drop(deadline);

@@ -64,13 +64,13 @@ fn arrays_and_randomness_of_gigabytes_end() {
     }
 }
 
-/// A guest that writes 64 KiB at a time for ever.
+/// A guest that writes 40 KiB at a time for ever, so that a pipe has room for a part of the second.
 fn writes_to(fd: u32) -> String {
     format!(
         r#"(module
             (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
             (memory (export "memory") 2)
-            (data (i32.const 16) "\20\00\00\00\00\00\01\00")
+            (data (i32.const 16) "\20\00\00\00\00\a0\00\00")
             (func (export "_start")
                 (loop $again
                     (drop (call $write (i32.const {fd}) (i32.const 16) (i32.const 1) (i32.const 8)))
@@ -130,7 +130,7 @@ fn threads_that_read_one_stdin_end() {
 fn reading_decoding_and_compiling_count() {
     // Each takes seconds as a whole.
     let body = "(local.set 0 (i32.add (local.get 0) (i32.load (local.get 0))))".repeat(2000);
-    let functions = format!("(func (param i32) {body})").repeat(300);
+    let functions = format!("(func (param i32) {body})").repeat(100);
     let text = format!(r#"(module (memory 1) (func (export "_start")) {functions})"#);
     let compiled =
         inn(&["--cache", "off", "--tier", "compiled", "--timeout", "50ms", "-"]).stdin(text.clone()).run();
@@ -146,4 +146,21 @@ fn reading_decoding_and_compiling_count() {
     assert_eq!(code, Some(134), "{said}");
     assert!(said.contains("while it was read"), "{said}");
     drop(stdin);
+}
+
+#[test]
+fn changes_are_not_written_out_after_the_deadline() {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "path_create_directory" (func $make (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "d")
+        (func (export "_start") (drop (call $make (i32.const 3) (i32.const 0) (i32.const 1))) (loop $l (br $l))))"#;
+    let granted = scratch();
+    let granted = format!("{}::/::cow", granted.path().display());
+    for changes in ["list", "tar=o.tar", "apply"] {
+        let (dir, child) = start(text, &["--dir", &granted, "--cow-changes", changes]);
+        let (code, said) = end(child);
+        assert_eq!((code, said.contains("the deadline has passed")), (Some(134), true), "{said}");
+        assert!(!dir.path().join("o.tar").exists());
+    }
 }

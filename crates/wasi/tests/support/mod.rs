@@ -3,6 +3,8 @@
 //! Also a sandbox on disk (`in/` granted, `out/` not) whose outside can be compared before and after. Not every test uses everything.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod populated;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use innkeeper::{Collection, Config, Limits, MemoryLayout, NanBits, TierUp, Tiers};
 
 use crate::compare::{Strictness, compare};
+use crate::extreme;
 use crate::generate::{Dialect, Module};
-use crate::oracle::{Answers, InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
+use crate::oracle::{Answers, Call, InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
+use crate::value::Value;
 
 /// What was found about modules.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +68,7 @@ pub fn check(module: &Module, dialect: Dialect) -> Report {
         Dialect::Shared => check_generated(module, against_another_engine),
         Dialect::Alone => check_generated(module, against_itself),
         Dialect::Mutant => check_mutant(module),
+        Dialect::Extreme => check_generated(module, against_its_promise),
     }
 }
 
@@ -134,6 +137,20 @@ fn against_itself(known: Known<'_>, module: &Module, report: &mut Report) {
         oracle.config.tuning.tier_up = TierUp::eager();
         pair((&scarce, &observation), &oracle, module, Strictness::Everything, report);
     }
+}
+
+/// A module of [`crate::extreme`] says of itself whether all is well; and the third engine is asked.
+fn against_its_promise(known: Known<'_>, module: &Module, report: &mut Report) {
+    let is_intact = |call: &&Call| call.name == extreme::INTACT;
+    match known.1.calls.iter().find(is_intact).map(|call| &call.outcome) {
+        Some(Outcome::Returned(values)) if values[..] == [Value::I32(0)] => {}
+        // Stacks have an end.
+        Some(Outcome::Exhausted) => report.inconclusive += 1,
+        outcome => report.differences.push(format!("{} is not intact: {outcome:?}", known.0.name())),
+    }
+    let often = innkeeper("innkeeper, collecting at every allocation", collecting, None);
+    pair(known, &often, module, Strictness::Everything, report);
+    third(known, module, report);
 }
 
 fn exact(config: &mut Config) {

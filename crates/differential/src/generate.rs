@@ -27,6 +27,8 @@ pub enum Dialect {
     Alone,
     /// A real program that was changed here and there; Innkeeper is compared with itself, on so much fuel.
     Mutant,
+    /// A function at the limits of the implementation, which checks itself; see [`crate::extreme`].
+    Extreme,
 }
 
 /// A module and what it exports.
@@ -50,8 +52,10 @@ impl Module {
     /// The module of a seed; none where the generator gives up.
     #[must_use]
     pub fn from_seed(seed: u64, dialect: Dialect) -> Option<Module> {
-        if dialect == Dialect::Mutant {
-            return crate::mutate::mutant(seed);
+        match dialect {
+            Dialect::Mutant => return crate::mutate::mutant(seed),
+            Dialect::Extreme => return crate::extreme::axes(seed).module(),
+            Dialect::Shared | Dialect::Alone => {}
         }
         let mut random = Random::new(seed);
         let len = random.pick(&[512, 2048, 8192, 32768, 131_072]);

@@ -10,6 +10,7 @@
 
 mod check;
 mod compare;
+pub mod extreme;
 mod generate;
 mod mutate;
 mod oracle;

@@ -23,7 +23,8 @@ const USAGE: &str = "usage: cargo xtask differential [options]
   --jobs N       processes at a time (default 1)
   --module FILE  check one module only, on all oracles
   --alone        leave the other engine out
-  --mutants      mutants of the project's programs instead of generated modules";
+  --mutants      mutants of the project's programs instead of generated modules
+  --extremes     functions at the limits of the implementation instead";
 
 /// After so many differences it stops.
 const ENOUGH_DIFFERENCES: usize = 20;
@@ -86,6 +87,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--module" => options.module = Some(value()?.into()),
             "--alone" => options.dialect = Some(Dialect::Alone),
             "--mutants" => options.dialect = Some(Dialect::Mutant),
+            "--extremes" => options.dialect = Some(Dialect::Extreme),
             worker::FLAG => options.worker = true,
             _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
         }

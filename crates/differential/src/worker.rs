@@ -69,6 +69,7 @@ fn watch(first: u64, count: u64, dialect: Option<Dialect>) -> Result<(Option<Rep
     command.args(match dialect {
         Some(Dialect::Alone) => Some("--alone"),
         Some(Dialect::Mutant) => Some("--mutants"),
+        Some(Dialect::Extreme) => Some("--extremes"),
         Some(Dialect::Shared) | None => None,
     });
     let mut worker = command.stdout(Stdio::piped()).spawn().map_err(failed)?;

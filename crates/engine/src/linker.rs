@@ -18,11 +18,19 @@ use crate::value::Val;
 use crate::vmctx::host::{self, HostCode};
 use crate::vmctx::shared_memory::SharedMemory;
 
-/// Names and what stands behind them, for stores with data of type `T`.
+/// Names and what stands behind them, for stores with data of type `T`, and no other:
+///
+/// ```compile_fail
+/// use innkeeper_engine::Linker;
+/// fn narrow<'a>(linker: Linker<fn(&'static str)>) -> Linker<for<'b> fn(&'b str)> {
+///     linker
+/// }
+/// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
     modules: HashMap<Box<str>, HashMap<Box<str>, Definition>>,
-    data: std::marker::PhantomData<fn(T)>,
+    /// Neither more general nor less: functions of the host were made for exactly this type.
+    data: std::marker::PhantomData<fn(T) -> T>,
 }
 
 #[derive(Clone)]

@@ -5,6 +5,8 @@
 //!
 //! Must stay true: entities are never removed while the store lives, so that handles and references stay good.
 
+use std::any::Any;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +33,14 @@ use crate::vmctx::table::TableEntity;
 use crate::vmctx::tag::TagEntity;
 use crate::vmctx::{LinearMemory, VmFunc, VmMemory, VmStore};
 
-/// Instances and all they consist of, together with data of the embedder's.
+/// Instances and all they consist of, together with data of the embedder's. One for `T` never passes for one of another type, however alike they are:
+///
+/// ```compile_fail
+/// use innkeeper_engine::Store;
+/// fn narrow(store: Store<for<'b> fn(&'b str)>) -> Store<fn(&'static str)> {
+///     store
+/// }
+/// ```
 pub struct Store<T: 'static> {
     pub(crate) inner: Box<StoreInner<T>>,
 }
@@ -59,12 +68,13 @@ pub trait AsContextMut: AsContext {
 pub(crate) struct StoreInner<T> {
     pub(crate) core: StoreCore,
     pub(crate) data: T,
+    /// Functions of the host were made for exactly this type.
+    exact: PhantomData<fn(T) -> T>,
 }
 
 /// What a store holds, whatever the embedder's data is.
 pub(crate) struct StoreCore {
     id: StoreId,
-    engine: Engine,
     budget: Budget,
     pub(crate) record: StoreRecord,
     pub(crate) memories: Arena<LinearMemory, MemoryId>,
@@ -83,6 +93,10 @@ pub(crate) struct StoreCore {
     pub(crate) profile: Option<Profile>,
     /// Values of constant expressions being evaluated.
     pub(crate) evaluation: Vec<[u64; 2]>,
+    /// What a destructor of the host's panicked with, which was run by a collection while guest code was under way; see [`StoreCore::collect`].
+    pub(crate) destructor_panic: Option<Box<dyn Any + Send>>,
+    /// Last, and so dropped last: types and tiers belong to it, and everything above points to them.
+    engine: Engine,
 }
 
 /// Which store a handle belongs to; never reused.
@@ -103,7 +117,13 @@ impl<T> Store<T> {
     /// # Errors
     /// Where the budget or the operating system refuses the guest's stack.
     pub fn with_budget(engine: &Engine, data: T, budget: &Budget) -> Result<Store<T>, Error> {
-        Ok(Store { inner: Box::new(StoreInner { core: StoreCore::new(engine, budget.clone())?, data }) })
+        Ok(Store {
+            inner: Box::new(StoreInner {
+                core: StoreCore::new(engine, budget.clone())?,
+                data,
+                exact: PhantomData,
+            }),
+        })
     }
 
     /// What the store's guests charge what they hold to.
@@ -256,7 +276,6 @@ impl StoreCore {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            engine: engine.clone(),
             record: StoreRecord::new(
                 engine.config().limits.guest_stack_bytes,
                 engine.tier().builtins(),
@@ -277,6 +296,8 @@ impl StoreCore {
             profile: None,
             evaluation: Vec::new(),
             budget,
+            destructor_panic: None,
+            engine: engine.clone(),
         })
     }
 

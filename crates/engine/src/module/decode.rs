@@ -19,6 +19,13 @@ type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
 /// Decodes a module, and validates it unless it is known to be valid.
 pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Result<ModuleParts, Error> {
+    // Offsets are kept in 32 bits; beyond, what is executed would not be what was validated.
+    if u32::try_from(bytes.len()).is_err() {
+        return Err(Error::limit(format!(
+            "the module has {} bytes; 4 GiB less one byte is the most",
+            bytes.len()
+        )));
+    }
     let mut parts = empty_parts(engine);
     let mut validator = match verdict {
         Verdict::Unknown => Some(Validator::new_with_features(engine.config().features.flags())),
@@ -315,7 +322,7 @@ fn referenced_funcs(parts: &ModuleParts) -> Vec<FuncIndex> {
     funcs
 }
 
-/// Offsets fit: a section's size is a 32-bit number and modules over 4 GiB are refused by the parser.
+/// Offsets fit: [`decode`] has refused longer modules.
 fn narrow(range: Range<u64>) -> Range<u32> {
     range.start as u32..range.end as u32
 }

@@ -40,6 +40,9 @@ pub(crate) unsafe fn call<T: 'static>(
         };
         (*vm).nesting -= 1;
         ((*vm).owner, (*vm).core) = before;
+        if (*vm).nesting == 0 {
+            (*owner).core.resume_destructor_panic();
+        }
         match result {
             Ok(()) => Ok(()),
             Err(Stopped::Error(error)) => Err(error),

@@ -5,6 +5,7 @@
 //! All functions share the contract of [`super::runtime`], and `live_end` is the end of the slots in use on the guest's stack:
 //! references beyond it are not seen by a collection. Slots given as references are references of the same store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 use super::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
@@ -454,10 +455,28 @@ impl StoreCore {
         }
         self.heap.trace();
         // Whatever is unmarked is in use, perhaps, until all that can be reached has been.
+        let mut hosts = Vec::new();
         if !self.heap.is_given_up_after(0) {
-            self.heap.sweep();
+            self.heap.sweep(&mut hosts);
         }
         self.heap.end_collection();
+        for host in hosts {
+            // A panic must not leave over frames of the guest: the embedder gets the first one when they are left.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(host))) {
+                self.destructor_panic.get_or_insert(panic);
+            }
+        }
+        // SAFETY: the record lives as long as the store, which the caller borrows.
+        if unsafe { (*self.vm()).nesting } == 0 {
+            self.resume_destructor_panic();
+        }
+    }
+
+    /// Goes on with the panic of a destructor of the host's, if a collection met one; no frame of a guest is there any more.
+    pub(crate) fn resume_destructor_panic(&mut self) {
+        if let Some(panic) = self.destructor_panic.take() {
+            resume_unwind(panic);
+        }
     }
 }
 

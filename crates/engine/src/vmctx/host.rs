@@ -25,7 +25,7 @@ pub(crate) struct HostFunc {
 
 struct Typed<T, F> {
     call: F,
-    data: PhantomData<fn(T)>,
+    data: PhantomData<fn(T) -> T>,
 }
 
 impl<T, F> HostCode for Typed<T, F>
@@ -34,7 +34,8 @@ where
     F: Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync,
 {
     unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error> {
-        // SAFETY: the contract of `call`: the owner is a `StoreInner<T>` and ours for the time of the call.
+        // SAFETY: the contract of `call`: the owner is a `StoreInner` of exactly this `T`, since neither `Store` nor `Linker` can pass for one of
+        // another, and ours for the time of the call.
         let (store, instance) = unsafe {
             let store = &mut *(*vm).owner.cast::<StoreInner<T>>();
             let instance = if caller.is_null() { None } else { Some((*(*caller).instance).id) };
@@ -48,7 +49,7 @@ where
 pub(crate) fn code<T: 'static>(
     call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Arc<dyn HostCode> {
-    Arc::new(Typed { call, data: PhantomData::<fn(T)> })
+    Arc::new(Typed { call, data: PhantomData::<fn(T) -> T> })
 }
 
 impl HostFunc {

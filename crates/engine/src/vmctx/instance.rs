@@ -92,7 +92,8 @@ impl InstanceBox {
         let memory0 = memories.first().copied().unwrap_or(store.no_memory());
         let ctx = VmContext {
             store: store.vm(),
-            countdown: parts.engine().config().tuning.tier_up.branches_back,
+            // As the store's: from 0 it would have to come round once.
+            countdown: parts.engine().config().tuning.tier_up.branches_back.max(1),
             memory0,
             // SAFETY: a memory's record lives as long as the store.
             memory0_base: unsafe { (*memory0).base },

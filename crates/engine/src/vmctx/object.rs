@@ -108,7 +108,7 @@ pub(crate) enum Allocation {
     Host(Arc<dyn Any + Send + Sync>),
 }
 
-type HostObject = Arc<dyn Any + Send + Sync>;
+pub(crate) type HostObject = Arc<dyn Any + Send + Sync>;
 
 /// What an object costs beside its own bytes: the allocator's record of it, and the heap's lists of objects and of those to be marked.
 const OBJECT_COST_BYTES: usize = 32;
@@ -309,8 +309,9 @@ impl Heap {
         }
     }
 
-    /// Frees what was not marked.
-    pub(crate) fn sweep(&mut self) {
+    /// Frees what was not marked. Objects of the host go to `hosts`: their destructors are the host's code, and may do anything, so that they are run when the
+    /// heap is as it should be again.
+    pub(crate) fn sweep(&mut self, hosts: &mut Vec<HostObject>) {
         // From the end, so that what takes the place of a freed one has been looked at. Their order is that of addresses only while marking.
         for i in (0..self.objects.len()).rev() {
             if self.is_given_up_after(1) {
@@ -326,7 +327,9 @@ impl Heap {
                     return;
                 }
                 self.objects.swap_remove(i);
-                self.bytes -= free(object);
+                let (bytes, host) = free(object);
+                self.bytes -= bytes;
+                hosts.extend(host);
             }
         }
         self.threshold_bytes = (self.bytes.saturating_mul(2)).max(FIRST_THRESHOLD_BYTES);
@@ -408,7 +411,7 @@ impl Drop for Heap {
     fn drop(&mut self) {
         for object in self.objects.drain(..) {
             // SAFETY: the store goes, and with it everything that refers to the object.
-            unsafe { free(object) };
+            drop(unsafe { free(object) });
         }
     }
 }
@@ -489,11 +492,11 @@ unsafe fn object_bytes(object: NonNull<VmObject>) -> usize {
     }
 }
 
-/// Frees an object and tells how many bytes that was.
+/// Frees an object; gives how many bytes that was, and what the host had in it.
 ///
 /// # Safety
 /// The object is alive, and nothing refers to it.
-unsafe fn free(object: NonNull<VmObject>) -> usize {
+unsafe fn free(object: NonNull<VmObject>) -> (usize, Option<HostObject>) {
     // SAFETY: as the caller promises; the size is computed as it was at allocation.
     unsafe {
         let head = &*object.as_ptr();
@@ -506,9 +509,11 @@ unsafe fn free(object: NonNull<VmObject>) -> usize {
             }
         };
         let bytes = Heap::size_bytes(&allocation).unwrap_or(0);
-        drop(allocation);
         dealloc(object.as_ptr().cast(), Layout::from_size_align_unchecked(bytes, 16));
-        bytes
+        match allocation {
+            Allocation::Host(host) => (bytes, Some(host)),
+            Allocation::Typed(..) | Allocation::Exception(_) => (bytes, None),
+        }
     }
 }
 

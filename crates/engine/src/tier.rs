@@ -18,7 +18,7 @@ pub use crate::vmctx::{
     POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,
     VmStore, VmTable, VmTag,
 };
-pub use crate::vmctx::{atomic, gc, runtime};
+pub use crate::vmctx::{atomic, frame, gc, runtime};
 
 use crate::config::Config;
 use crate::error::Error;

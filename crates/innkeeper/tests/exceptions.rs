@@ -187,7 +187,24 @@ fn through_the_host(engine: &Engine) {
     let text = r#"(module
         (import "host" "tag" (tag $e (param i32)))
         (import "host" "back" (func $back))
+        (type $v (func))
+        (table $t funcref (elem $back))
+        (elem declare func $back)
         (func (export "fall") (throw $e (i32.const 41)))
+        (func $tail (return_call $back))
+        (func $tail_indirect (return_call_indirect $t (type $v) (i32.const 0)))
+        (func $tail_ref (return_call_ref $v (ref.func $back)))
+        (func $main (param i32) (result i32)
+            (block $caught (result i32)
+                (try_table (catch $e $caught)
+                    (block (block (block (local.get 0) (br_table 0 1 2))
+                        (call $tail) (unreachable))
+                        (call $tail_indirect) (unreachable))
+                        (call $tail_ref))
+                (return (i32.const -1)))
+            (i32.add (i32.const 1)))
+        (func (export "run_tails") (result i32)
+            (i32.add (call $main (i32.const 0)) (i32.add (call $main (i32.const 1)) (call $main (i32.const 2)))))
         (func (export "run") (result i32)
             (block $caught (result i32)
                 (try_table (catch $e $caught) (call $back))
@@ -198,6 +215,11 @@ fn through_the_host(engine: &Engine) {
     *store.data_mut() = instance.get_func(&mut store, "fall");
     let run = instance.get_typed_func::<(), i32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, ()).unwrap(), 42);
+    // A tail call of the host's function: its caller's caller catches what comes.
+    let run = instance.get_typed_func::<(), i32>(&mut store, "run_tails").unwrap();
+    for _ in 0..3 {
+        assert_eq!(run.call(&mut store, ()).unwrap(), 3 * 42);
+    }
 }
 
 #[test]

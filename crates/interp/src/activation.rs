@@ -7,16 +7,13 @@ use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{FuncEntry, Pending, Stopped, TrapSite, VmContext, VmFunc, VmStore, runtime};
 
 use crate::backtrace::{self, Place};
 use crate::code::Word;
 use crate::machine::{Exit, Handler, Machine};
 use crate::op::{call, control};
-
-/// Slots between a frame's call slots and its other locals: the return address, and the caller's context where the call
-/// came from another instance.
-pub(crate) const HEADER_SLOTS: u32 = 2;
 
 /// What the first function of an activation returns to. `return` looks for the distance to the caller's frame in the
 /// word before the return address.
@@ -67,7 +64,7 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
     unsafe {
         let vm = (*ctx).store;
         let frame = (*vm).stack_top;
-        let header_end = frame.wrapping_add(header + HEADER_SLOTS as usize);
+        let header_end = CallFrame::new(frame, header).header_end();
         if header_end > (*vm).stack_limit.load(Ordering::Relaxed)
             && let Err(trap) = runtime::attend(vm, header_end, |_| {})
         {

@@ -20,9 +20,8 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place)
     while !position.is_null() && position != host_return_address() {
         // SAFETY: the context is alive: its store is.
         let module = unsafe { runtime::module(ctx) };
-        let Some((func, word)) = ModuleCode::of(module).and_then(|code| code.locate(position)) else {
-            return;
-        };
+        let Some(code) = ModuleCode::of(module) else { return };
+        let Some((func, word)) = code.locate(position) else { return };
         if error.backtrace().has_room() {
             let mut info = describe(module, func);
             if error.backtrace().wants_offsets() {
@@ -34,7 +33,7 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place)
         }
         let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
         // SAFETY: the frame has its header at that slot: its function's type put it there.
-        unsafe { (position, frame, ctx) = caller(frame, header, ctx) };
+        unsafe { (position, frame, ctx) = caller(frame, header, ctx, code.window_distance(func, word)) };
         place = Place::Return;
     }
 }
@@ -48,15 +47,19 @@ pub(crate) enum Place {
     Return,
 }
 
+/// Where the caller goes on, and its frame pointer and context.
+///
 /// # Safety
-/// `frame` is a frame of the activation with its header at slot `header`.
+/// `frame` is the frame pointer of a function of the activation, `window` slots beyond the frame's start, which has its header at slot `header`.
 pub(crate) unsafe fn caller(
     frame: *mut u64,
     header: usize,
     ctx: *mut VmContext,
+    window: usize,
 ) -> (*const Word, *mut u64, *mut VmContext) {
     // SAFETY: as the caller promises; a tagged return address says that the next slot has the caller's context.
     unsafe {
+        let frame = frame.sub(window);
         let tagged = *frame.add(header);
         let ctx = if op::call::is_tagged(tagged) { *frame.add(header + 1) as *mut VmContext } else { ctx };
         let position = op::call::untag(tagged);

@@ -186,13 +186,20 @@ impl ModuleCode {
         }
     }
 
+    /// Slots from the start of the frame of a function to its frame pointer, at word `word` of its code.
+    pub(crate) fn window_distance(&self, func: DefinedFuncIndex, word: usize) -> usize {
+        let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = lowered.code(func).and_then(|code| code.window.as_ref());
+        window.map_or(0, |window| window.distance_at(word))
+    }
+
     /// Which function's code holds `position`, and how many words into it.
     pub(crate) fn locate(&self, position: *const Word) -> Option<(DefinedFuncIndex, usize)> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         lowered.functions.iter().find_map(|(func, code)| {
             let range = code.words.as_ptr_range();
-            // One past the end belongs to a call that is the last instruction.
-            let inside = position >= range.start && position <= range.end;
+            // One past the end may be another function's: no call is the last instruction, since what follows it returns, branches or stops.
+            let inside = range.contains(&position);
             inside.then(|| (*func, (position as usize - range.start as usize) / size_of::<Word>()))
         })
     }

@@ -107,6 +107,7 @@ pub(crate) unsafe fn search(
             let module = runtime::module(ctx);
             let Some(code) = ModuleCode::of(module) else { return Ok(None) };
             let Some((func, word)) = code.locate(position) else { return Ok(None) };
+            let window = code.window_distance(func, word);
             let word = (word as u64 - returning) as u32;
             let caught = code.with_tries(func, |start, tries| {
                 let found = find(tries, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
@@ -116,7 +117,7 @@ pub(crate) unsafe fn search(
                 return Ok(Some((found, TrapSite { position, frame, ctx })));
             }
             let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
-            (position, frame, ctx) = caller(frame, header, ctx);
+            (position, frame, ctx) = caller(frame, header, ctx, window);
             returning = 1;
         }
         Ok(None)

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::*;
+use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::gc::{self, CastTarget};
 use innkeeper_engine::tier::{
     FuncEntry, HostEntry, Layer, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime,
@@ -420,8 +421,6 @@ unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> Layer {
 /// # Safety
 /// `callee` is an entry of a guest function of `ctx`'s module, and `slots` has its arguments.
 unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots: *const u64) -> u32 {
-    /// What the interpreter wants behind the arguments.
-    const HEADER_SLOTS: usize = 2;
     // SAFETY: as the caller promises.
     unsafe {
         let vm = (*ctx).store;
@@ -429,7 +428,7 @@ unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots
         let func = DefinedFuncIndex(callee.offset_from((*ctx).entries) as u32);
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let call_slots = ty.call_slots() as usize;
-        let end = (*vm).stack_top.wrapping_add(call_slots + HEADER_SLOTS);
+        let end = CallFrame::new((*vm).stack_top, call_slots).header_end();
         if end > (*vm).stack_limit.load(std::sync::atomic::Ordering::Relaxed)
             && let Err(trap) = runtime::attend(vm, end, |_| {})
         {

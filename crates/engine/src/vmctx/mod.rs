@@ -12,6 +12,7 @@
 
 pub mod atomic;
 pub(crate) mod call;
+pub mod frame;
 pub mod gc;
 pub(crate) mod global;
 pub(crate) mod host;

@@ -43,7 +43,7 @@ impl StoreRecord {
         let first_bytes = stack_bytes.min(STACK_STEP_BYTES);
         let charge = budget.hold(BudgetKind::Stack, STORE_COST_BYTES + first_bytes as u64)?;
         // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
-        let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(GUARD_BYTES))?;
+        let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(FRAME_GUARD_BYTES))?;
         // SAFETY: both are at most one past the accessible part of the mapping.
         let (limit, stack_end): (*mut u64, *mut u64) =
             unsafe { (stack.base().add(first_bytes).cast(), stack.base().add(stack_bytes).cast()) };
@@ -221,6 +221,8 @@ impl Drop for StoreRecord {
 }
 
 const GUARD_BYTES: usize = 1 << 16;
+/// No frame on the guest's stack is as large: 50,000 vectors as locals, and as many slots as operands reach.
+const FRAME_GUARD_BYTES: usize = 2 << 20;
 
 /// Stacks are charged in such steps at first, and twice as much each time.
 const STACK_STEP_BYTES: usize = 256 << 10;

@@ -63,6 +63,10 @@ impl Lowering<'_> {
     pub(super) fn begin_function(&mut self, ty: TypeIndex) {
         self.emit.op(control::enter, 0);
         self.emit.word(0);
+        if self.frame.window().is_some() {
+            self.emit.word(0);
+            self.outside.push(0..self.emit.position());
+        }
         let results = self.module.func_type(ty).results().len();
         let ty = BlockType::FuncType(ty.0);
         let kind = Kind::Function;
@@ -73,11 +77,17 @@ impl Lowering<'_> {
     pub(super) fn finish_function(&mut self) -> Result {
         let size = self.frame.size(self.stack.end());
         let (from, count) = self.frame.zeros();
-        let short = SlotIndex::try_from(from).is_ok() && count <= MAX_ZEROS_IN_LOOP;
-        let handler: Handler = if short { control::enter } else { control::enter_wide };
+        let handler: Handler = match self.frame.window() {
+            Some(_) => control::enter_window,
+            None if count <= MAX_ZEROS_IN_LOOP => control::enter,
+            None => control::enter_wide,
+        };
         self.emit.patch(0, handler as usize as u64);
         self.emit.patch(1, pair(self.func.0, size));
         self.emit.patch(2, pair(from, count));
+        if let Some(distance) = self.frame.window() {
+            self.emit.patch(3, pair(self.frame.param_slots().into(), distance));
+        }
         Ok(())
     }
 

@@ -102,7 +102,8 @@ impl Lowering<'_> {
         // The label counts from outside the block that ends here.
         let to = self.control_at(relative_depth + 1).number;
         if let Some(Control { kind: Kind::Try { from, .. }, number, .. }) = self.control.last() {
-            let (from, block, end) = (*from as u32, *number, self.emit.position() as u32);
+            // A label: what follows must not melt with the last instruction inside, which would pull it into the range.
+            let (from, block, end) = (*from as u32, *number, self.emit.label() as u32);
             let catches = Box::default();
             self.tries.push(TryRange { block, from, to: end, catches, delegate: Some(to) });
         }
@@ -163,7 +164,8 @@ impl Lowering<'_> {
         if let Kind::Try { from, catches } = &mut block.kind
             && !catches.is_empty()
         {
-            let (from, to) = (*from as u32, self.emit.position() as u32);
+            // A label, as where a handler's block begins.
+            let (from, to) = (*from as u32, self.emit.label() as u32);
             let catches = std::mem::take(catches).into();
             self.tries.push(TryRange { block: block.number, from, to, catches, delegate: None });
         }

@@ -26,6 +26,8 @@ mod variable;
 mod visit;
 mod wide;
 
+use std::ops::Range;
+
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
 use innkeeper_engine::{Error, ErrorKind, Metering, NanBits};
@@ -36,6 +38,7 @@ use crate::op::control as control_op;
 use crate::unwind::TryRange;
 use control::Control;
 use emit::{Emitter, Position};
+pub(crate) use frame::Window;
 use frame::{FrameLayout, LocalSlot};
 use stack::{OperandStack, Source};
 
@@ -62,6 +65,8 @@ struct Lowering<'a> {
     control: Vec<Control>,
     /// Tried ranges, innermost first.
     tries: Vec<TryRange>,
+    /// Where the code has its frame pointer at the frame's start, of a function with a window.
+    outside: Vec<Range<usize>>,
     /// What is charged for, where fuel is metered.
     fuel: Option<FuelRuns>,
     /// Whether NaNs that instructions make are to be canonical.
@@ -79,6 +84,8 @@ pub(crate) struct Lowered {
     pub(crate) words: Box<[Word]>,
     /// The ranges of it that are tried, innermost first.
     pub(crate) tries: Box<[TryRange]>,
+    /// Where the frame pointer is, of a function with very many locals.
+    pub(crate) window: Option<Window>,
 }
 
 /// Lowers a function.
@@ -87,8 +94,10 @@ pub(crate) fn lower(module: &ModuleParts, func: DefinedFuncIndex, scratch: &mut 
     lowering.run(func, |_, _| {})?;
     let words = lowering.emit.words().into();
     let tries = std::mem::take(&mut lowering.tries).into();
+    let outside = std::mem::take(&mut lowering.outside);
+    let window = lowering.frame.window().map(|distance| Window { distance, outside });
     lowering.give_back(scratch);
-    Ok(Lowered { words, tries })
+    Ok(Lowered { words, tries, window })
 }
 
 /// The offset, in bytes from the start of the module, of the instruction that word `word` of a function's code came from.
@@ -131,9 +140,11 @@ impl<'a> Lowering<'a> {
             return;
         }
         let local = |index| match self.frame.local(index as u32).slot {
-            LocalSlot::Near(slot) => Place::Slot(slot.into()),
-            LocalSlot::Far(slot) => Place::Slot(slot),
+            LocalSlot::Near(slot) => Some(Place::Slot(slot.into())),
+            // Below the frame pointer, where machine code does not look: such functions are not compiled.
+            LocalSlot::Far(_) => None,
         };
+        let Some(locals) = (0..self.frame.local_count()).map(local).collect() else { return };
         let operand = |position| {
             let operand = self.stack.at(position);
             match operand.source {
@@ -146,7 +157,7 @@ impl<'a> Lowering<'a> {
             func: self.func,
             position: header,
             offset_bytes: self.offset_bytes,
-            locals: (0..self.frame.local_count()).map(local).collect(),
+            locals,
             operands: (0..self.stack.len()).map(operand).collect(),
         });
     }
@@ -173,6 +184,7 @@ impl<'a> Lowering<'a> {
             stack,
             control,
             tries: Vec::new(),
+            outside: Vec::new(),
             fuel: match module.engine().config().metering {
                 Metering::Off => None,
                 Metering::Fuel => Some(FuelRuns::of(module, func)?),

@@ -10,13 +10,16 @@ use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{FuncEntry, Pending, VmContext, VmFunc, runtime};
 
+use crate::backtrace::{Place, caller};
 use crate::code::{ModuleCode, Word};
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
+use crate::unwind;
 
 /// Set in a return address whose frame returns to another instance.
-const OTHER_INSTANCE: u64 = 1;
+pub(crate) const OTHER_INSTANCE: u64 = 1;
 
 pub(crate) fn is_tagged(address: u64) -> bool {
     address & OTHER_INSTANCE != 0
@@ -188,6 +191,24 @@ handlers! {
     }
 }
 
+handlers! {
+    /// At a tail call of a function of the host that did not return: goes on where one of the callers catches what is pending, or stops.
+    #[cold]
+    #[inline(never)]
+    fn leave_tail_call(m) {
+        let (position, frame, ctx) = caller(m.fp, m.operand(C), m.ctx, 0);
+        let position = unwind::catch(position, frame, ctx, Place::Return, m.vm());
+        if position.is_null() {
+            return m.stop();
+        }
+        m.ip = position;
+        m.fp = (*m.vm()).trap_site.frame;
+        m.ctx = (*m.vm()).trap_site.ctx;
+        m.reload_memory();
+        m.dispatch()
+    }
+}
+
 /// # Safety
 /// All methods share the contract of [`crate::machine::Handler`]; `func` is a function of the same store.
 impl Machine {
@@ -242,7 +263,7 @@ impl Machine {
     unsafe fn call_host(mut self, func: *const VmFunc, frame: *mut u64, words: usize) -> Exit {
         // SAFETY: see the impl; lowering has made the frame large enough for the call's slots.
         unsafe {
-            (*self.vm()).stack_top = frame.add((*func).call_slots as usize);
+            CallFrame::new(frame, (*func).call_slots as usize).run_host(self.vm());
             if !runtime::call_host(self.ctx, func, frame) {
                 return self.catch_pending();
             }
@@ -298,9 +319,9 @@ impl Machine {
             let (mut address, mut caller) = self.header();
             if (*func).is_host() {
                 let frame = self.fp.add(self.operand(A));
-                (*self.vm()).stack_top = frame.add((*func).call_slots as usize);
+                CallFrame::new(frame, (*func).call_slots as usize).run_host(self.vm());
                 if !runtime::call_host(self.ctx, func, frame) {
-                    return self.stop();
+                    return self.pass_on(leave_tail_call);
                 }
                 self.reload_memory();
                 Machine::copy_slots_down(self.fp, frame, result_slots);

@@ -47,6 +47,35 @@ handlers! {
         m.next(3)
     }
 
+    /// `[func frame_slots] [zero_from zero_count] [param_slots distance]`: as `enter`, for functions with very many locals: moves the frame pointer beyond
+    /// them, and parameters along with it. `frame_slots` are counted from the frame's start.
+    fn enter_window(m) {
+        if m.is_hot() {
+            return m.pass_on(hot);
+        }
+        let frame_end = m.fp.wrapping_add(m.immediate() as usize);
+        if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = m.attend(frame_end)
+        {
+            return m.trap(trap);
+        }
+        m.fp.add(m.word(2) as u32 as usize).write_bytes(0, (m.word(2) >> 32) as usize);
+        let window = m.fp.add((m.word(3) >> 32) as usize);
+        window.copy_from_nonoverlapping(m.fp, m.word(3) as u32 as usize);
+        m.fp = window;
+        m.next(4)
+    }
+
+    /// `[from _ count] [distance]`: moves the frame pointer from the window back to the frame's start, and `count` slots along with it, to the same distance
+    /// from the frame pointer.
+    fn leave_window(m) {
+        let from = m.fp.add(m.operand(A));
+        let start = m.fp.sub(m.word(2) as usize);
+        Machine::copy_slots_down(start.add(m.operand(A)), from, m.immediate() as usize);
+        m.fp = start;
+        m.next(3)
+    }
+
     /// At a function's first instruction: notes who calls it and, when that has been done often enough, says that it is hot. Goes on with what is then
     /// its code.
     #[cold]

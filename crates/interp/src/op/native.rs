@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Published;
+use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{
     Layer, Left, NativeCode, Pending, TailCall, TrapSite, VmContext, VmStore, runtime,
 };
 use innkeeper_engine::{Error, Trap};
 
-use super::call::{caller_of_instance, code_of, is_tagged};
-use crate::activation::HEADER_SLOTS;
+use super::call::{OTHER_INSTANCE, caller_of_instance, code_of, is_tagged};
 use crate::backtrace::{self, Place, caller};
 use crate::code::{ModuleCode, Word};
 use crate::machine::{A, Exit, Handler, handlers};
@@ -83,7 +83,7 @@ handlers! {
     #[inline(never)]
     fn leave_callee(m) {
         let vm = m.vm();
-        let (position, frame, ctx) = caller(m.fp, m.operand(A), m.ctx);
+        let (position, frame, ctx) = caller(m.fp, m.operand(A), m.ctx, 0);
         let position = unwind::catch(position, frame, ctx, Place::Return, vm);
         if position.is_null() {
             if let Some(Pending::Trap(_)) = (*vm).pending {
@@ -114,7 +114,7 @@ handlers! {
             return Exit::Stopped;
         };
         if ctx != m.ctx && !is_tagged(address) {
-            address |= 1;
+            address |= OTHER_INSTANCE;
             outer = m.ctx as u64;
         }
         m.fp.copy_from((*vm).stack_top, call_slots);
@@ -152,7 +152,7 @@ unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usiz
         let vm = (*ctx).store;
         let layer = Layer { outer: (*vm).layers, site: site_of_caller(fp, header, ctx), describe, catches };
         (*vm).layers = &raw const layer;
-        (*vm).stack_top = fp.add(header + HEADER_SLOTS as usize);
+        CallFrame::new(fp, header).run_native(vm);
         let left = (code.enter)(code, ctx, fp);
         (*vm).layers = layer.outer;
         left
@@ -161,7 +161,7 @@ unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usiz
 
 unsafe fn site_of_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) -> TrapSite {
     // SAFETY: the contract of `run`.
-    let (position, frame, ctx) = unsafe { caller(fp, header, ctx) };
+    let (position, frame, ctx) = unsafe { caller(fp, header, ctx, 0) };
     TrapSite { position, frame, ctx }
 }
 

@@ -28,29 +28,29 @@ handlers! {
         m.next(3)
     }
 
-    /// `[r _ local]`: reads a local whose slot takes 32 bits.
+    /// `[r _ below]`: reads a local below the window.
     fn get_far(m) {
-        m.set(A, *m.fp.add(m.immediate() as usize));
+        m.set(A, *m.far_local());
         m.next(2)
     }
 
-    /// `[r _ local]`: reads a local of two slots.
+    /// `[r _ below]`: reads a local of two slots below the window.
     fn get_far2(m) {
-        let local = m.fp.add(m.immediate() as usize);
+        let local = m.far_local();
         m.set2(A, [*local, *local.add(1)]);
         m.next(2)
     }
 
-    /// `[a _ local]`: writes a local of two slots.
+    /// `[a _ below]`: writes a local of two slots below the window.
     fn set_far2(m) {
-        let local = m.fp.add(m.immediate() as usize);
+        let local = m.far_local();
         [*local, *local.add(1)] = m.get2(A);
         m.next(2)
     }
 
-    /// `[a _ local]`: writes a local whose slot takes 32 bits.
+    /// `[a _ below]`: writes a local below the window.
     fn set_far(m) {
-        *m.fp.add(m.immediate() as usize) = m.get(A);
+        *m.far_local() = m.get(A);
         m.next(2)
     }
 
@@ -80,6 +80,17 @@ handlers! {
         let global = *(*m.ctx).globals.add(m.immediate() as usize);
         (*global).slots[0] = m.get(A);
         m.next(2)
+    }
+}
+
+/// # Safety
+/// The contract of [`crate::machine::Handler`], at an instruction of a function with a window.
+impl Machine {
+    /// The local that the immediate names by how many slots it lies below the window.
+    #[inline(always)]
+    unsafe fn far_local(self) -> *mut u64 {
+        // SAFETY: see the impl; lowering has computed the distance, which does not lead below the frame's start.
+        unsafe { self.fp.sub(self.immediate() as usize) }
     }
 }
 

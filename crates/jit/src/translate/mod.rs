@@ -31,9 +31,10 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::frame::MAX_NEAR_LOCAL_SLOTS;
 use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
 use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
-use wasmparser::{BinaryReader, FunctionBody, Operator};
+use wasmparser::{BinaryReader, FunctionBody, Operator, ValType};
 
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
@@ -291,9 +292,14 @@ impl Translator<'_> {
     }
 
     fn declare_locals(&mut self, body: &FunctionBody<'_>) -> Result<Vec<Type>> {
+        let mut slots: u32 = 0;
         let mut types: Vec<Type> = self.ty.params().iter().map(|ty| abi::value_type(*ty)).collect();
         for group in body.get_locals_reader()? {
             let (count, ty) = group?;
+            slots += count.saturating_mul(if ty == ValType::V128 { 2 } else { 1 });
+            if slots > MAX_NEAR_LOCAL_SLOTS {
+                return Err(Unsupported::Compiler("it has too many locals".to_owned()));
+            }
             types.extend(std::iter::repeat_n(abi::decoded_type(ty), count as usize));
         }
         self.locals = types.iter().map(|ty| self.b.declare_var(*ty)).collect();

@@ -103,7 +103,11 @@ impl Piece {
         let mapped = if watch::is_watched() { map_nameless(len) } else { map_file(len) };
         let (writable, executable) = mapped.ok()?;
         let start = executable as usize;
-        let region = Region::new(start..start + len, module);
+        let Some(region) = Region::new(start..start + len, module) else {
+            unmap(writable, len);
+            unmap(executable, len);
+            return None;
+        };
         Some(Piece { writable: writable.cast(), executable: executable.cast(), len, region })
     }
 }
@@ -146,11 +150,12 @@ fn unmap(mapping: *mut c_void, len: usize) {
 /// Machine code that lies in a file, of a module.
 pub(crate) struct MappedCode {
     saved: Arc<SavedCode>,
-    region: Arc<Region>,
+    /// None where the file has no code, or its code is known as another module's.
+    region: Option<Arc<Region>>,
 }
 
 impl MappedCode {
-    /// Makes the addresses known; none of the functions is yet.
+    /// Makes the addresses known; none of the functions is yet. Each module has a mapping of its own.
     pub(crate) fn new(saved: Arc<SavedCode>, module: Weak<ModuleParts>) -> MappedCode {
         let region = Region::new(saved.addresses(), Some(module));
         MappedCode { saved, region }
@@ -158,10 +163,11 @@ impl MappedCode {
 
     /// A function's code, made known; none where there is none, or it is damaged.
     pub(crate) fn function(&self, func: DefinedFuncIndex) -> Option<*const u8> {
+        let region = self.region.as_ref()?;
         let intact = self.saved.function(func.0)?;
         let tables = Tables::saved(Arc::clone(&self.saved), intact.tables);
         let address = intact.code.start as *const u8;
-        self.region.add(Function { range: intact.code, func: Some(func), tables });
+        region.add(Function { range: intact.code, func: Some(func), tables });
         Some(address)
     }
 
@@ -173,7 +179,9 @@ impl MappedCode {
 
 impl Drop for MappedCode {
     fn drop(&mut self) {
-        self.region.remove();
+        if let Some(region) = &self.region {
+            region.remove();
+        }
     }
 }
 

@@ -66,12 +66,22 @@ pub(crate) enum Returning<R> {
 static REGIONS: RwLock<BTreeMap<usize, Arc<Region>>> = RwLock::new(BTreeMap::new());
 
 impl Region {
-    /// Makes a range of addresses known.
-    pub(crate) fn new(range: Range<usize>, module: Option<Weak<ModuleParts>>) -> Arc<Region> {
+    /// Makes a range of addresses known; none where there is nothing in it, or something of it is known already: each piece of code memory is one module's,
+    /// and is forgotten with it.
+    pub(crate) fn new(range: Range<usize>, module: Option<Weak<ModuleParts>>) -> Option<Arc<Region>> {
+        if range.is_empty() {
+            return None;
+        }
         let region = Arc::new(Region { range: range.clone(), functions: RwLock::default(), module });
-        REGIONS.write().unwrap_or_else(PoisonError::into_inner).insert(range.start, Arc::clone(&region));
+        let mut regions = REGIONS.write().unwrap_or_else(PoisonError::into_inner);
+        let below = regions.range(..range.end).next_back();
+        if below.is_some_and(|(_, below)| below.range.end > range.start) {
+            return None;
+        }
+        regions.insert(range.start, Arc::clone(&region));
+        drop(regions);
         handler::announce(range);
-        region
+        Some(region)
     }
 
     /// Makes a function known.
@@ -165,5 +175,26 @@ fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usiz
         func,
         func_name: module.func_name(func).map(str::to_owned),
         offset_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_not_empty_and_do_not_overlap() {
+        // Nothing is mapped there.
+        const PAGE: usize = 4096;
+        let new = |pages: Range<usize>| Region::new(pages.start * PAGE..pages.end * PAGE, None);
+        let first = new(4..8).unwrap();
+        for overlapping in [4..8, 4..5, 5..6, 7..9, 3..5, 3..9] {
+            assert!(new(overlapping.clone()).is_none(), "{overlapping:?}");
+        }
+        assert!(Region::new(1..1, None).is_none());
+        let (below, above) = (new(3..4).unwrap(), new(8..9).unwrap());
+        first.remove();
+        let again = new(5..8).unwrap();
+        [below, above, again].iter().for_each(|region| region.remove());
     }
 }

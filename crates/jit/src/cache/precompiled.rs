@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use innkeeper_engine::Config;
 
@@ -15,7 +15,11 @@ use crate::{Jit, compiler};
 /// A module with machine code for all of its functions.
 pub struct Precompiled {
     module: Vec<u8>,
-    code: Arc<SavedCode>,
+    file: File,
+    file_bytes: u64,
+    key: Key,
+    /// The code, until a module has it. Each module has a mapping of its own: what is known of its addresses goes with it.
+    code: Mutex<Option<SavedCode>>,
 }
 
 /// Why a file of machine code cannot be used.
@@ -89,7 +93,8 @@ impl Precompiled {
         if Key::new(&module, *made) != head.key {
             return Err(PrecompiledError::Damaged);
         }
-        Ok(Precompiled { module, code: Arc::new(code) })
+        let key = head.key.clone();
+        Ok(Precompiled { module, file, file_bytes: bytes, key, code: Mutex::new(Some(code)) })
     }
 
     /// The module, in the binary format, which is then no longer here.
@@ -100,14 +105,17 @@ impl Precompiled {
 
     /// The code, if it is that of a key.
     pub(super) fn code_for(&self, key: &Key) -> Option<Arc<SavedCode>> {
-        (self.code.head().key == *key).then(|| Arc::clone(&self.code))
+        if self.key != *key {
+            return None;
+        }
+        let first = self.code.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let code = first.or_else(|| SavedCode::open(&self.file, self.file_bytes).ok())?;
+        (code.head().key == *key).then(|| Arc::new(code))
     }
 }
 
 impl std::fmt::Debug for Precompiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Precompiled")
-            .field("functions", &self.code.head().functions.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Precompiled").field("file_bytes", &self.file_bytes).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,10 @@
 //! Gives this build of the compiler a name: code that another build has made knows other offsets into the engine's records, and is not for this one.
 //!
 //! The name is a digest of everything that machine code depends on and that is known when the compiler is built: its own sources and the
-//! engine's, the Rust compiler, and how it was called.
+//! engine's, the versions of what they use (Cargo.lock), the Rust compiler, and how it was called.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
@@ -17,6 +17,11 @@ fn main() {
     for folder in ["src", "../engine/src"] {
         println!("cargo::rerun-if-changed={folder}");
         files(Path::new(folder), &mut hasher);
+    }
+    if let Some(lock) = lock_file() {
+        println!("cargo::rerun-if-changed={}", lock.display());
+        println!("cargo::rustc-env=INNKEEPER_BUILD_LOCK={}", lock.display());
+        hasher.add(&fs::read(&lock).unwrap_or_default());
     }
     for name in [
         "CARGO_PKG_VERSION",
@@ -36,6 +41,14 @@ fn main() {
         hasher.add(&output.stdout);
     }
     println!("cargo::rustc-env=INNKEEPER_BUILD={:032x}", hasher.0);
+}
+
+/// The versions that are built with: of this workspace or, where this is a published version, of the one whose target directory this is built in.
+fn lock_file() -> Option<PathBuf> {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(|here| Path::new(&here).join("../.."));
+    let target = std::env::var_os("OUT_DIR").map(PathBuf::from);
+    let above = target.iter().flat_map(|target| target.ancestors()).map(Path::to_owned);
+    here.into_iter().chain(above).map(|folder| folder.join("Cargo.lock")).find(|lock| lock.is_file())
 }
 
 fn files(folder: &Path, hasher: &mut Hasher) {

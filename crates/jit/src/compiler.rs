@@ -30,6 +30,9 @@ use crate::trap;
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
 const MAX_FRAME_BYTES: u32 = 128 << 10;
 
+// From a frame that has been checked to the next one there are two adapters and a function that calls nothing, which are not checked.
+const _: () = assert!(4 * MAX_FRAME_BYTES as usize <= crate::entry::HEADROOM_BYTES);
+
 /// The compiler's settings for the processor that this process runs on; none where there is no compiler for it.
 pub(crate) fn isa(nan_bits: NanBits) -> Option<Arc<dyn TargetIsa>> {
     let mut flags = settings::builder();
@@ -180,7 +183,7 @@ impl Compiler {
         for relocation in buffer.relocs() {
             link_to_self(&mut bytes, relocation, &self.context.func)?;
         }
-        if buffer.frame_layout().is_some_and(|layout| layout.frame_to_fp_offset > MAX_FRAME_BYTES) {
+        if buffer.frame_layout().is_none_or(|layout| layout.frame_to_fp_offset > MAX_FRAME_BYTES) {
             return Err(Unsupported::Compiler("the frame is too large".to_owned()));
         }
         let mut traps: Vec<(u32, u8)> =

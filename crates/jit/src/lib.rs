@@ -97,7 +97,8 @@ impl Jit {
     }
 
     fn isa(&self) -> Option<&Arc<dyn TargetIsa>> {
-        self.0.isa.get_or_init(|| compiler::isa(self.0.nan_bits)).as_ref()
+        let make = || compiler::isa(self.0.nan_bits).filter(|_| signal::install());
+        self.0.isa.get_or_init(make).as_ref()
     }
 
     /// What compiles for this processor.

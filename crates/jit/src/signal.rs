@@ -7,7 +7,7 @@
 //! [`crate::entry::stopped`], on the same stack, as an ordinary function.
 
 use std::mem::MaybeUninit;
-use std::sync::Once;
+use std::sync::OnceLock;
 
 use innkeeper_engine::tier::{NativeSite, POLL_BEFORE_RECORD_BYTES, VmStore};
 
@@ -17,13 +17,13 @@ const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, li
 
 static mut PREVIOUS: [MaybeUninit<libc::sigaction>; 4] = [const { MaybeUninit::uninit() }; 4];
 
-/// Installs the handlers, once a process.
-pub(crate) fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for (i, signal) in SIGNALS.into_iter().enumerate() {
+/// Installs the handlers, once a process. False where the system refuses: then no machine code may run.
+pub(crate) fn install() -> bool {
+    static IS_INSTALLED: OnceLock<bool> = OnceLock::new();
+    *IS_INSTALLED.get_or_init(|| {
+        SIGNALS.into_iter().enumerate().all(|(i, signal)| {
             // SAFETY: the action is fully initialised, and the handler does only what is allowed in one. `PREVIOUS` is written before the
-            // handler that reads it can run, and never again.
+            // handler that reads it can run. The second writing is what the first one was, unless another thread has installed a handler between.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = handle as *const () as usize;
@@ -31,11 +31,11 @@ pub(crate) fn install() {
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
                 libc::sigemptyset(&raw mut action.sa_mask);
                 let previous = (&raw mut PREVIOUS[i]).cast::<libc::sigaction>();
-                libc::sigaction(signal, std::ptr::null(), previous);
-                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+                libc::sigaction(signal, std::ptr::null(), previous) == 0
+                    && libc::sigaction(signal, &raw const action, previous) == 0
             }
-        }
-    });
+        })
+    })
 }
 
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {

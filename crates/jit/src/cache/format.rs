@@ -157,7 +157,7 @@ impl Head {
         let sections_fit = module.start == head_bytes
             && tables.start == module.end
             && ascend(&[module.start, module.end, tables.start, tables.end, code.start, code.end])
-            && code.start == tables.end.next_multiple_of(PAGE_BYTES)
+            && Some(code.start) == tables.end.checked_next_multiple_of(PAGE_BYTES)
             && code.end == file_bytes
             && code.end - code.start <= u64::from(u32::MAX)
             && tables.end - tables.start <= u64::from(u32::MAX);
@@ -314,6 +314,13 @@ mod tests {
         for other in [file_bytes - 1, file_bytes + 1, 0, u64::MAX] {
             assert_eq!(Head::read(&bytes, other).unwrap_err(), Unusable::Damaged);
         }
+    }
+
+    #[test]
+    fn no_number_is_too_large_to_be_refused() {
+        let mut head = head();
+        head.sections = Sections { module: 0..0, tables: 0..u64::MAX - 5, code: u64::MAX - 5..u64::MAX };
+        assert!(!head.is_consistent(0, u64::MAX));
     }
 
     #[test]

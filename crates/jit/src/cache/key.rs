@@ -93,6 +93,12 @@ mod tests {
     use crate::cache::format::{Head, Sections};
     use crate::cache::{Cache, CacheDirectory};
 
+    #[test]
+    fn the_build_has_a_name_that_covers_the_versions_of_what_it_uses() {
+        let lock = option_env!("INNKEEPER_BUILD_LOCK").map(std::fs::read_to_string);
+        assert!(lock.is_some_and(|lock| lock.is_ok_and(|lock| lock.contains("cranelift-codegen"))));
+    }
+
     fn key() -> Key {
         let isa = crate::compiler::isa(innkeeper_engine::NanBits::AsComputed).unwrap();
         Key::new(b"module", Target::new(&*isa, &Config::default()))

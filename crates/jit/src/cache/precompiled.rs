@@ -93,7 +93,7 @@ impl Precompiled {
         if Key::new(&module, *made) != head.key {
             return Err(PrecompiledError::Damaged);
         }
-        let key = head.key.clone();
+        let key = head.key;
         Ok(Precompiled { module, file, file_bytes: bytes, key, code: Mutex::new(Some(code)) })
     }
 

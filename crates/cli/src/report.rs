@@ -152,9 +152,26 @@ fn backtrace(backtrace: &Backtrace) -> String {
     for (depth, frame) in backtrace.frames().iter().enumerate() {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {depth:>2}: {}", Frame(frame));
+        if frame.times > 1 {
+            let _ = writeln!(text, "      ... {} times", thousands(frame.times));
+        }
     }
     if backtrace.omitted() > 0 {
-        let _ = writeln!(text, "      and {} more", backtrace.omitted());
+        let least = if backtrace.is_complete() { "" } else { "at least " };
+        let _ = writeln!(text, "      and {least}{} more", thousands(backtrace.omitted()));
+    }
+    text
+}
+
+/// A number as a person reads it: 524,287.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
     }
     text
 }

@@ -22,6 +22,7 @@ mod fuel;
 mod func;
 pub mod index;
 mod instance;
+mod known_places;
 mod limits;
 mod linker;
 mod module;

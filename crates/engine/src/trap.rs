@@ -106,13 +106,17 @@ pub struct FrameInfo {
     pub func_name: Option<String>,
     /// Offset in bytes from the start of the module's file of the instruction that was executing, where known.
     pub offset_bytes: Option<usize>,
+    /// How many frames in a row are this one: more than one where the function has called itself at the same place.
+    pub times: usize,
 }
 
-/// The active functions, innermost first, at most [`Backtrace::MAX_FRAMES`].
+/// The active functions, innermost first: at most [`Backtrace::MAX_FRAMES`] different ones in a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backtrace {
     frames: Vec<FrameInfo>,
     omitted: usize,
+    /// Omitted frames whose function had to be looked up to go on to the next, or as much work as so many are.
+    looked_up: usize,
     purpose: Purpose,
 }
 
@@ -127,8 +131,11 @@ enum Purpose {
 }
 
 impl Backtrace {
-    /// Frames kept: the innermost ones; a runaway recursion has hundreds of thousands.
+    /// Frames kept, where equal ones in a row count as one: the innermost. A runaway recursion has hundreds of thousands.
     pub const MAX_FRAMES: usize = 32;
+
+    /// Frames that are only counted, and whose functions have to be looked up for that, before nobody counts any more: some milliseconds.
+    const MAX_LOOKED_UP: usize = 50_000;
 
     /// Frames kept in a profile.
     const MAX_PROFILED_FRAMES: usize = 512;
@@ -154,34 +161,87 @@ impl Backtrace {
         &self.frames
     }
 
-    /// How many outer frames were left out.
+    /// How many outer frames were left out: at least so many, see [`Backtrace::is_complete`].
     #[must_use]
     pub fn omitted(&self) -> usize {
         self.omitted
     }
 
-    /// Whether [`Backtrace::push`] would still keep a frame.
+    /// Whether there are no more frames than are kept and omitted.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        let most = match self.purpose {
-            Purpose::Report => Backtrace::MAX_FRAMES,
-            Purpose::Profile => Backtrace::MAX_PROFILED_FRAMES,
-        };
-        self.frames.len() < most
+    pub fn is_complete(&self) -> bool {
+        self.looked_up <= Backtrace::MAX_LOOKED_UP
+    }
+
+    /// Whether [`Backtrace::push`] may still keep a frame. Afterwards frames are only counted.
+    #[must_use]
+    pub fn wants_frames(&self) -> bool {
+        self.omitted == 0
     }
 
     /// Appends the next outer frame.
     pub fn push(&mut self, frame: FrameInfo) {
-        if self.has_room() {
-            self.frames.push(frame);
-        } else {
-            self.omitted += 1;
+        let most = match self.purpose {
+            Purpose::Report => Backtrace::MAX_FRAMES,
+            Purpose::Profile => Backtrace::MAX_PROFILED_FRAMES,
+        };
+        if self.omitted > 0 {
+            self.omitted += frame.times;
+            return;
+        }
+        let has_room = self.frames.len() < most;
+        match self.frames.last_mut() {
+            Some(last) if self.purpose == Purpose::Report && last.is_like(&frame) => {
+                last.times += frame.times;
+            }
+            _ if has_room => self.frames.push(frame),
+            _ => self.omitted += frame.times,
         }
     }
 
-    /// Counts an outer frame without describing it.
-    pub fn push_omitted(&mut self) {
-        self.omitted += 1;
+    /// Appends frames that are like the one before them, whether that was kept or not.
+    pub fn push_same(&mut self, times: usize) {
+        match self.frames.last_mut() {
+            Some(last) if self.omitted == 0 && self.purpose == Purpose::Report => last.times += times,
+            Some(last) if self.omitted == 0 => {
+                let frame = last.clone();
+                (0..times).for_each(|_| self.push(frame.clone()));
+            }
+            _ => self.omitted += times,
+        }
+    }
+
+    /// Counts outer frames without describing them.
+    pub fn push_omitted(&mut self, times: usize) {
+        self.omitted += times;
+    }
+
+    /// Notes that the function of a frame that is only counted had to be looked up, with how much work that was, compared to the usual. False where it was
+    /// one too many to go on.
+    pub fn note_look_up(&mut self, work: usize) -> bool {
+        self.looked_up = self.looked_up.saturating_add(work);
+        self.is_complete()
+    }
+}
+
+impl FrameInfo {
+    /// Whether the other stands for the same place.
+    fn is_like(&self, other: &FrameInfo) -> bool {
+        (self.func, self.offset_bytes) == (other.func, other.offset_bytes)
+            && self.module_name == other.module_name
+            && self.func_name == other.func_name
+    }
+}
+
+/// The number of times, where there are several.
+struct Times(usize);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => Ok(()),
+            times => write!(f, " ... {times} times"),
+        }
     }
 }
 
@@ -194,10 +254,10 @@ impl fmt::Display for FrameInfo {
             Some(name) => f.write_str(name)?,
             None => write!(f, "func[{}]", self.func.0)?,
         }
-        match self.offset_bytes {
-            Some(offset) => write!(f, " (at 0x{offset:x})"),
-            None => Ok(()),
+        if let Some(offset) = self.offset_bytes {
+            write!(f, " (at 0x{offset:x})")?;
         }
+        Times(self.times).fmt(f)
     }
 }
 
@@ -210,7 +270,8 @@ impl fmt::Display for Backtrace {
             write!(f, "  {depth}: {frame}")?;
         }
         if self.omitted > 0 {
-            write!(f, "\n  ... and {} more", self.omitted)?;
+            let least = if self.is_complete() { "" } else { "at least " };
+            write!(f, "\n  ... and {least}{} more", self.omitted)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! offsets are not kept beside the code: a function is lowered a second time with positions recorded when somebody asks.
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{ModuleParts, TrapSite, VmContext, runtime};
+use innkeeper_engine::tier::{KnownPlaces, ModuleParts, TrapSite, VmContext, runtime};
 use innkeeper_engine::{Error, FrameInfo};
 
 use crate::activation::host_return_address;
@@ -17,24 +17,72 @@ use crate::{lower, op};
 /// `site` is where the run of frames stopped or was suspended, and they are as they were then.
 pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place) {
     let TrapSite { mut position, mut frame, mut ctx } = site;
+    // Shapes of frames by their places.
+    let (mut known, mut offsets) = (KnownPlaces::default(), Offsets::default());
+    // Where the frame before this one returned to: recursion has hundreds of thousands of frames that return to one place.
+    let mut last = (std::ptr::null(), Shape::default());
     while !position.is_null() && position != host_return_address() {
-        // SAFETY: the context is alive: its store is.
-        let module = unsafe { runtime::module(ctx) };
-        let Some(code) = ModuleCode::of(module) else { return };
-        let Some((func, word)) = code.locate(position) else { return };
-        if error.backtrace().has_room() {
-            let mut info = describe(module, func);
-            if error.backtrace().wants_offsets() {
-                info.offset_bytes = offset(module, func, word, place);
-            }
-            error.backtrace_mut().push(info);
+        let backtrace = error.backtrace_mut();
+        let is_counted_only = !backtrace.wants_frames();
+        let shape = if position == last.0 {
+            backtrace.push_same(1);
+            last.1
+        } else if let Some(shape) = known.get(position as usize, ctx as usize).filter(|_| is_counted_only) {
+            backtrace.push_omitted(1);
+            Shape::from_number(shape)
         } else {
-            error.backtrace_mut().push_omitted();
-        }
-        let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
+            // SAFETY: the context is alive: its store is.
+            let module = unsafe { runtime::module(ctx) };
+            let Some(code) = ModuleCode::of(module) else { return };
+            let Some((func, word)) = code.locate(position) else { return };
+            if is_counted_only {
+                backtrace.push_omitted(1);
+                if !backtrace.note_look_up(1) {
+                    return;
+                }
+            } else {
+                let mut info = describe(module, func);
+                if backtrace.wants_offsets() {
+                    info.offset_bytes = offsets.find(module, func, word, place);
+                }
+                backtrace.push(info);
+            }
+            let shape = Shape::of(module, code, func, word);
+            known.put(position as usize, ctx as usize, shape.number());
+            shape
+        };
+        // The instruction that stopped is another place than the one that follows it.
+        last = if matches!(place, Place::Return) { (position, shape) } else { (std::ptr::null(), shape) };
         // SAFETY: the frame has its header at that slot: its function's type put it there.
-        unsafe { (position, frame, ctx) = caller(frame, header, ctx, code.window_distance(func, word)) };
+        unsafe { (position, frame, ctx) = caller(frame, shape.header, ctx, shape.window) };
         place = Place::Return;
+    }
+}
+
+/// Where things are in the frame of a function that is at a place.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Shape {
+    /// The slot that the header begins with.
+    pub(crate) header: usize,
+    /// Slots from the frame's start to its frame pointer.
+    pub(crate) window: usize,
+}
+
+impl Shape {
+    /// That of the frame of a function that is at word `word` of its code.
+    pub(crate) fn of(module: &ModuleParts, code: &ModuleCode, func: DefinedFuncIndex, word: usize) -> Shape {
+        let ty = module.func_type(module.type_of_func(module.func_index(func)));
+        Shape { header: ty.call_slots() as usize, window: code.window_distance(func, word) }
+    }
+
+    /// Both in one number: validation bounds the first, and the size of code the second.
+    pub(crate) fn number(self) -> usize {
+        debug_assert!(self.header < 1 << 24);
+        self.window << 24 | self.header
+    }
+
+    pub(crate) fn from_number(number: usize) -> Shape {
+        Shape { header: number & ((1 << 24) - 1), window: number >> 24 }
     }
 }
 
@@ -74,13 +122,32 @@ fn describe(module: &ModuleParts, func: DefinedFuncIndex) -> FrameInfo {
         func: index,
         func_name: module.func_name(index).map(str::to_owned),
         offset_bytes: None,
+        times: 1,
     }
 }
 
-fn offset(module: &ModuleParts, func: DefinedFuncIndex, word: usize, place: Place) -> Option<usize> {
-    let word = match place {
-        Place::Instruction => word,
-        Place::Return => word.saturating_sub(1),
-    };
-    lower::offset_of_word(module, func, word)
+/// Where instructions lie in the module's bytes, of functions that a walk has come by.
+#[derive(Default)]
+struct Offsets(Vec<(*const ModuleParts, DefinedFuncIndex, lower::Starts)>);
+
+impl Offsets {
+    fn find(
+        &mut self,
+        module: &ModuleParts,
+        func: DefinedFuncIndex,
+        word: usize,
+        place: Place,
+    ) -> Option<usize> {
+        let word = match place {
+            Place::Instruction => word,
+            Place::Return => word.saturating_sub(1),
+        };
+        let key = (std::ptr::from_ref(module), func);
+        let known = self.0.iter().position(|(module, func, _)| (*module, *func) == key);
+        let known = known.unwrap_or_else(|| {
+            self.0.push((key.0, func, lower::Starts::of(module, func)));
+            self.0.len() - 1
+        });
+        self.0[known].2.offset_of(word)
+    }
 }

@@ -3,7 +3,7 @@
 //! Must stay true: code that an entry points to lives as long as the module, and never changes once it is published.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -35,6 +35,8 @@ struct Lowered {
     functions: Vec<(DefinedFuncIndex, lower::Lowered)>,
     /// Where each is in `functions`.
     places: HashMap<DefinedFuncIndex, usize>,
+    /// The same by the address of the code.
+    addresses: BTreeMap<usize, usize>,
     /// Instructions that enter machine code; see [`native`].
     #[allow(clippy::vec_box, reason = "they are executed where they are")]
     stubs: Vec<Box<native::Stub>>,
@@ -89,6 +91,7 @@ impl ModuleCode {
         let address = code.words.as_ptr();
         let place = lowered.functions.len();
         lowered.places.insert(func, place);
+        lowered.addresses.insert(address as usize, place);
         lowered.functions.push((func, code));
         self.entries[func.index()].code.store(address.cast_mut(), Ordering::Release);
         Ok(address)
@@ -196,12 +199,12 @@ impl ModuleCode {
     /// Which function's code holds `position`, and how many words into it.
     pub(crate) fn locate(&self, position: *const Word) -> Option<(DefinedFuncIndex, usize)> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        lowered.functions.iter().find_map(|(func, code)| {
-            let range = code.words.as_ptr_range();
-            // One past the end may be another function's: no call is the last instruction, since what follows it returns, branches or stops.
-            let inside = range.contains(&position);
-            inside.then(|| (*func, (position as usize - range.start as usize) / size_of::<Word>()))
-        })
+        let (_, place) = lowered.addresses.range(..=position as usize).next_back()?;
+        let (func, code) = lowered.functions.get(*place)?;
+        let range = code.words.as_ptr_range();
+        // One past the end may be another function's: no call is the last instruction, since what follows it returns, branches or stops.
+        let inside = range.contains(&position);
+        inside.then(|| (*func, (position as usize - range.start as usize) / size_of::<Word>()))
     }
 }
 
@@ -247,11 +250,12 @@ impl TierModule for ModuleCode {
         }
         // The call's last word is the one before that it returns to.
         let words: Vec<usize> = calls.iter().map(|(word, ..)| word - 1).collect();
-        let offsets = lower::offsets_of_words(module, func, &words);
+        let starts = lower::Starts::of(module, func);
+        let offsets = words.iter().map(|word| starts.offset_of(*word));
         let of = |(offset, (_, callee, times)): (Option<usize>, (usize, DefinedFuncIndex, u32))| {
             Some(CallSeen { offset_bytes: offset?, callee, times })
         };
-        offsets.into_iter().zip(calls).filter_map(of).collect()
+        offsets.zip(calls).filter_map(of).collect()
     }
 
     fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {

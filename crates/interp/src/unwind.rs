@@ -6,10 +6,10 @@
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::TagIndex;
-use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
+use innkeeper_engine::tier::{KnownPlaces, Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
 
 use crate::activation::host_return_address;
-use crate::backtrace::{Place, caller};
+use crate::backtrace::{Place, Shape, caller};
 use crate::code::{ModuleCode, Word};
 
 /// A range of a function's code that is tried.
@@ -102,12 +102,21 @@ pub(crate) unsafe fn search(
         let tag = *VmObject::contents(exception).cast::<*mut VmTag>();
         let TrapSite { mut position, mut frame, mut ctx } = site;
         let mut returning = u64::from(matches!(place, Place::Return));
+        // Places that do not catch it, with the shapes of frames.
+        let mut known = KnownPlaces::default();
         while position != host_return_address() {
             runtime::heed_stop_in(vm)?;
+            if returning == 1
+                && let Some(shape) = known.get(position as usize, ctx as usize)
+            {
+                let shape = Shape::from_number(shape);
+                (position, frame, ctx) = caller(frame, shape.header, ctx, shape.window);
+                continue;
+            }
             let module = runtime::module(ctx);
             let Some(code) = ModuleCode::of(module) else { return Ok(None) };
             let Some((func, word)) = code.locate(position) else { return Ok(None) };
-            let window = code.window_distance(func, word);
+            let shape = Shape::of(module, code, func, word);
             let word = (word as u64 - returning) as u32;
             let caught = code.with_tries(func, |start, tries| {
                 let found = find(tries, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
@@ -116,8 +125,10 @@ pub(crate) unsafe fn search(
             if let Some((position, found)) = caught {
                 return Ok(Some((found, TrapSite { position, frame, ctx })));
             }
-            let header = module.func_type(module.type_of_func(module.func_index(func))).call_slots() as usize;
-            (position, frame, ctx) = caller(frame, header, ctx, window);
+            if returning == 1 {
+                known.put(position as usize, ctx as usize, shape.number());
+            }
+            (position, frame, ctx) = caller(frame, shape.header, ctx, shape.window);
             returning = 1;
         }
         Ok(None)

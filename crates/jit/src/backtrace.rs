@@ -3,9 +3,9 @@
 //! A run of frames ends where a return address is not that of a compiled function: at the adapter through which it was entered.
 
 use innkeeper_engine::Error;
-use innkeeper_engine::tier::Layer;
+use innkeeper_engine::tier::{KnownPlaces, Layer};
 
-use crate::region;
+use crate::region::{self, Described};
 
 /// What a place in machine code is.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,14 +27,42 @@ pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: P
         // SAFETY: as the caller promises; adapters keep frame pointers too.
         unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };
     }
-    loop {
-        let at = if place == Place::Return { pc - 1 } else { pc };
-        if !region::describe(at, error) {
-            return;
-        }
+    let mut walk = Walk::default();
+    while walk.append(error, if place == Place::Return { pc - 1 } else { pc }) {
         // SAFETY: compiled functions keep frame pointers: a frame begins with the caller's and the return address.
         unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };
         place = Place::Return;
+    }
+}
+
+/// What is known of places that a walk has come by.
+#[derive(Default)]
+struct Walk {
+    /// The place before, if it was a compiled function's.
+    last: Option<(usize, Described)>,
+    /// How many frames each place stands for.
+    frames: KnownPlaces,
+}
+
+impl Walk {
+    /// Appends the frames that the machine code at `pc` stands for. False where it is no compiled function's, or there are too many to go on.
+    fn append(&mut self, error: &mut Error, pc: usize) -> bool {
+        if let Some((last, described)) = self.last
+            && last == pc
+            && described.are_same
+        {
+            error.backtrace_mut().push_same(described.frames);
+            return true;
+        }
+        let is_counted_only = !error.backtrace().wants_frames();
+        if is_counted_only && let Some(frames) = self.frames.get(pc, 0) {
+            error.backtrace_mut().push_omitted(frames);
+            return true;
+        }
+        let Some(described) = region::describe(pc, error) else { return false };
+        self.last = Some((pc, described));
+        self.frames.put(pc, 0, described.frames);
+        !is_counted_only || error.backtrace_mut().note_look_up(described.work)
     }
 }
 

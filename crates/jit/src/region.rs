@@ -11,7 +11,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{ModuleParts, NewCode};
 use innkeeper_engine::{Error, FrameInfo};
 
-use crate::tables::{FoundSite, Tables};
+use crate::tables::{FoundSite, Origin, Tables};
 use crate::watch;
 
 /// Functions of one piece of code memory.
@@ -141,31 +141,52 @@ pub(crate) fn catch_site<R>(
     })
 }
 
+/// Frames that the machine code at an address stands for.
+#[derive(Clone, Copy)]
+pub(crate) struct Described {
+    pub(crate) frames: usize,
+    /// Whether all of them are the same.
+    pub(crate) are_same: bool,
+    /// How much work it was to find them.
+    pub(crate) work: usize,
+}
+
 /// Appends the frames that the machine code at `pc` stands for to an error's backtrace, innermost first: the function's, and before it those of bodies
-/// that are inlined there. False where it is no compiled function's.
-pub(crate) fn describe(pc: usize, error: &mut Error) -> bool {
-    let described = Region::with(pc, |region, function| {
-        let Some(func) = function.func else { return false };
+/// that are inlined there. None where it is no compiled function's.
+pub(crate) fn describe(pc: usize, error: &mut Error) -> Option<Described> {
+    Region::with(pc, |region, function| {
+        let func = function.func?;
         let module = region.module.as_ref().and_then(Weak::upgrade);
         let mut origins = function.tables.origins_at((pc - function.range.start) as u32).into_iter();
-        let mut next = origins.next();
+        let first = origins.next();
+        let mut next = first;
+        // Tables are read from their start.
+        let work = 1 + function.tables.bytes().len() / 64;
+        let mut described = Described { frames: 0, are_same: true, work };
         loop {
-            let func = next.and_then(|origin| origin.func).unwrap_or(func);
+            let place = |origin: Option<Origin>| {
+                (
+                    origin.and_then(|origin| origin.func).unwrap_or(func),
+                    origin.map(|origin| origin.offset_bytes),
+                )
+            };
+            described.frames += 1;
+            described.are_same &= place(next) == place(first);
             match &module {
-                Some(module) if error.backtrace().has_room() => {
-                    let offset_bytes = next.map(|origin| origin.offset_bytes as usize);
+                Some(module) if error.backtrace().wants_frames() => {
+                    let (func, offset_bytes) = place(next);
+                    let offset_bytes = offset_bytes.map(|offset| offset as usize);
                     let offset_bytes = offset_bytes.filter(|_| error.backtrace().wants_offsets());
                     error.backtrace_mut().push(frame(module, func, offset_bytes));
                 }
-                _ => error.backtrace_mut().push_omitted(),
+                _ => error.backtrace_mut().push_omitted(1),
             }
             next = origins.next();
             if next.is_none() {
-                return true;
+                return Some(described);
             }
         }
-    });
-    described.unwrap_or(false)
+    })?
 }
 
 fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usize>) -> FrameInfo {
@@ -175,6 +196,7 @@ fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usiz
         func,
         func_name: module.func_name(func).map(str::to_owned),
         offset_bytes,
+        times: 1,
     }
 }
 

@@ -4,7 +4,7 @@
 //! the frame keeps for it. There may be very many frames: the search polls, and where it is interrupted, the trap takes the exception's place.
 
 use innkeeper_engine::Trap;
-use innkeeper_engine::tier::{Layer, NativeHandler, VmContext, VmObject, VmStore, VmTag, runtime};
+use innkeeper_engine::tier::{KnownPlaces, Layer, NativeHandler, VmContext, VmObject, VmStore, VmTag, runtime};
 
 use crate::region::{self, Returning};
 use crate::tables::FoundSite;
@@ -24,14 +24,26 @@ pub(crate) unsafe fn search(
 ) -> Result<Option<NativeHandler>, Trap> {
     let (mut pc, mut frame) = (return_address, frame);
     let mut is_innermost = true;
+    // Places of calls that catch nothing, whichever instance they are in: a deep stack has many frames and few places.
+    let mut catch_nothing = KnownPlaces::default();
     // SAFETY: as the caller promises; compiled functions keep frame pointers, and say truly what their frames hold.
     unsafe {
         loop {
             runtime::heed_stop_in(vm)?;
-            match region::catch_site(pc, |start, site| find(start, &site, frame, exception)) {
+            if catch_nothing.get(pc, 0).is_some() {
+                (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1));
+                continue;
+            }
+            let mut has_site = false;
+            let found = region::catch_site(pc, |start, site| {
+                has_site = true;
+                find(start, &site, frame, exception)
+            });
+            match found {
                 None => return Ok(None),
                 Some(Returning::Function(Some(handler))) => return Ok(Some(handler)),
-                Some(Returning::Function(None)) => {}
+                Some(Returning::Function(None)) if has_site => {}
+                Some(Returning::Function(None)) => catch_nothing.put(pc, 0, 0),
                 // The adapter that called what threw; another one is where the run was entered.
                 Some(Returning::Adapter) if is_innermost => {}
                 Some(Returning::Adapter) => return Ok(None),

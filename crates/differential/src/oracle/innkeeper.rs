@@ -1,9 +1,9 @@
 //! Innkeeper itself, in one of the configurations that must not change what a guest computes.
 
 use innkeeper::{
-    AnyKind, AsContext, AsContextMut, Config, Error, ErrorKind, Extern, ExternRef, ExternType, FrameInfo,
-    Func, Global, HeapType, Instance, Memory, Metering, Mutability, RefType, Store, Table, Tiers, Trap, Val,
-    ValType,
+    AnyKind, AsContext, AsContextMut, Backtrace, Config, Error, ErrorKind, Extern, ExternRef, ExternType,
+    FrameInfo, Func, Global, HeapType, Instance, Memory, Metering, Mutability, RefType, Store, Table, Tiers,
+    Trap, Val, ValType,
 };
 
 use super::{Call, Frame, HostCalls, ImportNumber, Observation, Oracle, Outcome, State};
@@ -291,7 +291,9 @@ fn failure(error: &Error) -> Outcome {
         ErrorKind::Trap(trap) => {
             let frames = error.backtrace().frames().iter();
             let place = |frame: &FrameInfo| Frame { func: frame.func.0, offset_bytes: frame.offset_bytes };
-            Outcome::Trapped(*trap, frames.map(place).collect())
+            // Others know no frames that stand for several.
+            let each = frames.flat_map(|frame| std::iter::repeat_n(place(frame), frame.times));
+            Outcome::Trapped(*trap, each.take(Backtrace::MAX_FRAMES).collect())
         }
         ErrorKind::Exception(_) => Outcome::Threw,
         _ => Outcome::Refused(error.to_string()),

@@ -121,6 +121,8 @@ pub struct VmStore {
     pub layers: *const Layer,
     /// While an exception passes runs of frames, the layer that catches it, so that each need not look for it again; null else. Whoever catches it says so.
     pub catching: *const Layer,
+    /// Where machine code has left its stack to a function of the host: what it keeps there begins here. 0 while it has not.
+    pub(crate) native_exit: usize,
     /// The `StoreInner<T>` that the current call borrows; null between calls.
     pub(crate) owner: *mut (),
     /// The part of it that does not depend on `T`.

@@ -65,6 +65,7 @@ impl StoreRecord {
             tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
             layers: std::ptr::null(),
             catching: std::ptr::null(),
+            native_exit: 0,
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),
             nesting: 0,

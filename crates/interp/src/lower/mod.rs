@@ -5,7 +5,7 @@
 //! the local they are assigned to ([`emit`]).
 //!
 //! Must stay true: at every label each live value is in its canonical slot (the slot of its position on the operand stack, or of
-//! its local); lowering the same bytes twice gives the same code, word for word ([`offset_of_word`] relies on it).
+//! its local); lowering the same bytes twice gives the same code, word for word ([`Starts`] relies on it).
 
 mod aggregate;
 mod atomic;
@@ -100,28 +100,28 @@ pub(crate) fn lower(module: &ModuleParts, func: DefinedFuncIndex, scratch: &mut 
     Ok(Lowered { words, tries, window })
 }
 
-/// The offset, in bytes from the start of the module, of the instruction that word `word` of a function's code came from.
-pub(crate) fn offset_of_word(module: &ModuleParts, func: DefinedFuncIndex, word: usize) -> Option<usize> {
-    offsets_of_words(module, func, &[word]).pop()?
-}
+/// Where the instructions of a function begin: in its code, and in the module's bytes.
+pub(crate) struct Starts(Vec<(usize, usize)>);
 
-/// As [`offset_of_word`], of several words.
-pub(crate) fn offsets_of_words(
-    module: &ModuleParts,
-    func: DefinedFuncIndex,
-    words: &[usize],
-) -> Vec<Option<usize>> {
-    let mut starts = Vec::new();
-    let mut scratch = Scratch::default();
-    let lowered = Lowering::new(module, func, &mut scratch).and_then(|mut lowering| {
-        lowering.run(func, |start, offset_bytes| starts.push((start, offset_bytes)))
-    });
-    if lowered.is_err() {
-        return vec![None; words.len()];
+impl Starts {
+    /// Of a function that has been lowered, by lowering it again.
+    pub(crate) fn of(module: &ModuleParts, func: DefinedFuncIndex) -> Starts {
+        let mut starts = Vec::new();
+        let mut scratch = Scratch::default();
+        let lowered = Lowering::new(module, func, &mut scratch).and_then(|mut lowering| {
+            lowering.run(func, |start, offset_bytes| starts.push((start, offset_bytes)))
+        });
+        if lowered.is_err() {
+            starts.clear();
+        }
+        Starts(starts)
     }
-    // The last instruction whose code begins at or before the word: of those that melted into one, the last, which is the one that can trap.
-    let offset = |word: &usize| Some(starts.iter().rfind(|(start, _)| start <= word)?.1);
-    words.iter().map(offset).collect()
+
+    /// The offset, in bytes from the start of the module, of the instruction that word `word` of the code came from.
+    pub(crate) fn offset_of(&self, word: usize) -> Option<usize> {
+        // The last instruction whose code begins at or before the word: of those that melted into one, the last, which is the one that can trap.
+        Some(self.0.iter().rfind(|(start, _)| *start <= word)?.1)
+    }
 }
 
 /// How the loop can be entered whose header is at word `word` of a function's code; none where there is none.

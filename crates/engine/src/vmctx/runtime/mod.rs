@@ -15,7 +15,7 @@ mod table;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::record::Request;
-use super::{InstanceEntity, Layer, Pending, VmContext, VmFunc, VmStore};
+use super::{InstanceEntity, Layer, Pending, VmContext, VmFunc, VmStore, native_stack};
 use crate::composite::TypeId;
 use crate::error::{Error, ErrorKind};
 use crate::index::*;

@@ -336,6 +336,7 @@ impl Tag {
 }
 
 fn check_type(core: &StoreCore, value: Val, want: ValType) -> Result<(), Error> {
+    core.engine().registry().check(want)?;
     if value.matches(want, core)? {
         Ok(())
     } else {

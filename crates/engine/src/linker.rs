@@ -53,7 +53,8 @@ impl<T: 'static> Linker<T> {
         &self.engine
     }
 
-    /// Defines a host function from a closure whose types tell its wasm type; replaces what stood under the name.
+    /// Defines a host function from a closure whose types tell its wasm type; replaces what stood under the name. Wherever a guest calls it, it has
+    /// [`crate::Limits::HOST_HEADROOM_BYTES`] of stack.
     pub fn func_wrap<Params, Results>(
         &mut self,
         module: &str,
@@ -64,7 +65,7 @@ impl<T: 'static> Linker<T> {
         self.insert(module, name, Definition::Host(ty, code))
     }
 
-    /// Defines a host function of a type known at run time; replaces what stood under the name.
+    /// Defines a host function of a type known at run time; replaces what stood under the name. It has as much stack as one of [`Linker::func_wrap`].
     pub fn func_new(
         &mut self,
         module: &str,

@@ -79,8 +79,26 @@ impl Registry {
         Ok(inner.group(TypeId(first), group.len()))
     }
 
+    /// Whether an embedder's type is one of this engine, as far as can be told: an identity could be another engine's, or nobody's.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`].
+    pub(crate) fn check(&self, ty: ValType) -> Result<(), Error> {
+        match ty {
+            ValType::Ref(RefType { heap: HeapType::Concrete(id), .. }) if !self.knows(id) => {
+                Err(Error::usage(format!("the engine has no type {}; is it another engine's?", id.0)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn knows(&self, id: TypeId) -> bool {
+        (id.0 as usize) < self.0.read().unwrap_or_else(PoisonError::into_inner).records.len()
+    }
+
     /// The record of a function type that stands alone.
     pub(crate) fn intern_func(&self, ty: &FuncType) -> Result<Arc<TypeRecord>, Error> {
+        ty.params().iter().chain(ty.results()).try_for_each(|ty| self.check(*ty))?;
         let mut records = self.intern(&[SubType::plain(ty.clone())])?;
         Ok(records.remove(0))
     }

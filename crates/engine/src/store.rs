@@ -335,6 +335,7 @@ impl StoreCore {
                 LinearMemory::Own(OwnMemory::new(ty, layout, &self.budget)?)
             }
             Sharing::Shared => {
+        ty.check()?;
                 LinearMemory::Shared(SharedMemory::with_budget(&self.engine, ty, &self.budget)?)
             }
         };

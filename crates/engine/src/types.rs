@@ -243,6 +243,19 @@ impl MemoryType {
         1 << self.page_size_log2
     }
 
+    /// Whether there can be memories of this type: an embedder may write down any number.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`], where the size of a page is none of the two.
+    pub(crate) fn check(&self) -> Result<(), crate::Error> {
+        match self.page_size_log2 {
+            0 | MemoryType::DEFAULT_PAGE_SIZE_LOG2 => Ok(()),
+            log2 => {
+                Err(crate::Error::usage(format!("pages of a memory have 2^16 bytes or one, not 2^{log2}")))
+            }
+        }
+    }
+
     /// Pages that a memory of this type can have: its maximum, or where none is stated as many as can be addressed and counted.
     #[must_use]
     pub fn max_pages(&self) -> u64 {

@@ -4,7 +4,9 @@
 //! the frame keeps for it. There may be very many frames: the search polls, and where it is interrupted, the trap takes the exception's place.
 
 use innkeeper_engine::Trap;
-use innkeeper_engine::tier::{KnownPlaces, Layer, NativeHandler, VmContext, VmObject, VmStore, VmTag, runtime};
+use innkeeper_engine::tier::{
+    KnownPlaces, Layer, NativeHandler, VmContext, VmObject, VmStore, VmTag, runtime,
+};
 
 use crate::region::{self, Returning};
 use crate::tables::FoundSite;

@@ -1,9 +1,35 @@
 //! Rust types that stand for WebAssembly types in typed calls and host functions.
+//!
+//! Must stay true: nobody outside implements these traits. What they say of a type is believed: a type that called itself a reference would
+//! make an address of any number.
 
 use crate::types::ValType;
 
-/// A Rust type that stands for a value type of one slot.
-pub trait WasmType: Copy + Send + 'static {
+/// What the traits of this file ask for, and nobody outside can have.
+mod sealed {
+    /// Of types that this crate says are values, or lists of values.
+    pub trait Sealed {}
+}
+
+/// A Rust type that stands for a value type of one slot. The types that there are, are all there are:
+///
+/// ```compile_fail,E0277
+/// use innkeeper_engine::{ValType, WasmType};
+///
+/// #[derive(Clone, Copy)]
+/// struct Forged(u64);
+///
+/// impl WasmType for Forged {
+///     const TYPE: ValType = ValType::EXTERNREF;
+///     fn from_slot(slot: u64) -> Forged {
+///         Forged(slot)
+///     }
+///     fn to_slot(self) -> u64 {
+///         self.0
+///     }
+/// }
+/// ```
+pub trait WasmType: sealed::Sealed + Copy + Send + 'static {
     /// The value type.
     const TYPE: ValType;
     /// The value that stands in a slot.
@@ -14,6 +40,8 @@ pub trait WasmType: Copy + Send + 'static {
 
 macro_rules! wasm_type {
     ($($rust:ty = $ty:ident: |$slot:ident| $from:expr, |$value:ident| $to:expr;)*) => {$(
+        impl sealed::Sealed for $rust {}
+
         impl WasmType for $rust {
             const TYPE: ValType = ValType::$ty;
             #[inline(always)]
@@ -38,16 +66,46 @@ wasm_type! {
     f64 = F64: |slot| f64::from_bits(slot), |value| value.to_bits();
 }
 
-/// A list of parameters: nothing, one value, or a tuple.
-pub trait WasmParams: Send {
+/// A list of parameters: nothing, one value, or a tuple. There are no others:
+///
+/// ```compile_fail,E0277
+/// use innkeeper_engine::{ValType, WasmParams};
+///
+/// struct Forged(u64);
+///
+/// impl WasmParams for Forged {
+///     fn types() -> Vec<ValType> {
+///         vec![ValType::EXTERNREF]
+///     }
+///     fn write(self, slots: &mut [u64]) {
+///         slots[0] = self.0;
+///     }
+/// }
+/// ```
+pub trait WasmParams: sealed::Sealed + Send {
     /// The types in order.
     fn types() -> Vec<ValType>;
     /// Writes the values into the first slots.
     fn write(self, slots: &mut [u64]);
 }
 
-/// A list of results: nothing, one value, or a tuple.
-pub trait WasmResults: Send {
+/// A list of results: nothing, one value, or a tuple. There are no others:
+///
+/// ```compile_fail,E0277
+/// use innkeeper_engine::{ValType, WasmResults};
+///
+/// struct Address(u64);
+///
+/// impl WasmResults for Address {
+///     fn types() -> Vec<ValType> {
+///         vec![ValType::FUNCREF]
+///     }
+///     fn read(slots: &[u64]) -> Address {
+///         Address(slots[0])
+///     }
+/// }
+/// ```
+pub trait WasmResults: sealed::Sealed + Send {
     /// The types in order.
     fn types() -> Vec<ValType>;
     /// Reads the values from the first slots.
@@ -74,6 +132,8 @@ impl<V: WasmType> WasmResults for V {
 
 macro_rules! tuples {
     ($(($($name:ident $position:tt),*))*) => {$(
+        impl<$($name: WasmType),*> sealed::Sealed for ($($name,)*) {}
+
         impl<$($name: WasmType),*> WasmParams for ($($name,)*) {
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]

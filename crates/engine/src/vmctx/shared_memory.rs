@@ -55,6 +55,7 @@ impl SharedMemory {
     /// # Errors
     /// Where `ty` is not shared or states no maximum, and where the budget or the operating system refuses the memory.
     pub fn with_budget(engine: &Engine, ty: MemoryType, budget: &Budget) -> Result<SharedMemory, Error> {
+        ty.check()?;
         let (Some(max), Sharing::Shared) = (ty.pages.max, ty.sharing) else {
             return Err(Error::usage("a shared memory's type is shared and states a maximum"));
         };

@@ -167,13 +167,16 @@ impl<T> Store<T> {
         self.inner.core.profile.take()
     }
 
-    /// Makes guests trap with [`crate::Trap::DeadlineExceeded`] when `after` has passed from now; none lifts the deadline.
+    /// Makes guests trap with [`crate::Trap::DeadlineExceeded`] when `after` has passed from now. A deadline that was set before is lifted: it
+    /// stops nobody any more, also where its time was up and no guest has seen it yet. None only lifts.
     ///
     /// # Errors
     /// Where the operating system refuses the thread that watches the time.
     pub fn set_deadline(&mut self, after: Option<std::time::Duration>) -> Result<(), Error> {
         self.inner.core.deadline = match after {
             Some(after) => Some(Deadline::start(self.interrupt_handle(), after)?),
+        // The old one first: it would take back what the new one has asked for.
+        self.inner.core.deadline = None;
             None => None,
         };
         Ok(())

@@ -262,9 +262,11 @@ pub(crate) enum Request {
 
 impl Request {
     /// The trap that the guest gets.
+    /// The store's own deadline has passed. It can be taken back.
+    OwnDeadline,
     pub(crate) fn trap(self) -> Trap {
         match self {
-            Request::Deadline => Trap::DeadlineExceeded,
+            Request::Deadline | Request::OwnDeadline => Trap::DeadlineExceeded,
             Request::None | Request::Sample | Request::Interrupt => Trap::Interrupted,
         }
     }
@@ -311,6 +313,23 @@ impl InterruptHandle {
         // Not a store: whoever attends next and does not find this request has restored the limits before they are changed here.
         self.0.request.swap(request as u8, Ordering::AcqRel);
         self.0.ask_for_attention();
+    /// As [`InterruptHandle::exceed_deadline`], for the store's own deadline; whoever has asked for a stop before comes first.
+    pub(crate) fn strike(&self) {
+        let request = &self.0.request;
+        let is_free = |now: u8| (now <= Request::Sample as u8).then_some(Request::OwnDeadline as u8);
+        if request.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_free).is_ok() {
+            self.0.ask_for_attention();
+            self.0.parking.interrupt();
+        }
+    }
+
+    /// Takes back what [`InterruptHandle::strike`] asks for, if no guest has been stopped by it yet.
+    pub(crate) fn take_back_strike(&self) {
+        let (struck, none) = (Request::OwnDeadline as u8, Request::None as u8);
+        // Limits that have been changed are restored by whoever attends to them.
+        let _ = self.0.request.compare_exchange(struck, none, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
         self.0.parking.interrupt();
     }
 }
@@ -349,10 +368,12 @@ impl SharedRecord {
             SAMPLE => Some(Request::Sample),
             INTERRUPT => Some(Request::Interrupt),
             DEADLINE => Some(Request::Deadline),
+        const OWN_DEADLINE: u8 = Request::OwnDeadline as u8;
             _ => None,
         }
     }
 }
+            OWN_DEADLINE => Some(Request::OwnDeadline),
 
 impl std::fmt::Debug for InterruptHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -180,7 +180,9 @@ unsafe fn give_attention(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
                 }
                 Ok(())
             }
-            Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap()),
+            Some(request @ (Request::Interrupt | Request::Deadline | Request::OwnDeadline)) => {
+                Err(request.trap())
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use cranelift_codegen::Context;
 use cranelift_codegen::binemit::Reloc;
@@ -94,17 +94,15 @@ thread_local! {
     static IS_COMPILING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Catches a panic of the compiler's, which is nobody's business: the function stays interpreted.
-fn silently<T>(compile: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !IS_COMPILING.get() {
-                previous(panic);
-            }
-        }));
-    });
+/// Whether this thread is inside the compiler, whose panics are caught: the function stays interpreted. For the panic hook of a program that does not
+/// want to show them.
+#[must_use]
+pub fn is_compiling() -> bool {
+    IS_COMPILING.get()
+}
+
+/// Catches a panic of the compiler's. The process's panic hook is its owner's, and is told as usual.
+fn caught<T>(compile: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<T> {
     let outer = IS_COMPILING.replace(true);
     let outcome = catch_unwind(compile);
     IS_COMPILING.set(outer);
@@ -134,7 +132,7 @@ impl Compiler {
     ) -> Result<(Code, Option<String>)> {
         self.context.clear();
         self.context.set_disasm(disassembly == Disassembly::Wanted);
-        let outcome = silently(AssertUnwindSafe(|| {
+        let outcome = caught(AssertUnwindSafe(|| {
             let places = build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
             cost::check(&self.context.func, Stage::Translated)?;
             self.finish(&places)

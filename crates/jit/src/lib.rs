@@ -56,6 +56,7 @@ use cache::Cache;
 use cache::key::{Key, Target};
 
 pub use ahead::Progress;
+pub use compiler::is_compiling;
 pub use module::NativeModule;
 pub use watch::watch_code;
 

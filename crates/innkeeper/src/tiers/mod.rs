@@ -40,6 +40,17 @@ pub fn engine_cached(config: Config, tiers: Tiers, cache: Cache) -> Engine {
     Engine::with_tier(config, innkeeper_interp::Interpreter)
 }
 
+/// Whether this thread is inside the compiler, whose panics are caught: the function that it was compiling stays interpreted. The panic hook is told of
+/// them as of any other, and can ask this if it would rather not show them.
+#[must_use]
+pub fn is_compiling() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    let is_compiling = innkeeper_jit::is_compiling();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    let is_compiling = false;
+    is_compiling
+}
+
 /// Has `watcher` told of all machine code of this process from now on, on the thread that made it and before it is executed: for tools that look at the
 /// process from outside, such as profilers. Only the first watcher of a process is told; false where this is not the first, or nothing compiles.
 pub fn watch_code(watcher: impl Fn(NewCode<'_>) + Send + Sync + 'static) -> bool {

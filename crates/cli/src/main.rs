@@ -31,6 +31,7 @@ mod report;
 mod reserve;
 mod run;
 mod signals;
+mod stack;
 mod validate;
 mod values;
 mod wast;
@@ -47,6 +48,21 @@ use args::{Cli, Command};
 static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
 
 fn main() -> ExitCode {
+    tell_of_panics();
+    stack::with_enough(begin)
+}
+
+/// A panic of the compiler's is no news: the function that it was compiling stays interpreted.
+fn tell_of_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !innkeeper::is_compiling() {
+            usual(panic);
+        }
+    }));
+}
+
+fn begin() -> ExitCode {
     #[cfg(target_os = "linux")]
     reserve::reach_for_stack();
     let cli = Cli::parse();

@@ -65,6 +65,12 @@ impl<'a, T: 'static> Caller<'a, T> {
         }
     }
 
+    /// Whether a module is being instantiated in the store: the call comes, at some remove, from its start function.
+    #[must_use]
+    pub fn is_instantiating(&self) -> bool {
+        self.store.0.core.starting > 0
+    }
+
     pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {
         Caller { store: StoreContextMut(self.store.0), instance: self.instance }
     }

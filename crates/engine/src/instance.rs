@@ -47,7 +47,10 @@ impl Instance {
         if let Some(start) = module.0.start
             && let Some(record) = core.instances[id].get().func_ref(start)
         {
-            call::checked(store.0, record, &mut [])?;
+            store.0.core.starting += 1;
+            let started = call::checked(store.0, record, &mut []);
+            store.0.core.starting -= 1;
+            started?;
         }
         Ok(instance)
     }

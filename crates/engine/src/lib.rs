@@ -37,6 +37,7 @@ mod store;
 pub mod sync;
 #[allow(unsafe_code, reason = "address space")]
 mod sys;
+pub mod thread;
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 pub mod tier;
 mod trap;

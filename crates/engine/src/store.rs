@@ -93,6 +93,8 @@ pub(crate) struct StoreCore {
     pub(crate) profile: Option<Profile>,
     /// Values of constant expressions being evaluated.
     pub(crate) evaluation: Vec<[u64; 2]>,
+    /// Start functions that are running.
+    pub(crate) starting: u32,
     /// What a destructor of the host's panicked with, which was run by a collection while guest code was under way; see [`StoreCore::collect`].
     pub(crate) destructor_panic: Option<Box<dyn Any + Send>>,
     /// Last, and so dropped last: types and tiers belong to it, and everything above points to them.
@@ -173,10 +175,10 @@ impl<T> Store<T> {
     /// # Errors
     /// Where the operating system refuses the thread that watches the time.
     pub fn set_deadline(&mut self, after: Option<std::time::Duration>) -> Result<(), Error> {
-        self.inner.core.deadline = match after {
-            Some(after) => Some(Deadline::start(self.interrupt_handle(), after)?),
         // The old one first: it would take back what the new one has asked for.
         self.inner.core.deadline = None;
+        self.inner.core.deadline = match after {
+            Some(after) => Some(Deadline::start(self.interrupt_handle(), after)?),
             None => None,
         };
         Ok(())
@@ -299,6 +301,7 @@ impl StoreCore {
             profile: None,
             evaluation: Vec::new(),
             budget,
+            starting: 0,
             destructor_panic: None,
             engine: engine.clone(),
         })
@@ -332,13 +335,13 @@ impl StoreCore {
     }
 
     pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
+        ty.check()?;
         let memory = match ty.sharing {
             Sharing::Unshared => {
                 let layout = self.engine.config().tuning.memory_layout;
                 LinearMemory::Own(OwnMemory::new(ty, layout, &self.budget)?)
             }
             Sharing::Shared => {
-        ty.check()?;
                 LinearMemory::Shared(SharedMemory::with_budget(&self.engine, ty, &self.budget)?)
             }
         };

@@ -12,6 +12,7 @@ mod output;
 mod policy;
 mod run;
 mod stop;
+mod threads;
 mod wast;
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! What the engine needs from the operating system: address space, and how much memory there is.
+//! What the engine needs from the operating system: address space, how much memory there is, and where a thread's stack ends.
 //!
 //! One module a platform, with the same signatures. Nothing else in the engine calls the operating system.
 
@@ -8,4 +8,4 @@ mod unix;
 
 pub(crate) use machine::memory_bytes;
 #[cfg(unix)]
-pub(crate) use unix::{Mapping, page_bytes, release_pages};
+pub(crate) use unix::{Mapping, has_room_for_thread, page_bytes, release_pages, thread_stack};

@@ -1,8 +1,11 @@
-//! Address space by `mmap` (POSIX.1-2024).
+//! Address space by `mmap`, and stacks of threads (POSIX.1-2024).
 //!
 //! Must stay true: a [`Mapping`] owns its whole range and nothing else refers to it after drop. Bytes that were never
 //! made accessible fault when touched; bytes that were are zero until written.
 
+#[cfg(target_os = "linux")]
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use rustix::mm::{
@@ -205,6 +208,67 @@ pub(crate) unsafe fn release_pages(start: *mut u8, len: usize) {
 /// Bytes of a page.
 pub(crate) fn page_bytes() -> usize {
     rustix::param::page_size()
+}
+
+/// Whether the system would give a new thread what it maps until it has begun, by taking that and giving it back.
+pub(crate) fn has_room_for_thread() -> bool {
+    /// A usual stack, another one for signal handlers, and some.
+    const BYTES: usize = 4 << 20;
+    /// Stacks have guards, which are mappings of their own; there can only be so many in a process.
+    const MAPPINGS: usize = 8;
+    let Ok(mapping) = Mapping::new(0, BYTES) else { return false };
+    (0..MAPPINGS).all(|i| {
+        let page = page_bytes();
+        // SAFETY: the page lies within this mapping, which is ours alone.
+        let result = unsafe {
+            let start = mapping.base().add((2 * i + 1) * page);
+            mprotect(start.cast(), page, MprotectFlags::READ | MprotectFlags::WRITE)
+        };
+        result.is_ok()
+    })
+}
+
+/// Addresses of the stack that the system gave the calling thread; none where that cannot be told.
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_stack() -> Option<Range<usize>> {
+    if rustix::thread::gettid() == rustix::process::getpid() { main_stack() } else { stack_of_other_thread() }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn thread_stack() -> Option<Range<usize>> {
+    None
+}
+
+/// The first thread's stack is not mapped as a whole: it grows, as far down as a limit of the process says.
+#[cfg(target_os = "linux")]
+fn main_stack() -> Option<Range<usize>> {
+    use rustix::process::{Resource, getrlimit};
+    /// The system keeps more than this free below a stack, whatever the limit.
+    const MOST_BYTES: u64 = 64 << 20;
+    // The system puts the program's name at the stack's very top.
+    let name = rustix::param::linux_execfn();
+    let top = (name.as_ptr() as usize).checked_next_multiple_of(page_bytes())?;
+    let bytes = getrlimit(Resource::Stack).current.unwrap_or(MOST_BYTES).min(MOST_BYTES);
+    Some(top.checked_sub(bytes as usize)?..top)
+}
+
+#[cfg(target_os = "linux")]
+fn stack_of_other_thread() -> Option<Range<usize>> {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut base, mut bytes) = (std::ptr::null_mut(), 0);
+    // SAFETY: the calling thread exists; its attributes are read only once they have been written, and destroyed once.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let read = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut base, &raw mut bytes);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        if read != 0 {
+            return None;
+        }
+    }
+    let base = base as usize;
+    Some(base..base.checked_add(bytes)?)
 }
 
 fn round_up(bytes: usize) -> Result<usize, Error> {

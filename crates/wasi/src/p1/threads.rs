@@ -1,15 +1,22 @@
 //! Threads of a guest: `wasi` `thread-spawn`.
 //!
-//! A thread is an instance of the same module in a store of its own; the memory is shared, descriptors and keys are the guest's. It begins
-//! in the guest's `wasi_thread_start`. Who exits or traps ends all; when the first thread's function returns, the others end too.
+//! A thread is an instance of the same module in a store of its own; the memory is shared, descriptors and keys are the guest's. It is made on the new
+//! thread, and begins in the guest's `wasi_thread_start`. Who exits or traps ends all, and so does a thread that cannot be instantiated; when the first
+//! thread's function returns, the others end too.
+//!
+//! Must stay true: no guest code runs on the stack of whoever starts a thread. A start function that starts one waits for the new instance, so that a
+//! module whose every instance starts another is found out rather than going on without end.
 //!
 //! Specification: <https://github.com/WebAssembly/wasi-threads>
 
+use std::cell::Cell;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use innkeeper_engine::{
-    Budget, Caller, Engine, Error, ExternType, Linker, Module, SharedMemory, Sharing, Store,
+    Budget, Caller, Engine, Error, ExternType, FuncType, Linker, Module, SharedMemory, Sharing, Store,
+    ValType,
 };
 
 use super::context::Context;
@@ -36,7 +43,17 @@ struct Group<T: 'static> {
     stopper: Stopper,
     budget: Budget,
     max_threads: u32,
+    /// Whether the module exports what threads begin in.
+    can_begin: bool,
     state: Mutex<State>,
+}
+
+/// Who starts a thread.
+#[derive(Clone, Copy, PartialEq)]
+enum Spawner {
+    /// A start function, or what it calls.
+    StartFunction,
+    Function,
 }
 
 #[derive(Default)]
@@ -55,6 +72,12 @@ pub fn uses_threads(module: &Module) -> bool {
         ExternType::Memory(ty) => ty.sharing == Sharing::Shared,
         _ => import.module == "wasi" && import.name == "thread-spawn",
     })
+}
+
+/// Whether a module exports what threads begin in.
+fn can_begin(module: &Module) -> bool {
+    let ty = FuncType::new([ValType::I32, ValType::I32], []);
+    module.exports().any(|export| export.name == THREAD_START && export.ty == ExternType::Func(ty.clone()))
 }
 
 impl<T: Send + 'static> Threads<T> {
@@ -86,8 +109,9 @@ impl<T: Send + 'static> Threads<T> {
         }
         let group = Arc::new_cyclic(|group: &Weak<Group<T>>| {
             let weak = group.clone();
-            linker.func_wrap("wasi", "thread-spawn", move |_: Caller<'_, T>, argument: i32| {
-                weak.upgrade().map_or(refused(Errno::NoSys), |group| spawn(&group, argument))
+            linker.func_wrap("wasi", "thread-spawn", move |caller: Caller<'_, T>, argument: i32| {
+                let from = if caller.is_instantiating() { Spawner::StartFunction } else { Spawner::Function };
+                weak.upgrade().map_or(Ok(refused(Errno::NoSys)), |group| spawn(&group, from, argument))
             });
             Group {
                 engine,
@@ -97,6 +121,7 @@ impl<T: Send + 'static> Threads<T> {
                 stopper: stopper.clone(),
                 budget: budget.clone(),
                 max_threads: context.host().limits().max_threads,
+                can_begin: can_begin(module),
                 state: Mutex::default(),
             }
         });
@@ -143,12 +168,43 @@ impl<T> Group<T> {
     }
 }
 
+thread_local! {
+    /// Start functions that wait for the instance of this thread, or for one whose start function does.
+    static WAITING_STARTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How many start functions may wait for one another.
+const MAX_WAITING_STARTS: u32 = 64;
+
+/// A thread that is about to be.
+struct NewThread {
+    id: i32,
+    argument: i32,
+    /// See [`WAITING_STARTS`].
+    waiting_starts: u32,
+    /// Told when the instance is there, if somebody waits for that.
+    instantiated: Option<Sender<Result<(), Error>>>,
+}
+
 /// Starts a thread; gives its number, or a negative error number.
-fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, argument: i32) -> i32 {
+///
+/// # Errors
+/// Those of the new instance, where a start function starts the thread.
+fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, from: Spawner, argument: i32) -> Result<i32, Error> {
+    let waiting_starts = WAITING_STARTS.get() + 1;
+    if from == Spawner::StartFunction && waiting_starts > MAX_WAITING_STARTS {
+        return Err(Error::limit(format!(
+            "the module's start function starts a thread, whose instance's start function starts one, and so on, \
+             {MAX_WAITING_STARTS} deep; a program starts its threads from `_start`, or from a start function in one instance only"
+        )));
+    }
     let id = {
         let mut state = group.state();
+        if !group.can_begin {
+            return Ok(refused(Errno::NoSys));
+        }
         if state.running >= group.max_threads || state.last_id == MAX_THREAD_ID {
-            return refused(Errno::Again);
+            return Ok(refused(Errno::Again));
         }
         state.running += 1;
         state.last_id += 1;
@@ -156,31 +212,38 @@ fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, argument: i32) -> i32 {
         state.handles.retain(|handle| !handle.is_finished());
         state.last_id
     };
-    let started = start(group, id.cast_signed(), argument);
-    let mut state = group.state();
-    match started {
-        Ok(handle) => {
-            state.handles.push(handle);
-            id.cast_signed()
+    let (sender, instantiated) = channel();
+    let thread = match from {
+        Spawner::StartFunction => {
+            NewThread { id: id.cast_signed(), argument, waiting_starts, instantiated: Some(sender) }
         }
+        Spawner::Function => {
+            NewThread { id: id.cast_signed(), argument, waiting_starts: 0, instantiated: None }
+        }
+    };
+    match start(group, thread) {
+        Ok(handle) => group.state().handles.push(handle),
         Err(errno) => {
-            state.running -= 1;
-            refused(errno)
+            group.state().running -= 1;
+            return Ok(refused(errno));
         }
     }
+    if from == Spawner::StartFunction
+        && let Ok(Err(error)) = instantiated.recv()
+    {
+        return Err(error);
+    }
+    Ok(id.cast_signed())
 }
 
-fn start<T: Send + 'static>(group: &Arc<Group<T>>, id: i32, argument: i32) -> Result<JoinHandle<()>, Errno> {
-    let linker = group.linker.get().ok_or(Errno::NoSys)?;
+fn start<T: Send + 'static>(group: &Arc<Group<T>>, thread: NewThread) -> Result<JoinHandle<()>, Errno> {
     let mut store =
         Store::with_budget(&group.engine, (group.data)(), &group.budget).map_err(|_| Errno::NoMem)?;
     group.stopper.add_store(store.interrupt_handle());
-    let instance = linker.instantiate(&mut store, &group.module).map_err(|_| Errno::NoMem)?;
-    let entry =
-        instance.get_typed_func::<(i32, i32), ()>(&mut store, THREAD_START).map_err(|_| Errno::NoSys)?;
+    let builder = std::thread::Builder::new().name(format!("guest-{}", thread.id));
     let group = Arc::clone(group);
     let run = move || {
-        let result = entry.call(&mut store, (id, argument));
+        let result = group.run(&mut store, thread);
         drop(store);
         let mut state = group.state();
         state.running -= 1;
@@ -193,7 +256,30 @@ fn start<T: Send + 'static>(group: &Arc<Group<T>>, id: i32, argument: i32) -> Re
             }
         }
     };
-    std::thread::Builder::new().name(format!("guest-{id}")).spawn(run).map_err(|_| Errno::Again)
+    innkeeper_engine::thread::spawn(builder, run).map_err(|_| Errno::Again)
+}
+
+impl<T: Send + 'static> Group<T> {
+    /// What a thread does.
+    fn run(&self, store: &mut Store<T>, thread: NewThread) -> Result<(), Error> {
+        WAITING_STARTS.set(thread.waiting_starts);
+        let linker = self.linker.get_or_init(|| Linker::new(&self.engine));
+        let entry = linker
+            .instantiate(&mut *store, &self.module)
+            .and_then(|instance| instance.get_typed_func::<(i32, i32), ()>(&mut *store, THREAD_START));
+        let entry = match (entry, thread.instantiated) {
+            (Err(error), Some(instantiated)) => {
+                // The start function that waits for this ends with the reason, and so the guest does.
+                let _ = instantiated.send(Err(error));
+                return Ok(());
+            }
+            (entry, instantiated) => {
+                let _ = instantiated.map(|instantiated| instantiated.send(Ok(())));
+                entry?
+            }
+        };
+        entry.call(store, (thread.id, thread.argument))
+    }
 }
 
 fn refused(errno: Errno) -> i32 {

@@ -1,0 +1,38 @@
+//! Threads of the host whose number guests choose: where the system has nothing left for one more, that is an error.
+//!
+//! A new thread maps a stack for signal handlers before it runs the first line of ours, and the process aborts where it cannot. So there is a look before
+//! whether it can, and a thread is only started once the one before has come so far.
+
+use std::io;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use crate::sys;
+
+/// Starts a thread as `builder` does.
+///
+/// # Errors
+/// Where the system refuses the thread, or what it needs to begin.
+pub fn spawn<R: Send + 'static>(
+    builder: Builder,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<JoinHandle<R>> {
+    /// Disconnected when the thread that was started last has begun.
+    static LAST: Mutex<Option<Receiver<()>>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(begun) = last.take() {
+        // Nothing is ever sent: the end of the other side is the message.
+        let _ = begun.recv();
+    }
+    if !sys::has_room_for_thread() {
+        return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+    }
+    let (beginning, begun) = channel::<()>();
+    let thread = builder.spawn(move || {
+        drop(beginning);
+        work()
+    })?;
+    *last = Some(begun);
+    Ok(thread)
+}

@@ -13,7 +13,7 @@ use crate::types::*;
 use crate::vmctx::instance::{InstanceBox, InstanceLinks};
 use crate::vmctx::runtime::{copy_between, portions};
 use crate::vmctx::tag::TagEntity;
-use crate::vmctx::{InstanceEntity, call};
+use crate::vmctx::{InstanceEntity, call, host_stack};
 
 /// An instance of a module in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ impl Instance {
     /// # Errors
     /// [`crate::ErrorKind::Link`] where an import does not fit; limits; a trap while initialising.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Instance, Error> {
+        host_stack::check()?;
         let store = store.as_context_mut();
         let core = &mut store.0.core;
         if !crate::Engine::same(core.engine(), module.engine()) {

@@ -10,7 +10,8 @@ pub struct Limits {
     pub guest_stack_bytes: usize,
     /// Bytes of the stack that compiled functions run on, beside the guest stack. Deeper recursion traps. Rounded up to whole pages.
     pub native_stack_bytes: usize,
-    /// How often guest calls host calls guest may nest; each level uses the host's own stack.
+    /// How often host calls guest calls host may nest on one thread of the host, whichever stores the guests are of, and in one store, whichever thread it
+    /// is on; each level uses the host's own stack. A level also needs [`Limits::HOST_HEADROOM_BYTES`] of that, or traps.
     pub host_nesting: u32,
     /// Bytes that a guest may make the host hold, all kinds of things together: the limit of the [`crate::Budget`] that a store gets which is
     /// made without one. None: half of the memory that the machine has, or the process may use.
@@ -21,6 +22,13 @@ pub struct Limits {
     pub table_elements: u64,
     /// Instances that a store may hold.
     pub instances: usize,
+}
+
+impl Limits {
+    /// Bytes of stack that a function of the host can count on, from wherever a guest calls it: compiled functions call it on their own stack, near whose
+    /// end they are stopped while there is as much left. What needs more runs on a thread or stack of its own; a function that uses more runs into
+    /// a guard, and the process ends with a message. A thread whose own stack is smaller than twice this keeps half of it.
+    pub const HOST_HEADROOM_BYTES: usize = 512 << 10;
 }
 
 impl Default for Limits {

@@ -14,6 +14,7 @@ pub use crate::fuel::FuelRuns;
 pub use crate::known_places::KnownPlaces;
 pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
+pub use crate::vmctx::host_stack::is_in_guard;
 pub use crate::vmctx::{
     FuncEntry, HostEntry, Layer, NativeHandler, NativeSite, NativeStack, ObjectKind,
     POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,

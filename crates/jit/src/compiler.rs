@@ -28,7 +28,7 @@ use crate::translate::{Result, Unsupported};
 use crate::trap;
 
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
-const MAX_FRAME_BYTES: u32 = 128 << 10;
+pub(crate) const MAX_FRAME_BYTES: u32 = 128 << 10;
 
 // From a frame that has been checked to the next one there are two adapters and a function that calls nothing, which are not checked.
 const _: () = assert!(4 * MAX_FRAME_BYTES as usize <= crate::entry::HEADROOM_BYTES);

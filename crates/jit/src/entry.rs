@@ -8,12 +8,15 @@
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
+use innkeeper_engine::Limits;
 use innkeeper_engine::tier::{Left, NativeCode, Pending, VmContext, VmStore, runtime};
 
-use crate::{adapter, builtin, trap};
+use crate::{adapter, builtin, compiler, trap};
 
-/// Bytes below the limit of the stack that functions of the host, and frames of machine code before they check, can count on.
-pub(crate) const HEADROOM_BYTES: usize = 512 << 10;
+/// Bytes below the limit of the stack: what functions of the host are promised, and what the innermost function of machine code, which may have checked before it
+/// made its frame, and adapters take of them.
+pub(crate) const HEADROOM_BYTES: usize =
+    Limits::HOST_HEADROOM_BYTES + compiler::MAX_FRAME_BYTES as usize + (64 << 10);
 
 /// Saves every register that can hold an argument, asks for the address to go on at, and goes there.
 macro_rules! resolver {

@@ -3,7 +3,7 @@
 //! Must stay true: while guest code runs, the store's record names the borrow it runs under, and every way out (return, trap,
 //! error, panic) puts back what was there before.
 
-use super::{VmFunc, native_stack};
+use super::{VmFunc, host_stack};
 use crate::composite::TypeId;
 use crate::error::Error;
 use crate::store::StoreInner;
@@ -26,20 +26,23 @@ pub(crate) unsafe fn call<T: 'static>(
     // SAFETY: `vm` and the engine live as long as the store, which this call borrows exclusively; `func` is of the same store. The tier is not reached
     // through the store, which guest code changes.
     unsafe {
-        if (*vm).nesting >= nesting_limit || native_stack::is_exhausted(vm) {
+        if (*vm).nesting >= nesting_limit {
             return Err(Trap::CallStackExhausted.into());
         }
         let before = ((*vm).owner, (*vm).core);
-        (*vm).owner = owner.cast();
-        (*vm).core = &raw mut (*owner).core;
-        (*vm).nesting += 1;
-        let result = if (*func).is_host() {
-            super::runtime::catch_host(vm, func, std::ptr::null_mut(), slots)
-        } else {
-            (*tier).call(&*func, slots)
-        };
-        (*vm).nesting -= 1;
-        ((*vm).owner, (*vm).core) = before;
+        let result = host_stack::enter(vm, nesting_limit, || {
+            (*vm).owner = owner.cast();
+            (*vm).core = &raw mut (*owner).core;
+            (*vm).nesting += 1;
+            let result = if (*func).is_host() {
+                super::runtime::catch_host(vm, func, std::ptr::null_mut(), slots)
+            } else {
+                (*tier).call(&*func, slots)
+            };
+            (*vm).nesting -= 1;
+            ((*vm).owner, (*vm).core) = before;
+            result
+        })?;
         if (*vm).nesting == 0 {
             (*owner).core.resume_destructor_panic();
         }

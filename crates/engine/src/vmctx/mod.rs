@@ -16,6 +16,7 @@ pub mod frame;
 pub mod gc;
 pub(crate) mod global;
 pub(crate) mod host;
+pub(crate) mod host_stack;
 pub(crate) mod instance;
 pub(crate) mod memory;
 mod native_stack;

@@ -95,8 +95,8 @@ impl StoreRecord {
         }
         let (bytes, headroom_bytes) =
             (bytes.next_multiple_of(GUARD_BYTES), headroom_bytes.next_multiple_of(GUARD_BYTES));
-        let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), GUARD_BYTES)?;
-        let base = mapping.base() as usize + GUARD_BYTES;
+        let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), NATIVE_GUARD_BYTES)?;
+        let base = mapping.base() as usize + NATIVE_GUARD_BYTES;
         let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
         let first = base + headroom_bytes + bytes.saturating_sub(STACK_STEP_BYTES);
         self.charge.add((stack.top - first + headroom_bytes) as u64)?;
@@ -231,6 +231,9 @@ const STACK_STEP_BYTES: usize = 256 << 10;
 /// What a store costs beside what its guests have in it: its records, page tables, and the thread that it is used on.
 const STORE_COST_BYTES: u64 = 128 << 10;
 
+/// Bytes below the stack of machine code that fault when touched: larger than frames of functions that do not touch every page of them.
+pub(crate) const NATIVE_GUARD_BYTES: usize = 1 << 20;
+
 /// A [`VmStore`] that outlives its store where another thread still holds a handle to it; such a thread touches the atomic fields only.
 struct SharedRecord {
     vm: PolledRecord,
@@ -257,13 +260,14 @@ pub(crate) enum Request {
     /// A sample of the stack for a profile; whatever else is asked for comes before it.
     Sample,
     Interrupt,
+    /// Somebody who watches the time says that it is up.
     Deadline,
+    /// The store's own deadline has passed. It can be taken back.
+    OwnDeadline,
 }
 
 impl Request {
     /// The trap that the guest gets.
-    /// The store's own deadline has passed. It can be taken back.
-    OwnDeadline,
     pub(crate) fn trap(self) -> Trap {
         match self {
             Request::Deadline | Request::OwnDeadline => Trap::DeadlineExceeded,
@@ -309,10 +313,6 @@ impl InterruptHandle {
         self.0.request.load(Ordering::Acquire) > Request::Sample as u8
     }
 
-    pub(crate) fn request(&self, request: Request) {
-        // Not a store: whoever attends next and does not find this request has restored the limits before they are changed here.
-        self.0.request.swap(request as u8, Ordering::AcqRel);
-        self.0.ask_for_attention();
     /// As [`InterruptHandle::exceed_deadline`], for the store's own deadline; whoever has asked for a stop before comes first.
     pub(crate) fn strike(&self) {
         let request = &self.0.request;
@@ -330,6 +330,10 @@ impl InterruptHandle {
         let _ = self.0.request.compare_exchange(struck, none, Ordering::AcqRel, Ordering::Relaxed);
     }
 
+    pub(crate) fn request(&self, request: Request) {
+        // Not a store: whoever attends next and does not find this request has restored the limits before they are changed here.
+        self.0.request.swap(request as u8, Ordering::AcqRel);
+        self.0.ask_for_attention();
         self.0.parking.interrupt();
     }
 }
@@ -364,16 +368,16 @@ impl SharedRecord {
         const SAMPLE: u8 = Request::Sample as u8;
         const INTERRUPT: u8 = Request::Interrupt as u8;
         const DEADLINE: u8 = Request::Deadline as u8;
+        const OWN_DEADLINE: u8 = Request::OwnDeadline as u8;
         match self.request.swap(Request::None as u8, Ordering::AcqRel) {
             SAMPLE => Some(Request::Sample),
             INTERRUPT => Some(Request::Interrupt),
             DEADLINE => Some(Request::Deadline),
-        const OWN_DEADLINE: u8 = Request::OwnDeadline as u8;
+            OWN_DEADLINE => Some(Request::OwnDeadline),
             _ => None,
         }
     }
 }
-            OWN_DEADLINE => Some(Request::OwnDeadline),
 
 impl std::fmt::Debug for InterruptHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

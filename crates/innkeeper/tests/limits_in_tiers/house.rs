@@ -7,13 +7,13 @@ use std::sync::mpsc::Sender;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p1::{self, Context};
 use innkeeper::wasi::stop::Stopper;
-use innkeeper::{Caller, Config, Engine, Error, Linker, Store};
+use innkeeper::{Caller, Config, Engine, Error, Limits, Linker, Store};
 
 use crate::setting::{Executes, Setting};
 
 /// Bytes that functions of the host use of the stack they are called on: less than the headroom that they are promised, and more than would be
 /// there without.
-const HOST_FRAME_BYTES: usize = 320 << 10;
+const HOST_FRAME_BYTES: usize = Limits::HOST_HEADROOM_BYTES - (8 << 10);
 
 /// Each of the stacks that guests may use up. Small, so that tests are quick.
 pub(crate) const STACK_BYTES: usize = 256 << 10;

@@ -6,3 +6,4 @@ mod house;
 mod reach;
 mod recursion;
 mod setting;
+mod stores;

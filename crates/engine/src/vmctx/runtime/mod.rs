@@ -60,7 +60,8 @@ pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u6
         let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
         // References made during the call are the embedder's only until it returns.
         let roots = (*(*vm).core).roots.len();
-        let result = catch_host(vm, func, ctx, slots).map_err(|stopped| pending(&*(*vm).core, stopped));
+        let result = native_stack::leaving(vm, || catch_host(vm, func, ctx, slots));
+        let result = result.map_err(|stopped| pending(&*(*vm).core, stopped));
         (*(*vm).core).roots.truncate(roots);
         match result {
             Ok(()) => true,

@@ -1,0 +1,236 @@
+//! What safe code of an embedder's may do, and must not be able to break. Case names are those of the sandbox's list.
+
+use std::panic::{catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use innkeeper::{
+    Caller, Collection, Config, Engine, Error, ErrorKind, ExternRef, Func, FuncType, Global, GlobalType,
+    HeapType, IndexType, Instance, InterruptHandle, Linker, Memory, MemoryType, Module, Mutability, RefType,
+    SharedMemory, Sharing, SizeRange, Store, Table, TableType, Tag, Tiers, Trap, Tuning, TypeId, Val,
+    ValType,
+};
+
+fn module(engine: &Engine, text: &str) -> Module {
+    Module::new(engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap()
+}
+
+/// Objects that only the code that runs refers to, across calls of the host: some in registers, some in frames, some further out.
+const HOLDER: &str = r#"(module
+    (import "host" "allocate" (func $allocate))
+    (type $box (struct (field i64) (field i64)))
+    (func $held (param $depth i32) (result i64)
+        (local $a (ref null $box)) (local $b (ref null $box)) (local $c (ref null $box)) (local $d (ref null $box))
+        (local $sum i64)
+        (local.set $a (struct.new $box (i64.const 1) (i64.const 1)))
+        (local.set $b (struct.new $box (i64.const 2) (i64.const 2)))
+        (local.set $c (struct.new $box (i64.const 3) (i64.const 3)))
+        (local.set $d (struct.new $box (i64.const 4) (i64.const 4)))
+        (if (local.get $depth)
+            (then (local.set $sum (call $held (i32.sub (local.get $depth) (i32.const 1)))))
+            (else (call $allocate)))
+        (i64.add (local.get $sum)
+            (i64.add (i64.add (struct.get $box 0 (local.get $a)) (struct.get $box 0 (local.get $b)))
+                     (i64.add (struct.get $box 1 (local.get $c)) (struct.get $box 1 (local.get $d))))))
+    (func (export "held") (result i64) (call $held (i32.const 3))))"#;
+
+/// Fills what was freed with something else.
+fn allocate(caller: &mut Caller<'_, ()>) {
+    for i in 0..64_u64 {
+        ExternRef::new(&mut *caller, i).unwrap();
+    }
+}
+
+fn holds(tiers: Tiers, allocate: impl Fn(Caller<'_, ()>) + Send + Sync + 'static) {
+    let tuning = Tuning { collection: Collection::EveryAllocation, ..Tuning::default() };
+    let engine = innkeeper::engine_with(Config { tuning, ..Config::default() }, tiers);
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "allocate", allocate);
+    let mut store = Store::new(&engine, ());
+    let store = store.as_mut().unwrap();
+    let instance = linker.instantiate(&mut *store, &module(&engine, HOLDER)).unwrap();
+    let held = instance.get_typed_func::<(), i64>(&mut *store, "held").unwrap();
+    assert_eq!(held.call(store, ()).unwrap(), 40, "{tiers:?}");
+}
+
+#[test]
+fn y11_objects_stay_while_a_function_of_the_host_allocates_on_another_thread() {
+    for tiers in [Tiers::Interpreter, Tiers::Compiled] {
+        holds(tiers, |mut caller| {
+            std::thread::scope(|scope| {
+                scope.spawn(move || allocate(&mut caller)).join().unwrap();
+            })
+        });
+        holds(tiers, |mut caller| allocate(&mut caller));
+    }
+}
+
+/// A type's identity is a number, which can be another engine's or nobody's.
+#[test]
+fn y11_types_that_an_engine_does_not_have_are_refused() {
+    let engine = innkeeper::engine(Config::default());
+    let mut store = Store::new(&engine, ()).unwrap();
+    for id in [0, 7, (1 << 31) - 1, 1 << 31, (1 << 31) + 1, u32::MAX] {
+        let heap = HeapType::Concrete(TypeId(id));
+        let element = RefType { nullable: true, heap };
+        let content = ValType::Ref(element);
+        let ty = FuncType::new([content], [content]);
+        let refused: [Result<(), Error>; 6] = [
+            Func::new(&mut store, ty.clone(), |_, _, _| Ok(())).map(drop),
+            Tag::new(&mut store, &ty).map(drop),
+            Global::new(&mut store, GlobalType { content, mutability: Mutability::Var }, Val::FuncRef(None))
+                .map(drop),
+            Global::new(&mut store, GlobalType { content, mutability: Mutability::Var }, Val::AnyRef(None))
+                .map(drop),
+            Table::new(
+                &mut store,
+                TableType { element, index: IndexType::I32, size: SizeRange { min: 1, max: None } },
+                Val::AnyRef(None),
+            )
+            .map(drop),
+            {
+                let mut linker = Linker::new(&engine);
+                linker.func_new("host", "f", ty, |_, _, _| Ok(()));
+                let text = r#"(module (import "host" "f" (func (param (ref null func)))))"#;
+                linker.instantiate(&mut store, &module(&engine, text)).map(drop)
+            },
+        ];
+        for (i, refused) in refused.into_iter().enumerate() {
+            // The first type that there is, is the one of the module's import.
+            if id != 0 || i < 5 {
+                let error = refused.unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{id}, {i}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn y11_memories_whose_pages_have_no_such_size_are_refused() {
+    let engine = innkeeper::engine(Config::default());
+    let mut store = Store::new(&engine, ()).unwrap();
+    for page_size_log2 in [1, 15, 17, 32, 63, 64, u32::MAX] {
+        for sharing in [Sharing::Unshared, Sharing::Shared] {
+            let pages = SizeRange { min: 1, max: Some(2) };
+            let ty = MemoryType { pages, index: IndexType::I32, page_size_log2, sharing };
+            let error = Memory::new(&mut store, ty).map(drop).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{page_size_log2}: {error}");
+            let error = SharedMemory::new(&engine, ty).map(drop).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{page_size_log2}: {error}");
+        }
+    }
+}
+
+/// What a function of the host uses of the stack beyond what it is promised is found before anything else is touched, and said.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn y11_a_function_of_the_host_that_uses_too_much_stack_is_told_so() {
+    use std::os::unix::process::ExitStatusExt;
+    const NAME: &str = "y11_a_function_of_the_host_that_uses_too_much_stack_is_told_so";
+    const VICTIM: &str = "INNKEEPER_TEST_VICTIM";
+    if std::env::var_os(VICTIM).is_some() {
+        holds(Tiers::Compiled, |_| {
+            // A frame of more than a page is touched page by page, whatever is in it.
+            std::hint::black_box(&std::mem::MaybeUninit::<[u8; 64 << 20]>::uninit());
+        });
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    let victim = std::process::Command::new(test).args(["--exact", NAME]).env(VICTIM, "").output().unwrap();
+    let said = String::from_utf8_lossy(&victim.stderr);
+    assert!(
+        said.contains("innkeeper: a function of the host, called by compiled code, has used more stack"),
+        "{said}"
+    );
+    assert_eq!(victim.status.signal(), Some(6), "{victim:?}");
+}
+
+/// A function that runs until somebody stops it, and one that returns at once.
+const LOOPS: &str = r#"(module (func (export "spin") (loop $l (br $l))) (func (export "nothing")))"#;
+
+fn loops(engine: &Engine) -> (Store<()>, Instance) {
+    let mut store = Store::new(engine, ()).unwrap();
+    let instance = Linker::new(engine).instantiate(&mut store, &module(engine, LOOPS)).unwrap();
+    (store, instance)
+}
+
+fn call(store: &mut Store<()>, instance: Instance, name: &str) -> Option<Trap> {
+    let func = instance.get_typed_func::<(), ()>(&mut *store, name).unwrap();
+    func.call(store, ()).err().map(|error| error.trap().unwrap())
+}
+
+#[test]
+fn y11_a_deadline_that_is_lifted_never_strikes() {
+    let engine = innkeeper::engine(Config::default());
+    let (mut store, instance) = loops(&engine);
+    // Some strike before they are lifted, some meanwhile, some never.
+    for microseconds in 0..400 {
+        store.set_deadline(Some(Duration::from_micros(microseconds))).unwrap();
+        std::thread::sleep(Duration::from_micros(200));
+        store.set_deadline(None).unwrap();
+        assert_eq!(call(&mut store, instance, "nothing"), None, "{microseconds}");
+    }
+    // One that is replaced is lifted.
+    store.set_deadline(Some(Duration::ZERO)).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    store.set_deadline(Some(Duration::from_secs(3600))).unwrap();
+    assert_eq!(call(&mut store, instance, "nothing"), None);
+    store.set_deadline(Some(Duration::from_millis(5))).unwrap();
+    assert_eq!(call(&mut store, instance, "spin"), Some(Trap::DeadlineExceeded));
+}
+
+/// Lifting the store's own deadline forgives nothing else.
+#[test]
+fn y11_lifting_a_deadline_leaves_other_requests_to_stop() {
+    let engine = innkeeper::engine(Config::default());
+    let (mut store, instance) = loops(&engine);
+    for trap in [Trap::Interrupted, Trap::DeadlineExceeded] {
+        let ask = |handle: &InterruptHandle| match trap {
+            Trap::Interrupted => handle.interrupt(),
+            _ => handle.exceed_deadline(),
+        };
+        for is_asked_first in [true, false] {
+            let handle = store.interrupt_handle();
+            if is_asked_first {
+                ask(&handle);
+            }
+            store.set_deadline(Some(Duration::ZERO)).unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+            if !is_asked_first {
+                ask(&handle);
+            }
+            store.set_deadline(None).unwrap();
+            assert_eq!(call(&mut store, instance, "nothing"), Some(trap));
+            assert_eq!(call(&mut store, instance, "nothing"), None);
+        }
+    }
+}
+
+/// The process's panic hook is the embedder's before, while and after guests are compiled.
+#[test]
+fn y11_the_panic_hook_is_the_embedders() {
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    let marker = Box::new(0_u8);
+    let hook: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> = Box::new(move |_| {
+        std::hint::black_box(&marker);
+        TOLD.fetch_add(1, Ordering::Relaxed);
+    });
+    let address = std::ptr::from_ref(&*hook).cast::<u8>();
+    std::panic::set_hook(hook);
+    let engine = innkeeper::engine_with(Config::default(), Tiers::Compiled);
+    let (mut store, instance) = loops(&engine);
+    assert_eq!(call(&mut store, instance, "nothing"), None);
+    assert!(!innkeeper::is_compiling());
+    let hook = std::panic::take_hook();
+    assert_eq!(std::ptr::from_ref(&*hook).cast::<u8>(), address);
+    std::panic::set_hook(hook);
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "allocate", || -> Result<(), Error> { resume_unwind(Box::new(1)) });
+    let instance = linker.instantiate(&mut store, &module(&engine, HOLDER)).unwrap();
+    let held = instance.get_typed_func::<(), i64>(&mut store, "held").unwrap();
+    let outcome = catch_unwind(std::panic::AssertUnwindSafe(|| held.call(&mut store, ()).map(drop)));
+    assert!(outcome.is_err());
+    // Whoever resumes a panic has told the hook before.
+    assert_eq!(TOLD.load(Ordering::Relaxed), 0);
+    let _ = std::panic::take_hook();
+}

@@ -252,6 +252,9 @@ pub(crate) enum CacheCommand {
         /// As a run does it that leaves a process behind
         #[arg(long, hide = true, requires = "called")]
         background: bool,
+        /// Where the key of the cache is, for a process without a home directory
+        #[arg(long, hide = true, value_name = "DIR")]
+        key: Option<PathBuf>,
         /// The module, .wasm or .wat, or - for standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: OsString,

@@ -1,7 +1,7 @@
 //! Compiling after a run, for the next one: a process of the lowest priority that the run leaves behind.
 //!
 //! Must stay true: nobody waits for it, and it has nothing of the guest's: its standard streams, its descriptors, its environment and its directory are not
-//! those of the run. It knows the module's path and the cache.
+//! those of the run. It knows the module's path, the cache, and where the cache's key is.
 
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "system calls")]
@@ -22,16 +22,16 @@ pub(crate) fn leave_behind(lacking: usize, file: &OsStr, cache: &Cache) {
     use std::path::absolute;
     use std::process::{Command, Stdio};
 
-    let Some(directory) = cache.directory().filter(|_| lacking >= MANY_FUNCTIONS && file != "-") else {
+    if lacking < MANY_FUNCTIONS || file == "-" {
         return;
-    };
-    let (Ok(inn), Ok(file), Ok(path)) = (std::env::current_exe(), absolute(file), absolute(directory.path()))
-    else {
-        return;
-    };
+    }
+    let (Some(directory), Some(seal)) = (cache.directory(), cache.seal()) else { return };
+    let (Ok(inn), Ok(file)) = (std::env::current_exe(), absolute(file)) else { return };
+    let (Ok(path), Ok(key)) = (absolute(directory.path()), absolute(seal.directory())) else { return };
     let Some(reserved) = directory.reserve() else { return };
     let mut command = Command::new(inn);
-    command.args(["cache", "fill", "--called", "--background", "--cache"]).arg(path).arg("--").arg(file);
+    command.args(["cache", "fill", "--called", "--background", "--cache"]).arg(path);
+    command.arg("--key").arg(key).arg("--").arg(file);
     command.env_clear().current_dir("/");
     // It holds the reservation until it ends.
     let _ = command.stdin(Stdio::from(reserved)).stdout(Stdio::null()).stderr(Stdio::null()).spawn();

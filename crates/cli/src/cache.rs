@@ -1,13 +1,13 @@
 //! The code cache as the command sees it: where it is, whether it can be used beside the keys of a guest, what is in it.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
 use innkeeper::wasi::keys::{Access, Keys};
 use innkeeper::{
-    Cache, CacheDirectory, Census, Config, Module, PrecompiledError, Progress, Tiers, fill_cache,
+    Cache, CacheDirectory, CacheSeal, Census, Config, Module, PrecompiledError, Progress, Tiers, fill_cache,
     fill_cache_with_called,
 };
 
@@ -19,17 +19,25 @@ use crate::values::CacheFlag;
 
 /// What the directory is called among those of other programs.
 const NAME: &str = "innkeeper";
+/// What the directory of the key is called in that of what the program keeps.
+const SEAL_NAME: &str = "cache-key";
 
-/// The cache for a run with these keys. A directory that was asked for and cannot be used is a problem; the usual one is done without.
-pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<Cache, Problem> {
+/// Why there is no cache, of which nobody is told who does not ask.
+pub(crate) type Reason = Problem;
+
+/// The cache for a run with these keys. A directory that was asked for and cannot be used is a problem; the usual one is done without, for the reason given.
+pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Option<Reason>), Problem> {
     let is_asked_for = flag.is_some();
-    let Some(path) = directory(flag) else { return Ok(Cache::off()) };
-    let opened = match Cache::in_directory(&path) {
+    let Some(path) = directory(flag) else { return Ok((Cache::off(), None)) };
+    let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
+        .map_err(|error| unusable(&path, &error))
+        .and_then(|opened| Ok(Cache::new(sealed_apart(opened, &path)?, seal(None)?)));
+    let opened = match opened {
         Ok(cache) => cache,
-        Err(error) if is_asked_for => return Err(unusable(&path, &error)),
-        Err(_) => return Ok(Cache::off()),
+        Err(problem) if is_asked_for => return Err(problem),
+        Err(problem) => return Ok((Cache::off(), Some(problem))),
     };
-    let Some(granted) = granted_with(&opened, keys) else { return Ok(opened) };
+    let Some(granted) = granted_with(&opened, keys) else { return Ok((opened, None)) };
     let reason = format!(
         "the code cache cannot be inside a directory that the guest is granted, or around it, and {} is granted",
         visible(&granted.to_string_lossy())
@@ -42,7 +50,50 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<Cache, Pro
     if opened.directory().is_some_and(CacheDirectory::is_first_refusal) {
         report::warning(&problem);
     }
-    Ok(Cache::off())
+    Ok((Cache::off(), None))
+}
+
+/// The key that files of a cache are believed by: in this directory, or the user's.
+fn seal(named: Option<&Path>) -> Result<CacheSeal, Problem> {
+    let path = named.map(Path::to_owned).or_else(seal_directory).ok_or_else(|| {
+        Problem::from_message("there is no home directory to keep the key of the code cache in")
+            .help("set HOME or XDG_STATE_HOME to an absolute path, or use --cache off")
+    })?;
+    CacheSeal::in_directory(&path).map_err(|error| {
+        let thing = format!("{}, the key of the code cache", path.to_string_lossy());
+        Problem::new(thing, error)
+            .help("machine code in the cache is believed by a key that only this user can read; mend the directory, or use --cache off")
+    })
+}
+
+/// Where the user's key is; nothing where nobody knows.
+fn seal_directory() -> Option<PathBuf> {
+    let usual = etcetera::choose_base_strategy().ok()?;
+    let kept = usual.state_dir().unwrap_or_else(|| usual.data_dir());
+    Some(kept.join(NAME).join(SEAL_NAME)).filter(|path| path.is_absolute())
+}
+
+/// What no guest may reach: the key, in whose place nothing else may be put, and the cache of this run or the usual one, which others may be using.
+pub(crate) fn out_of_sight(flag: Option<&CacheFlag>) -> Vec<PathBuf> {
+    let asked_for = flag.and_then(|flag| directory(Some(flag)));
+    let usual = directory(None);
+    // The key may be reached by itself, where somebody has mounted it.
+    let seal = seal_directory();
+    let key = seal.as_ref().map(|seal| seal.join(CacheSeal::FILE_NAME));
+    let found = [key, seal, usual, asked_for].into_iter().flatten();
+    found.filter_map(|path| std::path::absolute(path).ok()).collect()
+}
+
+/// The directory, unless the key is in it: whoever may write there would know what to write.
+fn sealed_apart(opened: CacheDirectory, path: &Path) -> Result<CacheDirectory, Problem> {
+    match seal_directory() {
+        Some(seal) if opened.overlaps(&seal) => Err(Problem::new(
+            path.to_string_lossy(),
+            format!("a code cache cannot be where its key is kept, {}", visible(&seal.to_string_lossy())),
+        )
+        .help("choose another directory with --cache DIR")),
+        _ => Ok(opened),
+    }
 }
 
 /// The granted directory from which a guest could reach the cache, or which is in it.
@@ -57,11 +108,15 @@ fn directory(flag: Option<&CacheFlag>) -> Option<PathBuf> {
     match flag {
         Some(CacheFlag::Off) => None,
         Some(CacheFlag::Directory(path)) => Some(path.clone()),
-        None => Some(etcetera::choose_base_strategy().ok()?.cache_dir().join(NAME)),
+        None => {
+            let usual = etcetera::choose_base_strategy().ok()?.cache_dir().join(NAME);
+            // Where HOME is relative, another program would look elsewhere.
+            Some(usual).filter(|path| path.is_absolute())
+        }
     }
 }
 
-fn unusable(path: &std::path::Path, error: &innkeeper::CacheError) -> Problem {
+fn unusable(path: &Path, error: &innkeeper::CacheError) -> Problem {
     Problem::new(path.to_string_lossy(), error)
         .help("name a directory that belongs to you and that nobody else may write to, or use --cache off")
 }
@@ -91,10 +146,15 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
                 size(opened.limit_bytes()),
             )
         }
-        CacheCommand::Fill { file, called: true, .. } => {
-            fill(file, opened, |module, progress| fill_cache_with_called(module, progress, &has_time))?
+        CacheCommand::Fill { file, called, key, .. } => {
+            let cache = Cache::new(sealed_apart(opened, &path)?, seal(key.as_deref())?);
+            match called {
+                true => {
+                    fill(file, cache, |module, progress| fill_cache_with_called(module, progress, &has_time))?
+                }
+                false => fill(file, cache, fill_cache)?,
+            }
         }
-        CacheCommand::Fill { file, .. } => fill(file, opened, fill_cache)?,
         CacheCommand::Clear { .. } => {
             let cleared = opened.clear().map_err(failed)?;
             let modules = if cleared.files == 1 { "module" } else { "modules" };
@@ -112,11 +172,11 @@ fn is_background(command: &CacheCommand) -> bool {
 /// Compiles a module into the cache with `compile`, and says what was compiled.
 fn fill(
     file: &OsStr,
-    directory: CacheDirectory,
+    cache: Cache,
     compile: impl FnOnce(&Module, Progress<'_>) -> Result<Census, PrecompiledError>,
 ) -> Result<String, Problem> {
     let mut input = Input::read(file)?;
-    let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, directory.into());
+    let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, cache);
     let module = input.module(&engine)?;
     let progress = report::Progress::new("compiling functions");
     let census = compile(&module, &|done, of| progress.tell(done, of));

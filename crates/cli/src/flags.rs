@@ -23,8 +23,10 @@ pub(crate) struct KeyFlags {
     /// Grant a directory of the host, which the guest finds as GUEST; repeatable
     ///
     /// Without GUEST the guest finds it under the path as written here. `ro` grants reading only; with `cow` the guest sees its own
-    /// changes, and the directory stays as it is; the default is `rw`.
-    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw|cow]", value_parser = DirFlag::parse_dir)]
+    /// changes, and the directory stays as it is; the default is `rw`. Files of the kernel's beneath it, such as those in /proc and /sys, are not part of it
+    /// without `unsafe`: a guest could get out through them. What is in the way of a sandbox, such as the root, a home directory or one with keys to other
+    /// machines, is warned of.
+    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw|cow][::unsafe]", value_parser = DirFlag::parse_dir)]
     pub(crate) dirs: Vec<DirFlag>,
 
     /// Grant a directory, names the other way round; repeatable

@@ -1,14 +1,15 @@
 //! Keys from a command line: its policy first, then its flags.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use innkeeper::wasi::keys::policy::matches_pattern;
-use innkeeper::wasi::keys::{Keys, KeysBuilder, Limits, ListenKey, Policy};
+use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, Keys, KeysBuilder, Limits, ListenKey, Policy};
 
 use crate::args::RunArgs;
+use crate::cache;
 use crate::flags::{KeyFlags, LimitFlags};
-use crate::report::Problem;
+use crate::report::{self, Problem, visible};
 use crate::values::{DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
 
 /// The keys that a command line grants.
@@ -26,7 +27,67 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     })?;
     let mut keys = add_flags(keys, flags)?.build();
     limit(&mut keys.limits, &flags.limits);
+    if keys.directories.iter().any(is_native) {
+        keys.hidden = cache::out_of_sight(args.cache.as_ref());
+        keys.directories.iter().filter(|key| is_native(key)).for_each(warn_of);
+    }
     Ok(keys)
+}
+
+/// Whether a key is to a directory of the host's.
+fn is_native(key: &DirKey) -> bool {
+    !matches!(key.access, Access::Temporary { .. })
+}
+
+/// What holds credentials for other machines and programs, in a home directory. Whoever reads one of them is this user elsewhere; whoever writes to one
+/// decides what this user executes there. (Those of the machine itself are in `/etc` and `/root`, to which `/` is warned of.)
+const CREDENTIALS: [&str; 16] = [
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".config/gcloud",
+    ".config/gh",
+    ".kube",
+    ".docker",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    ".cargo",
+    ".git-credentials",
+    ".password-store",
+    ".local/share/keyrings",
+    ".mozilla",
+];
+
+/// Says so where a directory is one that leaves little of the sandbox, unless its key says that this is meant.
+fn warn_of(key: &DirKey) {
+    let Ok(granted) = key.host.canonicalize() else { return };
+    if key.kernel_files == KernelFiles::Granted {
+        return;
+    }
+    if let Some(reason) = danger(&granted, std::env::home_dir().and_then(|home| home.canonicalize().ok())) {
+        let problem = Problem::new(visible(&key.host.to_string_lossy()), reason);
+        report::warning(&problem.help("grant the one directory that the guest needs; `unsafe` at the flag's end says that this is meant"));
+    }
+}
+
+/// What is so dangerous about granting a directory.
+fn danger(granted: &Path, home: Option<PathBuf>) -> Option<String> {
+    if granted == Path::new("/") {
+        return Some(String::from("the guest is granted every file of the machine that this user can open"));
+    }
+    let home = home.filter(|home| home != Path::new("/"))?;
+    if home.starts_with(granted) {
+        let what = "the guest is granted the home directory: credentials, and files that are executed at the next login";
+        return Some(String::from(what));
+    }
+    let within = |entry: &&&str| {
+        let entry = home.join(entry);
+        granted.starts_with(&entry) || (entry.starts_with(granted) && entry.exists())
+    };
+    let found = CREDENTIALS.iter().find(within)?;
+    Some(format!("the guest is granted ~/{found}, which can hold credentials"))
 }
 
 /// Reads a policy; relative paths in it are relative to its folder.
@@ -141,4 +202,32 @@ fn utf8<'a>(text: &'a OsStr, what: &str) -> Result<&'a str, Problem> {
         Problem::new(OsString::from(text).to_string_lossy(), format!("{what} is not UTF-8, which WASI wants"))
             .help("use another name; --argv0 NAME sets the guest's own")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::danger;
+    use std::path::Path;
+
+    #[test]
+    fn y9_what_leaves_little_of_the_sandbox_is_warned_of() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        std::fs::create_dir_all(home.join(".ssh/sub")).unwrap();
+        std::fs::create_dir_all(home.join(".config/gcloud")).unwrap();
+        std::fs::create_dir(home.join("work")).unwrap();
+        let danger_of = |granted: &Path| danger(granted, Some(home.clone())).unwrap_or_default();
+        assert!(danger_of(Path::new("/")).contains("every file"));
+        for granted in [&*home, home.parent().unwrap()] {
+            assert!(danger_of(granted).contains("home directory"), "{granted:?}");
+        }
+        for granted in [".ssh", ".ssh/sub", ".config", ".config/gcloud"] {
+            assert!(danger_of(&home.join(granted)).contains("credentials"), "{granted}");
+        }
+        for granted in ["work", ".config/other", ".sshd"] {
+            assert_eq!(danger_of(&home.join(granted)), "", "{granted}");
+        }
+        // Nobody lives in the root, whatever the environment says.
+        assert_eq!(danger(Path::new("/srv"), Some("/".into())), None);
+    }
 }

@@ -82,6 +82,11 @@ pub(crate) fn warning(problem: &Problem) {
     complain(&text);
 }
 
+/// Says what whoever asks for explanations may want to know.
+pub(crate) fn note(problem: &Problem) {
+    complain(&styled(HELP, "note", &visible_lines(&problem.message)));
+}
+
 /// How far long work has come, on one line of a terminal; nothing where standard error is none.
 pub(crate) struct Progress {
     what: &'static str,

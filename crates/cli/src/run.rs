@@ -53,7 +53,11 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
     let mut execution = Execution::new(&keys.limits, nan_bits);
     execution.tiers = args.tier.into();
-    execution.cache = cache::choose(args.cache.as_ref(), &keys)?;
+    let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
+    execution.cache = cache;
+    if let Some(reason) = reason.filter(|_| args.reports.explain) {
+        report::note(&reason);
+    }
     if args.reports.profile == Some(ProfileFlag::Perf) {
         perf::write_map()?;
     }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use innkeeper::wasi::keys::{Access, Clocks, DirKey, FileMode, Random, StdinKey, StdoutKey, parse_size};
+use innkeeper::wasi::keys::{
+    Access, Clocks, DirKey, FileMode, KernelFiles, Random, StdinKey, StdoutKey, parse_size,
+};
 use innkeeper::wasi::observe::TraceForm;
 
 /// What a directory in memory takes if nothing is said.
@@ -33,8 +35,16 @@ impl CacheFlag {
 pub(crate) struct DirFlag(pub(crate) DirKey);
 
 impl DirFlag {
-    /// Reads `HOST[::GUEST][::ro|rw|cow]`.
+    /// Reads `HOST[::GUEST][::ro|rw|cow][::unsafe]`.
     pub(crate) fn parse_dir(value: &str) -> Result<DirFlag, String> {
+        match value.strip_suffix("::unsafe") {
+            Some(value) => DirFlag::parse_parts(value)
+                .map(|DirFlag(key)| DirFlag(key.with_kernel_files(KernelFiles::Granted))),
+            None => DirFlag::parse_parts(value),
+        }
+    }
+
+    fn parse_parts(value: &str) -> Result<DirFlag, String> {
         match *value.split("::").collect::<Vec<_>>() {
             [host] => DirFlag::new(host, host, Access::ReadWrite),
             [host, last] => match access(last) {
@@ -49,7 +59,7 @@ impl DirFlag {
                     .ok_or_else(|| format!("`{last}` is not an access: write `ro`, `rw` or `cow`"))?;
                 DirFlag::new(host, guest, access)
             }
-            _ => Err(String::from("too many `::`: the form is HOST[::GUEST][::ro|rw|cow]")),
+            _ => Err(String::from("too many `::`: the form is HOST[::GUEST][::ro|rw|cow][::unsafe]")),
         }
     }
 
@@ -259,7 +269,7 @@ fn access(word: &str) -> Option<Access> {
 
 /// Words that are so close to an access that taking one for a guest path would grant more than was meant.
 fn is_like_access(word: &str) -> bool {
-    ["ro", "rw", "cow", "r", "w", "readonly", "read-only"]
+    ["ro", "rw", "cow", "r", "w", "readonly", "read-only", "unsafe"]
         .iter()
         .any(|close| word.eq_ignore_ascii_case(close))
 }
@@ -282,6 +292,21 @@ mod tests {
         assert_eq!(dir("a::cow"), key("a", "a", Access::CopyOnWrite));
         assert_eq!(dir("a::ro::rw"), key("a", "ro", Access::ReadWrite));
         assert_eq!(dir("a:b"), key("a:b", "a:b", Access::ReadWrite));
+    }
+
+    #[test]
+    fn the_kernels_files_are_granted_by_a_word_of_their_own() {
+        let kernel_files = |value: &str| DirFlag::parse_dir(value).map(|DirFlag(key)| key.kernel_files);
+        for value in ["/proc::unsafe", "/proc::/p::unsafe", "/proc::ro::unsafe", "/proc::/p::ro::unsafe"] {
+            assert_eq!(kernel_files(value), Ok(KernelFiles::Granted), "{value}");
+        }
+        assert_eq!(dir("/proc::/p::ro::unsafe"), Ok(("/proc".into(), "/p".into(), Access::ReadOnly)));
+        for value in ["/proc", "/proc::/p::ro", "unsafe"] {
+            assert_eq!(kernel_files(value), Ok(KernelFiles::Refused), "{value}");
+        }
+        for value in ["::unsafe", "/proc::Unsafe", "/proc::unsafe::unsafe", "/proc::/p::unsafe::ro"] {
+            assert!(DirFlag::parse_dir(value).is_err(), "{value}");
+        }
     }
 
     #[test]

@@ -27,8 +27,8 @@ mod text;
 mod tiers;
 
 pub use cache::{
-    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError, Progress, fill_cache,
-    fill_cache_with_called, precompile,
+    Cache, CacheContents, CacheDirectory, CacheError, CacheSeal, CacheSealError, Precompiled,
+    PrecompiledError, Progress, fill_cache, fill_cache_with_called, precompile,
 };
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{

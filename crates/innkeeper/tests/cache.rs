@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper::{
-    Cache, CacheDirectory, CacheError, Census, Config, Engine, Inlining, Linker, MemoryLayout, Module, Store,
-    TierUp, Tiers, Trap, Tuning,
+    Cache, CacheDirectory, CacheError, CacheSeal, Census, Config, Engine, Inlining, Linker, MemoryLayout,
+    Module, Store, TierUp, Tiers, Trap, Tuning,
 };
 
 /// Three functions, two of which run; one traps, so that tables matter.
@@ -27,8 +27,13 @@ fn binary() -> Vec<u8> {
     innkeeper::to_binary(TEXT.as_bytes()).unwrap().into_owned()
 }
 
+/// The key of whoever runs these tests.
+fn seal() -> CacheSeal {
+    CacheSeal::in_directory(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("seal")).unwrap()
+}
+
 fn engine(directory: &Path, config: Config) -> Engine {
-    innkeeper::engine_cached(config, Tiers::Compiled, Cache::in_directory(directory).unwrap())
+    innkeeper::engine_cached(config, Tiers::Compiled, Cache::in_directory(directory, seal()).unwrap())
 }
 
 /// Runs the module in an engine of its own; what that has compiled and remembered.
@@ -103,7 +108,7 @@ fn what_gets_hot_is_written_and_used_before_it_is_interpreted() {
     let directory = tempfile::tempdir().unwrap();
     let run = |calls| {
         let config = Config { tuning: counted(TierUp::eager()), ..Config::default() };
-        let cache = Cache::in_directory(directory.path()).unwrap();
+        let cache = Cache::in_directory(directory.path(), seal()).unwrap();
         let engine = innkeeper::engine_cached(config, Tiers::Auto, cache);
         let module = Module::new(&engine, binary()).unwrap();
         let mut store = Store::new(&engine, ()).unwrap();
@@ -127,7 +132,7 @@ fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
     let directory = tempfile::tempdir().unwrap();
     let engine = |tier_up| {
         let tuning = counted(tier_up);
-        let cache = Cache::in_directory(directory.path()).unwrap();
+        let cache = Cache::in_directory(directory.path(), seal()).unwrap();
         innkeeper::engine_cached(Config { tuning, ..Config::default() }, Tiers::Auto, cache)
     };
     let text = r#"(module
@@ -171,7 +176,7 @@ fn what_was_called_can_be_compiled_between_runs() {
     let text = format!("(module {functions} (func $never) (func (export \"run\") {calls}))");
     let binary = innkeeper::to_binary(text.as_bytes()).unwrap().into_owned();
     let module = || {
-        let cache = Cache::in_directory(directory.path()).unwrap();
+        let cache = Cache::in_directory(directory.path(), seal()).unwrap();
         // Nothing is hot: what is compiled is compiled because it was called.
         let tier_up = TierUp { calls: u32::MAX, ..innkeeper::Tuning::default().tier_up };
         let config = Config { tuning: counted(tier_up), ..Config::default() };
@@ -208,7 +213,7 @@ fn a_large_module_is_validated_once() {
     let directory = tempfile::tempdir().unwrap();
     let text = format!("(module (func (export \"run\")) (data \"{}\"))", "x".repeat(300 << 10));
     let load = || {
-        let cache = Cache::in_directory(directory.path()).unwrap();
+        let cache = Cache::in_directory(directory.path(), seal()).unwrap();
         let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, cache);
         Module::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap();
         engine.census()
@@ -295,7 +300,7 @@ fn c4_links() {
     let link = elsewhere.path().join("link");
     symlink(directory.path(), &link).unwrap();
     for name in [link.clone(), link.join("")] {
-        assert!(matches!(Cache::in_directory(&name), Err(CacheError::Link)), "{name:?}");
+        assert!(matches!(Cache::in_directory(&name, seal()), Err(CacheError::Link)), "{name:?}");
     }
 }
 
@@ -320,7 +325,7 @@ fn c4_others_may_write() {
     }
     for mode in [0o770, 0o702, 0o777, 0o1777] {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
-        let refused = Cache::in_directory(directory.path());
+        let refused = Cache::in_directory(directory.path(), seal());
         assert!(
             matches!(refused, Err(CacheError::Mode { mode: found }) if found == mode),
             "{mode:o}: {refused:?}"
@@ -333,15 +338,47 @@ fn c4_wrong_owner() {
     let (directory, file) = filled();
     if fs::metadata(&file).unwrap().uid() != 0 {
         // Who is not root cannot give files away, but there are root's.
-        assert!(matches!(Cache::in_directory(Path::new("/")), Err(CacheError::Owner { owner: 0 })));
+        assert!(matches!(Cache::in_directory(Path::new("/"), seal()), Err(CacheError::Owner { owner: 0 })));
         return;
     }
     std::os::unix::fs::chown(&file, Some(12345), None).unwrap();
     assert!(is_miss(&run(directory.path())));
     assert!(is_hit(&run(directory.path())));
     std::os::unix::fs::chown(directory.path(), Some(12345), None).unwrap();
-    let refused = Cache::in_directory(directory.path());
+    let refused = Cache::in_directory(directory.path(), seal());
     assert!(matches!(refused, Err(CacheError::Owner { owner: 12345 })), "{refused:?}");
+}
+
+/// A guest with a grant around the cache can leave files there for a later run, and compute every digest; what it lacks is the key.
+#[test]
+fn y4_a_file_that_was_forged_is_not_executed() {
+    let (directory, file) = filled();
+    let original = fs::read(&file).unwrap();
+    // As others make it, for the same module, build, processor and settings: with a key of their own, and ahead of time with a digest.
+    let others = tempfile::tempdir().unwrap();
+    let (code, seal) = (others.path().join("code"), others.path().join("seal"));
+    let cache = Cache::in_directory(&code, CacheSeal::in_directory(&seal).unwrap()).unwrap();
+    let engine = innkeeper::engine_cached(Config::default(), Tiers::Compiled, cache);
+    let module = Module::new(&engine, binary()).unwrap();
+    module.keep_code();
+    let with_another_key = fs::read(only_file(&code)).unwrap();
+    let mut with_a_digest = Vec::new();
+    innkeeper::precompile(&module, &mut with_a_digest, &|_, _| {}).unwrap();
+    // A digest over a file of this very cache.
+    let mut with_a_digest_of_its_own = original.clone();
+    let len = u32::from_le_bytes(original[48..52].try_into().unwrap()) as usize;
+    with_a_digest_of_its_own[16..48].copy_from_slice(blake3::hash(&original[48..len]).as_bytes());
+    for (what, forged) in [
+        ("another key", with_another_key),
+        ("compiled ahead", with_a_digest),
+        ("a digest", with_a_digest_of_its_own),
+    ] {
+        assert_ne!(forged, original, "{what}");
+        fs::write(&file, forged).unwrap();
+        assert!(is_miss(&run(directory.path())), "{what}");
+        assert!(fs::read(&file).unwrap() == original, "{what}: not as it was");
+    }
+    assert!(is_hit(&run(directory.path())));
 }
 
 #[test]
@@ -381,7 +418,7 @@ fn what_was_not_used_for_longest_goes() {
     };
     let load = |i: usize, limit_bytes: u64| {
         let cache = CacheDirectory::open(directory.path(), limit_bytes).unwrap();
-        let engine = innkeeper::engine_cached(Config::default(), Tiers::Compiled, cache.into());
+        let engine = innkeeper::engine_cached(Config::default(), Tiers::Compiled, Cache::new(cache, seal()));
         Module::new(&engine, module(i)).unwrap();
         engine.census().remembered
     };

@@ -100,7 +100,8 @@ fn frames_of_code_from_a_cache_are_the_same() {
         (func $run (export "run") (param i32) (result i32) (i32.mul (call $middle (local.get 0)) (i32.const 2))))"#;
     let directory = tempfile::tempdir().unwrap();
     let run = || {
-        let cache = Cache::in_directory(directory.path()).unwrap();
+        let seal = innkeeper::CacheSeal::in_directory(&directory.path().join("seal")).unwrap();
+        let cache = Cache::in_directory(&directory.path().join("code"), seal).unwrap();
         let engine = innkeeper::engine_cached(Config::default(), Tiers::Compiled, cache);
         let module = module(&engine, text);
         let mut store = Store::new(&engine, ()).unwrap();

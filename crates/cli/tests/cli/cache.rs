@@ -237,3 +237,90 @@ fn no_process_is_left_behind_where_one_is_at_work() {
     let fill = inn(&["cache", "fill", "--called", "--cache", &cache, "flat.wat"]).current_dir(&dir).run();
     fill.code(0).stdout(&format!("flat.wat: {} functions compiled\n", FLAT + 1));
 }
+
+#[test]
+fn y4_the_key_is_the_users_own_and_without_it_there_is_no_cache() {
+    let (dir, home) = (module(), scratch());
+    let at = |name: &str| text(&home.path().join(name));
+    let run = |more: &[&str], state: &str| {
+        let args = [more, &["--tier", "compiled", "--invoke", "twice", "m.wat", "21"]].concat();
+        let run = inn(&args).env("XDG_CACHE_HOME", &at("cache")).env("XDG_STATE_HOME", state);
+        run.current_dir(&dir).run()
+    };
+    let files = || fs::read_dir(at("cache/innkeeper")).map_or(0, |entries| entries.count());
+    run(&[], &at("state")).code(0).stdout("42\n").stderr("");
+    assert_eq!(files(), 1);
+    let key = at("state/innkeeper/cache-key/key");
+    let made = fs::metadata(&key).unwrap();
+    assert_eq!((made.mode() & 0o7777, made.len()), (0o600, 32));
+    let file = fs::read_dir(at("cache/innkeeper")).unwrap().next().unwrap().unwrap().path();
+    let inode = || fs::metadata(&file).unwrap().ino();
+    let before = inode();
+    run(&[], &at("state")).code(0).stdout("42\n");
+    assert_eq!(inode(), before, "what this key vouches for is used");
+    // Whoever has another key has left this file, for all that is known here.
+    run(&[], &at("other")).code(0).stdout("42\n");
+    assert_ne!(inode(), before, "what it does not vouch for is made again");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::remove_file(&file).unwrap();
+    run(&[], &at("state")).code(0).stdout("42\n").stderr("");
+    run(&["--explain"], &at("state")).code(0).says(&["note: ", "cache-key", "is open to others (mode 0644)"]);
+    assert_eq!(files(), 0, "no cache without a key");
+    run(&["--cache", &at("asked")], &at("state")).code(1).says(&["open to others", "--cache off"]);
+}
+
+#[test]
+fn y4_the_key_is_not_kept_where_nobody_would_find_it_again() {
+    let (dir, cache) = (module(), scratch());
+    let args = ["--explain", "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
+    let run = inn(&args).env("XDG_STATE_HOME", "state").env("HOME", "home");
+    run.env("XDG_CACHE_HOME", &text(cache.path()))
+        .current_dir(&dir)
+        .run()
+        .code(0)
+        .stdout("42\n")
+        .says(&["note: there is no home directory to keep the key of the code cache in"]);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is made in the current directory");
+}
+
+#[test]
+fn y4_the_key_is_outside_of_every_cache() {
+    let (dir, home) = (module(), scratch());
+    let at = |name: &str| text(&home.path().join(name));
+    for (cache, code) in
+        [("state", 1), ("state/innkeeper", 1), ("state/innkeeper/cache-key", 1), ("cache", 0)]
+    {
+        let args = ["--cache", &at(cache), "--invoke", "twice", "m.wat", "21"];
+        // The key is made where it is not; then the cache cannot be around it.
+        for _ in 0..2 {
+            let run = inn(&args).env("XDG_STATE_HOME", &at("state")).current_dir(&dir).run();
+            let is_refused = run.stderr.contains("cannot be where its key is kept");
+            assert!(run.code == Some(code) && is_refused == (code == 1), "{cache}: {run:#?}");
+        }
+    }
+}
+
+/// A guest may be granted the file that is executed: it does not change what is.
+#[test]
+fn y4_code_compiled_ahead_is_not_changed_under_a_running_guest() {
+    let dir = scratch();
+    // Opens itself for writing, makes itself empty, and then calls what it had not called before.
+    let body: String = (0..200).map(|i| format!("(drop (i32.add (i32.const {i}) (i32.const 1)))")).collect();
+    let text = format!(
+        r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "m.cwasm")
+        (func $later (result i32) {body} (i32.const 42))
+        (func (export "run") (result i32)
+            (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 7) (i32.const 8)
+                (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 0)) (then unreachable))
+            (call $later)))"#
+    );
+    fs::write(dir.path().join("m.wat"), text).unwrap();
+    inn(&["compile", "m.wat"]).current_dir(&dir).run().code(0);
+    let args = ["--dir", ".", "--tier", "compiled", "--allow-precompiled", "--invoke", "run", "m.cwasm"];
+    inn(&args).current_dir(&dir).run().code(0).stdout("42\n");
+    assert_eq!(fs::metadata(dir.path().join("m.cwasm")).unwrap().len(), 0);
+}

@@ -148,7 +148,7 @@ fn a_key_that_cannot_be_honoured_is_named() {
             .current_dir(&dir)
             .run()
             .code(2)
-            .says(&["--dir <HOST[::GUEST][::ro|rw|cow]>"]);
+            .says(&["--dir <HOST[::GUEST][::ro|rw|cow][::unsafe]>"]);
     }
     inn(&["--mapdir", "a", "{exit-code}"]).current_dir(&dir).run().code(2).says(&["GUEST::HOST"]);
 }

@@ -41,7 +41,9 @@ fn inn(args: &[&str]) -> Inn {
         None => arg.into(),
     }));
     // Not the cache of whoever runs the tests.
-    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     Inn { command, stdin: Vec::new() }
 }
 

@@ -15,6 +15,10 @@ pub enum CacheDirectory {}
 
 /// There is none.
 #[derive(Clone, Copy, Debug)]
+pub enum CacheSeal {}
+
+/// There is none.
+#[derive(Clone, Copy, Debug)]
 pub enum Precompiled {}
 
 /// How much is in a cache.
@@ -29,6 +33,13 @@ pub struct CacheContents {
 /// Why a directory cannot be a cache.
 #[derive(Debug)]
 pub enum CacheError {
+    /// There is no compiler.
+    NoCompiler,
+}
+
+/// Why there is no key.
+#[derive(Debug)]
+pub enum CacheSealError {
     /// There is no compiler.
     NoCompiler,
 }
@@ -52,11 +63,17 @@ impl Cache {
         Cache::default()
     }
 
+    /// Cannot be called.
+    #[must_use]
+    pub fn new(directory: CacheDirectory, _: CacheSeal) -> Cache {
+        match directory {}
+    }
+
     /// Never one.
     ///
     /// # Errors
     /// Always.
-    pub fn in_directory(_: &Path) -> Result<Cache, CacheError> {
+    pub fn in_directory(_: &Path, _: CacheSeal) -> Result<Cache, CacheError> {
         Err(CacheError::NoCompiler)
     }
 
@@ -71,11 +88,30 @@ impl Cache {
     pub fn directory(&self) -> Option<&CacheDirectory> {
         None
     }
+
+    /// None.
+    #[must_use]
+    pub fn seal(&self) -> Option<&CacheSeal> {
+        None
+    }
 }
 
-impl From<CacheDirectory> for Cache {
-    fn from(directory: CacheDirectory) -> Cache {
-        match directory {}
+impl CacheSeal {
+    /// What the file of the key would be called.
+    pub const FILE_NAME: &'static str = "key";
+
+    /// Never one.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn in_directory(_: &Path) -> Result<CacheSeal, CacheSealError> {
+        Err(CacheSealError::NoCompiler)
+    }
+
+    /// Cannot be called.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        match *self {}
     }
 }
 
@@ -197,6 +233,14 @@ impl std::fmt::Display for CacheError {
 }
 
 impl std::error::Error for CacheError {}
+
+impl std::fmt::Display for CacheSealError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(NO_COMPILER)
+    }
+}
+
+impl std::error::Error for CacheSealError {}
 
 impl std::fmt::Display for PrecompiledError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,7 +6,8 @@ use innkeeper_engine::{Census, Module, tier};
 use innkeeper_jit::NativeModule;
 pub use innkeeper_jit::Progress;
 pub use innkeeper_jit::cache::{
-    Cache, CacheContents, CacheDirectory, CacheError, Precompiled, PrecompiledError,
+    Cache, CacheContents, CacheDirectory, CacheError, CacheSeal, CacheSealError, Precompiled,
+    PrecompiledError,
 };
 
 /// Compiles all functions of a module and writes them, with the module itself, for [`Precompiled::open_trusted`]. Functions that are refused will be

@@ -65,7 +65,9 @@ impl Setting {
             Setting::Compiled => (innkeeper::engine_with(config, Tiers::Compiled), None),
             Setting::Cached => {
                 let directory = tempfile::tempdir().unwrap();
-                let cache = || Cache::in_directory(directory.path()).unwrap();
+                let (code, seal) = (directory.path().join("code"), directory.path().join("seal"));
+                let seal = innkeeper::CacheSeal::in_directory(&seal).unwrap();
+                let cache = || Cache::in_directory(&code, seal.clone()).unwrap();
                 drop(load(&innkeeper::engine_cached(config.clone(), Tiers::Compiled, cache())));
                 (innkeeper::engine_cached(config, Tiers::Auto, cache()), Some(directory))
             }

@@ -2,7 +2,7 @@
 //!
 //! Whoever can write to a file here decides what this process executes. So the directory and each file must belong to the user that the process runs as, and
 //! nobody else may write to them; a file must have no other name. All of that is asked of the descriptor that is then read and mapped, never of a
-//! path. Files are written whole under another name and then renamed: readers see the old one or the new one.
+//! path. That is not enough to believe a file, which also needs the code of the user's key ([`super::seal`]). Files are written whole under another name and then renamed: readers see the old one or the new one.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufWriter, Write};

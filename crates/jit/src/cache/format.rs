@@ -1,7 +1,7 @@
 //! The format of a file of machine code: a head that says what there is, then tables, then code from a page's start on.
 //!
 //! ```text
-//! magic | digest of the rest of the head | length of the head
+//! magic | digest or code of the rest of the head | length of the head
 //!       | key | sections | name of the build | functions | profile | adapters
 //! the module, where the file has it
 //! tables of functions
@@ -9,7 +9,8 @@
 //! code of functions
 //! ```
 //!
-//! The head has a digest of itself, and of each function's code and tables. Numbers are little-endian.
+//! The head has a digest of each function's code and tables. In a cache it begins with a code that the user's key makes of the rest of it ([`Seal`]); in a file
+//! that was compiled ahead of time, with a digest. Numbers are little-endian.
 //!
 //! Must stay true: every number in a file is an allegation. What [`Head::read`] returns is consistent in itself and with the file's length.
 
@@ -18,6 +19,7 @@ use std::ops::Range;
 use blake3::Hash;
 
 use super::key::Key;
+use super::seal::CacheSeal;
 
 const MAGIC: [u8; 16] = *b"\0innkeeper code\x01";
 /// Magic, digest, length.
@@ -76,6 +78,24 @@ pub(crate) struct SavedAdapter {
     pub(crate) tables: Vec<u8>,
 }
 
+/// How a head says that the rest of it is as it was written.
+#[derive(Clone, Copy)]
+pub(crate) enum Seal<'a> {
+    /// By a digest, which anybody can make: whoever names the file vouches for it.
+    Digest,
+    /// By a code that only this user's runs can make.
+    Keyed(&'a CacheSeal),
+}
+
+impl Seal<'_> {
+    fn of(self, bytes: &[u8]) -> Hash {
+        match self {
+            Seal::Digest => blake3::hash(bytes),
+            Seal::Keyed(seal) => seal.code_of(bytes),
+        }
+    }
+}
+
 /// Why a file is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
@@ -113,13 +133,14 @@ pub(crate) fn has_magic(bytes: &[u8]) -> bool {
 }
 
 impl Head {
-    /// Reads the head of a file of `file_bytes`.
-    pub(crate) fn read(head: &[u8], file_bytes: u64) -> Result<Head, Unusable> {
+    /// Reads the head of a file of `file_bytes` that was written with this seal.
+    pub(crate) fn read(head: &[u8], file_bytes: u64, seal: Seal<'_>) -> Result<Head, Unusable> {
         if head_len(head)? != head.len() {
             return Err(Unusable::Damaged);
         }
         let (said, body) = (&head[MAGIC.len()..MAGIC.len() + 32], &head[MAGIC.len() + 32..]);
-        if blake3::hash(body) != Hash::from_slice(said).map_err(|_| Unusable::Damaged)? {
+        // In constant time, as a comparison with a hash is.
+        if seal.of(body) != Hash::from_slice(said).map_err(|_| Unusable::Damaged)? {
             return Err(Unusable::Damaged);
         }
         let mut reader = Reader(&body[4..]);
@@ -182,7 +203,7 @@ impl Head {
     }
 
     /// The head as it stands in a file. `sections` begins behind it, wherever it says; lengths count.
-    pub(crate) fn write(&mut self) -> Vec<u8> {
+    pub(crate) fn write(&mut self, seal: Seal<'_>) -> Vec<u8> {
         // The first time to learn the length.
         let len = self.body().len() + PREFIX_BYTES;
         let lens = [&self.sections.module, &self.sections.tables, &self.sections.code]
@@ -194,7 +215,7 @@ impl Head {
         let mut rest = (len as u32).to_le_bytes().to_vec();
         rest.extend(self.body());
         let mut head = MAGIC.to_vec();
-        head.extend(blake3::hash(&rest).as_bytes());
+        head.extend(seal.of(&rest).as_bytes());
         head.extend(rest);
         head
     }
@@ -304,15 +325,35 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let bytes = head().write();
+        let bytes = head().write(Seal::Digest);
         let file_bytes = (bytes.len() as u64 + 10).next_multiple_of(PAGE_BYTES) + 192;
-        let read = Head::read(&bytes, file_bytes).unwrap();
+        let read = Head::read(&bytes, file_bytes, Seal::Digest).unwrap();
         let written = head();
         assert_eq!((read.key, &read.functions), (written.key, &written.functions));
         assert_eq!((read.profile, read.refused), (written.profile, written.refused));
         assert_eq!(read.adapters, written.adapters);
         for other in [file_bytes - 1, file_bytes + 1, 0, u64::MAX] {
-            assert_eq!(Head::read(&bytes, other).unwrap_err(), Unusable::Damaged);
+            assert_eq!(Head::read(&bytes, other, Seal::Digest).unwrap_err(), Unusable::Damaged);
+        }
+    }
+
+    #[test]
+    fn y4_a_head_is_believed_by_the_key_that_made_it_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let seal = |name: &str| CacheSeal::in_directory(&directory.path().join(name)).unwrap();
+        let (own, other) = (seal("own"), seal("other"));
+        let seals = [Seal::Digest, Seal::Keyed(&own), Seal::Keyed(&other)];
+        for (made_with, made) in seals.iter().enumerate() {
+            let mut head = head();
+            let bytes = head.write(*made);
+            for (read_with, read) in seals.iter().enumerate() {
+                let read = Head::read(&bytes, head.sections.code.end, *read);
+                assert_eq!(
+                    read.is_ok(),
+                    made_with == read_with,
+                    "made with {made_with}, read with {read_with}"
+                );
+            }
         }
     }
 
@@ -328,8 +369,8 @@ mod tests {
         let read = |change: &dyn Fn(&mut Head)| {
             let mut head = head();
             change(&mut head);
-            let bytes = head.write();
-            Head::read(&bytes, head.sections.code.end).map(drop)
+            let bytes = head.write(Seal::Digest);
+            Head::read(&bytes, head.sections.code.end, Seal::Digest).map(drop)
         };
         assert_eq!(read(&|_| {}), Ok(()));
         let changes: [&dyn Fn(&mut Head); 9] = [

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use blake3::Hash;
 
-use super::directory::CacheDirectory;
+use super::SealedDirectory;
 use super::format::{self, SavedAdapter};
 use super::key::Key;
 use super::saved::SavedCode;
@@ -23,7 +23,7 @@ use crate::tables::Tables;
 /// What is kept of a module from run to run.
 pub(crate) struct Keeper {
     key: Key,
-    directory: Arc<CacheDirectory>,
+    directory: Arc<SealedDirectory>,
     saved: Option<Arc<SavedCode>>,
     state: Mutex<State>,
     /// Held while the file is written.
@@ -97,7 +97,7 @@ const SMALL_PART: usize = 256;
 impl Keeper {
     pub(crate) fn new(
         key: Key,
-        directory: Arc<CacheDirectory>,
+        directory: Arc<SealedDirectory>,
         saved: Option<Arc<SavedCode>>,
         module_bytes: usize,
     ) -> Keeper {
@@ -234,14 +234,13 @@ impl Keeper {
     }
 
     fn write(&self, contents: Contents<'_>) -> io::Result<()> {
-        let ready = contents.ready()?;
-        self.directory.write(&self.key.file_name(), ready.bytes(), |to| ready.write(to))
+        let ready = contents.ready(self.directory.seal())?;
+        self.directory.directory.write(&self.key.file_name(), ready.bytes(), |to| ready.write(to))
     }
 
     /// The file as it is now, which others may have written since it was read: what they found out is not to be lost.
     fn newer(&self) -> Option<SavedCode> {
-        let (file, bytes) = self.directory.find(&self.key.file_name())?;
-        SavedCode::open(&file, bytes).ok().filter(|newer| newer.head().key == self.key)
+        self.directory.find(&self.key)
     }
 
     /// What was made, and of what was saved all that has not been made again or found damaged, with what others have saved beside it; ascending.

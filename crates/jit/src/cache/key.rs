@@ -90,8 +90,8 @@ pub(crate) fn is_file_name(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::format::{Head, Sections};
-    use crate::cache::{Cache, CacheDirectory};
+    use crate::cache::format::{Head, Seal, Sections};
+    use crate::cache::{Cache, CacheSeal};
 
     #[test]
     fn the_build_has_a_name_that_covers_the_versions_of_what_it_uses() {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     /// A file that says it is for `key`.
-    fn file(key: Key) -> Vec<u8> {
+    fn file(key: Key, seal: &CacheSeal) -> Vec<u8> {
         let mut head = Head {
             key,
             build_name: build_name(),
@@ -115,7 +115,7 @@ mod tests {
             refused: Vec::new(),
             adapters: Vec::new(),
         };
-        let mut bytes = head.write();
+        let mut bytes = head.write(Seal::Keyed(seal));
         bytes.resize(usize::try_from(head.sections.code.end).unwrap(), 0);
         bytes
     }
@@ -124,10 +124,11 @@ mod tests {
     fn c3_other_version_processor_or_settings() {
         let key = key();
         let path = tempfile::tempdir().unwrap();
-        let cache = Cache::from(CacheDirectory::open(path.path(), 1 << 20).unwrap());
+        let seal = CacheSeal::in_directory(&path.path().join("seal")).unwrap();
+        let cache = Cache::in_directory(&path.path().join("cache"), seal.clone()).unwrap();
         let is_used = |said: Key| {
             let directory = cache.directory().unwrap();
-            let bytes = file(said);
+            let bytes = file(said, &seal);
             directory.write(&key.file_name(), 0, |to| std::io::Write::write_all(to, &bytes)).unwrap();
             cache.find(&key).is_some()
         };

@@ -5,6 +5,8 @@
 //! decides which files are believed, [`saved`] uses them, [`keep`] writes them. A file that was compiled ahead of time ([`precompiled`]) is of the same
 //! format, with the module in it.
 //!
+//! A file in a directory is believed only with the code of the user's own key ([`seal`]): a guest that was granted the directory may have put it there.
+//!
 //! Must stay true: what is not exactly what was written for this very key is not used; neither is it an error: the module is validated and compiled again.
 
 mod directory;
@@ -15,6 +17,7 @@ pub(crate) mod key;
 mod mapping;
 mod precompiled;
 mod saved;
+mod seal;
 pub(crate) mod write;
 
 use std::path::Path;
@@ -22,16 +25,40 @@ use std::sync::Arc;
 
 pub use directory::{CacheContents, CacheDirectory, CacheError};
 pub use precompiled::{Precompiled, PrecompiledError};
+pub use seal::{CacheSeal, CacheSealError};
 
 pub(crate) use saved::SavedCode;
 
+use format::Seal;
 use key::Key;
+use mapping::Sharing;
 
 /// Where an engine finds machine code that was made earlier, and leaves what it makes. None of it is needed: without, code is made again.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
-    directory: Option<Arc<CacheDirectory>>,
+    sealed: Option<Arc<SealedDirectory>>,
     precompiled: Option<Arc<Precompiled>>,
+}
+
+/// A directory of files, and the key that they are believed by.
+#[derive(Debug)]
+pub(crate) struct SealedDirectory {
+    pub(crate) directory: CacheDirectory,
+    seal: CacheSeal,
+}
+
+impl SealedDirectory {
+    /// The code that was made for a key, if there is a file that can be believed.
+    pub(crate) fn find(&self, key: &Key) -> Option<SavedCode> {
+        let (file, bytes) = self.directory.find(&key.file_name())?;
+        let saved = SavedCode::open((&file, bytes), Seal::Keyed(&self.seal), Sharing::Mapped).ok()?;
+        (saved.head().key == *key).then_some(saved)
+    }
+
+    /// What the heads of files that are written here are authenticated with.
+    pub(crate) fn seal(&self) -> Seal<'_> {
+        Seal::Keyed(&self.seal)
+    }
 }
 
 impl Cache {
@@ -41,31 +68,44 @@ impl Cache {
         Cache::default()
     }
 
-    /// A directory of files, one a module, of [`CacheDirectory::DEFAULT_LIMIT_BYTES`] at the most.
+    /// A directory of files, one a module, of which those are believed that were written with this key.
     ///
-    /// Whoever can write there decides what this process executes: no guest may be granted the directory, or one that it is in.
+    /// Whoever can write there while a process uses it decides what that process executes, and whoever knows the key decides it for later ones: no guest may be
+    /// granted either directory, or one that it is in. WASI's `Keys::hidden` keeps them from a guest.
+    #[must_use]
+    pub fn new(directory: CacheDirectory, seal: CacheSeal) -> Cache {
+        Cache { sealed: Some(Arc::new(SealedDirectory { directory, seal })), precompiled: None }
+    }
+
+    /// [`Cache::new`] of a directory of [`CacheDirectory::DEFAULT_LIMIT_BYTES`] at the most.
     ///
     /// # Errors
     /// As [`CacheDirectory::open`].
-    pub fn in_directory(path: &Path) -> Result<Cache, CacheError> {
-        Ok(Cache::from(CacheDirectory::open(path, CacheDirectory::DEFAULT_LIMIT_BYTES)?))
+    pub fn in_directory(path: &Path, seal: CacheSeal) -> Result<Cache, CacheError> {
+        Ok(Cache::new(CacheDirectory::open(path, CacheDirectory::DEFAULT_LIMIT_BYTES)?, seal))
     }
 
     /// No directory, and a module that was compiled ahead of time.
     #[must_use]
     pub fn of_precompiled(precompiled: Precompiled) -> Cache {
-        Cache { directory: None, precompiled: Some(Arc::new(precompiled)) }
+        Cache { sealed: None, precompiled: Some(Arc::new(precompiled)) }
     }
 
     /// The directory, if there is one.
     #[must_use]
     pub fn directory(&self) -> Option<&CacheDirectory> {
-        self.directory.as_deref()
+        self.sealed.as_ref().map(|sealed| &sealed.directory)
+    }
+
+    /// The key that files in the directory are believed by, if there is a directory.
+    #[must_use]
+    pub fn seal(&self) -> Option<&CacheSeal> {
+        self.sealed.as_ref().map(|sealed| &sealed.seal)
     }
 
     /// Whether nothing is found here, and nothing left.
     pub(crate) fn is_off(&self) -> bool {
-        self.directory.is_none() && self.precompiled.is_none()
+        self.sealed.is_none() && self.precompiled.is_none()
     }
 
     /// The code that was made for a key, if there is a file that can be believed.
@@ -73,18 +113,10 @@ impl Cache {
         if let Some(code) = self.precompiled.as_ref().and_then(|precompiled| precompiled.code_for(key)) {
             return Some(code);
         }
-        let (file, bytes) = self.directory.as_ref()?.find(&key.file_name())?;
-        let saved = SavedCode::open(&file, bytes).ok()?;
-        (saved.head().key == *key).then(|| Arc::new(saved))
+        self.sealed.as_ref()?.find(key).map(Arc::new)
     }
 
-    pub(crate) fn shared_directory(&self) -> Option<Arc<CacheDirectory>> {
-        self.directory.clone()
-    }
-}
-
-impl From<CacheDirectory> for Cache {
-    fn from(directory: CacheDirectory) -> Cache {
-        Cache { directory: Some(Arc::new(directory)), precompiled: None }
+    pub(crate) fn shared_directory(&self) -> Option<Arc<SealedDirectory>> {
+        self.sealed.clone()
     }
 }

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use innkeeper_engine::Config;
 
 use super::SavedCode;
-use super::format::{self, Unusable};
+use super::format::{self, Seal, Unusable};
 use super::key::{Key, Target, build_name};
+use super::mapping::Sharing;
 use crate::{Jit, compiler};
 
 /// A module with machine code for all of its functions.
@@ -63,17 +64,19 @@ impl Precompiled {
         format::has_magic(bytes)
     }
 
-    /// Opens a file that the caller trusts: its machine code will be executed as it is, with everything that this process may do.
+    /// Opens a file that the caller trusts: its machine code will be executed as it is, with everything that this process may do. It is copied, so that
+    /// a guest that is granted the file's directory does not change what is executed; a later run executes what the file has become.
     ///
     /// # Errors
     /// Where the file is not whole, or made for another build, processor or configuration than `config`.
     pub fn open_trusted(path: &Path, config: &Config) -> Result<Precompiled, PrecompiledError> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        let code = SavedCode::open(&file, bytes).map_err(|error| match error {
-            Unusable::Foreign => PrecompiledError::Foreign,
-            Unusable::Damaged => PrecompiledError::Damaged,
-        })?;
+        let code =
+            SavedCode::open((&file, bytes), Seal::Digest, Sharing::Copied).map_err(|error| match error {
+                Unusable::Foreign => PrecompiledError::Foreign,
+                Unusable::Damaged => PrecompiledError::Damaged,
+            })?;
         let head = code.head();
         let isa = compiler::isa(config.nan_bits).ok_or(PrecompiledError::NoCompiler)?;
         let mut config = config.clone();

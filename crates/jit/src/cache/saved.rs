@@ -1,15 +1,16 @@
 //! A file of machine code that has been opened and can be used.
 //!
 //! The head is read into memory and authenticated when the file is opened. Tables and code are mapped, and each function's are compared with
-//! their digest when the function is first asked for: a run touches the pages that it uses, and processes share them.
+//! their digest when the function is first asked for: a run touches the pages that it uses, and processes share them. Where somebody else could write to the file
+//! meanwhile, both are copied instead: what was compared is what is executed.
 
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-use super::format::{self, Head, PREFIX_BYTES, Unusable};
-use super::mapping::{Mapping, Use};
+use super::format::{self, Head, PREFIX_BYTES, Seal, Unusable};
+use super::mapping::{Mapping, Sharing, Use};
 
 /// The machine code of a module, from an earlier time.
 pub(crate) struct SavedCode {
@@ -27,8 +28,12 @@ pub(crate) struct Intact {
 }
 
 impl SavedCode {
-    /// Makes a file's code usable, of a file that has been found to be this user's, or that the user vouches for.
-    pub(crate) fn open(file: &File, file_bytes: u64) -> Result<SavedCode, Unusable> {
+    /// Makes the code of a file of so many bytes usable: of one that has been found to be this user's, or that the user vouches for.
+    pub(crate) fn open(
+        (file, file_bytes): (&File, u64),
+        seal: Seal<'_>,
+        sharing: Sharing,
+    ) -> Result<SavedCode, Unusable> {
         let read = |len: usize| {
             let mut bytes = vec![0; len];
             file.read_exact_at(&mut bytes, 0).map(|()| bytes).map_err(|_| Unusable::Damaged)
@@ -40,11 +45,11 @@ impl SavedCode {
         if len as u64 > file_bytes {
             return Err(Unusable::Damaged);
         }
-        let head = Head::read(&read(len)?, file_bytes)?;
+        let head = Head::read(&read(len)?, file_bytes, seal)?;
         let sections = &head.sections;
         // The zeros before the code belong to nothing, and are looked at all the same: no byte is left unsaid.
-        let tables = Mapping::new(file, &(sections.tables.start..sections.code.start), Use::Read);
-        let code = Mapping::new(file, &sections.code, Use::Execute);
+        let tables = Mapping::new(file, &(sections.tables.start..sections.code.start), Use::Read, sharing);
+        let code = Mapping::new(file, &sections.code, Use::Execute, sharing);
         let (Some(tables), Some(code)) = (tables, code) else { return Err(Unusable::Damaged) };
         let tables_bytes = (sections.tables.end - sections.tables.start) as usize;
         if tables.bytes()[tables_bytes..].iter().any(|byte| *byte != 0) {

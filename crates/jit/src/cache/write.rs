@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use blake3::Hash;
 
-use super::format::{ALIGNMENT, Head, SavedAdapter, SavedFunction, Sections};
+use super::format::{ALIGNMENT, Head, SavedAdapter, SavedFunction, Seal, Sections};
 use super::key::{self, Key};
 
 /// What a file is to hold.
@@ -47,8 +47,8 @@ impl<'a> Contents<'a> {
         Contents { module, ..self }
     }
 
-    /// Lays the file out; an error where that is beyond what a file can hold.
-    pub(crate) fn ready(mut self) -> io::Result<Ready<'a>> {
+    /// Lays the file out, with a head that this seal vouches for; an error where that is beyond what a file can hold.
+    pub(crate) fn ready(mut self, seal: Seal<'_>) -> io::Result<Ready<'a>> {
         let (mut code, mut tables) = (0u64, 0u64);
         let mut functions = Vec::with_capacity(self.functions.len());
         let narrow =
@@ -75,7 +75,7 @@ impl<'a> Contents<'a> {
             refused: std::mem::take(&mut self.refused),
             adapters: std::mem::take(&mut self.adapters),
         };
-        Ok(Ready { head: head.write(), sections: head.sections, contents: self })
+        Ok(Ready { head: head.write(seal), sections: head.sections, contents: self })
     }
 }
 

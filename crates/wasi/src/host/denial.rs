@@ -48,6 +48,13 @@ pub enum MissingKey {
         /// The guest path of the grant.
         guest: String,
     },
+    /// The path leads to a file of the kernel's, such as those in `/proc`, which a grant includes only if it says so.
+    KernelFiles {
+        /// The guest path of the grant.
+        guest: String,
+    },
+    /// The path leads to what the host keeps for itself, such as the code cache and its key.
+    Hidden,
     /// The standard stream or socket does not allow this, and no key would.
     Nothing,
 }
@@ -63,7 +70,10 @@ impl MissingKey {
             }
             MissingKey::Write { host, guest } => Some(directory_flag(host, guest, Access::ReadWrite)),
             MissingKey::Directory { host, guest, access } => Some(directory_flag(host, guest, *access)),
-            MissingKey::LinkTarget { .. } | MissingKey::Nothing => None,
+            MissingKey::LinkTarget { .. }
+            | MissingKey::KernelFiles { .. }
+            | MissingKey::Hidden
+            | MissingKey::Nothing => None,
         }
     }
 }
@@ -119,6 +129,8 @@ pub(super) fn missing_key(
     };
     let path = match (reason, path) {
         (Error::Escape, Some(path)) => path,
+        (Error::KernelFiles, _) => return MissingKey::KernelFiles { guest: guest.clone() },
+        (Error::Hidden, _) => return MissingKey::Hidden,
         _ => return MissingKey::Write { host: host.clone(), guest: guest.clone() },
     };
     let access = access_for(needs);

@@ -3,11 +3,10 @@
 //! Every path goes through the resolver to one parent directory and one name without a slash; the last step is one
 //! system call on that pair, which follows no link. Opening is in `open`, metadata in `metadata`, times in `times`.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use super::credentials::{Credentials, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
+use super::reach::NativeDirectory;
 use super::resolve::{GuestPath, LastName, Place};
 use super::tree::{TreeDirectory, Visit};
 use super::{Host, sys};
@@ -23,7 +22,7 @@ pub struct Directory {
 #[derive(Debug)]
 pub(super) enum DirectoryNode {
     /// The system's.
-    Native(OwnedFd),
+    Native(NativeDirectory),
     /// One that the host keeps itself.
     Tree(TreeDirectory),
 }
@@ -160,7 +159,13 @@ impl Host {
     ) -> Result<T, Error> {
         let permit = self.gate.decide(request)?;
         let result = GuestPath::parse(path).and_then(|path| match &directory.node {
-            DirectoryNode::Native(fd) => native(&permit, &self.resolve.place(&permit, fd.as_fd(), &path)?),
+            DirectoryNode::Native(base) => {
+                let place = self.resolve.place(&permit, base, &path)?;
+                if request.changes() {
+                    place.require_changeable(&permit, request.operation())?;
+                }
+                native(&permit, &place)
+            }
             DirectoryNode::Tree(tree) => in_tree(self.visit(&permit), tree, &path),
         });
         self.conclude(&permit, request, directory, result)
@@ -186,11 +191,13 @@ impl Host {
         let parsed_from = self.gate.conclude(&from_request, GuestPath::parse(from_path))?;
         let parsed_to = self.gate.conclude(&to_request, GuestPath::parse(to_path))?;
         let result = match (&from.node, &to.node) {
-            (DirectoryNode::Native(from_fd), DirectoryNode::Native(to_fd)) => {
-                let from_place = self.resolve.place(&permit, from_fd.as_fd(), &parsed_from);
+            (DirectoryNode::Native(from_base), DirectoryNode::Native(to_base)) => {
+                let from_place = self.resolve.place(&permit, from_base, &parsed_from);
                 let from_place = self.gate.conclude(&from_request, from_place)?;
-                let to_place = self.resolve.place(&permit, to_fd.as_fd(), &parsed_to);
+                let to_place = self.resolve.place(&permit, to_base, &parsed_to);
                 let to_place = self.gate.conclude(&to_request, to_place)?;
+                self.gate.conclude(&from_request, from_place.require_changeable(&permit, operation))?;
+                self.gate.conclude(&to_request, to_place.require_changeable(&permit, operation))?;
                 native(&permit, &from_place, &to_place)
             }
             (DirectoryNode::Tree(from), DirectoryNode::Tree(to)) => {

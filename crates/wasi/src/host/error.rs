@@ -18,6 +18,12 @@ pub enum Error {
     /// The path leads out of the directory that it was looked up in. A denial has been recorded.
     #[error("the path leaves the directory")]
     Escape,
+    /// A file of the kernel's, such as those in `/proc`, which the directory key does not include. A denial has been recorded.
+    #[error("the kernel's own files are not part of the grant")]
+    KernelFiles,
+    /// What the host keeps for itself. A denial has been recorded.
+    #[error("what the host keeps for itself is not part of a grant")]
+    Hidden,
     /// The handle was not opened for this, although its key would allow it.
     #[error("the handle is not open for this")]
     NotOpenForThis,

@@ -155,6 +155,13 @@ fn explain_denial(denial: &Denial) -> Explanation {
         MissingKey::LinkTarget { guest } => {
             format!("a symbolic link leads out of {guest}; grant the directory that the link points into")
         }
+        MissingKey::KernelFiles { guest } => format!(
+            "it is a file of the kernel's, such as those in /proc and /sys, through which a guest could reach this process; `unsafe` at the end of the flag \
+             that grants {guest} includes them"
+        ),
+        MissingKey::Hidden => {
+            String::from("it is on the way to the code cache or its key, which no guest may reach")
+        }
         MissingKey::Nothing => String::from("the key does not allow this"),
     };
     let times = if denial.count > 1 { format!(" ({} times)", denial.count) } else { String::new() };

@@ -102,6 +102,15 @@ impl<'a> Request<'a> {
         Request { operation, needs: Rights::NONE, object: Object::Ambient }
     }
 
+    pub(super) fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Whether it is about changing names.
+    pub(super) fn changes(&self) -> bool {
+        self.needs.contains(Rights::CHANGE)
+    }
+
     pub(super) fn handle(operation: Operation, needs: Rights, credentials: &'a Credentials) -> Request<'a> {
         Request { operation, needs, object: Object::Handle(credentials) }
     }
@@ -164,10 +173,10 @@ impl Gate {
     }
 
     /// Notes the outcome of an operation that had been allowed: leaving the directory, found during path
-    /// resolution, is a denial too.
+    /// resolution, is a denial too, and so is reaching what is no part of a grant.
     pub(super) fn conclude<T>(&self, request: &Request<'_>, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Escape) = result {
-            self.record(request, Error::Escape);
+        if let Err(reason @ (Error::Escape | Error::KernelFiles | Error::Hidden)) = result {
+            self.record(request, reason);
         }
         result
     }

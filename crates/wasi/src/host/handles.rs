@@ -1,14 +1,15 @@
 //! What keys open to: the handles a guest starts with, for a front end to number.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use innkeeper_engine::Budget;
 
 use super::credentials::{Credentials, Grant};
 use super::directory::{Directory, DirectoryNode};
+use super::error::Error;
 use super::gate::Permit;
 use super::metadata::Timestamp;
+use super::reach::{Hidden, NativeDirectory};
 use super::resolve::Resolve;
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
@@ -65,6 +66,8 @@ pub(super) struct Opening<'a> {
     pub(super) resolve: Resolve,
     /// What the guest's trees are charged to.
     pub(super) budget: &'a Budget,
+    /// What no directory includes.
+    pub(super) hidden: Option<Arc<Hidden>>,
     pub(super) now: Timestamp,
 }
 
@@ -101,12 +104,21 @@ fn open_directory(opening: &Opening<'_>, key: &DirKey) -> Result<(Directory, Opt
     Ok((Directory { node, credentials }, overlay))
 }
 
-fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<OwnedFd, KeyError> {
-    sys::open_granted(opening.permit, &key.host).map_err(|reason| match reason.kind() {
-        std::io::ErrorKind::NotFound => KeyError::DirectoryMissing(key.host.clone()),
-        std::io::ErrorKind::NotADirectory => KeyError::NotADirectory(key.host.clone()),
-        _ => KeyError::DirectoryUnreadable { path: key.host.clone(), reason },
-    })
+fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<NativeDirectory, KeyError> {
+    let path = || key.host.clone();
+    let fd = sys::open_granted(opening.permit, &key.host).map_err(|reason| match reason.kind() {
+        std::io::ErrorKind::NotFound => KeyError::DirectoryMissing(path()),
+        std::io::ErrorKind::NotADirectory => KeyError::NotADirectory(path()),
+        _ => KeyError::DirectoryUnreadable { path: path(), reason },
+    })?;
+    let &Opening { permit, resolve, ref hidden, .. } = opening;
+    NativeDirectory::granted(permit, fd, (key.kernel_files, hidden.as_ref()), resolve.kind()).map_err(
+        |error| match error {
+            Error::KernelFiles => KeyError::KernelFiles(path()),
+            Error::Hidden => KeyError::Hidden(path()),
+            reason => KeyError::DirectoryUnreadable { path: path(), reason: reason.into() },
+        },
+    )
 }
 
 /// The handle refers to nothing that could be opened by mistake; the gate refuses every use of it anyway.
@@ -118,7 +130,7 @@ fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyErr
     }
     let fd = sys::open_nothing(permit).map_err(KeyError::Setup)?;
     let credentials = Credentials::of_grant(Grant::LockedRoot, "/");
-    Ok(Some(Directory { node: DirectoryNode::Native(fd), credentials }))
+    Ok(Some(Directory { node: DirectoryNode::Native(NativeDirectory::of_nothing(fd)), credentials }))
 }
 
 /// Whether guests look up every path in a directory of this name. Their libraries strip `/` and `./` from the front of names and

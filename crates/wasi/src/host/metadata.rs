@@ -1,6 +1,6 @@
 //! Metadata of files: what kind, how large, since when.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use super::credentials::Rights;
 use super::directory::{Directory, DirectoryNode};
@@ -8,6 +8,7 @@ use super::error::Error;
 use super::file::{File, FileNode};
 use super::gate::{Operation, Permit, Request};
 use super::open::LastLink;
+use super::reach::NativeDirectory;
 use super::resolve::GuestPath;
 use super::{Host, sys};
 
@@ -112,7 +113,7 @@ impl Host {
         let request = Request::path(Operation::Stat, Rights::READ, directory, path);
         let permit = self.gate.decide(&request)?;
         let result = GuestPath::parse(path).and_then(|path| match &directory.node {
-            DirectoryNode::Native(fd) => self.stat_native(&permit, fd.as_fd(), &path, last_link),
+            DirectoryNode::Native(base) => self.stat_native(&permit, base, &path, last_link),
             DirectoryNode::Tree(tree) => tree.stat_at(self.visit(&permit), &path, last_link.into()),
         });
         self.conclude(&permit, &request, directory, result)
@@ -146,18 +147,18 @@ impl Host {
     pub(super) fn stat_native(
         &self,
         permit: &Permit,
-        base: BorrowedFd<'_>,
+        base: &NativeDirectory,
         path: &GuestPath<'_>,
         last_link: LastLink,
     ) -> Result<Metadata, Error> {
         let place = self.resolve.place(permit, base, path)?;
-        let metadata = sys::stat_at(permit, place.parent(), &place.name)?;
+        let metadata = place.stat(permit)?;
         let follow = last_link == LastLink::Follow || path.must_be_directory();
         if metadata.kind != FileKind::SymbolicLink || !follow {
             return require_kind(metadata, path.must_be_directory());
         }
         let place = self.resolve.place_behind_links(permit, base, path)?;
-        let metadata = sys::stat_at(permit, place.parent(), &place.name)?;
+        let metadata = place.stat(permit)?;
         require_kind(metadata, place.must_be_directory)
     }
 }

@@ -23,6 +23,7 @@ mod open;
 mod poll;
 mod portion;
 mod random;
+mod reach;
 mod readdir;
 mod resolve;
 mod socket;
@@ -59,7 +60,7 @@ pub use tree::{
 };
 pub use usage::Usage;
 
-use crate::keys::{DirectoryOrder, KeyError, Keys, Limits};
+use crate::keys::{Access, DirKey, DirectoryOrder, KeyError, Keys, Limits};
 use gate::Permit;
 use resolve::Resolve;
 use tree::Visit;
@@ -101,8 +102,16 @@ impl Host {
             Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
         let time = clock::TimeSource::new(&permit, keys.clocks);
         let budget = Budget::new(keys.limits.memory_bytes, MEMORY_FLAG);
-        let opening =
-            handles::Opening { permit: &permit, keys, resolve, budget: &budget, now: time.stamp(&permit) };
+        // What is to be hidden concerns whoever is granted something of the host's.
+        let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
+        let hidden = match keys.directories.iter().any(is_native) {
+            true => {
+                reach::Hidden::find(&permit, &keys.hidden).map_err(|error| KeyError::Setup(error.into()))?
+            }
+            false => None,
+        };
+        let now = time.stamp(&permit);
+        let opening = handles::Opening { permit: &permit, keys, resolve, hidden, budget: &budget, now };
         let (handles, overlays) = Handles::open(&opening)?;
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();

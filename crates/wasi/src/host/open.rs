@@ -4,7 +4,7 @@
 //! way. A pipe without a reader cannot be opened for writing only ([`Error::NoSuchAddress`]). A terminal opened
 //! so never becomes the host process's controlling one.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use super::credentials::Rights;
 use super::directory::{Directory, DirectoryNode};
@@ -12,6 +12,7 @@ use super::error::Error;
 use super::file::{File, FileNode};
 use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
+use super::reach::NativeDirectory;
 use super::resolve::GuestPath;
 use super::tree::{TreeDirectory, TreeOpened};
 use super::{Host, sys};
@@ -128,7 +129,7 @@ impl Host {
         let request = Request::path(operation, needs, directory, path);
         let permit = self.gate.decide(&request)?;
         let result = GuestPath::parse(path).and_then(|parsed| match &directory.node {
-            DirectoryNode::Native(fd) => self.open_native(&permit, fd.as_fd(), &parsed, options),
+            DirectoryNode::Native(base) => self.open_native(&permit, base, &parsed, options),
             DirectoryNode::Tree(tree) => self.open_in_tree(&permit, tree, &parsed, options),
         });
         match self.conclude(&permit, &request, directory, result)? {
@@ -146,7 +147,7 @@ impl Host {
     fn open_native(
         &self,
         permit: &Permit,
-        base: BorrowedFd<'_>,
+        base: &NativeDirectory,
         path: &GuestPath<'_>,
         options: &OpenOptions,
     ) -> Result<Found, Error> {
@@ -162,10 +163,12 @@ impl Host {
             }
             options.directory = true;
         }
-        let fd = self.resolve.open(permit, base, path, &options)?;
-        match sys::stat(permit, fd.as_fd())?.kind {
-            FileKind::Directory => Ok(Found::Directory(DirectoryNode::Native(fd))),
-            kind => Ok(Found::File(FileNode::Native(fd), kind)),
+        let reached = self.resolve.open(permit, base, path, &options)?;
+        let found = sys::stat(permit, reached.fd.as_fd())?;
+        base.admit_open(permit, reached.fd.as_fd(), &found)?;
+        match found.kind {
+            FileKind::Directory => Ok(Found::Directory(DirectoryNode::Native(base.derive(reached, &found)))),
+            kind => Ok(Found::File(FileNode::Native(reached.fd), kind)),
         }
     }
 

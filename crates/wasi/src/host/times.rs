@@ -1,6 +1,6 @@
 //! Changing the times of files.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use super::credentials::Rights;
 use super::directory::{Directory, DirectoryNode};
@@ -9,6 +9,7 @@ use super::file::{File, FileNode};
 use super::gate::{Operation, Permit, Request};
 use super::metadata::{FileKind, Timestamp};
 use super::open::LastLink;
+use super::reach::NativeDirectory;
 use super::resolve::GuestPath;
 use super::{Host, sys};
 
@@ -48,9 +49,7 @@ impl Host {
         let request = Request::path(Operation::SetTimes, Rights::CHANGE, directory, path);
         let permit = self.gate.decide(&request)?;
         let result = GuestPath::parse(path).and_then(|path| match &directory.node {
-            DirectoryNode::Native(fd) => {
-                self.set_times_native(&permit, fd.as_fd(), (&path, last_link), times)
-            }
+            DirectoryNode::Native(base) => self.set_times_native(&permit, base, (&path, last_link), times),
             DirectoryNode::Tree(tree) => {
                 tree.set_times_at(self.visit(&permit), &path, last_link.into(), times)
             }
@@ -87,7 +86,7 @@ impl Host {
     fn set_times_native(
         &self,
         permit: &Permit,
-        base: BorrowedFd<'_>,
+        base: &NativeDirectory,
         (path, last_link): (&GuestPath<'_>, LastLink),
         times: SetTimes,
     ) -> Result<(), Error> {
@@ -97,11 +96,10 @@ impl Host {
         } else {
             self.resolve.place(permit, base, path)?
         };
-        if place.must_be_directory {
-            let metadata = sys::stat_at(permit, place.parent(), &place.name)?;
-            if metadata.kind != FileKind::Directory {
-                return Err(Error::NotDirectory);
-            }
+        // Also to learn whether it is part of the grant.
+        let metadata = place.stat(permit)?;
+        if place.must_be_directory && metadata.kind != FileKind::Directory {
+            return Err(Error::NotDirectory);
         }
         sys::set_times_at(permit, &place, times)
     }

@@ -114,7 +114,14 @@ impl Host {
         let (operation, needs) = match outcome {
             Ok(()) => (request.operation, request.needs),
             Err(Error::Exists) => (Operation::Stat, Rights::READ),
-            Err(Error::NotFound | Error::Escape | Error::Denied | Error::Locked) => return,
+            Err(
+                Error::NotFound
+                | Error::Escape
+                | Error::KernelFiles
+                | Error::Hidden
+                | Error::Denied
+                | Error::Locked,
+            ) => return,
             Err(_) => (request.operation, request.needs),
         };
         let base = within(credentials);
@@ -151,7 +158,7 @@ impl Host {
 
     fn is_directory(&self, permit: &Permit, directory: &Directory, path: &GuestPath<'_>) -> bool {
         let found = match &directory.node {
-            DirectoryNode::Native(fd) => self.stat_native(permit, fd.as_fd(), path, LastLink::Follow),
+            DirectoryNode::Native(base) => self.stat_native(permit, base, path, LastLink::Follow),
             DirectoryNode::Tree(tree) => tree.stat_at(self.visit(permit), path, Last::Follow),
         };
         found.is_ok_and(|metadata| metadata.kind == FileKind::Directory)
@@ -167,7 +174,7 @@ impl Host {
     ) -> Option<PathBuf> {
         let DirectoryNode::Native(base) = &directory.node else { return None };
         let top = sys::path_of(permit, base.as_fd()).ok()?;
-        let place = self.resolve.place_behind_links(permit, base.as_fd(), path).ok()?;
+        let place = self.resolve.place_behind_links(permit, base, path).ok()?;
         let real = sys::path_of(permit, place.parent()).ok()?;
         let real = if names_itself && &*place.name != b"." {
             real.join(String::from_utf8_lossy(&place.name).into_owned())

@@ -37,7 +37,18 @@ impl Access {
     }
 }
 
-/// The key to one directory and everything beneath it.
+/// Whether a directory key includes files by which one talks to the kernel: those in `/proc`, `/sys` and their like, among them the memory
+/// and the environment of the host process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KernelFiles {
+    /// They are refused, wherever beneath the directory they are mounted.
+    #[default]
+    Refused,
+    /// They are part of it, as far as this user can open them. A guest can get out of the sandbox through them.
+    Granted,
+}
+
+/// The key to one directory and everything beneath it, except for what [`KernelFiles`] and [`crate::keys::Keys::hidden`] are about.
 ///
 /// Overlapping keys are allowed; each handle keeps the access of the key that it came from.
 /// File systems mounted beneath the directory are part of it.
@@ -50,20 +61,28 @@ pub struct DirKey {
     pub guest: String,
     /// What may be done in it.
     pub access: Access,
+    /// Whether the kernel's files beneath it are part of it.
+    pub kernel_files: KernelFiles,
 }
 
 impl DirKey {
     /// A key to the host directory `host`, called `guest` by the guest.
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
-        DirKey { host: host.into(), guest: guest.into(), access }
+        DirKey { host: host.into(), guest: guest.into(), access, kernel_files: KernelFiles::Refused }
     }
 
     /// A key to a directory in memory, called `guest` by the guest, that takes `limit_bytes`.
     #[must_use]
     pub fn temporary(guest: impl Into<String>, limit_bytes: u64) -> DirKey {
         let guest = guest.into();
-        DirKey { host: PathBuf::from(&guest), guest, access: Access::Temporary { limit_bytes } }
+        DirKey::new(guest.clone(), guest, Access::Temporary { limit_bytes })
+    }
+
+    /// The same key with or without the kernel's files.
+    #[must_use]
+    pub fn with_kernel_files(self, kernel_files: KernelFiles) -> DirKey {
+        DirKey { kernel_files, ..self }
     }
 }
 

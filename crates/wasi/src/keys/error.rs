@@ -25,6 +25,15 @@ pub enum KeyError {
         /// The system's reason.
         reason: std::io::Error,
     },
+    /// The host directory is the kernel's, such as `/proc`.
+    #[error(
+        "cannot grant {}: it is the kernel's, and a guest could reach the host process through it; grant another directory, or say that this is meant with `unsafe` at the flag's end",
+        .0.display()
+    )]
+    KernelFiles(PathBuf),
+    /// The host directory is what the host keeps for itself; see [`crate::keys::Keys::hidden`].
+    #[error("cannot grant {}: the code cache or its key is kept in it, which no guest may reach; grant another directory", .0.display())]
+    Hidden(PathBuf),
     /// The name a directory should have for the guest is empty or contains a NUL.
     #[error(
         "cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data"

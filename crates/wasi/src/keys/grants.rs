@@ -4,6 +4,8 @@
 //! an empty standard input and outputs that go nowhere. The fields are plain data, and are checked by
 //! [`Keys::check`] and [`crate::host::Host::open`].
 
+use std::path::PathBuf;
+
 use super::{
     Access, Clocks, DirKey, DirectoryOrder, KeyError, Limits, ListenKey, LockedRoot, Random, StdinKey,
     StdoutKey, Tuning,
@@ -19,6 +21,9 @@ pub struct Keys {
     pub environment: Vec<(String, String)>,
     /// Directories, in the order in which the guest finds them.
     pub directories: Vec<DirKey>,
+    /// Files and directories of the host, by absolute paths, that no directory includes, by whatever path, link or mount they are reached: they can be neither
+    /// looked into nor changed, and nothing on the way to them can be moved or replaced. One that is not there cannot be made.
+    pub hidden: Vec<PathBuf>,
     /// What becomes of paths that no directory covers.
     pub locked_root: LockedRoot,
     /// Listening sockets, which the guest finds after the directories.
@@ -113,13 +118,15 @@ impl KeysBuilder {
 
     /// Adds a directory by its three parts; see [`DirKey::new`].
     #[must_use]
-    pub fn dir(
-        self,
-        host: impl Into<std::path::PathBuf>,
-        guest: impl Into<String>,
-        access: Access,
-    ) -> KeysBuilder {
+    pub fn dir(self, host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> KeysBuilder {
         self.directory(DirKey::new(host, guest, access))
+    }
+
+    /// Hides something of the host's from the guest; see [`Keys::hidden`].
+    #[must_use]
+    pub fn hidden(mut self, path: impl Into<PathBuf>) -> KeysBuilder {
+        self.keys.hidden.push(path.into());
+        self
     }
 
     /// Chooses what becomes of paths that no directory covers.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::policy::{
     ClockKind, PolicyAccess, PolicyDirectory, PolicyStream, PolicyTemporary, Size, StreamWord, Time,
 };
-use super::{Access, Clocks, DirKey, Keys, Policy, Random};
+use super::{Access, Clocks, DirKey, KernelFiles, Keys, Policy, Random};
 use crate::host::Usage;
 
 impl Policy {
@@ -15,8 +15,15 @@ impl Policy {
     #[must_use]
     pub fn covering(keys: &Keys, usage: &Usage) -> Policy {
         let mut policy = Policy::default();
-        for key in &usage.directories {
-            policy.cover_directory(key);
+        for used in &usage.directories {
+            // Of what is beneath a directory with the kernel's files, nobody has noted whether it was one of them.
+            let includes =
+                |key: &DirKey| key.kernel_files == KernelFiles::Granted && used.host.starts_with(&key.host);
+            let kernel_files = match keys.directories.iter().any(includes) {
+                true => KernelFiles::Granted,
+                false => KernelFiles::Refused,
+            };
+            policy.cover_directory(&used.clone().with_kernel_files(kernel_files));
         }
         if usage.environment {
             policy.environment.set = keys.environment.iter().cloned().collect();
@@ -94,7 +101,8 @@ impl Policy {
             }
         };
         let host = std::path::absolute(&key.host).unwrap_or_else(|_| key.host.clone());
-        self.add_directory(PolicyDirectory { host, guest: Some(key.guest.clone()), access });
+        let kernel_files = key.kernel_files == KernelFiles::Granted;
+        self.add_directory(PolicyDirectory { host, guest: Some(key.guest.clone()), access, kernel_files });
     }
 
     /// Adds a directory, unless one that is there covers it; those that it covers go.
@@ -110,8 +118,12 @@ impl Policy {
 
 /// Whether whatever `less` allows is allowed by `more`, under the same names.
 fn covers(more: &PolicyDirectory, less: &PolicyDirectory) -> bool {
-    let enough = more.access == less.access
-        || matches!((more.access, less.access), (PolicyAccess::Rw | PolicyAccess::Cow, PolicyAccess::Ro));
+    let enough = (more.kernel_files || !less.kernel_files)
+        && (more.access == less.access
+            || matches!(
+                (more.access, less.access),
+                (PolicyAccess::Rw | PolicyAccess::Cow, PolicyAccess::Ro)
+            ));
     let name = |directory: &PolicyDirectory| {
         directory.guest.clone().unwrap_or_else(|| directory.host.to_string_lossy().into_owned())
     };

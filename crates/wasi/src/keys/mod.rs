@@ -17,7 +17,7 @@ mod stdio;
 mod tuning;
 
 pub use chance::{Clocks, Random};
-pub use directory::{Access, DirKey, DirectoryOrder, LockedRoot};
+pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
 pub use error::KeyError;
 pub use grants::{Keys, KeysBuilder};
 pub use limits::Limits;

@@ -14,8 +14,8 @@ use thiserror::Error;
 
 pub use super::quantity::{Size, Time};
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, FileMode, Keys, KeysBuilder, ListenKey, LockedRoot, Random,
-    StdinKey, StdoutKey,
+    Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, KeysBuilder, ListenKey, LockedRoot,
+    Random, StdinKey, StdoutKey,
 };
 
 /// A policy, as its file has it.
@@ -62,6 +62,9 @@ pub struct PolicyDirectory {
     /// What may be done in it: reading only, if nothing is said.
     #[serde(default)]
     pub access: PolicyAccess,
+    /// Whether the kernel's files beneath it, such as those in `/proc`, are part of it: `unsafe = true`.
+    #[serde(default, rename = "unsafe", skip_serializing_if = "is_default")]
+    pub kernel_files: bool,
 }
 
 /// The word for what may be done in a directory.
@@ -306,7 +309,10 @@ impl Policy {
                 PolicyAccess::Cow => Access::CopyOnWrite,
             };
             let host = directory.host.to_string_lossy().into_owned();
-            keys = keys.dir(&directory.host, directory.guest.clone().unwrap_or(host), access);
+            let kernel_files =
+                if directory.kernel_files { KernelFiles::Granted } else { KernelFiles::Refused };
+            let key = DirKey::new(&directory.host, directory.guest.clone().unwrap_or(host), access);
+            keys = keys.directory(key.with_kernel_files(kernel_files));
         }
         for temporary in &self.temporaries {
             keys = keys.directory(DirKey::temporary(&temporary.guest, temporary.size.0));

@@ -17,8 +17,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) use path::{GuestPath, MAX_PATH_BYTES, splice};
 
 use super::error::Error;
-use super::gate::Permit;
+use super::gate::{Operation, Permit};
+use super::metadata::Metadata;
 use super::open::{LastLink, OpenOptions};
+use super::reach::{NativeDirectory, Reached};
 use super::sys;
 use crate::keys::{ProbeAnswer, Resolver, Tuning};
 
@@ -47,17 +49,56 @@ pub(super) type LastName<'a> = Cow<'a, [u8]>;
 /// Where a path leads: a directory that is surely inside, and one name in it that has not been followed.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
+    /// Where the search began; nothing where there was none.
+    base: Option<&'a NativeDirectory>,
     parent: Parent<'a>,
     /// The name in the parent.
     pub(super) name: LastName<'a>,
     /// The path ended in a slash or `/.`.
     pub(super) must_be_directory: bool,
+    /// Something that is hidden from guests is behind the name, which has to stay as it is.
+    is_kept: bool,
 }
 
 impl<'a> Place<'a> {
     /// A name in an open directory.
     pub(super) fn of_name(parent: BorrowedFd<'a>, name: &'a [u8]) -> Place<'a> {
-        Place { parent: Parent::Base(parent), name: Cow::Borrowed(name), must_be_directory: false }
+        Place {
+            base: None,
+            parent: Parent::Base(parent),
+            name: Cow::Borrowed(name),
+            must_be_directory: false,
+            is_kept: false,
+        }
+    }
+
+    /// Refuses an operation that changes what the name stands for, if that is on the way to something hidden. Where something is to be made that is there,
+    /// the system says so: whoever makes a path step by step goes on.
+    pub(super) fn require_changeable(&self, permit: &Permit, operation: Operation) -> Result<(), Error> {
+        if !self.is_kept {
+            return Ok(());
+        }
+        let makes = matches!(operation, Operation::CreateDirectory | Operation::Symlink | Operation::Link);
+        let is_there = makes && sys::stat_at(permit, self.parent(), &self.name).is_ok();
+        if is_there { Ok(()) } else { Err(Error::Hidden) }
+    }
+
+    /// Metadata of what the name stands for, if that is part of the grant.
+    pub(super) fn stat(&self, permit: &Permit) -> Result<Metadata, Error> {
+        let found = sys::stat_at(permit, self.parent(), &self.name)?;
+        if let Some(base) = self.base {
+            base.admit_name(permit, (self.parent(), &self.name), &found)?;
+        }
+        Ok(found)
+    }
+
+    /// Opens what the name stands for, if that is part of the grant, and changes nothing by that.
+    pub(super) fn open(&self, permit: &Permit, how: sys::OpenHow) -> Result<OwnedFd, Error> {
+        let fd = sys::open_name(permit, self.parent(), &self.name, how)?;
+        if let Some(base) = self.base {
+            base.admit_open(permit, fd.as_fd(), &sys::stat(permit, fd.as_fd())?)?;
+        }
+        Ok(fd)
     }
 
     /// The directory that holds the name.
@@ -99,14 +140,14 @@ impl Resolve {
         self.kind
     }
 
-    /// Opens `path` beneath `base`.
+    /// Opens `path` beneath `base`. What is opened may be no part of the grant; see [`NativeDirectory::admit_open`].
     pub(super) fn open(
         self,
         permit: &Permit,
-        base: BorrowedFd<'_>,
+        base: &NativeDirectory,
         path: &GuestPath<'_>,
         options: &OpenOptions,
-    ) -> Result<OwnedFd, Error> {
+    ) -> Result<Reached, Error> {
         match self.kind {
             ResolverKind::OpenAt2 => openat2::open(permit, base, path, options),
             ResolverKind::Walk => walk::open(permit, base, path, options),
@@ -117,28 +158,33 @@ impl Resolve {
     pub(super) fn place<'a>(
         self,
         permit: &Permit,
-        base: BorrowedFd<'a>,
+        base: &'a NativeDirectory,
         path: &GuestPath<'a>,
     ) -> Result<Place<'a>, Error> {
         let (parent, name) = path.split();
-        let parent = match parent {
-            None => Parent::Base(base),
-            Some(parent) => Parent::Opened(match self.kind {
-                ResolverKind::OpenAt2 => openat2::directory(permit, base, parent)?,
-                ResolverKind::Walk => walk::directory(permit, base, parent)?,
-            }),
+        let (parent, is_walked) = match parent {
+            None => (Parent::Base(base.as_fd()), false),
+            Some(parent) => {
+                let Reached { fd, is_walked } = match self.kind {
+                    ResolverKind::OpenAt2 => openat2::directory(permit, base, parent)?,
+                    ResolverKind::Walk => walk::directory(permit, base, parent)?,
+                };
+                (Parent::Opened(fd), is_walked)
+            }
         };
-        Ok(Place { parent, name: Cow::Borrowed(name), must_be_directory: path.must_be_directory() })
+        let is_kept = (is_walked || base.is_guarded()) && base.keeps(permit, parent.as_fd(), name)?;
+        let name = Cow::Borrowed(name);
+        Ok(Place { base: Some(base), parent, name, must_be_directory: path.must_be_directory(), is_kept })
     }
 
     /// Resolves `path` to a place whose name was no symbolic link when looked at: links are followed here, inside `base`.
     /// Acting on the place without following links is safe even if that changes.
-    pub(super) fn place_behind_links(
+    pub(super) fn place_behind_links<'a>(
         self,
         permit: &Permit,
-        base: BorrowedFd<'_>,
+        base: &'a NativeDirectory,
         path: &GuestPath<'_>,
-    ) -> Result<Place<'static>, Error> {
+    ) -> Result<Place<'a>, Error> {
         let mut text = path.text().to_vec();
         let mut must_be_directory = path.must_be_directory();
         for _ in 0..=MAX_LINKS {
@@ -154,7 +200,13 @@ impl Resolve {
                         Parent::Base(base) => Parent::Opened(sys::duplicate(permit, base)?),
                         Parent::Opened(fd) => Parent::Opened(fd),
                     };
-                    return Ok(Place { parent, name, must_be_directory });
+                    return Ok(Place {
+                        base: Some(base),
+                        parent,
+                        name,
+                        must_be_directory,
+                        is_kept: place.is_kept,
+                    });
                 }
                 Err(error) => return Err(error),
             };

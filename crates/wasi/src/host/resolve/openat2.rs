@@ -1,14 +1,16 @@
 //! Resolution by the kernel: `openat2` with "beneath" and "no magic links".
 //!
 //! The kernel answers "try again" when a rename anywhere races with a `..`. That is tried again, a bounded number of
-//! times; then the walker, which needs no luck, takes over for that one path.
+//! times; then the walker, which needs no luck, takes over for that one path. So it does where a path leads to another mount, which the kernel is
+//! told not to enter: behind it may be what is no part of the grant.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::{GuestPath, ResolverKind, follows_last, walk};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::open::OpenOptions;
+use crate::host::reach::{NativeDirectory, Reached};
 use crate::host::sys;
 
 /// Attempts before the walker takes over.
@@ -28,27 +30,35 @@ pub(super) fn probe(permit: &Permit) -> Result<ResolverKind, Error> {
 
 pub(super) fn open(
     permit: &Permit,
-    base: BorrowedFd<'_>,
+    base: &NativeDirectory,
     path: &GuestPath<'_>,
     options: &OpenOptions,
-) -> Result<OwnedFd, Error> {
+) -> Result<Reached, Error> {
     let how = sys::OpenHow::new(options);
     let how = if follows_last(path, options) { how } else { how.without_following() };
-    match attempt(|| sys::open_beneath(permit, base, path.text(), how)) {
-        Some(result) => result,
-        None => walk::open(permit, base, path, options),
-    }
+    attempt(permit, base, path.text(), how).unwrap_or_else(|| walk::open(permit, base, path, options))
 }
 
 /// Opens a directory to look things up in.
-pub(super) fn directory(permit: &Permit, base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Error> {
-    match attempt(|| sys::open_beneath(permit, base, path, sys::OpenHow::lookup())) {
-        Some(result) => result,
-        None => walk::directory(permit, base, path),
-    }
+pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) -> Result<Reached, Error> {
+    attempt(permit, base, path, sys::OpenHow::lookup()).unwrap_or_else(|| walk::directory(permit, base, path))
 }
 
-/// Runs `call` until it says something else than "try again"; nothing if it never does.
-fn attempt<T>(call: impl Fn() -> Result<T, Error>) -> Option<Result<T, Error>> {
-    (0..MAX_ATTEMPTS).map(|_| call()).find(|result| !matches!(result, Err(Error::Again)))
+/// What the kernel says; nothing where it is for the walker to say.
+fn attempt(
+    permit: &Permit,
+    base: &NativeDirectory,
+    path: &[u8],
+    how: sys::OpenHow,
+) -> Option<Result<Reached, Error>> {
+    let mounts = base.mounts()?;
+    for _ in 0..MAX_ATTEMPTS {
+        match sys::open_beneath(permit, (base.as_fd(), mounts), path, how) {
+            Err(Error::Again) => {}
+            // It leaves its base or its mount: the kernel does not say which.
+            Err(Error::Escape) if mounts == sys::Mounts::Stay => return None,
+            result => return Some(result.map(|fd| Reached { fd, is_walked: false })),
+        }
+    }
+    None
 }

@@ -14,14 +14,15 @@ use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::metadata::FileKind;
 use crate::host::open::OpenOptions;
+use crate::host::reach::{NativeDirectory, Reached};
 use crate::host::sys;
 
 pub(super) fn open(
     permit: &Permit,
-    base: BorrowedFd<'_>,
+    base: &NativeDirectory,
     path: &GuestPath<'_>,
     options: &OpenOptions,
-) -> Result<OwnedFd, Error> {
+) -> Result<Reached, Error> {
     let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
     let mut text = path.text().to_vec();
     let mut how = *options;
@@ -49,10 +50,11 @@ pub(super) fn open(
             }
             how.directory = true;
         }
+        walk.require_no_hidden(permit, name, &how)?;
         let error =
             match sys::open_name(permit, walk.top(), name, sys::OpenHow::new(&how).without_following()) {
                 Err(error @ (Error::Loop | Error::NotDirectory)) => error,
-                result => return result,
+                result => return result.map(|fd| Reached { fd, is_walked: true }),
             };
         // Either it is a link, or the error stands.
         let Ok(target) = sys::read_link(permit, walk.top(), name) else {
@@ -67,25 +69,42 @@ pub(super) fn open(
 }
 
 /// Opens a directory to look things up in.
-pub(super) fn directory(permit: &Permit, base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Error> {
+pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) -> Result<Reached, Error> {
     let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
     walk.descend(permit, path)?;
-    match walk.stack.pop() {
-        Some(fd) => Ok(fd),
-        None => sys::duplicate(permit, base),
-    }
+    let fd = match walk.stack.pop() {
+        Some(fd) => {
+            base.admit_open(permit, fd.as_fd(), &sys::stat(permit, fd.as_fd())?)?;
+            fd
+        }
+        None => sys::duplicate(permit, base.as_fd())?,
+    };
+    Ok(Reached { fd, is_walked: true })
 }
 
 /// A walk: where it began, and the directories entered since.
 struct Walk<'a> {
-    base: BorrowedFd<'a>,
+    base: &'a NativeDirectory,
     stack: Vec<OwnedFd>,
     links_left: u32,
 }
 
 impl Walk<'_> {
     fn top(&self) -> BorrowedFd<'_> {
-        self.stack.last().map_or(self.base, AsFd::as_fd)
+        self.stack.last().map_or(self.base.as_fd(), AsFd::as_fd)
+    }
+
+    /// Before something is opened, which can change it: that it is not hidden, and nothing is made on the way to what is.
+    fn require_no_hidden(&self, permit: &Permit, name: &[u8], how: &OpenOptions) -> Result<(), Error> {
+        if !self.base.hides() {
+            return Ok(());
+        }
+        match sys::stat_at(permit, self.top(), name) {
+            Err(_) if how.create && self.base.keeps(permit, self.top(), name)? => Err(Error::Hidden),
+            Ok(found) => self.base.admit_name(permit, (self.top(), name), &found),
+            // Opening it will tell.
+            Err(_) => Ok(()),
+        }
     }
 
     fn count_link(&mut self) -> Result<(), Error> {
@@ -104,7 +123,12 @@ impl Walk<'_> {
                 continue;
             }
             match sys::open_name(permit, self.top(), &component, sys::OpenHow::lookup().without_following()) {
-                Ok(fd) => self.stack.push(fd),
+                Ok(fd) => {
+                    if self.base.hides() {
+                        self.base.admit_open(permit, fd.as_fd(), &sys::stat(permit, fd.as_fd())?)?;
+                    }
+                    self.stack.push(fd);
+                }
                 Err(error @ (Error::NotDirectory | Error::Loop)) => {
                     let target = sys::read_link(permit, self.top(), &component).map_err(|_| error)?;
                     self.count_link()?;

@@ -14,6 +14,7 @@ use super::node::{Entries, Name, Node, NodeId, NodeKind, Origin, ROOT, State, Ti
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::open::{DataAccess, OpenOptions};
+use crate::host::reach::Reached;
 use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, Place};
 use crate::host::sys;
 
@@ -47,7 +48,7 @@ impl State {
             return Ok(());
         }
         let (found, target) = self.at_lower(visit, id, |place| {
-            let found = sys::stat_at(visit.permit, place.parent(), &place.name)?;
+            let found = place.stat(visit.permit)?;
             let target = match found.kind {
                 FileKind::SymbolicLink => sys::read_link(visit.permit, place.parent(), &place.name)?,
                 _ => Vec::new(),
@@ -79,8 +80,7 @@ impl State {
     pub(super) fn open_lower(&self, visit: Visit<'_>, id: NodeId) -> Result<OwnedFd, Error> {
         let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
         let how = sys::OpenHow::new(&options);
-        let fd =
-            self.at_lower(visit, id, |place| sys::open_name(visit.permit, place.parent(), &place.name, how))?;
+        let fd = self.at_lower(visit, id, |place| place.open(visit.permit, how))?;
         // A device or pipe that has taken the file's place is not read.
         match sys::stat(visit.permit, fd.as_fd())?.kind {
             FileKind::Regular => Ok(fd),
@@ -121,7 +121,7 @@ impl State {
     /// Whether a name beneath is the file of a node. File systems mounted beneath can use a number twice.
     fn is_same_file(&self, visit: Visit<'_>, known: NodeId, (parent, name): (NodeId, &Name)) -> bool {
         let identity = |metadata: Metadata| (metadata.device, metadata.inode);
-        let look = |place: &Place<'_>| sys::stat_at(visit.permit, place.parent(), &place.name).map(identity);
+        let look = |place: &Place<'_>| place.stat(visit.permit).map(identity);
         match (self.at_lower(visit, known, look), self.at_lower_name(visit, parent, Some(name), look)) {
             (Ok(a), Ok(b)) => a == b,
             _ => false,
@@ -132,7 +132,7 @@ impl State {
     fn list_lower(&mut self, visit: Visit<'_>, id: NodeId) -> Result<Vec<LowerEntry>, Error> {
         let list = self.at_lower(visit, id, |place| {
             let how = sys::OpenHow::new(&OpenOptions { directory: true, ..OpenOptions::default() });
-            sys::open_name(visit.permit, place.parent(), &place.name, how)
+            place.open(visit.permit, how)
         })?;
         let mut entries = Vec::new();
         let mut position = Some(sys::ListPosition::START);
@@ -181,13 +181,14 @@ impl State {
         let root = self.lower.as_ref().ok_or(Error::Stale)?;
         for step in steps {
             let from = base.as_ref().unwrap_or(root);
-            let place = visit.resolve.place(visit.permit, from.as_fd(), &GuestPath::parse(&step)?)?;
-            let how = sys::OpenHow::lookup();
-            let next = sys::open_name(visit.permit, place.parent(), &place.name, how)?;
+            let place = visit.resolve.place(visit.permit, from, &GuestPath::parse(&step)?)?;
+            let fd = place.open(visit.permit, sys::OpenHow::lookup())?;
+            let found = sys::stat(visit.permit, fd.as_fd())?;
+            let next = from.derive(Reached { fd, is_walked: true }, &found);
             base = Some(next);
         }
         let from = base.as_ref().unwrap_or(root);
-        let place = visit.resolve.place(visit.permit, from.as_fd(), &GuestPath::parse(&last)?)?;
+        let place = visit.resolve.place(visit.permit, from, &GuestPath::parse(&last)?)?;
         action(&place)
     }
 

@@ -24,7 +24,6 @@ mod names;
 mod node;
 mod walk;
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use innkeeper_engine::Budget;
@@ -37,6 +36,7 @@ pub(super) use walk::Last;
 
 use super::gate::Permit;
 use super::metadata::Timestamp;
+use super::reach::NativeDirectory;
 use super::resolve::Resolve;
 use cost::Account;
 use node::State;
@@ -62,7 +62,7 @@ impl Tree {
     }
 
     /// A tree laid over a host directory, whose changes take at most `limit_bytes`.
-    pub(super) fn over(lower: OwnedFd, budget: &Budget, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
+    pub(super) fn over(lower: NativeDirectory, budget: &Budget, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
         Arc::new(Tree { state: Mutex::new(State::new(Some(lower), Account::new(budget, limit_bytes), now)) })
     }
 

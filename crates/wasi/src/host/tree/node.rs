@@ -11,6 +11,7 @@ use super::content::Content;
 use super::cost::{self, Account};
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata, Timestamp};
+use crate::host::reach::NativeDirectory;
 
 /// A node's number, which the guest sees as its inode. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,7 +87,7 @@ pub(super) struct Entries {
 pub(super) struct State {
     pub(super) nodes: HashMap<NodeId, Box<Node>>,
     next: u64,
-    pub(super) lower: Option<OwnedFd>,
+    pub(super) lower: Option<NativeDirectory>,
     /// Nodes of files beneath that can have several names, by their number there.
     pub(super) lower_files: HashMap<u64, NodeId>,
     /// Files beneath that are open because a handle has read them.
@@ -95,7 +96,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(lower: Option<OwnedFd>, account: Account, now: Timestamp) -> State {
+    pub(super) fn new(lower: Option<NativeDirectory>, account: Account, now: Timestamp) -> State {
         let origin = lower.as_ref().map(|_| Box::new(Origin::new(ROOT, Arc::from(&b""[..]))));
         let root = Node {
             kind: NodeKind::Directory(Entries::new(ROOT, origin.is_none())),

@@ -57,6 +57,11 @@ impl OpenHow {
         OpenHow { flags: OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC }
     }
 
+    /// Anything, only to ask about it.
+    pub(crate) fn look() -> OpenHow {
+        OpenHow { flags: OFlags::PATH | OFlags::CLOEXEC }
+    }
+
     pub(crate) fn without_following(self) -> OpenHow {
         OpenHow { flags: self.flags | OFlags::NOFOLLOW }
     }
@@ -91,6 +96,39 @@ pub(crate) fn open_granted_output(
     Ok(fs::openat(CWD, path, flags, FILE_MODE)?)
 }
 
+/// Types of file systems whose files are ways to talk to the kernel about this process, others and the machine: `proc`, `sysfs`, `debugfs`, `tracefs`,
+/// `securityfs`, `configfs`, both of `cgroup`, `bpf`, `efivarfs`, `selinuxfs`, `smackfs`, `binfmt_misc`, `pstore`, `nsfs`, `resctrl`, `fusectl`.
+const KERNEL_FILE_SYSTEMS: [u32; 17] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x6265_6570,
+    0x0027_e0eb,
+    0x6367_7270,
+    0xcafe_4a11,
+    0xde5e_81e4,
+    0xf97c_ff8c,
+    0x4341_5d53,
+    0x4249_4e4d,
+    0x6165_676c,
+    0x6e73_6673,
+    0x0765_5821,
+    0x6573_5543,
+];
+
+/// Whether something is on a file system of the kernel's own, through which one asks it and tells it things.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "types of file systems are 32 bits, in a field whose type differs between architectures"
+)]
+pub(crate) fn is_of_the_kernel(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    let found = fs::fstatfs(fd)?;
+    Ok(KERNEL_FILE_SYSTEMS.contains(&(found.f_type as u32)))
+}
+
 /// The host path that a descriptor has now; for reports to the owner of the keys.
 pub(crate) fn path_of(_: &Permit, fd: BorrowedFd<'_>) -> Result<PathBuf, Error> {
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -115,19 +153,31 @@ pub(crate) fn open_nothing(_: &Permit) -> Result<OwnedFd, std::io::Error> {
 
 /// Tries `openat2` with arguments that cannot fail where it exists and is allowed.
 pub(crate) fn probe_beneath(_: &Permit) -> Result<(), Error> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     retry(|| fs::openat2(CWD, c".", OpenHow::lookup().flags, Mode::empty(), resolve))?;
     Ok(())
+}
+
+/// Whether a search goes on where something else is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mounts {
+    /// It does.
+    Cross,
+    /// It fails as if it had left its base.
+    Stay,
 }
 
 /// Opens `path`, which the kernel keeps beneath `base`; leaving is [`Error::Escape`].
 pub(crate) fn open_beneath(
     _: &Permit,
-    base: BorrowedFd<'_>,
+    (base, mounts): (BorrowedFd<'_>, Mounts),
     path: &[u8],
     how: OpenHow,
 ) -> Result<OwnedFd, Error> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    if mounts == Mounts::Stay {
+        resolve |= ResolveFlags::NO_XDEV;
+    }
     retry(|| fs::openat2(base, path, how.flags, how.mode(), resolve)).map_err(|error| match error {
         Error::CrossDevice => Error::Escape,
         other => other,

@@ -1,0 +1,204 @@
+//! What no directory includes, by whatever path, link or mount it is reached: the kernel's own files, and what the host keeps for itself.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use innkeeper_wasi::host::MissingKey;
+use innkeeper_wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys};
+use innkeeper_wasi::p1::{self, Context, Errno, Version};
+use support::*;
+
+const PERM: i32 = number(Errno::Perm);
+const READ_IT: Open = open_for(READ, 0);
+const KINDS: [Access; 3] = [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite];
+
+/// Everything on a path that WASI 0.1 has, as what is done with it and its name. The path may be there or not; `free` is one that is not.
+fn everything(guest: &mut TestGuest, dir: u32, path: &str, free: &str) -> Vec<(&'static str, Answer<()>)> {
+    let open = |guest: &mut TestGuest, how: Open| guest.open(dir, path, how).and_then(|fd| guest.close(fd));
+    let follow = Open { lookup: FOLLOW, ..READ_IT };
+    let done = vec![
+        ("path_open", open(guest, READ_IT)),
+        ("path_open", open(guest, follow)),
+        ("path_open", open(guest, open_for(READ, DIRECTORY))),
+        ("path_open", open(guest, open_for(WRITE, TRUNC))),
+        ("path_open", open(guest, open_for(READ | WRITE, CREAT))),
+        ("path_open", open(guest, open_for(WRITE, CREAT | EXCL))),
+        ("path_filestat_get", guest.stat(dir, 0, path).map(drop)),
+        ("path_filestat_get", guest.stat(dir, FOLLOW, path).map(drop)),
+        ("path_filestat_set_times", guest.set_times(dir, 0, path)),
+        ("path_readlink", guest.readlink(dir, path).map(drop)),
+        ("path_create_directory", guest.mkdir(dir, path)),
+        ("path_symlink", guest.symlink("x", dir, path)),
+        ("path_link", guest.link(0, (dir, path), (dir, free))),
+        ("path_rename", guest.rename((dir, path), (dir, free))),
+        ("path_unlink_file", guest.unlink(dir, path)),
+        ("path_remove_directory", guest.rmdir(dir, path)),
+    ];
+    for function in p1::functions(Version::Preview1).iter().filter(|it| it.name.starts_with("path_")) {
+        assert!(done.iter().any(|(name, _)| *name == function.name), "{} is not tried", function.name);
+    }
+    done
+}
+
+#[test]
+fn y9_the_kernels_files_are_no_part_of_a_directory() {
+    let outside = tempfile::tempdir().expect("a temporary directory");
+    fs::write(outside.path().join("f"), "ordinary").expect("f");
+    let up = "../".repeat(outside.path().components().count() - 1);
+    symlink(format!("{up}proc/self/environ"), outside.path().join("l")).expect("l");
+    let relative =
+        |name: &str| outside.path().join(name).strip_prefix("/").unwrap().to_str().unwrap().to_owned();
+    for (name, tuning) in resolvers() {
+        for access in KINDS {
+            let case = format!("{name} {access:?}");
+            let key = DirKey::new("/", "/r", access);
+            let mut guest = TestGuest::new(&Keys::builder().directory(key).tuning(tuning.clone()).build());
+            let link = relative("l");
+            for path in [
+                "proc/self/environ",
+                "proc/self/mem",
+                "proc/self/maps",
+                "proc/self/fd/0",
+                "proc/self/root/etc",
+                "proc/version",
+                "proc/../proc/version",
+                "etc/../proc/self/environ",
+                "sys/kernel",
+                "proc/self",
+                "proc/self/ns/net",
+            ] {
+                for (function, answer) in everything(&mut guest, 3, path, "proc/free") {
+                    assert!(answer.is_err(), "{case}: {function} of {path}");
+                }
+            }
+            for path in ["proc/self/environ", "proc/self/mem", "proc/version", "sys/kernel", &link] {
+                let how = Open { lookup: FOLLOW, ..READ_IT };
+                assert_eq!(guest.open(3, path, how), Err(PERM), "{case}: {path}");
+                assert_eq!(guest.stat(3, FOLLOW, path).err(), Some(PERM), "{case}: {path}");
+            }
+            // By one step at a time, too: there is no handle to begin with, or one to a directory that cannot be looked into.
+            assert_eq!(guest.stat(3, 0, "proc").err(), Some(PERM), "{case}");
+            assert_eq!(guest.set_times(3, 0, "proc").err(), Some(PERM), "{case}");
+            match guest.open(3, "proc", open_for(READ, DIRECTORY)) {
+                Err(error) => assert_eq!(error, PERM, "{case}"),
+                Ok(fd) => {
+                    assert_eq!(access, Access::CopyOnWrite, "{case}");
+                    assert!(guest.readdir(fd, 4096, 0).is_err(), "{case}");
+                    assert!(guest.open(fd, "version", READ_IT).is_err(), "{case}");
+                }
+            }
+            let denials = guest.cx.host().denials();
+            assert!(
+                denials.iter().any(|denial| denial.missing == MissingKey::KernelFiles { guest: "/r".into() })
+            );
+            // What is not the kernel's is part of it, across mounts or not.
+            let fd = guest.open(3, &relative("f"), READ_IT).expect("an ordinary file");
+            assert_eq!(guest.read(fd, 100).unwrap(), b"ordinary", "{case}");
+            assert!(guest.open(3, "dev/null", READ_IT).is_ok() || access == Access::CopyOnWrite, "{case}");
+        }
+        let unsafe_key =
+            |host: &str| DirKey::new(host, "/r", Access::ReadOnly).with_kernel_files(KernelFiles::Granted);
+        for (host, path) in [("/", "proc/self/status"), ("/proc", "self/status"), ("/proc/self", "status")] {
+            let keys = Keys::builder().tuning(tuning.clone());
+            let refused = Context::new(&keys.clone().dir(host, "/r", Access::ReadOnly).build());
+            match refused {
+                Ok(_) => assert_eq!(host, "/"),
+                Err(error) => {
+                    assert!(matches!(&error, KeyError::KernelFiles(at) if at == Path::new(host)), "{error}")
+                }
+            }
+            let mut guest = TestGuest::new(&keys.directory(unsafe_key(host)).build());
+            let fd = guest.open(3, path, READ_IT).expect(name);
+            assert!(!guest.read(fd, 100).unwrap().is_empty(), "{name}: {host}");
+        }
+    }
+}
+
+/// A home directory with a secret in it, which is hidden, on a way that leads through a link, and a place where one will be.
+fn home() -> (tempfile::TempDir, Vec<std::path::PathBuf>) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let at = |path: &str| home.path().join(path);
+    fs::create_dir_all(at("state/inn/seal")).expect("the secret's directory");
+    fs::write(at("state/inn/seal/key"), "secret").expect("the secret");
+    fs::create_dir(at(".local")).expect(".local");
+    symlink("../state", at(".local/state")).expect("a link");
+    fs::write(at("f"), "ordinary").expect("f");
+    let hidden = ["", "/key"].map(|end| at(&format!(".local/state/inn/seal{end}")));
+    let hidden = hidden.into_iter().chain([at(".cache/inn")]).collect();
+    (home, hidden)
+}
+
+#[test]
+fn y4_what_the_host_keeps_for_itself_is_out_of_sight() {
+    for (name, tuning) in resolvers() {
+        for access in KINDS {
+            let (home, hidden) = home();
+            let before = snapshot(&home.path().join("state/inn/seal"));
+            let case = format!("{name} {access:?}");
+            let mut keys = Keys::builder().dir(home.path(), "/h", access).tuning(tuning.clone()).build();
+            keys.hidden = hidden;
+            let mut guest = TestGuest::new(&keys);
+            // A tree that the host keeps itself may be changed as the guest likes: the directory on the host is not.
+            let is_native = access != Access::CopyOnWrite;
+            for path in [
+                "state/inn/seal/key",
+                "state/inn/seal/new",
+                "state/inn/seal/../seal/key",
+                ".local/state/inn/seal/key",
+                "./.local/../state/inn/seal/key",
+                ".cache/inn/new",
+            ] {
+                for (function, answer) in everything(&mut guest, 3, path, "free") {
+                    let new_in_tree = !is_native && path.starts_with(".cache");
+                    assert!(answer.is_err() || new_in_tree, "{case}: {function} of {path}");
+                }
+            }
+            for path in ["state/inn/seal", "state/inn/seal/"].iter().filter(|_| is_native) {
+                for (function, answer) in everything(&mut guest, 3, path, "free") {
+                    assert!(answer.is_err(), "{case}: {function} of {path}");
+                }
+            }
+            for path in ["state", "state/inn", ".local", ".local/state", ".cache", ".cache/inn"] {
+                for (function, answer) in everything(&mut guest, 3, path, "free") {
+                    let changes =
+                        ["path_rename", "path_unlink_file", "path_remove_directory"].contains(&function);
+                    assert!(answer.is_err() || !changes || !is_native, "{case}: {function} of {path}");
+                }
+            }
+            assert_eq!(guest.open(3, "state/inn/seal/key", READ_IT), Err(PERM), "{case}");
+            // Handles on the way lead no further than paths do.
+            let state = guest.open(3, "state/inn", open_for(READ, DIRECTORY));
+            if let Ok(fd) = state {
+                for (function, answer) in everything(&mut guest, fd, "seal", "free") {
+                    let harmless = !is_native;
+                    assert!(answer.is_err() || harmless, "{case}: {function} of seal in a handle");
+                }
+                assert!(guest.open(fd, "seal/key", READ_IT).is_err(), "{case}");
+            }
+            assert!(guest.open(3, "f", READ_IT).is_ok(), "{case}");
+            assert_eq!(snapshot(&home.path().join("state/inn/seal")), before, "{case}");
+            assert!(!home.path().join(".cache").exists(), "{case}: made where a hidden directory will be");
+            assert_eq!(
+                fs::read_link(home.path().join(".local/state")).unwrap(),
+                Path::new("../state"),
+                "{case}"
+            );
+        }
+        let (home, hidden) = home();
+        for inside in ["state/inn/seal", ".local/state/inn/seal"] {
+            let mut keys = Keys::builder().dir(home.path().join(inside), "/h", Access::ReadOnly).build();
+            keys.hidden.clone_from(&hidden);
+            assert!(matches!(Context::new(&keys), Err(KeyError::Hidden(_))), "{name}: {inside}");
+        }
+        // Whoever makes a path step by step is told what is there.
+        let mut keys = Keys::builder().dir(home.path(), "/h", Access::ReadWrite).tuning(tuning).build();
+        keys.hidden = hidden;
+        let mut guest = TestGuest::new(&keys);
+        assert_eq!(guest.mkdir(3, ".local"), Err(number(Errno::Exist)));
+        guest.mkdir(3, "state/other").expect("beside what is hidden, everything is as it was");
+        assert!(fs::metadata(home.path().join("state/other")).unwrap().ino() != 0);
+    }
+}

@@ -31,7 +31,7 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Op
     let Some(path) = directory(flag) else { return Ok((Cache::off(), None)) };
     let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
         .map_err(|error| unusable(&path, &error))
-        .and_then(|opened| Ok(Cache::new(sealed_apart(opened, &path)?, seal(None)?)));
+        .and_then(|opened| sealed(opened, &path, None));
     let opened = match opened {
         Ok(cache) => cache,
         Err(problem) if is_asked_for => return Err(problem),
@@ -84,16 +84,17 @@ pub(crate) fn out_of_sight(flag: Option<&CacheFlag>) -> Vec<PathBuf> {
     found.filter_map(|path| std::path::absolute(path).ok()).collect()
 }
 
-/// The directory, unless the key is in it: whoever may write there would know what to write.
-fn sealed_apart(opened: CacheDirectory, path: &Path) -> Result<CacheDirectory, Problem> {
-    match seal_directory() {
-        Some(seal) if opened.overlaps(&seal) => Err(Problem::new(
-            path.to_string_lossy(),
-            format!("a code cache cannot be where its key is kept, {}", visible(&seal.to_string_lossy())),
-        )
-        .help("choose another directory with --cache DIR")),
-        _ => Ok(opened),
+/// A cache in the directory, unless its key is there: whoever may write there would know what to write.
+fn sealed(opened: CacheDirectory, path: &Path, named: Option<&Path>) -> Result<Cache, Problem> {
+    let seal = seal(named)?;
+    if opened.overlaps(seal.directory()) {
+        let seal = visible(&seal.directory().to_string_lossy());
+        let reason = format!("a code cache cannot be where its key is kept, {seal}");
+        return Err(
+            Problem::new(path.to_string_lossy(), reason).help("choose another directory with --cache DIR")
+        );
     }
+    Ok(Cache::new(opened, seal))
 }
 
 /// The granted directory from which a guest could reach the cache, or which is in it.
@@ -147,7 +148,7 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
             )
         }
         CacheCommand::Fill { file, called, key, .. } => {
-            let cache = Cache::new(sealed_apart(opened, &path)?, seal(key.as_deref())?);
+            let cache = sealed(opened, &path, key.as_deref())?;
             match called {
                 true => {
                     fill(file, cache, |module, progress| fill_cache_with_called(module, progress, &has_time))?

@@ -2,8 +2,6 @@
 //! that a run has left half made.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,14 +11,29 @@ use innkeeper::wasi::host::{
 };
 
 use crate::args::CowCommand;
+use crate::output::{Output, Writable};
 use crate::report::{self, Problem, visible};
 use crate::values::ChangesFlag;
 
 /// Text of a list that is printed at once.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
+/// The archives that the flags name, in their order, opened before the guest starts.
+pub(crate) fn open_archives(flags: &[ChangesFlag], writable: &Writable) -> Result<Vec<Output>, Problem> {
+    let open = |flag: &ChangesFlag| match flag {
+        ChangesFlag::Tar(path) => Some(Output::open(path, writable)),
+        _ => None,
+    };
+    flags.iter().filter_map(open).collect()
+}
+
 /// Does what the flags say, in their order, until `stop` says that it is to end.
-pub(crate) fn deal_with(flags: &[ChangesFlag], host: &Host, stop: &Stop<'_>) -> Result<(), Problem> {
+pub(crate) fn deal_with(
+    flags: &[ChangesFlag],
+    archives: Vec<Output>,
+    host: &Host,
+    stop: &Stop<'_>,
+) -> Result<(), Problem> {
     let overlays = host.overlays();
     if flags.is_empty() {
         return Ok(());
@@ -29,13 +42,18 @@ pub(crate) fn deal_with(flags: &[ChangesFlag], host: &Host, stop: &Stop<'_>) -> 
         return Err(Problem::new("--cow-changes", "there is no cow directory")
             .help("grant one: --dir HOST::GUEST::cow"));
     }
+    let mut archives = archives.into_iter();
     // Applying comes last: then there is nothing left to list.
     for flag in flags.iter().filter(|flag| **flag != ChangesFlag::Apply) {
         match flag {
             ChangesFlag::List => {
                 overlays.iter().try_for_each(|overlay| list(overlay, overlays.len(), stop))?
             }
-            ChangesFlag::Tar(path) => archive(overlays, path, stop)?,
+            ChangesFlag::Tar(_) => {
+                if let Some(file) = archives.next() {
+                    archive(overlays, file, stop)?;
+                }
+            }
             ChangesFlag::Apply => {}
         }
     }
@@ -72,7 +90,7 @@ fn list(overlay: &Overlay, overlays: usize, stop: &Stop<'_>) -> Result<(), Probl
     listed.map_err(|error| unreadable(overlay, &error))
 }
 
-fn archive(overlays: &[Overlay], path: &Path, stop: &Stop<'_>) -> Result<(), Problem> {
+fn archive(overlays: &[Overlay], file: Output, stop: &Stop<'_>) -> Result<(), Problem> {
     let [overlay] = overlays else {
         return Err(Problem::new(
             "--cow-changes tar",
@@ -80,16 +98,12 @@ fn archive(overlays: &[Overlay], path: &Path, stop: &Stop<'_>) -> Result<(), Pro
         )
         .help("grant one cow directory, or list or apply the changes"));
     };
-    let unwritable =
-        |error: std::io::Error| Problem::new(path.display(), format!("cannot be written: {error}"));
-    let mut file = BufWriter::new(File::create(path).map_err(unwritable)?);
-    let left_out = overlay.write_tar(&mut file, stop).map_err(|error| match error {
-        ArchiveError::Unwritable(error) => unwritable(error),
+    let failed = |error| match error {
         ArchiveError::ReservedName(_) => Problem::new(overlay.host_path().display(), error)
             .help("nothing was archived; --cow-changes apply makes changes under any name"),
         error => Problem::new(overlay.host_path().display(), error),
-    })?;
-    file.flush().map_err(unwritable)?;
+    };
+    let left_out = file.write_or(|to| overlay.write_tar(to, stop), (ArchiveError::Unwritable, failed))?;
     for socket in left_out {
         let socket = visible(&String::from_utf8_lossy(&socket));
         report::warning(&Problem::new(socket, "a socket cannot be in an archive, and was left out"));

@@ -1,15 +1,15 @@
 //! `inn compile`: a module's machine code, made ahead of time, in one file with the module.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use innkeeper::{Census, Config, Module, Tiers};
+use innkeeper::{Config, Tiers};
 
 use crate::args::CompileArgs;
 use crate::cache::{compiled, size};
 use crate::input::Input;
+use crate::output::{Output, Writable};
 use crate::report::{self, Problem};
 
 /// What names of such files end with.
@@ -28,27 +28,35 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
     let mut input = Input::read(&args.file)?;
     let engine = innkeeper::engine_with(Config::default(), Tiers::Auto);
     let module = input.module(&engine)?;
-    // Whoever reads it sees the whole file or none.
-    let partial = output.with_extension(format!("{EXTENSION}-{}", std::process::id()));
-    let written = write(&module, &partial).and_then(|census| {
-        let bytes = fs::metadata(&partial)?.len();
-        fs::rename(&partial, &output)?;
-        Ok((census, bytes))
-    });
-    let name = output.to_string_lossy();
-    let (census, bytes) = written.map_err(|error| {
-        let _ = fs::remove_file(&partial);
-        Problem::new(&name, error).help("check that the directory is there and has room")
+    let mut bytes = 0;
+    let file = Output::open(&output, &Writable::nothing())?;
+    let census = file.write(|to| {
+        let progress = report::Progress::new("compiling functions");
+        let mut counted = Counted { to, bytes: 0 };
+        let census = innkeeper::precompile(&module, &mut counted, &|done, of| progress.tell(done, of));
+        progress.finish();
+        bytes = counted.bytes;
+        census
     })?;
+    let name = output.to_string_lossy();
     report::output(&format!("{name}: {}, {}", size(bytes), compiled(&census)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(module: &Module, path: &Path) -> Result<Census, innkeeper::PrecompiledError> {
-    let mut to = BufWriter::new(File::create_new(path)?);
-    let progress = report::Progress::new("compiling functions");
-    let census = innkeeper::precompile(module, &mut to, &|done, of| progress.tell(done, of));
-    progress.finish();
-    to.flush()?;
-    census
+/// A writer that knows how much went through.
+struct Counted<'a> {
+    to: &'a mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(part)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }

@@ -21,6 +21,7 @@ mod inspect;
 mod invoke;
 mod keys;
 mod observers;
+mod output;
 mod perf;
 mod policy;
 mod profile;

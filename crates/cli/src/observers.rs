@@ -1,37 +1,65 @@
 //! Who watches a guest: traces, a summary, a record.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
+use innkeeper::wasi::keys::FileMode;
 use innkeeper::wasi::observe::{RecordHeader, Recorder, Tracer};
 use innkeeper::wasi::p1::{Context, Observers};
 
 use crate::flags::ReportFlags;
+use crate::output::{Output, Writable};
 use crate::report::{self, Problem};
 use crate::values::TraceFlag;
+
+/// The files that traces and records go to, opened before the guest starts.
+pub(crate) struct Files {
+    trace: Option<File>,
+    record: Option<File>,
+}
+
+impl Files {
+    /// Opens those that the flags name.
+    pub(crate) fn open(flags: &ReportFlags, writable: &Writable) -> Result<Files, Problem> {
+        let open = |path: &OsString| Output::open(path, writable)?.stream(FileMode::Truncate);
+        // Where nothing is traced, the file is not touched.
+        let trace = flags.trace_file.as_ref().filter(|_| !flags.trace.is_empty());
+        Ok(Files {
+            trace: trace.map(open).transpose()?,
+            record: flags.record.as_ref().map(open).transpose()?,
+        })
+    }
+}
 
 /// The observers that the flags ask for; `header` says what a record would be of.
 pub(crate) fn observers(
     flags: &ReportFlags,
+    files: &Files,
     header: impl FnOnce() -> RecordHeader,
 ) -> Result<Observers, Problem> {
     let mut observers = Observers::none();
     for flag in &flags.trace {
         observers = match flag {
             TraceFlag::Summary => observers.summarizer(),
-            TraceFlag::Lines(form) => observers.tracer(Tracer::new(trace_output(flags)?, *form)),
+            TraceFlag::Lines(form) => observers.tracer(Tracer::new(trace_output(flags, files)?, *form)),
         };
     }
-    if let Some(path) = &flags.record {
-        let recorder = Recorder::new(create(path)?, &header()).map_err(|error| unwritable(path, &error))?;
+    if let (Some(path), Some(file)) = (&flags.record, &files.record) {
+        let recorder =
+            Recorder::new(buffered(path, file)?, &header()).map_err(|error| unwritable(path, &error))?;
         observers = observers.recorder(recorder);
     }
     Ok(observers)
 }
 
 /// Writes what is left to write, and the summary; `ending` says how the guest ended.
-pub(crate) fn finish(flags: &ReportFlags, context: &Context, ending: &str) -> Result<(), Problem> {
+pub(crate) fn finish(
+    flags: &ReportFlags,
+    files: &Files,
+    context: &Context,
+    ending: &str,
+) -> Result<(), Problem> {
     let Some(observers) = context.observers() else { return Ok(()) };
     if let Err(error) = observers.finish_trace() {
         return Err(Problem::new("the trace", error).help("check the disk, or trace to another file"));
@@ -41,11 +69,12 @@ pub(crate) fn finish(flags: &ReportFlags, context: &Context, ending: &str) -> Re
     }
     if let Some(summary) = observers.summary() {
         let lines = flags.trace.iter().any(|flag| matches!(flag, TraceFlag::Lines(_)));
-        match &flags.trace_file {
+        match (&flags.trace_file, &files.trace) {
             // With lines in the file, the table goes where a person looks.
-            Some(path) if !lines => {
+            (Some(path), Some(file)) if !lines => {
                 let text = summary.to_string();
-                create(path)?.write_all(text.as_bytes()).map_err(|error| unwritable(path, &error))?;
+                let mut file: &File = file;
+                file.write_all(text.as_bytes()).map_err(|error| unwritable(path, &error))?;
             }
             _ => report::table(&summary.to_string()),
         }
@@ -53,16 +82,16 @@ pub(crate) fn finish(flags: &ReportFlags, context: &Context, ending: &str) -> Re
     Ok(())
 }
 
-fn trace_output(flags: &ReportFlags) -> Result<Box<dyn Write + Send>, Problem> {
-    match &flags.trace_file {
+fn trace_output(flags: &ReportFlags, files: &Files) -> Result<Box<dyn Write + Send>, Problem> {
+    match (&flags.trace_file, &files.trace) {
+        (Some(path), Some(file)) => buffered(path, file),
         // Not buffered: lines appear between those of the guest's, in order.
-        None => Ok(Box::new(io::stderr())),
-        Some(path) => create(path),
+        _ => Ok(Box::new(io::stderr())),
     }
 }
 
-fn create(path: &OsStr) -> Result<Box<dyn Write + Send>, Problem> {
-    let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+fn buffered(path: &OsStr, file: &File) -> Result<Box<dyn Write + Send>, Problem> {
+    let file = file.try_clone().map_err(|error| unwritable(path, &error))?;
     Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
 }
 

@@ -9,6 +9,7 @@ use innkeeper::wasi::p1::Context;
 
 use crate::args::{PolicyArgs, PolicyCommand, RunArgs};
 use crate::keys;
+use crate::output::{Output, Writable};
 use crate::report::{self, Problem};
 use crate::run;
 
@@ -39,7 +40,9 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
 
 /// Runs a guest, and writes or extends a policy by what it used, however it ended.
 fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
-    // A mistake in a policy that is there is told before the guest runs.
+    // So is a mistake in a policy that is there, before the guest runs.
+    let writable = Writable::of(&keys::keys(args)?, &args.reports.cow_changes);
+    let output = Output::open(to, &writable)?;
     let known = if Path::new(to).exists() { Some(keys::read_policy(to)?) } else { None };
     let mut learned = None;
     let code = run::run_and_then(args, |keys, context| {
@@ -52,7 +55,6 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
         Some(known) => known.merged(learned),
         None => learned,
     };
-    std::fs::write(to, format!("{LEARNED}{}", policy.to_text()))
-        .map_err(|error| Problem::new(to.to_string_lossy(), format!("cannot be written: {error}")))?;
+    output.write(|file| file.write_all(format!("{LEARNED}{}", policy.to_text()).as_bytes()))?;
     Ok(code)
 }

@@ -1,9 +1,8 @@
 //! `--profile`: where a guest spends its time, as a flame graph and as folded stacks.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use inferno::flamegraph;
 use innkeeper::{FrameInfo, FuncIndex, InterruptHandle, Profile};
 
+use crate::output::{Output, Writable};
 use crate::report::{Problem, short};
 
 /// Time between samples.
@@ -51,15 +51,24 @@ impl Drop for Sampler {
     }
 }
 
-/// Writes the flame graph to `path`, and the stacks it is made from beside it, with the extension `folded`.
-pub(crate) fn write(profile: &Profile, path: &OsStr, guest: &str) -> Result<(), Problem> {
+/// Where a profile goes.
+pub(crate) struct Files {
+    graph: Output,
+    stacks: Output,
+}
+
+impl Files {
+    /// Opens a file for the flame graph, and one beside it for the stacks it is made from, with the extension `folded`.
+    pub(crate) fn open(path: &OsStr, writable: &Writable) -> Result<Files, Problem> {
+        let stacks = PathBuf::from(path).with_extension("folded");
+        Ok(Files { graph: Output::open(path, writable)?, stacks: Output::open(stacks, writable)? })
+    }
+}
+
+/// Writes the flame graph and the stacks.
+pub(crate) fn write(profile: &Profile, files: Files, guest: &str) -> Result<(), Problem> {
     let stacks = folded(profile);
-    let beside = PathBuf::from(path).with_extension("folded");
-    let unwritable = |path: &Path, error: &dyn std::fmt::Display| {
-        Problem::new(path.to_string_lossy(), error).help("check the path")
-    };
-    std::fs::write(&beside, stacks.join("\n") + "\n").map_err(|error| unwritable(&beside, &error))?;
-    let path = Path::new(path);
+    files.stacks.write(|to| to.write_all((stacks.join("\n") + "\n").as_bytes()))?;
     if stacks.is_empty() {
         let error = format!("no sample was taken: the guest ran for less than {} ms or so", TICK.as_millis());
         return Err(Problem::new(guest, error).help("profile a longer run"));
@@ -67,10 +76,9 @@ pub(crate) fn write(profile: &Profile, path: &OsStr, guest: &str) -> Result<(), 
     let mut options = flamegraph::Options::default();
     options.title = guest.to_owned();
     options.count_name = "ms".to_owned();
-    let mut file = BufWriter::new(File::create(path).map_err(|error| unwritable(path, &error))?);
-    flamegraph::from_lines(&mut options, stacks.iter().map(String::as_str), &mut file)
-        .map_err(|error| unwritable(path, &error))?;
-    file.flush().map_err(|error| unwritable(path, &error))
+    files.graph.write(|to| {
+        flamegraph::from_lines(&mut options, stacks.iter().map(String::as_str), to).map_err(io::Error::other)
+    })
 }
 
 /// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks.

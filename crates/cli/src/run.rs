@@ -17,6 +17,7 @@ use crate::args::{CompileAfter, RunArgs};
 use crate::deadline::Deadline;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
+use crate::output::{self, Writable};
 use crate::report::{self, Explain, Problem, short, visible};
 use crate::values::ProfileFlag;
 use crate::{background, cache, changes, invoke, keys, observers, perf, profile};
@@ -46,8 +47,12 @@ enum Usage {
 
 fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
     let begin = Instant::now();
-    let keys = keys::keys(args)?;
+    let mut keys = keys::keys(args)?;
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
+    let writable = Writable::of(&keys, &args.reports.cow_changes);
+    if let Some(policy) = &args.keys.policy {
+        writable.warn_of_input(policy, "the policy");
+    }
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
     let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
@@ -61,7 +66,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     if args.reports.profile == Some(ProfileFlag::Perf) {
         perf::write_map()?;
     }
-    let mut input = read(args, &mut execution)?;
+    let mut input = read(args, &mut execution, &writable)?;
     let cache = execution.cache.clone();
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
@@ -80,8 +85,16 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
             NoEntry::Problem(problem) => problem,
         },
     )?;
-    let observers =
-        observers::observers(&args.reports, || header.unwrap_or_else(|| RecordHeader::new("", &[])))?;
+    // Whatever is written is opened before the guest can have a say in what stands there.
+    output::open_streams(&mut keys, &writable)?;
+    let files = observers::Files::open(&args.reports, &writable)?;
+    let archives = changes::open_archives(&args.reports.cow_changes, &writable)?;
+    let profiled = match &args.reports.profile {
+        Some(ProfileFlag::File(path)) => Some(profile::Files::open(path, &writable)?),
+        _ => None,
+    };
+    let header = || header.unwrap_or_else(|| RecordHeader::new("", &[]));
+    let observers = observers::observers(&args.reports, &files, header)?;
     let prepare = |context: Context| {
         if usage == Usage::Noted {
             context.host().learn_usage();
@@ -91,9 +104,9 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
     let lacking = guest.module.keep_code();
     let code = report_ending(&ran, args, &input)?;
-    observers::finish(&args.reports, &ran.context, &ran.ending.in_words())?;
-    if let (Some(profile), Some(ProfileFlag::File(path))) = (&ran.profile, &args.reports.profile) {
-        profile::write(profile, path, &input.name)?;
+    observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words())?;
+    if let (Some(profile), Some(files)) = (&ran.profile, profiled) {
+        profile::write(profile, files, &input.name)?;
     }
     if deadline.has_passed() && !args.reports.cow_changes.is_empty() {
         let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
@@ -103,7 +116,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         let is_interrupted = || ran.signal.exit_code().is_some();
         let was_interrupted = is_interrupted();
         let stop = || deadline.has_passed() || !was_interrupted && is_interrupted();
-        changes::deal_with(&args.reports.cow_changes, ran.context.host(), &stop)?;
+        changes::deal_with(&args.reports.cow_changes, archives, ran.context.host(), &stop)?;
     }
     drop(deadline);
     then(&keys, &ran.context);
@@ -116,7 +129,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
 }
 
 /// Reads the guest's file: a module, or one with machine code where that is allowed.
-fn read(args: &RunArgs, execution: &mut Execution) -> Result<Input, Problem> {
+fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Result<Input, Problem> {
     if !Input::is_precompiled(args.file()) {
         return Input::read(args.file());
     }
@@ -126,6 +139,7 @@ fn read(args: &RunArgs, execution: &mut Execution) -> Result<Input, Problem> {
             "if you trust the file, run it with --allow-precompiled; otherwise run the .wasm that it was made from",
         ));
     }
+    writable.warn_of_input(Path::new(args.file()), "the machine code");
     let mut precompiled = Precompiled::open_trusted(Path::new(args.file()), &execution.config)
         .map_err(|error| Problem::new(&name, error).help("make it again with `inn compile`"))?;
     let input = Input { name, bytes: precompiled.take_module() };

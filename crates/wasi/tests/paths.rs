@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use innkeeper_wasi::host::ResolverKind;
-use innkeeper_wasi::keys::{Access, Keys};
+use innkeeper_wasi::keys::{Access, DirKey, KernelFiles, Keys};
 use innkeeper_wasi::p1::Errno;
 use support::*;
 
@@ -404,8 +404,9 @@ fn f21_magic_links_are_denied() {
             }
         }
         // Even where /proc itself is granted, its links to open files lead nowhere.
-        let keys =
-            Keys::builder().dir("/proc/self", "/proc", Access::ReadOnly).tuning(tuning.clone()).build();
+        let key =
+            DirKey::new("/proc/self", "/proc", Access::ReadOnly).with_kernel_files(KernelFiles::Granted);
+        let keys = Keys::builder().directory(key).tuning(tuning.clone()).build();
         let mut guest = TestGuest::new(&keys);
         for path in ["root", "root/etc", "cwd", "fd/0", "exe"] {
             let answer = guest.open(DIR, path, follow);
@@ -471,9 +472,15 @@ fn f23_pipes_beneath_an_overlay_are_seen_and_not_opened() {
 #[test]
 fn f24_a_mount_beneath_is_part_of_the_directory() {
     for_each_kind(|resolver, _, tuning| {
-        let keys = Keys::builder().dir("/", "/", Access::ReadOnly).tuning(tuning.clone()).build();
-        let mut guest = TestGuest::new(&keys);
-        assert!(guest.stat(DIR, 0, "proc/self/").is_ok(), "F24 {resolver}");
+        // Those of the kernel's own are not: see `kernel_files`.
+        let key = DirKey::new("/", "/", Access::ReadOnly);
+        for (key, mount) in
+            [(key.clone(), "dev/"), (key.with_kernel_files(KernelFiles::Granted), "proc/self/")]
+        {
+            let keys = Keys::builder().directory(key).tuning(tuning.clone()).build();
+            let mut guest = TestGuest::new(&keys);
+            assert!(guest.stat(DIR, 0, mount).is_ok(), "F24 {mount} {resolver}");
+        }
     });
 }
 

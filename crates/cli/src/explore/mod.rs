@@ -13,6 +13,7 @@ use innkeeper::{Config, Engine, FunctionInfo, Module};
 
 use crate::args::ExploreArgs;
 use crate::input::Input;
+use crate::output::{Output, Writable};
 use crate::profile;
 use crate::report::{self, Problem};
 
@@ -51,9 +52,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     })?;
     let path = args.to.clone().unwrap_or_else(|| PathBuf::from(&args.file).with_extension("html"));
     let html = page::page(&input.name, &shown, infos.len());
-    fs::write(&path, html).map_err(|error| {
-        Problem::new(path.to_string_lossy(), error).help("check the path given with --to")
-    })?;
+    Output::open(&path, &Writable::nothing())?.write(|to| to.write_all(html.as_bytes()))?;
     report::output(&format!("{}: {} of {} functions\n", path.display(), shown.len(), infos.len()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ mod invoke;
 mod keys;
 mod observe;
 mod output;
+mod planted;
 mod policy;
 mod run;
 mod stop;
@@ -43,7 +44,7 @@ fn inn(args: &[&str]) -> Inn {
     // Not the cache of whoever runs the tests.
     command
         .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
+        .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     Inn { command, stdin: Vec::new() }
 }
 

@@ -235,8 +235,11 @@ fn instructions_end_at_the_deadline_where_memories_move() {
 #[test]
 fn instructions_of_remembered_code_end_at_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
-    let engine =
-        || innkeeper::engine_cached(config(), Tiers::Compiled, Cache::in_directory(dir.path()).unwrap());
+    let engine = || {
+        let seal = innkeeper::CacheSeal::in_directory(&dir.path().join("seal")).unwrap();
+        let cache = Cache::in_directory(&dir.path().join("code"), seal).unwrap();
+        innkeeper::engine_cached(config(), Tiers::Compiled, cache)
+    };
     try_all("cached", |binary| {
         drop(Module::new(&engine(), binary.to_vec()).unwrap());
         engine()

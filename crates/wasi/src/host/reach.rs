@@ -101,11 +101,6 @@ impl NativeDirectory {
         }
     }
 
-    /// The same directory by another descriptor.
-    pub(super) fn duplicate(&self, permit: &Permit) -> Result<NativeDirectory, Error> {
-        Ok(NativeDirectory { fd: sys::duplicate(permit, self.as_fd())?, reach: self.reach.clone() })
-    }
-
     /// Whether the kernel may search beneath it, and how.
     pub(super) fn mounts(&self) -> Option<sys::Mounts> {
         match (self.reach.is_guarded, self.reach.kernel_files, &self.reach.hidden) {

@@ -99,6 +99,9 @@ impl Stream {
             StdoutKey::Inherit => Source::Inherited(inherited),
             StdoutKey::Discard => Source::Discard,
             StdoutKey::Capture(capture) => Source::Capture(capture.clone()),
+            StdoutKey::Opened(fd) => Source::File(
+                sys::duplicate(permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))?,
+            ),
             StdoutKey::File { path, mode } => Source::File(
                 sys::open_granted_output(permit, path, *mode).map_err(|reason| KeyError::Stream {
                     name,

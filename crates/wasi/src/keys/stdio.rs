@@ -3,6 +3,7 @@
 //! Each is inherited from the host process, absent, a file, or an in-memory stand-in. Plain data, except that a
 //! [`Capture`] is shared with whoever wants to read what the guest wrote.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,7 +37,9 @@ pub enum StdoutKey {
     Closed,
     /// Kept in memory.
     Capture(Capture),
-    /// Written to a file of the host, which is created if need be.
+    /// Written to what was opened already.
+    Opened(Arc<OwnedFd>),
+    /// Written to a file of the host, which is created if need be. A symbolic link is not followed: an earlier guest may have left it.
     File {
         /// The file.
         path: PathBuf,

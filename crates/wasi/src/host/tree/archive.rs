@@ -258,7 +258,7 @@ impl Archive<'_> {
 
 fn read_lower(
     permit: &Permit,
-    lower: Option<&NativeDirectory>,
+    lower: Option<&OwnedFd>,
     buffer: &mut [u8],
     offset: u64,
 ) -> Result<usize, Error> {

@@ -62,7 +62,12 @@ impl Tree {
     }
 
     /// A tree laid over a host directory, whose changes take at most `limit_bytes`.
-    pub(super) fn over(lower: NativeDirectory, budget: &Budget, limit_bytes: u64, now: Timestamp) -> Arc<Tree> {
+    pub(super) fn over(
+        lower: NativeDirectory,
+        budget: &Budget,
+        limit_bytes: u64,
+        now: Timestamp,
+    ) -> Arc<Tree> {
         Arc::new(Tree { state: Mutex::new(State::new(Some(lower), Account::new(budget, limit_bytes), now)) })
     }
 

@@ -82,7 +82,7 @@ pub(crate) fn open_granted_input(_: &Permit, path: &Path) -> Result<OwnedFd, std
     Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens or creates a host file for a key, to be written to, following links.
+/// Opens or creates a host file for a key, to be written to, not following a link in the last place.
 pub(crate) fn open_granted_output(
     _: &Permit,
     path: &Path,
@@ -92,7 +92,7 @@ pub(crate) fn open_granted_output(
         FileMode::Truncate => OFlags::TRUNC,
         FileMode::Append => OFlags::APPEND,
     };
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOCTTY | OFlags::CLOEXEC | mode;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC | mode;
     Ok(fs::openat(CWD, path, flags, FILE_MODE)?)
 }
 

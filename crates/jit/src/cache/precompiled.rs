@@ -65,7 +65,7 @@ impl Precompiled {
     }
 
     /// Opens a file that the caller trusts: its machine code will be executed as it is, with everything that this process may do. It is copied, so that
-    /// a guest that is granted the file's directory does not change what is executed; a later run executes what the file has become.
+    /// a guest that is granted the file's directory does not change what is executed; a later run, and a further module of the same bytes, executes what the file has become.
     ///
     /// # Errors
     /// Where the file is not whole, or made for another build, processor or configuration than `config`.
@@ -112,7 +112,8 @@ impl Precompiled {
             return None;
         }
         let first = self.code.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let code = first.or_else(|| SavedCode::open(&self.file, self.file_bytes).ok())?;
+        let code = first
+            .or_else(|| SavedCode::open((&self.file, self.file_bytes), Seal::Digest, Sharing::Copied).ok())?;
         (code.head().key == *key).then(|| Arc::new(code))
     }
 }

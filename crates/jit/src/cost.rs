@@ -26,8 +26,11 @@ const MAX_BLOCK_ARGUMENTS: usize = 400_000;
 /// Those that may be left when it has been optimized.
 const MAX_LASTING_BLOCK_ARGUMENTS: u64 = 30_000;
 
-/// Values that there may be at all.
+/// Values that there may be at all, and instructions.
 const MAX_VALUES: usize = 1_000_000;
+
+/// Conditionals and loops that may be inside each other: what the compiler takes grows with the square of that.
+const MAX_NESTING: u32 = 2_000;
 
 /// Steps that finding the loops around values may take.
 const MAX_LOOP_STEPS: u64 = 20_000_000;
@@ -50,9 +53,13 @@ pub(crate) struct Cost {
 }
 
 /// Refuses a function that is becoming too large while it is translated: a few bytes of it can stand for very many values.
-pub(crate) fn check_size(func: &Function, branch_arguments: usize) -> Result {
+pub(crate) fn check_size(func: &Function, branch_arguments: usize, nesting: u32) -> Result {
     let too_many = if func.dfg.num_values() > MAX_VALUES {
         "values"
+    } else if func.dfg.num_insts() > MAX_VALUES {
+        "instructions"
+    } else if nesting > MAX_NESTING {
+        "blocks inside each other"
     } else if branch_arguments > MAX_BLOCK_ARGUMENTS {
         "values given to blocks"
     } else {

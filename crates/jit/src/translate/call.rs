@@ -15,7 +15,7 @@ use innkeeper_engine::{FuncType, Trap};
 use wasmparser::Operator;
 
 use super::exception::Code;
-use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags, slots_on_stack};
+use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags};
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
 use crate::trap;
@@ -170,10 +170,11 @@ impl Translator<'_> {
     }
 
     pub(super) fn call_with(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result<Vec<Value>> {
+        self.count_arguments(args.len())?;
         let mut all = vec![callee.ctx, callee.entry];
         let memory = match abi::results(ty) {
             Results::Registers => None,
-            Results::Memory => Some(slots_on_stack(&mut self.b, ty.result_slots())),
+            Results::Memory => Some(self.slots_on_stack(ty.result_slots())?),
         };
         all.extend(memory);
         all.extend(args);
@@ -232,7 +233,7 @@ impl Translator<'_> {
 
     /// The frame is the interpreter's, which must make the call; functions of the host are called here.
     fn return_call_from_loop(&mut self, callee: &Callee, ty: &FuncType, args: &[Value]) -> Result {
-        let slots = slots_on_stack(&mut self.b, ty.call_slots());
+        let slots = self.slots_on_stack(ty.call_slots())?;
         let mut at = 0;
         for (value, ty) in args.iter().zip(ty.params()) {
             self.store_slot(slots, at, *value);

@@ -12,10 +12,12 @@ use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 use super::unroll::Again;
 use super::{Result, Start, Translator, Unsupported, record_flags};
 use crate::builtin::Builtin;
-use crate::{abi, cost, trap};
+use crate::{abi, trap};
 
 /// A block that is open.
 pub(super) struct Control {
+    /// Conditionals and loops that are open, with this.
+    pub(super) nesting: u32,
     kind: Kind,
     /// Where branches to its label go.
     pub(super) label: Block,
@@ -130,7 +132,9 @@ impl Translator<'_> {
 
     /// A block whose label is its end.
     pub(super) fn open_block(&self, kind: Kind, exit: Block, results: Vec<Type>, height: usize) -> Control {
+        let outside = self.control.last().map_or(0, |control| control.nesting);
         Control {
+            nesting: outside + u32::from(matches!(kind, Kind::If { .. } | Kind::Loop)),
             kind,
             label: exit,
             exit,
@@ -237,6 +241,7 @@ impl Translator<'_> {
         self.b.seal_block(then);
         self.b.seal_block(otherwise);
         self.b.switch_to_block(then);
+        self.count_arguments(params.len())?;
         let params = self.stack[height..].to_vec();
         let control = self.open_block(Kind::If { otherwise, params }, exit, results, height);
         self.control.push(control);
@@ -345,8 +350,7 @@ impl Translator<'_> {
         }
         let (label, carried, brought) = (control.label, control.label_types.len(), control.brought);
         let from = self.height_below(carried)?;
-        self.branch_arguments += brought + carried;
-        cost::check_size(self.b.func, self.branch_arguments)?;
+        self.count_arguments(brought + carried)?;
         let values = self.stack[..brought].iter().chain(&self.stack[from..]);
         Ok((label, values.map(|value| (*value).into()).collect()))
     }

@@ -133,6 +133,7 @@ impl Translator<'_> {
             self.push_exception(exception, tag);
             self.stack.extend(keeps.then_some(exception));
             self.branch(label)?;
+            self.count_arguments(operands.len())?;
             self.stack.clone_from(&operands);
             clauses.push((tag, handler));
         }

@@ -329,6 +329,7 @@ impl Translator<'_> {
         self.b.seal_block(hit);
         self.b.seal_block(miss);
 
+        self.count_arguments(self.stack.len())?;
         let stack = self.stack.clone();
         self.b.switch_to_block(hit);
         self.call_by_name(func)?;

@@ -38,8 +38,8 @@ use wasmparser::{BinaryReader, FunctionBody, Operator, ValType};
 
 use crate::abi::{self, Results};
 use crate::builtin::Builtin;
-use crate::cost;
 use crate::tables::{LoadBefore, Places};
+use crate::{compiler, cost};
 pub(crate) use call::leave_by_outcome;
 use control::Control;
 pub(crate) use emit::{
@@ -127,8 +127,10 @@ pub(crate) struct Translator<'a> {
     unrolled: Option<Unrolled>,
     /// Whether the body of the last loop is to be translated once more.
     is_repeating: bool,
-    /// Values that branches give to blocks, so far.
+    /// Values that branches give to blocks and calls to functions, and those that are noted down meanwhile, so far.
     branch_arguments: usize,
+    /// Bytes of slots in the function's frame, so far.
+    slot_bytes: u32,
 }
 
 /// Parts of the world that accesses of one do not touch another of.
@@ -201,6 +203,7 @@ pub(crate) fn translate(
         unrolled: None,
         is_repeating: false,
         branch_arguments: 0,
+        slot_bytes: 0,
         offset: 0,
     };
     translator.function(entry)
@@ -240,12 +243,33 @@ impl Translator<'_> {
                 self.charge();
                 self.operator(&operator)?;
             }
-            cost::check_size(self.b.func, self.branch_arguments)?;
+            self.check_size()?;
             if std::mem::take(&mut self.is_repeating) {
                 operators = body_of_loop.clone();
             }
         }
         Ok(())
+    }
+
+    /// Refuses a function that is becoming too large.
+    fn check_size(&self) -> Result {
+        let nesting = self.control.last().map_or(0, |control| control.nesting);
+        cost::check_size(self.b.func, self.branch_arguments, nesting)
+    }
+
+    /// Counts values that are written down once more: an instruction of two bytes can do that with a thousand.
+    fn count_arguments(&mut self, count: usize) -> Result {
+        self.branch_arguments += count;
+        self.check_size()
+    }
+
+    /// Room for so many slots in the function's own frame, which is refused here where it would be later.
+    fn slots_on_stack(&mut self, slots: u32) -> Result<Value> {
+        self.slot_bytes = self.slot_bytes.saturating_add(slots.saturating_mul(8));
+        if self.slot_bytes > compiler::MAX_FRAME_BYTES {
+            return Err(Unsupported::Compiler("the frame is too large".to_owned()));
+        }
+        Ok(slots_on_stack(&mut self.b, slots))
     }
 
     /// Says where the code that follows comes from.

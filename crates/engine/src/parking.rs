@@ -22,6 +22,8 @@ type Queues = HashMap<usize, VecDeque<Arc<Waiter>>>;
 
 #[derive(Default)]
 struct Waiter {
+    /// Whose thread it is: the store's record.
+    store: usize,
     woken: AtomicBool,
     wake: Condvar,
 }
@@ -39,10 +41,10 @@ pub(crate) enum WaitOutcome {
 
 impl Parking {
     /// Waits at `address` until woken, or until `timeout` has passed, unless `is_expected` says no at the outset. `is_interrupted` can end the
-    /// wait at any time; whoever makes it true calls [`Parking::interrupt`] afterwards.
+    /// wait at any time; whoever makes it true calls [`Parking::interrupt`] afterwards, for the same `store`.
     pub(crate) fn wait(
         &self,
-        address: usize,
+        (store, address): (usize, usize),
         is_expected: impl FnOnce() -> bool,
         timeout: Option<Duration>,
         is_interrupted: impl Fn() -> bool,
@@ -51,7 +53,7 @@ impl Parking {
         if !is_expected() {
             return WaitOutcome::NotEqual;
         }
-        let waiter = Arc::new(Waiter::default());
+        let waiter = Arc::new(Waiter { store, ..Waiter::default() });
         queues.entry(address).or_default().push_back(waiter.clone());
         // A deadline beyond what the clock can express never comes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -68,9 +70,10 @@ impl Parking {
         if is_interrupted() { WaitOutcome::Interrupted } else { WaitOutcome::TimedOut }
     }
 
-    /// Lets every waiter look whether it is interrupted.
-    pub(crate) fn interrupt(&self) {
-        for waiter in self.lock().values().flatten() {
+    /// Lets the waiter that a store has look whether it is interrupted. Not all others: whoever stops a guest with very many threads asks for each.
+    pub(crate) fn interrupt(&self, store: usize) {
+        let queues = self.lock();
+        if let Some(waiter) = queues.values().flatten().find(|waiter| waiter.store == store) {
             waiter.wake.notify_one();
         }
     }
@@ -129,9 +132,12 @@ mod tests {
     #[test]
     fn a_wait_ends_with_its_timeout_and_leaves_no_trace() {
         let parking = Parking::default();
-        assert_eq!(parking.wait(8, || false, None, || false), WaitOutcome::NotEqual);
-        assert_eq!(parking.wait(8, || true, Some(Duration::ZERO), || false), WaitOutcome::TimedOut);
-        assert_eq!(parking.wait(8, || true, Some(Duration::from_millis(5)), || false), WaitOutcome::TimedOut);
+        assert_eq!(parking.wait((0, 8), || false, None, || false), WaitOutcome::NotEqual);
+        assert_eq!(parking.wait((0, 8), || true, Some(Duration::ZERO), || false), WaitOutcome::TimedOut);
+        assert_eq!(
+            parking.wait((0, 8), || true, Some(Duration::from_millis(5)), || false),
+            WaitOutcome::TimedOut
+        );
         assert_eq!(parking.notify(8, u32::MAX), 0);
         assert!(parking.lock().is_empty());
     }
@@ -141,7 +147,7 @@ mod tests {
         let parking = Parking::default();
         std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..3).map(|_| scope.spawn(|| parking.wait(16, || true, None, || false))).collect();
+                (0..3).map(|_| scope.spawn(|| parking.wait((0, 16), || true, None, || false))).collect();
             while parking.lock().get(&16).map_or(0, |queue| queue.len()) < 3 {
                 std::thread::yield_now();
             }
@@ -163,12 +169,12 @@ mod tests {
         let (parking, asked) = (&parking, &asked);
         let is_interrupted = || asked.load(std::sync::atomic::Ordering::SeqCst);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || parking.wait(32, || true, None, is_interrupted));
+            let waiting = scope.spawn(move || parking.wait((7, 32), || true, None, is_interrupted));
             while parking.lock().is_empty() {
                 std::thread::yield_now();
             }
             asked.store(true, std::sync::atomic::Ordering::SeqCst);
-            parking.interrupt();
+            parking.interrupt(7);
             assert_eq!(waiting.join().unwrap(), WaitOutcome::Interrupted);
         });
         assert!(parking.lock().is_empty());

@@ -133,3 +133,17 @@ fn y8_a_thread_that_the_system_refuses_is_an_error_that_the_guest_can_handle() {
         ran.code(7).stderr("");
     }
 }
+
+/// There can only be so many mappings in a process (65,530 as a rule), of which each thread takes several, some of them before it runs its first line.
+#[test]
+fn y8_threads_until_the_system_has_no_mappings_left_are_an_error_that_the_guest_can_handle() {
+    let text = module(
+        r#"(func (export "wasi_thread_start") (param i32 i32) (call $wait (i32.const 8)))
+        (func (export "_start")
+            (loop $again (br_if $again (i32.gt_s (call $spawn (i32.const 0)) (i32.const 0))))
+            (call $exit (i32.const 7)))"#,
+    );
+    let flags =
+        ["--max-threads", "20000", "--max-memory", "60GiB", "--tier", "interpreter", "--cache", "off", "-"];
+    inn(&flags).stdin(text).run().code(7).stderr("");
+}

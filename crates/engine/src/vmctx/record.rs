@@ -319,7 +319,7 @@ impl InterruptHandle {
         let is_free = |now: u8| (now <= Request::Sample as u8).then_some(Request::OwnDeadline as u8);
         if request.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_free).is_ok() {
             self.0.ask_for_attention();
-            self.0.parking.interrupt();
+            self.0.parking.interrupt(self.0.vm.get() as usize);
         }
     }
 
@@ -334,7 +334,7 @@ impl InterruptHandle {
         // Not a store: whoever attends next and does not find this request has restored the limits before they are changed here.
         self.0.request.swap(request as u8, Ordering::AcqRel);
         self.0.ask_for_attention();
-        self.0.parking.interrupt();
+        self.0.parking.interrupt(self.0.vm.get() as usize);
     }
 }
 

@@ -114,7 +114,8 @@ fn wait(
     timeout_ns: i64,
 ) -> Result<u32, Trap> {
     let is_interrupted = || core.is_attention_wanted();
-    match core.engine().parking().wait(cell, is_expected, timeout(timeout_ns), is_interrupted) {
+    let place = (core.vm() as usize, cell);
+    match core.engine().parking().wait(place, is_expected, timeout(timeout_ns), is_interrupted) {
         WaitOutcome::Interrupted => core.stop_if_asked().and(Err(Trap::Interrupted)),
         outcome => Ok(outcome as u32),
     }

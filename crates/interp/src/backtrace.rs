@@ -53,7 +53,7 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place)
         };
         // The instruction that stopped is another place than the one that follows it.
         last = if matches!(place, Place::Return) { (position, shape) } else { (std::ptr::null(), shape) };
-        // SAFETY: the frame has its header at that slot: its function's type put it there.
+        // SAFETY: `locate` has found the one function whose code holds the position, and that function's type says where its header is.
         unsafe { (position, frame, ctx) = caller(frame, shape.header, ctx, shape.window) };
         place = Place::Return;
     }

@@ -425,7 +425,8 @@ impl StoreCore {
     /// Frees every object that nothing refers to. Where the guest is to stop it is given up and frees less, which [`heed_stop`] then tells of.
     pub(crate) fn collect(&mut self, live_end: *mut u64) {
         self.heap.begin_collection(self.record.interrupt_handle());
-        // SAFETY: the region from the stack's start to `live_end` is mapped; slots that were never written are zero.
+        // SAFETY: the region from the stack's start to `live_end` is mapped. Slots hold what they were last given, by frames that are gone perhaps: a stale address may
+        // keep an object and never frees one. That every live slot lies below `live_end` is the tier's promise.
         unsafe {
             let mut slot = (*self.vm()).stack_base;
             while slot < live_end {

@@ -145,7 +145,7 @@ impl Heap {
     pub(crate) fn size_bytes(allocation: &Allocation) -> Option<usize> {
         let contents = match allocation {
             Allocation::Typed(ty, len) => {
-                // SAFETY: type records live as long as the engine, and the store holds it.
+                // SAFETY: type records live as long as the engine, whose handle is the last of the store's fields to be dropped.
                 let unit = match unsafe { &(**ty).ty.composite } {
                     CompositeType::Array(element) => element.storage.size_bytes(),
                     _ => size_of::<u64>(),
@@ -318,7 +318,8 @@ impl Heap {
                 return;
             }
             let object = self.objects[i];
-            // SAFETY: the object is this heap's; unmarked, nothing refers to it any more.
+            // SAFETY: the object is this heap's; unmarked, nothing refers to it any more. Destructors of the host run after the sweep, so that whatever they do finds the
+            // heap consistent.
             unsafe {
                 if (*object.as_ptr()).marked_by == self.collection_number {
                     continue;

@@ -50,6 +50,7 @@ static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
 
 fn main() -> ExitCode {
     tell_of_panics();
+    signals::survive_file_limits();
     stack::with_enough(begin)
 }
 

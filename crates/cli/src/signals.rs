@@ -21,6 +21,12 @@ impl Came {
     }
 }
 
+/// Makes writing beyond the largest size that files may have (`ulimit -f`) an error, for the guest and for `inn`, instead of the end of the process.
+pub(crate) fn survive_file_limits() {
+    // Where it cannot be done, it is as it would have been.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 /// Lets signals stop the guest.
 pub(crate) fn stop_on_signals(stopper: &Stopper) -> Result<Came, Problem> {
     let problem = |error| Problem::new("signals", error);

@@ -149,3 +149,32 @@ fn a_trap_at_a_first_instruction_belongs_to_its_function() {
     }
     assert!(frames.len() > 20, "{frames:?}");
 }
+
+/// A branch of four bytes that carries a thousand values is thousands of bytes of code: a function of many is refused before it has taken the memory.
+#[test]
+fn code_is_in_proportion_to_its_body() {
+    let results = "i64 ".repeat(1000);
+    let values = "i64.const 0 ".repeat(1000);
+    let drops = "drop ".repeat(1000);
+    for branches in
+        ["local.get 0 br_if 0 ".repeat(30_000), format!("local.get 0 br_table {}", "0 1 2 3 ".repeat(8_000))]
+    {
+        let text = format!(
+            r#"(module (func $many (result {results}) {values})
+                (func (export "f") (param i32) (result i32)
+                    block (result {results}) block (result {results}) block (result {results}) block (result {results})
+                    i64.const 5 call $many {branches} br 0
+                    end end end end {drops} i32.const 7))"#
+        );
+        let engine = innkeeper::engine_with(Config::default(), Tiers::Interpreter);
+        let mut store = Store::new(&engine, ()).expect("a store");
+        let instance =
+            Linker::new(&engine).instantiate(&mut store, &module(&engine, &text)).expect("an instance");
+        let f = instance.get_typed_func::<i32, i32>(&mut store, "f").expect("an export");
+        match f.call(&mut store, 0) {
+            // Entries of one table that lead to the same place share what is moved.
+            Ok(result) => assert_eq!((result, branches.contains("br_table")), (7, true)),
+            Err(error) => assert!(error.to_string().contains("too large to execute"), "{error}"),
+        }
+    }
+}

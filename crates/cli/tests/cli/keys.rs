@@ -170,3 +170,38 @@ fn the_environment_is_what_was_granted() {
     ]);
     env(&["--env", "=x"]).code(2).says(&["the name is empty"]);
 }
+
+/// Where the user's own files would be has nothing to do with what is granted, and may be nonsense.
+#[test]
+fn a_directory_is_granted_whatever_the_home_is() {
+    let long = format!("/{}", "h".repeat(300));
+    for home in ["/dev/null", "/nonexistent/home", &long] {
+        let dir = scratch();
+        std::fs::write(dir.path().join("file"), "text").expect("a file");
+        let key = format!("{}::/d::ro", dir.path().display());
+        let run = inn(&["--dir", &key, "{cat}", "/d/file"]).env("HOME", home);
+        run.env("XDG_CACHE_HOME", &format!("{home}/cache"))
+            .env("XDG_STATE_HOME", &format!("{home}/state"))
+            .run()
+            .code(0)
+            .stdout("text");
+    }
+}
+
+/// The largest size that files may have is a limit of the guest's, and of `inn`'s own reports: an error, and not the process's end.
+#[test]
+fn the_systems_limit_of_file_sizes_is_an_error() {
+    let dir = scratch();
+    std::fs::write(dir.path().join("from"), vec![b'x'; 10_000]).expect("a file");
+    let inn = env!("CARGO_BIN_EXE_inn");
+    let guest = crate::guest("cp");
+    let script = format!(
+        "ulimit -f 1; exec {inn} --cache off --dir {}::/d {} /d/from /d/to",
+        dir.path().display(),
+        guest.display()
+    );
+    let status =
+        std::process::Command::new("sh").args(["-c", &script]).stderr(std::process::Stdio::null()).status();
+    let status = status.expect("sh runs");
+    assert!(status.code().is_some_and(|code| code != 0), "{status:?}");
+}

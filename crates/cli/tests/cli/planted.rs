@@ -12,7 +12,7 @@ use crate::{Ran, inn, scratch};
 
 /// Flags that name a file to write, with a command line that writes to `F`.
 const WRITES: &[(&str, &[&str])] = &[
-    ("profile", &["--profile", "F", "m.wat"]),
+    ("profile", &["--tier", "interpreter", "--profile", "F", "m.wat"]),
     ("trace-file", &["--trace", "--trace-file", "F", "m.wat"]),
     ("trace-file", &["--trace=summary", "--trace-file", "F", "m.wat"]),
     ("record", &["--record", "F", "m.wat"]),

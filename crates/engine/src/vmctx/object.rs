@@ -195,6 +195,9 @@ impl Heap {
         }
         let layout = Layout::from_size_align(bytes, 16).ok()?;
         self.objects.try_reserve(1).ok()?;
+        // A collection, which comes where memory is short, may have to remember them all.
+        let marks = self.objects.len() + 1 - self.pending_marks.len().min(self.objects.len());
+        self.pending_marks.try_reserve(marks).ok()?;
         // SAFETY: the size is not zero: it has the head.
         let object = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         Some((object.cast(), bytes))

@@ -255,6 +255,7 @@ impl Lowering<'_> {
                 None => {
                     let stub = self.emit.label();
                     self.leave_to(depth)?;
+                    self.check_length()?;
                     stubs.push((depth, stub));
                     stub
                 }

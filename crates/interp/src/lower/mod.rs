@@ -220,9 +220,19 @@ impl<'a> Lowering<'a> {
                     self.make_canonical(shape)?;
                 }
             }
+            self.check_length()?;
             at(self.emit.lowest_since(start), offset_bytes);
         }
         self.finish_function()
+    }
+
+    /// Refuses code that is out of proportion to its body: each branch moves the values that it carries, however short it is in the module's bytes.
+    fn check_length(&self) -> Result {
+        let body_bytes = self.module.body_range(self.func).len();
+        if self.emit.words().len() > WORDS_OF_ANY + WORDS_FOR_A_BYTE * body_bytes {
+            return Err(too_large("its branches carry too many values"));
+        }
+        Ok(())
     }
 
     /// Charges fuel where a straight run of instructions begins.
@@ -254,6 +264,10 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 }
+
+/// Words of code that any function may have, and those it may have beside for each byte of its body; compilers' output takes two to four.
+const WORDS_OF_ANY: usize = 1 << 19;
+const WORDS_FOR_A_BYTE: usize = 16;
 
 /// What lowering cannot express: a limit of this tier, with what would have been needed.
 fn too_large(what: &str) -> Error {

@@ -163,9 +163,22 @@ impl Host {
             }
             options.directory = true;
         }
+        // What turns out to be out of reach must not have been emptied by then.
+        let empties = std::mem::take(&mut options.truncate);
+        let writes = matches!(options.access, DataAccess::Write | DataAccess::ReadWrite);
+        if empties && !writes {
+            // Only the system can empty it in opening it; so it is looked at first.
+            let reached = self.resolve.open(permit, base, path, &options)?;
+            base.admit_open(permit, reached.fd.as_fd(), &sys::stat(permit, reached.fd.as_fd())?)?;
+            options.truncate = true;
+            options.exclusive = false;
+        }
         let reached = self.resolve.open(permit, base, path, &options)?;
         let found = sys::stat(permit, reached.fd.as_fd())?;
         base.admit_open(permit, reached.fd.as_fd(), &found)?;
+        if empties && writes && found.kind == FileKind::Regular {
+            sys::set_size(permit, reached.fd.as_fd(), 0)?;
+        }
         match found.kind {
             FileKind::Directory => Ok(Found::Directory(DirectoryNode::Native(base.derive(reached, &found)))),
             kind => Ok(Found::File(FileNode::Native(reached.fd), kind)),

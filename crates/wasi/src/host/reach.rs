@@ -205,9 +205,7 @@ impl Hidden {
             }
             let found = match sys::stat_at(permit, at.as_fd(), &name) {
                 Ok(found) => found,
-                // There is nothing yet; that its name is on the way keeps others from making it.
-                Err(Error::NotFound | Error::NotDirectory) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => return nothing_yet(error),
             };
             if found.kind == FileKind::SymbolicLink {
                 links_left = links_left.checked_sub(1).ok_or(Error::Loop)?;
@@ -221,7 +219,10 @@ impl Hidden {
             } else if todo.is_empty() {
                 self.things.push(identity(&found));
             } else {
-                at = sys::open_name(permit, at.as_fd(), &name, sys::OpenHow::lookup())?;
+                at = match sys::open_name(permit, at.as_fd(), &name, sys::OpenHow::lookup()) {
+                    Ok(next) => next,
+                    Err(error) => return nothing_yet(error),
+                };
                 here = identity(&found);
             }
         }
@@ -264,4 +265,13 @@ fn components(path: &Path) -> VecDeque<Vec<u8>> {
 
 fn identity(found: &Metadata) -> Identity {
     (found.device, found.inode)
+}
+
+/// Where a path to something hidden ends early: there is nothing yet, or this user cannot reach it, and then nor can a guest. That its name is on the way keeps
+/// others from making it.
+fn nothing_yet(error: Error) -> Result<(), Error> {
+    match error {
+        Error::NotFound | Error::NotDirectory | Error::NameTooLong | Error::Access => Ok(()),
+        error => Err(error),
+    }
 }

@@ -244,3 +244,16 @@ fn f34_renames_of_and_across_preopens() {
         sandbox.check_outside(resolver);
     }
 }
+
+/// What `inn cow resume` would finish with the user's rights is made by no guest: neither by that name nor by moving something there.
+#[test]
+fn y4_no_guest_makes_a_staging_directory() {
+    with_both(|resolver, guest, inside| {
+        assert_eq!(guest.mkdir(RW, ".innkeeper-cow-7"), Err(PERM), "{resolver}");
+        assert_eq!(guest.mkdir(RW, "mine"), Ok(()), "{resolver}");
+        assert_eq!(guest.rename((RW, "mine"), (RW, ".innkeeper-cow-7")), Err(PERM), "{resolver}");
+        assert_eq!(guest.symlink("mine", RW, ".innkeeper-cow-7"), Err(PERM), "{resolver}");
+        assert!(!inside.join("a/.innkeeper-cow-7").exists(), "{resolver}");
+        fs::remove_dir(inside.join("a/mine")).unwrap();
+    });
+}

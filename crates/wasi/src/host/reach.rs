@@ -5,26 +5,21 @@
 //! ([`crate::keys::Keys::hidden`]), told by what they are, not by name.
 //!
 //! Cheap where nothing of this is near: what lies on the mount of the directory that the search began in needs no question, so the kernel is told to stay
-//! there (`openat2`), and a search that it gives up for that reason is made again by the walker, which looks at every step.
+//! there (`openat2`), and a search that it gives up for that reason is made again by the walker, which looks at every step. What is hidden is near where its way
+//! leads through the directory, or through a directory of the same file system that is mounted elsewhere, too: there the same directories have other ways.
 //!
 //! Must stay true: nothing is opened, read, listed or changed in what is hidden, and no name on the way to it is made, moved or removed.
 
-use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
 use std::sync::Arc;
 
 use super::error::Error;
 use super::gate::Permit;
-use super::metadata::{FileKind, Metadata};
-use super::resolve::{MAX_LINKS, ResolverKind};
+use super::hidden::{Hidden, Identity, identity};
+use super::metadata::Metadata;
+use super::resolve::ResolverKind;
 use super::sys;
 use crate::keys::KernelFiles;
-
-/// What a file is, whatever its name: the numbers of its device and on it.
-type Identity = (u64, u64);
 
 /// An open directory of the system's.
 #[derive(Debug)]
@@ -36,22 +31,13 @@ pub(super) struct NativeDirectory {
 /// How far a search beneath a directory goes.
 #[derive(Clone, Debug)]
 struct Reach {
-    /// The device that the directory is on; what is on the same one is no file of the kernel's.
-    device: u64,
+    /// What the directory is. What is on the same device is no file of the kernel's.
+    here: Identity,
     kernel_files: KernelFiles,
     /// Nothing where nothing is hidden.
     hidden: Option<Arc<Hidden>>,
     /// Whether something hidden could be reached without leaving the directory's mount: then every step is looked at.
     is_guarded: bool,
-}
-
-/// What no guest is to reach.
-#[derive(Debug, Default)]
-pub(super) struct Hidden {
-    /// The directories and files themselves.
-    things: Vec<Identity>,
-    /// The names on the way to them, each with the directory that it is in.
-    way: Vec<(Identity, Vec<u8>)>,
 }
 
 impl AsFd for NativeDirectory {
@@ -74,21 +60,21 @@ impl NativeDirectory {
         if kernel_files == KernelFiles::Refused && sys::is_of_the_kernel(permit, fd.as_fd())? {
             return Err(Error::KernelFiles);
         }
-        let found = sys::stat(permit, fd.as_fd())?;
+        let here = identity(&sys::stat(permit, fd.as_fd())?);
         let is_guarded = match hidden {
             None => false,
             Some(hidden) if hidden.surrounds(permit, fd.as_fd())? => return Err(Error::Hidden),
             // The walker crosses mounts unnoticed.
-            Some(hidden) => resolver == ResolverKind::Walk || hidden.is_beneath(identity(&found)),
+            Some(hidden) => resolver == ResolverKind::Walk || hidden.is_near(permit, fd.as_fd())?,
         };
-        let reach = Reach { device: found.device, kernel_files, hidden: hidden.cloned(), is_guarded };
+        let reach = Reach { here, kernel_files, hidden: hidden.cloned(), is_guarded };
         Ok(NativeDirectory { fd, reach })
     }
 
     /// A directory that nothing is looked up in.
     pub(super) fn of_nothing(fd: OwnedFd) -> NativeDirectory {
         let kernel_files = KernelFiles::Refused;
-        NativeDirectory { fd, reach: Reach { device: 0, kernel_files, hidden: None, is_guarded: false } }
+        NativeDirectory { fd, reach: Reach { here: (0, 0), kernel_files, hidden: None, is_guarded: false } }
     }
 
     /// One that was found beneath this one, with what is known of it.
@@ -97,7 +83,7 @@ impl NativeDirectory {
         let is_guarded = reach.hidden.is_some() && (reach.is_guarded || found.is_walked);
         NativeDirectory {
             fd: found.fd,
-            reach: Reach { device: metadata.device, is_guarded, ..reach.clone() },
+            reach: Reach { here: identity(metadata), is_guarded, ..reach.clone() },
         }
     }
 
@@ -110,34 +96,34 @@ impl NativeDirectory {
         }
     }
 
-    /// Whether every step of a search needs to be looked at.
-    pub(super) fn is_guarded(&self) -> bool {
-        self.reach.is_guarded
+    /// What the directory is.
+    pub(super) fn identity(&self) -> Identity {
+        self.reach.here
     }
 
-    /// Whether anything is hidden from those who search here.
-    pub(super) fn hides(&self) -> bool {
-        self.reach.hidden.is_some()
+    /// What is hidden from those who search here, if that is to be asked of each name.
+    pub(super) fn near(&self, is_walked: bool) -> Option<&Hidden> {
+        self.reach.hidden.as_deref().filter(|_| is_walked || self.reach.is_guarded)
     }
 
     /// Refuses what is no part of the grant. `is_of_the_kernel` says whether it is on a file system of the kernel's, and is called where that has to be known.
     #[inline]
-    pub(super) fn admit(
+    fn admit(
         &self,
         found: &Metadata,
         is_of_the_kernel: impl FnOnce() -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        let Reach { device, kernel_files, hidden, .. } = &self.reach;
-        if hidden.as_ref().is_some_and(|hidden| hidden.things.contains(&identity(found))) {
+        let Reach { here, kernel_files, hidden, .. } = &self.reach;
+        if hidden.as_ref().is_some_and(|hidden| hidden.is_thing(identity(found))) {
             return Err(Error::Hidden);
         }
-        if found.device != *device && *kernel_files == KernelFiles::Refused && is_of_the_kernel()? {
+        if found.device != here.0 && *kernel_files == KernelFiles::Refused && is_of_the_kernel()? {
             return Err(Error::KernelFiles);
         }
         Ok(())
     }
 
-    /// [`NativeDirectory::admit`] of what a name in a directory stands for.
+    /// Refuses what a name in a directory stands for, if it is no part of the grant.
     pub(super) fn admit_name(
         &self,
         permit: &Permit,
@@ -150,7 +136,7 @@ impl NativeDirectory {
         })
     }
 
-    /// [`NativeDirectory::admit`] of what is open.
+    /// Refuses what is open, if it is no part of the grant.
     pub(super) fn admit_open(
         &self,
         permit: &Permit,
@@ -158,13 +144,6 @@ impl NativeDirectory {
         found: &Metadata,
     ) -> Result<(), Error> {
         self.admit(found, || sys::is_of_the_kernel(permit, fd))
-    }
-
-    /// Whether a name in a directory is on the way to something hidden: it stays what it is.
-    pub(super) fn keeps(&self, permit: &Permit, parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Error> {
-        let Some(hidden) = &self.reach.hidden else { return Ok(false) };
-        let parent = identity(&sys::stat(permit, parent)?);
-        Ok(hidden.way.iter().any(|(directory, kept)| *directory == parent && kept == name))
     }
 }
 
@@ -174,104 +153,4 @@ pub(super) struct Reached {
     pub(super) fd: OwnedFd,
     /// Whether each step was looked at: it may lie on another mount than where the search began.
     pub(super) is_walked: bool,
-}
-
-impl Hidden {
-    /// What is at these absolute paths, as far as there is anything; nothing where nothing is to be hidden.
-    ///
-    /// # Errors
-    /// Of the system, other than that nothing is there: what cannot be looked at cannot be told from others.
-    pub(super) fn find<P: AsRef<Path>>(permit: &Permit, paths: &[P]) -> Result<Option<Arc<Hidden>>, Error> {
-        if paths.is_empty() {
-            return Ok(None);
-        }
-        let mut hidden = Hidden::default();
-        for path in paths {
-            hidden.add(permit, path.as_ref())?;
-        }
-        Ok(Some(Arc::new(hidden)))
-    }
-
-    /// Notes every name on the way to something, links on it included, and the thing itself.
-    fn add(&mut self, permit: &Permit, path: &Path) -> Result<(), Error> {
-        let root = || sys::open_granted(permit, Path::new("/")).map_err(|_| Error::Access);
-        let mut todo = components(path);
-        let mut at = root()?;
-        let mut here = identity(&sys::stat(permit, at.as_fd())?);
-        let mut links_left = MAX_LINKS;
-        while let Some(name) = todo.pop_front() {
-            if name != b".." {
-                self.way.push((here, name.clone()));
-            }
-            let found = match sys::stat_at(permit, at.as_fd(), &name) {
-                Ok(found) => found,
-                Err(error) => return nothing_yet(error),
-            };
-            if found.kind == FileKind::SymbolicLink {
-                links_left = links_left.checked_sub(1).ok_or(Error::Loop)?;
-                let target = sys::read_link(permit, at.as_fd(), &name)?;
-                let target = Path::new(OsStr::from_bytes(&target));
-                if target.is_absolute() {
-                    at = root()?;
-                    here = identity(&sys::stat(permit, at.as_fd())?);
-                }
-                components(target).into_iter().rev().for_each(|name| todo.push_front(name));
-            } else if todo.is_empty() {
-                self.things.push(identity(&found));
-            } else {
-                at = match sys::open_name(permit, at.as_fd(), &name, sys::OpenHow::lookup()) {
-                    Ok(next) => next,
-                    Err(error) => return nothing_yet(error),
-                };
-                here = identity(&found);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether something hidden is beneath the directory with this identity.
-    fn is_beneath(&self, directory: Identity) -> bool {
-        self.way.iter().any(|(parent, _)| *parent == directory)
-    }
-
-    /// Whether a directory is a hidden one, or beneath one.
-    fn surrounds(&self, permit: &Permit, directory: BorrowedFd<'_>) -> Result<bool, Error> {
-        let mut at = sys::duplicate(permit, directory)?;
-        let mut here = identity(&sys::stat(permit, at.as_fd())?);
-        loop {
-            if self.things.contains(&here) {
-                return Ok(true);
-            }
-            at = match sys::open_name(permit, at.as_fd(), b"..", sys::OpenHow::lookup()) {
-                Ok(above) => above,
-                // Nobody can be asked further up.
-                Err(Error::Access) => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            let above = identity(&sys::stat(permit, at.as_fd())?);
-            if above == here {
-                return Ok(false);
-            }
-            here = above;
-        }
-    }
-}
-
-/// The steps of a path, without those that lead nowhere.
-fn components(path: &Path) -> VecDeque<Vec<u8>> {
-    let steps = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
-    steps.map(|step| step.as_os_str().as_bytes().to_vec()).collect()
-}
-
-fn identity(found: &Metadata) -> Identity {
-    (found.device, found.inode)
-}
-
-/// Where a path to something hidden ends early: there is nothing yet, or this user cannot reach it, and then nor can a guest. That its name is on the way keeps
-/// others from making it.
-fn nothing_yet(error: Error) -> Result<(), Error> {
-    match error {
-        Error::NotFound | Error::NotDirectory | Error::NameTooLong | Error::Access => Ok(()),
-        error => Err(error),
-    }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use innkeeper_wasi::keys::{Access, Keys, KeysBuilder, ProbeAnswer, Tuning};
 use innkeeper_wasi::p1::{Context, Errno, Exit, GuestMemory, Version, call};
@@ -407,4 +408,49 @@ pub fn for_each_resolver(case: impl Fn(&str, &Sandbox, &Tuning)) {
 /// Host descriptors that this process has open.
 pub fn host_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("/proc/self/fd").count()
+}
+
+/// Something that is mounted until this is dropped.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Mounts a directory or file at another place, too.
+    #[track_caller]
+    pub fn bind(from: &Path, to: &Path) -> Mounted {
+        let mounted = Command::new("mount").arg("--bind").args([from, to]).status();
+        assert!(mounted.expect("mount runs").success(), "{} on {}", from.display(), to.display());
+        Mounted(to.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Runs a test's case in a process with mounts of its own: this test program again, with nothing but that test. Where the system forbids such processes, it says so.
+pub fn in_own_mounts(test: &str, case: impl FnOnce()) {
+    const IS_INSIDE: &str = "INNKEEPER_TEST_HAS_OWN_MOUNTS";
+    if std::env::var_os(IS_INSIDE).is_some() {
+        return case();
+    }
+    let unshare = |flags: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(flags).args(["--mount", "--propagation", "private"]);
+        command
+    };
+    let works = |flags: &&[&str]| unshare(flags).arg("true").output().is_ok_and(|ran| ran.status.success());
+    let Some(flags) = [&[][..], &["--user", "--map-root-user"]].into_iter().find(|flags| works(flags)) else {
+        eprintln!(
+            "KNOWN GAP: {test} was not tried: this system lets nobody mount anything (unshare --mount)"
+        );
+        return;
+    };
+    let itself = std::env::current_exe().expect("this program");
+    let ran = unshare(flags).arg(itself).args(["--exact", test, "--nocapture"]).env(IS_INSIDE, "1").output();
+    let ran = ran.expect("unshare runs");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(ran.status.success(), "{}{}", said(&ran.stdout), said(&ran.stderr));
+    assert!(said(&ran.stdout).contains("1 passed"), "{test} is no test: {}", said(&ran.stdout));
 }

@@ -18,6 +18,7 @@ pub(super) use path::{GuestPath, MAX_PATH_BYTES, splice};
 
 use super::error::Error;
 use super::gate::{Operation, Permit};
+use super::hidden::{Hidden, Identity, identity};
 use super::metadata::Metadata;
 use super::open::{LastLink, OpenOptions};
 use super::reach::{NativeDirectory, Reached};
@@ -57,7 +58,9 @@ pub(super) struct Place<'a> {
     pub(super) name: LastName<'a>,
     /// The path ended in a slash or `/.`.
     pub(super) must_be_directory: bool,
-    /// Something that is hidden from guests is behind the name, which has to stay as it is.
+    /// What the parent is, where something hidden is near.
+    near: Option<Identity>,
+    /// The name has to stay as it is, whatever it stands for.
     is_kept: bool,
 }
 
@@ -69,6 +72,7 @@ impl<'a> Place<'a> {
             parent: Parent::Base(parent),
             name: Cow::Borrowed(name),
             must_be_directory: false,
+            near: None,
             is_kept: false,
         }
     }
@@ -76,18 +80,25 @@ impl<'a> Place<'a> {
     /// Refuses an operation that changes what the name stands for, if that is on the way to something hidden. Where something is to be made that is there,
     /// the system says so: whoever makes a path step by step goes on.
     pub(super) fn require_changeable(&self, permit: &Permit, operation: Operation) -> Result<(), Error> {
-        if !self.is_kept {
+        if !self.is_kept && self.near.is_none() {
+            return Ok(());
+        }
+        let found = sys::stat_at(permit, self.parent(), &self.name).ok();
+        // By another mount, the name need not be one of the way.
+        let is_part =
+            |found: &Metadata| self.hidden().is_some_and(|(_, it)| it.is_part_of_the_way(identity(found)));
+        if !self.is_kept && !found.as_ref().is_some_and(is_part) {
             return Ok(());
         }
         let makes = matches!(operation, Operation::CreateDirectory | Operation::Symlink | Operation::Link);
-        let is_there = makes && sys::stat_at(permit, self.parent(), &self.name).is_ok();
-        if is_there { Ok(()) } else { Err(Error::Hidden) }
+        if makes && found.is_some() { Ok(()) } else { Err(Error::Hidden) }
     }
 
     /// Metadata of what the name stands for, if that is part of the grant.
     pub(super) fn stat(&self, permit: &Permit) -> Result<Metadata, Error> {
         let found = sys::stat_at(permit, self.parent(), &self.name)?;
         if let Some(base) = self.base {
+            self.require_not_hidden(&found)?;
             base.admit_name(permit, (self.parent(), &self.name), &found)?;
         }
         Ok(found)
@@ -97,9 +108,30 @@ impl<'a> Place<'a> {
     pub(super) fn open(&self, permit: &Permit, how: sys::OpenHow) -> Result<OwnedFd, Error> {
         let fd = sys::open_name(permit, self.parent(), &self.name, how)?;
         if let Some(base) = self.base {
-            base.admit_open(permit, fd.as_fd(), &sys::stat(permit, fd.as_fd())?)?;
+            let found = sys::stat(permit, fd.as_fd())?;
+            self.require_not_hidden(&found)?;
+            base.admit_open(permit, fd.as_fd(), &found)?;
         }
         Ok(fd)
+    }
+
+    /// Refuses to look at what the name stands for, if that is hidden.
+    pub(super) fn require_visible(&self, permit: &Permit) -> Result<(), Error> {
+        if self.near.is_some() { self.stat(permit).map(drop) } else { Ok(()) }
+    }
+
+    /// What is hidden near the parent, and what that is.
+    fn hidden(&self) -> Option<(Identity, &Hidden)> {
+        Some((self.near?, self.base?.near(true)?))
+    }
+
+    fn require_not_hidden(&self, found: &Metadata) -> Result<(), Error> {
+        match self.hidden() {
+            Some((parent, hidden)) if hidden.is_behind((parent, &self.name), identity(found)) => {
+                Err(Error::Hidden)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory that holds the name.
@@ -173,11 +205,17 @@ impl Resolve {
                 (Parent::Opened(fd), is_walked)
             }
         };
+        let near = match (&parent, base.near(is_walked)) {
+            (_, None) => None,
+            (Parent::Base(_), Some(_)) => Some(base.identity()),
+            (Parent::Opened(fd), Some(_)) => Some(identity(&sys::stat(permit, fd.as_fd())?)),
+        };
+        let is_on_the_way = |parent| base.near(is_walked).is_some_and(|it| it.is_on_the_way((parent, name)));
         // What changes are staged in is finished with the user's rights, whoever has left it.
-        let is_kept = name.starts_with(STAGING_PREFIX)
-            || (is_walked || base.is_guarded()) && base.keeps(permit, parent.as_fd(), name)?;
+        let is_kept = name.starts_with(STAGING_PREFIX) || near.is_some_and(is_on_the_way);
         let name = Cow::Borrowed(name);
-        Ok(Place { base: Some(base), parent, name, must_be_directory: path.must_be_directory(), is_kept })
+        let must_be_directory = path.must_be_directory();
+        Ok(Place { base: Some(base), parent, name, must_be_directory, near, is_kept })
     }
 
     /// Resolves `path` to a place whose name was no symbolic link when looked at: links are followed here, inside `base`.
@@ -208,6 +246,7 @@ impl Resolve {
                         parent,
                         name,
                         must_be_directory,
+                        near: place.near,
                         is_kept: place.is_kept,
                     });
                 }

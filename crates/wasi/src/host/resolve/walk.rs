@@ -12,6 +12,7 @@ use super::path::splice;
 use super::{GuestPath, MAX_LINKS, follows_last};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
+use crate::host::hidden::{Hidden, Identity, identity};
 use crate::host::metadata::FileKind;
 use crate::host::open::OpenOptions;
 use crate::host::reach::{NativeDirectory, Reached};
@@ -50,11 +51,16 @@ pub(super) fn open(
             }
             how.directory = true;
         }
-        walk.require_no_hidden(permit, name, &how)?;
+        walk.require_not_hidden(permit, name, &how)?;
         let error =
             match sys::open_name(permit, walk.top(), name, sys::OpenHow::new(&how).without_following()) {
                 Err(error @ (Error::Loop | Error::NotDirectory)) => error,
-                result => return result.map(|fd| Reached { fd, is_walked: true }),
+                Err(error) => return Err(error),
+                Ok(fd) => {
+                    // What stands there may have come in between.
+                    walk.admit(permit, name, fd.as_fd())?;
+                    return Ok(Reached { fd, is_walked: true });
+                }
             };
         // Either it is a link, or the error stands.
         let Ok(target) = sys::read_link(permit, walk.top(), name) else {
@@ -73,9 +79,9 @@ pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) ->
     let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
     walk.descend(permit, path)?;
     let fd = match walk.stack.pop() {
-        Some(fd) => {
-            base.admit_open(permit, fd.as_fd(), &sys::stat(permit, fd.as_fd())?)?;
-            fd
+        Some(step) => {
+            base.admit_open(permit, step.fd.as_fd(), &sys::stat(permit, step.fd.as_fd())?)?;
+            step.fd
         }
         None => sys::duplicate(permit, base.as_fd())?,
     };
@@ -85,22 +91,45 @@ pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) ->
 /// A walk: where it began, and the directories entered since.
 struct Walk<'a> {
     base: &'a NativeDirectory,
-    stack: Vec<OwnedFd>,
+    stack: Vec<Entered>,
     links_left: u32,
+}
+
+/// A directory that was entered.
+struct Entered {
+    fd: OwnedFd,
+    /// What it is, where something is hidden.
+    here: Option<Identity>,
 }
 
 impl Walk<'_> {
     fn top(&self) -> BorrowedFd<'_> {
-        self.stack.last().map_or(self.base.as_fd(), AsFd::as_fd)
+        self.stack.last().map_or(self.base.as_fd(), |entered| entered.fd.as_fd())
+    }
+
+    /// What is hidden from this search, and what the directory is that it has come to.
+    fn hidden(&self) -> Option<(&Hidden, Identity)> {
+        let here = self.stack.last().map_or(Some(self.base.identity()), |entered| entered.here);
+        Some((self.base.near(true)?, here?))
+    }
+
+    /// Refuses what a name stood for when it was opened, if something is hidden and it is no part of the grant. Gives what it is.
+    fn admit(&self, permit: &Permit, name: &[u8], fd: BorrowedFd<'_>) -> Result<Option<Identity>, Error> {
+        let Some((hidden, parent)) = self.hidden() else { return Ok(None) };
+        let found = sys::stat(permit, fd)?;
+        if hidden.is_behind((parent, name), identity(&found)) {
+            return Err(Error::Hidden);
+        }
+        self.base.admit_open(permit, fd, &found)?;
+        Ok(Some(identity(&found)))
     }
 
     /// Before something is opened, which can change it: that it is not hidden, and nothing is made on the way to what is.
-    fn require_no_hidden(&self, permit: &Permit, name: &[u8], how: &OpenOptions) -> Result<(), Error> {
-        if !self.base.hides() {
-            return Ok(());
-        }
+    fn require_not_hidden(&self, permit: &Permit, name: &[u8], how: &OpenOptions) -> Result<(), Error> {
+        let Some((hidden, parent)) = self.hidden() else { return Ok(()) };
         match sys::stat_at(permit, self.top(), name) {
-            Err(_) if how.create && self.base.keeps(permit, self.top(), name)? => Err(Error::Hidden),
+            Err(_) if how.create && hidden.is_on_the_way((parent, name)) => Err(Error::Hidden),
+            Ok(found) if hidden.is_behind((parent, name), identity(&found)) => Err(Error::Hidden),
             Ok(found) => self.base.admit_name(permit, (self.top(), name), &found),
             // Opening it will tell.
             Err(_) => Ok(()),
@@ -124,10 +153,8 @@ impl Walk<'_> {
             }
             match sys::open_name(permit, self.top(), &component, sys::OpenHow::lookup().without_following()) {
                 Ok(fd) => {
-                    if self.base.hides() {
-                        self.base.admit_open(permit, fd.as_fd(), &sys::stat(permit, fd.as_fd())?)?;
-                    }
-                    self.stack.push(fd);
+                    let here = self.admit(permit, &component, fd.as_fd())?;
+                    self.stack.push(Entered { fd, here });
                 }
                 Err(error @ (Error::NotDirectory | Error::Loop)) => {
                     let target = sys::read_link(permit, self.top(), &component).map_err(|_| error)?;

@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags, Timestamps};
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, Timestamps};
+use rustix::io::Errno;
 
 use super::{Error, retry};
 use crate::host::gate::Permit;
@@ -119,14 +120,25 @@ const KERNEL_FILE_SYSTEMS: [u32; 17] = [
 ];
 
 /// Whether something is on a file system of the kernel's own, through which one asks it and tells it things.
+pub(crate) fn is_of_the_kernel(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    Ok(KERNEL_FILE_SYSTEMS.contains(&file_system_type(fd)?))
+}
+
+/// Types of file systems in which directories are on different devices without anything being mounted: those with subvolumes, `btrfs` and `bcachefs`.
+const SUBVOLUME_FILE_SYSTEMS: [u32; 2] = [0x9123_683e, 0xca45_1a4e];
+
+/// Whether directories on different devices can be of the one file system that this is on.
+pub(crate) fn has_many_devices(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    Ok(SUBVOLUME_FILE_SYSTEMS.contains(&file_system_type(fd)?))
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "types of file systems are 32 bits, in a field whose type differs between architectures"
 )]
-pub(crate) fn is_of_the_kernel(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
-    let found = fs::fstatfs(fd)?;
-    Ok(KERNEL_FILE_SYSTEMS.contains(&(found.f_type as u32)))
+fn file_system_type(fd: BorrowedFd<'_>) -> Result<u32, Error> {
+    Ok(fs::fstatfs(fd)?.f_type as u32)
 }
 
 /// The host path that a descriptor has now; for reports to the owner of the keys.
@@ -233,6 +245,40 @@ pub(crate) fn stat_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Res
 
 pub(crate) fn stat(_: &Permit, fd: BorrowedFd<'_>) -> Result<Metadata, Error> {
     Ok(metadata(&fs::fstat(fd)?))
+}
+
+/// The number of a mount.
+pub(crate) type Mount = u64;
+
+/// What a name stands for and which mount it is on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    pub(crate) kind: FileKind,
+    /// The numbers of its device and on it.
+    pub(crate) identity: (u64, u64),
+    /// Nothing where the system does not tell.
+    pub(crate) mount: Option<Mount>,
+}
+
+/// Looks at a name in a directory, or, where the name is empty, at the directory.
+pub(crate) fn look_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Looked, Error> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+    let found = match fs::statx(directory, name, flags, wanted) {
+        Ok(found) => found,
+        // It is missing, or a filter of system calls does not know it.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let found = metadata(&fs::statat(directory, name, flags)?);
+            return Ok(Looked { kind: found.kind, identity: (found.device, found.inode), mount: None });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let tells_mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    Ok(Looked {
+        kind: kind(fs::FileType::from_raw_mode(found.stx_mode.into())),
+        identity: (fs::makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
+        mount: tells_mount.then_some(found.stx_mnt_id),
+    })
 }
 
 pub(crate) fn set_times_at(_: &Permit, place: &Place<'_>, times: SetTimes) -> Result<(), Error> {

@@ -1,0 +1,236 @@
+//! What the host keeps for itself: which files and directories those are, and the ways that lead to them.
+//!
+//! It is found once, before the guest starts. Others may make, remove and replace it while the guest runs, so that what it was then does not tell: a name in a
+//! directory tells, too. Each name on the way, in the directory that it is in, stands for what it stood for when the guest started, or for what is hidden.
+//!
+//! Directories are compared by what they are, and so reached by every mount. What is not seen: another file system that shows the same files as its own, such as
+//! an overlay over the directory, or the same export mounted by a network twice.
+//!
+//! What this is not: the place where a search asks, which is [`super::reach`] and the walker.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use super::error::Error;
+use super::gate::Permit;
+use super::metadata::{FileKind, Metadata};
+use super::resolve::MAX_LINKS;
+use super::sys::{self, Mount};
+
+/// What a file is, whatever its name: the numbers of its device and on it.
+pub(super) type Identity = (u64, u64);
+
+/// What no guest is to reach.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    /// The directories and files themselves, as far as there are any, each with the mount that the way ends on.
+    things: Vec<(Identity, Option<Mount>)>,
+    way: Vec<Step>,
+}
+
+/// A name on the way to something hidden.
+#[derive(Debug)]
+struct Step {
+    parent: Identity,
+    /// The mount that the way goes by in the parent, if the system tells.
+    mount: Option<Mount>,
+    name: Vec<u8>,
+    /// What the name stood for; nothing where that is hidden, or was not there.
+    passes: Option<Identity>,
+}
+
+/// Ways of a search for what is hidden: directories that have been entered by their names alone, so that the next way need not begin anew.
+#[derive(Default)]
+struct Trail(Vec<(Vec<u8>, At)>);
+
+/// A directory on the way.
+struct At {
+    fd: OwnedFd,
+    here: Identity,
+    mount: Option<Mount>,
+}
+
+impl Hidden {
+    /// What is at these absolute paths, as far as there is anything; nothing where nothing is to be hidden.
+    ///
+    /// # Errors
+    /// Of the system, other than that nothing is there: what cannot be looked at cannot be told from others.
+    pub(super) fn find<P: AsRef<Path>>(permit: &Permit, paths: &[P]) -> Result<Option<Arc<Hidden>>, Error> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let mut hidden = Hidden::default();
+        let mut trail = Trail::default();
+        for path in paths {
+            hidden.add(permit, path.as_ref(), &mut trail)?;
+        }
+        Ok(Some(Arc::new(hidden)))
+    }
+
+    /// Notes every name on the way to something, links on it included, and the thing itself.
+    fn add(&mut self, permit: &Permit, path: &Path, trail: &mut Trail) -> Result<(), Error> {
+        let mut todo = components(path);
+        let known = trail.0.iter().zip(&todo).take_while(|((name, _), step)| name == *step).count();
+        // The last one is what is hidden.
+        let known = known.min(todo.len().saturating_sub(1));
+        trail.0.truncate(known);
+        todo.drain(..known);
+        let mut at = match trail.0.last() {
+            Some((_, at)) => at.again(permit)?,
+            None => At::root(permit)?,
+        };
+        let mut is_on_trail = true;
+        let mut links_left = MAX_LINKS;
+        while let Some(name) = todo.pop_front() {
+            let found = match sys::look_at(permit, at.fd.as_fd(), &name) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.note(&at, &name, None);
+                    return nothing_yet(error);
+                }
+            };
+            if found.kind == FileKind::SymbolicLink {
+                self.note(&at, &name, Some(found.identity));
+                is_on_trail = false;
+                links_left = links_left.checked_sub(1).ok_or(Error::Loop)?;
+                let target = sys::read_link(permit, at.fd.as_fd(), &name)?;
+                let target = Path::new(OsStr::from_bytes(&target));
+                if target.is_absolute() {
+                    at = At::root(permit)?;
+                }
+                components(target).into_iter().rev().for_each(|name| todo.push_front(name));
+            } else if todo.is_empty() {
+                self.note(&at, &name, None);
+                self.things.push((found.identity, found.mount));
+            } else {
+                let fd = match sys::open_name(permit, at.fd.as_fd(), &name, sys::OpenHow::lookup()) {
+                    Ok(next) => next,
+                    Err(error) => {
+                        self.note(&at, &name, None);
+                        return nothing_yet(error);
+                    }
+                };
+                self.note(&at, &name, Some(found.identity));
+                is_on_trail &= name != b"..";
+                at = At { fd, here: found.identity, mount: found.mount };
+                if is_on_trail {
+                    trail.0.push((name, at.again(permit)?));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, at: &At, name: &[u8], passes: Option<Identity>) {
+        let is_same = |step: &Step| step.parent == at.here && step.name == name && step.passes == passes;
+        if name != b".." && !self.way.iter().any(is_same) {
+            self.way.push(Step { parent: at.here, mount: at.mount, name: name.to_vec(), passes });
+        }
+    }
+
+    /// Whether this is something hidden, by whatever name.
+    pub(super) fn is_thing(&self, found: Identity) -> bool {
+        self.things.iter().any(|(thing, _)| *thing == found)
+    }
+
+    /// Whether a name in a directory stands for something hidden, or for what has come there since the guest started.
+    pub(super) fn is_behind(&self, (parent, name): (Identity, &[u8]), found: Identity) -> bool {
+        self.steps(parent, name).any(|step| step.passes != Some(found))
+    }
+
+    /// Whether a name in a directory is on the way to something hidden.
+    pub(super) fn is_on_the_way(&self, (parent, name): (Identity, &[u8])) -> bool {
+        self.steps(parent, name).next().is_some()
+    }
+
+    /// Whether a directory has something hidden in it, or beneath, or a file is hidden itself.
+    pub(super) fn is_part_of_the_way(&self, found: Identity) -> bool {
+        self.is_thing(found) || self.way.iter().any(|step| step.parent == found)
+    }
+
+    fn steps<'a>(&'a self, parent: Identity, name: &'a [u8]) -> impl Iterator<Item = &'a Step> {
+        self.way.iter().filter(move |step| step.parent == parent && step.name == name)
+    }
+
+    /// Whether something hidden can be reached from a directory without leaving its mount. A way to it that goes by the same mount goes through the directory
+    /// then. One that goes by another mount of the same file system need not.
+    pub(super) fn is_near(&self, permit: &Permit, directory: BorrowedFd<'_>) -> Result<bool, Error> {
+        let found = sys::look_at(permit, directory, b"")?;
+        let mut has_many_devices = None;
+        let steps = self.way.iter().map(|step| (step.parent, step.mount));
+        for (on_the_way, mount) in steps.chain(self.things.iter().copied()) {
+            if on_the_way == found.identity {
+                return Ok(true);
+            }
+            if mount.is_some() && mount == found.mount {
+                continue;
+            }
+            let many = match has_many_devices {
+                Some(known) => known,
+                None => *has_many_devices.insert(sys::has_many_devices(permit, directory)?),
+            };
+            if on_the_way.0 == found.identity.0 || many {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a directory is a hidden one, or beneath one.
+    pub(super) fn surrounds(&self, permit: &Permit, directory: BorrowedFd<'_>) -> Result<bool, Error> {
+        let mut at = sys::duplicate(permit, directory)?;
+        let mut here = identity(&sys::stat(permit, at.as_fd())?);
+        loop {
+            if self.is_thing(here) {
+                return Ok(true);
+            }
+            at = match sys::open_name(permit, at.as_fd(), b"..", sys::OpenHow::lookup()) {
+                Ok(above) => above,
+                // Nobody can be asked further up.
+                Err(Error::Access) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let above = identity(&sys::stat(permit, at.as_fd())?);
+            if above == here {
+                return Ok(false);
+            }
+            here = above;
+        }
+    }
+}
+
+impl At {
+    fn root(permit: &Permit) -> Result<At, Error> {
+        let fd = sys::open_granted(permit, Path::new("/")).map_err(|_| Error::Access)?;
+        let found = sys::look_at(permit, fd.as_fd(), b"")?;
+        Ok(At { fd, here: found.identity, mount: found.mount })
+    }
+
+    fn again(&self, permit: &Permit) -> Result<At, Error> {
+        let fd = sys::duplicate(permit, self.fd.as_fd())?;
+        Ok(At { fd, here: self.here, mount: self.mount })
+    }
+}
+
+/// The steps of a path, without those that lead nowhere.
+fn components(path: &Path) -> VecDeque<Vec<u8>> {
+    let steps = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    steps.map(|step| step.as_os_str().as_bytes().to_vec()).collect()
+}
+
+pub(super) fn identity(found: &Metadata) -> Identity {
+    (found.device, found.inode)
+}
+
+/// Where a path to something hidden ends early: there is nothing yet, or this user cannot reach it, and then nor can a guest. What others make there while the
+/// guest runs is behind the name, and so hidden.
+fn nothing_yet(error: Error) -> Result<(), Error> {
+    match error {
+        Error::NotFound | Error::NotDirectory | Error::NameTooLong | Error::Access => Ok(()),
+        error => Err(error),
+    }
+}

@@ -1,0 +1,212 @@
+//! What the host keeps for itself stays out of sight where it is made, removed or replaced while the guest runs, and where mounts lead around the way to it.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use innkeeper_wasi::keys::{Access, KeyError, Keys, Tuning};
+use innkeeper_wasi::p1::{Context, Errno};
+use support::*;
+
+const PERM: i32 = number(Errno::Perm);
+const READ_IT: Open = open_for(READ, 0);
+const KINDS: [Access; 3] = [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite];
+const SEAL: &str = ".local/state/inn/seal";
+const KEY: &str = ".local/state/inn/seal/key";
+const CACHE: &str = ".cache/inn";
+
+fn hidden_in(home: &Path) -> Vec<PathBuf> {
+    [KEY, SEAL, CACHE].map(|path| home.join(path)).into()
+}
+
+/// What another run of the host does while the guest runs.
+fn make_all(home: &Path) {
+    fs::create_dir_all(home.join(SEAL)).unwrap();
+    fs::write(home.join(KEY), "secret").unwrap();
+    fs::create_dir_all(home.join(CACHE)).unwrap();
+    fs::write(home.join(CACHE).join("code"), "secret").unwrap();
+}
+
+fn guest_of(granted: &Path, access: Access, hidden: Vec<PathBuf>, tuning: &Tuning) -> TestGuest {
+    let mut keys = Keys::builder().dir(granted, "/h", access).tuning(tuning.clone()).build();
+    keys.hidden = hidden;
+    TestGuest::new(&keys)
+}
+
+/// Tries to read, list, stat, make, remove and replace, by paths that begin with `to`, where the key and the cache are.
+fn try_all(guest: &mut TestGuest, to: &str, host: &Path, access: Access, case: &str) {
+    let before = (snapshot(&host.join(SEAL)), snapshot(&host.join(CACHE)));
+    for path in [KEY, ".cache/inn/code", ".local/state/../state/inn/seal/key"] {
+        let path = format!("{to}{path}");
+        assert!(guest.open(3, &path, READ_IT).is_err(), "{case}: open {path}");
+        assert!(guest.stat(3, 0, &path).is_err(), "{case}: stat {path}");
+        if access != Access::CopyOnWrite {
+            for how in [open_for(WRITE, TRUNC), open_for(WRITE, CREAT)] {
+                assert!(guest.open(3, &path, how).is_err(), "{case}: write {path}");
+            }
+            assert!(guest.unlink(3, &path).is_err(), "{case}: unlink {path}");
+            assert!(guest.rename((3, &path), (3, "taken")).is_err(), "{case}: rename {path}");
+            assert!(guest.link(0, (3, &path), (3, "taken")).is_err(), "{case}: link {path}");
+        }
+    }
+    for path in [SEAL, CACHE] {
+        let path = format!("{to}{path}");
+        match guest.open(3, &path, open_for(READ, DIRECTORY)) {
+            Err(_) => {}
+            // A tree has its own directory there, and nothing in it.
+            Ok(fd) => {
+                assert_eq!(access, Access::CopyOnWrite, "{case}: enter {path}");
+                assert!(guest.open(fd, "key", READ_IT).is_err() && guest.open(fd, "code", READ_IT).is_err());
+            }
+        }
+        if access != Access::CopyOnWrite {
+            assert_eq!(guest.stat(3, 0, &path).err(), Some(PERM), "{case}: stat {path}");
+            for name in ["new", "../seal/new", "../inn/new"] {
+                let path = format!("{path}/{name}");
+                assert!(guest.mkdir(3, &path).is_err(), "{case}: mkdir {path}");
+                assert!(guest.symlink("x", 3, &path).is_err(), "{case}: symlink {path}");
+                assert!(guest.open(3, &path, open_for(WRITE, CREAT)).is_err(), "{case}: make {path}");
+            }
+            assert!(guest.rename((3, &path), (3, "taken")).is_err(), "{case}: rename {path}");
+        }
+    }
+    assert_eq!((snapshot(&host.join(SEAL)), snapshot(&host.join(CACHE))), before, "{case}");
+}
+
+#[test]
+fn y4_what_is_made_while_the_guest_runs_is_hidden() {
+    // As much of the ways as is there when the guest starts.
+    for there in ["", ".local", ".local/state", ".local/state/inn", SEAL, ".cache", CACHE] {
+        for (name, tuning) in resolvers() {
+            for access in KINDS {
+                let case = format!("{there:?} {name} {access:?}");
+                let home = tempfile::tempdir().unwrap();
+                fs::create_dir_all(home.path().join(there)).unwrap();
+                let mut guest = guest_of(home.path(), access, hidden_in(home.path()), &tuning);
+                make_all(home.path());
+                try_all(&mut guest, "", home.path(), access, &case);
+            }
+        }
+    }
+}
+
+#[test]
+fn y4_what_is_replaced_while_the_guest_runs_is_hidden() {
+    for replaced in [".local", ".local/state", ".local/state/inn", SEAL, KEY, ".cache", CACHE] {
+        for (name, tuning) in resolvers() {
+            for access in KINDS {
+                let case = format!("{replaced} {name} {access:?}");
+                let home = tempfile::tempdir().unwrap();
+                make_all(home.path());
+                let mut guest = guest_of(home.path(), access, hidden_in(home.path()), &tuning);
+                // It stays, so that its number is not used again.
+                fs::rename(home.path().join(replaced), home.path().with_extension("old")).unwrap();
+                make_all(home.path());
+                try_all(&mut guest, "", home.path(), access, &case);
+                let old = home.path().with_extension("old");
+                let _ = if old.is_dir() { fs::remove_dir_all(old) } else { fs::remove_file(old) };
+            }
+        }
+    }
+}
+
+#[test]
+fn y4_a_link_that_leads_to_what_is_hidden_stays_what_it_is() {
+    for (name, tuning) in resolvers() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("elsewhere")).unwrap();
+        fs::create_dir_all(home.path().join(".local")).unwrap();
+        symlink("../elsewhere", home.path().join(".local/state")).unwrap();
+        let mut guest = guest_of(home.path(), Access::ReadWrite, hidden_in(home.path()), &tuning);
+        make_all(home.path());
+        try_all(&mut guest, "", home.path(), Access::ReadWrite, name);
+        for path in ["elsewhere/inn/seal/key", "elsewhere/inn/seal/new"] {
+            assert!(guest.open(3, path, open_for(READ | WRITE, CREAT)).is_err(), "{name}: {path}");
+        }
+        assert!(guest.rename((3, "elsewhere/inn"), (3, "taken")).is_err(), "{name}");
+        assert!(guest.rename((3, "elsewhere"), (3, "taken")).is_err(), "{name}");
+    }
+}
+
+/// The granted directory is around the source of a mount on the way to the key, or around one of what is above it, or on the key and cache themselves: they are in
+/// it by other names, on no way that leads through it.
+#[test]
+fn y4_a_mount_does_not_lead_around_what_is_hidden() {
+    in_own_mounts("y4_a_mount_does_not_lead_around_what_is_hidden", || {
+        for (mounted, source) in [
+            ("", "home"),
+            (".local", "home/.local"),
+            (".local/state", "home/.local/state"),
+            (".local/state/inn", "home/.local/state/inn"),
+            (SEAL, "home/.local/state/inn/seal"),
+            (CACHE, "home/.cache/inn"),
+        ] {
+            for is_there in [true, false] {
+                for (name, tuning) in resolvers() {
+                    for access in KINDS {
+                        let case = format!("{mounted} {is_there} {name} {access:?}");
+                        let dir = tempfile::tempdir().unwrap();
+                        let at = |path: &str| dir.path().join(path);
+                        fs::create_dir_all(at("data").join(source)).unwrap();
+                        fs::create_dir_all(at("user").join(mounted)).unwrap();
+                        let _mount = Mounted::bind(&at("data").join(source), &at("user").join(mounted));
+                        if is_there {
+                            make_all(&at("user"));
+                        }
+                        let mut guest = guest_of(&at("data"), access, hidden_in(&at("user")), &tuning);
+                        make_all(&at("user"));
+                        // What is not in the source is not in the grant, either.
+                        for path in [SEAL, CACHE] {
+                            fs::create_dir_all(at("data/home").join(path)).unwrap();
+                        }
+                        let inside = |path: &str| Path::new(path).starts_with(mounted);
+                        let before = snapshot(&at("user"));
+                        for (path, name) in [(SEAL, "key"), (CACHE, "code")] {
+                            if !inside(path) {
+                                continue;
+                            }
+                            let path = format!("home/{path}");
+                            let open = |guest: &mut TestGuest, path: &str, how| guest.open(3, path, how);
+                            let file = format!("{path}/{name}");
+                            assert!(open(&mut guest, &file, READ_IT).is_err(), "{case}: read {file}");
+                            if access == Access::CopyOnWrite {
+                                continue;
+                            }
+                            assert_eq!(guest.stat(3, 0, &path).err(), Some(PERM), "{case}: stat {path}");
+                            let new = format!("{path}/new");
+                            let make = open_for(WRITE, CREAT);
+                            assert!(open(&mut guest, &new, make).is_err(), "{case}: make {new}");
+                            assert!(guest.mkdir(3, &new).is_err(), "{case}: mkdir {new}");
+                            assert!(guest.unlink(3, &file).is_err(), "{case}: unlink {file}");
+                            assert!(guest.rename((3, &path), (3, "taken")).is_err(), "{case}: rename {path}");
+                        }
+                        if access != Access::CopyOnWrite {
+                            let renamed = guest.rename((3, source), (3, "taken"));
+                            assert!(renamed.is_err(), "{case}: rename {source}");
+                        }
+                        assert_eq!(snapshot(&at("user")), before, "{case}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn y4_a_mount_of_what_is_hidden_is_not_granted() {
+    in_own_mounts("y4_a_mount_of_what_is_hidden_is_not_granted", || {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        make_all(&at("user"));
+        fs::create_dir(at("seen")).unwrap();
+        let _mount = Mounted::bind(&at("user").join(SEAL), &at("seen"));
+        let mut keys = Keys::builder().dir(at("seen"), "/h", Access::ReadOnly).build();
+        keys.hidden = hidden_in(&at("user"));
+        assert!(matches!(Context::new(&keys), Err(KeyError::Hidden(_))));
+        let mut guest = guest_of(dir.path(), Access::ReadWrite, hidden_in(&at("user")), &Tuning::default());
+        assert!(guest.open(3, "seen/key", READ_IT).is_err());
+        assert!(guest.open(3, "seen/new", open_for(WRITE, CREAT)).is_err());
+    });
+}

@@ -131,8 +131,9 @@ pub(crate) struct RunArgs {
 
     /// Whether functions that were called and are still interpreted at the end are compiled for the next run
     ///
-    /// With `auto`, a run after which there are many leaves a process behind: of the lowest priority, out of sight of terminal and guest, one at a time in a
-    /// cache, for a minute of processor time at most. Nothing waits for it. `inn cache fill --called` does the same at once. There is none with
+    /// With `auto`, a run in which that took its time leaves a process behind: of the lowest priority, out of sight of terminal and guest, one at a time in a
+    /// cache. It takes at most twice the processor time of the run, or a minute after runs of a quarter of a second or more, and what is left is for the process
+    /// after the next run. Nothing waits for it. `inn cache fill --called` does the same at once. There is none with
     /// `--cache off`, --record or --deterministic.
     #[arg(long, value_name = "WHEN", help_heading = "Execution", value_enum, default_value_t = CompileAfter::Auto)]
     pub(crate) compile_after: CompileAfter,
@@ -252,6 +253,9 @@ pub(crate) enum CacheCommand {
         /// As a run does it that leaves a process behind
         #[arg(long, hide = true, requires = "called")]
         background: bool,
+        /// Milliseconds of processor time after which no further function is begun
+        #[arg(long, hide = true, value_name = "MILLISECONDS")]
+        budget: Option<u64>,
         /// Where the key of the cache is, for a process without a home directory
         #[arg(long, hide = true, value_name = "DIR")]
         key: Option<PathBuf>,

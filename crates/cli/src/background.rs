@@ -7,22 +7,20 @@
 #[allow(unsafe_code, reason = "system calls")]
 mod process;
 
+use std::cell::Cell;
 use std::ffi::OsStr;
+use std::time::{Duration, Instant};
 
-use innkeeper::Cache;
+use innkeeper::{Cache, Lacking};
 
-/// So many functions that were called and are interpreted are worth a process.
-#[cfg(target_os = "linux")]
-const MANY_FUNCTIONS: usize = 256;
-
-/// Leaves a process behind that compiles what the cache lacks of the module in `file`, if that is enough, and if none is at work in the cache.
+/// Leaves a process behind that compiles what the cache lacks of the module in `file`, if that is much, and if none is at work in the cache.
 /// Where the system refuses, the next run compiles what it can.
 #[cfg(target_os = "linux")]
-pub(crate) fn leave_behind(lacking: usize, file: &OsStr, cache: &Cache) {
+pub(crate) fn leave_behind(lacking: Lacking, file: &OsStr, cache: &Cache) {
     use std::path::absolute;
     use std::process::{Command, Stdio};
 
-    if lacking < MANY_FUNCTIONS || file == "-" {
+    if !lacking.is_much() || file == "-" {
         return;
     }
     let (Some(directory), Some(seal)) = (cache.directory(), cache.seal()) else { return };
@@ -31,6 +29,7 @@ pub(crate) fn leave_behind(lacking: usize, file: &OsStr, cache: &Cache) {
     let Some(reserved) = directory.reserve() else { return };
     let mut command = Command::new(inn);
     command.args(["cache", "fill", "--called", "--background", "--cache"]).arg(path);
+    command.arg("--budget").arg(budget(process::used_cpu()).as_millis().to_string());
     command.arg("--key").arg(key).arg("--").arg(file);
     command.env_clear().current_dir("/");
     // It holds the reservation until it ends.
@@ -39,24 +38,50 @@ pub(crate) fn leave_behind(lacking: usize, file: &OsStr, cache: &Cache) {
 
 /// There are no such processes.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn leave_behind(_: usize, _: &OsStr, _: &Cache) {}
+pub(crate) fn leave_behind(_: Lacking, _: &OsStr, _: &Cache) {}
 
-/// Makes this process one that nobody notices; what it gives says whether there is time left.
-pub(crate) fn retire() -> impl Fn() -> bool {
+/// What a process may take of the processor after a run that took so much: whoever runs something short pays little for later runs that may not come.
+#[cfg(target_os = "linux")]
+fn budget(run: Duration) -> Duration {
+    if run < SHORT { run * 2 } else { MAX_CPU }
+}
+
+/// Makes this process one that nobody notices; what it gives says whether there is time left of `budget`, its processor time. There always is for the first
+/// function that is asked about: each run brings the next one further.
+pub(crate) fn retire(budget: Option<Duration>) -> impl Fn() -> bool {
     #[cfg(target_os = "linux")]
     process::retire();
-    let start = std::time::Instant::now();
+    let budget = budget.unwrap_or(MAX_CPU).min(MAX_CPU);
+    let start = Instant::now();
+    let is_first = Cell::new(true);
     move || {
+        if is_first.replace(false) {
+            return true;
+        }
         #[cfg(target_os = "linux")]
-        if process::used_cpu_seconds() >= MAX_CPU_SECONDS {
+        if process::used_cpu() >= budget {
             return false;
         }
         start.elapsed() < MAX_TIME
     }
 }
 
-/// Processor time after which no further function is begun: what is left is for the process after the next run.
+/// Runs that took less of the processor are short.
 #[cfg(target_os = "linux")]
-const MAX_CPU_SECONDS: u64 = 60;
+const SHORT: Duration = Duration::from_millis(250);
+/// Processor time after which no further function is begun, whatever the run took: what is left is for the process after the next run.
+const MAX_CPU: Duration = Duration::from_secs(60);
 /// The same, where others have the processor all the time.
-const MAX_TIME: std::time::Duration = std::time::Duration::from_secs(600);
+const MAX_TIME: Duration = Duration::from_secs(600);
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_behind_takes_at_most_twice_what_a_short_run_took() {
+        let of = |milliseconds| budget(Duration::from_millis(milliseconds)).as_millis();
+        assert_eq!((of(0), of(3), of(249)), (0, 6, 498));
+        assert_eq!((of(250), of(10_000)), (60_000, 60_000));
+    }
+}

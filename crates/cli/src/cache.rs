@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use innkeeper::wasi::keys::{Access, Keys};
@@ -131,7 +132,12 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
         Problem::from_message("there is no home directory to look for the cache in")
             .help("name one with --cache DIR")
     })?;
-    let has_time = is_background(&args.command).then(background::retire);
+    let has_time = match &args.command {
+        CacheCommand::Fill { background: true, budget, .. } => {
+            Some(background::retire(budget.map(Duration::from_millis)))
+        }
+        _ => None,
+    };
     let has_time = || has_time.as_ref().is_none_or(|has_time| has_time());
     let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
         .map_err(|error| unusable(&path, &error))?;
@@ -164,10 +170,6 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
     };
     report::output(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_background(command: &CacheCommand) -> bool {
-    matches!(command, CacheCommand::Fill { background: true, .. })
 }
 
 /// Compiles a module into the cache with `compile`, and says what was compiled.

@@ -140,8 +140,8 @@ pub trait TierModule: Any + Send + Sync {
         None
     }
 
-    /// Functions that were called and are still executed as this tier does it, with how often they were called, or a lower bound of that.
-    fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
+    /// Functions that were called and are still executed as this tier does it.
+    fn called(&self) -> Vec<Called> {
         Vec::new()
     }
 
@@ -157,10 +157,9 @@ pub trait TierModule: Any + Send + Sync {
         Vec::new()
     }
 
-    /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled. Gives how many functions were
-    /// called that could have code at a later time and have none.
-    fn keep(&self) -> usize {
-        0
+    /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
+    fn keep(&self) -> Lacking {
+        Lacking::default()
     }
 
     /// How often what is hot was called, or has come round, since it was said to be: 0 where nobody waits for it any more.
@@ -217,6 +216,41 @@ pub struct Census {
     /// Those that were tried and stay interpreted, counted by the reason.
     pub refused: BTreeMap<String, usize>,
 }
+
+/// How much a function was used, or a lower bound of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Which.
+    pub func: DefinedFuncIndex,
+    /// How often it was called.
+    pub calls: u32,
+    /// How many branches back its loops have taken.
+    pub branches_back: u64,
+    /// How long its body is, about, in the binary format.
+    pub body_bytes: usize,
+}
+
+/// What was called, could have machine code at a later time, and has none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lacking {
+    /// So many functions.
+    pub functions: usize,
+    /// What interpreting them has cost, about, in branches back to a small loop's header: some nanoseconds each.
+    pub branches: u64,
+}
+
+impl Lacking {
+    /// Whether it would be felt that it is interpreted again, for its cost or for its number.
+    #[must_use]
+    pub fn is_much(&self) -> bool {
+        self.functions >= MANY_FUNCTIONS || self.branches >= MANY_BRANCHES
+    }
+}
+
+/// Functions that were called a few times each are felt together.
+const MANY_FUNCTIONS: usize = 256;
+/// About half a millisecond.
+const MANY_BRANCHES: u64 = 64 << 10;
 
 /// What is worth compiling.
 #[derive(Clone, Debug, PartialEq, Eq)]

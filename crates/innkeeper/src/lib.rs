@@ -36,10 +36,10 @@ pub use innkeeper_engine::{
     Collection, Compilation, CompositeType, Config, Engine, Error, ErrorKind, Exceeded, ExnRef, Explanation,
     ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType, Finality, FrameInfo, Func,
     FuncType, FunctionInfo, Global, GlobalType, HeapType, ImportType, IndexType, Inlining, Instance,
-    InterruptHandle, IntoFunc, IntoHostResult, Limits, Linker, Memory, MemoryLayout, MemoryType, Metering,
-    Module, Mutability, NanBits, NewCode, Profile, RefType, SharedMemory, Sharing, SizeRange, StorageType,
-    Store, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId,
-    TypedFunc, Unrolling, Val, ValType, WasmParams, WasmResults, WasmType,
+    InterruptHandle, IntoFunc, IntoHostResult, Lacking, Limits, Linker, Memory, MemoryLayout, MemoryType,
+    Metering, Module, Mutability, NanBits, NewCode, Profile, RefType, SharedMemory, Sharing, SizeRange,
+    StorageType, Store, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning,
+    TypeId, TypedFunc, Unrolling, Val, ValType, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

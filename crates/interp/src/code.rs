@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Mutex;
 use innkeeper_engine::tier::{
-    CallSeen, FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext,
+    CallSeen, Called, FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext,
 };
+use innkeeper_engine::{Error, TierUp};
 
 use crate::calls::{Calls, Heat, Portions};
 use crate::op::native;
@@ -22,11 +22,16 @@ use crate::{activation, lower};
 /// A unit of code: a handler's address, operands, or an immediate.
 pub(crate) type Word = u64;
 
+/// Bytes of a body in the binary format that become a word of code, in the mean.
+const BODY_BYTES_OF_WORD: usize = 2;
+
 /// What the interpreter keeps for a module.
 pub(crate) struct ModuleCode {
     entries: Box<[FuncEntry]>,
     /// How calls that make a function hot are counted.
     portions: Portions,
+    /// What is hot.
+    tier_up: TierUp,
     lowered: Mutex<Lowered>,
 }
 
@@ -60,14 +65,28 @@ impl Lowered {
     fn code(&self, func: DefinedFuncIndex) -> Option<&lower::Lowered> {
         self.functions.get(*self.places.get(&func)?).map(|(_, code)| code)
     }
+
+    /// How often the loops of each function in `functions` were looked at; compiled ones count as being `hot` after so many looks, and are not looked at again.
+    fn looks_of_functions(&self, hot: u32) -> Vec<u64> {
+        let mut looks = vec![0; self.functions.len()];
+        for (header, state) in &self.loops {
+            let Some((_, place)) = self.addresses.range(..=*header).next_back() else { continue };
+            looks[*place] += match state {
+                LoopCode::Warm(count) => u64::from(*count),
+                LoopCode::Asked(count) => u64::from(hot) + count,
+                LoopCode::Compiled(_) => u64::from(hot),
+            };
+        }
+        looks
+    }
 }
 
 impl ModuleCode {
-    /// `native` is where machine code jumps to call a function that is not compiled; a function is hot after so many `calls`.
-    pub(crate) fn new(functions: usize, native: *const u8, calls: u32) -> ModuleCode {
-        let portions = Portions::of(calls);
+    /// `native` is where machine code jumps to call a function that is not compiled; `tier_up` says what is hot.
+    pub(crate) fn new(functions: usize, native: *const u8, tier_up: &TierUp) -> ModuleCode {
+        let portions = Portions::of(tier_up.calls.max(1));
         let entries = (0..functions).map(|_| FuncEntry::new(native, portions.first())).collect();
-        ModuleCode { entries, portions, lowered: Mutex::new(Lowered::default()) }
+        ModuleCode { entries, portions, tier_up: tier_up.clone(), lowered: Mutex::new(Lowered::default()) }
     }
 
     /// The code kept for `module`.
@@ -103,12 +122,11 @@ impl ModuleCode {
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_loop(module: &ModuleParts, header: *const Word) -> *const Word {
-        let looks = module.engine().config().tuning.tier_up.looks;
-        if looks == u32::MAX {
+        let Some(code) = ModuleCode::of(module) else { return std::ptr::null() };
+        if code.tier_up.looks == u32::MAX {
             return std::ptr::null();
         }
-        let Some(code) = ModuleCode::of(module) else { return std::ptr::null() };
-        if !code.count_look(header as usize, looks) {
+        if !code.count_look(header as usize) {
             return code.loop_stub(header as usize);
         }
         // Branches of a table may lead on, to no loop at all.
@@ -159,10 +177,10 @@ impl ModuleCode {
     }
 
     /// Whether a loop is looked at for the time that makes it hot.
-    fn count_look(&self, header: usize, looks: u32) -> bool {
+    fn count_look(&self, header: usize) -> bool {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         match lowered.loops.entry(header).or_insert(LoopCode::Warm(0)) {
-            LoopCode::Warm(count) if *count + 1 < looks => *count += 1,
+            LoopCode::Warm(count) if *count + 1 < self.tier_up.looks => *count += 1,
             LoopCode::Asked(count) => *count += 1,
             LoopCode::Compiled(_) => {}
             state @ LoopCode::Warm(_) => {
@@ -258,7 +276,7 @@ impl TierModule for ModuleCode {
         offsets.zip(calls).filter_map(of).collect()
     }
 
-    fn called(&self) -> Vec<(DefinedFuncIndex, u32)> {
+    fn called(&self) -> Vec<Called> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = |func: DefinedFuncIndex, entry: &FuncEntry| {
             self.portions.counted(lowered.calls.ended(func), entry.heat.load(Ordering::Relaxed))
@@ -266,11 +284,18 @@ impl TierModule for ModuleCode {
         let is_own = |entry: &FuncEntry, code: &lower::Lowered| {
             std::ptr::eq(entry.code.load(Ordering::Relaxed), code.words.as_ptr())
         };
+        let looks = lowered.looks_of_functions(self.tier_up.looks);
+        let functions = lowered.functions.iter().zip(looks);
         let functions =
-            lowered.functions.iter().map(|(func, code)| (*func, &self.entries[func.index()], code));
+            functions.map(|((func, code), looks)| (*func, &self.entries[func.index()], code, looks));
         functions
-            .filter(|(_, entry, code)| is_own(entry, code))
-            .map(|(func, entry, _)| (func, calls(func, entry)))
+            .filter(|(_, entry, code, _)| is_own(entry, code))
+            .map(|(func, entry, code, looks)| Called {
+                func,
+                calls: calls(func, entry),
+                branches_back: looks * u64::from(self.tier_up.branches_back),
+                body_bytes: code.words.len() * BODY_BYTES_OF_WORD,
+            })
             .collect()
     }
 

@@ -37,8 +37,8 @@ impl Interpreter {
     /// not compiled.
     #[must_use]
     pub fn prepare_beside(module: &ModuleParts, native: *const u8) -> Box<dyn TierModule> {
-        let calls = module.engine().config().tuning.tier_up.calls.max(1);
-        Box::new(code::ModuleCode::new(module.defined_func_count(), native, calls))
+        let tier_up = &module.engine().config().tuning.tier_up;
+        Box::new(code::ModuleCode::new(module.defined_func_count(), native, tier_up))
     }
 }
 

@@ -43,6 +43,7 @@ mod trap;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod unwind;
 mod watch;
+mod worth;
 
 use std::sync::{Arc, Mutex, OnceLock};
 

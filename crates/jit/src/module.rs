@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{Hot, LoopEntry, ModuleParts, NativeCode, Recalled};
+use innkeeper_engine::tier::{Called, Hot, Lacking, LoopEntry, ModuleParts, NativeCode, Recalled};
 use innkeeper_engine::{Compilation, Explanation, FuncType, Inlining};
 
 use crate::adapter::Kind;
@@ -13,6 +13,7 @@ use crate::cache::key::Key;
 use crate::code_memory::{CodeMemory, MappedCode};
 use crate::compiler::{Code, Compiler};
 use crate::translate::{Start, Unsupported, translate};
+use crate::worth::Use;
 use crate::{Jit, entry, queue};
 
 /// What is kept for a module; its code lives as long.
@@ -111,11 +112,11 @@ impl NativeModule {
         keeper.keep(occasion, || lock(&self.jit.0.adapters).to_save());
     }
 
-    /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how often: the next run's threads
-    /// compile them when they have nothing else to do. Gives how many of them the cache has no code for, and could have.
-    pub fn keep_all(&self, called: impl FnOnce() -> Vec<(DefinedFuncIndex, u32)>) -> usize {
-        let Some(keeper) = &self.keeper else { return 0 };
-        let lacking = keeper.called(called().into_iter().map(|(func, calls)| (func.0, calls)).collect());
+    /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how much that was: what would
+    /// be worth most is compiled first for later runs. Gives what of it the cache has no code for, and could have.
+    pub fn keep_all(&self, called: impl FnOnce() -> Vec<Called>) -> Lacking {
+        let Some(keeper) = &self.keeper else { return Lacking::default() };
+        let lacking = keeper.called(called().iter().map(Use::from).collect());
         self.keep(Occasion::End);
         lacking
     }

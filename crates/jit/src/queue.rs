@@ -17,6 +17,7 @@ use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::NativeModule;
 use crate::cache::keep::Occasion;
+use crate::worth::{self, function_of};
 
 /// What is to be compiled.
 struct Job {
@@ -51,12 +52,6 @@ struct State {
 
 /// More threads than this would compete with the guest for little.
 const MAX_THREADS: usize = 4;
-
-/// A call costs the interpreter about as much as so many branches back.
-const BRANCHES_OF_CALL: u64 = 8;
-
-/// Compiling any function costs about as much as so many bytes of body.
-const BYTES_OF_FUNCTION: u64 = 64;
 
 impl Queue {
     pub(crate) fn new() -> Queue {
@@ -207,7 +202,7 @@ fn take_hottest(jobs: &mut Vec<Job>) -> Option<(Arc<ModuleParts>, Hot)> {
             jobs.swap_remove(i);
             continue;
         };
-        let worth = worth(&module, &job.what);
+        let worth = worth::of(&module, &job.what);
         if worth == 0 && job.has_waited {
             module.code().cool(&job.what);
             jobs.swap_remove(i);
@@ -257,26 +252,6 @@ pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
 
 fn native(module: &ModuleParts) -> Option<&NativeModule> {
     module.code().native().and_then(|native| native.downcast_ref())
-}
-
-fn function_of(what: &Hot) -> DefinedFuncIndex {
-    match what {
-        Hot::Function(func) => *func,
-        Hot::Loop(entry) => entry.func,
-    }
-}
-
-/// How much interpretation compiling would have saved since it was asked for, by what it costs.
-fn worth(module: &ModuleParts, what: &Hot) -> u64 {
-    let times = module.code().heat(what);
-    let branches = match what {
-        Hot::Function(_) => BRANCHES_OF_CALL,
-        Hot::Loop(_) => u64::from(module.engine().config().tuning.tier_up.branches_back),
-    };
-    // Small numbers divided by large ones would not tell much.
-    const SCALE: u64 = 1 << 16;
-    let bytes = module.body_range(function_of(what)).len() as u64 + BYTES_OF_FUNCTION;
-    times.saturating_mul(branches).saturating_mul(SCALE) / bytes
 }
 
 fn most_threads() -> usize {

@@ -1,10 +1,12 @@
 //! What makes a process one of the background, on Linux. Whatever the system refuses is done without.
 
+use std::time::Duration;
+
 use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit, setsid};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Where the system ends the process, which has not ended itself: compiling one function took so long.
-const CPU_LIMIT_SECONDS: u64 = 2 * super::MAX_CPU_SECONDS;
+const CPU_LIMIT_SECONDS: u64 = 2 * super::MAX_CPU.as_secs();
 /// Bytes of its own that the process may have; it is ended by not getting more.
 const MEMORY_LIMIT_BYTES: u64 = 1 << 30;
 const LOWEST_PRIORITY: i32 = 19;
@@ -21,8 +23,8 @@ pub(super) fn retire() {
 }
 
 /// Processor time that this process has had.
-pub(super) fn used_cpu_seconds() -> u64 {
-    u64::try_from(clock_gettime(ClockId::ProcessCPUTime).tv_sec).unwrap_or(0)
+pub(super) fn used_cpu() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
 /// Closes what whoever started the run has left open for it, such as a pipe that others read to its end.

@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
 use crate::registry::TypeRecord;
-use crate::tier::{Explanation, TierModule, Verdict};
+use crate::tier::{Explanation, Lacking, TierModule, Verdict};
 use crate::types::*;
 
 /// A validated module. Cloning is cheap: clones share everything.
@@ -170,8 +170,8 @@ impl Module {
     /// it. That is done now and then anyway, and when the module is dropped; a process that is about to end calls it. Failures to write
     /// are silent: the next run compiles again.
     ///
-    /// Gives how many functions were called and are still interpreted, though the cache could have code for them; 0 without a cache.
-    pub fn keep_code(&self) -> usize {
+    /// Gives what was called and is still interpreted, though the cache could have code for it; nothing without a cache.
+    pub fn keep_code(&self) -> Lacking {
         self.0.code().keep()
     }
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    CallSeen, FuncEntry, Hot, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule, VmContext, VmFunc,
+    CallSeen, FuncEntry, Hot, Lacking, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule,
+    VmContext, VmFunc,
 };
 use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation};
 use innkeeper_interp::Interpreter;
@@ -166,7 +167,7 @@ impl TierModule for Module {
         self.interpreted.calls_seen(module, func)
     }
 
-    fn keep(&self) -> usize {
+    fn keep(&self) -> Lacking {
         self.native.keep_all(|| self.interpreted.called())
     }
 

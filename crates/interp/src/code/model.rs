@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use innkeeper_engine::sync::{loom, thread};
 use innkeeper_engine::tier::{EnterNative, Left, NativeCode, Recalled, Stopped, Tier, VmFunc, parts};
-use innkeeper_engine::{Config, Engine, Module};
+use innkeeper_engine::{Config, Engine, Module, Tuning};
 
 use super::*;
 
@@ -108,7 +108,7 @@ fn explore(check: impl Fn(Arc<Model>) + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let code = ModuleCode::new(1, RESOLVER as *const u8, 500);
+        let code = ModuleCode::new(1, RESOLVER as *const u8, &Tuning::default().tier_up);
         check(Arc::new(Model { code, module: Arc::clone(parts(&module)) }));
     });
 }

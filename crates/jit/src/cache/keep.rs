@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
+use innkeeper_engine::Lacking;
 
 use super::SealedDirectory;
 use super::format::{self, SavedAdapter};
@@ -19,6 +20,7 @@ use super::write::{Contents, Function, padding};
 use crate::code_memory::HeldCode;
 use crate::module::lock;
 use crate::tables::Tables;
+use crate::worth::Use;
 
 /// What is kept of a module from run to run.
 pub(crate) struct Keeper {
@@ -35,7 +37,7 @@ struct State {
     made: BTreeMap<u32, Made>,
     /// Functions that were hot, compiled or not.
     hot: BTreeSet<u32>,
-    /// Functions that were called, those first that were called most often.
+    /// Functions that were called and are interpreted, those first whose code would be worth most.
     called: Vec<u32>,
     /// Whether the file has been written before it was known what was called.
     lacks_calls: bool,
@@ -86,8 +88,6 @@ const VERDICT_BYTES: usize = 256 << 10;
 const TOO_LONG: Duration = Duration::from_secs(1);
 /// One that was being compiled for less is no worse off than the others.
 const NOTED: Duration = Duration::from_millis(10);
-/// So many functions that were called, are interpreted and are not in the file's profile are worth remembering even where nothing else is new.
-const MANY_CALLED: usize = 256;
 /// New code that is not worth writing while the guest runs.
 const FEW_BYTES: usize = 64 << 10;
 /// At the end, new code is written if it is more than this part of what was written, or if that is little: to compile code takes several hundred times as long as to
@@ -125,13 +125,15 @@ impl Keeper {
         }
     }
 
-    /// Notes functions that have been called, with how often. Gives how many of them might have machine code and have none.
-    pub(crate) fn called(&self, mut called: Vec<(u32, u32)>) -> usize {
-        called.retain(|(func, _)| !self.has(*func));
+    /// Notes functions that have been called and are interpreted. Gives what of it might have machine code and has none.
+    pub(crate) fn called(&self, mut called: Vec<Use>) -> Lacking {
+        called.retain(|used| !self.has(used.func));
+        let branches = called.iter().fold(0u64, |sum, used| sum.saturating_add(used.branches));
+        let lacking = Lacking { functions: called.len(), branches };
         let listed: HashSet<u32> =
             self.saved.iter().flat_map(|saved| saved.head().profile.iter().copied()).collect();
-        let unlisted = called.iter().filter(|(func, _)| !listed.contains(func)).count();
-        called.sort_by_key(|(func, calls)| (std::cmp::Reverse(*calls), *func));
+        let unlisted = called.iter().filter(|used| !listed.contains(&used.func)).count();
+        called.sort_by_key(|used| (std::cmp::Reverse(used.worth), used.func));
         let mut state = lock(&self.state);
         for (func, since) in std::mem::take(&mut state.trying) {
             let took = since.elapsed();
@@ -142,14 +144,14 @@ impl Keeper {
             }
             state.news.hot += usize::from(took > NOTED);
         }
-        state.called = called.into_iter().map(|(func, _)| func).collect();
+        state.called = called.into_iter().map(|used| used.func).collect();
         if std::mem::take(&mut state.lacks_calls) {
             state.news.hot += state.called.len();
         }
-        if unlisted >= MANY_CALLED {
+        if lacking.is_much() {
             state.news.hot += unlisted;
         }
-        state.called.len()
+        lacking
     }
 
     /// Notes that a function is going to be compiled for later runs.
@@ -191,9 +193,10 @@ impl Keeper {
         state.lacks_calls = occasion == Occasion::Idle;
         let made = state.made.clone();
         let mut refused = state.refused.clone();
-        // Hot ones first, then those of earlier runs that did not get their turn.
-        let mut profile: Vec<u32> = state.hot.iter().copied().collect();
-        let (called, unfinished) = (state.called.clone(), state.unfinished.clone());
+        // What was used most first, then what earlier runs have used and did not get its turn.
+        let mut profile = state.called.clone();
+        profile.extend(&state.hot);
+        let unfinished = state.unfinished.clone();
         // Who compiles meanwhile is not kept waiting.
         drop(state);
         let newer = self.newer();
@@ -201,7 +204,6 @@ impl Keeper {
             profile.extend(&saved.head().profile);
             refused.extend(&saved.head().refused);
         }
-        profile.extend(called);
         profile.retain(|func| !unfinished.contains(func));
         profile.extend(unfinished);
         let functions = self.functions(&made, newer.as_ref());

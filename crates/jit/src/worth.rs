@@ -1,0 +1,55 @@
+//! What compiling something would save, by what it costs: what is compiled first, while a guest runs and for later runs.
+//!
+//! Interpretation is counted in branches back to a small loop's header, some nanoseconds each; compiling in bytes of body.
+
+use innkeeper_engine::index::DefinedFuncIndex;
+use innkeeper_engine::tier::{Called, Hot, ModuleParts};
+
+/// A call costs the interpreter about as much as so many branches back,
+const BRANCHES_OF_CALL: u64 = 8;
+/// and one more for so many bytes of the body, of which part is executed.
+const BYTES_OF_BRANCH: u64 = 32;
+/// Compiling any function costs about as much as so many bytes of body.
+const BYTES_OF_FUNCTION: u64 = 64;
+/// Small numbers divided by large ones would not tell much.
+const SCALE: u64 = 1 << 16;
+
+/// How much interpretation compiling would have saved since it was asked for, by what it costs.
+pub(crate) fn of(module: &ModuleParts, what: &Hot) -> u64 {
+    let times = module.code().heat(what);
+    let branches = match what {
+        Hot::Function(_) => BRANCHES_OF_CALL,
+        Hot::Loop(_) => u64::from(module.engine().config().tuning.tier_up.branches_back),
+    };
+    by_cost(times.saturating_mul(branches), module.body_range(function_of(what)).len())
+}
+
+/// How much interpreting a function has cost, and what compiling it would have saved of that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Use {
+    pub(crate) func: u32,
+    /// What it has cost, in branches.
+    pub(crate) branches: u64,
+    /// The same by what compiling costs.
+    pub(crate) worth: u64,
+}
+
+impl From<&Called> for Use {
+    fn from(called: &Called) -> Use {
+        let Called { func, calls, branches_back, body_bytes } = *called;
+        let of_call = BRANCHES_OF_CALL + body_bytes as u64 / BYTES_OF_BRANCH;
+        let branches = u64::from(calls).saturating_mul(of_call).saturating_add(branches_back);
+        Use { func: func.0, branches, worth: by_cost(branches, body_bytes) }
+    }
+}
+
+pub(crate) fn function_of(what: &Hot) -> DefinedFuncIndex {
+    match what {
+        Hot::Function(func) => *func,
+        Hot::Loop(entry) => entry.func,
+    }
+}
+
+fn by_cost(branches: u64, body_bytes: usize) -> u64 {
+    branches.saturating_mul(SCALE) / (body_bytes as u64 + BYTES_OF_FUNCTION)
+}

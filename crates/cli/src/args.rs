@@ -5,12 +5,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use innkeeper::Tiers;
+use innkeeper::wasi::keys::parse_duration;
 
 use crate::flags::{KeyFlags, ReportFlags};
 use crate::values::CacheFlag;
@@ -283,18 +285,30 @@ pub(crate) struct CowArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CowCommand {
+    /// Say what changes are unfinished
+    List(UnfinishedArgs),
     /// Make the changes that were not made yet
-    Resume {
-        /// The directory that the changes are in
-        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-        directory: PathBuf,
-    },
+    Resume(UnfinishedArgs),
     /// Take back the changes that were made
-    Undo {
-        /// The directory that the changes are in
-        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-        directory: PathBuf,
-    },
+    Undo(UnfinishedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnfinishedArgs {
+    /// The directory that the changes are in
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: PathBuf,
+
+    /// Believe what was left there, also where this user's key has not sealed it
+    ///
+    /// Whoever has left it decides what is moved, overwritten and removed in DIR, except for the cache and its key. Needed where the key is another, where changes
+    /// were made without a home directory, and where DIR was copied.
+    #[arg(long)]
+    pub(crate) trust: bool,
+
+    /// Stop after this time, as in 10s; what is not done then can be done later
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
+use innkeeper::wasi::host::ChangesSeal;
 use innkeeper::wasi::keys::{Access, Keys};
 use innkeeper::{
     Cache, CacheDirectory, CacheSeal, Census, Config, Module, PrecompiledError, Progress, Tiers, fill_cache,
@@ -65,6 +66,21 @@ fn seal(named: Option<&Path>) -> Result<CacheSeal, Problem> {
         Problem::new(thing, error)
             .help("machine code in the cache is believed by a key that only this user can read; mend the directory, or use --cache off")
     })
+}
+
+/// What of the user's key is the seal of changes.
+const CHANGES_CONTEXT: &str = "innkeeper 2026-11 seal of unfinished changes";
+
+/// The key that unfinished changes of copy-on-write directories are believed by: derived from the user's; nothing where there is no place for one.
+pub(crate) fn changes_seal() -> Result<Option<ChangesSeal>, Problem> {
+    let Some(path) = seal_directory() else { return Ok(None) };
+    let seal = CacheSeal::in_directory(&path).map_err(|error| {
+        let thing = format!("{}, the user's key", visible(&path.to_string_lossy()));
+        Problem::new(thing, error).help(
+            "changes that are interrupted are believed by a key that only this user can read; mend the directory, or name another with XDG_STATE_HOME",
+        )
+    })?;
+    Ok(Some(ChangesSeal::with_key(seal.derive(CHANGES_CONTEXT))))
 }
 
 /// Where the user's key is; nothing where nobody knows.

@@ -4,63 +4,103 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use innkeeper::wasi::host::{
-    ApplyCause, ApplyError, ArchiveError, ChangeKind, FileKind, Finish, Host, Left, Overlay, Stop,
-    finish_apply,
+    ApplyCause, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host, Left, Overlay,
+    Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
+use innkeeper::wasi::keys::Limits;
 
 use crate::args::CowCommand;
+use crate::deadline::Deadline;
 use crate::output::{Output, Writable};
 use crate::report::{self, Problem, visible};
 use crate::values::ChangesFlag;
+use crate::{cache, signals};
 
 /// Text of a list that is printed at once.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// The archives that the flags name, in their order, opened before the guest starts.
-pub(crate) fn open_archives(flags: &[ChangesFlag], writable: &Writable) -> Result<Vec<Output>, Problem> {
-    let open = |flag: &ChangesFlag| match flag {
-        ChangesFlag::Tar(path) => Some(Output::open(path, writable)),
-        _ => None,
-    };
-    flags.iter().filter_map(open).collect()
+/// What is to become of changes, with all that is needed for it, which is there before the guest starts.
+pub(crate) struct Wishes<'a> {
+    flags: &'a [ChangesFlag],
+    /// The archives that the flags name, in their order.
+    archives: Vec<Output>,
+    /// By what changes are known that are interrupted; nothing where they are not made, or there is no key.
+    seal: Option<ChangesSeal>,
 }
 
-/// Does what the flags say, in their order, until `stop` says that it is to end.
-pub(crate) fn deal_with(
-    flags: &[ChangesFlag],
-    archives: Vec<Output>,
-    host: &Host,
-    stop: &Stop<'_>,
-) -> Result<(), Problem> {
-    let overlays = host.overlays();
-    if flags.is_empty() {
-        return Ok(());
+impl<'a> Wishes<'a> {
+    pub(crate) fn prepare(flags: &'a [ChangesFlag], writable: &Writable) -> Result<Wishes<'a>, Problem> {
+        let open = |flag: &ChangesFlag| match flag {
+            ChangesFlag::Tar(path) => Some(Output::open(path, writable)),
+            _ => None,
+        };
+        let archives = flags.iter().filter_map(open).collect::<Result<_, _>>()?;
+        let seal = match flags.contains(&ChangesFlag::Apply) {
+            true => cache::changes_seal()?,
+            false => None,
+        };
+        Ok(Wishes { flags, archives, seal })
     }
-    if overlays.is_empty() {
-        return Err(Problem::new("--cow-changes", "there is no cow directory")
-            .help("grant one: --dir HOST::GUEST::cow"));
+
+    /// Refuses what could not be done once the guest has ended.
+    pub(crate) fn check(&self, host: &Host) -> Result<(), Problem> {
+        if !self.flags.contains(&ChangesFlag::Apply) {
+            return Ok(());
+        }
+        for overlay in host.overlays() {
+            overlay.check_apply().map_err(|error| {
+                Problem::new(shown(overlay.host_path()), format!("changes cannot be applied to it: {error}"))
+                    .help("grant a directory that is beside it; --cow-changes list and tar=FILE keep the changes elsewhere")
+            })?;
+        }
+        Ok(())
     }
-    let mut archives = archives.into_iter();
-    // Applying comes last: then there is nothing left to list.
-    for flag in flags.iter().filter(|flag| **flag != ChangesFlag::Apply) {
-        match flag {
-            ChangesFlag::List => {
-                overlays.iter().try_for_each(|overlay| list(overlay, overlays.len(), stop))?
-            }
-            ChangesFlag::Tar(_) => {
-                if let Some(file) = archives.next() {
-                    archive(overlays, file, stop)?;
+
+    /// Does what the flags say, in their order, until `stop` says that it is to end.
+    pub(crate) fn carry_out(self, host: &Host, stop: &Stop<'_>) -> Result<(), Problem> {
+        let Wishes { flags, archives, seal } = self;
+        let overlays = host.overlays();
+        if flags.is_empty() {
+            return Ok(());
+        }
+        if overlays.is_empty() {
+            return Err(Problem::new("--cow-changes", "there is no cow directory")
+                .help("grant one: --dir HOST::GUEST::cow"));
+        }
+        let mut archives = archives.into_iter();
+        // Applying comes last: then there is nothing left to list.
+        for flag in flags.iter().filter(|flag| **flag != ChangesFlag::Apply) {
+            match flag {
+                ChangesFlag::List => {
+                    overlays.iter().try_for_each(|overlay| list(overlay, overlays.len(), stop))?
                 }
+                ChangesFlag::Tar(_) => {
+                    if let Some(file) = archives.next() {
+                        archive(overlays, file, stop)?;
+                    }
+                }
+                ChangesFlag::Apply => {}
             }
-            ChangesFlag::Apply => {}
         }
+        if flags.contains(&ChangesFlag::Apply) {
+            let trust = seal.as_ref().map_or(Trust::All, Trust::Sealed);
+            overlays.iter().try_for_each(|overlay| apply(overlay, trust, stop))?;
+        }
+        Ok(())
     }
-    if flags.contains(&ChangesFlag::Apply) {
-        for overlay in overlays {
-            overlay.apply(stop).map_err(|error| not_made(overlay.host_path(), &error))?;
-        }
+}
+
+fn apply(overlay: &Overlay, trust: Trust<'_>, stop: &Stop<'_>) -> Result<(), Problem> {
+    let host = overlay.host_path();
+    let passed_over = overlay.apply(trust, stop).map_err(|error| not_made(host, &error))?;
+    for staging in passed_over {
+        let staging = visible(&String::from_utf8_lossy(&staging));
+        let reason =
+            format!("{staging} has changes that this user's runs have not left there, and was passed over");
+        report::warning(&Problem::new(shown(host), reason).help(unknown_help(&shown(host), &staging)));
     }
     Ok(())
 }
@@ -70,7 +110,7 @@ fn list(overlay: &Overlay, overlays: usize, stop: &Stop<'_>) -> Result<(), Probl
     let mut text = String::new();
     if overlays > 1 {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{} ({}):", visible(overlay.guest_path()), overlay.host_path().display());
+        let _ = writeln!(text, "{} ({}):", visible(overlay.guest_path()), shown(overlay.host_path()));
     }
     let listed = overlay.visit_changes(stop, &mut |change| {
         let letter = match change.kind {
@@ -99,9 +139,9 @@ fn archive(overlays: &[Overlay], file: Output, stop: &Stop<'_>) -> Result<(), Pr
         .help("grant one cow directory, or list or apply the changes"));
     };
     let failed = |error| match error {
-        ArchiveError::ReservedName(_) => Problem::new(overlay.host_path().display(), error)
+        ArchiveError::ReservedName(_) => Problem::new(shown(overlay.host_path()), error)
             .help("nothing was archived; --cow-changes apply makes changes under any name"),
-        error => Problem::new(overlay.host_path().display(), error),
+        error => Problem::new(shown(overlay.host_path()), error),
     };
     let left_out = file.write_or(|to| overlay.write_tar(to, stop), (ArchiveError::Unwritable, failed))?;
     for socket in left_out {
@@ -111,48 +151,114 @@ fn archive(overlays: &[Overlay], file: Output, stop: &Stop<'_>) -> Result<(), Pr
     Ok(())
 }
 
-/// `inn cow`: finishes changes that a run has left half made.
-pub(crate) fn finish(command: &CowCommand) -> Result<ExitCode, Problem> {
-    let (directory, how) = match command {
-        CowCommand::Resume { directory } => (directory, Finish::Resume),
-        CowCommand::Undo { directory } => (directory, Finish::Undo),
+/// `inn cow`: what changes runs have left unfinished, and their end.
+pub(crate) fn cow(command: &CowCommand) -> Result<ExitCode, Problem> {
+    let begin = Instant::now();
+    let (args, how) = match command {
+        CowCommand::List(args) => (args, None),
+        CowCommand::Resume(args) => (args, Some(Finish::Resume)),
+        CowCommand::Undo(args) => (args, Some(Finish::Undo)),
     };
-    finish_apply(directory, how, &|| false).map_err(|error| not_made(directory, &error))?;
-    Ok(ExitCode::SUCCESS)
+    let directory = &args.directory;
+    let mut limits = Limits::default();
+    limits.wall_time = args.timeout;
+    let deadline = Deadline::watch_work(&limits, begin, shown(directory))?;
+    let signal = signals::stop_on_signals(deadline.start_guest())?;
+    let seal = if args.trust { None } else { cache::changes_seal()? };
+    if !args.trust && seal.is_none() {
+        let reason =
+            "there is no home directory, and so no key by which changes of this user's own runs are known";
+        let problem = Problem::from_message(reason);
+        return Err(problem.help("set HOME or XDG_STATE_HOME to an absolute path, or say with --trust that you know what was left there"));
+    }
+    let trust = seal.as_ref().map_or(Trust::All, Trust::Sealed);
+    let hidden = cache::out_of_sight(None);
+    let unfinished = Unfinished { directory, trust, hidden: &hidden };
+    let Some(how) = how else {
+        report::output(&listed(&unfinished)?)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let stop = || deadline.has_passed() || signal.exit_code().is_some();
+    match finish_apply(&unfinished, how, &stop) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            report::problem(&not_finished(directory, &error));
+            Ok(signal.exit_code().map_or(ExitCode::FAILURE, ExitCode::from))
+        }
+    }
+}
+
+/// One line a staging directory.
+fn listed(unfinished: &Unfinished<'_>) -> Result<String, Problem> {
+    let found = list_unfinished(unfinished).map_err(|error| not_finished(unfinished.directory, &error))?;
+    let mut text = String::new();
+    for leftover in found {
+        let state = match leftover.left {
+            Left::Nothing => "nothing",
+            Left::Unstaged => "no changes made, a part of them kept: undo removes it",
+            Left::Staged => "no changes made, all of them kept: resume or undo",
+            Left::HalfMade => "some changes made: resume or undo",
+            Left::Made => "all changes made: resume removes what is left",
+            Left::Damaged => "damaged: nobody knows what was made",
+            Left::Foreign => "not sealed by this user's key",
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}  {state}", visible(&String::from_utf8_lossy(&leftover.staging)));
+    }
+    Ok(text)
+}
+
+/// What went wrong where there was nothing new to make.
+fn not_finished(directory: &Path, error: &ApplyError) -> Problem {
+    match error.staging {
+        Some(_) => not_made(directory, error),
+        None => Problem::new(shown(directory), error),
+    }
 }
 
 /// What went wrong, what there is now, and what can be done.
 fn not_made(directory: &Path, error: &ApplyError) -> Problem {
-    let directory = directory.display();
+    let directory = shown(directory);
     let problem = Problem::new(&directory, error);
     let Some(staging) = &error.staging else {
-        return match error.cause {
-            ApplyCause::NothingToDo | ApplyCause::Busy | ApplyCause::System(_)
-                if error.left == Left::HalfMade =>
-            {
-                problem
-            }
-            _ => problem.help("nothing in it was changed; --cow-changes tar=FILE keeps all changes"),
-        };
+        return problem.help("nothing in it was changed; --cow-changes tar=FILE keeps all changes");
     };
+    let staging = visible(staging);
     let (resume, undo) = (format!("`inn cow resume {directory}`"), format!("`inn cow undo {directory}`"));
     problem.help(match error.left {
-        Left::Nothing => format!("nothing was changed now; finish those first: {resume} makes them, {undo} takes them back"),
+        Left::Nothing => format!(
+            "nothing was changed now; finish those first: {resume} makes them, {undo} takes them back; if neither can, take what you want out of {directory}/{staging} and remove it"
+        ),
         Left::Staged => format!(
             "nothing in it was changed; the guest's changes are kept in {directory}/{staging}: {resume} makes them once nothing is in the way, {undo} throws them away"
         ),
         Left::Unstaged => format!(
-            "nothing in it was changed; {directory}/{staging} has a part of the guest's changes: {undo} removes it"
+            "nothing in it was changed; {directory}/{staging} has a part of the guest's changes: {undo} removes it, and so may you"
         ),
         Left::HalfMade => format!(
-            "some changes were made, and everything that belongs to them is in {directory}/{staging}: {resume} makes the rest, {undo} takes them back"
+            "some changes were made, and everything that belongs to them is in {directory}/{staging}: once that is mended, {resume} makes the rest, {undo} takes them back; if neither can, take what you \
+             want out of it and remove it"
         ),
         Left::Made => format!(
             "all changes were made; {directory}/{staging} has what was removed: {resume} removes it for good"
         ),
+        Left::Damaged | Left::Foreign => unknown_help(&directory, &staging),
     })
 }
 
+/// What can be done about a staging directory that is not believed.
+fn unknown_help(directory: &str, staging: &str) -> String {
+    format!(
+        "look at {directory}/{staging}: if you know that inn has left it, `inn cow resume --trust {directory}` or `inn cow undo --trust {directory}` believes what is whole there; \
+         otherwise take what you want out of it and remove it; it keeps nobody from making other changes"
+    )
+}
+
+/// A path as it is shown.
+fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy())
+}
+
 fn unreadable(overlay: &Overlay, error: &dyn std::error::Error) -> Problem {
-    Problem::new(overlay.host_path().display(), format!("its changes cannot be listed: {error}"))
+    Problem::new(shown(overlay.host_path()), format!("its changes cannot be listed: {error}"))
 }

@@ -45,8 +45,18 @@ struct State {
 impl Deadline {
     /// Begins to watch the times of `limits`, of which that on the wall began at `begin`; `file` is what messages name.
     pub(crate) fn watch(limits: &Limits, begin: Instant, file: String) -> Result<Deadline, Problem> {
+        Deadline::watch_with(limits, begin, file, State::default())
+    }
+
+    /// [`Deadline::watch`] of work that asks by itself whether the time is over, from its beginning.
+    pub(crate) fn watch_work(limits: &Limits, begin: Instant, thing: String) -> Result<Deadline, Problem> {
+        let state = State { is_started: AtomicBool::new(true), ..State::default() };
+        Deadline::watch_with(limits, begin, thing, state)
+    }
+
+    fn watch_with(limits: &Limits, begin: Instant, file: String, state: State) -> Result<Deadline, Problem> {
         let stopper = Stopper::new().map_err(|error| Problem::new("the guest's stopper", error))?;
-        let state = Arc::new(State::default());
+        let state = Arc::new(state);
         let watched = Arc::clone(&state);
         let watch = stopper
             .watch_from(limits, begin, move || watched.pass(&file))

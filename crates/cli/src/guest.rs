@@ -79,10 +79,10 @@ impl Guest {
         input: &Input,
         entry: Entry,
         (keys, deadline): (&Keys, &Deadline),
-        prepare: impl FnOnce(Context) -> Context,
+        prepare: impl FnOnce(Context) -> Result<Context, Problem>,
         observers: Observers,
     ) -> Result<Ran, Problem> {
-        let context = prepare(Context::new(keys).map_err(Problem::from_message)?).observed(observers);
+        let context = prepare(Context::new(keys).map_err(Problem::from_message)?)?.observed(observers);
         let stopper = deadline.start_guest();
         let interrupt: Interrupt = stopper.interrupt();
         context.host().set_interrupt(interrupt);

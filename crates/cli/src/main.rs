@@ -76,7 +76,7 @@ fn begin() -> ExitCode {
         Some(Command::Explore(args)) => explore::explore(&args),
         Some(Command::Compile(args)) => compile::compile(&args),
         Some(Command::Cache(args)) => cache::cache(&args),
-        Some(Command::Cow(args)) => changes::finish(&args.command),
+        Some(Command::Cow(args)) => changes::cow(&args.command),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),

@@ -35,13 +35,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     let guest = Guest::new(&mut input, Execution::new(&keys.limits, NanBits::Canonical))?;
     let arguments: Vec<OsString> = header.invoke.iter().skip(1).map(OsString::from).collect();
     let entry = Entry::choose(header.invoke.first().map(String::as_str), &arguments, &input, &guest.module)?;
-    let ran = guest.run(
-        &input,
-        entry,
-        (&keys, &Deadline::none()?),
-        |context| context,
-        Observers::none().replayer(replayer),
-    )?;
+    let ran =
+        guest.run(&input, entry, (&keys, &Deadline::none()?), Ok, Observers::none().replayer(replayer))?;
     let diverged = |divergence: &Divergence| {
         let problem = Problem::new(&input.name, divergence);
         report::problem(

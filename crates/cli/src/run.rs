@@ -88,7 +88,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
     // Whatever is written is opened before the guest can have a say in what stands there.
     output::open_streams(&mut keys, &writable)?;
     let files = observers::Files::open(&args.reports, &writable)?;
-    let archives = changes::open_archives(&args.reports.cow_changes, &writable)?;
+    let changes = changes::Wishes::prepare(&args.reports.cow_changes, &writable)?;
     let profiled = match &args.reports.profile {
         Some(ProfileFlag::File(path)) => Some(profile::Files::open(path, &writable)?),
         _ => None,
@@ -99,7 +99,8 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         if usage == Usage::Noted {
             context.host().learn_usage();
         }
-        context
+        changes.check(context.host())?;
+        Ok(context)
     };
     let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
     let lacking = guest.module.keep_code();
@@ -116,7 +117,7 @@ fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -
         let is_interrupted = || ran.signal.exit_code().is_some();
         let was_interrupted = is_interrupted();
         let stop = || deadline.has_passed() || !was_interrupted && is_interrupted();
-        changes::deal_with(&args.reports.cow_changes, archives, ran.context.host(), &stop)?;
+        changes.carry_out(ran.context.host(), &stop)?;
     }
     drop(deadline);
     then(&keys, &ran.context);

@@ -7,10 +7,11 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use innkeeper_wasi::host::{Finish, Left, finish_apply};
+use innkeeper_wasi::host::{Finish, Left};
 use innkeeper_wasi::keys::{Access, DirKey, Keys};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::populated::{MINE, finish_apply};
 use support::*;
 
 const DIR: u32 = 3;
@@ -107,7 +108,7 @@ fn depth_costs_no_descriptors() {
         steps.set(steps.get() + 1);
         steps.get() > 12 * LEVELS
     };
-    if let Err(error) = overlay.apply(&count) {
+    if let Err(error) = overlay.apply(MINE, &count) {
         assert!(matches!(error.left, Left::HalfMade | Left::Staged | Left::Made), "{error:?}");
         finish_apply(root.path(), Finish::Resume, &|| false).expect("resume");
     }

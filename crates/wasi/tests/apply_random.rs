@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use innkeeper_wasi::host::{Finish, Left, finish_apply};
+use innkeeper_wasi::host::{Finish, Left};
 use innkeeper_wasi::keys::Access;
 use support::populated::*;
 use support::*;
@@ -102,7 +102,7 @@ fn random_changes_are_applied_as_if_they_had_been_made_there() {
             assert_eq!(b, a, "{seed} {step}");
         }
         assert_eq!(whole(beneath.path(), Times::All), before, "{seed}");
-        overlay(&guests[1]).apply(&never).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        overlay(&guests[1]).apply(MINE, &never).unwrap_or_else(|error| panic!("{seed}: {error}"));
         let [native, beneath] = [&native, &beneath].map(|root| whole(root.path(), Times::Set));
         for (path, text) in &native {
             assert_eq!(beneath.get(path), Some(text), "{seed}: {}", path.display());
@@ -143,8 +143,8 @@ fn nothing_of_somebody_elses_is_lost_at_random() {
         };
         texts.retain(|(_, text)| has(text));
         let before = whole(beneath.path(), Times::Beneath);
-        match overlay(&guest).apply(&never) {
-            Ok(()) => applied += 1,
+        match overlay(&guest).apply(MINE, &never) {
+            Ok(_) => applied += 1,
             Err(error) => {
                 assert!(matches!(error.left, Left::Staged | Left::Nothing), "{seed}: {error:?}");
                 if error.left == Left::Staged {

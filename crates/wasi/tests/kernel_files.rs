@@ -1,4 +1,5 @@
-//! What no directory includes, by whatever path, link or mount it is reached: the kernel's own files, and what the host keeps for itself.
+//! What no directory includes, by whatever path, link or mount it is reached: the kernel's own files, what the host keeps for itself, and what changes are
+//! staged in.
 
 mod support;
 
@@ -200,5 +201,63 @@ fn y4_what_the_host_keeps_for_itself_is_out_of_sight() {
         assert_eq!(guest.mkdir(3, ".local"), Err(number(Errno::Exist)));
         guest.mkdir(3, "state/other").expect("beside what is hidden, everything is as it was");
         assert!(fs::metadata(home.path().join("state/other")).unwrap().ino() != 0);
+    }
+}
+
+#[test]
+fn y4_no_guest_makes_or_reaches_a_staging_directory() {
+    let staging = ".innkeeper-cow-0123456789abcdef";
+    let temporary = Access::Temporary { limit_bytes: 1 << 20 };
+    for (name, tuning) in resolvers() {
+        for access in KINDS.into_iter().chain([temporary]) {
+            let beneath = tempfile::tempdir().expect("a temporary directory");
+            let at = |path: &str| beneath.path().join(path);
+            fs::create_dir_all(at("sub").join(staging)).expect("the staging directory");
+            fs::write(at("sub").join(staging).join("journal"), "journal").expect("the journal");
+            let before = snapshot(&at("sub"));
+            let case = format!("{name} {access:?}");
+            let key = DirKey::new(beneath.path(), "/h", access);
+            let mut guest = TestGuest::new(&Keys::builder().directory(key).tuning(tuning.clone()).build());
+            let sub = match access {
+                Access::ReadOnly | Access::ReadWrite | Access::CopyOnWrite => "sub/",
+                _ => "",
+            };
+            for path in [
+                format!("{sub}{staging}"),
+                format!("{sub}{staging}/"),
+                format!("{sub}{staging}/journal"),
+                format!("{sub}{staging}/../new"),
+                format!("{sub}{staging}/new"),
+                format!("{sub}.INNkeeper-cow-new"),
+                String::from(".innkeeper-cow-"),
+            ] {
+                for (function, answer) in everything(&mut guest, 3, &path, "free") {
+                    assert_eq!(answer, Err(PERM), "{case}: {function} of {path}");
+                }
+            }
+            // What is there comes to such a name no other way, and no link leads to one.
+            if access != Access::ReadOnly {
+                guest.mkdir(3, "mine").expect("mkdir");
+                for answer in [
+                    guest.rename((3, "mine"), (3, staging)),
+                    guest.symlink(&format!("{sub}{staging}"), 3, "link"),
+                    guest.symlink(&format!("x/../{staging}/journal"), 3, "link"),
+                ] {
+                    assert_eq!(answer, Err(PERM), "{case}");
+                }
+                guest.rmdir(3, "mine").expect("rmdir");
+            }
+            let denials = guest.cx.host().denials();
+            let told = denials.iter().any(|denial| denial.missing == MissingKey::Reserved);
+            assert!(told || access == Access::ReadOnly, "{case}: {denials:?}");
+            assert_eq!(snapshot(&at("sub")), before, "{case}");
+        }
+        let beneath = tempfile::tempdir().expect("a temporary directory");
+        let inside = beneath.path().join(staging).join("0");
+        fs::create_dir_all(&inside).expect("a directory in it");
+        for host in [inside.as_path(), inside.parent().unwrap()] {
+            let refused = Context::new(&Keys::builder().dir(host, "/h", Access::ReadOnly).build());
+            assert!(matches!(refused, Err(KeyError::Reserved(_))), "{name}");
+        }
     }
 }

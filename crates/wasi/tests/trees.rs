@@ -12,6 +12,7 @@ use innkeeper_engine::BudgetKind;
 use innkeeper_wasi::host::{ArchiveError, ChangeKind, Overlay};
 use innkeeper_wasi::keys::{Access, DirKey, Keys, Limits, Tuning};
 use innkeeper_wasi::p1::Errno;
+use support::populated::MINE;
 use support::*;
 
 const DIR: u32 = 3;
@@ -162,7 +163,7 @@ fn trees_answer_as_the_system_does_and_apply_gives_the_same() {
                 before,
                 "{resolver} {seed}: the directory beneath has changed"
             );
-            overlay(&guests[1]).apply(&|| false).expect("apply");
+            overlay(&guests[1]).apply(MINE, &|| false).expect("apply");
             assert_eq!(contents(beneath.path()), contents(native.path()), "{resolver} {seed}");
         }
     }
@@ -274,7 +275,7 @@ fn no_name_of_a_guest_is_a_whiteout() {
         assert!(path.starts_with(&*String::from_utf8_lossy(&name)), "{path}");
         assert_eq!(written, b"", "{path}");
         // It is a file like any other elsewhere.
-        overlay(&guest).apply(&|| false).expect("apply");
+        overlay(&guest).apply(MINE, &|| false).expect("apply");
     }
     // The mark that a directory is new would come of a file of the host's that is gone.
     let beneath = tempfile::tempdir().expect("temporary directory");

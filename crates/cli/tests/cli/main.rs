@@ -14,6 +14,7 @@ mod policy;
 mod run;
 mod stop;
 mod threads;
+mod unfinished;
 mod wast;
 
 use std::io::Write;

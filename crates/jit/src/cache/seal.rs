@@ -91,6 +91,12 @@ impl CacheSeal {
         &self.directory
     }
 
+    /// Another key for something else, of which this one cannot be told: the same each time, for a context that nothing else has.
+    #[must_use]
+    pub fn derive(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &self.key)
+    }
+
     /// What only this key makes of these bytes.
     pub(crate) fn code_of(&self, bytes: &[u8]) -> Hash {
         blake3::keyed_hash(&self.key, bytes)
@@ -217,6 +223,9 @@ mod tests {
         assert_eq!(first.key, CacheSeal::in_directory(&path).unwrap().key);
         let other = CacheSeal::in_directory(&parent.path().join("b")).unwrap();
         assert_ne!(first.key, other.key);
+        let derived = first.derive("a");
+        assert!(derived == CacheSeal::in_directory(&path).unwrap().derive("a"));
+        assert!(![first.derive("b"), other.derive("a"), first.key].contains(&derived));
         assert!(!format!("{first:?}").contains(&format!("{:?}", first.key[0])), "{first:?}");
     }
 

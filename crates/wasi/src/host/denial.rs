@@ -55,6 +55,8 @@ pub enum MissingKey {
     },
     /// The path leads to what the host keeps for itself, such as the code cache and its key.
     Hidden,
+    /// The path has a name in it that is reserved for directories in which changes of copy-on-write directories are staged.
+    Reserved,
     /// The standard stream or socket does not allow this, and no key would.
     Nothing,
 }
@@ -73,6 +75,7 @@ impl MissingKey {
             MissingKey::LinkTarget { .. }
             | MissingKey::KernelFiles { .. }
             | MissingKey::Hidden
+            | MissingKey::Reserved
             | MissingKey::Nothing => None,
         }
     }
@@ -131,6 +134,7 @@ pub(super) fn missing_key(
         (Error::Escape, Some(path)) => path,
         (Error::KernelFiles, _) => return MissingKey::KernelFiles { guest: guest.clone() },
         (Error::Hidden, _) => return MissingKey::Hidden,
+        (Error::Reserved, _) => return MissingKey::Reserved,
         _ => return MissingKey::Write { host: host.clone(), guest: guest.clone() },
     };
     let access = access_for(needs);

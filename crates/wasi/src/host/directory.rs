@@ -7,7 +7,7 @@ use super::credentials::{Credentials, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::reach::NativeDirectory;
-use super::resolve::{GuestPath, LastName, Place};
+use super::resolve::{GuestPath, LastName, Place, names_reserved};
 use super::tree::{TreeDirectory, Visit};
 use super::{Host, sys};
 
@@ -217,6 +217,8 @@ fn check_link_target(target: &[u8]) -> Result<(), Error> {
         [] => Err(Error::NotFound),
         [b'/', ..] => Err(Error::NotPermitted),
         _ if target.contains(&0) => Err(Error::Invalid),
+        // The system would follow it.
+        _ if names_reserved(target) => Err(Error::Reserved),
         _ => Ok(()),
     }
 }

@@ -24,6 +24,9 @@ pub enum Error {
     /// What the host keeps for itself. A denial has been recorded.
     #[error("what the host keeps for itself is not part of a grant")]
     Hidden,
+    /// A name that directories are reserved for in which changes are staged. A denial has been recorded.
+    #[error("names that begin with `.innkeeper-cow-` are reserved for changes that are being made")]
+    Reserved,
     /// The handle was not opened for this, although its key would allow it.
     #[error("the handle is not open for this")]
     NotOpenForThis,

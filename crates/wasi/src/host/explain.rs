@@ -162,6 +162,9 @@ fn explain_denial(denial: &Denial) -> Explanation {
         MissingKey::Hidden => {
             String::from("it is on the way to the code cache or its key, which no guest may reach")
         }
+        MissingKey::Reserved => String::from(
+            "names that begin with .innkeeper-cow- are those of directories in which inn keeps changes while it makes them, which no guest may reach",
+        ),
         MissingKey::Nothing => String::from("the key does not allow this"),
     };
     let times = if denial.count > 1 { format!(" ({} times)", denial.count) } else { String::new() };

@@ -175,7 +175,7 @@ impl Gate {
     /// Notes the outcome of an operation that had been allowed: leaving the directory, found during path
     /// resolution, is a denial too, and so is reaching what is no part of a grant.
     pub(super) fn conclude<T>(&self, request: &Request<'_>, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(reason @ (Error::Escape | Error::KernelFiles | Error::Hidden)) = result {
+        if let Err(reason @ (Error::Escape | Error::KernelFiles | Error::Hidden | Error::Reserved)) = result {
             self.record(request, reason);
         }
         result

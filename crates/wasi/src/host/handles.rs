@@ -11,7 +11,7 @@ use super::gate::Permit;
 use super::hidden::Hidden;
 use super::metadata::Timestamp;
 use super::reach::NativeDirectory;
-use super::resolve::Resolve;
+use super::resolve::{Resolve, names_reserved};
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
@@ -107,6 +107,9 @@ fn open_directory(opening: &Opening<'_>, key: &DirKey) -> Result<(Directory, Opt
 
 fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<NativeDirectory, KeyError> {
     let path = || key.host.clone();
+    if names_reserved(key.host.as_os_str().as_encoded_bytes()) {
+        return Err(KeyError::Reserved(path()));
+    }
     let fd = sys::open_granted(opening.permit, &key.host).map_err(|reason| match reason.kind() {
         std::io::ErrorKind::NotFound => KeyError::DirectoryMissing(path()),
         std::io::ErrorKind::NotADirectory => KeyError::NotADirectory(path()),

@@ -57,7 +57,8 @@ pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
 pub use stdio::{Nonblocking, Stream};
 pub use times::{SetTime, SetTimes};
 pub use tree::{
-    ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, Finish, Left, Overlay, Stop, finish_apply,
+    ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, ChangesSeal, Finish, Left, Leftover, Overlay,
+    Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
 pub use usage::Usage;
 

@@ -106,6 +106,11 @@ impl NativeDirectory {
         self.reach.hidden.as_deref().filter(|_| is_walked || self.reach.is_guarded)
     }
 
+    /// Whether anything hidden is, or will be, beneath this directory.
+    pub(super) fn surrounds_hidden(&self) -> bool {
+        self.reach.hidden.as_ref().is_some_and(|hidden| hidden.is_part_of_the_way(self.identity()))
+    }
+
     /// Refuses what is no part of the grant. `is_of_the_kernel` says whether it is on a file system of the kernel's, and is called where that has to be known.
     #[inline]
     fn admit(

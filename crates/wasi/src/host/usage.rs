@@ -119,6 +119,7 @@ impl Host {
                 | Error::Escape
                 | Error::KernelFiles
                 | Error::Hidden
+                | Error::Reserved
                 | Error::Denied
                 | Error::Locked,
             ) => return,

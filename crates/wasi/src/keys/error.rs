@@ -34,6 +34,9 @@ pub enum KeyError {
     /// The host directory is what the host keeps for itself; see [`crate::keys::Keys::hidden`].
     #[error("cannot grant {}: the code cache or its key is kept in it, which no guest may reach; grant another directory", .0.display())]
     Hidden(PathBuf),
+    /// The host directory is one in which changes are staged, or in one.
+    #[error("cannot grant {}: it is in a directory in which inn keeps changes while it makes them; finish them first, with `inn cow resume` or `inn cow undo`", .0.display())]
+    Reserved(PathBuf),
     /// The name a directory should have for the guest is empty or contains a NUL.
     #[error(
         "cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data"

@@ -69,9 +69,12 @@ impl std::error::Error for Errno {}
 impl From<Error> for Errno {
     fn from(error: Error) -> Errno {
         match error {
-            Error::Denied | Error::Escape | Error::KernelFiles | Error::Hidden | Error::NotPermitted => {
-                Errno::Perm
-            }
+            Error::Denied
+            | Error::Escape
+            | Error::KernelFiles
+            | Error::Hidden
+            | Error::Reserved
+            | Error::NotPermitted => Errno::Perm,
             Error::NotOpenForThis | Error::BadHandle => Errno::Badf,
             Error::Access => Errno::Acces,
             Error::AddressInUse => Errno::AddrInUse,

@@ -14,7 +14,7 @@ mod walk;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) use path::{GuestPath, MAX_PATH_BYTES, splice};
+pub(super) use path::{GuestPath, MAX_PATH_BYTES, is_reserved, names_reserved, splice};
 
 use super::error::Error;
 use super::gate::{Operation, Permit};
@@ -23,7 +23,6 @@ use super::metadata::Metadata;
 use super::open::{LastLink, OpenOptions};
 use super::reach::{NativeDirectory, Reached};
 use super::sys;
-use super::tree::STAGING_PREFIX;
 use crate::keys::{ProbeAnswer, Resolver, Tuning};
 
 /// Symbolic links followed in one resolution, as in the Linux kernel.
@@ -211,8 +210,7 @@ impl Resolve {
             (Parent::Opened(fd), Some(_)) => Some(identity(&sys::stat(permit, fd.as_fd())?)),
         };
         let is_on_the_way = |parent| base.near(is_walked).is_some_and(|it| it.is_on_the_way((parent, name)));
-        // What changes are staged in is finished with the user's rights, whoever has left it.
-        let is_kept = name.starts_with(STAGING_PREFIX) || near.is_some_and(is_on_the_way);
+        let is_kept = near.is_some_and(is_on_the_way);
         let name = Cow::Borrowed(name);
         let must_be_directory = path.must_be_directory();
         Ok(Place { base: Some(base), parent, name, must_be_directory, near, is_kept })

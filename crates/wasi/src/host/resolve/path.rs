@@ -1,9 +1,11 @@
 //! A guest's path, checked and taken apart as text. Nothing is looked up here.
 //!
 //! What must stay true: what [`GuestPath::text`] and [`GuestPath::split`] give never ends in a slash or `/.`, is never empty
-//! and never absolute; `..` is kept, since what it means depends on links.
+//! and never absolute; `..` is kept, since what it means depends on links. No path, and no link's target, has a name in it that is reserved
+//! for staging directories ([`is_reserved`]): whoever looks up a guest's path comes through here, whatever kind of directory it is in.
 
 use super::Error;
+use crate::host::tree::STAGING_PREFIX;
 
 /// Longest path accepted, in bytes, as in the Linux kernel (its limit counts a terminating NUL).
 pub(in crate::host) const MAX_PATH_BYTES: usize = 4095;
@@ -20,7 +22,7 @@ impl<'a> GuestPath<'a> {
     ///
     /// # Errors
     /// [`Error::NotFound`] for an empty path, [`Error::Escape`] for an absolute one, [`Error::Invalid`] for one with
-    /// a NUL, [`Error::NameTooLong`] beyond [`MAX_PATH_BYTES`].
+    /// a NUL, [`Error::NameTooLong`] beyond [`MAX_PATH_BYTES`], [`Error::Reserved`] for one through a reserved name.
     pub(in crate::host) fn parse(path: &'a [u8]) -> Result<GuestPath<'a>, Error> {
         if path.len() > MAX_PATH_BYTES {
             return Err(Error::NameTooLong);
@@ -33,6 +35,9 @@ impl<'a> GuestPath<'a> {
         }
         if path[0] == b'/' {
             return Err(Error::Escape);
+        }
+        if names_reserved(path) {
+            return Err(Error::Reserved);
         }
         let text = trim_end(trim_start(path));
         let must_be_directory = text.len() < trim_start(path).len() || text.is_empty();
@@ -71,11 +76,12 @@ impl<'a> GuestPath<'a> {
 /// The path that leads where a link with this target does, if the link lies in the directory `parent`.
 ///
 /// # Errors
-/// [`Error::Escape`] for an absolute target, [`Error::NotFound`] for an empty one, [`Error::NameTooLong`].
+/// [`Error::Escape`] for an absolute target, [`Error::NotFound`] for an empty one, [`Error::NameTooLong`], [`Error::Reserved`].
 pub(in crate::host) fn splice(parent: Option<&[u8]>, target: &[u8]) -> Result<Vec<u8>, Error> {
     match target.first() {
         None => return Err(Error::NotFound),
         Some(b'/') => return Err(Error::Escape),
+        Some(_) if names_reserved(target) => return Err(Error::Reserved),
         Some(_) => {}
     }
     let mut text = parent.map_or_else(Vec::new, <[u8]>::to_vec);
@@ -84,6 +90,19 @@ pub(in crate::host) fn splice(parent: Option<&[u8]>, target: &[u8]) -> Result<Ve
     }
     text.extend_from_slice(target);
     if text.len() > MAX_PATH_BYTES { Err(Error::NameTooLong) } else { Ok(text) }
+}
+
+/// Whether a path has a reserved name in it.
+pub(in crate::host) fn names_reserved(path: &[u8]) -> bool {
+    // Most paths are decided by the first byte of each name.
+    path.len() >= STAGING_PREFIX.len() && path.split(|&byte| byte == b'/').any(is_reserved)
+}
+
+/// Whether a name is reserved for directories that changes are staged in: what is in one is carried out with the user's rights, so no guest makes, moves, enters or
+/// sees one, nor a link to one. File systems that ignore case do not make a way around that.
+pub(in crate::host) fn is_reserved(name: &[u8]) -> bool {
+    name.first() == STAGING_PREFIX.first()
+        && name.get(..STAGING_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(STAGING_PREFIX))
 }
 
 /// Without leading `./`, which says nothing.
@@ -151,5 +170,14 @@ mod tests {
         assert_eq!(GuestPath::parse(b"/").err(), Some(Error::Escape));
         assert_eq!(GuestPath::parse(b"a\0").err(), Some(Error::Invalid));
         assert_eq!(GuestPath::parse(&[b'a'; 4096]).err(), Some(Error::NameTooLong));
+        for path in
+            [".innkeeper-cow-", "./.innkeeper-cow-1", "a//.INNkeeper-Cow-x/", "a/.innkeeper-cow-7/../b"]
+        {
+            assert_eq!(GuestPath::parse(path.as_bytes()).err(), Some(Error::Reserved), "{path}");
+            assert_eq!(splice(Some(b"a"), path.as_bytes()).err(), Some(Error::Reserved), "{path}");
+        }
+        for path in [".innkeeper-co", "x.innkeeper-cow-", ".innkeeper/cow-1", "..innkeeper-cow-1"] {
+            assert!(GuestPath::parse(path.as_bytes()).is_ok(), "{path}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::changes::{ChangeKind, Overlay, Step, Stop, Walk};
 use super::content::ReadLower;
 use super::node::{NodeId, NodeKind, State};
 use crate::host::error::Error;
+use crate::host::explain::visible;
 use crate::host::gate::Permit;
 use crate::host::metadata::FileKind;
 use crate::host::sys;
@@ -36,10 +37,10 @@ const MIN_HOLE_BYTES: u64 = 16 * 1024;
 #[non_exhaustive]
 pub enum ArchiveError {
     /// A name that the form of the archive reserves. Nothing was written.
-    #[error("{}: names that begin with `.wh.` mark what is gone in an archive of changes, and cannot be in one", String::from_utf8_lossy(.0))]
+    #[error("{}: names that begin with `.wh.` mark what is gone in an archive of changes, and cannot be in one", visible(&String::from_utf8_lossy(.0)))]
     ReservedName(Vec<u8>),
     /// Something beneath could not be read.
-    #[error("{}: {reason}", String::from_utf8_lossy(.path))]
+    #[error("{}: {reason}", visible(&String::from_utf8_lossy(.path)))]
     Unreadable {
         /// The path in the directory.
         path: Vec<u8>,

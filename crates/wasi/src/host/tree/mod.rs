@@ -29,7 +29,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use innkeeper_engine::Budget;
 
 pub(super) use apply::stage::PREFIX as STAGING_PREFIX;
-pub use apply::{ApplyError, Cause as ApplyCause, Finish, Left, finish_apply};
+pub use apply::{
+    ApplyError, Cause as ApplyCause, ChangesSeal, Finish, Left, Leftover, Trust, Unfinished, finish_apply,
+    list_unfinished,
+};
 pub use archive::ArchiveError;
 pub use changes::{Change, ChangeKind, Overlay, Stop};
 pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};

@@ -2,7 +2,8 @@
 //!
 //! A cursor goes from one directory to the next by the way between them, up by `..` and down by names, so that going through a
 //! tree in order takes as many steps as it has directories. What must stay true: it follows no link and stays on the file system of
-//! the top; what `..` leads to is believed only if it is the directory that the cursor came down from.
+//! the top; what `..` leads to is believed only if it is the directory that the cursor came down from; what no guest may reach
+//! ([`crate::host::reach`]) is neither entered nor changed.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::journal::{DirectoryId, DirectoryRecord, Place, TOP};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
+use crate::host::hidden::{Identity, identity};
 use crate::host::metadata::Metadata;
+use crate::host::reach::NativeDirectory;
 use crate::host::sys;
 
 /// When the directories are where a cursor looks for them.
@@ -24,7 +27,7 @@ pub(super) enum Time {
 
 pub(super) struct Cursor<'a> {
     permit: &'a Permit,
-    top: BorrowedFd<'a>,
+    top: &'a NativeDirectory,
     device: u64,
     time: Time,
     /// The directories from beneath the top to where the cursor is, with their numbers on the file system.
@@ -35,8 +38,8 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(permit: &'a Permit, top: BorrowedFd<'a>, time: Time) -> Result<Cursor<'a>, Error> {
-        let device = sys::stat(permit, top)?.device;
+    pub(super) fn new(permit: &'a Permit, top: &'a NativeDirectory, time: Time) -> Result<Cursor<'a>, Error> {
+        let device = sys::stat(permit, top.as_fd())?.device;
         Ok(Cursor { permit, top, device, time, way: Vec::new(), depth_of: HashMap::new(), here: None })
     }
 
@@ -72,15 +75,56 @@ impl<'a> Cursor<'a> {
     /// Looks at a name in a directory, or at the directory.
     pub(super) fn stat(&mut self, directories: &[DirectoryRecord], place: &Place) -> Result<Metadata, Error> {
         let permit = self.permit;
+        let top = self.top;
         let directory = self.go(directories, place.directory)?;
         if place.name.is_empty() {
             return sys::stat(permit, directory);
         }
-        sys::stat_at(permit, directory, &place.name)
+        let found = sys::stat_at(permit, directory, &place.name)?;
+        top.admit_name(permit, (directory, &place.name), &found)?;
+        self.require_not_hidden(&place.name, &found)?;
+        Ok(found)
+    }
+
+    /// Goes to the directory of a place in which something is about to be made, moved or removed.
+    ///
+    /// # Errors
+    /// Those of [`Cursor::go`]; [`Error::Hidden`] where the name is on the way to what no guest may reach.
+    pub(super) fn go_to_change(
+        &mut self,
+        directories: &[DirectoryRecord],
+        place: &Place,
+    ) -> Result<BorrowedFd<'_>, Error> {
+        let (permit, top) = (self.permit, self.top);
+        self.go(directories, place.directory)?;
+        if let Some(hidden) = top.near(true) {
+            let is_on_the_way = hidden.is_on_the_way((self.here_identity(), &place.name));
+            // By another mount, the name need not be one of the way.
+            let found = sys::stat_at(permit, self.here(), &place.name);
+            if is_on_the_way || found.is_ok_and(|found| hidden.is_part_of_the_way(identity(&found))) {
+                return Err(Error::Hidden);
+            }
+        }
+        Ok(self.here())
+    }
+
+    /// Refuses what a name stands for in the directory that the cursor is in, if that is hidden.
+    fn require_not_hidden(&self, name: &[u8], found: &Metadata) -> Result<(), Error> {
+        match self.top.near(true) {
+            Some(hidden) if hidden.is_behind((self.here_identity(), name), identity(found)) => {
+                Err(Error::Hidden)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the directory is that the cursor is in.
+    fn here_identity(&self) -> Identity {
+        self.way.last().map_or(self.top.identity(), |(_, inode)| (self.device, *inode))
     }
 
     fn here(&self) -> BorrowedFd<'_> {
-        self.here.as_ref().map_or(self.top, AsFd::as_fd)
+        self.here.as_ref().map_or(self.top.as_fd(), AsFd::as_fd)
     }
 
     /// The directories that are to be entered to come to `to`, the last one first.
@@ -132,6 +176,8 @@ impl<'a> Cursor<'a> {
         if found.device != self.device {
             return Err(Error::CrossDevice);
         }
+        self.top.admit_open(self.permit, fd.as_fd(), &found)?;
+        self.require_not_hidden(&place.name, &found)?;
         if record.identity != 0 && record.identity != found.inode {
             return Err(Error::Stale);
         }

@@ -1,17 +1,18 @@
 //! What is to be done to carry out changes, as data: in memory, and as a file that outlives the process.
 //!
 //! The file is text, one record a line; names have every byte outside of visible ASCII, and `%`, as `%XX`. Its last line is a
-//! checksum of all before. A file without one was not finished, and then nothing was changed yet.
+//! [`seal`](super::seal). A file without one was not finished, and then nothing was changed yet.
 //!
 //! What must stay true: nothing in here can name anything outside of the directory that the journal lies in, whoever wrote it: every
-//! place is a directory of the list and one component, and directories of the list lie in others of it.
+//! place is a directory of the list and one component, and directories of the list lie in others of it. Nor can it name a staging directory.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::host::metadata::Timestamp;
+use crate::host::resolve::is_reserved;
 
-const FIRST_LINE: &str = "innkeeper changes 1";
+const FIRST_LINE: &str = "innkeeper changes 2";
 
 /// An index into [`Journal::directories`]. The first is the directory that everything is beneath.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,8 +95,8 @@ pub(super) struct Patch {
     pub(super) place: PatchPlace,
     pub(super) identity: Identity,
     /// A file with the new bytes, and one with those that they replace.
-    pub(super) new: ObjectId,
-    pub(super) old: ObjectId,
+    pub(super) new: KeptFile,
+    pub(super) old: KeptFile,
     /// The file is cut to this length, and then given the new size: what was beyond is zero.
     pub(super) kept_bytes: u64,
     pub(super) old_size: u64,
@@ -103,6 +104,22 @@ pub(super) struct Patch {
     pub(super) old_times: FileTimes,
     /// Where the new bytes are.
     pub(super) ranges: Vec<Range<u64>>,
+}
+
+/// A file that lies in the staging directory and is only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeptFile {
+    pub(super) object: ObjectId,
+    pub(super) identity: Identity,
+    /// When it was last written to or renamed, which nobody can set: before the journal.
+    pub(super) changed: Timestamp,
+}
+
+impl KeptFile {
+    /// One that is still to be made.
+    pub(super) fn new(object: ObjectId) -> KeptFile {
+        KeptFile { object, identity: 0, changed: Timestamp::default() }
+    }
 }
 
 /// Where a file is that is patched.
@@ -140,7 +157,7 @@ impl Journal {
         self.directories.get(id.0 as usize)
     }
 
-    /// The text of the file.
+    /// The text of the file, without its seal.
     pub(super) fn to_text(&self) -> String {
         let mut text = Text(format!("{FIRST_LINE}\n"));
         for directory in &self.directories {
@@ -184,17 +201,13 @@ impl Journal {
                     text.word(object.0);
                 }
             }
-            for number in [
-                step.identity,
-                step.new.0,
-                step.old.0,
-                step.kept_bytes,
-                step.old_size,
-                step.new_size,
-                step.ranges.len() as u64,
-            ] {
+            for number in
+                [step.identity, step.kept_bytes, step.old_size, step.new_size, step.ranges.len() as u64]
+            {
                 text.word(number);
             }
+            text.kept_file(&step.new);
+            text.kept_file(&step.old);
             text.times(&step.old_times);
             for range in &step.ranges {
                 text.word(range.start);
@@ -215,21 +228,12 @@ impl Journal {
             text.times(times);
             text.end_line();
         }
-        let checksum = blake3::hash(text.0.as_bytes()).to_hex();
-        text.word("checksum");
-        text.word(checksum);
-        text.end_line();
         text.0
     }
 
-    /// Reads the text of a file; nothing if it is not whole, or says what makes no sense.
+    /// Reads the text of a file, without its seal; nothing if it says what makes no sense.
     pub(super) fn parse(text: &str) -> Option<Journal> {
-        let body_end = text.strip_suffix('\n')?.rfind('\n')? + 1;
-        let (body, last) = text.split_at(body_end);
-        if last.trim_end().strip_prefix("checksum ")? != blake3::hash(body.as_bytes()).to_hex().as_str() {
-            return None;
-        }
-        let mut lines = body.lines();
+        let mut lines = text.lines();
         if lines.next()? != FIRST_LINE {
             return None;
         }
@@ -377,6 +381,12 @@ impl Text {
         self.time(times.modified);
     }
 
+    fn kept_file(&mut self, file: &KeptFile) {
+        self.word(file.object.0);
+        self.word(file.identity);
+        self.time(file.changed);
+    }
+
     fn optional<T>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Text, &T)) {
         match value {
             None => self.word("-"),
@@ -414,7 +424,7 @@ impl Words<'_> {
             }
         }
         let is_component = !name.contains(&b'/') && !name.contains(&0) && name != b"." && name != b"..";
-        is_component.then_some(Place { directory, name })
+        (is_component && !is_reserved(&name)).then_some(Place { directory, name })
     }
 
     fn time(&mut self) -> Option<Timestamp> {
@@ -426,6 +436,10 @@ impl Words<'_> {
         Some(FileTimes { accessed: self.time()?, modified: self.time()? })
     }
 
+    fn kept_file(&mut self) -> Option<KeptFile> {
+        Some(KeptFile { object: ObjectId(self.number()?), identity: self.number()?, changed: self.time()? })
+    }
+
     fn patch(&mut self) -> Option<Patch> {
         let place = match self.0.next()? {
             "staged" => PatchPlace::Staged(ObjectId(self.number()?)),
@@ -434,15 +448,17 @@ impl Words<'_> {
         let mut patch = Patch {
             place,
             identity: self.number()?,
-            new: ObjectId(self.number()?),
-            old: ObjectId(self.number()?),
             kept_bytes: self.number()?,
             old_size: self.number()?,
             new_size: self.number()?,
-            old_times: FileTimes { accessed: Timestamp::default(), modified: Timestamp::default() },
+            new: KeptFile::new(ObjectId(0)),
+            old: KeptFile::new(ObjectId(0)),
+            old_times: FileTimes::default(),
             ranges: Vec::new(),
         };
         let count = self.number()?;
+        patch.new = self.kept_file()?;
+        patch.old = self.kept_file()?;
         patch.old_times = self.times()?;
         for _ in 0..count {
             patch.ranges.push(self.number()?..self.number()?);
@@ -502,8 +518,8 @@ mod tests {
             patches: vec![Patch {
                 place: PatchPlace::Staged(ObjectId(2)),
                 identity: 10,
-                new: ObjectId(4),
-                old: ObjectId(5),
+                new: KeptFile { object: ObjectId(4), identity: 12, changed: Timestamp::new(7, 8) },
+                old: KeptFile { object: ObjectId(5), identity: 13, changed: Timestamp::new(-9, 10) },
                 kept_bytes: 1,
                 old_size: 2,
                 new_size: u64::MAX,
@@ -516,13 +532,9 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_read_as_it_was_written_or_not_at_all() {
+    fn a_journal_is_read_as_it_was_written() {
         let journal = sample();
-        let text = journal.to_text();
-        assert_eq!(Journal::parse(&text).as_ref(), Some(&journal));
-        for end in 0..text.len() {
-            assert_eq!(Journal::parse(&text[..end]), None, "{end}");
-        }
+        assert_eq!(Journal::parse(&journal.to_text()).as_ref(), Some(&journal));
     }
 
     #[test]
@@ -535,7 +547,9 @@ mod tests {
         up.attach[0].to.name = b"..".to_vec();
         let mut path = sample();
         path.attach[0].to.name = b"a/b".to_vec();
-        for journal in [circle, unknown, up, path, Journal::default()] {
+        let mut staging = sample();
+        staging.attach[0].to.name = b".Innkeeper-cow-1".to_vec();
+        for journal in [circle, unknown, up, path, staging, Journal::default()] {
             assert_eq!(Journal::parse(&journal.to_text()), None);
         }
     }

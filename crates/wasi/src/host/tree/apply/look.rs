@@ -41,10 +41,13 @@ pub(super) fn look(
             }
             Look::Free(index) => {
                 let place = plan.journal.attach[*index].to.clone();
-                let found = match cursor.stat(&plan.journal.directories, &place) {
-                    Err(Error::NotFound) => Ok(()),
-                    Err(error) => Err(error.into()),
-                    Ok(_) => Err(Cause::Occupied),
+                let free = cursor.stat(&plan.journal.directories, &place);
+                let may_change = cursor.go_to_change(&plan.journal.directories, &place).map(drop);
+                let found = match (may_change, free) {
+                    (Err(error), _) => Err(error.into()),
+                    (_, Err(Error::NotFound)) => Ok(()),
+                    (_, Err(error)) => Err(error.into()),
+                    (_, Ok(_)) => Err(Cause::Occupied),
                 };
                 (place, found)
             }
@@ -162,7 +165,7 @@ fn may_be_taken(
     cursor: &mut Cursor<'_>,
     (place, found): (&Place, &Metadata),
 ) -> Result<(), Cause> {
-    let parent = cursor.go(directories, place.directory)?;
+    let parent = cursor.go_to_change(directories, place)?;
     let NodeKind::Directory(entries) = &node.kind else {
         return if is_lost && node.links == 0 { compare_content(node, found) } else { Ok(()) };
     };
@@ -187,7 +190,7 @@ fn may_be_patched(
     (place, found): (&Place, &Metadata),
 ) -> Result<(), Cause> {
     compare_content(node, found)?;
-    let directory = cursor.go(directories, place.directory)?;
+    let directory = cursor.go_to_change(directories, place)?;
     open(permit, directory, &place.name, DataAccess::Write).map(|_| ())
 }
 

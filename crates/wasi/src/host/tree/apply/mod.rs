@@ -9,26 +9,34 @@
 //! 5. what is left in the staging directory is removed, and it too.
 //!
 //! What fails before 4 has changed nothing; what fails later is taken back. A process that ends on the way leaves the staging
-//! directory, from which [`resume`] goes on and [`undo`] goes back. Everything is reached by handles (`cursor`).
+//! directory, from which `finish` goes on or back if it is believed (`seal`). Everything is reached by handles (`cursor`), and what no guest may
+//! reach is not touched.
 
 mod cursor;
+mod finish;
 mod journal;
 mod look;
 mod plan;
+mod seal;
 pub(in crate::host) mod stage;
 mod steps;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+
+pub use finish::{Finish, Leftover, Unfinished, finish_apply, list_unfinished};
+pub use seal::{ChangesSeal, Trust};
 
 use super::changes::{Overlay, Stop};
-use super::node::{ROOT, State};
+use super::node::State;
 use crate::host::error::Error;
+use crate::host::explain::visible;
 use crate::host::gate::Permit;
+use crate::host::reach::NativeDirectory;
 use crate::host::sys;
 use cursor::{Cursor, Time};
 use journal::{FileTimes, Journal, Place, TOP};
 use plan::Plan;
+use seal::Kept;
 use stage::{Phase, Staging};
 use steps::Run;
 
@@ -42,7 +50,7 @@ pub struct ApplyError {
     pub cause: Cause,
     /// What is there now.
     pub left: Left,
-    /// The staging directory's name in the directory, if it is there.
+    /// The staging directory's name in the directory, if it is there. Somebody else may have chosen it.
     pub staging: Option<String>,
 }
 
@@ -80,6 +88,14 @@ pub enum Cause {
     /// There is no staging directory.
     #[error("it has no unfinished changes")]
     NothingToDo,
+    /// What it is about is kept from guests.
+    #[error("it is on the way to what no guest may reach, the code cache or its key")]
+    Hidden,
+    /// Nobody knows who has left it.
+    #[error(
+        "it does not have the seal of this user's key: an inn that did not find the key has left it, or somebody else, such as a guest"
+    )]
+    Foreign,
     /// The journal is damaged, or was not finished.
     #[error("not everything had been kept when it stopped, so that it cannot go on")]
     NoJournal,
@@ -101,15 +117,10 @@ pub enum Left {
     HalfMade,
     /// All changes have been made, and the staging directory could not be removed.
     Made,
-}
-
-/// What was done about unfinished changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// They are made.
-    Resume,
-    /// They are taken back.
-    Undo,
+    /// Some changes may have been made, and nobody knows which: the staging directory is damaged.
+    Damaged,
+    /// A staging directory that is not believed to be this user's own.
+    Foreign,
 }
 
 impl From<Error> for Cause {
@@ -119,6 +130,7 @@ impl From<Error> for Cause {
             Error::NotFound => Cause::Vanished,
             Error::CrossDevice => Cause::OtherFileSystem,
             Error::Interrupted => Cause::Stopped,
+            Error::Hidden => Cause::Hidden,
             other => Cause::System(other),
         }
     }
@@ -154,51 +166,58 @@ impl Guard<'_> {
 }
 
 impl Overlay {
-    /// Makes the host directory what the guest saw. To be called once: afterwards the tree no longer describes a difference.
+    /// Whether changes could be made here at all: where something that is kept from guests is beneath, they are not.
     ///
     /// # Errors
-    /// Why not, and what there is now. Where `stop` says so, it ends before the next step; [`resume`] and [`undo`] go on from there.
-    pub fn apply(&self, stop: &Stop<'_>) -> Result<(), ApplyError> {
+    /// [`Cause::Hidden`].
+    pub fn check_apply(&self) -> Result<(), ApplyError> {
+        let state = self.tree.lock();
+        match state.lower.as_ref() {
+            Some(lower) if lower.surrounds_hidden() => {
+                Err(Failure::without_path(Cause::Hidden).leaves(Left::Nothing, None))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the host directory what the guest saw. To be called once: afterwards the tree no longer describes a difference.
+    ///
+    /// What is left where that is interrupted has the seal that is trusted, and with [`Trust::All`] none. The answer is the names of staging directories
+    /// that were passed over: they are damaged, or do not have the seal.
+    ///
+    /// # Errors
+    /// Why not, and what there is now. Where `stop` says so, it ends before the next step; [`finish_apply`] goes on from there.
+    pub fn apply(&self, trust: Trust<'_>, stop: &Stop<'_>) -> Result<Vec<Vec<u8>>, ApplyError> {
+        self.check_apply()?;
         let permit = Permit::of_the_keys_owner();
         let guard = Guard { stop };
         let state = self.tree.lock();
-        let Some(lower) = state.lower.as_ref() else { return Ok(()) };
+        let Some(lower) = state.lower.as_ref() else { return Ok(Vec::new()) };
         let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::Nothing, None);
         let mut plan = Plan::new(&state, stop).map_err(|error| at_first(error.into()))?;
         if plan.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let top = open_top(&permit, lower.as_fd()).map_err(at_first)?;
-        refuse_unfinished(&permit, top.as_fd())?;
+        let passed_over = finish::refuse_half_made(&permit, top.as_fd(), trust)?;
         let found = sys::stat(&permit, top.as_fd()).map_err(|error| at_first(error.into()))?;
         plan.set_top(found.inode, FileTimes::of(&found));
-        let is_free = |name: &[u8]| {
-            state
-                .entries(ROOT)
-                .is_ok_and(|root| !root.names.contains_key(name) && root.lower_entry(name).is_none())
-        };
-        let staging =
-            Staging::create(&permit, top.as_fd(), is_free).map_err(|error| at_first(error.into()))?;
-        let conflict = match stage(&permit, &state, &mut plan, &staging, &guard) {
+        let staging = Staging::create(&permit, top.as_fd(), trust).map_err(|error| at_first(error.into()))?;
+        let conflict = match stage(&permit, (&state, lower), &mut plan, &staging, &guard) {
             Ok(conflict) => conflict,
             Err(failure) if failure.cause == Cause::Stopped => {
                 return Err(failure.leaves(Left::Unstaged, Some(&staging)));
             }
-            Err(failure) => return Err(unstage(&permit, &plan, &staging, failure)),
+            Err(failure) => return Err(unstage(&permit, lower, &plan, &staging, failure)),
         };
-        let run = Run {
-            permit: &permit,
-            top: top.as_fd(),
-            staging: &staging,
-            journal: &plan.journal,
-            guard: &guard,
-        };
+        let run =
+            Run { permit: &permit, top: lower, staging: &staging, journal: &plan.journal, guard: &guard };
         match conflict {
             Some(failure) => {
                 let failure = run.set_top_times(run.old_top_times()).err().unwrap_or(failure);
                 Err(failure.leaves(Left::Staged, Some(&staging)))
             }
-            None => forward_or_back(&run, Phase::Staged),
+            None => forward_or_back(&run, Phase::Staged).map(|()| passed_over),
         }
     }
 }
@@ -206,12 +225,12 @@ impl Overlay {
 /// Looks at everything and keeps everything; what is not as the guest saw it is the answer.
 fn stage(
     permit: &Permit,
-    state: &State,
+    (state, lower): (&State, &NativeDirectory),
     plan: &mut Plan,
     staging: &Staging<'_>,
     guard: &Guard<'_>,
 ) -> Result<Option<Failure>, Failure> {
-    let mut cursor = Cursor::new(permit, staging.top(), Time::Before).map_err(Failure::without_path)?;
+    let mut cursor = Cursor::new(permit, lower, Time::Before).map_err(Failure::without_path)?;
     let conflict = look::look(permit, state, plan, &mut cursor, guard).map_err(Failure::without_path)?;
     let identities = look::keep_sources(permit, state, plan, &mut cursor, staging, guard)?;
     staging.fill(state, plan, identities, guard)?;
@@ -221,11 +240,17 @@ fn stage(
 }
 
 /// Removes what was kept of changes that cannot be kept as a whole: there is no room, or no such file here.
-fn unstage(permit: &Permit, plan: &Plan, staging: &Staging<'_>, failure: Failure) -> ApplyError {
+fn unstage(
+    permit: &Permit,
+    lower: &NativeDirectory,
+    plan: &Plan,
+    staging: &Staging<'_>,
+    failure: Failure,
+) -> ApplyError {
     let never = Guard { stop: &|| false };
     match staging.remove(&never) {
         Ok(()) => {
-            let run = Run { permit, top: staging.top(), staging, journal: &plan.journal, guard: &never };
+            let run = Run { permit, top: lower, staging, journal: &plan.journal, guard: &never };
             // What failed before is told.
             let _ = run.set_top_times(run.old_top_times());
             failure.leaves(Left::Nothing, None)
@@ -237,7 +262,10 @@ fn unstage(permit: &Permit, plan: &Plan, staging: &Staging<'_>, failure: Failure
 /// Carries a journal out, and takes everything back if that fails.
 fn forward_or_back(run: &Run<'_>, phase: Phase) -> Result<(), ApplyError> {
     let Err(failure) = run.forward(phase) else { return Ok(()) };
-    let reached = run.staging.phase().ok().flatten();
+    let reached = match run.staging.phase() {
+        Ok(Kept::Believed(phase)) => Some(phase),
+        _ => None,
+    };
     if reached == Some(Phase::Finishing) {
         return Err(failure.leaves(Left::Made, Some(run.staging)));
     }
@@ -252,75 +280,6 @@ fn forward_or_back(run: &Run<'_>, phase: Phase) -> Result<(), ApplyError> {
     Err(failure.leaves(left, Some(run.staging)))
 }
 
-/// Finishes changes in a directory that an earlier process began: makes them or takes them back.
-///
-/// # Errors
-/// [`Cause::NothingToDo`], and why not, with what there is now.
-pub fn finish_apply(directory: &Path, how: Finish, stop: &Stop<'_>) -> Result<(), ApplyError> {
-    let permit = Permit::of_the_keys_owner();
-    let guard = Guard { stop };
-    let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::HalfMade, None);
-    let granted = sys::open_granted(&permit, directory).map_err(|error| {
-        at_first(
-            rustix::io::Errno::from_io_error(&error)
-                .map_or(Cause::System(Error::Io), |errno| Cause::System(Error::from(errno))),
-        )
-    })?;
-    let top = open_top(&permit, granted.as_fd()).map_err(at_first)?;
-    let found = Staging::find(&permit, top.as_fd()).map_err(|error| at_first(error.into()))?;
-    if found.is_empty() {
-        return Err(at_first(Cause::NothingToDo));
-    }
-    found.iter().try_for_each(|staging| finish_one(&permit, top.as_fd(), staging, how, &guard))
-}
-
-fn finish_one(
-    permit: &Permit,
-    top: BorrowedFd<'_>,
-    staging: &Staging<'_>,
-    how: Finish,
-    guard: &Guard<'_>,
-) -> Result<(), ApplyError> {
-    let half = |cause: Cause| Failure::without_path(cause).leaves(Left::HalfMade, Some(staging));
-    let phase = staging.phase().map_err(|error| half(error.into()))?.ok_or_else(|| half(Cause::NoJournal))?;
-    let journal = staging.read_journal().map_err(|error| half(error.into()))?;
-    let Some(journal) = journal else {
-        // The journal is written before the first phase begins, and removed after the last.
-        return match (phase, how) {
-            (Phase::Staged, Finish::Undo) | (Phase::Finishing, Finish::Resume) => {
-                staging.remove(guard).map_err(half)
-            }
-            (Phase::Finishing, Finish::Undo) => Err(half(Cause::AllDone)),
-            (Phase::Staged, Finish::Resume) => {
-                Err(Failure::without_path(Cause::NoJournal).leaves(Left::Unstaged, Some(staging)))
-            }
-            _ => Err(half(Cause::NoJournal)),
-        };
-    };
-    let run = Run { permit, top, staging, journal: &journal, guard };
-    match how {
-        Finish::Resume => forward_or_back(&run, phase),
-        Finish::Undo if phase == Phase::Finishing => {
-            Err(Failure::without_path(Cause::AllDone).leaves(Left::Made, Some(staging)))
-        }
-        Finish::Undo => {
-            let undone = run.backward(phase);
-            let undone = undone.and_then(|()| {
-                staging.forget_journal().map_err(Failure::without_path)?;
-                staging.remove(guard).map_err(Failure::without_path)
-            });
-            let undone = undone.and_then(|()| run.set_top_times(run.old_top_times()));
-            undone.map_err(|failure| {
-                let left = match staging.phase() {
-                    Ok(Some(Phase::Staged)) => Left::Unstaged,
-                    _ => Left::HalfMade,
-                };
-                failure.leaves(left, Some(staging))
-            })
-        }
-    }
-}
-
 /// A handle to a directory of one's own, which nobody else makes changes in meanwhile.
 fn open_top(permit: &Permit, directory: BorrowedFd<'_>) -> Result<OwnedFd, Cause> {
     let top = sys::open_list(permit, directory)?;
@@ -331,17 +290,6 @@ fn open_top(permit: &Permit, directory: BorrowedFd<'_>) -> Result<OwnedFd, Cause
             Ok(top)
         }
     }
-}
-
-/// Refuses to add to changes that are half made: what the guest saw was neither before nor after.
-fn refuse_unfinished(permit: &Permit, top: BorrowedFd<'_>) -> Result<(), ApplyError> {
-    let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::Nothing, None);
-    for staging in Staging::find(permit, top).map_err(|error| at_first(error.into()))? {
-        if staging.phase() != Ok(Some(Phase::Staged)) {
-            return Err(Failure::without_path(Cause::Unfinished).leaves(Left::Nothing, Some(&staging)));
-        }
-    }
-    Ok(())
 }
 
 impl Plan {
@@ -405,7 +353,7 @@ struct Colon<'a>(&'a [u8]);
 
 impl std::fmt::Display for Colon<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", String::from_utf8_lossy(self.0)) }
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", visible(&String::from_utf8_lossy(self.0))) }
     }
 }
 

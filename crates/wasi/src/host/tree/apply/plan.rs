@@ -11,11 +11,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::changes::Stop;
 use super::super::node::{Name, NodeId, NodeKind, ROOT, State};
 use super::journal::{
-    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, Lost, ObjectId, Patch, PatchPlace,
-    Place, SetTimes, TOP,
+    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Lost, ObjectId, Patch,
+    PatchPlace, Place, SetTimes, TOP,
 };
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
+use crate::host::resolve::is_reserved;
 
 /// A journal in the making, and what it still needs from the file system.
 #[derive(Debug, Default)]
@@ -106,6 +107,9 @@ impl Plan {
     ) -> Result<(), Error> {
         let mut made: HashMap<NodeId, ObjectId> = HashMap::new();
         for &(directory, ref name, node) in &wanted.put {
+            if is_reserved(name) {
+                return Err(Error::Reserved);
+            }
             let is_new = places.state.node(node)?.origin.is_none();
             let object = match waiting.get_mut(&node).and_then(Vec::pop) {
                 Some(object) => object,
@@ -159,7 +163,7 @@ impl Plan {
             };
             needs.entry(node).or_default().patch = Some(self.journal.patches.len());
             let old_times = places.state.node(node)?.seen().map(FileTimes::of).unwrap_or_default();
-            let (new, old) = (self.object(), self.object());
+            let [new, old] = [self.object(), self.object()].map(KeptFile::new);
             self.journal.patches.push(Patch {
                 place,
                 identity: 0,

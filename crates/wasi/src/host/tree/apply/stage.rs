@@ -1,7 +1,8 @@
 //! The staging directory: everything new lies in it before anything is changed, everything old before it is gone.
 //!
 //! It is in the directory that changes are carried out in, and so on its file system; its owner alone may enter it. What must stay true:
-//! its name is random and free, on the host and in the guest's tree; nothing is removed from it but what was put in, one by one.
+//! its name is random and free, and one that no guest can make, move or enter; nothing is removed from it but what was put in, one by one;
+//! what is read from it is whole and of this user's own run ([`seal`](super::seal)), or is not believed.
 
 use std::collections::HashMap;
 use std::io::IoSlice;
@@ -10,8 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::content::Content;
 use super::super::node::{NodeId, NodeKind, State};
-use super::journal::{Identity, Journal, ObjectId, Patch};
+use super::journal::{Identity, Journal, KeptFile, ObjectId, Patch};
 use super::plan::Plan;
+use super::seal::{Kept, Sealer, Trust};
 use super::{Cause, Guard};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
@@ -20,7 +22,7 @@ use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::resolve::Place as SystemPlace;
 use crate::host::sys;
 
-/// What the names of staging directories begin with; no guest can make or move anything to such a name in a directory of the system's.
+/// What the names of staging directories begin with; no guest's path has such a name in it.
 pub(in crate::host) const PREFIX: &[u8] = b".innkeeper-cow-";
 
 /// A journal is no longer; somebody else has put there what is.
@@ -29,6 +31,9 @@ const MAX_JOURNAL_BYTES: usize = 256 << 20;
 const JOURNAL: &[u8] = b"journal";
 const PHASE: &[u8] = b"phase";
 const NEW_PHASE: &[u8] = b"phase.new";
+
+/// What a phase's number comes after.
+const PHASE_WORD: &str = "phase ";
 
 /// Names tried before giving up.
 const MAX_ATTEMPTS: u32 = 16;
@@ -63,25 +68,23 @@ pub(super) struct Staging<'a> {
     top: BorrowedFd<'a>,
     pub(super) name: Vec<u8>,
     pub(super) fd: OwnedFd,
+    sealer: Sealer<'a>,
 }
 
 impl<'a> Staging<'a> {
-    /// Makes one, under a name that `is_free` agrees to.
+    /// Makes one, under a name that is free.
     pub(super) fn create(
         permit: &'a Permit,
         top: BorrowedFd<'a>,
-        is_free: impl Fn(&[u8]) -> bool,
+        trust: Trust<'a>,
     ) -> Result<Staging<'a>, Error> {
         for _ in 0..MAX_ATTEMPTS {
             let mut random = [0; 8];
             sys::random(permit, &mut random)?;
             let digits = format!("{:016x}", u64::from_ne_bytes(random));
             let name = [PREFIX, digits.as_bytes()].concat();
-            if !is_free(&name) {
-                continue;
-            }
             match sys::create_private_directory(permit, top, &name) {
-                Ok(()) => return Staging::open(permit, top, name)?.ok_or(Error::Stale),
+                Ok(()) => return Staging::open(permit, top, (name, trust))?.ok_or(Error::Stale),
                 Err(Error::Exists) => {}
                 Err(error) => return Err(error),
             }
@@ -93,7 +96,7 @@ impl<'a> Staging<'a> {
     pub(super) fn open(
         permit: &'a Permit,
         top: BorrowedFd<'a>,
-        name: Vec<u8>,
+        (name, trust): (Vec<u8>, Trust<'a>),
     ) -> Result<Option<Staging<'a>>, Error> {
         let how = sys::OpenHow::new(&OpenOptions { directory: true, ..OpenOptions::default() });
         let fd = match sys::open_name(permit, top, &name, how) {
@@ -101,11 +104,19 @@ impl<'a> Staging<'a> {
             Err(Error::NotDirectory | Error::Loop | Error::Access) => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(sys::is_private(permit, fd.as_fd())?.then_some(Staging { permit, top, name, fd }))
+        if !sys::is_private(permit, fd.as_fd())? {
+            return Ok(None);
+        }
+        let sealer = Sealer::new(permit, trust, (top, fd.as_fd()))?;
+        Ok(Some(Staging { permit, top, name, fd, sealer }))
     }
 
     /// All that are in a directory, by name.
-    pub(super) fn find(permit: &'a Permit, top: BorrowedFd<'a>) -> Result<Vec<Staging<'a>>, Error> {
+    pub(super) fn find(
+        permit: &'a Permit,
+        top: BorrowedFd<'a>,
+        trust: Trust<'a>,
+    ) -> Result<Vec<Staging<'a>>, Error> {
         let mut names = Vec::new();
         list(permit, top, |name, _| {
             if name.starts_with(PREFIX) {
@@ -115,7 +126,7 @@ impl<'a> Staging<'a> {
         names.sort();
         let mut found = Vec::new();
         for name in names {
-            found.extend(Staging::open(permit, top, name)?);
+            found.extend(Staging::open(permit, top, (name, trust))?);
         }
         Ok(found)
     }
@@ -224,15 +235,19 @@ impl<'a> Staging<'a> {
         file: BorrowedFd<'_>,
         guard: &Guard<'_>,
     ) -> Result<(), Cause> {
-        let new = sys::create_private_file(self.permit, self.fd(), &patch.new.name())?;
+        let new = sys::create_private_file(self.permit, self.fd(), &patch.new.object.name())?;
         // Whether the file system has files of this size is known then, before anything is changed.
         sys::set_size(self.permit, new.as_fd(), patch.new_size)?;
         self.write_pieces(content, new.as_fd())?;
-        let old = sys::create_private_file(self.permit, self.fd(), &patch.old.name())?;
+        let old = sys::create_private_file(self.permit, self.fd(), &patch.old.object.name())?;
         sys::set_size(self.permit, old.as_fd(), patch.old_size)?;
         for range in patch.ranges.iter().cloned().chain(std::iter::once(patch.kept_bytes..patch.old_size)) {
             let range = range.start..range.end.min(patch.old_size);
             copy_data(self.permit, file, old.as_fd(), range, guard)?;
+        }
+        for (kept, file) in [(&mut patch.new, new), (&mut patch.old, old)] {
+            let found = sys::stat(self.permit, file.as_fd())?;
+            *kept = KeptFile { identity: found.inode, changed: found.changed, ..*kept };
         }
         Ok(())
     }
@@ -242,22 +257,44 @@ impl<'a> Staging<'a> {
         // What the journal speaks of comes before it.
         sys::flush_file_system(self.permit, self.fd())?;
         let file = sys::create_private_file(self.permit, self.fd(), JOURNAL)?;
-        write_all(self.permit, file.as_fd(), journal.to_text().as_bytes(), 0)?;
+        write_all(self.permit, file.as_fd(), self.sealer.seal(&journal.to_text()).as_bytes(), 0)?;
         sys::flush_all(self.permit, file.as_fd())?;
         sys::flush_all(self.permit, self.fd())
     }
 
-    /// The journal; nothing if it was not written to its end.
-    pub(super) fn read_journal(&self) -> Result<Option<Journal>, Error> {
-        let bytes = self.read(JOURNAL)?;
-        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| Journal::parse(&text)))
+    /// The journal. One that was not written to its end is damaged.
+    pub(super) fn read_journal(&self) -> Result<Kept<Journal>, Error> {
+        self.read_sealed(JOURNAL, Journal::parse)
     }
 
-    /// How far it has come; nothing if that is not known.
-    pub(super) fn phase(&self) -> Result<Option<Phase>, Error> {
-        let Some(bytes) = self.read(PHASE)? else { return Ok(Some(Phase::Staged)) };
-        let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<usize>().ok());
-        Ok(number.and_then(|number| Phase::ALL.get(number).copied()))
+    /// How far it has come.
+    pub(super) fn phase(&self) -> Result<Kept<Phase>, Error> {
+        let phase = self.read_sealed(PHASE, |text| {
+            let number: usize = text.trim_end().strip_prefix(PHASE_WORD)?.parse().ok()?;
+            Phase::ALL.get(number).copied()
+        })?;
+        // It is noted when something is about to be changed.
+        Ok(if let Kept::Absent = phase { Kept::Believed(Phase::Staged) } else { phase })
+    }
+
+    /// Reads a file that was sealed.
+    fn read_sealed<T>(&self, name: &[u8], parse: impl FnOnce(&str) -> Option<T>) -> Result<Kept<T>, Error> {
+        match sys::stat_at(self.permit, self.fd(), name) {
+            Err(Error::NotFound) => return Ok(Kept::Absent),
+            Ok(found) if found.kind != FileKind::Regular => return Ok(Kept::Damaged),
+            found => found.map(drop)?,
+        }
+        let bytes = match self.read(name) {
+            Err(Error::FileTooLarge | Error::Loop | Error::IsDirectory) => return Ok(Kept::Damaged),
+            bytes => bytes?,
+        };
+        let Some(bytes) = bytes else { return Ok(Kept::Absent) };
+        let Ok(sealed) = String::from_utf8(bytes) else { return Ok(Kept::Damaged) };
+        Ok(match self.sealer.open(&sealed) {
+            Kept::Believed(text) => parse(text).map_or(Kept::Damaged, Kept::Believed),
+            Kept::Foreign => Kept::Foreign,
+            Kept::Damaged | Kept::Absent => Kept::Damaged,
+        })
     }
 
     /// Notes, for good, that the next phase has begun.
@@ -267,7 +304,8 @@ impl<'a> Staging<'a> {
             Err(error) => return Err(error),
         }
         let file = sys::create_private_file(self.permit, self.fd(), NEW_PHASE)?;
-        write_all(self.permit, file.as_fd(), format!("{}\n", phase as usize).as_bytes(), 0)?;
+        let text = self.sealer.seal(&format!("{PHASE_WORD}{}\n", phase as usize));
+        write_all(self.permit, file.as_fd(), text.as_bytes(), 0)?;
         sys::flush_all(self.permit, file.as_fd())?;
         let [from, to] = [NEW_PHASE, PHASE].map(|name| SystemPlace::of_name(self.fd(), name));
         sys::rename(self.permit, &from, &to)?;

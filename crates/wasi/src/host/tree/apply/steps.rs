@@ -2,21 +2,24 @@
 //!
 //! Every step is one rename, or writes that can be repeated. Whether a step was done is seen from what lies in the staging directory,
 //! so that a process that ends anywhere leaves a state from which both ways lead on. What must stay true: nothing is replaced, and
-//! nothing is moved but what the journal knows by its number; nothing is removed before everything else is done.
+//! nothing is moved but what the journal knows by its number; nothing is removed before everything else is done; whatever the journal
+//! says, what no guest may reach stays as it is.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::cursor::{Cursor, Time};
 use super::journal::{
-    Attach, Detach, FileTimes, Identity, Journal, Lost, ObjectId, Patch, PatchPlace, Place, TOP,
+    Attach, Detach, FileTimes, Identity, Journal, KeptFile, Lost, ObjectId, Patch, PatchPlace, Place, TOP,
 };
 use super::look::open;
 use super::stage::{Phase, Staging, copy, copy_data, list};
 use super::{Cause, Failure, Guard};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
+use crate::host::hidden::identity;
 use crate::host::metadata::Metadata;
 use crate::host::open::{DataAccess, OpenOptions};
+use crate::host::reach::NativeDirectory;
 use crate::host::resolve::Place as SystemPlace;
 use crate::host::sys;
 use crate::host::times::{SetTime, SetTimes};
@@ -24,7 +27,7 @@ use crate::host::times::{SetTime, SetTimes};
 /// A journal being carried out or taken back.
 pub(super) struct Run<'a> {
     pub(super) permit: &'a Permit,
-    pub(super) top: BorrowedFd<'a>,
+    pub(super) top: &'a NativeDirectory,
     pub(super) staging: &'a Staging<'a>,
     pub(super) journal: &'a Journal,
     pub(super) guard: &'a Guard<'a>,
@@ -72,7 +75,7 @@ impl Run<'_> {
         }
         if phase < Phase::Finishing {
             self.guard.check().map_err(Failure::without_path)?;
-            sys::flush_file_system(self.permit, self.top).map_err(Failure::without_path)?;
+            sys::flush_file_system(self.permit, self.staging.top()).map_err(Failure::without_path)?;
             self.begin(Phase::Finishing)?;
         }
         self.staging.remove(self.guard).map_err(Failure::without_path)?;
@@ -87,7 +90,7 @@ impl Run<'_> {
             self.each(
                 &journal.times,
                 |step| match step.old {
-                    Some(old) => self.set_times(&mut after, &step.place, step.identity, old),
+                    Some(old) => self.set_times_back(&mut after, &step.place, step.identity, old),
                     None => Ok(()),
                 },
                 |step| journal.path_after(&step.place),
@@ -115,7 +118,7 @@ impl Run<'_> {
             )?;
             for record in journal.directories.iter().filter(|record| record.before.is_some()) {
                 let (Some(place), Some(times)) = (&record.before, record.old_times) else { continue };
-                self.set_times(&mut before, place, record.identity, times)
+                self.set_times_back(&mut before, place, record.identity, times)
                     .map_err(|cause| Failure { cause, path: journal.path_before(place) })?;
             }
             self.begin(Phase::Staged)?;
@@ -132,7 +135,7 @@ impl Run<'_> {
     pub(super) fn set_top_times(&self, times: Option<FileTimes>) -> Done {
         match times {
             Some(times) => {
-                sys::set_times(self.permit, self.top, to_set(times)).map_err(Failure::without_path)
+                sys::set_times(self.permit, self.staging.top(), to_set(times)).map_err(Failure::without_path)
             }
             None => Ok(()),
         }
@@ -172,7 +175,7 @@ impl Run<'_> {
             found => found?,
         };
         expect(step.identity, &found)?;
-        let directory = cursor.go(&self.journal.directories, step.from.directory)?;
+        let directory = cursor.go_to_change(&self.journal.directories, &step.from)?;
         match &step.lost {
             Some(Lost::File { size_bytes, modified })
                 if (*size_bytes, *modified) != (found.size_bytes, found.modified) =>
@@ -189,7 +192,8 @@ impl Run<'_> {
     fn put_back(&self, cursor: &mut Cursor<'_>, step: &Detach) -> Result<(), Cause> {
         let Some(found) = self.staged(step.object)? else { return Ok(()) };
         expect(step.identity, &found)?;
-        let directory = cursor.go(&self.journal.directories, step.from.directory)?;
+        self.admit_staged(&found)?;
+        let directory = cursor.go_to_change(&self.journal.directories, &step.from)?;
         let from = step.object.name();
         rename_or_occupied(self.permit, (self.staging.fd(), &from), (directory, &step.from.name))
     }
@@ -200,7 +204,8 @@ impl Run<'_> {
             return expect(step.identity, &cursor.stat(&self.journal.directories, &step.to)?);
         };
         expect(step.identity, &found)?;
-        let directory = cursor.go(&self.journal.directories, step.to.directory)?;
+        self.admit_staged(&found)?;
+        let directory = cursor.go_to_change(&self.journal.directories, &step.to)?;
         let from = step.object.name();
         if step.is_new {
             sys::inherit_group(self.permit, directory, (self.staging.fd(), &from))?;
@@ -214,7 +219,7 @@ impl Run<'_> {
         }
         let found = cursor.stat(&self.journal.directories, &step.to)?;
         expect(step.identity, &found)?;
-        let directory = cursor.go(&self.journal.directories, step.to.directory)?;
+        let directory = cursor.go_to_change(&self.journal.directories, &step.to)?;
         let to = step.object.name();
         Ok(sys::rename_to_free(self.permit, (directory, &step.to.name), (self.staging.fd(), &to))?)
     }
@@ -228,9 +233,9 @@ impl Run<'_> {
 
     fn patch(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<(), Cause> {
         let file = self.open_patched(cursor, step)?;
+        let new = self.open_kept(&step.new)?;
         sys::set_size(self.permit, file.as_fd(), step.kept_bytes)?;
         sys::set_size(self.permit, file.as_fd(), step.new_size)?;
-        let new = open(self.permit, self.staging.fd(), &step.new.name(), DataAccess::Read)?;
         for range in &step.ranges {
             copy(self.permit, new.as_fd(), file.as_fd(), range.clone(), self.guard)?;
         }
@@ -239,9 +244,9 @@ impl Run<'_> {
 
     fn take_back_patch(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<(), Cause> {
         let file = self.open_patched(cursor, step)?;
+        let old = self.open_kept(&step.old)?;
         sys::set_size(self.permit, file.as_fd(), step.kept_bytes)?;
         sys::set_size(self.permit, file.as_fd(), step.old_size)?;
-        let old = open(self.permit, self.staging.fd(), &step.old.name(), DataAccess::Read)?;
         for range in &step.ranges {
             let range = range.start..range.end.min(step.old_size);
             copy(self.permit, old.as_fd(), file.as_fd(), range, self.guard)?;
@@ -254,7 +259,7 @@ impl Run<'_> {
     fn open_patched(&self, cursor: &mut Cursor<'_>, step: &Patch) -> Result<std::os::fd::OwnedFd, Cause> {
         let file = match &step.place {
             PatchPlace::In(place) => {
-                let directory = cursor.go(&self.journal.directories, place.directory)?;
+                let directory = cursor.go_to_change(&self.journal.directories, place)?;
                 open(self.permit, directory, &place.name, DataAccess::Write)?
             }
             PatchPlace::Staged(object) => {
@@ -263,6 +268,14 @@ impl Run<'_> {
         };
         expect(step.identity, &sys::stat(self.permit, file.as_fd())?)?;
         Ok(file)
+    }
+
+    /// Opens a file that is kept here to be read, if it is still what it was when the journal was written.
+    fn open_kept(&self, kept: &KeptFile) -> Result<std::os::fd::OwnedFd, Cause> {
+        let file = open(self.permit, self.staging.fd(), &kept.object.name(), DataAccess::Read)?;
+        let found = sys::stat(self.permit, file.as_fd())?;
+        let is_same = (found.inode, found.changed) == (kept.identity, kept.changed);
+        if is_same { Ok(file) } else { Err(Cause::Changed) }
     }
 
     fn set_times(
@@ -274,9 +287,23 @@ impl Run<'_> {
     ) -> Result<(), Cause> {
         let found = cursor.stat(&self.journal.directories, place)?;
         expect(identity, &found)?;
-        let directory = cursor.go(&self.journal.directories, place.directory)?;
+        let directory = cursor.go_to_change(&self.journal.directories, place)?;
         let place = SystemPlace::of_name(directory, &place.name);
         Ok(sys::set_times_at(self.permit, &place, to_set(times))?)
+    }
+
+    /// Sets the times that were. Where nothing may be changed, nothing was.
+    fn set_times_back(
+        &self,
+        cursor: &mut Cursor<'_>,
+        place: &Place,
+        identity: Identity,
+        times: FileTimes,
+    ) -> Result<(), Cause> {
+        match self.set_times(cursor, place, identity, times) {
+            Err(Cause::Hidden) => Ok(()),
+            result => result,
+        }
     }
 
     /// What lies in the staging directory under a number.
@@ -285,6 +312,14 @@ impl Run<'_> {
             Ok(found) => Ok(Some(found)),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses to put what no guest may reach where one could.
+    fn admit_staged(&self, found: &Metadata) -> Result<(), Error> {
+        match self.top.near(true) {
+            Some(hidden) if hidden.is_part_of_the_way(identity(found)) => Err(Error::Hidden),
+            _ => Ok(()),
         }
     }
 

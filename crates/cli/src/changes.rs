@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use innkeeper::wasi::host::{
-    ApplyCause, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host, Left, Overlay,
-    Stop, Trust, Unfinished, finish_apply, list_unfinished,
+    ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host, Left, Overlay, Stop, Trust,
+    Unfinished, finish_apply, list_unfinished,
 };
 use innkeeper::wasi::keys::Limits;
 

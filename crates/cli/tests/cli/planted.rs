@@ -58,6 +58,7 @@ const OTHERS: &[&str] = &[
     "tmp",
     "trace",
     "version",
+    "trust",
 ];
 
 /// A folder with a module, a directory that a guest may be granted, and a file outside of it that nobody is to touch.

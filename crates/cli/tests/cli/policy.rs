@@ -78,3 +78,15 @@ fn a_learned_policy_covers_the_run_and_no_more() {
     run(&other).code(0);
     run(&[&["--policy", "p.toml"][..], &build].concat()).code(0);
 }
+
+#[test]
+fn the_example_of_the_manual_can_be_granted() {
+    let page = include_str!("../../../../docs/policies.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let dir = scratch();
+    for name in ["data", "out"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("all.toml"), example).unwrap();
+    inn(&["policy", "check", "all.toml"]).current_dir(&dir).run().code(0);
+}

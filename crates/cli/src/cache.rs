@@ -16,6 +16,7 @@ use innkeeper::{
 use crate::args::{CacheArgs, CacheCommand};
 use crate::background;
 use crate::input::Input;
+use crate::mounts;
 use crate::report::{self, Problem, visible};
 use crate::values::CacheFlag;
 
@@ -118,7 +119,8 @@ fn sealed(opened: CacheDirectory, path: &Path, named: Option<&Path>) -> Result<C
 fn granted_with(cache: &Cache, keys: &Keys) -> Option<PathBuf> {
     let directory = cache.directory()?;
     let granted = keys.directories.iter().filter(|key| !matches!(key.access, Access::Temporary { .. }));
-    granted.map(|key| &key.host).find(|host| directory.overlaps(host)).cloned()
+    let overlaps = |host: &&PathBuf| directory.overlaps(host) || mounts::overlap(directory.path(), host);
+    granted.map(|key| &key.host).find(overlaps).cloned()
 }
 
 /// Where the cache is to be; none where there is to be none, or nobody knows where.

@@ -14,9 +14,10 @@ use innkeeper::wasi::keys::Limits;
 
 use crate::args::CowCommand;
 use crate::deadline::Deadline;
-use crate::output::{Output, Writable};
+use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::values::ChangesFlag;
+use crate::writable::Writable;
 use crate::{cache, signals};
 
 /// Text of a list that is printed at once.

@@ -9,8 +9,9 @@ use innkeeper::{Config, Tiers};
 use crate::args::CompileArgs;
 use crate::cache::{compiled, size};
 use crate::input::Input;
-use crate::output::{Output, Writable};
+use crate::output::Output;
 use crate::report::{self, Problem};
+use crate::writable::Writable;
 
 /// What names of such files end with.
 const EXTENSION: &str = "cwasm";

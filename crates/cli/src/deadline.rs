@@ -6,6 +6,7 @@
 //!
 //! What this module is not: the deadline of the guest's calls, which is [`Stopper`]'s.
 
+use std::path::Path;
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use innkeeper::wasi::keys::Limits;
 use innkeeper::wasi::stop::{Stopper, Watch};
 
-use crate::report::{self, Problem};
+use crate::report::{self, Problem, visible};
 
 /// The exit code of what a deadline ended: that of a trap.
 const EXIT_CODE: u8 = crate::run::TRAP_EXIT_CODE;
@@ -38,6 +39,8 @@ struct State {
     /// Whether the guest has been started, so that stopping it has an effect.
     is_started: AtomicBool,
     has_passed: AtomicBool,
+    /// The named pipe that is being opened.
+    pipe: Mutex<Option<String>>,
     has_ended: Mutex<bool>,
     ended: Condvar,
 }
@@ -75,6 +78,12 @@ impl Deadline {
         &self.stopper
     }
 
+    /// Names the pipe that is going to be opened, which waits for its other end.
+    pub(crate) fn opens_pipe(&self, path: &Path) {
+        let name = visible(&path.to_string_lossy());
+        *self.state.pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
     /// Whether the time is over.
     pub(crate) fn has_passed(&self) -> bool {
         self.state.has_passed.load(Ordering::SeqCst)
@@ -93,6 +102,14 @@ impl State {
     fn pass(&self, file: &str) {
         self.has_passed.store(true, Ordering::SeqCst);
         if !self.is_started.load(Ordering::SeqCst) {
+            if let Some(pipe) = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let reason =
+                    "deadline exceeded while waiting for a program to open this named pipe for writing";
+                last_words(
+                    Problem::new(pipe, reason)
+                        .help("start the program that writes to it, or choose another --stdin"),
+                );
+            }
             let reason = "deadline exceeded while it was read, decoded and compiled";
             last_words(
                 Problem::new(file, reason)

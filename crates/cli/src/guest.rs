@@ -1,7 +1,9 @@
 //! A guest from module to ending: what running, replaying and learning have in common.
 
+use std::os::unix::fs::FileTypeExt;
+
 use innkeeper::wasi::host::Interrupt;
-use innkeeper::wasi::keys::{Keys, Limits};
+use innkeeper::wasi::keys::{Keys, Limits, StdinKey};
 use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
@@ -82,6 +84,11 @@ impl Guest {
         prepare: impl FnOnce(Context) -> Result<Context, Problem>,
         observers: Observers,
     ) -> Result<Ran, Problem> {
+        if let StdinKey::File(path) = &keys.stdin
+            && path.metadata().is_ok_and(|found| found.file_type().is_fifo())
+        {
+            deadline.opens_pipe(path);
+        }
         let context = prepare(Context::new(keys).map_err(Problem::from_message)?)?.observed(observers);
         let stopper = deadline.start_guest();
         let interrupt: Interrupt = stopper.interrupt();

@@ -20,6 +20,7 @@ mod input;
 mod inspect;
 mod invoke;
 mod keys;
+mod mounts;
 mod observers;
 mod output;
 mod perf;
@@ -37,6 +38,7 @@ mod validate;
 mod values;
 mod wast;
 mod work;
+mod writable;
 
 use std::process::ExitCode;
 

@@ -9,9 +9,10 @@ use innkeeper::wasi::observe::{RecordHeader, Recorder, Tracer};
 use innkeeper::wasi::p1::{Context, Observers};
 
 use crate::flags::ReportFlags;
-use crate::output::{Output, Writable};
+use crate::output::Output;
 use crate::report::{self, Problem};
 use crate::values::TraceFlag;
+use crate::writable::Writable;
 
 /// The files that traces and records go to, opened before the guest starts.
 pub(crate) struct Files {

@@ -9,9 +9,10 @@ use innkeeper::wasi::p1::Context;
 
 use crate::args::{PolicyArgs, PolicyCommand, RunArgs};
 use crate::keys;
-use crate::output::{Output, Writable};
+use crate::output::Output;
 use crate::report::{self, Problem};
 use crate::run;
+use crate::writable::Writable;
 
 /// What stands at the top of a policy that was learned.
 const LEARNED: &str =
@@ -45,7 +46,7 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     let output = Output::open(to, &writable)?;
     let known = if Path::new(to).exists() { Some(keys::read_policy(to)?) } else { None };
     let mut learned = None;
-    let code = run::run_and_then(args, |keys, context| {
+    let code = run::run_and_then(args, writable, |keys, context| {
         learned = context.host().usage().map(|usage| Policy::covering(keys, &usage));
     })?;
     let Some(learned) = learned else {

@@ -11,8 +11,9 @@ use std::time::Duration;
 use inferno::flamegraph;
 use innkeeper::{FrameInfo, FuncIndex, InterruptHandle, Profile};
 
-use crate::output::{Output, Writable};
+use crate::output::Output;
 use crate::report::{Problem, short};
+use crate::writable::Writable;
 
 /// Time between samples.
 const TICK: Duration = Duration::from_millis(1);

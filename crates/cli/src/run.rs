@@ -17,9 +17,10 @@ use crate::args::{CompileAfter, RunArgs};
 use crate::deadline::Deadline;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
-use crate::output::{self, Writable};
+use crate::output;
 use crate::report::{self, Explain, Problem, short, visible};
 use crate::values::ProfileFlag;
+use crate::writable::Writable;
 use crate::{background, cache, changes, invoke, keys, observers, perf, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
@@ -30,12 +31,17 @@ const INITIALIZE: &str = "_initialize";
 
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
-    run_guest(args, Usage::Ignored, |_, _| {})
+    run_guest(args, (Usage::Ignored, None), |_, _| {})
 }
 
-/// Runs what the command line names, noting what the guest makes use of, and shows its keys and context to `then` when it has ended.
-pub(crate) fn run_and_then(args: &RunArgs, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
-    run_guest(args, Usage::Noted, then)
+/// Runs what the command line names, noting what the guest makes use of, and shows its keys and context to `then` when it has ended. `writable` knows
+/// what else is written.
+pub(crate) fn run_and_then(
+    args: &RunArgs,
+    writable: Writable,
+    then: impl FnOnce(&Keys, &Context),
+) -> Result<ExitCode, Problem> {
+    run_guest(args, (Usage::Noted, Some(writable)), then)
 }
 
 /// Whether what a guest makes use of is noted.
@@ -45,11 +51,16 @@ enum Usage {
     Noted,
 }
 
-fn run_guest(args: &RunArgs, usage: Usage, then: impl FnOnce(&Keys, &Context)) -> Result<ExitCode, Problem> {
+fn run_guest(
+    args: &RunArgs,
+    (usage, writable): (Usage, Option<Writable>),
+    then: impl FnOnce(&Keys, &Context),
+) -> Result<ExitCode, Problem> {
     let begin = Instant::now();
     let mut keys = keys::keys(args)?;
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
-    let writable = Writable::of(&keys, &args.reports.cow_changes);
+    let writable = writable.unwrap_or_else(|| Writable::of(&keys, &args.reports.cow_changes));
+    writable.check_inputs(&keys, args.cache.as_ref())?;
     if let Some(policy) = &args.keys.policy {
         writable.warn_of_input(policy, "the policy");
     }

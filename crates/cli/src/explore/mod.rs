@@ -13,9 +13,10 @@ use innkeeper::{Config, Engine, FunctionInfo, Module};
 
 use crate::args::ExploreArgs;
 use crate::input::Input;
-use crate::output::{Output, Writable};
+use crate::output::Output;
 use crate::profile;
 use crate::report::{self, Problem};
+use crate::writable::Writable;
 
 /// A function as the page shows it.
 struct Function {

@@ -164,3 +164,14 @@ fn changes_are_not_written_out_after_the_deadline() {
         assert!(!dir.path().join("o.tar").exists());
     }
 }
+
+#[test]
+fn a_named_pipe_that_nobody_writes_to_is_named() {
+    let dir = scratch();
+    let made = Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    std::fs::write(dir.path().join("m.wat"), "(module (func (export \"_start\")))").unwrap();
+    let ran = inn(&["--timeout", "300ms", "--stdin", "file:pipe", "m.wat"]).current_dir(&dir).run();
+    ran.code(134)
+        .says(&["pipe: deadline exceeded while waiting for a program to open this named pipe", "--stdin"]);
+}

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::{Ran, inn, scratch};
+use crate::{Ran, inn, inn_with_mount, scratch};
 
 /// Flags that name a file to write, with a command line that writes to `F`.
 const WRITES: &[(&str, &[&str])] = &[
@@ -26,25 +26,42 @@ const WRITES: &[(&str, &[&str])] = &[
     ("output", &["compile", "m.wat", "-o", "F"]),
 ];
 
-/// Flags that name nothing to write, or a directory that has rules of its own (`cache`).
+/// Flags that name what is granted or read, with a command line that does so with `F`, and what is there. The guest must not choose what it is.
+const READS: &[(&str, &[&str], What)] = &[
+    ("dir", &["--dir", "F::/f::ro", "m.wat"], What::Directory),
+    ("dir", &["--dir", "F::/f", "m.wat"], What::Directory),
+    ("dir", &["--dir", "F::/f::cow", "m.wat"], What::Directory),
+    ("mapdir", &["--mapdir", "/f::F", "m.wat"], What::Directory),
+    ("stdin", &["--stdin", "file:F", "m.wat"], What::File),
+    ("cache", &["--cache", "F", "m.wat"], What::Directory),
+    ("policy", &["--policy", "reads.toml", "m.wat"], What::Directory),
+];
+
+/// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, and those of commands that run no guest.
+const WARNED_OR_ALONE: &[&str] = &["allow-precompiled", "key", "policy", "profile"];
+
+/// What a flag names.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    File,
+    Directory,
+}
+
+/// Flags that name nothing of the host's files.
 const OTHERS: &[&str] = &[
-    "allow-precompiled",
     "argv0",
     "background",
-    "cache",
+    "budget",
     "called",
     "clocks",
     "compile-after",
     "deterministic",
-    "dir",
     "env",
     "explain",
     "functions",
     "help",
     "invoke",
-    "key",
     "listen",
-    "mapdir",
     "max-cow",
     "max-cpu",
     "max-handles",
@@ -52,7 +69,6 @@ const OTHERS: &[&str] = &[
     "max-threads",
     "max-written",
     "random",
-    "stdin",
     "tier",
     "timeout",
     "tmp",
@@ -68,6 +84,7 @@ fn folder() -> tempfile::TempDir {
     let text = format!("(module (memory (export \"memory\") 1) (func (export \"_start\") {loop_text}))");
     fs::write(dir.path().join("m.wat"), text).unwrap();
     fs::write(dir.path().join("streams.toml"), "[stdio]\nstdout = { file = \"F\" }\n").unwrap();
+    fs::write(dir.path().join("reads.toml"), "[[directory]]\nhost = \"F\"\nguest = \"/p\"\n").unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
     fs::create_dir(dir.path().join("outside")).unwrap();
     fs::write(dir.path().join("outside/file"), PRECIOUS).unwrap();
@@ -78,27 +95,32 @@ const PRECIOUS: &str = "nobody writes here";
 
 /// Runs with `F` replaced.
 fn run(dir: &Path, before: &[&str], args: &[&str], file: &str) -> Ran {
-    let policy = fs::read_to_string(dir.join("streams.toml")).unwrap();
-    fs::write(dir.join("streams.toml"), policy.replace("\"F\"", &format!("{file:?}"))).unwrap();
+    let all = replace_all(dir, before, args, file);
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    inn(&all).current_dir(dir).run()
+}
+
+/// A command line with `F` replaced, also in the policies.
+fn replace_all(dir: &Path, before: &[&str], args: &[&str], file: &str) -> Vec<String> {
+    for policy in ["streams.toml", "reads.toml"] {
+        let text = fs::read_to_string(dir.join(policy)).unwrap();
+        fs::write(dir.join(policy), text.replace("\"F\"", &format!("{file:?}"))).unwrap();
+    }
     let args: Vec<String> = args
         .iter()
         .map(|arg| if arg.starts_with('-') { (*arg).to_owned() } else { replaced(arg, file) })
         .collect();
     let own = args.iter().position(|arg| ["learn", "explore", "compile"].contains(&arg.as_str()));
     let (command, flags) = args.split_at(own.map_or(0, |at| at + 1));
-    let all: Vec<&str> = command
-        .iter()
-        .map(String::as_str)
-        .chain(before.iter().copied())
-        .chain(flags.iter().map(String::as_str))
-        .collect();
-    inn(&all).current_dir(dir).run()
+    let before = before.iter().map(|arg| (*arg).to_owned());
+    command.iter().cloned().chain(before).chain(flags.iter().cloned()).collect()
 }
 
 fn replaced(arg: &str, file: &str) -> String {
     match arg.rsplit_once([':', '=']) {
         _ if arg == "F" => file.to_owned(),
         Some((_, "F")) => format!("{}{file}", &arg[..arg.len() - 1]),
+        _ if arg.starts_with("F::") => format!("{file}{}", &arg[1..]),
         _ => arg.to_owned(),
     }
 }
@@ -123,8 +145,13 @@ fn y3_every_flag_is_known_to_write_or_not() {
         .filter_map(|line| line.split(" -l ").nth(1)?.split_whitespace().next())
         .collect();
     assert!(flags.len() > 30, "{script}");
-    let known: BTreeSet<&str> = WRITES.iter().map(|(flag, _)| *flag).chain(OTHERS.iter().copied()).collect();
-    assert_eq!(flags, known, "a flag that writes a file belongs into WRITES, every other into OTHERS");
+    let writes = WRITES.iter().map(|(flag, _)| *flag);
+    let reads = READS.iter().map(|(flag, ..)| *flag).chain(WARNED_OR_ALONE.iter().copied());
+    let known: BTreeSet<&str> = writes.chain(reads).chain(OTHERS.iter().copied()).collect();
+    assert_eq!(
+        flags, known,
+        "a flag that writes a file belongs into WRITES, one that names another path of the host's into READS, every other into OTHERS"
+    );
 }
 
 #[test]
@@ -256,4 +283,159 @@ fn what_is_there_and_no_file_is_written_to_as_it_is() {
         run(dir.path(), &[], &["--stdout", "file:F", "m.wat"], file).code(0);
     }
     assert!(fs::metadata("/dev/null").unwrap().len() == 0);
+}
+
+#[test]
+fn y3_nothing_is_granted_or_read_through_a_link_that_the_guest_may_have_left() {
+    for granted in ["sub", "alias", "."] {
+        for (flag, args, what) in READS {
+            for path in ["sub/last", "sub/way/thing"] {
+                let dir = folder();
+                symlink("sub", dir.path().join("alias")).unwrap();
+                match what {
+                    What::File => fs::write(dir.path().join("outside/thing"), "text").unwrap(),
+                    What::Directory => fs::create_dir(dir.path().join("outside/thing")).unwrap(),
+                }
+                symlink("../outside", dir.path().join("sub/way")).unwrap();
+                symlink("../outside/thing", dir.path().join("sub/last")).unwrap();
+                let grant = format!("{granted}::/g");
+                let ran = run(dir.path(), &["--dir", &grant], args, path);
+                assert_eq!(ran.code, Some(1), "{flag} {granted} {path}: {ran:#?}");
+                ran.says(&["on the way there is a symbolic link in a directory that the guest may write to"]);
+                if *flag == "cache" {
+                    continue;
+                }
+                // Where the guest may only read, whoever left the link meant it.
+                run(dir.path(), &["--dir", &format!("{granted}::/g::ro")], args, path).code(0);
+            }
+        }
+    }
+}
+
+#[test]
+fn y3_what_decides_about_later_runs_is_warned_of_where_a_link_leads_to_it() {
+    let dir = folder();
+    fs::write(dir.path().join("outside/p.toml"), "[limits]\nthreads = 1\n").unwrap();
+    inn(&["compile", "m.wat", "-o", "outside/m.cwasm"]).current_dir(&dir).run().code(0);
+    symlink("../outside", dir.path().join("sub/way")).unwrap();
+    symlink("../outside/p.toml", dir.path().join("sub/p.toml")).unwrap();
+    for policy in ["sub/way/p.toml", "sub/p.toml"] {
+        let args = ["--dir", "sub", "--policy", policy, "m.wat"];
+        inn(&args).current_dir(&dir).run().says(&["the way to the policy", "the next run"]);
+    }
+    let args = ["--dir", "sub", "--allow-precompiled", "sub/way/m.cwasm"];
+    inn(&args).current_dir(&dir).run().code(0).says(&["the way to the machine code"]);
+}
+
+/// The directory that the guest may write to is a part of one that is mounted elsewhere too, and the path goes by there.
+#[test]
+fn y3_a_mount_does_not_lead_around_what_the_guest_may_write_to() {
+    let commands = WRITES.iter().filter(|(_, args)| !["explore", "compile"].contains(&args[0]));
+    let reads = READS.iter().map(|(flag, args, _)| (flag, args));
+    for (flag, args) in commands.map(|(flag, args)| (flag, args)).chain(reads) {
+        // What is mounted is in the granted directory, or is around it.
+        for (granted, from, path) in [
+            ("sub", "sub/inner", "seen/way/thing"),
+            ("sub/inner", "sub", "seen/inner/way/thing"),
+            ("sub", "sub", "seen/inner/way/thing"),
+        ] {
+            let dir = folder();
+            fs::create_dir(dir.path().join("sub/inner")).unwrap();
+            fs::create_dir(dir.path().join("seen")).unwrap();
+            symlink("../../outside", dir.path().join("sub/inner/way")).unwrap();
+            let before = contents(&dir.path().join("outside"));
+            let grant = format!("{granted}::/g");
+            let args = replace_all(dir.path(), &["--dir", &grant], args, path);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let mount = (&*dir.path().join(from), &*dir.path().join("seen"));
+            let Some(inn) = inn_with_mount(&args, mount) else { return };
+            let ran = inn.current_dir(&dir).run();
+            assert_eq!(ran.code, Some(1), "{flag} {granted} {from}: {ran:#?}");
+            ran.says(&["on the way there is a symbolic link in a directory that the guest may write to"]);
+            assert_eq!(contents(&dir.path().join("outside")), before, "{flag} {granted} {from}");
+        }
+    }
+    // What is mounted from elsewhere in the same file system is as it was.
+    let dir = folder();
+    fs::create_dir(dir.path().join("other")).unwrap();
+    fs::create_dir(dir.path().join("seen")).unwrap();
+    symlink("../outside", dir.path().join("other/way")).unwrap();
+    let args = ["--dir", "sub::/g", "--stdout", "file:seen/way/out.x", "m.wat"];
+    let mount = (&*dir.path().join("other"), &*dir.path().join("seen"));
+    if let Some(inn) = inn_with_mount(&args, mount) {
+        inn.current_dir(&dir).run().code(0);
+        assert!(dir.path().join("outside/out.x").exists());
+    }
+}
+
+#[test]
+fn two_outputs_of_one_name_are_refused_before_the_guest_runs() {
+    let shared = |first: &[&str], second: &[&str], names: [&str; 2]| {
+        let dir = folder();
+        symlink("sub", dir.path().join("alias")).unwrap();
+        fs::write(dir.path().join("sub/there"), "old").unwrap();
+        fs::hard_link(dir.path().join("sub/there"), dir.path().join("sub/same")).unwrap();
+        let args: Vec<String> = [(first, names[0]), (second, names[1])]
+            .iter()
+            .flat_map(|(args, name)| args.iter().map(|arg| replaced(arg, name)))
+            .collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(["m.wat"]).collect();
+        let ran = inn(&args).current_dir(&dir).run();
+        (fs::read_to_string(dir.path().join("sub/there")).unwrap(), ran)
+    };
+    let flags: Vec<&[&str]> = WRITES
+        .iter()
+        .map(|(_, args)| &args[..args.len() - 1])
+        .filter(|args| args[0].starts_with("--") && args[0] != "--policy")
+        .collect();
+    for (at, first) in flags.iter().enumerate() {
+        for second in &flags[at + 1..] {
+            // A flag that is given twice is another mistake.
+            if first[0] == second[0] || first[0].starts_with("--trace") && second[0].starts_with("--trace") {
+                continue;
+            }
+            for names in [["sub/out.x", "alias/../sub/out.x"], ["sub/there", "sub/same"]] {
+                let (left, ran) = shared(first, second, names);
+                let both_append =
+                    [first, second].iter().all(|args| args.last().is_some_and(|it| it.contains("append")));
+                assert!(!both_append, "no such pair in the list");
+                assert_eq!(ran.code, Some(1), "{first:?} {second:?}: {ran:#?}");
+                ran.says(&["another output of this run goes to the same file"]);
+                // A stream is opened as soon as its turn has come, and so may be empty.
+                assert!(left == "old" || left.is_empty(), "{first:?} {second:?}");
+            }
+        }
+    }
+    let dir = folder();
+    let both = ["--stdout", "append:sub/log", "--stderr", "append:sub/log", "m.wat"];
+    inn(&both).current_dir(&dir).run().code(0);
+    let special = ["--stdout", "file:/dev/null", "--stderr", "file:/dev/null", "m.wat"];
+    inn(&special).current_dir(&dir).run().code(0);
+    let args = ["policy", "learn", "--to", "sub/p", "--trace", "--trace-file", "sub/p", "m.wat"];
+    inn(&args).current_dir(&dir).run().code(1).says(&["another output of this run"]);
+}
+
+#[test]
+fn an_empty_path_of_an_output_is_said_to_be_empty() {
+    let dir = folder();
+    inn(&["--trace", "--trace-file", "", "m.wat"])
+        .current_dir(&dir)
+        .run()
+        .code(1)
+        .says(&["the path of a file to write is empty", "name a file"]);
+}
+
+/// The guest has the directory that a report is written in, and makes names that could be the one that it is written under.
+#[test]
+fn nobody_can_guess_the_name_that_a_document_is_written_under() {
+    let dir = folder();
+    let script = r#"for n in $(seq 0 120); do : > "sub/.inn-$$-$n"; done; exec "$0" "$@""#;
+    let ran = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_inn")])
+        .args(["--cache", "off", "--dir", "sub::/c::cow", "--cow-changes", "tar=sub/out.x", "m.wat"])
+        .current_dir(&dir)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    assert!(dir.path().join("sub/out.x").exists());
 }

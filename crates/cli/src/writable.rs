@@ -1,0 +1,264 @@
+//! The directories that a guest may write to, and the host paths that flags name, which may lead through them.
+//!
+//! A guest that may write to a directory can leave links there: in this run, or in an earlier one. No path that a flag names is followed through a link in a
+//! directory that this run's guest may write to, whichever mounts show it. Of directories that only guests of earlier runs could write to nobody knows.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use innkeeper::wasi::keys::{Access, Keys, StdinKey};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use crate::mounts::{self, Identity, Looked};
+use crate::report::{self, Problem, visible};
+use crate::values::{CacheFlag, ChangesFlag};
+
+/// Links followed on the way to a file, as many as the system follows.
+const MAX_LINKS: u32 = 40;
+/// A directory, only to go on from there.
+pub(crate) const LOOKUP: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The directories that a guest may write to, and what `inn` writes for its user in this run.
+#[derive(Debug, Default)]
+pub(crate) struct Writable {
+    granted: Vec<(Looked, PathBuf)>,
+    outputs: RefCell<Vec<Written>>,
+}
+
+/// A file that `inn` writes.
+#[derive(Debug)]
+struct Written {
+    /// The directory and the name in it.
+    at: (Identity, OsString),
+    /// The file, if there is one.
+    file: Option<Identity>,
+    how: Writing,
+    path: PathBuf,
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// From its beginning, or anew.
+    Whole,
+    /// At its end, whatever others write.
+    Append,
+}
+
+/// Why a way cannot be gone.
+#[derive(Debug)]
+pub(crate) enum WayError {
+    System(io::Error),
+    /// This name on the way is a link that a guest may have left.
+    Planted(OsString),
+}
+
+impl From<Errno> for WayError {
+    fn from(error: Errno) -> WayError {
+        WayError::System(error.into())
+    }
+}
+
+impl Writable {
+    /// Where no guest runs, or none is granted anything.
+    pub(crate) fn nothing() -> Writable {
+        Writable::default()
+    }
+
+    /// What these keys let a guest write to, at once or when its changes are applied.
+    pub(crate) fn of(keys: &Keys, changes: &[ChangesFlag]) -> Writable {
+        let applies = changes.contains(&ChangesFlag::Apply);
+        let is_writable = |access| match access {
+            Access::ReadWrite => true,
+            Access::CopyOnWrite => applies,
+            _ => false,
+        };
+        let written = keys.directories.iter().filter(|key| is_writable(key.access));
+        let found = written.filter_map(|key| {
+            let looked = mounts::look(CWD, &key.host, AtFlags::empty()).ok()?;
+            Some((looked, key.host.clone()))
+        });
+        Writable { granted: found.collect(), outputs: RefCell::default() }
+    }
+
+    /// The granted directory that an open one is, or is in. The descriptors are asked, so that links and mounts make no difference.
+    pub(crate) fn around(&self, directory: &OwnedFd) -> io::Result<Option<&Path>> {
+        if self.granted.is_empty() {
+            return Ok(None);
+        }
+        let look = |at: &OwnedFd| mounts::look(at, Path::new(""), AtFlags::empty());
+        let mut at = openat(directory, c".", LOOKUP, Mode::empty())?;
+        let mut here = look(&at)?;
+        let mut is_first_on_mount = true;
+        loop {
+            let is_granted = |(granted, path): &&(Looked, PathBuf)| {
+                granted.identity == here.identity
+                    || is_first_on_mount
+                        && openat(CWD, path, LOOKUP.difference(OFlags::NOFOLLOW), Mode::empty())
+                            .is_ok_and(|opened| mounts::is_shown_in((&at, here), (&opened, *granted)))
+            };
+            if let Some((_, path)) = self.granted.iter().find(is_granted) {
+                return Ok(Some(path));
+            }
+            at = openat(&at, c"..", LOOKUP, Mode::empty())?;
+            let above = look(&at)?;
+            if above.identity == here.identity {
+                return Ok(None);
+            }
+            is_first_on_mount = above.mount.is_none() || above.mount != here.mount;
+            here = above;
+        }
+    }
+
+    /// Refuses host paths that keys and flags name, if they go through links that the guest may have left: to what it is granted or reads, or where its code is kept.
+    pub(crate) fn check_inputs(&self, keys: &Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
+        let is_native = |access| !matches!(access, Access::Temporary { .. });
+        let directories = keys.directories.iter().filter(|key| is_native(key.access)).map(|key| &key.host);
+        let stdin = match &keys.stdin {
+            StdinKey::File(path) => Some(path),
+            _ => None,
+        };
+        let cache = match cache {
+            Some(CacheFlag::Directory(path)) => Some(path),
+            _ => None,
+        };
+        directories.chain(stdin).chain(cache).try_for_each(|path| match self.planted(path) {
+            None => Ok(()),
+            Some(step) => Err(planted(path, &step)),
+        })
+    }
+
+    /// Warns of a file that is read and decides what a later run may do, where the guest may change it, or what leads to it.
+    pub(crate) fn warn_of_input(&self, path: &Path, what: &str) {
+        let warn = |reason: String| {
+            let reason = format!("{reason}: it can change what the next run does");
+            report::warning(&Problem::new(path.to_string_lossy(), reason).help("keep it elsewhere"));
+        };
+        if let Some(step) = self.planted(path) {
+            let step = visible(&step.to_string_lossy());
+            return warn(format!(
+                "the way to {what} goes by the symbolic link `{step}`, which lies where the guest may write"
+            ));
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = LOOKUP.difference(OFlags::NOFOLLOW);
+        let opened = openat(CWD, directory.unwrap_or(Path::new(".")), flags, Mode::empty());
+        let around = opened.map_err(io::Error::from).and_then(|directory| self.around(&directory));
+        if let Ok(Some(granted)) = around {
+            let granted = visible(&granted.to_string_lossy());
+            warn(format!("{what} lies in {granted}, which the guest may write to"));
+        }
+    }
+
+    /// The name of a link on the way to a path, or of the last one, that the guest may have left. What cannot be found has none: opening it will tell.
+    fn planted(&self, path: &Path) -> Option<OsString> {
+        if self.granted.is_empty() || is_own_descriptor(path) {
+            return None;
+        }
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        if openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).is_ok() {
+            return None;
+        }
+        match self.follow(path, path) {
+            Err(WayError::Planted(step)) => Some(step),
+            _ => None,
+        }
+    }
+
+    /// Opens the directory of a file that is to be written, and gives the file's name in it.
+    pub(crate) fn directory_of(&self, path: &Path) -> Result<(OwnedFd, OsString), WayError> {
+        let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
+        let Some(name) = name else { return Err(Errno::ISDIR.into()) };
+        let at = self.follow(path, path.parent().unwrap_or(Path::new("")))?;
+        // One that can be written to, where the search went by ones that can only be searched.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(&at, c".", flags, Mode::empty()).unwrap_or(at);
+        Ok((directory, name.to_owned()))
+    }
+
+    /// Opens a directory step by step, through no link in a directory that the guest may write to.
+    fn follow(&self, path: &Path, to: &Path) -> Result<OwnedFd, WayError> {
+        let mut todo = steps(to);
+        let mut links_left = MAX_LINKS;
+        let start = if path.is_absolute() { c"/" } else { c"." };
+        let mut at = openat(CWD, start, LOOKUP, Mode::empty())?;
+        while let Some(step) = todo.pop_front() {
+            match openat(&at, &step, LOOKUP, Mode::empty()) {
+                Ok(next) => at = next,
+                Err(error @ (Errno::LOOP | Errno::NOTDIR)) => {
+                    let target = rustix::fs::readlinkat(&at, &step, Vec::new()).map_err(|_| error)?;
+                    if self.around(&at).map_err(WayError::System)?.is_some() {
+                        return Err(WayError::Planted(step));
+                    }
+                    links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
+                    let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+                    if target.is_absolute() {
+                        at = openat(CWD, c"/", LOOKUP, Mode::empty())?;
+                    }
+                    steps(target).into_iter().rev().for_each(|step| todo.push_front(step));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(at)
+    }
+
+    /// Notes a file that is going to be written; refuses it where another output of this run is the same file.
+    pub(crate) fn take(
+        &self,
+        (directory, name): (&OwnedFd, &OsStr),
+        path: &Path,
+        how: Writing,
+    ) -> Result<(), Problem> {
+        let unwritable = |error: io::Error| crate::output::unwritable(path, &error);
+        let directory = mounts::look(directory, Path::new(""), AtFlags::empty()).map_err(unwritable)?;
+        let at = (directory.identity, name.to_owned());
+        let file = mounts::look(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let file = file.filter(|it| it.kind == FileType::RegularFile).map(|it| it.identity);
+        let mut outputs = self.outputs.borrow_mut();
+        let is_same = |it: &&Written| it.at == at || it.file.is_some() && it.file == file;
+        let is_lost = |it: &&Written| it.how == Writing::Whole || how == Writing::Whole;
+        if let Some(other) = outputs.iter().filter(is_same).find(is_lost) {
+            let other = visible(&other.path.to_string_lossy());
+            let reason = format!(
+                "another output of this run goes to the same file, as {other}, and one of them would be lost"
+            );
+            return Err(Problem::new(path.to_string_lossy(), reason).help("give each a file of its own"));
+        }
+        outputs.push(Written { at, file, how, path: path.to_owned() });
+        Ok(())
+    }
+}
+
+/// The steps of a path, without those that lead nowhere.
+fn steps(path: &Path) -> VecDeque<OsString> {
+    let steps = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    steps.map(|step| step.as_os_str().to_owned()).collect()
+}
+
+/// Whether a path is the system's name of a descriptor of this process: a link that leads where whoever started the command has said.
+pub(crate) fn is_own_descriptor(path: &Path) -> bool {
+    let is_number = |name: &OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
+    match path.parent().and_then(Path::to_str) {
+        Some("/dev") => {
+            matches!(path.file_name().and_then(OsStr::to_str), Some("stdin" | "stdout" | "stderr"))
+        }
+        Some("/dev/fd" | "/proc/self/fd") => path.file_name().is_some_and(is_number),
+        _ => false,
+    }
+}
+
+/// What to say of a link on the way to a path that a flag names.
+pub(crate) fn planted(path: &Path, step: &OsStr) -> Problem {
+    let step = visible(&step.to_string_lossy());
+    let reason =
+        format!("`{step}` on the way there is a symbolic link in a directory that the guest may write to");
+    Problem::new(path.to_string_lossy(), reason).help("name what the link leads to, if that is meant")
+}

@@ -7,8 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
+use clap::builder::{OsStringValueParser, Styles, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use innkeeper::Tiers;
@@ -128,7 +128,7 @@ pub(crate) struct RunArgs {
     ///
     /// Usually that is `innkeeper` among the user's cached files. It cannot be in a directory that the guest is granted; that the usual one is not
     /// used for that reason is said once. With `--tier interpreter` there is none.
-    #[arg(long, value_name = "DIR|off", help_heading = "Execution", value_parser = CacheFlag::parse, value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR|off", help_heading = "Execution", value_parser = OsStringValueParser::new().try_map(CacheFlag::parse), value_hint = ValueHint::DirPath)]
     pub(crate) cache: Option<CacheFlag>,
 
     /// Whether functions that were called and are still interpreted at the end are compiled for the next run
@@ -259,7 +259,7 @@ pub(crate) enum CacheCommand {
         #[arg(long, hide = true, value_name = "MILLISECONDS")]
         budget: Option<u64>,
         /// Where the key of the cache is, for a process without a home directory
-        #[arg(long, hide = true, value_name = "DIR")]
+        #[arg(long, hide = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
         key: Option<PathBuf>,
         /// The module, .wasm or .wat, or - for standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -377,6 +377,72 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// Words that a value has around its path.
+    fn around(flag: &str) -> (&'static str, &'static str) {
+        match flag {
+            "dir" => ("", "::/guest::ro"),
+            "mapdir" => ("/guest::", ""),
+            "stdin" | "stdout" | "stderr" => ("file:", ""),
+            "cow-changes" => ("tar=", ""),
+            _ => ("", ""),
+        }
+    }
+
+    /// Everything that takes a value says of itself whether that is a path, so that a new flag cannot be forgotten.
+    #[test]
+    fn paths_of_the_host_are_any_bytes() {
+        use std::os::unix::ffi::OsStringExt;
+        const NO_PATHS: &[&str] = &[
+            "argv0",
+            "clocks",
+            "compile-after",
+            "deterministic",
+            "env",
+            "functions",
+            "invoke",
+            "listen",
+            "max-cow",
+            "max-cpu",
+            "max-handles",
+            "max-memory",
+            "max-threads",
+            "max-written",
+            "random",
+            "shell",
+            "tier",
+            "timeout",
+            "tmp",
+            "trace",
+        ];
+        let mut paths = 0;
+        let mut todo = vec![(vec![String::from("inn")], Cli::command())];
+        while let Some((line, command)) = todo.pop() {
+            for sub in command.get_subcommands() {
+                let line = line.iter().cloned().chain([sub.get_name().to_owned()]).collect();
+                todo.push((line, sub.clone()));
+            }
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let name = argument.get_long().unwrap_or(argument.get_id().as_str());
+                if NO_PATHS.contains(&name) {
+                    assert_eq!(argument.get_value_hint(), ValueHint::Unknown, "{line:?} {name}");
+                    continue;
+                }
+                let hint = argument.get_value_hint();
+                let is_path = matches!(hint, ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath);
+                assert!(is_path, "{line:?} {name}: is it a path?");
+                let (before, after) = around(name);
+                let value = OsString::from_vec([before.as_bytes(), b"p\xff", after.as_bytes()].concat());
+                let values = argument.get_value_parser().clone();
+                let alone = clap::Command::new("x")
+                    .no_binary_name(true)
+                    .arg(clap::Arg::new("v").value_parser(values));
+                assert!(alone.try_get_matches_from([value]).is_ok(), "{line:?} {name}");
+                paths += 1;
+            }
+        }
+        assert!(paths > 20, "{paths}");
     }
 
     #[test]

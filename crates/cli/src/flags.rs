@@ -26,11 +26,11 @@ pub(crate) struct KeyFlags {
     /// changes, and the directory stays as it is; the default is `rw`. Files of the kernel's beneath it, such as those in /proc and /sys, are not part of it
     /// without `unsafe`: a guest could get out through them. What is in the way of a sandbox, such as the root, a home directory or one with keys to other
     /// machines, is warned of.
-    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw|cow][::unsafe]", value_parser = DirFlag::parse_dir)]
+    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw|cow][::unsafe]", value_parser = OsStringValueParser::new().try_map(DirFlag::parse_dir), value_hint = ValueHint::DirPath)]
     pub(crate) dirs: Vec<DirFlag>,
 
     /// Grant a directory, names the other way round; repeatable
-    #[arg(long = "mapdir", value_name = "GUEST::HOST", value_parser = DirFlag::parse_mapdir)]
+    #[arg(long = "mapdir", value_name = "GUEST::HOST", value_parser = OsStringValueParser::new().try_map(DirFlag::parse_mapdir), value_hint = ValueHint::DirPath)]
     pub(crate) mapdirs: Vec<DirFlag>,
 
     /// Grant an empty directory in memory, gone with the guest, of at most SIZE (64MiB); repeatable
@@ -46,15 +46,15 @@ pub(crate) struct KeyFlags {
     pub(crate) listeners: Vec<SocketAddr>,
 
     /// Standard input: inherit, empty, closed, or file:PATH
-    #[arg(long, value_name = "FROM", value_parser = InputFlag::parse)]
+    #[arg(long, value_name = "FROM", value_parser = OsStringValueParser::new().try_map(InputFlag::parse), value_hint = ValueHint::FilePath)]
     pub(crate) stdin: Option<InputFlag>,
 
     /// Standard output: inherit, discard, closed, file:PATH or append:PATH
-    #[arg(long, value_name = "TO", value_parser = OutputFlag::parse)]
+    #[arg(long, value_name = "TO", value_parser = OsStringValueParser::new().try_map(OutputFlag::parse), value_hint = ValueHint::FilePath)]
     pub(crate) stdout: Option<OutputFlag>,
 
     /// Standard error: as for --stdout
-    #[arg(long, value_name = "TO", value_parser = OutputFlag::parse)]
+    #[arg(long, value_name = "TO", value_parser = OsStringValueParser::new().try_map(OutputFlag::parse), value_hint = ValueHint::FilePath)]
     pub(crate) stderr: Option<OutputFlag>,
 
     /// Clocks: real, fixed[:SECONDS] or stepped[:SECONDS], which begin at SECONDS from 1970
@@ -141,6 +141,6 @@ pub(crate) struct ReportFlags {
     pub(crate) profile: Option<ProfileFlag>,
 
     /// What becomes of changes in cow directories: list, tar=FILE, or apply; repeatable
-    #[arg(long, value_name = "WHAT", value_parser = ChangesFlag::parse)]
+    #[arg(long, value_name = "WHAT", value_parser = OsStringValueParser::new().try_map(ChangesFlag::parse), value_hint = ValueHint::FilePath)]
     pub(crate) cow_changes: Vec<ChangesFlag>,
 }

@@ -8,12 +8,14 @@ use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
 use innkeeper::wasi::stop::StopReason;
-use innkeeper::{Cache, Config, Engine, Error, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val};
+use innkeeper::{
+    Cache, Config, Engine, Error, ErrorKind, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val,
+};
 
 use crate::deadline::Deadline;
 use crate::input::Input;
 use crate::profile::Sampler;
-use crate::report::Problem;
+use crate::report::{Problem, short};
 use crate::run::Entry;
 use crate::signals::{self, Came};
 
@@ -49,6 +51,8 @@ pub(crate) enum Ending {
     Exited(Exit),
     /// It was stopped by a trap.
     Trapped(Error),
+    /// It threw an exception that nothing caught: how, and what was thrown, in words.
+    Threw(Error, String),
     /// Somebody stopped it.
     Interrupted,
     /// It did something else than the record says.
@@ -118,7 +122,7 @@ impl Guest {
         };
         drop(sampler);
         let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
-        let ending = match Ending::of(result) {
+        let ending = match Ending::of(result, &mut store) {
             Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {
                 Ending::Interrupted
             }
@@ -134,12 +138,16 @@ impl Guest {
 }
 
 impl Ending {
-    fn of(result: Result<Vec<Val>, Error>) -> Ending {
+    fn of(result: Result<Vec<Val>, Error>, store: &mut Store<Context>) -> Ending {
         match result {
             Ok(results) => Ending::Returned(results),
             Err(error) => match error.host::<Exit>() {
                 Some(exit) => Ending::Exited(*exit),
                 None if error.trap().is_some() => Ending::Trapped(error),
+                None if matches!(error.kind(), ErrorKind::Exception(_)) => {
+                    let thrown = thrown(&error, store);
+                    Ending::Threw(error, thrown)
+                }
                 None if error.host::<Divergence>().is_some() => Ending::Diverged(error),
                 None => Ending::Failed(error),
             },
@@ -155,6 +163,7 @@ impl Ending {
             }
             Ending::Exited(Exit(code)) => format!("exited with {code}"),
             Ending::Interrupted => String::from(STOPPED),
+            Ending::Threw(_, thrown) => format!("threw an exception that nothing caught: {thrown}"),
             Ending::Trapped(error)
                 if matches!(error.trap(), Some(Trap::DeadlineExceeded | Trap::Interrupted)) =>
             {
@@ -163,6 +172,24 @@ impl Ending {
             Ending::Trapped(error) | Ending::Diverged(error) | Ending::Failed(error) => error.to_string(),
         }
     }
+}
+
+/// An exception's tag and values, as in `tag $e (i32 i64) with 1 2`. Threads other than the first have stores of their own, which nobody can look into here.
+fn thrown(error: &Error, store: &mut Store<Context>) -> String {
+    let ErrorKind::Exception(exception) = error.kind() else { return String::new() };
+    let describe = |store: &mut Store<Context>| -> Result<String, Error> {
+        let tag = exception.tag(store)?;
+        let (name, ty) = (tag.name(&*store)?, tag.ty(&*store)?);
+        let types: Vec<String> = ty.params().iter().map(ToString::to_string).collect();
+        let values = exception.values(&mut *store)?;
+        let values: String =
+            values.iter().map(|value| format!(" {}", crate::invoke::result(value))).collect();
+        let name =
+            name.map_or_else(|| String::from("tag without a name"), |name| format!("tag `{}`", short(&name)));
+        let with = if values.is_empty() { "" } else { " with" };
+        Ok(format!("{name} ({}){with}{values}", types.join(" ")))
+    };
+    describe(store).unwrap_or_else(|_| String::from("it was thrown on another thread"))
 }
 
 /// How a record says that the guest did not end by itself.

@@ -1,5 +1,6 @@
 //! `inn inspect`: what a module needs and offers, and which keys that suggests.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use innkeeper::{Config, ExternType, FuncType, ImportType, MemoryType, Module, Sh
 use crate::args::FileArgs;
 use crate::input::Input;
 use crate::report::{self, Problem, short};
+use crate::run;
 
 pub(crate) fn inspect(args: &FileArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
@@ -74,8 +76,15 @@ fn describe(file: &str, size_bytes: usize, module: &Module) -> String {
     for memory in module.defined_memories() {
         fact(&mut text, "memory", &memory_size(memory));
     }
-    let imports: Vec<(ImportType<'_>, Provider)> =
-        module.imports().map(|import| (import.clone(), provider(&import))).collect();
+    let mut imports: Vec<(ImportType<'_>, Provider)> = Vec::new();
+    let mut known = HashSet::new();
+    for import in module.imports() {
+        // A module may import the same thing often.
+        if known.insert((import.module, import.name, import.ty.to_string())) {
+            let provider = provider(&import);
+            imports.push((import, provider));
+        }
+    }
     fact(&mut text, "WASI", &wasi(&imports));
     describe_imports(&mut text, &imports);
     describe_exports(&mut text, module);
@@ -96,6 +105,8 @@ fn kind(module: &Module) -> &'static str {
         "program (exports _start)"
     } else if exports("_initialize") {
         "reactor (exports _initialize; its functions are called with --invoke)"
+    } else if run::is_its_start_function(module) {
+        "program (its start function)"
     } else {
         "library (its functions are called with --invoke)"
     }

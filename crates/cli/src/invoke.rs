@@ -9,12 +9,22 @@ use crate::report::Problem;
 /// Reads `args` as the parameters of the function `name` of type `ty`.
 pub(crate) fn arguments(name: &str, ty: &FuncType, args: &[OsString]) -> Result<Vec<Val>, Problem> {
     if args.len() != ty.params().len() {
-        let (takes, given) = (ty.params().len(), args.len());
+        let takes = match ty.params().len() {
+            0 => String::from("no arguments"),
+            1 => String::from("1 argument"),
+            count => format!("{count} arguments"),
+        };
+        let given = match args.len() {
+            0 => String::from("none was given"),
+            1 => String::from("1 was given"),
+            count => format!("{count} were given"),
+        };
         return Err(Problem::new(
             format!("--invoke {name}"),
-            format!("the function takes {takes} arguments, and {given} were given"),
+            format!("the function takes {takes}, and {given}"),
         )
-        .help(format!("its type is {ty}; the arguments stand after FILE")));
+        .help(format!("its type is {ty}; the arguments stand after FILE"))
+        .mistake());
     }
     let pairs = ty.params().iter().zip(args);
     pairs.enumerate().map(|(index, (param, text))| argument(name, ty, index, *param, text)).collect()
@@ -49,6 +59,7 @@ fn argument(
     value(param, &text).map_err(|reason| {
         Problem::new(format!("--invoke {name}"), format!("argument {} is `{text}`: {reason}", index + 1))
             .help(format!("the function's type is {ty}"))
+            .mistake()
     })
 }
 

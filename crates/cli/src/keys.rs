@@ -102,7 +102,10 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
 }
 
 fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Problem> {
-    for variable in &flags.variables {
+    // What is said of one variable counts more than what is said of all that a pattern matches, wherever it stands.
+    let (patterns, single): (Vec<&EnvFlag>, Vec<&EnvFlag>) =
+        flags.variables.iter().partition(|flag| flag.is_pattern());
+    for variable in patterns.into_iter().chain(single) {
         for (name, value) in variables(variable)? {
             keys = keys.variable(name, value);
         }
@@ -158,7 +161,7 @@ fn variables(flag: &EnvFlag) -> Result<Vec<(String, String)>, Problem> {
         Problem::new(&thing, "its value is not UTF-8, which WASI wants")
             .help(format!("give it another value, --env {name}=VALUE"))
     };
-    if name.contains('*') {
+    if flag.is_pattern() {
         let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         let mut matching: Vec<(String, OsString)> =
             own.filter(|(own, _)| matches_pattern(name, own)).collect();

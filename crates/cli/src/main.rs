@@ -34,6 +34,7 @@ mod reserve;
 mod run;
 mod signals;
 mod stack;
+mod usage;
 mod validate;
 mod values;
 mod wast;
@@ -86,6 +87,6 @@ fn begin() -> ExitCode {
     };
     done.unwrap_or_else(|problem| {
         report::problem(&problem);
-        ExitCode::FAILURE
+        problem.exit_code()
     })
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
@@ -25,11 +26,19 @@ const MAX_NAME_CHARS: usize = 256;
 pub(crate) struct Problem {
     message: String,
     help: Option<String>,
+    code: u8,
 }
+
+/// The exit code where `inn` itself failed.
+const FAILED: u8 = 1;
+/// The exit code where the command line is wrong.
+const MISTAKEN: u8 = 2;
 
 /// When the report on keys is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Explain {
+    /// The guest succeeded: what it can hardly have meant.
+    Success,
     /// The guest failed: what it was denied.
     Failure,
     /// It was asked for: everything there is to say.
@@ -39,17 +48,27 @@ pub(crate) enum Explain {
 impl Problem {
     /// A problem with `thing`.
     pub(crate) fn new(thing: impl Display, reason: impl Display) -> Problem {
-        Problem { message: format!("{thing}: {reason}"), help: None }
+        Problem { message: format!("{thing}: {reason}"), help: None, code: FAILED }
     }
 
     /// A problem whose message names thing and reason.
     pub(crate) fn from_message(message: impl Display) -> Problem {
-        Problem { message: message.to_string(), help: None }
+        Problem { message: message.to_string(), help: None, code: FAILED }
     }
 
     /// Adds how to mend it.
     pub(crate) fn help(self, help: impl Display) -> Problem {
         Problem { help: Some(help.to_string()), ..self }
+    }
+
+    /// The same as a mistake on the command line, which another command would not have.
+    pub(crate) fn mistake(self) -> Problem {
+        Problem { code: MISTAKEN, ..self }
+    }
+
+    /// What `inn` exits with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
     }
 }
 
@@ -125,6 +144,12 @@ pub(crate) fn stopped(error: &Error) {
     complain(&(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace(error.backtrace())));
 }
 
+/// Says that a guest threw what nobody caught, and where.
+pub(crate) fn threw(error: &Error, thrown: &str) {
+    let text = format!("{error}: {thrown}");
+    complain(&(styled(ERROR, "error", &visible_lines(&text)) + &backtrace(error.backtrace())));
+}
+
 /// Says what the keys of a guest did not allow.
 pub(crate) fn explain(host: &Host, when: Explain) {
     let explanations = host.explain();
@@ -132,6 +157,8 @@ pub(crate) fn explain(host: &Host, when: Explain) {
     let mut text = String::new();
     for explanation in &explanations {
         match explanation.kind {
+            ExplanationKind::NoMemory => text += &styled(DENIED, "warning", &explanation.line),
+            _ if when == Explain::Success => {}
             ExplanationKind::Denied => text += &denial(explanation),
             ExplanationKind::LimitReached => text += &styled(DENIED, "limit", &explanation.line),
             ExplanationKind::NoDirectory if denied => {}

@@ -78,6 +78,7 @@ fn run_guest(
         perf::write_map()?;
     }
     let mut input = read(args, &mut execution, &writable)?;
+    note_flags_of_inn(args);
     let cache = execution.cache.clone();
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
@@ -113,9 +114,13 @@ fn run_guest(
         changes.check(context.host())?;
         Ok(context)
     };
+    let by_start_function = entry.name.is_none();
     let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
     let lacking = guest.module.keep_code();
     let code = report_ending(&ran, args, &input)?;
+    if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
+        note_start_function(&input, &guest.module);
+    }
     observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words())?;
     if let (Some(profile), Some(files)) = (&ran.profile, profiled) {
         profile::write(profile, files, &input.name)?;
@@ -175,7 +180,8 @@ fn record_header(args: &RunArgs, input: &Input) -> RecordHeader {
 pub(crate) struct Entry {
     /// Whether a reactor is initialized first.
     initialize: bool,
-    name: String,
+    /// Nothing where the module's start function is the program, which runs when the module is instantiated.
+    name: Option<String>,
     params: Vec<Val>,
     results: Vec<Val>,
 }
@@ -207,7 +213,12 @@ impl Entry {
         module: &Module,
     ) -> Result<Entry, NoEntry> {
         let name = invoke.unwrap_or(START);
-        let ty = function(module, name).ok_or(NoEntry::Missing)?;
+        let Some(ty) = function(module, name) else {
+            if invoke.is_some() || !is_its_start_function(module) {
+                return Err(NoEntry::Missing);
+            }
+            return Ok(Entry { initialize: false, name: None, params: Vec::new(), results: Vec::new() });
+        };
         let params = match invoke {
             Some(name) => invoke::arguments(name, &ty, arguments).map_err(NoEntry::Problem)?,
             None if ty.params().is_empty() && ty.results().is_empty() => Vec::new(),
@@ -220,7 +231,7 @@ impl Entry {
         let is_reactor = function(module, START).is_none() && function(module, INITIALIZE).is_some();
         Ok(Entry {
             initialize: is_reactor && name != INITIALIZE,
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
             params,
             results: ty.results().iter().map(|ty| Val::zero(*ty)).collect(),
         })
@@ -237,7 +248,9 @@ impl Entry {
         if self.initialize {
             instance.get_typed_func::<(), ()>(&mut *store, INITIALIZE)?.call(&mut *store, ())?;
         }
-        if let Some(func) = instance.get_func(&mut *store, &self.name) {
+        if let Some(name) = &self.name
+            && let Some(func) = instance.get_func(&mut *store, name)
+        {
             func.call(&mut *store, &self.params, &mut self.results)?;
         }
         Ok(self.results)
@@ -258,6 +271,10 @@ fn report_ending(ran: &Ran, args: &RunArgs, input: &Input) -> Result<ExitCode, P
             report::stopped(error);
             ExitCode::from(TRAP_EXIT_CODE)
         }
+        Ending::Threw(error, thrown) => {
+            report::threw(error, thrown);
+            ExitCode::from(TRAP_EXIT_CODE)
+        }
         Ending::Interrupted => ExitCode::from(ran.signal.exit_code().unwrap_or(TRAP_EXIT_CODE)),
         Ending::Diverged(error) | Ending::Failed(error) => {
             report::problem(&not_started(input, error));
@@ -268,10 +285,16 @@ fn report_ending(ran: &Ran, args: &RunArgs, input: &Input) -> Result<ExitCode, P
     match (args.reports.explain, &ran.ending) {
         (_, Ending::Failed(_) | Ending::Interrupted) => {}
         (true, _) => report::explain(ran.context.host(), Explain::Asked),
-        (false, _) if succeeded => {}
+        (false, _) if succeeded => report::explain(ran.context.host(), Explain::Success),
         (false, _) => report::explain(ran.context.host(), Explain::Failure),
     }
     Ok(code)
+}
+
+/// Whether a module without `_start` is a program all the same: it has a start function, and nothing says that it is a reactor.
+pub(crate) fn is_its_start_function(module: &Module) -> bool {
+    let exports = |name| function(module, name).is_some();
+    module.has_start_function() && !exports(START) && !exports(INITIALIZE)
 }
 
 fn function(module: &Module, name: &str) -> Option<FuncType> {
@@ -281,15 +304,30 @@ fn function(module: &Module, name: &str) -> Option<FuncType> {
     })
 }
 
+/// The functions that can be called by name, with their types.
+fn callable(module: &Module) -> Vec<(&str, FuncType)> {
+    let named = module.exports().filter(|export| export.name != INITIALIZE);
+    let functions = named.filter_map(|export| match export.ty {
+        ExternType::Func(ty) => Some((export.name, ty)),
+        _ => None,
+    });
+    functions.collect()
+}
+
+/// The first few functions with their types, as in `add (i32 i32) -> i32`.
+fn listed(callable: &[(&str, FuncType)]) -> String {
+    let listed: Vec<String> =
+        callable.iter().take(8).map(|(name, ty)| format!("`{}` {ty}", short(name))).collect();
+    let more = if callable.len() > listed.len() {
+        format!(" and {} more", callable.len() - listed.len())
+    } else {
+        String::new()
+    };
+    listed.join(", ") + &more
+}
+
 fn no_such_function(args: &RunArgs, input: &Input, module: &Module) -> Problem {
-    let callable: Vec<(&str, FuncType)> = module
-        .exports()
-        .filter(|export| export.name != INITIALIZE)
-        .filter_map(|export| match export.ty {
-            ExternType::Func(ty) => Some((export.name, ty)),
-            _ => None,
-        })
-        .collect();
+    let callable = callable(module);
     let reason = match &args.invoke {
         Some(name) => format!("it exports no function `{}`", short(name)),
         None if function(module, INITIALIZE).is_some() => {
@@ -298,19 +336,52 @@ fn no_such_function(args: &RunArgs, input: &Input, module: &Module) -> Problem {
         None => format!("it exports no `{START}`, so it is not a program"),
     };
     let problem = Problem::new(&input.name, reason);
+    // Without a function there is no command that would be right.
+    let problem = if args.invoke.is_some() || !callable.is_empty() { problem.mistake() } else { problem };
+    if let Some(name) = &args.invoke
+        && let Some(near) = crate::usage::nearest(name, callable.iter().map(|(name, _)| *name))
+    {
+        return problem.help(format!(
+            "did you mean --invoke {}? It exports {}",
+            short(near),
+            listed(&callable)
+        ));
+    }
     match callable.first() {
         None => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
-        Some((first, _)) => {
-            let listed: Vec<String> =
-                callable.iter().take(8).map(|(name, ty)| format!("{} {ty}", short(name))).collect();
-            let more = if callable.len() > listed.len() { ", ..." } else { "" };
+        Some((first, ty)) => {
+            let arguments = if ty.params().is_empty() { "" } else { " ARGS..." };
+            let file = if args.file() == "-" { "-" } else { &input.name };
             problem.help(format!(
-                "call one with --invoke NAME, as in `inn --invoke {} {} ARGS...`; it exports {}{more}",
+                "call one by name: inn --invoke {} {file}{arguments}; it exports {}",
                 short(first),
-                if args.file() == "-" { "-" } else { &input.name },
-                listed.join(", ")
+                listed(&callable)
             ))
         }
+    }
+}
+
+/// Says so where the start function was the program, and there is more that could have been meant.
+fn note_start_function(input: &Input, module: &Module) {
+    let callable = callable(module);
+    if !callable.is_empty() {
+        let text = format!(
+            "its start function was run; what it exports is called with --invoke: {}",
+            listed(&callable)
+        );
+        report::note(&Problem::new(&input.name, text));
+    }
+}
+
+/// Says so where what follows FILE, which is the guest's, looks like flags of `inn` that were written too late.
+fn note_flags_of_inn(args: &RunArgs) {
+    if args.invoke.is_some() {
+        return;
+    }
+    if let Some(flag) = crate::usage::first_own_flag(args.guest_args()) {
+        let text =
+            format!("`{flag}` stands after FILE, so the guest gets it; flags of inn stand before FILE");
+        report::note(&Problem::from_message(text));
     }
 }
 

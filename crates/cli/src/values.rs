@@ -1,6 +1,9 @@
 //! Values of flags, read and checked as text: whether a directory exists is found out when the keys are opened, not here.
+//!
+//! Must stay true: a path of the host is any bytes, whatever stands around it in a value. What the guest reads is UTF-8.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,11 +24,11 @@ pub(crate) enum CacheFlag {
 
 impl CacheFlag {
     /// Reads `off` or a path.
-    pub(crate) fn parse(value: &str) -> Result<CacheFlag, String> {
-        match value {
-            "off" => Ok(CacheFlag::Off),
-            "" => Err(String::from("write a directory, or off")),
-            path => Ok(CacheFlag::Directory(PathBuf::from(path))),
+    pub(crate) fn parse(value: OsString) -> Result<CacheFlag, String> {
+        match value.as_bytes() {
+            b"off" => Ok(CacheFlag::Off),
+            b"" => Err(String::from("write a directory, or off")),
+            _ => Ok(CacheFlag::Directory(PathBuf::from(value))),
         }
     }
 }
@@ -36,27 +39,32 @@ pub(crate) struct DirFlag(pub(crate) DirKey);
 
 impl DirFlag {
     /// Reads `HOST[::GUEST][::ro|rw|cow][::unsafe]`.
-    pub(crate) fn parse_dir(value: &str) -> Result<DirFlag, String> {
-        match value.strip_suffix("::unsafe") {
-            Some(value) => DirFlag::parse_parts(value)
-                .map(|DirFlag(key)| DirFlag(key.with_kernel_files(KernelFiles::Granted))),
-            None => DirFlag::parse_parts(value),
+    pub(crate) fn parse_dir(value: OsString) -> Result<DirFlag, String> {
+        let mut parts = parts(&value);
+        if parts.len() > 1 && parts.last() == Some(&OsStr::new("unsafe")) {
+            parts.pop();
+            return DirFlag::parse_parts(&parts)
+                .map(|DirFlag(key)| DirFlag(key.with_kernel_files(KernelFiles::Granted)));
         }
+        DirFlag::parse_parts(&parts)
     }
 
-    fn parse_parts(value: &str) -> Result<DirFlag, String> {
-        match *value.split("::").collect::<Vec<_>>() {
+    fn parse_parts(parts: &[&OsStr]) -> Result<DirFlag, String> {
+        match *parts {
             [host] => DirFlag::new(host, host, Access::ReadWrite),
             [host, last] => match access(last) {
                 Some(access) => DirFlag::new(host, host, access),
                 None if is_like_access(last) => Err(format!(
-                    "`{last}` is not an access: write `ro`, `rw` or `cow`; a guest path of that name needs both, {host}::{last}::rw"
+                    "`{0}` is not an access: write `ro`, `rw` or `cow`; a guest path of that name needs both, {1}::{0}::rw",
+                    last.to_string_lossy(),
+                    host.to_string_lossy()
                 )),
                 None => DirFlag::new(host, last, Access::ReadWrite),
             },
             [host, guest, last] => {
-                let access = access(last)
-                    .ok_or_else(|| format!("`{last}` is not an access: write `ro`, `rw` or `cow`"))?;
+                let access = access(last).ok_or_else(|| {
+                    format!("`{}` is not an access: write `ro`, `rw` or `cow`", last.to_string_lossy())
+                })?;
                 DirFlag::new(host, guest, access)
             }
             _ => Err(String::from("too many `::`: the form is HOST[::GUEST][::ro|rw|cow][::unsafe]")),
@@ -64,19 +72,36 @@ impl DirFlag {
     }
 
     /// Reads `GUEST::HOST`.
-    pub(crate) fn parse_mapdir(value: &str) -> Result<DirFlag, String> {
-        match *value.split("::").collect::<Vec<_>>() {
+    pub(crate) fn parse_mapdir(value: OsString) -> Result<DirFlag, String> {
+        match *parts(&value) {
             [guest, host] => DirFlag::new(host, guest, Access::ReadWrite),
             _ => Err(String::from("the form is GUEST::HOST; for a read-only key use --dir HOST::GUEST::ro")),
         }
     }
 
-    fn new(host: &str, guest: &str, access: Access) -> Result<DirFlag, String> {
+    fn new(host: &OsStr, guest: &OsStr, access: Access) -> Result<DirFlag, String> {
         if host.is_empty() || guest.is_empty() {
             return Err(String::from("neither path may be empty; the current directory is `.`"));
         }
+        let guest = guest.to_str().ok_or_else(|| {
+            format!(
+                "`{}` is no name for the guest, which reads UTF-8: give it another, HOST::GUEST",
+                guest.to_string_lossy()
+            )
+        })?;
         Ok(DirFlag(DirKey::new(host, guest, access)))
     }
+}
+
+/// The parts of a value between `::`.
+fn parts(value: &OsStr) -> Vec<&OsStr> {
+    let (mut parts, mut rest) = (Vec::new(), value.as_bytes());
+    while let Some(at) = rest.windows(2).position(|two| two == b"::") {
+        parts.push(OsStr::from_bytes(&rest[..at]));
+        rest = &rest[at + 2..];
+    }
+    parts.push(OsStr::from_bytes(rest));
+    parts
 }
 
 /// A value of `--env`.
@@ -101,6 +126,11 @@ impl EnvFlag {
             ));
         }
         Ok(EnvFlag { name: String::from(name), value })
+    }
+
+    /// Whether it stands for all of inn's own variables that match.
+    pub(crate) fn is_pattern(&self) -> bool {
+        self.value.is_none() && self.name.contains('*')
     }
 }
 
@@ -130,11 +160,11 @@ pub(crate) struct InputFlag(pub(crate) StdinKey);
 
 impl InputFlag {
     /// Reads `inherit`, `empty`, `closed` or `file:PATH`.
-    pub(crate) fn parse(value: &str) -> Result<InputFlag, String> {
-        match (value, path_after(value, "file:")) {
-            ("inherit", _) => Ok(StdinKey::Inherit),
-            ("empty", _) => Ok(StdinKey::Empty),
-            ("closed", _) => Ok(StdinKey::Closed),
+    pub(crate) fn parse(value: OsString) -> Result<InputFlag, String> {
+        match (value.as_bytes(), path_after(&value, "file:")) {
+            (b"inherit", _) => Ok(StdinKey::Inherit),
+            (b"empty", _) => Ok(StdinKey::Empty),
+            (b"closed", _) => Ok(StdinKey::Closed),
             (_, Some(path)) => Ok(StdinKey::File(path)),
             _ => Err(String::from("write inherit, empty, closed or file:PATH")),
         }
@@ -148,11 +178,11 @@ pub(crate) struct OutputFlag(pub(crate) StdoutKey);
 
 impl OutputFlag {
     /// Reads `inherit`, `discard`, `closed`, `file:PATH` or `append:PATH`.
-    pub(crate) fn parse(value: &str) -> Result<OutputFlag, String> {
-        match (value, path_after(value, "file:"), path_after(value, "append:")) {
-            ("inherit", ..) => Ok(StdoutKey::Inherit),
-            ("discard", ..) => Ok(StdoutKey::Discard),
-            ("closed", ..) => Ok(StdoutKey::Closed),
+    pub(crate) fn parse(value: OsString) -> Result<OutputFlag, String> {
+        match (value.as_bytes(), path_after(&value, "file:"), path_after(&value, "append:")) {
+            (b"inherit", ..) => Ok(StdoutKey::Inherit),
+            (b"discard", ..) => Ok(StdoutKey::Discard),
+            (b"closed", ..) => Ok(StdoutKey::Closed),
             (_, Some(path), _) => Ok(StdoutKey::File { path, mode: FileMode::Truncate }),
             (_, _, Some(path)) => Ok(StdoutKey::File { path, mode: FileMode::Append }),
             _ => Err(String::from("write inherit, discard, closed, file:PATH or append:PATH")),
@@ -246,10 +276,10 @@ pub(crate) enum ChangesFlag {
 
 impl ChangesFlag {
     /// Reads `list`, `tar=FILE` or `apply`.
-    pub(crate) fn parse(value: &str) -> Result<ChangesFlag, String> {
-        match (value, path_after(value, "tar=")) {
-            ("list", _) => Ok(ChangesFlag::List),
-            ("apply", _) => Ok(ChangesFlag::Apply),
+    pub(crate) fn parse(value: OsString) -> Result<ChangesFlag, String> {
+        match (value.as_bytes(), path_after(&value, "tar=")) {
+            (b"list", _) => Ok(ChangesFlag::List),
+            (b"apply", _) => Ok(ChangesFlag::Apply),
             (_, Some(path)) => Ok(ChangesFlag::Tar(path)),
             _ => Err(String::from("write list, tar=FILE or apply")),
         }
@@ -257,18 +287,19 @@ impl ChangesFlag {
 }
 
 /// The path after a prefix, if there is one.
-fn path_after(value: &str, prefix: &str) -> Option<PathBuf> {
-    value.strip_prefix(prefix).filter(|path| !path.is_empty()).map(PathBuf::from)
+fn path_after(value: &OsStr, prefix: &str) -> Option<PathBuf> {
+    let path = value.as_bytes().strip_prefix(prefix.as_bytes()).filter(|path| !path.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-fn access(word: &str) -> Option<Access> {
+fn access(word: &OsStr) -> Option<Access> {
     [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite]
         .into_iter()
         .find(|access| access.flag_word() == word)
 }
 
 /// Words that are so close to an access that taking one for a guest path would grant more than was meant.
-fn is_like_access(word: &str) -> bool {
+fn is_like_access(word: &OsStr) -> bool {
     ["ro", "rw", "cow", "r", "w", "readonly", "read-only", "unsafe"]
         .iter()
         .any(|close| word.eq_ignore_ascii_case(close))
@@ -279,7 +310,8 @@ mod tests {
     use super::*;
 
     fn dir(value: &str) -> Result<(String, String, Access), String> {
-        DirFlag::parse_dir(value).map(|DirFlag(key)| (key.host.display().to_string(), key.guest, key.access))
+        DirFlag::parse_dir(value.into())
+            .map(|DirFlag(key)| (key.host.display().to_string(), key.guest, key.access))
     }
 
     #[test]
@@ -296,7 +328,8 @@ mod tests {
 
     #[test]
     fn the_kernels_files_are_granted_by_a_word_of_their_own() {
-        let kernel_files = |value: &str| DirFlag::parse_dir(value).map(|DirFlag(key)| key.kernel_files);
+        let kernel_files =
+            |value: &str| DirFlag::parse_dir(value.into()).map(|DirFlag(key)| key.kernel_files);
         for value in ["/proc::unsafe", "/proc::/p::unsafe", "/proc::ro::unsafe", "/proc::/p::ro::unsafe"] {
             assert_eq!(kernel_files(value), Ok(KernelFiles::Granted), "{value}");
         }
@@ -305,7 +338,7 @@ mod tests {
             assert_eq!(kernel_files(value), Ok(KernelFiles::Refused), "{value}");
         }
         for value in ["::unsafe", "/proc::Unsafe", "/proc::unsafe::unsafe", "/proc::/p::unsafe::ro"] {
-            assert!(DirFlag::parse_dir(value).is_err(), "{value}");
+            assert!(DirFlag::parse_dir(value.into()).is_err(), "{value}");
         }
     }
 
@@ -317,7 +350,7 @@ mod tests {
             assert!(dir(value).is_err(), "{value}");
         }
         for value in ["", "a", "::b", "a::", "a::b::ro"] {
-            assert!(DirFlag::parse_mapdir(value).is_err(), "{value}");
+            assert!(DirFlag::parse_mapdir(value.into()).is_err(), "{value}");
         }
     }
 
@@ -345,12 +378,12 @@ mod tests {
 
     #[test]
     fn words_with_a_value_need_it() {
-        assert_eq!(InputFlag::parse("file:x").map(|it| it.0), Ok(StdinKey::File("x".into())));
+        assert_eq!(InputFlag::parse("file:x".into()).map(|it| it.0), Ok(StdinKey::File("x".into())));
         for value in ["", "file", "file:", "discard", "Inherit"] {
-            assert!(InputFlag::parse(value).is_err(), "{value}");
+            assert!(InputFlag::parse(value.into()).is_err(), "{value}");
         }
         for value in ["", "empty", "append:", "tee:x"] {
-            assert!(OutputFlag::parse(value).is_err(), "{value}");
+            assert!(OutputFlag::parse(value.into()).is_err(), "{value}");
         }
         for value in ["seed", "seed:", "seed:x", "urandom"] {
             assert!(RandomFlag::parse(value).is_err(), "{value}");
@@ -359,7 +392,7 @@ mod tests {
             assert!(ClockFlag::parse(value).is_err(), "{value}");
         }
         for value in ["tar", "tar=", "commit", ""] {
-            assert!(ChangesFlag::parse(value).is_err(), "{value}");
+            assert!(ChangesFlag::parse(value.into()).is_err(), "{value}");
         }
     }
 }

@@ -67,6 +67,11 @@ impl<E, I: ArenaId> Arena<E, I> {
         self.elements.len()
     }
 
+    /// The numbers of all, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = I> + use<E, I> {
+        (0..self.elements.len() as u32).map(I::from_position)
+    }
+
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, E> {
         self.elements.iter()
     }

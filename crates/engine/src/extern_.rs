@@ -2,10 +2,12 @@
 
 use crate::error::Error;
 use crate::func::Func;
+use crate::index::TagIndex;
 use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, StoreId, TableId, TagId};
 use crate::types::{ExternType, FuncType, GlobalType, MemoryType, Mutability, TableType, ValType};
 use crate::value::Val;
 use crate::vmctx::LinearMemory;
+use crate::vmctx::instance::InstanceBox;
 use crate::vmctx::shared_memory::SharedMemory;
 use crate::vmctx::tag::TagEntity;
 
@@ -332,6 +334,21 @@ impl Tag {
         let core = &store.as_context().0.core;
         let record = core.tags[self.id(core)?].ty();
         Ok(record.ty.composite.as_func().cloned().unwrap_or_else(|| FuncType::new([], [])))
+    }
+
+    /// What the first instance that has the tag calls it: in its name section, as an export, or as an import.
+    ///
+    /// # Errors
+    /// Where the tag is of another store.
+    pub fn name(self, store: impl AsContext) -> Result<Option<String>, Error> {
+        let core = &store.as_context().0.core;
+        let id = self.id(core)?;
+        let named = |instance: &InstanceBox| {
+            let entity = instance.get();
+            let index = entity.tag_ids.iter().position(|tag| *tag == id)?;
+            entity.module.0.tag_name(TagIndex(index as u32))
+        };
+        Ok(core.instances.iter().find_map(named))
     }
 }
 

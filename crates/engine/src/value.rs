@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use crate::composite::TypeId;
 use crate::error::Error;
+use crate::extern_::Tag;
 use crate::func::Func;
 use crate::registry::Registry;
 use crate::store::{AsContext, AsContextMut, StoreCore, StoreId};
 use crate::types::{HeapType, RefType, ValType};
+use crate::vmctx::VmTag;
 use crate::vmctx::object::{Allocation, ObjectKind, object_at};
 
 /// A WebAssembly value. Floats are given as their bits, so that no NaN is ever changed on the way.
@@ -128,6 +130,40 @@ impl AnyRef {
     pub fn from_extern(object: ExternRef) -> AnyRef {
         AnyRef(object.0)
     }
+}
+
+impl ExnRef {
+    /// Its tag.
+    ///
+    /// # Errors
+    /// Where the reference is no longer good, or of another store.
+    pub fn tag(self, store: &impl AsContext) -> Result<Tag, Error> {
+        let core = &store.as_context().0.core;
+        let (tag, _) = core.exception_parts(self)?;
+        let found = core.tags.ids().find(|id| core.tags[*id].vm() == tag);
+        found.map(|id| Tag::from_id(id, core)).ok_or_else(not_an_exception)
+    }
+
+    /// The values that were thrown with it, which its tag's parameters are the types of.
+    ///
+    /// # Errors
+    /// Where the reference is no longer good, or of another store.
+    pub fn values(self, mut store: impl AsContextMut) -> Result<Vec<Val>, Error> {
+        let types = self.tag(&store)?.ty(&store)?;
+        let core = &mut store.as_context_mut().0.core;
+        let (_, slots) = core.exception_parts(self)?;
+        let mut slots = slots.into_iter();
+        let mut next = || slots.next().unwrap_or(0);
+        let value = |ty: &ValType| {
+            let slots = if *ty == ValType::V128 { [next(), next()] } else { [next(), 0] };
+            Val::from_slots(slots, *ty, core)
+        };
+        Ok(types.params().iter().map(value).collect())
+    }
+}
+
+fn not_an_exception() -> Error {
+    Error::usage("the reference is to no exception of this store")
 }
 
 impl Val {
@@ -253,6 +289,11 @@ impl StoreCore {
             Some(entry) if entry.generation == root.generation => Ok(entry.slot),
             _ => Err(Error::usage("a reference that was good only during the host call it was made in")),
         }
+    }
+
+    fn exception_parts(&self, exception: ExnRef) -> Result<(*mut VmTag, Vec<u64>), Error> {
+        let object = object_at(self.slot_of_root(exception.0)?);
+        object.and_then(crate::vmctx::object::exception_parts).ok_or_else(not_an_exception)
     }
 
     pub(crate) fn root_exception(&mut self, slot: u64) -> ExnRef {

@@ -70,7 +70,9 @@ fn operate(random: &mut Sequence, guest: &mut TestGuest) -> String {
             // What is neither file nor directory is not opened.
             let is_file = guest.stat(DIR, 0, path).is_ok_and(|it| it.filetype == 4)
                 || guest.stat(DIR, 0, path).is_err();
-            match guest.open(DIR, path, open_for(WRITE, CREAT * u32::from(length % 2 == 0))) {
+            // Nor is a pipe waited for whose other end nobody opens.
+            let how = Open { fdflags: NONBLOCK, ..open_for(WRITE, CREAT * u32::from(length % 2 == 0)) };
+            match guest.open(DIR, path, how) {
                 _ if !is_file => String::new(),
                 Ok(fd) => {
                     let written = guest.pwrite(fd, &vec![length as u8; length], offset);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use innkeeper_wasi::keys::{Access, Keys, Limits, StdinKey, Tuning};
+use innkeeper_wasi::keys::{Access, DirKey, Keys, Limits, StdinKey, Tuning};
 use innkeeper_wasi::p1::functions::{ParameterType, Returns};
 use innkeeper_wasi::p1::{Errno, Version, functions};
 use support::*;
@@ -230,7 +230,7 @@ fn d6_appending_goes_to_the_end() {
         .expect("open");
     assert_eq!(guest.fdflags(fd), Ok(1), "D6");
     assert_eq!(guest.write(fd, b"-one"), Ok(4), "D6");
-    assert_eq!(guest.pwrite(fd, b"-two", 0), Ok(4), "D6");
+    assert_eq!(guest.write(fd, b"-two"), Ok(4), "D6");
     assert_eq!(fs::read(sandbox.inside().join("f")).expect("f"), b"inside-one-two", "D6");
     assert_eq!(guest.call("fd_fdstat_set_flags", &[fd.into(), 0]), Ok(()), "D6");
     assert_eq!(guest.fdflags(fd), Ok(0), "D6");
@@ -243,6 +243,27 @@ fn d6_appending_goes_to_the_end() {
     let synced = guest.open(DIR, "f", Open { rights: WRITE, fdflags: 16, ..Open::default() }).expect("open");
     assert_eq!(guest.fdflags(synced), Ok(16), "D6");
     assert_eq!(guest.call("fd_fdstat_set_flags", &[synced.into(), 16 | 4]), Ok(()), "D6: already set");
+}
+
+/// An offset that is given is honoured, as POSIX has it, whatever Linux does.
+#[test]
+fn d6_a_write_at_an_offset_goes_there_though_the_file_is_open_for_appending() {
+    for access in [Access::ReadWrite, Access::CopyOnWrite, Access::Temporary { limit_bytes: 1 << 20 }] {
+        let sandbox = Sandbox::new();
+        let mut key = DirKey::new(sandbox.inside(), "/in", access);
+        key.access = access;
+        let mut guest = TestGuest::new(&Keys::builder().directory(key).build());
+        let how = Open { rights: READ | WRITE, fdflags: APPEND, ..open_for(READ | WRITE, CREAT | TRUNC) };
+        let fd = guest.open(DIR, "f", how).expect("open");
+        assert_eq!(guest.write(fd, b"0123456789"), Ok(10), "{access:?}");
+        assert_eq!(guest.pwrite(fd, b"AB", 2), Ok(2), "{access:?}");
+        assert_eq!(guest.seek(fd, 0, 1), Ok(10), "the position stays {access:?}");
+        // Beyond the end, and more than is moved at once.
+        assert_eq!(guest.pwrite(fd, b"far", 20), Ok(3), "{access:?}");
+        assert_eq!(guest.write(fd, b"end"), Ok(3), "{access:?}");
+        assert_eq!(guest.seek(fd, 0, 0), Ok(0));
+        assert_eq!(guest.read(fd, 100).expect("read"), b"01AB456789\0\0\0\0\0\0\0\0\0\0farend", "{access:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! The directory `/` that opens nothing: what it answers, what it records, and that nothing comes of it.
+//! The directory `/` of a guest that was not granted one: what it answers, what it records, and that nothing comes of it.
+
+mod support;
 
 use innkeeper_wasi::host::MissingKey;
 use innkeeper_wasi::keys::{Access, Keys, LockedRoot};
 use innkeeper_wasi::p1::{Context, Errno, GuestMemory, Version, call};
+use support::{DIRECTORY, READ, TestGuest, open_for};
 
 /// A guest's memory with a path at 16.
 fn memory(path: &str) -> Vec<u8> {
@@ -65,8 +68,6 @@ fn no_operation_gets_through_it() {
         ("path_rename", &[3, path, len, 3, path, len]),
         ("path_symlink", &[path, len, 3, path, len]),
         ("path_unlink_file", &[3, path, len]),
-        ("fd_readdir", &[3, 64, 512, 0, 8]),
-        ("fd_filestat_get", &[3, 64]),
         ("fd_filestat_set_times", &[3, 0, 0, 5]),
         ("fd_sync", &[3]),
     ];
@@ -75,6 +76,40 @@ fn no_operation_gets_through_it() {
         assert_ne!(answer, 0, "{name} went through");
     }
     assert_eq!(errno(&mut cx, &mut bytes, "fd_close", &[3]), Ok(0));
+}
+
+/// A program that shows all that it was given, such as `find` on each preopened directory.
+#[test]
+fn a_guest_that_opens_looks_at_and_lists_each_of_its_directories_finds_nothing_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "text").unwrap();
+    let granted = Keys::builder().dir(folder.path(), "/data", Access::ReadOnly);
+    let mut guest = TestGuest::new(&granted.locked_root(LockedRoot::Present).build());
+    let mut found = Vec::new();
+    for directory in [3, 4] {
+        let opened = guest.open(directory, ".", open_for(READ, DIRECTORY)).unwrap();
+        for fd in [directory, opened] {
+            assert_eq!(guest.fd_stat(fd).unwrap().filetype, 3, "a directory");
+            assert_eq!(guest.stat(fd, 0, ".").unwrap().filetype, 3, "a directory");
+            let names: Vec<String> = guest.list(fd, 4096).into_iter().collect();
+            found.push(names);
+        }
+        guest.close(opened).unwrap();
+    }
+    let all: Vec<Vec<&str>> = found.iter().map(|names| names.iter().map(String::as_str).collect()).collect();
+    assert_eq!(
+        all,
+        [
+            [".", "..", "notes.txt"].to_vec(),
+            [".", "..", "notes.txt"].to_vec(),
+            vec![".", ".."],
+            vec![".", ".."]
+        ]
+    );
+    assert_eq!(guest.cx.host().denials(), [], "nothing was asked for that is not there");
+    assert_eq!(guest.open(4, "etc/passwd", open_for(READ, 0)), Err(Errno::NoEnt.number()));
+    assert_eq!(guest.mkdir(4, "new"), Err(Errno::NoEnt.number()));
+    assert_eq!(guest.cx.host().denials().len(), 2);
 }
 
 #[test]

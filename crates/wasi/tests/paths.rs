@@ -431,12 +431,13 @@ fn f22_a_preopen_that_is_a_link_is_resolved_once() {
 }
 
 #[test]
-fn f23_pipes_and_devices_do_not_hang() {
+fn f23_devices_and_pipes_that_are_not_waited_for_do_not_hang() {
     for_each_resolver(|resolver, sandbox, tuning| {
         let pipe = sandbox.inside().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("mkfifo");
         let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
-        let reader = guest.open(DIR, "pipe", open_for(READ, 0)).expect("open for reading");
+        let unwaiting = |rights| Open { fdflags: NONBLOCK, ..open_for(rights, 0) };
+        let reader = guest.open(DIR, "pipe", unwaiting(READ)).expect("open for reading");
         assert_eq!(guest.read(reader, 8).as_deref(), Ok(&b""[..]), "F23 no writer: the end {resolver}");
         let writer = guest.open(DIR, "pipe", open_for(WRITE, 0)).expect("open for writing");
         assert_eq!(guest.write(writer, b"through"), Ok(7), "F23 {resolver}");
@@ -444,7 +445,7 @@ fn f23_pipes_and_devices_do_not_hang() {
         assert_eq!(guest.seek(reader, 0, 0), Err(number(Errno::Spipe)), "F23 {resolver}");
         guest.close(reader).expect("close");
         guest.close(writer).expect("close");
-        let alone = guest.open(DIR, "pipe", open_for(WRITE, 0));
+        let alone = guest.open(DIR, "pipe", unwaiting(WRITE));
         assert_eq!(alone, Err(number(Errno::Nxio)), "F23 no reader {resolver}");
 
         let keys = Keys::builder().dir("/dev", "/dev", Access::ReadOnly).tuning(tuning.clone()).build();
@@ -493,7 +494,7 @@ fn trailing_slashes_where_something_is_made() {
         assert_eq!(guest.rmdir(DIR, "new//"), Ok(()), "{resolver}");
         assert_eq!(guest.symlink("f", DIR, "s/"), Err(number(Errno::NoEnt)), "{resolver}");
         assert_eq!(guest.symlink("f", DIR, "a/"), Err(number(Errno::Exist)), "{resolver}");
-        assert_eq!(guest.symlink("x", DIR, "f/"), Err(number(Errno::NotDir)), "{resolver}");
+        assert_eq!(guest.symlink("x", DIR, "f/"), Err(number(Errno::Exist)), "{resolver}");
         assert_eq!(guest.link(0, (DIR, "f"), (DIR, "hard/")), Err(number(Errno::NoEnt)), "{resolver}");
         assert_eq!(guest.link(0, (DIR, "a"), (DIR, "hard")), Err(PERM), "{resolver}");
         assert_eq!(guest.rename((DIR, "a/"), (DIR, "z/")), Ok(()), "{resolver}");

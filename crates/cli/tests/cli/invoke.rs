@@ -48,9 +48,9 @@ fn arguments_that_do_not_fit_name_the_functions_type() {
     {
         let all: Vec<&str> = ["--invoke", "swap", "-"].iter().chain(args).copied().collect();
         let ran = inn(&all).stdin(ECHO).run();
-        ran.code(1).stdout("").says(&["error: --invoke swap: ", "help: ", "(i32, f64) -> (f64, i32)"]);
+        ran.code(2).stdout("").says(&["error: --invoke swap: ", "help: ", "(i32, f64) -> (f64, i32)"]);
     }
-    inn(&["--invoke", "i32", "-", "a\x1b[2Jb"]).stdin(ECHO).run().code(1).says(&["`a\\u{1b}[2Jb`"]);
+    inn(&["--invoke", "i32", "-", "a\x1b[2Jb"]).stdin(ECHO).run().code(2).says(&["`a\\u{1b}[2Jb`"]);
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn a_function_that_is_not_there_is_answered_with_those_that_are() {
     inn(&["--invoke", "subtract", "-"])
         .stdin(ECHO)
         .run()
-        .code(1)
-        .says(&["it exports no function `subtract`", "i32 (i32) -> (i32)"]);
-    inn(&["--invoke", "memory", "-"]).stdin(ECHO).run().code(1).says(&["it exports no function `memory`"]);
+        .code(2)
+        .says(&["it exports no function `subtract`", "`i32` (i32) -> (i32)"]);
+    inn(&["--invoke", "memory", "-"]).stdin(ECHO).run().code(2).says(&["it exports no function `memory`"]);
 }
 
 #[test]

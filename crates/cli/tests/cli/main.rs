@@ -11,6 +11,7 @@ mod observe;
 mod output;
 mod planted;
 mod policy;
+mod programs;
 mod run;
 mod stop;
 mod threads;

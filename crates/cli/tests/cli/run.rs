@@ -131,7 +131,7 @@ fn standard_input_is_the_guests() {
 #[test]
 fn a_module_without_start_is_no_program() {
     let ran = inn(&["{reactor}"]).run();
-    ran.code(1).says(&[
+    ran.code(2).says(&[
         "reactor.wasm: it exports no `_start`: it is a reactor",
         "help:",
         "--invoke add",

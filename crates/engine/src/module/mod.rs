@@ -203,6 +203,12 @@ impl Module {
         self.0.memories[self.0.imported_memories as usize..].iter().copied()
     }
 
+    /// Whether the module has a start function, which runs when it is instantiated.
+    #[must_use]
+    pub fn has_start_function(&self) -> bool {
+        self.0.start.is_some()
+    }
+
     /// How many functions the module defines.
     #[must_use]
     pub fn defined_func_count(&self) -> usize {
@@ -352,6 +358,18 @@ impl ModuleParts {
     #[must_use]
     pub fn func_name(&self, func: FuncIndex) -> Option<&str> {
         self.names().funcs.get(&func).map(|name| &**name)
+    }
+
+    /// What a tag is called: in the name section, as an export, or as an import.
+    pub(crate) fn tag_name(&self, tag: TagIndex) -> Option<String> {
+        if let Some(name) = self.names().tags.get(&tag) {
+            return Some(name.to_string());
+        }
+        let exported = self.exports.iter().find(|export| export.item == Item::Tag(tag));
+        let imported = || self.imports.iter().find(|import| import.item == Item::Tag(tag));
+        exported
+            .map(|export| export.name.to_string())
+            .or_else(|| imported().map(|import| import.name.to_string()))
     }
 
     /// The name that the name section gives the module.

@@ -11,6 +11,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::VmTag;
 use super::record::InterruptHandle;
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::composite::{CompositeType, StorageType};
@@ -475,6 +476,20 @@ pub(crate) fn object_at(slot: u64) -> Option<NonNull<VmObject>> {
 pub(crate) fn kind(object: NonNull<VmObject>) -> ObjectKind {
     // SAFETY: references that can be had from a store are of living objects.
     unsafe { object.as_ref().kind }
+}
+
+/// The tag of an exception and the slots of its values; nothing for another object.
+pub(crate) fn exception_parts(object: NonNull<VmObject>) -> Option<(*mut VmTag, Vec<u64>)> {
+    if kind(object) != ObjectKind::Exception {
+        return None;
+    }
+    // SAFETY: as for `kind`; an exception's contents are the tag's address and then the values, `len` slots in all.
+    unsafe {
+        let len = object.as_ref().len as usize;
+        let contents = VmObject::contents(object.as_ptr()).cast::<u64>();
+        let values = (1..len).map(|slot| contents.add(slot).read()).collect();
+        Some((contents.cast::<*mut VmTag>().read(), values))
+    }
 }
 
 /// Bytes that an object takes, without the head's padding.

@@ -74,7 +74,7 @@ pub enum Grant {
         /// What it allows.
         access: Access,
     },
-    /// No key: the root of everything that was not granted. It opens nothing.
+    /// No key: the root of everything that was not granted. There is nothing in it.
     LockedRoot,
     /// A standard stream, by its usual name.
     Stdio(&'static str),
@@ -88,7 +88,7 @@ impl Grant {
     pub fn rights(&self) -> Rights {
         match self {
             Grant::Directory { access, .. } => Rights::from(*access),
-            Grant::LockedRoot => Rights::NONE,
+            Grant::LockedRoot => Rights::READ,
             Grant::Stdio("stdin") => Rights::READ,
             Grant::Stdio(_) => Rights::WRITE,
             Grant::Listener(_) => Rights::READ | Rights::WRITE,

@@ -6,8 +6,9 @@
 use super::credentials::{Credentials, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
+use super::open::LastLink;
 use super::reach::NativeDirectory;
-use super::resolve::{GuestPath, LastName, Place, names_reserved};
+use super::resolve::{GuestPath, LastName, LastPart, Place, names_reserved};
 use super::tree::{TreeDirectory, Visit};
 use super::{Host, sys};
 
@@ -57,12 +58,17 @@ impl Host {
     /// Removes the empty directory `path`. A symbolic link is not followed, with or without a trailing slash.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`], [`Error::NotDirectory`], and the errors of every path operation.
+    /// [`Error::NotEmpty`], also for `..` at the end, [`Error::NotDirectory`], [`Error::Invalid`] for `.` at the end, and the errors of every path operation.
     pub fn remove_directory(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::RemoveDirectory, Rights::CHANGE, directory, path);
         let in_tree =
             |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| at.remove_directory(visit, path);
-        self.at_place(&request, directory, path, (Box::new(sys::remove_directory), Box::new(in_tree)))
+        let action = |permit: &Permit, place: &Place<'_>| match place.last {
+            LastPart::DotDot => Err(Error::NotEmpty),
+            LastPart::Dot => Err(Error::Invalid),
+            LastPart::Name => sys::remove_directory(permit, place),
+        };
+        self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
     }
 
     /// Removes the name `path` of something that is not a directory.
@@ -88,15 +94,21 @@ impl Host {
     /// tell the guest about the host; and the errors of every path operation.
     pub fn read_link(&self, directory: &Directory, path: &[u8]) -> Result<Vec<u8>, Error> {
         let request = Request::path(Operation::ReadLink, Rights::READ, directory, path);
-        let action = |permit: &Permit, place: &Place<'_>| {
-            require_directory_if_asked(permit, place)?;
-            place.require_visible(permit)?;
-            relative_target(sys::read_link(permit, place.parent(), &place.name)?)
-        };
-        let in_tree = |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| {
-            relative_target(at.read_link(visit, path)?)
-        };
-        self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
+        let permit = self.gate.decide(&request)?;
+        let result = GuestPath::parse(path).and_then(|path| match &directory.node {
+            DirectoryNode::Native(base) if path.must_be_directory() => {
+                // `link/` is what the link leads to, if that is a directory: no link.
+                self.stat_native(&permit, base, &path, LastLink::Follow)?;
+                Err(Error::Invalid)
+            }
+            DirectoryNode::Native(base) => {
+                let place = self.resolve.place(&permit, base, &path)?;
+                place.require_visible(&permit)?;
+                relative_target(sys::read_link(&permit, place.parent(), &place.name)?)
+            }
+            DirectoryNode::Tree(tree) => relative_target(tree.read_link(self.visit(&permit), &path)?),
+        });
+        self.conclude(&permit, &request, directory, result)
     }
 
     /// Creates the symbolic link `path` that contains `target`.
@@ -120,15 +132,22 @@ impl Host {
         self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
     }
 
-    /// Gives the file `from` a second name `to`. Symbolic links are linked to, not followed.
+    /// Gives the file `from` a second name `to`. Symbolic links are linked to, not followed, except for `link/`, which is a directory.
     ///
     /// # Errors
     /// [`Error::Denied`] unless both directories are writable, [`Error::Exists`], [`Error::CrossDevice`],
     /// [`Error::NotPermitted`] for a directory, and the errors of every path operation.
     pub fn link(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
         let native = |permit: &Permit, from: &Place<'_>, to: &Place<'_>| {
-            require_directory_if_asked(permit, from)?;
+            // What `from/` leads to has been looked at.
+            if !from.must_be_directory {
+                sys::stat_at(permit, from.parent(), &from.name)?;
+            }
             refuse_trailing_slash(permit, to)?;
+            if from.must_be_directory {
+                let is_there = sys::stat_at(permit, to.parent(), &to.name).is_ok();
+                return Err(if is_there { Error::Exists } else { Error::NotPermitted });
+            }
             sys::link(permit, from, to)
         };
         self.at_two_places(Operation::Link, from, to, native, TreeDirectory::link)
@@ -142,6 +161,9 @@ impl Host {
     /// [`Error::NotEmpty`], [`Error::IsDirectory`], [`Error::NotDirectory`], and the errors of every path operation.
     pub fn rename(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
         let native = |permit: &Permit, from: &Place<'_>, to: &Place<'_>| {
+            if from.last != LastPart::Name || to.last != LastPart::Name {
+                return Err(Error::Busy);
+            }
             require_directory_if_asked(permit, from)?;
             if to.must_be_directory && !is_directory(permit, from)? {
                 return Err(Error::NotDirectory);
@@ -195,7 +217,15 @@ impl Host {
             (DirectoryNode::Native(from_base), DirectoryNode::Native(to_base)) => {
                 let from_place = self.resolve.place(&permit, from_base, &parsed_from);
                 let from_place = self.gate.conclude(&from_request, from_place)?;
+                if operation == Operation::Link && parsed_from.must_be_directory() {
+                    let led_to = self.stat_native(&permit, from_base, &parsed_from, LastLink::Follow);
+                    self.gate.conclude(&from_request, led_to)?;
+                }
                 let to_place = self.resolve.place(&permit, to_base, &parsed_to);
+                if operation == Operation::Link && to_place.is_err() {
+                    // The system looks for what is to be linked first.
+                    self.gate.conclude(&from_request, from_place.stat(&permit))?;
+                }
                 let to_place = self.gate.conclude(&to_request, to_place)?;
                 self.gate.conclude(&from_request, from_place.require_changeable(&permit, operation))?;
                 self.gate.conclude(&to_request, to_place.require_changeable(&permit, operation))?;
@@ -233,7 +263,8 @@ fn refuse_trailing_slash(permit: &Permit, place: &Place<'_>) -> Result<(), Error
     if !place.must_be_directory {
         return Ok(());
     }
-    if is_directory(permit, place)? { Err(Error::Exists) } else { Err(Error::NotDirectory) }
+    sys::stat_at(permit, place.parent(), &place.name)?;
+    Err(Error::Exists)
 }
 
 /// `name/` where the name of something existing is to be acted on: only a directory will do.

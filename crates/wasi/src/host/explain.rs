@@ -17,6 +17,8 @@ pub enum ExplanationKind {
     Denied,
     /// A limit was reached: of what the guest makes the host hold, or of what it writes.
     LimitReached,
+    /// The guest's calls failed, since it exports no memory for them.
+    NoMemory,
     /// The guest looked for directories and had none. Of interest only if it failed.
     NoDirectory,
     /// The directories the guest knows about, when it looked for some. Of interest only if it failed: a path outside of
@@ -60,6 +62,11 @@ impl Host {
         };
     }
 
+    /// Notes that a call failed because the guest has no memory that the host could read or write.
+    pub fn note_missing_memory(&self) {
+        self.lacks_memory.store(true, Ordering::Relaxed);
+    }
+
     /// The distinct denials so far, oldest first.
     #[must_use]
     pub fn denials(&self) -> Vec<Denial> {
@@ -71,12 +78,24 @@ impl Host {
     pub fn explain(&self) -> Vec<Explanation> {
         let mut explanations: Vec<Explanation> = self.gate.denials().iter().map(explain_denial).collect();
         explanations.extend(explain_dropped(&self.gate));
+        explanations.extend(self.explain_missing_memory());
         explanations.extend(self.explain_memory());
         explanations.extend(self.explain_written());
         if self.scan.ended.load(Ordering::Relaxed) > 0 {
             explanations.push(self.explain_directories());
         }
         explanations
+    }
+
+    fn explain_missing_memory(&self) -> Option<Explanation> {
+        self.lacks_memory.load(Ordering::Relaxed).then(|| Explanation {
+            kind: ExplanationKind::NoMemory,
+            line: String::from(
+                "the module exports no memory named `memory`, where the host looks for what it is called with: such calls failed with `fault`; \
+                 export its memory under that name",
+            ),
+            flag: None,
+        })
     }
 
     fn explain_memory(&self) -> Option<Explanation> {

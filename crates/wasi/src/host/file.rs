@@ -1,8 +1,8 @@
 //! An open file that is not a directory: regular files, and pipes and devices found in a directory.
 //!
 //! The system's descriptor never blocks. Where the guest expects to wait, [`Host`] waits for readiness and tries again,
-//! so that every wait can be interrupted. Appending is left to the system: on Linux a write at an offset to a file
-//! opened for appending goes to the end too.
+//! so that every wait can be interrupted. Appending is left to the system, except where an offset is given: that is honoured, as POSIX has it and Linux
+//! does not.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
@@ -186,7 +186,7 @@ impl Host {
         self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion))
     }
 
-    /// Writes at `offset`; the position stays.
+    /// Writes at `offset`, also where [`Host::write`] appends; the position stays.
     ///
     /// # Errors
     /// As [`Host::write`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
@@ -197,14 +197,13 @@ impl Host {
             let offset = offset.saturating_add(before);
             match &file.node {
                 FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Write, || {
-                    sys::write_at(&permit, fd.as_fd(), buffers, offset)
+                    if file.flags().append {
+                        sys::write_at_not_appending(&permit, fd.as_fd(), buffers, offset)
+                    } else {
+                        sys::write_at(&permit, fd.as_fd(), buffers, offset)
+                    }
                 }),
-                FileNode::Tree(tree) => {
-                    // As on Linux: at the end also when an offset is given; then the position stays.
-                    let append = file.flags().append;
-                    let at = if append { tree.stat(self.visit(&permit))?.size_bytes } else { offset };
-                    tree.write(self.visit(&permit), buffers, WriteAt::Offset(at))
-                }
+                FileNode::Tree(tree) => tree.write(self.visit(&permit), buffers, WriteAt::Offset(offset)),
             }
         };
         self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion))
@@ -313,7 +312,7 @@ impl Host {
 
     /// Bytes between the end of a file and where a write begins: at `offset`, or at the position.
     fn gap(&self, permit: &Permit, file: &File, offset: Option<u64>) -> Result<u64, Error> {
-        if file.flags().append || file.kind != FileKind::Regular {
+        if file.kind != FileKind::Regular || offset.is_none() && file.flags().append {
             return Ok(0);
         }
         let start = match (offset, &file.node) {

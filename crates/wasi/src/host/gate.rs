@@ -11,6 +11,7 @@ use super::credentials::{Credentials, Grant, Rights};
 use super::denial::{Denial, DenialRecord, missing_key};
 use super::directory::Directory;
 use super::error::Error;
+use super::resolve::GuestPath;
 use super::usage::UsageRecord;
 use crate::keys::Limits;
 
@@ -111,6 +112,16 @@ impl<'a> Request<'a> {
         self.needs.contains(Rights::CHANGE)
     }
 
+    /// Whether it is about an open directory and nothing in it, and changes nothing.
+    fn looks_at_directory_itself(&self) -> bool {
+        let is_itself = match self.object {
+            Object::Ambient => false,
+            Object::Handle(_) => true,
+            Object::Path(_, path) => GuestPath::parse(path).is_ok_and(|path| path.text() == b"."),
+        };
+        is_itself && Rights::READ.contains(self.needs)
+    }
+
     pub(super) fn handle(operation: Operation, needs: Rights, credentials: &'a Credentials) -> Request<'a> {
         Request { operation, needs, object: Object::Handle(credentials) }
     }
@@ -155,7 +166,7 @@ impl Gate {
             Object::Ambient => return Ok(Permit(())),
             Object::Handle(credentials) | Object::Path(credentials, _) => credentials,
         };
-        if matches!(*credentials.grant, Grant::LockedRoot) {
+        if matches!(*credentials.grant, Grant::LockedRoot) && !request.looks_at_directory_itself() {
             self.record(request, Error::Locked);
             return Err(Error::Locked);
         }

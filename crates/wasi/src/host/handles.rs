@@ -30,7 +30,7 @@ pub struct Handles {
     pub stderr: Option<Stream>,
     /// Directories with the guest's names for them, in the order of the keys.
     pub directories: Vec<Directory>,
-    /// The directory `/` that opens nothing, if the keys ask for it and none of them is for `/`.
+    /// The empty directory `/`, if the keys ask for it and none of them is for `/`.
     pub locked_root: Option<Directory>,
     /// Listening sockets, in the order of the keys.
     pub listeners: Vec<Socket>,
@@ -52,7 +52,7 @@ impl Handles {
             stdin: Stream::input(permit, &keys.stdin)?,
             stdout: Stream::output(permit, &keys.stdout)?,
             stderr: Stream::error(permit, &keys.stderr)?,
-            locked_root: locked_root(permit, keys)?,
+            locked_root: locked_root(opening),
             directories,
             listeners,
         };
@@ -125,16 +125,17 @@ fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<NativeDirectory, Key
     )
 }
 
-/// The handle refers to nothing that could be opened by mistake; the gate refuses every use of it anyway.
-fn locked_root(permit: &Permit, keys: &Keys) -> Result<Option<Directory>, KeyError> {
+/// An empty directory that the gate lets nobody change: a guest that opens, looks at and lists each directory it finds meets nothing broken.
+fn locked_root(opening: &Opening<'_>) -> Option<Directory> {
+    let keys = opening.keys;
     let covered = keys.directories.iter().any(|key| covers_everything(&key.guest));
     // Guests find a socket by its number: the one after their directories.
     if covered || keys.locked_root == LockedRoot::Absent || !keys.listeners.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let fd = sys::open_nothing(permit).map_err(KeyError::Setup)?;
-    let credentials = Credentials::of_grant(Grant::LockedRoot, "/");
-    Ok(Some(Directory { node: DirectoryNode::Native(NativeDirectory::of_nothing(fd)), credentials }))
+    let tree = Tree::in_memory(opening.budget, 0, opening.now);
+    let node = DirectoryNode::Tree(TreeDirectory::root(&tree));
+    Some(Directory { node, credentials: Credentials::of_grant(Grant::LockedRoot, "/") })
 }
 
 /// Whether guests look up every path in a directory of this name. Their libraries strip `/` and `./` from the front of names and

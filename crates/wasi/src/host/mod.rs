@@ -88,6 +88,7 @@ pub struct Host {
     overlays: Vec<Overlay>,
     interrupt: OnceLock<Interrupt>,
     scan: explain::ScanRecord,
+    lacks_memory: AtomicBool,
 }
 
 impl Host {
@@ -133,6 +134,7 @@ impl Host {
             overlays,
             interrupt: OnceLock::new(),
             scan: explain::ScanRecord::default(),
+            lacks_memory: AtomicBool::new(false),
         };
         Ok((host, handles))
     }

@@ -1,10 +1,11 @@
 //! Opening a path.
 //!
-//! Opening never waits: named pipes and devices are opened without blocking, and reading or writing waits in the host's own
-//! way. A pipe without a reader cannot be opened for writing only ([`Error::NoSuchAddress`]). A terminal opened
-//! so never becomes the host process's controlling one.
+//! Everything is opened without blocking, and reading or writing waits in the host's own way, which can be interrupted. So does opening a named
+//! pipe for reading only or writing only, until there is somebody at its other end; a guest that does not want to wait gets a reader at once, and
+//! [`Error::NoSuchAddress`] for a writer. A terminal opened so never becomes the host process's controlling one.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::credentials::Rights;
 use super::directory::{Directory, DirectoryNode};
@@ -12,8 +13,9 @@ use super::error::Error;
 use super::file::{File, FileNode};
 use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
-use super::reach::NativeDirectory;
-use super::resolve::GuestPath;
+use super::poll::Direction;
+use super::reach::{NativeDirectory, Reached};
+use super::resolve::{GuestPath, LastPart};
 use super::tree::{TreeDirectory, TreeOpened};
 use super::{Host, sys};
 
@@ -63,7 +65,7 @@ pub struct OpenOptions {
     pub truncate: bool,
     /// Fail unless it is a directory.
     pub directory: bool,
-    /// Every write goes to the end, also one at a given offset.
+    /// Every write goes to the end, except one at a given offset.
     pub append: bool,
     /// Reading and writing fail with [`Error::Again`] instead of waiting.
     pub nonblocking: bool,
@@ -159,7 +161,8 @@ impl Host {
             if options.create {
                 // Whether the path may be looked at comes first.
                 self.resolve.place(permit, base, path)?;
-                return Err(Error::IsDirectory);
+                let is_name = path.last() == LastPart::Name;
+                return Err(if options.exclusive && !is_name { Error::Exists } else { Error::IsDirectory });
             }
             options.directory = true;
         }
@@ -173,15 +176,56 @@ impl Host {
             options.truncate = true;
             options.exclusive = false;
         }
-        let reached = self.resolve.open(permit, base, path, &options)?;
+        let reached = match self.resolve.open(permit, base, path, &options) {
+            Err(Error::NoSuchAddress) if options.access == DataAccess::Write && !options.nonblocking => {
+                self.open_pipe_with_reader(permit, base, path, &options)?
+            }
+            reached => reached?,
+        };
         let found = sys::stat(permit, reached.fd.as_fd())?;
         base.admit_open(permit, reached.fd.as_fd(), &found)?;
+        if found.kind == FileKind::Fifo && options.access == DataAccess::Read && !options.nonblocking {
+            self.wait_for_writer(permit, &reached)?;
+        }
         if empties && writes && found.kind == FileKind::Regular {
             sys::set_size(permit, reached.fd.as_fd(), 0)?;
         }
         match found.kind {
             FileKind::Directory => Ok(Found::Directory(DirectoryNode::Native(base.derive(reached, &found)))),
             kind => Ok(Found::File(FileNode::Native(reached.fd), kind)),
+        }
+    }
+
+    /// Waits until somebody has opened the other end of a named pipe that was opened for reading, or has come and gone.
+    fn wait_for_writer(&self, permit: &Permit, reached: &Reached) -> Result<(), Error> {
+        let mut pause = FIRST_PAUSE;
+        while !sys::has_writer(permit, reached.fd.as_fd())? {
+            if self.wait_for_descriptor_until(permit, (reached.fd.as_fd(), Direction::Read), pause)? {
+                return Ok(());
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Opens a named pipe for writing, once somebody has opened it for reading.
+    fn open_pipe_with_reader(
+        &self,
+        permit: &Permit,
+        base: &NativeDirectory,
+        path: &GuestPath<'_>,
+        options: &OpenOptions,
+    ) -> Result<Reached, Error> {
+        if self.stat_native(permit, base, path, options.last_link)?.kind != FileKind::Fifo {
+            return Err(Error::NoSuchAddress);
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.resolve.open(permit, base, path, options) {
+                Err(Error::NoSuchAddress) => self.pause(permit, pause)?,
+                reached => return reached,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -201,6 +245,10 @@ impl Host {
         })
     }
 }
+
+/// Between two looks at whether a named pipe has an other end: the system tells nobody who cannot wait in opening it, where nothing interrupts.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// What was found, before it gets rights.
 enum Found {

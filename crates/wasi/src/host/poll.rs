@@ -165,6 +165,23 @@ impl Host {
         self.wait_on(permit, &mut entries, None)
     }
 
+    /// Waits until a descriptor is ready or has been left by the other end, which it says, or `time` has passed.
+    pub(super) fn wait_for_descriptor_until(
+        &self,
+        permit: &Permit,
+        (fd, direction): (BorrowedFd<'_>, Direction),
+        time: Duration,
+    ) -> Result<bool, Error> {
+        let mut entries = vec![sys::PollEntry { fd, direction, ready: false, hangup: false }];
+        self.wait_on(permit, &mut entries, Some(time))?;
+        Ok(entries.iter().any(|entry| entry.ready || entry.hangup))
+    }
+
+    /// Lets time pass, unless the guest's waits are to end.
+    pub(super) fn pause(&self, permit: &Permit, time: Duration) -> Result<(), Error> {
+        self.wait_on(permit, &mut Vec::new(), Some(time))
+    }
+
     fn wait_on<'a>(
         &'a self,
         permit: &Permit,

@@ -71,12 +71,6 @@ impl NativeDirectory {
         Ok(NativeDirectory { fd, reach })
     }
 
-    /// A directory that nothing is looked up in.
-    pub(super) fn of_nothing(fd: OwnedFd) -> NativeDirectory {
-        let kernel_files = KernelFiles::Refused;
-        NativeDirectory { fd, reach: Reach { here: (0, 0), kernel_files, hidden: None, is_guarded: false } }
-    }
-
     /// One that was found beneath this one, with what is known of it.
     pub(super) fn derive(&self, found: Reached, metadata: &Metadata) -> NativeDirectory {
         let reach = &self.reach;

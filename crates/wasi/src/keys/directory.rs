@@ -96,7 +96,7 @@ pub enum LockedRoot {
     /// The library answers; the host never hears of them.
     #[default]
     Absent,
-    /// The guest also finds a directory `/` that opens nothing: every path in it is refused as not found, and recorded as
+    /// The guest also finds an empty directory `/`, which it can open, look at and list: every path in it is refused as not found, and recorded as
     /// denied. It comes after the directories that were granted, and not at all where one of them is `/` or `.`, or where sockets
     /// come next, which guests find by their number.
     Present,

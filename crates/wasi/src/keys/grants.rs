@@ -102,10 +102,15 @@ impl KeysBuilder {
         self
     }
 
-    /// Adds one environment variable.
+    /// Adds one environment variable, in the place of one of that name.
     #[must_use]
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> KeysBuilder {
-        self.keys.environment.push((name.into(), value.into()));
+        let (name, value) = (name.into(), value.into());
+        let environment = &mut self.keys.environment;
+        match environment.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => environment.push((name, value)),
+        }
         self
     }
 

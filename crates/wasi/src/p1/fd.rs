@@ -1,6 +1,6 @@
 //! Reading, writing and positioning of descriptors, and closing and renumbering them.
 //!
-//! Writing to a file opened for appending goes to its end, also through [`fd_pwrite`], as on Linux.
+//! Writing to a file opened for appending goes to its end, except through [`fd_pwrite`], which honours its offset.
 
 use std::io::{IoSlice, IoSliceMut};
 

@@ -42,6 +42,9 @@ pub fn add_to_linker<T: 'static>(
                     }
                     _ => perform(cx, &mut memory).map_err(Error::from_host),
                 });
+                if matches!(outcome, Ok(FAULT)) {
+                    note_missing_memory(&mut caller, context);
+                }
                 if matches!(outcome, Ok(INTERRUPTED)) {
                     // A guest that is being stopped does not see that its call was interrupted.
                     caller.attend()?;
@@ -59,6 +62,17 @@ pub fn add_to_linker<T: 'static>(
     {
         const VERSION: Version = Version::Unstable;
         for_each_unstable_function!(define);
+    }
+}
+
+/// What a call returns whose pointers do not lie in memory.
+const FAULT: i32 = Errno::Fault as i32;
+
+/// Notes that a call failed because the guest has no memory for it, if that is why.
+#[cold]
+fn note_missing_memory<T: 'static>(caller: &mut Caller<'_, T>, context: impl Fn(&mut T) -> &mut Context) {
+    if caller.memory_and_data().is_none() && caller.shared_memory_and_data().is_none() {
+        context(caller.data_mut()).host.note_missing_memory();
     }
 }
 

@@ -65,10 +65,10 @@ pub fn path_link(
 ///
 /// Of `rights_base` only `fd_read` and `fd_write` matter: a descriptor gets every other right that its directory passes
 /// on and its type can have, since guests state incomplete sets. `rights_inheriting` is not needed for the same reason.
-/// Opening never waits; see [`crate::host::OpenOptions`].
+/// A named pipe is waited for as the system does, unless `nonblock` is set; nothing else is.
 ///
 /// # Errors
-/// `exist`, `isdir`, `mfile`, `nxio` for a pipe without a reader; `inval` for creating a directory; `notcapable` for reading or writing
+/// `exist`, `isdir`, `mfile`, `nxio` with `nonblock` for a pipe without a reader; `intr`; `inval` for creating a directory; `notcapable` for reading or writing
 /// that the directory does not pass on; and those of every operation here.
 ///
 /// Specification: `path_open`.

@@ -23,6 +23,7 @@ pub const EXCL: u32 = 4;
 pub const TRUNC: u32 = 8;
 pub const FOLLOW: u32 = 1;
 pub const APPEND: u32 = 1;
+pub const NONBLOCK: u32 = 4;
 
 /// A result as a guest sees it: an error number.
 pub type Answer<T> = Result<T, i32>;

@@ -14,7 +14,7 @@ mod walk;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) use path::{GuestPath, MAX_PATH_BYTES, is_reserved, names_reserved, splice};
+pub(super) use path::{GuestPath, LastPart, MAX_PATH_BYTES, is_reserved, names_reserved, splice};
 
 use super::error::Error;
 use super::gate::{Operation, Permit};
@@ -57,6 +57,8 @@ pub(super) struct Place<'a> {
     pub(super) name: LastName<'a>,
     /// The path ended in a slash or `/.`.
     pub(super) must_be_directory: bool,
+    /// What the path's last part was.
+    pub(super) last: LastPart,
     /// What the parent is, where something hidden is near.
     near: Option<Identity>,
     /// The name has to stay as it is, whatever it stands for.
@@ -71,6 +73,7 @@ impl<'a> Place<'a> {
             parent: Parent::Base(parent),
             name: Cow::Borrowed(name),
             must_be_directory: false,
+            last: LastPart::Name,
             near: None,
             is_kept: false,
         }
@@ -212,8 +215,8 @@ impl Resolve {
         let is_on_the_way = |parent| base.near(is_walked).is_some_and(|it| it.is_on_the_way((parent, name)));
         let is_kept = near.is_some_and(is_on_the_way);
         let name = Cow::Borrowed(name);
-        let must_be_directory = path.must_be_directory();
-        Ok(Place { base: Some(base), parent, name, must_be_directory, near, is_kept })
+        let (must_be_directory, last) = (path.must_be_directory(), path.last());
+        Ok(Place { base: Some(base), parent, name, must_be_directory, last, near, is_kept })
     }
 
     /// Resolves `path` to a place whose name was no symbolic link when looked at: links are followed here, inside `base`.
@@ -244,6 +247,7 @@ impl Resolve {
                         parent,
                         name,
                         must_be_directory,
+                        last: place.last,
                         near: place.near,
                         is_kept: place.is_kept,
                     });

@@ -15,6 +15,18 @@ pub(in crate::host) const MAX_PATH_BYTES: usize = 4095;
 pub(in crate::host) struct GuestPath<'a> {
     text: &'a [u8],
     must_be_directory: bool,
+    last: LastPart,
+}
+
+/// What the last part of a path is, slashes after it left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) enum LastPart {
+    /// A name, which something could be made or removed under.
+    Name,
+    /// `.`, which is no name: what comes before it is a directory, and a link there is followed.
+    Dot,
+    /// `..`, likewise.
+    DotDot,
 }
 
 impl<'a> GuestPath<'a> {
@@ -41,12 +53,31 @@ impl<'a> GuestPath<'a> {
         }
         let text = trim_end(trim_start(path));
         let must_be_directory = text.len() < trim_start(path).len() || text.is_empty();
-        Ok(GuestPath { text: if text.is_empty() { b"." } else { text }, must_be_directory })
+        let last = match without_slashes(path) {
+            [b'.', b'.'] | [.., b'/', b'.', b'.'] => LastPart::DotDot,
+            [b'.'] | [.., b'/', b'.'] => LastPart::Dot,
+            _ => LastPart::Name,
+        };
+        Ok(GuestPath { text: if text.is_empty() { b"." } else { text }, must_be_directory, last })
+    }
+
+    /// What the last part is.
+    pub(in crate::host) fn last(&self) -> LastPart {
+        self.last
     }
 
     /// The path without trailing slashes and dots; `.` for the directory itself.
     pub(in crate::host) fn text(&self) -> &'a [u8] {
         self.text
+    }
+
+    /// As [`GuestPath::text`], with the `.` at its end, if that is what it ended in.
+    pub(in crate::host) fn text_with_dot(&self) -> Vec<u8> {
+        let mut text = self.text.to_vec();
+        if self.last == LastPart::Dot && self.text != b"." {
+            text.extend(b"/.");
+        }
+        text
     }
 
     /// Whether the path ended in a slash or `/.`, or was `.`.
@@ -56,14 +87,17 @@ impl<'a> GuestPath<'a> {
 
     /// The same path without the wish for a directory.
     pub(in crate::host) fn without_wish(&self) -> GuestPath<'a> {
-        GuestPath { text: self.text, must_be_directory: false }
+        GuestPath { must_be_directory: false, ..*self }
     }
 
     /// The path up to the last name, if there is more than that, and the last name.
     ///
-    /// A path that ends in `..` names a directory and no name in one, so all of it comes first, and the name is `.`.
+    /// A path that ends in `.` or `..` names a directory and no name in one, so all of it comes first, and the name is `.`.
     pub(in crate::host) fn split(&self) -> (Option<&'a [u8]>, &'a [u8]) {
         if self.text == b".." || self.text.ends_with(b"/..") {
+            return (Some(self.text), b".");
+        }
+        if self.last == LastPart::Dot && self.text != b"." {
             return (Some(self.text), b".");
         }
         match self.text.iter().rposition(|&byte| byte == b'/') {
@@ -116,6 +150,14 @@ fn trim_start(mut path: &[u8]) -> &[u8] {
     path
 }
 
+/// Without trailing slashes.
+fn without_slashes(mut path: &[u8]) -> &[u8] {
+    while let [rest @ .., b'/'] = path {
+        path = rest;
+    }
+    path
+}
+
 /// Without trailing slashes and `/.`.
 fn trim_end(mut path: &[u8]) -> &[u8] {
     loop {
@@ -137,8 +179,10 @@ mod tests {
             ("a", None, "a", false),
             ("a/", None, "a", true),
             ("a//", None, "a", true),
-            ("a/.", None, "a", true),
-            ("a/./", None, "a", true),
+            ("a/.", Some("a"), ".", true),
+            ("a/./", Some("a"), ".", true),
+            ("a/b//./.", Some("a/b"), ".", true),
+            ("a/../.", Some("a/.."), ".", true),
             ("a/b", Some("a"), "b", false),
             ("a//b", Some("a"), "b", false),
             ("a/./b", Some("a"), "b", false),
@@ -161,6 +205,30 @@ mod tests {
             let path = GuestPath::parse(text.as_bytes()).expect(text);
             assert_eq!(path.split(), (parent.map(str::as_bytes), name.as_bytes()), "{text}");
             assert_eq!(path.must_be_directory(), must_be_directory, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_part_is_told_whatever_follows_it() {
+        use LastPart::{Dot, DotDot, Name};
+        for (text, last) in [
+            ("a", Name),
+            ("a//", Name),
+            (".a", Name),
+            ("a.", Name),
+            ("...", Name),
+            ("./a/", Name),
+            (".", Dot),
+            ("./", Dot),
+            ("a/.", Dot),
+            ("a/.//", Dot),
+            ("../.", Dot),
+            ("..", DotDot),
+            ("../", DotDot),
+            ("a/..", DotDot),
+            ("a/./..//", DotDot),
+        ] {
+            assert_eq!(GuestPath::parse(text.as_bytes()).expect(text).last(), last, "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::host::error::Error;
 use crate::host::file::Whence;
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::open::{DataAccess, LastLink, OpenOptions};
-use crate::host::resolve::GuestPath;
+use crate::host::resolve::{GuestPath, LastPart};
 use crate::host::sys;
 use crate::host::times::SetTimes;
 
@@ -164,7 +164,8 @@ impl TreeDirectory {
         if options.create && path.must_be_directory() {
             // Whether the path may be looked at comes first.
             state.walk_to_name(visit, self.0.id, path)?;
-            return Err(Error::IsDirectory);
+            let is_name = path.last() == LastPart::Name;
+            return Err(if options.exclusive && !is_name { Error::Exists } else { Error::IsDirectory });
         }
         let spot = state.walk(visit, self.0.id, path, last)?;
         let Some(id) = spot.node else {

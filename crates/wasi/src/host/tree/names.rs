@@ -9,7 +9,7 @@ use super::walk::{Last, Spot};
 use super::{TreeDirectory, Visit};
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
-use crate::host::resolve::GuestPath;
+use crate::host::resolve::{GuestPath, LastPart};
 use crate::host::times::{SetTime, SetTimes};
 
 impl TreeDirectory {
@@ -34,7 +34,7 @@ impl TreeDirectory {
         let mut state = self.tree().lock();
         let spot = state.walk_to_name(visit, self.id(), path)?;
         let Some(name) = spot.name.clone() else {
-            return Err(Error::Invalid);
+            return Err(if path.last() == LastPart::DotDot { Error::NotEmpty } else { Error::Invalid });
         };
         let node = spot.existing()?;
         if state.node(node)?.file_kind() != FileKind::Directory {
@@ -68,11 +68,12 @@ impl TreeDirectory {
         path: &GuestPath<'_>,
     ) -> Result<Vec<u8>, Error> {
         let mut state = self.tree().lock();
-        let spot = state.walk_to_name(visit, self.id(), path)?;
-        let node = spot.existing()?;
-        if spot.must_be_directory && state.node(node)?.file_kind() != FileKind::Directory {
-            return Err(Error::NotDirectory);
+        if path.must_be_directory() {
+            // `link/` is what the link leads to, if that is a directory: no link.
+            state.walk_to_directory(visit, self.id(), path)?;
+            return Err(Error::Invalid);
         }
+        let node = state.walk_to_name(visit, self.id(), path)?.existing()?;
         state.link_target(visit, node)?.ok_or(Error::Invalid)
     }
 
@@ -134,19 +135,14 @@ impl TreeDirectory {
             return Err(Error::CrossDevice);
         }
         let mut state = self.tree().lock();
-        let from = state.walk_to_name(visit, self.id(), path)?;
+        let node = match path.must_be_directory() {
+            true => state.walk_to_directory(visit, self.id(), path)?,
+            false => state.walk_to_name(visit, self.id(), path)?.existing()?,
+        };
         let spot = state.walk_to_name(visit, to.0.id(), to.1)?;
-        let kind = from.node.map(|node| state.node(node).map(super::node::Node::file_kind)).transpose()?;
-        if from.must_be_directory {
-            from.existing()?;
-            if kind != Some(FileKind::Directory) {
-                return Err(Error::NotDirectory);
-            }
-        }
         state.refuse_trailing_slash(&spot)?;
-        let node = from.existing()?;
         let name = state.free_name(&spot)?;
-        if kind == Some(FileKind::Directory) {
+        if state.node(node)?.file_kind() == FileKind::Directory {
             return Err(Error::NotPermitted);
         }
         state.load_metadata(visit, node)?;
@@ -165,13 +161,13 @@ impl TreeDirectory {
         let mut state = self.tree().lock();
         let from = state.walk_to_name(visit, self.id(), path)?;
         let spot = state.walk_to_name(visit, to.0.id(), to.1)?;
+        let (Some(from_name), Some(to_name)) = (from.name.clone(), spot.name.clone()) else {
+            return Err(Error::Busy);
+        };
         let asks = from.must_be_directory || spot.must_be_directory;
         if asks && state.node(from.existing()?)?.file_kind() != FileKind::Directory {
             return Err(Error::NotDirectory);
         }
-        let (Some(from_name), Some(to_name)) = (from.name.clone(), spot.name.clone()) else {
-            return Err(Error::Busy);
-        };
         let node = from.existing()?;
         let is_directory = state.node(node)?.file_kind() == FileKind::Directory;
         if is_directory && state.is_within(spot.directory, node)? {
@@ -234,6 +230,20 @@ impl State {
         let mut spot = self.walk(visit, start, &path.without_wish(), Last::Keep)?;
         spot.must_be_directory |= must_be_directory;
         Ok(spot)
+    }
+
+    /// The directory that a path leads to, links followed.
+    ///
+    /// # Errors
+    /// [`Error::NotDirectory`] for anything else.
+    fn walk_to_directory(
+        &mut self,
+        visit: Visit<'_>,
+        start: NodeId,
+        path: &GuestPath<'_>,
+    ) -> Result<NodeId, Error> {
+        let node = self.walk(visit, start, path, Last::Follow)?.existing()?;
+        if self.node(node)?.file_kind() == FileKind::Directory { Ok(node) } else { Err(Error::NotDirectory) }
     }
 
     pub(super) fn add_name(
@@ -329,9 +339,7 @@ impl State {
         if !spot.must_be_directory {
             return Ok(());
         }
-        match self.node(spot.existing()?)?.file_kind() {
-            FileKind::Directory => Err(Error::Exists),
-            _ => Err(Error::NotDirectory),
-        }
+        spot.existing()?;
+        Err(Error::Exists)
     }
 }

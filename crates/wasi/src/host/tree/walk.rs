@@ -53,7 +53,7 @@ impl State {
         path: &GuestPath<'_>,
         last: Last,
     ) -> Result<Spot, Error> {
-        let mut text = path.text().to_vec();
+        let mut text = path.text_with_dot();
         let mut must_be_directory = path.must_be_directory();
         let mut stack = vec![start];
         let mut links_left = MAX_LINKS;

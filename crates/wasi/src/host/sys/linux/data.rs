@@ -82,6 +82,27 @@ pub(crate) fn write_at(
     retry(|| rustix::io::pwritev(fd, buffers, offset))
 }
 
+/// Writes at `offset` to a file opened for appending, where the system would write at the end. From Linux 6.9 on that can be said of one call; before,
+/// the file is opened once more.
+pub(crate) fn write_at_not_appending(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+    offset: u64,
+) -> Result<usize, Error> {
+    const NOT_APPENDING: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x20);
+    match retry(|| rustix::io::pwritev2(fd, buffers, offset, NOT_APPENDING)) {
+        Err(Error::NotSupported | Error::Invalid) => {
+            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            let sync = rustix::fs::fcntl_getfl(fd)? & (OFlags::SYNC | OFlags::DSYNC);
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | sync;
+            let opened = retry(|| rustix::fs::open(&path, flags, Mode::empty()))?;
+            retry(|| rustix::io::pwritev(&opened, buffers, offset))
+        }
+        result => result,
+    }
+}
+
 pub(crate) fn seek(_: &Permit, fd: BorrowedFd<'_>, whence: Whence) -> Result<u64, Error> {
     let to = match whence {
         Whence::Start(offset) => SeekFrom::Start(offset),
@@ -122,6 +143,17 @@ pub(crate) fn advise(
         Advice::NoReuse => rustix::fs::Advice::NoReuse,
     };
     Ok(rustix::fs::fadvise(fd, range.0, range.1, advice)?)
+}
+
+/// Whether somebody has a named pipe open for writing, or has written to it: nobody is the end of file to a reader. Nothing is taken out: what is there is
+/// copied to another pipe.
+pub(crate) fn has_writer(_: &Permit, pipe: BorrowedFd<'_>) -> Result<bool, Error> {
+    let (_read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    match retry(|| rustix::pipe::tee(pipe, &write, 1, rustix::pipe::SpliceFlags::NONBLOCK)) {
+        Ok(copied) => Ok(copied > 0),
+        Err(Error::Again) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Switches between appending and writing at the position.

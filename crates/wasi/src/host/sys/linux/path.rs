@@ -157,12 +157,6 @@ pub(crate) fn is_directory_for_owner(path: &Path) -> bool {
     fs::stat(path).is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
-/// A descriptor that refers to nothing: one end of a pipe whose other end is closed.
-pub(crate) fn open_nothing(_: &Permit) -> Result<OwnedFd, std::io::Error> {
-    let (read, _write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    Ok(read)
-}
-
 /// Tries `openat2` with arguments that cannot fail where it exists and is allowed.
 pub(crate) fn probe_beneath(_: &Permit) -> Result<(), Error> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;

@@ -1,10 +1,17 @@
-//! Ctrl-C and requests to end: the guest is stopped, so that what is to be told or written at its end still is. A second one ends `inn` at once.
+//! Ctrl-C, requests to end, and a terminal that goes away: the guest is stopped, so that what is to be told or written at its end still is. A second one
+//! ends `inn` at once.
+//!
+//! Must stay true: a signal that was ignored when `inn` started (`nohup`, a shell's `trap ''`, jobs of scripts) stays ignored.
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "a system call")]
+mod ignored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use innkeeper::wasi::stop::{StopReason, Stopper};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::report::Problem;
@@ -27,10 +34,26 @@ pub(crate) fn survive_file_limits() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
-/// Lets signals stop the guest.
+/// Signals that stop the guest.
+const STOPPING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+#[cfg(target_os = "linux")]
+use ignored::is_ignored;
+
+/// There is no way to ask.
+#[cfg(not(target_os = "linux"))]
+fn is_ignored(_: i32) -> bool {
+    false
+}
+
+/// Lets signals stop the guest, except for those that this process was started to ignore.
 pub(crate) fn stop_on_signals(stopper: &Stopper) -> Result<Came, Problem> {
     let problem = |error| Problem::new("signals", error);
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(problem)?;
+    let heeded: Vec<i32> = STOPPING.into_iter().filter(|signal| !is_ignored(*signal)).collect();
+    if heeded.is_empty() {
+        return Ok(Came::default());
+    }
+    let mut signals = Signals::new(heeded).map_err(problem)?;
     let (came, stopper) = (Came::default(), stopper.clone());
     let noted = came.clone();
     let wait = move || {

@@ -396,6 +396,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         const NO_PATHS: &[&str] = &[
             "argv0",
+            "budget",
             "clocks",
             "compile-after",
             "deterministic",

@@ -83,7 +83,7 @@ impl Input {
         let problem = Problem::new(&self.name, error);
         match error.kind() {
             ErrorKind::Text(message) => {
-                Problem::new(&self.name, message.trim_end().replace("<anon>", &self.name))
+                Problem::of_lines(&self.name, message.trim_end().replace("<anon>", &self.name))
             }
             ErrorKind::Malformed { message, .. } if is_missing_feature(message) => {
                 problem.help("this inn does not have that feature; build the guest without it")

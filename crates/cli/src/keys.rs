@@ -96,8 +96,9 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
     let text = std::fs::read_to_string(path).map_err(|reason| {
         Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path")
     })?;
-    let policy = Policy::parse(&text)
-        .map_err(|error| Problem::new(&name, error).help("docs/sandbox.md lists what a policy can say"))?;
+    let policy = Policy::parse(&text).map_err(|error| {
+        Problem::of_lines(&name, error).help("docs/sandbox.md lists what a policy can say")
+    })?;
     Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     let ran =
         guest.run(&input, entry, (&keys, &Deadline::none()?), Ok, Observers::none().replayer(replayer))?;
     let diverged = |divergence: &Divergence| {
-        let problem = Problem::new(&input.name, divergence);
+        let problem = Problem::of_lines(&input.name, divergence);
         report::problem(
             &problem.help("the guest's code or the host's answers are others than when it was recorded"),
         );

@@ -46,9 +46,14 @@ pub(crate) enum Explain {
 }
 
 impl Problem {
-    /// A problem with `thing`.
+    /// A problem with `thing`, on one line: names in it that a guest or a file has chosen write no lines of their own.
     pub(crate) fn new(thing: impl Display, reason: impl Display) -> Problem {
-        Problem { message: format!("{thing}: {reason}"), help: None, code: FAILED }
+        Problem { message: visible(&format!("{thing}: {reason}")), help: None, code: FAILED }
+    }
+
+    /// A problem with `thing`, whose reason has lines, such as those of a text and a mark beneath them.
+    pub(crate) fn of_lines(thing: impl Display, reason: impl Display) -> Problem {
+        Problem { message: format!("{}: {reason}", visible(&thing.to_string())), help: None, code: FAILED }
     }
 
     /// A problem whose message names thing and reason.
@@ -58,7 +63,7 @@ impl Problem {
 
     /// Adds how to mend it.
     pub(crate) fn help(self, help: impl Display) -> Problem {
-        Problem { help: Some(help.to_string()), ..self }
+        Problem { help: Some(visible(&help.to_string())), ..self }
     }
 
     /// The same as a mistake on the command line, which another command would not have.

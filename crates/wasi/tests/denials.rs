@@ -2,7 +2,11 @@
 
 mod support;
 
-use innkeeper_wasi::host::{ExplanationKind, MissingKey, Operation, visible};
+use std::path::Path;
+
+use innkeeper_wasi::host::{
+    ApplyCause, ApplyError, ArchiveError, Error, ExplanationKind, Left, MissingKey, Operation, visible,
+};
 use innkeeper_wasi::keys::{Access, Keys, Limits, Tuning};
 use support::*;
 
@@ -124,4 +128,33 @@ fn the_record_is_bounded() {
     }
     assert_eq!((guest.cx.host().denials().len(), guest.cx.host().gate().denials_dropped()), (5, 95));
     assert_eq!(lines(&guest).last().map(String::as_str), Some("denied: 95 more requests, not listed"));
+}
+
+/// Errors about paths that guests have chosen show them so that they write no lines of their own. Whoever puts bytes into a message goes through `visible`: all
+/// sources of this crate are looked at.
+#[test]
+fn d14_paths_in_errors_do_not_drive_the_terminal() {
+    let path = b"a\nerror: \x1b[2Jforged".to_vec();
+    let shown = r"a\u{a}error: \u{1b}[2Jforged";
+    let applied =
+        ApplyError { path: path.clone(), cause: ApplyCause::Changed, left: Left::Nothing, staging: None };
+    let unreadable = ArchiveError::Unreadable { path: path.clone(), reason: Error::Io };
+    for text in [applied.to_string(), unreadable.to_string(), ArchiveError::ReservedName(path).to_string()] {
+        assert!(text.starts_with(&format!("{shown}: ")), "{text:?}");
+    }
+    let mut todo = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut seen = 0;
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(std::fs::read_dir(path).expect("list").map(|entry| entry.expect("entry").path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("source");
+        for line in text.lines().filter(|line| line.contains("from_utf8_lossy")) {
+            let is_shown = line.contains("#[error(") || line.contains("write!(") || line.contains("format!(");
+            seen += usize::from(is_shown);
+            assert!(!is_shown || line.contains("visible("), "{}: {line}", path.display());
+        }
+    }
+    assert!(seen >= 3, "{seen}");
 }

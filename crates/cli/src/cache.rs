@@ -15,6 +15,7 @@ use innkeeper::{
 
 use crate::args::{CacheArgs, CacheCommand};
 use crate::background;
+use crate::homes::homes;
 use crate::input::Input;
 use crate::mounts;
 use crate::report::{self, Problem, visible};
@@ -33,9 +34,19 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Op
     let is_asked_for = flag.is_some();
     let Some(path) = directory(flag) else { return Ok((Cache::off(), None)) };
     let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
-        .map_err(|error| unusable(&path, &error))
-        .and_then(|opened| sealed(opened, &path, None));
-    let opened = match opened {
+        .map_err(|error| unusable(&path, &error));
+    let sealed = opened.and_then(|opened| {
+        let is_first = || !is_asked_for && seal_directory().is_some() && opened.is_first_refusal();
+        match seal(None) {
+            Err(problem) if is_first() => {
+                // Without a key every run is as slow as the first.
+                report::warning(&problem);
+                Err(problem)
+            }
+            found => sealed(opened, &path, found?),
+        }
+    });
+    let opened = match sealed {
         Ok(cache) => cache,
         Err(problem) if is_asked_for => return Err(problem),
         Err(problem) => return Ok((Cache::off(), Some(problem))),
@@ -91,20 +102,27 @@ fn seal_directory() -> Option<PathBuf> {
     Some(kept.join(NAME).join(SEAL_NAME)).filter(|path| path.is_absolute())
 }
 
-/// What no guest may reach: the key, in whose place nothing else may be put, and the cache of this run or the usual one, which others may be using.
+/// What no guest may reach: the key, in whose place nothing else may be put, and the cache of this run or the usual one, which others may be using. Runs in
+/// another environment have theirs in the home directory, whatever this one's names.
 pub(crate) fn out_of_sight(flag: Option<&CacheFlag>) -> Vec<PathBuf> {
     let asked_for = flag.and_then(|flag| directory(Some(flag)));
     let usual = directory(None);
+    let homes = homes();
+    let seals = homes.iter().map(|home| home.join(".local/state").join(NAME).join(SEAL_NAME));
     // The key may be reached by itself, where somebody has mounted it.
-    let seal = seal_directory();
-    let key = seal.as_ref().map(|seal| seal.join(CacheSeal::FILE_NAME));
-    let found = [key, seal, usual, asked_for].into_iter().flatten();
-    found.filter_map(|path| std::path::absolute(path).ok()).collect()
+    let keys =
+        seal_directory().into_iter().chain(seals).flat_map(|seal| [seal.join(CacheSeal::FILE_NAME), seal]);
+    let caches = homes.iter().map(|home| home.join(".cache").join(NAME));
+    let found = keys.chain(usual).chain(caches).chain(asked_for);
+    let mut found: Vec<PathBuf> = found.filter_map(|path| std::path::absolute(path).ok()).collect();
+    // Each once, and those beside each other that have most of the way in common.
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// A cache in the directory, unless its key is there: whoever may write there would know what to write.
-fn sealed(opened: CacheDirectory, path: &Path, named: Option<&Path>) -> Result<Cache, Problem> {
-    let seal = seal(named)?;
+fn sealed(opened: CacheDirectory, path: &Path, seal: CacheSeal) -> Result<Cache, Problem> {
     if opened.overlaps(seal.directory()) {
         let seal = visible(&seal.directory().to_string_lossy());
         let reason = format!("a code cache cannot be where its key is kept, {seal}");
@@ -172,7 +190,7 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
             )
         }
         CacheCommand::Fill { file, called, key, .. } => {
-            let cache = sealed(opened, &path, key.as_deref())?;
+            let cache = sealed(opened, &path, seal(key.as_deref())?)?;
             match called {
                 true => {
                     fill(file, cache, |module, progress| fill_cache_with_called(module, progress, &has_time))?

@@ -16,6 +16,7 @@ mod deadline;
 mod explore;
 mod flags;
 mod guest;
+mod homes;
 mod input;
 mod inspect;
 mod invoke;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use crate::{inn, scratch};
+use crate::{inn, inn_with_mount, scratch};
 
 const TEXT: &str = r#"(module (memory 1)
     (func (export "twice") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
@@ -290,9 +290,12 @@ fn y4_the_key_is_the_users_own_and_without_it_there_is_no_cache() {
     assert_ne!(inode(), before, "what it does not vouch for is made again");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     fs::remove_file(&file).unwrap();
+    let told = run(&[], &at("state"));
+    told.code(0).stdout("42\n").says(&["warning: ", "cache-key", "is open to others (mode 0644)"]);
+    // Once is enough.
     run(&[], &at("state")).code(0).stdout("42\n").stderr("");
     run(&["--explain"], &at("state")).code(0).says(&["note: ", "cache-key", "is open to others (mode 0644)"]);
-    assert_eq!(files(), 0, "no cache without a key");
+    assert_eq!(files(), 1, "no cache without a key, but a note that this was said");
     run(&["--cache", &at("asked")], &at("state")).code(1).says(&["open to others", "--cache off"]);
 }
 
@@ -350,4 +353,73 @@ fn y4_code_compiled_ahead_is_not_changed_under_a_running_guest() {
     let args = ["--dir", ".", "--tier", "compiled", "--allow-precompiled", "--invoke", "run", "m.cwasm"];
     inn(&args).current_dir(&dir).run().code(0).stdout("42\n");
     assert_eq!(fs::metadata(dir.path().join("m.cwasm")).unwrap().len(), 0);
+}
+
+/// A folder with a home directory that has a key and a cache, and `open.wat`, which opens the path that it is called with in its first directory and returns
+/// what the host says.
+fn home_with_a_key() -> tempfile::TempDir {
+    let dir = scratch();
+    for path in [".local/state/innkeeper/cache-key", ".cache/innkeeper"] {
+        fs::create_dir_all(dir.path().join("home").join(path)).unwrap();
+    }
+    fs::write(dir.path().join("home/.local/state/innkeeper/cache-key/key"), [7; 32]).unwrap();
+    fs::write(dir.path().join("home/.cache/innkeeper/code"), "code").unwrap();
+    fs::write(dir.path().join("home/ordinary"), "text").unwrap();
+    for (name, path) in [
+        ("key", ".local/state/innkeeper/cache-key/key"),
+        ("code", ".cache/innkeeper/code"),
+        ("ordinary", "ordinary"),
+    ] {
+        let text = format!(
+            r#"(module
+            (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "{path}")
+            (func (export "open") (result i32)
+                (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const {}) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 1000))))"#,
+            path.len()
+        );
+        fs::write(dir.path().join(format!("{name}.wat")), text).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn y4_the_key_of_the_home_directory_is_hidden_in_every_environment() {
+    const NOT_PERMITTED: &str = "63\n";
+    for (name, said) in [("key", NOT_PERMITTED), ("code", NOT_PERMITTED), ("ordinary", "0\n")] {
+        let dir = home_with_a_key();
+        let home = text(&dir.path().join("home"));
+        let module = text(&dir.path().join(format!("{name}.wat")));
+        let args = ["--dir", &home, "--invoke", "open", &module];
+        // The cache and state of this environment are elsewhere: `inn` sets them.
+        inn(&args).env("HOME", &home).run().code(0).stdout(said);
+        // The environment's home directory is another one, and the system knows this one.
+        let users = dir.path().join("passwd");
+        let user = fs::metadata(dir.path()).unwrap().uid();
+        fs::write(&users, format!("somebody:x:{user}:0:remark:{home}:/bin/sh\n")).unwrap();
+        let Some(run) = inn_with_mount(&args, (&users, Path::new("/etc/passwd"))) else { return };
+        run.env("HOME", "/nowhere").run().code(0).stdout(said);
+    }
+}
+
+/// A part of what is granted is mounted where the cache is.
+#[test]
+fn c7_a_cache_within_reach_by_a_mount_is_refused() {
+    for (granted, part) in [("data", "data/part"), ("data/part", "data"), ("data", "data")] {
+        let (dir, place) = (module(), scratch());
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir_all(at("data/part/cache")).unwrap();
+        fs::create_dir_all(at("data/cache")).unwrap();
+        fs::create_dir(at("seen")).unwrap();
+        for directory in ["data", "data/part", "data/cache", "data/part/cache"] {
+            fs::set_permissions(at(directory), fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        // Where the granted directory is a part of the cache, that is all of what is mounted.
+        let cache = if granted == "data" { "seen/cache" } else { "seen" };
+        let (granted, cache) = (text(&at(granted)), text(&at(cache)));
+        let args = ["--dir", &granted, "--cache", &cache, "--invoke", "twice", "m.wat", "21"];
+        let Some(run) = inn_with_mount(&args, (&at(part), &at("seen"))) else { return };
+        run.current_dir(&dir).run().code(1).says(&["cannot be inside a directory that the guest is granted"]);
+    }
 }

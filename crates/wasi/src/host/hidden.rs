@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Error;
@@ -58,15 +58,15 @@ impl Hidden {
     /// What is at these absolute paths, as far as there is anything; nothing where nothing is to be hidden.
     ///
     /// # Errors
-    /// Of the system, other than that nothing is there: what cannot be looked at cannot be told from others.
-    pub(super) fn find<P: AsRef<Path>>(permit: &Permit, paths: &[P]) -> Result<Option<Arc<Hidden>>, Error> {
+    /// Of the system at one of the paths, other than that nothing is there: what cannot be looked at cannot be told from others.
+    pub(super) fn find(permit: &Permit, paths: &[PathBuf]) -> Result<Option<Arc<Hidden>>, (PathBuf, Error)> {
         if paths.is_empty() {
             return Ok(None);
         }
         let mut hidden = Hidden::default();
         let mut trail = Trail::default();
         for path in paths {
-            hidden.add(permit, path.as_ref(), &mut trail)?;
+            hidden.add(permit, path, &mut trail).map_err(|error| (path.clone(), error))?;
         }
         Ok(Some(Arc::new(hidden)))
     }

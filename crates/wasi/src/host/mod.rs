@@ -108,9 +108,8 @@ impl Host {
         // What is to be hidden concerns whoever is granted something of the host's.
         let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
         let hidden = match keys.directories.iter().any(is_native) {
-            true => {
-                hidden::Hidden::find(&permit, &keys.hidden).map_err(|error| KeyError::Setup(error.into()))?
-            }
+            true => hidden::Hidden::find(&permit, &keys.hidden)
+                .map_err(|(path, error)| KeyError::CannotHide { path, reason: error.into() })?,
             false => None,
         };
         let now = time.stamp(&permit);

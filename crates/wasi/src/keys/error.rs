@@ -37,6 +37,17 @@ pub enum KeyError {
     /// The host directory is one in which changes are staged, or in one.
     #[error("cannot grant {}: it is in a directory in which inn keeps changes while it makes them; finish them first, with `inn cow resume` or `inn cow undo`", .0.display())]
     Reserved(PathBuf),
+    /// It cannot be told what a path of [`crate::keys::Keys::hidden`] leads to.
+    #[error(
+        "cannot hide {} from the guest: {reason}; mend the way there, or the limits of this process (ulimit -n), or grant no directory",
+        .path.display()
+    )]
+    CannotHide {
+        /// What was to be hidden.
+        path: PathBuf,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
     /// The name a directory should have for the guest is empty or contains a NUL.
     #[error(
         "cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data"
@@ -76,7 +87,9 @@ pub enum KeyError {
         /// The limit.
         limit: u32,
     },
-    /// The host could not be set up at all.
-    #[error("cannot set up the guest's host: {0}; check the limits of this process (ulimit -n)")]
+    /// The system refuses what every guest needs.
+    #[error(
+        "cannot open the descriptors that every guest needs: {0}; raise the limit of this process (ulimit -n), or have it hold fewer open files"
+    )]
     Setup(std::io::Error),
 }

@@ -1,10 +1,11 @@
 //! Linux, through rustix.
 //!
 //! Topics: `path` (names and opening), `data` (bytes and files), `list` (directory entries), `event` (waiting, clocks,
-//! randomness), `socket`, `staging` (carrying out changes). No state lives here.
+//! randomness), `socket`, `staging` (carrying out changes), `kernel_files` (types of file systems). No state lives here.
 
 mod data;
 mod event;
+mod kernel_files;
 mod list;
 mod path;
 mod socket;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 
 pub(crate) use data::*;
 pub(crate) use event::*;
+pub(crate) use kernel_files::*;
 pub(crate) use list::*;
 pub(crate) use path::*;
 pub(crate) use socket::*;

@@ -97,50 +97,6 @@ pub(crate) fn open_granted_output(
     Ok(fs::openat(CWD, path, flags, FILE_MODE)?)
 }
 
-/// Types of file systems whose files are ways to talk to the kernel about this process, others and the machine: `proc`, `sysfs`, `debugfs`, `tracefs`,
-/// `securityfs`, `configfs`, both of `cgroup`, `bpf`, `efivarfs`, `selinuxfs`, `smackfs`, `binfmt_misc`, `pstore`, `nsfs`, `resctrl`, `fusectl`.
-const KERNEL_FILE_SYSTEMS: [u32; 17] = [
-    0x9fa0,
-    0x6265_6572,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0x6265_6570,
-    0x0027_e0eb,
-    0x6367_7270,
-    0xcafe_4a11,
-    0xde5e_81e4,
-    0xf97c_ff8c,
-    0x4341_5d53,
-    0x4249_4e4d,
-    0x6165_676c,
-    0x6e73_6673,
-    0x0765_5821,
-    0x6573_5543,
-];
-
-/// Whether something is on a file system of the kernel's own, through which one asks it and tells it things.
-pub(crate) fn is_of_the_kernel(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
-    Ok(KERNEL_FILE_SYSTEMS.contains(&file_system_type(fd)?))
-}
-
-/// Types of file systems in which directories are on different devices without anything being mounted: those with subvolumes, `btrfs` and `bcachefs`.
-const SUBVOLUME_FILE_SYSTEMS: [u32; 2] = [0x9123_683e, 0xca45_1a4e];
-
-/// Whether directories on different devices can be of the one file system that this is on.
-pub(crate) fn has_many_devices(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
-    Ok(SUBVOLUME_FILE_SYSTEMS.contains(&file_system_type(fd)?))
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "types of file systems are 32 bits, in a field whose type differs between architectures"
-)]
-fn file_system_type(fd: BorrowedFd<'_>) -> Result<u32, Error> {
-    Ok(fs::fstatfs(fd)?.f_type as u32)
-}
-
 /// The host path that a descriptor has now; for reports to the owner of the keys.
 pub(crate) fn path_of(_: &Permit, fd: BorrowedFd<'_>) -> Result<PathBuf, Error> {
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());

@@ -160,7 +160,7 @@ fn open(permit: &Permit, unfinished: &Unfinished<'_>) -> Result<NativeDirectory,
         let errno = rustix::io::Errno::from_io_error(&error);
         Cause::System(errno.map_or(Error::Io, Error::from))
     })?;
-    let hidden = Hidden::find(permit, unfinished.hidden)?;
+    let hidden = Hidden::find(permit, unfinished.hidden).map_err(|(_, error)| error)?;
     Ok(NativeDirectory::granted(permit, fd, (KernelFiles::Refused, hidden.as_ref()), ResolverKind::Walk)?)
 }
 

@@ -5,9 +5,37 @@ mod support;
 use std::fs;
 
 use innkeeper_wasi::host::{Finish, Left};
-use innkeeper_wasi::keys::Access;
+use innkeeper_wasi::keys::{Access, DirKey, Keys};
 use support::populated::*;
 use support::*;
+
+/// What is operated on.
+const PATHS: [&str; 24] = [
+    "a",
+    "a/b",
+    "a/b/c",
+    "a/link",
+    "a/pipe",
+    "a/socket",
+    "d1",
+    "d1/h1",
+    "d2",
+    "d2/h2",
+    "full",
+    "full/x",
+    "full/x/y",
+    "gone",
+    "keep",
+    "secret",
+    "old",
+    "x1",
+    "patched",
+    "cut",
+    "sub",
+    "sub/deep",
+    "sub/deep/patched",
+    "new",
+];
 
 /// Numbers that look random and are the same in every run.
 struct Sequence(u64);
@@ -19,32 +47,6 @@ impl Sequence {
     }
 
     fn path(&mut self) -> &'static str {
-        const PATHS: [&str; 24] = [
-            "a",
-            "a/b",
-            "a/b/c",
-            "a/link",
-            "a/pipe",
-            "a/socket",
-            "d1",
-            "d1/h1",
-            "d2",
-            "d2/h2",
-            "full",
-            "full/x",
-            "full/x/y",
-            "gone",
-            "keep",
-            "secret",
-            "old",
-            "x1",
-            "patched",
-            "cut",
-            "sub",
-            "sub/deep",
-            "sub/deep/patched",
-            "new",
-        ];
         PATHS[self.below(24) as usize]
     }
 }
@@ -110,6 +112,55 @@ fn random_changes_are_applied_as_if_they_had_been_made_there() {
             assert_eq!(beneath.get(path), Some(text), "{seed}: {}", path.display());
         }
         assert_eq!(beneath.len(), native.len(), "{seed}");
+    }
+}
+
+/// What a guest sees under each path: kind, size, number of names, and the bytes or the target.
+fn seen(guest: &mut TestGuest) -> Vec<String> {
+    let look = |path: &&str| {
+        let found = guest.stat(DIR, 0, path).map(|found| {
+            // Sizes of directories are the file system's own.
+            let size = if found.filetype == 3 { 0 } else { found.size };
+            let names = if found.filetype == 3 { 0 } else { found.nlink };
+            (found.filetype, size, names)
+        });
+        let bytes = match found {
+            Ok((4, size, _)) => {
+                let fd = guest.open(DIR, path, open_for(READ, 0)).expect(path);
+                let bytes = guest.read(fd, size as usize).expect(path);
+                guest.close(fd).expect("close");
+                format!("{bytes:?}")
+            }
+            Ok((7, ..)) => format!("{:?}", guest.readlink(DIR, path)),
+            _ => String::new(),
+        };
+        format!("{path} {found:?} {bytes}")
+    };
+    PATHS.iter().map(look).collect()
+}
+
+/// The same operations from nothing, in a directory of the system's, in one that changes are applied to, and in memory.
+#[test]
+fn random_changes_are_the_same_in_memory() {
+    for seed in 0..60 {
+        let [native, beneath] = [scratch(), scratch()];
+        let memory = Keys::builder().directory(DirKey::temporary("/in", 64 << 20)).build();
+        let mut guests = [
+            guest_in(native.path(), Access::ReadWrite),
+            guest_in(beneath.path(), Access::CopyOnWrite),
+            TestGuest::new(&memory),
+        ];
+        for step in 0..120 {
+            let [native, cow, memory] =
+                guests.each_mut().map(|guest| operate(&mut Sequence(seed * 1000 + step), guest));
+            assert_eq!(cow, native, "{seed} {step}");
+            assert_eq!(memory, native, "{seed} {step}");
+        }
+        let [of_native, of_cow, of_memory] = guests.each_mut().map(seen);
+        assert_eq!(of_cow, of_native, "{seed}");
+        assert_eq!(of_memory, of_native, "{seed}");
+        overlay(&guests[1]).apply(MINE, &never).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        assert_eq!(seen(&mut guest_in(beneath.path(), Access::ReadOnly)), of_native, "{seed}");
     }
 }
 

@@ -380,6 +380,7 @@ fn other_names_of_a_changed_file_have_its_bytes() {
         fs::hard_link(beneath.path().join("f"), beneath.path().join("sub/g")).expect("sub/g");
         let mut guest = guest_in(beneath.path(), Access::CopyOnWrite);
         write(&mut guest, "f", 0, b"written", 20_000);
+        guest.set_times(DIR, 0, "f").expect("times");
         guest.unlink(DIR, "f").expect("unlink");
         if look {
             let fd = guest.open(DIR, "sub/g", open_for(READ, 0)).expect("sub/g");
@@ -389,6 +390,8 @@ fn other_names_of_a_changed_file_have_its_bytes() {
         overlay(&guest).apply(MINE, &never).expect("apply");
         let bytes = fs::read(beneath.path().join("sub/g")).expect("sub/g");
         assert_eq!((bytes.len(), &bytes[20_000..20_007]), (40_000, &b"written"[..]), "{look}");
+        let found = fs::metadata(beneath.path().join("sub/g")).expect("sub/g");
+        assert_eq!((found.mtime(), found.mtime_nsec()), (0, 2), "{look}: the times that were set");
         assert!(!beneath.path().join("f").exists());
     }
 }

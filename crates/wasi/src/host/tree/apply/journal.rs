@@ -122,7 +122,7 @@ impl KeptFile {
     }
 }
 
-/// Where a file is that is patched.
+/// Where a file is that is patched, or whose times are set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PatchPlace {
     In(Place),
@@ -133,7 +133,7 @@ pub(super) enum PatchPlace {
 /// Times that are set in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SetTimes {
-    pub(super) place: Place,
+    pub(super) place: PatchPlace,
     pub(super) identity: Identity,
     pub(super) times: FileTimes,
     /// What they were, if it was there.
@@ -194,13 +194,7 @@ impl Journal {
         }
         for step in &self.patches {
             text.word("patch");
-            match &step.place {
-                PatchPlace::In(place) => text.place(place),
-                PatchPlace::Staged(object) => {
-                    text.word("staged");
-                    text.word(object.0);
-                }
-            }
+            text.patch_place(&step.place);
             for number in
                 [step.identity, step.kept_bytes, step.old_size, step.new_size, step.ranges.len() as u64]
             {
@@ -217,7 +211,7 @@ impl Journal {
         }
         for step in &self.times {
             text.word("times");
-            text.place(&step.place);
+            text.patch_place(&step.place);
             text.word(step.identity);
             text.times(&step.times);
             text.optional(step.old.as_ref(), Text::times);
@@ -282,7 +276,7 @@ impl Journal {
                 self.patches.push(patch);
             }
             "times" => self.times.push(SetTimes {
-                place: words.place()?,
+                place: words.patch_place()?,
                 identity: words.number()?,
                 times: words.times()?,
                 old: words.optional(Words::times)?,
@@ -329,11 +323,15 @@ impl Journal {
             && self.directories.iter().all(|record| record.before.iter().chain(&record.after).all(&known))
             && self.detach.iter().all(|step| known(&step.from))
             && self.attach.iter().all(|step| known(&step.to))
-            && self.times.iter().all(|step| known(&step.place))
-            && self.patches.iter().all(|step| match &step.place {
-                PatchPlace::In(place) => known(place),
-                PatchPlace::Staged(_) => true,
-            })
+            && self
+                .times
+                .iter()
+                .map(|step| &step.place)
+                .chain(self.patches.iter().map(|step| &step.place))
+                .all(|place| match place {
+                    PatchPlace::In(place) => known(place),
+                    PatchPlace::Staged(_) => true,
+                })
             && leads_to_top(&|record| record.before.as_ref().map(|place| place.directory))
             && leads_to_top(&|record| record.after.as_ref().map(|place| place.directory))
     }
@@ -379,6 +377,16 @@ impl Text {
     fn times(&mut self, times: &FileTimes) {
         self.time(times.accessed);
         self.time(times.modified);
+    }
+
+    fn patch_place(&mut self, place: &PatchPlace) {
+        match place {
+            PatchPlace::In(place) => self.place(place),
+            PatchPlace::Staged(object) => {
+                self.word("staged");
+                self.word(object.0);
+            }
+        }
     }
 
     fn kept_file(&mut self, file: &KeptFile) {
@@ -440,13 +448,16 @@ impl Words<'_> {
         Some(KeptFile { object: ObjectId(self.number()?), identity: self.number()?, changed: self.time()? })
     }
 
-    fn patch(&mut self) -> Option<Patch> {
-        let place = match self.0.next()? {
+    fn patch_place(&mut self) -> Option<PatchPlace> {
+        Some(match self.0.next()? {
             "staged" => PatchPlace::Staged(ObjectId(self.number()?)),
             directory => PatchPlace::In(self.name_in(DirectoryId(directory.parse().ok()?))?),
-        };
+        })
+    }
+
+    fn patch(&mut self) -> Option<Patch> {
         let mut patch = Patch {
-            place,
+            place: self.patch_place()?,
             identity: self.number()?,
             kept_bytes: self.number()?,
             old_size: self.number()?,
@@ -526,7 +537,15 @@ mod tests {
                 old_times: times(6),
                 ranges: vec![0..1, 4..9],
             }],
-            times: vec![SetTimes { place: place(0, b""), identity: 7, times: times(1), old: None }],
+            times: vec![
+                SetTimes { place: PatchPlace::In(place(0, b"")), identity: 7, times: times(1), old: None },
+                SetTimes {
+                    place: PatchPlace::Staged(ObjectId(2)),
+                    identity: 7,
+                    times: times(1),
+                    old: Some(times(2)),
+                },
+            ],
             top_times: Some(times(2)),
         }
     }

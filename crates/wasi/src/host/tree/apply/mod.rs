@@ -325,8 +325,8 @@ impl Journal {
         self.path(place, |record| record.after.as_ref())
     }
 
-    fn path_of_patch(&self, patch: &journal::Patch) -> Vec<u8> {
-        match &patch.place {
+    fn path_of_patch(&self, place: &journal::PatchPlace) -> Vec<u8> {
+        match place {
             journal::PatchPlace::In(place) => self.path_after(place),
             journal::PatchPlace::Staged(object) => object.name(),
         }

@@ -152,7 +152,7 @@ impl Plan {
             }
         }
         let in_place = wanted.patched.iter().map(|(directory, name, node)| (Some((directory, name)), *node));
-        for (place, node) in in_place.chain(nameless.into_iter().map(|node| (None, node))) {
+        for (place, node) in in_place.chain(nameless.iter().map(|node| (None, *node))) {
             let NodeKind::File(content) = &places.state.node(node)?.kind else { continue };
             if !content.is_changed() {
                 continue;
@@ -189,6 +189,16 @@ impl Plan {
             if state.node(node)?.origin.is_some() {
                 needs.entry(node).or_default().times = Some(self.journal.times.len());
             }
+            let place = PatchPlace::In(place);
+            self.journal.times.push(SetTimes { place, identity: 0, times, old: None });
+            self.timed.push(node);
+        }
+        for node in nameless {
+            let state = places.state.node(node)?;
+            let (true, Some(times)) = (state.times_set, state.times) else { continue };
+            let times = FileTimes { accessed: times.accessed, modified: times.modified };
+            needs.entry(node).or_default().times = Some(self.journal.times.len());
+            let place = PatchPlace::Staged(*staged.get(&node).ok_or(Error::Stale)?);
             self.journal.times.push(SetTimes { place, identity: 0, times, old: None });
             self.timed.push(node);
         }

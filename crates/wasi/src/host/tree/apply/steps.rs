@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::cursor::{Cursor, Time};
 use super::journal::{
-    Attach, Detach, FileTimes, Identity, Journal, KeptFile, Lost, ObjectId, Patch, PatchPlace, Place, TOP,
+    Attach, Detach, FileTimes, Identity, Journal, KeptFile, Lost, ObjectId, Patch, PatchPlace, TOP,
 };
 use super::look::open;
 use super::stage::{Phase, Staging, copy, copy_data, list};
@@ -58,7 +58,7 @@ impl Run<'_> {
             )?;
         }
         if phase <= Phase::Patching && !journal.patches.is_empty() {
-            let path = |step: &Patch| journal.path_of_patch(step);
+            let path = |step: &Patch| journal.path_of_patch(&step.place);
             if phase < Phase::Patching {
                 self.each(&journal.patches, |step| self.check_patch(&mut after, step), path)?;
                 self.begin(Phase::Patching)?;
@@ -70,7 +70,7 @@ impl Run<'_> {
             self.each(
                 &journal.times,
                 |step| self.set_times(&mut after, &step.place, step.identity, step.times),
-                |step| journal.path_after(&step.place),
+                |step| journal.path_of_patch(&step.place),
             )?;
         }
         if phase < Phase::Finishing {
@@ -93,11 +93,11 @@ impl Run<'_> {
                     Some(old) => self.set_times_back(&mut after, &step.place, step.identity, old),
                     None => Ok(()),
                 },
-                |step| journal.path_after(&step.place),
+                |step| journal.path_of_patch(&step.place),
             )?;
         }
         if phase >= Phase::Patching {
-            let path = |step: &Patch| journal.path_of_patch(step);
+            let path = |step: &Patch| journal.path_of_patch(&step.place);
             self.each(&journal.patches, |step| self.take_back_patch(&mut after, step), path)?;
             self.begin(Phase::Putting)?;
         }
@@ -118,7 +118,7 @@ impl Run<'_> {
             )?;
             for record in journal.directories.iter().filter(|record| record.before.is_some()) {
                 let (Some(place), Some(times)) = (&record.before, record.old_times) else { continue };
-                self.set_times_back(&mut before, place, record.identity, times)
+                self.set_times_back(&mut before, &PatchPlace::In(place.clone()), record.identity, times)
                     .map_err(|cause| Failure { cause, path: journal.path_before(place) })?;
             }
             self.begin(Phase::Staged)?;
@@ -281,14 +281,25 @@ impl Run<'_> {
     fn set_times(
         &self,
         cursor: &mut Cursor<'_>,
-        place: &Place,
+        place: &PatchPlace,
         identity: Identity,
         times: FileTimes,
     ) -> Result<(), Cause> {
-        let found = cursor.stat(&self.journal.directories, place)?;
+        let staged;
+        let (found, place) = match place {
+            PatchPlace::In(place) => {
+                let found = cursor.stat(&self.journal.directories, place)?;
+                let directory = cursor.go_to_change(&self.journal.directories, place)?;
+                (found, SystemPlace::of_name(directory, &place.name))
+            }
+            PatchPlace::Staged(object) => {
+                let found = self.staged(*object)?.ok_or(Cause::Vanished)?;
+                self.admit_staged(&found)?;
+                staged = object.name();
+                (found, SystemPlace::of_name(self.staging.fd(), &staged))
+            }
+        };
         expect(identity, &found)?;
-        let directory = cursor.go_to_change(&self.journal.directories, place)?;
-        let place = SystemPlace::of_name(directory, &place.name);
         Ok(sys::set_times_at(self.permit, &place, to_set(times))?)
     }
 
@@ -296,7 +307,7 @@ impl Run<'_> {
     fn set_times_back(
         &self,
         cursor: &mut Cursor<'_>,
-        place: &Place,
+        place: &PatchPlace,
         identity: Identity,
         times: FileTimes,
     ) -> Result<(), Cause> {

@@ -210,3 +210,23 @@ fn y4_a_mount_of_what_is_hidden_is_not_granted() {
         assert!(guest.open(3, "seen/new", open_for(WRITE, CREAT)).is_err());
     });
 }
+
+/// Another name of a hidden file, where nothing else of the way is near: the kernel searches there, and what it opens is looked at afterwards.
+#[test]
+fn y4_another_name_of_what_is_hidden_leads_to_nothing() {
+    for (name, tuning) in resolvers() {
+        let dir = tempfile::tempdir().unwrap();
+        make_all(dir.path());
+        let granted = dir.path().join("granted");
+        fs::create_dir(&granted).unwrap();
+        fs::hard_link(dir.path().join(KEY), granted.join("name")).unwrap();
+        let mut guest = guest_of(&granted, Access::ReadWrite, hidden_in(dir.path()), &tuning);
+        for (rights, flags) in
+            [(READ, 0), (WRITE, 0), (WRITE, TRUNC), (READ, TRUNC), (READ | WRITE, TRUNC | CREAT)]
+        {
+            assert_eq!(guest.open(3, "name", open_for(rights, flags)), Err(PERM), "{name}");
+            assert_eq!(fs::read(dir.path().join(KEY)).unwrap(), b"secret", "{name}: {rights} {flags}");
+        }
+        assert_eq!(guest.stat(3, 0, "name").err(), Some(PERM), "{name}");
+    }
+}

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use inferno::flamegraph;
-use innkeeper::{FrameInfo, FuncIndex, InterruptHandle, Profile};
+use innkeeper::{FrameInfo, FuncIndex, InterruptHandle, OmittedSamples, Profile};
 
 use crate::output::Output;
 use crate::report::{Problem, short};
@@ -90,6 +90,10 @@ fn folded(profile: &Profile) -> Vec<String> {
         format!("{} {ticks}", names.join(";"))
     };
     let mut lines: Vec<String> = profile.stacks().filter(|(stack, _)| !stack.is_empty()).map(line).collect();
+    let OmittedSamples { samples, ticks } = profile.omitted();
+    if samples > 0 {
+        lines.push(format!("(… and {samples} more samples whose stacks found no room) {ticks}"));
+    }
     lines.sort_unstable();
     lines
 }

@@ -117,14 +117,17 @@ fn run_guest(
     let by_start_function = entry.name.is_none();
     let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
     let lacking = guest.module.keep_code();
+    // Whatever comes of the rest, which may go to a pipe that nobody reads while the deadline's last second runs.
+    let profiled = match (&ran.profile, profiled) {
+        (Some(profile), Some(files)) => profile::write(profile, files, &input.name),
+        _ => Ok(()),
+    };
     let code = report_ending(&ran, args, &input)?;
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
     observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words())?;
-    if let (Some(profile), Some(files)) = (&ran.profile, profiled) {
-        profile::write(profile, files, &input.name)?;
-    }
+    profiled?;
     if deadline.has_passed() && !args.reports.cow_changes.is_empty() {
         let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
         report::problem(&problem.help("give it more time"));

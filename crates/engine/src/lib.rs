@@ -60,7 +60,7 @@ pub use limits::Limits;
 pub use linker::Linker;
 pub use module::{ExportType, FunctionInfo, ImportType, Module};
 pub use nan::NanBits;
-pub use profile::Profile;
+pub use profile::{OmittedSamples, Profile};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use tier::{Census, Explanation, Lacking, NewCode};
 pub use trap::{Backtrace, FrameInfo, Trap};

@@ -121,6 +121,33 @@ fn a_profile_is_a_flame_graph_and_folded_stacks() {
     assert!(graph.contains("<svg") && graph.contains("busy"), "{graph}");
 }
 
+/// Stacks that are ever new ones fill what a profile may hold; what there is is written when the deadline ends the guest, and the rest is counted. Nobody reads what
+/// the guest's end is told with, until the command is over.
+#[test]
+fn a_profile_of_ever_new_stacks_is_bounded_and_written_at_the_deadline() {
+    let dir = scratch();
+    let long = "n".repeat(60_000);
+    let text = format!(
+        r#"(module
+        (func ${long} (param $depth i32) (param $turns i32)
+            (if (local.get $depth)
+                (then (call ${long} (i32.sub (local.get $depth) (i32.const 1)) (local.get $turns)))
+                (else (loop $l (br_if $l (local.tee $turns (i32.sub (local.get $turns) (i32.const 1))))))))
+        (func (export "_start") (local $depth i32)
+            (loop $l
+                (call ${long} (i32.rem_u (local.tee $depth (i32.add (local.get $depth) (i32.const 1))) (i32.const 400))
+                    (i32.const 100000))
+                (br $l))))"#
+    );
+    fs::write(dir.path().join("new.wat"), text).unwrap();
+    let flags = ["--timeout", "1500ms", "--tier", "interpreter", "--profile", "out.svg", "new.wat"];
+    inn(&flags).current_dir(&dir).run().code(134);
+    let stacks = fs::read_to_string(dir.path().join("out.folded")).unwrap();
+    assert!(stacks.contains("more samples whose stacks found no room) "), "{}", stacks.len());
+    let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
+    assert!(graph.contains("</svg>"));
+}
+
 #[test]
 fn perf_finds_the_names_of_compiled_functions() {
     let dir = scratch();

@@ -1,6 +1,5 @@
 //! The code cache as the command sees it: where it is, whether it can be used beside the keys of a guest, what is in it.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -189,13 +188,19 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
                 size(opened.limit_bytes()),
             )
         }
-        CacheCommand::Fill { file, called, key, .. } => {
+        CacheCommand::Fill { file, called, key, background, .. } => {
             let cache = sealed(opened, &path, seal(key.as_deref())?)?;
             match called {
                 true => {
-                    fill(file, cache, |module, progress| fill_cache_with_called(module, progress, &has_time))?
+                    let input = match background {
+                        true => Input::read_regular_file(file),
+                        false => Input::read(file),
+                    };
+                    fill(input?, cache, |module, progress| {
+                        fill_cache_with_called(module, progress, &has_time)
+                    })?
                 }
-                false => fill(file, cache, fill_cache)?,
+                false => fill(Input::read(file)?, cache, fill_cache)?,
             }
         }
         CacheCommand::Clear { .. } => {
@@ -210,11 +215,10 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
 
 /// Compiles a module into the cache with `compile`, and says what was compiled.
 fn fill(
-    file: &OsStr,
+    mut input: Input,
     cache: Cache,
     compile: impl FnOnce(&Module, Progress<'_>) -> Result<Census, PrecompiledError>,
 ) -> Result<String, Problem> {
-    let mut input = Input::read(file)?;
     let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, cache);
     let module = input.module(&engine)?;
     let progress = report::Progress::new("compiling functions");

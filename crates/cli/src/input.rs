@@ -28,9 +28,18 @@ pub(crate) struct Input {
 impl Input {
     /// Reads the file at `path`, or standard input if that is `-`, and translates it where it is text.
     pub(crate) fn read(path: &OsStr) -> Result<Input, Problem> {
+        Input::of(path, read_bytes(path))
+    }
+
+    /// As [`Input::read`], of a file that is one: whatever stands in its place by now, such as a pipe that nobody writes to, is refused and waited for by nobody.
+    pub(crate) fn read_regular_file(path: &OsStr) -> Result<Input, Problem> {
+        Input::of(path, read_regular_file(path))
+    }
+
+    fn of(path: &OsStr, bytes: io::Result<Vec<u8>>) -> Result<Input, Problem> {
         let name =
             if path == "-" { String::from("standard input") } else { visible(&path.to_string_lossy()) };
-        let bytes = match read_bytes(path) {
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(reason) if reason.kind() == io::ErrorKind::FileTooLarge => {
                 let reason = format!("larger than {MAX_INPUT_BYTES} bytes, the most that a module may have");
@@ -94,6 +103,17 @@ impl Input {
             _ => problem,
         }
     }
+}
+
+fn read_regular_file(path: &OsStr) -> io::Result<Vec<u8>> {
+    use rustix::fs::{Mode, OFlags, open};
+    // Of a pipe it would wait for a writer.
+    let file = File::from(open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
+    read_bounded(file, metadata.len(), MAX_INPUT_BYTES)
 }
 
 fn read_bytes(path: &OsStr) -> io::Result<Vec<u8>> {

@@ -252,6 +252,17 @@ fn no_process_is_left_behind_where_nothing_would_be_felt() {
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
 }
 
+/// What stands in the module's place by the time is no module any more: nobody waits for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_left_behind_waits_for_no_pipe() {
+    let (dir, cache) = (scratch(), scratch());
+    let pipe = text(&dir.path().join("pipe"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let cache = text(cache.path());
+    inn(&["cache", "fill", "--called", "--background", "--cache", &cache, &pipe]).run().code(1);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn no_process_is_left_behind_where_one_is_at_work() {

@@ -91,6 +91,42 @@ fn a_destructor_of_the_host_may_panic() {
     }
 }
 
+/// Panics when it is dropped, with something that panics when it is dropped, and so on.
+struct Chain;
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        std::panic::panic_any(Chain);
+    }
+}
+
+/// Only the first panic of several destructors reaches the embedder; what the others are about is dropped where no guest's frames are, and may panic too.
+#[test]
+fn what_a_destructor_panics_with_may_panic() {
+    for engine in engines(|config| config.tuning.collection = Collection::EveryAllocation) {
+        let mut store = Store::new(&engine, ()).expect("a store");
+        let text = r#"(module (type $s (struct (field i32)))
+            (func (export "allocate") (result i32) (drop (struct.new $s (i32.const 1))) (i32.const 7)))"#;
+        let instance =
+            Linker::new(&engine).instantiate(&mut store, &module(&engine, text)).expect("an instance");
+        let allocate = instance.get_typed_func::<(), i32>(&mut store, "allocate").expect("an export");
+        for _ in 0..3 {
+            ExternRef::new(&mut store, Chain).expect("a reference");
+        }
+        store.release_references();
+        let ended = std::cell::Cell::new(false);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = allocate.call(&mut store, ());
+            ended.set(true);
+            outcome
+        }));
+        assert!(outcome.is_err() && !ended.get(), "the panic is the embedder's");
+        // Nobody drops what it is about.
+        outcome.map_err(std::mem::forget).expect_err("a panic");
+        assert_eq!(allocate.call(&mut store, ()).expect("a result"), 7);
+    }
+}
+
 /// What is tried ends where it ends, however the instruction before its end is put together with the one behind.
 #[test]
 fn what_follows_a_try_is_not_tried() {

@@ -5,6 +5,7 @@
 //! All functions share the contract of [`super::runtime`], and `live_end` is the end of the slots in use on the guest's stack:
 //! references beyond it are not seen by a collection. Slots given as references are references of the same store.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
@@ -257,11 +258,8 @@ pub unsafe fn array_copy(
 ) -> Result<(), Trap> {
     // SAFETY: as the caller promises; both ranges are checked, and may overlap.
     unsafe {
-        check_range(to.0, to.1, len)?;
-        check_range(from.0, from.1, len)?;
-        let unit = element_bytes(to.0);
-        let target = VmObject::contents(to.0.as_ptr()).add(to.1 as usize * unit);
-        let source = VmObject::contents(from.0.as_ptr()).add(from.1 as usize * unit);
+        let (target, unit) = elements(to.0, to.1, len)?;
+        let (source, _) = elements(from.0, from.1, len)?;
         let order = Order::of_copy(to.1.into(), from.1.into());
         for portion in portions_towards(len as usize, unit, order) {
             let start = portion.start * unit;
@@ -303,9 +301,7 @@ unsafe fn fill_in_portions(
 ) -> Result<(), Trap> {
     // SAFETY: as the caller promises; the range is checked. Contents are aligned to 16 bytes, elements to their size, but for vectors.
     unsafe {
-        check_range(array, to, len)?;
-        let unit = element_bytes(array);
-        let start = VmObject::contents(array.as_ptr()).add(to as usize * unit);
+        let (start, unit) = elements(array, to, len)?;
         for portion in portions(len as usize, unit) {
             let (first, count) = (start.add(portion.start * unit), portion.len());
             match unit {
@@ -379,6 +375,20 @@ unsafe fn bytes_of<'a>(array: NonNull<VmObject>) -> &'a mut [u8] {
     unsafe {
         let len = array.as_ref().len as usize * element_bytes(array);
         std::slice::from_raw_parts_mut(VmObject::contents(array.as_ptr()), len)
+    }
+}
+
+/// The first byte of a range of elements, which is inside the array, and the bytes of each.
+///
+/// # Safety
+/// As [`element_bytes`].
+unsafe fn elements(array: NonNull<VmObject>, start: u32, len: u32) -> Result<(*mut u8, usize), Trap> {
+    // SAFETY: whoever executes an instruction on an array vouches that it is one of a living heap; its contents are as long as its elements, in which the range
+    // has just been found to be.
+    unsafe {
+        check_range(array, start, len)?;
+        let unit = element_bytes(array);
+        Ok((VmObject::contents(array.as_ptr()).add(start as usize * unit), unit))
     }
 }
 
@@ -464,7 +474,10 @@ impl StoreCore {
         for host in hosts {
             // A panic must not leave over frames of the guest: the embedder gets the first one when they are left.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(host))) {
-                self.destructor_panic.get_or_insert(panic);
+                match &self.destructor_panic {
+                    None => self.destructor_panic = Some(panic),
+                    Some(_) => let_go(panic),
+                }
             }
         }
         // SAFETY: the record lives as long as the store, which the caller borrows.
@@ -478,6 +491,13 @@ impl StoreCore {
         if let Some(panic) = self.destructor_panic.take() {
             resume_unwind(panic);
         }
+    }
+}
+
+/// Drops what somebody panicked with, which may panic itself: then what that is about is nobody's business any more, and is never dropped.
+pub(crate) fn let_go(panic: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(another);
     }
 }
 

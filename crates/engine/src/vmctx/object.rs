@@ -91,6 +91,9 @@ const WORK: u32 = 1 << 14;
 /// Elements that take as much time as looking up one reference where none of them is one.
 const ELEMENTS_LIKE_A_REFERENCE: usize = 1 << 6;
 
+/// Bytes that take as much time to be freed as looking up one reference.
+const BYTES_LIKE_A_REFERENCE: usize = 4 << 10;
+
 /// Pages that are given back to the system at once: some milliseconds.
 const RELEASED_BYTES: usize = 32 << 20;
 
@@ -233,18 +236,27 @@ impl Heap {
     pub(crate) fn begin_collection(&mut self, stop: InterruptHandle) {
         self.stop = Some(stop);
         self.is_given_up = false;
-        if self.collection_number == u16::MAX {
-            // Marks of long ago must not count as new ones.
-            for object in &self.objects {
-                // SAFETY: the object is this heap's, hence alive.
-                unsafe { (*object.as_ptr()).marked_by = 0 };
-            }
-            self.collection_number = 0;
+        if self.collection_number == u16::MAX && !self.clear_marks() {
+            // The next one begins with the marks again.
+            return;
         }
         self.collection_number += 1;
         let mut objects = std::mem::take(&mut self.objects);
         sort_in_portions(&mut objects, || self.is_given_up_after(WORK));
         self.objects = objects;
+    }
+
+    /// Lets no mark of long ago count as a new one; false where the collection was given up.
+    fn clear_marks(&mut self) -> bool {
+        for i in 0..self.objects.len() {
+            if self.is_given_up_after(1) {
+                return false;
+            }
+            // SAFETY: the heap owns its objects, and frees none but in a sweep.
+            unsafe { (*self.objects[i].as_ptr()).marked_by = 0 };
+        }
+        self.collection_number = 0;
+        true
     }
 
     /// Ends a collection; false where it was given up.
@@ -328,7 +340,9 @@ impl Heap {
                 if (*object.as_ptr()).marked_by == self.collection_number {
                     continue;
                 }
-                if !self.release_contents(object) {
+                // The system takes its time for each page that it gets back.
+                let pages = object_bytes(object) / BYTES_LIKE_A_REFERENCE;
+                if self.is_given_up_after(pages as u32) || !self.release_contents(object) {
                     return;
                 }
                 self.objects.swap_remove(i);
@@ -537,42 +551,4 @@ unsafe fn free(object: NonNull<VmObject>) -> (usize, Option<HostObject>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Numbers in no order, each once.
-    fn shuffled(count: usize) -> Vec<usize> {
-        let mut all: Vec<usize> = (0..count).collect();
-        let mut random = 1_u64;
-        for i in (1..count).rev() {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            all.swap(i, (random >> 33) as usize % (i + 1));
-        }
-        all
-    }
-
-    #[test]
-    fn sorting_in_portions_sorts_and_loses_nothing_when_it_is_given_up() {
-        const COUNT: usize = 300_000;
-        let sorted: Vec<usize> = (0..COUNT).collect();
-        let orders = [shuffled(COUNT), sorted.clone(), sorted.iter().rev().copied().collect()];
-        for order in orders {
-            let mut all = order.clone();
-            let mut looks = 0;
-            sort_in_portions(&mut all, || {
-                looks += 1;
-                false
-            });
-            assert!(looks > 10 && all == sorted, "{looks}");
-            for last in 0..looks {
-                let (mut all, mut look) = (order.clone(), 0);
-                sort_in_portions(&mut all, || {
-                    look += 1;
-                    look > last
-                });
-                all.sort_unstable();
-                assert!(all == sorted, "given up at look {last}");
-            }
-        }
-    }
-}
+mod tests;

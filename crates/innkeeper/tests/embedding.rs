@@ -254,3 +254,55 @@ fn y11_lifting_a_deadline_leaves_other_requests_to_stop() {
         }
     }
 }
+
+/// A function of the host that calls a guest and makes nothing of its end does not spare the guest that called the function.
+#[test]
+fn y11_a_deadline_that_somebody_swallows_ends_whoever_is_under_way() {
+    let text = r#"(module (import "host" "call" (func $call))
+        (func (export "spin") (loop $l (br $l)))
+        (func (export "outer") (loop $l (call $call) (br $l))) (func (export "nothing")))"#;
+    for tiers in [Tiers::Interpreter, Tiers::Compiled, Tiers::Auto] {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let mut linker = Linker::new(&engine);
+        linker.func_wrap("host", "call", |mut caller: Caller<'_, Option<Func>>| {
+            if let Some(spin) = *caller.data() {
+                let _ = spin.call(&mut caller, &[], &mut []);
+            }
+        });
+        let mut store = Store::new(&engine, None).unwrap();
+        let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+        *store.data_mut() = instance.get_func(&mut store, "spin");
+        let outer = instance.get_func(&mut store, "outer").unwrap();
+        let nothing = instance.get_func(&mut store, "nothing").unwrap();
+        for is_own in [true, false] {
+            let handle = store.interrupt_handle();
+            match is_own {
+                true => store.set_deadline(Some(Duration::from_millis(20))).unwrap(),
+                false => drop(std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(20));
+                    handle.exceed_deadline();
+                })),
+            }
+            // A guest that goes on is stopped in the end, by somebody else.
+            let late = store.interrupt_handle();
+            let (ended, end) = std::sync::mpsc::channel::<()>();
+            let watcher = std::thread::spawn(move || {
+                for _ in 0..100 {
+                    if end.recv_timeout(Duration::from_secs(2))
+                        != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+                    {
+                        return;
+                    }
+                    late.interrupt();
+                }
+            });
+            let error = outer.call(&mut store, &[], &mut []).unwrap_err();
+            drop(ended);
+            watcher.join().unwrap();
+            assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{tiers:?}, own: {is_own}");
+            // It was the deadline of those guests, and of no others.
+            nothing.call(&mut store, &[], &mut []).unwrap();
+            store.set_deadline(None).unwrap();
+        }
+    }
+}

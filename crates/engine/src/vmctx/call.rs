@@ -44,6 +44,7 @@ pub(crate) unsafe fn call<T: 'static>(
             result
         })?;
         if (*vm).nesting == 0 {
+            (*owner).core.record.forget_told_deadline();
             (*owner).core.resume_destructor_panic();
         }
         match result {

@@ -78,6 +78,7 @@ impl StoreRecord {
                 native_limit: Cell::new(0),
                 request: AtomicU8::new(Request::None as u8),
                 ticks: AtomicU64::new(0),
+                is_deadline_told: Cell::new(false),
                 parking,
             }),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
@@ -168,9 +169,26 @@ impl StoreRecord {
         InterruptHandle(Arc::clone(&self.vm))
     }
 
-    /// Why a check against the stack's limit failed: what was asked for, which is then forgotten.
+    /// Why a check against the stack's limit failed: what was asked for, which is then forgotten. A deadline is remembered until no guest of the store is under
+    /// way any more: whoever called the one that it stops could go on as if nothing had happened.
     pub(crate) fn attend(&self) -> Option<Request> {
-        self.vm.attend()
+        // SAFETY: the record lives as long as `self`; the field is the business of the thread that has the store.
+        let is_guest_under_way = unsafe { (*self.vm()).nesting } > 0;
+        match self.vm.deadline() {
+            Some(deadline) if is_guest_under_way => {
+                self.vm.is_deadline_told.set(true);
+                Some(deadline)
+            }
+            _ => self.vm.attend(),
+        }
+    }
+
+    /// Forgets a deadline that [`StoreRecord::attend`] has told of: the store's guests are all over.
+    #[inline]
+    pub(crate) fn forget_told_deadline(&self) {
+        if self.vm.is_deadline_told.replace(false) {
+            self.vm.forget_deadline();
+        }
     }
 
     /// Whether [`StoreRecord::attend`] would tell of a request to stop.
@@ -243,6 +261,8 @@ struct SharedRecord {
     native_limit: Cell<usize>,
     request: AtomicU8,
     ticks: AtomicU64,
+    /// Whether a guest was stopped by the deadline that is still being asked for.
+    is_deadline_told: Cell<bool>,
     /// Where the store's thread may be waiting for others.
     parking: Arc<Parking>,
 }
@@ -360,11 +380,35 @@ impl SharedRecord {
         unsafe { &(*self.vm.get()).native_limit }
     }
 
-    fn attend(&self) -> Option<Request> {
+    /// The deadline that is being asked for.
+    fn deadline(&self) -> Option<Request> {
+        let now = self.request.load(Ordering::Acquire);
+        [Request::Deadline, Request::OwnDeadline].into_iter().find(|deadline| *deadline as u8 == now)
+    }
+
+    /// Forgets a deadline, if nothing else has been asked for meanwhile.
+    #[cold]
+    fn forget_deadline(&self) {
+        self.restore_limits();
+        let is_none = self.deadline().is_none_or(|deadline| {
+            let (deadline, none) = (deadline as u8, Request::None as u8);
+            self.request.compare_exchange(deadline, none, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        });
+        if !is_none || self.request.load(Ordering::Acquire) != Request::None as u8 {
+            // Whoever has asked for it may have changed the limits before they were restored.
+            self.ask_for_attention();
+        }
+    }
+
+    fn restore_limits(&self) {
         // The store is borrowed by the activation that attends, as by whoever extends its stacks.
         self.vm.permit();
         self.native_limit().store(self.native_limit.get(), Ordering::Release);
         self.stack_limit().store(self.limit.get(), Ordering::Release);
+    }
+
+    fn attend(&self) -> Option<Request> {
+        self.restore_limits();
         const SAMPLE: u8 = Request::Sample as u8;
         const INTERRUPT: u8 = Request::Interrupt as u8;
         const DEADLINE: u8 = Request::Deadline as u8;

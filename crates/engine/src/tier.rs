@@ -28,7 +28,11 @@ use crate::index::{DefinedFuncIndex, FuncIndex};
 use crate::module::Module;
 
 /// Executes guest code.
-pub trait Tier: Send + Sync + 'static {
+///
+/// # Safety
+/// Whoever executes guest code relies on the answers: [`Tier::recall`] vouches for modules that were validated, `host_entry` and `builtins` are what machine code of
+/// this tier jumps to, and nothing or null where it makes none.
+pub unsafe trait Tier: Send + Sync + 'static {
     /// What the tier remembers of a module from an earlier time; asked before the module is decoded.
     ///
     /// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
@@ -94,7 +98,11 @@ pub enum Verdict {
 }
 
 /// What a tier keeps for a module; dropped with it.
-pub trait TierModule: Any + Send + Sync {
+///
+/// # Safety
+/// The engine hands guests the entries, and whoever calls a function executes the code that is [`TierModule::remembered`] for it: both are of this module, one for each
+/// function, and stay as they are for as long as this lives.
+pub unsafe trait TierModule: Any + Send + Sync {
     /// One entry for each function that the module defines, at an address that stays.
     fn entries(&self) -> *const FuncEntry;
 
@@ -119,13 +127,23 @@ pub trait TierModule: Any + Send + Sync {
 
     /// Lets callers of a function have its machine code from now on. The code lives as long as the module.
     ///
-    /// `call_slots` is what the function's type says.
-    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+    /// # Safety
+    /// The code is that of this function of this module, made for the type whose `call_slots` these are, and lives as long as the module.
+    unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let _ = (func, call_slots, code);
     }
 
     /// Lets a loop that is being interpreted go on in machine code when it next comes round. `position` is what [`Hot::Loop`] said.
-    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+    ///
+    /// # Safety
+    /// As [`TierModule::publish`]; the code enters the loop at that position.
+    unsafe fn publish_loop(
+        &self,
+        func: DefinedFuncIndex,
+        position: usize,
+        call_slots: u32,
+        code: NativeCode,
+    ) {
         let _ = (func, position, call_slots, code);
     }
 
@@ -339,7 +357,8 @@ pub enum Stopped {
 /// What a module has before its tier has prepared it.
 pub(crate) struct NoCode;
 
-impl TierModule for NoCode {
+// SAFETY: it has no entries and no code, and is replaced before the module is anybody's.
+unsafe impl TierModule for NoCode {
     fn entries(&self) -> *const FuncEntry {
         std::ptr::null()
     }

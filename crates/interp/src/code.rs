@@ -98,7 +98,11 @@ impl ModuleCode {
     pub(crate) fn lower(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Result<*const Word, Error> {
         if let Some(code) = module.code().remembered(func) {
             let call_slots = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
-            self.publish(func, call_slots, code);
+            // SAFETY: the module's tier vouches that this is the function's code (the contract of `TierModule`), and the slots are its type's.
+            #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+            unsafe {
+                self.publish(func, call_slots, code);
+            }
             return Ok(self.entries[func.index()].code.load(Ordering::Acquire));
         }
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,7 +243,9 @@ impl ModuleCode {
     }
 }
 
-impl TierModule for ModuleCode {
+// SAFETY: `entries` is a boxed slice, one entry a function, that is never replaced; it remembers no code of its own.
+#[allow(unsafe_code, reason = "the contract has unsafe methods")]
+unsafe impl TierModule for ModuleCode {
     fn entries(&self) -> *const FuncEntry {
         self.entries.as_ptr()
     }
@@ -299,7 +305,7 @@ impl TierModule for ModuleCode {
             .collect()
     }
 
-    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+    unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
         self.entries[func.index()].publish(stub.words(), code.code);
@@ -339,7 +345,13 @@ impl TierModule for ModuleCode {
         }
     }
 
-    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
+    unsafe fn publish_loop(
+        &self,
+        func: DefinedFuncIndex,
+        position: usize,
+        call_slots: u32,
+        code: NativeCode,
+    ) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;

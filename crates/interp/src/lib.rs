@@ -43,7 +43,8 @@ impl Interpreter {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-impl Tier for Interpreter {
+// SAFETY: it recalls nothing, and makes no machine code.
+unsafe impl Tier for Interpreter {
     fn prepare(&self, module: &Arc<ModuleParts>, _: Recalled) -> Box<dyn TierModule> {
         Interpreter::prepare_beside(module, std::ptr::null())
     }

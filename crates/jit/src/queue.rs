@@ -15,8 +15,8 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
-use crate::NativeModule;
 use crate::cache::keep::Occasion;
+use crate::publish::{self, native};
 use crate::worth::{self, function_of};
 
 /// What is to be compiled.
@@ -55,7 +55,7 @@ const MAX_THREADS: usize = 4;
 
 impl Queue {
     pub(crate) fn new() -> Queue {
-        Queue::with(most_threads(), compile)
+        Queue::with(most_threads(), publish::compile)
     }
 
     fn with(most_threads: usize, compile: impl Fn(&ModuleParts, &Hot) + Send + Sync + 'static) -> Queue {
@@ -228,30 +228,6 @@ impl Drop for Queue {
         state.later.clear();
         self.0.changed.notify_all();
     }
-}
-
-/// Compiles and publishes.
-pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
-    let code = module.code();
-    let Some(native) = native(module) else { return };
-    let call_slots = |func| module.func_type(module.type_of_func(module.func_index(func))).call_slots();
-    match what {
-        Hot::Function(func) => {
-            if let Some(compiled) = native.compile(module, *func) {
-                code.publish(*func, call_slots(*func), compiled);
-            }
-        }
-        Hot::Loop(entry) => {
-            if let Some(compiled) = native.compile_loop(module, entry) {
-                code.publish_loop(entry.func, entry.position, call_slots(entry.func), compiled);
-                native.whole_later(entry.func);
-            }
-        }
-    }
-}
-
-fn native(module: &ModuleParts) -> Option<&NativeModule> {
-    module.code().native().and_then(|native| native.downcast_ref())
 }
 
 fn most_threads() -> usize {

@@ -44,7 +44,8 @@ struct Module {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-impl Tier for Compiling {
+// SAFETY: what is recalled was validated by the same build, for which the cache or the file vouches; the entries are the compiler's.
+unsafe impl Tier for Compiling {
     fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
         self.jit.recall(config, bytes)
     }
@@ -109,7 +110,11 @@ impl Module {
         let remembered = self.native.remembered(parts, func);
         if let Some(code) = remembered.or_else(|| self.native.compile(parts, func)) {
             let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();
-            self.interpreted.publish(func, call_slots, code);
+            // SAFETY: compiled, or remembered, as this function of this module, whose type says how many slots there are; the code is kept in `native`.
+            #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+            unsafe {
+                self.interpreted.publish(func, call_slots, code);
+            }
         }
     }
 }
@@ -121,7 +126,8 @@ impl Drop for Module {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-impl TierModule for Module {
+// SAFETY: entries are the interpreter's; what is remembered is what the compiler keeps for this module in `native`.
+unsafe impl TierModule for Module {
     fn entries(&self) -> *const FuncEntry {
         self.interpreted.entries()
     }
@@ -139,12 +145,20 @@ impl TierModule for Module {
         unsafe { self.interpreted.call_within(entry, ctx, slots) }
     }
 
-    fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
-        self.interpreted.publish(func, call_slots, code);
+    unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+        // SAFETY: the same contract.
+        unsafe { self.interpreted.publish(func, call_slots, code) };
     }
 
-    fn publish_loop(&self, func: DefinedFuncIndex, position: usize, call_slots: u32, code: NativeCode) {
-        self.interpreted.publish_loop(func, position, call_slots, code);
+    unsafe fn publish_loop(
+        &self,
+        func: DefinedFuncIndex,
+        position: usize,
+        call_slots: u32,
+        code: NativeCode,
+    ) {
+        // SAFETY: the same contract.
+        unsafe { self.interpreted.publish_loop(func, position, call_slots, code) };
     }
 
     fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {

@@ -15,7 +15,9 @@ struct Nothing;
 
 struct NoCode;
 
-impl TierModule for NoCode {
+// SAFETY: it has no functions.
+#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
+unsafe impl TierModule for NoCode {
     fn entries(&self) -> *const FuncEntry {
         std::ptr::null()
     }
@@ -25,7 +27,9 @@ impl TierModule for NoCode {
     }
 }
 
-impl Tier for Nothing {
+// SAFETY: it executes nothing, and recalls nothing.
+#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
+unsafe impl Tier for Nothing {
     fn prepare(&self, _module: &Arc<ModuleParts>, _recalled: Recalled) -> Box<dyn TierModule> {
         Box::new(NoCode)
     }
@@ -77,7 +81,11 @@ impl Model {
     }
 
     fn publish(&self, address: usize) {
-        self.code.publish(FUNC, 0, machine_code(address));
+        // SAFETY: the model never enters the code.
+        #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+        unsafe {
+            self.code.publish(FUNC, 0, machine_code(address));
+        }
     }
 
     /// Calls the function, whose lowered code is at `lowered`, as the interpreter does, as far as the machine code. No lock is taken: what is found must have been
@@ -188,7 +196,11 @@ fn a_loop_is_asked_for_once_and_entered_when_it_is_complete() {
     fn come_round(model: &Model, header: usize) -> (usize, bool) {
         let asked = (0..LOOKS).filter(|_| model.code.count_look(header, LOOKS)).count();
         if asked > 0 {
-            model.code.publish_loop(FUNC, 0, 0, machine_code(COMPILED));
+            // SAFETY: the model never enters the code.
+            #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+            unsafe {
+                model.code.publish_loop(FUNC, 0, 0, machine_code(COMPILED));
+            }
         }
         let stub = model.code.loop_stub(header);
         assert!(stub.is_null() || compiled(stub) == COMPILED);

@@ -80,7 +80,7 @@ impl Region {
         }
         regions.insert(range.start, Arc::clone(&region));
         drop(regions);
-        handler::announce(range);
+        handler::announce(&region.range);
         Some(region)
     }
 

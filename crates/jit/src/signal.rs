@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use innkeeper_engine::Limits;
-use innkeeper_engine::tier::{NativeSite, POLL_BEFORE_RECORD_BYTES, VmStore, is_in_guard};
+use innkeeper_engine::tier::{NativeSite, POLL_BEFORE_RECORD_BYTES, VmStore, is_in_guard, runtime};
 
 use crate::{entry, region};
 
@@ -57,6 +57,10 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
                 registers[libc::REG_RIP as usize] = entry::attend_in_loop as *const () as i64;
                 return;
             }
+            if !is_expected(signal, info, vm) {
+                pass_on(signal, info, context);
+                return;
+            }
             (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize };
             registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;
             return;
@@ -67,6 +71,29 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         pass_on(signal, info, context);
     }
 }
+
+/// Whether a fault in machine code of ours is one that its instructions are made to raise: an access of a memory of the guest's, or through a null
+/// reference. Any other is a mistake of ours, which must not look like a guest's.
+///
+/// # Safety
+/// `info` is the kernel's, and `vm` the record of the store whose machine code was interrupted.
+unsafe fn is_expected(signal: libc::c_int, info: *const libc::siginfo_t, vm: *mut VmStore) -> bool {
+    if signal != libc::SIGSEGV && signal != libc::SIGBUS {
+        return true;
+    }
+    // SAFETY: of such a signal the kernel tells the address, but where that is none that there can be; machine code of the store was interrupted, which borrows nothing.
+    unsafe {
+        let address = (*info).si_addr() as usize;
+        let is_address = (*info).si_code != SI_KERNEL;
+        is_address && (address < NULL_BYTES || runtime::may_fault_at(vm, address))
+    }
+}
+
+/// What is read through null references: the fields of a function's record. The system maps nothing there.
+const NULL_BYTES: usize = 4096;
+
+/// The code of a fault whose address is not known.
+const SI_KERNEL: libc::c_int = 0x80;
 
 /// Ends the process where a function of the host has used more of the stack than it was promised: there is nowhere to go on.
 fn end_for_lack_of_stack() -> ! {

@@ -172,6 +172,11 @@ impl Mapping {
         self.base.as_ptr()
     }
 
+    /// Whether an address is in the mapping.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.base.as_ptr() as usize) < self.reserved_bytes
+    }
+
     /// How much was reserved.
     pub(crate) fn reserved_bytes(&self) -> usize {
         self.reserved_bytes

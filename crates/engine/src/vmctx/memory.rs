@@ -28,6 +28,17 @@ pub(crate) enum LinearMemory {
     Shared(SharedMemory),
 }
 
+impl LinearMemory {
+    /// Whether an address is in what is reserved for the memory, so that an access may fault there. Safe to ask in a signal handler.
+    pub(crate) fn may_fault_at(&self, address: usize) -> bool {
+        match self {
+            LinearMemory::Own(memory) => memory.reserved && memory.mapping.contains(address),
+            // Each access is compared with the length.
+            LinearMemory::Shared(_) => false,
+        }
+    }
+}
+
 /// A memory that one store has for itself.
 pub(crate) struct OwnMemory {
     vm: NonNull<VmMemory>,

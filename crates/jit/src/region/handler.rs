@@ -1,118 +1,153 @@
-//! Ranges of addresses as the signal handler sees them: a list that is read without a lock, in the middle of anything.
+//! Pages of machine code as the signal handler sees them: a table that is read without a lock, in the middle of anything, in a time that does not depend on how
+//! much code there is or has been.
 //!
-//! Ranges are never freed, only used again. A range that is being written is nobody's: code that is being executed was announced before, and is
-//! withdrawn afterwards, so that its own range is not written meanwhile, and the handler need never wait.
+//! A tree of three levels by the bits of an address, whose leaves have a bit for each page. Nodes are made when a page of theirs is first code, and never freed: a leaf stands
+//! for megabytes of addresses, so that there are few, however often code comes and goes.
+//!
+//! Must stay true: code that is being executed was announced before, and is withdrawn afterwards; a page is one announcer's only, since pieces of code are mappings of
+//! their own.
 
 use std::ops::Range;
 use std::ptr;
 
-use innkeeper_engine::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+use innkeeper_engine::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// A range, in a list.
-struct Addresses {
-    /// Even where the range holds still; one more with each writing.
-    version: AtomicUsize,
-    start: AtomicUsize,
-    /// No more than `start` where the range is free.
-    end: AtomicUsize,
-    next: AtomicPtr<Addresses>,
-}
+/// The least that pages may have.
+const PAGE_BITS: u32 = 12;
 
-/// All ranges that there ever were at a time.
-struct List {
-    first: AtomicPtr<Addresses>,
-}
+/// Bits of an address that each level goes by. Addresses of programs have 47 bits; there are none beyond.
+#[cfg(not(feature = "loom"))]
+const LEVELS: [u32; 3] = [12, 12, 11];
+/// Few, for the model checker, which looks at each cell.
+#[cfg(feature = "loom")]
+const LEVELS: [u32; 3] = [1, 1, 7];
+
+const WORD_BITS: usize = 64;
+
+struct Root([AtomicPtr<Inner>; 1 << LEVELS[0]]);
+
+struct Inner([AtomicPtr<Leaf>; 1 << LEVELS[1]]);
+
+struct Leaf([AtomicU64; (1 << LEVELS[2]) / WORD_BITS]);
 
 #[cfg(not(feature = "loom"))]
-static ALL: List = List { first: AtomicPtr::new(ptr::null_mut()) };
+static ALL: Root = Root([const { AtomicPtr::new(ptr::null_mut()) }; 1 << LEVELS[0]]);
 
 #[cfg(feature = "loom")]
 innkeeper_engine::sync::loom::lazy_static! {
-    static ref ALL: List = List { first: AtomicPtr::new(ptr::null_mut()) };
+    static ref ALL: Root = Root::new();
 }
 
-/// Whether an address is in machine code of ours. Safe to ask in a signal handler.
+/// Whether an address is in a page of machine code of ours. Safe to ask in a signal handler.
 pub(crate) fn contains(pc: usize) -> bool {
     ALL.contains(pc)
 }
 
-/// Makes a range known, before anything in it is executed.
-pub(super) fn announce(addresses: Range<usize>) {
-    ALL.announce(addresses);
+/// Makes the pages of a range known, before anything in it is executed.
+pub(super) fn announce(addresses: &Range<usize>) {
+    ALL.set(addresses, |word, bits| {
+        word.fetch_or(bits, Ordering::AcqRel);
+    });
 }
 
-/// Forgets a range, when nothing in it will be executed any more.
+/// Forgets the pages of a range, when nothing in it will be executed any more.
 pub(super) fn withdraw(addresses: &Range<usize>) {
-    ALL.withdraw(addresses);
+    ALL.set(addresses, |word, bits| {
+        word.fetch_and(!bits, Ordering::AcqRel);
+    });
 }
 
-impl List {
-    fn ranges(&self) -> impl Iterator<Item = &Addresses> {
-        let at = |range: &AtomicPtr<Addresses>| {
-            // SAFETY: null, or a range that is never freed.
-            unsafe { range.load(Ordering::Acquire).as_ref() }
-        };
-        std::iter::successors(at(&self.first), move |range| at(&range.next))
+/// Where a page is in each level, and which bit of a leaf it has; none where there can be no page.
+fn places(page: usize) -> Option<([usize; 3], u64)> {
+    let below = |level: usize| LEVELS[level + 1..].iter().sum::<u32>();
+    let place = |level: usize| (page >> below(level)) & ((1 << LEVELS[level]) - 1);
+    let is_page = page >> LEVELS.iter().sum::<u32>() == 0;
+    is_page.then(|| ([place(0), place(1), place(2) / WORD_BITS], 1 << (place(2) % WORD_BITS)))
+}
+
+impl Root {
+    #[cfg(feature = "loom")]
+    fn new() -> Root {
+        Root(std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())))
     }
 
-    fn contains(&self, pc: usize) -> bool {
-        self.ranges().any(|range| range.read().is_some_and(|(range, _)| range.contains(&pc)))
+    fn contains(&self, address: usize) -> bool {
+        let Some(([inner, leaf, word], bit)) = places(address >> PAGE_BITS) else { return false };
+        // SAFETY: null, or a node of this file's that is never freed.
+        let inner = unsafe { self.0[inner].load(Ordering::Acquire).as_ref() };
+        // SAFETY: as above.
+        let leaf = inner.and_then(|inner| unsafe { inner.0[leaf].load(Ordering::Acquire).as_ref() });
+        leaf.is_some_and(|leaf| leaf.0[word].load(Ordering::Acquire) & bit != 0)
     }
 
-    fn announce(&self, addresses: Range<usize>) {
-        let is_taken = self.ranges().any(|range| {
-            let free = range.read().filter(|(range, _)| range.is_empty());
-            free.is_some_and(|(_, version)| range.write(version, &addresses))
-        });
-        if is_taken {
-            return;
+    /// Changes the bits of a range's pages, a word at a time.
+    fn set(&self, addresses: &Range<usize>, change: impl Fn(&AtomicU64, u64)) {
+        let pages = addresses.start >> PAGE_BITS..(addresses.end.saturating_sub(1) >> PAGE_BITS) + 1;
+        let mut gathered: Option<([usize; 3], u64)> = None;
+        for (place, bit) in pages.filter_map(places) {
+            match &mut gathered {
+                Some((same, bits)) if *same == place => *bits |= bit,
+                _ => {
+                    if let Some((place, bits)) = gathered.replace((place, bit)) {
+                        change(self.word(place), bits);
+                    }
+                }
+            }
         }
-        let range = Box::leak(Box::new(Addresses {
-            version: AtomicUsize::new(0),
-            start: AtomicUsize::new(addresses.start),
-            end: AtomicUsize::new(addresses.end),
-            next: AtomicPtr::new(self.first.load(Ordering::Acquire)),
-        }));
-        loop {
-            let next = range.next.load(Ordering::Relaxed);
-            match self.first.compare_exchange(next, range, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return,
-                Err(first) => range.next.store(first, Ordering::Relaxed),
+        if let Some((place, bits)) = gathered {
+            change(self.word(place), bits);
+        }
+    }
+
+    /// A leaf's word, with all that leads to it.
+    fn word(&self, [inner, leaf, word]: [usize; 3]) -> &AtomicU64 {
+        let make_inner = || Inner(std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())));
+        let make_leaf = || Leaf(std::array::from_fn(|_| AtomicU64::new(0)));
+        &node(&node(&self.0[inner], make_inner).0[leaf], make_leaf).0[word]
+    }
+}
+
+/// The node in a place, which is made where there is none.
+fn node<T>(place: &AtomicPtr<T>, make: impl FnOnce() -> T) -> &T {
+    // SAFETY: null, or a node of this file's that is never freed.
+    if let Some(node) = unsafe { place.load(Ordering::Acquire).as_ref() } {
+        return node;
+    }
+    let made = Box::into_raw(Box::new(make()));
+    match place.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: just made, and never freed from now on.
+        Ok(_) => unsafe { &*made },
+        Err(others) => {
+            // SAFETY: what another thread has put there is never freed; ours nobody has seen.
+            unsafe {
+                drop(Box::from_raw(made));
+                &*others
             }
         }
     }
-
-    fn withdraw(&self, addresses: &Range<usize>) {
-        for range in self.ranges() {
-            let found = range.read().filter(|(range, _)| range == addresses);
-            if found.is_some_and(|(_, version)| range.write(version, &(0..0))) {
-                return;
-            }
-        }
-    }
 }
 
-impl Addresses {
-    /// The range, with its version; none while it is being written.
-    fn read(&self) -> Option<(Range<usize>, usize)> {
-        let version = self.version.load(Ordering::Acquire);
-        let range = self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        let holds_still = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
-        holds_still.then_some((range, version))
-    }
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
 
-    /// Replaces the range, unless somebody else has done so since `version`.
-    fn write(&self, version: usize, addresses: &Range<usize>) -> bool {
-        let writing = version + 1;
-        if self.version.compare_exchange(version, writing, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return false;
+    /// As code comes and goes for a year: what was there before is not there any more, and what is there is found as quickly.
+    #[test]
+    fn pages_come_and_go() {
+        const PAGE: usize = 1 << PAGE_BITS;
+        let base = 0x5a5a_0000_0000;
+        for round in 0..2000 {
+            let start = base + round * 70 * PAGE;
+            let range = start..start + 100 * PAGE + 1;
+            announce(&range);
+            assert!(range.clone().step_by(PAGE).all(contains) && contains(range.end - 1));
+            assert!(!contains(start - 1) && !contains(start + 101 * PAGE), "{round}");
+            withdraw(&range);
+            assert!(!range.step_by(PAGE).any(contains));
         }
-        fence(Ordering::Release);
-        self.start.store(addresses.start, Ordering::Relaxed);
-        self.end.store(addresses.end, Ordering::Relaxed);
-        self.version.store(writing + 1, Ordering::Release);
-        true
+        // Where no program's addresses are.
+        announce(&(usize::MAX - PAGE..usize::MAX));
+        assert!(!contains(usize::MAX - 1) && !contains(1 << 47));
     }
 }
 
@@ -125,60 +160,55 @@ mod model {
 
     use super::*;
 
-    fn explore(check: impl Fn(Arc<List>) + Send + Sync + 'static) {
-        loom::model(move || check(Arc::new(List { first: AtomicPtr::new(ptr::null_mut()) })));
+    const PAGE: usize = 1 << PAGE_BITS;
+
+    fn explore(check: impl Fn(Arc<Root>) + Send + Sync + 'static) {
+        loom::model(move || check(Arc::new(Root::new())));
     }
 
-    /// A range is used again for other code: at no time does a mixture of both contain what neither does.
-    fn contains_nothing_between(former: Range<usize>, later: Range<usize>, between: usize) {
-        explore(move |list| {
-            list.announce(former.clone());
-            let other = Arc::clone(&list);
-            let reader = thread::spawn(move || other.contains(between));
-            list.withdraw(&former);
-            list.announce(later.clone());
-            assert!(!reader.join().unwrap());
-            assert_eq!(list.ranges().count(), 1);
-        });
+    fn pages(pages: Range<usize>) -> Range<usize> {
+        pages.start * PAGE..pages.end * PAGE
     }
 
-    #[test]
-    fn an_old_start_and_a_new_end_are_no_range() {
-        contains_nothing_between(10..20, 30..40, 25);
+    impl Root {
+        fn announce(&self, addresses: Range<usize>) {
+            self.set(&pages(addresses), |word, bits| {
+                word.fetch_or(bits, Ordering::AcqRel);
+            });
+        }
+
+        fn withdraw(&self, addresses: Range<usize>) {
+            self.set(&pages(addresses), |word, bits| {
+                word.fetch_and(!bits, Ordering::AcqRel);
+            });
+        }
     }
 
-    #[test]
-    fn a_new_start_and_an_old_end_are_no_range() {
-        contains_nothing_between(30..40, 10..20, 25);
-    }
-
-    /// Code that stays is always there, whatever comes and goes beside it.
+    /// Code that stays is always there, and what was never code never is, whatever comes and goes beside it.
     #[test]
     fn what_stays_is_found_all_the_time() {
-        explore(|list| {
-            list.announce(500..600);
-            list.announce(10..20);
-            let other = Arc::clone(&list);
-            let reader = thread::spawn(move || other.contains(550));
-            list.withdraw(&(10..20));
-            list.announce(30..40);
-            assert!(reader.join().unwrap());
-            assert!(list.contains(35) && !list.contains(15));
+        explore(|root| {
+            root.announce(50..52);
+            let other = Arc::clone(&root);
+            let reader = thread::spawn(move || (other.contains(51 * PAGE), other.contains(25 * PAGE)));
+            root.announce(10..20);
+            root.withdraw(10..20);
+            root.announce(30..40);
+            assert_eq!(reader.join().unwrap(), (true, false));
+            assert!(root.contains(35 * PAGE) && !root.contains(15 * PAGE));
         });
     }
 
-    /// Two threads want the range that is free: both get one.
+    /// Two threads need the same nodes, which are there once.
     #[test]
-    fn two_announcements_do_not_share_a_range() {
-        explore(|list| {
-            list.announce(10..20);
-            list.withdraw(&(10..20));
-            let other = Arc::clone(&list);
-            let writer = thread::spawn(move || other.announce(30..40));
-            list.announce(50..60);
-            assert!(list.contains(50));
+    fn two_announcements_lose_nothing() {
+        explore(|root| {
+            let other = Arc::clone(&root);
+            let writer = thread::spawn(move || other.announce(3..4));
+            root.announce(5..6);
+            assert!(root.contains(5 * PAGE));
             writer.join().unwrap();
-            assert!(list.contains(30) && list.contains(50) && !list.contains(10));
+            assert!(root.contains(3 * PAGE) && root.contains(5 * PAGE) && !root.contains(4 * PAGE));
         });
     }
 }

@@ -4,7 +4,18 @@ use super::portion::{Order, heed_stop, is_one_portion, portions, portions_toward
 use super::{VmContext, parts};
 use crate::index::*;
 use crate::trap::Trap;
-use crate::vmctx::LinearMemory;
+use crate::vmctx::{LinearMemory, VmStore};
+
+/// Whether an access of a guest's memory may fault at an address: it is in what is reserved for one of the store's. Safe to ask in a signal handler that has
+/// interrupted machine code.
+///
+/// # Safety
+/// `vm` is the record of a store whose machine code runs on this thread, and has called nothing that has not returned.
+#[must_use]
+pub unsafe fn may_fault_at(vm: *mut VmStore, address: usize) -> bool {
+    // SAFETY: `core` was set by the call that the activation is in; machine code borrows nothing of it, so that it is as whoever changed it last has left it.
+    unsafe { (*(*vm).core).memories.iter().any(|memory| memory.may_fault_at(address)) }
+}
 
 /// `memory.grow`: the old size in pages, or `u64::MAX` where growing is refused.
 ///

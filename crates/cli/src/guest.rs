@@ -101,6 +101,7 @@ impl Guest {
         let mut linker = Linker::new(&self.engine);
         p1::add_to_linker(&mut linker, |context: &mut Context| context);
         let budget = context.host().budget();
+        self.engine.charge_compiling_to(budget);
         let mut store = Store::with_budget(&self.engine, context.clone(), budget)
             .map_err(|error| input.problem(&error))?;
         stopper.add_store(store.interrupt_handle());

@@ -55,6 +55,8 @@ kinds! {
     Listing "listings",
     /// Copies that a host call makes of what the guest hands it.
     Buffer "buffers",
+    /// What compiling a function takes meanwhile. It comes last: it refuses nothing else.
+    Compiling "compiling",
 }
 
 /// Whether the system has refused memory that the host itself needs.
@@ -138,9 +140,18 @@ impl Budget {
     /// # Errors
     /// Where that would be over the limit, and then nothing is charged.
     pub fn charge(&self, kind: BudgetKind, bytes: u64) -> Result<(), Exceeded> {
+        match self.charge_quietly(kind, bytes) {
+            true => Ok(()),
+            false => Err(self.refuse(kind, bytes)),
+        }
+    }
+
+    /// As [`Budget::charge`], for what can be done without: a refusal, which false tells of, is not noted as one.
+    #[must_use]
+    pub fn charge_quietly(&self, kind: BudgetKind, bytes: u64) -> bool {
         // Sums of what fits cannot wrap.
         if bytes > i64::MAX as u64 || IS_SYSTEM_EXHAUSTED.load(Ordering::Relaxed) {
-            return Err(self.refuse(kind, bytes));
+            return false;
         }
         let counted = match kind {
             BudgetKind::LinearMemory => bytes,
@@ -151,12 +162,20 @@ impl Budget {
         };
         self.0.by_kind[kind as usize].fetch_add(bytes, Ordering::Relaxed);
         let used = self.0.used.fetch_add(counted, Ordering::Relaxed).saturating_add(counted);
-        if used > self.certain_bytes() && used > self.limit_bytes() {
+        if used > self.certain_bytes() && self.what_matters(kind, used) > self.limit_bytes() {
             self.release(kind, bytes);
-            return Err(self.refuse(kind, bytes));
+            return false;
         }
         self.0.peak.fetch_max(used, Ordering::Relaxed);
-        Ok(())
+        true
+    }
+
+    /// What of the bytes in use a charge is added to: whether something is being compiled must make no difference to a guest.
+    fn what_matters(&self, kind: BudgetKind, used: u64) -> u64 {
+        match kind {
+            BudgetKind::Compiling => used,
+            _ => used.saturating_sub(self.used_for(BudgetKind::Compiling)),
+        }
     }
 
     /// Makes all budgets of the process refuse whatever is asked for from now on: for an allocator that lives on a reserve.
@@ -330,6 +349,20 @@ impl Charge {
         Ok(())
     }
 
+    /// Makes it `bytes`, as [`Budget::charge_quietly`] does; false where it stays as it is.
+    #[must_use]
+    pub fn set_quietly(&mut self, bytes: u64) -> bool {
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            if !self.budget.charge_quietly(self.kind, more) {
+                return false;
+            }
+        } else {
+            self.budget.release(self.kind, self.bytes - bytes);
+        }
+        self.bytes = bytes;
+        true
+    }
+
     /// Makes it `bytes`.
     ///
     /// # Errors
@@ -389,6 +422,19 @@ mod tests {
         assert_eq!(budget.used_bytes(), 1000);
         assert_eq!(budget.peak_bytes(), 1000);
         drop(held);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn compiling_takes_what_is_left_and_refuses_nothing_else() {
+        let budget = budget(100 << 20);
+        let memory = budget.hold(BudgetKind::LinearMemory, 60 << 20).unwrap();
+        assert!(!budget.charge_quietly(BudgetKind::Compiling, 50 << 20));
+        assert!(budget.charge_quietly(BudgetKind::Compiling, 30 << 20));
+        let more = budget.hold(BudgetKind::LinearMemory, 40 << 20).unwrap();
+        assert!(budget.charge(BudgetKind::LinearMemory, Budget::FREE_BYTES + 1).is_err());
+        budget.release(BudgetKind::Compiling, 30 << 20);
+        drop((memory, more));
         assert_eq!(budget.used_bytes(), 0);
     }
 

@@ -1,7 +1,8 @@
 //! The engine: configuration, tier and type registry, shared by all modules and stores made from it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::parking::Parking;
 use crate::registry::Registry;
@@ -16,12 +17,16 @@ struct Inner {
     tier: Box<dyn Tier>,
     registry: Registry,
     parking: Arc<Parking>,
+    /// What is charged for compiling.
+    compiling: Mutex<Budget>,
 }
 
 impl Engine {
     /// An engine whose guests `tier` executes.
     pub fn with_tier(config: Config, tier: impl Tier) -> Engine {
+        let compiling = Budget::new(config.limits.memory_bytes, "Limits::memory_bytes");
         Engine(Arc::new(Inner {
+            compiling: Mutex::new(compiling),
             config,
             tier: Box::new(tier),
             registry: Registry::default(),
@@ -45,6 +50,18 @@ impl Engine {
     #[must_use]
     pub fn census(&self) -> Census {
         self.0.tier.census()
+    }
+
+    /// What compiling is charged to while it is under way; a function that does not fit stays interpreted. One of the engine's own with the limit
+    /// [`crate::Limits::memory_bytes`], until somebody gives it another one.
+    #[must_use]
+    pub fn compiling_budget(&self) -> Budget {
+        self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has compiling charged to `budget` from now on: that of the guest, where the engine has one only. Nothing that the guest asks for is refused for it.
+    pub fn charge_compiling_to(&self, budget: &Budget) {
+        *self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner) = budget.clone();
     }
 
     pub(crate) fn tier(&self) -> &dyn Tier {

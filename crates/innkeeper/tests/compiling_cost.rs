@@ -3,9 +3,11 @@
 //!
 //! One test alone, because the time is the process's.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use innkeeper::{Config, Engine, Linker, Module, Store, Tiers};
+use innkeeper::{Budget, Config, Engine, Linker, Module, Store, Tiers};
 use wasm_encoder::{
     BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction as I,
     InstructionSink, TypeSection, ValType,
@@ -128,6 +130,13 @@ const SHAPES: &[Shape] = &[
             repeat(f, n, |f, _| f.call(LEAF).i32_add());
         })
     }),
+    ("short blocks", |n| {
+        body(0, |f| {
+            f.block(BlockType::Empty);
+            repeat(f, n * 3, |f, _| f.local_get(0).i32_eqz().br_if(0));
+            f.end().local_get(0);
+        })
+    }),
     ("nested blocks", |n| {
         body(0, |f| {
             repeat(f, n, |f, _| f.block(BlockType::Empty));
@@ -192,7 +201,12 @@ fn module(function: &Function) -> Vec<u8> {
 }
 
 fn run(tiers: Tiers, bytes: &[u8]) -> (i32, Engine) {
+    run_within(None, tiers, bytes)
+}
+
+fn run_within(memory_bytes: Option<u64>, tiers: Tiers, bytes: &[u8]) -> (i32, Engine) {
     let mut config = Config::default();
+    config.limits.memory_bytes = memory_bytes;
     // Calls are to stay calls.
     config.tuning.inlining.depth = 0;
     let engine = innkeeper::engine_with(config, tiers);
@@ -201,6 +215,61 @@ fn run(tiers: Tiers, bytes: &[u8]) -> (i32, Engine) {
     let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
     let func = instance.get_typed_func::<(i32,), i32>(&mut store, "run").unwrap();
     (func.call(&mut store, (5,)).unwrap(), engine)
+}
+
+/// What does not fit into the limit on memory stays interpreted, and no more is taken.
+fn little_memory_is_enough() {
+    const LIMIT_BYTES: u64 = 24 << 20;
+    let mut refused = 0;
+    for (name, make) in SHAPES {
+        let bytes = module(&make(12_000));
+        let held = IN_USE.load(Ordering::Relaxed);
+        MOST_IN_USE.store(held, Ordering::Relaxed);
+        let (result, engine) = run_within(Some(LIMIT_BYTES), Tiers::Compiled, &bytes);
+        let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
+        let most =
+            LIMIT_BYTES as usize + Budget::FREE_BYTES as usize + BESIDE_COMPILING_BYTES + 4 * bytes.len();
+        assert!(peak <= most, "{name}: {peak} bytes were in use, {:?}", engine.census());
+        let census = engine.census();
+        refused += usize::from(
+            census.refused.contains_key("compiling it would take more memory than the limit allows"),
+        );
+        assert_eq!(result, run(Tiers::Interpreter, &bytes).0, "{name}");
+    }
+    assert!(refused >= 5, "{refused}");
+}
+
+/// What compiling takes is bounded by the bytes of a module, also where it has very many functions that need no bytes for what makes them costly.
+fn functions_of_next_to_no_bytes() {
+    const FUNCTIONS: u32 = 40_000;
+    let wide = || std::iter::repeat_n(ValType::I32, WIDE as usize);
+    // By their types, and how many locals they declare.
+    let kinds = [("parameters", 0, 0), ("results", 1, 0), ("locals", 2, 25_000)];
+    for (name, ty, locals) in kinds {
+        let (mut types, mut functions, mut code) =
+            (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+        types.ty().function(wide(), []);
+        types.ty().function([], wide());
+        types.ty().function([], []);
+        for _ in 0..FUNCTIONS {
+            functions.function(ty);
+            code.function(&body(locals, |f| {
+                f.unreachable();
+            }));
+        }
+        let mut module = wasm_encoder::Module::new();
+        module.section(&types).section(&functions).section(&code);
+        let before = processor_time();
+        let engine = innkeeper::engine_with(Config::default(), Tiers::Compiled);
+        Module::new(&engine, module.finish()).unwrap();
+        let seconds = processor_time() - before;
+        assert!(seconds < MOST_SECONDS, "{name}: {seconds} s, {:?}", engine.census());
+        let refused = engine.census().refused;
+        assert!(
+            refused.contains_key("the module's functions take too much compiling for its size"),
+            "{name}: {refused:?}"
+        );
+    }
 }
 
 /// Processor time that the process has used, in seconds.
@@ -214,6 +283,9 @@ fn processor_time() -> f64 {
 /// Seconds that nothing takes which is admitted, in a development build: about three times as long as the slowest does.
 const MOST_SECONDS: f64 = 4.0;
 
+/// What an engine, a module and a store hold that are not charged for compiling.
+const BESIDE_COMPILING_BYTES: usize = 2 << 20;
+
 /// Functions of few parts are admitted, whatever their shape.
 const ADMITTED_PARTS: u32 = 500;
 
@@ -224,10 +296,19 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
         for parts in [ADMITTED_PARTS, 4800, 16_000] {
             let bytes = module(&make(parts));
             let before = processor_time();
+            let held = IN_USE.load(Ordering::Relaxed);
+            MOST_IN_USE.store(held, Ordering::Relaxed);
             let (result, engine) = run(Tiers::Compiled, &bytes);
             let seconds = processor_time() - before;
             assert!(seconds < MOST_SECONDS, "{name}, {parts} parts: {seconds} s, {:?}", engine.census());
             let census = engine.census();
+            let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
+            let charged = engine.compiling_budget().peak_bytes() + Budget::FREE_BYTES;
+            let most = usize::try_from(charged).unwrap() + BESIDE_COMPILING_BYTES + 4 * bytes.len();
+            assert!(
+                peak <= most,
+                "{name}, {parts} parts: {peak} bytes were in use, {charged} charged, {census:?}"
+            );
             assert!(parts > ADMITTED_PARTS || census.refused.is_empty(), "{name}: {census:?}");
             refused += usize::from(!census.refused.is_empty());
             assert_eq!(result, run(Tiers::Interpreter, &bytes).0, "{name}, {parts} parts");
@@ -235,8 +316,35 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
     }
     // The bounds are not so wide that nothing reaches them.
     assert!(refused >= 10, "{refused}");
+    little_memory_is_enough();
+    functions_of_next_to_no_bytes();
     // The reason is told.
     let (_, engine) = run(Tiers::Compiled, &module(&SHAPES[0].1(10_000)));
     let census = engine.census();
     assert_eq!(census.refused.get("it has too many values alive at once"), Some(&1), "{census:?}");
+}
+
+/// The system's allocator, which counts the bytes that are in use.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static MOST_IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: the system's allocator does it all.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST_IN_USE.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: the layout is the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: block and layout are the caller's.
+        unsafe { System.dealloc(block, layout) };
+    }
 }

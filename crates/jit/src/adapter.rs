@@ -13,6 +13,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuncEntry, HostEntry, Pending, VmContext, runtime};
 
 use crate::abi::{self, Results};
+use crate::allowance::Allowance;
 use crate::builtin::Builtin;
 use crate::cache::format::SavedAdapter;
 use crate::code_memory::CodeMemory;
@@ -96,7 +97,7 @@ impl Adapters {
         let code = match self.saved.remove(&key_bytes(&key)) {
             Some(saved) => Code { bytes: saved.code, tables: Tables::from_bytes(&saved.tables) },
             None => compiler()?
-                .compile(|function, context, config| {
+                .compile(&mut Allowance::of_adapter(), |function, context, config, _| {
                     build(function, context, kind, ty).finalize(config);
                     Ok(Places::default())
                 })
@@ -234,6 +235,7 @@ pub(crate) unsafe extern "sysv64" fn resolve_guest(
         if (*callee).code.load(Ordering::Acquire).is_null()
             && let Some(code) = module.code().remembered(func)
         {
+            // The module's tier vouches for what it remembers, by the contract of `TierModule`.
             module.code().publish(func, ty.call_slots(), code);
             return code.code;
         }

@@ -16,7 +16,7 @@ use crate::cache::keep::Occasion;
 use crate::cache::key::{Key, Target};
 use crate::cache::write::{Contents, Function, padding};
 use crate::compiler::Code;
-use crate::module::{NativeModule, compile, lock};
+use crate::module::{NativeModule, lock};
 use crate::translate::{Start, Unsupported};
 
 /// What has become of a function; nothing yet, or nothing at all where there is no compiler.
@@ -130,7 +130,7 @@ impl NativeModule {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(outcome) = outcomes.get(at) else { break };
                 let func = DefinedFuncIndex(at as u32);
-                let _ = outcome.set(compile(&mut compiler, module, (func, Start::Call)));
+                let _ = outcome.set(self.compile_with(&mut compiler, module, (func, Start::Call)));
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, count);
             }
         };

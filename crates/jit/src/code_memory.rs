@@ -196,6 +196,18 @@ impl Drop for Piece {
     }
 }
 
+/// Whether the system would give the process so many bytes more, by taking them and giving them back.
+pub(crate) fn has_room(bytes: u64) -> bool {
+    let Ok(bytes) = usize::try_from(bytes) else { return false };
+    // SAFETY: a mapping at an address of the kernel's choice touches no existing memory, and goes at once.
+    unsafe {
+        match mmap_anonymous(std::ptr::null_mut(), bytes, WRITABLE, MapFlags::PRIVATE) {
+            Ok(base) => munmap(base, bytes).is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
 /// Whether the address space has room for a memory with guard regions.
 pub(crate) fn can_reserve() -> bool {
     const BYTES: usize = (8 << 30) + (1 << 16);

@@ -20,6 +20,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::{Explanation, NanBits};
 
+use crate::allowance::Allowance;
 use crate::constants;
 use crate::cost::{self, Stage};
 use crate::region::{self, Catch, CatchSite};
@@ -65,14 +66,26 @@ pub(crate) struct Code {
     pub(crate) tables: Tables,
 }
 
+/// A function as text: in the compiler's representation, and as assembly.
+#[derive(Default)]
+struct Text {
+    intermediate: String,
+    machine: String,
+}
+
 /// Makes a function, and says whose bodies are in it.
 pub(crate) trait Build:
-    FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Places>
+    FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig, &mut Allowance<'_>) -> Result<Places>
 {
 }
 
 impl<F> Build for F where
-    F: FnOnce(&mut Function, &mut FunctionBuilderContext, TargetFrontendConfig) -> Result<Places>
+    F: FnOnce(
+        &mut Function,
+        &mut FunctionBuilderContext,
+        TargetFrontendConfig,
+        &mut Allowance<'_>,
+    ) -> Result<Places>
 {
 }
 
@@ -120,25 +133,30 @@ impl Compiler {
     }
 
     /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
-    pub(crate) fn compile(&mut self, build: impl Build) -> Result<Code> {
-        self.compile_with(Disassembly::Unwanted, build).map(|(code, _)| code)
+    pub(crate) fn compile(&mut self, allowance: &mut Allowance<'_>, build: impl Build) -> Result<Code> {
+        self.compile_with(Disassembly::Unwanted, allowance, build).map(|(code, _)| code)
     }
 
     /// The code, and its text if that is wanted.
     fn compile_with(
         &mut self,
         disassembly: Disassembly,
+        allowance: &mut Allowance<'_>,
         build: impl Build,
-    ) -> Result<(Code, Option<String>)> {
+    ) -> Result<(Code, Option<Text>)> {
         self.context.clear();
         self.context.set_disasm(disassembly == Disassembly::Wanted);
         let outcome = caught(AssertUnwindSafe(|| {
-            let places = build(&mut self.context.func, &mut self.builder, self.isa.frontend_config())?;
-            cost::check(&self.context.func, Stage::Translated)?;
-            self.finish(&places)
+            let config = self.isa.frontend_config();
+            let places = build(&mut self.context.func, &mut self.builder, config, allowance);
+            // The work was done, whatever has come of it.
+            allowance.draw(cost::work_of_translation(&self.context.func))?;
+            let places = places?;
+            cost::check(&self.context.func, Stage::Translated, allowance)?;
+            self.finish(&places, allowance)
         }));
-        if !matches!(outcome, Ok(Ok(_))) {
-            // What is half done is not for the next function.
+        if allowance.is_large() || !matches!(outcome, Ok(Ok(_))) {
+            // What is half done is not for the next function, and what is large is not kept for it.
             self.context = Context::new();
             self.registers = regalloc2::Ctx::default();
             self.builder = FunctionBuilderContext::new();
@@ -149,27 +167,25 @@ impl Compiler {
     /// What becomes of what `build` makes, for people to read; `index` says what number people know a function by.
     pub(crate) fn explain(
         &mut self,
+        allowance: &mut Allowance<'_>,
         index: impl Fn(DefinedFuncIndex) -> FuncIndex,
         build: impl Build,
     ) -> Result<Explanation> {
-        let (code, machine) = self.compile_with(Disassembly::Wanted, build)?;
+        let (code, text) = self.compile_with(Disassembly::Wanted, allowance, build)?;
+        let Text { intermediate, machine } = text.unwrap_or_default();
         Ok(Explanation {
-            intermediate: with_offsets(
-                &self.context.func.display().to_string(),
-                &code.tables.inlined(),
-                index,
-            ),
-            machine: machine.unwrap_or_default(),
+            intermediate: with_offsets(&intermediate, &code.tables.inlined(), index),
+            machine,
             machine_bytes: code.bytes.len(),
         })
     }
 
-    fn finish(&mut self, of: &Places) -> Result<(Code, Option<String>)> {
+    fn finish(&mut self, of: &Places, allowance: &mut Allowance<'_>) -> Result<(Code, Option<Text>)> {
         let failed = |error| Unsupported::Compiler(format!("{error:?}"));
         let control = &mut ControlPlane::default();
         self.context.optimize(&*self.isa, control).map_err(failed)?;
         // It may have moved instructions away from where their results are used.
-        cost::check(&self.context.func, Stage::Optimized)?;
+        cost::check(&self.context.func, Stage::Optimized, allowance)?;
         constants::make_locally(&mut self.context.func);
         self.context.verify_if(&*self.isa).map_err(|errors| Unsupported::Compiler(format!("{errors:?}")))?;
         let (func, wants_text) = (&self.context.func, self.context.want_disasm);
@@ -191,7 +207,8 @@ impl Compiler {
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
         let places = of.complete(&places, &traps, trap::LOAD.as_raw().get());
         let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &of.inlined);
-        Ok((Code { bytes, tables }, compiled.vcode))
+        let text = compiled.vcode.map(|machine| Text { intermediate: func.display().to_string(), machine });
+        Ok((Code { bytes, tables }, text))
     }
 }
 

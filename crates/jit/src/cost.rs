@@ -4,11 +4,14 @@
 //! call (which wants most registers) and at each border between blocks. All that is counted here, in a time that is linear in the function but for nested loops,
 //! which are bounded. Limits are many times what compilers of other languages make of real programs, and refuse what would take seconds.
 //!
+//! From the same numbers comes how much memory compiling takes, as a bound from above: what was measured of every shape of function in `compiling_cost.rs`, which checks it.
+//!
 //! Not here: bounds that can be seen in a function's bytes, which spare its translation (`module`, `translate`).
 
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, BlockCall, Function, Inst, Value};
 
+use crate::allowance::Allowance;
 use crate::translate::{Result, Unsupported};
 
 /// Values that may be alive at once.
@@ -35,6 +38,9 @@ const MAX_NESTING: u32 = 2_000;
 /// Steps that finding the loops around values may take.
 const MAX_LOOP_STEPS: u64 = 20_000_000;
 
+/// Branches that may lead to one block: what the compiler takes grows with the square of that.
+const MAX_BRANCHES_TO_BLOCK: u64 = 20_000;
+
 /// How far the compiler has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -42,13 +48,51 @@ pub(crate) enum Stage {
     Optimized,
 }
 
+/// Bytes that translating takes for each value, each of its uses as an argument of a branch, each instruction, and each pair of a local and a block.
+const TRANSLATED_VALUE_BYTES: u64 = 110;
+const TRANSLATED_ARGUMENT_BYTES: u64 = 16;
+const TRANSLATED_INSTRUCTION_BYTES: u64 = 120;
+const LOCAL_IN_BLOCK_BYTES: u64 = 4;
+
+/// Bytes that making code takes for each instruction, block, argument of a branch that has lasted, and operand of a call.
+const INSTRUCTION_BYTES: u64 = 1000;
+const BLOCK_BYTES: u64 = 3000;
+const LASTING_ARGUMENT_BYTES: u64 = 1400;
+const CALL_OPERAND_BYTES: u64 = 800;
+
+/// So many values that are alive at a call, or where a block begins, are as much work as an instruction.
+const ALIVE_PER_WORK: u64 = 50;
+
+/// The work of a function of no bytes, and of each of its locals: what comes before anything can be counted.
+pub(crate) fn work_before_translation(locals: u64) -> u64 {
+    100 + locals
+}
+
+/// The work of what was translated.
+pub(crate) fn work_of_translation(func: &Function) -> u64 {
+    func.dfg.num_insts() as u64 + func.dfg.num_values() as u64 / 2
+}
+
+/// Bytes that translating has taken so far.
+pub(crate) fn translated_bytes(func: &Function, branch_arguments: usize, locals: usize) -> u64 {
+    func.dfg.num_values() as u64 * TRANSLATED_VALUE_BYTES
+        + branch_arguments as u64 * TRANSLATED_ARGUMENT_BYTES
+        + func.dfg.num_insts() as u64 * TRANSLATED_INSTRUCTION_BYTES
+        + (locals as u64).saturating_mul(func.dfg.num_blocks() as u64) * LOCAL_IN_BLOCK_BYTES
+}
+
 /// What is counted of a function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
+    blocks: u64,
+    instructions: u64,
+    call_operands: u64,
     alive: u64,
     alive_at_calls: u64,
     alive_at_blocks: u64,
     block_arguments: u64,
+    /// To the block that most lead to.
+    branches_to_block: u64,
     loop_steps: u64,
 }
 
@@ -68,23 +112,57 @@ pub(crate) fn check_size(func: &Function, branch_arguments: usize, nesting: u32)
     Err(Unsupported::Compiler(format!("it has too many {too_many}")))
 }
 
-/// Refuses a function whose compilation would take too long.
-pub(crate) fn check(func: &Function, stage: Stage) -> Result {
+/// Refuses a function whose compilation would take too long, or more memory or work than there is.
+pub(crate) fn check(func: &Function, stage: Stage, allowance: &mut Allowance<'_>) -> Result {
     let cost = Cost::of(func);
-    let most_arguments = match stage {
-        Stage::Translated => MAX_BLOCK_ARGUMENTS as u64,
-        Stage::Optimized => MAX_LASTING_BLOCK_ARGUMENTS,
-    };
-    let bounds = [
-        (cost.alive, MAX_ALIVE, "values alive at once"),
-        (cost.alive_at_calls, MAX_ALIVE_AT_CALLS, "values alive across calls"),
-        (cost.alive_at_blocks, MAX_ALIVE_AT_BLOCKS, "values alive from block to block"),
-        (cost.block_arguments, most_arguments, "values given to blocks"),
-        (cost.loop_steps, MAX_LOOP_STEPS, "values in nested loops"),
-    ];
-    match bounds.iter().find(|(counted, most, _)| counted > most) {
-        Some((.., what)) => Err(Unsupported::Compiler(format!("it has too many {what}"))),
-        None => Ok(()),
+    cost.check_bounds(stage)?;
+    if stage == Stage::Optimized {
+        allowance.draw(cost.work())?;
+    }
+    let held = func.dfg.num_values() as u64 * TRANSLATED_VALUE_BYTES + allowance.translated_bytes;
+    allowance.reach(held + cost.bytes(stage))
+}
+
+impl Cost {
+    /// The work of making code.
+    fn work(&self) -> u64 {
+        self.instructions
+            + self.block_arguments
+            + self.call_operands
+            + (self.alive_at_calls + self.alive_at_blocks) / ALIVE_PER_WORK
+    }
+
+    /// The bytes that making code takes, beside the function itself.
+    fn bytes(&self, stage: Stage) -> u64 {
+        let arguments = match stage {
+            // Most are going to disappear.
+            Stage::Translated => self.block_arguments * TRANSLATED_ARGUMENT_BYTES,
+            Stage::Optimized => self.block_arguments * LASTING_ARGUMENT_BYTES,
+        };
+        arguments
+            + self.instructions * INSTRUCTION_BYTES
+            + self.blocks * BLOCK_BYTES
+            + self.call_operands * CALL_OPERAND_BYTES
+    }
+
+    fn check_bounds(&self, stage: Stage) -> Result {
+        let cost = self;
+        let most_arguments = match stage {
+            Stage::Translated => MAX_BLOCK_ARGUMENTS as u64,
+            Stage::Optimized => MAX_LASTING_BLOCK_ARGUMENTS,
+        };
+        let bounds = [
+            (cost.alive, MAX_ALIVE, "values alive at once"),
+            (cost.alive_at_calls, MAX_ALIVE_AT_CALLS, "values alive across calls"),
+            (cost.alive_at_blocks, MAX_ALIVE_AT_BLOCKS, "values alive from block to block"),
+            (cost.block_arguments, most_arguments, "values given to blocks"),
+            (cost.branches_to_block, MAX_BRANCHES_TO_BLOCK, "branches to one block"),
+            (cost.loop_steps, MAX_LOOP_STEPS, "values in nested loops"),
+        ];
+        match bounds.iter().find(|(counted, most, _)| counted > most) {
+            Some((.., what)) => Err(Unsupported::Compiler(format!("it has too many {what}"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -113,6 +191,8 @@ struct Numbering {
     begins: SecondaryMap<Block, u32>,
     /// Whether something is a call, the first place of a block, or neither.
     places: Vec<PlaceKind>,
+    /// Branches that lead to each block.
+    branches: SecondaryMap<Block, u64>,
     defined: SecondaryMap<Value, u32>,
     last_used: SecondaryMap<Value, u32>,
 }
@@ -129,10 +209,12 @@ impl Numbering {
         let mut numbering = Numbering {
             begins: SecondaryMap::with_default(u32::MAX),
             places: Vec::new(),
+            branches: SecondaryMap::new(),
             defined: SecondaryMap::with_default(u32::MAX),
             last_used: SecondaryMap::new(),
         };
         for block in func.layout.blocks() {
+            cost.blocks += 1;
             numbering.begins[block] = numbering.places.len() as u32;
             for param in func.dfg.block_params(block) {
                 numbering.defined[*param] = numbering.places.len() as u32;
@@ -154,9 +236,17 @@ impl Numbering {
             self.defined[*result] = here;
         }
         let is_call = func.dfg.insts[inst].opcode().is_call();
+        cost.instructions += 1;
+        if is_call {
+            let operands = func.dfg.inst_values(inst).count() + func.dfg.inst_results(inst).len();
+            cost.call_operands += operands as u64;
+        }
         self.places.push(if is_call { PlaceKind::Call } else { PlaceKind::Plain });
         for call in branches(func, inst) {
             cost.block_arguments += call.len(&func.dfg.value_lists) as u64;
+            let branches = &mut self.branches[call.block(&func.dfg.value_lists)];
+            *branches += 1;
+            cost.branches_to_block = cost.branches_to_block.max(*branches);
         }
     }
 

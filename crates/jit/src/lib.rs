@@ -10,7 +10,7 @@
 //! A function that cannot be compiled stays with the interpreter, which the code here knows by the engine's contract only.
 //!
 //! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's business.
-//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
+//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`publish`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
 
 #![deny(unsafe_code)]
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -19,6 +19,7 @@ mod abi;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod adapter;
 mod ahead;
+mod allowance;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
 #[allow(unsafe_code, reason = "called by machine code")]
@@ -32,6 +33,8 @@ mod cost;
 #[allow(unsafe_code, reason = "entering and leaving machine code")]
 mod entry;
 mod module;
+#[allow(unsafe_code, reason = "the contract has unsafe methods")]
+mod publish;
 mod queue;
 mod region;
 #[allow(unsafe_code, reason = "a signal handler")]
@@ -99,7 +102,15 @@ impl Jit {
     }
 
     fn isa(&self) -> Option<&Arc<dyn TargetIsa>> {
-        let make = || compiler::isa(self.0.nan_bits).filter(|_| signal::install());
+        let make = || {
+            let isa = compiler::isa(self.0.nan_bits);
+            let has_handlers = signal::install();
+            if isa.is_some() && !has_handlers {
+                let reason = "everything: the system refuses handlers for the signals of machine code";
+                module::lock(&self.0.census).refused.insert(reason.to_owned(), 1);
+            }
+            isa.filter(|_| has_handlers)
+        };
         self.0.isa.get_or_init(make).as_ref()
     }
 

@@ -7,6 +7,7 @@ use innkeeper_engine::tier::{Called, Hot, Lacking, LoopEntry, ModuleParts, Nativ
 use innkeeper_engine::{Compilation, Explanation, FuncType, Inlining};
 
 use crate::adapter::Kind;
+use crate::allowance::{Allowance, Credit};
 use crate::cache::SavedCode;
 use crate::cache::keep::{Keeper, Occasion};
 use crate::cache::key::Key;
@@ -14,7 +15,7 @@ use crate::code_memory::{CodeMemory, MappedCode};
 use crate::compiler::{Code, Compiler};
 use crate::translate::{Start, Unsupported, translate};
 use crate::worth::Use;
-use crate::{Jit, entry, queue};
+use crate::{Jit, entry, publish};
 
 /// What is kept for a module; its code lives as long.
 pub struct NativeModule {
@@ -25,6 +26,8 @@ pub struct NativeModule {
     mapped: Option<MappedCode>,
     /// Where there is a cache to write to.
     keeper: Option<Keeper>,
+    /// What compiling its functions may still take.
+    credit: Credit,
     /// The background's own work, begun with the first call.
     start: Once,
 }
@@ -61,7 +64,16 @@ impl NativeModule {
                 mapped = Some(MappedCode::new(saved, Arc::downgrade(module)));
             }
         }
-        NativeModule { jit, module: Arc::downgrade(module), memory, mapped, keeper, start: Once::new() }
+        let credit = Credit::of_module(module.bytes().len());
+        NativeModule {
+            jit,
+            module: Arc::downgrade(module),
+            memory,
+            mapped,
+            keeper,
+            credit,
+            start: Once::new(),
+        }
     }
 
     /// The machine code that a function has from an earlier time.
@@ -161,11 +173,13 @@ impl NativeModule {
         func: DefinedFuncIndex,
     ) -> Option<Result<Explanation, String>> {
         let mut compiler = self.jit.compiler()?;
-        let explained = best(module, |inlining| {
+        // Whoever asks is no guest.
+        let explained = best(&Credit::of_module(usize::MAX >> 8), module, |allowance, inlining| {
             compiler.explain(
+                allowance,
                 |func| module.func_index(func),
-                |function, context, config| {
-                    translate(function, context, config, module, (func, Start::Call), inlining)
+                |function, context, config, allowance| {
+                    translate(function, context, config, allowance, module, (func, Start::Call), inlining)
                 },
             )
         });
@@ -182,7 +196,7 @@ impl NativeModule {
             keeper.hot(func.0);
         }
         match (compilation, self.module.upgrade()) {
-            (Compilation::AtOnce, Some(module)) => queue::compile(&module, &what),
+            (Compilation::AtOnce, Some(module)) => publish::compile(&module, &what),
             _ => self.jit.0.queue.push(Weak::clone(&self.module), what),
         }
     }
@@ -219,7 +233,7 @@ impl NativeModule {
         module: &ModuleParts,
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
-        let code = compile(compiler, module, (func, start));
+        let code = self.compile_with(compiler, module, (func, start));
         if let (Some(keeper), Start::Call, Err(_)) = (&self.keeper, start, &code) {
             keeper.refused(func.0);
         }
@@ -233,32 +247,40 @@ impl NativeModule {
         }
         address.ok_or_else(|| Unsupported::Compiler("there is no memory for code".to_owned()))
     }
-}
 
-/// Compiles a function as it can be written to a file.
-pub(crate) fn compile(
-    compiler: &mut Compiler,
-    module: &ModuleParts,
-    (func, start): (DefinedFuncIndex, Start<'_>),
-) -> Result<Code, Unsupported> {
-    if module.body_range(func).len() > MAX_BODY_BYTES {
-        return Err(Unsupported::Compiler("the body is too long".to_owned()));
-    }
-    best(module, |inlining| {
-        compiler.compile(|function, context, config| {
-            translate(function, context, config, module, (func, start), inlining)
+    /// Compiles a function as it can be written to a file.
+    pub(crate) fn compile_with(
+        &self,
+        compiler: &mut Compiler,
+        module: &ModuleParts,
+        (func, start): (DefinedFuncIndex, Start<'_>),
+    ) -> Result<Code, Unsupported> {
+        if module.body_range(func).len() > MAX_BODY_BYTES {
+            return Err(Unsupported::Compiler("the body is too long".to_owned()));
+        }
+        best(&self.credit, module, |allowance, inlining| {
+            compiler.compile(allowance, |function, context, config, allowance| {
+                translate(function, context, config, allowance, module, (func, start), inlining)
+            })
         })
-    })
+    }
 }
 
-/// Compiles with others' bodies inlined or, where that fails, without: one of them may have what is not compiled.
+/// Compiles with others' bodies inlined or, where that fails and there were some, without: one of them may have what is not compiled.
 fn best<T>(
+    credit: &Credit,
     module: &ModuleParts,
-    mut compile: impl FnMut(&Inlining) -> Result<T, Unsupported>,
+    mut compile: impl FnMut(&mut Allowance<'_>, &Inlining) -> Result<T, Unsupported>,
 ) -> Result<T, Unsupported> {
-    let inlining = &module.engine().config().tuning.inlining;
-    let compiled = compile(inlining);
-    if compiled.is_err() && inlining.depth > 0 { compile(&Inlining::never()) } else { compiled }
+    let engine = module.engine();
+    let budget = engine.compiling_budget();
+    let mut allowance = Allowance::new(credit, &budget);
+    let compiled = compile(&mut allowance, &engine.config().tuning.inlining);
+    if compiled.is_ok() || !allowance.has_inlined {
+        return compiled;
+    }
+    drop(allowance);
+    compile(&mut Allowance::new(credit, &budget), &Inlining::never())
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

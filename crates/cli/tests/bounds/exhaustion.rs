@@ -3,7 +3,12 @@
 
 use std::process::Command;
 
+use innkeeper::BudgetKind;
+
 use crate::run;
+
+/// Kinds that guests here reach the limit with.
+pub(crate) const KINDS: &[BudgetKind] = &[BudgetKind::Compiling];
 
 /// Guests that take as much as they get of one thing.
 fn guests() -> Vec<(&'static str, String)> {
@@ -78,6 +83,47 @@ fn guests() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// A guest that leaves next to nothing of the address space, and then wants very many small things of the host: what it asks for in bulk may be refused, what the host needs for
+/// itself must come from somewhere.
+fn small_things_at_the_end() -> String {
+    const MEMORIES: u32 = 64;
+    let memories = "(memory 1)".repeat(MEMORIES as usize);
+    let grow: String = (1..=MEMORIES)
+        .map(|i| format!("(loop $l (br_if $l (i32.ne (i32.const -1) (memory.grow {i} (i32.const 1)))))"))
+        .collect();
+    format!(
+        r#"(module
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+        (memory (export "memory") 1) {memories}
+        (func (export "_start") (local $i i32)
+            {grow}
+            (loop $l
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (i32.store (i32.const 64) (i32.add (i32.const 0x61616161) (i32.and (local.get $i) (i32.const 0x0f0f0f0f))))
+                (i32.store (i32.const 68) (i32.add (i32.const 0x61616161)
+                    (i32.and (i32.shr_u (local.get $i) (i32.const 4)) (i32.const 0x0f0f0f0f))))
+                (br_if $l (i32.and (i32.lt_u (local.get $i) (i32.const 30000))
+                    (i32.eqz (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 8) (i32.const 1)
+                        (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 32)))))))))"#
+    )
+}
+
+/// Functions that take tens of megabytes to be compiled, and one that becomes hot.
+fn costly_to_compile() -> String {
+    let calls = |n: usize| format!("{} {} drop", "call $leaf ".repeat(n), "i32.add ".repeat(n - 1));
+    let branches = "(br_if $b (i32.eqz (local.get 0)))".repeat(9_000);
+    format!(
+        r#"(module (func $leaf (result i32) (i32.const 1))
+        (func $calls {0}) (func $more {0}) (func $branches (param i32) (block $b {branches}))
+        (func (export "_start") (local $i i32)
+            (loop $l
+                (call $calls) (call $more) (call $branches (i32.const 1))
+                (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 400))))))"#,
+        calls(4000)
+    )
+}
+
 /// `inn` under a limit on its address space, in KiB.
 fn limited(kibibytes: u64, args: &[&str], text: &str) -> crate::Ran {
     let mut command = Command::new("sh");
@@ -92,8 +138,7 @@ fn y8_l12_wherever_address_space_ends_the_guest_gets_an_answer() {
     for (step, kibibytes) in
         [70_000, 90_000, 130_000, 190_000, 280_000, 400_000, 600_000].into_iter().enumerate()
     {
-        // With less the system does not even load the program.
-        if limited(kibibytes, &["--version"], "").code != Some(0) {
+        if !is_loaded(kibibytes) {
             continue;
         }
         for (i, (name, text)) in guests().into_iter().enumerate() {
@@ -107,4 +152,48 @@ fn y8_l12_wherever_address_space_ends_the_guest_gets_an_answer() {
             assert!(!ran.stderr.contains("panicked"), "{what}: {ran:#?}");
         }
     }
+}
+
+/// Whether the system even loads the program with so much.
+fn is_loaded(kibibytes: u64) -> bool {
+    limited(kibibytes, &["--version"], "").code == Some(0)
+}
+
+/// Checks that nothing but the guest has ended.
+fn has_ended_well(ran: &crate::Ran, what: &str) {
+    assert!(matches!(ran.code, Some(0 | 1 | 134)), "{what}: {ran:#?}");
+    assert!(!ran.stderr.contains("panicked"), "{what}: {ran:#?}");
+}
+
+#[test]
+fn y8_l12_the_host_has_a_reserve_for_what_is_small() {
+    let text = small_things_at_the_end();
+    for kibibytes in [90_000, 120_000, 160_000] {
+        let flags = ["--cache", "off", "--timeout", "20s", "--tier", "interpreter", "--tmp", "/t::1GiB", "-"];
+        has_ended_well(&limited(kibibytes, &flags, &text), &format!("{kibibytes} KiB"));
+    }
+}
+
+/// What the compiler allocates cannot fail gently: what there may be no room for stays interpreted.
+#[test]
+fn y8_l12_wherever_address_space_ends_compiling_ends_well() {
+    let text = costly_to_compile();
+    let mut kibibytes = 40_000;
+    while kibibytes < 500_000 {
+        kibibytes += kibibytes / 7;
+        if !is_loaded(kibibytes) {
+            continue;
+        }
+        for tier in ["compiled", "auto"] {
+            let flags = ["--cache", "off", "--timeout", "20s", "--tier", tier, "-"];
+            has_ended_well(&limited(kibibytes, &flags, &text), &format!("{tier} with {kibibytes} KiB"));
+        }
+    }
+}
+
+#[test]
+fn y7_compiling_is_within_the_limit_on_memory() {
+    let ran = crate::limited(&["--tier", "compiled"], &costly_to_compile());
+    ran.is_bounded("compiling");
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
 }

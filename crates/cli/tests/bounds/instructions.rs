@@ -260,7 +260,9 @@ fn looping(source: &Source, tier: &str) -> Ran {
 fn y7_every_kind_of_the_budget_has_a_guest_that_reaches_it() {
     let by_instructions: Vec<BudgetKind> = SOURCES.iter().map(|source| source.kind).collect();
     for kind in BudgetKind::ALL {
-        let is_reached = by_instructions.contains(kind) || crate::wasi::KINDS.contains(kind);
+        let is_reached = by_instructions.contains(kind)
+            || crate::wasi::KINDS.contains(kind)
+            || crate::exhaustion::KINDS.contains(kind);
         assert!(is_reached, "no guest reaches the limit with {}", kind.name());
     }
 }

@@ -23,7 +23,7 @@ enum Extend {
 
 const CONTENTS: i32 = VmObject::CONTENTS as i32;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn aggregate(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::StructNew { struct_type_index } => self.struct_new(*struct_type_index),

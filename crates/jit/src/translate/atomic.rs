@@ -10,7 +10,7 @@ use super::{Result, Translator, Unsupported};
 use crate::builtin::Builtin;
 use crate::trap;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     /// Pops the address of a cell.
     fn cell(&mut self, argument: &MemArg, cell: Type) -> Result<(Value, MemFlagsData)> {
         let size = u64::from(cell.bytes());
@@ -124,7 +124,7 @@ macro_rules! accesses {
         rmw { $($rmw:ident $rmw_cell:ident $op:ident $rmw_ty:ident;)* }
         cmpxchg { $($cmpxchg:ident $cmpxchg_cell:ident $cmpxchg_ty:ident;)* }
     ) => {
-        impl Translator<'_> {
+        impl Translator<'_, '_> {
             fn plain_atomic(&mut self, operator: &Operator<'_>) -> Result<bool> {
                 match operator {
                     $(Operator::$load { memarg } => self.atomic_load(memarg, types::$load_cell, types::$load_ty),)*

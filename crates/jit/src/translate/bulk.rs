@@ -22,7 +22,7 @@ const INLINE_BYTES: u64 = 64;
 /// ask in, still takes no more than some milliseconds.
 const FEW_BYTES: i64 = 1 << 13;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn memory_fill(&mut self, memory: u32) -> Result {
         let is_wide = self.is_memory64(memory);
         let (len, value) = (self.pop_index(is_wide)?, self.pop()?);

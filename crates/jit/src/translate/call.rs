@@ -29,7 +29,7 @@ pub(super) struct Callee {
     is_self: bool,
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn call_operator(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::Call { function_index } => self.call_by_name(FuncIndex(*function_index)),

@@ -56,7 +56,7 @@ pub(super) enum Kind {
     },
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn control_operator(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::Nop => Ok(()),

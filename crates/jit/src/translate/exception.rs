@@ -44,7 +44,7 @@ pub(super) enum Code {
     Own(FuncRef),
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn exception_operator(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::TryTable { try_table } => self.visit_try_table(try_table),

@@ -10,7 +10,7 @@ use innkeeper_engine::tier::VmStore;
 use super::{Translator, record_flags};
 use crate::trap;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     /// Charges for the run that begins here, if one does; traps where there is not enough, and then nothing is left.
     pub(super) fn charge(&mut self) {
         let Some(units) = self.fuel.as_ref().and_then(|runs| runs.at(self.offset)) else { return };

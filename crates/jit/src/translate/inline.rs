@@ -217,7 +217,7 @@ fn calls_itself(body: &FunctionBody<'_>, func: FuncIndex) -> Result<bool> {
     Ok(false)
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     /// Calls a function by name.
     pub(super) fn call_by_name(&mut self, func: FuncIndex) -> Result {
         let module = self.module;
@@ -251,6 +251,7 @@ impl Translator<'_> {
         let args = self.pop_args(ty)?;
         let fuel = self.fuel.as_ref().map(|_| FuelRuns::of(module, func)).transpose()?;
         self.inliner.enter(module, func, (self.offset, self.scope))?;
+        self.allowance.has_inlined = true;
         let around = Around {
             ty: std::mem::replace(&mut self.ty, ty),
             results: self.results.take(),

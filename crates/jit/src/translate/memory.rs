@@ -37,7 +37,7 @@ impl Place {
 /// Bytes of an ordinary page; smaller ones end where no guard begins.
 const PAGE_BYTES: u64 = 1 << 16;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn memory_record(&mut self, memory: u32) -> Value {
         if memory == 0 {
             return self.fixed(self.ctx, offset_of!(VmContext, memory0));

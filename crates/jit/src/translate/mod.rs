@@ -37,6 +37,7 @@ use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator, ValType};
 
 use crate::abi::{self, Results};
+use crate::allowance::Allowance;
 use crate::builtin::Builtin;
 use crate::tables::{LoadBefore, Places};
 use crate::{compiler, cost};
@@ -87,7 +88,7 @@ pub(crate) enum Start<'a> {
 }
 
 /// A function being translated.
-pub(crate) struct Translator<'a> {
+pub(crate) struct Translator<'a, 'b> {
     b: FunctionBuilder<'a>,
     module: &'a ModuleParts,
     /// The function that is compiled; its type, or that of the body inlined in it that is being translated.
@@ -131,6 +132,10 @@ pub(crate) struct Translator<'a> {
     branch_arguments: usize,
     /// Bytes of slots in the function's frame, so far.
     slot_bytes: u32,
+    /// Locals that were declared, of all bodies.
+    declared_locals: usize,
+    /// What compiling may take.
+    allowance: &'a mut Allowance<'b>,
 }
 
 /// Parts of the world that accesses of one do not touch another of.
@@ -148,6 +153,7 @@ pub(crate) fn translate(
     to: &mut Function,
     context: &mut FunctionBuilderContext,
     config: TargetFrontendConfig,
+    allowance: &mut Allowance<'_>,
     module: &ModuleParts,
     (func, start): (DefinedFuncIndex, Start<'_>),
     inlining: &Inlining,
@@ -204,12 +210,14 @@ pub(crate) fn translate(
         is_repeating: false,
         branch_arguments: 0,
         slot_bytes: 0,
+        declared_locals: 0,
+        allowance,
         offset: 0,
     };
     translator.function(entry)
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     fn function(mut self, entry: Block) -> Result<Places> {
         let body = body_of(self.module, self.func);
         self.offset = self.module.body_range(self.func).start;
@@ -219,6 +227,7 @@ impl Translator<'_> {
             return Err(Unsupported::Malformed);
         }
         self.b.seal_all_blocks();
+        self.check_size()?;
         self.b.finalize(self.config);
         Ok(Places { inlined: self.inliner.into_inlined(), loads_before: self.loads_before })
     }
@@ -252,9 +261,12 @@ impl Translator<'_> {
     }
 
     /// Refuses a function that is becoming too large.
-    fn check_size(&self) -> Result {
+    fn check_size(&mut self) -> Result {
         let nesting = self.control.last().map_or(0, |control| control.nesting);
-        cost::check_size(self.b.func, self.branch_arguments, nesting)
+        cost::check_size(self.b.func, self.branch_arguments, nesting)?;
+        let bytes = cost::translated_bytes(self.b.func, self.branch_arguments, self.declared_locals);
+        self.allowance.translated_bytes = bytes;
+        self.allowance.reach(bytes)
     }
 
     /// Counts values that are written down once more: an instruction of two bytes can do that with a thousand.
@@ -326,6 +338,8 @@ impl Translator<'_> {
             }
             types.extend(std::iter::repeat_n(abi::decoded_type(ty), count as usize));
         }
+        self.declared_locals += types.len();
+        self.allowance.draw(cost::work_before_translation(types.len() as u64))?;
         self.locals = types.iter().map(|ty| self.b.declare_var(*ty)).collect();
         Ok(types)
     }

@@ -9,7 +9,7 @@ use wasmparser::Operator;
 
 use super::{Result, Translator};
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     fn compare(&mut self, cc: IntCC) -> Result {
         let (a, b) = self.pop2()?;
         let holds = self.b.ins().icmp(cc, a, b);

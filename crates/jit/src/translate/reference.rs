@@ -11,7 +11,7 @@ use super::{Result, Translator, Unsupported};
 use crate::builtin::Builtin;
 use crate::trap;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn reference(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::RefNull { .. } => {

@@ -13,7 +13,7 @@ use super::{Result, Translator, Unsupported, fixed_flags, record_flags};
 use crate::builtin::{Builtin, GROWTH_STOPPED};
 use crate::trap;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     fn is_table64(&self, table: u32) -> bool {
         self.module.table_type(TableIndex(table)).index == IndexType::I64
     }

@@ -73,7 +73,7 @@ fn is_excluded(operator: &Operator<'_>) -> bool {
         || matches!(operator, Operator::Loop { .. } | Operator::Try { .. } | Operator::TryTable { .. })
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     /// Prepares the innermost block, a loop that has just been opened, for its body to be translated several times, if it is to be. Its header takes `params`.
     pub(super) fn unroll(&mut self, params: Vec<Type>) {
         let Some(Unrolled { times, start, end }) = self.unrolled.take() else { return };

@@ -12,7 +12,7 @@ use wasmparser::Operator;
 use super::{Result, Translator, fixed_flags};
 use crate::abi;
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(super) fn variable(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::LocalGet { local_index } => {

@@ -7,7 +7,7 @@ use wasmparser::Operator;
 
 use crate::translate::{Result, Translator};
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(in crate::translate) fn simd(&mut self, operator: &Operator<'_>) -> Result<bool> {
         Ok(self.lanewise(operator)?
             || self.comparison(operator)?

@@ -28,7 +28,7 @@ pub(super) enum Widen {
     HighUnsigned,
 }
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     pub(in crate::translate) fn cast(&mut self, value: Value, shape: Type) -> Value {
         if self.b.func.dfg.value_type(value) == shape {
             return value;

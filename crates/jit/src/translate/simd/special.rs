@@ -7,7 +7,7 @@ use wasmparser::Operator;
 use super::Widen;
 use crate::translate::{Result, Translator};
 
-impl Translator<'_> {
+impl Translator<'_, '_> {
     /// Single lanes, and memory.
     pub(super) fn lanes(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {

@@ -21,7 +21,9 @@ const RESERVE_BYTES: usize = 16 << 20;
 const SMALLEST_BYTES: usize = 32;
 /// What is larger must be able to fail.
 const LARGEST_BYTES: usize = 1 << 20;
-const CLASSES: usize = (LARGEST_BYTES / SMALLEST_BYTES).ilog2() as usize + 1;
+/// What the compiler allocates cannot, and was tried for before; others may have taken it since.
+const LARGEST_OF_COMPILER_BYTES: usize = 4 << 20;
+const CLASSES: usize = (LARGEST_OF_COMPILER_BYTES / SMALLEST_BYTES).ilog2() as usize + 1;
 
 /// The system's allocator with a reserve.
 pub(crate) struct WithReserve {
@@ -117,6 +119,9 @@ impl Reserve {
     #[cold]
     fn take(&self, layout: Layout) -> *mut u8 {
         let Some((class, bytes)) = class(layout) else { return null_mut() };
+        if bytes > LARGEST_BYTES && !innkeeper::is_compiling() {
+            return null_mut();
+        }
         Budget::system_has_no_more();
         self.locked(|lists| {
             let free = lists.free[class];
@@ -159,7 +164,7 @@ impl Reserve {
 /// The size of the blocks that an allocation is served with: which of the sizes, and its bytes.
 fn class(layout: Layout) -> Option<(usize, usize)> {
     let bytes = layout.size().max(layout.align()).max(SMALLEST_BYTES).checked_next_power_of_two()?;
-    let is_served = bytes <= LARGEST_BYTES && layout.align() <= 4096;
+    let is_served = bytes <= LARGEST_OF_COMPILER_BYTES && layout.align() <= 4096;
     is_served.then(|| ((bytes / SMALLEST_BYTES).ilog2() as usize, bytes))
 }
 

@@ -20,6 +20,22 @@ const FIRST_BYTES: u64 = 1 << 20;
 /// What takes more waits for its turn.
 const LARGE_BYTES: u64 = 16 << 20;
 
+/// The same where the process has a limit of its own on memory.
+const LARGE_BYTES_WITHIN_LIMIT: u64 = 2 << 20;
+
+/// What all functions that are being compiled may take together: what was tried for one is not there for another.
+static IN_PROGRESS: AtomicU64 = AtomicU64::new(0);
+
+fn large_bytes() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    let is_limited = |resource| getrlimit(resource).current.is_some();
+    if is_limited(Resource::As) || is_limited(Resource::Data) {
+        LARGE_BYTES_WITHIN_LIMIT
+    } else {
+        LARGE_BYTES
+    }
+}
+
 /// Who has the turn to compile something large.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -59,6 +75,8 @@ pub(crate) struct Allowance<'a> {
     /// What is known to be there.
     reached_bytes: u64,
     turn: Option<MutexGuard<'static, ()>>,
+    /// What of [`IN_PROGRESS`] is this function's.
+    tried_bytes: u64,
     /// What translating has taken, which lasts until the end.
     pub(crate) translated_bytes: u64,
     /// Whether bodies of others are in the function.
@@ -69,7 +87,9 @@ impl<'a> Allowance<'a> {
     /// For a function of a module.
     pub(crate) fn new(credit: &'a Credit, budget: &Budget) -> Allowance<'a> {
         let charge = Some(budget.empty(BudgetKind::Compiling));
-        Allowance { credit: Some(credit), charge, ..Allowance::of_adapter() }
+        let mut allowance = Allowance::of_adapter();
+        (allowance.credit, allowance.charge) = (Some(credit), charge);
+        allowance
     }
 
     /// For an adapter, whose size is that of a function's type.
@@ -80,6 +100,7 @@ impl<'a> Allowance<'a> {
             reached_bytes: FIRST_BYTES,
             turn: None,
             translated_bytes: 0,
+            tried_bytes: 0,
             has_inlined: false,
         }
     }
@@ -110,7 +131,7 @@ impl<'a> Allowance<'a> {
     fn reach_more(&mut self, bytes: u64) -> Result {
         // In steps, since this is asked with each instruction.
         let stepped = (bytes.saturating_add(bytes / 4)).next_multiple_of(FIRST_BYTES);
-        if stepped > LARGE_BYTES && self.turn.is_none() {
+        if stepped > LARGE_BYTES_WITHIN_LIMIT && self.turn.is_none() && stepped > large_bytes() {
             self.turn = Some(TURN.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let is_charged = match &mut self.charge {
@@ -122,11 +143,20 @@ impl<'a> Allowance<'a> {
                 "compiling it would take more memory than the limit allows".to_owned(),
             ));
         }
-        if !code_memory::has_room(stepped) {
+        let more = stepped.saturating_sub(self.tried_bytes);
+        self.tried_bytes += more;
+        let in_progress = IN_PROGRESS.fetch_add(more, Ordering::Relaxed) + more;
+        if !code_memory::has_room(in_progress) {
             return Err(Unsupported::Compiler("the system has no memory for compiling it".to_owned()));
         }
         self.reached_bytes = self.charge.as_ref().map_or(stepped, Charge::bytes);
         Ok(())
+    }
+}
+
+impl Drop for Allowance<'_> {
+    fn drop(&mut self) {
+        IN_PROGRESS.fetch_sub(self.tried_bytes, Ordering::Relaxed);
     }
 }
 

@@ -10,12 +10,11 @@ use std::time::Duration;
 use clap::builder::styling::AnsiColor;
 use clap::builder::{OsStringValueParser, Styles, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use clap_complete::Shell;
 use innkeeper::Tiers;
 use innkeeper::wasi::keys::parse_duration;
 
 use crate::flags::{KeyFlags, ReportFlags};
-use crate::values::CacheFlag;
+use crate::values::{CacheFlag, FeaturesFlag};
 use crate::work::WorkFlags;
 
 const STYLES: Styles = Styles::styled()
@@ -61,7 +60,6 @@ Exit codes:
     styles = STYLES,
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     subcommand_value_name = "COMMAND"
 )]
 pub(crate) struct Cli {
@@ -95,8 +93,10 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// Run script files in the format of the specification's test suite
     Wast(FilesArgs),
-    /// Print a completion script for a shell
+    /// Print a completion script for a shell, or the man page
     Completion(CompletionArgs),
+    /// Print the version
+    Version,
 }
 
 /// What `inn run` takes.
@@ -119,6 +119,14 @@ pub(crate) struct RunArgs {
     /// is called first.
     #[arg(long, value_name = "NAME", help_heading = "Guest")]
     pub(crate) invoke: Option<String>,
+
+    /// Parts of WebAssembly that the module may use: -NAME switches one off, NAME one on, mvp all off; separated by commas
+    ///
+    /// Everything is on at first. The names are those of the proposals: mutable-global, saturating-float-to-int, sign-extension, multi-value, bulk-memory,
+    /// reference-types, simd, relaxed-simd, extended-const, tail-call, exception-handling, legacy-exceptions, function-references, multi-memory, memory64,
+    /// gc, threads, custom-page-sizes, wide-arithmetic.
+    #[arg(long, value_name = "[-]NAME,...", help_heading = "Execution", value_parser = FeaturesFlag::parse, allow_hyphen_values = true)]
+    pub(crate) features: Option<FeaturesFlag>,
 
     /// What executes the guest
     #[arg(long, value_name = "TIER", help_heading = "Execution", value_enum, default_value_t = Tier::Auto)]
@@ -364,9 +372,21 @@ pub(crate) struct FilesArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionArgs {
-    /// The shell
-    #[arg(value_name = "SHELL")]
-    pub(crate) shell: Shell,
+    /// The shell, or man for a man page in troff's format
+    #[arg(value_name = "SHELL|man")]
+    pub(crate) form: CompletionForm,
+}
+
+/// What `inn completion` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum CompletionForm {
+    Bash,
+    Elvish,
+    Fish,
+    PowerShell,
+    Zsh,
+    Man,
 }
 
 #[cfg(test)]
@@ -411,7 +431,10 @@ mod tests {
             "max-threads",
             "max-written",
             "random",
-            "shell",
+            "form",
+            "features",
+            "fuel",
+            "command",
             "tier",
             "timeout",
             "tmp",

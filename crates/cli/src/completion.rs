@@ -1,15 +1,30 @@
-//! `inn completion`: a script that teaches a shell the command line.
+//! `inn completion`: a script that teaches a shell the command line, or the man page.
 
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use clap_complete::{Shell, generate};
 
-use crate::args::{Cli, CompletionArgs};
+use crate::args::{Cli, CompletionArgs, CompletionForm};
 use crate::report::{self, Problem};
 
 pub(crate) fn completion(args: &CompletionArgs) -> Result<ExitCode, Problem> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "inn", &mut script);
-    report::output(&String::from_utf8_lossy(&script))?;
+    let mut command = Cli::command();
+    let mut text = Vec::new();
+    let shell = match args.form {
+        CompletionForm::Bash => Shell::Bash,
+        CompletionForm::Elvish => Shell::Elvish,
+        CompletionForm::Fish => Shell::Fish,
+        CompletionForm::PowerShell => Shell::PowerShell,
+        CompletionForm::Zsh => Shell::Zsh,
+        CompletionForm::Man => {
+            let rendered = clap_mangen::Man::new(command).render(&mut text);
+            rendered.map_err(|error| Problem::new("the man page", error))?;
+            report::output(&String::from_utf8_lossy(&text))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    generate(shell, &mut command, "inn", &mut text);
+    report::output(&String::from_utf8_lossy(&text))?;
     Ok(ExitCode::SUCCESS)
 }

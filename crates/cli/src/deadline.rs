@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use innkeeper::wasi::keys::Limits;
-use innkeeper::wasi::stop::{Stopper, Watch};
+use innkeeper::wasi::stop::{Stopper, TimeLimit, Watch};
 
 use crate::report::{self, Problem, visible};
 
@@ -82,6 +82,11 @@ impl Deadline {
     pub(crate) fn opens_pipe(&self, path: &Path) {
         let name = visible(&path.to_string_lossy());
         *self.state.pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
+    /// Which limit on time has passed, if one has.
+    pub(crate) fn passed(&self) -> Option<TimeLimit> {
+        self.stopper.passed()
     }
 
     /// Whether the time is over.

@@ -13,7 +13,7 @@ use innkeeper::wasi::keys::{parse_duration, parse_size};
 
 use crate::values::{
     ChangesFlag, ClockFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, ProfileFlag, RandomFlag, TmpFlag,
-    TraceFlag,
+    TraceFlag, parse_address,
 };
 
 /// What a guest is granted.
@@ -26,7 +26,7 @@ pub(crate) struct KeyFlags {
     /// changes, and the directory stays as it is; the default is `rw`. Files of the kernel's beneath it, such as those in /proc and /sys, are not part of it
     /// without `unsafe`: a guest could get out through them. What is in the way of a sandbox, such as the root, a home directory or one with keys to other
     /// machines, is warned of.
-    #[arg(long = "dir", value_name = "HOST[::GUEST][::ro|rw|cow][::unsafe]", value_parser = OsStringValueParser::new().try_map(DirFlag::parse_dir), value_hint = ValueHint::DirPath)]
+    #[arg(long = "dir", short = 'd', value_name = "HOST[::GUEST][::ro|rw|cow][::unsafe]", value_parser = OsStringValueParser::new().try_map(DirFlag::parse_dir), value_hint = ValueHint::DirPath)]
     pub(crate) dirs: Vec<DirFlag>,
 
     /// Grant a directory, names the other way round; repeatable
@@ -38,11 +38,13 @@ pub(crate) struct KeyFlags {
     pub(crate) tmps: Vec<TmpFlag>,
 
     /// Give the guest an environment variable; without a value, inn's own; a name with * is a pattern; repeatable
-    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = EnvFlag::parse)]
+    #[arg(long = "env", short = 'e', value_name = "NAME[=VALUE]", value_parser = EnvFlag::parse)]
     pub(crate) variables: Vec<EnvFlag>,
 
-    /// Let the guest accept connections on an address, as a descriptor after its directories; repeatable
-    #[arg(long = "listen", value_name = "ADDRESS:PORT")]
+    /// Let the guest accept connections on an address; repeatable
+    ///
+    /// A port alone is one of this machine's own, 127.0.0.1. With directories, the socket is the descriptor after them; `--explain` says which.
+    #[arg(long = "listen", value_name = "[ADDRESS:]PORT", value_parser = parse_address)]
     pub(crate) listeners: Vec<SocketAddr>,
 
     /// Standard input: inherit, empty, closed, or file:PATH
@@ -88,6 +90,10 @@ pub(crate) struct LimitFlags {
     /// Stop the guest when it has used this much processor time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) max_cpu: Option<Duration>,
+
+    /// Stop the guest when it has used this much fuel: about one unit an instruction, the same in every run
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) fuel: Option<u64>,
 
     /// What the guest may make inn hold in all, as in 64MiB (half of the machine's memory)
     ///

@@ -25,6 +25,8 @@ pub(crate) struct Guest {
     engine: Engine,
     /// Whether samples of its stack are taken.
     pub(crate) is_profiled: bool,
+    /// What it may use up, where that is counted.
+    pub(crate) fuel: Option<u64>,
 }
 
 /// What executes a guest, and how.
@@ -76,7 +78,7 @@ impl Guest {
     pub(crate) fn new(input: &mut Input, execution: Execution) -> Result<Guest, Problem> {
         let Execution { config, tiers, cache } = execution;
         let engine = innkeeper::engine_cached(config, tiers, cache);
-        Ok(Guest { module: input.module(&engine)?, engine, is_profiled: false })
+        Ok(Guest { module: input.module(&engine)?, engine, is_profiled: false, fuel: None })
     }
 
     /// Runs `entry` with these keys until its end or the deadline, watched by these observers.
@@ -93,7 +95,8 @@ impl Guest {
         {
             deadline.opens_pipe(path);
         }
-        let context = prepare(Context::new(keys).map_err(Problem::from_message)?)?.observed(observers);
+        let context = prepare(Context::new(keys).map_err(|error| crate::keys::cannot_be_granted(&error))?)?
+            .observed(observers);
         let stopper = deadline.start_guest();
         let interrupt: Interrupt = stopper.interrupt();
         context.host().set_interrupt(interrupt);
@@ -105,6 +108,9 @@ impl Guest {
         let mut store = Store::with_budget(&self.engine, context.clone(), budget)
             .map_err(|error| input.problem(&error))?;
         stopper.add_store(store.interrupt_handle());
+        if let Some(fuel) = self.fuel {
+            store.set_fuel(fuel).map_err(|error| input.problem(&error))?;
+        }
         let sampler = match self.is_profiled {
             true => {
                 store.start_profile();

@@ -10,6 +10,7 @@ use std::path::Path;
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::report::{Problem, visible};
+use crate::{foreign, usage};
 
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
@@ -50,7 +51,7 @@ impl Input {
             Err(reason) => return Err(unreadable(path, &name, &reason)),
         };
         if bytes.is_empty() {
-            return Err(Problem::new(name, "not a WebAssembly module: it is empty (at offset 0x0)")
+            return Err(Problem::new(name, "not a WebAssembly module: it is empty")
                 .help("build or fetch the file again"));
         }
         if Precompiled::is_one(&bytes) {
@@ -59,6 +60,9 @@ impl Input {
                 "it was compiled ahead of time; this takes the module that it was made from",
             )
             .help("name the .wasm file"));
+        }
+        if let Some((kind, mend)) = foreign::file_kind(&bytes) {
+            return Err(Problem::new(name, format!("not a WebAssembly module, but {kind}")).help(mend));
         }
         let mut input = Input { name, bytes };
         if is_text(&input.bytes) {
@@ -69,6 +73,11 @@ impl Input {
             }
             let translated = innkeeper::to_binary(&input.bytes).map(|binary| binary.into_owned());
             input.bytes = translated.map_err(|error| input.problem(&error))?;
+            if let Some((kind, mend)) = foreign::file_kind(&input.bytes) {
+                return Err(
+                    Problem::new(input.name, format!("not a WebAssembly module, but {kind}")).help(mend)
+                );
+            }
         }
         Ok(input)
     }
@@ -94,8 +103,18 @@ impl Input {
             ErrorKind::Text(message) => {
                 Problem::of_lines(&self.name, message.trim_end().replace("<anon>", &self.name))
             }
-            ErrorKind::Malformed { message, .. } if is_missing_feature(message) => {
-                problem.help("this inn does not have that feature; build the guest without it")
+            ErrorKind::Malformed { message, offset_bytes } if is_missing_feature(message) => {
+                let reason = format!(
+                    "it uses what is switched off or not there: {message} (at offset 0x{offset_bytes:x})"
+                );
+                Problem::new(&self.name, reason).help(
+                    "build the guest without it, unless --features has switched it off",
+                )
+            }
+            ErrorKind::Malformed { message, offset_bytes } if is_limit(message) => {
+                let reason =
+                    format!("it is larger than modules may be: {message} (at offset 0x{offset_bytes:x})");
+                Problem::new(&self.name, reason).help("build the guest in smaller parts")
             }
             ErrorKind::Malformed { .. } => {
                 problem.help("the file is damaged or no module; build or fetch it again")
@@ -151,24 +170,42 @@ fn is_missing_feature(message: &str) -> bool {
     ["not enabled", "be enabled", "proposal", " feature"].iter().any(|words| message.contains(words))
 }
 
+/// Whether validation refused more of something than engines have to support, as far as its words tell.
+fn is_limit(message: &str) -> bool {
+    ["exceeds", "exceed", "limit of", "too many", "too large"].iter().any(|words| message.contains(words))
+}
+
 fn unreadable(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
-    match reason.kind() {
-        io::ErrorKind::NotFound
-            if Path::new(path).components().count() == 1 && !path.as_encoded_bytes().contains(&b'.') =>
-        {
-            Problem::new(name, "no such file")
-                .help("check the path; a command of inn stands before all flags, and `inn --help` lists them")
-        }
-        io::ErrorKind::NotFound => {
-            Problem::new(name, "no such file").help("check the path, or build the program first")
-        }
+    let problem = match reason.kind() {
+        io::ErrorKind::NotFound => Problem::new(name, "no such file").help(not_found(path)),
         io::ErrorKind::IsADirectory => Problem::new(name, "it is a directory, and a module is a file")
             .help("name the .wasm or .wat file; a directory is granted with --dir"),
         io::ErrorKind::PermissionDenied => {
             Problem::new(name, "permission denied").help("check that this user may read the file")
         }
-        _ => Problem::new(name, format!("cannot be read: {reason}")),
+        _ => return Problem::new(name, format!("cannot be read: {reason}")),
+    };
+    problem.mistake()
+}
+
+/// What may be meant by a file that is not there.
+fn not_found(path: &OsStr) -> String {
+    let word = path.to_string_lossy();
+    if Path::new(path).components().count() == 1 && !word.contains('.') {
+        let commands = usage::commands();
+        if commands.contains(&word.to_string()) {
+            return format!(
+                "the command stands before all flags: inn {word} ...; `inn help {word}` shows how it is used"
+            );
+        }
+        if let Some(near) = usage::nearest(&word, commands.iter().map(String::as_str)) {
+            return format!("did you mean the command: inn {near} ...? `inn help` lists all");
+        }
+        if ["text", "json", "summary"].contains(&&*word) {
+            return format!("a form of the trace follows an equals sign: --trace={word}");
+        }
     }
+    String::from("check the path, or build the program first")
 }
 
 #[cfg(test)]

@@ -25,13 +25,20 @@ pub(crate) fn inspect(args: &FileArgs) -> Result<ExitCode, Problem> {
 
 /// What provides an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Provider {
+pub(crate) enum Provider {
     Wasi(Version),
     /// A version of WASI has the name, with another type.
     WasiOfAnotherType(Version),
     /// The proposal for threads.
     Threads,
     Nobody,
+}
+
+impl Provider {
+    /// Whether `inn` has what is imported.
+    pub(crate) fn is_here(self) -> bool {
+        matches!(self, Provider::Wasi(_) | Provider::Threads)
+    }
 }
 
 /// A kind of key, and which functions of WASI 0.1 a guest needs it for.
@@ -177,7 +184,7 @@ fn describe_keys(text: &mut String, imports: &[(ImportType<'_>, Provider)]) {
     }
 }
 
-fn provider(import: &ImportType<'_>) -> Provider {
+pub(crate) fn provider(import: &ImportType<'_>) -> Provider {
     let Some(version) = Version::ALL.into_iter().find(|version| version.module_name() == import.module)
     else {
         return match &import.ty {

@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use innkeeper::wasi::keys::policy::matches_pattern;
-use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, Keys, KeysBuilder, Limits, ListenKey, Policy};
+use innkeeper::wasi::keys::{
+    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, Limits, ListenKey, Policy,
+};
 
 use crate::args::RunArgs;
 use crate::cache;
@@ -27,6 +29,13 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     })?;
     let mut keys = add_flags(keys, flags)?.build();
     limit(&mut keys.limits, &flags.limits);
+    require_distinct_names(&keys)?;
+    if !args.reports.cow_changes.is_empty()
+        && !keys.directories.iter().any(|key| key.access == Access::CopyOnWrite)
+    {
+        let problem = Problem::new("--cow-changes", "there is no cow directory, and so there are no changes");
+        return Err(problem.help("grant one: --dir HOST::GUEST::cow").mistake());
+    }
     if keys.directories.iter().any(is_native) {
         keys.hidden = cache::out_of_sight(args.cache.as_ref());
         keys.directories.iter().filter(|key| is_native(key)).for_each(warn_of);
@@ -37,6 +46,40 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
 /// Whether a key is to a directory of the host's.
 fn is_native(key: &DirKey) -> bool {
     !matches!(key.access, Access::Temporary { .. })
+}
+
+/// What to say about keys that cannot be honoured: another command line would have others.
+pub(crate) fn cannot_be_granted(error: &KeyError) -> Problem {
+    let text = error.to_string();
+    let (message, mend) = text.split_once("; ").unwrap_or((&text, ""));
+    let problem = Problem::from_message(message).mistake();
+    if let KeyError::DirectoryMissing(path) = error
+        && let Some((host, guest)) = path.to_str().and_then(|path| path.split_once(':'))
+        && Path::new(host).is_dir()
+    {
+        return problem.help(format!(
+            "did you mean {host}::{guest}? Two colons stand between the host's path and the guest's"
+        ));
+    }
+    if mend.is_empty() { problem } else { problem.help(mend) }
+}
+
+/// Refuses two directories under one name, of which the guest would find one only.
+fn require_distinct_names(keys: &Keys) -> Result<(), Problem> {
+    let plain = |guest: &str| guest.trim_end_matches('/').to_owned();
+    for (index, key) in keys.directories.iter().enumerate() {
+        let same = keys.directories[..index].iter().find(|other| plain(&other.guest) == plain(&key.guest));
+        if let Some(other) = same {
+            let what = |key: &DirKey| match key.access {
+                Access::Temporary { .. } => String::from("a directory in memory"),
+                _ => visible(&key.host.to_string_lossy()),
+            };
+            let reason = format!("two directories are to have this name, {} and {}", what(other), what(key));
+            let problem = Problem::new(visible(&key.guest), reason);
+            return Err(problem.help("give one of them another name: --dir HOST::GUEST").mistake());
+        }
+    }
+    Ok(())
 }
 
 /// What holds credentials for other machines and programs, in a home directory. Whoever reads one of them is this user elsewhere; whoever writes to one
@@ -94,7 +137,7 @@ fn danger(granted: &Path, home: Option<PathBuf>) -> Option<String> {
 pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
     let name = path.to_string_lossy();
     let text = std::fs::read_to_string(path).map_err(|reason| {
-        Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path")
+        Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path").mistake()
     })?;
     let policy = Policy::parse(&text).map_err(|error| {
         Problem::of_lines(&name, error).help("docs/sandbox.md lists what a policy can say")
@@ -176,7 +219,8 @@ fn variables(flag: &EnvFlag) -> Result<Vec<(String, String)>, Problem> {
         Ok(value) => Ok(vec![(name.clone(), value)]),
         Err(std::env::VarError::NotPresent) => {
             Err(Problem::new(thing, "the variable is not set, so it cannot be passed on")
-                .help(format!("give it a value, --env {name}=VALUE, or leave the flag out")))
+                .help(format!("give it a value, --env {name}=VALUE, or leave the flag out"))
+                .mistake())
         }
         Err(std::env::VarError::NotUnicode(_)) => Err(not_utf8()),
     }

@@ -15,6 +15,7 @@ mod completion;
 mod deadline;
 mod explore;
 mod flags;
+mod foreign;
 mod guest;
 mod homes;
 mod input;
@@ -71,7 +72,10 @@ fn tell_of_panics() {
 fn begin() -> ExitCode {
     #[cfg(target_os = "linux")]
     reserve::reach_for_stack();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::tell(&error),
+    };
     let done = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
@@ -85,6 +89,7 @@ fn begin() -> ExitCode {
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),
         Some(Command::Completion(args)) => completion::completion(&args),
+        Some(Command::Version) => usage::version(),
     };
     done.unwrap_or_else(|problem| {
         report::problem(&problem);

@@ -32,7 +32,7 @@ pub(crate) struct Problem {
 /// The exit code where `inn` itself failed.
 const FAILED: u8 = 1;
 /// The exit code where the command line is wrong.
-const MISTAKEN: u8 = 2;
+pub(crate) const MISTAKEN: u8 = 2;
 
 /// When the report on keys is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Problem {
     /// Adds how to mend it.
     pub(crate) fn help(self, help: impl Display) -> Problem {
         Problem { help: Some(visible(&help.to_string())), ..self }
+    }
+
+    /// Adds how to mend it, where nothing is said of that.
+    pub(crate) fn help_if_none(self, help: impl Display) -> Problem {
+        if self.help.is_some() { self } else { self.help(help) }
     }
 
     /// The same as a mistake on the command line, which another command would not have.
@@ -147,6 +152,11 @@ pub(crate) fn table(text: &str) {
 /// Says how a guest was stopped, and where.
 pub(crate) fn stopped(error: &Error) {
     complain(&(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace(error.backtrace())));
+}
+
+/// Says which limit took effect.
+pub(crate) fn limit(line: &str) {
+    complain(&styled(DENIED, "limit", &visible_lines(line)));
 }
 
 /// Says that a guest threw what nobody caught, and where.

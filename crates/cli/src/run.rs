@@ -3,14 +3,16 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use innkeeper::wasi::keys::Keys;
+use innkeeper::wasi::keys::{Keys, Limits};
 use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::threads::uses_threads;
 use innkeeper::wasi::p1::{Context, Exit};
+use innkeeper::wasi::stop::TimeLimit;
 use innkeeper::{
-    Cache, Error, ErrorKind, ExternType, FuncType, Linker, Module, NanBits, Precompiled, Store, Val,
+    Cache, Error, ErrorKind, ExternType, FuncType, Linker, Metering, Module, NanBits, Precompiled, Store,
+    Trap, Val,
 };
 
 use crate::args::{CompileAfter, RunArgs};
@@ -21,7 +23,7 @@ use crate::output;
 use crate::report::{self, Explain, Problem, short, visible};
 use crate::values::ProfileFlag;
 use crate::writable::Writable;
-use crate::{background, cache, changes, invoke, keys, observers, perf, profile};
+use crate::{background, cache, changes, foreign, invoke, keys, observers, perf, profile};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 pub(crate) const TRAP_EXIT_CODE: u8 = 134;
@@ -69,6 +71,12 @@ fn run_guest(
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
     let mut execution = Execution::new(&keys.limits, nan_bits);
     execution.tiers = args.tier.into();
+    if let Some(features) = args.features {
+        execution.config.features = features.0;
+    }
+    if args.keys.limits.fuel.is_some() {
+        execution.config.metering = Metering::Fuel;
+    }
     let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
     execution.cache = cache;
     if let Some(reason) = reason.filter(|_| args.reports.explain) {
@@ -84,6 +92,11 @@ fn run_guest(
     let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
     let mut guest = Guest::new(&mut input, execution)?;
     guest.is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
+    guest.fuel = args.keys.limits.fuel;
+    if guest.fuel.is_some() && uses_threads(&guest.module) {
+        let reason = "it may start threads, and fuel is counted in one thread only";
+        return Err(Problem::new(&input.name, reason).help("bound it with --max-cpu or --timeout").mistake());
+    }
     if header.is_some() && uses_threads(&guest.module) {
         return Err(Problem::new(
             &input.name,
@@ -93,7 +106,9 @@ fn run_guest(
     }
     let entry = Entry::choose(args.invoke.as_deref(), args.guest_args(), &input, &guest.module).map_err(
         |problem| match problem {
-            NoEntry::Missing => no_such_function(args, &input, &guest.module),
+            // Who made the module for another host looks for `_start` in vain, too.
+            NoEntry::Missing => foreign::missing_imports(&input.name, &guest.module)
+                .unwrap_or_else(|| no_such_function(args, &input, &guest.module)),
             NoEntry::Problem(problem) => problem,
         },
     )?;
@@ -122,7 +137,8 @@ fn run_guest(
         (Some(profile), Some(files)) => profile::write(profile, files, &input.name),
         _ => Ok(()),
     };
-    let code = report_ending(&ran, args, &input)?;
+    let bounds = (&keys.limits, guest.fuel);
+    let code = report_ending(&ran, args, (&input, &guest.module), (&deadline, bounds))?;
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
@@ -260,8 +276,33 @@ impl Entry {
     }
 }
 
+/// Says which limit a trap was, and its value.
+fn tell_of_limit(trap: Option<Trap>, deadline: &Deadline, (limits, fuel): (&Limits, Option<u64>)) {
+    let time = |flag: &str, limit: Option<Duration>| {
+        limit.map(|limit| format!("the guest was stopped: {flag} is {limit:?}"))
+    };
+    let line = match (trap, deadline.passed()) {
+        (Some(Trap::DeadlineExceeded), Some(TimeLimit::Wall)) => time("--timeout", limits.wall_time),
+        (Some(Trap::DeadlineExceeded), Some(TimeLimit::Processor)) => {
+            time("--max-cpu", limits.processor_time)
+        }
+        (Some(Trap::OutOfFuel), _) => {
+            fuel.map(|fuel| format!("the guest was stopped: --fuel is {fuel} units"))
+        }
+        _ => None,
+    };
+    if let Some(line) = line {
+        report::limit(&line);
+    }
+}
+
 /// Tells what there is to tell, and gives the process's exit code.
-fn report_ending(ran: &Ran, args: &RunArgs, input: &Input) -> Result<ExitCode, Problem> {
+fn report_ending(
+    ran: &Ran,
+    args: &RunArgs,
+    (input, module): (&Input, &Module),
+    (deadline, limits): (&Deadline, (&Limits, Option<u64>)),
+) -> Result<ExitCode, Problem> {
     let code = match &ran.ending {
         Ending::Returned(results) => {
             let lines: String = results.iter().map(|value| invoke::result(value) + "\n").collect();
@@ -272,6 +313,7 @@ fn report_ending(ran: &Ran, args: &RunArgs, input: &Input) -> Result<ExitCode, P
         Ending::Exited(Exit(code)) => ExitCode::from((code & 0xff) as u8),
         Ending::Trapped(error) => {
             report::stopped(error);
+            tell_of_limit(error.trap(), deadline, limits);
             ExitCode::from(TRAP_EXIT_CODE)
         }
         Ending::Threw(error, thrown) => {
@@ -280,7 +322,7 @@ fn report_ending(ran: &Ran, args: &RunArgs, input: &Input) -> Result<ExitCode, P
         }
         Ending::Interrupted => ExitCode::from(ran.signal.exit_code().unwrap_or(TRAP_EXIT_CODE)),
         Ending::Diverged(error) | Ending::Failed(error) => {
-            report::problem(&not_started(input, error));
+            report::problem(&not_started(input, module, error));
             ExitCode::FAILURE
         }
     };
@@ -388,11 +430,11 @@ fn note_flags_of_inn(args: &RunArgs) {
     }
 }
 
-fn not_started(input: &Input, error: &Error) -> Problem {
+fn not_started(input: &Input, module: &Module, error: &Error) -> Problem {
     let problem = Problem::new(&input.name, error);
     match error.kind() {
         ErrorKind::Link(_) => {
-            problem.help("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
+            foreign::missing_imports(&input.name, module).unwrap_or(problem).help_if_none("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
         }
         ErrorKind::Limit(text) if text.contains("--max-memory") => {
             problem.help("if the host can hold it, raise --max-memory; or build the guest to need less")

@@ -2,7 +2,227 @@
 //!
 //! Every message names what was written, the reason and the mend, in `inn`'s own words; the texts of the library that reads command lines are used for help alone.
 
+use std::error::Error as _;
 use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::args::Cli;
+use crate::report::{self, Problem, visible};
+
+/// `inn -h`: what fits on a screen.
+const SHORT_HELP: &str = "\
+Runs WebAssembly programs that hold only the keys they were given
+
+Usage: inn [run] [FLAGS] FILE [ARGS]...
+       inn COMMAND ...
+
+Examples:
+  inn app.wasm a b                     run app.wasm with two arguments and no access to files
+  inn --dir data::/data::ro app.wasm   it finds ./data as /data and cannot change it
+  inn --invoke add math.wasm 2 40      call one function and print what it returns
+
+Keys, without which a program has no access to anything:
+  -d, --dir HOST[::GUEST][::ro|rw|cow]   a directory; --tmp GUEST is one in memory
+  -e, --env NAME[=VALUE]                 an environment variable
+      --listen [ADDRESS:]PORT            connections to accept
+Also often used:
+      --timeout 5s --max-memory 64MiB    bounds
+      --explain --trace                  what was denied, every call to the host
+
+Commands: run, compile, inspect, validate, explore, replay, policy, cache, cow, wast, completion
+`inn help` lists all flags, `inn help COMMAND` those of a command.
+";
+
+/// Flags of other hosts, and what does the same here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("-v", "--dir HOST::GUEST grants a directory"),
+    ("-W", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
+    ("-S", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
+    ("-C", "--tier says what executes the guest, --cache where compiled code is kept"),
+    ("-O", "all code is optimized; --tier says what executes the guest"),
+    ("-D", "--profile FILE writes a flame graph; backtraces have names where the module has them"),
+    ("-g", "backtraces have names where the module has them"),
+    ("--volume", "--dir HOST::GUEST grants a directory"),
+    ("--map-dir", "--mapdir GUEST::HOST, or --dir HOST::GUEST"),
+    ("--mount", "--dir HOST::GUEST::ro grants a directory for reading"),
+    ("-mount", "--dir HOST::GUEST::ro grants a directory for reading"),
+    ("-env", "--env NAME=VALUE"),
+    ("--env-inherit", "--env '*' grants all variables, --env NAME one"),
+    ("-env-inherit", "--env '*' grants all variables, --env NAME one"),
+    ("--forward-host-env", "--env '*' grants all variables, --env NAME one"),
+    ("--inherit-env", "--env '*' grants all variables, --env NAME one"),
+    ("--tcplisten", "--listen ADDRESS:PORT"),
+    ("--net", "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them"),
+    ("--entrypoint", "--invoke NAME calls an exported function"),
+    ("--reactor", "--invoke NAME calls a reactor's function"),
+    ("--time-limit", "--timeout DURATION"),
+    ("--gas-limit", "--fuel UNITS"),
+    ("--memory-page-limit", "--max-memory SIZE"),
+    ("--max-memory-size", "--max-memory SIZE"),
+    ("--stack-size", "the stack has a fixed limit, beyond which a guest traps"),
+    ("--max-wasm-stack", "the stack has a fixed limit, beyond which a guest traps"),
+    ("--interpreter", "--tier interpreter"),
+    ("--enable-all", "everything is on; --features -NAME switches something off"),
+    ("--wasm-features", "--features NAME,-NAME"),
+    ("--quiet", "inn says nothing where nothing went wrong"),
+    ("-q", "inn says nothing where nothing went wrong"),
+    ("--verbose", "--trace prints every call, --explain what was denied"),
+    ("--allow-read", "--dir HOST::GUEST::ro grants a directory for reading"),
+    ("--allow-write", "--dir HOST::GUEST grants a directory for reading and writing"),
+    ("--allow-env", "--env NAME, or --env '*' for all"),
+    ("--allow-net", "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them"),
+];
+
+/// Answers a command line that asks for help, or cannot be understood.
+pub(crate) fn tell(error: &clap::Error) -> ExitCode {
+    let written = match error.kind() {
+        ErrorKind::DisplayHelp if wants_short_help() => report::output(SHORT_HELP),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => report::output(&error.render().to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let is_run = command_name().is_none_or(|name| name == "run");
+            report::table(&if is_run { SHORT_HELP.to_owned() } else { error.render().to_string() });
+            return ExitCode::from(report::MISTAKEN);
+        }
+        _ => Err(problem(error).mistake()),
+    };
+    written.map(|()| ExitCode::SUCCESS).unwrap_or_else(|problem| {
+        report::problem(&problem);
+        problem.exit_code()
+    })
+}
+
+/// `inn version`.
+pub(crate) fn version() -> Result<ExitCode, Problem> {
+    report::output(concat!("inn ", env!("CARGO_PKG_VERSION"), "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names of all commands.
+pub(crate) fn commands() -> Vec<String> {
+    let commands = Cli::command();
+    commands
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .chain([String::from("help")])
+        .collect()
+}
+
+/// The command that the line names, if it names one.
+fn command_name() -> Option<String> {
+    let first = std::env::args().skip(1).find(|argument| !argument.starts_with('-'))?;
+    commands().contains(&first).then_some(first)
+}
+
+/// Whether `-h` was written, for running a program. `--help` has everything.
+fn wants_short_help() -> bool {
+    let mut before = std::env::args_os().skip(1).take_while(|argument| argument != "--help");
+    before.any(|argument| argument == "-h") && command_name().is_none_or(|name| name == "run")
+}
+
+fn problem(error: &clap::Error) -> Problem {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    };
+    let written = text(ContextKind::InvalidArg);
+    // `--timeout <DURATION>` is called `--timeout`, and `<FILE>` FILE.
+    let name = written
+        .split([' ', '=', '['])
+        .next()
+        .unwrap_or_default()
+        .trim_matches(['<', '>'])
+        .trim_end_matches("...");
+    let value = text(ContextKind::InvalidValue);
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown_flag(&written),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            Problem::new(name, "its value is missing").help(format!("write {}", plain(&written)))
+        }
+        ErrorKind::InvalidValue => {
+            let valid: Vec<String> = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(valid)) => valid.clone(),
+                _ => Vec::new(),
+            };
+            let near = nearest(&value, valid.iter().map(String::as_str))
+                .map(|near| format!("did you mean {near}? "));
+            Problem::new(name, format!("`{}` is not one of its values", visible(&value))).help(format!(
+                "{}write one of {}",
+                near.unwrap_or_default(),
+                valid.join(", ")
+            ))
+        }
+        ErrorKind::ValueValidation => {
+            let reason = error.source().map(ToString::to_string).unwrap_or_default();
+            let is_told = reason.contains(&value) || ["--dir", "--mapdir"].contains(&name);
+            let reason = if is_told { reason } else { format!("`{}`: {reason}", visible(&value)) };
+            Problem::new(name, reason).help(format!("the form is {}", plain(&written)))
+        }
+        ErrorKind::MissingRequiredArgument => Problem::new(plain(&written), "it is missing").help(usage()),
+        ErrorKind::ArgumentConflict => {
+            Problem::new(name, "it cannot stand here, before a command or beside another flag")
+                .help(format!("flags that grant, bound or report stand after `run`; {}", usage()))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = text(ContextKind::InvalidSubcommand);
+            let commands = commands();
+            let near = nearest(&word, commands.iter().map(String::as_str))
+                .map(|near| format!("did you mean {near}? "));
+            Problem::new(visible(&word), "there is no such command")
+                .help(format!("{}`inn help` lists all", near.unwrap_or_default()))
+        }
+        _ => {
+            let rendered = error.render().to_string();
+            let first = rendered.lines().next().unwrap_or_default();
+            Problem::from_message(first.trim_start_matches("error: ")).help(usage())
+        }
+    }
+}
+
+/// Without the brackets around what is to be replaced.
+fn plain(form: &str) -> String {
+    form.replace(['<', '>'], "")
+}
+
+fn unknown_flag(flag: &str) -> Problem {
+    let problem = Problem::new(visible(flag), "there is no such flag");
+    // `-Wfuel=1` is -W.
+    let short: String = flag.chars().take(2).collect();
+    let same = ELSEWHERE
+        .iter()
+        .find(|(spelling, _)| *spelling == flag || *spelling == short && !flag.starts_with("--"));
+    if let Some((_, answer)) = same {
+        return problem.help(answer);
+    }
+    let known = flags_of_command();
+    match nearest(flag, known.iter().map(String::as_str)) {
+        Some(near) => problem.help(format!("did you mean {near}?")),
+        None => problem.help(match command_name() {
+            Some(name) => format!("`inn help {name}` lists the flags of {name}"),
+            None => String::from("`inn help` lists all; what the guest is to get stands after FILE"),
+        }),
+    }
+}
+
+/// The long flags of the command that the line names.
+fn flags_of_command() -> Vec<String> {
+    let command = Cli::command();
+    let named = command_name().unwrap_or_else(|| String::from("run"));
+    let found = command.find_subcommand(&named).unwrap_or(&command);
+    let nested = found.get_subcommands().flat_map(clap::Command::get_arguments);
+    let all = found.get_arguments().chain(nested).filter(|argument| !argument.is_hide_set());
+    all.filter_map(clap::Arg::get_long).map(|name| format!("--{name}")).collect()
+}
+
+fn usage() -> String {
+    match command_name() {
+        Some(name) if name != "run" => format!("`inn help {name}` shows how it is used"),
+        _ => String::from("the form is inn [run] [FLAGS] FILE [ARGS]..."),
+    }
+}
 
 /// Flags of `inn run` that a user may have meant for `inn` where they follow FILE: they grant, bound or report something.
 const OWN_FLAGS: &[&str] = &[
@@ -33,6 +253,8 @@ const OWN_FLAGS: &[&str] = &[
     "--cow-changes",
     "--argv0",
     "--invoke",
+    "--features",
+    "--fuel",
     "--tier",
     "--cache",
     "--compile-after",
@@ -76,7 +298,6 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn near_is_near() {

@@ -3,6 +3,7 @@
 //! Must stay true: a path of the host is any bytes, whatever stands around it in a value. What the guest reads is UTF-8.
 
 use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use innkeeper::wasi::keys::{
     Access, Clocks, DirKey, FileMode, KernelFiles, Random, StdinKey, StdoutKey, parse_size,
 };
 use innkeeper::wasi::observe::TraceForm;
+use innkeeper::{Feature, Features};
+
+use crate::usage::nearest;
 
 /// What a directory in memory takes if nothing is said.
 const DEFAULT_TMP_BYTES: u64 = 64 << 20;
@@ -152,6 +156,48 @@ impl TmpFlag {
         }
         Ok(TmpFlag(DirKey::temporary(guest, bytes)))
     }
+}
+
+/// A value of `--features`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FeaturesFlag(pub(crate) Features);
+
+impl FeaturesFlag {
+    /// Reads `[-]NAME`, several of them separated by commas.
+    pub(crate) fn parse(value: &str) -> Result<FeaturesFlag, String> {
+        let mut features = Features::default();
+        for word in value.split(',') {
+            let (name, is_on) = match word.strip_prefix('-') {
+                Some(name) => (name, false),
+                None => (word.strip_prefix('+').unwrap_or(word), true),
+            };
+            if name == "mvp" && is_on {
+                features = Features::MVP;
+                continue;
+            }
+            let names = Feature::ALL.iter().map(|feature| feature.name());
+            let Some(feature) = Feature::ALL.iter().find(|feature| feature.name() == name) else {
+                let near = nearest(name, names.clone()).map(|near| format!("did you mean {near}?"));
+                let all: Vec<&str> = names.collect();
+                let mend = near.unwrap_or_else(|| format!("there are mvp, {}", all.join(", ")));
+                return Err(format!("`{name}` is no part of WebAssembly that can be switched off: {mend}"));
+            };
+            features = if is_on { features.with(*feature) } else { features.without(*feature) };
+        }
+        Ok(FeaturesFlag(features))
+    }
+}
+
+/// Reads an address to listen on: `ADDRESS:PORT`, `PORT` for this machine alone, or `localhost:PORT`.
+pub(crate) fn parse_address(value: &str) -> Result<SocketAddr, String> {
+    let port = value.strip_prefix("localhost:").unwrap_or(value);
+    let port = port.strip_prefix(':').unwrap_or(port);
+    if let Ok(port) = port.parse() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    value.parse().map_err(|_| {
+        format!("`{value}` is no address: write PORT, or ADDRESS:PORT as in 0.0.0.0:8080 or [::1]:8080")
+    })
 }
 
 /// A value of `--stdin`.
@@ -373,6 +419,22 @@ mod tests {
         assert_eq!(TmpFlag::parse("/tmp::1k"), flag("/tmp", 1024));
         for value in ["", "::1k", "/tmp::", "/tmp::x", "/tmp::1k::x"] {
             assert!(TmpFlag::parse(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_as_people_write_them() {
+        for (value, address) in [
+            ("8080", "127.0.0.1:8080"),
+            (":8080", "127.0.0.1:8080"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(parse_address(value).map(|it| it.to_string()), Ok(address.to_owned()), "{value}");
+        }
+        for value in ["", ":", "host:80", "99999", "1.2.3.4", "-1"] {
+            assert!(parse_address(value).is_err(), "{value}");
         }
     }
 

@@ -25,6 +25,15 @@ pub enum StopReason {
     Interrupt,
 }
 
+/// The limit whose end was a guest's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeLimit {
+    /// [`Limits::wall_time`].
+    Wall,
+    /// [`Limits::processor_time`].
+    Processor,
+}
+
 /// Watches the time until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
@@ -42,6 +51,7 @@ struct Inner {
 struct State {
     stores: Vec<InterruptHandle>,
     stopped: Option<StopReason>,
+    passed: Option<TimeLimit>,
 }
 
 impl Stopper {
@@ -87,6 +97,12 @@ impl Stopper {
         self.state().stopped
     }
 
+    /// Which of the limits on time has passed, if one has.
+    #[must_use]
+    pub fn passed(&self) -> Option<TimeLimit> {
+        self.state().passed
+    }
+
     /// Stops the guest when the times that `limits` give are over; the time on the wall begins now. Nothing to watch is no watch.
     ///
     /// # Errors
@@ -116,6 +132,9 @@ impl Stopper {
                 let wall = wall.map(|wall| wall.saturating_sub(begin.elapsed()));
                 let processor = processor.map(|limit| limit.saturating_sub(processor_time()));
                 if wall == Some(Duration::ZERO) || processor == Some(Duration::ZERO) {
+                    let passed =
+                        if wall == Some(Duration::ZERO) { TimeLimit::Wall } else { TimeLimit::Processor };
+                    stopper.state().passed = Some(passed);
                     stopper.stop(StopReason::Deadline);
                     return then();
                 }

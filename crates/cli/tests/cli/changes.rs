@@ -71,7 +71,7 @@ fn changes_without_a_cow_directory_are_a_mistake() {
     fs::create_dir(dir.path().join("d")).unwrap();
     let ran =
         inn(&["--dir", "d::/helloworld", "--cow-changes", "apply", "{hello-c}"]).current_dir(&dir).run();
-    ran.code(1).says(&["there is no cow directory", "--dir HOST::GUEST::cow"]);
+    ran.code(2).says(&["there is no cow directory", "--dir HOST::GUEST::cow"]);
 }
 
 /// One run of a guest, as text, on the directory `d`.

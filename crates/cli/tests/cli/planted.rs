@@ -58,6 +58,8 @@ const OTHERS: &[&str] = &[
     "deterministic",
     "env",
     "explain",
+    "features",
+    "fuel",
     "functions",
     "help",
     "invoke",

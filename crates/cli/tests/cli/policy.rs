@@ -36,7 +36,7 @@ fn a_mistake_in_a_policy_is_named_with_its_place() {
         fs::write(dir.path().join("p.toml"), text).unwrap();
         inn(&["policy", "check", "p.toml"]).current_dir(&dir).run().code(1).says(&says);
     }
-    inn(&["--policy", "none.toml", "{hello-c}"]).current_dir(&dir).run().code(1).says(&["none.toml"]);
+    inn(&["--policy", "none.toml", "{hello-c}"]).current_dir(&dir).run().code(2).says(&["none.toml"]);
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn l1_memory_and_handles_and_bytes_written_are_bounded() {
     let many = "x".repeat(100);
     let ran = inn(&["--max-written", "10", "{cat}"]).stdin(many).run();
     assert_eq!(ran.stdout.len(), 10, "{ran:#?}");
-    inn(&["--max-handles", "3", "--tmp", "/helloworld", "{hello-c}"]).run().code(1).says(&["the limit is 3"]);
+    inn(&["--max-handles", "3", "--tmp", "/helloworld", "{hello-c}"]).run().code(2).says(&["the limit is 3"]);
     inn(&["--max-handles", "4", "--tmp", "/helloworld", "{hello-c}"])
         .run()
         .code(1)

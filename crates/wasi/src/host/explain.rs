@@ -3,11 +3,14 @@
 //! Guests choose some of these texts, so every line has control characters made visible.
 //! Whether and when to print is the caller's business.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::credentials::Grant;
 use super::denial::{Denial, MissingKey};
+use super::error::Error;
 use super::{Host, gate::Gate};
+use crate::keys::Access;
 
 /// What an [`Explanation`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum ExplanationKind {
     NoMemory,
     /// The guest looked for directories and had none. Of interest only if it failed.
     NoDirectory,
+    /// Which descriptor a listening socket is.
+    SocketsHeld,
     /// The directories the guest knows about, when it looked for some. Of interest only if it failed: a path outside of
     /// them is refused by the guest's own library and never reaches the host.
     DirectoriesHeld,
@@ -46,6 +51,20 @@ pub enum PreopenScan {
     End,
 }
 
+/// A limit that made a call of the guest's fail, beside those on memory and on what is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ReachedLimit {
+    /// [`crate::keys::Limits::max_open_handles`].
+    Handles,
+    /// [`crate::keys::Limits::max_threads`].
+    Threads,
+    /// [`crate::keys::Limits::overlay_bytes`], in the copy-on-write directory of that name.
+    Overlay(String),
+    /// The size of the directory in memory of that name.
+    Temporary(String, u64),
+}
+
 /// What is known about the guest's search for its directories.
 #[derive(Debug, Default)]
 pub(super) struct ScanRecord {
@@ -60,6 +79,109 @@ impl Host {
             PreopenScan::Found => self.scan.found.fetch_add(1, Ordering::Relaxed),
             PreopenScan::End => self.scan.ended.fetch_add(1, Ordering::Relaxed),
         };
+    }
+
+    /// Notes that a limit made a call fail.
+    pub fn note_limit(&self, limit: ReachedLimit) {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(limit);
+    }
+
+    /// Notes that a directory of the host's own keeping had no room for what a guest wanted.
+    pub(super) fn note_no_space<T>(&self, grant: &Grant, result: &Result<T, Error>) {
+        let Grant::Directory { guest, access, .. } = grant else { return };
+        if !matches!(result, Err(Error::NoSpace)) || self.budget.last_refusal().is_some() {
+            return;
+        }
+        match access {
+            Access::CopyOnWrite => self.note_limit(ReachedLimit::Overlay(guest.clone())),
+            Access::Temporary { limit_bytes } => {
+                self.note_limit(ReachedLimit::Temporary(guest.clone(), *limit_bytes))
+            }
+            Access::ReadOnly | Access::ReadWrite => {}
+        }
+    }
+
+    fn explain_reached(&self) -> Vec<Explanation> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = |limit: &ReachedLimit| match limit {
+            ReachedLimit::Handles => {
+                let most = self.limits.max_open_handles;
+                (
+                    format!("one more open descriptor was refused: --max-handles is {most}"),
+                    "--max-handles COUNT",
+                )
+            }
+            ReachedLimit::Threads => {
+                let most = self.limits.max_threads;
+                (format!("one more thread was refused: --max-threads is {most}"), "--max-threads COUNT")
+            }
+            ReachedLimit::Overlay(guest) => {
+                let most = self.limits.overlay_bytes;
+                (format!("more changes in {guest} were refused: --max-cow is {most} bytes"), "--max-cow SIZE")
+            }
+            ReachedLimit::Temporary(guest, most) => (
+                format!("more in {guest} was refused: its size is {most} bytes, --tmp {guest}::SIZE"),
+                "--tmp GUEST::SIZE",
+            ),
+        };
+        let explain = |limit: &ReachedLimit| {
+            let (line, flag) = line(limit);
+            Explanation {
+                kind: ExplanationKind::LimitReached,
+                line: visible(&line),
+                flag: Some(flag.to_owned()),
+            }
+        };
+        reached.iter().map(explain).collect()
+    }
+
+    /// Notes that the guest wanted to accept a connection on a descriptor that is no socket.
+    pub fn note_missing_listener(&self, descriptor: u32) {
+        let none = u64::from(u32::MAX) + 1;
+        let _ = self.missing_listener.compare_exchange(
+            none,
+            descriptor.into(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn explain_missing_listener(&self) -> Option<Explanation> {
+        let descriptor = u32::try_from(self.missing_listener.load(Ordering::Relaxed)).ok()?;
+        let found: Vec<String> = self
+            .sockets()
+            .iter()
+            .map(|(fd, address)| format!("that on {address} is descriptor {fd}"))
+            .collect();
+        let reason = if found.is_empty() {
+            String::from("no socket was granted; grant one with --listen ADDRESS:PORT")
+        } else {
+            format!("it is no socket; {}", found.join(", "))
+        };
+        Some(Explanation {
+            kind: ExplanationKind::Denied,
+            line: format!("denied: accept a connection on descriptor {descriptor}: {reason}"),
+            flag: found.is_empty().then(|| String::from("--listen ADDRESS:PORT")),
+        })
+    }
+
+    /// Which descriptors the sockets are that the guest was granted.
+    fn sockets(&self) -> &[(u32, std::net::SocketAddr)] {
+        self.sockets.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells which descriptors a front end has made of the sockets.
+    pub fn note_sockets(&self, sockets: Vec<(u32, std::net::SocketAddr)>) {
+        let _ = self.sockets.set(sockets);
+    }
+
+    fn explain_sockets(&self) -> Vec<Explanation> {
+        let explain = |(fd, address): &(u32, std::net::SocketAddr)| Explanation {
+            kind: ExplanationKind::SocketsHeld,
+            line: format!("the socket on {address} is descriptor {fd}"),
+            flag: None,
+        };
+        self.sockets().iter().map(explain).collect()
     }
 
     /// Notes that a call failed because the guest has no memory that the host could read or write.
@@ -78,9 +200,12 @@ impl Host {
     pub fn explain(&self) -> Vec<Explanation> {
         let mut explanations: Vec<Explanation> = self.gate.denials().iter().map(explain_denial).collect();
         explanations.extend(explain_dropped(&self.gate));
+        explanations.extend(self.explain_missing_listener());
         explanations.extend(self.explain_missing_memory());
         explanations.extend(self.explain_memory());
         explanations.extend(self.explain_written());
+        explanations.extend(self.explain_reached());
+        explanations.extend(self.explain_sockets());
         if self.scan.ended.load(Ordering::Relaxed) > 0 {
             explanations.push(self.explain_directories());
         }
@@ -112,10 +237,14 @@ impl Host {
         Some(Explanation {
             kind: ExplanationKind::LimitReached,
             line: format!(
-                "{} bytes more for {} were refused: {flag} is {} bytes{default}",
+                "{} bytes more for {} were refused: {flag} is {} bytes{default}; with them it would be {} over",
                 refused.wanted_bytes,
                 refused.kind.name(),
-                refused.limit_bytes
+                refused.limit_bytes,
+                self.budget
+                    .used_bytes()
+                    .saturating_add(refused.wanted_bytes)
+                    .saturating_sub(refused.limit_bytes)
             ),
             flag: Some(format!("{flag} SIZE")),
         })

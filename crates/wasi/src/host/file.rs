@@ -183,7 +183,10 @@ impl Host {
                 tree.write(self.visit(&permit), buffers, at)
             }
         };
-        self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion))
+        let result =
+            self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion));
+        self.note_no_space(&file.credentials.grant, &result);
+        result
     }
 
     /// Writes at `offset`, also where [`Host::write`] appends; the position stays.
@@ -206,7 +209,10 @@ impl Host {
                 FileNode::Tree(tree) => tree.write(self.visit(&permit), buffers, WriteAt::Offset(offset)),
             }
         };
-        self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion))
+        let result =
+            self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion));
+        self.note_no_space(&file.credentials.grant, &result);
+        result
     }
 
     /// Moves the position and returns it, from the beginning.
@@ -245,10 +251,12 @@ impl Host {
                 other => other,
             })?;
         let growth = || Ok(size_bytes.saturating_sub(self.size_of(&permit, file)?));
-        self.growing(growth, || match &file.node {
+        let result = self.growing(growth, || match &file.node {
             FileNode::Native(fd) => self.set_size_in_portions(&permit, fd.as_fd(), size_bytes),
             FileNode::Tree(tree) => tree.set_size(self.visit(&permit), size_bytes),
-        })
+        });
+        self.note_no_space(&file.credentials.grant, &result);
+        result
     }
 
     /// Makes sure that writing into a range will not lack space, growing the file if it is shorter.

@@ -34,8 +34,9 @@ mod times;
 mod tree;
 mod usage;
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use innkeeper_engine::Budget;
 
@@ -44,7 +45,7 @@ pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
 pub use error::Error;
-pub use explain::{Explanation, ExplanationKind, PreopenScan, visible};
+pub use explain::{Explanation, ExplanationKind, PreopenScan, ReachedLimit, visible};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
@@ -89,6 +90,10 @@ pub struct Host {
     interrupt: OnceLock<Interrupt>,
     scan: explain::ScanRecord,
     lacks_memory: AtomicBool,
+    /// A descriptor that the guest took for a socket; beyond all numbers where there was none.
+    missing_listener: AtomicU64,
+    sockets: OnceLock<Vec<(u32, std::net::SocketAddr)>>,
+    reached: Mutex<BTreeSet<ReachedLimit>>,
 }
 
 impl Host {
@@ -134,6 +139,9 @@ impl Host {
             interrupt: OnceLock::new(),
             scan: explain::ScanRecord::default(),
             lacks_memory: AtomicBool::new(false),
+            missing_listener: AtomicU64::new(u64::from(u32::MAX) + 1),
+            sockets: OnceLock::new(),
+            reached: Mutex::default(),
         };
         Ok((host, handles))
     }
@@ -208,6 +216,7 @@ impl Host {
         if self.gate.usage().is_some() {
             self.note_path(permit, request, directory, result.as_ref().map(|_| ()).map_err(|error| *error));
         }
+        self.note_no_space(&directory.credentials.grant, &result);
         self.gate.conclude(request, result)
     }
 }

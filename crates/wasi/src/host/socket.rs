@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::credentials::{Credentials, Rights};
+use super::credentials::{Credentials, Grant, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::poll::Direction;
@@ -64,6 +64,15 @@ impl Socket {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// The address that it was granted for.
+    #[must_use]
+    pub fn address(&self) -> Option<std::net::SocketAddr> {
+        match *self.credentials.grant {
+            Grant::Listener(address) => Some(address),
+            _ => None,
+        }
     }
 
     /// What it is for.

@@ -13,13 +13,13 @@ pub struct Size(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
-/// Reads a size in bytes: a number, or one with a unit, as in `64KiB`, `10MB` or `1G` (`K`, `M`, `G` and `T` alone are powers of 1024).
+/// Reads a size in bytes: a number, or one with a unit, as in `64KiB`, `1.5GiB`, `10MB` or `1G` (`K`, `M`, `G` and `T` alone are powers of 1024).
 ///
 /// # Errors
 /// What is wrong, and what is expected.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let (number, unit) = split(text);
-    let factor = match unit.to_ascii_lowercase().as_str() {
+    let (number, unit) = split(text.trim());
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" | "kib" => 1 << 10,
         "m" | "mib" => 1 << 20,
@@ -28,38 +28,71 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "kb" => 1000,
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
         _ => return Err(format!("`{text}` is not a size: write bytes, or a number with KiB, MiB or GiB")),
     };
-    let number: u64 =
-        number.parse().map_err(|_| format!("`{text}` is not a size: write a whole number, as in 64MiB"))?;
-    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is larger than any memory"))
+    let not_a_number = || format!("`{text}` is not a size: write a number, as in 64MiB or 1.5GiB");
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let whole: u64 = whole.parse().map_err(|_| not_a_number())?;
+    let too_large = || format!("`{text}` is larger than any memory");
+    let bytes = whole.checked_mul(factor).ok_or_else(too_large)?;
+    if part.is_empty() && !number.contains('.') {
+        return Ok(bytes);
+    }
+    if factor == 1 || part.is_empty() || part.len() > 9 || !part.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(not_a_number());
+    }
+    let numerator: u128 = part.parse().map_err(|_| not_a_number())?;
+    let of_part = numerator * u128::from(factor) / 10_u128.pow(part.len() as u32);
+    bytes.checked_add(of_part as u64).ok_or_else(too_large)
 }
 
-/// Reads a duration: a number of seconds, or one with a unit, as in `500ms`, `1.5s`, `2m` or `1h`.
+/// Reads a duration: a number of seconds, or ones with units, as in `500ms`, `1.5s`, `2m` or `1h30m`.
 ///
 /// # Errors
 /// What is wrong, and what is expected.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text);
-    let factor = match unit {
-        "" | "s" => 1.0,
-        "ms" => 1e-3,
-        "us" => 1e-6,
-        "ns" => 1e-9,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => {
-            return Err(format!("`{text}` is not a duration: write seconds, or a number with ms, s, m or h"));
+    let mut rest = text.trim();
+    let mut seconds = 0.0;
+    let mut smallest = f64::INFINITY;
+    loop {
+        let (number, after) = split(rest);
+        let end = after
+            .find(|character: char| character.is_ascii_digit() || character == '.')
+            .unwrap_or(after.len());
+        let unit = after[..end].trim();
+        let factor = match unit {
+            "" | "s" => 1.0,
+            "ms" => 1e-3,
+            "us" => 1e-6,
+            "ns" => 1e-9,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            _ => {
+                return Err(format!(
+                    "`{text}` is not a duration: write seconds, or numbers with ms, s, m or h"
+                ));
+            }
+        };
+        let number: f64 = number
+            .parse()
+            .map_err(|_| format!("`{text}` is not a duration: write a number, as in 1.5s or 1h30m"))?;
+        // Larger units come first, and only a number alone has none.
+        if factor >= smallest || (unit.is_empty() && (smallest.is_finite() || end < after.len())) {
+            return Err(format!("`{text}` is not a duration: write larger units first, as in 1h30m"));
         }
-    };
-    let number: f64 =
-        number.parse().map_err(|_| format!("`{text}` is not a duration: write a number, as in 1.5s"))?;
-    Duration::try_from_secs_f64(number * factor)
-        .map_err(|_| format!("`{text}` is not a duration that passes"))
+        seconds += number * factor;
+        smallest = factor;
+        rest = after[end..].trim();
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is not a duration that passes"))
 }
 
+/// The number at the beginning, and what follows.
 fn split(text: &str) -> (&str, &str) {
-    let text = text.trim();
     let unit =
         text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     (&text[..unit], text[unit..].trim())
@@ -134,22 +167,37 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, bytes) in
-            [("0", 0), ("17", 17), ("1k", 1024), ("64 MiB", 64 << 20), ("2GB", 2_000_000_000)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("17", 17),
+            ("1k", 1024),
+            ("64 MiB", 64 << 20),
+            ("2GB", 2_000_000_000),
+            ("1.5GiB", 3 << 29),
+            ("0.25k", 256),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "x", "1.5k", "-1", "99999999999T", "1 potato"] {
+        for text in ["", "x", "1.5", "1.k", ".5k", "1.5.5k", "-1", "99999999999T", "1 potato"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn durations_have_units() {
-        for (text, ms) in [("1", 1000), ("1.5s", 1500), ("20ms", 20), ("2m", 120_000), ("0", 0)] {
+        for (text, ms) in [
+            ("1", 1000),
+            ("1.5s", 1500),
+            ("20ms", 20),
+            ("2m", 120_000),
+            ("0", 0),
+            ("1h30m", 5_400_000),
+            ("1m 2.5s", 62_500),
+            ("1h1ms", 3_600_001),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for text in ["", "s", "1y", "-1s", "1e300h", "."] {
+        for text in ["", "s", "1y", "-1s", "1e300h", ".", "1m1h", "1s1s", "5 5", "1h30", "1h 30"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

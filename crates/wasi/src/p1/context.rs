@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::errno::Errno;
 use super::observe::Observers;
 use super::rights::Rights;
 use super::table::{Entry, Object, Table};
-use crate::host::{Handles, Host, Stream};
+use crate::host::{Handles, Host, ReachedLimit, Stream};
 use crate::keys::{KeyError, Keys};
 
 /// The number of the first preopened directory; libraries look for them from here up to the first gap.
@@ -51,8 +52,17 @@ impl Context {
         for directory in handles.directories.into_iter().chain(handles.locked_root) {
             let _ = table.insert_from(FIRST_PREOPEN, Entry::preopened(directory));
         }
+        let mut sockets = Vec::new();
         for listener in handles.listeners {
-            let _ = table.insert_from(FIRST_PREOPEN, Entry::socket(listener));
+            let address = listener.address();
+            if let (Ok(fd), Some(address)) =
+                (table.insert_from(FIRST_PREOPEN, Entry::socket(listener)), address)
+            {
+                sockets.push((fd.0, address));
+            }
+        }
+        if !sockets.is_empty() {
+            host.note_sockets(sockets);
         }
         Context { host: Arc::new(host), table: Arc::new(table), observers: None }
     }
@@ -62,6 +72,11 @@ impl Context {
     pub fn observed(self, observers: Observers) -> Context {
         let observers = (!observers.is_empty()).then(|| Arc::new(observers));
         Context { observers, ..self }
+    }
+
+    /// Fails if there is no room for one more descriptor, so that nothing is opened in vain.
+    pub(super) fn check_room(&self) -> Result<(), Errno> {
+        self.table.check_room().inspect_err(|_| self.host.note_limit(ReachedLimit::Handles))
     }
 
     /// Who watches the guest's calls, if anybody does.

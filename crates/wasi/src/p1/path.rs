@@ -94,7 +94,7 @@ pub fn path_open(
     let data = Rights::from_bits(rights_base) & (Rights::FD_READ | Rights::FD_WRITE);
     check_rights(&parent, oflags, data)?;
     memory.check(opened, 4)?;
-    cx.table.check_room()?;
+    cx.check_room()?;
     let options = OpenOptions { last_link: lookup.last_link(), ..open_options(oflags, fdflags, data) };
     let found = cx.host.open_at(directory, &memory.path(path, path_len)?, &options)?;
     let inheriting = parent.inheriting();

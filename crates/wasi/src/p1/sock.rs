@@ -22,14 +22,15 @@ pub fn sock_accept(
     flags: u32,
     accepted: Pointer,
 ) -> Result<(), Errno> {
-    let entry = cx.table.get(fd)?;
-    let listener = entry.as_socket(Rights::NONE)?;
+    let no_socket = |_: &Errno| cx.host.note_missing_listener(fd.0);
+    let entry = cx.table.get(fd).inspect_err(no_socket)?;
+    let listener = entry.as_socket(Rights::NONE).inspect_err(no_socket)?;
     let flags = FdFlags::from_bits(flags)?;
     if flags.bits() & !FdFlags::NONBLOCK.bits() != 0 {
         return Err(Errno::Inval);
     }
     memory.check(accepted, 4)?;
-    cx.table.check_room()?;
+    cx.check_room()?;
     let nonblocking = if flags.contains(FdFlags::NONBLOCK) { Nonblocking::Yes } else { Nonblocking::No };
     let connection = cx.host.accept(listener, nonblocking)?;
     let number = cx.table.insert(Entry::socket(connection))?;

@@ -21,6 +21,7 @@ use innkeeper_engine::{
 
 use super::context::Context;
 use super::errno::Errno;
+use crate::host::{Host, ReachedLimit};
 use crate::stop::{StopReason, Stopper};
 
 /// What a module that uses threads exports, of type (i32, i32) -> ().
@@ -42,6 +43,7 @@ struct Group<T: 'static> {
     data: Box<dyn Fn() -> T + Send + Sync>,
     stopper: Stopper,
     budget: Budget,
+    host: Arc<Host>,
     max_threads: u32,
     /// Whether the module exports what threads begin in.
     can_begin: bool,
@@ -120,6 +122,7 @@ impl<T: Send + 'static> Threads<T> {
                 data: Box::new(data),
                 stopper: stopper.clone(),
                 budget: budget.clone(),
+                host: Arc::clone(&context.host),
                 max_threads: context.host().limits().max_threads,
                 can_begin: can_begin(module),
                 state: Mutex::default(),
@@ -204,6 +207,7 @@ fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, from: Spawner, argument: i32)
             return Ok(refused(Errno::NoSys));
         }
         if state.running >= group.max_threads || state.last_id == MAX_THREAD_ID {
+            group.host.note_limit(ReachedLimit::Threads);
             return Ok(refused(Errno::Again));
         }
         state.running += 1;

@@ -1,0 +1,210 @@
+//! Files that are no modules of WebAssembly, and modules that were made for another host: what they look like, and what to do.
+//!
+//! Guesses for messages only: nothing here decides what runs.
+
+use innkeeper::{ExternType, ImportType, Module};
+
+use crate::inspect::{Provider, provider};
+use crate::report::{Problem, short};
+
+/// What a file looks like that is no module, and the mend.
+pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const BUILD: &str = "build the program for wasm32-wasip1";
+    const UNPACK: &str = "unpack it first";
+    const FETCHED: &str = "fetch the file itself: what came is a page about it, or an error";
+    let starts: &[(&[u8], &str, &str)] = &[
+        (b"\x7fELF", "a program or library for this machine (ELF)", BUILD),
+        (b"MZ", "a program for Windows (EXE)", BUILD),
+        (b"\xcf\xfa\xed\xfe", "a program for macOS (Mach-O)", BUILD),
+        (b"\xca\xfe\xba\xbe", "a Java class or a program for macOS", BUILD),
+        (b"!<arch>", "an archive of object files (.a)", "link it to a module"),
+        (b"BC\xc0\xde", "LLVM bitcode", "compile it to a module"),
+        (b"\x1f\x8b", "compressed (gzip)", UNPACK),
+        (b"\xfd7zXZ\0", "compressed (xz)", UNPACK),
+        (b"BZh", "compressed (bzip2)", UNPACK),
+        (b"\x28\xb5\x2f\xfd", "compressed (zstd)", UNPACK),
+        (b"PK\x03\x04", "a ZIP archive", UNPACK),
+        (b"%PDF-", "a PDF document", "name the .wasm file"),
+        (b"\x89PNG", "a picture (PNG)", "name the .wasm file"),
+        (
+            b"version https://git-lfs.github.com/spec/",
+            "a pointer of git-lfs, not the file itself",
+            "fetch it: git lfs pull",
+        ),
+        (b"#!", "a script", "name the module that it runs, or run the script itself"),
+        (b"\0asm\x0d\0\x01\0", "a component (WASI 0.2 or later), which inn does not run yet", BUILD),
+    ];
+    if let Some((_, kind, mend)) = starts.iter().find(|(start, ..)| bytes.starts_with(start)) {
+        return Some((kind, mend));
+    }
+    // No text has zeros, and damaged modules have them almost everywhere.
+    if bytes.contains(&0) {
+        return None;
+    }
+    let text = std::str::from_utf8(&bytes[..bytes.len().min(4096)]).ok().or_else(|| {
+        // Cut within a letter.
+        (bytes.len() > 4096).then(|| bytes[..4096].utf8_chunks().next().map_or("", |chunk| chunk.valid()))
+    })?;
+    let code = text.trim_start_matches('\u{feff}').trim_start();
+    let lower = code.get(..code.len().min(16)).unwrap_or(code).to_ascii_lowercase();
+    if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|start| lower.starts_with(start)) {
+        return Some(("a web page (HTML or XML)", FETCHED));
+    }
+    if code.starts_with('{') || code.starts_with('[') {
+        return Some(("JSON", FETCHED));
+    }
+    let begins =
+        |words: &[&str]| code.lines().take(40).any(|line| words.iter().any(|word| line.starts_with(word)));
+    if begins(&["def ", "from ", "import os", "import sys", "class ", "print("]) && !code.contains("};") {
+        return Some((
+            "a Python program",
+            "run it with an interpreter that was built for WASI: inn python.wasm FILE.py",
+        ));
+    }
+    if begins(&[
+        "\"use strict\"",
+        "'use strict'",
+        "const ",
+        "let ",
+        "var ",
+        "function ",
+        "import {",
+        "import ",
+        "export ",
+        "(function",
+        "//",
+        "/*",
+        "console.",
+    ]) {
+        return Some((
+            "a JavaScript program, or other source code",
+            "run the .wasm file beside it, if that was built for WASI",
+        ));
+    }
+    if begins(&["fn ", "use ", "pub ", "#include", "package ", "int main"]) {
+        return Some(("source code", BUILD));
+    }
+    let is_wat = code.starts_with('(') || code.starts_with(";;");
+    (!is_wat && !code.is_empty()).then_some((
+        "text, and not the text of a module, which begins with `(module`",
+        "name the .wasm or .wat file",
+    ))
+}
+
+/// What a module's imports say that nobody here provides: who made it, which are missing, and how to build it for WASI.
+pub(crate) fn missing_imports(name: &str, module: &Module) -> Option<Problem> {
+    let imports: Vec<(ImportType<'_>, Provider)> =
+        module.imports().map(|import| (import.clone(), provider(&import))).collect();
+    let missing: Vec<&(ImportType<'_>, Provider)> =
+        imports.iter().filter(|(_, provider)| !provider.is_here()).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let maker = maker(module);
+    let mut named: Vec<String> = missing.iter().map(|(import, _)| describe(import)).collect();
+    named.dedup();
+    let count = named.len();
+    named.truncate(4);
+    let more = if count > named.len() { format!(" and {} more", count - named.len()) } else { String::new() };
+    let other_types = missing.iter().all(|(_, provider)| matches!(provider, Provider::WasiOfAnotherType(_)));
+    let reason = match &maker {
+        Some(maker) => format!("it was made for {}", maker.host),
+        None if other_types => String::from("it wants functions of WASI with other types than they have"),
+        None => String::from("it wants what inn does not provide"),
+    };
+    let missing = format!("{reason}: {}{more}", named.join(", "));
+    let mend = maker.map_or(
+        "inn provides WASI 0.1 (wasi_snapshot_preview1 and wasi_unstable) and nothing else; build it for wasm32-wasip1",
+        |maker| maker.mend,
+    );
+    Some(Problem::new(name, missing).help(mend))
+}
+
+/// Who made a module, as far as its imports tell.
+struct Maker {
+    host: &'static str,
+    mend: &'static str,
+}
+
+fn maker(module: &Module) -> Option<Maker> {
+    let imports =
+        |is: &dyn Fn(&str, &str) -> bool| module.imports().any(|import| is(import.module, import.name));
+    let made = |host, mend| Some(Maker { host, mend });
+    if imports(&|module, name| {
+        module == "gojs" || module == "go" && (name.starts_with("runtime.") || name.starts_with("syscall/js"))
+    }) {
+        return made("a browser by Go (GOOS=js)", "build it with GOOS=wasip1 GOARCH=wasm go build");
+    }
+    if imports(&|module, name| {
+        module.starts_with("__wbindgen")
+            || module == "wbg"
+            || name.starts_with("__wbindgen")
+            || name.starts_with("__wbg_")
+    }) {
+        return made(
+            "a browser by wasm-bindgen",
+            "build it with cargo build --target wasm32-wasip1, without wasm-bindgen, web-sys and js-sys",
+        );
+    }
+    if imports(&|module, _| {
+        module == "wasi:cli"
+            || module.starts_with("wasi:")
+            || module == "cm32p2"
+            || module.starts_with("[export]wasi:")
+    }) {
+        return made(
+            "WASI 0.2, as the core of a component",
+            "build it for wasm32-wasip1; components are not supported yet",
+        );
+    }
+    if imports(&|module, name| {
+        module == "env"
+            && (name.starts_with("emscripten_")
+                || name.starts_with("_emscripten_")
+                || name.starts_with("__syscall_")
+                || name.starts_with("invoke_")
+                || name == "__cxa_throw")
+            || module == "a" && name.len() <= 2
+    }) {
+        return made(
+            "JavaScript by Emscripten",
+            "build it with wasi-sdk, or with emcc -sSTANDALONE_WASM -sPURE_WASI",
+        );
+    }
+    if imports(&|module, name| module == "env" && name == "abort") && imports(&|module, _| module == "env") {
+        return made(
+            "JavaScript, perhaps by AssemblyScript",
+            "build AssemblyScript with @assemblyscript/wasi-shim",
+        );
+    }
+    if imports(&|module, _| module == "spectest") {
+        return made("the specification's tests", "run the script that it comes from: inn wast FILE.wast");
+    }
+    if imports(&|module, _| {
+        module == "wasi_ephemeral_nn"
+            || module == "wasi_nn"
+            || module == "wasi_ephemeral_crypto"
+            || module == "wasmedge_process"
+            || module.starts_with("wasix")
+    }) {
+        return made("another host's extensions of WASI", "build it without them");
+    }
+    if imports(&|module, _| module == "env") {
+        return made(
+            "a host that provides `env`: often symbols that were left undefined in linking",
+            "define them, or link with the library that does; inn provides WASI 0.1 and nothing else",
+        );
+    }
+    None
+}
+
+fn describe(import: &ImportType<'_>) -> String {
+    let kind = match import.ty {
+        ExternType::Func(_) => "",
+        ExternType::Memory(_) => "memory ",
+        ExternType::Table(_) => "table ",
+        ExternType::Global(_) => "global ",
+        _ => "tag ",
+    };
+    format!("{kind}{} {}", short(import.module), short(import.name))
+}

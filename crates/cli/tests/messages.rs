@@ -1,0 +1,92 @@
+//! What `inn` says to command lines that are wrong: each with its whole standard error and exit code, in `messages.txt`.
+//!
+//! `INN_BLESS=1 cargo test -p innkeeper-cli --test messages` writes what is said now; read the difference before it is committed.
+//! In the table a line `$ inn ...` is run by a shell in a folder with the files that [`files`] makes; `= CODE` closes what it says, where `~` is an empty line.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Files that commands name.
+fn files(folder: &Path) {
+    let put = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    put("elf", b"\x7fELF\x02\x01\x01\0\0\0");
+    put("app.wasm.gz", b"\x1f\x8b\x08\0\0\0\0\0");
+    put("page.wasm", b"<!DOCTYPE html>\n<html><body>404</body></html>\n");
+    put("script.sh", b"#!/bin/sh\nexec inn app.wasm\n");
+    put("lfs.wasm", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+    put("app.js", b"'use strict';\nconst fs = require('fs');\n");
+    put("app.py", b"import sys\nprint(sys.argv)\n");
+    put("empty.wasm", b"");
+    put("component.wasm", b"\0asm\x0d\0\x01\0");
+    put("damaged.wasm", b"\0asm\x01\0\0\0\x01\x05\x01");
+    put("bad.wat", b"(module\n  (func (export \"_start\")\n    (i32.ad (i32.const 1))))\n");
+    put("hello.wat", br#"(module (func (export "_start")))"#);
+    put("lib.wat", br#"(module (func (export "add") (param i32 i32) (result i32) (local.get 0)) (func (export "neg") (param i32)))"#);
+    put("go.wat", br#"(module (import "gojs" "runtime.wasmExit" (func (param i32))) (func (export "run")))"#);
+    put("bindgen.wat", br#"(module (import "wbg" "__wbg_log_1" (func (param i32))) (func (export "main")))"#);
+    put("emscripten.wat", br#"(module (import "env" "emscripten_memcpy_js" (func (param i32 i32 i32))) (func (export "_start")))"#);
+    put("p2.wat", br#"(module (import "wasi:cli/stdout@0.2.0" "get-stdout" (func (result i32))) (func (export "_start")))"#);
+    put(
+        "env.wat",
+        br#"(module (import "env" "printf" (func (param i32 i32) (result i32))) (func (export "_start")))"#,
+    );
+    put("simd.wat", br#"(module (func (export "_start") (drop (v128.const i64x2 0 0))))"#);
+    put("loop.wat", br#"(module (func (export "_start") (loop (br 0))))"#);
+    put("grow.wat", br#"(module (memory 1) (func (export "_start") (if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable))))"#);
+    put("big.wat", br#"(module (memory 1000) (func (export "_start")))"#);
+    put("accept.wat", br#"(module (import "wasi_snapshot_preview1" "sock_accept" (func $a (param i32 i32 i32) (result i32))) (memory (export "memory") 1)
+        (func (export "_start") (if (call $a (i32.const 3) (i32.const 0) (i32.const 0)) (then unreachable))))"#);
+    put(
+        "exception.wat",
+        br#"(module (tag $e (param i32)) (func (export "_start") (throw $e (i32.const 42))))"#,
+    );
+    put("bad.toml", b"[limits]\nmemroy = 5\n");
+    std::fs::create_dir(folder.join("data")).unwrap();
+    std::fs::create_dir(folder.join("home")).unwrap();
+}
+
+#[test]
+fn wrong_commands_are_answered_with_thing_reason_and_mend() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages.txt");
+    let expected = std::fs::read_to_string(&table).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let mut said = String::new();
+    for line in
+        expected.lines().filter(|line| line.starts_with("$ ") || line.starts_with("# ") || line.is_empty())
+    {
+        let Some(command) = line.strip_prefix("$ ") else {
+            writeln!(said, "{line}").unwrap();
+            continue;
+        };
+        let ran = Command::new("sh")
+            .arg("-c")
+            .arg(format!("inn() {{ \"$INN\" \"$@\"; }}; {command}"))
+            .current_dir(folder.path())
+            .env("INN", env!("CARGO_BIN_EXE_inn"))
+            .env("HOME", folder.path().join("home"))
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
+            .output()
+            .unwrap();
+        writeln!(said, "$ {command}").unwrap();
+        for line in String::from_utf8_lossy(&ran.stderr).lines() {
+            writeln!(said, "{}", if line.is_empty() { "~" } else { line }).unwrap();
+        }
+        writeln!(said, "= {}", ran.status.code().unwrap_or(-1)).unwrap();
+    }
+    if std::env::var_os("INN_BLESS").is_some() {
+        std::fs::write(&table, &said).unwrap();
+        return;
+    }
+    let first = said.lines().zip(expected.lines()).position(|(said, expected)| said != expected);
+    let line = first.unwrap_or_else(|| said.lines().count().min(expected.lines().count()));
+    let [said_line, expected_line] =
+        [&said, &expected].map(|text| text.lines().nth(line).unwrap_or("(the end)"));
+    assert!(
+        said == expected,
+        "messages.txt, line {}:\n  said     {said_line}\n  expected {expected_line}",
+        line + 1
+    );
+}

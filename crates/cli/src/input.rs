@@ -107,9 +107,8 @@ impl Input {
                 let reason = format!(
                     "it uses what is switched off or not there: {message} (at offset 0x{offset_bytes:x})"
                 );
-                Problem::new(&self.name, reason).help(
-                    "build the guest without it, unless --features has switched it off",
-                )
+                Problem::new(&self.name, reason)
+                    .help("build the guest without it, unless --features has switched it off")
             }
             ErrorKind::Malformed { message, offset_bytes } if is_limit(message) => {
                 let reason =

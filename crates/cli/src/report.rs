@@ -154,6 +154,15 @@ pub(crate) fn stopped(error: &Error) {
     complain(&(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace(error.backtrace())));
 }
 
+/// Says which descriptors a guest's sockets are.
+pub(crate) fn sockets(host: &Host) {
+    for explanation in host.explain() {
+        if explanation.kind == ExplanationKind::SocketsHeld {
+            complain(&styled(HELP, "note", &explanation.line));
+        }
+    }
+}
+
 /// Says which limit took effect.
 pub(crate) fn limit(line: &str) {
     complain(&styled(DENIED, "limit", &visible_lines(line)));

@@ -126,6 +126,9 @@ fn run_guest(
         if usage == Usage::Noted {
             context.host().learn_usage();
         }
+        if !args.reports.trace.is_empty() {
+            report::sockets(context.host());
+        }
         changes.check(context.host())?;
         Ok(context)
     };

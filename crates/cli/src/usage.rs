@@ -57,6 +57,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--tcplisten", "--listen ADDRESS:PORT"),
     ("--net", "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them"),
     ("--entrypoint", "--invoke NAME calls an exported function"),
+    ("--func", "--invoke NAME calls an exported function"),
     ("--reactor", "--invoke NAME calls a reactor's function"),
     ("--time-limit", "--timeout DURATION"),
     ("--gas-limit", "--fuel UNITS"),

@@ -37,6 +37,28 @@ fn files(folder: &Path) {
     put("big.wat", br#"(module (memory 1000) (func (export "_start")))"#);
     put("accept.wat", br#"(module (import "wasi_snapshot_preview1" "sock_accept" (func $a (param i32 i32 i32) (result i32))) (memory (export "memory") 1)
         (func (export "_start") (if (call $a (i32.const 3) (i32.const 0) (i32.const 0)) (then unreachable))))"#);
+    let wasi = |name: &str, ty: &str, body: &str| {
+        let text = format!(
+            r#"(module (import "wasi_snapshot_preview1" "{name}" (func $f (param {ty}) (result i32))) (memory (export "memory") 1)
+            (data (i32.const 16) "../etc/passwd") (func (export "_start") (if {body} (then unreachable))))"#
+        );
+        text.into_bytes()
+    };
+    let open = |path: &str, oflags: u32| {
+        let body = format!(
+            "(call $f (i32.const 3) (i32.const 0) {path} (i32.const {oflags}) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8))"
+        );
+        wasi("path_open", "i32 i32 i32 i32 i32 i64 i64 i32 i32", &body)
+    };
+    put("open.wat", &open("(i32.const 16) (i32.const 1)", 0));
+    put("create.wat", &open("(i32.const 19) (i32.const 3)", 1));
+    put("escape.wat", &open("(i32.const 16) (i32.const 13)", 0));
+    put(
+        "spawn.wat",
+        br#"(module (import "wasi" "thread-spawn" (func $f (param i32) (result i32))) (import "env" "memory" (memory 1 1 shared))
+        (func (export "wasi_thread_start") (param i32 i32))
+        (func (export "_start") (if (i32.lt_s (call $f (i32.const 0)) (i32.const 0)) (then unreachable))))"#,
+    );
     put(
         "exception.wat",
         br#"(module (tag $e (param i32)) (func (export "_start") (throw $e (i32.const 42))))"#,

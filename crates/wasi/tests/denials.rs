@@ -50,8 +50,9 @@ fn a_path_outside_names_the_directory_to_grant() {
     let sandbox = Sandbox::new();
     let out = sandbox.outside().display().to_string();
     for (guest_path, path, flag) in [
-        ("/in", "../out/secret", format!("--dir {out}::/out::ro")),
-        ("/in", "a/../../out/secret", format!("--dir {out}::/out::ro")),
+        ("/in", "../out/secret", "--dir HOST::/out::ro".to_string()),
+        ("/in", "a/../../out/secret", "--dir HOST::/out::ro".to_string()),
+        ("/in", "../etc/passwd", "--dir /etc::/etc::ro".to_string()),
         (".", "../out/secret", format!("--dir {out}::../out::ro")),
         ("/in", "/etc/passwd", "--dir /etc::/etc::ro".to_string()),
         ("/in", "/", "--dir /::/::ro".to_string()),

@@ -3,6 +3,7 @@
 mod cache;
 mod changes;
 mod deadline;
+mod help;
 mod input;
 mod inspect;
 mod invoke;

@@ -70,8 +70,10 @@ impl MissingKey {
             MissingKey::Directory { host, guest, access } if !sys::is_directory_for_owner(host) => {
                 Some(directory_flag(Path::new("HOST"), guest, *access))
             }
-            MissingKey::Write { host, guest } => Some(directory_flag(host, guest, Access::ReadWrite)),
-            MissingKey::Directory { host, guest, access } => Some(directory_flag(host, guest, *access)),
+            MissingKey::Write { host, guest } => Some(directory_flag(&plain(host), guest, Access::ReadWrite)),
+            MissingKey::Directory { host, guest, access } => {
+                Some(directory_flag(&plain(host), guest, *access))
+            }
             MissingKey::LinkTarget { .. }
             | MissingKey::KernelFiles { .. }
             | MissingKey::Hidden
@@ -147,11 +149,17 @@ pub(super) fn missing_key(
     if !relative.starts_with("..") {
         return MissingKey::LinkTarget { guest: guest.clone() };
     }
-    MissingKey::Directory {
-        host: parent_of(&fold(&host.join(&relative))),
-        guest: text(&parent_of(&fold(&Path::new(guest).join(&relative)))),
-        access,
-    }
+    let meant = parent_of(&fold(&Path::new(guest).join(&relative)));
+    let host = if meant.is_absolute() {
+        // As where no key covers a path: what the guest calls by an absolute name has nothing to do with where the grant lies on the host.
+        meant.clone()
+    } else if fold(Path::new(guest)).as_os_str().is_empty() || fold(host) == fold(Path::new(guest)) {
+        parent_of(&fold(&host.join(&relative)))
+    } else {
+        // Nobody knows: it is to be chosen.
+        PathBuf::new()
+    };
+    MissingKey::Directory { host, guest: text(&meant), access }
 }
 
 /// The key for a path that no key covers: its directory, by the same name on the host; for a name in the root, which is
@@ -186,6 +194,13 @@ fn directory_flag(host: &Path, guest: &str, access: Access) -> String {
     } else {
         format!("--dir '{}'", value.replace('\'', r"'\''"))
     }
+}
+
+/// A host path without `.` and `..`, if it still leads to a directory so.
+fn plain(host: &Path) -> PathBuf {
+    let folded = fold(host);
+    let folded = if folded.as_os_str().is_empty() { PathBuf::from(".") } else { folded };
+    if sys::is_directory_for_owner(&folded) { folded } else { host.to_owned() }
 }
 
 /// Removes `.` and resolves `..` in the text of a path.

@@ -61,7 +61,7 @@ const KEY_KINDS: &[KeyKind] = &[
     },
     KeyKind { flag: "ARGS after FILE", meaning: "arguments", functions: |name| name == "args_get" },
     KeyKind {
-        flag: "--listen [ADDRESS:]PORT",
+        flag: "--listen ADDRESS:PORT",
         meaning: "connections to accept",
         functions: |name| name.starts_with("sock_"),
     },

@@ -122,11 +122,13 @@ fn run_guest(
     };
     let header = || header.unwrap_or_else(|| RecordHeader::new("", &[]));
     let observers = observers::observers(&args.reports, &files, header)?;
+    // Without directories, sockets are where every guest looks for them.
+    let has_directories = !keys.directories.is_empty();
     let prepare = |context: Context| {
         if usage == Usage::Noted {
             context.host().learn_usage();
         }
-        if !args.reports.trace.is_empty() {
+        if !args.reports.trace.is_empty() && has_directories {
             report::sockets(context.host());
         }
         changes.check(context.host())?;

@@ -68,6 +68,14 @@ fn files(folder: &Path) {
     std::fs::create_dir(folder.join("home")).unwrap();
 }
 
+/// A line of a backtrace without the place in the function: where a guest is stopped is chance.
+fn without_place(line: &str) -> &str {
+    match line.split_once(" (at offset ") {
+        Some((frame, _)) if line.starts_with("  ") => frame,
+        _ => line,
+    }
+}
+
 #[test]
 fn wrong_commands_are_answered_with_thing_reason_and_mend() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages.txt");
@@ -94,7 +102,7 @@ fn wrong_commands_are_answered_with_thing_reason_and_mend() {
             .unwrap();
         writeln!(said, "$ {command}").unwrap();
         for line in String::from_utf8_lossy(&ran.stderr).lines() {
-            writeln!(said, "{}", if line.is_empty() { "~" } else { line }).unwrap();
+            writeln!(said, "{}", if line.is_empty() { "~" } else { without_place(line) }).unwrap();
         }
         writeln!(said, "= {}", ran.status.code().unwrap_or(-1)).unwrap();
     }

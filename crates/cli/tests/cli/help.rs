@@ -61,3 +61,48 @@ fn spellings_of_other_hosts_are_understood_where_they_mean_the_same() {
     run(&["-d", ".::/d", "-e", "A=1", "--listen", "0"]).code(42).stderr("");
     run(&["--timeout", "1h30m", "--max-memory", "1.5GiB"]).code(42).stderr("");
 }
+
+/// The commands that a help text lists, in its order.
+fn commands_in(help: &str) -> Vec<&str> {
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // Names are indented by two spaces; what continues a description, by more.
+    let names = listed.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    names.filter_map(|line| line.split(' ').next()).collect()
+}
+
+/// The page of the manual that has the help of each command: walked from the help itself, so that a new command cannot be forgotten.
+fn command_reference() -> String {
+    let help = |path: &[&str]| inn(&[path, &["--help"]].concat()).run().code(0).stdout.clone();
+    let mut page = "# Commands\n\nWhat `inn --help` and `inn COMMAND --help` print; made and checked by a test, \
+                    so that it is what this version says: `INN_BLESS=1 cargo test -p innkeeper-cli --test cli command_reference`.\n"
+        .to_owned();
+    let mut add = |path: &[&str], text: &str| {
+        let heading = if path.is_empty() { "inn run".to_owned() } else { format!("inn {}", path.join(" ")) };
+        page += &format!("\n## {heading}\n\n```text\n{}\n```\n", text.trim_end());
+    };
+    let all = help(&[]);
+    add(&[], &all);
+    let names = commands_in(&all);
+    assert!(names.len() > 10, "{names:?}");
+    for name in names.into_iter().filter(|name| !["run", "help"].contains(name)) {
+        let text = help(&[name]);
+        add(&[name], &text);
+        for inner in commands_in(&text).into_iter().filter(|inner| *inner != "help") {
+            add(&[name, inner], &help(&[name, inner]));
+        }
+    }
+    page
+}
+
+#[test]
+fn the_command_reference_is_what_the_command_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+    let page = command_reference();
+    if std::env::var_os("INN_BLESS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    let differs = page.lines().zip(kept.lines()).find(|(said, kept)| said != kept);
+    assert!(page == kept, "docs/commands.md is not what the command says, first at {differs:?}");
+}

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use innkeeper::{Collection, Config, Limits, MemoryLayout, NanBits, TierUp, Tiers};
 
-use crate::compare::{Strictness, compare};
+use crate::compare::{Strictness, compare, is_beyond_limits};
 use crate::extreme;
 use crate::generate::{Dialect, Module};
 use crate::oracle::{Answers, Call, InnkeeperOracle, Observation, Oracle, Outcome, WasmiOracle};
@@ -144,9 +144,7 @@ fn against_its_promise(known: Known<'_>, module: &Module, report: &mut Report) {
     let is_intact = |call: &&Call| call.name == extreme::INTACT;
     match known.1.calls.iter().find(is_intact).map(|call| &call.outcome) {
         Some(Outcome::Returned(values)) if values[..] == [Value::I32(0)] => {}
-        // Stacks have an end, and frames a size.
-        Some(Outcome::Exhausted) => report.inconclusive += 1,
-        Some(Outcome::Refused(why)) if why.contains("too large to execute") => report.inconclusive += 1,
+        Some(outcome) if is_beyond_limits(outcome) => report.inconclusive += 1,
         outcome => report.differences.push(format!("{} is not intact: {outcome:?}", known.0.name())),
     }
     let often = innkeeper("innkeeper, collecting at every allocation", collecting, None);

@@ -97,7 +97,16 @@ impl Comparison {
 }
 
 fn exhausted(left: &Outcome, right: &Outcome) -> bool {
-    *left == Outcome::Exhausted || *right == Outcome::Exhausted
+    is_beyond_limits(left) || is_beyond_limits(right)
+}
+
+/// Whether a call ended at a limit that engines, and tiers of one, have in different places: stacks have an end, and interpreted frames a size.
+pub(crate) fn is_beyond_limits(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Exhausted => true,
+        Outcome::Refused(why) => why.contains("too large to execute"),
+        _ => false,
+    }
 }
 
 /// Whether both are traps of memory, and only the instruction differs.

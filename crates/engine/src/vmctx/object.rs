@@ -233,6 +233,9 @@ impl Heap {
 
     /// Starts a collection, which is given up where `stop` says that the guest is to stop: then nothing is marked or freed any more, and all that is
     /// unmarked stays for the next collection to find.
+    ///
+    /// Not inlined: what it sorts with would be left in the frame of whoever collects, and the scan of the native stack would take it for references.
+    #[inline(never)]
     pub(crate) fn begin_collection(&mut self, stop: InterruptHandle) {
         self.stop = Some(stop);
         self.is_given_up = false;
@@ -314,7 +317,8 @@ impl Heap {
         }
     }
 
-    /// Keeps everything that can be reached from what was marked so far.
+    /// Keeps everything that can be reached from what was marked so far. Not inlined, as [`Heap::begin_collection`].
+    #[inline(never)]
     pub(crate) fn trace(&mut self) {
         while let Some(object) = self.pending_marks.pop() {
             if self.is_given_up_after(1) {
@@ -326,23 +330,25 @@ impl Heap {
     }
 
     /// Frees what was not marked. Objects of the host go to `hosts`: their destructors are the host's code, and may do anything, so that they are run when the
-    /// heap is as it should be again.
+    /// heap is as it should be again. Not inlined, as [`Heap::begin_collection`].
+    #[inline(never)]
     pub(crate) fn sweep(&mut self, hosts: &mut Vec<HostObject>) {
         // From the end, so that what takes the place of a freed one has been looked at. Their order is that of addresses only while marking.
         for i in (0..self.objects.len()).rev() {
-            if self.is_given_up_after(1) {
-                return;
-            }
             let object = self.objects[i];
             // SAFETY: the object is this heap's; unmarked, nothing refers to it any more. Destructors of the host run after the sweep, so that whatever they do finds the
             // heap consistent.
             unsafe {
-                if (*object.as_ptr()).marked_by == self.collection_number {
+                let is_marked = (*object.as_ptr()).marked_by == self.collection_number;
+                // The system takes its time for each page that it gets back.
+                let pages = if is_marked { 0 } else { object_bytes(object) / BYTES_LIKE_A_REFERENCE };
+                if self.is_given_up_after(1 + pages as u32) {
+                    return;
+                }
+                if is_marked {
                     continue;
                 }
-                // The system takes its time for each page that it gets back.
-                let pages = object_bytes(object) / BYTES_LIKE_A_REFERENCE;
-                if self.is_given_up_after(pages as u32) || !self.release_contents(object) {
+                if !self.release_contents(object) {
                     return;
                 }
                 self.objects.swap_remove(i);
@@ -364,6 +370,7 @@ impl Heap {
     ///
     /// # Safety
     /// The object is this heap's, and nothing refers to it.
+    #[inline]
     unsafe fn release_contents(&mut self, object: NonNull<VmObject>) -> bool {
         // SAFETY: as the caller promises. Contents of arrays are private memory that nobody needs any more.
         unsafe {

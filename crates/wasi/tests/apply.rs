@@ -421,3 +421,30 @@ fn what_is_new_has_the_group_that_its_directory_hands_on() {
         assert_eq!(n, c, "{path}");
     }
 }
+
+/// What a directory hands on to those in it, or has for a mode, keeps nobody from having changes made in it, and does not come to where nothing is handed on.
+#[test]
+fn changes_are_made_whatever_a_directory_hands_on() {
+    for mode in [0o2775, 0o2700, 0o1777, 0o3777, 0o700] {
+        let made = [Access::ReadWrite, Access::CopyOnWrite].map(|access| {
+            let beneath = scratch();
+            fs::create_dir(beneath.path().join("plain")).expect("plain");
+            // Only some users may give files away.
+            let _ = std::os::unix::fs::chown(beneath.path(), None, Some(12));
+            fs::set_permissions(beneath.path(), fs::Permissions::from_mode(mode)).expect("mode");
+            let mut guest = guest_in(beneath.path(), access);
+            write(&mut guest, "f", CREAT, b"f", 0);
+            guest.mkdir(DIR, "plain/d").expect("mkdir");
+            write(&mut guest, "plain/f", CREAT, b"f", 0);
+            if access == Access::CopyOnWrite {
+                overlay(&guest).apply(MINE, &never).unwrap_or_else(|error| panic!("{mode:o}: {error}"));
+            }
+            assert!(staged_names(beneath.path()).is_empty(), "{mode:o}");
+            ["f", "plain/d", "plain/f"].map(|path| {
+                let found = fs::metadata(beneath.path().join(path)).expect(path);
+                (found.mode(), found.gid())
+            })
+        });
+        assert_eq!(made[0], made[1], "{mode:o}");
+    }
+}

@@ -75,10 +75,27 @@ pub(crate) fn create_private_file(
     retry(|| fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR))
 }
 
-/// Whether a directory is its owner's alone, and its owner whoever runs this process.
-pub(crate) fn is_private(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
-    let status = status(&fs::fstat(fd)?);
-    Ok(status.mode == Mode::RWXU.bits() && status.owner == rustix::process::geteuid().as_raw())
+/// Gives a directory the mode of a private one, without the bit by which it would hand its group on to what is made in it. Where the file system has one mode for all,
+/// it stays.
+pub(crate) fn hand_nothing_on(_: &Permit, fd: BorrowedFd<'_>) {
+    // What is in the end allowed is asked afterwards.
+    let _ = fs::fchmod(fd, Mode::RWXU);
+}
+
+/// Whether a directory is whoever runs this process's, and allows others no more than the one that it is in.
+///
+/// That is so for every one that [`create_private_directory`] has made: its mode may have the bit that hands a group on, and some file systems
+/// have one mode for all directories.
+pub(crate) fn is_private(_: &Permit, parent: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    let [parent, found] = [fs::fstat(parent)?, fs::fstat(fd)?].map(|stat| status(&stat));
+    let is_own = found.owner == rustix::process::geteuid().as_raw();
+    Ok(is_own && allows_no_more(found.mode, parent.mode))
+}
+
+/// Whether a mode has no permission for others than the owner that the other mode does not have.
+const fn allows_no_more(mode: u32, than: u32) -> bool {
+    let others = Mode::RWXG.bits() | Mode::RWXO.bits();
+    mode & others & !than == 0
 }
 
 /// Renames without replacing anything: [`Error::Exists`] where the new name is taken.
@@ -141,4 +158,21 @@ pub(crate) fn lock_alone(_: &Permit, directory: BorrowedFd<'_>) -> Result<(), Er
 /// Waits until the file system of a directory has everything on its medium.
 pub(crate) fn flush_file_system(_: &Permit, directory: BorrowedFd<'_>) -> Result<(), Error> {
     retry(|| fs::syncfs(directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_may_not_do_more_than_in_the_directory_around() {
+        for (mode, parent) in
+            [(0o700, 0o755), (0o2700, 0o2775), (0o755, 0o755), (0o777, 0o777), (0o1700, 0o1777)]
+        {
+            assert!(allows_no_more(mode, parent), "{mode:o} in {parent:o}");
+        }
+        for (mode, parent) in [(0o755, 0o700), (0o770, 0o755), (0o2750, 0o2700), (0o777, 0o775)] {
+            assert!(!allows_no_more(mode, parent), "{mode:o} in {parent:o}");
+        }
+    }
 }

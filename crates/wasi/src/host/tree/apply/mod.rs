@@ -85,6 +85,9 @@ pub enum Cause {
     /// Changes of an earlier run are half made.
     #[error("changes of an earlier run are half made in it")]
     Unfinished,
+    /// The file system says that what this user makes belongs to somebody else, or lets others do more with it than around it.
+    #[error("changes cannot be kept there: its file system does not give this user a directory of their own")]
+    NotPrivate,
     /// There is no staging directory.
     #[error("it has no unfinished changes")]
     NothingToDo,
@@ -202,7 +205,7 @@ impl Overlay {
         let passed_over = finish::refuse_half_made(&permit, top.as_fd(), trust)?;
         let found = sys::stat(&permit, top.as_fd()).map_err(|error| at_first(error.into()))?;
         plan.set_top(found.inode, FileTimes::of(&found));
-        let staging = Staging::create(&permit, top.as_fd(), trust).map_err(|error| at_first(error.into()))?;
+        let staging = Staging::create(&permit, top.as_fd(), trust).map_err(at_first)?;
         let conflict = match stage(&permit, (&state, lower), &mut plan, &staging, &guard) {
             Ok(conflict) => conflict,
             Err(failure) if failure.cause == Cause::Stopped => {

@@ -77,19 +77,41 @@ impl<'a> Staging<'a> {
         permit: &'a Permit,
         top: BorrowedFd<'a>,
         trust: Trust<'a>,
-    ) -> Result<Staging<'a>, Error> {
+    ) -> Result<Staging<'a>, Cause> {
         for _ in 0..MAX_ATTEMPTS {
             let mut random = [0; 8];
             sys::random(permit, &mut random)?;
             let digits = format!("{:016x}", u64::from_ne_bytes(random));
             let name = [PREFIX, digits.as_bytes()].concat();
             match sys::create_private_directory(permit, top, &name) {
-                Ok(()) => return Staging::open(permit, top, (name, trust))?.ok_or(Error::Stale),
+                Ok(()) => return Staging::begin(permit, top, (name, trust)),
                 Err(Error::Exists) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::Exists)
+        Err(Error::Exists.into())
+    }
+
+    /// Opens one that was just made, and removes it again if it cannot be used.
+    fn begin(
+        permit: &'a Permit,
+        top: BorrowedFd<'a>,
+        (name, trust): (Vec<u8>, Trust<'a>),
+    ) -> Result<Staging<'a>, Cause> {
+        let begun = match Staging::open(permit, top, (name.clone(), trust)) {
+            // What is made in it is to be as if it had been made where it is put.
+            Ok(Some(staging)) => {
+                sys::hand_nothing_on(permit, staging.fd());
+                Ok(staging)
+            }
+            Ok(None) => Err(Cause::NotPrivate),
+            Err(error) => Err(error.into()),
+        };
+        if begun.is_err() {
+            // What failed before is told. It is empty, or not removed.
+            let _ = sys::remove_directory(permit, &SystemPlace::of_name(top, &name));
+        }
+        begun
     }
 
     /// Opens one that is there; nothing if it is something else.
@@ -104,7 +126,7 @@ impl<'a> Staging<'a> {
             Err(Error::NotDirectory | Error::Loop | Error::Access) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if !sys::is_private(permit, fd.as_fd())? {
+        if !sys::is_private(permit, top, fd.as_fd())? {
             return Ok(None);
         }
         let sealer = Sealer::new(permit, trust, (top, fd.as_fd()))?;

@@ -92,7 +92,7 @@ pub(crate) enum Command {
     /// Check policies, and learn them from runs
     Policy(PolicyArgs),
     /// Run script files in the format of the specification's test suite
-    Wast(FilesArgs),
+    Wast(WastArgs),
     /// Print a completion script for a shell, or the man page
     Completion(CompletionArgs),
     /// Print the version
@@ -361,10 +361,18 @@ pub(crate) enum PolicyCommand {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct FilesArgs {
+pub(crate) struct WastArgs {
     /// The scripts
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<OsString>,
+
+    /// Parts of WebAssembly that the modules may use, as for `inn run`
+    #[arg(long, value_name = "[-]NAME,...", value_parser = FeaturesFlag::parse, allow_hyphen_values = true)]
+    pub(crate) features: Option<FeaturesFlag>,
+
+    /// What executes the modules
+    #[arg(long, value_name = "TIER", value_enum, default_value_t = Tier::Auto)]
+    pub(crate) tier: Tier,
 
     #[command(flatten)]
     pub(crate) work: WorkFlags,

@@ -1,4 +1,6 @@
 //! `inn wast`: runs script files, and prints every directive that does not hold and a closing count.
+//!
+//! A file that cannot be read is reported and the others are run nevertheless; it makes the command fail like a directive does.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,17 +8,28 @@ use std::process::ExitCode;
 
 use innkeeper::Config;
 
-use crate::args::FilesArgs;
+use crate::args::WastArgs;
 use crate::report::{self, Problem, visible};
 
 /// Runs the scripts, each in a store of its own.
-pub(crate) fn wast(args: &FilesArgs) -> Result<ExitCode, Problem> {
+pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
-    let engine = innkeeper::engine(Config::default());
-    let (mut passed, mut failed) = (0, 0);
+    let mut config = Config::default();
+    if let Some(features) = args.features {
+        config.features = features.0;
+    }
+    let engine = innkeeper::engine_with(config, args.tier.into());
+    let (mut passed, mut failed, mut unread) = (0, 0, 0);
     for file in &args.files {
         let name = visible(&file.to_string_lossy());
-        let text = std::fs::read_to_string(Path::new(file)).map_err(|error| Problem::new(&name, error))?;
+        let text = match std::fs::read_to_string(Path::new(file)) {
+            Ok(text) => text,
+            Err(error) => {
+                report::problem(&Problem::new(&name, error));
+                unread += 1;
+                continue;
+            }
+        };
         let outcome = innkeeper_wast::run(&engine, &text);
         passed += outcome.passed;
         failed += outcome.failures.len();
@@ -27,6 +40,7 @@ pub(crate) fn wast(args: &FilesArgs) -> Result<ExitCode, Problem> {
         }
         report::output(&lines)?;
     }
-    report::output(&format!("{passed} passed, {failed} failed\n"))?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let unreadable = if unread == 0 { String::new() } else { format!(", {unread} not readable") };
+    report::output(&format!("{passed} passed, {failed} failed{unreadable}\n"))?;
+    Ok(if failed + unread == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

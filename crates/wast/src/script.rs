@@ -1,6 +1,6 @@
 //! Executes directives one by one, keeping the modules and instances that later ones refer to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::thread::Scope;
 
 use innkeeper::{Engine, Error, ErrorKind, Extern, Instance, Linker, Module, Store, Trap, Val};
@@ -23,6 +23,8 @@ pub(crate) struct Script<'scope, 'text> {
     linker: Linker<()>,
     current: Option<Instance>,
     instances: HashMap<String, Instance>,
+    /// What was registered under a name that the script gave for it, which no module's own name replaces.
+    registered: HashSet<String>,
     definitions: HashMap<String, Module>,
     last_definition: Option<Module>,
 }
@@ -49,6 +51,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
             linker,
             current: None,
             instances: HashMap::new(),
+            registered: HashSet::from(["spectest".to_owned()]),
             definitions: HashMap::new(),
             last_definition: None,
         })
@@ -91,7 +94,11 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 self.instantiate_definition(instance, module)
             }
             WastDirective::AssertMalformed { module, message, .. }
-            | WastDirective::AssertInvalid { module, message, .. } => self.assert_rejected(module, message),
+            | WastDirective::AssertInvalid { module, message, .. }
+            | WastDirective::AssertMalformedCustom { module, message, .. }
+            | WastDirective::AssertInvalidCustom { module, message, .. } => {
+                self.assert_rejected(module, message)
+            }
             WastDirective::Thread(thread) => self.start(thread),
             WastDirective::Wait { thread, .. } => match self.threads.remove(thread.name()) {
                 Some(thread) => {
@@ -101,6 +108,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 None => Err(format!("no thread named {}", thread.name())),
             },
             WastDirective::Register { name, module: Some(id), .. } if self.shared.contains_key(id.name()) => {
+                self.registered.insert(name.to_owned());
                 for (export, memory) in &self.shared[id.name()] {
                     self.linker.define_shared(name, export, memory);
                 }
@@ -108,6 +116,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
             }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(module)?;
+                self.registered.insert(name.to_owned());
                 self.linker.instance(&mut self.store, name, instance);
                 Ok(())
             }
@@ -158,8 +167,12 @@ impl<'scope, 'text> Script<'scope, 'text> {
         Ok(())
     }
 
+    /// Keeps an instance for later directives; modules can import from one with a name by that name.
     fn remember(&mut self, name: Option<String>, instance: Instance) {
         if let Some(name) = name {
+            if !self.registered.contains(&name) {
+                self.linker.instance(&mut self.store, &name, instance);
+            }
             self.instances.insert(name, instance);
         }
         self.current = Some(instance);
@@ -285,8 +298,6 @@ fn assert_trap(outcome: Result<Vec<Val>, Error>, message: &str) -> Result {
 fn directive_name(directive: &WastDirective<'_>) -> &'static str {
     match directive {
         WastDirective::AssertSuspension { .. } => "assert_suspension",
-        WastDirective::AssertInvalidCustom { .. } => "assert_invalid_custom",
-        WastDirective::AssertMalformedCustom { .. } => "assert_malformed_custom",
         _ => "another",
     }
 }

@@ -44,6 +44,41 @@ fn vectors_in_far_locals() {
     assert_eq!((outcome.passed, outcome.failures), (2, Vec::new()));
 }
 
+/// Modules import from a named one by its name, except where the script registered another under it.
+#[test]
+fn named_modules_are_registered() {
+    let text = r#"
+        (module $one (func (export "f") (result i32) (i32.const 1)))
+        (module (import "one" "f" (func $f (result i32))) (func (export "g") (result i32) (call $f)))
+        (assert_return (invoke "g") (i32.const 1))
+        (register "two" $one)
+        (module $two (func (export "f") (result i32) (i32.const 2)))
+        (module (import "two" "f" (func $f (result i32))) (func (export "g") (result i32) (call $f)))
+        (assert_return (invoke "g") (i32.const 1))"#;
+    let outcome = innkeeper_wast::run(&innkeeper::engine(Config::default()), text);
+    assert_eq!((outcome.passed, outcome.failures), (7, Vec::new()));
+}
+
+/// Options of `either` may be of other types than the result.
+#[test]
+fn either_goes_on_after_an_option_of_another_type() {
+    let text = r#"
+        (module (func (export "f") (result i32) (i32.const 1)))
+        (assert_return (invoke "f") (either (i64.const 1) (i32.const 1)))
+        (assert_return (invoke "f") (either (i64.const 1) (i32.const 2)))"#;
+    let outcome = innkeeper_wast::run(&innkeeper::engine(Config::default()), text);
+    assert_eq!((outcome.passed, outcome.failures.len()), (2, 1));
+}
+
+/// What is wrong in an annotation's text is found like what is wrong in other text.
+#[test]
+fn modules_with_malformed_custom_sections_are_rejected() {
+    let text = r#"
+        (assert_malformed_custom (module quote "(@custom 4)") "expected a string")"#;
+    let outcome = innkeeper_wast::run(&innkeeper::engine(Config::default()), text);
+    assert_eq!((outcome.passed, outcome.failures), (1, Vec::new()));
+}
+
 fn check(name: &str, engine: &Engine) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(name);
     let text = std::fs::read_to_string(&path).unwrap();

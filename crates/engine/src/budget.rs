@@ -70,8 +70,10 @@ struct Inner {
     limit: Limit,
     /// What users call the limit.
     name: &'static str,
+    /// Bytes of all kinds but [`BudgetKind::Compiling`], as far as they count: whether something is being compiled must make no difference to a guest, so that
+    /// its charges never look at that.
     used: AtomicU64,
-    /// Bytes of all kinds but linear memory; those over [`Budget::FREE_BYTES`] are in `used`.
+    /// Bytes of all these kinds but linear memory; those over [`Budget::FREE_BYTES`] are in `used`.
     beside_memory: AtomicU64,
     by_kind: [AtomicU64; BudgetKind::ALL.len()],
     peak: AtomicU64,
@@ -155,27 +157,24 @@ impl Budget {
         }
         let counted = match kind {
             BudgetKind::LinearMemory => bytes,
+            BudgetKind::Compiling => 0,
             _ => {
                 let before = self.0.beside_memory.fetch_add(bytes, Ordering::Relaxed);
                 over_free(before.saturating_add(bytes)) - over_free(before)
             }
         };
-        self.0.by_kind[kind as usize].fetch_add(bytes, Ordering::Relaxed);
+        let of_kind = self.0.by_kind[kind as usize].fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let used = self.0.used.fetch_add(counted, Ordering::Relaxed).saturating_add(counted);
-        if used > self.certain_bytes() && self.what_matters(kind, used) > self.limit_bytes() {
+        let matters = match kind {
+            BudgetKind::Compiling => used.saturating_add(of_kind),
+            _ => used,
+        };
+        if matters > self.certain_bytes() && matters > self.limit_bytes() {
             self.release(kind, bytes);
             return false;
         }
-        self.0.peak.fetch_max(used, Ordering::Relaxed);
+        self.0.peak.fetch_max(matters, Ordering::Relaxed);
         true
-    }
-
-    /// What of the bytes in use a charge is added to: whether something is being compiled must make no difference to a guest.
-    fn what_matters(&self, kind: BudgetKind, used: u64) -> u64 {
-        match kind {
-            BudgetKind::Compiling => used,
-            _ => used.saturating_sub(self.used_for(BudgetKind::Compiling)),
-        }
     }
 
     /// Makes all budgets of the process refuse whatever is asked for from now on: for an allocator that lives on a reserve.
@@ -187,6 +186,7 @@ impl Budget {
     pub fn release(&self, kind: BudgetKind, bytes: u64) {
         let counted = match kind {
             BudgetKind::LinearMemory => bytes,
+            BudgetKind::Compiling => 0,
             _ => {
                 let before = self.0.beside_memory.fetch_sub(bytes, Ordering::Relaxed);
                 over_free(before) - over_free(before.saturating_sub(bytes))
@@ -229,7 +229,7 @@ impl Budget {
     /// What is held at present, as far as it counts.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.0.used.load(Ordering::Relaxed)
+        self.0.used.load(Ordering::Relaxed).saturating_add(self.used_for(BudgetKind::Compiling))
     }
 
     /// The most that was held at once, as far as it counts.
@@ -406,6 +406,29 @@ mod tests {
         drop(charges);
         assert_eq!(budget.used_bytes(), 0);
         assert!(BudgetKind::ALL.iter().all(|kind| budget.used_for(*kind) == 0));
+    }
+
+    #[test]
+    fn compiling_beside_a_guest_gives_it_no_byte_more() {
+        let budget = budget(16 << 20);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    // Refused, and granted where there is room.
+                    for bytes in [200 << 20, 1 << 20] {
+                        if budget.charge_quietly(BudgetKind::Compiling, bytes) {
+                            budget.release(BudgetKind::Compiling, bytes);
+                        }
+                    }
+                }
+            });
+            for _ in 0..200_000 {
+                let _ = budget.charge_quietly(BudgetKind::LinearMemory, 64 << 10);
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(budget.used_bytes(), 16 << 20);
     }
 
     #[test]

@@ -106,8 +106,8 @@ impl NativeModule {
                     let digest = digest(bytes, padding(bytes), tables);
                     functions.push(Function { func, code: bytes, tables, digest });
                 }
+                Some(Err(Unsupported::Now(_))) | None => {}
                 Some(Err(_)) => refused.push(func),
-                None => {}
             }
         }
         Ok(Contents {

@@ -61,9 +61,7 @@ impl Credit {
             self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_else(|left| left);
         match left >= work {
             true => Ok(()),
-            false => Err(Unsupported::Compiler(
-                "the module's functions take too much compiling for its size".to_owned(),
-            )),
+            false => Err(Unsupported::Now("the module's functions take too much compiling for its size")),
         }
     }
 }
@@ -139,15 +137,13 @@ impl<'a> Allowance<'a> {
             None => true,
         };
         if !is_charged {
-            return Err(Unsupported::Compiler(
-                "compiling it would take more memory than the limit allows".to_owned(),
-            ));
+            return Err(Unsupported::Now("compiling it would take more memory than the limit allows"));
         }
         let more = stepped.saturating_sub(self.tried_bytes);
         self.tried_bytes += more;
         let in_progress = IN_PROGRESS.fetch_add(more, Ordering::Relaxed) + more;
         if !code_memory::has_room(in_progress) {
-            return Err(Unsupported::Compiler("the system has no memory for compiling it".to_owned()));
+            return Err(Unsupported::Now("the system has no memory for compiling it"));
         }
         self.reached_bytes = self.charge.as_ref().map_or(stepped, Charge::bytes);
         Ok(())

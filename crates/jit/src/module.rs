@@ -234,7 +234,9 @@ impl NativeModule {
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
         let code = self.compile_with(compiler, module, (func, start));
-        if let (Some(keeper), Start::Call, Err(_)) = (&self.keeper, start, &code) {
+        if let (Some(keeper), Start::Call, Err(reason)) = (&self.keeper, start, &code)
+            && !matches!(reason, Unsupported::Now(_))
+        {
             keeper.refused(func.0);
         }
         let code = code?;
@@ -245,7 +247,7 @@ impl NativeModule {
         if let (Some(keeper), Start::Call, Some(held)) = (&self.keeper, start, held) {
             keeper.made(func.0, held, &code.tables);
         }
-        address.ok_or_else(|| Unsupported::Compiler("there is no memory for code".to_owned()))
+        address.ok_or_else(|| Unsupported::Now("there is no memory for code"))
     }
 
     /// Compiles a function as it can be written to a file.

@@ -183,3 +183,19 @@ fn inspect_lists_what_is_imported_twice_once() {
     ran.code(0).prints(&["Imports: 1\n", "(random_get)"]);
     assert_eq!(ran.stdout.matches("random_get:").count(), 1, "{ran:?}");
 }
+
+#[test]
+fn a_guest_that_has_used_up_its_memory_may_get_hot() {
+    let dir = scratch();
+    let text = "(module (memory (export \"memory\") 1)
+        (func $next (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+        (func (export \"go\") (result i32) (local i32)
+          (loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+          (loop (local.set 0 (call $next (local.get 0))) (br_if 0 (i32.lt_u (local.get 0) (i32.const 3000000))))
+          (local.get 0)))";
+    std::fs::write(dir.path().join("hot.wat"), text).unwrap();
+    for tier in ["interpreter", "auto", "compiled"] {
+        let args = ["--cache", "off", "--tier", tier, "--max-memory", "16MiB", "--invoke", "go", "hot.wat"];
+        inn(&args).current_dir(&dir).run().code(0).prints(&["3000000"]);
+    }
+}

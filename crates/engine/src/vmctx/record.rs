@@ -99,8 +99,12 @@ impl StoreRecord {
         let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), NATIVE_GUARD_BYTES)?;
         let base = mapping.base() as usize + NATIVE_GUARD_BYTES;
         let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
-        let first = base + headroom_bytes + bytes.saturating_sub(STACK_STEP_BYTES);
-        self.charge.add((stack.top - first + headroom_bytes) as u64)?;
+        let mut first = base + headroom_bytes + bytes.saturating_sub(STACK_STEP_BYTES);
+        let charged = self.charge.bytes().saturating_add((stack.top - first + headroom_bytes) as u64);
+        if !self.charge.set_quietly(charged) {
+            // A guest that has used up its budget does not end because it gets hot, which happens at another time in every run: so much is not charged.
+            first = stack.top - bytes.min(UNCHARGED_STACK_BYTES);
+        }
         self.vm.set_poll_page_apart()?;
         // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
         unsafe { (*self.vm()).native_stack = stack };
@@ -242,6 +246,9 @@ impl Drop for StoreRecord {
 const GUARD_BYTES: usize = 1 << 16;
 /// No frame on the guest's stack is as large: 50,000 vectors as locals, and as many slots as operands reach.
 const FRAME_GUARD_BYTES: usize = 2 << 20;
+
+/// What the stack of machine code may use in a store whose budget has no more.
+const UNCHARGED_STACK_BYTES: usize = 64 << 10;
 
 /// Stacks are charged in such steps at first, and twice as much each time.
 const STACK_STEP_BYTES: usize = 256 << 10;

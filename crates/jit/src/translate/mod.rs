@@ -62,6 +62,9 @@ pub(crate) enum Unsupported {
     /// Something of the compiler's.
     #[error("{0}")]
     Compiler(String),
+    /// Something that this run lacks, and another may have.
+    #[error("{0}")]
+    Now(&'static str),
 }
 
 pub(crate) type Result<T = (), E = Unsupported> = std::result::Result<T, E>;

@@ -5,12 +5,15 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use innkeeper_wasi::keys::{Access, KeyError, Keys, Tuning};
 use innkeeper_wasi::p1::{Context, Errno};
 use support::*;
 
 const PERM: i32 = number(Errno::Perm);
+const EXIST: i32 = number(Errno::Exist);
 const READ_IT: Open = open_for(READ, 0);
 const KINDS: [Access; 3] = [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite];
 const SEAL: &str = ".local/state/inn/seal";
@@ -109,6 +112,44 @@ fn y4_what_is_replaced_while_the_guest_runs_is_hidden() {
                 let _ = if old.is_dir() { fs::remove_dir_all(old) } else { fs::remove_file(old) };
             }
         }
+    }
+}
+
+#[test]
+fn y4_a_name_on_the_way_that_others_remove_meanwhile_is_not_made_anew() {
+    const ROUNDS: u32 = 3000;
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join(".local/state/inn");
+    fs::create_dir_all(&state).unwrap();
+    fs::write(home.path().join("file"), "").unwrap();
+    let mut guest = guest_of(home.path(), Access::ReadWrite, hidden_in(home.path()), &Tuning::default());
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                // A guest that makes it makes these fail.
+                let _ = fs::remove_dir(&state).and_then(|()| fs::create_dir(&state));
+            }
+        });
+        let made = (0..ROUNDS).find_map(|_| {
+            let path = ".local/state/inn";
+            let made = [
+                ("symlink", guest.symlink("../../evil", 3, path).is_ok()),
+                ("mkdir", guest.mkdir(3, path).is_ok()),
+                ("link", guest.link(0, (3, "file"), (3, path)).is_ok()),
+            ];
+            made.into_iter().find(|(_, is_made)| *is_made)
+        });
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(made, None);
+    });
+    fs::create_dir_all(&state).unwrap();
+    for (name, answer) in [
+        ("symlink", guest.symlink("../../evil", 3, ".local/state/inn")),
+        ("mkdir", guest.mkdir(3, ".local/state/inn")),
+        ("link", guest.link(0, (3, "file"), (3, ".local/state/inn"))),
+    ] {
+        assert_eq!(answer.err(), Some(EXIST), "{name}");
     }
 }
 

@@ -227,7 +227,11 @@ impl Host {
                     self.gate.conclude(&from_request, from_place.stat(&permit))?;
                 }
                 let to_place = self.gate.conclude(&to_request, to_place)?;
-                self.gate.conclude(&from_request, from_place.require_changeable(&permit, operation))?;
+                let from_may_be_named = match operation {
+                    Operation::Link => from_place.require_linkable(&permit),
+                    _ => from_place.require_changeable(&permit, operation),
+                };
+                self.gate.conclude(&from_request, from_may_be_named)?;
                 self.gate.conclude(&to_request, to_place.require_changeable(&permit, operation))?;
                 native(&permit, &from_place, &to_place)
             }

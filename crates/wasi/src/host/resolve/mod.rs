@@ -80,8 +80,19 @@ impl<'a> Place<'a> {
     }
 
     /// Refuses an operation that changes what the name stands for, if that is on the way to something hidden. Where something is to be made that is there,
-    /// the system says so: whoever makes a path step by step goes on.
+    /// that is the answer: whoever makes a path step by step goes on. The system is not asked, as others may remove the name before it is.
     pub(super) fn require_changeable(&self, permit: &Permit, operation: Operation) -> Result<(), Error> {
+        let makes = matches!(operation, Operation::CreateDirectory | Operation::Symlink | Operation::Link);
+        self.require_off_the_way(permit, if makes { Error::Exists } else { Error::Hidden })
+    }
+
+    /// Refuses to give what the name stands for another name, if that is on the way to something hidden.
+    pub(super) fn require_linkable(&self, permit: &Permit) -> Result<(), Error> {
+        self.require_off_the_way(permit, Error::Hidden)
+    }
+
+    /// Refuses a name on the way to something hidden; `if_there` is the answer where it stands for anything.
+    fn require_off_the_way(&self, permit: &Permit, if_there: Error) -> Result<(), Error> {
         if !self.is_kept && self.near.is_none() {
             return Ok(());
         }
@@ -92,8 +103,7 @@ impl<'a> Place<'a> {
         if !self.is_kept && !found.as_ref().is_some_and(is_part) {
             return Ok(());
         }
-        let makes = matches!(operation, Operation::CreateDirectory | Operation::Symlink | Operation::Link);
-        if makes && found.is_some() { Ok(()) } else { Err(Error::Hidden) }
+        Err(if found.is_some() { if_there } else { Error::Hidden })
     }
 
     /// Metadata of what the name stands for, if that is part of the grant.

@@ -247,7 +247,7 @@ impl NativeModule {
         if let (Some(keeper), Start::Call, Some(held)) = (&self.keeper, start, held) {
             keeper.made(func.0, held, &code.tables);
         }
-        address.ok_or_else(|| Unsupported::Now("there is no memory for code"))
+        address.ok_or(Unsupported::Now("there is no memory for code"))
     }
 
     /// Compiles a function as it can be written to a file.

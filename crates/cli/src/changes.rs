@@ -201,7 +201,7 @@ fn listed(unfinished: &Unfinished<'_>) -> Result<String, Problem> {
             Left::HalfMade => "some changes made: resume or undo",
             Left::Made => "all changes made: resume removes what is left",
             Left::Damaged => "damaged: nobody knows what was made",
-            Left::Foreign => "not sealed by this user's key",
+            Left::Foreign => "not sealed by this user's key: nobody knows what was made",
         };
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}  {state}", visible(&String::from_utf8_lossy(&leftover.staging)));
@@ -228,17 +228,17 @@ fn not_made(directory: &Path, error: &ApplyError) -> Problem {
     let (resume, undo) = (format!("`inn cow resume {directory}`"), format!("`inn cow undo {directory}`"));
     problem.help(match error.left {
         Left::Nothing => format!(
-            "nothing was changed now; finish those first: {resume} makes them, {undo} takes them back; if neither can, take what you want out of {directory}/{staging} and remove it"
+            "nothing was changed now; finish those first: {resume} makes them, {undo} takes them back; if neither can, {}", keep(&directory, &staging)
         ),
         Left::Staged => format!(
             "nothing in it was changed; the guest's changes are kept in {directory}/{staging}: {resume} makes them once nothing is in the way, {undo} throws them away"
         ),
         Left::Unstaged => format!(
-            "nothing in it was changed; {directory}/{staging} has a part of the guest's changes: {undo} removes it, and so may you"
+            "nothing in it was changed; {directory}/{staging} has a part of the guest's changes, which {undo} removes: run it again to have all of them"
         ),
         Left::HalfMade => format!(
-            "some changes were made, and everything that belongs to them is in {directory}/{staging}: once that is mended, {resume} makes the rest, {undo} takes them back; if neither can, take what you \
-             want out of it and remove it"
+            "some changes were made, and everything that belongs to them is in {directory}/{staging}: once that is mended, {resume} makes the rest, {undo} takes them back; if neither can, {}",
+            keep(&directory, &staging)
         ),
         Left::Made => format!(
             "all changes were made; {directory}/{staging} has what was removed: {resume} removes it for good"
@@ -251,7 +251,15 @@ fn not_made(directory: &Path, error: &ApplyError) -> Problem {
 fn unknown_help(directory: &str, staging: &str) -> String {
     format!(
         "look at {directory}/{staging}: if you know that inn has left it, `inn cow resume --trust {directory}` or `inn cow undo --trust {directory}` believes what is whole there; \
-         otherwise take what you want out of it and remove it; it keeps nobody from making other changes"
+         otherwise {}; it keeps nobody from making other changes",
+        keep(directory, staging)
+    )
+}
+
+/// What can be done with a staging directory that neither way finishes: what is in it may be all that there is of a file.
+fn keep(directory: &str, staging: &str) -> String {
+    format!(
+        "move {directory}/{staging} out of {directory} and keep it, as it may have the only copy of what a run was about to remove"
     )
 }
 

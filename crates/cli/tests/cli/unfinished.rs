@@ -154,7 +154,7 @@ fn names_of_staging_directories_do_not_drive_the_terminal() {
         assert!(text.contains(r".innkeeper-cow-\u{a}error: \u{1b}[2Jforged"), "{ran:#?}");
         assert!(!text.contains('\u{1b}') && !text.contains("\nerror: [2J"), "{ran:#?}");
     }
-    finished[0].code(1).says(&["not everything had been kept", "take what you want out of it and remove it"]);
+    finished[0].code(1).says(&["not everything had been kept", "keep it, as it may have the only copy"]);
 }
 
 /// Where the key is beneath, what a guest has made of the directory is not carried out, and the guest does not start.

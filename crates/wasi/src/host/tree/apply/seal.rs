@@ -1,8 +1,9 @@
 //! By what unfinished changes are known to be those that one of this user's own runs has left.
 //!
 //! A checksum says that a journal is whole, not who wrote it, and whoever can write beneath the directory could put one there. So journal and phase have a
-//! code that only who knows the user's key can make. It is bound to the directory and to the staging directory in it, by what they are and not by name, so that a copy
-//! of either is not believed.
+//! code that only who knows the user's key can make. It is bound to the directory and to the staging directory in it, so that a copy of either is not believed: by their
+//! numbers on the file system, and by the random name of the staging directory. What the system says of the device is no part of it: after it was restarted or the file
+//! system mounted again, that may be another number, and just then there is something to finish.
 //!
 //! What this is not: the place of the key. Who uses this library says what the key is, and keeps it from guests.
 
@@ -57,11 +58,13 @@ pub(super) enum Kept<T> {
 }
 
 /// A seal for the files of one staging directory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sealer<'a> {
     trust: Trust<'a>,
-    /// What the directory and the staging directory are: the numbers of their devices and on them.
-    places: [u64; 4],
+    /// The numbers of the directory and of the staging directory on their file system.
+    places: [u64; 2],
+    /// The name of the staging directory, which is random.
+    name: Vec<u8>,
 }
 
 /// What stands for the code of who has no key.
@@ -71,10 +74,10 @@ impl<'a> Sealer<'a> {
     pub(super) fn new(
         permit: &Permit,
         trust: Trust<'a>,
-        (top, staging): (BorrowedFd<'_>, BorrowedFd<'_>),
+        (top, staging, name): (BorrowedFd<'_>, BorrowedFd<'_>, &[u8]),
     ) -> Result<Sealer<'a>, Error> {
         let [top, staging] = [sys::stat(permit, top)?, sys::stat(permit, staging)?];
-        Ok(Sealer { trust, places: [top.device, top.inode, staging.device, staging.inode] })
+        Ok(Sealer { trust, places: [top.inode, staging.inode], name: name.to_vec() })
     }
 
     /// The text with a line after it that says that it is whole, and whose.
@@ -108,6 +111,8 @@ impl<'a> Sealer<'a> {
         for number in self.places {
             hasher.update(&number.to_le_bytes());
         }
+        // With its length, so that none of the name is taken for text.
+        hasher.update(&(self.name.len() as u64).to_le_bytes()).update(&self.name);
         hasher.update(text.as_bytes()).finalize()
     }
 }
@@ -122,20 +127,27 @@ fn taken_apart(sealed: &str) -> Option<(&str, &str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
     fn only_the_same_key_in_the_same_place_is_believed() {
         let [seal, other] = [[1; 32], [2; 32]].map(ChangesSeal::with_key);
-        let sealer = |seal, places| Sealer { trust: Trust::Sealed(seal), places };
-        let mine = sealer(&seal, [1, 2, 3, 4]);
+        let sealer = |seal, places, name: &str| Sealer {
+            trust: Trust::Sealed(seal),
+            places,
+            name: name.as_bytes().to_vec(),
+        };
+        let mine = sealer(&seal, [1, 2], "name");
         let sealed = mine.seal("a\nb\n");
         assert!(matches!(mine.open(&sealed), Kept::Believed("a\nb\n")));
-        for places in [[0, 2, 3, 4], [1, 0, 3, 4], [1, 2, 0, 4], [1, 2, 3, 0]] {
-            assert!(matches!(sealer(&seal, places).open(&sealed), Kept::Foreign), "{places:?}");
+        for (places, name) in [([0, 2], "name"), ([1, 0], "name"), ([1, 2], "nam"), ([1, 2], "namea")] {
+            assert!(matches!(sealer(&seal, places, name).open(&sealed), Kept::Foreign), "{places:?} {name}");
         }
-        assert!(matches!(sealer(&other, [1, 2, 3, 4]).open(&sealed), Kept::Foreign));
-        let everybody = Sealer { trust: Trust::All, places: [0; 4] };
+        assert!(matches!(sealer(&other, [1, 2], "name").open(&sealed), Kept::Foreign));
+        let everybody = Sealer { trust: Trust::All, places: [0; 2], name: Vec::new() };
         assert!(matches!(everybody.open(&sealed), Kept::Believed("a\nb\n")));
         let unsealed = everybody.seal("a\nb\n");
         assert!(matches!(mine.open(&unsealed), Kept::Foreign));
@@ -146,5 +158,26 @@ mod tests {
             assert!(matches!(sealer.open(&sealed.replacen('a', "c", 1)), Kept::Damaged));
         }
         assert!(!format!("{seal:?}").contains('1'), "{seal:?}");
+    }
+
+    /// A seal from before a restart is known after it, when the system has given the device another number. The expected text is computed here from the
+    /// numbers that the file system keeps, so that nothing else can become a part of it.
+    #[test]
+    fn what_is_sealed_depends_on_nothing_that_a_restart_changes() {
+        let permit = Permit::of_the_keys_owner();
+        let directory = tempfile::tempdir().expect("temporary directory");
+        std::fs::create_dir(directory.path().join("staging")).expect("staging");
+        let [top, staging] = [directory.path().into(), directory.path().join("staging")]
+            .map(|path: std::path::PathBuf| std::fs::File::open(path).expect("directory"));
+        let seal = ChangesSeal::with_key([3; 32]);
+        let here = (top.as_fd(), staging.as_fd(), &b"staging"[..]);
+        let sealer = Sealer::new(&permit, Trust::Sealed(&seal), here).expect("sealer");
+        let mut bytes = Vec::new();
+        for file in [&top, &staging] {
+            bytes.extend(file.metadata().expect("metadata").ino().to_le_bytes());
+        }
+        bytes.extend(7_u64.to_le_bytes());
+        bytes.extend(b"stagingtext");
+        assert_eq!(sealer.code(&seal, "text"), blake3::keyed_hash(&[3; 32], &bytes));
     }
 }

@@ -129,7 +129,7 @@ impl<'a> Staging<'a> {
         if !sys::is_private(permit, top, fd.as_fd())? {
             return Ok(None);
         }
-        let sealer = Sealer::new(permit, trust, (top, fd.as_fd()))?;
+        let sealer = Sealer::new(permit, trust, (top, fd.as_fd(), &name))?;
         Ok(Some(Staging { permit, top, name, fd, sealer }))
     }
 

@@ -60,37 +60,36 @@ impl<'a> Wishes<'a> {
         Ok(())
     }
 
-    /// Does what the flags say, in their order, until `stop` says that it is to end.
-    pub(crate) fn carry_out(self, host: &Host, stop: &Stop<'_>) -> Result<(), Problem> {
+    /// Does what the flags say, in their order, until `stop` says that it is to end. Whatever fails, the rest is done all the same, as it may be all that is left of the
+    /// changes; the answer is all that has failed.
+    pub(crate) fn carry_out(self, host: &Host, stop: &Stop<'_>) -> Vec<Problem> {
         let Wishes { flags, archives, seal } = self;
         let overlays = host.overlays();
         if flags.is_empty() {
-            return Ok(());
+            return Vec::new();
         }
         if overlays.is_empty() {
-            return Err(Problem::new("--cow-changes", "there is no cow directory")
-                .help("grant one: --dir HOST::GUEST::cow"));
+            let problem = Problem::new("--cow-changes", "there is no cow directory");
+            return vec![problem.help("grant one: --dir HOST::GUEST::cow")];
         }
+        let mut problems = Vec::new();
         let mut archives = archives.into_iter();
         // Applying comes last: then there is nothing left to list.
         for flag in flags.iter().filter(|flag| **flag != ChangesFlag::Apply) {
             match flag {
-                ChangesFlag::List => {
-                    overlays.iter().try_for_each(|overlay| list(overlay, overlays.len(), stop))?
-                }
+                ChangesFlag::List => problems
+                    .extend(overlays.iter().filter_map(|overlay| list(overlay, overlays.len(), stop).err())),
                 ChangesFlag::Tar(_) => {
-                    if let Some(file) = archives.next() {
-                        archive(overlays, file, stop)?;
-                    }
+                    problems.extend(archives.next().and_then(|file| archive(overlays, file, stop).err()));
                 }
                 ChangesFlag::Apply => {}
             }
         }
         if flags.contains(&ChangesFlag::Apply) {
             let trust = seal.as_ref().map_or(Trust::All, Trust::Sealed);
-            overlays.iter().try_for_each(|overlay| apply(overlay, trust, stop))?;
+            problems.extend(overlays.iter().filter_map(|overlay| apply(overlay, trust, stop).err()));
         }
-        Ok(())
+        problems
     }
 }
 
@@ -222,7 +221,7 @@ fn not_made(directory: &Path, error: &ApplyError) -> Problem {
     let directory = shown(directory);
     let problem = Problem::new(&directory, error);
     let Some(staging) = &error.staging else {
-        return problem.help("nothing in it was changed; --cow-changes tar=FILE keeps all changes");
+        return problem.help("nothing in it was changed, and the guest's changes were not kept: mend that and run it again, or with --cow-changes tar=FILE, which keeps all changes elsewhere");
     };
     let staging = visible(staging);
     let (resume, undo) = (format!("`inn cow resume {directory}`"), format!("`inn cow undo {directory}`"));

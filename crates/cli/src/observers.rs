@@ -62,12 +62,14 @@ pub(crate) fn finish(
     ending: &str,
 ) -> Result<(), Problem> {
     let Some(observers) = context.observers() else { return Ok(()) };
-    if let Err(error) = observers.finish_trace() {
-        return Err(Problem::new("the trace", error).help("check the disk, or trace to another file"));
-    }
+    let traced = observers
+        .finish_trace()
+        .map_err(|error| Problem::new("the trace", error).help("check the disk, or trace to another file"));
+    // A record has its end whatever became of the trace.
     if let Some(path) = &flags.record {
         observers.finish_record(ending).map_err(|error| unwritable(path, &error))?;
     }
+    traced?;
     if let Some(summary) = observers.summary() {
         let lines = flags.trace.iter().any(|flag| matches!(flag, TraceFlag::Lines(_)));
         match (&flags.trace_file, &files.trace) {

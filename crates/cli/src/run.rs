@@ -143,30 +143,47 @@ fn run_guest(
         _ => Ok(()),
     };
     let bounds = (&keys.limits, guest.fuel);
-    let code = report_ending(&ran, args, (&input, &guest.module), (&deadline, bounds))?;
+    let code = report_ending(&ran, args, (&input, &guest.module), (&deadline, bounds));
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
-    observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words())?;
-    profiled?;
+    let observed = observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words());
+    // Whatever has failed, what the guest has changed is not lost for it.
+    let mut problems: Vec<Problem> = [observed, profiled].into_iter().filter_map(Result::err).collect();
     if deadline.has_passed() && !args.reports.cow_changes.is_empty() {
         let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
-        report::problem(&problem.help("give it more time"));
+        let problem = problem.help("give it more time");
+        // A guest that was stopped has an exit code that says so.
+        if ran.ending.is_success() { problems.push(problem) } else { report::problem(&problem) }
     } else {
         // Whoever has ended the guest wants what it has changed; whoever comes later wants this to end.
         let is_interrupted = || ran.signal.exit_code().is_some();
         let was_interrupted = is_interrupted();
         let stop = || deadline.has_passed() || !was_interrupted && is_interrupted();
-        changes.carry_out(ran.context.host(), &stop)?;
+        problems.extend(changes.carry_out(ran.context.host(), &stop));
     }
     drop(deadline);
     then(&keys, &ran.context);
+    let code = all_told(code, problems)?;
     // Whoever interrupts a run wants it to be over.
     let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
     if is_wanted && !is_repeatable {
         background::leave_behind(lacking, args.file(), &cache);
     }
     Ok(code)
+}
+
+/// Tells of all that has failed but the last, which is the answer, as it would be alone.
+fn all_told(code: Result<ExitCode, Problem>, mut problems: Vec<Problem>) -> Result<ExitCode, Problem> {
+    let code = code.map_err(|problem| problems.insert(0, problem));
+    let last = problems.pop();
+    problems.iter().for_each(report::problem);
+    match (last, code) {
+        (None, Ok(code)) => Ok(code),
+        (Some(problem), _) => Err(problem),
+        // It was among the problems.
+        (None, Err(())) => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// Reads the guest's file: a module, or one with machine code where that is allowed.
@@ -281,6 +298,13 @@ impl Entry {
     }
 }
 
+impl Ending {
+    /// Whether the guest itself has said that all is well.
+    fn is_success(&self) -> bool {
+        matches!(self, Ending::Returned(_) | Ending::Exited(Exit(0)))
+    }
+}
+
 /// Says which limit a trap was, and its value.
 fn tell_of_limit(trap: Option<Trap>, deadline: &Deadline, (limits, fuel): (&Limits, Option<u64>)) {
     let time = |flag: &str, limit: Option<Duration>| {
@@ -331,7 +355,7 @@ fn report_ending(
             ExitCode::FAILURE
         }
     };
-    let succeeded = matches!(ran.ending, Ending::Returned(_) | Ending::Exited(Exit(0)));
+    let succeeded = ran.ending.is_success();
     match (args.reports.explain, &ran.ending) {
         (_, Ending::Failed(_) | Ending::Interrupted) => {}
         (true, _) => report::explain(ran.context.host(), Explain::Asked),

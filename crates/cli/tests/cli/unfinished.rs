@@ -173,3 +173,37 @@ fn changes_around_the_key_are_not_applied() {
     assert!(dir.path().join("d").join(name(0)).exists());
     run("list").code(0);
 }
+
+/// Whatever else cannot be written once the guest has ended, its changes are made, and all that has failed is told.
+#[test]
+fn what_fails_beside_them_does_not_lose_changes() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["--trace", "--trace-file", "/dev/full"], "the trace"),
+        (&["--trace=summary", "--trace-file", "/dev/full"], "/dev/full"),
+        (&["--cow-changes", "tar=/dev/full"], "d: "),
+    ];
+    for (flags, says) in cases {
+        let dir = renaming(1);
+        let all = [flags, &["--dir", "d::/::cow", "--cow-changes", "apply", "m.wat"]].concat();
+        inn(&all).current_dir(&dir).run().code(1).says(&["No space left", says]);
+        check(dir.path(), 1, "z");
+    }
+    // One directory in which they cannot be made, as somebody else makes some there, keeps no other from it.
+    let dir = scratch();
+    let [busy, other] = ["busy", "other"].map(|name| dir.path().join(name));
+    for path in [&busy, &other] {
+        fs::create_dir(path).unwrap();
+    }
+    let in_each = NEW
+        .replace("(func (export \"_start\")", "(func $in (param $fd i32)")
+        .replace("(call $open (i32.const 3)", "(call $open (local.get $fd)");
+    let start = "(func (export \"_start\") (call $in (i32.const 3)) (call $in (i32.const 4)))";
+    let text = format!("{}{start})", in_each.strip_suffix(')').unwrap());
+    fs::write(dir.path().join("m.wat"), text).unwrap();
+    let held = fs::File::open(&busy).unwrap();
+    held.lock().unwrap();
+    let flags = ["--dir", "busy::/a::cow", "--dir", "other::/b::cow", "--cow-changes", "apply", "m.wat"];
+    let ran = inn(&flags).current_dir(&dir).run();
+    ran.code(1).says(&["busy: other changes are just being made", "the guest's changes were not kept"]);
+    assert!(other.join("new").exists() && !busy.join("new").exists());
+}

@@ -88,6 +88,9 @@ pub enum Cause {
     /// The file system says that what this user makes belongs to somebody else, or lets others do more with it than around it.
     #[error("changes cannot be kept there: its file system does not give this user a directory of their own")]
     NotPrivate,
+    /// The journal would be longer than one may be.
+    #[error("there are more changes than can be made at once")]
+    TooMany,
     /// There is no staging directory.
     #[error("it has no unfinished changes")]
     NothingToDo,

@@ -275,13 +275,22 @@ impl<'a> Staging<'a> {
     }
 
     /// Writes the journal, after which everything can be carried out from here.
-    pub(super) fn write_journal(&self, journal: &Journal) -> Result<(), Error> {
+    pub(super) fn write_journal(&self, journal: &Journal) -> Result<(), Cause> {
+        self.write_journal_up_to(MAX_JOURNAL_BYTES, journal)
+    }
+
+    /// Writes a journal that is no longer: a longer one could not be read back, and nothing finished.
+    fn write_journal_up_to(&self, max_bytes: usize, journal: &Journal) -> Result<(), Cause> {
+        let sealed = self.sealer.seal(&journal.to_text());
+        if sealed.len() > max_bytes {
+            return Err(Cause::TooMany);
+        }
         // What the journal speaks of comes before it.
         sys::flush_file_system(self.permit, self.fd())?;
         let file = sys::create_private_file(self.permit, self.fd(), JOURNAL)?;
-        write_all(self.permit, file.as_fd(), self.sealer.seal(&journal.to_text()).as_bytes(), 0)?;
+        write_all(self.permit, file.as_fd(), sealed.as_bytes(), 0)?;
         sys::flush_all(self.permit, file.as_fd())?;
-        sys::flush_all(self.permit, self.fd())
+        Ok(sys::flush_all(self.permit, self.fd())?)
     }
 
     /// The journal. One that was not written to its end is damaged.
@@ -467,4 +476,25 @@ pub(super) fn copy(
         range.start += count as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::apply::journal::DirectoryRecord;
+
+    /// What could not be read back is not written, so that nothing is changed that could not be finished.
+    #[test]
+    fn a_journal_that_is_too_long_is_not_written() {
+        let permit = Permit::of_the_keys_owner();
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let top = std::fs::File::open(directory.path()).expect("directory");
+        let staging = Staging::create(&permit, top.as_fd(), Trust::All).expect("staging");
+        let journal = Journal { directories: vec![DirectoryRecord::default()], ..Journal::default() };
+        let bytes = staging.sealer.seal(&journal.to_text()).len();
+        assert_eq!(staging.write_journal_up_to(bytes - 1, &journal), Err(Cause::TooMany));
+        assert!(matches!(staging.read_journal(), Ok(Kept::Absent)));
+        staging.write_journal_up_to(bytes, &journal).expect("it is as long as it may be");
+        assert!(matches!(staging.read_journal(), Ok(Kept::Believed(read)) if read == journal));
+    }
 }

@@ -229,3 +229,24 @@ fn what_no_guest_may_reach_is_not_touched_by_what_was_left() {
         assert!(!at("harmless").exists());
     }
 }
+
+/// However many somebody leaves there, they are in nobody's way.
+#[test]
+fn more_staging_directories_than_can_be_open_are_in_nobodys_way() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(200);
+    setrlimit(Resource::Nofile, limit).expect("limit");
+    let beneath = scratch();
+    for number in 0..300 {
+        let forged = beneath.path().join(format!(".innkeeper-cow-{number}"));
+        fs::create_dir(&forged).expect("forged");
+        fs::set_permissions(&forged, fs::Permissions::from_mode(0o700)).expect("mode");
+        fs::write(forged.join("phase"), "phase 1\n").expect("write");
+    }
+    assert_eq!(applies(beneath.path(), "more").len(), 300);
+    let unfinished = Unfinished { directory: beneath.path(), trust: MINE, hidden: &[] };
+    assert_eq!(list_unfinished(&unfinished).expect("list").len(), 300);
+    let error = finish(beneath.path(), MINE, Finish::Resume).expect_err("damaged");
+    assert_eq!(error.cause, ApplyCause::NoJournal);
+}

@@ -100,19 +100,19 @@ pub fn finish_apply(unfinished: &Unfinished<'_>, how: Finish, stop: &Stop<'_>) -
     let top = open_top(&permit, directory.as_fd()).map_err(at_first)?;
     let found = Staging::find(&permit, top.as_fd(), unfinished.trust);
     let found = found.map_err(|error| at_first(error.into()))?;
-    if found.is_empty() {
-        return Err(at_first(Cause::NothingToDo));
-    }
-    let mut first = Ok(());
-    for staging in &found {
-        let done = finish_one(&permit, &directory, staging, how, &guard);
+    let mut first = None;
+    for staging in found {
+        let done = match staging {
+            Ok(staging) => finish_one(&permit, &directory, &staging, how, &guard),
+            Err(error) => Err(at_first(error.into())),
+        };
         let is_stopped = matches!(&done, Err(error) if error.cause == Cause::Stopped);
-        first = first.and(done);
+        first = Some(first.unwrap_or(Ok(())).and(done));
         if is_stopped {
             break;
         }
     }
-    first
+    first.unwrap_or(Err(at_first(Cause::NothingToDo)))
 }
 
 /// The staging directories that earlier processes have left in a directory.
@@ -125,10 +125,12 @@ pub fn list_unfinished(unfinished: &Unfinished<'_>) -> Result<Vec<Leftover>, App
         let directory = open(&permit, unfinished)?;
         let top = open_top(&permit, directory.as_fd())?;
         let found = Staging::find(&permit, top.as_fd(), unfinished.trust)?;
-        let leftover = |staging: &Staging<'_>| {
-            Ok(Leftover { staging: staging.name.clone(), left: Found::of(staging)?.left() })
+        let leftover = |staging: Result<Staging<'_>, Error>| {
+            let staging = staging?;
+            let left = Found::of(&staging)?.left();
+            Ok(Leftover { staging: staging.name, left })
         };
-        found.iter().map(leftover).collect()
+        found.map(leftover).collect()
     };
     look().map_err(|cause| Failure::without_path(cause).leaves(Left::Nothing, None))
 }
@@ -142,6 +144,7 @@ pub(super) fn refuse_half_made(
     let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::Nothing, None);
     let mut passed_over = Vec::new();
     for staging in Staging::find(permit, top, trust).map_err(|error| at_first(error.into()))? {
+        let staging = staging.map_err(|error| at_first(error.into()))?;
         match Found::of(&staging).map_err(|error| at_first(error.into()))?.left() {
             Left::Nothing | Left::Unstaged | Left::Staged => {}
             Left::HalfMade | Left::Made => {

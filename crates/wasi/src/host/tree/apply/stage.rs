@@ -133,12 +133,12 @@ impl<'a> Staging<'a> {
         Ok(Some(Staging { permit, top, name, fd, sealer }))
     }
 
-    /// All that are in a directory, by name.
+    /// All that are in a directory, by name, each opened when it is asked for: there may be more than the process may have open.
     pub(super) fn find(
         permit: &'a Permit,
         top: BorrowedFd<'a>,
         trust: Trust<'a>,
-    ) -> Result<Vec<Staging<'a>>, Error> {
+    ) -> Result<impl Iterator<Item = Result<Staging<'a>, Error>>, Error> {
         let mut names = Vec::new();
         list(permit, top, |name, _| {
             if name.starts_with(PREFIX) {
@@ -146,11 +146,7 @@ impl<'a> Staging<'a> {
             }
         })?;
         names.sort();
-        let mut found = Vec::new();
-        for name in names {
-            found.extend(Staging::open(permit, top, (name, trust))?);
-        }
-        Ok(found)
+        Ok(names.into_iter().filter_map(move |name| Staging::open(permit, top, (name, trust)).transpose()))
     }
 
     /// The directory that it is in.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use innkeeper_engine::sync::{loom, thread};
 use innkeeper_engine::tier::{EnterNative, Left, NativeCode, Recalled, Stopped, Tier, VmFunc, parts};
-use innkeeper_engine::{Config, Engine, Module, Tuning};
+use innkeeper_engine::{Config, Engine, Module, TierUp, Tuning};
 
 use super::*;
 
@@ -110,13 +110,17 @@ fn compiled(stub: *const Word) -> usize {
     code.code as usize
 }
 
+/// A loop is hot after so many looks.
+const LOOKS: u32 = 2;
+
 fn explore(check: impl Fn(Arc<Model>) + Send + Sync + 'static) {
     let bytes = wat::parse_str("(module (func (loop (br 0))))").unwrap();
     let module = Module::new(&Engine::with_tier(Config::default(), Nothing), bytes).unwrap();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let code = ModuleCode::new(1, RESOLVER as *const u8, &Tuning::default().tier_up);
+        let code =
+            ModuleCode::new(1, RESOLVER as *const u8, &TierUp { looks: LOOKS, ..Tuning::default().tier_up });
         check(Arc::new(Model { code, module: Arc::clone(parts(&module)) }));
     });
 }
@@ -191,10 +195,9 @@ fn a_resolver_that_comes_late_changes_nothing() {
 /// A loop gets hot in two instances at once: it is asked for once, and whoever comes round afterwards finds machine code that is complete.
 #[test]
 fn a_loop_is_asked_for_once_and_entered_when_it_is_complete() {
-    const LOOKS: u32 = 2;
     /// Comes round as often as makes the loop hot, and compiles it if that is asked for: how often it was asked for, and whether there is machine code then.
     fn come_round(model: &Model, header: usize) -> (usize, bool) {
-        let asked = (0..LOOKS).filter(|_| model.code.count_look(header, LOOKS)).count();
+        let asked = (0..LOOKS).filter(|_| model.code.count_look(header)).count();
         if asked > 0 {
             // SAFETY: the model never enters the code.
             #[allow(unsafe_code, reason = "the contract has an unsafe method")]

@@ -1,44 +1,54 @@
 //! Compiling after a run, for the next one: a process of the lowest priority that the run leaves behind.
 //!
 //! Must stay true: nobody waits for it, and it has nothing of the guest's: its standard streams, its descriptors, its environment and its directory are not
-//! those of the run. It knows the module's path, the cache, and where the cache's key is.
+//! those of the run. It knows the cache, and where the cache's key is.
+//!
+//! A guest can have replaced whatever has a path that it may write to, in this run. So what is executed is this process's own program, and what is compiled is
+//! the file that the module was read from: both by what they are. The paths of the cache and its key lead through nothing that a guest could change.
 
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "system calls")]
 mod process;
 
 use std::cell::Cell;
-use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use innkeeper::{Cache, Lacking};
 
-/// Leaves a process behind that compiles what the cache lacks of the module in `file`, if that is much, and if none is at work in the cache.
-/// Where the system refuses, the next run compiles what it can.
+use crate::input::Source;
+
+/// Leaves a process behind that compiles what the cache lacks of the module that was read from `source`, if that is much, and if none is at work in the cache.
+/// Where the system refuses, or the file is another one by now, the next run compiles what it can.
 #[cfg(target_os = "linux")]
-pub(crate) fn leave_behind(lacking: Lacking, file: &OsStr, cache: &Cache) {
+pub(crate) fn leave_behind(lacking: Lacking, source: Option<Source>, cache: &Cache) {
+    use std::os::unix::process::CommandExt;
     use std::path::absolute;
     use std::process::{Command, Stdio};
 
-    if !lacking.is_much() || file == "-" {
+    if !lacking.is_much() {
         return;
     }
     let (Some(directory), Some(seal)) = (cache.directory(), cache.seal()) else { return };
-    let (Ok(inn), Ok(file)) = (std::env::current_exe(), absolute(file)) else { return };
     let (Ok(path), Ok(key)) = (absolute(directory.path()), absolute(seal.directory())) else { return };
+    let Some(module) = source.and_then(Source::unchanged) else { return };
     let Some(reserved) = directory.reserve() else { return };
-    let mut command = Command::new(inn);
+    let mut command = Command::new(OWN_PROGRAM);
+    command.arg0("inn");
     command.args(["cache", "fill", "--called", "--background", "--cache"]).arg(path);
     command.arg("--budget").arg(budget(process::used_cpu()).as_millis().to_string());
-    command.arg("--key").arg(key).arg("--").arg(file);
+    command.arg("--key").arg(key).arg("-");
     command.env_clear().current_dir("/");
-    // It holds the reservation until it ends.
-    let _ = command.stdin(Stdio::from(reserved)).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    // It holds the reservation, a directory, until it ends: what it says goes nowhere.
+    let _ = command.stdin(module).stdout(Stdio::null()).stderr(Stdio::from(reserved)).spawn();
 }
+
+/// The program that this process executes, whatever its path leads to by now.
+#[cfg(target_os = "linux")]
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// There are no such processes.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn leave_behind(_: Lacking, _: &OsStr, _: &Cache) {}
+pub(crate) fn leave_behind(_: Lacking, _: Option<Source>, _: &Cache) {}
 
 /// What a process may take of the processor after a run that took so much: whoever runs something short pays little for later runs that may not come.
 #[cfg(target_os = "linux")]

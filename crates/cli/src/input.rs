@@ -3,8 +3,9 @@
 //! What is read is bounded, also from standard input and from files that have no end.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
@@ -24,6 +25,26 @@ pub(crate) struct Input {
     pub(crate) name: String,
     /// The module; empty once it has been decoded.
     pub(crate) bytes: Vec<u8>,
+    /// What it was read from, unless that was standard input or no regular file.
+    pub(crate) source: Option<Source>,
+}
+
+/// The file that a module was read from, which stays what it is whatever happens to its path.
+#[derive(Debug)]
+pub(crate) struct Source {
+    file: File,
+    found: Metadata,
+}
+
+impl Source {
+    /// The file, to be read again from its beginning; nothing where it has been written to since.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn unchanged(mut self) -> Option<File> {
+        let now = self.file.metadata().ok()?;
+        let is_same = now.len() == self.found.len() && now.modified().ok() == self.found.modified().ok();
+        self.file.rewind().ok().filter(|()| is_same)?;
+        Some(self.file)
+    }
 }
 
 impl Input {
@@ -32,16 +53,17 @@ impl Input {
         Input::of(path, read_bytes(path))
     }
 
-    /// As [`Input::read`], of a file that is one: whatever stands in its place by now, such as a pipe that nobody writes to, is refused and waited for by nobody.
+    /// As [`Input::read`], of a file that is one, also where it is standard input: whatever else, such as a pipe that nobody writes to, is refused and waited for by
+    /// nobody.
     pub(crate) fn read_regular_file(path: &OsStr) -> Result<Input, Problem> {
         Input::of(path, read_regular_file(path))
     }
 
-    fn of(path: &OsStr, bytes: io::Result<Vec<u8>>) -> Result<Input, Problem> {
+    fn of(path: &OsStr, bytes: io::Result<(Vec<u8>, Option<Source>)>) -> Result<Input, Problem> {
         let name =
             if path == "-" { String::from("standard input") } else { visible(&path.to_string_lossy()) };
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
+        let (bytes, source) = match bytes {
+            Ok(read) => read,
             Err(reason) if reason.kind() == io::ErrorKind::FileTooLarge => {
                 let reason = format!("larger than {MAX_INPUT_BYTES} bytes, the most that a module may have");
                 return Err(
@@ -64,7 +86,7 @@ impl Input {
         if let Some((kind, mend)) = foreign::file_kind(&bytes) {
             return Err(Problem::new(name, format!("not a WebAssembly module, but {kind}")).help(mend));
         }
-        let mut input = Input { name, bytes };
+        let mut input = Input { name, bytes, source };
         if is_text(&input.bytes) {
             if input.bytes.len() > MAX_TEXT_BYTES {
                 let reason =
@@ -123,27 +145,32 @@ impl Input {
     }
 }
 
-fn read_regular_file(path: &OsStr) -> io::Result<Vec<u8>> {
+fn read_regular_file(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {
     use rustix::fs::{Mode, OFlags, open};
-    // Of a pipe it would wait for a writer.
-    let file = File::from(open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    let file = File::from(match path == "-" {
+        true => io::stdin().as_fd().try_clone_to_owned()?,
+        // Of a pipe it would wait for a writer.
+        false => open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?,
+    });
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file any more"));
     }
-    read_bounded(file, metadata.len(), MAX_INPUT_BYTES)
+    Ok((read_bounded(file, metadata.len(), MAX_INPUT_BYTES)?, None))
 }
 
-fn read_bytes(path: &OsStr) -> io::Result<Vec<u8>> {
+fn read_bytes(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {
     if path == "-" {
-        return read_bounded(io::stdin().lock(), 0, MAX_INPUT_BYTES);
+        return Ok((read_bounded(io::stdin().lock(), 0, MAX_INPUT_BYTES)?, None));
     }
     let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
+    let found = file.metadata()?;
+    if found.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    read_bounded(file, metadata.len(), MAX_INPUT_BYTES)
+    let bytes = read_bounded(&file, found.len(), MAX_INPUT_BYTES)?;
+    let source = found.is_file().then_some(Source { file, found });
+    Ok((bytes, source))
 }
 
 /// Reads everything; memory for `expected_bytes` is taken at once. More than `limit_bytes` is [`io::ErrorKind::FileTooLarge`], without

@@ -66,6 +66,7 @@ fn run_guest(
     if let Some(policy) = &args.keys.policy {
         writable.warn_of_input(policy, "the policy");
     }
+    writable.warn_of_program();
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
     let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
@@ -168,7 +169,7 @@ fn run_guest(
     // Whoever interrupts a run wants it to be over.
     let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
     if is_wanted && !is_repeatable {
-        background::leave_behind(lacking, args.file(), &cache);
+        background::leave_behind(lacking, input.source, &cache);
     }
     Ok(code)
 }
@@ -200,7 +201,7 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
     writable.warn_of_input(Path::new(args.file()), "the machine code");
     let mut precompiled = Precompiled::open_trusted(Path::new(args.file()), &execution.config)
         .map_err(|error| Problem::new(&name, error).help("make it again with `inn compile`"))?;
-    let input = Input { name, bytes: precompiled.take_module() };
+    let input = Input { name, bytes: precompiled.take_module(), source: None };
     execution.cache = Cache::of_precompiled(precompiled);
     Ok(input)
 }

@@ -157,6 +157,15 @@ impl Writable {
         }
     }
 
+    /// Warns where the guest may change the program that is running, which the user will run again.
+    pub(crate) fn warn_of_program(&self) {
+        if !self.granted.is_empty()
+            && let Ok(program) = std::env::current_exe()
+        {
+            self.warn_of_input(&program, "the program inn itself");
+        }
+    }
+
     /// The name of a link on the way to a path, or of the last one, that the guest may have left. What cannot be found has none: opening it will tell.
     fn planted(&self, path: &Path) -> Option<OsString> {
         if self.granted.is_empty() || is_own_descriptor(path) {

@@ -252,6 +252,48 @@ fn no_process_is_left_behind_where_nothing_would_be_felt() {
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
 }
 
+/// A guest that may write to where inn's program and the module are removes both. The system then calls the program by a name that another file can have.
+#[cfg(target_os = "linux")]
+#[test]
+fn y5_the_process_left_behind_is_the_running_program_and_compiles_the_module_that_ran() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let cache = scratch();
+    let cache = text(cache.path());
+    let at = |name: &str| dir.path().join(name);
+    let module = "(module
+        (import \"wasi_snapshot_preview1\" \"path_unlink_file\" (func $unlink (param i32 i32 i32) (result i32)))
+        (memory (export \"memory\") 1)
+        (data (i32.const 0) \"innm.wat\")
+        (func $step (param i32) (result i32) (i32.sub (local.get 0) (i32.const 1)))
+        (func (export \"_start\") (local i32)
+          (if (call $unlink (i32.const 3) (i32.const 0) (i32.const 3)) (then unreachable))
+          (if (call $unlink (i32.const 3) (i32.const 3) (i32.const 5)) (then unreachable))
+          (local.set 0 (i32.const 200000))
+          (loop (br_if 0 (local.tee 0 (call $step (local.get 0)))))))";
+    fs::write(at("m.wat"), module).unwrap();
+    fs::write(at("kept.wat"), module).unwrap();
+    fs::hard_link(env!("CARGO_BIN_EXE_inn"), at("inn")).unwrap();
+    let planted = at("inn (deleted)");
+    fs::write(&planted, format!("#!/bin/sh\necho > '{}'\n", text(&at("EXECUTED")))).unwrap();
+    fs::set_permissions(&planted, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut run = inn(&["--cache", &cache, "--dir", ".", "m.wat"]);
+    run.command = {
+        let mut command = std::process::Command::new(at("inn"));
+        command.args(run.command.get_args());
+        command.envs(run.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    };
+    run.current_dir(&dir)
+        .run()
+        .code(0)
+        .says(&["the program inn itself lies in", "which the guest may write to"]);
+    // The process has the directory for itself from before the run's end to its own.
+    fs::File::open(&cache).unwrap().lock().unwrap();
+    assert!(!at("EXECUTED").exists(), "what the guest could have put there was executed");
+    let fill = inn(&["cache", "fill", "--called", "--cache", &cache, "kept.wat"]).current_dir(&dir).run();
+    fill.code(0).stdout("kept.wat: 0 functions compiled\n");
+}
+
 /// What stands in the module's place by the time is no module any more: nobody waits for it.
 #[cfg(target_os = "linux")]
 #[test]

@@ -5,10 +5,10 @@
 //!
 //! What this is not: a way to open anything. What is asked here are questions about directories that are open.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, makedev, statat, statx};
@@ -50,30 +50,28 @@ pub(crate) fn look(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Res
     }
 }
 
-/// Whether a directory is shown in another one that is on another mount, or is that one. Where the system does not tell, it may be.
+/// Whether a directory is shown in another one, or is that one, by a mount that shows both or one that is beneath the other. Whether it is where both are on the
+/// same mount, the way up tells. Where the system does not tell, it may be.
 pub(crate) fn is_shown_in(
     (inner, looked_inner): (impl AsFd, Looked),
     (outer, looked_outer): (impl AsFd, Looked),
 ) -> bool {
-    if looked_inner.mount.is_some() && looked_inner.mount == looked_outer.mount {
-        return false;
-    }
-    let places = std::fs::read("/proc/self/mountinfo").ok().and_then(|mounts| {
-        Some((place(inner, looked_inner, &mounts)?, place(outer, looked_outer, &mounts)?))
+    let is_same_mount = looked_inner.mount.is_some() && looked_inner.mount == looked_outer.mount;
+    let found = std::fs::read("/proc/self/mountinfo").ok().and_then(|mounts| {
+        let way = way_to(&outer)?;
+        let (inner, outer) = (place(inner, looked_inner, &mounts)?, place(outer, looked_outer, &mounts)?);
+        let is_in = |device: &[u8], part: &Path| inner.0 == device && inner.1.starts_with(part);
+        let is_beneath = |mount: &Mount| mount.at != way && mount.at.starts_with(&way);
+        let is_beneath_and_shows = |mount: Mount| is_beneath(&mount) && is_in(&mount.device, &mount.part);
+        Some(!is_same_mount && is_in(&outer.0, &outer.1) || all_mounts(&mounts).any(is_beneath_and_shows))
     });
-    match places {
-        Some((inner, outer)) => inner.0 == outer.0 && inner.1.starts_with(&outer.1),
-        None => looked_inner.identity.0 == looked_outer.identity.0,
-    }
+    found.unwrap_or(!is_same_mount && looked_inner.identity.0 == looked_outer.identity.0)
 }
 
-/// Whether one of two directories is shown in the other, by different mounts.
+/// Whether one of two directories is shown in the other, by different mounts or one beneath it.
 pub(crate) fn overlap(one: &Path, other: &Path) -> bool {
     let look = |path: &Path| look(CWD, path, AtFlags::empty());
     let (Ok(looked_one), Ok(looked_other)) = (look(one), look(other)) else { return false };
-    if looked_one.mount.is_some() && looked_one.mount == looked_other.mount {
-        return false;
-    }
     let open = |path: &Path| {
         rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
     };
@@ -84,21 +82,36 @@ pub(crate) fn overlap(one: &Path, other: &Path) -> bool {
 
 /// The file system that a directory is on, and its path there.
 fn place(directory: impl AsFd, looked: Looked, mounts: &[u8]) -> Option<(Vec<u8>, PathBuf)> {
-    let link = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
-    let path = std::fs::read_link(link).ok()?;
+    let path = way_to(directory)?;
     let wanted = looked.mount?.to_string();
+    let mount = all_mounts(mounts).find(|mount| mount.number == wanted.as_bytes())?;
+    let beneath = path.strip_prefix(&mount.at).ok()?;
+    Some((mount.device, mount.part.join(beneath)))
+}
+
+/// The path of an open directory.
+fn way_to(directory: impl AsFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())).ok()
+}
+
+/// A line of the system's list of mounts.
+struct Mount {
+    number: Vec<u8>,
+    device: Vec<u8>,
+    /// What of the file system is shown.
+    part: PathBuf,
+    at: PathBuf,
+}
+
+fn all_mounts(list: &[u8]) -> impl Iterator<Item = Mount> {
     // Each line: number, number of the mount above, device, the part of it that is shown, where that is mounted, and more.
-    for line in mounts.split(|byte| *byte == b'\n') {
+    list.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        if fields.next() != Some(wanted.as_bytes()) {
-            continue;
-        }
-        let device = fields.nth(1)?;
+        let number = fields.next()?.to_vec();
+        let device = fields.nth(1)?.to_vec();
         let (part, at) = (unescaped(fields.next()?), unescaped(fields.next()?));
-        let beneath = path.strip_prefix(OsStr::from_bytes(at.as_bytes())).ok()?;
-        return Some((device.to_vec(), Path::new(&part).join(beneath)));
-    }
-    None
+        Some(Mount { number, device, part: part.into(), at: at.into() })
+    })
 }
 
 /// A path as the list of mounts has it: spaces and their like are a backslash and three octal digits.

@@ -370,6 +370,40 @@ fn y3_a_mount_does_not_lead_around_what_the_guest_may_write_to() {
     }
 }
 
+/// What the guest may write to has another directory mounted in it, and the path goes by where that is.
+#[test]
+fn y3_what_is_mounted_where_the_guest_may_write_is_written_to_as_well() {
+    let commands = WRITES.iter().filter(|(_, args)| !["explore", "compile"].contains(&args[0]));
+    let reads = READS.iter().map(|(flag, args, _)| (flag, args));
+    for (flag, args) in commands.map(|(flag, args)| (flag, args)).chain(reads) {
+        for path in ["other/way/thing", "other/inner/way/thing"] {
+            let dir = folder();
+            fs::create_dir_all(dir.path().join("other/inner")).unwrap();
+            fs::create_dir_all(dir.path().join("sub/deep/seen")).unwrap();
+            symlink("../outside", dir.path().join("other/way")).unwrap();
+            symlink("../../outside", dir.path().join("other/inner/way")).unwrap();
+            let before = contents(&dir.path().join("outside"));
+            let args = replace_all(dir.path(), &["--dir", "sub::/g"], args, path);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let mount = (&*dir.path().join("other"), &*dir.path().join("sub/deep/seen"));
+            let Some(inn) = inn_with_mount(&args, mount) else { return };
+            let ran = inn.current_dir(&dir).run();
+            assert_eq!(ran.code, Some(1), "{flag} {path}: {ran:#?}");
+            ran.says(&["on the way there is a symbolic link in a directory that the guest may write to"]);
+            assert_eq!(contents(&dir.path().join("outside")), before, "{flag} {path}");
+        }
+    }
+    // A cache that can be reached by such a mount is none.
+    let dir = folder();
+    fs::create_dir(dir.path().join("other")).unwrap();
+    fs::create_dir(dir.path().join("sub/seen")).unwrap();
+    let args = ["--dir", "sub::/g", "--cache", "other/cache", "m.wat"];
+    let mount = (&*dir.path().join("other"), &*dir.path().join("sub/seen"));
+    if let Some(inn) = inn_with_mount(&args, mount) {
+        inn.current_dir(&dir).run().code(1).says(&["cannot be inside a directory that the guest is granted"]);
+    }
+}
+
 #[test]
 fn two_outputs_of_one_name_are_refused_before_the_guest_runs() {
     let shared = |first: &[&str], second: &[&str], names: [&str; 2]| {

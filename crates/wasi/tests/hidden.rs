@@ -154,6 +154,26 @@ fn y4_a_name_on_the_way_that_others_remove_meanwhile_is_not_made_anew() {
 }
 
 #[test]
+fn y4_links_that_lead_round_keep_no_run_from_starting() {
+    for (name, tuning) in resolvers() {
+        for access in KINDS {
+            let home = tempfile::tempdir().unwrap();
+            symlink(".cache", home.path().join(".cache")).unwrap();
+            symlink("b", home.path().join("a")).unwrap();
+            symlink("a", home.path().join("b")).unwrap();
+            symlink("a/x", home.path().join(".local")).unwrap();
+            let mut guest = guest_of(home.path(), access, hidden_in(home.path()), &tuning);
+            // Who mends it while the guest runs.
+            for round in [".cache", ".local"] {
+                fs::remove_file(home.path().join(round)).unwrap();
+            }
+            make_all(home.path());
+            try_all(&mut guest, "", home.path(), access, &format!("{name} {access:?}"));
+        }
+    }
+}
+
+#[test]
 fn y4_a_link_that_leads_to_what_is_hidden_stays_what_it_is() {
     for (name, tuning) in resolvers() {
         let home = tempfile::tempdir().unwrap();

@@ -96,7 +96,8 @@ impl Hidden {
             if found.kind == FileKind::SymbolicLink {
                 self.note(&at, &name, Some(found.identity));
                 is_on_trail = false;
-                links_left = links_left.checked_sub(1).ok_or(Error::Loop)?;
+                let Some(left) = links_left.checked_sub(1) else { return nothing_yet(Error::Loop) };
+                links_left = left;
                 let target = sys::read_link(permit, at.fd.as_fd(), &name)?;
                 let target = Path::new(OsStr::from_bytes(&target));
                 if target.is_absolute() {
@@ -226,11 +227,11 @@ pub(super) fn identity(found: &Metadata) -> Identity {
     (found.device, found.inode)
 }
 
-/// Where a path to something hidden ends early: there is nothing yet, or this user cannot reach it, and then nor can a guest. What others make there while the
+/// Where a path to something hidden ends early: there is nothing yet, links lead round and round, or this user cannot reach it, and then nor can a guest. What others make there while the
 /// guest runs is behind the name, and so hidden.
 fn nothing_yet(error: Error) -> Result<(), Error> {
     match error {
-        Error::NotFound | Error::NotDirectory | Error::NameTooLong | Error::Access => Ok(()),
+        Error::NotFound | Error::NotDirectory | Error::NameTooLong | Error::Access | Error::Loop => Ok(()),
         error => Err(error),
     }
 }

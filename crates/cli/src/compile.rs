@@ -10,7 +10,7 @@ use crate::args::CompileArgs;
 use crate::cache::{compiled, size};
 use crate::input::Input;
 use crate::output::Output;
-use crate::report::{self, Problem};
+use crate::report::{self, Problem, visible};
 use crate::writable::Writable;
 
 /// What names of such files end with.
@@ -39,7 +39,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
         bytes = counted.bytes;
         census
     })?;
-    let name = output.to_string_lossy();
+    let name = visible(&output.to_string_lossy());
     report::output(&format!("{name}: {}, {}", size(bytes), compiled(&census)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use crate::args::ExploreArgs;
 use crate::input::Input;
 use crate::output::Output;
 use crate::profile;
-use crate::report::{self, Problem};
+use crate::report::{self, Problem, visible};
 use crate::writable::Writable;
 
 /// A function as the page shows it.
@@ -54,7 +54,8 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     let path = args.to.clone().unwrap_or_else(|| PathBuf::from(&args.file).with_extension("html"));
     let html = page::page(&input.name, &shown, infos.len());
     Output::open(&path, &Writable::nothing())?.write(|to| to.write_all(html.as_bytes()))?;
-    report::output(&format!("{}: {} of {} functions\n", path.display(), shown.len(), infos.len()))?;
+    let name = visible(&path.to_string_lossy());
+    report::output(&format!("{name}: {} of {} functions\n", shown.len(), infos.len()))?;
     Ok(ExitCode::SUCCESS)
 }
 

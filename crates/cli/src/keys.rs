@@ -1,16 +1,20 @@
 //! Keys from a command line: its policy first, then its flags.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use innkeeper::wasi::keys::policy::matches_pattern;
 use innkeeper::wasi::keys::{
-    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, Limits, ListenKey, Policy,
+    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, Limits, ListenKey, Policy, StdinKey, StdoutKey,
 };
+use rustix::fs::{AtFlags, CWD};
 
 use crate::args::RunArgs;
 use crate::cache;
 use crate::flags::{KeyFlags, LimitFlags};
+use crate::mounts;
 use crate::report::{self, Problem, visible};
 use crate::values::{DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
 
@@ -36,11 +40,46 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
         let problem = Problem::new("--cow-changes", "there is no cow directory, and so there are no changes");
         return Err(problem.help("grant one: --dir HOST::GUEST::cow").mistake());
     }
-    if keys.directories.iter().any(is_native) {
-        keys.hidden = cache::out_of_sight(args.cache.as_ref());
+    let streams = streams(&keys);
+    if !streams.is_empty() || keys.directories.iter().any(is_native) {
+        let hidden = cache::out_of_sight(args.cache.as_ref());
+        streams.iter().try_for_each(|path| require_in_sight(path, &hidden))?;
+        if keys.directories.iter().any(is_native) {
+            keys.hidden = hidden;
+        }
         keys.directories.iter().filter(|key| is_native(key)).for_each(warn_of);
     }
     Ok(keys)
+}
+
+/// The files of the host that standard streams are.
+fn streams(keys: &Keys) -> Vec<PathBuf> {
+    let input = match &keys.stdin {
+        StdinKey::File(path) => Some(path),
+        _ => None,
+    };
+    let outputs = [&keys.stdout, &keys.stderr].into_iter().filter_map(|key| match key {
+        StdoutKey::File { path, .. } => Some(path),
+        _ => None,
+    });
+    input.into_iter().chain(outputs).cloned().collect()
+}
+
+/// Refuses a file for a standard stream that no guest may reach: one of `hidden`, by whatever name, or one in it.
+fn require_in_sight(path: &Path, hidden: &[PathBuf]) -> Result<(), Problem> {
+    let look = |path: &Path| mounts::look(CWD, path, AtFlags::empty()).map(|found| found.identity);
+    let things: Vec<_> = hidden.iter().filter_map(|path| look(path).ok()).collect();
+    let is_thing = |path: &Path| look(path).is_ok_and(|found| things.contains(&found));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directories = [path.canonicalize(), parent.canonicalize()];
+    let is_in_thing = directories.iter().flatten().any(|path| path.ancestors().any(is_thing));
+    let is_to_be_one =
+        std::path::absolute(path).is_ok_and(|path| hidden.iter().any(|it| path.starts_with(it)));
+    if is_in_thing || is_to_be_one {
+        let reason = "the code cache or its key is kept there, which no guest may reach";
+        return Err(Problem::new(path.to_string_lossy(), reason).help("name another file").mistake());
+    }
+    Ok(())
 }
 
 /// Whether a key is to a directory of the host's.
@@ -52,7 +91,7 @@ fn is_native(key: &DirKey) -> bool {
 pub(crate) fn cannot_be_granted(error: &KeyError) -> Problem {
     let text = error.to_string();
     let (message, mend) = text.split_once("; ").unwrap_or((&text, ""));
-    let problem = Problem::from_message(message).mistake();
+    let problem = Problem::from_message(visible(message)).mistake();
     if let KeyError::DirectoryMissing(path) = error
         && let Some((host, guest)) = path.to_str().and_then(|path| path.split_once(':'))
         && Path::new(host).is_dir()
@@ -136,13 +175,33 @@ fn danger(granted: &Path, home: Option<PathBuf>) -> Option<String> {
 /// Reads a policy; relative paths in it are relative to its folder.
 pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
     let name = path.to_string_lossy();
-    let text = std::fs::read_to_string(path).map_err(|reason| {
+    let text = read_bounded(path).map_err(|reason| {
         Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path").mistake()
     })?;
     let policy = Policy::parse(&text).map_err(|error| {
         Problem::of_lines(&name, error).help("docs/sandbox.md lists what a policy can say")
     })?;
     Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
+}
+
+/// The text of a policy, which may come from a pipe. What has no end is given up.
+fn read_bounded(path: &OsStr) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_POLICY_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_POLICY_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_POLICY_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+/// Bytes that a policy may have.
+const MAX_POLICY_BYTES: u64 = 1 << 20;
+
+/// The limits that flags alone set, before a policy is read.
+pub(crate) fn limits_of_flags(args: &RunArgs) -> Limits {
+    let mut limits = Limits::default();
+    limit(&mut limits, &args.keys.limits);
+    limits
 }
 
 fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Problem> {

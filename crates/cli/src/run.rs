@@ -59,7 +59,13 @@ fn run_guest(
     then: impl FnOnce(&Keys, &Context),
 ) -> Result<ExitCode, Problem> {
     let begin = Instant::now();
+    // A policy can come from a pipe that nobody writes to.
+    let reading = args.keys.policy.as_ref().map(|policy| {
+        Deadline::watch(&keys::limits_of_flags(args), begin, visible(&policy.to_string_lossy()))
+    });
+    let reading = reading.transpose()?;
     let mut keys = keys::keys(args)?;
+    drop(reading);
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
     let writable = writable.unwrap_or_else(|| Writable::of(&keys, &args.reports.cow_changes));
     writable.check_inputs(&keys, args.cache.as_ref())?;

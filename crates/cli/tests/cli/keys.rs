@@ -1,6 +1,7 @@
 //! Keys: what is refused until it is granted, and what is said about it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::{inn, scratch};
 
@@ -204,4 +205,61 @@ fn the_systems_limit_of_file_sizes_is_an_error() {
         std::process::Command::new("sh").args(["-c", &script]).stderr(std::process::Stdio::null()).status();
     let status = status.expect("sh runs");
     assert!(status.code().is_some_and(|code| code != 0), "{status:?}");
+}
+
+/// Whatever a stream is read from or written to, by whichever name.
+#[test]
+fn y4_no_standard_stream_is_what_is_hidden() {
+    const SECRET: &str = "what only this user reads, 32 byt";
+    let dir = scratch();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at("state/innkeeper/cache-key")).unwrap();
+    fs::create_dir_all(at("cache/innkeeper")).unwrap();
+    let files = ["state/innkeeper/cache-key/key", "cache/innkeeper/x.code"];
+    files.iter().for_each(|file| fs::write(at(file), SECRET).unwrap());
+    symlink("state/innkeeper", at("alias")).unwrap();
+    symlink("state/innkeeper/cache-key/key", at("link")).unwrap();
+    fs::hard_link(at(files[0]), at("same")).unwrap();
+    fs::write(at("m.wat"), "(module (memory (export \"memory\") 1) (func (export \"_start\")))").unwrap();
+    let run = |args: &[&str]| {
+        let run = inn(&[args, &["m.wat"]].concat()).current_dir(&dir);
+        let paths = ["cache", "state"].map(|name| at(name).to_str().unwrap().to_owned());
+        run.env("XDG_CACHE_HOME", &paths[0]).env("XDG_STATE_HOME", &paths[1]).run()
+    };
+    let refused = "the code cache or its key is kept there";
+    for file in [files[0], files[1], "alias/cache-key/key", "alias/cache-key/new", "link", "same"] {
+        for flag in ["--stdin file:", "--stdout file:", "--stdout append:", "--stderr file:"] {
+            let (flag, kind) = flag.split_once(' ').unwrap();
+            run(&[flag, &format!("{kind}{file}")]).code(2).says(&[refused]);
+        }
+        for stream in ["stdin", "stdout", "stderr"] {
+            fs::write(at("p.toml"), format!("[stdio]\n{stream} = {{ file = \"{file}\" }}\n")).unwrap();
+            run(&["--policy", "p.toml"]).code(2).says(&[refused]);
+        }
+        files.iter().for_each(|file| assert_eq!(fs::read_to_string(at(file)).unwrap(), SECRET));
+    }
+    run(&["--stdout", "file:state/other", "--cache", "off"]).code(0);
+}
+
+#[test]
+fn a_policy_that_has_no_end_or_does_not_come_is_given_up() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), "(module (func (export \"_start\")))").unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let run = |args: &[&str]| inn(&[args, &["m.wat"]].concat()).current_dir(&dir).run();
+    run(&["--policy", "/dev/zero"]).code(2).says(&["/dev/zero", "it is larger than 1048576 bytes"]);
+    let ran = run(&["--timeout", "100ms", "--policy", "pipe"]);
+    assert_eq!(ran.code, Some(134), "{ran:#?}");
+}
+
+#[test]
+fn names_that_would_drive_the_terminal_are_made_visible() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), "(module (func (export \"_start\")))").unwrap();
+    let run = |args: &[&str]| inn(args).current_dir(&dir).run();
+    let (odd, shown) = ("a\x1b[2J\nb", "a\\u{1b}[2J\\u{a}b");
+    run(&["compile", "m.wat", "-o", odd]).code(0).prints(&[shown]);
+    run(&["explore", "m.wat", "--to", odd]).code(0).prints(&[shown]);
+    run(&["--dir", &format!("missing{odd}::/d"), "m.wat"]).code(2).says(&[shown]);
 }

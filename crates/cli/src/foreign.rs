@@ -147,10 +147,7 @@ fn maker(module: &Module) -> Option<Maker> {
         );
     }
     if imports(&|module, _| {
-        module == "wasi:cli"
-            || module.starts_with("wasi:")
-            || module == "cm32p2"
-            || module.starts_with("[export]wasi:")
+        module.starts_with("wasi:") || module == "cm32p2" || module.starts_with("[export]wasi:")
     }) {
         return made(
             "WASI 0.2, as the core of a component",

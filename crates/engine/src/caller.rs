@@ -60,7 +60,7 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
     pub fn attend(&mut self) -> Result<(), Error> {
         match self.store.0.core.attend() {
-            Some(Request::None | Request::Sample) | None => Ok(()),
+            Some(Request::Sample) | None => Ok(()),
             Some(request) => Err(request.trap().into()),
         }
     }

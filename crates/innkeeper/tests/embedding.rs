@@ -255,6 +255,67 @@ fn y11_lifting_a_deadline_leaves_other_requests_to_stop() {
     }
 }
 
+/// A deadline and an interrupt add up, whichever is asked for first: the deadline ends every guest that is under way, and the interrupt the next one.
+#[test]
+fn a_deadline_and_an_interrupt_do_not_replace_each_other() {
+    let text = r#"(module (import "host" "call" (func $call))
+        (func (export "spin") (loop $l (br $l)))
+        (func (export "outer") (loop $l (call $call) (br $l))) (func (export "nothing")))"#;
+    struct Host {
+        spin: Option<Func>,
+        handle: InterruptHandle,
+        is_own: bool,
+        is_interrupt_first: bool,
+        calls: u32,
+    }
+    for (tiers, is_own, is_interrupt_first) in
+        [Tiers::Interpreter, Tiers::Compiled].into_iter().flat_map(|tiers| {
+            [(tiers, true, true), (tiers, true, false), (tiers, false, true), (tiers, false, false)]
+        })
+    {
+        let case = format!("{tiers:?}, own deadline: {is_own}, interrupt first: {is_interrupt_first}");
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let mut linker = Linker::new(&engine);
+        linker.func_wrap("host", "call", |mut caller: Caller<'_, Option<Host>>| {
+            let Some(host) = caller.data_mut() else { return };
+            host.calls += 1;
+            let Host { spin, handle, is_own, is_interrupt_first, .. } = host;
+            let (spin, handle, is_interrupt_first) = (*spin, handle.clone(), *is_interrupt_first);
+            if is_interrupt_first {
+                handle.interrupt();
+            }
+            // The store's own deadline passes meanwhile.
+            match is_own {
+                true => std::thread::sleep(Duration::from_millis(40)),
+                false => handle.exceed_deadline(),
+            }
+            if let Some(spin) = spin {
+                let _ = spin.call(&mut caller, &[], &mut []);
+            }
+            if !is_interrupt_first {
+                handle.interrupt();
+            }
+        });
+        let mut store = Store::new(&engine, None).unwrap();
+        let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+        let spin = instance.get_func(&mut store, "spin");
+        let handle = store.interrupt_handle();
+        *store.data_mut() = Some(Host { spin, handle, is_own, is_interrupt_first, calls: 0 });
+        let outer = instance.get_func(&mut store, "outer").unwrap();
+        let nothing = instance.get_func(&mut store, "nothing").unwrap();
+        if is_own {
+            store.set_deadline(Some(Duration::from_millis(10))).unwrap();
+        }
+        let error = outer.call(&mut store, &[], &mut []).unwrap_err();
+        assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{case}");
+        store.set_deadline(None).unwrap();
+        let was_interrupted = store.data().as_ref().is_some_and(|host| host.calls > 0);
+        let next = nothing.call(&mut store, &[], &mut []).err().and_then(|error| error.trap());
+        assert_eq!(next, was_interrupted.then_some(Trap::Interrupted), "{case}");
+        nothing.call(&mut store, &[], &mut []).unwrap();
+    }
+}
+
 /// A function of the host that calls a guest and makes nothing of its end does not spare the guest that called the function.
 #[test]
 fn y11_a_deadline_that_somebody_swallows_ends_whoever_is_under_way() {

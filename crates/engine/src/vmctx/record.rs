@@ -76,7 +76,7 @@ impl StoreRecord {
                 vm: PolledRecord::new(vm)?,
                 limit: Cell::new(limit),
                 native_limit: Cell::new(0),
-                request: AtomicU8::new(Request::None as u8),
+                requests: AtomicU8::new(0),
                 ticks: AtomicU64::new(0),
                 is_deadline_told: Cell::new(false),
                 parking,
@@ -173,31 +173,26 @@ impl StoreRecord {
         InterruptHandle(Arc::clone(&self.vm))
     }
 
-    /// Why a check against the stack's limit failed: what was asked for, which is then forgotten. A deadline is remembered until no guest of the store is under
-    /// way any more: whoever called the one that it stops could go on as if nothing had happened.
+    /// Why a check against the stack's limit failed: the first in the order of [`Request`] of what was asked for, which is then forgotten; the rest stays asked
+    /// for. A deadline is remembered until no guest of the store is under way any more: whoever called the one that it stops could go on as if nothing had
+    /// happened.
     pub(crate) fn attend(&self) -> Option<Request> {
         // SAFETY: the record lives as long as `self`; the field is the business of the thread that has the store.
         let is_guest_under_way = unsafe { (*self.vm()).nesting } > 0;
-        match self.vm.deadline() {
-            Some(deadline) if is_guest_under_way => {
-                self.vm.is_deadline_told.set(true);
-                Some(deadline)
-            }
-            _ => self.vm.attend(),
-        }
+        self.vm.attend(is_guest_under_way)
     }
 
     /// Forgets a deadline that [`StoreRecord::attend`] has told of: the store's guests are all over.
     #[inline]
     pub(crate) fn forget_told_deadline(&self) {
         if self.vm.is_deadline_told.replace(false) {
-            self.vm.forget_deadline();
+            self.vm.forget_deadlines();
         }
     }
 
     /// Whether [`StoreRecord::attend`] would tell of a request to stop.
     pub(crate) fn is_attention_wanted(&self) -> bool {
-        self.vm.request.load(Ordering::Acquire) > Request::Sample as u8
+        self.vm.is_stop_asked()
     }
 
     /// Traps where a request to stop has been made, which is then forgotten.
@@ -266,7 +261,8 @@ struct SharedRecord {
     limit: Cell<*mut u64>,
     /// Where the stack of machine code must end at present; 0 while there is none.
     native_limit: Cell<usize>,
-    request: AtomicU8,
+    /// What is asked for: any of [`SAMPLE`], [`INTERRUPT`], [`DEADLINE`] and [`OWN_DEADLINE`].
+    requests: AtomicU8,
     ticks: AtomicU64,
     /// Whether a guest was stopped by the deadline that is still being asked for.
     is_deadline_told: Cell<bool>,
@@ -279,31 +275,53 @@ unsafe impl Send for SharedRecord {}
 // SAFETY: as above.
 unsafe impl Sync for SharedRecord {}
 
-/// What another thread asks of a running guest.
+/// What other threads ask of a running guest, in the order in which it is told. Requests add up: none replaces another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Request {
-    None,
-    /// A sample of the stack for a profile; whatever else is asked for comes before it.
-    Sample,
-    Interrupt,
-    /// Somebody who watches the time says that it is up.
+    /// The time is up, for all guests of the store that are under way.
     Deadline,
-    /// The store's own deadline has passed. It can be taken back.
-    OwnDeadline,
+    /// One guest is to stop.
+    Interrupt,
+    /// A sample of the stack for a profile.
+    Sample,
 }
 
+/// The bits of [`SharedRecord::requests`].
+const SAMPLE: u8 = 1;
+const INTERRUPT: u8 = 1 << 1;
+/// Somebody who watches the time says that it is up.
+const DEADLINE: u8 = 1 << 2;
+/// The store's own deadline has passed. It can be taken back.
+const OWN_DEADLINE: u8 = 1 << 3;
+const DEADLINES: u8 = DEADLINE | OWN_DEADLINE;
+
 impl Request {
+    /// What is told first of what is asked for, and what is then settled: a guest that is stopped has no stack to sample.
+    fn first_of(requests: u8) -> Option<(Request, u8)> {
+        if requests & DEADLINES != 0 {
+            Some((Request::Deadline, DEADLINES | SAMPLE))
+        } else if requests & INTERRUPT != 0 {
+            Some((Request::Interrupt, INTERRUPT | SAMPLE))
+        } else if requests & SAMPLE != 0 {
+            Some((Request::Sample, SAMPLE))
+        } else {
+            None
+        }
+    }
+
     /// The trap that the guest gets.
     pub(crate) fn trap(self) -> Trap {
         match self {
-            Request::Deadline | Request::OwnDeadline => Trap::DeadlineExceeded,
-            Request::None | Request::Sample | Request::Interrupt => Trap::Interrupted,
+            Request::Deadline => Trap::DeadlineExceeded,
+            Request::Interrupt | Request::Sample => Trap::Interrupted,
         }
     }
 }
 
 /// Stops the guests of a store from another thread. It can outlive the store, and does nothing then.
+///
+/// Requests to stop add up, and none replaces another one. Where a guest could be told of both, a deadline comes first; it stops all guests of the store that are
+/// under way. An interrupt stops one guest, and that is the next one to run if a deadline has stopped those that were under way.
 #[derive(Clone)]
 pub struct InterruptHandle(Arc<SharedRecord>);
 
@@ -311,20 +329,19 @@ impl InterruptHandle {
     /// Makes the guest that is running, or the next one to run, trap with [`crate::Trap::Interrupted`] at its next loop or call,
     /// also out of `memory.atomic.wait`.
     pub fn interrupt(&self) {
-        self.request(Request::Interrupt);
+        self.stop(INTERRUPT);
     }
 
     /// As [`InterruptHandle::interrupt`], with [`crate::Trap::DeadlineExceeded`]: for whoever watches the time.
     pub fn exceed_deadline(&self) {
-        self.request(Request::Deadline);
+        self.stop(DEADLINE);
     }
 
     /// Makes the guest that is running note its stack at its next loop or call, if its store gathers a profile; see [`crate::Store::start_profile`].
     /// Called at regular intervals: what was asked for in vain counts for the next sample.
     pub fn sample(&self) {
         self.0.ticks.fetch_add(1, Ordering::Relaxed);
-        let (none, sample) = (Request::None as u8, Request::Sample as u8);
-        if self.0.request.compare_exchange(none, sample, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.0.requests.compare_exchange(0, SAMPLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.0.ask_for_attention();
         }
     }
@@ -337,29 +354,23 @@ impl InterruptHandle {
 
     /// Whether a request to stop has been made that nobody has attended to yet.
     pub(crate) fn is_stop_asked(&self) -> bool {
-        self.0.request.load(Ordering::Acquire) > Request::Sample as u8
+        self.0.is_stop_asked()
     }
 
-    /// As [`InterruptHandle::exceed_deadline`], for the store's own deadline; whoever has asked for a stop before comes first.
+    /// As [`InterruptHandle::exceed_deadline`], for the store's own deadline.
     pub(crate) fn strike(&self) {
-        let request = &self.0.request;
-        let is_free = |now: u8| (now <= Request::Sample as u8).then_some(Request::OwnDeadline as u8);
-        if request.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_free).is_ok() {
-            self.0.ask_for_attention();
-            self.0.parking.interrupt(self.0.vm.get() as usize);
-        }
+        self.stop(OWN_DEADLINE);
     }
 
-    /// Takes back what [`InterruptHandle::strike`] asks for, if no guest has been stopped by it yet.
+    /// Takes back what [`InterruptHandle::strike`] asks for, and nothing else: guests that it has not stopped yet go on.
     pub(crate) fn take_back_strike(&self) {
-        let (struck, none) = (Request::OwnDeadline as u8, Request::None as u8);
         // Limits that have been changed are restored by whoever attends to them.
-        let _ = self.0.request.compare_exchange(struck, none, Ordering::AcqRel, Ordering::Relaxed);
+        self.0.requests.fetch_and(!OWN_DEADLINE, Ordering::AcqRel);
     }
 
-    pub(crate) fn request(&self, request: Request) {
-        // Not a store: whoever attends next and does not find this request has restored the limits before they are changed here.
-        self.0.request.swap(request as u8, Ordering::AcqRel);
+    fn stop(&self, request: u8) {
+        // Whoever attends next and does not find this request has restored the limits before they are changed here.
+        self.0.requests.fetch_or(request, Ordering::AcqRel);
         self.0.ask_for_attention();
         self.0.parking.interrupt(self.0.vm.get() as usize);
     }
@@ -374,7 +385,7 @@ impl SharedRecord {
     }
 
     fn set_poll_page_apart(&self) -> Result<(), Error> {
-        self.vm.set_page_apart(|| self.request.load(Ordering::Acquire) != Request::None as u8)
+        self.vm.set_page_apart(|| self.requests.load(Ordering::Acquire) != 0)
     }
 
     fn stack_limit(&self) -> &AtomicPtr<u64> {
@@ -387,24 +398,39 @@ impl SharedRecord {
         unsafe { &(*self.vm.get()).native_limit }
     }
 
-    /// The deadline that is being asked for.
-    fn deadline(&self) -> Option<Request> {
-        let now = self.request.load(Ordering::Acquire);
-        [Request::Deadline, Request::OwnDeadline].into_iter().find(|deadline| *deadline as u8 == now)
+    fn is_stop_asked(&self) -> bool {
+        self.requests.load(Ordering::Acquire) & !SAMPLE != 0
     }
 
-    /// Forgets a deadline, if nothing else has been asked for meanwhile.
+    /// Forgets the deadlines that are being asked for.
     #[cold]
-    fn forget_deadline(&self) {
+    fn forget_deadlines(&self) {
+        self.settle(|_| DEADLINES);
+    }
+
+    /// Tells what is asked for, and forgets it unless it is a deadline that is kept.
+    fn attend(&self, keeps_deadlines: bool) -> Option<Request> {
+        let settled = |requests| Request::first_of(requests).map_or(0, |(_, settled)| settled);
+        let kept = if keeps_deadlines { DEADLINES } else { 0 };
+        let (told, _) = Request::first_of(self.settle(|requests| settled(requests) & !kept))?;
+        if told == Request::Deadline && keeps_deadlines {
+            self.is_deadline_told.set(true);
+        }
+        Some(told)
+    }
+
+    /// Forgets those requests that `settled` chooses of all; tells what was asked for before. Attention stays asked for if anything is left.
+    fn settle(&self, settled: impl Fn(u8) -> u8) -> u8 {
+        // First: whoever asks for something that is not found below changes the limits after this.
         self.restore_limits();
-        let is_none = self.deadline().is_none_or(|deadline| {
-            let (deadline, none) = (deadline as u8, Request::None as u8);
-            self.request.compare_exchange(deadline, none, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        });
-        if !is_none || self.request.load(Ordering::Acquire) != Request::None as u8 {
-            // Whoever has asked for it may have changed the limits before they were restored.
+        let rest = |requests| Some(requests & !settled(requests));
+        let update = self.requests.fetch_update(Ordering::AcqRel, Ordering::Acquire, rest);
+        // It cannot fail: there always is a new value.
+        let before = update.unwrap_or_else(|requests| requests);
+        if before & !settled(before) != 0 {
             self.ask_for_attention();
         }
+        before
     }
 
     fn restore_limits(&self) {
@@ -412,21 +438,6 @@ impl SharedRecord {
         self.vm.permit();
         self.native_limit().store(self.native_limit.get(), Ordering::Release);
         self.stack_limit().store(self.limit.get(), Ordering::Release);
-    }
-
-    fn attend(&self) -> Option<Request> {
-        self.restore_limits();
-        const SAMPLE: u8 = Request::Sample as u8;
-        const INTERRUPT: u8 = Request::Interrupt as u8;
-        const DEADLINE: u8 = Request::Deadline as u8;
-        const OWN_DEADLINE: u8 = Request::OwnDeadline as u8;
-        match self.request.swap(Request::None as u8, Ordering::AcqRel) {
-            SAMPLE => Some(Request::Sample),
-            INTERRUPT => Some(Request::Interrupt),
-            DEADLINE => Some(Request::Deadline),
-            OWN_DEADLINE => Some(Request::OwnDeadline),
-            _ => None,
-        }
     }
 }
 
@@ -500,19 +511,68 @@ mod model {
         });
     }
 
-    /// Of two requests to stop at least one is told of, and after it nothing is left over.
+    /// Of an interrupt and each kind of deadline neither replaces the other, and after them nothing is left over.
     #[test]
-    fn two_requests_to_stop_are_one_or_two() {
+    fn every_request_to_stop_is_told_of() {
+        for stop in [InterruptHandle::exceed_deadline, InterruptHandle::strike] {
+            explore(move || {
+                let record = record();
+                let (first, second) = (record.interrupt_handle(), record.interrupt_handle());
+                let first = thread::spawn(move || stop(&first));
+                let second = thread::spawn(move || second.interrupt());
+                let told = told_of_stops(&record, || {
+                    first.join().unwrap();
+                    second.join().unwrap();
+                });
+                let is_told = |request| told.iter().filter(|told| **told == request).count() == 1;
+                assert!(is_told(Request::Deadline) && is_told(Request::Interrupt), "{told:?}");
+                assert!(!record.is_attention_wanted() && poll(&record).is_none());
+            });
+        }
+    }
+
+    /// While guests are under way a deadline is told to each one that attends, whatever else is asked for; when they are over, it is forgotten alone.
+    #[test]
+    fn a_deadline_is_kept_beside_an_interrupt() {
+        for stop in [InterruptHandle::exceed_deadline, InterruptHandle::strike] {
+            explore(move || {
+                let record = record();
+                // SAFETY: this thread has the store.
+                unsafe { (*record.vm()).nesting = 1 };
+                let (first, second) = (record.interrupt_handle(), record.interrupt_handle());
+                let first = thread::spawn(move || stop(&first));
+                let second = thread::spawn(move || second.interrupt());
+                let early = poll(&record);
+                first.join().unwrap();
+                let told: Vec<_> = (0..2).map(|_| poll(&record)).collect();
+                assert_eq!(told, [Some(Request::Deadline); 2], "after {early:?}");
+                // SAFETY: as above.
+                unsafe { (*record.vm()).nesting = 0 };
+                record.forget_told_deadline();
+                second.join().unwrap();
+                let late = poll(&record);
+                assert_eq!(early == Some(Request::Interrupt), late.is_none(), "{early:?}, {late:?}");
+                assert!(!record.is_attention_wanted() && poll(&record).is_none());
+            });
+        }
+    }
+
+    /// What is taken back is the store's own deadline alone, whoever asked first.
+    #[test]
+    fn taking_a_deadline_back_leaves_an_interrupt() {
         explore(|| {
             let record = record();
-            let (first, second) = (record.interrupt_handle(), record.interrupt_handle());
-            let first = thread::spawn(move || first.exceed_deadline());
-            let second = thread::spawn(move || second.interrupt());
-            let told = told_of_stops(&record, || {
-                first.join().unwrap();
-                second.join().unwrap();
+            let (deadline, stopper) = (record.interrupt_handle(), record.interrupt_handle());
+            let striking = thread::spawn(move || {
+                deadline.strike();
+                deadline.take_back_strike();
             });
-            assert!(matches!(told.len(), 1 | 2), "{told:?}");
+            let stopping = thread::spawn(move || stopper.interrupt());
+            let told = told_of_stops(&record, || {
+                striking.join().unwrap();
+                stopping.join().unwrap();
+            });
+            assert_eq!(told.iter().filter(|told| **told == Request::Interrupt).count(), 1, "{told:?}");
             assert!(!record.is_attention_wanted() && poll(&record).is_none());
         });
     }

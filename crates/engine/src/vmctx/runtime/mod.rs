@@ -172,7 +172,7 @@ unsafe fn give_attention(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
     unsafe {
         let core = &mut *(*vm).core;
         match core.attend() {
-            None | Some(Request::None) => Ok(()),
+            None => Ok(()),
             Some(Request::Sample) => {
                 if core.profile.is_some() {
                     let mut sample = Error::for_profile();
@@ -181,9 +181,7 @@ unsafe fn give_attention(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
                 }
                 Ok(())
             }
-            Some(request @ (Request::Interrupt | Request::Deadline | Request::OwnDeadline)) => {
-                Err(request.trap())
-            }
+            Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap()),
         }
     }
 }

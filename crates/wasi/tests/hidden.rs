@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -153,6 +153,26 @@ fn y4_a_name_on_the_way_that_others_remove_meanwhile_is_not_made_anew() {
     }
 }
 
+/// Puts something else where something is, with the same number if the file system can be brought to give it again.
+fn replace(path: &Path, make: Make<'_>) {
+    /// Some file systems give the lowest number that is free, and others may take it meanwhile; some never give one twice.
+    const TRIES: usize = 64;
+    let old = fs::symlink_metadata(path).unwrap();
+    let remove = |path: &Path| {
+        if path.is_symlink() { fs::remove_file(path).unwrap() } else { fs::remove_dir_all(path).unwrap() }
+    };
+    remove(path);
+    let mut in_the_way = Vec::new();
+    make(path);
+    while fs::symlink_metadata(path).unwrap().ino() != old.ino() && in_the_way.len() < TRIES {
+        let aside = path.with_extension(in_the_way.len().to_string());
+        fs::rename(path, &aside).unwrap();
+        in_the_way.push(aside);
+        make(path);
+    }
+    in_the_way.iter().for_each(|path| remove(path));
+}
+
 #[test]
 fn y4_links_that_lead_round_keep_no_run_from_starting() {
     for (name, tuning) in resolvers() {
@@ -165,10 +185,42 @@ fn y4_links_that_lead_round_keep_no_run_from_starting() {
             let mut guest = guest_of(home.path(), access, hidden_in(home.path()), &tuning);
             // Who mends it while the guest runs.
             for round in [".cache", ".local"] {
-                fs::remove_file(home.path().join(round)).unwrap();
+                replace(&home.path().join(round), &|path| fs::create_dir(path).unwrap());
             }
             make_all(home.path());
             try_all(&mut guest, "", home.path(), access, &format!("{name} {access:?}"));
+        }
+    }
+}
+
+type Make<'a> = &'a dyn Fn(&Path);
+
+/// A file system may give the number of what is removed to what is made next.
+#[test]
+fn y4_a_number_that_comes_again_does_not_pass_for_what_it_was() {
+    let to = |target: &'static str| move |path: &Path| symlink(target, path).unwrap();
+    let directory = |path: &Path| fs::create_dir(path).unwrap();
+    let states: [(&str, Make<'_>); 4] =
+        [("directory", &directory), ("one", &to("one")), ("other", &to("other")), ("round", &to(".local"))];
+    for (before, make_before) in states {
+        for (after, make_after) in states.into_iter().filter(|(after, _)| *after != "round") {
+            for (name, tuning) in resolvers() {
+                for access in KINDS {
+                    let case = format!("{before} -> {after} {name} {access:?}");
+                    let home = tempfile::tempdir().unwrap();
+                    ["one", "other"]
+                        .into_iter()
+                        .for_each(|path| fs::create_dir(home.path().join(path)).unwrap());
+                    make_before(&home.path().join(".local"));
+                    if before != "round" {
+                        fs::create_dir_all(home.path().join(".local/state/inn")).unwrap();
+                    }
+                    let mut guest = guest_of(home.path(), access, hidden_in(home.path()), &tuning);
+                    replace(&home.path().join(".local"), make_after);
+                    make_all(home.path());
+                    try_all(&mut guest, "", home.path(), access, &case);
+                }
+            }
         }
     }
 }

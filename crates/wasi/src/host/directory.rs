@@ -104,7 +104,7 @@ impl Host {
             DirectoryNode::Native(base) => {
                 let place = self.resolve.place(&permit, base, &path)?;
                 place.require_visible(&permit)?;
-                relative_target(sys::read_link(&permit, place.parent(), &place.name)?)
+                relative_target(place.read_link(&permit)?)
             }
             DirectoryNode::Tree(tree) => relative_target(tree.read_link(self.visit(&permit), &path)?),
         });

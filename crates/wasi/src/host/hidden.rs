@@ -3,8 +3,17 @@
 //! It is found once, before the guest starts. Others may make, remove and replace it while the guest runs, so that what it was then does not tell: a name in a
 //! directory tells, too. Each name on the way, in the directory that it is in, stands for what it stood for when the guest started, or for what is hidden.
 //!
+//! A file system may give the number of what was removed to what is made next, so that a number alone does not tell what a name stood for. What leads on does:
+//! - A directory is told by kind and number. One that took the number of another is as good as that one: the names in it that are on the way are noted by the
+//!   number, and so stand for what they stood for, or are hidden.
+//! - A link is told by kind, number and text, and the text that is compared is the one that is followed. A link in the same place with the same text leads through
+//!   the same names; with any other text, or as a directory, it would lead to where nothing is noted.
+//! - What had the number of something hidden and is somewhere else now is refused though it need not be: better than the other way round, and no descriptor has to
+//!   be kept open for each thing so that its number stays taken.
+//!
 //! Directories are compared by what they are, and so reached by every mount. What is not seen: another file system that shows the same files as its own, such as
-//! an overlay over the directory, or the same export mounted by a network twice.
+//! an overlay over the directory, or the same export mounted by a network twice. And where others lead a link on the way elsewhere while the guest runs, the names on the
+//! old way are refused, but the new place is not known.
 //!
 //! What this is not: the place where a search asks, which is [`super::reach`] and the walker.
 
@@ -40,7 +49,14 @@ struct Step {
     mount: Option<Mount>,
     name: Vec<u8>,
     /// What the name stood for; nothing where that is hidden, or was not there.
-    passes: Option<Identity>,
+    passes: Option<Passage>,
+}
+
+/// What a name on the way stood for when the guest started, and leads on.
+#[derive(Debug, PartialEq, Eq)]
+enum Passage {
+    Directory(Identity),
+    Link(Identity, Vec<u8>),
 }
 
 /// Ways of a search for what is hidden: directories that have been entered by their names alone, so that the next way need not begin anew.
@@ -94,11 +110,11 @@ impl Hidden {
                 }
             };
             if found.kind == FileKind::SymbolicLink {
-                self.note(&at, &name, Some(found.identity));
+                let target = sys::read_link(permit, at.fd.as_fd(), &name)?;
+                self.note(&at, &name, Some(Passage::Link(found.identity, target.clone())));
                 is_on_trail = false;
                 let Some(left) = links_left.checked_sub(1) else { return nothing_yet(Error::Loop) };
                 links_left = left;
-                let target = sys::read_link(permit, at.fd.as_fd(), &name)?;
                 let target = Path::new(OsStr::from_bytes(&target));
                 if target.is_absolute() {
                     at = At::root(permit)?;
@@ -115,7 +131,7 @@ impl Hidden {
                         return nothing_yet(error);
                     }
                 };
-                self.note(&at, &name, Some(found.identity));
+                self.note(&at, &name, Some(Passage::Directory(found.identity)));
                 is_on_trail &= name != b"..";
                 at = At { fd, here: found.identity, mount: found.mount };
                 if is_on_trail {
@@ -126,7 +142,7 @@ impl Hidden {
         Ok(())
     }
 
-    fn note(&mut self, at: &At, name: &[u8], passes: Option<Identity>) {
+    fn note(&mut self, at: &At, name: &[u8], passes: Option<Passage>) {
         let is_same = |step: &Step| step.parent == at.here && step.name == name && step.passes == passes;
         if name != b".." && !self.way.iter().any(is_same) {
             self.way.push(Step { parent: at.here, mount: at.mount, name: name.to_vec(), passes });
@@ -138,9 +154,22 @@ impl Hidden {
         self.things.iter().any(|(thing, _)| *thing == found)
     }
 
-    /// Whether a name in a directory stands for something hidden, or for what has come there since the guest started.
-    pub(super) fn is_behind(&self, (parent, name): (Identity, &[u8]), found: Identity) -> bool {
-        self.steps(parent, name).any(|step| step.passes != Some(found))
+    /// Whether a name in a directory stands for something hidden, or for what has come there since the guest started. Who follows a link asks
+    /// [`Hidden::is_link_behind`], too.
+    pub(super) fn is_behind(&self, (parent, name): (Identity, &[u8]), found: &Metadata) -> bool {
+        self.steps(parent, name).any(|step| match &step.passes {
+            None => true,
+            Some(Passage::Directory(it)) => found.kind != FileKind::Directory || *it != identity(found),
+            Some(Passage::Link(it, _)) => found.kind != FileKind::SymbolicLink || *it != identity(found),
+        })
+    }
+
+    /// Whether a link with this text, by a name in a directory, has come there since the guest started and would lead to something hidden.
+    pub(super) fn is_link_behind(&self, (parent, name): (Identity, &[u8]), target: &[u8]) -> bool {
+        self.steps(parent, name).any(|step| match &step.passes {
+            Some(Passage::Link(_, it)) => it != target,
+            Some(Passage::Directory(_)) | None => true,
+        })
     }
 
     /// Whether a name in a directory is on the way to something hidden.

@@ -139,10 +139,19 @@ impl<'a> Place<'a> {
 
     fn require_not_hidden(&self, found: &Metadata) -> Result<(), Error> {
         match self.hidden() {
-            Some((parent, hidden)) if hidden.is_behind((parent, &self.name), identity(found)) => {
+            Some((parent, hidden)) if hidden.is_behind((parent, &self.name), found) => Err(Error::Hidden),
+            _ => Ok(()),
+        }
+    }
+
+    /// The text of the link that the name stands for, unless that has come on the way to something hidden; [`Error::Invalid`] where it is something else.
+    pub(super) fn read_link(&self, permit: &Permit) -> Result<Vec<u8>, Error> {
+        let target = sys::read_link(permit, self.parent(), &self.name)?;
+        match self.hidden() {
+            Some((parent, hidden)) if hidden.is_link_behind((parent, &self.name), &target) => {
                 Err(Error::Hidden)
             }
-            _ => Ok(()),
+            _ => Ok(target),
         }
     }
 
@@ -243,7 +252,7 @@ impl Resolve {
             let path = GuestPath::parse(&text)?;
             must_be_directory |= path.must_be_directory();
             let place = self.place(permit, base, &path)?;
-            let target = match sys::read_link(permit, place.parent(), &place.name) {
+            let target = match place.read_link(permit) {
                 Ok(target) => target,
                 // Not a link, or nothing there: the action will tell.
                 Err(Error::Invalid | Error::NotFound) => {

@@ -37,9 +37,7 @@ pub(super) fn open(
             if how.create {
                 // A link's target that ends in a slash. Nothing is created under such a name, whatever is there.
                 let mut target = match sys::stat_at(permit, walk.top(), name) {
-                    Ok(found) if found.kind == FileKind::SymbolicLink => {
-                        sys::read_link(permit, walk.top(), name)?
-                    }
+                    Ok(found) if found.kind == FileKind::SymbolicLink => walk.read_link(permit, name)?,
                     Ok(found) if found.kind != FileKind::Directory => return Err(Error::NotDirectory),
                     Ok(_) | Err(Error::NotFound) => return Err(Error::IsDirectory),
                     Err(error) => return Err(error),
@@ -63,8 +61,10 @@ pub(super) fn open(
                 }
             };
         // Either it is a link, or the error stands.
-        let Ok(target) = sys::read_link(permit, walk.top(), name) else {
-            return Err(error);
+        let target = match walk.read_link(permit, name) {
+            Ok(target) => target,
+            Err(Error::Hidden) => return Err(Error::Hidden),
+            Err(_) => return Err(error),
         };
         if !follows_last(&step, options) && !follows_last(path, options) {
             return Err(error);
@@ -117,7 +117,7 @@ impl Walk<'_> {
     fn admit(&self, permit: &Permit, name: &[u8], fd: BorrowedFd<'_>) -> Result<Option<Identity>, Error> {
         let Some((hidden, parent)) = self.hidden() else { return Ok(None) };
         let found = sys::stat(permit, fd)?;
-        if hidden.is_behind((parent, name), identity(&found)) {
+        if hidden.is_behind((parent, name), &found) {
             return Err(Error::Hidden);
         }
         self.base.admit_open(permit, fd, &found)?;
@@ -129,10 +129,19 @@ impl Walk<'_> {
         let Some((hidden, parent)) = self.hidden() else { return Ok(()) };
         match sys::stat_at(permit, self.top(), name) {
             Err(_) if how.create && hidden.is_on_the_way((parent, name)) => Err(Error::Hidden),
-            Ok(found) if hidden.is_behind((parent, name), identity(&found)) => Err(Error::Hidden),
+            Ok(found) if hidden.is_behind((parent, name), &found) => Err(Error::Hidden),
             Ok(found) => self.base.admit_name(permit, (self.top(), name), &found),
             // Opening it will tell.
             Err(_) => Ok(()),
+        }
+    }
+
+    /// The text of a link, where it is no new one on the way to something hidden.
+    fn read_link(&self, permit: &Permit, name: &[u8]) -> Result<Vec<u8>, Error> {
+        let target = sys::read_link(permit, self.top(), name)?;
+        match self.hidden() {
+            Some((hidden, parent)) if hidden.is_link_behind((parent, name), &target) => Err(Error::Hidden),
+            _ => Ok(target),
         }
     }
 
@@ -157,7 +166,11 @@ impl Walk<'_> {
                     self.stack.push(Entered { fd, here });
                 }
                 Err(error @ (Error::NotDirectory | Error::Loop)) => {
-                    let target = sys::read_link(permit, self.top(), &component).map_err(|_| error)?;
+                    let target = match self.read_link(permit, &component) {
+                        Ok(target) => target,
+                        Err(Error::Hidden) => return Err(Error::Hidden),
+                        Err(_) => return Err(error),
+                    };
                     self.count_link()?;
                     push_components(&mut todo, &splice(None, &target)?);
                     if todo.len() > super::MAX_PATH_BYTES {

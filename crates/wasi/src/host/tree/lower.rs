@@ -50,7 +50,7 @@ impl State {
         let (found, target) = self.at_lower(visit, id, |place| {
             let found = place.stat(visit.permit)?;
             let target = match found.kind {
-                FileKind::SymbolicLink => sys::read_link(visit.permit, place.parent(), &place.name)?,
+                FileKind::SymbolicLink => place.read_link(visit.permit)?,
                 _ => Vec::new(),
             };
             Ok((found, target))

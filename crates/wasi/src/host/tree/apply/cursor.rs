@@ -111,9 +111,7 @@ impl<'a> Cursor<'a> {
     /// Refuses what a name stands for in the directory that the cursor is in, if that is hidden.
     fn require_not_hidden(&self, name: &[u8], found: &Metadata) -> Result<(), Error> {
         match self.top.near(true) {
-            Some(hidden) if hidden.is_behind((self.here_identity(), name), identity(found)) => {
-                Err(Error::Hidden)
-            }
+            Some(hidden) if hidden.is_behind((self.here_identity(), name), found) => Err(Error::Hidden),
             _ => Ok(()),
         }
     }

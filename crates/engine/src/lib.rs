@@ -3,7 +3,7 @@
 //! Architecture invariants: this crate knows no tier and no WASI; [`tier`] is the whole contract that a tier fulfils. What a
 //! memory, table, trap or limit *means* is written once, here.
 //!
-//! `unsafe` code lives only in `sys` (address space) and `vmctx` (records shared with executing code).
+//! `unsafe` code lives only in `sys` (address space), `fiber` (stacks, and the switch between them) and `vmctx` (records shared with executing code).
 
 #![deny(unsafe_code)]
 
@@ -18,6 +18,9 @@ mod error;
 mod evaluate;
 mod extern_;
 mod features;
+#[cfg_attr(not(test), expect(dead_code, reason = "calls do not run on fibers yet"))]
+#[allow(unsafe_code, reason = "stacks, and the switch between them")]
+mod fiber;
 mod fuel;
 mod func;
 pub mod index;

@@ -69,6 +69,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/cli/src/background/",
     "crates/cli/src/reserve.rs",
     "crates/cli/src/signals/ignored.rs",
+    "crates/engine/src/fiber/",
     "crates/engine/src/sys/",
     "crates/engine/src/vmctx/",
     "crates/engine/src/tier.rs",

@@ -71,6 +71,32 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Stacks: all of it can be used. What is not takes no memory, and the system makes no larger pages of it than it must.
+    pub(crate) fn of_stacks(bytes: usize) -> Result<Mapping, Error> {
+        let bytes = round_up(bytes)?;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MAP_STACK;
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+        let base =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) };
+        let base = base.map_err(|errno| {
+            Error::new(ErrorKind::Os(format!("mapping {bytes} bytes of stacks: {errno}")))
+        })?;
+        let base = NonNull::new(base.cast())
+            .ok_or_else(|| Error::new(ErrorKind::Os("a mapping at address 0".to_owned())))?;
+        Ok(Mapping { base, reserved_bytes: bytes, accessible_bytes: bytes })
+    }
+
+    /// Makes touching a part fault, which nobody has used yet. It is whole pages of the mapping.
+    pub(crate) fn forbid(&self, start_bytes: usize, len_bytes: usize) -> Result<(), Error> {
+        assert!(start_bytes.saturating_add(len_bytes) <= self.reserved_bytes);
+        // SAFETY: the part lies in this mapping, as was just checked, and nobody uses it.
+        let result = unsafe {
+            let start = self.base.as_ptr().add(start_bytes);
+            mprotect(start.cast(), len_bytes, MprotectFlags::empty())
+        };
+        result.map_err(|errno| Error::new(ErrorKind::Os(format!("forbidding {len_bytes} bytes: {errno}"))))
+    }
+
     /// Lets the first `bytes` bytes, which must lie in the reservation, be read and written.
     pub(crate) fn make_accessible(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = round_up(bytes)?;
@@ -193,6 +219,11 @@ impl Drop for Mapping {
         debug_assert!(result.is_ok());
     }
 }
+
+#[cfg(target_os = "linux")]
+const MAP_STACK: MapFlags = MapFlags::STACK;
+#[cfg(not(target_os = "linux"))]
+const MAP_STACK: MapFlags = MapFlags::empty();
 
 /// What [`Mapping::move_prefix`] moves at once; whole pages.
 const MOVED_BYTES: usize = 1 << 20;

@@ -1,0 +1,185 @@
+//! The memory of fibers' stacks: where guest code keeps its frames.
+//!
+//! A fiber has two stacks in one range of addresses, which grow towards each other:
+//!
+//! ```text
+//! | slots of interpreted frames ->      | gap |      <- native stack |
+//! ^ base                          slots_end   native_base            ^ top
+//! ```
+//!
+//! Ends are checked by whoever uses the stacks, and what is not used takes no memory. A page between them that faults would be one more mapping a fiber, of which
+//! a process can have only so many. So only the first few have their gap forbidden, where it costs nothing to be safe on the day a check is wrong; all later
+//! ones lie side by side in *slabs*, one mapping each.
+//!
+//! Stacks are taken from a pool, which belongs to an engine, and go back there. They come with whatever their last user has left on them: guest code reads no slot
+//! before it has written it, and a collection takes a stale address for one that keeps an object at worst.
+
+use std::ptr::NonNull;
+use std::sync::{Arc, PoisonError};
+
+use crate::error::Error;
+use crate::sync::Mutex;
+use crate::sys::{Mapping, page_bytes, release_pages};
+
+/// How large the stacks of a pool are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StackShape {
+    /// Bytes for slots, whole pages.
+    pub(crate) slots_bytes: usize,
+    /// Bytes of the native stack, whole pages.
+    pub(crate) native_bytes: usize,
+}
+
+impl StackShape {
+    /// Stacks of at least so many bytes each.
+    pub(crate) fn new(slots_bytes: usize, native_bytes: usize) -> StackShape {
+        let whole = |bytes: usize| bytes.checked_next_multiple_of(page_bytes()).unwrap_or(usize::MAX / 4);
+        StackShape {
+            slots_bytes: whole(slots_bytes).min(usize::MAX / 4),
+            native_bytes: whole(native_bytes).min(usize::MAX / 4),
+        }
+    }
+
+    /// Bytes of a fiber's range of addresses.
+    fn range_bytes(self) -> usize {
+        self.slots_bytes + GAP_BYTES + self.native_bytes
+    }
+}
+
+/// The stacks of a fiber; back in the pool when dropped.
+pub(crate) struct FiberStack {
+    base: NonNull<u8>,
+    pool: Arc<StackPool>,
+    /// Bytes at the start of the range, and at its end, that may have been written.
+    touched: (usize, usize),
+}
+
+// SAFETY: the range is owned memory; it has no thread affinity.
+unsafe impl Send for FiberStack {}
+// SAFETY: a shared reference gives out addresses only; using them is the user's promise.
+unsafe impl Sync for FiberStack {}
+
+impl FiberStack {
+    /// The first slot.
+    pub(crate) fn base(&self) -> *mut u64 {
+        self.base.as_ptr().cast()
+    }
+
+    /// One past the last slot.
+    pub(crate) fn slots_end(&self) -> *mut u64 {
+        self.base.as_ptr().wrapping_add(self.pool.shape.slots_bytes).cast()
+    }
+
+    /// The lowest address of the native stack.
+    pub(crate) fn native_base(&self) -> usize {
+        self.top() - self.pool.shape.native_bytes
+    }
+
+    /// One past the highest address of the native stack, where it begins; a multiple of a page.
+    pub(crate) fn top(&self) -> usize {
+        self.base.as_ptr() as usize + self.pool.shape.range_bytes()
+    }
+
+    /// Says how much of slots and native stack may have been used by now.
+    pub(crate) fn set_touched(&mut self, slots_bytes: usize, native_bytes: usize) {
+        let shape = self.pool.shape;
+        self.touched = (slots_bytes.min(shape.slots_bytes), native_bytes.min(shape.native_bytes));
+    }
+}
+
+impl Drop for FiberStack {
+    fn drop(&mut self) {
+        let (slots, native) = self.touched;
+        let (slots_rest, native_rest) = (slots.saturating_sub(KEPT_BYTES), native.saturating_sub(KEPT_BYTES));
+        // SAFETY: both are parts of the range, which is private, anonymous memory and accessible outside of the gap; nobody uses it any more.
+        unsafe {
+            if slots_rest > 0 {
+                release_pages(self.base.as_ptr().add(KEPT_BYTES), slots_rest);
+            }
+            if native_rest > 0 {
+                release_pages((self.top() - native) as *mut u8, native_rest);
+            }
+        }
+        self.pool.put(self.base);
+    }
+}
+
+/// Stacks of one shape, in use and not.
+pub(crate) struct StackPool {
+    shape: StackShape,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Everything that was ever mapped. It stays until the pool goes: address space is all that it takes.
+    slabs: Vec<Mapping>,
+    free: Vec<NonNull<u8>>,
+}
+
+// SAFETY: addresses of memory that the slabs own.
+unsafe impl Send for State {}
+
+impl StackPool {
+    /// An empty pool.
+    pub(crate) fn new(shape: StackShape) -> StackPool {
+        StackPool { shape, state: Mutex::new(State::default()) }
+    }
+
+    /// The stacks of a new fiber.
+    ///
+    /// # Errors
+    /// Where the operating system refuses the address space.
+    pub(crate) fn take(self: &Arc<StackPool>) -> Result<FiberStack, Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = match state.free.pop() {
+            Some(base) => base,
+            None => state.map(self.shape)?,
+        };
+        Ok(FiberStack { base, pool: Arc::clone(self), touched: (0, 0) })
+    }
+
+    fn put(&self, base: NonNull<u8>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).free.push(base);
+    }
+}
+
+impl State {
+    /// Maps one slab more, and takes its first stack.
+    fn map(&mut self, shape: StackShape) -> Result<NonNull<u8>, Error> {
+        let wanted = match self.slabs.len() {
+            0..FORBIDDEN_GAPS => 1,
+            slabs => MOST_IN_SLAB.min(1 << (slabs - FORBIDDEN_GAPS + 1)),
+        };
+        let bytes = shape.range_bytes();
+        let (slab, count) = match Mapping::of_stacks(bytes.saturating_mul(wanted)) {
+            Ok(slab) => (slab, wanted),
+            // Where there is no room for many there may be some for one.
+            Err(_) if wanted > 1 => (Mapping::of_stacks(bytes)?, 1),
+            Err(error) => return Err(error),
+        };
+        if count == 1 {
+            slab.forbid(shape.slots_bytes, GAP_BYTES)?;
+        }
+        let base = |i: usize| {
+            // SAFETY: the slab has room for `count` stacks; addresses in a mapping are not null.
+            unsafe { NonNull::new_unchecked(slab.base().add(i * bytes)) }
+        };
+        self.free.extend((1..count).rev().map(base));
+        let first = base(0);
+        self.slabs.push(slab);
+        Ok(first)
+    }
+}
+
+/// Between slots and native stack; no frame of interpreted code is as large: 50,000 vectors as locals, and as many slots as operands reach.
+const GAP_BYTES: usize = 2 << 20;
+
+/// So many stacks have a gap that faults.
+const FORBIDDEN_GAPS: usize = 4;
+
+/// Stacks of a slab, once there are many.
+const MOST_IN_SLAB: usize = 64;
+
+/// What a stack that is not in use keeps of its memory, at either end.
+const KEPT_BYTES: usize = 64 << 10;

@@ -1,0 +1,196 @@
+//! The switch between stacks for 64-bit Arm with the procedure call standard (AAPCS64).
+//!
+//! As `x86_64.rs` has it, which says why; what is pushed on the stack that is left:
+//!
+//! ```text
+//! left stack pointer -> | the one noted before | x19 | x29 | where it goes on |
+//! ```
+
+use std::arch::{asm, naked_asm};
+use std::mem::offset_of;
+
+use super::{Body, Call, Switch};
+
+/// Whether a fiber has a stack of its own on this processor.
+pub(crate) const HAS_STACKS: bool = true;
+
+/// See [`super::enter`].
+#[inline(always)]
+pub(super) unsafe fn enter(at: *mut Switch, body: Body, data: *mut ()) -> u32 {
+    let outcome: u64;
+    // SAFETY: as the caller promises; whoever comes back has restored the stack pointer, `x19` and `x29`, and nothing else is expected to be as it was.
+    unsafe {
+        asm!(
+            "adr x3, 2f",
+            "ldr x4, [x0, {host}]",
+            "stp x4, x19, [sp, -32]!",
+            "stp x29, x3, [sp, 16]",
+            "mov x4, sp",
+            "str x4, [x0, {host}]",
+            "ldr x4, [x0, {fiber}]",
+            "mov sp, x4",
+            "b {bottom}",
+            "2:",
+            host = const offset_of!(Switch, host),
+            fiber = const offset_of!(Switch, fiber),
+            bottom = sym bottom,
+            inout("x0") at => outcome,
+            inout("x1") body => _,
+            inout("x2") data => _,
+            lateout("x20") _, lateout("x21") _, lateout("x22") _, lateout("x23") _, lateout("x24") _,
+            lateout("x25") _, lateout("x26") _, lateout("x27") _, lateout("x28") _,
+            lateout("v8") _, lateout("v9") _, lateout("v10") _, lateout("v11") _,
+            lateout("v12") _, lateout("v13") _, lateout("v14") _, lateout("v15") _,
+            clobber_abi("C"),
+        );
+    }
+    outcome as u32
+}
+
+/// The first frame on a fiber's stack: calls `body(data)`, and then goes on where the fiber was last entered or resumed.
+#[unsafe(naked)]
+unsafe extern "C" fn bottom(at: *mut Switch, body: Body, data: *mut ()) {
+    naked_asm!(
+        ".cfi_startproc",
+        // Here the stack ends for whoever walks it.
+        ".cfi_undefined x30",
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "mov x19, x0",
+        "mov x0, x2",
+        "blr x1",
+        "ldr x3, [x19, {host}]",
+        "mov sp, x3",
+        "ldp x4, x5, [sp]",
+        "ldp x29, x6, [sp, 16]",
+        "add sp, sp, 32",
+        "str x4, [x19, {host}]",
+        "mov x19, x5",
+        "mov x0, xzr",
+        "br x6",
+        ".cfi_endproc",
+        host = const offset_of!(Switch, host),
+    )
+}
+
+/// See [`super::on_host`].
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut ()) -> u64 {
+    naked_asm!(
+        ".cfi_startproc",
+        "stp x29, x30, [sp, -176]!",
+        "stp x19, x20, [sp, 16]",
+        "stp x21, x22, [sp, 32]",
+        "stp x23, x24, [sp, 48]",
+        "stp x25, x26, [sp, 64]",
+        "stp x27, x28, [sp, 80]",
+        "stp d8, d9, [sp, 96]",
+        "stp d10, d11, [sp, 112]",
+        "stp d12, d13, [sp, 128]",
+        "stp d14, d15, [sp, 144]",
+        "ldr x3, [x0, {fiber}]",
+        "str x3, [sp, 160]",
+        "mov x3, sp",
+        "str x3, [x0, {fiber}]",
+        "mov x19, x0",
+        "mov x0, x2",
+        "ldr x3, [x19, {host}]",
+        "mov sp, x3",
+        // What was pushed there when the fiber was entered or resumed: for whoever walks the stack, that place has made this call.
+        ".cfi_def_cfa sp, 32",
+        ".cfi_offset x30, -8",
+        ".cfi_offset x29, -16",
+        ".cfi_offset x19, -24",
+        "add x29, sp, 16",
+        "blr x1",
+        "ldr x3, [x19, {fiber}]",
+        "mov sp, x3",
+        "ldr x3, [sp, 160]",
+        "str x3, [x19, {fiber}]",
+        "ldp d14, d15, [sp, 144]",
+        "ldp d12, d13, [sp, 128]",
+        "ldp d10, d11, [sp, 112]",
+        "ldp d8, d9, [sp, 96]",
+        "ldp x27, x28, [sp, 80]",
+        "ldp x25, x26, [sp, 64]",
+        "ldp x23, x24, [sp, 48]",
+        "ldp x21, x22, [sp, 32]",
+        "ldp x19, x20, [sp, 16]",
+        "ldp x29, x30, [sp], 176",
+        "ret",
+        ".cfi_endproc",
+        host = const offset_of!(Switch, host),
+        fiber = const offset_of!(Switch, fiber),
+    )
+}
+
+/// See [`super::suspend`].
+#[inline(always)]
+pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
+    let why: u64;
+    // SAFETY: as in `enter`.
+    unsafe {
+        asm!(
+            "adr x3, 2f",
+            "ldr x4, [x0, {fiber}]",
+            "stp x4, x19, [sp, -32]!",
+            "stp x29, x3, [sp, 16]",
+            "mov x4, sp",
+            "str x4, [x0, {fiber}]",
+            "ldr x4, [x0, {host}]",
+            "mov sp, x4",
+            "ldp x4, x19, [sp]",
+            "ldp x29, x6, [sp, 16]",
+            "add sp, sp, 32",
+            "str x4, [x0, {host}]",
+            "mov x0, 1",
+            "br x6",
+            "2:",
+            host = const offset_of!(Switch, host),
+            fiber = const offset_of!(Switch, fiber),
+            inout("x0") at => why,
+            lateout("x20") _, lateout("x21") _, lateout("x22") _, lateout("x23") _, lateout("x24") _,
+            lateout("x25") _, lateout("x26") _, lateout("x27") _, lateout("x28") _,
+            lateout("v8") _, lateout("v9") _, lateout("v10") _, lateout("v11") _,
+            lateout("v12") _, lateout("v13") _, lateout("v14") _, lateout("v15") _,
+            clobber_abi("C"),
+        );
+    }
+    why as u32
+}
+
+/// See [`super::resume`].
+#[inline(always)]
+pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
+    let outcome: u64;
+    // SAFETY: as in `enter`.
+    unsafe {
+        asm!(
+            "adr x3, 2f",
+            "ldr x4, [x0, {host}]",
+            "stp x4, x19, [sp, -32]!",
+            "stp x29, x3, [sp, 16]",
+            "mov x4, sp",
+            "str x4, [x0, {host}]",
+            "ldr x4, [x0, {fiber}]",
+            "mov sp, x4",
+            "ldp x4, x19, [sp]",
+            "ldp x29, x6, [sp, 16]",
+            "add sp, sp, 32",
+            "str x4, [x0, {fiber}]",
+            "mov x0, x1",
+            "br x6",
+            "2:",
+            host = const offset_of!(Switch, host),
+            fiber = const offset_of!(Switch, fiber),
+            inout("x0") at => outcome,
+            inout("x1") u64::from(why) => _,
+            lateout("x20") _, lateout("x21") _, lateout("x22") _, lateout("x23") _, lateout("x24") _,
+            lateout("x25") _, lateout("x26") _, lateout("x27") _, lateout("x28") _,
+            lateout("v8") _, lateout("v9") _, lateout("v10") _, lateout("v11") _,
+            lateout("v12") _, lateout("v13") _, lateout("v14") _, lateout("v15") _,
+            clobber_abi("C"),
+        );
+    }
+    outcome as u32
+}

@@ -1,0 +1,35 @@
+//! Where no switch is written for a processor: fibers run on the stack of whoever calls them, and cannot wait.
+//!
+//! Nothing but the interpreter runs there, which keeps references in slots only.
+
+use super::{Body, Call, Switch};
+
+/// Whether a fiber has a stack of its own on this processor.
+pub(crate) const HAS_STACKS: bool = false;
+
+/// See [`super::enter`].
+#[inline(always)]
+pub(super) unsafe fn enter(_: *mut Switch, body: Body, data: *mut ()) -> u32 {
+    // SAFETY: as the caller promises.
+    unsafe { body(data) };
+    0
+}
+
+/// See [`super::on_host`].
+#[inline(always)]
+pub(super) unsafe fn on_host(_: *mut Switch, call: Call, data: *mut ()) -> u64 {
+    // SAFETY: as the caller promises.
+    unsafe { call(data) }
+}
+
+/// See [`super::suspend`]: goes on at once.
+#[inline(always)]
+pub(super) unsafe fn suspend(_: *mut Switch) -> u32 {
+    0
+}
+
+/// See [`super::resume`]: nothing is ever suspended.
+#[inline(always)]
+pub(super) unsafe fn resume(_: *mut Switch, _: u32) -> u32 {
+    0
+}

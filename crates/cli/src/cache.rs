@@ -8,8 +8,8 @@ use etcetera::BaseStrategy;
 use innkeeper::wasi::host::ChangesSeal;
 use innkeeper::wasi::keys::{Access, Keys};
 use innkeeper::{
-    Cache, CacheDirectory, CacheSeal, Census, Config, Module, PrecompiledError, Progress, Tiers, fill_cache,
-    fill_cache_with_called,
+    Cache, CacheDirectory, CacheSeal, CompileStatistics, Config, Module, PrecompiledError, Progress, Tiers,
+    fill_cache, fill_cache_with_called,
 };
 
 use crate::args::{CacheArgs, CacheCommand};
@@ -217,21 +217,21 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
 fn fill(
     mut input: Input,
     cache: Cache,
-    compile: impl FnOnce(&Module, Progress<'_>) -> Result<Census, PrecompiledError>,
+    compile: impl FnOnce(&Module, Progress<'_>) -> Result<CompileStatistics, PrecompiledError>,
 ) -> Result<String, Problem> {
     let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, cache);
     let module = input.module(&engine)?;
     let progress = report::Progress::new("compiling functions");
-    let census = compile(&module, &|done, of| progress.tell(done, of));
+    let statistics = compile(&module, &|done, of| progress.tell(done, of));
     progress.finish();
-    let census = census.map_err(|error| Problem::new(&input.name, error))?;
-    Ok(format!("{}: {}", input.name, compiled(&census)))
+    let statistics = statistics.map_err(|error| Problem::new(&input.name, error))?;
+    Ok(format!("{}: {}", input.name, compiled(&statistics)))
 }
 
 /// What was compiled and what was not, as a person reads it.
-pub(crate) fn compiled(census: &Census) -> String {
-    let mut text = format!("{} functions compiled\n", census.compiled);
-    for (reason, count) in &census.refused {
+pub(crate) fn compiled(statistics: &CompileStatistics) -> String {
+    let mut text = format!("{} functions compiled\n", statistics.compiled);
+    for (reason, count) in &statistics.refused {
         text += &format!("{count} stay interpreted: {reason}\n");
     }
     text

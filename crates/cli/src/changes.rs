@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use innkeeper::wasi::host::{
-    ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host, Left, Overlay, Stop, Trust,
-    Unfinished, finish_apply, list_unfinished,
+    Aftermath, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host, Overlay, Stop,
+    Trust, Unfinished, finish_apply, list_unfinished,
 };
-use innkeeper::wasi::keys::Limits;
+use innkeeper::wasi::keys::WasiLimits;
 
 use crate::args::CowCommand;
 use crate::deadline::Deadline;
@@ -160,7 +160,7 @@ pub(crate) fn cow(command: &CowCommand) -> Result<ExitCode, Problem> {
         CowCommand::Undo(args) => (args, Some(Finish::Undo)),
     };
     let directory = &args.directory;
-    let mut limits = Limits::default();
+    let mut limits = WasiLimits::default();
     limits.wall_time = args.timeout;
     let deadline = Deadline::watch_work(&limits, begin, shown(directory))?;
     let signal = signals::stop_on_signals(deadline.start_guest())?;
@@ -194,13 +194,13 @@ fn listed(unfinished: &Unfinished<'_>) -> Result<String, Problem> {
     let mut text = String::new();
     for leftover in found {
         let state = match leftover.left {
-            Left::Nothing => "nothing",
-            Left::Unstaged => "no changes made, a part of them kept: undo removes it",
-            Left::Staged => "no changes made, all of them kept: resume or undo",
-            Left::HalfMade => "some changes made: resume or undo",
-            Left::Made => "all changes made: resume removes what is left",
-            Left::Damaged => "damaged: nobody knows what was made",
-            Left::Foreign => "not sealed by this user's key: nobody knows what was made",
+            Aftermath::Nothing => "nothing",
+            Aftermath::Unstaged => "no changes made, a part of them kept: undo removes it",
+            Aftermath::Staged => "no changes made, all of them kept: resume or undo",
+            Aftermath::HalfMade => "some changes made: resume or undo",
+            Aftermath::Made => "all changes made: resume removes what is left",
+            Aftermath::Damaged => "damaged: nobody knows what was made",
+            Aftermath::Foreign => "not sealed by this user's key: nobody knows what was made",
         };
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}  {state}", visible(&String::from_utf8_lossy(&leftover.staging)));
@@ -226,23 +226,23 @@ fn not_made(directory: &Path, error: &ApplyError) -> Problem {
     let staging = visible(staging);
     let (resume, undo) = (format!("`inn cow resume {directory}`"), format!("`inn cow undo {directory}`"));
     problem.help(match error.left {
-        Left::Nothing => format!(
+        Aftermath::Nothing => format!(
             "nothing was changed now; finish those first: {resume} makes them, {undo} takes them back; if neither can, {}", keep(&directory, &staging)
         ),
-        Left::Staged => format!(
+        Aftermath::Staged => format!(
             "nothing in it was changed; the guest's changes are kept in {directory}/{staging}: {resume} makes them once nothing is in the way, {undo} throws them away"
         ),
-        Left::Unstaged => format!(
+        Aftermath::Unstaged => format!(
             "nothing in it was changed; {directory}/{staging} has a part of the guest's changes, which {undo} removes: run it again to have all of them"
         ),
-        Left::HalfMade => format!(
+        Aftermath::HalfMade => format!(
             "some changes were made, and everything that belongs to them is in {directory}/{staging}: once that is mended, {resume} makes the rest, {undo} takes them back; if neither can, {}",
             keep(&directory, &staging)
         ),
-        Left::Made => format!(
+        Aftermath::Made => format!(
             "all changes were made; {directory}/{staging} has what was removed: {resume} removes it for good"
         ),
-        Left::Damaged | Left::Foreign => unknown_help(&directory, &staging),
+        Aftermath::Damaged | Aftermath::Foreign => unknown_help(&directory, &staging),
     })
 }
 

@@ -31,16 +31,16 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
     let module = input.module(&engine)?;
     let mut bytes = 0;
     let file = Output::open(&output, &Writable::nothing())?;
-    let census = file.write(|to| {
+    let statistics = file.write(|to| {
         let progress = report::Progress::new("compiling functions");
         let mut counted = Counted { to, bytes: 0 };
-        let census = innkeeper::precompile(&module, &mut counted, &|done, of| progress.tell(done, of));
+        let statistics = innkeeper::precompile(&module, &mut counted, &|done, of| progress.tell(done, of));
         progress.finish();
         bytes = counted.bytes;
-        census
+        statistics
     })?;
     let name = visible(&output.to_string_lossy());
-    report::output(&format!("{name}: {}, {}", size(bytes), compiled(&census)))?;
+    report::output(&format!("{name}: {}, {}", size(bytes), compiled(&statistics)))?;
     Ok(ExitCode::SUCCESS)
 }
 

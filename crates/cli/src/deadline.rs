@@ -13,7 +13,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use innkeeper::wasi::keys::Limits;
+use innkeeper::wasi::keys::WasiLimits;
 use innkeeper::wasi::stop::{Stopper, TimeLimit, Watch};
 
 use crate::report::{self, Problem, visible};
@@ -47,17 +47,26 @@ struct State {
 
 impl Deadline {
     /// Begins to watch the times of `limits`, of which that on the wall began at `begin`; `file` is what messages name.
-    pub(crate) fn watch(limits: &Limits, begin: Instant, file: String) -> Result<Deadline, Problem> {
+    pub(crate) fn watch(limits: &WasiLimits, begin: Instant, file: String) -> Result<Deadline, Problem> {
         Deadline::watch_with(limits, begin, file, State::default())
     }
 
     /// [`Deadline::watch`] of work that asks by itself whether the time is over, from its beginning.
-    pub(crate) fn watch_work(limits: &Limits, begin: Instant, thing: String) -> Result<Deadline, Problem> {
+    pub(crate) fn watch_work(
+        limits: &WasiLimits,
+        begin: Instant,
+        thing: String,
+    ) -> Result<Deadline, Problem> {
         let state = State { is_started: AtomicBool::new(true), ..State::default() };
         Deadline::watch_with(limits, begin, thing, state)
     }
 
-    fn watch_with(limits: &Limits, begin: Instant, file: String, state: State) -> Result<Deadline, Problem> {
+    fn watch_with(
+        limits: &WasiLimits,
+        begin: Instant,
+        file: String,
+        state: State,
+    ) -> Result<Deadline, Problem> {
         let stopper = Stopper::new().map_err(|error| Problem::new("the guest's stopper", error))?;
         let state = Arc::new(state);
         let watched = Arc::clone(&state);
@@ -69,7 +78,7 @@ impl Deadline {
 
     /// No deadline.
     pub(crate) fn none() -> Result<Deadline, Problem> {
-        Deadline::watch(&Limits::default(), Instant::now(), String::new())
+        Deadline::watch(&WasiLimits::default(), Instant::now(), String::new())
     }
 
     /// What stops the guest, which is about to be started.

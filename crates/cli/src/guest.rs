@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 
 use innkeeper::wasi::host::Interrupt;
-use innkeeper::wasi::keys::{Keys, Limits, StdinKey};
+use innkeeper::wasi::keys::{Keys, StdinKey, WasiLimits};
 use innkeeper::wasi::observe::Divergence;
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
@@ -38,7 +38,7 @@ pub(crate) struct Execution {
 
 impl Execution {
     /// With the usual tiers and without a cache.
-    pub(crate) fn new(limits: &Limits, nan_bits: NanBits) -> Execution {
+    pub(crate) fn new(limits: &WasiLimits, nan_bits: NanBits) -> Execution {
         let mut config = Config { nan_bits, ..Config::default() };
         config.limits.memory_bytes = limits.memory_bytes;
         Execution { config, tiers: Tiers::default(), cache: Cache::off() }

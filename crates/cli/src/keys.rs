@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use innkeeper::wasi::keys::policy::matches_pattern;
 use innkeeper::wasi::keys::{
-    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, Limits, ListenKey, Policy, StdinKey, StdoutKey,
+    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, ListenKey, Policy, StdinKey, StdoutKey,
+    WasiLimits,
 };
 use rustix::fs::{AtFlags, CWD};
 
@@ -198,8 +199,8 @@ fn read_bounded(path: &OsStr) -> io::Result<String> {
 const MAX_POLICY_BYTES: u64 = 1 << 20;
 
 /// The limits that flags alone set, before a policy is read.
-pub(crate) fn limits_of_flags(args: &RunArgs) -> Limits {
-    let mut limits = Limits::default();
+pub(crate) fn limits_of_flags(args: &RunArgs) -> WasiLimits {
+    let mut limits = WasiLimits::default();
     limit(&mut limits, &args.keys.limits);
     limits
 }
@@ -243,7 +244,7 @@ fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Pro
     Ok(keys)
 }
 
-fn limit(limits: &mut Limits, flags: &LimitFlags) {
+fn limit(limits: &mut WasiLimits, flags: &LimitFlags) {
     limits.wall_time = flags.timeout.or(limits.wall_time);
     limits.processor_time = flags.max_cpu.or(limits.processor_time);
     limits.memory_bytes = flags.max_memory.or(limits.memory_bytes);

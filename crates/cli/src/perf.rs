@@ -32,6 +32,6 @@ fn create(path: &str) -> io::Result<File> {
 }
 
 fn line(code: &NewCode<'_>) -> String {
-    let name = code.func.map_or_else(|| String::from("[adapter]"), |func| name(code.func_name, func));
+    let name = code.func.map_or_else(|| String::from("[trampoline]"), |func| name(code.func_name, func));
     format!("{:x} {:x} {name}\n", code.start, code.bytes)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use innkeeper::wasi::keys::{Keys, Limits};
+use innkeeper::wasi::keys::{Keys, WasiLimits};
 use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::threads::uses_threads;
 use innkeeper::wasi::p1::{Context, Exit};
@@ -313,7 +313,7 @@ impl Ending {
 }
 
 /// Says which limit a trap was, and its value.
-fn tell_of_limit(trap: Option<Trap>, deadline: &Deadline, (limits, fuel): (&Limits, Option<u64>)) {
+fn tell_of_limit(trap: Option<Trap>, deadline: &Deadline, (limits, fuel): (&WasiLimits, Option<u64>)) {
     let time = |flag: &str, limit: Option<Duration>| {
         limit.map(|limit| format!("the guest was stopped: {flag} is {limit:?}"))
     };
@@ -337,7 +337,7 @@ fn report_ending(
     ran: &Ran,
     args: &RunArgs,
     (input, module): (&Input, &Module),
-    (deadline, limits): (&Deadline, (&Limits, Option<u64>)),
+    (deadline, limits): (&Deadline, (&WasiLimits, Option<u64>)),
 ) -> Result<ExitCode, Problem> {
     let code = match &ran.ending {
         Ending::Returned(results) => {

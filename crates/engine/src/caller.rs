@@ -58,8 +58,8 @@ impl<'a, T: 'static> Caller<'a, T> {
     ///
     /// # Errors
     /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
-    pub fn attend(&mut self) -> Result<(), Error> {
-        match self.store.0.core.attend() {
+    pub fn check_interrupts(&mut self) -> Result<(), Error> {
+        match self.store.0.core.take_request() {
             Some(Request::Sample) | None => Ok(()),
             Some(request) => Err(request.trap().into()),
         }

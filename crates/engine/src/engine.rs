@@ -6,7 +6,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::parking::Parking;
 use crate::registry::Registry;
-use crate::tier::{Census, Tier};
+use crate::tier::{CompileStatistics, Tier};
 
 /// Shared by everything that works together. Cloning is cheap and gives the same engine.
 #[derive(Clone)]
@@ -48,8 +48,8 @@ impl Engine {
 
     /// What the engine's tier has compiled so far, and what it has not.
     #[must_use]
-    pub fn census(&self) -> Census {
-        self.0.tier.census()
+    pub fn compile_statistics(&self) -> CompileStatistics {
+        self.0.tier.compile_statistics()
     }
 
     /// What compiling is charged to while it is under way; a function that does not fit stays interpreted. One of the engine's own with the limit

@@ -65,7 +65,7 @@ pub use module::{ExportType, FunctionInfo, ImportType, Module};
 pub use nan::NanBits;
 pub use profile::{OmittedSamples, Profile};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
-pub use tier::{Census, Explanation, Lacking, NewCode};
+pub use tier::{CompileStatistics, Disassembly, Lacking, NewCode};
 pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
 pub use types::*;

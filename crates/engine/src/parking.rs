@@ -35,7 +35,7 @@ pub(crate) enum WaitOutcome {
     Woken = 0,
     NotEqual = 1,
     TimedOut = 2,
-    /// No result of the instruction: the store's owner wants attention.
+    /// No result of the instruction: somebody requests a safepoint of the store.
     Interrupted = 3,
 }
 

@@ -283,8 +283,8 @@ impl StoreCore {
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             record: StoreRecord::new(
                 engine.config().limits.guest_stack_bytes,
-                engine.tier().builtins(),
-                engine.config().tuning.tier_up.branches_back.max(1),
+                engine.tier().libcalls(),
+                engine.config().tuning.tier_up.back_edges.max(1),
                 engine.parking().clone(),
                 &budget,
             )?,
@@ -389,8 +389,8 @@ impl StoreCore {
     }
 
     /// Whether another thread wants the guest to stop.
-    pub(crate) fn is_attention_wanted(&self) -> bool {
-        self.record.is_attention_wanted()
+    pub(crate) fn is_stop_requested(&self) -> bool {
+        self.record.is_stop_requested()
     }
 
     /// Traps where another thread wants the guest to stop.
@@ -405,8 +405,8 @@ impl StoreCore {
         self.record.map_native_stack(self.engine.config().limits.native_stack_bytes, headroom_bytes)
     }
 
-    pub(crate) fn attend(&self) -> Option<Request> {
-        self.record.attend()
+    pub(crate) fn take_request(&self) -> Option<Request> {
+        self.record.take_request()
     }
 
     /// Lets frames of interpreted functions reach up to `end`; false where the stack or the budget has no more.

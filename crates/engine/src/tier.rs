@@ -16,7 +16,7 @@ pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
 pub use crate::vmctx::host_stack::is_in_guard;
 pub use crate::vmctx::{
-    FuncEntry, HostEntry, Layer, NativeHandler, NativeSite, NativeStack, ObjectKind,
+    ActivationSegment, FuncEntry, HostEntry, NativeHandler, NativeSite, NativeStack, ObjectKind,
     POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,
     VmStore, VmTable, VmTag,
 };
@@ -30,35 +30,35 @@ use crate::module::Module;
 /// Executes guest code.
 ///
 /// # Safety
-/// Whoever executes guest code relies on the answers: [`Tier::recall`] vouches for modules that were validated, `host_entry` and `builtins` are what machine code of
+/// Whoever executes guest code relies on the answers: [`Tier::cache_lookup`] vouches for modules that were validated, `host_entry` and `libcalls` are what machine code of
 /// this tier jumps to, and nothing or null where it makes none.
 pub unsafe trait Tier: Send + Sync + 'static {
     /// What the tier remembers of a module from an earlier time; asked before the module is decoded.
     ///
     /// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
     /// bytes: everything that executes them relies on it.
-    fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
+    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup {
         let _ = (config, bytes);
-        Recalled::default()
+        CacheLookup::default()
     }
 
-    /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size. `recalled` is what
-    /// [`Tier::recall`] said.
-    fn prepare(&self, module: &Arc<ModuleParts>, recalled: Recalled) -> Box<dyn TierModule>;
+    /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size. `lookup` is what
+    /// [`Tier::cache_lookup`] said.
+    fn prepare(&self, module: &Arc<ModuleParts>, lookup: CacheLookup) -> Box<dyn TierModule>;
 
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
     fn host_entry(&self) -> *const u8 {
         std::ptr::null()
     }
 
-    /// What machine code finds as [`VmStore::builtins`].
-    fn builtins(&self) -> *const () {
+    /// What machine code finds as [`VmStore::libcalls`].
+    fn libcalls(&self) -> *const () {
         std::ptr::null()
     }
 
     /// What has been compiled so far, and what was not.
-    fn census(&self) -> Census {
-        Census::default()
+    fn compile_statistics(&self) -> CompileStatistics {
+        CompileStatistics::default()
     }
 
     /// Calls a guest function. `slots` holds the parameters on entry and the results on return, and is `call_slots` long.
@@ -80,11 +80,11 @@ pub fn parts(module: &Module) -> &Arc<ModuleParts> {
 
 /// What a tier remembers of a module.
 #[derive(Default)]
-pub struct Recalled {
+pub struct CacheLookup {
     /// Whether the module is known to be valid.
     pub verdict: Verdict,
-    /// The tier's own memory of it.
-    pub memory: Option<Box<dyn Any + Send>>,
+    /// The tier's own entry for it.
+    pub entry: Option<Box<dyn Any + Send>>,
 }
 
 /// Whether a module is known to be valid.
@@ -100,7 +100,7 @@ pub enum Verdict {
 /// What a tier keeps for a module; dropped with it.
 ///
 /// # Safety
-/// The engine hands guests the entries, and whoever calls a function executes the code that is [`TierModule::remembered`] for it: both are of this module, one for each
+/// The engine hands guests the entries, and whoever calls a function executes the code that is [`TierModule::cached`] for it: both are of this module, one for each
 /// function, and stay as they are for as long as this lives.
 pub unsafe trait TierModule: Any + Send + Sync {
     /// One entry for each function that the module defines, at an address that stays.
@@ -153,7 +153,7 @@ pub unsafe trait TierModule: Any + Send + Sync {
     }
 
     /// The machine code that a function has from an earlier time; asked when the function is first called.
-    fn remembered(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
+    fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
         let _ = func;
         None
     }
@@ -176,18 +176,18 @@ pub unsafe trait TierModule: Any + Send + Sync {
     }
 
     /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
-    fn keep(&self) -> Lacking {
+    fn write_cache(&self) -> Lacking {
         Lacking::default()
     }
 
     /// How often what is hot was called, or has come round, since it was said to be: 0 where nobody waits for it any more.
-    fn heat(&self, what: &Hot) -> u64 {
+    fn uses_since_hot(&self, what: &Hot) -> u64 {
         let _ = what;
         0
     }
 
     /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler.
-    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>> {
         let _ = (module, func);
         None
     }
@@ -200,7 +200,7 @@ pub unsafe trait TierModule: Any + Send + Sync {
 
 /// What a compiler makes of a function, for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
+pub struct Disassembly {
     /// The function in the compiler's intermediate representation, optimized, with offsets in the module's bytes.
     pub intermediate: String,
     /// Its machine code, as assembly text.
@@ -216,7 +216,7 @@ pub struct NewCode<'a> {
     pub start: usize,
     /// Its length.
     pub bytes: usize,
-    /// The function that it is; none for an adapter between calling conventions.
+    /// The function that it is; none for a trampoline between calling conventions.
     pub func: Option<FuncIndex>,
     /// The function's name, from its module's name section.
     pub func_name: Option<&'a str>,
@@ -224,11 +224,11 @@ pub struct NewCode<'a> {
 
 /// What a tier has compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct CompileStatistics {
     /// Functions, and loops to be entered in their middle.
     pub compiled: usize,
     /// Functions whose machine code is from an earlier time.
-    pub remembered: usize,
+    pub cached: usize,
     /// Modules that were known to be valid from an earlier time.
     pub known_valid: usize,
     /// Those that were tried and stay interpreted, counted by the reason.
@@ -242,8 +242,8 @@ pub struct Called {
     pub func: DefinedFuncIndex,
     /// How often it was called.
     pub calls: u32,
-    /// How many branches back its loops have taken.
-    pub branches_back: u64,
+    /// How many back-edges its loops have taken.
+    pub back_edges: u64,
     /// How long its body is, about, in the binary format.
     pub body_bytes: usize,
 }
@@ -253,7 +253,7 @@ pub struct Called {
 pub struct Lacking {
     /// So many functions.
     pub functions: usize,
-    /// What interpreting them has cost, about, in branches back to a small loop's header: some nanoseconds each.
+    /// What interpreting them has cost, about, in back-edges to a small loop's header: some nanoseconds each.
     pub branches: u64,
 }
 
@@ -276,7 +276,7 @@ pub enum Hot {
     /// A function.
     Function(DefinedFuncIndex),
     /// A loop, to be entered in its middle.
-    Loop(LoopEntry),
+    Loop(OsrEntry),
 }
 
 /// A call that was seen.
@@ -292,7 +292,7 @@ pub struct CallSeen {
 
 /// How a loop that is being interpreted can be entered in machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoopEntry {
+pub struct OsrEntry {
     /// The function.
     pub func: DefinedFuncIndex,
     /// The interpreter's own name of the loop.
@@ -300,14 +300,14 @@ pub struct LoopEntry {
     /// Where the `loop` instruction lies in the module's bytes.
     pub offset_bytes: usize,
     /// Where the function's locals are.
-    pub locals: Box<[Place]>,
+    pub locals: Box<[OsrValue]>,
     /// Where the values on the operand stack are, the loop's parameters included, lowest first.
-    pub operands: Box<[Place]>,
+    pub operands: Box<[OsrValue]>,
 }
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum OsrValue {
     /// In the frame, from this slot on.
     Slot(u32),
     /// Nowhere: it is this constant, as a slot would hold it.
@@ -320,7 +320,7 @@ pub struct NativeCode {
     /// Enters it.
     pub enter: EnterNative,
     /// For `enter`: how slots become registers.
-    pub adapter: *const u8,
+    pub trampoline: *const u8,
     /// For `enter`: the code.
     pub code: *const u8,
 }
@@ -333,11 +333,11 @@ unsafe impl Sync for NativeCode {}
 /// Runs machine code on the frame at `frame`, whose slots hold the parameters and get the results.
 ///
 /// The store's `stack_top` must lie beyond the frame's slots in use.
-pub type EnterNative = unsafe fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> Left;
+pub type EnterNative = unsafe fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit;
 
 /// How machine code was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum NativeExit {
     /// The function has returned.
     Done,
     /// The reason is in the store's record; if it is not an exception that somebody catches, its backtrace is complete.

@@ -22,8 +22,8 @@ pub struct Tuning {
 pub struct TierUp {
     /// A function is compiled when it has been called so often.
     pub calls: u32,
-    /// Each time that so many branches back to loops' headers have been taken, the loop that took the last one is looked at.
-    pub branches_back: u32,
+    /// Each time that so many back-edges to loops' headers have been taken, the loop that took the last one is looked at.
+    pub back_edges: u32,
     /// A loop that has been looked at so often is compiled, to be entered in its middle.
     pub looks: u32,
     /// Whether guests wait for what is being compiled.
@@ -89,21 +89,16 @@ pub enum Compilation {
 }
 
 impl TierUp {
-    /// Nothing is ever hot, for a tier that has none above it. Loops are still looked at, for whoever asks for attention.
+    /// Nothing is ever hot, for a tier that has none above it. Loops are still looked at, for whoever requests a safepoint.
     #[must_use]
     pub fn never() -> TierUp {
-        TierUp {
-            calls: u32::MAX,
-            branches_back: 4096,
-            looks: u32::MAX,
-            compilation: Compilation::InBackground,
-        }
+        TierUp { calls: u32::MAX, back_edges: 4096, looks: u32::MAX, compilation: Compilation::InBackground }
     }
 
     /// Loops are compiled when they first come round, functions when they are called a second time, and both are waited for; for tests.
     #[must_use]
     pub fn eager() -> TierUp {
-        TierUp { calls: 2, branches_back: 1, looks: 1, compilation: Compilation::AtOnce }
+        TierUp { calls: 2, back_edges: 1, looks: 1, compilation: Compilation::AtOnce }
     }
 }
 
@@ -115,7 +110,7 @@ impl Default for Tuning {
             parallel_validation_bytes: 256 << 10,
             tier_up: TierUp {
                 calls: 500,
-                branches_back: 500,
+                back_edges: 500,
                 looks: 16,
                 compilation: Compilation::InBackground,
             },

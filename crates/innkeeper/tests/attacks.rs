@@ -131,7 +131,7 @@ fn what_a_destructor_panics_with_may_panic() {
 #[test]
 fn what_follows_a_try_is_not_tried() {
     let tried = [
-        // The comparison would melt with the branch behind the block, and with a condition and a selection.
+        // The comparison would fuse with the branch behind the block, and with a condition and a selection.
         ("(block $h (loop $l (try_table (result i32) (catch_all $h) (COUNT)) (br_if $l)) (throw $e)) (i32.const 77)"),
         ("(block $h (try_table (result i32) (catch_all $h) (COUNT)) (if (then (throw $e))) (throw $e)) (i32.const 77)"),
         ("(block $h (loop $l try (result i32) try (result i32) (COUNT) delegate 0 catch_all i32.const 0 end br_if $l) (throw $e)) (i32.const 77)"),

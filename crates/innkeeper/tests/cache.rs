@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper::{
-    Cache, CacheDirectory, CacheError, CacheSeal, Census, Config, Engine, Inlining, Linker, MemoryLayout,
-    Module, Store, TierUp, Tiers, Trap, Tuning,
+    Cache, CacheDirectory, CacheError, CacheSeal, CompileStatistics, Config, Engine, Inlining, Linker,
+    MemoryLayout, Module, Store, TierUp, Tiers, Trap, Tuning,
 };
 
 /// Three functions, two of which run; one traps, so that tables matter.
@@ -36,8 +36,8 @@ fn engine(directory: &Path, config: Config) -> Engine {
     innkeeper::engine_cached(config, Tiers::Compiled, Cache::in_directory(directory, seal()).unwrap())
 }
 
-/// Runs the module in an engine of its own; what that has compiled and remembered.
-fn run_with(directory: &Path, config: Config) -> Census {
+/// Runs the module in an engine of its own; what that has compiled and found in the cache.
+fn run_with(directory: &Path, config: Config) -> CompileStatistics {
     let engine = engine(directory, config);
     let module = Module::new(&engine, binary()).unwrap();
     let mut store = Store::new(&engine, ()).unwrap();
@@ -50,18 +50,18 @@ fn run_with(directory: &Path, config: Config) -> Census {
     let error = run.call(&mut store, 0).unwrap_err();
     assert_eq!(error.trap(), Some(Trap::Unreachable));
     assert!(error.backtrace().frames()[0].offset_bytes.is_some());
-    engine.census()
+    engine.compile_statistics()
 }
 
-fn run(directory: &Path) -> Census {
+fn run(directory: &Path) -> CompileStatistics {
     run_with(directory, Config::default())
 }
 
 /// A directory, with the one file that a run has left in it.
 fn filled() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
-    let census = run(directory.path());
-    assert_eq!((census.compiled, census.remembered, census.known_valid), (FUNCTIONS, 0, 0));
+    let statistics = run(directory.path());
+    assert_eq!((statistics.compiled, statistics.cached, statistics.known_valid), (FUNCTIONS, 0, 0));
     let file = only_file(directory.path());
     (directory, file)
 }
@@ -72,20 +72,20 @@ fn only_file(directory: &Path) -> PathBuf {
     files[0].clone()
 }
 
-fn is_hit(census: &Census) -> bool {
-    (census.compiled, census.remembered, census.known_valid) == (0, FUNCTIONS, 1)
+fn is_hit(statistics: &CompileStatistics) -> bool {
+    (statistics.compiled, statistics.cached, statistics.known_valid) == (0, FUNCTIONS, 1)
 }
 
-fn is_miss(census: &Census) -> bool {
-    (census.compiled, census.remembered, census.known_valid) == (FUNCTIONS, 0, 0)
+fn is_miss(statistics: &CompileStatistics) -> bool {
+    (statistics.compiled, statistics.cached, statistics.known_valid) == (FUNCTIONS, 0, 0)
 }
 
-/// Runs with a file that is not as it was left: of what is remembered, at least one function fewer than there are, and the file is good afterwards.
+/// Runs with a file that is not as it was left: of what the cache gives, at least one function fewer than there are, and the file is good afterwards.
 #[track_caller]
 fn is_rebuilt(directory: &Path, file: &Path, original: &[u8], what: &str) {
-    let census = run(directory);
-    assert!(census.remembered < FUNCTIONS, "{what}: {census:?}");
-    assert_eq!(census.remembered + census.compiled, FUNCTIONS, "{what}: {census:?}");
+    let statistics = run(directory);
+    assert!(statistics.cached < FUNCTIONS, "{what}: {statistics:?}");
+    assert_eq!(statistics.cached + statistics.compiled, FUNCTIONS, "{what}: {statistics:?}");
     assert!(fs::read(file).unwrap() == original, "{what}: not as it was");
 }
 
@@ -117,14 +117,14 @@ fn what_gets_hot_is_written_and_used_before_it_is_interpreted() {
         for _ in 0..calls {
             assert_eq!(run.call(&mut store, 20).unwrap(), 41);
         }
-        engine.census()
+        engine.compile_statistics()
     };
     assert_eq!(run(1).compiled, 0);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing hot, nothing written");
     let first = run(3);
-    assert_eq!((first.compiled, first.remembered), (2, 0));
+    assert_eq!((first.compiled, first.cached), (2, 0));
     let second = run(1);
-    assert_eq!((second.compiled, second.remembered, second.known_valid), (0, 2, 1));
+    assert_eq!((second.compiled, second.cached, second.known_valid), (0, 2, 1));
 }
 
 #[test]
@@ -153,17 +153,17 @@ fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
     };
     let first = engine(TierUp::eager());
     run(&first, &["run", "hot", "hot"]);
-    assert_eq!(first.census().compiled, 1);
+    assert_eq!(first.compile_statistics().compiled, 1);
     // Nothing is hot here, but somebody has called it before.
     let second = engine(TierUp { calls: u32::MAX, ..innkeeper::Tuning::default().tier_up });
     let module = run(&second, &["hot"]);
-    while second.census().compiled < 2 {
+    while second.compile_statistics().compiled < 2 {
         std::thread::yield_now();
     }
     drop(module);
     let third = engine(TierUp::eager());
     run(&third, &["run", "hot"]);
-    assert_eq!((third.census().compiled, third.census().remembered), (0, 3));
+    assert_eq!((third.compile_statistics().compiled, third.compile_statistics().cached), (0, 3));
 }
 
 #[test]
@@ -194,18 +194,18 @@ fn what_was_called_can_be_compiled_between_runs() {
     assert_eq!(first.keep_code().functions, count + 1);
     let half = std::cell::Cell::new(count / 2);
     let goes_on = || half.replace(half.get().saturating_sub(1)) > 0;
-    let census = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &goes_on).unwrap();
-    assert_eq!(census.compiled, count / 2);
-    let census = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| true).unwrap();
-    assert_eq!(census.compiled, count + 1 - count / 2);
+    let statistics = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &goes_on).unwrap();
+    assert_eq!(statistics.compiled, count / 2);
+    let statistics = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| true).unwrap();
+    assert_eq!(statistics.compiled, count + 1 - count / 2);
     // A run that began when there was no file ends, and writes what it knows: that does not undo what others have written meanwhile.
     run(&meanwhile);
     assert_eq!(meanwhile.keep_code().functions, count + 1);
     let second = module();
     run(&second);
     assert_eq!(second.keep_code().functions, 0);
-    let census = second.engine().census();
-    assert_eq!((census.compiled, census.remembered), (0, count + 1));
+    let statistics = second.engine().compile_statistics();
+    assert_eq!((statistics.compiled, statistics.cached), (0, count + 1));
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_large_module_is_validated_once() {
         let cache = Cache::in_directory(directory.path(), seal()).unwrap();
         let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, cache);
         Module::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap();
-        engine.census()
+        engine.compile_statistics()
     };
     assert_eq!(load().known_valid, 0);
     assert_eq!(load().known_valid, 1);
@@ -402,8 +402,8 @@ fn c5_swapped_while_it_is_opened() {
         });
         for _ in 0..300 {
             // Whichever it was, results are right.
-            let census = run(directory.path());
-            assert_eq!(census.remembered + census.compiled, FUNCTIONS, "{census:?}");
+            let statistics = run(directory.path());
+            assert_eq!(statistics.cached + statistics.compiled, FUNCTIONS, "{statistics:?}");
         }
         is_done.store(true, Ordering::Relaxed);
     });
@@ -420,7 +420,7 @@ fn what_was_not_used_for_longest_goes() {
         let cache = CacheDirectory::open(directory.path(), limit_bytes).unwrap();
         let engine = innkeeper::engine_cached(Config::default(), Tiers::Compiled, Cache::new(cache, seal()));
         Module::new(&engine, module(i)).unwrap();
-        engine.census().remembered
+        engine.compile_statistics().cached
     };
     for i in 0..8 {
         assert_eq!(load(i, u64::MAX), 0);

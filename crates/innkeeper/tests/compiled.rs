@@ -136,7 +136,7 @@ fn tail_calls_from_loops_run_in_bounded_stack() {
     let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
     let run = instance.get_typed_func::<i32, i64>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, 100_000).unwrap(), 200_002);
-    assert_eq!(engine.census().compiled, 2, "{:?}", engine.census());
+    assert_eq!(engine.compile_statistics().compiled, 2, "{:?}", engine.compile_statistics());
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What compiling takes is bounded: functions of every shape that makes compilers slow, at the sizes where they are still admitted, take no more than some
-//! seconds of processor time; larger ones stay interpreted, with a reason in the census, and compute the same.
+//! seconds of processor time; larger ones stay interpreted, with a reason in the statistics, and compute the same.
 //!
 //! One test alone, because the time is the process's.
 
@@ -229,10 +229,10 @@ fn little_memory_is_enough() {
         let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
         let most =
             LIMIT_BYTES as usize + Budget::FREE_BYTES as usize + BESIDE_COMPILING_BYTES + 4 * bytes.len();
-        assert!(peak <= most, "{name}: {peak} bytes were in use, {:?}", engine.census());
-        let census = engine.census();
+        assert!(peak <= most, "{name}: {peak} bytes were in use, {:?}", engine.compile_statistics());
+        let statistics = engine.compile_statistics();
         refused += usize::from(
-            census.refused.contains_key("compiling it would take more memory than the limit allows"),
+            statistics.refused.contains_key("compiling it would take more memory than the limit allows"),
         );
         assert_eq!(result, run(Tiers::Interpreter, &bytes).0, "{name}");
     }
@@ -263,8 +263,8 @@ fn functions_of_next_to_no_bytes() {
         let engine = innkeeper::engine_with(Config::default(), Tiers::Compiled);
         Module::new(&engine, module.finish()).unwrap();
         let seconds = processor_time() - before;
-        assert!(seconds < MOST_SECONDS, "{name}: {seconds} s, {:?}", engine.census());
-        let refused = engine.census().refused;
+        assert!(seconds < MOST_SECONDS, "{name}: {seconds} s, {:?}", engine.compile_statistics());
+        let refused = engine.compile_statistics().refused;
         assert!(
             refused.contains_key("the module's functions take too much compiling for its size"),
             "{name}: {refused:?}"
@@ -300,17 +300,21 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
             MOST_IN_USE.store(held, Ordering::Relaxed);
             let (result, engine) = run(Tiers::Compiled, &bytes);
             let seconds = processor_time() - before;
-            assert!(seconds < MOST_SECONDS, "{name}, {parts} parts: {seconds} s, {:?}", engine.census());
-            let census = engine.census();
+            assert!(
+                seconds < MOST_SECONDS,
+                "{name}, {parts} parts: {seconds} s, {:?}",
+                engine.compile_statistics()
+            );
+            let statistics = engine.compile_statistics();
             let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
             let charged = engine.compiling_budget().peak_bytes() + Budget::FREE_BYTES;
             let most = usize::try_from(charged).unwrap() + BESIDE_COMPILING_BYTES + 4 * bytes.len();
             assert!(
                 peak <= most,
-                "{name}, {parts} parts: {peak} bytes were in use, {charged} charged, {census:?}"
+                "{name}, {parts} parts: {peak} bytes were in use, {charged} charged, {statistics:?}"
             );
-            assert!(parts > ADMITTED_PARTS || census.refused.is_empty(), "{name}: {census:?}");
-            refused += usize::from(!census.refused.is_empty());
+            assert!(parts > ADMITTED_PARTS || statistics.refused.is_empty(), "{name}: {statistics:?}");
+            refused += usize::from(!statistics.refused.is_empty());
             assert_eq!(result, run(Tiers::Interpreter, &bytes).0, "{name}, {parts} parts");
         }
     }
@@ -320,8 +324,8 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
     functions_of_next_to_no_bytes();
     // The reason is told.
     let (_, engine) = run(Tiers::Compiled, &module(&SHAPES[0].1(10_000)));
-    let census = engine.census();
-    assert_eq!(census.refused.get("it has too many values alive at once"), Some(&1), "{census:?}");
+    let statistics = engine.compile_statistics();
+    assert_eq!(statistics.refused.get("it has too many values alive at once"), Some(&1), "{statistics:?}");
 }
 
 /// The system's allocator, which counts the bytes that are in use.

@@ -1,5 +1,5 @@
 //! What compiling makes of a few bytes is bounded before it is made: instructions that stand for a thousand values each, and blocks inside each other.
-//! Such functions stay interpreted, with the reason in the census, and compute the same.
+//! Such functions stay interpreted, with the reason in the statistics, and compute the same.
 
 use innkeeper::{Config, Engine, Linker, Module, Store, Tiers};
 
@@ -63,7 +63,7 @@ fn y5_few_bytes_that_stand_for_very_much_stay_interpreted() {
         assert_eq!(run(Tiers::Interpreter, &body).0, 7, "{name}");
         let (result, engine) = run(Tiers::Compiled, &body);
         assert_eq!(result, 7, "{name}");
-        let refused = engine.census().refused;
+        let refused = engine.compile_statistics().refused;
         assert!(refused.contains_key(reason), "{name}: {refused:?}");
     }
 }

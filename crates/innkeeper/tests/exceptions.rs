@@ -45,7 +45,7 @@ fn run_on(engine: &Engine, binary: &[u8], argument: i32) -> Result<i32, String> 
     // What was interpreted the first time is compiled later.
     let outcomes = [call(), call(), call()];
     assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "calls differ: {outcomes:?}");
-    assert!(engine.census().refused.is_empty(), "interpreted: {:?}", engine.census());
+    assert!(engine.compile_statistics().refused.is_empty(), "interpreted: {:?}", engine.compile_statistics());
     outcomes[0].clone()
 }
 

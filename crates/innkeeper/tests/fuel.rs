@@ -79,7 +79,11 @@ fn l5_fuel_is_used_and_runs_out_at_the_same_places_in_every_tier() {
         }
     }
     for (engine, _) in &engines {
-        assert!(engine.census().refused.is_empty(), "interpreted: {:?}", engine.census());
+        assert!(
+            engine.compile_statistics().refused.is_empty(),
+            "interpreted: {:?}",
+            engine.compile_statistics()
+        );
     }
-    assert!(engines[1..].iter().all(|(engine, _)| engine.census().compiled > 3));
+    assert!(engines[1..].iter().all(|(engine, _)| engine.compile_statistics().compiled > 3));
 }

@@ -1,4 +1,4 @@
-//! Bodies in the place of calls: nobody can tell, except by the time it takes.
+//! Inlined bodies: nobody can tell, except by the time it takes.
 //!
 //! Each program runs in every tier, with inlining and without; outcomes, traps, offsets and frames must be the interpreter's.
 
@@ -62,7 +62,7 @@ fn same_everywhere(text: &str, arguments: &[i32], inlined: &[(&str, &str)]) -> V
             let is_inside = i >= 2 && is_inside(&module, outer, inner);
             assert_eq!(is_inside, i >= 2, "engine {i}: {inner} in {outer}");
         }
-        assert!(engine.census().refused.is_empty(), "{:?}", engine.census());
+        assert!(engine.compile_statistics().refused.is_empty(), "{:?}", engine.compile_statistics());
     }
     expected.unwrap()
 }
@@ -109,11 +109,11 @@ fn frames_of_code_from_a_cache_are_the_same() {
         let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
         assert_eq!(run.call(&mut store, 4).unwrap(), 52);
         let told = told(&run.call(&mut store, 0).unwrap_err());
-        (told, engine.census().remembered)
+        (told, engine.compile_statistics().cached)
     };
-    let (compiled, remembered) = (run(), run());
-    assert_eq!((compiled.1, remembered.1), (0, 3));
-    assert_eq!(compiled.0, remembered.0);
+    let (compiled, cached) = (run(), run());
+    assert_eq!((compiled.1, cached.1), (0, 3));
+    assert_eq!(compiled.0, cached.0);
     let places: Vec<_> = ["inner", "middle", "run"].map(|name| compiled.0.find(name)).into();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", compiled.0);
 }
@@ -228,7 +228,7 @@ fn recursion_through_inlined_bodies_ends_in_the_same_trap() {
 
 /// Compiles what has been called four times, when the calls before have been looked at.
 fn profiling() -> Engine {
-    let tier_up = TierUp { calls: 4, branches_back: 1, looks: 100, compilation: Compilation::AtOnce };
+    let tier_up = TierUp { calls: 4, back_edges: 1, looks: 100, compilation: Compilation::AtOnce };
     let tuning = Tuning { tier_up, ..Tuning::default() };
     innkeeper::engine_with(Config { tuning, ..Config::default() }, Tiers::Auto)
 }
@@ -315,12 +315,12 @@ fn a_callee_that_was_compiled_before_its_caller_is_foreseen() {
     for _ in 0..4 {
         assert_eq!(one.call(&mut store, ()).unwrap(), 1);
     }
-    assert_eq!(engine.census().compiled, 1);
+    assert_eq!(engine.compile_statistics().compiled, 1);
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     for _ in 0..6 {
         assert_eq!(run.call(&mut store, 0).unwrap(), 1);
     }
-    assert_eq!(engine.census().compiled, 2);
+    assert_eq!(engine.compile_statistics().compiled, 2);
     assert!(is_inside(&module, "run", "one"));
 }
 

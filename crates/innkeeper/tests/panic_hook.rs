@@ -28,7 +28,7 @@ fn y11_the_panic_hook_is_the_embedders_before_and_after_guests_are_compiled() {
     let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
     let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| run.call(&mut store, ()))).is_err());
-    let (compiled, hook) = (engine.census().compiled, take_hook());
+    let (compiled, hook) = (engine.compile_statistics().compiled, take_hook());
     assert_eq!(std::ptr::from_ref(&*hook).cast::<u8>(), address);
     assert!(compiled > 0 && !innkeeper::is_compiling());
     // Whoever resumes a panic has told the hook before.

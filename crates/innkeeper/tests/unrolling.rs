@@ -54,7 +54,7 @@ fn same_everywhere(text: &str, metering: Metering) -> Vec<(Result<i32, String>, 
             let expected = expected.get_or_insert_with(|| outcomes.clone());
             assert_eq!(&outcomes, expected, "engine {i}");
         }
-        assert!(engine.census().refused.is_empty(), "{:?}", engine.census());
+        assert!(engine.compile_statistics().refused.is_empty(), "{:?}", engine.compile_statistics());
     }
     expected.unwrap()
 }

@@ -16,8 +16,8 @@ fn engines() -> [Engine; 3] {
     ]
 }
 
-/// A module in which `run(n)` makes `n` layers before it throws: `$interpreted` has too large a frame to be compiled.
-fn layers() -> Vec<u8> {
+/// A module in which `run(n)` makes `n` segments before it throws: `$interpreted` has too large a frame to be compiled.
+fn segments() -> Vec<u8> {
     let many = format!("(call $many) {}", "drop ".repeat(1000)).repeat(18);
     let text = format!(
         r#"(module (tag $e) (global $never (mut i32) (i32.const 0))
@@ -42,13 +42,17 @@ fn layers() -> Vec<u8> {
 #[test]
 fn an_exception_passes_runs_of_frames_without_a_search_for_each() {
     let engine = innkeeper::engine_with(Config::default(), Tiers::Compiled);
-    let module = Module::new(&engine, layers()).unwrap();
+    let module = Module::new(&engine, segments()).unwrap();
     let mut store = Store::new(&engine, ()).unwrap();
     let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, 10).unwrap(), 1);
-    let census = engine.census();
-    assert_eq!(census.refused.values().sum::<usize>(), 1, "one function is to be interpreted: {census:?}");
+    let statistics = engine.compile_statistics();
+    assert_eq!(
+        statistics.refused.values().sum::<usize>(),
+        1,
+        "one function is to be interpreted: {statistics:?}"
+    );
     let start = Instant::now();
     assert_eq!(run.call(&mut store, 16_000).unwrap(), 1);
     // Some hundredths of a second; many seconds if each run looked at all others.

@@ -10,7 +10,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{FuncEntry, Pending, Stopped, TrapSite, VmContext, VmFunc, VmStore, runtime};
 
-use crate::backtrace::{self, Place};
+use crate::backtrace::{self, FramePosition};
 use crate::code::Word;
 use crate::machine::{Exit, Handler, Machine};
 use crate::op::{call, control};
@@ -34,9 +34,9 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
     unsafe {
         let vm = (*func.ctx).store;
         // What is suspended further out belongs to other activations: the host stands between.
-        let layers = std::mem::replace(&mut (*vm).layers, std::ptr::null());
+        let segments = std::mem::replace(&mut (*vm).segments, std::ptr::null());
         let exit = run_frame(func.entry, func.ctx, slots.as_mut_ptr(), func.call_slots as usize);
-        (*vm).layers = layers;
+        (*vm).segments = segments;
         if exit { Ok(()) } else { Err(take_stopped(vm)) }
     }
 }
@@ -66,7 +66,7 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
         let frame = (*vm).stack_top;
         let header_end = CallFrame::new(frame, header).header_end();
         if header_end > (*vm).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(vm, header_end, |_| {})
+            && let Err(trap) = runtime::safepoint(vm, header_end, |_| {})
         {
             (*vm).pending = Some(Pending::Trap(trap));
             runtime::complete_stop(vm, |_| {});
@@ -91,7 +91,9 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
                 // Without a place, somebody further in has completed the reason.
                 let site = std::mem::replace(&mut (*vm).trap_site, TrapSite::NONE);
                 if !site.position.is_null() {
-                    runtime::complete_stop(vm, |error| backtrace::append(error, site, Place::Instruction));
+                    runtime::complete_stop(vm, |error| {
+                        backtrace::append(error, site, FramePosition::Instruction)
+                    });
                 }
                 false
             }

@@ -15,7 +15,7 @@ use crate::{lower, op};
 ///
 /// # Safety
 /// `site` is where the run of frames stopped or was suspended, and they are as they were then.
-pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place) {
+pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: FramePosition) {
     let TrapSite { mut position, mut frame, mut ctx } = site;
     // Shapes of frames by their places.
     let (mut known, mut offsets) = (KnownPlaces::default(), Offsets::default());
@@ -52,10 +52,14 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: Place)
             shape
         };
         // The instruction that stopped is another place than the one that follows it.
-        last = if matches!(place, Place::Return) { (position, shape) } else { (std::ptr::null(), shape) };
+        last = if matches!(place, FramePosition::Return) {
+            (position, shape)
+        } else {
+            (std::ptr::null(), shape)
+        };
         // SAFETY: `locate` has found the one function whose code holds the position, and that function's type says where its header is.
         unsafe { (position, frame, ctx) = caller(frame, shape.header, ctx, shape.window) };
-        place = Place::Return;
+        place = FramePosition::Return;
     }
 }
 
@@ -88,7 +92,7 @@ impl Shape {
 
 /// What a position is.
 #[derive(Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum FramePosition {
     /// That of the instruction that stopped.
     Instruction,
     /// The one after a call.
@@ -136,11 +140,11 @@ impl Offsets {
         module: &ModuleParts,
         func: DefinedFuncIndex,
         word: usize,
-        place: Place,
+        place: FramePosition,
     ) -> Option<usize> {
         let word = match place {
-            Place::Instruction => word,
-            Place::Return => word.saturating_sub(1),
+            FramePosition::Instruction => word,
+            FramePosition::Return => word.saturating_sub(1),
         };
         let key = (std::ptr::from_ref(module), func);
         let known = self.0.iter().position(|(module, func, _)| (*module, *func) == key);

@@ -14,7 +14,7 @@
 mod activation;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
-mod calls;
+mod call_profile;
 mod code;
 mod lower;
 #[allow(unsafe_code, reason = "the interpreter's registers are addresses")]
@@ -26,7 +26,7 @@ mod unwind;
 
 use std::sync::Arc;
 
-use innkeeper_engine::tier::{ModuleParts, Recalled, Stopped, Tier, TierModule, VmFunc};
+use innkeeper_engine::tier::{CacheLookup, ModuleParts, Stopped, Tier, TierModule, VmFunc};
 
 /// The interpreter as a tier of an engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,9 +43,9 @@ impl Interpreter {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-// SAFETY: it recalls nothing, and makes no machine code.
+// SAFETY: it has no cache, and makes no machine code.
 unsafe impl Tier for Interpreter {
-    fn prepare(&self, module: &Arc<ModuleParts>, _: Recalled) -> Box<dyn TierModule> {
+    fn prepare(&self, module: &Arc<ModuleParts>, _: CacheLookup) -> Box<dyn TierModule> {
         Interpreter::prepare_beside(module, std::ptr::null())
     }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::tier::{Pending, TrapSite, VmContext, VmFunc, VmStore, runtime};
 use innkeeper_engine::{Error, Trap};
 
-use crate::backtrace::{self, Place};
+use crate::backtrace::{self, FramePosition};
 use crate::code::{ModuleCode, Word};
 
 /// One instruction's code. The arguments are the fields of [`Machine`].
@@ -269,7 +269,7 @@ impl Machine {
 
     /// As [`Machine::branch`], to a loop's header.
     #[inline(always)]
-    pub(crate) unsafe fn branch_back(self) -> Exit {
+    pub(crate) unsafe fn back_edge(self) -> Exit {
         // SAFETY: see the impl; lowering has resolved the target.
         unsafe { self.branch_by(self.immediate().cast_signed() as isize) }
     }
@@ -291,7 +291,7 @@ impl Machine {
         }
     }
 
-    /// Ends the countdown if somebody asks for attention: after what may have taken long, so that it does not happen many times before the
+    /// Ends the countdown if somebody requests a safepoint: after what may have taken long, so that it does not happen many times before the
     /// next look.
     #[inline(always)]
     pub(crate) unsafe fn notice(self) {
@@ -412,9 +412,9 @@ impl Machine {
 
     /// What the stack's limit has to say of a frame that ends at `frame_end`, at this instruction.
     #[inline(always)]
-    pub(crate) unsafe fn attend(self, frame_end: *const u64) -> Result<(), Trap> {
+    pub(crate) unsafe fn safepoint(self, frame_end: *const u64) -> Result<(), Trap> {
         // SAFETY: see the impl; the frame has its header, which the call has written.
-        unsafe { attend(self.ip, self.fp, self.ctx, frame_end) }
+        unsafe { safepoint(self.ip, self.fp, self.ctx, frame_end) }
     }
 
     /// The record of a function reference in a slot.
@@ -450,7 +450,7 @@ unsafe fn stop_with_trap(
 /// Not inlined, and given no address of a handler's: either would keep handlers from jumping to each other.
 #[cold]
 #[inline(never)]
-unsafe fn attend(
+unsafe fn safepoint(
     ip: *const Word,
     fp: *mut u64,
     ctx: *mut VmContext,
@@ -459,10 +459,10 @@ unsafe fn attend(
     let site = TrapSite { position: ip, frame: fp, ctx };
     let describe = |error: &mut Error| {
         // SAFETY: the contract of `Handler`; the frame has its header.
-        unsafe { backtrace::append(error, site, Place::Instruction) };
+        unsafe { backtrace::append(error, site, FramePosition::Instruction) };
     };
     // SAFETY: the contract of `Handler`.
-    unsafe { runtime::attend((*ctx).store, frame_end, describe) }
+    unsafe { runtime::safepoint((*ctx).store, frame_end, describe) }
 }
 
 /// Defines handlers: `fn name(m) { ... }` becomes a [`Handler`] whose body ends in `m.next(..)`, `m.branch()` and the like.
@@ -490,7 +490,7 @@ macro_rules! handlers {
 pub(crate) use handlers;
 
 handlers! {
-    /// At a loop's header, before its first instruction: gives attention to who asked for it, then goes on in machine code if there is
+    /// At a loop's header, before its first instruction: answers a request, then goes on in machine code if there is
     /// some, and may ask for it.
     #[cold]
     #[inline(never)]
@@ -498,7 +498,7 @@ handlers! {
         let vm = m.vm();
         (*m.ctx).countdown = (*vm).countdown_from;
         if m.fp > (*vm).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.attend(m.fp)
+            && let Err(trap) = m.safepoint(m.fp)
         {
             return m.trap(trap);
         }

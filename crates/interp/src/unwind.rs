@@ -9,12 +9,12 @@ use innkeeper_engine::index::TagIndex;
 use innkeeper_engine::tier::{KnownPlaces, Pending, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime};
 
 use crate::activation::host_return_address;
-use crate::backtrace::{Place, Shape, caller};
+use crate::backtrace::{FramePosition, Shape, caller};
 use crate::code::{ModuleCode, Word};
 
-/// A range of a function's code that is tried.
+/// An entry of a function's exception table: a range of its code, and what catches there.
 #[derive(Clone, Debug)]
-pub(crate) struct TryRange {
+pub(crate) struct ExceptionEntry {
     /// Orders the blocks of the function by where they were opened; a block inside another has the higher number.
     pub(crate) block: u32,
     /// First word and the one after the last.
@@ -60,7 +60,7 @@ pub(crate) unsafe fn catch(
     position: *const Word,
     frame: *mut u64,
     ctx: *mut VmContext,
-    place: Place,
+    place: FramePosition,
     vm: *mut VmStore,
 ) -> *const Word {
     // SAFETY: as the caller promises; frames and contexts of the activation are alive.
@@ -93,7 +93,7 @@ pub(crate) unsafe fn catch(
 pub(crate) unsafe fn search(
     vm: *mut VmStore,
     site: TrapSite,
-    place: Place,
+    place: FramePosition,
     exception: u64,
 ) -> Result<Option<(Catch, TrapSite)>, Trap> {
     // SAFETY: as the caller promises.
@@ -101,7 +101,7 @@ pub(crate) unsafe fn search(
         let exception = exception as usize as *mut VmObject;
         let tag = *VmObject::contents(exception).cast::<*mut VmTag>();
         let TrapSite { mut position, mut frame, mut ctx } = site;
-        let mut returning = u64::from(matches!(place, Place::Return));
+        let mut returning = u64::from(matches!(place, FramePosition::Return));
         // Places that do not catch it, with the shapes of frames.
         let mut known = KnownPlaces::default();
         while position != host_return_address() {
@@ -118,8 +118,8 @@ pub(crate) unsafe fn search(
             let Some((func, word)) = code.locate(position) else { return Ok(None) };
             let shape = Shape::of(module, code, func, word);
             let word = (word as u64 - returning) as u32;
-            let caught = code.with_tries(func, |start, tries| {
-                let found = find(tries, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
+            let caught = code.with_exception_table(func, |start, table| {
+                let found = find(table, word, |index| *(*ctx).tags.add(index.index()) == tag)?;
                 Some((start.add(found.target as usize), found))
             });
             if let Some((position, found)) = caught {
@@ -136,9 +136,9 @@ pub(crate) unsafe fn search(
 }
 
 /// What catches an exception that was thrown at `word`.
-fn find(tries: &[TryRange], word: u32, is_tag: impl Fn(TagIndex) -> bool) -> Option<Catch> {
+fn find(table: &[ExceptionEntry], word: u32, is_tag: impl Fn(TagIndex) -> bool) -> Option<Catch> {
     let mut within = u32::MAX;
-    for range in tries {
+    for range in table {
         if range.block > within || !(range.from..range.to).contains(&word) {
             continue;
         }

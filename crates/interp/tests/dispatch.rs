@@ -47,9 +47,9 @@ fn run_in_loop(body: &'static str, rounds: i32) {
                         (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
                     (local.get $x)))"#
         );
-        // Every branch back looks at its loop.
+        // Every back-edge looks at its loop.
         let mut config = Config::default();
-        config.tuning.tier_up.branches_back = 1;
+        config.tuning.tier_up.back_edges = 1;
         let engine = Engine::with_tier(config, Interpreter);
         let module = Module::new(&engine, wat::parse_str(&text).unwrap()).unwrap();
         let mut store = Store::new(&engine, ()).unwrap();

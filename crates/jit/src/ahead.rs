@@ -5,18 +5,18 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use innkeeper_engine::Census;
+use innkeeper_engine::CompileStatistics;
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
 use innkeeper_engine::tier::ModuleParts;
 
-use crate::adapter::Kind;
 use crate::cache::PrecompiledError;
+use crate::cache::contents::{Contents, Function, padding};
 use crate::cache::format::{Seal, digest};
-use crate::cache::keep::Occasion;
 use crate::cache::key::{Key, Target};
-use crate::cache::write::{Contents, Function, padding};
+use crate::cache::writer::Occasion;
 use crate::compiler::Code;
 use crate::module::{NativeModule, lock};
+use crate::trampoline::Kind;
 use crate::translate::{Start, Unsupported};
 
 /// What has become of a function; nothing yet, or nothing at all where there is no compiler.
@@ -36,10 +36,10 @@ impl NativeModule {
         module: &ModuleParts,
         to: &mut dyn Write,
         progress: Progress<'_>,
-    ) -> Result<Census, PrecompiledError> {
+    ) -> Result<CompileStatistics, PrecompiledError> {
         let outcomes = self.compile_all(module, progress);
         self.contents(module, &outcomes)?.with_module(module.bytes()).ready(Seal::Digest)?.write(to)?;
-        Ok(census(&outcomes))
+        Ok(statistics(&outcomes))
     }
 
     /// Compiles all functions and writes them to the engine's cache.
@@ -50,15 +50,15 @@ impl NativeModule {
         &self,
         module: &ModuleParts,
         progress: Progress<'_>,
-    ) -> Result<Census, PrecompiledError> {
-        let keeper = self.keeper().ok_or(PrecompiledError::NoCache)?;
+    ) -> Result<CompileStatistics, PrecompiledError> {
+        let writer = self.writer().ok_or(PrecompiledError::NoCache)?;
         let outcomes = self.compile_all(module, progress);
-        keeper.complete(self.contents(module, &outcomes)?)?;
-        Ok(census(&outcomes))
+        writer.complete(self.contents(module, &outcomes)?)?;
+        Ok(statistics(&outcomes))
     }
 
     /// Compiles the functions that earlier runs have called and the engine's cache has no code for, those that were called most often first, until
-    /// `goes_on` says no; what has been compiled is written in steps, each as large as what was there before. The census is of the engine.
+    /// `goes_on` says no; what has been compiled is written in steps, each as large as what was there before. The statistics are the engine's.
     ///
     /// # Errors
     /// [`PrecompiledError::NoCache`] where there is none.
@@ -67,25 +67,25 @@ impl NativeModule {
         module: &ModuleParts,
         progress: Progress<'_>,
         goes_on: &dyn Fn() -> bool,
-    ) -> Result<Census, PrecompiledError> {
-        self.keeper().ok_or(PrecompiledError::NoCache)?;
+    ) -> Result<CompileStatistics, PrecompiledError> {
+        self.writer().ok_or(PrecompiledError::NoCache)?;
         let wanted = self.wanted(module);
         if !wanted.is_empty() {
-            self.make_adapters_of(module, 0..module.func_index(DefinedFuncIndex(0)).0);
+            self.make_trampolines_of(module, 0..module.func_index(DefinedFuncIndex(0)).0);
         }
         for (done, func) in wanted.iter().enumerate() {
             if !goes_on() {
                 break;
             }
             let index = module.func_index(*func).0;
-            self.make_adapters_of(module, index..index + 1);
-            // Where it stays interpreted, that is remembered too.
+            self.make_trampolines_of(module, index..index + 1);
+            // Where it stays interpreted, that is cached too.
             let _ = self.compile(module, *func);
             progress(done + 1, wanted.len());
-            self.keep(Occasion::Idle);
+            self.write_cache(Occasion::Idle);
         }
-        self.keep(Occasion::Filled);
-        Ok(self.jit().census())
+        self.write_cache(Occasion::Filled);
+        Ok(self.jit().compile_statistics())
     }
 
     /// What a file with these functions has.
@@ -95,7 +95,7 @@ impl NativeModule {
         outcomes: &'a [Outcome],
     ) -> Result<Contents<'a>, PrecompiledError> {
         let imported = module.func_index(DefinedFuncIndex(0)).0;
-        self.make_adapters_of(module, 0..imported + module.defined_func_count() as u32);
+        self.make_trampolines_of(module, 0..imported + module.defined_func_count() as u32);
         let isa = self.jit().isa().ok_or(PrecompiledError::NoCompiler)?;
         let target = Target::new(&**isa, module.engine().config());
         let (mut functions, mut refused) = (Vec::new(), Vec::new());
@@ -116,7 +116,7 @@ impl NativeModule {
             functions,
             profile: Vec::new(),
             refused,
-            adapters: lock(&self.jit().0.adapters).to_save(),
+            trampolines: lock(&self.jit().0.trampolines).to_save(),
         })
     }
 
@@ -145,26 +145,26 @@ impl NativeModule {
         outcomes
     }
 
-    /// Makes the adapters that a run will ask for where it calls these functions.
-    fn make_adapters_of(&self, module: &ModuleParts, funcs: Range<u32>) {
+    /// Makes the trampolines that a run will ask for where it calls these functions.
+    fn make_trampolines_of(&self, module: &ModuleParts, funcs: Range<u32>) {
         let imported = module.func_index(DefinedFuncIndex(0)).0;
         for func in funcs.map(FuncIndex) {
             let ty = module.func_type(module.type_of_func(func));
             let kinds: &[Kind] = if func.0 < imported { &[Kind::Host] } else { &[Kind::Enter, Kind::Guest] };
             for kind in kinds {
-                let _ = self.adapter(*kind, ty);
+                let _ = self.trampoline(*kind, ty);
             }
         }
     }
 }
 
-fn census(outcomes: &[Outcome]) -> Census {
-    let mut census = Census::default();
+fn statistics(outcomes: &[Outcome]) -> CompileStatistics {
+    let mut statistics = CompileStatistics::default();
     for outcome in outcomes.iter().filter_map(OnceLock::get) {
         match outcome {
-            Ok(_) => census.compiled += 1,
-            Err(reason) => *census.refused.entry(reason.to_string()).or_default() += 1,
+            Ok(_) => statistics.compiled += 1,
+            Err(reason) => *statistics.refused.entry(reason.to_string()).or_default() += 1,
         }
     }
-    census
+    statistics
 }

@@ -42,7 +42,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Work that each module may cause: a second, or less.
 const WORK_OF_MODULE: u64 = 1_000_000;
 
-/// Work for each byte of a module: several times what real programs cause, with bodies in the place of calls.
+/// Work for each byte of a module: several times what real programs cause, with inlined bodies.
 const WORK_OF_BYTE: u64 = 8;
 
 /// The work that compiling a module's functions may still take, in about as many instructions of the compiler's representation.
@@ -85,13 +85,13 @@ impl<'a> Allowance<'a> {
     /// For a function of a module.
     pub(crate) fn new(credit: &'a Credit, budget: &Budget) -> Allowance<'a> {
         let charge = Some(budget.empty(BudgetKind::Compiling));
-        let mut allowance = Allowance::of_adapter();
+        let mut allowance = Allowance::of_trampoline();
         (allowance.credit, allowance.charge) = (Some(credit), charge);
         allowance
     }
 
-    /// For an adapter, whose size is that of a function's type.
-    pub(crate) fn of_adapter() -> Allowance<'a> {
+    /// For a trampoline, whose size is that of a function's type.
+    pub(crate) fn of_trampoline() -> Allowance<'a> {
         Allowance {
             credit: None,
             charge: None,

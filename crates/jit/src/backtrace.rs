@@ -1,15 +1,15 @@
 //! Walks frames of machine code, innermost first, along frame pointers.
 //!
-//! A run of frames ends where a return address is not that of a compiled function: at the adapter through which it was entered.
+//! A run of frames ends where a return address is not that of a compiled function: at the trampoline through which it was entered.
 
 use innkeeper_engine::Error;
-use innkeeper_engine::tier::{KnownPlaces, Layer};
+use innkeeper_engine::tier::{ActivationSegment, KnownPlaces};
 
 use crate::region::{self, Described};
 
 /// What a place in machine code is.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum FramePosition {
     /// That of the instruction that stopped.
     Instruction,
     /// The one after a call.
@@ -20,18 +20,18 @@ pub(crate) enum Place {
 ///
 /// # Safety
 /// The frames are there.
-pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: Place) {
+pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: FramePosition) {
     let (mut pc, mut frame, mut place) = (pc, frame, place);
-    if place == Place::Return && region::is_adapter(pc) {
+    if place == FramePosition::Return && region::is_trampoline(pc) {
         // That of a callee in another tier, or in the host, which is no function of its own.
-        // SAFETY: as the caller promises; adapters keep frame pointers too.
+        // SAFETY: as the caller promises; trampolines keep frame pointers too.
         unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };
     }
     let mut walk = Walk::default();
-    while walk.append(error, if place == Place::Return { pc - 1 } else { pc }) {
+    while walk.append(error, if place == FramePosition::Return { pc - 1 } else { pc }) {
         // SAFETY: compiled functions keep frame pointers: a frame begins with the caller's and the return address.
         unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };
-        place = Place::Return;
+        place = FramePosition::Return;
     }
 }
 
@@ -69,8 +69,10 @@ impl Walk {
 /// Appends the frames of suspended machine code.
 ///
 /// # Safety
-/// The layer is of this tier, and suspended.
-pub(crate) unsafe fn describe(layer: &Layer, error: &mut Error) {
+/// The segment is of this tier, and suspended.
+pub(crate) unsafe fn describe(segment: &ActivationSegment, error: &mut Error) {
     // SAFETY: as the caller promises.
-    unsafe { append(error, layer.site.position as usize, layer.site.frame as usize, Place::Return) };
+    unsafe {
+        append(error, segment.site.position as usize, segment.site.frame as usize, FramePosition::Return)
+    };
 }

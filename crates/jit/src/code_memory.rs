@@ -58,7 +58,7 @@ impl HeldCode {
 }
 
 impl CodeMemory {
-    /// Memory for the functions of a module; for adapters without one.
+    /// Memory for the functions of a module; for trampolines without one.
     pub(crate) fn new(module: Option<Weak<ModuleParts>>) -> CodeMemory {
         CodeMemory { pieces: Vec::new(), module }
     }

@@ -18,7 +18,7 @@ use cranelift_codegen::{
 };
 use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
-use innkeeper_engine::{Explanation, NanBits};
+use innkeeper_engine::{Disassembly, NanBits};
 
 use crate::allowance::Allowance;
 use crate::constants;
@@ -31,7 +31,7 @@ use crate::trap;
 /// Frames larger than this are refused: the check of the stack at a function's start leaves room for as much.
 pub(crate) const MAX_FRAME_BYTES: u32 = 128 << 10;
 
-// From a frame that has been checked to the next one there are two adapters and a function that calls nothing, which are not checked.
+// From a frame that has been checked to the next one there are two trampolines and a function that calls nothing, which are not checked.
 const _: () = assert!(4 * MAX_FRAME_BYTES as usize <= crate::entry::HEADROOM_BYTES);
 
 /// The compiler's settings for the processor that this process runs on; none where there is no compiler for it.
@@ -98,7 +98,7 @@ impl Code {
 
 /// Whether machine code is wanted as text, too.
 #[derive(Clone, Copy, PartialEq)]
-enum Disassembly {
+enum Listing {
     Wanted,
     Unwanted,
 }
@@ -134,18 +134,18 @@ impl Compiler {
 
     /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
     pub(crate) fn compile(&mut self, allowance: &mut Allowance<'_>, build: impl Build) -> Result<Code> {
-        self.compile_with(Disassembly::Unwanted, allowance, build).map(|(code, _)| code)
+        self.compile_with(Listing::Unwanted, allowance, build).map(|(code, _)| code)
     }
 
     /// The code, and its text if that is wanted.
     fn compile_with(
         &mut self,
-        disassembly: Disassembly,
+        listing: Listing,
         allowance: &mut Allowance<'_>,
         build: impl Build,
     ) -> Result<(Code, Option<Text>)> {
         self.context.clear();
-        self.context.set_disasm(disassembly == Disassembly::Wanted);
+        self.context.set_disasm(listing == Listing::Wanted);
         let outcome = caught(AssertUnwindSafe(|| {
             let config = self.isa.frontend_config();
             let places = build(&mut self.context.func, &mut self.builder, config, allowance);
@@ -170,10 +170,10 @@ impl Compiler {
         allowance: &mut Allowance<'_>,
         index: impl Fn(DefinedFuncIndex) -> FuncIndex,
         build: impl Build,
-    ) -> Result<Explanation> {
-        let (code, text) = self.compile_with(Disassembly::Wanted, allowance, build)?;
+    ) -> Result<Disassembly> {
+        let (code, text) = self.compile_with(Listing::Wanted, allowance, build)?;
         let Text { intermediate, machine } = text.unwrap_or_default();
-        Ok(Explanation {
+        Ok(Disassembly {
             intermediate: with_offsets(&intermediate, &code.tables.inlined(), index),
             machine,
             machine_bytes: code.bytes.len(),

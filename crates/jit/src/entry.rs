@@ -1,25 +1,25 @@
 //! The ways into machine code and out of it, for x86-64.
 //!
-//! [`enter`] pushes what functions must preserve and remembers the stack pointer in the store's record: the *landing*. Machine code that
+//! [`enter`] pushes what functions must preserve and remembers the stack pointer in the store's record: the *exit point*. Machine code that
 //! returns comes back there by itself. Machine code that stops, by a trap instruction, a fault or [`leave`], is first looked at where
 //! it stands ([`crate::trap::stopped`] finds the reason and the backtrace) and then comes back there too, over machine code only: every
-//! run of machine code has a landing of its own, so that no frame of the host is ever skipped.
+//! run of machine code has an exit point of its own, so that no frame of the host is ever skipped.
 
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
 use innkeeper_engine::Limits;
-use innkeeper_engine::tier::{Left, NativeCode, Pending, VmContext, VmStore, runtime};
+use innkeeper_engine::tier::{NativeCode, NativeExit, Pending, VmContext, VmStore, runtime};
 
-use crate::{adapter, builtin, compiler, trap};
+use crate::{compiler, libcall, trampoline, trap};
 
 /// Bytes below the limit of the stack: what functions of the host are promised, and what the innermost function of machine code, which may have checked before it
-/// made its frame, and adapters take of them.
+/// made its frame, and trampolines take of them.
 pub(crate) const HEADROOM_BYTES: usize =
     Limits::HOST_HEADROOM_BYTES + compiler::MAX_FRAME_BYTES as usize + (64 << 10);
 
 /// Saves every register that can hold an argument, asks for the address to go on at, and goes there.
-macro_rules! resolver {
+macro_rules! lazy_binding_stub {
     () => {
         "sub rsp, 184
          mov [rsp], rdi
@@ -36,7 +36,7 @@ macro_rules! resolver {
          movups [rsp + 128], xmm5
          movups [rsp + 144], xmm6
          movups [rsp + 160], xmm7
-         call {resolve}
+         call {bind}
          mov rdi, [rsp]
          mov rsi, [rsp + 8]
          mov rdx, [rsp + 16]
@@ -60,7 +60,7 @@ macro_rules! resolver {
 ///
 /// # Safety
 /// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module.
-pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> Left {
+pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit {
     // SAFETY: as the caller promises.
     unsafe {
         let vm = (*ctx).store;
@@ -71,13 +71,13 @@ pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u
         } else {
             match new_stack(vm) {
                 Some(top) => top,
-                None => return Left::Stopped,
+                None => return NativeExit::Stopped,
             }
         };
-        match run(vm, code.adapter, ctx, frame, code.code, start) {
-            0 => Left::Done,
-            2 => Left::TailCall,
-            _ => Left::Stopped,
+        match run(vm, code.trampoline, ctx, frame, code.code, start) {
+            0 => NativeExit::Done,
+            2 => NativeExit::TailCall,
+            _ => NativeExit::Stopped,
         }
     }
 }
@@ -89,7 +89,7 @@ pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u
 unsafe fn new_stack(vm: *mut VmStore) -> Option<usize> {
     // SAFETY: as the caller promises.
     unsafe {
-        if (*vm).landing != 0 {
+        if (*vm).exit_point != 0 {
             // A function of the host has moved to a stack of its own. How much of ours is in use is not known then.
             let text = "compiled functions were called on another stack than the one they called the host on";
             (*vm).pending = Some(Pending::Error(innkeeper_engine::Error::limit(text)));
@@ -113,12 +113,12 @@ fn stack_pointer() -> usize {
     here
 }
 
-/// Runs `adapter(ctx, frame, code)` on the stack that starts at `start`, or on this one if that is 0. The result is how it was left: 0 by returning,
+/// Runs `trampoline(ctx, frame, code)` on the stack that starts at `start`, or on this one if that is 0. The result is how it was left: 0 by returning,
 /// 1 stopped, 2 with a tail call.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn run(
     vm: *mut VmStore,
-    adapter: *const u8,
+    trampoline: *const u8,
     ctx: *mut VmContext,
     frame: *mut u64,
     code: *const u8,
@@ -132,8 +132,8 @@ unsafe extern "sysv64" fn run(
         "push r13",
         "push r14",
         "push r15",
-        "push qword ptr [rdi + {landing}]",
-        "mov [rdi + {landing}], rsp",
+        "push qword ptr [rdi + {exit_point}]",
+        "mov [rdi + {exit_point}], rsp",
         "mov rax, rsp",
         "test r9, r9",
         "cmovne rax, r9",
@@ -146,7 +146,7 @@ unsafe extern "sysv64" fn run(
         "call rax",
         "xor eax, eax",
         "jmp {land}",
-        landing = const offset_of!(VmStore, landing),
+        exit_point = const offset_of!(VmStore, exit_point),
         land = sym land,
     )
 }
@@ -155,8 +155,8 @@ unsafe extern "sysv64" fn run(
 #[unsafe(naked)]
 unsafe extern "sysv64" fn land() {
     naked_asm!(
-        "mov rsp, [r15 + {landing}]",
-        "pop qword ptr [r15 + {landing}]",
+        "mov rsp, [r15 + {exit_point}]",
+        "pop qword ptr [r15 + {exit_point}]",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -164,7 +164,7 @@ unsafe extern "sysv64" fn land() {
         "pop rbx",
         "pop rbp",
         "ret",
-        landing = const offset_of!(VmStore, landing),
+        exit_point = const offset_of!(VmStore, exit_point),
     )
 }
 
@@ -182,8 +182,8 @@ pub(crate) unsafe extern "sysv64" fn leave() {
     )
 }
 
-/// Has the request attended to, and leaves machine code or goes on behind it, with all registers as they were: polls cost the code around them nothing.
-macro_rules! attendant {
+/// Has the request answered, and leaves machine code or goes on behind it, with all registers as they were: polls cost the code around them nothing.
+macro_rules! safepoint_stub {
     ($($go_on:literal),*) => {
         naked_asm!(
             "push rax
@@ -215,7 +215,7 @@ macro_rules! attendant {
              mov rdi, r15
              lea rsi, [rsp + 336]
              mov rdx, rbp
-             call {attend}
+             call {safepoint}
              test eax, eax
              movups xmm0, [rsp]
              movups xmm1, [rsp + 16]
@@ -245,23 +245,23 @@ macro_rules! attendant {
              pop rax
              jne {leave}",
             $($go_on,)*
-            attend = sym builtin::attend,
+            safepoint = sym libcall::safepoint,
             leave = sym leave,
         )
     };
 }
 
-/// What a function calls that begins and has found somebody asking for attention, or the stack's end: see [`builtin::attend`].
+/// What a function calls that begins and has found somebody requesting a safepoint, or the stack's end: see [`libcall::safepoint`].
 #[unsafe(naked)]
-pub(crate) unsafe extern "sysv64" fn attend() {
-    attendant!("ret")
+pub(crate) unsafe extern "sysv64" fn safepoint() {
+    safepoint_stub!("ret")
 }
 
 /// Where a poll in a loop goes on whose read has faulted, as if it had called this: one past its own address is on the stack. It is that place whose frame
 /// is described, and the read is tried again.
 #[unsafe(naked)]
-pub(crate) unsafe extern "sysv64" fn attend_in_loop() {
-    attendant!("dec qword ptr [rsp]", "ret")
+pub(crate) unsafe extern "sysv64" fn safepoint_in_loop() {
+    safepoint_stub!("dec qword ptr [rsp]", "ret")
 }
 
 /// Where machine code goes on, below its frames, once its place is in the record.
@@ -294,15 +294,15 @@ pub(crate) unsafe extern "sysv64" fn leave_with(outcome: u32) {
     naked_asm!("mov eax, edi", "jmp {land}", land = sym land)
 }
 
-/// Where calls of guest functions go that were never called from machine code before: makes the adapter and goes on there, with all arguments as
+/// Where calls of guest functions go that were never called from machine code before: makes the trampoline and goes on there, with all arguments as
 /// they were.
 #[unsafe(naked)]
-pub(crate) unsafe extern "sysv64" fn resolve_guest() {
-    naked_asm!(resolver!(), resolve = sym adapter::resolve_guest)
+pub(crate) unsafe extern "sysv64" fn bind_guest() {
+    naked_asm!(lazy_binding_stub!(), bind = sym trampoline::bind_guest)
 }
 
-/// As [`resolve_guest`], for functions of the host.
+/// As [`bind_guest`], for functions of the host.
 #[unsafe(naked)]
-pub(crate) unsafe extern "sysv64" fn resolve_host() {
-    naked_asm!(resolver!(), resolve = sym adapter::resolve_host)
+pub(crate) unsafe extern "sysv64" fn bind_host() {
+    naked_asm!(lazy_binding_stub!(), bind = sym trampoline::bind_host)
 }

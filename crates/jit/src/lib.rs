@@ -1,29 +1,25 @@
 //! Tier 1 of the Innkeeper host: compiles functions to machine code with Cranelift.
 //!
 //! A function is translated from validated bytes ([`translate`]), compiled ([`compiler`]), put where it can be executed
-//! ([`code_memory`]) and published through its entry. Compiled functions pass values in registers ([`abi`]); adapters stand between them
-//! and everybody else ([`adapter`]). They run on a stack of the store's own, entered and left through a few lines of assembly ([`entry`]);
-//! what they cannot do themselves they ask the engine for ([`builtin`]). Traps arrive as signals ([`signal`]).
+//! ([`code_memory`]) and published through its entry. Compiled functions pass values in registers ([`abi`]); trampolines stand between them
+//! and everybody else ([`trampoline`]). They run on a stack of the store's own, entered and left through a few lines of assembly ([`entry`]);
+//! what they cannot do themselves they ask the engine for ([`libcall`]). Traps arrive as signals ([`signal`]).
 //!
 //! What has been compiled is kept from one run to the next ([`cache`]), and can be compiled [`ahead`] of the first.
 //!
 //! A function that cannot be compiled stays with the interpreter, which the code here knows by the engine's contract only.
 //!
 //! Architecture invariants: this crate knows no other tier and no WASI. What memories, tables and traps mean is the engine's business.
-//! `unsafe` code lives in [`adapter`], [`backtrace`], [`builtin`], `cache::mapping`, [`code_memory`], [`entry`], [`publish`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
+//! `unsafe` code lives in [`trampoline`], [`backtrace`], [`libcall`], `cache::mapping`, [`code_memory`], [`entry`], [`publish`], [`region`], [`signal`], [`trap`] and [`unwind`] only.
 
 #![deny(unsafe_code)]
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod abi;
-#[allow(unsafe_code, reason = "called by machine code")]
-mod adapter;
 mod ahead;
 mod allowance;
 #[allow(unsafe_code, reason = "frames are walked by address")]
 mod backtrace;
-#[allow(unsafe_code, reason = "called by machine code")]
-mod builtin;
 pub mod cache;
 #[allow(unsafe_code, reason = "memory that is executed")]
 mod code_memory;
@@ -32,6 +28,8 @@ mod constants;
 mod cost;
 #[allow(unsafe_code, reason = "entering and leaving machine code")]
 mod entry;
+#[allow(unsafe_code, reason = "called by machine code")]
+mod libcall;
 mod module;
 #[allow(unsafe_code, reason = "the contract has unsafe methods")]
 mod publish;
@@ -40,6 +38,8 @@ mod region;
 #[allow(unsafe_code, reason = "a signal handler")]
 mod signal;
 mod tables;
+#[allow(unsafe_code, reason = "called by machine code")]
+mod trampoline;
 mod translate;
 #[allow(unsafe_code, reason = "called by machine code")]
 mod trap;
@@ -51,8 +51,8 @@ mod worth;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::tier::{ModuleParts, Recalled, Verdict};
-use innkeeper_engine::{Census, Config, MemoryLayout, NanBits};
+use innkeeper_engine::tier::{CacheLookup, ModuleParts, Verdict};
+use innkeeper_engine::{CompileStatistics, Config, MemoryLayout, NanBits};
 
 use compiler::Compiler;
 
@@ -72,8 +72,8 @@ struct Shared {
     nan_bits: NanBits,
     /// Made when something is first compiled: most runs are over before.
     isa: OnceLock<Option<Arc<dyn TargetIsa>>>,
-    adapters: Mutex<adapter::Adapters>,
-    census: Mutex<Census>,
+    trampolines: Mutex<trampoline::Trampolines>,
+    statistics: Mutex<CompileStatistics>,
     queue: queue::Queue,
     cache: Cache,
 }
@@ -86,8 +86,8 @@ impl Jit {
         Jit(Arc::new(Shared {
             nan_bits,
             isa: OnceLock::new(),
-            adapters: Mutex::new(adapter::Adapters::new()),
-            census: Mutex::default(),
+            trampolines: Mutex::new(trampoline::Trampolines::new()),
+            statistics: Mutex::default(),
             queue: queue::Queue::new(),
             cache,
         }))
@@ -107,7 +107,7 @@ impl Jit {
             let has_handlers = signal::install();
             if isa.is_some() && !has_handlers {
                 let reason = "everything: the system refuses handlers for the signals of machine code";
-                module::lock(&self.0.census).refused.insert(reason.to_owned(), 1);
+                module::lock(&self.0.statistics).refused.insert(reason.to_owned(), 1);
             }
             isa.filter(|_| has_handlers)
         };
@@ -127,47 +127,47 @@ impl Jit {
     /// Where machine code jumps to call a guest function that is not compiled.
     #[must_use]
     pub fn guest_entry(&self) -> *const u8 {
-        entry::resolve_guest as *const u8
+        entry::bind_guest as *const u8
     }
 
     /// Where machine code jumps to call a function of the host.
     #[must_use]
     pub fn host_entry(&self) -> *const u8 {
-        entry::resolve_host as *const u8
+        entry::bind_host as *const u8
     }
 
-    /// What machine code finds as the record's `builtins`.
+    /// What machine code finds as the record's `libcalls`.
     #[must_use]
-    pub fn builtins(&self) -> *const () {
-        builtin::table()
+    pub fn libcalls(&self) -> *const () {
+        libcall::table()
     }
 
     /// What has been compiled, and what has not.
     #[must_use]
-    pub fn census(&self) -> Census {
-        module::lock(&self.0.census).clone()
+    pub fn compile_statistics(&self) -> CompileStatistics {
+        module::lock(&self.0.statistics).clone()
     }
 
     /// What the cache has of a module, for an engine with this configuration.
     #[must_use]
-    pub fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
+    pub fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup {
         if self.0.cache.is_off() {
-            return Recalled::default();
+            return CacheLookup::default();
         }
-        let Some(isa) = self.isa() else { return Recalled::default() };
+        let Some(isa) = self.isa() else { return CacheLookup::default() };
         let key = Key::new(bytes, Target::new(&**isa, config));
         let saved = self.0.cache.find(&key);
         let verdict = if saved.is_some() { Verdict::Valid } else { Verdict::Unknown };
         if verdict == Verdict::Valid {
-            module::lock(&self.0.census).known_valid += 1;
+            module::lock(&self.0.statistics).known_valid += 1;
         }
-        Recalled { verdict, memory: Some(Box::new(module::Memory::new(key, saved))) }
+        CacheLookup { verdict, entry: Some(Box::new(module::CacheEntry::new(key, saved))) }
     }
 
-    /// What is kept for a module. `recalled` is what [`Jit::recall`] said.
+    /// What is kept for a module. `lookup` is what [`Jit::cache_lookup`] said.
     #[must_use]
-    pub fn module(&self, module: &Arc<ModuleParts>, recalled: Recalled) -> NativeModule {
-        NativeModule::new(self.clone(), module, recalled)
+    pub fn module(&self, module: &Arc<ModuleParts>, lookup: CacheLookup) -> NativeModule {
+        NativeModule::new(self.clone(), module, lookup)
     }
 }
 

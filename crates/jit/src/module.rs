@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{Called, Hot, Lacking, LoopEntry, ModuleParts, NativeCode, Recalled};
-use innkeeper_engine::{Compilation, Explanation, FuncType, Inlining};
+use innkeeper_engine::tier::{CacheLookup, Called, Hot, Lacking, ModuleParts, NativeCode, OsrEntry};
+use innkeeper_engine::{Compilation, Disassembly, FuncType, Inlining};
 
-use crate::adapter::Kind;
 use crate::allowance::{Allowance, Credit};
 use crate::cache::SavedCode;
-use crate::cache::keep::{Keeper, Occasion};
 use crate::cache::key::Key;
+use crate::cache::writer::{CacheWriter, Occasion};
 use crate::code_memory::{CodeMemory, MappedCode};
 use crate::compiler::{Code, Compiler};
+use crate::trampoline::Kind;
 use crate::translate::{Start, Unsupported, translate};
 use crate::worth::Use;
 use crate::{Jit, entry, publish};
@@ -25,22 +25,22 @@ pub struct NativeModule {
     /// Code from an earlier time.
     mapped: Option<MappedCode>,
     /// Where there is a cache to write to.
-    keeper: Option<Keeper>,
+    writer: Option<CacheWriter>,
     /// What compiling its functions may still take.
     credit: Credit,
     /// The background's own work, begun with the first call.
     start: Once,
 }
 
-/// What is remembered of a module that is being decoded.
-pub(crate) struct Memory {
+/// What is cached of a module that is being decoded.
+pub(crate) struct CacheEntry {
     key: Key,
     saved: Option<Arc<SavedCode>>,
 }
 
-impl Memory {
-    pub(crate) fn new(key: Key, saved: Option<Arc<SavedCode>>) -> Memory {
-        Memory { key, saved }
+impl CacheEntry {
+    pub(crate) fn new(key: Key, saved: Option<Arc<SavedCode>>) -> CacheEntry {
+        CacheEntry { key, saved }
     }
 }
 
@@ -48,19 +48,19 @@ impl Memory {
 const MAX_BODY_BYTES: usize = 256 << 10;
 
 impl NativeModule {
-    pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>, recalled: Recalled) -> NativeModule {
+    pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>, lookup: CacheLookup) -> NativeModule {
         let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
-        let memory_of = recalled.memory.and_then(|memory| memory.downcast::<Memory>().ok());
-        let (mut mapped, mut keeper) = (None, None);
-        if let Some(remembered) = memory_of {
-            let Memory { key, saved } = *remembered;
-            keeper = jit
+        let entry = lookup.entry.and_then(|entry| entry.downcast::<CacheEntry>().ok());
+        let (mut mapped, mut writer) = (None, None);
+        if let Some(cached) = entry {
+            let CacheEntry { key, saved } = *cached;
+            writer = jit
                 .0
                 .cache
                 .shared_directory()
-                .map(|directory| Keeper::new(key, directory, saved.clone(), module.bytes().len()));
+                .map(|directory| CacheWriter::new(key, directory, saved.clone(), module.bytes().len()));
             if let Some(saved) = saved {
-                lock(&jit.0.adapters).remember(&saved.head().adapters);
+                lock(&jit.0.trampolines).remember(&saved.head().trampolines);
                 mapped = Some(MappedCode::new(saved, Arc::downgrade(module)));
             }
         }
@@ -70,7 +70,7 @@ impl NativeModule {
             module: Arc::downgrade(module),
             memory,
             mapped,
-            keeper,
+            writer,
             credit,
             start: Once::new(),
         }
@@ -78,13 +78,13 @@ impl NativeModule {
 
     /// The machine code that a function has from an earlier time.
     #[must_use]
-    pub fn remembered(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
+    pub fn cached(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         self.start.call_once(|| self.begin());
         let code = self.mapped.as_ref()?.function(func)?;
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
-        let adapter = self.adapter(Kind::Enter, ty)?;
-        lock(&self.jit.0.census).remembered += 1;
-        Some(NativeCode { enter: entry::enter, adapter, code })
+        let trampoline = self.trampoline(Kind::Enter, ty)?;
+        lock(&self.jit.0.statistics).cached += 1;
+        Some(NativeCode { enter: entry::enter, trampoline, code })
     }
 
     /// Lets functions be compiled in the background that were hot at an earlier time.
@@ -102,34 +102,34 @@ impl NativeModule {
 
     /// A function that is hot in a loop only, which the next run would rather enter at its start.
     pub(crate) fn whole_later(&self, func: DefinedFuncIndex) {
-        if self.keeper.is_some() {
+        if self.writer.is_some() {
             self.jit.0.queue.push_later(Weak::clone(&self.module), func);
         }
     }
 
     /// Compiles a function for later runs with `compile`, unless it is known how that ends.
     pub(crate) fn for_later_runs(&self, func: DefinedFuncIndex, compile: impl FnOnce()) {
-        if let Some(keeper) = &self.keeper
-            && !keeper.has(func.0)
+        if let Some(writer) = &self.writer
+            && !writer.has(func.0)
         {
-            keeper.try_later(func.0);
+            writer.try_later(func.0);
             compile();
-            keeper.tried(func.0);
+            writer.tried(func.0);
         }
     }
 
     /// Writes what is new to the cache, if there is one and it is worth it.
-    pub(crate) fn keep(&self, occasion: Occasion) {
-        let Some(keeper) = &self.keeper else { return };
-        keeper.keep(occasion, || lock(&self.jit.0.adapters).to_save());
+    pub(crate) fn write_cache(&self, occasion: Occasion) {
+        let Some(writer) = &self.writer else { return };
+        writer.write_if_worth_it(occasion, || lock(&self.jit.0.trampolines).to_save());
     }
 
     /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how much that was: what would
     /// be worth most is compiled first for later runs. Gives what of it the cache has no code for, and could have.
-    pub fn keep_all(&self, called: impl FnOnce() -> Vec<Called>) -> Lacking {
-        let Some(keeper) = &self.keeper else { return Lacking::default() };
-        let lacking = keeper.called(called().iter().map(Use::from).collect());
-        self.keep(Occasion::End);
+    pub fn finish_cache(&self, called: impl FnOnce() -> Vec<Called>) -> Lacking {
+        let Some(writer) = &self.writer else { return Lacking::default() };
+        let lacking = writer.called(called().iter().map(Use::from).collect());
+        self.write_cache(Occasion::End);
         lacking
     }
 
@@ -138,7 +138,7 @@ impl NativeModule {
         let profile = self.mapped.iter().flat_map(|mapped| &mapped.saved().head().profile);
         let is_wanted = |func: &u32| {
             (*func as usize) < module.defined_func_count()
-                && self.keeper.as_ref().is_some_and(|keeper| !keeper.has(*func))
+                && self.writer.as_ref().is_some_and(|writer| !writer.has(*func))
         };
         profile.copied().filter(is_wanted).map(DefinedFuncIndex).collect()
     }
@@ -150,19 +150,19 @@ impl NativeModule {
         let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (func, Start::Call));
         self.count(&code);
-        let adapter = lock(&self.jit.0.adapters).get(|| Some(compiler), Kind::Enter, ty)?;
-        Some(NativeCode { enter: entry::enter, adapter, code: code.ok()? })
+        let trampoline = lock(&self.jit.0.trampolines).get(|| Some(compiler), Kind::Enter, ty)?;
+        Some(NativeCode { enter: entry::enter, trampoline, code: code.ok()? })
     }
 
     /// Compiles a function to be entered at one of its loops; none where it cannot be.
     #[must_use]
-    pub fn compile_loop(&self, module: &ModuleParts, entry: &LoopEntry) -> Option<NativeCode> {
+    pub fn compile_loop(&self, module: &ModuleParts, entry: &OsrEntry) -> Option<NativeCode> {
         let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (entry.func, Start::Loop(entry)));
         self.count(&code);
         let code = code.ok()?;
-        // Entered as an adapter is: it takes its values from the frame itself.
-        Some(NativeCode { enter: entry::enter, adapter: code, code })
+        // Entered as a trampoline is: it takes its values from the frame itself.
+        Some(NativeCode { enter: entry::enter, trampoline: code, code })
     }
 
     /// What becomes of a function, for people to read, or why nothing does; none where there is no compiler for this processor.
@@ -171,7 +171,7 @@ impl NativeModule {
         &self,
         module: &ModuleParts,
         func: DefinedFuncIndex,
-    ) -> Option<Result<Explanation, String>> {
+    ) -> Option<Result<Disassembly, String>> {
         let mut compiler = self.jit.compiler()?;
         // Whoever asks is no guest.
         let explained = best(&Credit::of_module(usize::MAX >> 8), module, |allowance, inlining| {
@@ -192,8 +192,8 @@ impl NativeModule {
             Hot::Function(func) => *func,
             Hot::Loop(entry) => entry.func,
         };
-        if let Some(keeper) = &self.keeper {
-            keeper.hot(func.0);
+        if let Some(writer) = &self.writer {
+            writer.hot(func.0);
         }
         match (compilation, self.module.upgrade()) {
             (Compilation::AtOnce, Some(module)) => publish::compile(&module, &what),
@@ -207,12 +207,12 @@ impl NativeModule {
         lock(&self.memory).used_bytes()
     }
 
-    pub(crate) fn adapter(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
-        lock(&self.jit.0.adapters).get(|| self.jit.compiler(), kind, ty)
+    pub(crate) fn trampoline(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
+        lock(&self.jit.0.trampolines).get(|| self.jit.compiler(), kind, ty)
     }
 
-    pub(crate) fn keeper(&self) -> Option<&Keeper> {
-        self.keeper.as_ref()
+    pub(crate) fn writer(&self) -> Option<&CacheWriter> {
+        self.writer.as_ref()
     }
 
     pub(crate) fn jit(&self) -> &Jit {
@@ -220,10 +220,10 @@ impl NativeModule {
     }
 
     fn count(&self, outcome: &Result<*const u8, Unsupported>) {
-        let mut census = lock(&self.jit.0.census);
+        let mut statistics = lock(&self.jit.0.statistics);
         match outcome {
-            Ok(_) => census.compiled += 1,
-            Err(reason) => *census.refused.entry(reason.to_string()).or_default() += 1,
+            Ok(_) => statistics.compiled += 1,
+            Err(reason) => *statistics.refused.entry(reason.to_string()).or_default() += 1,
         }
     }
 
@@ -234,18 +234,18 @@ impl NativeModule {
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
         let code = self.compile_with(compiler, module, (func, start));
-        if let (Some(keeper), Start::Call, Err(reason)) = (&self.keeper, start, &code)
+        if let (Some(writer), Start::Call, Err(reason)) = (&self.writer, start, &code)
             && !matches!(reason, Unsupported::Now(_))
         {
-            keeper.refused(func.0);
+            writer.refused(func.0);
         }
         let code = code?;
         let mut memory = lock(&self.memory);
         let address = memory.add(&code.bytes, |range| code.describe(range, Some(func)));
         let held = address.and_then(|_| memory.last_added(code.bytes.len()));
         drop(memory);
-        if let (Some(keeper), Start::Call, Some(held)) = (&self.keeper, start, held) {
-            keeper.made(func.0, held, &code.tables);
+        if let (Some(writer), Start::Call, Some(held)) = (&self.writer, start, held) {
+            writer.made(func.0, held, &code.tables);
         }
         address.ok_or(Unsupported::Now("there is no memory for code"))
     }

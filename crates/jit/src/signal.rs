@@ -1,6 +1,6 @@
 //! Signals that machine code raises: faults on memory that is not there, trap instructions, divisions.
 //!
-//! A fault on the page that loops poll is a request that wants attention: the handler makes it a call. One in the guard below the stack that machine
+//! A fault on the page that loops poll is a request for a safepoint: the handler makes it a call. One in the guard below the stack that machine
 //! code runs on is a function of the host that needs too much of it, and ends the process with a message.
 //!
 //! The handler acts only where the interrupted instruction lies in machine code of ours and passes everything else on to whoever handled
@@ -54,7 +54,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
                 // Below the frame, whose code keeps nothing there.
                 *(stack_pointer as usize as *mut usize) = pc + 1;
                 registers[libc::REG_RSP as usize] = stack_pointer;
-                registers[libc::REG_RIP as usize] = entry::attend_in_loop as *const () as i64;
+                registers[libc::REG_RIP as usize] = entry::safepoint_in_loop as *const () as i64;
                 return;
             }
             if !is_expected(signal, info, vm) {

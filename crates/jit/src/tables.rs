@@ -23,7 +23,7 @@ enum Storage {
     Saved(Arc<SavedCode>, Range<usize>),
 }
 
-/// A body that stands in the place of a call, or a loop's that is there once more. What comes from it has *places* of its own, beyond the module's bytes;
+/// An inlined body, or a loop's that is there once more. What comes from it has *places* of its own, beyond the module's bytes;
 /// those of the function itself are offsets in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inlined {

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::TrapCode;
 use innkeeper_engine::tier::{NativeSite, Pending, TrapSite, VmStore, runtime};
 use innkeeper_engine::{Error, Trap};
 
-use crate::backtrace::{self, Place};
+use crate::backtrace::{self, FramePosition};
 use crate::{region, unwind};
 
 /// The traps that machine code raises by itself; their codes are their positions, counted from 1.
@@ -33,7 +33,7 @@ const TRAPS: [Trap; 16] = [
 /// The code of a load that faults beyond a memory's end. Nothing else has it: see [`crate::tables::Places`].
 pub(crate) const LOAD: TrapCode = TrapCode::HEAP_OUT_OF_BOUNDS;
 
-/// The code of a poll, which is no trap: the read of a page that faults while somebody asks for attention.
+/// The code of a poll, which is no trap: the read of a page that faults while somebody requests a safepoint.
 pub(crate) const POLL: TrapCode = TrapCode::unwrap_user(TRAPS.len() as u8 + 1);
 
 /// The code of a trap that machine code raises by itself.
@@ -79,7 +79,7 @@ pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
                 Err(trap) => (*vm).pending = Some(Pending::Trap(trap)),
             }
         }
-        let place = if (*vm).pending.is_some() { Place::Return } else { Place::Instruction };
+        let place = if (*vm).pending.is_some() { FramePosition::Return } else { FramePosition::Instruction };
         if (*vm).pending.is_none() {
             let Some(trap) = region::trap_at(pc).and_then(of_code) else {
                 // Not a guest's doing: machine code went where it must not, and nothing it says can be trusted.

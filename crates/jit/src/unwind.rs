@@ -1,11 +1,11 @@
 //! Finds where machine code catches an exception.
 //!
-//! Frames are walked as for a backtrace. What a call inside a tried block catches is in the code's tables; tags are identified through the context that
+//! Frames are walked as for a backtrace. What a call inside a `try` block catches is in the code's tables; tags are identified through the context that
 //! the frame keeps for it. There may be very many frames: the search polls, and where it is interrupted, the trap takes the exception's place.
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::tier::{
-    KnownPlaces, Layer, NativeHandler, VmContext, VmObject, VmStore, VmTag, runtime,
+    ActivationSegment, KnownPlaces, NativeHandler, VmContext, VmObject, VmStore, VmTag, runtime,
 };
 
 use crate::region::{self, Returning};
@@ -46,9 +46,9 @@ pub(crate) unsafe fn search(
                 Some(Returning::Function(Some(handler))) => return Ok(Some(handler)),
                 Some(Returning::Function(None)) if has_site => {}
                 Some(Returning::Function(None)) => catch_nothing.put(pc, 0, 0),
-                // The adapter that called what threw; another one is where the run was entered.
-                Some(Returning::Adapter) if is_innermost => {}
-                Some(Returning::Adapter) => return Ok(None),
+                // The trampoline that called what threw; another one is where the run was entered.
+                Some(Returning::Trampoline) if is_innermost => {}
+                Some(Returning::Trampoline) => return Ok(None),
             }
             is_innermost = false;
             (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1));
@@ -78,9 +78,14 @@ unsafe fn find(start: usize, site: &FoundSite<'_>, frame: usize, exception: u64)
 /// As [`runtime::heed_stop_in`].
 ///
 /// # Safety
-/// The layer is of this tier, and suspended; the reference is to an exception of the store whose record `vm` is.
-pub(crate) unsafe fn catches(layer: &Layer, vm: *mut VmStore, exception: u64) -> Result<bool, Trap> {
+/// The segment is of this tier, and suspended; the reference is to an exception of the store whose record `vm` is.
+pub(crate) unsafe fn catches(
+    segment: &ActivationSegment,
+    vm: *mut VmStore,
+    exception: u64,
+) -> Result<bool, Trap> {
     // SAFETY: as the caller promises.
-    let found = unsafe { search(vm, layer.site.position as usize, layer.site.frame as usize, exception)? };
+    let found =
+        unsafe { search(vm, segment.site.position as usize, segment.site.frame as usize, exception)? };
     Ok(found.is_some())
 }

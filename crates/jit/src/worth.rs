@@ -1,11 +1,11 @@
 //! What compiling something would save, by what it costs: what is compiled first, while a guest runs and for later runs.
 //!
-//! Interpretation is counted in branches back to a small loop's header, some nanoseconds each; compiling in bytes of body.
+//! Interpretation is counted in back-edges to a small loop's header, some nanoseconds each; compiling in bytes of body.
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{Called, Hot, ModuleParts};
 
-/// A call costs the interpreter about as much as so many branches back,
+/// A call costs the interpreter about as much as so many back-edges,
 const BRANCHES_OF_CALL: u64 = 8;
 /// and one more for so many bytes of the body, of which part is executed.
 const BYTES_OF_BRANCH: u64 = 32;
@@ -16,10 +16,10 @@ const SCALE: u64 = 1 << 16;
 
 /// How much interpretation compiling would have saved since it was asked for, by what it costs.
 pub(crate) fn of(module: &ModuleParts, what: &Hot) -> u64 {
-    let times = module.code().heat(what);
+    let times = module.code().uses_since_hot(what);
     let branches = match what {
         Hot::Function(_) => BRANCHES_OF_CALL,
-        Hot::Loop(_) => u64::from(module.engine().config().tuning.tier_up.branches_back),
+        Hot::Loop(_) => u64::from(module.engine().config().tuning.tier_up.back_edges),
     };
     by_cost(times.saturating_mul(branches), module.body_range(function_of(what)).len())
 }
@@ -36,9 +36,9 @@ pub(crate) struct Use {
 
 impl From<&Called> for Use {
     fn from(called: &Called) -> Use {
-        let Called { func, calls, branches_back, body_bytes } = *called;
+        let Called { func, calls, back_edges, body_bytes } = *called;
         let of_call = BRANCHES_OF_CALL + body_bytes as u64 / BYTES_OF_BRANCH;
-        let branches = u64::from(calls).saturating_mul(of_call).saturating_add(branches_back);
+        let branches = u64::from(calls).saturating_mul(of_call).saturating_add(back_edges);
         Use { func: func.0, branches, worth: by_cost(branches, body_bytes) }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use innkeeper_engine::InterruptHandle;
 
 use crate::host::{Error, Interrupt, processor_time};
-use crate::keys::Limits;
+use crate::keys::WasiLimits;
 
 /// Stops one guest, with all its threads. Clones stop the same one.
 #[derive(Clone, Debug)]
@@ -28,9 +28,9 @@ pub enum StopReason {
 /// The limit whose end was a guest's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeLimit {
-    /// [`Limits::wall_time`].
+    /// [`WasiLimits::wall_time`].
     Wall,
-    /// [`Limits::processor_time`].
+    /// [`WasiLimits::processor_time`].
     Processor,
 }
 
@@ -107,7 +107,7 @@ impl Stopper {
     ///
     /// # Errors
     /// The system refuses the thread that watches.
-    pub fn watch(&self, limits: &Limits) -> std::io::Result<Option<Watch>> {
+    pub fn watch(&self, limits: &WasiLimits) -> std::io::Result<Option<Watch>> {
         self.watch_from(limits, Instant::now(), || {})
     }
 
@@ -117,7 +117,7 @@ impl Stopper {
     /// The system refuses the thread that watches.
     pub fn watch_from(
         &self,
-        limits: &Limits,
+        limits: &WasiLimits,
         begin: Instant,
         then: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Option<Watch>> {

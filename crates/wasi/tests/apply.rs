@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use innkeeper_wasi::host::{ApplyCause, ApplyError, Finish, Left};
+use innkeeper_wasi::host::{Aftermath, ApplyCause, ApplyError, Finish};
 use innkeeper_wasi::keys::Access;
 use support::populated::*;
 use support::*;
@@ -127,19 +127,19 @@ fn whoever_is_stopped_anywhere_can_go_on_and_go_back() {
         };
         assert_eq!(error.cause, ApplyCause::Stopped, "{step}");
         match error.left {
-            Left::Nothing => {
+            Aftermath::Nothing => {
                 assert_eq!(staged_names(resumed.path()), [""; 0]);
                 continue;
             }
-            Left::Unstaged => {
+            Aftermath::Unstaged => {
                 let refused =
                     finish_apply(resumed.path(), Finish::Resume, &never).expect_err("not all is there");
                 assert_eq!(refused.cause, ApplyCause::NoJournal, "{step}");
             }
-            Left::Damaged | Left::Foreign => panic!("{step}: {error}"),
-            Left::Staged | Left::HalfMade | Left::Made => {
+            Aftermath::Damaged | Aftermath::Foreign => panic!("{step}: {error}"),
+            Aftermath::Staged | Aftermath::HalfMade | Aftermath::Made => {
                 kept += 1;
-                half += usize::from(error.left == Left::HalfMade);
+                half += usize::from(error.left == Aftermath::HalfMade);
                 finish_apply(resumed.path(), Finish::Resume, &never)
                     .unwrap_or_else(|error| panic!("{step}: {error}"));
                 assert_eq!(whole(resumed.path(), Times::Set), after, "{step}: resumed");
@@ -147,12 +147,12 @@ fn whoever_is_stopped_anywhere_can_go_on_and_go_back() {
         }
         let error = apply_until(undone.path(), step).expect_err("stopped as well");
         let undo = finish_apply(undone.path(), Finish::Undo, &never);
-        if error.left == Left::Made {
+        if error.left == Aftermath::Made {
             assert_eq!(undo.expect_err("done").cause, ApplyCause::AllDone, "{step}");
             continue;
         }
         undo.unwrap_or_else(|error| panic!("{step}: {error}"));
-        let times = if error.left == Left::Unstaged { Times::Beneath } else { Times::All };
+        let times = if error.left == Aftermath::Unstaged { Times::Beneath } else { Times::All };
         let mut expected = populated(times);
         let found = whole(undone.path(), times);
         if times == Times::All {
@@ -287,7 +287,7 @@ fn what_others_have_done_meanwhile_is_not_lost() {
             let before = whole(beneath.path(), Times::Beneath);
             let error = overlay(&guest).apply(MINE, &never).expect_err(case);
             assert_eq!((error.cause, &*String::from_utf8_lossy(&error.path)), (cause, path), "{case}");
-            assert_eq!(error.left, Left::Staged, "{case}");
+            assert_eq!(error.left, Aftermath::Staged, "{case}");
             let staging = error.staging.expect("all is kept");
             let mode = fs::metadata(beneath.path().join(&staging)).expect("staging").mode();
             assert_eq!(mode & 0o7777, 0o700, "{case}");
@@ -313,7 +313,7 @@ fn what_others_have_done_meanwhile_is_not_lost() {
             let theirs = fs::read_to_string(beneath.path().join("theirs")).ok();
             if matches!(case, "a moved directory is removed" | "a moved file is replaced") {
                 let error = finish_apply(beneath.path(), finish, &never).expect_err("it is gone");
-                assert_eq!(error.left, Left::Staged, "{case}");
+                assert_eq!(error.left, Aftermath::Staged, "{case}");
                 continue;
             }
             finish_apply(beneath.path(), finish, &never).unwrap_or_else(|error| panic!("{case}: {error}"));
@@ -346,7 +346,7 @@ fn a_file_as_large_as_can_be_changes_nothing_or_takes_no_room() {
             assert!(b.blocks() < 1000 && b.len() == i64::MAX as u64);
         }
         Err(error) => {
-            assert_eq!(error.left, Left::Nothing, "{error}");
+            assert_eq!(error.left, Aftermath::Nothing, "{error}");
             assert_eq!(whole(beneath.path(), Times::All), before);
         }
     }
@@ -357,14 +357,14 @@ fn half_made_changes_are_finished_before_others_are_made() {
     let beneath = scratch();
     populate(beneath.path());
     let mut step = 60;
-    while apply_until(beneath.path(), step).expect_err("stopped").left != Left::HalfMade {
+    while apply_until(beneath.path(), step).expect_err("stopped").left != Aftermath::HalfMade {
         finish_apply(beneath.path(), Finish::Undo, &never).expect("undo");
         step += 10;
     }
     let mut guest = guest_in(beneath.path(), Access::CopyOnWrite);
     write(&mut guest, "f", CREAT, b"f", 0);
     let error = overlay(&guest).apply(MINE, &never).expect_err("unfinished");
-    assert_eq!((error.cause, error.left), (ApplyCause::Unfinished, Left::Nothing));
+    assert_eq!((error.cause, error.left), (ApplyCause::Unfinished, Aftermath::Nothing));
     assert!(!beneath.path().join("f").exists());
     finish_apply(beneath.path(), Finish::Resume, &never).expect("resume");
     overlay(&guest).apply(MINE, &never).expect("apply");

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use innkeeper_wasi::host::{Finish, Left};
+use innkeeper_wasi::host::{Aftermath, Finish};
 use innkeeper_wasi::keys::{Access, DirKey, Keys};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -109,7 +109,7 @@ fn depth_costs_no_descriptors() {
         steps.get() > 12 * LEVELS
     };
     if let Err(error) = overlay.apply(MINE, &count) {
-        assert!(matches!(error.left, Left::HalfMade | Left::Staged | Left::Made), "{error:?}");
+        assert!(matches!(error.left, Aftermath::HalfMade | Aftermath::Staged | Aftermath::Made), "{error:?}");
         finish_apply(root.path(), Finish::Resume, &|| false).expect("resume");
     }
     assert_eq!(look_deep(root.path(), "removed"), (0, String::new()));

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use innkeeper_wasi::host::{Finish, Left};
+use innkeeper_wasi::host::{Aftermath, Finish};
 use innkeeper_wasi::keys::{Access, DirKey, Keys};
 use support::populated::*;
 use support::*;
@@ -198,8 +198,8 @@ fn nothing_of_somebody_elses_is_lost_at_random() {
         match overlay(&guest).apply(MINE, &never) {
             Ok(_) => applied += 1,
             Err(error) => {
-                assert!(matches!(error.left, Left::Staged | Left::Nothing), "{seed}: {error:?}");
-                if error.left == Left::Staged {
+                assert!(matches!(error.left, Aftermath::Staged | Aftermath::Nothing), "{seed}: {error:?}");
+                if error.left == Aftermath::Staged {
                     finish_apply(beneath.path(), Finish::Undo, &never).expect("undo");
                 }
                 assert_eq!(whole(beneath.path(), Times::Beneath), before, "{seed}: {error}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use innkeeper_wasi::host::{
-    self, ApplyCause, ApplyError, ChangesSeal, Finish, Left, Trust, Unfinished, list_unfinished,
+    self, Aftermath, ApplyCause, ApplyError, ChangesSeal, Finish, Trust, Unfinished, list_unfinished,
 };
 use innkeeper_wasi::keys::{Access, DirKey, Keys};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -22,7 +22,7 @@ fn finish(root: &Path, trust: Trust<'_>, how: Finish) -> Result<(), ApplyError> 
 }
 
 /// Leaves changes in a directory, stopped at the first step at which `left` is there. The guest moves `old` and writes into `patched`.
-fn leave(root: &Path, trust: Trust<'_>, wanted: Left) {
+fn leave(root: &Path, trust: Trust<'_>, wanted: Aftermath) {
     for step in 0.. {
         let mut guest = guest_in(root, Access::CopyOnWrite);
         guest.rename((DIR, "old"), (DIR, "moved")).expect("old");
@@ -36,7 +36,7 @@ fn leave(root: &Path, trust: Trust<'_>, wanted: Left) {
         let error = overlay(&guest).apply(trust, &stop).expect_err("stopped");
         match error.left {
             found if found == wanted => return,
-            Left::Nothing => {}
+            Aftermath::Nothing => {}
             _ => finish(root, Trust::All, Finish::Undo).expect("undo"),
         }
     }
@@ -74,7 +74,7 @@ fn applies(root: &Path, name: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn what_this_user_has_not_sealed_is_neither_carried_out_nor_in_the_way() {
-    type Forge = fn(&Path, Left);
+    type Forge = fn(&Path, Aftermath);
     let cases: [(&str, Forge); 4] = [
         ("without a seal", |root, left| leave(root, Trust::All, left)),
         ("with another key", |root, left| leave(root, Trust::Sealed(&OTHER), left)),
@@ -93,7 +93,7 @@ fn what_this_user_has_not_sealed_is_neither_carried_out_nor_in_the_way() {
         }),
     ];
     for (case, forge) in cases {
-        for left in [Left::Staged, Left::HalfMade] {
+        for left in [Aftermath::Staged, Aftermath::HalfMade] {
             let beneath = scratch();
             populate(beneath.path());
             forge(beneath.path(), left);
@@ -101,13 +101,13 @@ fn what_this_user_has_not_sealed_is_neither_carried_out_nor_in_the_way() {
             let before = outside(beneath.path());
             for how in [Finish::Resume, Finish::Undo] {
                 let error = finish(beneath.path(), MINE, how).expect_err(case);
-                assert_eq!((error.cause, error.left), (ApplyCause::Foreign, Left::Foreign), "{case}");
+                assert_eq!((error.cause, error.left), (ApplyCause::Foreign, Aftermath::Foreign), "{case}");
                 assert_eq!(error.staging.as_deref(), Some(&*name), "{case}");
             }
             assert_eq!(outside(beneath.path()), before, "{case}");
             let unfinished = Unfinished { directory: beneath.path(), trust: MINE, hidden: &[] };
             let listed = list_unfinished(&unfinished).expect("list");
-            assert_eq!((listed.len(), listed[0].left), (1, Left::Foreign), "{case}");
+            assert_eq!((listed.len(), listed[0].left), (1, Aftermath::Foreign), "{case}");
             // Others are made and finished all the same.
             assert_eq!(applies(beneath.path(), "more"), [name.clone().into_bytes()], "{case}");
         }
@@ -115,7 +115,7 @@ fn what_this_user_has_not_sealed_is_neither_carried_out_nor_in_the_way() {
     // Whoever vouches for it may have it carried out.
     let beneath = scratch();
     populate(beneath.path());
-    leave(beneath.path(), Trust::All, Left::HalfMade);
+    leave(beneath.path(), Trust::All, Aftermath::HalfMade);
     finish(beneath.path(), Trust::All, Finish::Resume).expect("resume");
     assert!(beneath.path().join("moved").exists());
 }
@@ -125,7 +125,7 @@ fn a_forged_one_beside_it_keeps_nobody_from_finishing() {
     for how in [Finish::Resume, Finish::Undo] {
         let beneath = scratch();
         populate(beneath.path());
-        leave(beneath.path(), MINE, Left::HalfMade);
+        leave(beneath.path(), MINE, Aftermath::HalfMade);
         let forged = beneath.path().join(".innkeeper-cow-!");
         fs::create_dir(&forged).expect("forged");
         fs::set_permissions(&forged, fs::Permissions::from_mode(0o700)).expect("mode");
@@ -135,7 +135,7 @@ fn a_forged_one_beside_it_keeps_nobody_from_finishing() {
             fs::write(forged.join(damaged.0), damaged.1).expect("write");
         }
         let error = finish(beneath.path(), MINE, how).expect_err("the forged one");
-        assert_eq!((error.cause, error.left), (ApplyCause::NoJournal, Left::Damaged));
+        assert_eq!((error.cause, error.left), (ApplyCause::NoJournal, Aftermath::Damaged));
         assert_eq!(beneath.path().join("moved").exists(), how == Finish::Resume);
         assert_eq!(staging(beneath.path()), forged, "the other is gone");
         assert_eq!(applies(beneath.path(), "more"), [b".innkeeper-cow-!".to_vec()]);
@@ -201,8 +201,8 @@ fn what_no_guest_may_reach_is_not_touched_by_what_was_left() {
             };
             let left = overlay(&guest).apply(MINE, &stop).expect_err("stopped").left;
             match left {
-                Left::Staged => break,
-                Left::Nothing => {}
+                Aftermath::Staged => break,
+                Aftermath::Nothing => {}
                 _ => finish(beneath.path(), MINE, Finish::Undo).expect("undo"),
             }
             step += 1;
@@ -210,7 +210,7 @@ fn what_no_guest_may_reach_is_not_touched_by_what_was_left() {
         let before = outside(beneath.path());
         let unfinished = Unfinished { directory: beneath.path(), trust: Trust::All, hidden: &hidden };
         let error = host::finish_apply(&unfinished, Finish::Resume, &never).expect_err(case);
-        assert_eq!((error.cause, error.left), (ApplyCause::Hidden, Left::Staged), "{case}: {error}");
+        assert_eq!((error.cause, error.left), (ApplyCause::Hidden, Aftermath::Staged), "{case}: {error}");
         let names =
             |tree: &[(PathBuf, String)]| tree.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
         assert_eq!(names(&outside(beneath.path())), names(&before), "{case}");
@@ -224,7 +224,7 @@ fn what_no_guest_may_reach_is_not_touched_by_what_was_left() {
         let mut guest = TestGuest::new(&keys);
         write(&mut guest, "harmless", CREAT, b"f", 0);
         let refused = overlay(&guest).check_apply().expect_err(case);
-        assert_eq!((refused.cause, refused.left), (ApplyCause::Hidden, Left::Nothing));
+        assert_eq!((refused.cause, refused.left), (ApplyCause::Hidden, Aftermath::Nothing));
         assert_eq!(overlay(&guest).apply(MINE, &never), Err(refused));
         assert!(!at("harmless").exists());
     }

@@ -5,9 +5,9 @@ mod support;
 use std::path::Path;
 
 use innkeeper_wasi::host::{
-    ApplyCause, ApplyError, ArchiveError, Error, ExplanationKind, Left, MissingKey, Operation, visible,
+    Aftermath, ApplyCause, ApplyError, ArchiveError, Error, ExplanationKind, MissingKey, Operation, visible,
 };
-use innkeeper_wasi::keys::{Access, Keys, Limits, Tuning};
+use innkeeper_wasi::keys::{Access, Keys, WasiLimits, WasiTuning};
 use support::*;
 
 fn guest_in(sandbox: &Sandbox, guest_path: &str, access: Access) -> TestGuest {
@@ -120,9 +120,9 @@ fn d14_what_a_guest_chose_cannot_drive_the_terminal() {
 #[test]
 fn the_record_is_bounded() {
     let sandbox = Sandbox::new();
-    let mut limits = Limits::default();
+    let mut limits = WasiLimits::default();
     limits.max_denials = 5;
-    let keys = sandbox.keys(&Tuning::default()).limits(limits).build();
+    let keys = sandbox.keys(&WasiTuning::default()).limits(limits).build();
     let mut guest = TestGuest::new(&keys);
     for index in 0..100 {
         guest.open(3, &format!("../{index}"), open_for(READ, 0)).expect_err("denied");
@@ -137,8 +137,12 @@ fn the_record_is_bounded() {
 fn d14_paths_in_errors_do_not_drive_the_terminal() {
     let path = b"a\nerror: \x1b[2Jforged".to_vec();
     let shown = r"a\u{a}error: \u{1b}[2Jforged";
-    let applied =
-        ApplyError { path: path.clone(), cause: ApplyCause::Changed, left: Left::Nothing, staging: None };
+    let applied = ApplyError {
+        path: path.clone(),
+        cause: ApplyCause::Changed,
+        left: Aftermath::Nothing,
+        staging: None,
+    };
     let unreadable = ArchiveError::Unreadable { path: path.clone(), reason: Error::Io };
     for text in [applied.to_string(), unreadable.to_string(), ArchiveError::ReservedName(path).to_string()] {
         assert!(text.starts_with(&format!("{shown}: ")), "{text:?}");

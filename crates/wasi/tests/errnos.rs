@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use innkeeper_wasi::keys::{Access, DirKey, Keys, Tuning};
+use innkeeper_wasi::keys::{Access, DirKey, Keys, WasiTuning};
 use innkeeper_wasi::p1::Errno;
 use rustix::fs::{
     AtFlags, Mode, OFlags, linkat, mkdirat, openat, readlinkat, renameat, statat, symlinkat, unlinkat,
@@ -194,7 +194,7 @@ fn every_kind_of_directory_answers_as_the_system_does() {
     }
 }
 
-fn compare(resolver: &str, tuning: &Tuning, seed: u64) {
+fn compare(resolver: &str, tuning: &WasiTuning, seed: u64) {
     let [system, native, beneath] = [0, 1, 2].map(|_| tempfile::tempdir().expect("temporary directory"));
     let is_populated = !seed.is_multiple_of(4);
     if is_populated {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use innkeeper_wasi::keys::{Access, DirKey, Keys, Limits, StdinKey, Tuning};
+use innkeeper_wasi::keys::{Access, DirKey, Keys, StdinKey, WasiLimits, WasiTuning};
 use innkeeper_wasi::p1::functions::{ParameterType, Returns};
 use innkeeper_wasi::p1::{Errno, Version, functions};
 use support::*;
@@ -16,7 +16,7 @@ const BADF: i32 = number(Errno::Badf);
 const FAULT: i32 = number(Errno::Fault);
 
 fn guest(sandbox: &Sandbox) -> TestGuest {
-    TestGuest::new(&sandbox.keys(&Tuning::default()).build())
+    TestGuest::new(&sandbox.keys(&WasiTuning::default()).build())
 }
 
 #[test]
@@ -130,9 +130,9 @@ fn d2_renumbering_and_reopening_leak_nothing() {
 #[test]
 fn d3_the_cap_is_mfile_and_others_go_on() {
     let sandbox = Sandbox::new();
-    let mut limits = Limits::default();
+    let mut limits = WasiLimits::default();
     limits.max_open_handles = 10;
-    let mut guest = TestGuest::new(&sandbox.keys(&Tuning::default()).limits(limits).build());
+    let mut guest = TestGuest::new(&sandbox.keys(&WasiTuning::default()).limits(limits).build());
     let mut opened = Vec::new();
     let error = loop {
         match guest.open(DIR, "f", open_for(READ, 0)) {
@@ -148,7 +148,7 @@ fn d3_the_cap_is_mfile_and_others_go_on() {
     guest.close(opened[3]).expect("close");
     assert_eq!(guest.open(DIR, "f", open_for(READ, 0)), Ok(opened[3]), "D3");
     let crowded = Keys::builder().dir("/", "/", Access::ReadOnly).limits({
-        let mut limits = Limits::default();
+        let mut limits = WasiLimits::default();
         limits.max_open_handles = 3;
         limits
     });
@@ -489,7 +489,8 @@ fn excess_flag_bits_are_invalid() {
 #[test]
 fn preopens_are_found_in_order() {
     let sandbox = Sandbox::new();
-    let keys = sandbox.keys(&Tuning::default()).dir(sandbox.inside().join("a"), "/second", Access::ReadOnly);
+    let keys =
+        sandbox.keys(&WasiTuning::default()).dir(sandbox.inside().join("a"), "/second", Access::ReadOnly);
     // Closed standard streams leave their numbers free and move nothing.
     let mut guest = TestGuest::new(&keys.stdin(StdinKey::Closed).build());
     for (fd, name) in [(3, "/in"), (4, "/second")] {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use innkeeper_wasi::keys::{Access, KeyError, Keys, Tuning};
+use innkeeper_wasi::keys::{Access, KeyError, Keys, WasiTuning};
 use innkeeper_wasi::p1::{Context, Errno};
 use support::*;
 
@@ -32,7 +32,7 @@ fn make_all(home: &Path) {
     fs::write(home.join(CACHE).join("code"), "secret").unwrap();
 }
 
-fn guest_of(granted: &Path, access: Access, hidden: Vec<PathBuf>, tuning: &Tuning) -> TestGuest {
+fn guest_of(granted: &Path, access: Access, hidden: Vec<PathBuf>, tuning: &WasiTuning) -> TestGuest {
     let mut keys = Keys::builder().dir(granted, "/h", access).tuning(tuning.clone()).build();
     keys.hidden = hidden;
     TestGuest::new(&keys)
@@ -122,7 +122,7 @@ fn y4_a_name_on_the_way_that_others_remove_meanwhile_is_not_made_anew() {
     let state = home.path().join(".local/state/inn");
     fs::create_dir_all(&state).unwrap();
     fs::write(home.path().join("file"), "").unwrap();
-    let mut guest = guest_of(home.path(), Access::ReadWrite, hidden_in(home.path()), &Tuning::default());
+    let mut guest = guest_of(home.path(), Access::ReadWrite, hidden_in(home.path()), &WasiTuning::default());
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -318,7 +318,8 @@ fn y4_a_mount_of_what_is_hidden_is_not_granted() {
         let mut keys = Keys::builder().dir(at("seen"), "/h", Access::ReadOnly).build();
         keys.hidden = hidden_in(&at("user"));
         assert!(matches!(Context::new(&keys), Err(KeyError::Hidden(_))));
-        let mut guest = guest_of(dir.path(), Access::ReadWrite, hidden_in(&at("user")), &Tuning::default());
+        let mut guest =
+            guest_of(dir.path(), Access::ReadWrite, hidden_in(&at("user")), &WasiTuning::default());
         assert!(guest.open(3, "seen/key", READ_IT).is_err());
         assert!(guest.open(3, "seen/new", open_for(WRITE, CREAT)).is_err());
     });

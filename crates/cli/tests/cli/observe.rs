@@ -164,7 +164,7 @@ fn perf_finds_the_names_of_compiled_functions() {
         let path = format!("/tmp/perf-{id}.map");
         let map = fs::read_to_string(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        is_map_of(&map, &["<a::B>::twice:", "func[1]", "[adapter]"]);
+        is_map_of(&map, &["<a::B>::twice:", "func[1]", "[trampoline]"]);
     }
 }
 

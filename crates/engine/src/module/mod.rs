@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
 use crate::registry::TypeRecord;
-use crate::tier::{Explanation, Lacking, TierModule, Verdict};
+use crate::tier::{Disassembly, Lacking, TierModule, Verdict};
 use crate::types::*;
 
 /// A validated module. Cloning is cheap: clones share everything.
@@ -145,9 +145,9 @@ impl Module {
     /// [`crate::ErrorKind::Malformed`] with the offset where the bytes break the rules of the binary format or of validation.
     pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Module, Error> {
         let bytes = bytes.into();
-        let recalled = engine.tier().recall(engine.config(), &bytes);
-        let parts = Arc::new(decode::decode(engine, bytes, recalled.verdict)?);
-        let code = engine.tier().prepare(&parts, recalled);
+        let lookup = engine.tier().cache_lookup(engine.config(), &bytes);
+        let parts = Arc::new(decode::decode(engine, bytes, lookup.verdict)?);
+        let code = engine.tier().prepare(&parts, lookup);
         let _ = parts.code.set(code);
         Ok(Module(parts))
     }
@@ -172,7 +172,7 @@ impl Module {
     ///
     /// Gives what was called and is still interpreted, though the cache could have code for it; nothing without a cache.
     pub fn keep_code(&self) -> Lacking {
-        self.0.code().keep()
+        self.0.code().write_cache()
     }
 
     /// The module's name from its name section.
@@ -227,7 +227,7 @@ impl Module {
     /// What the compiler of the module's engine makes of a function, or why it makes nothing of it; none where there is no compiler, or the
     /// function is not one that the module defines.
     #[must_use]
-    pub fn explain(&self, func: FuncIndex) -> Option<Result<Explanation, String>> {
+    pub fn explain(&self, func: FuncIndex) -> Option<Result<Disassembly, String>> {
         self.0.code().explain(&self.0, self.0.defined(func)?)
     }
 }

@@ -93,7 +93,7 @@ impl InstanceBox {
         let ctx = VmContext {
             store: store.vm(),
             // As the store's: from 0 it would have to come round once.
-            countdown: parts.engine().config().tuning.tier_up.branches_back.max(1),
+            countdown: parts.engine().config().tuning.tier_up.back_edges.max(1),
             memory0,
             // SAFETY: a memory's record lives as long as the store.
             memory0_base: unsafe { (*memory0).base },

@@ -49,8 +49,8 @@ pub use polled::POLL_BEFORE_RECORD_BYTES;
 pub struct VmContext {
     /// The record of the store that the instance lives in.
     pub store: *mut VmStore,
-    /// Branches back to loops' headers until one of the loops is looked at: whether it is hot (see [`crate::TierUp`]), and whether somebody
-    /// asks for attention. The tier counts down.
+    /// Back-edges to loops' headers until one of the loops is looked at: whether it is hot (see [`crate::TierUp`]), and whether somebody
+    /// requests a safepoint. The tier counts down.
     pub countdown: u32,
     /// The instance's first memory; an empty one if it has none.
     pub memory0: *mut VmMemory,
@@ -89,8 +89,8 @@ impl VmContext {
 pub struct VmStore {
     /// The first slot of the guest's stack.
     pub stack_base: *mut u64,
-    /// Frames must end at or below this address. Null while somebody asks for attention: then every check fails, and
-    /// [`runtime::attend`] says what it is about.
+    /// Frames must end at or below this address. Null while somebody requests a safepoint: then every check fails, and
+    /// [`runtime::safepoint`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
     /// What instances' countdowns start from.
     pub countdown_from: u32,
@@ -104,14 +104,14 @@ pub struct VmStore {
     pub pending: Option<Pending>,
     /// For the tier: registers it must leave in memory between instructions.
     pub scratch: [u64; 8],
-    /// Machine code's stack pointer must not be below this address. All ones while somebody asks for attention, as with `stack_limit`.
+    /// Machine code's stack pointer must not be below this address. All ones while somebody requests a safepoint, as with `stack_limit`.
     pub native_limit: AtomicUsize,
     /// The stack that machine code runs on; empty until it is first needed.
     pub native_stack: NativeStack,
     /// What machine code calls: a table of the compiling tier's.
-    pub builtins: *const (),
+    pub libcalls: *const (),
     /// For the compiling tier: where the innermost run of machine code is left when it is stopped; 0 while there is none.
-    pub landing: usize,
+    pub exit_point: usize,
     /// For the compiling tier: where machine code stopped.
     pub native_site: NativeSite,
     /// For the compiling tier: where machine code goes on with an exception.
@@ -119,9 +119,9 @@ pub struct VmStore {
     /// The tail call that machine code asks the interpreter for.
     pub tail_call: TailCall,
     /// What is suspended below the code that is running, within this activation.
-    pub layers: *const Layer,
-    /// While an exception passes runs of frames, the layer that catches it, so that each need not look for it again; null else. Whoever catches it says so.
-    pub catching: *const Layer,
+    pub segments: *const ActivationSegment,
+    /// While an exception passes runs of frames, the segment that catches it, so that each need not look for it again; null else. Whoever catches it says so.
+    pub catching: *const ActivationSegment,
     /// Where machine code has left its stack to a function of the host: what it keeps there begins here. 0 while it has not.
     pub(crate) native_exit: usize,
     /// The `StoreInner<T>` that the current call borrows; null between calls.
@@ -178,18 +178,18 @@ pub struct TailCall {
     pub call_slots: usize,
 }
 
-/// What a tier has suspended while another one runs on its behalf: a run of frames. Layers of an activation form a list, innermost
+/// What a tier has suspended while another one runs on its behalf: a run of frames. Segments of an activation form a list, innermost
 /// first; they are records on the host's stack.
 #[repr(C)]
-pub struct Layer {
-    /// The layer below.
-    pub outer: *const Layer,
+pub struct ActivationSegment {
+    /// The segment below.
+    pub outer: *const ActivationSegment,
     /// The innermost frame of the run: the tier's own notion of a place.
     pub site: TrapSite,
     /// Appends the run's frames to an error's backtrace, innermost first.
-    pub describe: unsafe fn(&Layer, &mut Error),
+    pub describe: unsafe fn(&ActivationSegment, &mut Error),
     /// Whether one of the frames catches an exception; a trap where the search is interrupted: it polls (see [`runtime::heed_stop_in`]) at each frame.
-    pub catches: unsafe fn(&Layer, vm: *mut VmStore, exception: u64) -> Result<bool, Trap>,
+    pub catches: unsafe fn(&ActivationSegment, vm: *mut VmStore, exception: u64) -> Result<bool, Trap>,
 }
 
 /// Where execution was when it stopped.
@@ -285,29 +285,29 @@ pub struct FuncEntry {
     /// Where machine code jumps: the compiled function, or what calls it in another tier. Null where no tier compiles.
     pub native: AtomicPtr<u8>,
     /// Calls until the function counts as hot.
-    pub heat: AtomicU32,
+    pub calls_left: AtomicU32,
 }
 
 impl FuncEntry {
     /// An entry of a function that was never called.
     #[must_use]
-    pub fn new(native: *const u8, heat: u32) -> FuncEntry {
+    pub fn new(native: *const u8, calls_left: u32) -> FuncEntry {
         FuncEntry {
             code: AtomicPtr::new(std::ptr::null_mut()),
             native: AtomicPtr::new(native.cast_mut()),
-            heat: AtomicU32::new(heat),
+            calls_left: AtomicU32::new(calls_left),
         }
     }
 
-    /// Lets machine code call through `adapter` what it has called through `resolver` so far, unless something better has come meanwhile.
-    pub fn resolve(&self, resolver: *const u8, adapter: *const u8) {
-        let (resolver, adapter) = (resolver.cast_mut(), adapter.cast_mut());
-        let _ = self.native.compare_exchange(resolver, adapter, Ordering::Release, Ordering::Relaxed);
+    /// Lets machine code call through `trampoline` what it has called through `stub` so far, unless something better has come meanwhile.
+    pub fn bind(&self, stub: *const u8, trampoline: *const u8) {
+        let (stub, trampoline) = (stub.cast_mut(), trampoline.cast_mut());
+        let _ = self.native.compare_exchange(stub, trampoline, Ordering::Release, Ordering::Relaxed);
     }
 
     /// Lets callers jump to machine code from now on: to `code` where interpreted code goes on, and to `native` from machine code.
     pub fn publish(&self, code: *const u64, native: *const u8) {
-        // Machine code first: whoever finds the other may be about to call the function from there. A store would do, as `resolve` comes wholly before it or
+        // Machine code first: whoever finds the other may be about to call the function from there. A store would do, as `bind` comes wholly before it or
         // fails; that an exchange has its place in the order is something that the model checker knows too.
         self.native.swap(native.cast_mut(), Ordering::AcqRel);
         self.code.store(code.cast_mut(), Ordering::Release);

@@ -1,5 +1,5 @@
-//! The page that loops of machine code read, and nothing more, so that a loop can be stopped: reading it faults while somebody asks for
-//! attention, and the compiling tier's signal handler takes it from there. A read whose value nobody uses is the cheapest check there is.
+//! The page that loops of machine code read, and nothing more, so that a loop can be stopped: reading it faults while somebody
+//! requests a safepoint, and the compiling tier's signal handler takes it from there. A read whose value nobody uses is the cheapest check there is.
 //!
 //! The page lies right before the record of the store, which machine code has at hand wherever it is.
 
@@ -51,7 +51,7 @@ impl PolledRecord {
         self.vm.as_ptr()
     }
 
-    /// Makes what is polled a page of its own, if it is not yet. One that is made while `is_wanted` says that somebody asks for attention is forbidden from
+    /// Makes what is polled a page of its own, if it is not yet. One that is made while `is_wanted` says that somebody requests a safepoint is forbidden from
     /// the start: who asks says so before the page is forbidden.
     pub(crate) fn set_page_apart(&self, is_wanted: impl FnOnce() -> bool) -> Result<(), Error> {
         let mut page = self.lock();

@@ -34,8 +34,8 @@ unsafe impl Sync for StoreRecord {}
 impl StoreRecord {
     pub(crate) fn new(
         stack_bytes: usize,
-        builtins: *const (),
-        branches_back: u32,
+        libcalls: *const (),
+        back_edges: u32,
         parking: Arc<Parking>,
         budget: &Budget,
     ) -> Result<StoreRecord, Error> {
@@ -49,7 +49,7 @@ impl StoreRecord {
             unsafe { (stack.base().add(first_bytes).cast(), stack.base().add(stack_bytes).cast()) };
         let vm = VmStore {
             stack_limit: AtomicPtr::new(limit),
-            countdown_from: branches_back,
+            countdown_from: back_edges,
             fuel: 0,
             stack_base: stack.base().cast(),
             stack_top: stack.base().cast(),
@@ -58,12 +58,12 @@ impl StoreRecord {
             scratch: [0; 8],
             native_limit: AtomicUsize::new(usize::MAX),
             native_stack: NativeStack::default(),
-            builtins,
-            landing: 0,
+            libcalls,
+            exit_point: 0,
             native_site: NativeSite::default(),
             native_handler: NativeHandler::default(),
             tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
-            layers: std::ptr::null(),
+            segments: std::ptr::null(),
             catching: std::ptr::null(),
             native_exit: 0,
             owner: std::ptr::null_mut(),
@@ -109,7 +109,7 @@ impl StoreRecord {
         // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
         unsafe { (*self.vm()).native_stack = stack };
         self.vm.native_limit.set(first);
-        // Whoever has attended before there was a stack has set a limit that stops nobody. The next check fails, and sets the right one.
+        // If a request was answered before there was a stack, the limit is still one that stops nobody: the next check fails, and sets the right one.
         self.vm.native_limit().store(usize::MAX, Ordering::Release);
         self.native = Some(mapping);
         Ok(())
@@ -131,7 +131,7 @@ impl StoreRecord {
         // SAFETY: `bytes` are at most those of the stack.
         let limit: *mut u64 = unsafe { self.stack.base().add(bytes) }.cast();
         self.vm.limit.set(limit);
-        // Not where somebody asks for attention meanwhile: whoever attends then sets it.
+        // Not where somebody requests a safepoint meanwhile: whoever answers then sets it.
         let _ = self.vm.stack_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
         true
     }
@@ -176,13 +176,13 @@ impl StoreRecord {
     /// Why a check against the stack's limit failed: the first in the order of [`Request`] of what was asked for, which is then forgotten; the rest stays asked
     /// for. A deadline is remembered until no guest of the store is under way any more: whoever called the one that it stops could go on as if nothing had
     /// happened.
-    pub(crate) fn attend(&self) -> Option<Request> {
+    pub(crate) fn take_request(&self) -> Option<Request> {
         // SAFETY: the record lives as long as `self`; the field is the business of the thread that has the store.
         let is_guest_under_way = unsafe { (*self.vm()).nesting } > 0;
-        self.vm.attend(is_guest_under_way)
+        self.vm.take_request(is_guest_under_way)
     }
 
-    /// Forgets a deadline that [`StoreRecord::attend`] has told of: the store's guests are all over.
+    /// Forgets a deadline that [`StoreRecord::take_request`] has told of: the store's guests are all over.
     #[inline]
     pub(crate) fn forget_told_deadline(&self) {
         if self.vm.is_deadline_told.replace(false) {
@@ -190,8 +190,8 @@ impl StoreRecord {
         }
     }
 
-    /// Whether [`StoreRecord::attend`] would tell of a request to stop.
-    pub(crate) fn is_attention_wanted(&self) -> bool {
+    /// Whether [`StoreRecord::take_request`] would tell of a request to stop.
+    pub(crate) fn is_stop_requested(&self) -> bool {
         self.vm.is_stop_asked()
     }
 
@@ -200,8 +200,8 @@ impl StoreRecord {
     /// # Errors
     /// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`].
     pub(crate) fn stop_if_asked(&self) -> Result<(), Trap> {
-        match self.is_attention_wanted() {
-            true => Err(self.attend().map_or(Trap::Interrupted, Request::trap)),
+        match self.is_stop_requested() {
+            true => Err(self.take_request().map_or(Trap::Interrupted, Request::trap)),
             false => Ok(()),
         }
     }
@@ -342,7 +342,7 @@ impl InterruptHandle {
     pub fn sample(&self) {
         self.0.ticks.fetch_add(1, Ordering::Relaxed);
         if self.0.requests.compare_exchange(0, SAMPLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.0.ask_for_attention();
+            self.0.request_safepoint();
         }
     }
 
@@ -352,7 +352,7 @@ impl InterruptHandle {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Whether a request to stop has been made that nobody has attended to yet.
+    /// Whether a request to stop has been made that nobody has answered yet.
     pub(crate) fn is_stop_asked(&self) -> bool {
         self.0.is_stop_asked()
     }
@@ -364,21 +364,21 @@ impl InterruptHandle {
 
     /// Takes back what [`InterruptHandle::strike`] asks for, and nothing else: guests that it has not stopped yet go on.
     pub(crate) fn take_back_strike(&self) {
-        // Limits that have been changed are restored by whoever attends to them.
+        // Limits that have been changed are restored by whoever answers the request.
         self.0.requests.fetch_and(!OWN_DEADLINE, Ordering::AcqRel);
     }
 
     fn stop(&self, request: u8) {
-        // Whoever attends next and does not find this request has restored the limits before they are changed here.
+        // Whoever answers next and does not find this request has restored the limits before they are changed here.
         self.0.requests.fetch_or(request, Ordering::AcqRel);
-        self.0.ask_for_attention();
+        self.0.request_safepoint();
         self.0.parking.interrupt(self.0.vm.get() as usize);
     }
 }
 
 impl SharedRecord {
-    /// Makes every check against a limit fail, and every read of the polled page, until [`SharedRecord::attend`].
-    fn ask_for_attention(&self) {
+    /// Makes every check against a limit fail, and every read of the polled page, until [`SharedRecord::take_request`].
+    fn request_safepoint(&self) {
         self.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
         self.native_limit().store(usize::MAX, Ordering::Release);
         self.vm.forbid();
@@ -409,7 +409,7 @@ impl SharedRecord {
     }
 
     /// Tells what is asked for, and forgets it unless it is a deadline that is kept.
-    fn attend(&self, keeps_deadlines: bool) -> Option<Request> {
+    fn take_request(&self, keeps_deadlines: bool) -> Option<Request> {
         let settled = |requests| Request::first_of(requests).map_or(0, |(_, settled)| settled);
         let kept = if keeps_deadlines { DEADLINES } else { 0 };
         let (told, _) = Request::first_of(self.settle(|requests| settled(requests) & !kept))?;
@@ -419,7 +419,7 @@ impl SharedRecord {
         Some(told)
     }
 
-    /// Forgets those requests that `settled` chooses of all; tells what was asked for before. Attention stays asked for if anything is left.
+    /// Forgets those requests that `settled` chooses of all; tells what was asked for before. The safepoint stays requested if anything is left.
     fn settle(&self, settled: impl Fn(u8) -> u8) -> u8 {
         // First: whoever asks for something that is not found below changes the limits after this.
         self.restore_limits();
@@ -428,13 +428,13 @@ impl SharedRecord {
         // It cannot fail: there always is a new value.
         let before = update.unwrap_or_else(|requests| requests);
         if before & !settled(before) != 0 {
-            self.ask_for_attention();
+            self.request_safepoint();
         }
         before
     }
 
     fn restore_limits(&self) {
-        // The store is borrowed by the activation that attends, as by whoever extends its stacks.
+        // The store is borrowed by the activation that answers, as by whoever extends its stacks.
         self.vm.permit();
         self.native_limit().store(self.native_limit.get(), Ordering::Release);
         self.stack_limit().store(self.limit.get(), Ordering::Release);
@@ -447,7 +447,7 @@ impl std::fmt::Debug for InterruptHandle {
     }
 }
 
-/// Every order in which a guest can attend to what other threads ask of it.
+/// Every order in which a guest can answer what other threads ask of it.
 #[cfg(all(test, feature = "loom"))]
 mod model {
     use super::*;
@@ -464,10 +464,10 @@ mod model {
         StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default()), &budget).unwrap()
     }
 
-    /// As a tier does at a loop or a call: attends where a check against the limit fails.
+    /// As a tier does at a loop or a call: answers where a check against the limit fails.
     fn poll(record: &StoreRecord) -> Option<Request> {
         let is_wanted = record.vm.stack_limit().load(Ordering::Relaxed).is_null();
-        is_wanted.then(|| record.attend()).flatten()
+        is_wanted.then(|| record.take_request()).flatten()
     }
 
     /// Polls until `count` requests to stop have been told of; that they never would be is what the model checker would find.
@@ -479,7 +479,7 @@ mod model {
         told
     }
 
-    /// A sample is being attended to while the guest is stopped.
+    /// A sample is being answered while the guest is stopped.
     #[test]
     fn a_request_to_stop_is_never_lost() {
         explore(|| {
@@ -506,7 +506,7 @@ mod model {
             record.vm.set_poll_page_apart().unwrap();
             stopping.join().unwrap();
             assert!(record.vm.vm.is_forbidden());
-            assert_eq!(record.attend(), Some(Request::Interrupt));
+            assert_eq!(record.take_request(), Some(Request::Interrupt));
             assert!(!record.vm.vm.is_forbidden());
         });
     }
@@ -526,12 +526,12 @@ mod model {
                 });
                 let is_told = |request| told.iter().filter(|told| **told == request).count() == 1;
                 assert!(is_told(Request::Deadline) && is_told(Request::Interrupt), "{told:?}");
-                assert!(!record.is_attention_wanted() && poll(&record).is_none());
+                assert!(!record.is_stop_requested() && poll(&record).is_none());
             });
         }
     }
 
-    /// While guests are under way a deadline is told to each one that attends, whatever else is asked for; when they are over, it is forgotten alone.
+    /// While guests are under way a deadline is told to each one that asks, whatever else is asked for; when they are over, it is forgotten alone.
     #[test]
     fn a_deadline_is_kept_beside_an_interrupt() {
         for stop in [InterruptHandle::exceed_deadline, InterruptHandle::strike] {
@@ -552,7 +552,7 @@ mod model {
                 second.join().unwrap();
                 let late = poll(&record);
                 assert_eq!(early == Some(Request::Interrupt), late.is_none(), "{early:?}, {late:?}");
-                assert!(!record.is_attention_wanted() && poll(&record).is_none());
+                assert!(!record.is_stop_requested() && poll(&record).is_none());
             });
         }
     }
@@ -573,7 +573,7 @@ mod model {
                 stopping.join().unwrap();
             });
             assert_eq!(told.iter().filter(|told| **told == Request::Interrupt).count(), 1, "{told:?}");
-            assert!(!record.is_attention_wanted() && poll(&record).is_none());
+            assert!(!record.is_stop_requested() && poll(&record).is_none());
         });
     }
 }

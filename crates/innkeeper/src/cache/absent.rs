@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use innkeeper_engine::{Census, Config, Module};
+use innkeeper_engine::{CompileStatistics, Config, Module};
 
 /// Where an engine finds machine code that was made earlier: nowhere.
 #[derive(Clone, Debug, Default)]
@@ -200,7 +200,11 @@ impl Precompiled {
 ///
 /// # Errors
 /// Always.
-pub fn precompile(_: &Module, _: &mut dyn Write, _: Progress<'_>) -> Result<Census, PrecompiledError> {
+pub fn precompile(
+    _: &Module,
+    _: &mut dyn Write,
+    _: Progress<'_>,
+) -> Result<CompileStatistics, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }
 
@@ -208,7 +212,7 @@ pub fn precompile(_: &Module, _: &mut dyn Write, _: Progress<'_>) -> Result<Cens
 ///
 /// # Errors
 /// Always.
-pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<Census, PrecompiledError> {
+pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<CompileStatistics, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }
 
@@ -220,7 +224,7 @@ pub fn fill_cache_with_called(
     _: &Module,
     _: Progress<'_>,
     _: &dyn Fn() -> bool,
-) -> Result<Census, PrecompiledError> {
+) -> Result<CompileStatistics, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    CallSeen, FuncEntry, Hot, Lacking, ModuleParts, NativeCode, Recalled, Stopped, Tier, TierModule,
+    CacheLookup, CallSeen, FuncEntry, Hot, Lacking, ModuleParts, NativeCode, Stopped, Tier, TierModule,
     VmContext, VmFunc,
 };
-use innkeeper_engine::{Census, Compilation, Config, Engine, Explanation};
+use innkeeper_engine::{Compilation, CompileStatistics, Config, Disassembly, Engine};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::cache::Cache;
 use innkeeper_jit::{Jit, NativeModule};
@@ -44,17 +44,17 @@ struct Module {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-// SAFETY: what is recalled was validated by the same build, for which the cache or the file vouches; the entries are the compiler's.
+// SAFETY: what the cache has was validated by the same build, for which the cache or the file vouches; the entries are the compiler's.
 unsafe impl Tier for Compiling {
-    fn recall(&self, config: &Config, bytes: &[u8]) -> Recalled {
-        self.jit.recall(config, bytes)
+    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup {
+        self.jit.cache_lookup(config, bytes)
     }
 
-    fn prepare(&self, parts: &Arc<ModuleParts>, recalled: Recalled) -> Box<dyn TierModule> {
+    fn prepare(&self, parts: &Arc<ModuleParts>, lookup: CacheLookup) -> Box<dyn TierModule> {
         let interpreted = Interpreter::prepare_beside(parts, self.jit.guest_entry());
         let module = Module {
             interpreted,
-            native: self.jit.module(parts, recalled),
+            native: self.jit.module(parts, lookup),
             module: Arc::downgrade(parts),
             compilation: parts.engine().config().tuning.tier_up.compilation,
         };
@@ -68,12 +68,12 @@ unsafe impl Tier for Compiling {
         self.jit.host_entry()
     }
 
-    fn census(&self) -> Census {
-        self.jit.census()
+    fn compile_statistics(&self) -> CompileStatistics {
+        self.jit.compile_statistics()
     }
 
-    fn builtins(&self) -> *const () {
-        self.jit.builtins()
+    fn libcalls(&self) -> *const () {
+        self.jit.libcalls()
     }
 
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
@@ -107,10 +107,10 @@ impl Module {
     }
 
     fn compile(&self, parts: &ModuleParts, func: DefinedFuncIndex) {
-        let remembered = self.native.remembered(parts, func);
-        if let Some(code) = remembered.or_else(|| self.native.compile(parts, func)) {
+        let cached = self.native.cached(parts, func);
+        if let Some(code) = cached.or_else(|| self.native.compile(parts, func)) {
             let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();
-            // SAFETY: compiled, or remembered, as this function of this module, whose type says how many slots there are; the code is kept in `native`.
+            // SAFETY: compiled, or cached, as this function of this module, whose type says how many slots there are; the code is kept in `native`.
             #[allow(unsafe_code, reason = "the contract has an unsafe method")]
             unsafe {
                 self.interpreted.publish(func, call_slots, code);
@@ -121,12 +121,12 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        self.keep();
+        self.write_cache();
     }
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-// SAFETY: entries are the interpreter's; what is remembered is what the compiler keeps for this module in `native`.
+// SAFETY: entries are the interpreter's; what is cached is what the compiler keeps for this module in `native`.
 unsafe impl TierModule for Module {
     fn entries(&self) -> *const FuncEntry {
         self.interpreted.entries()
@@ -161,7 +161,7 @@ unsafe impl TierModule for Module {
         unsafe { self.interpreted.publish_loop(func, position, call_slots, code) };
     }
 
-    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Explanation, String>> {
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>> {
         self.native.explain(module, func)
     }
 
@@ -169,8 +169,8 @@ unsafe impl TierModule for Module {
         self.native.hot(what, self.compilation);
     }
 
-    fn remembered(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
-        self.native.remembered(&*self.module.upgrade()?, func)
+    fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
+        self.native.cached(&*self.module.upgrade()?, func)
     }
 
     fn was_called(&self, func: DefinedFuncIndex) -> bool {
@@ -181,12 +181,12 @@ unsafe impl TierModule for Module {
         self.interpreted.calls_seen(module, func)
     }
 
-    fn keep(&self) -> Lacking {
-        self.native.keep_all(|| self.interpreted.called())
+    fn write_cache(&self) -> Lacking {
+        self.native.finish_cache(|| self.interpreted.called())
     }
 
-    fn heat(&self, what: &Hot) -> u64 {
-        self.interpreted.heat(what)
+    fn uses_since_hot(&self, what: &Hot) -> u64 {
+        self.interpreted.uses_since_hot(what)
     }
 
     fn cool(&self, what: &Hot) {

@@ -1,5 +1,5 @@
 //! Programs in which an instruction takes as long as it can: over and over, each time on the largest operands that the limits allow. Where these alone take
-//! long there is no loop, whose branch back would be polled.
+//! long there is no loop, whose back-edge would be polled.
 
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ fn instructions_end_at_the_deadline_where_memories_move() {
 }
 
 #[test]
-fn instructions_of_remembered_code_end_at_the_deadline() {
+fn instructions_of_cached_code_end_at_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
     let engine = || {
         let seal = innkeeper::CacheSeal::in_directory(&dir.path().join("seal")).unwrap();

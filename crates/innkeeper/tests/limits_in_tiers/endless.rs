@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd as _;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use innkeeper::wasi::keys::{Keys, Limits, StdinKey};
+use innkeeper::wasi::keys::{Keys, StdinKey, WasiLimits};
 use innkeeper::wasi::p1::Errno;
 use innkeeper::wasi::stop::{StopReason, Stopper, Watch};
 use innkeeper::{Error, Instance, Linker, Store, Trap};
@@ -120,7 +120,7 @@ impl Room {
             self.store.set_deadline(Some(after)).unwrap();
             return None;
         }
-        let mut limits = Limits::default();
+        let mut limits = WasiLimits::default();
         limits.wall_time = Some(after);
         self.stopper.watch(&limits).unwrap()
     }
@@ -149,7 +149,7 @@ impl Room {
             assert_eq!(outcome, 0, "{}", self.case);
         }
         if self.store.data().watched.has_settled {
-            self.prepared.check_census(&self.case);
+            self.prepared.check_statistics(&self.case);
         }
     }
 }

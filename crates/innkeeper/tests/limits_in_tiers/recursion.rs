@@ -60,7 +60,7 @@ fn every_recursion_ends(setting: Setting) {
         }
         assert!(store.data().watched.has_settled, "{case}: {:?}", store.data().watched.seen);
         reach.check(&mut store, setting.is_repeatable(), &case);
-        prepared.check_census(&case);
+        prepared.check_statistics(&case);
     }
 }
 
@@ -151,8 +151,8 @@ fn l3_recursion_that_is_a_trap_first_in_the_interpreter_and_then_in_compiled_cod
     let (mut store, _) = house::store(&engine, Setting::TieringUpAtOnce, &Keys::builder().build());
     let instance = house::linker(&engine).instantiate(&mut store, &module).unwrap();
     exhausts(&mut store, instance, "down", &[Val::I32(i32::MAX)]);
-    assert_eq!(engine.census().compiled, 0, "the stack is too large for this test");
-    while engine.census().compiled == 0 {
+    assert_eq!(engine.compile_statistics().compiled, 0, "the stack is too large for this test");
+    while engine.compile_statistics().compiled == 0 {
         exhausts(&mut store, instance, "down", &[Val::I32(i32::MAX)]);
     }
     for _ in 0..2 {

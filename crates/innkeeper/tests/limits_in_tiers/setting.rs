@@ -89,15 +89,15 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Fails unless machine code came from where the setting says, and nothing was left to the interpreter.
     #[track_caller]
-    pub(crate) fn check_census(&self, case: &str) {
-        let census = self.engine.census();
-        let (compiled, remembered) = (census.compiled > 0, census.remembered > 0);
+    pub(crate) fn check_statistics(&self, case: &str) {
+        let statistics = self.engine.compile_statistics();
+        let (compiled, cached) = (statistics.compiled > 0, statistics.cached > 0);
         let expected = match self.setting {
             Setting::Interpreter => (false, false),
             Setting::Cached => (false, true),
             _ => (true, false),
         };
-        assert_eq!((compiled, remembered), expected, "{case}: {census:?}");
-        assert!(census.refused.is_empty(), "{case}: {census:?}");
+        assert_eq!((compiled, cached), expected, "{case}: {statistics:?}");
+        assert!(statistics.refused.is_empty(), "{case}: {statistics:?}");
     }
 }

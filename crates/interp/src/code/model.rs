@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 
 use innkeeper_engine::sync::{loom, thread};
-use innkeeper_engine::tier::{EnterNative, Left, NativeCode, Recalled, Stopped, Tier, VmFunc, parts};
+use innkeeper_engine::tier::{
+    CacheLookup, EnterNative, NativeCode, NativeExit, Stopped, Tier, VmFunc, parts,
+};
 use innkeeper_engine::{Config, Engine, Module, TierUp, Tuning};
 
 use super::*;
@@ -27,10 +29,10 @@ unsafe impl TierModule for NoCode {
     }
 }
 
-// SAFETY: it executes nothing, and recalls nothing.
+// SAFETY: it executes nothing, and has no cache.
 #[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
 unsafe impl Tier for Nothing {
-    fn prepare(&self, _module: &Arc<ModuleParts>, _recalled: Recalled) -> Box<dyn TierModule> {
+    fn prepare(&self, _module: &Arc<ModuleParts>, _lookup: CacheLookup) -> Box<dyn TierModule> {
         Box::new(NoCode)
     }
 
@@ -43,18 +45,18 @@ unsafe impl Tier for Nothing {
 const FUNC: DefinedFuncIndex = DefinedFuncIndex(0);
 
 /// Addresses that stand for machine code.
-const RESOLVER: usize = 0x1000;
+const LAZY_STUB: usize = 0x1000;
 const COMPILED: usize = 0x2000;
 const AGAIN: usize = 0x3000;
 
 #[allow(unsafe_code, reason = "the type of what enters machine code")]
-unsafe fn enter(_code: &NativeCode, _ctx: *mut VmContext, _frame: *mut u64) -> Left {
-    Left::Done
+unsafe fn enter(_code: &NativeCode, _ctx: *mut VmContext, _frame: *mut u64) -> NativeExit {
+    NativeExit::Done
 }
 
 fn machine_code(address: usize) -> NativeCode {
     let enter: EnterNative = enter;
-    NativeCode { enter, adapter: address as *const u8, code: address as *const u8 }
+    NativeCode { enter, trampoline: address as *const u8, code: address as *const u8 }
 }
 
 /// What a call finds in the function's entry.
@@ -96,8 +98,8 @@ impl Model {
             return Found::Lowered;
         }
         let compiled = compiled(address);
-        // Machine code that is entered may call the function itself, and must not come to the resolver for it.
-        assert_ne!(self.entry().native.load(Acquire) as usize, RESOLVER);
+        // Machine code that is entered may call the function itself, and must not come to the stub for it.
+        assert_ne!(self.entry().native.load(Acquire) as usize, LAZY_STUB);
         Found::Compiled(compiled)
     }
 }
@@ -120,7 +122,7 @@ fn explore(check: impl Fn(Arc<Model>) + Send + Sync + 'static) {
     builder.preemption_bound = Some(3);
     builder.check(move || {
         let code =
-            ModuleCode::new(1, RESOLVER as *const u8, &TierUp { looks: LOOKS, ..Tuning::default().tier_up });
+            ModuleCode::new(1, LAZY_STUB as *const u8, &TierUp { looks: LOOKS, ..Tuning::default().tier_up });
         check(Arc::new(Model { code, module: Arc::clone(parts(&module)) }));
     });
 }
@@ -179,14 +181,14 @@ fn a_stale_reference_can_be_entered() {
     });
 }
 
-/// What a first call from machine code does (the resolver puts an adapter where the function's code is to be) never undoes a publication.
+/// What a first call from machine code does (the stub puts a trampoline where the function's code is to be) never undoes a publication.
 #[test]
-fn a_resolver_that_comes_late_changes_nothing() {
-    const ADAPTER: usize = 0x4000;
+fn a_stub_that_comes_late_changes_nothing() {
+    const TRAMPOLINE: usize = 0x4000;
     explore(|model| {
         let compiler = Arc::clone(&model);
         let compiler = thread::spawn(move || compiler.publish(COMPILED));
-        model.entry().resolve(RESOLVER as *const u8, ADAPTER as *const u8);
+        model.entry().bind(LAZY_STUB as *const u8, TRAMPOLINE as *const u8);
         compiler.join().unwrap();
         assert_eq!(model.entry().native.load(Acquire) as usize, COMPILED);
     });

@@ -400,7 +400,7 @@ impl Lowering<'_> {
         }
         let a = self.slot_of(operand);
         let accumulated = self.emit.is_accumulated(a, Class::Integer);
-        // Two copies melt into an instruction as long as one, which would pass for nothing having come between value and branch.
+        // Two copies fuse into an instruction as long as one, which would pass for nothing having come between value and branch.
         self.emit.forget_last();
         let form = |slots: Handler, acc: Handler| Forms { slots, accumulated: accumulated.then_some(acc) };
         let branches = Branches {

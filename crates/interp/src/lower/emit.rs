@@ -1,4 +1,4 @@
-//! Writing code: words, labels, and what is known of the last instruction, which the next may melt with ([`super::fuse`]).
+//! Writing code: words, labels, and what is known of the last instruction, which the next may fuse with ([`super::fuse`]).
 //!
 //! Must stay true: `last` describes the instruction that ends at the current position, and is forgotten at every label, because
 //! control can arrive there without having executed it.
@@ -249,7 +249,7 @@ impl Emitter {
         self.last
     }
 
-    /// Nothing melts with the last instruction any more.
+    /// Nothing fuses with the last instruction any more.
     pub(super) fn forget_last(&mut self) {
         self.last = None;
     }

@@ -12,7 +12,7 @@ use super::frame::near;
 use super::stack::{Source, Width};
 use super::{Lowering, Result};
 use crate::op::exception;
-use crate::unwind::{Catch, TryRange};
+use crate::unwind::{Catch, ExceptionEntry};
 
 impl Lowering<'_> {
     pub(super) fn visit_throw(&mut self, tag_index: u32) -> Result {
@@ -41,7 +41,7 @@ impl Lowering<'_> {
         if !try_table.catches.is_empty() {
             let over = self.branch(Direction::On);
             for catch in &try_table.catches {
-                catches.push(self.landing(catch)?);
+                catches.push(self.catch_target(catch)?);
             }
             let here = self.emit.label();
             self.emit.fix(over, here)?;
@@ -52,7 +52,7 @@ impl Lowering<'_> {
     }
 
     /// Emits what takes a caught exception to its label.
-    fn landing(&mut self, catch: &wasmparser::Catch) -> Result<Catch> {
+    fn catch_target(&mut self, catch: &wasmparser::Catch) -> Result<Catch> {
         let (tag, with_exception, label) = match *catch {
             wasmparser::Catch::One { tag, label } => (Some(TagIndex(tag)), false, label),
             wasmparser::Catch::OneRef { tag, label } => (Some(TagIndex(tag)), true, label),
@@ -102,10 +102,10 @@ impl Lowering<'_> {
         // The label counts from outside the block that ends here.
         let to = self.control_at(relative_depth + 1).number;
         if let Some(Control { kind: Kind::Try { from, .. }, number, .. }) = self.control.last() {
-            // A label: what follows must not melt with the last instruction inside, which would pull it into the range.
+            // A label: what follows must not fuse with the last instruction inside, which would pull it into the range.
             let (from, block, end) = (*from as u32, *number, self.emit.label() as u32);
             let catches = Box::default();
-            self.tries.push(TryRange { block, from, to: end, catches, delegate: Some(to) });
+            self.exception_table.push(ExceptionEntry { block, from, to: end, catches, delegate: Some(to) });
         }
         if let Some(block) = self.control.last_mut() {
             block.kind = Kind::Block;
@@ -127,7 +127,7 @@ impl Lowering<'_> {
         let values = near(self.stack.top_slot())?;
         let catch = Catch { tag, values, exception: Some(exception), target: end as u32 };
         match block.kind {
-            Kind::Try { from, .. } => self.tries.push(TryRange {
+            Kind::Try { from, .. } => self.exception_table.push(ExceptionEntry {
                 block: block.number,
                 from: from as u32,
                 to: end as u32,
@@ -136,7 +136,9 @@ impl Lowering<'_> {
             }),
             // A further handler of the same block: found by the block's number.
             _ => {
-                if let Some(range) = self.tries.iter_mut().rev().find(|range| range.block == block.number) {
+                if let Some(range) =
+                    self.exception_table.iter_mut().rev().find(|range| range.block == block.number)
+                {
                     let mut catches = std::mem::take(&mut range.catches).into_vec();
                     catches.push(catch);
                     range.catches = catches.into();
@@ -167,7 +169,13 @@ impl Lowering<'_> {
             // A label, as where a handler's block begins.
             let (from, to) = (*from as u32, self.emit.label() as u32);
             let catches = std::mem::take(catches).into();
-            self.tries.push(TryRange { block: block.number, from, to, catches, delegate: None });
+            self.exception_table.push(ExceptionEntry {
+                block: block.number,
+                from,
+                to,
+                catches,
+                delegate: None,
+            });
         }
     }
 

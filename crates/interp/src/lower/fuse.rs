@@ -76,7 +76,7 @@ impl CountedCompare {
     }
 }
 
-/// How a floating-point type's sums melt with a product that is a term.
+/// How a floating-point type's sums fuse with a product that is a term.
 pub(super) struct ProductForms {
     /// All operands in slots.
     pub(super) slots: SumHandlers,
@@ -225,7 +225,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Branches back to a loop's header on a comparison of what was just counted; none where the condition is another.
+    /// Goes back to a loop's header on a comparison of what was just counted; none where the condition is another.
     pub(super) fn branch_on_counted(&mut self, taken: Taken, condition: Condition) -> Option<Fixup> {
         let counted = condition.counted.filter(|_| self.emit.position() == condition.start)?;
         self.emit.take_back(counted.start);
@@ -315,7 +315,7 @@ impl Lowering<'_> {
                 Fixup::Operand { at: self.emit.position() - 3 }
             }
             _ => {
-                self.emit.op(with(control::branch, control::branch_back), 0);
+                self.emit.op(with(control::branch, control::back_edge), 0);
                 Fixup::Operand { at: self.emit.position() - 2 }
             }
         }

@@ -1,7 +1,7 @@
 //! Lowering: from the validated bytes of one function to register code.
 //!
 //! One pass. The operand stack of WebAssembly is tracked at lowering time ([`stack`]): reading a local or a constant costs nothing until
-//! something needs it in a slot of its own. Comparisons melt into the branch that follows, and results go straight into
+//! something needs it in a slot of its own. Comparisons fuse into the branch that follows, and results go straight into
 //! the local they are assigned to ([`emit`]).
 //!
 //! Must stay true: at every label each live value is in its canonical slot (the slot of its position on the operand stack, or of
@@ -29,13 +29,13 @@ mod wide;
 use std::ops::Range;
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
+use innkeeper_engine::tier::{FuelRuns, ModuleParts, OsrEntry, OsrValue};
 use innkeeper_engine::{Error, ErrorKind, Metering, NanBits};
 use wasmparser::{BinaryReader, FunctionBody, Operator, OperatorsReader};
 
 use crate::code::Word;
 use crate::op::control as control_op;
-use crate::unwind::TryRange;
+use crate::unwind::ExceptionEntry;
 use control::Control;
 use emit::{Emitter, Position};
 pub(crate) use frame::Window;
@@ -58,13 +58,13 @@ struct Lowering<'a> {
     offset_bytes: usize,
     /// The loop to be described, by where its header is, and its description.
     wanted: Option<Position>,
-    found: Option<LoopEntry>,
+    found: Option<OsrEntry>,
     frame: FrameLayout,
     emit: Emitter,
     stack: OperandStack,
     control: Vec<Control>,
-    /// Tried ranges, innermost first.
-    tries: Vec<TryRange>,
+    /// Its exception table, innermost entries first.
+    exception_table: Vec<ExceptionEntry>,
     /// Where the code has its frame pointer at the frame's start, of a function with a window.
     outside: Vec<Range<usize>>,
     /// What is charged for, where fuel is metered.
@@ -82,8 +82,8 @@ type Result<T = (), E = Error> = std::result::Result<T, E>;
 /// What lowering makes of a function.
 pub(crate) struct Lowered {
     pub(crate) words: Box<[Word]>,
-    /// The ranges of it that are tried, innermost first.
-    pub(crate) tries: Box<[TryRange]>,
+    /// Its exception table, innermost entries first.
+    pub(crate) exception_table: Box<[ExceptionEntry]>,
     /// Where the frame pointer is, of a function with very many locals.
     pub(crate) window: Option<Window>,
 }
@@ -93,11 +93,11 @@ pub(crate) fn lower(module: &ModuleParts, func: DefinedFuncIndex, scratch: &mut 
     let mut lowering = Lowering::new(module, func, scratch)?;
     lowering.run(func, |_, _| {})?;
     let words = lowering.emit.words().into();
-    let tries = std::mem::take(&mut lowering.tries).into();
+    let exception_table = std::mem::take(&mut lowering.exception_table).into();
     let outside = std::mem::take(&mut lowering.outside);
     let window = lowering.frame.window().map(|distance| Window { distance, outside });
     lowering.give_back(scratch);
-    Ok(Lowered { words, tries, window })
+    Ok(Lowered { words, exception_table, window })
 }
 
 /// Where the instructions of a function begin: in its code, and in the module's bytes.
@@ -119,13 +119,13 @@ impl Starts {
 
     /// The offset, in bytes from the start of the module, of the instruction that word `word` of the code came from.
     pub(crate) fn offset_of(&self, word: usize) -> Option<usize> {
-        // The last instruction whose code begins at or before the word: of those that melted into one, the last, which is the one that can trap.
+        // The last instruction whose code begins at or before the word: of those that fused into one, the last, which is the one that can trap.
         Some(self.0.iter().rfind(|(start, _)| *start <= word)?.1)
     }
 }
 
 /// How the loop can be entered whose header is at word `word` of a function's code; none where there is none.
-pub(crate) fn loop_at(module: &ModuleParts, func: DefinedFuncIndex, word: usize) -> Option<LoopEntry> {
+pub(crate) fn loop_at(module: &ModuleParts, func: DefinedFuncIndex, word: usize) -> Option<OsrEntry> {
     let mut scratch = Scratch::default();
     let mut lowering = Lowering::new(module, func, &mut scratch).ok()?;
     lowering.wanted = Some(word);
@@ -140,7 +140,7 @@ impl<'a> Lowering<'a> {
             return;
         }
         let local = |index| match self.frame.local(index as u32).slot {
-            LocalSlot::Near(slot) => Some(Place::Slot(slot.into())),
+            LocalSlot::Near(slot) => Some(OsrValue::Slot(slot.into())),
             // Below the frame pointer, where machine code does not look: such functions are not compiled.
             LocalSlot::Far(_) => None,
         };
@@ -148,12 +148,12 @@ impl<'a> Lowering<'a> {
         let operand = |position| {
             let operand = self.stack.at(position);
             match operand.source {
-                Source::Slot => Place::Slot(operand.slot.into()),
-                Source::Local { slot, .. } => Place::Slot(slot.into()),
-                Source::Constant(bits) => Place::Constant(bits),
+                Source::Slot => OsrValue::Slot(operand.slot.into()),
+                Source::Local { slot, .. } => OsrValue::Slot(slot.into()),
+                Source::Constant(bits) => OsrValue::Constant(bits),
             }
         };
-        self.found = Some(LoopEntry {
+        self.found = Some(OsrEntry {
             func: self.func,
             position: header,
             offset_bytes: self.offset_bytes,
@@ -183,7 +183,7 @@ impl<'a> Lowering<'a> {
             emit: Emitter::new(std::mem::take(&mut scratch.words)),
             stack,
             control,
-            tries: Vec::new(),
+            exception_table: Vec::new(),
             outside: Vec::new(),
             fuel: match module.engine().config().metering {
                 Metering::Off => None,

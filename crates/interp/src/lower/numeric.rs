@@ -30,7 +30,7 @@ struct Binary {
     fusion: Fusion,
 }
 
-/// What an operation can melt with.
+/// What an operation can fuse with.
 enum Fusion {
     Nothing,
     /// With a branch or a selection on its outcome.
@@ -54,7 +54,7 @@ enum Fusion {
     },
 }
 
-/// The forms of what melts with a condition.
+/// The forms of what fuses with a condition.
 struct ConditionForms {
     branch_if: BinaryForms,
     branch_unless: BinaryForms,
@@ -243,7 +243,7 @@ const fn commutative(mnemonic: &str) -> Commutative {
     }
 }
 
-/// What an operation can melt with, by its encoding.
+/// What an operation can fuse with, by its encoding.
 const fn fusion(encoding: u32) -> Fusion {
     match encoding {
         0x6A => Fusion::Add,
@@ -381,7 +381,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Emits the operation together with the instruction before, if those two melt; false where they do not.
+    /// Emits the operation together with the instruction before, if those two fuse; false where they do not.
     fn fuse_binary(&mut self, op: &Binary, a: Operand, b: Operand) -> Result<bool> {
         match op.fusion {
             Fusion::Add => {

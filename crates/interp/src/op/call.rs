@@ -13,7 +13,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{FuncEntry, Pending, VmContext, VmFunc, runtime};
 
-use crate::backtrace::{Place, caller};
+use crate::backtrace::{FramePosition, caller};
 use crate::code::{ModuleCode, Word};
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 use crate::unwind;
@@ -197,7 +197,7 @@ handlers! {
     #[inline(never)]
     fn leave_tail_call(m) {
         let (position, frame, ctx) = caller(m.fp, m.operand(C), m.ctx, 0);
-        let position = unwind::catch(position, frame, ctx, Place::Return, m.vm());
+        let position = unwind::catch(position, frame, ctx, FramePosition::Return, m.vm());
         if position.is_null() {
             return m.stop();
         }

@@ -7,7 +7,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::runtime;
 
 use super::call::caller_of_instance;
-use crate::calls::Heat;
+use crate::call_profile::Heat;
 use crate::code::ModuleCode;
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
@@ -20,7 +20,7 @@ handlers! {
         }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.attend(frame_end)
+            && let Err(trap) = m.safepoint(frame_end)
         {
             return m.trap(trap);
         }
@@ -39,7 +39,7 @@ handlers! {
         }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.attend(frame_end)
+            && let Err(trap) = m.safepoint(frame_end)
         {
             return m.trap(trap);
         }
@@ -55,7 +55,7 @@ handlers! {
         }
         let frame_end = m.fp.wrapping_add(m.immediate() as usize);
         if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.attend(frame_end)
+            && let Err(trap) = m.safepoint(frame_end)
         {
             return m.trap(trap);
         }
@@ -88,10 +88,10 @@ handlers! {
         let address = *m.fp.add(header as usize);
         match ModuleCode::look_at_call(module, func, caller_of_instance(address)) {
             // This instruction counts again.
-            Heat::Warm(calls) => (*entry).heat.store(calls + 1, Ordering::Relaxed),
+            Heat::Warm(calls) => (*entry).calls_left.store(calls + 1, Ordering::Relaxed),
             Heat::Hot => {
                 // It is not asked again before long.
-                (*entry).heat.store(u32::MAX, Ordering::Relaxed);
+                (*entry).calls_left.store(u32::MAX, Ordering::Relaxed);
                 ModuleCode::say_hot(module, func);
             }
         }
@@ -130,8 +130,8 @@ handlers! {
     }
 
     /// `[_ _ target]`: `br` to a loop's header.
-    fn branch_back(m) {
-        m.branch_back()
+    fn back_edge(m) {
+        m.back_edge()
     }
 
     /// `[a _ target]`: `br_if`.
@@ -146,12 +146,12 @@ handlers! {
 
     /// `[a _ target]`: `br_if` to a loop's header.
     fn loop_if(m) {
-        if m.get::<bool>(A) { m.branch_back() } else { m.next(2) }
+        if m.get::<bool>(A) { m.back_edge() } else { m.next(2) }
     }
 
     /// `[a _ target]`: branches to a loop's header where the condition is zero.
     fn loop_unless(m) {
-        if m.get::<bool>(A) { m.next(2) } else { m.branch_back() }
+        if m.get::<bool>(A) { m.next(2) } else { m.back_edge() }
     }
 
     /// `[_ _ target]`: as `branch_if`, of the accumulator.
@@ -166,12 +166,12 @@ handlers! {
 
     /// `[_ _ target]`: as `loop_if`, of the accumulator.
     fn loop_if_acc(m) {
-        if m.last::<bool>() { m.branch_back() } else { m.next(2) }
+        if m.last::<bool>() { m.back_edge() } else { m.next(2) }
     }
 
     /// `[_ _ target]`: as `loop_unless`, of the accumulator.
     fn loop_unless_acc(m) {
-        if m.last::<bool>() { m.next(2) } else { m.branch_back() }
+        if m.last::<bool>() { m.next(2) } else { m.back_edge() }
     }
 
     /// `[a _ count]` and `count + 1` words of targets, in words from this instruction: `br_table`.
@@ -247,10 +247,10 @@ impl Machine {
     unsafe fn is_hot(self) -> bool {
         // SAFETY: see the impl.
         unsafe {
-            let heat = &(*(*self.ctx).entries.add(self.word(1) as u32 as usize)).heat;
+            let calls_left = &(*(*self.ctx).entries.add(self.word(1) as u32 as usize)).calls_left;
             // Threads that count at the same time may lose calls; nothing depends on the number.
-            let left = heat.load(Ordering::Relaxed).wrapping_sub(1);
-            heat.store(left, Ordering::Relaxed);
+            let left = calls_left.load(Ordering::Relaxed).wrapping_sub(1);
+            calls_left.store(left, Ordering::Relaxed);
             left == 0
         }
     }

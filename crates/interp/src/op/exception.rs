@@ -3,7 +3,7 @@
 use innkeeper_engine::Trap;
 use innkeeper_engine::tier::{Pending, VmContext, VmObject, gc};
 
-use crate::backtrace::Place;
+use crate::backtrace::FramePosition;
 use crate::code::Word;
 use crate::machine::{A, B, D, Exit, Machine, handlers};
 use crate::unwind;
@@ -47,7 +47,7 @@ impl Machine {
         // SAFETY: see the impl; `unwind::catch` leaves the frame and the context of where to go on in the record, and where the exception is
         // caught, the address is that of an instruction, else null.
         unsafe {
-            let position = unwind::catch(self.ip, self.fp, self.ctx, Place::Instruction, self.vm());
+            let position = unwind::catch(self.ip, self.fp, self.ctx, FramePosition::Instruction, self.vm());
             if position.is_null() {
                 return self.stop();
             }

@@ -21,7 +21,7 @@ handlers! {
     fn count_loop(m) {
         let value = numeric::i32_add(m.get(B), m.word(2) as u32);
         m.set(A, value);
-        if value != 0 { m.branch_back() } else { m.next(3) }
+        if value != 0 { m.back_edge() } else { m.next(3) }
     }
 
     /// `[r a imm32] [mask]`: `i32.and` of a constant with the sum of another.
@@ -76,13 +76,13 @@ handlers! {
     /// `[r _ target] [imm64]`: a constant, then `br` to a loop's header.
     fn constant_loop(m) {
         m.set(A, m.word(2));
-        m.branch_back()
+        m.back_edge()
     }
 
     /// `[r a target]`: a copy, then `br` to a loop's header.
     fn copy_loop(m) {
         m.set(A, m.get::<u64>(B));
-        m.branch_back()
+        m.back_edge()
     }
 }
 
@@ -176,7 +176,7 @@ macro_rules! counted_loops {
                 $(fn $compare($m) {
                     let value = numeric::i32_add($m.get(B), $m.word(2) as u32);
                     $m.set(A, value);
-                    if super::$condition(numeric::$compare(value, $limit)) { $m.branch_back() } else { $m.next(3) }
+                    if super::$condition(numeric::$compare(value, $limit)) { $m.back_edge() } else { $m.next(3) }
                 })*
             }
         }
@@ -236,6 +236,6 @@ macro_rules! masks {
 masks! {
     mask_branch_if holds branch;
     mask_branch_unless fails branch;
-    mask_loop_if holds branch_back;
-    mask_loop_unless fails branch_back;
+    mask_loop_if holds back_edge;
+    mask_loop_unless fails back_edge;
 }

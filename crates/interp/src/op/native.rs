@@ -10,12 +10,12 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Published;
 use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{
-    Layer, Left, NativeCode, Pending, TailCall, TrapSite, VmContext, VmStore, runtime,
+    ActivationSegment, NativeCode, NativeExit, Pending, TailCall, TrapSite, VmContext, VmStore, runtime,
 };
 use innkeeper_engine::{Error, Trap};
 
 use super::call::{OTHER_INSTANCE, caller_of_instance, code_of, is_tagged};
-use crate::backtrace::{self, Place, caller};
+use crate::backtrace::{self, FramePosition, caller};
 use crate::code::{ModuleCode, Word};
 use crate::machine::{A, Exit, Handler, handlers};
 use crate::unwind;
@@ -28,7 +28,7 @@ pub(crate) struct Stub {
     header: Word,
     code: Published<NativeCode>,
     func: DefinedFuncIndex,
-    /// Calls until one is looked at; see [`crate::calls`].
+    /// Calls until one is looked at; see [`crate::call_profile`].
     unseen: AtomicU32,
 }
 
@@ -68,13 +68,13 @@ handlers! {
             look(stub, m.ctx, *m.fp.add(header));
         }
         match run(stub.code(), m.ctx, m.fp, header) {
-            Left::Done => {
+            NativeExit::Done => {
                 m.forget();
                 m.reload_memory();
                 m.return_to(*m.fp.add(header), header)
             }
-            Left::Stopped => m.pass_on(leave_callee),
-            Left::TailCall => m.pass_on(tail_call),
+            NativeExit::Stopped => m.pass_on(leave_callee),
+            NativeExit::TailCall => m.pass_on(tail_call),
         }
     }
 
@@ -84,7 +84,7 @@ handlers! {
     fn leave_callee(m) {
         let vm = m.vm();
         let (position, frame, ctx) = caller(m.fp, m.operand(A), m.ctx, 0);
-        let position = unwind::catch(position, frame, ctx, Place::Return, vm);
+        let position = unwind::catch(position, frame, ctx, FramePosition::Return, vm);
         if position.is_null() {
             if let Some(Pending::Trap(_)) = (*vm).pending {
                 stop_in_caller(m.fp, m.operand(A), m.ctx);
@@ -146,15 +146,20 @@ unsafe fn look(stub: &Stub, ctx: *mut VmContext, address: u64) {
 /// # Safety
 /// The contract of [`Handler`]; `fp` is a frame of `code`'s function, whose header is at slot `header`.
 #[inline(never)]
-unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usize) -> Left {
+unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usize) -> NativeExit {
     // SAFETY: as the caller promises; callers' frames have room for the header.
     unsafe {
         let vm = (*ctx).store;
-        let layer = Layer { outer: (*vm).layers, site: site_of_caller(fp, header, ctx), describe, catches };
-        (*vm).layers = &raw const layer;
+        let segment = ActivationSegment {
+            outer: (*vm).segments,
+            site: site_of_caller(fp, header, ctx),
+            describe,
+            catches,
+        };
+        (*vm).segments = &raw const segment;
         CallFrame::new(fp, header).run_native(vm);
         let left = (code.enter)(code, ctx, fp);
-        (*vm).layers = layer.outer;
+        (*vm).segments = segment.outer;
         left
     }
 }
@@ -165,14 +170,14 @@ unsafe fn site_of_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) -> Tr
     TrapSite { position, frame, ctx }
 }
 
-unsafe fn describe(layer: &Layer, error: &mut Error) {
-    // SAFETY: the layer is of this tier, and suspended.
-    unsafe { backtrace::append(error, layer.site, Place::Return) };
+unsafe fn describe(segment: &ActivationSegment, error: &mut Error) {
+    // SAFETY: the segment is of this tier, and suspended.
+    unsafe { backtrace::append(error, segment.site, FramePosition::Return) };
 }
 
-unsafe fn catches(layer: &Layer, vm: *mut VmStore, exception: u64) -> Result<bool, Trap> {
-    // SAFETY: the layer is of this tier, and suspended; the exception is one of its store.
-    unsafe { unwind::search(vm, layer.site, Place::Return, exception).map(|found| found.is_some()) }
+unsafe fn catches(segment: &ActivationSegment, vm: *mut VmStore, exception: u64) -> Result<bool, Trap> {
+    // SAFETY: the segment is of this tier, and suspended; the exception is one of its store.
+    unsafe { unwind::search(vm, segment.site, FramePosition::Return, exception).map(|found| found.is_some()) }
 }
 
 /// Completes the reason for a stop of the function at `fp`, which has no frame of its own any more.
@@ -186,6 +191,6 @@ unsafe fn stop_in_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) {
     unsafe {
         let site = site_of_caller(fp, header, ctx);
         (*(*ctx).store).trap_site = TrapSite::NONE;
-        runtime::complete_stop((*ctx).store, |error| backtrace::append(error, site, Place::Return));
+        runtime::complete_stop((*ctx).store, |error| backtrace::append(error, site, FramePosition::Return));
     }
 }

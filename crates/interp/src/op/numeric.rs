@@ -80,8 +80,8 @@ macro_rules! numeric_handlers {
 
         numeric_handlers! { @branch branch_if taken branch test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
         numeric_handlers! { @branch branch_unless not_taken branch test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
-        numeric_handlers! { @branch loop_if taken branch_back test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
-        numeric_handlers! { @branch loop_unless not_taken branch_back test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch loop_if taken back_edge test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
+        numeric_handlers! { @branch loop_unless not_taken back_edge test { $($test $test_ty)* } compare { $($compare $compare_ty)* } }
 
         /// `[r x y a] [b]` or `[r x y a] [imm64]`: `x` where `a` and `b` compare, else `y`.
         pub(crate) mod select {

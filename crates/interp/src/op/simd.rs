@@ -115,8 +115,8 @@ macro_rules! simd_handlers {
 
         simd_branch! { branch_if (!=) branch { $($test)* } }
         simd_branch! { branch_unless (==) branch { $($test)* } }
-        simd_branch! { loop_if (!=) branch_back { $($test)* } }
-        simd_branch! { loop_unless (==) branch_back { $($test)* } }
+        simd_branch! { loop_if (!=) back_edge { $($test)* } }
+        simd_branch! { loop_unless (==) back_edge { $($test)* } }
 
         /// Loads and stores.
         pub(crate) mod memory {

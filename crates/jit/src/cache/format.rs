@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic | digest or code of the rest of the head | length of the head
-//!       | key | sections | name of the build | functions | profile | adapters
+//!       | key | sections | name of the build | functions | profile | trampolines
 //! the module, where the file has it
 //! tables of functions
 //! zeros to the next page
@@ -46,7 +46,7 @@ pub(crate) struct Head {
     pub(crate) profile: Vec<u32>,
     /// Functions that cannot be compiled, ascending.
     pub(crate) refused: Vec<u32>,
-    pub(crate) adapters: Vec<SavedAdapter>,
+    pub(crate) trampolines: Vec<SavedTrampoline>,
 }
 
 /// Where things are in a file, in this order.
@@ -70,9 +70,9 @@ pub(crate) struct SavedFunction {
     pub(crate) digest: Hash,
 }
 
-/// An adapter: what it is for, and its code.
+/// A trampoline: what it is for, and its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SavedAdapter {
+pub(crate) struct SavedTrampoline {
     pub(crate) key: Vec<u8>,
     pub(crate) code: Vec<u8>,
     pub(crate) tables: Vec<u8>,
@@ -164,11 +164,11 @@ impl Head {
             })
         })?;
         let (profile, refused) = (reader.list(Reader::u32)?, reader.list(Reader::u32)?);
-        let adapters = reader.list(|reader| {
+        let trampolines = reader.list(|reader| {
             let mut bytes = || Some(reader.bytes()?.to_vec());
-            Some(SavedAdapter { key: bytes()?, code: bytes()?, tables: bytes()? })
+            Some(SavedTrampoline { key: bytes()?, code: bytes()?, tables: bytes()? })
         })?;
-        Some(Head { key, build_name, sections, functions, profile, refused, adapters })
+        Some(Head { key, build_name, sections, functions, profile, refused, trampolines })
     }
 
     /// Whether everything lies where it can lie: sections behind each other to the end of the file, functions inside them, in order and apart.
@@ -242,9 +242,9 @@ impl Head {
             put_u32(&mut to, list.len() as u32);
             list.iter().for_each(|func| put_u32(&mut to, *func));
         }
-        put_u32(&mut to, self.adapters.len() as u32);
-        for adapter in &self.adapters {
-            for bytes in [&adapter.key, &adapter.code, &adapter.tables] {
+        put_u32(&mut to, self.trampolines.len() as u32);
+        for trampoline in &self.trampolines {
+            for bytes in [&trampoline.key, &trampoline.code, &trampoline.tables] {
                 put_bytes(&mut to, bytes);
             }
         }
@@ -319,7 +319,7 @@ mod tests {
             functions: vec![function(3, 0..64, 0..7), function(9, 64..192, 7..10)],
             profile: vec![4, 1],
             refused: vec![2, 8],
-            adapters: vec![SavedAdapter { key: vec![1, 2], code: vec![3], tables: vec![] }],
+            trampolines: vec![SavedTrampoline { key: vec![1, 2], code: vec![3], tables: vec![] }],
         }
     }
 
@@ -331,7 +331,7 @@ mod tests {
         let written = head();
         assert_eq!((read.key, &read.functions), (written.key, &written.functions));
         assert_eq!((read.profile, read.refused), (written.profile, written.refused));
-        assert_eq!(read.adapters, written.adapters);
+        assert_eq!(read.trampolines, written.trampolines);
         for other in [file_bytes - 1, file_bytes + 1, 0, u64::MAX] {
             assert_eq!(Head::read(&bytes, other, Seal::Digest).unwrap_err(), Unusable::Damaged);
         }

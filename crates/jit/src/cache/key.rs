@@ -113,7 +113,7 @@ mod tests {
             functions: Vec::new(),
             profile: Vec::new(),
             refused: Vec::new(),
-            adapters: Vec::new(),
+            trampolines: Vec::new(),
         };
         let mut bytes = head.write(Seal::Keyed(seal));
         bytes.resize(usize::try_from(head.sections.code.end).unwrap(), 0);

@@ -1,24 +1,24 @@
 //! The code cache: what is known of a module from one run to the next.
 //!
 //! One file a [`key::Key`]: the module's bytes, the build of the compiler, the processor and the settings. That there is one says that the module is
-//! valid; in it are the machine code of functions that were hot ([`format`] has the layout), which of them to compile next, and adapters. [`directory`]
-//! decides which files are believed, [`saved`] uses them, [`keep`] writes them. A file that was compiled ahead of time ([`precompiled`]) is of the same
+//! valid; in it are the machine code of functions that were hot ([`format`] has the layout), which of them to compile next, and trampolines. [`directory`]
+//! decides which files are believed, [`saved`] uses them, [`writer`] writes them. A file that was compiled ahead of time ([`precompiled`]) is of the same
 //! format, with the module in it.
 //!
 //! A file in a directory is believed only with the code of the user's own key ([`seal`]): a guest that was granted the directory may have put it there.
 //!
 //! Must stay true: what is not exactly what was written for this very key is not used; neither is it an error: the module is validated and compiled again.
 
+pub(crate) mod contents;
 mod directory;
 pub(crate) mod format;
-pub(crate) mod keep;
 pub(crate) mod key;
 #[allow(unsafe_code, reason = "files are mapped")]
 mod mapping;
 mod precompiled;
 mod saved;
 mod seal;
-pub(crate) mod write;
+pub(crate) mod writer;
 
 use std::path::Path;
 use std::sync::Arc;

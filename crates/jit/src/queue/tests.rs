@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    FuncEntry, Hot, ModuleParts, Recalled, Stopped, Tier, TierModule, VmFunc, parts,
+    CacheLookup, FuncEntry, Hot, ModuleParts, Stopped, Tier, TierModule, VmFunc, parts,
 };
 use innkeeper_engine::{Config, Engine, Module};
 
@@ -30,7 +30,7 @@ unsafe impl TierModule for Counted {
         self
     }
 
-    fn heat(&self, what: &Hot) -> u64 {
+    fn uses_since_hot(&self, what: &Hot) -> u64 {
         let key = (function_of(what).0, matches!(what, Hot::Loop(_)));
         self.heat.lock().unwrap().get(&key).copied().unwrap_or(0)
     }
@@ -42,10 +42,10 @@ unsafe impl TierModule for Counted {
 
 struct Counting;
 
-// SAFETY: as above; nothing is recalled.
+// SAFETY: as above; nothing is looked up in a cache.
 #[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
 unsafe impl Tier for Counting {
-    fn prepare(&self, _module: &Arc<ModuleParts>, _recalled: Recalled) -> Box<dyn TierModule> {
+    fn prepare(&self, _module: &Arc<ModuleParts>, _lookup: CacheLookup) -> Box<dyn TierModule> {
         Box::new(Counted::default())
     }
 
@@ -74,13 +74,13 @@ fn function(func: u32) -> Hot {
 mod order {
     use std::collections::BTreeSet;
 
-    use innkeeper_engine::tier::LoopEntry;
+    use innkeeper_engine::tier::OsrEntry;
 
     use super::*;
 
     fn loop_of(func: u32) -> Hot {
         let func = DefinedFuncIndex(func);
-        Hot::Loop(LoopEntry { func, position: 0, offset_bytes: 0, locals: [].into(), operands: [].into() })
+        Hot::Loop(OsrEntry { func, position: 0, offset_bytes: 0, locals: [].into(), operands: [].into() })
     }
 
     fn job(module: &Module, what: Hot) -> Job {

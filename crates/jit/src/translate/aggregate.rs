@@ -11,7 +11,7 @@ use innkeeper_engine::{CompositeType, FieldType, StorageType, Trap};
 use wasmparser::Operator;
 
 use super::{Result, Translator, Unsupported};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::{abi, trap};
 
 /// How a packed field is extended when it is read.
@@ -51,7 +51,7 @@ impl Translator<'_, '_> {
                 let array = self.allocate_array(*array_type_index, len)?;
                 let (low, high) = self.halves(value);
                 let zero = self.i32(0);
-                self.builtin_or_stop(Builtin::ArrayFill, &[self.ctx, array, zero, low, high, len])?;
+                self.libcall_or_stop(Libcall::ArrayFill, &[self.ctx, array, zero, low, high, len])?;
                 self.push(array)
             }
             Operator::ArrayNewDefault { array_type_index } => {
@@ -63,10 +63,10 @@ impl Translator<'_, '_> {
                 self.array_new_fixed(*array_type_index, *array_size)
             }
             Operator::ArrayNewData { array_type_index, array_data_index } => {
-                self.array_new_segment(Builtin::ArrayNewData, *array_type_index, *array_data_index)
+                self.array_new_segment(Libcall::ArrayNewData, *array_type_index, *array_data_index)
             }
             Operator::ArrayNewElem { array_type_index, array_elem_index } => {
-                self.array_new_segment(Builtin::ArrayNewElem, *array_type_index, *array_elem_index)
+                self.array_new_segment(Libcall::ArrayNewElem, *array_type_index, *array_elem_index)
             }
             Operator::ArrayGet { array_type_index } | Operator::ArrayGetU { array_type_index } => {
                 self.array_get(*array_type_index, Extend::Unsigned)
@@ -90,7 +90,7 @@ impl Translator<'_, '_> {
                 let (array, to) = self.pop2()?;
                 self.b.ins().trapz(array, trap::code(Trap::NullArray));
                 let (low, high) = self.halves(value);
-                self.builtin_or_stop(Builtin::ArrayFill, &[self.ctx, array, to, low, high, len])
+                self.libcall_or_stop(Libcall::ArrayFill, &[self.ctx, array, to, low, high, len])
             }
             Operator::ArrayCopy { .. } => {
                 let (from_array, from, len) = self.pop3()?;
@@ -98,13 +98,13 @@ impl Translator<'_, '_> {
                 self.b.ins().trapz(to_array, trap::code(Trap::NullArray));
                 self.b.ins().trapz(from_array, trap::code(Trap::NullArray));
                 let args = [self.ctx, to_array, to, from_array, from, len];
-                self.builtin_or_stop(Builtin::ArrayCopy, &args)
+                self.libcall_or_stop(Libcall::ArrayCopy, &args)
             }
             Operator::ArrayInitData { array_data_index, .. } => {
-                self.array_init(Builtin::ArrayInitData, *array_data_index)
+                self.array_init(Libcall::ArrayInitData, *array_data_index)
             }
             Operator::ArrayInitElem { array_elem_index, .. } => {
-                self.array_init(Builtin::ArrayInitElem, *array_elem_index)
+                self.array_init(Libcall::ArrayInitElem, *array_elem_index)
             }
             _ => return Ok(false),
         }?;
@@ -130,7 +130,7 @@ impl Translator<'_, '_> {
 
     fn allocate_array(&mut self, ty: u32, len: Value) -> Result<Value> {
         let ty = self.i32(ty);
-        let object = self.builtin(Builtin::Allocate, &[self.ctx, ty, len]);
+        let object = self.libcall(Libcall::Allocate, &[self.ctx, ty, len]);
         self.stop_if_null(object)
     }
 
@@ -219,20 +219,20 @@ impl Translator<'_, '_> {
         self.push(array)
     }
 
-    fn array_new_segment(&mut self, builtin: Builtin, ty: u32, segment: u32) -> Result {
+    fn array_new_segment(&mut self, libcall: Libcall, ty: u32, segment: u32) -> Result {
         let (from, len) = self.pop2()?;
         let (ty, segment) = (self.i32(ty), self.i32(segment));
-        let array = self.builtin(builtin, &[self.ctx, ty, segment, from, len]);
+        let array = self.libcall(libcall, &[self.ctx, ty, segment, from, len]);
         let array = self.stop_if_null(array)?;
         self.push(array)
     }
 
-    fn array_init(&mut self, builtin: Builtin, segment: u32) -> Result {
+    fn array_init(&mut self, libcall: Libcall, segment: u32) -> Result {
         let (from, len) = self.pop2()?;
         let (array, to) = self.pop2()?;
         self.b.ins().trapz(array, trap::code(Trap::NullArray));
         let segment = self.i32(segment);
-        self.builtin_or_stop(builtin, &[self.ctx, array, segment, to, from, len])
+        self.libcall_or_stop(libcall, &[self.ctx, array, segment, to, from, len])
     }
 
     /// A value as the two slots that the engine takes.

@@ -5,22 +5,22 @@ use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, MemFlagsData, Type, Value,
 use innkeeper_engine::Trap;
 use wasmparser::{MemArg, Operator};
 
-use super::memory::memory_of;
+use super::memory::entry;
 use super::{Result, Translator, Unsupported};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::trap;
 
 impl Translator<'_, '_> {
     /// Pops the address of a cell.
     fn cell(&mut self, argument: &MemArg, cell: Type) -> Result<(Value, MemFlagsData)> {
         let size = u64::from(cell.bytes());
-        let address = self.pop_index(self.is_memory64(memory_of(argument)?))?;
+        let address = self.pop_index(self.is_memory64(entry(argument)?))?;
         let offset = self.int(types::I64, argument.offset.cast_signed());
         if size > 1 {
             // The low bits of the sum are right even where it does not fit.
             let effective = self.b.ins().iadd(address, offset);
             let low = self.b.ins().band_imm_u(effective, size.cast_signed() - 1);
-            if self.is_memory64(memory_of(argument)?) {
+            if self.is_memory64(entry(argument)?) {
                 // Bounds come first where the sum does not fit: there is no address then.
                 let is_over = self.b.ins().icmp(IntCC::UnsignedLessThan, effective, address);
                 self.b.ins().trapnz(is_over, trap::code(Trap::MemoryOutOfBounds));
@@ -74,7 +74,7 @@ impl Translator<'_, '_> {
 
     /// The effective address of a wait or notify, which checks it itself.
     fn effective(&mut self, argument: &MemArg) -> Result<Value> {
-        let address = self.pop_index(self.is_memory64(memory_of(argument)?))?;
+        let address = self.pop_index(self.is_memory64(entry(argument)?))?;
         let offset = self.int(types::I64, argument.offset.cast_signed());
         Ok(self.b.ins().uadd_overflow_trap(address, offset, trap::code(Trap::MemoryOutOfBounds)))
     }
@@ -96,22 +96,22 @@ impl Translator<'_, '_> {
             Operator::MemoryAtomicNotify { memarg } => {
                 let count = self.pop()?;
                 let address = self.effective(memarg)?;
-                let memory = self.i32(memory_of(memarg)?);
-                let woken = self.builtin(Builtin::Notify, &[self.ctx, memory, address, count]);
+                let memory = self.i32(entry(memarg)?);
+                let woken = self.libcall(Libcall::Notify, &[self.ctx, memory, address, count]);
                 self.finish_waiting(woken)
             }
-            Operator::MemoryAtomicWait32 { memarg } => self.wait(Builtin::Wait32, memarg),
-            Operator::MemoryAtomicWait64 { memarg } => self.wait(Builtin::Wait64, memarg),
+            Operator::MemoryAtomicWait32 { memarg } => self.wait(Libcall::Wait32, memarg),
+            Operator::MemoryAtomicWait64 { memarg } => self.wait(Libcall::Wait64, memarg),
             _ => return self.plain_atomic(operator),
         }?;
         Ok(true)
     }
 
-    fn wait(&mut self, builtin: Builtin, argument: &MemArg) -> Result {
+    fn wait(&mut self, libcall: Libcall, argument: &MemArg) -> Result {
         let (expected, timeout) = self.pop2()?;
         let address = self.effective(argument)?;
-        let memory = self.i32(memory_of(argument)?);
-        let outcome = self.builtin(builtin, &[self.ctx, memory, address, expected, timeout]);
+        let memory = self.i32(entry(argument)?);
+        let outcome = self.libcall(libcall, &[self.ctx, memory, address, expected, timeout]);
         self.finish_waiting(outcome)
     }
 }

@@ -12,7 +12,7 @@ use innkeeper_engine::tier::VmMemory;
 use innkeeper_engine::{Sharing, Trap};
 
 use super::{Result, Translator, record_flags};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::trap;
 
 /// As many bytes, if the code says how many, are moved by loads and stores.
@@ -30,16 +30,16 @@ impl Translator<'_, '_> {
         let index = self.i32(memory);
         let args = [self.ctx, index, to, value, len];
         if !self.is_plain(memory) {
-            return self.builtin_or_stop(Builtin::MemoryFill, &args);
+            return self.libcall_or_stop(Libcall::MemoryFill, &args);
         }
         if let Some(bytes) = self.constant(len).filter(|bytes| *bytes <= INLINE_BYTES) {
             let to = self.range(memory, to, len);
             self.fill_pieces(to, value, bytes);
             return Ok(());
         }
-        self.unless_few(len, (Builtin::MemoryFill, &args), |this| {
+        self.unless_few(len, (Libcall::MemoryFill, &args), |this| {
             let to = this.range(memory, to, len);
-            this.builtin(Builtin::SetBytes, &[to, value, len]);
+            this.libcall(Libcall::SetBytes, &[to, value, len]);
         })
     }
 
@@ -50,7 +50,7 @@ impl Translator<'_, '_> {
         let (to_index, from_index) = (self.i32(to_memory), self.i32(from_memory));
         let args = [self.ctx, to_index, from_index, to, from, len];
         if !self.is_plain(to_memory) || !self.is_plain(from_memory) {
-            return self.builtin_or_stop(Builtin::MemoryCopy, &args);
+            return self.libcall_or_stop(Libcall::MemoryCopy, &args);
         }
         if let Some(bytes) = self.constant(len).filter(|bytes| *bytes <= INLINE_BYTES) {
             let to = self.range(to_memory, to, len);
@@ -58,10 +58,10 @@ impl Translator<'_, '_> {
             self.copy_pieces(to, from, bytes);
             return Ok(());
         }
-        self.unless_few(len, (Builtin::MemoryCopy, &args), |this| {
+        self.unless_few(len, (Libcall::MemoryCopy, &args), |this| {
             let to = this.range(to_memory, to, len);
             let from = this.range(from_memory, from, len);
-            this.builtin(Builtin::MoveBytes, &[to, from, len]);
+            this.libcall(Libcall::MoveBytes, &[to, from, len]);
         })
     }
 
@@ -120,7 +120,7 @@ impl Translator<'_, '_> {
     fn unless_few(
         &mut self,
         len: Value,
-        (builtin, args): (Builtin, &[Value]),
+        (libcall, args): (Libcall, &[Value]),
         few: impl FnOnce(&mut Self),
     ) -> Result {
         let (many_block, few_block, done) =
@@ -130,7 +130,7 @@ impl Translator<'_, '_> {
         self.b.ins().brif(is_many, many_block, &[], few_block, &[]);
         self.b.switch_to_block(many_block);
         self.b.seal_block(many_block);
-        self.builtin_or_stop(builtin, args)?;
+        self.libcall_or_stop(libcall, args)?;
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(few_block);
         self.b.seal_block(few_block);

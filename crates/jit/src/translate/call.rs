@@ -1,6 +1,6 @@
 //! Calls.
 //!
-//! Every call goes through the callee's entry: to the compiled function, or to an adapter that calls it in another tier. So callers need not know
+//! Every call goes through the callee's entry: to the compiled function, or to a trampoline that calls it in another tier. So callers need not know
 //! which it is, and find new code the next time they look.
 
 use std::mem::offset_of;
@@ -17,7 +17,7 @@ use wasmparser::Operator;
 use super::exception::Code;
 use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags};
 use crate::abi::{self, Results};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::trap;
 
 /// What a call needs to know of its callee.
@@ -134,7 +134,7 @@ impl Translator<'_, '_> {
         self.b.ins().brif(is_other, other, &[], go_on, &[]);
         self.b.switch_to_block(other);
         self.b.seal_block(other);
-        if let Some(is_subtype) = self.builtin(Builtin::IsSubtype, &[record, expected]) {
+        if let Some(is_subtype) = self.libcall(Libcall::IsSubtype, &[record, expected]) {
             self.b.ins().trapz(is_subtype, trap::code(Trap::IndirectCallTypeMismatch));
         }
         self.b.ins().jump(go_on, &[]);
@@ -239,7 +239,7 @@ impl Translator<'_, '_> {
             self.store_slot(slots, at, *value);
             at += ty.slots();
         }
-        let Some(outcome) = self.builtin(Builtin::TailCall, &[callee.ctx, callee.entry, slots]) else {
+        let Some(outcome) = self.libcall(Libcall::TailCall, &[callee.ctx, callee.entry, slots]) else {
             return Err(Unsupported::Malformed);
         };
         leave_by_outcome(&mut self.b, outcome);
@@ -267,12 +267,12 @@ pub(crate) fn leave_by_outcome(b: &mut cranelift_frontend::FunctionBuilder<'_>, 
     b.ins().brif(outcome, left, &[], go_on, &[]);
     b.switch_to_block(left);
     b.seal_block(left);
-    let is_final = b.ins().icmp_imm_s(IntCC::NotEqual, outcome, i64::from(crate::builtin::STOPPED));
+    let is_final = b.ins().icmp_imm_s(IntCC::NotEqual, outcome, i64::from(crate::libcall::STOPPED));
     let (last, stop) = (b.create_block(), b.create_block());
     b.ins().brif(is_final, last, &[], stop, &[]);
     b.switch_to_block(last);
     b.seal_block(last);
-    super::call_builtin(b, Builtin::LeaveWith, &[outcome]);
+    super::call_libcall(b, Libcall::LeaveWith, &[outcome]);
     b.ins().trap(trap::code(Trap::Unreachable));
     b.switch_to_block(stop);
     b.seal_block(stop);

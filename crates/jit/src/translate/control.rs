@@ -11,7 +11,7 @@ use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 use super::unroll::Again;
 use super::{Result, Start, Translator, Unsupported, record_flags};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::{abi, trap};
 
 /// A block that is open.
@@ -313,7 +313,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Leaves the function from here: a jump to where it ends would be one more. A body in the place of a call ends where it ends.
+    /// Leaves the function from here: a jump to where it ends would be one more. An inlined body ends where it ends.
     fn visit_return(&mut self) -> Result {
         if self.inliner.is_inside() {
             self.branch(self.control.len() as u32 - 1)?;
@@ -386,7 +386,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Checks the stack, and gives attention to who asks for it. A function that calls nothing need not: it cannot recurse, and the stack has
+    /// Checks the stack, and answers requests. A function that calls nothing need not: it cannot recurse, and the stack has
     /// headroom.
     pub(super) fn poll_at_entry(&mut self, body: &FunctionBody<'_>) -> Result {
         for operator in body.get_operators_reader()? {
@@ -403,10 +403,10 @@ impl Translator<'_, '_> {
         let store = self.store();
         let limit = self.native_limit(store);
         let is_below = self.b.ins().icmp(IntCC::UnsignedLessThan, here, limit);
-        self.attend_if(is_below);
+        self.safepoint_if(is_below);
     }
 
-    /// Reads the polled page: a fault, where somebody asks for attention, which the signal handler takes for a call of [`crate::entry::attend_in_loop`]. Does
+    /// Reads the polled page: a fault, where somebody requests a safepoint, which the signal handler takes for a call of [`crate::entry::safepoint_in_loop`]. Does
     /// not look at the stack, which a loop leaves as it is.
     fn poll_in_loop(&mut self) {
         if cfg!(unpolled) {
@@ -424,13 +424,13 @@ impl Translator<'_, '_> {
         self.b.ins().load(types::I64, record_flags(), store, offset_of!(VmStore, native_limit) as i32)
     }
 
-    fn attend_if(&mut self, condition: Value) {
-        let (attend, go_on) = (self.b.create_block(), self.b.create_block());
-        self.b.set_cold_block(attend);
-        self.b.ins().brif(condition, attend, &[], go_on, &[]);
-        self.b.switch_to_block(attend);
-        self.b.seal_block(attend);
-        self.builtin(Builtin::Attend, &[]);
+    fn safepoint_if(&mut self, condition: Value) {
+        let (safepoint, go_on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(safepoint);
+        self.b.ins().brif(condition, safepoint, &[], go_on, &[]);
+        self.b.switch_to_block(safepoint);
+        self.b.seal_block(safepoint);
+        self.libcall(Libcall::Safepoint, &[]);
         self.b.ins().jump(go_on, &[]);
         self.b.switch_to_block(go_on);
         self.b.seal_block(go_on);

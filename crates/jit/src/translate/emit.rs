@@ -1,4 +1,4 @@
-//! Pieces of code that translation and adapters both emit: accesses to slots and records, calls of the host's table, leaving machine code.
+//! Pieces of code that translation and trampolines both emit: accesses to slots and records, calls of the host's table, leaving machine code.
 
 use cranelift_codegen::ir::{
     AbiParam, InstBuilder, MemFlagsData, SigRef, Signature, StackSlotData, StackSlotKind, Type, Value, types,
@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::FunctionBuilder;
 use innkeeper_engine::tier::VmStore;
 
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 
 /// Flags of an access to a record of the engine, which is there and aligned.
 pub(crate) fn record_flags() -> MemFlagsData {
@@ -59,26 +59,26 @@ pub(super) fn zero(b: &mut FunctionBuilder<'_>, ty: Type) -> Value {
 }
 
 /// Calls a function of the host's table.
-pub(crate) fn call_builtin(b: &mut FunctionBuilder<'_>, builtin: Builtin, args: &[Value]) -> Option<Value> {
-    let signature = builtin_signature(b, builtin);
-    let function = builtin_address(b, builtin);
+pub(crate) fn call_libcall(b: &mut FunctionBuilder<'_>, libcall: Libcall, args: &[Value]) -> Option<Value> {
+    let signature = libcall_signature(b, libcall);
+    let function = libcall_address(b, libcall);
     let call = b.ins().call_indirect(signature, function, args);
     b.inst_results(call).first().copied()
 }
 
-pub(super) fn builtin_signature(b: &mut FunctionBuilder<'_>, builtin: Builtin) -> SigRef {
-    let (params, returns) = builtin.types();
-    let mut signature = Signature::new(builtin.convention());
+pub(super) fn libcall_signature(b: &mut FunctionBuilder<'_>, libcall: Libcall) -> SigRef {
+    let (params, returns) = libcall.types();
+    let mut signature = Signature::new(libcall.convention());
     signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
     signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
     b.import_signature(signature)
 }
 
-pub(super) fn builtin_address(b: &mut FunctionBuilder<'_>, builtin: Builtin) -> Value {
+pub(super) fn libcall_address(b: &mut FunctionBuilder<'_>, libcall: Libcall) -> Value {
     let store = b.ins().get_pinned_reg(types::I64);
     let table =
-        b.ins().load(types::I64, fixed_flags(), store, std::mem::offset_of!(VmStore, builtins) as i32);
-    b.ins().load(types::I64, fixed_flags(), table, builtin as i32 * 8)
+        b.ins().load(types::I64, fixed_flags(), store, std::mem::offset_of!(VmStore, libcalls) as i32);
+    b.ins().load(types::I64, fixed_flags(), table, libcall as i32 * 8)
 }
 
 /// Leaves machine code where the value is not 0, for the reason in the record.
@@ -95,7 +95,7 @@ pub(crate) fn stop_if(b: &mut FunctionBuilder<'_>, failed: Value) {
 
 /// Leaves machine code, for the reason in the record; ends the block.
 pub(crate) fn leave(b: &mut FunctionBuilder<'_>) {
-    call_builtin(b, Builtin::Leave, &[]);
+    call_libcall(b, Libcall::Leave, &[]);
     // Never reached.
     b.ins().trap(crate::trap::code(innkeeper_engine::Trap::Unreachable));
 }

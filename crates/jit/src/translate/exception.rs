@@ -1,6 +1,6 @@
 //! Exceptions: what is tried, what catches, and throwing (core specification 4.4.8; the older form of the proposal too).
 //!
-//! A call inside a tried block names its handlers, innermost first, and the context that their tags are of. Nothing is executed for that: whoever
+//! A call inside a `try` block names its handlers, innermost first, and the context that their tags are of. Nothing is executed for that: whoever
 //! leaves frames finds it in the code's tables (see [`crate::unwind`]) and goes on at the handler with the exception.
 
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -14,12 +14,12 @@ use innkeeper_engine::tier::VmObject;
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
 use super::control::{Control, Kind};
-use super::emit::{builtin_address, builtin_signature};
+use super::emit::{libcall_address, libcall_signature};
 use super::{Result, Translator, Unsupported};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::trap;
 
-/// What exceptions thrown inside a tried block meet.
+/// What exceptions thrown inside a `try` block meet.
 pub(super) struct Scope {
     /// In order: the tag, or any exception, and the block that is a handler.
     clauses: Vec<(Option<u32>, Block)>,
@@ -27,7 +27,7 @@ pub(super) struct Scope {
     outer: Option<usize>,
 }
 
-/// What the older form says behind a tried block.
+/// What the older form says behind a `try` block.
 #[derive(Default)]
 pub(super) struct Handlers {
     /// Tags of the handlers in order; none for one that catches all.
@@ -68,7 +68,7 @@ impl Translator<'_, '_> {
         Ok(true)
     }
 
-    /// Finds the handlers of tried blocks of the older form, which stand behind them.
+    /// Finds the handlers of `try` blocks of the older form, which stand behind them.
     pub(super) fn find_handlers(&mut self, body: &FunctionBody<'_>) -> Result {
         let mut open: Vec<Option<usize>> = Vec::new();
         let mut operators = body.get_operators_reader()?;
@@ -213,7 +213,7 @@ impl Translator<'_, '_> {
         let ty = module.tag_type(TagIndex(tag));
         let args = self.pop_args(ty)?;
         let tag = self.i32(tag);
-        let Some(exception) = self.builtin(Builtin::AllocateException, &[self.ctx, tag]) else {
+        let Some(exception) = self.libcall(Libcall::AllocateException, &[self.ctx, tag]) else {
             return Err(Unsupported::Malformed);
         };
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, exception, 0);
@@ -228,9 +228,9 @@ impl Translator<'_, '_> {
     }
 
     fn throw_exception(&mut self, exception: Value) -> Result {
-        self.builtin(Builtin::Throw, &[self.ctx, exception]);
-        let signature = builtin_signature(&mut self.b, Builtin::Leave);
-        let leave = builtin_address(&mut self.b, Builtin::Leave);
+        self.libcall(Libcall::Throw, &[self.ctx, exception]);
+        let signature = libcall_signature(&mut self.b, Libcall::Leave);
+        let leave = libcall_address(&mut self.b, Libcall::Leave);
         self.call_in_scope((Code::At(leave), signature), &[], &[])?;
         // Never reached: whatever catches it is elsewhere.
         self.b.ins().trap(trap::code(Trap::Unreachable));

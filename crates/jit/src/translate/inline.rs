@@ -1,4 +1,4 @@
-//! Bodies in the place of calls.
+//! Inlined bodies.
 //!
 //! A body that is inlined is translated like any other, in the middle of its caller's: with locals, operands and labels of its own, and its caller's
 //! context, since both belong to one instance. What remains of the call is what others can tell: the frame that it would have in a backtrace (see
@@ -50,7 +50,7 @@ pub(super) struct Inliner {
     foreseen: HashMap<usize, DefinedFuncIndex>,
 }
 
-/// A body that is being translated in the place of a call.
+/// An inlined body that is being translated.
 struct Inside {
     /// Its first place, and where it begins in the module's bytes.
     place: u32,
@@ -104,7 +104,7 @@ impl Inliner {
         self.inlined
     }
 
-    /// Whether a body is being translated in the place of a call.
+    /// Whether an inlined body is being translated.
     pub(super) fn is_inside(&self) -> bool {
         !self.inside.is_empty()
     }
@@ -185,7 +185,7 @@ impl Inliner {
         Ok(is_inlined.then_some(body))
     }
 
-    /// Begins a body in the place of the call at `offset_bytes`, where exceptions meet `scope`.
+    /// Begins the inlined body of the call at `offset_bytes`, where exceptions meet `scope`.
     fn enter(
         &mut self,
         module: &ModuleParts,

@@ -13,24 +13,24 @@ use innkeeper_engine::{IndexType, Sharing, Trap};
 use wasmparser::{MemArg, MemArgTarget, Operator};
 
 use super::{Result, Translator, Unsupported, record_flags};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::trap;
 
 /// Where an access goes.
-pub(super) struct Place {
+pub(super) struct AccessTarget {
     pub(super) address: Value,
     pub(super) offset: i32,
     pub(super) flags: MemFlagsData,
 }
 
-impl Place {
+impl AccessTarget {
     /// For a store, whose trap has a code of its own: the compiler then never makes it one instruction with a load, and which of the two failed is known.
-    pub(super) fn stored_to(self) -> Place {
+    pub(super) fn stored_to(self) -> AccessTarget {
         let flags = match self.flags.trap_code() {
             Some(_) => self.flags.with_trap_code(Some(trap::code(Trap::MemoryOutOfBounds))),
             None => self.flags,
         };
-        Place { flags, ..self }
+        AccessTarget { flags, ..self }
     }
 }
 
@@ -64,12 +64,12 @@ impl Translator<'_, '_> {
     }
 
     /// Pops the address of an access to `size` bytes.
-    pub(super) fn access(&mut self, argument: &MemArg, size: u64) -> Result<Place> {
-        let address = self.pop_index(self.is_memory64(memory_of(argument)?))?;
-        if !self.is_guarded(memory_of(argument)?) {
+    pub(super) fn access(&mut self, argument: &MemArg, size: u64) -> Result<AccessTarget> {
+        let address = self.pop_index(self.is_memory64(entry(argument)?))?;
+        if !self.is_guarded(entry(argument)?) {
             return self.checked(argument, address, size);
         }
-        let base = match memory_of(argument)? {
+        let base = match entry(argument)? {
             0 => self.fixed(self.ctx, offset_of!(VmContext, memory0_base)),
             memory => {
                 let record = self.memory_record(memory);
@@ -80,18 +80,18 @@ impl Translator<'_, '_> {
             MemFlagsData::new().with_alias_region(Some(self.regions.heap)).with_trap_code(Some(trap::LOAD));
         let address = self.b.ins().iadd(base, address);
         Ok(match i32::try_from(argument.offset) {
-            Ok(offset) => Place { address, offset, flags },
+            Ok(offset) => AccessTarget { address, offset, flags },
             Err(_) => {
                 let offset = self.int(types::I64, argument.offset.cast_signed());
-                Place { address: self.b.ins().iadd(address, offset), offset: 0, flags }
+                AccessTarget { address: self.b.ins().iadd(address, offset), offset: 0, flags }
             }
         })
     }
 
     /// Checks that an access is inside the memory.
-    pub(super) fn checked(&mut self, argument: &MemArg, address: Value, size: u64) -> Result<Place> {
+    pub(super) fn checked(&mut self, argument: &MemArg, address: Value, size: u64) -> Result<AccessTarget> {
         let code = trap::code(Trap::MemoryOutOfBounds);
-        let record = self.memory_record(memory_of(argument)?);
+        let record = self.memory_record(entry(argument)?);
         // Growth by another thread is seen; by this one, it happens in calls.
         let len =
             self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
@@ -110,7 +110,7 @@ impl Translator<'_, '_> {
         let address = self.b.ins().iadd(address, offset);
         let address = self.b.ins().iadd(base, address);
         let flags = MemFlagsData::new().with_notrap().with_alias_region(Some(self.regions.heap));
-        Ok(Place { address, offset: 0, flags })
+        Ok(AccessTarget { address, offset: 0, flags })
     }
 
     /// Notes that the instruction is a load, at whose own place it fails.
@@ -124,13 +124,13 @@ impl Translator<'_, '_> {
 
     pub(super) fn load(&mut self, argument: &MemArg, ty: Type) -> Result<Value> {
         self.note_load();
-        let Place { address, offset, flags } = self.access(argument, u64::from(ty.bytes()))?;
+        let AccessTarget { address, offset, flags } = self.access(argument, u64::from(ty.bytes()))?;
         Ok(self.b.ins().load(ty, flags, address, offset))
     }
 
     pub(super) fn store_to(&mut self, argument: &MemArg, value: Value) -> Result {
         let size = u64::from(self.b.func.dfg.value_type(value).bytes());
-        let Place { address, offset, flags } = self.access(argument, size)?.stored_to();
+        let AccessTarget { address, offset, flags } = self.access(argument, size)?.stored_to();
         self.b.ins().store(flags, value, address, offset);
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Translator<'_, '_> {
                 let is_wide = self.is_memory64(*mem);
                 let pages = self.pop_index(is_wide)?;
                 let memory = self.i32(*mem);
-                self.grow(Builtin::MemoryGrow, &[self.ctx, memory, pages], is_wide)
+                self.grow(Libcall::MemoryGrow, &[self.ctx, memory, pages], is_wide)
             }
             Operator::MemoryFill { mem } => self.memory_fill(*mem),
             Operator::MemoryCopy { dst_mem, src_mem } => self.memory_copy(*dst_mem, *src_mem),
@@ -206,11 +206,11 @@ impl Translator<'_, '_> {
                 let (len, from) = (self.pop_index(false)?, self.pop_index(false)?);
                 let to = self.pop_index(self.is_memory64(*mem))?;
                 let (memory, data) = (self.i32(*mem), self.i32(*data_index));
-                self.builtin_or_stop(Builtin::MemoryInit, &[self.ctx, memory, data, to, from, len])
+                self.libcall_or_stop(Libcall::MemoryInit, &[self.ctx, memory, data, to, from, len])
             }
             Operator::DataDrop { data_index } => {
                 let data = self.i32(*data_index);
-                self.builtin(Builtin::DataDrop, &[self.ctx, data]);
+                self.libcall(Libcall::DataDrop, &[self.ctx, data]);
                 Ok(())
             }
             _ => return Ok(false),
@@ -230,8 +230,8 @@ impl Translator<'_, '_> {
     }
 
     /// Calls what grows a memory; refusal is -1 in the result's own width.
-    pub(super) fn grow(&mut self, builtin: Builtin, args: &[Value], is_wide: bool) -> Result {
-        let Some(old) = self.builtin(builtin, args) else { return Ok(()) };
+    pub(super) fn grow(&mut self, libcall: Libcall, args: &[Value], is_wide: bool) -> Result {
+        let Some(old) = self.libcall(libcall, args) else { return Ok(()) };
         let old = if is_wide { old } else { self.b.ins().ireduce(types::I32, old) };
         self.push(old)
     }
@@ -247,7 +247,7 @@ fn cell_bytes(opcode: Opcode) -> u64 {
 }
 
 /// The memory that an access names.
-pub(super) fn memory_of(argument: &MemArg) -> Result<u32> {
+pub(super) fn entry(argument: &MemArg) -> Result<u32> {
     match argument.target {
         MemArgTarget::Memory(memory) => Ok(memory),
         MemArgTarget::Array(_) => Err(Unsupported::Instruction("an access to an array's bytes".to_owned())),

@@ -32,19 +32,19 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::frame::MAX_NEAR_LOCAL_SLOTS;
-use innkeeper_engine::tier::{FuelRuns, LoopEntry, ModuleParts, Place};
+use innkeeper_engine::tier::{FuelRuns, ModuleParts, OsrEntry, OsrValue};
 use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator, ValType};
 
 use crate::abi::{self, Results};
 use crate::allowance::Allowance;
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::tables::{LoadBefore, Places};
 use crate::{compiler, cost};
 pub(crate) use call::leave_by_outcome;
 use control::Control;
 pub(crate) use emit::{
-    call_builtin, fixed_flags, leave, load_slot, record_flags, slots_on_stack, stop_if, store_slot, widen,
+    call_libcall, fixed_flags, leave, load_slot, record_flags, slots_on_stack, stop_if, store_slot, widen,
 };
 use exception::{Handlers, Scope};
 use inline::Inliner;
@@ -87,7 +87,7 @@ pub(crate) enum Start<'a> {
     /// With a call.
     Call,
     /// At a loop, from the interpreter's frame; results go to the frame's first slots.
-    Loop(&'a LoopEntry),
+    Loop(&'a OsrEntry),
 }
 
 /// A function being translated.
@@ -108,10 +108,10 @@ pub(crate) struct Translator<'a, 'b> {
     control: Vec<Control>,
     /// Blocks opened since control became unreachable, while it is.
     unreachable: Option<u32>,
-    /// All tried blocks so far, and the one that code is in.
+    /// All `try` blocks so far, and the one that code is in.
     scopes: Vec<Scope>,
     scope: Option<usize>,
-    /// Handlers of tried blocks of the older form, by the offset of the block, until that is met.
+    /// Handlers of `try` blocks of the older form, by the offset of the block, until that is met.
     handlers: HashMap<usize, Handlers>,
     /// Handlers that calls have named so far.
     handlers_named: usize,
@@ -356,10 +356,10 @@ impl Translator<'_, '_> {
     }
 
     /// The value that an interpreter's frame has at a place.
-    fn place(&mut self, frame: Value, place: Place, ty: Type) -> Value {
+    fn place(&mut self, frame: Value, place: OsrValue, ty: Type) -> Value {
         match place {
-            Place::Slot(slot) => self.load_slot(frame, slot, ty),
-            Place::Constant(bits) => match ty {
+            OsrValue::Slot(slot) => self.load_slot(frame, slot, ty),
+            OsrValue::Constant(bits) => match ty {
                 types::F32 => self.b.ins().f32const(f32::from_bits(bits as u32)),
                 types::F64 => self.b.ins().f64const(f64::from_bits(bits)),
                 types::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
@@ -432,13 +432,13 @@ impl Translator<'_, '_> {
     }
 
     /// Calls a function of the host's table.
-    fn builtin(&mut self, builtin: Builtin, args: &[Value]) -> Option<Value> {
-        call_builtin(&mut self.b, builtin, args)
+    fn libcall(&mut self, libcall: Libcall, args: &[Value]) -> Option<Value> {
+        call_libcall(&mut self.b, libcall, args)
     }
 
     /// Calls a function that says something else than 0 where it has failed.
-    fn builtin_or_stop(&mut self, builtin: Builtin, args: &[Value]) -> Result {
-        let Some(failed) = self.builtin(builtin, args) else { return Err(Unsupported::Malformed) };
+    fn libcall_or_stop(&mut self, libcall: Libcall, args: &[Value]) -> Result {
+        let Some(failed) = self.libcall(libcall, args) else { return Err(Unsupported::Malformed) };
         self.stop_if(failed);
         Ok(())
     }

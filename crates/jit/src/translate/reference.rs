@@ -8,7 +8,7 @@ use innkeeper_engine::{HeapType, Trap};
 use wasmparser::Operator;
 
 use super::{Result, Translator, Unsupported};
-use crate::builtin::Builtin;
+use crate::libcall::Libcall;
 use crate::trap;
 
 impl Translator<'_, '_> {
@@ -25,7 +25,7 @@ impl Translator<'_, '_> {
             }
             Operator::RefFunc { function_index } => {
                 let func = self.i32(*function_index);
-                let Some(record) = self.builtin(Builtin::RefFunc, &[self.ctx, func]) else {
+                let Some(record) = self.libcall(Libcall::RefFunc, &[self.ctx, func]) else {
                     return Err(Unsupported::Malformed);
                 };
                 self.push(record)
@@ -136,7 +136,7 @@ impl Translator<'_, '_> {
         self.b.switch_to_block(some);
         self.b.seal_block(some);
         let (number, index) = (self.i32(target as u32), self.i32(index));
-        let Some(of_some) = self.builtin(Builtin::ReferenceIs, &[self.ctx, reference, number, index]) else {
+        let Some(of_some) = self.libcall(Libcall::ReferenceIs, &[self.ctx, reference, number, index]) else {
             return Err(Unsupported::Malformed);
         };
         self.b.ins().jump(done, &[BlockArg::Value(of_some)]);

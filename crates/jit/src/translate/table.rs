@@ -10,7 +10,7 @@ use innkeeper_engine::{IndexType, Trap};
 use wasmparser::Operator;
 
 use super::{Result, Translator, Unsupported, fixed_flags, record_flags};
-use crate::builtin::{Builtin, GROWTH_STOPPED};
+use crate::libcall::{GROWTH_STOPPED, Libcall};
 use crate::trap;
 
 impl Translator<'_, '_> {
@@ -70,7 +70,7 @@ impl Translator<'_, '_> {
                 let is_wide = self.is_table64(*table);
                 let (delta, value) = (self.pop_index(is_wide)?, self.pop()?);
                 let index = self.i32(*table);
-                let old = self.builtin(Builtin::TableGrow, &[self.ctx, index, delta, value]);
+                let old = self.libcall(Libcall::TableGrow, &[self.ctx, index, delta, value]);
                 let old = old.ok_or(Unsupported::Malformed)?;
                 let stopped = self.b.ins().icmp_imm_s(IntCC::Equal, old, GROWTH_STOPPED.cast_signed());
                 self.stop_if(stopped);
@@ -82,24 +82,24 @@ impl Translator<'_, '_> {
                 let (len, value) = (self.pop_index(is_wide)?, self.pop()?);
                 let to = self.pop_index(is_wide)?;
                 let index = self.i32(*table);
-                self.builtin_or_stop(Builtin::TableFill, &[self.ctx, index, to, value, len])
+                self.libcall_or_stop(Libcall::TableFill, &[self.ctx, index, to, value, len])
             }
             Operator::TableCopy { dst_table, src_table } => {
                 let (to_wide, from_wide) = (self.is_table64(*dst_table), self.is_table64(*src_table));
                 let len = self.pop_index(to_wide && from_wide)?;
                 let (from, to) = (self.pop_index(from_wide)?, self.pop_index(to_wide)?);
                 let (to_table, from_table) = (self.i32(*dst_table), self.i32(*src_table));
-                self.builtin_or_stop(Builtin::TableCopy, &[self.ctx, to_table, from_table, to, from, len])
+                self.libcall_or_stop(Libcall::TableCopy, &[self.ctx, to_table, from_table, to, from, len])
             }
             Operator::TableInit { elem_index, table } => {
                 let (len, from) = (self.pop_index(false)?, self.pop_index(false)?);
                 let to = self.pop_index(self.is_table64(*table))?;
                 let (index, elem) = (self.i32(*table), self.i32(*elem_index));
-                self.builtin_or_stop(Builtin::TableInit, &[self.ctx, index, elem, to, from, len])
+                self.libcall_or_stop(Libcall::TableInit, &[self.ctx, index, elem, to, from, len])
             }
             Operator::ElemDrop { elem_index } => {
                 let elem = self.i32(*elem_index);
-                self.builtin(Builtin::ElemDrop, &[self.ctx, elem]);
+                self.libcall(Libcall::ElemDrop, &[self.ctx, elem]);
                 Ok(())
             }
             _ => return Ok(false),

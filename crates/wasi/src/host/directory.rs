@@ -8,7 +8,7 @@ use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::open::LastLink;
 use super::reach::NativeDirectory;
-use super::resolve::{GuestPath, LastName, LastPart, Place, names_reserved};
+use super::resolve::{GuestPath, LastName, LastPart, ResolvedName, names_reserved};
 use super::tree::{TreeDirectory, Visit};
 use super::{Host, sys};
 
@@ -29,7 +29,7 @@ pub(super) enum DirectoryNode {
 }
 
 /// What remains of "resolve, then act" for each operation on the system's directories: the action on a place.
-type Action<'a, T> = dyn FnOnce(&Permit, &Place<'_>) -> Result<T, Error> + 'a;
+type Action<'a, T> = dyn FnOnce(&Permit, &ResolvedName<'_>) -> Result<T, Error> + 'a;
 
 /// The same operation in a tree.
 type TreeAction<'a, T> = dyn FnOnce(Visit<'_>, &TreeDirectory, &GuestPath<'_>) -> Result<T, Error> + 'a;
@@ -63,7 +63,7 @@ impl Host {
         let request = Request::path(Operation::RemoveDirectory, Rights::CHANGE, directory, path);
         let in_tree =
             |visit: Visit<'_>, at: &TreeDirectory, path: &GuestPath<'_>| at.remove_directory(visit, path);
-        let action = |permit: &Permit, place: &Place<'_>| match place.last {
+        let action = |permit: &Permit, place: &ResolvedName<'_>| match place.last {
             LastPart::DotDot => Err(Error::NotEmpty),
             LastPart::Dot => Err(Error::Invalid),
             LastPart::Name => sys::remove_directory(permit, place),
@@ -78,7 +78,7 @@ impl Host {
     /// and the errors of every path operation.
     pub fn remove_file(&self, directory: &Directory, path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::RemoveFile, Rights::CHANGE, directory, path);
-        let action = |permit: &Permit, place: &Place<'_>| {
+        let action = |permit: &Permit, place: &ResolvedName<'_>| {
             require_directory_if_asked(permit, place)?;
             sys::remove_file(permit, place)
         };
@@ -120,7 +120,7 @@ impl Host {
     /// and the errors of every path operation.
     pub fn symlink(&self, directory: &Directory, target: &[u8], path: &[u8]) -> Result<(), Error> {
         let request = Request::path(Operation::Symlink, Rights::CHANGE, directory, path);
-        let action = |permit: &Permit, place: &Place<'_>| {
+        let action = |permit: &Permit, place: &ResolvedName<'_>| {
             check_link_target(target)?;
             refuse_trailing_slash(permit, place)?;
             sys::symlink(permit, target, place)
@@ -138,7 +138,7 @@ impl Host {
     /// [`Error::Denied`] unless both directories are writable, [`Error::Exists`], [`Error::CrossDevice`],
     /// [`Error::NotPermitted`] for a directory, and the errors of every path operation.
     pub fn link(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
-        let native = |permit: &Permit, from: &Place<'_>, to: &Place<'_>| {
+        let native = |permit: &Permit, from: &ResolvedName<'_>, to: &ResolvedName<'_>| {
             // What `from/` leads to has been looked at.
             if !from.must_be_directory {
                 sys::stat_at(permit, from.parent(), &from.name)?;
@@ -160,7 +160,7 @@ impl Host {
     /// [`Error::Denied`] unless both directories are writable, [`Error::Busy`] for `.`, [`Error::CrossDevice`],
     /// [`Error::NotEmpty`], [`Error::IsDirectory`], [`Error::NotDirectory`], and the errors of every path operation.
     pub fn rename(&self, from: (&Directory, &[u8]), to: (&Directory, &[u8])) -> Result<(), Error> {
-        let native = |permit: &Permit, from: &Place<'_>, to: &Place<'_>| {
+        let native = |permit: &Permit, from: &ResolvedName<'_>, to: &ResolvedName<'_>| {
             if from.last != LastPart::Name || to.last != LastPart::Name {
                 return Err(Error::Busy);
             }
@@ -199,7 +199,7 @@ impl Host {
         operation: Operation,
         (from, from_path): (&Directory, &[u8]),
         (to, to_path): (&Directory, &[u8]),
-        native: impl FnOnce(&Permit, &Place<'_>, &Place<'_>) -> Result<(), Error>,
+        native: impl FnOnce(&Permit, &ResolvedName<'_>, &ResolvedName<'_>) -> Result<(), Error>,
         in_tree: impl FnOnce(
             &TreeDirectory,
             Visit<'_>,
@@ -263,7 +263,7 @@ fn relative_target(target: Vec<u8>) -> Result<Vec<u8>, Error> {
 }
 
 /// `name/` where something is to be created that is no directory: refused, with the error that tells why.
-fn refuse_trailing_slash(permit: &Permit, place: &Place<'_>) -> Result<(), Error> {
+fn refuse_trailing_slash(permit: &Permit, place: &ResolvedName<'_>) -> Result<(), Error> {
     if !place.must_be_directory {
         return Ok(());
     }
@@ -272,11 +272,11 @@ fn refuse_trailing_slash(permit: &Permit, place: &Place<'_>) -> Result<(), Error
 }
 
 /// `name/` where the name of something existing is to be acted on: only a directory will do.
-fn require_directory_if_asked(permit: &Permit, place: &Place<'_>) -> Result<(), Error> {
+fn require_directory_if_asked(permit: &Permit, place: &ResolvedName<'_>) -> Result<(), Error> {
     if place.must_be_directory && !is_directory(permit, place)? { Err(Error::NotDirectory) } else { Ok(()) }
 }
 
-fn is_directory(permit: &Permit, place: &Place<'_>) -> Result<bool, Error> {
+fn is_directory(permit: &Permit, place: &ResolvedName<'_>) -> Result<bool, Error> {
     let name: &LastName<'_> = &place.name;
     Ok(sys::stat_at(permit, place.parent(), name)?.kind == super::FileKind::Directory)
 }

@@ -55,11 +55,11 @@ pub enum PreopenScan {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ReachedLimit {
-    /// [`crate::keys::Limits::max_open_handles`].
+    /// [`crate::keys::WasiLimits::max_open_handles`].
     Handles,
-    /// [`crate::keys::Limits::max_threads`].
+    /// [`crate::keys::WasiLimits::max_threads`].
     Threads,
-    /// [`crate::keys::Limits::overlay_bytes`], in the copy-on-write directory of that name.
+    /// [`crate::keys::WasiLimits::overlay_bytes`], in the copy-on-write directory of that name.
     Overlay(String),
     /// The size of the directory in memory of that name.
     Temporary(String, u64),

@@ -13,7 +13,7 @@ use super::directory::Directory;
 use super::error::Error;
 use super::resolve::GuestPath;
 use super::usage::UsageRecord;
-use crate::keys::Limits;
+use crate::keys::WasiLimits;
 
 macro_rules! operations {
     ($($variant:ident $text:literal,)*) => {
@@ -145,7 +145,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(limits: &Limits) -> Gate {
+    pub(super) fn new(limits: &WasiLimits) -> Gate {
         Gate {
             counts: Operation::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             denials: Mutex::new(DenialRecord::new(limits.max_denials)),

@@ -58,12 +58,12 @@ pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
 pub use stdio::{Nonblocking, Stream};
 pub use times::{SetTime, SetTimes};
 pub use tree::{
-    ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, ChangesSeal, Finish, Left, Leftover, Overlay,
-    Stop, Trust, Unfinished, finish_apply, list_unfinished,
+    Aftermath, ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, ChangesSeal, Finish, Leftover,
+    Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
 pub use usage::Usage;
 
-use crate::keys::{Access, DirKey, DirectoryOrder, KeyError, Keys, Limits};
+use crate::keys::{Access, DirKey, DirectoryOrder, KeyError, Keys, WasiLimits};
 use gate::Permit;
 use resolve::Resolve;
 use tree::Visit;
@@ -76,7 +76,7 @@ const MEMORY_FLAG: &str = "--max-memory";
 pub struct Host {
     gate: Gate,
     resolve: Resolve,
-    limits: Limits,
+    limits: WasiLimits,
     budget: Budget,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -161,7 +161,7 @@ impl Host {
 
     /// The bounds that hold for this guest.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &WasiLimits {
         &self.limits
     }
 

@@ -30,7 +30,7 @@ impl RandomSource {
 
 impl Host {
     /// Fills `buffer` with unpredictable bytes, in pieces of at most
-    /// [`crate::keys::Limits::random_chunk_bytes`]; with those that follow from the seed, if the keys have one.
+    /// [`crate::keys::WasiLimits::random_chunk_bytes`]; with those that follow from the seed, if the keys have one.
     ///
     /// # Errors
     /// What the system reports; [`Error::Interrupted`] between two pieces.

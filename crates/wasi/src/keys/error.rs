@@ -79,7 +79,7 @@ pub enum KeyError {
         /// The system's reason.
         reason: std::io::Error,
     },
-    /// More keys than [`crate::keys::Limits::max_open_handles`] allows handles.
+    /// More keys than [`crate::keys::WasiLimits::max_open_handles`] allows handles.
     #[error("the keys need {needed} handles and the limit is {limit}; raise the limit or grant less")]
     TooManyHandles {
         /// Handles the keys would take.

@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, KeyError, Limits, ListenKey, LockedRoot, Random, StdinKey,
-    StdoutKey, Tuning,
+    Access, Clocks, DirKey, DirectoryOrder, KeyError, ListenKey, LockedRoot, Random, StdinKey, StdoutKey,
+    WasiLimits, WasiTuning,
 };
 
 /// Everything one guest is granted.
@@ -41,9 +41,9 @@ pub struct Keys {
     /// The order in which directories are listed.
     pub directory_order: DirectoryOrder,
     /// Bounds.
-    pub limits: Limits,
+    pub limits: WasiLimits,
     /// Knobs without effect on results.
-    pub tuning: Tuning,
+    pub tuning: WasiTuning,
 }
 
 impl Keys {
@@ -205,14 +205,14 @@ impl KeysBuilder {
 
     /// Replaces the limits.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> KeysBuilder {
+    pub fn limits(mut self, limits: WasiLimits) -> KeysBuilder {
         self.keys.limits = limits;
         self
     }
 
     /// Replaces the tuning.
     #[must_use]
-    pub fn tuning(mut self, tuning: Tuning) -> KeysBuilder {
+    pub fn tuning(mut self, tuning: WasiTuning) -> KeysBuilder {
         self.keys.tuning = tuning;
         self
     }

@@ -1,14 +1,14 @@
-//! Limits on what a guest can make the host hold. Nothing the guest controls is unbounded.
+//! WasiLimits on what a guest can make the host hold. Nothing the guest controls is unbounded.
 //!
 //! A limit changes when an operation fails, never what a successful one does. Knobs without any
-//! effect on results are in [`crate::keys::Tuning`].
+//! effect on results are in [`crate::keys::WasiTuning`].
 
 use std::time::Duration;
 
 /// Bounds on host resources held for one guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct WasiLimits {
     /// Handles open at once, preopened ones included. A handle costs one host descriptor, and one more
     /// while a directory is being listed. Opening one more fails with "too many open files".
     pub max_open_handles: u32,
@@ -35,9 +35,9 @@ pub struct Limits {
     pub random_chunk_bytes: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for WasiLimits {
+    fn default() -> WasiLimits {
+        WasiLimits {
             max_open_handles: 8192,
             max_subscriptions: 16_384,
             max_denials: 64,

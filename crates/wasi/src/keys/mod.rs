@@ -4,7 +4,7 @@
 //! It is checked once, when [`crate::host::Host::open`] turns it into handles; after that nothing here is consulted,
 //! so changing a `Keys` never changes a running guest.
 
-mod chance;
+mod determinism;
 mod directory;
 mod error;
 mod grants;
@@ -16,13 +16,13 @@ mod quantity;
 mod stdio;
 mod tuning;
 
-pub use chance::{Clocks, Random};
+pub use determinism::{Clocks, Random};
 pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
 pub use error::KeyError;
 pub use grants::{Keys, KeysBuilder};
-pub use limits::Limits;
+pub use limits::WasiLimits;
 pub use network::ListenKey;
 pub use policy::{Policy, PolicyError};
 pub use quantity::{parse_duration, parse_size};
 pub use stdio::{Capture, FileMode, StdinKey, StdoutKey};
-pub use tuning::{ProbeAnswer, Resolver, Tuning};
+pub use tuning::{ProbeAnswer, Resolver, WasiTuning};

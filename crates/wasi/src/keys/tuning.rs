@@ -31,23 +31,23 @@ pub enum ProbeAnswer {
 /// Every knob that cannot affect correctness.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Tuning {
+pub struct WasiTuning {
     /// How paths are resolved.
     pub resolver: Resolver,
     /// A simulated answer to the probe that [`Resolver::Auto`] makes.
     pub probe: ProbeAnswer,
 }
 
-impl Tuning {
-    /// Tuning with this resolver.
+impl WasiTuning {
+    /// WasiTuning with this resolver.
     #[must_use]
-    pub fn with_resolver(resolver: Resolver) -> Tuning {
-        Tuning { resolver, ..Tuning::default() }
+    pub fn with_resolver(resolver: Resolver) -> WasiTuning {
+        WasiTuning { resolver, ..WasiTuning::default() }
     }
 
-    /// Tuning whose probe for `openat2` answers as told.
+    /// WasiTuning whose probe for `openat2` answers as told.
     #[must_use]
-    pub fn with_probe(probe: ProbeAnswer) -> Tuning {
-        Tuning { probe, ..Tuning::default() }
+    pub fn with_probe(probe: ProbeAnswer) -> WasiTuning {
+        WasiTuning { probe, ..WasiTuning::default() }
     }
 }

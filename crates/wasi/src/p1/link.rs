@@ -11,7 +11,7 @@ use super::context::Context;
 use super::errno::Errno;
 use super::functions::{FromWasm, Outcome, Version, for_each_function, for_each_unstable_function};
 use super::memory::GuestMemory;
-use super::observe::{Stopped, Watched, watch};
+use super::observe::{NoReturn, Watched, watch};
 
 /// What a call returns whose wait was interrupted.
 const INTERRUPTED: i32 = Errno::Intr as i32;
@@ -47,7 +47,7 @@ pub fn add_to_linker<T: 'static>(
                 }
                 if matches!(outcome, Ok(INTERRUPTED)) {
                     // A guest that is being stopped does not see that its call was interrupted.
-                    caller.attend()?;
+                    caller.check_interrupts()?;
                 }
                 define!(@result $returns outcome)
             });
@@ -99,11 +99,11 @@ fn ended(outcome: Result<i32, Error>) -> Result<(), Error> {
     }
 }
 
-impl From<Stopped> for Error {
-    fn from(stopped: Stopped) -> Error {
+impl From<NoReturn> for Error {
+    fn from(stopped: NoReturn) -> Error {
         match stopped {
-            Stopped::Exit(exit) => Error::from_host(exit),
-            Stopped::Diverged(divergence) => Error::from_host(*divergence),
+            NoReturn::Exit(exit) => Error::from_host(exit),
+            NoReturn::Diverged(divergence) => Error::from_host(*divergence),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Watched {
 
 /// Why a call under observation does not return to the guest.
 #[derive(Debug, Error)]
-pub(super) enum Stopped {
+pub(super) enum NoReturn {
     #[error(transparent)]
     Exit(#[from] Exit),
     #[error(transparent)]
@@ -137,7 +137,7 @@ pub(super) fn watch(
     memory: GuestMemory<'_>,
     (watched, slots): (Watched, &[u64]),
     perform: impl FnOnce(&mut Context, &mut GuestMemory<'_>) -> Result<i32, Exit>,
-) -> Result<i32, Stopped> {
+) -> Result<i32, NoReturn> {
     let Watched { function, number } = watched;
     let arguments = observers.tracer.as_ref().map(|_| describe::arguments(cx, &memory, function, slots));
     let journal = Journal::default();
@@ -198,9 +198,9 @@ fn answer(
     replayer: &Mutex<Replayer>,
     memory: &mut GuestMemory<'_>,
     (function, arguments): (u16, &[u64]),
-) -> Result<Result<i32, Exit>, Stopped> {
+) -> Result<Result<i32, Exit>, NoReturn> {
     let answer = lock(replayer).answer(function, arguments, name_of, |range| memory.get(range).ok());
-    let (ending, writes) = answer.map_err(|divergence| Stopped::Diverged(Box::new(divergence)))?;
+    let (ending, writes) = answer.map_err(|divergence| NoReturn::Diverged(Box::new(divergence)))?;
     for (at, bytes) in writes {
         // What was recorded did fit; where it does not, the guest has another memory and the next call will tell.
         let _ = memory.set(at..at + bytes.len(), &bytes);

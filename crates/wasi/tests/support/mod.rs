@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use innkeeper_wasi::keys::{Access, Keys, KeysBuilder, ProbeAnswer, Tuning};
+use innkeeper_wasi::keys::{Access, Keys, KeysBuilder, ProbeAnswer, WasiTuning};
 use innkeeper_wasi::p1::{Context, Errno, Exit, GuestMemory, Version, call};
 
 pub const MEMORY_BYTES: usize = 1 << 18;
@@ -333,7 +333,7 @@ impl Sandbox {
         symlink(target, self.inside().join(name)).expect("symlink");
     }
 
-    pub fn keys(&self, tuning: &Tuning) -> KeysBuilder {
+    pub fn keys(&self, tuning: &WasiTuning) -> KeysBuilder {
         Keys::builder().dir(self.inside(), "/in", self.access).tuning(tuning.clone())
     }
 
@@ -379,16 +379,16 @@ pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 /// The three ways in which paths are resolved: `openat2`, and the walker after each answer to the probe that leads to it.
-pub fn resolvers() -> Vec<(&'static str, Tuning)> {
+pub fn resolvers() -> Vec<(&'static str, WasiTuning)> {
     vec![
-        ("openat2", Tuning::default()),
-        ("probe=ENOSYS", Tuning::with_probe(ProbeAnswer::Enosys)),
-        ("probe=EPERM", Tuning::with_probe(ProbeAnswer::Eperm)),
+        ("openat2", WasiTuning::default()),
+        ("probe=ENOSYS", WasiTuning::with_probe(ProbeAnswer::Enosys)),
+        ("probe=EPERM", WasiTuning::with_probe(ProbeAnswer::Eperm)),
     ]
 }
 
 /// Runs `case` in a fresh sandbox for each resolver and each kind of writable directory.
-pub fn for_each_kind(case: impl Fn(&str, &Sandbox, &Tuning)) {
+pub fn for_each_kind(case: impl Fn(&str, &Sandbox, &WasiTuning)) {
     for_each_resolver(&case);
     for (name, tuning) in resolvers() {
         let sandbox = Sandbox { access: Access::CopyOnWrite, ..Sandbox::new() };
@@ -398,7 +398,7 @@ pub fn for_each_kind(case: impl Fn(&str, &Sandbox, &Tuning)) {
 }
 
 /// Runs `case` in a fresh sandbox for each resolver.
-pub fn for_each_resolver(case: impl Fn(&str, &Sandbox, &Tuning)) {
+pub fn for_each_resolver(case: impl Fn(&str, &Sandbox, &WasiTuning)) {
     for (name, tuning) in resolvers() {
         let sandbox = Sandbox::new();
         case(name, &sandbox, &tuning);

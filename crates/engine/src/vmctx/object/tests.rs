@@ -40,7 +40,7 @@ fn marks_are_cleared_for_as_long_as_nobody_wants_a_stop() {
     record.interrupt_handle().interrupt();
     heap.begin_collection(record.interrupt_handle());
     assert!(!heap.end_collection() && heap.collection_number == u16::MAX);
-    record.attend();
+    record.take_request();
     heap.begin_collection(record.interrupt_handle());
     heap.sweep(&mut Vec::new());
     assert!(heap.end_collection() && heap.collection_number == 1);

@@ -113,7 +113,7 @@ fn wait(
     is_expected: impl FnOnce() -> bool,
     timeout_ns: i64,
 ) -> Result<u32, Trap> {
-    let is_interrupted = || core.is_attention_wanted();
+    let is_interrupted = || core.is_stop_requested();
     let place = (core.vm() as usize, cell);
     match core.engine().parking().wait(place, is_expected, timeout(timeout_ns), is_interrupted) {
         WaitOutcome::Interrupted => core.stop_if_asked().and(Err(Trap::Interrupted)),

@@ -15,7 +15,7 @@ mod table;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::record::Request;
-use super::{InstanceEntity, Layer, Pending, VmContext, VmFunc, VmStore, native_stack};
+use super::{ActivationSegment, InstanceEntity, Pending, VmContext, VmFunc, VmStore, native_stack};
 use crate::composite::TypeId;
 use crate::error::{Error, ErrorKind};
 use crate::index::*;
@@ -116,24 +116,24 @@ pub(crate) unsafe fn catch_host(
     }
 }
 
-/// What a failed check against the stack's limit means at a frame that ends at `frame_end`: nothing, where attention was asked for and has
+/// What a failed check against the stack's limit means at a frame that ends at `frame_end`: nothing, where a safepoint was requested and has
 /// been given; else a trap. `describe` appends the innermost run of frames where somebody wants a sample of them.
 ///
 /// # Errors
 /// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`], [`Trap::CallStackExhausted`].
 ///
 /// # Safety
-/// `vm` is the record of a store that the running activation has exclusive use of; its layers are those of this activation.
+/// `vm` is the record of a store that the running activation has exclusive use of; its segments are those of this activation.
 #[cold]
 #[inline(never)]
-pub unsafe fn attend(
+pub unsafe fn safepoint(
     vm: *mut VmStore,
     frame_end: *const u64,
     describe: impl FnOnce(&mut Error),
 ) -> Result<(), Trap> {
     // SAFETY: as the caller promises.
     unsafe {
-        give_attention(vm, describe)?;
+        answer_request(vm, describe)?;
         match (*(*vm).core).extend_stack(frame_end) {
             true => Ok(()),
             false => Err(Trap::CallStackExhausted),
@@ -141,23 +141,23 @@ pub unsafe fn attend(
     }
 }
 
-/// What a failed check of machine code's stack pointer means; as [`attend`].
+/// What a failed check of machine code's stack pointer means; as [`safepoint`].
 ///
 /// # Errors
-/// As [`attend`].
+/// As [`safepoint`].
 ///
 /// # Safety
-/// As [`attend`].
+/// As [`safepoint`].
 #[cold]
 #[inline(never)]
-pub unsafe fn attend_native(
+pub unsafe fn native_safepoint(
     vm: *mut VmStore,
     stack_pointer: usize,
     describe: impl FnOnce(&mut Error),
 ) -> Result<(), Trap> {
     // SAFETY: as the caller promises.
     unsafe {
-        give_attention(vm, describe)?;
+        answer_request(vm, describe)?;
         match (*(*vm).core).extend_native_stack(stack_pointer) {
             true => Ok(()),
             false => Err(Trap::CallStackExhausted),
@@ -166,12 +166,12 @@ pub unsafe fn attend_native(
 }
 
 /// # Safety
-/// As [`attend`].
-unsafe fn give_attention(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) -> Result<(), Trap> {
+/// As [`safepoint`].
+unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) -> Result<(), Trap> {
     // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
     unsafe {
         let core = &mut *(*vm).core;
-        match core.attend() {
+        match core.take_request() {
             None => Ok(()),
             Some(Request::Sample) => {
                 if core.profile.is_some() {
@@ -186,18 +186,18 @@ unsafe fn give_attention(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
     }
 }
 
-/// Appends the innermost run of frames, and then those of the layers below.
+/// Appends the innermost run of frames, and then those of the segments below.
 ///
 /// # Safety
-/// As [`attend`].
+/// As [`safepoint`].
 unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnce(&mut Error)) {
     describe(error);
     // SAFETY: as the caller promises.
     unsafe {
-        let mut layer = (*vm).layers.as_ref();
-        while let Some(below) = layer {
+        let mut segment = (*vm).segments.as_ref();
+        while let Some(below) = segment {
             (below.describe)(below, error);
-            layer = below.outer.as_ref();
+            segment = below.outer.as_ref();
         }
     }
 }
@@ -208,7 +208,7 @@ unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnc
 /// Where the operating system refuses.
 ///
 /// # Safety
-/// As [`attend`].
+/// As [`safepoint`].
 #[cold]
 #[inline(never)]
 pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Result<(), Error> {
@@ -216,11 +216,11 @@ pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Resul
     unsafe { (*(*vm).core).map_native_stack(headroom_bytes) }
 }
 
-/// Completes the reason for a stop before any frame is left: `describe` appends the innermost run of frames, then come the layers below. An
-/// exception that one of the layers catches stays what it is.
+/// Completes the reason for a stop before any frame is left: `describe` appends the innermost run of frames, then come the segments below. An
+/// exception that one of the segments catches stays what it is.
 ///
 /// # Safety
-/// As [`attend`]; there is a reason in the record, and the layers are those of this activation.
+/// As [`safepoint`]; there is a reason in the record, and the segments are those of this activation.
 #[cold]
 #[inline(never)]
 pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) {
@@ -231,8 +231,8 @@ pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error))
             Some(Pending::Error(error)) => error,
             Some(Pending::Exception(exception)) => {
                 if (*vm).catching.is_null() {
-                    match catching_layer(vm, exception) {
-                        Ok(layer) => (*vm).catching = layer,
+                    match catching_segment(vm, exception) {
+                        Ok(segment) => (*vm).catching = segment,
                         Err(trap) => return complete(vm, trap.into(), describe),
                     }
                 }
@@ -266,22 +266,22 @@ unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mu
     }
 }
 
-/// The innermost of the suspended layers one of whose frames catches the exception; null if none does.
+/// The innermost of the suspended segments one of whose frames catches the exception; null if none does.
 ///
 /// # Errors
 /// As [`heed_stop_in`].
 ///
 /// # Safety
 /// As [`complete_stop`].
-unsafe fn catching_layer(vm: *mut VmStore, exception: u64) -> Result<*const Layer, Trap> {
+unsafe fn catching_segment(vm: *mut VmStore, exception: u64) -> Result<*const ActivationSegment, Trap> {
     // SAFETY: as the caller promises: what is suspended is still there.
     unsafe {
-        let mut layer = (*vm).layers;
-        while let Some(below) = layer.as_ref() {
+        let mut segment = (*vm).segments;
+        while let Some(below) = segment.as_ref() {
             if (below.catches)(below, vm, exception)? {
-                return Ok(layer);
+                return Ok(segment);
             }
-            layer = below.outer;
+            segment = below.outer;
         }
     }
     Ok(std::ptr::null())

@@ -12,7 +12,7 @@ impl Translator<'_, '_> {
         Ok(self.lanewise(operator)?
             || self.comparison(operator)?
             || self.lanes(operator)?
-            || self.other(operator)?)
+            || self.expanded(operator)?)
     }
 
     /// Instructions that are one of the compiler's.

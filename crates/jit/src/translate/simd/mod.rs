@@ -3,15 +3,15 @@
 //! On the operand stack every vector is `i8x16`; an instruction casts its operands to the shape that it works on. Relaxed instructions give the
 //! results of the deterministic profile, as everywhere in this engine.
 
+mod expanded;
 mod lanewise;
-mod special;
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64X2, I8X16, I64X2};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use wasmparser::MemArg;
 
-use crate::translate::memory::Place;
+use crate::translate::memory::AccessTarget;
 use crate::translate::{Result, Translator};
 
 /// Lanes are little-endian, whatever the shape.
@@ -216,7 +216,8 @@ impl Translator<'_, '_> {
     pub(super) fn load_lane(&mut self, argument: &MemArg, shape: Type, lane: u8) -> Result {
         let vector = self.pop_vector(shape)?;
         self.note_load();
-        let Place { address, offset, flags } = self.access(argument, u64::from(shape.lane_type().bytes()))?;
+        let AccessTarget { address, offset, flags } =
+            self.access(argument, u64::from(shape.lane_type().bytes()))?;
         // A load of its own: one that is folded into the insertion would read more than the lane.
         let cell = self.b.ins().load(shape.lane_type(), flags, address, offset);
         let value = self.b.ins().insertlane(vector, cell, lane);

@@ -23,7 +23,7 @@ use super::metadata::Metadata;
 use super::open::{LastLink, OpenOptions};
 use super::reach::{NativeDirectory, Reached};
 use super::sys;
-use crate::keys::{ProbeAnswer, Resolver, Tuning};
+use crate::keys::{ProbeAnswer, Resolver, WasiTuning};
 
 /// Symbolic links followed in one resolution, as in the Linux kernel.
 pub(super) const MAX_LINKS: u32 = 40;
@@ -49,7 +49,7 @@ pub(super) type LastName<'a> = Cow<'a, [u8]>;
 
 /// Where a path leads: a directory that is surely inside, and one name in it that has not been followed.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct ResolvedName<'a> {
     /// Where the search began; nothing where there was none.
     base: Option<&'a NativeDirectory>,
     parent: Parent<'a>,
@@ -65,10 +65,10 @@ pub(super) struct Place<'a> {
     is_kept: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ResolvedName<'a> {
     /// A name in an open directory.
-    pub(super) fn of_name(parent: BorrowedFd<'a>, name: &'a [u8]) -> Place<'a> {
-        Place {
+    pub(super) fn of_name(parent: BorrowedFd<'a>, name: &'a [u8]) -> ResolvedName<'a> {
+        ResolvedName {
             base: None,
             parent: Parent::Base(parent),
             name: Cow::Borrowed(name),
@@ -179,7 +179,7 @@ impl AsFd for Parent<'_> {
 
 impl Resolve {
     /// Chooses the resolver, probing for `openat2` if need be.
-    pub(super) fn choose(permit: &Permit, tuning: &Tuning) -> Result<Resolve, Error> {
+    pub(super) fn choose(permit: &Permit, tuning: &WasiTuning) -> Result<Resolve, Error> {
         let kind = match (tuning.resolver, tuning.probe) {
             (Resolver::OpenAt2, _) => ResolverKind::OpenAt2,
             (Resolver::Walk, _) | (Resolver::Auto, ProbeAnswer::Enosys | ProbeAnswer::Eperm) => {
@@ -214,7 +214,7 @@ impl Resolve {
         permit: &Permit,
         base: &'a NativeDirectory,
         path: &GuestPath<'a>,
-    ) -> Result<Place<'a>, Error> {
+    ) -> Result<ResolvedName<'a>, Error> {
         let (parent, name) = path.split();
         let (parent, is_walked) = match parent {
             None => (Parent::Base(base.as_fd()), false),
@@ -235,7 +235,7 @@ impl Resolve {
         let is_kept = near.is_some_and(is_on_the_way);
         let name = Cow::Borrowed(name);
         let (must_be_directory, last) = (path.must_be_directory(), path.last());
-        Ok(Place { base: Some(base), parent, name, must_be_directory, last, near, is_kept })
+        Ok(ResolvedName { base: Some(base), parent, name, must_be_directory, last, near, is_kept })
     }
 
     /// Resolves `path` to a place whose name was no symbolic link when looked at: links are followed here, inside `base`.
@@ -245,7 +245,7 @@ impl Resolve {
         permit: &Permit,
         base: &'a NativeDirectory,
         path: &GuestPath<'_>,
-    ) -> Result<Place<'a>, Error> {
+    ) -> Result<ResolvedName<'a>, Error> {
         let mut text = path.text().to_vec();
         let mut must_be_directory = path.must_be_directory();
         for _ in 0..=MAX_LINKS {
@@ -261,7 +261,7 @@ impl Resolve {
                         Parent::Base(base) => Parent::Opened(sys::duplicate(permit, base)?),
                         Parent::Opened(fd) => Parent::Opened(fd),
                     };
-                    return Ok(Place {
+                    return Ok(ResolvedName {
                         base: Some(base),
                         parent,
                         name,

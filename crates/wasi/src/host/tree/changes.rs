@@ -67,13 +67,13 @@ pub(super) struct Walk {
     /// The directories that the walk is in.
     frames: Vec<Frame>,
     /// A directory that was given out and is entered next.
-    enter: Option<(NodeId, Place)>,
+    enter: Option<(NodeId, DirectoryStatus)>,
     is_begun: bool,
 }
 
 struct Frame {
     directory: NodeId,
-    place: Place,
+    place: DirectoryStatus,
     /// The name that was last dealt with.
     last: Option<Name>,
     path_bytes: usize,
@@ -81,7 +81,7 @@ struct Frame {
 
 /// Where a directory is, compared with before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum DirectoryStatus {
     AsBelow,
     New,
 }
@@ -149,13 +149,13 @@ impl Walk {
     pub(super) fn next(&mut self, state: &mut State, visit: Visit<'_>) -> Result<Option<Step>, Error> {
         if !self.is_begun {
             self.is_begun = true;
-            if let Some(step) = self.meet(state, (ROOT, Some(ROOT)), Place::AsBelow)? {
+            if let Some(step) = self.meet(state, (ROOT, Some(ROOT)), DirectoryStatus::AsBelow)? {
                 return Ok(Some(step));
             }
         }
         loop {
             if let Some((directory, place)) = self.enter.take() {
-                if place == Place::New {
+                if place == DirectoryStatus::New {
                     state.load_names(visit, directory)?;
                 }
                 let path_bytes = self.path.len();
@@ -191,18 +191,18 @@ impl Walk {
         &mut self,
         state: &State,
         (now, before): (NodeId, Option<NodeId>),
-        place: Place,
+        place: DirectoryStatus,
     ) -> Result<Option<Step>, Error> {
         let node = state.node(now)?;
         let file_kind = node.file_kind();
-        let is_as_below = place == Place::AsBelow && before == Some(now);
+        let is_as_below = place == DirectoryStatus::AsBelow && before == Some(now);
         if let NodeKind::Directory(entries) = &node.kind {
-            let place = if is_as_below { Place::AsBelow } else { Place::New };
+            let place = if is_as_below { DirectoryStatus::AsBelow } else { DirectoryStatus::New };
             // Where nobody has looked, nothing has changed.
-            self.enter = (place == Place::New || entries.loaded).then_some((now, place));
+            self.enter = (place == DirectoryStatus::New || entries.loaded).then_some((now, place));
         }
         if !is_as_below {
-            let replaces = place == Place::AsBelow && before.is_some();
+            let replaces = place == DirectoryStatus::AsBelow && before.is_some();
             return Ok(Some(Step { kind: ChangeKind::Added, file_kind, node: Some(now), replaces }));
         }
         let step = Step { kind: ChangeKind::Modified, file_kind, node: Some(now), replaces: false };
@@ -218,8 +218,8 @@ impl Frame {
         let from = self.last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let now = entries.names.range::<[u8], _>((from, Bound::Unbounded)).next();
         let before = match self.place {
-            Place::AsBelow => entries.lower_after(self.last.as_deref()),
-            Place::New => None,
+            DirectoryStatus::AsBelow => entries.lower_after(self.last.as_deref()),
+            DirectoryStatus::New => None,
         };
         Ok(match (now, before) {
             (None, None) => None,

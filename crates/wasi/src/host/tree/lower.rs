@@ -15,7 +15,7 @@ use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::reach::Reached;
-use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, Place};
+use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, ResolvedName};
 use crate::host::sys;
 
 impl State {
@@ -121,7 +121,7 @@ impl State {
     /// Whether a name beneath is the file of a node. File systems mounted beneath can use a number twice.
     fn is_same_file(&self, visit: Visit<'_>, known: NodeId, (parent, name): (NodeId, &Name)) -> bool {
         let identity = |metadata: Metadata| (metadata.device, metadata.inode);
-        let look = |place: &Place<'_>| place.stat(visit.permit).map(identity);
+        let look = |place: &ResolvedName<'_>| place.stat(visit.permit).map(identity);
         match (self.at_lower(visit, known, look), self.at_lower_name(visit, parent, Some(name), look)) {
             (Ok(a), Ok(b)) => a == b,
             _ => false,
@@ -162,7 +162,7 @@ impl State {
         &self,
         visit: Visit<'_>,
         id: NodeId,
-        action: impl FnOnce(&Place<'_>) -> Result<T, Error>,
+        action: impl FnOnce(&ResolvedName<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.at_lower_name(visit, id, None, action)
     }
@@ -173,7 +173,7 @@ impl State {
         visit: Visit<'_>,
         id: NodeId,
         name: Option<&Name>,
-        action: impl FnOnce(&Place<'_>) -> Result<T, Error>,
+        action: impl FnOnce(&ResolvedName<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut base = None;
         let mut steps = self.lower_steps(id, name)?;

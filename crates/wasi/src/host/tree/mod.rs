@@ -30,8 +30,8 @@ use innkeeper_engine::Budget;
 
 pub(super) use apply::stage::PREFIX as STAGING_PREFIX;
 pub use apply::{
-    ApplyError, Cause as ApplyCause, ChangesSeal, Finish, Left, Leftover, Trust, Unfinished, finish_apply,
-    list_unfinished,
+    Aftermath, ApplyError, Cause as ApplyCause, ChangesSeal, Finish, Leftover, Trust, Unfinished,
+    finish_apply, list_unfinished,
 };
 pub use archive::ArchiveError;
 pub use changes::{Change, ChangeKind, Overlay, Stop};

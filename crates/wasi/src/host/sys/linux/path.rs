@@ -15,7 +15,7 @@ use super::{Error, retry};
 use crate::host::gate::Permit;
 use crate::host::metadata::{FileKind, Metadata, Timestamp};
 use crate::host::open::{DataAccess, OpenOptions, WriteSync};
-use crate::host::resolve::Place;
+use crate::host::resolve::ResolvedName;
 use crate::host::times::{SetTime, SetTimes};
 use crate::keys::FileMode;
 
@@ -165,27 +165,27 @@ pub(crate) fn read_link(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> R
     Ok(fs::readlinkat(directory, name, Vec::new())?.into_bytes())
 }
 
-pub(crate) fn create_directory(_: &Permit, place: &Place<'_>) -> Result<(), Error> {
+pub(crate) fn create_directory(_: &Permit, place: &ResolvedName<'_>) -> Result<(), Error> {
     Ok(fs::mkdirat(place.parent(), &*place.name, DIRECTORY_MODE)?)
 }
 
-pub(crate) fn remove_directory(_: &Permit, place: &Place<'_>) -> Result<(), Error> {
+pub(crate) fn remove_directory(_: &Permit, place: &ResolvedName<'_>) -> Result<(), Error> {
     Ok(fs::unlinkat(place.parent(), &*place.name, AtFlags::REMOVEDIR)?)
 }
 
-pub(crate) fn remove_file(_: &Permit, place: &Place<'_>) -> Result<(), Error> {
+pub(crate) fn remove_file(_: &Permit, place: &ResolvedName<'_>) -> Result<(), Error> {
     Ok(fs::unlinkat(place.parent(), &*place.name, AtFlags::empty())?)
 }
 
-pub(crate) fn symlink(_: &Permit, target: &[u8], place: &Place<'_>) -> Result<(), Error> {
+pub(crate) fn symlink(_: &Permit, target: &[u8], place: &ResolvedName<'_>) -> Result<(), Error> {
     Ok(fs::symlinkat(target, place.parent(), &*place.name)?)
 }
 
-pub(crate) fn link(_: &Permit, from: &Place<'_>, to: &Place<'_>) -> Result<(), Error> {
+pub(crate) fn link(_: &Permit, from: &ResolvedName<'_>, to: &ResolvedName<'_>) -> Result<(), Error> {
     Ok(fs::linkat(from.parent(), &*from.name, to.parent(), &*to.name, AtFlags::empty())?)
 }
 
-pub(crate) fn rename(_: &Permit, from: &Place<'_>, to: &Place<'_>) -> Result<(), Error> {
+pub(crate) fn rename(_: &Permit, from: &ResolvedName<'_>, to: &ResolvedName<'_>) -> Result<(), Error> {
     Ok(fs::renameat(from.parent(), &*from.name, to.parent(), &*to.name)?)
 }
 
@@ -231,7 +231,7 @@ pub(crate) fn look_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Res
     })
 }
 
-pub(crate) fn set_times_at(_: &Permit, place: &Place<'_>, times: SetTimes) -> Result<(), Error> {
+pub(crate) fn set_times_at(_: &Permit, place: &ResolvedName<'_>, times: SetTimes) -> Result<(), Error> {
     Ok(fs::utimensat(place.parent(), &*place.name, &timestamps(times), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::journal::{DirectoryId, DirectoryRecord, Place, TOP};
+use super::journal::{DirectoryId, DirectoryRecord, NameInDirectory, TOP};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::hidden::{Identity, identity};
@@ -73,7 +73,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Looks at a name in a directory, or at the directory.
-    pub(super) fn stat(&mut self, directories: &[DirectoryRecord], place: &Place) -> Result<Metadata, Error> {
+    pub(super) fn stat(
+        &mut self,
+        directories: &[DirectoryRecord],
+        place: &NameInDirectory,
+    ) -> Result<Metadata, Error> {
         let permit = self.permit;
         let top = self.top;
         let directory = self.go(directories, place.directory)?;
@@ -93,7 +97,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn go_to_change(
         &mut self,
         directories: &[DirectoryRecord],
-        place: &Place,
+        place: &NameInDirectory,
     ) -> Result<BorrowedFd<'_>, Error> {
         let (permit, top) = (self.permit, self.top);
         self.go(directories, place.directory)?;
@@ -186,7 +190,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn place(time: Time, record: &DirectoryRecord) -> Option<&Place> {
+fn place(time: Time, record: &DirectoryRecord) -> Option<&NameInDirectory> {
     match time {
         Time::Before => record.before.as_ref(),
         Time::After => record.after.as_ref(),

@@ -10,7 +10,7 @@ use super::journal::Journal;
 use super::seal::{Kept, Trust};
 use super::stage::{Phase, Staging};
 use super::steps::Run;
-use super::{ApplyError, Cause, Failure, Guard, Left, forward_or_back, open_top};
+use super::{Aftermath, ApplyError, Cause, Failure, Guard, forward_or_back, open_top};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::hidden::Hidden;
@@ -46,7 +46,7 @@ pub struct Leftover {
     /// Its name in the directory.
     pub staging: Vec<u8>,
     /// How far its changes have been made.
-    pub left: Left,
+    pub left: Aftermath,
 }
 
 /// What a staging directory holds.
@@ -75,15 +75,15 @@ impl Found {
         })
     }
 
-    fn left(&self) -> Left {
+    fn left(&self) -> Aftermath {
         match self {
             // The journal is written before the first phase begins, and removed after the last.
-            Found::WithoutJournal(Phase::Staged) => Left::Unstaged,
-            Found::Whole(Phase::Staged, _) => Left::Staged,
-            Found::Whole(Phase::Finishing, _) | Found::WithoutJournal(Phase::Finishing) => Left::Made,
-            Found::Whole(..) => Left::HalfMade,
-            Found::WithoutJournal(_) | Found::Damaged => Left::Damaged,
-            Found::Foreign => Left::Foreign,
+            Found::WithoutJournal(Phase::Staged) => Aftermath::Unstaged,
+            Found::Whole(Phase::Staged, _) => Aftermath::Staged,
+            Found::Whole(Phase::Finishing, _) | Found::WithoutJournal(Phase::Finishing) => Aftermath::Made,
+            Found::Whole(..) => Aftermath::HalfMade,
+            Found::WithoutJournal(_) | Found::Damaged => Aftermath::Damaged,
+            Found::Foreign => Aftermath::Foreign,
         }
     }
 }
@@ -95,7 +95,7 @@ impl Found {
 pub fn finish_apply(unfinished: &Unfinished<'_>, how: Finish, stop: &Stop<'_>) -> Result<(), ApplyError> {
     let permit = Permit::of_the_keys_owner();
     let guard = Guard { stop };
-    let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::Nothing, None);
+    let at_first = |cause: Cause| Failure::without_path(cause).leaves(Aftermath::Nothing, None);
     let directory = open(&permit, unfinished).map_err(at_first)?;
     let top = open_top(&permit, directory.as_fd()).map_err(at_first)?;
     let found = Staging::find(&permit, top.as_fd(), unfinished.trust);
@@ -132,7 +132,7 @@ pub fn list_unfinished(unfinished: &Unfinished<'_>) -> Result<Vec<Leftover>, App
         };
         found.map(leftover).collect()
     };
-    look().map_err(|cause| Failure::without_path(cause).leaves(Left::Nothing, None))
+    look().map_err(|cause| Failure::without_path(cause).leaves(Aftermath::Nothing, None))
 }
 
 /// Refuses to add to changes that are half made: what the guest saw was neither before nor after. Gives the names of those that are passed over.
@@ -141,17 +141,19 @@ pub(super) fn refuse_half_made(
     top: BorrowedFd<'_>,
     trust: Trust<'_>,
 ) -> Result<Vec<Vec<u8>>, ApplyError> {
-    let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::Nothing, None);
+    let at_first = |cause: Cause| Failure::without_path(cause).leaves(Aftermath::Nothing, None);
     let mut passed_over = Vec::new();
     for staging in Staging::find(permit, top, trust).map_err(|error| at_first(error.into()))? {
         let staging = staging.map_err(|error| at_first(error.into()))?;
         match Found::of(&staging).map_err(|error| at_first(error.into()))?.left() {
-            Left::Nothing | Left::Unstaged | Left::Staged => {}
-            Left::HalfMade | Left::Made => {
-                return Err(Failure::without_path(Cause::Unfinished).leaves(Left::Nothing, Some(&staging)));
+            Aftermath::Nothing | Aftermath::Unstaged | Aftermath::Staged => {}
+            Aftermath::HalfMade | Aftermath::Made => {
+                return Err(
+                    Failure::without_path(Cause::Unfinished).leaves(Aftermath::Nothing, Some(&staging))
+                );
             }
             // Whoever can write here could leave one for ever. What is made now is compared with what the guest saw all the same.
-            Left::Damaged | Left::Foreign => passed_over.push(staging.name),
+            Aftermath::Damaged | Aftermath::Foreign => passed_over.push(staging.name),
         }
     }
     Ok(passed_over)
@@ -175,7 +177,7 @@ fn finish_one(
     guard: &Guard<'_>,
 ) -> Result<(), ApplyError> {
     let found = Found::of(staging)
-        .map_err(|error| Failure::without_path(error).leaves(Left::Damaged, Some(staging)))?;
+        .map_err(|error| Failure::without_path(error).leaves(Aftermath::Damaged, Some(staging)))?;
     let left = found.left();
     let fails = |cause: Cause| Failure::without_path(cause).leaves(left, Some(staging));
     let (phase, journal) = match found {
@@ -210,8 +212,8 @@ fn undo(run: &Run<'_>, phase: Phase) -> Result<(), ApplyError> {
     let undone = undone.and_then(|()| run.set_top_times(run.old_top_times()));
     undone.map_err(|failure| {
         let left = match staging.phase() {
-            Ok(Kept::Believed(Phase::Staged)) => Left::Unstaged,
-            _ => Left::HalfMade,
+            Ok(Kept::Believed(Phase::Staged)) => Aftermath::Unstaged,
+            _ => Aftermath::HalfMade,
         };
         failure.leaves(left, Some(staging))
     })

@@ -35,7 +35,7 @@ pub(super) type Identity = u64;
 
 /// A name in a directory; the directory itself if the name is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct NameInDirectory {
     pub(super) directory: DirectoryId,
     pub(super) name: Vec<u8>,
 }
@@ -51,9 +51,9 @@ pub(super) struct FileTimes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DirectoryRecord {
     /// Where it is before anything is done; nothing for a new one.
-    pub(super) before: Option<Place>,
+    pub(super) before: Option<NameInDirectory>,
     /// Where it is at the end; nothing for one that is gone then.
-    pub(super) after: Option<Place>,
+    pub(super) after: Option<NameInDirectory>,
     /// Zero for one that nobody has looked at.
     pub(super) identity: Identity,
     /// What its times were, where names in it change.
@@ -63,7 +63,7 @@ pub(super) struct DirectoryRecord {
 /// What is taken out of its place into the staging directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Detach {
-    pub(super) from: Place,
+    pub(super) from: NameInDirectory,
     pub(super) object: ObjectId,
     pub(super) identity: Identity,
     /// What is known of it, where it is not put back anywhere.
@@ -83,7 +83,7 @@ pub(super) enum Lost {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Attach {
     pub(super) object: ObjectId,
-    pub(super) to: Place,
+    pub(super) to: NameInDirectory,
     pub(super) identity: Identity,
     /// Whether it was not there before.
     pub(super) is_new: bool,
@@ -125,7 +125,7 @@ impl KeptFile {
 /// Where a file is that is patched, or whose times are set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PatchPlace {
-    In(Place),
+    In(NameInDirectory),
     /// In the staging directory: it has names left only where nobody has looked.
     Staged(ObjectId),
 }
@@ -290,7 +290,7 @@ impl Journal {
     /// Whether every place is in a directory of the list, and these lie in each other up to the top.
     fn makes_sense(&self) -> bool {
         let count = self.directories.len();
-        let known = |place: &Place| (place.directory.0 as usize) < count;
+        let known = |place: &NameInDirectory| (place.directory.0 as usize) < count;
         // Whether each directory leads to the top, found once for each.
         let leads_to_top = |up: &dyn Fn(&DirectoryRecord) -> Option<DirectoryId>| {
             let mut known: HashMap<usize, bool> = HashMap::from([(0, true)]);
@@ -354,7 +354,7 @@ impl Text {
         self.0.push('\n');
     }
 
-    fn place(&mut self, place: &Place) {
+    fn place(&mut self, place: &NameInDirectory) {
         self.word(place.directory.0);
         let mut name = String::with_capacity(place.name.len() + 1);
         // So that an empty name is a word.
@@ -414,12 +414,12 @@ impl Words<'_> {
         self.0.next()?.parse().ok()
     }
 
-    fn place(&mut self) -> Option<Place> {
+    fn place(&mut self) -> Option<NameInDirectory> {
         let directory = u32::try_from(self.number()?).ok()?;
         self.name_in(DirectoryId(directory))
     }
 
-    fn name_in(&mut self, directory: DirectoryId) -> Option<Place> {
+    fn name_in(&mut self, directory: DirectoryId) -> Option<NameInDirectory> {
         let text = self.0.next()?.strip_prefix('/')?;
         let mut name = Vec::with_capacity(text.len());
         let mut bytes = text.bytes();
@@ -432,7 +432,7 @@ impl Words<'_> {
             }
         }
         let is_component = !name.contains(&b'/') && !name.contains(&0) && name != b"." && name != b"..";
-        (is_component && !is_reserved(&name)).then_some(Place { directory, name })
+        (is_component && !is_reserved(&name)).then_some(NameInDirectory { directory, name })
     }
 
     fn time(&mut self) -> Option<Timestamp> {
@@ -490,8 +490,8 @@ impl Words<'_> {
 mod tests {
     use super::*;
 
-    fn place(directory: u32, name: &[u8]) -> Place {
-        Place { directory: DirectoryId(directory), name: name.to_vec() }
+    fn place(directory: u32, name: &[u8]) -> NameInDirectory {
+        NameInDirectory { directory: DirectoryId(directory), name: name.to_vec() }
     }
 
     fn sample() -> Journal {

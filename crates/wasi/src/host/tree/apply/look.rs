@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::super::node::{Node, NodeKind, State};
 use super::cursor::Cursor;
-use super::journal::{DirectoryRecord, FileTimes, Identity, Journal, Lost, ObjectId, Place};
+use super::journal::{DirectoryRecord, FileTimes, Identity, Journal, Lost, NameInDirectory, ObjectId};
 use super::plan::{Look, Plan};
 use super::stage::{Staging, list};
 use super::{Cause, Failure, Guard};
@@ -31,7 +31,7 @@ pub(super) fn look(
         guard.check()?;
         let (place, found) = match look {
             Look::Directory(id) => {
-                let place = Place { directory: *id, name: Vec::new() };
+                let place = NameInDirectory { directory: *id, name: Vec::new() };
                 let found = directory(permit, plan.journal.directories.as_slice(), cursor, &place);
                 let found = found.map(|times| {
                     // What the top's times were has been found out before the staging directory was made.
@@ -135,7 +135,7 @@ fn directory(
     permit: &Permit,
     directories: &[DirectoryRecord],
     cursor: &mut Cursor<'_>,
-    place: &Place,
+    place: &NameInDirectory,
 ) -> Result<FileTimes, Cause> {
     let fd = cursor.go(directories, place.directory)?;
     sys::may_change(permit, fd, b".")?;
@@ -163,7 +163,7 @@ fn may_be_taken(
     (node, is_lost): (&Node, bool),
     directories: &[DirectoryRecord],
     cursor: &mut Cursor<'_>,
-    (place, found): (&Place, &Metadata),
+    (place, found): (&NameInDirectory, &Metadata),
 ) -> Result<(), Cause> {
     let parent = cursor.go_to_change(directories, place)?;
     let NodeKind::Directory(entries) = &node.kind else {
@@ -187,7 +187,7 @@ fn may_be_patched(
     node: &Node,
     directories: &[DirectoryRecord],
     cursor: &mut Cursor<'_>,
-    (place, found): (&Place, &Metadata),
+    (place, found): (&NameInDirectory, &Metadata),
 ) -> Result<(), Cause> {
     compare_content(node, found)?;
     let directory = cursor.go_to_change(directories, place)?;

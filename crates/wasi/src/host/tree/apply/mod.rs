@@ -34,7 +34,7 @@ use crate::host::gate::Permit;
 use crate::host::reach::NativeDirectory;
 use crate::host::sys;
 use cursor::{Cursor, Time};
-use journal::{FileTimes, Journal, Place, TOP};
+use journal::{FileTimes, Journal, NameInDirectory, TOP};
 use plan::Plan;
 use seal::Kept;
 use stage::{Phase, Staging};
@@ -49,7 +49,7 @@ pub struct ApplyError {
     /// Why not.
     pub cause: Cause,
     /// What is there now.
-    pub left: Left,
+    pub left: Aftermath,
     /// The staging directory's name in the directory, if it is there. Somebody else may have chosen it.
     pub staging: Option<String>,
 }
@@ -112,7 +112,7 @@ pub enum Cause {
 
 /// What unsuccessful work has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Aftermath {
     /// Nothing: the directory is as it was.
     Nothing,
     /// Everything is as it was, and a part of the guest's changes is in the staging directory.
@@ -154,7 +154,7 @@ impl Failure {
         Failure { cause: cause.into(), path: Vec::new() }
     }
 
-    fn leaves(self, left: Left, staging: Option<&Staging<'_>>) -> ApplyError {
+    fn leaves(self, left: Aftermath, staging: Option<&Staging<'_>>) -> ApplyError {
         let staging = staging.map(|staging| String::from_utf8_lossy(&staging.name).into_owned());
         ApplyError { path: self.path, cause: self.cause, left, staging }
     }
@@ -180,7 +180,7 @@ impl Overlay {
         let state = self.tree.lock();
         match state.lower.as_ref() {
             Some(lower) if lower.surrounds_hidden() => {
-                Err(Failure::without_path(Cause::Hidden).leaves(Left::Nothing, None))
+                Err(Failure::without_path(Cause::Hidden).leaves(Aftermath::Nothing, None))
             }
             _ => Ok(()),
         }
@@ -199,7 +199,7 @@ impl Overlay {
         let guard = Guard { stop };
         let state = self.tree.lock();
         let Some(lower) = state.lower.as_ref() else { return Ok(Vec::new()) };
-        let at_first = |cause: Cause| Failure::without_path(cause).leaves(Left::Nothing, None);
+        let at_first = |cause: Cause| Failure::without_path(cause).leaves(Aftermath::Nothing, None);
         let mut plan = Plan::new(&state, stop).map_err(|error| at_first(error.into()))?;
         if plan.is_empty() {
             return Ok(Vec::new());
@@ -212,7 +212,7 @@ impl Overlay {
         let conflict = match stage(&permit, (&state, lower), &mut plan, &staging, &guard) {
             Ok(conflict) => conflict,
             Err(failure) if failure.cause == Cause::Stopped => {
-                return Err(failure.leaves(Left::Unstaged, Some(&staging)));
+                return Err(failure.leaves(Aftermath::Unstaged, Some(&staging)));
             }
             Err(failure) => return Err(unstage(&permit, lower, &plan, &staging, failure)),
         };
@@ -221,7 +221,7 @@ impl Overlay {
         match conflict {
             Some(failure) => {
                 let failure = run.set_top_times(run.old_top_times()).err().unwrap_or(failure);
-                Err(failure.leaves(Left::Staged, Some(&staging)))
+                Err(failure.leaves(Aftermath::Staged, Some(&staging)))
             }
             None => forward_or_back(&run, Phase::Staged).map(|()| passed_over),
         }
@@ -259,9 +259,9 @@ fn unstage(
             let run = Run { permit, top: lower, staging, journal: &plan.journal, guard: &never };
             // What failed before is told.
             let _ = run.set_top_times(run.old_top_times());
-            failure.leaves(Left::Nothing, None)
+            failure.leaves(Aftermath::Nothing, None)
         }
-        Err(_) => failure.leaves(Left::Unstaged, Some(staging)),
+        Err(_) => failure.leaves(Aftermath::Unstaged, Some(staging)),
     }
 }
 
@@ -273,15 +273,15 @@ fn forward_or_back(run: &Run<'_>, phase: Phase) -> Result<(), ApplyError> {
         _ => None,
     };
     if reached == Some(Phase::Finishing) {
-        return Err(failure.leaves(Left::Made, Some(run.staging)));
+        return Err(failure.leaves(Aftermath::Made, Some(run.staging)));
     }
     if failure.cause == Cause::Stopped {
-        let left = if reached == Some(Phase::Staged) { Left::Staged } else { Left::HalfMade };
+        let left = if reached == Some(Phase::Staged) { Aftermath::Staged } else { Aftermath::HalfMade };
         return Err(failure.leaves(left, Some(run.staging)));
     }
     let left = match reached.map(|reached| run.backward(reached)) {
-        Some(Ok(())) => Left::Staged,
-        _ => Left::HalfMade,
+        Some(Ok(())) => Aftermath::Staged,
+        _ => Aftermath::HalfMade,
     };
     Err(failure.leaves(left, Some(run.staging)))
 }
@@ -323,11 +323,11 @@ impl Plan {
 }
 
 impl Journal {
-    fn path_before(&self, place: &Place) -> Vec<u8> {
+    fn path_before(&self, place: &NameInDirectory) -> Vec<u8> {
         self.path(place, |record| record.before.as_ref())
     }
 
-    fn path_after(&self, place: &Place) -> Vec<u8> {
+    fn path_after(&self, place: &NameInDirectory) -> Vec<u8> {
         self.path(place, |record| record.after.as_ref())
     }
 
@@ -339,7 +339,11 @@ impl Journal {
     }
 
     /// The path of a place, for people.
-    fn path(&self, place: &Place, up: impl Fn(&journal::DirectoryRecord) -> Option<&Place>) -> Vec<u8> {
+    fn path(
+        &self,
+        place: &NameInDirectory,
+        up: impl Fn(&journal::DirectoryRecord) -> Option<&NameInDirectory>,
+    ) -> Vec<u8> {
         let mut names = vec![&place.name];
         let mut at = place.directory;
         while at != TOP

@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::changes::Stop;
 use super::super::node::{Name, NodeId, NodeKind, ROOT, State};
 use super::journal::{
-    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Lost, ObjectId, Patch,
-    PatchPlace, Place, SetTimes, TOP,
+    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Lost, NameInDirectory,
+    ObjectId, Patch, PatchPlace, SetTimes, TOP,
 };
 use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
@@ -49,7 +49,13 @@ pub(super) enum Look {
     /// An entry of [`Journal::detach`].
     Detach(usize),
     /// A file that is read, gets other bytes or times, or more names: its place, and which.
-    Source { place: Place, node: NodeId, links: Vec<ObjectId>, patch: Option<usize>, times: Option<usize> },
+    Source {
+        place: NameInDirectory,
+        node: NodeId,
+        links: Vec<ObjectId>,
+        patch: Option<usize>,
+        times: Option<usize>,
+    },
 }
 
 /// What a source that stands in the lower directory is needed for.
@@ -351,8 +357,8 @@ fn directories_below(state: &State, stop: &Stop<'_>) -> Result<Vec<NodeId>, Erro
 }
 
 impl Places<'_> {
-    fn place(&mut self, plan: &mut Plan, directory: NodeId, name: &Name) -> Result<Place, Error> {
-        Ok(Place { directory: self.id(plan, directory)?, name: name.to_vec() })
+    fn place(&mut self, plan: &mut Plan, directory: NodeId, name: &Name) -> Result<NameInDirectory, Error> {
+        Ok(NameInDirectory { directory: self.id(plan, directory)?, name: name.to_vec() })
     }
 
     /// The number of a directory; one that is new gets one, and with it those above.
@@ -366,10 +372,11 @@ impl Places<'_> {
             if node != ROOT {
                 if let Some(origin) = &self.state.node(node)?.origin {
                     let (parent, name) = (origin.parent, origin.name.to_vec());
-                    record.before = Some(Place { directory: self.number(plan, parent)?, name });
+                    record.before = Some(NameInDirectory { directory: self.number(plan, parent)?, name });
                 }
                 if let Some((parent, name)) = self.after.get(&node).cloned() {
-                    record.after = Some(Place { directory: self.number(plan, parent)?, name: name.to_vec() });
+                    record.after =
+                        Some(NameInDirectory { directory: self.number(plan, parent)?, name: name.to_vec() });
                 }
             }
             plan.journal.directories.push(record);

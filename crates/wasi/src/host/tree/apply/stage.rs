@@ -19,7 +19,7 @@ use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::metadata::FileKind;
 use crate::host::open::{DataAccess, OpenOptions};
-use crate::host::resolve::Place as SystemPlace;
+use crate::host::resolve::ResolvedName as SystemPlace;
 use crate::host::sys;
 
 /// What the names of staging directories begin with; no guest's path has such a name in it.

@@ -20,7 +20,7 @@ use crate::host::hidden::identity;
 use crate::host::metadata::Metadata;
 use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::reach::NativeDirectory;
-use crate::host::resolve::Place as SystemPlace;
+use crate::host::resolve::ResolvedName as SystemPlace;
 use crate::host::sys;
 use crate::host::times::{SetTime, SetTimes};
 

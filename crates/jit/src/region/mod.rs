@@ -19,7 +19,7 @@ pub(crate) struct Region {
     range: Range<usize>,
     /// By the address at which they start.
     functions: RwLock<BTreeMap<usize, Function>>,
-    /// Whose functions they are; nobody's where they are adapters.
+    /// Whose functions they are; nobody's where they are trampolines.
     module: Option<Weak<ModuleParts>>,
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct Region {
 pub(crate) struct Function {
     /// Its addresses.
     pub(crate) range: Range<usize>,
-    /// Which one it is; none for adapters.
+    /// Which one it is; none for trampolines.
     pub(crate) func: Option<DefinedFuncIndex>,
     /// Its traps, what it catches, and where its instructions come from.
     pub(crate) tables: Tables,
 }
 
-/// A call inside a tried block.
+/// A call inside a `try` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CatchSite {
     /// Where it returns to, in bytes from the function's start.
@@ -59,8 +59,8 @@ pub(crate) struct Catch {
 pub(crate) enum Returning<R> {
     /// In a compiled function, with what was found out about the call's exceptions, if any are caught there.
     Function(Option<R>),
-    /// In an adapter.
-    Adapter,
+    /// In a trampoline.
+    Trampoline,
 }
 
 static REGIONS: RwLock<BTreeMap<usize, Arc<Region>>> = RwLock::new(BTreeMap::new());
@@ -120,8 +120,8 @@ pub(crate) fn trap_at(pc: usize) -> Option<u8> {
     Region::with(pc, |_, function| function.tables.trap_at((pc - function.range.start) as u32))?
 }
 
-/// Whether a return address leads back to an adapter.
-pub(crate) fn is_adapter(return_address: usize) -> bool {
+/// Whether a return address leads back to a trampoline.
+pub(crate) fn is_trampoline(return_address: usize) -> bool {
     Region::with(return_address - 1, |_, function| function.func.is_none()).unwrap_or(false)
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn catch_site<R>(
 ) -> Option<Returning<R>> {
     Region::with(return_address - 1, |_, function| {
         if function.func.is_none() {
-            return Returning::Adapter;
+            return Returning::Trampoline;
         }
         let start = function.range.start;
         let site = function.tables.catch_site((return_address - start) as u32);

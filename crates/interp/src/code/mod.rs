@@ -10,13 +10,13 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Mutex;
 use innkeeper_engine::tier::{
-    CallSeen, Called, FuncEntry, Hot, LoopEntry, ModuleParts, NativeCode, TierModule, VmContext,
+    CallSeen, Called, FuncEntry, Hot, ModuleParts, NativeCode, OsrEntry, TierModule, VmContext,
 };
 use innkeeper_engine::{Error, TierUp};
 
-use crate::calls::{Calls, Heat, Portions};
+use crate::call_profile::{CallProfile, Heat, Quanta};
 use crate::op::native;
-use crate::unwind::TryRange;
+use crate::unwind::ExceptionEntry;
 use crate::{activation, lower};
 
 /// A unit of code: a handler's address, operands, or an immediate.
@@ -29,7 +29,7 @@ const BODY_BYTES_OF_WORD: usize = 2;
 pub(crate) struct ModuleCode {
     entries: Box<[FuncEntry]>,
     /// How calls that make a function hot are counted.
-    portions: Portions,
+    quanta: Quanta,
     /// What is hot.
     tier_up: TierUp,
     lowered: Mutex<Lowered>,
@@ -47,7 +47,7 @@ struct Lowered {
     stubs: Vec<Box<native::Stub>>,
     /// Loops that were looked at, by the address of their header.
     loops: HashMap<usize, LoopCode>,
-    calls: Calls,
+    calls: CallProfile,
     scratch: lower::Scratch,
 }
 
@@ -84,9 +84,9 @@ impl Lowered {
 impl ModuleCode {
     /// `native` is where machine code jumps to call a function that is not compiled; `tier_up` says what is hot.
     pub(crate) fn new(functions: usize, native: *const u8, tier_up: &TierUp) -> ModuleCode {
-        let portions = Portions::of(tier_up.calls.max(1));
-        let entries = (0..functions).map(|_| FuncEntry::new(native, portions.first())).collect();
-        ModuleCode { entries, portions, tier_up: tier_up.clone(), lowered: Mutex::new(Lowered::default()) }
+        let quanta = Quanta::of(tier_up.calls.max(1));
+        let entries = (0..functions).map(|_| FuncEntry::new(native, quanta.first())).collect();
+        ModuleCode { entries, quanta, tier_up: tier_up.clone(), lowered: Mutex::new(Lowered::default()) }
     }
 
     /// The code kept for `module`.
@@ -94,9 +94,9 @@ impl ModuleCode {
         module.code().as_any().downcast_ref()
     }
 
-    /// The function's code: what enters its machine code if that is remembered, else lowered now if it has not been.
+    /// The function's code: what enters its cached machine code if there is some, else lowered now if it has not been.
     pub(crate) fn lower(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Result<*const Word, Error> {
-        if let Some(code) = module.code().remembered(func) {
+        if let Some(code) = module.code().cached(func) {
             let call_slots = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
             // SAFETY: the module's tier vouches that this is the function's code (the contract of `TierModule`), and the slots are its type's.
             #[allow(unsafe_code, reason = "the contract has an unsafe method")]
@@ -141,7 +141,7 @@ impl ModuleCode {
         code.loop_stub(header as usize)
     }
 
-    /// Notes a call that ends a portion of the callee's calls; see [`Calls`].
+    /// Notes a call that ends a quantum of the callee's calls; see [`CallProfile`].
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_call(
@@ -149,7 +149,7 @@ impl ModuleCode {
         callee: DefinedFuncIndex,
         returns_to: *const Word,
     ) -> Heat {
-        let look = |calls: &mut Calls, portions| calls.look(portions, callee, returns_to);
+        let look = |calls: &mut CallProfile, quanta| calls.look(quanta, callee, returns_to);
         ModuleCode::with_calls(module, look).unwrap_or(Heat::Hot)
     }
 
@@ -159,18 +159,18 @@ impl ModuleCode {
         callee: DefinedFuncIndex,
         returns_to: *const Word,
     ) -> u32 {
-        let note = |calls: &mut Calls, portions: Portions| {
+        let note = |calls: &mut CallProfile, quanta: Quanta| {
             calls.note(callee, returns_to);
-            portions.later()
+            quanta.later()
         };
         ModuleCode::with_calls(module, note).unwrap_or(u32::MAX)
     }
 
     /// Calls that were looked at of a module that this tier has lowered.
-    fn with_calls<R>(module: &ModuleParts, act: impl FnOnce(&mut Calls, Portions) -> R) -> Option<R> {
+    fn with_calls<R>(module: &ModuleParts, act: impl FnOnce(&mut CallProfile, Quanta) -> R) -> Option<R> {
         let code = ModuleCode::of(module)?;
         let mut lowered = code.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(act(&mut lowered.calls, code.portions))
+        Some(act(&mut lowered.calls, code.quanta))
     }
 
     /// Says that a function is hot.
@@ -196,7 +196,7 @@ impl ModuleCode {
     }
 
     /// What is known of a loop that was said to be hot.
-    fn with_loop<R>(&self, entry: &LoopEntry, look: impl FnOnce(&mut LoopCode) -> R) -> Option<R> {
+    fn with_loop<R>(&self, entry: &OsrEntry, look: impl FnOnce(&mut LoopCode) -> R) -> Option<R> {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let header = lowered.code(entry.func)?.words.as_ptr().wrapping_add(entry.position) as usize;
         lowered.loops.get_mut(&header).map(look)
@@ -231,19 +231,19 @@ impl ModuleCode {
 }
 
 impl ModuleCode {
-    /// Gives a lowered function's first word and its tried ranges to `look`.
-    pub(crate) fn with_tries<R>(
+    /// Gives a lowered function's first word and its exception table to `look`.
+    pub(crate) fn with_exception_table<R>(
         &self,
         func: DefinedFuncIndex,
-        look: impl FnOnce(*const Word, &[TryRange]) -> Option<R>,
+        look: impl FnOnce(*const Word, &[ExceptionEntry]) -> Option<R>,
     ) -> Option<R> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let code = lowered.code(func)?;
-        look(code.words.as_ptr(), &code.tries)
+        look(code.words.as_ptr(), &code.exception_table)
     }
 }
 
-// SAFETY: `entries` is a boxed slice, one entry a function, that is never replaced; it remembers no code of its own.
+// SAFETY: `entries` is a boxed slice, one entry a function, that is never replaced; it caches no code of its own.
 #[allow(unsafe_code, reason = "the contract has unsafe methods")]
 unsafe impl TierModule for ModuleCode {
     fn entries(&self) -> *const FuncEntry {
@@ -285,7 +285,7 @@ unsafe impl TierModule for ModuleCode {
     fn called(&self) -> Vec<Called> {
         let lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = |func: DefinedFuncIndex, entry: &FuncEntry| {
-            self.portions.counted(lowered.calls.ended(func), entry.heat.load(Ordering::Relaxed))
+            self.quanta.counted(lowered.calls.ended(func), entry.calls_left.load(Ordering::Relaxed))
         };
         let is_own = |entry: &FuncEntry, code: &lower::Lowered| {
             std::ptr::eq(entry.code.load(Ordering::Relaxed), code.words.as_ptr())
@@ -299,7 +299,7 @@ unsafe impl TierModule for ModuleCode {
             .map(|(func, entry, code, looks)| Called {
                 func,
                 calls: calls(func, entry),
-                branches_back: looks * u64::from(self.tier_up.branches_back),
+                back_edges: looks * u64::from(self.tier_up.back_edges),
                 body_bytes: code.words.len() * BODY_BYTES_OF_WORD,
             })
             .collect()
@@ -307,16 +307,16 @@ unsafe impl TierModule for ModuleCode {
 
     unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
+        let stub = native::Stub::new((func, self.quanta.later()), call_slots, code);
         self.entries[func.index()].publish(stub.words(), code.code);
         lowered.stubs.push(stub);
     }
 
-    fn heat(&self, what: &Hot) -> u64 {
+    fn uses_since_hot(&self, what: &Hot) -> u64 {
         match what {
             // As `hot` has left it.
             Hot::Function(func) => {
-                u64::from(u32::MAX - self.entries[func.index()].heat.load(Ordering::Relaxed))
+                u64::from(u32::MAX - self.entries[func.index()].calls_left.load(Ordering::Relaxed))
             }
             Hot::Loop(entry) => {
                 let looks = self.with_loop(entry, |state| match state {
@@ -333,7 +333,7 @@ unsafe impl TierModule for ModuleCode {
             Hot::Function(func) => {
                 let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
                 lowered.calls.forget(*func);
-                self.entries[func.index()].heat.store(self.portions.first(), Ordering::Relaxed);
+                self.entries[func.index()].calls_left.store(self.quanta.first(), Ordering::Relaxed);
             }
             Hot::Loop(entry) => {
                 self.with_loop(entry, |state| {
@@ -355,7 +355,7 @@ unsafe impl TierModule for ModuleCode {
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of) = lowered.code(func) else { return };
         let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
-        let stub = native::Stub::new((func, self.portions.later()), call_slots, code);
+        let stub = native::Stub::new((func, self.quanta.later()), call_slots, code);
         if let Some(LoopCode::Compiled(former)) = lowered.loops.insert(header, LoopCode::Compiled(stub)) {
             // Somebody may be about to enter it.
             lowered.stubs.push(former);

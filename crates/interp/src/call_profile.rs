@@ -1,7 +1,7 @@
 //! Who calls whom: what the compiler wants to know of calls whose callee the code does not name.
 //!
-//! Nobody looks at every call. The calls of a function that are counted to find out whether it is hot come in a few portions, and the one that ends a
-//! portion is looked at: where it returns to tells the instruction. So a call costs what it would cost anyway, and what is called often is seen often.
+//! Nobody looks at every call. The calls of a function that are counted to find out whether it is hot come in a few quanta, and the one that ends a
+//! quantum is looked at: where it returns to tells the instruction. So a call costs what it would cost anyway, and what is called often is seen often.
 //! Calls of what has been compiled are counted where they enter machine code.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,29 +11,29 @@ use innkeeper_engine::index::DefinedFuncIndex;
 
 use crate::code::Word;
 
-/// Portions of the calls that make a function hot.
-const PORTIONS: u32 = 8;
+/// Quanta of the calls that make a function hot.
+const QUANTA: u32 = 8;
 
 /// More callees of one instruction are not told apart from these.
 const MAX_CALLEES: usize = 4;
 
 /// How calls are counted.
 #[derive(Clone, Copy)]
-pub(crate) struct Portions {
+pub(crate) struct Quanta {
     count: u32,
     calls: u32,
-    /// Calls beyond all portions, which the first has.
+    /// Calls beyond all quanta, which the first has.
     rest: u32,
 }
 
-impl Portions {
+impl Quanta {
     /// For functions that are hot after so many calls.
-    pub(crate) fn of(calls: u32) -> Portions {
-        let count = calls.clamp(1, PORTIONS);
-        Portions { count, calls: calls / count, rest: calls % count }
+    pub(crate) fn of(calls: u32) -> Quanta {
+        let count = calls.clamp(1, QUANTA);
+        Quanta { count, calls: calls / count, rest: calls % count }
     }
 
-    /// Calls in the first portion.
+    /// Calls in the first quantum.
     pub(crate) fn first(self) -> u32 {
         self.calls + self.rest
     }
@@ -43,7 +43,7 @@ impl Portions {
         self.calls
     }
 
-    /// Calls of a function that has ended so many portions, and has `left` until it ends the next.
+    /// Calls of a function that has ended so many quanta, and has `left` until it ends the next.
     pub(crate) fn counted(self, ended: u32, left: u32) -> u32 {
         // What is hot has ended the last, and counts down from the largest number.
         let ended = ended.min(self.count - 1);
@@ -61,25 +61,20 @@ pub(crate) enum Heat {
 
 /// Calls that were looked at.
 #[derive(Default)]
-pub(crate) struct Calls {
+pub(crate) struct CallProfile {
     /// Callees with how often they were seen, by the address that the call returns to.
     seen: BTreeMap<usize, Vec<(DefinedFuncIndex, u32)>>,
-    /// Portions of calls that functions have ended.
+    /// Quanta of calls that functions have ended.
     ended: HashMap<DefinedFuncIndex, u32>,
 }
 
-impl Calls {
-    /// Notes a call that ends a portion of the callee's. `returns_to` is null where the caller is no function of the instance.
-    pub(crate) fn look(
-        &mut self,
-        portions: Portions,
-        callee: DefinedFuncIndex,
-        returns_to: *const Word,
-    ) -> Heat {
+impl CallProfile {
+    /// Notes a call that ends a quantum of the callee's. `returns_to` is null where the caller is no function of the instance.
+    pub(crate) fn look(&mut self, quanta: Quanta, callee: DefinedFuncIndex, returns_to: *const Word) -> Heat {
         self.note(callee, returns_to);
         let ended = self.ended.entry(callee).or_default();
         *ended += 1;
-        if *ended < portions.count { Heat::Warm(portions.calls) } else { Heat::Hot }
+        if *ended < quanta.count { Heat::Warm(quanta.calls) } else { Heat::Hot }
     }
 
     /// Notes a call.
@@ -95,7 +90,7 @@ impl Calls {
         }
     }
 
-    /// Portions of calls that a function has ended.
+    /// Quanta of calls that a function has ended.
     pub(crate) fn ended(&self, func: DefinedFuncIndex) -> u32 {
         self.ended.get(&func).copied().unwrap_or(0)
     }
@@ -123,28 +118,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn portions_are_all_calls() {
+    fn quanta_are_all_calls() {
         for calls in [1, 2, 3, 8, 9, 15, 500, 1000] {
-            let portions = Portions::of(calls);
-            let (mut sum, mut seen) = (portions.first(), Calls::default());
-            while let Heat::Warm(more) = seen.look(portions, DefinedFuncIndex(0), std::ptr::null()) {
-                assert_eq!(portions.counted(seen.ended(DefinedFuncIndex(0)), more), sum);
+            let quanta = Quanta::of(calls);
+            let (mut sum, mut seen) = (quanta.first(), CallProfile::default());
+            while let Heat::Warm(more) = seen.look(quanta, DefinedFuncIndex(0), std::ptr::null()) {
+                assert_eq!(quanta.counted(seen.ended(DefinedFuncIndex(0)), more), sum);
                 sum += more;
             }
             assert_eq!(sum, calls);
-            assert_eq!(portions.counted(seen.ended(DefinedFuncIndex(0)), u32::MAX - 6), calls + 7);
+            assert_eq!(quanta.counted(seen.ended(DefinedFuncIndex(0)), u32::MAX - 6), calls + 7);
         }
     }
 
     #[test]
     fn calls_belong_to_the_code_that_they_return_to() {
         let code = [0 as Word; 10];
-        let mut calls = Calls::default();
-        let portions = Portions::of(500);
+        let mut calls = CallProfile::default();
+        let quanta = Quanta::of(500);
         let [f, g] = [DefinedFuncIndex(1), DefinedFuncIndex(2)];
         for (callee, word) in [(f, 3), (g, 3), (f, 3), (g, 10), (f, 0)] {
             let returns_to = code.as_ptr().wrapping_add(word);
-            assert_eq!(calls.look(portions, callee, returns_to), Heat::Warm(62));
+            assert_eq!(calls.look(quanta, callee, returns_to), Heat::Warm(62));
         }
         let of = code.as_ptr_range();
         assert_eq!(calls.from(of.clone()), [(3, f, 2), (3, g, 1), (10, g, 1)]);

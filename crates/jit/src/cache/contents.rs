@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use blake3::Hash;
 
-use super::format::{ALIGNMENT, Head, SavedAdapter, SavedFunction, Seal, Sections};
+use super::format::{ALIGNMENT, Head, SavedFunction, SavedTrampoline, Seal, Sections};
 use super::key::{self, Key};
 
 /// What a file is to hold.
@@ -18,7 +18,7 @@ pub(crate) struct Contents<'a> {
     pub(crate) profile: Vec<u32>,
     /// Ascending.
     pub(crate) refused: Vec<u32>,
-    pub(crate) adapters: Vec<SavedAdapter>,
+    pub(crate) trampolines: Vec<SavedTrampoline>,
 }
 
 /// A function's code, which may lack padding, and its tables.
@@ -73,7 +73,7 @@ impl<'a> Contents<'a> {
             functions,
             profile: std::mem::take(&mut self.profile),
             refused: std::mem::take(&mut self.refused),
-            adapters: std::mem::take(&mut self.adapters),
+            trampolines: std::mem::take(&mut self.trampolines),
         };
         Ok(Ready { head: head.write(seal), sections: head.sections, contents: self })
     }

@@ -13,17 +13,17 @@ use blake3::Hash;
 use innkeeper_engine::Lacking;
 
 use super::SealedDirectory;
-use super::format::{self, SavedAdapter};
+use super::contents::{Contents, Function, padding};
+use super::format::{self, SavedTrampoline};
 use super::key::Key;
 use super::saved::SavedCode;
-use super::write::{Contents, Function, padding};
 use crate::code_memory::HeldCode;
 use crate::module::lock;
 use crate::tables::Tables;
 use crate::worth::Use;
 
 /// What is kept of a module from run to run.
-pub(crate) struct Keeper {
+pub(crate) struct CacheWriter {
     key: Key,
     directory: Arc<SealedDirectory>,
     saved: Option<Arc<SavedCode>>,
@@ -57,7 +57,7 @@ struct State {
 struct News {
     /// Bytes of code.
     bytes: usize,
-    /// Functions of which something is to be remembered for the next run.
+    /// Functions of which something is to be cached for the next run.
     hot: usize,
     /// That the module is valid.
     verdict: bool,
@@ -94,16 +94,16 @@ const FEW_BYTES: usize = 64 << 10;
 /// write it.
 const SMALL_PART: usize = 256;
 
-impl Keeper {
+impl CacheWriter {
     pub(crate) fn new(
         key: Key,
         directory: Arc<SealedDirectory>,
         saved: Option<Arc<SavedCode>>,
         module_bytes: usize,
-    ) -> Keeper {
+    ) -> CacheWriter {
         let verdict = saved.is_none() && module_bytes >= VERDICT_BYTES;
         let state = State { news: News { verdict, ..News::default() }, ..State::default() };
-        Keeper { key, directory, saved, state: Mutex::new(state), writing: Mutex::new(()) }
+        CacheWriter { key, directory, saved, state: Mutex::new(state), writing: Mutex::new(()) }
     }
 
     /// Notes a function that has been compiled.
@@ -183,7 +183,11 @@ impl Keeper {
     }
 
     /// Writes the file if that is worth it. Nobody is told where that fails: the file is as it was, and the next run compiles again.
-    pub(crate) fn keep(&self, occasion: Occasion, adapters: impl FnOnce() -> Vec<SavedAdapter>) {
+    pub(crate) fn write_if_worth_it(
+        &self,
+        occasion: Occasion,
+        trampolines: impl FnOnce() -> Vec<SavedTrampoline>,
+    ) {
         let _writing = lock(&self.writing);
         let mut state = lock(&self.state);
         if state.is_complete || !state.is_worth_writing(occasion, self.saved_bytes()) {
@@ -216,7 +220,7 @@ impl Keeper {
             functions,
             profile,
             refused: refused.into_iter().collect(),
-            adapters: with_adapters_of(newer.as_ref(), adapters()),
+            trampolines: with_trampolines_of(newer.as_ref(), trampolines()),
         };
         if self.write(contents).is_err() {
             // There may be room another time.
@@ -276,13 +280,16 @@ impl Keeper {
     }
 }
 
-/// Adapters, with those of another file that are for something else.
-fn with_adapters_of(newer: Option<&SavedCode>, mut adapters: Vec<SavedAdapter>) -> Vec<SavedAdapter> {
-    let known: HashSet<Vec<u8>> = adapters.iter().map(|adapter| adapter.key.clone()).collect();
-    let others = newer.into_iter().flat_map(|newer| &newer.head().adapters);
-    adapters.extend(others.filter(|adapter| !known.contains(&adapter.key)).cloned());
-    adapters.sort_by(|a, b| a.key.cmp(&b.key));
-    adapters
+/// Trampolines, with those of another file that are for something else.
+fn with_trampolines_of(
+    newer: Option<&SavedCode>,
+    mut trampolines: Vec<SavedTrampoline>,
+) -> Vec<SavedTrampoline> {
+    let known: HashSet<Vec<u8>> = trampolines.iter().map(|trampoline| trampoline.key.clone()).collect();
+    let others = newer.into_iter().flat_map(|newer| &newer.head().trampolines);
+    trampolines.extend(others.filter(|trampoline| !known.contains(&trampoline.key)).cloned());
+    trampolines.sort_by(|a, b| a.key.cmp(&b.key));
+    trampolines
 }
 
 impl State {

@@ -1,7 +1,7 @@
 //! What machine code calls: the table of its functions, and the functions.
 //!
 //! Each wraps what the engine says an instruction means. A function that can fail leaves the reason in the store's record and returns what its
-//! row of [`for_each_builtin!`] says; machine code then leaves through [`Builtin::Leave`].
+//! row of [`for_each_libcall!`] says; machine code then leaves through [`Libcall::Leave`].
 
 use std::ptr::NonNull;
 
@@ -10,7 +10,8 @@ use innkeeper_engine::index::*;
 use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::gc::{self, CastTarget};
 use innkeeper_engine::tier::{
-    FuncEntry, HostEntry, Layer, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime,
+    ActivationSegment, FuncEntry, HostEntry, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore,
+    VmTag, runtime,
 };
 
 use crate::{backtrace, entry, region, unwind};
@@ -19,7 +20,7 @@ use crate::{backtrace, entry, region, unwind};
 pub(crate) const OK: u32 = 0;
 /// The function was stopped, and the reason is in the store's record.
 pub(crate) const STOPPED: u32 = 1;
-/// The interpreter goes on: see [`innkeeper_engine::tier::Left::TailCall`].
+/// The interpreter goes on: see [`innkeeper_engine::tier::NativeExit::TailCall`].
 pub(crate) const TAIL_CALL: u32 = 2;
 /// As [`STOPPED`], and the reason in the record is complete.
 pub(crate) const LEFT: u32 = 3;
@@ -28,16 +29,16 @@ pub(crate) const GROWTH_STOPPED: u64 = u64::MAX - 1;
 
 /// Expands `$callback!` with rows `Name function(parameter types) -> result type;`. The first parameter of all is the context, except where a row
 /// begins with `bare`.
-macro_rules! for_each_builtin {
+macro_rules! for_each_libcall {
     ($callback:ident) => {
         $callback! {
             /// Ends the run of machine code that stopped for the reason in the record. Does not return.
             Leave = entry::leave, [] -> [];
             /// Ends the run of machine code, with nothing left to find out: outcome. Does not return.
             LeaveWith = entry::leave_with, [I32] -> [];
-            /// Gives attention to who asked for it, and returns only where that does not mean to stop. Keeps all registers.
-            Attend = entry::attend, [] -> [];
-            /// Calls a function that is not compiled: entry, slots, the adapter's frame; any outcome.
+            /// Answers requests, and returns only where that does not mean to stop. Keeps all registers.
+            Safepoint = entry::safepoint, [] -> [];
+            /// Calls a function that is not compiled: entry, slots, the trampoline's frame; any outcome.
             Interpret = interpret, [I64 I64 I64 I64] -> [I32];
             /// Calls a function of the host: entry, slots; [`OK`] or [`STOPPED`].
             CallHost = call_host, [I64 I64 I64] -> [I32];
@@ -106,16 +107,16 @@ macro_rules! table {
         /// A function of the table, by its position.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
-        pub(crate) enum Builtin {
+        pub(crate) enum Libcall {
             $($(#[$doc])* $name,)*
         }
 
-        impl Builtin {
+        impl Libcall {
             /// The convention that the function is called by.
             pub(crate) fn convention(self) -> CallConv {
                 match self {
                     // What is called beside the path that is usually taken should not move that path's values out of registers.
-                    Builtin::Attend | Builtin::Leave => CallConv::PreserveAll,
+                    Libcall::Safepoint | Libcall::Leave => CallConv::PreserveAll,
                     _ => CallConv::SystemV,
                 }
             }
@@ -123,21 +124,21 @@ macro_rules! table {
             /// Types of parameters and of the result.
             pub(crate) fn types(self) -> (&'static [Type], &'static [Type]) {
                 match self {
-                    $(Builtin::$name => (&[$(types::$param),*], &[$(types::$result)?]),)*
+                    $(Libcall::$name => (&[$(types::$param),*], &[$(types::$result)?]),)*
                 }
             }
         }
 
-        /// What [`VmStore::builtins`] points to.
+        /// What [`VmStore::libcalls`] points to.
         static TABLE: Table = Table([$($function as *const ()),*]);
 
-        const LEN: usize = [$(Builtin::$name),*].len();
+        const LEN: usize = [$(Libcall::$name),*].len();
     };
 }
 
 use cranelift_codegen::ir::{Type, types};
 use cranelift_codegen::isa::CallConv;
-for_each_builtin!(table);
+for_each_libcall!(table);
 
 struct Table([*const (); LEN]);
 
@@ -181,7 +182,7 @@ unsafe fn object(ctx: *mut VmContext, result: Result<NonNull<VmObject>, Trap>) -
 }
 
 /// Defines functions of the table; their contract is that machine code calls them, with operands of validated instructions.
-macro_rules! builtins {
+macro_rules! libcalls {
     ($($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) $(-> $result:ty)? $body:block)*) => {$(
         $(#[$doc])*
         unsafe extern "sysv64" fn $name($($param: $ty),*) $(-> $result)? {
@@ -192,18 +193,18 @@ macro_rules! builtins {
     )*};
 }
 
-builtins! {
+libcalls! {
     fn interpret(ctx: *mut VmContext, callee: *const FuncEntry, slots: *mut u64, frame: *const usize) -> u32 {
         let vm = (*ctx).store;
-        // The adapter's own frame: the caller's frame pointer, and where it returns to.
-        if region::is_adapter(*frame.add(1)) {
+        // The trampoline's own frame: the caller's frame pointer, and where it returns to.
+        if region::is_trampoline(*frame.add(1)) {
             // The interpreter has called machine code that ends in this call: it can go on itself, and the stack does not grow.
             return ask_for_tail_call(ctx, callee, slots);
         }
-        let layer = suspend(vm, frame);
-        (*vm).layers = &raw const layer;
+        let segment = suspend(vm, frame);
+        (*vm).segments = &raw const segment;
         let done = runtime::module(ctx).code().call_within(callee, ctx, slots);
-        (*vm).layers = layer.outer;
+        (*vm).segments = segment.outer;
         match (*vm).pending {
             _ if done => OK,
             // Somebody catches it, perhaps here.
@@ -365,18 +366,18 @@ builtins! {
     }
 }
 
-/// What [`entry::attend`] does with all registers saved: [`OK`] or [`STOPPED`].
+/// What [`entry::safepoint`] does with all registers saved: [`OK`] or [`STOPPED`].
 ///
 /// # Safety
 /// `vm` is the record of the store that machine code runs for, whose stack pointer is given.
-pub(crate) unsafe extern "sysv64" fn attend(vm: *mut VmStore, stack_pointer: usize, frame: usize) -> u32 {
+pub(crate) unsafe extern "sysv64" fn safepoint(vm: *mut VmStore, stack_pointer: usize, frame: usize) -> u32 {
     // SAFETY: as the caller promises; a call has put its return address below where the stack pointer was.
     unsafe {
         let pc = *(stack_pointer as *const usize).sub(1);
         let describe = |error: &mut innkeeper_engine::Error| {
-            backtrace::append(error, pc, frame, backtrace::Place::Return);
+            backtrace::append(error, pc, frame, backtrace::FramePosition::Return);
         };
-        match runtime::attend_native(vm, stack_pointer, describe) {
+        match runtime::native_safepoint(vm, stack_pointer, describe) {
             Ok(()) => OK,
             Err(trap) => {
                 (*vm).pending = Some(Pending::Trap(trap));
@@ -399,11 +400,11 @@ unsafe fn woken(ctx: *mut VmContext, result: Result<u32, Trap>) -> u64 {
     }
 }
 
-/// The layer of the machine code whose adapter has the frame at `frame`.
+/// The segment of the machine code whose trampoline has the frame at `frame`.
 ///
 /// # Safety
-/// `frame` is the frame pointer of an adapter that calls a builtin.
-unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> Layer {
+/// `frame` is the frame pointer of a trampoline that calls a libcall.
+unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> ActivationSegment {
     // SAFETY: as the caller promises: a frame begins with the caller's frame pointer and the return address.
     let (caller, return_address) = unsafe { (*frame, *frame.add(1)) };
     let site = TrapSite {
@@ -412,8 +413,8 @@ unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> Layer {
         ctx: std::ptr::null_mut(),
     };
     // SAFETY: the record is alive.
-    let outer = unsafe { (*vm).layers };
-    Layer { outer, site, describe: backtrace::describe, catches: unwind::catches }
+    let outer = unsafe { (*vm).segments };
+    ActivationSegment { outer, site, describe: backtrace::describe, catches: unwind::catches }
 }
 
 /// Leaves a tail call for the interpreter in the record, with its arguments at the stack's top.
@@ -430,7 +431,7 @@ unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots
         let call_slots = ty.call_slots() as usize;
         let end = CallFrame::new((*vm).stack_top, call_slots).header_end();
         if end > (*vm).stack_limit.load(std::sync::atomic::Ordering::Relaxed)
-            && let Err(trap) = runtime::attend(vm, end, |_| {})
+            && let Err(trap) = runtime::safepoint(vm, end, |_| {})
         {
             return stop(ctx, trap);
         }

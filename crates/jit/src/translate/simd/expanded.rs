@@ -99,7 +99,7 @@ impl Translator<'_, '_> {
     }
 
     /// What takes several instructions, or other operands.
-    pub(super) fn other(&mut self, operator: &Operator<'_>) -> Result<bool> {
+    pub(super) fn expanded(&mut self, operator: &Operator<'_>) -> Result<bool> {
         match operator {
             Operator::I8x16Shl => self.shift(I8X16, |t, a, by| t.b.ins().ishl(a, by)),
             Operator::I8x16ShrS => self.shift(I8X16, |t, a, by| t.b.ins().sshr(a, by)),

@@ -1,4 +1,4 @@
-//! Adapters between the conventions: slots, as the interpreter and the host pass values, and registers, as compiled functions do.
+//! Trampolines between the conventions: slots, as the interpreter and the host pass values, and registers, as compiled functions do.
 //!
 //! There is one of each kind a signature, made when it is first needed and kept as long as the engine.
 
@@ -14,16 +14,16 @@ use innkeeper_engine::tier::{FuncEntry, HostEntry, Pending, VmContext, runtime};
 
 use crate::abi::{self, Results};
 use crate::allowance::Allowance;
-use crate::builtin::Builtin;
-use crate::cache::format::SavedAdapter;
+use crate::cache::format::SavedTrampoline;
 use crate::code_memory::CodeMemory;
 use crate::compiler::{Code, Compiler};
+use crate::libcall::Libcall;
 use crate::tables::Places;
 use crate::tables::Tables;
-use crate::translate::{call_builtin, leave_by_outcome, load_slot, slots_on_stack, store_slot};
+use crate::translate::{call_libcall, leave_by_outcome, load_slot, slots_on_stack, store_slot};
 use crate::{NativeModule, entry};
 
-/// What an adapter does.
+/// What a trampoline does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// Calls machine code with parameters from a frame of slots.
@@ -34,15 +34,15 @@ pub(crate) enum Kind {
     Host,
 }
 
-/// The adapters of an engine.
-pub(crate) struct Adapters {
+/// The trampolines of an engine.
+pub(crate) struct Trampolines {
     made: HashMap<Key, Made>,
     /// Those made at an earlier time that nobody has asked for yet.
-    saved: HashMap<Vec<u8>, SavedAdapter>,
+    saved: HashMap<Vec<u8>, SavedTrampoline>,
     memory: CodeMemory,
 }
 
-/// An adapter: where it is, and what it consists of.
+/// A trampoline: where it is, and what it consists of.
 struct Made {
     address: Address,
     code: Vec<u8>,
@@ -59,29 +59,29 @@ struct Address(*const u8);
 // SAFETY: a plain address.
 unsafe impl Send for Address {}
 
-impl Adapters {
-    pub(crate) fn new() -> Adapters {
-        Adapters { made: HashMap::new(), saved: HashMap::new(), memory: CodeMemory::new(None) }
+impl Trampolines {
+    pub(crate) fn new() -> Trampolines {
+        Trampolines { made: HashMap::new(), saved: HashMap::new(), memory: CodeMemory::new(None) }
     }
 
     /// Takes over what was made at an earlier time.
-    pub(crate) fn remember(&mut self, saved: &[SavedAdapter]) {
-        self.saved.extend(saved.iter().map(|adapter| (adapter.key.clone(), adapter.clone())));
+    pub(crate) fn remember(&mut self, saved: &[SavedTrampoline]) {
+        self.saved.extend(saved.iter().map(|trampoline| (trampoline.key.clone(), trampoline.clone())));
     }
 
-    /// All that were made, to be remembered, and those that were remembered.
-    pub(crate) fn to_save(&self) -> Vec<SavedAdapter> {
-        let made = self.made.iter().map(|(key, made)| SavedAdapter {
+    /// All that were made, to be cached, and those that were cached.
+    pub(crate) fn to_save(&self) -> Vec<SavedTrampoline> {
+        let made = self.made.iter().map(|(key, made)| SavedTrampoline {
             key: key_bytes(key),
             code: made.code.clone(),
             tables: made.tables.bytes().to_vec(),
         });
-        let mut all: Vec<SavedAdapter> = made.chain(self.saved.values().cloned()).collect();
+        let mut all: Vec<SavedTrampoline> = made.chain(self.saved.values().cloned()).collect();
         all.sort_by(|a, b| a.key.cmp(&b.key));
         all
     }
 
-    /// The adapter of a kind for functions of a type; none where it cannot be made. `compiler` is only called where one has to be made.
+    /// The trampoline of a kind for functions of a type; none where it cannot be made. `compiler` is only called where one has to be made.
     pub(crate) fn get(
         &mut self,
         compiler: impl FnOnce() -> Option<Compiler>,
@@ -97,7 +97,7 @@ impl Adapters {
         let code = match self.saved.remove(&key_bytes(&key)) {
             Some(saved) => Code { bytes: saved.code, tables: Tables::from_bytes(&saved.tables) },
             None => compiler()?
-                .compile(&mut Allowance::of_adapter(), |function, context, config, _| {
+                .compile(&mut Allowance::of_trampoline(), |function, context, config, _| {
                     build(function, context, kind, ty).finalize(config);
                     Ok(Places::default())
                 })
@@ -194,9 +194,9 @@ fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value
     store_all(b, slots, args, ty.params());
     let outcome = if kind == Kind::Guest {
         let frame = b.ins().get_frame_pointer(types::I64);
-        call_builtin(b, Builtin::Interpret, &[ctx, callee, slots, frame])
+        call_libcall(b, Libcall::Interpret, &[ctx, callee, slots, frame])
     } else {
-        call_builtin(b, Builtin::CallHost, &[ctx, callee, slots])
+        call_libcall(b, Libcall::CallHost, &[ctx, callee, slots])
     };
     if let Some(outcome) = outcome {
         leave_by_outcome(b, outcome);
@@ -222,10 +222,7 @@ fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value
 ///
 /// # Safety
 /// Machine code calls, through `callee`, a function of `ctx`'s module.
-pub(crate) unsafe extern "sysv64" fn resolve_guest(
-    ctx: *mut VmContext,
-    callee: *const FuncEntry,
-) -> *const u8 {
+pub(crate) unsafe extern "sysv64" fn bind_guest(ctx: *mut VmContext, callee: *const FuncEntry) -> *const u8 {
     // SAFETY: as the caller promises; `callee` is one of the array that starts at `entries`.
     unsafe {
         let module = runtime::module(ctx);
@@ -233,45 +230,44 @@ pub(crate) unsafe extern "sysv64" fn resolve_guest(
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         // A function that was never called may have code from an earlier time; one that was has been asked about.
         if (*callee).code.load(Ordering::Acquire).is_null()
-            && let Some(code) = module.code().remembered(func)
+            && let Some(code) = module.code().cached(func)
         {
-            // The module's tier vouches for what it remembers, by the contract of `TierModule`.
+            // The module's tier vouches for what it has cached, by the contract of `TierModule`.
             module.code().publish(func, ty.call_slots(), code);
             return code.code;
         }
-        resolve(ctx, callee, Kind::Guest, ty, entry::resolve_guest as *const u8)
+        bind(ctx, callee, Kind::Guest, ty, entry::bind_guest as *const u8)
     }
 }
 
-/// As [`resolve_guest`], for functions of the host.
+/// As [`bind_guest`], for functions of the host.
 ///
 /// # Safety
 /// Machine code of `ctx`'s instance calls, through `callee`, a function of the host.
-pub(crate) unsafe extern "sysv64" fn resolve_host(
-    ctx: *mut VmContext,
-    callee: *const HostEntry,
-) -> *const u8 {
+pub(crate) unsafe extern "sysv64" fn bind_host(ctx: *mut VmContext, callee: *const HostEntry) -> *const u8 {
     // SAFETY: as the caller promises; a function's type is that of a function.
     unsafe {
         let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else { return failed(ctx) };
-        resolve(ctx, callee.cast(), Kind::Host, ty, entry::resolve_host as *const u8)
+        bind(ctx, callee.cast(), Kind::Host, ty, entry::bind_host as *const u8)
     }
 }
 
-unsafe fn resolve(
+unsafe fn bind(
     ctx: *mut VmContext,
     callee: *const FuncEntry,
     kind: Kind,
     ty: &FuncType,
-    resolver: *const u8,
+    stub: *const u8,
 ) -> *const u8 {
     // SAFETY: as the callers' callers promise.
     unsafe {
         let module = runtime::module(ctx);
         let native = module.code().native().and_then(|native| native.downcast_ref::<NativeModule>());
-        let Some(adapter) = native.and_then(|native| native.adapter(kind, ty)) else { return failed(ctx) };
-        (*callee).resolve(resolver, adapter);
-        adapter
+        let Some(trampoline) = native.and_then(|native| native.trampoline(kind, ty)) else {
+            return failed(ctx);
+        };
+        (*callee).bind(stub, trampoline);
+        trampoline
     }
 }
 

@@ -15,7 +15,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
-use crate::cache::keep::Occasion;
+use crate::cache::writer::Occasion;
 use crate::publish::{self, native};
 use crate::worth::{self, function_of};
 
@@ -67,18 +67,18 @@ impl Queue {
     pub(crate) fn push(&self, module: Weak<ModuleParts>, what: Hot) {
         let mut state = self.0.lock();
         state.jobs.push(Job { module, what, has_waited: false });
-        self.attend(state);
+        self.ensure_thread(state);
     }
 
     /// Lets a function be compiled when a thread has nothing else to do, unless it has been by then.
     pub(crate) fn push_later(&self, module: Weak<ModuleParts>, func: DefinedFuncIndex) {
         let mut state = self.0.lock();
         state.later.push_back((module, func));
-        self.attend(state);
+        self.ensure_thread(state);
     }
 
     /// Sees to it that there is a thread for a new job.
-    fn attend(&self, mut state: MutexGuard<'_, State>) {
+    fn ensure_thread(&self, mut state: MutexGuard<'_, State>) {
         if state.idle > 0 {
             self.0.changed.notify_one();
             return;
@@ -113,7 +113,7 @@ impl Shared {
                 }
                 !is_same
             });
-            self.keep_if_idle(&module);
+            self.write_cache_if_idle(&module);
         }
     }
 
@@ -124,16 +124,16 @@ impl Shared {
         if let Some(native) = native(&module) {
             native.for_later_runs(func, || (self.compile)(&module, &Hot::Function(func)));
         }
-        self.keep_if_idle(&module);
+        self.write_cache_if_idle(&module);
     }
 
     /// Has what is new written, if there is nothing to compile.
-    fn keep_if_idle(&self, module: &ModuleParts) {
+    fn write_cache_if_idle(&self, module: &ModuleParts) {
         let state = self.lock();
         let is_idle = state.jobs.is_empty() && state.later.is_empty();
         drop(state);
         if let (true, Some(native)) = (is_idle, native(module)) {
-            native.keep(Occasion::Idle);
+            native.write_cache(Occasion::Idle);
         }
     }
 

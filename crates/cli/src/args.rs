@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Show what the compiler makes of a module: one page of HTML with wasm, intermediate representation and machine code side by side
     Explore(ExploreArgs),
     /// Run a recorded program again, without access to anything, and compare each call
+    ///
+    /// What the guest wrote to standard output and standard error is printed as it was, also where it went to a file or nowhere then; whether it did all as
+    /// recorded is said on standard error. The exit code is 0 if it did, whatever the guest's own was, and 1 if not, or where the record is damaged.
     Replay(ReplayArgs),
     /// Check policies, and learn them from runs
     Policy(PolicyArgs),

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileTypeExt;
 
 use innkeeper::wasi::host::Interrupt;
 use innkeeper::wasi::keys::{Keys, StdinKey, WasiLimits};
-use innkeeper::wasi::observe::Divergence;
+use innkeeper::wasi::observe::{ReplayError, STOPPED};
 use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
 use innkeeper::wasi::stop::StopReason;
@@ -57,8 +57,8 @@ pub(crate) enum Ending {
     Threw(Error, String),
     /// Somebody stopped it.
     Interrupted,
-    /// It did something else than the record says.
-    Diverged(Error),
+    /// It cannot be replayed further: it did something else than the record says, the record cannot be read, or it was stopped there.
+    Unreplayed(Error),
     /// It could not be started or continued.
     Failed(Error),
 }
@@ -155,7 +155,7 @@ impl Ending {
                     let thrown = thrown(&error, store);
                     Ending::Threw(error, thrown)
                 }
-                None if error.host::<Divergence>().is_some() => Ending::Diverged(error),
+                None if error.host::<ReplayError>().is_some() => Ending::Unreplayed(error),
                 None => Ending::Failed(error),
             },
         }
@@ -176,7 +176,7 @@ impl Ending {
             {
                 String::from(STOPPED)
             }
-            Ending::Trapped(error) | Ending::Diverged(error) | Ending::Failed(error) => error.to_string(),
+            Ending::Trapped(error) | Ending::Unreplayed(error) | Ending::Failed(error) => error.to_string(),
         }
     }
 }
@@ -198,6 +198,3 @@ fn thrown(error: &Error, store: &mut Store<Context>) -> String {
     };
     describe(store).unwrap_or_else(|_| String::from("it was thrown on another thread"))
 }
-
-/// How a record says that the guest did not end by itself.
-pub(crate) const STOPPED: &str = "stopped";

@@ -28,6 +28,7 @@ mod output;
 mod perf;
 mod policy;
 mod profile;
+mod recorded;
 mod replay;
 mod report;
 #[cfg(target_os = "linux")]

@@ -1,19 +1,24 @@
 //! `inn replay`: a recorded run again, with nothing but the record.
+//!
+//! The guest's output is printed as it was, wherever it went when it was recorded; what there is to say of the replay itself goes to standard error.
+//! A record that cannot be read is blamed itself, by the byte; of the guest nothing is said then.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::process::ExitCode;
 
-use innkeeper::NanBits;
 use innkeeper::wasi::keys::Keys;
-use innkeeper::wasi::observe::{Divergence, Replayer};
-use innkeeper::wasi::p1::Observers;
+use innkeeper::wasi::observe::{RecordError, ReplayError, Replayer};
+use innkeeper::wasi::p1::{Observers, ReplayedStreams};
+use innkeeper::{Metering, NanBits};
 
 use crate::args::ReplayArgs;
 use crate::deadline::Deadline;
-use crate::guest::{Ending, Execution, Guest, STOPPED};
+use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
+use crate::invoke;
+use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem};
 use crate::run::Entry;
 
@@ -21,56 +26,97 @@ use crate::run::Entry;
 pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let name = args.record.to_string_lossy();
-    let file = File::open(&args.record).map_err(|error| Problem::new(&name, error).help("check the path"))?;
-    let replayer =
-        Replayer::new(Box::new(BufReader::new(file))).map_err(|error| Problem::new(&name, error))?;
+    let file = File::open(&args.record)
+        .map_err(|error| Problem::new(&name, error).help("check the path").mistake())?;
+    let mut replayer =
+        Replayer::new(Box::new(BufReader::new(file))).map_err(|error| unreadable(&name, &error))?;
     let header = replayer.header().clone();
+    let settings = RecordedSettings::from_words(&header.settings).map_err(|word| {
+        let reason = format!("it was recorded with a setting that this inn does not know: {word}");
+        Problem::new(&name, reason).help("replay it with the inn that recorded it, or record the run again")
+    })?;
     let path = args.file.clone().unwrap_or_else(|| OsString::from(&header.module));
     let mut input = Input::read(&path)?;
     if !header.is_of(&input.bytes) {
         return Err(Problem::new(&input.name, "the module is not the one that was recorded")
             .help(format!("name the right one: inn replay {name} FILE")));
     }
-    let keys = Keys::default();
-    let guest = Guest::new(&mut input, Execution::new(&keys.limits, NanBits::Canonical))?;
+    let mut keys = Keys::default();
+    keys.limits.memory_bytes = settings.memory_bytes;
+    let mut execution = Execution::new(&keys.limits, NanBits::Canonical);
+    execution.config.features = settings.features;
+    if settings.fuel.is_some() {
+        execution.config.metering = Metering::Fuel;
+    }
+    let mut guest = Guest::new(&mut input, execution)?;
+    guest.fuel = settings.fuel;
     let arguments: Vec<OsString> = header.invoke.iter().skip(1).map(OsString::from).collect();
     let entry = Entry::choose(header.invoke.first().map(String::as_str), &arguments, &input, &guest.module)?;
-    let ran =
-        guest.run(&input, entry, (&keys, &Deadline::none()?), Ok, Observers::none().replayer(replayer))?;
-    let diverged = |divergence: &Divergence| {
-        let problem = Problem::of_lines(&input.name, divergence);
-        report::problem(
-            &problem.help("the guest's code or the host's answers are others than when it was recorded"),
-        );
-        Ok(ExitCode::FAILURE)
-    };
-    let observers = ran.context.observers();
-    match &ran.ending {
-        Ending::Diverged(error) => match error.host::<Divergence>() {
-            // The recorded guest was stopped here; this one would go on.
-            Some(divergence) if divergence.recorded_end.as_deref() == Some(STOPPED) => {
-                report::output(&format!(
-                    "{}: replayed {} calls; there the recorded run was stopped\n",
-                    input.name, divergence.call
-                ))?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Some(divergence) => diverged(divergence),
-            None => Ok(ExitCode::FAILURE),
-        },
-        ending => {
-            let words = ending.in_words();
-            match observers.map_or(Ok(0), |observers| observers.finish_replay(&words)) {
-                Ok(calls) => {
-                    let text = format!(
-                        "{}: replayed {calls} calls, all as recorded; the guest {words}\n",
-                        input.name
-                    );
-                    report::output(&text)?;
-                    Ok(ExitCode::SUCCESS)
-                }
-                Err(divergence) => diverged(&divergence),
-            }
-        }
+    if let Err(error) = replayer.go_on() {
+        return unreplayed(&error, (&name, &input));
     }
+    let streams = ReplayedStreams::new(Box::new(io::stdout()), Box::new(io::stderr()));
+    let observers = Observers::none().replayer(replayer, streams);
+    let ran = guest.run(&input, entry, (&keys, &Deadline::none()?), Ok, observers)?;
+    let code = verdict(&ran, (&name, &input))?;
+    if let Some(Err(error)) = ran.context.observers().map(Observers::finish_replayed_output) {
+        return Err(Problem::new("what the guest wrote", error).help("check where it goes to, and the disk"));
+    }
+    Ok(code)
+}
+
+/// Says whether the guest did what is recorded.
+fn verdict(ran: &Ran, (name, input): (&str, &Input)) -> Result<ExitCode, Problem> {
+    if let Ending::Unreplayed(error) = &ran.ending {
+        return match error.host() {
+            Some(error) => unreplayed(error, (name, input)),
+            None => Err(Problem::new(&input.name, error)),
+        };
+    }
+    let words = ran.ending.in_words();
+    match ran.context.observers().map_or(Ok(0), |observers| observers.finish_replay(&words)) {
+        Ok(calls) => {
+            tell_of_end(&ran.ending)?;
+            let text = format!("replayed {calls} calls, all as recorded; the guest {words}");
+            report::note(&Problem::new(&input.name, text));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => unreplayed(&error, (name, input)),
+    }
+}
+
+/// Prints what `inn` printed of the guest's end when it was recorded.
+fn tell_of_end(ending: &Ending) -> Result<(), Problem> {
+    match ending {
+        Ending::Returned(results) => {
+            let lines: String = results.iter().map(|value| invoke::result(value) + "\n").collect();
+            report::output(&lines)
+        }
+        Ending::Trapped(error) => {
+            report::stopped(error);
+            Ok(())
+        }
+        Ending::Threw(error, thrown) => {
+            report::threw(error, thrown);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unreplayed(error: &ReplayError, (name, input): (&str, &Input)) -> Result<ExitCode, Problem> {
+    match error {
+        ReplayError::Stopped { calls } => {
+            let text = format!("replayed {calls} calls, all as recorded; there the recorded run was stopped");
+            report::note(&Problem::new(&input.name, text));
+            Ok(ExitCode::SUCCESS)
+        }
+        ReplayError::Unreadable(error) => Err(unreadable(name, error)),
+        error => Err(Problem::of_lines(&input.name, error)
+            .help("the guest's code or the host's answers are others than when it was recorded")),
+    }
+}
+
+fn unreadable(name: &str, error: &RecordError) -> Problem {
+    Problem::new(name, error).help("record the run again: inn --record FILE ...")
 }

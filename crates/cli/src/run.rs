@@ -20,6 +20,7 @@ use crate::deadline::Deadline;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::output;
+use crate::recorded::RecordedSettings;
 use crate::report::{self, Explain, Problem, short, visible};
 use crate::values::ProfileFlag;
 use crate::writable::Writable;
@@ -96,7 +97,10 @@ fn run_guest(
     note_flags_of_inn(args);
     let cache = execution.cache.clone();
     // Before the module takes the bytes.
-    let header = args.reports.record.as_ref().map(|_| record_header(args, &input));
+    let header = args.reports.record.as_ref().map(|_| {
+        let settings = RecordedSettings::of(execution.config.features, keys.limits.memory_bytes, args);
+        record_header(args, &input, &settings)
+    });
     let mut guest = Guest::new(&mut input, execution)?;
     guest.is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
     guest.fuel = args.keys.limits.fuel;
@@ -212,9 +216,10 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
     Ok(input)
 }
 
-fn record_header(args: &RunArgs, input: &Input) -> RecordHeader {
+fn record_header(args: &RunArgs, input: &Input, settings: &RecordedSettings) -> RecordHeader {
     let path = std::path::absolute(args.file()).unwrap_or_else(|_| args.file().into());
     let mut header = RecordHeader::new(path.to_string_lossy(), &input.bytes);
+    header.settings = settings.to_words();
     if let Some(name) = &args.invoke {
         header.invoke.push(name.clone());
         header
@@ -357,7 +362,7 @@ fn report_ending(
             ExitCode::from(TRAP_EXIT_CODE)
         }
         Ending::Interrupted => ExitCode::from(ran.signal.exit_code().unwrap_or(TRAP_EXIT_CODE)),
-        Ending::Diverged(error) | Ending::Failed(error) => {
+        Ending::Unreplayed(error) | Ending::Failed(error) => {
             report::problem(&not_started(input, module, error));
             ExitCode::FAILURE
         }

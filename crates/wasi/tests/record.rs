@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use innkeeper_wasi::observe::{
-    Call, Divergence, Ending, InputChecksum, RecordError, RecordHeader, Recorder, Replayer,
+    Call, Divergence, Ending, InputChecksum, RecordError, RecordHeader, Recorder, ReplayError, Replayer,
 };
 
 /// A file in memory that outlives its writer.
@@ -114,7 +114,7 @@ fn replayer(bytes: &[u8]) -> Result<Replayer, RecordError> {
 }
 
 /// Replays, spoiling the guest's memory before the call that `spoil` names.
-fn replay(bytes: &[u8], calls: u64, spoil: Option<u64>) -> Result<u64, Divergence> {
+fn replay(bytes: &[u8], calls: u64, spoil: Option<u64>) -> Result<u64, ReplayError> {
     let mut replayer = replayer(bytes).expect("a record");
     assert!(replayer.header().is_of(b"module") && !replayer.header().is_of(b"other"));
     let mut guest = Guest::new();
@@ -141,7 +141,7 @@ fn a_million_calls_replay_exactly() {
 #[test]
 fn a_divergence_is_told_at_its_call_with_those_before() {
     let bytes = record(1000);
-    let divergence = replay(&bytes, 1000, Some(600)).expect_err("another run");
+    let divergence = diverged(replay(&bytes, 1000, Some(600)));
     assert!((600..610).contains(&divergence.call), "{divergence}");
     assert_eq!(divergence.before.len(), 5);
     let text = divergence.to_string();
@@ -154,45 +154,72 @@ fn a_divergence_is_told_at_its_call_with_those_before() {
 #[test]
 fn a_guest_that_goes_on_or_ends_early_diverges() {
     let bytes = record(10);
-    assert!(
-        replay(&bytes, 11, None)
-            .expect_err("one more")
-            .reason
-            .contains("where the recorded one ended (returned)")
-    );
-    assert!(replay(&bytes, 9, None).expect_err("one less").reason.contains("where the recorded one called"));
+    let one_more = diverged(replay(&bytes, 11, None)).reason;
+    assert!(one_more.contains("where the recorded one ended (returned)"), "{one_more}");
+    let one_less = diverged(replay(&bytes, 9, None)).reason;
+    assert!(one_less.contains("where the recorded one called"), "{one_less}");
     let mut replayer = replayer(&record(0)).expect("a record");
-    assert!(
-        replayer.finish("exited with 1", name).expect_err("another end").reason.contains("ended: returned")
-    );
+    let another_end = diverged(replayer.finish("exited with 1", name)).reason;
+    assert!(another_end.contains("ended: returned"), "{another_end}");
+}
+
+/// How a guest differed, where it did; a record that is blamed instead fails the test.
+fn diverged<T: std::fmt::Debug>(replayed: Result<T, ReplayError>) -> Divergence {
+    match replayed {
+        Err(ReplayError::Diverged(divergence)) => divergence,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Reads all of a record, however it goes on.
-fn read_all(bytes: &[u8]) -> Result<(), String> {
-    let mut replayer = replayer(bytes).map_err(|error| error.to_string())?;
+fn read_all(bytes: &[u8]) -> Result<(), ReplayError> {
+    let mut replayer = replayer(bytes)?;
     let mut guest = Guest::new();
     for _ in 0..20 {
         let made = guest.next();
         let memory = |range: Range<usize>| guest.memory.get(range).map(Cow::Borrowed);
-        let (_, writes) =
-            replayer.answer(made.function, &made.arguments, name, memory).map_err(|error| error.reason)?;
+        let (_, writes) = replayer.answer(made.function, &made.arguments, name, memory)?;
         guest.apply(&writes);
     }
-    replayer.finish("returned", name).map_err(|error| error.reason)
+    replayer.finish("returned", name)
+}
+
+/// The record is blamed, by the byte where it is wrong, and never the guest.
+#[track_caller]
+fn blames_the_record(bytes: &[u8], wrong: usize) {
+    let error = match read_all(bytes) {
+        Err(ReplayError::Unreadable(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    let byte = match error {
+        RecordError::Damaged { byte } | RecordError::GoesOn { byte } | RecordError::CutOff { byte } => byte,
+        RecordError::Incomplete { byte, end } => {
+            assert!(byte < end && end as usize <= bytes.len());
+            byte
+        }
+        RecordError::Foreign => {
+            assert!(wrong < 8, "{error} for byte {wrong}");
+            return;
+        }
+        error => panic!("{error}"),
+    };
+    assert!(byte as usize <= wrong && error.to_string().contains(&format!("at byte {byte}")), "{error}");
 }
 
 #[test]
 fn whatever_is_cut_off_or_altered_is_refused() {
     let bytes = record(20);
-    assert_eq!(read_all(&bytes), Ok(()));
+    read_all(&bytes).expect("a whole record");
     for length in 0..bytes.len() {
-        assert!(read_all(&bytes[..length]).is_err(), "cut off at {length}");
+        blames_the_record(&bytes[..length], length);
     }
+    blames_the_record(&[&bytes[..], b"x"].concat(), bytes.len());
+    blames_the_record(&[&bytes[..], &bytes[8..]].concat(), bytes.len());
     for position in 0..bytes.len() {
         for bit in 0..8 {
             let mut altered = bytes.clone();
             altered[position] ^= 1 << bit;
-            assert!(read_all(&altered).is_err(), "bit {bit} of byte {position}");
+            blames_the_record(&altered, position);
         }
     }
 }

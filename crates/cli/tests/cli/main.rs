@@ -13,6 +13,7 @@ mod output;
 mod planted;
 mod policy;
 mod programs;
+mod replay;
 mod run;
 mod stop;
 mod threads;

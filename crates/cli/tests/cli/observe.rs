@@ -1,4 +1,4 @@
-//! Traces, records and replays.
+//! Traces and profiles.
 
 use std::fs;
 
@@ -49,53 +49,14 @@ fn a_summary_counts_by_function() {
     ran.code(0).says(&["calls", "path_open", "fd_write", "  all\n"]);
 }
 
-#[test]
-fn a_replay_needs_nothing_and_does_the_same() {
-    let dir = site();
-    let args = ["--record", "r", "--dir", "site", "{markdown-site}", "build", "site", "site/out"];
-    inn(&args).current_dir(&dir).run().code(0);
-    fs::remove_dir_all(dir.path().join("site")).unwrap();
-    let ran = inn(&["replay", "r"]).current_dir(&dir).run();
-    ran.code(0).prints(&["all as recorded; the guest returned\n"]);
-    assert!(!dir.path().join("site").exists());
-}
-
 /// Asks the clock and exits with its lowest bits: a guest whose end the host decides.
-const CLOCK: &str = r#"(module
+pub(crate) const CLOCK: &str = r#"(module
     (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
     (memory (export "memory") 1)
     (func (export "_start")
         (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 8)))
         (call $exit (i32.and (i32.load (i32.const 8)) (i32.const 127)))))"#;
-
-#[test]
-fn what_the_host_answered_is_what_a_replay_answers() {
-    let dir = scratch();
-    fs::write(dir.path().join("clock.wat"), CLOCK).unwrap();
-    let recorded = inn(&["--record", "r", "clock.wat"]).current_dir(&dir).run().code;
-    let words = format!("the guest exited with {}\n", recorded.unwrap());
-    for _ in 0..3 {
-        inn(&["replay", "r"]).current_dir(&dir).run().code(0).prints(&["replayed 2 calls", &words]);
-    }
-}
-
-#[test]
-fn a_replay_of_another_module_or_a_damaged_record_says_so() {
-    let dir = scratch();
-    fs::write(dir.path().join("clock.wat"), CLOCK).unwrap();
-    inn(&["--record", "r", "clock.wat"]).current_dir(&dir).run();
-    fs::write(dir.path().join("other.wat"), CLOCK.replace("127", "63")).unwrap();
-    let ran = inn(&["replay", "r", "other.wat"]).current_dir(&dir).run();
-    ran.code(1).says(&["not the one that was recorded"]);
-    let mut record = fs::read(dir.path().join("r")).unwrap();
-    let last = record.len() - 1;
-    record[last] ^= 1;
-    fs::write(dir.path().join("r"), &record).unwrap();
-    inn(&["replay", "r"]).current_dir(&dir).run().code(1).says(&["damaged"]);
-    fs::write(dir.path().join("r"), "text").unwrap();
-    inn(&["replay", "r"]).current_dir(&dir).run().code(1).says(&["not a record"]);
-}
 
 #[test]
 fn deterministic_runs_are_the_same_and_others_are_not() {

@@ -66,22 +66,38 @@ impl RecordHeader {
 #[non_exhaustive]
 pub enum RecordError {
     /// It cannot be read or written.
-    #[error("{0}")]
+    #[error("the record cannot be read: {0}")]
     Io(#[from] io::Error),
     /// It is no record, or one of another version.
-    #[error("it is not a record of this version; record the run again")]
+    #[error("it is not a record of this version of inn")]
     Foreign,
-    /// A checksum is wrong.
-    #[error("it is damaged in block {block}; record the run again")]
+    /// A checksum is wrong, or what is in a block means nothing.
+    #[error("the record is damaged at byte {byte}, or in the block that begins there")]
     Damaged {
-        /// The block, counted from zero.
-        block: u64,
+        /// Where the block begins in the record.
+        byte: u64,
     },
-    /// It ends before the guest did.
-    #[error("it ends after {calls} calls, before the guest did: it was cut off, or the run was killed")]
+    /// It ends within a block: it was cut off there, or the block's length is damaged.
+    #[error(
+        "the record is damaged at byte {byte}: the block that begins there is not whole when the file ends at byte {end}"
+    )]
+    Incomplete {
+        /// Where the block begins in the record.
+        byte: u64,
+        /// How long the record is.
+        end: u64,
+    },
+    /// It ends between two blocks, before the guest did.
+    #[error("the record was cut off at byte {byte}, or its run was killed: it ends before the guest did")]
     CutOff {
-        /// Calls before that.
-        calls: u64,
+        /// How long the record is.
+        byte: u64,
+    },
+    /// Something follows the guest's end.
+    #[error("the record is damaged at byte {byte}: it goes on after the guest's end")]
+    GoesOn {
+        /// Where what is too much begins.
+        byte: u64,
     },
 }
 
@@ -114,26 +130,38 @@ impl BlockWriter {
 pub(super) struct BlockReader {
     from: Box<dyn Read + Send>,
     chain: [u8; CHECKSUM_BYTES],
-    blocks: u64,
+    /// Where the block that was read last begins.
+    block_start: u64,
+    /// Bytes read so far.
+    position: u64,
 }
 
 impl BlockReader {
     pub(super) fn new(mut from: Box<dyn Read + Send>) -> Result<BlockReader, RecordError> {
-        let mut magic = [0; 8];
-        match from.read_exact(&mut magic) {
-            Ok(()) if magic == *MAGIC => Ok(BlockReader { from, chain: [0; CHECKSUM_BYTES], blocks: 0 }),
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
-            _ => Err(RecordError::Foreign),
+        let mut magic = [0; MAGIC.len()];
+        let count = read_up_to(&mut from, &mut magic)?;
+        if magic[..count] != MAGIC[..count] {
+            return Err(RecordError::Foreign);
         }
+        let position = count as u64;
+        if count < magic.len() {
+            return Err(RecordError::CutOff { byte: position });
+        }
+        Ok(BlockReader { from, chain: [0; CHECKSUM_BYTES], block_start: position, position })
     }
 
     /// The next block; nothing at the end of the file.
     pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, RecordError> {
-        let damaged = RecordError::Damaged { block: self.blocks };
+        self.block_start = self.position;
+        let byte = self.block_start;
         let mut head = [0; 4 + CHECKSUM_BYTES];
-        match read_up_to(&mut self.from, &mut head)? {
+        let count = read_up_to(&mut self.from, &mut head)?;
+        self.position += count as u64;
+        match count {
             0 => return Ok(None),
-            count if count < head.len() => return Err(damaged),
+            count if count < head.len() => {
+                return Err(RecordError::Incomplete { byte, end: self.position });
+            }
             _ => {}
         }
         let [a, b, c, d, ..] = head;
@@ -141,17 +169,25 @@ impl BlockReader {
         let mut bytes = Vec::new();
         // As much as is there: a damaged length reserves nothing.
         (&mut self.from).take(length.into()).read_to_end(&mut bytes)?;
-        self.chain = checksum(self.chain, &bytes);
-        if bytes.len() as u64 != u64::from(length) || self.chain != head[4..] {
-            return Err(damaged);
+        self.position += bytes.len() as u64;
+        if bytes.len() as u64 != u64::from(length) {
+            return Err(RecordError::Incomplete { byte, end: self.position });
         }
-        self.blocks += 1;
+        self.chain = checksum(self.chain, &bytes);
+        if self.chain != head[4..] {
+            return Err(self.damaged());
+        }
         Ok(Some(bytes))
     }
 
-    /// The number of the block that was read last.
-    pub(super) fn block(&self) -> u64 {
-        self.blocks.saturating_sub(1)
+    /// Something in the block that was read last is wrong.
+    pub(super) fn damaged(&self) -> RecordError {
+        RecordError::Damaged { byte: self.block_start }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 }
 

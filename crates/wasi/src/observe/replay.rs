@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Read;
 use std::ops::Range;
 
+use thiserror::Error;
+
 use super::format::{
     BlockReader, Cursor, END, EXITED, RecordError, RecordHeader, SAME_ARGUMENTS, SAME_RANGES, decode_header,
 };
@@ -25,11 +27,34 @@ pub struct Replayer {
     last: HashMap<u16, LastCall>,
     calls: u64,
     recent: VecDeque<(u16, Vec<u64>, Ending)>,
+    /// The next call, where it has been looked at already.
+    ahead: Option<Recorded>,
     /// How the recorded guest ended, once that has been reached.
     end: Option<String>,
 }
 
-/// Where a replayed guest did something else than the recorded one, or the record cannot be read on.
+/// How a record says that the guest did not end by itself: it was stopped from outside, by a deadline or an interrupt.
+pub const STOPPED: &str = "stopped";
+
+/// Why a replay does not go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The guest did something else than the recorded one.
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
+    /// The record cannot be read on. Of the guest that says nothing.
+    #[error(transparent)]
+    Unreadable(#[from] RecordError),
+    /// All calls were made as recorded, and here the recorded guest was stopped. This one might go on for ever.
+    #[error("the recorded run was stopped after call {calls}")]
+    Stopped {
+        /// Calls before that.
+        calls: u64,
+    },
+}
+
+/// Where a replayed guest did something else than the recorded one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Divergence {
@@ -39,8 +64,6 @@ pub struct Divergence {
     pub call: u64,
     /// What is different.
     pub reason: String,
-    /// How the recorded guest ended, if it ended here.
-    pub recorded_end: Option<String>,
 }
 
 /// A recorded call.
@@ -60,7 +83,8 @@ impl Replayer {
     /// It is none, is damaged, or cannot be read.
     pub fn new(from: Box<dyn Read + Send>) -> Result<Replayer, RecordError> {
         let mut blocks = BlockReader::new(from)?;
-        let header = blocks.next()?.and_then(decode_header).ok_or(RecordError::Foreign)?;
+        let header = blocks.next()?.ok_or(RecordError::CutOff { byte: blocks.position() })?;
+        let header = decode_header(header).ok_or_else(|| blocks.damaged())?;
         Ok(Replayer {
             header,
             blocks,
@@ -68,6 +92,7 @@ impl Replayer {
             last: HashMap::new(),
             calls: 0,
             recent: VecDeque::new(),
+            ahead: None,
             end: None,
         })
     }
@@ -89,23 +114,19 @@ impl Replayer {
     /// `name` gives a function's name; `read` gives guest memory, nothing where there is none.
     ///
     /// # Errors
-    /// The call is another one, or the record ends or cannot be read.
+    /// The call is another one, or the record ends or cannot be read. Nothing in the record is believed before its checksum is found right.
     pub fn answer<'a>(
         &mut self,
         function: u16,
         arguments: &[u64],
         name: impl Fn(u16) -> &'static str,
         read: impl Fn(Range<usize>) -> Option<std::borrow::Cow<'a, [u8]>>,
-    ) -> Result<(Ending, Writes), Divergence> {
+    ) -> Result<(Ending, Writes), ReplayError> {
         let made = || describe(name(function), arguments);
-        let recorded = match self.next() {
-            Ok(Some(recorded)) => recorded,
-            Ok(None) => {
-                let end = self.end.as_deref().unwrap_or_default();
-                let reason = format!("the guest calls {}, where the recorded one ended ({end})", made());
-                return Err(self.diverge(reason, &name));
-            }
-            Err(error) => return Err(self.diverge(format!("the record cannot be read on: {error}"), &name)),
+        let Some(recorded) = self.next()? else {
+            let end = self.end.as_deref().unwrap_or_default();
+            let reason = format!("the guest calls {}, where the recorded one ended ({end})", made());
+            return Err(self.diverge(reason, &name));
         };
         if recorded.function != function || recorded.arguments != arguments {
             let was = describe(name(recorded.function), &recorded.arguments);
@@ -141,47 +162,67 @@ impl Replayer {
         Ok((recorded.ending, recorded.writes))
     }
 
+    /// Checks that the recorded guest was not stopped from outside here, before its next call.
+    ///
+    /// # Errors
+    /// [`ReplayError::Stopped`] if it was; the record cannot be read.
+    pub fn go_on(&mut self) -> Result<(), ReplayError> {
+        if self.ahead.is_none() {
+            self.ahead = self.next()?;
+        }
+        match &self.end {
+            Some(end) if self.ahead.is_none() && end == STOPPED => {
+                Err(ReplayError::Stopped { calls: self.calls })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that the record ends here, and ended in this way.
     ///
     /// # Errors
     /// It goes on, or ended otherwise, or cannot be read.
-    pub fn finish(&mut self, ending: &str, name: impl Fn(u16) -> &'static str) -> Result<(), Divergence> {
-        match self.next() {
-            Ok(Some(next)) => {
-                let was = describe(name(next.function), &next.arguments);
-                let reason = format!("the guest ends ({ending}), where the recorded one called {was}");
+    pub fn finish(&mut self, ending: &str, name: impl Fn(u16) -> &'static str) -> Result<(), ReplayError> {
+        if let Some(next) = self.next()? {
+            let was = describe(name(next.function), &next.arguments);
+            let reason = format!("the guest ends ({ending}), where the recorded one called {was}");
+            return Err(self.diverge(reason, &name));
+        }
+        match &self.end {
+            Some(end) if end != ending => {
+                let reason = format!("the guest ends: {ending}; the recorded one ended: {end}");
                 Err(self.diverge(reason, &name))
             }
-            Ok(None) => match &self.end {
-                Some(end) if end == ending => Ok(()),
-                Some(end) => {
-                    let reason = format!("the guest ends: {ending}; the recorded one ended: {end}");
-                    Err(self.diverge(reason, &name))
-                }
-                None => Ok(()),
-            },
-            Err(error) => Err(self.diverge(format!("the record cannot be read on: {error}"), &name)),
+            _ => Ok(()),
         }
     }
 
     /// The next recorded call; nothing at the end.
     fn next(&mut self) -> Result<Option<Recorded>, RecordError> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Some(ahead));
+        }
         if self.end.is_some() {
             return Ok(None);
         }
         while self.block.is_at_end() {
-            let block = self.blocks.next()?.ok_or(RecordError::CutOff { calls: self.calls })?;
-            self.block = Cursor::new(block);
+            let block = self.blocks.next()?;
+            self.block = Cursor::new(block.ok_or(RecordError::CutOff { byte: self.blocks.position() })?);
         }
-        self.decode().ok_or(RecordError::Damaged { block: self.blocks.block() }).map(
-            |recorded| match recorded {
-                Decoded::Call(call) => Some(call),
-                Decoded::End(end) => {
-                    self.end = Some(end);
-                    None
+        match self.decode().ok_or_else(|| self.blocks.damaged())? {
+            Decoded::Call(call) => Ok(Some(call)),
+            Decoded::End(end) => {
+                let byte = self.blocks.position();
+                if !self.block.is_at_end() {
+                    return Err(self.blocks.damaged());
                 }
-            },
-        )
+                if self.blocks.next()?.is_some() {
+                    return Err(RecordError::GoesOn { byte });
+                }
+                self.end = Some(end);
+                Ok(None)
+            }
+        }
     }
 
     fn decode(&mut self) -> Option<Decoded> {
@@ -213,7 +254,7 @@ impl Replayer {
         Some(Decoded::Call(Recorded { function, arguments, read, read_checksum, ending, writes }))
     }
 
-    fn diverge(&self, reason: String, name: &impl Fn(u16) -> &'static str) -> Divergence {
+    fn diverge(&self, reason: String, name: &impl Fn(u16) -> &'static str) -> ReplayError {
         let before = self.recent.iter().map(|(function, arguments, ending)| {
             let ending = match ending {
                 Ending::Returned(number) => format!("= {number}"),
@@ -221,7 +262,7 @@ impl Replayer {
             };
             format!("{} {ending}", describe(name(*function), arguments))
         });
-        Divergence { before: before.collect(), call: self.calls, reason, recorded_end: self.end.clone() }
+        Divergence { before: before.collect(), call: self.calls, reason }.into()
     }
 }
 

@@ -103,7 +103,7 @@ impl From<NoReturn> for Error {
     fn from(stopped: NoReturn) -> Error {
         match stopped {
             NoReturn::Exit(exit) => Error::from_host(exit),
-            NoReturn::Diverged(divergence) => Error::from_host(*divergence),
+            NoReturn::Replay(error) => Error::from_host(*error),
         }
     }
 }

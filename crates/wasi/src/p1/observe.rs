@@ -15,7 +15,10 @@ use super::errno::Errno;
 use super::functions::{Exit, Function, Version, functions};
 use super::journal::Journal;
 use super::memory::GuestMemory;
-use crate::observe::{Call, Cost, Divergence, Ending, Recorder, Replayer, Summary, TracedCall, Tracer};
+use super::replayed::ReplayedStreams;
+use crate::observe::{
+    Call, Cost, Ending, Recorder, ReplayError, Replayer, Summary, TracedCall, Tracer, Writes,
+};
 
 /// Who watches a guest's calls.
 #[derive(Debug, Default)]
@@ -23,7 +26,14 @@ pub struct Observers {
     tracer: Option<Mutex<Tracer>>,
     summary: Option<Mutex<Summary>>,
     recorder: Option<Mutex<Option<Recorder>>>,
-    replayer: Option<Mutex<Replayer>>,
+    replay: Option<Mutex<Replay>>,
+}
+
+/// A record that answers, and where the guest's output goes meanwhile.
+#[derive(Debug)]
+struct Replay {
+    replayer: Replayer,
+    streams: ReplayedStreams,
 }
 
 /// One function, with the number it has in records.
@@ -39,7 +49,7 @@ pub(super) enum NoReturn {
     #[error(transparent)]
     Exit(#[from] Exit),
     #[error(transparent)]
-    Diverged(Box<Divergence>),
+    Replay(Box<ReplayError>),
 }
 
 /// Numbers of functions of one version lie below this.
@@ -70,16 +80,17 @@ impl Observers {
         Observers { recorder: Some(Mutex::new(Some(recorder))), ..self }
     }
 
-    /// Answers all calls from a record: the host is never asked.
+    /// Answers all calls from a record: the host is never asked. What the guest writes to its standard output and standard error goes to
+    /// `streams`, wherever it went when the run was recorded.
     #[must_use]
-    pub fn replayer(self, replayer: Replayer) -> Observers {
-        Observers { replayer: Some(Mutex::new(replayer)), ..self }
+    pub fn replayer(self, replayer: Replayer, streams: ReplayedStreams) -> Observers {
+        Observers { replay: Some(Mutex::new(Replay { replayer, streams })), ..self }
     }
 
     /// Whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tracer.is_none() && self.summary.is_none() && self.recorder.is_none() && self.replayer.is_none()
+        self.tracer.is_none() && self.summary.is_none() && self.recorder.is_none() && self.replay.is_none()
     }
 
     /// What has been counted so far, if anybody counts.
@@ -109,11 +120,19 @@ impl Observers {
     ///
     /// # Errors
     /// It does not.
-    pub fn finish_replay(&self, ending: &str) -> Result<u64, Box<Divergence>> {
-        let Some(replayer) = &self.replayer else { return Ok(0) };
-        let mut replayer = lock(replayer);
+    pub fn finish_replay(&self, ending: &str) -> Result<u64, Box<ReplayError>> {
+        let Some(replay) = &self.replay else { return Ok(0) };
+        let replayer = &mut lock(replay).replayer;
         replayer.finish(ending, name_of)?;
         Ok(replayer.calls())
+    }
+
+    /// Ends what a replayed guest has written.
+    ///
+    /// # Errors
+    /// What writing reported at any time. A reader that has gone away is no error.
+    pub fn finish_replayed_output(&self) -> io::Result<()> {
+        self.replay.as_ref().map_or(Ok(()), |replay| lock(replay).streams.finish())
     }
 }
 
@@ -143,8 +162,8 @@ pub(super) fn watch(
     let journal = Journal::default();
     let mut memory = if observers.recorder.is_some() { memory.with_journal(&journal) } else { memory };
     let begin = Instant::now();
-    let outcome = match &observers.replayer {
-        Some(replayer) => answer(replayer, &mut memory, (number, slots))?,
+    let outcome = match &observers.replay {
+        Some(replay) => answer(&mut lock(replay), &mut memory, (watched, slots))?,
         None => perform(cx, &mut memory),
     };
     let time = begin.elapsed();
@@ -195,20 +214,40 @@ fn record(
 }
 
 fn answer(
-    replayer: &Mutex<Replayer>,
+    replay: &mut Replay,
     memory: &mut GuestMemory<'_>,
-    (function, arguments): (u16, &[u64]),
+    (Watched { function, number }, arguments): (Watched, &[u64]),
 ) -> Result<Result<i32, Exit>, NoReturn> {
-    let answer = lock(replayer).answer(function, arguments, name_of, |range| memory.get(range).ok());
-    let (ending, writes) = answer.map_err(|divergence| NoReturn::Diverged(Box::new(divergence)))?;
-    for (at, bytes) in writes {
-        // What was recorded did fit; where it does not, the guest has another memory and the next call will tell.
-        let _ = memory.set(at..at + bytes.len(), &bytes);
+    let Replay { replayer, streams } = replay;
+    let stopped = |error| NoReturn::Replay(Box::new(error));
+    let answer = replayer.answer(number, arguments, name_of, |range| memory.get(range).ok());
+    let (ending, writes) = answer.map_err(stopped)?;
+    // Before the answer is there, which a guest may have put where its output lies.
+    let output = streams.output(memory, function, arguments);
+    apply(memory, &writes);
+    if ending == Ending::Returned(0) {
+        streams.follow(memory, function, arguments);
+        if let Some(output) = output {
+            streams.write(memory, &output, arguments);
+        }
+    }
+    if let Ending::Returned(_) = ending {
+        replayer.go_on().map_err(stopped)?;
     }
     Ok(match ending {
         Ending::Returned(number) => Ok(number),
         Ending::Exited(code) => Err(Exit(code)),
     })
+}
+
+/// Writes to guest memory what a call wrote there when it was recorded.
+fn apply(memory: &mut GuestMemory<'_>, writes: &Writes) {
+    for (at, bytes) in writes {
+        // What was recorded did fit; where it does not, the guest has another memory and the next call will tell.
+        if let Some(end) = at.checked_add(bytes.len()) {
+            let _ = memory.set(*at..end, bytes);
+        }
+    }
 }
 
 fn name_of(number: u16) -> &'static str {

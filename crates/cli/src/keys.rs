@@ -17,7 +17,7 @@ use crate::cache;
 use crate::flags::{KeyFlags, LimitFlags};
 use crate::mounts;
 use crate::report::{self, Problem, visible};
-use crate::values::{DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
+use crate::values::{CacheFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
 
 /// The keys that a command line grants.
 pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
@@ -34,23 +34,29 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     })?;
     let mut keys = add_flags(keys, flags)?.build();
     limit(&mut keys.limits, &flags.limits);
-    require_distinct_names(&keys)?;
+    complete(&mut keys, args.cache.as_ref())?;
     if !args.reports.cow_changes.is_empty()
         && !keys.directories.iter().any(|key| key.access == Access::CopyOnWrite)
     {
         let problem = Problem::new("--cow-changes", "there is no cow directory, and so there are no changes");
         return Err(problem.help("grant one: --dir HOST::GUEST::cow").mistake());
     }
-    let streams = streams(&keys);
+    Ok(keys)
+}
+
+/// Hides from the guest what is inn's own, and refuses or warns of what cannot be meant.
+pub(crate) fn complete(keys: &mut Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
+    require_distinct_names(keys)?;
+    let streams = streams(keys);
     if !streams.is_empty() || keys.directories.iter().any(is_native) {
-        let hidden = cache::out_of_sight(args.cache.as_ref());
+        let hidden = cache::out_of_sight(cache);
         streams.iter().try_for_each(|path| require_in_sight(path, &hidden))?;
         if keys.directories.iter().any(is_native) {
             keys.hidden = hidden;
         }
         keys.directories.iter().filter(|key| is_native(key)).for_each(warn_of);
     }
-    Ok(keys)
+    Ok(())
 }
 
 /// The files of the host that standard streams are.

@@ -1,16 +1,18 @@
 //! `inn policy`: policies checked, and learned from runs.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use innkeeper::wasi::keys::{Keys, Policy};
+use innkeeper::wasi::keys::{KeyLine, KeyLineKind, Keys, Policy, StdinKey};
 use innkeeper::wasi::p1::Context;
 
 use crate::args::{PolicyArgs, PolicyCommand, RunArgs};
 use crate::keys;
 use crate::output::Output;
-use crate::report::{self, Problem};
+use crate::report::{self, Problem, visible};
 use crate::run;
 use crate::writable::Writable;
 
@@ -25,18 +27,73 @@ pub(crate) fn policy(args: &PolicyArgs) -> Result<ExitCode, Problem> {
     }
 }
 
-/// Reads a policy and opens what it grants, except for files that would be written to.
+/// Reads a policy, says what it grants, and opens that, except for files that would be written to.
 fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     let name = file.to_string_lossy();
     let policy = keys::read_policy(file)?;
     let granted =
         policy.grant(Keys::builder(), std::env::vars_os()).map_err(|error| Problem::new(&name, error))?;
     let mut keys = granted.build();
+    let complete = keys::complete(&mut keys, None);
+    report::output(&in_words(&keys.in_words()))?;
+    complete?;
+    if let StdinKey::File(path) = &keys.stdin {
+        let readable = |path: &Path| File::open(path).map(drop);
+        readable(path).map_err(|error| {
+            Problem::new(path.to_string_lossy(), format!("it is to be standard input, and cannot be read: {error}"))
+                .help("create it, or correct the path")
+        })?;
+    }
     keys.stdin = Keys::default().stdin;
     (keys.stdout, keys.stderr) = (Keys::default().stdout, Keys::default().stderr);
     Context::new(&keys).map_err(|error| Problem::new(&name, error))?;
-    report::output(&format!("{name}: it can be granted\n"))?;
+    report::output(&format!("\n{name}: it can be granted\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The lines under a heading for each of their kinds.
+fn in_words(lines: &[KeyLine]) -> String {
+    let headings = [
+        (KeyLineKind::Granted, "Granted:"),
+        (KeyLineKind::NotGranted, "Not granted:"),
+        (KeyLineKind::Limit, "Limits:"),
+    ];
+    let width = lines.iter().map(|line| line.thing.chars().count()).max().unwrap_or(0).min(MAX_THING_CHARS);
+    let mut text = String::new();
+    for (kind, heading) in headings {
+        let between = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{between}{heading}\n");
+        for KeyLine { thing, words, host, .. } in lines.iter().filter(|line| line.kind == kind) {
+            let place = host.as_ref().map(|path| format!(": {}", place(path))).unwrap_or_default();
+            text += &visible(&format!("  {thing:<width$}  {words}{place}"));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Characters of a name that what stands beside it is lined up with.
+const MAX_THING_CHARS: usize = 40;
+
+/// Where something is on the host: in full, with what links lead to, and whether it is there.
+fn place(path: &Path) -> String {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let shown = full.to_string_lossy();
+    match full.canonicalize() {
+        Ok(real) if real == full => format!("{shown} ({})", kind(&real)),
+        Ok(real) => format!("{shown}, which is {} ({})", real.to_string_lossy(), kind(&real)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{shown} (not there)"),
+        Err(error) => format!("{shown} (cannot be looked at: {error})"),
+    }
+}
+
+fn kind(path: &Path) -> &'static str {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => "a directory",
+        Ok(found) if found.is_file() => "a file",
+        Ok(_) => "neither a file nor a directory",
+        Err(_) => "not there",
+    }
 }
 
 /// Runs a guest, and writes or extends a policy by what it used, however it ended.

@@ -80,13 +80,71 @@ fn a_learned_policy_covers_the_run_and_no_more() {
 }
 
 #[test]
-fn the_example_of_the_manual_can_be_granted() {
+fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
     let page = include_str!("../../../../docs/policies.md");
     let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let dir = scratch();
-    for name in ["data", "out"] {
-        fs::create_dir(dir.path().join(name)).unwrap();
-    }
-    fs::write(dir.path().join("all.toml"), example).unwrap();
-    inn(&["policy", "check", "all.toml"]).current_dir(&dir).run().code(0);
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir(root.join("real")).unwrap();
+    std::os::unix::fs::symlink("real", root.join("data")).unwrap();
+    fs::create_dir(root.join("out")).unwrap();
+    // Whatever else listens on this machine.
+    fs::write(root.join("all.toml"), example.replace(":8080", ":0")).unwrap();
+    let check = || {
+        let command = inn(&["policy", "check", "all.toml"]).current_dir(&root);
+        command.env("LANG", "de_DE").env("LC_ALL", "hush").env("OTHER", "x").run()
+    };
+    let ran = check();
+    let root = root.to_str().unwrap();
+    let data = format!("read: {root}/data, which is {root}/real (a directory)");
+    let out = format!("read and change: {root}/out (a directory)");
+    let errors = format!("to a file, after what is in it: {root}/errors.log (not there)");
+    let lines = [
+        ("Granted:", ""),
+        ("directory /data", &*data),
+        ("directory /out", &out),
+        ("directory /tmp", "read and change, in memory, gone with the guest, at most 16 MiB"),
+        ("variable LANG", "with the value that it has now"),
+        ("variable LC_ALL", "with the value that it has now"),
+        ("variable MODE", "with the value that it has now"),
+        ("variable RETRIES", "with the value that it has now"),
+        ("standard output", "that of inn"),
+        ("standard error", &errors),
+        ("socket 127.0.0.1:0", "connections to it can be accepted"),
+        ("clocks", "the machine's"),
+        ("randomness", "the system's generator"),
+        ("lists of directories", "in the order of the host's file system"),
+        ("Not granted:", ""),
+        ("standard input", "it is empty"),
+        ("arguments", "none but those after FILE on the command line"),
+        ("other variables", "none of the host's is seen"),
+        ("other files", "nothing outside of the directories above, and what it looks for is told as denied"),
+        ("files of the kernel's", "those in /proc, /sys and their like, also where a directory above has them"),
+        ("network", "no connection to anywhere, and none accepted but at the sockets above"),
+        ("everything else", "no other programs, devices, users or settings of the machine"),
+        ("Limits:", ""),
+        ("wall", "60s, from the start of the command to its end"),
+        ("cpu", "30s, of processor time"),
+        ("memory", "256 MiB, for all that the guest makes its host hold"),
+        ("written", "1 GiB, for what is written, and what files are made longer by"),
+        ("handles", "256 files, directories and sockets open at once"),
+        ("threads", "8 besides the first"),
+        ("overlay", "64 MiB, for the changes in each cow directory"),
+        ("subscriptions", "16384 things waited for at once"),
+        ("all.toml: it can be granted", ""),
+    ];
+    let said: Vec<(&str, &str)> = ran
+        .code(0)
+        .stdout
+        .lines()
+        .filter(|line| !line.is_empty() && !line.contains("out of sight"))
+        .map(|line| line.trim_start().split_once("  ").map_or((line, ""), |(thing, words)| (thing, words.trim_start())))
+        .collect();
+    assert_eq!(said, lines, "{ran:#?}");
+    ran.prints(&["out of sight", "inn's own, wherever a directory above has it: /"]);
+    assert!(!ran.stdout.contains("hush") && !ran.stdout.contains("batch"), "{ran:#?}");
+    // What is missing is said where it stands, and why nothing comes of the whole.
+    fs::remove_dir(dir.path().join("out")).unwrap();
+    let missing = format!("read and change: {root}/out (not there)");
+    check().code(1).prints(&[&missing]).says(&["there is no such directory"]);
 }

@@ -15,6 +15,7 @@ pub mod policy;
 mod quantity;
 mod stdio;
 mod tuning;
+mod words;
 
 pub use determinism::{Clocks, Random};
 pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
@@ -26,3 +27,4 @@ pub use policy::{Policy, PolicyError};
 pub use quantity::{parse_duration, parse_size};
 pub use stdio::{Capture, FileMode, StdinKey, StdoutKey};
 pub use tuning::{ProbeAnswer, Resolver, WasiTuning};
+pub use words::{KeyLine, KeyLineKind};

@@ -25,10 +25,14 @@ pub enum Finality {
     Open,
 }
 
-/// The identity of a defined type within one [`crate::Engine`].
+/// The identity of a defined type within one [`crate::Engine`]: no other type ever has it, also when no module has this one any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(pub u64);
+
+/// What stands for a defined type where code executes. Unlike a [`TypeId`] it is given again when the type is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
-pub struct TypeId(pub u32);
+pub struct TypeNumber(pub u32);
 
 /// What a defined type is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +73,48 @@ impl SubType {
     }
 }
 
+impl TypeId {
+    /// More types than so many have a number one after the other in no engine; the bit above tells members of groups that are not registered yet.
+    pub(crate) const MAX_GENERATION: u32 = (1 << 31) - 1;
+
+    /// The identity of the type that is the `generation`th to have a number, from 0.
+    pub(crate) fn new(number: TypeNumber, generation: u32) -> TypeId {
+        TypeId(u64::from(generation) << 32 | u64::from(number.0))
+    }
+
+    /// What stands for the type where code executes.
+    #[inline]
+    #[must_use]
+    pub fn number(self) -> TypeNumber {
+        TypeNumber(self.0 as u32)
+    }
+}
+
+impl std::fmt::Display for TypeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 >> 32 {
+            0 => write!(f, "{}", self.0),
+            generation => write!(f, "{}.{generation}", self.number().0),
+        }
+    }
+}
+
 impl CompositeType {
+    /// The types of parameters and results, fields, or elements, as far as they are values'.
+    pub(crate) fn value_types(&self) -> impl Iterator<Item = ValType> {
+        let of_field = |field: &FieldType| match field.storage {
+            StorageType::Val(ty) => Some(ty),
+            StorageType::I8 | StorageType::I16 => None,
+        };
+        let (func, fields): (Option<&FuncType>, &[FieldType]) = match self {
+            CompositeType::Func(func) => (Some(func), &[]),
+            CompositeType::Struct(fields) => (None, fields),
+            CompositeType::Array(element) => (None, std::slice::from_ref(element)),
+        };
+        let of_func = func.into_iter().flat_map(|func| func.params().iter().chain(func.results()).copied());
+        of_func.chain(fields.iter().filter_map(of_field))
+    }
+
     /// The function type, if it is one.
     #[must_use]
     pub fn as_func(&self) -> Option<&FuncType> {

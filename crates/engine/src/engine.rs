@@ -15,7 +15,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     config: Config,
     tier: Box<dyn Tier>,
-    registry: Registry,
+    registry: Arc<Registry>,
     parking: Arc<Parking>,
     /// What is charged for compiling.
     compiling: Mutex<Budget>,
@@ -29,7 +29,7 @@ impl Engine {
             compiling: Mutex::new(compiling),
             config,
             tier: Box::new(tier),
-            registry: Registry::default(),
+            registry: Arc::default(),
             parking: Arc::default(),
         }))
     }
@@ -73,7 +73,7 @@ impl Engine {
         &self.0.parking
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.0.registry
     }
 }

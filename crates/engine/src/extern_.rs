@@ -321,7 +321,7 @@ impl Tag {
     /// Where the engine's registry of types is full.
     pub fn new(mut store: impl AsContextMut, ty: &FuncType) -> Result<Tag, Error> {
         let core = &mut store.as_context_mut().0.core;
-        let record = core.engine().registry().intern_func(ty)?;
+        let record = core.held_types.intern_func(ty)?;
         let id = core.tags.push(TagEntity::new(record))?;
         Ok(Tag::from_id(id, core))
     }
@@ -352,8 +352,9 @@ impl Tag {
     }
 }
 
-fn check_type(core: &StoreCore, value: Val, want: ValType) -> Result<(), Error> {
-    core.engine().registry().check(want)?;
+/// Whether a value is of a type; the store holds the type from now on.
+fn check_type(core: &mut StoreCore, value: Val, want: ValType) -> Result<(), Error> {
+    core.held_types.hold(want)?;
     if value.matches(want, core)? {
         Ok(())
     } else {

@@ -51,7 +51,7 @@ mod vmctx;
 
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
 pub use caller::Caller;
-pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId};
+pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId, TypeNumber};
 pub use config::{Config, Metering};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};

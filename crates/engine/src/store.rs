@@ -19,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::profile::Profile;
+use crate::registry::HeldTypes;
 use crate::trap::{Backtrace, Trap};
 use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::value::Root;
@@ -77,13 +78,14 @@ pub(crate) struct StoreCore {
     id: StoreId,
     budget: Budget,
     pub(crate) record: StoreRecord,
+    /// Dropped before the instances, whose modules hold the types of its objects.
+    pub(crate) heap: Heap,
     pub(crate) memories: Arena<LinearMemory, MemoryId>,
     pub(crate) tables: Arena<TableEntity, TableId>,
     pub(crate) globals: Arena<GlobalEntity, GlobalId>,
     pub(crate) instances: Arena<InstanceBox, InstanceId>,
     pub(crate) tags: Arena<TagEntity, TagId>,
     host_funcs: Vec<HostFuncBox>,
-    pub(crate) heap: Heap,
     /// References that the embedder holds.
     pub(crate) roots: Vec<Root>,
     pub(crate) root_generation: u64,
@@ -97,7 +99,9 @@ pub(crate) struct StoreCore {
     pub(crate) starting: u32,
     /// What a destructor of the host's panicked with, which was run by a collection while guest code was under way; see [`StoreCore::collect`].
     pub(crate) destructor_panic: Option<Box<dyn Any + Send>>,
-    /// Last, and so dropped last: types and tiers belong to it, and everything above points to them.
+    /// Types that the embedder has named; behind everything that may be of them.
+    pub(crate) held_types: HeldTypes,
+    /// Last, and so dropped last: tiers belong to it, and everything above points to them.
     engine: Engine,
 }
 
@@ -303,6 +307,7 @@ impl StoreCore {
             budget,
             starting: 0,
             destructor_panic: None,
+            held_types: HeldTypes::new(engine.registry()),
             engine: engine.clone(),
         })
     }
@@ -376,7 +381,7 @@ impl StoreCore {
         code: Arc<dyn HostCode>,
         ty: &crate::types::FuncType,
     ) -> Result<*const VmFunc, Error> {
-        let record = self.engine.registry().intern_func(ty)?;
+        let record = self.held_types.intern_func(ty)?;
         let func = HostFuncBox::new(code, &record, ty.call_slots(), self.engine.tier().host_entry());
         let vm = func.vm();
         self.host_funcs.push(func);

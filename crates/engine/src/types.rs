@@ -348,7 +348,7 @@ impl fmt::Display for HeapType {
             HeapType::None => "none",
             HeapType::Exn => "exn",
             HeapType::NoExn => "noexn",
-            HeapType::Concrete(id) => return write!(f, "$type{}", id.0),
+            HeapType::Concrete(id) => return write!(f, "$type{id}"),
         })
     }
 }

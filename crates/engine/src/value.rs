@@ -227,7 +227,9 @@ impl Val {
         };
         let heap = match object_kind(slot) {
             None => HeapType::I31,
-            Some(ObjectKind::Struct | ObjectKind::Array) => HeapType::Concrete(core.object_type(slot)),
+            Some(ObjectKind::Struct | ObjectKind::Array) => {
+                core.object_type(slot).map_or(HeapType::Any, HeapType::Concrete)
+            }
             Some(_) => HeapType::Any,
         };
         Ok(registry.heap_matches(heap, ty.heap))
@@ -260,7 +262,7 @@ impl Val {
             ValType::F64 => Val::F64(slot),
             ValType::V128 => Val::V128(u128::from(slots[0]) | u128::from(slots[1]) << 64),
             ValType::Ref(ty) => {
-                let is_func = |id| core.engine().registry().get(id).ty.composite.as_func().is_some();
+                let is_func = |id| core.engine().registry().is_func(id);
                 match hierarchy(ty.heap, is_func) {
                     HeapType::Func => Val::FuncRef(Func::from_slot(slot, core)),
                     HeapType::Extern => Val::ExternRef((slot != 0).then(|| ExternRef(core.root(slot)))),
@@ -320,9 +322,7 @@ impl Registry {
     /// The null value of a type's hierarchy, or 0.
     pub(crate) fn zero(&self, ty: ValType) -> Val {
         match ty {
-            ValType::Ref(RefType { heap: HeapType::Concrete(id), .. })
-                if self.get(id).ty.composite.as_func().is_some() =>
-            {
+            ValType::Ref(RefType { heap: HeapType::Concrete(id), .. }) if self.is_func(id) => {
                 Val::FuncRef(None)
             }
             _ => Val::zero(ty),

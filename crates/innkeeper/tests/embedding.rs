@@ -119,7 +119,7 @@ fn y11_an_object_in_use_is_not_dropped_while_the_host_allocates_elsewhere() {
 fn y11_types_that_an_engine_does_not_have_are_refused() {
     let engine = innkeeper::engine(Config::default());
     let mut store = Store::new(&engine, ()).unwrap();
-    for id in [0, 7, (1 << 31) - 1, 1 << 31, (1 << 31) + 1, u32::MAX] {
+    for id in [0, 7, (1 << 31) - 1, 1 << 32, 1 << 63, (1 << 63) + 1, u64::MAX] {
         let heap = HeapType::Concrete(TypeId(id));
         let element = RefType { nullable: true, heap };
         let content = ValType::Ref(element);

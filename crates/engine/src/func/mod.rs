@@ -75,7 +75,7 @@ impl Func {
     pub fn ty(&self, store: impl AsContext) -> Result<FuncType, Error> {
         let core = &store.as_context().0.core;
         let record = self.record(core)?;
-        Ok(func_type(&core.engine().registry().get(call::type_id(record))))
+        Ok(func_type(call::type_record(record)))
     }
 
     /// Calls the function.
@@ -90,7 +90,7 @@ impl Func {
     ) -> Result<(), Error> {
         let inner = store.as_context_mut().0;
         let record = self.record(&inner.core)?;
-        let ty = func_type(&inner.core.engine().registry().get(call::type_id(record)));
+        let ty = func_type(call::type_record(record));
         check_arguments(&inner.core, &ty, params, results)?;
         let mut slots = vec![0; ty.call_slots() as usize];
         let mut at = 0;
@@ -140,7 +140,7 @@ impl Func {
 
     /// The identity of the function's type.
     pub(crate) fn type_id(self, core: &StoreCore) -> Result<TypeId, Error> {
-        Ok(call::type_id(self.record(core)?))
+        Ok(call::type_record(self.record(core)?).id)
     }
 
     pub(crate) fn record(&self, core: &StoreCore) -> Result<*const VmFunc, Error> {

@@ -63,7 +63,8 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         engine: engine.clone(),
         bytes: Vec::new(),
         types: Vec::new(),
-        type_ids: OnceLock::new(),
+        held_types: HeldTypes::new(engine.registry()),
+        type_numbers: OnceLock::new(),
         imports: Vec::new(),
         exports: Vec::new(),
         funcs: Vec::new(),
@@ -95,7 +96,7 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
                 let start = parts.types.len();
                 let types = group.iter().map(|ty| TypeContext { parts, start }.sub_type(ty));
                 let types = types.collect::<Result<Vec<_>, Error>>()?;
-                parts.types.extend(parts.engine.registry().intern(&types)?);
+                parts.types.extend(parts.held_types.intern(&types)?);
             }
         }
         Payload::ImportSection(reader) => {

@@ -13,11 +13,11 @@ use std::sync::{Arc, OnceLock};
 
 pub(crate) use const_expr::{ConstExpr, ConstOp};
 
-use crate::composite::{SubType, TypeId};
+use crate::composite::{SubType, TypeId, TypeNumber};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
-use crate::registry::TypeRecord;
+use crate::registry::{HeldTypes, TypeRecord};
 use crate::tier::{Disassembly, Lacking, TierModule, Verdict};
 use crate::types::*;
 
@@ -30,7 +30,8 @@ pub struct ModuleParts {
     pub(crate) engine: Engine,
     pub(crate) bytes: Vec<u8>,
     pub(crate) types: Vec<Arc<TypeRecord>>,
-    type_ids: OnceLock<Box<[TypeId]>>,
+    held_types: HeldTypes,
+    type_numbers: OnceLock<Box<[TypeNumber]>>,
     pub(crate) imports: Vec<ImportDecl>,
     pub(crate) exports: Vec<ExportDecl>,
     pub(crate) funcs: Vec<TypeIndex>,
@@ -300,10 +301,10 @@ impl ModuleParts {
         self.sub_type(index).composite.as_func().unwrap_or(&NONE)
     }
 
-    /// The engine-wide identities of all types.
+    /// What stands for each type where code executes.
     #[must_use]
-    pub fn type_ids(&self) -> &[TypeId] {
-        self.type_ids.get_or_init(|| self.types.iter().map(|ty| ty.id).collect())
+    pub fn type_numbers(&self) -> &[TypeNumber] {
+        self.type_numbers.get_or_init(|| self.types.iter().map(|ty| ty.number()).collect())
     }
 
     /// The record of a type.

@@ -105,9 +105,9 @@ impl TypeContext<'_> {
         match index {
             UnpackedIndex::Module(index) => match self.parts.types.get(index as usize) {
                 Some(record) => Ok(record.id),
-                None => Ok(TypeId(MEMBER + (index - self.start as u32))),
+                None => Ok(TypeId(MEMBER + u64::from(index - self.start as u32))),
             },
-            UnpackedIndex::RecGroup(index) => Ok(TypeId(MEMBER + index)),
+            UnpackedIndex::RecGroup(index) => Ok(TypeId(MEMBER + u64::from(index))),
             other => Err(unsupported(&format!("the type index {other:?}"))),
         }
     }

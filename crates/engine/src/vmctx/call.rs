@@ -4,8 +4,8 @@
 //! error, panic) puts back what was there before.
 
 use super::{VmFunc, host_stack};
-use crate::composite::TypeId;
 use crate::error::Error;
+use crate::registry::TypeRecord;
 use crate::store::StoreInner;
 use crate::tier::Stopped;
 use crate::trap::Trap;
@@ -69,7 +69,7 @@ pub(crate) fn checked<T: 'static>(
 }
 
 /// The type of a function that was found through a handle of a living store.
-pub(crate) fn type_id(func: *const VmFunc) -> TypeId {
-    // SAFETY: a record lives as long as its store, and the caller holds a borrow of it.
-    unsafe { (*func).signature }
+pub(crate) fn type_record<'a>(func: *const VmFunc) -> &'a TypeRecord {
+    // SAFETY: a function's record and its type's live as long as the store, of which the caller holds a borrow.
+    unsafe { &*(*func).ty }
 }

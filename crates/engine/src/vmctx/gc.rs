@@ -116,7 +116,7 @@ pub unsafe fn allocate(
 ) -> Result<NonNull<VmObject>, Trap> {
     // SAFETY: as the caller promises.
     let core = unsafe { &mut *(*(*ctx).store).core };
-    // SAFETY: as above; records live as long as the engine.
+    // SAFETY: as above; records live as long as their module.
     let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
     let object = core.allocate(Allocation::Typed(ty, len), live_end);
     // SAFETY: as above. First, since a collection that was given up has not freed what could have been.
@@ -407,7 +407,7 @@ unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<
 /// # Safety
 /// `ctx` is a living context, and `ty` a type of its module.
 unsafe fn record<'a>(ctx: *mut VmContext, ty: TypeIndex) -> &'a TypeRecord {
-    // SAFETY: as the caller promises; records live as long as the engine.
+    // SAFETY: as the caller promises; records live as long as their module.
     let module = unsafe { super::runtime::module(ctx) };
     &module.types[ty.index()]
 }
@@ -503,9 +503,9 @@ pub(crate) fn let_go(panic: Box<dyn Any + Send>) {
 
 impl StoreCore {
     /// The type of the structure or array that a reference of this store refers to.
-    pub(crate) fn object_type(&self, slot: u64) -> TypeId {
+    pub(crate) fn object_type(&self, slot: u64) -> Option<TypeId> {
         let object = object_at(slot);
         // SAFETY: the reference is this store's, and its object has a type.
-        object.map_or(TypeId(0), |object| unsafe { (*object.as_ref().ty).id })
+        object.map(|object| unsafe { (*object.as_ref().ty).id })
     }
 }

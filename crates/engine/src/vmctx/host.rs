@@ -93,7 +93,7 @@ impl HostFuncBox {
             entry: entry.as_ptr().cast(),
             ctx: std::ptr::null_mut(),
             host: host.as_ptr(),
-            signature: ty.id,
+            signature: ty.number(),
             ty: Arc::as_ptr(ty),
             call_slots,
         })));

@@ -104,7 +104,7 @@ impl InstanceBox {
             tables: tables.as_ptr(),
             globals: globals.as_ptr(),
             tags: tags.as_ptr(),
-            type_ids: parts.type_ids().as_ptr(),
+            type_numbers: parts.type_numbers().as_ptr(),
             instance: std::ptr::null_mut(),
         };
         let exported_memory = parts.exports.iter().find_map(|export| match export.item {
@@ -220,7 +220,7 @@ fn func_refs(parts: &ModuleParts, ctx: *mut VmContext) -> Box<[VmFunc]> {
                 entry: unsafe { entries.add(defined.index()) },
                 ctx,
                 host: std::ptr::null(),
-                signature: parts.type_id(ty),
+                signature: parts.type_id(ty).number(),
                 ty: std::sync::Arc::as_ptr(&parts.types[ty.index()]),
                 call_slots: parts.func_type(ty).call_slots(),
             }

@@ -30,7 +30,7 @@ pub(crate) mod tag;
 
 use std::sync::atomic::Ordering;
 
-use crate::composite::TypeId;
+use crate::composite::TypeNumber;
 use crate::error::Error;
 use crate::registry::TypeRecord;
 use crate::store::StoreCore;
@@ -71,7 +71,7 @@ pub struct VmContext {
     /// Tags, by [`crate::index::TagIndex`].
     pub tags: *const *mut VmTag,
     /// Identities of the module's types, by [`crate::index::TypeIndex`].
-    pub type_ids: *const TypeId,
+    pub type_numbers: *const TypeNumber,
     /// The engine's own record of the instance, for [`runtime`].
     pub(crate) instance: *mut InstanceEntity,
 }
@@ -270,7 +270,7 @@ pub struct VmFunc {
     /// The function of the host; null for a guest's.
     pub(crate) host: *const HostFunc,
     /// The function's type.
-    pub signature: TypeId,
+    pub signature: TypeNumber,
     /// The function's type, for subtyping.
     pub ty: *const TypeRecord,
     /// Slots that its parameters and results share.

@@ -184,7 +184,7 @@ impl<'a> Lowering<'a> {
 
     fn callee(&self, type_index: u32) -> (&'a FuncType, u32) {
         let index = TypeIndex(type_index);
-        (self.module.func_type(index), self.module.type_id(index).0)
+        (self.module.func_type(index), self.module.type_id(index).number().0)
     }
 
     /// Puts the arguments of a call into their canonical slots, which become the callee's parameters, and pops them.

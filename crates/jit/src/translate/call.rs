@@ -125,7 +125,7 @@ impl Translator<'_, '_> {
     fn check_type(&mut self, record: Value, ty: TypeIndex) -> Result {
         let flags = first_access();
         let signature = self.b.ins().load(types::I32, flags, record, offset_of!(VmFunc, signature) as i32);
-        let ids = self.fixed(self.ctx, offset_of!(VmContext, type_ids));
+        let ids = self.fixed(self.ctx, offset_of!(VmContext, type_numbers));
         let offset = i32::try_from(u64::from(ty.0) * 4).map_err(|_| Unsupported::Malformed)?;
         let expected = self.b.ins().load(types::I32, fixed_flags(), ids, offset);
         let is_other = self.b.ins().icmp(IntCC::NotEqual, signature, expected);

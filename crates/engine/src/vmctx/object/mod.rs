@@ -149,7 +149,7 @@ impl Heap {
     pub(crate) fn size_bytes(allocation: &Allocation) -> Option<usize> {
         let contents = match allocation {
             Allocation::Typed(ty, len) => {
-                // SAFETY: type records live as long as the engine, whose handle is the last of the store's fields to be dropped.
+                // SAFETY: a type record lives as long as the modules of the instances that made objects of it, which the store drops after its heap.
                 let unit = match unsafe { &(**ty).ty.composite } {
                     CompositeType::Array(element) => element.storage.size_bytes(),
                     _ => size_of::<u64>(),
@@ -518,7 +518,7 @@ pub(crate) fn exception_parts(object: NonNull<VmObject>) -> Option<(*mut VmTag, 
 /// # Safety
 /// The object is alive.
 unsafe fn object_bytes(object: NonNull<VmObject>) -> usize {
-    // SAFETY: as the caller promises; type records live as long as the engine.
+    // SAFETY: as the caller promises; the type record is alive: the heap goes before the instances, whose modules hold it.
     unsafe {
         let head = object.as_ref();
         let unit = match head.kind {

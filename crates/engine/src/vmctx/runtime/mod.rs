@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::record::Request;
 use super::{ActivationSegment, InstanceEntity, Pending, VmContext, VmFunc, VmStore, native_stack};
-use crate::composite::TypeId;
+use crate::composite::TypeNumber;
 use crate::error::{Error, ErrorKind};
 use crate::index::*;
 use crate::registry::TypeRecord;
@@ -287,12 +287,12 @@ unsafe fn catching_segment(vm: *mut VmStore, exception: u64) -> Result<*const Ac
     Ok(std::ptr::null())
 }
 
-/// Whether a function's type is a subtype of the type of identity `of`, given that it is not that type itself.
+/// Whether a function's type is a subtype of the type with the number `of`, given that it is not that type itself.
 #[must_use]
 #[cold]
 #[inline(never)]
 pub fn is_subtype(ty: &TypeRecord, of: u32) -> bool {
-    ty.supertypes.contains(&TypeId(of))
+    ty.supertypes.contains(&TypeNumber(of))
 }
 
 /// `ref.func`: the reference to a function that the module declares it refers to.

@@ -8,7 +8,7 @@
 //! Nobody ever waits for these threads, not even at the end of the process. They hold modules weakly, so that one that is dropped is not
 //! compiled any more.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -17,15 +17,11 @@ use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::cache::writer::Occasion;
 use crate::publish::{self, native};
-use crate::worth::{self, function_of};
+use crate::worth::function_of;
 
-/// What is to be compiled.
-struct Job {
-    module: Weak<ModuleParts>,
-    what: Hot,
-    /// Whether something else has been preferred.
-    has_waited: bool,
-}
+mod waiting;
+
+use waiting::{Job, Waiting};
 
 /// The queue of an engine; its threads end when it is dropped.
 pub(crate) struct Queue(Arc<Shared>);
@@ -42,7 +38,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    jobs: Vec<Job>,
+    waiting: Waiting,
     /// Functions that are compiled when there is nothing else to do: for later runs rather than for this one.
     later: VecDeque<(Weak<ModuleParts>, DefinedFuncIndex)>,
     threads: usize,
@@ -66,7 +62,7 @@ impl Queue {
     /// Lets something be compiled when a thread comes to it.
     pub(crate) fn push(&self, module: Weak<ModuleParts>, what: Hot) {
         let mut state = self.0.lock();
-        state.jobs.push(Job { module, what, has_waited: false });
+        state.waiting.push(Job::new(module, what));
         self.ensure_thread(state);
     }
 
@@ -104,15 +100,8 @@ impl Shared {
                 continue;
             };
             (self.compile)(&module, &what);
-            let func = function_of(&what);
-            self.lock().jobs.retain(|job| {
-                let is_same = Weak::as_ptr(&job.module) == Arc::as_ptr(&module)
-                    && matches!(&job.what, Hot::Loop(entry) if entry.func == func);
-                if is_same {
-                    module.code().cool(&job.what);
-                }
-                !is_same
-            });
+            let loops = self.lock().waiting.take_loops_of(&module, function_of(&what));
+            loops.iter().for_each(Job::forget);
             self.write_cache_if_idle(&module);
         }
     }
@@ -130,7 +119,7 @@ impl Shared {
     /// Has what is new written, if there is nothing to compile.
     fn write_cache_if_idle(&self, module: &ModuleParts) {
         let state = self.lock();
-        let is_idle = state.jobs.is_empty() && state.later.is_empty();
+        let is_idle = state.waiting.is_empty() && state.later.is_empty();
         drop(state);
         if let (true, Some(native)) = (is_idle, native(module)) {
             native.write_cache(Occasion::Idle);
@@ -140,33 +129,37 @@ impl Shared {
     /// Waits for something to compile; none when the queue is closed.
     fn next(&self) -> Option<Next> {
         loop {
+            let mut state = self.wait()?;
+            if state.waiting.is_empty() {
+                return Some(Next::Later);
+            }
+            if let Some(job) = state.waiting.take_next() {
+                if !state.waiting.is_empty() && state.idle > 0 {
+                    self.changed.notify_one();
+                }
+                drop(state);
+                if let Some((module, what)) = job.begin() {
+                    return Some(Next::Hot(module, what));
+                }
+                continue;
+            }
             // Not looked through under the lock, which the guest may wait for, and a module's last owner could be us.
-            let mut jobs = self.all()?;
-            let hottest = take_hottest(&mut jobs);
-            let mut state = self.lock();
-            state.jobs.append(&mut jobs);
-            if !state.jobs.is_empty() && state.idle > 0 {
-                self.changed.notify_one();
-            }
-            let has_time = state.jobs.is_empty() && !state.later.is_empty();
+            let mut waiting = std::mem::take(&mut state.waiting);
             drop(state);
-            match hottest {
-                Some((module, what)) => return Some(Next::Hot(module, what)),
-                None if has_time => return Some(Next::Later),
-                None => {}
-            }
+            waiting.choose();
+            self.lock().waiting.append(waiting);
         }
     }
 
-    /// Waits for something to do, and takes all jobs of what is hot.
-    fn all(&self) -> Option<Vec<Job>> {
+    /// Waits until there is something to do; none when the queue is closed.
+    fn wait(&self) -> Option<MutexGuard<'_, State>> {
         let mut state = self.lock();
-        while state.jobs.is_empty() && state.later.is_empty() && !state.is_closed {
+        while state.waiting.is_empty() && state.later.is_empty() && !state.is_closed {
             state.idle += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
-        (!state.is_closed).then(|| std::mem::take(&mut state.jobs))
+        (!state.is_closed).then_some(state)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -181,50 +174,11 @@ enum Next {
     Later,
 }
 
-impl Job {
-    /// The function that is to be compiled, if it is not a loop.
-    fn function(&self) -> Option<(*const ModuleParts, DefinedFuncIndex)> {
-        match &self.what {
-            Hot::Function(func) => Some((Weak::as_ptr(&self.module), *func)),
-            Hot::Loop(_) => None,
-        }
-    }
-}
-
-/// Takes what is worth most, and forgets what is worth nothing any more.
-fn take_hottest(jobs: &mut Vec<Job>) -> Option<(Arc<ModuleParts>, Hot)> {
-    let waiting: HashSet<_> = jobs.iter().filter_map(Job::function).collect();
-    let mut hottest: Option<(u64, usize)> = None;
-    let mut i = 0;
-    while i < jobs.len() {
-        let job = &mut jobs[i];
-        let Some(module) = job.module.upgrade() else {
-            jobs.swap_remove(i);
-            continue;
-        };
-        let worth = worth::of(&module, &job.what);
-        if worth == 0 && job.has_waited {
-            module.code().cool(&job.what);
-            jobs.swap_remove(i);
-            continue;
-        }
-        job.has_waited = true;
-        let of = (Weak::as_ptr(&job.module), function_of(&job.what));
-        let is_behind = matches!(job.what, Hot::Loop(_)) && waiting.contains(&of);
-        if !is_behind && hottest.is_none_or(|(most, _)| worth >= most) {
-            hottest = Some((worth, i));
-        }
-        i += 1;
-    }
-    let job = jobs.swap_remove(hottest?.1);
-    Some((job.module.upgrade()?, job.what))
-}
-
 impl Drop for Queue {
     fn drop(&mut self) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_closed = true;
-        state.jobs.clear();
+        state.waiting = Waiting::default();
         state.later.clear();
         self.0.changed.notify_all();
     }

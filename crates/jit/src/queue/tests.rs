@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
@@ -17,6 +18,8 @@ use super::*;
 struct Counted {
     heat: std::sync::Mutex<BTreeMap<(u32, bool), u64>>,
     cooled: std::sync::Mutex<Vec<u32>>,
+    /// How often somebody has asked how hot something is.
+    looks: AtomicUsize,
 }
 
 // SAFETY: no function of it is ever called.
@@ -31,6 +34,7 @@ unsafe impl TierModule for Counted {
     }
 
     fn uses_since_hot(&self, what: &Hot) -> u64 {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let key = (function_of(what).0, matches!(what, Hot::Loop(_)));
         self.heat.lock().unwrap().get(&key).copied().unwrap_or(0)
     }
@@ -83,8 +87,12 @@ mod order {
         Hot::Loop(OsrEntry { func, position: 0, offset_bytes: 0, locals: [].into(), operands: [].into() })
     }
 
-    fn job(module: &Module, what: Hot) -> Job {
-        Job { module: Arc::downgrade(parts(module)), what, has_waited: false }
+    fn waiting<'a>(jobs: impl IntoIterator<Item = (&'a Module, Hot)>) -> Waiting {
+        let mut waiting = Waiting::default();
+        for (module, what) in jobs {
+            waiting.push(Job::new(Arc::downgrade(parts(module)), what));
+        }
+        waiting
     }
 
     fn set(module: &Module, heat: &[(Hot, u64)]) {
@@ -94,15 +102,26 @@ mod order {
         }
     }
 
-    fn take_all(jobs: &mut Vec<Job>) -> Vec<Hot> {
-        std::iter::from_fn(|| take_hottest(jobs)).map(|(_, what)| what).collect()
+    /// What a thread does next, without the waiting.
+    fn take_hottest(waiting: &mut Waiting) -> Option<Hot> {
+        let job = waiting.take_next().or_else(|| {
+            waiting.choose();
+            waiting.take_next()
+        });
+        Some(job?.begin()?.1)
+    }
+
+    fn take_all(waiting: &mut Waiting) -> Vec<Hot> {
+        let taken = std::iter::from_fn(|| take_hottest(waiting)).collect();
+        assert!(waiting.is_empty());
+        taken
     }
 
     #[test]
     fn the_hottest_comes_first() {
         let module = module();
         set(&module, &[(function(0), 5), (function(1), 500), (function(2), 50)]);
-        let mut jobs = (0..3).map(|func| job(&module, function(func))).collect();
+        let mut jobs = waiting((0..3).map(|func| (&module, function(func))));
         assert_eq!(take_all(&mut jobs), [function(1), function(2), function(0)]);
     }
 
@@ -110,7 +129,7 @@ mod order {
     fn a_short_function_comes_before_a_long_one_that_is_as_hot() {
         let module = module();
         set(&module, &[(function(0), 50), (function(3), 60)]);
-        let mut jobs = vec![job(&module, function(3)), job(&module, function(0))];
+        let mut jobs = waiting([(&module, function(3)), (&module, function(0))]);
         assert_eq!(take_all(&mut jobs), [function(0), function(3)]);
     }
 
@@ -118,8 +137,8 @@ mod order {
     fn what_gets_hotter_while_it_waits_overtakes() {
         let module = module();
         set(&module, &[(function(0), 3), (function(1), 2), (function(2), 1)]);
-        let mut jobs = (0..3).map(|func| job(&module, function(func))).collect();
-        assert_eq!(take_hottest(&mut jobs).unwrap().1, function(0));
+        let mut jobs = waiting((0..3).map(|func| (&module, function(func))));
+        assert_eq!(take_hottest(&mut jobs).unwrap(), function(0));
         set(&module, &[(function(2), 100)]);
         assert_eq!(take_all(&mut jobs), [function(2), function(1)]);
     }
@@ -128,7 +147,7 @@ mod order {
     fn a_loop_waits_for_its_function() {
         let module = module();
         set(&module, &[(function(0), 1), (loop_of(0), 1000), (function(1), 10)]);
-        let mut jobs = vec![job(&module, loop_of(0)), job(&module, function(0)), job(&module, function(1))];
+        let mut jobs = waiting([loop_of(0), function(0), function(1)].map(|what| (&module, what)));
         assert_eq!(take_all(&mut jobs), [function(1), function(0), loop_of(0)]);
     }
 
@@ -136,8 +155,8 @@ mod order {
     fn what_nobody_comes_to_while_it_waits_is_forgotten_and_can_get_hot_again() {
         let module = module();
         set(&module, &[(function(0), 2)]);
-        let mut jobs = (0..3).map(|func| job(&module, function(func))).collect();
-        assert_eq!(take_hottest(&mut jobs).unwrap().1, function(0));
+        let mut jobs = waiting((0..3).map(|func| (&module, function(func))));
+        assert_eq!(take_hottest(&mut jobs).unwrap(), function(0));
         assert_eq!(take_all(&mut jobs), []);
         let cooled: BTreeSet<u32> = counted(&module).cooled.lock().unwrap().iter().copied().collect();
         assert_eq!(cooled, BTreeSet::from([1, 2]));
@@ -146,9 +165,41 @@ mod order {
     #[test]
     fn a_module_that_is_gone_is_not_compiled() {
         let (gone, module) = (module(), module());
-        let mut jobs = vec![job(&gone, function(0)), job(&module, function(1))];
+        let mut jobs = waiting([(&gone, function(0)), (&module, function(1))]);
         drop(gone);
         assert_eq!(take_all(&mut jobs), [function(1)]);
+    }
+
+    #[test]
+    fn loops_go_with_what_has_been_compiled_of_their_function() {
+        let module = module();
+        set(&module, &[(loop_of(0), 2), (loop_of(1), 1), (function(2), 1 << 40)]);
+        let mut jobs = waiting([loop_of(0), loop_of(1), loop_of(0), function(2)].map(|what| (&module, what)));
+        assert_eq!(take_hottest(&mut jobs).unwrap(), function(2));
+        // One of them is chosen to be next, and the other waits.
+        jobs.choose();
+        let mut take = |func| jobs.take_loops_of(parts(&module), DefinedFuncIndex(func));
+        let gone = take(0);
+        assert_eq!((gone.len(), take(0).len()), (2, 0));
+        gone.iter().for_each(Job::forget);
+        assert_eq!(*counted(&module).cooled.lock().unwrap(), [0, 0]);
+        assert_eq!(take_all(&mut jobs), [loop_of(1)]);
+    }
+
+    /// A module of very many tiny functions that all get hot.
+    #[test]
+    fn looking_for_what_comes_next_takes_a_time_in_proportion_to_what_waits() {
+        let module = module();
+        set(&module, &[(function(0), 1), (function(1), 2), (function(2), 3), (function(3), 4)]);
+        let looks = |count: u32| {
+            let mut jobs = waiting((0..count).map(|i| (&module, function(i % 4))));
+            let before = counted(&module).looks.load(Ordering::Relaxed);
+            assert_eq!(take_all(&mut jobs).len(), count as usize);
+            counted(&module).looks.load(Ordering::Relaxed) - before
+        };
+        assert!(looks(64) <= 64 * 64);
+        assert!(looks(1000) <= 1000 * 100);
+        assert!(looks(20_000) <= 20_000 * 100);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::cache::format::{Seal, digest};
 use crate::cache::key::{Key, Target};
 use crate::cache::writer::Occasion;
 use crate::compiler::Code;
-use crate::module::{NativeModule, lock};
+use crate::module::NativeModule;
 use crate::trampoline::Kind;
 use crate::translate::{Start, Unsupported};
 
@@ -116,7 +116,7 @@ impl NativeModule {
             functions,
             profile: Vec::new(),
             refused,
-            trampolines: lock(&self.jit().0.trampolines).to_save(),
+            trampolines: self.jit().0.trampolines.to_save(),
         })
     }
 

@@ -69,7 +69,8 @@ impl Credit {
 /// What the compilation of one function may take. Dropped when that is over, it gives back what is charged and the turn.
 pub(crate) struct Allowance<'a> {
     credit: Option<&'a Credit>,
-    charge: Option<Charge>,
+    charge: Charge,
+    takes_turns: bool,
     /// What is known to be there.
     reached_bytes: u64,
     turn: Option<MutexGuard<'static, ()>>,
@@ -84,17 +85,18 @@ pub(crate) struct Allowance<'a> {
 impl<'a> Allowance<'a> {
     /// For a function of a module.
     pub(crate) fn new(credit: &'a Credit, budget: &Budget) -> Allowance<'a> {
-        let charge = Some(budget.empty(BudgetKind::Compiling));
-        let mut allowance = Allowance::of_trampoline();
-        (allowance.credit, allowance.charge) = (Some(credit), charge);
+        let mut allowance = Allowance::of_trampoline(Some(credit), budget);
+        allowance.takes_turns = true;
         allowance
     }
 
-    /// For a trampoline, whose size is that of a function's type.
-    pub(crate) fn of_trampoline() -> Allowance<'a> {
+    /// For a trampoline, whose size is that of a function's type; without credit where it must be made, and is no work to speak of. It may be a guest that waits for
+    /// it, so that it does not wait for a turn.
+    pub(crate) fn of_trampoline(credit: Option<&'a Credit>, budget: &Budget) -> Allowance<'a> {
         Allowance {
-            credit: None,
-            charge: None,
+            credit,
+            charge: budget.empty(BudgetKind::Compiling),
+            takes_turns: false,
             reached_bytes: FIRST_BYTES,
             turn: None,
             translated_bytes: 0,
@@ -129,14 +131,11 @@ impl<'a> Allowance<'a> {
     fn reach_more(&mut self, bytes: u64) -> Result {
         // In steps, since this is asked with each instruction.
         let stepped = (bytes.saturating_add(bytes / 4)).next_multiple_of(FIRST_BYTES);
-        if stepped > LARGE_BYTES_WITHIN_LIMIT && self.turn.is_none() && stepped > large_bytes() {
+        let may_wait = self.takes_turns && self.turn.is_none();
+        if may_wait && stepped > LARGE_BYTES_WITHIN_LIMIT && stepped > large_bytes() {
             self.turn = Some(TURN.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        let is_charged = match &mut self.charge {
-            Some(charge) => charge.set_quietly(stepped) || charge.set_quietly(bytes),
-            None => true,
-        };
-        if !is_charged {
+        if !(self.charge.set_quietly(stepped) || self.charge.set_quietly(bytes)) {
             return Err(Unsupported::Now("compiling it would take more memory than the limit allows"));
         }
         let more = stepped.saturating_sub(self.tried_bytes);
@@ -145,7 +144,7 @@ impl<'a> Allowance<'a> {
         if !code_memory::has_room(in_progress) {
             return Err(Unsupported::Now("the system has no memory for compiling it"));
         }
-        self.reached_bytes = self.charge.as_ref().map_or(stepped, Charge::bytes);
+        self.reached_bytes = self.charge.bytes();
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The compiler: from intermediate representation to bytes, with what must be known about them.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
@@ -18,7 +19,7 @@ use cranelift_codegen::{
 };
 use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
-use innkeeper_engine::{Disassembly, NanBits};
+use innkeeper_engine::{Disassembly, FuncType, NanBits};
 
 use crate::allowance::Allowance;
 use crate::constants;
@@ -64,6 +65,8 @@ pub(crate) struct Compiler {
 pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
     pub(crate) tables: Tables,
+    /// See [`Places::wide_callees`].
+    pub(crate) wide_callees: HashSet<FuncType>,
 }
 
 /// A function as text: in the compiler's representation, and as assembly.
@@ -153,7 +156,7 @@ impl Compiler {
             allowance.draw(cost::work_of_translation(&self.context.func))?;
             let places = places?;
             cost::check(&self.context.func, Stage::Translated, allowance)?;
-            self.finish(&places, allowance)
+            self.finish(places, allowance)
         }));
         if allowance.is_large() || !matches!(outcome, Ok(Ok(_))) {
             // What is half done is not for the next function, and what is large is not kept for it.
@@ -180,7 +183,7 @@ impl Compiler {
         })
     }
 
-    fn finish(&mut self, of: &Places, allowance: &mut Allowance<'_>) -> Result<(Code, Option<Text>)> {
+    fn finish(&mut self, of: Places, allowance: &mut Allowance<'_>) -> Result<(Code, Option<Text>)> {
         let failed = |error| Unsupported::Compiler(format!("{error:?}"));
         let control = &mut ControlPlane::default();
         self.context.optimize(&*self.isa, control).map_err(failed)?;
@@ -208,7 +211,7 @@ impl Compiler {
         let places = of.complete(&places, &traps, trap::LOAD.as_raw().get());
         let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &of.inlined);
         let text = compiled.vcode.map(|machine| Text { intermediate: func.display().to_string(), machine });
-        Ok((Code { bytes, tables }, text))
+        Ok((Code { bytes, tables, wide_callees: of.wide_callees }, text))
     }
 }
 

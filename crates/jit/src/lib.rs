@@ -72,7 +72,7 @@ struct Shared {
     nan_bits: NanBits,
     /// Made when something is first compiled: most runs are over before.
     isa: OnceLock<Option<Arc<dyn TargetIsa>>>,
-    trampolines: Mutex<trampoline::Trampolines>,
+    trampolines: trampoline::Trampolines,
     statistics: Mutex<CompileStatistics>,
     queue: queue::Queue,
     cache: Cache,
@@ -86,7 +86,7 @@ impl Jit {
         Jit(Arc::new(Shared {
             nan_bits,
             isa: OnceLock::new(),
-            trampolines: Mutex::new(trampoline::Trampolines::new()),
+            trampolines: trampoline::Trampolines::new(),
             statistics: Mutex::default(),
             queue: queue::Queue::new(),
             cache,

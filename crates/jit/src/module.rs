@@ -1,5 +1,6 @@
 //! The machine code of a module.
 
+use std::borrow::BorrowMut;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -12,7 +13,7 @@ use crate::cache::key::Key;
 use crate::cache::writer::{CacheWriter, Occasion};
 use crate::code_memory::{CodeMemory, MappedCode};
 use crate::compiler::{Code, Compiler};
-use crate::trampoline::Kind;
+use crate::trampoline::{self, Kind};
 use crate::translate::{Start, Unsupported, translate};
 use crate::worth::Use;
 use crate::{Jit, entry, publish};
@@ -60,7 +61,7 @@ impl NativeModule {
                 .shared_directory()
                 .map(|directory| CacheWriter::new(key, directory, saved.clone(), module.bytes().len()));
             if let Some(saved) = saved {
-                lock(&jit.0.trampolines).remember(&saved.head().trampolines);
+                jit.0.trampolines.remember(&saved.head().trampolines);
                 mapped = Some(MappedCode::new(saved, Arc::downgrade(module)));
             }
         }
@@ -82,7 +83,7 @@ impl NativeModule {
         self.start.call_once(|| self.begin());
         let code = self.mapped.as_ref()?.function(func)?;
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
-        let trampoline = self.trampoline(Kind::Enter, ty)?;
+        let trampoline = self.trampoline(Kind::Enter, ty).ok()?;
         lock(&self.jit.0.statistics).cached += 1;
         Some(NativeCode { enter: entry::enter, trampoline, code })
     }
@@ -121,7 +122,7 @@ impl NativeModule {
     /// Writes what is new to the cache, if there is one and it is worth it.
     pub(crate) fn write_cache(&self, occasion: Occasion) {
         let Some(writer) = &self.writer else { return };
-        writer.write_if_worth_it(occasion, || lock(&self.jit.0.trampolines).to_save());
+        writer.write_if_worth_it(occasion, || self.jit.0.trampolines.to_save());
     }
 
     /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how much that was: what would
@@ -148,10 +149,12 @@ impl NativeModule {
     pub fn compile(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let mut compiler = self.jit.compiler()?;
-        let code = self.code(&mut compiler, module, (func, Start::Call));
+        let code = self.code(&mut compiler, module, (func, Start::Call)).and_then(|code| {
+            let trampoline = self.trampoline_with(|| Some(&mut compiler), (Kind::Enter, ty))?;
+            Ok(NativeCode { enter: entry::enter, trampoline, code })
+        });
         self.count(&code);
-        let trampoline = lock(&self.jit.0.trampolines).get(|| Some(compiler), Kind::Enter, ty)?;
-        Some(NativeCode { enter: entry::enter, trampoline, code: code.ok()? })
+        code.ok()
     }
 
     /// Compiles a function to be entered at one of its loops; none where it cannot be.
@@ -207,8 +210,21 @@ impl NativeModule {
         lock(&self.memory).used_bytes()
     }
 
-    pub(crate) fn trampoline(&self, kind: Kind, ty: &FuncType) -> Option<*const u8> {
-        lock(&self.jit.0.trampolines).get(|| self.jit.compiler(), kind, ty)
+    /// A trampoline, which is made if there is none.
+    pub(crate) fn trampoline(&self, kind: Kind, ty: &FuncType) -> Result<*const u8, Unsupported> {
+        self.trampoline_with(|| self.jit.compiler(), (kind, ty))
+    }
+
+    fn trampoline_with<C: BorrowMut<Compiler>>(
+        &self,
+        compiler: impl FnOnce() -> Option<C>,
+        (kind, ty): (Kind, &FuncType),
+    ) -> Result<*const u8, Unsupported> {
+        let module = self.module.upgrade().ok_or(Unsupported::Now("the module is no more"))?;
+        let budget = module.engine().compiling_budget();
+        let credit = trampoline::is_wide(ty).then_some(&self.credit);
+        let mut allowance = Allowance::of_trampoline(credit, &budget);
+        self.jit.0.trampolines.get(compiler, &mut allowance, (kind, ty))
     }
 
     pub(crate) fn writer(&self) -> Option<&CacheWriter> {
@@ -219,7 +235,7 @@ impl NativeModule {
         &self.jit
     }
 
-    fn count(&self, outcome: &Result<*const u8, Unsupported>) {
+    fn count<T>(&self, outcome: &Result<T, Unsupported>) {
         let mut statistics = lock(&self.jit.0.statistics);
         match outcome {
             Ok(_) => statistics.compiled += 1,
@@ -260,11 +276,18 @@ impl NativeModule {
         if module.body_range(func).len() > MAX_BODY_BYTES {
             return Err(Unsupported::Compiler("the body is too long".to_owned()));
         }
-        best(&self.credit, module, |allowance, inlining| {
+        let code = best(&self.credit, module, |allowance, inlining| {
             compiler.compile(allowance, |function, context, config, allowance| {
                 translate(function, context, config, allowance, module, (func, start), inlining)
             })
-        })
+        })?;
+        for ty in &code.wide_callees {
+            // Whether a callee is the host's, and whether it stays interpreted, is not known here.
+            for kind in [Kind::Guest, Kind::Host] {
+                self.trampoline_with(|| Some(&mut *compiler), (kind, ty))?;
+            }
+        }
+        Ok(code)
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use innkeeper_engine::FuncType;
 use innkeeper_engine::index::DefinedFuncIndex;
 
 use crate::cache::SavedCode;
@@ -59,6 +60,8 @@ pub(crate) struct Places {
     /// The load before an instruction, by the instruction's place. The compiler may let the instruction load its operand itself, and then it is the
     /// load that fails there.
     pub(crate) loads_before: HashMap<u32, LoadBefore>,
+    /// Types of functions that it calls, as far as their trampolines are costly.
+    pub(crate) wide_callees: HashSet<FuncType>,
 }
 
 /// The load before an instruction.
@@ -369,8 +372,8 @@ mod tests {
     fn loads_in_other_instructions_have_their_own_place() {
         let before = |place, is_before_load| (place, LoadBefore { place: 40, is_before_load });
         let places = Places {
-            inlined: Vec::new(),
             loads_before: HashMap::from([before(50, false), before(60, true)]),
+            ..Places::default()
         };
         // The instruction of place 50 begins at offset 4; at 6 it loads, at 9 it traps otherwise. That of place 60 is a load, and takes its address from
         // another one.
@@ -383,7 +386,7 @@ mod tests {
         // Each takes its address from the one before, and all but the last are part of the next.
         let before = |place, load| (place, LoadBefore { place: load, is_before_load: true });
         let chain = HashMap::from([before(20, 10), before(30, 20)]);
-        let chain = Places { inlined: Vec::new(), loads_before: chain };
+        let chain = Places { loads_before: chain, ..Places::default() };
         let all = chain.complete(&[(0, 20), (3, 30)], &[(1, 7), (3, 7), (5, 7)], 7);
         let place_at = |offset| all.iter().rfind(|(start, _)| *start <= offset).map(|(_, place)| *place);
         assert_eq!([1, 3, 5].map(place_at), [Some(10), Some(20), Some(30)]);

@@ -1,16 +1,21 @@
 //! Trampolines between the conventions: slots, as the interpreter and the host pass values, and registers, as compiled functions do.
 //!
-//! There is one of each kind a signature, made when it is first needed and kept as long as the engine.
+//! There is one of each kind a signature, made when it is first needed and kept as long as the engine. Those for functions of very many values are made beside the
+//! code that calls them, which can stay interpreted where they are refused; a guest that is under way never waits for one.
+//!
+//! Must stay true: nothing is compiled while the trampolines are locked, which guests wait for.
 
+use std::borrow::BorrowMut;
 use std::collections::HashMap;
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
-use cranelift_codegen::ir::{Function, InstBuilder, Type, Value, types};
+use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use innkeeper_engine::FuncType;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{FuncEntry, HostEntry, Pending, VmContext, runtime};
+use innkeeper_engine::{FuncType, ValType};
 
 use crate::abi::{self, Results};
 use crate::allowance::Allowance;
@@ -18,9 +23,12 @@ use crate::cache::format::SavedTrampoline;
 use crate::code_memory::CodeMemory;
 use crate::compiler::{Code, Compiler};
 use crate::libcall::Libcall;
-use crate::tables::Places;
-use crate::tables::Tables;
-use crate::translate::{call_libcall, leave_by_outcome, load_slot, slots_on_stack, store_slot};
+use crate::module::lock;
+use crate::region::Function;
+use crate::tables::{Places, Tables};
+use crate::translate::{
+    Result, Unsupported, call_libcall, leave_by_outcome, load_slot, slots_on_stack, store_slot,
+};
 use crate::{NativeModule, entry};
 
 /// What a trampoline does.
@@ -35,22 +43,20 @@ pub(crate) enum Kind {
 }
 
 /// The trampolines of an engine.
-pub(crate) struct Trampolines {
-    made: HashMap<Key, Made>,
+pub(crate) struct Trampolines(Mutex<State>);
+
+struct State {
+    made: HashMap<Arc<[u8]>, Made>,
     /// Those made at an earlier time that nobody has asked for yet.
-    saved: HashMap<Vec<u8>, SavedTrampoline>,
+    saved: HashMap<Arc<[u8]>, SavedTrampoline>,
     memory: CodeMemory,
 }
 
 /// A trampoline: where it is, and what it consists of.
 struct Made {
     address: Address,
-    code: Vec<u8>,
-    tables: Tables,
+    saved: SavedTrampoline,
 }
-
-/// A kind, and the types of parameters and of results.
-type Key = (Kind, Box<[Type]>, Box<[Type]>);
 
 /// The address of code, which never changes.
 #[derive(Clone, Copy)]
@@ -59,75 +65,104 @@ struct Address(*const u8);
 // SAFETY: a plain address.
 unsafe impl Send for Address {}
 
+/// Parameters and results of functions whose trampolines are made while a guest waits, which takes less than a millisecond and next to no memory.
+const MAX_NARROW_VALUES: usize = 64;
+
+/// Whether trampolines for functions of a type cost as much as compiling a function does: they are made beside the code that calls such functions, and where they
+/// are refused, so is that.
+pub(crate) fn is_wide(ty: &FuncType) -> bool {
+    ty.params().len() + ty.results().len() > MAX_NARROW_VALUES
+}
+
 impl Trampolines {
     pub(crate) fn new() -> Trampolines {
-        Trampolines { made: HashMap::new(), saved: HashMap::new(), memory: CodeMemory::new(None) }
+        let memory = CodeMemory::new(None);
+        Trampolines(Mutex::new(State { made: HashMap::new(), saved: HashMap::new(), memory }))
     }
 
     /// Takes over what was made at an earlier time.
-    pub(crate) fn remember(&mut self, saved: &[SavedTrampoline]) {
-        self.saved.extend(saved.iter().map(|trampoline| (trampoline.key.clone(), trampoline.clone())));
+    pub(crate) fn remember(&self, saved: &[SavedTrampoline]) {
+        let saved = saved.iter().map(|trampoline| (Arc::clone(&trampoline.key), trampoline.clone()));
+        lock(&self.0).saved.extend(saved);
     }
 
-    /// All that were made, to be cached, and those that were cached.
+    /// All that were made, to be remembered, and those that were remembered.
     pub(crate) fn to_save(&self) -> Vec<SavedTrampoline> {
-        let made = self.made.iter().map(|(key, made)| SavedTrampoline {
-            key: key_bytes(key),
-            code: made.code.clone(),
-            tables: made.tables.bytes().to_vec(),
-        });
-        let mut all: Vec<SavedTrampoline> = made.chain(self.saved.values().cloned()).collect();
+        let mut all: Vec<SavedTrampoline> = {
+            let state = lock(&self.0);
+            state.made.values().map(|made| &made.saved).chain(state.saved.values()).cloned().collect()
+        };
         all.sort_by(|a, b| a.key.cmp(&b.key));
         all
     }
 
-    /// The trampoline of a kind for functions of a type; none where it cannot be made. `compiler` is only called where one has to be made.
-    pub(crate) fn get(
-        &mut self,
-        compiler: impl FnOnce() -> Option<Compiler>,
-        kind: Kind,
-        ty: &FuncType,
-    ) -> Option<*const u8> {
-        let types =
-            |types: &[innkeeper_engine::ValType]| types.iter().map(|ty| abi::value_type(*ty)).collect();
-        let key = (kind, types(ty.params()), types(ty.results()));
-        if let Some(made) = self.made.get(&key) {
-            return Some(made.address.0);
+    /// The trampoline of a kind for functions of a type. `compiler` is only called where one has to be made, and nobody waits meanwhile: of two threads that make
+    /// the same one, one has done it in vain.
+    ///
+    /// # Errors
+    /// Where it may not be made, or there is no memory for it.
+    pub(crate) fn get<C: BorrowMut<Compiler>>(
+        &self,
+        compiler: impl FnOnce() -> Option<C>,
+        allowance: &mut Allowance<'_>,
+        (kind, ty): (Kind, &FuncType),
+    ) -> Result<*const u8> {
+        let key: Arc<[u8]> = key_bytes(kind, ty).into();
+        if let Some(found) = lock(&self.0).find(&key) {
+            return found;
         }
-        let code = match self.saved.remove(&key_bytes(&key)) {
-            Some(saved) => Code { bytes: saved.code, tables: Tables::from_bytes(&saved.tables) },
-            None => compiler()?
-                .compile(&mut Allowance::of_trampoline(), |function, context, config, _| {
-                    build(function, context, kind, ty).finalize(config);
-                    Ok(Places::default())
-                })
-                .ok()?,
-        };
-        let address = self.memory.add(&code.bytes, |range| code.describe(range, None))?;
-        let Code { bytes, tables } = code;
-        self.made.insert(key, Made { address: Address(address), code: bytes, tables });
-        Some(address)
+        let mut compiler =
+            compiler().ok_or_else(|| Unsupported::Compiler("there is no compiler".to_owned()))?;
+        let Code { bytes, tables, .. } =
+            compiler.borrow_mut().compile(allowance, |function, context, config, _| {
+                build(function, context, kind, ty).finalize(config);
+                Ok(Places::default())
+            })?;
+        let made = SavedTrampoline { key, code: bytes.into(), tables: tables.bytes().into() };
+        lock(&self.0).add(made)
     }
 }
 
-/// What is written of a key.
-fn key_bytes((kind, params, results): &Key) -> Vec<u8> {
-    let letter = |ty: &Type| match *ty {
+impl State {
+    /// A trampoline that there is, or was at an earlier time.
+    fn find(&mut self, key: &Arc<[u8]>) -> Option<Result<*const u8>> {
+        if let Some(made) = self.made.get(key) {
+            return Some(Ok(made.address.0));
+        }
+        self.saved.remove(key).map(|saved| self.add(saved))
+    }
+
+    /// Puts a trampoline where it can be executed, unless somebody else has done that meanwhile.
+    fn add(&mut self, saved: SavedTrampoline) -> Result<*const u8> {
+        if let Some(made) = self.made.get(&saved.key) {
+            return Ok(made.address.0);
+        }
+        let tables = Tables::from_bytes(&saved.tables);
+        let address = self.memory.add(&saved.code, |range| Function { range, func: None, tables });
+        let address = address.ok_or(Unsupported::Now("there is no memory for code"))?;
+        self.made.insert(Arc::clone(&saved.key), Made { address: Address(address), saved });
+        Ok(address)
+    }
+}
+
+/// What tells trampolines apart, in memory and where they are written: the kind, and the types of parameters and of results.
+fn key_bytes(kind: Kind, ty: &FuncType) -> Vec<u8> {
+    let letter = |ty: &ValType| match abi::value_type(*ty) {
         types::I32 => b'i',
         types::I64 => b'l',
         types::F32 => b'f',
         types::F64 => b'd',
         _ => b'v',
     };
-    let mut bytes = vec![*kind as u8];
-    bytes.extend(params.iter().map(letter));
+    let mut bytes = vec![kind as u8];
+    bytes.extend(ty.params().iter().map(letter));
     bytes.push(b'>');
-    bytes.extend(results.iter().map(letter));
+    bytes.extend(ty.results().iter().map(letter));
     bytes
 }
 
 fn build<'a>(
-    to: &'a mut Function,
+    to: &'a mut ir::Function,
     context: &'a mut FunctionBuilderContext,
     kind: Kind,
     ty: &FuncType,
@@ -172,12 +207,7 @@ fn enter(b: &mut FunctionBuilder<'_>, ty: &FuncType, (ctx, frame, code): (Value,
     b.ins().return_(&[]);
 }
 
-fn store_all(
-    b: &mut FunctionBuilder<'_>,
-    slots: Value,
-    values: &[Value],
-    types: &[innkeeper_engine::ValType],
-) {
+fn store_all(b: &mut FunctionBuilder<'_>, slots: Value, values: &[Value], types: &[ValType]) {
     let mut at = 0;
     for (value, ty) in values.iter().zip(types) {
         store_slot(b, slots, at, *value);
@@ -247,7 +277,9 @@ pub(crate) unsafe extern "sysv64" fn bind_guest(ctx: *mut VmContext, callee: *co
 pub(crate) unsafe extern "sysv64" fn bind_host(ctx: *mut VmContext, callee: *const HostEntry) -> *const u8 {
     // SAFETY: as the caller promises; a function's type is that of a function.
     unsafe {
-        let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else { return failed(ctx) };
+        let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else {
+            return failed(ctx, "it is no function's");
+        };
         bind(ctx, callee.cast(), Kind::Host, ty, entry::bind_host as *const u8)
     }
 }
@@ -263,8 +295,10 @@ unsafe fn bind(
     unsafe {
         let module = runtime::module(ctx);
         let native = module.code().native().and_then(|native| native.downcast_ref::<NativeModule>());
-        let Some(trampoline) = native.and_then(|native| native.trampoline(kind, ty)) else {
-            return failed(ctx);
+        let trampoline = match native.map(|native| native.trampoline(kind, ty)) {
+            Some(Ok(trampoline)) => trampoline,
+            Some(Err(reason)) => return failed(ctx, &reason.to_string()),
+            None => return failed(ctx, "there is no compiler"),
         };
         (*callee).bind(stub, trampoline);
         trampoline
@@ -272,13 +306,97 @@ unsafe fn bind(
 }
 
 /// Makes the caller stop.
-unsafe fn failed(ctx: *mut VmContext) -> *const u8 {
-    let text = "there is no memory for the code that a call needs";
+unsafe fn failed(ctx: *mut VmContext, reason: &str) -> *const u8 {
+    let error = innkeeper_engine::Error::limit(format!("a call needs code that cannot be made: {reason}"));
     // SAFETY: `ctx` is the context that machine code runs on.
-    unsafe { (*(*ctx).store).pending = Some(Pending::Error(innkeeper_engine::Error::limit(text))) };
+    unsafe { (*(*ctx).store).pending = Some(Pending::Error(error)) };
     // Called as the callee would be: the return address is the call's.
     entry::leave as *const u8
 }
 
 /// Entries are reached through their first field.
 const _: () = assert!(offset_of!(HostEntry, entry) == 0);
+
+#[cfg(test)]
+mod tests {
+    use innkeeper_engine::{Budget, NanBits};
+
+    use super::*;
+    use crate::allowance::Credit;
+    use crate::compiler;
+
+    const KINDS: [Kind; 3] = [Kind::Enter, Kind::Guest, Kind::Host];
+
+    fn compiler() -> Option<Compiler> {
+        compiler::isa(NanBits::default()).map(Compiler::new)
+    }
+
+    /// A function of so many parameters and results.
+    fn ty(params: usize, results: usize, of: ValType) -> FuncType {
+        FuncType::new(std::iter::repeat_n(of, params), std::iter::repeat_n(of, results))
+    }
+
+    fn budget(bytes: u64) -> Budget {
+        Budget::new(Some(bytes), "the limit")
+    }
+
+    #[test]
+    fn nobody_waits_while_a_trampoline_is_compiled() {
+        let (trampolines, budget, ty) = (Trampolines::new(), budget(64 << 20), ty(100, 100, ValType::I32));
+        for kind in KINDS {
+            let mut meanwhile = None;
+            let slower = trampolines.get(
+                || {
+                    assert!(trampolines.0.try_lock().is_ok());
+                    // Somebody else makes the same one meanwhile.
+                    let faster =
+                        trampolines.get(compiler, &mut Allowance::of_trampoline(None, &budget), (kind, &ty));
+                    meanwhile = faster.ok();
+                    compiler()
+                },
+                &mut Allowance::of_trampoline(None, &budget),
+                (kind, &ty),
+            );
+            assert_eq!(slower.ok(), meanwhile);
+            assert!(meanwhile.is_some());
+        }
+        assert_eq!(trampolines.to_save().len(), KINDS.len());
+    }
+
+    /// A guest waits for them, and there is no other way to make its call.
+    #[test]
+    fn trampolines_for_few_values_need_no_memory_that_could_be_refused() {
+        let trampolines = Trampolines::new();
+        let nothing = budget(0);
+        for of in [ValType::I32, ValType::F64, ValType::V128] {
+            for (params, results) in [(0, 0), (MAX_NARROW_VALUES, 0), (0, MAX_NARROW_VALUES), (32, 32)] {
+                let ty = ty(params, results, of);
+                assert!(!is_wide(&ty));
+                for kind in KINDS {
+                    let mut allowance = Allowance::of_trampoline(None, &nothing);
+                    let made = trampolines.get(compiler, &mut allowance, (kind, &ty));
+                    assert!(made.is_ok(), "{kind:?}, {ty:?}: {made:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn trampolines_for_very_many_values_are_charged_like_functions() {
+        let (trampolines, ty) = (Trampolines::new(), ty(1000, 1000, ValType::I64));
+        assert!(is_wide(&ty));
+        for kind in KINDS {
+            let credit = Credit::of_module(1 << 20);
+            let get = |credit, budget: &Budget| {
+                let mut allowance = Allowance::of_trampoline(Some(credit), budget);
+                trampolines.get(compiler, &mut allowance, (kind, &ty))
+            };
+            assert!(matches!(get(&credit, &budget(1 << 20)), Err(Unsupported::Now(_))), "{kind:?}");
+            let _ = Allowance::of_trampoline(Some(&credit), &budget(0)).draw(u64::MAX);
+            let enough = budget(64 << 20);
+            assert!(matches!(get(&credit, &enough), Err(Unsupported::Now(_))), "{kind:?}");
+            assert!(get(&Credit::of_module(0), &enough).is_ok(), "{kind:?}");
+            assert!(enough.peak_bytes() > 1 << 20, "{kind:?}: {}", enough.peak_bytes());
+        }
+    }
+}

@@ -15,6 +15,7 @@
 //! Must stay true: every number in a file is an allegation. What [`Head::read`] returns is consistent in itself and with the file's length.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use blake3::Hash;
 
@@ -73,9 +74,9 @@ pub(crate) struct SavedFunction {
 /// A trampoline: what it is for, and its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SavedTrampoline {
-    pub(crate) key: Vec<u8>,
-    pub(crate) code: Vec<u8>,
-    pub(crate) tables: Vec<u8>,
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) code: Arc<[u8]>,
+    pub(crate) tables: Arc<[u8]>,
 }
 
 /// How a head says that the rest of it is as it was written.
@@ -166,7 +167,7 @@ impl Head {
         let (profile, refused) = (reader.list(Reader::u32)?, reader.list(Reader::u32)?);
         let trampolines = reader.list(|reader| {
             let mut bytes = || Some(reader.bytes()?.to_vec());
-            Some(SavedTrampoline { key: bytes()?, code: bytes()?, tables: bytes()? })
+            Some(SavedTrampoline { key: bytes()?.into(), code: bytes()?.into(), tables: bytes()?.into() })
         })?;
         Some(Head { key, build_name, sections, functions, profile, refused, trampolines })
     }
@@ -319,7 +320,7 @@ mod tests {
             functions: vec![function(3, 0..64, 0..7), function(9, 64..192, 7..10)],
             profile: vec![4, 1],
             refused: vec![2, 8],
-            trampolines: vec![SavedTrampoline { key: vec![1, 2], code: vec![3], tables: vec![] }],
+            trampolines: vec![SavedTrampoline { key: [1, 2].into(), code: [3].into(), tables: [].into() }],
         }
     }
 

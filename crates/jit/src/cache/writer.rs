@@ -285,7 +285,7 @@ fn with_trampolines_of(
     newer: Option<&SavedCode>,
     mut trampolines: Vec<SavedTrampoline>,
 ) -> Vec<SavedTrampoline> {
-    let known: HashSet<Vec<u8>> = trampolines.iter().map(|trampoline| trampoline.key.clone()).collect();
+    let known: HashSet<_> = trampolines.iter().map(|trampoline| trampoline.key.clone()).collect();
     let others = newer.into_iter().flat_map(|newer| &newer.head().trampolines);
     trampolines.extend(others.filter(|trampoline| !known.contains(&trampoline.key)).cloned());
     trampolines.sort_by(|a, b| a.key.cmp(&b.key));

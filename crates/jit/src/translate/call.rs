@@ -18,6 +18,7 @@ use super::exception::Code;
 use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags};
 use crate::abi::{self, Results};
 use crate::libcall::Libcall;
+use crate::trampoline::is_wide;
 use crate::trap;
 
 /// What a call needs to know of its callee.
@@ -155,7 +156,10 @@ impl Translator<'_, '_> {
         Ok(self.stack.split_off(from))
     }
 
-    fn code_of(&mut self, callee: &Callee) -> Value {
+    fn code_of(&mut self, callee: &Callee, ty: &FuncType) -> Value {
+        if is_wide(ty) && !self.wide_callees.contains(ty) {
+            self.wide_callees.insert(ty.clone());
+        }
         // It changes, but only to what does the same.
         self.b.ins().load(types::I64, record_flags(), callee.entry, offset_of!(FuncEntry, native) as i32)
     }
@@ -184,7 +188,7 @@ impl Translator<'_, '_> {
         let code = if callee.is_self {
             Code::Own(self.own_reference(signature))
         } else {
-            Code::At(self.code_of(callee))
+            Code::At(self.code_of(callee, ty))
         };
         let results = self.call_in_scope((code, signature), &all, &results)?;
         let Some(memory) = memory else { return Ok(results) };
@@ -221,7 +225,7 @@ impl Translator<'_, '_> {
                     let own = self.own_reference(signature);
                     self.b.ins().return_call(own, &all);
                 } else {
-                    let code = self.code_of(callee);
+                    let code = self.code_of(callee, ty);
                     self.b.ins().return_call_indirect(signature, code, &all);
                 }
             }

@@ -23,7 +23,7 @@ mod table;
 mod unroll;
 mod variable;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, Block, Function, InstBuilder, SourceLoc, Type, UserFuncName, Value, types,
@@ -137,6 +137,8 @@ pub(crate) struct Translator<'a, 'b> {
     slot_bytes: u32,
     /// Locals that were declared, of all bodies.
     declared_locals: usize,
+    /// See [`Places::wide_callees`].
+    wide_callees: HashSet<FuncType>,
     /// What compiling may take.
     allowance: &'a mut Allowance<'b>,
 }
@@ -214,6 +216,7 @@ pub(crate) fn translate(
         branch_arguments: 0,
         slot_bytes: 0,
         declared_locals: 0,
+        wide_callees: HashSet::new(),
         allowance,
         offset: 0,
     };
@@ -232,7 +235,11 @@ impl Translator<'_, '_> {
         self.b.seal_all_blocks();
         self.check_size()?;
         self.b.finalize(self.config);
-        Ok(Places { inlined: self.inliner.into_inlined(), loads_before: self.loads_before })
+        Ok(Places {
+            inlined: self.inliner.into_inlined(),
+            loads_before: self.loads_before,
+            wide_callees: self.wide_callees,
+        })
     }
 
     /// Translates the instructions of a body, whose locals have been declared.

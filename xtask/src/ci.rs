@@ -13,6 +13,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "cargo",
         &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
     )?;
+    elsewhere(root)?;
     let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
     step(root, "portable dispatch", "cargo", &portable)?;
     // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
@@ -49,6 +50,21 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     // In a development build only a part of the bytes is flipped.
     let malformed = ["test", "--release", "-q", "--locked", "-p", "innkeeper-cli", "--test", "malformed"];
     step(root, "every damaged byte of a module", "cargo", &malformed)
+}
+
+/// A system that nothing is compiled to machine code for: what stands in for the compiler there is built nowhere else.
+const ELSEWHERE: &str = "aarch64-unknown-linux-gnu";
+
+/// Whether everything compiles for [`ELSEWHERE`], where the toolchain has that target.
+fn elsewhere(root: &Path) -> Result<(), String> {
+    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", ELSEWHERE]).output();
+    let libraries = libraries.map_err(|error| format!("cannot run rustc: {error}"))?.stdout;
+    if !Path::new(String::from_utf8_lossy(&libraries).trim()).is_dir() {
+        println!("== {ELSEWHERE}: left out, `rustup target add {ELSEWHERE}` makes it possible");
+        return Ok(());
+    }
+    let check = ["check", "-q", "--workspace", "--all-targets", "--locked", "--target", ELSEWHERE];
+    step(root, ELSEWHERE, "cargo", &check)
 }
 
 fn step(root: &Path, name: &str, program: &str, arguments: &[&str]) -> Result<(), String> {

@@ -40,8 +40,11 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     if let StdinKey::File(path) = &keys.stdin {
         let readable = |path: &Path| File::open(path).map(drop);
         readable(path).map_err(|error| {
-            Problem::new(path.to_string_lossy(), format!("it is to be standard input, and cannot be read: {error}"))
-                .help("create it, or correct the path")
+            Problem::new(
+                path.to_string_lossy(),
+                format!("it is to be standard input, and cannot be read: {error}"),
+            )
+            .help("create it, or correct the path")
         })?;
     }
     keys.stdin = Keys::default().stdin;

@@ -119,7 +119,10 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
         ("arguments", "none but those after FILE on the command line"),
         ("other variables", "none of the host's is seen"),
         ("other files", "nothing outside of the directories above, and what it looks for is told as denied"),
-        ("files of the kernel's", "those in /proc, /sys and their like, also where a directory above has them"),
+        (
+            "files of the kernel's",
+            "those in /proc, /sys and their like, also where a directory above has them",
+        ),
         ("network", "no connection to anywhere, and none accepted but at the sockets above"),
         ("everything else", "no other programs, devices, users or settings of the machine"),
         ("Limits:", ""),
@@ -138,7 +141,11 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
         .stdout
         .lines()
         .filter(|line| !line.is_empty() && !line.contains("out of sight"))
-        .map(|line| line.trim_start().split_once("  ").map_or((line, ""), |(thing, words)| (thing, words.trim_start())))
+        .map(|line| {
+            line.trim_start()
+                .split_once("  ")
+                .map_or((line, ""), |(thing, words)| (thing, words.trim_start()))
+        })
         .collect();
     assert_eq!(said, lines, "{ran:#?}");
     ran.prints(&["out of sight", "inn's own, wherever a directory above has it: /"]);

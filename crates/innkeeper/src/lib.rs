@@ -32,7 +32,7 @@ pub use cache::{
 };
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{
-    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, Caller, Charge, Collection,
+    AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount, Caller, Charge, Collection,
     Compilation, CompileStatistics, CompositeType, Config, Disassembly, Engine, Error, ErrorKind, Exceeded,
     ExnRef, ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType, Finality, FrameInfo,
     Func, FuncType, FunctionInfo, Global, GlobalType, HeapType, ImportType, IndexType, Inlining, Instance,

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use innkeeper::wasi::keys::policy::matches_pattern;
 use innkeeper::wasi::keys::{
-    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, ListenKey, Policy, StdinKey, StdoutKey,
-    WasiLimits,
+    Access, DirKey, KernelFiles, Keys, KeysBuilder, ListenKey, Policy, StdinKey, StdoutKey, WasiLimits,
 };
 use rustix::fs::{AtFlags, CWD};
 
@@ -94,22 +93,6 @@ fn is_native(key: &DirKey) -> bool {
     !matches!(key.access, Access::Temporary { .. })
 }
 
-/// What to say about keys that cannot be honoured: another command line would have others.
-pub(crate) fn cannot_be_granted(error: &KeyError) -> Problem {
-    let text = error.to_string();
-    let (message, mend) = text.split_once("; ").unwrap_or((&text, ""));
-    let problem = Problem::from_message(visible(message)).mistake();
-    if let KeyError::DirectoryMissing(path) = error
-        && let Some((host, guest)) = path.to_str().and_then(|path| path.split_once(':'))
-        && Path::new(host).is_dir()
-    {
-        return problem.help(format!(
-            "did you mean {host}::{guest}? Two colons stand between the host's path and the guest's"
-        ));
-    }
-    if mend.is_empty() { problem } else { problem.help(mend) }
-}
-
 /// Refuses two directories under one name, of which the guest would find one only.
 fn require_distinct_names(keys: &Keys) -> Result<(), Problem> {
     let plain = |guest: &str| guest.trim_end_matches('/').to_owned();
@@ -186,7 +169,7 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
         Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path").mistake()
     })?;
     let policy = Policy::parse(&text).map_err(|error| {
-        Problem::of_lines(&name, error).help("docs/sandbox.md lists what a policy can say")
+        Problem::of_lines(&name, error).help("docs/policies.md lists what a policy can say").mistake()
     })?;
     Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
 }

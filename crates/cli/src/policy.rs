@@ -14,6 +14,7 @@ use crate::keys;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::run;
+use crate::wording::Wording;
 use crate::writable::Writable;
 
 /// What stands at the top of a policy that was learned.
@@ -49,7 +50,7 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     }
     keys.stdin = Keys::default().stdin;
     (keys.stdout, keys.stderr) = (Keys::default().stdout, Keys::default().stderr);
-    Context::new(&keys).map_err(|error| Problem::new(&name, error))?;
+    Context::new(&keys).map_err(|error| Wording::of_policy(file).cannot_be_granted(&error))?;
     report::output(&format!("\n{name}: it can be granted\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -34,7 +34,7 @@ fn a_mistake_in_a_policy_is_named_with_its_place() {
         ("[network]\nlisten = [\"nowhere\"]\n", vec!["line 2"]),
     ] {
         fs::write(dir.path().join("p.toml"), text).unwrap();
-        inn(&["policy", "check", "p.toml"]).current_dir(&dir).run().code(1).says(&says);
+        inn(&["policy", "check", "p.toml"]).current_dir(&dir).run().code(2).says(&says);
     }
     inn(&["--policy", "none.toml", "{hello-c}"]).current_dir(&dir).run().code(2).says(&["none.toml"]);
 }

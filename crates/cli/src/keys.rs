@@ -28,7 +28,7 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     let arguments = guest_arguments(args)?;
     let builder = Keys::builder().arguments(arguments);
     let keys = policy.grant(builder, std::env::vars_os()).map_err(|error| match &flags.policy {
-        Some(path) => Problem::new(path.display(), error),
+        Some(path) => Problem::new(path.display(), error).help(POLICY_PAGE).mistake(),
         None => Problem::from_message(error),
     })?;
     let mut keys = add_flags(keys, flags)?.build();
@@ -168,9 +168,8 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
     let text = read_bounded(path).map_err(|reason| {
         Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path").mistake()
     })?;
-    let policy = Policy::parse(&text).map_err(|error| {
-        Problem::of_lines(&name, error).help("docs/policies.md lists what a policy can say").mistake()
-    })?;
+    let policy =
+        Policy::parse(&text).map_err(|error| Problem::of_lines(&name, error).help(POLICY_PAGE).mistake())?;
     Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
 }
 
@@ -183,6 +182,9 @@ fn read_bounded(path: &OsStr) -> io::Result<String> {
     }
     Ok(text)
 }
+
+/// Where it is said how policies are written.
+pub(crate) const POLICY_PAGE: &str = "docs/policies.md lists what a policy can say";
 
 /// Bytes that a policy may have.
 const MAX_POLICY_BYTES: u64 = 1 << 20;

@@ -32,8 +32,9 @@ pub(crate) fn policy(args: &PolicyArgs) -> Result<ExitCode, Problem> {
 fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     let name = file.to_string_lossy();
     let policy = keys::read_policy(file)?;
-    let granted =
-        policy.grant(Keys::builder(), std::env::vars_os()).map_err(|error| Problem::new(&name, error))?;
+    let granted = policy
+        .grant(Keys::builder(), std::env::vars_os())
+        .map_err(|error| Problem::new(&name, error).help(keys::POLICY_PAGE).mistake())?;
     let mut keys = granted.build();
     let complete = keys::complete(&mut keys, None);
     report::output(&in_words(&keys.in_words()))?;
@@ -46,6 +47,7 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
                 format!("it is to be standard input, and cannot be read: {error}"),
             )
             .help("create it, or correct the path")
+            .mistake()
         })?;
     }
     keys.stdin = Keys::default().stdin;

@@ -153,5 +153,5 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
     // What is missing is said where it stands, and why nothing comes of the whole.
     fs::remove_dir(dir.path().join("out")).unwrap();
     let missing = format!("read and change: {root}/out (not there)");
-    check().code(1).prints(&[&missing]).says(&["there is no such directory"]);
+    check().code(2).prints(&[&missing]).says(&["there is no such directory"]);
 }

@@ -82,7 +82,7 @@ pub(crate) enum Command {
     /// Finish changes that `--cow-changes apply` has left half made
     Cow(CowArgs),
     /// Show what a module needs and offers, and which keys that suggests
-    Inspect(FileArgs),
+    Inspect(InspectArgs),
     /// Check that a module is valid
     Validate(FileArgs),
     /// Show what the compiler makes of a module: one page of HTML with wasm, intermediate representation and machine code side by side
@@ -206,6 +206,20 @@ pub(crate) struct FileArgs {
     /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The module, .wasm or .wat, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    /// Print it as JSON, whose layout docs/inspect.md describes
+    #[arg(long)]
+    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) work: WorkFlags,

@@ -3,7 +3,7 @@
 //! What is switched off is refused when a module is validated. Everything in the standard is on by default; so are the proposals that
 //! this engine implements beyond it, because programs for it exist.
 
-use wasmparser::WasmFeatures;
+use wasmparser::{Validator, WasmFeatures};
 
 macro_rules! features {
     ($($(#[$doc:meta])* $name:ident $text:literal = $($flag:ident)|+;)*) => {
@@ -100,6 +100,30 @@ impl Features {
     #[must_use]
     pub fn contains(self, feature: Feature) -> bool {
         self.0.contains(feature.flags())
+    }
+
+    /// The least set with which a module in the binary format is valid; nothing where it is not valid with all of them.
+    ///
+    /// Validates it once for each feature that it needs and a few times more.
+    #[must_use]
+    pub fn needed_by(module: &[u8]) -> Option<Features> {
+        let is_valid =
+            |features: Features| Validator::new_with_features(features.flags()).validate_all(module).is_ok();
+        let mut needed = Features::default();
+        if !is_valid(needed) {
+            return None;
+        }
+        let mut groups = vec![Feature::ALL];
+        while let Some(group) = groups.pop() {
+            let without = group.iter().fold(needed, |features, feature| features.without(*feature));
+            if is_valid(without) {
+                needed = without;
+            } else if group.len() > 1 {
+                let (first, second) = group.split_at(group.len() / 2);
+                groups.extend([second, first]);
+            }
+        }
+        Some(needed)
     }
 
     pub(crate) fn flags(self) -> WasmFeatures {

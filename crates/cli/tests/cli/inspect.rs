@@ -13,7 +13,7 @@ fn inspect_tells_a_program_and_the_keys_it_may_want() {
         "2 pages (131072 bytes) at start, no maximum",
         "0.1 (wasi_snapshot_preview1, 12 functions)",
         "Imports: 12\n",
-        "  wasi_snapshot_preview1 path_open: func (i32, i32, i32, i32, i32, i64, i64, i32, i32) -> (i32)\n",
+        "  wasi_snapshot_preview1 path_open: func (i32, i32, i32, i32, i32, i64, i64, i32, i32) -> (i32), for files and directories by their paths\n",
         "Exports: 2\n",
         "  _start: func () -> ()\n",
         "--dir HOST[::GUEST][::ro|rw|cow]   files and directories (path_open)",
@@ -62,6 +62,116 @@ fn inspect_tells_what_inn_does_not_have() {
         "  wasi_unstable fd_close: is there, with another type\n",
         "--listen ADDRESS:PORT              connections to accept (sock_send)",
     ]);
+}
+
+/// A module that has everything there is to say of one.
+const RICH: &str = r#"(module $rich
+    (@custom "producers" (before first) "\02\08language\02\04Rust\042024\01C\0217\0cprocessed-by\01\05clang\0618.1.3")
+    (@custom "mine" (after code) "some bytes")
+    (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "clock_time_get" (func (param i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_unlink_file" (func (param i32 i32 i32) (result i32)))
+    (import "wasi_unstable" "fd_close" (func (param i64) (result i32)))
+    (import "env" "memory" (memory 3 7 shared))
+    (import "env" "\1b[2J\u{202e}\"name\\" (func (param f32)))
+    (tag $e (param i32))
+    (table 2 funcref)
+    (global (export "g") (mut i64) (i64.const 5))
+    (memory (export "m") 1 4)
+    (memory i64 2)
+    (func (export "_start") (drop (v128.const i64x2 0 0)) (throw $e (i32.const 1)))
+    (func (export "two") (result i32 i32) (i32.const 1) (i32.const 2))
+    (elem (i32.const 0) func 0)
+    (data (i32.const 0) "data"))"#;
+
+/// All values in JSON that are texts or numbers, and all names of members.
+fn walk(json: &serde_json::Value, values: &mut Vec<String>, names: &mut Vec<String>) {
+    match json {
+        serde_json::Value::Object(members) => members.iter().for_each(|(name, value)| {
+            names.push(name.clone());
+            walk(value, values, names);
+        }),
+        serde_json::Value::Array(elements) => {
+            elements.iter().for_each(|element| walk(element, values, names))
+        }
+        serde_json::Value::String(text) => values.push(text.clone()),
+        serde_json::Value::Number(number) => values.push(number.to_string()),
+        serde_json::Value::Bool(_) | serde_json::Value::Null => {}
+    }
+}
+
+#[test]
+fn inspect_says_the_same_to_people_and_to_machines() {
+    let plain = inn(&["inspect", "-"]).stdin(RICH).run().code(0).stdout.clone();
+    let ran = inn(&["inspect", "--json", "-"]).stdin(RICH).run();
+    ran.code(0).stderr("");
+    assert!(!ran.stdout.contains(|it: char| it.is_control() && it != '\n' || it == '\u{202e}'), "{ran:#?}");
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let (mut values, mut names) = (Vec::new(), Vec::new());
+    walk(&json, &mut values, &mut names);
+    assert!(values.len() > 80, "{}", values.len());
+    // What is in the JSON is in the text, names that would drive a terminal as they are printed.
+    for value in values {
+        let printed = value.replace('\u{1b}', "\\u{1b}").replace('\u{202e}', "\\u{202e}");
+        assert!(plain.contains(&printed), "{printed} is not in {plain}");
+    }
+    // What is in the text is in the JSON: no word of a fact, and no line of a list, is missing there.
+    let all = format!("{json:#}")
+        .replace("\\\"", "\"")
+        .replace("\\\\", "\\")
+        .replace('\u{202e}', "\\u{202e}")
+        .replace("\\u001b", "\\u{1b}");
+    for line in plain.lines() {
+        let (_, said) = line.split_once(": ").unwrap_or(("", line));
+        for word in
+            said.split([' ', ',', '(', ')']).filter(|word| word.contains(|it: char| it.is_ascii_digit()))
+        {
+            assert!(all.contains(word.trim_end_matches(';')), "{word} of {line:?} is not in {all}");
+        }
+    }
+    let list = |name: &str| json[name].as_array().map_or(0, Vec::len);
+    for (heading, name) in [("Sections", "sections"), ("Imports", "imports"), ("Exports", "exports")] {
+        assert!(plain.contains(&format!("\n{heading}: {}\n", list(name))) && list(name) > 0, "{name}");
+    }
+    assert_eq!(
+        json["features"],
+        serde_json::json!([
+            "mutable-global",
+            "multi-value",
+            "reference-types",
+            "simd",
+            "exception-handling",
+            "multi-memory",
+            "memory64",
+            "threads"
+        ])
+    );
+    assert_eq!(
+        json["producers"][2],
+        serde_json::json!({"field": "processed-by", "name": "clang", "version": "18.1.3"})
+    );
+    let provided: Vec<bool> =
+        json["imports"].as_array().unwrap().iter().map(|import| import["provided"] == true).collect();
+    assert_eq!(provided, [true, true, true, false, true, false]);
+    // The manual names each member.
+    let manual = include_str!("../../../../docs/inspect.md");
+    for name in names {
+        assert!(manual.contains(&format!("`{name}`")), "docs/inspect.md does not say what `{name}` is");
+    }
+}
+
+#[test]
+fn inspect_finds_the_features_that_a_module_cannot_do_without() {
+    for (text, features) in [
+        ("(module)", serde_json::json!([])),
+        ("(module (func (result i32) (i32.extend8_s (i32.const 1))))", serde_json::json!(["sign-extension"])),
+        ("(module (func (return_call 0)))", serde_json::json!(["tail-call"])),
+        ("(module (type (struct)))", serde_json::json!(["gc"])),
+    ] {
+        let ran = inn(&["inspect", "--json", "-"]).stdin(text).run();
+        let json: serde_json::Value = serde_json::from_str(&ran.code(0).stdout).unwrap();
+        assert_eq!(json["features"], features, "{text}");
+    }
 }
 
 #[test]

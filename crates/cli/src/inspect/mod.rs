@@ -1,0 +1,51 @@
+//! `inn inspect`: what a module needs and offers, and which keys that suggests.
+//!
+//! Everything is found out once, as an [`Inspection`]; `text` prints it for people, and as JSON it is what it is. docs/inspect.md describes that.
+
+mod binary;
+mod facts;
+mod provider;
+mod text;
+
+use std::process::ExitCode;
+
+use innkeeper::Config;
+
+use crate::args::InspectArgs;
+use crate::input::Input;
+use crate::report::{self, Problem, visible};
+
+pub(crate) use provider::{Provider, provider};
+
+use facts::Inspection;
+
+/// Prints what there is to say of a module.
+pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Problem> {
+    args.work.watch()?;
+    let mut input = Input::read(&args.file)?;
+    let parts = binary::parts(&input.bytes);
+    let engine = innkeeper::engine(Config::default());
+    let module = input.module(&engine)?;
+    let inspection = Inspection::of(&input.name, parts, &module);
+    report::output(&if args.json { json(&inspection)? } else { text::text(&inspection) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An inspection as JSON, fit to show on a terminal: whatever could drive that is escaped, which only what is within strings needs.
+fn json(inspection: &Inspection) -> Result<String, Problem> {
+    let plain = serde_json::to_string_pretty(inspection).map_err(Problem::from_message)?;
+    let mut json = String::with_capacity(plain.len() + 1);
+    for character in plain.chars() {
+        let mut utf8 = [0; 4];
+        if character == '\n'
+            || character == '\\'
+            || visible(character.encode_utf8(&mut utf8)).chars().count() == 1
+        {
+            json.push(character);
+        } else {
+            character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| json += &format!("\\u{unit:04x}"));
+        }
+    }
+    json.push('\n');
+    Ok(json)
+}

@@ -138,7 +138,6 @@ fn inspect_says_the_same_to_people_and_to_machines() {
         serde_json::json!([
             "mutable-global",
             "multi-value",
-            "reference-types",
             "simd",
             "exception-handling",
             "multi-memory",

@@ -5,7 +5,7 @@
 //!
 //! What this is not: a check. Whether something can be granted is found out by opening it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
@@ -129,8 +129,8 @@ impl Lines {
         self.add(KeyLineKind::NotGranted, thing, words);
     }
 
-    fn at(&mut self, thing: impl Into<String>, words: impl Into<String>, host: &PathBuf) {
-        let (thing, words, host) = (thing.into(), words.into(), Some(host.clone()));
+    fn at(&mut self, thing: impl Into<String>, words: impl Into<String>, host: &Path) {
+        let (thing, words, host) = (thing.into(), words.into(), Some(host.to_path_buf()));
         self.0.push(KeyLine { kind: KeyLineKind::Granted, thing, words, host });
     }
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
+use crate::reference::ExnRef;
 use crate::trap::{Backtrace, Trap};
-use crate::value::ExnRef;
 
 /// An error with its context; one pointer wide.
 pub struct Error(Box<Inner>);

@@ -8,10 +8,11 @@ use crate::composite::CompositeType;
 use crate::error::Error;
 use crate::index::TypeIndex;
 use crate::module::{ConstExpr, ConstOp};
+use crate::runtime::gc;
 use crate::store::{InstanceId, StoreCore};
 use crate::trap::Trap;
+use crate::vmctx::VmObject;
 use crate::vmctx::object::Allocation;
-use crate::vmctx::{VmObject, gc};
 
 impl StoreCore {
     /// The value of an expression of the instance's module.

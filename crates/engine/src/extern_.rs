@@ -2,12 +2,13 @@
 
 use crate::error::Error;
 use crate::func::Func;
+use crate::index::StoreId;
 use crate::index::TagIndex;
-use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, StoreId, TableId, TagId};
+use crate::runtime::instance::InstanceBox;
+use crate::store::{AsContext, AsContextMut, GlobalId, MemoryId, StoreCore, TableId, TagId};
 use crate::types::{ExternType, FuncType, GlobalType, MemoryType, Mutability, TableType, ValType};
 use crate::value::Val;
 use crate::vmctx::LinearMemory;
-use crate::vmctx::instance::InstanceBox;
 use crate::vmctx::shared_memory::SharedMemory;
 use crate::vmctx::tag::TagEntity;
 

@@ -2,7 +2,9 @@
 //!
 //! Each index space of the standard ("Indices", core specification 2.5.1) has a type of its own, so that a table index can
 //! never be used where a memory index is meant. Imports come first in each space, as in the standard.
-//! What this module is not: a place for store-wide identities (those are handles such as [`crate::Func`]).
+//! The identity of a store is here too, since every handle names one; the handles themselves (such as [`crate::Func`]) are not.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! index {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -40,4 +42,16 @@ index! {
     ElemIndex
     /// A data segment.
     DataIndex
+}
+
+/// Which store a handle belongs to; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StoreId(u64);
+
+impl StoreId {
+    /// One that no store has had.
+    pub(crate) fn next() -> StoreId {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        StoreId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }

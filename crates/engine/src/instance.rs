@@ -3,17 +3,21 @@
 use crate::error::Error;
 use crate::extern_::{Extern, Global, Memory, Table, Tag};
 use crate::func::{Func, TypedFunc, WasmParams, WasmResults};
+use crate::index::StoreId;
 use crate::index::*;
 use crate::linker::wrong_import;
 use crate::module::{ElemItems, ElemSegment, Item, Module, ModuleParts, SegmentMode};
+use crate::portions::portions;
 use crate::registry::Registry;
-use crate::store::{AsContext, AsContextMut, InstanceId, StoreCore, StoreId};
+use crate::runtime::call;
+use crate::runtime::copy_between;
+use crate::runtime::instance::InstanceEntity;
+use crate::runtime::instance::{InstanceBox, InstanceLinks};
+use crate::store::{AsContext, AsContextMut, InstanceId, StoreCore};
 use crate::trap::Trap;
 use crate::types::*;
-use crate::vmctx::instance::{InstanceBox, InstanceLinks};
-use crate::vmctx::runtime::{copy_between, portions};
+use crate::vmctx::host_stack;
 use crate::vmctx::tag::TagEntity;
-use crate::vmctx::{InstanceEntity, call, host_stack};
 
 /// An instance of a module in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use crate::extern_::{Extern, Memory};
 use crate::func::{Func, IntoFunc};
 use crate::instance::Instance;
 use crate::module::Module;
+use crate::runtime::host::{self, HostCode};
 use crate::store::{AsContextMut, StoreCore};
 use crate::types::{ExternType, FuncType};
 use crate::value::Val;
-use crate::vmctx::host::{self, HostCode};
 use crate::vmctx::shared_memory::SharedMemory;
 
 /// Names and what stands behind them, for stores with data of type `T`, and no other:

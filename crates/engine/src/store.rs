@@ -8,7 +8,6 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use crate::arena::{Arena, GlobalId, InstanceId, MemoryId, TableId, TagId};
 
@@ -18,14 +17,15 @@ use crate::config::Metering;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::index::StoreId;
 use crate::profile::Profile;
+use crate::reference::Root;
 use crate::registry::HeldTypes;
+use crate::runtime::host::{HostCode, HostFuncBox};
+use crate::runtime::instance::InstanceBox;
 use crate::trap::{Backtrace, Trap};
 use crate::types::{GlobalType, MemoryType, Sharing, TableType};
-use crate::value::Root;
 use crate::vmctx::global::GlobalEntity;
-use crate::vmctx::host::{HostCode, HostFuncBox};
-use crate::vmctx::instance::InstanceBox;
 use crate::vmctx::memory::OwnMemory;
 use crate::vmctx::object::Heap;
 use crate::vmctx::record::{InterruptHandle, Request, StoreRecord};
@@ -104,10 +104,6 @@ pub(crate) struct StoreCore {
     /// Last, and so dropped last: tiers belong to it, and everything above points to them.
     engine: Engine,
 }
-
-/// Which store a handle belongs to; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct StoreId(u64);
 
 impl<T> Store<T> {
     /// An empty store, with a budget of its own ([`crate::Limits::memory_bytes`]).
@@ -282,9 +278,8 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 
 impl StoreCore {
     fn new(engine: &Engine, budget: Budget) -> Result<StoreCore, Error> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(StoreCore {
-            id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            id: StoreId::next(),
             record: StoreRecord::new(
                 engine.config().limits.guest_stack_bytes,
                 engine.tier().libcalls(),

@@ -14,11 +14,13 @@ pub use wrap::{IntoFunc, IntoHostResult};
 use crate::caller::Caller;
 use crate::composite::TypeId;
 use crate::error::Error;
+use crate::index::StoreId;
 use crate::registry::TypeRecord;
-use crate::store::{AsContext, AsContextMut, StoreCore, StoreId};
+use crate::runtime::{call, host};
+use crate::store::{AsContext, AsContextMut, StoreCore};
 use crate::types::FuncType;
 use crate::value::Val;
-use crate::vmctx::{VmFunc, call, host};
+use crate::vmctx::VmFunc;
 
 /// A function of a store, the guest's or the host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

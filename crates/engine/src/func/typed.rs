@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use super::{Func, WasmParams, WasmResults};
 use crate::error::Error;
+use crate::runtime::call;
 use crate::store::AsContextMut;
-use crate::vmctx::call;
 
 /// A function known to take `P` and return `R`.
 pub struct TypedFunc<P, R> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{WasmResults, WasmType, read_vals};
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::runtime::host::{self, HostCode};
 use crate::store::{AsContext, AsContextMut};
 use crate::types::FuncType;
 use crate::value::Val;
-use crate::vmctx::host::{self, HostCode};
 
 /// A closure that can be a host function: up to 12 parameters, with or without a leading [`Caller`], and a result as
 /// [`IntoHostResult`] says. `Params` and `Results` only tell implementations apart.

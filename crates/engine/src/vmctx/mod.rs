@@ -11,19 +11,14 @@
 #![allow(unsafe_code, reason = "this is the room for it; see the module's documentation")]
 
 pub mod atomic;
-pub(crate) mod call;
 pub mod frame;
-pub mod gc;
 pub(crate) mod global;
-pub(crate) mod host;
 pub(crate) mod host_stack;
-pub(crate) mod instance;
 pub(crate) mod memory;
-mod native_stack;
+pub(crate) mod native_stack;
 pub(crate) mod object;
 mod polled;
 pub(crate) mod record;
-pub mod runtime;
 pub(crate) mod shared_memory;
 pub(crate) mod table;
 pub(crate) mod tag;
@@ -33,12 +28,9 @@ use std::sync::atomic::Ordering;
 use crate::composite::TypeNumber;
 use crate::error::Error;
 use crate::registry::TypeRecord;
-use crate::store::StoreCore;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 use crate::trap::Trap;
 
-pub(crate) use host::HostFunc;
-pub(crate) use instance::InstanceEntity;
 pub(crate) use memory::LinearMemory;
 pub use object::{ObjectKind, VmObject};
 pub use polled::POLL_BEFORE_RECORD_BYTES;
@@ -73,7 +65,7 @@ pub struct VmContext {
     /// Identities of the module's types, by [`crate::index::TypeIndex`].
     pub type_numbers: *const TypeNumber,
     /// The engine's own record of the instance, for [`runtime`].
-    pub(crate) instance: *mut InstanceEntity,
+    pub(crate) instance: *mut (),
 }
 
 impl VmContext {
@@ -90,7 +82,7 @@ pub struct VmStore {
     /// The first slot of the guest's stack.
     pub stack_base: *mut u64,
     /// Frames must end at or below this address. Null while somebody requests a safepoint: then every check fails, and
-    /// [`runtime::safepoint`] says what it is about.
+    /// [`crate::runtime::safepoint`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
     /// What instances' countdowns start from.
     pub countdown_from: u32,
@@ -127,7 +119,7 @@ pub struct VmStore {
     /// The `StoreInner<T>` that the current call borrows; null between calls.
     pub(crate) owner: *mut (),
     /// The part of it that does not depend on `T`.
-    pub(crate) core: *mut StoreCore,
+    pub(crate) core: *mut (),
     /// Calls from host into guest that are under way.
     pub(crate) nesting: u32,
 }
@@ -188,7 +180,7 @@ pub struct ActivationSegment {
     pub site: TrapSite,
     /// Appends the run's frames to an error's backtrace, innermost first.
     pub describe: unsafe fn(&ActivationSegment, &mut Error),
-    /// Whether one of the frames catches an exception; a trap where the search is interrupted: it polls (see [`runtime::heed_stop_in`]) at each frame.
+    /// Whether one of the frames catches an exception; a trap where the search is interrupted: it polls (see [`crate::runtime::heed_stop_in`]) at each frame.
     pub catches: unsafe fn(&ActivationSegment, vm: *mut VmStore, exception: u64) -> Result<bool, Trap>,
 }
 
@@ -268,7 +260,7 @@ pub struct VmFunc {
     /// The instance that the function belongs to; null for a function of the host.
     pub ctx: *mut VmContext,
     /// The function of the host; null for a guest's.
-    pub(crate) host: *const HostFunc,
+    pub(crate) host: *const (),
     /// The function's type.
     pub signature: TypeNumber,
     /// The function's type, for subtyping.

@@ -6,9 +6,9 @@ use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::NonNull;
 
 use super::VmTable;
-use super::runtime::portions;
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
+use crate::portions::portions;
 use crate::trap::Trap;
 use crate::types::TableType;
 

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use super::{VmContext, parts};
+use super::parts;
 use crate::index::MemoryIndex;
 use crate::parking::WaitOutcome;
 use crate::store::StoreCore;
 use crate::trap::Trap;
-use crate::vmctx::{LinearMemory, atomic};
+use crate::vmctx::{LinearMemory, VmContext, atomic};
 
 /// `memory.atomic.wait32`: 0 if woken, 1 if the cell does not hold `expected`, 2 if `timeout_ns`, unless negative, has passed.
 ///

@@ -1,9 +1,11 @@
 //! Tables: growth and bulk operations. The safety contract is that of [`super`].
 
-use super::portion::{Order, heed_stop, is_one_portion, portions, portions_towards};
-use super::{VmContext, parts};
+use super::parts;
+use super::safepoint::heed_stop;
 use crate::index::*;
+use crate::portions::{Order, is_one_portion, portions, portions_towards};
 use crate::trap::Trap;
+use crate::vmctx::VmContext;
 
 /// A 64-bit table index or length as 32 bits: what does not fit becomes the greatest number, which is beyond the end of every
 /// table. So no other table operation needs to know of 64-bit indices.

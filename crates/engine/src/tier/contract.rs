@@ -1,8 +1,4 @@
-//! The whole contract between the engine and what executes guest code.
-//!
-//! The engine owns what things mean (memories, tables, traps, limits); a tier owns how instructions are executed. A tier sees
-//! modules as validated bytes ([`ModuleParts`]), reaches state through [`VmContext`], and asks [`crate::vmctx::runtime`] for whatever is
-//! not a plain read or write. It is told nothing about WASI.
+//! What a tier fulfils: traits, and the words they use. The records that executing code sees are in [`crate::vmctx`].
 //!
 //! Architecture invariant: this file names no tier, and no tier names another.
 
@@ -10,22 +6,11 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use crate::fuel::FuelRuns;
-pub use crate::known_places::KnownPlaces;
-pub use crate::module::ModuleParts;
-pub use crate::registry::TypeRecord;
-pub use crate::vmctx::host_stack::is_in_guard;
-pub use crate::vmctx::{
-    ActivationSegment, FuncEntry, HostEntry, NativeHandler, NativeSite, NativeStack, ObjectKind,
-    POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,
-    VmStore, VmTable, VmTag,
-};
-pub use crate::vmctx::{atomic, frame, gc, runtime};
-
 use crate::config::Config;
 use crate::error::Error;
 use crate::index::{DefinedFuncIndex, FuncIndex};
-use crate::module::Module;
+use crate::module::{Module, ModuleParts};
+use crate::vmctx::{FuncEntry, VmContext, VmFunc};
 
 /// Executes guest code.
 ///

@@ -3,14 +3,14 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
-use super::global::GlobalEntity;
-use super::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
 use crate::budget::{BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
 use crate::module::{Item, Module, ModuleParts};
 use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
 use crate::types::GlobalType;
+use crate::vmctx::global::GlobalEntity;
+use crate::vmctx::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
 
 /// An instance: its context, the arrays that the context points to, and what only the engine itself needs.
 #[repr(C)]
@@ -134,7 +134,7 @@ impl InstanceBox {
                 own_global(place, i).write(VmGlobal { slots: [0, 0] });
             }
             let ctx = &raw mut (*place.as_ptr()).ctx;
-            (*ctx).instance = place.as_ptr();
+            (*ctx).instance = place.as_ptr().cast();
             (*place.as_ptr()).func_refs = NonNull::from(Box::leak(func_refs(parts, ctx)));
         }
         Ok(InstanceBox(place))

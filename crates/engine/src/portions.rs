@@ -1,14 +1,8 @@
-//! Instructions whose length a guest chooses, in portions: between two of them whoever wants the guest to stop is heard.
+//! Work whose length a guest chooses, cut into portions: between two of them whoever wants the guest to stop is heard.
 //!
-//! Must stay true: no instruction works longer than for one portion without [`heed_stop`], also where many stand in a row without a loop:
-//! each heeds a stop at its own end, too. What an instruction has done when it stops stays done, as after any trap in its middle that the
-//! specification allows for; bounds are checked for the whole before the first portion.
+//! Must stay true: portions cover everything once. This file only counts; who is asked between portions is in [`crate::runtime`].
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
-
-use super::{VmContext, VmStore};
-use crate::trap::Trap;
 
 /// As many bytes are written in a few milliseconds at most, also where the system has to find memory for each page of them.
 pub(crate) const PORTION_BYTES: usize = 1 << 20;
@@ -58,47 +52,6 @@ impl Order {
     pub(crate) fn of_copy(to: u64, from: u64) -> Order {
         if to > from { Order::Backwards } else { Order::Forwards }
     }
-}
-
-/// Traps where somebody wants the guest to stop. Whoever wants a sample of its stack waits for its next loop or call.
-///
-/// # Errors
-/// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`].
-///
-/// # Safety
-/// See the parent module's documentation.
-#[inline(always)]
-pub(crate) unsafe fn heed_stop(ctx: *mut VmContext) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
-    unsafe { heed_stop_in((*ctx).store) }
-}
-
-/// As `heed_stop`, by the record of the store: for the search among very many frames.
-///
-/// # Errors
-/// [`Trap::Interrupted`], [`Trap::DeadlineExceeded`].
-///
-/// # Safety
-/// `vm` is the record of a store that the running activation has exclusive use of.
-#[inline(always)]
-pub unsafe fn heed_stop_in(vm: *mut VmStore) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match (*vm).stack_limit.load(Ordering::Relaxed).is_null() {
-            true => stop_if_asked(vm),
-            false => Ok(()),
-        }
-    }
-}
-
-/// # Safety
-/// As [`heed_stop_in`].
-#[cold]
-#[inline(never)]
-unsafe fn stop_if_asked(vm: *mut VmStore) -> Result<(), Trap> {
-    // SAFETY: as the caller promises: `core` was set by the call that this activation is in. Nothing but its record is borrowed, whatever else of it
-    // the instruction works on.
-    unsafe { (*(*vm).core).record.stop_if_asked() }
 }
 
 #[cfg(test)]

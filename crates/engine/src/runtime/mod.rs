@@ -8,14 +8,16 @@
 //! and indices are those of validated code. They keep no reference into guest state after they return.
 
 mod atomic;
+pub(crate) mod call;
+pub mod gc;
+pub(crate) mod host;
+pub(crate) mod instance;
 mod memory;
-mod portion;
+mod safepoint;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::record::Request;
-use super::{ActivationSegment, InstanceEntity, Pending, VmContext, VmFunc, VmStore, native_stack};
 use crate::composite::TypeNumber;
 use crate::error::{Error, ErrorKind};
 use crate::index::*;
@@ -24,13 +26,38 @@ use crate::store::StoreCore;
 use crate::tier::{ModuleParts, Stopped};
 use crate::trap::Trap;
 use crate::value::Val;
+use crate::vmctx::record::Request;
+use crate::vmctx::{ActivationSegment, Pending, VmContext, VmFunc, VmStore, native_stack};
 
 pub use atomic::*;
 pub use memory::*;
-pub use portion::heed_stop_in;
-pub(crate) use portion::{Order, heed_stop, portions, portions_towards};
+pub(crate) use safepoint::heed_stop;
+pub use safepoint::heed_stop_in;
 pub(crate) use table::copy_between;
 pub use table::*;
+
+use host::HostFunc;
+use instance::InstanceEntity;
+
+/// What a store holds, by its record.
+///
+/// # Safety
+/// `vm` is the record of a store under which a call has been entered: [`call::call`] has put the pointer there.
+#[inline(always)]
+pub(crate) unsafe fn core_of(vm: *mut VmStore) -> *mut StoreCore {
+    // SAFETY: as the caller promises.
+    unsafe { (*vm).core.cast() }
+}
+
+/// The instance that a context is of.
+///
+/// # Safety
+/// `ctx` is a living context: [`instance::InstanceBox`] has put the pointer there.
+#[inline(always)]
+unsafe fn instance_of(ctx: *mut VmContext) -> *mut InstanceEntity {
+    // SAFETY: as the caller promises.
+    unsafe { (*ctx).instance.cast() }
+}
 
 /// The module that an instance is of.
 ///
@@ -39,7 +66,7 @@ pub use table::*;
 #[must_use]
 pub unsafe fn module<'a>(ctx: *mut VmContext) -> &'a ModuleParts {
     // SAFETY: the instance lives as long as its store and holds the module.
-    unsafe { &(*(*ctx).instance).module.0 }
+    unsafe { &(*instance_of(ctx)).module.0 }
 }
 
 /// Calls a host function for the guest; false where the activation must be left, and then the reason is in `pending`. Whoever wants the guest to stop
@@ -59,10 +86,10 @@ pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u6
         }
         let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
         // References made during the call are the embedder's only until it returns.
-        let roots = (*(*vm).core).roots.len();
+        let roots = (*core_of(vm)).roots.len();
         let result = native_stack::leaving(vm, || catch_host(vm, func, ctx, slots));
-        let result = result.map_err(|stopped| pending(&*(*vm).core, stopped));
-        (*(*vm).core).roots.truncate(roots);
+        let result = result.map_err(|stopped| pending(&*core_of(vm), stopped));
+        (*core_of(vm)).roots.truncate(roots);
         match result {
             Ok(()) => true,
             Err(stopped) => {
@@ -94,7 +121,7 @@ fn pending(core: &StoreCore, stopped: Stopped) -> Pending {
 #[must_use]
 pub unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
     // SAFETY: as the caller promises.
-    let core = unsafe { &mut *(*vm).core };
+    let core = unsafe { &mut *core_of(vm) };
     Error::new(ErrorKind::Exception(core.root_exception(exception)))
 }
 
@@ -109,7 +136,9 @@ pub(crate) unsafe fn catch_host(
     slots: &mut [u64],
 ) -> Result<(), Stopped> {
     // SAFETY: passed on. Whatever the panic left half done belongs to the host, which sees the panic go on.
-    match catch_unwind(AssertUnwindSafe(|| unsafe { (*(*func).host).call(vm, caller, slots) })) {
+    match catch_unwind(AssertUnwindSafe(|| unsafe {
+        (*(*func).host.cast::<HostFunc>()).call(vm, caller, slots)
+    })) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Stopped::Error(error)),
         Err(payload) => Err(Stopped::Panic(payload)),
@@ -134,7 +163,7 @@ pub unsafe fn safepoint(
     // SAFETY: as the caller promises.
     unsafe {
         answer_request(vm, describe)?;
-        match (*(*vm).core).extend_stack(frame_end) {
+        match (*core_of(vm)).extend_stack(frame_end) {
             true => Ok(()),
             false => Err(Trap::CallStackExhausted),
         }
@@ -158,7 +187,7 @@ pub unsafe fn native_safepoint(
     // SAFETY: as the caller promises.
     unsafe {
         answer_request(vm, describe)?;
-        match (*(*vm).core).extend_native_stack(stack_pointer) {
+        match (*core_of(vm)).extend_native_stack(stack_pointer) {
             true => Ok(()),
             false => Err(Trap::CallStackExhausted),
         }
@@ -170,7 +199,7 @@ pub unsafe fn native_safepoint(
 unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) -> Result<(), Trap> {
     // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
     unsafe {
-        let core = &mut *(*vm).core;
+        let core = &mut *core_of(vm);
         match core.take_request() {
             None => Ok(()),
             Some(Request::Sample) => {
@@ -213,7 +242,7 @@ unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnc
 #[inline(never)]
 pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Result<(), Error> {
     // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
-    unsafe { (*(*vm).core).map_native_stack(headroom_bytes) }
+    unsafe { (*core_of(vm)).map_native_stack(headroom_bytes) }
 }
 
 /// Completes the reason for a stop before any frame is left: `describe` appends the innermost run of frames, then come the segments below. An
@@ -312,5 +341,5 @@ pub unsafe fn ref_func(ctx: *mut VmContext, func: FuncIndex) -> *const VmFunc {
 unsafe fn parts<'a>(ctx: *mut VmContext) -> (&'a mut StoreCore, &'a mut InstanceEntity) {
     // SAFETY: `core` was set by the call that this activation is in and is borrowed exclusively by it; the instance is a
     // record of its own, which the core refers to by pointer.
-    unsafe { (&mut *(*(*ctx).store).core, &mut *(*ctx).instance) }
+    unsafe { (&mut *core_of((*ctx).store), &mut *instance_of(ctx)) }
 }

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{FuncEntry, HostEntry, VmContext, VmFunc, VmStore};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::registry::TypeRecord;
 use crate::store::{StoreContextMut, StoreInner};
+use crate::vmctx::{FuncEntry, HostEntry, VmContext, VmFunc, VmStore};
 
 /// Code of a host function. Shared between all the stores it was linked into.
 pub(crate) trait HostCode: Send + Sync {
@@ -38,7 +38,7 @@ where
         // another, and ours for the time of the call.
         let (store, instance) = unsafe {
             let store = &mut *(*vm).owner.cast::<StoreInner<T>>();
-            let instance = if caller.is_null() { None } else { Some((*(*caller).instance).id) };
+            let instance = if caller.is_null() { None } else { Some((*super::instance_of(caller)).id) };
             (store, instance)
         };
         (self.call)(Caller::new(StoreContextMut(store), instance), slots)
@@ -92,7 +92,7 @@ impl HostFuncBox {
         let func = NonNull::from(Box::leak(Box::new(VmFunc {
             entry: entry.as_ptr().cast(),
             ctx: std::ptr::null_mut(),
-            host: host.as_ptr(),
+            host: host.as_ptr().cast(),
             signature: ty.number(),
             ty: Arc::as_ptr(ty),
             call_slots,

@@ -1,10 +1,11 @@
 //! Memory: growth and bulk operations. The safety contract is that of [`super`].
 
-use super::portion::{Order, heed_stop, is_one_portion, portions, portions_towards};
-use super::{VmContext, parts};
+use super::parts;
+use super::safepoint::heed_stop;
 use crate::index::*;
+use crate::portions::{Order, is_one_portion, portions, portions_towards};
 use crate::trap::Trap;
-use crate::vmctx::{LinearMemory, VmStore};
+use crate::vmctx::{LinearMemory, VmContext, VmStore};
 
 /// Whether an access of a guest's memory may fault at an address: it is in what is reserved for one of the store's. Safe to ask in a signal handler that has
 /// interrupted machine code.
@@ -14,7 +15,7 @@ use crate::vmctx::{LinearMemory, VmStore};
 #[must_use]
 pub unsafe fn may_fault_at(vm: *mut VmStore, address: usize) -> bool {
     // SAFETY: `core` was set by the call that the activation is in; machine code borrows nothing of it, so that it is as whoever changed it last has left it.
-    unsafe { (*(*vm).core).memories.iter().any(|memory| memory.may_fault_at(address)) }
+    unsafe { (*super::core_of(vm)).memories.iter().any(|memory| memory.may_fault_at(address)) }
 }
 
 /// `memory.grow`: the old size in pages, or `u64::MAX` where growing is refused.

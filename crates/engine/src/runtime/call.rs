@@ -3,12 +3,12 @@
 //! Must stay true: while guest code runs, the store's record names the borrow it runs under, and every way out (return, trap,
 //! error, panic) puts back what was there before.
 
-use super::{VmFunc, host_stack};
 use crate::error::Error;
 use crate::registry::TypeRecord;
 use crate::store::StoreInner;
 use crate::tier::Stopped;
 use crate::trap::Trap;
+use crate::vmctx::{VmFunc, host_stack};
 
 /// Calls `func`, which belongs to `store`; `slots` holds parameters of its types on entry and results on return.
 ///
@@ -32,10 +32,10 @@ pub(crate) unsafe fn call<T: 'static>(
         let before = ((*vm).owner, (*vm).core);
         let result = host_stack::enter(vm, nesting_limit, || {
             (*vm).owner = owner.cast();
-            (*vm).core = &raw mut (*owner).core;
+            (*vm).core = (&raw mut (*owner).core).cast();
             (*vm).nesting += 1;
             let result = if (*func).is_host() {
-                super::runtime::catch_host(vm, func, std::ptr::null_mut(), slots)
+                super::catch_host(vm, func, std::ptr::null_mut(), slots)
             } else {
                 (*tier).call(&*func, slots)
             };

@@ -9,15 +9,16 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
-use super::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
-use super::runtime::{Order, copy_between, heed_stop, portions, portions_towards};
-use super::{VmContext, VmFunc, VmTag, native_stack};
+use super::{copy_between, core_of, heed_stop, instance_of};
 use crate::composite::{CompositeType, TypeId};
 use crate::index::{DataIndex, ElemIndex, TypeIndex};
+use crate::portions::{Order, portions, portions_towards};
 use crate::registry::TypeRecord;
 use crate::store::StoreCore;
 use crate::trap::Trap;
 use crate::types::{HeapType, ValType};
+use crate::vmctx::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
+use crate::vmctx::{VmContext, VmFunc, VmTag, native_stack};
 
 /// What a cast asks of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ pub unsafe fn allocate(
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
     // SAFETY: as the caller promises.
-    let core = unsafe { &mut *(*(*ctx).store).core };
+    let core = unsafe { &mut *core_of((*ctx).store) };
     // SAFETY: as above; records live as long as their module.
     let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
     let object = core.allocate(Allocation::Typed(ty, len), live_end);
@@ -138,7 +139,7 @@ pub unsafe fn allocate_exception(
 ) -> Result<NonNull<VmObject>, Trap> {
     // SAFETY: as the caller promises.
     unsafe {
-        let core = &mut *(*(*ctx).store).core;
+        let core = &mut *core_of((*ctx).store);
         let allocation = Allocation::Exception(1 + (*tag).param_slots);
         let object = core.allocate(allocation, live_end);
         heed_stop(ctx)?;
@@ -168,7 +169,7 @@ pub unsafe fn array_init_data(
     unsafe {
         let unit = element_bytes(array) as u64;
         check_range(array, to, len)?;
-        let data = (*(*ctx).instance).data(data);
+        let data = (*instance_of(ctx)).data(data);
         let to = (bytes_of(array), u64::from(to) * unit);
         copy_between(to, (data, from.into()), u64::from(len) * unit, || heed_stop(ctx))
             .ok_or(Trap::MemoryOutOfBounds)?
@@ -197,7 +198,7 @@ pub unsafe fn array_init_elem(
             VmObject::contents(array.as_ptr()).cast::<u64>(),
             array.as_ref().len as usize,
         );
-        let from = ((*(*ctx).instance).elem(elem), from.into());
+        let from = ((*instance_of(ctx)).elem(elem), from.into());
         copy_between((slots, to.into()), from, len.into(), || heed_stop(ctx)).ok_or(Trap::TableOutOfBounds)?
     }
 }
@@ -220,7 +221,7 @@ pub unsafe fn check_data_range(
     unsafe {
         let CompositeType::Array(element) = &record(ctx, ty).ty.composite else { return Ok(()) };
         let bytes = u64::from(len) * element.storage.size_bytes() as u64;
-        let available = (*(*ctx).instance).data(data).len() as u64;
+        let available = (*instance_of(ctx)).data(data).len() as u64;
         if u64::from(from) + bytes > available { Err(Trap::MemoryOutOfBounds) } else { Ok(()) }
     }
 }
@@ -239,7 +240,7 @@ pub unsafe fn check_elem_range(
     len: u32,
 ) -> Result<(), Trap> {
     // SAFETY: as the caller promises.
-    let available = unsafe { (*(*ctx).instance).elem(elem).len() } as u64;
+    let available = unsafe { (*instance_of(ctx)).elem(elem).len() } as u64;
     if u64::from(from) + u64::from(len) > available { Err(Trap::TableOutOfBounds) } else { Ok(()) }
 }
 
@@ -408,7 +409,7 @@ unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<
 /// `ctx` is a living context, and `ty` a type of its module.
 unsafe fn record<'a>(ctx: *mut VmContext, ty: TypeIndex) -> &'a TypeRecord {
     // SAFETY: as the caller promises; records live as long as their module.
-    let module = unsafe { super::runtime::module(ctx) };
+    let module = unsafe { super::module(ctx) };
     &module.types[ty.index()]
 }
 

@@ -167,6 +167,33 @@ fn odd_files_in_a_staging_directory_block_nobody() {
     }
 }
 
+/// Whoever makes a directory of such a name has sealed nothing in it, and what is in it is theirs. One that a run has just begun is known by its seal.
+#[test]
+fn a_staging_directory_without_a_journal_is_believed_by_its_seal_only() {
+    for how in [Finish::Resume, Finish::Undo] {
+        let beneath = scratch();
+        let forged = beneath.path().join(".innkeeper-cow-0");
+        fs::create_dir(&forged).expect("forged");
+        fs::set_permissions(&forged, fs::Permissions::from_mode(0o700)).expect("mode");
+        fs::write(forged.join("1"), "somebody's").expect("write");
+        assert_eq!(
+            finish(beneath.path(), MINE, how).expect_err("foreign").cause,
+            ApplyCause::Foreign,
+            "{how:?}"
+        );
+        assert_eq!(fs::read(forged.join("1")).expect("it is still there"), b"somebody's");
+        assert_eq!(applies(beneath.path(), "more"), [b".innkeeper-cow-0".to_vec()]);
+    }
+    let beneath = scratch();
+    write(&mut guest_in(beneath.path(), Access::ReadWrite), "old", CREAT, b"old", 0);
+    write(&mut guest_in(beneath.path(), Access::ReadWrite), "patched", CREAT, b"patched", 0);
+    leave(beneath.path(), MINE, Aftermath::Unstaged);
+    let unfinished = Unfinished { directory: beneath.path(), trust: MINE, hidden: &[] };
+    assert_eq!(list_unfinished(&unfinished).expect("list")[0].left, Aftermath::Unstaged);
+    finish(beneath.path(), MINE, Finish::Undo).expect("undo");
+    assert_eq!(list_unfinished(&unfinished).expect("list"), []);
+}
+
 /// What an unfinished apply says of what no guest may reach is not done, whoever vouches for it.
 #[test]
 fn what_no_guest_may_reach_is_not_touched_by_what_was_left() {

@@ -3,6 +3,7 @@
 //! The sources are enumerated, not remembered: kinds of the budget, WebAssembly's instructions, functions of WASI. One that is new and unknown to
 //! these tests fails them. Case names are those of the sandbox's list.
 
+mod changes;
 mod exhaustion;
 mod instructions;
 mod wasi;

@@ -57,9 +57,12 @@ fn killed(environment: &[(&str, &str)]) -> (tempfile::TempDir, usize) {
                 .current_dir(&dir);
         run.command.envs(environment.iter().copied()).stdin(Stdio::null()).stderr(Stdio::null());
         let mut child = run.command.spawn().expect("inn starts");
-        // The phase is noted when the first change is about to be made.
+        // Another phase than the first is noted when the first change is about to be made.
+        let has_begun = |staging: &PathBuf| {
+            fs::read_to_string(staging.join("phase")).is_ok_and(|phase| !phase.starts_with("phase 0\n"))
+        };
         while child.try_wait().unwrap().is_none() {
-            if staging(dir.path()).iter().any(|staging| staging.join("phase").exists()) {
+            if staging(dir.path()).iter().any(has_begun) {
                 child.kill().unwrap();
                 break;
             }

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use super::super::node::{Node, NodeKind, State};
 use super::cursor::Cursor;
 use super::journal::{DirectoryRecord, FileTimes, Identity, Journal, Lost, NameInDirectory, ObjectId};
-use super::plan::{Look, Plan};
+use super::plan::{Look, Plan, Source};
 use super::stage::{Staging, list};
 use super::{Cause, Failure, Guard};
 use crate::host::error::Error;
@@ -31,7 +32,7 @@ pub(super) fn look(
         guard.check()?;
         let (place, found) = match look {
             Look::Directory(id) => {
-                let place = NameInDirectory { directory: *id, name: Vec::new() };
+                let place = NameInDirectory { directory: *id, name: Arc::from([]) };
                 let found = directory(permit, plan.journal.directories.as_slice(), cursor, &place);
                 let found = found.map(|times| {
                     // What the top's times were has been found out before the staging directory was made.
@@ -69,7 +70,8 @@ pub(super) fn look(
                 });
                 (place, found)
             }
-            Look::Source { place, node, patch, times, .. } => {
+            Look::Source(source) => {
+                let Source { place, node, patch, times, .. } = &**source;
                 let node = state.node(*node)?;
                 let found = cursor.stat(&plan.journal.directories, place);
                 let found = known(node, cursor, found, false).and_then(|found| {
@@ -107,7 +109,8 @@ pub(super) fn keep_sources(
 ) -> Result<HashMap<ObjectId, Identity>, Failure> {
     let mut identities = HashMap::new();
     for look in &plan.looks {
-        let Look::Source { place, node, links, patch, .. } = look else { continue };
+        let Look::Source(source) = look else { continue };
+        let Source { place, node, links, patch, .. } = &**source;
         let journal = &mut plan.journal;
         let path = |cause: Cause, journal: &Journal| Failure { cause, path: journal.path_before(place) };
         guard.check().map_err(|cause| path(cause, journal))?;

@@ -18,8 +18,10 @@ mod journal;
 mod look;
 mod plan;
 mod seal;
+mod sealed_file;
 pub(in crate::host) mod stage;
 mod steps;
+mod text;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -34,8 +34,8 @@ pub(super) struct Plan {
     pub(super) made: Vec<(ObjectId, NodeId)>,
     /// Further names of what is made.
     pub(super) made_again: Vec<(ObjectId, ObjectId)>,
-    /// What is put into a place.
-    put_objects: HashSet<ObjectId>,
+    /// What is taken out of its place and put nowhere again.
+    lost: HashSet<ObjectId>,
     next_object: u64,
 }
 
@@ -48,14 +48,20 @@ pub(super) enum Look {
     Free(usize),
     /// An entry of [`Journal::detach`].
     Detach(usize),
-    /// A file that is read, gets other bytes or times, or more names: its place, and which.
-    Source {
-        place: NameInDirectory,
-        node: NodeId,
-        links: Vec<ObjectId>,
-        patch: Option<usize>,
-        times: Option<usize>,
-    },
+    /// A file that is read, gets other bytes or times, or more names.
+    Source(Box<Source>),
+}
+
+/// A file beneath that is needed, where it is, and for what.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) place: NameInDirectory,
+    pub(super) node: NodeId,
+    /// Further names that it gets.
+    pub(super) links: Vec<ObjectId>,
+    /// An entry of [`Journal::patches`], and one of [`Journal::times`].
+    pub(super) patch: Option<usize>,
+    pub(super) times: Option<usize>,
 }
 
 /// What a source that stands in the lower directory is needed for.
@@ -111,12 +117,16 @@ impl Plan {
         waiting: &mut HashMap<NodeId, Vec<ObjectId>>,
         needs: &mut HashMap<NodeId, Needs>,
     ) -> Result<(), Error> {
+        // Only what has several names is come across again.
         let mut made: HashMap<NodeId, ObjectId> = HashMap::new();
+        self.journal.attach.reserve_exact(wanted.put.len());
+        self.attached.reserve_exact(wanted.put.len());
         for &(directory, ref name, node) in &wanted.put {
             if is_reserved(name) {
                 return Err(Error::Reserved);
             }
-            let is_new = places.state.node(node)?.origin.is_none();
+            let found = places.state.node(node)?;
+            let (is_new, has_many_names) = (found.origin.is_none(), found.links > 1);
             let object = match waiting.get_mut(&node).and_then(Vec::pop) {
                 Some(object) => object,
                 None => {
@@ -125,7 +135,9 @@ impl Plan {
                         _ if !is_new => needs.entry(node).or_default().links.push(object),
                         Some(first) => self.made_again.push((*first, object)),
                         None => {
-                            made.insert(node, object);
+                            if has_many_names {
+                                made.insert(node, object);
+                            }
                             self.made.push((object, node));
                         }
                     }
@@ -135,8 +147,8 @@ impl Plan {
             let to = places.place(self, directory, name)?;
             self.journal.attach.push(Attach { object, to, identity: 0, is_new });
             self.attached.push(node);
-            self.put_objects.insert(object);
         }
+        self.lost = waiting.values().flatten().copied().collect();
         Ok(())
     }
 
@@ -236,7 +248,8 @@ impl Plan {
                 }
                 if let Some(Needs { links, patch, times }) = needs.remove(node) {
                     let place = places.place(self, directory, name)?;
-                    self.looks.push(Look::Source { place, node: *node, links, patch, times });
+                    let source = Source { place, node: *node, links, patch, times };
+                    self.looks.push(Look::Source(Box::new(source)));
                 }
             }
             let Some(&id) = places.ids.get(&directory) else { continue };
@@ -267,7 +280,7 @@ impl Plan {
 
     /// Whether what is taken out under this number is put nowhere again.
     pub(super) fn is_lost(&self, object: ObjectId) -> bool {
-        !self.put_objects.contains(&object)
+        self.lost.contains(&object)
     }
 
     fn object(&mut self) -> ObjectId {
@@ -358,7 +371,7 @@ fn directories_below(state: &State, stop: &Stop<'_>) -> Result<Vec<NodeId>, Erro
 
 impl Places<'_> {
     fn place(&mut self, plan: &mut Plan, directory: NodeId, name: &Name) -> Result<NameInDirectory, Error> {
-        Ok(NameInDirectory { directory: self.id(plan, directory)?, name: name.to_vec() })
+        Ok(NameInDirectory { directory: self.id(plan, directory)?, name: Name::clone(name) })
     }
 
     /// The number of a directory; one that is new gets one, and with it those above.
@@ -371,12 +384,11 @@ impl Places<'_> {
             let mut record = DirectoryRecord::default();
             if node != ROOT {
                 if let Some(origin) = &self.state.node(node)?.origin {
-                    let (parent, name) = (origin.parent, origin.name.to_vec());
+                    let (parent, name) = (origin.parent, Name::clone(&origin.name));
                     record.before = Some(NameInDirectory { directory: self.number(plan, parent)?, name });
                 }
                 if let Some((parent, name)) = self.after.get(&node).cloned() {
-                    record.after =
-                        Some(NameInDirectory { directory: self.number(plan, parent)?, name: name.to_vec() });
+                    record.after = Some(NameInDirectory { directory: self.number(plan, parent)?, name });
                 }
             }
             plan.journal.directories.push(record);

@@ -57,6 +57,18 @@ pub(super) enum Kept<T> {
     Believed(T),
 }
 
+impl<T> Kept<T> {
+    /// What is found in what is believed; where that is nothing, the file is damaged.
+    pub(super) fn and_then<U>(self, find: impl FnOnce(T) -> Option<U>) -> Kept<U> {
+        match self {
+            Kept::Absent => Kept::Absent,
+            Kept::Damaged => Kept::Damaged,
+            Kept::Foreign => Kept::Foreign,
+            Kept::Believed(found) => find(found).map_or(Kept::Damaged, Kept::Believed),
+        }
+    }
+}
+
 /// A seal for the files of one staging directory.
 #[derive(Clone, Debug)]
 pub(super) struct Sealer<'a> {
@@ -80,49 +92,90 @@ impl<'a> Sealer<'a> {
         Ok(Sealer { trust, places: [top.inode, staging.inode], name: name.to_vec() })
     }
 
-    /// The text with a line after it that says that it is whole, and whose.
-    pub(super) fn seal(&self, text: &str) -> String {
-        let checksum = blake3::hash(text.as_bytes()).to_hex();
-        let code = match self.trust {
-            Trust::Sealed(seal) => self.code(seal, text).to_string(),
-            Trust::All => String::from(NO_CODE),
-        };
-        format!("{text}sealed {checksum} {code}\n")
-    }
-
-    /// The text without that line, if it can be believed.
-    pub(super) fn open<'t>(&self, sealed: &'t str) -> Kept<&'t str> {
-        let Some((text, checksum, code)) = taken_apart(sealed) else { return Kept::Damaged };
-        if checksum != blake3::hash(text.as_bytes()).to_hex().as_str() {
-            return Kept::Damaged;
-        }
+    /// What is believed where there is no file at all, which anybody can bring about.
+    pub(super) fn without_file<T>(&self, otherwise: T) -> Kept<T> {
         match self.trust {
-            Trust::All => Kept::Believed(text),
-            // The comparison of hashes takes the same time wherever they differ.
-            Trust::Sealed(seal) if Hash::from_hex(code).is_ok_and(|code| code == self.code(seal, text)) => {
-                Kept::Believed(text)
-            }
+            Trust::All => Kept::Believed(otherwise),
             Trust::Sealed(_) => Kept::Foreign,
         }
     }
 
-    fn code(&self, ChangesSeal(key): &ChangesSeal, text: &str) -> Hash {
-        let mut hasher = Hasher::new_keyed(key);
-        for number in self.places {
-            hasher.update(&number.to_le_bytes());
-        }
-        // With its length, so that none of the name is taken for text.
-        hasher.update(&(self.name.len() as u64).to_le_bytes()).update(&self.name);
-        hasher.update(text.as_bytes()).finalize()
+    /// Begins a seal, for a text that comes part by part.
+    pub(super) fn begin(&self) -> Sealing {
+        let code = match self.trust {
+            Trust::All => None,
+            Trust::Sealed(ChangesSeal(key)) => {
+                let mut code = Hasher::new_keyed(key);
+                for number in self.places {
+                    code.update(&number.to_le_bytes());
+                }
+                // With its length, so that none of the name is taken for text.
+                code.update(&(self.name.len() as u64).to_le_bytes()).update(&self.name);
+                Some(code)
+            }
+        };
+        Sealing { checksum: Hasher::new(), code }
     }
 }
 
-/// The text, its checksum and its code.
-fn taken_apart(sealed: &str) -> Option<(&str, &str, &str)> {
-    let end = sealed.strip_suffix('\n')?.rfind('\n').map_or(0, |at| at + 1);
-    let (text, last) = sealed.split_at(end);
-    let (checksum, code) = last.strip_suffix('\n')?.strip_prefix("sealed ")?.split_once(' ')?;
-    Some((text, checksum, code))
+/// A seal in the making.
+pub(super) struct Sealing {
+    checksum: Hasher,
+    /// Nothing for who has no key.
+    code: Option<Hasher>,
+}
+
+impl Sealing {
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.checksum.update(part);
+        if let Some(code) = &mut self.code {
+            code.update(part);
+        }
+    }
+
+    /// The line that comes after the text: it says that the text is whole, and whose.
+    pub(super) fn line(&self) -> String {
+        let code = self.code.as_ref().map_or(String::from(NO_CODE), |code| code.finalize().to_string());
+        format!("{SEALED}{} {code}\n", self.checksum.finalize())
+    }
+
+    /// Whether a text that had this line after it can be believed.
+    pub(super) fn compare(&self, line: &SealLine) -> Kept<()> {
+        // The comparison of hashes takes the same time wherever they differ.
+        if !Hash::from_hex(&line.checksum).is_ok_and(|checksum| checksum == self.checksum.finalize()) {
+            return Kept::Damaged;
+        }
+        match &self.code {
+            None => Kept::Believed(()),
+            Some(code) if Hash::from_hex(&line.code).is_ok_and(|it| it == code.finalize()) => {
+                Kept::Believed(())
+            }
+            Some(_) => Kept::Foreign,
+        }
+    }
+}
+
+const SEALED: &str = "sealed ";
+
+/// The line after a text.
+pub(super) struct SealLine {
+    checksum: String,
+    code: String,
+    /// Its length with its end.
+    pub(super) length_bytes: usize,
+}
+
+impl SealLine {
+    /// None is longer: a word and two hashes.
+    pub(super) const MAX_BYTES: usize = SEALED.len() + 2 * (2 * blake3::OUT_LEN + 1);
+
+    /// The last line of a file, from its last bytes, which have that line and the end of the one before.
+    pub(super) fn at_end_of(end: &[u8]) -> Option<SealLine> {
+        let begin = end.strip_suffix(b"\n")?.iter().rposition(|&byte| byte == b'\n')? + 1;
+        let line = std::str::from_utf8(&end[begin..]).ok()?;
+        let (checksum, code) = line.strip_suffix('\n')?.strip_prefix(SEALED)?.split_once(' ')?;
+        Some(SealLine { checksum: checksum.to_owned(), code: code.to_owned(), length_bytes: line.len() })
+    }
 }
 
 #[cfg(test)]
@@ -140,22 +193,37 @@ mod tests {
             places,
             name: name.as_bytes().to_vec(),
         };
-        let mine = sealer(&seal, [1, 2], "name");
-        let sealed = mine.seal("a\nb\n");
-        assert!(matches!(mine.open(&sealed), Kept::Believed("a\nb\n")));
-        for (places, name) in [([0, 2], "name"), ([1, 0], "name"), ([1, 2], "nam"), ([1, 2], "namea")] {
-            assert!(matches!(sealer(&seal, places, name).open(&sealed), Kept::Foreign), "{places:?} {name}");
+        fn seal_with(sealer: &Sealer<'_>, text: &str) -> String {
+            let mut sealing = sealer.begin();
+            sealing.add(text.as_bytes());
+            format!("{text}{}", sealing.line())
         }
-        assert!(matches!(sealer(&other, [1, 2], "name").open(&sealed), Kept::Foreign));
+        fn open(sealer: &Sealer<'_>, sealed: &str) -> Kept<()> {
+            let Some(line) = SealLine::at_end_of(sealed.as_bytes()) else { return Kept::Damaged };
+            assert!(line.length_bytes <= SealLine::MAX_BYTES);
+            let mut sealing = sealer.begin();
+            sealing.add(&sealed.as_bytes()[..sealed.len() - line.length_bytes]);
+            sealing.compare(&line)
+        }
+        let mine = sealer(&seal, [1, 2], "name");
+        let sealed = seal_with(&mine, "a\nb\n");
+        assert!(matches!(open(&mine, &sealed), Kept::Believed(())));
+        for (places, name) in [([0, 2], "name"), ([1, 0], "name"), ([1, 2], "nam"), ([1, 2], "namea")] {
+            assert!(
+                matches!(open(&sealer(&seal, places, name), &sealed), Kept::Foreign),
+                "{places:?} {name}"
+            );
+        }
+        assert!(matches!(open(&sealer(&other, [1, 2], "name"), &sealed), Kept::Foreign));
         let everybody = Sealer { trust: Trust::All, places: [0; 2], name: Vec::new() };
-        assert!(matches!(everybody.open(&sealed), Kept::Believed("a\nb\n")));
-        let unsealed = everybody.seal("a\nb\n");
-        assert!(matches!(mine.open(&unsealed), Kept::Foreign));
+        assert!(matches!(open(&everybody, &sealed), Kept::Believed(())));
+        let unsealed = seal_with(&everybody, "a\nb\n");
+        assert!(matches!(open(&mine, &unsealed), Kept::Foreign));
         for (sealer, sealed) in [(&mine, sealed), (&everybody, unsealed)] {
             for end in 0..sealed.len() {
-                assert!(matches!(sealer.open(&sealed[..end]), Kept::Damaged), "{end}");
+                assert!(matches!(open(sealer, &sealed[..end]), Kept::Damaged), "{end}");
             }
-            assert!(matches!(sealer.open(&sealed.replacen('a', "c", 1)), Kept::Damaged));
+            assert!(matches!(open(sealer, &sealed.replacen('a', "c", 1)), Kept::Damaged));
         }
         assert!(!format!("{seal:?}").contains('1'), "{seal:?}");
     }
@@ -178,6 +246,8 @@ mod tests {
         }
         bytes.extend(7_u64.to_le_bytes());
         bytes.extend(b"stagingtext");
-        assert_eq!(sealer.code(&seal, "text"), blake3::keyed_hash(&[3; 32], &bytes));
+        let mut sealing = sealer.begin();
+        sealing.add(b"text");
+        assert!(sealing.line().ends_with(&format!(" {}\n", blake3::keyed_hash(&[3; 32], &bytes))));
     }
 }

@@ -11,9 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::content::Content;
 use super::super::node::{NodeId, NodeKind, State};
-use super::journal::{Identity, Journal, KeptFile, ObjectId, Patch};
+use super::journal::{Identity, KeptFile, ObjectId, Patch};
 use super::plan::Plan;
-use super::seal::{Kept, Sealer, Trust};
+use super::seal::{Sealer, Trust};
 use super::{Cause, Guard};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
@@ -24,16 +24,6 @@ use crate::host::sys;
 
 /// What the names of staging directories begin with; no guest's path has such a name in it.
 pub(in crate::host) const PREFIX: &[u8] = b".innkeeper-cow-";
-
-/// A journal is no longer; somebody else has put there what is.
-const MAX_JOURNAL_BYTES: usize = 256 << 20;
-
-const JOURNAL: &[u8] = b"journal";
-const PHASE: &[u8] = b"phase";
-const NEW_PHASE: &[u8] = b"phase.new";
-
-/// What a phase's number comes after.
-const PHASE_WORD: &str = "phase ";
 
 /// Names tried before giving up.
 const MAX_ATTEMPTS: u32 = 16;
@@ -59,16 +49,16 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 6] =
+    pub(super) const ALL: [Phase; 6] =
         [Phase::Staged, Phase::Taking, Phase::Putting, Phase::Patching, Phase::Timing, Phase::Finishing];
 }
 
 pub(super) struct Staging<'a> {
-    permit: &'a Permit,
+    pub(super) permit: &'a Permit,
     top: BorrowedFd<'a>,
     pub(super) name: Vec<u8>,
     pub(super) fd: OwnedFd,
-    sealer: Sealer<'a>,
+    pub(super) sealer: Sealer<'a>,
 }
 
 impl<'a> Staging<'a> {
@@ -102,13 +92,17 @@ impl<'a> Staging<'a> {
             // What is made in it is to be as if it had been made where it is put.
             Ok(Some(staging)) => {
                 sys::hand_nothing_on(permit, staging.fd());
-                Ok(staging)
+                // From now on it is known whose it is.
+                staging.set_phase(Phase::Staged).map(|()| staging).map_err(Cause::from)
             }
             Ok(None) => Err(Cause::NotPrivate),
             Err(error) => Err(error.into()),
         };
         if begun.is_err() {
-            // What failed before is told. It is empty, or not removed.
+            // What failed before is told. It has no more than what was just made in it, or is not removed.
+            if let Ok(Some(staging)) = Staging::open(permit, top, (name.clone(), trust)) {
+                let _ = staging.remove_sealed_files();
+            }
             let _ = sys::remove_directory(permit, &SystemPlace::of_name(top, &name));
         }
         begun
@@ -270,81 +264,6 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Writes the journal, after which everything can be carried out from here.
-    pub(super) fn write_journal(&self, journal: &Journal) -> Result<(), Cause> {
-        self.write_journal_up_to(MAX_JOURNAL_BYTES, journal)
-    }
-
-    /// Writes a journal that is no longer: a longer one could not be read back, and nothing finished.
-    fn write_journal_up_to(&self, max_bytes: usize, journal: &Journal) -> Result<(), Cause> {
-        let sealed = self.sealer.seal(&journal.to_text());
-        if sealed.len() > max_bytes {
-            return Err(Cause::TooMany);
-        }
-        // What the journal speaks of comes before it.
-        sys::flush_file_system(self.permit, self.fd())?;
-        let file = sys::create_private_file(self.permit, self.fd(), JOURNAL)?;
-        write_all(self.permit, file.as_fd(), sealed.as_bytes(), 0)?;
-        sys::flush_all(self.permit, file.as_fd())?;
-        Ok(sys::flush_all(self.permit, self.fd())?)
-    }
-
-    /// The journal. One that was not written to its end is damaged.
-    pub(super) fn read_journal(&self) -> Result<Kept<Journal>, Error> {
-        self.read_sealed(JOURNAL, Journal::parse)
-    }
-
-    /// How far it has come.
-    pub(super) fn phase(&self) -> Result<Kept<Phase>, Error> {
-        let phase = self.read_sealed(PHASE, |text| {
-            let number: usize = text.trim_end().strip_prefix(PHASE_WORD)?.parse().ok()?;
-            Phase::ALL.get(number).copied()
-        })?;
-        // It is noted when something is about to be changed.
-        Ok(if let Kept::Absent = phase { Kept::Believed(Phase::Staged) } else { phase })
-    }
-
-    /// Reads a file that was sealed.
-    fn read_sealed<T>(&self, name: &[u8], parse: impl FnOnce(&str) -> Option<T>) -> Result<Kept<T>, Error> {
-        match sys::stat_at(self.permit, self.fd(), name) {
-            Err(Error::NotFound) => return Ok(Kept::Absent),
-            Ok(found) if found.kind != FileKind::Regular => return Ok(Kept::Damaged),
-            found => found.map(drop)?,
-        }
-        let bytes = match self.read(name) {
-            Err(Error::FileTooLarge | Error::Loop | Error::IsDirectory) => return Ok(Kept::Damaged),
-            bytes => bytes?,
-        };
-        let Some(bytes) = bytes else { return Ok(Kept::Absent) };
-        let Ok(sealed) = String::from_utf8(bytes) else { return Ok(Kept::Damaged) };
-        Ok(match self.sealer.open(&sealed) {
-            Kept::Believed(text) => parse(text).map_or(Kept::Damaged, Kept::Believed),
-            Kept::Foreign => Kept::Foreign,
-            Kept::Damaged | Kept::Absent => Kept::Damaged,
-        })
-    }
-
-    /// Notes, for good, that the next phase has begun.
-    pub(super) fn set_phase(&self, phase: Phase) -> Result<(), Error> {
-        match sys::remove_file(self.permit, &SystemPlace::of_name(self.fd(), NEW_PHASE)) {
-            Ok(()) | Err(Error::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-        let file = sys::create_private_file(self.permit, self.fd(), NEW_PHASE)?;
-        let text = self.sealer.seal(&format!("{PHASE_WORD}{}\n", phase as usize));
-        write_all(self.permit, file.as_fd(), text.as_bytes(), 0)?;
-        sys::flush_all(self.permit, file.as_fd())?;
-        let [from, to] = [NEW_PHASE, PHASE].map(|name| SystemPlace::of_name(self.fd(), name));
-        sys::rename(self.permit, &from, &to)?;
-        sys::flush_all(self.permit, self.fd())
-    }
-
-    /// Removes the journal, so that nobody goes on with what is about to be removed.
-    pub(super) fn forget_journal(&self) -> Result<(), Error> {
-        sys::remove_file(self.permit, &SystemPlace::of_name(self.fd(), JOURNAL))?;
-        sys::flush_all(self.permit, self.fd())
-    }
-
     /// Removes everything that was put in, the directories only if they are empty, and then itself. Only where nothing in here is
     /// wanted any more.
     pub(super) fn remove(&self, guard: &Guard<'_>) -> Result<(), Cause> {
@@ -370,35 +289,8 @@ impl<'a> Staging<'a> {
             }
         }
         guard.check()?;
-        for name in [JOURNAL, NEW_PHASE, PHASE] {
-            match sys::remove_file(self.permit, &SystemPlace::of_name(self.fd(), name)) {
-                Ok(()) | Err(Error::NotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.remove_sealed_files()?;
         Ok(sys::remove_directory(self.permit, &SystemPlace::of_name(self.top, &self.name))?)
-    }
-
-    /// A file here, whole.
-    fn read(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
-        let file = match sys::open_name(self.permit, self.fd(), name, sys::OpenHow::new(&options)) {
-            Ok(file) => file,
-            Err(Error::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = Vec::new();
-        let mut buffer = vec![0; COPY_BYTES as usize];
-        loop {
-            match sys::read(self.permit, file.as_fd(), &mut [std::io::IoSliceMut::new(&mut buffer)])? {
-                0 => return Ok(Some(bytes)),
-                count if bytes.len() + count > MAX_JOURNAL_BYTES => return Err(Error::FileTooLarge),
-                count => {
-                    bytes.try_reserve(count).map_err(|_| Error::NoMemory)?;
-                    bytes.extend_from_slice(&buffer[..count]);
-                }
-            }
-        }
     }
 }
 
@@ -472,25 +364,4 @@ pub(super) fn copy(
         range.start += count as u64;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::tree::apply::journal::DirectoryRecord;
-
-    /// What could not be read back is not written, so that nothing is changed that could not be finished.
-    #[test]
-    fn a_journal_that_is_too_long_is_not_written() {
-        let permit = Permit::of_the_keys_owner();
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let top = std::fs::File::open(directory.path()).expect("directory");
-        let staging = Staging::create(&permit, top.as_fd(), Trust::All).expect("staging");
-        let journal = Journal { directories: vec![DirectoryRecord::default()], ..Journal::default() };
-        let bytes = staging.sealer.seal(&journal.to_text()).len();
-        assert_eq!(staging.write_journal_up_to(bytes - 1, &journal), Err(Cause::TooMany));
-        assert!(matches!(staging.read_journal(), Ok(Kept::Absent)));
-        staging.write_journal_up_to(bytes, &journal).expect("it is as long as it may be");
-        assert!(matches!(staging.read_journal(), Ok(Kept::Believed(read)) if read == journal));
-    }
 }

@@ -41,7 +41,6 @@ mod usage;
 mod validate;
 mod values;
 mod wast;
-mod wording;
 mod work;
 mod writable;
 

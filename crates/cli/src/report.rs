@@ -9,10 +9,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
-use innkeeper::wasi::host::{Explanation, Host};
+use innkeeper::wasi::host::{Explanation, ExplanationKind, Host};
 use innkeeper::{Backtrace, Error, FrameInfo};
-
-use crate::wording::Wording;
 
 pub(crate) use innkeeper::wasi::host::visible;
 
@@ -158,8 +156,10 @@ pub(crate) fn stopped(error: &Error) {
 
 /// Says which descriptors a guest's sockets are.
 pub(crate) fn sockets(host: &Host) {
-    for explanation in host.explain_sockets() {
-        complain(&styled(HELP, "note", &explanation.to_string()));
+    for explanation in host.explain() {
+        if explanation.kind == ExplanationKind::SocketsHeld {
+            complain(&styled(HELP, "note", &explanation.line));
+        }
     }
 }
 
@@ -175,27 +175,19 @@ pub(crate) fn threw(error: &Error, thrown: &str) {
 }
 
 /// Says what the keys of a guest did not allow.
-pub(crate) fn explain(host: &Host, when: Explain, wording: &Wording) {
+pub(crate) fn explain(host: &Host, when: Explain) {
     let explanations = host.explain();
-    let is_denial = |explanation: &Explanation| {
-        matches!(
-            explanation,
-            Explanation::Denied(_) | Explanation::DeniedMore(_) | Explanation::NoSocket { .. }
-        )
-    };
-    let denied = explanations.iter().any(is_denial);
+    let denied = explanations.iter().any(|explanation| explanation.kind == ExplanationKind::Denied);
     let mut text = String::new();
     for explanation in &explanations {
-        let line = || wording.explain(explanation);
-        match explanation {
-            Explanation::NoMemory => text += &styled(DENIED, "warning", &line()),
+        match explanation.kind {
+            ExplanationKind::NoMemory => text += &styled(DENIED, "warning", &explanation.line),
             _ if when == Explain::Success => {}
-            _ if is_denial(explanation) => text += &denial(&line()),
-            Explanation::LimitReached(_) => text += &styled(DENIED, "limit", &line()),
-            Explanation::NoDirectory | Explanation::Elsewhere { .. } if denied => {}
-            Explanation::Elsewhere { .. } => text += &styled(HELP, "note", &line()),
+            ExplanationKind::Denied => text += &denial(explanation),
+            ExplanationKind::LimitReached => text += &styled(DENIED, "limit", &explanation.line),
+            ExplanationKind::NoDirectory if denied => {}
             _ if when == Explain::Failure => {}
-            _ => text += &styled(HELP, "note", &line()),
+            _ => text += &styled(HELP, "note", &explanation.line),
         }
     }
     if !denied && when == Explain::Asked {
@@ -204,8 +196,11 @@ pub(crate) fn explain(host: &Host, when: Explain, wording: &Wording) {
     complain(&text);
 }
 
-fn denial(line: &str) -> String {
-    styled(DENIED, "denied", line.strip_prefix("denied: ").unwrap_or(line))
+fn denial(explanation: &Explanation) -> String {
+    match explanation.line.strip_prefix("denied: ") {
+        Some(rest) => styled(DENIED, "denied", rest),
+        None => styled(DENIED, "denied", &explanation.line),
+    }
 }
 
 fn backtrace(backtrace: &Backtrace) -> String {

@@ -5,7 +5,7 @@ use crate::extern_::Extern;
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
 use crate::vmctx::LinearMemory;
-use crate::vmctx::record::Request;
+use crate::vmctx::record::{InterruptHandle, Request};
 use crate::vmctx::shared_memory::SharedMemory;
 
 /// The store and the calling instance, for the time of one host call.
@@ -51,6 +51,19 @@ impl<'a, T: 'static> Caller<'a, T> {
             LinearMemory::Shared(memory) => Some((memory, &mut inner.data)),
             LinearMemory::Own(_) => None,
         }
+    }
+
+    /// Lets another thread stop the store's guests, and this function find out that one does; see [`InterruptHandle::wake_on_stop`].
+    #[must_use]
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.store.0.core.record.interrupt_handle().clone()
+    }
+
+    /// [`Caller::interrupt_handle`], borrowed, together with the embedder's data.
+    #[inline]
+    pub fn interrupt_handle_and_data(&mut self) -> (&InterruptHandle, &mut T) {
+        let inner = &mut *self.store.0;
+        (inner.core.record.interrupt_handle(), &mut inner.data)
     }
 
     /// For host functions that were interrupted in the middle: the trap that the store's owner has asked for, if any, so that it need not

@@ -9,7 +9,6 @@
 
 mod arena;
 mod budget;
-mod byte_count;
 mod caller;
 mod composite;
 mod config;
@@ -35,6 +34,7 @@ pub mod numeric;
 pub mod opcode;
 mod parking;
 mod portions;
+mod processor_time;
 mod profile;
 mod reference;
 mod registry;
@@ -48,14 +48,15 @@ mod sys;
 pub mod thread;
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 pub mod tier;
+pub mod timer;
 mod trap;
 mod tuning;
 mod types;
 mod value;
 mod vmctx;
+mod waiting;
 
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
-pub use byte_count::ByteCount;
 pub use caller::Caller;
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId, TypeNumber};
 pub use config::{Config, Metering};
@@ -77,5 +78,5 @@ pub use trap::{Backtrace, FrameInfo, Trap};
 pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
 pub use types::*;
 pub use value::Val;
-pub use vmctx::record::InterruptHandle;
+pub use vmctx::record::{InterruptHandle, WakeOnStop};
 pub use vmctx::shared_memory::SharedMemory;

@@ -18,6 +18,7 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::StoreId;
+use crate::processor_time::ProcessorTime;
 use crate::profile::Profile;
 use crate::reference::Root;
 use crate::registry::HeldTypes;
@@ -91,6 +92,8 @@ pub(crate) struct StoreCore {
     pub(crate) root_generation: u64,
     /// The deadline that is running; dropped, it is lifted.
     deadline: Option<Deadline>,
+    /// What is left of the processor time, where that is limited.
+    pub(crate) processor_time: Option<ProcessorTime>,
     /// The samples of guests' stacks, if somebody wants them.
     pub(crate) profile: Option<Profile>,
     /// Values of constant expressions being evaluated.
@@ -154,7 +157,7 @@ impl<T> Store<T> {
     /// Lets another thread stop the store's guests.
     #[must_use]
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        self.inner.core.record.interrupt_handle()
+        self.inner.core.record.interrupt_handle().clone()
     }
 
     /// Begins to gather samples of guests' stacks, which [`InterruptHandle::sample`] asks for.
@@ -182,6 +185,21 @@ impl<T> Store<T> {
             None => None,
         };
         Ok(())
+    }
+
+    /// Lets guests use so much processor time from now on, together with the functions of the host that they call; then they trap with
+    /// [`crate::Trap::DeadlineExceeded`]. None lifts the limit. It is counted by call: each outermost call of a guest then costs some calls of the system.
+    pub fn set_processor_time(&mut self, limit: Option<std::time::Duration>) {
+        // The old one first: it would take back what the new one has asked for.
+        self.inner.core.processor_time = None;
+        let handle = self.interrupt_handle();
+        self.inner.core.processor_time = limit.map(|limit| ProcessorTime::new(handle, limit));
+    }
+
+    /// What is left of the processor time, as of the last call that returned; none where there is no limit.
+    #[must_use]
+    pub fn processor_time_left(&self) -> Option<std::time::Duration> {
+        self.inner.core.processor_time.as_ref().map(ProcessorTime::left)
     }
 
     /// Gives guests `units` of fuel, one for each instruction; without any left they trap with [`crate::Trap::OutOfFuel`]. What they use is
@@ -297,6 +315,7 @@ impl StoreCore {
             roots: Vec::new(),
             root_generation: 0,
             deadline: None,
+            processor_time: None,
             profile: None,
             evaluation: Vec::new(),
             budget,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use innkeeper_engine::InterruptHandle;
+use innkeeper_engine::timer::{Appointment, Next, Timed, Timer};
 
 use crate::host::{Error, Interrupt, processor_time};
 use crate::keys::WasiLimits;
@@ -37,8 +38,16 @@ pub enum TimeLimit {
 /// Watches the time until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    /// Its end wakes the thread.
-    _alive: Sender<()>,
+    _appointment: Option<Appointment>,
+    /// Its end wakes the thread, if there is one.
+    _alive: Option<Sender<()>>,
+}
+
+/// The times of a guest, as the timer sees them.
+struct Times {
+    stopper: Stopper,
+    limits: WasiLimits,
+    begin: Instant,
 }
 
 #[derive(Debug)]
@@ -86,8 +95,10 @@ impl Stopper {
     pub fn stop(&self, reason: StopReason) {
         let mut state = self.state();
         let reason = *state.stopped.get_or_insert(reason);
-        state.stores.iter().for_each(|store| stop(store, reason));
+        // Whoever is added from now on is stopped as it is added. Nothing is locked while waits are woken.
+        let stores = state.stores.clone();
         drop(state);
+        stores.iter().for_each(|store| stop(store, reason));
         self.0.interrupt.raise();
     }
 
@@ -106,52 +117,81 @@ impl Stopper {
     /// Stops the guest when the times that `limits` give are over; the time on the wall begins now. Nothing to watch is no watch.
     ///
     /// # Errors
-    /// The system refuses the thread that watches.
+    /// The system refuses the thread that watches all deadlines of the process.
     pub fn watch(&self, limits: &WasiLimits) -> std::io::Result<Option<Watch>> {
-        self.watch_from(limits, Instant::now(), || {})
+        let times = Times { stopper: self.clone(), limits: limits.clone(), begin: Instant::now() };
+        let Some(left) = times.left() else { return Ok(None) };
+        let appointment = Timer::of_process().appoint(left, Arc::new(times)).map_err(std::io::Error::other)?;
+        Ok(Some(Watch { _appointment: Some(appointment), _alive: None }))
     }
 
-    /// As [`Stopper::watch`]; the time on the wall began at `begin`, and `then` is called on the thread that watches, once the guest has been told to stop.
+    /// As [`Stopper::watch`]; the time on the wall began at `begin`, and `then` is called once the guest has been told to stop, on a thread that is there for this:
+    /// it may take as long as it likes.
     ///
     /// # Errors
-    /// The system refuses the thread that watches.
+    /// The system refuses the thread.
     pub fn watch_from(
         &self,
         limits: &WasiLimits,
         begin: Instant,
         then: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Option<Watch>> {
-        let (wall, processor) = (limits.wall_time, limits.processor_time);
-        if wall.is_none() && processor.is_none() {
+        let times = Times { stopper: self.clone(), limits: limits.clone(), begin };
+        if times.left().is_none() {
             return Ok(None);
         }
-        let stopper = self.clone();
         let (alive, ended) = channel();
         let watch = move || {
-            loop {
-                let wall = wall.map(|wall| wall.saturating_sub(begin.elapsed()));
-                let processor = processor.map(|limit| limit.saturating_sub(processor_time()));
-                if wall == Some(Duration::ZERO) || processor == Some(Duration::ZERO) {
-                    let passed =
-                        if wall == Some(Duration::ZERO) { TimeLimit::Wall } else { TimeLimit::Processor };
-                    stopper.state().passed = Some(passed);
-                    stopper.stop(StopReason::Deadline);
+            while let Some(left) = times.left() {
+                if left.is_zero() {
+                    times.stopper.stop(StopReason::Deadline);
                     return then();
                 }
-                // Processor time passes as fast as there are processors.
-                let processor = processor.map(|left| (left / processors()).max(Duration::from_millis(1)));
-                let next = wall.into_iter().chain(processor).min().unwrap_or(Duration::MAX);
-                if ended.recv_timeout(next) != Err(RecvTimeoutError::Timeout) {
+                if ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
         };
         std::thread::Builder::new().name("watch".to_owned()).stack_size(64 << 10).spawn(watch)?;
-        Ok(Some(Watch { _alive: alive }))
+        Ok(Some(Watch { _appointment: None, _alive: Some(alive) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Times {
+    /// How long it takes at least until one of the times is over; none where none is limited. Once it is zero, which one is noted.
+    fn left(&self) -> Option<Duration> {
+        let wall = self.limits.wall_time.map(|wall| wall.saturating_sub(self.begin.elapsed()));
+        let processor = self.limits.processor_time.map(|limit| limit.saturating_sub(processor_time()));
+        let passed = match (wall, processor) {
+            (Some(Duration::ZERO), _) => Some(TimeLimit::Wall),
+            (_, Some(Duration::ZERO)) => Some(TimeLimit::Processor),
+            _ => None,
+        };
+        if passed.is_some() {
+            self.stopper.state().passed = passed;
+            return Some(Duration::ZERO);
+        }
+        // Processor time passes as fast as there are processors.
+        let processor = processor.map(|left| (left / processors()).max(Duration::from_millis(1)));
+        wall.into_iter().chain(processor).min()
+    }
+}
+
+impl Timed for Times {
+    fn strike(&self) -> Next {
+        match self.left() {
+            Some(Duration::ZERO) => Next::Follow,
+            Some(left) => Next::At(Instant::now() + left),
+            None => Next::Done,
+        }
+    }
+
+    fn follow(&self) {
+        self.stopper.stop(StopReason::Deadline);
     }
 }
 

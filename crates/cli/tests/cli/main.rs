@@ -16,7 +16,6 @@ mod programs;
 mod replay;
 mod run;
 mod stop;
-mod suggestions;
 mod threads;
 mod unfinished;
 mod wast;

@@ -29,6 +29,11 @@ pub(crate) unsafe fn call<T: 'static>(
         if (*vm).nesting >= nesting_limit {
             return Err(Trap::CallStackExhausted.into());
         }
+        if (*vm).nesting == 0
+            && let Some(time) = &mut (*owner).core.processor_time
+        {
+            time.enter()?;
+        }
         let before = ((*vm).owner, (*vm).core);
         let result = host_stack::enter(vm, nesting_limit, || {
             (*vm).owner = owner.cast();
@@ -42,12 +47,15 @@ pub(crate) unsafe fn call<T: 'static>(
             (*vm).nesting -= 1;
             ((*vm).owner, (*vm).core) = before;
             result
-        })?;
+        });
         if (*vm).nesting == 0 {
+            if let Some(time) = &mut (*owner).core.processor_time {
+                time.leave();
+            }
             (*owner).core.record.forget_told_deadline();
             (*owner).core.resume_destructor_panic();
         }
-        match result {
+        match result? {
             Ok(()) => Ok(()),
             Err(Stopped::Error(error)) => Err(error),
             Err(Stopped::Panic(payload)) => std::panic::resume_unwind(payload),

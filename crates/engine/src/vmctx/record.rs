@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use super::polled::PolledRecord;
 use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
@@ -12,11 +13,13 @@ use crate::error::Error;
 use crate::parking::Parking;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 use crate::sys::Mapping;
+use crate::timer::{Next, Timed};
 use crate::trap::Trap;
+use crate::waiting::Wakers;
 
 /// Owns a [`VmStore`], the guest's stack, and the memory that instances without one see.
 pub(crate) struct StoreRecord {
-    vm: Arc<SharedRecord>,
+    handle: InterruptHandle,
     no_memory: NonNull<VmMemory>,
     stack: Mapping,
     /// Where frames must end, however much is charged.
@@ -72,7 +75,7 @@ impl StoreRecord {
         };
         let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0.into() };
         Ok(StoreRecord {
-            vm: Arc::new(SharedRecord {
+            handle: InterruptHandle(Arc::new(SharedRecord {
                 vm: PolledRecord::new(vm)?,
                 limit: Cell::new(limit),
                 native_limit: Cell::new(0),
@@ -80,7 +83,8 @@ impl StoreRecord {
                 ticks: AtomicU64::new(0),
                 is_deadline_told: Cell::new(false),
                 parking,
-            }),
+                wakers: Wakers::default(),
+            })),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
             stack,
             stack_end,
@@ -105,19 +109,19 @@ impl StoreRecord {
             // A guest that has used up its budget does not end because it gets hot, which happens at another time in every run: so much is not charged.
             first = stack.top - bytes.min(UNCHARGED_STACK_BYTES);
         }
-        self.vm.set_poll_page_apart()?;
+        self.shared().set_poll_page_apart()?;
         // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
         unsafe { (*self.vm()).native_stack = stack };
-        self.vm.native_limit.set(first);
+        self.shared().native_limit.set(first);
         // If a request was answered before there was a stack, the limit is still one that stops nobody: the next check fails, and sets the right one.
-        self.vm.native_limit().store(usize::MAX, Ordering::Release);
+        self.shared().native_limit().store(usize::MAX, Ordering::Release);
         self.native = Some(mapping);
         Ok(())
     }
 
     /// Lets frames of interpreted functions reach up to `end`; false where the stack or the budget has no more.
     pub(crate) fn extend_stack(&mut self, end: *const u64) -> bool {
-        let (base, old) = (self.stack.base() as usize, self.vm.limit.get());
+        let (base, old) = (self.stack.base() as usize, self.shared().limit.get());
         if end <= old.cast_const() {
             return true;
         }
@@ -130,9 +134,9 @@ impl StoreRecord {
         };
         // SAFETY: `bytes` are at most those of the stack.
         let limit: *mut u64 = unsafe { self.stack.base().add(bytes) }.cast();
-        self.vm.limit.set(limit);
+        self.shared().limit.set(limit);
         // Not where somebody requests a safepoint meanwhile: whoever answers then sets it.
-        let _ = self.vm.stack_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.shared().stack_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
         true
     }
 
@@ -140,7 +144,7 @@ impl StoreRecord {
     pub(crate) fn extend_native_stack(&mut self, address: usize) -> bool {
         // SAFETY: the record lives as long as `self`.
         let stack = unsafe { (*self.vm()).native_stack };
-        let old = self.vm.native_limit.get();
+        let old = self.shared().native_limit.get();
         if address >= old {
             return true;
         }
@@ -150,9 +154,9 @@ impl StoreRecord {
         let (used, needed, most) = (stack.top - old, stack.top - address, stack.top - stack.limit);
         let Some(bytes) = self.charge_stack(used, needed, most) else { return false };
         let limit = stack.top - bytes;
-        self.vm.native_limit.set(limit);
+        self.shared().native_limit.set(limit);
         // As in `extend_stack`.
-        let _ = self.vm.native_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.shared().native_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
         true
     }
 
@@ -164,13 +168,17 @@ impl StoreRecord {
         [stepped, exact].into_iter().find(|bytes| self.charge.add((bytes - used) as u64).is_ok())
     }
 
+    fn shared(&self) -> &SharedRecord {
+        &self.handle.0
+    }
+
     pub(crate) fn vm(&self) -> *mut VmStore {
-        self.vm.vm.get()
+        self.shared().vm.get()
     }
 
     /// Lets another thread stop the guest.
-    pub(crate) fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle(Arc::clone(&self.vm))
+    pub(crate) fn interrupt_handle(&self) -> &InterruptHandle {
+        &self.handle
     }
 
     /// Why a check against the stack's limit failed: the first in the order of [`Request`] of what was asked for, which is then forgotten; the rest stays asked
@@ -179,20 +187,20 @@ impl StoreRecord {
     pub(crate) fn take_request(&self) -> Option<Request> {
         // SAFETY: the record lives as long as `self`; the field is the business of the thread that has the store.
         let is_guest_under_way = unsafe { (*self.vm()).nesting } > 0;
-        self.vm.take_request(is_guest_under_way)
+        self.shared().take_request(is_guest_under_way)
     }
 
     /// Forgets a deadline that [`StoreRecord::take_request`] has told of: the store's guests are all over.
     #[inline]
     pub(crate) fn forget_told_deadline(&self) {
-        if self.vm.is_deadline_told.replace(false) {
-            self.vm.forget_deadlines();
+        if self.shared().is_deadline_told.replace(false) {
+            self.shared().forget_deadlines();
         }
     }
 
     /// Whether [`StoreRecord::take_request`] would tell of a request to stop.
     pub(crate) fn is_stop_requested(&self) -> bool {
-        self.vm.is_stop_asked()
+        self.shared().is_stop_asked()
     }
 
     /// Traps where a request to stop has been made, which is then forgotten.
@@ -208,7 +216,7 @@ impl StoreRecord {
 
     /// Samples asked for since the last one that was taken.
     pub(crate) fn take_ticks(&self) -> u64 {
-        self.vm.ticks.swap(0, Ordering::Relaxed)
+        self.shared().ticks.swap(0, Ordering::Relaxed)
     }
 
     pub(crate) fn stack_top(&self) -> *mut u64 {
@@ -261,13 +269,15 @@ struct SharedRecord {
     limit: Cell<*mut u64>,
     /// Where the stack of machine code must end at present; 0 while there is none.
     native_limit: Cell<usize>,
-    /// What is asked for: any of [`SAMPLE`], [`INTERRUPT`], [`DEADLINE`] and [`OWN_DEADLINE`].
+    /// What is asked for: any of [`SAMPLE`], [`INTERRUPT`], [`DEADLINE`], [`OWN_DEADLINE`] and [`PROCESSOR_TIME`].
     requests: AtomicU8,
     ticks: AtomicU64,
     /// Whether a guest was stopped by the deadline that is still being asked for.
     is_deadline_told: Cell<bool>,
     /// Where the store's thread may be waiting for others.
     parking: Arc<Parking>,
+    /// Functions of the host that wait.
+    wakers: Wakers,
 }
 
 // SAFETY: everything but atomic fields is touched with the store borrowed only.
@@ -293,7 +303,25 @@ const INTERRUPT: u8 = 1 << 1;
 const DEADLINE: u8 = 1 << 2;
 /// The store's own deadline has passed. It can be taken back.
 const OWN_DEADLINE: u8 = 1 << 3;
-const DEADLINES: u8 = DEADLINE | OWN_DEADLINE;
+/// The store's processor time is used up. It can be taken back.
+const PROCESSOR_TIME: u8 = 1 << 4;
+const DEADLINES: u8 = DEADLINE | OWN_DEADLINE | PROCESSOR_TIME;
+
+/// Limits on time that a store itself has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnLimit {
+    Deadline,
+    ProcessorTime,
+}
+
+impl OwnLimit {
+    fn bit(self) -> u8 {
+        match self {
+            OwnLimit::Deadline => OWN_DEADLINE,
+            OwnLimit::ProcessorTime => PROCESSOR_TIME,
+        }
+    }
+}
 
 impl Request {
     /// What is told first of what is asked for, and what is then settled: a guest that is stopped has no stack to sample.
@@ -352,31 +380,93 @@ impl InterruptHandle {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Whether a request to stop has been made that nobody has answered yet.
-    pub(crate) fn is_stop_asked(&self) -> bool {
+    /// Has `waker` woken whenever somebody asks the store's guests to stop, until what this returns is dropped: for a function of the host that waits on a
+    /// guest's behalf. It asks [`InterruptHandle::is_stop_asked`] afterwards, and whenever it is woken; it can be woken in vain.
+    #[must_use]
+    pub fn wake_on_stop(&self, waker: Waker) -> WakeOnStop<'_> {
+        WakeOnStop { number: self.0.wakers.enter(waker), handle: self }
+    }
+
+    /// Whether a request to stop has been made that nobody has answered yet, or a deadline has passed and guests that it ends are still under way.
+    #[must_use]
+    pub fn is_stop_asked(&self) -> bool {
         self.0.is_stop_asked()
     }
 
-    /// As [`InterruptHandle::exceed_deadline`], for the store's own deadline.
-    pub(crate) fn strike(&self) {
-        self.stop(OWN_DEADLINE);
+    /// Whether both are of the same store.
+    #[inline]
+    #[must_use]
+    pub fn same(a: &InterruptHandle, b: &InterruptHandle) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    /// The store's deadline, as the timer sees it.
+    pub(crate) fn deadline(&self) -> Arc<dyn Timed> {
+        Arc::clone(&self.0) as Arc<dyn Timed>
+    }
+
+    /// As [`InterruptHandle::exceed_deadline`], for a limit of the store's own, on the timer's thread: those that wait are woken by
+    /// [`InterruptHandle::wake_waiting`].
+    pub(crate) fn strike(&self, limit: OwnLimit) -> Next {
+        self.0.strike(limit)
+    }
+
+    /// Wakes functions of the host that wait.
+    pub(crate) fn wake_waiting(&self) {
+        self.0.wakers.wake();
     }
 
     /// Takes back what [`InterruptHandle::strike`] asks for, and nothing else: guests that it has not stopped yet go on.
-    pub(crate) fn take_back_strike(&self) {
+    pub(crate) fn take_back_strike(&self, limit: OwnLimit) {
         // Limits that have been changed are restored by whoever answers the request.
-        self.0.requests.fetch_and(!OWN_DEADLINE, Ordering::AcqRel);
+        self.0.requests.fetch_and(!limit.bit(), Ordering::AcqRel);
     }
 
     fn stop(&self, request: u8) {
-        // Whoever answers next and does not find this request has restored the limits before they are changed here.
-        self.0.requests.fetch_or(request, Ordering::AcqRel);
-        self.0.request_safepoint();
-        self.0.parking.interrupt(self.0.vm.get() as usize);
+        self.0.stop(request);
+        self.0.wakers.wake();
+    }
+}
+
+/// A waker that is woken when somebody asks a store's guests to stop; see [`InterruptHandle::wake_on_stop`].
+#[derive(Debug)]
+pub struct WakeOnStop<'a> {
+    handle: &'a InterruptHandle,
+    number: u64,
+}
+
+impl Drop for WakeOnStop<'_> {
+    fn drop(&mut self) {
+        self.handle.0.wakers.leave(self.number);
+    }
+}
+
+/// The store's own deadline.
+impl Timed for SharedRecord {
+    fn strike(&self) -> Next {
+        SharedRecord::strike(self, OwnLimit::Deadline)
+    }
+
+    fn follow(&self) {
+        self.wakers.wake();
     }
 }
 
 impl SharedRecord {
+    /// Asks for a stop. Whoever calls this wakes those that wait.
+    fn stop(&self, request: u8) {
+        // Whoever answers next and does not find this request has restored the limits before they are changed here.
+        self.requests.fetch_or(request, Ordering::AcqRel);
+        self.request_safepoint();
+        self.parking.interrupt(self.vm.get() as usize);
+    }
+
+    fn strike(&self, limit: OwnLimit) -> Next {
+        self.stop(limit.bit());
+        // Whoever enters a waker later finds what is asked for.
+        if self.wakers.is_empty() { Next::Done } else { Next::Follow }
+    }
+
     /// Makes every check against a limit fail, and every read of the polled page, until [`SharedRecord::take_request`].
     fn request_safepoint(&self) {
         self.stack_limit().store(std::ptr::null_mut(), Ordering::Release);
@@ -464,9 +554,13 @@ mod model {
         StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default()), &budget).unwrap()
     }
 
+    fn strike(handle: &InterruptHandle) {
+        let _ = handle.strike(OwnLimit::Deadline);
+    }
+
     /// As a tier does at a loop or a call: answers where a check against the limit fails.
     fn poll(record: &StoreRecord) -> Option<Request> {
-        let is_wanted = record.vm.stack_limit().load(Ordering::Relaxed).is_null();
+        let is_wanted = record.shared().stack_limit().load(Ordering::Relaxed).is_null();
         is_wanted.then(|| record.take_request()).flatten()
     }
 
@@ -484,7 +578,7 @@ mod model {
     fn a_request_to_stop_is_never_lost() {
         explore(|| {
             let record = record();
-            let (sampler, stopper) = (record.interrupt_handle(), record.interrupt_handle());
+            let (sampler, stopper) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
             let sampling = thread::spawn(move || sampler.sample());
             let stopping = thread::spawn(move || stopper.interrupt());
             let told = told_of_stops(&record, || {
@@ -501,23 +595,23 @@ mod model {
     fn a_page_that_is_made_late_is_forbidden() {
         explore(|| {
             let record = record();
-            let stopper = record.interrupt_handle();
+            let stopper = record.interrupt_handle().clone();
             let stopping = thread::spawn(move || stopper.interrupt());
-            record.vm.set_poll_page_apart().unwrap();
+            record.shared().set_poll_page_apart().unwrap();
             stopping.join().unwrap();
-            assert!(record.vm.vm.is_forbidden());
+            assert!(record.shared().vm.is_forbidden());
             assert_eq!(record.take_request(), Some(Request::Interrupt));
-            assert!(!record.vm.vm.is_forbidden());
+            assert!(!record.shared().vm.is_forbidden());
         });
     }
 
     /// Of an interrupt and each kind of deadline neither replaces the other, and after them nothing is left over.
     #[test]
     fn every_request_to_stop_is_told_of() {
-        for stop in [InterruptHandle::exceed_deadline, InterruptHandle::strike] {
+        for stop in [InterruptHandle::exceed_deadline, strike] {
             explore(move || {
                 let record = record();
-                let (first, second) = (record.interrupt_handle(), record.interrupt_handle());
+                let (first, second) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
                 let first = thread::spawn(move || stop(&first));
                 let second = thread::spawn(move || second.interrupt());
                 let told = told_of_stops(&record, || {
@@ -534,12 +628,12 @@ mod model {
     /// While guests are under way a deadline is told to each one that asks, whatever else is asked for; when they are over, it is forgotten alone.
     #[test]
     fn a_deadline_is_kept_beside_an_interrupt() {
-        for stop in [InterruptHandle::exceed_deadline, InterruptHandle::strike] {
+        for stop in [InterruptHandle::exceed_deadline, strike] {
             explore(move || {
                 let record = record();
                 // SAFETY: this thread has the store.
                 unsafe { (*record.vm()).nesting = 1 };
-                let (first, second) = (record.interrupt_handle(), record.interrupt_handle());
+                let (first, second) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
                 let first = thread::spawn(move || stop(&first));
                 let second = thread::spawn(move || second.interrupt());
                 let early = poll(&record);
@@ -562,10 +656,10 @@ mod model {
     fn taking_a_deadline_back_leaves_an_interrupt() {
         explore(|| {
             let record = record();
-            let (deadline, stopper) = (record.interrupt_handle(), record.interrupt_handle());
+            let (deadline, stopper) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
             let striking = thread::spawn(move || {
-                deadline.strike();
-                deadline.take_back_strike();
+                strike(&deadline);
+                deadline.take_back_strike(OwnLimit::Deadline);
             });
             let stopping = thread::spawn(move || stopper.interrupt());
             let told = told_of_stops(&record, || {

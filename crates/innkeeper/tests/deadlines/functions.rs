@@ -172,8 +172,17 @@ fn pipe(path: &Path) -> File {
     File::options().read(true).write(true).open(path).unwrap()
 }
 
+/// Who ends the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndedBy {
+    /// A stopper, which all of the guest's stores and its host have been given to.
+    Stopper,
+    /// Its store, which knows nothing of WASI.
+    Store,
+}
+
 /// Tries a call; standard input is an empty pipe, standard output one that nobody reads.
-fn try_call(call: &Call, version: Version, tiers: Tiers) {
+fn try_call(call: &Call, version: Version, (tiers, ended_by): (Tiers, EndedBy)) {
     let dir = tempfile::tempdir().unwrap();
     let (stdin, stdout) = (dir.path().join("stdin"), dir.path().join("stdout"));
     let _ends = (pipe(&stdin), pipe(&stdout));
@@ -186,7 +195,7 @@ fn try_call(call: &Call, version: Version, tiers: Tiers) {
     let engine = innkeeper::engine_with(Config::default(), tiers);
     let binary = innkeeper::to_binary(call.text(version).as_bytes()).unwrap().into_owned();
     let module = Module::new(&engine, binary).unwrap();
-    let what = format!("{tiers:?}: {} {} {}", version.module_name(), call.name, call.again);
+    let what = format!("{tiers:?}, {ended_by:?}: {} {} {}", version.module_name(), call.name, call.again);
     ends_at_the_deadline(&what, |watcher| {
         let keys = Keys::builder()
             .stdin(StdinKey::File(stdin.clone()))
@@ -202,19 +211,26 @@ fn try_call(call: &Call, version: Version, tiers: Tiers) {
         let peer = call.before.contains("$accept").then(|| TcpStream::connect(address).unwrap());
         let context = Context::from_parts(host, handles);
         let stopper = Stopper::new().unwrap();
-        context.host().set_interrupt(stopper.interrupt());
+        if ended_by == EndedBy::Stopper {
+            context.host().set_interrupt(stopper.interrupt());
+        }
         let mut linker = Linker::new(&engine);
         p1::add_to_linker(&mut linker, |data: &mut (Context, Option<_>)| &mut data.0);
         let of_guest = stopper.clone();
         linker.func_wrap("host", "begin", move |mut caller: innkeeper::Caller<'_, (Context, Option<_>)>| {
-            let stopper = of_guest.clone();
+            let (stopper, store) = (of_guest.clone(), caller.interrupt_handle());
             let watcher: Option<super::measure::Watcher> = caller.data_mut().1.take();
             if let Some(watcher) = watcher {
-                watcher.begin(move || stopper.stop(StopReason::Deadline));
+                watcher.begin(move || match ended_by {
+                    EndedBy::Stopper => stopper.stop(StopReason::Deadline),
+                    EndedBy::Store => store.exceed_deadline(),
+                });
             }
         });
         let mut store = Store::new(&engine, (context, Some(watcher))).unwrap();
-        stopper.add_store(store.interrupt_handle());
+        if ended_by == EndedBy::Stopper {
+            stopper.add_store(store.interrupt_handle());
+        }
         let instance = linker.instantiate(&mut store, &module).unwrap();
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
         (run.call(&mut store, ()), (store, peer))
@@ -243,7 +259,9 @@ fn functions_that_take_long_end_at_the_deadline() {
     // Those of the older version are the same, but for the places of some fields.
     for call in CALLS {
         for tiers in [Tiers::Interpreter, Tiers::Compiled] {
-            try_call(call, Version::Preview1, tiers);
+            for ended_by in [EndedBy::Stopper, EndedBy::Store] {
+                try_call(call, Version::Preview1, (tiers, ended_by));
+            }
         }
     }
 }

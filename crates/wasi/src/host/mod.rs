@@ -20,7 +20,6 @@ mod gate;
 mod handles;
 mod hidden;
 mod metadata;
-mod missing;
 mod open;
 mod poll;
 mod portion;
@@ -28,25 +27,26 @@ mod random;
 mod reach;
 mod readdir;
 mod resolve;
+mod shared;
 mod socket;
 mod stdio;
+mod stop;
 mod sys;
 mod times;
 mod tree;
 mod usage;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use innkeeper_engine::Budget;
+use innkeeper_engine::{Budget, InterruptHandle};
 
 pub use clock::{Clock, processor_time};
 pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
 pub use error::Error;
-pub use explain::{Explanation, HeldDirectory, LimitReached, PreopenScan, ReachedLimit, visible};
+pub use explain::{Explanation, ExplanationKind, PreopenScan, ReachedLimit, visible};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
@@ -64,39 +64,29 @@ pub use tree::{
 };
 pub use usage::Usage;
 
-use crate::keys::{Access, DirKey, DirectoryOrder, KeyError, Keys, WasiLimits};
+use crate::keys::{Access, DirKey, KeyError, Keys, WasiLimits};
 use gate::Permit;
 use resolve::Resolve;
+use shared::Shared;
+use stop::StoreStop;
 use tree::Visit;
 
-/// What whoever sets it calls the limit on what a guest may make the host hold.
-const MEMORY_LIMIT: &str = "Limits::memory_bytes";
+/// How users say what a guest may make the host hold.
+const MEMORY_FLAG: &str = "--max-memory";
 
-/// One guest's host: what its keys opened to, apart from the handles themselves.
-#[derive(Debug)]
+/// One guest's host: what its keys opened to, apart from the handles themselves. Clones are of the same guest; each belongs to one store, if it was given to one.
+#[derive(Clone, Debug)]
 pub struct Host {
-    gate: Gate,
-    resolve: Resolve,
-    limits: WasiLimits,
-    budget: Budget,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-    environment_read: AtomicBool,
-    grants: Vec<std::sync::Arc<Grant>>,
-    time: clock::TimeSource,
-    random: random::RandomSource,
-    order: DirectoryOrder,
-    allowance: Option<allowance::Allowance>,
-    overlays: Vec<Overlay>,
-    interrupt: OnceLock<Interrupt>,
-    scan: explain::ScanRecord,
-    lacks_memory: AtomicBool,
-    /// A descriptor that the guest took for a socket; beyond all numbers where there was none.
-    missing_listener: AtomicU64,
-    sockets: OnceLock<Vec<(u32, std::net::SocketAddr)>>,
-    reached: Mutex<BTreeSet<ReachedLimit>>,
-    /// The last path that was not found in a directory that covers everything.
-    missed: Mutex<Option<denial::Refusal>>,
+    shared: Arc<Shared>,
+    /// Whose requests to stop end waits here.
+    store: Option<StoreStop>,
+}
+
+impl std::ops::Deref for Host {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Host {
@@ -112,7 +102,7 @@ impl Host {
         let resolve =
             Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
         let time = clock::TimeSource::new(&permit, keys.clocks);
-        let budget = Budget::new(keys.limits.memory_bytes, MEMORY_LIMIT);
+        let budget = Budget::new(keys.limits.memory_bytes, MEMORY_FLAG);
         // What is to be hidden concerns whoever is granted something of the host's.
         let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
         let hidden = match keys.directories.iter().any(is_native) {
@@ -125,7 +115,7 @@ impl Host {
         let (handles, overlays) = Handles::open(&opening)?;
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
-        let host = Host {
+        let shared = Shared {
             gate: Gate::new(&keys.limits),
             resolve,
             limits: keys.limits.clone(),
@@ -145,9 +135,17 @@ impl Host {
             missing_listener: AtomicU64::new(u64::from(u32::MAX) + 1),
             sockets: OnceLock::new(),
             reached: Mutex::default(),
-            missed: Mutex::default(),
         };
-        Ok((host, handles))
+        Ok((Host { shared: Arc::new(shared), store: None }, handles))
+    }
+
+    /// Lets requests to stop the store of `handle`, and its deadline, end whatever waits here from now on. A front end calls this with the store it is called by;
+    /// where that is the same as the last time, it costs next to nothing.
+    #[inline]
+    pub fn serve_store(&mut self, handle: &InterruptHandle) {
+        if !self.store.as_ref().is_some_and(|store| store.is_of(handle)) {
+            self.store = Some(StoreStop::new(handle));
+        }
     }
 
     /// The guest's arguments, the program's name first.
@@ -221,9 +219,6 @@ impl Host {
             self.note_path(permit, request, directory, result.as_ref().map(|_| ()).map_err(|error| *error));
         }
         self.note_no_space(&directory.credentials.grant, &result);
-        if matches!(result, Err(Error::NotFound)) {
-            self.note_missed(request, directory);
-        }
         self.gate.conclude(request, result)
     }
 }

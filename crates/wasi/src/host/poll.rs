@@ -1,6 +1,6 @@
 //! Waiting: the one operation through which a guest's calls block.
 //!
-//! A wait ends when something is ready, when the time is over, or when the host's [`Interrupt`] is raised. Whoever reads,
+//! A wait ends when something is ready, when the time is over, when the store that it is for is to stop, or when the host's [`Interrupt`] is raised. Whoever reads,
 //! writes or accepts tries first and waits here if there is nothing to do.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,6 +15,7 @@ use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::socket::Socket;
 use super::stdio::Stream;
+use super::stop::{StoreStop, Watched};
 use super::{Host, sys};
 
 /// What is waited for on a handle.
@@ -115,7 +116,7 @@ impl Host {
     /// Waits for any of the interests, or the time; returns one readiness for each interest, in order.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if the host's interrupt is raised.
+    /// [`Error::Interrupted`] if the host's interrupt is raised, or the store is to stop.
     pub fn wait(&self, request: &WaitRequest<'_>) -> Result<Vec<Readiness>, Error> {
         let permit = self.gate.decide(&Request::ambient(Operation::Poll))?;
         let mut answers = vec![Readiness::default(); request.interests.len()];
@@ -161,7 +162,7 @@ impl Host {
         fd: BorrowedFd<'_>,
         direction: Direction,
     ) -> Result<(), Error> {
-        let mut entries = vec![sys::PollEntry { fd, direction, ready: false, hangup: false }];
+        let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
         self.wait_on(permit, &mut entries, None)
     }
 
@@ -172,39 +173,54 @@ impl Host {
         (fd, direction): (BorrowedFd<'_>, Direction),
         time: Duration,
     ) -> Result<bool, Error> {
-        let mut entries = vec![sys::PollEntry { fd, direction, ready: false, hangup: false }];
+        let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
         self.wait_on(permit, &mut entries, Some(time))?;
         Ok(entries.iter().any(|entry| entry.ready || entry.hangup))
     }
 
     /// Lets time pass, unless the guest's waits are to end.
     pub(super) fn pause(&self, permit: &Permit, time: Duration) -> Result<(), Error> {
-        self.wait_on(permit, &mut Vec::new(), Some(time))
+        self.wait_on(permit, &mut [], Some(time))
     }
 
     fn wait_on<'a>(
         &'a self,
         permit: &Permit,
-        entries: &mut Vec<sys::PollEntry<'a>>,
+        entries: &mut [sys::PollEntry<'a>],
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
-        let watched = entries.len();
-        if let Some(interrupt) = self.interrupt.get() {
-            let fd = interrupt.0.fd.as_fd();
-            entries.push(sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false });
-        }
+        // Whoever does not wait needs no waking.
+        let store = self.store.as_ref().filter(|_| timeout != Some(Duration::ZERO));
+        let store = store.map(StoreStop::watch).transpose()?;
+        let interrupt = self.interrupt.get();
+        let bells = [interrupt.map(|it| it.0.fd.as_fd()), store.as_ref().map(Watched::descriptor)];
+        let bell = |fd| sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false };
+        let mut polled: Vec<_> = entries.iter().copied().chain(bells.into_iter().flatten().map(bell)).collect();
         let deadline = timeout.map(|timeout| sys::now(permit, Clock::Monotonic).saturating_add(timeout));
-        let result = loop {
+        loop {
             let left = deadline.map(|deadline| deadline.saturating_sub(sys::now(permit, Clock::Monotonic)));
-            match sys::poll(permit, entries, left) {
+            match sys::poll(permit, &mut polled, left) {
                 // A signal for the host process: go on for the rest of the time.
-                Err(Error::Interrupted) => {}
-                result => break result,
+                Err(Error::Interrupted) => continue,
+                result => result?,
             }
-        };
-        let interrupted = entries.drain(watched..).any(|entry| entry.ready);
-        result?;
-        if interrupted { Err(Error::Interrupted) } else { Ok(()) }
+            let (watched, bells) = polled.split_at(entries.len());
+            let mut rang = bells.iter().map(|bell| bell.ready);
+            if interrupt.is_some() && rang.next() == Some(true) {
+                return Err(Error::Interrupted);
+            }
+            if let Some(store) = &store
+                && rang.next() == Some(true)
+            {
+                store.rang()?;
+                if !watched.iter().any(|entry| entry.ready) {
+                    // It was in vain.
+                    continue;
+                }
+            }
+            entries.copy_from_slice(watched);
+            return Ok(());
+        }
     }
 }
 

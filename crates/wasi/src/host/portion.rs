@@ -28,6 +28,7 @@ impl Host {
     /// Whether the guest's waits are to end.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupt.get().is_some_and(super::Interrupt::is_raised)
+            || self.store.as_ref().is_some_and(super::StoreStop::is_asked)
     }
 
     /// An error where the guest's waits are to end, for what does not wait and may take long.

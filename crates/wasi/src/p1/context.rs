@@ -19,7 +19,7 @@ const FIRST_PREOPEN: u32 = 3;
 /// Descriptors 0, 1 and 2 are the standard streams that are not closed, directories follow from 3, then listening sockets.
 #[derive(Clone, Debug)]
 pub struct Context {
-    pub(super) host: Arc<Host>,
+    pub(super) host: Host,
     pub(super) table: Arc<Table>,
     pub(super) observers: Option<Arc<Observers>>,
 }
@@ -64,7 +64,7 @@ impl Context {
         if !sockets.is_empty() {
             host.note_sockets(sockets);
         }
-        Context { host: Arc::new(host), table: Arc::new(table), observers: None }
+        Context { host, table: Arc::new(table), observers: None }
     }
 
     /// The same guest, its calls watched.

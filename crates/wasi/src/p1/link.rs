@@ -82,6 +82,9 @@ fn with_memory<T: 'static, R>(
     context: impl Fn(&mut T) -> &mut Context,
     call: impl FnOnce(&mut Context, GuestMemory<'_>) -> R,
 ) -> R {
+    let (store, data) = caller.interrupt_handle_and_data();
+    // Whatever waits in the call ends when the store is to stop.
+    context(data).host.serve_store(store);
     if let Some((bytes, data)) = caller.memory_and_data() {
         return call(context(data), GuestMemory::new(bytes));
     }

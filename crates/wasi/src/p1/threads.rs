@@ -43,7 +43,7 @@ struct Group<T: 'static> {
     data: Box<dyn Fn() -> T + Send + Sync>,
     stopper: Stopper,
     budget: Budget,
-    host: Arc<Host>,
+    host: Host,
     max_threads: u32,
     /// Whether the module exports what threads begin in.
     can_begin: bool,
@@ -122,7 +122,7 @@ impl<T: Send + 'static> Threads<T> {
                 data: Box::new(data),
                 stopper: stopper.clone(),
                 budget: budget.clone(),
-                host: Arc::clone(&context.host),
+                host: context.host.clone(),
                 max_threads: context.host().limits().max_threads,
                 can_begin: can_begin(module),
                 state: Mutex::default(),

@@ -236,8 +236,8 @@ impl Heap {
     ///
     /// Not inlined: what it sorts with would be left in the frame of whoever collects, and the scan of the native stack would take it for references.
     #[inline(never)]
-    pub(crate) fn begin_collection(&mut self, stop: InterruptHandle) {
-        self.stop = Some(stop);
+    pub(crate) fn begin_collection(&mut self, stop: &InterruptHandle) {
+        self.stop = Some(stop.clone());
         self.is_given_up = false;
         if self.collection_number == u16::MAX && !self.clear_marks() {
             // The next one begins with the marks again.

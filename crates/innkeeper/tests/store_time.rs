@@ -1,0 +1,208 @@
+//! Limits on a store's time: one thread watches all of them, what was lifted never strikes, and whatever the guest does ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use innkeeper::wasi::keys::{Keys, StdinKey};
+use innkeeper::wasi::p1::{self, Context};
+use innkeeper::{Caller, Config, Engine, Instance, Linker, Module, Store, Trap};
+
+const GUEST: &str = r#"(module
+    (func (export "spin") (loop $l (br $l)))
+    (func (export "nothing"))
+    (memory 100)
+    (func (export "bulk") (loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 6553600)) (br $l))))"#;
+
+fn module(engine: &Engine, text: &str) -> Module {
+    Module::new(engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap()
+}
+
+fn call(store: &mut Store<()>, instance: Instance, name: &str) -> Option<Trap> {
+    let func = instance.get_typed_func::<(), ()>(&mut *store, name).unwrap();
+    func.call(store, ()).err().map(|error| error.trap().unwrap())
+}
+
+fn small() -> Engine {
+    let mut config = Config::default();
+    config.limits.guest_stack_bytes = 64 << 10;
+    innkeeper::engine(config)
+}
+
+/// Threads of this process that are called `timer`, and all others that did not exist before.
+fn timer_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("comm")).ok().map(|name| name.trim().to_owned())
+    };
+    tasks.filter_map(name).filter(|name| name == "timer" || name == "deadline").count()
+}
+
+#[test]
+fn ten_thousand_stores_with_deadlines_are_one_thread() {
+    let engine = small();
+    let mut stores: Vec<_> = (0..1000).map(|_| Store::new(&engine, ()).unwrap()).collect();
+    for round in 0..10 {
+        for (i, store) in stores.iter_mut().enumerate() {
+            store.set_deadline(Some(Duration::from_secs(100 + (i as u64 * 7919 + round) % 1000))).unwrap();
+        }
+    }
+    assert_eq!(timer_threads(), 1);
+    let (mut store, instance) = {
+        let module = module(&engine, GUEST);
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+        (store, instance)
+    };
+    // The earliest of all is not late.
+    let begin = Instant::now();
+    store.set_deadline(Some(Duration::from_millis(5))).unwrap();
+    assert_eq!(call(&mut store, instance, "spin"), Some(Trap::DeadlineExceeded));
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    drop(stores);
+    assert_eq!(timer_threads(), 1);
+}
+
+#[test]
+fn a_deadline_that_passed_between_calls_and_was_lifted_does_not_end_the_next_call() {
+    let engine = small();
+    let module = module(&engine, GUEST);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    for _ in 0..20 {
+        store.set_deadline(Some(Duration::ZERO)).unwrap();
+        // Until it has struck.
+        let handle = store.interrupt_handle();
+        while !handle.is_stop_asked() {
+            std::thread::yield_now();
+        }
+        store.set_deadline(None).unwrap();
+        assert_eq!(call(&mut store, instance, "nothing"), None);
+    }
+    store.set_deadline(Some(Duration::from_millis(5))).unwrap();
+    assert_eq!(call(&mut store, instance, "bulk"), Some(Trap::DeadlineExceeded));
+}
+
+/// Ten thousand deadlines on two threads, each lifted at a random time around its own.
+#[test]
+fn what_is_lifted_never_strikes() {
+    let engine = small();
+    let struck_late = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for seed in 1..=2u64 {
+            let (engine, struck_late) = (&engine, &struck_late);
+            scope.spawn(move || {
+                let mut random = seed;
+                let mut store = Store::new(engine, ()).unwrap();
+                let handle = store.interrupt_handle();
+                for _ in 0..5000 {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let (after, lifted) = ((random >> 33) % 50, (random >> 40) % 50);
+                    let begin = Instant::now();
+                    store.set_deadline(Some(Duration::from_micros(after))).unwrap();
+                    while begin.elapsed() < Duration::from_micros(lifted) {
+                        std::hint::spin_loop();
+                    }
+                    store.set_deadline(None).unwrap();
+                    for _ in 0..3 {
+                        struck_late.fetch_add(u64::from(handle.is_stop_asked()), Ordering::Relaxed);
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(struck_late.into_inner(), 0);
+}
+
+/// What a guest waits in.
+const WAITS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "sleep")
+        ;; One subscription: a relative time of an hour.
+        (i32.store8 (i32.const 8) (i32.const 0)) (i32.store (i32.const 16) (i32.const 1))
+        (i64.store (i32.const 24) (i64.const 3600000000000))
+        (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200))))
+    (func (export "read")
+        (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 8))
+        (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)))))"#;
+
+#[test]
+fn a_deadline_ends_waits_of_wasi_with_no_further_wiring() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stdin");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let _end = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let keys = Keys::builder().stdin(StdinKey::File(path)).build();
+    let engine = small();
+    let module = module(&engine, WAITS);
+    let mut linker = Linker::new(&engine);
+    p1::add_to_linker(&mut linker, |context: &mut Context| context);
+    // Two stores of one guest: what ends the one leaves the other.
+    let context = Context::new(&keys).unwrap();
+    let mut others = Store::new(&engine, context.clone()).unwrap();
+    let other = linker.instantiate(&mut others, &module).unwrap();
+    let mut store = Store::new(&engine, context).unwrap();
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    std::thread::scope(|scope| {
+        let handle = others.interrupt_handle();
+        let waiting = scope.spawn(move || {
+            let read = other.get_typed_func::<(), ()>(&mut others, "read").unwrap();
+            read.call(&mut others, ())
+        });
+        for name in ["sleep", "read", "sleep"] {
+            let func = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
+            let begin = Instant::now();
+            store.set_deadline(Some(Duration::from_millis(10))).unwrap();
+            let error = func.call(&mut store, ()).unwrap_err();
+            assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{name}");
+            assert!(begin.elapsed() < Duration::from_secs(60), "{name}");
+        }
+        assert!(!waiting.is_finished());
+        handle.interrupt();
+        assert_eq!(waiting.join().unwrap().unwrap_err().trap(), Some(Trap::Interrupted));
+    });
+}
+
+/// Time on the wall is not processor time, calls add up, and each store has its own.
+#[test]
+fn processor_time_is_a_store_s_own() {
+    let engine = small();
+    let module = module(&engine, r#"(module (import "host" "wait" (func $wait))
+        (func (export "wait") (call $wait)) (func (export "nothing") (call $wait))
+        (func (export "spin") (loop $l (br $l))))"#);
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "wait", |caller: Caller<'_, Arc<AtomicU64>>| {
+        std::thread::sleep(Duration::from_millis(caller.data().load(Ordering::Relaxed)));
+    });
+    let new = || {
+        let mut store = Store::new(&engine, Arc::new(AtomicU64::new(0))).unwrap();
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        (store, instance)
+    };
+    let ((mut store, instance), (mut other, its_instance)) = (new(), new());
+    let call = |store: &mut Store<Arc<AtomicU64>>, instance: Instance, name: &str| {
+        let func = instance.get_typed_func::<(), ()>(&mut *store, name).unwrap();
+        func.call(store, ()).err().map(|error| error.trap().unwrap())
+    };
+    let limit = Duration::from_millis(20);
+    store.set_processor_time(Some(limit));
+    other.set_processor_time(Some(limit));
+    store.data().store(40, Ordering::Relaxed);
+    assert_eq!(call(&mut store, instance, "wait"), None);
+    let left = store.processor_time_left().unwrap();
+    assert!(left > limit / 2, "{left:?}");
+    assert_eq!(call(&mut store, instance, "spin"), Some(Trap::DeadlineExceeded));
+    assert_eq!(store.processor_time_left(), Some(Duration::ZERO));
+    // There is none left for the next one either, until there is more.
+    assert_eq!(call(&mut store, instance, "spin"), Some(Trap::DeadlineExceeded));
+    store.data().store(0, Ordering::Relaxed);
+    store.set_processor_time(Some(limit));
+    assert_eq!(call(&mut store, instance, "nothing"), None);
+    store.set_processor_time(None);
+    assert_eq!(call(&mut store, instance, "nothing"), None);
+    assert_eq!(other.processor_time_left(), Some(limit));
+    assert_eq!(call(&mut other, its_instance, "nothing"), None);
+}

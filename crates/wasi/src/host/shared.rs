@@ -1,0 +1,44 @@
+//! What all views of one guest's host have in common.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use innkeeper_engine::Budget;
+
+use super::allowance::Allowance;
+use super::clock::TimeSource;
+use super::credentials::Grant;
+use super::explain::{ReachedLimit, ScanRecord};
+use super::gate::Gate;
+use super::poll::Interrupt;
+use super::random::RandomSource;
+use super::resolve::Resolve;
+use super::tree::Overlay;
+use crate::keys::{DirectoryOrder, WasiLimits};
+
+/// One guest's host, whichever of its stores asks.
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) gate: Gate,
+    pub(super) resolve: Resolve,
+    pub(super) limits: WasiLimits,
+    pub(super) budget: Budget,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) environment_read: AtomicBool,
+    pub(super) grants: Vec<Arc<Grant>>,
+    pub(super) time: TimeSource,
+    pub(super) random: RandomSource,
+    pub(super) order: DirectoryOrder,
+    pub(super) allowance: Option<Allowance>,
+    pub(super) overlays: Vec<Overlay>,
+    pub(super) interrupt: OnceLock<Interrupt>,
+    pub(super) scan: ScanRecord,
+    pub(super) lacks_memory: AtomicBool,
+    /// A descriptor that the guest took for a socket; beyond all numbers where there was none.
+    pub(super) missing_listener: AtomicU64,
+    pub(super) sockets: OnceLock<Vec<(u32, SocketAddr)>>,
+    pub(super) reached: Mutex<BTreeSet<ReachedLimit>>,
+}

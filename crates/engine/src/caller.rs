@@ -30,6 +30,26 @@ impl<'a, T: 'static> Caller<'a, T> {
         &mut self.store.0.data
     }
 
+    /// The fuel that is left.
+    ///
+    /// # Errors
+    /// Where the engine's configuration does not meter fuel.
+    #[doc(alias = "get_fuel")]
+    pub fn fuel(&self) -> Result<u64, Error> {
+        self.store.0.core.check_metering()?;
+        Ok(self.store.0.core.record.fuel())
+    }
+
+    /// Gives guests `units` of fuel, in the place of what is left; see [`crate::Store::set_fuel`].
+    ///
+    /// # Errors
+    /// Where the engine's configuration does not meter fuel.
+    pub fn set_fuel(&mut self, units: u64) -> Result<(), Error> {
+        self.store.0.core.check_metering()?;
+        self.store.0.core.record.set_fuel(units);
+        Ok(())
+    }
+
     /// What the calling instance exports under `name`; none where the host itself called.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
         Instance::from_id(self.instance?, &self.store.0.core).get_export(&mut *self, name)

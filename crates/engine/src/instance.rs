@@ -38,7 +38,7 @@ impl Instance {
         if !crate::Engine::same(core.engine(), module.engine()) {
             return Err(Error::usage("the module was made for another engine than the store"));
         }
-        let limit = core.engine().config().limits.instances;
+        let limit = core.limits.instances;
         if core.instances.len() >= limit {
             return Err(Error::limit(format!(
                 "the store holds {limit} instances, the most it may (Limits::instances)"

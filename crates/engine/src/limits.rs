@@ -18,10 +18,16 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Bytes that objects of garbage-collected types, exceptions and host objects of a store may take together.
     pub heap_bytes: usize,
+    /// Bytes that one linear memory may have, beside what its type says; none: no more bounds than that. Growing beyond fails as at the type's maximum.
+    pub memory_size: Option<u64>,
     /// Elements that one table may have.
     pub table_elements: u64,
     /// Instances that a store may hold.
     pub instances: usize,
+    /// Memories that a store may hold.
+    pub memories: usize,
+    /// Tables that a store may hold.
+    pub tables: usize,
 }
 
 impl Limits {
@@ -39,8 +45,11 @@ impl Default for Limits {
             host_nesting: 128,
             memory_bytes: None,
             heap_bytes: 4 << 30,
+            memory_size: None,
             table_elements: 10_000_000,
             instances: 10_000,
+            memories: 1_000_000,
+            tables: 1_000_000,
         }
     }
 }

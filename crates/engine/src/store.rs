@@ -18,12 +18,15 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::StoreId;
+use crate::limiter::ResourceLimiter;
+use crate::limits::Limits;
 use crate::processor_time::ProcessorTime;
 use crate::profile::Profile;
 use crate::reference::Root;
 use crate::registry::HeldTypes;
 use crate::runtime::host::{HostCode, HostFuncBox};
 use crate::runtime::instance::InstanceBox;
+use crate::store_builder::StoreBuilder;
 use crate::trap::{Backtrace, Trap};
 use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::vmctx::global::GlobalEntity;
@@ -78,6 +81,9 @@ pub(crate) struct StoreInner<T> {
 pub(crate) struct StoreCore {
     id: StoreId,
     budget: Budget,
+    pub(crate) limits: Limits,
+    /// Who else is asked about growth.
+    pub(crate) limiter: Option<Box<dyn ResourceLimiter>>,
     pub(crate) record: StoreRecord,
     /// Dropped before the instances, whose modules hold the types of its objects.
     pub(crate) heap: Heap,
@@ -100,8 +106,8 @@ pub(crate) struct StoreCore {
     pub(crate) evaluation: Vec<[u64; 2]>,
     /// Start functions that are running.
     pub(crate) starting: u32,
-    /// What a destructor of the host's panicked with, which was run by a collection while guest code was under way; see [`StoreCore::collect`].
-    pub(crate) destructor_panic: Option<Box<dyn Any + Send>>,
+    /// What code of the host's panicked with that was run while guest code was under way: a destructor in a collection, a limiter.
+    pub(crate) host_panic: Option<Box<dyn Any + Send>>,
     /// Types that the embedder has named; behind everything that may be of them.
     pub(crate) held_types: HeldTypes,
     /// Last, and so dropped last: tiers belong to it, and everything above points to them.
@@ -114,7 +120,7 @@ impl<T> Store<T> {
     /// # Errors
     /// Where the operating system refuses the guest's stack.
     pub fn new(engine: &Engine, data: T) -> Result<Store<T>, Error> {
-        Store::with_budget(engine, data, &Budget::of_engine(engine))
+        Store::with_limits(engine, data, (&Budget::of_engine(engine), engine.config().limits.clone()))
     }
 
     /// An empty store whose guests charge what they hold to `budget`, together with all others that do.
@@ -122,9 +128,22 @@ impl<T> Store<T> {
     /// # Errors
     /// Where the budget or the operating system refuses the guest's stack.
     pub fn with_budget(engine: &Engine, data: T, budget: &Budget) -> Result<Store<T>, Error> {
+        Store::with_limits(engine, data, (budget, engine.config().limits.clone()))
+    }
+
+    /// A store with limits of its own, a limiter, a deadline, fuel.
+    pub fn builder(engine: &Engine, data: T) -> StoreBuilder<'_, T> {
+        StoreBuilder::new(engine, data)
+    }
+
+    pub(crate) fn with_limits(
+        engine: &Engine,
+        data: T,
+        (budget, limits): (&Budget, Limits),
+    ) -> Result<Store<T>, Error> {
         Ok(Store {
             inner: Box::new(StoreInner {
-                core: StoreCore::new(engine, budget.clone())?,
+                core: StoreCore::new(engine, budget.clone(), limits)?,
                 data,
                 exact: PhantomData,
             }),
@@ -217,6 +236,7 @@ impl<T> Store<T> {
     ///
     /// # Errors
     /// Where the engine's configuration does not meter fuel.
+    #[doc(alias = "get_fuel")]
     pub fn fuel(&self) -> Result<u64, Error> {
         self.inner.core.check_metering()?;
         Ok(self.inner.core.record.fuel())
@@ -241,7 +261,21 @@ impl<T> Store<T> {
     }
 }
 
+impl<T> StoreContext<'_, T> {
+    /// The embedder's data.
+    #[must_use]
+    pub fn data(&self) -> &T {
+        &self.0.data
+    }
+}
+
 impl<T> StoreContextMut<'_, T> {
+    /// The embedder's data.
+    #[must_use]
+    pub fn data(&self) -> &T {
+        &self.0.data
+    }
+
     /// The embedder's data.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.0.data
@@ -295,11 +329,11 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 }
 
 impl StoreCore {
-    fn new(engine: &Engine, budget: Budget) -> Result<StoreCore, Error> {
+    fn new(engine: &Engine, budget: Budget, limits: Limits) -> Result<StoreCore, Error> {
         Ok(StoreCore {
             id: StoreId::next(),
             record: StoreRecord::new(
-                engine.config().limits.guest_stack_bytes,
+                limits.guest_stack_bytes,
                 engine.tier().libcalls(),
                 engine.config().tuning.tier_up.back_edges.max(1),
                 engine.parking().clone(),
@@ -311,7 +345,7 @@ impl StoreCore {
             instances: Arena::new(),
             tags: Arena::new(),
             host_funcs: Vec::new(),
-            heap: Heap::new(engine.config().limits.heap_bytes, engine.config().tuning.collection, &budget),
+            heap: Heap::new(limits.heap_bytes, engine.config().tuning.collection, &budget),
             roots: Vec::new(),
             root_generation: 0,
             deadline: None,
@@ -319,14 +353,16 @@ impl StoreCore {
             profile: None,
             evaluation: Vec::new(),
             budget,
+            limits,
+            limiter: None,
             starting: 0,
-            destructor_panic: None,
             held_types: HeldTypes::new(engine.registry()),
+            host_panic: None,
             engine: engine.clone(),
         })
     }
 
-    fn check_metering(&self) -> Result<(), Error> {
+    pub(crate) fn check_metering(&self) -> Result<(), Error> {
         match self.engine.config().metering {
             Metering::Fuel => Ok(()),
             Metering::Off => Err(Error::usage("the engine does not meter fuel (Config::metering)")),
@@ -355,6 +391,7 @@ impl StoreCore {
 
     pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
         ty.check()?;
+        self.check_new_memory(&ty)?;
         let memory = match ty.sharing {
             Sharing::Unshared => {
                 let layout = self.engine.config().tuning.memory_layout;
@@ -382,7 +419,8 @@ impl StoreCore {
     }
 
     pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {
-        let table = TableEntity::new(ty, self.engine.config().limits.table_elements, &self.budget)?;
+        self.check_new_table(&ty)?;
+        let table = TableEntity::new(ty, self.limits.table_elements, &self.budget)?;
         self.tables.push(table)
     }
 
@@ -421,7 +459,7 @@ impl StoreCore {
     }
 
     pub(crate) fn map_native_stack(&mut self, headroom_bytes: usize) -> Result<(), Error> {
-        self.record.map_native_stack(self.engine.config().limits.native_stack_bytes, headroom_bytes)
+        self.record.map_native_stack(self.limits.native_stack_bytes, headroom_bytes)
     }
 
     pub(crate) fn take_request(&self) -> Option<Request> {

@@ -37,9 +37,10 @@ pub use innkeeper_engine::{
     ExnRef, ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType, Finality, FrameInfo,
     Func, FuncType, FunctionInfo, Global, GlobalType, HeapType, ImportType, IndexType, Inlining, Instance,
     InterruptHandle, IntoFunc, IntoHostResult, Lacking, Limits, Linker, Memory, MemoryLayout, MemoryType,
-    Metering, Module, Mutability, NanBits, NewCode, OmittedSamples, Profile, RefType, SharedMemory, Sharing,
-    SizeRange, StorageType, Store, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp,
-    Trap, Tuning, TypeId, TypedFunc, Unrolling, Val, ValType, WakeOnStop, WasmParams, WasmResults, WasmType,
+    Metering, Module, Mutability, NanBits, NewCode, OmittedSamples, Profile, RefType, ResourceLimiter,
+    SharedMemory, Sharing, SizeRange, StorageType, Store, StoreBuilder, StoreContext, StoreContextMut,
+    SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Unrolling, Val, ValType,
+    WakeOnStop, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

@@ -170,9 +170,12 @@ fn a_deadline_ends_waits_of_wasi_with_no_further_wiring() {
 #[test]
 fn processor_time_is_a_store_s_own() {
     let engine = small();
-    let module = module(&engine, r#"(module (import "host" "wait" (func $wait))
+    let module = module(
+        &engine,
+        r#"(module (import "host" "wait" (func $wait))
         (func (export "wait") (call $wait)) (func (export "nothing") (call $wait))
-        (func (export "spin") (loop $l (br $l))))"#);
+        (func (export "spin") (loop $l (br $l))))"#,
+    );
     let mut linker = Linker::new(&engine);
     linker.func_wrap("host", "wait", |caller: Caller<'_, Arc<AtomicU64>>| {
         std::thread::sleep(Duration::from_millis(caller.data().load(Ordering::Relaxed)));

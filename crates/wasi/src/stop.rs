@@ -121,7 +121,8 @@ impl Stopper {
     pub fn watch(&self, limits: &WasiLimits) -> std::io::Result<Option<Watch>> {
         let times = Times { stopper: self.clone(), limits: limits.clone(), begin: Instant::now() };
         let Some(left) = times.left() else { return Ok(None) };
-        let appointment = Timer::of_process().appoint(left, Arc::new(times)).map_err(std::io::Error::other)?;
+        let appointment =
+            Timer::of_process().appoint(left, Arc::new(times)).map_err(std::io::Error::other)?;
         Ok(Some(Watch { _appointment: Some(appointment), _alive: None }))
     }
 

@@ -20,7 +20,7 @@ pub(crate) unsafe fn call<T: 'static>(
     slots: &mut [u64],
 ) -> Result<(), Error> {
     let vm = store.core.vm();
-    let nesting_limit = store.core.engine().config().limits.host_nesting;
+    let nesting_limit = store.core.limits.host_nesting;
     let tier: *const dyn crate::tier::Tier = store.core.engine().tier();
     let owner: *mut StoreInner<T> = store;
     // SAFETY: `vm` and the engine live as long as the store, which this call borrows exclusively; `func` is of the same store. The tier is not reached
@@ -53,7 +53,7 @@ pub(crate) unsafe fn call<T: 'static>(
                 time.leave();
             }
             (*owner).core.record.forget_told_deadline();
-            (*owner).core.resume_destructor_panic();
+            (*owner).core.resume_host_panic();
         }
         match result? {
             Ok(()) => Ok(()),

@@ -475,21 +475,20 @@ impl StoreCore {
         for host in hosts {
             // A panic must not leave over frames of the guest: the embedder gets the first one when they are left.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(host))) {
-                match &self.destructor_panic {
-                    None => self.destructor_panic = Some(panic),
+                match &self.host_panic {
+                    None => self.host_panic = Some(panic),
                     Some(_) => let_go(panic),
                 }
             }
         }
-        // SAFETY: the record lives as long as the store, which the caller borrows.
-        if unsafe { (*self.vm()).nesting } == 0 {
-            self.resume_destructor_panic();
+        if !self.record.is_guest_under_way() {
+            self.resume_host_panic();
         }
     }
 
     /// Goes on with the panic of a destructor of the host's, if a collection met one; no frame of a guest is there any more.
-    pub(crate) fn resume_destructor_panic(&mut self) {
-        if let Some(panic) = self.destructor_panic.take() {
+    pub(crate) fn resume_host_panic(&mut self) {
+        if let Some(panic) = self.host_panic.take() {
             resume_unwind(panic);
         }
     }

@@ -27,7 +27,7 @@ pub unsafe fn memory_grow(ctx: *mut VmContext, memory: MemoryIndex, delta_pages:
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
     let id = instance.memory_ids[memory.index()];
-    core.memories[id].grow(delta_pages).unwrap_or(u64::MAX)
+    core.grow_memory(id, delta_pages).unwrap_or(u64::MAX)
 }
 
 /// `memory.fill`.

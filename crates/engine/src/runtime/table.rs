@@ -30,9 +30,9 @@ pub unsafe fn table_grow(
 ) -> Result<u64, Trap> {
     // SAFETY: as the caller promises.
     let (core, instance) = unsafe { parts(ctx) };
-    let table = &mut core.tables[instance.table_ids[table.index()]];
+    let table = instance.table_ids[table.index()];
     // SAFETY: as the caller promises; a table is none of what is looked at.
-    let old = table.grow_in_portions(delta, value, || unsafe { heed_stop(ctx) })?;
+    let old = core.grow_table(table, (delta, value), || unsafe { heed_stop(ctx) })?;
     Ok(old.unwrap_or(u64::MAX))
 }
 

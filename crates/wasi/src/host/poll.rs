@@ -195,7 +195,8 @@ impl Host {
         let interrupt = self.interrupt.get();
         let bells = [interrupt.map(|it| it.0.fd.as_fd()), store.as_ref().map(Watched::descriptor)];
         let bell = |fd| sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false };
-        let mut polled: Vec<_> = entries.iter().copied().chain(bells.into_iter().flatten().map(bell)).collect();
+        let mut polled: Vec<_> =
+            entries.iter().copied().chain(bells.into_iter().flatten().map(bell)).collect();
         let deadline = timeout.map(|timeout| sys::now(permit, Clock::Monotonic).saturating_add(timeout));
         loop {
             let left = deadline.map(|deadline| deadline.saturating_sub(sys::now(permit, Clock::Monotonic)));

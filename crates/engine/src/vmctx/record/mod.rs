@@ -156,7 +156,8 @@ impl StoreRecord {
         let limit = stack.top - bytes;
         self.shared().native_limit.set(limit);
         // As in `extend_stack`.
-        let _ = self.shared().native_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
+        let _ =
+            self.shared().native_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
         true
     }
 
@@ -185,9 +186,13 @@ impl StoreRecord {
     /// for. A deadline is remembered until no guest of the store is under way any more: whoever called the one that it stops could go on as if nothing had
     /// happened.
     pub(crate) fn take_request(&self) -> Option<Request> {
+        self.shared().take_request(self.is_guest_under_way())
+    }
+
+    /// Whether a call of the host's into the store is under way.
+    pub(crate) fn is_guest_under_way(&self) -> bool {
         // SAFETY: the record lives as long as `self`; the field is the business of the thread that has the store.
-        let is_guest_under_way = unsafe { (*self.vm()).nesting } > 0;
-        self.shared().take_request(is_guest_under_way)
+        unsafe { (*self.vm()).nesting > 0 }
     }
 
     /// Forgets a deadline that [`StoreRecord::take_request`] has told of: the store's guests are all over.
@@ -537,137 +542,5 @@ impl std::fmt::Debug for InterruptHandle {
     }
 }
 
-/// Every order in which a guest can answer what other threads ask of it.
 #[cfg(all(test, feature = "loom"))]
-mod model {
-    use super::*;
-    use crate::sync::{loom, thread};
-
-    fn explore(check: impl Fn() + Send + Sync + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(check);
-    }
-
-    fn record() -> StoreRecord {
-        let budget = Budget::new(None, "the limit");
-        StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default()), &budget).unwrap()
-    }
-
-    fn strike(handle: &InterruptHandle) {
-        let _ = handle.strike(OwnLimit::Deadline);
-    }
-
-    /// As a tier does at a loop or a call: answers where a check against the limit fails.
-    fn poll(record: &StoreRecord) -> Option<Request> {
-        let is_wanted = record.shared().stack_limit().load(Ordering::Relaxed).is_null();
-        is_wanted.then(|| record.take_request()).flatten()
-    }
-
-    /// Polls until `count` requests to stop have been told of; that they never would be is what the model checker would find.
-    fn told_of_stops(record: &StoreRecord, asked: impl FnOnce()) -> Vec<Request> {
-        let mut told: Vec<Request> = (0..2).filter_map(|_| poll(record)).collect();
-        asked();
-        // Whoever asked is done: whatever has not been told of yet is told of now.
-        told.extend((0..2).filter_map(|_| poll(record)));
-        told
-    }
-
-    /// A sample is being answered while the guest is stopped.
-    #[test]
-    fn a_request_to_stop_is_never_lost() {
-        explore(|| {
-            let record = record();
-            let (sampler, stopper) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
-            let sampling = thread::spawn(move || sampler.sample());
-            let stopping = thread::spawn(move || stopper.interrupt());
-            let told = told_of_stops(&record, || {
-                sampling.join().unwrap();
-                stopping.join().unwrap();
-            });
-            assert_eq!(told.iter().filter(|request| **request == Request::Interrupt).count(), 1, "{told:?}");
-            assert_eq!(record.take_ticks(), 1);
-        });
-    }
-
-    /// Machine code begins to run while somebody asks: its first loop finds out.
-    #[test]
-    fn a_page_that_is_made_late_is_forbidden() {
-        explore(|| {
-            let record = record();
-            let stopper = record.interrupt_handle().clone();
-            let stopping = thread::spawn(move || stopper.interrupt());
-            record.shared().set_poll_page_apart().unwrap();
-            stopping.join().unwrap();
-            assert!(record.shared().vm.is_forbidden());
-            assert_eq!(record.take_request(), Some(Request::Interrupt));
-            assert!(!record.shared().vm.is_forbidden());
-        });
-    }
-
-    /// Of an interrupt and each kind of deadline neither replaces the other, and after them nothing is left over.
-    #[test]
-    fn every_request_to_stop_is_told_of() {
-        for stop in [InterruptHandle::exceed_deadline, strike] {
-            explore(move || {
-                let record = record();
-                let (first, second) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
-                let first = thread::spawn(move || stop(&first));
-                let second = thread::spawn(move || second.interrupt());
-                let told = told_of_stops(&record, || {
-                    first.join().unwrap();
-                    second.join().unwrap();
-                });
-                let is_told = |request| told.iter().filter(|told| **told == request).count() == 1;
-                assert!(is_told(Request::Deadline) && is_told(Request::Interrupt), "{told:?}");
-                assert!(!record.is_stop_requested() && poll(&record).is_none());
-            });
-        }
-    }
-
-    /// While guests are under way a deadline is told to each one that asks, whatever else is asked for; when they are over, it is forgotten alone.
-    #[test]
-    fn a_deadline_is_kept_beside_an_interrupt() {
-        for stop in [InterruptHandle::exceed_deadline, strike] {
-            explore(move || {
-                let record = record();
-                // SAFETY: this thread has the store.
-                unsafe { (*record.vm()).nesting = 1 };
-                let (first, second) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
-                let first = thread::spawn(move || stop(&first));
-                let second = thread::spawn(move || second.interrupt());
-                let early = poll(&record);
-                first.join().unwrap();
-                let told: Vec<_> = (0..2).map(|_| poll(&record)).collect();
-                assert_eq!(told, [Some(Request::Deadline); 2], "after {early:?}");
-                // SAFETY: as above.
-                unsafe { (*record.vm()).nesting = 0 };
-                record.forget_told_deadline();
-                second.join().unwrap();
-                let late = poll(&record);
-                assert_eq!(early == Some(Request::Interrupt), late.is_none(), "{early:?}, {late:?}");
-                assert!(!record.is_stop_requested() && poll(&record).is_none());
-            });
-        }
-    }
-
-    /// What is taken back is the store's own deadline alone, whoever asked first.
-    #[test]
-    fn taking_a_deadline_back_leaves_an_interrupt() {
-        explore(|| {
-            let record = record();
-            let (deadline, stopper) = (record.interrupt_handle().clone(), record.interrupt_handle().clone());
-            let striking = thread::spawn(move || {
-                strike(&deadline);
-                deadline.take_back_strike(OwnLimit::Deadline);
-            });
-            let stopping = thread::spawn(move || stopper.interrupt());
-            let told = told_of_stops(&record, || {
-                striking.join().unwrap();
-                stopping.join().unwrap();
-            });
-            assert_eq!(told.iter().filter(|told| **told == Request::Interrupt).count(), 1, "{told:?}");
-            assert!(!record.is_stop_requested() && poll(&record).is_none());
-        });
-    }
-}
+mod model;

@@ -11,7 +11,7 @@ use std::path::Path;
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::report::{Problem, visible};
-use crate::{foreign, usage};
+use crate::{foreign, reserve, usage};
 
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
@@ -37,7 +37,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The file, to be read again from its beginning; nothing where it has been written to since.
+    /// The file, to be read again from its beginning; nothing where it seems to have been written to since. That is asked to spare the work, and need not be sure: whoever reads
+    /// the file again finds in the cache what belongs to the digest of the bytes that it has read itself.
     #[cfg(target_os = "linux")]
     pub(crate) fn unchanged(mut self) -> Option<File> {
         let now = self.file.metadata().ok()?;
@@ -93,6 +94,7 @@ impl Input {
                     format!("larger than {MAX_TEXT_BYTES} bytes, the most that a module's text may have");
                 return Err(Problem::new(&input.name, reason).help("translate it to the binary format"));
             }
+            check_room_for_text(&input.name, input.bytes.len())?;
             let translated = innkeeper::to_binary(&input.bytes).map(|binary| binary.into_owned());
             input.bytes = translated.map_err(|error| input.problem(&error))?;
             if let Some((kind, mend)) = foreign::file_kind(&input.bytes) {
@@ -143,6 +145,20 @@ impl Input {
             _ => problem,
         }
     }
+}
+
+/// What reads the text format ends the process where it finds no memory.
+pub(crate) fn check_room_for_text(name: &str, text_bytes: usize) -> Result<(), Problem> {
+    let bytes = innkeeper::text_memory_bytes(text_bytes);
+    if reserve::has_room(bytes) {
+        return Ok(());
+    }
+    let reason = format!(
+        "the system has no memory for its text: reading {text_bytes} bytes can take {} MiB",
+        bytes.div_ceil(1 << 20)
+    );
+    Err(Problem::new(name, reason)
+        .help("translate it to the binary format, or raise the limit (ulimit -v, ulimit -d)"))
 }
 
 fn read_regular_file(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {

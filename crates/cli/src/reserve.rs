@@ -168,10 +168,19 @@ fn class(layout: Layout) -> Option<(usize, usize)> {
     is_served.then(|| ((bytes / SMALLEST_BYTES).ilog2() as usize, bytes))
 }
 
+/// Whether so many bytes more may be allocated, where memory is limited; without a limit the system finds out when they are used.
+pub(crate) fn has_room(bytes: usize) -> bool {
+    !is_limited() || Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
+
+fn is_limited() -> bool {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::As).current.is_some() || getrlimit(Resource::Data).current.is_some()
+}
+
 /// Makes the first thread's stack as large as it gets, where address space is limited: it grows as it is used, and would have to when nothing is left.
 pub(crate) fn reach_for_stack() {
-    use rustix::process::{Resource, getrlimit};
-    if getrlimit(Resource::As).current.is_some() || getrlimit(Resource::Data).current.is_some() {
+    if is_limited() {
         reach(STACK_PAGES);
     }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use innkeeper::Config;
 
 use crate::args::WastArgs;
+use crate::input::check_room_for_text;
 use crate::report::{self, Problem, visible};
 
 /// Runs the scripts, each in a store of its own.
@@ -30,6 +31,11 @@ pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
                 continue;
             }
         };
+        if let Err(problem) = check_room_for_text(&name, text.len()) {
+            report::problem(&problem);
+            unread += 1;
+            continue;
+        }
         let outcome = innkeeper_wast::run(&engine, &text);
         passed += outcome.passed;
         failed += outcome.failures.len();

@@ -4,6 +4,15 @@ use std::borrow::Cow;
 
 use innkeeper_engine::{Error, ErrorKind};
 
+/// Bytes that translating one byte of text takes at most: a tag without a type, in five bytes, takes the most.
+const BYTES_OF_TEXT_BYTE: usize = 160;
+
+/// What [`to_binary`] takes at most for so many bytes of text. Its allocations do not fail gently: whoever may have less asks the system before.
+#[must_use]
+pub const fn text_memory_bytes(text_bytes: usize) -> usize {
+    text_bytes.saturating_mul(BYTES_OF_TEXT_BYTE).saturating_add(64 << 10)
+}
+
 /// The binary format of `bytes`, which are a module in either format.
 ///
 /// # Errors

@@ -208,6 +208,40 @@ fn what_was_called_can_be_compiled_between_runs() {
     assert_eq!((statistics.compiled, statistics.cached), (0, count + 1));
 }
 
+/// What is refused because there is no memory now is not remembered as what can never be compiled.
+#[test]
+fn what_was_refused_for_the_moment_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let operands = 4000;
+    // Enough others that something is written at all.
+    let others: String = (0..300).map(|i| format!("(func $f{i} (result i32) (i32.const {i}))")).collect();
+    let calls: String = (0..300).map(|i| format!("(drop (call $f{i}))")).collect();
+    let text = format!(
+        "(module {others} (func (export \"run\") (result i32) {calls} {} {}))",
+        "(call $f1)".repeat(operands),
+        "i32.add ".repeat(operands - 1)
+    );
+    let module = || {
+        let tuning = counted(TierUp { calls: u32::MAX, ..Tuning::default().tier_up });
+        let cache = Cache::in_directory(directory.path(), seal()).unwrap();
+        let engine = innkeeper::engine_cached(Config { tuning, ..Config::default() }, Tiers::Auto, cache);
+        Module::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap()
+    };
+    let first = module();
+    let mut store = Store::new(first.engine(), ()).unwrap();
+    let instance = Linker::new(first.engine()).instantiate(&mut store, &first).unwrap();
+    let run = instance.get_typed_func::<(), i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), operands as i32);
+    assert!(first.keep_code().functions > 0);
+    let refused = module();
+    refused.engine().charge_compiling_to(&innkeeper::Budget::new(Some(1), "nothing"));
+    let statistics = innkeeper::fill_cache_with_called(&refused, &|_, _| {}, &|| true).unwrap();
+    let reason = "compiling it would take more memory than the limit allows";
+    assert_eq!(statistics.refused.get(reason), Some(&1), "{statistics:?}");
+    let statistics = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| true).unwrap();
+    assert!(statistics.compiled > 0 && statistics.refused.is_empty(), "{statistics:?}");
+}
+
 #[test]
 fn a_large_module_is_validated_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -176,6 +176,76 @@ fn y8_l12_the_host_has_a_reserve_for_what_is_small() {
     }
 }
 
+/// What reads the text format cannot be told that there is no memory.
+#[test]
+fn y8_l12_wherever_address_space_ends_text_is_read_or_refused() {
+    // What takes most for its bytes, and what programs consist of.
+    let tags = format!("(module {})", "(tag)".repeat(20_000));
+    let functions = format!(
+        "(module {})",
+        "(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))".repeat(2000)
+    );
+    let (mut read, mut refused) = (0, 0);
+    let mut kibibytes = 20_000;
+    while kibibytes < 120_000 {
+        kibibytes += kibibytes / 9;
+        if !is_loaded(kibibytes) {
+            continue;
+        }
+        for text in [&tags, &functions] {
+            let ran = limited(kibibytes, &["validate", "-"], text);
+            assert!(matches!(ran.code, Some(0 | 1)), "{kibibytes} KiB: {ran:#?}");
+            read += u32::from(ran.code == Some(0));
+            refused += u32::from(ran.stderr.contains("the system has no memory for its text"));
+        }
+    }
+    assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+}
+
+/// A module of very many of the smallest things: a section of them, behind what they need.
+fn many(before: &[u8], section: u8, thing: &[u8], count: usize) -> Vec<u8> {
+    let number = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number > 127 {
+            bytes.push((number & 127) as u8 | 128);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    let contents = [number(count), thing.repeat(count)].concat();
+    [b"\0asm\x01\0\0\0", before, &[section], &number(contents.len()), &contents].concat()
+}
+
+/// What decodes and validates cannot be told that there is no memory.
+#[test]
+fn y8_l12_wherever_address_space_ends_a_module_is_decoded_or_refused() {
+    const TYPE: &[u8] = b"\x01\x04\x01\x60\0\0";
+    let modules = [
+        many(b"", 1, b"\x60\0\0", 100_000),
+        many(TYPE, 2, b"\0\0\0\0", 90_000),
+        many(b"", 6, b"\x7f\0\x41\0\x0b", 200_000),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("many.wasm");
+    let (mut decoded, mut refused) = (0, 0);
+    for module in modules {
+        std::fs::write(&file, module).unwrap();
+        let mut kibibytes = 20_000;
+        while kibibytes < 160_000 {
+            kibibytes += kibibytes / 9;
+            if !is_loaded(kibibytes) {
+                continue;
+            }
+            let ran = limited(kibibytes, &["validate", file.to_str().unwrap()], "");
+            assert!(matches!(ran.code, Some(0 | 1)), "{kibibytes} KiB: {ran:#?}");
+            decoded += u32::from(ran.code == Some(0));
+            refused += u32::from(ran.stderr.contains("the system has no memory for decoding the module"));
+        }
+    }
+    assert!(decoded > 0 && refused > 0, "{decoded} decoded, {refused} refused");
+}
+
 /// What the compiler allocates cannot fail gently: what there may be no room for stays interpreted.
 #[test]
 fn y8_l12_wherever_address_space_ends_compiling_ends_well() {

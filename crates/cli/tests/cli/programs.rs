@@ -176,6 +176,41 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     assert_eq!(signalled(&["INT", "TERM", "HUP", "PIPE"], "TERM"), Some(0));
 }
 
+/// Modules are read and not mapped, and machine code from files that others may write to is copied: what becomes of the file is nothing to a guest that runs.
+#[test]
+fn a_file_that_is_cut_short_while_its_module_runs_changes_nothing() {
+    let late = "(drop (call $w (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 24)))";
+    let module = format!(
+        r#"(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 64) "ready\nlate\n")
+        (data (i32.const 0) "\40\00\00\00\06\00\00\00\46\00\00\00\05\00\00\00\80\00\00\00\01\00\00\00")
+        (func (export "_start")
+            (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 24)))
+            (drop (call $r (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 24)))
+            (call $late))
+        (func $late {late}))"#
+    );
+    let folder = scratch();
+    let (wasm, cwasm) = (folder.path().join("wait.wasm"), folder.path().join("wait.cwasm"));
+    std::fs::write(&wasm, innkeeper::to_binary(module.as_bytes()).unwrap()).unwrap();
+    inn(&["compile", "wait.wasm", "-o", "wait.cwasm"]).current_dir(&folder).run().code(0);
+    for (file, flag) in [(&cwasm, "--allow-precompiled"), (&wasm, "--explain")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
+        command.args(["run", "--cache", "off", flag]).arg(file);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}: {output:?}", file.display());
+        assert_eq!(output.stdout, b"late\n", "{}", file.display());
+    }
+}
+
 #[test]
 fn inspect_lists_what_is_imported_twice_once() {
     let import = r#"(import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))"#;

@@ -14,6 +14,7 @@ use wasmparser::{
 use super::types::{TypeContext, memory_type};
 use super::*;
 use crate::error::ErrorKind;
+use crate::sys::Mapping;
 
 type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
@@ -26,6 +27,7 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
             bytes.len()
         )));
     }
+    check_room(&bytes)?;
     let mut parts = empty_parts(engine);
     let mut validator = match verdict {
         Verdict::Unknown => Some(Validator::new_with_features(engine.config().features.flags())),
@@ -56,6 +58,56 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
     parts.referenced_funcs = referenced_funcs(&parts);
     parts.bytes = bytes;
     Ok(parts)
+}
+
+/// Modules of fewer bytes are decoded without asking: they take little.
+const SMALL_MODULE_BYTES: usize = 64 << 10;
+
+/// What each item of a section takes at most while a module is decoded and validated, lists that grow counted twice.
+const ITEM_BYTES: usize = 256;
+
+/// Refuses a module that the system has no memory for: lists of what is in it, here and in the validator, grow in ways that do not fail gently.
+fn check_room(bytes: &[u8]) -> Result<(), Error> {
+    if bytes.len() < SMALL_MODULE_BYTES {
+        return Ok(());
+    }
+    let most = items(bytes).saturating_mul(ITEM_BYTES);
+    // Not from the allocator, which would change its ways for what is given back.
+    Mapping::new(most.max(1), 0).map(drop).map_err(|_| {
+        Error::limit(format!("the system has no memory for decoding the module, which can take {most} bytes"))
+    })
+}
+
+/// How many items the sections say that they have, as far as that can be read. An item is a byte at least.
+fn items(bytes: &[u8]) -> usize {
+    let (mut parser, mut rest, mut items) = (Parser::new(0), bytes, 0_usize);
+    while let Ok(wasmparser::Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) {
+        let count = match &payload {
+            Payload::TypeSection(section) => section.count(),
+            Payload::ImportSection(section) => section.count(),
+            Payload::FunctionSection(section) => section.count(),
+            Payload::TableSection(section) => section.count(),
+            Payload::GlobalSection(section) => section.count(),
+            Payload::ExportSection(section) => section.count(),
+            Payload::ElementSection(section) => section.count(),
+            Payload::DataSection(section) => section.count(),
+            Payload::TagSection(section) => section.count(),
+            Payload::End(_) => break,
+            _ => 0,
+        };
+        if let Payload::CodeSectionStart { .. } = payload {
+            parser.skip_section();
+        }
+        items = items.saturating_add(count as usize).min(bytes.len());
+        let Payload::CodeSectionStart { size, .. } = payload else {
+            rest = &rest[consumed..];
+            continue;
+        };
+        let behind = consumed.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        let Some(next) = rest.get(behind..) else { break };
+        rest = next;
+    }
+    items
 }
 
 fn empty_parts(engine: &Engine) -> ModuleParts {

@@ -77,9 +77,36 @@ pub(crate) fn write(profile: &Profile, files: Files, guest: &str) -> Result<(), 
     let mut options = flamegraph::Options::default();
     options.title = guest.to_owned();
     options.count_name = "ms".to_owned();
+    options.subtitle = Some(totals(profile));
+    let mut graph = Vec::new();
+    let drawn = flamegraph::from_lines(&mut options, stacks.iter().map(String::as_str), &mut graph);
     files.graph.write(|to| {
-        flamegraph::from_lines(&mut options, stacks.iter().map(String::as_str), to).map_err(io::Error::other)
+        drawn.map_err(io::Error::other)?;
+        to.write_all(&with_dark_style(graph))
     })
+}
+
+/// What all samples amount to.
+fn totals(profile: &Profile) -> String {
+    let stacks = profile.stacks().count();
+    let ms = u128::from(profile.ticks()) * TICK.as_millis();
+    let omitted = match profile.omitted() {
+        OmittedSamples { samples: 0, .. } => String::new(),
+        OmittedSamples { ticks, .. } => format!(", {ticks} ms of it in stacks that found no room"),
+    };
+    format!("{ms} ms in {stacks} different stacks{omitted}; ctrl-F searches, a click enlarges")
+}
+
+/// A graph that is dark where the system is. What is said beside the boxes is light then; names in boxes, whose colours stay, are not.
+fn with_dark_style(mut graph: Vec<u8>) -> Vec<u8> {
+    const STYLE: &[u8] =
+        b"<style>@media (prefers-color-scheme: dark) { #background stop { stop-color: #14171d }\n\
+        #title, #subtitle, #details, #search, #matched, #unzoom { fill: #d9dee8 } }</style>";
+    const END: &[u8] = b"</svg>";
+    if let Some(end) = graph.windows(END.len()).rposition(|bytes| bytes == END) {
+        graph.splice(end..end, STYLE.iter().copied());
+    }
+    graph
 }
 
 /// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks.

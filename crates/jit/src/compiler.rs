@@ -74,6 +74,8 @@ pub(crate) struct Code {
 struct Text {
     intermediate: String,
     machine: String,
+    /// Where instructions of one place begin in the code, with the place.
+    places: Vec<(u32, u32)>,
 }
 
 /// Makes a function, and says whose bodies are in it.
@@ -175,11 +177,16 @@ impl Compiler {
         build: impl Build,
     ) -> Result<Disassembly> {
         let (code, text) = self.compile_with(Listing::Wanted, allowance, build)?;
-        let Text { intermediate, machine } = text.unwrap_or_default();
+        let Text { intermediate, machine, places } = text.unwrap_or_default();
+        let inlined = code.tables.inlined();
+        // Of what is inlined, the call that is in the function itself.
+        let outermost = |place| origins(&inlined, place).last().map_or(0, |origin| origin.offset_bytes);
+        let places = places.into_iter().map(|(offset, place)| (offset, outermost(place))).collect();
         Ok(Disassembly {
-            intermediate: with_offsets(&intermediate, &code.tables.inlined(), index),
+            intermediate: with_offsets(&intermediate, &inlined, index),
             machine,
-            machine_bytes: code.bytes.len(),
+            code: code.bytes,
+            places,
         })
     }
 
@@ -210,7 +217,8 @@ impl Compiler {
         let places: Vec<(u32, u32)> = places.map(|place| (place.start, place.loc.bits())).collect();
         let places = of.complete(&places, &traps, trap::LOAD.as_raw().get());
         let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &of.inlined);
-        let text = compiled.vcode.map(|machine| Text { intermediate: func.display().to_string(), machine });
+        let text =
+            compiled.vcode.map(|machine| Text { intermediate: func.display().to_string(), machine, places });
         Ok((Code { bytes, tables, wide_callees: of.wide_callees }, text))
     }
 }

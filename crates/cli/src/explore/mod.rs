@@ -1,5 +1,7 @@
 //! `inn explore`: what the compiler makes of a module's functions, as one page of HTML.
 
+mod callees;
+mod machine;
 mod page;
 
 use std::collections::HashMap;
@@ -11,6 +13,8 @@ use std::process::ExitCode;
 
 use innkeeper::{Config, Engine, FunctionInfo, Module};
 
+use callees::Callees;
+
 use crate::args::ExploreArgs;
 use crate::input::Input;
 use crate::output::Output;
@@ -21,13 +25,22 @@ use crate::writable::Writable;
 /// A function as the page shows it.
 struct Function {
     name: String,
+    index: u32,
     /// Bytes of its body.
     wasm_bytes: usize,
     /// Samples of a profile in which it was the innermost.
     ticks: u64,
     /// Its instructions as text, each with its offset in the module.
     wasm: Vec<(usize, String)>,
-    compiled: Result<innkeeper::Disassembly, String>,
+    compiled: Result<Compiled, String>,
+}
+
+/// What the compiler makes of a function.
+struct Compiled {
+    /// The intermediate representation's lines, with the offset in the module where there is one.
+    intermediate: Vec<(Option<usize>, String)>,
+    machine: Vec<machine::Instruction>,
+    machine_bytes: usize,
 }
 
 /// Writes the page.
@@ -46,7 +59,11 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     let mut infos: Vec<FunctionInfo<'_>> = module.functions().collect();
     // Hot ones first, then large ones; those that are alike stay in the module's order.
     infos.sort_by_key(|info| std::cmp::Reverse((ticks_of(info), info.body.len())));
-    let shown = infos.iter().take(args.functions).map(|info| function(&module, info, ticks_of(info), &text));
+    let callees = Callees::of(&module);
+    let shown = infos.iter().take(args.functions).map(|info| {
+        let wasm = callees.named_in(text.within(&info.body));
+        function(&module, info, ticks_of(info), (wasm, &callees))
+    });
     let shown: Vec<Function> = shown.collect::<Option<_>>().ok_or_else(|| {
         Problem::new(&input.name, "there is no compiler for this processor, so there is nothing to show")
             .help("run inn on x86-64 Linux")
@@ -59,14 +76,46 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn function(module: &Module, info: &FunctionInfo<'_>, ticks: u64, text: &Text) -> Option<Function> {
-    Some(Function {
-        name: profile::name(info.name, info.func),
-        wasm_bytes: info.body.len(),
-        ticks,
-        wasm: text.within(&info.body),
-        compiled: module.explain(info.func)?,
+fn function(
+    module: &Module,
+    info: &FunctionInfo<'_>,
+    ticks: u64,
+    (wasm, callees): (Vec<(usize, String)>, &Callees),
+) -> Option<Function> {
+    let compiled = module.explain(info.func)?.map(|listing| {
+        let callee = |offset| callees.called_at(&wasm, offset);
+        let lines = listing.intermediate.lines().filter(|line| !is_declaration(line)).map(|line| {
+            let offset = offset_of(line);
+            let line = callees.with_inlined(line);
+            match offset.and_then(callee).filter(|_| line.contains(" call") || line.contains("= call")) {
+                Some(callee) => (offset, format!("{line}  ; {callee}")),
+                None => (offset, line),
+            }
+        });
+        Compiled {
+            intermediate: lines.collect(),
+            machine: machine::instructions(&listing, callee),
+            machine_bytes: listing.code.len(),
+        }
+    });
+    let (name, index) = (profile::name(info.name, info.func), info.func.0);
+    Some(Function { name, index, wasm_bytes: info.body.len(), ticks, wasm, compiled })
+}
+
+/// Whether a line of the intermediate representation is one of the many before its code that say no more than types of calls and kinds of memory.
+fn is_declaration(line: &str) -> bool {
+    let line = line.trim_start();
+    ["sig", "region"].iter().any(|name| {
+        let rest = line.strip_prefix(name).map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        rest.is_some_and(|rest| rest.starts_with(" = "))
     })
+}
+
+/// The offset in the module that a line of the intermediate representation begins with, as `@` and hexadecimal digits.
+fn offset_of(line: &str) -> Option<usize> {
+    let digits = line.trim_start().strip_prefix('@')?;
+    let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
+    usize::from_str_radix(&digits[..end], 16).ok()
 }
 
 /// A module in the text format, line by line.
@@ -122,7 +171,13 @@ fn read(path: &OsStr) -> Result<String, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::own_ticks;
+    use super::{offset_of, own_ticks};
+
+    #[test]
+    fn lines_of_the_intermediate_representation_say_where_they_come_from() {
+        assert_eq!(offset_of("    @004a    v3 = iadd v1, v2"), Some(0x4a));
+        assert_eq!(offset_of("block1(v2: i32):"), None);
+    }
 
     #[test]
     fn time_belongs_to_the_innermost_function() {

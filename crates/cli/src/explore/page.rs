@@ -1,90 +1,68 @@
 //! The page: one file without anything from elsewhere.
+//!
+//! Functions are data, one script element of JSON each, which is read when the function is shown: a page of many functions opens as fast as one of few.
+//!
+//! Must stay true: text that a module has chosen gets into the page as JSON in which no `<` is left, and out of that as text, never as markup. The page forbids itself to load
+//! anything.
 
-use std::fmt::Write as _;
+use serde_json::{Value, json};
 
 use super::Function;
+use crate::report::visible;
 
-const STYLE: &str = "
-body { font: 14px/1.4 system-ui, sans-serif; margin: 1em; color: #222; background: #fff }
-summary { cursor: pointer; padding: .2em 0 } summary b { font-family: ui-monospace, monospace }
-.columns { display: grid; grid-template-columns: 1fr 1fr 1fr; gap: .5em }
-.columns > div { min-width: 0 } h2 { font-size: 1em; margin: .3em 0 }
-pre { font: 12px/1.35 ui-monospace, monospace; overflow: auto; max-height: 70vh; border: 1px solid #ddd; margin: 0; padding: .3em }
-pre i { display: block; font-style: normal; white-space: pre } i.on { background: #fe9 }
-.none { color: #a00 }";
-
-/// Lines that came from the same instruction light up together.
-const SCRIPT: &str = "
-document.addEventListener('mouseover', event => {
-  for (const line of document.querySelectorAll('i.on')) line.classList.remove('on');
-  const line = event.target.closest('i[data-o]');
-  if (!line) return;
-  const all = line.closest('.columns').querySelectorAll('i[data-o=\"' + line.dataset.o + '\"]');
-  for (const same of all) same.classList.add('on');
-});";
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
 /// The page for a module's functions, of which there are `total`.
 pub(super) fn page(module: &str, functions: &[Function], total: usize) -> String {
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style>\n<h1>{0}</h1>\n",
-        escape(module)
-    );
+    let module = visible(module);
+    let title = escape(&module);
     let all_ticks: u64 = functions.iter().map(|function| function.ticks).sum();
-    let order = if all_ticks > 0 { "the hottest first" } else { "the largest first" };
-    let _ = writeln!(html, "<p>{} of {total} functions, {order}.</p>", functions.len());
+    let list: Vec<Value> = functions.iter().map(listed).collect();
+    let about = json!({ "module": module, "total": total, "ticks": all_ticks, "functions": list });
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n<style>\n{STYLE}</style></head>\n\
+         <body><noscript>This page shows {title} with a script of its own.</noscript>\n"
+    );
+    push_data(&mut html, "about", &about);
     for (position, function) in functions.iter().enumerate() {
-        write_function(&mut html, function, all_ticks, position == 0);
+        push_data(&mut html, &format!("f{position}"), &shown(function));
     }
-    let _ = writeln!(html, "<script>{SCRIPT}</script></html>");
+    html.push_str("<script>\n");
+    html.push_str(SCRIPT);
+    html.push_str("</script></body></html>\n");
     html
 }
 
-fn write_function(html: &mut String, function: &Function, all_ticks: u64, is_open: bool) {
-    let open = if is_open { " open" } else { "" };
-    let _ = write!(html, "<details{open}><summary><b>{}</b>", escape(&function.name));
-    if all_ticks > 0 {
-        let _ = write!(html, " {:.1} % of the time,", function.ticks as f64 * 100.0 / all_ticks as f64);
-    }
-    let _ = write!(html, " {} bytes of wasm", function.wasm_bytes);
-    if let Ok(compiled) = &function.compiled {
-        let _ = write!(html, ", {} of machine code", compiled.machine_bytes);
-    }
-    html.push_str("</summary><div class=\"columns\">\n<div><h2>WebAssembly</h2><pre>");
-    for (offset, line) in &function.wasm {
-        let _ = write!(html, "<i data-o=\"{offset:x}\">{offset:6x} {}</i>", escape(line));
-    }
-    html.push_str("</pre></div>\n");
-    match &function.compiled {
-        Ok(compiled) => {
-            html.push_str("<div><h2>Intermediate representation</h2><pre>");
-            for line in compiled.intermediate.lines() {
-                match offset_of(line) {
-                    Some(offset) => {
-                        let _ = write!(html, "<i data-o=\"{offset:x}\">{}</i>", escape(line));
-                    }
-                    None => {
-                        let _ = write!(html, "<i>{}</i>", escape(line));
-                    }
-                }
-            }
-            html.push_str("</pre></div>\n<div><h2>Machine code</h2><pre>");
-            for line in compiled.machine.lines() {
-                let _ = write!(html, "<i>{}</i>", escape(line));
-            }
-            html.push_str("</pre></div>");
-        }
-        Err(reason) => {
-            let _ = write!(html, "<div class=\"none\">It stays interpreted: {}</div>", escape(reason));
-        }
-    }
-    html.push_str("\n</div></details>\n");
+/// A function in the list.
+fn listed(function: &Function) -> Value {
+    let Function { name, index, wasm_bytes, ticks, wasm: _, compiled } = function;
+    let machine_bytes = compiled.as_ref().map(|compiled| compiled.machine_bytes).ok();
+    json!([visible(name), index, wasm_bytes, ticks, machine_bytes])
 }
 
-/// The offset in the module that a line of the intermediate representation begins with, as `@` and hexadecimal digits.
-fn offset_of(line: &str) -> Option<usize> {
-    let digits = line.trim_start().strip_prefix('@')?;
-    let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
-    usize::from_str_radix(&digits[..end], 16).ok()
+/// A function as it is shown: lines of columns, each line with the offset in the module that it belongs to, and for machine code the address.
+fn shown(function: &Function) -> Value {
+    let wasm: Vec<Value> =
+        function.wasm.iter().map(|(offset, line)| json!([offset, visible(line)])).collect();
+    match &function.compiled {
+        Err(reason) => json!({ "wasm": wasm, "reason": visible(reason) }),
+        Ok(compiled) => {
+            let intermediate: Vec<Value> =
+                compiled.intermediate.iter().map(|(offset, line)| json!([offset, visible(line)])).collect();
+            let machine: Vec<Value> =
+                compiled.machine.iter().map(|it| json!([it.offset, visible(&it.text), it.address])).collect();
+            json!({ "wasm": wasm, "intermediate": intermediate, "machine": machine })
+        }
+    }
+}
+
+/// Adds data that a script reads. Within a string of JSON, `<` can be written otherwise; elsewhere there is none.
+fn push_data(html: &mut String, id: &str, data: &Value) {
+    let data = data.to_string().replace('<', "\\u003c");
+    *html += &format!("<script type=\"application/json\" id=\"{id}\">{data}</script>\n");
 }
 
 fn escape(text: &str) -> String {
@@ -103,16 +81,36 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, offset_of};
+    use super::*;
 
-    #[test]
-    fn lines_of_the_intermediate_representation_say_where_they_come_from() {
-        assert_eq!(offset_of("    @004a    v3 = iadd v1, v2"), Some(0x4a));
-        assert_eq!(offset_of("block1(v2: i32):"), None);
-    }
-
+    /// Whatever a module calls itself and its functions, the page has the elements that it has for a tame one.
     #[test]
     fn names_are_text() {
-        assert_eq!(escape("<script>\"a&b\""), "&lt;script&gt;&quot;a&amp;b&quot;");
+        let page_of = |name: &str| {
+            let function = Function {
+                name: name.to_owned(),
+                index: 0,
+                wasm_bytes: 1,
+                ticks: 0,
+                wasm: vec![(1, format!("call ${name}"))],
+                compiled: Err(name.to_owned()),
+            };
+            page(name, &[function], 1)
+        };
+        let tags = |page: &str| page.matches('<').count();
+        let tame = page_of("tame");
+        for name in [
+            "<script>alert(1)</script>",
+            "</script><img src=x onerror=alert(1)>",
+            "<!--",
+            "\"'&]]>",
+            "</title>",
+            "\u{202e}\u{2028}",
+        ] {
+            let hostile = page_of(name);
+            assert_eq!(tags(&hostile), tags(&tame), "{name}");
+            assert!(!hostile.contains('\u{202e}'), "{name}");
+        }
+        assert!(!tame.contains("://"), "nothing is from elsewhere");
     }
 }

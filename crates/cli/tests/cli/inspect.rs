@@ -218,15 +218,47 @@ fn exploring_shows_functions_in_three_forms_hot_ones_first() {
     let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
     inn(&["explore", "m.wat"]).current_dir(&dir).run().code(0).prints(&["m.html: 2 of 2 functions"]);
     let largest_first = page("m.html");
-    assert!(largest_first.find("<b>large</b>").unwrap() < largest_first.find("<b>hot</b>").unwrap());
+    assert!(largest_first.find("[\"large\",").unwrap() < largest_first.find("[\"hot\",").unwrap());
     inn(&["explore", "--profile", "m.folded", "--functions", "1", "--to", "hot.html", "m.wat"])
         .current_dir(&dir)
         .run()
         .code(0);
     let hottest = page("hot.html");
-    for part in ["<b>hot</b> 100.0 %", "i32.popcnt", "= popcnt", "popcntl", "1 of 2 functions"] {
+    for part in ["\"ticks\":7", "[\"hot\",1,", "i32.popcnt", "= popcnt", "\"popcnt", "\"total\":2"] {
         assert!(hottest.contains(part), "{part} is not in {hottest}");
     }
-    assert!(!hottest.contains("large"));
+    assert!(!hottest.contains("[\"large\","));
     inn(&["explore", "--profile", "nowhere", "m.wat"]).current_dir(&dir).run().code(1).says(&["--profile"]);
+}
+
+/// The columns belong together by offsets, instructions of machine code have addresses, and calls have the names of what they lead to.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn exploring_links_machine_code_to_wasm_and_names_callees() {
+    let dir = scratch();
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+        (func $"</script><b>" (param i32) (result i32)
+            (loop $l (br_if $l (call 0))) (i32.div_u (call 0) (local.get 0))))"#;
+    std::fs::write(dir.path().join("m.wat"), text).unwrap();
+    inn(&["explore", "m.wat"]).current_dir(&dir).run().code(0);
+    let page = std::fs::read_to_string(dir.path().join("m.html")).unwrap();
+    let data = page.split("id=\"f0\">").nth(1).and_then(|rest| rest.split("</script>").next()).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(data).unwrap();
+    let lines = |column: &str| shown[column].as_array().unwrap().clone();
+    let text = |line: &serde_json::Value| line[1].as_str().unwrap().to_owned();
+    let wasm: Vec<u64> = lines("wasm").iter().filter_map(|line| line[0].as_u64()).collect();
+    let machine = lines("machine");
+    let addresses: Vec<u64> = machine.iter().map(|line| line[2].as_u64().unwrap()).collect();
+    assert!(addresses[0] == 0 && addresses.is_sorted_by(|a, b| a < b), "{addresses:?}");
+    let linked: Vec<u64> = machine.iter().filter_map(|line| line[0].as_u64()).collect();
+    assert!(linked.len() > 3 && linked.iter().all(|offset| wasm.contains(offset)), "{linked:?} {wasm:?}");
+    for column in ["wasm", "intermediate", "machine"] {
+        let named = lines(column)
+            .iter()
+            .filter(|line| text(line).contains("wasi_snapshot_preview1.sched_yield"))
+            .count();
+        assert!(named >= 2, "{column}: {shown:#}");
+    }
+    assert!(page.contains("\\u003c/script>\\u003cb>") && !page.contains("<b>"), "{page}");
 }

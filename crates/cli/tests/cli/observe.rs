@@ -79,7 +79,10 @@ fn a_profile_is_a_flame_graph_and_folded_stacks() {
     assert_eq!(stack, "main;busy");
     assert!(ticks.parse::<u64>().unwrap() > 0);
     let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
-    assert!(graph.contains("<svg") && graph.contains("busy"), "{graph}");
+    for part in ["<svg", "busy", " ms in 1 different stacks", "prefers-color-scheme: dark", "</style></svg>"]
+    {
+        assert!(graph.contains(part), "{part} is not in {graph}");
+    }
 }
 
 /// Stacks that are ever new ones fill what a profile may hold; what there is is written when the deadline ends the guest, and the rest is counted. Nobody reads what

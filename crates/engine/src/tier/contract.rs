@@ -190,8 +190,11 @@ pub struct Disassembly {
     pub intermediate: String,
     /// Its machine code, as assembly text.
     pub machine: String,
-    /// Bytes of machine code.
-    pub machine_bytes: usize,
+    /// Its machine code.
+    pub code: Vec<u8>,
+    /// Where instructions of one origin begin in the machine code, ascending, with the offset in the module's bytes that they come from. Of a body in the place
+    /// of a call, that is the call.
+    pub places: Vec<(u32, u32)>,
 }
 
 /// Machine code that has come into being, or has been mapped from a file, and is about to be executed.

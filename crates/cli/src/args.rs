@@ -47,7 +47,7 @@ A program that is named like a command is run with `inn run NAME` or `inn ./NAME
 
 Exit codes:
   the guest's own, of which the system keeps the low 8 bits
-  134 after a trap, 130 after ctrl-C, 1 where inn itself failed, 2 for a mistake on the command line";
+  134 after a trap, 130 after ctrl-C, 1 where inn itself failed, 2 for a mistake on the command line or in a policy";
 
 /// The whole command line.
 #[derive(Debug, Parser)]

@@ -18,6 +18,7 @@ use crate::profile::Sampler;
 use crate::report::{Problem, short};
 use crate::run::Entry;
 use crate::signals::{self, Came};
+use crate::wording::Wording;
 
 /// A module that is ready to run.
 pub(crate) struct Guest {
@@ -27,6 +28,8 @@ pub(crate) struct Guest {
     pub(crate) is_profiled: bool,
     /// What it may use up, where that is counted.
     pub(crate) fuel: Option<u64>,
+    /// How its keys were granted.
+    pub(crate) wording: Wording,
 }
 
 /// What executes a guest, and how.
@@ -78,7 +81,8 @@ impl Guest {
     pub(crate) fn new(input: &mut Input, execution: Execution) -> Result<Guest, Problem> {
         let Execution { config, tiers, cache } = execution;
         let engine = innkeeper::engine_cached(config, tiers, cache);
-        Ok(Guest { module: input.module(&engine)?, engine, is_profiled: false, fuel: None })
+        let module = input.module(&engine)?;
+        Ok(Guest { module, engine, is_profiled: false, fuel: None, wording: Wording::default() })
     }
 
     /// Runs `entry` with these keys until its end or the deadline, watched by these observers.
@@ -95,7 +99,7 @@ impl Guest {
         {
             deadline.opens_pipe(path);
         }
-        let context = prepare(Context::new(keys).map_err(|error| crate::keys::cannot_be_granted(&error))?)?
+        let context = prepare(Context::new(keys).map_err(|error| self.wording.cannot_be_granted(&error))?)?
             .observed(observers);
         let stopper = deadline.start_guest();
         let interrupt: Interrupt = stopper.interrupt();

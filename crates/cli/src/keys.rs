@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use innkeeper::wasi::keys::policy::matches_pattern;
 use innkeeper::wasi::keys::{
-    Access, DirKey, KernelFiles, KeyError, Keys, KeysBuilder, ListenKey, Policy, StdinKey, StdoutKey,
-    WasiLimits,
+    Access, DirKey, KernelFiles, Keys, KeysBuilder, ListenKey, Policy, StdinKey, StdoutKey, WasiLimits,
 };
 use rustix::fs::{AtFlags, CWD};
 
@@ -29,7 +28,7 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     let arguments = guest_arguments(args)?;
     let builder = Keys::builder().arguments(arguments);
     let keys = policy.grant(builder, std::env::vars_os()).map_err(|error| match &flags.policy {
-        Some(path) => Problem::new(path.display(), error),
+        Some(path) => Problem::new(path.display(), error).help(POLICY_PAGE).mistake(),
         None => Problem::from_message(error),
     })?;
     let mut keys = add_flags(keys, flags)?.build();
@@ -92,22 +91,6 @@ fn require_in_sight(path: &Path, hidden: &[PathBuf]) -> Result<(), Problem> {
 /// Whether a key is to a directory of the host's.
 fn is_native(key: &DirKey) -> bool {
     !matches!(key.access, Access::Temporary { .. })
-}
-
-/// What to say about keys that cannot be honoured: another command line would have others.
-pub(crate) fn cannot_be_granted(error: &KeyError) -> Problem {
-    let text = error.to_string();
-    let (message, mend) = text.split_once("; ").unwrap_or((&text, ""));
-    let problem = Problem::from_message(visible(message)).mistake();
-    if let KeyError::DirectoryMissing(path) = error
-        && let Some((host, guest)) = path.to_str().and_then(|path| path.split_once(':'))
-        && Path::new(host).is_dir()
-    {
-        return problem.help(format!(
-            "did you mean {host}::{guest}? Two colons stand between the host's path and the guest's"
-        ));
-    }
-    if mend.is_empty() { problem } else { problem.help(mend) }
 }
 
 /// Refuses two directories under one name, of which the guest would find one only.
@@ -185,9 +168,8 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
     let text = read_bounded(path).map_err(|reason| {
         Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path").mistake()
     })?;
-    let policy = Policy::parse(&text).map_err(|error| {
-        Problem::of_lines(&name, error).help("docs/sandbox.md lists what a policy can say")
-    })?;
+    let policy =
+        Policy::parse(&text).map_err(|error| Problem::of_lines(&name, error).help(POLICY_PAGE).mistake())?;
     Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
 }
 
@@ -200,6 +182,9 @@ fn read_bounded(path: &OsStr) -> io::Result<String> {
     }
     Ok(text)
 }
+
+/// Where it is said how policies are written.
+pub(crate) const POLICY_PAGE: &str = "docs/policies.md lists what a policy can say";
 
 /// Bytes that a policy may have.
 const MAX_POLICY_BYTES: u64 = 1 << 20;

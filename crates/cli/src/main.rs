@@ -41,6 +41,7 @@ mod usage;
 mod validate;
 mod values;
 mod wast;
+mod wording;
 mod work;
 mod writable;
 

@@ -14,6 +14,7 @@ use crate::keys;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::run;
+use crate::wording::Wording;
 use crate::writable::Writable;
 
 /// What stands at the top of a policy that was learned.
@@ -31,8 +32,9 @@ pub(crate) fn policy(args: &PolicyArgs) -> Result<ExitCode, Problem> {
 fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     let name = file.to_string_lossy();
     let policy = keys::read_policy(file)?;
-    let granted =
-        policy.grant(Keys::builder(), std::env::vars_os()).map_err(|error| Problem::new(&name, error))?;
+    let granted = policy
+        .grant(Keys::builder(), std::env::vars_os())
+        .map_err(|error| Problem::new(&name, error).help(keys::POLICY_PAGE).mistake())?;
     let mut keys = granted.build();
     let complete = keys::complete(&mut keys, None);
     report::output(&in_words(&keys.in_words()))?;
@@ -45,11 +47,12 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
                 format!("it is to be standard input, and cannot be read: {error}"),
             )
             .help("create it, or correct the path")
+            .mistake()
         })?;
     }
     keys.stdin = Keys::default().stdin;
     (keys.stdout, keys.stderr) = (Keys::default().stdout, Keys::default().stderr);
-    Context::new(&keys).map_err(|error| Problem::new(&name, error))?;
+    Context::new(&keys).map_err(|error| Wording::of_policy(file).cannot_be_granted(&error))?;
     report::output(&format!("\n{name}: it can be granted\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
-use innkeeper::wasi::host::{Explanation, ExplanationKind, Host};
+use innkeeper::wasi::host::{Explanation, Host};
 use innkeeper::{Backtrace, Error, FrameInfo};
+
+use crate::wording::Wording;
 
 pub(crate) use innkeeper::wasi::host::visible;
 
@@ -156,10 +158,8 @@ pub(crate) fn stopped(error: &Error) {
 
 /// Says which descriptors a guest's sockets are.
 pub(crate) fn sockets(host: &Host) {
-    for explanation in host.explain() {
-        if explanation.kind == ExplanationKind::SocketsHeld {
-            complain(&styled(HELP, "note", &explanation.line));
-        }
+    for explanation in host.explain_sockets() {
+        complain(&styled(HELP, "note", &explanation.to_string()));
     }
 }
 
@@ -175,19 +175,27 @@ pub(crate) fn threw(error: &Error, thrown: &str) {
 }
 
 /// Says what the keys of a guest did not allow.
-pub(crate) fn explain(host: &Host, when: Explain) {
+pub(crate) fn explain(host: &Host, when: Explain, wording: &Wording) {
     let explanations = host.explain();
-    let denied = explanations.iter().any(|explanation| explanation.kind == ExplanationKind::Denied);
+    let is_denial = |explanation: &Explanation| {
+        matches!(
+            explanation,
+            Explanation::Denied(_) | Explanation::DeniedMore(_) | Explanation::NoSocket { .. }
+        )
+    };
+    let denied = explanations.iter().any(is_denial);
     let mut text = String::new();
     for explanation in &explanations {
-        match explanation.kind {
-            ExplanationKind::NoMemory => text += &styled(DENIED, "warning", &explanation.line),
+        let line = || wording.explain(explanation);
+        match explanation {
+            Explanation::NoMemory => text += &styled(DENIED, "warning", &line()),
             _ if when == Explain::Success => {}
-            ExplanationKind::Denied => text += &denial(explanation),
-            ExplanationKind::LimitReached => text += &styled(DENIED, "limit", &explanation.line),
-            ExplanationKind::NoDirectory if denied => {}
+            _ if is_denial(explanation) => text += &denial(&line()),
+            Explanation::LimitReached(_) => text += &styled(DENIED, "limit", &line()),
+            Explanation::NoDirectory | Explanation::Elsewhere { .. } if denied => {}
+            Explanation::Elsewhere { .. } => text += &styled(HELP, "note", &line()),
             _ if when == Explain::Failure => {}
-            _ => text += &styled(HELP, "note", &explanation.line),
+            _ => text += &styled(HELP, "note", &line()),
         }
     }
     if !denied && when == Explain::Asked {
@@ -196,11 +204,8 @@ pub(crate) fn explain(host: &Host, when: Explain) {
     complain(&text);
 }
 
-fn denial(explanation: &Explanation) -> String {
-    match explanation.line.strip_prefix("denied: ") {
-        Some(rest) => styled(DENIED, "denied", rest),
-        None => styled(DENIED, "denied", &explanation.line),
-    }
+fn denial(line: &str) -> String {
+    styled(DENIED, "denied", line.strip_prefix("denied: ").unwrap_or(line))
 }
 
 fn backtrace(backtrace: &Backtrace) -> String {

@@ -23,6 +23,7 @@ use crate::output;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Explain, Problem, short, visible};
 use crate::values::ProfileFlag;
+use crate::wording::{self, Wording};
 use crate::writable::Writable;
 use crate::{background, cache, changes, foreign, invoke, keys, observers, perf, profile};
 
@@ -104,6 +105,7 @@ fn run_guest(
     let mut guest = Guest::new(&mut input, execution)?;
     guest.is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
     guest.fuel = args.keys.limits.fuel;
+    guest.wording = Wording::of(args, &keys);
     if guest.fuel.is_some() && uses_threads(&guest.module) {
         let reason = "it may start threads, and fuel is counted in one thread only";
         return Err(Problem::new(&input.name, reason).help("bound it with --max-cpu or --timeout").mistake());
@@ -154,7 +156,7 @@ fn run_guest(
         _ => Ok(()),
     };
     let bounds = (&keys.limits, guest.fuel);
-    let code = report_ending(&ran, args, (&input, &guest.module), (&deadline, bounds));
+    let code = report_ending(&ran, args, (&input, &guest), (&deadline, bounds));
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
@@ -318,14 +320,17 @@ impl Ending {
 }
 
 /// Says which limit a trap was, and its value.
-fn tell_of_limit(trap: Option<Trap>, deadline: &Deadline, (limits, fuel): (&WasiLimits, Option<u64>)) {
-    let time = |flag: &str, limit: Option<Duration>| {
-        limit.map(|limit| format!("the guest was stopped: {flag} is {limit:?}"))
-    };
+fn tell_of_limit(
+    trap: Option<Trap>,
+    deadline: &Deadline,
+    (limits, fuel): (&WasiLimits, Option<u64>),
+    wording: &Wording,
+) {
+    let time = |name, limit: Option<Duration>| limit.map(|limit| wording.stopped(name, limit));
     let line = match (trap, deadline.passed()) {
-        (Some(Trap::DeadlineExceeded), Some(TimeLimit::Wall)) => time("--timeout", limits.wall_time),
+        (Some(Trap::DeadlineExceeded), Some(TimeLimit::Wall)) => time(wording::WALL, limits.wall_time),
         (Some(Trap::DeadlineExceeded), Some(TimeLimit::Processor)) => {
-            time("--max-cpu", limits.processor_time)
+            time(wording::PROCESSOR, limits.processor_time)
         }
         (Some(Trap::OutOfFuel), _) => {
             fuel.map(|fuel| format!("the guest was stopped: --fuel is {fuel} units"))
@@ -341,7 +346,7 @@ fn tell_of_limit(trap: Option<Trap>, deadline: &Deadline, (limits, fuel): (&Wasi
 fn report_ending(
     ran: &Ran,
     args: &RunArgs,
-    (input, module): (&Input, &Module),
+    (input, guest): (&Input, &Guest),
     (deadline, limits): (&Deadline, (&WasiLimits, Option<u64>)),
 ) -> Result<ExitCode, Problem> {
     let code = match &ran.ending {
@@ -354,7 +359,7 @@ fn report_ending(
         Ending::Exited(Exit(code)) => ExitCode::from((code & 0xff) as u8),
         Ending::Trapped(error) => {
             report::stopped(error);
-            tell_of_limit(error.trap(), deadline, limits);
+            tell_of_limit(error.trap(), deadline, limits, &guest.wording);
             ExitCode::from(TRAP_EXIT_CODE)
         }
         Ending::Threw(error, thrown) => {
@@ -363,16 +368,16 @@ fn report_ending(
         }
         Ending::Interrupted => ExitCode::from(ran.signal.exit_code().unwrap_or(TRAP_EXIT_CODE)),
         Ending::Unreplayed(error) | Ending::Failed(error) => {
-            report::problem(&not_started(input, module, error));
+            report::problem(&not_started(input, guest, error));
             ExitCode::FAILURE
         }
     };
     let succeeded = ran.ending.is_success();
     match (args.reports.explain, &ran.ending) {
         (_, Ending::Failed(_) | Ending::Interrupted) => {}
-        (true, _) => report::explain(ran.context.host(), Explain::Asked),
-        (false, _) if succeeded => report::explain(ran.context.host(), Explain::Success),
-        (false, _) => report::explain(ran.context.host(), Explain::Failure),
+        (true, _) => report::explain(ran.context.host(), Explain::Asked, &guest.wording),
+        (false, _) if succeeded => report::explain(ran.context.host(), Explain::Success, &guest.wording),
+        (false, _) => report::explain(ran.context.host(), Explain::Failure, &guest.wording),
     }
     Ok(code)
 }
@@ -471,16 +476,17 @@ fn note_flags_of_inn(args: &RunArgs) {
     }
 }
 
-fn not_started(input: &Input, module: &Module, error: &Error) -> Problem {
+fn not_started(input: &Input, guest: &Guest, error: &Error) -> Problem {
     let problem = Problem::new(&input.name, error);
     match error.kind() {
         ErrorKind::Link(_) => {
-            foreign::missing_imports(&input.name, module).unwrap_or(problem).help_if_none("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
+            foreign::missing_imports(&input.name, &guest.module).unwrap_or(problem).help_if_none("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
         }
-        ErrorKind::Limit(text) if text.contains("--max-memory") => {
-            problem.help("if the host can hold it, raise --max-memory; or build the guest to need less")
-        }
-        ErrorKind::Limit(_) => problem.help("build the guest to need less"),
+        ErrorKind::Limit(text) => match guest.wording.memory_limit_in(text) {
+            Some(text) => Problem::new(&input.name, text)
+                .help("if the host can hold it, raise --max-memory; or build the guest to need less"),
+            None => problem.help("build the guest to need less"),
+        },
         _ => problem,
     }
 }

@@ -52,6 +52,13 @@ fn files(folder: &Path) {
     };
     put("open.wat", &open("(i32.const 16) (i32.const 1)", 0));
     put("create.wat", &open("(i32.const 19) (i32.const 3)", 1));
+    put(
+        "no-directory.wat",
+        &String::from_utf8(open("(i32.const 19) (i32.const 10)", 0))
+            .unwrap()
+            .replacen("(i32.const 3)", "(i32.const -1)", 1)
+            .into_bytes(),
+    );
     put("escape.wat", &open("(i32.const 16) (i32.const 13)", 0));
     put(
         "spawn.wat",
@@ -63,6 +70,10 @@ fn files(folder: &Path) {
         "exception.wat",
         br#"(module (tag $e (param i32)) (func (export "_start") (throw $e (i32.const 42))))"#,
     );
+    put("dot.toml", b"[[directory]]\nhost = \"data\"\nguest = \".\"\n");
+    put("limits.toml", b"[limits]\nmemory = \"1MiB\"\ncpu = \"20ms\"\n");
+    put("kernel.toml", b"[[directory]]\nhost = \"/proc\"\n");
+    put("gone.toml", b"[[directory]]\nhost = \"gone\"\n");
     put("bad.toml", b"[limits]\nmemroy = 5\n");
     std::fs::create_dir(folder.join("data")).unwrap();
     std::fs::create_dir(folder.join("home")).unwrap();

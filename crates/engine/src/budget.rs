@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::byte_count::ByteCount;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::sys;
@@ -80,6 +81,8 @@ struct Inner {
     /// The kind of the last refusal, as its number plus one, and its bytes.
     refused_kind: AtomicU8,
     refused_bytes: AtomicU64,
+    /// How far over the limit the last refusal would have been.
+    refused_over_bytes: AtomicU64,
 }
 
 enum Limit {
@@ -95,6 +98,8 @@ pub struct Exceeded {
     pub kind: BudgetKind,
     /// How much more was asked for.
     pub wanted_bytes: u64,
+    /// How far over the limit that would have been.
+    pub over_bytes: u64,
     /// The budget's limit.
     pub limit_bytes: u64,
     /// What users call the limit.
@@ -123,6 +128,7 @@ impl Budget {
             peak: AtomicU64::new(0),
             refused_kind: AtomicU8::new(0),
             refused_bytes: AtomicU64::new(0),
+            refused_over_bytes: AtomicU64::new(0),
         }))
     }
 
@@ -249,7 +255,8 @@ impl Budget {
     pub fn last_refusal(&self) -> Option<Exceeded> {
         let kind = self.0.refused_kind.load(Ordering::Acquire);
         let kind = BudgetKind::ALL.get(usize::from(kind).checked_sub(1)?)?;
-        Some(self.exceeded(*kind, self.0.refused_bytes.load(Ordering::Relaxed)))
+        let over_bytes = self.0.refused_over_bytes.load(Ordering::Relaxed);
+        Some(self.exceeded(*kind, self.0.refused_bytes.load(Ordering::Relaxed), over_bytes))
     }
 
     /// A limit that certainly holds without asking the system for the machine's size.
@@ -262,15 +269,19 @@ impl Budget {
 
     #[cold]
     fn refuse(&self, kind: BudgetKind, bytes: u64) -> Exceeded {
+        // What is free of charge is not known to be so here: at least so much is over, as something was refused.
+        let over_bytes = self.used_bytes().saturating_add(bytes).saturating_sub(self.limit_bytes()).max(1);
         self.0.refused_bytes.store(bytes, Ordering::Relaxed);
+        self.0.refused_over_bytes.store(over_bytes, Ordering::Relaxed);
         self.0.refused_kind.store(kind as u8 + 1, Ordering::Release);
-        self.exceeded(kind, bytes)
+        self.exceeded(kind, bytes, over_bytes)
     }
 
-    fn exceeded(&self, kind: BudgetKind, wanted_bytes: u64) -> Exceeded {
+    fn exceeded(&self, kind: BudgetKind, wanted_bytes: u64, over_bytes: u64) -> Exceeded {
         Exceeded {
             kind,
             wanted_bytes,
+            over_bytes,
             limit_bytes: self.limit_bytes(),
             limit_name: self.0.name,
             is_system_exhausted: IS_SYSTEM_EXHAUSTED.load(Ordering::Relaxed),
@@ -290,17 +301,14 @@ impl fmt::Debug for Budget {
 
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, wanted) = (self.kind.name(), self.wanted_bytes);
+        let (kind, wanted) = (self.kind.name(), ByteCount(self.wanted_bytes));
         if self.is_system_exhausted {
-            return write!(
-                f,
-                "{wanted} bytes more for {kind} are refused, because the system has no more memory"
-            );
+            return write!(f, "{wanted} more for {kind} are refused, because the system has no more memory");
         }
-        let Exceeded { limit_bytes, limit_name, .. } = self;
+        let (limit, limit_name) = (ByteCount(self.limit_bytes), self.limit_name);
         write!(
             f,
-            "{wanted} bytes more for {kind} are over the {limit_bytes} bytes that the guest may make the host hold ({limit_name})"
+            "{wanted} more for {kind} are over the {limit} that the guest may make the host hold ({limit_name})"
         )
     }
 }

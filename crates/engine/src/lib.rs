@@ -9,6 +9,7 @@
 
 mod arena;
 mod budget;
+mod byte_count;
 mod caller;
 mod composite;
 mod config;
@@ -59,6 +60,7 @@ mod vmctx;
 mod waiting;
 
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
+pub use byte_count::ByteCount;
 pub use caller::Caller;
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId, TypeNumber};
 pub use config::{Config, Metering};

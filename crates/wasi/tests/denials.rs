@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use innkeeper_wasi::host::{
-    Aftermath, ApplyCause, ApplyError, ArchiveError, Error, ExplanationKind, MissingKey, Operation, visible,
+    Aftermath, ApplyCause, ApplyError, ArchiveError, Error, Explanation, MissingKey, Operation, visible,
 };
 use innkeeper_wasi::keys::{Access, Keys, WasiLimits, WasiTuning};
 use support::*;
@@ -14,12 +14,16 @@ fn guest_in(sandbox: &Sandbox, guest_path: &str, access: Access) -> TestGuest {
     TestGuest::new(&Keys::builder().dir(sandbox.inside(), guest_path, access).build())
 }
 
+fn real(path: &Path) -> std::path::PathBuf {
+    path.canonicalize().expect("it is there")
+}
+
 fn lines(guest: &TestGuest) -> Vec<String> {
-    guest.cx.host().explain().into_iter().map(|explanation| explanation.line).collect()
+    guest.cx.host().explain().iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn a_read_only_key_names_the_flag_that_makes_it_writable() {
+fn a_read_only_key_names_the_key_that_would_be_writable() {
     let sandbox = Sandbox::new();
     let mut guest = guest_in(&sandbox, "/data", Access::ReadOnly);
     for _ in 0..3 {
@@ -32,15 +36,9 @@ fn a_read_only_key_names_the_flag_that_makes_it_writable() {
         (denials[0].operation, denials[0].path.as_str(), denials[0].count),
         (Operation::OpenWrite, "/data/f", 3)
     );
-    assert!(matches!(&denials[0].missing, MissingKey::Write { guest, .. } if guest == "/data"));
-    let flag = format!("--dir {}::/data::rw", sandbox.inside().display());
-    assert_eq!(denials[0].missing.flag().as_deref(), Some(flag.as_str()));
-    assert_eq!(
-        lines(&guest)[0],
-        format!(
-            "denied: open for writing /data/f (3 times): /data was granted read-only; grant it with {flag}"
-        )
-    );
+    let missing = MissingKey::Write { host: real(&sandbox.inside()), guest: "/data".into() };
+    assert_eq!(denials[0].missing, missing);
+    assert_eq!(lines(&guest)[0], "denied: open for writing /data/f (3 times): /data was granted read-only");
     assert!(lines(&guest)[1].starts_with("denied: create directory /data/a/new: "));
     assert_eq!(guest.cx.host().gate().count(Operation::OpenWrite), 3);
 }
@@ -48,23 +46,126 @@ fn a_read_only_key_names_the_flag_that_makes_it_writable() {
 #[test]
 fn a_path_outside_names_the_directory_to_grant() {
     let sandbox = Sandbox::new();
-    let out = sandbox.outside().display().to_string();
-    for (guest_path, path, flag) in [
-        ("/in", "../out/secret", "--dir HOST::/out::ro".to_string()),
-        ("/in", "a/../../out/secret", "--dir HOST::/out::ro".to_string()),
-        ("/in", "../etc/passwd", "--dir /etc::/etc::ro".to_string()),
-        (".", "../out/secret", format!("--dir {out}::../out::ro")),
-        ("/in", "/etc/passwd", "--dir /etc::/etc::ro".to_string()),
-        ("/in", "/", "--dir /::/::ro".to_string()),
+    let out = real(&sandbox.outside());
+    let certain = Some(out.clone());
+    for (guest_path, path, expected) in [
+        ("/in", "../out/secret", Some((certain.clone(), "/in/../out"))),
+        ("/in", "a/../../out/secret", Some((certain.clone(), "/in/a/../../out"))),
+        ("/in", "../etc/passwd", Some((Some("/etc".into()), "/in/../etc"))),
+        ("/in", "../nowhere/f", Some((None, "/in/../nowhere"))),
+        (".", "../out/secret", Some((certain.clone(), "../out"))),
+        ("/", "../out/secret", Some((certain, "../out"))),
+        // Whoever does not choose by name would not choose another.
+        (".", "./../out/secret", None),
+        ("/in", "/etc/passwd", None),
+        ("/in", "/", None),
     ] {
         let mut guest = guest_in(&sandbox, guest_path, Access::ReadWrite);
         guest.open(3, path, open_for(READ, 0)).expect_err("denied");
-        let denials = guest.cx.host().denials();
-        assert_eq!(denials[0].missing.flag(), Some(flag), "{guest_path} {path}");
+        let missing = guest.cx.host().denials()[0].missing.clone();
+        let expected = expected.map_or_else(
+            || MissingKey::Outside { guest: guest_path.into() },
+            |(host, name)| MissingKey::Directory { host, guest: name.into(), access: Access::ReadOnly },
+        );
+        assert_eq!(missing, expected, "{guest_path} {path}");
+        // A directory that the guest has opened itself is no preopened one, whatever it is granted.
         let derived = guest.open(3, "a", open_for(READ, DIRECTORY)).expect("open");
         guest.unlink(derived, "../../../x").expect_err("denied");
         let last = guest.cx.host().denials().pop().expect("denial");
-        assert!(last.missing.flag().expect("flag").ends_with("::rw"), "{last:?}");
+        assert!(matches!(last.missing, MissingKey::Outside { .. }), "{last:?}");
+    }
+}
+
+#[test]
+fn a_key_that_would_make_no_difference_is_not_named() {
+    let sandbox = Sandbox::new();
+    let keys = Keys::builder().dir(sandbox.inside(), ".", Access::ReadWrite).dir(
+        sandbox.outside(),
+        "../out",
+        Access::ReadOnly,
+    );
+    let mut guest = TestGuest::new(&keys.build());
+    guest.open(3, "../out/secret", open_for(READ, 0)).expect_err("denied");
+    let missing = guest.cx.host().denials()[0].missing.clone();
+    assert_eq!(missing, MissingKey::Outside { guest: ".".into() });
+}
+
+/// As programs in Go do, whose library finds no directory for a relative path where the only one is called `.`.
+#[test]
+fn a_path_in_no_directory_is_a_denial_in_every_operation() {
+    let sandbox = Sandbox::new();
+    let none = u64::from(u32::MAX);
+    for (guest_path, expected) in [
+        (
+            ".",
+            MissingKey::Name {
+                host: real(&sandbox.inside()),
+                known: ".".into(),
+                guest: "/".into(),
+                access: Access::ReadOnly,
+            },
+        ),
+        (
+            "/in",
+            MissingKey::Directory {
+                host: Some("/etc".into()),
+                guest: "/etc".into(),
+                access: Access::ReadOnly,
+            },
+        ),
+    ] {
+        let mut guest = guest_in(&sandbox, guest_path, Access::ReadOnly);
+        guest.open(u32::MAX, "etc/passwd", open_for(READ, 0)).expect_err("no directory");
+        assert_eq!(guest.cx.host().denials()[0].missing, expected);
+    }
+    // A new operation on paths is one of these.
+    let names = innkeeper_wasi::p1::functions(innkeeper_wasi::p1::Version::Preview1)
+        .iter()
+        .map(|function| function.name);
+    for name in names.filter(|name| name.starts_with("path_")) {
+        let mut guest = guest_in(&sandbox, ".", Access::ReadOnly);
+        let arguments: &[u64] = match name {
+            "path_create_directory" | "path_remove_directory" | "path_unlink_file" => &[none, 16, 1],
+            "path_filestat_get" => &[none, 0, 16, 1, 64],
+            "path_filestat_set_times" => &[none, 0, 16, 1, 0, 0, 0],
+            "path_link" => &[none, 0, 16, 1, none, 16, 1],
+            "path_open" => &[none, 0, 16, 1, 0, 2, 0, 0, 64],
+            "path_readlink" => &[none, 16, 1, 64, 16, 128],
+            "path_rename" => &[none, 16, 1, none, 16, 1],
+            "path_symlink" => &[16, 1, none, 16, 1],
+            _ => panic!("{name} is not tried"),
+        };
+        guest.call(name, arguments).expect_err(name);
+        let denials = guest.cx.host().denials();
+        assert!(matches!(denials[0].missing, MissingKey::Name { .. }), "{name}: {denials:?}");
+    }
+}
+
+/// Whoever embeds the library grants keys by other means than flags.
+#[test]
+fn no_text_of_the_library_names_flags_or_commands() {
+    let mut todo = vec![
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../innkeeper/src"),
+    ];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(std::fs::read_dir(path).expect("list").map(|entry| entry.expect("entry").path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("source");
+        let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in own.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let is_flag = |word: &str| {
+                word.strip_prefix("--")
+                    .is_some_and(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))
+            };
+            let words = || line.split([' ', '"', '`', '(', '\'', '{', '}']);
+            assert!(!words().any(is_flag), "{}: {line}", path.display());
+            for command in ["`inn ", "docs/"] {
+                assert!(!line.contains(command), "{}: {line}", path.display());
+            }
+        }
     }
 }
 
@@ -76,8 +177,10 @@ fn a_link_that_leads_out_says_so() {
     guest.open(3, "l/secret", open_for(READ, 0)).expect_err("denied");
     assert_eq!(
         lines(&guest),
-        ["denied: open for reading /in/l/secret: a symbolic link leads out of /in; \
-          grant the directory that the link points into"]
+        [
+            "denied: open for reading /in/l/secret: a symbolic link leads out of /in, and none is followed there, whatever is granted; \
+          name to the guest what the link points to, or put that into /in"
+        ]
     );
 }
 
@@ -87,18 +190,14 @@ fn a_guest_without_directories_is_explained() {
     assert!(lines(&guest).is_empty(), "it has not looked");
     guest.call("fd_prestat_get", &[3, 64]).expect_err("none");
     let explanations = guest.cx.host().explain();
-    assert_eq!(explanations[0].kind, ExplanationKind::NoDirectory);
-    assert_eq!(
-        explanations[0].line,
-        "the guest looked for preopened directories and found none; grant one with --dir HOST::GUEST"
-    );
+    assert_eq!(explanations[0], Explanation::NoDirectory);
     let sandbox = Sandbox::new();
     let mut guest = guest_in(&sandbox, "/data", Access::ReadOnly);
     guest.call("fd_prestat_get", &[3, 64]).expect("one");
     guest.call("fd_prestat_get", &[4, 64]).expect_err("no more");
     let explanations = guest.cx.host().explain();
-    assert_eq!(explanations[0].kind, ExplanationKind::DirectoriesHeld);
-    assert!(explanations[0].line.contains("/data (ro, "), "{}", explanations[0].line);
+    assert!(matches!(&explanations[0], Explanation::DirectoriesHeld(held) if held.len() == 1));
+    assert!(lines(&guest)[0].contains("/data (ro, "), "{:?}", lines(&guest));
 }
 
 #[test]
@@ -107,13 +206,9 @@ fn d14_what_a_guest_chose_cannot_drive_the_terminal() {
     let mut guest = guest_in(&sandbox, "/data", Access::ReadOnly);
     guest.open(3, "\u{1b}[2J\u{7}\r\n\u{202e}\u{9b}31m", open_for(WRITE, CREAT)).expect_err("denied");
     guest.open(3, "../'; rm -rf $HOME #\n/x", open_for(READ, 0)).expect_err("denied");
-    for explanation in guest.cx.host().explain() {
-        for text in [Some(explanation.line), explanation.flag].into_iter().flatten() {
-            assert!(!text.contains(char::is_control) && !text.contains('\u{202e}'), "D14 {text:?}");
-        }
+    for text in lines(&guest) {
+        assert!(!text.contains(char::is_control) && !text.contains('\u{202e}'), "D14 {text:?}");
     }
-    let flag = guest.cx.host().explain()[1].flag.clone().expect("flag");
-    assert!(flag.starts_with("--dir '") && flag.contains(r"'\''; rm"), "quoted for a shell: {flag}");
     assert_eq!(visible("a\u{1b}b"), r"a\u{1b}b");
 }
 

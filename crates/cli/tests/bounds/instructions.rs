@@ -237,7 +237,7 @@ fn y7_what_every_instruction_makes_the_host_hold_is_bounded() {
             let ran = looping(source, tier);
             ran.is_bounded(&what);
             assert!(matches!(ran.code, Some(0 | 134)), "{what}: {ran:#?}");
-            let explained = format!("bytes more for {} were refused: --max-memory", source.kind.name());
+            let explained = format!(" more for {} were refused: --max-memory", source.kind.name());
             assert!(ran.stderr.contains(&explained), "{what}: {ran:#?}");
         }
     }

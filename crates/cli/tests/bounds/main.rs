@@ -145,7 +145,7 @@ fn y7_bytes_written_are_also_those_that_files_become_longer_by() {
             let ran = inn(&["--max-written", "1KiB", "--dir", &grant], &text);
             // Quota exceeded.
             assert_eq!(ran.code, Some(19), "{name} {access}: {ran:#?}");
-            assert!(ran.stderr.contains("--max-written is 1024 bytes"), "{name} {access}: {ran:#?}");
+            assert!(ran.stderr.contains("--max-written is 1 KiB"), "{name} {access}: {ran:#?}");
             let made = Path::new(dir.path()).join("x");
             assert!(std::fs::metadata(made).map_or(0, |metadata| metadata.len()) == 0, "{name} {access}");
             // As many as it asked for, it gets.

@@ -246,6 +246,32 @@ fn a_run_leaves_a_process_behind_that_compiles_for_the_next() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_process_is_left_behind_for_what_is_hot_and_was_not_compiled_in_time() {
+    // A function gets hot just before the end. What was interpreted would not be felt; that the next run compiles the function would be.
+    const CALLS_UNTIL_HOT: u32 = 500;
+    const INSTRUCTIONS: u32 = 600;
+    let (dir, cache) = (scratch(), scratch());
+    let body: String = (1..INSTRUCTIONS).map(|i| format!("(i32.const {i}) i32.xor\n")).collect();
+    let text_of = format!(
+        "(module
+          (func $step (param i32) (result i32) local.get 0 {body})
+          (func (export \"_start\") (local i32)
+            (loop
+              (drop (call $step (local.get 0)))
+              (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const {times}))))))",
+        times = CALLS_UNTIL_HOT + 2
+    );
+    fs::write(dir.path().join("late.wat"), text_of).unwrap();
+    let cache = text(cache.path());
+    inn(&["--cache", &cache, "late.wat"]).current_dir(&dir).run().code(0).stdout("").stderr("");
+    fs::File::open(&cache).unwrap().lock().unwrap();
+    let fill = inn(&["cache", "fill", "--called", "--cache", &cache, "late.wat"]).current_dir(&dir).run();
+    // At least the function that is worth most has been compiled: `_start` may be left.
+    assert!(!fill.stdout.starts_with("late.wat: 2"), "{}", fill.stdout);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn no_process_is_left_behind_where_nothing_would_be_felt() {
     let (dir, cache) = (short(false), scratch());
     inn(&["--cache", &text(cache.path()), "short.wat"]).current_dir(&dir).run().code(0);

@@ -16,6 +16,7 @@ mod programs;
 mod replay;
 mod run;
 mod stop;
+mod suggestions;
 mod threads;
 mod unfinished;
 mod wast;

@@ -34,7 +34,7 @@ fn a_mistake_in_a_policy_is_named_with_its_place() {
         ("[network]\nlisten = [\"nowhere\"]\n", vec!["line 2"]),
     ] {
         fs::write(dir.path().join("p.toml"), text).unwrap();
-        inn(&["policy", "check", "p.toml"]).current_dir(&dir).run().code(1).says(&says);
+        inn(&["policy", "check", "p.toml"]).current_dir(&dir).run().code(2).says(&says);
     }
     inn(&["--policy", "none.toml", "{hello-c}"]).current_dir(&dir).run().code(2).says(&["none.toml"]);
 }
@@ -153,5 +153,5 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
     // What is missing is said where it stands, and why nothing comes of the whole.
     fs::remove_dir(dir.path().join("out")).unwrap();
     let missing = format!("read and change: {root}/out (not there)");
-    check().code(1).prints(&[&missing]).says(&["there is no such directory"]);
+    check().code(2).prints(&[&missing]).says(&["there is no such directory"]);
 }

@@ -241,15 +241,17 @@ pub struct Called {
 pub struct Lacking {
     /// So many functions.
     pub functions: usize,
+    /// So many of them were hot, or had a loop that was: the next run would compile them itself, and interpret them until then.
+    pub hot: usize,
     /// What interpreting them has cost, about, in back-edges to a small loop's header: some nanoseconds each.
     pub branches: u64,
 }
 
 impl Lacking {
-    /// Whether it would be felt that it is interpreted again, for its cost or for its number.
+    /// Whether it would be felt that it is interpreted again, or compiled meanwhile: for its cost or for its number.
     #[must_use]
     pub fn is_much(&self) -> bool {
-        self.functions >= MANY_FUNCTIONS || self.branches >= MANY_BRANCHES
+        self.hot > 0 || self.functions >= MANY_FUNCTIONS || self.branches >= MANY_BRANCHES
     }
 }
 

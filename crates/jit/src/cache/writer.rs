@@ -129,7 +129,9 @@ impl CacheWriter {
     pub(crate) fn called(&self, mut called: Vec<Use>) -> Lacking {
         called.retain(|used| !self.has(used.func));
         let branches = called.iter().fold(0u64, |sum, used| sum.saturating_add(used.branches));
-        let lacking = Lacking { functions: called.len(), branches };
+        let hot: Vec<u32> = lock(&self.state).hot.iter().copied().collect();
+        let hot = hot.into_iter().filter(|func| !self.has(*func)).count();
+        let lacking = Lacking { functions: called.len(), hot, branches };
         let listed: HashSet<u32> =
             self.saved.iter().flat_map(|saved| saved.head().profile.iter().copied()).collect();
         let unlisted = called.iter().filter(|used| !listed.contains(&used.func)).count();

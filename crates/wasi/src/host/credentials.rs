@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::keys::Access;
 
 /// Longest guest path kept for messages, in bytes.
-const MAX_NAME_BYTES: usize = 4096;
+pub(super) const MAX_NAME_BYTES: usize = 4096;
 
 /// A set of rights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

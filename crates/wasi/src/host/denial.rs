@@ -1,13 +1,14 @@
-//! Denials as data: what was asked, which key is missing, and the flag that would grant it.
+//! Denials as data: what was asked, and which key is missing.
 //!
-//! The guest chose the texts in here. Print them only through [`super::visible`].
+//! The guest chose the texts in here. Print them only through [`super::visible`]. What stands here knows no command line: how a key is granted is said by whoever
+//! grants keys. Which key is missing is worked out in [`super::missing`].
 
-use std::path::{Component, Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
-use super::credentials::{Credentials, Grant, Rights};
+use super::credentials::{Credentials, MAX_NAME_BYTES, Rights};
 use super::error::Error;
 use super::gate::Operation;
-use super::sys;
 use crate::keys::Access;
 
 /// One distinct thing that was denied.
@@ -27,30 +28,51 @@ pub struct Denial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingKey {
-    /// The directory was granted, but only for reading.
+    /// The directory was granted, but only for reading: the same key with [`Access::ReadWrite`] would allow it.
     Write {
         /// The host path of the grant.
         host: PathBuf,
         /// The guest path of the grant.
         guest: String,
     },
-    /// The path names something outside the granted directory.
+    /// No directory that was granted covers the path. A key to this one would.
     Directory {
-        /// The host directory that is probably meant.
-        host: PathBuf,
-        /// The guest path it should have.
+        /// The host directory that is certainly meant; nothing where there is none, or where several can be.
+        host: Option<PathBuf>,
+        /// The guest path it should have: one that guests' libraries choose for the path.
         guest: String,
         /// What the operation needs to do in it.
         access: Access,
     },
-    /// The path stays inside as text, and a symbolic link in it leads outside.
-    LinkTarget {
-        /// The guest path of the grant.
+    /// The guest has found no directory for a path, though one covers everything: it looks for absolute names, as programs in Go do. The same key
+    /// under this name would be found.
+    Name {
+        /// The host path of the grant.
+        host: PathBuf,
+        /// The guest path it has.
+        known: String,
+        /// The guest path it should have.
         guest: String,
+        /// What the grant allows.
+        access: Access,
     },
     /// The path leads to a file of the kernel's, such as those in `/proc`, which a grant includes only if it says so.
     KernelFiles {
+        /// The host path of the grant.
+        host: PathBuf,
         /// The guest path of the grant.
+        guest: String,
+        /// What the grant allows.
+        access: Access,
+    },
+    /// The path stays inside as text, and a symbolic link in it leads outside. No key changes that.
+    LinkTarget {
+        /// The guest path of the directory that the path was looked up in.
+        guest: String,
+    },
+    /// The path leads out of the directory that it was looked up in, and the guest would look it up there whatever else it was granted.
+    Outside {
+        /// The guest path of that directory.
         guest: String,
     },
     /// The path leads to what the host keeps for itself, such as the code cache and its key.
@@ -61,32 +83,91 @@ pub enum MissingKey {
     Nothing,
 }
 
-impl MissingKey {
-    /// The command line flag that grants the key, where there is one. `HOST` stands for a host directory to be chosen, where the one
-    /// that is probably meant does not exist.
-    #[must_use]
-    pub fn flag(&self) -> Option<String> {
+/// The reason, without how to mend it.
+impl fmt::Display for MissingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MissingKey::Directory { host, guest, access } if !sys::is_directory_for_owner(host) => {
-                Some(directory_flag(Path::new("HOST"), guest, *access))
+            MissingKey::Write { guest, .. } => write!(f, "{guest} was granted read-only"),
+            MissingKey::Directory { .. } => f.write_str("no key covers it"),
+            MissingKey::Name { known, .. } => {
+                write!(f, "the guest looks for a directory with an absolute name, as programs in Go do, and {known} is none")
             }
-            MissingKey::Write { host, guest } => Some(directory_flag(&plain(host), guest, Access::ReadWrite)),
-            MissingKey::Directory { host, guest, access } => {
-                Some(directory_flag(&plain(host), guest, *access))
+            MissingKey::KernelFiles { guest, .. } => write!(
+                f,
+                "it is a file of the kernel's, such as those in /proc and /sys, through which a guest could reach this process, and {guest} was granted without those"
+            ),
+            MissingKey::LinkTarget { guest } => write!(
+                f,
+                "a symbolic link leads out of {guest}, and none is followed there, whatever is granted; name to the guest what the link points to, or put that into {guest}"
+            ),
+            MissingKey::Outside { guest } => write!(
+                f,
+                "it leads out of {guest}, where the guest looks it up whatever else is granted; name the file to it by another path"
+            ),
+            MissingKey::Hidden => {
+                f.write_str("it is on the way to the code cache or its key, which no guest may reach")
             }
-            MissingKey::LinkTarget { .. }
-            | MissingKey::KernelFiles { .. }
-            | MissingKey::Hidden
-            | MissingKey::Reserved
-            | MissingKey::Nothing => None,
+            MissingKey::Reserved => f.write_str(
+                "names that begin with .innkeeper-cow- are those of directories in which changes are kept while they are made, which no guest may reach",
+            ),
+            MissingKey::Nothing => f.write_str("the key does not allow this"),
         }
     }
 }
 
-/// Denials, each distinct one once, up to a bound.
+/// A request that was denied, as it was put to the gate.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) operation: Operation,
+    pub(super) needs: Rights,
+    pub(super) reason: Error,
+    /// Those of the handle; nothing where the guest named none that is open.
+    pub(super) credentials: Option<Credentials>,
+    /// The path looked up in it, up to a bound.
+    pub(super) path: Option<Box<[u8]>>,
+    pub(super) count: u64,
+}
+
+impl Refusal {
+    /// One of an operation on a path.
+    pub(super) fn of_path(
+        (operation, needs): (Operation, Rights),
+        reason: Error,
+        credentials: &Credentials,
+        path: &[u8],
+    ) -> Refusal {
+        let path = Some(Box::from(&path[..path.len().min(MAX_NAME_BYTES)]));
+        Refusal { operation, needs, reason, credentials: Some(credentials.clone()), path, count: 1 }
+    }
+
+    /// On what, in the guest's words.
+    pub(super) fn name(&self) -> String {
+        match (&self.credentials, &self.path) {
+            (Some(credentials), Some(path)) => credentials.name_of(path),
+            (Some(credentials), None) => credentials.guest_path.to_string(),
+            (None, path) => String::from_utf8_lossy(path.as_deref().unwrap_or_default()).into_owned(),
+        }
+    }
+
+    fn is_same(&self, other: &Refusal) -> bool {
+        let place = |refusal: &Refusal| {
+            refusal
+                .credentials
+                .as_ref()
+                .map(|credentials| (credentials.grant.clone(), credentials.guest_path.clone()))
+        };
+        self.operation == other.operation
+            && self.path == other.path
+            && self.reason == other.reason
+            && self.needs == other.needs
+            && place(self) == place(other)
+    }
+}
+
+/// Refusals, each distinct one once, up to a bound.
 #[derive(Debug)]
 pub(super) struct DenialRecord {
-    list: Vec<Denial>,
+    list: Vec<Refusal>,
     limit: usize,
     dropped: u64,
 }
@@ -96,7 +177,7 @@ impl DenialRecord {
         DenialRecord { list: Vec::new(), limit: limit as usize, dropped: 0 }
     }
 
-    pub(super) fn list(&self) -> &[Denial] {
+    pub(super) fn list(&self) -> &[Refusal] {
         &self.list
     }
 
@@ -104,132 +185,13 @@ impl DenialRecord {
         self.dropped
     }
 
-    pub(super) fn add(&mut self, denial: Denial) {
-        let same = |known: &&mut Denial| {
-            known.operation == denial.operation
-                && known.path == denial.path
-                && known.missing == denial.missing
-        };
-        if let Some(known) = self.list.iter_mut().find(same) {
+    pub(super) fn add(&mut self, refusal: Refusal) {
+        if let Some(known) = self.list.iter_mut().find(|known| known.is_same(&refusal)) {
             known.count += 1;
         } else if self.list.len() < self.limit {
-            self.list.push(denial);
+            self.list.push(refusal);
         } else {
             self.dropped += 1;
         }
     }
-}
-
-/// Works out which key would have allowed an operation on `path` in the directory of `credentials`.
-pub(super) fn missing_key(
-    credentials: &Credentials,
-    path: Option<&[u8]>,
-    reason: Error,
-    needs: Rights,
-) -> MissingKey {
-    let (host, guest) = match &*credentials.grant {
-        Grant::Directory { host, guest, .. } => (host, guest),
-        Grant::LockedRoot => return uncovered(path, needs),
-        Grant::Stdio(_) | Grant::Listener(_) => return MissingKey::Nothing,
-    };
-    let path = match (reason, path) {
-        (Error::Escape, Some(path)) => path,
-        (Error::KernelFiles, _) => return MissingKey::KernelFiles { guest: guest.clone() },
-        (Error::Hidden, _) => return MissingKey::Hidden,
-        (Error::Reserved, _) => return MissingKey::Reserved,
-        _ => return MissingKey::Write { host: host.clone(), guest: guest.clone() },
-    };
-    let access = access_for(needs);
-    let path = String::from_utf8_lossy(path);
-    if path.starts_with('/') {
-        let directory = parent_of(&fold(Path::new(&*path)));
-        return MissingKey::Directory { guest: text(&directory), host: directory, access };
-    }
-    let relative = fold(&path_within(&credentials.guest_path, guest).join(&*path));
-    if !relative.starts_with("..") {
-        return MissingKey::LinkTarget { guest: guest.clone() };
-    }
-    let meant = parent_of(&fold(&Path::new(guest).join(&relative)));
-    let host = if meant.is_absolute() {
-        // As where no key covers a path: what the guest calls by an absolute name has nothing to do with where the grant lies on the host.
-        meant.clone()
-    } else if fold(Path::new(guest)).as_os_str().is_empty() || fold(host) == fold(Path::new(guest)) {
-        parent_of(&fold(&host.join(&relative)))
-    } else {
-        // Nobody knows: it is to be chosen.
-        PathBuf::new()
-    };
-    MissingKey::Directory { host, guest: text(&meant), access }
-}
-
-/// The key for a path that no key covers: its directory, by the same name on the host; for a name in the root, which is
-/// where libraries look up relative paths, the current directory.
-fn uncovered(path: Option<&[u8]>, needs: Rights) -> MissingKey {
-    let path = String::from_utf8_lossy(path.unwrap_or_default());
-    let guest = parent_of(&fold(&Path::new("/").join(&*path)));
-    let host = if guest == Path::new("/") { PathBuf::from(".") } else { guest.clone() };
-    MissingKey::Directory { host, guest: text(&guest), access: access_for(needs) }
-}
-
-fn access_for(needs: Rights) -> Access {
-    if Rights::READ.contains(needs) { Access::ReadOnly } else { Access::ReadWrite }
-}
-
-/// The part of a handle's guest path that lies beneath its grant's.
-pub(super) fn path_within(guest_path: &str, guest: &str) -> PathBuf {
-    if guest_path == guest {
-        PathBuf::new()
-    } else if guest == "." {
-        PathBuf::from(guest_path)
-    } else {
-        Path::new(guest_path).strip_prefix(guest).map_or_else(|_| PathBuf::new(), Path::to_path_buf)
-    }
-}
-
-fn directory_flag(host: &Path, guest: &str, access: Access) -> String {
-    let value = format!("{}::{guest}::{}", host.display(), access.flag_word());
-    let plain = |character: char| character.is_alphanumeric() || "/._-:+,@%~".contains(character);
-    if value.chars().all(plain) {
-        format!("--dir {value}")
-    } else {
-        format!("--dir '{}'", value.replace('\'', r"'\''"))
-    }
-}
-
-/// A host path without `.` and `..`, if it still leads to a directory so.
-fn plain(host: &Path) -> PathBuf {
-    let folded = fold(host);
-    let folded = if folded.as_os_str().is_empty() { PathBuf::from(".") } else { folded };
-    if sys::is_directory_for_owner(&folded) { folded } else { host.to_owned() }
-}
-
-/// Removes `.` and resolves `..` in the text of a path.
-fn fold(path: &Path) -> PathBuf {
-    let mut folded = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => match folded.components().next_back() {
-                Some(Component::Normal(_)) => {
-                    folded.pop();
-                }
-                Some(Component::RootDir) => {}
-                _ => folded.push(".."),
-            },
-            other => folded.push(other),
-        }
-    }
-    folded
-}
-
-fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() && path.file_name().is_some() => parent.to_path_buf(),
-        Some(_) => PathBuf::from("."),
-        None => path.to_path_buf(),
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

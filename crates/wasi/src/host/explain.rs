@@ -1,45 +1,133 @@
-//! The report for a person: which keys the guest missed, in lines that are ready to print.
+//! The report for a person: which keys the guest missed, and which limits it met, as data that can be printed.
 //!
-//! Guests choose some of these texts, so every line has control characters made visible.
-//! Whether and when to print is the caller's business.
+//! How a key is granted or a limit raised is not said here: whoever grants keys knows whether that is done by flags, a policy or a program. Guests choose some of these
+//! texts, so every line has control characters made visible. Whether and when to print is the caller's business.
 
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::credentials::Grant;
-use super::denial::{Denial, MissingKey};
+use innkeeper_engine::{BudgetKind, ByteCount};
+
+use super::Host;
+use super::credentials::{Grant, Rights};
+use super::denial::{Denial, MissingKey, Refusal};
+use super::directory::Directory;
 use super::error::Error;
-use super::{Host, gate::Gate};
+use super::gate::{Object, Operation, Request};
+use super::missing;
 use crate::keys::Access;
 
-/// What an [`Explanation`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One thing to tell the person who granted the keys. Printed, it is one line without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ExplanationKind {
+pub enum Explanation {
     /// Something was denied.
-    Denied,
-    /// A limit was reached: of what the guest makes the host hold, or of what it writes.
-    LimitReached,
+    Denied(Denial),
+    /// So many more things were denied, of which there is no record.
+    DeniedMore(u64),
+    /// The guest wanted to accept connections on a descriptor that is no socket. These are.
+    NoSocket {
+        /// What the guest took for one.
+        descriptor: u32,
+        /// Those that were granted, by descriptor.
+        held: Vec<(u32, SocketAddr)>,
+    },
     /// The guest's calls failed, since it exports no memory for them.
     NoMemory,
+    /// A limit was reached.
+    LimitReached(LimitReached),
+    /// Which descriptor a listening socket is.
+    SocketHeld {
+        /// The descriptor.
+        descriptor: u32,
+        /// Where it listens.
+        address: SocketAddr,
+    },
     /// The guest looked for directories and had none. Of interest only if it failed.
     NoDirectory,
-    /// Which descriptor a listening socket is.
-    SocketsHeld,
+    /// The last path that was not found in a directory that covers every path. It is there on the host by its absolute name: if the guest has asked for that, a key is
+    /// missing. Of interest only if it failed.
+    Elsewhere {
+        /// The path, as an absolute one.
+        path: String,
+        /// The guest path of the directory that it was looked up in.
+        guest: String,
+        /// The key that would make it found.
+        missing: MissingKey,
+    },
     /// The directories the guest knows about, when it looked for some. Of interest only if it failed: a path outside of
     /// them is refused by the guest's own library and never reaches the host.
-    DirectoriesHeld,
+    DirectoriesHeld(Vec<HeldDirectory>),
 }
 
-/// One thing to tell the person who granted the keys.
+/// A directory that a guest holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// What it is about.
-    pub kind: ExplanationKind,
-    /// One line, without control characters.
-    pub line: String,
-    /// The flag that would mend it, if there is one.
-    pub flag: Option<String>,
+#[non_exhaustive]
+pub struct HeldDirectory {
+    /// The guest's name for it.
+    pub guest: String,
+    /// Where it is on the host, as granted; without meaning for a directory in memory.
+    pub host: PathBuf,
+    /// What may be done in it.
+    pub access: Access,
+}
+
+/// A limit that took effect, with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitReached {
+    /// [`crate::keys::WasiLimits::memory_bytes`].
+    Memory {
+        /// What more was wanted for.
+        kind: BudgetKind,
+        /// How much more was wanted.
+        wanted_bytes: u64,
+        /// How far beyond the limit that would have been.
+        over_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+        /// Whether it is the usual one, half of the memory that there is.
+        is_usual: bool,
+    },
+    /// No limit, but the end of what the system has: so much more was wanted.
+    SystemMemory {
+        /// What more was wanted for.
+        kind: BudgetKind,
+        /// How much more was wanted.
+        wanted_bytes: u64,
+    },
+    /// [`crate::keys::WasiLimits::written_bytes`].
+    Written {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// [`crate::keys::WasiLimits::max_open_handles`].
+    Handles {
+        /// The limit.
+        most: u32,
+    },
+    /// [`crate::keys::WasiLimits::max_threads`].
+    Threads {
+        /// The limit.
+        most: u32,
+    },
+    /// [`crate::keys::WasiLimits::overlay_bytes`].
+    Overlay {
+        /// The guest's name for the copy-on-write directory.
+        guest: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The size of a directory in memory.
+    Temporary {
+        /// The guest's name for it.
+        guest: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
 }
 
 /// A step of a guest's search for its preopened directories.
@@ -101,40 +189,6 @@ impl Host {
         }
     }
 
-    fn explain_reached(&self) -> Vec<Explanation> {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = |limit: &ReachedLimit| match limit {
-            ReachedLimit::Handles => {
-                let most = self.limits.max_open_handles;
-                (
-                    format!("one more open descriptor was refused: --max-handles is {most}"),
-                    "--max-handles COUNT",
-                )
-            }
-            ReachedLimit::Threads => {
-                let most = self.limits.max_threads;
-                (format!("one more thread was refused: --max-threads is {most}"), "--max-threads COUNT")
-            }
-            ReachedLimit::Overlay(guest) => {
-                let most = self.limits.overlay_bytes;
-                (format!("more changes in {guest} were refused: --max-cow is {most} bytes"), "--max-cow SIZE")
-            }
-            ReachedLimit::Temporary(guest, most) => (
-                format!("more in {guest} was refused: its size is {most} bytes, --tmp {guest}::SIZE"),
-                "--tmp GUEST::SIZE",
-            ),
-        };
-        let explain = |limit: &ReachedLimit| {
-            let (line, flag) = line(limit);
-            Explanation {
-                kind: ExplanationKind::LimitReached,
-                line: visible(&line),
-                flag: Some(flag.to_owned()),
-            }
-        };
-        reached.iter().map(explain).collect()
-    }
-
     /// Notes that the guest wanted to accept a connection on a descriptor that is no socket.
     pub fn note_missing_listener(&self, descriptor: u32) {
         let none = u64::from(u32::MAX) + 1;
@@ -146,42 +200,9 @@ impl Host {
         );
     }
 
-    fn explain_missing_listener(&self) -> Option<Explanation> {
-        let descriptor = u32::try_from(self.missing_listener.load(Ordering::Relaxed)).ok()?;
-        let found: Vec<String> = self
-            .sockets()
-            .iter()
-            .map(|(fd, address)| format!("that on {address} is descriptor {fd}"))
-            .collect();
-        let reason = if found.is_empty() {
-            String::from("no socket was granted; grant one with --listen ADDRESS:PORT")
-        } else {
-            format!("it is no socket; {}", found.join(", "))
-        };
-        Some(Explanation {
-            kind: ExplanationKind::Denied,
-            line: format!("denied: accept a connection on descriptor {descriptor}: {reason}"),
-            flag: found.is_empty().then(|| String::from("--listen ADDRESS:PORT")),
-        })
-    }
-
-    /// Which descriptors the sockets are that the guest was granted.
-    fn sockets(&self) -> &[(u32, std::net::SocketAddr)] {
-        self.sockets.get().map_or(&[], Vec::as_slice)
-    }
-
     /// Tells which descriptors a front end has made of the sockets.
-    pub fn note_sockets(&self, sockets: Vec<(u32, std::net::SocketAddr)>) {
+    pub fn note_sockets(&self, sockets: Vec<(u32, SocketAddr)>) {
         let _ = self.sockets.set(sockets);
-    }
-
-    fn explain_sockets(&self) -> Vec<Explanation> {
-        let explain = |(fd, address): &(u32, std::net::SocketAddr)| Explanation {
-            kind: ExplanationKind::SocketsHeld,
-            line: format!("the socket on {address} is descriptor {fd}"),
-            flag: None,
-        };
-        self.sockets().iter().map(explain).collect()
     }
 
     /// Notes that a call failed because the guest has no memory that the host could read or write.
@@ -189,22 +210,50 @@ impl Host {
         self.lacks_memory.store(true, Ordering::Relaxed);
     }
 
-    /// The distinct denials so far, oldest first.
+    /// Notes that the guest wanted something done with a path and named a directory by a number that its library gives where it has found none.
+    pub fn note_no_directory(&self, operation: Operation, path: &[u8]) {
+        let reads = matches!(operation, Operation::OpenRead | Operation::Stat | Operation::ReadLink);
+        self.gate.record_no_directory((operation, if reads { Rights::READ } else { Rights::ALL }), path);
+    }
+
+    /// Notes that a path was not found, if it was looked up in a directory in which libraries look up absolute paths as well. The last one is kept: what fails for it
+    /// ends soon.
+    #[cold]
+    pub(super) fn note_missed(&self, request: &Request<'_>, directory: &Directory) {
+        let Object::Path(credentials, path) = request.object else { return };
+        let Grant::Directory { guest, .. } = &*credentials.grant else { return };
+        if *directory.credentials.guest_path != **guest || !missing::stripped(guest).is_empty() {
+            return;
+        }
+        let missed = Refusal::of_path((request.operation, request.needs), Error::NotFound, credentials, path);
+        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = Some(missed);
+    }
+
+    fn explain_missed(&self) -> Option<Explanation> {
+        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let missing = missing::elsewhere(&missed, &self.grants)?;
+        let path = String::from_utf8_lossy(missed.path.as_deref()?).into_owned();
+        let guest = missed.credentials?.guest_path.to_string();
+        Some(Explanation::Elsewhere { path: format!("/{path}"), guest, missing })
+    }
+
+    /// The distinct denials so far, oldest first. Which key is missing is looked up on the host meanwhile.
     #[must_use]
     pub fn denials(&self) -> Vec<Denial> {
-        self.gate.denials()
+        self.gate.refusals().iter().map(|refusal| refusal.denial(&self.grants)).collect()
     }
 
     /// What to tell the person who granted the keys: denials first, then hints that matter only if the guest failed.
     #[must_use]
     pub fn explain(&self) -> Vec<Explanation> {
-        let mut explanations: Vec<Explanation> = self.gate.denials().iter().map(explain_denial).collect();
-        explanations.extend(explain_dropped(&self.gate));
+        let mut explanations: Vec<Explanation> =
+            self.denials().into_iter().map(Explanation::Denied).collect();
+        let dropped = self.gate.denials_dropped();
+        explanations.extend((dropped > 0).then_some(Explanation::DeniedMore(dropped)));
         explanations.extend(self.explain_missing_listener());
-        explanations.extend(self.explain_missing_memory());
-        explanations.extend(self.explain_memory());
-        explanations.extend(self.explain_written());
-        explanations.extend(self.explain_reached());
+        explanations.extend(self.lacks_memory.load(Ordering::Relaxed).then_some(Explanation::NoMemory));
+        explanations.extend(self.limits_reached().into_iter().map(Explanation::LimitReached));
+        explanations.extend(self.explain_missed());
         explanations.extend(self.explain_sockets());
         if self.scan.ended.load(Ordering::Relaxed) > 0 {
             explanations.push(self.explain_directories());
@@ -212,71 +261,170 @@ impl Host {
         explanations
     }
 
-    fn explain_missing_memory(&self) -> Option<Explanation> {
-        self.lacks_memory.load(Ordering::Relaxed).then(|| Explanation {
-            kind: ExplanationKind::NoMemory,
-            line: String::from(
-                "the module exports no memory named `memory`, where the host looks for what it is called with: such calls failed with `fault`; \
-                 export its memory under that name",
-            ),
-            flag: None,
-        })
+    /// Which descriptors the sockets are that the guest was granted.
+    fn sockets(&self) -> &[(u32, SocketAddr)] {
+        self.sockets.get().map_or(&[], Vec::as_slice)
     }
 
-    fn explain_memory(&self) -> Option<Explanation> {
-        let refused = self.budget.last_refusal()?;
-        if refused.is_system_exhausted {
-            return Some(Explanation {
-                kind: ExplanationKind::LimitReached,
-                line: refused.to_string(),
-                flag: None,
-            });
-        }
-        let flag = refused.limit_name;
-        let default = if self.limits.memory_bytes.is_none() { ", half of the memory there is" } else { "" };
-        Some(Explanation {
-            kind: ExplanationKind::LimitReached,
-            line: format!(
-                "{} bytes more for {} were refused: {flag} is {} bytes{default}; with them it would be {} over",
-                refused.wanted_bytes,
-                refused.kind.name(),
-                refused.limit_bytes,
-                self.budget
-                    .used_bytes()
-                    .saturating_add(refused.wanted_bytes)
-                    .saturating_sub(refused.limit_bytes)
-            ),
-            flag: Some(format!("{flag} SIZE")),
-        })
+    /// Which descriptors the sockets are that the guest was granted, one by one.
+    #[must_use]
+    pub fn explain_sockets(&self) -> Vec<Explanation> {
+        let explain =
+            |&(descriptor, address): &(u32, SocketAddr)| Explanation::SocketHeld { descriptor, address };
+        self.sockets().iter().map(explain).collect()
     }
 
-    fn explain_written(&self) -> Option<Explanation> {
-        let limit_bytes = self.allowance.as_ref()?.exceeded()?;
-        Some(Explanation {
-            kind: ExplanationKind::LimitReached,
-            line: format!("the guest was refused to write more: --max-written is {limit_bytes} bytes"),
-            flag: Some(String::from("--max-written SIZE")),
-        })
+    fn explain_missing_listener(&self) -> Option<Explanation> {
+        let descriptor = u32::try_from(self.missing_listener.load(Ordering::Relaxed)).ok()?;
+        Some(Explanation::NoSocket { descriptor, held: self.sockets().to_vec() })
+    }
+
+    fn limits_reached(&self) -> Vec<LimitReached> {
+        let memory = self.budget.last_refusal().map(|refused| match refused.is_system_exhausted {
+            true => LimitReached::SystemMemory { kind: refused.kind, wanted_bytes: refused.wanted_bytes },
+            false => LimitReached::Memory {
+                kind: refused.kind,
+                wanted_bytes: refused.wanted_bytes,
+                over_bytes: refused.over_bytes,
+                limit_bytes: refused.limit_bytes,
+                is_usual: self.limits.memory_bytes.is_none(),
+            },
+        });
+        let written = self.allowance.as_ref().and_then(super::allowance::Allowance::exceeded);
+        let written = written.map(|limit_bytes| LimitReached::Written { limit_bytes });
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = reached.iter().map(|limit| match limit {
+            ReachedLimit::Handles => LimitReached::Handles { most: self.limits.max_open_handles },
+            ReachedLimit::Threads => LimitReached::Threads { most: self.limits.max_threads },
+            ReachedLimit::Overlay(guest) => {
+                LimitReached::Overlay { guest: guest.clone(), limit_bytes: self.limits.overlay_bytes }
+            }
+            ReachedLimit::Temporary(guest, limit_bytes) => {
+                LimitReached::Temporary { guest: guest.clone(), limit_bytes: *limit_bytes }
+            }
+        });
+        memory.into_iter().chain(written).chain(others).collect()
     }
 
     fn explain_directories(&self) -> Explanation {
-        if self.grants.is_empty() {
-            return Explanation {
-                kind: ExplanationKind::NoDirectory,
-                line: String::from(
-                    "the guest looked for preopened directories and found none; grant one with --dir HOST::GUEST",
-                ),
-                flag: Some(String::from("--dir HOST::GUEST")),
-            };
+        let held = self.grants.iter().filter_map(|grant| match &**grant {
+            Grant::Directory { host, guest, access } => {
+                Some(HeldDirectory { guest: guest.clone(), host: host.clone(), access: *access })
+            }
+            Grant::LockedRoot | Grant::Stdio(_) | Grant::Listener(_) => None,
+        });
+        let held: Vec<HeldDirectory> = held.collect();
+        if held.is_empty() { Explanation::NoDirectory } else { Explanation::DirectoriesHeld(held) }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Explanation::Denied(denial) => format!("denied: {denial}"),
+            Explanation::DeniedMore(more) => format!("denied: {more} more requests, not listed"),
+            Explanation::NoSocket { descriptor, held } => {
+                let found: Vec<String> = held
+                    .iter()
+                    .map(|(fd, address)| format!("that on {address} is descriptor {fd}"))
+                    .collect();
+                let reason = match found.is_empty() {
+                    true => String::from("no socket was granted"),
+                    false => format!("it is no socket; {}", found.join(", ")),
+                };
+                format!("denied: accept a connection on descriptor {descriptor}: {reason}")
+            }
+            Explanation::NoMemory => String::from(
+                "the module exports no memory named `memory`, where the host looks for what it is called with: such calls failed with `fault`; \
+                 export its memory under that name",
+            ),
+            Explanation::LimitReached(limit) => limit.to_string(),
+            Explanation::SocketHeld { descriptor, address } => {
+                format!("the socket on {address} is descriptor {descriptor}")
+            }
+            Explanation::Elsewhere { path, guest, .. } => format!(
+                "{path} was looked up in {guest}, as every path is, and is not there; this machine has one of that name"
+            ),
+            Explanation::NoDirectory => {
+                String::from("the guest looked for directories that it was granted, and there was none")
+            }
+            Explanation::DirectoriesHeld(held) => {
+                let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+                format!(
+                    "the guest holds {}; a path outside of that its own library refuses, as \"no such file\" or \"not capable\"",
+                    held.join(", ")
+                )
+            }
+        };
+        f.write_str(&visible(&text))
+    }
+}
+
+/// What was denied and why, without how to mend it, control characters made visible.
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
+        let text = format!("{} {}{times}: {}", self.operation.name(), self.path, self.missing);
+        f.write_str(&visible(&text))
+    }
+}
+
+impl fmt::Display for HeldDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.access {
+            Access::Temporary { .. } => write!(f, "{} (in memory)", self.guest),
+            access => {
+                write!(f, "{} ({}, {} on the host)", self.guest, access.flag_word(), self.host.display())
+            }
         }
-        let held: Vec<String> = self.grants.iter().filter_map(|grant| describe(grant)).collect();
-        Explanation {
-            kind: ExplanationKind::DirectoriesHeld,
-            line: visible(&format!(
-                "the guest holds {}; a path outside of that its own library refuses, as \"no such file\" or \"not capable\"",
-                held.join(", ")
-            )),
-            flag: None,
+    }
+}
+
+/// What was refused, and the limit's value.
+impl fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.refused())?;
+        match self.value() {
+            Some(value) => write!(f, ": the limit is {value}"),
+            None => f.write_str(", because the system has no more memory"),
+        }
+    }
+}
+
+impl LimitReached {
+    /// What was refused, in words.
+    #[must_use]
+    pub fn refused(&self) -> String {
+        match self {
+            LimitReached::Memory { kind, wanted_bytes, .. }
+            | LimitReached::SystemMemory { kind, wanted_bytes } => {
+                format!("{} more for {} were refused", ByteCount(*wanted_bytes), kind.name())
+            }
+            LimitReached::Written { .. } => String::from("the guest was refused to write more"),
+            LimitReached::Handles { .. } => String::from("one more open descriptor was refused"),
+            LimitReached::Threads { .. } => String::from("one more thread was refused"),
+            LimitReached::Overlay { guest, .. } => visible(&format!("more changes in {guest} were refused")),
+            LimitReached::Temporary { guest, .. } => visible(&format!("more in {guest} was refused")),
+        }
+    }
+
+    /// The limit's value, as a person reads it; nothing where there is none.
+    #[must_use]
+    pub fn value(&self) -> Option<String> {
+        match self {
+            LimitReached::Memory { limit_bytes, over_bytes, is_usual, .. } => {
+                let usual = if *is_usual { ", half of the memory there is" } else { "" };
+                Some(format!(
+                    "{}{usual}; with that it would be {} over",
+                    ByteCount(*limit_bytes),
+                    ByteCount(*over_bytes)
+                ))
+            }
+            LimitReached::SystemMemory { .. } => None,
+            LimitReached::Written { limit_bytes }
+            | LimitReached::Overlay { limit_bytes, .. }
+            | LimitReached::Temporary { limit_bytes, .. } => Some(ByteCount(*limit_bytes).to_string()),
+            LimitReached::Handles { most } | LimitReached::Threads { most } => Some(most.to_string()),
         }
     }
 }
@@ -293,50 +441,6 @@ pub fn visible(text: &str) -> String {
         }
     }
     result
-}
-
-fn explain_denial(denial: &Denial) -> Explanation {
-    let flag = denial.missing.flag().map(|flag| visible(&flag));
-    let reason = match &denial.missing {
-        MissingKey::Write { guest, .. } => format!("{guest} was granted read-only"),
-        MissingKey::Directory { .. } => String::from("no key covers it"),
-        MissingKey::LinkTarget { guest } => {
-            format!("a symbolic link leads out of {guest}; grant the directory that the link points into")
-        }
-        MissingKey::KernelFiles { guest } => format!(
-            "it is a file of the kernel's, such as those in /proc and /sys, through which a guest could reach this process; `unsafe` at the end of the flag \
-             that grants {guest} includes them"
-        ),
-        MissingKey::Hidden => {
-            String::from("it is on the way to the code cache or its key, which no guest may reach")
-        }
-        MissingKey::Reserved => String::from(
-            "names that begin with .innkeeper-cow- are those of directories in which inn keeps changes while it makes them, which no guest may reach",
-        ),
-        MissingKey::Nothing => String::from("the key does not allow this"),
-    };
-    let times = if denial.count > 1 { format!(" ({} times)", denial.count) } else { String::new() };
-    let mend = flag.as_ref().map_or_else(String::new, |flag| format!("; grant it with {flag}"));
-    let text = format!("denied: {} {}{times}: {reason}{mend}", denial.operation.name(), denial.path);
-    Explanation { kind: ExplanationKind::Denied, line: visible(&text), flag }
-}
-
-fn explain_dropped(gate: &Gate) -> Option<Explanation> {
-    let dropped = gate.denials_dropped();
-    (dropped > 0).then(|| Explanation {
-        kind: ExplanationKind::Denied,
-        line: format!("denied: {dropped} more requests, not listed"),
-        flag: None,
-    })
-}
-
-fn describe(grant: &Grant) -> Option<String> {
-    match grant {
-        Grant::Directory { host, guest, access } => {
-            Some(format!("{guest} ({}, {} on the host)", access.flag_word(), host.display()))
-        }
-        Grant::LockedRoot | Grant::Stdio(_) | Grant::Listener(_) => None,
-    }
 }
 
 /// Characters that change how the text around them is shown: bidirectional controls, line separators, byte order mark.

@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::credentials::{Credentials, Grant, Rights};
-use super::denial::{Denial, DenialRecord, missing_key};
+use super::credentials::{Credentials, Grant, MAX_NAME_BYTES, Rights};
+use super::denial::{DenialRecord, Refusal};
 use super::directory::Directory;
 use super::error::Error;
 use super::resolve::GuestPath;
@@ -201,10 +201,22 @@ impl Gate {
         self.usage.get()
     }
 
-    /// The distinct denials so far, oldest first.
-    #[must_use]
-    pub fn denials(&self) -> Vec<Denial> {
+    /// The distinct refusals so far, oldest first.
+    pub(super) fn refusals(&self) -> Vec<Refusal> {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner).list().to_vec()
+    }
+
+    /// Notes that a path was looked up in no directory at all.
+    pub(super) fn record_no_directory(&self, (operation, needs): (Operation, Rights), path: &[u8]) {
+        let path = Some(&path[..path.len().min(MAX_NAME_BYTES)]);
+        self.add(Refusal {
+            operation,
+            needs,
+            reason: Error::Locked,
+            credentials: None,
+            path: path.map(Box::from),
+            count: 1,
+        });
     }
 
     /// How many denials were not kept because the record was full.
@@ -225,12 +237,17 @@ impl Gate {
             Object::Handle(credentials) => (credentials, None),
             Object::Path(credentials, path) => (credentials, Some(path)),
         };
-        let denial = Denial {
+        self.add(Refusal {
             operation: request.operation,
-            path: path.map_or_else(|| credentials.guest_path.to_string(), |path| credentials.name_of(path)),
-            missing: missing_key(credentials, path, reason, request.needs),
+            needs: request.needs,
+            reason,
+            credentials: Some(credentials.clone()),
+            path: path.map(|path| Box::from(&path[..path.len().min(MAX_NAME_BYTES)])),
             count: 1,
-        };
-        self.denials.lock().unwrap_or_else(PoisonError::into_inner).add(denial);
+        });
+    }
+
+    fn add(&self, refusal: Refusal) {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner).add(refusal);
     }
 }

@@ -20,6 +20,7 @@ mod gate;
 mod handles;
 mod hidden;
 mod metadata;
+mod missing;
 mod open;
 mod poll;
 mod portion;
@@ -46,7 +47,7 @@ pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
 pub use error::Error;
-pub use explain::{Explanation, ExplanationKind, PreopenScan, ReachedLimit, visible};
+pub use explain::{Explanation, HeldDirectory, LimitReached, PreopenScan, ReachedLimit, visible};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
@@ -71,8 +72,8 @@ use shared::Shared;
 use stop::StoreStop;
 use tree::Visit;
 
-/// How users say what a guest may make the host hold.
-const MEMORY_FLAG: &str = "--max-memory";
+/// What whoever sets it calls the limit on what a guest may make the host hold.
+const MEMORY_LIMIT: &str = "Limits::memory_bytes";
 
 /// One guest's host: what its keys opened to, apart from the handles themselves. Clones are of the same guest; each belongs to one store, if it was given to one.
 #[derive(Clone, Debug)]
@@ -102,7 +103,7 @@ impl Host {
         let resolve =
             Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
         let time = clock::TimeSource::new(&permit, keys.clocks);
-        let budget = Budget::new(keys.limits.memory_bytes, MEMORY_FLAG);
+        let budget = Budget::new(keys.limits.memory_bytes, MEMORY_LIMIT);
         // What is to be hidden concerns whoever is granted something of the host's.
         let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
         let hidden = match keys.directories.iter().any(is_native) {
@@ -135,6 +136,7 @@ impl Host {
             missing_listener: AtomicU64::new(u64::from(u32::MAX) + 1),
             sockets: OnceLock::new(),
             reached: Mutex::default(),
+            missed: Mutex::default(),
         };
         Ok((Host { shared: Arc::new(shared), store: None }, handles))
     }
@@ -219,6 +221,9 @@ impl Host {
             self.note_path(permit, request, directory, result.as_ref().map(|_| ()).map_err(|error| *error));
         }
         self.note_no_space(&directory.credentials.grant, &result);
+        if matches!(result, Err(Error::NotFound)) {
+            self.note_missed(request, directory);
+        }
         self.gate.conclude(request, result)
     }
 }

@@ -10,6 +10,7 @@ use innkeeper_engine::Budget;
 use super::allowance::Allowance;
 use super::clock::TimeSource;
 use super::credentials::Grant;
+use super::denial::Refusal;
 use super::explain::{ReachedLimit, ScanRecord};
 use super::gate::Gate;
 use super::poll::Interrupt;
@@ -41,4 +42,6 @@ pub struct Shared {
     pub(super) missing_listener: AtomicU64,
     pub(super) sockets: OnceLock<Vec<(u32, SocketAddr)>>,
     pub(super) reached: Mutex<BTreeSet<ReachedLimit>>,
+    /// The last path that was not found in a directory that covers everything.
+    pub(super) missed: Mutex<Option<Refusal>>,
 }

@@ -228,7 +228,7 @@ impl GrantUsage {
 /// The part of a handle's guest path that lies beneath its grant's.
 fn within(credentials: &Credentials) -> PathBuf {
     match &*credentials.grant {
-        Grant::Directory { guest, .. } => super::denial::path_within(&credentials.guest_path, guest),
+        Grant::Directory { guest, .. } => super::missing::path_within(&credentials.guest_path, guest),
         _ => PathBuf::new(),
     }
 }

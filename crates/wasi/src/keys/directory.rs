@@ -25,7 +25,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// The word used for this access on the command line: `ro`, `rw`, `cow` or `tmp`.
+    /// The word for this access, as in policies: `ro`, `rw`, `cow` or `tmp`.
     #[must_use]
     pub fn flag_word(self) -> &'static str {
         match self {

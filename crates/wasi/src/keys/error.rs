@@ -1,6 +1,6 @@
 //! Why keys could not be turned into handles. Told to the person who granted them, never to the guest.
 //!
-//! Every message names the thing, the reason and the mend.
+//! Every message names the thing, the reason and, after a semicolon, the mend, in the words of keys: how they were granted, by flags, a policy or a program, is not known here.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub enum KeyError {
     },
     /// The host directory is the kernel's, such as `/proc`.
     #[error(
-        "cannot grant {}: it is the kernel's, and a guest could reach the host process through it; grant another directory, or say that this is meant with `unsafe` at the flag's end",
+        "cannot grant {}: it is the kernel's, and a guest could reach the host process through it; grant another directory, or have the key include the kernel's files",
         .0.display()
     )]
     KernelFiles(PathBuf),
@@ -35,7 +35,7 @@ pub enum KeyError {
     #[error("cannot grant {}: the code cache or its key is kept in it, which no guest may reach; grant another directory", .0.display())]
     Hidden(PathBuf),
     /// The host directory is one in which changes are staged, or in one.
-    #[error("cannot grant {}: it is in a directory in which inn keeps changes while it makes them; finish them first, with `inn cow resume` or `inn cow undo`", .0.display())]
+    #[error("cannot grant {}: it is in a directory in which changes are kept while they are made; finish them first, or take them back", .0.display())]
     Reserved(PathBuf),
     /// It cannot be told what a path of [`crate::keys::Keys::hidden`] leads to.
     #[error(

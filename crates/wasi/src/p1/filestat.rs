@@ -6,9 +6,11 @@ use super::context::Context;
 use super::errno::Errno;
 use super::fdstat::file_type;
 use super::memory::{GuestMemory, Pointer};
+use super::path::base;
 use super::rights::Rights;
 use super::table::{Fd, Object};
 use super::types::{FileStat, FstFlags, LookupFlags};
+use crate::host::Operation;
 
 /// Writes the metadata of an open descriptor: a 64-byte `filestat`.
 ///
@@ -90,7 +92,7 @@ pub fn path_filestat_get(
     path_len: u32,
     stat: Pointer,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::Stat)?;
     let directory = directory.directory(Rights::PATH_FILESTAT_GET)?;
     let flags = LookupFlags::from_bits(flags)?;
     memory.check(stat, 64)?;
@@ -118,7 +120,7 @@ pub fn path_filestat_set_times(
     modified_ns: u64,
     flags: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::SetTimes)?;
     let directory = directory.directory(Rights::PATH_FILESTAT_SET_TIMES)?;
     let lookup = LookupFlags::from_bits(lookup)?;
     let times = FstFlags::from_bits(flags)?.times(accessed_ns, modified_ns)?;

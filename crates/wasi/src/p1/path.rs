@@ -4,13 +4,15 @@
 //! is not UTF-8; `inval` if it contains a NUL; `nametoolong`; `noent` if it is empty or a part does not exist; `notdir`;
 //! `loop`; `acces`; `perm` if it is absolute or leaves the directory, or the key is read-only and this is a change.
 
+use std::sync::Arc;
+
 use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
 use super::table::{Entry, Fd, Object};
 use super::types::{FdFlags, LookupFlags, OFlags};
-use crate::host::{DataAccess, OpenOptions, Opened, WriteSync};
+use crate::host::{DataAccess, OpenOptions, Opened, Operation, WriteSync};
 
 /// Creates a directory.
 ///
@@ -25,7 +27,7 @@ pub fn path_create_directory(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::CreateDirectory)?;
     let directory = directory.directory(Rights::PATH_CREATE_DIRECTORY)?;
     Ok(cx.host.create_directory(directory, &memory.path(path, path_len)?)?)
 }
@@ -49,9 +51,9 @@ pub fn path_link(
     new_path: Pointer,
     new_path_len: u32,
 ) -> Result<(), Errno> {
-    let old = cx.table.get(old_fd)?;
+    let old = base(cx, memory, old_fd, (old_path, old_path_len), Operation::Link)?;
     let old = old.directory(Rights::PATH_LINK_SOURCE)?;
-    let new = cx.table.get(new_fd)?;
+    let new = base(cx, memory, new_fd, (new_path, new_path_len), Operation::Link)?;
     let new = new.directory(Rights::PATH_LINK_TARGET)?;
     if LookupFlags::from_bits(old_flags)?.contains(LookupFlags::SYMLINK_FOLLOW) {
         return Err(Errno::Inval);
@@ -86,12 +88,15 @@ pub fn path_open(
     fdflags: u32,
     opened: Pointer,
 ) -> Result<(), Errno> {
-    let parent = cx.table.get(fd)?;
+    let data = Rights::from_bits(rights_base) & (Rights::FD_READ | Rights::FD_WRITE);
+    let makes = OFlags::from_bits(oflags).is_ok_and(|oflags| oflags.contains(OFlags::CREAT));
+    let operation =
+        if makes || data.contains(Rights::FD_WRITE) { Operation::OpenWrite } else { Operation::OpenRead };
+    let parent = base(cx, memory, fd, (path, path_len), operation)?;
     let directory = parent.directory(Rights::PATH_OPEN)?;
     let lookup = LookupFlags::from_bits(dirflags)?;
     let oflags = OFlags::from_bits(oflags)?;
     let fdflags = FdFlags::from_bits(fdflags)?;
-    let data = Rights::from_bits(rights_base) & (Rights::FD_READ | Rights::FD_WRITE);
     check_rights(&parent, oflags, data)?;
     memory.check(opened, 4)?;
     cx.check_room()?;
@@ -129,7 +134,7 @@ pub fn path_readlink(
     buffer_len: u32,
     used: Pointer,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::ReadLink)?;
     let directory = directory.directory(Rights::PATH_READLINK)?;
     memory.check(buffer, buffer_len.into())?;
     memory.check(used, 4)?;
@@ -155,7 +160,7 @@ pub fn path_remove_directory(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::RemoveDirectory)?;
     let directory = directory.directory(Rights::PATH_REMOVE_DIRECTORY)?;
     Ok(cx.host.remove_directory(directory, &memory.path(path, path_len)?)?)
 }
@@ -177,9 +182,9 @@ pub fn path_rename(
     new_path: Pointer,
     new_path_len: u32,
 ) -> Result<(), Errno> {
-    let old = cx.table.get(old_fd)?;
+    let old = base(cx, memory, old_fd, (old_path, old_path_len), Operation::Rename)?;
     let old = old.directory(Rights::PATH_RENAME_SOURCE)?;
-    let new = cx.table.get(new_fd)?;
+    let new = base(cx, memory, new_fd, (new_path, new_path_len), Operation::Rename)?;
     let new = new.directory(Rights::PATH_RENAME_TARGET)?;
     let old_path = memory.path(old_path, old_path_len)?;
     let new_path = memory.path(new_path, new_path_len)?;
@@ -201,7 +206,7 @@ pub fn path_symlink(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::Symlink)?;
     let directory = directory.directory(Rights::PATH_SYMLINK)?;
     let target = memory.path(target, target_len)?;
     Ok(cx.host.symlink(directory, &target, &memory.path(path, path_len)?)?)
@@ -220,9 +225,32 @@ pub fn path_unlink_file(
     path: Pointer,
     path_len: u32,
 ) -> Result<(), Errno> {
-    let directory = cx.table.get(fd)?;
+    let directory = base(cx, memory, fd, (path, path_len), Operation::RemoveFile)?;
     let directory = directory.directory(Rights::PATH_UNLINK_FILE)?;
     Ok(cx.host.remove_file(directory, &memory.path(path, path_len)?)?)
+}
+
+/// The number that libraries name where they have found no directory for a path, and call the host all the same.
+const NO_DIRECTORY: Fd = Fd(u32::MAX);
+
+/// The directory that a path is looked up in. That a guest has found none is noted, with the path.
+///
+/// # Errors
+/// `badf`.
+pub(super) fn base(
+    cx: &Context,
+    memory: &GuestMemory<'_>,
+    fd: Fd,
+    (path, path_len): (Pointer, u32),
+    operation: Operation,
+) -> Result<Arc<Entry>, Errno> {
+    cx.table.get(fd).inspect_err(|_| {
+        if fd == NO_DIRECTORY
+            && let Ok(path) = memory.path(path, path_len)
+        {
+            cx.host.note_no_directory(operation, &path);
+        }
+    })
 }
 
 /// The rights that opening in this way takes of the directory's descriptor.

@@ -108,9 +108,24 @@ pub(crate) fn is_regular(fd: BorrowedFd<'_>) -> bool {
     fs::fstat(fd).is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
-/// Whether the owner of the keys could grant `path`; never told to a guest.
-pub(crate) fn is_directory_for_owner(path: &Path) -> bool {
-    fs::stat(path).is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+/// What the owner of the keys finds at a path. Two that are equal are the same thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnersLook {
+    identity: (u64, u64),
+    pub(crate) is_directory: bool,
+}
+
+/// What the owner of the keys finds at `path`, links followed; never told to a guest.
+pub(crate) fn look_for_owner(path: &Path) -> Option<OwnersLook> {
+    let found = fs::stat(path).ok()?;
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
+    let identity = (found.st_dev as u64, found.st_ino as u64);
+    Some(OwnersLook { identity, is_directory: fs::FileType::from_raw_mode(found.st_mode).is_dir() })
+}
+
+/// `path` without links, dots and double slashes, for the owner of the keys; never told to a guest.
+pub(crate) fn real_path_for_owner(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok()
 }
 
 /// Tries `openat2` with arguments that cannot fail where it exists and is allowed.

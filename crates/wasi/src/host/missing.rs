@@ -1,0 +1,326 @@
+//! Which key would have allowed what was denied.
+//!
+//! Worked out when somebody wants to know it, never while the guest runs. Must stay true: the key, granted beside the others (or instead of the one of the same name),
+//! makes the same access of a guest whose library chooses directories by name succeed, as far as the host's files are there; where no key does, none is named; and no
+//! directory of the host is named that is not certainly meant.
+//!
+//! Libraries look a path up in the directory whose name is its longest beginning, as text: they take `/` and `./` off names, only `/` off paths, and leave `..` alone
+//! (wasi-libc, which C and Rust use), or clean the path first and take off nothing (Go).
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::credentials::{Credentials, Grant, Rights};
+use super::denial::{Denial, MissingKey, Refusal};
+use super::error::Error;
+use super::gate::Operation;
+use super::sys;
+use crate::keys::Access;
+
+type Grants = [Arc<Grant>];
+
+impl Refusal {
+    /// The refusal as it is told, with the key that is missing beside `grants`.
+    pub(super) fn denial(&self, grants: &Grants) -> Denial {
+        Denial {
+            operation: self.operation,
+            path: self.name(),
+            missing: missing_key(self, grants),
+            count: self.count,
+        }
+    }
+}
+
+/// A path that was not found in a directory that covers everything, as absolute paths are looked up there, too: the key to what it names on the host, if that is there.
+pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey> {
+    let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
+    let path = String::from_utf8_lossy(refusal.path.as_deref()?);
+    if fold(Path::new(&*path)).starts_with("..") {
+        return None;
+    }
+    let on_host = |path: &str| fold(&Path::new("/").join(path));
+    let is_to_be_made = search.access != Access::ReadOnly;
+    if !is_to_be_made && sys::look_for_owner(&on_host(&path)).is_none() {
+        return None;
+    }
+    let mut keys = search.directories(&path).filter_map(|directory| {
+        let guest = format!("/{directory}");
+        let host = certain(&[on_host(directory)], rest_of(&path, directory))?;
+        search.is_chosen(&guest, &path).then_some(MissingKey::Directory {
+            host: Some(host),
+            guest,
+            access: search.access,
+        })
+    });
+    keys.next()
+}
+
+fn missing_key(refusal: &Refusal, grants: &Grants) -> MissingKey {
+    let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
+    let path = String::from_utf8_lossy(refusal.path.as_deref().unwrap_or_default());
+    let Some(credentials) = &refusal.credentials else { return search.of_no_directory(&path) };
+    let (host, guest, access) = match &*credentials.grant {
+        Grant::Directory { host, guest, access } => (host, guest, *access),
+        Grant::LockedRoot => return search.beneath_locked_root(&path),
+        Grant::Stdio(_) | Grant::Listener(_) => return MissingKey::Nothing,
+    };
+    match refusal.reason {
+        Error::KernelFiles => MissingKey::KernelFiles { host: normal(host), guest: guest.clone(), access },
+        Error::Hidden => MissingKey::Hidden,
+        Error::Reserved => MissingKey::Reserved,
+        Error::Escape => search.outside_of(credentials, (host, guest), &path),
+        _ => MissingKey::Write { host: normal(host), guest: guest.clone() },
+    }
+}
+
+/// What a key is looked for.
+struct Search<'a> {
+    operation: Operation,
+    access: Access,
+    grants: &'a Grants,
+}
+
+impl Search<'_> {
+    /// A path that the guest has looked up in a descriptor that it knows to be none.
+    fn of_no_directory(&self, path: &str) -> MissingKey {
+        let covering = self.grants.iter().find_map(|grant| match &**grant {
+            Grant::Directory { host, guest, access } if stripped(guest).is_empty() => {
+                Some((host, guest, *access))
+            }
+            _ => None,
+        });
+        match covering {
+            Some((host, known, access)) => MissingKey::Name {
+                host: normal(host),
+                known: known.clone(),
+                guest: String::from("/"),
+                access,
+            },
+            None => self.beneath_locked_root(path),
+        }
+    }
+
+    /// A path in the root of what was not granted: an absolute one, or a relative one of which the library has made that.
+    fn beneath_locked_root(&self, path: &str) -> MissingKey {
+        let path = path.trim_start_matches('/');
+        for directory in self.directories(path) {
+            let folded = fold(Path::new(directory));
+            let is_above = folded.starts_with("..");
+            let guest = if is_above { directory.to_owned() } else { format!("/{directory}") };
+            let guest = if stripped(&guest).is_empty() { String::from("/") } else { guest };
+            if !self.is_chosen(&guest, path) {
+                continue;
+            }
+            let mut hosts = vec![relative(folded.clone())];
+            // What guests call `/` is no reason to grant all of the machine.
+            if !is_above && !folded.as_os_str().is_empty() {
+                hosts.push(Path::new("/").join(folded));
+            }
+            if let Some(key) = self.key(guest, certain(&hosts, rest_of(path, directory)), path == directory) {
+                return key;
+            }
+        }
+        // A path that begins with `./` is looked up in nothing but the root.
+        if fold(Path::new(path)).starts_with("..") {
+            return MissingKey::Outside { guest: String::from("/") };
+        }
+        let host = certain(&[PathBuf::from(".")], path);
+        MissingKey::Directory { host, guest: String::from("/"), access: self.access }
+    }
+
+    /// A path that leads out of a granted directory, or out of one beneath it that the guest has opened.
+    fn outside_of(&self, credentials: &Credentials, (host, guest): (&Path, &str), path: &str) -> MissingKey {
+        let here = &*credentials.guest_path;
+        if !path.starts_with('/') && !fold(Path::new(path)).starts_with("..") {
+            return MissingKey::LinkTarget { guest: here.to_owned() };
+        }
+        // Whoever looks up an absolute path in a directory, or one in a directory that it has opened itself, chooses none by name.
+        let outside = MissingKey::Outside { guest: here.to_owned() };
+        if path.starts_with('/') || here != guest {
+            return outside;
+        }
+        let whole = join(stripped(guest), path);
+        for directory in self.directories(path) {
+            let named = join(if stripped(guest).is_empty() { "" } else { guest }, directory);
+            if !self.is_chosen(&named, &whole) {
+                continue;
+            }
+            let rest = rest_of(path, directory);
+            let host = self.host_by_grants(&named).map_or_else(
+                || {
+                    let by_name = relative(fold(Path::new(&named)));
+                    certain(&[host.join(directory), by_name], rest)
+                },
+                |host| certain(&[host], rest),
+            );
+            if let Some(key) = self.key(named, host, path == directory) {
+                return key;
+            }
+        }
+        outside
+    }
+
+    /// The directories that a key could be to, in the words of `path`: what it names, where that could be a directory, and what that is in.
+    fn directories<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        let path = path.trim_end_matches('/');
+        let could_be_directory = matches!(
+            self.operation,
+            Operation::OpenRead | Operation::Stat | Operation::List | Operation::SetTimes
+        );
+        let is_above = path == ".." || path.ends_with("/..");
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent.trim_end_matches('/'));
+        [(could_be_directory || is_above).then_some(path), Some(parent)].into_iter().flatten()
+    }
+
+    /// The key to a directory. What a path names itself is one only where there is such a directory.
+    fn key(&self, guest: String, host: Option<PathBuf>, is_itself: bool) -> Option<MissingKey> {
+        if is_itself && host.is_none() {
+            return None;
+        }
+        Some(MissingKey::Directory { host, guest, access: self.access })
+    }
+
+    /// Whether a library would look `path` up in a directory of this name, beside those that are granted.
+    fn is_chosen(&self, name: &str, path: &str) -> bool {
+        let name = stripped(name);
+        let begins = |name: &str| {
+            name.is_empty()
+                || path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let others = self.grants.iter().filter_map(|grant| match &**grant {
+            Grant::Directory { guest, .. } => Some(stripped(guest)),
+            _ => None,
+        });
+        begins(name) && others.filter(|other| begins(other)).all(|other| other.len() < name.len())
+    }
+
+    /// The directory of the host that a guest path leads to by what is granted already.
+    fn host_by_grants(&self, guest: &str) -> Option<PathBuf> {
+        let plain = |name: &str| fold(Path::new(name.trim_start_matches('/')));
+        let wanted = plain(guest);
+        let found = self.grants.iter().filter_map(|grant| match &**grant {
+            Grant::Directory { host, guest, access } if !matches!(access, Access::Temporary { .. }) => {
+                let beneath = wanted.strip_prefix(plain(guest)).ok()?;
+                let is_in = !beneath.starts_with("..");
+                is_in.then(|| (beneath.components().count(), host.join(beneath)))
+            }
+            _ => None,
+        });
+        found.min_by_key(|(depth, _)| *depth).map(|(_, host)| host)
+    }
+}
+
+/// The one directory among these that is there, as it is written best; where several are, the one in which `rest` is there. The root of the machine is never meant.
+fn certain(hosts: &[PathBuf], rest: &str) -> Option<PathBuf> {
+    let mut there: Vec<(&PathBuf, sys::OwnersLook)> = Vec::new();
+    for host in hosts {
+        if let Some(found) = sys::look_for_owner(host)
+            && found.is_directory
+            && there.iter().all(|(_, known)| *known != found)
+        {
+            there.push((host, found));
+        }
+    }
+    if there.len() > 1 {
+        there.retain(|(host, _)| !rest.is_empty() && sys::look_for_owner(&host.join(rest)).is_some());
+    }
+    let [(host, found)] = there.as_slice() else { return None };
+    (sys::look_for_owner(Path::new("/")).as_ref() != Some(found)).then(|| normal(host))
+}
+
+/// A host path without `.`, `..` and links, relative where it was and can be: what `inn` itself opens follows no links in directories that guests may write to.
+fn normal(host: &Path) -> PathBuf {
+    let folded = relative(fold(host));
+    let Some(real) = sys::real_path_for_owner(host) else { return folded };
+    if folded.is_absolute() {
+        return real;
+    }
+    let Some(here) = sys::real_path_for_owner(Path::new(".")) else { return real };
+    if fold(&here.join(&folded)) == real {
+        return folded;
+    }
+    real.strip_prefix(&here).map_or_else(|_| real.clone(), |beneath| relative(beneath.to_owned()))
+}
+
+/// What of a path lies beneath one of its [`Search::directories`].
+fn rest_of<'a>(path: &'a str, directory: &str) -> &'a str {
+    path.strip_prefix(directory).unwrap_or(path).trim_start_matches('/')
+}
+
+/// A name of a directory as libraries compare it; empty where they look every path up in it.
+pub(super) fn stripped(name: &str) -> &str {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix('/').or_else(|| name.strip_prefix("./")) {
+        name = rest;
+    }
+    if name == "." { "" } else { name.trim_end_matches('/') }
+}
+
+fn join(directory: &str, name: &str) -> String {
+    match (directory.trim_end_matches('/'), name) {
+        ("", name) => name.to_owned(),
+        (directory, "") => directory.to_owned(),
+        (directory, name) => format!("{directory}/{name}"),
+    }
+}
+
+fn relative(path: PathBuf) -> PathBuf {
+    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
+}
+
+fn access_for(needs: Rights) -> Access {
+    if Rights::READ.contains(needs) { Access::ReadOnly } else { Access::ReadWrite }
+}
+
+/// The part of a handle's guest path that lies beneath its grant's.
+pub(super) fn path_within(guest_path: &str, guest: &str) -> PathBuf {
+    if guest_path == guest {
+        PathBuf::new()
+    } else if guest == "." {
+        PathBuf::from(guest_path)
+    } else {
+        Path::new(guest_path).strip_prefix(guest).map_or_else(|_| PathBuf::new(), Path::to_path_buf)
+    }
+}
+
+/// Removes `.` and resolves `..` in the text of a path.
+fn fold(path: &Path) -> PathBuf {
+    let mut folded = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => match folded.components().next_back() {
+                Some(Component::Normal(_)) => {
+                    folded.pop();
+                }
+                Some(Component::RootDir) => {}
+                _ => folded.push(".."),
+            },
+            other => folded.push(other),
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_as_libraries_do() {
+        for (name, plain) in
+            [(".", ""), ("/", ""), ("./", ""), ("/./a", "a"), ("./../a", "../a"), ("/a/", "a"), (".a", ".a")]
+        {
+            assert_eq!(stripped(name), plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_are_folded_as_text() {
+        for (path, folded) in
+            [("a/../b", "b"), ("./a/./b", "a/b"), ("../../a", "../../a"), ("/../a", "/a"), ("a/..", "")]
+        {
+            assert_eq!(fold(Path::new(path)), Path::new(folded), "{path}");
+        }
+    }
+}

@@ -60,7 +60,7 @@ pub(crate) unsafe fn run_within(entry: *const FuncEntry, ctx: *mut VmContext, sl
 /// # Safety
 /// As [`run_within`]; there are `header` slots.
 unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64, header: usize) -> bool {
-    // SAFETY: as the caller promises.
+    // SAFETY: `Tier::call` and `call_within` give an entry of `ctx`'s module and as many slots as its type has; the engine has compared the types.
     unsafe {
         let vm = (*ctx).store;
         let frame = (*vm).stack_top;

@@ -109,7 +109,8 @@ pub(crate) unsafe fn caller(
     ctx: *mut VmContext,
     window: usize,
 ) -> (*const Word, *mut u64, *mut VmContext) {
-    // SAFETY: as the caller promises; a tagged return address says that the next slot has the caller's context.
+    // SAFETY: the walk begins at the frame of an instruction that was executed, whose header `ModuleCode::locate` and the frame's layout give; a tagged return
+    // address says that the next slot has the caller's context.
     unsafe {
         let frame = frame.sub(window);
         let tagged = *frame.add(header);

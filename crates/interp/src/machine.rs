@@ -19,8 +19,17 @@ use crate::code::{ModuleCode, Word};
 /// One instruction's code. The arguments are the fields of [`Machine`].
 ///
 /// # Safety
-/// `ip` points to an instruction that lowering wrote for this handler, in code of `ctx`'s module; `fp` to a frame of the size that the
-/// function's `enter` has checked; `mem` and `mem_len` describe `ctx`'s first memory; the activation has exclusive use of `ctx`'s store.
+/// Whoever jumps to a handler guarantees the following, and each handler guarantees it to the next one:
+/// - `ip` points to an instruction that lowering (`lower/`) wrote for this very handler, with all the words that it reads behind it, in code of `ctx`'s module,
+///   which is kept for as long as the store lives.
+/// - `fp` points to a frame on the guest's stack whose end `enter`, `enter_wide` or `enter_window` has compared with the stack's limit before anything was written. Lowering
+///   sees to it that every slot which an operand names lies in that frame (`near`), and so do the slots and the header of each call (`FrameLayout::check_callee`).
+/// - `ctx` is the context of the instance that the code is executed for. Nobody else uses its store: `Tier::call` has it borrowed until the activation ends.
+/// - `mem` and `mem_len` are address and length of the instance's first memory, read anew behind whatever may have moved or grown it. Without a memory they are anything:
+///   validation admits no instruction then whose handler looks at them.
+/// - `acc`, `acc32` and `acc64` are what the instruction before has left there, where lowering wrote a form of the instruction that takes an operand from them; else they
+///   are anything.
+/// - Slots hold values of the types that validation found, a reference being null, an `i31`, or the address of an object or a function's record of this store.
 pub(crate) type Handler = unsafe fn(
     ip: *const Word,
     fp: *mut u64,
@@ -143,42 +152,42 @@ impl Machine {
     /// The operand at position `i` of word 1, as a number.
     #[inline(always)]
     pub(crate) unsafe fn operand(self, i: usize) -> usize {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { usize::from(*self.ip.add(1).cast::<u16>().add(i)) }
     }
 
     /// The operand at position `i` of word `word`, as a number.
     #[inline(always)]
     pub(crate) unsafe fn operand_of(self, word: usize, i: usize) -> usize {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { usize::from(*self.ip.add(word).cast::<u16>().add(i)) }
     }
 
     /// The immediate in the upper half of word `word`.
     #[inline(always)]
     pub(crate) unsafe fn immediate_of(self, word: usize) -> u32 {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { *self.ip.add(word).cast::<u32>().add(1) }
     }
 
     /// The immediate in the upper half of word 1.
     #[inline(always)]
     pub(crate) unsafe fn immediate(self) -> u32 {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { self.immediate_of(1) }
     }
 
     /// A whole word of the instruction.
     #[inline(always)]
     pub(crate) unsafe fn word(self, word: usize) -> Word {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { *self.ip.add(word) }
     }
 
     /// The last operand of an operation on `T`s, where it is a constant.
     #[inline(always)]
     pub(crate) unsafe fn constant<T: Slot>(self) -> T {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe {
             if T::WITH_IMMEDIATE == 2 {
                 T::from_slot(u64::from(self.immediate()))
@@ -191,28 +200,28 @@ impl Machine {
     /// The constant of a whole word.
     #[inline(always)]
     pub(crate) unsafe fn constant_of<T: Slot>(self, word: usize) -> T {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         T::from_slot(unsafe { self.word(word) })
     }
 
     /// The slot that the operand at position `i` of word `word` names.
     #[inline(always)]
     pub(crate) unsafe fn get_of<T: Slot>(self, word: usize, i: usize) -> T {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { T::from_slot(*self.fp.add(self.operand_of(word, i))) }
     }
 
     /// The slot that the operand at position `i` names.
     #[inline(always)]
     pub(crate) unsafe fn get<T: Slot>(self, i: usize) -> T {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { T::from_slot(*self.fp.add(self.operand(i))) }
     }
 
     /// Writes the slot that the operand at position `i` names, and the accumulator.
     #[inline(always)]
     pub(crate) unsafe fn set<T: Slot>(&mut self, i: usize, value: T) {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { *self.fp.add(self.operand(i)) = value.to_slot() }
         value.accumulate(self);
     }
@@ -226,7 +235,7 @@ impl Machine {
     /// The record of the instance's store.
     #[inline(always)]
     pub(crate) unsafe fn vm(self) -> *mut VmStore {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { (*self.ctx).store }
     }
 
@@ -239,21 +248,22 @@ impl Machine {
     /// The two slots from the one that the operand at position `i` names.
     #[inline(always)]
     pub(crate) unsafe fn get2(self, i: usize) -> [u64; 2] {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { *self.fp.add(self.operand(i)).cast::<[u64; 2]>() }
     }
 
     /// Writes the two slots from the one that the operand at position `i` names.
     #[inline(always)]
     pub(crate) unsafe fn set2(self, i: usize, value: [u64; 2]) {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { *self.fp.add(self.operand(i)).cast::<[u64; 2]>() = value }
     }
 
     /// Goes on with the instruction `words` further on.
     #[inline(always)]
     pub(crate) unsafe fn next(mut self, words: usize) -> Exit {
-        // SAFETY: see the impl; lowering ends every function in an instruction that does not fall through.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names; lowering ends every function in an instruction that does not fall
+        // through.
         unsafe {
             self.ip = self.ip.add(words);
             self.dispatch()
@@ -263,21 +273,21 @@ impl Machine {
     /// Goes on at the branch target in the upper half of word 1, in words from this instruction; the target is further on.
     #[inline(always)]
     pub(crate) unsafe fn branch(self) -> Exit {
-        // SAFETY: see the impl; lowering has resolved the target.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names; lowering has resolved the target.
         unsafe { self.next(self.immediate() as usize) }
     }
 
     /// As [`Machine::branch`], to a loop's header.
     #[inline(always)]
     pub(crate) unsafe fn back_edge(self) -> Exit {
-        // SAFETY: see the impl; lowering has resolved the target.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names; lowering has resolved the target.
         unsafe { self.branch_by(self.immediate().cast_signed() as isize) }
     }
 
     /// Goes on `distance` words from this instruction, and counts: every loop passes here, and at the countdown's end is looked at.
     #[inline(always)]
     pub(crate) unsafe fn branch_by(mut self, distance: isize) -> Exit {
-        // SAFETY: see the impl; lowering has resolved the target.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names; lowering has resolved the target.
         unsafe {
             self.ip = self.ip.offset(distance);
             if !cfg!(unpolled) {
@@ -295,7 +305,7 @@ impl Machine {
     /// next look.
     #[inline(always)]
     pub(crate) unsafe fn notice(self) {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe {
             if (*self.vm()).stack_limit.load(Ordering::Relaxed).is_null() {
                 (*self.ctx).countdown = 1;
@@ -306,7 +316,7 @@ impl Machine {
     /// Goes on after an operation on many elements, or traps.
     #[inline(always)]
     pub(crate) unsafe fn proceed(self, done: Result<(), Trap>, words: usize) -> Exit {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe {
             self.notice();
             match done {
@@ -320,7 +330,7 @@ impl Machine {
     #[inline(always)]
     pub(crate) unsafe fn pass_on(self, handler: Handler) -> Exit {
         let Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 } = self;
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { handler(ip, fp, ctx, mem, mem_len, acc, acc32, acc64) }
     }
 
@@ -328,7 +338,7 @@ impl Machine {
     #[cfg(tail_dispatch)]
     #[inline(always)]
     pub(crate) unsafe fn dispatch(self) -> Exit {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { self.pass_on(handler(self.ip)) }
     }
 
@@ -336,7 +346,7 @@ impl Machine {
     #[cfg(not(tail_dispatch))]
     #[inline(always)]
     pub(crate) unsafe fn dispatch(self) -> Exit {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe {
             (*self.vm()).scratch = [
                 self.ip as u64,
@@ -356,7 +366,7 @@ impl Machine {
     pub(crate) unsafe fn run(self) -> Exit {
         let mut machine = self;
         loop {
-            // SAFETY: see the impl.
+            // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
             let (vm, exit) = unsafe { (machine.vm(), machine.pass_on(handler(machine.ip))) };
             if exit != Exit::Continue {
                 return exit;
@@ -379,7 +389,7 @@ impl Machine {
     /// Reads the first memory's registers again, after something that may have changed them.
     #[inline(always)]
     pub(crate) unsafe fn reload_memory(&mut self) {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe {
             let memory = (*self.ctx).memory0;
             self.mem = (*memory).base;
@@ -391,21 +401,21 @@ impl Machine {
     /// another thread has grown the memory meanwhile, else with a trap.
     #[inline(always)]
     pub(crate) unsafe fn beyond_memory(self) -> Exit {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { self.pass_on(beyond_memory) }
     }
 
     /// Stops the activation with a trap at this instruction.
     #[inline(always)]
     pub(crate) unsafe fn trap(self, trap: Trap) -> Exit {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { stop_with_trap(self.ip, self.fp, self.ctx, trap, self.vm()) }
     }
 
     /// Stops the activation at this instruction, for the reason already in the store's record.
     #[inline(always)]
     pub(crate) unsafe fn stop(self) -> Exit {
-        // SAFETY: see the impl.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
         unsafe { (*self.vm()).trap_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx } };
         Exit::Stopped
     }
@@ -413,7 +423,7 @@ impl Machine {
     /// What the stack's limit has to say of a frame that ends at `frame_end`, at this instruction.
     #[inline(always)]
     pub(crate) unsafe fn safepoint(self, frame_end: *const u64) -> Result<(), Trap> {
-        // SAFETY: see the impl; the frame has its header, which the call has written.
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names; the frame has its header, which the call has written.
         unsafe { safepoint(self.ip, self.fp, self.ctx, frame_end) }
     }
 
@@ -482,7 +492,10 @@ macro_rules! handlers {
             acc64: f64,
         ) -> $crate::machine::Exit {
             let mut $m = $crate::machine::Machine { ip, fp, ctx, mem, mem_len, acc, acc32, acc64 };
-            // SAFETY: the contract of `Handler` is all that the methods of `Machine` ask.
+            // SAFETY: whoever jumps here keeps the contract of `Handler`: the handler before this one, or who starts an activation (`activation.rs`,
+            // `op/native.rs`). It
+            // is all that methods of `Machine` and the engine's `runtime` and `gc` ask. What bodies read and write themselves are words behind `ip` and slots of
+            // the frame, by lowering, fields of the context and of the store's record, and cells of memories that `Machine` has checked.
             unsafe { $body }
         }
     )*};

@@ -45,7 +45,7 @@ pub(crate) struct Catch {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn throw(exception: u64, vm: *mut VmStore) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the handlers of `op/exception.rs` pass the record of their own store, which no other thread has.
     unsafe { (*vm).pending = Some(Pending::Exception(exception)) };
 }
 
@@ -63,7 +63,7 @@ pub(crate) unsafe fn catch(
     place: FramePosition,
     vm: *mut VmStore,
 ) -> *const Word {
-    // SAFETY: as the caller promises; frames and contexts of the activation are alive.
+    // SAFETY: the machine passes its own position, frame and context (`machine.rs`, `op/native.rs`); frames and contexts of the activation are alive.
     unsafe {
         let site = TrapSite { position, frame, ctx };
         let Some(Pending::Exception(exception)) = (*vm).pending else { return std::ptr::null() };
@@ -96,7 +96,7 @@ pub(crate) unsafe fn search(
     place: FramePosition,
     exception: u64,
 ) -> Result<Option<(Catch, TrapSite)>, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: `catch` and `catching_segment` pass frames of activations that are under way, and the reference that `throw` has put into the record.
     unsafe {
         let exception = exception as usize as *mut VmObject;
         let tag = *VmObject::contents(exception).cast::<*mut VmTag>();

@@ -24,7 +24,8 @@ pub(crate) unsafe fn append(error: &mut Error, pc: usize, frame: usize, place: F
     let (mut pc, mut frame, mut place) = (pc, frame, place);
     if place == FramePosition::Return && region::is_trampoline(pc) {
         // That of a callee in another tier, or in the host, which is no function of its own.
-        // SAFETY: as the caller promises; trampolines keep frame pointers too.
+        // SAFETY: the site was noted by machine code that has stopped or called (`entry::leave`, the signal handler), whose frames stay until the run is left;
+        // trampolines keep frame pointers too.
         unsafe { (frame, pc) = (*(frame as *const usize), *(frame as *const usize).add(1)) };
     }
     let mut walk = Walk::default();
@@ -71,7 +72,7 @@ impl Walk {
 /// # Safety
 /// The segment is of this tier, and suspended.
 pub(crate) unsafe fn describe(segment: &ActivationSegment, error: &mut Error) {
-    // SAFETY: as the caller promises.
+    // SAFETY: `libcall::suspend`, which alone names this function, makes the segment from a trampoline's frame, and it is told of only while that waits.
     unsafe {
         append(error, segment.site.position as usize, segment.site.frame as usize, FramePosition::Return)
     };

@@ -61,7 +61,7 @@ macro_rules! lazy_binding_stub {
 /// # Safety
 /// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module.
 pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit {
-    // SAFETY: as the caller promises.
+    // SAFETY: `op/native.rs::run` passes the code that was published for this function, its own context and the frame of the call; types are those of validation.
     unsafe {
         let vm = (*ctx).store;
         let stack = (*vm).native_stack;
@@ -87,7 +87,7 @@ pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u
 /// # Safety
 /// As [`enter`].
 unsafe fn new_stack(vm: *mut VmStore) -> Option<usize> {
-    // SAFETY: as the caller promises.
+    // SAFETY: `enter` passes the record of the store that it runs for, which no other thread has.
     unsafe {
         if (*vm).exit_point != 0 {
             // A function of the host has moved to a stack of its own. How much of ours is in use is not known then.

@@ -153,7 +153,7 @@ pub(crate) fn table() -> *const () {
 /// # Safety
 /// `ctx` is a context of the activation.
 unsafe fn stop(ctx: *mut VmContext, trap: Trap) -> u32 {
-    // SAFETY: as the caller promises.
+    // SAFETY: libcalls pass the context that machine code gave them, which is that of its instance: the store is in use by this activation alone.
     unsafe { (*(*ctx).store).pending = Some(Pending::Trap(trap)) };
     STOPPED
 }
@@ -163,7 +163,7 @@ unsafe fn stop(ctx: *mut VmContext, trap: Trap) -> u32 {
 unsafe fn done(ctx: *mut VmContext, result: Result<(), Trap>) -> u32 {
     match result {
         Ok(()) => OK,
-        // SAFETY: as the caller promises.
+        // SAFETY: libcalls pass the context that machine code gave them.
         Err(trap) => unsafe { stop(ctx, trap) },
     }
 }
@@ -174,7 +174,7 @@ unsafe fn object(ctx: *mut VmContext, result: Result<NonNull<VmObject>, Trap>) -
     match result {
         Ok(object) => object.as_ptr() as u64,
         Err(trap) => {
-            // SAFETY: as the caller promises.
+            // SAFETY: libcalls pass the context that machine code gave them.
             unsafe { stop(ctx, trap) };
             0
         }
@@ -186,8 +186,12 @@ macro_rules! libcalls {
     ($($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) $(-> $result:ty)? $body:block)*) => {$(
         $(#[$doc])*
         unsafe extern "sysv64" fn $name($($param: $ty),*) $(-> $result)? {
-            // SAFETY: machine code passes the context it runs on, whose store its activation has exclusive use of, and operands
-            // of validated instructions: the contract of `runtime` and `gc`.
+            // SAFETY: only machine code of ours calls these, with what translation (`translate/`, `trampoline.rs`) has put there. `ctx` is the context of the
+            // instance whose
+            // code calls, and nobody else uses its store until the activation ends: `Tier::call` has it borrowed. Indices and types are those of validated
+            // instructions, references are values of the types that validation found, and null where the libcall expects that: the contract of `runtime` and `gc`.
+            // `slots` are slots of the calling function's frame, as many as the callee's type has (`slots_on_stack`); `callee` is an entry of `ctx`'s module, or a host
+            // function's. `to` and `from` of `set_bytes` and `move_bytes`, which know no context, are ranges that `translate/bulk.rs` has compared with the memory's length.
             unsafe { $body }
         }
     )*};
@@ -371,7 +375,8 @@ libcalls! {
 /// # Safety
 /// `vm` is the record of the store that machine code runs for, whose stack pointer is given.
 pub(crate) unsafe extern "sysv64" fn safepoint(vm: *mut VmStore, stack_pointer: usize, frame: usize) -> u32 {
-    // SAFETY: as the caller promises; a call has put its return address below where the stack pointer was.
+    // SAFETY: `entry.rs`, alone in calling this, passes r15, which is the store's record in all machine code, and its own stack pointer; a call has put its return
+    // address below where the stack pointer was.
     unsafe {
         let pc = *(stack_pointer as *const usize).sub(1);
         let describe = |error: &mut innkeeper_engine::Error| {
@@ -393,7 +398,7 @@ unsafe fn woken(ctx: *mut VmContext, result: Result<u32, Trap>) -> u64 {
     match result {
         Ok(result) => u64::from(result),
         Err(trap) => {
-            // SAFETY: as the caller promises.
+            // SAFETY: libcalls pass the context that machine code gave them.
             unsafe { stop(ctx, trap) };
             u64::MAX
         }
@@ -405,7 +410,8 @@ unsafe fn woken(ctx: *mut VmContext, result: Result<u32, Trap>) -> u64 {
 /// # Safety
 /// `frame` is the frame pointer of a trampoline that calls a libcall.
 unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> ActivationSegment {
-    // SAFETY: as the caller promises: a frame begins with the caller's frame pointer and the return address.
+    // SAFETY: trampolines pass their own frame pointer (`trampoline.rs`, `leave`), and keep frame pointers: a frame begins with the caller's frame pointer and the
+    // return address.
     let (caller, return_address) = unsafe { (*frame, *frame.add(1)) };
     let site = TrapSite {
         position: return_address as *const u64,
@@ -422,7 +428,8 @@ unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> ActivationSegment {
 /// # Safety
 /// `callee` is an entry of a guest function of `ctx`'s module, and `slots` has its arguments.
 unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots: *const u64) -> u32 {
-    // SAFETY: as the caller promises.
+    // SAFETY: translation passes the callee's context and entry (`Callee`), and slots of the frame that have the arguments (`return_call_from_loop`); room is
+    // compared here.
     unsafe {
         let vm = (*ctx).store;
         let module = runtime::module(ctx);

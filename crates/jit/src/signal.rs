@@ -81,7 +81,8 @@ unsafe fn is_expected(signal: libc::c_int, info: *const libc::siginfo_t, vm: *mu
     if signal != libc::SIGSEGV && signal != libc::SIGBUS {
         return true;
     }
-    // SAFETY: of such a signal the kernel tells the address, but where that is none that there can be; machine code of the store was interrupted, which borrows nothing.
+    // SAFETY: of such a signal the kernel tells the address, but where that is none that there can be; machine code of the store was interrupted, which borrows
+    // nothing.
     unsafe {
         let address = (*info).si_addr() as usize;
         let is_address = (*info).si_code != SI_KERNEL;
@@ -112,7 +113,7 @@ fn end_for_lack_of_stack() -> ! {
 /// # Safety
 /// As the kernel calls a handler.
 unsafe fn is_fault(info: *const libc::siginfo_t) -> bool {
-    // SAFETY: as the caller promises.
+    // SAFETY: the kernel passes a valid record to a handler that was installed with `SA_SIGINFO`, as ours are.
     unsafe { (*info).si_code > 0 }
 }
 

@@ -253,7 +253,8 @@ fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value
 /// # Safety
 /// Machine code calls, through `callee`, a function of `ctx`'s module.
 pub(crate) unsafe extern "sysv64" fn bind_guest(ctx: *mut VmContext, callee: *const FuncEntry) -> *const u8 {
-    // SAFETY: as the caller promises; `callee` is one of the array that starts at `entries`.
+    // SAFETY: the stub in `entry.rs` passes on what machine code calls with: the context and the entry of one callee, which translation takes from one record
+    // (`Callee`); `callee` is one of the array that starts at `entries`.
     unsafe {
         let module = runtime::module(ctx);
         let func = DefinedFuncIndex(callee.offset_from((*ctx).entries) as u32);
@@ -275,7 +276,8 @@ pub(crate) unsafe extern "sysv64" fn bind_guest(ctx: *mut VmContext, callee: *co
 /// # Safety
 /// Machine code of `ctx`'s instance calls, through `callee`, a function of the host.
 pub(crate) unsafe extern "sysv64" fn bind_host(ctx: *mut VmContext, callee: *const HostEntry) -> *const u8 {
-    // SAFETY: as the caller promises; a function's type is that of a function.
+    // SAFETY: the stub in `entry.rs` passes on what machine code calls with: its own context and the entry of a host function, which is the first field of a
+    // `HostEntry`; a function's type is that of a function.
     unsafe {
         let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else {
             return failed(ctx, "it is no function's");
@@ -291,7 +293,7 @@ unsafe fn bind(
     ty: &FuncType,
     stub: *const u8,
 ) -> *const u8 {
-    // SAFETY: as the callers' callers promise.
+    // SAFETY: `bind_guest` and `bind_host` pass on the context and the entry that machine code called with.
     unsafe {
         let module = runtime::module(ctx);
         let native = module.code().native().and_then(|native| native.downcast_ref::<NativeModule>());

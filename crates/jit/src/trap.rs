@@ -64,7 +64,7 @@ pub(crate) fn of_code(code: u8) -> Option<Trap> {
 /// # Safety
 /// `vm` is the record of the store whose machine code runs on this thread.
 pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: `entry::stopped`, alone in calling this, passes r15, which is the store's record in all machine code; the frames stay until the run is left.
     unsafe {
         let NativeSite { pc, frame } = (*vm).native_site;
         if let Some(Pending::Exception(exception)) = (*vm).pending {

@@ -28,7 +28,8 @@ pub(crate) unsafe fn search(
     let mut is_innermost = true;
     // Places of calls that catch nothing, whichever instance they are in: a deep stack has many frames and few places.
     let mut catch_nothing = KnownPlaces::default();
-    // SAFETY: as the caller promises; compiled functions keep frame pointers, and say truly what their frames hold.
+    // SAFETY: `trap::stopped` passes a site that machine code has noted, below which its frames still are; compiled functions keep frame pointers, and say truly
+    // what their frames hold.
     unsafe {
         loop {
             runtime::heed_stop_in(vm)?;
@@ -62,7 +63,7 @@ pub(crate) unsafe fn search(
 /// As [`search`]; the call is the one under way in the frame.
 unsafe fn find(start: usize, site: &FoundSite<'_>, frame: usize, exception: u64) -> Option<NativeHandler> {
     let stack_pointer = frame - site.frame_bytes as usize;
-    // SAFETY: as the caller promises; an exception's contents begin with its tag.
+    // SAFETY: `search` and `catches` pass a frame and the call that is under way in it; an exception's contents begin with its tag.
     let caught = unsafe {
         let ctx = *((stack_pointer + site.context as usize) as *const *mut VmContext);
         let tag = *VmObject::contents(exception as usize as *mut VmObject).cast::<*mut VmTag>();
@@ -84,7 +85,7 @@ pub(crate) unsafe fn catches(
     vm: *mut VmStore,
     exception: u64,
 ) -> Result<bool, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: `libcall::suspend`, which alone names this function, makes the segment from a trampoline's frame; `catching_segment` asks while that waits.
     let found =
         unsafe { search(vm, segment.site.position as usize, segment.site.frame as usize, exception)? };
     Ok(found.is_some())

@@ -17,8 +17,17 @@ struct File {
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let mut files = Vec::new();
     collect(root, root, &mut files)?;
-    let rules: &[fn(&[File], &Path) -> Findings] =
-        &[headers, layers, unsafe_rooms, host_alone_touches_the_system, long_files, links, terms, modules];
+    let rules: &[fn(&[File], &Path) -> Findings] = &[
+        headers,
+        layers,
+        unsafe_rooms,
+        host_alone_touches_the_system,
+        long_files,
+        links,
+        terms,
+        modules,
+        vague_safety,
+    ];
     let findings: Findings = rules.iter().flat_map(|rule| rule(&files, root)).collect();
     if findings.is_empty() {
         println!("tidy: {} files, nothing to say", files.len());
@@ -174,6 +183,27 @@ fn terms(files: &[File], _: &Path) -> Findings {
             findings.extend(TERMS.iter().filter(is_in).map(|(old, term)| {
                 format!("{}:{}: `{old}` is called {term} here (docs/glossary.md)", file.path, line + 1)
             }));
+        }
+    }
+    findings
+}
+
+/// Words of SAFETY texts that name nobody.
+const VAGUE: &[&str] = &["caller promises", "callers promise", "callers' callers"];
+
+/// A SAFETY text says who guarantees what: the validator, lowering, a check and where it is, a type. That of a function which passes a contract on names those who call it.
+fn vague_safety(files: &[File], _: &Path) -> Findings {
+    let rooms = ["crates/engine/", "crates/interp/", "crates/jit/"];
+    // Its contracts are being written.
+    let is_judged = |path: &str| {
+        rooms.iter().any(|room| path.starts_with(room)) && !path.starts_with("crates/engine/src/fiber/")
+    };
+    let mut findings = Findings::new();
+    for file in rust(files).filter(|file| is_judged(&file.path)) {
+        for (line, text) in file.text.lines().enumerate() {
+            if VAGUE.iter().any(|words| text.contains(words)) {
+                findings.push(format!("{}:{}: who guarantees it, and how?", file.path, line + 1));
+            }
         }
     }
     findings

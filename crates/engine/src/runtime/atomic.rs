@@ -27,7 +27,8 @@ pub unsafe fn atomic_wait32(
     expected: u32,
     timeout_ns: i64,
 ) -> Result<u32, Trap> {
-    // SAFETY: as the caller promises; the cell is inside the memory, which does not move, and aligned.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); the cell is inside the
+    // memory, which does not move, and aligned.
     unsafe {
         let (core, cell) = wait_cell::<u32>(ctx, memory, address)?;
         wait(core, cell as usize, || atomic::u32::load(cell) == expected, timeout_ns)
@@ -49,7 +50,8 @@ pub unsafe fn atomic_wait64(
     expected: u64,
     timeout_ns: i64,
 ) -> Result<u32, Trap> {
-    // SAFETY: as the caller promises; the cell is inside the memory, which does not move, and aligned.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); the cell is inside the
+    // memory, which does not move, and aligned.
     unsafe {
         let (core, cell) = wait_cell::<u64>(ctx, memory, address)?;
         wait(core, cell as usize, || atomic::u64::load(cell) == expected, timeout_ns)
@@ -70,7 +72,7 @@ pub unsafe fn atomic_notify(
     address: u64,
     count: u32,
 ) -> Result<u32, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &core.memories[instance.memory_ids[memory.index()]];
     let cell = cell::<u32>(memory, address)?;
@@ -87,7 +89,7 @@ unsafe fn wait_cell<'a, Cell>(
     memory: MemoryIndex,
     address: u64,
 ) -> Result<(&'a StoreCore, *mut Cell), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &core.memories[instance.memory_ids[memory.index()]];
     let cell = cell(memory, address)?;

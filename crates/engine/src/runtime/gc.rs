@@ -77,7 +77,8 @@ impl CastTarget {
 /// See the module's documentation.
 #[must_use]
 pub unsafe fn reference_is(ctx: *mut VmContext, slot: u64, target: CastTarget, ty: TypeIndex) -> bool {
-    // SAFETY: as the caller promises: a reference that is neither null nor an i31 is an object, or a function where the hierarchy is
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction: a reference that is neither null nor an i31 is an object, or a function where the hierarchy is
     // that of functions.
     unsafe {
         match target {
@@ -115,7 +116,8 @@ pub unsafe fn allocate(
     len: u32,
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     let core = unsafe { &mut *core_of((*ctx).store) };
     // SAFETY: as above; records live as long as their module.
     let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
@@ -137,7 +139,8 @@ pub unsafe fn allocate_exception(
     tag: *mut VmTag,
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     unsafe {
         let core = &mut *core_of((*ctx).store);
         let allocation = Allocation::Exception(1 + (*tag).param_slots);
@@ -165,7 +168,8 @@ pub unsafe fn array_init_data(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     unsafe {
         let unit = element_bytes(array) as u64;
         check_range(array, to, len)?;
@@ -191,7 +195,8 @@ pub unsafe fn array_init_elem(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises; elements of references are whole slots.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction; elements of references are whole slots.
     unsafe {
         check_range(array, to, len)?;
         let slots = std::slice::from_raw_parts_mut(
@@ -217,7 +222,8 @@ pub unsafe fn check_data_range(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     unsafe {
         let CompositeType::Array(element) = &record(ctx, ty).ty.composite else { return Ok(()) };
         let bytes = u64::from(len) * element.storage.size_bytes() as u64;
@@ -239,7 +245,8 @@ pub unsafe fn check_elem_range(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     let available = unsafe { (*instance_of(ctx)).elem(elem).len() } as u64;
     if u64::from(from) + u64::from(len) > available { Err(Trap::TableOutOfBounds) } else { Ok(()) }
 }
@@ -257,7 +264,8 @@ pub unsafe fn array_copy(
     from: (NonNull<VmObject>, u32),
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises; both ranges are checked, and may overlap.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction; both ranges are checked, and may overlap.
     unsafe {
         let (target, unit) = elements(to.0, to.1, len)?;
         let (source, _) = elements(from.0, from.1, len)?;
@@ -285,7 +293,8 @@ pub unsafe fn array_fill(
     value: u128,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     unsafe { fill_in_portions(array, to, [value as u64, (value >> 64) as u64], len, || heed_stop(ctx)) }
 }
 
@@ -300,7 +309,8 @@ unsafe fn fill_in_portions(
     len: u32,
     heed: impl Fn() -> Result<(), Trap>,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises; the range is checked. Contents are aligned to 16 bytes, elements to their size, but for vectors.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction; the range is checked. Contents are aligned to 16 bytes, elements to their size, but for vectors.
     unsafe {
         let (start, unit) = elements(array, to, len)?;
         for portion in portions(len as usize, unit) {
@@ -322,7 +332,7 @@ unsafe fn fill_in_portions(
 /// `first` is the first of `count` cells, of memory that can be written.
 unsafe fn fill_cells<Cell: Copy>(first: *mut u8, value: Cell, count: usize) {
     for i in 0..count {
-        // SAFETY: as the caller promises.
+        // SAFETY: `fill_in_portions` passes cells of a range that `elements` has compared with the array's length.
         unsafe { first.cast::<Cell>().add(i).write_unaligned(value) };
     }
 }
@@ -362,7 +372,8 @@ pub(crate) fn write_slots(object: NonNull<VmObject>, at: u32, slots: &[u64]) {
 /// # Safety
 /// `array` is an array of a living heap.
 unsafe fn element_bytes(array: NonNull<VmObject>) -> usize {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     match unsafe { &(*array.as_ref().ty).ty.composite } {
         CompositeType::Array(element) => element.storage.size_bytes(),
         _ => size_of::<u64>(),
@@ -396,7 +407,8 @@ unsafe fn elements(array: NonNull<VmObject>, start: u32, len: u32) -> Result<(*m
 /// # Safety
 /// As [`element_bytes`].
 unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction.
     let available = unsafe { array.as_ref().len };
     if u64::from(start) + u64::from(len) > u64::from(available) {
         Err(Trap::ArrayOutOfBounds)
@@ -408,7 +420,8 @@ unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<
 /// # Safety
 /// `ctx` is a living context, and `ty` a type of its module.
 unsafe fn record<'a>(ctx: *mut VmContext, ty: TypeIndex) -> &'a TypeRecord {
-    // SAFETY: as the caller promises; records live as long as their module.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction; records live as long as their module.
     let module = unsafe { super::module(ctx) };
     &module.types[ty.index()]
 }

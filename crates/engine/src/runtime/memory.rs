@@ -24,7 +24,7 @@ pub unsafe fn may_fault_at(vm: *mut VmStore, address: usize) -> bool {
 /// See the parent module's documentation.
 #[must_use]
 pub unsafe fn memory_grow(ctx: *mut VmContext, memory: MemoryIndex, delta_pages: u64) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let id = instance.memory_ids[memory.index()];
     core.grow_memory(id, delta_pages).unwrap_or(u64::MAX)
@@ -44,15 +44,15 @@ pub unsafe fn memory_fill(
     value: u8,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
     if is_one_portion(len as usize, 1) {
         memory.fill(to, value, len).ok_or(Trap::MemoryOutOfBounds)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         return unsafe { heed_stop(ctx) };
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe { fill_in_portions(ctx, memory, to, value, len) }
 }
 
@@ -73,7 +73,7 @@ unsafe fn fill_in_portions(
     for portion in portions(len as usize, 1) {
         let start = to + portion.start as u64;
         memory.fill(start, value, portion.len() as u64).ok_or(Trap::MemoryOutOfBounds)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         unsafe { heed_stop(ctx)? };
     }
     Ok(())
@@ -92,13 +92,13 @@ pub unsafe fn memory_copy(
     from: (MemoryIndex, u64),
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = |index: MemoryIndex| &core.memories[instance.memory_ids[index.index()]];
     if is_one_portion(len as usize, 1) {
         LinearMemory::copy((memory(to.0), to.1), (memory(from.0), from.1), len)
             .ok_or(Trap::MemoryOutOfBounds)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         return unsafe { heed_stop(ctx) };
     }
     for (memory, start) in [(memory(to.0), to.1), (memory(from.0), from.1)] {
@@ -108,7 +108,7 @@ pub unsafe fn memory_copy(
         let (start, len) = (portion.start as u64, portion.len() as u64);
         LinearMemory::copy((memory(to.0), to.1 + start), (memory(from.0), from.1 + start), len)
             .ok_or(Trap::MemoryOutOfBounds)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         unsafe { heed_stop(ctx)? };
     }
     Ok(())
@@ -129,7 +129,7 @@ pub unsafe fn memory_init(
     from: u64,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
     let contents = range(instance.data(data), from, len).ok_or(Trap::MemoryOutOfBounds)?;
@@ -137,7 +137,7 @@ pub unsafe fn memory_init(
     for portion in portions(contents.len(), 1) {
         let start = to + portion.start as u64;
         memory.write(start, &contents[portion]).ok_or(Trap::MemoryOutOfBounds)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         unsafe { heed_stop(ctx)? };
     }
     Ok(())
@@ -148,7 +148,7 @@ pub unsafe fn memory_init(
 /// # Safety
 /// See the parent module's documentation.
 pub unsafe fn data_drop(ctx: *mut VmContext, data: DataIndex) {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (_, instance) = unsafe { parts(ctx) };
     instance.dropped_datas[data.index()] = true;
 }

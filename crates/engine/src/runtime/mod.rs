@@ -45,7 +45,7 @@ use instance::InstanceEntity;
 /// `vm` is the record of a store under which a call has been entered: [`call::call`] has put the pointer there.
 #[inline(always)]
 pub(crate) unsafe fn core_of(vm: *mut VmStore) -> *mut StoreCore {
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe { (*vm).core.cast() }
 }
 
@@ -55,7 +55,7 @@ pub(crate) unsafe fn core_of(vm: *mut VmStore) -> *mut StoreCore {
 /// `ctx` is a living context: [`instance::InstanceBox`] has put the pointer there.
 #[inline(always)]
 unsafe fn instance_of(ctx: *mut VmContext) -> *mut InstanceEntity {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe { (*ctx).instance.cast() }
 }
 
@@ -77,7 +77,7 @@ pub unsafe fn module<'a>(ctx: *mut VmContext) -> &'a ModuleParts {
 /// and `stack_top` lies beyond them.
 #[must_use]
 pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u64) -> bool {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe {
         let vm = (*ctx).store;
         if let Err(trap) = heed_stop(ctx) {
@@ -120,7 +120,7 @@ fn pending(core: &StoreCore, stopped: Stopped) -> Pending {
 /// See the module's documentation; `exception` is a reference to an exception of the same store.
 #[must_use]
 pub unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     let core = unsafe { &mut *core_of(vm) };
     Error::new(ErrorKind::Exception(core.root_exception(exception)))
 }
@@ -160,7 +160,7 @@ pub unsafe fn safepoint(
     frame_end: *const u64,
     describe: impl FnOnce(&mut Error),
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
         answer_request(vm, describe)?;
         match (*core_of(vm)).extend_stack(frame_end) {
@@ -184,7 +184,7 @@ pub unsafe fn native_safepoint(
     stack_pointer: usize,
     describe: impl FnOnce(&mut Error),
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe {
         answer_request(vm, describe)?;
         match (*core_of(vm)).extend_native_stack(stack_pointer) {
@@ -197,7 +197,8 @@ pub unsafe fn native_safepoint(
 /// # Safety
 /// As [`safepoint`].
 unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) -> Result<(), Trap> {
-    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): `core` was set by the call that
+    // this activation is in.
     unsafe {
         let core = &mut *core_of(vm);
         match core.take_request() {
@@ -221,7 +222,7 @@ unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
 /// As [`safepoint`].
 unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnce(&mut Error)) {
     describe(error);
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
         let mut segment = (*vm).segments.as_ref();
         while let Some(below) = segment {
@@ -241,7 +242,8 @@ unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnc
 #[cold]
 #[inline(never)]
 pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Result<(), Error> {
-    // SAFETY: as the caller promises: `core` was set by the call that this activation is in.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): `core` was set by the call that
+    // this activation is in.
     unsafe { (*core_of(vm)).map_native_stack(headroom_bytes) }
 }
 
@@ -253,7 +255,7 @@ pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Resul
 #[cold]
 #[inline(never)]
 pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) {
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
         let error = match (*vm).pending.take() {
             Some(Pending::Trap(trap)) => trap.into(),
@@ -287,7 +289,7 @@ pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error))
 /// # Safety
 /// As [`complete_stop`].
 unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mut Error)) {
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
         describe_all(vm, &mut error, describe);
         (*vm).catching = std::ptr::null();
@@ -303,7 +305,7 @@ unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mu
 /// # Safety
 /// As [`complete_stop`].
 unsafe fn catching_segment(vm: *mut VmStore, exception: u64) -> Result<*const ActivationSegment, Trap> {
-    // SAFETY: as the caller promises: what is suspended is still there.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): what is suspended is still there.
     unsafe {
         let mut segment = (*vm).segments;
         while let Some(below) = segment.as_ref() {
@@ -330,7 +332,7 @@ pub fn is_subtype(ty: &TypeRecord, of: u32) -> bool {
 /// See the module's documentation.
 #[must_use]
 pub unsafe fn ref_func(ctx: *mut VmContext, func: FuncIndex) -> *const VmFunc {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (_, instance) = unsafe { parts(ctx) };
     // Validation admits only declared functions, so that null, which any use would trap on, does not happen.
     instance.func_ref(func).unwrap_or(std::ptr::null())

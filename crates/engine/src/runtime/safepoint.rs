@@ -18,7 +18,7 @@ use crate::vmctx::{VmContext, VmStore};
 /// See the parent module's documentation.
 #[inline(always)]
 pub(crate) unsafe fn heed_stop(ctx: *mut VmContext) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe { heed_stop_in((*ctx).store) }
 }
 
@@ -31,7 +31,7 @@ pub(crate) unsafe fn heed_stop(ctx: *mut VmContext) -> Result<(), Trap> {
 /// `vm` is the record of a store that the running activation has exclusive use of.
 #[inline(always)]
 pub unsafe fn heed_stop_in(vm: *mut VmStore) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
         match (*vm).stack_limit.load(Ordering::Relaxed).is_null() {
             true => stop_if_asked(vm),
@@ -45,7 +45,8 @@ pub unsafe fn heed_stop_in(vm: *mut VmStore) -> Result<(), Trap> {
 #[cold]
 #[inline(never)]
 unsafe fn stop_if_asked(vm: *mut VmStore) -> Result<(), Trap> {
-    // SAFETY: as the caller promises: `core` was set by the call that this activation is in. Nothing but its record is borrowed, whatever else of it
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`): `core` was set by the
+    // call that this activation is in. Nothing but its record is borrowed, whatever else of it
     // the instruction works on.
     unsafe { (*super::core_of(vm)).record.stop_if_asked() }
 }

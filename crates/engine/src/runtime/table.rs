@@ -28,10 +28,11 @@ pub unsafe fn table_grow(
     delta: u64,
     value: u64,
 ) -> Result<u64, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let table = instance.table_ids[table.index()];
-    // SAFETY: as the caller promises; a table is none of what is looked at.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); a table is none of what
+    // is looked at.
     let old = core.grow_table(table, (delta, value), || unsafe { heed_stop(ctx) })?;
     Ok(old.unwrap_or(u64::MAX))
 }
@@ -50,18 +51,20 @@ pub unsafe fn table_fill(
     value: u64,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let elements = core.tables[instance.table_ids[table.index()]].elements_mut();
     let elements = range_mut(elements, to, len).ok_or(Trap::TableOutOfBounds)?;
     if is_one_portion(elements.len(), ELEMENT_BYTES) {
         elements.fill(value);
-        // SAFETY: as the caller promises; a table is none of what is looked at.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); a table is none of
+        // what is looked at.
         return unsafe { heed_stop(ctx) };
     }
     for portion in portions(elements.len(), ELEMENT_BYTES) {
         elements[portion].fill(value);
-        // SAFETY: as the caller promises; a table is none of what is looked at.
+        // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); a table is none of
+        // what is looked at.
         unsafe { heed_stop(ctx)? };
     }
     Ok(())
@@ -80,10 +83,11 @@ pub unsafe fn table_copy(
     from: (TableIndex, u64),
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let (to_id, from_id) = (instance.table_ids[to.0.index()], instance.table_ids[from.0.index()]);
-    // SAFETY: as the caller promises; a table is none of what is looked at.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); a table is none of what
+    // is looked at.
     let heed = || unsafe { heed_stop(ctx) };
     if to_id == from_id {
         return copy_within(core.tables[to_id].elements_mut(), to.1, from.1, len, heed);
@@ -108,10 +112,11 @@ pub unsafe fn table_init(
     from: u64,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let elements = core.tables[instance.table_ids[table.index()]].elements_mut();
-    // SAFETY: as the caller promises; neither tables nor segments are what is looked at.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); neither tables nor
+    // segments are what is looked at.
     let heed = || unsafe { heed_stop(ctx) };
     copy_between((elements, to), (instance.elem(elem), from), len, heed).ok_or(Trap::TableOutOfBounds)?
 }
@@ -121,7 +126,7 @@ pub unsafe fn table_init(
 /// # Safety
 /// See the parent module's documentation.
 pub unsafe fn elem_drop(ctx: *mut VmContext, elem: ElemIndex) {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (_, instance) = unsafe { parts(ctx) };
     instance.elems[elem.index()] = None;
 }

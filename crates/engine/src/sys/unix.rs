@@ -236,7 +236,8 @@ pub(crate) unsafe fn release_pages(start: *mut u8, len: usize) {
     let skipped = start.align_offset(page_bytes());
     let whole = len.saturating_sub(skipped) / page_bytes() * page_bytes();
     if whole > 0 {
-        // SAFETY: as the caller promises.
+        // SAFETY: whoever calls this owns the mapping and needs nothing of the range: the sweep an array that it has found dead, a fiber's stack what lies below
+        // its last frame.
         let _ = unsafe { madvise(start.add(skipped).cast(), whole, Advice::LinuxDontNeed) };
     }
 }

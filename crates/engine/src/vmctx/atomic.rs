@@ -21,7 +21,8 @@ macro_rules! cells {
             #[inline(always)]
             #[must_use]
             pub unsafe fn load(cell: *mut $number) -> $number {
-                // SAFETY: as the caller promises.
+                // SAFETY: the cell lies in a shared memory, which never moves, and is aligned: `runtime/atomic.rs` and the handlers of `op/atomic.rs` have checked
+                // both before they ask.
                 $number::from_le(unsafe { $atomic::from_ptr(cell) }.load(SeqCst))
             }
 
@@ -31,7 +32,8 @@ macro_rules! cells {
             /// See the parent module's documentation.
             #[inline(always)]
             pub unsafe fn store(cell: *mut $number, value: $number) {
-                // SAFETY: as the caller promises.
+                // SAFETY: the cell lies in a shared memory, which never moves, and is aligned: `runtime/atomic.rs` and the handlers of `op/atomic.rs` have checked
+                // both before they ask.
                 unsafe { $atomic::from_ptr(cell) }.store(value.to_le(), SeqCst);
             }
 
@@ -42,7 +44,8 @@ macro_rules! cells {
             #[inline(always)]
             #[must_use]
             pub unsafe fn cmpxchg(cell: *mut $number, expected: $number, replacement: $number) -> $number {
-                // SAFETY: as the caller promises.
+                // SAFETY: the cell lies in a shared memory, which never moves, and is aligned: `runtime/atomic.rs` and the handlers of `op/atomic.rs` have checked
+                // both before they ask.
                 let cell = unsafe { $atomic::from_ptr(cell) };
                 let outcome = cell.compare_exchange(expected.to_le(), replacement.to_le(), SeqCst, SeqCst);
                 $number::from_le(outcome.unwrap_or_else(|found| found))
@@ -60,7 +63,8 @@ macro_rules! cells {
         /// See the parent module's documentation.
         #[inline(always)]
         pub unsafe fn $name(cell: *mut $number, value: $number) -> $number {
-            // SAFETY: as the caller promises.
+            // SAFETY: the cell lies in a shared memory, which never moves, and is aligned: `runtime/atomic.rs` and the handlers of `op/atomic.rs` have checked both
+            // before they ask.
             $number::from_le(unsafe { $atomic::from_ptr(cell) }.$fetch(value.to_le(), SeqCst))
         }
     )*};
@@ -71,7 +75,8 @@ macro_rules! cells {
         /// See the parent module's documentation.
         #[inline(always)]
         pub unsafe fn $name(cell: *mut $number, value: $number) -> $number {
-            // SAFETY: as the caller promises.
+            // SAFETY: the cell lies in a shared memory, which never moves, and is aligned: `runtime/atomic.rs` and the handlers of `op/atomic.rs` have checked both
+            // before they ask.
             let cell = unsafe { $atomic::from_ptr(cell) };
             if cfg!(target_endian = "little") {
                 return cell.$fetch(value, SeqCst);

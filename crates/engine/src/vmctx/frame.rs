@@ -56,7 +56,7 @@ impl CallFrame {
     /// `vm` is the record of the store that the frame belongs to, of which the running activation has exclusive use.
     #[inline(always)]
     pub unsafe fn run_host(self, vm: *mut VmStore) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the tiers pass the record of the store that they run for (`op/call.rs`, `op/native.rs`), which no other thread has.
         unsafe { (*vm).stack_top = self.call_end() };
     }
 
@@ -66,7 +66,7 @@ impl CallFrame {
     /// As [`CallFrame::run_host`].
     #[inline(always)]
     pub unsafe fn run_native(self, vm: *mut VmStore) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the tiers pass the record of the store that they run for (`op/call.rs`, `op/native.rs`), which no other thread has.
         unsafe { (*vm).stack_top = self.header_end() };
     }
 }

@@ -16,7 +16,7 @@ pub(crate) unsafe fn leaving<R>(vm: *mut VmStore, act: impl FnOnce() -> R) -> R 
     let mut registers = [0; CALLEE_SAVED];
     // What this frame and those further out save of registers lies above it.
     let here = std::ptr::from_ref(&registers) as usize;
-    // SAFETY: as the caller promises.
+    // SAFETY: `call_host`, alone in calling this, passes the record of the store whose activation runs on this thread, which no other thread has.
     unsafe {
         let outer = (*vm).native_exit;
         if ((*vm).native_stack.base..(*vm).native_stack.top).contains(&here) {

@@ -82,7 +82,7 @@ unsafe fn in_registers(
     len: u32,
     live_end: *mut u64,
 ) -> (Option<NonNull<VmObject>>, Trap) {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers pass their own context, the type index of a validated instruction, and the live end that lowering has put into it (`lower/aggregate.rs`).
     match unsafe { gc::allocate(ctx, ty, len, live_end) } {
         Ok(object) => (Some(object), Trap::AllocationTooLarge),
         Err(trap) => (None, trap),
@@ -98,7 +98,7 @@ unsafe fn allocate(
     len: u32,
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers pass their own context, the type index of a validated instruction, and the live end that lowering has put into it (`lower/aggregate.rs`).
     let (object, trap) = unsafe { in_registers(ctx, ty, len, live_end) };
     object.ok_or(trap)
 }

@@ -75,7 +75,7 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     unsafe fn atomic_cell<Cell>(self, i: usize) -> Result<*mut Cell, Trap> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: operands are slots of the frame, by lowering; the address is compared with the memory's length here.
         unsafe {
             let address = self.other_address(i).ok_or(Trap::MemoryOutOfBounds)?;
             if !address.is_multiple_of(size_of::<Cell>() as u64) {

@@ -50,9 +50,9 @@ pub(crate) unsafe fn distance(position: *const Word) -> usize {
 /// `entry` is one of `ctx`'s entries.
 #[inline(always)]
 pub(crate) unsafe fn code_of(entry: *const FuncEntry, ctx: *mut VmContext) -> Option<*const Word> {
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers pass an entry that lowering has named, or that a function's record holds, with the context of its instance: both live as long as the store.
     let code = unsafe { (*entry).code.load(Ordering::Acquire) };
-    // SAFETY: as the caller promises.
+    // SAFETY: handlers pass an entry that lowering has named, or that a function's record holds, with the context of its instance: both live as long as the store.
     let code = if code.is_null() { unsafe { lower(entry, ctx) } } else { code };
     if code.is_null() { None } else { Some(code) }
 }

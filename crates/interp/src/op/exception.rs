@@ -68,7 +68,7 @@ impl Machine {
 #[cold]
 #[inline(never)]
 unsafe fn make(ip: *const Word, fp: *mut u64, ctx: *mut VmContext) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: the contract of `Handler`, for the words that `lower/exception.rs` writes for a throw.
     unsafe {
         let m = Machine::at(ip, fp, ctx);
         let tag = *(*ctx).tags.add(m.word(2) as usize);

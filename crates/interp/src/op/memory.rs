@@ -261,7 +261,7 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     pub(crate) unsafe fn other_memory(self) -> MemoryIndex {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: lowering writes this word for instructions on memories other than the first.
         MemoryIndex(unsafe { self.word(4) } as u32)
     }
 
@@ -272,7 +272,7 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     pub(crate) unsafe fn other_address(self, i: usize) -> Option<u64> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: lowering writes these words for instructions on memories other than the first.
         unsafe { (self.get::<u64>(i) & self.word(3)).checked_add(self.word(2)) }
     }
 
@@ -282,7 +282,7 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     pub(crate) unsafe fn other_cell<Cell>(self, i: usize) -> Option<*mut Cell> {
-        // SAFETY: as the caller promises; validation admits only memories that the instance has.
+        // SAFETY: the contract of `Handler`: lowering writes these words; validation admits only memories that the instance has.
         unsafe {
             let address = self.other_address(i)?;
             let memory = *(*self.ctx).memories.add(self.other_memory().index());
@@ -300,7 +300,7 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     unsafe fn index_operand(self, i: usize) -> u64 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: the operand is a slot of the frame, by lowering.
         unsafe {
             let slot = self.get::<u64>(i);
             if self.operand(D) >> i & 1 != 0 { slot } else { slot & u64::from(u32::MAX) }
@@ -313,7 +313,7 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     unsafe fn plus_offset(self, address: u32) -> u64 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: lowering writes the offset behind the operands.
         u64::from(address) + u64::from(unsafe { self.immediate() })
     }
 

@@ -135,7 +135,7 @@ handlers! {
 #[cold]
 #[inline(never)]
 unsafe fn look(stub: &Stub, ctx: *mut VmContext, address: u64) {
-    // SAFETY: as the caller promises, and the context is alive.
+    // SAFETY: the handler of the stub passes the context that it runs with, which is alive as long as its store.
     let module = unsafe { runtime::module(ctx) };
     let calls = ModuleCode::look_at_native_call(module, stub.func, caller_of_instance(address));
     stub.unseen.store(calls, Ordering::Relaxed);
@@ -147,7 +147,8 @@ unsafe fn look(stub: &Stub, ctx: *mut VmContext, address: u64) {
 /// The contract of [`Handler`]; `fp` is a frame of `code`'s function, whose header is at slot `header`.
 #[inline(never)]
 unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usize) -> NativeExit {
-    // SAFETY: as the caller promises; callers' frames have room for the header.
+    // SAFETY: the handlers here pass what the stub was published with (`ModuleCode::publish`), their own context, and the frame whose header lowering has placed;
+    // callers' frames have room for the header.
     unsafe {
         let vm = (*ctx).store;
         let segment = ActivationSegment {
@@ -187,7 +188,7 @@ unsafe fn catches(segment: &ActivationSegment, vm: *mut VmStore, exception: u64)
 #[cold]
 #[inline(never)]
 unsafe fn stop_in_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) {
-    // SAFETY: as the caller promises.
+    // SAFETY: `run` passes on what it was given: a frame of the function, whose header is where its type puts it.
     unsafe {
         let site = site_of_caller(fp, header, ctx);
         (*(*ctx).store).trap_site = TrapSite::NONE;

@@ -109,7 +109,7 @@ macro_rules! numeric_handlers {
             #[inline(always)]
             #[allow(unused_unsafe, reason = "not every form reads slots")]
             unsafe fn operands<T: Slot>($m: Machine) -> (T, T) {
-                // SAFETY: as the caller promises.
+                // SAFETY: the contract of `Handler`: operands are slots of the frame, or constants in the instruction, by lowering.
                 unsafe { $operands }
             }
 
@@ -159,7 +159,7 @@ macro_rules! numeric_handlers {
             /// The contract of [`crate::machine::Handler`].
             #[inline(always)]
             unsafe fn operands<T: Slot>($m: Machine) -> (T, T) {
-                // SAFETY: as the caller promises.
+                // SAFETY: the contract of `Handler`: operands are slots of the frame, or constants in the instruction, by lowering.
                 unsafe { $operands }
             }
 

@@ -29,7 +29,7 @@ unsafe fn grow_in_registers(
     delta: u64,
     value: u64,
 ) -> (u64, Option<Trap>) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the handlers pass their own context and the table of a validated instruction.
     match unsafe { runtime::table_grow(ctx, table, delta, value) } {
         Ok(old) => (old, None),
         Err(trap) => (0, Some(trap)),

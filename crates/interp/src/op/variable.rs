@@ -102,7 +102,8 @@ impl Machine {
     #[inline(always)]
     pub(crate) unsafe fn copy_slots_down(to: *mut u64, from: *const u64, count: usize) {
         for i in 0..count {
-            // SAFETY: as the caller promises. Volatile keeps this a loop, see `enter`.
+            // SAFETY: handlers pass slots of their own frame and of the calls in it, whose end `enter` has compared with the stack's limit; lowering has placed
+            // them. Volatile keeps this a loop, see `enter`.
             unsafe { to.add(i).write_volatile(*from.add(i)) };
         }
     }

@@ -32,7 +32,7 @@ trait Halves {
 impl Halves for u64 {
     #[inline(always)]
     unsafe fn from_halves(m: Machine, low: usize, _high: usize) -> u64 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: both operands are slots of the frame, by lowering.
         unsafe { m.get(low) }
     }
 }
@@ -40,7 +40,7 @@ impl Halves for u64 {
 impl Halves for u128 {
     #[inline(always)]
     unsafe fn from_halves(m: Machine, low: usize, high: usize) -> u128 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of `Handler`: both operands are slots of the frame, by lowering.
         unsafe { u128::from(m.get::<u64>(low)) | u128::from(m.get::<u64>(high)) << 64 }
     }
 }

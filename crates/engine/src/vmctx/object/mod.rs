@@ -336,7 +336,8 @@ impl Heap {
         // From the end, so that what takes the place of a freed one has been looked at. Their order is that of addresses only while marking.
         for i in (0..self.objects.len()).rev() {
             let object = self.objects[i];
-            // SAFETY: the object is this heap's; unmarked, nothing refers to it any more. Destructors of the host run after the sweep, so that whatever they do finds the
+            // SAFETY: the object is this heap's; unmarked, nothing refers to it any more. Destructors of the host run after the sweep, so that whatever they do
+            // finds the
             // heap consistent.
             unsafe {
                 let is_marked = (*object.as_ptr()).marked_by == self.collection_number;
@@ -372,7 +373,7 @@ impl Heap {
     /// The object is this heap's, and nothing refers to it.
     #[inline]
     unsafe fn release_contents(&mut self, object: NonNull<VmObject>) -> bool {
-        // SAFETY: as the caller promises. Contents of arrays are private memory that nobody needs any more.
+        // SAFETY: the sweep passes objects of this heap that nothing has marked. Contents of arrays are private memory that nobody needs any more.
         unsafe {
             let len = object_bytes(object) - VmObject::CONTENTS;
             if len <= RELEASED_BYTES || object.as_ref().kind != ObjectKind::Array {
@@ -518,7 +519,8 @@ pub(crate) fn exception_parts(object: NonNull<VmObject>) -> Option<(*mut VmTag, 
 /// # Safety
 /// The object is alive.
 unsafe fn object_bytes(object: NonNull<VmObject>) -> usize {
-    // SAFETY: as the caller promises; the type record is alive: the heap goes before the instances, whose modules hold it.
+    // SAFETY: callers here take the object from this heap's list, where it stays until it is freed; the type record is alive: the heap goes before the instances,
+    // whose modules hold it.
     unsafe {
         let head = object.as_ref();
         let unit = match head.kind {
@@ -537,7 +539,7 @@ unsafe fn object_bytes(object: NonNull<VmObject>) -> usize {
 /// # Safety
 /// The object is alive, and nothing refers to it.
 unsafe fn free(object: NonNull<VmObject>) -> (usize, Option<HostObject>) {
-    // SAFETY: as the caller promises; the size is computed as it was at allocation.
+    // SAFETY: the sweep and the heap's end take it from the heap's list, and forget it there; the size is computed as it was at allocation.
     unsafe {
         let head = &*object.as_ptr();
         let allocation = match head.kind {

@@ -124,6 +124,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/jit/tests/",
     "crates/innkeeper/src/tiers/",
     "crates/innkeeper/tests/compiling_cost.rs",
+    "crates/innkeeper/tests/text_memory.rs",
     "crates/innkeeper/tests/faults.rs",
     "xtask/src/tidy/",
 ];

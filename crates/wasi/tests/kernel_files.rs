@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use innkeeper_wasi::host::MissingKey;
-use innkeeper_wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys};
+use innkeeper_wasi::keys::{Access, DirKey, DirectoryOrder, KernelFiles, KeyError, Keys};
 use innkeeper_wasi::p1::{self, Context, Errno, Version};
 use support::*;
 
@@ -204,6 +204,57 @@ fn y4_what_the_host_keeps_for_itself_is_out_of_sight() {
     }
 }
 
+/// A staging directory is told by what it is: links and mounts of it lead to it, and what only has a file of that name is none.
+#[test]
+fn y4_no_link_or_mount_grants_a_staging_directory() {
+    in_own_mounts("y4_no_link_or_mount_grants_a_staging_directory", || {
+        let beneath = tempfile::tempdir().expect("a temporary directory");
+        let at = |path: &str| beneath.path().join(path);
+        let staging = at(".innkeeper-cow-0123456789abcdef");
+        for directory in [staging.join("0"), at("mounted"), at("other")] {
+            fs::create_dir_all(directory).expect("a directory");
+        }
+        let digest = "0".repeat(64);
+        fs::write(staging.join("phase"), format!("phase 0\nsealed {digest} -\n")).expect("the phase");
+        fs::write(at("other/phase"), "phase 2 of the moon\n").expect("another file");
+        std::os::unix::fs::symlink(&staging, at("link")).expect("link");
+        std::os::unix::fs::symlink(staging.join("0"), at("inside")).expect("link");
+        let _mount = Mounted::bind(&staging, &at("mounted"));
+        for access in KINDS {
+            for host in ["link", "inside", "link/.", "mounted"] {
+                let refused = Context::new(&Keys::builder().dir(at(host), "/h", access).build());
+                assert!(matches!(refused, Err(KeyError::Reserved(_))), "{host} {access:?}");
+            }
+            Context::new(&Keys::builder().dir(at("other"), "/h", access).build())
+                .expect("it is no staging directory");
+        }
+    });
+}
+
+/// In every kind of directory, and in every order, such names are in no listing, and the others all are, in the order of their indices.
+#[test]
+fn y4_no_listing_names_a_staging_directory() {
+    for order in [DirectoryOrder::Host, DirectoryOrder::Sorted] {
+        for access in KINDS {
+            let beneath = tempfile::tempdir().expect("a temporary directory");
+            let mut wanted = vec![String::from("."), String::from("..")];
+            for index in 0..1000 {
+                let name = format!("name-{index:04}");
+                fs::write(beneath.path().join(&name), "").expect("a file");
+                wanted.push(name);
+                if index % 3 == 0 {
+                    fs::create_dir(beneath.path().join(format!(".Innkeeper-COW-{index}"))).expect("staging");
+                }
+            }
+            let mut keys = Keys::builder().dir(beneath.path(), "/h", access).build();
+            keys.directory_order = order;
+            let mut names = TestGuest::new(&keys).list(3, 300);
+            names.sort();
+            assert_eq!(names, wanted, "{order:?} {access:?}");
+        }
+    }
+}
+
 #[test]
 fn y4_no_guest_makes_or_reaches_a_staging_directory() {
     let staging = ".innkeeper-cow-0123456789abcdef";
@@ -234,6 +285,11 @@ fn y4_no_guest_makes_or_reaches_a_staging_directory() {
                 for (function, answer) in everything(&mut guest, 3, &path, "free") {
                     assert_eq!(answer, Err(PERM), "{case}: {function} of {path}");
                 }
+            }
+            if access != temporary {
+                let sub = guest.open(3, "sub", open_for(READ, DIRECTORY)).expect("sub");
+                assert_eq!(guest.list(sub, 4096), [".", ".."], "{case}");
+                guest.close(sub).expect("close");
             }
             // What is there comes to such a name no other way, and no link leads to one.
             if access != Access::ReadOnly {

@@ -1,5 +1,6 @@
 //! What keys open to: the handles a guest starts with, for a front end to number.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use innkeeper_engine::Budget;
@@ -15,7 +16,7 @@ use super::resolve::{Resolve, names_reserved};
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
-use super::tree::{Overlay, Tree, TreeDirectory};
+use super::tree::{Overlay, Tree, TreeDirectory, is_staging_directory};
 use crate::keys::{Access, DirKey, KeyError, Keys, ListenKey, LockedRoot};
 
 /// The handles that a guest starts with.
@@ -116,6 +117,13 @@ fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<NativeDirectory, Key
         _ => KeyError::DirectoryUnreadable { path: path(), reason },
     })?;
     let &Opening { permit, resolve, ref hidden, .. } = opening;
+    // A link or `.` leads there, too, and so does a mount of the directory itself.
+    let is_staging = sys::path_of(permit, fd.as_fd())
+        .is_ok_and(|path| names_reserved(path.as_os_str().as_encoded_bytes()))
+        || is_staging_directory(permit, fd.as_fd());
+    if is_staging {
+        return Err(KeyError::Reserved(path()));
+    }
     NativeDirectory::granted(permit, fd, (key.kernel_files, hidden.as_ref()), resolve.kind()).map_err(
         |error| match error {
             Error::KernelFiles => KeyError::KernelFiles(path()),

@@ -6,7 +6,7 @@
 //!
 //! A directory that the host keeps itself is listed by name, and from the last name on where a listing goes on, so that listings hold little.
 //! A directory of the system's is listed as it was when the listing began where the keys ask for entries in order.
-//! A directory that is gone lists nothing.
+//! A directory that is gone lists nothing. Names of staging directories, which no guest's path may have in it, are in no listing.
 //!
 //! `..` is listed with the directory's own number: what lies above is none of the guest's business.
 
@@ -20,6 +20,7 @@ use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
+use super::resolve::is_reserved;
 use super::tree::{TreeDirectory, TreeEntry, Visit};
 use super::{Host, sys};
 use crate::keys::DirectoryOrder;
@@ -289,6 +290,9 @@ impl Batches {
     fn load(&mut self, permit: &Permit, first: u64, position: sys::ListPosition) -> Result<(), Error> {
         let mut batch = Batch { first, ..Batch::default() };
         let next = sys::read_list(permit, self.list.as_fd(), position, |entry| {
+            if is_reserved(entry.name) {
+                return;
+            }
             let start = batch.names.len();
             batch.names.extend_from_slice(entry.name);
             let name = start..batch.names.len();
@@ -317,6 +321,9 @@ fn sorted_entries(
     while let Some(at) = position {
         let mut batch_bytes = 0;
         position = sys::read_list(permit, list, at, |entry| {
+            if is_reserved(entry.name) {
+                return;
+            }
             batch_bytes += ENTRY_COST_BYTES + entry.name.len() as u64;
             entries.push(WholeEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
         })?;

@@ -15,7 +15,7 @@ use crate::host::error::Error;
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::reach::Reached;
-use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, ResolvedName};
+use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, ResolvedName, is_reserved};
 use crate::host::sys;
 
 impl State {
@@ -140,6 +140,9 @@ impl State {
         while let Some(at) = position {
             let before = entries.len();
             position = sys::read_list(visit.permit, list.as_fd(), at, |entry| {
+                if is_reserved(entry.name) {
+                    return;
+                }
                 let name = Arc::from(entry.name);
                 entries.push(LowerEntry { name, inode: entry.inode, kind: entry.kind });
             })?;

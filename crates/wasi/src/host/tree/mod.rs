@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use innkeeper_engine::Budget;
 
+pub(super) use apply::is_staging_directory;
 pub(super) use apply::stage::PREFIX as STAGING_PREFIX;
 pub use apply::{
     Aftermath, ApplyError, Cause as ApplyCause, ChangesSeal, Finish, Leftover, Trust, Unfinished,

@@ -13,6 +13,7 @@ use super::seal::{Kept, SealLine};
 use super::stage::{Phase, Staging, write_all};
 use super::text::Reader;
 use crate::host::error::Error;
+use crate::host::gate::Permit;
 use crate::host::metadata::FileKind;
 use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::resolve::ResolvedName as SystemPlace;
@@ -33,6 +34,19 @@ const MAX_PHASE_BYTES: u64 = 4096;
 
 /// Bytes read at once.
 const PART_BYTES: usize = 64 * 1024;
+
+/// Whether a directory is one that changes are staged in, by what is in it: whatever its name is where it is mounted.
+pub(in crate::host) fn is_staging_directory(permit: &Permit, directory: BorrowedFd<'_>) -> bool {
+    let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
+    let Ok(file) = sys::open_name(permit, directory, PHASE, sys::OpenHow::new(&options)) else {
+        return false;
+    };
+    let mut buffer = [0; 64];
+    let read = sys::is_regular(file.as_fd())
+        && sys::read_at(permit, file.as_fd(), &mut [IoSliceMut::new(&mut buffer)], 0).is_ok();
+    let number = buffer.strip_prefix(PHASE_WORD.as_bytes()).and_then(|rest| rest.split_first());
+    read && number.is_some_and(|(digit, rest)| digit.is_ascii_digit() && rest.starts_with(b"\nsealed "))
+}
 
 impl Staging<'_> {
     /// Writes the journal, after which everything can be carried out from here.
@@ -202,7 +216,6 @@ mod tests {
     use super::super::journal::DirectoryRecord;
     use super::super::seal::Trust;
     use super::*;
-    use crate::host::gate::Permit;
 
     /// What could not be read back is not written, so that nothing is changed that could not be finished.
     #[test]

@@ -30,6 +30,7 @@ pub(crate) type Reason = Problem;
 
 /// The cache for a run with these keys. A directory that was asked for and cannot be used is a problem; the usual one is done without, for the reason given.
 pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Option<Reason>), Problem> {
+    require_parent(flag)?;
     let is_asked_for = flag.is_some();
     let Some(path) = directory(flag) else { return Ok((Cache::off(), None)) };
     let opened = CacheDirectory::open(&path, CacheDirectory::DEFAULT_LIMIT_BYTES)
@@ -153,6 +154,21 @@ fn directory(flag: Option<&CacheFlag>) -> Option<PathBuf> {
     }
 }
 
+/// Refuses a directory that is to be made in one that is not there: it is rather a mistake in the name than a wish.
+fn require_parent(flag: Option<&CacheFlag>) -> Result<(), Problem> {
+    let Some(CacheFlag::Directory(path)) = flag else { return Ok(()) };
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    match parent.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let reason =
+                format!("there is no directory {} to make it in", visible(&parent.to_string_lossy()));
+            Err(Problem::new(visible(&path.to_string_lossy()), reason)
+                .help("make that directory, or name another one with --cache"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unusable(path: &Path, error: &innkeeper::CacheError) -> Problem {
     Problem::new(path.to_string_lossy(), error)
         .help("name a directory that belongs to you and that nobody else may write to, or use --cache off")
@@ -163,6 +179,7 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
     let (CacheCommand::Info { cache } | CacheCommand::Fill { cache, .. } | CacheCommand::Clear { cache }) =
         &args.command;
     let flag = cache.clone().map(CacheFlag::Directory);
+    require_parent(flag.as_ref())?;
     let path = directory(flag.as_ref()).ok_or_else(|| {
         Problem::from_message("there is no home directory to look for the cache in")
             .help("name one with --cache DIR")

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use innkeeper::wasi::host::{
-    Aftermath, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host, Overlay, Stop,
-    Trust, Unfinished, finish_apply, list_unfinished,
+    Aftermath, ApplyCause, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host,
+    Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
 use innkeeper::wasi::keys::WasiLimits;
 
@@ -224,6 +224,11 @@ fn not_made(directory: &Path, error: &ApplyError) -> Problem {
         return problem.help("nothing in it was changed, and the guest's changes were not kept: mend that and run it again, or with --cow-changes tar=FILE, which keeps all changes elsewhere");
     };
     let staging = visible(staging);
+    if error.cause == ApplyCause::OtherFileSystem && error.left == Aftermath::Staged {
+        return problem.help(format!(
+            "nothing in it was changed, and cannot be in this place: `inn cow undo {directory}` throws away the changes, which are kept in {directory}/{staging}; run it again with --cow-changes tar=FILE, or on a copy"
+        ));
+    }
     let (resume, undo) = (format!("`inn cow resume {directory}`"), format!("`inn cow undo {directory}`"));
     problem.help(match error.left {
         Aftermath::Nothing => format!(

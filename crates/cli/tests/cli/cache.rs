@@ -41,6 +41,24 @@ fn a_cache_is_filled_shown_used_and_cleared() {
     run("42\n");
 }
 
+/// A mistake in the name makes no directories.
+#[test]
+fn a_cache_is_made_in_a_directory_that_is_there_only() {
+    let dir = module();
+    let wrong = text(&dir.path().join("wrnog/cache"));
+    for args in [
+        &["--cache", &wrong, "--invoke", "twice", "m.wat", "21"][..],
+        &["cache", "info", "--cache", &wrong],
+        &["cache", "fill", "m.wat", "--cache", &wrong],
+        &["cache", "clear", "--cache", &wrong],
+    ] {
+        let ran = inn(args).current_dir(&dir).run();
+        assert_ne!(ran.code, Some(0), "{ran:#?}");
+        ran.says(&["there is no directory", "wrnog", "make that directory"]);
+        assert!(!dir.path().join("wrnog").exists(), "{args:?}");
+    }
+}
+
 #[test]
 fn a_cache_can_be_filled() {
     let (dir, cache) = (module(), scratch());

@@ -77,7 +77,9 @@ pub enum Cause {
     #[error("somebody else has put something into it meanwhile, and it would be removed")]
     Filled,
     /// Names cannot move between file systems.
-    #[error("it is on another file system, which is mounted there")]
+    #[error(
+        "it is on another file system, which is mounted there, or in a lower layer of an overlay, and cannot be moved"
+    )]
     OtherFileSystem,
     /// It was to stop before it was done.
     #[error("stopped before all changes were made")]

@@ -14,7 +14,7 @@ use innkeeper::Tiers;
 use innkeeper::wasi::keys::parse_duration;
 
 use crate::flags::{KeyFlags, ReportFlags};
-use crate::values::{CacheFlag, FeaturesFlag};
+use crate::values::{CacheFlag, FeaturesFlag, parse_count};
 use crate::work::WorkFlags;
 
 const STYLES: Styles = Styles::styled()
@@ -236,11 +236,11 @@ pub(crate) struct ExploreArgs {
     pub(crate) profile: Option<OsString>,
 
     /// Show so many functions
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    #[arg(long, value_name = "COUNT", default_value = "100", value_parser = parse_count::<usize>)]
     pub(crate) functions: usize,
 
     /// Where the page goes, instead of beside FILE
-    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    #[arg(long, short = 'o', alias = "output", value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) to: Option<PathBuf>,
 
     #[command(flatten)]
@@ -253,7 +253,7 @@ pub(crate) struct CompileArgs {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
     /// The file to write, instead of FILE with the ending .cwasm
-    #[arg(short, long, value_name = "FILE.cwasm", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, alias = "to", value_name = "FILE.cwasm", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<OsString>,
 }
 
@@ -356,6 +356,16 @@ pub(crate) struct PolicyArgs {
     pub(crate) command: PolicyCommand,
 }
 
+impl PolicyArgs {
+    /// What a guest is run with, if one is.
+    pub(crate) fn learns(&self) -> Option<&RunArgs> {
+        match &self.command {
+            PolicyCommand::Learn { run, .. } => Some(run),
+            PolicyCommand::Check { .. } => None,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Check that a policy says something that can be granted here
@@ -370,7 +380,7 @@ pub(crate) enum PolicyCommand {
     #[command(override_usage = "inn policy learn --to FILE.toml [FLAGS] FILE [ARGS]...")]
     Learn {
         /// The policy to write or extend
-        #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+        #[arg(long, short = 'o', alias = "output", value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
         to: OsString,
         #[command(flatten)]
         run: Box<RunArgs>,

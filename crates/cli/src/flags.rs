@@ -13,7 +13,7 @@ use innkeeper::wasi::keys::{parse_duration, parse_size};
 
 use crate::values::{
     ChangesFlag, ClockFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, ProfileFlag, RandomFlag, TmpFlag,
-    TraceFlag, parse_address,
+    TraceFlag, parse_address, parse_count,
 };
 
 /// What a guest is granted.
@@ -68,7 +68,7 @@ pub(crate) struct KeyFlags {
     pub(crate) random: Option<RandomFlag>,
 
     /// Answer the same in every run: stepped clocks, seeded randomness, directories in order, canonical NaNs
-    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = parse_count::<u64>)]
     pub(crate) deterministic: Option<u64>,
 
     /// Grant what a policy file says; other flags add to it
@@ -92,7 +92,7 @@ pub(crate) struct LimitFlags {
     pub(crate) max_cpu: Option<Duration>,
 
     /// Stop the guest when it has used this much fuel: about one unit an instruction, the same in every run
-    #[arg(long, value_name = "UNITS")]
+    #[arg(long, value_name = "UNITS", value_parser = parse_count::<u64>)]
     pub(crate) fuel: Option<u64>,
 
     /// What the guest may make inn hold in all, as in 64MiB (half of the machine's memory)
@@ -107,11 +107,11 @@ pub(crate) struct LimitFlags {
     pub(crate) max_written: Option<u64>,
 
     /// Files, directories and sockets open at once
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count::<u32>)]
     pub(crate) max_handles: Option<u32>,
 
     /// Threads that the guest may have besides its first
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count::<u32>)]
     pub(crate) max_threads: Option<u32>,
 
     /// Memory for the changes in each cow directory (1GiB)

@@ -24,6 +24,9 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"BZh", "compressed (bzip2)", UNPACK),
         (b"\x28\xb5\x2f\xfd", "compressed (zstd)", UNPACK),
         (b"PK\x03\x04", "a ZIP archive", UNPACK),
+        (b"PK\x05\x06", "an empty ZIP archive", "fetch or pack it again"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+        (b"SQLite format 3\0", "a database (SQLite)", "name the .wasm file"),
         (b"%PDF-", "a PDF document", "name the .wasm file"),
         (b"\x89PNG", "a picture (PNG)", "name the .wasm file"),
         (
@@ -37,9 +40,18 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if let Some((_, kind, mend)) = starts.iter().find(|(start, ..)| bytes.starts_with(start)) {
         return Some((kind, mend));
     }
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Some(("a tar archive", UNPACK));
+    }
+    if !bytes.contains(&0) && bytes.starts_with(b"(") && std::str::from_utf8(bytes).is_err() {
+        return Some(("text with bytes that are not UTF-8", "save it as UTF-8"));
+    }
     // No text has zeros, and damaged modules have them almost everywhere.
-    if bytes.contains(&0) {
-        return None;
+    if bytes.contains(&0) || std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_some()) {
+        return (!bytes.starts_with(&b"\0asm"[..bytes.len().min(4)])).then_some((
+            "data of another kind: it does not begin with the four bytes `\\0asm`",
+            "name the .wasm file, or build it again",
+        ));
     }
     let text = std::str::from_utf8(&bytes[..bytes.len().min(4096)]).ok().or_else(|| {
         // Cut within a letter.
@@ -49,6 +61,19 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let lower = code.get(..code.len().min(16)).unwrap_or(code).to_ascii_lowercase();
     if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|start| lower.starts_with(start)) {
         return Some(("a web page (HTML or XML)", FETCHED));
+    }
+    let is_heading = |line: &str| {
+        let name = line.trim().strip_prefix('[').and_then(|line| line.strip_suffix(']')).unwrap_or_default();
+        let name = name.trim_matches(['[', ']', ' ']);
+        name.starts_with(|first: char| {
+            first.is_ascii_alphabetic() && name != "true" && name != "false" && name != "null"
+        }) && name.chars().all(|character| character.is_alphanumeric() || "._-\"'".contains(character))
+    };
+    if code.lines().next().is_some_and(is_heading) {
+        return Some((
+            "a TOML file, such as a policy",
+            "a policy is given with --policy FILE.toml; name the .wasm file too",
+        ));
     }
     if code.starts_with('{') || code.starts_with('[') {
         return Some(("JSON", FETCHED));
@@ -144,6 +169,18 @@ fn maker(module: &Module) -> Option<Maker> {
         return made(
             "a browser by wasm-bindgen",
             "build it with cargo build --target wasm32-wasip1, without wasm-bindgen, web-sys and js-sys",
+        );
+    }
+    if imports(&|module, name| {
+        module == "emnapi"
+            || module == "napi"
+            || name.starts_with("napi_")
+            || name.starts_with("emnapi_")
+            || name.starts_with("_emnapi_")
+    }) {
+        return made(
+            "Node.js, as an addon (napi-rs, emnapi)",
+            "it has no program of its own: load it with the package that it comes from; for inn, build a program for wasm32-wasip1 without napi",
         );
     }
     if imports(&|module, _| {

@@ -11,7 +11,7 @@ use std::path::Path;
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::report::{Problem, visible};
-use crate::{foreign, reserve, usage};
+use crate::{elsewhere, foreign, reserve, usage};
 
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
@@ -27,6 +27,8 @@ pub(crate) struct Input {
     pub(crate) bytes: Vec<u8>,
     /// What it was read from, unless that was standard input or no regular file.
     pub(crate) source: Option<Source>,
+    /// Whether it was written as text.
+    pub(crate) is_text: bool,
 }
 
 /// The file that a module was read from, which stays what it is whatever happens to its path.
@@ -87,8 +89,9 @@ impl Input {
         if let Some((kind, mend)) = foreign::file_kind(&bytes) {
             return Err(Problem::new(name, format!("not a WebAssembly module, but {kind}")).help(mend));
         }
-        let mut input = Input { name, bytes, source };
+        let mut input = Input { name, bytes, source, is_text: false };
         if is_text(&input.bytes) {
+            input.is_text = true;
             if input.bytes.len() > MAX_TEXT_BYTES {
                 let reason =
                     format!("larger than {MAX_TEXT_BYTES} bytes, the most that a module's text may have");
@@ -139,6 +142,12 @@ impl Input {
                     format!("it is larger than modules may be: {message} (at offset 0x{offset_bytes:x})");
                 Problem::new(&self.name, reason).help("build the guest in smaller parts")
             }
+            // It was translated a moment ago, so that nothing can be damaged.
+            ErrorKind::Malformed { message, offset_bytes } if self.is_text => Problem::new(
+                &self.name,
+                format!("its text can be read, and is not valid: {message} (at offset 0x{offset_bytes:x} of its binary form)"),
+            )
+            .help("mend the text: each instruction has to find the operands that it takes, and leave what is expected"),
             ErrorKind::Malformed { .. } => {
                 problem.help("the file is damaged or no module; build or fetch it again")
             }
@@ -219,7 +228,10 @@ fn is_limit(message: &str) -> bool {
 
 fn unreadable(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
     let problem = match reason.kind() {
-        io::ErrorKind::NotFound => Problem::new(name, "no such file").help(not_found(path)),
+        io::ErrorKind::NotFound => match path.to_str().and_then(elsewhere::command) {
+            Some(answer) => Problem::new(name, "there is no such command, and no such file").help(answer),
+            None => Problem::new(name, "no such file").help(not_found(path)),
+        },
         io::ErrorKind::IsADirectory => Problem::new(name, "it is a directory, and a module is a file")
             .help("name the .wasm or .wat file; a directory is granted with --dir"),
         io::ErrorKind::PermissionDenied => {
@@ -233,6 +245,10 @@ fn unreadable(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
 /// What may be meant by a file that is not there.
 fn not_found(path: &OsStr) -> String {
     let word = path.to_string_lossy();
+    let with_ending = ["wasm", "wat"].map(|ending| Path::new(path).with_added_extension(ending));
+    if let Some(found) = with_ending.iter().find(|path| path.is_file()) {
+        return format!("did you mean {}?", found.display());
+    }
     if Path::new(path).components().count() == 1 && !word.contains('.') {
         let commands = usage::commands();
         if commands.contains(&word.to_string()) {

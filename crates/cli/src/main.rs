@@ -13,6 +13,7 @@ mod changes;
 mod compile;
 mod completion;
 mod deadline;
+mod elsewhere;
 mod explore;
 mod flags;
 mod foreign;
@@ -78,6 +79,16 @@ fn begin() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::tell(&error),
     };
+    let run = match &cli.command {
+        None => Some(&cli.run),
+        Some(Command::Run(args)) => Some(&**args),
+        Some(Command::Policy(args)) => args.learns(),
+        Some(_) => None,
+    };
+    if let Some(Err(problem)) = run.map(usage::check_dashes) {
+        report::problem(&problem);
+        return problem.exit_code();
+    }
     let done = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use innkeeper::wasi::keys::policy::PolicyAccess;
 use innkeeper::wasi::keys::{KeyLine, KeyLineKind, Keys, Policy, StdinKey};
 use innkeeper::wasi::p1::Context;
 
@@ -102,7 +103,7 @@ fn kind(path: &Path) -> &'static str {
     }
 }
 
-/// Runs a guest, and writes or extends a policy by what it used, however it ended.
+/// Runs a guest, and writes or extends a policy by what it used, however it ended: the exit code is the guest's.
 fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     // So is a mistake in a policy that is there, before the guest runs.
     let writable = Writable::of(&keys::keys(args)?, &args.reports.cow_changes);
@@ -110,15 +111,67 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     let known = if Path::new(to).exists() { Some(keys::read_policy(to)?) } else { None };
     let mut learned = None;
     let code = run::run_and_then(args, writable, |keys, context| {
-        learned = context.host().usage().map(|usage| Policy::covering(keys, &usage));
+        let host = context.host();
+        let usage = host.usage().map(|usage| Policy::covering(keys, &usage));
+        learned = usage.map(|policy| (policy, host.denials().len()));
     })?;
-    let Some(learned) = learned else {
+    let Some((learned, denials)) = learned else {
         return Ok(code);
     };
     let policy = match known {
-        Some(known) => known.merged(learned),
+        Some(known) => known.absolute().merged(learned),
         None => learned,
     };
+    let here = std::env::current_dir().unwrap_or_default();
+    let folder = here.join(Path::new(to).parent().unwrap_or(Path::new("")));
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    let policy = policy.relative_to(&folder, &here);
     output.write(|file| file.write_all(format!("{LEARNED}{}", policy.to_text()).as_bytes()))?;
+    let name = to.to_string_lossy();
+    report::note(&Problem::new(
+        &name,
+        format!("it grants {}; `inn policy check {name}` says all of it", learned_words(&policy)),
+    ));
+    if denials > 0 {
+        let things = if denials == 1 {
+            "what the guest was denied is"
+        } else {
+            "the things that the guest was denied are"
+        };
+        report::note(&Problem::new(&name, format!("{things} not in it; grant that, and learn again")));
+    }
     Ok(code)
 }
+
+/// What a policy that was learned grants, in a few words.
+fn learned_words(policy: &Policy) -> String {
+    let mut words: Vec<String> = policy
+        .directories
+        .iter()
+        .map(|directory| {
+            let guest = directory.guest.as_deref().unwrap_or_default();
+            let access = match directory.access {
+                PolicyAccess::Ro => "ro",
+                PolicyAccess::Rw => "rw",
+                _ => "cow",
+            };
+            format!("{guest} ({access})")
+        })
+        .collect();
+    let more = words.len().saturating_sub(MAX_DIRECTORIES_TOLD);
+    words.truncate(MAX_DIRECTORIES_TOLD);
+    if more > 0 {
+        words.push(format!("{more} more directories"));
+    }
+    words.extend(policy.temporaries.iter().map(|temporary| format!("{} (in memory)", temporary.guest)));
+    match policy.environment.set.len() + policy.environment.inherit.len() {
+        0 => {}
+        1 => words.push(String::from("a variable")),
+        count => words.push(format!("{count} variables")),
+    }
+    words.extend(policy.network.listen.iter().map(|address| format!("connections to {address}")));
+    if words.is_empty() { String::from("no directory, variable or socket") } else { words.join(", ") }
+}
+
+/// Directories of a policy that are told one by one.
+const MAX_DIRECTORIES_TOLD: usize = 4;

@@ -61,6 +61,10 @@ fn run_guest(
     then: impl FnOnce(&Keys, &Context),
 ) -> Result<ExitCode, Problem> {
     let begin = Instant::now();
+    if args.reports.trace_file.is_some() && args.reports.trace.is_empty() {
+        let problem = Problem::new("--trace-file", "nothing is traced that could go there");
+        return Err(problem.help("add --trace, --trace=json or --trace=summary").mistake());
+    }
     // A policy can come from a pipe that nobody writes to.
     let reading = args.keys.policy.as_ref().map(|policy| {
         Deadline::watch(&keys::limits_of_flags(args), begin, visible(&policy.to_string_lossy()))
@@ -213,7 +217,7 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
     writable.warn_of_input(Path::new(args.file()), "the machine code");
     let mut precompiled = Precompiled::open_trusted(Path::new(args.file()), &execution.config)
         .map_err(|error| Problem::new(&name, error).help("make it again with `inn compile`"))?;
-    let input = Input { name, bytes: precompiled.take_module(), source: None };
+    let input = Input { name, bytes: precompiled.take_module(), source: None, is_text: false };
     execution.cache = Cache::of_precompiled(precompiled);
     Ok(input)
 }
@@ -468,6 +472,10 @@ fn note_start_function(input: &Input, module: &Module) {
 fn note_flags_of_inn(args: &RunArgs) {
     if args.invoke.is_some() {
         return;
+    }
+    if args.guest_args().first().is_some_and(|first| first == "--") {
+        let text = "`--` stands after FILE, so the guest gets it; inn needs none";
+        report::note(&Problem::from_message(text));
     }
     if let Some(flag) = crate::usage::first_own_flag(args.guest_args()) {
         let text =

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::args::Cli;
+use crate::args::{Cli, RunArgs};
+use crate::elsewhere;
 use crate::report::{self, Problem, visible};
 
 /// `inn -h`: what fits on a screen.
@@ -36,51 +37,29 @@ Commands: run, compile, inspect, validate, explore, replay, policy, cache, cow, 
 `inn help` lists all flags, `inn help COMMAND` those of a command.
 ";
 
-/// Flags of other hosts, and what does the same here.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("-v", "--dir HOST::GUEST grants a directory"),
-    ("-W", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
-    ("-S", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
-    ("-C", "--tier says what executes the guest, --cache where compiled code is kept"),
-    ("-O", "all code is optimized; --tier says what executes the guest"),
-    ("-D", "--profile FILE writes a flame graph; backtraces have names where the module has them"),
-    ("-g", "backtraces have names where the module has them"),
-    ("--volume", "--dir HOST::GUEST grants a directory"),
-    ("--map-dir", "--mapdir GUEST::HOST, or --dir HOST::GUEST"),
-    ("--mount", "--dir HOST::GUEST::ro grants a directory for reading"),
-    ("-mount", "--dir HOST::GUEST::ro grants a directory for reading"),
-    ("-env", "--env NAME=VALUE"),
-    ("--env-inherit", "--env '*' grants all variables, --env NAME one"),
-    ("-env-inherit", "--env '*' grants all variables, --env NAME one"),
-    ("--forward-host-env", "--env '*' grants all variables, --env NAME one"),
-    ("--inherit-env", "--env '*' grants all variables, --env NAME one"),
-    ("--tcplisten", "--listen ADDRESS:PORT"),
-    ("--net", "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them"),
-    ("--entrypoint", "--invoke NAME calls an exported function"),
-    ("--func", "--invoke NAME calls an exported function"),
-    ("--reactor", "--invoke NAME calls a reactor's function"),
-    ("--time-limit", "--timeout DURATION"),
-    ("--gas-limit", "--fuel UNITS"),
-    ("--memory-page-limit", "--max-memory SIZE"),
-    ("--max-memory-size", "--max-memory SIZE"),
-    ("--stack-size", "the stack has a fixed limit, beyond which a guest traps"),
-    ("--max-wasm-stack", "the stack has a fixed limit, beyond which a guest traps"),
-    ("--interpreter", "--tier interpreter"),
-    ("--enable-all", "everything is on; --features -NAME switches something off"),
-    ("--wasm-features", "--features NAME,-NAME"),
-    ("--quiet", "inn says nothing where nothing went wrong"),
-    ("-q", "inn says nothing where nothing went wrong"),
-    ("--verbose", "--trace prints every call, --explain what was denied"),
-    ("--allow-read", "--dir HOST::GUEST::ro grants a directory for reading"),
-    ("--allow-write", "--dir HOST::GUEST grants a directory for reading and writing"),
-    ("--allow-env", "--env NAME, or --env '*' for all"),
-    ("--allow-net", "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them"),
-];
+/// `inn policy learn -h`.
+const LEARN_HELP: &str = "\
+Run a program with the keys given, and write the least policy that covers what it used
+
+Usage: inn policy learn --to FILE.toml [FLAGS] FILE [ARGS]...
+
+  -o, --to FILE.toml   the policy to write, or to extend
+
+Example: inn policy learn --to app.toml --dir . app.wasm notes.txt
+
+The other flags are those of `inn run`: `inn -h` shows the usual ones, `inn help policy learn` lists all.
+";
 
 /// Answers a command line that asks for help, or cannot be understood.
 pub(crate) fn tell(error: &clap::Error) -> ExitCode {
     let written = match error.kind() {
-        ErrorKind::DisplayHelp if wants_short_help() => report::output(SHORT_HELP),
+        ErrorKind::DisplayHelp if one_dash_help().is_some() => {
+            Err(unknown_flag(&one_dash_help().unwrap_or_default()).mistake())
+        }
+        ErrorKind::DisplayHelp if wants_short_help() => report::output(match command_name() {
+            Some(_) if is_learn() => LEARN_HELP,
+            _ => SHORT_HELP,
+        }),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => report::output(&error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let is_run = command_name().is_none_or(|name| name == "run");
@@ -111,16 +90,30 @@ pub(crate) fn commands() -> Vec<String> {
         .collect()
 }
 
+/// The command of a command that the line names: `check` of `policy check`.
+fn nested_command(name: &str) -> Option<String> {
+    let command = Cli::command();
+    let found = command.find_subcommand(name)?;
+    let mut words = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok());
+    words.find(|word| found.find_subcommand(word).is_some())
+}
+
 /// The command that the line names, if it names one.
 fn command_name() -> Option<String> {
     let first = std::env::args().skip(1).find(|argument| !argument.starts_with('-'))?;
     commands().contains(&first).then_some(first)
 }
 
-/// Whether `-h` was written, for running a program. `--help` has everything.
+/// Whether `-h` was written, for running a program, which has very many flags. `--help` has everything.
 fn wants_short_help() -> bool {
     let mut before = std::env::args_os().skip(1).take_while(|argument| argument != "--help");
-    before.any(|argument| argument == "-h") && command_name().is_none_or(|name| name == "run")
+    before.any(|argument| argument == "-h") && command_name().is_none_or(|name| name == "run" || is_learn())
+}
+
+/// Whether the line is one of `inn policy learn`.
+fn is_learn() -> bool {
+    let named = command_name().filter(|name| name == "policy");
+    named.and_then(|name| nested_command(&name)).is_some_and(|nested| nested == "learn")
 }
 
 fn problem(error: &clap::Error) -> Problem {
@@ -163,6 +156,9 @@ fn problem(error: &clap::Error) -> Problem {
             Problem::new(name, reason).help(format!("the form is {}", plain(&written)))
         }
         ErrorKind::MissingRequiredArgument => Problem::new(plain(&written), "it is missing").help(usage()),
+        ErrorKind::ArgumentConflict if text(ContextKind::PriorArg) == written => {
+            Problem::new(name, "it is written twice, and only one of them could hold").help("write it once")
+        }
         ErrorKind::ArgumentConflict => {
             Problem::new(name, "it cannot stand here, before a command or beside another flag")
                 .help(format!("flags that grant, bound or report stand after `run`; {}", usage()))
@@ -189,16 +185,32 @@ fn plain(form: &str) -> String {
 }
 
 fn unknown_flag(flag: &str) -> Problem {
-    let problem = Problem::new(visible(flag), "there is no such flag");
-    // `-Wfuel=1` is -W.
-    let short: String = flag.chars().take(2).collect();
-    let same = ELSEWHERE
-        .iter()
-        .find(|(spelling, _)| *spelling == flag || *spelling == short && !flag.starts_with("--"));
-    if let Some((_, answer)) = same {
+    if !flag.starts_with('-') {
+        let problem = Problem::new(visible(flag), "there is one word too many");
+        return problem.help(match command_name() {
+            Some(name) => format!("{name} takes one file; {}", usage()),
+            None => usage(),
+        });
+    }
+    if flag[1..].starts_with(|first: char| first.is_ascii_digit()) {
+        return Problem::new(visible(flag), "a value with a minus sign cannot stand here")
+            .help("numbers, durations and sizes of flags are not negative");
+    }
+    let (written, next) = as_written(flag);
+    if let Some((option, answer)) = elsewhere::option(&written, next.as_deref()) {
+        let short: String = written.chars().take(2).collect();
+        return Problem::new(format!("{short} {option}"), "there is no such flag").help(answer);
+    }
+    let name = written.split('=').next().unwrap_or(&written);
+    let problem = Problem::new(visible(name), "there is no such flag");
+    let known = flags_of_command();
+    let doubled = format!("-{name}");
+    if !name.starts_with("--") && known.contains(&doubled) {
+        return problem.help(format!("long flags have two dashes: {doubled}"));
+    }
+    if let Some(answer) = elsewhere::flag(&written) {
         return problem.help(answer);
     }
-    let known = flags_of_command();
     match nearest(flag, known.iter().map(String::as_str)) {
         Some(near) => problem.help(format!("did you mean {near}?")),
         None => problem.help(match command_name() {
@@ -206,6 +218,49 @@ fn unknown_flag(flag: &str) -> Problem {
             None => String::from("`inn help` lists all; what the guest is to get stands after FILE"),
         }),
     }
+}
+
+/// The whole word that a flag was written as, and the one after it: of `-mount=x`, `-m` alone is not understood.
+fn as_written(flag: &str) -> (String, Option<String>) {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_same = |word: &String| match flag.starts_with("--") {
+        true => word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('=')),
+        false => word.starts_with(flag) && !word.starts_with("--"),
+    };
+    match words.iter().position(is_same) {
+        Some(at) => (words[at].clone(), words.get(at + 1).cloned()),
+        None => (flag.to_owned(), None),
+    }
+}
+
+/// A word that asks for help by its first letter alone: `-hostlogging`.
+fn one_dash_help() -> Option<String> {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let mut asks =
+        words.filter(|word| ["-h", "--help", "help"].contains(&word.as_str()) || is_one_dash(word));
+    asks.next().filter(|word| word.starts_with("-h") && is_one_dash(word))
+}
+
+/// Whether a word is written as hosts write long flags that have one dash.
+fn is_one_dash(word: &str) -> bool {
+    word.len() > 2 && word.starts_with('-') && !word.starts_with("--")
+}
+
+/// Refuses a flag with one dash that would be taken for a short one and its value: `-env=A=b` is not `-e nv=A=b`.
+pub(crate) fn check_dashes(run: &RunArgs) -> Result<(), Problem> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let flags = &words[..words.len().saturating_sub(run.guest_args().len() + 1)];
+    for word in flags.iter().filter_map(|word| word.to_str()).filter(|word| is_one_dash(word)) {
+        let name = word.split('=').next().unwrap_or(word);
+        let doubled = format!("-{name}");
+        let is_meant = |known: &String| *known == doubled;
+        if name.len() > 3 && (flags_of_command().iter().any(is_meant) || elsewhere::flag(&doubled).is_some())
+        {
+            return Err(unknown_flag(word).mistake());
+        }
+    }
+    Ok(())
 }
 
 /// The long flags of the command that the line names.
@@ -220,7 +275,10 @@ fn flags_of_command() -> Vec<String> {
 
 fn usage() -> String {
     match command_name() {
-        Some(name) if name != "run" => format!("`inn help {name}` shows how it is used"),
+        Some(name) if name != "run" => match nested_command(&name) {
+            Some(nested) => format!("`inn help {name} {nested}` shows how it is used"),
+            None => format!("`inn help {name}` shows how it is used"),
+        },
         _ => String::from("the form is inn [run] [FLAGS] FILE [ARGS]..."),
     }
 }
@@ -262,10 +320,15 @@ const OWN_FLAGS: &[&str] = &[
     "--allow-precompiled",
 ];
 
-/// The first of a guest's arguments that is written like a flag of `inn`, without its value.
+/// The first of a guest's arguments that is written like a flag of `inn`, or of another host's, without its value.
 pub(crate) fn first_own_flag(arguments: &[OsString]) -> Option<&str> {
-    let names = arguments.iter().filter_map(|argument| argument.to_str()?.split('=').next());
-    names.take_while(|name| *name != "--").find(|name| OWN_FLAGS.contains(name))
+    let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
+    let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+    (0..end).find_map(|at| {
+        let name = words[at].split('=').next().unwrap_or_default();
+        let is_option = || elsewhere::option(words[at], words.get(at + 1).copied()).is_some();
+        if OWN_FLAGS.contains(&name) { Some(name) } else { is_option().then_some(words[at]) }
+    })
 }
 
 /// The candidate that a mistyped word is most likely meant to be, if one is near enough.

@@ -18,6 +18,18 @@ fn files(folder: &Path) {
     put("app.js", b"'use strict';\nconst fs = require('fs');\n");
     put("app.py", b"import sys\nprint(sys.argv)\n");
     put("empty.wasm", b"");
+    put("zeros.wasm", &[0; 600]);
+    put("noise.wasm", b"\x93\xf1\x02\xffnoise\xfe");
+    let mut tar = vec![b'x'; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    put("app.tar", &tar);
+    put("app.zip", b"PK\x03\x04\x14\0");
+    put("data.json", b"[1, 2]\n");
+    put(
+        "napi.wat",
+        br#"(module (import "env" "napi_create_function" (func)) (func (export "napi_register_wasm_v1")))"#,
+    );
+    put("invalid.wat", b"(module\n  (func (export \"_start\")\n    i32.const 1))\n");
     put("component.wasm", b"\0asm\x0d\0\x01\0");
     put("damaged.wasm", b"\0asm\x01\0\0\0\x01\x05\x01");
     put("bad.wat", b"(module\n  (func (export \"_start\")\n    (i32.ad (i32.const 1))))\n");

@@ -16,6 +16,31 @@ fn the_short_help_fits_on_a_screen_and_shows_three_examples() {
     }
 }
 
+/// Each command is asked, as the help of the whole lists them.
+#[test]
+fn the_short_help_of_every_command_fits_on_a_screen() {
+    let mut todo = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(command) = todo.pop() {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let text = inn(&[&words[..], &["-h"]].concat()).run().code(0).stdout.clone();
+        assert!(text.lines().count() <= SCREEN, "{words:?}: {text}");
+        seen += 1;
+        let whole = inn(&[&["help"][..], &words].concat()).run().code(0).stdout.clone();
+        let Some((_, commands)) = whole.split_once("\nCommands:\n") else { continue };
+        let names =
+            commands.lines().take_while(|line| !line.is_empty()).filter(|line| line.starts_with("  "));
+        for name in
+            names.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next())
+        {
+            if name != "help" {
+                todo.push(command.iter().cloned().chain([name.to_owned()]).collect());
+            }
+        }
+    }
+    assert!(seen > 15, "{seen}");
+}
+
 #[test]
 fn the_whole_help_is_in_groups() {
     for line in [&["--help"][..], &["help", "run"], &["run", "--help"]] {

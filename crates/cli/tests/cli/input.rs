@@ -36,10 +36,15 @@ fn a_file_that_is_no_module_is_named_with_the_place() {
         ("empty.wasm", &[][..], "it is empty"),
         ("cut-in-magic.wasm", &hello[..3], "(at offset 0x0)"),
         ("cut.wasm", &hello[..1000], "(at offset 0x"),
-        ("flipped.wasm", &flipped, "magic header not detected"),
-        ("zeros.wasm", &[0; 64], "(at offset 0x0)"),
+        ("flipped.wasm", &flipped, "it does not begin with"),
+        ("zeros.wasm", &[0; 64], "it does not begin with"),
         ("bad.wat", b"(module\n  (func (i32.cons 1)))", "bad.wat:2:10"),
-        ("not-utf8.wat", b"(module \xff)", "(at offset 0x0)"),
+        ("not-utf8.wat", b"(module \xff)", "not UTF-8"),
+        (
+            "invalid.wat",
+            b"(module (func i32.const 1))",
+            "its text can be read, and is not valid: type mismatch",
+        ),
     ] {
         fs::write(dir.path().join(name), bytes).unwrap();
         for command in ["run", "inspect", "validate"] {

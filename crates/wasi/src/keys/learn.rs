@@ -1,11 +1,12 @@
 //! Policies from runs: the least that covers what was used, over several runs.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::policy::{
-    ClockKind, PolicyAccess, PolicyDirectory, PolicyStream, PolicyTemporary, Size, StreamWord, Time,
+    ClockKind, PolicyAccess, PolicyDirectory, PolicyStream, PolicyTemporary, Size, StreamFile, StreamWord,
+    Time,
 };
-use super::{Access, Clocks, DirKey, KernelFiles, Keys, Policy, Random};
+use super::{Access, Clocks, DirKey, FileMode, KernelFiles, Keys, Policy, Random, StdinKey, StdoutKey};
 use crate::host::Usage;
 
 impl Policy {
@@ -28,13 +29,14 @@ impl Policy {
         if usage.environment {
             policy.environment.set = keys.environment.iter().cloned().collect();
         }
-        let stream = |name, unused| {
-            let used = usage.streams.contains(&name);
-            Some(PolicyStream::Word(if used { StreamWord::Inherit } else { unused }))
-        };
-        policy.stdio.stdin = stream("stdin", StreamWord::Empty);
-        policy.stdio.stdout = stream("stdout", StreamWord::Discard);
-        policy.stdio.stderr = stream("stderr", StreamWord::Discard);
+        // An output grants nothing, and a later run may have more to say than this one: errors, for example.
+        policy.stdio.stdin = Some(match &keys.stdin {
+            _ if !usage.streams.contains(&"stdin") => PolicyStream::Word(StreamWord::Empty),
+            StdinKey::File(path) => PolicyStream::File(StreamFile { file: absolute(path), append: false }),
+            _ => PolicyStream::Word(StreamWord::Inherit),
+        });
+        policy.stdio.stdout = Some(output(&keys.stdout));
+        policy.stdio.stderr = Some(output(&keys.stderr));
         policy.network.listen.clone_from(&usage.listeners);
         (policy.clocks.kind, policy.clocks.seconds) = match keys.clocks {
             Clocks::Real => (ClockKind::Real, None),
@@ -51,6 +53,32 @@ impl Policy {
         policy.limits.wall = limits.wall_time.map(Time);
         policy.limits.cpu = limits.processor_time.map(Time);
         policy
+    }
+
+    /// Makes relative host paths absolute, so that policies from different folders can be compared.
+    #[must_use]
+    pub fn absolute(mut self) -> Policy {
+        self.each_path(absolute);
+        self
+    }
+
+    /// Makes the paths of what lies in `folder`, which is absolute, relative to it: [`Policy::in_folder`] the other way round. Where `top` is around both, the way leads
+    /// up to it and down again.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path, top: &Path) -> Policy {
+        self.each_path(|path| relative(path, folder, top).unwrap_or_else(|| path.to_owned()));
+        self
+    }
+
+    fn each_path(&mut self, change: impl Fn(&Path) -> PathBuf) {
+        for directory in &mut self.directories {
+            directory.host = change(&directory.host);
+        }
+        for stream in [&mut self.stdio.stdin, &mut self.stdio.stdout, &mut self.stdio.stderr] {
+            if let Some(PolicyStream::File(file)) = stream {
+                file.file = change(&file.file);
+            }
+        }
     }
 
     /// Adds what `other` grants and this policy does not.
@@ -100,7 +128,7 @@ impl Policy {
                 return;
             }
         };
-        let host = std::path::absolute(&key.host).unwrap_or_else(|_| key.host.clone());
+        let host = absolute(&key.host);
         let kernel_files = key.kernel_files == KernelFiles::Granted;
         self.add_directory(PolicyDirectory { host, guest: Some(key.guest.clone()), access, kernel_files });
     }
@@ -114,6 +142,40 @@ impl Policy {
         self.directories.push(new);
         self.directories.sort_by(|a, b| (&a.guest, &a.host).cmp(&(&b.guest, &b.host)));
     }
+}
+
+/// An output as a policy has it. One that only this process could read is discarded.
+fn output(key: &StdoutKey) -> PolicyStream {
+    match key {
+        StdoutKey::Inherit => PolicyStream::Word(StreamWord::Inherit),
+        StdoutKey::Closed => PolicyStream::Word(StreamWord::Closed),
+        StdoutKey::File { path, mode } => {
+            PolicyStream::File(StreamFile { file: absolute(path), append: *mode == FileMode::Append })
+        }
+        _ => PolicyStream::Word(StreamWord::Discard),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The way from `folder` to `path`, if both are absolute and it need not lead above `top`.
+fn relative(path: &Path, folder: &Path, top: &Path) -> Option<PathBuf> {
+    let is_plain = |path: &Path| !path.components().any(|component| component == Component::ParentDir);
+    if !is_plain(path) || !is_plain(folder) {
+        return None;
+    }
+    let mut way = PathBuf::new();
+    let beneath = folder.ancestors().find_map(|around| {
+        let beneath = path.strip_prefix(around).ok();
+        if beneath.is_none() {
+            way.push("..");
+        }
+        beneath.filter(|_| around == folder || around.starts_with(top))
+    })?;
+    way.push(beneath);
+    Some(if way.as_os_str().is_empty() { PathBuf::from(".") } else { way })
 }
 
 /// Whether whatever `less` allows is allowed by `more`, under the same names.
@@ -137,4 +199,29 @@ fn covers(more: &PolicyDirectory, less: &PolicyDirectory) -> bool {
         && within.is_some_and(|within| {
             more.host.join(within) == less.host || (within.as_os_str().is_empty() && more.host == less.host)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_where_the_policy_and_they_can_travel_together() {
+        let relative =
+            |path: &str, folder: &str| relative(Path::new(path), Path::new(folder), Path::new("/w/top"));
+        for (path, folder, way) in [
+            ("/w/top/data", "/w/top", "data"),
+            ("/w/top", "/w/top", "."),
+            ("/w/top/data", "/w/top/etc", "../data"),
+            ("/w/top", "/w/top/etc", ".."),
+            ("/x/y/z", "/x/y", "z"),
+        ] {
+            assert_eq!(relative(path, folder), Some(way.into()), "{path} {folder}");
+        }
+        for (path, folder) in
+            [("/w/other", "/w/top"), ("/usr/share", "/w/top/etc"), ("/w/top/../x", "/w/top")]
+        {
+            assert_eq!(relative(path, folder), None, "{path} {folder}");
+        }
+    }
 }

@@ -1,0 +1,222 @@
+//! What other hosts call things, and what does the same here: flags, options of flags, commands.
+//!
+//! For answers only: nothing that stands here is understood as if it were `inn`'s.
+
+/// Flags of other hosts, and what does the same here. Words with one dash, as some hosts write them, are looked up with two.
+const FLAGS: &[(&str, &str)] = &[
+    ("-v", "--dir HOST::GUEST grants a directory"),
+    ("-W", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
+    ("-S", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
+    ("-C", "--tier says what executes the guest, --cache where compiled code is kept"),
+    ("-O", "all code is optimized; --tier says what executes the guest"),
+    ("-D", "--profile FILE writes a flame graph; backtraces have names where the module has them"),
+    ("-R", "--record FILE records what the host answers"),
+    ("-g", "backtraces have names where the module has them"),
+    ("-q", QUIET),
+    ("--wasm", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
+    ("--wasi", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
+    ("--codegen", "--tier says what executes the guest, --cache where compiled code is kept"),
+    ("--volume", "--dir HOST::GUEST grants a directory"),
+    ("--map-dir", "--mapdir GUEST::HOST, or --dir HOST::GUEST"),
+    ("--mount", "--dir HOST::GUEST grants a directory, --dir HOST::GUEST::ro for reading only"),
+    ("--hostlogging", "--trace prints every call of the guest to the host"),
+    ("--env-inherit", ALL_VARIABLES),
+    ("--forward-host-env", ALL_VARIABLES),
+    ("--inherit-env", ALL_VARIABLES),
+    ("--tcplisten", "--listen ADDRESS:PORT"),
+    ("--net", NO_CONNECTIONS),
+    ("--allow-net", NO_CONNECTIONS),
+    ("--inherit-network", NO_CONNECTIONS),
+    (
+        "--preload",
+        "modules are not linked with each other here; link libraries into the program: wasm-ld, or wasm-merge",
+    ),
+    ("--use", "packages are not there; link libraries into the program"),
+    ("--entrypoint", "--invoke NAME calls an exported function"),
+    ("--func", "--invoke NAME calls an exported function"),
+    ("--reactor", "--invoke NAME calls a reactor's function"),
+    ("--time-limit", "--timeout DURATION"),
+    ("--wasm-timeout", "--timeout DURATION"),
+    ("--gas-limit", "--fuel UNITS"),
+    ("--memory-page-limit", "--max-memory SIZE"),
+    ("--max-memory-size", "--max-memory SIZE"),
+    ("--stack-size", STACK),
+    ("--max-wasm-stack", STACK),
+    ("--interpreter", "--tier interpreter"),
+    ("--singlepass", TIERS),
+    ("--cranelift", TIERS),
+    ("--llvm", TIERS),
+    ("--v8", TIERS),
+    ("--jit", TIERS),
+    ("--enable-all", "everything is on; --features -NAME switches something off"),
+    ("--wasm-features", "--features NAME,-NAME"),
+    ("--cachedir", "--cache DIR"),
+    ("--cache-dir", "--cache DIR"),
+    ("--disable-cache", "--cache off"),
+    ("--cpuprofile", "--profile FILE writes a flame graph"),
+    ("--memprofile", "--trace=summary counts calls; of memory, --max-memory bounds all that there is"),
+    ("--quiet", QUIET),
+    ("--verbose", "--trace prints every call, --explain what was denied"),
+    ("--allow-read", "--dir HOST::GUEST::ro grants a directory for reading"),
+    ("--allow-write", "--dir HOST::GUEST grants a directory for reading and writing"),
+    ("--allow-env", "--env NAME, or --env '*' for all"),
+];
+
+const QUIET: &str = "inn says nothing where nothing went wrong";
+const ALL_VARIABLES: &str = "--env '*' grants all variables, --env NAME one";
+const NO_CONNECTIONS: &str =
+    "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them";
+const STACK: &str = "the stack has a fixed limit, beyond which a guest traps";
+const TIERS: &str =
+    "the interpreter starts and what is hot is compiled; --tier interpreter or --tier compiled to choose";
+const ALWAYS_ON: &str = "nothing has to be written: it is there when the module imports it";
+
+/// Options of wasmtime's flags that have many.
+const OPTIONS: &[(char, &str, &str)] = &[
+    (
+        'W',
+        "max-memory-size",
+        "--max-memory SIZE, as in 64MiB: one number for all that the guest makes its host hold",
+    ),
+    ('W', "fuel", "--fuel UNITS"),
+    ('W', "timeout", "--timeout DURATION"),
+    ('W', "max-wasm-stack", STACK),
+    ('W', "max-instances", "--max-memory bounds instances too"),
+    ('W', "max-memories", "--max-memory bounds memories too"),
+    ('W', "max-tables", "--max-memory bounds tables too"),
+    ('W', "max-table-elements", "--max-memory bounds tables too"),
+    ('W', "epoch-interruption", "--timeout DURATION, or --max-cpu DURATION"),
+    ('W', "trap-on-grow-failure", "what a limit has refused is told at the end"),
+    ('W', "nan-canonicalization", "--deterministic has canonical NaNs"),
+    ('W', "component-model", "components are not there yet: build for wasm32-wasip1"),
+    ('S', "inherit-env", ALL_VARIABLES),
+    ('S', "inherit-network", NO_CONNECTIONS),
+    ('S', "tcp", NO_CONNECTIONS),
+    ('S', "udp", NO_CONNECTIONS),
+    ('S', "allow-ip-name-lookup", NO_CONNECTIONS),
+    ('S', "tcplisten", "--listen ADDRESS:PORT"),
+    ('S', "listenfd", "--listen ADDRESS:PORT"),
+    (
+        'S',
+        "threads",
+        "nothing has to be written: threads are there when a program imports them; --max-threads COUNT bounds them",
+    ),
+    ('S', "cli", ALWAYS_ON),
+    ('S', "common", ALWAYS_ON),
+    ('S', "preview2", "WASI 0.2 is not there yet: build for wasm32-wasip1"),
+    ('S', "p3", "WASI 0.3 is not there yet: build for wasm32-wasip1"),
+    ('S', "http", "HTTP is not there yet; a guest can accept connections itself, with --listen"),
+    ('S', "nn", "WASI-NN is not there"),
+    ('S', "keyvalue", "it is not there; grant a directory with --dir"),
+    ('S', "config", "it is not there; grant variables with --env NAME=VALUE"),
+    ('C', "cache", "nothing has to be written: there is a cache; --cache DIR|off says where"),
+    ('C', "cache-config", "--cache DIR says where compiled code is kept"),
+    ('C', "compiler", TIERS),
+    ('C', "collector", "there is one collector"),
+    ('C', "parallel-compilation", "nothing has to be written: hot functions are compiled in the background"),
+    ('O', "opt-level", "all code is optimized; --tier says what executes the guest"),
+    ('D', "debug-info", "backtraces have names where the module has them"),
+    ('D', "address-map", "backtraces always have offsets"),
+    ('D', "logging", "--trace prints every call of the guest to the host"),
+    ('D', "coredump", "a trap prints a backtrace; there is no core dump"),
+];
+
+/// Commands of other hosts.
+const COMMANDS: &[(&str, &str)] = &[
+    ("serve", "serving HTTP is not there yet; a guest can accept connections itself: inn --listen 8080 FILE"),
+    ("exec", "to run a program: inn FILE ARGS..."),
+    ("start", "to run a program: inn FILE ARGS..."),
+    ("test", "scripts of the specification's format are run by inn wast FILE.wast"),
+    ("objdump", "to see machine code: inn explore FILE"),
+    ("disas", "to see machine code: inn explore FILE"),
+    ("create-exe", "to compile ahead of time: inn compile FILE"),
+    ("aot", "to compile ahead of time: inn compile FILE"),
+    ("config", "there is no configuration; flags and policies say everything: inn help"),
+    ("settings", "there is no configuration; flags and policies say everything: inn help"),
+    ("install", "there are no packages; name a .wasm file"),
+    ("publish", "there are no packages"),
+    ("wat2wasm", "text is run as it is: inn FILE.wat"),
+    ("repl", "to call functions by name: inn --invoke NAME FILE ARGS..."),
+];
+
+/// What does here what a flag does elsewhere. `flag` is as it was written, with what follows it at once.
+pub(crate) fn flag(flag: &str) -> Option<&'static str> {
+    let name = flag.split('=').next().unwrap_or(flag);
+    let find = |wanted: &str| FLAGS.iter().find(|(name, _)| *name == wanted).map(|(_, answer)| *answer);
+    if name.starts_with("--") {
+        return find(name);
+    }
+    // `-Wfuel=1` is -W, and `-mount=x` is --mount.
+    let short: String = name.chars().take(2).collect();
+    find(name).or_else(|| find(&format!("-{name}"))).or_else(|| find(&short))
+}
+
+/// What does here what wasmtime's options do: `flag` as in `-W` or `-Wfuel=1`, and the word after it.
+pub(crate) fn option(flag: &str, next: Option<&str>) -> Option<(&'static str, &'static str)> {
+    let mut characters = flag.strip_prefix('-')?.chars();
+    let letter = characters.next()?;
+    let rest = characters.as_str();
+    let written = if rest.is_empty() { next? } else { rest };
+    let name = written.split([',', '=']).next()?;
+    let name = name.strip_prefix("no-").unwrap_or(name);
+    OPTIONS
+        .iter()
+        .find(|(of, known, _)| *of == letter && *known == name)
+        .map(|(_, known, answer)| (*known, *answer))
+}
+
+/// What does here what a command does elsewhere.
+pub(crate) fn command(word: &str) -> Option<&'static str> {
+    COMMANDS.iter().find(|(name, _)| *name == word).map(|(_, answer)| *answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn nothing_of_ours_is_answered_as_somebody_elses() {
+        let command = crate::args::Cli::command();
+        let all = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        for argument in command.get_arguments().chain(all) {
+            if let Some(name) = argument.get_long() {
+                assert_eq!(flag(&format!("--{name}")), None, "--{name}");
+            }
+            if let Some(name) = argument.get_short() {
+                assert_eq!(flag(&format!("-{name}")), None, "-{name}");
+            }
+        }
+        for of_ours in command.get_subcommands() {
+            assert_eq!(super::command(of_ours.get_name()), None);
+        }
+    }
+
+    #[test]
+    fn options_are_found_however_they_are_joined() {
+        for (flag, next) in [("-W", Some("fuel=1")), ("-Wfuel=1", None), ("-W", Some("fuel=1,timeout=2s"))] {
+            assert_eq!(option(flag, next), Some(("fuel", "--fuel UNITS")), "{flag}");
+        }
+        assert_eq!(option("-W", None), None);
+        assert_eq!(option("-O2", None), None);
+    }
+
+    /// Flags that an answer names exist.
+    #[test]
+    fn answers_name_flags_that_there_are() {
+        let command = crate::args::Cli::command();
+        let run = command.find_subcommand("run").expect("run");
+        let known: Vec<String> = run
+            .get_arguments()
+            .filter_map(|argument| argument.get_long())
+            .map(|name| format!("--{name}"))
+            .collect();
+        let answers = FLAGS.iter().map(|(_, answer)| *answer);
+        let answers = answers.chain(OPTIONS.iter().map(|(.., answer)| *answer));
+        for answer in answers.chain(COMMANDS.iter().map(|(_, answer)| *answer)) {
+            for word in answer.split([' ', ',', '=', ';', ':']).filter(|word| word.starts_with("--")) {
+                assert!(known.iter().any(|name| name == word), "{word} in {answer:?}");
+            }
+        }
+    }
+}

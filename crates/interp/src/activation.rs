@@ -44,7 +44,7 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
 /// Calls a guest function for machine code, within the activation.
 ///
 /// # Safety
-/// The contract of [`innkeeper_engine::tier::TierModule::call_within`].
+/// The contract of [`innkeeper_engine::tier::Code::call_within`].
 pub(crate) unsafe fn run_within(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
     // SAFETY: the contract; `entry` is one of the array that starts at `entries`.
     unsafe {

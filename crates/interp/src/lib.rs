@@ -26,7 +26,8 @@ mod unwind;
 
 use std::sync::Arc;
 
-use innkeeper_engine::tier::{CacheLookup, ModuleParts, Stopped, Tier, TierModule, VmFunc};
+use innkeeper_engine::tier::{Baseline, CacheLookup, ModuleParts, ModuleTiers, Stopped, Tier, VmFunc};
+use innkeeper_engine::{CompileStatistics, Config};
 
 /// The interpreter as a tier of an engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +37,7 @@ impl Interpreter {
     /// What the interpreter keeps for a module beside a tier that compiles, whose machine code jumps to `native` to call functions that it has
     /// not compiled.
     #[must_use]
-    pub fn prepare_beside(module: &ModuleParts, native: *const u8) -> Box<dyn TierModule> {
+    pub fn prepare_beside(module: &ModuleParts, native: *const u8) -> Box<dyn Baseline> {
         let tier_up = &module.engine().config().tuning.tier_up;
         Box::new(code::ModuleCode::new(module.defined_func_count(), native, tier_up))
     }
@@ -45,8 +46,24 @@ impl Interpreter {
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 // SAFETY: it has no cache, and makes no machine code.
 unsafe impl Tier for Interpreter {
-    fn prepare(&self, module: &Arc<ModuleParts>, _: CacheLookup) -> Box<dyn TierModule> {
-        Interpreter::prepare_beside(module, std::ptr::null())
+    fn cache_lookup(&self, _: &Config, _: &[u8]) -> CacheLookup {
+        CacheLookup::default()
+    }
+
+    fn prepare(&self, module: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
+        ModuleTiers { baseline: Interpreter::prepare_beside(module, std::ptr::null()), compiler: None }
+    }
+
+    fn host_entry(&self) -> *const u8 {
+        std::ptr::null()
+    }
+
+    fn libcalls(&self) -> *const () {
+        std::ptr::null()
+    }
+
+    fn compile_statistics(&self) -> CompileStatistics {
+        CompileStatistics::default()
     }
 
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {

@@ -82,9 +82,9 @@ impl NativeModule {
             // Where it stays interpreted, that is cached too.
             let _ = self.compile(module, *func);
             progress(done + 1, wanted.len());
-            self.write_cache(Occasion::Idle);
+            self.write_new(Occasion::Idle);
         }
-        self.write_cache(Occasion::Filled);
+        self.write_new(Occasion::Filled);
         Ok(self.jit().compile_statistics())
     }
 

@@ -1,10 +1,13 @@
 //! The machine code of a module.
 
+use std::any::Any;
 use std::borrow::BorrowMut;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{CacheLookup, Called, Hot, Lacking, ModuleParts, NativeCode, OsrEntry};
+use innkeeper_engine::tier::{
+    CacheLookup, Called, Hot, Lacking, ModuleCompiler, ModuleParts, NativeCode, OsrEntry,
+};
 use innkeeper_engine::{Compilation, Disassembly, FuncType, Inlining};
 
 use crate::allowance::{Allowance, Credit};
@@ -27,6 +30,8 @@ pub struct NativeModule {
     mapped: Option<MappedCode>,
     /// Where there is a cache to write to.
     writer: Option<CacheWriter>,
+    /// Whether guests wait for what is being compiled.
+    compilation: Compilation,
     /// What compiling its functions may still take.
     credit: Credit,
     /// The background's own work, begun with the first call.
@@ -72,14 +77,22 @@ impl NativeModule {
             memory,
             mapped,
             writer,
+            compilation: module.engine().config().tuning.tier_up.compilation,
             credit,
             start: Once::new(),
         }
     }
 
+    /// What the compiler keeps for a module of an engine that compiles; none of another.
+    #[must_use]
+    pub fn of(module: &ModuleParts) -> Option<&NativeModule> {
+        let compiler: &dyn Any = module.compiler()?;
+        compiler.downcast_ref()
+    }
+
     /// The machine code that a function has from an earlier time.
     #[must_use]
-    pub fn cached(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
+    pub fn cached_of(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         self.start.call_once(|| self.begin());
         let code = self.mapped.as_ref()?.function(func)?;
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
@@ -120,18 +133,9 @@ impl NativeModule {
     }
 
     /// Writes what is new to the cache, if there is one and it is worth it.
-    pub(crate) fn write_cache(&self, occasion: Occasion) {
+    pub(crate) fn write_new(&self, occasion: Occasion) {
         let Some(writer) = &self.writer else { return };
         writer.write_if_worth_it(occasion, || self.jit.0.trampolines.to_save());
-    }
-
-    /// The same, at the end of a module or a process. `called` says which functions were called and are interpreted, and how much that was: what would
-    /// be worth most is compiled first for later runs. Gives what of it the cache has no code for, and could have.
-    pub fn finish_cache(&self, called: impl FnOnce() -> Vec<Called>) -> Lacking {
-        let Some(writer) = &self.writer else { return Lacking::default() };
-        let lacking = writer.called(called().iter().map(Use::from).collect());
-        self.write_cache(Occasion::End);
-        lacking
     }
 
     /// The functions that the cache's file says were hot or called, those first that are worth most, and has no code for.
@@ -166,42 +170,6 @@ impl NativeModule {
         let code = code.ok()?;
         // Entered as a trampoline is: it takes its values from the frame itself.
         Some(NativeCode { enter: entry::enter, trampoline: code, code })
-    }
-
-    /// What becomes of a function, for people to read, or why nothing does; none where there is no compiler for this processor.
-    #[must_use]
-    pub fn explain(
-        &self,
-        module: &ModuleParts,
-        func: DefinedFuncIndex,
-    ) -> Option<Result<Disassembly, String>> {
-        let mut compiler = self.jit.compiler()?;
-        // Whoever asks is no guest.
-        let explained = best(&Credit::of_module(usize::MAX >> 8), module, |allowance, inlining| {
-            compiler.explain(
-                allowance,
-                |func| module.func_index(func),
-                |function, context, config, allowance| {
-                    translate(function, context, config, allowance, module, (func, Start::Call), inlining)
-                },
-            )
-        });
-        Some(explained.map_err(|reason| reason.to_string()))
-    }
-
-    /// Has something compiled and published that is hot, now or in the background.
-    pub fn hot(&self, what: Hot, compilation: Compilation) {
-        let func = match &what {
-            Hot::Function(func) => *func,
-            Hot::Loop(entry) => entry.func,
-        };
-        if let Some(writer) = &self.writer {
-            writer.hot(func.0);
-        }
-        match (compilation, self.module.upgrade()) {
-            (Compilation::AtOnce, Some(module)) => publish::compile(&module, &what),
-            _ => self.jit.0.queue.push(Weak::clone(&self.module), what),
-        }
     }
 
     /// Bytes of machine code.
@@ -288,6 +256,51 @@ impl NativeModule {
             }
         }
         Ok(code)
+    }
+}
+
+// SAFETY: `cached` gives what `mapped` has for this module, whose key is its bytes', and both live as long as this.
+#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
+unsafe impl ModuleCompiler for NativeModule {
+    fn hot(&self, what: Hot) {
+        let func = match &what {
+            Hot::Function(func) => *func,
+            Hot::Loop(entry) => entry.func,
+        };
+        if let Some(writer) = &self.writer {
+            writer.hot(func.0);
+        }
+        match (self.compilation, self.module.upgrade()) {
+            (Compilation::AtOnce, Some(module)) => publish::compile(&module, &what),
+            _ => self.jit.0.queue.push(Weak::clone(&self.module), what),
+        }
+    }
+
+    fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
+        self.cached_of(&*self.module.upgrade()?, func)
+    }
+
+    fn write_cache(&self, called: &dyn Fn() -> Vec<Called>) -> Lacking {
+        let Some(writer) = &self.writer else { return Lacking::default() };
+        // What would be worth most is compiled first for later runs.
+        let lacking = writer.called(called().iter().map(Use::from).collect());
+        self.write_new(Occasion::End);
+        lacking
+    }
+
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>> {
+        let mut compiler = self.jit.compiler()?;
+        // Whoever asks is no guest.
+        let explained = best(&Credit::of_module(usize::MAX >> 8), module, |allowance, inlining| {
+            compiler.explain(
+                allowance,
+                |func| module.func_index(func),
+                |function, context, config, allowance| {
+                    translate(function, context, config, allowance, module, (func, Start::Call), inlining)
+                },
+            )
+        });
+        Some(explained.map_err(|reason| reason.to_string()))
     }
 }
 

@@ -9,26 +9,21 @@ use crate::NativeModule;
 /// Compiles and publishes.
 pub(crate) fn compile(module: &ModuleParts, what: &Hot) {
     let code = module.code();
-    let Some(native) = native(module) else { return };
+    let Some(native) = NativeModule::of(module) else { return };
     let call_slots = |func| module.func_type(module.type_of_func(module.func_index(func))).call_slots();
     match what {
         Hot::Function(func) => {
             if let Some(compiled) = native.compile(module, *func) {
                 // SAFETY: `compile` has made it from this function of this module, and `native`, which is the module's, keeps it.
-                unsafe { code.publish(*func, call_slots(*func), compiled) };
+                unsafe { code.publish(what, call_slots(*func), compiled) };
             }
         }
         Hot::Loop(entry) => {
             if let Some(compiled) = native.compile_loop(module, entry) {
                 // SAFETY: as above, for the loop that the interpreter knows by this position.
-                unsafe { code.publish_loop(entry.func, entry.position, call_slots(entry.func), compiled) };
+                unsafe { code.publish(what, call_slots(entry.func), compiled) };
                 native.whole_later(entry.func);
             }
         }
     }
-}
-
-/// What the compiler keeps for a module.
-pub(crate) fn native(module: &ModuleParts) -> Option<&NativeModule> {
-    module.code().native().and_then(|native| native.downcast_ref())
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{FuncEntry, HostEntry, Pending, VmContext, runtime};
+use innkeeper_engine::tier::{FuncEntry, HostEntry, Hot, Pending, VmContext, runtime};
 use innkeeper_engine::{FuncType, ValType};
 
 use crate::abi::{self, Results};
@@ -261,10 +261,10 @@ pub(crate) unsafe extern "sysv64" fn bind_guest(ctx: *mut VmContext, callee: *co
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         // A function that was never called may have code from an earlier time; one that was has been asked about.
         if (*callee).code.load(Ordering::Acquire).is_null()
-            && let Some(code) = module.code().cached(func)
+            && let Some(code) = module.compiler().and_then(|compiler| compiler.cached(func))
         {
-            // The module's tier vouches for what it has cached, by the contract of `TierModule`.
-            module.code().publish(func, ty.call_slots(), code);
+            // The module's tier vouches for what it has cached, by the contract of `ModuleCompiler`.
+            module.code().publish(&Hot::Function(func), ty.call_slots(), code);
             return code.code;
         }
         bind(ctx, callee, Kind::Guest, ty, entry::bind_guest as *const u8)
@@ -296,7 +296,7 @@ unsafe fn bind(
     // SAFETY: `bind_guest` and `bind_host` pass on the context and the entry that machine code called with.
     unsafe {
         let module = runtime::module(ctx);
-        let native = module.code().native().and_then(|native| native.downcast_ref::<NativeModule>());
+        let native = NativeModule::of(module);
         let trampoline = match native.map(|native| native.trampoline(kind, ty)) {
             Some(Ok(trampoline)) => trampoline,
             Some(Err(reason)) => return failed(ctx, &reason.to_string()),

@@ -136,7 +136,7 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         referenced_funcs: Vec::new(),
         name_section: None,
         names: OnceLock::new(),
-        code: OnceLock::new(),
+        tiers: OnceLock::new(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::*;
 use crate::registry::{HeldTypes, TypeRecord};
-use crate::tier::{Disassembly, Lacking, TierModule, Verdict};
+use crate::tier::{Baseline, Disassembly, Lacking, ModuleCompiler, ModuleTiers, Verdict};
 use crate::types::*;
 
 /// A validated module. Cloning is cheap: clones share everything.
@@ -52,7 +52,7 @@ pub struct ModuleParts {
     pub(crate) referenced_funcs: Vec<FuncIndex>,
     name_section: Option<Range<usize>>,
     names: OnceLock<names::Names>,
-    code: OnceLock<Box<dyn TierModule>>,
+    tiers: OnceLock<ModuleTiers>,
 }
 
 pub(crate) struct ImportDecl {
@@ -148,8 +148,7 @@ impl Module {
         let bytes = bytes.into();
         let lookup = engine.tier().cache_lookup(engine.config(), &bytes);
         let parts = Arc::new(decode::decode(engine, bytes, lookup.verdict)?);
-        let code = engine.tier().prepare(&parts, lookup);
-        let _ = parts.code.set(code);
+        let _ = parts.tiers.set(engine.tier().prepare(&parts, lookup));
         Ok(Module(parts))
     }
 
@@ -173,7 +172,7 @@ impl Module {
     ///
     /// Gives what was called and is still interpreted, though the cache could have code for it; nothing without a cache.
     pub fn keep_code(&self) -> Lacking {
-        self.0.code().write_cache()
+        self.0.tiers.get().map_or(Lacking::default(), ModuleTiers::write_cache)
     }
 
     /// The module's name from its name section.
@@ -229,7 +228,7 @@ impl Module {
     /// function is not one that the module defines.
     #[must_use]
     pub fn explain(&self, func: FuncIndex) -> Option<Result<Disassembly, String>> {
-        self.0.code().explain(&self.0, self.0.defined(func)?)
+        self.0.compiler()?.explain(&self.0, self.0.defined(func)?)
     }
 }
 
@@ -379,11 +378,17 @@ impl ModuleParts {
         self.names().module.as_deref()
     }
 
-    /// What the engine's tier keeps for this module.
+    /// The module's code, as the tier has it that its functions start in.
     #[must_use]
-    pub fn code(&self) -> &dyn TierModule {
+    pub fn code(&self) -> &dyn Baseline {
         // Set once by `Module::new` before anybody else can see the module.
-        self.code.get().map(|code| &**code).unwrap_or(&crate::tier::NoCode)
+        self.tiers.get().map(|tiers| &*tiers.baseline).unwrap_or(&crate::tier::NoCode)
+    }
+
+    /// What compiles the module's functions; none where everything is interpreted.
+    #[must_use]
+    pub fn compiler(&self) -> Option<&dyn ModuleCompiler> {
+        self.tiers.get()?.compiler.as_deref()
     }
 
     pub(crate) fn item_type(&self, item: Item) -> ExternType {

@@ -22,29 +22,20 @@ pub unsafe trait Tier: Send + Sync + 'static {
     ///
     /// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
     /// bytes: everything that executes them relies on it.
-    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup {
-        let _ = (config, bytes);
-        CacheLookup::default()
-    }
+    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup;
 
     /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size. `lookup` is what
     /// [`Tier::cache_lookup`] said.
-    fn prepare(&self, module: &Arc<ModuleParts>, lookup: CacheLookup) -> Box<dyn TierModule>;
+    fn prepare(&self, module: &Arc<ModuleParts>, lookup: CacheLookup) -> ModuleTiers;
 
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
-    fn host_entry(&self) -> *const u8 {
-        std::ptr::null()
-    }
+    fn host_entry(&self) -> *const u8;
 
     /// What machine code finds as [`VmStore::libcalls`].
-    fn libcalls(&self) -> *const () {
-        std::ptr::null()
-    }
+    fn libcalls(&self) -> *const ();
 
     /// What has been compiled so far, and what was not.
-    fn compile_statistics(&self) -> CompileStatistics {
-        CompileStatistics::default()
-    }
+    fn compile_statistics(&self) -> CompileStatistics;
 
     /// Calls a guest function. `slots` holds the parameters on entry and the results on return, and is `call_slots` long.
     ///
@@ -82,22 +73,36 @@ pub enum Verdict {
     Valid,
 }
 
-/// What a tier keeps for a module; dropped with it.
+/// What the tiers keep for a module; dropped with it.
+pub struct ModuleTiers {
+    /// The tier that every function starts in.
+    pub baseline: Box<dyn Baseline>,
+    /// The tier that compiles what is hot; none where everything is interpreted.
+    pub compiler: Option<Box<dyn ModuleCompiler>>,
+}
+
+impl ModuleTiers {
+    /// Writes to the cache what is new since it was last written, and says what it lacks; nothing where nothing compiles.
+    pub(crate) fn write_cache(&self) -> Lacking {
+        let called = || self.baseline.called();
+        self.compiler.as_ref().map_or(Lacking::default(), |compiler| compiler.write_cache(&called))
+    }
+}
+
+impl Drop for ModuleTiers {
+    fn drop(&mut self) {
+        self.write_cache();
+    }
+}
+
+/// The code of a module, for whoever calls its functions.
 ///
 /// # Safety
-/// The engine hands guests the entries, and whoever calls a function executes the code that is [`TierModule::cached`] for it: both are of this module, one for each
-/// function, and stay as they are for as long as this lives.
-pub unsafe trait TierModule: Any + Send + Sync {
+/// The engine hands guests the entries, and whoever calls a function executes what they lead to: they are of this module, one for each function, and stay as
+/// they are for as long as this lives.
+pub unsafe trait Code: Any + Send + Sync {
     /// One entry for each function that the module defines, at an address that stays.
     fn entries(&self) -> *const FuncEntry;
-
-    /// For the tier to find its own type again.
-    fn as_any(&self) -> &dyn Any;
-
-    /// What a tier that compiles keeps beside it.
-    fn native(&self) -> Option<&dyn Any> {
-        None
-    }
 
     /// Calls a function within an activation, for machine code. `slots` points to the `call_slots` parameters on entry and results on
     /// return. False where the function was stopped: the reason is in the store's record, with its backtrace.
@@ -105,82 +110,51 @@ pub unsafe trait TierModule: Any + Send + Sync {
     /// # Safety
     /// `entry` is one of the entries of `ctx`'s module, the activation has exclusive use of `ctx`'s store, and the slots are those
     /// of the function's type.
-    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
-        let _ = (entry, ctx, slots);
-        false
-    }
+    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool;
+}
 
-    /// Lets callers of a function have its machine code from now on. The code lives as long as the module.
+/// The tier that a module's functions start in, as a compiler sees it: what is worth compiling, and where machine code is published.
+pub trait Baseline: Code {
+    /// Lets callers of a function have its machine code from now on, or a loop that is being executed go on in it when it next comes round.
     ///
     /// # Safety
-    /// The code is that of this function of this module, made for the type whose `call_slots` these are, and lives as long as the module.
-    unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
-        let _ = (func, call_slots, code);
-    }
-
-    /// Lets a loop that is being interpreted go on in machine code when it next comes round. `position` is what [`Hot::Loop`] said.
-    ///
-    /// # Safety
-    /// As [`TierModule::publish`]; the code enters the loop at that position.
-    unsafe fn publish_loop(
-        &self,
-        func: DefinedFuncIndex,
-        position: usize,
-        call_slots: u32,
-        code: NativeCode,
-    ) {
-        let _ = (func, position, call_slots, code);
-    }
-
-    /// Says that something would be worth compiling.
-    fn hot(&self, what: Hot) {
-        let _ = what;
-    }
-
-    /// The machine code that a function has from an earlier time; asked when the function is first called.
-    fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
-        let _ = func;
-        None
-    }
-
-    /// Functions that were called and are still executed as this tier does it.
-    fn called(&self) -> Vec<Called> {
-        Vec::new()
-    }
-
-    /// Whether a function has been called since the module was made.
-    fn was_called(&self, func: DefinedFuncIndex) -> bool {
-        let _ = func;
-        false
-    }
-
-    /// Calls that a function was seen to make, as far as somebody looked, of functions of its own instance.
-    fn calls_seen(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Vec<CallSeen> {
-        let _ = (module, func);
-        Vec::new()
-    }
-
-    /// Writes down, for a later time, what is new since it was last written down. Waits for nothing that is still being compiled.
-    fn write_cache(&self) -> Lacking {
-        Lacking::default()
-    }
+    /// The code is that of this function of this module, made for the type whose `call_slots` these are, and lives as long as the module; that of a loop
+    /// enters it at the position that [`OsrEntry`] names.
+    unsafe fn publish(&self, what: &Hot, call_slots: u32, code: NativeCode);
 
     /// How often what is hot was called, or has come round, since it was said to be: 0 where nobody waits for it any more.
-    fn uses_since_hot(&self, what: &Hot) -> u64 {
-        let _ = what;
-        0
-    }
-
-    /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler.
-    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>> {
-        let _ = (module, func);
-        None
-    }
+    fn uses_since_hot(&self, what: &Hot) -> u64;
 
     /// Lets something that was said to be hot and was not compiled become hot again.
-    fn cool(&self, what: &Hot) {
-        let _ = what;
-    }
+    fn cool(&self, what: &Hot);
+
+    /// Functions that this tier has called and still executes itself, each with a lower bound on its number of calls.
+    fn called(&self) -> Vec<Called>;
+
+    /// Whether a function has been called since the module was made.
+    fn was_called(&self, func: DefinedFuncIndex) -> bool;
+
+    /// Calls that a function was seen to make, as far as somebody looked, of functions of its own instance.
+    fn calls_seen(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Vec<CallSeen>;
+}
+
+/// The tier that compiles a module's hot functions and loops.
+///
+/// # Safety
+/// Whoever calls a function executes the code that is [`ModuleCompiler::cached`] for it: it is that function's, and lives as long as this.
+pub unsafe trait ModuleCompiler: Any + Send + Sync {
+    /// Is told that something would be worth compiling.
+    fn hot(&self, what: Hot);
+
+    /// The machine code that a function has from an earlier run; asked when the function is first called.
+    fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode>;
+
+    /// Writes to the cache what is new since it was last written. Waits for nothing that is still being compiled. `called` gives what is still executed by the
+    /// baseline; the answer is what of it the cache has no code for, and could have.
+    fn write_cache(&self, called: &dyn Fn() -> Vec<Called>) -> Lacking;
+
+    /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler for this processor.
+    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>>;
 }
 
 /// What a compiler makes of a function, for people to read.
@@ -348,12 +322,34 @@ pub enum Stopped {
 pub(crate) struct NoCode;
 
 // SAFETY: it has no entries and no code, and is replaced before the module is anybody's.
-unsafe impl TierModule for NoCode {
+unsafe impl Code for NoCode {
     fn entries(&self) -> *const FuncEntry {
         std::ptr::null()
     }
 
-    fn as_any(&self) -> &dyn Any {
-        self
+    unsafe fn call_within(&self, _: *const FuncEntry, _: *mut VmContext, _: *mut u64) -> bool {
+        false
+    }
+}
+
+impl Baseline for NoCode {
+    unsafe fn publish(&self, _: &Hot, _: u32, _: NativeCode) {}
+
+    fn uses_since_hot(&self, _: &Hot) -> u64 {
+        0
+    }
+
+    fn cool(&self, _: &Hot) {}
+
+    fn called(&self) -> Vec<Called> {
+        Vec::new()
+    }
+
+    fn was_called(&self, _: DefinedFuncIndex) -> bool {
+        false
+    }
+
+    fn calls_seen(&self, _: &ModuleParts, _: DefinedFuncIndex) -> Vec<CallSeen> {
+        Vec::new()
     }
 }

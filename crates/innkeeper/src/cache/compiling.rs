@@ -45,6 +45,5 @@ pub fn fill_cache_with_called(
 }
 
 fn native(module: &Module) -> Result<&NativeModule, PrecompiledError> {
-    let native = tier::parts(module).code().native().and_then(|native| native.downcast_ref());
-    native.ok_or(PrecompiledError::NoCompiler)
+    NativeModule::of(tier::parts(module)).ok_or(PrecompiledError::NoCompiler)
 }

@@ -3,16 +3,12 @@
 //! The interpreter is the tier that the engine calls; what is compiled takes the place of its code, function by function. Here the two, which do
 //! not know each other, are put beside each other.
 
-use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{
-    CacheLookup, CallSeen, FuncEntry, Hot, Lacking, ModuleParts, NativeCode, Stopped, Tier, TierModule,
-    VmContext, VmFunc,
-};
-use innkeeper_engine::{Compilation, CompileStatistics, Config, Disassembly, Engine};
+use innkeeper_engine::tier::{Baseline, CacheLookup, Hot, ModuleParts, ModuleTiers, Stopped, Tier, VmFunc};
+use innkeeper_engine::{CompileStatistics, Config, Engine};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::cache::Cache;
 use innkeeper_jit::{Jit, NativeModule};
@@ -35,14 +31,6 @@ struct Compiling {
     tiers: Tiers,
 }
 
-/// What both keep for a module.
-struct Module {
-    interpreted: Box<dyn TierModule>,
-    native: NativeModule,
-    module: Weak<ModuleParts>,
-    compilation: Compilation,
-}
-
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 // SAFETY: what the cache has was validated by the same build, for which the cache or the file vouches; the entries are the compiler's.
 unsafe impl Tier for Compiling {
@@ -50,18 +38,13 @@ unsafe impl Tier for Compiling {
         self.jit.cache_lookup(config, bytes)
     }
 
-    fn prepare(&self, parts: &Arc<ModuleParts>, lookup: CacheLookup) -> Box<dyn TierModule> {
-        let interpreted = Interpreter::prepare_beside(parts, self.jit.guest_entry());
-        let module = Module {
-            interpreted,
-            native: self.jit.module(parts, lookup),
-            module: Arc::downgrade(parts),
-            compilation: parts.engine().config().tuning.tier_up.compilation,
-        };
+    fn prepare(&self, parts: &Arc<ModuleParts>, lookup: CacheLookup) -> ModuleTiers {
+        let baseline = Interpreter::prepare_beside(parts, self.jit.guest_entry());
+        let native = self.jit.module(parts, lookup);
         if self.tiers == Tiers::Compiled {
-            module.compile_all(parts);
+            compile_all(&native, &*baseline, parts);
         }
-        Box::new(module)
+        ModuleTiers { baseline, compiler: Some(Box::new(native)) }
     }
 
     fn host_entry(&self) -> *const u8 {
@@ -82,114 +65,38 @@ unsafe impl Tier for Compiling {
     }
 }
 
-impl Module {
-    /// Compiles every function, on all processors.
-    fn compile_all(&self, parts: &ModuleParts) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let func = next.fetch_add(1, Ordering::Relaxed);
-                if func >= parts.defined_func_count() {
-                    return;
-                }
-                self.compile(parts, DefinedFuncIndex(func as u32));
+/// Compiles every function, on all processors.
+fn compile_all(native: &NativeModule, baseline: &dyn Baseline, parts: &ModuleParts) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let func = next.fetch_add(1, Ordering::Relaxed);
+            if func >= parts.defined_func_count() {
+                return;
             }
-        };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let helpers = processors.min(parts.defined_func_count()).saturating_sub(1);
-        std::thread::scope(|scope| {
-            for _ in 0..helpers {
-                // Where there can be no thread, the others do its share.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-            }
-            work();
-        });
-    }
-
-    fn compile(&self, parts: &ModuleParts, func: DefinedFuncIndex) {
-        let cached = self.native.cached(parts, func);
-        if let Some(code) = cached.or_else(|| self.native.compile(parts, func)) {
-            let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();
-            // SAFETY: compiled, or cached, as this function of this module, whose type says how many slots there are; the code is kept in `native`.
-            #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-            unsafe {
-                self.interpreted.publish(func, call_slots, code);
-            }
+            compile(native, baseline, parts, DefinedFuncIndex(func as u32));
         }
-    }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let helpers = processors.min(parts.defined_func_count()).saturating_sub(1);
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            // Where there can be no thread, the others do its share.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
 }
 
-impl Drop for Module {
-    fn drop(&mut self) {
-        self.write_cache();
-    }
-}
-
-#[allow(unsafe_code, reason = "the contract has an unsafe method")]
-// SAFETY: entries are the interpreter's; what is cached is what the compiler keeps for this module in `native`.
-unsafe impl TierModule for Module {
-    fn entries(&self) -> *const FuncEntry {
-        self.interpreted.entries()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self.interpreted.as_any()
-    }
-
-    fn native(&self) -> Option<&dyn Any> {
-        Some(&self.native)
-    }
-
-    unsafe fn call_within(&self, entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u64) -> bool {
-        // SAFETY: the same contract.
-        unsafe { self.interpreted.call_within(entry, ctx, slots) }
-    }
-
-    unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
-        // SAFETY: the same contract.
-        unsafe { self.interpreted.publish(func, call_slots, code) };
-    }
-
-    unsafe fn publish_loop(
-        &self,
-        func: DefinedFuncIndex,
-        position: usize,
-        call_slots: u32,
-        code: NativeCode,
-    ) {
-        // SAFETY: the same contract.
-        unsafe { self.interpreted.publish_loop(func, position, call_slots, code) };
-    }
-
-    fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>> {
-        self.native.explain(module, func)
-    }
-
-    fn hot(&self, what: Hot) {
-        self.native.hot(what, self.compilation);
-    }
-
-    fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode> {
-        self.native.cached(&*self.module.upgrade()?, func)
-    }
-
-    fn was_called(&self, func: DefinedFuncIndex) -> bool {
-        self.interpreted.was_called(func)
-    }
-
-    fn calls_seen(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Vec<CallSeen> {
-        self.interpreted.calls_seen(module, func)
-    }
-
-    fn write_cache(&self) -> Lacking {
-        self.native.finish_cache(|| self.interpreted.called())
-    }
-
-    fn uses_since_hot(&self, what: &Hot) -> u64 {
-        self.interpreted.uses_since_hot(what)
-    }
-
-    fn cool(&self, what: &Hot) {
-        self.interpreted.cool(what);
+fn compile(native: &NativeModule, baseline: &dyn Baseline, parts: &ModuleParts, func: DefinedFuncIndex) {
+    let cached = native.cached_of(parts, func);
+    if let Some(code) = cached.or_else(|| native.compile(parts, func)) {
+        let call_slots = parts.func_type(parts.type_of_func(parts.func_index(func))).call_slots();
+        // SAFETY: compiled, or cached, as this function of this module, whose type says how many slots there are; `native`, which lives as long as the module,
+        // keeps the code.
+        #[allow(unsafe_code, reason = "the contract has an unsafe method")]
+        unsafe {
+            baseline.publish(&Hot::Function(func), call_slots, code);
+        }
     }
 }

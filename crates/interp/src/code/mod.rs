@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Mutex;
 use innkeeper_engine::tier::{
-    CallSeen, Called, FuncEntry, Hot, ModuleParts, NativeCode, OsrEntry, TierModule, VmContext,
+    Baseline, CallSeen, Called, Code, FuncEntry, Hot, ModuleParts, NativeCode, OsrEntry, VmContext,
 };
 use innkeeper_engine::{Error, TierUp};
 
@@ -91,17 +91,18 @@ impl ModuleCode {
 
     /// The code kept for `module`.
     pub(crate) fn of(module: &ModuleParts) -> Option<&ModuleCode> {
-        module.code().as_any().downcast_ref()
+        let code: &dyn Any = module.code();
+        code.downcast_ref()
     }
 
     /// The function's code: what enters its cached machine code if there is some, else lowered now if it has not been.
     pub(crate) fn lower(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Result<*const Word, Error> {
-        if let Some(code) = module.code().cached(func) {
+        if let Some(code) = module.compiler().and_then(|compiler| compiler.cached(func)) {
             let call_slots = module.func_type(module.type_of_func(module.func_index(func))).call_slots();
-            // SAFETY: the module's tier vouches that this is the function's code (the contract of `TierModule`), and the slots are its type's.
+            // SAFETY: the module's tier vouches that this is the function's code (the contract of `ModuleCompiler`), and the slots are its type's.
             #[allow(unsafe_code, reason = "the contract has an unsafe method")]
             unsafe {
-                self.publish(func, call_slots, code);
+                self.publish(&Hot::Function(func), call_slots, code);
             }
             return Ok(self.entries[func.index()].code.load(Ordering::Acquire));
         }
@@ -136,7 +137,7 @@ impl ModuleCode {
         // Branches of a table may lead on, to no loop at all.
         let found = code.locate(header).and_then(|(func, word)| lower::loop_at(module, func, word));
         if let Some(entry) = found {
-            module.code().hot(Hot::Loop(entry));
+            say_hot(module, Hot::Loop(entry));
         }
         code.loop_stub(header as usize)
     }
@@ -177,7 +178,7 @@ impl ModuleCode {
     #[cold]
     #[inline(never)]
     pub(crate) fn say_hot(module: &ModuleParts, func: DefinedFuncIndex) {
-        module.code().hot(Hot::Function(func));
+        say_hot(module, Hot::Function(func));
     }
 
     /// Whether a loop is looked at for the time that makes it hot.
@@ -245,13 +246,9 @@ impl ModuleCode {
 
 // SAFETY: `entries` is a boxed slice, one entry a function, that is never replaced; it caches no code of its own.
 #[allow(unsafe_code, reason = "the contract has unsafe methods")]
-unsafe impl TierModule for ModuleCode {
+unsafe impl Code for ModuleCode {
     fn entries(&self) -> *const FuncEntry {
         self.entries.as_ptr()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 
     #[allow(unsafe_code, reason = "the contract has an unsafe method")]
@@ -259,7 +256,10 @@ unsafe impl TierModule for ModuleCode {
         // SAFETY: the same contract.
         unsafe { activation::run_within(entry, ctx, slots) }
     }
+}
 
+#[allow(unsafe_code, reason = "the contract has an unsafe method")]
+impl Baseline for ModuleCode {
     fn was_called(&self, func: DefinedFuncIndex) -> bool {
         !self.entries[func.index()].code.load(Ordering::Relaxed).is_null()
     }
@@ -305,11 +305,11 @@ unsafe impl TierModule for ModuleCode {
             .collect()
     }
 
-    unsafe fn publish(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
-        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
-        let stub = native::Stub::new((func, self.quanta.later()), call_slots, code);
-        self.entries[func.index()].publish(stub.words(), code.code);
-        lowered.stubs.push(stub);
+    unsafe fn publish(&self, what: &Hot, call_slots: u32, code: NativeCode) {
+        match what {
+            Hot::Function(func) => self.publish_function(*func, call_slots, code),
+            Hot::Loop(entry) => self.publish_loop(entry, call_slots, code),
+        }
     }
 
     fn uses_since_hot(&self, what: &Hot) -> u64 {
@@ -344,22 +344,33 @@ unsafe impl TierModule for ModuleCode {
             }
         }
     }
+}
 
-    unsafe fn publish_loop(
-        &self,
-        func: DefinedFuncIndex,
-        position: usize,
-        call_slots: u32,
-        code: NativeCode,
-    ) {
+impl ModuleCode {
+    fn publish_function(&self, func: DefinedFuncIndex, call_slots: u32, code: NativeCode) {
+        let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        let stub = native::Stub::new((func, self.quanta.later()), call_slots, code);
+        self.entries[func.index()].publish(stub.words(), code.code);
+        lowered.stubs.push(stub);
+    }
+
+    fn publish_loop(&self, entry: &OsrEntry, call_slots: u32, code: NativeCode) {
+        let func = entry.func;
         let mut lowered = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of) = lowered.code(func) else { return };
-        let header = of.words.as_ptr_range().start.wrapping_add(position) as usize;
+        let header = of.words.as_ptr_range().start.wrapping_add(entry.position) as usize;
         let stub = native::Stub::new((func, self.quanta.later()), call_slots, code);
         if let Some(LoopCode::Compiled(former)) = lowered.loops.insert(header, LoopCode::Compiled(stub)) {
             // Somebody may be about to enter it.
             lowered.stubs.push(former);
         }
+    }
+}
+
+/// Tells the compiler that something would be worth compiling, where there is one.
+fn say_hot(module: &ModuleParts, what: Hot) {
+    if let Some(compiler) = module.compiler() {
+        compiler.hot(what);
     }
 }
 

@@ -6,34 +6,37 @@ use std::sync::atomic::Ordering::Acquire;
 
 use innkeeper_engine::sync::{loom, thread};
 use innkeeper_engine::tier::{
-    CacheLookup, EnterNative, NativeCode, NativeExit, Stopped, Tier, VmFunc, parts,
+    CacheLookup, EnterNative, ModuleTiers, NativeCode, NativeExit, Stopped, Tier, VmFunc, parts,
 };
-use innkeeper_engine::{Config, Engine, Module, TierUp, Tuning};
+use innkeeper_engine::{CompileStatistics, Config, Engine, Module, TierUp, Tuning};
 
 use super::*;
 
 /// A tier that keeps nothing: the code that is checked is the model's own.
 struct Nothing;
 
-struct NoCode;
-
-// SAFETY: it has no functions.
-#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
-unsafe impl TierModule for NoCode {
-    fn entries(&self) -> *const FuncEntry {
-        std::ptr::null()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
 // SAFETY: it executes nothing, and has no cache.
 #[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
 unsafe impl Tier for Nothing {
-    fn prepare(&self, _module: &Arc<ModuleParts>, _lookup: CacheLookup) -> Box<dyn TierModule> {
-        Box::new(NoCode)
+    fn cache_lookup(&self, _: &Config, _: &[u8]) -> CacheLookup {
+        CacheLookup::default()
+    }
+
+    fn prepare(&self, _: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
+        let code = ModuleCode::new(0, std::ptr::null(), &Tuning::default().tier_up);
+        ModuleTiers { baseline: Box::new(code), compiler: None }
+    }
+
+    fn host_entry(&self) -> *const u8 {
+        std::ptr::null()
+    }
+
+    fn libcalls(&self) -> *const () {
+        std::ptr::null()
+    }
+
+    fn compile_statistics(&self) -> CompileStatistics {
+        CompileStatistics::default()
     }
 
     #[allow(unsafe_code, reason = "the contract has an unsafe method")]
@@ -86,7 +89,7 @@ impl Model {
         // SAFETY: the model never enters the code.
         #[allow(unsafe_code, reason = "the contract has an unsafe method")]
         unsafe {
-            self.code.publish(FUNC, 0, machine_code(address));
+            self.code.publish(&Hot::Function(FUNC), 0, machine_code(address));
         }
     }
 
@@ -201,10 +204,12 @@ fn a_loop_is_asked_for_once_and_entered_when_it_is_complete() {
     fn come_round(model: &Model, header: usize) -> (usize, bool) {
         let asked = (0..LOOKS).filter(|_| model.code.count_look(header)).count();
         if asked > 0 {
+            let (locals, operands) = ([].into(), [].into());
+            let entry = OsrEntry { func: FUNC, position: 0, offset_bytes: 0, locals, operands };
             // SAFETY: the model never enters the code.
             #[allow(unsafe_code, reason = "the contract has an unsafe method")]
             unsafe {
-                model.code.publish_loop(FUNC, 0, 0, machine_code(COMPILED));
+                model.code.publish(&Hot::Loop(entry), 0, machine_code(COMPILED));
             }
         }
         let stub = model.code.loop_stub(header);

@@ -16,8 +16,8 @@ use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::cache::writer::Occasion;
-use crate::publish::{self, native};
 use crate::worth::function_of;
+use crate::{NativeModule, publish};
 
 mod waiting;
 
@@ -110,7 +110,7 @@ impl Shared {
     fn work_for_later(&self) {
         let Some((module, func)) = self.lock().later.pop_front() else { return };
         let Some(module) = module.upgrade() else { return };
-        if let Some(native) = native(&module) {
+        if let Some(native) = NativeModule::of(&module) {
             native.for_later_runs(func, || (self.compile)(&module, &Hot::Function(func)));
         }
         self.write_cache_if_idle(&module);
@@ -121,8 +121,8 @@ impl Shared {
         let state = self.lock();
         let is_idle = state.waiting.is_empty() && state.later.is_empty();
         drop(state);
-        if let (true, Some(native)) = (is_idle, native(module)) {
-            native.write_cache(Occasion::Idle);
+        if let (true, Some(native)) = (is_idle, NativeModule::of(module)) {
+            native.write_new(Occasion::Idle);
         }
     }
 

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    CacheLookup, FuncEntry, Hot, ModuleParts, Stopped, Tier, TierModule, VmFunc, parts,
+    Baseline, CacheLookup, CallSeen, Called, Code, FuncEntry, Hot, ModuleParts, ModuleTiers, NativeCode,
+    Stopped, Tier, VmContext, VmFunc, parts,
 };
-use innkeeper_engine::{Config, Engine, Module};
+use innkeeper_engine::{CompileStatistics, Config, Engine, Module};
 
 use super::*;
 
@@ -24,14 +25,19 @@ struct Counted {
 
 // SAFETY: no function of it is ever called.
 #[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
-unsafe impl TierModule for Counted {
+unsafe impl Code for Counted {
     fn entries(&self) -> *const FuncEntry {
         std::ptr::null()
     }
 
-    fn as_any(&self) -> &dyn Any {
-        self
+    unsafe fn call_within(&self, _: *const FuncEntry, _: *mut VmContext, _: *mut u64) -> bool {
+        false
     }
+}
+
+#[allow(unsafe_code, reason = "the contract has an unsafe method")]
+impl Baseline for Counted {
+    unsafe fn publish(&self, _: &Hot, _: u32, _: NativeCode) {}
 
     fn uses_since_hot(&self, what: &Hot) -> u64 {
         self.looks.fetch_add(1, Ordering::Relaxed);
@@ -42,15 +48,43 @@ unsafe impl TierModule for Counted {
     fn cool(&self, what: &Hot) {
         self.cooled.lock().unwrap().push(function_of(what).0);
     }
+
+    fn called(&self) -> Vec<Called> {
+        Vec::new()
+    }
+
+    fn was_called(&self, _: DefinedFuncIndex) -> bool {
+        false
+    }
+
+    fn calls_seen(&self, _: &ModuleParts, _: DefinedFuncIndex) -> Vec<CallSeen> {
+        Vec::new()
+    }
 }
 
 struct Counting;
 
-// SAFETY: as above; nothing is looked up in a cache.
+// SAFETY: as above; nothing is looked up in a cache, and there is no machine code.
 #[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
 unsafe impl Tier for Counting {
-    fn prepare(&self, _module: &Arc<ModuleParts>, _lookup: CacheLookup) -> Box<dyn TierModule> {
-        Box::new(Counted::default())
+    fn cache_lookup(&self, _: &Config, _: &[u8]) -> CacheLookup {
+        CacheLookup::default()
+    }
+
+    fn prepare(&self, _: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
+        ModuleTiers { baseline: Box::new(Counted::default()), compiler: None }
+    }
+
+    fn host_entry(&self) -> *const u8 {
+        std::ptr::null()
+    }
+
+    fn libcalls(&self) -> *const () {
+        std::ptr::null()
+    }
+
+    fn compile_statistics(&self) -> CompileStatistics {
+        CompileStatistics::default()
     }
 
     #[allow(unsafe_code, reason = "the contract has an unsafe method")]
@@ -67,7 +101,8 @@ fn module() -> Module {
 }
 
 fn counted(module: &Module) -> &Counted {
-    parts(module).code().as_any().downcast_ref().unwrap()
+    let code: &dyn Any = parts(module).code();
+    code.downcast_ref().unwrap()
 }
 
 fn function(func: u32) -> Hot {

@@ -26,6 +26,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         links,
         terms,
         modules,
+        walks,
         vague_safety,
     ];
     let findings: Findings = rules.iter().flat_map(|rule| rule(&files, root)).collect();
@@ -142,10 +143,16 @@ fn unsafe_rooms(files: &[File], _: &Path) -> Findings {
     findings
 }
 
+/// Whether a file is of one of WASI's front ends: `p1`, and those of later versions beside it.
+fn is_of_front_end(path: &str) -> bool {
+    let room = path.strip_prefix("crates/wasi/src/p").and_then(|rest| rest.split('/').next());
+    room.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// WASI's front ends translate; the host layer alone calls the operating system.
 fn host_alone_touches_the_system(files: &[File], _: &Path) -> Findings {
     let mut findings = Findings::new();
-    for file in rust(files).filter(|file| file.path.starts_with("crates/wasi/src/p1/")) {
+    for file in rust(files).filter(|file| is_of_front_end(&file.path)) {
         for (line, text) in code_lines(file) {
             if ["std::fs", "std::net", "rustix", "libc::"].iter().any(|name| text.contains(name)) {
                 findings.push(format!("{}:{line}: only wasi/host touches the operating system", file.path));
@@ -206,6 +213,31 @@ fn vague_safety(files: &[File], _: &Path) -> Findings {
             if VAGUE.iter().any(|words| text.contains(words)) {
                 findings.push(format!("{}:{}: who guarantees it, and how?", file.path, line + 1));
             }
+        }
+    }
+    findings
+}
+
+/// The files that the walks of ARCHITECTURE.md go through are there, and no walk is longer than eight.
+fn walks(files: &[File], _: &Path) -> Findings {
+    const MOST_FILES: usize = 8;
+    let Some(page) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else { return Findings::new() };
+    let section =
+        page.text.split("\n## ").find(|section| section.starts_with("Six walks")).unwrap_or_default();
+    let mut findings = Findings::new();
+    let walks: Vec<&str> = section.split("\n- ").skip(1).collect();
+    if walks.len() != 6 {
+        findings.push(format!("ARCHITECTURE.md: {} walks, not six", walks.len()));
+    }
+    for walk in walks {
+        let named: Vec<&str> = walk.split('`').filter(|word| word.ends_with(".rs")).collect();
+        let is_there = |name: &str| files.iter().any(|file| file.path == format!("crates/{name}"));
+        let gone = named.iter().filter(|name| !is_there(name));
+        findings.extend(
+            gone.map(|name| format!("ARCHITECTURE.md: a walk goes through {name}, which is not there")),
+        );
+        if named.len() > MOST_FILES {
+            findings.push(format!("ARCHITECTURE.md: a walk through {} files", named.len()));
         }
     }
     findings

@@ -327,6 +327,51 @@ fn what_others_have_done_meanwhile_is_not_lost() {
     }
 }
 
+/// Days later, somebody may have written into what is new, or put a file of their own in its place, which can have the same number, size and time.
+#[test]
+fn what_others_have_in_the_place_of_what_is_new_is_not_removed() {
+    type Meddle = fn(&Path);
+    let cases: [(&str, Meddle); 3] = [
+        ("written to", |path| fs::write(path, "theirs: longer").expect("write")),
+        ("written to, as long as before", |path| fs::write(path, "theirs").expect("write")),
+        ("replaced, as long and as old as before", |path| {
+            let old = fs::metadata(path).expect("old");
+            fs::remove_file(path).expect("remove");
+            // Of some file systems, one of the next files has its number.
+            for further in 0.. {
+                fs::write(path, "theirs").expect("write");
+                if further == 100 || fs::metadata(path).expect("new").ino() == old.ino() {
+                    break;
+                }
+                fs::rename(path, path.with_extension(further.to_string())).expect("rename");
+            }
+            let file = fs::File::options().write(true).open(path).expect("open");
+            file.set_modified(old.modified().expect("time")).expect("set");
+        }),
+    ];
+    for (case, meddle) in cases {
+        for step in 0.. {
+            let beneath = scratch();
+            let path = beneath.path().join("f");
+            let mut guest = guest_in(beneath.path(), Access::CopyOnWrite);
+            write(&mut guest, "f", CREAT, b"guest\n", 0);
+            guest.set_times(DIR, 0, "f").expect("times");
+            let error = overlay(&guest).apply(MINE, &stop_at(step)).expect_err("stopped");
+            if !path.exists() {
+                continue;
+            }
+            if error.left == Aftermath::Made {
+                assert!(step > 5, "nothing was half made");
+                break;
+            }
+            meddle(&path);
+            let error = finish_apply(beneath.path(), Finish::Undo, &never).expect_err(case);
+            assert_eq!((error.cause, error.left), (ApplyCause::Changed, Aftermath::HalfMade), "{case}");
+            assert!(fs::read_to_string(&path).expect(case).starts_with("theirs"), "{case}");
+        }
+    }
+}
+
 /// A file that cannot be is found out before anything is changed, and takes no room on the disk.
 #[test]
 fn a_file_as_large_as_can_be_changes_nothing_or_takes_no_room() {

@@ -6,11 +6,12 @@
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, SeekFrom};
+use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 
 use super::{Error, retry};
 use crate::host::gate::Permit;
+use crate::host::metadata::Timestamp;
 
 /// Who owns a file and what they may do with it.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,13 @@ fn status(stat: &fs::Stat) -> Status {
 
 pub(crate) fn status_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Status, Error> {
     Ok(status(&fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+/// Since when a file is there; nothing where the file system or the system does not tell.
+pub(crate) fn birth_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Option<Timestamp> {
+    let found = fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME).ok()?;
+    let tells = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+    tells.then(|| Timestamp::new(found.stx_btime.tv_sec, found.stx_btime.tv_nsec))
 }
 
 /// The first range of data in a range of a file. Where the file system knows nothing of holes, all is data.

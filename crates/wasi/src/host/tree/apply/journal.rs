@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::node::Name;
-use crate::host::metadata::Timestamp;
+use crate::host::metadata::{FileKind, Metadata, Timestamp};
 
 /// An index into [`Journal::directories`]. The first is the directory that everything is beneath.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,12 +63,12 @@ pub(super) struct Detach {
     pub(super) object: ObjectId,
     pub(super) identity: Identity,
     /// What is known of it, where it is not put back anywhere.
-    pub(super) lost: Option<Lost>,
+    pub(super) lost: Option<Contents>,
 }
 
-/// What will be gone for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+/// What there is to lose of something that will be gone for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
     /// A directory, which must be empty.
     Directory,
     /// Anything else, as it was.
@@ -81,8 +81,16 @@ pub(super) struct Attach {
     pub(super) object: ObjectId,
     pub(super) to: NameInDirectory,
     pub(super) identity: Identity,
-    /// Whether it was not there before.
-    pub(super) is_new: bool,
+    /// What it was when it was made, if it was not there before.
+    pub(super) made: Option<Made>,
+}
+
+/// What something was when it was made. Days later, what others have put in its place can have the same number; it is not that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    /// Since when it is there; nothing where the file system does not tell.
+    pub(super) born: Option<Timestamp>,
+    pub(super) contents: Contents,
 }
 
 /// Bytes that are written into a file in its place.
@@ -109,6 +117,39 @@ pub(super) struct KeptFile {
     pub(super) identity: Identity,
     /// When it was last written to or renamed, which nobody can set: before the journal.
     pub(super) changed: Timestamp,
+}
+
+impl Made {
+    /// One that is still to be made.
+    pub(super) const NOT_YET: Made = Made { born: None, contents: Contents::Directory };
+
+    /// Whether what is found is what was made; its times may have been set by now.
+    pub(super) fn is(&self, found: &Metadata, born: Option<Timestamp>, time_set: Option<Timestamp>) -> bool {
+        let was_born_then = match (self.born, born) {
+            (Some(then), Some(born)) => then == born,
+            _ => true,
+        };
+        // File systems keep times to two seconds or better.
+        let is_set = |set: Timestamp| set.seconds().abs_diff(found.modified.seconds()) <= 2;
+        was_born_then
+            && match (self.contents, Contents::of(found)) {
+                (Contents::Directory, Contents::Directory) => true,
+                (
+                    Contents::File { size_bytes, modified },
+                    Contents::File { size_bytes: size_now, modified: now },
+                ) => size_bytes == size_now && (modified == now || time_set.is_some_and(is_set)),
+                _ => false,
+            }
+    }
+}
+
+impl Contents {
+    pub(super) fn of(found: &Metadata) -> Contents {
+        match found.kind {
+            FileKind::Directory => Contents::Directory,
+            _ => Contents::File { size_bytes: found.size_bytes, modified: found.modified },
+        }
+    }
 }
 
 impl KeptFile {
@@ -200,5 +241,39 @@ impl Journal {
                 })
             && leads_to_top(&|record| record.before.as_ref().map(|place| place.directory))
             && leads_to_top(&|record| record.after.as_ref().map(|place| place.directory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_told_from_what_has_its_number() {
+        let [then, later] = [100, 200].map(|seconds| Timestamp::new(seconds, 7));
+        let found = Metadata {
+            device: 1,
+            inode: 2,
+            kind: FileKind::Regular,
+            links: 1,
+            size_bytes: 3,
+            accessed: then,
+            modified: then,
+            changed: then,
+        };
+        let made = Made { born: Some(then), contents: Contents::of(&found) };
+        assert!(made.is(&found, Some(then), None));
+        assert!(!made.is(&found, Some(later), None), "made later");
+        assert!(made.is(&found, None, None), "nobody tells since when it is there");
+        assert!(!made.is(&Metadata { size_bytes: 4, ..found }, Some(then), None), "longer");
+        assert!(!made.is(&Metadata { kind: FileKind::Directory, ..found }, None, None), "no file");
+        let modified_later = Metadata { modified: later, ..found };
+        assert!(!made.is(&modified_later, Some(then), None), "written to");
+        assert!(made.is(&modified_later, Some(then), Some(later)), "its times were set");
+        // Directories change by what is put into them.
+        let directory = Metadata { kind: FileKind::Directory, ..found };
+        let made = Made { born: Some(then), contents: Contents::of(&directory) };
+        assert!(made.is(&Metadata { kind: FileKind::Directory, ..modified_later }, Some(then), None));
+        assert!(!made.is(&directory, Some(later), None), "made later");
     }
 }

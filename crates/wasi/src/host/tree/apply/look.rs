@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::node::{Node, NodeKind, State};
 use super::cursor::Cursor;
-use super::journal::{DirectoryRecord, FileTimes, Identity, Journal, Lost, NameInDirectory, ObjectId};
+use super::journal::{Contents, DirectoryRecord, FileTimes, Identity, Journal, NameInDirectory, ObjectId};
 use super::plan::{Look, Plan, Source};
 use super::stage::{Staging, list};
 use super::{Cause, Failure, Guard};
@@ -60,12 +60,12 @@ pub(super) fn look(
                 let found = cursor.stat(&plan.journal.directories, &place);
                 let found = known(node, cursor, found, is_lost).and_then(|found| {
                     let Some(found) = found else {
-                        plan.journal.detach[*index].lost = Some(Lost::Directory);
+                        plan.journal.detach[*index].lost = Some(Contents::Directory);
                         return Ok(());
                     };
                     let step = &mut plan.journal.detach[*index];
                     step.identity = found.inode;
-                    step.lost = is_lost.then(|| Lost::of(&found));
+                    step.lost = is_lost.then(|| Contents::of(&found));
                     may_be_taken(permit, (node, is_lost), &plan.journal.directories, cursor, (&place, &found))
                 });
                 (place, found)

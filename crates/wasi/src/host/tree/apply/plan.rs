@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::changes::Stop;
 use super::super::node::{Name, NodeId, NodeKind, ROOT, State};
 use super::journal::{
-    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Lost, NameInDirectory,
+    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Made, NameInDirectory,
     ObjectId, Patch, PatchPlace, SetTimes, TOP,
 };
 use crate::host::error::Error;
@@ -145,7 +145,12 @@ impl Plan {
                 }
             };
             let to = places.place(self, directory, name)?;
-            self.journal.attach.push(Attach { object, to, identity: 0, is_new });
+            self.journal.attach.push(Attach {
+                object,
+                to,
+                identity: 0,
+                made: is_new.then_some(Made::NOT_YET),
+            });
             self.attached.push(node);
         }
         self.lost = waiting.values().flatten().copied().collect();
@@ -414,14 +419,5 @@ impl Places<'_> {
 impl FileTimes {
     pub(super) fn of(metadata: &Metadata) -> FileTimes {
         FileTimes { accessed: metadata.accessed, modified: metadata.modified }
-    }
-}
-
-impl Lost {
-    pub(super) fn of(found: &Metadata) -> Lost {
-        match found.kind {
-            FileKind::Directory => Lost::Directory,
-            _ => Lost::File { size_bytes: found.size_bytes, modified: found.modified },
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::content::Content;
 use super::super::node::{NodeId, NodeKind, State};
-use super::journal::{Identity, KeptFile, ObjectId, Patch};
+use super::journal::{Contents, Identity, KeptFile, Made, ObjectId, Patch};
 use super::plan::Plan;
 use super::seal::{Sealer, Trust};
 use super::{Cause, Guard};
@@ -160,22 +160,26 @@ impl<'a> Staging<'a> {
         mut identities: HashMap<ObjectId, Identity>,
         guard: &Guard<'_>,
     ) -> Result<(), Cause> {
+        let mut new: HashMap<ObjectId, (Identity, Made)> = HashMap::new();
         for &(object, node) in &plan.made {
             guard.check()?;
             self.make(state, object, node)?;
-            identities.insert(object, self.identity(object)?);
+            new.insert(object, self.look_at_made(object)?);
         }
         for &(first, further) in &plan.made_again {
             guard.check()?;
             self.link_within(first, further)?;
-            identities.insert(further, self.identity(first)?);
+            new.insert(further, self.look_at_made(first)?);
         }
         for step in &plan.journal.detach {
             identities.insert(step.object, step.identity);
         }
         let mut of_node: HashMap<NodeId, Identity> = HashMap::new();
         for (step, node) in plan.journal.attach.iter_mut().zip(&plan.attached) {
-            if let Some(identity) = identities.get(&step.object) {
+            if let Some((identity, made)) = new.get(&step.object) {
+                step.identity = *identity;
+                step.made = Some(*made);
+            } else if let Some(identity) = identities.get(&step.object) {
                 step.identity = *identity;
             }
             of_node.insert(*node, step.identity);
@@ -235,8 +239,11 @@ impl<'a> Staging<'a> {
         self.link_here((self.fd(), &first.name()), further)
     }
 
-    fn identity(&self, object: ObjectId) -> Result<Identity, Error> {
-        Ok(sys::stat_at(self.permit, self.fd(), &object.name())?.inode)
+    fn look_at_made(&self, object: ObjectId) -> Result<(Identity, Made), Error> {
+        let name = object.name();
+        let found = sys::stat_at(self.permit, self.fd(), &name)?;
+        let born = sys::birth_at(self.permit, self.fd(), &name);
+        Ok((found.inode, Made { born, contents: Contents::of(&found) }))
     }
 
     /// Keeps the new bytes of a file, and those that they will replace. The file must be one that can be given its new size.

@@ -2,14 +2,15 @@
 //!
 //! Every step is one rename, or writes that can be repeated. Whether a step was done is seen from what lies in the staging directory,
 //! so that a process that ends anywhere leaves a state from which both ways lead on. What must stay true: nothing is replaced, and
-//! nothing is moved but what the journal knows by its number; nothing is removed before everything else is done; whatever the journal
+//! nothing is moved but what the journal knows by its number, and nothing taken back to be removed but what was made; nothing is removed before everything else is done; whatever the journal
 //! says, what no guest may reach stays as it is.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::cursor::{Cursor, Time};
 use super::journal::{
-    Attach, Detach, FileTimes, Identity, Journal, KeptFile, Lost, ObjectId, Patch, PatchPlace, TOP,
+    Attach, Contents, Detach, FileTimes, Identity, Journal, KeptFile, ObjectId, Patch, PatchPlace, TOP,
 };
 use super::look::open;
 use super::stage::{Phase, Staging, copy, copy_data, list};
@@ -17,7 +18,7 @@ use super::{Cause, Failure, Guard};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::hidden::identity;
-use crate::host::metadata::Metadata;
+use crate::host::metadata::{Metadata, Timestamp};
 use crate::host::open::{DataAccess, OpenOptions};
 use crate::host::reach::NativeDirectory;
 use crate::host::resolve::ResolvedName as SystemPlace;
@@ -35,6 +36,9 @@ pub(super) struct Run<'a> {
 
 type Done = Result<(), Failure>;
 
+/// When what is new was last written to, as the journal has it set.
+type TimesSet = HashMap<Identity, Timestamp>;
+
 impl Run<'_> {
     /// Carries out what is still to be done.
     pub(super) fn forward(&self, phase: Phase) -> Done {
@@ -51,9 +55,10 @@ impl Run<'_> {
         let mut after = self.cursor(Time::After)?;
         if phase <= Phase::Putting && !journal.attach.is_empty() {
             self.begin(Phase::Putting)?;
+            let times_set = self.times_set();
             self.each(
                 &journal.attach,
-                |step| self.put(&mut after, step),
+                |step| self.put(&mut after, step, &times_set),
                 |step| journal.path_after(&step.to),
             )?;
         }
@@ -102,9 +107,10 @@ impl Run<'_> {
             self.begin(Phase::Putting)?;
         }
         if phase >= Phase::Putting {
+            let times_set = self.times_set();
             self.each(
                 journal.attach.iter().rev(),
-                |step| self.take_back(&mut after, step),
+                |step| self.take_back(&mut after, step, &times_set),
                 |step| journal.path_after(&step.to),
             )?;
             self.begin(Phase::Taking)?;
@@ -139,6 +145,11 @@ impl Run<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    fn times_set(&self) -> TimesSet {
+        let of_new = self.journal.times.iter().filter(|step| step.old.is_none());
+        of_new.map(|step| (step.identity, step.times.modified)).collect()
     }
 
     fn begin(&self, phase: Phase) -> Done {
@@ -177,12 +188,12 @@ impl Run<'_> {
         expect(step.identity, &found)?;
         let directory = cursor.go_to_change(&self.journal.directories, &step.from)?;
         match &step.lost {
-            Some(Lost::File { size_bytes, modified })
+            Some(Contents::File { size_bytes, modified })
                 if (*size_bytes, *modified) != (found.size_bytes, found.modified) =>
             {
                 return Err(Cause::Changed);
             }
-            Some(Lost::Directory) => self.expect_empty(directory, &step.from.name)?,
+            Some(Contents::Directory) => self.expect_empty(directory, &step.from.name)?,
             _ => {}
         }
         let to = step.object.name();
@@ -198,27 +209,37 @@ impl Run<'_> {
         rename_or_occupied(self.permit, (self.staging.fd(), &from), (directory, &step.from.name))
     }
 
-    fn put(&self, cursor: &mut Cursor<'_>, step: &Attach) -> Result<(), Cause> {
+    fn put(&self, cursor: &mut Cursor<'_>, step: &Attach, times_set: &TimesSet) -> Result<(), Cause> {
         let Some(found) = self.staged(step.object)? else {
             // It was put there, or somebody has taken it.
-            return expect(step.identity, &cursor.stat(&self.journal.directories, &step.to)?);
+            return self.find(cursor, step, times_set);
         };
         expect(step.identity, &found)?;
         self.admit_staged(&found)?;
         let directory = cursor.go_to_change(&self.journal.directories, &step.to)?;
         let from = step.object.name();
-        if step.is_new {
+        if step.made.is_some() {
             sys::inherit_group(self.permit, directory, (self.staging.fd(), &from))?;
         }
         rename_or_occupied(self.permit, (self.staging.fd(), &from), (directory, &step.to.name))
     }
 
-    fn take_back(&self, cursor: &mut Cursor<'_>, step: &Attach) -> Result<(), Cause> {
+    /// Expects in its place what was put there.
+    fn find(&self, cursor: &mut Cursor<'_>, step: &Attach, times_set: &TimesSet) -> Result<(), Cause> {
+        let found = cursor.stat(&self.journal.directories, &step.to)?;
+        expect(step.identity, &found)?;
+        let Some(made) = &step.made else { return Ok(()) };
+        let directory = cursor.go(&self.journal.directories, step.to.directory)?;
+        let born = sys::birth_at(self.permit, directory, &step.to.name);
+        let time_set = times_set.get(&step.identity).copied();
+        if made.is(&found, born, time_set) { Ok(()) } else { Err(Cause::Changed) }
+    }
+
+    fn take_back(&self, cursor: &mut Cursor<'_>, step: &Attach, times_set: &TimesSet) -> Result<(), Cause> {
         if self.staged(step.object)?.is_some() {
             return Ok(());
         }
-        let found = cursor.stat(&self.journal.directories, &step.to)?;
-        expect(step.identity, &found)?;
+        self.find(cursor, step, times_set)?;
         let directory = cursor.go_to_change(&self.journal.directories, &step.to)?;
         let to = step.object.name();
         Ok(sys::rename_to_free(self.permit, (directory, &step.to.name), (self.staging.fd(), &to))?)

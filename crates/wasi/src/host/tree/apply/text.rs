@@ -6,13 +6,13 @@
 //! What must stay true: what is read makes sense, whoever wrote it, or is not taken; no name that is read is a path, or a staging directory's.
 
 use super::journal::{
-    Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Lost, NameInDirectory,
-    ObjectId, Patch, PatchPlace, SetTimes,
+    Attach, Contents, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Made,
+    NameInDirectory, ObjectId, Patch, PatchPlace, SetTimes,
 };
 use crate::host::metadata::Timestamp;
 use crate::host::resolve::is_reserved;
 
-const FIRST_LINE: &str = "innkeeper changes 2";
+const FIRST_LINE: &str = "innkeeper changes 3";
 
 /// A part is given away when it is longer.
 const PART_BYTES: usize = 64 * 1024;
@@ -77,22 +77,13 @@ impl Journal {
                 from: words.place()?,
                 object: ObjectId(words.number()?),
                 identity: words.number()?,
-                lost: match words.0.next()? {
-                    "-" => None,
-                    "directory" => Some(Lost::Directory),
-                    "file" => Some(Lost::File { size_bytes: words.number()?, modified: words.time()? }),
-                    _ => return None,
-                },
+                lost: words.optional(Words::contents)?,
             }),
             "put" => self.attach.push(Attach {
                 object: ObjectId(words.number()?),
                 to: words.place()?,
                 identity: words.number()?,
-                is_new: match words.0.next()? {
-                    "new" => true,
-                    "-" => false,
-                    _ => return None,
-                },
+                made: words.optional(Words::made)?,
             }),
             "patch" => {
                 let patch = words.patch()?;
@@ -170,15 +161,7 @@ impl Text {
         self.place(&step.from);
         self.word(step.object.0);
         self.word(step.identity);
-        match &step.lost {
-            None => self.word("-"),
-            Some(Lost::Directory) => self.word("directory"),
-            Some(Lost::File { size_bytes, modified }) => {
-                self.word("file");
-                self.word(size_bytes);
-                self.time(*modified);
-            }
-        }
+        self.optional(step.lost.as_ref(), Text::contents);
         self.end_line();
     }
 
@@ -187,7 +170,7 @@ impl Text {
         self.word(step.object.0);
         self.place(&step.to);
         self.word(step.identity);
-        self.word(if step.is_new { "new" } else { "-" });
+        self.optional(step.made.as_ref(), Text::made);
         self.end_line();
     }
 
@@ -215,6 +198,22 @@ impl Text {
         self.times(&step.times);
         self.optional(step.old.as_ref(), Text::times);
         self.end_line();
+    }
+
+    fn contents(&mut self, contents: &Contents) {
+        match contents {
+            Contents::Directory => self.word("directory"),
+            Contents::File { size_bytes, modified } => {
+                self.word("file");
+                self.word(size_bytes);
+                self.time(*modified);
+            }
+        }
+    }
+
+    fn made(&mut self, made: &Made) {
+        self.optional(made.born.as_ref(), |text, born| text.time(*born));
+        self.contents(&made.contents);
     }
 
     fn place(&mut self, place: &NameInDirectory) {
@@ -307,6 +306,18 @@ impl Words<'_> {
         Some(FileTimes { accessed: self.time()?, modified: self.time()? })
     }
 
+    fn contents(&mut self) -> Option<Contents> {
+        match self.0.next()? {
+            "directory" => Some(Contents::Directory),
+            "file" => Some(Contents::File { size_bytes: self.number()?, modified: self.time()? }),
+            _ => None,
+        }
+    }
+
+    fn made(&mut self) -> Option<Made> {
+        Some(Made { born: self.optional(Words::time)?, contents: self.contents()? })
+    }
+
     fn kept_file(&mut self) -> Option<KeptFile> {
         Some(KeptFile { object: ObjectId(self.number()?), identity: self.number()?, changed: self.time()? })
     }
@@ -379,16 +390,25 @@ mod tests {
                     from: place(1, b"d"),
                     object: ObjectId(1),
                     identity: 9,
-                    lost: Some(Lost::Directory),
+                    lost: Some(Contents::Directory),
                 },
                 Detach {
                     from: place(1, b"f"),
                     object: ObjectId(2),
                     identity: 10,
-                    lost: Some(Lost::File { size_bytes: 3, modified: Timestamp::new(4, 5) }),
+                    lost: Some(Contents::File { size_bytes: 3, modified: Timestamp::new(4, 5) }),
                 },
             ],
-            attach: vec![Attach { object: ObjectId(3), to: place(0, b"new"), identity: 11, is_new: true }],
+            attach: [
+                None,
+                Some(Made { born: None, contents: Contents::Directory }),
+                Some(Made {
+                    born: Some(Timestamp::new(-5, 6)),
+                    contents: Contents::File { size_bytes: 3, modified: Timestamp::new(4, 5) },
+                }),
+            ]
+            .map(|made| Attach { object: ObjectId(3), to: place(0, b"new"), identity: 11, made })
+            .to_vec(),
             patches: vec![Patch {
                 place: PatchPlace::Staged(ObjectId(2)),
                 identity: 10,

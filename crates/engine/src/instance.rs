@@ -5,6 +5,7 @@ use crate::extern_::{Extern, Global, Memory, Table, Tag};
 use crate::func::{Func, TypedFunc, WasmParams, WasmResults};
 use crate::index::StoreId;
 use crate::index::*;
+use crate::instance_pre::Prepared;
 use crate::linker::wrong_import;
 use crate::module::{ElemItems, ElemSegment, Item, Module, ModuleParts, SegmentMode};
 use crate::portions::portions;
@@ -13,7 +14,7 @@ use crate::runtime::call;
 use crate::runtime::copy_between;
 use crate::runtime::instance::InstanceEntity;
 use crate::runtime::instance::{InstanceBox, InstanceLinks};
-use crate::store::{AsContext, AsContextMut, InstanceId, StoreCore};
+use crate::store::{AsContext, AsContextMut, InstanceId, StoreContextMut, StoreCore};
 use crate::trap::Trap;
 use crate::types::*;
 use crate::vmctx::host_stack;
@@ -32,19 +33,30 @@ impl Instance {
     /// # Errors
     /// [`crate::ErrorKind::Link`] where an import does not fit; limits; a trap while initialising.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Instance, Error> {
-        host_stack::check()?;
         let store = store.as_context_mut();
-        let core = &mut store.0.core;
-        if !crate::Engine::same(core.engine(), module.engine()) {
+        if !crate::Engine::same(store.0.core.engine(), module.engine()) {
             return Err(Error::usage("the module was made for another engine than the store"));
         }
+        Instance::with_imports(store, module, (imports, Checked::Nothing))
+    }
+
+    /// As [`Instance::new`], of a module of the same engine as the store.
+    pub(crate) fn with_imports<T: 'static>(
+        store: StoreContextMut<'_, T>,
+        module: &Module,
+        (imports, checked): (&[Extern], Checked),
+    ) -> Result<Instance, Error> {
+        host_stack::check()?;
+        let core = &mut store.0.core;
         let limit = core.limits.instances;
         if core.instances.len() >= limit {
             return Err(Error::limit(format!(
                 "the store holds {limit} instances, the most it may (Limits::instances)"
             )));
         }
-        check_imports(&store, module, imports)?;
+        if checked == Checked::Nothing {
+            check_imports(&store, module, imports)?;
+        }
         let core = &mut store.0.core;
         let id = allocate(core, module, imports)?;
         initialize(core, id, module)?;
@@ -120,6 +132,46 @@ impl InstanceEntity {
             Item::Tag(tag) => Extern::Tag(Tag::from_id(self.tag_ids[tag.index()], core)),
         })
     }
+}
+
+/// Which of a module's imports have been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checked {
+    Nothing,
+    All,
+}
+
+/// Checks imports that belong to no store; where all are such, they need not be checked again.
+pub(crate) fn check_prepared(module: &Module, imports: &[Prepared]) -> Result<Checked, Error> {
+    let registry = module.engine().registry();
+    let mut checked = Checked::All;
+    for (import, given) in module.0.imports.iter().zip(imports) {
+        let want = module.0.item_type(import.item);
+        let (fits, have) = match (import.item, given) {
+            (_, Prepared::Item(_)) => {
+                checked = Checked::Nothing;
+                continue;
+            }
+            (item, Prepared::Host(func)) => {
+                let fits = match item {
+                    Item::Func(func_index) => {
+                        let want = HeapType::Concrete(module.0.type_id(module.0.type_of_func(func_index)));
+                        registry.heap_matches(HeapType::Concrete(func.type_id()), want)
+                    }
+                    _ => false,
+                };
+                (fits, ExternType::Func(func.ty()))
+            }
+            (_, Prepared::SharedMemory(memory)) => {
+                let have = ExternType::Memory(memory.ty());
+                (matches(registry, &have, &want), have)
+            }
+        };
+        if !fits {
+            return Err(wrong_import(&import.module, &import.name, &want, &have));
+        }
+    }
+    Ok(checked)
 }
 
 fn check_imports(store: &impl AsContext, module: &Module, imports: &[Extern]) -> Result<(), Error> {

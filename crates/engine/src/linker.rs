@@ -1,18 +1,19 @@
 //! Finds by name what modules import.
 //!
-//! A linker is made once and can instantiate many modules into many stores: host functions are kept as code and become functions
-//! of a store when one is instantiated there; shared memories serve all stores. Items that belong to a store can be defined too, and then serve that store only.
+//! A linker is made once and can instantiate many modules into many stores: host functions are made once and serve all stores, as shared memories do. Items that
+//! belong to a store can be defined too, and then serve that store only. What is to be instantiated often is prepared: [`InstancePre`].
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::extern_::{Extern, Memory};
 use crate::func::{Func, IntoFunc};
 use crate::instance::Instance;
+use crate::instance_pre::{InstancePre, Prepared};
 use crate::module::Module;
-use crate::runtime::host::{self, HostCode};
+use crate::runtime::host::{self, HostCode, SharedHostFunc};
 use crate::store::{AsContextMut, StoreCore};
 use crate::types::{ExternType, FuncType};
 use crate::value::Val;
@@ -33,11 +34,31 @@ pub struct Linker<T: 'static> {
     data: std::marker::PhantomData<fn(T) -> T>,
 }
 
-#[derive(Clone)]
 enum Definition {
-    Host(FuncType, Arc<dyn HostCode>),
+    Host(HostDefinition),
     Item(Extern),
     SharedMemory(SharedMemory),
+}
+
+/// A host function, made when it is first linked.
+struct HostDefinition {
+    ty: FuncType,
+    code: Arc<dyn HostCode>,
+    made: OnceLock<Arc<SharedHostFunc>>,
+}
+
+impl HostDefinition {
+    fn new(ty: FuncType, code: Arc<dyn HostCode>) -> Definition {
+        Definition::Host(HostDefinition { ty, code, made: OnceLock::new() })
+    }
+
+    fn made(&self, engine: &Engine) -> Result<&Arc<SharedHostFunc>, Error> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let made = Arc::new(SharedHostFunc::new(engine, Arc::clone(&self.code), &self.ty)?);
+        Ok(self.made.get_or_init(|| made))
+    }
 }
 
 impl<T: 'static> Linker<T> {
@@ -62,7 +83,7 @@ impl<T: 'static> Linker<T> {
         call: impl IntoFunc<T, Params, Results>,
     ) -> &mut Self {
         let (ty, code) = call.into_func();
-        self.insert(module, name, Definition::Host(ty, code))
+        self.insert(module, name, HostDefinition::new(ty, code))
     }
 
     /// Defines a host function of a type known at run time; replaces what stood under the name. It has as much stack as one of [`Linker::func_wrap`].
@@ -74,7 +95,7 @@ impl<T: 'static> Linker<T> {
         call: impl Fn(crate::Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
     ) -> &mut Self {
         let code = host::code(crate::func::dynamic(ty.clone(), call));
-        self.insert(module, name, Definition::Host(ty, code))
+        self.insert(module, name, HostDefinition::new(ty, code))
     }
 
     /// Defines an item of a store; replaces what stood under the name.
@@ -105,14 +126,41 @@ impl<T: 'static> Linker<T> {
         module: &Module,
     ) -> Result<Instance, Error> {
         let store = store.as_context_mut();
+        if !Engine::same(&self.engine, store.0.core.engine()) {
+            return Err(Error::usage("the linker was made for another engine than the store"));
+        }
         let mut imports = Vec::with_capacity(module.0.imports.len());
-        for import in &module.0.imports {
-            let found = self.modules.get(&*import.module).and_then(|names| names.get(&*import.name));
-            let ty = || module.0.item_type(import.item);
-            let definition = found.ok_or_else(|| unknown_import(&import.module, &import.name, &ty()))?;
-            imports.push(definition.to_extern(&mut store.0.core)?);
+        for definition in self.definitions(module) {
+            imports.push(definition?.to_extern(&mut store.0.core)?);
         }
         Instance::new(store, module, &imports)
+    }
+
+    /// Prepares a module to be instantiated often: its imports are found and their types checked now, as far as no store is needed for that.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Link`] naming an import that is missing or of another type.
+    pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>, Error> {
+        if !Engine::same(&self.engine, module.engine()) {
+            return Err(Error::usage("the linker was made for another engine than the module"));
+        }
+        let imports = self.definitions(module).map(|definition| {
+            Ok(match definition? {
+                Definition::Item(item) => Prepared::Item(*item),
+                Definition::SharedMemory(memory) => Prepared::SharedMemory(memory.clone()),
+                Definition::Host(host) => Prepared::Host(Arc::clone(host.made(&self.engine)?)),
+            })
+        });
+        InstancePre::new(module, imports.collect::<Result<_, Error>>()?)
+    }
+
+    /// What stands behind each of a module's imports, in order.
+    fn definitions<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Result<&'a Definition, Error>> {
+        module.0.imports.iter().map(|import| {
+            let found = self.modules.get(&*import.module).and_then(|names| names.get(&*import.name));
+            let ty = || module.0.item_type(import.item);
+            found.ok_or_else(|| unknown_import(&import.module, &import.name, &ty()))
+        })
     }
 
     fn insert(&mut self, module: &str, name: &str, definition: Definition) -> &mut Self {
@@ -129,9 +177,10 @@ impl Definition {
                 let id = core.adopt_memory(memory)?;
                 Ok(Memory::from_id(id, core).into())
             }
-            Definition::Host(ty, code) => {
-                let record = core.new_host_func(code.clone(), ty)?;
-                Func::from_record(record, core).map(Extern::Func)
+            Definition::Host(host) => {
+                let made = host.made(core.engine())?;
+                core.keep_host_owner(made);
+                Func::from_record(made.vm(), core).map(Extern::Func)
             }
         }
     }

@@ -6,6 +6,7 @@
 //! Must stay true: entities are never removed while the store lives, so that handles and references stay good.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -93,6 +94,8 @@ pub(crate) struct StoreCore {
     pub(crate) instances: Arena<InstanceBox, InstanceId>,
     pub(crate) tags: Arena<TagEntity, TagId>,
     host_funcs: Vec<HostFuncBox>,
+    /// What else its functions of the host belong to, by its address: it lives as long as the store does.
+    host_owners: HashMap<usize, Arc<dyn Any + Send + Sync>>,
     /// References that the embedder holds.
     pub(crate) roots: Vec<Root>,
     pub(crate) root_generation: u64,
@@ -345,6 +348,7 @@ impl StoreCore {
             instances: Arena::new(),
             tags: Arena::new(),
             host_funcs: Vec::new(),
+            host_owners: HashMap::new(),
             heap: Heap::new(limits.heap_bytes, engine.config().tuning.collection, &budget),
             roots: Vec::new(),
             root_generation: 0,
@@ -438,6 +442,12 @@ impl StoreCore {
         let vm = func.vm();
         self.host_funcs.push(func);
         Ok(vm)
+    }
+
+    /// Keeps what owns functions of the host until the store goes; once, however often it is linked.
+    pub(crate) fn keep_host_owner<O: Any + Send + Sync>(&mut self, owner: &Arc<O>) {
+        let address = Arc::as_ptr(owner) as usize;
+        self.host_owners.entry(address).or_insert_with(|| Arc::clone(owner) as Arc<dyn Any + Send + Sync>);
     }
 
     /// Where the guest's stack is free.

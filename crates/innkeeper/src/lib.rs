@@ -36,11 +36,11 @@ pub use innkeeper_engine::{
     Collection, Compilation, CompileStatistics, CompositeType, Config, Disassembly, Engine, Error, ErrorKind,
     Exceeded, ExnRef, ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType, Finality,
     FrameInfo, Func, FuncType, FunctionInfo, Global, GlobalType, HeapType, ImportType, IndexType, Inlining,
-    Instance, InterruptHandle, IntoFunc, IntoHostResult, Lacking, Limits, Linker, Memory, MemoryLayout,
-    MemoryType, Metering, Module, Mutability, NanBits, NewCode, OmittedSamples, Profile, RefType,
-    ResourceLimiter, SharedMemory, Sharing, SizeRange, StorageType, Store, StoreBuilder, StoreContext,
-    StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Unrolling, Val,
-    ValType, WakeOnStop, WasmParams, WasmResults, WasmType,
+    Instance, InstancePre, InterruptHandle, IntoFunc, IntoHostResult, Lacking, Limits, Linker, Memory,
+    MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits, NewCode, OmittedSamples, Profile,
+    RefType, ResourceLimiter, SharedMemory, Sharing, SizeRange, StorageType, Store, StoreBuilder,
+    StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc,
+    Unrolling, Val, ValType, WakeOnStop, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

@@ -5,9 +5,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::caller::Caller;
+use crate::composite::TypeId;
+use crate::engine::Engine;
 use crate::error::Error;
-use crate::registry::TypeRecord;
+use crate::registry::{HeldTypes, TypeRecord};
 use crate::store::{StoreContextMut, StoreInner};
+use crate::types::FuncType;
 use crate::vmctx::{FuncEntry, HostEntry, VmContext, VmFunc, VmStore};
 
 /// Code of a host function. Shared between all the stores it was linked into.
@@ -66,6 +69,42 @@ impl HostFunc {
     }
 }
 
+/// A host function that was made once and serves every store that it is linked into: its records name no store.
+pub(crate) struct SharedHostFunc {
+    records: HostFuncBox,
+    ty: FuncType,
+    type_id: TypeId,
+    /// Last, and so dropped last: the records point to the type.
+    _types: HeldTypes,
+}
+
+impl SharedHostFunc {
+    /// # Errors
+    /// Where the engine's registry of types is full, or the type names one that the engine does not have.
+    pub(crate) fn new(
+        engine: &Engine,
+        code: Arc<dyn HostCode>,
+        ty: &FuncType,
+    ) -> Result<SharedHostFunc, Error> {
+        let mut types = HeldTypes::new(engine.registry());
+        let record = types.intern_func(ty)?;
+        let records = HostFuncBox::new(code, &record, ty.call_slots(), engine.tier().host_entry());
+        Ok(SharedHostFunc { records, ty: ty.clone(), type_id: record.id, _types: types })
+    }
+
+    pub(crate) fn vm(&self) -> *const VmFunc {
+        self.records.vm()
+    }
+
+    pub(crate) fn ty(&self) -> FuncType {
+        self.ty.clone()
+    }
+
+    pub(crate) fn type_id(&self) -> TypeId {
+        self.type_id
+    }
+}
+
 /// Owns a host function's records at fixed addresses.
 pub(crate) struct HostFuncBox {
     func: NonNull<VmFunc>,
@@ -73,9 +112,9 @@ pub(crate) struct HostFuncBox {
     entry: NonNull<HostEntry>,
 }
 
-// SAFETY: the records are owned; access needs the store, which one thread holds at a time.
+// SAFETY: the records are owned, and what they own can be sent: the function's code is `Send` and `Sync`.
 unsafe impl Send for HostFuncBox {}
-// SAFETY: as above: a shared reference only reads.
+// SAFETY: as above; what executes guests' code writes to the atomic fields of the entry only, so that stores on several threads can share the records.
 unsafe impl Sync for HostFuncBox {}
 
 impl HostFuncBox {

@@ -48,7 +48,7 @@ struct HostDefinition {
 }
 
 impl HostDefinition {
-    fn new(ty: FuncType, code: Arc<dyn HostCode>) -> Definition {
+    fn definition(ty: FuncType, code: Arc<dyn HostCode>) -> Definition {
         Definition::Host(HostDefinition { ty, code, made: OnceLock::new() })
     }
 
@@ -83,7 +83,7 @@ impl<T: 'static> Linker<T> {
         call: impl IntoFunc<T, Params, Results>,
     ) -> &mut Self {
         let (ty, code) = call.into_func();
-        self.insert(module, name, HostDefinition::new(ty, code))
+        self.insert(module, name, HostDefinition::definition(ty, code))
     }
 
     /// Defines a host function of a type known at run time; replaces what stood under the name. It has as much stack as one of [`Linker::func_wrap`].
@@ -95,7 +95,7 @@ impl<T: 'static> Linker<T> {
         call: impl Fn(crate::Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
     ) -> &mut Self {
         let code = host::code(crate::func::dynamic(ty.clone(), call));
-        self.insert(module, name, HostDefinition::new(ty, code))
+        self.insert(module, name, HostDefinition::definition(ty, code))
     }
 
     /// Defines an item of a store; replaces what stood under the name.

@@ -1,6 +1,6 @@
 //! What keys open to: the handles a guest starts with, for a front end to number.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use innkeeper_engine::Budget;
@@ -11,6 +11,7 @@ use super::error::Error;
 use super::gate::Permit;
 use super::hidden::Hidden;
 use super::metadata::Timestamp;
+use super::open_keys::OpenedKeys;
 use super::reach::NativeDirectory;
 use super::resolve::{Resolve, names_reserved};
 use super::socket::{Socket, SocketKind};
@@ -43,12 +44,20 @@ impl Handles {
         let &Opening { permit, keys, .. } = opening;
         let mut overlays = Vec::new();
         let mut directories = Vec::new();
-        for key in &keys.directories {
-            let (directory, overlay) = open_directory(opening, key)?;
+        for (key, native) in keys.directories.iter().zip(&opening.opened.directories) {
+            let (directory, overlay) = directory(opening, key, native.as_ref());
             directories.push(directory);
             overlays.extend(overlay);
         }
-        let listeners = keys.listeners.iter().map(|key| listen(permit, key)).collect::<Result<_, _>>()?;
+        let listeners = opening.opened.listeners.iter().map(|(fd, grant)| {
+            let name = match grant {
+                Grant::Listener(address) => format!("the socket on {address}"),
+                _ => String::new(),
+            };
+            let credentials = Credentials::of_grant(grant.clone(), &name);
+            Socket::new(Arc::clone(fd), credentials, SocketKind::Listener)
+        });
+        let listeners = listeners.collect();
         let handles = Handles {
             stdin: Stream::input(permit, &keys.stdin)?,
             stdout: Stream::output(permit, &keys.stdout)?,
@@ -65,11 +74,9 @@ impl Handles {
 pub(super) struct Opening<'a> {
     pub(super) permit: &'a Permit,
     pub(super) keys: &'a Keys,
-    pub(super) resolve: Resolve,
+    pub(super) opened: &'a OpenedKeys,
     /// What the guest's trees are charged to.
     pub(super) budget: &'a Budget,
-    /// What no directory includes.
-    pub(super) hidden: Option<Arc<Hidden>>,
     pub(super) now: Timestamp,
 }
 
@@ -87,36 +94,47 @@ impl Directory {
     }
 }
 
-fn open_directory(opening: &Opening<'_>, key: &DirKey) -> Result<(Directory, Option<Overlay>), KeyError> {
+/// A guest's directory; `native` is what its key opened to, unless it is in memory.
+fn directory(
+    opening: &Opening<'_>,
+    key: &DirKey,
+    native: Option<&NativeDirectory>,
+) -> (Directory, Option<Overlay>) {
     let grant = Grant::Directory { host: key.host.clone(), guest: key.guest.clone(), access: key.access };
     let credentials = Credentials::of_grant(grant, &key.guest);
     let in_tree = |tree: &Arc<Tree>| DirectoryNode::Tree(TreeDirectory::root(tree));
-    let (node, overlay) = match key.access {
-        Access::ReadOnly | Access::ReadWrite => (DirectoryNode::Native(open_host(opening, key)?), None),
-        Access::CopyOnWrite => {
+    let (node, overlay) = match (key.access, native) {
+        (Access::ReadOnly | Access::ReadWrite, Some(native)) => (DirectoryNode::Native(native.clone()), None),
+        (Access::CopyOnWrite, Some(native)) => {
             let limit_bytes = opening.keys.limits.overlay_bytes;
-            let tree = Tree::over(open_host(opening, key)?, opening.budget, limit_bytes, opening.now);
+            let tree = Tree::over(native.clone(), opening.budget, limit_bytes, opening.now);
             let node = in_tree(&tree);
-            (node, Some(Overlay::new(tree, opening.resolve, &key.host, &key.guest)))
+            (node, Some(Overlay::new(tree, opening.opened.resolve, &key.host, &key.guest)))
         }
-        Access::Temporary { limit_bytes } => {
+        (Access::Temporary { limit_bytes }, _) => {
             (in_tree(&Tree::in_memory(opening.budget, limit_bytes, opening.now)), None)
         }
+        // Every other key was opened, or the keys were refused; an empty directory grants nothing.
+        (_, None) => (in_tree(&Tree::in_memory(opening.budget, 0, opening.now)), None),
     };
-    Ok((Directory { node, credentials }, overlay))
+    (Directory { node, credentials }, overlay)
 }
 
-fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<NativeDirectory, KeyError> {
+/// Opens the directory of a key.
+pub(super) fn open_host(
+    (permit, resolve): (&Permit, Resolve),
+    hidden: Option<&Arc<Hidden>>,
+    key: &DirKey,
+) -> Result<NativeDirectory, KeyError> {
     let path = || key.host.clone();
     if names_reserved(key.host.as_os_str().as_encoded_bytes()) {
         return Err(KeyError::Reserved(path()));
     }
-    let fd = sys::open_granted(opening.permit, &key.host).map_err(|reason| match reason.kind() {
+    let fd = sys::open_granted(permit, &key.host).map_err(|reason| match reason.kind() {
         std::io::ErrorKind::NotFound => KeyError::DirectoryMissing(path()),
         std::io::ErrorKind::NotADirectory => KeyError::NotADirectory(path()),
         _ => KeyError::DirectoryUnreadable { path: path(), reason },
     })?;
-    let &Opening { permit, resolve, ref hidden, .. } = opening;
     // A link or `.` leads there, too, and so does a mount of the directory itself.
     let is_staging = sys::path_of(permit, fd.as_fd())
         .is_ok_and(|path| names_reserved(path.as_os_str().as_encoded_bytes()))
@@ -124,13 +142,13 @@ fn open_host(opening: &Opening<'_>, key: &DirKey) -> Result<NativeDirectory, Key
     if is_staging {
         return Err(KeyError::Reserved(path()));
     }
-    NativeDirectory::granted(permit, fd, (key.kernel_files, hidden.as_ref()), resolve.kind()).map_err(
-        |error| match error {
+    NativeDirectory::granted(permit, fd, (key.kernel_files, hidden), resolve.kind()).map_err(|error| {
+        match error {
             Error::KernelFiles => KeyError::KernelFiles(path()),
             Error::Hidden => KeyError::Hidden(path()),
             reason => KeyError::DirectoryUnreadable { path: path(), reason: reason.into() },
-        },
-    )
+        }
+    })
 }
 
 /// An empty directory that the gate lets nobody change: a guest that opens, looks at and lists each directory it finds meets nothing broken.
@@ -152,11 +170,11 @@ fn covers_everything(guest: &str) -> bool {
     guest.split('/').all(|part| part.is_empty() || part == ".")
 }
 
-fn listen(permit: &Permit, key: &ListenKey) -> Result<Socket, KeyError> {
+/// Listens as a key says; tells what is granted by that.
+pub(super) fn listen(permit: &Permit, key: &ListenKey) -> Result<(Arc<OwnedFd>, Grant), KeyError> {
     let (fd, address) = sys::listen(permit, key.address)
         .map_err(|reason| KeyError::Listen { address: key.address, reason })?;
-    let credentials = Credentials::of_grant(Grant::Listener(address), &format!("the socket on {address}"));
-    Ok(Socket::new(fd, credentials, SocketKind::Listener))
+    Ok((Arc::new(fd), Grant::Listener(address)))
 }
 
 #[cfg(test)]

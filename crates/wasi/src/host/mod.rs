@@ -22,6 +22,7 @@ mod hidden;
 mod metadata;
 mod missing;
 mod open;
+mod open_keys;
 mod poll;
 mod portion;
 mod random;
@@ -53,6 +54,7 @@ pub use gate::{Gate, Operation};
 pub use handles::Handles;
 pub use metadata::{FileKind, Metadata, Timestamp};
 pub use open::{DataAccess, LastLink, OpenOptions, Opened, WriteSync};
+pub use open_keys::OpenKeys;
 pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitRequest};
 pub use readdir::{DirEntry, Listing};
 pub use resolve::ResolverKind;
@@ -65,9 +67,9 @@ pub use tree::{
 };
 pub use usage::Usage;
 
-use crate::keys::{Access, DirKey, KeyError, Keys, WasiLimits};
+use crate::keys::{KeyError, Keys, WasiLimits};
 use gate::Permit;
-use resolve::Resolve;
+use open_keys::OpenedKeys;
 use shared::Shared;
 use stop::StoreStop;
 use tree::Visit;
@@ -98,27 +100,21 @@ impl Host {
     /// # Errors
     /// The first key that cannot be honoured.
     pub fn open(keys: &Keys) -> Result<(Host, Handles), KeyError> {
-        keys.check()?;
+        Host::of_opened(keys, &OpenedKeys::open(keys)?)
+    }
+
+    fn of_opened(keys: &Keys, opened: &OpenedKeys) -> Result<(Host, Handles), KeyError> {
         let permit = Permit::of_the_keys_owner();
-        let resolve =
-            Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?;
         let time = clock::TimeSource::new(&permit, keys.clocks);
         let budget = Budget::new(keys.limits.memory_bytes, MEMORY_LIMIT);
-        // What is to be hidden concerns whoever is granted something of the host's.
-        let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
-        let hidden = match keys.directories.iter().any(is_native) {
-            true => hidden::Hidden::find(&permit, &keys.hidden)
-                .map_err(|(path, error)| KeyError::CannotHide { path, reason: error.into() })?,
-            false => None,
-        };
         let now = time.stamp(&permit);
-        let opening = handles::Opening { permit: &permit, keys, resolve, hidden, budget: &budget, now };
+        let opening = handles::Opening { permit: &permit, keys, opened, budget: &budget, now };
         let (handles, overlays) = Handles::open(&opening)?;
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let shared = Shared {
             gate: Gate::new(&keys.limits),
-            resolve,
+            resolve: opened.resolve,
             limits: keys.limits.clone(),
             budget,
             arguments: keys.arguments.clone(),

@@ -22,9 +22,10 @@ use super::sys;
 use crate::keys::KernelFiles;
 
 /// An open directory of the system's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NativeDirectory {
-    fd: OwnedFd,
+    /// Guests that have the same keys share it.
+    fd: Arc<OwnedFd>,
     reach: Reach,
 }
 
@@ -68,7 +69,7 @@ impl NativeDirectory {
             Some(hidden) => resolver == ResolverKind::Walk || hidden.is_near(permit, fd.as_fd())?,
         };
         let reach = Reach { here, kernel_files, hidden: hidden.cloned(), is_guarded };
-        Ok(NativeDirectory { fd, reach })
+        Ok(NativeDirectory { fd: Arc::new(fd), reach })
     }
 
     /// One that was found beneath this one, with what is known of it.
@@ -76,7 +77,7 @@ impl NativeDirectory {
         let reach = &self.reach;
         let is_guarded = reach.hidden.is_some() && (reach.is_guarded || found.is_walked);
         NativeDirectory {
-            fd: found.fd,
+            fd: Arc::new(found.fd),
             reach: Reach { here: identity(metadata), is_guarded, ..reach.clone() },
         }
     }

@@ -4,6 +4,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::credentials::{Credentials, Grant, Rights};
@@ -25,7 +26,7 @@ pub enum SocketKind {
 /// An open socket.
 #[derive(Debug)]
 pub struct Socket {
-    pub(super) fd: OwnedFd,
+    pub(super) fd: Arc<OwnedFd>,
     pub(super) credentials: Credentials,
     kind: SocketKind,
     nonblocking: AtomicBool,
@@ -52,8 +53,8 @@ pub enum ShutdownHow {
 }
 
 impl Socket {
-    pub(super) fn new(fd: OwnedFd, credentials: Credentials, kind: SocketKind) -> Socket {
-        Socket { fd, credentials, kind, nonblocking: AtomicBool::new(false) }
+    pub(super) fn new(fd: impl Into<Arc<OwnedFd>>, credentials: Credentials, kind: SocketKind) -> Socket {
+        Socket { fd: fd.into(), credentials, kind, nonblocking: AtomicBool::new(false) }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {

@@ -24,8 +24,8 @@ use crate::keys::{Capture, KeyError, StdinKey, StdoutKey};
 pub struct Stream {
     credentials: Credentials,
     source: Source,
-    /// Whether reading or writing can have to wait: regular files are always ready.
-    waits: bool,
+    /// Whether reading or writing can have to wait, once somebody has looked: regular files are always ready.
+    waits: OnceLock<bool>,
     nonblocking: AtomicBool,
     moving: Moving,
 }
@@ -116,11 +116,7 @@ impl Stream {
 
     fn new(name: &'static str, source: Source) -> Stream {
         let credentials = Credentials::of_grant(Grant::Stdio(name), name);
-        let waits = match &source {
-            Source::Inherited(fd) => !sys::is_regular(*fd),
-            Source::File(fd) => !sys::is_regular(fd.as_fd()),
-            Source::Bytes(_) | Source::Discard | Source::Capture(_) => false,
-        };
+        let waits = OnceLock::new();
         Stream { credentials, source, waits, nonblocking: AtomicBool::new(false), moving: Moving::default() }
     }
 
@@ -134,6 +130,11 @@ impl Stream {
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         self.descriptor().is_some_and(sys::is_terminal)
+    }
+
+    /// Whether reading or writing can have to wait.
+    fn waits(&self) -> bool {
+        *self.waits.get_or_init(|| self.descriptor().is_some_and(|fd| !sys::is_regular(fd)))
     }
 
     /// Whether reads and writes fail instead of waiting.
@@ -175,7 +176,7 @@ impl Host {
                 Ok(remaining.lock().unwrap_or_else(PoisonError::into_inner).read(buffers))
             }
             Source::Discard | Source::Capture(_) => Err(Error::BadHandle),
-            Source::Inherited(_) | Source::File(_) if stream.waits => {
+            Source::Inherited(_) | Source::File(_) if stream.waits() => {
                 self.read_in_portions(HowMuch::Some, buffers, |buffers, _| {
                     self.when_stream_ready(&permit, stream, Direction::Read, |fd, how| match how {
                         How::ByCall => sys::read_now(&permit, fd, buffers),
@@ -201,7 +202,7 @@ impl Host {
             Source::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
             Source::Capture(capture) => capture_all(capture, buffers),
             Source::Bytes(_) => Err(Error::BadHandle),
-            Source::Inherited(_) | Source::File(_) if stream.waits => {
+            Source::Inherited(_) | Source::File(_) if stream.waits() => {
                 self.write_in_portions(buffers, |buffers, _| self.write_waiting(&permit, stream, buffers))
             }
             Source::Inherited(_) | Source::File(_) => {

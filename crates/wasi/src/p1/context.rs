@@ -6,7 +6,7 @@ use super::errno::Errno;
 use super::observe::Observers;
 use super::rights::Rights;
 use super::table::{Entry, Object, Table};
-use crate::host::{Handles, Host, ReachedLimit, Stream};
+use crate::host::{Handles, Host, OpenKeys, ReachedLimit, Stream};
 use crate::keys::{KeyError, Keys};
 
 /// The number of the first preopened directory; libraries look for them from here up to the first gap.
@@ -31,6 +31,15 @@ impl Context {
     /// The first key that cannot be honoured.
     pub fn new(keys: &Keys) -> Result<Context, KeyError> {
         let (host, handles) = Host::open(keys)?;
+        Ok(Context::from_parts(host, handles))
+    }
+
+    /// One more guest that has keys which are open.
+    ///
+    /// # Errors
+    /// A stream to or from a file that cannot be opened.
+    pub fn with_open_keys(keys: &OpenKeys) -> Result<Context, KeyError> {
+        let (host, handles) = keys.host()?;
         Ok(Context::from_parts(host, handles))
     }
 

@@ -190,6 +190,11 @@ impl Resolve {
         Ok(Resolve { kind })
     }
 
+    /// For whoever has no directory of the host's.
+    pub(super) fn nothing() -> Resolve {
+        Resolve { kind: ResolverKind::Walk }
+    }
+
     pub(super) fn kind(self) -> ResolverKind {
         self.kind
     }

@@ -1,0 +1,86 @@
+//! Keys that have been opened once, for many guests.
+//!
+//! What is looked up by name on behalf of their owner is looked up here, once: directories, what is hidden from them, sockets. Guests share the descriptors, and nothing that
+//! they can change by them but the files themselves: what a guest writes to a copy-on-write or in-memory directory is its own.
+//!
+//! What this is not: streams to and from files. Each guest has them opened anew, as their modes say.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::gate::Permit;
+use super::handles::{self, Handles};
+use super::hidden::Hidden;
+use super::reach::NativeDirectory;
+use super::resolve::Resolve;
+use super::{Grant, Host};
+use crate::keys::{Access, DirKey, KeyError, Keys};
+
+/// Keys that have been opened; clones are the same. A guest's host made from them ([`OpenKeys::host`]) is cheap: for a guest without streams to or from files it takes no
+/// call of the system.
+#[derive(Clone, Debug)]
+pub struct OpenKeys(Arc<(Keys, OpenedKeys)>);
+
+/// What keys open to that all guests share.
+#[derive(Debug)]
+pub(super) struct OpenedKeys {
+    pub(super) resolve: Resolve,
+    /// In the order of the keys; none where a directory is not the host's.
+    pub(super) directories: Vec<Option<NativeDirectory>>,
+    /// In the order of the keys.
+    pub(super) listeners: Vec<(Arc<OwnedFd>, Grant)>,
+}
+
+impl OpenKeys {
+    /// Opens `keys`: checks them, opens each directory and socket, and chooses the path resolver.
+    ///
+    /// A directory key that is a symbolic link is followed here, once, and never again.
+    ///
+    /// # Errors
+    /// The first key that cannot be honoured.
+    pub fn open(keys: &Keys) -> Result<OpenKeys, KeyError> {
+        Ok(OpenKeys(Arc::new((keys.clone(), OpenedKeys::open(keys)?))))
+    }
+
+    /// The host of one more guest that has these keys, and the handles that it starts with.
+    ///
+    /// # Errors
+    /// A stream to or from a file that cannot be opened.
+    pub fn host(&self) -> Result<(Host, Handles), KeyError> {
+        let (keys, opened) = &*self.0;
+        Host::of_opened(keys, opened)
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.0.0
+    }
+}
+
+impl OpenedKeys {
+    pub(super) fn open(keys: &Keys) -> Result<OpenedKeys, KeyError> {
+        keys.check()?;
+        let permit = Permit::of_the_keys_owner();
+        let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
+        let has_native = keys.directories.iter().any(is_native);
+        // Whoever has no directory of the host's resolves no path of its.
+        let resolve = match has_native {
+            true => Resolve::choose(&permit, &keys.tuning).map_err(|error| KeyError::Setup(error.into()))?,
+            false => Resolve::nothing(),
+        };
+        // What is to be hidden concerns whoever is granted something of the host's.
+        let hidden = match has_native {
+            true => Hidden::find(&permit, &keys.hidden)
+                .map_err(|(path, error)| KeyError::CannotHide { path, reason: error.into() })?,
+            false => None,
+        };
+        let open = |key: &DirKey| {
+            let native = is_native(key).then(|| handles::open_host((&permit, resolve), hidden.as_ref(), key));
+            native.transpose()
+        };
+        let directories = keys.directories.iter().map(open).collect::<Result<_, _>>()?;
+        let listeners = keys.listeners.iter().map(|key| handles::listen(&permit, key));
+        Ok(OpenedKeys { resolve, directories, listeners: listeners.collect::<Result<_, _>>()? })
+    }
+}

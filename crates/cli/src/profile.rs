@@ -1,5 +1,6 @@
 //! `--profile`: where a guest spends its time, as a flame graph and as folded stacks.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use inferno::flamegraph;
-use innkeeper::{FrameInfo, FuncIndex, InterruptHandle, OmittedSamples, Profile};
+use inferno::flamegraph::color::{MultiPalette, Palette};
+use innkeeper::{FrameInfo, FrameTier, FuncIndex, InterruptHandle, OmittedSamples, Profile};
 
 use crate::output::Output;
 use crate::report::{Problem, short};
@@ -68,7 +70,7 @@ impl Files {
 
 /// Writes the flame graph and the stacks.
 pub(crate) fn write(profile: &Profile, files: Files, guest: &str) -> Result<(), Problem> {
-    let stacks = folded(profile);
+    let stacks = folded(profile, |_| "");
     files.stacks.write(|to| to.write_all((stacks.join("\n") + "\n").as_bytes()))?;
     if stacks.is_empty() {
         let error = format!("no sample was taken: the guest ran for less than {} ms or so", TICK.as_millis());
@@ -78,8 +80,14 @@ pub(crate) fn write(profile: &Profile, files: Files, guest: &str) -> Result<(), 
     options.title = guest.to_owned();
     options.count_name = "ms".to_owned();
     options.subtitle = Some(totals(profile));
+    // It colours names by their endings, which it does not print.
+    options.colors = Palette::Multi(MultiPalette::Java);
+    let coloured = folded(profile, |tier| match tier {
+        FrameTier::Compiled => "_[j]",
+        _ => "_[k]",
+    });
     let mut graph = Vec::new();
-    let drawn = flamegraph::from_lines(&mut options, stacks.iter().map(String::as_str), &mut graph);
+    let drawn = flamegraph::from_lines(&mut options, coloured.iter().map(String::as_str), &mut graph);
     files.graph.write(|to| {
         drawn.map_err(io::Error::other)?;
         to.write_all(&with_dark_style(graph))
@@ -88,13 +96,22 @@ pub(crate) fn write(profile: &Profile, files: Files, guest: &str) -> Result<(), 
 
 /// What all samples amount to.
 fn totals(profile: &Profile) -> String {
+    let compiled: u64 = profile
+        .stacks()
+        .filter(|(stack, _)| stack.first().is_some_and(|frame| frame.tier == FrameTier::Compiled))
+        .map(|(_, ticks)| ticks)
+        .sum();
+    let percent = compiled as f64 * 100.0 / profile.ticks().max(1) as f64;
     let stacks = profile.stacks().count();
     let ms = u128::from(profile.ticks()) * TICK.as_millis();
     let omitted = match profile.omitted() {
         OmittedSamples { samples: 0, .. } => String::new(),
         OmittedSamples { ticks, .. } => format!(", {ticks} ms of it in stacks that found no room"),
     };
-    format!("{ms} ms in {stacks} different stacks{omitted}; ctrl-F searches, a click enlarges")
+    format!(
+        "{ms} ms in {stacks} different stacks{omitted}: {percent:.0} % compiled (green), the rest interpreted (orange), \
+         each with the time of the host's calls it made; ctrl-F searches, a click enlarges"
+    )
 }
 
 /// A graph that is dark where the system is. What is said beside the boxes is light then; names in boxes, whose colours stay, are not.
@@ -109,14 +126,16 @@ fn with_dark_style(mut graph: Vec<u8>) -> Vec<u8> {
     graph
 }
 
-/// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks.
-fn folded(profile: &Profile) -> Vec<String> {
-    let line = |(stack, ticks): (&[FrameInfo], u64)| {
-        let names: Vec<String> =
-            stack.iter().rev().map(|frame| name(frame.func_name.as_deref(), frame.func)).collect();
-        format!("{} {ticks}", names.join(";"))
-    };
-    let mut lines: Vec<String> = profile.stacks().filter(|(stack, _)| !stack.is_empty()).map(line).collect();
+/// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks. Behind each name is what `ending` says of
+/// the tier; stacks that differ in nothing else than that are told apart only where it says something.
+fn folded(profile: &Profile, ending: impl Fn(FrameTier) -> &'static str) -> Vec<String> {
+    let mut ticks_of: BTreeMap<String, u64> = BTreeMap::new();
+    for (stack, ticks) in profile.stacks().filter(|(stack, _)| !stack.is_empty()) {
+        let named = |frame: &FrameInfo| name(frame.func_name.as_deref(), frame.func) + ending(frame.tier);
+        let names: Vec<String> = stack.iter().rev().map(named).collect();
+        *ticks_of.entry(names.join(";")).or_default() += ticks;
+    }
+    let mut lines: Vec<String> = ticks_of.iter().map(|(names, ticks)| format!("{names} {ticks}")).collect();
     let OmittedSamples { samples, ticks } = profile.omitted();
     if samples > 0 {
         lines.push(format!("(… and {samples} more samples whose stacks found no room) {ticks}"));

@@ -82,7 +82,7 @@ pub use reference::{AnyKind, AnyRef, ExnRef, ExternRef};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use store_builder::StoreBuilder;
 pub use tier::{CompileStatistics, Disassembly, Lacking, NewCode};
-pub use trap::{Backtrace, FrameInfo, Trap};
+pub use trap::{Backtrace, FrameInfo, FrameTier, Trap};
 pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
 pub use types::*;
 pub use value::Val;

@@ -84,6 +84,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::index::FuncIndex;
+    use crate::trap::FrameTier;
 
     fn stack(func: u32, name: &str) -> Backtrace {
         let mut sample = Error::for_profile();
@@ -93,6 +94,7 @@ mod tests {
             func_name: Some(name.to_owned()),
             offset_bytes: None,
             times: 1,
+            tier: FrameTier::Interpreted,
         });
         sample.into_backtrace()
     }

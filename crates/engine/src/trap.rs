@@ -108,6 +108,18 @@ pub struct FrameInfo {
     pub offset_bytes: Option<usize>,
     /// How many frames in a row are this one: more than one where the function has called itself at the same place.
     pub times: usize,
+    /// What executed it.
+    pub tier: FrameTier,
+}
+
+/// What executes a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FrameTier {
+    /// The interpreter.
+    Interpreted,
+    /// Machine code.
+    Compiled,
 }
 
 /// The active functions, innermost first: at most [`Backtrace::MAX_FRAMES`] different ones in a row.

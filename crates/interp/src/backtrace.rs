@@ -5,7 +5,7 @@
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{KnownPlaces, ModuleParts, TrapSite, VmContext, runtime};
-use innkeeper_engine::{Error, FrameInfo};
+use innkeeper_engine::{Error, FrameInfo, FrameTier};
 
 use crate::activation::host_return_address;
 use crate::code::{ModuleCode, Word};
@@ -128,6 +128,7 @@ fn describe(module: &ModuleParts, func: DefinedFuncIndex) -> FrameInfo {
         func_name: module.func_name(index).map(str::to_owned),
         offset_bytes: None,
         times: 1,
+        tier: FrameTier::Interpreted,
     }
 }
 

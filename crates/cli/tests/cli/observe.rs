@@ -79,8 +79,14 @@ fn a_profile_is_a_flame_graph_and_folded_stacks() {
     assert_eq!(stack, "main;busy");
     assert!(ticks.parse::<u64>().unwrap() > 0);
     let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
-    for part in ["<svg", "busy", " ms in 1 different stacks", "prefers-color-scheme: dark", "</style></svg>"]
-    {
+    for part in [
+        "<svg",
+        "busy",
+        "compiled (green)",
+        "interpreted (orange)",
+        "prefers-color-scheme: dark",
+        "</style></svg>",
+    ] {
         assert!(graph.contains(part), "{part} is not in {graph}");
     }
 }

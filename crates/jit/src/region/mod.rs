@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{ModuleParts, NewCode};
-use innkeeper_engine::{Error, FrameInfo};
+use innkeeper_engine::{Error, FrameInfo, FrameTier};
 
 use crate::tables::{FoundSite, Origin, Tables};
 use crate::watch;
@@ -197,6 +197,7 @@ fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usiz
         func_name: module.func_name(func).map(str::to_owned),
         offset_bytes,
         times: 1,
+        tier: FrameTier::Compiled,
     }
 }
 

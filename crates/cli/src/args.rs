@@ -373,6 +373,8 @@ pub(crate) enum PolicyCommand {
         /// The policy
         #[arg(value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
         file: OsString,
+        #[command(flatten)]
+        work: WorkFlags,
     },
     /// Run a program with the keys given, and write the least policy that covers what it used
     ///

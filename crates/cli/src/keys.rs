@@ -46,13 +46,8 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
 /// Hides from the guest what is inn's own, and refuses or warns of what cannot be meant.
 pub(crate) fn complete(keys: &mut Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
     require_distinct_names(keys)?;
-    let streams = streams(keys);
-    if !streams.is_empty() || keys.directories.iter().any(is_native) {
-        let hidden = cache::out_of_sight(cache);
-        streams.iter().try_for_each(|path| require_in_sight(path, &hidden))?;
-        if keys.directories.iter().any(is_native) {
-            keys.hidden = hidden;
-        }
+    if !streams(keys).is_empty() || keys.directories.iter().any(is_native) {
+        keys.hidden = cache::out_of_sight(cache);
         keys.directories.iter().filter(|key| is_native(key)).for_each(warn_of);
     }
     Ok(())
@@ -71,7 +66,12 @@ fn streams(keys: &Keys) -> Vec<PathBuf> {
     input.into_iter().chain(outputs).cloned().collect()
 }
 
-/// Refuses a file for a standard stream that no guest may reach: one of `hidden`, by whatever name, or one in it.
+/// Refuses files for standard streams that no guest may reach, as far as their paths tell: nothing is opened. When a guest is run, what is open is compared.
+pub(crate) fn require_streams_in_sight(keys: &Keys) -> Result<(), Problem> {
+    streams(keys).iter().try_for_each(|path| require_in_sight(path, &keys.hidden))
+}
+
+/// Refuses one of `hidden`, by whatever name, or one in it.
 fn require_in_sight(path: &Path, hidden: &[PathBuf]) -> Result<(), Problem> {
     let look = |path: &Path| mounts::look(CWD, path, AtFlags::empty()).map(|found| found.identity);
     let things: Vec<_> = hidden.iter().filter_map(|path| look(path).ok()).collect();

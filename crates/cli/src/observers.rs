@@ -23,7 +23,7 @@ pub(crate) struct Files {
 impl Files {
     /// Opens those that the flags name.
     pub(crate) fn open(flags: &ReportFlags, writable: &Writable) -> Result<Files, Problem> {
-        let open = |path: &OsString| Output::open(path, writable)?.stream(FileMode::Truncate);
+        let open = |path: &OsString| Output::open(path, writable)?.stream(FileMode::Truncate, writable);
         // Where nothing is traced, the file is not touched.
         let trace = flags.trace_file.as_ref().filter(|_| !flags.trace.is_empty());
         Ok(Files {

@@ -66,6 +66,7 @@ impl Output {
             WayError::System(error) => unwritable(path, &error),
             WayError::Planted(step) => writable::planted(path, &step),
         })?;
+        writable.require_in_sight(&directory, path)?;
         let special = match statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => match FileType::from_raw_mode(found.st_mode) {
                 FileType::RegularFile => None,
@@ -88,20 +89,23 @@ impl Output {
     }
 
     /// The file, to be written to while the guest runs.
-    pub(crate) fn stream(self, mode: FileMode) -> Result<File, Problem> {
-        let open = || match self.special {
-            Some(special) => Ok(special),
+    pub(crate) fn stream(self, mode: FileMode, writable: &Writable) -> Result<File, Problem> {
+        let failed = |error: io::Error| unwritable(&self.path, &error);
+        let file = match self.special {
+            Some(special) => special,
             None => {
                 let flags = if mode == FileMode::Append { OFlags::APPEND } else { OFlags::empty() };
-                let file = open_at(&self.directory, &self.name, OFlags::CREATE | flags)?;
-                let is_file = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::RegularFile;
+                let file = open_at(&self.directory, &self.name, OFlags::CREATE | flags).map_err(failed)?;
+                writable.require_file_in_sight(&file, &self.path)?;
+                let found = fstat(&file).map_err(|error| failed(error.into()))?;
+                let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
                 if mode == FileMode::Truncate && is_file {
-                    file.set_len(0)?;
+                    file.set_len(0).map_err(failed)?;
                 }
-                Ok(file)
+                file
             }
         };
-        open().map_err(|error: io::Error| unwritable(&self.path, &error))
+        Ok(file)
     }
 
     /// Writes a whole document.
@@ -174,7 +178,7 @@ pub(crate) fn open_streams(keys: &mut Keys, writable: &Writable) -> Result<(), P
     for key in [&mut keys.stdout, &mut keys.stderr] {
         if let StdoutKey::File { path, mode } = key {
             let how = if *mode == FileMode::Append { Writing::Append } else { Writing::Whole };
-            let file = Output::find(path, writable, how)?.stream(*mode)?;
+            let file = Output::find(path, writable, how)?.stream(*mode, writable)?;
             *key = StdoutKey::Opened(Arc::new(file.into()));
         }
     }

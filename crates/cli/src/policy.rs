@@ -1,16 +1,18 @@
 //! `inn policy`: policies checked, and learned from runs.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use innkeeper::wasi::keys::policy::PolicyAccess;
 use innkeeper::wasi::keys::{KeyLine, KeyLineKind, Keys, Policy, StdinKey};
 use innkeeper::wasi::p1::Context;
+use rustix::fs::{AtFlags, CWD};
 
 use crate::args::{PolicyArgs, PolicyCommand, RunArgs};
+use crate::deadline::Deadline;
 use crate::keys;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
@@ -24,7 +26,10 @@ const LEARNED: &str =
 
 pub(crate) fn policy(args: &PolicyArgs) -> Result<ExitCode, Problem> {
     match &args.command {
-        PolicyCommand::Check { file } => check(file),
+        PolicyCommand::Check { file, work } => {
+            work.watch()?;
+            check(file)
+        }
         PolicyCommand::Learn { to, run } => learn(to, run),
     }
 }
@@ -37,11 +42,10 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
         .grant(Keys::builder(), std::env::vars_os())
         .map_err(|error| Problem::new(&name, error).help(keys::POLICY_PAGE).mistake())?;
     let mut keys = granted.build();
-    let complete = keys::complete(&mut keys, None);
+    let complete = keys::complete(&mut keys, None).and_then(|()| keys::require_streams_in_sight(&keys));
     report::output(&in_words(&keys.in_words()))?;
     complete?;
     if let StdinKey::File(path) = &keys.stdin {
-        let readable = |path: &Path| File::open(path).map(drop);
         readable(path).map_err(|error| {
             Problem::new(
                 path.to_string_lossy(),
@@ -56,6 +60,14 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     Context::new(&keys).map_err(|error| Wording::of_policy(file).cannot_be_granted(&error))?;
     report::output(&format!("\n{name}: it can be granted\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a file can be read. It is not opened: a pipe would wait for its other end, and then lose it.
+fn readable(path: &Path) -> io::Result<()> {
+    if path.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(rustix::fs::accessat(CWD, path, rustix::fs::Access::READ_OK, AtFlags::EACCESS)?)
 }
 
 /// The lines under a heading for each of their kinds.
@@ -105,12 +117,19 @@ fn kind(path: &Path) -> &'static str {
 
 /// Runs a guest, and writes or extends a policy by what it used, however it ended: the exit code is the guest's.
 fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
+    let (begin, name) = (Instant::now(), visible(&to.to_string_lossy()));
+    // A policy can come from a pipe that nobody writes to, and go to one that nobody reads.
+    let reading = Deadline::watch(&keys::limits_of_flags(args), begin, name.clone())?;
     // So is a mistake in a policy that is there, before the guest runs.
-    let writable = Writable::of(&keys::keys(args)?, &args.reports.cow_changes);
+    let keys = keys::keys(args)?;
+    let writable = Writable::of(&keys, &args.reports.cow_changes, args.cache.as_ref());
     let output = Output::open(to, &writable)?;
     let known = if Path::new(to).exists() { Some(keys::read_policy(to)?) } else { None };
+    drop(reading);
+    // While the guest runs, its own deadline comes first; this one is for what comes after it.
+    let _writing = Deadline::watch_work(&keys.limits, begin, name)?;
     let mut learned = None;
-    let code = run::run_and_then(args, writable, |keys, context| {
+    let code = run::run_and_then(args, (begin, writable), |keys, context| {
         let host = context.host();
         let usage = host.usage().map(|usage| Policy::covering(keys, &usage));
         learned = usage.map(|policy| (policy, host.denials().len()));

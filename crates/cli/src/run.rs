@@ -35,17 +35,17 @@ const INITIALIZE: &str = "_initialize";
 
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
-    run_guest(args, (Usage::Ignored, None), |_, _| {})
+    run_guest(args, (Usage::Ignored, Instant::now(), None), |_, _| {})
 }
 
-/// Runs what the command line names, noting what the guest makes use of, and shows its keys and context to `then` when it has ended. `writable` knows
-/// what else is written.
+/// Runs what the command line names, noting what the guest makes use of, and shows its keys and context to `then` when it has ended. Its time began at
+/// `begin`; `writable` knows what else is written.
 pub(crate) fn run_and_then(
     args: &RunArgs,
-    writable: Writable,
+    (begin, writable): (Instant, Writable),
     then: impl FnOnce(&Keys, &Context),
 ) -> Result<ExitCode, Problem> {
-    run_guest(args, (Usage::Noted, Some(writable)), then)
+    run_guest(args, (Usage::Noted, begin, Some(writable)), then)
 }
 
 /// Whether what a guest makes use of is noted.
@@ -57,10 +57,9 @@ enum Usage {
 
 fn run_guest(
     args: &RunArgs,
-    (usage, writable): (Usage, Option<Writable>),
+    (usage, begin, writable): (Usage, Instant, Option<Writable>),
     then: impl FnOnce(&Keys, &Context),
 ) -> Result<ExitCode, Problem> {
-    let begin = Instant::now();
     if args.reports.trace_file.is_some() && args.reports.trace.is_empty() {
         let problem = Problem::new("--trace-file", "nothing is traced that could go there");
         return Err(problem.help("add --trace, --trace=json or --trace=summary").mistake());
@@ -73,7 +72,8 @@ fn run_guest(
     let mut keys = keys::keys(args)?;
     drop(reading);
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
-    let writable = writable.unwrap_or_else(|| Writable::of(&keys, &args.reports.cow_changes));
+    let writable =
+        writable.unwrap_or_else(|| Writable::of(&keys, &args.reports.cow_changes, args.cache.as_ref()));
     writable.check_inputs(&keys, args.cache.as_ref())?;
     if let Some(policy) = &args.keys.policy {
         writable.warn_of_input(policy, "the policy");

@@ -3,9 +3,10 @@
 //! A guest that may write to a directory can leave links there: in this run, or in an earlier one. No path that a flag names is followed through a link in a
 //! directory that this run's guest may write to, whichever mounts show it. Of directories that only guests of earlier runs could write to nobody knows.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +16,7 @@ use innkeeper::wasi::keys::{Access, Keys, StdinKey};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
+use crate::cache;
 use crate::mounts::{self, Identity, Looked};
 use crate::report::{self, Problem, visible};
 use crate::values::{CacheFlag, ChangesFlag};
@@ -29,6 +31,9 @@ pub(crate) const LOOKUP: OFlags =
 #[derive(Debug, Default)]
 pub(crate) struct Writable {
     granted: Vec<(Looked, PathBuf)>,
+    cache: Option<CacheFlag>,
+    /// What no guest may reach, looked at when it is first asked for.
+    hidden: OnceCell<Vec<(Looked, PathBuf)>>,
     outputs: RefCell<Vec<Written>>,
 }
 
@@ -73,7 +78,7 @@ impl Writable {
     }
 
     /// What these keys let a guest write to, at once or when its changes are applied.
-    pub(crate) fn of(keys: &Keys, changes: &[ChangesFlag]) -> Writable {
+    pub(crate) fn of(keys: &Keys, changes: &[ChangesFlag], cache: Option<&CacheFlag>) -> Writable {
         let applies = changes.contains(&ChangesFlag::Apply);
         let is_writable = |access| match access {
             Access::ReadWrite => true,
@@ -85,36 +90,36 @@ impl Writable {
             let looked = mounts::look(CWD, &key.host, AtFlags::empty()).ok()?;
             Some((looked, key.host.clone()))
         });
-        Writable { granted: found.collect(), outputs: RefCell::default() }
+        Writable { granted: found.collect(), cache: cache.cloned(), ..Writable::default() }
     }
 
     /// The granted directory that an open one is, or is in. The descriptors are asked, so that links and mounts make no difference.
     pub(crate) fn around(&self, directory: &OwnedFd) -> io::Result<Option<&Path>> {
-        if self.granted.is_empty() {
-            return Ok(None);
+        shown_in(&self.granted, directory)
+    }
+
+    /// Refuses to write to a directory in which the code cache or its key is kept: what is written can be the guest's.
+    pub(crate) fn require_in_sight(&self, directory: &OwnedFd, path: &Path) -> Result<(), Problem> {
+        match shown_in(self.hidden(), directory) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(hidden(path)),
+            Err(error) => Err(crate::output::unwritable(path, &error)),
         }
-        let look = |at: &OwnedFd| mounts::look(at, Path::new(""), AtFlags::empty());
-        let mut at = openat(directory, c".", LOOKUP, Mode::empty())?;
-        let mut here = look(&at)?;
-        let mut is_first_on_mount = true;
-        loop {
-            let is_granted = |(granted, path): &&(Looked, PathBuf)| {
-                granted.identity == here.identity
-                    || is_first_on_mount
-                        && openat(CWD, path, LOOKUP.difference(OFlags::NOFOLLOW), Mode::empty())
-                            .is_ok_and(|opened| mounts::is_shown_in((&at, here), (&opened, *granted)))
-            };
-            if let Some((_, path)) = self.granted.iter().find(is_granted) {
-                return Ok(Some(path));
-            }
-            at = openat(&at, c"..", LOOKUP, Mode::empty())?;
-            let above = look(&at)?;
-            if above.identity == here.identity {
-                return Ok(None);
-            }
-            is_first_on_mount = above.mount.is_none() || above.mount != here.mount;
-            here = above;
-        }
+    }
+
+    /// Refuses to write to an open file that is the key of the code cache, by another name.
+    pub(crate) fn require_file_in_sight(&self, file: &File, path: &Path) -> Result<(), Problem> {
+        let found = mounts::look(file, Path::new(""), AtFlags::empty());
+        let found = found.map_err(|error| crate::output::unwritable(path, &error))?.identity;
+        let is_hidden = self.hidden().iter().any(|(thing, _)| thing.identity == found);
+        if is_hidden { Err(hidden(path)) } else { Ok(()) }
+    }
+
+    fn hidden(&self) -> &[(Looked, PathBuf)] {
+        self.hidden.get_or_init(|| {
+            let paths = cache::out_of_sight(self.cache.as_ref()).into_iter();
+            paths.filter_map(|path| Some((mounts::look(CWD, &path, AtFlags::empty()).ok()?, path))).collect()
+        })
     }
 
     /// Refuses host paths that keys and flags name, if they go through links that the guest may have left: to what it is granted or reads, or where its code is kept.
@@ -244,6 +249,40 @@ impl Writable {
         outputs.push(Written { at, file, how, path: path.to_owned() });
         Ok(())
     }
+}
+
+/// The one of these directories that an open one is, or is in.
+fn shown_in<'a>(directories: &'a [(Looked, PathBuf)], directory: &OwnedFd) -> io::Result<Option<&'a Path>> {
+    if directories.is_empty() {
+        return Ok(None);
+    }
+    let look = |at: &OwnedFd| mounts::look(at, Path::new(""), AtFlags::empty());
+    let mut at = openat(directory, c".", LOOKUP, Mode::empty())?;
+    let mut here = look(&at)?;
+    let mut is_first_on_mount = true;
+    loop {
+        let is_it = |(known, path): &&(Looked, PathBuf)| {
+            known.identity == here.identity
+                || is_first_on_mount
+                    && openat(CWD, path, LOOKUP.difference(OFlags::NOFOLLOW), Mode::empty())
+                        .is_ok_and(|opened| mounts::is_shown_in((&at, here), (&opened, *known)))
+        };
+        if let Some((_, path)) = directories.iter().find(is_it) {
+            return Ok(Some(path));
+        }
+        at = openat(&at, c"..", LOOKUP, Mode::empty())?;
+        let above = look(&at)?;
+        if above.identity == here.identity {
+            return Ok(None);
+        }
+        is_first_on_mount = above.mount.is_none() || above.mount != here.mount;
+        here = above;
+    }
+}
+
+fn hidden(path: &Path) -> Problem {
+    let reason = "the code cache or its key is kept there, which no guest may reach";
+    Problem::new(path.to_string_lossy(), reason).help("name another file").mistake()
 }
 
 /// The steps of a path, without those that lead nowhere.

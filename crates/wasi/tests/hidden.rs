@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use innkeeper_wasi::keys::{Access, KeyError, Keys, WasiTuning};
+use innkeeper_wasi::keys::{Access, FileMode, KeyError, Keys, StdinKey, StdoutKey, WasiTuning};
 use innkeeper_wasi::p1::{Context, Errno};
 use support::*;
 
@@ -342,5 +342,42 @@ fn y4_another_name_of_what_is_hidden_leads_to_nothing() {
             assert_eq!(fs::read(dir.path().join(KEY)).unwrap(), b"secret", "{name}: {rights} {flags}");
         }
         assert_eq!(guest.stat(3, 0, "name").err(), Some(PERM), "{name}");
+    }
+}
+
+/// Whatever path a stream is opened by, and before anything is changed.
+#[test]
+fn y4_no_standard_stream_is_hidden() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    make_all(dir.path());
+    symlink(at(KEY), at("link")).unwrap();
+    symlink(at(SEAL), at("alias")).unwrap();
+    fs::hard_link(at(KEY), at("name")).unwrap();
+    fs::write(at("seen"), "seen").unwrap();
+    let open = |stream: &str, path: &Path| {
+        let mut keys = Keys::default();
+        keys.hidden = hidden_in(dir.path());
+        let file = |mode| StdoutKey::File { path: path.to_owned(), mode };
+        match stream {
+            "stdin" => keys.stdin = StdinKey::File(path.to_owned()),
+            "stdout" => keys.stdout = file(FileMode::Truncate),
+            "stderr" => keys.stderr = file(FileMode::Append),
+            _ => panic!("{stream}"),
+        }
+        Context::new(&keys).map(drop)
+    };
+    let before = (snapshot(&at(SEAL)), snapshot(&at(CACHE)));
+    for stream in ["stdin", "stdout", "stderr"] {
+        for path in [KEY, "alias/key", "link", "name", ".cache/inn/code", ".cache/inn/new"] {
+            let error = open(stream, &at(path)).expect_err(path);
+            // A link in the last place is not followed to what is written, and what is not there cannot be read.
+            let is_other =
+                matches!((stream, path), ("stdout" | "stderr", "link") | ("stdin", ".cache/inn/new"));
+            let is_hidden = matches!(error, KeyError::HiddenStream { name, .. } if name == stream);
+            assert!(is_hidden != is_other, "{stream} {path}: {error}");
+            assert_eq!((snapshot(&at(SEAL)), snapshot(&at(CACHE))), before, "{stream} {path}");
+        }
+        open(stream, &at("seen")).expect(stream);
     }
 }

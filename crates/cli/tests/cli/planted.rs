@@ -156,6 +156,35 @@ fn y3_no_output_goes_through_a_link_in_the_last_place() {
     }
 }
 
+/// What is open is compared, whatever leads there.
+#[test]
+fn y4_no_output_is_where_the_cache_or_its_key_is() {
+    const KEY: &str = "state/innkeeper/cache-key/key";
+    for (_, args) in WRITES {
+        for target in [KEY, "cache/innkeeper/new", "alias/new", "sub/same"] {
+            let dir = folder();
+            let at = |name: &str| dir.path().join(name);
+            fs::create_dir_all(at("state/innkeeper/cache-key")).unwrap();
+            fs::create_dir_all(at("cache/innkeeper")).unwrap();
+            fs::write(at(KEY), PRECIOUS).unwrap();
+            fs::hard_link(at(KEY), at("sub/same")).unwrap();
+            symlink("state/innkeeper/cache-key", at("alias")).unwrap();
+            let all = replace_all(dir.path(), &[], args, target);
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let run = inn(&all).current_dir(&dir);
+            let paths = ["cache", "state"].map(|name| at(name).to_str().unwrap().to_owned());
+            let ran = run.env("XDG_CACHE_HOME", &paths[0]).env("XDG_STATE_HOME", &paths[1]).run();
+            // What is written as a whole takes the other name only.
+            if target != "sub/same" {
+                ran.code(2).says(&["the code cache or its key is kept there"]);
+            }
+            assert_eq!(fs::read_to_string(at(KEY)).unwrap(), PRECIOUS, "{args:?} {target}");
+            assert_eq!(contents(&at("state/innkeeper/cache-key")).len(), 1, "{args:?} {target}");
+            assert!(!at("cache/innkeeper/new").exists(), "{args:?} {target}");
+        }
+    }
+}
+
 #[test]
 fn y3_outputs_beside_the_module_go_through_no_link_either() {
     for (command, name) in [("explore", "m.html"), ("compile", "m.cwasm")] {

@@ -39,6 +39,27 @@ fn a_mistake_in_a_policy_is_named_with_its_place() {
     inn(&["--policy", "none.toml", "{hello-c}"]).current_dir(&dir).run().code(2).says(&["none.toml"]);
 }
 
+/// Checking opens no pipe, and neither that nor learning waits for ever.
+#[test]
+fn policies_that_name_pipes_are_checked_and_learned_in_time() {
+    let dir = scratch();
+    for pipe in ["in", "out", "p"] {
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join(pipe)).status().unwrap();
+        assert!(made.success());
+    }
+    fs::write(dir.path().join("m.wat"), "(module (func (export \"_start\") (loop (br 0))))").unwrap();
+    let text = "[stdio]\nstdin = { file = \"in\" }\nstdout = { file = \"out\" }\n";
+    fs::write(dir.path().join("p.toml"), text).unwrap();
+    let run = |args: &[&str]| inn(args).current_dir(&dir).run();
+    run(&["policy", "check", "--timeout", "10s", "p.toml"]).code(0).prints(&["it can be granted"]);
+    run(&["policy", "check", "--timeout", "100ms", "p"]).code(1).says(&["it takes longer than 100ms"]);
+    let learn = ["policy", "learn", "--timeout", "200ms", "--to"];
+    // The policy to extend, one that is granted, and the guest.
+    for (to, flags) in [("p", &[][..]), ("l.toml", &["--policy", "p"]), ("l.toml", &[])] {
+        run(&[&learn[..], &[to], flags, &["m.wat"]].concat()).code(134).says(&["deadline exceeded"]);
+    }
+}
+
 #[test]
 fn a_learned_policy_covers_the_run_and_no_more() {
     let dir = site();

@@ -41,7 +41,7 @@ pub struct Handles {
 impl Handles {
     /// Opens every key, and gives the copy-on-write directories among them a second time, for whoever looks at the changes.
     pub(super) fn open(opening: &Opening<'_>) -> Result<(Handles, Vec<Overlay>), KeyError> {
-        let &Opening { permit, keys, .. } = opening;
+        let keys = opening.keys;
         let mut overlays = Vec::new();
         let mut directories = Vec::new();
         for (key, native) in keys.directories.iter().zip(&opening.opened.directories) {
@@ -59,9 +59,9 @@ impl Handles {
         });
         let listeners = listeners.collect();
         let handles = Handles {
-            stdin: Stream::input(permit, &keys.stdin)?,
-            stdout: Stream::output(permit, &keys.stdout)?,
-            stderr: Stream::error(permit, &keys.stderr)?,
+            stdin: Stream::input(opening)?,
+            stdout: Stream::output(opening)?,
+            stderr: Stream::error(opening)?,
             locked_root: locked_root(opening),
             directories,
             listeners,

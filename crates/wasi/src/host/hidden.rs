@@ -210,6 +210,21 @@ impl Hidden {
         Ok(false)
     }
 
+    /// Whether an open file is hidden, or is in a directory that is, or beneath one.
+    pub(super) fn has_file(&self, permit: &Permit, file: BorrowedFd<'_>) -> Result<bool, Error> {
+        if self.is_thing(identity(&sys::stat(permit, file)?)) {
+            return Ok(true);
+        }
+        // Where it was opened by; nothing moves what is hidden there meanwhile but its owner. What is in no directory has no such path.
+        let path = sys::path_of(permit, file).unwrap_or_default();
+        let parent =
+            path.parent().filter(|_| path.is_absolute()).map(|parent| sys::open_granted(permit, parent));
+        match parent {
+            Some(Ok(parent)) => self.surrounds(permit, parent.as_fd()),
+            _ => Ok(false),
+        }
+    }
+
     /// Whether a directory is a hidden one, or beneath one.
     pub(super) fn surrounds(&self, permit: &Permit, directory: BorrowedFd<'_>) -> Result<bool, Error> {
         let mut at = sys::duplicate(permit, directory)?;

@@ -14,7 +14,7 @@ use super::hidden::Hidden;
 use super::reach::NativeDirectory;
 use super::resolve::Resolve;
 use super::{Grant, Host};
-use crate::keys::{Access, DirKey, KeyError, Keys};
+use crate::keys::{Access, DirKey, KeyError, Keys, StdinKey, StdoutKey};
 
 /// Keys that have been opened; clones are the same. A guest's host made from them ([`OpenKeys::host`]) is cheap: for a guest without streams to or from files it takes no
 /// call of the system.
@@ -25,6 +25,8 @@ pub struct OpenKeys(Arc<(Keys, OpenedKeys)>);
 #[derive(Debug)]
 pub(super) struct OpenedKeys {
     pub(super) resolve: Resolve,
+    /// What no directory includes, and no stream is.
+    pub(super) hidden: Option<Arc<Hidden>>,
     /// In the order of the keys; none where a directory is not the host's.
     pub(super) directories: Vec<Option<NativeDirectory>>,
     /// In the order of the keys.
@@ -70,7 +72,10 @@ impl OpenedKeys {
             false => Resolve::nothing(),
         };
         // What is to be hidden concerns whoever is granted something of the host's.
-        let hidden = match has_native {
+        let is_file = |key: &StdoutKey| matches!(key, StdoutKey::File { .. });
+        let has_file =
+            matches!(keys.stdin, StdinKey::File(_)) || is_file(&keys.stdout) || is_file(&keys.stderr);
+        let hidden = match has_native || has_file {
             true => Hidden::find(&permit, &keys.hidden)
                 .map_err(|(path, error)| KeyError::CannotHide { path, reason: error.into() })?,
             false => None,
@@ -81,6 +86,7 @@ impl OpenedKeys {
         };
         let directories = keys.directories.iter().map(open).collect::<Result<_, _>>()?;
         let listeners = keys.listeners.iter().map(|key| handles::listen(&permit, key));
-        Ok(OpenedKeys { resolve, directories, listeners: listeners.collect::<Result<_, _>>()? })
+        let listeners = listeners.collect::<Result<_, _>>()?;
+        Ok(OpenedKeys { resolve, hidden, directories, listeners })
     }
 }

@@ -3,21 +3,26 @@
 //! An inherited stream is the host process's own descriptor, shared with whoever else has it; its modes are
 //! never changed. Whether the guest wants to wait is kept here.
 //!
+//! A file that is opened for a stream is compared with what no guest may reach by what is open, not by its path, and before it is changed.
+//!
 //! No call of the system waits, except the one that can be interrupted: bytes are moved as far as that is possible at once, and then readiness is waited
 //! for ([`Moving`]). That somebody else, another thread of the guest or another process, was faster meanwhile is just another reason to wait.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::credentials::{Credentials, Grant, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
+use super::handles::Opening;
+use super::hidden::Hidden;
 use super::poll::Direction;
 use super::portion::HowMuch;
 use super::{Host, sys};
-use crate::keys::{Capture, KeyError, StdinKey, StdoutKey};
+use crate::keys::{Capture, FileMode, KeyError, StdinKey, StdoutKey};
 
 /// A standard stream of a guest.
 #[derive(Debug)]
@@ -61,18 +66,18 @@ struct Remaining {
 
 impl Stream {
     /// Standard input, unless the key says that there is none.
-    pub(super) fn input(permit: &Permit, key: &StdinKey) -> Result<Option<Stream>, KeyError> {
+    pub(super) fn input(opening: &Opening<'_>) -> Result<Option<Stream>, KeyError> {
+        let &Opening { permit, keys, .. } = opening;
         let bytes = |bytes: &[u8]| Source::Bytes(Mutex::new(Remaining { bytes: bytes.to_vec(), taken: 0 }));
-        let source = match key {
+        let source = match &keys.stdin {
             StdinKey::Inherit => Source::Inherited(sys::stdin()),
             StdinKey::Empty => bytes(&[]),
             StdinKey::Bytes(text) => bytes(text),
             StdinKey::File(path) => {
-                Source::File(sys::open_granted_input(permit, path).map_err(|reason| KeyError::Stream {
-                    name: "stdin",
-                    path: path.clone(),
-                    reason,
-                })?)
+                let file = sys::open_granted_input(permit, path);
+                let file = file.map_err(|reason| unusable(("stdin", path), reason))?;
+                require_in_sight(opening, ("stdin", path), file.as_fd())?;
+                Source::File(file)
             }
             StdinKey::Closed => return Ok(None),
         };
@@ -80,17 +85,17 @@ impl Stream {
     }
 
     /// Standard output, unless the key says that there is none.
-    pub(super) fn output(permit: &Permit, key: &StdoutKey) -> Result<Option<Stream>, KeyError> {
-        Stream::sink(permit, "stdout", key, sys::stdout())
+    pub(super) fn output(opening: &Opening<'_>) -> Result<Option<Stream>, KeyError> {
+        Stream::sink(opening, "stdout", &opening.keys.stdout, sys::stdout())
     }
 
     /// Standard error, unless the key says that there is none.
-    pub(super) fn error(permit: &Permit, key: &StdoutKey) -> Result<Option<Stream>, KeyError> {
-        Stream::sink(permit, "stderr", key, sys::stderr())
+    pub(super) fn error(opening: &Opening<'_>) -> Result<Option<Stream>, KeyError> {
+        Stream::sink(opening, "stderr", &opening.keys.stderr, sys::stderr())
     }
 
     fn sink(
-        permit: &Permit,
+        opening: &Opening<'_>,
         name: &'static str,
         key: &StdoutKey,
         inherited: BorrowedFd<'static>,
@@ -100,15 +105,9 @@ impl Stream {
             StdoutKey::Discard => Source::Discard,
             StdoutKey::Capture(capture) => Source::Capture(capture.clone()),
             StdoutKey::Opened(fd) => Source::File(
-                sys::duplicate(permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))?,
+                sys::duplicate(opening.permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))?,
             ),
-            StdoutKey::File { path, mode } => Source::File(
-                sys::open_granted_output(permit, path, *mode).map_err(|reason| KeyError::Stream {
-                    name,
-                    path: path.clone(),
-                    reason,
-                })?,
-            ),
+            StdoutKey::File { path, mode } => Source::File(open_output(opening, (name, path), *mode)?),
             StdoutKey::Closed => return Ok(None),
         };
         Ok(Some(Stream::new(name, source)))
@@ -116,8 +115,13 @@ impl Stream {
 
     fn new(name: &'static str, source: Source) -> Stream {
         let credentials = Credentials::of_grant(Grant::Stdio(name), name);
-        let waits = OnceLock::new();
-        Stream { credentials, source, waits, nonblocking: AtomicBool::new(false), moving: Moving::default() }
+        Stream {
+            credentials,
+            source,
+            waits: OnceLock::new(),
+            nonblocking: AtomicBool::new(false),
+            moving: Moving::default(),
+        }
     }
 
     /// Its rights and origin.
@@ -162,6 +166,47 @@ impl Stream {
             _ => 0,
         }
     }
+}
+
+/// Opens or creates the file that a stream goes to, unless no guest may reach it; nothing is changed before that is known.
+fn open_output(
+    opening: &Opening<'_>,
+    (name, path): (&'static str, &Path),
+    mode: FileMode,
+) -> Result<OwnedFd, KeyError> {
+    let permit = opening.permit;
+    let failed = |reason| unusable((name, path), reason);
+    let file_name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = sys::open_granted(permit, parent).map_err(failed)?;
+    let hides = |hidden: &Arc<Hidden>| hidden.surrounds(permit, directory.as_fd());
+    if opening.opened.hidden.as_ref().map_or(Ok(false), hides).map_err(|error| failed(error.into()))? {
+        return Err(KeyError::HiddenStream { name, path: path.to_owned() });
+    }
+    let file = sys::open_granted_output(permit, (directory.as_fd(), file_name), mode).map_err(failed)?;
+    require_in_sight(opening, (name, path), file.as_fd())?;
+    if mode == FileMode::Truncate && sys::is_regular(file.as_fd()) {
+        sys::set_size(permit, file.as_fd(), 0).map_err(|error| failed(error.into()))?;
+    }
+    Ok(file)
+}
+
+/// Refuses an open file that no guest may reach, by whatever path it was opened.
+fn require_in_sight(
+    opening: &Opening<'_>,
+    (name, path): (&'static str, &Path),
+    file: BorrowedFd<'_>,
+) -> Result<(), KeyError> {
+    let hides = |hidden: &Arc<Hidden>| hidden.has_file(opening.permit, file);
+    match opening.opened.hidden.as_ref().map_or(Ok(false), hides) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(KeyError::HiddenStream { name, path: path.to_owned() }),
+        Err(error) => Err(unusable((name, path), error.into())),
+    }
+}
+
+fn unusable((name, path): (&'static str, &Path), reason: std::io::Error) -> KeyError {
+    KeyError::Stream { name, path: path.to_owned(), reason }
 }
 
 impl Host {

@@ -34,6 +34,14 @@ pub enum KeyError {
     /// The host directory is what the host keeps for itself; see [`crate::keys::Keys::hidden`].
     #[error("cannot grant {}: the code cache or its key is kept in it, which no guest may reach; grant another directory", .0.display())]
     Hidden(PathBuf),
+    /// The code cache or its key is there, which no guest is to reach.
+    #[error("cannot use {} as {name}: the code cache or its key is kept there, which no guest may reach; name another file", .path.display())]
+    HiddenStream {
+        /// The stream's usual name.
+        name: &'static str,
+        /// The file as granted.
+        path: PathBuf,
+    },
     /// The host directory is one in which changes are staged, or in one.
     #[error("cannot grant {}: it is in a directory in which changes are kept while they are made; finish them first, or take them back", .0.display())]
     Reserved(PathBuf),

@@ -3,7 +3,7 @@
 //! Every `name` here is one component without a slash, `.`, or, for [`open_beneath`] alone, a path that the kernel
 //! keeps beneath its base. No call follows a link in the last place, [`open_beneath`] excepted.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -83,18 +83,19 @@ pub(crate) fn open_granted_input(_: &Permit, path: &Path) -> Result<OwnedFd, std
     Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens or creates a host file for a key, to be written to, not following a link in the last place.
+/// Opens or creates a host file for a key in its directory, to be written to, not following a link in the last place.
+/// It is written over only by what is written to it: whoever opens it looks at it first.
 pub(crate) fn open_granted_output(
     _: &Permit,
-    path: &Path,
+    (directory, name): (BorrowedFd<'_>, &OsStr),
     mode: FileMode,
 ) -> Result<OwnedFd, std::io::Error> {
     let mode = match mode {
-        FileMode::Truncate => OFlags::TRUNC,
+        FileMode::Truncate => OFlags::empty(),
         FileMode::Append => OFlags::APPEND,
     };
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC | mode;
-    Ok(fs::openat(CWD, path, flags, FILE_MODE)?)
+    Ok(fs::openat(directory, name, flags, FILE_MODE)?)
 }
 
 /// The host path that a descriptor has now; for reports to the owner of the keys.

@@ -31,6 +31,11 @@ pub(crate) struct Problem {
     code: u8,
 }
 
+/// How the system and the host layer say that the process may open no more.
+const LACKING_DESCRIPTORS: [&str; 2] = ["(os error 24)", "too many open handles"];
+const MORE_DESCRIPTORS: &str =
+    "this process may open no more files: raise the limit (ulimit -n), 64 are enough for most guests";
+
 /// The exit code where `inn` itself failed.
 const FAILED: u8 = 1;
 /// The exit code where the command line is wrong.
@@ -78,6 +83,15 @@ impl Problem {
         Problem { code: MISTAKEN, ..self }
     }
 
+    /// These words, with the help. Where the system gives no more descriptors, nothing else helps, whatever was to be opened.
+    fn told(&self, words: String) -> String {
+        let lacks_descriptors = LACKING_DESCRIPTORS.iter().any(|words| self.message.contains(words));
+        match lacks_descriptors.then_some(MORE_DESCRIPTORS).or(self.help.as_deref()) {
+            Some(help) => words + &styled(HELP, "help", &visible_lines(help)),
+            None => words,
+        }
+    }
+
     /// What `inn` exits with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
@@ -97,20 +111,12 @@ pub(crate) fn output(text: &str) -> Result<(), Problem> {
 
 /// Says what `inn` could not do.
 pub(crate) fn problem(problem: &Problem) {
-    let mut text = styled(ERROR, "error", &visible_lines(&problem.message));
-    if let Some(help) = &problem.help {
-        text += &styled(HELP, "help", &visible_lines(help));
-    }
-    complain(&text);
+    complain(&problem.told(styled(ERROR, "error", &visible_lines(&problem.message))));
 }
 
 /// Says what is done without, and how to mend that.
 pub(crate) fn warning(problem: &Problem) {
-    let mut text = styled(DENIED, "warning", &visible_lines(&problem.message));
-    if let Some(help) = &problem.help {
-        text += &styled(HELP, "help", &visible_lines(help));
-    }
-    complain(&text);
+    complain(&problem.told(styled(DENIED, "warning", &visible_lines(&problem.message))));
 }
 
 /// Says what whoever asks for explanations may want to know.

@@ -93,9 +93,20 @@ impl DirFlag {
                 guest.to_string_lossy()
             )
         })?;
-        Ok(DirFlag(DirKey::new(host, guest, access)))
+        let near =
+            ACCESSES.iter().find_map(|word| Some((guest.strip_suffix(word)?.strip_suffix(':')?, word)));
+        match near.filter(|(front, _)| !front.is_empty() && host != guest) {
+            Some((front, word)) => Err(format!(
+                "`{guest}` ends in `:{word}`, and two colons stand before an access: --dir {}::{front}::{word}",
+                host.to_string_lossy()
+            )),
+            None => Ok(DirFlag(DirKey::new(host, guest, access))),
+        }
     }
 }
+
+/// The words for an access at the end of a value.
+pub(crate) const ACCESSES: [&str; 3] = ["ro", "rw", "cow"];
 
 /// The parts of a value between `::`.
 fn parts(value: &OsStr) -> Vec<&OsStr> {
@@ -149,6 +160,11 @@ impl TmpFlag {
             Some((guest, size)) => (guest, parse_size(size)?),
             None => (value, DEFAULT_TMP_BYTES),
         };
+        if let Some((front, size)) = guest.rsplit_once(':')
+            && parse_size(size).is_ok()
+        {
+            return Err(format!("two colons stand before the size: --tmp {front}::{size}"));
+        }
         if guest.is_empty() {
             return Err(String::from(
                 "the guest's path is empty: the form is GUEST[::SIZE], as in /tmp::64MiB",

@@ -13,7 +13,7 @@ use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLim
 
 use crate::args::RunArgs;
 use crate::report::{Problem, visible};
-use crate::values::DirFlag;
+use crate::values::{ACCESSES, DirFlag};
 
 /// Stands for a directory that has to be chosen.
 const CHOOSE: &str = "HOST";
@@ -206,9 +206,18 @@ impl Wording {
 /// What is meant by a host path with one colon in it.
 fn near_colon(path: &Path) -> Option<String> {
     let (host, guest) = path.to_str()?.split_once(':')?;
-    Path::new(host).is_dir().then(|| {
-        format!("did you mean {host}::{guest}? Two colons stand between the host's path and the guest's")
-    })
+    // A guest's path has no colon here, but for one before an access.
+    let parts = guest.rsplit_once(':').filter(|(_, last)| ACCESSES.contains(last));
+    let flag = match parts {
+        Some((guest, access)) => format!("{host}::{guest}::{access}"),
+        None => format!("{host}::{guest}"),
+    };
+    let between = if parts.is_none() && ACCESSES.contains(&guest) {
+        "Two colons stand before an access"
+    } else {
+        "Two colons stand between the host's path and the guest's"
+    };
+    Path::new(host).is_dir().then(|| format!("did you mean {flag}? {between}"))
 }
 
 fn grant_with(key: &DirKey, instead: &str) -> String {

@@ -265,6 +265,27 @@ fn a_policy_that_has_no_end_or_does_not_come_is_given_up() {
 }
 
 #[test]
+fn where_the_process_may_open_no_more_that_is_said() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), "(module (func (export \"_start\")))").unwrap();
+    let mut refused = 0;
+    for most in 4..20 {
+        let script =
+            format!("ulimit -n {most}; exec {} --dir . --stdin file:m.wat m.wat", env!("CARGO_BIN_EXE_inn"));
+        let mut command = std::process::Command::new("sh");
+        let home = dir.path().join("home");
+        let ran = command.args(["-c", &script]).current_dir(&dir).env("HOME", home).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        if !ran.status.success() {
+            refused += 1;
+            assert!(said.contains("ulimit -n"), "{most}: {said}");
+        }
+        assert!(!said.contains("mend the directory"), "{most}: {said}");
+    }
+    assert!(refused > 0);
+}
+
+#[test]
 fn names_that_would_drive_the_terminal_are_made_visible() {
     let dir = scratch();
     fs::write(dir.path().join("m.wat"), "(module (func (export \"_start\")))").unwrap();

@@ -105,6 +105,7 @@ impl Guest {
         let interrupt: Interrupt = stopper.interrupt();
         context.host().set_interrupt(interrupt);
         let signal = signals::stop_on_signals(stopper)?;
+        signals::stop_where_nobody_reads(context.host(), stopper, &signal);
         let mut linker = Linker::new(&self.engine);
         p1::add_to_linker(&mut linker, |context: &mut Context| context);
         let budget = context.host().budget();

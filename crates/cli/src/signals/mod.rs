@@ -1,4 +1,4 @@
-//! Ctrl-C, requests to end, and a terminal that goes away: the guest is stopped, so that what is to be told or written at its end still is. A second one
+//! Ctrl-C, requests to end, a terminal that goes away, and output that nobody reads any more: the guest is stopped, so that what is to be told or written at its end still is. A second one
 //! ends `inn` at once.
 //!
 //! Must stay true: a signal that was ignored when `inn` started (`nohup`, a shell's `trap ''`, jobs of scripts) stays ignored.
@@ -10,8 +10,9 @@ mod ignored;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use innkeeper::wasi::host::Host;
 use innkeeper::wasi::stop::{StopReason, Stopper};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::report::Problem;
@@ -38,12 +39,30 @@ pub(crate) fn survive_file_limits() {
 const STOPPING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 #[cfg(target_os = "linux")]
-use ignored::is_ignored;
+use ignored::{is_ignored, pipes_were_ignored};
 
 /// There is no way to ask.
 #[cfg(not(target_os = "linux"))]
 fn is_ignored(_: i32) -> bool {
     false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pipes_were_ignored() -> bool {
+    false
+}
+
+/// Stops the guest when it writes on though it was told that nobody reads its output, as if the signal that ends other programs then had come to it, unless this process was
+/// started to ignore that.
+pub(crate) fn stop_where_nobody_reads(host: &Host, stopper: &Stopper, came: &Came) {
+    if pipes_were_ignored() {
+        return;
+    }
+    let (came, stopper) = (came.clone(), stopper.clone());
+    host.on_unread_output(move || {
+        let _ = came.0.compare_exchange(0, SIGPIPE, Ordering::SeqCst, Ordering::SeqCst);
+        stopper.stop(StopReason::Interrupt);
+    });
 }
 
 /// Lets signals stop the guest, except for those that this process was started to ignore.

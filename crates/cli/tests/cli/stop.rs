@@ -197,3 +197,41 @@ fn a_program_that_waits_for_input_is_the_same_with_and_without_a_deadline() {
     assert!(guest("cat").exists());
     inn(&["--timeout", "1h", "{cat}"]).stdin("through\n").run().code(0).stdout("through\n").stderr("");
 }
+
+/// As natively: whoever ignores the error is ended, quietly, unless `inn` was started to ignore the signal.
+#[test]
+fn a_guest_that_writes_on_though_nobody_reads_is_ended() {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\10\00\00\00\02\00\00\00y\n")
+        (data (i32.const 16) "y\n")
+        (func (export "_start") (local $left i32)
+            (local.set $left (i32.const 3))
+            (loop $l
+                (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))
+                    (then
+                        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                        (if (i32.eqz (local.get $left)) (then (call $exit (i32.const 7))))))
+                (br $l)))
+        (func (export "heeds")
+            (loop $l (br_if $l (i32.eqz (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))
+            (call $exit (i32.const 8))))"#;
+    let dir = scratch();
+    std::fs::write(dir.path().join("yes.wat"), text).unwrap();
+    let inn = env!("CARGO_BIN_EXE_inn");
+    for (before, flags, code) in [
+        ("", "yes.wat", "141"),
+        ("", "--tier interpreter yes.wat", "141"),
+        // One that heeds the error ends as it wants.
+        ("", "--invoke heeds yes.wat", "8"),
+        ("trap '' PIPE;", "yes.wat", "7"),
+    ] {
+        let script = format!("{before} {{ {inn} --cache off {flags}; echo $? > code; }} | head -1");
+        let ran = std::process::Command::new("sh").args(["-c", &script]).current_dir(&dir).output().unwrap();
+        let told = std::fs::read_to_string(dir.path().join("code")).unwrap();
+        assert_eq!(told.trim(), code, "{script}: {ran:?}");
+        assert_eq!((&*ran.stdout, &*ran.stderr), (&b"y\n"[..], &b""[..]), "{script}");
+    }
+}

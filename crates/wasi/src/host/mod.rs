@@ -127,6 +127,7 @@ impl Host {
             allowance: keys.limits.written_bytes.map(allowance::Allowance::new),
             overlays,
             interrupt: OnceLock::new(),
+            unread: OnceLock::new(),
             scan: explain::ScanRecord::default(),
             lacks_memory: AtomicBool::new(false),
             missing_listener: AtomicU64::new(u64::from(u32::MAX) + 1),

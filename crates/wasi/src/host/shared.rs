@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::poll::Interrupt;
 use super::random::RandomSource;
 use super::resolve::Resolve;
+use super::stdio::Unread;
 use super::tree::Overlay;
 use crate::keys::{DirectoryOrder, WasiLimits};
 
@@ -36,6 +37,7 @@ pub struct Shared {
     pub(super) allowance: Option<Allowance>,
     pub(super) overlays: Vec<Overlay>,
     pub(super) interrupt: OnceLock<Interrupt>,
+    pub(super) unread: OnceLock<Unread>,
     pub(super) scan: ScanRecord,
     pub(super) lacks_memory: AtomicBool,
     /// A descriptor that the guest took for a socket; beyond all numbers where there was none.

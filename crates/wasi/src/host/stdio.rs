@@ -32,7 +32,18 @@ pub struct Stream {
     /// Whether reading or writing can have to wait, once somebody has looked: regular files are always ready.
     waits: OnceLock<bool>,
     nonblocking: AtomicBool,
+    /// Whether the guest has been told that nobody reads what it writes here.
+    is_unread: AtomicBool,
     moving: Moving,
+}
+
+/// What is done when a guest writes on to a stream that nobody reads.
+pub(super) struct Unread(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Unread {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Unread")
+    }
 }
 
 /// How bytes are moved without waiting, where the system does not do so when asked to with each call.
@@ -120,6 +131,7 @@ impl Stream {
             source,
             waits: OnceLock::new(),
             nonblocking: AtomicBool::new(false),
+            is_unread: AtomicBool::new(false),
             moving: Moving::default(),
         }
     }
@@ -243,7 +255,7 @@ impl Host {
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
-        self.within_allowance(buffers, |buffers| match &stream.source {
+        let result = self.within_allowance(buffers, |buffers| match &stream.source {
             Source::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
             Source::Capture(capture) => capture_all(capture, buffers),
             Source::Bytes(_) => Err(Error::BadHandle),
@@ -254,7 +266,20 @@ impl Host {
                 let fd = stream.descriptor().ok_or(Error::BadHandle)?;
                 self.write_in_portions(buffers, |buffers, _| sys::write(&permit, fd, buffers))
             }
-        })
+        });
+        if result == Err(Error::Pipe)
+            && stream.is_unread.swap(true, Ordering::Relaxed)
+            && let Some(Unread(act)) = self.unread.get()
+        {
+            act();
+        }
+        result
+    }
+
+    /// Has `act` done each time that the guest writes to a standard stream of which it has been told before that nobody reads it: natively, it would have been
+    /// ended by a signal the first time. Only the first `act` counts.
+    pub fn on_unread_output(&self, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.unread.set(Unread(Box::new(act)));
     }
 
     /// Writes all, as a guest expects it that wants to wait: many do not look whether it was all.

@@ -192,7 +192,8 @@ impl Translator<'_, '_> {
             Start::Loop(entry) if entry.offset_bytes == self.offset => Some(entry),
             _ => None,
         };
-        let brought = if entered.is_some() { height } else { 0 };
+        // A loop around the one that is entered is come to from inside only: what lies below it was computed by code that nothing leads to.
+        let brought = if entered.is_some() || self.pending_loop.is_some() { height } else { 0 };
         let from = height - brought;
         let types: Vec<Type> =
             self.stack[from..].iter().map(|value| self.b.func.dfg.value_type(*value)).collect();

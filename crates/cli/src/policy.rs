@@ -131,7 +131,7 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     let mut learned = None;
     let code = run::run_and_then(args, (begin, writable), |keys, context| {
         let host = context.host();
-        let usage = host.usage().map(|usage| Policy::covering(keys, &usage));
+        let usage = host.usage().map(|usage| inheriting(Policy::covering(keys, &usage)));
         learned = usage.map(|policy| (policy, host.denials().len()));
     })?;
     let Some((learned, denials)) = learned else {
@@ -143,7 +143,8 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     };
     let here = std::env::current_dir().unwrap_or_default();
     let folder = here.join(Path::new(to).parent().unwrap_or(Path::new("")));
-    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    // Paths in a policy are looked up from where it really is.
+    let folder = std::fs::canonicalize(&folder).unwrap_or(folder);
     let policy = policy.relative_to(&folder, &here);
     output.write(|file| file.write_all(format!("{LEARNED}{}", policy.to_text()).as_bytes()))?;
     let name = to.to_string_lossy();
@@ -160,6 +161,17 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
         report::note(&Problem::new(&name, format!("{things} not in it; grant that, and learn again")));
     }
     Ok(code)
+}
+
+/// Names the variables that are this process's own instead of writing down what they hold, which may be secret.
+fn inheriting(mut policy: Policy) -> Policy {
+    let (own, others) = std::mem::take(&mut policy.environment.set)
+        .into_iter()
+        .partition(|(name, value)| std::env::var(name).is_ok_and(|own| own == *value));
+    policy.environment.set = others;
+    let own: std::collections::BTreeMap<String, String> = own;
+    policy.environment.inherit.extend(own.into_keys());
+    policy
 }
 
 /// What a policy that was learned grants, in a few words.

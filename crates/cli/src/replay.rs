@@ -3,7 +3,7 @@
 //! The guest's output is printed as it was, wherever it went when it was recorded; what there is to say of the replay itself goes to standard error.
 //! A record that cannot be read is blamed itself, by the byte; of the guest nothing is said then.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::process::ExitCode;
@@ -35,8 +35,11 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
         let reason = format!("it was recorded with a setting that this inn does not know: {word}");
         Problem::new(&name, reason).help("replay it with the inn that recorded it, or record the run again")
     })?;
-    let path = args.file.clone().unwrap_or_else(|| OsString::from(&header.module));
-    let mut input = Input::read(&path)?;
+    let mut input = match &args.file {
+        Some(path) => Input::read(path)?,
+        // Whoever made the record has chosen this path: what is no file is not waited for.
+        None => Input::read_regular_file(OsStr::new(&header.module))?,
+    };
     if !header.is_of(&input.bytes) {
         return Err(Problem::new(&input.name, "the module is not the one that was recorded")
             .help(format!("name the right one: inn replay {name} FILE")));

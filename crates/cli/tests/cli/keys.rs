@@ -9,7 +9,7 @@ const GREETING: &str = "Hello, World!\n";
 const HELLOS: [&str; 3] = ["{hello-c}", "{hello-rust}", "{hello-as}"];
 
 /// Prints its environment, each variable ended by a NUL.
-const PRINT_ENV: &str = r#"(module
+pub(crate) const PRINT_ENV: &str = r#"(module
     (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))

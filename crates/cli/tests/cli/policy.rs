@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::keys::PRINT_ENV;
 use crate::{inn, scratch, site};
 
 #[test]
@@ -98,6 +99,46 @@ fn a_learned_policy_covers_the_run_and_no_more() {
     run(&learn).code(0);
     run(&other).code(0);
     run(&[&["--policy", "p.toml"][..], &build].concat()).code(0);
+}
+
+#[test]
+fn a_learned_policy_means_the_same_where_its_folder_is_a_link() {
+    let dir = scratch();
+    for (folder, text) in [("w", "meant"), ("real/w", "not meant")] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+        fs::write(dir.path().join(folder).join("f"), text).unwrap();
+    }
+    fs::create_dir_all(dir.path().join("real/deep")).unwrap();
+    std::os::unix::fs::symlink("real/deep", dir.path().join("link")).unwrap();
+    let run = |args: &[&str]| {
+        inn(args).current_dir(&dir).run().code(0).stdout("meant");
+    };
+    run(&["policy", "learn", "--to", "link/p.toml", "--dir", "w::/w", "{cat}", "/w/f"]);
+    run(&["--policy", "link/p.toml", "{cat}", "/w/f"]);
+}
+
+#[test]
+fn a_learned_policy_names_the_variables_of_its_user_and_not_what_they_hold() {
+    let dir = scratch();
+    fs::write(dir.path().join("env.wat"), PRINT_ENV).unwrap();
+    let run = |args: &[&str]| {
+        let ran = inn(args).current_dir(&dir).env("SECRET_OF_MINE", "hunter2").run();
+        ran.code(0).prints(&["SECRET_OF_MINE=hunter2\0", "MODE=fast\0"]);
+    };
+    run(&["policy", "learn", "--to", "p.toml", "--env", "SECRET_OF_MINE", "--env", "MODE=fast", "env.wat"]);
+    run(&["--policy", "p.toml", "env.wat"]);
+    let learned = fs::read_to_string(dir.path().join("p.toml")).unwrap();
+    assert!(!learned.contains("hunter2"), "{learned}");
+}
+
+#[test]
+fn a_file_of_a_guest_that_looks_like_unfinished_changes_keeps_no_directory_from_being_granted() {
+    let dir = scratch();
+    fs::write(dir.path().join("phase"), "phase 0\nsealed x\n").unwrap();
+    for access in ["ro", "rw", "cow"] {
+        let grant = format!(".::/d::{access}");
+        inn(&["--dir", &grant, "{cat}", "/d/phase"]).current_dir(&dir).run().code(0);
+    }
 }
 
 #[test]

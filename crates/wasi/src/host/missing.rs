@@ -7,6 +7,8 @@
 //! Libraries look a path up in the directory whose name is its longest beginning, as text: they take `/` and `./` off names, only `/` off paths, and leave `..` alone
 //! (wasi-libc, which C and Rust use), or clean the path first and take off nothing (Go).
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use super::credentials::{Credentials, Grant, Rights};
 use super::denial::{Denial, MissingKey, Refusal};
 use super::error::Error;
 use super::gate::Operation;
+use super::resolve::MAX_LINKS;
 use super::sys;
 use crate::keys::Access;
 
@@ -45,7 +48,7 @@ pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey
     }
     let mut keys = search.directories(&path).filter_map(|directory| {
         let guest = format!("/{directory}");
-        let host = certain(&[on_host(directory)], rest_of(&path, directory))?;
+        let host = search.certain(&[on_host(directory)], rest_of(&path, directory))?;
         search.is_chosen(&guest, &path).then_some(MissingKey::Directory {
             host: Some(host),
             guest,
@@ -64,6 +67,9 @@ fn missing_key(refusal: &Refusal, grants: &Grants) -> MissingKey {
         Grant::LockedRoot => return search.beneath_locked_root(&path),
         Grant::Stdio(_) | Grant::Listener(_) => return MissingKey::Nothing,
     };
+    if search.is_led_by_guest(host) {
+        return MissingKey::Nothing;
+    }
     match refusal.reason {
         Error::KernelFiles => MissingKey::KernelFiles { host: normal(host), guest: guest.clone(), access },
         Error::Hidden => MissingKey::Hidden,
@@ -116,7 +122,9 @@ impl Search<'_> {
             if !is_above && !folded.as_os_str().is_empty() {
                 hosts.push(Path::new("/").join(folded));
             }
-            if let Some(key) = self.key(guest, certain(&hosts, rest_of(path, directory)), path == directory) {
+            if let Some(key) =
+                self.key(guest, self.certain(&hosts, rest_of(path, directory)), path == directory)
+            {
                 return key;
             }
         }
@@ -124,7 +132,7 @@ impl Search<'_> {
         if fold(Path::new(path)).starts_with("..") {
             return MissingKey::Outside { guest: String::from("/") };
         }
-        let host = certain(&[PathBuf::from(".")], path);
+        let host = self.certain(&[PathBuf::from(".")], path);
         MissingKey::Directory { host, guest: String::from("/"), access: self.access }
     }
 
@@ -149,9 +157,9 @@ impl Search<'_> {
             let host = self.host_by_grants(&named).map_or_else(
                 || {
                     let by_name = relative(fold(Path::new(&named)));
-                    certain(&[host.join(directory), by_name], rest)
+                    self.certain(&[host.join(directory), by_name], rest)
                 },
-                |host| certain(&[host], rest),
+                |host| self.certain(&[host], rest),
             );
             if let Some(key) = self.key(named, host, path == directory) {
                 return key;
@@ -208,24 +216,66 @@ impl Search<'_> {
         });
         found.min_by_key(|(depth, _)| *depth).map(|(_, host)| host)
     }
+
+    /// The one directory among these that is there, as it is written best; where several are, the one in which `rest` is there. The root of the machine is never meant, and nor is what
+    /// the guest itself can have made a path lead to.
+    fn certain(&self, hosts: &[PathBuf], rest: &str) -> Option<PathBuf> {
+        let mut there: Vec<(&PathBuf, sys::OwnersLook)> = Vec::new();
+        for host in hosts {
+            if !self.is_led_by_guest(host)
+                && let Some(found) = sys::look_for_owner(host)
+                && found.is_directory
+                && there.iter().all(|(_, known)| *known != found)
+            {
+                there.push((host, found));
+            }
+        }
+        if there.len() > 1 {
+            there.retain(|(host, _)| !rest.is_empty() && sys::look_for_owner(&host.join(rest)).is_some());
+        }
+        let [(host, found)] = there.as_slice() else { return None };
+        (sys::look_for_owner(Path::new("/")).as_ref() != Some(found)).then(|| normal(host))
+    }
+
+    /// Whether there is a link on the way to a host path that the guest can have put there: it would be granted what it has chosen.
+    fn is_led_by_guest(&self, path: &Path) -> bool {
+        let writable = self.grants.iter().filter_map(|grant| match &**grant {
+            Grant::Directory { host, access: Access::ReadWrite | Access::CopyOnWrite, .. } => {
+                sys::real_path_for_owner(host)
+            }
+            _ => None,
+        });
+        let writable: Vec<PathBuf> = writable.collect();
+        let Some(here) = sys::real_path_for_owner(Path::new(".")) else { return !writable.is_empty() };
+        let mut todo = steps(&here.join(path));
+        let mut at = PathBuf::from("/");
+        let mut links_left = MAX_LINKS;
+        while let Some(name) = todo.pop_front() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let Some(target) = sys::read_link_for_owner(&at.join(&name)) else {
+                at.push(name);
+                continue;
+            };
+            if links_left == 0 || writable.iter().any(|writable| at.starts_with(writable)) {
+                return true;
+            }
+            links_left -= 1;
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            steps(&target).into_iter().rev().for_each(|name| todo.push_front(name));
+        }
+        false
+    }
 }
 
-/// The one directory among these that is there, as it is written best; where several are, the one in which `rest` is there. The root of the machine is never meant.
-fn certain(hosts: &[PathBuf], rest: &str) -> Option<PathBuf> {
-    let mut there: Vec<(&PathBuf, sys::OwnersLook)> = Vec::new();
-    for host in hosts {
-        if let Some(found) = sys::look_for_owner(host)
-            && found.is_directory
-            && there.iter().all(|(_, known)| *known != found)
-        {
-            there.push((host, found));
-        }
-    }
-    if there.len() > 1 {
-        there.retain(|(host, _)| !rest.is_empty() && sys::look_for_owner(&host.join(rest)).is_some());
-    }
-    let [(host, found)] = there.as_slice() else { return None };
-    (sys::look_for_owner(Path::new("/")).as_ref() != Some(found)).then(|| normal(host))
+/// The names that a path goes by, and `..`.
+fn steps(path: &Path) -> VecDeque<OsString> {
+    let named = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    named.map(|step| step.as_os_str().to_owned()).collect()
 }
 
 /// A host path without `.`, `..` and links, relative where it was and can be: what `inn` itself opens follows no links in directories that guests may write to.
@@ -312,6 +362,40 @@ mod tests {
             [(".", ""), ("/", ""), ("./", ""), ("/./a", "a"), ("./../a", "../a"), ("/a/", "a"), (".a", ".a")]
         {
             assert_eq!(stripped(name), plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_guest_can_have_made_a_path_lead_to_is_never_meant() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().expect("directory");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["w/d", "own", "secret/sub"] {
+            std::fs::create_dir_all(path(name)).expect("directory");
+        }
+        symlink("../secret", path("w/planted")).expect("link");
+        symlink("w/planted", path("own/by-way")).expect("link");
+        symlink("../w/planted", path("own/through")).expect("link");
+        symlink("../secret", path("own/link")).expect("link");
+        for access in [Access::ReadWrite, Access::CopyOnWrite, Access::ReadOnly] {
+            let grant = Grant::Directory { host: path("w"), guest: String::from("/w"), access };
+            let grants = [Arc::new(grant)];
+            let search = Search { operation: Operation::OpenRead, access: Access::ReadOnly, grants: &grants };
+            let is_writable = access != Access::ReadOnly;
+            for (name, is_led) in [
+                ("w/d", false),
+                ("own/link/sub", false),
+                ("own/by-way", false),
+                ("w/planted", is_writable),
+                ("w/planted/sub", is_writable),
+                ("own/through/sub", is_writable),
+            ] {
+                assert_eq!(search.is_led_by_guest(&path(name)), is_led, "{name} {access:?}");
+                if is_led {
+                    assert_eq!(search.certain(&[path(name)], ""), None, "{name} {access:?}");
+                }
+            }
         }
     }
 

@@ -50,6 +50,9 @@ struct GrantUsage {
     directories: BTreeMap<PathBuf, Rights>,
 }
 
+/// Directories in one grant that are told apart: each is compared with each, and all have room in a policy.
+const MAX_DIRECTORIES: usize = 100;
+
 impl UsageRecord {
     /// Notes an operation on a handle that was allowed.
     pub(super) fn note_handle(&self, request: &Request<'_>) {
@@ -60,7 +63,7 @@ impl UsageRecord {
             }
             Grant::Listener(address) => add(&self.listeners, *address),
             Grant::Directory { .. } if request.operation == Operation::List => {
-                self.note_directory(credentials, &within(credentials), Rights::READ);
+                self.note_directory(credentials, &least(&within(credentials)), Rights::READ);
             }
             _ => {}
         }
@@ -72,6 +75,9 @@ impl UsageRecord {
         let usage = directories
             .entry((host.clone(), guest.clone()))
             .or_insert_with(|| GrantUsage { access: *access, directories: BTreeMap::new() });
+        // A guest can make any number of them: beyond this one, the granted directory itself stands for more.
+        let is_room = usage.directories.len() < MAX_DIRECTORIES || usage.directories.contains_key(directory);
+        let directory = if is_room { directory } else { Path::new("") };
         let known = usage.directories.entry(directory.to_owned()).or_default();
         *known = *known | rights;
     }
@@ -126,8 +132,11 @@ impl Host {
             Err(_) => (request.operation, request.needs),
         };
         let base = within(credentials);
+        let goes_up = base.components().any(|component| component == Component::ParentDir);
         // Whoever holds a directory's handle needs that directory, wherever in it the path leads.
-        let used = if base.as_os_str().is_empty() {
+        let used = if goes_up {
+            least(&base)
+        } else if base.as_os_str().is_empty() {
             self.directory_of(permit, operation, directory, path)
         } else {
             base
@@ -187,8 +196,17 @@ impl Host {
 }
 
 impl GrantUsage {
-    /// The least keys that cover the usage of one grant.
+    /// The least keys that cover the usage of one grant, as its directories are now.
     fn keys(&self, host: &Path, guest: &str) -> Vec<DirKey> {
+        let mut directories: BTreeMap<PathBuf, Rights> = BTreeMap::new();
+        for (directory, rights) in &self.directories {
+            let known = directories.entry(standing(host, directory)).or_default();
+            *known = *known | *rights;
+        }
+        GrantUsage { access: self.access, directories }.keys_as_noted(host, guest)
+    }
+
+    fn keys_as_noted(&self, host: &Path, guest: &str) -> Vec<DirKey> {
         let key = |directory: &Path, access| {
             let below = directory.to_string_lossy();
             let guest = match (guest, &*below) {
@@ -223,6 +241,27 @@ impl GrantUsage {
             }
         }
     }
+}
+
+/// As much of a path beneath a granted directory as names directories now, by names that can be read. What was used can be gone, and the guest can have put a link
+/// in its place: a key to that would grant what the guest has chosen. What is above it was granted to this run.
+fn standing(host: &Path, within: &Path) -> PathBuf {
+    let permit = Permit::of_the_keys_owner();
+    let mut standing = PathBuf::new();
+    let Ok(mut at) = sys::open_granted(&permit, host) else { return standing };
+    for component in within.components() {
+        let Component::Normal(name) = component else { break };
+        let is_plain = name.to_str().is_some_and(|name| !name.contains(|c: char| c.is_control()));
+        let name = name.as_encoded_bytes();
+        let found = sys::look_at(&permit, at.as_fd(), name);
+        if !is_plain || !found.is_ok_and(|found| found.kind == FileKind::Directory) {
+            break;
+        }
+        let Ok(next) = sys::open_name(&permit, at.as_fd(), name, sys::OpenHow::lookup()) else { break };
+        at = next;
+        standing.push(component);
+    }
+    standing
 }
 
 /// The part of a handle's guest path that lies beneath its grant's.
@@ -279,6 +318,52 @@ mod tests {
     }
 
     #[test]
+    fn no_key_is_to_what_a_guest_has_put_in_the_place_of_what_it_used() {
+        let folder = tempfile::tempdir().expect("directory");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["w/a/b", "w/two\nlines", "secret/b"] {
+            std::fs::create_dir_all(path(name)).expect("directory");
+        }
+        std::os::unix::fs::symlink("../secret", path("w/link")).expect("link");
+        std::fs::write(path("w/file"), "").expect("file");
+        for (used, key) in [
+            ("a/b", "a/b"),
+            ("", ""),
+            ("link", ""),
+            ("link/b", ""),
+            ("gone/b", ""),
+            ("a/gone", "a"),
+            ("file", ""),
+            ("a/..", "a"),
+            ("two\nlines", ""),
+        ] {
+            assert_eq!(standing(&path("w"), Path::new(used)), Path::new(key), "{used}");
+            let directories = BTreeMap::from([(PathBuf::from(used), Rights::ALL)]);
+            let keys = GrantUsage { access: Access::ReadWrite, directories }.keys(&path("w"), "/w");
+            let host = if key.is_empty() { path("w") } else { path("w").join(key) };
+            let guest = if key.is_empty() { String::from("/w") } else { format!("/w/{key}") };
+            assert_eq!(keys, [DirKey::new(host, guest, Access::ReadWrite)], "{used}");
+        }
+    }
+
+    #[test]
+    fn a_guest_cannot_have_any_number_of_directories_noted() {
+        let record = UsageRecord::default();
+        let host = PathBuf::from("w");
+        let grant =
+            Grant::Directory { host: host.clone(), guest: String::from("/w"), access: Access::ReadWrite };
+        let credentials = Credentials::of_grant(grant, "/w");
+        for number in 0..3 * MAX_DIRECTORIES {
+            record.note_directory(&credentials, Path::new(&number.to_string()), Rights::READ);
+        }
+        record.note_directory(&credentials, Path::new("beyond"), Rights::WRITE);
+        let directories = record.directories.lock().expect("directories");
+        let usage = &directories[&(host, String::from("/w"))];
+        assert_eq!(usage.directories.len(), MAX_DIRECTORIES + 1);
+        assert!(usage.directories[Path::new("")].contains(Rights::READ | Rights::WRITE));
+    }
+
+    #[test]
     fn keys_are_as_small_as_the_usage() {
         let directories = [
             ("a", Rights::READ),
@@ -290,13 +375,13 @@ mod tests {
         let directories =
             directories.into_iter().map(|(path, rights)| (PathBuf::from(path), rights)).collect();
         let usage = |access| GrantUsage { access, directories: BTreeMap::clone(&directories) };
-        let keys = usage(Access::ReadWrite).keys(Path::new("/host"), "/in");
+        let keys = usage(Access::ReadWrite).keys_as_noted(Path::new("/host"), "/in");
         let expected = [("a", Access::ReadOnly), ("a/c", Access::ReadWrite), ("d", Access::ReadWrite)];
         let expected = expected
             .map(|(path, access)| DirKey::new(format!("/host/{path}"), format!("/in/{path}"), access));
         assert_eq!(keys, expected);
         assert_eq!(
-            usage(Access::CopyOnWrite).keys(Path::new("h"), "."),
+            usage(Access::CopyOnWrite).keys_as_noted(Path::new("h"), "."),
             [DirKey::new("h", ".", Access::CopyOnWrite)]
         );
     }

@@ -18,12 +18,7 @@ impl Policy {
         let mut policy = Policy::default();
         for used in &usage.directories {
             // Of what is beneath a directory with the kernel's files, nobody has noted whether it was one of them.
-            let includes =
-                |key: &DirKey| key.kernel_files == KernelFiles::Granted && used.host.starts_with(&key.host);
-            let kernel_files = match keys.directories.iter().any(includes) {
-                true => KernelFiles::Granted,
-                false => KernelFiles::Refused,
-            };
+            let kernel_files = key_of(keys, used).map_or(KernelFiles::Refused, |key| key.kernel_files);
             policy.cover_directory(&used.clone().with_kernel_files(kernel_files));
         }
         if usage.environment {
@@ -144,6 +139,16 @@ impl Policy {
     }
 }
 
+/// The key by which a directory was reached: of those around it, the one whose name says most.
+fn key_of<'a>(keys: &'a Keys, used: &DirKey) -> Option<&'a DirKey> {
+    let names = |key: &&DirKey| {
+        used.host.starts_with(&key.host)
+            && (key.guest == "." && !used.guest.starts_with('/')
+                || Path::new(&used.guest).starts_with(&key.guest))
+    };
+    keys.directories.iter().filter(names).max_by_key(|key| Path::new(&key.guest).components().count())
+}
+
 /// An output as a policy has it. One that only this process could read is discarded.
 fn output(key: &StdoutKey) -> PolicyStream {
     match key {
@@ -204,6 +209,19 @@ fn covers(more: &PolicyDirectory, less: &PolicyDirectory) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_files_are_granted_by_the_key_that_granted_them() {
+        let proc = DirKey::new("/w", "/srv", Access::ReadOnly).with_kernel_files(KernelFiles::Granted);
+        let keys = Keys::builder().directory(proc).dir("/w/app", "/app", Access::ReadOnly).build();
+        let learned = |host: &str, guest: &str| {
+            let directories = vec![DirKey::new(host, guest, Access::ReadOnly)];
+            let policy = Policy::covering(&keys, &Usage { directories, ..Usage::default() });
+            policy.directories[0].kernel_files
+        };
+        assert!(!learned("/w/app", "/app") && !learned("/w/app/x", "/app/x"));
+        assert!(learned("/w", "/srv") && learned("/w/app", "/srv/app"));
+    }
 
     #[test]
     fn paths_are_relative_where_the_policy_and_they_can_travel_together() {

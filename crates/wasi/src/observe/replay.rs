@@ -12,6 +12,7 @@ use super::format::{
 };
 use super::record::LastCall;
 use super::{Ending, InputChecksum};
+use crate::host::visible;
 
 /// Calls before a divergence that its report shows.
 const CONTEXT_CALLS: usize = 5;
@@ -125,7 +126,8 @@ impl Replayer {
         let made = || describe(name(function), arguments);
         let Some(recorded) = self.next()? else {
             let end = self.end.as_deref().unwrap_or_default();
-            let reason = format!("the guest calls {}, where the recorded one ended ({end})", made());
+            let reason =
+                format!("the guest calls {}, where the recorded one ended ({})", made(), visible(end));
             return Err(self.diverge(reason, &name));
         };
         if recorded.function != function || recorded.arguments != arguments {
@@ -190,7 +192,8 @@ impl Replayer {
         }
         match &self.end {
             Some(end) if end != ending => {
-                let reason = format!("the guest ends: {ending}; the recorded one ended: {end}");
+                let end = visible(end);
+                let reason = format!("the guest ends: {}; the recorded one ended: {end}", visible(ending));
                 Err(self.diverge(reason, &name))
             }
             _ => Ok(()),

@@ -20,7 +20,7 @@ use super::node::{NodeId, NodeKind, State};
 use crate::host::error::Error;
 use crate::host::explain::visible;
 use crate::host::gate::Permit;
-use crate::host::metadata::FileKind;
+use crate::host::metadata::{FileKind, Metadata};
 use crate::host::sys;
 
 /// What the form puts before the name of what is gone.
@@ -122,7 +122,7 @@ fn unreadable(path: &[u8], reason: Error) -> ArchiveError {
 struct Archive<'a> {
     visit: Visit<'a>,
     stop: &'a Stop<'a>,
-    /// Files that are in the archive, by a name that they have there.
+    /// Files of several names that are in the archive, by the one that they have there.
     written: HashMap<NodeId, Vec<u8>>,
     to: &'a mut dyn Write,
 }
@@ -154,7 +154,7 @@ impl Archive<'_> {
                 write_member(self.to, &Member { flag: b'1', link: &self.written[&id], ..file })?;
             }
             NodeKind::File(_) => {
-                self.written.insert(id, path.to_vec());
+                self.note(id, path, &metadata);
                 self.file(state, id, &file, metadata.size_bytes)?;
             }
             NodeKind::Other(kind) => {
@@ -164,13 +164,20 @@ impl Archive<'_> {
                     FileKind::BlockDevice => b'4',
                     _ => return Err(failed(Error::NotSupported)),
                 };
-                self.written.insert(id, path.to_vec());
+                self.note(id, path, &metadata);
                 write_member(self.to, &Member { flag, ..file })?;
             }
             // Its text was read with its metadata.
             NodeKind::LowerLink => return Err(failed(Error::Stale)),
         }
         Ok(())
+    }
+
+    /// Notes what may come again by another name. A path is as long as the guest likes, and there are as many files.
+    fn note(&mut self, id: NodeId, path: &[u8], metadata: &Metadata) {
+        if metadata.links > 1 {
+            self.written.insert(id, path.to_vec());
+        }
     }
 
     /// Permissions and owner: those of what it comes from, or the usual ones.

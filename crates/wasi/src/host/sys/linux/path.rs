@@ -129,6 +129,11 @@ pub(crate) fn real_path_for_owner(path: &Path) -> Option<PathBuf> {
     std::fs::canonicalize(path).ok()
 }
 
+/// Where a link leads, for the owner of the keys, if it is one; never told to a guest.
+pub(crate) fn read_link_for_owner(path: &Path) -> Option<PathBuf> {
+    std::fs::read_link(path).ok()
+}
+
 /// Tries `openat2` with arguments that cannot fail where it exists and is allowed.
 pub(crate) fn probe_beneath(_: &Permit) -> Result<(), Error> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;

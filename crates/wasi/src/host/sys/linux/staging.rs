@@ -100,6 +100,14 @@ pub(crate) fn is_private(_: &Permit, parent: BorrowedFd<'_>, fd: BorrowedFd<'_>)
     Ok(is_own && allows_no_more(found.mode, parent.mode))
 }
 
+/// Whether a file belongs to this user, and nobody else may do anything with it.
+pub(crate) fn is_owners_alone(_: &Permit, fd: BorrowedFd<'_>) -> bool {
+    let found = fs::fstat(fd).map(|stat| status(&stat));
+    found.is_ok_and(|found| {
+        found.owner == rustix::process::geteuid().as_raw() && allows_no_more(found.mode, 0)
+    })
+}
+
 /// Whether a mode has no permission for others than the owner that the other mode does not have.
 const fn allows_no_more(mode: u32, than: u32) -> bool {
     let others = Mode::RWXG.bits() | Mode::RWXO.bits();

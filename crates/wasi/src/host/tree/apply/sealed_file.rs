@@ -35,7 +35,8 @@ const MAX_PHASE_BYTES: u64 = 4096;
 /// Bytes read at once.
 const PART_BYTES: usize = 64 * 1024;
 
-/// Whether a directory is one that changes are staged in, by what is in it: whatever its name is where it is mounted.
+/// Whether a directory is one that changes are staged in, by what is in it: whatever its name is where it is mounted. A guest makes no file that is the user's alone,
+/// or no run could grant a directory any more in which it has made one that looks like this.
 pub(in crate::host) fn is_staging_directory(permit: &Permit, directory: BorrowedFd<'_>) -> bool {
     let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
     let Ok(file) = sys::open_name(permit, directory, PHASE, sys::OpenHow::new(&options)) else {
@@ -43,6 +44,7 @@ pub(in crate::host) fn is_staging_directory(permit: &Permit, directory: Borrowed
     };
     let mut buffer = [0; 64];
     let read = sys::is_regular(file.as_fd())
+        && sys::is_owners_alone(permit, file.as_fd())
         && sys::read_at(permit, file.as_fd(), &mut [IoSliceMut::new(&mut buffer)], 0).is_ok();
     let number = buffer.strip_prefix(PHASE_WORD.as_bytes()).and_then(|rest| rest.split_first());
     read && number.is_some_and(|(digit, rest)| digit.is_ascii_digit() && rest.starts_with(b"\nsealed "))

@@ -102,6 +102,23 @@ fn a_learned_policy_covers_the_run_and_no_more() {
 }
 
 #[test]
+fn a_learned_policy_lets_paths_with_dots_be_found_again() {
+    let dir = scratch();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::write(dir.path().join("sub/f"), "found").unwrap();
+    for name in [".", "/"] {
+        for path in ["./sub/f", "sub/f", "/sub/f"] {
+            let run = |args: &[&str]| inn(&[args, &["{cat}", path]].concat()).current_dir(&dir).run();
+            let grant = format!(".::{name}");
+            let first = run(&["policy", "learn", "--to", "p.toml", "--dir", &grant]);
+            let second = run(&["--policy", "p.toml"]);
+            assert_eq!((first.code, first.stdout), (second.code, second.stdout), "{name} {path}");
+            fs::remove_file(dir.path().join("p.toml")).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_learned_policy_means_the_same_where_its_folder_is_a_link() {
     let dir = scratch();
     for (folder, text) in [("w", "meant"), ("real/w", "not meant")] {

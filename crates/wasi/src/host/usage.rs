@@ -217,7 +217,13 @@ impl GrantUsage {
             DirKey::new(if below.is_empty() { host.to_owned() } else { host.join(directory) }, guest, access)
         };
         let changes = self.directories.values().any(|rights| !Rights::READ.contains(*rights));
+        // What libraries look up in a directory of these names, they would not all look up in one beneath: a path that begins with `./`, or one that is relative to
+        // the directory that the guest takes for its current one.
+        let is_for_all = super::missing::stripped(guest).is_empty();
         match self.access {
+            Access::ReadOnly | Access::ReadWrite if is_for_all && !self.directories.is_empty() => {
+                vec![key(Path::new(""), if changes { Access::ReadWrite } else { Access::ReadOnly })]
+            }
             // What is seen in a tree that the host keeps is seen through the same tree only.
             Access::Temporary { limit_bytes } => vec![DirKey::temporary(guest, limit_bytes)],
             Access::CopyOnWrite if changes => {
@@ -380,6 +386,10 @@ mod tests {
         let expected = expected
             .map(|(path, access)| DirKey::new(format!("/host/{path}"), format!("/in/{path}"), access));
         assert_eq!(keys, expected);
+        for guest in [".", "/"] {
+            let keys = usage(Access::ReadWrite).keys_as_noted(Path::new("h"), guest);
+            assert_eq!(keys, [DirKey::new("h", guest, Access::ReadWrite)]);
+        }
         assert_eq!(
             usage(Access::CopyOnWrite).keys_as_noted(Path::new("h"), "."),
             [DirKey::new("h", ".", Access::CopyOnWrite)]

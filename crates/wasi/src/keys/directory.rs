@@ -66,16 +66,17 @@ pub struct DirKey {
 }
 
 impl DirKey {
-    /// A key to the host directory `host`, called `guest` by the guest.
+    /// A key to the host directory `host`, called `guest` by the guest: without slashes and dots at its end, since guests' libraries compare names as text.
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
-        DirKey { host: host.into(), guest: guest.into(), access, kernel_files: KernelFiles::Refused }
+        let guest = plain(guest.into());
+        DirKey { host: host.into(), guest, access, kernel_files: KernelFiles::Refused }
     }
 
     /// A key to a directory in memory, called `guest` by the guest, that takes `limit_bytes`.
     #[must_use]
     pub fn temporary(guest: impl Into<String>, limit_bytes: u64) -> DirKey {
-        let guest = guest.into();
+        let guest = plain(guest.into());
         DirKey::new(guest.clone(), guest, Access::Temporary { limit_bytes })
     }
 
@@ -84,6 +85,15 @@ impl DirKey {
     pub fn with_kernel_files(self, kernel_files: KernelFiles) -> DirKey {
         DirKey { kernel_files, ..self }
     }
+}
+
+/// A name without the slashes and dots at its end, which completion of shells writes. What is inside stays as it is: libraries look for paths that begin with the
+/// name, letter by letter.
+fn plain(mut name: String) -> String {
+    while name.len() > 1 && (name.ends_with('/') || name.ends_with("/.")) {
+        name.truncate(name.rfind('/').filter(|end| *end > 0).unwrap_or(1));
+    }
+    name
 }
 
 /// What becomes of paths that no directory key covers.
@@ -111,4 +121,33 @@ pub enum DirectoryOrder {
     Host,
     /// By name.
     Sorted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_libraries_compare() {
+        for (given, name) in [
+            ("/data/", "/data"),
+            ("data//", "data"),
+            ("./data", "./data"),
+            ("/g/.", "/g"),
+            ("/g/./", "/g"),
+            ("/g.", "/g."),
+            ("/x//y", "/x//y"),
+            (".", "."),
+            ("./", "."),
+            ("/", "/"),
+            ("//", "/"),
+            ("/.", "/"),
+            ("..", ".."),
+            ("../", ".."),
+            ("", ""),
+        ] {
+            assert_eq!(DirKey::new("h", given, Access::ReadOnly).guest, name, "{given}");
+            assert_eq!(DirKey::temporary(given, 1).guest, name, "{given}");
+        }
+    }
 }

@@ -203,6 +203,7 @@ fn changes_are_listed_once_and_with_what_was_moved() {
         (Modified, "a/c"),
         (Added, "a/new"),
         (Modified, "d"),
+        (Removed, "l"),
         (Added, "l"),
         (Added, "moved"),
         (Added, "moved/c"),

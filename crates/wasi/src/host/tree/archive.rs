@@ -143,7 +143,7 @@ impl Archive<'_> {
             NodeKind::Directory(_) => {
                 let named = [path, &b"/"[..]].concat();
                 write_member(self.to, &Member { path: &named, flag: b'5', ..file })?;
-                if step.replaces && step.kind == ChangeKind::Added {
+                if step.replaces.is_some() && step.kind == ChangeKind::Added {
                     write_member(self.to, &Member::empty(&[path, &b"/.wh..wh..opq"[..]].concat()))?;
                 }
             }

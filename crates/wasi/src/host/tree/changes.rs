@@ -56,8 +56,8 @@ pub(super) struct Step {
     pub(super) kind: ChangeKind,
     pub(super) file_kind: FileKind,
     pub(super) node: Option<NodeId>,
-    /// Whether the lower directory has something else under this name.
-    pub(super) replaces: bool,
+    /// What the lower directory has under this name, where that is something else.
+    pub(super) replaces: Option<FileKind>,
 }
 
 /// A walk over all changes, a directory before what is in it, names in order. Neither the depth of a tree nor the size of its
@@ -103,7 +103,8 @@ impl Overlay {
         &self.guest
     }
 
-    /// The changes, sorted by path; what is in a removed directory is not listed. [`Overlay::visit_changes`] holds less.
+    /// The changes, sorted by path; what is in a removed directory is not listed, and what is new in the place of something else is listed after that, as removed.
+    /// [`Overlay::visit_changes`] holds less.
     ///
     /// # Errors
     /// What reading the host directory reports.
@@ -125,7 +126,12 @@ impl Overlay {
             if stop() {
                 return Err(Error::Interrupted);
             }
-            each(&Change { kind: step.kind, path: walk.path().to_vec(), file_kind: step.file_kind });
+            let path = walk.path().to_vec();
+            // What was there is gone, whatever has its name now.
+            if let (ChangeKind::Added, Some(file_kind)) = (step.kind, step.replaces) {
+                each(&Change { kind: ChangeKind::Removed, path: path.clone(), file_kind });
+            }
+            each(&Change { kind: step.kind, path, file_kind: step.file_kind });
         }
         Ok(())
     }
@@ -177,7 +183,7 @@ impl Walk {
                 Some(now) => self.meet(state, (now, before), place)?,
                 None => before.map(|before| {
                     let file_kind = state.node(before).map_or(FileKind::Unknown, Node::file_kind);
-                    Step { kind: ChangeKind::Removed, file_kind, node: None, replaces: true }
+                    Step { kind: ChangeKind::Removed, file_kind, node: None, replaces: Some(file_kind) }
                 }),
             };
             if step.is_some() {
@@ -202,10 +208,11 @@ impl Walk {
             self.enter = (place == DirectoryStatus::New || entries.loaded).then_some((now, place));
         }
         if !is_as_below {
-            let replaces = place == DirectoryStatus::AsBelow && before.is_some();
+            let before = before.filter(|_| place == DirectoryStatus::AsBelow);
+            let replaces = before.map(|before| state.node(before).map_or(FileKind::Unknown, Node::file_kind));
             return Ok(Some(Step { kind: ChangeKind::Added, file_kind, node: Some(now), replaces }));
         }
-        let step = Step { kind: ChangeKind::Modified, file_kind, node: Some(now), replaces: false };
+        let step = Step { kind: ChangeKind::Modified, file_kind, node: Some(now), replaces: None };
         Ok(node.is_changed().then_some(step))
     }
 }

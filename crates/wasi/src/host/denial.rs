@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::credentials::{Credentials, MAX_NAME_BYTES, Rights};
 use super::error::Error;
+use super::explain::named;
 use super::gate::Operation;
 use crate::keys::Access;
 
@@ -87,22 +88,25 @@ pub enum MissingKey {
 impl fmt::Display for MissingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MissingKey::Write { guest, .. } => write!(f, "{guest} was granted read-only"),
+            MissingKey::Write { guest, .. } => write!(f, "{} was granted read-only", named(guest)),
             MissingKey::Directory { .. } => f.write_str("no key covers it"),
             MissingKey::Name { known, .. } => {
-                write!(f, "the guest looks for a directory with an absolute name, as programs in Go do, and {known} is none")
+                write!(f, "the guest looks for a directory with an absolute name, as programs in Go do, and {} is none", named(known))
             }
             MissingKey::KernelFiles { guest, .. } => write!(
                 f,
-                "it is a file of the kernel's, such as those in /proc and /sys, through which a guest could reach this process, and {guest} was granted without those"
+                "it is a file of the kernel's, such as those in /proc and /sys, through which a guest could reach this process, and {} was granted without those",
+                named(guest)
             ),
             MissingKey::LinkTarget { guest } => write!(
                 f,
-                "a symbolic link leads out of {guest}, and none is followed there, whatever is granted; name to the guest what the link points to, or put that into {guest}"
+                "a symbolic link leads out of {0}, and none is followed there, whatever is granted; name to the guest what the link points to, or put that into {0}",
+                named(guest)
             ),
             MissingKey::Outside { guest } => write!(
                 f,
-                "it leads out of {guest}, where the guest looks it up whatever else is granted; name the file to it by another path"
+                "it leads out of {}, where the guest looks it up whatever else is granted; name the file to it by another path",
+                named(guest)
             ),
             MissingKey::Hidden => {
                 f.write_str("it is on the way to the code cache or its key, which no guest may reach")

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use innkeeper_engine::{BudgetKind, ByteCount};
 
@@ -48,6 +48,8 @@ pub enum Explanation {
     },
     /// The guest looked for directories and had none. Of interest only if it failed.
     NoDirectory,
+    /// The guest listed the root directory that stands for what was not granted, and has seen nothing in it. It may not take that for a failure.
+    EmptyRoot,
     /// The last path that was not found in a directory that covers every path. It is there on the host by its absolute name: if the guest has asked for that, a key is
     /// missing. Of interest only if it failed.
     Elsewhere {
@@ -158,6 +160,7 @@ pub enum ReachedLimit {
 pub(super) struct ScanRecord {
     found: AtomicU32,
     ended: AtomicU32,
+    listed_locked_root: AtomicBool,
 }
 
 impl Host {
@@ -167,6 +170,11 @@ impl Host {
             PreopenScan::Found => self.scan.found.fetch_add(1, Ordering::Relaxed),
             PreopenScan::End => self.scan.ended.fetch_add(1, Ordering::Relaxed),
         };
+    }
+
+    /// Notes that the guest has listed the root in which nothing is, because it was granted no directory.
+    pub(super) fn note_locked_root_listed(&self) {
+        self.scan.listed_locked_root.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a limit made a call fail.
@@ -255,7 +263,10 @@ impl Host {
         explanations.extend(self.limits_reached().into_iter().map(Explanation::LimitReached));
         explanations.extend(self.explain_missed());
         explanations.extend(self.explain_sockets());
-        if self.scan.ended.load(Ordering::Relaxed) > 0 {
+        let has_none = !self.grants.iter().any(|grant| matches!(**grant, Grant::Directory { .. }));
+        if has_none && self.scan.listed_locked_root.load(Ordering::Relaxed) {
+            explanations.push(Explanation::EmptyRoot);
+        } else if self.scan.ended.load(Ordering::Relaxed) > 0 {
             explanations.push(self.explain_directories());
         }
         explanations
@@ -343,11 +354,16 @@ impl fmt::Display for Explanation {
                 format!("the socket on {address} is descriptor {descriptor}")
             }
             Explanation::Elsewhere { path, guest, .. } => format!(
-                "{path} was looked up in {guest}, as every path is, and is not there; this machine has one of that name"
+                "{} was looked up in {}, as every path is, and is not there; this machine has one of that name",
+                named(path),
+                named(guest)
             ),
             Explanation::NoDirectory => {
                 String::from("the guest looked for directories that it was granted, and there was none")
             }
+            Explanation::EmptyRoot => String::from(
+                "the guest listed its root directory, which is empty, as no directory was granted",
+            ),
             Explanation::DirectoriesHeld(held) => {
                 let held: Vec<String> = held.iter().map(ToString::to_string).collect();
                 format!(
@@ -364,7 +380,7 @@ impl fmt::Display for Explanation {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
-        let text = format!("{} {}{times}: {}", self.operation.name(), self.path, self.missing);
+        let text = format!("{} {}{times}: {}", self.operation.name(), named(&self.path), self.missing);
         f.write_str(&visible(&text))
     }
 }
@@ -372,9 +388,10 @@ impl fmt::Display for Denial {
 impl fmt::Display for HeldDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.access {
-            Access::Temporary { .. } => write!(f, "{} (in memory)", self.guest),
+            Access::Temporary { .. } => write!(f, "{} (in memory)", named(&self.guest)),
             access => {
-                write!(f, "{} ({}, {} on the host)", self.guest, access.flag_word(), self.host.display())
+                let host = named(&self.host.to_string_lossy());
+                write!(f, "{} ({}, {host} on the host)", named(&self.guest), access.flag_word())
             }
         }
     }
@@ -403,8 +420,8 @@ impl LimitReached {
             LimitReached::Written { .. } => String::from("the guest was refused to write more"),
             LimitReached::Handles { .. } => String::from("one more open descriptor was refused"),
             LimitReached::Threads { .. } => String::from("one more thread was refused"),
-            LimitReached::Overlay { guest, .. } => visible(&format!("more changes in {guest} were refused")),
-            LimitReached::Temporary { guest, .. } => visible(&format!("more in {guest} was refused")),
+            LimitReached::Overlay { guest, .. } => format!("more changes in {} were refused", named(guest)),
+            LimitReached::Temporary { guest, .. } => format!("more in {} was refused", named(guest)),
         }
     }
 
@@ -429,21 +446,139 @@ impl LimitReached {
     }
 }
 
-/// `text` with control and formatting characters replaced by visible escapes, so that a guest cannot drive the terminal.
+/// `text` with every character that is not visible replaced by an escape, so that a guest cannot drive the terminal or hide anything.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() || is_invisible(character) {
-            result.extend(character.escape_unicode());
-        } else {
+        if is_visible(character) {
             result.push(character);
+        } else {
+            result.extend(character.escape_unicode());
         }
     }
     result
 }
 
-/// Characters that change how the text around them is shown: bidirectional controls, line separators, byte order mark.
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Most characters of a name in a sentence; what is longer is shortened in the middle.
+const MAX_NAMED_CHARS: usize = 256;
+
+/// A name that a guest has chosen, such as a path, as it stands in a sentence: in quotes if anything in it could be taken for the sentence itself.
+#[must_use]
+pub fn named(name: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "_./@%+=~-".contains(character);
+    let count = name.chars().count();
+    let shown: String = if count > MAX_NAMED_CHARS {
+        let half = MAX_NAMED_CHARS / 2;
+        name.chars().take(half).chain(['…']).chain(name.chars().skip(count - half)).collect()
+    } else {
+        name.to_owned()
+    };
+    if !shown.is_empty() && shown.chars().all(|character| is_plain(character) || character == '…') {
+        return visible(&shown);
+    }
+    let mut quoted = String::from('"');
+    for character in shown.chars() {
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    visible(&(quoted + "\""))
+}
+
+/// Whether a character shows, or changes how the visible one before it does. What controls the terminal or the direction of text is not, nor what separates lines, nor any space but one,
+/// nor what nothing is assigned to or has a meaning for its users only.
+fn is_visible(character: char) -> bool {
+    if character.is_ascii() {
+        return !character.is_ascii_control();
+    }
+    // The standard library has the table: it escapes what does not show, and a mark only if nothing comes before it.
+    let mut with_one_before = [0; 5];
+    with_one_before[0] = b'a';
+    let end = 1 + character.encode_utf8(&mut with_one_before[1..]).len();
+    let text = std::str::from_utf8(&with_one_before[..end]).unwrap_or_default();
+    text.escape_debug().count() == 2 && !is_blank(character)
+}
+
+/// Letters and marks that show nothing, though they are ones by their category.
+fn is_blank(character: char) -> bool {
+    matches!(
+        character,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Characters of the general categories Cc, Cf, Co, Cn, Zl and Zp, range by range, and letters that show nothing.
+    const HIDDEN: &[(u32, u32)] = &[
+        (0x0, 0x1f),
+        (0x7f, 0xa0),
+        (0xad, 0xad),
+        (0x34f, 0x34f),
+        (0x378, 0x379),
+        (0x600, 0x605),
+        (0x61c, 0x61c),
+        (0x6dd, 0x6dd),
+        (0x70f, 0x70f),
+        (0x890, 0x891),
+        (0x8e2, 0x8e2),
+        (0x115f, 0x1160),
+        (0x180b, 0x180f),
+        (0x2000, 0x200f),
+        (0x2028, 0x202f),
+        (0x205f, 0x206f),
+        (0x2800, 0x2800),
+        (0x3000, 0x3000),
+        (0x3164, 0x3164),
+        (0xe000, 0xf8ff),
+        (0xfdd0, 0xfdef),
+        (0xfeff, 0xfeff),
+        (0xffa0, 0xffa0),
+        (0xfff0, 0xfffb),
+        (0xfffe, 0xffff),
+        (0x110bd, 0x110bd),
+        (0x110cd, 0x110cd),
+        (0x13430, 0x1343f),
+        (0x1bca0, 0x1bca3),
+        (0x1d173, 0x1d17a),
+        (0x1fffe, 0x1ffff),
+        (0xe0000, 0x10_ffff),
+    ];
+
+    #[test]
+    fn every_character_that_does_not_show_is_escaped() {
+        for (first, last) in HIDDEN {
+            for character in (*first..=*last).filter_map(char::from_u32) {
+                let shown = visible(&format!("a{character}b"));
+                assert_eq!(shown, format!("a{}b", character.escape_unicode()));
+            }
+        }
+        for text in ["a b~", "caf\u{e9}", "cafe\u{301}", "日本", "\u{1f3e0}", "…“”", "Ж", "שלום"]
+        {
+            assert_eq!(visible(text), text);
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_sentence_is_not_taken_for_the_sentence() {
+        for (name, shown) in [
+            ("/a/b-c_d.e", "/a/b-c_d.e"),
+            ("日本/x", "日本/x"),
+            ("", r#""""#),
+            ("../x: no key covers it", r#""../x: no key covers it""#),
+            (r#"a" \"#, r#""a\" \\""#),
+            ("a;b", r#""a;b""#),
+            ("a\nb", r#""a\u{a}b""#),
+        ] {
+            assert_eq!(named(name), shown);
+        }
+        let long = named(&format!("/begin/{}/end", "x".repeat(5000)));
+        assert!(long.starts_with("/begin/x") && long.ends_with("x/end") && long.contains("x…x"), "{long}");
+        assert_eq!(long.chars().count(), MAX_NAMED_CHARS + 1);
+    }
 }

@@ -48,7 +48,7 @@ pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
 pub use error::Error;
-pub use explain::{Explanation, HeldDirectory, LimitReached, PreopenScan, ReachedLimit, visible};
+pub use explain::{Explanation, HeldDirectory, LimitReached, PreopenScan, ReachedLimit, named, visible};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;

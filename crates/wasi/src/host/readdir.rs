@@ -118,6 +118,9 @@ impl Host {
     pub fn list(&self, directory: &Directory) -> Result<Listing, Error> {
         let permit =
             self.gate.decide(&Request::handle(Operation::List, Rights::READ, &directory.credentials))?;
+        if directory.is_locked_root() {
+            self.note_locked_root_listed();
+        }
         let (source, own_inode) = match &directory.node {
             DirectoryNode::Native(fd) => {
                 let list = sys::open_list(&permit, fd.as_fd())?;

@@ -30,7 +30,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
     let engine = innkeeper::engine_with(Config::default(), Tiers::Auto);
     let module = input.module(&engine)?;
     let mut bytes = 0;
-    let file = Output::open(&output, &Writable::nothing())?;
+    let file = Output::open(&output, &Writable::by_no_guest([&args.file]))?;
     let statistics = file.write(|to| {
         let progress = report::Progress::new("compiling functions");
         let mut counted = Counted { to, bytes: 0 };

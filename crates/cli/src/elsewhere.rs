@@ -4,7 +4,8 @@
 
 /// Flags of other hosts, and what does the same here. Words with one dash, as some hosts write them, are looked up with two.
 const FLAGS: &[(&str, &str)] = &[
-    ("-v", "--dir HOST::GUEST grants a directory"),
+    ("-v", "--version says which inn this is; --dir HOST::GUEST grants a directory"),
+    ("-version", "long flags have two dashes: --version"),
     ("-W", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
     ("-S", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
     ("-C", "--tier says what executes the guest, --cache where compiled code is kept"),
@@ -121,6 +122,17 @@ const OPTIONS: &[(char, &str, &str)] = &[
     ('D', "coredump", "a trap prints a backtrace; there is no core dump"),
 ];
 
+/// Values of wasmtime's `--profile`, which names no file there.
+const PROFILES: &[(&str, &str)] = &[
+    ("perfmap", "names for perf are written with --profile=perf"),
+    ("jitdump", "there is no dump of code; names for perf are written with --profile=perf"),
+    ("vtune", "VTune is not told of compiled code; names for perf are written with --profile=perf"),
+    (
+        "guest",
+        "a flame graph of the guest is written with --profile app.svg, its stacks beside it to app.folded",
+    ),
+];
+
 /// Commands of other hosts.
 const COMMANDS: &[(&str, &str)] = &[
     ("serve", "serving HTTP is not there yet; a guest can accept connections itself: inn --listen 8080 FILE"),
@@ -163,6 +175,12 @@ pub(crate) fn option(flag: &str, next: Option<&str>) -> Option<(&'static str, &'
         .iter()
         .find(|(of, known, _)| *of == letter && *known == name)
         .map(|(_, known, answer)| (*known, *answer))
+}
+
+/// What does here what a value of `--profile` does elsewhere.
+pub(crate) fn profile(value: &str) -> Option<&'static str> {
+    let word = value.split(',').next().unwrap_or(value);
+    PROFILES.iter().find(|(name, _)| *name == word).map(|(_, answer)| *answer)
 }
 
 /// What does here what a command does elsewhere.
@@ -210,9 +228,11 @@ mod tests {
             .get_arguments()
             .filter_map(|argument| argument.get_long())
             .map(|name| format!("--{name}"))
+            .chain([String::from("--version")])
             .collect();
         let answers = FLAGS.iter().map(|(_, answer)| *answer);
         let answers = answers.chain(OPTIONS.iter().map(|(.., answer)| *answer));
+        let answers = answers.chain(PROFILES.iter().map(|(_, answer)| *answer));
         for answer in answers.chain(COMMANDS.iter().map(|(_, answer)| *answer)) {
             for word in answer.split([' ', ',', '=', ';', ':']).filter(|word| word.starts_with("--")) {
                 assert!(known.iter().any(|name| name == word), "{word} in {answer:?}");

@@ -143,7 +143,7 @@ pub(crate) struct ReportFlags {
     ///
     /// With `perf`, the names of compiled functions go to /tmp/perf-PID.map, where `perf report` finds them for a run under `perf record -g`. A file
     /// that is to have that name is written ./perf.
-    #[arg(long, value_name = "FILE|perf", value_parser = OsStringValueParser::new().map(ProfileFlag::read), value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE.svg|perf", value_parser = OsStringValueParser::new().try_map(ProfileFlag::parse), value_hint = ValueHint::FilePath)]
     pub(crate) profile: Option<ProfileFlag>,
 
     /// What becomes of changes in cow directories: list, tar=FILE, or apply; repeatable

@@ -122,16 +122,19 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     let reading = Deadline::watch(&keys::limits_of_flags(args), begin, name.clone())?;
     // So is a mistake in a policy that is there, before the guest runs.
     let keys = keys::keys(args)?;
-    let writable = Writable::of(&keys, &args.reports.cow_changes, args.cache.as_ref());
+    let writable = Writable::of(&keys, args);
     let output = Output::open(to, &writable)?;
     let known = if Path::new(to).exists() { Some(keys::read_policy(to)?) } else { None };
     drop(reading);
     // While the guest runs, its own deadline comes first; this one is for what comes after it.
     let _writing = Deadline::watch_work(&keys.limits, begin, name)?;
     let mut learned = None;
-    let code = run::run_and_then(args, (begin, writable), |keys, context| {
+    let code = run::run_and_then(args, (begin, writable), |opened, context| {
         let host = context.host();
-        let usage = host.usage().map(|usage| inheriting(Policy::covering(keys, &usage)));
+        // By now the files are open; a policy names them.
+        let mut named = opened.clone();
+        (named.stdout, named.stderr) = (keys.stdout.clone(), keys.stderr.clone());
+        let usage = host.usage().map(|usage| inheriting(Policy::covering(&named, &usage)));
         learned = usage.map(|policy| (policy, host.denials().len()));
     })?;
     let Some((learned, denials)) = learned else {

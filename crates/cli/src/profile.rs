@@ -14,7 +14,7 @@ use inferno::flamegraph::color::{MultiPalette, Palette};
 use innkeeper::{FrameInfo, FrameTier, FuncIndex, InterruptHandle, OmittedSamples, Profile};
 
 use crate::output::Output;
-use crate::report::{Problem, short};
+use crate::report::{self, Problem, short};
 use crate::writable::Writable;
 
 /// Time between samples.
@@ -68,14 +68,18 @@ impl Files {
     }
 }
 
-/// Writes the flame graph and the stacks.
+/// Writes the flame graph and the stacks, if there are any.
 pub(crate) fn write(profile: &Profile, files: Files, guest: &str) -> Result<(), Problem> {
     let stacks = folded(profile, |_| "");
-    files.stacks.write(|to| to.write_all((stacks.join("\n") + "\n").as_bytes()))?;
     if stacks.is_empty() {
-        let error = format!("no sample was taken: the guest ran for less than {} ms or so", TICK.as_millis());
-        return Err(Problem::new(guest, error).help("profile a longer run"));
+        let reason = format!(
+            "no sample was taken, so no profile is written: the guest ran for less than {} ms or so",
+            TICK.as_millis()
+        );
+        report::warning(&Problem::new(guest, reason).help("profile a longer run"));
+        return Ok(());
     }
+    files.stacks.write(|to| to.write_all((stacks.join("\n") + "\n").as_bytes()))?;
     let mut options = flamegraph::Options::default();
     options.title = guest.to_owned();
     options.count_name = "ms".to_owned();

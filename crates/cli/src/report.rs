@@ -14,7 +14,7 @@ use innkeeper::{Backtrace, Error, FrameInfo};
 
 use crate::wording::Wording;
 
-pub(crate) use innkeeper::wasi::host::visible;
+pub(crate) use innkeeper::wasi::host::{named, visible};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const DENIED: Style = AnsiColor::Yellow.on_default().bold();
@@ -191,14 +191,19 @@ pub(crate) fn explain(host: &Host, when: Explain, wording: &Wording) {
     };
     let denied = explanations.iter().any(is_denial);
     let mut text = String::new();
-    for explanation in &explanations {
-        let line = || wording.explain(explanation);
+    let lines = wording.explain_all(&explanations);
+    // Without a directory, and with sockets in the place where it would be looked for, nothing that the guest wants is put to the host.
+    let is_silent = !denied && !host.explain_sockets().is_empty();
+    for (explanation, line) in explanations.iter().zip(&lines) {
+        let line = || line.clone();
         match explanation {
             Explanation::NoMemory => text += &styled(DENIED, "warning", &line()),
+            Explanation::EmptyRoot if !denied => text += &styled(HELP, "note", &line()),
             _ if when == Explain::Success => {}
             _ if is_denial(explanation) => text += &denial(&line()),
             Explanation::LimitReached(_) => text += &styled(DENIED, "limit", &line()),
-            Explanation::NoDirectory | Explanation::Elsewhere { .. } if denied => {}
+            Explanation::NoDirectory | Explanation::EmptyRoot | Explanation::Elsewhere { .. } if denied => {}
+            Explanation::NoDirectory if is_silent => text += &styled(HELP, "note", &line()),
             Explanation::Elsewhere { .. } => text += &styled(HELP, "note", &line()),
             _ if when == Explain::Failure => {}
             _ => text += &styled(HELP, "note", &line()),

@@ -72,11 +72,12 @@ fn run_guest(
     let mut keys = keys::keys(args)?;
     drop(reading);
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
-    let writable =
-        writable.unwrap_or_else(|| Writable::of(&keys, &args.reports.cow_changes, args.cache.as_ref()));
+    let mut writable = writable.unwrap_or_else(|| Writable::of(&keys, args));
     writable.check_inputs(&keys, args.cache.as_ref())?;
     if let Some(policy) = &args.keys.policy {
         writable.warn_of_input(policy, "the policy");
+        // What has been opened before is the policy that is learned, which may extend this one.
+        writable.also_reads(policy.as_os_str());
     }
     writable.warn_of_program();
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.

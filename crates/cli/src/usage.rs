@@ -45,7 +45,7 @@ Usage: inn policy learn --to FILE.toml [FLAGS] FILE [ARGS]...
 
   -o, --to FILE.toml   the policy to write, or to extend
 
-Example: inn policy learn --to app.toml --dir . app.wasm notes.txt
+Example: inn policy learn --to app.toml --dir .::.::ro app.wasm notes.txt
 
 The other flags are those of `inn run`: `inn -h` shows the usual ones, `inn help policy learn` lists all.
 ";

@@ -14,6 +14,8 @@ use innkeeper::wasi::keys::{
 use innkeeper::wasi::observe::TraceForm;
 use innkeeper::{Feature, Features};
 
+use crate::elsewhere;
+use crate::report::visible;
 use crate::usage::nearest;
 
 /// What a directory in memory takes if nothing is said.
@@ -341,9 +343,22 @@ pub(crate) enum ProfileFlag {
 }
 
 impl ProfileFlag {
-    /// Reads `perf` or a path.
-    pub(crate) fn read(value: OsString) -> ProfileFlag {
-        if value == "perf" { ProfileFlag::Perf } else { ProfileFlag::File(value) }
+    /// Reads `perf` or a path. A word that could be a kind of profile is no path: a file of that name can be written as `./NAME`.
+    pub(crate) fn parse(value: OsString) -> Result<ProfileFlag, String> {
+        let is_file = || Ok(ProfileFlag::File(value.clone()));
+        match value.to_str() {
+            Some("perf") => Ok(ProfileFlag::Perf),
+            Some(word) if word.contains('/') => is_file(),
+            Some(word) => match elsewhere::profile(word) {
+                Some(answer) => Err(format!("`{}` is another host's: {answer}", visible(word))),
+                None if !word.is_empty() && !word.contains('.') => Err(format!(
+                    "`{0}` is no kind of profile; a flame graph goes to a file such as {0}.svg, or ./{0}",
+                    visible(word)
+                )),
+                None => is_file(),
+            },
+            None => is_file(),
+        }
     }
 }
 

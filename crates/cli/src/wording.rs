@@ -3,6 +3,7 @@
 //! The library says which key is missing and which limit was reached; the words of the command line and of policies are here. Must stay true: a flag that is suggested
 //! grants exactly the key that is missing when it is typed into a shell, whatever bytes are in its paths; where no flag can say it, none is suggested.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use innkeeper::wasi::host::{Explanation, LimitReached, MissingKey};
 use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits};
 
 use crate::args::RunArgs;
-use crate::report::{Problem, visible};
+use crate::report::{Problem, named, visible};
 use crate::values::{ACCESSES, DirFlag};
 
 /// Stands for a directory that has to be chosen.
@@ -75,19 +76,34 @@ impl Wording {
         self.policy.as_deref().filter(|_| !self.guests.iter().any(|known| known == guest))
     }
 
-    /// An explanation on one line, with how to mend it.
-    pub(crate) fn explain(&self, explanation: &Explanation) -> String {
+    /// Explanations, each on one line, with how to mend it. What would mend several is said once: two keys to one name would be refused.
+    pub(crate) fn explain_all(&self, explanations: &[Explanation]) -> Vec<String> {
+        let denials = explanations.iter().filter_map(|explanation| match explanation {
+            Explanation::Denied(denial) => wanted(&denial.missing),
+            _ => None,
+        });
+        let all: Vec<Wanted> = denials.collect();
+        let mut said = HashSet::new();
+        explanations.iter().map(|explanation| self.explain(explanation, &all, &mut said)).collect()
+    }
+
+    fn explain(&self, explanation: &Explanation, all: &[Wanted], said: &mut HashSet<String>) -> String {
         let line = explanation.to_string();
         let mend = match explanation {
             Explanation::LimitReached(limit) => return self.limit_reached(limit),
-            Explanation::Denied(denial) => self.mend(&denial.missing),
+            Explanation::Denied(denial) => match self.mend(&denial.missing, all) {
+                Some(mend) if !said.insert(mend.clone()) => Some(String::from("the same mends it")),
+                mend => mend,
+            },
             Explanation::Elsewhere { missing, .. } => {
-                self.mend(missing).map(|mend| format!("if that is meant, {mend}"))
+                self.mend(missing, &[]).map(|mend| format!("if that is meant, {mend}"))
             }
             Explanation::NoSocket { held, .. } if held.is_empty() => {
                 Some(String::from("grant one with --listen ADDRESS:PORT"))
             }
-            Explanation::NoDirectory => Some(String::from("grant one with --dir HOST::GUEST")),
+            Explanation::NoDirectory | Explanation::EmptyRoot => {
+                Some(String::from("grant one with --dir HOST::GUEST"))
+            }
             _ => None,
         };
         match mend {
@@ -96,27 +112,31 @@ impl Wording {
         }
     }
 
-    /// How the key is granted that a denied operation lacked.
-    fn mend(&self, missing: &MissingKey) -> Option<String> {
+    /// How the key is granted that a denied operation lacked, and what others want of the same name.
+    fn mend(&self, missing: &MissingKey, all: &[Wanted]) -> Option<String> {
         let in_policy = |guest: &str, what: &str| {
-            self.policy_of(guest).map(|policy| format!("write {what} for {guest} in {policy}"))
+            let policy = self.policy_of(guest)?;
+            Some(format!("write {what} for {} in {policy}", named(guest)))
         };
-        match missing {
-            MissingKey::Directory { host, guest, access } => {
-                let host = host.as_deref().unwrap_or(Path::new(CHOOSE));
-                Some(grant_with(&DirKey::new(host, guest, *access), ""))
-            }
-            MissingKey::Write { host, guest } => in_policy(guest, "access = \"rw\"")
-                .or_else(|| Some(grant_with(&DirKey::new(host, guest, Access::ReadWrite), " instead"))),
-            MissingKey::Name { host, known, guest, access } => in_policy(known, "guest = \"/\"")
-                .or_else(|| Some(grant_with(&DirKey::new(host, guest, *access), " instead"))),
-            MissingKey::KernelFiles { host, guest, access } => {
-                let key = DirKey::new(host, guest, *access).with_kernel_files(KernelFiles::Granted);
-                let mend = in_policy(guest, "unsafe = true").unwrap_or_else(|| grant_with(&key, " instead"));
-                Some(format!("{mend}, if the guest is to be trusted like inn itself"))
-            }
+        let wanted = wanted(missing)?.with_all(all);
+        let by_flag = || {
+            let host = wanted.host.as_deref().unwrap_or(Path::new(CHOOSE));
+            let key = DirKey::new(host, &wanted.guest, wanted.access).with_kernel_files(wanted.kernel_files);
+            grant_with(&key, if wanted.is_instead { " instead" } else { "" })
+        };
+        let mend = match missing {
+            MissingKey::Write { guest, .. } => in_policy(guest, "access = \"rw\""),
+            MissingKey::Name { known, .. } => in_policy(known, "guest = \"/\""),
+            MissingKey::KernelFiles { guest, .. } => in_policy(guest, "unsafe = true"),
             _ => None,
-        }
+        };
+        let trust = match (mend.is_some(), missing, wanted.kernel_files) {
+            (true, MissingKey::KernelFiles { .. }, _) | (false, _, KernelFiles::Granted) => {
+                ", if the guest is to be trusted like inn itself"
+            }
+            _ => "",
+        };
+        Some(mend.unwrap_or_else(by_flag) + trust)
     }
 
     /// What a limit has refused, with its name and value.
@@ -203,6 +223,60 @@ impl Wording {
     }
 }
 
+/// A directory that a flag would grant.
+#[derive(Clone, Debug)]
+struct Wanted {
+    /// Nothing where it has to be chosen.
+    host: Option<PathBuf>,
+    guest: String,
+    access: Access,
+    kernel_files: KernelFiles,
+    /// Whether the flag takes the place of one that is there.
+    is_instead: bool,
+}
+
+/// What would have allowed an operation, if a flag would.
+fn wanted(missing: &MissingKey) -> Option<Wanted> {
+    let (host, guest, access, kernel_files, is_instead) = match missing {
+        MissingKey::Directory { host, guest, access } => {
+            (host.clone(), guest, *access, KernelFiles::Refused, false)
+        }
+        MissingKey::Write { host, guest } => {
+            (Some(host.clone()), guest, Access::ReadWrite, KernelFiles::Refused, true)
+        }
+        MissingKey::Name { host, guest, access, .. } => {
+            (Some(host.clone()), guest, *access, KernelFiles::Refused, true)
+        }
+        MissingKey::KernelFiles { host, guest, access } => {
+            (Some(host.clone()), guest, *access, KernelFiles::Granted, true)
+        }
+        _ => return None,
+    };
+    Some(Wanted { host, guest: guest.clone(), access, kernel_files, is_instead })
+}
+
+impl Wanted {
+    /// With whatever others want of the same name that can be the same directory.
+    fn with_all(mut self, all: &[Wanted]) -> Wanted {
+        for other in all.iter().filter(|other| other.guest == self.guest) {
+            if self.host.is_some() && other.host.is_some() && self.host != other.host {
+                continue;
+            }
+            if self.host.is_none() {
+                self.host = other.host.clone();
+            }
+            if other.access == Access::ReadWrite && self.access == Access::ReadOnly {
+                self.access = Access::ReadWrite;
+            }
+            if other.kernel_files == KernelFiles::Granted {
+                self.kernel_files = KernelFiles::Granted;
+            }
+            self.is_instead |= other.is_instead;
+        }
+        self
+    }
+}
+
 /// What is meant by a host path with one colon in it.
 fn near_colon(path: &Path) -> Option<String> {
     let (host, guest) = path.to_str()?.split_once(':')?;
@@ -255,10 +329,12 @@ fn dir_flag(key: &DirKey) -> Option<String> {
 
 /// A word as a shell reads it back.
 fn quoted(word: &OsStr) -> String {
+    // Bash expands `~` behind `=`, too; and what is a letter depends on the locale.
     let is_plain = |text: &str| {
         !text.is_empty()
-            && !text.starts_with(['~', '='])
-            && text.chars().all(|character| character.is_alphanumeric() || "/._-:+,@%~=".contains(character))
+            && text
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || "/._-:,@%+".contains(character))
     };
     match word.to_str() {
         Some(text) if is_plain(text) => text.to_owned(),
@@ -297,7 +373,11 @@ mod tests {
 
     #[test]
     fn a_suggested_flag_is_read_back_by_a_shell_as_the_key() {
-        let hosts: [&[u8]; 12] = [
+        let hosts: [&[u8]; 16] = [
+            b"a=~/x",
+            b"a:~/x",
+            b"{a,b}",
+            b"=ls",
             b".",
             b"a b",
             b"it's",

@@ -1,4 +1,4 @@
-//! The directories that a guest may write to, and the host paths that flags name, which may lead through them.
+//! The directories that a guest may write to, and the host paths that flags name, which may lead through them, or name a file twice.
 //!
 //! A guest that may write to a directory can leave links there: in this run, or in an earlier one. No path that a flag names is followed through a link in a
 //! directory that this run's guest may write to, whichever mounts show it. Of directories that only guests of earlier runs could write to nobody knows.
@@ -16,9 +16,10 @@ use innkeeper::wasi::keys::{Access, Keys, StdinKey};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
+use crate::args::RunArgs;
 use crate::cache;
 use crate::mounts::{self, Identity, Looked};
-use crate::report::{self, Problem, visible};
+use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, ChangesFlag};
 
 /// Links followed on the way to a file, as many as the system follows.
@@ -27,13 +28,14 @@ const MAX_LINKS: u32 = 40;
 pub(crate) const LOOKUP: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// The directories that a guest may write to, and what `inn` writes for its user in this run.
+/// The directories that a guest may write to, and what `inn` reads and writes for its user in this run.
 #[derive(Debug, Default)]
 pub(crate) struct Writable {
     granted: Vec<(Looked, PathBuf)>,
     cache: Option<CacheFlag>,
     /// What no guest may reach, looked at when it is first asked for.
     hidden: OnceCell<Vec<(Looked, PathBuf)>>,
+    inputs: Vec<OsString>,
     outputs: RefCell<Vec<Written>>,
 }
 
@@ -72,14 +74,20 @@ impl From<Errno> for WayError {
 }
 
 impl Writable {
-    /// Where no guest runs, or none is granted anything.
-    pub(crate) fn nothing() -> Writable {
-        Writable::default()
+    /// Where no guest runs, in a command that reads these files.
+    pub(crate) fn by_no_guest<'a>(inputs: impl IntoIterator<Item = &'a OsString>) -> Writable {
+        Writable { inputs: inputs.into_iter().cloned().collect(), ..Writable::default() }
     }
 
-    /// What these keys let a guest write to, at once or when its changes are applied.
-    pub(crate) fn of(keys: &Keys, changes: &[ChangesFlag], cache: Option<&CacheFlag>) -> Writable {
-        let applies = changes.contains(&ChangesFlag::Apply);
+    /// What these keys let a guest write to, at once or when its changes are applied, in a command that reads the guest's module and standard input.
+    pub(crate) fn of(keys: &Keys, args: &RunArgs) -> Writable {
+        let stdin = match &keys.stdin {
+            StdinKey::File(path) => Some(path.clone().into_os_string()),
+            StdinKey::Inherit => Some(OsString::from("-")),
+            _ => None,
+        };
+        let inputs = [args.file().to_owned()].into_iter().chain(stdin).collect();
+        let applies = args.reports.cow_changes.contains(&ChangesFlag::Apply);
         let is_writable = |access| match access {
             Access::ReadWrite => true,
             Access::CopyOnWrite => applies,
@@ -90,7 +98,24 @@ impl Writable {
             let looked = mounts::look(CWD, &key.host, AtFlags::empty()).ok()?;
             Some((looked, key.host.clone()))
         });
-        Writable { granted: found.collect(), cache: cache.cloned(), ..Writable::default() }
+        let cache = args.cache.clone();
+        Writable { granted: found.collect(), cache, inputs, ..Writable::default() }
+    }
+
+    /// Notes one more file that is read in this run.
+    pub(crate) fn also_reads(&mut self, path: &OsStr) {
+        self.inputs.push(path.to_owned());
+    }
+
+    /// The input that is this file, by whatever path.
+    fn input(&self, file: Identity) -> Option<&OsString> {
+        self.inputs.iter().find(|path| {
+            let looked = match path.as_bytes() {
+                b"-" => mounts::look(std::io::stdin(), Path::new(""), AtFlags::EMPTY_PATH),
+                _ => mounts::look(CWD, Path::new(path), AtFlags::empty()),
+            };
+            looked.is_ok_and(|it| it.kind == FileType::RegularFile && it.identity == file)
+        })
     }
 
     /// The granted directory that an open one is, or is in. The descriptors are asked, so that links and mounts make no difference.
@@ -224,7 +249,7 @@ impl Writable {
         Ok(at)
     }
 
-    /// Notes a file that is going to be written; refuses it where another output of this run is the same file.
+    /// Notes a file that is going to be written; refuses it where an input or another output of this run is the same file.
     pub(crate) fn take(
         &self,
         (directory, name): (&OwnedFd, &OsStr),
@@ -236,6 +261,14 @@ impl Writable {
         let at = (directory.identity, name.to_owned());
         let file = mounts::look(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok();
         let file = file.filter(|it| it.kind == FileType::RegularFile).map(|it| it.identity);
+        if let Some(input) = file.and_then(|file| self.input(file)) {
+            let input = match input.as_bytes() {
+                b"-" => String::from("standard input"),
+                _ => named(&input.to_string_lossy()),
+            };
+            let reason = format!("it is read in this run, as {input}, and would be overwritten");
+            return Err(Problem::new(path.to_string_lossy(), reason).help("write another file").mistake());
+        }
         let mut outputs = self.outputs.borrow_mut();
         let is_same = |it: &&Written| it.at == at || it.file.is_some() && it.file == file;
         let is_lost = |it: &&Written| it.how == Writing::Whole || how == Writing::Whole;
@@ -244,7 +277,9 @@ impl Writable {
             let reason = format!(
                 "another output of this run goes to the same file, as {other}, and one of them would be lost"
             );
-            return Err(Problem::new(path.to_string_lossy(), reason).help("give each a file of its own"));
+            return Err(Problem::new(path.to_string_lossy(), reason)
+                .help("give each a file of its own")
+                .mistake());
         }
         outputs.push(Written { at, file, how, path: path.to_owned() });
         Ok(())

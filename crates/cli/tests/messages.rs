@@ -72,6 +72,22 @@ fn files(folder: &Path) {
             .into_bytes(),
     );
     put("escape.wat", &open("(i32.const 16) (i32.const 13)", 0));
+    let spoof = "../x: no key covers it; grant it with --dir /::/::rw";
+    let text = String::from_utf8(open("(i32.const 16) (i32.const 52)", 0)).unwrap();
+    put("spoof.wat", text.replace("../etc/passwd", spoof).as_bytes());
+    put("scan.wat", &wasi("fd_prestat_get", "i32 i32", "(call $f (i32.const 3) (i32.const 8))"));
+    // The second time it wants to write.
+    put("two.wat", br#"(module (import "wasi_snapshot_preview1" "path_open" (func $f (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 16) "data/file") (func (export "_start")
+            (drop (call $f (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8)))
+            (drop (call $f (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 8)))
+            unreachable))"#);
+    // It opens the directory that it was given, as programs that list one do.
+    put("list.wat", br#"(module (import "wasi_snapshot_preview1" "path_open" (func $f (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_readdir" (func $list (param i32 i32 i32 i64 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 16) ".") (func (export "_start")
+            (if (call $f (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 2) (i64.const 16384) (i64.const 0) (i32.const 0) (i32.const 8)) (then unreachable))
+            (if (call $list (i32.load (i32.const 8)) (i32.const 64) (i32.const 256) (i64.const 0) (i32.const 0)) (then unreachable))))"#);
     put(
         "spawn.wat",
         br#"(module (import "wasi" "thread-spawn" (func $f (param i32) (result i32))) (import "env" "memory" (memory 1 1 shared))

@@ -6,6 +6,7 @@ mod page;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -46,17 +47,26 @@ struct Compiled {
 /// Writes the page.
 pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
+    let path = args.to.clone().unwrap_or_else(|| PathBuf::from(&args.file).with_extension("html"));
+    let output = Output::open(&path, &Writable::by_no_guest([&args.file].into_iter().chain(&args.profile)))?;
     let mut input = Input::read(&args.file)?;
     let text = Text::print(&input)?;
     let engine: Engine = innkeeper::engine(Config::default());
     let module = input.module(&engine)?;
     let ticks = match &args.profile {
-        Some(path) => own_ticks(&read(path)?),
+        Some(path) => read(path)?,
         None => HashMap::new(),
     };
     let ticks_of =
         |info: &FunctionInfo<'_>| ticks.get(&profile::name(info.name, info.func)).copied().unwrap_or(0);
     let mut infos: Vec<FunctionInfo<'_>> = module.functions().collect();
+    if let Some(path) = &args.profile
+        && infos.iter().all(|info| ticks_of(info) == 0)
+    {
+        return Err(Problem::new(path.to_string_lossy(), "it names none of the module's functions")
+            .help("name the .folded file of a run of this module")
+            .mistake());
+    }
     // Hot ones first, then large ones; those that are alike stay in the module's order.
     infos.sort_by_key(|info| std::cmp::Reverse((ticks_of(info), info.body.len())));
     let callees = Callees::of(&module);
@@ -68,9 +78,8 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
         Problem::new(&input.name, "there is no compiler for this processor, so there is nothing to show")
             .help("run inn on x86-64 Linux")
     })?;
-    let path = args.to.clone().unwrap_or_else(|| PathBuf::from(&args.file).with_extension("html"));
     let html = page::page(&input.name, &shown, infos.len());
-    Output::open(&path, &Writable::nothing())?.write(|to| to.write_all(html.as_bytes()))?;
+    output.write(|to| to.write_all(html.as_bytes()))?;
     let name = visible(&path.to_string_lossy());
     report::output(&format!("{name}: {} of {} functions\n", shown.len(), infos.len()))?;
     Ok(ExitCode::SUCCESS)
@@ -152,21 +161,25 @@ impl Text {
 }
 
 /// The time of each function that was the innermost of a stack, out of the lines of a profile's folded stacks.
-fn own_ticks(folded: &str) -> HashMap<String, u64> {
-    let mut ticks = HashMap::new();
-    for line in folded.lines() {
-        let Some((stack, count)) = line.rsplit_once(' ') else { continue };
+/// Nothing where a line is none of those.
+fn own_ticks(folded: &str) -> Option<HashMap<String, u64>> {
+    let mut ticks: HashMap<String, u64> = HashMap::new();
+    for line in folded.lines().filter(|line| !line.is_empty()) {
+        let (stack, count) = line.rsplit_once(' ')?;
         let innermost = stack.rsplit(';').next().unwrap_or(stack);
-        *ticks.entry(innermost.to_owned()).or_default() += count.parse().unwrap_or(0);
+        let total = ticks.entry(innermost.to_owned()).or_default();
+        *total = total.saturating_add(count.parse().ok()?);
     }
-    ticks
+    Some(ticks)
 }
 
-fn read(path: &OsStr) -> Result<String, Problem> {
-    fs::read_to_string(path).map_err(|error| {
-        Problem::new(path.to_string_lossy(), error)
-            .help("name the .folded file that `inn --profile` has written")
-    })
+fn read(path: &OsStr) -> Result<HashMap<String, u64>, Problem> {
+    const MEND: &str = "name the .folded file that `inn --profile` has written, beside the graph";
+    let problem = |reason: &dyn Display| Problem::new(path.to_string_lossy(), reason).help(MEND);
+    let text = fs::read_to_string(path).map_err(|error| problem(&error))?;
+    let ticks = own_ticks(&text)
+        .ok_or_else(|| problem(&"its lines are not stacks with a number behind each").mistake())?;
+    if ticks.is_empty() { Err(problem(&"no stack is in it").mistake()) } else { Ok(ticks) }
 }
 
 #[cfg(test)]
@@ -181,7 +194,10 @@ mod tests {
 
     #[test]
     fn time_belongs_to_the_innermost_function() {
-        let ticks = own_ticks("a;b 3\na;c d 4\nb 5\nnonsense\n");
+        let ticks = own_ticks("a;b 3\na;c d 4\nb 5\n\n").unwrap_or_default();
         assert_eq!((ticks.len(), ticks["b"], ticks["c d"]), (2, 8, 4));
+        for text in ["nonsense", "a;b 3\n<svg/>", "a b c"] {
+            assert_eq!(own_ticks(text), None, "{text}");
+        }
     }
 }

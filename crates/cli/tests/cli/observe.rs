@@ -155,3 +155,14 @@ fn is_map_of(map: &str, names: &[&str]) {
         assert_eq!(overlapping.count(), 1, "{map}");
     }
 }
+
+#[test]
+fn a_profile_without_a_sample_is_warned_of_and_the_exit_code_is_the_guests() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), r#"(module (func (export "_start") unreachable))"#).unwrap();
+    // Whether the first sample comes in time is chance.
+    let ran = inn(&["--profile", "out.svg", "m.wat"]).current_dir(&dir).run();
+    ran.code(134);
+    let is_written = ["out.svg", "out.folded"].map(|name| dir.path().join(name).exists());
+    assert_eq!(is_written, [!ran.stderr.contains("no sample was taken"); 2], "{ran:#?}");
+}

@@ -434,7 +434,7 @@ fn two_outputs_of_one_name_are_refused_before_the_guest_runs() {
                 let both_append =
                     [first, second].iter().all(|args| args.last().is_some_and(|it| it.contains("append")));
                 assert!(!both_append, "no such pair in the list");
-                assert_eq!(ran.code, Some(1), "{first:?} {second:?}: {ran:#?}");
+                assert_eq!(ran.code, Some(2), "{first:?} {second:?}: {ran:#?}");
                 ran.says(&["another output of this run goes to the same file"]);
                 // A stream is opened as soon as its turn has come, and so may be empty.
                 assert!(left == "old" || left.is_empty(), "{first:?} {second:?}");
@@ -447,7 +447,61 @@ fn two_outputs_of_one_name_are_refused_before_the_guest_runs() {
     let special = ["--stdout", "file:/dev/null", "--stderr", "file:/dev/null", "m.wat"];
     inn(&special).current_dir(&dir).run().code(0);
     let args = ["policy", "learn", "--to", "sub/p", "--trace", "--trace-file", "sub/p", "m.wat"];
-    inn(&args).current_dir(&dir).run().code(1).says(&["another output of this run"]);
+    inn(&args).current_dir(&dir).run().code(2).says(&["another output of this run"]);
+}
+
+/// Whatever is read in a run is not written in it, by whatever name, and the guest does not run.
+#[test]
+fn no_output_overwrites_what_the_same_run_reads() {
+    let policy = "[stdio]\nstdin = { file = \"in\" }\n";
+    // What is read, with flags that make it be read.
+    let inputs: &[(&str, &[&str])] = &[
+        ("m.wat", &[]),
+        ("in", &["--stdin", "file:in"]),
+        ("p.toml", &["--policy", "p.toml"]),
+        ("in", &["--policy", "p.toml"]),
+    ];
+    for (flag, args) in WRITES {
+        let is_alone = ["explore", "compile"].contains(&args[0]);
+        for (input, before) in inputs {
+            // Another policy would be the second one; a policy that is learned may extend the one that is granted.
+            let is_policy = before.contains(&"--policy");
+            let extends = args.contains(&"learn") && *input == "p.toml";
+            if is_alone && !before.is_empty() || is_policy && *flag == "policy" || extends {
+                continue;
+            }
+            // The graph of a profile has its stacks beside it.
+            let names =
+                ["same.x", if *flag == "profile" { "beside.svg" } else { "same.x" }, "./sub/../same.x"];
+            for name in names {
+                let dir = folder();
+                fs::write(dir.path().join("in"), "text").unwrap();
+                fs::write(dir.path().join("p.toml"), policy).unwrap();
+                let link = if name == "beside.svg" { "beside.folded" } else { "same.x" };
+                fs::hard_link(dir.path().join(input), dir.path().join(link)).unwrap();
+                let text = fs::read(dir.path().join(input)).unwrap();
+                let before: &[&str] = if is_alone { &[] } else { before };
+                let ran = run(dir.path(), before, args, name);
+                assert_eq!(ran.code, Some(2), "{flag} {input} {name}: {ran:#?}");
+                ran.says(&["it is read in this run", "would be overwritten"]);
+                assert_eq!(fs::read(dir.path().join(input)).unwrap(), text, "{flag} {input} {name}");
+            }
+        }
+    }
+    // What a shell has opened for standard input is no other case.
+    let dir = folder();
+    let command = r#""$0" --stdout file:m.wat - <m.wat"#;
+    let ran = std::process::Command::new("sh")
+        .args(["-c", command, env!("CARGO_BIN_EXE_inn")])
+        .current_dir(&dir)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("as standard input"), "{ran:?}");
+    // The profile that a page is made with is an input, too.
+    fs::write(dir.path().join("m.folded"), "func[0] 1\n").unwrap();
+    let args = ["explore", "--profile", "m.folded", "--to", "m.folded", "m.wat"];
+    inn(&args).current_dir(&dir).run().code(2).says(&["it is read in this run"]);
 }
 
 #[test]

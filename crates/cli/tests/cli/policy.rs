@@ -234,3 +234,28 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
     let missing = format!("read and change: {root}/out (not there)");
     check().code(2).prints(&[&missing]).says(&["there is no such directory"]);
 }
+
+#[test]
+fn a_learned_policy_names_the_files_that_outputs_went_to() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), r#"(module (func (export "_start")))"#).unwrap();
+    let args = [
+        "policy",
+        "learn",
+        "--to",
+        "p.toml",
+        "--stdout",
+        "file:out.txt",
+        "--stderr",
+        "append:err.txt",
+        "m.wat",
+    ];
+    inn(&args).current_dir(&dir).run().code(0);
+    let text = fs::read_to_string(dir.path().join("p.toml")).unwrap();
+    for line in ["\"out.txt\"", "\"err.txt\"", "append = true"] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    fs::remove_file(dir.path().join("out.txt")).unwrap();
+    inn(&["--policy", "p.toml", "m.wat"]).current_dir(&dir).run().code(0);
+    assert!(dir.path().join("out.txt").exists());
+}

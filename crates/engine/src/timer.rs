@@ -4,15 +4,17 @@
 //! while. It looks again by itself when it wakes, so that an appointment later than that need not wake it.
 //!
 //! Must stay true: an [`Appointment`] that has been cancelled does nothing any more. [`Timed::strike`] and cancelling happen under one lock, so that the one
-//! comes wholly before the other.
+//! comes wholly before the other. Nothing that is called can end the thread: panics of one appointment's are no others' business.
 //!
 //! What this module is not: somebody who knows what a deadline is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::runtime::gc::let_go;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What a time has been appointed for.
@@ -114,25 +116,30 @@ impl Timer {
 
     fn start_thread(&self) -> Result<(), Error> {
         let timer = self.clone();
-        // What it calls is short.
-        let thread = std::thread::Builder::new().name("timer".to_owned()).stack_size(64 << 10);
-        let spawned = thread.spawn(move || timer.keep(Instant::now, || true));
+        // With a stack as threads usually have, because wakers of the embedder's run on it.
+        let thread = std::thread::Builder::new().name("timer".to_owned());
+        let spawned = thread.spawn(move || timer.keep_whatever_panics());
         spawned.map(drop).map_err(|error| {
             Error::new(ErrorKind::Os(format!("starting the thread that watches deadlines: {error}")))
         })
+    }
+
+    /// Keeps appointments until there are none. One that panics when it is struck has been taken out of the book before.
+    fn keep_whatever_panics(&self) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.keep(Instant::now, || true))) {
+            let_go(panic);
+        }
     }
 
     /// What the thread does until there is nothing more to do, or `goes_on` says no.
     fn keep(&self, now: impl Fn() -> Instant, goes_on: impl Fn() -> bool) {
         let mut book = self.book();
         while goes_on() {
-            let mut followers = Vec::new();
-            let next = book.strike_due(now(), &mut followers);
-            if !followers.is_empty() {
+            let mut struck = Vec::new();
+            let next = book.strike_due(now(), &mut struck);
+            if !struck.is_empty() {
                 drop(book);
-                followers.iter().for_each(|timed| timed.follow());
-                // They may be the last that hold what cancels an appointment of its own when it goes.
-                drop(followers);
+                struck.into_iter().for_each(Struck::finish);
                 book = self.book();
                 continue;
             }
@@ -160,18 +167,18 @@ impl Timer {
 const NEVER: Duration = Duration::from_secs(1 << 32);
 
 impl Book {
-    /// Strikes what is due, until that asks for more; tells when the next one is, if there is one.
-    fn strike_due(&mut self, now: Instant, followers: &mut Vec<Arc<dyn Timed>>) -> Option<Instant> {
+    /// Strikes what is due, but only so many; tells when the next one is, if there is one.
+    fn strike_due(&mut self, now: Instant, struck: &mut Vec<Struck>) -> Option<Instant> {
         while let Some(first) = self.appointments.first_entry() {
             let (time, number) = *first.key();
-            if time > now || followers.len() >= MOST_AT_ONCE {
+            if time > now || struck.len() >= MOST_AT_ONCE {
                 return Some(time);
             }
             let timed = first.remove();
             self.put_off.remove(&number);
             match timed.strike() {
-                Next::Done => {}
-                Next::Follow => followers.push(timed),
+                Next::Done => struck.push(Struck { timed, follows: false }),
+                Next::Follow => struck.push(Struck { timed, follows: true }),
                 Next::At(later) => {
                     self.appointments.insert((later.max(now + SOON), number), timed);
                     self.put_off.insert(number, later.max(now + SOON));
@@ -179,6 +186,27 @@ impl Book {
             }
         }
         None
+    }
+}
+
+/// What has been struck, and is finished when the book is not locked: it may be the last that holds a waker, or what cancels an appointment when it goes.
+struct Struck {
+    timed: Arc<dyn Timed>,
+    follows: bool,
+}
+
+impl Struck {
+    /// Does what follows, and drops it. Either may call what is the embedder's, and a panic in it ends here: the panic hook has told of it.
+    fn finish(self) {
+        let finished = catch_unwind(AssertUnwindSafe(|| {
+            if self.follows {
+                self.timed.follow();
+            }
+            drop(self);
+        }));
+        if let Err(panic) = finished {
+            let_go(panic);
+        }
     }
 }
 
@@ -222,12 +250,12 @@ mod model {
 
     /// Counts how often it was struck, and tells.
     #[derive(Default)]
-    struct Struck {
+    struct Counter {
         times: Mutex<u32>,
         told: Condvar,
     }
 
-    impl Timed for Struck {
+    impl Timed for Counter {
         fn strike(&self) -> Next {
             *self.times.lock().unwrap() += 1;
             self.told.notify_one();
@@ -243,7 +271,7 @@ mod model {
             let (timer, now) = (Timer::default(), Instant::now());
             let year = now + Duration::from_secs(31_536_000);
             timer.book().thread = Thread::Awake;
-            let _later = timer.enter(timer.book(), year, Arc::<Struck>::default());
+            let _later = timer.enter(timer.book(), year, Arc::<Counter>::default());
             let is_over = Arc::new(AtomicBool::new(false));
             let keeper = {
                 let (timer, is_over) = (timer.clone(), Arc::clone(&is_over));
@@ -262,7 +290,7 @@ mod model {
     #[test]
     fn the_earliest_appointment_is_kept() {
         explore(|timer, now| {
-            let struck = Arc::new(Struck::default());
+            let struck = Arc::new(Counter::default());
             let _appointment = timer.enter(timer.book(), now, struck.clone());
             let mut times = struck.times.lock().unwrap();
             while *times == 0 {
@@ -275,9 +303,9 @@ mod model {
     #[test]
     fn what_is_cancelled_is_not_kept_afterwards() {
         explore(|timer, now| {
-            let struck = Arc::new(Struck::default());
+            let struck = Arc::new(Counter::default());
             let appointment = timer.enter(timer.book(), now, struck.clone());
-            let other = timer.enter(timer.book(), now, Arc::<Struck>::default());
+            let other = timer.enter(timer.book(), now, Arc::<Counter>::default());
             thread::yield_now();
             let is_cancelled = appointment.cancel();
             let times = *struck.times.lock().unwrap();

@@ -85,6 +85,15 @@ impl LinearMemory {
         }
     }
 
+    /// As [`LinearMemory::grow`], where the memory still is `from_bytes` long; none where it is not, because another thread has grown it meanwhile.
+    pub(crate) fn grow_from(&mut self, from_bytes: usize, delta: u64) -> Option<Option<u64>> {
+        match self {
+            // Nobody else reaches it.
+            LinearMemory::Own(memory) => Some(memory.grow(delta)),
+            LinearMemory::Shared(memory) => memory.grow_from(from_bytes, delta),
+        }
+    }
+
     /// The bytes; none of a shared memory, which nobody can borrow.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         let LinearMemory::Own(memory) = self else { return None };

@@ -151,6 +151,16 @@ impl SharedMemory {
     /// As `LinearMemory::grow`.
     pub(super) fn grow_by(&self, delta: u64) -> Option<u64> {
         let mut extent = self.0.extent.lock().unwrap_or_else(PoisonError::into_inner);
+        self.grow_locked(&mut extent, delta)
+    }
+
+    /// As `LinearMemory::grow_from`.
+    pub(super) fn grow_from(&self, from_bytes: usize, delta: u64) -> Option<Option<u64>> {
+        let mut extent = self.0.extent.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.0.vm.len_bytes() == from_bytes).then(|| self.grow_locked(&mut extent, delta))
+    }
+
+    fn grow_locked(&self, extent: &mut Extent, delta: u64) -> Option<u64> {
         let len_bytes = self.0.vm.len_bytes();
         let (old_pages, new_bytes) = grown(&self.0.ty, len_bytes, delta)?;
         if new_bytes > extent.mapping.reserved_bytes() {

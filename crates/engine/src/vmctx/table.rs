@@ -35,20 +35,29 @@ unsafe impl Sync for TableEntity {}
 impl TableEntity {
     /// A table of nulls. `limit` bounds its elements beyond what its type says.
     pub(crate) fn new(ty: TableType, limit: u64, budget: &Budget) -> Result<TableEntity, Error> {
+        TableEntity::check_limit(&ty, limit)?;
         let limit = limit.min(MAX_ELEMENTS);
-        if ty.size.min > limit {
-            let message = format!(
-                "a table of {} elements is over the limit of {limit} (Limits::table_elements)",
-                ty.size.min
-            );
-            return Err(Error::limit(message));
-        }
         let charge = budget.hold(BudgetKind::Table, bytes(ty.size.min))?;
         let mut elements = nulls(ty.size.min as usize).ok_or_else(|| {
             Error::new(ErrorKind::Os(format!("there is no memory for a table of {} elements", ty.size.min)))
         })?;
         let vm = Box::new(VmTable { elements: elements.as_mut_ptr(), len: ty.size.min });
         Ok(TableEntity { vm: NonNull::from(Box::leak(vm)), elements, ty, limit, charge })
+    }
+
+    /// Checks that there may be a table of a type under a limit.
+    ///
+    /// # Errors
+    /// Where it has more elements than that.
+    pub(crate) fn check_limit(ty: &TableType, limit: u64) -> Result<(), Error> {
+        let limit = limit.min(MAX_ELEMENTS);
+        if ty.size.min <= limit {
+            return Ok(());
+        }
+        let min = ty.size.min;
+        let message =
+            format!("a table of {min} elements is over the limit of {limit} (Limits::table_elements)");
+        Err(Error::limit(message))
     }
 
     pub(crate) fn vm(&self) -> *mut VmTable {
@@ -112,12 +121,15 @@ impl TableEntity {
         done.map(|()| Some(old))
     }
 
+    /// The size after growth by `delta` elements; none where the type or the limit forbids it.
+    pub(crate) fn size_after(&self, delta: u64) -> Option<u64> {
+        let new = self.len().checked_add(delta)?;
+        (new <= self.ty.size.max.unwrap_or(u64::MAX).min(self.limit)).then_some(new)
+    }
+
     /// The size after growth by `delta` elements, for which there is room then; none where a maximum or the system forbids it.
     fn grown(&mut self, delta: u64) -> Option<u64> {
-        let new = self.len().checked_add(delta)?;
-        if new > self.ty.size.max.unwrap_or(u64::MAX).min(self.limit) {
-            return None;
-        }
+        let new = self.size_after(delta)?;
         self.reserve(new)?;
         Some(new)
     }

@@ -14,7 +14,7 @@ use crate::runtime::call;
 use crate::runtime::copy_between;
 use crate::runtime::instance::InstanceEntity;
 use crate::runtime::instance::{InstanceBox, InstanceLinks};
-use crate::store::{AsContext, AsContextMut, InstanceId, StoreContextMut, StoreCore};
+use crate::store::{AsContext, AsContextMut, InstanceId, StoreContextMut, StoreCore, StoreInner};
 use crate::trap::Trap;
 use crate::types::*;
 use crate::vmctx::host_stack;
@@ -47,6 +47,8 @@ impl Instance {
         (imports, checked): (&[Extern], Checked),
     ) -> Result<Instance, Error> {
         host_stack::check()?;
+        let timed = Timed::enter(store.0)?;
+        let store = StoreContextMut(&mut *timed.0);
         let core = &mut store.0.core;
         let limit = core.limits.instances;
         if core.instances.len() >= limit {
@@ -64,10 +66,7 @@ impl Instance {
         if let Some(start) = module.0.start
             && let Some(record) = core.instances[id].get().func_ref(start)
         {
-            store.0.core.starting += 1;
-            let started = call::checked(store.0, record, &mut []);
-            store.0.core.starting -= 1;
-            started?;
+            call::checked(Starting::enter(store.0).0, record, &mut [])?;
         }
         Ok(instance)
     }
@@ -119,6 +118,42 @@ impl Instance {
 
     fn entity<'a>(&self, core: &'a StoreCore) -> Option<&'a InstanceEntity> {
         (self.store == core.id()).then(|| core.instances[self.id].get())
+    }
+}
+
+/// A store while an instance is made in it, which counts as processor time of its guests however it ends.
+struct Timed<'a, T: 'static>(&'a mut StoreInner<T>);
+
+impl<'a, T> Timed<'a, T> {
+    fn enter(store: &'a mut StoreInner<T>) -> Result<Timed<'a, T>, Error> {
+        if let Some(time) = &mut store.core.processor_time {
+            time.enter()?;
+        }
+        Ok(Timed(store))
+    }
+}
+
+impl<T> Drop for Timed<'_, T> {
+    fn drop(&mut self) {
+        if let Some(time) = &mut self.0.core.processor_time {
+            time.leave();
+        }
+    }
+}
+
+/// A store while a start function runs in it, however that ends.
+struct Starting<'a, T: 'static>(&'a mut StoreInner<T>);
+
+impl<'a, T> Starting<'a, T> {
+    fn enter(store: &'a mut StoreInner<T>) -> Starting<'a, T> {
+        store.core.starting += 1;
+        Starting(store)
+    }
+}
+
+impl<T> Drop for Starting<'_, T> {
+    fn drop(&mut self) {
+        self.0.core.starting -= 1;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The processor time that a store's guests may use, with the functions of the host that they call.
 //!
-//! It is counted from the outermost call into the store to its return, by the clock of the thread that calls. The timer looks at that clock when the time could
+//! It is counted from the outermost call into the store to its return, instantiation being one, by the clock of the thread that calls. The timer looks at that clock when the time could
 //! be over at the earliest, and again when the rest of it could be.
 //!
 //! Must stay true: the timer reads the clock of a thread only while the call is under way, when there surely is that thread.
@@ -17,6 +17,8 @@ use crate::vmctx::record::{InterruptHandle, OwnLimit};
 pub(crate) struct ProcessorTime {
     handle: InterruptHandle,
     left: Duration,
+    /// Calls under way, each inside the one before.
+    depth: u32,
     call: Option<Call>,
 }
 
@@ -37,7 +39,7 @@ struct Watched {
 
 impl ProcessorTime {
     pub(crate) fn new(handle: InterruptHandle, left: Duration) -> ProcessorTime {
-        ProcessorTime { handle, left, call: None }
+        ProcessorTime { handle, left, depth: 0, call: None }
     }
 
     /// What is left, as of the last call that returned.
@@ -45,13 +47,18 @@ impl ProcessorTime {
         self.left
     }
 
-    /// The outermost call into the store begins on this thread.
+    /// A call into the store begins; the outermost one is counted, on this thread. Where this is an error there is nothing to leave.
     ///
     /// # Errors
     /// Where the operating system tells no thread's time, or refuses the timer's thread.
     #[cold]
     pub(crate) fn enter(&mut self) -> Result<(), Error> {
+        if self.depth > 0 {
+            self.depth += 1;
+            return Ok(());
+        }
         if self.left.is_zero() {
+            self.depth = 1;
             // The guest stops at its first loop or call.
             let _ = self.handle.strike(OwnLimit::ProcessorTime);
             return Ok(());
@@ -62,12 +69,17 @@ impl ProcessorTime {
         // A thread's own time passes no faster than that on the wall.
         let appointment = Timer::of_process().appoint(self.left, Arc::new(watched))?;
         self.call = Some(Call { clock, begin, _appointment: appointment });
+        self.depth = 1;
         Ok(())
     }
 
     /// It is over.
     #[cold]
     pub(crate) fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth > 0 {
+            return;
+        }
         if let Some(call) = self.call.take() {
             let used = call.clock.read().saturating_sub(call.begin);
             self.left = self.left.saturating_sub(used);

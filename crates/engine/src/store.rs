@@ -210,7 +210,7 @@ impl<T> Store<T> {
     }
 
     /// Lets guests use so much processor time from now on, together with the functions of the host that they call; then they trap with
-    /// [`crate::Trap::DeadlineExceeded`]. None lifts the limit. It is counted by call: each outermost call of a guest then costs some calls of the system.
+    /// [`crate::Trap::DeadlineExceeded`]. None lifts the limit. It is counted by call, instantiation being one: each outermost call of a guest then costs some calls of the system.
     pub fn set_processor_time(&mut self, limit: Option<std::time::Duration>) {
         // The old one first: it would take back what the new one has asked for.
         self.inner.core.processor_time = None;
@@ -396,15 +396,14 @@ impl StoreCore {
     pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
         ty.check()?;
         self.check_new_memory(&ty)?;
+        let layout = self.engine.config().tuning.memory_layout;
         let memory = match ty.sharing {
-            Sharing::Unshared => {
-                let layout = self.engine.config().tuning.memory_layout;
-                LinearMemory::Own(OwnMemory::new(ty, layout, &self.budget)?)
-            }
+            Sharing::Unshared => OwnMemory::new(ty, layout, &self.budget).map(LinearMemory::Own),
             Sharing::Shared => {
-                LinearMemory::Shared(SharedMemory::with_budget(&self.engine, ty, &self.budget)?)
+                SharedMemory::with_budget(&self.engine, ty, &self.budget).map(LinearMemory::Shared)
             }
         };
+        let memory = memory.inspect_err(|_| self.tell(|limiter| limiter.memory_grow_failed()))?;
         self.memories.push(memory)
     }
 
@@ -424,7 +423,8 @@ impl StoreCore {
 
     pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {
         self.check_new_table(&ty)?;
-        let table = TableEntity::new(ty, self.limits.table_elements, &self.budget)?;
+        let table = TableEntity::new(ty, self.limits.table_elements, &self.budget)
+            .inspect_err(|_| self.tell(|limiter| limiter.table_grow_failed()))?;
         self.tables.push(table)
     }
 

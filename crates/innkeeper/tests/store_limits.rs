@@ -113,6 +113,9 @@ impl ResourceLimiter for Limiter {
     fn memory_grow_failed(&mut self) {
         self.asked.lock().unwrap().push("memory failed".to_owned());
     }
+    fn table_grow_failed(&mut self) {
+        self.asked.lock().unwrap().push("table failed".to_owned());
+    }
 }
 
 #[test]
@@ -196,4 +199,127 @@ fn fuel_is_read_and_set_in_host_functions() {
     }
     let engine = innkeeper::engine(Config::default());
     assert!(Store::builder(&engine, ()).fuel(1).build().is_err());
+}
+
+/// Every way to grow, with a size that a limit forbids: the limiter does not hear of it.
+#[test]
+fn the_store_s_limits_are_looked_at_before_the_limiter_is_asked() {
+    for tiers in [Tiers::Interpreter, Tiers::Compiled] {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let limiter = Limiter { asked: Arc::clone(&asked), bound: u64::MAX };
+        let builder = Store::builder(&engine, ()).memory_size(3 << 16).table_elements(5);
+        let mut store = builder.limiter(limiter).build().unwrap();
+        let instance = instantiate(&mut store, GUEST).unwrap();
+        asked.lock().unwrap().clear();
+        assert_eq!(call(&mut store, instance, "memory_grow", 3).unwrap(), -1);
+        assert_eq!(call(&mut store, instance, "table_grow", 5).unwrap(), -1);
+        assert!(instance.get_memory(&mut store, "memory").unwrap().grow(&mut store, 3).is_err());
+        assert!(instantiate(&mut store, "(module (memory 4))").is_err());
+        assert!(instantiate(&mut store, "(module (table 6 funcref))").is_err());
+        assert_eq!(*asked.lock().unwrap(), Vec::<String>::new());
+        // At the limits it is asked.
+        assert_eq!(call(&mut store, instance, "memory_grow", 2).unwrap(), 1);
+        assert_eq!(call(&mut store, instance, "table_grow", 4).unwrap(), 1);
+        assert_eq!(asked.lock().unwrap().len(), 2);
+        // What it allowed and the budget refuses, it hears of, also where that is new.
+        let limiter = Limiter { asked: Arc::clone(&asked), bound: u64::MAX };
+        let mut store = Store::builder(&engine, ()).memory_bytes(100 << 10).limiter(limiter).build().unwrap();
+        for (text, what) in [("(module (memory 5))", "memory"), ("(module (table 500000 funcref))", "table")]
+        {
+            assert!(instantiate(&mut store, text).is_err());
+            assert_eq!(*asked.lock().unwrap().last().unwrap(), format!("{what} failed"));
+        }
+    }
+}
+
+/// Grows a shared memory whenever it is asked about one, as another thread could.
+struct Rival(innkeeper::SharedMemory, Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl ResourceLimiter for Rival {
+    fn memory_growing(&mut self, current: u64, desired: u64, _: Option<u64>) -> bool {
+        self.1.lock().unwrap().push((current >> 16, desired >> 16));
+        if self.0.pages() < 3 {
+            self.0.grow(1).unwrap();
+        }
+        true
+    }
+    fn table_growing(&mut self, _: u64, _: u64, _: Option<u64>) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_was_allowed_is_what_a_shared_memory_grows_to() {
+    use innkeeper::{MemoryType, SharedMemory, Sharing, SizeRange};
+    let engine = innkeeper::engine(Config::default());
+    let ty =
+        MemoryType { sharing: Sharing::Shared, ..MemoryType::new(SizeRange { min: 1, max: Some(1000) }) };
+    let text = r#"(module (import "host" "memory" (memory 1 1000 shared))
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#;
+    // With the other's two pages it is one over the limit, or just at it.
+    for (delta, grown, pages) in [(8, -1, 3), (7, 3, 10)] {
+        let (memory, asked) = (SharedMemory::new(&engine, ty).unwrap(), Arc::default());
+        let rival = Rival(memory.clone(), Arc::clone(&asked));
+        let mut store = Store::builder(&engine, ()).memory_size(10 << 16).limiter(rival).build().unwrap();
+        let mut linker = Linker::new(&engine);
+        linker.define_shared("host", "memory", &memory);
+        let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+        assert_eq!(call(&mut store, instance, "grow", delta).unwrap(), grown);
+        assert_eq!(memory.pages(), pages);
+        let delta = delta as u64;
+        let mut expected = vec![(1, 1 + delta), (2, 2 + delta), (3, 3 + delta)];
+        expected.retain(|(_, desired)| *desired <= 10);
+        assert_eq!(*asked.lock().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_start_function_that_panics_leaves_the_store_as_one_that_returns() {
+    let engine = innkeeper::engine(Config::default());
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "panic", |_: Caller<'_, ()>| -> () { panic!("the start function's") });
+    linker.func_wrap("host", "is_starting", |caller: Caller<'_, ()>| -> i32 {
+        i32::from(caller.is_instantiating())
+    });
+    let mut store = Store::new(&engine, ()).unwrap();
+    let starts = module(&engine, r#"(module (import "host" "panic" (func $panic)) (start $panic))"#);
+    assert!(catch_unwind(AssertUnwindSafe(|| linker.instantiate(&mut store, &starts).map(drop))).is_err());
+    let text = r#"(module (import "host" "is_starting" (func $is (result i32)))
+        (func (export "run") (param i32) (result i32) (call $is)))"#;
+    let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+    assert_eq!(call(&mut store, instance, "run", 0).unwrap(), 0);
+}
+
+/// Each size at the edge of what numbers hold: an error or a stack that is as large, never a panic.
+#[test]
+fn stacks_of_the_greatest_sizes_are_refused_gently() {
+    let most = usize::MAX;
+    let sizes = [
+        most,
+        most - 1,
+        most - 65_535,
+        most - 65_536,
+        most - 65_537,
+        most / 2,
+        most / 2 + 1,
+        most / 4,
+        most / 4 + 1,
+    ];
+    for bytes in sizes {
+        for set in [
+            (|limits, bytes| limits.native_stack_bytes = bytes) as fn(&mut Limits, usize),
+            |limits, bytes| limits.guest_stack_bytes = bytes,
+        ] {
+            let mut config = Config::default();
+            set(&mut config.limits, bytes);
+            let engine = innkeeper::engine_with(config, Tiers::Compiled);
+            let ran = catch_unwind(AssertUnwindSafe(|| {
+                let mut store = Store::new(&engine, ())?;
+                let instance = instantiate(&mut store, GUEST)?;
+                call(&mut store, instance, "size", 0)
+            }));
+            assert!(ran.is_ok(), "{bytes}");
+        }
+    }
 }

@@ -209,3 +209,87 @@ fn processor_time_is_a_store_s_own() {
     assert_eq!(other.processor_time_left(), Some(limit));
     assert_eq!(call(&mut other, its_instance, "nothing"), None);
 }
+
+/// A waker that does what an embedder's may.
+struct Act<F>(F);
+
+impl<F: Fn() + Send + Sync> std::task::Wake for Act<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Uses more stack than a small thread has.
+#[inline(never)]
+fn use_stack() {
+    let bytes = [1_u8; 512 << 10];
+    assert_eq!(std::hint::black_box(&bytes)[9], 1);
+}
+
+#[test]
+fn whatever_a_waker_does_others_are_woken_and_later_deadlines_strike() {
+    let engine = small();
+    let module = module(&engine, GUEST);
+    let woken = Arc::new(AtomicU64::new(0));
+    let mut store = Store::new(&engine, ()).unwrap();
+    let handle = store.interrupt_handle();
+    let count = Arc::clone(&woken);
+    let first = handle.wake_on_stop(Arc::new(Act(|| panic!("a waker's own"))).into());
+    let second = handle.wake_on_stop(Arc::new(Act(use_stack)).into());
+    let third = handle.wake_on_stop(
+        Arc::new(Act(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        }))
+        .into(),
+    );
+    store.set_deadline(Some(Duration::ZERO)).unwrap();
+    let begin = Instant::now();
+    while woken.load(Ordering::SeqCst) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "nobody woke the third");
+        std::thread::yield_now();
+    }
+    // Whoever asks for a stop itself does not hear of it either.
+    handle.interrupt();
+    assert_eq!(woken.load(Ordering::SeqCst), 2);
+    drop((first, second, third));
+    let mut other = Store::new(&engine, ()).unwrap();
+    let instance = Linker::new(&engine).instantiate(&mut other, &module).unwrap();
+    other.set_deadline(Some(Duration::from_millis(5))).unwrap();
+    let rescue = other.interrupt_handle();
+    let rescuer = std::thread::spawn(move || {
+        std::thread::park_timeout(Duration::from_secs(10));
+        rescue.interrupt();
+    });
+    assert_eq!(call(&mut other, instance, "spin"), Some(Trap::DeadlineExceeded));
+    rescuer.thread().unpark();
+    rescuer.join().unwrap();
+}
+
+#[test]
+fn instantiation_counts_as_processor_time_however_it_ends() {
+    let engine = small();
+    let limit = Duration::from_millis(20);
+    // Nearly endless each: constant expressions, and a start function.
+    let long = "(array.new $a (i32.const 0) (i32.const 1000000))".repeat(1000);
+    let exprs = format!(
+        "(module (type $a (array i32)) (elem (ref $a) {}))",
+        long.replace("(array", "(item (array").replace("000000))", "000000)))")
+    );
+    for text in [exprs.as_str(), "(module (func $spin (loop $l (br $l))) (start $spin))"] {
+        let module = module(&engine, text);
+        let mut store = Store::new(&engine, ()).unwrap();
+        store.set_processor_time(Some(limit));
+        let error = Linker::new(&engine).instantiate(&mut store, &module).map(drop).unwrap_err();
+        assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{error}");
+        assert_eq!(store.processor_time_left(), Some(Duration::ZERO));
+    }
+    // What did not use it up has used some of it, and calls afterwards have the rest.
+    let module = module(&engine, GUEST);
+    let mut store = Store::new(&engine, ()).unwrap();
+    store.set_processor_time(Some(limit * 50));
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    let left = store.processor_time_left().unwrap();
+    assert!(left < limit * 50 && !left.is_zero(), "{left:?}");
+    assert_eq!(call(&mut store, instance, "nothing"), None);
+    assert!(store.processor_time_left().unwrap() < left);
+}

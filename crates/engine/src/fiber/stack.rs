@@ -33,11 +33,9 @@ pub(crate) struct StackShape {
 impl StackShape {
     /// Stacks of at least so many bytes each.
     pub(crate) fn new(slots_bytes: usize, native_bytes: usize) -> StackShape {
-        let whole = |bytes: usize| bytes.checked_next_multiple_of(page_bytes()).unwrap_or(usize::MAX / 4);
-        StackShape {
-            slots_bytes: whole(slots_bytes).min(usize::MAX / 4),
-            native_bytes: whole(native_bytes).min(usize::MAX / 4),
-        }
+        // More than that no system maps; sums of both stay numbers.
+        let whole = |bytes: usize| bytes.min(usize::MAX / 4).next_multiple_of(page_bytes());
+        StackShape { slots_bytes: whole(slots_bytes), native_bytes: whole(native_bytes) }
     }
 
     /// Bytes of a fiber's range of addresses.
@@ -147,10 +145,7 @@ impl StackPool {
 impl State {
     /// Maps one slab more, and takes its first stack.
     fn map(&mut self, shape: StackShape) -> Result<NonNull<u8>, Error> {
-        let wanted = match self.slabs.len() {
-            0..FORBIDDEN_GAPS => 1,
-            slabs => MOST_IN_SLAB.min(1 << (slabs - FORBIDDEN_GAPS + 1)),
-        };
+        let wanted = stacks_in_slab(self.slabs.len());
         let bytes = shape.range_bytes();
         let (slab, count) = match Mapping::of_stacks(bytes.saturating_mul(wanted)) {
             Ok(slab) => (slab, wanted),
@@ -172,6 +167,13 @@ impl State {
     }
 }
 
+/// How many stacks the next slab has where there are so many slabs: twice as many as the one before, up to the most.
+fn stacks_in_slab(slabs: usize) -> usize {
+    let Some(doublings) = slabs.checked_sub(FORBIDDEN_GAPS) else { return 1 };
+    let doublings = doublings.saturating_add(1).min(MOST_IN_SLAB.ilog2() as usize);
+    1 << doublings
+}
+
 /// Between slots and native stack; no frame of interpreted code is as large: 50,000 vectors as locals, and as many slots as operands reach.
 const GAP_BYTES: usize = 2 << 20;
 
@@ -183,3 +185,32 @@ const MOST_IN_SLAB: usize = 64;
 
 /// What a stack that is not in use keeps of its memory, at either end.
 const KEPT_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slabs_grow_to_the_most_and_stay_there() {
+        let first: Vec<usize> = (0..12).map(stacks_in_slab).collect();
+        assert_eq!(first, [1, 1, 1, 1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        for slabs in (12..300).chain([usize::MAX - 1, usize::MAX]) {
+            assert_eq!(stacks_in_slab(slabs), MOST_IN_SLAB);
+        }
+    }
+
+    #[test]
+    fn stacks_of_any_size_are_whole_pages_whose_sum_is_a_number() {
+        for bytes in
+            [0, 1, usize::MAX / 4 - 1, usize::MAX / 4, usize::MAX / 4 + 1, usize::MAX - 1, usize::MAX]
+        {
+            let shape = StackShape::new(bytes, bytes);
+            assert_eq!(
+                (shape.slots_bytes % page_bytes(), shape.native_bytes % page_bytes()),
+                (0, 0),
+                "{bytes}"
+            );
+            assert!(shape.range_bytes() >= shape.slots_bytes);
+        }
+    }
+}

@@ -98,8 +98,9 @@ impl StoreRecord {
         if self.native.is_some() {
             return Ok(());
         }
-        let (bytes, headroom_bytes) =
-            (bytes.next_multiple_of(GUARD_BYTES), headroom_bytes.next_multiple_of(GUARD_BYTES));
+        // More than that no system maps; the sums below stay numbers.
+        let whole = |bytes: usize| bytes.min(usize::MAX / 4).next_multiple_of(GUARD_BYTES);
+        let (bytes, headroom_bytes) = (whole(bytes), whole(headroom_bytes));
         let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), NATIVE_GUARD_BYTES)?;
         let base = mapping.base() as usize + NATIVE_GUARD_BYTES;
         let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
@@ -387,6 +388,9 @@ impl InterruptHandle {
 
     /// Has `waker` woken whenever somebody asks the store's guests to stop, until what this returns is dropped: for a function of the host that waits on a
     /// guest's behalf. It asks [`InterruptHandle::is_stop_asked`] afterwards, and whenever it is woken; it can be woken in vain.
+    ///
+    /// The waker runs on the thread that asks for the stop. For deadlines that is one thread for the whole process, so that others wait until it returns: it should
+    /// only wake. Where it panics, that is told by the panic hook and has no other consequence.
     #[must_use]
     pub fn wake_on_stop(&self, waker: Waker) -> WakeOnStop<'_> {
         WakeOnStop { number: self.0.wakers.enter(waker), handle: self }

@@ -480,3 +480,39 @@ fn what_was_not_used_for_longest_goes() {
     assert!(cleared.files >= 4);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
+
+/// What other modules of the engine need does not get into a module's file.
+#[test]
+fn a_module_s_file_has_no_other_module_s_trampolines() {
+    let module = |engine: &Engine, text: &str| Module::new(engine, wat::parse_str(text).unwrap()).unwrap();
+    let call = |engine: &Engine, module: &Module| {
+        let mut store = Store::new(engine, ()).unwrap();
+        let instance = Linker::new(engine).instantiate(&mut store, module).unwrap();
+        let func = instance.get_func(&mut store, "run").unwrap();
+        let params = vec![innkeeper::Val::I32(1); func.ty(&store).unwrap().params().len()];
+        func.call(&mut store, &params, &mut []).unwrap();
+    };
+    let innocent = "(module (func (export \"run\") (param i32)))";
+    let file_bytes = |before: usize| {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = engine(directory.path(), Config::default());
+        let others: Vec<Module> = (2..2 + before)
+            .map(|params| {
+                let text = format!("(module (func (export \"run\") (param {})))", "i32 ".repeat(params));
+                let other = module(&engine, &text);
+                call(&engine, &other);
+                other
+            })
+            .collect();
+        let innocent = module(&engine, innocent);
+        call(&engine, &innocent);
+        drop(innocent);
+        drop(others);
+        let files = fs::read_dir(directory.path()).unwrap().map(Result::unwrap);
+        files.map(|file| (file.file_name(), file.metadata().unwrap().len())).collect::<Vec<_>>()
+    };
+    let alone = file_bytes(0);
+    assert_eq!(alone.len(), 1);
+    let beside = file_bytes(50);
+    assert!(beside.contains(&alone[0]), "{alone:?}, {beside:?}");
+}

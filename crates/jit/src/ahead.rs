@@ -116,7 +116,7 @@ impl NativeModule {
             functions,
             profile: Vec::new(),
             refused,
-            trampolines: self.jit().0.trampolines.to_save(),
+            trampolines: self.trampolines_to_save(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::borrow::BorrowMut;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -12,6 +13,7 @@ use innkeeper_engine::{Compilation, Disassembly, FuncType, Inlining};
 
 use crate::allowance::{Allowance, Credit};
 use crate::cache::SavedCode;
+use crate::cache::format::SavedTrampoline;
 use crate::cache::key::Key;
 use crate::cache::writer::{CacheWriter, Occasion};
 use crate::code_memory::{CodeMemory, MappedCode};
@@ -28,6 +30,8 @@ pub struct NativeModule {
     memory: Mutex<CodeMemory>,
     /// Code from an earlier time.
     mapped: Option<MappedCode>,
+    /// What tells the trampolines apart that the module's code was called or has called by: its file has no others.
+    used_trampolines: Mutex<BTreeSet<Vec<u8>>>,
     /// Where there is a cache to write to.
     writer: Option<CacheWriter>,
     /// Whether guests wait for what is being compiled.
@@ -66,7 +70,6 @@ impl NativeModule {
                 .shared_directory()
                 .map(|directory| CacheWriter::new(key, directory, saved.clone(), module.bytes().len()));
             if let Some(saved) = saved {
-                jit.0.trampolines.remember(&saved.head().trampolines);
                 mapped = Some(MappedCode::new(saved, Arc::downgrade(module)));
             }
         }
@@ -76,6 +79,7 @@ impl NativeModule {
             module: Arc::downgrade(module),
             memory,
             mapped,
+            used_trampolines: Mutex::default(),
             writer,
             compilation: module.engine().config().tuning.tier_up.compilation,
             credit,
@@ -135,7 +139,7 @@ impl NativeModule {
     /// Writes what is new to the cache, if there is one and it is worth it.
     pub(crate) fn write_new(&self, occasion: Occasion) {
         let Some(writer) = &self.writer else { return };
-        writer.write_if_worth_it(occasion, || self.jit.0.trampolines.to_save());
+        writer.write_if_worth_it(occasion, || self.trampolines_to_save());
     }
 
     /// The functions that the cache's file says were hot or called, those first that are worth most, and has no code for.
@@ -192,7 +196,20 @@ impl NativeModule {
         let budget = module.engine().compiling_budget();
         let credit = trampoline::is_wide(ty).then_some(&self.credit);
         let mut allowance = Allowance::of_trampoline(credit, &budget);
-        self.jit.0.trampolines.get(compiler, &mut allowance, (kind, ty))
+        let earlier = self.earlier_trampolines();
+        let trampoline = self.jit.0.trampolines.get(compiler, &mut allowance, (kind, ty), earlier)?;
+        lock(&self.used_trampolines).insert(trampoline::key_bytes(kind, ty));
+        Ok(trampoline)
+    }
+
+    /// What the module's file has, which goes when the module goes.
+    fn earlier_trampolines(&self) -> &[SavedTrampoline] {
+        self.mapped.as_ref().map_or(&[], |mapped| &mapped.saved().head().trampolines)
+    }
+
+    /// What a file of the module's code needs.
+    pub(crate) fn trampolines_to_save(&self) -> Vec<SavedTrampoline> {
+        self.jit.0.trampolines.to_save(&lock(&self.used_trampolines), self.earlier_trampolines())
     }
 
     pub(crate) fn writer(&self) -> Option<&CacheWriter> {

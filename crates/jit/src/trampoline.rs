@@ -6,7 +6,7 @@
 //! Must stay true: nothing is compiled while the trampolines are locked, which guests wait for.
 
 use std::borrow::BorrowMut;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -47,8 +47,6 @@ pub(crate) struct Trampolines(Mutex<State>);
 
 struct State {
     made: HashMap<Arc<[u8]>, Made>,
-    /// Those made at an earlier time that nobody has asked for yet.
-    saved: HashMap<Arc<[u8]>, SavedTrampoline>,
     memory: CodeMemory,
 }
 
@@ -77,26 +75,24 @@ pub(crate) fn is_wide(ty: &FuncType) -> bool {
 impl Trampolines {
     pub(crate) fn new() -> Trampolines {
         let memory = CodeMemory::new(None);
-        Trampolines(Mutex::new(State { made: HashMap::new(), saved: HashMap::new(), memory }))
+        Trampolines(Mutex::new(State { made: HashMap::new(), memory }))
     }
 
-    /// Takes over what was made at an earlier time.
-    pub(crate) fn remember(&self, saved: &[SavedTrampoline]) {
-        let saved = saved.iter().map(|trampoline| (Arc::clone(&trampoline.key), trampoline.clone()));
-        lock(&self.0).saved.extend(saved);
+    /// What a module's file has: the trampolines that it has `used`, and those that it had at an `earlier` time, ascending by key, as they are looked for. Those of
+    /// other modules are no business of it.
+    pub(crate) fn to_save(
+        &self,
+        used: &BTreeSet<Vec<u8>>,
+        earlier: &[SavedTrampoline],
+    ) -> Vec<SavedTrampoline> {
+        let mut all: BTreeMap<&[u8], &SavedTrampoline> =
+            earlier.iter().map(|saved| (&*saved.key, saved)).collect();
+        let state = lock(&self.0);
+        all.extend(used.iter().filter_map(|key| Some((&key[..], &state.made.get(&key[..])?.saved))));
+        all.into_values().cloned().collect()
     }
 
-    /// All that were made, to be remembered, and those that were remembered.
-    pub(crate) fn to_save(&self) -> Vec<SavedTrampoline> {
-        let mut all: Vec<SavedTrampoline> = {
-            let state = lock(&self.0);
-            state.made.values().map(|made| &made.saved).chain(state.saved.values()).cloned().collect()
-        };
-        all.sort_by(|a, b| a.key.cmp(&b.key));
-        all
-    }
-
-    /// The trampoline of a kind for functions of a type. `compiler` is only called where one has to be made, and nobody waits meanwhile: of two threads that make
+    /// The trampoline of a kind for functions of a type, from what was made, or was at an `earlier` time, ascending by key. `compiler` is only called where one has to be made, and nobody waits meanwhile: of two threads that make
     /// the same one, one has done it in vain.
     ///
     /// # Errors
@@ -106,9 +102,10 @@ impl Trampolines {
         compiler: impl FnOnce() -> Option<C>,
         allowance: &mut Allowance<'_>,
         (kind, ty): (Kind, &FuncType),
+        earlier: &[SavedTrampoline],
     ) -> Result<*const u8> {
         let key: Arc<[u8]> = key_bytes(kind, ty).into();
-        if let Some(found) = lock(&self.0).find(&key) {
+        if let Some(found) = lock(&self.0).find(&key, earlier) {
             return found;
         }
         let mut compiler =
@@ -125,11 +122,11 @@ impl Trampolines {
 
 impl State {
     /// A trampoline that there is, or was at an earlier time.
-    fn find(&mut self, key: &Arc<[u8]>) -> Option<Result<*const u8>> {
+    fn find(&mut self, key: &[u8], earlier: &[SavedTrampoline]) -> Option<Result<*const u8>> {
         if let Some(made) = self.made.get(key) {
             return Some(Ok(made.address.0));
         }
-        self.saved.remove(key).map(|saved| self.add(saved))
+        find_saved(earlier, key).cloned().map(|saved| self.add(saved))
     }
 
     /// Puts a trampoline where it can be executed, unless somebody else has done that meanwhile.
@@ -145,8 +142,14 @@ impl State {
     }
 }
 
+/// One of what was made at an earlier time. Where that is not ascending, as whoever writes a file can have it, it is not found, and made anew.
+fn find_saved<'a>(saved: &'a [SavedTrampoline], key: &[u8]) -> Option<&'a SavedTrampoline> {
+    let at = saved.binary_search_by(|trampoline| (*trampoline.key).cmp(key)).ok()?;
+    saved.get(at)
+}
+
 /// What tells trampolines apart, in memory and where they are written: the kind, and the types of parameters and of results.
-fn key_bytes(kind: Kind, ty: &FuncType) -> Vec<u8> {
+pub(crate) fn key_bytes(kind: Kind, ty: &FuncType) -> Vec<u8> {
     let letter = |ty: &ValType| match abi::value_type(*ty) {
         types::I32 => b'i',
         types::I64 => b'l',
@@ -351,18 +354,23 @@ mod tests {
                 || {
                     assert!(trampolines.0.try_lock().is_ok());
                     // Somebody else makes the same one meanwhile.
-                    let faster =
-                        trampolines.get(compiler, &mut Allowance::of_trampoline(None, &budget), (kind, &ty));
+                    let faster = trampolines.get(
+                        compiler,
+                        &mut Allowance::of_trampoline(None, &budget),
+                        (kind, &ty),
+                        &[],
+                    );
                     meanwhile = faster.ok();
                     compiler()
                 },
                 &mut Allowance::of_trampoline(None, &budget),
                 (kind, &ty),
+                &[],
             );
             assert_eq!(slower.ok(), meanwhile);
             assert!(meanwhile.is_some());
         }
-        assert_eq!(trampolines.to_save().len(), KINDS.len());
+        assert_eq!(lock(&trampolines.0).made.len(), KINDS.len());
     }
 
     /// A guest waits for them, and there is no other way to make its call.
@@ -376,7 +384,7 @@ mod tests {
                 assert!(!is_wide(&ty));
                 for kind in KINDS {
                     let mut allowance = Allowance::of_trampoline(None, &nothing);
-                    let made = trampolines.get(compiler, &mut allowance, (kind, &ty));
+                    let made = trampolines.get(compiler, &mut allowance, (kind, &ty), &[]);
                     assert!(made.is_ok(), "{kind:?}, {ty:?}: {made:?}");
                 }
             }
@@ -391,7 +399,7 @@ mod tests {
             let credit = Credit::of_module(1 << 20);
             let get = |credit, budget: &Budget| {
                 let mut allowance = Allowance::of_trampoline(Some(credit), budget);
-                trampolines.get(compiler, &mut allowance, (kind, &ty))
+                trampolines.get(compiler, &mut allowance, (kind, &ty), &[])
             };
             assert!(matches!(get(&credit, &budget(1 << 20)), Err(Unsupported::Now(_))), "{kind:?}");
             let _ = Allowance::of_trampoline(Some(&credit), &budget(0)).draw(u64::MAX);

@@ -271,3 +271,56 @@ fn y7_compiling_is_within_the_limit_on_memory() {
     ran.is_bounded("compiling");
     assert_eq!(ran.code, Some(0), "{ran:#?}");
 }
+
+/// A section of a module, and a number as it is written in one.
+fn section(id: u8, contents: &[u8]) -> Vec<u8> {
+    [b"\0asm\x01\0\0\0", &[id][..], &number(contents.len()), contents].concat()
+}
+
+fn number(mut n: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while n >= 128 {
+        bytes.push(n as u8 | 128);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+    bytes
+}
+
+/// Modules of a few megabytes with one item, or few, that hold very much each.
+fn few_items_that_hold_much() -> Vec<(&'static str, Vec<u8>)> {
+    let group = |n: usize, ty: &[u8]| section(1, &[&[1, 0x4e][..], &number(n), &ty.repeat(n)].concat());
+    let of = |form: u8, n: usize, each: &[u8], end: &[u8]| {
+        [&[form][..], &number(n), &each.repeat(n), end].concat()
+    };
+    let items = 700_000;
+    vec![
+        ("types in a group", group(400_000, &[0x60, 0, 0])),
+        ("fields", group(70, &of(0x5f, 10_000, &[0x7f, 0], &[]))),
+        ("parameters", group(1500, &of(0x60, 1000, &[0x7f], &[0]))),
+        (
+            "elements",
+            section(9, &[&[1, 5, 0x70][..], &number(items), &[0xd0, 0x70, 0x0b].repeat(items)].concat()),
+        ),
+        (
+            "instructions",
+            section(6, &[&[1, 0x7f, 0, 0x41, 0][..], &[0x41, 0, 0x6a].repeat(items), &[0x0b]].concat()),
+        ),
+    ]
+}
+
+#[test]
+fn y8_modules_that_there_is_no_memory_for_are_refused_whatever_they_are_full_of() {
+    let directory = tempfile::tempdir().unwrap();
+    for (what, module) in few_items_that_hold_much() {
+        let path = directory.path().join("module.wasm");
+        std::fs::write(&path, module).unwrap();
+        for kibibytes in [60_000, 90_000, 140_000] {
+            let mut command = Command::new("sh");
+            let script = format!("ulimit -v {kibibytes} && exec \"$@\"");
+            command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_inn"), "validate"]).arg(&path);
+            let output = command.output().unwrap();
+            assert!(output.status.code().is_some(), "{what}, {kibibytes} KiB: {output:?}");
+        }
+    }
+}

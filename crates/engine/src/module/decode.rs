@@ -66,21 +66,27 @@ const SMALL_MODULE_BYTES: usize = 64 << 10;
 /// What each item of a section takes at most while a module is decoded and validated, lists that grow counted twice.
 const ITEM_BYTES: usize = 256;
 
+/// What each byte of a type section takes at most: groups and types of a byte or two, whose records are some hundred.
+const TYPE_BYTES: usize = 256;
+
+/// What each byte of constant expressions and of lists of functions takes at most: an instruction or a number each, in lists that grow.
+const EXPR_BYTES: usize = 64;
+
 /// Refuses a module that the system has no memory for: lists of what is in it, here and in the validator, grow in ways that do not fail gently.
 fn check_room(bytes: &[u8]) -> Result<(), Error> {
     if bytes.len() < SMALL_MODULE_BYTES {
         return Ok(());
     }
-    let most = items(bytes).saturating_mul(ITEM_BYTES);
+    let most = most_taken(bytes);
     // Not from the allocator, which would change its ways for what is given back.
     Mapping::new(most.max(1), 0).map(drop).map_err(|_| {
         Error::limit(format!("the system has no memory for decoding the module, which can take {most} bytes"))
     })
 }
 
-/// How many items the sections say that they have, as far as that can be read. An item is a byte at least.
-fn items(bytes: &[u8]) -> usize {
-    let (mut parser, mut rest, mut items) = (Parser::new(0), bytes, 0_usize);
+/// What the sections can take, as far as they can be read. A section's items are a byte each at least; what they hold in turn is counted by its bytes.
+fn most_taken(bytes: &[u8]) -> usize {
+    let (mut parser, mut rest, mut most) = (Parser::new(0), bytes, 0_usize);
     while let Ok(wasmparser::Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) {
         let count = match &payload {
             Payload::TypeSection(section) => section.count(),
@@ -95,10 +101,19 @@ fn items(bytes: &[u8]) -> usize {
             Payload::End(_) => break,
             _ => 0,
         };
+        let held = match &payload {
+            Payload::TypeSection(section) => len(section.range()).saturating_mul(TYPE_BYTES),
+            Payload::TableSection(section) => len(section.range()).saturating_mul(EXPR_BYTES),
+            Payload::GlobalSection(section) => len(section.range()).saturating_mul(EXPR_BYTES),
+            Payload::ElementSection(section) => len(section.range()).saturating_mul(EXPR_BYTES),
+            Payload::DataSection(section) => expr_bytes(section).saturating_mul(EXPR_BYTES),
+            _ => 0,
+        };
         if let Payload::CodeSectionStart { .. } = payload {
             parser.skip_section();
         }
-        items = items.saturating_add(count as usize).min(bytes.len());
+        most = most.saturating_add((count as usize).min(bytes.len()).saturating_mul(ITEM_BYTES));
+        most = most.saturating_add(held);
         let Payload::CodeSectionStart { size, .. } = payload else {
             rest = &rest[consumed..];
             continue;
@@ -107,7 +122,19 @@ fn items(bytes: &[u8]) -> usize {
         let Some(next) = rest.get(behind..) else { break };
         rest = next;
     }
-    items
+    most
+}
+
+fn len(range: Range<u64>) -> usize {
+    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
+}
+
+/// Bytes of a data section beside contents, which stay where they are.
+fn expr_bytes(section: &wasmparser::DataSectionReader<'_>) -> usize {
+    let segments = section.clone().into_iter().map_while(Result::ok);
+    segments
+        .map(|data| len(data.range.clone()).saturating_sub(data.data.len()))
+        .fold(0, usize::saturating_add)
 }
 
 fn empty_parts(engine: &Engine) -> ModuleParts {

@@ -155,9 +155,14 @@ impl Module {
     /// Checks that bytes are a valid module, without keeping it.
     ///
     /// # Errors
-    /// As [`Module::new`].
+    /// As [`Module::new`], and where the system has no memory for a copy.
     pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<(), Error> {
-        decode::decode(engine, bytes.to_vec(), Verdict::Unknown).map(drop)
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| {
+            Error::limit(format!("the system has no memory for a copy of the module's {} bytes", bytes.len()))
+        })?;
+        copy.extend_from_slice(bytes);
+        decode::decode(engine, copy, Verdict::Unknown).map(drop)
     }
 
     /// The engine that the module was made for.
@@ -403,7 +408,7 @@ impl ModuleParts {
 
     fn names(&self) -> &names::Names {
         self.names.get_or_init(|| match &self.name_section {
-            Some(range) => names::read(&self.bytes[range.clone()]),
+            Some(range) => names::read(&self.bytes[range.clone()], (self.funcs.len(), self.tags.len())),
             None => names::Names::default(),
         })
     }

@@ -2,6 +2,10 @@
 //!
 //! C1 to C5 are the sandbox's cases for it: whatever is wrong with a file, the module is validated and compiled again, and the file is as it should
 //! be afterwards. C6 is beside the code that writes, C7 is a case for the command.
+//!
+//! There is no code where there is no compiler.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -318,10 +318,10 @@ pub enum Stopped {
     Panic(Box<dyn Any + Send>),
 }
 
-/// What a module has before its tier has prepared it.
-pub(crate) struct NoCode;
+/// What a module has before its tier has prepared it, and where nobody executes it.
+pub struct NoCode;
 
-// SAFETY: it has no entries and no code, and is replaced before the module is anybody's.
+// SAFETY: it has no entries and no code. Modules are anybody's only when it has been replaced, but for those of models that execute none.
 unsafe impl Code for NoCode {
     fn entries(&self) -> *const FuncEntry {
         std::ptr::null()

@@ -22,5 +22,4 @@ pub use crate::vmctx::{
 };
 pub use crate::vmctx::{atomic, frame};
 
-pub(crate) use contract::NoCode;
 pub use contract::*;

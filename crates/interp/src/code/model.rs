@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use innkeeper_engine::sync::{loom, thread};
 use innkeeper_engine::tier::{
-    CacheLookup, EnterNative, ModuleTiers, NativeCode, NativeExit, Stopped, Tier, VmFunc, parts,
+    CacheLookup, EnterNative, ModuleTiers, NativeCode, NativeExit, NoCode, Stopped, Tier, VmFunc, parts,
 };
 use innkeeper_engine::{CompileStatistics, Config, Engine, Module, TierUp, Tuning};
 
@@ -23,8 +23,8 @@ unsafe impl Tier for Nothing {
     }
 
     fn prepare(&self, _: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
-        let code = ModuleCode::new(0, std::ptr::null(), &Tuning::default().tier_up);
-        ModuleTiers { baseline: Box::new(code), compiler: None }
+        // Nothing that is checked: the module is made before the model begins.
+        ModuleTiers { baseline: Box::new(NoCode), compiler: None }
     }
 
     fn host_entry(&self) -> *const u8 {

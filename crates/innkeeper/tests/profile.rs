@@ -1,5 +1,6 @@
 //! Profiles: what a sample sees, in every tier and across them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use innkeeper::{
@@ -50,14 +51,18 @@ fn guest(config: Config, tiers: Tiers) -> Guest {
     Guest { store, instance }
 }
 
-/// Each stack as names from the outermost in, with its ticks.
+/// Each stack as names from the outermost in, whatever executed it, with its ticks.
 fn stacks(profile: &Profile) -> Vec<(String, u64)> {
     let names = |stack: &[innkeeper::FrameInfo]| {
         assert!(stack.iter().all(|frame| frame.offset_bytes.is_none()));
         let names = stack.iter().rev().map(|frame| frame.func_name.clone().unwrap_or_default());
         names.collect::<Vec<_>>().join(";")
     };
-    profile.stacks().map(|(stack, ticks)| (names(stack), ticks)).collect()
+    let mut ticks_of = BTreeMap::new();
+    for (stack, ticks) in profile.stacks() {
+        *ticks_of.entry(names(stack)).or_default() += ticks;
+    }
+    ticks_of.into_iter().collect()
 }
 
 #[test]

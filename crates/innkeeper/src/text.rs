@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use innkeeper_engine::{Error, ErrorKind};
 
-/// Bytes that translating one byte of text takes at most: a tag without a type, in five bytes, takes the most.
-const BYTES_OF_TEXT_BYTE: usize = 160;
+/// Bytes of address space that translating one byte of text takes at most, with what the allocator cannot use: a tag without a type, in five bytes, takes the most.
+const BYTES_OF_TEXT_BYTE: usize = 224;
 
 /// What [`to_binary`] takes at most for so many bytes of text. Its allocations do not fail gently: whoever may have less asks the system before.
 #[must_use]

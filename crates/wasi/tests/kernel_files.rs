@@ -216,6 +216,8 @@ fn y4_no_link_or_mount_grants_a_staging_directory() {
         }
         let digest = "0".repeat(64);
         fs::write(staging.join("phase"), format!("phase 0\nsealed {digest} -\n")).expect("the phase");
+        let alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(staging.join("phase"), alone).expect("permissions");
         fs::write(at("other/phase"), "phase 2 of the moon\n").expect("another file");
         std::os::unix::fs::symlink(&staging, at("link")).expect("link");
         std::os::unix::fs::symlink(staging.join("0"), at("inside")).expect("link");

@@ -161,10 +161,22 @@ fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
     // Nothing is hot here, but somebody has called it before.
     let second = engine(TierUp { calls: u32::MAX, ..innkeeper::Tuning::default().tier_up });
     let module = run(&second, &["hot"]);
+    let written = || -> u64 {
+        let files = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap());
+        files
+            .filter(|file| file.path().extension().is_some_and(|it| it == "code"))
+            .map(|file| file.metadata().map_or(0, |it| it.len()))
+            .sum()
+    };
+    let before = written();
     while second.compile_statistics().compiled < 2 {
         std::thread::yield_now();
     }
     drop(module);
+    // Whoever compiles has the module as well, for a moment longer, and writes when the last one lets go of it.
+    while written() <= before {
+        std::thread::yield_now();
+    }
     let third = engine(TierUp::eager());
     run(&third, &["run", "hot"]);
     assert_eq!((third.compile_statistics().compiled, third.compile_statistics().cached), (0, 3));

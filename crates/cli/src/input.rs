@@ -27,8 +27,8 @@ pub(crate) struct Input {
     pub(crate) bytes: Vec<u8>,
     /// What it was read from, unless that was standard input or no regular file.
     pub(crate) source: Option<Source>,
-    /// Whether it was written as text.
-    pub(crate) is_text: bool,
+    /// The text that it was translated from, if it was.
+    pub(crate) text: Option<Vec<u8>>,
 }
 
 /// The file that a module was read from, which stays what it is whatever happens to its path.
@@ -89,9 +89,8 @@ impl Input {
         if let Some((kind, mend)) = foreign::file_kind(&bytes) {
             return Err(Problem::new(name, format!("not a WebAssembly module, but {kind}")).help(mend));
         }
-        let mut input = Input { name, bytes, source, is_text: false };
+        let mut input = Input { name, bytes, source, text: None };
         if is_text(&input.bytes) {
-            input.is_text = true;
             if input.bytes.len() > MAX_TEXT_BYTES {
                 let reason =
                     format!("larger than {MAX_TEXT_BYTES} bytes, the most that a module's text may have");
@@ -99,7 +98,8 @@ impl Input {
             }
             check_room_for_text(&input.name, input.bytes.len())?;
             let translated = innkeeper::to_binary(&input.bytes).map(|binary| binary.into_owned());
-            input.bytes = translated.map_err(|error| input.problem(&error))?;
+            let translated = translated.map_err(|error| input.problem(&error))?;
+            input.text = Some(std::mem::replace(&mut input.bytes, translated));
             if let Some((kind, mend)) = foreign::file_kind(&input.bytes) {
                 return Err(
                     Problem::new(input.name, format!("not a WebAssembly module, but {kind}")).help(mend)
@@ -125,33 +125,35 @@ impl Input {
 
     /// What to say about an error of decoding or validation.
     pub(crate) fn problem(&self, error: &Error) -> Problem {
-        let problem = Problem::new(&self.name, error);
         match error.kind() {
             ErrorKind::Text(message) => {
                 Problem::of_lines(&self.name, message.trim_end().replace("<anon>", &self.name))
             }
-            ErrorKind::Malformed { message, offset_bytes } if is_missing_feature(message) => {
-                let reason = format!(
-                    "it uses what is switched off or not there: {message} (at offset 0x{offset_bytes:x})"
-                );
-                Problem::new(&self.name, reason)
-                    .help("build the guest without it, unless --features has switched it off")
-            }
-            ErrorKind::Malformed { message, offset_bytes } if is_limit(message) => {
-                let reason =
-                    format!("it is larger than modules may be: {message} (at offset 0x{offset_bytes:x})");
-                Problem::new(&self.name, reason).help("build the guest in smaller parts")
-            }
+            ErrorKind::Malformed { message, offset_bytes } if is_missing_feature(message) => self
+                .problem_at(*offset_bytes, &format!("it uses what is switched off or not there: {message}"))
+                .help("build the guest without it, unless --features has switched it off"),
+            ErrorKind::Malformed { message, offset_bytes } if is_limit(message) => self
+                .problem_at(*offset_bytes, &format!("it is larger than modules may be: {message}"))
+                .help("build the guest in smaller parts"),
             // It was translated a moment ago, so that nothing can be damaged.
-            ErrorKind::Malformed { message, offset_bytes } if self.is_text => Problem::new(
-                &self.name,
-                format!("its text can be read, and is not valid: {message} (at offset 0x{offset_bytes:x} of its binary form)"),
-            )
-            .help("mend the text: each instruction has to find the operands that it takes, and leave what is expected"),
-            ErrorKind::Malformed { .. } => {
-                problem.help("the file is damaged or no module; build or fetch it again")
+            ErrorKind::Malformed { message, offset_bytes } if self.text.is_some() => self
+                .problem_at(*offset_bytes, &format!("its text can be read, and is not valid: {message}"))
+                .help("mend the text: each instruction has to find the operands that it takes, and leave what is expected"),
+            ErrorKind::Malformed { .. } => Problem::new(&self.name, error)
+                .help("the file is damaged or no module; build or fetch it again"),
+            _ => Problem::new(&self.name, error),
+        }
+    }
+
+    /// What to say about what lies at an offset of the module: in its text where there is one, with the line.
+    fn problem_at(&self, offset_bytes: usize, reason: &str) -> Problem {
+        let text = self.text.as_ref().filter(|text| check_room_for_text(&self.name, text.len()).is_ok());
+        match text.and_then(|text| innkeeper::message_in_text(text, offset_bytes, reason)) {
+            Some(shown) => Problem::of_lines(&self.name, shown.trim_end().replace("<anon>", &self.name)),
+            None => {
+                let of = if self.text.is_some() { " of its binary form" } else { "" };
+                Problem::new(&self.name, format!("{reason} (at offset 0x{offset_bytes:x}{of})"))
             }
-            _ => problem,
         }
     }
 }

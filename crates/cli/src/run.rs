@@ -218,7 +218,7 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
     writable.warn_of_input(Path::new(args.file()), "the machine code");
     let mut precompiled = Precompiled::open_trusted(Path::new(args.file()), &execution.config)
         .map_err(|error| Problem::new(&name, error).help("make it again with `inn compile`"))?;
-    let input = Input { name, bytes: precompiled.take_module(), source: None, is_text: false };
+    let input = Input { name, bytes: precompiled.take_module(), source: None, text: None };
     execution.cache = Cache::of_precompiled(precompiled);
     Ok(input)
 }

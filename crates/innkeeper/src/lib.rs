@@ -44,7 +44,7 @@ pub use innkeeper_engine::{
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]
-pub use text::{text_memory_bytes, to_binary};
+pub use text::{message_in_text, text_memory_bytes, to_binary};
 pub use tiers::{Tiers, engine_cached, engine_with, is_compiling, watch_code};
 
 /// An engine with the default choice of tiers.

@@ -1,6 +1,10 @@
 //! Modules in the text format.
 
+mod place;
+
 use std::borrow::Cow;
+
+pub use place::message_in_text;
 
 use innkeeper_engine::{Error, ErrorKind};
 

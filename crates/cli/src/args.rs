@@ -4,6 +4,7 @@
 //! command of `inn`. What a flag's value means is in [`crate::values`] and [`crate::invoke`].
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use innkeeper::Tiers;
 use innkeeper::wasi::keys::parse_duration;
 
 use crate::flags::{KeyFlags, ReportFlags};
-use crate::values::{CacheFlag, FeaturesFlag, parse_count};
+use crate::values::{CacheFlag, FeaturesFlag, parse_positive};
 use crate::work::WorkFlags;
 
 const STYLES: Styles = Styles::styled()
@@ -235,9 +236,13 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "FILE.folded", value_hint = ValueHint::FilePath)]
     pub(crate) profile: Option<OsString>,
 
-    /// Show so many functions
-    #[arg(long, value_name = "COUNT", default_value = "100", value_parser = parse_count::<usize>)]
-    pub(crate) functions: usize,
+    /// Show so many functions: the hottest, or else the largest (100; of a profile, those of them that took time)
+    #[arg(long, value_name = "COUNT", value_parser = parse_positive)]
+    pub(crate) functions: Option<NonZeroUsize>,
+
+    /// Show the function of this name or index, or else those whose names have it in them; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Vec<String>,
 
     /// Where the page goes, instead of beside FILE
     #[arg(long, short = 'o', alias = "output", value_name = "FILE.html", value_hint = ValueHint::FilePath)]
@@ -458,6 +463,7 @@ mod tests {
             "compile-after",
             "deterministic",
             "env",
+            "function",
             "functions",
             "invoke",
             "listen",

@@ -24,6 +24,7 @@ mod inspect;
 mod invoke;
 mod keys;
 mod mounts;
+mod names;
 mod observers;
 mod output;
 mod perf;

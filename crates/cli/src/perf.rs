@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use innkeeper::{NewCode, watch_code};
 
-use crate::profile::name;
+use crate::names::name;
 use crate::report::Problem;
 
 /// Begins the file of this process, to which all code is added before it is executed.

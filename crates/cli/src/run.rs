@@ -157,7 +157,7 @@ fn run_guest(
     let lacking = guest.module.keep_code();
     // Whatever comes of the rest, which may go to a pipe that nobody reads while the deadline's last second runs.
     let profiled = match (&ran.profile, profiled) {
-        (Some(profile), Some(files)) => profile::write(profile, files, &input.name),
+        (Some(profile), Some(files)) => profile::write(profile, files, (&input.name, &guest.module)),
         _ => Ok(()),
     };
     let bounds = (&keys.limits, guest.fuel);

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -223,6 +224,12 @@ pub(crate) fn parse_count<T: TryFrom<u64>>(value: &str) -> Result<T, String> {
     count
         .and_then(|count| T::try_from(count).ok())
         .ok_or_else(|| format!("`{value}` is larger than any that is counted here"))
+}
+
+/// Reads how many there are to be: a count of at least one.
+pub(crate) fn parse_positive(value: &str) -> Result<NonZeroUsize, String> {
+    NonZeroUsize::new(parse_count(value)?)
+        .ok_or_else(|| format!("`{value}` would be nothing: write 1 or more"))
 }
 
 /// Reads an address to listen on: `ADDRESS:PORT`, `PORT` for this machine alone, or `localhost:PORT`.

@@ -224,10 +224,14 @@ impl Compiler {
 }
 
 /// The text of a function with places (see [`Inlined`]) replaced by offsets: those of the calls where bodies are inlined, which are then named behind the
-/// instruction.
+/// instruction. Functions have the numbers that people know them by.
 fn with_offsets(text: &str, inlined: &[Inlined], index: impl Fn(DefinedFuncIndex) -> FuncIndex) -> String {
     let mut with = String::with_capacity(text.len());
     for line in text.lines() {
+        if let Some((before, func, rest)) = named_function(line) {
+            let _ = writeln!(with, "{before}func[{}]{rest}", index(func).0);
+            continue;
+        }
         let place = line.strip_prefix('@').and_then(|rest| {
             let end = rest.find(|c: char| !c.is_ascii_hexdigit())?;
             Some((u32::from_str_radix(&rest[..end], 16).ok()?, &rest[end..]))
@@ -250,6 +254,17 @@ fn with_offsets(text: &str, inlined: &[Inlined], index: impl Fn(DefinedFuncIndex
         }
     }
     with
+}
+
+/// A line that declares a function, apart: what is before its name, the name, which is a number among the functions that the module defines, and the rest.
+fn named_function(line: &str) -> Option<(&str, DefinedFuncIndex, &str)> {
+    const NAMESPACE: &str = "u0:";
+    let at = line.find(NAMESPACE)?;
+    let (before, named) = (&line[..at], &line[at + NAMESPACE.len()..]);
+    let is_declaration = before == "function " || before.ends_with(" = ") || before.ends_with(" colocated ");
+    let end = named.find(|c: char| !c.is_ascii_digit()).unwrap_or(named.len());
+    let func = named[..end].parse().ok().filter(|_| is_declaration)?;
+    Some((before, DefinedFuncIndex(func), &named[end..]))
 }
 
 /// The calls whose exceptions the function catches.

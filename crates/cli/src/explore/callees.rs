@@ -4,21 +4,24 @@ use std::collections::HashMap;
 
 use innkeeper::{ExternType, Module};
 
-use crate::profile;
+use crate::names::Names;
 use crate::report::short;
 
 /// The functions of a module by their indices, with names fit to show.
 pub(super) struct Callees(HashMap<u32, String>);
 
 impl Callees {
-    pub(super) fn of(module: &Module) -> Callees {
+    pub(super) fn of(module: &Module, own: &Names) -> Callees {
         let imported = module.imports().filter(|import| matches!(import.ty, ExternType::Func(_)));
         let imported = imported.map(|import| format!("{}.{}", short(import.module), short(import.name)));
         let mut names: HashMap<u32, String> = (0..).zip(imported).collect();
-        for info in module.functions() {
-            names.insert(info.func.0, profile::name(info.name, info.func));
-        }
+        names.extend(own.by_index().iter().map(|(func, name)| (*func, name.clone())));
         Callees(names)
+    }
+
+    /// Whether there is a function of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.values().any(|known| known == name)
     }
 
     /// The lines of a function's text, with the callee's name behind each call.

@@ -1,6 +1,18 @@
 'use strict';
-const read = id => JSON.parse(document.getElementById(id).textContent);
-const about = read('about');
+const written = id => document.getElementById(id).textContent;
+const about = JSON.parse(written('about'));
+// A function's data, which is compressed. The browser itself inflates it.
+const unpack = async id => {
+  const bytes = Uint8Array.from(atob(written(id)), character => character.charCodeAt(0));
+  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
+  return JSON.parse(await new Response(inflated).text());
+};
+// Lines of a column: offset in the module or null, text, and address where there are any. Numbers are written as differences.
+const sums = numbers => { let last = 0; return numbers.map(number => number === null ? null : last += number); };
+const lines_of = ({ text, offsets, addresses }) => {
+  const at = sums(offsets), address = addresses && sums(addresses);
+  return at.length ? text.split('\n').map((line, i) => [at[i], line, address?.[i]]) : [];
+};
 const make = (tag, text, className) => {
   const element = document.createElement(tag);
   if (text !== undefined) element.textContent = text;
@@ -38,6 +50,8 @@ header.append(title, make('span', `${about.functions.length} of ${about.total} f
 const search = make('input'), found = make('p'), list = make('ul');
 search.type = 'search';
 search.placeholder = 'Search functions  ( / )';
+list.setAttribute('role', 'listbox');
+list.tabIndex = 0;
 nav.append(search, found, list);
 document.body.append(header, nav, main);
 
@@ -50,6 +64,7 @@ const items = about.functions.map((entry, position) => {
   item.style.setProperty('--share', weight(entry) * 100 / most + '%');
   const share = about.ticks ? percent(ticks) + ' · ' : '';
   const code = machine === null ? 'interpreted' : count(machine, 'B machine');
+  item.setAttribute('role', 'option');
   item.append(line, make('small', `${share}${count(bytes, 'B wasm')} · ${code}`));
   item.onclick = () => show(position);
   return item;
@@ -63,7 +78,7 @@ const filter = () => {
     item.hidden = !(name.toLowerCase().includes(wanted) || `func[${index}]`.includes(wanted));
     shown += !item.hidden;
   });
-  found.textContent = wanted ? `${shown} found` : `bars: ${about.ticks ? 'time' : 'size'}`;
+  found.textContent = wanted ? `${shown} found` : `bars: ${about.ticks ? 'time' : 'size'}, ↑ ↓ go through the list`;
 };
 search.oninput = filter;
 search.onkeydown = event => {
@@ -124,6 +139,7 @@ const column = (heading, unit, lines) => {
     });
     seen.observe(chunk);
   }
+  if (code.firstChild) draw(code.firstChild);
   // Brings the first line of an offset into view, drawing what it is in.
   box.reveal = offset => {
     const place = rows.get(offset);
@@ -167,20 +183,32 @@ main.addEventListener('click', event => {
 // Which columns there is room for, until somebody chooses.
 const HEADINGS = ['WebAssembly', 'Intermediate representation', 'Machine code'];
 let wanted = innerWidth < 1000 ? [true, false, true] : [true, true, true];
-const show = position => {
-  const [name, index, bytes, ticks, machine] = about.functions[position], data = read('f' + position);
+let current = -1;
+const show = async position => {
+  const [name, index, bytes, ticks, machine] = about.functions[position];
+  current = position;
   items.forEach((item, at) => at === position ? item.setAttribute('aria-current', 'true') : item.removeAttribute('aria-current'));
   items[position].scrollIntoView({ block: 'nearest' });
+  location.replace('#' + index);
+  if (typeof DecompressionStream === 'undefined') {
+    const reason = 'This browser cannot unpack what the page shows of functions. Those from 2023 on can: Firefox 113, Chrome 80, Safari 16.4.';
+    main.replaceChildren(make('p', reason, 'reason'));
+    return;
+  }
+  const data = await unpack('f' + position);
+  // Somebody has gone on to another one meanwhile.
+  if (current !== position) return;
   lit = kept = null;
   const heading = make('div', undefined, 'about'), shown = make('div', undefined, 'shown');
-  const facts = [`func[${index}]`, count(bytes, 'bytes of wasm')];
+  const facts = [count(bytes, 'bytes of wasm')];
+  if (!name.includes(`[${index}]`)) facts.unshift(`func[${index}]`);
   if (machine !== null) facts.push(count(machine, 'bytes of machine code'));
   if (about.ticks) facts.push(percent(ticks) + ' of the time');
   heading.append(make('h2', name), make('span', facts.join(' · ')), shown);
   columns = make('div', undefined, 'columns');
-  const boxes = [column(HEADINGS[0], 'lines', data.wasm)];
+  const boxes = [column(HEADINGS[0], 'lines', lines_of(data.wasm))];
   if (data.reason === undefined) {
-    boxes.push(column(HEADINGS[1], 'lines', data.intermediate), column(HEADINGS[2], 'instructions', data.machine));
+    boxes.push(column(HEADINGS[1], 'lines', lines_of(data.intermediate)), column(HEADINGS[2], 'lines', lines_of(data.machine)));
   } else {
     const box = make('div', undefined, 'column');
     box.append(make('p', 'It stays interpreted: ' + data.reason, 'reason'));
@@ -196,12 +224,25 @@ const show = position => {
   });
   columns.append(...boxes);
   main.replaceChildren(heading, columns);
-  location.replace('#' + index);
+};
+// The function before or behind the one that is shown, of those that are in the list.
+const neighbour = step => {
+  let at = current + step;
+  while (items[at]?.hidden) at += step;
+  return items[at] ? at : -1;
 };
 addEventListener('keydown', event => {
   if (event.key === '/' && event.target !== search) { event.preventDefault(); search.focus(); }
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  // In code, arrows scroll.
+  if (!step || event.ctrlKey || event.altKey || event.metaKey || event.target.closest?.('main')) return;
+  event.preventDefault();
+  const next = neighbour(step);
+  if (next >= 0) show(next);
 });
 const asked = about.functions.findIndex(([, index]) => '#' + index === location.hash);
 // Unless one is asked for, the first that there is machine code of.
 const compiled = about.functions.findIndex(([, , , , machine]) => machine !== null);
-if (about.functions.length) show(asked >= 0 ? asked : Math.max(0, compiled)); else main.append(make('p', 'The module defines no function.'));
+if (about.functions.length) show(asked >= 0 ? asked : Math.max(0, compiled)); else {
+  main.append(make('p', about.total ? 'No function of the module took time in the profile. --functions COUNT shows the largest.' : 'The module defines no function.'));
+}

@@ -1,39 +1,64 @@
 //! The page: one file without anything from elsewhere.
 //!
-//! Functions are data, one script element of JSON each, which is read when the function is shown: a page of many functions opens as fast as one of few.
+//! Functions are data, one script element each, which is unpacked when the function is shown: a page of many functions opens as fast as one of few.
 //!
-//! Must stay true: text that a module has chosen gets into the page as JSON in which no `<` is left, and out of that as text, never as markup. The page forbids itself to load
-//! anything.
+//! Must stay true: text that a module has chosen gets into the page compressed, or as JSON in which no `<` is left, and out of that as text, never as markup. The page
+//! forbids itself to load anything.
 
 use serde_json::{Value, json};
 
-use super::Function;
+use super::{Function, packed};
 use crate::report::visible;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page for a module's functions, of which there are `total`.
-pub(super) fn page(module: &str, functions: &[Function], total: usize) -> String {
-    let module = visible(module);
-    let title = escape(&module);
-    let all_ticks: u64 = functions.iter().map(|function| function.ticks).sum();
-    let list: Vec<Value> = functions.iter().map(listed).collect();
-    let about = json!({ "module": module, "total": total, "ticks": all_ticks, "functions": list });
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n<style>\n{STYLE}</style></head>\n\
-         <body><noscript>This page shows {title} with a script of its own.</noscript>\n"
-    );
-    push_data(&mut html, "about", &about);
-    for (position, function) in functions.iter().enumerate() {
-        push_data(&mut html, &format!("f{position}"), &shown(function));
+/// What the page says of the module as a whole.
+pub(super) struct Head<'a> {
+    pub(super) module: &'a str,
+    /// How many functions it defines.
+    pub(super) total: usize,
+    /// All time of the profile; 0 where there is none.
+    pub(super) ticks: u64,
+}
+
+/// A page that functions are added to.
+pub(super) struct Page<'a> {
+    head: Head<'a>,
+    list: Vec<Value>,
+    data: String,
+}
+
+impl Page<'_> {
+    pub(super) fn new(head: Head<'_>) -> Page<'_> {
+        Page { head, list: Vec::new(), data: String::new() }
     }
-    html.push_str("<script>\n");
-    html.push_str(SCRIPT);
-    html.push_str("</script></body></html>\n");
-    html
+
+    pub(super) fn push(&mut self, function: &Function) {
+        let id = format!("f{}", self.list.len());
+        push_data(&mut self.data, &id, "text/plain", &packed::function(function));
+        self.list.push(listed(function));
+    }
+
+    pub(super) fn finish(self) -> String {
+        let module = visible(self.head.module);
+        let title = escape(&module);
+        let Head { total, ticks, .. } = self.head;
+        let about = json!({ "module": module, "total": total, "ticks": ticks, "functions": self.list });
+        let mut html = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n<style>\n{STYLE}</style></head>\n\
+             <body><noscript>This page shows {title} with a script of its own.</noscript>\n"
+        );
+        // Within a string of JSON, `<` can be written otherwise; elsewhere there is none.
+        push_data(&mut html, "about", "application/json", &about.to_string().replace('<', "\\u003c"));
+        html.push_str(&self.data);
+        html.push_str("<script>\n");
+        html.push_str(SCRIPT);
+        html.push_str("</script></body></html>\n");
+        html
+    }
 }
 
 /// A function in the list.
@@ -43,26 +68,9 @@ fn listed(function: &Function) -> Value {
     json!([visible(name), index, wasm_bytes, ticks, machine_bytes])
 }
 
-/// A function as it is shown: lines of columns, each line with the offset in the module that it belongs to, and for machine code the address.
-fn shown(function: &Function) -> Value {
-    let wasm: Vec<Value> =
-        function.wasm.iter().map(|(offset, line)| json!([offset, visible(line)])).collect();
-    match &function.compiled {
-        Err(reason) => json!({ "wasm": wasm, "reason": visible(reason) }),
-        Ok(compiled) => {
-            let intermediate: Vec<Value> =
-                compiled.intermediate.iter().map(|(offset, line)| json!([offset, visible(line)])).collect();
-            let machine: Vec<Value> =
-                compiled.machine.iter().map(|it| json!([it.offset, visible(&it.text), it.address])).collect();
-            json!({ "wasm": wasm, "intermediate": intermediate, "machine": machine })
-        }
-    }
-}
-
-/// Adds data that a script reads. Within a string of JSON, `<` can be written otherwise; elsewhere there is none.
-fn push_data(html: &mut String, id: &str, data: &Value) {
-    let data = data.to_string().replace('<', "\\u003c");
-    *html += &format!("<script type=\"application/json\" id=\"{id}\">{data}</script>\n");
+/// Adds data that a script reads, and that has no `<` in it.
+fn push_data(html: &mut String, id: &str, kind: &str, data: &str) {
+    *html += &format!("<script type=\"{kind}\" id=\"{id}\">{data}</script>\n");
 }
 
 fn escape(text: &str) -> String {
@@ -87,15 +95,16 @@ mod tests {
     #[test]
     fn names_are_text() {
         let page_of = |name: &str| {
-            let function = Function {
+            let mut page = Page::new(Head { module: name, total: 1, ticks: 0 });
+            page.push(&Function {
                 name: name.to_owned(),
                 index: 0,
                 wasm_bytes: 1,
                 ticks: 0,
                 wasm: vec![(1, format!("call ${name}"))],
                 compiled: Err(name.to_owned()),
-            };
-            page(name, &[function], 1)
+            });
+            page.finish()
         };
         let tags = |page: &str| page.matches('<').count();
         let tame = page_of("tame");

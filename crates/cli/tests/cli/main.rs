@@ -3,6 +3,7 @@
 mod cache;
 mod changes;
 mod deadline;
+mod explore;
 mod help;
 mod input;
 mod inspect;

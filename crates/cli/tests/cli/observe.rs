@@ -79,16 +79,11 @@ fn a_profile_is_a_flame_graph_and_folded_stacks() {
     assert_eq!(stack, "main;busy");
     assert!(ticks.parse::<u64>().unwrap() > 0);
     let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
-    for part in [
-        "<svg",
-        "busy",
-        "compiled (green)",
-        "interpreted (orange)",
-        "prefers-color-scheme: dark",
-        "</style></svg>",
-    ] {
+    for part in ["<svg", ">busy, ", "compiled: ", "interpreted: ", "prefers-color-scheme: dark", "</svg>"] {
         assert!(graph.contains(part), "{part} is not in {graph}");
     }
+    // What is outermost is on top.
+    assert!(graph.find(">main, ").unwrap() < graph.find(">busy, ").unwrap());
 }
 
 /// Stacks that are ever new ones fill what a profile may hold; what there is is written when the deadline ends the guest, and the rest is counted. Nobody reads what

@@ -1,0 +1,156 @@
+//! `--profile`: where a guest spends its time, as a flame graph and as folded stacks.
+
+mod flame;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use flame::{Captions, Graph};
+use innkeeper::{FrameInfo, FrameTier, InterruptHandle, Module, OmittedSamples, Profile};
+
+use crate::names::Names;
+use crate::output::Output;
+use crate::report::{self, Problem};
+use crate::writable::Writable;
+
+/// Time between samples.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What the line begins with that counts the samples whose stacks found no room.
+pub(crate) const OMITTED: &str = "(… and ";
+
+/// Asks for samples until it is dropped.
+pub(crate) struct Sampler {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampler {
+    /// Asks the guest of a store for samples, which the store must have begun to gather.
+    pub(crate) fn start(handle: InterruptHandle) -> Result<Sampler, Problem> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        let work = move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::park_timeout(TICK);
+                handle.sample();
+            }
+        };
+        let thread = std::thread::Builder::new().name("profiler".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| Problem::new("the profiler", error))?;
+        Ok(Sampler { is_over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It has nothing to say, not even that it panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where a profile goes.
+pub(crate) struct Files {
+    graph: Output,
+    stacks: Output,
+}
+
+impl Files {
+    /// Opens a file for the flame graph, and one beside it for the stacks it is made from, with the extension `folded`.
+    pub(crate) fn open(path: &OsStr, writable: &Writable) -> Result<Files, Problem> {
+        let stacks = PathBuf::from(path).with_extension("folded");
+        Ok(Files { graph: Output::open(path, writable)?, stacks: Output::open(stacks, writable)? })
+    }
+}
+
+/// Writes the flame graph and the stacks, if there are any.
+pub(crate) fn write(
+    profile: &Profile,
+    files: Files,
+    (guest, module): (&str, &Module),
+) -> Result<(), Problem> {
+    let stacks = Stacks::of(profile, module);
+    if stacks.ticks_of.is_empty() {
+        let reason = format!(
+            "no sample was taken, so no profile is written: the guest ran for less than {} ms or so",
+            TICK.as_millis()
+        );
+        report::warning(&Problem::new(guest, reason).help("profile a longer run"));
+        return Ok(());
+    }
+    files.stacks.write(|to| to.write_all(stacks.folded().as_bytes()))?;
+    let captions = Captions { title: guest.to_owned(), subtitle: stacks.in_words() };
+    let graph = stacks.graph().svg(&captions);
+    files.graph.write(|to| to.write_all(graph.as_bytes()))
+}
+
+/// The stacks of a profile, from the outermost function in, by names, with the time of each.
+struct Stacks {
+    ticks_of: HashMap<Vec<(String, FrameTier)>, u64>,
+    ticks: u64,
+    omitted: OmittedSamples,
+    has_names: bool,
+}
+
+impl Stacks {
+    fn of(profile: &Profile, module: &Module) -> Stacks {
+        let names = Names::of(module);
+        let mut ticks_of: HashMap<Vec<(String, FrameTier)>, u64> = HashMap::new();
+        let mut has_names = false;
+        for (stack, ticks) in profile.stacks().filter(|(stack, _)| !stack.is_empty()) {
+            has_names |= stack.iter().any(|frame| frame.func_name.is_some());
+            let named = |frame: &FrameInfo| (names.name(frame.func), frame.tier);
+            *ticks_of.entry(stack.iter().rev().map(named).collect()).or_default() += ticks;
+        }
+        Stacks { ticks_of, ticks: profile.ticks(), omitted: profile.omitted(), has_names }
+    }
+
+    /// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks. Stacks that differ in nothing else than
+    /// who executed them are one.
+    fn folded(&self) -> String {
+        let mut ticks_of: BTreeMap<String, u64> = BTreeMap::new();
+        for (stack, ticks) in &self.ticks_of {
+            let names: Vec<&str> = stack.iter().map(|(name, _)| name.as_str()).collect();
+            *ticks_of.entry(names.join(";")).or_default() += ticks;
+        }
+        let mut lines: Vec<String> =
+            ticks_of.iter().map(|(names, ticks)| format!("{names} {ticks}\n")).collect();
+        let OmittedSamples { samples, ticks } = self.omitted;
+        if samples > 0 {
+            lines.push(format!("{OMITTED}{samples} more samples whose stacks found no room) {ticks}\n"));
+        }
+        lines.sort_unstable();
+        lines.concat()
+    }
+
+    fn graph(&self) -> Graph {
+        let mut graph = Graph::default();
+        for (stack, ticks) in &self.ticks_of {
+            graph.add(stack.clone(), *ticks);
+        }
+        graph
+    }
+
+    /// What all samples amount to.
+    fn in_words(&self) -> String {
+        let count = self.ticks_of.len();
+        let omitted = match self.omitted {
+            OmittedSamples { samples: 0, .. } => String::new(),
+            OmittedSamples { ticks, .. } => format!(", and {ticks} ms in stacks that found no room"),
+        };
+        let names = match self.has_names {
+            true => "",
+            false => "; the module has no names of functions: build it with them (-g, or without stripping)",
+        };
+        format!("{} samples, one a millisecond, of {count} different stacks{omitted}{names}", self.ticks)
+    }
+}

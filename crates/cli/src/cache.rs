@@ -1,9 +1,11 @@
 //! The code cache as the command sees it: where it is, whether it can be used beside the keys of a guest, what is in it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{Args, Subcommand, ValueHint};
 use etcetera::BaseStrategy;
 use innkeeper::wasi::host::ChangesSeal;
 use innkeeper::wasi::keys::{Access, Keys};
@@ -12,7 +14,6 @@ use innkeeper::{
     fill_cache, fill_cache_with_called,
 };
 
-use crate::args::{CacheArgs, CacheCommand};
 use crate::background;
 use crate::homes::homes;
 use crate::input::Input;
@@ -27,6 +28,50 @@ const SEAL_NAME: &str = "cache-key";
 
 /// Why there is no cache, of which nobody is told who does not ask.
 pub(crate) type Reason = Problem;
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Say where the cache is and how much is in it
+    Info {
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
+    /// Compile functions of a module into the cache, so that its next run is as fast as any
+    Fill {
+        /// Only functions that earlier runs have called, those first that were called most often; not all that there are
+        #[arg(long)]
+        called: bool,
+        /// As a run does it that leaves a process behind
+        #[arg(long, hide = true, requires = "called")]
+        background: bool,
+        /// Milliseconds of processor time after which no further function is begun
+        #[arg(long, hide = true, value_name = "MILLISECONDS")]
+        budget: Option<u64>,
+        /// Where the key of the cache is, for a process without a home directory
+        #[arg(long, hide = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        key: Option<PathBuf>,
+        /// The module, .wasm or .wat, or - for standard input
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: OsString,
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
+    /// Remove what is in the cache
+    Clear {
+        /// The directory, instead of the usual one
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+    },
+}
 
 /// The cache for a run with these keys. A directory that was asked for and cannot be used is a problem; the usual one is done without, for the reason given.
 pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Option<Reason>), Problem> {

@@ -2,17 +2,17 @@
 //! that a run has left half made.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use clap::{Args, Subcommand, ValueHint};
 use innkeeper::wasi::host::{
     Aftermath, ApplyCause, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host,
     Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
-use innkeeper::wasi::keys::WasiLimits;
+use innkeeper::wasi::keys::{WasiLimits, parse_duration};
 
-use crate::args::CowCommand;
 use crate::deadline::Deadline;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
@@ -22,6 +22,41 @@ use crate::{cache, signals};
 
 /// Text of a list that is printed at once.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct CowArgs {
+    #[command(subcommand)]
+    pub(crate) command: CowCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CowCommand {
+    /// Say what changes are unfinished
+    List(UnfinishedArgs),
+    /// Make the changes that were not made yet
+    Resume(UnfinishedArgs),
+    /// Take back the changes that were made
+    Undo(UnfinishedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnfinishedArgs {
+    /// The directory that the changes are in
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: PathBuf,
+
+    /// Believe what was left there, also where this user's key has not sealed it
+    ///
+    /// Whoever has left it decides what is moved, overwritten and removed in DIR, except for the cache and its key. Needed where the key is another, where changes
+    /// were made without a home directory, and where DIR was copied.
+    #[arg(long)]
+    pub(crate) trust: bool,
+
+    /// Stop after this time, as in 10s; what is not done then can be done later
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
 
 /// What is to become of changes, with all that is needed for it, which is there before the guest starts.
 pub(crate) struct Wishes<'a> {

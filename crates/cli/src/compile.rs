@@ -1,12 +1,13 @@
 //! `inn compile`: a module's machine code, made ahead of time, in one file with the module.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::{Args, ValueHint};
 use innkeeper::{Config, Tiers};
 
-use crate::args::CompileArgs;
 use crate::cache::{compiled, size};
 use crate::input::Input;
 use crate::output::Output;
@@ -15,6 +16,16 @@ use crate::writable::Writable;
 
 /// What names of such files end with.
 const EXTENSION: &str = "cwasm";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The module, .wasm or .wat, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+    /// The file to write, instead of FILE with the ending .cwasm
+    #[arg(short, long, alias = "to", value_name = "FILE.cwasm", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<OsString>,
+}
 
 /// Compiles what the command line names.
 pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {

@@ -2,11 +2,30 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::{Shell, generate};
 
-use crate::args::{Cli, CompletionArgs, CompletionForm};
+use crate::args::Cli;
 use crate::report::{self, Problem};
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell, or man for a man page in troff's format
+    #[arg(value_name = "SHELL|man")]
+    pub(crate) form: CompletionForm,
+}
+
+/// What `inn completion` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum CompletionForm {
+    Bash,
+    Elvish,
+    Fish,
+    PowerShell,
+    Zsh,
+    Man,
+}
 
 pub(crate) fn completion(args: &CompletionArgs) -> Result<ExitCode, Problem> {
     let mut command = Cli::command();

@@ -1,20 +1,120 @@
-//! Flags that grant keys, bound them, and observe a guest; shared by the commands that run one.
+//! What `inn run` takes: flags that grant keys, bound them, execute and observe a guest; shared by the commands that run one.
 //!
 //! What a value means is in [`crate::keys`] and [`crate::values`].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
+use innkeeper::Tiers;
 use innkeeper::wasi::keys::{parse_duration, parse_size};
 
 use crate::values::{
-    ChangesFlag, ClockFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, ProfileFlag, RandomFlag, TmpFlag,
-    TraceFlag, parse_address, parse_count,
+    CacheFlag, ChangesFlag, ClockFlag, DirFlag, EnvFlag, FeaturesFlag, InputFlag, OutputFlag, ProfileFlag,
+    RandomFlag, TmpFlag, TraceFlag, parse_address, parse_count,
 };
+
+/// What `inn run` takes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The program, .wasm or .wat, or - for standard input; what follows is the guest's
+    #[arg(value_names = ["FILE", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true, value_hint = ValueHint::AnyPath)]
+    program: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) keys: KeyFlags,
+
+    /// What the guest sees as its own name, instead of FILE's
+    #[arg(long, value_name = "NAME", help_heading = "Guest")]
+    pub(crate) argv0: Option<String>,
+
+    /// Call this exported function instead of `_start`, with ARGS as its arguments, and print its results
+    ///
+    /// Integers are decimal or 0x-hexadecimal, floats decimal, `inf` or `nan`. Where the module is a reactor, its `_initialize`
+    /// is called first.
+    #[arg(long, value_name = "NAME", help_heading = "Guest")]
+    pub(crate) invoke: Option<String>,
+
+    /// Parts of WebAssembly that the module may use: -NAME switches one off, NAME one on, mvp all off; separated by commas
+    ///
+    /// Everything is on at first. The names are those of the proposals: mutable-global, saturating-float-to-int, sign-extension, multi-value, bulk-memory,
+    /// reference-types, simd, relaxed-simd, extended-const, tail-call, exception-handling, legacy-exceptions, function-references, multi-memory, memory64,
+    /// gc, threads, custom-page-sizes, wide-arithmetic.
+    #[arg(long, value_name = "[-]NAME,...", help_heading = "Execution", value_parser = FeaturesFlag::parse, allow_hyphen_values = true)]
+    pub(crate) features: Option<FeaturesFlag>,
+
+    /// What executes the guest
+    #[arg(long, value_name = "TIER", help_heading = "Execution", value_enum, default_value_t = Tier::Auto)]
+    pub(crate) tier: Tier,
+
+    /// Where compiled code is kept from run to run: a directory, or off
+    ///
+    /// Usually that is `innkeeper` among the user's cached files. It cannot be in a directory that the guest is granted; that the usual one is not
+    /// used for that reason is said once. With `--tier interpreter` there is none.
+    #[arg(long, value_name = "DIR|off", help_heading = "Execution", value_parser = OsStringValueParser::new().try_map(CacheFlag::parse), value_hint = ValueHint::DirPath)]
+    pub(crate) cache: Option<CacheFlag>,
+
+    /// Whether functions that were called and are still interpreted at the end are compiled for the next run
+    ///
+    /// With `auto`, a run in which that took its time leaves a process behind: of the lowest priority, out of sight of terminal and guest, one at a time in a
+    /// cache. It takes at most twice the processor time of the run, or a minute after runs of a quarter of a second or more, and what is left is for the process
+    /// after the next run. Nothing waits for it. `inn cache fill --called` does the same at once. There is none with
+    /// `--cache off`, --record or --deterministic.
+    #[arg(long, value_name = "WHEN", help_heading = "Execution", value_enum, default_value_t = CompileAfter::Auto)]
+    pub(crate) compile_after: CompileAfter,
+
+    /// Let FILE be one that `inn compile` made, whose machine code is executed as it is: for files that you trust like inn itself
+    #[arg(long, help_heading = "Execution")]
+    pub(crate) allow_precompiled: bool,
+
+    #[command(flatten)]
+    pub(crate) reports: ReportFlags,
+}
+
+impl RunArgs {
+    /// The path of the module, or `-`.
+    pub(crate) fn file(&self) -> &OsStr {
+        self.program.first().map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
+    /// The guest's own arguments.
+    pub(crate) fn guest_args(&self) -> &[OsString] {
+        self.program.get(1..).unwrap_or_default()
+    }
+}
+
+/// Whether a run leaves a process behind that compiles for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompileAfter {
+    /// If much was interpreted
+    Auto,
+    /// Never
+    Off,
+}
+
+/// What executes a guest.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Tier {
+    /// Start in the interpreter and compile what gets hot, in the background
+    Auto,
+    /// The interpreter alone
+    Interpreter,
+    /// Compile every function first
+    Compiled,
+}
+
+impl From<Tier> for Tiers {
+    fn from(tier: Tier) -> Tiers {
+        match tier {
+            Tier::Auto => Tiers::Auto,
+            Tier::Interpreter => Tiers::Interpreter,
+            Tier::Compiled => Tiers::Compiled,
+        }
+    }
+}
 
 /// What a guest is granted.
 #[derive(Debug, Args)]

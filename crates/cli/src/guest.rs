@@ -13,10 +13,10 @@ use innkeeper::{
 };
 
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::input::Input;
 use crate::profile::Sampler;
 use crate::report::{Problem, short};
-use crate::run::Entry;
 use crate::signals::{self, Came};
 use crate::wording::Wording;
 

@@ -10,8 +10,10 @@ use std::path::Path;
 
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
+use crate::nearest::nearest;
 use crate::report::{Problem, visible};
-use crate::{elsewhere, foreign, reserve, usage};
+use crate::written::commands;
+use crate::{elsewhere, foreign, reserve};
 
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
@@ -252,13 +254,13 @@ fn not_found(path: &OsStr) -> String {
         return format!("did you mean {}?", found.display());
     }
     if Path::new(path).components().count() == 1 && !word.contains('.') {
-        let commands = usage::commands();
+        let commands = commands();
         if commands.contains(&word.to_string()) {
             return format!(
                 "the command stands before all flags: inn {word} ...; `inn help {word}` shows how it is used"
             );
         }
-        if let Some(near) = usage::nearest(&word, commands.iter().map(String::as_str)) {
+        if let Some(near) = nearest(&word, commands.iter().map(String::as_str)) {
             return format!("did you mean the command: inn {near} ...? `inn help` lists all");
         }
         if ["text", "json", "summary"].contains(&&*word) {

@@ -11,8 +11,8 @@ use innkeeper::wasi::keys::{
 };
 use rustix::fs::{AtFlags, CWD};
 
-use crate::args::RunArgs;
 use crate::cache;
+use crate::flags::RunArgs;
 use crate::flags::{KeyFlags, LimitFlags};
 use crate::mounts;
 use crate::report::{self, Problem, visible};

@@ -14,17 +14,21 @@ mod compile;
 mod completion;
 mod deadline;
 mod elsewhere;
+mod entry;
 mod explore;
 mod flags;
 mod foreign;
 mod guest;
+mod help;
 mod homes;
 mod input;
 mod inspect;
 mod invoke;
 mod keys;
+mod misplaced;
 mod mounts;
 mod names;
+mod nearest;
 mod observers;
 mod output;
 mod perf;
@@ -46,6 +50,7 @@ mod wast;
 mod wording;
 mod work;
 mod writable;
+mod written;
 
 use std::process::ExitCode;
 
@@ -103,7 +108,7 @@ fn begin() -> ExitCode {
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),
         Some(Command::Completion(args)) => completion::completion(&args),
-        Some(Command::Version) => usage::version(),
+        Some(Command::Version) => help::version(),
     };
     done.unwrap_or_else(|problem| {
         report::problem(&problem);

@@ -1,28 +1,70 @@
 //! `inn policy`: policies checked, and learned from runs.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::{Args, Subcommand, ValueHint};
 use innkeeper::wasi::keys::policy::PolicyAccess;
 use innkeeper::wasi::keys::{KeyLine, KeyLineKind, Keys, Policy, StdinKey};
 use innkeeper::wasi::p1::Context;
 use rustix::fs::{AtFlags, CWD};
 
-use crate::args::{PolicyArgs, PolicyCommand, RunArgs};
 use crate::deadline::Deadline;
+use crate::flags::RunArgs;
 use crate::keys;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::run;
 use crate::wording::Wording;
+use crate::work::WorkFlags;
 use crate::writable::Writable;
 
 /// What stands at the top of a policy that was learned.
 const LEARNED: &str =
     "# What a guest made use of; `inn policy learn` extends it, `inn --policy` grants it.\n\n";
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+impl PolicyArgs {
+    /// What a guest is run with, if one is.
+    pub(crate) fn learns(&self) -> Option<&RunArgs> {
+        match &self.command {
+            PolicyCommand::Learn { run, .. } => Some(run),
+            PolicyCommand::Check { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check that a policy says something that can be granted here
+    Check {
+        /// The policy
+        #[arg(value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+        file: OsString,
+        #[command(flatten)]
+        work: WorkFlags,
+    },
+    /// Run a program with the keys given, and write the least policy that covers what it used
+    ///
+    /// A policy that is there is extended, so that it covers several runs.
+    #[command(override_usage = "inn policy learn --to FILE.toml [FLAGS] FILE [ARGS]...")]
+    Learn {
+        /// The policy to write or extend
+        #[arg(long, short = 'o', alias = "output", value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+        to: OsString,
+        #[command(flatten)]
+        run: Box<RunArgs>,
+    },
+}
 
 pub(crate) fn policy(args: &PolicyArgs) -> Result<ExitCode, Problem> {
     match &args.command {

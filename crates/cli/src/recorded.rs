@@ -4,7 +4,7 @@
 
 use innkeeper::{Feature, Features};
 
-use crate::args::RunArgs;
+use crate::flags::RunArgs;
 
 /// What is set otherwise than usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,19 +8,33 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::process::ExitCode;
 
+use clap::{Args, ValueHint};
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::{RecordError, ReplayError, Replayer};
 use innkeeper::wasi::p1::{Observers, ReplayedStreams};
 use innkeeper::{Metering, NanBits};
 
-use crate::args::ReplayArgs;
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::invoke;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem};
-use crate::run::Entry;
+use crate::work::WorkFlags;
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The record, as `inn --record` wrote it
+    #[arg(value_name = "RECORD", value_hint = ValueHint::FilePath)]
+    pub(crate) record: OsString,
+    /// The module, if it is no longer where it was
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
+}
 
 /// Runs what the record is of, and says whether it did the same.
 pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {

@@ -1,6 +1,5 @@
 //! `inn run`: a guest's life from file to exit code.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,18 +9,17 @@ use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::threads::uses_threads;
 use innkeeper::wasi::p1::{Context, Exit};
 use innkeeper::wasi::stop::TimeLimit;
-use innkeeper::{
-    Cache, Error, ErrorKind, ExternType, FuncType, Linker, Metering, Module, NanBits, Precompiled, Store,
-    Trap, Val,
-};
+use innkeeper::{Cache, Error, ErrorKind, Metering, NanBits, Precompiled, Trap};
 
-use crate::args::{CompileAfter, RunArgs};
 use crate::deadline::Deadline;
+use crate::entry::{Entry, NoEntry, no_such_function, note_start_function};
+use crate::flags::{CompileAfter, RunArgs};
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
+use crate::misplaced::note_flags_of_inn;
 use crate::output;
 use crate::recorded::RecordedSettings;
-use crate::report::{self, Explain, Problem, short, visible};
+use crate::report::{self, Explain, Problem, visible};
 use crate::values::ProfileFlag;
 use crate::wording::{self, Wording};
 use crate::writable::Writable;
@@ -29,9 +27,6 @@ use crate::{background, cache, changes, foreign, invoke, keys, observers, perf, 
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 pub(crate) const TRAP_EXIT_CODE: u8 = 134;
-
-const START: &str = "_start";
-const INITIALIZE: &str = "_initialize";
 
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
@@ -236,87 +231,6 @@ fn record_header(args: &RunArgs, input: &Input, settings: &RecordedSettings) -> 
     header
 }
 
-/// What is called in the instance.
-pub(crate) struct Entry {
-    /// Whether a reactor is initialized first.
-    initialize: bool,
-    /// Nothing where the module's start function is the program, which runs when the module is instantiated.
-    name: Option<String>,
-    params: Vec<Val>,
-    results: Vec<Val>,
-}
-
-/// Why there is nothing to call.
-pub(crate) enum NoEntry {
-    /// The module exports no function of the name.
-    Missing,
-    Problem(Problem),
-}
-
-impl From<NoEntry> for Problem {
-    fn from(reason: NoEntry) -> Problem {
-        match reason {
-            NoEntry::Missing => {
-                Problem::from_message("the module exports no function of the name that was recorded")
-            }
-            NoEntry::Problem(problem) => problem,
-        }
-    }
-}
-
-impl Entry {
-    /// The function called `invoke`, with `arguments`; without a name, the program's start.
-    pub(crate) fn choose(
-        invoke: Option<&str>,
-        arguments: &[OsString],
-        input: &Input,
-        module: &Module,
-    ) -> Result<Entry, NoEntry> {
-        let name = invoke.unwrap_or(START);
-        let Some(ty) = function(module, name) else {
-            if invoke.is_some() || !is_its_start_function(module) {
-                return Err(NoEntry::Missing);
-            }
-            return Ok(Entry { initialize: false, name: None, params: Vec::new(), results: Vec::new() });
-        };
-        let params = match invoke {
-            Some(name) => invoke::arguments(name, &ty, arguments).map_err(NoEntry::Problem)?,
-            None if ty.params().is_empty() && ty.results().is_empty() => Vec::new(),
-            None => {
-                let reason = format!("its `{START}` has type {ty}, and a program's has () -> ()");
-                let problem = Problem::new(&input.name, reason);
-                return Err(NoEntry::Problem(problem.help(format!("call it with --invoke {START}"))));
-            }
-        };
-        let is_reactor = function(module, START).is_none() && function(module, INITIALIZE).is_some();
-        Ok(Entry {
-            initialize: is_reactor && name != INITIALIZE,
-            name: Some(name.to_owned()),
-            params,
-            results: ty.results().iter().map(|ty| Val::zero(*ty)).collect(),
-        })
-    }
-
-    /// Instantiates the module and calls the function.
-    pub(crate) fn call(
-        mut self,
-        linker: &Linker<Context>,
-        store: &mut Store<Context>,
-        module: &Module,
-    ) -> Result<Vec<Val>, Error> {
-        let instance = linker.instantiate(&mut *store, module)?;
-        if self.initialize {
-            instance.get_typed_func::<(), ()>(&mut *store, INITIALIZE)?.call(&mut *store, ())?;
-        }
-        if let Some(name) = &self.name
-            && let Some(func) = instance.get_func(&mut *store, name)
-        {
-            func.call(&mut *store, &self.params, &mut self.results)?;
-        }
-        Ok(self.results)
-    }
-}
-
 impl Ending {
     /// Whether the guest itself has said that all is well.
     fn is_success(&self) -> bool {
@@ -385,104 +299,6 @@ fn report_ending(
         (false, _) => report::explain(ran.context.host(), Explain::Failure, &guest.wording),
     }
     Ok(code)
-}
-
-/// Whether a module without `_start` is a program all the same: it has a start function, and nothing says that it is a reactor.
-pub(crate) fn is_its_start_function(module: &Module) -> bool {
-    let exports = |name| function(module, name).is_some();
-    module.has_start_function() && !exports(START) && !exports(INITIALIZE)
-}
-
-fn function(module: &Module, name: &str) -> Option<FuncType> {
-    module.exports().find(|export| export.name == name).and_then(|export| match export.ty {
-        ExternType::Func(ty) => Some(ty),
-        _ => None,
-    })
-}
-
-/// The functions that can be called by name, with their types.
-fn callable(module: &Module) -> Vec<(&str, FuncType)> {
-    let named = module.exports().filter(|export| export.name != INITIALIZE);
-    let functions = named.filter_map(|export| match export.ty {
-        ExternType::Func(ty) => Some((export.name, ty)),
-        _ => None,
-    });
-    functions.collect()
-}
-
-/// The first few functions with their types, as in `add (i32 i32) -> i32`.
-fn listed(callable: &[(&str, FuncType)]) -> String {
-    let listed: Vec<String> =
-        callable.iter().take(8).map(|(name, ty)| format!("`{}` {ty}", short(name))).collect();
-    let more = if callable.len() > listed.len() {
-        format!(" and {} more", callable.len() - listed.len())
-    } else {
-        String::new()
-    };
-    listed.join(", ") + &more
-}
-
-fn no_such_function(args: &RunArgs, input: &Input, module: &Module) -> Problem {
-    let callable = callable(module);
-    let reason = match &args.invoke {
-        Some(name) => format!("it exports no function `{}`", short(name)),
-        None if function(module, INITIALIZE).is_some() => {
-            format!("it exports no `{START}`: it is a reactor, whose functions are called one by one")
-        }
-        None => format!("it exports no `{START}`, so it is not a program"),
-    };
-    let problem = Problem::new(&input.name, reason);
-    // Without a function there is no command that would be right.
-    let problem = if args.invoke.is_some() || !callable.is_empty() { problem.mistake() } else { problem };
-    if let Some(name) = &args.invoke
-        && let Some(near) = crate::usage::nearest(name, callable.iter().map(|(name, _)| *name))
-    {
-        return problem.help(format!(
-            "did you mean --invoke {}? It exports {}",
-            short(near),
-            listed(&callable)
-        ));
-    }
-    match callable.first() {
-        None => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
-        Some((first, ty)) => {
-            let arguments = if ty.params().is_empty() { "" } else { " ARGS..." };
-            let file = if args.file() == "-" { "-" } else { &input.name };
-            problem.help(format!(
-                "call one by name: inn --invoke {} {file}{arguments}; it exports {}",
-                short(first),
-                listed(&callable)
-            ))
-        }
-    }
-}
-
-/// Says so where the start function was the program, and there is more that could have been meant.
-fn note_start_function(input: &Input, module: &Module) {
-    let callable = callable(module);
-    if !callable.is_empty() {
-        let text = format!(
-            "its start function was run; what it exports is called with --invoke: {}",
-            listed(&callable)
-        );
-        report::note(&Problem::new(&input.name, text));
-    }
-}
-
-/// Says so where what follows FILE, which is the guest's, looks like flags of `inn` that were written too late.
-fn note_flags_of_inn(args: &RunArgs) {
-    if args.invoke.is_some() {
-        return;
-    }
-    if args.guest_args().first().is_some_and(|first| first == "--") {
-        let text = "`--` stands after FILE, so the guest gets it; inn needs none";
-        report::note(&Problem::from_message(text));
-    }
-    if let Some(flag) = crate::usage::first_own_flag(args.guest_args()) {
-        let text =
-            format!("`{flag}` stands after FILE, so the guest gets it; flags of inn stand before FILE");
-        report::note(&Problem::from_message(text));
-    }
 }
 
 fn not_started(input: &Input, guest: &Guest, error: &Error) -> Problem {

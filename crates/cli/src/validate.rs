@@ -1,14 +1,26 @@
 //! `inn validate`: is the module valid?
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::{Args, ValueHint};
 use innkeeper::{Config, Module};
 
-use crate::args::FileArgs;
 use crate::input::Input;
 use crate::report::{self, Problem};
+use crate::work::WorkFlags;
 
-pub(crate) fn validate(args: &FileArgs) -> Result<ExitCode, Problem> {
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The module, .wasm or .wat, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
+}
+
+pub(crate) fn validate(args: &ValidateArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let input = Input::read(&args.file)?;
     let engine = innkeeper::engine(Config::default());

@@ -16,8 +16,8 @@ use innkeeper::wasi::observe::TraceForm;
 use innkeeper::{Feature, Features};
 
 use crate::elsewhere;
+use crate::nearest::nearest;
 use crate::report::visible;
-use crate::usage::nearest;
 
 /// What a directory in memory takes if nothing is said.
 const DEFAULT_TMP_BYTES: u64 = 64 << 20;

@@ -2,15 +2,37 @@
 //!
 //! A file that cannot be read is reported and the others are run nevertheless; it makes the command fail like a directive does.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::{Args, ValueHint};
 use innkeeper::Config;
 
-use crate::args::WastArgs;
+use crate::flags::Tier;
 use crate::input::check_room_for_text;
 use crate::report::{self, Problem, visible};
+use crate::values::FeaturesFlag;
+use crate::work::WorkFlags;
+
+#[derive(Debug, Args)]
+pub(crate) struct WastArgs {
+    /// The scripts
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<OsString>,
+
+    /// Parts of WebAssembly that the modules may use, as for `inn run`
+    #[arg(long, value_name = "[-]NAME,...", value_parser = FeaturesFlag::parse, allow_hyphen_values = true)]
+    pub(crate) features: Option<FeaturesFlag>,
+
+    /// What executes the modules
+    #[arg(long, value_name = "TIER", value_enum, default_value_t = Tier::Auto)]
+    pub(crate) tier: Tier,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
+}
 
 /// Runs the scripts, each in a store of its own.
 pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {

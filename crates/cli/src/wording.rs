@@ -12,7 +12,7 @@ use std::time::Duration;
 use innkeeper::wasi::host::{Explanation, LimitReached, MissingKey};
 use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits};
 
-use crate::args::RunArgs;
+use crate::flags::RunArgs;
 use crate::report::{Problem, named, visible};
 use crate::values::{ACCESSES, DirFlag};
 

@@ -16,8 +16,8 @@ use innkeeper::wasi::keys::{Access, Keys, StdinKey};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
-use crate::args::RunArgs;
 use crate::cache;
+use crate::flags::RunArgs;
 use crate::mounts::{self, Identity, Looked};
 use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, ChangesFlag};

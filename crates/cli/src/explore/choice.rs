@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 
 use innkeeper::{FunctionInfo, Module};
 
+use super::ExploreArgs;
 use super::callees::Callees;
 use super::samples::Samples;
-use crate::args::ExploreArgs;
 use crate::names::Names;
 use crate::report::{self, Problem, short};
 use crate::usage::nearest;

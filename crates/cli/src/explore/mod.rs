@@ -9,25 +9,55 @@ mod page;
 mod samples;
 mod text;
 
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Args, ValueHint};
 use innkeeper::{Config, Engine, FunctionInfo, Module};
 
 use callees::Callees;
 use samples::Samples;
 use text::Text;
 
-use crate::args::ExploreArgs;
 use crate::cache;
 use crate::input::Input;
 use crate::names::Names;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
+use crate::values::parse_positive;
+use crate::work::WorkFlags;
 use crate::writable::Writable;
 
 /// A page of more bytes is not opened everywhere, nor sent as a mail.
 const LARGE_PAGE_BYTES: usize = 10 << 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// The module, .wasm or .wat
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    /// Show what was hot first, by the .folded file of a run with --profile
+    #[arg(long, value_name = "FILE.folded", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<OsString>,
+
+    /// Show so many functions: the hottest, or else the largest (100; of a profile, those of them that took time)
+    #[arg(long, value_name = "COUNT", value_parser = parse_positive)]
+    pub(crate) functions: Option<NonZeroUsize>,
+
+    /// Show the function of this name or index, or else those whose names have it in them; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Vec<String>,
+
+    /// Where the page goes, instead of beside FILE
+    #[arg(long, short = 'o', alias = "output", value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) to: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
+}
 
 /// A function as the page shows it.
 struct Function {

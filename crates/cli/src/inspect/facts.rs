@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::binary::Parts;
 use super::provider::{KEY_KINDS, Provider, provider, purpose};
-use crate::run;
+use crate::entry::is_its_start_function;
 
 /// The version of the layout.
 const FORMAT: u32 = 1;
@@ -195,7 +195,7 @@ fn kind(module: &Module) -> ModuleKind {
         ModuleKind::Program
     } else if exports("_initialize") {
         ModuleKind::Reactor
-    } else if run::is_its_start_function(module) {
+    } else if is_its_start_function(module) {
         ModuleKind::Start
     } else {
         ModuleKind::Library

@@ -7,17 +7,33 @@ mod facts;
 mod provider;
 mod text;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::{Args, ValueHint};
 use innkeeper::Config;
 
-use crate::args::InspectArgs;
 use crate::input::Input;
 use crate::report::{self, Problem, visible};
+use crate::work::WorkFlags;
 
 pub(crate) use provider::{Provider, provider};
 
 use facts::Inspection;
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The module, .wasm or .wat, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: OsString,
+
+    /// Print it as JSON, whose layout docs/inspect.md describes
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
+}
 
 /// Prints what there is to say of a module.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Problem> {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use super::credentials::{Credentials, MAX_NAME_BYTES, Rights};
 use super::error::Error;
-use super::explain::named;
 use super::gate::Operation;
+use super::visible::{named, visible};
 use crate::keys::Access;
 
 /// One distinct thing that was denied.
@@ -116,6 +116,15 @@ impl fmt::Display for MissingKey {
             ),
             MissingKey::Nothing => f.write_str("the key does not allow this"),
         }
+    }
+}
+
+/// What was denied and why, without how to mend it, control characters made visible.
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
+        let text = format!("{} {}{times}: {}", self.operation.name(), named(&self.path), self.missing);
+        f.write_str(&visible(&text))
     }
 }
 

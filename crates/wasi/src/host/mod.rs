@@ -19,6 +19,7 @@ mod file;
 mod gate;
 mod handles;
 mod hidden;
+mod limit_reached;
 mod metadata;
 mod missing;
 mod open;
@@ -37,6 +38,7 @@ mod sys;
 mod times;
 mod tree;
 mod usage;
+mod visible;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -48,10 +50,11 @@ pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
 pub use error::Error;
-pub use explain::{Explanation, HeldDirectory, LimitReached, PreopenScan, ReachedLimit, named, visible};
+pub use explain::{Explanation, HeldDirectory, PreopenScan};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
+pub use limit_reached::{LimitReached, ReachedLimit};
 pub use metadata::{FileKind, Metadata, Timestamp};
 pub use open::{DataAccess, LastLink, OpenOptions, Opened, WriteSync};
 pub use open_keys::OpenKeys;
@@ -66,6 +69,7 @@ pub use tree::{
     Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
 pub use usage::Usage;
+pub use visible::{named, visible};
 
 use crate::keys::{KeyError, Keys, WasiLimits};
 use gate::Permit;

@@ -18,10 +18,10 @@ use super::changes::{ChangeKind, Overlay, Step, Stop, Walk};
 use super::content::ReadLower;
 use super::node::{NodeId, NodeKind, State};
 use crate::host::error::Error;
-use crate::host::explain::visible;
 use crate::host::gate::Permit;
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::sys;
+use crate::host::visible;
 
 /// What the form puts before the name of what is gone.
 const WHITEOUT: &[u8] = b".wh.";

@@ -1,0 +1,50 @@
+//! Which of the words that are known a mistyped one is most likely meant to be.
+
+/// The candidate that a mistyped word is most likely meant to be, if one is near enough.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let measured = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
+    let (distance, candidate) = measured.min_by_key(|(distance, _)| *distance)?;
+    let most = 1 + word.chars().count().min(candidate.chars().count()) / 4;
+    (distance <= most && distance < word.chars().count()).then_some(candidate)
+}
+
+/// How many letters have to be added, removed, replaced or swapped with their neighbours.
+fn distance(one: &str, other: &str) -> usize {
+    const LONGEST: usize = 64;
+    let (one, other): (Vec<char>, Vec<char>) =
+        (one.chars().take(LONGEST).collect(), other.chars().take(LONGEST).collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
+    for (i, a) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in other.iter().enumerate() {
+            let mut least = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_is_near() {
+        let flags = ["--dir", "--mapdir", "--tmp", "--env", "--timeout", "--trace", "--max-memory"];
+        for (word, meant) in [
+            ("--dri", "--dir"),
+            ("--time-out", "--timeout"),
+            ("--max-mem", "--max-memory"),
+            ("--enb", "--env"),
+        ] {
+            assert_eq!(nearest(word, flags), Some(meant), "{word}");
+        }
+        for word in ["--network", "--volume", "--x", ""] {
+            assert_eq!(nearest(word, flags), None, "{word}");
+        }
+    }
+}

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
-use innkeeper::wasi::host::{Explanation, Host};
+use innkeeper::wasi::host::Explanation as OfHost;
+use innkeeper::wasi::p1::{Context, Explanation};
 use innkeeper::{Backtrace, Error, FrameInfo};
 
 use crate::wording::Wording;
@@ -163,8 +164,8 @@ pub(crate) fn stopped(error: &Error) {
 }
 
 /// Says which descriptors a guest's sockets are.
-pub(crate) fn sockets(host: &Host) {
-    for explanation in host.explain_sockets() {
+pub(crate) fn sockets(context: &Context) {
+    for explanation in context.explain_sockets() {
         complain(&styled(HELP, "note", &explanation.to_string()));
     }
 }
@@ -181,30 +182,31 @@ pub(crate) fn threw(error: &Error, thrown: &str) {
 }
 
 /// Says what the keys of a guest did not allow.
-pub(crate) fn explain(host: &Host, when: Explain, wording: &Wording) {
-    let explanations = host.explain();
+pub(crate) fn explain(context: &Context, when: Explain, wording: &Wording) {
+    let explanations = context.explain();
     let is_denial = |explanation: &Explanation| {
         matches!(
             explanation,
-            Explanation::Denied(_) | Explanation::DeniedMore(_) | Explanation::NoSocket { .. }
+            Explanation::Host(OfHost::Denied(_) | OfHost::DeniedMore(_)) | Explanation::NoSocket { .. }
         )
     };
     let denied = explanations.iter().any(is_denial);
     let mut text = String::new();
     let lines = wording.explain_all(&explanations);
     // Without a directory, and with sockets in the place where it would be looked for, nothing that the guest wants is put to the host.
-    let is_silent = !denied && !host.explain_sockets().is_empty();
+    let is_silent = !denied && !context.explain_sockets().is_empty();
     for (explanation, line) in explanations.iter().zip(&lines) {
         let line = || line.clone();
         match explanation {
             Explanation::NoMemory => text += &styled(DENIED, "warning", &line()),
-            Explanation::EmptyRoot if !denied => text += &styled(HELP, "note", &line()),
+            Explanation::Host(OfHost::EmptyRoot) if !denied => text += &styled(HELP, "note", &line()),
             _ if when == Explain::Success => {}
             _ if is_denial(explanation) => text += &denial(&line()),
-            Explanation::LimitReached(_) => text += &styled(DENIED, "limit", &line()),
-            Explanation::NoDirectory | Explanation::EmptyRoot | Explanation::Elsewhere { .. } if denied => {}
-            Explanation::NoDirectory if is_silent => text += &styled(HELP, "note", &line()),
-            Explanation::Elsewhere { .. } => text += &styled(HELP, "note", &line()),
+            Explanation::Host(OfHost::LimitReached(_)) => text += &styled(DENIED, "limit", &line()),
+            Explanation::Host(OfHost::NoDirectory | OfHost::EmptyRoot | OfHost::Elsewhere { .. })
+                if denied => {}
+            Explanation::Host(OfHost::NoDirectory) if is_silent => text += &styled(HELP, "note", &line()),
+            Explanation::Host(OfHost::Elsewhere { .. }) => text += &styled(HELP, "note", &line()),
             _ if when == Explain::Failure => {}
             _ => text += &styled(HELP, "note", &line()),
         }

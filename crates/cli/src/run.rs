@@ -142,7 +142,7 @@ fn run_guest(
             context.host().learn_usage();
         }
         if !args.reports.trace.is_empty() && has_directories {
-            report::sockets(context.host());
+            report::sockets(&context);
         }
         changes.check(context.host())?;
         Ok(context)
@@ -294,9 +294,9 @@ fn report_ending(
     let succeeded = ran.ending.is_success();
     match (args.reports.explain, &ran.ending) {
         (_, Ending::Failed(_) | Ending::Interrupted) => {}
-        (true, _) => report::explain(ran.context.host(), Explain::Asked, &guest.wording),
-        (false, _) if succeeded => report::explain(ran.context.host(), Explain::Success, &guest.wording),
-        (false, _) => report::explain(ran.context.host(), Explain::Failure, &guest.wording),
+        (true, _) => report::explain(&ran.context, Explain::Asked, &guest.wording),
+        (false, _) if succeeded => report::explain(&ran.context, Explain::Success, &guest.wording),
+        (false, _) => report::explain(&ran.context, Explain::Failure, &guest.wording),
     }
     Ok(code)
 }

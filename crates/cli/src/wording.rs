@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use innkeeper::wasi::host::{Explanation, LimitReached, MissingKey};
+use innkeeper::wasi::host::{self, LimitReached, MissingKey};
 use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits};
+use innkeeper::wasi::p1::Explanation;
 
 use crate::flags::RunArgs;
 use crate::report::{Problem, named, visible};
@@ -79,7 +80,7 @@ impl Wording {
     /// Explanations, each on one line, with how to mend it. What would mend several is said once: two keys to one name would be refused.
     pub(crate) fn explain_all(&self, explanations: &[Explanation]) -> Vec<String> {
         let denials = explanations.iter().filter_map(|explanation| match explanation {
-            Explanation::Denied(denial) => wanted(&denial.missing),
+            Explanation::Host(host::Explanation::Denied(denial)) => wanted(&denial.missing),
             _ => None,
         });
         let all: Vec<Wanted> = denials.collect();
@@ -90,19 +91,22 @@ impl Wording {
     fn explain(&self, explanation: &Explanation, all: &[Wanted], said: &mut HashSet<String>) -> String {
         let line = explanation.to_string();
         let mend = match explanation {
-            Explanation::LimitReached(limit) => return self.limit_reached(limit),
-            Explanation::Denied(denial) => match self.mend(&denial.missing, all) {
-                Some(mend) if !said.insert(mend.clone()) => Some(String::from("the same mends it")),
-                mend => mend,
+            Explanation::Host(explanation) => match explanation {
+                host::Explanation::LimitReached(limit) => return self.limit_reached(limit),
+                host::Explanation::Denied(denial) => match self.mend(&denial.missing, all) {
+                    Some(mend) if !said.insert(mend.clone()) => Some(String::from("the same mends it")),
+                    mend => mend,
+                },
+                host::Explanation::Elsewhere { missing, .. } => {
+                    self.mend(missing, &[]).map(|mend| format!("if that is meant, {mend}"))
+                }
+                host::Explanation::NoDirectory | host::Explanation::EmptyRoot => {
+                    Some(String::from("grant one with --dir HOST::GUEST"))
+                }
+                _ => None,
             },
-            Explanation::Elsewhere { missing, .. } => {
-                self.mend(missing, &[]).map(|mend| format!("if that is meant, {mend}"))
-            }
             Explanation::NoSocket { held, .. } if held.is_empty() => {
                 Some(String::from("grant one with --listen ADDRESS:PORT"))
-            }
-            Explanation::NoDirectory | Explanation::EmptyRoot => {
-                Some(String::from("grant one with --dir HOST::GUEST"))
             }
             _ => None,
         };

@@ -1,7 +1,7 @@
 //! What a host function gets: the store it was called in, and the instance that called.
 
 use crate::error::Error;
-use crate::extern_::Extern;
+use crate::extern_::{Extern, Memory};
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
 use crate::vmctx::LinearMemory;
@@ -55,19 +55,27 @@ impl<'a, T: 'static> Caller<'a, T> {
         Instance::from_id(self.instance?, &self.store.0.core).get_export(&mut *self, name)
     }
 
-    /// The bytes of the memory that the calling instance exports as `memory`, which is the one WASI works on, together with the embedder's
-    /// data; none where there is no such memory, or it is shared and so cannot be borrowed.
-    pub fn memory_and_data(&mut self) -> Option<(&mut [u8], &mut T)> {
-        let inner = &mut *self.store.0;
-        let memory = inner.core.instances[self.instance?].get().exported_memory?;
-        Some((inner.core.memories[memory].bytes_mut()?, &mut inner.data))
+    /// The instance that called; none where the host itself did.
+    #[must_use]
+    #[inline]
+    pub fn instance(&self) -> Option<Instance> {
+        Some(Instance::from_id(self.instance?, &self.store.0.core))
     }
 
-    /// The memory that the calling instance exports as `memory`, if it is shared, together with the embedder's data.
-    pub fn shared_memory_and_data(&mut self) -> Option<(&SharedMemory, &mut T)> {
+    /// The bytes of a memory, together with the embedder's data; none where the memory is of another store, or shared and so cannot be borrowed.
+    #[inline]
+    pub fn memory_and_data(&mut self, memory: Memory) -> Option<(&mut [u8], &mut T)> {
         let inner = &mut *self.store.0;
-        let memory = inner.core.instances[self.instance?].get().exported_memory?;
-        match &inner.core.memories[memory] {
+        let id = memory.id_in(&inner.core)?;
+        Some((inner.core.memories[id].bytes_mut()?, &mut inner.data))
+    }
+
+    /// A memory, if it is shared, together with the embedder's data; none where it is of another store, too.
+    #[inline]
+    pub fn shared_memory_and_data(&mut self, memory: Memory) -> Option<(&SharedMemory, &mut T)> {
+        let inner = &mut *self.store.0;
+        let id = memory.id_in(&inner.core)?;
+        match &inner.core.memories[id] {
             LinearMemory::Shared(memory) => Some((memory, &mut inner.data)),
             LinearMemory::Own(_) => None,
         }

@@ -43,11 +43,13 @@ macro_rules! handles {
 
             /// The entity's number in its store.
             pub(crate) fn id(self, core: &StoreCore) -> Result<$id, Error> {
-                if self.store == core.id() {
-                    Ok(self.id)
-                } else {
-                    Err(Error::usage(concat!("a ", stringify!($name), " of another store")))
-                }
+                self.id_in(core).ok_or_else(|| Error::usage(concat!("a ", stringify!($name), " of another store")))
+            }
+
+            /// The same; none where it is of another store.
+            #[inline]
+            pub(crate) fn id_in(self, core: &StoreCore) -> Option<$id> {
+                (self.store == core.id()).then_some(self.id)
             }
         }
 

@@ -207,16 +207,3 @@ pub(crate) fn has_room(bytes: u64) -> bool {
         }
     }
 }
-
-/// Whether the address space has room for a memory with guard regions.
-pub(crate) fn can_reserve() -> bool {
-    const BYTES: usize = (8 << 30) + (1 << 16);
-    // SAFETY: a mapping at an address of the kernel's choice touches no existing memory, and goes at once.
-    unsafe {
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        match rustix::mm::mmap_anonymous(std::ptr::null_mut(), BYTES, ProtFlags::empty(), flags) {
-            Ok(base) => munmap(base, BYTES).is_ok(),
-            Err(_) => false,
-        }
-    }
-}

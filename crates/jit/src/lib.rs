@@ -51,7 +51,7 @@ mod worth;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::tier::{CacheLookup, ModuleParts, Verdict};
+use innkeeper_engine::tier::{CacheLookup, ModuleParts, Verdict, can_reserve};
 use innkeeper_engine::{CompileStatistics, Config, MemoryLayout, NanBits};
 
 use compiler::Compiler;
@@ -96,7 +96,8 @@ impl Jit {
     /// Decides what a configuration leaves open: whether code leaves bounds to the hardware, for all memories or for none.
     pub fn settle(config: &mut Config) {
         if config.tuning.memory_layout == MemoryLayout::Auto {
-            let has_room = Jit::can_reserve();
+            // It is asked once, for an engine: later refusals are errors.
+            let has_room = can_reserve();
             config.tuning.memory_layout = if has_room { MemoryLayout::Reserved } else { MemoryLayout::Exact };
         }
     }
@@ -117,11 +118,6 @@ impl Jit {
     /// What compiles for this processor.
     fn compiler(&self) -> Option<Compiler> {
         Some(Compiler::new(Arc::clone(self.isa()?)))
-    }
-
-    /// Whether there is address space for memories with guard regions. It is asked once, for an engine: later refusals are errors.
-    fn can_reserve() -> bool {
-        code_memory::can_reserve()
     }
 
     /// Where machine code jumps to call a guest function that is not compiled.

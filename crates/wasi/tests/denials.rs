@@ -19,7 +19,7 @@ fn real(path: &Path) -> std::path::PathBuf {
 }
 
 fn lines(guest: &TestGuest) -> Vec<String> {
-    guest.cx.host().explain().iter().map(ToString::to_string).collect()
+    guest.cx.explain().iter().map(ToString::to_string).collect()
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
         ("handles", "256 files, directories and sockets open at once"),
         ("threads", "8 besides the first"),
         ("overlay", "64 MiB, for the changes in each cow directory"),
-        ("subscriptions", "16384 things waited for at once"),
+        ("interests", "16384 things waited for at once"),
         ("all.toml: it can be granted", ""),
     ];
     let said: Vec<(&str, &str)> = ran

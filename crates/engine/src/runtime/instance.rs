@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use crate::budget::{BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
-use crate::module::{Item, Module, ModuleParts};
+use crate::module::{Module, ModuleParts};
 use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
 use crate::types::GlobalType;
 use crate::vmctx::global::GlobalEntity;
@@ -30,8 +30,6 @@ pub(crate) struct InstanceEntity {
     pub(crate) elems: Box<[Option<Box<[u64]>>]>,
     /// Which data segments were dropped.
     pub(crate) dropped_datas: Box<[bool]>,
-    /// The memory exported as `memory`, looked up by every WASI call.
-    pub(crate) exported_memory: Option<MemoryId>,
     /// The last one: globals follow it.
     pub(crate) ctx: VmContext,
 }
@@ -107,10 +105,6 @@ impl InstanceBox {
             type_numbers: parts.type_numbers().as_ptr(),
             instance: std::ptr::null_mut(),
         };
-        let exported_memory = parts.exports.iter().find_map(|export| match export.item {
-            Item::Memory(memory) if &*export.name == "memory" => Some(links.memory_ids[memory.index()]),
-            _ => None,
-        });
         let entity = InstanceEntity {
             id,
             module: module.clone(),
@@ -124,7 +118,6 @@ impl InstanceBox {
             _charge: charge,
             elems: parts.elems.iter().map(|_| None).collect(),
             dropped_datas: vec![false; parts.datas.len()].into_boxed_slice(),
-            exported_memory,
             ctx,
         };
         // SAFETY: just allocated, with room for both, and nobody else has the pointer yet.

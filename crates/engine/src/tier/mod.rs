@@ -15,6 +15,7 @@ pub use crate::registry::TypeRecord;
 pub use crate::runtime;
 pub use crate::runtime::gc;
 pub use crate::vmctx::host_stack::is_in_guard;
+pub use crate::vmctx::memory::can_reserve;
 pub use crate::vmctx::{
     ActivationSegment, FuncEntry, HostEntry, NativeHandler, NativeSite, NativeStack, ObjectKind,
     POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,

@@ -252,6 +252,12 @@ pub(super) fn grown(ty: &MemoryType, len_bytes: usize, delta: u64) -> Option<(u6
     Some((old_pages, new_bytes))
 }
 
+/// Whether the address space has room for a memory that is reserved.
+#[must_use]
+pub fn can_reserve() -> bool {
+    reserve(0).is_ok()
+}
+
 /// All that a 32-bit address and offset can reach.
 pub(super) fn reserve(len_bytes: usize) -> Result<Mapping, Error> {
     let bytes = usize::try_from(RESERVED_BYTES).map_err(|_| {

@@ -4,10 +4,9 @@
 //! texts, so every line has control characters made visible. Whether and when to print is the caller's business.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Host;
 use super::credentials::{Grant, Rights};
@@ -28,24 +27,8 @@ pub enum Explanation {
     Denied(Denial),
     /// So many more things were denied, of which there is no record.
     DeniedMore(u64),
-    /// The guest wanted to accept connections on a descriptor that is no socket. These are.
-    NoSocket {
-        /// What the guest took for one.
-        descriptor: u32,
-        /// Those that were granted, by descriptor.
-        held: Vec<(u32, SocketAddr)>,
-    },
-    /// The guest's calls failed, since it exports no memory for them.
-    NoMemory,
     /// A limit was reached.
     LimitReached(LimitReached),
-    /// Which descriptor a listening socket is.
-    SocketHeld {
-        /// The descriptor.
-        descriptor: u32,
-        /// Where it listens.
-        address: SocketAddr,
-    },
     /// The guest looked for directories and had none. Of interest only if it failed.
     NoDirectory,
     /// The guest listed the root directory that stands for what was not granted, and has seen nothing in it. It may not take that for a failure.
@@ -77,59 +60,25 @@ pub struct HeldDirectory {
     pub access: Access,
 }
 
-/// A step of a guest's search for its preopened directories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PreopenScan {
-    /// A preopened directory was there.
-    Found,
-    /// There was none: the search is over.
-    End,
-}
-
 /// What is known about the guest's search for its directories.
 #[derive(Debug, Default)]
-pub(super) struct ScanRecord {
-    found: AtomicU32,
-    ended: AtomicU32,
+pub(super) struct Search {
+    ended: AtomicBool,
     listed_locked_root: AtomicBool,
 }
 
 impl Host {
-    /// Notes that the guest asked which directories it was given.
-    pub fn note_preopen_scan(&self, step: PreopenScan) {
-        match step {
-            PreopenScan::Found => self.scan.found.fetch_add(1, Ordering::Relaxed),
-            PreopenScan::End => self.scan.ended.fetch_add(1, Ordering::Relaxed),
-        };
+    /// Notes that the guest has asked for all directories that it was granted, and was told.
+    pub fn note_directories_searched(&self) {
+        self.search.ended.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the guest has listed the root in which nothing is, because it was granted no directory.
     pub(super) fn note_locked_root_listed(&self) {
-        self.scan.listed_locked_root.store(true, Ordering::Relaxed);
+        self.search.listed_locked_root.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the guest wanted to accept a connection on a descriptor that is no socket.
-    pub fn note_missing_listener(&self, descriptor: u32) {
-        let none = u64::from(u32::MAX) + 1;
-        let _ = self.missing_listener.compare_exchange(
-            none,
-            descriptor.into(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-    }
-
-    /// Tells which descriptors a front end has made of the sockets.
-    pub fn note_sockets(&self, sockets: Vec<(u32, SocketAddr)>) {
-        let _ = self.sockets.set(sockets);
-    }
-
-    /// Notes that a call failed because the guest has no memory that the host could read or write.
-    pub fn note_missing_memory(&self) {
-        self.lacks_memory.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that the guest wanted something done with a path and named a directory by a number that its library gives where it has found none.
+    /// Notes that the guest wanted something done with a path and named no directory for it, as its library does where it has found none.
     pub fn note_no_directory(&self, operation: Operation, path: &[u8]) {
         let reads = matches!(operation, Operation::OpenRead | Operation::Stat | Operation::ReadLink);
         self.gate.record_no_directory((operation, if reads { Rights::READ } else { Rights::ALL }), path);
@@ -169,36 +118,15 @@ impl Host {
             self.denials().into_iter().map(Explanation::Denied).collect();
         let dropped = self.gate.denials_dropped();
         explanations.extend((dropped > 0).then_some(Explanation::DeniedMore(dropped)));
-        explanations.extend(self.explain_missing_listener());
-        explanations.extend(self.lacks_memory.load(Ordering::Relaxed).then_some(Explanation::NoMemory));
         explanations.extend(self.limits_reached().into_iter().map(Explanation::LimitReached));
         explanations.extend(self.explain_missed());
-        explanations.extend(self.explain_sockets());
         let has_none = !self.grants.iter().any(|grant| matches!(**grant, Grant::Directory { .. }));
-        if has_none && self.scan.listed_locked_root.load(Ordering::Relaxed) {
+        if has_none && self.search.listed_locked_root.load(Ordering::Relaxed) {
             explanations.push(Explanation::EmptyRoot);
-        } else if self.scan.ended.load(Ordering::Relaxed) > 0 {
+        } else if self.search.ended.load(Ordering::Relaxed) {
             explanations.push(self.explain_directories());
         }
         explanations
-    }
-
-    /// Which descriptors the sockets are that the guest was granted.
-    fn sockets(&self) -> &[(u32, SocketAddr)] {
-        self.sockets.get().map_or(&[], Vec::as_slice)
-    }
-
-    /// Which descriptors the sockets are that the guest was granted, one by one.
-    #[must_use]
-    pub fn explain_sockets(&self) -> Vec<Explanation> {
-        let explain =
-            |&(descriptor, address): &(u32, SocketAddr)| Explanation::SocketHeld { descriptor, address };
-        self.sockets().iter().map(explain).collect()
-    }
-
-    fn explain_missing_listener(&self) -> Option<Explanation> {
-        let descriptor = u32::try_from(self.missing_listener.load(Ordering::Relaxed)).ok()?;
-        Some(Explanation::NoSocket { descriptor, held: self.sockets().to_vec() })
     }
 
     fn explain_directories(&self) -> Explanation {
@@ -218,25 +146,7 @@ impl fmt::Display for Explanation {
         let text = match self {
             Explanation::Denied(denial) => format!("denied: {denial}"),
             Explanation::DeniedMore(more) => format!("denied: {more} more requests, not listed"),
-            Explanation::NoSocket { descriptor, held } => {
-                let found: Vec<String> = held
-                    .iter()
-                    .map(|(fd, address)| format!("that on {address} is descriptor {fd}"))
-                    .collect();
-                let reason = match found.is_empty() {
-                    true => String::from("no socket was granted"),
-                    false => format!("it is no socket; {}", found.join(", ")),
-                };
-                format!("denied: accept a connection on descriptor {descriptor}: {reason}")
-            }
-            Explanation::NoMemory => String::from(
-                "the module exports no memory named `memory`, where the host looks for what it is called with: such calls failed with `fault`; \
-                 export its memory under that name",
-            ),
             Explanation::LimitReached(limit) => limit.to_string(),
-            Explanation::SocketHeld { descriptor, address } => {
-                format!("the socket on {address} is descriptor {descriptor}")
-            }
             Explanation::Elsewhere { path, guest, .. } => format!(
                 "{} was looked up in {}, as every path is, and is not there; this machine has one of that name",
                 named(path),

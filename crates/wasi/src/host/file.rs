@@ -142,9 +142,8 @@ impl Host {
     pub fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
         self.read_in_portions(file.how_much(), buffers, |buffers, _| match &file.node {
-            FileNode::Native(fd) => {
-                self.when_ready(&permit, file, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers))
-            }
+            FileNode::Native(fd) => self
+                .when_file_ready(&permit, file, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers)),
             FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, None),
         })
     }
@@ -158,7 +157,7 @@ impl Host {
         self.read_in_portions(file.how_much(), buffers, |buffers, before| {
             let offset = offset.saturating_add(before);
             match &file.node {
-                FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Read, || {
+                FileNode::Native(fd) => self.when_file_ready(&permit, file, Direction::Read, || {
                     sys::read_at(&permit, fd.as_fd(), buffers, offset)
                 }),
                 FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, Some(offset)),
@@ -175,9 +174,9 @@ impl Host {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
         let gap = || self.gap(&permit, file, None);
         let portion = |buffers: &[IoSlice<'_>], _| match &file.node {
-            FileNode::Native(fd) => {
-                self.when_ready(&permit, file, Direction::Write, || sys::write(&permit, fd.as_fd(), buffers))
-            }
+            FileNode::Native(fd) => self.when_file_ready(&permit, file, Direction::Write, || {
+                sys::write(&permit, fd.as_fd(), buffers)
+            }),
             FileNode::Tree(tree) => {
                 let at = if file.flags().append { WriteAt::End } else { WriteAt::Position };
                 tree.write(self.visit(&permit), buffers, at)
@@ -199,7 +198,7 @@ impl Host {
         let portion = |buffers: &[IoSlice<'_>], before: u64| {
             let offset = offset.saturating_add(before);
             match &file.node {
-                FileNode::Native(fd) => self.when_ready(&permit, file, Direction::Write, || {
+                FileNode::Native(fd) => self.when_file_ready(&permit, file, Direction::Write, || {
                     if file.flags().append {
                         sys::write_at_not_appending(&permit, fd.as_fd(), buffers, offset)
                     } else {
@@ -343,21 +342,13 @@ impl Host {
     }
 
     /// Runs `call`, waiting whenever it would block, unless the file is non-blocking.
-    fn when_ready<T>(
+    fn when_file_ready<T>(
         &self,
         permit: &Permit,
         file: &File,
         direction: Direction,
-        mut call: impl FnMut() -> Result<T, Error>,
+        call: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        loop {
-            match call() {
-                Err(Error::Again) if !file.flags().nonblocking => match file.descriptor() {
-                    Some(fd) => self.wait_for_descriptor(permit, fd, direction)?,
-                    None => return Err(Error::Again),
-                },
-                result => return result,
-            }
-        }
+        self.when_ready(permit, (file.descriptor(), direction), || file.flags().nonblocking, call)
     }
 }

@@ -155,8 +155,7 @@ pub(super) fn open_host(
 fn locked_root(opening: &Opening<'_>) -> Option<Directory> {
     let keys = opening.keys;
     let covered = keys.directories.iter().any(|key| covers_everything(&key.guest));
-    // Guests find a socket by its number: the one after their directories.
-    if covered || keys.locked_root == LockedRoot::Absent || !keys.listeners.is_empty() {
+    if covered || keys.locked_root == LockedRoot::Absent {
         return None;
     }
     let tree = Tree::in_memory(opening.budget, 0, opening.now);

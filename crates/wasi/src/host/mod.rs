@@ -40,7 +40,7 @@ mod tree;
 mod usage;
 mod visible;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use innkeeper_engine::{Budget, InterruptHandle};
@@ -50,7 +50,7 @@ pub use credentials::{Credentials, Grant, Rights};
 pub use denial::{Denial, MissingKey};
 pub use directory::Directory;
 pub use error::Error;
-pub use explain::{Explanation, HeldDirectory, PreopenScan};
+pub use explain::{Explanation, HeldDirectory};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
@@ -132,10 +132,7 @@ impl Host {
             overlays,
             interrupt: OnceLock::new(),
             unread: OnceLock::new(),
-            scan: explain::ScanRecord::default(),
-            lacks_memory: AtomicBool::new(false),
-            missing_listener: AtomicU64::new(u64::from(u32::MAX) + 1),
-            sockets: OnceLock::new(),
+            search: explain::Search::default(),
             reached: Mutex::default(),
             missed: Mutex::default(),
         };

@@ -155,15 +155,25 @@ impl Host {
         Ok(answers)
     }
 
-    /// Waits until one descriptor is ready.
-    pub(super) fn wait_for_descriptor(
+    /// Runs `call`, which does not wait, until it can do something: waits for the descriptor to be ready whenever it could not, unless the guest does not want to
+    /// wait. The one place where host calls wait for data.
+    #[inline]
+    pub(super) fn when_ready<T>(
         &self,
         permit: &Permit,
-        fd: BorrowedFd<'_>,
-        direction: Direction,
-    ) -> Result<(), Error> {
-        let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
-        self.wait_on(permit, &mut entries, None)
+        (fd, direction): (Option<BorrowedFd<'_>>, Direction),
+        is_nonblocking: impl Fn() -> bool,
+        mut call: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            match (call(), fd) {
+                (Err(Error::Again), Some(fd)) if !is_nonblocking() => {
+                    let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
+                    self.wait_on(permit, &mut entries, None)?;
+                }
+                (result, _) => return result,
+            }
+        }
     }
 
     /// Waits until a descriptor is ready or has been left by the other end, which it says, or `time` has passed.

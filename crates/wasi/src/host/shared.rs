@@ -1,8 +1,7 @@
 //! What all views of one guest's host have in common.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use innkeeper_engine::Budget;
@@ -11,7 +10,7 @@ use super::allowance::Allowance;
 use super::clock::TimeSource;
 use super::credentials::Grant;
 use super::denial::Refusal;
-use super::explain::ScanRecord;
+use super::explain::Search;
 use super::gate::Gate;
 use super::limit_reached::ReachedLimit;
 use super::poll::Interrupt;
@@ -39,11 +38,7 @@ pub struct Shared {
     pub(super) overlays: Vec<Overlay>,
     pub(super) interrupt: OnceLock<Interrupt>,
     pub(super) unread: OnceLock<Unread>,
-    pub(super) scan: ScanRecord,
-    pub(super) lacks_memory: AtomicBool,
-    /// A descriptor that the guest took for a socket; beyond all numbers where there was none.
-    pub(super) missing_listener: AtomicU64,
-    pub(super) sockets: OnceLock<Vec<(u32, SocketAddr)>>,
+    pub(super) search: Search,
     pub(super) reached: Mutex<BTreeSet<ReachedLimit>>,
     /// The last path that was not found in a directory that covers everything.
     pub(super) missed: Mutex<Option<Refusal>>,

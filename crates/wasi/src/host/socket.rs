@@ -179,15 +179,8 @@ impl Host {
         permit: &Permit,
         socket: &Socket,
         direction: Direction,
-        mut call: impl FnMut() -> Result<T, Error>,
+        call: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        loop {
-            match call() {
-                Err(Error::Again) if !socket.is_nonblocking() => {
-                    self.wait_for_descriptor(permit, socket.as_fd(), direction)?;
-                }
-                result => return result,
-            }
-        }
+        self.when_ready(permit, (Some(socket.as_fd()), direction), || socket.is_nonblocking(), call)
     }
 }

@@ -352,14 +352,8 @@ impl Host {
         mut call: impl FnMut(BorrowedFd<'_>, How) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let fd = stream.descriptor().ok_or(Error::BadHandle)?;
-        loop {
-            match self.at_once(permit, (fd, &stream.moving), direction, &mut call) {
-                Err(Error::Again) if !stream.is_nonblocking() => {
-                    self.wait_for_descriptor(permit, fd, direction)?;
-                }
-                result => return result,
-            }
-        }
+        let at_once = || self.at_once(permit, (fd, &stream.moving), direction, &mut call);
+        self.when_ready(permit, (Some(fd), direction), || stream.is_nonblocking(), at_once)
     }
 
     /// Runs `call` without waiting; [`Error::Again`] where that is not possible.

@@ -107,8 +107,8 @@ pub enum LockedRoot {
     #[default]
     Absent,
     /// The guest also finds an empty directory `/`, which it can open, look at and list: every path in it is refused as not found, and recorded as
-    /// denied. It comes after the directories that were granted, and not at all where one of them is `/` or `.`, or where sockets
-    /// come next, which guests find by their number.
+    /// denied. It comes after the directories that were granted, and not at all where one of them is `/` or `.`, or where it would be in the way of what guests
+    /// find by its place after them, as they do sockets in WASI 0.1.
     Present,
 }
 

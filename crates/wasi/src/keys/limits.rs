@@ -9,11 +9,11 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WasiLimits {
-    /// Handles open at once, preopened ones included. A handle costs one host descriptor, and one more
+    /// Handles open at once, those that were granted included. A handle costs one host descriptor, and one more
     /// while a directory is being listed. Opening one more fails with "too many open files".
     pub max_open_handles: u32,
-    /// Subscriptions in one wait. More fails with "invalid argument" before anything is allocated.
-    pub max_subscriptions: u32,
+    /// Things that one wait is for. More fails with "invalid argument" before anything is allocated.
+    pub max_interests: u32,
     /// Denials remembered for the report, each distinct one once. Later ones are only counted.
     pub max_denials: u32,
     /// Bytes that the guest may write to files, streams and sockets in all, whatever makes a file longer included; none: as many as it likes. More fails
@@ -39,7 +39,7 @@ impl Default for WasiLimits {
     fn default() -> WasiLimits {
         WasiLimits {
             max_open_handles: 8192,
-            max_subscriptions: 16_384,
+            max_interests: 16_384,
             max_denials: 64,
             written_bytes: None,
             overlay_bytes: 1 << 30,

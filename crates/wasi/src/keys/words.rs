@@ -228,7 +228,7 @@ impl Lines {
     fn limits(&mut self, limits: &WasiLimits) {
         let WasiLimits {
             max_open_handles,
-            max_subscriptions,
+            max_interests,
             written_bytes,
             overlay_bytes,
             max_threads,
@@ -251,7 +251,7 @@ impl Lines {
         bound("handles", format!("{max_open_handles} files, directories and sockets open at once"));
         bound("threads", format!("{max_threads} besides the first"));
         bound("overlay", format!("{}, for the changes in each cow directory", size(*overlay_bytes)));
-        bound("subscriptions", format!("{max_subscriptions} things waited for at once"));
+        bound("interests", format!("{max_interests} things waited for at once"));
     }
 }
 

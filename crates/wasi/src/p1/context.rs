@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::errno::Errno;
+use super::explain::Notes;
+use super::exported_memory::ExportedMemories;
 use super::observe::Observers;
 use super::rights::Rights;
 use super::table::{Entry, Object, Table};
@@ -22,6 +24,8 @@ pub struct Context {
     pub(super) host: Host,
     pub(super) table: Arc<Table>,
     pub(super) observers: Option<Arc<Observers>>,
+    pub(super) notes: Arc<Notes>,
+    pub(super) memories: ExportedMemories,
 }
 
 impl Context {
@@ -58,7 +62,9 @@ impl Context {
                 let _ = table.insert_from(number, stream_entry(stream, data));
             }
         }
-        for directory in handles.directories.into_iter().chain(handles.locked_root) {
+        // Guests find a socket by its number, the one after their directories: nothing else may have it.
+        let locked_root = handles.locked_root.filter(|_| handles.listeners.is_empty());
+        for directory in handles.directories.into_iter().chain(locked_root) {
             let _ = table.insert_from(FIRST_PREOPEN, Entry::preopened(directory));
         }
         let mut sockets = Vec::new();
@@ -67,13 +73,17 @@ impl Context {
             if let (Ok(fd), Some(address)) =
                 (table.insert_from(FIRST_PREOPEN, Entry::socket(listener)), address)
             {
-                sockets.push((fd.0, address));
+                sockets.push((fd, address));
             }
         }
-        if !sockets.is_empty() {
-            host.note_sockets(sockets);
+        let notes = Arc::new(Notes::new(sockets));
+        Context {
+            host,
+            table: Arc::new(table),
+            observers: None,
+            notes,
+            memories: ExportedMemories::default(),
         }
-        Context { host, table: Arc::new(table), observers: None }
     }
 
     /// The same guest, its calls watched.
@@ -94,7 +104,7 @@ impl Context {
         self.observers.as_deref()
     }
 
-    /// The host: denials, counts, explanations.
+    /// The host: denials, counts, limits.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host

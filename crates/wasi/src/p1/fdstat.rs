@@ -6,7 +6,7 @@ use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
 use super::table::{Entry, Fd, Object, Origin};
 use super::types::{FdFlags, FileType};
-use crate::host::{FileFlags, Nonblocking, PreopenScan, WriteSync};
+use crate::host::{FileFlags, Nonblocking, WriteSync};
 
 /// The kind of preopened thing: a directory. There is no other.
 const PREOPEN_DIRECTORY: u8 = 0;
@@ -99,19 +99,12 @@ pub fn fd_prestat_get(
     fd: Fd,
     prestat: Pointer,
 ) -> Result<(), Errno> {
-    let name = match preopened(cx, fd) {
-        Ok(name) => name,
-        Err(errno) => {
-            cx.host.note_preopen_scan(PreopenScan::End);
-            return Err(errno);
-        }
-    };
+    // Libraries ask for one number after the other, up to the first that is none.
+    let name = preopened(cx, fd).inspect_err(|_| cx.host.note_directories_searched())?;
     let mut bytes = [0; 8];
     bytes[0] = PREOPEN_DIRECTORY;
     bytes[4..8].copy_from_slice(&u32::try_from(name.len()).map_err(|_| Errno::Overflow)?.to_le_bytes());
-    memory.write(prestat, &bytes)?;
-    cx.host.note_preopen_scan(PreopenScan::Found);
-    Ok(())
+    memory.write(prestat, &bytes)
 }
 
 /// Writes the name of a preopened directory, without a NUL.

@@ -9,6 +9,7 @@ use innkeeper_engine::{Caller, Error, Linker};
 
 use super::context::Context;
 use super::errno::Errno;
+use super::exported_memory::exported_memory;
 use super::functions::{FromWasm, Outcome, Version, for_each_function, for_each_unstable_function};
 use super::memory::GuestMemory;
 use super::observe::{NoReturn, Watched, watch};
@@ -70,25 +71,31 @@ const FAULT: i32 = Errno::Fault as i32;
 
 /// Notes that a call failed because the guest has no memory for it, if that is why.
 #[cold]
-fn note_missing_memory<T: 'static>(caller: &mut Caller<'_, T>, context: impl Fn(&mut T) -> &mut Context) {
-    if caller.memory_and_data().is_none() && caller.shared_memory_and_data().is_none() {
-        context(caller.data_mut()).host.note_missing_memory();
+fn note_missing_memory<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    context: impl Fn(&mut T) -> &mut Context + Copy,
+) {
+    if exported_memory(caller, |data| &mut context(data).memories).is_none() {
+        context(caller.data_mut()).notes.missing_memory();
     }
 }
 
 /// Runs `call` with the caller's context and memory; an instance without one has an empty memory.
 fn with_memory<T: 'static, R>(
     caller: &mut Caller<'_, T>,
-    context: impl Fn(&mut T) -> &mut Context,
+    context: impl Fn(&mut T) -> &mut Context + Copy,
     call: impl FnOnce(&mut Context, GuestMemory<'_>) -> R,
 ) -> R {
     let (store, data) = caller.interrupt_handle_and_data();
     // Whatever waits in the call ends when the store is to stop.
     context(data).host.serve_store(store);
-    if let Some((bytes, data)) = caller.memory_and_data() {
+    let Some(memory) = exported_memory(caller, |data| &mut context(data).memories) else {
+        return call(context(caller.data_mut()), GuestMemory::new(&mut []));
+    };
+    if let Some((bytes, data)) = caller.memory_and_data(memory) {
         return call(context(data), GuestMemory::new(bytes));
     }
-    if let Some((memory, data)) = caller.shared_memory_and_data() {
+    if let Some((memory, data)) = caller.shared_memory_and_data(memory) {
         return call(context(data), GuestMemory::shared(memory));
     }
     call(context(caller.data_mut()), GuestMemory::new(&mut []))

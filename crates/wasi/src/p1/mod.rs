@@ -21,6 +21,8 @@ mod context;
 mod describe;
 pub mod dir;
 mod errno;
+mod explain;
+mod exported_memory;
 pub mod fd;
 pub mod fdstat;
 pub mod filestat;
@@ -43,6 +45,7 @@ pub mod unstable;
 
 pub use context::Context;
 pub use errno::Errno;
+pub use explain::Explanation;
 pub use functions::{Exit, Function, Outcome, Version, call, functions};
 pub use link::add_to_linker;
 pub use memory::{GuestMemory, Pointer};

@@ -84,7 +84,7 @@ pub(super) fn poll_with_layout(
     arrays: Arrays,
     layout: Layout,
 ) -> Result<(), Errno> {
-    if arrays.count == 0 || arrays.count > cx.host.limits().max_subscriptions {
+    if arrays.count == 0 || arrays.count > cx.host.limits().max_interests {
         return Err(Errno::Inval);
     }
     memory.check(arrays.subscriptions, u64::from(arrays.count) * u64::from(layout.size))?;

@@ -22,7 +22,7 @@ pub fn sock_accept(
     flags: u32,
     accepted: Pointer,
 ) -> Result<(), Errno> {
-    let no_socket = |_: &Errno| cx.host.note_missing_listener(fd.0);
+    let no_socket = |_: &Errno| cx.notes.missing_listener(fd);
     let entry = cx.table.get(fd).inspect_err(no_socket)?;
     let listener = entry.as_socket(Rights::NONE).inspect_err(no_socket)?;
     let flags = FdFlags::from_bits(flags)?;

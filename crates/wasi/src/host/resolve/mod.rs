@@ -14,7 +14,9 @@ mod walk;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) use path::{GuestPath, LastPart, MAX_PATH_BYTES, is_reserved, names_reserved, splice};
+pub(super) use path::{
+    GuestPath, LastPart, MAX_PATH_BYTES, is_reserved, names_reserved, push_components, splice,
+};
 
 use super::error::Error;
 use super::gate::{Operation, Permit};

@@ -126,6 +126,13 @@ pub(in crate::host) fn splice(parent: Option<&[u8]>, target: &[u8]) -> Result<Ve
     if text.len() > MAX_PATH_BYTES { Err(Error::NameTooLong) } else { Ok(text) }
 }
 
+/// Puts the components of `path` on the list so that the first is taken next.
+pub(in crate::host) fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
+    let components =
+        path.split(|&byte| byte == b'/').filter(|component| !component.is_empty() && *component != b".");
+    todo.extend(components.rev().map(<[u8]>::to_vec));
+}
+
 /// Whether a path has a reserved name in it.
 pub(in crate::host) fn names_reserved(path: &[u8]) -> bool {
     // Most paths are decided by the first byte of each name.

@@ -8,7 +8,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::path::splice;
+use super::path::{push_components, splice};
 use super::{GuestPath, MAX_LINKS, follows_last};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
@@ -182,11 +182,4 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
-
-/// Puts the components of `path` on the list so that the first is taken next.
-fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
-    let components =
-        path.split(|&byte| byte == b'/').filter(|component| !component.is_empty() && *component != b".");
-    todo.extend(components.rev().map(<[u8]>::to_vec));
 }

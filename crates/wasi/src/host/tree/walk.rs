@@ -4,7 +4,7 @@ use super::Visit;
 use super::node::{NodeId, NodeKind, State};
 use crate::host::error::Error;
 use crate::host::open::LastLink;
-use crate::host::resolve::{GuestPath, MAX_LINKS, MAX_PATH_BYTES, splice};
+use crate::host::resolve::{GuestPath, MAX_LINKS, MAX_PATH_BYTES, push_components, splice};
 
 /// Where a path leads: a directory, and a name in it, which may not exist.
 #[derive(Debug)]
@@ -153,11 +153,4 @@ const MAX_NAME_BYTES: usize = 255;
 
 fn top(stack: &[NodeId]) -> Result<NodeId, Error> {
     stack.last().copied().ok_or(Error::Escape)
-}
-
-/// Puts the components of `path` on the list so that the first is taken next.
-fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
-    let components =
-        path.split(|&byte| byte == b'/').filter(|component| !component.is_empty() && *component != b".");
-    todo.extend(components.rev().map(<[u8]>::to_vec));
 }

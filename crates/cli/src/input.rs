@@ -28,19 +28,19 @@ pub(crate) struct Input {
     /// The module; empty once it has been decoded.
     pub(crate) bytes: Vec<u8>,
     /// What it was read from, unless that was standard input or no regular file.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<ModuleFile>,
     /// The text that it was translated from, if it was.
     pub(crate) text: Option<Vec<u8>>,
 }
 
 /// The file that a module was read from, which stays what it is whatever happens to its path.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct ModuleFile {
     file: File,
     found: Metadata,
 }
 
-impl Source {
+impl ModuleFile {
     /// The file, to be read again from its beginning; nothing where it seems to have been written to since. That is asked to spare the work, and need not be sure: whoever reads
     /// the file again finds in the cache what belongs to the digest of the bytes that it has read itself.
     #[cfg(target_os = "linux")]
@@ -64,7 +64,7 @@ impl Input {
         Input::of(path, read_regular_file(path))
     }
 
-    fn of(path: &OsStr, bytes: io::Result<(Vec<u8>, Option<Source>)>) -> Result<Input, Problem> {
+    fn of(path: &OsStr, bytes: io::Result<(Vec<u8>, Option<ModuleFile>)>) -> Result<Input, Problem> {
         let name =
             if path == "-" { String::from("standard input") } else { visible(&path.to_string_lossy()) };
         let (bytes, source) = match bytes {
@@ -174,7 +174,7 @@ pub(crate) fn check_room_for_text(name: &str, text_bytes: usize) -> Result<(), P
         .help("translate it to the binary format, or raise the limit (ulimit -v, ulimit -d)"))
 }
 
-fn read_regular_file(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {
+fn read_regular_file(path: &OsStr) -> io::Result<(Vec<u8>, Option<ModuleFile>)> {
     use rustix::fs::{Mode, OFlags, open};
     let file = File::from(match path == "-" {
         true => io::stdin().as_fd().try_clone_to_owned()?,
@@ -188,7 +188,7 @@ fn read_regular_file(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {
     Ok((read_bounded(file, metadata.len(), MAX_INPUT_BYTES)?, None))
 }
 
-fn read_bytes(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {
+fn read_bytes(path: &OsStr) -> io::Result<(Vec<u8>, Option<ModuleFile>)> {
     if path == "-" {
         return Ok((read_bounded(io::stdin().lock(), 0, MAX_INPUT_BYTES)?, None));
     }
@@ -198,7 +198,7 @@ fn read_bytes(path: &OsStr) -> io::Result<(Vec<u8>, Option<Source>)> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let bytes = read_bounded(&file, found.len(), MAX_INPUT_BYTES)?;
-    let source = found.is_file().then_some(Source { file, found });
+    let source = found.is_file().then_some(ModuleFile { file, found });
     Ok((bytes, source))
 }
 

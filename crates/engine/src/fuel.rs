@@ -29,7 +29,7 @@ impl FuelRuns {
     fn of_body(bytes: &[u8], range: Range<usize>) -> Result<FuelRuns, BinaryReaderError> {
         let body = FunctionBody::new(BinaryReader::new(&bytes[range.clone()], range.start as u64));
         let mut finder = Finder { runs: FuelRuns::default(), is_open: false, blocks: Vec::new(), dead: None };
-        finder.blocks.push(Block::new(Kind::Other));
+        finder.blocks.push(Block::new(BlockKind::Other));
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let offset_bytes = operators.original_position() as usize;
@@ -64,13 +64,13 @@ struct Finder {
 }
 
 struct Block {
-    kind: Kind,
+    kind: BlockKind,
     /// Whether something branches to its end.
     is_joined: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BlockKind {
     Loop,
     /// A conditional whose `else` has not come yet.
     If,
@@ -80,7 +80,7 @@ enum Kind {
 }
 
 impl Block {
-    fn new(kind: Kind) -> Block {
+    fn new(kind: BlockKind) -> Block {
         Block { kind, is_joined: false }
     }
 }
@@ -97,10 +97,10 @@ impl Finder {
 
     fn visit(&mut self, operator: &Operator<'_>) -> Result<(), BinaryReaderError> {
         match operator {
-            Operator::Block { .. } => self.blocks.push(Block::new(Kind::Other)),
-            Operator::Loop { .. } => self.open(Kind::Loop),
-            Operator::If { .. } => self.open(Kind::If),
-            Operator::Try { .. } => self.open(Kind::Other),
+            Operator::Block { .. } => self.blocks.push(Block::new(BlockKind::Other)),
+            Operator::Loop { .. } => self.open(BlockKind::Loop),
+            Operator::If { .. } => self.open(BlockKind::If),
+            Operator::Try { .. } => self.open(BlockKind::Other),
             Operator::TryTable { try_table } => {
                 for catch in &try_table.catches {
                     let (Catch::One { label, .. }
@@ -109,7 +109,7 @@ impl Finder {
                     | Catch::AllRef { label }) = catch;
                     self.join(*label);
                 }
-                self.open(Kind::Other);
+                self.open(BlockKind::Other);
             }
             Operator::Else => self.begin_else(),
             Operator::Catch { .. } | Operator::CatchAll => self.begin_handler(),
@@ -165,7 +165,7 @@ impl Finder {
     }
 
     /// Opens a block that control can be said to begin anew in.
-    fn open(&mut self, kind: Kind) {
+    fn open(&mut self, kind: BlockKind) {
         self.blocks.push(Block::new(kind));
         self.is_open = false;
     }
@@ -174,22 +174,22 @@ impl Finder {
     fn join(&mut self, relative_depth: u32) {
         let at = self.blocks.len().checked_sub(relative_depth as usize + 1);
         if let Some(block) = at.and_then(|at| self.blocks.get_mut(at))
-            && block.kind != Kind::Loop
+            && block.kind != BlockKind::Loop
         {
             block.is_joined = true;
         }
     }
 
     fn begin_else(&mut self) {
-        self.begin_other(Kind::Other);
+        self.begin_other(BlockKind::Other);
     }
 
     fn begin_handler(&mut self) {
-        self.begin_other(Kind::Handler);
+        self.begin_other(BlockKind::Handler);
     }
 
     /// Begins another part of the innermost block.
-    fn begin_other(&mut self, kind: Kind) {
+    fn begin_other(&mut self, kind: BlockKind) {
         let is_reachable = self.dead.is_none();
         if let Some(block) = self.blocks.last_mut() {
             block.kind = kind;
@@ -201,8 +201,8 @@ impl Finder {
 
     fn end(&mut self) {
         let Some(block) = self.blocks.pop() else { return };
-        let is_left = self.dead.is_none() && block.kind != Kind::Handler;
-        if !is_left || block.is_joined || block.kind == Kind::If {
+        let is_left = self.dead.is_none() && block.kind != BlockKind::Handler;
+        if !is_left || block.is_joined || block.kind == BlockKind::If {
             self.is_open = false;
         }
         self.dead = None;

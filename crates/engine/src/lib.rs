@@ -41,6 +41,7 @@ mod processor_time;
 mod profile;
 mod reference;
 mod registry;
+mod shared_memory;
 #[allow(unsafe_code, reason = "it works on the records that executing code sees")]
 pub mod runtime;
 pub mod simd;

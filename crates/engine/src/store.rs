@@ -409,7 +409,7 @@ impl StoreCore {
 
     /// The store's own number for a shared memory, given now if it has none yet.
     pub(crate) fn adopt_memory(&mut self, memory: &SharedMemory) -> Result<MemoryId, Error> {
-        if !Engine::same(&self.engine, memory.engine()) {
+        if !memory.is_of(&self.engine) {
             return Err(Error::usage("the shared memory was made for another engine than the store"));
         }
         let adopted = self.memories.iter().position(

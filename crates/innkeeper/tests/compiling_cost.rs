@@ -3,10 +3,11 @@
 //!
 //! One test alone, because the time is the process's.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod counting_allocator;
 
+use std::fs;
+
+use counting_allocator::peak_of;
 use innkeeper::{Budget, Config, Engine, Linker, Module, Store, Tiers};
 use wasm_encoder::{
     BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction as I,
@@ -223,10 +224,7 @@ fn little_memory_is_enough() {
     let mut refused = 0;
     for (name, make) in SHAPES {
         let bytes = module(&make(12_000));
-        let held = IN_USE.load(Ordering::Relaxed);
-        MOST_IN_USE.store(held, Ordering::Relaxed);
-        let (result, engine) = run_within(Some(LIMIT_BYTES), Tiers::Compiled, &bytes);
-        let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
+        let ((result, engine), peak) = peak_of(|| run_within(Some(LIMIT_BYTES), Tiers::Compiled, &bytes));
         let most =
             LIMIT_BYTES as usize + Budget::FREE_BYTES as usize + BESIDE_COMPILING_BYTES + 4 * bytes.len();
         assert!(peak <= most, "{name}: {peak} bytes were in use, {:?}", engine.compile_statistics());
@@ -296,9 +294,7 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
         for parts in [ADMITTED_PARTS, 4800, 16_000] {
             let bytes = module(&make(parts));
             let before = processor_time();
-            let held = IN_USE.load(Ordering::Relaxed);
-            MOST_IN_USE.store(held, Ordering::Relaxed);
-            let (result, engine) = run(Tiers::Compiled, &bytes);
+            let ((result, engine), peak) = peak_of(|| run(Tiers::Compiled, &bytes));
             let seconds = processor_time() - before;
             assert!(
                 seconds < MOST_SECONDS,
@@ -306,7 +302,6 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
                 engine.compile_statistics()
             );
             let statistics = engine.compile_statistics();
-            let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
             let charged = engine.compiling_budget().peak_bytes() + Budget::FREE_BYTES;
             let most = usize::try_from(charged).unwrap() + BESIDE_COMPILING_BYTES + 4 * bytes.len();
             assert!(
@@ -326,29 +321,4 @@ fn y5_whatever_is_compiled_takes_seconds_at_most_and_the_rest_stays_interpreted(
     let (_, engine) = run(Tiers::Compiled, &module(&SHAPES[0].1(10_000)));
     let statistics = engine.compile_statistics();
     assert_eq!(statistics.refused.get("it has too many values alive at once"), Some(&1), "{statistics:?}");
-}
-
-/// The system's allocator, which counts the bytes that are in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static MOST_IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST_IN_USE.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the layout is the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: block and layout are the caller's.
-        unsafe { System.dealloc(block, layout) };
-    }
 }

@@ -1,8 +1,9 @@
 //! Translating text to the binary format takes no more memory than is said in proportion to the text, whatever it consists of: the library cannot be told that there is none, so that
 //! whoever calls it asks before.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod counting_allocator;
+
+use counting_allocator::peak_of;
 
 /// Pieces of text that are repeated, with what comes before and behind them: as few bytes as possible for as much as possible.
 const SHAPES: &[(&str, &str, &str)] = &[
@@ -67,10 +68,8 @@ fn text_takes_no_more_memory_than_is_said() {
         let pieces: String =
             (0..100_000 / piece.len().max(1)).map(|i| piece.replace('#', &format!("{i:x}"))).collect();
         let text = format!("{before}{pieces}{behind}");
-        let held = IN_USE.load(Ordering::Relaxed);
-        MOST_IN_USE.store(held, Ordering::Relaxed);
-        let outcome = innkeeper::to_binary(text.as_bytes()).map(|binary| binary.len());
-        let peak = MOST_IN_USE.load(Ordering::Relaxed) - held;
+        let translate = || innkeeper::to_binary(text.as_bytes()).map(|binary| binary.len());
+        let (outcome, peak) = peak_of(translate);
         assert!(outcome.is_ok() || is_refused(piece), "{before}{piece}{behind}: {outcome:?}");
         let most = innkeeper::text_memory_bytes(text.len());
         assert!(peak <= most, "{before}{piece}{behind}: {peak} bytes of {most} for {}", text.len());
@@ -80,29 +79,4 @@ fn text_takes_no_more_memory_than_is_said() {
 /// Whether a shape is there for what comes before its error.
 fn is_refused(piece: &str) -> bool {
     piece.contains("$a")
-}
-
-/// The system's allocator, which counts the bytes that are in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static MOST_IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST_IN_USE.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: whoever calls this keeps the trait's contract, which is the system allocator's as well.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: whoever calls this keeps the trait's contract, which is the system allocator's as well; every block is the system's.
-        unsafe { System.dealloc(block, layout) }
-    }
 }

@@ -4,6 +4,7 @@
 //! offsets are not kept beside the code: a function is lowered a second time with positions recorded when somebody asks.
 
 use innkeeper_engine::index::DefinedFuncIndex;
+pub(crate) use innkeeper_engine::tier::FramePosition;
 use innkeeper_engine::tier::{KnownPlaces, ModuleParts, TrapSite, VmContext, runtime};
 use innkeeper_engine::{Error, FrameInfo, FrameTier};
 
@@ -88,15 +89,6 @@ impl Shape {
     pub(crate) fn from_number(number: usize) -> Shape {
         Shape { header: number & ((1 << 24) - 1), window: number >> 24 }
     }
-}
-
-/// What a position is.
-#[derive(Clone, Copy)]
-pub(crate) enum FramePosition {
-    /// That of the instruction that stopped.
-    Instruction,
-    /// The one after a call.
-    Return,
 }
 
 /// Where the caller goes on, and its frame pointer and context.

@@ -3,18 +3,10 @@
 //! A run of frames ends where a return address is not that of a compiled function: at the trampoline through which it was entered.
 
 use innkeeper_engine::Error;
+pub(crate) use innkeeper_engine::tier::FramePosition;
 use innkeeper_engine::tier::{ActivationSegment, KnownPlaces};
 
 use crate::region::{self, Described};
-
-/// What a place in machine code is.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum FramePosition {
-    /// That of the instruction that stopped.
-    Instruction,
-    /// The one after a call.
-    Return,
-}
 
 /// Appends the frames from the one at `frame`, which executes at `pc`.
 ///

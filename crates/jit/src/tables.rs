@@ -30,12 +30,12 @@ enum Storage {
 pub(crate) struct Inlined {
     /// The place of the body's first byte.
     pub(crate) place: u32,
-    pub(crate) source: Source,
+    pub(crate) source: InlinedFrom,
 }
 
 /// Where an inlined body comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum InlinedFrom {
     Function {
         /// Whose body it is.
         func: DefinedFuncIndex,
@@ -119,11 +119,11 @@ pub(crate) fn origins(inlined: &[Inlined], place: u32) -> Vec<Origin> {
         };
         let within = place - inlined[body].place;
         place = match inlined[body].source {
-            Source::Function { func, body, call } => {
+            InlinedFrom::Function { func, body, call } => {
                 origins.push(Origin { func: Some(func), offset_bytes: body.wrapping_add(within) });
                 call
             }
-            Source::Loop { first } => first.wrapping_add(within),
+            InlinedFrom::Loop { first } => first.wrapping_add(within),
         };
         inlined = &inlined[..body];
     }
@@ -150,8 +150,8 @@ impl Tables {
         push(&mut bytes, inlined.len() as u32);
         for Inlined { place, source } in inlined {
             let numbers = match *source {
-                Source::Function { func, body, call } => [*place, func.0, body, call],
-                Source::Loop { first } => [*place, NO_FUNCTION, first, 0],
+                InlinedFrom::Function { func, body, call } => [*place, func.0, body, call],
+                InlinedFrom::Loop { first } => [*place, NO_FUNCTION, first, 0],
             };
             for number in numbers {
                 push(&mut bytes, number);
@@ -339,8 +339,8 @@ impl Rows<'_> {
     fn inlined(&mut self) -> Option<Inlined> {
         let (place, func, body, call) = (self.number()?, self.number()?, self.number()?, self.number()?);
         let source = match func {
-            NO_FUNCTION => Source::Loop { first: body },
-            _ => Source::Function { func: DefinedFuncIndex(func), body, call },
+            NO_FUNCTION => InlinedFrom::Loop { first: body },
+            _ => InlinedFrom::Function { func: DefinedFuncIndex(func), body, call },
         };
         Some(Inlined { place, source })
     }
@@ -453,11 +453,11 @@ mod tests {
     }
 
     fn inlined(place: u32, func: u32, call: u32) -> Inlined {
-        Inlined { place, source: Source::Function { func: DefinedFuncIndex(func), body: 500, call } }
+        Inlined { place, source: InlinedFrom::Function { func: DefinedFuncIndex(func), body: 500, call } }
     }
 
     fn copied(place: u32, first: u32) -> Inlined {
-        Inlined { place, source: Source::Loop { first } }
+        Inlined { place, source: InlinedFrom::Loop { first } }
     }
 
     #[test]

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use innkeeper::{Cache, Lacking};
 
-use crate::input::Source;
+use crate::input::ModuleFile;
 
 /// Leaves a process behind that compiles what the cache lacks of the module that was read from `source`, if that is much, and if none is at work in the cache.
 /// Where the system refuses, or the file is another one by now, the next run compiles what it can.
 #[cfg(target_os = "linux")]
-pub(crate) fn leave_behind(lacking: Lacking, source: Option<Source>, cache: &Cache) {
+pub(crate) fn leave_behind(lacking: Lacking, source: Option<ModuleFile>, cache: &Cache) {
     use std::os::unix::process::CommandExt;
     use std::path::absolute;
     use std::process::{Command, Stdio};
@@ -30,7 +30,7 @@ pub(crate) fn leave_behind(lacking: Lacking, source: Option<Source>, cache: &Cac
     }
     let (Some(directory), Some(seal)) = (cache.directory(), cache.seal()) else { return };
     let (Ok(path), Ok(key)) = (absolute(directory.path()), absolute(seal.directory())) else { return };
-    let Some(module) = source.and_then(Source::unchanged) else { return };
+    let Some(module) = source.and_then(ModuleFile::unchanged) else { return };
     let Some(reserved) = directory.reserve() else { return };
     let mut command = Command::new(OWN_PROGRAM);
     command.arg0("inn");
@@ -48,7 +48,7 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// There are no such processes.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn leave_behind(_: Lacking, _: Option<Source>, _: &Cache) {}
+pub(crate) fn leave_behind(_: Lacking, _: Option<ModuleFile>, _: &Cache) {}
 
 /// What a process may take of the processor after a run that took so much: whoever runs something short pays little for later runs that may not come.
 #[cfg(target_os = "linux")]

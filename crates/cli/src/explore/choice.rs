@@ -10,7 +10,7 @@ use super::callees::Callees;
 use super::samples::Samples;
 use crate::names::Names;
 use crate::report::{self, Problem, short};
-use crate::usage::nearest;
+use crate::nearest::nearest;
 
 /// How many functions are shown unless somebody says otherwise.
 const DEFAULT_COUNT: usize = 100;

@@ -310,6 +310,15 @@ pub enum NativeExit {
     TailCall,
 }
 
+/// What the position in code is at which a frame stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FramePosition {
+    /// That of the instruction that stopped.
+    Instruction,
+    /// The one after a call.
+    Return,
+}
+
 /// Why a guest function did not return.
 pub enum Stopped {
     /// A trap or an error of the host, with the guest frames that were left.

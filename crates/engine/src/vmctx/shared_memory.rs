@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::VmMemory;
 use super::memory::{grown, len_bytes, reserve};
 use crate::budget::{Budget, BudgetKind, Charge};
-use crate::engine::Engine;
 use crate::error::Error;
+use crate::parking::Parking;
 use crate::sys::Mapping;
 use crate::tuning::MemoryLayout;
 use crate::types::{IndexType, MemoryType, Sharing};
@@ -27,7 +27,8 @@ struct Inner {
     /// Locked while growing.
     extent: Mutex<Extent>,
     ty: MemoryType,
-    engine: Engine,
+    /// Where threads wait for each other: that of the engine whose stores can use the memory.
+    parking: Arc<Parking>,
 }
 
 /// What the memory holds of the machine.
@@ -42,19 +43,16 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl SharedMemory {
-    /// A memory of zeros that stores of `engine` can share, with a budget of its own ([`crate::Limits::memory_bytes`]).
-    ///
-    /// # Errors
-    /// Where `ty` is not shared or states no maximum, and where a limit or the operating system refuses the memory.
-    pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory, Error> {
-        SharedMemory::with_budget(engine, ty, &Budget::of_engine(engine))
-    }
-
-    /// A memory of zeros that stores of `engine` can share, charged to `budget`, once for all stores.
+    /// A memory of zeros that is charged to `budget`, once for all stores; threads that wait in it do so in `parking`.
     ///
     /// # Errors
     /// Where `ty` is not shared or states no maximum, and where the budget or the operating system refuses the memory.
-    pub fn with_budget(engine: &Engine, ty: MemoryType, budget: &Budget) -> Result<SharedMemory, Error> {
+    pub(crate) fn with_layout(
+        ty: MemoryType,
+        layout: MemoryLayout,
+        parking: &Arc<Parking>,
+        budget: &Budget,
+    ) -> Result<SharedMemory, Error> {
         ty.check()?;
         let (Some(max), Sharing::Shared) = (ty.pages.max, ty.sharing) else {
             return Err(Error::usage("a shared memory's type is shared and states a maximum"));
@@ -65,21 +63,20 @@ impl SharedMemory {
                 ty.pages.min
             )));
         }
-        let config = engine.config();
         let len_bytes = len_bytes(&ty, ty.pages.min)?;
         let charge = budget.hold(BudgetKind::LinearMemory, len_bytes as u64)?;
         // More than the limit is never used, whatever the type says.
         let most = ty.max_pages().saturating_mul(ty.page_bytes()).min(budget.limit_bytes());
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let exact = || Mapping::new(len_bytes, most);
-        let mapping = match (ty.index, config.tuning.memory_layout) {
+        let mapping = match (ty.index, layout) {
             (IndexType::I64, _) | (_, MemoryLayout::Exact) => exact(),
             (_, MemoryLayout::Reserved) => reserve(len_bytes),
             (_, MemoryLayout::Auto) => reserve(len_bytes).or_else(|_| exact()),
         }?;
         let vm = VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) };
         let extent = Mutex::new(Extent { mapping, charge });
-        Ok(SharedMemory(Arc::new(Inner { vm, extent, ty, engine: engine.clone() })))
+        Ok(SharedMemory(Arc::new(Inner { vm, extent, ty, parking: Arc::clone(parking) })))
     }
 
     /// The type that the memory was made with.
@@ -88,10 +85,9 @@ impl SharedMemory {
         self.0.ty
     }
 
-    /// The engine whose stores can use the memory.
-    #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.0.engine
+    /// Whether threads that wait in the memory do so in `parking`.
+    pub(crate) fn waits_in(&self, parking: &Arc<Parking>) -> bool {
+        Arc::ptr_eq(&self.0.parking, parking)
     }
 
     /// What the memory is charged to.

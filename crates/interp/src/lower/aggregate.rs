@@ -6,7 +6,7 @@ use innkeeper_engine::{CompositeType, FieldType, StorageType, ValType};
 
 use super::emit::{pair, slots, slots_immediate};
 use super::frame::{SlotIndex, near};
-use super::stack::{Source, Width};
+use super::stack::{OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
 use crate::op::aggregate;
@@ -56,7 +56,7 @@ impl Lowering<'_> {
         let (storage, at) = self.field(ty, field);
         let object = self.pop_slot();
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot, Width::of_engine(storage.unpacked()))?;
+        let result = self.stack.push(OperandLocation::Slot, Width::of_engine(storage.unpacked()))?;
         let handler: Handler = match (storage, extend) {
             (StorageType::I8, Extend::Signed) => aggregate::struct_get_i8,
             (StorageType::I8, Extend::Unsigned) => aggregate::struct_get_u8,
@@ -144,7 +144,7 @@ impl Lowering<'_> {
         let storage = self.element(ty).storage;
         let (index, array) = (self.pop_slot(), self.pop_slot());
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot, Width::of_engine(storage.unpacked()))?;
+        let result = self.stack.push(OperandLocation::Slot, Width::of_engine(storage.unpacked()))?;
         let handler: Handler = match (storage, extend) {
             (StorageType::I8, Extend::Signed) => aggregate::array_get_i8,
             (StorageType::I8, Extend::Unsigned) => aggregate::array_get_u8,

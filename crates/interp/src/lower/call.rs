@@ -6,7 +6,7 @@ use innkeeper_engine::tier::frame::HEADER_SLOTS;
 
 use super::emit::{pair, slots, slots_immediate};
 use super::frame::{SlotIndex, near};
-use super::stack::{Source, Width};
+use super::stack::{OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
 use crate::op::{call, control};
@@ -61,13 +61,13 @@ impl<'a> Lowering<'a> {
             0 => self.emit.op(call::return0, slots(header, 0, 0, 0)),
             1 if self.stack.peek(0).width == Width::One => {
                 let value = self.stack.peek(0);
-                match value.source {
-                    Source::Constant(bits) => {
+                match value.location {
+                    OperandLocation::Constant(bits) => {
                         self.emit.op(call::return_constant, slots(header, 0, 0, 0));
                         self.emit.word(bits);
                     }
-                    Source::Slot => self.emit.op(call::return1, slots(value.slot, header, 0, 0)),
-                    Source::Local { slot, .. } => self.emit.op(call::return1, slots(slot, header, 0, 0)),
+                    OperandLocation::Slot => self.emit.op(call::return1, slots(value.slot, header, 0, 0)),
+                    OperandLocation::Local { slot, .. } => self.emit.op(call::return1, slots(slot, header, 0, 0)),
                 }
             }
             count => {
@@ -211,7 +211,7 @@ impl<'a> Lowering<'a> {
 
     fn results(&mut self, ty: &FuncType) -> Result {
         for ty in ty.results() {
-            self.stack.push(Source::Slot, Width::of_engine(*ty))?;
+            self.stack.push(OperandLocation::Slot, Width::of_engine(*ty))?;
         }
         Ok(())
     }

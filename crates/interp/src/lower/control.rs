@@ -7,7 +7,7 @@ use super::emit::{
     Branches, Condition, Direction, Fixup, Forms, Position, Taken, pair, slots, slots_immediate,
 };
 use super::frame::{SlotIndex, near};
-use super::stack::{Source, Width};
+use super::stack::{OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler};
 use crate::op::control;
@@ -15,7 +15,7 @@ use crate::unwind::Catch;
 
 /// A block that is open.
 pub(super) struct Control {
-    pub(super) kind: Kind,
+    pub(super) kind: Construct,
     /// Operands below the block's parameters.
     pub(super) height: usize,
     /// Values that the block takes and leaves, whose types `ty` tells.
@@ -28,7 +28,7 @@ pub(super) struct Control {
     pub(super) number: u32,
 }
 
-pub(super) enum Kind {
+pub(super) enum Construct {
     /// The function's body; its end returns.
     Function,
     Block,
@@ -69,7 +69,7 @@ impl Lowering<'_> {
         }
         let results = self.module.func_type(ty).results().len();
         let ty = BlockType::FuncType(ty.0);
-        let kind = Kind::Function;
+        let kind = Construct::Function;
         self.control.push(Control { kind, height: 0, params: 0, results, ty, fixups: Vec::new(), number: 0 });
     }
 
@@ -103,7 +103,7 @@ impl Lowering<'_> {
 
     pub(super) fn visit_block(&mut self, blockty: BlockType) -> Result {
         self.settle_locals();
-        self.open(Kind::Block, blockty);
+        self.open(Construct::Block, blockty);
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl Lowering<'_> {
         self.settle_top(params);
         let header = self.emit.label();
         self.note_loop(header);
-        self.open(Kind::Loop { header }, blockty);
+        self.open(Construct::Loop { header }, blockty);
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Lowering<'_> {
         let (params, _) = self.arity(blockty);
         self.settle_top(params);
         let otherwise = self.branch_on(Taken::Unless, Direction::On, condition);
-        self.open(Kind::If { otherwise }, blockty);
+        self.open(Construct::If { otherwise }, blockty);
         Ok(())
     }
 
@@ -134,26 +134,26 @@ impl Lowering<'_> {
             self.settle_top(block.results);
             block.fixups.push(self.branch(Direction::On));
         }
-        if let Kind::If { otherwise } = block.kind {
+        if let Construct::If { otherwise } = block.kind {
             let here = self.emit.label();
             self.emit.fix(otherwise, here)?;
         }
         self.unreachable = None;
         self.stack.truncate(block.height);
         self.push_values(block.ty, Side::Params)?;
-        block.kind = Kind::Else;
+        block.kind = Construct::Else;
         self.control.push(block);
         Ok(())
     }
 
     pub(super) fn visit_end(&mut self) -> Result {
-        if matches!(self.control.last(), Some(Control { kind: Kind::Function, .. })) {
+        if matches!(self.control.last(), Some(Control { kind: Construct::Function, .. })) {
             return self.end_function();
         }
         self.end_handler()?;
         let Some(mut block) = self.control.pop() else { return Ok(()) };
         self.end_try(&mut block);
-        let joined = !block.fixups.is_empty() || matches!(block.kind, Kind::If { .. });
+        let joined = !block.fixups.is_empty() || matches!(block.kind, Construct::If { .. });
         let reachable = self.unreachable.is_none();
         if reachable && joined {
             self.settle_top(block.results);
@@ -161,7 +161,7 @@ impl Lowering<'_> {
         if joined {
             let here = self.emit.label();
             // A conditional without `else` passes its parameters on, which are settled and where its results go.
-            if let Kind::If { otherwise } = block.kind {
+            if let Construct::If { otherwise } = block.kind {
                 self.emit.fix(otherwise, here)?;
             }
             for fixup in block.fixups {
@@ -197,7 +197,7 @@ impl Lowering<'_> {
             if let Some(fixup) = counted {
                 return self.bind(fixup, relative_depth);
             }
-            self.stack.push(operand.source, operand.width)?;
+            self.stack.push(operand.location, operand.width)?;
         }
         let condition = self.take_condition();
         self.branch_where(condition, relative_depth)
@@ -295,7 +295,7 @@ impl Lowering<'_> {
         self.control.first().map_or(0, |body| body.results)
     }
 
-    pub(super) fn open(&mut self, kind: Kind, blockty: BlockType) {
+    pub(super) fn open(&mut self, kind: Construct, blockty: BlockType) {
         let (params, results) = self.arity(blockty);
         let height = self.stack.len() - params;
         self.blocks += 1;
@@ -320,13 +320,13 @@ impl Lowering<'_> {
             BlockType::Empty => {}
             BlockType::Type(_) if side == Side::Params => {}
             BlockType::Type(ty) => {
-                self.stack.push(Source::Slot, Width::of(ty))?;
+                self.stack.push(OperandLocation::Slot, Width::of(ty))?;
             }
             BlockType::FuncType(index) => {
                 let ty = self.module.func_type(TypeIndex(index));
                 let types = if side == Side::Params { ty.params() } else { ty.results() };
                 for ty in types {
-                    self.stack.push(Source::Slot, Width::of_engine(*ty))?;
+                    self.stack.push(OperandLocation::Slot, Width::of_engine(*ty))?;
                 }
             }
         }
@@ -345,7 +345,7 @@ impl Lowering<'_> {
     /// How many values a branch to the label carries, and the position where the label expects the first.
     fn label(&mut self, relative_depth: u32) -> (usize, usize) {
         let block = self.control_at(relative_depth);
-        let arity = if matches!(block.kind, Kind::Loop { .. }) { block.params } else { block.results };
+        let arity = if matches!(block.kind, Construct::Loop { .. }) { block.params } else { block.results };
         (arity, block.height)
     }
 
@@ -354,7 +354,7 @@ impl Lowering<'_> {
         let from = self.stack.len() - arity;
         (0..arity).any(|i| {
             let operand = self.stack.at(from + i);
-            operand.source != Source::Slot || from != height
+            operand.location != OperandLocation::Slot || from != height
         })
     }
 
@@ -374,7 +374,7 @@ impl Lowering<'_> {
 
     fn bind(&mut self, fixup: Fixup, relative_depth: u32) -> Result {
         let block = self.control_at(relative_depth);
-        if let Kind::Loop { header } = block.kind {
+        if let Construct::Loop { header } = block.kind {
             return self.emit.fix(fixup, header);
         }
         block.fixups.push(fixup);
@@ -384,7 +384,7 @@ impl Lowering<'_> {
     /// Where a branch to the label leads.
     fn direction(&mut self, relative_depth: u32) -> Direction {
         match self.control_at(relative_depth).kind {
-            Kind::Loop { .. } => Direction::Back,
+            Construct::Loop { .. } => Direction::Back,
             _ => Direction::On,
         }
     }
@@ -392,7 +392,7 @@ impl Lowering<'_> {
     /// Pops a condition; a comparison that was just computed is taken back, to become part of the branch.
     pub(super) fn take_condition(&mut self) -> Condition {
         let operand = self.stack.pop();
-        if operand.source == Source::Slot
+        if operand.location == OperandLocation::Slot
             && let Some(condition) = self.emit.condition(operand.slot)
         {
             self.emit.take_back(condition.start);

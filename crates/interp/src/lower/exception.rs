@@ -6,10 +6,10 @@
 use innkeeper_engine::index::TagIndex;
 use wasmparser::{BlockType, TryTable};
 
-use super::control::{Control, Kind};
+use super::control::{Control, Construct};
 use super::emit::{Direction, slots};
 use super::frame::near;
-use super::stack::{Source, Width};
+use super::stack::{OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::op::exception;
 use crate::unwind::{Catch, ExceptionEntry};
@@ -47,7 +47,7 @@ impl Lowering<'_> {
             self.emit.fix(over, here)?;
         }
         let from = self.emit.label();
-        self.open(Kind::Try { from, catches }, try_table.ty);
+        self.open(Construct::Try { from, catches }, try_table.ty);
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Lowering<'_> {
         let (params, _) = self.arity(blockty);
         self.settle_top(params);
         let from = self.emit.label();
-        self.open(Kind::Try { from, catches: Vec::new() }, blockty);
+        self.open(Construct::Try { from, catches: Vec::new() }, blockty);
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Lowering<'_> {
 
     pub(super) fn visit_rethrow(&mut self, relative_depth: u32) -> Result {
         // Validation admits handlers only.
-        if let Kind::Handler { exception, .. } = self.control_at(relative_depth).kind {
+        if let Construct::Handler { exception, .. } = self.control_at(relative_depth).kind {
             self.emit.op(exception::throw_ref, slots(exception, 0, 0, 0));
         }
         self.end_reachable();
@@ -101,14 +101,14 @@ impl Lowering<'_> {
     pub(super) fn visit_delegate(&mut self, relative_depth: u32) -> Result {
         // The label counts from outside the block that ends here.
         let to = self.control_at(relative_depth + 1).number;
-        if let Some(Control { kind: Kind::Try { from, .. }, number, .. }) = self.control.last() {
+        if let Some(Control { kind: Construct::Try { from, .. }, number, .. }) = self.control.last() {
             // A label: what follows must not fuse with the last instruction inside, which would pull it into the range.
             let (from, block, end) = (*from as u32, *number, self.emit.label() as u32);
             let catches = Box::default();
             self.exception_table.push(ExceptionEntry { block, from, to: end, catches, delegate: Some(to) });
         }
         if let Some(block) = self.control.last_mut() {
-            block.kind = Kind::Block;
+            block.kind = Construct::Block;
         }
         self.visit_end()
     }
@@ -127,7 +127,7 @@ impl Lowering<'_> {
         let values = near(self.stack.top_slot())?;
         let catch = Catch { tag, values, exception: Some(exception), target: end as u32 };
         match block.kind {
-            Kind::Try { from, .. } => self.exception_table.push(ExceptionEntry {
+            Construct::Try { from, .. } => self.exception_table.push(ExceptionEntry {
                 block: block.number,
                 from: from as u32,
                 to: end as u32,
@@ -146,14 +146,14 @@ impl Lowering<'_> {
             }
         }
         self.push_tag_values(tag)?;
-        block.kind = Kind::Handler { exception };
+        block.kind = Construct::Handler { exception };
         self.control.push(block);
         Ok(())
     }
 
     /// At a block's end: a handler's results stand above its exception, and move to where the block's results go.
     pub(super) fn end_handler(&mut self) -> Result {
-        let is_handler = matches!(self.control.last(), Some(Control { kind: Kind::Handler { .. }, .. }));
+        let is_handler = matches!(self.control.last(), Some(Control { kind: Construct::Handler { .. }, .. }));
         if is_handler && self.unreachable.is_none() {
             self.leave_to(0)?;
             self.end_reachable();
@@ -163,7 +163,7 @@ impl Lowering<'_> {
 
     /// At a block's end: records what was tried in it.
     pub(super) fn end_try(&mut self, block: &mut Control) {
-        if let Kind::Try { from, catches } = &mut block.kind
+        if let Construct::Try { from, catches } = &mut block.kind
             && !catches.is_empty()
         {
             // A label, as where a handler's block begins.
@@ -182,7 +182,7 @@ impl Lowering<'_> {
     fn push_tag_values(&mut self, tag: Option<TagIndex>) -> Result {
         if let Some(tag) = tag {
             for ty in self.module.tag_type(tag).params() {
-                self.stack.push(Source::Slot, Width::of_engine(*ty))?;
+                self.stack.push(OperandLocation::Slot, Width::of_engine(*ty))?;
             }
         }
         Ok(())

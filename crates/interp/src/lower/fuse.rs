@@ -5,7 +5,7 @@
 
 use super::emit::{Condition, Direction, Fixup, Last, Position, Select, Taken, pair, slots, slots_immediate};
 use super::frame::SlotIndex;
-use super::stack::{Operand, Source, Width};
+use super::stack::{Operand, OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler};
 use crate::op::{control, fused, variable};
@@ -98,8 +98,8 @@ pub(super) struct SumHandlers {
 impl Lowering<'_> {
     /// The operand's slot, and how its value came about if nobody else needs it there.
     fn made(&self, operand: Operand) -> Option<Made> {
-        match operand.source {
-            Source::Slot => self.emit.made_in(operand.slot).map(|(_, made)| made),
+        match operand.location {
+            OperandLocation::Slot => self.emit.made_in(operand.slot).map(|(_, made)| made),
             _ => None,
         }
     }
@@ -114,7 +114,7 @@ impl Lowering<'_> {
 
     /// The local that an operand stands for, with what it was counted from and by, if the last instruction did that; takes it back.
     pub(super) fn take_counted(&mut self, operand: Operand) -> Option<(SlotIndex, SlotIndex, u32)> {
-        let Source::Local { slot, .. } = operand.source else { return None };
+        let OperandLocation::Local { slot, .. } = operand.location else { return None };
         let last = self.emit.last().filter(|last| last.kept && last.result == slot)?;
         let Made::Counted { from, by } = last.made else { return None };
         self.emit.take_back_last();
@@ -123,9 +123,9 @@ impl Lowering<'_> {
 
     /// `i32.add`: of a constant to what a constant was added to before, or of a scaled index to a base.
     pub(super) fn fuse_add(&mut self, a: Operand, b: Operand) -> Result<bool> {
-        if let Source::Constant(by) = b.source {
-            let from = match a.source {
-                Source::Local { slot, .. } => slot,
+        if let OperandLocation::Constant(by) = b.location {
+            let from = match a.location {
+                OperandLocation::Local { slot, .. } => slot,
                 _ => return Ok(false),
             };
             let Some(last) = self.emit.last() else { return Ok(false) };
@@ -142,10 +142,10 @@ impl Lowering<'_> {
         }
         for (scaled, base) in [(b, a), (a, b)] {
             let Some(Address::Scaled { index, shift }) = self.made_address(scaled) else { continue };
-            let base = match base.source {
-                Source::Local { slot, .. } => slot,
-                Source::Slot => base.slot,
-                Source::Constant(_) => continue,
+            let base = match base.location {
+                OperandLocation::Local { slot, .. } => slot,
+                OperandLocation::Slot => base.slot,
+                OperandLocation::Constant(_) => continue,
             };
             self.emit.take_back_last();
             let result = self.stack.push_slot()?;
@@ -168,7 +168,7 @@ impl Lowering<'_> {
         a: Operand,
         b: Operand,
     ) -> Result<bool> {
-        let (Some(Made::Multiplied { from, by }), Source::Constant(plus)) = (self.made(a), b.source) else {
+        let (Some(Made::Multiplied { from, by }), OperandLocation::Constant(plus)) = (self.made(a), b.location) else {
             return Ok(false);
         };
         self.emit.take_back_last();
@@ -195,10 +195,10 @@ impl Lowering<'_> {
         };
         for (product, other, first) in [(b, a, false), (a, b, true)] {
             let Some(Made::Product { a: x, b: y }) = self.made(product) else { continue };
-            let other = match other.source {
-                Source::Local { slot, .. } => slot,
-                Source::Slot => other.slot,
-                Source::Constant(_) => continue,
+            let other = match other.location {
+                OperandLocation::Local { slot, .. } => slot,
+                OperandLocation::Slot => other.slot,
+                OperandLocation::Constant(_) => continue,
             };
             self.emit.take_back_last();
             let accumulated = |slot| self.emit.is_accumulated(slot, class);
@@ -323,7 +323,7 @@ impl Lowering<'_> {
 
     /// `i32.and` of a constant with the sum of another; false where the operand is no such sum.
     pub(super) fn fuse_mask(&mut self, a: Operand, b: Operand) -> Result<bool> {
-        let (Some(Made::Counted { from, by }), Source::Constant(mask)) = (self.made(a), b.source) else {
+        let (Some(Made::Counted { from, by }), OperandLocation::Constant(mask)) = (self.made(a), b.location) else {
             return Ok(false);
         };
         self.emit.take_back_last();

@@ -6,7 +6,7 @@ use wasmparser::{MemArg, MemArgTarget};
 
 use super::emit::{pair, slots, slots_immediate};
 use super::fuse::{Address, Made};
-use super::stack::{Operand, Source};
+use super::stack::{Operand, OperandLocation};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler, Slot};
 use crate::op::memory;
@@ -124,7 +124,7 @@ impl Lowering<'_> {
 
     /// Emits a load together with how its address came about; false where it is just a slot's value.
     fn fuse_load(&mut self, op: &Load, address: Operand, offset: u32) -> Result<bool> {
-        if let Source::Constant(base) = address.source {
+        if let OperandLocation::Constant(base) = address.location {
             let Some(address) = (base as u32).checked_add(offset) else { return Ok(false) };
             let result = self.stack.push_slot()?;
             self.emit.op_through(op.at, slots_immediate(result, 0, address), op.result, Made::Other);
@@ -168,7 +168,7 @@ impl Lowering<'_> {
             self.emit.op(op.other, slots(address, value, 0, 0));
             return self.name_memory(memarg);
         };
-        if let Source::Constant(bits) = value.source {
+        if let OperandLocation::Constant(bits) = value.location {
             if let (Some(Address::Indexed { base, index, shift }), Ok(offset)) =
                 (self.made_address(address), u16::try_from(offset))
             {
@@ -201,11 +201,11 @@ impl Lowering<'_> {
 
     /// Emits a store together with how its address came about; false where it is just a slot's value.
     fn fuse_store(&mut self, op: &Store, address: Operand, value: Operand, offset: u32) -> bool {
-        let value = match value.source {
-            Source::Local { slot, .. } => slot,
+        let value = match value.location {
+            OperandLocation::Local { slot, .. } => slot,
             _ => value.slot,
         };
-        if let Source::Constant(base) = address.source {
+        if let OperandLocation::Constant(base) = address.location {
             let Some(address) = (base as u32).checked_add(offset) else { return false };
             let handler = match self.emit.is_accumulated(value, op.value) {
                 true => op.at_accumulated,

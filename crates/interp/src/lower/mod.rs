@@ -40,7 +40,7 @@ use control::Control;
 use emit::{Emitter, Position};
 pub(crate) use frame::Window;
 use frame::{FrameLayout, LocalSlot};
-use stack::{OperandStack, Source};
+use stack::{OperandStack, OperandLocation};
 
 /// Buffers kept from one lowering to the next.
 #[derive(Default)]
@@ -147,10 +147,10 @@ impl<'a> Lowering<'a> {
         let Some(locals) = (0..self.frame.local_count()).map(local).collect() else { return };
         let operand = |position| {
             let operand = self.stack.at(position);
-            match operand.source {
-                Source::Slot => OsrValue::Slot(operand.slot.into()),
-                Source::Local { slot, .. } => OsrValue::Slot(slot.into()),
-                Source::Constant(bits) => OsrValue::Constant(bits),
+            match operand.location {
+                OperandLocation::Slot => OsrValue::Slot(operand.slot.into()),
+                OperandLocation::Local { slot, .. } => OsrValue::Slot(slot.into()),
+                OperandLocation::Constant(bits) => OsrValue::Constant(bits),
             }
         };
         self.found = Some(OsrEntry {

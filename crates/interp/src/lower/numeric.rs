@@ -5,7 +5,7 @@ use innkeeper_engine::for_each_opcode;
 use super::emit::{Branches, Condition, Forms, Select, slots, slots_immediate};
 use super::frame::SlotIndex;
 use super::fuse::{Address, LoopHandlers, Made, ProductForms, SumHandlers};
-use super::stack::{Operand, Source};
+use super::stack::{Operand, OperandLocation};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler, Slot};
 use crate::op::numeric::{self, branch_if, branch_unless, loop_if, loop_unless};
@@ -345,15 +345,15 @@ impl Lowering<'_> {
 
     fn binary(&mut self, op: &Binary) -> Result {
         let (mut b, mut a) = (self.stack.pop(), self.stack.pop());
-        if op.commutative == Commutative::Yes && matches!(a.source, Source::Constant(_)) {
+        if op.commutative == Commutative::Yes && matches!(a.location, OperandLocation::Constant(_)) {
             (a, b) = (b, a);
         }
-        if !matches!(a.source, Source::Constant(_)) && self.fuse_binary(op, a, b)? {
+        if !matches!(a.location, OperandLocation::Constant(_)) && self.fuse_binary(op, a, b)? {
             return Ok(());
         }
-        let constant = match (a.source, b.source) {
-            (Source::Constant(_), _) => None,
-            (_, Source::Constant(bits)) => Some(bits),
+        let constant = match (a.location, b.location) {
+            (OperandLocation::Constant(_), _) => None,
+            (_, OperandLocation::Constant(bits)) => Some(bits),
             _ => None,
         };
         let a = self.slot_of(a);
@@ -440,8 +440,8 @@ impl Lowering<'_> {
     /// `eqz`, which is also the negation of a comparison.
     fn test(&mut self, op: &Test) -> Result {
         let operand = self.stack.pop();
-        let negated = match operand.source {
-            Source::Slot => self.emit.condition(operand.slot),
+        let negated = match operand.location {
+            OperandLocation::Slot => self.emit.condition(operand.slot),
             _ => None,
         };
         let a = self.slot_of(operand);

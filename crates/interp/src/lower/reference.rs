@@ -5,7 +5,7 @@ use innkeeper_engine::tier::gc::CastTarget;
 use wasmparser::RefType;
 
 use super::emit::{Branches, Condition, Forms, slots, slots_immediate};
-use super::stack::Source;
+use super::stack::OperandLocation;
 use super::{Lowering, Result};
 use crate::op::numeric::{branch_if, branch_unless, loop_if, loop_unless, s, ss};
 use crate::op::reference;
@@ -58,9 +58,9 @@ impl Lowering<'_> {
     pub(super) fn visit_br_on_null(&mut self, relative_depth: u32) -> Result {
         self.settle_constant();
         let operand = self.stack.pop();
-        let condition = self.is_null(operand.slot, operand.source);
+        let condition = self.is_null(operand.slot, operand.location);
         self.branch_where(condition, relative_depth)?;
-        self.stack.push(operand.source, operand.width)?;
+        self.stack.push(operand.location, operand.width)?;
         Ok(())
     }
 
@@ -68,7 +68,7 @@ impl Lowering<'_> {
     pub(super) fn visit_br_on_non_null(&mut self, relative_depth: u32) -> Result {
         self.settle_constant();
         let operand = self.stack.peek(0);
-        let is_null = self.is_null(operand.slot, operand.source);
+        let is_null = self.is_null(operand.slot, operand.location);
         self.branch_where(is_null.inverted(), relative_depth)?;
         self.stack.pop();
         Ok(())
@@ -124,13 +124,13 @@ impl Lowering<'_> {
 
     /// A constant reference is put into its slot, so that it can be named and stays.
     fn settle_constant(&mut self) {
-        if matches!(self.stack.peek(0).source, Source::Constant(_)) {
+        if matches!(self.stack.peek(0).location, OperandLocation::Constant(_)) {
             self.settle_top(1);
         }
     }
 
-    fn is_null(&self, slot: u16, source: Source) -> Condition {
-        let a = if let Source::Local { slot, .. } = source { slot } else { slot };
+    fn is_null(&self, slot: u16, location: OperandLocation) -> Condition {
+        let a = if let OperandLocation::Local { slot, .. } = location { slot } else { slot };
         let branches = Branches {
             branch_if: Forms::slots(branch_if::s::i64_eqz),
             branch_unless: Forms::slots(branch_unless::s::i64_eqz),

@@ -6,7 +6,7 @@ use wasmparser::MemArg;
 
 use super::emit::{Branches, Condition, Forms, slots, slots_immediate};
 use super::frame::SlotIndex;
-use super::stack::{Source, Width};
+use super::stack::{OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::machine::Handler;
 use crate::op::simd::{self, branch_if, branch_unless, i, loop_if, loop_unless, memory, other_memory, s};
@@ -115,7 +115,7 @@ impl Lowering<'_> {
 
     fn vector_shift(&mut self, handler: Handler, constant: Handler) -> Result {
         let distance = self.stack.pop();
-        if let Source::Constant(bits) = distance.source {
+        if let OperandLocation::Constant(bits) = distance.location {
             let a = self.pop_slot();
             return self.result(constant, Width::Two, |r| slots_immediate(r, a, bits as u32));
         }
@@ -163,7 +163,7 @@ impl Lowering<'_> {
     /// Emits an instruction that writes its result to the slot whose operand word it is given.
     fn result(&mut self, handler: Handler, width: Width, operands: impl FnOnce(SlotIndex) -> u64) -> Result {
         let start = self.emit.position();
-        let result = self.stack.push(Source::Slot, width)?;
+        let result = self.stack.push(OperandLocation::Slot, width)?;
         self.emit.op(handler, operands(result));
         self.emit.wrote(start, result, None);
         Ok(())

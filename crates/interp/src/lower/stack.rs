@@ -11,7 +11,7 @@ use super::frame::{FrameLayout, SlotIndex, near};
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Source {
+pub(super) enum OperandLocation {
     /// In its canonical slot.
     Slot,
     /// In a local that operands can name, and has not changed since.
@@ -23,7 +23,7 @@ pub(super) enum Source {
 /// A value on the stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operand {
-    pub(super) source: Source,
+    pub(super) location: OperandLocation,
     /// The canonical slot, the first of two for a vector.
     pub(super) slot: SlotIndex,
     pub(super) width: Width,
@@ -107,16 +107,16 @@ impl OperandStack {
 
     /// Pushes a value of one slot that is in its canonical slot, and returns that.
     pub(super) fn push_slot(&mut self) -> Result<SlotIndex> {
-        self.push(Source::Slot, Width::One)
+        self.push(OperandLocation::Slot, Width::One)
     }
 
     /// Pushes a value and returns its canonical slot.
-    pub(super) fn push(&mut self, source: Source, width: Width) -> Result<SlotIndex> {
+    pub(super) fn push(&mut self, location: OperandLocation, width: Width) -> Result<SlotIndex> {
         let slot = near(self.top_slot())?;
-        if let Source::Local { index, .. } = source {
+        if let OperandLocation::Local { index, .. } = location {
             self.readers[index as usize] += 1;
         }
-        self.operands.push(Operand { source, slot, width });
+        self.operands.push(Operand { location, slot, width });
         self.reserve(u32::from(slot) + width.slots());
         Ok(slot)
     }
@@ -124,8 +124,8 @@ impl OperandStack {
     pub(super) fn pop(&mut self) -> Operand {
         // Validation guarantees the operand; were it missing, slot 0 would be read, which every frame has.
         let operand =
-            self.operands.pop().unwrap_or(Operand { source: Source::Slot, slot: 0, width: Width::One });
-        if let Source::Local { index, .. } = operand.source {
+            self.operands.pop().unwrap_or(Operand { location: OperandLocation::Slot, slot: 0, width: Width::One });
+        if let OperandLocation::Local { index, .. } = operand.location {
             self.readers[index as usize] -= 1;
         }
         self.settled = self.settled.min(self.operands.len());
@@ -146,10 +146,10 @@ impl OperandStack {
 
     /// Says that the value at `position` is in its canonical slot now.
     pub(super) fn settle_at(&mut self, position: usize) {
-        if let Source::Local { index, .. } = self.operands[position].source {
+        if let OperandLocation::Local { index, .. } = self.operands[position].location {
             self.readers[index as usize] -= 1;
         }
-        self.operands[position].source = Source::Slot;
+        self.operands[position].location = OperandLocation::Slot;
     }
 
     pub(super) fn at(&self, position: usize) -> Operand {

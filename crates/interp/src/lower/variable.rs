@@ -6,7 +6,7 @@ use innkeeper_engine::index::GlobalIndex;
 use super::emit::{slots, slots_immediate};
 use super::frame::{LocalSlot, SlotIndex};
 use super::fuse::Made;
-use super::stack::{Operand, Readers, Source, Width};
+use super::stack::{Operand, Readers, OperandLocation, Width};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler};
 use crate::op::{control, variable};
@@ -16,10 +16,10 @@ impl Lowering<'_> {
         let local = self.frame.local(local_index);
         match local.slot {
             LocalSlot::Near(slot) => {
-                self.stack.push(Source::Local { index: local_index, slot }, local.width)?;
+                self.stack.push(OperandLocation::Local { index: local_index, slot }, local.width)?;
             }
             LocalSlot::Far(far) => {
-                let slot = self.stack.push(Source::Slot, local.width)?;
+                let slot = self.stack.push(OperandLocation::Slot, local.width)?;
                 let handler = one_or_two(local.width, variable::get_far, variable::get_far2);
                 self.emit.op(handler, slots_immediate(slot, 0, far));
             }
@@ -35,14 +35,14 @@ impl Lowering<'_> {
 
     pub(super) fn visit_local_tee(&mut self, local_index: u32) -> Result {
         let value = self.stack.pop();
-        let source = self.assign(local_index, value)?;
-        self.stack.push(source, value.width)?;
+        let location = self.assign(local_index, value)?;
+        self.stack.push(location, value.width)?;
         Ok(())
     }
 
     pub(super) fn visit_global_get(&mut self, global_index: u32) -> Result {
         let width = Width::of_engine(self.module.global_type(GlobalIndex(global_index)).content);
-        let slot = self.stack.push(Source::Slot, width)?;
+        let slot = self.stack.push(OperandLocation::Slot, width)?;
         let operands = slots_immediate(slot, 0, global_index);
         match width {
             Width::One => {
@@ -88,7 +88,7 @@ impl Lowering<'_> {
         if a.width == Width::Two {
             let condition = self.slot_of(condition);
             let (b, slot) = (self.slot_of(b), self.slot_of(a));
-            let result = self.stack.push(Source::Slot, Width::Two)?;
+            let result = self.stack.push(OperandLocation::Slot, Width::Two)?;
             self.emit.op_writing(control::select2, slots(result, slot, b, condition), Made::Other);
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn push_constant(&mut self, bits: u64) -> Result {
-        self.stack.push(Source::Constant(bits), Width::One)?;
+        self.stack.push(OperandLocation::Constant(bits), Width::One)?;
         Ok(())
     }
 
@@ -127,10 +127,10 @@ impl Lowering<'_> {
 
     /// A slot that holds the value; a constant is put into its canonical slot.
     pub(super) fn slot_of(&mut self, operand: Operand) -> SlotIndex {
-        match operand.source {
-            Source::Slot => operand.slot,
-            Source::Local { slot, .. } => slot,
-            Source::Constant(_) => {
+        match operand.location {
+            OperandLocation::Slot => operand.slot,
+            OperandLocation::Local { slot, .. } => slot,
+            OperandLocation::Constant(_) => {
                 self.move_to(operand, operand.slot);
                 operand.slot
             }
@@ -139,11 +139,11 @@ impl Lowering<'_> {
 
     /// Puts the value into slot `to`.
     pub(super) fn move_to(&mut self, operand: Operand, to: SlotIndex) {
-        match operand.source {
-            Source::Slot if operand.slot == to => {}
-            Source::Slot => self.copy(operand.slot, to, operand.width),
-            Source::Local { slot, .. } => self.copy(slot, to, operand.width),
-            Source::Constant(bits) => match u32::try_from(bits) {
+        match operand.location {
+            OperandLocation::Slot if operand.slot == to => {}
+            OperandLocation::Slot => self.copy(operand.slot, to, operand.width),
+            OperandLocation::Local { slot, .. } => self.copy(slot, to, operand.width),
+            OperandLocation::Constant(bits) => match u32::try_from(bits) {
                 Ok(bits) => {
                     let operands = slots_immediate(to, 0, bits);
                     let made = Made::Constant(bits.into());
@@ -163,7 +163,7 @@ impl Lowering<'_> {
     pub(super) fn settle_top(&mut self, count: usize) {
         for position in self.stack.len() - count..self.stack.len() {
             let operand = self.stack.at(position);
-            if operand.source != Source::Slot {
+            if operand.location != OperandLocation::Slot {
                 self.move_to(operand, operand.slot);
                 self.stack.settle_at(position);
             }
@@ -177,7 +177,7 @@ impl Lowering<'_> {
     }
 
     /// Gives the local the value, which was just popped, and says where the value can be read afterwards.
-    fn assign(&mut self, local: u32, value: Operand) -> Result<Source, Error> {
+    fn assign(&mut self, local: u32, value: Operand) -> Result<OperandLocation, Error> {
         let near = match self.frame.local(local).slot {
             LocalSlot::Near(slot) => slot,
             LocalSlot::Far(far) => {
@@ -185,32 +185,32 @@ impl Lowering<'_> {
                 let handler = one_or_two(value.width, variable::set_far, variable::set_far2);
                 self.emit.op(handler, slots_immediate(slot, 0, far));
                 // The value was a slot or a constant, which is in its canonical slot now: far locals are never read in place.
-                return Ok(match value.source {
-                    Source::Constant(_) => Source::Slot,
-                    source => source,
+                return Ok(match value.location {
+                    OperandLocation::Constant(_) => OperandLocation::Slot,
+                    location => location,
                 });
             }
         };
         if self.stack.has_readers(local) {
             self.settle(self.stack.readers_of(local));
             // What was just emitted stands between the value's computation and here, so that it cannot be redirected.
-        } else if value.source == Source::Slot && self.emit.redirect(value.slot, near) {
-            return Ok(Source::Local { index: local, slot: near });
+        } else if value.location == OperandLocation::Slot && self.emit.redirect(value.slot, near) {
+            return Ok(OperandLocation::Local { index: local, slot: near });
         }
-        match value.source {
-            Source::Local { index, .. } if index == local => {}
+        match value.location {
+            OperandLocation::Local { index, .. } if index == local => {}
             _ => self.move_to(value, near),
         }
-        Ok(match value.source {
-            Source::Slot => Source::Local { index: local, slot: near },
-            source => source,
+        Ok(match value.location {
+            OperandLocation::Slot => OperandLocation::Local { index: local, slot: near },
+            location => location,
         })
     }
 
     fn settle(&mut self, readers: Readers) {
         for position in readers.from..readers.to {
             let operand = self.stack.at(position);
-            if let Source::Local { index, .. } = operand.source
+            if let OperandLocation::Local { index, .. } = operand.location
                 && readers.only.is_none_or(|only| only == index)
             {
                 self.move_to(operand, operand.slot);

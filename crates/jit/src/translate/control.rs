@@ -18,7 +18,7 @@ use crate::{abi, trap};
 pub(super) struct Control {
     /// Conditionals and loops that are open, with this.
     pub(super) nesting: u32,
-    kind: Kind,
+    kind: ControlKind,
     /// Where branches to its label go.
     pub(super) label: Block,
     /// Where control goes at its end.
@@ -43,7 +43,7 @@ pub(super) struct Control {
     pub(super) again: Option<Again>,
 }
 
-pub(super) enum Kind {
+pub(super) enum ControlKind {
     Function,
     Block,
     Loop,
@@ -126,15 +126,15 @@ impl Translator<'_, '_> {
     pub(super) fn open_function(&mut self) {
         let results: Vec<Type> = self.ty.results().iter().map(|ty| abi::value_type(*ty)).collect();
         let exit = self.block_with(&results);
-        let control = self.open_block(Kind::Function, exit, results, 0);
+        let control = self.open_block(ControlKind::Function, exit, results, 0);
         self.control.push(control);
     }
 
     /// A block whose label is its end.
-    pub(super) fn open_block(&self, kind: Kind, exit: Block, results: Vec<Type>, height: usize) -> Control {
+    pub(super) fn open_block(&self, kind: ControlKind, exit: Block, results: Vec<Type>, height: usize) -> Control {
         let outside = self.control.last().map_or(0, |control| control.nesting);
         Control {
-            nesting: outside + u32::from(matches!(kind, Kind::If { .. } | Kind::Loop)),
+            nesting: outside + u32::from(matches!(kind, ControlKind::If { .. } | ControlKind::Loop)),
             kind,
             label: exit,
             exit,
@@ -179,7 +179,7 @@ impl Translator<'_, '_> {
         let (params, results) = self.block_types(ty);
         let exit = self.block_with(&results);
         let height = self.height_below(params.len())?;
-        let control = self.open_block(Kind::Block, exit, results, height);
+        let control = self.open_block(ControlKind::Block, exit, results, height);
         self.control.push(control);
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Translator<'_, '_> {
         self.b.switch_to_block(header);
         self.stack.truncate(from);
         self.stack.extend_from_slice(self.b.block_params(header));
-        let control = self.open_block(Kind::Loop, exit, results, height);
+        let control = self.open_block(ControlKind::Loop, exit, results, height);
         self.control.push(Control { label: header, label_types: params, brought, ..control });
         self.unroll(types);
         self.poll_in_loop();
@@ -244,7 +244,7 @@ impl Translator<'_, '_> {
         self.b.switch_to_block(then);
         self.count_arguments(params.len())?;
         let params = self.stack[height..].to_vec();
-        let control = self.open_block(Kind::If { otherwise, params }, exit, results, height);
+        let control = self.open_block(ControlKind::If { otherwise, params }, exit, results, height);
         self.control.push(control);
         Ok(())
     }
@@ -266,7 +266,7 @@ impl Translator<'_, '_> {
     fn visit_else(&mut self) -> Result {
         self.fall_through()?;
         let Some(control) = self.control.last_mut() else { return Err(Unsupported::Malformed) };
-        let Kind::If { otherwise, params } = std::mem::replace(&mut control.kind, Kind::Block) else {
+        let ControlKind::If { otherwise, params } = std::mem::replace(&mut control.kind, ControlKind::Block) else {
             return Err(Unsupported::Malformed);
         };
         self.stack.truncate(control.height);
@@ -282,14 +282,14 @@ impl Translator<'_, '_> {
             return Ok(());
         }
         let Some(mut control) = self.control.pop() else { return Err(Unsupported::Malformed) };
-        if let Kind::If { otherwise, params } = &control.kind {
+        if let ControlKind::If { otherwise, params } = &control.kind {
             // Without `else`, the parameters are the results.
             self.b.switch_to_block(*otherwise);
             let args: Vec<BlockArg> = params.iter().map(|value| (*value).into()).collect();
             self.b.ins().jump(control.exit, &args);
             control.is_left = true;
         }
-        if matches!(control.kind, Kind::Loop) {
+        if matches!(control.kind, ControlKind::Loop) {
             self.b.seal_block(control.label);
         }
         for handler in control.handlers {
@@ -306,7 +306,7 @@ impl Translator<'_, '_> {
         self.b.seal_block(control.exit);
         self.unreachable = None;
         let results = self.b.block_params(control.exit).to_vec();
-        if matches!(control.kind, Kind::Function) && !self.inliner.is_inside() {
+        if matches!(control.kind, ControlKind::Function) && !self.inliner.is_inside() {
             self.give_results(&results);
         } else {
             self.stack.extend(results);
@@ -346,7 +346,7 @@ impl Translator<'_, '_> {
         let len = self.control.len();
         let at = len.checked_sub(relative_depth as usize + 1).ok_or(Unsupported::Malformed)?;
         let control = &mut self.control[at];
-        if !matches!(control.kind, Kind::Loop) {
+        if !matches!(control.kind, ControlKind::Loop) {
             control.is_left = true;
         }
         let (label, carried, brought) = (control.label, control.label_types.len(), control.brought);

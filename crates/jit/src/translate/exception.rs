@@ -13,7 +13,7 @@ use innkeeper_engine::index::TagIndex;
 use innkeeper_engine::tier::VmObject;
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
-use super::control::{Control, Kind};
+use super::control::{Control, ControlKind};
 use super::emit::{libcall_address, libcall_signature};
 use super::{Result, Translator, Unsupported};
 use crate::libcall::Libcall;
@@ -139,7 +139,7 @@ impl Translator<'_, '_> {
         }
         self.b.switch_to_block(body);
         let exit = self.block_with(&results);
-        let control = self.open_block(Kind::Try, exit, results, height);
+        let control = self.open_block(ControlKind::Try, exit, results, height);
         self.enter_scope(control, clauses, self.scope);
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Translator<'_, '_> {
         };
         let clauses = handlers.catches.iter().map(|tag| (*tag, self.handler_block())).collect();
         let exit = self.block_with(&results);
-        let control = self.open_block(Kind::Try, exit, results, height);
+        let control = self.open_block(ControlKind::Try, exit, results, height);
         self.enter_scope(control, clauses, outer);
         Ok(())
     }

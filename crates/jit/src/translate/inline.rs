@@ -22,7 +22,7 @@ use super::control::Control;
 use super::exception::Handlers;
 use super::{Result, Translator, Unsupported, body_of};
 use crate::abi;
-use crate::tables::{Inlined, Source};
+use crate::tables::{Inlined, InlinedFrom};
 
 /// A body that declares more locals is not inlined: they cost time, however short it is.
 const MAX_LOCALS: usize = 64;
@@ -130,7 +130,7 @@ impl Inliner {
     pub(super) fn copy(&mut self, start: usize, len: usize) -> Option<LoopCopy> {
         let place = self.next_place?;
         self.next_place = Some(place.checked_add(u32::try_from(len).ok()?)?);
-        self.inlined.push(Inlined { place, source: Source::Loop { first: self.place(start) } });
+        self.inlined.push(Inlined { place, source: InlinedFrom::Loop { first: self.place(start) } });
         Some(LoopCopy { place, start })
     }
 
@@ -197,7 +197,7 @@ impl Inliner {
         let call = self.place(offset_bytes);
         let body = range.start as u32;
         self.inside.push(Inside { place, body, func, call, scope });
-        self.inlined.push(Inlined { place, source: Source::Function { func, body, call } });
+        self.inlined.push(Inlined { place, source: InlinedFrom::Function { func, body, call } });
         self.next_place = place.checked_add(range.len() as u32);
         self.bytes_left = self.bytes_left.saturating_sub(range.len() as u32);
         self.foresee(module, func);

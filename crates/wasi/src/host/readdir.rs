@@ -47,11 +47,11 @@ pub struct DirEntry<'a> {
 pub struct Listing {
     credentials: Credentials,
     own_inode: u64,
-    source: Source,
+    source: ListingSource,
 }
 
 #[derive(Debug)]
-enum Source {
+enum ListingSource {
     /// Entries as the system gives them.
     Batches(Batches),
     /// All entries, taken when the listing began.
@@ -126,17 +126,17 @@ impl Host {
                 let list = sys::open_list(&permit, fd.as_fd())?;
                 let own_inode = sys::stat(&permit, list.as_fd())?.inode;
                 let source = match self.order {
-                    DirectoryOrder::Host => Source::Batches(Batches::new(list)),
+                    DirectoryOrder::Host => ListingSource::Batches(Batches::new(list)),
                     DirectoryOrder::Sorted => {
                         let charge = self.budget.empty(BudgetKind::Listing);
-                        Source::Whole(Whole { of: list, entries: Vec::new(), charge })
+                        ListingSource::Whole(Whole { of: list, entries: Vec::new(), charge })
                     }
                 };
                 (source, own_inode)
             }
             DirectoryNode::Tree(tree) => {
                 let own_inode = tree.stat(self.visit(&permit))?.inode;
-                (Source::Tree(TreeBatches::new(tree.reopen()?)), own_inode)
+                (ListingSource::Tree(TreeBatches::new(tree.reopen()?)), own_inode)
             }
         };
         let mut listing = Listing { credentials: directory.credentials.clone(), own_inode, source };
@@ -156,7 +156,7 @@ impl Host {
             let permit = self.gate.decide(&request)?;
             self.rewind(&permit, listing)?;
         }
-        if let Source::Tree(batches) = &listing.source
+        if let ListingSource::Tree(batches) = &listing.source
             && batches.of.is_removed()?
         {
             return Ok(None);
@@ -165,8 +165,8 @@ impl Host {
             return Ok(Some(DirEntry { name, inode: listing.own_inode, kind: FileKind::Directory }));
         }
         match &mut listing.source {
-            Source::Batches(batches) => self.entry_of_batches(&listing.credentials, batches, index),
-            Source::Whole(whole) => {
+            ListingSource::Batches(batches) => self.entry_of_batches(&listing.credentials, batches, index),
+            ListingSource::Whole(whole) => {
                 let index = usize::try_from(index - DOTS.len() as u64).unwrap_or(usize::MAX);
                 Ok(whole.entries.get(index).map(|entry| DirEntry {
                     name: &entry.name,
@@ -174,20 +174,20 @@ impl Host {
                     kind: entry.kind,
                 }))
             }
-            Source::Tree(batches) => self.entry_of_tree(&listing.credentials, batches, index),
+            ListingSource::Tree(batches) => self.entry_of_tree(&listing.credentials, batches, index),
         }
     }
 
     fn rewind(&self, permit: &Permit, listing: &mut Listing) -> Result<(), Error> {
         match &mut listing.source {
-            Source::Batches(batches) => batches.rewind(),
-            Source::Whole(whole) => {
+            ListingSource::Batches(batches) => batches.rewind(),
+            ListingSource::Whole(whole) => {
                 whole.entries = Vec::new();
                 // To hold less is never refused.
                 let _ = whole.charge.set(0);
                 whole.entries = sorted_entries(permit, whole.of.as_fd(), &mut whole.charge)?;
             }
-            Source::Tree(batches) => {
+            ListingSource::Tree(batches) => {
                 // Whether it can be listed at all is said now.
                 batches.of.list(self.visit(permit), None, 0)?;
                 batches.rewind();

@@ -28,7 +28,7 @@ use crate::keys::{Capture, FileMode, KeyError, StdinKey, StdoutKey};
 #[derive(Debug)]
 pub struct Stream {
     credentials: Credentials,
-    source: Source,
+    source: StreamEnd,
     /// Whether reading or writing can have to wait, once somebody has looked: regular files are always ready.
     waits: OnceLock<bool>,
     nonblocking: AtomicBool,
@@ -59,7 +59,7 @@ struct Moving {
 const READY_BYTES: usize = 4096;
 
 #[derive(Debug)]
-enum Source {
+enum StreamEnd {
     Inherited(BorrowedFd<'static>),
     /// A file of the host's that the keys name.
     File(OwnedFd),
@@ -79,16 +79,16 @@ impl Stream {
     /// Standard input, unless the key says that there is none.
     pub(super) fn input(opening: &Opening<'_>) -> Result<Option<Stream>, KeyError> {
         let &Opening { permit, keys, .. } = opening;
-        let bytes = |bytes: &[u8]| Source::Bytes(Mutex::new(Remaining { bytes: bytes.to_vec(), taken: 0 }));
+        let bytes = |bytes: &[u8]| StreamEnd::Bytes(Mutex::new(Remaining { bytes: bytes.to_vec(), taken: 0 }));
         let source = match &keys.stdin {
-            StdinKey::Inherit => Source::Inherited(sys::stdin()),
+            StdinKey::Inherit => StreamEnd::Inherited(sys::stdin()),
             StdinKey::Empty => bytes(&[]),
             StdinKey::Bytes(text) => bytes(text),
             StdinKey::File(path) => {
                 let file = sys::open_granted_input(permit, path);
                 let file = file.map_err(|reason| unusable(("stdin", path), reason))?;
                 require_in_sight(opening, ("stdin", path), file.as_fd())?;
-                Source::File(file)
+                StreamEnd::File(file)
             }
             StdinKey::Closed => return Ok(None),
         };
@@ -112,19 +112,19 @@ impl Stream {
         inherited: BorrowedFd<'static>,
     ) -> Result<Option<Stream>, KeyError> {
         let source = match key {
-            StdoutKey::Inherit => Source::Inherited(inherited),
-            StdoutKey::Discard => Source::Discard,
-            StdoutKey::Capture(capture) => Source::Capture(capture.clone()),
-            StdoutKey::Opened(fd) => Source::File(
+            StdoutKey::Inherit => StreamEnd::Inherited(inherited),
+            StdoutKey::Discard => StreamEnd::Discard,
+            StdoutKey::Capture(capture) => StreamEnd::Capture(capture.clone()),
+            StdoutKey::Opened(fd) => StreamEnd::File(
                 sys::duplicate(opening.permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))?,
             ),
-            StdoutKey::File { path, mode } => Source::File(open_output(opening, (name, path), *mode)?),
+            StdoutKey::File { path, mode } => StreamEnd::File(open_output(opening, (name, path), *mode)?),
             StdoutKey::Closed => return Ok(None),
         };
         Ok(Some(Stream::new(name, source)))
     }
 
-    fn new(name: &'static str, source: Source) -> Stream {
+    fn new(name: &'static str, source: StreamEnd) -> Stream {
         let credentials = Credentials::of_grant(Grant::Stdio(name), name);
         Stream {
             credentials,
@@ -162,8 +162,8 @@ impl Stream {
     /// The host's descriptor, if it has one.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self.source {
-            Source::Inherited(fd) => Some(fd),
-            Source::File(ref fd) => Some(fd.as_fd()),
+            StreamEnd::Inherited(fd) => Some(fd),
+            StreamEnd::File(ref fd) => Some(fd.as_fd()),
             _ => None,
         }
     }
@@ -171,7 +171,7 @@ impl Stream {
     /// Bytes left to read in memory.
     pub(super) fn bytes_left(&self) -> u64 {
         match &self.source {
-            Source::Bytes(remaining) => {
+            StreamEnd::Bytes(remaining) => {
                 let remaining = remaining.lock().unwrap_or_else(PoisonError::into_inner);
                 (remaining.bytes.len() - remaining.taken) as u64
             }
@@ -229,11 +229,11 @@ impl Host {
     pub fn read_stream(&self, stream: &Stream, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Read, Rights::READ, stream)?;
         match &stream.source {
-            Source::Bytes(remaining) => {
+            StreamEnd::Bytes(remaining) => {
                 Ok(remaining.lock().unwrap_or_else(PoisonError::into_inner).read(buffers))
             }
-            Source::Discard | Source::Capture(_) => Err(Error::BadHandle),
-            Source::Inherited(_) | Source::File(_) if stream.waits() => {
+            StreamEnd::Discard | StreamEnd::Capture(_) => Err(Error::BadHandle),
+            StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
                 self.read_in_portions(HowMuch::Some, buffers, |buffers, _| {
                     self.when_stream_ready(&permit, stream, Direction::Read, |fd, how| match how {
                         How::ByCall => sys::read_now(&permit, fd, buffers),
@@ -241,7 +241,7 @@ impl Host {
                     })
                 })
             }
-            Source::Inherited(_) | Source::File(_) => {
+            StreamEnd::Inherited(_) | StreamEnd::File(_) => {
                 let fd = stream.descriptor().ok_or(Error::BadHandle)?;
                 self.read_in_portions(HowMuch::All, buffers, |buffers, _| sys::read(&permit, fd, buffers))
             }
@@ -256,13 +256,13 @@ impl Host {
     pub fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
         let result = self.within_allowance(buffers, |buffers| match &stream.source {
-            Source::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
-            Source::Capture(capture) => capture_all(capture, buffers),
-            Source::Bytes(_) => Err(Error::BadHandle),
-            Source::Inherited(_) | Source::File(_) if stream.waits() => {
+            StreamEnd::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
+            StreamEnd::Capture(capture) => capture_all(capture, buffers),
+            StreamEnd::Bytes(_) => Err(Error::BadHandle),
+            StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
                 self.write_in_portions(buffers, |buffers, _| self.write_waiting(&permit, stream, buffers))
             }
-            Source::Inherited(_) | Source::File(_) => {
+            StreamEnd::Inherited(_) | StreamEnd::File(_) => {
                 let fd = stream.descriptor().ok_or(Error::BadHandle)?;
                 self.write_in_portions(buffers, |buffers, _| sys::write(&permit, fd, buffers))
             }

@@ -41,9 +41,9 @@ mod processor_time;
 mod profile;
 mod reference;
 mod registry;
-mod shared_memory;
 #[allow(unsafe_code, reason = "it works on the records that executing code sees")]
 pub mod runtime;
+mod shared_memory;
 pub mod simd;
 mod store;
 mod store_builder;

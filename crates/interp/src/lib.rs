@@ -26,7 +26,9 @@ mod unwind;
 
 use std::sync::Arc;
 
-use innkeeper_engine::tier::{Baseline, CacheLookup, ModuleParts, ModuleTiers, Stopped, Tier, VmFunc};
+use innkeeper_engine::tier::{
+    Baseline, ModuleParts, ModuleTiers, Preparation, Stopped, Tier, Verdict, VmFunc,
+};
 use innkeeper_engine::{CompileStatistics, Config};
 
 /// The interpreter as a tier of an engine.
@@ -44,14 +46,10 @@ impl Interpreter {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-// SAFETY: it has no cache, and makes no machine code.
+// SAFETY: it makes no machine code.
 unsafe impl Tier for Interpreter {
-    fn cache_lookup(&self, _: &Config, _: &[u8]) -> CacheLookup {
-        CacheLookup::default()
-    }
-
-    fn prepare(&self, module: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
-        ModuleTiers { baseline: Interpreter::prepare_beside(module, std::ptr::null()), compiler: None }
+    fn cache_lookup(&self, _: &Config, _: &[u8]) -> Box<dyn Preparation> {
+        Box::new(Interpreter)
     }
 
     fn host_entry(&self) -> *const u8 {
@@ -69,5 +67,17 @@ unsafe impl Tier for Interpreter {
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
         // SAFETY: the same contract.
         unsafe { activation::run(func, slots) }
+    }
+}
+
+#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
+// SAFETY: it has no cache, and so knows of no module that it is valid.
+unsafe impl Preparation for Interpreter {
+    fn verdict(&self) -> Verdict {
+        Verdict::Unknown
+    }
+
+    fn prepare(self: Box<Self>, module: &Arc<ModuleParts>) -> ModuleTiers {
+        ModuleTiers { baseline: Interpreter::prepare_beside(module, std::ptr::null()), compiler: None }
     }
 }

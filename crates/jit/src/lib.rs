@@ -51,7 +51,7 @@ mod worth;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::tier::{CacheLookup, ModuleParts, Verdict, can_reserve};
+use innkeeper_engine::tier::{ModuleParts, can_reserve};
 use innkeeper_engine::{CompileStatistics, Config, MemoryLayout, NanBits};
 
 use compiler::Compiler;
@@ -61,7 +61,7 @@ use cache::key::{Key, Target};
 
 pub use ahead::Progress;
 pub use compiler::is_compiling;
-pub use module::NativeModule;
+pub use module::{CacheLookup, NativeModule};
 pub use watch::watch_code;
 
 /// The compiler of an engine, with what its modules share.
@@ -153,11 +153,10 @@ impl Jit {
         let Some(isa) = self.isa() else { return CacheLookup::default() };
         let key = Key::new(bytes, Target::new(&**isa, config));
         let saved = self.0.cache.find(&key);
-        let verdict = if saved.is_some() { Verdict::Valid } else { Verdict::Unknown };
-        if verdict == Verdict::Valid {
+        if saved.is_some() {
             module::lock(&self.0.statistics).known_valid += 1;
         }
-        CacheLookup { verdict, entry: Some(Box::new(module::CacheEntry::new(key, saved))) }
+        CacheLookup::of(key, saved)
     }
 
     /// What is kept for a module. `lookup` is what [`Jit::cache_lookup`] said.

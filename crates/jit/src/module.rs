@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    CacheLookup, Called, Hot, Lacking, ModuleCompiler, ModuleParts, NativeCode, OsrEntry,
+    Called, Hot, Lacking, ModuleCompiler, ModuleParts, NativeCode, OsrEntry, Verdict,
 };
 use innkeeper_engine::{Compilation, Disassembly, FuncType, Inlining};
 
@@ -42,15 +42,22 @@ pub struct NativeModule {
     start: Once,
 }
 
-/// What is cached of a module that is being decoded.
-pub(crate) struct CacheEntry {
-    key: Key,
-    saved: Option<Arc<SavedCode>>,
-}
+/// What is cached of a module that is being decoded; nothing where there is no cache.
+#[derive(Default)]
+pub struct CacheLookup(Option<(Key, Option<Arc<SavedCode>>)>);
 
-impl CacheEntry {
-    pub(crate) fn new(key: Key, saved: Option<Arc<SavedCode>>) -> CacheEntry {
-        CacheEntry { key, saved }
+impl CacheLookup {
+    pub(crate) fn of(key: Key, saved: Option<Arc<SavedCode>>) -> CacheLookup {
+        CacheLookup(Some((key, saved)))
+    }
+
+    /// Whether the module is known to be valid: whatever has code in the cache was validated by the same build.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.0 {
+            Some((_, Some(_))) => Verdict::Valid,
+            _ => Verdict::Unknown,
+        }
     }
 }
 
@@ -60,10 +67,8 @@ const MAX_BODY_BYTES: usize = 256 << 10;
 impl NativeModule {
     pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>, lookup: CacheLookup) -> NativeModule {
         let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
-        let entry = lookup.entry.and_then(|entry| entry.downcast::<CacheEntry>().ok());
         let (mut mapped, mut writer) = (None, None);
-        if let Some(cached) = entry {
-            let CacheEntry { key, saved } = *cached;
+        if let CacheLookup(Some((key, saved))) = lookup {
             writer = jit
                 .0
                 .cache

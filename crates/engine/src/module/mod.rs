@@ -147,8 +147,8 @@ impl Module {
     pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Module, Error> {
         let bytes = bytes.into();
         let lookup = engine.tier().cache_lookup(engine.config(), &bytes);
-        let parts = Arc::new(decode::decode(engine, bytes, lookup.verdict)?);
-        let _ = parts.tiers.set(engine.tier().prepare(&parts, lookup));
+        let parts = Arc::new(decode::decode(engine, bytes, lookup.verdict())?);
+        let _ = parts.tiers.set(lookup.prepare(&parts));
         Ok(Module(parts))
     }
 

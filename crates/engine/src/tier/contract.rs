@@ -1,5 +1,8 @@
 //! What a tier fulfils: traits, and the words they use. The records that executing code sees are in [`crate::vmctx`].
 //!
+//! From hot to published the contract is crossed three times: the baseline tells [`ModuleCompiler::hot`]; the compiler, when it chooses what is next, asks
+//! [`Baseline::uses_since_hot`]; and hands [`Baseline::publish`] the code.
+//!
 //! Architecture invariant: this file names no tier, and no tier names another.
 
 use std::any::Any;
@@ -15,18 +18,10 @@ use crate::vmctx::{FuncEntry, VmContext, VmFunc};
 /// Executes guest code.
 ///
 /// # Safety
-/// Whoever executes guest code relies on the answers: [`Tier::cache_lookup`] vouches for modules that were validated, `host_entry` and `libcalls` are what machine code of
-/// this tier jumps to, and nothing or null where it makes none.
+/// Whoever executes guest code relies on the answers: `host_entry` and `libcalls` are what machine code of this tier jumps to, and nothing or null where it makes none.
 pub unsafe trait Tier: Send + Sync + 'static {
-    /// What the tier remembers of a module from an earlier time; asked before the module is decoded.
-    ///
-    /// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
-    /// bytes: everything that executes them relies on it.
-    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup;
-
-    /// Makes what the tier keeps for a module, before its first instance; must be cheap, whatever the module's size. `lookup` is what
-    /// [`Tier::cache_lookup`] said.
-    fn prepare(&self, module: &Arc<ModuleParts>, lookup: CacheLookup) -> ModuleTiers;
+    /// What the tier remembers of a module from an earlier time, to prepare it with; asked before the module is decoded.
+    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> Box<dyn Preparation>;
 
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
     fn host_entry(&self) -> *const u8;
@@ -54,13 +49,17 @@ pub fn parts(module: &Module) -> &Arc<ModuleParts> {
     &module.0
 }
 
-/// What a tier remembers of a module.
-#[derive(Default)]
-pub struct CacheLookup {
+/// A module that is about to be decoded, as a tier knows it.
+///
+/// # Safety
+/// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
+/// bytes: everything that executes them relies on it.
+pub unsafe trait Preparation {
     /// Whether the module is known to be valid.
-    pub verdict: Verdict,
-    /// The tier's own entry for it.
-    pub entry: Option<Box<dyn Any + Send>>,
+    fn verdict(&self) -> Verdict;
+
+    /// Makes what the tier keeps for the module, before its first instance; must be cheap, whatever the module's size.
+    fn prepare(self: Box<Self>, module: &Arc<ModuleParts>) -> ModuleTiers;
 }
 
 /// Whether a module is known to be valid.
@@ -325,40 +324,4 @@ pub enum Stopped {
     Error(Error),
     /// A host function panicked.
     Panic(Box<dyn Any + Send>),
-}
-
-/// What a module has before its tier has prepared it, and where nobody executes it.
-pub struct NoCode;
-
-// SAFETY: it has no entries and no code. Modules are anybody's only when it has been replaced, but for those of models that execute none.
-unsafe impl Code for NoCode {
-    fn entries(&self) -> *const FuncEntry {
-        std::ptr::null()
-    }
-
-    unsafe fn call_within(&self, _: *const FuncEntry, _: *mut VmContext, _: *mut u64) -> bool {
-        false
-    }
-}
-
-impl Baseline for NoCode {
-    unsafe fn publish(&self, _: &Hot, _: u32, _: NativeCode) {}
-
-    fn uses_since_hot(&self, _: &Hot) -> u64 {
-        0
-    }
-
-    fn cool(&self, _: &Hot) {}
-
-    fn called(&self) -> Vec<Called> {
-        Vec::new()
-    }
-
-    fn was_called(&self, _: DefinedFuncIndex) -> bool {
-        false
-    }
-
-    fn calls_seen(&self, _: &ModuleParts, _: DefinedFuncIndex) -> Vec<CallSeen> {
-        Vec::new()
-    }
 }

@@ -7,6 +7,7 @@
 //! Architecture invariant: this file names no tier, and no tier names another.
 
 mod contract;
+mod no_code;
 
 pub use crate::fuel::FuelRuns;
 pub use crate::known_places::KnownPlaces;
@@ -24,3 +25,4 @@ pub use crate::vmctx::{
 pub use crate::vmctx::{atomic, frame};
 
 pub use contract::*;
+pub use no_code::{NoCode, NoTier};

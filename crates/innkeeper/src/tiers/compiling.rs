@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{Baseline, CacheLookup, Hot, ModuleParts, ModuleTiers, Stopped, Tier, VmFunc};
+use innkeeper_engine::tier::{
+    Baseline, Hot, ModuleParts, ModuleTiers, Preparation, Stopped, Tier, Verdict, VmFunc,
+};
 use innkeeper_engine::{CompileStatistics, Config, Engine};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::cache::Cache;
-use innkeeper_jit::{Jit, NativeModule};
+use innkeeper_jit::{CacheLookup, Jit, NativeModule};
 
 use super::Tiers;
 
@@ -32,19 +34,11 @@ struct Compiling {
 }
 
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-// SAFETY: what the cache has was validated by the same build, for which the cache or the file vouches; the entries are the compiler's.
+// SAFETY: the entries are the compiler's.
 unsafe impl Tier for Compiling {
-    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup {
-        self.jit.cache_lookup(config, bytes)
-    }
-
-    fn prepare(&self, parts: &Arc<ModuleParts>, lookup: CacheLookup) -> ModuleTiers {
-        let baseline = Interpreter::prepare_beside(parts, self.jit.guest_entry());
-        let native = self.jit.module(parts, lookup);
-        if self.tiers == Tiers::Compiled {
-            compile_all(&native, &*baseline, parts);
-        }
-        ModuleTiers { baseline, compiler: Some(Box::new(native)) }
+    fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> Box<dyn Preparation> {
+        let lookup = self.jit.cache_lookup(config, bytes);
+        Box::new(Prepared { jit: self.jit.clone(), tiers: self.tiers, lookup })
     }
 
     fn host_entry(&self) -> *const u8 {
@@ -62,6 +56,30 @@ unsafe impl Tier for Compiling {
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
         // SAFETY: the same contract.
         unsafe { Interpreter.call(func, slots) }
+    }
+}
+
+/// A module that is about to be decoded, with what the cache has of it.
+struct Prepared {
+    jit: Jit,
+    tiers: Tiers,
+    lookup: CacheLookup,
+}
+
+#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
+// SAFETY: what the cache has was validated by the same build, for which the cache or the file vouches.
+unsafe impl Preparation for Prepared {
+    fn verdict(&self) -> Verdict {
+        self.lookup.verdict()
+    }
+
+    fn prepare(self: Box<Self>, parts: &Arc<ModuleParts>) -> ModuleTiers {
+        let baseline = Interpreter::prepare_beside(parts, self.jit.guest_entry());
+        let native = self.jit.module(parts, self.lookup);
+        if self.tiers == Tiers::Compiled {
+            compile_all(&native, &*baseline, parts);
+        }
+        ModuleTiers { baseline, compiler: Some(Box::new(native)) }
     }
 }
 

@@ -5,45 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 
 use innkeeper_engine::sync::{loom, thread};
-use innkeeper_engine::tier::{
-    CacheLookup, EnterNative, ModuleTiers, NativeCode, NativeExit, NoCode, Stopped, Tier, VmFunc, parts,
-};
-use innkeeper_engine::{CompileStatistics, Config, Engine, Module, TierUp, Tuning};
+use innkeeper_engine::tier::{EnterNative, NativeCode, NativeExit, NoCode, NoTier, parts};
+use innkeeper_engine::{Config, Engine, Module, TierUp, Tuning};
 
 use super::*;
-
-/// A tier that keeps nothing: the code that is checked is the model's own.
-struct Nothing;
-
-// SAFETY: it executes nothing, and has no cache.
-#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
-unsafe impl Tier for Nothing {
-    fn cache_lookup(&self, _: &Config, _: &[u8]) -> CacheLookup {
-        CacheLookup::default()
-    }
-
-    fn prepare(&self, _: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
-        // Nothing that is checked: the module is made before the model begins.
-        ModuleTiers { baseline: Box::new(NoCode), compiler: None }
-    }
-
-    fn host_entry(&self) -> *const u8 {
-        std::ptr::null()
-    }
-
-    fn libcalls(&self) -> *const () {
-        std::ptr::null()
-    }
-
-    fn compile_statistics(&self) -> CompileStatistics {
-        CompileStatistics::default()
-    }
-
-    #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-    unsafe fn call(&self, _func: &VmFunc, _slots: &mut [u64]) -> Result<(), Stopped> {
-        Ok(())
-    }
-}
 
 const FUNC: DefinedFuncIndex = DefinedFuncIndex(0);
 
@@ -120,7 +85,11 @@ const LOOKS: u32 = 2;
 
 fn explore(check: impl Fn(Arc<Model>) + Send + Sync + 'static) {
     let bytes = wat::parse_str("(module (func (loop (br 0))))").unwrap();
-    let module = Module::new(&Engine::with_tier(Config::default(), Nothing), bytes).unwrap();
+    // The code that is checked is the model's own.
+    // SAFETY: nothing here calls a function of the module.
+    #[allow(unsafe_code, reason = "the module has no code")]
+    let tier = unsafe { NoTier::new(|| Box::new(NoCode)) };
+    let module = Module::new(&Engine::with_tier(Config::default(), tier), bytes).unwrap();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {

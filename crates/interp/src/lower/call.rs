@@ -67,7 +67,9 @@ impl<'a> Lowering<'a> {
                         self.emit.word(bits);
                     }
                     OperandLocation::Slot => self.emit.op(call::return1, slots(value.slot, header, 0, 0)),
-                    OperandLocation::Local { slot, .. } => self.emit.op(call::return1, slots(slot, header, 0, 0)),
+                    OperandLocation::Local { slot, .. } => {
+                        self.emit.op(call::return1, slots(slot, header, 0, 0))
+                    }
                 }
             }
             count => {

@@ -6,7 +6,7 @@
 use innkeeper_engine::index::TagIndex;
 use wasmparser::{BlockType, TryTable};
 
-use super::control::{Control, Construct};
+use super::control::{Construct, Control};
 use super::emit::{Direction, slots};
 use super::frame::near;
 use super::stack::{OperandLocation, Width};

@@ -168,7 +168,9 @@ impl Lowering<'_> {
         a: Operand,
         b: Operand,
     ) -> Result<bool> {
-        let (Some(Made::Multiplied { from, by }), OperandLocation::Constant(plus)) = (self.made(a), b.location) else {
+        let (Some(Made::Multiplied { from, by }), OperandLocation::Constant(plus)) =
+            (self.made(a), b.location)
+        else {
             return Ok(false);
         };
         self.emit.take_back_last();
@@ -323,7 +325,8 @@ impl Lowering<'_> {
 
     /// `i32.and` of a constant with the sum of another; false where the operand is no such sum.
     pub(super) fn fuse_mask(&mut self, a: Operand, b: Operand) -> Result<bool> {
-        let (Some(Made::Counted { from, by }), OperandLocation::Constant(mask)) = (self.made(a), b.location) else {
+        let (Some(Made::Counted { from, by }), OperandLocation::Constant(mask)) = (self.made(a), b.location)
+        else {
             return Ok(false);
         };
         self.emit.take_back_last();

@@ -40,7 +40,7 @@ use control::Control;
 use emit::{Emitter, Position};
 pub(crate) use frame::Window;
 use frame::{FrameLayout, LocalSlot};
-use stack::{OperandStack, OperandLocation};
+use stack::{OperandLocation, OperandStack};
 
 /// Buffers kept from one lowering to the next.
 #[derive(Default)]

@@ -123,8 +123,11 @@ impl OperandStack {
 
     pub(super) fn pop(&mut self) -> Operand {
         // Validation guarantees the operand; were it missing, slot 0 would be read, which every frame has.
-        let operand =
-            self.operands.pop().unwrap_or(Operand { location: OperandLocation::Slot, slot: 0, width: Width::One });
+        let operand = self.operands.pop().unwrap_or(Operand {
+            location: OperandLocation::Slot,
+            slot: 0,
+            width: Width::One,
+        });
         if let OperandLocation::Local { index, .. } = operand.location {
             self.readers[index as usize] -= 1;
         }

@@ -6,7 +6,7 @@ use innkeeper_engine::index::GlobalIndex;
 use super::emit::{slots, slots_immediate};
 use super::frame::{LocalSlot, SlotIndex};
 use super::fuse::Made;
-use super::stack::{Operand, Readers, OperandLocation, Width};
+use super::stack::{Operand, OperandLocation, Readers, Width};
 use super::{Lowering, Result};
 use crate::machine::{Class, Handler};
 use crate::op::{control, variable};

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    Baseline, CacheLookup, CallSeen, Called, Code, FuncEntry, Hot, ModuleParts, ModuleTiers, NativeCode,
-    Stopped, Tier, VmContext, VmFunc, parts,
+    Baseline, CallSeen, Called, Code, FuncEntry, Hot, ModuleParts, NativeCode, NoTier, VmContext, parts,
 };
-use innkeeper_engine::{CompileStatistics, Config, Engine, Module};
+use innkeeper_engine::{Config, Engine, Module};
 
 use super::*;
 
@@ -62,42 +61,14 @@ impl Baseline for Counted {
     }
 }
 
-struct Counting;
-
-// SAFETY: as above; nothing is looked up in a cache, and there is no machine code.
-#[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
-unsafe impl Tier for Counting {
-    fn cache_lookup(&self, _: &Config, _: &[u8]) -> CacheLookup {
-        CacheLookup::default()
-    }
-
-    fn prepare(&self, _: &Arc<ModuleParts>, _: CacheLookup) -> ModuleTiers {
-        ModuleTiers { baseline: Box::new(Counted::default()), compiler: None }
-    }
-
-    fn host_entry(&self) -> *const u8 {
-        std::ptr::null()
-    }
-
-    fn libcalls(&self) -> *const () {
-        std::ptr::null()
-    }
-
-    fn compile_statistics(&self) -> CompileStatistics {
-        CompileStatistics::default()
-    }
-
-    #[allow(unsafe_code, reason = "the contract has an unsafe method")]
-    unsafe fn call(&self, _func: &VmFunc, _slots: &mut [u64]) -> Result<(), Stopped> {
-        Ok(())
-    }
-}
-
 /// A module of four functions, of which the last is long.
 fn module() -> Module {
     let long = "(drop (i32.const 1))".repeat(500);
     let text = format!("(module (func) (func) (func) (func {long}))");
-    Module::new(&Engine::with_tier(Config::default(), Counting), wat::parse_str(text).unwrap()).unwrap()
+    // SAFETY: nothing here calls a function.
+    #[allow(unsafe_code, reason = "its modules have no code")]
+    let tier = unsafe { NoTier::new(|| Box::<Counted>::default()) };
+    Module::new(&Engine::with_tier(Config::default(), tier), wat::parse_str(text).unwrap()).unwrap()
 }
 
 fn counted(module: &Module) -> &Counted {

@@ -131,7 +131,13 @@ impl Translator<'_, '_> {
     }
 
     /// A block whose label is its end.
-    pub(super) fn open_block(&self, kind: ControlKind, exit: Block, results: Vec<Type>, height: usize) -> Control {
+    pub(super) fn open_block(
+        &self,
+        kind: ControlKind,
+        exit: Block,
+        results: Vec<Type>,
+        height: usize,
+    ) -> Control {
         let outside = self.control.last().map_or(0, |control| control.nesting);
         Control {
             nesting: outside + u32::from(matches!(kind, ControlKind::If { .. } | ControlKind::Loop)),
@@ -266,7 +272,8 @@ impl Translator<'_, '_> {
     fn visit_else(&mut self) -> Result {
         self.fall_through()?;
         let Some(control) = self.control.last_mut() else { return Err(Unsupported::Malformed) };
-        let ControlKind::If { otherwise, params } = std::mem::replace(&mut control.kind, ControlKind::Block) else {
+        let ControlKind::If { otherwise, params } = std::mem::replace(&mut control.kind, ControlKind::Block)
+        else {
             return Err(Unsupported::Malformed);
         };
         self.stack.truncate(control.height);

@@ -79,7 +79,8 @@ impl Stream {
     /// Standard input, unless the key says that there is none.
     pub(super) fn input(opening: &Opening<'_>) -> Result<Option<Stream>, KeyError> {
         let &Opening { permit, keys, .. } = opening;
-        let bytes = |bytes: &[u8]| StreamEnd::Bytes(Mutex::new(Remaining { bytes: bytes.to_vec(), taken: 0 }));
+        let bytes =
+            |bytes: &[u8]| StreamEnd::Bytes(Mutex::new(Remaining { bytes: bytes.to_vec(), taken: 0 }));
         let source = match &keys.stdin {
             StdinKey::Inherit => StreamEnd::Inherited(sys::stdin()),
             StdinKey::Empty => bytes(&[]),

@@ -1,8 +1,9 @@
 //! Help that fits on a screen, and when it is shown. The whole is made of the flags' own texts, by the library that reads command lines.
 
+use std::process::ExitCode;
+
 use crate::report::{self, Problem};
 use crate::written::{command_name, is_learn};
-use std::process::ExitCode;
 
 /// `inn -h`: what fits on a screen.
 pub(crate) const SHORT_HELP: &str = "\

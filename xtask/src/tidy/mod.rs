@@ -62,12 +62,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "crate::reference",
             "crate::evaluate",
             "crate::tier",
+            "crate::engine",
+            "crate::shared_memory",
         ],
     ),
+    // WASI's convention of the exported memory is its own.
+    ("crates/engine/src/runtime/", &["\"memory\""]),
+    ("crates/engine/src/caller.rs", &["\"memory\""]),
     ("crates/interp/", &["innkeeper_wasi", "innkeeper_jit", "innkeeper::"]),
     ("crates/jit/", &["innkeeper_interp", "innkeeper_wasi", "innkeeper::"]),
     ("crates/wasi/", &["innkeeper_interp", "innkeeper_jit", "innkeeper::"]),
-    ("crates/wasi/src/host/", &["p1::", "preview1", "snapshot"]),
+    (
+        "crates/wasi/src/host/",
+        &["p1::", "preview1", "snapshot", "preopen", "Preopen", "subscription", "Subscription", "`memory`"],
+    ),
     ("crates/wasi/src/keys/", &["p1::", "preview1", "snapshot"]),
     ("crates/cli/", &["innkeeper_engine", "innkeeper_interp", "innkeeper_wasi"]),
 ];

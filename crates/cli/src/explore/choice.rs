@@ -9,8 +9,8 @@ use super::ExploreArgs;
 use super::callees::Callees;
 use super::samples::Samples;
 use crate::names::Names;
-use crate::report::{self, Problem, short};
 use crate::nearest::nearest;
+use crate::report::{self, Problem, short};
 
 /// How many functions are shown unless somebody says otherwise.
 const DEFAULT_COUNT: usize = 100;

@@ -12,7 +12,7 @@ static MOST_IN_USE: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATOR: Counting = Counting;
 
 /// What `act` gives, and how many bytes more than before were in use meanwhile at most.
-pub fn peak_of<R>(act: impl FnOnce() -> R) -> (R, usize) {
+pub(crate) fn peak_of<R>(act: impl FnOnce() -> R) -> (R, usize) {
     let held = IN_USE.load(Ordering::Relaxed);
     MOST_IN_USE.store(held, Ordering::Relaxed);
     let result = act();

@@ -61,7 +61,7 @@ pub use open_keys::OpenKeys;
 pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitRequest};
 pub use readdir::{DirEntry, Listing};
 pub use resolve::ResolverKind;
-pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketKind};
+pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketAddress, SocketKind};
 pub use stdio::{Nonblocking, Stream};
 pub use times::{SetTime, SetTimes};
 pub use tree::{

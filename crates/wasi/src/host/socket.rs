@@ -14,6 +14,9 @@ use super::poll::Direction;
 use super::stdio::Nonblocking;
 use super::{Host, sys};
 
+/// Where a socket listens.
+pub type SocketAddress = std::net::SocketAddr;
+
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
@@ -69,7 +72,7 @@ impl Socket {
 
     /// The address that it was granted for.
     #[must_use]
-    pub fn address(&self) -> Option<std::net::SocketAddr> {
+    pub fn address(&self) -> Option<SocketAddress> {
         match *self.credentials.grant {
             Grant::Listener(address) => Some(address),
             _ => None,

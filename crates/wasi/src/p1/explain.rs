@@ -1,13 +1,12 @@
 //! The report for a person, with what a host does not know: descriptors by number, and the memory that calls work on.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::context::Context;
 use super::table::Fd;
-use crate::host;
+use crate::host::{self, SocketAddress};
 
 /// One thing to tell the person who granted the keys. Printed, it is one line without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub enum Explanation {
         /// What the guest took for one.
         descriptor: Fd,
         /// Those that were granted, by descriptor.
-        held: Vec<(Fd, SocketAddr)>,
+        held: Vec<(Fd, SocketAddress)>,
     },
     /// The guest's calls failed, since it exports no memory for them.
     NoMemory,
@@ -29,7 +28,7 @@ pub enum Explanation {
         /// The descriptor.
         descriptor: Fd,
         /// Where it listens.
-        address: SocketAddr,
+        address: SocketAddress,
     },
 }
 
@@ -40,11 +39,11 @@ pub(super) struct Notes {
     /// The first descriptor that the guest took for a socket in vain.
     missing_listener: OnceLock<Fd>,
     /// Which descriptors the sockets are that the guest was granted.
-    sockets: Vec<(Fd, SocketAddr)>,
+    sockets: Vec<(Fd, SocketAddress)>,
 }
 
 impl Notes {
-    pub(super) fn new(sockets: Vec<(Fd, SocketAddr)>) -> Notes {
+    pub(super) fn new(sockets: Vec<(Fd, SocketAddress)>) -> Notes {
         Notes { lacks_memory: AtomicBool::new(false), missing_listener: OnceLock::new(), sockets }
     }
 
@@ -82,7 +81,7 @@ impl Context {
     #[must_use]
     pub fn explain_sockets(&self) -> Vec<Explanation> {
         let explain =
-            |&(descriptor, address): &(Fd, SocketAddr)| Explanation::SocketHeld { descriptor, address };
+            |&(descriptor, address): &(Fd, SocketAddress)| Explanation::SocketHeld { descriptor, address };
         self.notes.sockets.iter().map(explain).collect()
     }
 }

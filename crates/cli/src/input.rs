@@ -150,7 +150,9 @@ impl Input {
     /// What to say about what lies at an offset of the module: in its text where there is one, with the line.
     fn problem_at(&self, offset_bytes: usize, reason: &str) -> Problem {
         let text = self.text.as_ref().filter(|text| check_room_for_text(&self.name, text.len()).is_ok());
-        match text.and_then(|text| innkeeper::message_in_text(text, offset_bytes, reason)) {
+        // Names that the module has chosen can be in it, and are no lines of the message.
+        let reason = visible(reason);
+        match text.and_then(|text| innkeeper::message_in_text(text, offset_bytes, &reason)) {
             Some(shown) => Problem::of_lines(&self.name, shown.trim_end().replace("<anon>", &self.name)),
             None => {
                 let of = if self.text.is_some() { " of its binary form" } else { "" };

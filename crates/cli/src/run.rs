@@ -254,6 +254,7 @@ fn tell_of_limit(
         (Some(Trap::OutOfFuel), _) => {
             fuel.map(|fuel| format!("the guest was stopped: --fuel is {fuel} units"))
         }
+        (Some(Trap::CallStackExhausted), _) => Some(wording::deep_calls()),
         _ => None,
     };
     if let Some(line) = line {

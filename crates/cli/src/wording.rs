@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use innkeeper::Limits;
 use innkeeper::wasi::host::{self, LimitReached, MissingKey};
 use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits};
 use innkeeper::wasi::p1::Explanation;
@@ -42,6 +43,18 @@ const THREADS: LimitName = ("--max-threads", "threads");
 const OVERLAY: LimitName = ("--max-cow", "overlay");
 pub(crate) const WALL: LimitName = ("--timeout", "wall");
 pub(crate) const PROCESSOR: LimitName = ("--max-cpu", "cpu");
+
+/// That a guest's calls were nested too deep.
+pub(crate) fn deep_calls() -> String {
+    let Limits { guest_stack_bytes, native_stack_bytes, .. } = Limits::default();
+    let mib = |bytes: usize| bytes >> 20;
+    format!(
+        "the guest was stopped: its calls are nested deeper than its stack holds, which is {} MiB for interpreted functions and {} MiB for compiled ones; \
+         no flag changes that, and most often it is recursion without end",
+        mib(guest_stack_bytes),
+        mib(native_stack_bytes)
+    )
+}
 
 impl Wording {
     /// Those of a command line that runs a guest with these keys.

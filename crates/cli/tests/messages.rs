@@ -45,6 +45,11 @@ fn files(folder: &Path) {
     );
     put("simd.wat", br#"(module (func (export "_start") (drop (v128.const i64x2 0 0))))"#);
     put("loop.wat", br#"(module (func (export "_start") (loop (br 0))))"#);
+    put("deep.wat", br#"(module (func $f (export "_start") (call $f) (call $f)))"#);
+    put(
+        "beyond.wat",
+        br#"(module (memory 1) (func (export "_start") (drop (i32.load offset=4 (i32.const 65536)))))"#,
+    );
     put("grow.wat", br#"(module (memory 1) (func (export "_start") (if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable))))"#);
     put("big.wat", br#"(module (memory 1000) (func (export "_start")))"#);
     put("accept.wat", br#"(module (import "wasi_snapshot_preview1" "sock_accept" (func $a (param i32 i32 i32) (result i32))) (memory (export "memory") 1)

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+use crate::out_of_bounds::OutOfBounds;
 use crate::reference::ExnRef;
+use crate::tier::ModuleParts;
 use crate::trap::{Backtrace, Trap};
 
 /// An error with its context; one pointer wide.
@@ -14,6 +16,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     backtrace: Backtrace,
+    out_of_bounds: Option<OutOfBounds>,
 }
 
 /// What kind of thing went wrong.
@@ -51,7 +54,7 @@ impl Error {
     /// An error of the given kind with no backtrace.
     #[must_use]
     pub fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { kind, backtrace: Backtrace::default() }))
+        Error(Box::new(Inner { kind, backtrace: Backtrace::default(), out_of_bounds: None }))
     }
 
     /// Something that gathers the frames of a sample as an error does those of a trap.
@@ -59,6 +62,7 @@ impl Error {
         Error(Box::new(Inner {
             kind: ErrorKind::Trap(Trap::Interrupted),
             backtrace: Backtrace::for_profile(),
+            out_of_bounds: None,
         }))
     }
 
@@ -96,6 +100,32 @@ impl Error {
         match self.kind() {
             ErrorKind::Trap(trap) => Some(*trap),
             _ => None,
+        }
+    }
+
+    /// What was asked for that is out of bounds, where the guest trapped for that and as far as it is known.
+    #[must_use]
+    pub fn out_of_bounds(&self) -> Option<OutOfBounds> {
+        self.0.out_of_bounds
+    }
+
+    /// A trap for what is out of bounds.
+    pub(crate) fn beyond(trap: Trap, beyond: OutOfBounds) -> Error {
+        let mut error = Error::from(trap);
+        error.set_out_of_bounds(Some(beyond));
+        error
+    }
+
+    pub(crate) fn set_out_of_bounds(&mut self, beyond: Option<OutOfBounds>) {
+        self.0.out_of_bounds = beyond;
+    }
+
+    /// Tells which instruction the innermost frame is at, for what [`Error::out_of_bounds`] does not know: to be called by a tier before it pushes the frame.
+    pub fn note_instruction(&mut self, module: &ModuleParts, offset_bytes: Option<usize>) {
+        if let (Some(beyond), Some(offset)) = (&mut self.0.out_of_bounds, offset_bytes)
+            && self.0.backtrace.frames().is_empty()
+        {
+            beyond.complete(module, offset);
         }
     }
 
@@ -147,7 +177,10 @@ impl fmt::Display for Error {
             | ErrorKind::Limit(message)
             | ErrorKind::Usage(message)
             | ErrorKind::Os(message) => f.write_str(message),
-            ErrorKind::Trap(trap) => write!(f, "wasm trap: {trap}"),
+            ErrorKind::Trap(trap) => match self.out_of_bounds() {
+                Some(beyond) => write!(f, "wasm trap: {trap}: {beyond}"),
+                None => write!(f, "wasm trap: {trap}"),
+            },
             ErrorKind::Exception(_) => f.write_str("the guest threw an exception that nothing caught"),
             ErrorKind::Host(error) => error.fmt(f),
         }

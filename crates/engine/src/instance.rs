@@ -8,6 +8,7 @@ use crate::index::*;
 use crate::instance_pre::Prepared;
 use crate::linker::wrong_import;
 use crate::module::{ElemItems, ElemSegment, Item, Module, ModuleParts, SegmentMode};
+use crate::out_of_bounds::OutOfBounds;
 use crate::portions::portions;
 use crate::registry::Registry;
 use crate::runtime::call;
@@ -335,8 +336,12 @@ fn initialize_tables(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) 
             let references: Box<[u64]> = references.into();
             let len = references.len() as u64;
             let elements = core.tables[table].elements_mut();
+            let size = elements.len() as u64;
             copy_between((elements, offset), (&references, 0), len, || core.record.stop_if_asked())
-                .ok_or(Trap::TableOutOfBounds)??;
+                .ok_or_else(|| {
+                    let beyond = OutOfBounds::Table { element: offset, count: len, elements: size };
+                    Error::beyond(Trap::TableOutOfBounds, beyond)
+                })??;
         }
         if !matches!(elem.mode, SegmentMode::Passive) {
             core.instances[id].get_mut().elems[index] = None;
@@ -351,7 +356,11 @@ fn initialize_memories(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts
             let [offset, _] = core.evaluate(id, offset)?;
             let memory = core.instances[id].get().memory_ids[target.index()];
             let contents = &parts.bytes[data.contents.start as usize..data.contents.end as usize];
-            core.memories[memory].range(offset, contents.len() as u64).ok_or(Trap::MemoryOutOfBounds)?;
+            let len = contents.len() as u64;
+            core.memories[memory].range(offset, len).ok_or_else(|| {
+                let memory_bytes = core.memories[memory].len_bytes() as u64;
+                Error::beyond(Trap::MemoryOutOfBounds, OutOfBounds::memory(offset, len, memory_bytes))
+            })?;
             for portion in portions(contents.len(), 1) {
                 let start = offset + portion.start as u64;
                 core.memories[memory].write(start, &contents[portion]).ok_or(Trap::MemoryOutOfBounds)?;

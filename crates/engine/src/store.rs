@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::index::StoreId;
 use crate::limiter::ResourceLimiter;
 use crate::limits::Limits;
+use crate::out_of_bounds::OutOfBounds;
 use crate::processor_time::ProcessorTime;
 use crate::profile::Profile;
 use crate::reference::Root;
@@ -105,6 +106,8 @@ pub(crate) struct StoreCore {
     pub(crate) processor_time: Option<ProcessorTime>,
     /// The samples of guests' stacks, if somebody wants them.
     pub(crate) profile: Option<Profile>,
+    /// What was asked for that is out of bounds, until the trap's error has it.
+    pub(crate) beyond: Option<OutOfBounds>,
     /// Values of constant expressions being evaluated.
     pub(crate) evaluation: Vec<[u64; 2]>,
     /// Start functions that are running.
@@ -355,6 +358,7 @@ impl StoreCore {
             deadline: None,
             processor_time: None,
             profile: None,
+            beyond: None,
             evaluation: Vec::new(),
             budget,
             limits,

@@ -398,11 +398,37 @@ impl Machine {
     }
 
     /// Goes on where an access to the first memory ends beyond the length in the register: with the same instruction once more if
-    /// another thread has grown the memory meanwhile, else with a trap.
+    /// another thread has grown the memory meanwhile, else with a trap. The access is of a cell at `address`.
     #[inline(always)]
-    pub(crate) unsafe fn beyond_memory(self) -> Exit {
+    pub(crate) unsafe fn beyond_memory<Cell>(self, address: u64) -> Exit {
+        let handler: Handler = const {
+            match size_of::<Cell>() {
+                1 => beyond_memory_1,
+                2 => beyond_memory_2,
+                4 => beyond_memory_4,
+                8 => beyond_memory_8,
+                _ => beyond_memory_16,
+            }
+        };
+        // The register of the memory's start is read again before anybody needs it.
+        let mem = std::ptr::without_provenance_mut(address as usize);
         // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
-        unsafe { self.pass_on(beyond_memory) }
+        unsafe { Machine { mem, ..self }.pass_on(handler) }
+    }
+
+    /// What [`Machine::beyond_memory`] goes on with: the address is in the register of the memory's start.
+    #[inline(always)]
+    unsafe fn look_beyond(mut self, len_bytes: u64) -> Exit {
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
+        unsafe {
+            let memory_bytes = (*(*self.ctx).memory0).len_bytes();
+            if memory_bytes > self.mem_len {
+                self.reload_memory();
+                return self.dispatch();
+            }
+            runtime::note_beyond_memory(self.ctx, memory_bytes, self.mem as u64, len_bytes);
+            self.trap(Trap::MemoryOutOfBounds)
+        }
     }
 
     /// Stops the activation with a trap at this instruction.
@@ -523,14 +549,38 @@ handlers! {
         m.dispatch()
     }
 
-    /// Executes the access again if the memory has grown meanwhile, else traps.
+    /// Executes the access to one byte again if the memory has grown meanwhile, else traps.
     #[cold]
     #[inline(never)]
-    fn beyond_memory(m) {
-        if (*(*m.ctx).memory0).len_bytes() > m.mem_len {
-            m.reload_memory();
-            return m.dispatch();
-        }
-        m.trap(Trap::MemoryOutOfBounds)
+    fn beyond_memory_1(m) {
+        m.look_beyond(1)
+    }
+
+    /// The same for two bytes.
+    #[cold]
+    #[inline(never)]
+    fn beyond_memory_2(m) {
+        m.look_beyond(2)
+    }
+
+    /// The same for four bytes.
+    #[cold]
+    #[inline(never)]
+    fn beyond_memory_4(m) {
+        m.look_beyond(4)
+    }
+
+    /// The same for eight bytes.
+    #[cold]
+    #[inline(never)]
+    fn beyond_memory_8(m) {
+        m.look_beyond(8)
+    }
+
+    /// The same for sixteen bytes.
+    #[cold]
+    #[inline(never)]
+    fn beyond_memory_16(m) {
+        m.look_beyond(16)
     }
 }

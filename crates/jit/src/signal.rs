@@ -61,7 +61,8 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
                 pass_on(signal, info, context);
                 return;
             }
-            (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize };
+            let fault = if signal == libc::SIGSEGV { (*info).si_addr() as usize } else { 0 };
+            (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize, fault };
             registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;
             return;
         }

@@ -66,7 +66,7 @@ pub(crate) fn of_code(code: u8) -> Option<Trap> {
 pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
     // SAFETY: `entry::stopped`, alone in calling this, passes r15, which is the store's record in all machine code; the frames stay until the run is left.
     unsafe {
-        let NativeSite { pc, frame } = (*vm).native_site;
+        let NativeSite { pc, frame, fault } = (*vm).native_site;
         if let Some(Pending::Exception(exception)) = (*vm).pending {
             match unwind::search(vm, pc, frame, exception) {
                 Ok(Some(handler)) => {
@@ -86,6 +86,9 @@ pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
                 eprintln!("innkeeper: machine code failed at {pc:#x}, where it cannot");
                 std::process::abort();
             };
+            if trap == Trap::MemoryOutOfBounds && fault != 0 {
+                runtime::note_fault(vm, fault);
+            }
             (*vm).pending = Some(Pending::Trap(trap));
         }
         let describe = |error: &mut Error| backtrace::append(error, pc, frame, place);

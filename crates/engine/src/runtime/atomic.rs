@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use super::memory::beyond;
 use super::parts;
 use crate::index::MemoryIndex;
+use crate::out_of_bounds::OutOfBounds;
 use crate::parking::WaitOutcome;
 use crate::store::StoreCore;
 use crate::trap::Trap;
@@ -75,7 +77,7 @@ pub unsafe fn atomic_notify(
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &core.memories[instance.memory_ids[memory.index()]];
-    let cell = cell::<u32>(memory, address)?;
+    let cell = cell::<u32>(&mut core.beyond, memory, address)?;
     match memory {
         LinearMemory::Own(_) => Ok(0),
         LinearMemory::Shared(_) => Ok(core.engine().parking().notify(cell as usize, count)),
@@ -92,7 +94,7 @@ unsafe fn wait_cell<'a, Cell>(
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &core.memories[instance.memory_ids[memory.index()]];
-    let cell = cell(memory, address)?;
+    let cell = cell(&mut core.beyond, memory, address)?;
     match memory {
         LinearMemory::Own(_) => Err(Trap::ExpectedSharedMemory),
         LinearMemory::Shared(_) => Ok((core, cell)),
@@ -100,12 +102,16 @@ unsafe fn wait_cell<'a, Cell>(
 }
 
 /// The cell at an address, which must be a multiple of the cell's size and inside the memory.
-fn cell<Cell>(memory: &LinearMemory, address: u64) -> Result<*mut Cell, Trap> {
+fn cell<Cell>(
+    noted: &mut Option<OutOfBounds>,
+    memory: &LinearMemory,
+    address: u64,
+) -> Result<*mut Cell, Trap> {
     let size = size_of::<Cell>() as u64;
     if !address.is_multiple_of(size) {
         return Err(Trap::UnalignedAtomic);
     }
-    memory.range(address, size).map(<*mut u8>::cast).ok_or(Trap::MemoryOutOfBounds)
+    memory.range(address, size).map(<*mut u8>::cast).ok_or_else(|| beyond(noted, memory, address, size))
 }
 
 /// Waits at a cell, and traps where the store's owner has asked for that meanwhile.

@@ -3,6 +3,7 @@
 use super::parts;
 use super::safepoint::heed_stop;
 use crate::index::*;
+use crate::out_of_bounds::OutOfBounds;
 use crate::portions::{Order, is_one_portion, portions, portions_towards};
 use crate::trap::Trap;
 use crate::vmctx::{LinearMemory, VmContext, VmStore};
@@ -16,6 +17,35 @@ use crate::vmctx::{LinearMemory, VmContext, VmStore};
 pub unsafe fn may_fault_at(vm: *mut VmStore, address: usize) -> bool {
     // SAFETY: `core` was set by the call that the activation is in; machine code borrows nothing of it, so that it is as whoever changed it last has left it.
     unsafe { (*super::core_of(vm)).memories.iter().any(|memory| memory.may_fault_at(address)) }
+}
+
+/// Notes which access of a guest's memory has faulted, before the trap is told of; nothing where the address is none of a memory's.
+///
+/// # Safety
+/// As [`may_fault_at`].
+pub unsafe fn note_fault(vm: *mut VmStore, address: usize) {
+    // SAFETY: as in `may_fault_at`.
+    let core = unsafe { &mut *super::core_of(vm) };
+    core.beyond = core.memories.iter().find_map(|memory| {
+        let guest_address = memory.guest_address(address)?;
+        Some(OutOfBounds::fault(guest_address, memory.len_bytes() as u64))
+    });
+}
+
+/// Notes what an access asked for that is out of bounds, before the trap is told of.
+///
+/// # Safety
+/// See the parent module's documentation.
+pub unsafe fn note_beyond_memory(ctx: *mut VmContext, memory_bytes: usize, address: u64, len: u64) {
+    // SAFETY: handlers pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
+    let (core, _) = unsafe { parts(ctx) };
+    core.beyond = Some(OutOfBounds::memory(address, len, memory_bytes as u64));
+}
+
+/// The trap for a range that is out of a memory's bounds, which is noted.
+pub(super) fn beyond(noted: &mut Option<OutOfBounds>, memory: &LinearMemory, start: u64, len: u64) -> Trap {
+    *noted = Some(OutOfBounds::memory(start, len, memory.len_bytes() as u64));
+    Trap::MemoryOutOfBounds
 }
 
 /// `memory.grow`: the old size in pages, or `u64::MAX` where growing is refused.
@@ -48,12 +78,14 @@ pub unsafe fn memory_fill(
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
     if is_one_portion(len as usize, 1) {
-        memory.fill(to, value, len).ok_or(Trap::MemoryOutOfBounds)?;
+        if memory.fill(to, value, len).is_none() {
+            return Err(beyond(&mut core.beyond, memory, to, len));
+        }
         // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         return unsafe { heed_stop(ctx) };
     }
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
-    unsafe { fill_in_portions(ctx, memory, to, value, len) }
+    unsafe { fill_in_portions(ctx, (memory, &mut core.beyond), to, value, len) }
 }
 
 /// The filling of very many bytes, apart from that of few.
@@ -64,12 +96,12 @@ pub unsafe fn memory_fill(
 #[inline(never)]
 unsafe fn fill_in_portions(
     ctx: *mut VmContext,
-    memory: &mut LinearMemory,
+    (memory, noted): (&mut LinearMemory, &mut Option<OutOfBounds>),
     to: u64,
     value: u8,
     len: u64,
 ) -> Result<(), Trap> {
-    memory.range(to, len).ok_or(Trap::MemoryOutOfBounds)?;
+    memory.range(to, len).ok_or_else(|| beyond(noted, memory, to, len))?;
     for portion in portions(len as usize, 1) {
         let start = to + portion.start as u64;
         memory.fill(start, value, portion.len() as u64).ok_or(Trap::MemoryOutOfBounds)?;
@@ -95,14 +127,14 @@ pub unsafe fn memory_copy(
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let memory = |index: MemoryIndex| &core.memories[instance.memory_ids[index.index()]];
-    if is_one_portion(len as usize, 1) {
-        LinearMemory::copy((memory(to.0), to.1), (memory(from.0), from.1), len)
-            .ok_or(Trap::MemoryOutOfBounds)?;
+    if is_one_portion(len as usize, 1)
+        && LinearMemory::copy((memory(to.0), to.1), (memory(from.0), from.1), len).is_some()
+    {
         // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
         return unsafe { heed_stop(ctx) };
     }
     for (memory, start) in [(memory(to.0), to.1), (memory(from.0), from.1)] {
-        memory.range(start, len).ok_or(Trap::MemoryOutOfBounds)?;
+        memory.range(start, len).ok_or_else(|| beyond(&mut core.beyond, memory, start, len))?;
     }
     for portion in portions_towards(len as usize, 1, Order::of_copy(to.1, from.1)) {
         let (start, len) = (portion.start as u64, portion.len() as u64);
@@ -133,7 +165,9 @@ pub unsafe fn memory_init(
     let (core, instance) = unsafe { parts(ctx) };
     let memory = &mut core.memories[instance.memory_ids[memory.index()]];
     let contents = range(instance.data(data), from, len).ok_or(Trap::MemoryOutOfBounds)?;
-    memory.range(to, len).ok_or(Trap::MemoryOutOfBounds)?;
+    if memory.range(to, len).is_none() {
+        return Err(beyond(&mut core.beyond, memory, to, len));
+    }
     for portion in portions(contents.len(), 1) {
         let start = to + portion.start as u64;
         memory.write(start, &contents[portion]).ok_or(Trap::MemoryOutOfBounds)?;

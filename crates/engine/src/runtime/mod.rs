@@ -291,6 +291,7 @@ pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error))
 unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mut Error)) {
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
+        error.set_out_of_bounds((*core_of(vm)).beyond.take());
         describe_all(vm, &mut error, describe);
         (*vm).catching = std::ptr::null();
         (*vm).pending = Some(Pending::Error(error));

@@ -3,6 +3,7 @@
 use super::parts;
 use super::safepoint::heed_stop;
 use crate::index::*;
+use crate::out_of_bounds::OutOfBounds;
 use crate::portions::{Order, is_one_portion, portions, portions_towards};
 use crate::trap::Trap;
 use crate::vmctx::VmContext;
@@ -13,6 +14,29 @@ use crate::vmctx::VmContext;
 #[must_use]
 pub fn narrow_index(index: u64) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// Notes which element was asked for that is out of a table's bounds, before the trap is told of.
+///
+/// # Safety
+/// See the parent module's documentation.
+pub unsafe fn note_beyond_table(ctx: *mut VmContext, element: u64, elements: u64) {
+    // SAFETY: handlers pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
+    let (core, _) = unsafe { parts(ctx) };
+    core.beyond = Some(OutOfBounds::Table { element, count: 1, elements });
+}
+
+/// Notes the first range that is not inside of a table's elements, of which there are so many.
+fn note_beyond<const RANGES: usize>(
+    noted: &mut Option<OutOfBounds>,
+    count: u64,
+    ranges: [(usize, u64); RANGES],
+) {
+    let is_beyond =
+        |(elements, start): &(usize, u64)| start.checked_add(count).is_none_or(|end| end > *elements as u64);
+    let found = ranges.into_iter().find(is_beyond);
+    *noted =
+        found.map(|(elements, element)| OutOfBounds::Table { element, count, elements: elements as u64 });
 }
 
 /// `table.grow`: the old size, or `u64::MAX` where growing is refused.
@@ -54,7 +78,11 @@ pub unsafe fn table_fill(
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     let (core, instance) = unsafe { parts(ctx) };
     let elements = core.tables[instance.table_ids[table.index()]].elements_mut();
-    let elements = range_mut(elements, to, len).ok_or(Trap::TableOutOfBounds)?;
+    let size = elements.len();
+    let Some(elements) = range_mut(elements, to, len) else {
+        note_beyond(&mut core.beyond, len, [(size, to)]);
+        return Err(Trap::TableOutOfBounds);
+    };
     if is_one_portion(elements.len(), ELEMENT_BYTES) {
         elements.fill(value);
         // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); a table is none of
@@ -90,11 +118,17 @@ pub unsafe fn table_copy(
     // is looked at.
     let heed = || unsafe { heed_stop(ctx) };
     if to_id == from_id {
-        return copy_within(core.tables[to_id].elements_mut(), to.1, from.1, len, heed);
+        let elements = core.tables[to_id].elements_mut();
+        note_beyond(&mut core.beyond, len, [(elements.len(), to.1), (elements.len(), from.1)]);
+        return copy_within(elements, to.1, from.1, len, heed);
     }
     let [to_table, from_table] = core.two_tables(to_id, from_id);
     let copied = copy_between((to_table.elements_mut(), to.1), (from_table.elements(), from.1), len, heed);
-    copied.ok_or(Trap::TableOutOfBounds)?
+    copied.unwrap_or_else(|| {
+        let sizes = [to_id, from_id].map(|id| core.tables[id].elements().len());
+        note_beyond(&mut core.beyond, len, [(sizes[0], to.1), (sizes[1], from.1)]);
+        Err(Trap::TableOutOfBounds)
+    })
 }
 
 /// `table.init`.
@@ -118,7 +152,11 @@ pub unsafe fn table_init(
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); neither tables nor
     // segments are what is looked at.
     let heed = || unsafe { heed_stop(ctx) };
-    copy_between((elements, to), (instance.elem(elem), from), len, heed).ok_or(Trap::TableOutOfBounds)?
+    let size = elements.len();
+    copy_between((elements, to), (instance.elem(elem), from), len, heed).unwrap_or_else(|| {
+        note_beyond(&mut core.beyond, len, [(size, to)]);
+        Err(Trap::TableOutOfBounds)
+    })
 }
 
 /// `elem.drop`.

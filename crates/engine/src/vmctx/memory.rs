@@ -37,6 +37,16 @@ impl LinearMemory {
             LinearMemory::Shared(_) => false,
         }
     }
+
+    /// The guest's address of what faulted, where [`LinearMemory::may_fault_at`] says so.
+    pub(crate) fn guest_address(&self, address: usize) -> Option<u64> {
+        match self {
+            LinearMemory::Own(memory) if self.may_fault_at(address) => {
+                Some((address - memory.mapping.base() as usize) as u64)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A memory that one store has for itself.

@@ -144,6 +144,8 @@ pub struct NativeSite {
     pub pc: usize,
     /// The frame pointer.
     pub frame: usize,
+    /// The address whose access faulted; 0 where something else has happened.
+    pub fault: usize,
 }
 
 /// Where machine code catches an exception, and the frame there.

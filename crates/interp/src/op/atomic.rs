@@ -21,6 +21,7 @@ macro_rules! atomic_handlers {
                 fn $load(m) {
                     let cell = match m.atomic_cell::<$load_cell>(B) {
                         Ok(cell) => cell,
+                        Err(Trap::MemoryOutOfBounds) => return m.beyond_other::<$load_cell>(B),
                         Err(trap) => return m.trap(trap),
                     };
                     m.set(A, atomic::$load_cell::load(cell) as $load_bits);
@@ -32,6 +33,7 @@ macro_rules! atomic_handlers {
                 fn $store(m) {
                     let cell = match m.atomic_cell::<$store_cell>(A) {
                         Ok(cell) => cell,
+                        Err(Trap::MemoryOutOfBounds) => return m.beyond_other::<$store_cell>(A),
                         Err(trap) => return m.trap(trap),
                     };
                     atomic::$store_cell::store(cell, m.get::<$store_bits>(B) as $store_cell);
@@ -43,6 +45,7 @@ macro_rules! atomic_handlers {
                 fn $rmw(m) {
                     let cell = match m.atomic_cell::<$rmw_cell>(B) {
                         Ok(cell) => cell,
+                        Err(Trap::MemoryOutOfBounds) => return m.beyond_other::<$rmw_cell>(B),
                         Err(trap) => return m.trap(trap),
                     };
                     let old = atomic::$rmw_cell::$rmw_op(cell, m.get::<$rmw_bits>(C) as $rmw_cell);
@@ -55,6 +58,7 @@ macro_rules! atomic_handlers {
                 fn $cmpxchg(m) {
                     let cell = match m.atomic_cell::<$cmpxchg_cell>(B) {
                         Ok(cell) => cell,
+                        Err(Trap::MemoryOutOfBounds) => return m.beyond_other::<$cmpxchg_cell>(B),
                         Err(trap) => return m.trap(trap),
                     };
                     let (expected, replacement) = (m.get::<$cmpxchg_bits>(C), m.get::<$cmpxchg_bits>(D));
@@ -95,7 +99,7 @@ handlers! {
 
     /// `[r address count] [offset] [mask] [memory]`.
     fn notify(m) {
-        let Some(address) = m.other_address(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+        let Some(address) = m.other_address(B) else { return m.beyond_other::<u32>(B) };
         match runtime::atomic_notify(m.ctx, m.other_memory(), address, m.get(C)) {
             Ok(woken) => {
                 m.set(A, woken);
@@ -107,7 +111,7 @@ handlers! {
 
     /// `[r address expected timeout] [offset] [mask] [memory]`.
     fn wait32(m) {
-        let Some(address) = m.other_address(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+        let Some(address) = m.other_address(B) else { return m.beyond_other::<u32>(B) };
         let timeout_ns = m.get::<u64>(D).cast_signed();
         match runtime::atomic_wait32(m.ctx, m.other_memory(), address, m.get(C), timeout_ns) {
             Ok(outcome) => {
@@ -121,7 +125,7 @@ handlers! {
 
     /// `[r address expected timeout] [offset] [mask] [memory]`.
     fn wait64(m) {
-        let Some(address) = m.other_address(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+        let Some(address) = m.other_address(B) else { return m.beyond_other::<u64>(B) };
         let timeout_ns = m.get::<u64>(D).cast_signed();
         match runtime::atomic_wait64(m.ctx, m.other_memory(), address, m.get(C), timeout_ns) {
             Ok(outcome) => {

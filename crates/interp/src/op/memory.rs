@@ -8,10 +8,11 @@
 //! Accesses are raw reads and writes. On a shared memory they race with those of other threads, by the standard's own design.
 
 use innkeeper_engine::index::{DataIndex, MemoryIndex};
-use innkeeper_engine::tier::runtime;
+use innkeeper_engine::tier::{VmContext, runtime};
 use innkeeper_engine::{Trap, for_each_opcode};
 
-use crate::machine::{A, B, C, D, Machine, Slot, handlers};
+use crate::code::Word;
+use crate::machine::{A, B, C, D, Exit, Machine, Slot, handlers};
 
 macro_rules! memory_handlers {
     (
@@ -64,7 +65,7 @@ macro_rules! memory_handlers {
                 $(fn $load(m) {
                     let base = numeric::i32_add(m.get(C), m.word(2) as u32);
                     let address = u64::from(base) + u64::from(m.immediate_of(2));
-                    let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory() };
+                    let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory::<$load_cell>(address) };
                     m.set(B, base);
                     m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
                     m.next(3)
@@ -80,7 +81,7 @@ macro_rules! memory_handlers {
                 $(
                     /// `[r address] [offset] [mask] [memory]`.
                     fn $load(m) {
-                        let Some(cell) = m.other_cell::<$load_cell>(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let Some(cell) = m.other_cell::<$load_cell>(B) else { return m.beyond_other::<$load_cell>(B) };
                         m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
                         m.next(OTHER_WORDS)
                     }
@@ -88,7 +89,7 @@ macro_rules! memory_handlers {
                 $(
                     /// `[address value] [offset] [mask] [memory]`.
                     fn $store(m) {
-                        let Some(cell) = m.other_cell::<$store_cell>(A) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let Some(cell) = m.other_cell::<$store_cell>(A) else { return m.beyond_other::<$store_cell>(A) };
                         let value: $store_cell = m.get::<$store_bits>(B).cut();
                         cell.write_unaligned(value.to_le());
                         m.next(OTHER_WORDS)
@@ -104,7 +105,7 @@ macro_rules! memory_handlers {
             handlers! {
                 $(fn $store(m) {
                     let address = u64::from(m.get::<u32>(A)) + u64::from(m.immediate());
-                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
+                    let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory::<$store_cell>(address) };
                     let value: $store_cell = <$store_bits>::from_slot(m.word(2)).cut();
                     cell.write_unaligned(value.to_le());
                     m.next(3)
@@ -167,7 +168,7 @@ macro_rules! memory_handlers {
                     $(fn $store(m) {
                         let address = numeric::i32_add(m.get(A), m.get::<u32>(B) << $shift);
                         let address = u64::from(address) + m.operand(D) as u64;
-                        let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
+                        let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory::<$store_cell>(address) };
                         let value: $store_cell = m.constant_of::<$store_bits>(2).cut();
                         cell.write_unaligned(value.to_le());
                         m.next(3)
@@ -177,12 +178,12 @@ macro_rules! memory_handlers {
         }
     };
     (@load_at $m:ident $address:ident $load_cell:ty, $load_bits:ty) => {{
-        let Some(cell) = $m.cell::<$load_cell>($address) else { return $m.beyond_memory() };
+        let Some(cell) = $m.cell::<$load_cell>($address) else { return $m.beyond_memory::<$load_cell>($address) };
         $m.set::<$load_bits>(A, <$load_cell>::from_le(cell.read_unaligned()).extend());
         $m.next(2)
     }};
     (@store_at $m:ident $address:ident ($value:expr) $store_bits:ty, $store_cell:ty) => {{
-        let Some(cell) = $m.cell::<$store_cell>($address) else { return $m.beyond_memory() };
+        let Some(cell) = $m.cell::<$store_cell>($address) else { return $m.beyond_memory::<$store_cell>($address) };
         let value: $store_bits = $value;
         let value: $store_cell = value.cut();
         cell.write_unaligned(value.to_le());
@@ -294,6 +295,16 @@ impl Machine {
         }
     }
 
+    /// Stops the activation, as the cell that an instruction with [`OTHER_WORDS`] accesses is not wholly inside the memory.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    pub(crate) unsafe fn beyond_other<Cell>(self, i: usize) -> Exit {
+        // SAFETY: passed on.
+        unsafe { beyond_other(self.ip, self.fp, self.ctx, i, size_of::<Cell>() as u64) }
+    }
+
     /// The operand at position `i`, an address or a length, which has 64 bits where bit `i` of the operand at `D` is set, else 32.
     ///
     /// # Safety
@@ -328,6 +339,24 @@ impl Machine {
         }
         // SAFETY: the range was just checked against the memory's length.
         Some(unsafe { self.mem.add(address as usize) }.cast())
+    }
+}
+
+/// [`Machine::beyond_other`], apart from the handlers that come here.
+///
+/// # Safety
+/// The contract of [`crate::machine::Handler`].
+#[cold]
+#[inline(never)]
+unsafe fn beyond_other(ip: *const Word, fp: *mut u64, ctx: *mut VmContext, i: usize, len_bytes: u64) -> Exit {
+    let m = Machine { ip, fp, ctx, mem: std::ptr::null_mut(), mem_len: 0, acc: 0, acc32: 0.0, acc64: 0.0 };
+    // SAFETY: the contract of `Handler`: lowering writes these words; validation admits only memories that the instance has.
+    unsafe {
+        let memory = *(*ctx).memories.add(m.other_memory().index());
+        // What is beyond 64 bits is told as the last address there is.
+        let address = m.other_address(i).unwrap_or(u64::MAX);
+        runtime::note_beyond_memory(ctx, (*memory).len_bytes(), address, len_bytes);
+        m.trap(Trap::MemoryOutOfBounds)
     }
 }
 

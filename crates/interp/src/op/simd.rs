@@ -129,7 +129,7 @@ macro_rules! simd_handlers {
                     /// `[r address offset]`.
                     fn $load(m) {
                         let address = m.vector_address(B);
-                        let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory() };
+                        let Some(cell) = m.cell::<$load_cell>(address) else { return m.beyond_memory::<$load_cell>(address) };
                         m.set_vector(A, simd::$load(*cell));
                         m.next(2)
                     }
@@ -138,7 +138,7 @@ macro_rules! simd_handlers {
                     /// `[address a offset]`.
                     fn $store(m) {
                         let address = m.vector_address(A);
-                        let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory() };
+                        let Some(cell) = m.cell::<$store_cell>(address) else { return m.beyond_memory::<$store_cell>(address) };
                         *cell = simd::$store(m.get_vector(B));
                         m.next(2)
                     }
@@ -147,7 +147,7 @@ macro_rules! simd_handlers {
                     /// `[r address offset] [a lane]`.
                     fn $load_lane(m) {
                         let address = m.vector_address(B);
-                        let Some(cell) = m.cell::<$load_lane_cell>(address) else { return m.beyond_memory() };
+                        let Some(cell) = m.cell::<$load_lane_cell>(address) else { return m.beyond_memory::<$load_lane_cell>(address) };
                         let (a, lane) = (m.vector_of(2, A), m.operand_of(2, B) as u8);
                         m.set_vector(A, simd::$load_lane(a, lane, *cell));
                         m.next(3)
@@ -157,7 +157,7 @@ macro_rules! simd_handlers {
                     /// `[address a offset] [lane]`.
                     fn $store_lane(m) {
                         let address = m.vector_address(A);
-                        let Some(cell) = m.cell::<$store_lane_cell>(address) else { return m.beyond_memory() };
+                        let Some(cell) = m.cell::<$store_lane_cell>(address) else { return m.beyond_memory::<$store_lane_cell>(address) };
                         *cell = simd::$store_lane(m.get_vector(B), m.operand_of(2, A) as u8);
                         m.next(3)
                     }
@@ -167,7 +167,7 @@ macro_rules! simd_handlers {
 
         /// Loads and stores of any memory, with addresses of any width; see [`crate::op::memory`].
         pub(crate) mod other_memory {
-            use innkeeper_engine::{Trap, simd};
+            use innkeeper_engine::simd;
 
             use crate::machine::{A, B, handlers};
             use crate::op::memory::OTHER_WORDS;
@@ -176,7 +176,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[r address] [offset] [mask] [memory]`.
                     fn $load(m) {
-                        let Some(cell) = m.other_cell::<$load_cell>(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let Some(cell) = m.other_cell::<$load_cell>(B) else { return m.beyond_other::<$load_cell>(B) };
                         m.set_vector(A, simd::$load(*cell));
                         m.next(OTHER_WORDS)
                     }
@@ -184,7 +184,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[address a] [offset] [mask] [memory]`.
                     fn $store(m) {
-                        let Some(cell) = m.other_cell::<$store_cell>(A) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let Some(cell) = m.other_cell::<$store_cell>(A) else { return m.beyond_other::<$store_cell>(A) };
                         *cell = simd::$store(m.get_vector(B));
                         m.next(OTHER_WORDS)
                     }
@@ -192,7 +192,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[r address] [offset] [mask] [memory] [a lane]`.
                     fn $load_lane(m) {
-                        let Some(cell) = m.other_cell::<$load_lane_cell>(B) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let Some(cell) = m.other_cell::<$load_lane_cell>(B) else { return m.beyond_other::<$load_lane_cell>(B) };
                         let (a, lane) = (m.vector_of(OTHER_WORDS, A), m.operand_of(OTHER_WORDS, B) as u8);
                         m.set_vector(A, simd::$load_lane(a, lane, *cell));
                         m.next(OTHER_WORDS + 1)
@@ -201,7 +201,7 @@ macro_rules! simd_handlers {
                 $(
                     /// `[address a] [offset] [mask] [memory] [lane]`.
                     fn $store_lane(m) {
-                        let Some(cell) = m.other_cell::<$store_lane_cell>(A) else { return m.trap(Trap::MemoryOutOfBounds) };
+                        let Some(cell) = m.other_cell::<$store_lane_cell>(A) else { return m.beyond_other::<$store_lane_cell>(A) };
                         *cell = simd::$store_lane(m.get_vector(B), m.operand_of(OTHER_WORDS, A) as u8);
                         m.next(OTHER_WORDS + 1)
                     }

@@ -4,7 +4,7 @@ use innkeeper_engine::Trap;
 use innkeeper_engine::index::{ElemIndex, TableIndex};
 use innkeeper_engine::tier::{VmContext, VmTable, runtime};
 
-use crate::machine::{A, B, C, D, Machine, handlers};
+use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
 impl Machine {
     /// The table whose index is in the upper half of word 1.
@@ -15,6 +15,19 @@ impl Machine {
     unsafe fn table(self) -> *const VmTable {
         // SAFETY: validation admits only tables that the instance has.
         unsafe { *(*self.ctx).tables.add(self.immediate() as usize) }
+    }
+
+    /// Stops the activation, as the table in the upper half of word 1 has no such element.
+    ///
+    /// # Safety
+    /// The contract of [`crate::machine::Handler`].
+    #[inline(always)]
+    unsafe fn beyond_table(self, element: u32) -> Exit {
+        // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
+        unsafe {
+            runtime::note_beyond_table(self.ctx, element.into(), (*self.table()).len);
+            self.trap(Trap::TableOutOfBounds)
+        }
     }
 }
 
@@ -41,7 +54,7 @@ handlers! {
     fn table_get(m) {
         let (table, index) = (m.table(), m.get::<u32>(B));
         if u64::from(index) >= (*table).len {
-            return m.trap(Trap::TableOutOfBounds);
+            return m.beyond_table(index);
         }
         m.set(A, *(*table).elements.add(index as usize));
         m.next(2)
@@ -51,7 +64,7 @@ handlers! {
     fn table_set(m) {
         let (table, index) = (m.table(), m.get::<u32>(A));
         if u64::from(index) >= (*table).len {
-            return m.trap(Trap::TableOutOfBounds);
+            return m.beyond_table(index);
         }
         *(*table).elements.add(index as usize) = m.get(B);
         m.next(2)

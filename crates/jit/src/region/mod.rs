@@ -176,6 +176,7 @@ pub(crate) fn describe(pc: usize, error: &mut Error) -> Option<Described> {
                 Some(module) if error.backtrace().wants_frames() => {
                     let (func, offset_bytes) = place(next);
                     let offset_bytes = offset_bytes.map(|offset| offset as usize);
+                    error.note_instruction(module, offset_bytes);
                     let offset_bytes = offset_bytes.filter(|_| error.backtrace().wants_offsets());
                     error.backtrace_mut().push(frame(module, func, offset_bytes));
                 }

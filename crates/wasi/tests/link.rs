@@ -69,3 +69,49 @@ fn a_guest_without_a_memory_gets_faults() {
     assert_eq!(run(text, &Keys::builder().build(), "random").expect("runs"), 21);
     assert_eq!(run(text, &Keys::builder().build(), "yield").expect("runs"), 0);
 }
+
+/// More instances than are remembered, in one store and in another that begins with the same context, some of them without a memory.
+#[test]
+fn calls_work_on_the_memory_of_the_instance_that_calls() {
+    const INSTANCES: u8 = 20;
+    let engine = Engine::with_tier(Config::default(), Interpreter);
+    let mut linker = Linker::<Context>::new(&engine);
+    add_to_linker(&mut linker, |context| context);
+    let out = Capture::new(1 << 16);
+    let context =
+        Context::new(&Keys::builder().stdout(StdoutKey::Capture(out.clone())).build()).expect("keys open");
+    let mut stores = [(); 2].map(|()| Store::new(&engine, context.clone()).expect("store"));
+    let has_memory = |i: u8| i % 7 != 3;
+    let letter = |i: u8| char::from(b'a' + i);
+    let funcs = stores.each_mut().map(|store| {
+        (0..INSTANCES)
+            .map(|i| {
+                let export = if has_memory(i) { r#"(export "memory")"# } else { "" };
+                let text = format!(
+                    r#"(module
+                        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+                        (memory {export} 1)
+                        (data (i32.const 8) "\20\00\00\00\01\00\00\00")
+                        (data (i32.const 32) "{}")
+                        (func (export "run") (result i32)
+                            (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0))))"#,
+                    letter(i)
+                );
+                let module = Module::new(&engine, wat::parse_str(text).expect("text")).expect("module");
+                let instance = linker.instantiate(&mut *store, &module).expect("instance");
+                instance.get_typed_func::<(), i32>(&mut *store, "run").expect("run")
+            })
+            .collect::<Vec<_>>()
+    });
+    let mut expected = String::new();
+    for step in [1, 3, 19, 7, 0] {
+        for turn in 0..u8::MAX {
+            let i = (u32::from(turn) * step % u32::from(INSTANCES)) as u8;
+            let which = usize::from(turn % 3 == 0);
+            let errno = funcs[which][usize::from(i)].call(&mut stores[which], ()).expect("returns");
+            assert_eq!(errno, if has_memory(i) { 0 } else { 21 });
+            expected.extend(has_memory(i).then(|| letter(i)));
+        }
+    }
+    assert_eq!(String::from_utf8_lossy(&out.contents()), expected);
+}

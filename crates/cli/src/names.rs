@@ -52,6 +52,11 @@ pub(crate) fn name(name: Option<&str>, func: FuncIndex) -> String {
     name.replace(';', ":")
 }
 
+/// The name of a function that is imported.
+pub(crate) fn import(module: &str, name: &str) -> String {
+    format!("{}.{}", short(module), short(name)).replace(';', ":")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -2,7 +2,7 @@
 //!
 //! Who profiles asks for a sample every so often ([`crate::InterruptHandle::sample`]), and the guest takes it at its next loop or call, where it polls
 //! anyway: nothing is paid between samples, and both tiers know all frames there. A sample weighs as many ticks as were asked for since the
-//! one before, so that the time of host calls goes to whoever made them.
+//! one before. What of that passed in functions of the host is theirs: they are innermost then, in the stack of that sample.
 //!
 //! Must stay true: a profile is bounded, whatever stacks a guest makes; what does not fit is counted, and told of.
 
@@ -24,6 +24,8 @@ pub struct Profile {
     /// What the stacks cost.
     bytes: usize,
     omitted: OmittedSamples,
+    /// Functions of the host that have returned since the last sample, with the ticks that passed in each.
+    in_host: Vec<(FrameInfo, u64)>,
 }
 
 /// Samples whose stacks a profile had no room for.
@@ -53,9 +55,32 @@ impl Profile {
         self.omitted
     }
 
+    /// Notes that ticks have passed in a function of the host, for the next sample.
+    pub(crate) fn note_host(&mut self, function: FrameInfo, ticks: u64) {
+        match self.in_host.iter_mut().find(|(known, _)| *known == function) {
+            Some((_, sum)) => *sum += ticks,
+            None => self.in_host.push((function, ticks)),
+        }
+    }
+
     pub(crate) fn add(&mut self, stack: Backtrace, ticks: u64) {
-        self.ticks += ticks;
         let stack = stack.into_frames();
+        let mut left = ticks;
+        for (function, in_host) in std::mem::take(&mut self.in_host) {
+            let in_host = in_host.min(left);
+            left -= in_host;
+            if in_host > 0 {
+                let frames = std::iter::once(function).chain(stack.iter().cloned());
+                self.add_stack(frames.collect(), in_host);
+            }
+        }
+        if left > 0 || ticks == 0 {
+            self.add_stack(stack, left);
+        }
+    }
+
+    fn add_stack(&mut self, stack: Vec<FrameInfo>, ticks: u64) {
+        self.ticks += ticks;
         if let Some(known) = self.stacks.get_mut(&stack) {
             *known += ticks;
             return;

@@ -120,6 +120,8 @@ pub enum FrameTier {
     Interpreted,
     /// Machine code.
     Compiled,
+    /// The host, whose function it is; in profiles only.
+    Host,
 }
 
 /// The active functions, innermost first: at most [`Backtrace::MAX_FRAMES`] different ones in a row.

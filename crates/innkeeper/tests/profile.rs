@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use innkeeper::{
-    Config, InterruptHandle, Linker, Module, Profile, Store, TierUp, Tiers, Trap, Tuning, engine_with,
+    Config, FrameTier, InterruptHandle, Linker, Module, Profile, Store, TierUp, Tiers, Trap, Tuning,
+    engine_with,
 };
 
-/// `outer` calls `inner`, which asks for a sample and takes it at its loop's header.
+/// `outer` calls `inner`, which asks for a sample in a function of the host, whose time it is, and takes it at its loop's header.
 const NESTED: &str = r#"(module $m
     (import "host" "sample" (func $sample))
     (import "host" "interrupt" (func $interrupt))
@@ -74,7 +75,7 @@ fn a_sample_is_the_stack_of_who_polls_next() {
             guest.store.start_profile();
             outer.call(&mut guest.store, ()).unwrap();
             let profile = guest.store.take_profile().unwrap();
-            assert_eq!(stacks(&profile), [("outer;inner".to_owned(), 2)], "round {rounds}, {tiers:?}");
+            assert_eq!(stacks(&profile), [("outer;inner;sample".to_owned(), 2)], "round {rounds}, {tiers:?}");
             assert_eq!(profile.ticks(), 2);
         }
         assert!(guest.store.take_profile().is_none());
@@ -83,6 +84,44 @@ fn a_sample_is_the_stack_of_who_polls_next() {
         guest.store.start_profile();
         outer.call(&mut guest.store, ()).unwrap();
         assert_eq!(guest.store.take_profile().unwrap().ticks(), 2);
+    }
+}
+
+/// What passes in functions of the host is theirs, by the names of the imports that they are; what passes after that is the guest's.
+#[test]
+fn time_in_the_host_is_told_apart() {
+    const TEXT: &str = r#"(module
+        (import "env" "wait" (func $wait (param i32))) (import "env" "other" (func $other (param i32)))
+        (func $main (export "main") (local i32)
+            (call $wait (i32.const 5)) (call $other (i32.const 2)) (call $wait (i32.const 1))
+            (local.set 0 (i32.const 1000))
+            (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#;
+    for (config, tiers) in configurations() {
+        let engine = engine_with(config, tiers);
+        let handle = Arc::new(OnceLock::<InterruptHandle>::new());
+        let mut store = Store::new(&engine, ()).unwrap();
+        let mut linker = Linker::new(&engine);
+        for name in ["wait", "other"] {
+            let sampled = Arc::clone(&handle);
+            linker.func_wrap("env", name, move |ticks: i32| {
+                (0..ticks).for_each(|_| sampled.get().unwrap().sample())
+            });
+        }
+        let binary = innkeeper::to_binary(TEXT.as_bytes()).unwrap().into_owned();
+        let instance = linker.instantiate(&mut store, &Module::new(&engine, binary).unwrap()).unwrap();
+        assert!(handle.set(store.interrupt_handle()).is_ok());
+        store.start_profile();
+        // A tick that no function of the host has seen.
+        store.interrupt_handle().sample();
+        instance.get_typed_func::<(), ()>(&mut store, "main").unwrap().call(&mut store, ()).unwrap();
+        let profile = store.take_profile().unwrap();
+        let in_host =
+            |stack: &[innkeeper::FrameInfo]| stack.first().is_some_and(|frame| frame.tier == FrameTier::Host);
+        let host: u64 = profile.stacks().filter(|(stack, _)| in_host(stack)).map(|(_, ticks)| ticks).sum();
+        assert_eq!((host, profile.ticks()), (8, 9), "{tiers:?}");
+        let told = stacks(&profile);
+        assert!(told.iter().any(|(stack, ticks)| stack == "main;wait" && *ticks == 6), "{told:?}");
+        assert!(told.iter().any(|(stack, ticks)| stack == "main;other" && *ticks == 2), "{told:?}");
     }
 }
 
@@ -95,7 +134,11 @@ fn deep_stacks_are_cut_at_the_outer_end() {
         recurse.call(&mut guest.store, 2000).unwrap();
         let profile = guest.store.take_profile().unwrap();
         let (stack, ticks) = profile.stacks().next().unwrap();
-        assert_eq!((stack.len(), stack[0].func_name.as_deref(), ticks), (512, Some("inner"), 1), "{tiers:?}");
+        assert_eq!(
+            (stack.len(), stack[0].func_name.as_deref(), ticks),
+            (513, Some("sample"), 1),
+            "{tiers:?}"
+        );
     }
 }
 

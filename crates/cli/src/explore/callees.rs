@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use innkeeper::{ExternType, Module};
 
-use crate::names::Names;
-use crate::report::short;
+use crate::names::{self, Names};
 
 /// The functions of a module by their indices, with names fit to show.
 pub(super) struct Callees(HashMap<u32, String>);
@@ -13,10 +12,10 @@ pub(super) struct Callees(HashMap<u32, String>);
 impl Callees {
     pub(super) fn of(module: &Module, own: &Names) -> Callees {
         let imported = module.imports().filter(|import| matches!(import.ty, ExternType::Func(_)));
-        let imported = imported.map(|import| format!("{}.{}", short(import.module), short(import.name)));
-        let mut names: HashMap<u32, String> = (0..).zip(imported).collect();
-        names.extend(own.by_index().iter().map(|(func, name)| (*func, name.clone())));
-        Callees(names)
+        let imported = imported.map(|import| names::import(import.module, import.name));
+        let mut all: HashMap<u32, String> = (0..).zip(imported).collect();
+        all.extend(own.by_index().iter().map(|(func, name)| (*func, name.clone())));
+        Callees(all)
     }
 
     /// Whether there is a function of that name.

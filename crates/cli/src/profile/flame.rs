@@ -97,11 +97,12 @@ impl Graph {
 }
 
 /// All that can execute a frame, in the order of the legend.
-const TIERS: [FrameTier; 2] = [FrameTier::Compiled, FrameTier::Interpreted];
+const TIERS: [FrameTier; 3] = [FrameTier::Compiled, FrameTier::Interpreted, FrameTier::Host];
 
 fn word(tier: FrameTier) -> &'static str {
     match tier {
         FrameTier::Compiled => "compiled",
+        FrameTier::Host => "host",
         _ => "interpreted",
     }
 }
@@ -109,6 +110,7 @@ fn word(tier: FrameTier) -> &'static str {
 fn class(tier: Option<FrameTier>) -> &'static str {
     match tier {
         Some(FrameTier::Compiled) => "c",
+        Some(FrameTier::Host) => "h",
         Some(_) => "i",
         None => "a",
     }

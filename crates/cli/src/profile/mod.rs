@@ -13,7 +13,7 @@ use std::time::Duration;
 use flame::{Captions, Graph};
 use innkeeper::{FrameInfo, FrameTier, InterruptHandle, Module, OmittedSamples, Profile};
 
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::output::Output;
 use crate::report::{self, Problem};
 use crate::writable::Writable;
@@ -107,8 +107,11 @@ impl Stacks {
         let mut ticks_of: HashMap<Vec<(String, FrameTier)>, u64> = HashMap::new();
         let mut has_names = false;
         for (stack, ticks) in profile.stacks().filter(|(stack, _)| !stack.is_empty()) {
-            has_names |= stack.iter().any(|frame| frame.func_name.is_some());
-            let named = |frame: &FrameInfo| (names.name(frame.func), frame.tier);
+            has_names |= stack.iter().any(|frame| frame.func_name.is_some() && frame.tier != FrameTier::Host);
+            let named = |frame: &FrameInfo| match frame.tier {
+                FrameTier::Host => (host_function(frame), frame.tier),
+                tier => (names.name(frame.func), tier),
+            };
             *ticks_of.entry(stack.iter().rev().map(named).collect()).or_default() += ticks;
         }
         Stacks { ticks_of, ticks: profile.ticks(), omitted: profile.omitted(), has_names }
@@ -152,5 +155,13 @@ impl Stacks {
             false => "; the module has no names of functions: build it with them (-g, or without stripping)",
         };
         format!("{} samples, one a millisecond, of {count} different stacks{omitted}{names}", self.ticks)
+    }
+}
+
+/// The name of a function of the host: that of the import, as [`names::import`] has it.
+fn host_function(frame: &FrameInfo) -> String {
+    match (&frame.module_name, &frame.func_name) {
+        (Some(module), Some(name)) => names::import(module, name),
+        _ => String::from("(a function of the host)"),
     }
 }

@@ -79,7 +79,9 @@ fn a_profile_is_a_flame_graph_and_folded_stacks() {
     assert_eq!(stack, "main;busy");
     assert!(ticks.parse::<u64>().unwrap() > 0);
     let graph = fs::read_to_string(dir.path().join("out.svg")).unwrap();
-    for part in ["<svg", ">busy, ", "compiled: ", "interpreted: ", "prefers-color-scheme: dark", "</svg>"] {
+    for part in
+        ["<svg", ">busy, ", "compiled: ", "interpreted: ", "host: ", "prefers-color-scheme: dark", "</svg>"]
+    {
         assert!(graph.contains(part), "{part} is not in {graph}");
     }
     // What is outermost is on top.

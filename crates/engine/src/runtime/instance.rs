@@ -6,8 +6,9 @@ use std::ptr::NonNull;
 use crate::budget::{BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
-use crate::module::{Module, ModuleParts};
+use crate::module::{Item, Module, ModuleParts};
 use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
+use crate::trap::{FrameInfo, FrameTier};
 use crate::types::GlobalType;
 use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
@@ -222,6 +223,22 @@ fn func_refs(parts: &ModuleParts, ctx: *mut VmContext) -> Box<[VmFunc]> {
 }
 
 impl InstanceEntity {
+    /// A function of the host that the instance has called, by the import that it is; without names where it came another way, as a reference.
+    pub(crate) fn describe_host(&self, func: *const VmFunc) -> FrameInfo {
+        let index = self.imported_funcs.iter().position(|imported| std::ptr::eq(*imported, func));
+        let imports = &self.module.0.imports;
+        let mut functions = imports.iter().filter(|import| matches!(import.item, Item::Func(_)));
+        let import = index.and_then(|index| functions.nth(index));
+        FrameInfo {
+            module_name: import.map(|import| import.module.to_string()),
+            func: FuncIndex(index.map_or(u32::MAX, |index| index as u32)),
+            func_name: import.map(|import| import.name.to_string()),
+            offset_bytes: None,
+            times: 1,
+            tier: FrameTier::Host,
+        }
+    }
+
     /// The reference to a function; none where the module does not declare that it is referred to.
     pub(crate) fn func_ref(&self, func: FuncIndex) -> Option<*const VmFunc> {
         if let Some(imported) = self.imported_funcs.get(func.index()) {

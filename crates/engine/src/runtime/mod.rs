@@ -135,13 +135,39 @@ pub(crate) unsafe fn catch_host(
     caller: *mut VmContext,
     slots: &mut [u64],
 ) -> Result<(), Stopped> {
+    // SAFETY: `core` was set by the call that this activation is in.
+    let before = unsafe { (*core_of(vm)).profile.is_some().then(|| (*core_of(vm)).record.ticks()) };
     // SAFETY: passed on. Whatever the panic left half done belongs to the host, which sees the panic go on.
-    match catch_unwind(AssertUnwindSafe(|| unsafe {
+    let caught = catch_unwind(AssertUnwindSafe(|| unsafe {
         (*(*func).host.cast::<HostFunc>()).call(vm, caller, slots)
-    })) {
+    }));
+    if let Some(before) = before {
+        // SAFETY: as above.
+        unsafe { note_host_time(vm, func, caller, before) };
+    }
+    match caught {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Stopped::Error(error)),
         Err(payload) => Err(Stopped::Panic(payload)),
+    }
+}
+
+/// Tells the profile how much time has passed in a function of the host, which began when `before` samples had been asked for.
+///
+/// # Safety
+/// As [`catch_host`].
+#[cold]
+unsafe fn note_host_time(vm: *mut VmStore, func: *const VmFunc, caller: *mut VmContext, before: u64) {
+    // SAFETY: `catch_host` passes the record and the context of the call that it has made; `core` was set by the call that this activation is in.
+    unsafe {
+        let core = &mut *core_of(vm);
+        let ticks = core.record.ticks().saturating_sub(before);
+        if ticks > 0
+            && !caller.is_null()
+            && let Some(profile) = &mut core.profile
+        {
+            profile.note_host((*instance_of(caller)).describe_host(func), ticks);
+        }
     }
 }
 

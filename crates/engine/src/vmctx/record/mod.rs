@@ -220,6 +220,11 @@ impl StoreRecord {
         }
     }
 
+    /// Samples asked for since the last one that was taken, which stay what they are.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.shared().ticks.load(Ordering::Relaxed)
+    }
+
     /// Samples asked for since the last one that was taken.
     pub(crate) fn take_ticks(&self) -> u64 {
         self.shared().ticks.swap(0, Ordering::Relaxed)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand, ValueHint};
 use innkeeper::wasi::host::{
     Aftermath, ApplyCause, ApplyError, ArchiveError, ChangeKind, ChangesSeal, FileKind, Finish, Host,
-    Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
+    Leftover, Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
 use innkeeper::wasi::keys::{WasiLimits, parse_duration};
 
@@ -228,19 +228,28 @@ fn listed(unfinished: &Unfinished<'_>) -> Result<String, Problem> {
     let found = list_unfinished(unfinished).map_err(|error| not_finished(unfinished.directory, &error))?;
     let mut text = String::new();
     for leftover in found {
-        let state = match leftover.left {
-            Aftermath::Nothing => "nothing",
-            Aftermath::Unstaged => "no changes made, a part of them kept: undo removes it",
-            Aftermath::Staged => "no changes made, all of them kept: resume or undo",
-            Aftermath::HalfMade => "some changes made: resume or undo",
-            Aftermath::Made => "all changes made: resume removes what is left",
-            Aftermath::Damaged => "damaged: nobody knows what was made",
-            Aftermath::Foreign => "not sealed by this user's key: nobody knows what was made",
-        };
+        let state = in_words(&leftover);
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}  {state}", visible(&String::from_utf8_lossy(&leftover.staging)));
     }
     Ok(text)
+}
+
+/// What there is, and what can be done with it.
+fn in_words(leftover: &Leftover) -> &'static str {
+    match leftover.left {
+        Aftermath::Nothing => "nothing",
+        Aftermath::Unstaged => "no changes made, a part of them kept: undo removes it",
+        // Had they been possible, they would mostly have been made.
+        Aftermath::Staged if leftover.is_on_overlay => {
+            "no changes made, all of them kept: undo, or resume if they move no directory of a lower layer, as this is an overlay file system"
+        }
+        Aftermath::Staged => "no changes made, all of them kept: resume or undo",
+        Aftermath::HalfMade => "some changes made: resume or undo",
+        Aftermath::Made => "all changes made: resume removes what is left",
+        Aftermath::Damaged => "damaged: nobody knows what was made",
+        Aftermath::Foreign => "not sealed by this user's key: nobody knows what was made",
+    }
 }
 
 /// What went wrong where there was nothing new to make.
@@ -309,4 +318,18 @@ fn shown(path: &Path) -> String {
 
 fn unreadable(overlay: &Overlay, error: &dyn std::error::Error) -> Problem {
     Problem::new(shown(overlay.host_path()), format!("its changes cannot be listed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resuming_is_not_advised_where_it_may_never_help() {
+        let told = |is_on_overlay| {
+            in_words(&Leftover { staging: Vec::new(), left: Aftermath::Staged, is_on_overlay })
+        };
+        assert!(told(false).ends_with(": resume or undo"));
+        assert!(told(true).contains(": undo, or resume if they move no directory of a lower layer"));
+    }
 }

@@ -153,6 +153,43 @@ fn y4_a_name_on_the_way_that_others_remove_meanwhile_is_not_made_anew() {
     }
 }
 
+/// On a file system that takes another spelling for the same name, a guest that made that would have made the cache or its key.
+#[test]
+fn y4_no_other_spelling_of_a_name_on_the_way_is_made_or_taken_away() {
+    for (name, tuning) in resolvers() {
+        for (there, path) in [
+            ("", ".LOCAL"),
+            ("", ".Cache"),
+            ("", "CACHE~1"),
+            ("", ".cache\u{200d}"),
+            ("", ".local. "),
+            (".cache", ".cache/INN"),
+            (".cache", ".cache/inn."),
+            (".local/state/inn", ".local/state/inn/SEAL"),
+            (".local/state/inn", ".local/state/inn/\u{17f}eal"),
+            (SEAL, ".local/state/inn/seal/\u{212a}ey"),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            fs::create_dir_all(home.path().join(there)).unwrap();
+            fs::write(home.path().join("file"), "").unwrap();
+            let before = snapshot(home.path());
+            let mut guest = guest_of(home.path(), Access::ReadWrite, hidden_in(home.path()), &tuning);
+            for (how, answer) in [
+                ("mkdir", guest.mkdir(3, path).is_ok()),
+                ("symlink", guest.symlink("file", 3, path).is_ok()),
+                ("link", guest.link(0, (3, "file"), (3, path)).is_ok()),
+                ("rename", guest.rename((3, "file"), (3, path)).is_ok()),
+                ("open", guest.open(3, path, open_for(WRITE, CREAT)).is_ok()),
+            ] {
+                assert!(!answer, "{name}: {how} {path}");
+            }
+            assert_eq!(snapshot(home.path()), before, "{name}: {path}");
+            // Names beside the way are free.
+            guest.mkdir(3, ".caches").expect("another name");
+        }
+    }
+}
+
 /// Puts something else where something is, with the same number if the file system can be brought to give it again.
 fn replace(path: &Path, make: Make<'_>) {
     /// Some file systems give the lowest number that is free, and others may take it meanwhile; some never give one twice.

@@ -8,7 +8,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use innkeeper_wasi::host::MissingKey;
-use innkeeper_wasi::keys::{Access, DirKey, DirectoryOrder, KernelFiles, KeyError, Keys};
+use innkeeper_wasi::keys::{
+    Access, DirKey, DirectoryOrder, KernelFiles, KeyError, Keys, NameAliases, WasiTuning,
+};
 use innkeeper_wasi::p1::{self, Context, Errno, Version};
 use support::*;
 
@@ -257,6 +259,50 @@ fn y4_no_listing_names_a_staging_directory() {
     }
 }
 
+/// Where a file system has names that do not tell by their text what they lead to, a staging directory is told by what is in it: each function is tried on each path through
+/// one that has another name.
+#[test]
+fn y4_no_alias_leads_to_a_staging_directory() {
+    for access in KINDS {
+        let beneath = tempfile::tempdir().expect("a temporary directory");
+        let at = |path: &str| beneath.path().join(path);
+        fs::create_dir_all(at("sub/alias/0")).expect("the staging directory");
+        fs::create_dir_all(at("sub/other")).expect("another directory");
+        fs::write(at("sub/alias/0/f"), "staged").expect("what is staged");
+        fs::write(at("sub/other/phase"), "phase 2 of the moon\n").expect("another file");
+        // Such file systems do not say that a file is the user's alone.
+        fs::write(at("sub/alias/phase"), format!("phase 0\nsealed {} -\n", "0".repeat(64)))
+            .expect("the phase");
+        symlink("alias/0/f", at("sub/link")).expect("link");
+        let before = snapshot(beneath.path());
+        let guest_with = |aliases| {
+            let tuning = WasiTuning::with_aliases(aliases);
+            TestGuest::new(&Keys::builder().dir(beneath.path(), "/h", access).tuning(tuning).build())
+        };
+        let mut guest = guest_with(NameAliases::Assumed);
+        // A tree has its own directory there, and finds nothing in it.
+        let itself = (access != Access::CopyOnWrite).then_some("sub/alias/.");
+        let beneath_it = ["sub/alias/phase", "sub/alias/0/f", "sub/alias/0/new", "sub/alias/new"];
+        for path in beneath_it.into_iter().chain(itself) {
+            for (function, answer) in everything(&mut guest, 3, path, "free") {
+                assert!(answer.is_err(), "{access:?}: {function} of {path}");
+            }
+        }
+        assert!(guest.open(3, "sub/link", Open { lookup: FOLLOW, ..READ_IT }).is_err(), "{access:?}");
+        assert!(guest.open(3, "sub/other/phase", READ_IT).is_ok(), "{access:?}: it is no staging directory");
+        if access == Access::ReadWrite {
+            for (function, answer) in everything(&mut guest, 3, "sub/alias", "free") {
+                assert!(answer.is_err(), "{function} of the directory");
+            }
+            let sub = guest.open(3, "sub", open_for(READ, DIRECTORY)).expect("sub");
+            assert_eq!(guest.open(sub, "alias", open_for(READ, DIRECTORY)), Err(PERM), "from beneath");
+        }
+        assert_eq!(snapshot(beneath.path()), before, "{access:?}");
+        // By the names of an ordinary file system, it is a directory like any.
+        assert!(guest_with(NameAliases::Auto).open(3, "sub/alias/0/f", READ_IT).is_ok(), "{access:?}");
+    }
+}
+
 #[test]
 fn y4_no_guest_makes_or_reaches_a_staging_directory() {
     let staging = ".innkeeper-cow-0123456789abcdef";
@@ -283,6 +329,10 @@ fn y4_no_guest_makes_or_reaches_a_staging_directory() {
                 format!("{sub}{staging}/new"),
                 format!("{sub}.INNkeeper-cow-new"),
                 String::from(".innkeeper-cow-"),
+                // What other file systems take for the same name.
+                format!("{sub}INNKEE~1/journal"),
+                format!("{sub}.inn\u{212a}eeper-cow-0123456789abcdef/journal"),
+                format!("{sub}.innkeeper\u{200d}-cow-new"),
             ] {
                 for (function, answer) in everything(&mut guest, 3, &path, "free") {
                     assert_eq!(answer, Err(PERM), "{case}: {function} of {path}");

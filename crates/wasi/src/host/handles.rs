@@ -18,7 +18,7 @@ use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
 use super::tree::{Overlay, Tree, TreeDirectory, is_staging_directory};
-use crate::keys::{Access, DirKey, KeyError, Keys, ListenKey, LockedRoot};
+use crate::keys::{Access, DirKey, KeyError, Keys, ListenKey, LockedRoot, NameAliases};
 
 /// The handles that a guest starts with.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ fn directory(
 
 /// Opens the directory of a key.
 pub(super) fn open_host(
-    (permit, resolve): (&Permit, Resolve),
+    (permit, resolve, aliases): (&Permit, Resolve, NameAliases),
     hidden: Option<&Arc<Hidden>>,
     key: &DirKey,
 ) -> Result<NativeDirectory, KeyError> {
@@ -142,13 +142,13 @@ pub(super) fn open_host(
     if is_staging {
         return Err(KeyError::Reserved(path()));
     }
-    NativeDirectory::granted(permit, fd, (key.kernel_files, hidden), resolve.kind()).map_err(|error| {
-        match error {
+    NativeDirectory::granted(permit, fd, (key.kernel_files, hidden), (resolve.kind(), aliases)).map_err(
+        |error| match error {
             Error::KernelFiles => KeyError::KernelFiles(path()),
             Error::Hidden => KeyError::Hidden(path()),
             reason => KeyError::DirectoryUnreadable { path: path(), reason: reason.into() },
-        }
-    })
+        },
+    )
 }
 
 /// An empty directory that the gate lets nobody change: a guest that opens, looks at and lists each directory it finds meets nothing broken.

@@ -11,6 +11,8 @@
 //! - What had the number of something hidden and is somewhere else now is refused though it need not be: better than the other way round, and no descriptor has to
 //!   be kept open for each thing so that its number stays taken.
 //!
+//! A name is compared with every spelling of it that a file system could take for the same: one that is none of the host's on this file system is refused like it.
+//!
 //! Directories are compared by what they are, and so reached by every mount. What is not seen: another file system that shows the same files as its own, such as
 //! an overlay over the directory, or the same export mounted by a network twice. And where others lead a link on the way elsewhere while the guest runs, the names on the
 //! old way are refused, but the new place is not known.
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use super::error::Error;
 use super::gate::Permit;
 use super::metadata::{FileKind, Metadata};
-use super::resolve::MAX_LINKS;
+use super::resolve::{MAX_LINKS, is_alias};
 use super::sys::{self, Mount};
 
 /// What a file is, whatever its name: the numbers of its device and on it.
@@ -183,7 +185,7 @@ impl Hidden {
     }
 
     fn steps<'a>(&'a self, parent: Identity, name: &'a [u8]) -> impl Iterator<Item = &'a Step> {
-        self.way.iter().filter(move |step| step.parent == parent && step.name == name)
+        self.way.iter().filter(move |step| step.parent == parent && is_alias(name, &step.name))
     }
 
     /// Whether something hidden can be reached from a directory without leaving its mount. A way to it that goes by the same mount goes through the directory

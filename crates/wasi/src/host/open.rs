@@ -191,7 +191,9 @@ impl Host {
             sys::set_size(permit, reached.fd.as_fd(), 0)?;
         }
         match found.kind {
-            FileKind::Directory => Ok(Found::Directory(DirectoryNode::Native(base.derive(reached, &found)))),
+            FileKind::Directory => {
+                Ok(Found::Directory(DirectoryNode::Native(base.derive(permit, reached, &found))))
+            }
             kind => Ok(Found::File(FileNode::Native(reached.fd), kind)),
         }
     }

@@ -80,8 +80,9 @@ impl OpenedKeys {
                 .map_err(|(path, error)| KeyError::CannotHide { path, reason: error.into() })?,
             false => None,
         };
+        let how = (&permit, resolve, keys.tuning.aliases);
         let open = |key: &DirKey| {
-            let native = is_native(key).then(|| handles::open_host((&permit, resolve), hidden.as_ref(), key));
+            let native = is_native(key).then(|| handles::open_host(how, hidden.as_ref(), key));
             native.transpose()
         };
         let directories = keys.directories.iter().map(open).collect::<Result<_, _>>()?;

@@ -8,6 +8,9 @@
 //! there (`openat2`), and a search that it gives up for that reason is made again by the walker, which looks at every step. What is hidden is near where its way
 //! leads through the directory, or through a directory of the same file system that is mounted elsewhere, too: there the same directories have other ways.
 //!
+//! Where a file system has names of which nobody here knows what they lead to, each step is looked at as well: a directory that changes are staged in is refused by
+//! what is in it, whatever it is called.
+//!
 //! Must stay true: nothing is opened, read, listed or changed in what is hidden, and no name on the way to it is made, moved or removed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,10 +19,11 @@ use std::sync::Arc;
 use super::error::Error;
 use super::gate::Permit;
 use super::hidden::{Hidden, Identity, identity};
-use super::metadata::Metadata;
+use super::metadata::{FileKind, Metadata};
 use super::resolve::ResolverKind;
 use super::sys;
-use crate::keys::KernelFiles;
+use super::tree::looks_like_staging_directory;
+use crate::keys::{KernelFiles, NameAliases};
 
 /// An open directory of the system's.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ struct Reach {
     hidden: Option<Arc<Hidden>>,
     /// Whether something hidden could be reached without leaving the directory's mount: then every step is looked at.
     is_guarded: bool,
+    /// Whether the file system has names for a file that cannot be told from others by their text.
+    has_aliases: bool,
 }
 
 impl AsFd for NativeDirectory {
@@ -56,9 +62,10 @@ impl NativeDirectory {
         permit: &Permit,
         fd: OwnedFd,
         (kernel_files, hidden): (KernelFiles, Option<&Arc<Hidden>>),
-        resolver: ResolverKind,
+        (resolver, aliases): (ResolverKind, NameAliases),
     ) -> Result<NativeDirectory, Error> {
-        if kernel_files == KernelFiles::Refused && sys::is_of_the_kernel(permit, fd.as_fd())? {
+        let file_system = sys::FileSystem::of(permit, fd.as_fd())?;
+        if kernel_files == KernelFiles::Refused && file_system.is_of_the_kernel() {
             return Err(Error::KernelFiles);
         }
         let here = identity(&sys::stat(permit, fd.as_fd())?);
@@ -68,17 +75,20 @@ impl NativeDirectory {
             // The walker crosses mounts unnoticed.
             Some(hidden) => resolver == ResolverKind::Walk || hidden.is_near(permit, fd.as_fd())?,
         };
-        let reach = Reach { here, kernel_files, hidden: hidden.cloned(), is_guarded };
+        let has_aliases = aliases == NameAliases::Assumed || file_system.has_name_aliases();
+        let is_guarded = is_guarded || has_aliases;
+        let reach = Reach { here, kernel_files, hidden: hidden.cloned(), is_guarded, has_aliases };
         Ok(NativeDirectory { fd: Arc::new(fd), reach })
     }
 
     /// One that was found beneath this one, with what is known of it.
-    pub(super) fn derive(&self, found: Reached, metadata: &Metadata) -> NativeDirectory {
+    pub(super) fn derive(&self, permit: &Permit, found: Reached, metadata: &Metadata) -> NativeDirectory {
         let reach = &self.reach;
-        let is_guarded = reach.hidden.is_some() && (reach.is_guarded || found.is_walked);
+        let has_aliases = self.is_among_aliases(permit, found.fd.as_fd(), metadata);
+        let is_guarded = reach.hidden.is_some() && (reach.is_guarded || found.is_walked) || has_aliases;
         NativeDirectory {
             fd: Arc::new(found.fd),
-            reach: Reach { here: identity(metadata), is_guarded, ..reach.clone() },
+            reach: Reach { here: identity(metadata), is_guarded, has_aliases, ..reach.clone() },
         }
     }
 
@@ -133,7 +143,12 @@ impl NativeDirectory {
         self.admit(found, || {
             let fd = sys::open_name(permit, parent, name, sys::OpenHow::look())?;
             sys::is_of_the_kernel(permit, fd.as_fd())
-        })
+        })?;
+        if found.kind == FileKind::Directory {
+            self.require_no_staging(permit, (parent, name))
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses what is open, if it is no part of the grant.
@@ -143,7 +158,36 @@ impl NativeDirectory {
         fd: BorrowedFd<'_>,
         found: &Metadata,
     ) -> Result<(), Error> {
-        self.admit(found, || sys::is_of_the_kernel(permit, fd))
+        self.admit(found, || sys::is_of_the_kernel(permit, fd))?;
+        let is_suspect = found.kind == FileKind::Directory && self.is_among_aliases(permit, fd, found);
+        if is_suspect && looks_like_staging_directory(permit, fd) { Err(Error::Reserved) } else { Ok(()) }
+    }
+
+    /// Refuses what a name stands for, if that is a directory in which changes are staged.
+    pub(super) fn require_no_staging(
+        &self,
+        permit: &Permit,
+        (parent, name): (BorrowedFd<'_>, &[u8]),
+    ) -> Result<(), Error> {
+        if !self.reach.has_aliases {
+            return Ok(());
+        }
+        match sys::open_name(permit, parent, name, sys::OpenHow::lookup().without_following()) {
+            Ok(fd) if looks_like_staging_directory(permit, fd.as_fd()) => Err(Error::Reserved),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the file system has names for a file that cannot be told from others by their text.
+    pub(super) fn has_aliases(&self) -> bool {
+        self.reach.has_aliases
+    }
+
+    /// As [`NativeDirectory::has_aliases`], of what was found beneath it, perhaps on another file system. What cannot be asked is taken for one that has.
+    fn is_among_aliases(&self, permit: &Permit, fd: BorrowedFd<'_>, found: &Metadata) -> bool {
+        self.reach.has_aliases
+            || found.device != self.reach.here.0
+                && sys::FileSystem::of(permit, fd).map_or(true, |it| it.has_name_aliases())
     }
 }
 

@@ -26,5 +26,5 @@ pub use network::ListenKey;
 pub use policy::{Policy, PolicyError};
 pub use quantity::{parse_duration, parse_size};
 pub use stdio::{Capture, FileMode, StdinKey, StdoutKey};
-pub use tuning::{ProbeAnswer, Resolver, WasiTuning};
+pub use tuning::{NameAliases, ProbeAnswer, Resolver, WasiTuning};
 pub use words::{KeyLine, KeyLineKind};

@@ -28,6 +28,17 @@ pub enum ProbeAnswer {
     Eperm,
 }
 
+/// Whether file systems are taken to have names that their text does not tell apart, such as short aliases of long ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameAliases {
+    /// By the type of each file system.
+    #[default]
+    Auto,
+    /// All of them: each step of each path is looked at.
+    Assumed,
+}
+
 /// Every knob that cannot affect correctness.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +47,8 @@ pub struct WasiTuning {
     pub resolver: Resolver,
     /// A simulated answer to the probe that [`Resolver::Auto`] makes.
     pub probe: ProbeAnswer,
+    /// Which file systems have names that their text does not tell apart.
+    pub aliases: NameAliases,
 }
 
 impl WasiTuning {
@@ -43,6 +56,12 @@ impl WasiTuning {
     #[must_use]
     pub fn with_resolver(resolver: Resolver) -> WasiTuning {
         WasiTuning { resolver, ..WasiTuning::default() }
+    }
+
+    /// WasiTuning that takes every file system for one with aliases, or asks each.
+    #[must_use]
+    pub fn with_aliases(aliases: NameAliases) -> WasiTuning {
+        WasiTuning { aliases, ..WasiTuning::default() }
     }
 
     /// WasiTuning whose probe for `openat2` answers as told.

@@ -7,6 +7,7 @@
 //! follows a link under those even when told not to), the wish for a directory is remembered instead;
 //! a link is never followed by the system in the last step, only here.
 
+mod alias;
 mod openat2;
 mod path;
 mod walk;
@@ -14,6 +15,7 @@ mod walk;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+pub(super) use alias::is_alias;
 pub(super) use path::{
     GuestPath, LastPart, MAX_PATH_BYTES, is_reserved, names_reserved, push_components, splice,
 };
@@ -95,6 +97,9 @@ impl<'a> ResolvedName<'a> {
 
     /// Refuses a name on the way to something hidden; `if_there` is the answer where it stands for anything.
     fn require_off_the_way(&self, permit: &Permit, if_there: Error) -> Result<(), Error> {
+        if let Some(base) = self.base {
+            base.require_no_staging(permit, (self.parent(), &self.name))?;
+        }
         if !self.is_kept && self.near.is_none() {
             return Ok(());
         }

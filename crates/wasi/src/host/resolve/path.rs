@@ -5,6 +5,7 @@
 //! for staging directories ([`is_reserved`]): whoever looks up a guest's path comes through here, whatever kind of directory it is in.
 
 use super::Error;
+use super::alias::could_begin_with;
 use crate::host::tree::STAGING_PREFIX;
 
 /// Longest path accepted, in bytes, as in the Linux kernel (its limit counts a terminating NUL).
@@ -135,15 +136,13 @@ pub(in crate::host) fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
 
 /// Whether a path has a reserved name in it.
 pub(in crate::host) fn names_reserved(path: &[u8]) -> bool {
-    // Most paths are decided by the first byte of each name.
-    path.len() >= STAGING_PREFIX.len() && path.split(|&byte| byte == b'/').any(is_reserved)
+    path.split(|&byte| byte == b'/').any(is_reserved)
 }
 
 /// Whether a name is reserved for directories that changes are staged in: what is in one is carried out with the user's rights, so no guest makes, moves, enters or
-/// sees one, nor a link to one. File systems that ignore case do not make a way around that.
+/// sees one, nor a link to one. So are names that a file system could take for such a one.
 pub(in crate::host) fn is_reserved(name: &[u8]) -> bool {
-    name.first() == STAGING_PREFIX.first()
-        && name.get(..STAGING_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(STAGING_PREFIX))
+    could_begin_with(name, STAGING_PREFIX)
 }
 
 /// Without leading `./`, which says nothing.
@@ -245,9 +244,13 @@ mod tests {
         assert_eq!(GuestPath::parse(b"/").err(), Some(Error::Escape));
         assert_eq!(GuestPath::parse(b"a\0").err(), Some(Error::Invalid));
         assert_eq!(GuestPath::parse(&[b'a'; 4096]).err(), Some(Error::NameTooLong));
-        for path in
-            [".innkeeper-cow-", "./.innkeeper-cow-1", "a//.INNkeeper-Cow-x/", "a/.innkeeper-cow-7/../b"]
-        {
+        for path in [
+            ".innkeeper-cow-",
+            "./.innkeeper-cow-1",
+            "a//.INNkeeper-Cow-x/",
+            "a/.innkeeper-cow-7/../b",
+            "a/INNKEE~1/b",
+        ] {
             assert_eq!(GuestPath::parse(path.as_bytes()).err(), Some(Error::Reserved), "{path}");
             assert_eq!(splice(Some(b"a"), path.as_bytes()).err(), Some(Error::Reserved), "{path}");
         }

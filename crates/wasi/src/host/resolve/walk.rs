@@ -113,9 +113,14 @@ impl Walk<'_> {
         Some((self.base.near(true)?, here?))
     }
 
-    /// Refuses what a name stood for when it was opened, if something is hidden and it is no part of the grant. Gives what it is.
+    /// Refuses what a name stood for when it was opened, if it is no part of the grant. Gives what it is, where something is hidden.
     fn admit(&self, permit: &Permit, name: &[u8], fd: BorrowedFd<'_>) -> Result<Option<Identity>, Error> {
-        let Some((hidden, parent)) = self.hidden() else { return Ok(None) };
+        let Some((hidden, parent)) = self.hidden() else {
+            if self.base.has_aliases() {
+                self.base.admit_open(permit, fd, &sys::stat(permit, fd)?)?;
+            }
+            return Ok(None);
+        };
         let found = sys::stat(permit, fd)?;
         if hidden.is_behind((parent, name), &found) {
             return Err(Error::Hidden);

@@ -187,7 +187,7 @@ impl State {
             let place = visit.resolve.place(visit.permit, from, &GuestPath::parse(&step)?)?;
             let fd = place.open(visit.permit, sys::OpenHow::lookup())?;
             let found = sys::stat(visit.permit, fd.as_fd())?;
-            let next = from.derive(Reached { fd, is_walked: true }, &found);
+            let next = from.derive(visit.permit, Reached { fd, is_walked: true }, &found);
             base = Some(next);
         }
         let from = base.as_ref().unwrap_or(root);

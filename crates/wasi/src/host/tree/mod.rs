@@ -28,12 +28,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use innkeeper_engine::Budget;
 
-pub(super) use apply::is_staging_directory;
 pub(super) use apply::stage::PREFIX as STAGING_PREFIX;
 pub use apply::{
     Aftermath, ApplyError, Cause as ApplyCause, ChangesSeal, Finish, Leftover, Trust, Unfinished,
     finish_apply, list_unfinished,
 };
+pub(super) use apply::{is_staging_directory, looks_like_staging_directory};
 pub use archive::ArchiveError;
 pub use changes::{Change, ChangeKind, Overlay, Stop};
 pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};

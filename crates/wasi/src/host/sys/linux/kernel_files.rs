@@ -1,9 +1,11 @@
-//! Which file systems are the kernel's own: their files are ways to talk to the kernel, to drivers, and to other processes.
+//! What types of file systems tell: which are the kernel's own, whose files are ways to talk to the kernel, to drivers, and to other processes; and which have names that
+//! their text does not tell apart.
 //!
 //! Told by the type that the system gives for a file system. Must stay true: a type that this knows nothing of is not the kernel's; the test below asks this
 //! machine which types there are, so that a new one is decided about.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use rustix::fs;
 
@@ -56,10 +58,55 @@ const KERNEL_FILE_SYSTEMS: [(&str, u32); 35] = [
 /// Types of file systems in which directories are on different devices without anything being mounted: those with subvolumes, `btrfs` and `bcachefs`.
 const SUBVOLUME_FILE_SYSTEMS: [u32; 2] = [0x9123_683e, 0xca45_1a4e];
 
+/// Types of file systems that have names for a file which nobody here can tell from those of others: short aliases, and whatever another system or a server takes for the same.
+const FILE_SYSTEMS_WITH_ALIASES: [(&str, u32); 16] = [
+    ("vfat", 0x4d44),
+    ("exfat", 0x2011_bab0),
+    ("ntfs", 0x5346_544e),
+    ("ntfs3", 0x7366_746e),
+    ("cifs", 0xff53_4d42),
+    ("smb3", 0xfe53_4d42),
+    ("smbfs", 0x517b),
+    ("hfs", 0x4244),
+    ("hfsplus", 0x482b),
+    ("hpfs", 0xf995_e849),
+    ("affs", 0xadff),
+    ("adfs", 0xadf5),
+    // Programs, and other systems that this one is a guest of.
+    ("fuse", 0x6573_5546),
+    ("9p", 0x0102_1997),
+    ("vboxsf", 0x786f_4256),
+    ("vmhgfs", 0xbacb_acbc),
+];
+
+/// The type of the file system that something is on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileSystem(u32);
+
+impl FileSystem {
+    pub(crate) fn of(_: &Permit, fd: BorrowedFd<'_>) -> Result<FileSystem, Error> {
+        Ok(FileSystem(file_system_type(fd)?))
+    }
+
+    /// Whether it is the kernel's own, through which one asks it and tells it things.
+    pub(crate) fn is_of_the_kernel(self) -> bool {
+        KERNEL_FILE_SYSTEMS.iter().any(|(_, known)| *known == self.0)
+    }
+
+    /// Whether a name on it does not tell by its text what it stands for.
+    pub(crate) fn has_name_aliases(self) -> bool {
+        FILE_SYSTEMS_WITH_ALIASES.iter().any(|(_, known)| *known == self.0)
+    }
+}
+
 /// Whether something is on a file system of the kernel's own, through which one asks it and tells it things.
-pub(crate) fn is_of_the_kernel(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
-    let found = file_system_type(fd)?;
-    Ok(KERNEL_FILE_SYSTEMS.iter().any(|(_, known)| *known == found))
+pub(crate) fn is_of_the_kernel(permit: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    Ok(FileSystem::of(permit, fd)?.is_of_the_kernel())
+}
+
+/// As [`is_of_the_kernel`], of a path, for the owner of the keys; never told to a guest.
+pub(crate) fn is_of_the_kernel_for_owner(path: &Path) -> bool {
+    fs::statfs(path).is_ok_and(|found| FileSystem(type_of(&found)).is_of_the_kernel())
 }
 
 /// Whether directories on different devices can be of the one file system that this is on.
@@ -67,13 +114,23 @@ pub(crate) fn has_many_devices(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, E
     Ok(SUBVOLUME_FILE_SYSTEMS.contains(&file_system_type(fd)?))
 }
 
+/// Whether something is on an overlay file system.
+pub(crate) fn is_overlay(_: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    const OVERLAY: u32 = 0x794c_7630;
+    Ok(file_system_type(fd)? == OVERLAY)
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "types of file systems are 32 bits, in a field whose type differs between architectures"
 )]
+fn type_of(found: &fs::StatFs) -> u32 {
+    found.f_type as u32
+}
+
 fn file_system_type(fd: BorrowedFd<'_>) -> Result<u32, Error> {
-    Ok(fs::fstatfs(fd)?.f_type as u32)
+    Ok(type_of(&fs::fstatfs(fd)?))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::host::reach::NativeDirectory;
 use crate::host::resolve::ResolverKind;
 use crate::host::sys;
 use crate::host::tree::changes::Stop;
-use crate::keys::KernelFiles;
+use crate::keys::{KernelFiles, NameAliases};
 
 /// A directory in which changes may be unfinished, and what is believed and spared there.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,8 @@ pub struct Leftover {
     pub staging: Vec<u8>,
     /// How far its changes have been made.
     pub left: Aftermath,
+    /// Whether it is on an overlay file system, where no change can be made that moves a directory of a lower layer.
+    pub is_on_overlay: bool,
 }
 
 /// What a staging directory holds.
@@ -125,10 +127,11 @@ pub fn list_unfinished(unfinished: &Unfinished<'_>) -> Result<Vec<Leftover>, App
         let directory = open(&permit, unfinished)?;
         let top = open_top(&permit, directory.as_fd())?;
         let found = Staging::find(&permit, top.as_fd(), unfinished.trust)?;
+        let is_on_overlay = sys::is_overlay(&permit, top.as_fd())?;
         let leftover = |staging: Result<Staging<'_>, Error>| {
             let staging = staging?;
             let left = Found::of(&staging)?.left();
-            Ok(Leftover { staging: staging.name, left })
+            Ok(Leftover { staging: staging.name, left, is_on_overlay })
         };
         found.map(leftover).collect()
     };
@@ -166,7 +169,12 @@ fn open(permit: &Permit, unfinished: &Unfinished<'_>) -> Result<NativeDirectory,
         Cause::System(errno.map_or(Error::Io, Error::from))
     })?;
     let hidden = Hidden::find(permit, unfinished.hidden).map_err(|(_, error)| error)?;
-    Ok(NativeDirectory::granted(permit, fd, (KernelFiles::Refused, hidden.as_ref()), ResolverKind::Walk)?)
+    Ok(NativeDirectory::granted(
+        permit,
+        fd,
+        (KernelFiles::Refused, hidden.as_ref()),
+        (ResolverKind::Walk, NameAliases::Auto),
+    )?)
 }
 
 fn finish_one(

@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use finish::{Finish, Leftover, Unfinished, finish_apply, list_unfinished};
 pub use seal::{ChangesSeal, Trust};
-pub(in crate::host) use sealed_file::is_staging_directory;
+pub(in crate::host) use sealed_file::{is_staging_directory, looks_like_staging_directory};
 
 use super::changes::{Overlay, Stop};
 use super::node::State;

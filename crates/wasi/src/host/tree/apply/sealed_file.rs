@@ -38,16 +38,25 @@ const PART_BYTES: usize = 64 * 1024;
 /// Whether a directory is one that changes are staged in, by what is in it: whatever its name is where it is mounted. A guest makes no file that is the user's alone,
 /// or no run could grant a directory any more in which it has made one that looks like this.
 pub(in crate::host) fn is_staging_directory(permit: &Permit, directory: BorrowedFd<'_>) -> bool {
-    let options = OpenOptions { access: DataAccess::Read, ..OpenOptions::default() };
-    let Ok(file) = sys::open_name(permit, directory, PHASE, sys::OpenHow::new(&options)) else {
-        return false;
-    };
+    phase_in(permit, directory).is_some_and(|file| sys::is_owners_alone(permit, file.as_fd()))
+}
+
+/// Whether a directory may be one that changes are staged in, where file systems do not say what is the user's alone: a guest can make one that is refused to guests.
+pub(in crate::host) fn looks_like_staging_directory(permit: &Permit, directory: BorrowedFd<'_>) -> bool {
+    phase_in(permit, directory).is_some()
+}
+
+/// The phase in a directory, if there is what is written like one.
+fn phase_in(permit: &Permit, directory: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let options = OpenOptions { access: DataAccess::Read, nonblocking: true, ..OpenOptions::default() };
+    let file = sys::open_name(permit, directory, PHASE, sys::OpenHow::new(&options)).ok()?;
     let mut buffer = [0; 64];
     let read = sys::is_regular(file.as_fd())
-        && sys::is_owners_alone(permit, file.as_fd())
         && sys::read_at(permit, file.as_fd(), &mut [IoSliceMut::new(&mut buffer)], 0).is_ok();
     let number = buffer.strip_prefix(PHASE_WORD.as_bytes()).and_then(|rest| rest.split_first());
-    read && number.is_some_and(|(digit, rest)| digit.is_ascii_digit() && rest.starts_with(b"\nsealed "))
+    let is_one =
+        read && number.is_some_and(|(digit, rest)| digit.is_ascii_digit() && rest.starts_with(b"\nsealed "));
+    is_one.then_some(file)
 }
 
 impl Staging<'_> {

@@ -88,7 +88,11 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Op
                 report::warning(&problem);
                 Err(problem)
             }
-            found => sealed(opened, &path, found?),
+            Err(problem) => {
+                opened.remove_if_new();
+                Err(problem)
+            }
+            Ok(seal) => sealed(opened, &path, seal),
         }
     });
     let opened = match sealed {
@@ -104,6 +108,9 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Op
     let problem = Problem::new(path.to_string_lossy(), reason)
         .help("choose another directory with --cache DIR, or --cache off");
     if is_asked_for {
+        if let Some(refused) = opened.directory() {
+            refused.remove_if_new();
+        }
         return Err(problem);
     }
     if opened.directory().is_some_and(CacheDirectory::is_first_refusal) {
@@ -169,6 +176,7 @@ pub(crate) fn out_of_sight(flag: Option<&CacheFlag>) -> Vec<PathBuf> {
 /// A cache in the directory, unless its key is there: whoever may write there would know what to write.
 fn sealed(opened: CacheDirectory, path: &Path, seal: CacheSeal) -> Result<Cache, Problem> {
     if opened.overlaps(seal.directory()) {
+        opened.remove_if_new();
         let seal = visible(&seal.directory().to_string_lossy());
         let reason = format!("a code cache cannot be where its key is kept, {seal}");
         return Err(

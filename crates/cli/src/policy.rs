@@ -87,6 +87,7 @@ fn check(file: &OsStr) -> Result<ExitCode, Problem> {
     let complete = keys::complete(&mut keys, None).and_then(|()| keys::require_streams_in_sight(&keys));
     report::output(&in_words(&keys.in_words()))?;
     complete?;
+    Writable::granted_by(&keys).warn_of_input(Path::new(file), "the policy");
     if let StdinKey::File(path) = &keys.stdin {
         readable(path).map_err(|error| {
             Problem::new(

@@ -88,18 +88,14 @@ impl Writable {
         };
         let inputs = [args.file().to_owned()].into_iter().chain(stdin).collect();
         let applies = args.reports.cow_changes.contains(&ChangesFlag::Apply);
-        let is_writable = |access| match access {
-            Access::ReadWrite => true,
-            Access::CopyOnWrite => applies,
-            _ => false,
-        };
-        let written = keys.directories.iter().filter(|key| is_writable(key.access));
-        let found = written.filter_map(|key| {
-            let looked = mounts::look(CWD, &key.host, AtFlags::empty()).ok()?;
-            Some((looked, key.host.clone()))
-        });
-        let cache = args.cache.clone();
-        Writable { granted: found.collect(), cache, inputs, ..Writable::default() }
+        let is_writable = |access| access == Access::ReadWrite || applies && access == Access::CopyOnWrite;
+        let granted = looked_at(keys, is_writable);
+        Writable { granted, cache: args.cache.clone(), inputs, ..Writable::default() }
+    }
+
+    /// What these keys let a guest write to at once, where none runs.
+    pub(crate) fn granted_by(keys: &Keys) -> Writable {
+        Writable { granted: looked_at(keys, |access| access == Access::ReadWrite), ..Writable::default() }
     }
 
     /// Notes one more file that is read in this run.
@@ -284,6 +280,16 @@ impl Writable {
         outputs.push(Written { at, file, how, path: path.to_owned() });
         Ok(())
     }
+}
+
+/// The directories of keys to which this applies, as far as they are there.
+fn looked_at(keys: &Keys, applies: impl Fn(Access) -> bool) -> Vec<(Looked, PathBuf)> {
+    let granted = keys.directories.iter().filter(|key| applies(key.access));
+    let found = granted.filter_map(|key| {
+        let looked = mounts::look(CWD, &key.host, AtFlags::empty()).ok()?;
+        Some((looked, key.host.clone()))
+    });
+    found.collect()
 }
 
 /// The one of these directories that an open one is, or is in.

@@ -28,6 +28,8 @@ pub struct CacheDirectory {
     directory: OwnedFd,
     path: PathBuf,
     limit_bytes: u64,
+    /// Whether it was made when it was opened.
+    is_new: bool,
     /// Bytes that may be written before all files are counted again.
     uncounted_bytes: Mutex<u64>,
 }
@@ -88,9 +90,11 @@ impl CacheDirectory {
         let path: PathBuf = path.components().collect();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || rustix::fs::open(&path, flags, Mode::empty());
+        let mut is_new = false;
         let opened = match open() {
             Err(rustix::io::Errno::NOENT) => {
                 DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+                is_new = true;
                 open()
             }
             opened => opened,
@@ -106,7 +110,15 @@ impl CacheDirectory {
         if stat.st_mode & WRITABLE_BY_OTHERS != 0 {
             return Err(CacheError::Mode { mode: stat.st_mode & 0o7777 });
         }
-        Ok(CacheDirectory { directory, path, limit_bytes, uncounted_bytes: Mutex::new(0) })
+        Ok(CacheDirectory { directory, path, limit_bytes, is_new, uncounted_bytes: Mutex::new(0) })
+    }
+
+    /// Removes the directory if it was made when it was opened, and nothing is in it: nobody wanted it before, and nobody does now.
+    pub fn remove_if_new(&self) {
+        if self.is_new {
+            // Whoever uses it meanwhile keeps it.
+            let _ = std::fs::remove_dir(&self.path);
+        }
     }
 
     /// Where it is.

@@ -501,8 +501,10 @@ fn preopens_are_found_in_order() {
         assert_eq!(&guest.memory[64..64 + name.len()], name.as_bytes());
     }
     assert_eq!(guest.call("fd_prestat_get", &[5, 64]), Err(BADF));
-    let (base, inheriting) = guest.rights(4).expect("rights");
+    let (_, inheriting) = guest.rights(3).expect("rights");
     assert_eq!(inheriting & (READ | WRITE), READ | WRITE, "libraries mask their wishes with this");
+    let (base, inheriting) = guest.rights(4).expect("rights");
+    assert_eq!(inheriting & (READ | WRITE), READ, "it is read-only");
     assert_eq!(base & (1 << 13), 1 << 13);
     assert_eq!(guest.fd_stat(0), Err(BADF));
     assert_eq!(guest.open(3, "f", open_for(READ, 0)), Ok(0), "the lowest free number");

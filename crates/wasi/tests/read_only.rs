@@ -64,6 +64,91 @@ fn f26_opening_for_change_is_denied() {
     });
 }
 
+/// Rights that a read-only directory states and passes on: all that change nothing. Every right is in one of the lists.
+const HARMLESS: &[&str] = &[
+    "FD_DATASYNC",
+    "FD_READ",
+    "FD_SEEK",
+    "FD_FDSTAT_SET_FLAGS",
+    "FD_SYNC",
+    "FD_TELL",
+    "FD_ADVISE",
+    "PATH_OPEN",
+    "FD_READDIR",
+    "PATH_READLINK",
+    "PATH_FILESTAT_GET",
+    "FD_FILESTAT_GET",
+    "POLL_FD_READWRITE",
+];
+const CHANGING: &[&str] = &[
+    "FD_WRITE",
+    "FD_ALLOCATE",
+    "PATH_CREATE_DIRECTORY",
+    "PATH_CREATE_FILE",
+    "PATH_LINK_SOURCE",
+    "PATH_LINK_TARGET",
+    "PATH_RENAME_SOURCE",
+    "PATH_RENAME_TARGET",
+    "PATH_FILESTAT_SET_SIZE",
+    "PATH_FILESTAT_SET_TIMES",
+    "FD_FILESTAT_SET_SIZE",
+    "FD_FILESTAT_SET_TIMES",
+    "PATH_SYMLINK",
+    "PATH_REMOVE_DIRECTORY",
+    "PATH_UNLINK_FILE",
+];
+/// No directory or file has these.
+const OF_SOCKETS: &[&str] = &["SOCK_SHUTDOWN", "SOCK_ACCEPT"];
+
+#[test]
+fn a_read_only_directory_states_no_right_to_change_anything() {
+    let find = |name: &str| Rights::NAMES.iter().find(|(_, known)| *known == name).expect("a right").0;
+    for (_, name) in Rights::NAMES {
+        let lists = [HARMLESS, CHANGING, OF_SOCKETS].iter().filter(|list| list.contains(name));
+        assert_eq!(lists.count(), 1, "{name}: say whether it changes anything");
+    }
+    with_both(|resolver, guest, _| {
+        let sub = guest.open(RO, "a", open_for(READ, DIRECTORY)).expect("a directory beneath");
+        let file = guest.open(RO, "f", open_for(READ, 0)).expect("a file");
+        for fd in [RO, sub, file] {
+            let (base, inheriting) = guest.rights(fd).expect("rights");
+            for name in CHANGING {
+                assert_eq!((base | inheriting) & find(name), 0, "{fd} {name} {resolver}");
+            }
+            let harmless = HARMLESS.iter().map(|name| find(name)).fold(0, |all, bit| all | bit);
+            assert!(fd == file || inheriting & harmless == harmless, "{fd} {resolver}");
+            // What is stated can be given back, and no more.
+            assert_eq!(guest.call("fd_fdstat_set_rights", &[fd.into(), base, inheriting]), Ok(()));
+            let more = base | find("FD_FILESTAT_SET_TIMES");
+            let widened = guest.call("fd_fdstat_set_rights", &[fd.into(), more, inheriting]);
+            assert_eq!(widened, Err(number(Errno::NotCapable)), "{fd} {resolver}");
+        }
+        // Which key is missing is still told.
+        assert_eq!(guest.mkdir(RO, "new"), Err(PERM), "{resolver}");
+        assert_eq!(guest.call("fd_filestat_set_times", &[file.into(), 1, 2, 5]), Err(PERM), "{resolver}");
+        let (_, all) = guest.rights(RW).expect("rights");
+        for name in CHANGING {
+            assert_ne!(all & find(name), 0, "{name} {resolver}");
+        }
+        // Libraries of C, Rust, Go and Zig ask for this set where they are to write, of which those of C and Zig leave out what is not stated.
+        let writing =
+            find("FD_DATASYNC") | find("FD_WRITE") | find("FD_ALLOCATE") | find("FD_FILESTAT_SET_SIZE");
+        for dir in [RO, sub] {
+            let (_, passed_on) = guest.rights(dir).expect("rights");
+            for wish in [writing, writing | READ] {
+                let path = if dir == RO { "f" } else { "b/f" };
+                let opened = guest.open(dir, path, open_for(wish & passed_on, 0));
+                assert_eq!(opened, Err(PERM), "{dir} {wish:x} {resolver}");
+            }
+        }
+        let masked = (writing | READ) & all;
+        assert!(guest.open(RW, "b/f", open_for(masked, 0)).is_ok(), "{resolver}");
+        // Who may write may ask for less.
+        let fd = guest.open(RW, "b/f", open_for(READ | find("FD_DATASYNC"), 0)).expect("for reading");
+        assert_eq!(guest.write(fd, b"x"), Err(number(Errno::Badf)), "{resolver}");
+    });
+}
+
 #[test]
 fn f27_changing_an_open_file_is_denied() {
     with_both(|resolver, guest, _| {

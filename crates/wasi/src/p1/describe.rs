@@ -159,6 +159,10 @@ fn descriptor(cx: &Context, slot: u64) -> Value {
     let number = slot as u32;
     let name = cx.table.get(Fd(number)).ok().map(|entry| {
         let credentials = match &entry.object {
+            // It is in no flag, and nothing is in it.
+            Object::Directory(directory) if directory.is_locked_root() => {
+                return String::from("/ (nothing granted)");
+            }
             Object::Directory(directory) => directory.credentials(),
             Object::File(file) => file.credentials(),
             Object::Stream(stream) => stream.credentials(),

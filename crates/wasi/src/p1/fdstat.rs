@@ -13,7 +13,8 @@ const PREOPEN_DIRECTORY: u8 = 0;
 
 /// Writes a descriptor's type, flags and rights: a 24-byte `fdstat`.
 ///
-/// A standard stream is a character device if it is a terminal, and of unknown type otherwise.
+/// A standard stream is a character device if it is a terminal, and of unknown type otherwise. Rights that the key rules out are not stated: libraries look there to
+/// tell whether a file can be written.
 ///
 /// # Errors
 /// `badf`, `fault`.
@@ -29,8 +30,9 @@ pub fn fd_fdstat_get(
     let mut bytes = [0; 24];
     bytes[0] = file_type(&entry) as u8;
     bytes[2..4].copy_from_slice(&(flags(&entry).bits() as u16).to_le_bytes());
-    bytes[8..16].copy_from_slice(&entry.base().bits().to_le_bytes());
-    bytes[16..24].copy_from_slice(&entry.inheriting().bits().to_le_bytes());
+    let (base, inheriting) = entry.stated();
+    bytes[8..16].copy_from_slice(&base.bits().to_le_bytes());
+    bytes[16..24].copy_from_slice(&inheriting.bits().to_le_bytes());
     memory.write(stat, &bytes)
 }
 

@@ -65,7 +65,7 @@ pub fn path_link(
 
 /// Opens a file or directory and writes its descriptor.
 ///
-/// Of `rights_base` only `fd_read` and `fd_write` matter: a descriptor gets every other right that its directory passes
+/// Of `rights_base` only `fd_read` and `fd_write` matter, and `fd_datasync` as what is left of a wish to write where the directory states none: a descriptor gets every other right that its directory passes
 /// on and its type can have, since guests state incomplete sets. `rights_inheriting` is not needed for the same reason.
 /// A named pipe is waited for as the system does, unless `nonblock` is set; nothing else is.
 ///
@@ -88,12 +88,16 @@ pub fn path_open(
     fdflags: u32,
     opened: Pointer,
 ) -> Result<(), Errno> {
-    let data = Rights::from_bits(rights_base) & (Rights::FD_READ | Rights::FD_WRITE);
+    let wish = Rights::from_bits(rights_base);
+    let mut data = wish & (Rights::FD_READ | Rights::FD_WRITE);
     let makes = OFlags::from_bits(oflags).is_ok_and(|oflags| oflags.contains(OFlags::CREAT));
     let operation =
         if makes || data.contains(Rights::FD_WRITE) { Operation::OpenWrite } else { Operation::OpenRead };
     let parent = base(cx, memory, fd, (path, path_len), operation)?;
     let directory = parent.directory(Rights::PATH_OPEN)?;
+    if parent.is_wish_to_write(wish) {
+        data = data | Rights::FD_WRITE;
+    }
     let lookup = LookupFlags::from_bits(dirflags)?;
     let oflags = OFlags::from_bits(oflags)?;
     let fdflags = FdFlags::from_bits(fdflags)?;

@@ -1,8 +1,7 @@
 //! The rights that WASI 0.1 attaches to each descriptor.
 //!
 //! They are what the guest is shown and may narrow. The rights that protect the host are those of the
-//! host's handles; these can be wider (a read-only directory shows all of them, as other hosts do, since libraries
-//! would otherwise drop wishes silently) and never make anything possible.
+//! host's handles; these can be wider and never make anything possible. What a descriptor states is what both allow.
 
 use std::ops::{BitAnd, BitOr};
 
@@ -85,6 +84,29 @@ impl Rights {
 
     /// What a listening socket has.
     pub const LISTENER: Rights = Rights(Rights::STREAM.0 | Rights::FD_READ.0 | Rights::SOCK_ACCEPT.0);
+
+    /// What nobody can do with a file, or pass on, whose data cannot be written.
+    pub const WRITING: Rights = Rights(
+        Rights::FD_WRITE.0
+            | Rights::FD_ALLOCATE.0
+            | Rights::FD_FILESTAT_SET_SIZE.0
+            | Rights::PATH_FILESTAT_SET_SIZE.0,
+    );
+
+    /// What nobody can do, or pass on, where names and times cannot be changed.
+    pub const CHANGING: Rights = Rights(
+        Rights::PATH_CREATE_DIRECTORY.0
+            | Rights::PATH_CREATE_FILE.0
+            | Rights::PATH_LINK_SOURCE.0
+            | Rights::PATH_LINK_TARGET.0
+            | Rights::PATH_RENAME_SOURCE.0
+            | Rights::PATH_RENAME_TARGET.0
+            | Rights::PATH_FILESTAT_SET_TIMES.0
+            | Rights::FD_FILESTAT_SET_TIMES.0
+            | Rights::PATH_SYMLINK.0
+            | Rights::PATH_REMOVE_DIRECTORY.0
+            | Rights::PATH_UNLINK_FILE.0,
+    );
 
     /// The set with these bits.
     #[must_use]

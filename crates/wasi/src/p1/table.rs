@@ -10,7 +10,7 @@ use innkeeper_engine::{Budget, BudgetKind, Charge};
 
 use super::errno::Errno;
 use super::rights::Rights;
-use crate::host::{Directory, File, Listing, Socket, SocketKind, Stream};
+use crate::host::{Directory, File, Listing, Rights as HostRights, Socket, SocketKind, Stream};
 
 /// The number of a descriptor: an allegation until looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,17 +114,43 @@ impl Entry {
         Rights::from_bits(self.inheriting.load(Ordering::Relaxed))
     }
 
+    /// What the host's handle rules out. These rights stay the descriptor's, so that the host is asked and can say which key is missing, but are not stated.
+    fn unstated(&self) -> Rights {
+        let held = match &self.object {
+            Object::Directory(directory) => directory.credentials().rights(),
+            Object::File(file) => file.credentials().rights(),
+            Object::Stream(_) | Object::Socket(_) => return Rights::NONE,
+        };
+        let without = |needed, rights| if held.contains(needed) { Rights::NONE } else { rights };
+        without(HostRights::WRITE, Rights::WRITING) | without(HostRights::CHANGE, Rights::CHANGING)
+    }
+
+    /// The rights that it states: its own, and those that it passes on.
+    pub(super) fn stated(&self) -> (Rights, Rights) {
+        let unstated = self.unstated();
+        (self.base().without(unstated), self.inheriting().without(unstated))
+    }
+
+    /// Whether a file that is opened beneath it for writing is wished for. Libraries leave out of a wish what a directory does not state to pass on, and would open for less without
+    /// a word; what only those ask for who want to write is left.
+    pub(super) fn is_wish_to_write(&self, wish: Rights) -> bool {
+        wish.contains(Rights::FD_WRITE)
+            || wish.contains(Rights::FD_DATASYNC) && self.unstated().contains(Rights::FD_WRITE)
+    }
+
     /// Gives rights up.
     ///
     /// # Errors
-    /// `notcapable` for a right that it does not have.
+    /// `notcapable` for a right that it does not state.
     pub(super) fn narrow(&self, base: Rights, inheriting: Rights) -> Result<(), Errno> {
-        if !self.base().contains(base) || !self.inheriting().contains(inheriting) {
+        let (stated, passed_on) = self.stated();
+        if !stated.contains(base) || !passed_on.contains(inheriting) {
             return Err(Errno::NotCapable);
         }
+        let unstated = self.unstated();
         // Two threads that narrow at once: what either gives up is gone.
-        self.base.fetch_and(base.bits(), Ordering::Relaxed);
-        self.inheriting.fetch_and(inheriting.bits(), Ordering::Relaxed);
+        self.base.fetch_and((base | unstated).bits(), Ordering::Relaxed);
+        self.inheriting.fetch_and((inheriting | unstated).bits(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -2,7 +2,12 @@
 //!
 //! Guesses for messages only: nothing here decides what runs.
 
-use innkeeper::{ExternType, ImportType, Module};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use innkeeper::wasi::observe::is_record;
+use innkeeper::{ExternType, ImportType, Module, Precompiled};
 
 use crate::inspect::{Provider, provider};
 use crate::report::{Problem, short};
@@ -34,6 +39,7 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
             "a pointer of git-lfs, not the file itself",
             "fetch it: git lfs pull",
         ),
+        (b"innrec\0", "a record of a run", "replay it: inn replay RECORD"),
         (b"#!", "a script", "name the module that it runs, or run the script itself"),
         (b"\0asm\x0d\0\x01\0", "a component (WASI 0.2 or later), which inn does not run yet", BUILD),
     ];
@@ -58,6 +64,12 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         (bytes.len() > 4096).then(|| bytes[..4096].utf8_chunks().next().map_or("", |chunk| chunk.valid()))
     })?;
     let code = text.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with('\u{feff}') && code.starts_with(['(', ';']) {
+        return Some((
+            "its text behind a byte order mark, which the text format does not have",
+            "save it as UTF-8 without a mark",
+        ));
+    }
     let lower = code.get(..code.len().min(16)).unwrap_or(code).to_ascii_lowercase();
     if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|start| lower.starts_with(start)) {
         return Some(("a web page (HTML or XML)", FETCHED));
@@ -114,6 +126,49 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         "text, and not the text of a module, which begins with `(module`",
         "name the .wasm or .wat file",
     ))
+}
+
+/// What is not read of a module's text, as far as the text tells.
+pub(crate) fn unread_text(text: &[u8]) -> Option<&'static str> {
+    let text = std::str::from_utf8(text).ok()?;
+    let begins_folded_try = |rest: &str| {
+        let block = rest.trim_start_matches(|character: char| character != '(');
+        rest.starts_with([' ', '\n', '\t', '\r', '('])
+            && block.strip_prefix('(').is_some_and(|block| block.trim_start().starts_with("do"))
+    };
+    text.match_indices("(try").any(|(at, word)| begins_folded_try(&text[at + word.len()..])).then_some(
+        "exceptions in the legacy form are read unfolded only: write `try ... catch $tag ... end` for `(try (do ...) (catch $tag ...))`, or translate the file to the binary format",
+    )
+}
+
+/// What a file is that is named where another kind of file is wanted, and what it is for.
+pub(crate) fn kind_of_file(path: &Path) -> Option<(&'static str, &'static str)> {
+    let mut start = Vec::new();
+    // A pipe has been read by now.
+    let file = File::open(path).ok().filter(|_| path.is_file())?;
+    file.take(64).read_to_end(&mut start).ok()?;
+    kind_by_start(&start)
+}
+
+/// [`kind_of_file`], by the first bytes.
+pub(crate) fn kind_by_start(start: &[u8]) -> Option<(&'static str, &'static str)> {
+    const RUN: &str = "to run it: inn FILE.wasm";
+    if start.starts_with(b"\0asm") {
+        return Some(("it is a module", RUN));
+    }
+    if Precompiled::is_one(start) {
+        return Some((
+            "it is a module that was compiled ahead of time",
+            "to run it: inn --allow-precompiled FILE.cwasm",
+        ));
+    }
+    if is_record(start) {
+        return Some(("it is a record of a run", "to replay it: inn replay RECORD"));
+    }
+    let text = start.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    text.trim_start()
+        .starts_with("(module")
+        .then_some(("it is the text of a module", "to run it: inn FILE.wat"))
 }
 
 /// What a module's imports say that nobody here provides: who made it, which are missing, and how to build it for WASI.

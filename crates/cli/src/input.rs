@@ -100,7 +100,13 @@ impl Input {
             }
             check_room_for_text(&input.name, input.bytes.len())?;
             let translated = innkeeper::to_binary(&input.bytes).map(|binary| binary.into_owned());
-            let translated = translated.map_err(|error| input.problem(&error))?;
+            let translated = translated.map_err(|error| {
+                let problem = input.problem(&error);
+                match foreign::unread_text(&input.bytes) {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                }
+            })?;
             input.text = Some(std::mem::replace(&mut input.bytes, translated));
             if let Some((kind, mend)) = foreign::file_kind(&input.bytes) {
                 return Err(

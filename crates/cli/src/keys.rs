@@ -14,8 +14,9 @@ use rustix::fs::{AtFlags, CWD};
 use crate::cache;
 use crate::flags::RunArgs;
 use crate::flags::{KeyFlags, LimitFlags};
+use crate::foreign;
 use crate::mounts;
-use crate::report::{self, Problem, visible};
+use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
 
 /// The keys that a command line grants.
@@ -72,7 +73,7 @@ pub(crate) fn require_streams_in_sight(keys: &Keys) -> Result<(), Problem> {
 }
 
 /// Refuses one of `hidden`, by whatever name, or one in it.
-fn require_in_sight(path: &Path, hidden: &[PathBuf]) -> Result<(), Problem> {
+pub(crate) fn require_in_sight(path: &Path, hidden: &[PathBuf]) -> Result<(), Problem> {
     let look = |path: &Path| mounts::look(CWD, path, AtFlags::empty()).map(|found| found.identity);
     let things: Vec<_> = hidden.iter().filter_map(|path| look(path).ok()).collect();
     let is_thing = |path: &Path| look(path).is_ok_and(|found| things.contains(&found));
@@ -165,12 +166,55 @@ fn danger(granted: &Path, home: Option<PathBuf>) -> Option<String> {
 /// Reads a policy; relative paths in it are relative to its folder.
 pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
     let name = path.to_string_lossy();
-    let text = read_bounded(path).map_err(|reason| {
-        Problem::new(&name, format!("cannot be read as a policy: {reason}")).help("check the path").mistake()
+    // What is wrong with it is printed.
+    require_in_sight(Path::new(path), &cache::out_of_sight(None))?;
+    let text = read_bounded(path).map_err(|reason| unreadable_policy(path, &name, &reason))?;
+    let policy = Policy::parse(&text).map_err(|error| {
+        if let Some((kind, _)) = foreign::kind_by_start(text.as_bytes()) {
+            return module_as_policy(&name, kind);
+        }
+        let help = near_toml(&error.to_string(), &text).unwrap_or(POLICY_PAGE);
+        Problem::of_lines(&name, error).help(help).mistake()
     })?;
-    let policy =
-        Policy::parse(&text).map_err(|error| Problem::of_lines(&name, error).help(POLICY_PAGE).mistake())?;
     Ok(policy.in_folder(Path::new(path).parent().unwrap_or(Path::new(""))))
+}
+
+/// Why a file cannot be read as a policy.
+fn unreadable_policy(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
+    let problem = match reason.kind() {
+        io::ErrorKind::NotFound => Problem::new(name, "no such file").help("check the path of the policy"),
+        io::ErrorKind::IsADirectory => {
+            Problem::new(name, "it is a directory, and a policy is a file").help("name the .toml file")
+        }
+        io::ErrorKind::InvalidData => match foreign::kind_of_file(Path::new(path)) {
+            Some((kind, _)) => module_as_policy(name, kind),
+            None => Problem::new(name, "it is not text, and a policy is a TOML file").help(POLICY_PAGE),
+        },
+        _ => Problem::new(name, format!("cannot be read as a policy: {reason}")).help("check the path"),
+    };
+    problem.mistake()
+}
+
+/// A file that is none of TOML was named as a policy.
+fn module_as_policy(name: &str, kind: &str) -> Problem {
+    let problem = Problem::new(name, format!("{kind}, and a policy is a TOML file"));
+    problem.help("a policy is given with --policy FILE.toml, and the module is FILE").mistake()
+}
+
+/// What is meant by something in a policy that TOML reads otherwise.
+fn near_toml(error: &str, text: &str) -> Option<&'static str> {
+    let has_line =
+        |wanted: &str| text.lines().any(|line| line.split('#').next().unwrap_or_default().trim() == wanted);
+    if error.contains("invalid type: map, expected a sequence") {
+        if has_line("[directory]") {
+            return Some("write [[directory]], with two brackets on each side: there can be several");
+        }
+        if has_line("[temporary]") {
+            return Some("write [[temporary]], with two brackets on each side: there can be several");
+        }
+    }
+    (error.contains("unknown variant") && error.contains("`cow`"))
+        .then_some("write access = \"ro\", \"rw\" or \"cow\"")
 }
 
 /// The text of a policy, which may come from a pipe. What has no end is given up.
@@ -200,6 +244,7 @@ fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Pro
     // What is said of one variable counts more than what is said of all that a pattern matches, wherever it stands.
     let (patterns, single): (Vec<&EnvFlag>, Vec<&EnvFlag>) =
         flags.variables.iter().partition(|flag| flag.is_pattern());
+    note_left_out(&patterns, |name| single.iter().any(|flag| flag.name == name));
     for variable in patterns.into_iter().chain(single) {
         for (name, value) in variables(variable)? {
             keys = keys.variable(name, value);
@@ -245,6 +290,29 @@ fn limit(limits: &mut WasiLimits, flags: &LimitFlags) {
     limits.overlay_bytes = flags.max_cow.unwrap_or(limits.overlay_bytes);
 }
 
+/// Says which variables a pattern means and no guest can be given, unless something is said of them alone.
+fn note_left_out(patterns: &[&EnvFlag], is_single: impl Fn(&str) -> bool) {
+    if patterns.is_empty() {
+        return;
+    }
+    for (name, value) in std::env::vars_os() {
+        let what = match (name.to_str(), value.to_str()) {
+            (Some(_), Some(_)) => continue,
+            (None, _) => "name",
+            (Some(_), None) => "value",
+        };
+        let name = name.to_string_lossy();
+        let pattern = patterns.iter().find(|flag| matches_pattern(&flag.name, &name));
+        if let Some(EnvFlag { name: pattern, .. }) = pattern.filter(|_| !is_single(&name)) {
+            let reason = format!(
+                "the variable {} is left out, as its {what} is not UTF-8, which WASI wants",
+                named(&name)
+            );
+            report::note(&Problem::new(format!("--env {pattern}"), reason));
+        }
+    }
+}
+
 /// The variables that a flag gives: one, or all of inn's own that a pattern matches.
 fn variables(flag: &EnvFlag) -> Result<Vec<(String, String)>, Problem> {
     let name = &flag.name;
@@ -257,14 +325,12 @@ fn variables(flag: &EnvFlag) -> Result<Vec<(String, String)>, Problem> {
             .help(format!("give it another value, --env {name}=VALUE"))
     };
     if flag.is_pattern() {
-        let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        let mut matching: Vec<(String, OsString)> =
-            own.filter(|(own, _)| matches_pattern(name, own)).collect();
-        matching.sort();
-        let pairs = matching
-            .into_iter()
-            .map(|(name, value)| Ok((name, value.into_string().map_err(|_| not_utf8())?)));
-        return pairs.collect();
+        let own = std::env::vars_os().filter(|(own, _)| matches_pattern(name, &own.to_string_lossy()));
+        let pairs =
+            own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut pairs: Vec<(String, String)> = pairs.collect();
+        pairs.sort();
+        return Ok(pairs);
     }
     match std::env::var(name) {
         Ok(value) => Ok(vec![(name.clone(), value)]),
@@ -280,7 +346,8 @@ fn variables(flag: &EnvFlag) -> Result<Vec<(String, String)>, Problem> {
 fn guest_arguments(args: &RunArgs) -> Result<Vec<String>, Problem> {
     let mut arguments = vec![guest_name(args)?.to_owned()];
     for argument in args.guest_args() {
-        arguments.push(utf8(argument, "an argument of the guest")?.to_owned());
+        let help = "write it in UTF-8; a file can be given by a link to it, or as standard input";
+        arguments.push(utf8(argument, ("an argument of the guest", help))?.to_owned());
     }
     Ok(arguments)
 }
@@ -291,15 +358,15 @@ fn guest_name(args: &RunArgs) -> Result<&str, Problem> {
         Some(name) => Ok(name),
         None => utf8(
             Path::new(args.file()).file_name().unwrap_or(args.file()),
-            "the file's name, which is the guest's argv[0],",
+            ("the file's name, which is the guest's argv[0],", "--argv0 NAME sets another"),
         ),
     }
 }
 
-fn utf8<'a>(text: &'a OsStr, what: &str) -> Result<&'a str, Problem> {
+fn utf8<'a>(text: &'a OsStr, (what, help): (&str, &str)) -> Result<&'a str, Problem> {
     text.to_str().ok_or_else(|| {
         Problem::new(OsString::from(text).to_string_lossy(), format!("{what} is not UTF-8, which WASI wants"))
-            .help("use another name; --argv0 NAME sets the guest's own")
+            .help(help)
     })
 }
 

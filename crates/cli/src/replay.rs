@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufReader};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
@@ -18,10 +19,10 @@ use crate::deadline::Deadline;
 use crate::entry::Entry;
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
-use crate::invoke;
 use crate::recorded::RecordedSettings;
-use crate::report::{self, Problem};
+use crate::report::{self, Problem, visible};
 use crate::work::WorkFlags;
+use crate::{cache, foreign, invoke, keys};
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
@@ -40,10 +41,14 @@ pub(crate) struct ReplayArgs {
 pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let name = args.record.to_string_lossy();
+    let hidden = cache::out_of_sight(None);
+    for path in [Some(&args.record), args.file.as_ref()].into_iter().flatten() {
+        keys::require_in_sight(Path::new(path), &hidden)?;
+    }
     let file = File::open(&args.record)
         .map_err(|error| Problem::new(&name, error).help("check the path").mistake())?;
     let mut replayer =
-        Replayer::new(Box::new(BufReader::new(file))).map_err(|error| unreadable(&name, &error))?;
+        Replayer::new(Box::new(BufReader::new(file))).map_err(|error| foreign_record(args, &name, &error))?;
     let header = replayer.header().clone();
     let settings = RecordedSettings::from_words(&header.settings).map_err(|word| {
         let reason = format!("it was recorded with a setting that this inn does not know: {word}");
@@ -92,13 +97,23 @@ fn verdict(ran: &Ran, (name, input): (&str, &Input)) -> Result<ExitCode, Problem
     }
     let words = ran.ending.in_words();
     match ran.context.observers().map_or(Ok(0), |observers| observers.finish_replay(&words)) {
-        Ok(calls) => {
+        Ok(count) => {
             tell_of_end(&ran.ending)?;
-            let text = format!("replayed {calls} calls, all as recorded; the guest {words}");
+            // A trap says what it is, and not what the guest did.
+            let trapped = if words.starts_with("wasm trap") { "ended with a " } else { "" };
+            let text = format!("replayed {}; the guest {trapped}{words}", calls(count));
             report::note(&Problem::new(&input.name, text));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => unreplayed(&error, (name, input)),
+    }
+}
+
+/// So many calls.
+fn calls(count: u64) -> String {
+    match count {
+        1 => String::from("1 call, all as recorded"),
+        count => format!("{count} calls, all as recorded"),
     }
 }
 
@@ -123,8 +138,8 @@ fn tell_of_end(ending: &Ending) -> Result<(), Problem> {
 
 fn unreplayed(error: &ReplayError, (name, input): (&str, &Input)) -> Result<ExitCode, Problem> {
     match error {
-        ReplayError::Stopped { calls } => {
-            let text = format!("replayed {calls} calls, all as recorded; there the recorded run was stopped");
+        ReplayError::Stopped { calls: count } => {
+            let text = format!("replayed {}; there the recorded run was stopped", calls(*count));
             report::note(&Problem::new(&input.name, text));
             Ok(ExitCode::SUCCESS)
         }
@@ -132,6 +147,22 @@ fn unreplayed(error: &ReplayError, (name, input): (&str, &Input)) -> Result<Exit
         error => Err(Problem::of_lines(&input.name, error)
             .help("the guest's code or the host's answers are others than when it was recorded")),
     }
+}
+
+/// Why a file is no record: perhaps it is the module, named in the place of the record.
+fn foreign_record(args: &ReplayArgs, name: &str, error: &RecordError) -> Problem {
+    let record = Path::new(&args.record);
+    let kind = matches!(error, RecordError::Foreign).then(|| foreign::kind_of_file(record)).flatten();
+    let Some((kind, _)) = kind.filter(|(kind, _)| kind.contains("module")) else {
+        return unreadable(name, error);
+    };
+    let other = args.file.as_ref().filter(|file| {
+        foreign::kind_of_file(Path::new(file)).is_some_and(|(kind, _)| kind.contains("record"))
+    });
+    let record = other.map_or(String::from("RECORD"), |file| visible(&file.to_string_lossy()));
+    Problem::new(name, format!("{kind}, and the record comes first"))
+        .help(format!("write inn replay {record} {}", visible(name)))
+        .mistake()
 }
 
 fn unreadable(name: &str, error: &RecordError) -> Problem {

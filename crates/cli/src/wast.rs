@@ -2,8 +2,9 @@
 //!
 //! A file that cannot be read is reported and the others are run nevertheless; it makes the command fail like a directive does.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use clap::{Args, ValueHint};
 use innkeeper::Config;
 
 use crate::flags::Tier;
+use crate::foreign;
 use crate::input::check_room_for_text;
 use crate::report::{self, Problem, visible};
 use crate::values::FeaturesFlag;
@@ -48,11 +50,18 @@ pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
         let text = match std::fs::read_to_string(Path::new(file)) {
             Ok(text) => text,
             Err(error) => {
-                report::problem(&Problem::new(&name, error));
+                report::problem(&unreadable(file, &name, &error));
                 unread += 1;
                 continue;
             }
         };
+        if let Some((kind, mend)) =
+            foreign::kind_by_start(text.as_bytes()).filter(|_| !text.trim_start().starts_with('('))
+        {
+            report::problem(&Problem::new(&name, format!("{kind}, and a script is text")).help(mend));
+            unread += 1;
+            continue;
+        }
         if let Err(problem) = check_room_for_text(&name, text.len()) {
             report::problem(&problem);
             unread += 1;
@@ -71,4 +80,13 @@ pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
     let unreadable = if unread == 0 { String::new() } else { format!(", {unread} not readable") };
     report::output(&format!("{passed} passed, {failed} failed{unreadable}\n"))?;
     Ok(if failed + unread == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Why a script could not be read. What is no text may be another file that was meant for another command.
+fn unreadable(path: &OsStr, name: &str, error: &io::Error) -> Problem {
+    let kind = (error.kind() == io::ErrorKind::InvalidData).then(|| foreign::kind_of_file(Path::new(path)));
+    match kind.flatten() {
+        Some((kind, mend)) => Problem::new(name, format!("{kind}, and a script is text")).help(mend),
+        None => Problem::new(name, error).help("name a script: inn wast FILE.wast"),
+    }
 }

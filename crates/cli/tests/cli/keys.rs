@@ -241,6 +241,23 @@ fn y4_no_standard_stream_is_what_is_hidden() {
             let (code, says) = told(flag, file);
             run(&[flag, &format!("{kind}{file}")]).code(code).says(&[says]);
         }
+        // What is wrong with a file is printed, and so is some of what is in it.
+        let is_there = !file.ends_with("new");
+        for words in [
+            &["--policy", file][..],
+            &["policy", "check", file],
+            &["policy", "learn", "--to", "new.toml", "--policy", file, "m.wat"],
+        ] {
+            let ran = run(words);
+            ran.code(2).says(&[refused]);
+            assert!(!ran.stderr.contains("only this user"), "{ran:#?}");
+        }
+        for words in [&["replay", file][..], &["replay", "p.toml", file]] {
+            let ran = inn(words).current_dir(&dir).env("XDG_CACHE_HOME", at("cache").to_str().unwrap());
+            let ran = ran.env("XDG_STATE_HOME", at("state").to_str().unwrap()).run();
+            ran.code(2).says(&[refused]);
+        }
+        assert!(is_there || !at(file).exists());
         for stream in ["stdin", "stdout", "stderr"] {
             fs::write(at("p.toml"), format!("[stdio]\n{stream} = {{ file = \"{file}\" }}\n")).unwrap();
             let (code, says) = told(stream, file);

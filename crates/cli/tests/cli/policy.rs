@@ -23,6 +23,47 @@ fn a_policy_grants_what_it_says_relative_to_its_folder() {
     inn(&args).current_dir(&dir).run().code(1).says(&["denied", "read-only"]);
 }
 
+/// Whoever learns it in the program's folder and writes it above: both can travel together.
+#[test]
+fn what_lies_beneath_a_learned_policys_folder_is_relative_to_it() {
+    let dir = scratch();
+    fs::create_dir_all(dir.path().join("app/data")).unwrap();
+    fs::write(dir.path().join("app/data/notes"), "kept").unwrap();
+    let learn = ["policy", "learn", "--to", "../p.toml", "--dir", "data::/d::ro", "{cat}", "/d/notes"];
+    inn(&learn).current_dir(dir.path().join("app")).run().code(0).stdout("kept");
+    let learned = fs::read_to_string(dir.path().join("p.toml")).unwrap();
+    assert!(learned.contains("host = \"app/data\""), "{learned}");
+    inn(&["--policy", "p.toml", "{cat}", "/d/notes"]).current_dir(&dir).run().code(0).stdout("kept");
+}
+
+#[test]
+fn a_policy_that_its_guest_may_change_is_warned_of() {
+    let dir = scratch();
+    let check = |access: &str| {
+        fs::write(dir.path().join("p.toml"), format!("[[directory]]\nhost = \".\"\naccess = \"{access}\"\n"))
+            .unwrap();
+        inn(&["policy", "check", "p.toml"]).current_dir(&dir).run()
+    };
+    check("rw").code(0).says(&["p.toml: the policy lies in ", "which the guest may write to"]);
+    check("ro").code(0).stderr("");
+    check("cow").code(0).stderr("");
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_left_out_of_a_pattern_and_asked_for_by_its_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), PRINT_ENV).unwrap();
+    let run = |inherit: &str| {
+        fs::write(dir.path().join("p.toml"), format!("[environment]\ninherit = {inherit}\n")).unwrap();
+        let mut run = inn(&["--policy", "p.toml", "m.wat"]).current_dir(&dir).env("BA", "good");
+        run.command.env("BX", std::ffi::OsStr::from_bytes(b"\xff"));
+        run.run()
+    };
+    run("[\"B*\"]").code(0).stdout("BA=good\0").stderr("");
+    run("[\"B*\", \"BX\"]").code(2).says(&["BX is not UTF-8"]);
+}
+
 #[test]
 fn a_mistake_in_a_policy_is_named_with_its_place() {
     let dir = scratch();

@@ -97,7 +97,7 @@ pub struct PolicyTemporary {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct PolicyEnvironment {
-    /// Variables of the host process, by name; `*` stands for any text. One that is not set is left out.
+    /// Variables of the host process, by name; `*` stands for any text. One that is not set is left out, and one that a pattern means and is not UTF-8.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inherit: Vec<String>,
     /// Variables with values. They come after the inherited ones and replace those of the same name.
@@ -245,7 +245,7 @@ pub enum PolicyError {
     /// It is not TOML, has an unknown field, or a value that means nothing; the message shows the place.
     #[error("{0}")]
     Malformed(#[from] toml::de::Error),
-    /// An environment variable of the host process that is asked for is not UTF-8.
+    /// An environment variable of the host process that is asked for by its name is not UTF-8.
     #[error(
         "the environment variable {0} is not UTF-8, which WASI wants; set another value under [environment.set]"
     )]
@@ -348,10 +348,18 @@ impl PolicyEnvironment {
         let mut variables = BTreeMap::new();
         for (name, value) in host {
             let Some(name) = name.to_str() else { continue };
-            if self.inherit.iter().any(|pattern| matches_pattern(pattern, name)) {
-                let value = value.into_string();
-                let value = value.map_err(|_| PolicyError::VariableNotUnicode(name.to_owned()))?;
-                variables.insert(name.to_owned(), value);
+            if !self.inherit.iter().any(|pattern| matches_pattern(pattern, name)) {
+                continue;
+            }
+            match value.into_string() {
+                Ok(value) => drop(variables.insert(name.to_owned(), value)),
+                // Who names it wants it; of what a pattern means, what can be given is given.
+                Err(_)
+                    if self.inherit.iter().any(|wanted| wanted == name) && !self.set.contains_key(name) =>
+                {
+                    return Err(PolicyError::VariableNotUnicode(name.to_owned()));
+                }
+                Err(_) => {}
             }
         }
         variables.extend(self.set.clone());

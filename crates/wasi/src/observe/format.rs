@@ -15,6 +15,12 @@ use thiserror::Error;
 /// What a record begins with; the last byte is the form's version.
 const MAGIC: &[u8; 8] = b"innrec\0\x01";
 
+/// Whether a file that begins with these bytes is a record, of whatever version.
+#[must_use]
+pub fn is_record(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC[..MAGIC.len() - 1])
+}
+
 /// In place of a function's number: the guest has ended, for the reason that follows.
 pub(super) const END: u64 = 0x3fff;
 

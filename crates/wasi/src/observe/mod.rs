@@ -14,7 +14,7 @@ mod trace;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use format::{RecordError, RecordHeader};
+pub use format::{RecordError, RecordHeader, is_record};
 pub use record::Recorder;
 pub use replay::{Divergence, ReplayError, Replayer, STOPPED, Writes};
 pub use summary::Summary;

@@ -2,6 +2,8 @@
 //!
 //! For answers only: nothing that stands here is understood as if it were `inn`'s.
 
+use innkeeper::Feature;
+
 /// Flags of other hosts, and what does the same here. Words with one dash, as some hosts write them, are looked up with two.
 const FLAGS: &[(&str, &str)] = &[
     ("-v", "--version says which inn this is; --dir HOST::GUEST grants a directory"),
@@ -14,6 +16,27 @@ const FLAGS: &[(&str, &str)] = &[
     ("-R", "--record FILE records what the host answers"),
     ("-g", "backtraces have names where the module has them"),
     ("-q", QUIET),
+    ("-f", "--invoke NAME calls an exported function"),
+    ("-i", "--invoke NAME calls an exported function"),
+    ("--function", "--invoke NAME calls an exported function"),
+    (
+        "--heap-size",
+        "--max-memory SIZE bounds the guest's memory; how large its own heap is, the guest decides",
+    ),
+    ("--addr-pool", NO_CONNECTIONS),
+    ("--allow-resolve", NO_CONNECTIONS),
+    ("--env-var", "--env NAME=VALUE"),
+    (
+        "--env-file",
+        "--env NAME=VALUE for each variable, or a policy: --policy FILE.toml, with [environment.set]",
+    ),
+    ("--allow-all", "what a guest may do is granted key by key: --dir, --env, --listen"),
+    (
+        "--config",
+        "there is no configuration; what is granted stands in flags or a policy: --policy FILE.toml",
+    ),
+    ("--cwd", "a guest's paths begin in what it was granted as `.`: --dir HOST::."),
+    ("--coredump", "a trap prints a backtrace; there is no core dump"),
     ("--wasm", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
     ("--wasi", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
     ("--codegen", "--tier says what executes the guest, --cache where compiled code is kept"),
@@ -70,6 +93,7 @@ const NO_CONNECTIONS: &str =
 const STACK: &str = "the stack has a fixed limit, beyond which a guest traps";
 const TIERS: &str =
     "the interpreter starts and what is hot is compiled; --tier interpreter or --tier compiled to choose";
+const PROPOSALS: &str = "nothing has to be written: all of them are on; --features -NAME switches one off";
 const ALWAYS_ON: &str = "nothing has to be written: it is there when the module imports it";
 
 /// Options of wasmtime's flags that have many.
@@ -122,6 +146,21 @@ const OPTIONS: &[(char, &str, &str)] = &[
     ('D', "coredump", "a trap prints a backtrace; there is no core dump"),
 ];
 
+/// Parts of WebAssembly by the names of wasmtime's options, as far as those are not ours.
+const PROPOSAL_NAMES: &[&str] =
+    &["all-proposals", "exceptions", "shared-memory", "bulk-memory-opt", "sign-ext", "wide-arithmetic"];
+
+/// Commands of other hosts, of a command of ours.
+const NESTED: &[(&str, &str, &str)] = &[
+    ("cache", "clean", "to empty it: inn cache clear"),
+    ("cache", "list", "what is in it: inn cache info"),
+    ("cache", "dir", "where it is: inn cache info"),
+    ("policy", "show", "what it grants: inn policy check FILE.toml"),
+    ("policy", "list", "what it grants: inn policy check FILE.toml"),
+    ("cow", "finish", "to make the changes: inn cow resume DIR"),
+    ("cow", "apply", "to make the changes: inn cow resume DIR"),
+];
+
 /// Values of wasmtime's `--profile`, which names no file there.
 const PROFILES: &[(&str, &str)] = &[
     ("perfmap", "names for perf are written with --profile=perf"),
@@ -156,11 +195,43 @@ pub(crate) fn flag(flag: &str) -> Option<&'static str> {
     let name = flag.split('=').next().unwrap_or(flag);
     let find = |wanted: &str| FLAGS.iter().find(|(name, _)| *name == wanted).map(|(_, answer)| *answer);
     if name.starts_with("--") {
-        return find(name);
+        let part = name.strip_prefix("--enable-").or_else(|| name.strip_prefix("--disable-"));
+        return find(name).or_else(|| part.filter(|part| is_proposal(part)).map(|_| PROPOSALS));
     }
     // `-Wfuel=1` is -W, and `-mount=x` is --mount.
     let short: String = name.chars().take(2).collect();
     find(name).or_else(|| find(&format!("-{name}"))).or_else(|| find(&short))
+}
+
+/// Whether other hosts call a part of WebAssembly so that is switched by `--features` here.
+fn is_proposal(name: &str) -> bool {
+    PROPOSAL_NAMES.contains(&name) || Feature::ALL.iter().any(|feature| feature.name() == name)
+}
+
+/// The flag that grants what another host's flag for a directory grants: of `--volume .:/`, `--dir .::/`.
+pub(crate) fn volume(flag: &str, next: Option<&str>) -> Option<String> {
+    let (name, value) = flag.split_once('=').map_or((flag, next), |(name, value)| (name, Some(value)));
+    let (one, other) = value?.split_once(':')?;
+    let other = other.strip_prefix(':').unwrap_or(other);
+    if one.is_empty() || other.is_empty() || other.contains(':') {
+        return None;
+    }
+    match name {
+        "--volume" | "-v" | "--mount" => Some(format!("--dir {one}::{other}")),
+        "--map-dir" => Some(format!("--dir {other}::{one}")),
+        _ => None,
+    }
+}
+
+/// What does here what a command of another host's does, where the command around it is ours.
+pub(crate) fn nested_command(command: &str, word: &str) -> Option<String> {
+    if command == "policy" && word.ends_with(".toml") {
+        return Some(format!("to check it: inn policy check {word}"));
+    }
+    NESTED
+        .iter()
+        .find(|(of, name, _)| *of == command && *name == word)
+        .map(|(.., answer)| String::from(*answer))
 }
 
 /// What does here what wasmtime's options do: `flag` as in `-W` or `-Wfuel=1`, and the word after it.
@@ -171,10 +242,13 @@ pub(crate) fn option(flag: &str, next: Option<&str>) -> Option<(&'static str, &'
     let written = if rest.is_empty() { next? } else { rest };
     let name = written.split([',', '=']).next()?;
     let name = name.strip_prefix("no-").unwrap_or(name);
-    OPTIONS
-        .iter()
-        .find(|(of, known, _)| *of == letter && *known == name)
-        .map(|(_, known, answer)| (*known, *answer))
+    let known = OPTIONS.iter().find(|(of, known, _)| *of == letter && *known == name);
+    known.map(|(_, known, answer)| (*known, *answer)).or_else(|| {
+        let proposals =
+            Feature::ALL.iter().map(|feature| feature.name()).chain(PROPOSAL_NAMES.iter().copied());
+        let named = proposals.filter(|_| letter == 'W').find(|known| *known == name);
+        named.map(|name| (name, PROPOSALS))
+    })
 }
 
 /// What does here what a value of `--profile` does elsewhere.
@@ -216,7 +290,40 @@ mod tests {
             assert_eq!(option(flag, next), Some(("fuel", "--fuel UNITS")), "{flag}");
         }
         assert_eq!(option("-W", None), None);
+        for name in ["gc=y", "all-proposals", "exceptions=n", "tail-call"] {
+            assert_eq!(option("-W", Some(name)).map(|(_, answer)| answer), Some(PROPOSALS), "{name}");
+        }
+        assert_eq!(option("-W", Some("bogus=y")), None);
+        assert_eq!((flag("--enable-threads"), flag("--enable-bogus")), (Some(PROPOSALS), None));
         assert_eq!(option("-O2", None), None);
+    }
+
+    #[test]
+    fn a_directory_is_named_as_it_was_written() {
+        for (flag, next, meant) in [
+            ("--volume", Some(".:/"), Some("--dir .::/")),
+            ("--volume=.:/", None, Some("--dir .::/")),
+            ("-v", Some("a::/b"), Some("--dir a::/b")),
+            ("--map-dir", Some("/x:."), Some("--dir .::/x")),
+            ("--volume", Some("a"), None),
+            ("--volume", Some("a:b:c"), None),
+            ("--env", Some("a:b"), None),
+        ] {
+            assert_eq!(volume(flag, next).as_deref(), meant, "{flag} {next:?}");
+        }
+    }
+
+    /// Commands that an answer names exist.
+    #[test]
+    fn answers_name_commands_that_there_are() {
+        let command = crate::args::Cli::command();
+        for (of, name, answer) in NESTED {
+            let of = command.find_subcommand(of).expect(of);
+            assert!(of.find_subcommand(name).is_none(), "{name}");
+            let words: Vec<&str> = answer.split("inn ").nth(1).unwrap_or_default().split(' ').collect();
+            assert_eq!(words[0], of.get_name());
+            assert!(of.find_subcommand(words[1]).is_some(), "{answer}");
+        }
     }
 
     /// Flags that an answer names exist.

@@ -41,6 +41,7 @@ mod report;
 #[allow(unsafe_code, reason = "an allocator")]
 mod reserve;
 mod run;
+mod runtimes;
 mod signals;
 mod stack;
 mod usage;

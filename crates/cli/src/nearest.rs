@@ -2,11 +2,21 @@
 
 /// The candidate that a mistyped word is most likely meant to be, if one is near enough.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    // What is cut off is nearer than any other word of its length.
+    let mut longer =
+        candidates.iter().filter(|candidate| word.len() >= LEAST_BEGINNING && candidate.starts_with(word));
+    if let (Some(only), None) = (longer.next(), longer.next()) {
+        return Some(only);
+    }
     let measured = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
     let (distance, candidate) = measured.min_by_key(|(distance, _)| *distance)?;
     let most = 1 + word.chars().count().min(candidate.chars().count()) / 4;
     (distance <= most && distance < word.chars().count()).then_some(candidate)
 }
+
+/// Letters of which a word is taken for the beginning of another.
+const LEAST_BEGINNING: usize = 4;
 
 /// How many letters have to be added, removed, replaced or swapped with their neighbours.
 fn distance(one: &str, other: &str) -> usize {
@@ -34,7 +44,8 @@ mod tests {
 
     #[test]
     fn near_is_near() {
-        let flags = ["--dir", "--mapdir", "--tmp", "--env", "--timeout", "--trace", "--max-memory"];
+        let flags =
+            ["--dir", "--mapdir", "--tmp", "--env", "--timeout", "--trace", "--max-cpu", "--max-memory"];
         for (word, meant) in [
             ("--dri", "--dir"),
             ("--time-out", "--timeout"),

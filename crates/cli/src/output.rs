@@ -207,6 +207,10 @@ fn link(path: &Path) -> Problem {
 }
 
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::IsADirectory {
+        let problem = Problem::new(path.to_string_lossy(), "it is a directory, and a file is to be written");
+        return problem.help("name a file").mistake();
+    }
     Problem::new(path.to_string_lossy(), format!("cannot be written: {error}"))
         .help("check that its directory is there, and has room")
 }

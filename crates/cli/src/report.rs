@@ -205,8 +205,12 @@ pub(crate) fn explain(context: &Context, when: Explain, wording: &Wording) {
             Explanation::Host(OfHost::LimitReached(_)) => text += &styled(DENIED, "limit", &line()),
             Explanation::Host(OfHost::NoDirectory | OfHost::EmptyRoot | OfHost::Elsewhere { .. })
                 if denied => {}
-            Explanation::Host(OfHost::NoDirectory) if is_silent => text += &styled(HELP, "note", &line()),
-            Explanation::Host(OfHost::Elsewhere { .. }) => text += &styled(HELP, "note", &line()),
+            Explanation::Host(OfHost::NoDirectory | OfHost::DirectoriesHeld(_)) if is_silent => {
+                text += &styled(HELP, "note", &line())
+            }
+            Explanation::Host(OfHost::Elsewhere { .. } | OfHost::Repeated { .. }) => {
+                text += &styled(HELP, "note", &line())
+            }
             _ if when == Explain::Failure => {}
             _ => text += &styled(HELP, "note", &line()),
         }
@@ -259,7 +263,8 @@ impl Display for Frame<'_> {
         if let Some(module) = &frame.module_name {
             write!(f, "{}!", short(module))?;
         }
-        match &frame.func_name {
+        // A name of nothing says less than the number.
+        match frame.func_name.as_ref().filter(|name| !name.is_empty()) {
             Some(name) => f.write_str(&short(&format!("{:#}", rustc_demangle::demangle(name))))?,
             None => write!(f, "func[{}]", frame.func.0)?,
         }

@@ -23,7 +23,7 @@ use crate::report::{self, Explain, Problem, visible};
 use crate::values::ProfileFlag;
 use crate::wording::{self, Wording};
 use crate::writable::Writable;
-use crate::{background, cache, changes, foreign, invoke, keys, observers, perf, profile};
+use crate::{background, cache, changes, foreign, invoke, keys, observers, perf, profile, runtimes};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 pub(crate) const TRAP_EXIT_CODE: u8 = 134;
@@ -298,6 +298,10 @@ fn report_ending(
         (true, _) => report::explain(&ran.context, Explain::Asked, &guest.wording),
         (false, _) if succeeded => report::explain(&ran.context, Explain::Success, &guest.wording),
         (false, _) => report::explain(&ran.context, Explain::Failure, &guest.wording),
+    }
+    let has_failed = !succeeded && !matches!(ran.ending, Ending::Failed(_) | Ending::Interrupted);
+    if has_failed && let Some(text) = runtimes::missing_library(ran.context.host(), args.file()) {
+        report::note(&Problem::new(&input.name, text));
     }
     Ok(code)
 }

@@ -81,7 +81,13 @@ fn problem(error: &clap::Error) -> Problem {
             let reason = if is_told { reason } else { format!("`{}`: {reason}", visible(&value)) };
             Problem::new(name, reason).help(format!("the form is {}", plain(&written)))
         }
-        ErrorKind::MissingRequiredArgument => Problem::new(plain(&written), "it is missing").help(usage()),
+        ErrorKind::MissingRequiredArgument => {
+            let problem = Problem::new(plain(&written), "it is missing");
+            match taken_file() {
+                Some((flag, file)) => problem.help(format!("{flag} took {file} as its value; {}", usage())),
+                None => problem.help(usage()),
+            }
+        }
         ErrorKind::ArgumentConflict if text(ContextKind::PriorArg) == written => {
             Problem::new(name, "it is written twice, and only one of them could hold").help("write it once")
         }
@@ -91,11 +97,15 @@ fn problem(error: &clap::Error) -> Problem {
         }
         ErrorKind::InvalidSubcommand => {
             let word = text(ContextKind::InvalidSubcommand);
-            let commands = commands();
+            let problem = Problem::new(visible(&word), "there is no such command");
+            let (commands, all) = commands_around();
+            let around = command_name().unwrap_or_default();
+            if let Some(answer) = elsewhere::nested_command(&around, &word) {
+                return problem.help(answer);
+            }
             let near = nearest(&word, commands.iter().map(String::as_str))
                 .map(|near| format!("did you mean {near}? "));
-            Problem::new(visible(&word), "there is no such command")
-                .help(format!("{}`inn help` lists all", near.unwrap_or_default()))
+            problem.help(format!("{}`{all}` lists all", near.unwrap_or_default()))
         }
         _ => {
             let rendered = error.render().to_string();
@@ -103,6 +113,29 @@ fn problem(error: &clap::Error) -> Problem {
             Problem::from_message(first.trim_start_matches("error: ")).help(usage())
         }
     }
+}
+
+/// The commands that could stand where one was not understood, and how they are listed.
+fn commands_around() -> (Vec<String>, String) {
+    let whole = Cli::command();
+    let around =
+        command_name().and_then(|name| whole.find_subcommand(name)).filter(|found| found.has_subcommands());
+    match around {
+        Some(found) => {
+            let nested = found.get_subcommands().map(|command| command.get_name().to_owned());
+            (nested.collect(), format!("inn help {}", found.get_name()))
+        }
+        None => (commands(), String::from("inn help")),
+    }
+}
+
+/// The last flag that was followed by what looks like a module.
+fn taken_file() -> Option<(String, String)> {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_module = |word: &str| word.ends_with(".wasm") || word.ends_with(".wat");
+    let pair = words.windows(2).rev().find(|pair| pair[0].starts_with('-') && is_module(&pair[1]))?;
+    Some((visible(&pair[0]), visible(&pair[1])))
 }
 
 /// Without the brackets around what is to be replaced.
@@ -134,10 +167,13 @@ fn unknown_flag(flag: &str) -> Problem {
     if !name.starts_with("--") && known.contains(&doubled) {
         return problem.help(format!("long flags have two dashes: {doubled}"));
     }
+    if let Some(meant) = elsewhere::volume(&written, next.as_deref()) {
+        return problem.help(format!("write {}", visible(&meant)));
+    }
     if let Some(answer) = elsewhere::flag(&written) {
         return problem.help(answer);
     }
-    match nearest(flag, known.iter().map(String::as_str)) {
+    match nearest(flag, known.iter().map(String::as_str).chain(["--help", "--version"])) {
         Some(near) => problem.help(format!("did you mean {near}?")),
         None => problem.help(match command_name() {
             Some(name) => format!("`inn help {name}` lists the flags of {name}"),

@@ -82,7 +82,15 @@ impl DirFlag {
     pub(crate) fn parse_mapdir(value: OsString) -> Result<DirFlag, String> {
         match *parts(&value) {
             [guest, host] => DirFlag::new(host, guest, Access::ReadWrite),
-            _ => Err(String::from("the form is GUEST::HOST; for a read-only key use --dir HOST::GUEST::ro")),
+            [one] if one.as_bytes().contains(&b':') => {
+                let text = one.to_string_lossy();
+                let (guest, host) = text.split_once(':').unwrap_or((&text, ""));
+                Err(format!(
+                    "two colons stand between the guest's path and the host's: --mapdir {guest}::{host}"
+                ))
+            }
+            [_, _, _] => Err(String::from("it has no access: for another than rw use --dir HOST::GUEST::ro")),
+            _ => Err(String::from("the host's path is missing")),
         }
     }
 

@@ -108,11 +108,18 @@ impl Wording {
                 host::Explanation::LimitReached(limit) => return self.limit_reached(limit),
                 host::Explanation::Denied(denial) => match self.mend(&denial.missing, all) {
                     Some(mend) if !said.insert(mend.clone()) => Some(String::from("the same mends it")),
+                    Some(mend) if is_machines(&denial.missing) => {
+                        Some(format!("if this machine's is meant, {mend}"))
+                    }
                     mend => mend,
                 },
                 host::Explanation::Elsewhere { missing, .. } => {
                     self.mend(missing, &[]).map(|mend| format!("if that is meant, {mend}"))
                 }
+                host::Explanation::Repeated { rest, .. } => Some(format!(
+                    "name it {} to the guest, or grant the directory around it as /: --dir {CHOOSE}::/",
+                    named(rest)
+                )),
                 host::Explanation::NoDirectory | host::Explanation::EmptyRoot => {
                     Some(String::from("grant one with --dir HOST::GUEST"))
                 }
@@ -218,6 +225,9 @@ impl Wording {
         };
         let problem = Problem::from_message(visible(&message)).mistake();
         let mend = match (error, policy) {
+            (KeyError::DirectoryMissing(path), _) if is_for_shells(path) => {
+                String::from("neither ~ nor $ is replaced here: write the whole path")
+            }
             (KeyError::DirectoryMissing(path), None) => near_colon(path).unwrap_or_else(|| mend.to_owned()),
             (KeyError::DirectoryMissing(_), Some(_)) => String::from(
                 "create it, or correct `host`, which is relative to the policy's folder; docs/policies.md says more",
@@ -250,6 +260,12 @@ struct Wanted {
     kernel_files: KernelFiles,
     /// Whether the flag takes the place of one that is there.
     is_instead: bool,
+}
+
+/// Whether a key is to a directory of the machine that the guest calls as the machine does. Guests' libraries make relative paths absolute, so that a file which is not there
+/// looks like one of those.
+fn is_machines(missing: &MissingKey) -> bool {
+    matches!(missing, MissingKey::Directory { host: Some(host), guest, .. } if host.is_absolute() && Path::new(guest) == host)
 }
 
 /// What would have allowed an operation, if a flag would.
@@ -294,6 +310,11 @@ impl Wanted {
     }
 }
 
+/// Whether a path has in it what shells replace.
+fn is_for_shells(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().as_bytes().first(), Some(b'~' | b'$')))
+}
+
 /// What is meant by a host path with one colon in it.
 fn near_colon(path: &Path) -> Option<String> {
     let (host, guest) = path.to_str()?.split_once(':')?;
@@ -319,16 +340,29 @@ fn grant_with(key: &DirKey, instead: &str) -> String {
             let is_granted = key.kernel_files == KernelFiles::Granted;
             let kernel_files = if is_granted { ", unsafe = true" } else { "" };
             format!(
-                "no flag can say it, as its path has `::` in it, but a policy can: [[directory]] host = {:?}, guest = {:?}, access = {word:?}{kernel_files}",
-                key.host.to_string_lossy(),
-                key.guest
+                "no flag can say it, as its path has `::` in it, but a policy can: [[directory]] host = {}, guest = {}, access = {word:?}{kernel_files}",
+                toml_string(&key.host.to_string_lossy()),
+                toml_string(&key.guest)
             )
         }
     }
 }
 
+/// A text as TOML has it, on one line, with what does not show escaped.
+fn toml_string(text: &str) -> String {
+    let mut written = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => written.extend(['\\', character]),
+            _ if visible(character.encode_utf8(&mut [0; 4])).chars().count() == 1 => written.push(character),
+            _ => written.push_str(&format!("\\U{:08X}", u32::from(character))),
+        }
+    }
+    written + "\""
+}
+
 /// The flag that grants a key, as it is typed into a shell; nothing where it would be read as another.
-fn dir_flag(key: &DirKey) -> Option<String> {
+pub(crate) fn dir_flag(key: &DirKey) -> Option<String> {
     let host = match key.host.as_os_str().as_bytes().first() {
         // It would be taken for a flag.
         Some(b'-') => Path::new(".").join(&key.host),
@@ -428,6 +462,21 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_a_policy_is_to_say_is_read_back_as_the_key() {
+        for text in ["a::b", "a::\u{202e}b", "a::\"\\", "a::\0\u{1b}\u{e0041}", "a::\u{e9}"] {
+            let suggested = grant_with(&DirKey::new(text, "/g::h", Access::ReadOnly), "");
+            let (_, fields) = suggested.split_once("[[directory]] ").expect("a table");
+            let policy = format!("[[directory]]\n{}", fields.replace(", ", "\n"));
+            let read = innkeeper::wasi::keys::Policy::parse(&policy).expect("a policy");
+            assert_eq!(
+                (read.directories[0].host.as_path(), read.directories[0].guest.as_deref()),
+                (Path::new(text), Some("/g::h"))
+            );
+            assert_eq!(visible(&suggested), suggested);
         }
     }
 

@@ -79,8 +79,29 @@ fn files(folder: &Path) {
     put("escape.wat", &open("(i32.const 16) (i32.const 13)", 0));
     let spoof = "../x: no key covers it; grant it with --dir /::/::rw";
     let text = String::from_utf8(open("(i32.const 16) (i32.const 52)", 0)).unwrap();
+    let named = |path: &str, fd: u32| {
+        let length = path.len();
+        let text = String::from_utf8(open(&format!("(i32.const 16) (i32.const {length})"), 0)).unwrap();
+        text.replace("../etc/passwd", path).replacen("(i32.const 3)", &format!("(i32.const {fd})"), 1)
+    };
+    // The root in which nothing is comes behind what was granted.
+    put("spelt.wat", named("./data/../data/file", 4).as_bytes());
+    put("repeat.wat", named("data/python.wat", 3).as_bytes());
+    put("proc.wat", named("proc/self/environ", 3).as_bytes());
+    put("passwd.wat", named("etc/passwd", 3).as_bytes());
+    put("python.wat", named("usr/local/lib/python3.13/os.py", 3).as_bytes());
+    put("ruby.wat", named("usr/local/lib/ruby/3.4.0/rubygems.rb", 3).as_bytes());
+    put("bom.wat", b"\xef\xbb\xbf(module (func (export \"_start\")))");
+    put("try.wat", b"(module (tag $e) (func (export \"_start\") (try (do (throw $e)) (catch $e))))");
+    put("nameless.wat", b"(module (func (@name \"\") unreachable) (func (export \"_start\") (call 0)))");
+    put("real.wasm", b"\0asm\x01\0\0\0");
+    put("one.toml", b"[directory]\nhost = \"data\"\n");
+    put("write.toml", b"[[directory]]\nhost = \"data\"\naccess = \"write\"\n");
+    put("home.toml", b"[[directory]]\nhost = \"~/data\"\n");
+    put("dollar.toml", b"[[directory]]\nhost = \"$HOME/data\"\n");
     put("spoof.wat", text.replace("../etc/passwd", spoof).as_bytes());
     put("scan.wat", &wasi("fd_prestat_get", "i32 i32", "(call $f (i32.const 3) (i32.const 8))"));
+    put("scan-on.wat", &wasi("fd_prestat_get", "i32 i32", "(call $f (i32.const 4) (i32.const 8))"));
     // The second time it wants to write.
     put("two.wat", br#"(module (import "wasi_snapshot_preview1" "path_open" (func $f (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
         (memory (export "memory") 1) (data (i32.const 16) "data/file") (func (export "_start")
@@ -108,7 +129,8 @@ fn files(folder: &Path) {
     put("kernel.toml", b"[[directory]]\nhost = \"/proc\"\n");
     put("gone.toml", b"[[directory]]\nhost = \"gone\"\n");
     put("bad.toml", b"[limits]\nmemroy = 5\n");
-    std::fs::create_dir(folder.join("data")).unwrap();
+    std::fs::create_dir_all(folder.join("data/usr/local/lib/python3.13")).unwrap();
+    std::fs::copy(folder.join("python.wat"), folder.join("data/python.wat")).unwrap();
     std::fs::create_dir(folder.join("home")).unwrap();
 }
 

@@ -80,7 +80,14 @@ fn follow(cwd: &Path, granted: &[&str], guest_args: &[&str]) -> End {
         }
         let denials: Vec<&str> = said.lines().filter(|line| line.starts_with("denied: ")).collect();
         let Some(line) = denials.first() else { return End::NotThere };
-        let Some((_, mend)) = line.split_once("; grant it with ") else { return End::Told };
+        if let Some((_, name)) = line.split_once(", where the guest finds it by the name ") {
+            let name = name.strip_suffix(" only").expect(&what).trim_matches('"');
+            let again = run(cwd, &flags, &[guest_args[0], name]);
+            let said = String::from_utf8_lossy(&again.stderr).into_owned();
+            assert!(!said.contains("denied: "), "{name} is not found either: {said}; {what}");
+            return if again.status.success() { End::Done } else { End::NotThere };
+        }
+        let Some((_, mend)) = line.rsplit_once("grant it with ") else { return End::Told };
         if mend.starts_with("--dir HOST::") {
             return End::Told;
         }

@@ -76,6 +76,13 @@ pub enum MissingKey {
         /// The guest path of that directory.
         guest: String,
     },
+    /// It is in a directory that was granted, and the guest's library finds what is there only by names that begin like the directory's.
+    Spelling {
+        /// The guest path of that directory.
+        guest: String,
+        /// What the guest would find it as.
+        path: String,
+    },
     /// The path leads to what the host keeps for itself, such as the code cache and its key.
     Hidden,
     /// The path has a name in it that is reserved for directories in which changes of copy-on-write directories are staged.
@@ -107,6 +114,12 @@ impl fmt::Display for MissingKey {
                 f,
                 "it leads out of {}, where the guest looks it up whatever else is granted; name the file to it by another path",
                 named(guest)
+            ),
+            MissingKey::Spelling { guest, path } => write!(
+                f,
+                "it is in {}, where the guest finds it by the name {} only",
+                named(guest),
+                named(path)
             ),
             MissingKey::Hidden => {
                 f.write_str("it is on the way to the code cache or its key, which no guest may reach")

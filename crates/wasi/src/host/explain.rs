@@ -10,12 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Host;
 use super::credentials::{Grant, Rights};
-use super::denial::{Denial, MissingKey, Refusal};
-use super::directory::Directory;
+use super::denial::{Denial, MissingKey};
 use super::error::Error;
-use super::gate::{Object, Operation, Request};
+use super::gate::Operation;
 use super::limit_reached::LimitReached;
-use super::missing;
 use super::visible::{named, visible};
 use crate::keys::Access;
 
@@ -42,6 +40,16 @@ pub enum Explanation {
         guest: String,
         /// The key that would make it found.
         missing: MissingKey,
+    },
+    /// The last path that was not found in a directory and begins with that directory's own name: what follows is there. Programs of Go begin in the first directory that they
+    /// were granted. Of interest only if the guest failed.
+    Repeated {
+        /// The path, as it was looked up in the directory.
+        path: String,
+        /// The guest path of the directory.
+        guest: String,
+        /// What is there.
+        rest: String,
     },
     /// The directories the guest knows about, when it looked for some. Of interest only if it failed: a path outside of
     /// them is refused by the guest's own library and never reaches the host.
@@ -82,27 +90,6 @@ impl Host {
     pub fn note_no_directory(&self, operation: Operation, path: &[u8]) {
         let reads = matches!(operation, Operation::OpenRead | Operation::Stat | Operation::ReadLink);
         self.gate.record_no_directory((operation, if reads { Rights::READ } else { Rights::ALL }), path);
-    }
-
-    /// Notes that a path was not found, if it was looked up in a directory in which libraries look up absolute paths as well. The last one is kept: what fails for it
-    /// ends soon.
-    #[cold]
-    pub(super) fn note_missed(&self, request: &Request<'_>, directory: &Directory) {
-        let Object::Path(credentials, path) = request.object else { return };
-        let Grant::Directory { guest, .. } = &*credentials.grant else { return };
-        if *directory.credentials.guest_path != **guest || !missing::stripped(guest).is_empty() {
-            return;
-        }
-        let missed = Refusal::of_path((request.operation, request.needs), Error::NotFound, credentials, path);
-        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = Some(missed);
-    }
-
-    fn explain_missed(&self) -> Option<Explanation> {
-        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let missing = missing::elsewhere(&missed, &self.grants)?;
-        let path = String::from_utf8_lossy(missed.path.as_deref()?).into_owned();
-        let guest = missed.credentials?.guest_path.to_string();
-        Some(Explanation::Elsewhere { path: format!("/{path}"), guest, missing })
     }
 
     /// The distinct denials so far, oldest first. Which key is missing is looked up on the host meanwhile.
@@ -151,6 +138,12 @@ impl fmt::Display for Explanation {
                 "{} was looked up in {}, as every path is, and is not there; this machine has one of that name",
                 named(path),
                 named(guest)
+            ),
+            Explanation::Repeated { path, guest, rest } => format!(
+                "{} was looked up in {}, where the guest begins, as programs in Go do, and is not there; {} is",
+                named(path),
+                named(guest),
+                named(rest)
             ),
             Explanation::NoDirectory => {
                 String::from("the guest looked for directories that it was granted, and there was none")

@@ -38,6 +38,14 @@ impl Refusal {
 pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey> {
     let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
     let path = String::from_utf8_lossy(refusal.path.as_deref()?);
+    let covers =
+        |grant: &Grant| matches!(grant, Grant::Directory { guest, .. } if stripped(guest).is_empty());
+    if !refusal.credentials.as_ref().is_some_and(|credentials| covers(&credentials.grant)) {
+        return None;
+    }
+    if sys::is_of_the_kernel_for_owner(&Path::new("/").join(&*path)) {
+        return None;
+    }
     if fold(Path::new(&*path)).starts_with("..") {
         return None;
     }
@@ -56,6 +64,34 @@ pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey
         })
     });
     keys.next()
+}
+
+/// What follows a directory's own name at the beginning of a path that is looked up in it.
+pub(super) fn after_name<'a>(guest: &str, path: &'a [u8]) -> Option<&'a [u8]> {
+    let name = stripped(guest);
+    let rest = path.strip_prefix(name.as_bytes()).filter(|_| !name.is_empty())?;
+    rest.strip_prefix(b"/").filter(|rest| !rest.is_empty())
+}
+
+/// A path that was not found in a directory and repeats its name, the directory's name, and what follows, if that is there.
+pub(super) fn repeated(refusal: &Refusal, grants: &Grants) -> Option<(String, String, String)> {
+    let Grant::Directory { host, guest, access } = &*refusal.credentials.as_ref()?.grant else { return None };
+    let path = refusal.path.as_deref()?;
+    let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
+    let is_there = |rest: &str| {
+        let there = host.join(rest);
+        !matches!(access, Access::Temporary { .. })
+            && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)))
+            && !search.is_led_by_guest(&there)
+            && sys::look_for_owner(&there).is_some()
+    };
+    let mut rest = after_name(guest, path)?;
+    // Where its name is relative, programs repeat it once more.
+    if !is_there(&String::from_utf8_lossy(rest)) {
+        rest = after_name(guest, rest)?;
+    }
+    let rest = String::from_utf8_lossy(rest).into_owned();
+    is_there(&rest).then(|| (String::from_utf8_lossy(path).into_owned(), guest.clone(), rest))
 }
 
 fn missing_key(refusal: &Refusal, grants: &Grants) -> MissingKey {
@@ -109,6 +145,9 @@ impl Search<'_> {
     /// A path in the root of what was not granted: an absolute one, or a relative one of which the library has made that.
     fn beneath_locked_root(&self, path: &str) -> MissingKey {
         let path = path.trim_start_matches('/');
+        if let Some(key) = self.otherwise_spelt(path) {
+            return key;
+        }
         for directory in self.directories(path) {
             let folded = fold(Path::new(directory));
             let is_above = folded.starts_with("..");
@@ -148,6 +187,9 @@ impl Search<'_> {
             return outside;
         }
         let whole = join(stripped(guest), path);
+        if let Some(key) = self.otherwise_spelt(&whole) {
+            return key;
+        }
         for directory in self.directories(path) {
             let named = join(if stripped(guest).is_empty() { "" } else { guest }, directory);
             if !self.is_chosen(&named, &whole) {
@@ -166,6 +208,23 @@ impl Search<'_> {
             }
         }
         outside
+    }
+
+    /// What is held, and was asked for by another name than libraries look it up by: no key is missing.
+    fn otherwise_spelt(&self, path: &str) -> Option<MissingKey> {
+        let plain = fold(Path::new(path)).into_os_string().into_string().ok()?;
+        if plain == path.trim_end_matches('/') {
+            return None;
+        }
+        self.grants.iter().find_map(|grant| match &**grant {
+            Grant::Directory { guest, .. } => {
+                let name = stripped(guest);
+                let is_in = !name.is_empty() && Path::new(&plain).starts_with(name);
+                let root = if guest.starts_with('/') { "/" } else { "" };
+                is_in.then(|| MissingKey::Spelling { guest: guest.clone(), path: format!("{root}{plain}") })
+            }
+            _ => None,
+        })
     }
 
     /// The directories that a key could be to, in the words of `path`: what it names, where that could be a directory, and what that is in.
@@ -217,7 +276,7 @@ impl Search<'_> {
         found.min_by_key(|(depth, _)| *depth).map(|(_, host)| host)
     }
 
-    /// The one directory among these that is there, as it is written best; where several are, the one in which `rest` is there. The root of the machine is never meant, and nor is what
+    /// The one directory among these that is there, as it is written best; where several are, the one in which `rest` is there. The root of the machine is never meant, nor are files of the kernel's, and nor is what
     /// the guest itself can have made a path lead to.
     fn certain(&self, hosts: &[PathBuf], rest: &str) -> Option<PathBuf> {
         let mut there: Vec<(&PathBuf, sys::OwnersLook)> = Vec::new();
@@ -225,6 +284,7 @@ impl Search<'_> {
             if !self.is_led_by_guest(host)
                 && let Some(found) = sys::look_for_owner(host)
                 && found.is_directory
+                && !sys::is_of_the_kernel_for_owner(host)
                 && there.iter().all(|(_, known)| *known != found)
             {
                 there.push((host, found));

@@ -21,6 +21,7 @@ mod handles;
 mod hidden;
 mod limit_reached;
 mod metadata;
+mod missed;
 mod missing;
 mod open;
 mod open_keys;

@@ -87,9 +87,12 @@ impl DirKey {
     }
 }
 
-/// A name without the slashes and dots at its end, which completion of shells writes. What is inside stays as it is: libraries look for paths that begin with the
-/// name, letter by letter.
+/// A name without the slashes and dots at its end, and without `./` before it, which completion of shells writes; those libraries that do not take it off find nothing
+/// under such a name. What is inside stays as it is: libraries look for paths that begin with the name, letter by letter.
 fn plain(mut name: String) -> String {
+    while let Some(rest) = name.strip_prefix("./").map(|rest| rest.trim_start_matches('/')) {
+        name = if rest.is_empty() { String::from(".") } else { rest.to_owned() };
+    }
     while name.len() > 1 && (name.ends_with('/') || name.ends_with("/.")) {
         name.truncate(name.rfind('/').filter(|end| *end > 0).unwrap_or(1));
     }
@@ -132,7 +135,11 @@ mod tests {
         for (given, name) in [
             ("/data/", "/data"),
             ("data//", "data"),
-            ("./data", "./data"),
+            ("./data", "data"),
+            (".//./data/x", "data/x"),
+            ("./..", ".."),
+            ("./.", "."),
+            (".data", ".data"),
             ("/g/.", "/g"),
             ("/g/./", "/g"),
             ("/g.", "/g."),

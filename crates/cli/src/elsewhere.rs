@@ -18,7 +18,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("-q", QUIET),
     ("-f", "--invoke NAME calls an exported function"),
     ("-i", "--invoke NAME calls an exported function"),
-    ("--function", "--invoke NAME calls an exported function"),
     (
         "--heap-size",
         "--max-memory SIZE bounds the guest's memory; how large its own heap is, the guest decides",

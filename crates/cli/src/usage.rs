@@ -14,8 +14,8 @@ use crate::help::{LEARN_HELP, SHORT_HELP, wants_short_help};
 use crate::nearest::nearest;
 use crate::report::{self, Problem, visible};
 use crate::written::{
-    as_written, command_name, commands, flags_of_command, is_learn, is_one_dash, nested_command,
-    one_dash_help,
+    as_written, command_name, commands_around, flags_of_command, is_learn, is_one_dash, nested_command,
+    one_dash_help, taken_file,
 };
 
 /// Answers a command line that asks for help, or cannot be understood.
@@ -113,29 +113,6 @@ fn problem(error: &clap::Error) -> Problem {
             Problem::from_message(first.trim_start_matches("error: ")).help(usage())
         }
     }
-}
-
-/// The commands that could stand where one was not understood, and how they are listed.
-fn commands_around() -> (Vec<String>, String) {
-    let whole = Cli::command();
-    let around =
-        command_name().and_then(|name| whole.find_subcommand(name)).filter(|found| found.has_subcommands());
-    match around {
-        Some(found) => {
-            let nested = found.get_subcommands().map(|command| command.get_name().to_owned());
-            (nested.collect(), format!("inn help {}", found.get_name()))
-        }
-        None => (commands(), String::from("inn help")),
-    }
-}
-
-/// The last flag that was followed by what looks like a module.
-fn taken_file() -> Option<(String, String)> {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let is_module = |word: &str| word.ends_with(".wasm") || word.ends_with(".wat");
-    let pair = words.windows(2).rev().find(|pair| pair[0].starts_with('-') && is_module(&pair[1]))?;
-    Some((visible(&pair[0]), visible(&pair[1])))
 }
 
 /// Without the brackets around what is to be replaced.

@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use crate::args::Cli;
+use crate::report::visible;
 
 /// The names of all commands.
 pub(crate) fn commands() -> Vec<String> {
@@ -26,6 +27,29 @@ pub(crate) fn nested_command(name: &str) -> Option<String> {
 pub(crate) fn command_name() -> Option<String> {
     let first = std::env::args().skip(1).find(|argument| !argument.starts_with('-'))?;
     commands().contains(&first).then_some(first)
+}
+
+/// The commands that could stand where one was not understood, and how they are listed.
+pub(crate) fn commands_around() -> (Vec<String>, String) {
+    let whole = Cli::command();
+    let around =
+        command_name().and_then(|name| whole.find_subcommand(name)).filter(|found| found.has_subcommands());
+    match around {
+        Some(found) => {
+            let nested = found.get_subcommands().map(|command| command.get_name().to_owned());
+            (nested.collect(), format!("inn help {}", found.get_name()))
+        }
+        None => (commands(), String::from("inn help")),
+    }
+}
+
+/// The last flag that was followed by what looks like a module.
+pub(crate) fn taken_file() -> Option<(String, String)> {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_module = |word: &str| word.ends_with(".wasm") || word.ends_with(".wat");
+    let pair = words.windows(2).rev().find(|pair| pair[0].starts_with('-') && is_module(&pair[1]))?;
+    Some((visible(&pair[0]), visible(&pair[1])))
 }
 
 /// Whether the line is one of `inn policy learn`.

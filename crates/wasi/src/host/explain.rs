@@ -5,13 +5,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Host;
 use super::credentials::{Grant, Rights};
 use super::denial::{Denial, MissingKey};
-use super::error::Error;
 use super::gate::Operation;
 use super::limit_reached::LimitReached;
 use super::visible::{named, visible};

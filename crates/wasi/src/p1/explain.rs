@@ -94,7 +94,9 @@ impl Explanation {
             Explanation::Host(OfHost::Denied(_) | OfHost::DeniedMore(_)) => 0,
             Explanation::NoSocket { .. } => 1,
             Explanation::NoMemory => 2,
-            Explanation::Host(OfHost::LimitReached(_) | OfHost::Elsewhere { .. }) => 3,
+            Explanation::Host(
+                OfHost::LimitReached(_) | OfHost::Elsewhere { .. } | OfHost::Repeated { .. },
+            ) => 3,
             Explanation::SocketHeld { .. } => 4,
             Explanation::Host(OfHost::EmptyRoot | OfHost::NoDirectory | OfHost::DirectoriesHeld(_)) => 5,
         }

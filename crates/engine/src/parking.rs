@@ -4,9 +4,12 @@
 //! happen under the lock that waking takes too, so that no wake-up is lost. One lock serves all addresses: whoever gets here is
 //! about to sleep or has just made others runnable.
 //!
+//! Must stay true: whatever one waiter does under the lock takes about as long however many others wait. The timer interrupts waiters, and all deadlines of the
+//! process wait for it.
+//!
 //! What this module is not: a reader of guest memory; the caller brings the comparison.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,13 +20,22 @@ pub(crate) struct Parking {
     queues: Mutex<Queues>,
 }
 
-/// The waiters at each address that has any.
-type Queues = HashMap<usize, VecDeque<Arc<Waiter>>>;
+#[derive(Default)]
+struct Queues {
+    /// The waiters at each address that has any, by when they came.
+    at: HashMap<usize, BTreeMap<u64, Arc<Waiter>>>,
+    /// The waiter of each store that has one, with who it is: a store waits on one thread at a time.
+    of_store: HashMap<usize, Arc<Waiter>>,
+    /// How many have come.
+    tickets: u64,
+}
 
 #[derive(Default)]
 struct Waiter {
     /// Whose thread it is: the store's record.
     store: usize,
+    /// The place in the order of all that have come.
+    ticket: u64,
     woken: AtomicBool,
     wake: Condvar,
 }
@@ -53,27 +65,21 @@ impl Parking {
         if !is_expected() {
             return WaitOutcome::NotEqual;
         }
-        let waiter = Arc::new(Waiter { store, ..Waiter::default() });
-        queues.entry(address).or_default().push_back(waiter.clone());
+        let waiter = queues.join(address, store);
         // A deadline beyond what the clock can express never comes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut queues = block(queues, &waiter, deadline, &is_interrupted);
         if waiter.woken.load(Ordering::Relaxed) {
             return WaitOutcome::Woken;
         }
-        if let Some(queue) = queues.get_mut(&address) {
-            queue.retain(|other| !Arc::ptr_eq(other, &waiter));
-            if queue.is_empty() {
-                queues.remove(&address);
-            }
-        }
+        queues.leave(address, &waiter);
         if is_interrupted() { WaitOutcome::Interrupted } else { WaitOutcome::TimedOut }
     }
 
     /// Lets the waiter that a store has look whether it is interrupted. Not all others: whoever stops a guest with very many threads asks for each.
     pub(crate) fn interrupt(&self, store: usize) {
         let queues = self.lock();
-        if let Some(waiter) = queues.values().flatten().find(|waiter| waiter.store == store) {
+        if let Some(waiter) = queues.of_store.get(&store) {
             waiter.wake.notify_one();
         }
     }
@@ -81,23 +87,56 @@ impl Parking {
     /// Wakes at most `count` of those that wait at `address`, and says how many.
     pub(crate) fn notify(&self, address: usize, count: u32) -> u32 {
         let mut queues = self.lock();
-        let Some(queue) = queues.get_mut(&address) else { return 0 };
         let mut woken = 0;
         while woken < count
-            && let Some(waiter) = queue.pop_front()
+            && let Some(waiter) = queues.first(address)
         {
+            queues.leave(address, &waiter);
             waiter.woken.store(true, Ordering::Relaxed);
             waiter.wake.notify_one();
             woken += 1;
-        }
-        if queue.is_empty() {
-            queues.remove(&address);
         }
         woken
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    /// A waiter of `store`, behind all others at `address`.
+    fn join(&mut self, address: usize, store: usize) -> Arc<Waiter> {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        let waiter = Arc::new(Waiter { store, ticket, ..Waiter::default() });
+        self.at.entry(address).or_default().insert(ticket, Arc::clone(&waiter));
+        self.of_store.insert(store, Arc::clone(&waiter));
+        waiter
+    }
+
+    /// Who has waited longest at `address`.
+    fn first(&self, address: usize) -> Option<Arc<Waiter>> {
+        let (_, waiter) = self.at.get(&address)?.first_key_value()?;
+        Some(Arc::clone(waiter))
+    }
+
+    /// Takes a waiter out that waits at `address`.
+    fn leave(&mut self, address: usize, waiter: &Waiter) {
+        if let Some(queue) = self.at.get_mut(&address) {
+            queue.remove(&waiter.ticket);
+            if queue.is_empty() {
+                self.at.remove(&address);
+            }
+        }
+        if self.of_store.get(&waiter.store).is_some_and(|of_store| of_store.ticket == waiter.ticket) {
+            self.of_store.remove(&waiter.store);
+        }
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.at.is_empty() && self.of_store.is_empty()
     }
 }
 
@@ -125,7 +164,7 @@ fn block<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::{Parking, WaitOutcome};
 
@@ -145,10 +184,11 @@ mod tests {
     #[test]
     fn notify_wakes_as_many_as_asked_at_its_own_address_only() {
         let parking = Parking::default();
+        let parking = &parking;
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..3).map(|_| scope.spawn(|| parking.wait((0, 16), || true, None, || false))).collect();
-            while parking.lock().get(&16).map_or(0, |queue| queue.len()) < 3 {
+            let wait = |store| scope.spawn(move || parking.wait((store, 16), || true, None, || false));
+            let threads: Vec<_> = (0..3).map(wait).collect();
+            while parking.lock().at.get(&16).map_or(0, |queue| queue.len()) < 3 {
                 std::thread::yield_now();
             }
             assert_eq!(parking.notify(24, 1), 0);
@@ -178,5 +218,24 @@ mod tests {
             assert_eq!(waiting.join().unwrap(), WaitOutcome::Interrupted);
         });
         assert!(parking.lock().is_empty());
+    }
+
+    /// Stores with one deadline are interrupted together, and those whose timeouts come together leave together.
+    #[test]
+    fn interrupting_and_leaving_take_as_long_however_many_wait() {
+        const COUNT: usize = 50_000;
+        let parking = Parking::default();
+        let waiters: Vec<_> = (0..COUNT).map(|store| parking.lock().join(8, store)).collect();
+        let begin = Instant::now();
+        // Who came last is the one that a search finds last.
+        for store in (0..COUNT).rev() {
+            parking.interrupt(store);
+        }
+        for waiter in waiters.iter().rev() {
+            parking.lock().leave(8, waiter);
+        }
+        let taken = begin.elapsed();
+        assert!(parking.lock().is_empty());
+        assert!(taken < Duration::from_secs(1), "{taken:?} for {COUNT} waiters");
     }
 }

@@ -169,11 +169,13 @@ const NEVER: Duration = Duration::from_secs(1 << 32);
 impl Book {
     /// Strikes what is due, but only so many; tells when the next one is, if there is one.
     fn strike_due(&mut self, now: Instant, struck: &mut Vec<Struck>) -> Option<Instant> {
+        let mut count = 0;
         while let Some(first) = self.appointments.first_entry() {
             let (time, number) = *first.key();
-            if time > now || struck.len() >= MOST_AT_ONCE {
+            if time > now || count >= MOST_AT_ONCE {
                 return Some(time);
             }
+            count += 1;
             let timed = first.remove();
             self.put_off.remove(&number);
             match timed.strike() {
@@ -210,7 +212,7 @@ impl Struck {
     }
 }
 
-/// Struck before the lock is let go, so that whoever sets a deadline does not wait for thousands that strike.
+/// Struck before the lock is let go, whatever came of it, so that whoever sets a deadline does not wait for thousands that strike.
 const MOST_AT_ONCE: usize = 8;
 
 /// Whoever says that it is not yet the time is not asked all the time.
@@ -239,6 +241,40 @@ impl Drop for Appointment {
 impl std::fmt::Debug for Appointment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Appointment").field("time", &self.time).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    /// Always says that it is not yet the time.
+    struct Later(Instant);
+
+    impl Timed for Later {
+        fn strike(&self) -> Next {
+            Next::At(self.0)
+        }
+    }
+
+    /// Whatever comes of them, only so many are struck while the book is locked.
+    #[test]
+    fn appointments_that_are_put_off_count_like_all_others() {
+        let now = Instant::now();
+        let late = now + Duration::from_secs(3600);
+        let mut book = Book::default();
+        for number in 0..1000 {
+            book.appointments.insert((now, number), Arc::new(Later(late)));
+        }
+        let mut struck = Vec::new();
+        assert_eq!(book.strike_due(now, &mut struck), Some(now));
+        assert_eq!(book.put_off.len(), MOST_AT_ONCE);
+        // All have their turn.
+        for _ in 0..1000 / MOST_AT_ONCE {
+            book.strike_due(now, &mut struck);
+        }
+        assert_eq!((book.put_off.len(), book.strike_due(now, &mut struck)), (1000, Some(late)));
+        assert!(struck.is_empty());
     }
 }
 

@@ -3,7 +3,9 @@
 //! Core specification 2.3.8 to 2.3.11 ("Composite Types", "Recursive Types"). What makes two defined types the same is in
 //! [`crate::registry`].
 
-use crate::types::{FuncType, Mutability, ValType};
+use std::sync::Arc;
+
+use crate::types::{FuncType, HeapType, Mutability, RefType, ValType};
 
 /// A type as its definition states it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +28,9 @@ pub enum Finality {
 }
 
 /// The identity of a defined type within one [`crate::Engine`]: no other type ever has it, also when no module has this one any more.
+///
+/// Aligned like 32 bits, so that value types, of which modules have very many, take no more than they need.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeId(pub u64);
 
@@ -40,7 +45,7 @@ pub enum CompositeType {
     /// A function.
     Func(FuncType),
     /// A structure: its fields in order.
-    Struct(Box<[FieldType]>),
+    Struct(Arc<[FieldType]>),
     /// An array of elements of one type.
     Array(FieldType),
 }
@@ -71,6 +76,11 @@ impl SubType {
     pub fn plain(func: FuncType) -> SubType {
         SubType { finality: Finality::Final, supertype: None, composite: CompositeType::Func(func) }
     }
+
+    /// The defined types that it names.
+    pub(crate) fn references(&self) -> impl Iterator<Item = TypeId> {
+        self.supertype.into_iter().chain(self.composite.references())
+    }
 }
 
 impl TypeId {
@@ -93,15 +103,23 @@ impl TypeId {
 impl std::fmt::Display for TypeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 >> 32 {
-            0 => write!(f, "{}", self.0),
+            0 => write!(f, "{}", { self.0 }),
             generation => write!(f, "{}.{generation}", self.number().0),
         }
     }
 }
 
 impl CompositeType {
+    /// The defined types that parameters and results, fields, or elements name.
+    pub(crate) fn references(&self) -> impl Iterator<Item = TypeId> {
+        self.value_types().filter_map(|ty| match ty {
+            ValType::Ref(RefType { heap: HeapType::Concrete(id), .. }) => Some(id),
+            _ => None,
+        })
+    }
+
     /// The types of parameters and results, fields, or elements, as far as they are values'.
-    pub(crate) fn value_types(&self) -> impl Iterator<Item = ValType> {
+    fn value_types(&self) -> impl Iterator<Item = ValType> {
         let of_field = |field: &FieldType| match field.storage {
             StorageType::Val(ty) => Some(ty),
             StorageType::I8 | StorageType::I16 => None,

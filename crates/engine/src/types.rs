@@ -4,6 +4,7 @@
 //! of a defined type is a [`TypeId`].
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use crate::composite::TypeId;
 
@@ -88,10 +89,10 @@ pub enum HeapType {
     Concrete(TypeId),
 }
 
-/// A function type: parameters and results in order.
+/// A function type: parameters and results in order. Clones share them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FuncType {
-    types: Box<[ValType]>,
+    types: Arc<[ValType]>,
     params: usize,
 }
 
@@ -104,7 +105,9 @@ impl FuncType {
         let mut types: Vec<ValType> = params.into_iter().collect();
         let params = types.len();
         types.extend(results);
-        FuncType { types: types.into_boxed_slice(), params }
+        // The empty one allocates nothing.
+        let types = if types.is_empty() { Arc::default() } else { types.into() };
+        FuncType { types, params }
     }
 
     /// The parameter types, in order.

@@ -171,11 +171,15 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
     match payload {
         Payload::TypeSection(reader) => {
             for group in reader {
-                let group: Vec<_> = group?.into_types().collect();
-                let start = parts.types.len();
-                let types = group.iter().map(|ty| TypeContext { parts, start }.sub_type(ty));
-                let types = types.collect::<Result<Vec<_>, Error>>()?;
-                parts.types.extend(parts.held_types.intern(&types)?);
+                let group = group?;
+                let context = TypeContext { parts, start: parts.types.len() };
+                let mut types = Vec::with_capacity(group.types().len());
+                for ty in group.types() {
+                    types.push(context.sub_type(ty)?);
+                }
+                // What follows takes as much again.
+                drop(group);
+                parts.types.extend(parts.held_types.intern(types)?);
             }
         }
         Payload::ImportSection(reader) => {

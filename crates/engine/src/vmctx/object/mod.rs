@@ -422,7 +422,7 @@ impl Heap {
                 ObjectKind::Struct => {
                     let CompositeType::Struct(fields) = &(*(*object).ty).ty.composite else { return };
                     let mut at = 0;
-                    for field in fields {
+                    for field in fields.iter() {
                         if matches!(field.storage, StorageType::Val(ValType::Ref(_))) {
                             self.mark_slot(*slots.add(at));
                         }

@@ -9,7 +9,8 @@ use innkeeper::wasi::p1::threads::{Threads, uses_threads};
 use innkeeper::wasi::p1::{self, Context, Exit, Observers};
 use innkeeper::wasi::stop::StopReason;
 use innkeeper::{
-    Cache, Config, Engine, Error, ErrorKind, Linker, Module, NanBits, Profile, Store, Tiers, Trap, Val,
+    BudgetKind, Cache, Config, Engine, Error, ErrorKind, Linker, Module, NanBits, Profile, Store, Tiers,
+    Trap, Val,
 };
 
 use crate::deadline::Deadline;
@@ -110,6 +111,9 @@ impl Guest {
         p1::add_to_linker(&mut linker, |context: &mut Context| context);
         let budget = context.host().budget();
         self.engine.charge_compiling_to(budget);
+        // What the module's decoding has left stays as long as the guest, and is none of what it asks for later.
+        let module_charge = budget.hold(BudgetKind::Module, self.module.held_bytes());
+        let _module_charge = module_charge.map_err(|exceeded| input.problem(&exceeded.into()))?;
         let mut store = Store::with_budget(&self.engine, context.clone(), budget)
             .map_err(|error| input.problem(&error))?;
         stopper.add_store(store.interrupt_handle());

@@ -149,6 +149,10 @@ impl Input {
                 .help("mend the text: each instruction has to find the operands that it takes, and leave what is expected"),
             ErrorKind::Malformed { .. } => Problem::new(&self.name, error)
                 .help("the file is damaged or no module; build or fetch it again"),
+            ErrorKind::Limit(text) if text.contains("Limits::memory_bytes") => {
+                Problem::new(&self.name, text.replace("Limits::memory_bytes", "--max-memory"))
+                    .help("if the host can hold it, raise --max-memory; or build the guest in smaller parts")
+            }
             _ => Problem::new(&self.name, error),
         }
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use innkeeper::{Config, Module};
+use innkeeper::Module;
 
 use crate::input::Input;
 use crate::report::{self, Problem};
@@ -23,7 +23,7 @@ pub(crate) struct ValidateArgs {
 pub(crate) fn validate(args: &ValidateArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let input = Input::read(&args.file)?;
-    let engine = innkeeper::engine(Config::default());
+    let engine = innkeeper::engine(args.work.config());
     Module::validate(&engine, &input.bytes).map_err(|error| input.problem(&error))?;
     report::output(&format!("{}: valid\n", input.name))?;
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use innkeeper::Config;
 
 use crate::flags::Tier;
 use crate::foreign;
@@ -39,7 +38,7 @@ pub(crate) struct WastArgs {
 /// Runs the scripts, each in a store of its own.
 pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
-    let mut config = Config::default();
+    let mut config = args.work.config();
     if let Some(features) = args.features {
         config.features = features.0;
     }
@@ -73,7 +72,12 @@ pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
         let mut lines = String::new();
         for failure in &outcome.failures {
             // Writing to a string does not fail.
-            let _ = writeln!(lines, "{name}:{}: {}", failure.line, visible(&failure.message));
+            let _ = writeln!(
+                lines,
+                "{name}:{}: {}",
+                failure.line,
+                visible(&failure.message.replace("Limits::memory_bytes", "--max-memory"))
+            );
         }
         report::output(&lines)?;
     }

@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use innkeeper::Budget;
 use innkeeper::wasi::keys::{parse_duration, parse_size};
+use innkeeper::{Budget, Config};
 
 use crate::report::{self, Problem};
 
@@ -28,6 +28,13 @@ pub(crate) struct WorkFlags {
 const INTERVAL: Duration = Duration::from_millis(20);
 
 impl WorkFlags {
+    /// The configuration of an engine whose modules are held to the same bound before they are decoded.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.limits.memory_bytes = self.max_memory;
+        config
+    }
+
     /// Holds the command to its bounds from now on.
     ///
     /// # Errors

@@ -56,6 +56,8 @@ kinds! {
     Listing "listings",
     /// Copies that a host call makes of what the guest hands it.
     Buffer "buffers",
+    /// What decoding a module takes, and what is held of it beside its bytes.
+    Module "decoding a module",
     /// What compiling a function takes meanwhile. It comes last: it refuses nothing else.
     Compiling "compiling",
 }

@@ -18,7 +18,7 @@ impl StoreCore {
     /// The value of an expression of the instance's module.
     pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> Result<[u64; 2], Error> {
         let height = self.evaluation.len();
-        let result = expr.0.iter().try_for_each(|op| self.evaluate_op(id, *op));
+        let result = expr.ops().iter().try_for_each(|op| self.evaluate_op(id, *op));
         let value = self.evaluation.last().copied().unwrap_or_default();
         self.evaluation.truncate(height);
         result.map(|()| value)

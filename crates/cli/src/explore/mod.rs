@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use innkeeper::{Config, Engine, FunctionInfo, Module};
+use innkeeper::{Engine, FunctionInfo, Module};
 
 use callees::Callees;
 use samples::Samples;
@@ -87,7 +87,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     let output = Output::open(&path, &Writable::by_no_guest([&args.file].into_iter().chain(&args.profile)))?;
     let mut input = Input::read(&args.file)?;
     let text = Text::print(&input)?;
-    let engine: Engine = innkeeper::engine(Config::default());
+    let engine: Engine = innkeeper::engine(args.work.config());
     let module = input.module(&engine)?;
     let names = Names::of(&module);
     let callees = Callees::of(&module, &names);

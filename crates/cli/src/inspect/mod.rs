@@ -11,7 +11,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use innkeeper::Config;
 
 use crate::input::Input;
 use crate::report::{self, Problem, visible};
@@ -40,7 +39,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let mut input = Input::read(&args.file)?;
     let parts = binary::parts(&input.bytes);
-    let engine = innkeeper::engine(Config::default());
+    let engine = innkeeper::engine(args.work.config());
     let module = input.module(&engine)?;
     let inspection = Inspection::of(&input.name, parts, &module);
     report::output(&if args.json { json(&inspection)? } else { text::text(&inspection) })?;

@@ -8,7 +8,7 @@ use innkeeper::BudgetKind;
 use crate::run;
 
 /// Kinds that guests here reach the limit with.
-pub(crate) const KINDS: &[BudgetKind] = &[BudgetKind::Compiling];
+pub(crate) const KINDS: &[BudgetKind] = &[BudgetKind::Compiling, BudgetKind::Module];
 
 /// Guests that take as much as they get of one thing.
 fn guests() -> Vec<(&'static str, String)> {
@@ -204,15 +204,6 @@ fn y8_l12_wherever_address_space_ends_text_is_read_or_refused() {
 
 /// A module of very many of the smallest things: a section of them, behind what they need.
 fn many(before: &[u8], section: u8, thing: &[u8], count: usize) -> Vec<u8> {
-    let number = |mut number: usize| {
-        let mut bytes = Vec::new();
-        while number > 127 {
-            bytes.push((number & 127) as u8 | 128);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-        bytes
-    };
     let contents = [number(count), thing.repeat(count)].concat();
     [b"\0asm\x01\0\0\0", before, &[section], &number(contents.len()), &contents].concat()
 }
@@ -244,6 +235,34 @@ fn y8_l12_wherever_address_space_ends_a_module_is_decoded_or_refused() {
         }
     }
     assert!(decoded > 0 && refused > 0, "{decoded} decoded, {refused} refused");
+}
+
+/// Whichever command decodes a module is held to its limit before.
+#[test]
+fn y7_l12_modules_whose_decoding_is_over_the_limit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, page) = (folder.path().join("much.wasm"), folder.path().join("page.html"));
+    for (which, module) in few_items_that_hold_much() {
+        std::fs::write(&file, module).unwrap();
+        for (command, more) in
+            [("run", None), ("validate", None), ("inspect", None), ("explore", Some(&page))]
+        {
+            let mut inn = Command::new(env!("CARGO_BIN_EXE_inn"));
+            inn.args([command, "--max-memory", crate::LIMIT]).arg(&file);
+            inn.args(more.iter().flat_map(|page| ["--to".as_ref(), page.as_os_str()]));
+            let ran = run(inn, "");
+            let what = format!("{command} of {which}");
+            assert_eq!(ran.code, Some(1), "{what}: {ran:#?}");
+            // Whoever looks at the sections before that is ended by who watches over the command.
+            let looks_before = matches!(command, "inspect" | "explore");
+            let reason = "more for decoding a module are over the 16 MiB";
+            let is_told =
+                ran.stderr.contains(reason) || looks_before && ran.stderr.contains("it needs more than");
+            assert!(is_told, "{what}: {ran:#?}");
+            ran.names_limit(&what);
+            ran.is_bounded(&what);
+        }
+    }
 }
 
 /// What the compiler allocates cannot fail gently: what there may be no room for stays interpreted.

@@ -9,8 +9,14 @@ use crate::error::{Error, ErrorKind};
 use crate::index::{FuncIndex, GlobalIndex, TypeIndex};
 use crate::simd::V128;
 
+use super::no_memory;
+
 #[derive(Clone, Debug)]
-pub(crate) struct ConstExpr(pub(crate) Box<[ConstOp]>);
+pub(crate) enum ConstExpr {
+    /// Nearly all are one operation: segments have millions of them, which want no allocations of their own.
+    One(ConstOp),
+    Many(Box<[ConstOp]>),
+}
 
 /// One operation of a constant expression, on a stack of values of two slots, of which all but vectors use the first.
 #[derive(Clone, Copy, Debug)]
@@ -34,19 +40,52 @@ pub(crate) enum ConstOp {
 
 impl ConstExpr {
     pub(super) fn decode(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, Error> {
-        let mut ops = Vec::with_capacity(1);
-        let mut reader = expr.get_operators_reader();
-        while !reader.eof() {
-            let op = match reader.read()? {
-                Operator::End => break,
-                // A reference is the same from inside and from outside.
-                Operator::AnyConvertExtern | Operator::ExternConvertAny => continue,
-                op => const_op(&op),
-            };
-            ops.push(op?);
+        let mut ops = operations(expr);
+        let first = ops.next().transpose()?;
+        let Some(second) = ops.next() else {
+            return Ok(first.map_or_else(|| ConstExpr::Many(Box::default()), ConstExpr::One));
+        };
+        let (first, second) = (first.into_iter().map(Ok), std::iter::once(second));
+        // Counted first, because lists that grow take several times as much.
+        let mut all = Vec::new();
+        let count = operations(expr).count();
+        all.try_reserve_exact(count).map_err(|_| no_memory(count, "operations of an expression"))?;
+        for op in first.chain(second).chain(ops) {
+            all.push(op?);
         }
-        Ok(ConstExpr(ops.into_boxed_slice()))
+        Ok(ConstExpr::Many(all.into()))
     }
+
+    /// The operations in order.
+    pub(crate) fn ops(&self) -> &[ConstOp] {
+        match self {
+            ConstExpr::One(op) => std::slice::from_ref(op),
+            ConstExpr::Many(ops) => ops,
+        }
+    }
+}
+
+fn operations<'a>(
+    expr: &wasmparser::ConstExpr<'a>,
+) -> impl Iterator<Item = Result<ConstOp, Error>> + use<'a> {
+    let mut reader = expr.get_operators_reader();
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        while !is_over && !reader.eof() {
+            match reader.read() {
+                Ok(Operator::End) => break,
+                // A reference is the same from inside and from outside.
+                Ok(Operator::AnyConvertExtern | Operator::ExternConvertAny) => {}
+                Ok(op) => return Some(const_op(&op)),
+                Err(error) => {
+                    is_over = true;
+                    return Some(Err(error.into()));
+                }
+            }
+        }
+        is_over = true;
+        None
+    })
 }
 
 fn const_op(op: &Operator<'_>) -> Result<ConstOp, Error> {

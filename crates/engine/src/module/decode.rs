@@ -14,7 +14,6 @@ use wasmparser::{
 use super::types::{TypeContext, memory_type};
 use super::*;
 use crate::error::ErrorKind;
-use crate::sys::Mapping;
 
 type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
@@ -27,7 +26,7 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
             bytes.len()
         )));
     }
-    check_room(&bytes)?;
+    let _room = room::charge(engine, &bytes)?;
     let mut parts = empty_parts(engine);
     let mut validator = match verdict {
         Verdict::Unknown => Some(Validator::new_with_features(engine.config().features.flags())),
@@ -49,6 +48,12 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
             bodies.push((func, body));
         }
         match payload {
+            Payload::CodeSectionStart { count, .. } => {
+                let count = (count as usize).min(bytes.len());
+                let reserved = parts.bodies.try_reserve_exact(count);
+                let waiting = validator.as_ref().map_or(0, |_| count);
+                reserved.and(bodies.try_reserve_exact(waiting)).map_err(|_| no_memory(count, "functions"))?;
+            }
             Payload::CodeSectionEntry(body) => parts.bodies.push(narrow(body.range())),
             payload => section(&mut parts, payload)?,
         }
@@ -58,83 +63,6 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
     parts.referenced_funcs = referenced_funcs(&parts);
     parts.bytes = bytes;
     Ok(parts)
-}
-
-/// Modules of fewer bytes are decoded without asking: they take little.
-const SMALL_MODULE_BYTES: usize = 64 << 10;
-
-/// What each item of a section takes at most while a module is decoded and validated, lists that grow counted twice.
-const ITEM_BYTES: usize = 256;
-
-/// What each byte of a type section takes at most: groups and types of a byte or two, whose records are some hundred.
-const TYPE_BYTES: usize = 256;
-
-/// What each byte of constant expressions and of lists of functions takes at most: an instruction or a number each, in lists that grow.
-const EXPR_BYTES: usize = 64;
-
-/// Refuses a module that the system has no memory for: lists of what is in it, here and in the validator, grow in ways that do not fail gently.
-fn check_room(bytes: &[u8]) -> Result<(), Error> {
-    if bytes.len() < SMALL_MODULE_BYTES {
-        return Ok(());
-    }
-    let most = most_taken(bytes);
-    // Not from the allocator, which would change its ways for what is given back.
-    Mapping::new(most.max(1), 0).map(drop).map_err(|_| {
-        Error::limit(format!("the system has no memory for decoding the module, which can take {most} bytes"))
-    })
-}
-
-/// What the sections can take, as far as they can be read. A section's items are a byte each at least; what they hold in turn is counted by its bytes.
-fn most_taken(bytes: &[u8]) -> usize {
-    let (mut parser, mut rest, mut most) = (Parser::new(0), bytes, 0_usize);
-    while let Ok(wasmparser::Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) {
-        let count = match &payload {
-            Payload::TypeSection(section) => section.count(),
-            Payload::ImportSection(section) => section.count(),
-            Payload::FunctionSection(section) => section.count(),
-            Payload::TableSection(section) => section.count(),
-            Payload::GlobalSection(section) => section.count(),
-            Payload::ExportSection(section) => section.count(),
-            Payload::ElementSection(section) => section.count(),
-            Payload::DataSection(section) => section.count(),
-            Payload::TagSection(section) => section.count(),
-            Payload::End(_) => break,
-            _ => 0,
-        };
-        let held = match &payload {
-            Payload::TypeSection(section) => len(section.range()).saturating_mul(TYPE_BYTES),
-            Payload::TableSection(section) => len(section.range()).saturating_mul(EXPR_BYTES),
-            Payload::GlobalSection(section) => len(section.range()).saturating_mul(EXPR_BYTES),
-            Payload::ElementSection(section) => len(section.range()).saturating_mul(EXPR_BYTES),
-            Payload::DataSection(section) => expr_bytes(section).saturating_mul(EXPR_BYTES),
-            _ => 0,
-        };
-        if let Payload::CodeSectionStart { .. } = payload {
-            parser.skip_section();
-        }
-        most = most.saturating_add((count as usize).min(bytes.len()).saturating_mul(ITEM_BYTES));
-        most = most.saturating_add(held);
-        let Payload::CodeSectionStart { size, .. } = payload else {
-            rest = &rest[consumed..];
-            continue;
-        };
-        let behind = consumed.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
-        let Some(next) = rest.get(behind..) else { break };
-        rest = next;
-    }
-    most
-}
-
-fn len(range: Range<u64>) -> usize {
-    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
-}
-
-/// Bytes of a data section beside contents, which stay where they are.
-fn expr_bytes(section: &wasmparser::DataSectionReader<'_>) -> usize {
-    let segments = section.clone().into_iter().map_while(Result::ok);
-    segments
-        .map(|data| len(data.range.clone()).saturating_sub(data.data.len()))
-        .fold(0, usize::saturating_add)
 }
 
 fn empty_parts(engine: &Engine) -> ModuleParts {
@@ -304,14 +232,28 @@ fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment, Error> {
     };
     let items = match elem.items {
         wasmparser::ElementItems::Functions(funcs) => {
-            ElemItems::Funcs(funcs.into_iter().map(|f| f.map(FuncIndex)).collect::<Result<_, _>>()?)
+            let mut all = list_of(funcs.count(), "elements")?;
+            for func in funcs {
+                all.push(FuncIndex(func?));
+            }
+            ElemItems::Funcs(all.into())
         }
         wasmparser::ElementItems::Expressions(_, exprs) => {
-            let decode = |expr: Result<wasmparser::ConstExpr<'_>, _>| ConstExpr::decode(&expr?);
-            ElemItems::Exprs(exprs.into_iter().map(decode).collect::<Result<_, Error>>()?)
+            let mut all = list_of(exprs.count(), "elements")?;
+            for expr in exprs {
+                all.push(ConstExpr::decode(&expr?)?);
+            }
+            ElemItems::Exprs(all.into())
         }
     };
     Ok(ElemSegment { mode, items })
+}
+
+/// A list with room for so many: one that grows takes several times as much, in ways that do not fail gently. The validator has found that there are as many.
+fn list_of<T>(count: u32, what: &str) -> Result<Vec<T>, Error> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count as usize).map_err(|_| no_memory(count as usize, what))?;
+    Ok(list)
 }
 
 fn data_segment(data: wasmparser::Data<'_>) -> Result<DataSegment, Error> {
@@ -379,7 +321,7 @@ fn validate_run(bodies: &[Body<'_>]) -> Result<(), Error> {
 fn referenced_funcs(parts: &ModuleParts) -> Vec<FuncIndex> {
     let mut funcs: Vec<FuncIndex> = Vec::new();
     let mut from_expr = |expr: &ConstExpr| {
-        funcs.extend(expr.0.iter().filter_map(|op| match op {
+        funcs.extend(expr.ops().iter().filter_map(|op| match op {
             ConstOp::RefFunc(func) => Some(*func),
             _ => None,
         }));

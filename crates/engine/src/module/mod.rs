@@ -5,7 +5,9 @@
 
 mod const_expr;
 mod decode;
+mod held;
 mod names;
+mod room;
 mod types;
 
 use std::ops::Range;
@@ -183,7 +185,7 @@ impl Module {
     /// The module's name from its name section.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.0.names().module.as_deref()
+        self.0.module_name()
     }
 
     /// What the module asks for, in order.
@@ -362,13 +364,13 @@ impl ModuleParts {
     /// The name that the name section gives a function.
     #[must_use]
     pub fn func_name(&self, func: FuncIndex) -> Option<&str> {
-        self.names().funcs.get(&func).map(|name| &**name)
+        self.names().funcs.get(func.index(), &self.bytes)
     }
 
     /// What a tag is called: in the name section, as an export, or as an import.
     pub(crate) fn tag_name(&self, tag: TagIndex) -> Option<String> {
-        if let Some(name) = self.names().tags.get(&tag) {
-            return Some(name.to_string());
+        if let Some(name) = self.names().tags.get(tag.index(), &self.bytes) {
+            return Some(name.to_owned());
         }
         let exported = self.exports.iter().find(|export| export.item == Item::Tag(tag));
         let imported = || self.imports.iter().find(|import| import.item == Item::Tag(tag));
@@ -380,7 +382,7 @@ impl ModuleParts {
     /// The name that the name section gives the module.
     #[must_use]
     pub fn module_name(&self) -> Option<&str> {
-        self.names().module.as_deref()
+        self.names().module(&self.bytes)
     }
 
     /// The module's code, as the tier has it that its functions start in.
@@ -408,8 +410,13 @@ impl ModuleParts {
 
     fn names(&self) -> &names::Names {
         self.names.get_or_init(|| match &self.name_section {
-            Some(range) => names::read(&self.bytes[range.clone()], (self.funcs.len(), self.tags.len())),
+            Some(range) => names::read(&self.bytes, range.clone(), (self.funcs.len(), self.tags.len())),
             None => names::Names::default(),
         })
     }
+}
+
+/// That there is no memory for a list.
+fn no_memory(count: usize, what: &str) -> Error {
+    Error::limit(format!("the system has no memory for a list of {count} {what} of the module"))
 }

@@ -19,6 +19,12 @@ pub(crate) fn peak_of<R>(act: impl FnOnce() -> R) -> (R, usize) {
     (result, MOST_IN_USE.load(Ordering::Relaxed) - held)
 }
 
+/// How many bytes are in use.
+#[allow(dead_code, reason = "not every test asks what is left")]
+pub(crate) fn in_use() -> usize {
+    IN_USE.load(Ordering::Relaxed)
+}
+
 // SAFETY: the system's allocator does it all.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -54,7 +54,11 @@ impl Credit {
         Credit(AtomicU64::new(WORK_OF_MODULE + WORK_OF_BYTE * bytes as u64))
     }
 
-    fn draw(&self, work: u64) -> Result {
+    /// Draws on it.
+    ///
+    /// # Errors
+    /// Where there is not as much left; then nothing is left.
+    pub(crate) fn draw(&self, work: u64) -> Result {
         let less = |left: u64| Some(left.saturating_sub(work));
         // It cannot fail: there always is a new value.
         let left =

@@ -1,6 +1,7 @@
 //! Memory that machine code lives in: mapped twice, once to be written and once to be executed, never both.
 //!
-//! Must stay true: what has been given out as executable is never written again, and lives as long as its [`CodeMemory`].
+//! Must stay true: what has been given out as executable is never written again, and lives as long as its [`CodeMemory`], or of trampolines as long as somebody
+//! holds it.
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -49,7 +50,35 @@ pub(crate) struct HeldCode {
     range: Range<usize>,
 }
 
+/// Code that goes when nobody holds anything of its piece any more.
+pub(crate) struct UnheldCode {
+    piece: Weak<Piece>,
+    range: Range<usize>,
+}
+
+impl UnheldCode {
+    /// Whether it is still there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.piece.strong_count() > 0
+    }
+
+    /// Holds it, where it is still there.
+    pub(crate) fn hold(&self) -> Option<HeldCode> {
+        Some(HeldCode { piece: self.piece.upgrade()?, range: self.range.clone() })
+    }
+}
+
 impl HeldCode {
+    /// The same code, not held.
+    pub(crate) fn unheld(&self) -> UnheldCode {
+        UnheldCode { piece: Arc::downgrade(&self.piece), range: self.range.clone() }
+    }
+
+    /// Where it is executed.
+    pub(crate) fn address(&self) -> *const u8 {
+        self.bytes().as_ptr()
+    }
+
     /// The code.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: inside the piece, which is readable, and written before this was made.
@@ -58,7 +87,8 @@ impl HeldCode {
 }
 
 impl CodeMemory {
-    /// Memory for the functions of a module; for trampolines without one.
+    /// Memory for the functions of a module; for trampolines without one. Those are many modules': here is only the piece that is being filled, and the
+    /// others stay as long as somebody holds code in them.
     pub(crate) fn new(module: Option<Weak<ModuleParts>>) -> CodeMemory {
         CodeMemory { pieces: Vec::new(), module }
     }
@@ -70,9 +100,16 @@ impl CodeMemory {
         describe: impl FnOnce(Range<usize>) -> Function,
     ) -> Option<*const u8> {
         if self.pieces.last().is_none_or(|(piece, used)| piece.len - used < code.len() + ALIGNMENT) {
-            let next = self.pieces.last().map_or(FIRST_BYTES, |(piece, _)| (piece.len * 2).min(MOST_BYTES));
+            let next = match (&self.module, self.pieces.last()) {
+                (Some(_), Some((last, _))) => (last.len * 2).min(MOST_BYTES),
+                _ => FIRST_BYTES,
+            };
             let len = next.max((code.len() + ALIGNMENT).next_multiple_of(FIRST_BYTES));
-            self.pieces.push((Arc::new(Piece::new(len, self.module.clone())?), 0));
+            let piece = Arc::new(Piece::new(len, self.module.clone())?);
+            if self.module.is_none() {
+                self.pieces.clear();
+            }
+            self.pieces.push((piece, 0));
         }
         let (piece, used) = self.pieces.last_mut()?;
         let start = used.next_multiple_of(ALIGNMENT);

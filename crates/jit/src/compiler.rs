@@ -65,8 +65,8 @@ pub(crate) struct Compiler {
 pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
     pub(crate) tables: Tables,
-    /// See [`Places::wide_callees`].
-    pub(crate) wide_callees: HashSet<FuncType>,
+    /// See [`Places::callees`].
+    pub(crate) callees: HashSet<FuncType>,
 }
 
 /// A function as text: in the compiler's representation, and as assembly.
@@ -219,7 +219,7 @@ impl Compiler {
         let tables = Tables::new(&traps, &places, &catch_sites(buffer)?, &of.inlined);
         let text =
             compiled.vcode.map(|machine| Text { intermediate: func.display().to_string(), machine, places });
-        Ok((Code { bytes, tables, wide_callees: of.wide_callees }, text))
+        Ok((Code { bytes, tables, callees: of.callees }, text))
     }
 }
 

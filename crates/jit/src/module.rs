@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::borrow::BorrowMut;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use innkeeper_engine::index::DefinedFuncIndex;
@@ -16,9 +16,9 @@ use crate::cache::SavedCode;
 use crate::cache::format::SavedTrampoline;
 use crate::cache::key::Key;
 use crate::cache::writer::{CacheWriter, Occasion};
-use crate::code_memory::{CodeMemory, MappedCode};
+use crate::code_memory::{CodeMemory, HeldCode, MappedCode};
 use crate::compiler::{Code, Compiler};
-use crate::trampoline::{self, Kind};
+use crate::trampoline::{self, HeldTrampolines, Kind};
 use crate::translate::{Start, Unsupported, translate};
 use crate::worth::Use;
 use crate::{Jit, entry, publish};
@@ -30,8 +30,10 @@ pub struct NativeModule {
     memory: Mutex<CodeMemory>,
     /// Code from an earlier time.
     mapped: Option<MappedCode>,
-    /// What tells the trampolines apart that the module's code was called or has called by: its file has no others.
-    used_trampolines: Mutex<BTreeSet<Vec<u8>>>,
+    /// The trampolines that the module's code was called or has called by: its file has no others, and others can go.
+    used_trampolines: Mutex<HeldTrampolines>,
+    /// What tells those apart that the module's credit has been drawn on for, and that are made when a guest first calls through them.
+    paid_trampolines: Mutex<HashSet<Box<[u8]>>>,
     /// Where there is a cache to write to.
     writer: Option<CacheWriter>,
     /// Whether guests wait for what is being compiled.
@@ -61,6 +63,9 @@ impl CacheLookup {
     }
 }
 
+/// Work that a trampoline stands for which stays with its module, whatever making it takes: it has some 2 KiB, and what it is made for may be a few bytes.
+const WORK_OF_TRAMPOLINE: u64 = 2000;
+
 /// A function whose body is longer is not compiled: time and memory grow faster than the body.
 const MAX_BODY_BYTES: usize = 256 << 10;
 
@@ -85,6 +90,7 @@ impl NativeModule {
             memory,
             mapped,
             used_trampolines: Mutex::default(),
+            paid_trampolines: Mutex::default(),
             writer,
             compilation: module.engine().config().tuning.tier_up.compilation,
             credit,
@@ -163,8 +169,8 @@ impl NativeModule {
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (func, Start::Call)).and_then(|code| {
-            let trampoline = self.trampoline_with(|| Some(&mut compiler), (Kind::Enter, ty))?;
-            Ok(NativeCode { enter: entry::enter, trampoline, code })
+            let (_, trampoline) = self.trampoline_with(|| Some(&mut compiler), (Kind::Enter, ty))?;
+            Ok(NativeCode { enter: entry::enter, trampoline: trampoline.address(), code })
         });
         self.count(&code);
         code.ok()
@@ -187,24 +193,51 @@ impl NativeModule {
         lock(&self.memory).used_bytes()
     }
 
-    /// A trampoline, which is made if there is none.
+    /// The address of a trampoline, which is made if there is none, and stays as long as the module.
     pub(crate) fn trampoline(&self, kind: Kind, ty: &FuncType) -> Result<*const u8, Unsupported> {
-        self.trampoline_with(|| self.jit.compiler(), (kind, ty))
+        Ok(self.trampoline_with(|| self.jit.compiler(), (kind, ty))?.1.address())
+    }
+
+    /// As [`NativeModule::trampoline`], for the entry of a function of the module or, where that is the kind, of the host, whose entries may outlive the module.
+    pub(crate) fn trampoline_to_bind(&self, kind: Kind, ty: &FuncType) -> Result<*const u8, Unsupported> {
+        let (key, held) = self.trampoline_with(|| self.jit.compiler(), (kind, ty))?;
+        if kind == Kind::Host {
+            self.jit.0.trampolines.keep(&key, &held);
+        }
+        Ok(held.address())
     }
 
     fn trampoline_with<C: BorrowMut<Compiler>>(
         &self,
         compiler: impl FnOnce() -> Option<C>,
         (kind, ty): (Kind, &FuncType),
-    ) -> Result<*const u8, Unsupported> {
+    ) -> Result<(Arc<[u8]>, HeldCode), Unsupported> {
+        let key: Arc<[u8]> = trampoline::key_bytes(kind, ty).into();
+        if let Some(held) = lock(&self.used_trampolines).get(&key) {
+            return Ok((key, held.clone()));
+        }
         let module = self.module.upgrade().ok_or(Unsupported::Now("the module is no more"))?;
         let budget = module.engine().compiling_budget();
-        let credit = trampoline::is_wide(ty).then_some(&self.credit);
+        // The others are made for a guest that waits; see `pay_for_callee`.
+        let may_be_refused = kind == Kind::Enter || trampoline::is_wide(ty);
+        let credit = may_be_refused.then_some(&self.credit);
         let mut allowance = Allowance::of_trampoline(credit, &budget);
+        allowance.draw(WORK_OF_TRAMPOLINE)?;
         let earlier = self.earlier_trampolines();
-        let trampoline = self.jit.0.trampolines.get(compiler, &mut allowance, (kind, ty), earlier)?;
-        lock(&self.used_trampolines).insert(trampoline::key_bytes(kind, ty));
-        Ok(trampoline)
+        let made = self.jit.0.trampolines.get(compiler, &mut allowance, (&key, kind, ty), earlier)?;
+        // Of two threads that have got one, both have the first one's.
+        let held = lock(&self.used_trampolines).entry(Arc::clone(&key)).or_insert(made).clone();
+        Ok((key, held))
+    }
+
+    /// Draws on the module's credit for the trampolines that calls of a type may be made through: they must not be refused when a guest waits for one, so that the
+    /// calling code is, where there are too many.
+    fn pay_for_callee(&self, ty: &FuncType) -> Result<(), Unsupported> {
+        let key = trampoline::key_bytes(Kind::Guest, ty).into();
+        match lock(&self.paid_trampolines).insert(key) {
+            true => self.credit.draw(WORK_OF_TRAMPOLINE),
+            false => Ok(()),
+        }
     }
 
     /// What the module's file has, which goes when the module goes.
@@ -271,7 +304,11 @@ impl NativeModule {
                 translate(function, context, config, allowance, module, (func, start), inlining)
             })
         })?;
-        for ty in &code.wide_callees {
+        for ty in &code.callees {
+            if !trampoline::is_wide(ty) {
+                self.pay_for_callee(ty)?;
+                continue;
+            }
             // Whether a callee is the host's, and whether it stays interpreted, is not known here.
             for kind in [Kind::Guest, Kind::Host] {
                 self.trampoline_with(|| Some(&mut *compiler), (kind, ty))?;

@@ -60,8 +60,8 @@ pub(crate) struct Places {
     /// The load before an instruction, by the instruction's place. The compiler may let the instruction load its operand itself, and then it is the
     /// load that fails there.
     pub(crate) loads_before: HashMap<u32, LoadBefore>,
-    /// Types of functions that it calls, as far as their trampolines are costly.
-    pub(crate) wide_callees: HashSet<FuncType>,
+    /// Types of functions that it calls.
+    pub(crate) callees: HashSet<FuncType>,
 }
 
 /// The load before an instruction.

@@ -1,12 +1,14 @@
 //! Trampolines between the conventions: slots, as the interpreter and the host pass values, and registers, as compiled functions do.
 //!
-//! There is one of each kind a signature, made when it is first needed and kept as long as the engine. Those for functions of very many values are made beside the
-//! code that calls them, which can stay interpreted where they are refused; a guest that is under way never waits for one.
+//! There is one of each kind a signature, made when it is first needed and kept as long as a module is there that has used it. Those for functions of very many values
+//! are made beside the code that calls them, which can stay interpreted where they are refused; a guest that is under way never waits for one.
 //!
-//! Must stay true: nothing is compiled while the trampolines are locked, which guests wait for.
+//! Must stay true: nothing is compiled while the trampolines are locked, which guests wait for. Whoever puts the address of one into an entry holds the trampoline as
+//! long as the entry is there: the module whose function it is, and the engine itself for functions of the host, whose entries may outlive all modules. An engine
+//! that loads modules without end has no more trampolines than what is left of them uses.
 
 use std::borrow::BorrowMut;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -20,7 +22,7 @@ use innkeeper_engine::{FuncType, ValType};
 use crate::abi::{self, Results};
 use crate::allowance::Allowance;
 use crate::cache::format::SavedTrampoline;
-use crate::code_memory::CodeMemory;
+use crate::code_memory::{CodeMemory, HeldCode, UnheldCode};
 use crate::compiler::{Code, Compiler};
 use crate::libcall::Libcall;
 use crate::module::lock;
@@ -46,22 +48,28 @@ pub(crate) enum Kind {
 pub(crate) struct Trampolines(Mutex<State>);
 
 struct State {
+    /// What has been made, and may have gone.
     made: HashMap<Arc<[u8]>, Made>,
+    /// How many there are when those that have gone are next looked for.
+    look_at: usize,
     memory: CodeMemory,
+    /// Apart, because some of it stays.
+    memory_of_host: CodeMemory,
+    /// What entries of functions of the host lead to: one for each signature that the embedder's functions have.
+    kept: HashMap<Arc<[u8]>, HeldCode>,
 }
 
 /// A trampoline: where it is, and what it consists of.
 struct Made {
-    address: Address,
+    code: UnheldCode,
     saved: SavedTrampoline,
 }
 
-/// The address of code, which never changes.
-#[derive(Clone, Copy)]
-struct Address(*const u8);
+/// Those that a module has used, by what tells them apart: they stay as long as this.
+pub(crate) type HeldTrampolines = HashMap<Arc<[u8]>, HeldCode>;
 
-// SAFETY: a plain address.
-unsafe impl Send for Address {}
+/// Fewer are never looked through.
+const MIN_LOOK_AT: usize = 256;
 
 /// Parameters and results of functions whose trampolines are made while a guest waits, which takes less than a millisecond and next to no memory.
 const MAX_NARROW_VALUES: usize = 64;
@@ -74,26 +82,33 @@ pub(crate) fn is_wide(ty: &FuncType) -> bool {
 
 impl Trampolines {
     pub(crate) fn new() -> Trampolines {
-        let memory = CodeMemory::new(None);
-        Trampolines(Mutex::new(State { made: HashMap::new(), memory }))
+        Trampolines(Mutex::new(State {
+            made: HashMap::new(),
+            look_at: MIN_LOOK_AT,
+            memory: CodeMemory::new(None),
+            memory_of_host: CodeMemory::new(None),
+            kept: HashMap::new(),
+        }))
     }
 
     /// What a module's file has: the trampolines that it has `used`, and those that it had at an `earlier` time, ascending by key, as they are looked for. Those of
     /// other modules are no business of it.
     pub(crate) fn to_save(
         &self,
-        used: &BTreeSet<Vec<u8>>,
+        used: &HeldTrampolines,
         earlier: &[SavedTrampoline],
     ) -> Vec<SavedTrampoline> {
         let mut all: BTreeMap<&[u8], &SavedTrampoline> =
             earlier.iter().map(|saved| (&*saved.key, saved)).collect();
         let state = lock(&self.0);
-        all.extend(used.iter().filter_map(|key| Some((&key[..], &state.made.get(&key[..])?.saved))));
+        all.extend(used.keys().filter_map(|key| Some((&key[..], &state.made.get(&key[..])?.saved))));
         all.into_values().cloned().collect()
     }
 
     /// The trampoline of a kind for functions of a type, from what was made, or was at an `earlier` time, ascending by key. `compiler` is only called where one has to be made, and nobody waits meanwhile: of two threads that make
     /// the same one, one has done it in vain.
+    ///
+    /// Whoever gets it holds it as long as its address is anywhere. `key` is that of the kind and the type.
     ///
     /// # Errors
     /// Where it may not be made, or there is no memory for it.
@@ -101,11 +116,10 @@ impl Trampolines {
         &self,
         compiler: impl FnOnce() -> Option<C>,
         allowance: &mut Allowance<'_>,
-        (kind, ty): (Kind, &FuncType),
+        (key, kind, ty): (&Arc<[u8]>, Kind, &FuncType),
         earlier: &[SavedTrampoline],
-    ) -> Result<*const u8> {
-        let key: Arc<[u8]> = key_bytes(kind, ty).into();
-        if let Some(found) = lock(&self.0).find(&key, earlier) {
+    ) -> Result<HeldCode> {
+        if let Some(found) = lock(&self.0).find(key, earlier) {
             return found;
         }
         let mut compiler =
@@ -115,30 +129,47 @@ impl Trampolines {
                 build(function, context, kind, ty).finalize(config);
                 Ok(Places::default())
             })?;
-        let made = SavedTrampoline { key, code: bytes.into(), tables: tables.bytes().into() };
+        let made =
+            SavedTrampoline { key: Arc::clone(key), code: bytes.into(), tables: tables.bytes().into() };
         lock(&self.0).add(made)
+    }
+
+    /// Keeps a trampoline as long as the engine.
+    pub(crate) fn keep(&self, key: &Arc<[u8]>, code: &HeldCode) {
+        lock(&self.0).kept.entry(Arc::clone(key)).or_insert_with(|| code.clone());
     }
 }
 
 impl State {
     /// A trampoline that there is, or was at an earlier time.
-    fn find(&mut self, key: &[u8], earlier: &[SavedTrampoline]) -> Option<Result<*const u8>> {
-        if let Some(made) = self.made.get(key) {
-            return Some(Ok(made.address.0));
+    fn find(&mut self, key: &[u8], earlier: &[SavedTrampoline]) -> Option<Result<HeldCode>> {
+        if let Some(held) = self.there(key) {
+            return Some(Ok(held));
         }
         find_saved(earlier, key).cloned().map(|saved| self.add(saved))
     }
 
+    fn there(&self, key: &[u8]) -> Option<HeldCode> {
+        self.made.get(key)?.code.hold()
+    }
+
     /// Puts a trampoline where it can be executed, unless somebody else has done that meanwhile.
-    fn add(&mut self, saved: SavedTrampoline) -> Result<*const u8> {
-        if let Some(made) = self.made.get(&saved.key) {
-            return Ok(made.address.0);
+    fn add(&mut self, saved: SavedTrampoline) -> Result<HeldCode> {
+        if let Some(held) = self.there(&saved.key) {
+            return Ok(held);
         }
+        let is_of_host = saved.key.first() == Some(&(Kind::Host as u8));
+        let memory = if is_of_host { &mut self.memory_of_host } else { &mut self.memory };
         let tables = Tables::from_bytes(&saved.tables);
-        let address = self.memory.add(&saved.code, |range| Function { range, func: None, tables });
-        let address = address.ok_or(Unsupported::Now("there is no memory for code"))?;
-        self.made.insert(Arc::clone(&saved.key), Made { address: Address(address), saved });
-        Ok(address)
+        let address = memory.add(&saved.code, |range| Function { range, func: None, tables });
+        let held = address.and_then(|_| memory.last_added(saved.code.len()));
+        let held = held.ok_or(Unsupported::Now("there is no memory for code"))?;
+        if self.made.len() >= self.look_at {
+            self.made.retain(|_, made| made.code.is_there());
+            self.look_at = (self.made.len() * 2).max(MIN_LOOK_AT);
+        }
+        self.made.insert(Arc::clone(&saved.key), Made { code: held.unheld(), saved });
+        Ok(held)
     }
 }
 
@@ -300,7 +331,7 @@ unsafe fn bind(
     unsafe {
         let module = runtime::module(ctx);
         let native = NativeModule::of(module);
-        let trampoline = match native.map(|native| native.trampoline(kind, ty)) {
+        let trampoline = match native.map(|native| native.trampoline_to_bind(kind, ty)) {
             Some(Ok(trampoline)) => trampoline,
             Some(Err(reason)) => return failed(ctx, &reason.to_string()),
             None => return failed(ctx, "there is no compiler"),
@@ -341,6 +372,10 @@ mod tests {
         FuncType::new(std::iter::repeat_n(of, params), std::iter::repeat_n(of, results))
     }
 
+    fn key(kind: Kind, ty: &FuncType) -> Arc<[u8]> {
+        key_bytes(kind, ty).into()
+    }
+
     fn budget(bytes: u64) -> Budget {
         Budget::new(Some(bytes), "the limit")
     }
@@ -357,17 +392,17 @@ mod tests {
                     let faster = trampolines.get(
                         compiler,
                         &mut Allowance::of_trampoline(None, &budget),
-                        (kind, &ty),
+                        (&key(kind, &ty), kind, &ty),
                         &[],
                     );
-                    meanwhile = faster.ok();
+                    meanwhile = faster.ok().map(|held| held.address());
                     compiler()
                 },
                 &mut Allowance::of_trampoline(None, &budget),
-                (kind, &ty),
+                (&key(kind, &ty), kind, &ty),
                 &[],
             );
-            assert_eq!(slower.ok(), meanwhile);
+            assert_eq!(slower.ok().map(|held| held.address()), meanwhile);
             assert!(meanwhile.is_some());
         }
         assert_eq!(lock(&trampolines.0).made.len(), KINDS.len());
@@ -384,8 +419,9 @@ mod tests {
                 assert!(!is_wide(&ty));
                 for kind in KINDS {
                     let mut allowance = Allowance::of_trampoline(None, &nothing);
-                    let made = trampolines.get(compiler, &mut allowance, (kind, &ty), &[]);
-                    assert!(made.is_ok(), "{kind:?}, {ty:?}: {made:?}");
+                    let made = trampolines.get(compiler, &mut allowance, (&key(kind, &ty), kind, &ty), &[]);
+                    let refused = made.err();
+                    assert!(refused.is_none(), "{kind:?}, {ty:?}: {refused:?}");
                 }
             }
         }
@@ -399,7 +435,7 @@ mod tests {
             let credit = Credit::of_module(1 << 20);
             let get = |credit, budget: &Budget| {
                 let mut allowance = Allowance::of_trampoline(Some(credit), budget);
-                trampolines.get(compiler, &mut allowance, (kind, &ty), &[])
+                trampolines.get(compiler, &mut allowance, (&key(kind, &ty), kind, &ty), &[])
             };
             assert!(matches!(get(&credit, &budget(1 << 20)), Err(Unsupported::Now(_))), "{kind:?}");
             let _ = Allowance::of_trampoline(Some(&credit), &budget(0)).draw(u64::MAX);
@@ -408,5 +444,45 @@ mod tests {
             assert!(get(&Credit::of_module(0), &enough).is_ok(), "{kind:?}");
             assert!(enough.peak_bytes() > 1 << 20, "{kind:?}: {}", enough.peak_bytes());
         }
+    }
+
+    /// A function type of 60 parameters that no other number has.
+    fn numbered(number: u32) -> FuncType {
+        let letter = |bit: u32| if number >> (bit % 32) & 1 == 0 { ValType::I64 } else { ValType::F64 };
+        FuncType::new((0..60).map(letter), [])
+    }
+
+    /// Modules come and go, each with signatures of its own, beside one that stays.
+    #[test]
+    fn trampolines_go_with_the_last_module_that_has_used_them() {
+        const MODULES: u32 = 48;
+        const SIGNATURES: u32 = 40;
+        let (trampolines, budget) = (Trampolines::new(), budget(64 << 20));
+        let get = |number: u32| {
+            let ty = numbered(number);
+            let mut allowance = Allowance::of_trampoline(None, &budget);
+            trampolines.get(compiler, &mut allowance, (&key(Kind::Guest, &ty), Kind::Guest, &ty), &[])
+        };
+        let stays = get(u32::MAX).unwrap();
+        let before = stays.bytes().to_vec();
+        let (mut most, mut bytes) = (0, 0);
+        for module in 0..MODULES {
+            let numbers = module * SIGNATURES..(module + 1) * SIGNATURES;
+            let held: Vec<HeldCode> = numbers.map(|number| get(number).unwrap()).collect();
+            bytes += held.iter().map(|held| held.bytes().len()).sum::<usize>();
+            // What is asked for again is the same as long as somebody holds it.
+            assert_eq!(get(module * SIGNATURES).unwrap().address(), held[0].address());
+            most = most.max(lock(&trampolines.0).made.len());
+        }
+        assert!(bytes > 5 << 18, "{bytes} bytes fill several pieces");
+        let state = lock(&trampolines.0);
+        let there = state.made.values().filter(|made| made.code.is_there()).count();
+        assert!(most < (MODULES * SIGNATURES) as usize * 2 / 3, "{most} are remembered at once");
+        assert!(there < (MODULES * SIGNATURES) as usize / 3, "{there} are still there");
+        assert_eq!(stays.bytes(), before);
+        assert_eq!(
+            state.there(&key_bytes(Kind::Guest, &numbered(u32::MAX))).unwrap().address(),
+            stays.address()
+        );
     }
 }

@@ -18,7 +18,6 @@ use super::exception::Code;
 use super::{Result, Start, Translator, Unsupported, fixed_flags, leave, record_flags};
 use crate::abi::{self, Results};
 use crate::libcall::Libcall;
-use crate::trampoline::is_wide;
 use crate::trap;
 
 /// What a call needs to know of its callee.
@@ -157,8 +156,8 @@ impl Translator<'_, '_> {
     }
 
     fn code_of(&mut self, callee: &Callee, ty: &FuncType) -> Value {
-        if is_wide(ty) && !self.wide_callees.contains(ty) {
-            self.wide_callees.insert(ty.clone());
+        if !self.callees.contains(ty) {
+            self.callees.insert(ty.clone());
         }
         // It changes, but only to what does the same.
         self.b.ins().load(types::I64, record_flags(), callee.entry, offset_of!(FuncEntry, native) as i32)

@@ -137,8 +137,8 @@ pub(crate) struct Translator<'a, 'b> {
     slot_bytes: u32,
     /// Locals that were declared, of all bodies.
     declared_locals: usize,
-    /// See [`Places::wide_callees`].
-    wide_callees: HashSet<FuncType>,
+    /// See [`Places::callees`].
+    callees: HashSet<FuncType>,
     /// What compiling may take.
     allowance: &'a mut Allowance<'b>,
 }
@@ -216,7 +216,7 @@ pub(crate) fn translate(
         branch_arguments: 0,
         slot_bytes: 0,
         declared_locals: 0,
-        wide_callees: HashSet::new(),
+        callees: HashSet::new(),
         allowance,
         offset: 0,
     };
@@ -238,7 +238,7 @@ impl Translator<'_, '_> {
         Ok(Places {
             inlined: self.inliner.into_inlined(),
             loads_before: self.loads_before,
-            wide_callees: self.wide_callees,
+            callees: self.callees,
         })
     }
 

@@ -1,5 +1,10 @@
 //! Walks guest frames after a stop, innermost first.
 //!
+//! # Safety
+//! What is read of a frame is its header: the return address and the caller's context. Who says that they are there: `op/control.rs::enter` and its kin have written them
+//! before the function's first instruction, at the slot that the function's type gives ([`Shape::of`], the same computation as in lowering); nothing is removed from
+//! the guest's stack between a stop and this walk, which the activation makes before it returns; contexts belong to instances, which stay as long as the store.
+//!
 //! A frame's header lies at a place that depends on its function's type, and the function is found from the position in its code. Wasm
 //! offsets are not kept beside the code: a function is lowered a second time with positions recorded when somebody asks.
 
@@ -32,7 +37,8 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: FrameP
             backtrace.push_omitted(1);
             Shape::from_number(shape)
         } else {
-            // SAFETY: the context is alive: its store is.
+            // SAFETY: the first context is `site`'s, that of an instruction which has been executing; each further one is of a header, or the same as before
+            // where the call stayed in its instance. All are of instances of the store that is being left.
             let module = unsafe { runtime::module(ctx) };
             let Some(code) = ModuleCode::of(module) else { return };
             let Some((func, word)) = code.locate(position) else { return };
@@ -58,7 +64,8 @@ pub(crate) unsafe fn append(error: &mut Error, site: TrapSite, mut place: FrameP
         } else {
             (std::ptr::null(), shape)
         };
-        // SAFETY: `locate` has found the one function whose code holds the position, and that function's type says where its header is.
+        // SAFETY: the shape is that of the one function whose code holds the position: `locate` has found it now, or before for the same position, which is no other
+        // function's as long as the module lives. `frame` is that function's frame pointer: `site`'s, or what `caller` has computed from the callee's.
         unsafe { (position, frame, ctx) = caller(frame, shape.header, ctx, shape.window) };
         place = FramePosition::Return;
     }
@@ -101,8 +108,9 @@ pub(crate) unsafe fn caller(
     ctx: *mut VmContext,
     window: usize,
 ) -> (*const Word, *mut u64, *mut VmContext) {
-    // SAFETY: the walk begins at the frame of an instruction that was executed, whose header `ModuleCode::locate` and the frame's layout give; a tagged return
-    // address says that the next slot has the caller's context.
+    // SAFETY: `append` and `unwind` pass the frame pointer of a function that has been entered, with the shape that lowering gave its code, so that the header is written
+    // at that slot of the frame. The call's handler has tagged the return address where it has put the caller's context into the next slot. The word before a
+    // return address is the last one of the call, the distance to the caller's frame (`op/call.rs`); that of the host has such a word too.
     unsafe {
         let frame = frame.sub(window);
         let tagged = *frame.add(header);

@@ -4,6 +4,11 @@
 //! returns comes back there by itself. Machine code that stops, by a trap instruction, a fault or [`leave`], is first looked at where
 //! it stands ([`crate::trap::stopped`] finds the reason and the backtrace) and then comes back there too, over machine code only: every
 //! run of machine code has an exit point of its own, so that no frame of the host is ever skipped.
+//!
+//! # Safety
+//! Functions without Rust bodies are jumped to by machine code, with `r15` the record of the store whose guest runs: [`run`] puts it there, the compiler never
+//! allocates that register, and functions of the host give it back as they found it. [`land`] pops what the innermost [`run`] has pushed: whoever jumps there is machine
+//! code of that run, or code that machine code has called and that has left its own frames. The stack pointer may be anything below those.
 
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -59,9 +64,12 @@ macro_rules! lazy_binding_stub {
 /// Runs machine code; see [`innkeeper_engine::tier::EnterNative`].
 ///
 /// # Safety
-/// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module.
+/// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module; `code` is that function's, with the trampoline of its type, or
+/// the code of an entry into a loop of it, which takes its values from the frame.
 pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit {
-    // SAFETY: `op/native.rs::run` passes the code that was published for this function, its own context and the frame of the call; types are those of validation.
+    // SAFETY: `op/native.rs::run` passes the code that `NativeModule` has published for this function, its own context and the frame of the call, whose parameters
+    // validation has typed. The thread has the store to itself, and so its record and its native stack, on which `run` starts above what is in use: where this is on it
+    // already, it goes on from here; elsewhere nothing of it is in use, which `new_stack` has found.
     unsafe {
         let vm = (*ctx).store;
         let stack = (*vm).native_stack;
@@ -87,7 +95,8 @@ pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u
 /// # Safety
 /// As [`enter`].
 unsafe fn new_stack(vm: *mut VmStore) -> Option<usize> {
-    // SAFETY: `enter` passes the record of the store that it runs for, which no other thread has.
+    // SAFETY: `enter` passes the record of the store that it runs for. It belongs to the thread that runs the store's guests; what others write are its atomic fields,
+    // of which none is used here. That no frame is on the native stack is known by the exit point: every run has set one, and taken it back when it was left.
     unsafe {
         if (*vm).exit_point != 0 {
             // A function of the host has moved to a stack of its own. How much of ours is in use is not known then.
@@ -108,13 +117,17 @@ unsafe fn new_stack(vm: *mut VmStore) -> Option<usize> {
 #[inline(always)]
 fn stack_pointer() -> usize {
     let here: usize;
-    // SAFETY: reads a register.
+    // SAFETY: it reads a register, and nothing else: no memory, no flags. Inlined, it is the caller's stack pointer, within the frame of `enter`.
     unsafe { std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
     here
 }
 
 /// Runs `trampoline(ctx, frame, code)` on the stack that starts at `start`, or on this one if that is 0. The result is how it was left: 0 by returning,
 /// 1 stopped, 2 with a tail call.
+///
+/// # Safety
+/// As [`enter`]; `start` is the top of the record's native stack, aligned to 16 bytes, of which nothing is in use. The return
+/// address and seven pushes leave this stack aligned like that too, so that the call below is right on either.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn run(
     vm: *mut VmStore,

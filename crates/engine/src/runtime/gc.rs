@@ -4,6 +4,12 @@
 //! # Safety
 //! All functions share the contract of [`super::runtime`], and `live_end` is the end of the slots in use on the guest's stack:
 //! references beyond it are not seen by a collection. Slots given as references are references of the same store.
+//!
+//! Who keeps it, where the reasons below say *an instruction's*: the interpreter's handlers (`interp/src/op/aggregate.rs`, `op/exception.rs`) and the compiler's libcalls
+//! (`jit/src/libcall.rs`). They pass the context that they run with; indices that lowering and translation took from validated instructions; references whose
+//! types validation has proved, after the null check that the instruction asks for. Constant expressions (`evaluate.rs`) pass what is validated with the module in the
+//! same way. Objects never move, and are freed in a collection only: what was looked at stays good until the next allocation. The thread has the store to
+//! itself, so that nobody else sees its objects, its instances or its core meanwhile.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -77,9 +83,9 @@ impl CastTarget {
 /// See the module's documentation.
 #[must_use]
 pub unsafe fn reference_is(ctx: *mut VmContext, slot: u64, target: CastTarget, ty: TypeIndex) -> bool {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction: a reference that is neither null nor an i31 is an object, or a function where the hierarchy is
-    // that of functions.
+    // SAFETY: the reference is an instruction's, not null and of the target's hierarchy. Of functions, which `ConcreteFunc` alone asks for, it is the address of a record; of
+    // the others an i31, which is odd, or the address of an object. Types of objects and functions live as long as the store, which holds the modules; exceptions and
+    // what is the host's have none.
     unsafe {
         match target {
             CastTarget::Top => true,
@@ -116,13 +122,12 @@ pub unsafe fn allocate(
     len: u32,
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: the context is the running instance's, and its store's core is nobody else's meanwhile.
     let core = unsafe { &mut *core_of((*ctx).store) };
-    // SAFETY: as above; records live as long as their module.
+    // SAFETY: the index is an instruction's, and records live as long as their module, which the store holds.
     let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
     let object = core.allocate(Allocation::Typed(ty, len), live_end);
-    // SAFETY: as above. First, since a collection that was given up has not freed what could have been.
+    // SAFETY: the context is the running instance's, and `core` is not used any more. First, since a collection that was given up has not freed what could have been.
     unsafe { heed_stop(ctx)? };
     object.ok_or(Trap::AllocationTooLarge)
 }
@@ -139,8 +144,8 @@ pub unsafe fn allocate_exception(
     tag: *mut VmTag,
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: the context is the running instance's, and its store's core is nobody else's meanwhile; tags are records of the store's that never change. The object is
+    // new and has a slot for the tag before those of the values, so that the first one can be written.
     unsafe {
         let core = &mut *core_of((*ctx).store);
         let allocation = Allocation::Exception(1 + (*tag).param_slots);
@@ -168,8 +173,8 @@ pub unsafe fn array_init_data(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: the array is an instruction's, and alive: nothing is allocated here. Its contents are the heap's and the segment is the instance's, so that the two do
+    // not overlap; `copy_between` compares both ranges with their lengths.
     unsafe {
         let unit = element_bytes(array) as u64;
         check_range(array, to, len)?;
@@ -195,8 +200,8 @@ pub unsafe fn array_init_elem(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction; elements of references are whole slots.
+    // SAFETY: the array is an instruction's, of references, which are whole slots, so that `len` of them are its contents, aligned to 16 bytes. Contents are the
+    // heap's and the segment is the instance's, so that the two do not overlap; `copy_between` compares both ranges with their lengths.
     unsafe {
         check_range(array, to, len)?;
         let slots = std::slice::from_raw_parts_mut(
@@ -222,8 +227,7 @@ pub unsafe fn check_data_range(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: the context is the running instance's, and both indices are an instruction's.
     unsafe {
         let CompositeType::Array(element) = &record(ctx, ty).ty.composite else { return Ok(()) };
         let bytes = u64::from(len) * element.storage.size_bytes() as u64;
@@ -245,8 +249,7 @@ pub unsafe fn check_elem_range(
     from: u32,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: the context is the running instance's, and the index is an instruction's.
     let available = unsafe { (*instance_of(ctx)).elem(elem).len() } as u64;
     if u64::from(from) + u64::from(len) > available { Err(Trap::TableOutOfBounds) } else { Ok(()) }
 }
@@ -264,8 +267,8 @@ pub unsafe fn array_copy(
     from: (NonNull<VmObject>, u32),
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction; both ranges are checked, and may overlap.
+    // SAFETY: both arrays are an instruction's, whose elements validation has found to have one storage, so that their units are the same. `elements` has found both ranges
+    // to be inside, and portions are parts of them; they may overlap, for which the order is chosen.
     unsafe {
         let (target, unit) = elements(to.0, to.1, len)?;
         let (source, _) = elements(from.0, from.1, len)?;
@@ -293,8 +296,7 @@ pub unsafe fn array_fill(
     value: u128,
     len: u32,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: the array is an instruction's, and the value is of its elements' type.
     unsafe { fill_in_portions(array, to, [value as u64, (value >> 64) as u64], len, || heed_stop(ctx)) }
 }
 
@@ -309,8 +311,8 @@ unsafe fn fill_in_portions(
     len: u32,
     heed: impl Fn() -> Result<(), Trap>,
 ) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction; the range is checked. Contents are aligned to 16 bytes, elements to their size, but for vectors.
+    // SAFETY: `array_fill` and `fill_array` pass a living array. `elements` has found the range to be inside, and portions are parts of it; `unit` is the size of an
+    // element, so that each cell written is one of the range's, whatever it is aligned to.
     unsafe {
         let (start, unit) = elements(array, to, len)?;
         for portion in portions(len as usize, unit) {
@@ -346,7 +348,7 @@ pub fn struct_slots(ty: &CompositeType) -> u32 {
     }
 }
 
-/// [`array_fill`] of an object that was just made; `heed` is asked after each portion whether to go on.
+/// [`array_fill`] of an object that `evaluate.rs` has just made, an array of elements that the value is one of; `heed` is asked after each portion whether to go on.
 pub(crate) fn fill_array(
     array: NonNull<VmObject>,
     to: u32,
@@ -354,13 +356,14 @@ pub(crate) fn fill_array(
     len: u32,
     heed: impl Fn() -> Result<(), Trap>,
 ) -> Result<(), Trap> {
-    // SAFETY: the object is alive and an array: its maker says so.
+    // SAFETY: `StoreCore::push_object` has made the object, of the array type that the validated expression names, and it is on the evaluation stack, where
+    // collections see it; the value was typed with the expression.
     unsafe { fill_in_portions(array, to, value, len, heed) }
 }
 
-/// Writes slots of a structure that was just made.
+/// Writes slots of a structure that `evaluate.rs` has just made, and that has as many.
 pub(crate) fn write_slots(object: NonNull<VmObject>, at: u32, slots: &[u64]) {
-    // SAFETY: the object is alive and a structure with these slots: its maker says so.
+    // SAFETY: `evaluate.rs` has made the object with as many slots as its type says, and passes one field's or element's at a time, at the sum of those before it.
     unsafe {
         let target = VmObject::contents(object.as_ptr()).cast::<u64>().add(at as usize);
         target.copy_from_nonoverlapping(slots.as_ptr(), slots.len());
@@ -372,8 +375,7 @@ pub(crate) fn write_slots(object: NonNull<VmObject>, at: u32, slots: &[u64]) {
 /// # Safety
 /// `array` is an array of a living heap.
 unsafe fn element_bytes(array: NonNull<VmObject>) -> usize {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: whoever has the array vouches that it is one of a living heap: it has a type, whose record lives as long as the store.
     match unsafe { &(*array.as_ref().ty).ty.composite } {
         CompositeType::Array(element) => element.storage.size_bytes(),
         _ => size_of::<u64>(),
@@ -383,7 +385,7 @@ unsafe fn element_bytes(array: NonNull<VmObject>) -> usize {
 /// # Safety
 /// As [`element_bytes`].
 unsafe fn bytes_of<'a>(array: NonNull<VmObject>) -> &'a mut [u8] {
-    // SAFETY: an array's contents are as long as its elements.
+    // SAFETY: `array_init_data` has a living array, whose contents are as long as its elements, and nobody else has a reference into them: one thread has the store.
     unsafe {
         let len = array.as_ref().len as usize * element_bytes(array);
         std::slice::from_raw_parts_mut(VmObject::contents(array.as_ptr()), len)
@@ -407,8 +409,7 @@ unsafe fn elements(array: NonNull<VmObject>, start: u32, len: u32) -> Result<(*m
 /// # Safety
 /// As [`element_bytes`].
 unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<(), Trap> {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction.
+    // SAFETY: whoever has the array vouches that it is one of a living heap; its length never changes.
     let available = unsafe { array.as_ref().len };
     if u64::from(start) + u64::from(len) > u64::from(available) {
         Err(Trap::ArrayOutOfBounds)
@@ -420,8 +421,7 @@ unsafe fn check_range(array: NonNull<VmObject>, start: u32, len: u32) -> Result<
 /// # Safety
 /// `ctx` is a living context, and `ty` a type of its module.
 unsafe fn record<'a>(ctx: *mut VmContext, ty: TypeIndex) -> &'a TypeRecord {
-    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
-    // checked for null by the instruction; records live as long as their module.
+    // SAFETY: the context is a living one, of an instance that holds its module. The reference is good as long as the store: callers do not keep it longer.
     let module = unsafe { super::module(ctx) };
     &module.types[ty.index()]
 }
@@ -518,7 +518,7 @@ impl StoreCore {
     /// The type of the structure or array that a reference of this store refers to.
     pub(crate) fn object_type(&self, slot: u64) -> Option<TypeId> {
         let object = object_at(slot);
-        // SAFETY: the reference is this store's, and its object has a type.
+        // SAFETY: the caller has looked whether the reference is one of this store's to a structure or an array; those have a type, and are alive while referred to.
         object.map(|object| unsafe { (*object.as_ref().ty).id })
     }
 }

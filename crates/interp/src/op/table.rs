@@ -1,4 +1,9 @@
 //! Table operations. Indices and lengths are 32 bits wide; those of 64-bit tables come through `narrow_index`.
+//!
+//! # Safety
+//! Beside the contract of [`crate::machine::Handler`], handlers rely on this: a table's record says how many elements there are and where, and both change together
+//! (`engine/src/vmctx/table.rs`), by this thread only: tables are one store's. They compare an index with the length right before they use it, with nothing between that could
+//! change the record. What is written is of the table's type, as validation has proved.
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::{ElemIndex, TableIndex};
@@ -13,7 +18,8 @@ impl Machine {
     /// The contract of [`crate::machine::Handler`].
     #[inline(always)]
     unsafe fn table(self) -> *const VmTable {
-        // SAFETY: validation admits only tables that the instance has.
+        // SAFETY: lowering has put the index of a validated instruction into the word, and the context, which is that of the instance whose code this is, points to one
+        // record for each of the instance's tables, imported ones included, which stay as long as the store.
         unsafe { *(*self.ctx).tables.add(self.immediate() as usize) }
     }
 
@@ -42,7 +48,7 @@ unsafe fn grow_in_registers(
     delta: u64,
     value: u64,
 ) -> (u64, Option<Trap>) {
-    // SAFETY: the handlers pass their own context and the table of a validated instruction.
+    // SAFETY: `table_grow` below passes the context that it runs with, the index that lowering took from a validated instruction, and a value of the table's type.
     match unsafe { runtime::table_grow(ctx, table, delta, value) } {
         Ok(old) => (old, None),
         Err(trap) => (0, Some(trap)),

@@ -25,7 +25,7 @@ pub struct Report {
     /// Differences between the other two engines, where the third one agrees with Innkeeper.
     pub others: u64,
     /// Traps of memory at an instruction beside the right one; see [`crate::Comparison::misplaced`].
-    pub misplaced: u64,
+    pub misplaced: Vec<String>,
     /// The differences, in words.
     pub differences: Vec<String>,
 }
@@ -38,7 +38,7 @@ impl Report {
         self.inconclusive += other.inconclusive;
         self.refused += other.refused;
         self.others += other.others;
-        self.misplaced += other.misplaced;
+        self.misplaced.extend(other.misplaced);
         self.differences.extend(other.differences);
     }
 }
@@ -237,7 +237,9 @@ fn pair(
     let comparison = compare(seen, &observation, strictness);
     report.calls += comparison.calls;
     report.inconclusive += u64::from(comparison.inconclusive);
-    report.misplaced += comparison.misplaced;
+    let misplaced =
+        |text: String| format!("{} and {} place a trap differently in {text}", known.name(), other.name());
+    report.misplaced.extend(comparison.misplaced.into_iter().map(misplaced));
     let named = |difference| format!("{} and {} differ in {difference}", known.name(), other.name());
     report.differences.extend(comparison.difference.map(named));
 }

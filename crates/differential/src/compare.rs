@@ -22,9 +22,12 @@ pub struct Comparison {
     pub calls: u64,
     /// Whether a resource that engines have different amounts of ran out, so that what came after was not compared.
     pub inconclusive: bool,
-    /// Traps of memory that two see in the same function, one of them at an instruction beside the right one: where the compiler moves a load into
-    /// another instruction and rewrites that, it forgets where it came from.
-    pub misplaced: u64,
+    /// Traps of memory that two see in the same function, called in the same way, at different instructions; in words. Where the compiler's optimizer has
+    /// rewritten an instruction (an `or` with a constant, say), that has no place any more and counts as part of what stands before it in the machine code; a load which
+    /// becomes its operand in memory then fails there, and not at its own place (seed 513232 of `--alone`: `i64.const`, ..., `i64.load`, `i64.or`, at the constant).
+    /// It is the same access with the same outcome; nothing is reordered. A load that stands right before the instruction whose operand it becomes is told at its own
+    /// place, as long as that instruction has kept its own (`jit/src/tables.rs`).
+    pub misplaced: Vec<String>,
     /// The first difference, in words.
     pub difference: Option<String>,
 }
@@ -44,7 +47,7 @@ impl Comparison {
             return;
         }
         if is_misplaced(&left.instantiation, &right.instantiation) {
-            self.misplaced += u64::from(strictness == Strictness::Everything);
+            self.misplace("instantiation", (&left.instantiation, &right.instantiation), strictness);
         } else if !alike(&left.instantiation, &right.instantiation, strictness) {
             return self.differ("instantiation", &left.instantiation, &right.instantiation);
         }
@@ -79,7 +82,7 @@ impl Comparison {
         if (&left.name, &left.arguments) != (&right.name, &right.arguments) {
             self.differ(&format!("{what} (the harness's own doing)"), &left.name, &right);
         } else if is_misplaced(&left.outcome, &right.outcome) {
-            self.misplaced += u64::from(strictness == Strictness::Everything);
+            self.misplace(&what, (&left.outcome, &right.outcome), strictness);
             self.calls += 1;
         } else if !alike(&left.outcome, &right.outcome, strictness) {
             self.differ(&what, &left.outcome, &right.outcome);
@@ -89,6 +92,12 @@ impl Comparison {
             self.calls += u64::from(left.outcome != Outcome::NotCalled);
         }
         self.difference.is_none()
+    }
+
+    fn misplace(&mut self, what: &str, (left, right): (&Outcome, &Outcome), strictness: Strictness) {
+        if strictness == Strictness::Everything {
+            self.misplaced.push(format!("{what}:\n    {left:?}\n    {right:?}"));
+        }
     }
 
     fn differ(&mut self, what: &str, left: &dyn Debug, right: &dyn Debug) {

@@ -168,7 +168,7 @@ fn summary(report: &Report) -> String {
         report.inconclusive,
         report.refused,
         report.others,
-        report.misplaced,
+        report.misplaced.len(),
         report.differences.len()
     )
 }

@@ -24,13 +24,14 @@ pub(crate) fn work(options: &Options) -> Result<Report, String> {
         let dialect = options.dialect(seed);
         let Some(module) = Module::from_seed(seed, dialect) else { continue };
         let report = check(&module, dialect);
-        for difference in &report.differences {
+        for difference in report.differences.iter().chain(&report.misplaced) {
             tell(seed, &module, difference)?;
         }
         total.add(report);
     }
     let Report { modules, calls, inconclusive, refused, others, misplaced, differences } = &total;
-    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {misplaced} {}", differences.len());
+    let (misplaced, differences) = (misplaced.len(), differences.len());
+    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {misplaced} {differences}");
     Ok(total)
 }
 
@@ -90,12 +91,13 @@ fn watch(first: u64, count: u64, dialect: Option<Dialect>) -> Result<(Option<Rep
     Ok((report, seed))
 }
 
-/// A report without the differences' words, which the worker has told already.
+/// A report without the words of differences and misplaced traps, which the worker has told already.
 fn read(numbers: &str) -> Option<Report> {
     let numbers: Option<Vec<u64>> = numbers.split(' ').map(|number| number.parse().ok()).collect();
     let [modules, calls, inconclusive, refused, others, misplaced, differences] = numbers?[..] else {
         return None;
     };
-    let differences = vec!["told above".to_owned(); differences as usize];
+    let told = |count| vec!["told above".to_owned(); count as usize];
+    let (misplaced, differences) = (told(misplaced), told(differences));
     Some(Report { modules, calls, inconclusive, refused, others, misplaced, differences })
 }

@@ -11,6 +11,7 @@ use innkeeper_engine::tier::ModuleParts;
 
 use crate::cache::PrecompiledError;
 use crate::cache::contents::{Contents, Function, padding};
+use crate::cache::entry_point::EntryPoint;
 use crate::cache::format::{Seal, digest};
 use crate::cache::key::{Key, Target};
 use crate::cache::writer::Occasion;
@@ -58,7 +59,7 @@ impl NativeModule {
     }
 
     /// Compiles the functions that earlier runs have called and the engine's cache has no code for, those that were called most often first, until
-    /// `goes_on` says no; what has been compiled is written in steps, each as large as what was there before. The statistics are the engine's.
+    /// `goes_on` says no; what has been compiled is written in small steps, for runs that begin meanwhile. The statistics are the engine's.
     ///
     /// # Errors
     /// [`PrecompiledError::NoCache`] where there is none.
@@ -68,7 +69,7 @@ impl NativeModule {
         progress: Progress<'_>,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<CompileStatistics, PrecompiledError> {
-        self.writer().ok_or(PrecompiledError::NoCache)?;
+        let writer = self.writer().ok_or(PrecompiledError::NoCache)?;
         let wanted = self.wanted(module);
         if !wanted.is_empty() {
             self.make_trampolines_of(module, 0..module.func_index(DefinedFuncIndex(0)).0);
@@ -79,10 +80,13 @@ impl NativeModule {
             }
             let index = module.func_index(*func).0;
             self.make_trampolines_of(module, index..index + 1);
-            // Where it stays interpreted, that is cached too.
-            let _ = self.compile(module, *func);
+            // Where it stays interpreted, that is cached too: also where it takes more than all functions may take together.
+            let code = self.compile(module, *func);
+            if done == 0 && code.is_none() && self.has_used_up_credit() {
+                writer.refused(func.0);
+            }
             progress(done + 1, wanted.len());
-            self.write_new(Occasion::Idle);
+            self.write_new(Occasion::Step);
         }
         self.write_new(Occasion::Filled);
         Ok(self.jit().compile_statistics())
@@ -103,8 +107,9 @@ impl NativeModule {
             match outcome.get() {
                 Some(Ok(code)) => {
                     let (bytes, tables) = (&code.bytes[..], code.tables.bytes());
-                    let digest = digest(bytes, padding(bytes), tables);
-                    functions.push(Function { func, code: bytes, tables, digest });
+                    let digest = digest(bytes, padding(bytes), tables, &[]);
+                    let entry = EntryPoint::start(func);
+                    functions.push(Function { entry, code: bytes, tables, digest });
                 }
                 Some(Err(Unsupported::Now(_))) | None => {}
                 Some(Err(_)) => refused.push(func),

@@ -54,6 +54,11 @@ impl Credit {
         Credit(AtomicU64::new(WORK_OF_MODULE + WORK_OF_BYTE * bytes as u64))
     }
 
+    /// Whether nothing is left of it.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
     /// Draws on it.
     ///
     /// # Errors
@@ -167,7 +172,9 @@ mod tests {
     fn credit_is_drawn_until_it_is_used_up() {
         let credit = Credit::of_module(10);
         credit.draw(WORK_OF_MODULE).unwrap();
+        assert!(!credit.is_used_up());
         credit.draw(10 * WORK_OF_BYTE).unwrap();
+        assert!(credit.is_used_up());
         assert!(credit.draw(1).is_err());
         let credit = Credit::of_module(0);
         // Who asks for more than there is has used it up.

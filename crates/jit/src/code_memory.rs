@@ -16,8 +16,10 @@ use rustix::mm::{
 };
 
 use crate::cache::SavedCode;
+use crate::cache::entry_point::{EntryPoint, frame_bytes};
 use crate::region::{Function, Region};
 use crate::tables::Tables;
+use crate::translate::Start;
 use crate::watch;
 
 /// Pieces of memory that are filled from the start.
@@ -198,10 +200,10 @@ impl MappedCode {
         MappedCode { saved, region }
     }
 
-    /// A function's code, made known; none where there is none, or it is damaged.
-    pub(crate) fn function(&self, func: DefinedFuncIndex) -> Option<*const u8> {
+    /// The code of a function that is entered so, made known; none where there is none, or it is damaged, or made for another frame.
+    pub(crate) fn function(&self, func: DefinedFuncIndex, start: Start<'_>) -> Option<*const u8> {
         let region = self.region.as_ref()?;
-        let intact = self.saved.function(func.0)?;
+        let intact = self.saved.function(EntryPoint::of(func, start)?, &frame_bytes(start))?;
         let tables = Tables::saved(Arc::clone(&self.saved), intact.tables);
         let address = intact.code.start as *const u8;
         region.add(Function { range: intact.code, func: Some(func), tables });

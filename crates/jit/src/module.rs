@@ -4,6 +4,7 @@ use std::any::Any;
 use std::borrow::BorrowMut;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
@@ -13,11 +14,13 @@ use innkeeper_engine::{Compilation, Disassembly, FuncType, Inlining};
 
 use crate::allowance::{Allowance, Credit};
 use crate::cache::SavedCode;
+use crate::cache::entry_point::{EntryPoint, frame_bytes};
 use crate::cache::format::SavedTrampoline;
 use crate::cache::key::Key;
 use crate::cache::writer::{CacheWriter, Occasion};
 use crate::code_memory::{CodeMemory, HeldCode, MappedCode};
 use crate::compiler::{Code, Compiler};
+use crate::queue::Later;
 use crate::trampoline::{self, HeldTrampolines, Kind};
 use crate::translate::{Start, Unsupported, translate};
 use crate::worth::Use;
@@ -42,6 +45,8 @@ pub struct NativeModule {
     credit: Credit,
     /// The background's own work, begun with the first call.
     start: Once,
+    /// From when on functions are compiled for later runs.
+    later_from: Instant,
 }
 
 /// What is cached of a module that is being decoded; nothing where there is no cache.
@@ -69,6 +74,10 @@ const WORK_OF_TRAMPOLINE: u64 = 2000;
 /// A function whose body is longer is not compiled: time and memory grow faster than the body.
 const MAX_BODY_BYTES: usize = 256 << 10;
 
+/// Until then runs of what the cache has something of do nothing for later ones: short runs, and one core, are not to pay for them, and where functions are
+/// wanted somebody else may be compiling them.
+const SHORT_RUN: Duration = Duration::from_millis(250);
+
 impl NativeModule {
     pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>, lookup: CacheLookup) -> NativeModule {
         let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
@@ -84,6 +93,7 @@ impl NativeModule {
             }
         }
         let credit = Credit::of_module(module.bytes().len());
+        let wait = if mapped.is_some() { SHORT_RUN } else { Duration::ZERO };
         NativeModule {
             jit,
             module: Arc::downgrade(module),
@@ -95,6 +105,7 @@ impl NativeModule {
             compilation: module.engine().config().tuning.tier_up.compilation,
             credit,
             start: Once::new(),
+            later_from: Instant::now() + wait,
         }
     }
 
@@ -109,11 +120,18 @@ impl NativeModule {
     #[must_use]
     pub fn cached_of(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         self.start.call_once(|| self.begin());
-        let code = self.mapped.as_ref()?.function(func)?;
+        let code = self.mapped.as_ref()?.function(func, Start::Call)?;
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let trampoline = self.trampoline(Kind::Enter, ty).ok()?;
         lock(&self.jit.0.statistics).cached += 1;
         Some(NativeCode { enter: entry::enter, trampoline, code })
+    }
+
+    /// The machine code that a loop has from an earlier time, where the frame is laid out as it was then.
+    pub(crate) fn cached_loop(&self, entry: &OsrEntry) -> Option<NativeCode> {
+        let code = self.mapped.as_ref()?.function(entry.func, Start::Loop(entry))?;
+        lock(&self.jit.0.statistics).cached += 1;
+        Some(loop_code(code))
     }
 
     /// Lets functions be compiled in the background that were hot at an earlier time.
@@ -124,7 +142,7 @@ impl NativeModule {
         }
         for func in &mapped.saved().head().profile {
             if (*func as usize) < module.defined_func_count() {
-                self.jit.0.queue.push_later(Weak::clone(&self.module), DefinedFuncIndex(*func));
+                self.push_later(DefinedFuncIndex(*func));
             }
         }
     }
@@ -132,8 +150,12 @@ impl NativeModule {
     /// A function that is hot in a loop only, which the next run would rather enter at its start.
     pub(crate) fn whole_later(&self, func: DefinedFuncIndex) {
         if self.writer.is_some() {
-            self.jit.0.queue.push_later(Weak::clone(&self.module), func);
+            self.push_later(func);
         }
+    }
+
+    fn push_later(&self, func: DefinedFuncIndex) {
+        self.jit.0.queue.push_later(Later { module: Weak::clone(&self.module), func, from: self.later_from });
     }
 
     /// Compiles a function for later runs with `compile`, unless it is known how that ends.
@@ -182,9 +204,7 @@ impl NativeModule {
         let mut compiler = self.jit.compiler()?;
         let code = self.code(&mut compiler, module, (entry.func, Start::Loop(entry)));
         self.count(&code);
-        let code = code.ok()?;
-        // Entered as a trampoline is: it takes its values from the frame itself.
-        Some(NativeCode { enter: entry::enter, trampoline: code, code })
+        code.ok().map(loop_code)
     }
 
     /// Bytes of machine code.
@@ -254,6 +274,11 @@ impl NativeModule {
         self.writer.as_ref()
     }
 
+    /// Whether nothing more may be compiled of the module.
+    pub(crate) fn has_used_up_credit(&self) -> bool {
+        self.credit.is_used_up()
+    }
+
     pub(crate) fn jit(&self) -> &Jit {
         &self.jit
     }
@@ -283,8 +308,8 @@ impl NativeModule {
         let address = memory.add(&code.bytes, |range| code.describe(range, Some(func)));
         let held = address.and_then(|_| memory.last_added(code.bytes.len()));
         drop(memory);
-        if let (Some(writer), Start::Call, Some(held)) = (&self.writer, start, held) {
-            writer.made(func.0, held, &code.tables);
+        if let (Some(writer), Some(entry), Some(held)) = (&self.writer, EntryPoint::of(func, start), held) {
+            writer.made(entry, &frame_bytes(start), held, &code.tables);
         }
         address.ok_or(Unsupported::Now("there is no memory for code"))
     }
@@ -329,7 +354,13 @@ unsafe impl ModuleCompiler for NativeModule {
         if let Some(writer) = &self.writer {
             writer.hot(func.0);
         }
-        match (self.compilation, self.module.upgrade()) {
+        let module = self.module.upgrade();
+        if let (Some(module), Hot::Loop(entry)) = (&module, &what)
+            && publish::cached_loop(module, entry)
+        {
+            return;
+        }
+        match (self.compilation, module) {
             (Compilation::AtOnce, Some(module)) => publish::compile(&module, &what),
             _ => self.jit.0.queue.push(Weak::clone(&self.module), what),
         }
@@ -343,6 +374,10 @@ unsafe impl ModuleCompiler for NativeModule {
         let Some(writer) = &self.writer else { return Lacking::default() };
         // What would be worth most is compiled first for later runs.
         let lacking = writer.called(called().iter().map(Use::from).collect());
+        writer.used_trampolines(trampoline::count_new(
+            &lock(&self.used_trampolines),
+            self.earlier_trampolines(),
+        ));
         self.write_new(Occasion::End);
         lacking
     }
@@ -361,6 +396,11 @@ unsafe impl ModuleCompiler for NativeModule {
         });
         Some(explained.map_err(|reason| reason.to_string()))
     }
+}
+
+/// Code that is entered at a loop, as a trampoline is: it takes its values from the frame itself.
+fn loop_code(code: *const u8) -> NativeCode {
+    NativeCode { enter: entry::enter, trampoline: code, code }
 }
 
 /// Compiles with others' bodies inlined or, where that fails and there were some, without: one of them may have what is not compiled.

@@ -2,9 +2,20 @@
 //!
 //! Must stay true: what is published for a function was compiled from that function's bytes, and is kept by the module that it is published in.
 
-use innkeeper_engine::tier::{Hot, ModuleParts};
+use innkeeper_engine::tier::{Hot, ModuleParts, OsrEntry};
 
 use crate::NativeModule;
+
+/// Publishes the machine code that a loop has from an earlier time; false where there is none.
+pub(crate) fn cached_loop(module: &ModuleParts, entry: &OsrEntry) -> bool {
+    let Some(native) = NativeModule::of(module) else { return false };
+    let Some(cached) = native.cached_loop(entry) else { return false };
+    let call_slots = module.func_type(module.type_of_func(module.func_index(entry.func))).call_slots();
+    // SAFETY: the cache vouches that it was made from these bytes for this loop and a frame that is laid out like this one, and `native`, which is the module's, keeps it.
+    unsafe { module.code().publish(&Hot::Loop(entry.clone()), call_slots, cached) };
+    native.whole_later(entry.func);
+    true
+}
 
 /// Compiles and publishes.
 pub(crate) fn compile(module: &ModuleParts, what: &Hot) {

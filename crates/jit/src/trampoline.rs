@@ -179,6 +179,11 @@ fn find_saved<'a>(saved: &'a [SavedTrampoline], key: &[u8]) -> Option<&'a SavedT
     saved.get(at)
 }
 
+/// How many of those `used` there were not at an `earlier` time.
+pub(crate) fn count_new(used: &HeldTrampolines, earlier: &[SavedTrampoline]) -> usize {
+    used.keys().filter(|key| find_saved(earlier, key).is_none()).count()
+}
+
 /// What tells trampolines apart, in memory and where they are written: the kind, and the types of parameters and of results.
 pub(crate) fn key_bytes(kind: Kind, ty: &FuncType) -> Vec<u8> {
     let letter = |ty: &ValType| match abi::value_type(*ty) {

@@ -188,7 +188,7 @@ pub struct NewCode<'a> {
 pub struct CompileStatistics {
     /// Functions, and loops to be entered in their middle.
     pub compiled: usize,
-    /// Functions whose machine code is from an earlier time.
+    /// Functions, and loops to be entered in their middle, whose machine code is from an earlier time.
     pub cached: usize,
     /// Modules that were known to be valid from an earlier time.
     pub known_valid: usize,

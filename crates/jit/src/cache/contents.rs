@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use blake3::Hash;
 
+use super::entry_point::EntryPoint;
 use super::format::{ALIGNMENT, Head, SavedFunction, SavedTrampoline, Seal, Sections};
 use super::key::{self, Key};
 
@@ -21,9 +22,10 @@ pub(crate) struct Contents<'a> {
     pub(crate) trampolines: Vec<SavedTrampoline>,
 }
 
-/// A function's code, which may lack padding, and its tables.
+/// A function's code, or that of one that is entered at a loop, which may lack padding, and its tables.
+#[derive(Clone, Copy)]
 pub(crate) struct Function<'a> {
-    pub(crate) func: u32,
+    pub(crate) entry: EntryPoint,
     pub(crate) code: &'a [u8],
     pub(crate) tables: &'a [u8],
     pub(crate) digest: Hash,
@@ -59,7 +61,7 @@ impl<'a> Contents<'a> {
                 tables + function.tables.len() as u64,
             );
             functions.push(SavedFunction {
-                func: function.func,
+                entry: function.entry,
                 code: narrow(code)?..narrow(code_end)?,
                 tables: narrow(tables)?..narrow(tables_end)?,
                 digest: function.digest,

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use blake3::Hash;
 
+use super::entry_point::EntryPoint;
 use super::key::Key;
 use super::seal::CacheSeal;
 
@@ -30,7 +31,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Functions begin at a multiple of this in the code.
 pub(crate) const ALIGNMENT: u32 = 64;
 /// Of a function in the head.
-const FUNCTION_BYTES: usize = 5 * 4 + 32;
+const FUNCTION_BYTES: usize = 6 * 4 + 32;
 /// A head that says it is longer is not believed.
 const MAX_HEAD_BYTES: u32 = 256 << 20;
 
@@ -41,7 +42,7 @@ pub(crate) struct Head {
     /// Who made it, for messages.
     pub(crate) build_name: String,
     pub(crate) sections: Sections,
-    /// The functions whose code there is, ascending.
+    /// The functions and loops whose code there is, ascending by where they are entered.
     pub(crate) functions: Vec<SavedFunction>,
     /// Functions that were called and have no code here, those first that are most worth compiling.
     pub(crate) profile: Vec<u32>,
@@ -58,16 +59,15 @@ pub(crate) struct Sections {
     pub(crate) code: Range<u64>,
 }
 
-/// A function's code and tables.
+/// A function's code and tables, or those of one that is entered at a loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SavedFunction {
-    /// Which of those that the module defines.
-    pub(crate) func: u32,
+    pub(crate) entry: EntryPoint,
     /// Where its code is in the code section, padding included.
     pub(crate) code: Range<u32>,
     /// Where its tables are in their section.
     pub(crate) tables: Range<u32>,
-    /// Of code and tables.
+    /// Of code and tables, and of what the code takes for granted where it is entered.
     pub(crate) digest: Hash,
 }
 
@@ -106,12 +106,13 @@ pub(crate) enum Unusable {
     Damaged,
 }
 
-/// The digest of a function's code, with its padding, and tables.
-pub(crate) fn digest(code: &[u8], padding: usize, tables: &[u8]) -> Hash {
+/// The digest of a function's code, with its padding, and tables, and of what it takes for granted of the frame that it is entered from.
+pub(crate) fn digest(code: &[u8], padding: usize, tables: &[u8], frame: &[u8]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(code);
     hasher.update(&[0; ALIGNMENT as usize][..padding]);
     hasher.update(tables);
+    hasher.update(frame);
     hasher.finalize()
 }
 
@@ -158,7 +159,7 @@ impl Head {
         let build_name = String::from_utf8(reader.bytes()?.to_vec()).ok()?;
         let functions = reader.list(|reader| {
             Some(SavedFunction {
-                func: reader.u32()?,
+                entry: EntryPoint { func: reader.u32()?, place: reader.u32()? },
                 code: reader.u32()?..reader.u32()?,
                 tables: reader.u32()?..reader.u32()?,
                 digest: reader.hash()?,
@@ -183,21 +184,20 @@ impl Head {
             && code.end == file_bytes
             && code.end - code.start <= u64::from(u32::MAX)
             && tables.end - tables.start <= u64::from(u32::MAX);
-        let (mut code_end, mut tables_end, mut next) = (0, 0, 0);
+        let (mut code_end, mut tables_end) = (0, 0);
         let functions_fit = self.functions.iter().all(|function| {
-            let fits = function.func >= next
-                && function.code.start == code_end
+            let fits = function.code.start == code_end
                 && function.code.start < function.code.end
                 && function.code.end.is_multiple_of(ALIGNMENT)
                 && function.tables.start == tables_end
                 && function.tables.start <= function.tables.end;
             code_end = function.code.end;
             tables_end = function.tables.end;
-            next = function.func.saturating_add(1);
             fits
         });
         sections_fit
             && functions_fit
+            && self.functions.is_sorted_by(|a, b| a.entry < b.entry)
             && u64::from(code_end) == code.end - code.start
             && u64::from(tables_end) == tables.end - tables.start
             && self.refused.is_sorted_by(|a, b| a < b)
@@ -233,8 +233,9 @@ impl Head {
         }
         put_bytes(&mut to, self.build_name.as_bytes());
         put_u32(&mut to, self.functions.len() as u32);
-        for SavedFunction { func, code, tables, digest } in &self.functions {
-            for number in [*func, code.start, code.end, tables.start, tables.end] {
+        for SavedFunction { entry, code, tables, digest } in &self.functions {
+            let EntryPoint { func, place } = *entry;
+            for number in [func, place, code.start, code.end, tables.start, tables.end] {
                 put_u32(&mut to, number);
             }
             to.extend(digest.as_bytes());
@@ -312,12 +313,15 @@ mod tests {
     fn head() -> Head {
         let hash = |text: &str| blake3::hash(text.as_bytes());
         let target = Target { build: hash("b"), processor: hash("p"), settings: hash("s") };
-        let function = |func, code, tables| SavedFunction { func, code, tables, digest: hash("f") };
+        let function = |func, place, code, tables| {
+            let entry = EntryPoint { func, place };
+            SavedFunction { entry, code, tables, digest: hash("f") }
+        };
         Head {
             key: Key { module: hash("m"), target },
             build_name: "build".to_owned(),
             sections: Sections { module: 0..0, tables: 0..10, code: 0..192 },
-            functions: vec![function(3, 0..64, 0..7), function(9, 64..192, 7..10)],
+            functions: vec![function(3, 70, 0..64, 0..7), function(9, 0, 64..192, 7..10)],
             profile: vec![4, 1],
             refused: vec![2, 8],
             trampolines: vec![SavedTrampoline { key: [1, 2].into(), code: [3].into(), tables: [].into() }],
@@ -374,9 +378,10 @@ mod tests {
             Head::read(&bytes, head.sections.code.end, Seal::Digest).map(drop)
         };
         assert_eq!(read(&|_| {}), Ok(()));
-        let changes: [&dyn Fn(&mut Head); 9] = [
+        let changes: [&dyn Fn(&mut Head); 10] = [
             &|head| head.functions.swap(0, 1),
-            &|head| head.functions[1].func = 3,
+            &|head| head.functions[1].entry = head.functions[0].entry,
+            &|head| head.functions[1].entry.func = 3,
             &|head| head.functions[1].code.end = 128,
             &|head| head.functions[1].code.end = u32::MAX,
             &|head| head.functions[0].code = 64..64,

@@ -1,7 +1,7 @@
 //! The code cache: what is known of a module from one run to the next.
 //!
 //! One file a [`key::Key`]: the module's bytes, the build of the compiler, the processor and the settings. That there is one says that the module is
-//! valid; in it are the machine code of functions that were hot ([`format`] has the layout), which of them to compile next, and trampolines. [`directory`]
+//! valid; in it are the machine code of functions and loops that were hot ([`format`] has the layout), which functions to compile next, and trampolines. [`directory`]
 //! decides which files are believed, [`saved`] uses them, [`writer`] writes them. A file that was compiled ahead of time ([`precompiled`]) is of the same
 //! format, with the module in it.
 //!
@@ -11,6 +11,7 @@
 
 pub(crate) mod contents;
 mod directory;
+pub(crate) mod entry_point;
 pub(crate) mod format;
 pub(crate) mod key;
 #[allow(unsafe_code, reason = "files are mapped")]

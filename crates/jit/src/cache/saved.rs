@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
+use super::entry_point::EntryPoint;
 use super::format::{self, Head, PREFIX_BYTES, Seal, Unusable};
 use super::mapping::{Mapping, Sharing, Use};
 
@@ -21,7 +22,7 @@ pub(crate) struct SavedCode {
     intact: Box<[OnceLock<bool>]>,
 }
 
-/// A function that is intact: where its code is in memory, and its tables among the file's.
+/// A function or a loop that is intact: where its code is in memory, and its tables among the file's.
 pub(crate) struct Intact {
     pub(crate) code: Range<usize>,
     pub(crate) tables: Range<usize>,
@@ -63,15 +64,32 @@ impl SavedCode {
         &self.head
     }
 
-    /// A function's code, if there is some and it is intact.
-    pub(crate) fn function(&self, func: u32) -> Option<Intact> {
-        let at = self.head.functions.binary_search_by_key(&func, |function| function.func).ok()?;
+    /// Whether there is code that is entered there, intact or not.
+    pub(crate) fn has(&self, entry: EntryPoint) -> bool {
+        self.place_of(entry).is_some()
+    }
+
+    fn place_of(&self, entry: EntryPoint) -> Option<usize> {
+        self.head.functions.binary_search_by_key(&entry, |function| function.entry).ok()
+    }
+
+    /// The code that is entered there from a frame that is laid out like this, if there is some and it is intact.
+    pub(crate) fn function(&self, entry: EntryPoint, frame: &[u8]) -> Option<Intact> {
+        let at = self.place_of(entry)?;
         let function = &self.head.functions[at];
         let (code, tables) = (range(&function.code), range(&function.tables));
         let bytes = &self.code.bytes()[code];
-        let is_intact = *self.intact[at].get_or_init(|| {
-            format::digest(bytes, 0, &self.tables.bytes()[tables.clone()]) == function.digest
-        });
+        let look =
+            || format::digest(bytes, 0, &self.tables.bytes()[tables.clone()], frame) == function.digest;
+        // What is known of a loop is known for one frame; it is asked for once.
+        let is_intact = match entry.is_start() {
+            true => *self.intact[at].get_or_init(look),
+            false => {
+                let is_intact = look();
+                let _ = self.intact[at].set(is_intact);
+                is_intact
+            }
+        };
         let address = bytes.as_ptr() as usize;
         is_intact.then(|| Intact { code: address..address + bytes.len(), tables })
     }

@@ -2,7 +2,9 @@
 //!
 //! A module of which nothing got hot has no file, unless it is so large that validating it takes time. While a program runs, what is new is written
 //! when it is as much again as what was written before, so that all writing together costs about as much as writing once; at the end, whatever is new is
-//! written, except where that is a small part of a large file.
+//! written: what is not would be compiled again by every run. Whoever compiles for later runs writes more often, for runs that begin meanwhile.
+//!
+//! Must stay true: what one run has compiled the next finds, and what nobody would feel is not compiled for later ones. So runs of the same program come to an end of compiling.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -14,6 +16,7 @@ use innkeeper_engine::Lacking;
 
 use super::SealedDirectory;
 use super::contents::{Contents, Function, padding};
+use super::entry_point::EntryPoint;
 use super::format::{self, SavedTrampoline};
 use super::key::Key;
 use super::saved::SavedCode;
@@ -34,11 +37,14 @@ pub(crate) struct CacheWriter {
 
 #[derive(Default)]
 struct State {
-    made: BTreeMap<u32, Made>,
+    /// What was compiled, by where it is entered.
+    made: BTreeMap<EntryPoint, Made>,
     /// Functions that were hot, compiled or not.
     hot: BTreeSet<u32>,
-    /// Functions that were called and are interpreted, those first whose code would be worth most.
+    /// Functions that were called and are interpreted, those first whose code would be worth most; none where nobody would feel that they are.
     called: Vec<u32>,
+    /// Functions that were called and are interpreted, and nobody would feel that.
+    unfelt: HashSet<u32>,
     /// Whether the file has been written before it was known what was called.
     lacks_calls: bool,
     /// Functions that cannot be compiled, or not while nothing else is to be done.
@@ -47,6 +53,8 @@ struct State {
     trying: BTreeMap<u32, Instant>,
     /// Those of them that the end came too early for: others get their turn first next time.
     unfinished: Vec<u32>,
+    /// Trampolines that the file lacked when it was read, and that have been noted since.
+    trampolines: usize,
     news: News,
     /// Whether the file has everything.
     is_complete: bool,
@@ -57,13 +65,13 @@ struct State {
 struct News {
     /// Bytes of code.
     bytes: usize,
-    /// Functions of which something is to be cached for the next run.
-    hot: usize,
+    /// Functions of which something is to be cached for the next run: their code, that they are wanted, or that they are not.
+    functions: usize,
     /// That the module is valid.
     verdict: bool,
 }
 
-/// A function that was compiled.
+/// A function that was compiled, or one of its loops.
 #[derive(Clone)]
 struct Made {
     code: HeldCode,
@@ -78,6 +86,8 @@ pub(crate) enum Occasion {
     Idle,
     /// At the end; whoever asks waits.
     End,
+    /// Between two functions that are compiled for later runs, some of which may begin meanwhile.
+    Step,
     /// At the end of compiling for later runs: whatever is new.
     Filled,
 }
@@ -90,9 +100,12 @@ const TOO_LONG: Duration = Duration::from_secs(1);
 const NOTED: Duration = Duration::from_millis(10);
 /// New code that is not worth writing while the guest runs.
 const FEW_BYTES: usize = 64 << 10;
-/// At the end, new code is written if it is more than this part of what was written, or if that is little: to compile code takes several hundred times as long as to
-/// write it.
-const SMALL_PART: usize = 256;
+/// Whoever compiles for later runs writes new code of so many bytes, which take milliseconds to compile,
+const STEP_BYTES: usize = 4 << 10;
+/// as any function takes as long as so many,
+const BYTES_OF_FUNCTION: usize = 256;
+/// and that are at least this part of what was written: to compile code takes several hundred times as long as to write it.
+const STEP_PART: usize = 16;
 
 impl CacheWriter {
     pub(crate) fn new(
@@ -106,13 +119,14 @@ impl CacheWriter {
         CacheWriter { key, directory, saved, state: Mutex::new(state), writing: Mutex::new(()) }
     }
 
-    /// Notes a function that has been compiled.
-    pub(crate) fn made(&self, func: u32, code: HeldCode, tables: &Tables) {
+    /// Notes what has been compiled, to be entered there from a frame that is laid out like this.
+    pub(crate) fn made(&self, entry: EntryPoint, frame: &[u8], code: HeldCode, tables: &Tables) {
         let bytes = code.bytes();
-        let digest = format::digest(bytes, padding(bytes), tables.bytes());
+        let digest = format::digest(bytes, padding(bytes), tables.bytes(), frame);
         let mut state = lock(&self.state);
         state.news.bytes += bytes.len();
-        state.made.insert(func, Made { code, tables: tables.clone(), digest });
+        state.news.functions += 1;
+        state.made.insert(entry, Made { code, tables: tables.clone(), digest });
     }
 
     /// Notes a function that is hot.
@@ -121,7 +135,7 @@ impl CacheWriter {
         let is_known = self.saved.as_ref().is_some_and(in_file);
         let mut state = lock(&self.state);
         if state.hot.insert(func) && !is_known {
-            state.news.hot += 1;
+            state.news.functions += 1;
         }
     }
 
@@ -134,9 +148,13 @@ impl CacheWriter {
         let lacking = Lacking { functions: called.len(), hot, branches };
         let listed: HashSet<u32> =
             self.saved.iter().flat_map(|saved| saved.head().profile.iter().copied()).collect();
-        let unlisted = called.iter().filter(|used| !listed.contains(&used.func)).count();
+        let is_felt = lacking.is_much();
         called.sort_by_key(|used| (std::cmp::Reverse(used.worth), used.func));
         let mut state = lock(&self.state);
+        let noted: HashSet<u32> = state.called.iter().chain(&state.unfelt).copied().collect();
+        // The file is to list what would be felt, and nothing else of what was called.
+        let is_news = |func: &u32| listed.contains(func) != is_felt && !noted.contains(func);
+        state.news.functions += called.iter().filter(|used| is_news(&used.func)).count();
         for (func, since) in std::mem::take(&mut state.trying) {
             let took = since.elapsed();
             if took > TOO_LONG {
@@ -144,16 +162,26 @@ impl CacheWriter {
             } else if took > NOTED {
                 state.unfinished.push(func);
             }
-            state.news.hot += usize::from(took > NOTED);
+            state.news.functions += usize::from(took > NOTED);
         }
-        state.called = called.into_iter().map(|used| used.func).collect();
+        let called = called.into_iter().map(|used| used.func);
+        (state.called, state.unfelt) = match is_felt {
+            true => (called.collect(), HashSet::new()),
+            false => (Vec::new(), called.collect()),
+        };
         if std::mem::take(&mut state.lacks_calls) {
-            state.news.hot += state.called.len();
-        }
-        if lacking.is_much() {
-            state.news.hot += unlisted;
+            state.news.functions += state.called.len();
         }
         lacking
+    }
+
+    /// Notes how many trampolines were used that are not in the file. Where there is none, they alone are not worth one.
+    pub(crate) fn used_trampolines(&self, count: usize) {
+        let mut state = lock(&self.state);
+        if self.saved.is_some() && count > state.trampolines {
+            state.news.functions += count - state.trampolines;
+            state.trampolines = count;
+        }
     }
 
     /// Notes that a function is going to be compiled for later runs.
@@ -168,18 +196,18 @@ impl CacheWriter {
 
     /// Notes a function that cannot be compiled.
     pub(crate) fn refused(&self, func: u32) {
-        lock(&self.state).refused.insert(func);
+        let is_known = self.has(func);
+        let mut state = lock(&self.state);
+        state.news.functions += usize::from(!is_known && state.refused.insert(func));
     }
 
     /// Whether it is known how compiling a function ends: there is code for it, made now or earlier, or there cannot be.
     pub(crate) fn has(&self, func: u32) -> bool {
         let is_saved = |saved: &Arc<SavedCode>| {
-            let head = saved.head();
-            head.refused.binary_search(&func).is_ok()
-                || head.functions.binary_search_by_key(&func, |function| function.func).is_ok()
+            saved.head().refused.binary_search(&func).is_ok() || saved.has(EntryPoint::start(func))
         };
         let state = lock(&self.state);
-        state.made.contains_key(&func)
+        state.made.contains_key(&EntryPoint::start(func))
             || state.refused.contains(&func)
             || self.saved.as_ref().is_some_and(is_saved)
     }
@@ -202,7 +230,7 @@ impl CacheWriter {
         // What was used most first, then what earlier runs have used and did not get its turn.
         let mut profile = state.called.clone();
         profile.extend(&state.hot);
-        let unfinished = state.unfinished.clone();
+        let (unfinished, unfelt) = (state.unfinished.clone(), state.unfelt.clone());
         // Who compiles meanwhile is not kept waiting.
         drop(state);
         let newer = self.newer();
@@ -210,10 +238,11 @@ impl CacheWriter {
             profile.extend(&saved.head().profile);
             refused.extend(&saved.head().refused);
         }
-        profile.retain(|func| !unfinished.contains(func));
+        profile.retain(|func| !unfinished.contains(func) && !unfelt.contains(func));
         profile.extend(unfinished);
         let functions = self.functions(&made, newer.as_ref());
-        let mut known: BTreeSet<u32> = functions.iter().map(|function| function.func).collect();
+        let starts = functions.iter().map(|function| function.entry).filter(|entry| entry.is_start());
+        let mut known: BTreeSet<u32> = starts.map(|entry| entry.func).collect();
         known.extend(&refused);
         profile.retain(|func| known.insert(*func));
         let contents = Contents {
@@ -228,7 +257,7 @@ impl CacheWriter {
             // There may be room another time.
             let mut state = lock(&self.state);
             state.news.bytes += news.bytes;
-            state.news.hot += news.hot;
+            state.news.functions += news.functions;
             state.news.verdict |= news.verdict;
         }
     }
@@ -251,30 +280,33 @@ impl CacheWriter {
         self.directory.find(&self.key)
     }
 
-    /// What was made, and of what was saved all that has not been made again or found damaged, with what others have saved beside it; ascending.
+    /// What was made, and of what was saved all that has not been made again or found damaged, with what others have saved beside it; ascending. Loops of
+    /// functions that have code from their start on are not entered any more.
     fn functions<'a>(
         &'a self,
-        made: &'a BTreeMap<u32, Made>,
+        made: &'a BTreeMap<EntryPoint, Made>,
         newer: Option<&'a SavedCode>,
     ) -> Vec<Function<'a>> {
-        let mut functions: BTreeMap<u32, Function<'a>> = BTreeMap::new();
+        let mut functions: BTreeMap<EntryPoint, Function<'a>> = BTreeMap::new();
         for saved in newer.into_iter().chain(self.saved.as_deref()) {
             for (at, function) in saved.head().functions.iter().enumerate() {
                 if !saved.is_damaged(at) {
-                    let (func, digest) = (function.func, function.digest);
+                    let (entry, digest) = (function.entry, function.digest);
                     let (code, tables) = saved.bytes(at);
-                    functions.insert(func, Function { func, code, tables, digest });
+                    functions.insert(entry, Function { entry, code, tables, digest });
                 } else {
-                    functions.remove(&function.func);
+                    functions.remove(&function.entry);
                 }
             }
         }
-        for (func, Made { code, tables, digest }) in made {
+        for (entry, Made { code, tables, digest }) in made {
             let function =
-                Function { func: *func, code: code.bytes(), tables: tables.bytes(), digest: *digest };
-            functions.insert(*func, function);
+                Function { entry: *entry, code: code.bytes(), tables: tables.bytes(), digest: *digest };
+            functions.insert(*entry, function);
         }
-        functions.into_values().collect()
+        let has_start = |entry: &EntryPoint| functions.contains_key(&EntryPoint::start(entry.func));
+        let is_entered = |(entry, _): &(&EntryPoint, _)| entry.is_start() || !has_start(entry);
+        functions.iter().filter(is_entered).map(|(_, function)| *function).collect()
     }
 
     fn saved_bytes(&self) -> usize {
@@ -299,13 +331,13 @@ impl State {
         let made_bytes: usize = self.made.values().map(|made| made.code.bytes().len()).sum();
         let written_bytes = saved_bytes + made_bytes - self.news.bytes.min(made_bytes);
         match occasion {
-            Occasion::Filled => self.news.bytes > 0 || self.news.hot > 0,
-            Occasion::Idle => self.news.bytes >= FEW_BYTES.max(written_bytes),
-            Occasion::End => {
-                let is_much = self.news.bytes > written_bytes / SMALL_PART;
-                let is_little = written_bytes < FEW_BYTES && self.news.bytes > 0;
-                self.news.verdict || self.news.hot > 0 || is_much || is_little
+            Occasion::Filled => self.news.functions > 0,
+            Occasion::Step => {
+                let news = self.news.bytes + self.news.functions * BYTES_OF_FUNCTION;
+                news >= STEP_BYTES.max(written_bytes / STEP_PART)
             }
+            Occasion::Idle => self.news.bytes >= FEW_BYTES.max(written_bytes),
+            Occasion::End => self.news.verdict || self.news.functions > 0,
         }
     }
 }

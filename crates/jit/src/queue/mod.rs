@@ -3,13 +3,14 @@
 //! What was hottest since it was asked for, by the size of its code, comes first: nothing is compiled that everybody has left meanwhile. A loop whose
 //! function waits too comes after it, and is forgotten when anything of its function has been compiled; if it is still interpreted then, it soon becomes hot again.
 //!
-//! Where code is kept for later runs, functions are compiled for those when there is nothing else to do.
+//! Where code is kept for later runs, functions are compiled for those when there is nothing else to do, and a run of what is cached has not been short.
 //!
 //! Nobody ever waits for these threads, not even at the end of the process. They hold modules weakly, so that one that is dropped is not
 //! compiled any more.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
@@ -40,10 +41,18 @@ struct Shared {
 struct State {
     waiting: Waiting,
     /// Functions that are compiled when there is nothing else to do: for later runs rather than for this one.
-    later: VecDeque<(Weak<ModuleParts>, DefinedFuncIndex)>,
+    later: VecDeque<Later>,
     threads: usize,
     idle: usize,
     is_closed: bool,
+}
+
+/// A function that is compiled when there is nothing else to do.
+pub(crate) struct Later {
+    pub(crate) module: Weak<ModuleParts>,
+    pub(crate) func: DefinedFuncIndex,
+    /// Not before.
+    pub(crate) from: Instant,
 }
 
 /// More threads than this would compete with the guest for little.
@@ -67,9 +76,9 @@ impl Queue {
     }
 
     /// Lets a function be compiled when a thread has nothing else to do, unless it has been by then.
-    pub(crate) fn push_later(&self, module: Weak<ModuleParts>, func: DefinedFuncIndex) {
+    pub(crate) fn push_later(&self, later: Later) {
         let mut state = self.0.lock();
-        state.later.push_back((module, func));
+        state.later.push_back(later);
         self.ensure_thread(state);
     }
 
@@ -108,7 +117,7 @@ impl Shared {
 
     /// Compiles a function for later runs.
     fn work_for_later(&self) {
-        let Some((module, func)) = self.lock().later.pop_front() else { return };
+        let Some(Later { module, func, .. }) = self.lock().take_later() else { return };
         let Some(module) = module.upgrade() else { return };
         if let Some(native) = NativeModule::of(&module) {
             native.for_later_runs(func, || (self.compile)(&module, &Hot::Function(func)));
@@ -119,7 +128,7 @@ impl Shared {
     /// Has what is new written, if there is nothing to compile.
     fn write_cache_if_idle(&self, module: &ModuleParts) {
         let state = self.lock();
-        let is_idle = state.waiting.is_empty() && state.later.is_empty();
+        let is_idle = state.waiting.is_empty() && state.until_later() != Some(Duration::ZERO);
         drop(state);
         if let (true, Some(native)) = (is_idle, NativeModule::of(module)) {
             native.write_new(Occasion::Idle);
@@ -154,9 +163,19 @@ impl Shared {
     /// Waits until there is something to do; none when the queue is closed.
     fn wait(&self) -> Option<MutexGuard<'_, State>> {
         let mut state = self.lock();
-        while state.waiting.is_empty() && state.later.is_empty() && !state.is_closed {
+        while state.waiting.is_empty() && !state.is_closed {
+            let left = state.until_later();
+            if left == Some(Duration::ZERO) {
+                break;
+            }
             state.idle += 1;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match left {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    let waited = self.changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
             state.idle -= 1;
         }
         (!state.is_closed).then_some(state)
@@ -164,6 +183,19 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// How long it is until something is to be compiled for later runs, if there is nothing else to do; none where nothing is.
+    fn until_later(&self) -> Option<Duration> {
+        self.later.front().map(|later| later.from.saturating_duration_since(Instant::now()))
+    }
+
+    /// Takes what is next to be compiled for later runs, if it is time for that.
+    fn take_later(&mut self) -> Option<Later> {
+        let is_time = self.until_later() == Some(Duration::ZERO);
+        is_time.then(|| self.later.pop_front())?
     }
 }
 

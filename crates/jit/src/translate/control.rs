@@ -10,7 +10,7 @@ use innkeeper_engine::{Trap, ValType};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 use super::unroll::Again;
-use super::{Result, Start, Translator, Unsupported, record_flags};
+use super::{Result, Translator, Unsupported, record_flags};
 use crate::libcall::Libcall;
 use crate::{abi, trap};
 
@@ -28,8 +28,8 @@ pub(super) struct Control {
     results: Vec<Type>,
     /// Operands below the block's parameters.
     pub(super) height: usize,
-    /// Operands from the bottom that the label takes as parameters too: those that an interpreter's frame brought.
-    pub(super) brought: usize,
+    /// Operands from the bottom that were kept, since the loop that the function is entered at may be inside: all below, or none.
+    pub(super) kept: usize,
     /// Whether something leads to the exit.
     is_left: bool,
     /// What exceptions meet that are thrown inside, and after the block.
@@ -147,7 +147,7 @@ impl Translator<'_, '_> {
             label_types: results.clone(),
             results,
             height,
-            brought: 0,
+            kept: 0,
             is_left: false,
             scope_inside: self.scope,
             scope_outside: self.scope,
@@ -185,8 +185,9 @@ impl Translator<'_, '_> {
         let (params, results) = self.block_types(ty);
         let exit = self.block_with(&results);
         let height = self.height_below(params.len())?;
+        let kept = self.keep_below(height)?;
         let control = self.open_block(ControlKind::Block, exit, results, height);
-        self.control.push(control);
+        self.control.push(Control { kept, ..control });
         Ok(())
     }
 
@@ -194,45 +195,23 @@ impl Translator<'_, '_> {
         let (params, results) = self.block_types(ty);
         let height = self.height_below(params.len())?;
         let (header, exit) = (self.b.create_block(), self.block_with(&results));
-        let entered = match self.start {
-            Start::Loop(entry) if entry.offset_bytes == self.offset => Some(entry),
-            _ => None,
-        };
-        // A loop around the one that is entered is come to from inside only: what lies below it was computed by code that nothing leads to.
-        let brought = if entered.is_some() || self.pending_loop.is_some() { height } else { 0 };
-        let from = height - brought;
+        let kept = self.keep_below(height)?;
         let types: Vec<Type> =
-            self.stack[from..].iter().map(|value| self.b.func.dfg.value_type(*value)).collect();
+            self.stack[height..].iter().map(|value| self.b.func.dfg.value_type(*value)).collect();
         for ty in &types {
             self.b.append_block_param(header, *ty);
         }
-        let args: Vec<BlockArg> = self.stack[from..].iter().map(|value| (*value).into()).collect();
+        let args: Vec<BlockArg> = self.stack[height..].iter().map(|value| (*value).into()).collect();
         self.b.ins().jump(header, &args);
-        if entered.is_some() && self.control.iter().any(|control| control.caught.is_some()) {
-            // Nor does the frame say what was caught.
-            return Err(Unsupported::Instruction("a loop in a handler".to_owned()));
-        }
-        if let Some(entry) = entered
-            && let Some(block) = self.pending_loop.take()
-        {
-            self.b.switch_to_block(block);
-            // A function can recurse from its loop, and begin in the interpreter each time.
-            self.poll();
-            let Some(frame) = self.results else { return Err(Unsupported::Malformed) };
-            if entry.operands.len() != types.len() {
-                return Err(Unsupported::Malformed);
-            }
-            let mut args: Vec<BlockArg> = Vec::new();
-            for (place, ty) in entry.operands.iter().zip(&types) {
-                args.push(self.place(frame, *place, *ty).into());
-            }
-            self.b.ins().jump(header, &args);
+        if self.entry_here().is_some() {
+            self.enter_loop(height, header)?;
         }
         self.b.switch_to_block(header);
-        self.stack.truncate(from);
+        self.stack.truncate(height);
         self.stack.extend_from_slice(self.b.block_params(header));
+        self.take_kept(kept);
         let control = self.open_block(ControlKind::Loop, exit, results, height);
-        self.control.push(Control { label: header, label_types: params, brought, ..control });
+        self.control.push(Control { label: header, label_types: params, kept, ..control });
         self.unroll(types);
         self.poll_in_loop();
         Ok(())
@@ -244,6 +223,7 @@ impl Translator<'_, '_> {
         let height = self.height_below(params.len())?;
         let (then, otherwise) = (self.b.create_block(), self.b.create_block());
         let exit = self.block_with(&results);
+        let kept = self.keep_below(height)?;
         self.b.ins().brif(condition, then, &[], otherwise, &[]);
         self.b.seal_block(then);
         self.b.seal_block(otherwise);
@@ -251,7 +231,7 @@ impl Translator<'_, '_> {
         self.count_arguments(params.len())?;
         let params = self.stack[height..].to_vec();
         let control = self.open_block(ControlKind::If { otherwise, params }, exit, results, height);
-        self.control.push(control);
+        self.control.push(Control { kept, ..control });
         Ok(())
     }
 
@@ -276,9 +256,11 @@ impl Translator<'_, '_> {
         else {
             return Err(Unsupported::Malformed);
         };
-        self.stack.truncate(control.height);
-        self.stack.extend(params);
+        let (height, kept) = (control.height, control.kept);
         self.b.switch_to_block(otherwise);
+        self.stack.truncate(height);
+        self.take_kept(kept);
+        self.stack.extend(params);
         self.unreachable = None;
         Ok(())
     }
@@ -313,6 +295,7 @@ impl Translator<'_, '_> {
         self.b.seal_block(control.exit);
         self.unreachable = None;
         let results = self.b.block_params(control.exit).to_vec();
+        self.take_kept(control.kept);
         if matches!(control.kind, ControlKind::Function) && !self.inliner.is_inside() {
             self.give_results(&results);
         } else {
@@ -356,11 +339,11 @@ impl Translator<'_, '_> {
         if !matches!(control.kind, ControlKind::Loop) {
             control.is_left = true;
         }
-        let (label, carried, brought) = (control.label, control.label_types.len(), control.brought);
+        let (label, carried, kept) = (control.label, control.label_types.len(), control.kept);
         let from = self.height_below(carried)?;
-        self.count_arguments(brought + carried)?;
-        let values = self.stack[..brought].iter().chain(&self.stack[from..]);
-        Ok((label, values.map(|value| (*value).into()).collect()))
+        // Variables become arguments too.
+        self.count_arguments(kept + carried)?;
+        Ok((label, self.stack[from..].iter().map(|value| (*value).into()).collect()))
     }
 
     pub(super) fn branch(&mut self, relative_depth: u32) -> Result {
@@ -406,7 +389,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn poll(&mut self) {
+    pub(super) fn poll(&mut self) {
         let here = self.b.ins().get_stack_pointer(types::I64);
         let store = self.store();
         let limit = self.native_limit(store);

@@ -113,6 +113,7 @@ impl Translator<'_, '_> {
     fn visit_try_table(&mut self, try_table: &TryTable) -> Result {
         let (params, results) = self.block_types(try_table.ty);
         let height = self.height_below(params.len())?;
+        let kept = self.keep_below(height)?;
         // Handlers branch from here, outside the block.
         let body = self.b.create_block();
         self.b.ins().jump(body, &[]);
@@ -124,6 +125,7 @@ impl Translator<'_, '_> {
             self.b.switch_to_block(handler);
             let exception = self.b.block_params(handler)[0];
             self.stack.truncate(height);
+            self.take_kept(kept);
             let (tag, keeps, label) = match *catch {
                 Catch::One { tag, label } => (Some(tag), false, label),
                 Catch::OneRef { tag, label } => (Some(tag), true, label),
@@ -139,7 +141,8 @@ impl Translator<'_, '_> {
         }
         self.b.switch_to_block(body);
         let exit = self.block_with(&results);
-        let control = self.open_block(ControlKind::Try, exit, results, height);
+        let mut control = self.open_block(ControlKind::Try, exit, results, height);
+        control.kept = kept;
         self.enter_scope(control, clauses, self.scope);
         Ok(())
     }
@@ -147,6 +150,7 @@ impl Translator<'_, '_> {
     fn visit_try(&mut self, ty: BlockType) -> Result {
         let (params, results) = self.block_types(ty);
         let height = self.height_below(params.len())?;
+        let kept = self.keep_below(height)?;
         let handlers = self.handlers.remove(&self.offset).unwrap_or_default();
         // The label counts from outside the block.
         let outer = match handlers.delegate {
@@ -158,7 +162,8 @@ impl Translator<'_, '_> {
         };
         let clauses = handlers.catches.iter().map(|tag| (*tag, self.handler_block())).collect();
         let exit = self.block_with(&results);
-        let control = self.open_block(ControlKind::Try, exit, results, height);
+        let mut control = self.open_block(ControlKind::Try, exit, results, height);
+        control.kept = kept;
         self.enter_scope(control, clauses, outer);
         Ok(())
     }
@@ -185,10 +190,12 @@ impl Translator<'_, '_> {
         self.scope = control.scope_outside;
         let exception = self.b.block_params(handler)[0];
         control.caught = Some(exception);
-        self.stack.truncate(control.height);
+        let (height, kept) = (control.height, control.kept);
         // What was tried has ended: nothing else leads here.
         self.b.switch_to_block(handler);
         self.b.seal_block(handler);
+        self.stack.truncate(height);
+        self.take_kept(kept);
         self.unreachable = None;
         self.push_exception(exception, tag);
         Ok(())

@@ -12,6 +12,7 @@ mod bulk;
 mod call;
 mod control;
 mod emit;
+mod entered;
 mod exception;
 mod fuel;
 mod inline;
@@ -32,7 +33,7 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::frame::MAX_NEAR_LOCAL_SLOTS;
-use innkeeper_engine::tier::{FuelRuns, ModuleParts, OsrEntry, OsrValue};
+use innkeeper_engine::tier::{FuelRuns, ModuleParts, OsrEntry};
 use innkeeper_engine::{FuncType, Inlining, MemoryLayout, Metering};
 use wasmparser::{BinaryReader, FunctionBody, Operator, ValType};
 
@@ -59,6 +60,9 @@ pub(crate) enum Unsupported {
     /// The bytes cannot be read, which validation excludes.
     #[error("the body cannot be read")]
     Malformed,
+    /// A fault of ours or of the compiler's, which never happens; see [`crate::compiler`].
+    #[error("{0}")]
+    Faulty(String),
     /// Something of the compiler's.
     #[error("{0}")]
     Compiler(String),
@@ -121,6 +125,8 @@ pub(crate) struct Translator<'a, 'b> {
     config: TargetFrontendConfig,
     /// The block that leads to the loop that the function is entered at, until that is met.
     pending_loop: Option<Block>,
+    /// Variables of operands, by their place on the stack and type; see [`entered`].
+    kept: HashMap<(usize, Type), Variable>,
     /// Where the instruction being translated lies in the module's bytes.
     offset: usize,
     /// See [`Places::loads_before`].
@@ -209,6 +215,7 @@ pub(crate) fn translate(
         regions,
         config,
         pending_loop: None,
+        kept: HashMap::new(),
         loads_before: HashMap::new(),
         last_load: None,
         unrolled: None,
@@ -317,21 +324,7 @@ impl Translator<'_, '_> {
                 self.define_locals(&params[at..], &local_types);
                 self.poll_at_entry(body)?;
             }
-            Start::Loop(entry) => {
-                self.results = Some(params[1]);
-                for (i, place) in entry.locals.iter().enumerate() {
-                    let value = self.place(params[1], *place, local_types[i]);
-                    self.b.def_var(self.locals[i], value);
-                }
-                // Operands follow where the loop is met, when their types are known; see `visit_loop`. Nothing leads to what comes before.
-                let body = self.b.create_block();
-                let to_loop = self.b.create_block();
-                self.b.ins().jump(to_loop, &[]);
-                self.b.seal_block(to_loop);
-                self.pending_loop = Some(to_loop);
-                self.b.switch_to_block(body);
-                self.b.seal_block(body);
-            }
+            Start::Loop(entry) => self.begin_at_loop(entry, params[1], &local_types),
         }
         self.open_function();
         Ok(())
@@ -359,19 +352,6 @@ impl Translator<'_, '_> {
         for (i, ty) in types.iter().enumerate() {
             let value = args.get(i).copied().unwrap_or_else(|| self.zero(*ty));
             self.b.def_var(self.locals[i], value);
-        }
-    }
-
-    /// The value that an interpreter's frame has at a place.
-    fn place(&mut self, frame: Value, place: OsrValue, ty: Type) -> Value {
-        match place {
-            OsrValue::Slot(slot) => self.load_slot(frame, slot, ty),
-            OsrValue::Constant(bits) => match ty {
-                types::F32 => self.b.ins().f32const(f32::from_bits(bits as u32)),
-                types::F64 => self.b.ins().f64const(f64::from_bits(bits)),
-                types::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
-                _ => self.b.ins().iconst(types::I64, bits.cast_signed()),
-            },
         }
     }
 

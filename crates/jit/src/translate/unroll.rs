@@ -102,7 +102,7 @@ impl Translator<'_, '_> {
             return false;
         };
         let (this, header) = (control.label, again.header);
-        let (height, brought) = (control.height, control.brought);
+        let height = control.height;
         let next = if again.copies.is_empty() {
             header
         } else {
@@ -115,8 +115,7 @@ impl Translator<'_, '_> {
         self.b.seal_block(this);
         self.b.switch_to_block(this);
         self.stack.truncate(height);
-        // Operands that an interpreter's frame brought stay the header's, which is before whatever comes after the loop.
-        self.stack.extend_from_slice(&self.b.block_params(this)[brought..]);
+        self.stack.extend_from_slice(self.b.block_params(this));
         self.unreachable = None;
         self.inliner.set_copy(Some(copy));
         self.is_repeating = true;

@@ -1,4 +1,7 @@
 //! The compiler: from intermediate representation to bytes, with what must be known about them.
+//!
+//! Development builds, and the differential harness, verify what is compiled: values are of the right types, and are used only where they are defined. A fault
+//! ends the process there.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -12,10 +15,11 @@ use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::{TargetFrontendConfig, TargetIsa};
+use cranelift_codegen::print_errors::pretty_verifier_error;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{
-    ExceptionContextLoc, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
-    MachBufferFinalized,
+    CodegenError, ExceptionContextLoc, Final, FinalizedMachExceptionHandler, FinalizedMachReloc,
+    FinalizedRelocTarget, MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex};
@@ -127,6 +131,23 @@ fn caught<T>(compile: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<T>
     outcome
 }
 
+/// What an error of the compiler's means for `func`: that its translation is wrong, or that it cannot be compiled.
+fn failed(error: CodegenError, func: &Function) -> Unsupported {
+    match error {
+        CodegenError::Verifier(errors) => Unsupported::Faulty(pretty_verifier_error(func, None, errors)),
+        error => Unsupported::Compiler(format!("{error:?}")),
+    }
+}
+
+/// In development builds, where translations are verified, ends the process for a fault of ours or of the compiler's, with a message: the function would stay
+/// interpreted, and nobody would see that machine code is made in other builds that may be wrong.
+fn complain(reason: &Unsupported) {
+    if let (true, Unsupported::Faulty(fault)) = (cfg!(debug_assertions), reason) {
+        eprintln!("a translation is not valid, or the compiler panicked: {fault}");
+        std::process::abort();
+    }
+}
+
 impl Compiler {
     pub(crate) fn new(isa: Arc<dyn TargetIsa>) -> Compiler {
         Compiler {
@@ -139,7 +160,7 @@ impl Compiler {
 
     /// Compiles what `build` makes. A panic of the compiler's is an error like any other: the function stays as it is.
     pub(crate) fn compile(&mut self, allowance: &mut Allowance<'_>, build: impl Build) -> Result<Code> {
-        self.compile_with(Listing::Unwanted, allowance, build).map(|(code, _)| code)
+        self.compile_with(Listing::Unwanted, allowance, build).map(|(code, _)| code).inspect_err(complain)
     }
 
     /// The code, and its text if that is wanted.
@@ -166,7 +187,7 @@ impl Compiler {
             self.registers = regalloc2::Ctx::default();
             self.builder = FunctionBuilderContext::new();
         }
-        outcome.unwrap_or_else(|_| Err(Unsupported::Compiler("the compiler panicked".to_owned())))
+        outcome.unwrap_or_else(|_| Err(Unsupported::Faulty("the compiler panicked".to_owned())))
     }
 
     /// What becomes of what `build` makes, for people to read; `index` says what number people know a function by.
@@ -191,17 +212,16 @@ impl Compiler {
     }
 
     fn finish(&mut self, of: Places, allowance: &mut Allowance<'_>) -> Result<(Code, Option<Text>)> {
-        let failed = |error| Unsupported::Compiler(format!("{error:?}"));
         let control = &mut ControlPlane::default();
-        self.context.optimize(&*self.isa, control).map_err(failed)?;
+        self.context.optimize(&*self.isa, control).map_err(|error| failed(error, &self.context.func))?;
         // It may have moved instructions away from where their results are used.
         cost::check(&self.context.func, Stage::Optimized, allowance)?;
         constants::make_locally(&mut self.context.func);
-        self.context.verify_if(&*self.isa).map_err(|errors| Unsupported::Compiler(format!("{errors:?}")))?;
+        self.context.verify_if(&*self.isa).map_err(|error| failed(error, &self.context.func))?;
         let (func, wants_text) = (&self.context.func, self.context.want_disasm);
         let compiled =
             self.isa.compile_function(func, &self.context.domtree, &mut self.registers, wants_text, control);
-        let compiled = compiled.map_err(failed)?.apply_params(&func.params);
+        let compiled = compiled.map_err(|error| failed(error, func))?.apply_params(&func.params);
         let buffer = &compiled.buffer;
         let mut bytes = buffer.data().to_vec();
         for relocation in buffer.relocs() {
@@ -309,4 +329,59 @@ fn link_to_self(code: &mut [u8], relocation: &FinalizedMachReloc, func: &Functio
         return Ok(());
     }
     Err(Unsupported::Compiler(format!("the code refers to {:?}", relocation.target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use cranelift_codegen::ir::{InstBuilder, types};
+    use cranelift_frontend::FunctionBuilder;
+    use innkeeper_engine::Budget;
+
+    use super::*;
+    use crate::allowance::Credit;
+
+    /// Compiles what `make` makes.
+    fn outcome(make: impl FnOnce(&mut FunctionBuilder<'_>)) -> Result {
+        let mut compiler = Compiler::new(isa(NanBits::default()).unwrap());
+        let budget = Budget::new(Some(64 << 20), "the limit");
+        let credit = Credit::of_module(1 << 20);
+        let compiled = compiler.compile_with(
+            Listing::Unwanted,
+            &mut Allowance::new(&credit, &budget),
+            |function, context, config, _| {
+                let mut b = FunctionBuilder::new(function, context);
+                make(&mut b);
+                b.seal_all_blocks();
+                b.finalize(config);
+                Ok(Places::default())
+            },
+        );
+        compiled.map(|_| ())
+    }
+
+    /// Tests rely on it: in no other build is it seen that a value is used where it is not defined.
+    #[test]
+    #[cfg(debug_assertions)]
+    fn values_that_are_used_where_they_are_not_defined_are_faults() {
+        let outcome = outcome(|b| {
+            let (start, past, end) = (b.create_block(), b.create_block(), b.create_block());
+            b.switch_to_block(start);
+            let condition = b.ins().iconst(types::I32, 1);
+            b.ins().brif(condition, past, &[], end, &[]);
+            b.switch_to_block(past);
+            let value = b.ins().iconst(types::I32, 2);
+            b.ins().jump(end, &[]);
+            b.switch_to_block(end);
+            let _ = b.ins().iadd(value, condition);
+            b.ins().return_(&[]);
+        });
+        let Err(Unsupported::Faulty(fault)) = outcome else { panic!("{outcome:?}") };
+        assert!(fault.contains("non-dominating"), "{fault}");
+    }
+
+    #[test]
+    fn panics_are_faults() {
+        let outcome = outcome(|_| panic!("as a test"));
+        assert!(matches!(outcome, Err(Unsupported::Faulty(_))), "{outcome:?}");
+    }
 }

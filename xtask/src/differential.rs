@@ -10,6 +10,9 @@ pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> Resul
         "--release",
         "--quiet",
         "--locked",
+        // The compiler's verifier, without which code that is wrong runs, or is given up and interpreted unseen.
+        "--config",
+        "profile.release.package.innkeeper-jit.debug-assertions=true",
         "-p",
         "innkeeper-differential",
         "--features",

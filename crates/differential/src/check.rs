@@ -24,6 +24,8 @@ pub struct Report {
     pub refused: u64,
     /// Differences between the other two engines, where the third one agrees with Innkeeper.
     pub others: u64,
+    /// Differences that are not there where the module is written around known faults of the other engine.
+    pub known: u64,
     /// Traps of memory at an instruction beside the right one; see [`crate::Comparison::misplaced`].
     pub misplaced: Vec<String>,
     /// The differences, in words.
@@ -38,6 +40,7 @@ impl Report {
         self.inconclusive += other.inconclusive;
         self.refused += other.refused;
         self.others += other.others;
+        self.known += other.known;
         self.misplaced.extend(other.misplaced);
         self.differences.extend(other.differences);
     }
@@ -106,8 +109,16 @@ fn check_generated(module: &Module, go_on: impl FnOnce(Known<'_>, &Module, &mut 
 
 fn against_another_engine(known: Known<'_>, module: &Module, report: &mut Report) {
     let before = report.differences.len();
-    pair(known, &WasmiOracle, module, Strictness::Meaning, report);
-    if report.differences.len() > before {
+    pair(known, &WasmiOracle::default(), module, Strictness::Meaning, report);
+    if report.differences.len() == before {
+        return;
+    }
+    let mut around = Report::default();
+    pair(known, &WasmiOracle::around_known_faults(), module, Strictness::Meaning, &mut around);
+    if around.differences.is_empty() && around.inconclusive == 0 {
+        report.differences.truncate(before);
+        report.known += 1;
+    } else {
         judge(known, module, before, report);
     }
 }

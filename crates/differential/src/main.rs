@@ -162,12 +162,13 @@ fn tell(seed: u64, module: &Module, difference: &str) -> Result<(), String> {
 
 fn summary(report: &Report) -> String {
     format!(
-        "{} modules, {} calls compared, {} inconclusive, {} refused, {} differences of the others, {} misplaced traps, {} differences",
+        "{} modules, {} calls compared, {} inconclusive, {} refused, {} differences of the others, {} by their known faults, {} misplaced traps, {} differences",
         report.modules,
         report.calls,
         report.inconclusive,
         report.refused,
         report.others,
+        report.known,
         report.misplaced.len(),
         report.differences.len()
     )

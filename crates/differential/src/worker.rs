@@ -1,9 +1,11 @@
 //! Seeds in a process of their own, and who watches over it.
 //!
-//! A worker names each seed before it runs it, and tells what it found in a line at the end; every other line is for people.
+//! A worker names each seed before it runs it, and tells what it found in a line at the end; every other line is for people. A panic is a finding, on whatever
+//! thread and whoever caught it: functions of which compilation panics stay interpreted otherwise, and nobody sees it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use innkeeper_differential::{Dialect, Module, Report, check};
 
@@ -15,23 +17,39 @@ pub(crate) const FLAG: &str = "--worker";
 const SEED: &str = "seed of a worker ";
 const REPORT: &str = "report of a worker ";
 
+/// Panics since the last seed began.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+fn count_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        usual(info);
+    }));
+}
+
 /// Runs the seeds of a worker.
 pub(crate) fn work(options: &Options) -> Result<Report, String> {
+    count_panics();
     let mut total = Report::default();
     for turn in 0..options.modules {
         let seed = options.seed.wrapping_add(turn);
         println!("{SEED}{seed}");
         let dialect = options.dialect(seed);
         let Some(module) = Module::from_seed(seed, dialect) else { continue };
-        let report = check(&module, dialect);
+        PANICS.store(0, Ordering::Relaxed);
+        let mut report = check(&module, dialect);
+        if PANICS.load(Ordering::Relaxed) > 0 && report.differences.is_empty() {
+            report.differences.push("something panicked, and was caught; see above".to_owned());
+        }
         for difference in report.differences.iter().chain(&report.misplaced) {
             tell(seed, &module, difference)?;
         }
         total.add(report);
     }
-    let Report { modules, calls, inconclusive, refused, others, misplaced, differences } = &total;
+    let Report { modules, calls, inconclusive, refused, others, known, misplaced, differences } = &total;
     let (misplaced, differences) = (misplaced.len(), differences.len());
-    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {misplaced} {differences}");
+    println!("{REPORT}{modules} {calls} {inconclusive} {refused} {others} {known} {misplaced} {differences}");
     Ok(total)
 }
 
@@ -94,10 +112,10 @@ fn watch(first: u64, count: u64, dialect: Option<Dialect>) -> Result<(Option<Rep
 /// A report without the words of differences and misplaced traps, which the worker has told already.
 fn read(numbers: &str) -> Option<Report> {
     let numbers: Option<Vec<u64>> = numbers.split(' ').map(|number| number.parse().ok()).collect();
-    let [modules, calls, inconclusive, refused, others, misplaced, differences] = numbers?[..] else {
+    let [modules, calls, inconclusive, refused, others, known, misplaced, differences] = numbers?[..] else {
         return None;
     };
     let told = |count| vec!["told above".to_owned(); count as usize];
     let (misplaced, differences) = (told(misplaced), told(differences));
-    Some(Report { modules, calls, inconclusive, refused, others, misplaced, differences })
+    Some(Report { modules, calls, inconclusive, refused, others, known, misplaced, differences })
 }

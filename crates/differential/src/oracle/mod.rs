@@ -5,6 +5,7 @@
 
 mod innkeeper;
 mod wasmi;
+mod wasmi_faults;
 #[cfg(feature = "wasmtime")]
 mod wasmtime;
 

@@ -16,6 +16,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     elsewhere(root)?;
     let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
     step(root, "portable dispatch", "cargo", &portable)?;
+    let waiting =
+        ["test", "-q", "-p", "innkeeper", "--features", "async", "--test", "asynchronous", "--locked"];
+    step(root, "calls that wait", "cargo", &waiting)?;
     // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
     let features = "innkeeper-interp/loom,innkeeper-jit/loom";
     let models = ["test", "-q", "--workspace", "--lib", "--features", features, "--locked", "model::"];

@@ -101,8 +101,8 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
     pub fn check_interrupts(&mut self) -> Result<(), Error> {
         match self.store.0.core.take_request() {
-            Some(Request::Sample) | None => Ok(()),
-            Some(request) => Err(request.trap().into()),
+            Some(Request::Sample | Request::Yield) | None => Ok(()),
+            Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap().into()),
         }
     }
 
@@ -110,6 +110,12 @@ impl<'a, T: 'static> Caller<'a, T> {
     #[must_use]
     pub fn is_instantiating(&self) -> bool {
         self.store.0.core.starting > 0
+    }
+
+    /// Whether the caller is executed as machine code, and not by the interpreter. That can be otherwise at every call.
+    #[must_use]
+    pub fn is_in_machine_code(&self) -> bool {
+        self.store.0.core.record.is_in_machine_code()
     }
 
     pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {

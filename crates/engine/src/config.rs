@@ -3,6 +3,7 @@
 use crate::features::Features;
 use crate::limits::Limits;
 use crate::nan::NanBits;
+use crate::pooling::Pooling;
 use crate::tuning::Tuning;
 
 /// What an [`crate::Engine`] is made from.
@@ -12,6 +13,8 @@ pub struct Config {
     pub features: Features,
     /// Bounds on guests.
     pub limits: Limits,
+    /// How many stores there may be, and what is kept of those that are gone.
+    pub pooling: Pooling,
     /// Knobs that change speed only.
     pub tuning: Tuning,
     /// Whether guests' instructions are counted.

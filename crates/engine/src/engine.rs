@@ -4,9 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::error::Error;
+use crate::fiber::{FiberStack, StackPool, StackShape};
+use crate::limits::Limits;
+use crate::memory_pool::MemoryPool;
 use crate::parking::Parking;
 use crate::registry::Registry;
 use crate::tier::{CompileStatistics, Tier};
+use crate::vmctx::NATIVE_HEADROOM_BYTES;
+use crate::vmctx::polled::RecordPool;
 
 /// Shared by everything that works together. Cloning is cheap and gives the same engine.
 #[derive(Clone)]
@@ -17,6 +23,9 @@ struct Inner {
     tier: Box<dyn Tier>,
     registry: Arc<Registry>,
     parking: Arc<Parking>,
+    stacks: Arc<StackPool>,
+    records: Arc<RecordPool>,
+    memories: Arc<MemoryPool>,
     /// What is charged for compiling.
     compiling: Mutex<Budget>,
 }
@@ -24,6 +33,8 @@ struct Inner {
 impl Engine {
     /// An engine whose guests `tier` executes.
     pub fn with_tier(config: Config, tier: impl Tier) -> Engine {
+        let stacks = StackPool::new(shape_of(&config.limits), config.pooling.idle_stores);
+        let (records, memories) = (RecordPool::new(&config.pooling), MemoryPool::new(&config.pooling));
         let compiling = Budget::new(config.limits.memory_bytes, "Limits::memory_bytes");
         Engine(Arc::new(Inner {
             compiling: Mutex::new(compiling),
@@ -31,6 +42,9 @@ impl Engine {
             tier: Box::new(tier),
             registry: Arc::default(),
             parking: Arc::default(),
+            stacks: Arc::new(stacks),
+            records: Arc::new(records),
+            memories: Arc::new(memories),
         }))
     }
 
@@ -73,6 +87,23 @@ impl Engine {
         &self.0.parking
     }
 
+    /// Stacks for a fiber of a store with such limits: from the engine's pool, where they are the engine's.
+    pub(crate) fn stack_for(&self, limits: &Limits) -> Result<FiberStack, Error> {
+        let shape = shape_of(limits);
+        if shape == self.0.stacks.shape() {
+            return self.0.stacks.take();
+        }
+        Arc::new(StackPool::new(shape, 0)).take()
+    }
+
+    pub(crate) fn records(&self) -> &Arc<RecordPool> {
+        &self.0.records
+    }
+
+    pub(crate) fn memories(&self) -> &Arc<MemoryPool> {
+        &self.0.memories
+    }
+
     pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.0.registry
     }
@@ -82,4 +113,10 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
     }
+}
+
+/// How large the stacks of a fiber are under such limits.
+fn shape_of(limits: &Limits) -> StackShape {
+    let native_bytes = limits.native_stack_bytes.saturating_add(NATIVE_HEADROOM_BYTES);
+    StackShape::new(limits.guest_stack_bytes, native_bytes)
 }

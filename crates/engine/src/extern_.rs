@@ -121,7 +121,7 @@ impl Memory {
     /// Where a limit or the operating system refuses it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory, Error> {
         let core = &mut store.as_context_mut().0.core;
-        let id = core.new_memory(ty)?;
+        let id = core.new_memory(ty, None)?;
         Ok(Memory::from_id(id, core))
     }
 

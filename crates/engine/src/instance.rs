@@ -15,7 +15,7 @@ use crate::runtime::call;
 use crate::runtime::copy_between;
 use crate::runtime::instance::InstanceEntity;
 use crate::runtime::instance::{InstanceBox, InstanceLinks};
-use crate::store::{AsContext, AsContextMut, InstanceId, StoreContextMut, StoreCore, StoreInner};
+use crate::store::{AsContext, AsContextMut, InstanceId, MemoryId, StoreContextMut, StoreCore, StoreInner};
 use crate::trap::Trap;
 use crate::types::*;
 use crate::vmctx::host_stack;
@@ -35,18 +35,60 @@ impl Instance {
     /// [`crate::ErrorKind::Link`] where an import does not fit; limits; a trap while initialising.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Instance, Error> {
         let store = store.as_context_mut();
-        if !crate::Engine::same(store.0.core.engine(), module.engine()) {
-            return Err(Error::usage("the module was made for another engine than the store"));
-        }
+        check_engine(&store.0.core, module)?;
         Instance::with_imports(store, module, (imports, Checked::Nothing))
     }
 
     /// As [`Instance::new`], of a module of the same engine as the store.
     pub(crate) fn with_imports<T: 'static>(
-        store: StoreContextMut<'_, T>,
+        mut store: StoreContextMut<'_, T>,
+        module: &Module,
+        given: (&[Extern], Checked),
+    ) -> Result<Instance, Error> {
+        let (instance, start) = Instance::prepare(&mut store, module, given)?;
+        if let Some(start) = start {
+            let record = start.record(&store.0.core)?;
+            call::checked(Starting::enter(store.0).0, record, &mut [])?;
+        }
+        Ok(instance)
+    }
+
+    /// As [`Instance::new`], and its start function can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`Instance::new`].
+    #[cfg(feature = "async")]
+    pub async fn new_async<T: Send + 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+        imports: &[Extern],
+    ) -> Result<Instance, Error> {
+        let store = store.as_context_mut();
+        check_engine(&store.0.core, module)?;
+        Instance::with_imports_async(store, module, (imports, Checked::Nothing)).await
+    }
+
+    /// As [`Instance::new_async`], of a module of the same engine as the store.
+    #[cfg(feature = "async")]
+    pub(crate) async fn with_imports_async<T: Send + 'static>(
+        mut store: StoreContextMut<'_, T>,
+        module: &Module,
+        given: (&[Extern], Checked),
+    ) -> Result<Instance, Error> {
+        let (instance, start) = Instance::prepare(&mut store, module, given)?;
+        if let Some(start) = start {
+            let kind = crate::runtime::future::CallKind::Start;
+            crate::runtime::future::call(store.0, start, &mut [], kind)?.await?;
+        }
+        Ok(instance)
+    }
+
+    /// Makes the instance, and tells its start function, which has not run yet.
+    fn prepare<T: 'static>(
+        store: &mut StoreContextMut<'_, T>,
         module: &Module,
         (imports, checked): (&[Extern], Checked),
-    ) -> Result<Instance, Error> {
+    ) -> Result<(Instance, Option<Func>), Error> {
         host_stack::check()?;
         let timed = Timed::enter(store.0)?;
         let store = StoreContextMut(&mut *timed.0);
@@ -63,13 +105,9 @@ impl Instance {
         let core = &mut store.0.core;
         let id = allocate(core, module, imports)?;
         initialize(core, id, module)?;
-        let instance = Instance::from_id(id, core);
-        if let Some(start) = module.0.start
-            && let Some(record) = core.instances[id].get().func_ref(start)
-        {
-            call::checked(Starting::enter(store.0).0, record, &mut [])?;
-        }
-        Ok(instance)
+        let start = module.0.start.and_then(|start| core.instances[id].get().func_ref(start));
+        let start = start.map(|record| Func::from_record(record, core)).transpose()?;
+        Ok((Instance::from_id(id, core), start))
     }
 
     pub(crate) fn from_id(id: InstanceId, core: &StoreCore) -> Instance {
@@ -210,6 +248,13 @@ pub(crate) fn check_prepared(module: &Module, imports: &[Prepared]) -> Result<Ch
     Ok(checked)
 }
 
+fn check_engine(core: &StoreCore, module: &Module) -> Result<(), Error> {
+    match crate::Engine::same(core.engine(), module.engine()) {
+        true => Ok(()),
+        false => Err(Error::usage("the module was made for another engine than the store")),
+    }
+}
+
 fn check_imports(store: &impl AsContext, module: &Module, imports: &[Extern]) -> Result<(), Error> {
     let wanted = &module.0.imports;
     if wanted.len() != imports.len() {
@@ -272,8 +317,9 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     for table in &parts.tables[parts.imported_tables as usize..] {
         links.table_ids.push(core.new_table(table.ty)?);
     }
-    for memory in &parts.memories[parts.imported_memories as usize..] {
-        links.memory_ids.push(core.new_memory(*memory)?);
+    for (i, memory) in parts.memories[parts.imported_memories as usize..].iter().enumerate() {
+        let image = if i == 0 { parts.memory_image() } else { None };
+        links.memory_ids.push(core.new_memory(*memory, image)?);
     }
     for tag in &parts.tags[parts.imported_tags as usize..] {
         links.tag_ids.push(core.tags.push(TagEntity::new(parts.types[tag.index()].clone()))?);
@@ -300,6 +346,38 @@ const ELEMENTS_AT_ONCE: usize = 1 << 17;
 /// Gives globals, tables and memories their first contents, in the order that the specification prescribes.
 fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(), Error> {
     let parts = &*module.0;
+    let with_image = memory_with_image(core, id, parts);
+    if let Err(error) = initialize_globals_and_tables(core, id, parts) {
+        // What is in memory comes later, and others may have references to the instance's functions by now.
+        if let Some(memory) = with_image {
+            core.memories[memory].forget_image();
+        }
+        return Err(error);
+    }
+    match with_image {
+        // An image is what all active segments together write.
+        Some(_) => {
+            let entity = core.instances[id].get_mut();
+            for (data, is_dropped) in parts.datas.iter().zip(&mut entity.dropped_datas) {
+                *is_dropped |= matches!(data.mode, SegmentMode::Active { .. });
+            }
+            Ok(())
+        }
+        None => initialize_memories(core, id, parts),
+    }
+}
+
+/// The memory that begins with the module's image, if one does.
+fn memory_with_image(core: &StoreCore, id: InstanceId, parts: &ModuleParts) -> Option<MemoryId> {
+    let memory = *core.instances[id].get().memory_ids.get(parts.imported_memories as usize)?;
+    core.memories[memory].has_image().then_some(memory)
+}
+
+fn initialize_globals_and_tables(
+    core: &mut StoreCore,
+    id: InstanceId,
+    parts: &ModuleParts,
+) -> Result<(), Error> {
     for (index, global) in parts.globals.iter().enumerate() {
         if let Some(init) = &global.init {
             core.stop_if_asked()?;
@@ -322,8 +400,7 @@ fn initialize(core: &mut StoreCore, id: InstanceId, module: &Module) -> Result<(
         let references = elem_references(core, id, elem)?;
         core.instances[id].get_mut().elems[index] = Some(references);
     }
-    initialize_tables(core, id, parts)?;
-    initialize_memories(core, id, parts)
+    initialize_tables(core, id, parts)
 }
 
 fn initialize_tables(core: &mut StoreCore, id: InstanceId, parts: &ModuleParts) -> Result<(), Error> {

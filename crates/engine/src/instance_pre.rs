@@ -68,15 +68,33 @@ impl<T: 'static> InstancePre<T> {
     /// Limits; a trap while initialising; a store of another engine, or of whose items there are none among the imports.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance, Error> {
         let store = store.as_context_mut();
-        let core = &mut store.0.core;
-        let PreparedModule { module, imports, checked } = &*self.prepared;
+        let externs = self.externs(&mut store.0.core)?;
+        Instance::with_imports(store, &self.prepared.module, (&externs, self.prepared.checked))
+    }
+
+    /// As [`InstancePre::instantiate`], and its start function can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`InstancePre::instantiate`].
+    #[cfg(feature = "async")]
+    pub async fn instantiate_async(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance, Error>
+    where
+        T: Send,
+    {
+        let store = store.as_context_mut();
+        let externs = self.externs(&mut store.0.core)?;
+        let given = (&*externs, self.prepared.checked);
+        Instance::with_imports_async(store, &self.prepared.module, given).await
+    }
+
+    /// What the imports are in a store.
+    fn externs(&self, core: &mut StoreCore) -> Result<Vec<Extern>, Error> {
+        let PreparedModule { module, imports, .. } = &*self.prepared;
         if !Engine::same(core.engine(), module.engine()) {
             return Err(Error::usage("the module was made for another engine than the store"));
         }
         core.keep_host_owner(&self.prepared);
-        let externs =
-            imports.iter().map(|import| import.to_extern(core)).collect::<Result<Vec<_>, Error>>()?;
-        Instance::with_imports(store, module, (&externs, *checked))
+        imports.iter().map(|import| import.to_extern(core)).collect()
     }
 }
 

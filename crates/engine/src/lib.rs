@@ -19,7 +19,6 @@ mod error;
 mod evaluate;
 mod extern_;
 mod features;
-#[cfg_attr(not(test), expect(dead_code, reason = "calls do not run on fibers yet"))]
 #[allow(unsafe_code, reason = "stacks, and the switch between them")]
 mod fiber;
 mod fuel;
@@ -31,12 +30,14 @@ mod known_places;
 mod limiter;
 mod limits;
 mod linker;
+mod memory_pool;
 mod module;
 pub mod nan;
 pub mod numeric;
 pub mod opcode;
 mod out_of_bounds;
 mod parking;
+mod pooling;
 mod portions;
 mod processor_time;
 mod profile;
@@ -54,6 +55,8 @@ mod sys;
 pub mod thread;
 #[allow(unsafe_code, reason = "the contract has an unsafe method")]
 pub mod tier;
+#[cfg(feature = "async")]
+mod time_slice;
 pub mod timer;
 mod trap;
 mod tuning;
@@ -80,6 +83,7 @@ pub use linker::Linker;
 pub use module::{ExportType, FunctionInfo, ImportType, Module};
 pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
+pub use pooling::Pooling;
 pub use profile::{OmittedSamples, Profile};
 pub use reference::{AnyKind, AnyRef, ExnRef, ExternRef};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};

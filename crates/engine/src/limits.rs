@@ -8,7 +8,7 @@
 pub struct Limits {
     /// Bytes of guest stack: frames of interpreted functions. Deeper recursion traps. Rounded up to whole pages.
     pub guest_stack_bytes: usize,
-    /// Bytes of the stack that compiled functions run on, beside the guest stack. Deeper recursion traps. Rounded up to whole pages.
+    /// Bytes of the native stack that guest code runs on, beside the guest stack. Deeper recursion traps. Rounded up to whole pages.
     pub native_stack_bytes: usize,
     /// How often host calls guest calls host may nest on one thread of the host, whichever stores the guests are of, and in one store, whichever thread it
     /// is on; each level uses the host's own stack. A level also needs [`Limits::HOST_HEADROOM_BYTES`] of that, or traps.
@@ -31,9 +31,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes of stack that a function of the host can count on, from wherever a guest calls it: compiled functions call it on their own stack, near whose
-    /// end they are stopped while there is as much left. What needs more runs on a thread or stack of its own; a function that uses more runs into
-    /// a guard, and the process ends with a message. A thread whose own stack is smaller than twice this keeps half of it.
+    /// Bytes of stack that a function of the host can count on, from wherever a guest calls it: functions of the host run on the stack of the thread that has
+    /// called the guest, and a call within such a function begins only where there is as much left. A thread whose own stack is smaller than twice this keeps half of it.
     pub const HOST_HEADROOM_BYTES: usize = 512 << 10;
 }
 

@@ -4,8 +4,12 @@
 //! belong to a store can be defined too, and then serve that store only. What is to be instantiated often is prepared: [`InstancePre`].
 
 use std::collections::HashMap;
+#[cfg(feature = "async")]
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "async")]
+use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::extern_::{Extern, Memory};
@@ -98,6 +102,49 @@ impl<T: 'static> Linker<T> {
         self.insert(module, name, HostDefinition::definition(ty, code))
     }
 
+    /// As [`Linker::func_wrap`], with a function whose future the guest waits for, in calls that can ([`Func::call_async`]); in others it fails. `Params` are nothing, one
+    /// value, or a tuple of up to 8.
+    #[cfg(feature = "async")]
+    pub fn func_wrap_async<Params, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        call: impl for<'a> Fn(Caller<'a, T>, Params) -> Box<dyn Future<Output = R> + Send + 'a>
+        + Send
+        + Sync
+        + 'static,
+    ) -> &mut Self
+    where
+        Params: crate::WasmResults,
+        R: crate::IntoHostResult + 'static,
+    {
+        let (ty, code) = crate::func::waiting::typed(call);
+        self.insert(module, name, HostDefinition::definition(ty, code))
+    }
+
+    /// As [`Linker::func_new`], with a function whose future the guest waits for: see [`Linker::func_wrap_async`].
+    #[cfg(feature = "async")]
+    pub fn func_new_async(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        call: impl for<'a> Fn(
+            Caller<'a, T>,
+            &'a [Val],
+            &'a mut [Val],
+        ) -> Box<dyn Future<Output = Result<(), Error>> + Send + 'a>
+        + Send
+        + Sync
+        + 'static,
+    ) -> &mut Self
+    where
+        T: Send,
+    {
+        let code = crate::func::waiting::dynamic(ty.clone(), call);
+        self.insert(module, name, HostDefinition::definition(ty, code))
+    }
+
     /// Defines an item of a store; replaces what stood under the name.
     pub fn define(&mut self, module: &str, name: &str, item: impl Into<Extern>) -> &mut Self {
         self.insert(module, name, Definition::Item(item.into()))
@@ -125,6 +172,29 @@ impl<T: 'static> Linker<T> {
         mut store: impl AsContextMut<Data = T>,
         module: &Module,
     ) -> Result<Instance, Error> {
+        let imports = self.imports(&mut store, module)?;
+        Instance::new(store, module, &imports)
+    }
+
+    /// As [`Linker::instantiate`], and its start function can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`Linker::instantiate`].
+    #[cfg(feature = "async")]
+    pub async fn instantiate_async(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance, Error>
+    where
+        T: Send,
+    {
+        let imports = self.imports(&mut store, module)?;
+        Instance::new_async(store, module, &imports).await
+    }
+
+    /// What a module imports, in order.
+    fn imports(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Vec<Extern>, Error> {
         let store = store.as_context_mut();
         if !Engine::same(&self.engine, store.0.core.engine()) {
             return Err(Error::usage("the linker was made for another engine than the store"));
@@ -133,7 +203,7 @@ impl<T: 'static> Linker<T> {
         for definition in self.definitions(module) {
             imports.push(definition?.to_extern(&mut store.0.core)?);
         }
-        Instance::new(store, module, &imports)
+        Ok(imports)
     }
 
     /// Prepares a module to be instantiated often: its imports are found and their types checked now, as far as no store is needed for that.

@@ -19,8 +19,11 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::index::StoreId;
+use crate::instance::Instance;
+use crate::instance_pre::InstancePre;
 use crate::limiter::ResourceLimiter;
 use crate::limits::Limits;
+use crate::memory_pool::MemoryImage;
 use crate::out_of_bounds::OutOfBounds;
 use crate::processor_time::ProcessorTime;
 use crate::profile::Profile;
@@ -29,6 +32,8 @@ use crate::registry::HeldTypes;
 use crate::runtime::host::{HostCode, HostFuncBox};
 use crate::runtime::instance::InstanceBox;
 use crate::store_builder::StoreBuilder;
+#[cfg(feature = "async")]
+use crate::time_slice::TimeSlice;
 use crate::trap::{Backtrace, Trap};
 use crate::types::{GlobalType, MemoryType, Sharing, TableType};
 use crate::vmctx::global::GlobalEntity;
@@ -104,6 +109,9 @@ pub(crate) struct StoreCore {
     deadline: Option<Deadline>,
     /// What is left of the processor time, where that is limited.
     pub(crate) processor_time: Option<ProcessorTime>,
+    /// After how long guests let others have their turn.
+    #[cfg(feature = "async")]
+    pub(crate) time_slice: Option<TimeSlice>,
     /// The samples of guests' stacks, if somebody wants them.
     pub(crate) profile: Option<Profile>,
     /// What was asked for that is out of bounds, until the trap's error has it.
@@ -221,6 +229,15 @@ impl<T> Store<T> {
         self.inner.core.processor_time = limit.map(|limit| ProcessorTime::new(handle, limit));
     }
 
+    /// Has guests that were called with [`crate::Func::call_async`] or instantiated with [`crate::InstancePre::instantiate_async`] let others have their turn whenever
+    /// they have run for so long in one poll: at their next loop or call, the future says that it is pending, and has itself polled again. Guests in calls
+    /// that cannot wait go on. None: they never do.
+    #[cfg(feature = "async")]
+    pub fn yield_every(&mut self, slice: Option<std::time::Duration>) {
+        let handle = self.interrupt_handle();
+        self.inner.core.time_slice = slice.map(|slice| TimeSlice::new(handle, slice));
+    }
+
     /// What is left of the processor time, as of the last call that returned; none where there is no limit.
     #[must_use]
     pub fn processor_time_left(&self) -> Option<std::time::Duration> {
@@ -258,6 +275,16 @@ impl<T> Store<T> {
     pub fn collect_garbage(&mut self) {
         let live_end = self.inner.core.stack_top();
         self.inner.core.collect(live_end);
+    }
+
+    /// Begins anew with one instance of a module: what there was in the store is gone, and handles to it are useless, as those of another store. The embedder's data stays, and so do limits,
+    /// limiter, deadline, processor time and fuel. Where it fails the store is empty.
+    ///
+    /// # Errors
+    /// As [`InstancePre::instantiate`].
+    pub fn reset(&mut self, pre: &InstancePre<T>) -> Result<Instance, Error> {
+        self.inner.core.clear();
+        pre.instantiate(self)
     }
 
     /// Gives the embedder's data back; the instances are gone.
@@ -339,7 +366,7 @@ impl StoreCore {
         Ok(StoreCore {
             id: StoreId::next(),
             record: StoreRecord::new(
-                limits.guest_stack_bytes,
+                (engine.stack_for(&limits)?, engine.records()),
                 engine.tier().libcalls(),
                 engine.config().tuning.tier_up.back_edges.max(1),
                 engine.parking().clone(),
@@ -357,6 +384,8 @@ impl StoreCore {
             root_generation: 0,
             deadline: None,
             processor_time: None,
+            #[cfg(feature = "async")]
+            time_slice: None,
             profile: None,
             beyond: None,
             evaluation: Vec::new(),
@@ -368,6 +397,25 @@ impl StoreCore {
             host_panic: None,
             engine: engine.clone(),
         })
+    }
+
+    /// Removes everything that is in the store. Nobody has called into it.
+    fn clear(&mut self) {
+        // Handles name the store: those that there are name none any more.
+        self.id = StoreId::next();
+        self.roots.clear();
+        self.evaluation.clear();
+        self.host_panic = None;
+        // In the order in which a store is dropped: objects need the types of modules.
+        self.heap = Heap::new(self.limits.heap_bytes, self.engine.config().tuning.collection, &self.budget);
+        self.memories = Arena::new();
+        self.tables = Arena::new();
+        self.globals = Arena::new();
+        self.instances = Arena::new();
+        self.tags = Arena::new();
+        self.host_funcs.clear();
+        self.host_owners.clear();
+        self.held_types = HeldTypes::new(self.engine.registry());
     }
 
     pub(crate) fn check_metering(&self) -> Result<(), Error> {
@@ -397,12 +445,20 @@ impl StoreCore {
         &self.budget
     }
 
-    pub(crate) fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
+    /// A memory that begins with zeros, or with `image`, where it can.
+    pub(crate) fn new_memory(
+        &mut self,
+        ty: MemoryType,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<MemoryId, Error> {
         ty.check()?;
         self.check_new_memory(&ty)?;
         let layout = self.engine.config().tuning.memory_layout;
         let memory = match ty.sharing {
-            Sharing::Unshared => OwnMemory::new(ty, layout, &self.budget).map(LinearMemory::Own),
+            Sharing::Unshared => {
+                let place = (layout, self.engine.memories());
+                OwnMemory::new(ty, place, image, &self.budget).map(LinearMemory::Own)
+            }
             Sharing::Shared => {
                 SharedMemory::with_budget(&self.engine, ty, &self.budget).map(LinearMemory::Shared)
             }
@@ -472,8 +528,8 @@ impl StoreCore {
         self.record.stop_if_asked()
     }
 
-    pub(crate) fn map_native_stack(&mut self, headroom_bytes: usize) -> Result<(), Error> {
-        self.record.map_native_stack(self.limits.native_stack_bytes, headroom_bytes)
+    pub(crate) fn prepare_native_stack(&mut self) -> Result<(), Error> {
+        self.record.prepare_native_stack()
     }
 
     pub(crate) fn take_request(&self) -> Option<Request> {

@@ -38,8 +38,8 @@ pub use innkeeper_engine::{
     FrameInfo, FrameTier, Func, FuncType, FunctionInfo, Global, GlobalType, HeapType, ImportType, IndexType,
     Inlining, Instance, InstancePre, InterruptHandle, IntoFunc, IntoHostResult, Lacking, Limits, Linker,
     Memory, MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits, NewCode, OmittedSamples,
-    OutOfBounds, Profile, RefType, ResourceLimiter, SharedMemory, Sharing, SizeRange, StorageType, Store,
-    StoreBuilder, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning,
+    OutOfBounds, Pooling, Profile, RefType, ResourceLimiter, SharedMemory, Sharing, SizeRange, StorageType,
+    Store, StoreBuilder, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning,
     TypeId, TypedFunc, Unrolling, Val, ValType, WakeOnStop, WasmParams, WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;

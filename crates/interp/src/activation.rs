@@ -34,9 +34,9 @@ pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped
     unsafe {
         let vm = (*func.ctx).store;
         // What is suspended further out belongs to other activations: the host stands between.
-        let segments = std::mem::replace(&mut (*vm).segments, std::ptr::null());
+        let segments = std::mem::replace(&mut (*vm).fiber.segments, std::ptr::null());
         let exit = run_frame(func.entry, func.ctx, slots.as_mut_ptr(), func.call_slots as usize);
-        (*vm).segments = segments;
+        (*vm).fiber.segments = segments;
         if exit { Ok(()) } else { Err(take_stopped(vm)) }
     }
 }
@@ -63,12 +63,12 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
     // SAFETY: `Tier::call` and `call_within` give an entry of `ctx`'s module and as many slots as its type has; the engine has compared the types.
     unsafe {
         let vm = (*ctx).store;
-        let frame = (*vm).stack_top;
+        let frame = (*vm).fiber.stack_top;
         let header_end = CallFrame::new(frame, header).header_end();
         if header_end > (*vm).stack_limit.load(Ordering::Relaxed)
             && let Err(trap) = runtime::safepoint(vm, header_end, |_| {})
         {
-            (*vm).pending = Some(Pending::Trap(trap));
+            (*vm).fiber.pending = Some(Pending::Trap(trap));
             runtime::complete_stop(vm, |_| {});
             return false;
         }
@@ -81,7 +81,7 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
         let mut machine = Machine::at(code, frame, ctx);
         machine.reload_memory();
         let exit = machine.run();
-        (*vm).stack_top = frame;
+        (*vm).fiber.stack_top = frame;
         match exit {
             Exit::Done => {
                 slots.copy_from_nonoverlapping(frame, header);
@@ -89,7 +89,7 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
             }
             Exit::Stopped | Exit::Continue => {
                 // Without a place, somebody further in has completed the reason.
-                let site = std::mem::replace(&mut (*vm).trap_site, TrapSite::NONE);
+                let site = std::mem::replace(&mut (*vm).fiber.trap_site, TrapSite::NONE);
                 if !site.position.is_null() {
                     runtime::complete_stop(vm, |error| {
                         backtrace::append(error, site, FramePosition::Instruction)
@@ -110,7 +110,7 @@ pub(crate) fn host_return_address() -> *const Word {
 unsafe fn take_stopped(vm: *mut VmStore) -> Stopped {
     // SAFETY: the contract of `run`.
     unsafe {
-        match (*vm).pending.take() {
+        match (*vm).fiber.pending.take() {
             Some(Pending::Error(error)) => Stopped::Error(error),
             Some(Pending::Panic(payload)) => Stopped::Panic(payload),
             Some(Pending::Trap(trap)) => Stopped::Error(trap.into()),

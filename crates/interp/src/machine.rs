@@ -442,7 +442,9 @@ impl Machine {
     #[inline(always)]
     pub(crate) unsafe fn stop(self) -> Exit {
         // SAFETY: the contract of `Handler`, which lowering and `enter` keep for what this names.
-        unsafe { (*self.vm()).trap_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx } };
+        unsafe {
+            (*self.vm()).fiber.trap_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx }
+        };
         Exit::Stopped
     }
 
@@ -477,8 +479,8 @@ unsafe fn stop_with_trap(
 ) -> Exit {
     // SAFETY: the contract of `Handler`.
     unsafe {
-        (*vm).trap_site = TrapSite { position: ip, frame: fp, ctx };
-        (*vm).pending = Some(Pending::Trap(trap));
+        (*vm).fiber.trap_site = TrapSite { position: ip, frame: fp, ctx };
+        (*vm).fiber.pending = Some(Pending::Trap(trap));
     }
     Exit::Stopped
 }
@@ -541,7 +543,7 @@ handlers! {
         {
             return m.trap(trap);
         }
-        let stub = ModuleCode::look_at_loop(runtime::module(m.ctx), m.ip);
+        let stub = stub_of_loop(m.ctx, m.ip);
         if !stub.is_null() {
             m.ip = stub;
         }
@@ -583,4 +585,15 @@ handlers! {
     fn beyond_memory_16(m) {
         m.look_beyond(16)
     }
+}
+
+/// Where a loop that is being looked at goes on, for which it may be compiled here and now; null where it goes on as it is.
+///
+/// # Safety
+/// `ctx` is the context that is being executed with, and `header` the first instruction of a loop of its module.
+#[cold]
+#[inline(never)]
+unsafe fn stub_of_loop(ctx: *mut VmContext, header: *const Word) -> *const Word {
+    // SAFETY: `look_at_loop` passes the context that it runs with, on the store's fiber, and its own position.
+    unsafe { runtime::on_host((*ctx).store, || ModuleCode::look_at_loop(runtime::module(ctx), header)) }
 }

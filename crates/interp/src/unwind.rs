@@ -46,7 +46,7 @@ pub(crate) struct Catch {
 #[inline(never)]
 pub(crate) unsafe fn throw(exception: u64, vm: *mut VmStore) {
     // SAFETY: the handlers of `op/exception.rs` pass the record of their own store, which no other thread has.
-    unsafe { (*vm).pending = Some(Pending::Exception(exception)) };
+    unsafe { (*vm).fiber.pending = Some(Pending::Exception(exception)) };
 }
 
 /// Where the pending exception is caught, or null; the frame and its context are then in the record's `trap_site`. Anything
@@ -66,19 +66,19 @@ pub(crate) unsafe fn catch(
     // SAFETY: the machine passes its own position, frame and context (`machine.rs`, `op/native.rs`); frames and contexts of the activation are alive.
     unsafe {
         let site = TrapSite { position, frame, ctx };
-        let Some(Pending::Exception(exception)) = (*vm).pending else { return std::ptr::null() };
+        let Some(Pending::Exception(exception)) = (*vm).fiber.pending else { return std::ptr::null() };
         let (caught, site) = match search(vm, site, place, exception) {
             Ok(Some(found)) => found,
             Ok(None) => return std::ptr::null(),
             Err(trap) => {
-                (*vm).pending = Some(Pending::Trap(trap));
+                (*vm).fiber.pending = Some(Pending::Trap(trap));
                 return std::ptr::null();
             }
         };
         deliver(exception as usize as *mut VmObject, caught, site.frame);
-        (*vm).pending = None;
-        (*vm).catching = std::ptr::null();
-        (*vm).trap_site = site;
+        (*vm).fiber.pending = None;
+        (*vm).fiber.catching = std::ptr::null();
+        (*vm).fiber.trap_site = site;
         site.position.cast()
     }
 }

@@ -37,7 +37,7 @@ use crate::trap;
 pub(crate) const MAX_FRAME_BYTES: u32 = 128 << 10;
 
 // From a frame that has been checked to the next one there are two trampolines and a function that calls nothing, which are not checked.
-const _: () = assert!(4 * MAX_FRAME_BYTES as usize <= crate::entry::HEADROOM_BYTES);
+const _: () = assert!(4 * MAX_FRAME_BYTES as usize <= innkeeper_engine::tier::NATIVE_HEADROOM_BYTES);
 
 /// The compiler's settings for the processor that this process runs on; none where there is no compiler for it.
 pub(crate) fn isa(nan_bits: NanBits) -> Option<Arc<dyn TargetIsa>> {

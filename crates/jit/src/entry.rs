@@ -13,15 +13,9 @@
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
-use innkeeper_engine::Limits;
 use innkeeper_engine::tier::{NativeCode, NativeExit, Pending, VmContext, VmStore, runtime};
 
-use crate::{compiler, libcall, trampoline, trap};
-
-/// Bytes below the limit of the stack: what functions of the host are promised, and what the innermost function of machine code, which may have checked before it
-/// made its frame, and trampolines take of them.
-pub(crate) const HEADROOM_BYTES: usize =
-    Limits::HOST_HEADROOM_BYTES + compiler::MAX_FRAME_BYTES as usize + (64 << 10);
+use crate::{libcall, trampoline, trap};
 
 /// Saves every register that can hold an argument, asks for the address to go on at, and goes there.
 macro_rules! lazy_binding_stub {
@@ -61,28 +55,24 @@ macro_rules! lazy_binding_stub {
     };
 }
 
-/// Runs machine code; see [`innkeeper_engine::tier::EnterNative`].
+/// Runs machine code, on the fiber's stack that is in use here; see [`innkeeper_engine::tier::EnterNative`].
 ///
 /// # Safety
 /// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module; `code` is that function's, with the trampoline of its type, or
 /// the code of an entry into a loop of it, which takes its values from the frame.
 pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit {
     // SAFETY: `op/native.rs::run` passes the code that `NativeModule` has published for this function, its own context and the frame of the call, whose parameters
-    // validation has typed. The thread has the store to itself, and so its record and its native stack, on which `run` starts above what is in use: where this is on it
-    // already, it goes on from here; elsewhere nothing of it is in use, which `new_stack` has found.
+    // validation has typed. The thread has the store to itself, and so its record; this runs on the store's fiber, which `runtime::call` has entered.
     unsafe {
         let vm = (*ctx).store;
-        let stack = (*vm).native_stack;
-        let here = stack_pointer();
-        let start = if (stack.base..stack.top).contains(&here) {
-            0
-        } else {
-            match new_stack(vm) {
-                Some(top) => top,
-                None => return NativeExit::Stopped,
-            }
-        };
-        match run(vm, code.trampoline, ctx, frame, code.code, start) {
+        if !(*vm).fiber.is_ready_for_native()
+            && let Err(error) = runtime::prepare_native_stack(vm)
+        {
+            (*vm).fiber.pending = Some(Pending::Error(error));
+            runtime::complete_stop(vm, |_| {});
+            return NativeExit::Stopped;
+        }
+        match run(vm, code.trampoline, ctx, frame, code.code) {
             0 => NativeExit::Done,
             2 => NativeExit::TailCall,
             _ => NativeExit::Stopped,
@@ -90,44 +80,10 @@ pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u
     }
 }
 
-/// Where a run that comes from another stack starts on the native one; none where there cannot be one, and the reason is in the record.
+/// Runs `trampoline(ctx, frame, code)`. The result is how it was left: 0 by returning, 1 stopped, 2 with a tail call.
 ///
 /// # Safety
-/// As [`enter`].
-unsafe fn new_stack(vm: *mut VmStore) -> Option<usize> {
-    // SAFETY: `enter` passes the record of the store that it runs for. It belongs to the thread that runs the store's guests; what others write are its atomic fields,
-    // of which none is used here. That no frame is on the native stack is known by the exit point: every run has set one, and taken it back when it was left.
-    unsafe {
-        if (*vm).exit_point != 0 {
-            // A function of the host has moved to a stack of its own. How much of ours is in use is not known then.
-            let text = "compiled functions were called on another stack than the one they called the host on";
-            (*vm).pending = Some(Pending::Error(innkeeper_engine::Error::limit(text)));
-        } else if (*vm).native_stack.top != 0 {
-            return Some((*vm).native_stack.top);
-        } else if let Err(error) = runtime::map_native_stack(vm, HEADROOM_BYTES) {
-            (*vm).pending = Some(Pending::Error(error));
-        } else {
-            return Some((*vm).native_stack.top);
-        }
-        runtime::complete_stop(vm, |_| {});
-        None
-    }
-}
-
-#[inline(always)]
-fn stack_pointer() -> usize {
-    let here: usize;
-    // SAFETY: it reads a register, and nothing else: no memory, no flags. Inlined, it is the caller's stack pointer, within the frame of `enter`.
-    unsafe { std::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
-    here
-}
-
-/// Runs `trampoline(ctx, frame, code)` on the stack that starts at `start`, or on this one if that is 0. The result is how it was left: 0 by returning,
-/// 1 stopped, 2 with a tail call.
-///
-/// # Safety
-/// As [`enter`]; `start` is the top of the record's native stack, aligned to 16 bytes, of which nothing is in use. The return
-/// address and seven pushes leave this stack aligned like that too, so that the call below is right on either.
+/// As [`enter`]. The return address and seven pushes leave the stack aligned to 16 bytes, so that the call below is right.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn run(
     vm: *mut VmStore,
@@ -135,7 +91,6 @@ unsafe extern "sysv64" fn run(
     ctx: *mut VmContext,
     frame: *mut u64,
     code: *const u8,
-    start: usize,
 ) -> u32 {
     naked_asm!(
         "push rbp",
@@ -147,10 +102,6 @@ unsafe extern "sysv64" fn run(
         "push r15",
         "push qword ptr [rdi + {exit_point}]",
         "mov [rdi + {exit_point}], rsp",
-        "mov rax, rsp",
-        "test r9, r9",
-        "cmovne rax, r9",
-        "mov rsp, rax",
         "mov r15, rdi",
         "mov rax, rsi",
         "mov rdi, rdx",
@@ -159,7 +110,7 @@ unsafe extern "sysv64" fn run(
         "call rax",
         "xor eax, eax",
         "jmp {land}",
-        exit_point = const offset_of!(VmStore, exit_point),
+        exit_point = const offset_of!(VmStore, fiber.exit_point),
         land = sym land,
     )
 }
@@ -177,7 +128,7 @@ unsafe extern "sysv64" fn land() {
         "pop rbx",
         "pop rbp",
         "ret",
-        exit_point = const offset_of!(VmStore, exit_point),
+        exit_point = const offset_of!(VmStore, fiber.exit_point),
     )
 }
 
@@ -189,8 +140,8 @@ pub(crate) unsafe extern "sysv64" fn leave() {
         "mov [r15 + {pc}], rax",
         "mov [r15 + {frame}], rbp",
         "jmp {stopped}",
-        pc = const offset_of!(VmStore, native_site.pc),
-        frame = const offset_of!(VmStore, native_site.frame),
+        pc = const offset_of!(VmStore, fiber.native_site.pc),
+        frame = const offset_of!(VmStore, fiber.native_site.frame),
         stopped = sym stopped,
     )
 }
@@ -294,9 +245,9 @@ pub(crate) unsafe extern "sysv64" fn stopped() {
         "mov rsp, [r15 + {stack_pointer}]",
         "jmp qword ptr [r15 + {handler}]",
         look = sym trap::stopped,
-        frame = const offset_of!(VmStore, native_handler.frame),
-        stack_pointer = const offset_of!(VmStore, native_handler.stack_pointer),
-        handler = const offset_of!(VmStore, native_handler.pc),
+        frame = const offset_of!(VmStore, fiber.native_handler.frame),
+        stack_pointer = const offset_of!(VmStore, fiber.native_handler.stack_pointer),
+        handler = const offset_of!(VmStore, fiber.native_handler.pc),
         land = sym land,
     )
 }

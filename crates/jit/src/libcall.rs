@@ -154,7 +154,7 @@ pub(crate) fn table() -> *const () {
 /// `ctx` is a context of the activation.
 unsafe fn stop(ctx: *mut VmContext, trap: Trap) -> u32 {
     // SAFETY: libcalls pass the context that machine code gave them, which is that of its instance: the store is in use by this activation alone.
-    unsafe { (*(*ctx).store).pending = Some(Pending::Trap(trap)) };
+    unsafe { (*(*ctx).store).fiber.pending = Some(Pending::Trap(trap)) };
     STOPPED
 }
 
@@ -206,10 +206,10 @@ libcalls! {
             return ask_for_tail_call(ctx, callee, slots);
         }
         let segment = suspend(vm, frame);
-        (*vm).segments = &raw const segment;
+        (*vm).fiber.segments = &raw const segment;
         let done = runtime::module(ctx).code().call_within(callee, ctx, slots);
-        (*vm).segments = segment.outer;
-        match (*vm).pending {
+        (*vm).fiber.segments = segment.outer;
+        match (*vm).fiber.pending {
             _ if done => OK,
             // Somebody catches it, perhaps here.
             Some(Pending::Exception(_)) => STOPPED,
@@ -312,16 +312,16 @@ libcalls! {
     }
 
     fn allocate(ctx: *mut VmContext, ty: u32, len: u32) -> u64 {
-        object(ctx, gc::allocate(ctx, TypeIndex(ty), len, (*(*ctx).store).stack_top))
+        object(ctx, gc::allocate(ctx, TypeIndex(ty), len, (*(*ctx).store).fiber.stack_top))
     }
 
     fn allocate_exception(ctx: *mut VmContext, tag: u32) -> u64 {
         let tag: *mut VmTag = *(*ctx).tags.add(tag as usize);
-        object(ctx, gc::allocate_exception(ctx, tag, (*(*ctx).store).stack_top))
+        object(ctx, gc::allocate_exception(ctx, tag, (*(*ctx).store).fiber.stack_top))
     }
 
     fn throw(ctx: *mut VmContext, exception: u64) -> u32 {
-        (*(*ctx).store).pending = Some(Pending::Exception(exception));
+        (*(*ctx).store).fiber.pending = Some(Pending::Exception(exception));
         STOPPED
     }
 
@@ -345,7 +345,7 @@ libcalls! {
         object(ctx, (|| {
             // The range first, so that nothing large is allocated in vain.
             gc::check_data_range(ctx, ty, data, from, len)?;
-            let array = gc::allocate(ctx, ty, len, (*(*ctx).store).stack_top)?;
+            let array = gc::allocate(ctx, ty, len, (*(*ctx).store).fiber.stack_top)?;
             gc::array_init_data(ctx, array, data, 0, from, len)?;
             Ok(array)
         })())
@@ -355,7 +355,7 @@ libcalls! {
         let (ty, elem) = (TypeIndex(ty), ElemIndex(elem));
         object(ctx, (|| {
             gc::check_elem_range(ctx, elem, from, len)?;
-            let array = gc::allocate(ctx, ty, len, (*(*ctx).store).stack_top)?;
+            let array = gc::allocate(ctx, ty, len, (*(*ctx).store).fiber.stack_top)?;
             gc::array_init_elem(ctx, array, elem, 0, from, len)?;
             Ok(array)
         })())
@@ -385,7 +385,7 @@ pub(crate) unsafe extern "sysv64" fn safepoint(vm: *mut VmStore, stack_pointer: 
         match runtime::native_safepoint(vm, stack_pointer, describe) {
             Ok(()) => OK,
             Err(trap) => {
-                (*vm).pending = Some(Pending::Trap(trap));
+                (*vm).fiber.pending = Some(Pending::Trap(trap));
                 STOPPED
             }
         }
@@ -419,7 +419,7 @@ unsafe fn suspend(vm: *mut VmStore, frame: *const usize) -> ActivationSegment {
         ctx: std::ptr::null_mut(),
     };
     // SAFETY: the record is alive.
-    let outer = unsafe { (*vm).segments };
+    let outer = unsafe { (*vm).fiber.segments };
     ActivationSegment { outer, site, describe: backtrace::describe, catches: unwind::catches }
 }
 
@@ -436,14 +436,14 @@ unsafe fn ask_for_tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots
         let func = DefinedFuncIndex(callee.offset_from((*ctx).entries) as u32);
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let call_slots = ty.call_slots() as usize;
-        let end = CallFrame::new((*vm).stack_top, call_slots).header_end();
+        let end = CallFrame::new((*vm).fiber.stack_top, call_slots).header_end();
         if end > (*vm).stack_limit.load(std::sync::atomic::Ordering::Relaxed)
             && let Err(trap) = runtime::safepoint(vm, end, |_| {})
         {
             return stop(ctx, trap);
         }
-        (*vm).stack_top.copy_from_nonoverlapping(slots, call_slots);
-        (*vm).tail_call = TailCall { entry: callee, ctx, call_slots };
+        (*vm).fiber.stack_top.copy_from_nonoverlapping(slots, call_slots);
+        (*vm).fiber.tail_call = TailCall { entry: callee, ctx, call_slots };
         TAIL_CALL
     }
 }

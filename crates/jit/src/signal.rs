@@ -1,7 +1,6 @@
 //! Signals that machine code raises: faults on memory that is not there, trap instructions, divisions.
 //!
-//! A fault on the page that loops poll is a request for a safepoint: the handler makes it a call. One in the guard below the stack that machine
-//! code runs on is a function of the host that needs too much of it, and ends the process with a message.
+//! A fault on the page that loops poll is a request for a safepoint: the handler makes it a call.
 //!
 //! The handler acts only where the interrupted instruction lies in machine code of ours and passes everything else on to whoever handled
 //! the signal before. It does next to nothing: it notes the place in the store's record and lets execution go on in
@@ -10,8 +9,7 @@
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-use innkeeper_engine::Limits;
-use innkeeper_engine::tier::{NativeSite, POLL_BEFORE_RECORD_BYTES, VmStore, is_in_guard, runtime};
+use innkeeper_engine::tier::{NativeSite, POLL_BEFORE_RECORD_BYTES, VmStore, runtime};
 
 use crate::{entry, region};
 
@@ -62,12 +60,10 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
                 return;
             }
             let fault = if signal == libc::SIGSEGV { (*info).si_addr() as usize } else { 0 };
-            (*vm).native_site = NativeSite { pc, frame: registers[libc::REG_RBP as usize] as usize, fault };
+            let frame = registers[libc::REG_RBP as usize] as usize;
+            (*vm).fiber.native_site = NativeSite { pc, frame, fault };
             registers[libc::REG_RIP as usize] = entry::stopped as *const () as i64;
             return;
-        }
-        if signal == libc::SIGSEGV && is_fault(info) && is_in_guard((*info).si_addr() as usize) {
-            end_for_lack_of_stack();
         }
         pass_on(signal, info, context);
     }
@@ -96,18 +92,6 @@ const NULL_BYTES: usize = 4096;
 
 /// The code of a fault whose address is not known.
 const SI_KERNEL: libc::c_int = 0x80;
-
-/// Ends the process where a function of the host has used more of the stack than it was promised: there is nowhere to go on.
-fn end_for_lack_of_stack() -> ! {
-    const TEXT: &str = "innkeeper: a function of the host, called by compiled code, has used more stack than the \
-        512 KiB that it can count on (Limits::HOST_HEADROOM_BYTES); let it do its work on a thread of its own\n";
-    const _: () = assert!(Limits::HOST_HEADROOM_BYTES == 512 << 10, "the text says how much");
-    // SAFETY: both may be called in a signal handler; the text is as long as it says.
-    unsafe {
-        libc::write(libc::STDERR_FILENO, TEXT.as_ptr().cast(), TEXT.len());
-        libc::abort()
-    }
-}
 
 /// Whether an instruction raised the signal; else somebody has sent it.
 ///

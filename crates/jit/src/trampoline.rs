@@ -293,7 +293,14 @@ fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value
 /// Machine code calls, through `callee`, a function of `ctx`'s module.
 pub(crate) unsafe extern "sysv64" fn bind_guest(ctx: *mut VmContext, callee: *const FuncEntry) -> *const u8 {
     // SAFETY: the stub in `entry.rs` passes on what machine code calls with: the context and the entry of one callee, which translation takes from one record
-    // (`Callee`); `callee` is one of the array that starts at `entries`.
+    // (`Callee`). It runs on the store's fiber.
+    unsafe { runtime::on_host((*ctx).store, || code_of_guest(ctx, callee)) }
+}
+
+/// # Safety
+/// As [`bind_guest`].
+unsafe fn code_of_guest(ctx: *mut VmContext, callee: *const FuncEntry) -> *const u8 {
+    // SAFETY: `bind_guest` passes its own arguments; `callee` is one of the array that starts at `entries`.
     unsafe {
         let module = runtime::module(ctx);
         let func = DefinedFuncIndex(callee.offset_from((*ctx).entries) as u32);
@@ -321,7 +328,8 @@ pub(crate) unsafe extern "sysv64" fn bind_host(ctx: *mut VmContext, callee: *con
         let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else {
             return failed(ctx, "it is no function's");
         };
-        bind(ctx, callee.cast(), Kind::Host, ty, entry::bind_host as *const u8)
+        let bind = || bind(ctx, callee.cast(), Kind::Host, ty, entry::bind_host as *const u8);
+        runtime::on_host((*ctx).store, bind)
     }
 }
 
@@ -350,7 +358,7 @@ unsafe fn bind(
 unsafe fn failed(ctx: *mut VmContext, reason: &str) -> *const u8 {
     let error = innkeeper_engine::Error::limit(format!("a call needs code that cannot be made: {reason}"));
     // SAFETY: `ctx` is the context that machine code runs on.
-    unsafe { (*(*ctx).store).pending = Some(Pending::Error(error)) };
+    unsafe { (*(*ctx).store).fiber.pending = Some(Pending::Error(error)) };
     // Called as the callee would be: the return address is the call's.
     entry::leave as *const u8
 }

@@ -66,21 +66,22 @@ pub(crate) fn of_code(code: u8) -> Option<Trap> {
 pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
     // SAFETY: `entry::stopped`, alone in calling this, passes r15, which is the store's record in all machine code; the frames stay until the run is left.
     unsafe {
-        let NativeSite { pc, frame, fault } = (*vm).native_site;
-        if let Some(Pending::Exception(exception)) = (*vm).pending {
+        let NativeSite { pc, frame, fault } = (*vm).fiber.native_site;
+        if let Some(Pending::Exception(exception)) = (*vm).fiber.pending {
             match unwind::search(vm, pc, frame, exception) {
                 Ok(Some(handler)) => {
-                    (*vm).pending = None;
-                    (*vm).catching = std::ptr::null();
-                    (*vm).native_handler = handler;
+                    (*vm).fiber.pending = None;
+                    (*vm).fiber.catching = std::ptr::null();
+                    (*vm).fiber.native_handler = handler;
                     return exception;
                 }
                 Ok(None) => {}
-                Err(trap) => (*vm).pending = Some(Pending::Trap(trap)),
+                Err(trap) => (*vm).fiber.pending = Some(Pending::Trap(trap)),
             }
         }
-        let place = if (*vm).pending.is_some() { FramePosition::Return } else { FramePosition::Instruction };
-        if (*vm).pending.is_none() {
+        let place =
+            if (*vm).fiber.pending.is_some() { FramePosition::Return } else { FramePosition::Instruction };
+        if (*vm).fiber.pending.is_none() {
             let Some(trap) = region::trap_at(pc).and_then(of_code) else {
                 // Not a guest's doing: machine code went where it must not, and nothing it says can be trusted.
                 eprintln!("innkeeper: machine code failed at {pc:#x}, where it cannot");
@@ -89,11 +90,11 @@ pub(crate) unsafe extern "sysv64" fn stopped(vm: *mut VmStore) -> u64 {
             if trap == Trap::MemoryOutOfBounds && fault != 0 {
                 runtime::note_fault(vm, fault);
             }
-            (*vm).pending = Some(Pending::Trap(trap));
+            (*vm).fiber.pending = Some(Pending::Trap(trap));
         }
         let describe = |error: &mut Error| backtrace::append(error, pc, frame, place);
         runtime::complete_stop(vm, describe);
-        (*vm).trap_site = TrapSite::NONE;
+        (*vm).fiber.trap_site = TrapSite::NONE;
         0
     }
 }

@@ -13,5 +13,5 @@ pub(crate) mod switch;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
 pub(crate) use stack::{FiberStack, StackPool, StackShape};
+pub(crate) use switch::Switch;

@@ -88,23 +88,32 @@ impl FiberStack {
 impl Drop for FiberStack {
     fn drop(&mut self) {
         let (slots, native) = self.touched;
-        let (slots_rest, native_rest) = (slots.saturating_sub(KEPT_BYTES), native.saturating_sub(KEPT_BYTES));
+        let is_kept_warm = self.pool.wants_warm();
+        let (slots, native, kept_bytes) = match is_kept_warm {
+            true => (slots, native, KEPT_BYTES),
+            // What an earlier user has left, too.
+            false => (self.pool.shape.slots_bytes.min(slots.max(KEPT_BYTES)), native.max(KEPT_BYTES), 0),
+        };
+        let native = native.min(self.pool.shape.native_bytes);
+        let (slots_rest, native_rest) = (slots.saturating_sub(kept_bytes), native.saturating_sub(kept_bytes));
         // SAFETY: both are parts of the range, which is private, anonymous memory and accessible outside of the gap; nobody uses it any more.
         unsafe {
             if slots_rest > 0 {
-                release_pages(self.base.as_ptr().add(KEPT_BYTES), slots_rest);
+                release_pages(self.base.as_ptr().add(kept_bytes), slots_rest);
             }
             if native_rest > 0 {
                 release_pages((self.top() - native) as *mut u8, native_rest);
             }
         }
-        self.pool.put(self.base);
+        self.pool.put(self.base, is_kept_warm);
     }
 }
 
 /// Stacks of one shape, in use and not.
 pub(crate) struct StackPool {
     shape: StackShape,
+    /// How many keep some of their memory while they are not in use.
+    most_warm: usize,
     state: Mutex<State>,
 }
 
@@ -112,7 +121,10 @@ pub(crate) struct StackPool {
 struct State {
     /// Everything that was ever mapped. It stays until the pool goes: address space is all that it takes.
     slabs: Vec<Mapping>,
-    free: Vec<NonNull<u8>>,
+    /// What has no memory.
+    cold: Vec<NonNull<u8>>,
+    /// What has kept some of its last user's.
+    warm: Vec<NonNull<u8>>,
 }
 
 // SAFETY: addresses of memory that the slabs own.
@@ -120,8 +132,18 @@ unsafe impl Send for State {}
 
 impl StackPool {
     /// An empty pool.
-    pub(crate) fn new(shape: StackShape) -> StackPool {
-        StackPool { shape, state: Mutex::new(State::default()) }
+    pub(crate) fn new(shape: StackShape, most_warm: usize) -> StackPool {
+        StackPool { shape, most_warm, state: Mutex::new(State::default()) }
+    }
+
+    pub(crate) fn shape(&self) -> StackShape {
+        self.shape
+    }
+
+    /// A pool of small stacks.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Arc<StackPool> {
+        Arc::new(StackPool::new(StackShape::new(64 << 10, 1 << 20), 1))
     }
 
     /// The stacks of a new fiber.
@@ -130,15 +152,20 @@ impl StackPool {
     /// Where the operating system refuses the address space.
     pub(crate) fn take(self: &Arc<StackPool>) -> Result<FiberStack, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let base = match state.free.pop() {
+        let base = match state.warm.pop().or_else(|| state.cold.pop()) {
             Some(base) => base,
             None => state.map(self.shape)?,
         };
         Ok(FiberStack { base, pool: Arc::clone(self), touched: (0, 0) })
     }
 
-    fn put(&self, base: NonNull<u8>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).free.push(base);
+    fn wants_warm(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).warm.len() < self.most_warm
+    }
+
+    fn put(&self, base: NonNull<u8>, is_warm: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_warm { state.warm.push(base) } else { state.cold.push(base) }
     }
 }
 
@@ -160,7 +187,7 @@ impl State {
             // SAFETY: the slab has room for `count` stacks; addresses in a mapping are not null.
             unsafe { NonNull::new_unchecked(slab.base().add(i * bytes)) }
         };
-        self.free.extend((1..count).rev().map(base));
+        self.cold.extend((1..count).rev().map(base));
         let first = base(0);
         self.slabs.push(slab);
         Ok(first)

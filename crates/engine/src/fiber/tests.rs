@@ -8,7 +8,7 @@ use super::switch::{HAS_STACKS, Job, Progress, Switch, Wake, enter, on_host, res
 use super::{FiberStack, StackPool, StackShape};
 
 fn pool() -> Arc<StackPool> {
-    Arc::new(StackPool::new(StackShape::new(64 << 10, 256 << 10)))
+    StackPool::for_tests()
 }
 
 /// A stack, and a switch that begins at its top.
@@ -298,7 +298,7 @@ fn stacks_are_used_again_and_lie_side_by_side() {
 
 #[test]
 fn what_was_used_much_is_given_back_to_the_system() {
-    let pool = Arc::new(StackPool::new(StackShape::new(1 << 20, 1 << 20)));
+    let pool = Arc::new(StackPool::new(StackShape::new(1 << 20, 1 << 20), 8));
     let mut stack = pool.take().unwrap();
     let (base, top) = (stack.base(), stack.top() as *mut u64);
     // SAFETY: both are of the fiber, also after it is taken again: it is the pool's only one.

@@ -2,6 +2,8 @@
 
 mod slot_types;
 mod typed;
+#[cfg(feature = "async")]
+pub(crate) mod waiting;
 mod wrap;
 
 use std::ptr::NonNull;
@@ -95,15 +97,7 @@ impl Func {
         let ty = func_type(call::type_record(record));
         check_arguments(&inner.core, &ty, params, results)?;
         let mut slots = vec![0; ty.call_slots() as usize];
-        let mut at = 0;
-        for param in params {
-            let [low, high] = param.to_slots(&inner.core)?;
-            slots[at] = low;
-            if param.ty().slots() == 2 {
-                slots[at + 1] = high;
-            }
-            at += param.ty().slots() as usize;
-        }
+        write_arguments(params, &mut slots, &inner.core)?;
         call::checked(inner, record, &mut slots)?;
         read_vals(&slots, ty.results(), results, &mut inner.core);
         Ok(())
@@ -152,6 +146,20 @@ impl Func {
             Err(Error::usage("a function of another store"))
         }
     }
+}
+
+/// Writes arguments into the first slots.
+fn write_arguments(params: &[Val], slots: &mut [u64], core: &StoreCore) -> Result<(), Error> {
+    let mut at = 0;
+    for param in params {
+        let [low, high] = param.to_slots(core)?;
+        slots[at] = low;
+        if param.ty().slots() == 2 {
+            slots[at + 1] = high;
+        }
+        at += param.ty().slots() as usize;
+    }
+    Ok(())
 }
 
 /// Reads values of `types` from the start of `slots`.

@@ -6,7 +6,7 @@ use super::{WasmResults, WasmType, read_vals};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::runtime::host::{self, HostCode};
-use crate::store::{AsContext, AsContextMut};
+use crate::store::{AsContext, AsContextMut, StoreCore};
 use crate::types::FuncType;
 use crate::value::Val;
 
@@ -118,21 +118,28 @@ pub(crate) fn dynamic<T: 'static>(
         let engine = caller.as_context().0.core.engine().clone();
         let mut results: Vec<Val> = ty.results().iter().map(|ty| engine.registry().zero(*ty)).collect();
         call(caller.reborrow(), &params, &mut results)?;
-        let mut at = 0;
-        for (i, (result, want)) in results.iter().zip(ty.results()).enumerate() {
-            if !result.matches(*want, &caller.as_context().0.core)? {
-                return Err(Error::usage(format!(
-                    "a host function's result {i} is {}, not {want}",
-                    result.ty()
-                )));
-            }
-            let [low, high] = result.to_slots(&caller.as_context().0.core)?;
-            slots[at] = low;
-            if want.slots() == 2 {
-                slots[at + 1] = high;
-            }
-            at += want.slots() as usize;
-        }
-        Ok(())
+        write_vals(&results, &ty, slots, &caller.as_context().0.core)
     }
+}
+
+/// Writes what a function of the host of type `ty` has returned into its slots.
+pub(crate) fn write_vals(
+    results: &[Val],
+    ty: &FuncType,
+    slots: &mut [u64],
+    core: &StoreCore,
+) -> Result<(), Error> {
+    let mut at = 0;
+    for (i, (result, want)) in results.iter().zip(ty.results()).enumerate() {
+        if !result.matches(*want, core)? {
+            return Err(Error::usage(format!("a host function's result {i} is {}, not {want}", result.ty())));
+        }
+        let [low, high] = result.to_slots(core)?;
+        slots[at] = low;
+        if want.slots() == 2 {
+            slots[at + 1] = high;
+        }
+        at += want.slots() as usize;
+    }
+    Ok(())
 }

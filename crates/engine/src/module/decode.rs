@@ -91,6 +91,7 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         referenced_funcs: Vec::new(),
         name_section: None,
         names: OnceLock::new(),
+        image: super::image::ImageOnce::default(),
         tiers: OnceLock::new(),
     }
 }

@@ -6,6 +6,7 @@
 mod const_expr;
 mod decode;
 mod held;
+mod image;
 mod names;
 mod room;
 mod types;
@@ -54,6 +55,7 @@ pub struct ModuleParts {
     pub(crate) referenced_funcs: Vec<FuncIndex>,
     name_section: Option<Range<usize>>,
     names: OnceLock<names::Names>,
+    image: image::ImageOnce,
     tiers: OnceLock<ModuleTiers>,
 }
 

@@ -1,9 +1,12 @@
 //! Calls from the host into functions of a store.
 //!
+//! Guests run on the stack of their store's fiber, from their first frame to their last; functions of the host on the stack that is in use here.
+//!
 //! Must stay true: while guest code runs, the store's record names the borrow it runs under, and every way out (return, trap,
 //! error, panic) puts back what was there before.
 
 use crate::error::Error;
+use crate::fiber::switch;
 use crate::registry::TypeRecord;
 use crate::store::StoreInner;
 use crate::tier::Stopped;
@@ -35,15 +38,22 @@ pub(crate) unsafe fn call<T: 'static>(
             time.enter()?;
         }
         let before = ((*vm).owner, (*vm).core);
-        let result = host_stack::enter(vm, nesting_limit, || {
+        let result = host_stack::enter(nesting_limit, || {
             (*vm).owner = owner.cast();
             (*vm).core = (&raw mut (*owner).core).cast();
             (*vm).nesting += 1;
+            // Frames of the host stand between this call and whoever could wait for it.
+            #[cfg(feature = "async")]
+            let waiting = (*vm).fiber.waiting.forbid();
             let result = if (*func).is_host() {
                 super::catch_host(vm, func, std::ptr::null_mut(), slots)
+            } else if (*vm).fiber.has_room() {
+                switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots))
             } else {
-                (*tier).call(&*func, slots)
+                Err(Stopped::Error(Trap::CallStackExhausted.into()))
             };
+            #[cfg(feature = "async")]
+            (*vm).fiber.waiting.restore(waiting);
             (*vm).nesting -= 1;
             ((*vm).owner, (*vm).core) = before;
             result
@@ -74,6 +84,13 @@ pub(crate) fn checked<T: 'static>(
     debug_assert!(slots.len() >= call_slots);
     // SAFETY: as above; the caller has checked the types.
     unsafe { call(store, func, &mut slots[..call_slots]) }
+}
+
+/// Slots that a function's parameters and results share, which was found through a handle of a living store.
+#[cfg(feature = "async")]
+pub(crate) fn call_slots(func: *const VmFunc) -> usize {
+    // SAFETY: a record lives as long as its store, and the caller holds a borrow of it.
+    unsafe { (*func).call_slots as usize }
 }
 
 /// The type of a function that was found through a handle of a living store.

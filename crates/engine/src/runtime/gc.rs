@@ -23,8 +23,9 @@ use crate::registry::TypeRecord;
 use crate::store::StoreCore;
 use crate::trap::Trap;
 use crate::types::{HeapType, ValType};
+use crate::vmctx::fiber::scan_native_stack;
 use crate::vmctx::object::{Allocation, Heap, ObjectKind, VmObject, object_at};
-use crate::vmctx::{VmContext, VmFunc, VmTag, native_stack};
+use crate::vmctx::{VmContext, VmFunc, VmTag};
 
 /// What a cast asks of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,14 +123,32 @@ pub unsafe fn allocate(
     len: u32,
     live_end: *mut u64,
 ) -> Result<NonNull<VmObject>, Trap> {
-    // SAFETY: the context is the running instance's, and its store's core is nobody else's meanwhile.
-    let core = unsafe { &mut *core_of((*ctx).store) };
-    // SAFETY: the index is an instruction's, and records live as long as their module, which the store holds.
-    let ty = unsafe { std::ptr::from_ref(record(ctx, ty)) };
-    let object = core.allocate(Allocation::Typed(ty, len), live_end);
-    // SAFETY: the context is the running instance's, and `core` is not used any more. First, since a collection that was given up has not freed what could have been.
+    // SAFETY: handlers and libcalls pass the context that they run with, indices of validated instructions, and references whose type validation has proved,
+    // checked for null by the instruction; records live as long as their module.
+    let object = unsafe { new_object(ctx, Allocation::Typed(record(ctx, ty), len), live_end) };
+    // SAFETY: as above. First, since a collection that was given up has not freed what could have been.
     unsafe { heed_stop(ctx)? };
     object.ok_or(Trap::AllocationTooLarge)
+}
+
+/// A new object; where there has to be a collection before, that runs on the host's stack, and the fiber waits for it with all that its code holds on its own.
+///
+/// # Safety
+/// As [`allocate`].
+unsafe fn new_object(
+    ctx: *mut VmContext,
+    allocation: Allocation,
+    live_end: *mut u64,
+) -> Option<NonNull<VmObject>> {
+    // SAFETY: `allocate` and `allocate_exception` pass the context that they run with, on the store's fiber; `core` was set by the call that this activation is in.
+    unsafe {
+        let vm = (*ctx).store;
+        let core = core_of(vm);
+        match (*core).heap.allocate_if_not_due(allocation) {
+            Ok(object) => Some(object),
+            Err(allocation) => super::on_host(vm, || (*core).allocate(allocation, live_end)),
+        }
+    }
 }
 
 /// A new exception of a tag, with room for its values.
@@ -147,9 +166,7 @@ pub unsafe fn allocate_exception(
     // SAFETY: the context is the running instance's, and its store's core is nobody else's meanwhile; tags are records of the store's that never change. The object is
     // new and has a slot for the tag before those of the values, so that the first one can be written.
     unsafe {
-        let core = &mut *core_of((*ctx).store);
-        let allocation = Allocation::Exception(1 + (*tag).param_slots);
-        let object = core.allocate(allocation, live_end);
+        let object = new_object(ctx, Allocation::Exception(1 + (*tag).param_slots), live_end);
         heed_stop(ctx)?;
         let object = object.ok_or(Trap::AllocationTooLarge)?;
         VmObject::contents(object.as_ptr()).cast::<*mut VmTag>().write(tag);
@@ -452,13 +469,14 @@ impl StoreCore {
         // SAFETY: the region from the stack's start to `live_end` is mapped. Slots hold what they were last given, by frames that are gone perhaps: a stale address may
         // keep an object and never frees one. That every live slot lies below `live_end` is the tier's promise.
         unsafe {
-            let mut slot = (*self.vm()).stack_base;
+            let mut slot = (*self.vm()).fiber.stack_base;
             while slot < live_end {
                 self.heap.mark_slot(*slot);
                 slot = slot.add(1);
             }
         }
-        native_stack::scan(self.vm(), |word| self.heap.mark_address(word));
+        // SAFETY: the record lives as long as the store. Its fiber is not running: collections run on the host's stack.
+        scan_native_stack(unsafe { &(*self.vm()).fiber }, |word| self.heap.mark_address(word));
         for root in &self.roots {
             self.heap.mark_slot(root.slot);
         }

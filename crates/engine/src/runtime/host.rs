@@ -1,6 +1,10 @@
 //! Functions of the host: a closure behind a [`VmFunc`], called with slots.
 
+#[cfg(feature = "async")]
+use std::future::Future;
 use std::marker::PhantomData;
+#[cfg(feature = "async")]
+use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -53,6 +57,47 @@ pub(crate) fn code<T: 'static>(
     call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Arc<dyn HostCode> {
     Arc::new(Typed { call, data: PhantomData::<fn(T) -> T> })
+}
+
+/// Code that may wait: see [`future_code`].
+#[cfg(feature = "async")]
+struct Waits<T, R, F, W> {
+    call: F,
+    write: W,
+    data: PhantomData<fn(T, R) -> T>,
+}
+
+#[cfg(feature = "async")]
+impl<T, R, F, W> HostCode for Waits<T, R, F, W>
+where
+    T: 'static,
+    R: 'static,
+    F: for<'a> Fn(Caller<'a, T>, &'a mut [u64]) -> Pin<Box<dyn Future<Output = R> + Send + 'a>> + Send + Sync,
+    W: Fn(R, &mut [u64]) -> Result<(), Error> + Send + Sync,
+{
+    unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error> {
+        let slots: *mut [u64] = slots;
+        // SAFETY: as in `Typed`. The slots and this code are there until the guest goes on, which is when the future has ended, or is left, which is when
+        // the future has been dropped: see `begin`.
+        unsafe {
+            let store = &mut *(*vm).owner.cast::<StoreInner<T>>();
+            let instance = if caller.is_null() { None } else { Some((*super::instance_of(caller)).id) };
+            let future = (self.call)(Caller::new(StoreContextMut(store), instance), &mut *slots);
+            crate::runtime::future::begin(vm, future, move |result| (self.write)(result, &mut *slots))
+        }
+    }
+}
+
+/// As [`code`], for a function whose future is waited for; `write` takes what comes of it into the slots.
+#[cfg(feature = "async")]
+pub(crate) fn future_code<T: 'static, R: 'static>(
+    call: impl for<'a> Fn(Caller<'a, T>, &'a mut [u64]) -> Pin<Box<dyn Future<Output = R> + Send + 'a>>
+    + Send
+    + Sync
+    + 'static,
+    write: impl Fn(R, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
+) -> Arc<dyn HostCode> {
+    Arc::new(Waits { call, write, data: PhantomData::<fn(T, R) -> T> })
 }
 
 impl HostFunc {

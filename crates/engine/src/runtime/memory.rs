@@ -55,9 +55,12 @@ pub(super) fn beyond(noted: &mut Option<OutOfBounds>, memory: &LinearMemory, sta
 #[must_use]
 pub unsafe fn memory_grow(ctx: *mut VmContext, memory: MemoryIndex, delta_pages: u64) -> u64 {
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
-    let (core, instance) = unsafe { parts(ctx) };
-    let id = instance.memory_ids[memory.index()];
-    core.grow_memory(id, delta_pages).unwrap_or(u64::MAX)
+    unsafe {
+        let vm = (*ctx).store;
+        let id = (*super::instance_of(ctx)).memory_ids[memory.index()];
+        // A limiter is the host's code.
+        super::on_host(vm, || (*super::core_of(vm)).grow_memory(id, delta_pages)).unwrap_or(u64::MAX)
+    }
 }
 
 /// `memory.fill`.

@@ -9,6 +9,8 @@
 
 mod atomic;
 pub(crate) mod call;
+#[cfg(feature = "async")]
+pub(crate) mod future;
 pub mod gc;
 pub(crate) mod host;
 pub(crate) mod instance;
@@ -20,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::composite::TypeNumber;
 use crate::error::{Error, ErrorKind};
+use crate::fiber::switch;
 use crate::index::*;
 use crate::registry::TypeRecord;
 use crate::store::StoreCore;
@@ -27,7 +30,7 @@ use crate::tier::{ModuleParts, Stopped};
 use crate::trap::Trap;
 use crate::value::Val;
 use crate::vmctx::record::Request;
-use crate::vmctx::{ActivationSegment, Pending, VmContext, VmFunc, VmStore, native_stack};
+use crate::vmctx::{ActivationSegment, Pending, VmContext, VmFunc, VmStore};
 
 pub use atomic::*;
 pub use memory::*;
@@ -69,35 +72,103 @@ pub unsafe fn module<'a>(ctx: *mut VmContext) -> &'a ModuleParts {
     unsafe { &(*instance_of(ctx)).module.0 }
 }
 
-/// Calls a host function for the guest; false where the activation must be left, and then the reason is in `pending`. Whoever wants the guest to stop
+/// Calls a host function for the guest, on the host's stack; false where the activation must be left, and then the reason is in `pending`. Whoever wants the guest to stop
 /// is heard before the call: without a loop around them, many may stand in a row.
 ///
 /// # Safety
 /// See the module's documentation; `func` is a host function of the same store, `slots` points to its `call_slots` slots,
 /// and `stack_top` lies beyond them.
 #[must_use]
+#[inline(never)]
 pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u64) -> bool {
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe {
-        let vm = (*ctx).store;
-        if let Err(trap) = heed_stop(ctx) {
-            (*vm).pending = Some(Pending::Trap(trap));
+        let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
+        call_host_of((*ctx).store, func, ctx, slots)
+    }
+}
+
+/// As [`call_host`], in the store whose record `vm` is; `ctx` is null where the host itself calls, on the fiber.
+///
+/// # Safety
+/// As [`call_host`].
+#[inline(always)]
+pub(crate) unsafe fn call_host_of(
+    vm: *mut VmStore,
+    func: *const VmFunc,
+    ctx: *mut VmContext,
+    slots: &mut [u64],
+) -> bool {
+    // SAFETY: `call_host` passes the record of its context's store, and a call that waits that of its own: both run on the store's fiber, and the function's code is
+    // made for the store's type.
+    unsafe {
+        if let Err(trap) = heed_stop_in(vm) {
+            (*vm).fiber.pending = Some(Pending::Trap(trap));
             return false;
         }
-        let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
-        // References made during the call are the embedder's only until it returns.
         let roots = (*core_of(vm)).roots.len();
-        let result = native_stack::leaving(vm, || catch_host(vm, func, ctx, slots));
+        #[cfg(feature = "async")]
+        let (mark, nesting) = ((*vm).fiber.mark(), (*vm).nesting);
+        #[cfg(feature = "async")]
+        let mut below = 0;
+        let is_done = switch::call_on_host(&raw mut (*vm).fiber.switch, || {
+            #[cfg(feature = "async")]
+            {
+                below = (*vm).fiber.switch.fiber;
+            }
+            let result = catch_host(vm, func, ctx, slots);
+            #[cfg(feature = "async")]
+            if (*vm).nesting != nesting {
+                // The function has let a call wait, and leaked it.
+                (*vm).nesting = nesting;
+                (*vm).fiber.return_to(mark);
+            }
+            #[cfg(feature = "async")]
+            if (*vm).fiber.waiting.is_for_host() {
+                return false;
+            }
+            end_host_call(vm, roots, result)
+        });
+        #[cfg(feature = "async")]
+        if !is_done && (*vm).fiber.waiting.is_for_host() {
+            let result = future::wait_for_host(vm, below);
+            return end_host_call(vm, roots, result);
+        }
+        is_done
+    }
+}
+
+/// What is left to do when a function of the host has ended, before which there were so many roots.
+///
+/// # Safety
+/// As [`call_host`].
+#[inline(always)]
+unsafe fn end_host_call(vm: *mut VmStore, roots: usize, result: Result<(), Stopped>) -> bool {
+    // SAFETY: `call_host_of` passes the record that it runs for; `core` was set by the call that this activation is in.
+    unsafe {
         let result = result.map_err(|stopped| pending(&*core_of(vm), stopped));
+        // References made during the call are the embedder's only until it returns.
         (*core_of(vm)).roots.truncate(roots);
         match result {
             Ok(()) => true,
             Err(stopped) => {
-                (*vm).pending = Some(stopped);
+                (*vm).fiber.pending = Some(stopped);
                 false
             }
         }
     }
+}
+
+/// Does something on the host's stack that may need more of it than a fiber has: whatever is neither the guest's own code nor quickly done. A panic goes on on the
+/// fiber's.
+///
+/// # Safety
+/// `vm` is the record of the store whose guest code is running here.
+#[cold]
+#[inline(never)]
+pub unsafe fn on_host<R>(vm: *mut VmStore, act: impl FnOnce() -> R) -> R {
+    // SAFETY: tiers pass the record of the store that they run for, on its fiber.
+    unsafe { switch::on_host(&raw mut (*vm).fiber.switch, act) }
 }
 
 /// What a host call's end means to the guest: an exception that the host passes on can be caught.
@@ -226,17 +297,20 @@ unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): `core` was set by the call that
     // this activation is in.
     unsafe {
-        let core = &mut *core_of(vm);
-        match core.take_request() {
+        match (*core_of(vm)).take_request() {
             None => Ok(()),
             Some(Request::Sample) => {
-                if core.profile.is_some() {
+                if (*core_of(vm)).profile.is_some() {
                     let mut sample = Error::for_profile();
                     describe_all(vm, &mut sample, describe);
-                    core.add_sample(sample.into_backtrace());
+                    (*core_of(vm)).add_sample(sample.into_backtrace());
                 }
                 Ok(())
             }
+            #[cfg(feature = "async")]
+            Some(Request::Yield) => future::let_others_run(vm),
+            #[cfg(not(feature = "async"))]
+            Some(Request::Yield) => Ok(()),
             Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap()),
         }
     }
@@ -250,7 +324,7 @@ unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnc
     describe(error);
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
-        let mut segment = (*vm).segments.as_ref();
+        let mut segment = (*vm).fiber.segments.as_ref();
         while let Some(below) = segment {
             (below.describe)(below, error);
             segment = below.outer.as_ref();
@@ -258,19 +332,19 @@ unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnc
     }
 }
 
-/// Maps the stack that machine code runs on, of the size that the limits say, if that has not been done.
+/// Makes machine code possible on the fiber that runs, if that has not been done: see [`super::VmFiber::is_ready_for_native`].
 ///
 /// # Errors
-/// Where the operating system refuses.
+/// Where the operating system refuses the page that machine code polls.
 ///
 /// # Safety
 /// As [`safepoint`].
 #[cold]
 #[inline(never)]
-pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Result<(), Error> {
+pub unsafe fn prepare_native_stack(vm: *mut VmStore) -> Result<(), Error> {
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): `core` was set by the call that
     // this activation is in.
-    unsafe { (*core_of(vm)).map_native_stack(headroom_bytes) }
+    unsafe { (*core_of(vm)).prepare_native_stack() }
 }
 
 /// Completes the reason for a stop before any frame is left: `describe` appends the innermost run of frames, then come the segments below. An
@@ -283,24 +357,24 @@ pub unsafe fn map_native_stack(vm: *mut VmStore, headroom_bytes: usize) -> Resul
 pub unsafe fn complete_stop(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) {
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
-        let error = match (*vm).pending.take() {
+        let error = match (*vm).fiber.pending.take() {
             Some(Pending::Trap(trap)) => trap.into(),
             Some(Pending::Error(error)) => error,
             Some(Pending::Exception(exception)) => {
-                if (*vm).catching.is_null() {
+                if (*vm).fiber.catching.is_null() {
                     match catching_segment(vm, exception) {
-                        Ok(segment) => (*vm).catching = segment,
+                        Ok(segment) => (*vm).fiber.catching = segment,
                         Err(trap) => return complete(vm, trap.into(), describe),
                     }
                 }
-                if !(*vm).catching.is_null() {
-                    (*vm).pending = Some(Pending::Exception(exception));
+                if !(*vm).fiber.catching.is_null() {
+                    (*vm).fiber.pending = Some(Pending::Exception(exception));
                     return;
                 }
                 uncaught(vm, exception)
             }
             Some(Pending::Panic(payload)) => {
-                (*vm).pending = Some(Pending::Panic(payload));
+                (*vm).fiber.pending = Some(Pending::Panic(payload));
                 return;
             }
             // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
@@ -319,8 +393,8 @@ unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mu
     unsafe {
         error.set_out_of_bounds((*core_of(vm)).beyond.take());
         describe_all(vm, &mut error, describe);
-        (*vm).catching = std::ptr::null();
-        (*vm).pending = Some(Pending::Error(error));
+        (*vm).fiber.catching = std::ptr::null();
+        (*vm).fiber.pending = Some(Pending::Error(error));
     }
 }
 
@@ -334,7 +408,7 @@ unsafe fn complete(vm: *mut VmStore, mut error: Error, describe: impl FnOnce(&mu
 unsafe fn catching_segment(vm: *mut VmStore, exception: u64) -> Result<*const ActivationSegment, Trap> {
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): what is suspended is still there.
     unsafe {
-        let mut segment = (*vm).segments;
+        let mut segment = (*vm).fiber.segments;
         while let Some(below) = segment.as_ref() {
             if (below.catches)(below, vm, exception)? {
                 return Ok(segment);

@@ -53,12 +53,13 @@ pub unsafe fn table_grow(
     value: u64,
 ) -> Result<u64, Trap> {
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
-    let (core, instance) = unsafe { parts(ctx) };
-    let table = instance.table_ids[table.index()];
-    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`); a table is none of what
-    // is looked at.
-    let old = core.grow_table(table, (delta, value), || unsafe { heed_stop(ctx) })?;
-    Ok(old.unwrap_or(u64::MAX))
+    unsafe {
+        let vm = (*ctx).store;
+        let table = (*super::instance_of(ctx)).table_ids[table.index()];
+        // A limiter is the host's code. What is looked at between portions is none of the table.
+        let grow = || (*super::core_of(vm)).grow_table(table, (delta, value), || heed_stop(ctx));
+        Ok(super::on_host(vm, grow)?.unwrap_or(u64::MAX))
+    }
 }
 
 /// `table.fill`.

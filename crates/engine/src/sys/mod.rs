@@ -2,11 +2,17 @@
 //!
 //! One module a platform, with the same signatures. Nothing else in the engine calls the operating system.
 
+#[cfg(target_os = "linux")]
+mod image;
+#[cfg(not(target_os = "linux"))]
+#[path = "image_absent.rs"]
+mod image;
 mod machine;
 mod thread_clock;
 #[cfg(unix)]
 mod unix;
 
+pub(crate) use image::Image;
 pub(crate) use machine::memory_bytes;
 pub(crate) use thread_clock::ThreadClock;
 #[cfg(unix)]

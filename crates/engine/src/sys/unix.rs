@@ -55,22 +55,6 @@ impl Mapping {
         Mapping { base: NonNull::dangling(), reserved_bytes: 0, accessible_bytes: 0 }
     }
 
-    /// A stack: `bytes` that can be used above `guard_bytes` that cannot. The base is the guard's.
-    pub(crate) fn with_guard(bytes: usize, guard_bytes: usize) -> Result<Mapping, Error> {
-        let guard_bytes = round_up(guard_bytes)?;
-        let mut mapping = Mapping::new(0, bytes.saturating_add(guard_bytes))?;
-        let len = mapping.reserved_bytes - guard_bytes;
-        // SAFETY: the range lies within this mapping, which is ours alone.
-        let result = unsafe {
-            let start = mapping.base.as_ptr().add(guard_bytes);
-            mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE)
-        };
-        result
-            .map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a stack of {len} bytes: {errno}"))))?;
-        mapping.accessible_bytes = 0;
-        Ok(mapping)
-    }
-
     /// Stacks: all of it can be used. What is not takes no memory, and the system makes no larger pages of it than it must.
     pub(crate) fn of_stacks(bytes: usize) -> Result<Mapping, Error> {
         let bytes = round_up(bytes)?;
@@ -119,6 +103,76 @@ impl Mapping {
             self.accessible_bytes = bytes;
         }
         Ok(())
+    }
+
+    /// Makes what lies beyond the first `bytes` bytes fault again. It is zeros.
+    pub(crate) fn restrict(&mut self, bytes: usize) -> Result<(), Error> {
+        let bytes = round_up(bytes)?;
+        if bytes < self.accessible_bytes {
+            self.forbid(bytes, self.accessible_bytes - bytes)?;
+            self.accessible_bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Begins anew, as a mapping of which nothing is accessible.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn clear(&mut self) -> Result<(), Error> {
+        if self.accessible_bytes > 0 {
+            self.put_zeros(0, self.accessible_bytes, ProtFlags::empty())?;
+            self.accessible_bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Puts an image in the place of accessible pages; changes to them are this mapping's own.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn map_image(&mut self, start_bytes: usize, image: &super::Image) -> Result<(), Error> {
+        let len_bytes = image.len_bytes();
+        assert!(start_bytes.saturating_add(len_bytes) <= self.accessible_bytes);
+        // SAFETY: the pages lie in this mapping, as was just checked, and nobody refers to what is in them.
+        let mapped = unsafe {
+            rustix::mm::mmap(
+                self.base.as_ptr().add(start_bytes).cast(),
+                len_bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+                image.file(),
+                0,
+            )
+        };
+        mapped.map_err(|errno| {
+            Error::new(ErrorKind::Os(format!("mapping an image of {len_bytes} bytes: {errno}")))
+        })?;
+        Ok(())
+    }
+
+    /// Puts zeros in the place of an image, or leaves all as it is where the system refuses.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn unmap_image(&mut self, start_bytes: usize, len_bytes: usize) -> Result<(), Error> {
+        assert!(start_bytes.saturating_add(len_bytes) <= self.accessible_bytes);
+        self.put_zeros(start_bytes, len_bytes, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn put_zeros(&self, start_bytes: usize, len_bytes: usize, protection: ProtFlags) -> Result<(), Error> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: those who call this have checked that the pages lie in this mapping; nobody refers to what is in them.
+        let mapped = unsafe {
+            let start = self.base.as_ptr().add(start_bytes);
+            mmap_anonymous(start.cast(), len_bytes, protection, flags)
+        };
+        mapped.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping {len_bytes} zeros: {errno}"))))?;
+        Ok(())
+    }
+
+    /// Gives back what has been written to accessible pages: they are zeros again, or what their image is. False where the system may have kept something.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn forget_changes(&mut self) -> bool {
+        // SAFETY: the pages are this mapping's own, and nobody needs what is in them.
+        let result =
+            unsafe { madvise(self.base.as_ptr().cast(), self.accessible_bytes, Advice::LinuxDontNeed) };
+        result.is_ok()
     }
 
     /// Takes over the pages that another mapping has made accessible, which is gone then, without touching them. Nothing of this mapping may be

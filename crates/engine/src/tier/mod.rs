@@ -15,12 +15,11 @@ pub use crate::module::ModuleParts;
 pub use crate::registry::TypeRecord;
 pub use crate::runtime;
 pub use crate::runtime::gc;
-pub use crate::vmctx::host_stack::is_in_guard;
 pub use crate::vmctx::memory::can_reserve;
 pub use crate::vmctx::{
-    ActivationSegment, FuncEntry, HostEntry, NativeHandler, NativeSite, NativeStack, ObjectKind,
-    POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFunc, VmGlobal, VmMemory, VmObject,
-    VmStore, VmTable, VmTag,
+    ActivationSegment, FuncEntry, HostEntry, NATIVE_HEADROOM_BYTES, NativeHandler, NativeSite, ObjectKind,
+    POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFiber, VmFunc, VmGlobal, VmMemory,
+    VmObject, VmStore, VmTable, VmTag,
 };
 pub use crate::vmctx::{atomic, frame};
 

@@ -57,7 +57,7 @@ impl CallFrame {
     #[inline(always)]
     pub unsafe fn run_host(self, vm: *mut VmStore) {
         // SAFETY: the tiers pass the record of the store that they run for (`op/call.rs`, `op/native.rs`), which no other thread has.
-        unsafe { (*vm).stack_top = self.call_end() };
+        unsafe { (*vm).fiber.stack_top = self.call_end() };
     }
 
     /// Lets machine code run for the function of this frame: the stack is in use up to the end of its header.
@@ -67,6 +67,6 @@ impl CallFrame {
     #[inline(always)]
     pub unsafe fn run_native(self, vm: *mut VmStore) {
         // SAFETY: the tiers pass the record of the store that they run for (`op/call.rs`, `op/native.rs`), which no other thread has.
-        unsafe { (*vm).stack_top = self.header_end() };
+        unsafe { (*vm).fiber.stack_top = self.header_end() };
     }
 }

@@ -1,23 +1,21 @@
 //! How deep a guest may make the host's stack, on each of the host's threads.
 //!
-//! A guest calls the host, which calls a guest, of the same store or of another one, and so on: how often, the guests choose. What each level takes is the
-//! host's, on the stack of the thread, or on one of those that machine code runs on. So there is one count of levels a thread, and before each level a
-//! look at how much is left of the very stack that it would begin on.
+//! A guest calls the host, which calls a guest, of the same store or of another one, and so on: how often, the guests choose. Guests run on stacks of their own, and
+//! what each level takes of the host's is on the stack of the thread. So there is one count of levels a thread, and before each level a look at how much is left
+//! of the very stack that it would begin on.
 //!
 //! Must stay true: guest code is entered through [`enter`] only, and an instance is made after [`check`] only, so that nothing a guest chooses goes deeper.
 //!
-//! What this is not: a bound on what a function of the host uses by itself. That has [`Limits::HOST_HEADROOM_BYTES`], and a guard behind it.
+//! What this is not: a bound on what a function of the host uses by itself. That has [`Limits::HOST_HEADROOM_BYTES`] at least, and the thread's guard behind it.
 
 use std::cell::Cell;
 
-use super::VmStore;
-use super::record::NATIVE_GUARD_BYTES;
 use crate::limits::Limits;
 use crate::sys;
 use crate::trap::Trap;
 
 thread_local! {
-    /// The innermost call from host into guest that is under way on this thread. Without a destructor, so that signal handlers can look at it.
+    /// The innermost call from host into guest that is under way on this thread.
     static INNERMOST: Cell<*const Activation> = const { Cell::new(std::ptr::null()) };
     /// The thread's own stack, once somebody has asked.
     static OWN: Cell<Option<Stack>> = const { Cell::new(None) };
@@ -25,8 +23,6 @@ thread_local! {
 
 /// A call from host into guest: a record on the host's stack.
 struct Activation {
-    outer: *const Activation,
-    vm: *mut VmStore,
     /// How many there are on this thread, this one included.
     depth: u32,
     /// The stack that it began on, where that is known.
@@ -52,17 +48,14 @@ impl Stack {
     }
 }
 
-/// Does `act`, which enters guest code of the store whose record `vm` is, unless `most` such calls are under way on this thread, or its stack is nearly used up.
+/// Does `act`, which enters guest code, unless `most` such calls are under way on this thread, or its stack is nearly used up.
 ///
 /// # Errors
 /// [`Trap::CallStackExhausted`].
-///
-/// # Safety
-/// `vm` is the record of a store that the caller has exclusive use of.
 #[inline(always)]
-pub(crate) unsafe fn enter<R>(vm: *mut VmStore, most: u32, act: impl FnOnce() -> R) -> Result<R, Trap> {
+pub(crate) fn enter<R>(most: u32, act: impl FnOnce() -> R) -> Result<R, Trap> {
     let outer = INNERMOST.get();
-    let mut activation = Activation { outer, vm, depth: 1, stack: Stack::UNKNOWN };
+    let mut activation = Activation { depth: 1, stack: Stack::UNKNOWN };
     // How much room there is for the outermost is the embedder's choice alone.
     if !outer.is_null() {
         // SAFETY: whoever is in the list has not returned.
@@ -72,16 +65,30 @@ pub(crate) unsafe fn enter<R>(vm: *mut VmStore, most: u32, act: impl FnOnce() ->
             return Err(Trap::CallStackExhausted);
         }
     }
-    /// Takes the record out of the list, whichever way it is left.
-    struct Leave(*const Activation);
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            INNERMOST.set(self.0);
-        }
-    }
     INNERMOST.set(&raw const activation);
     let _leave = Leave(outer);
     Ok(act())
+}
+
+/// As [`enter`], for a call that was entered before and has waited since: it goes on wherever it is let.
+#[cfg(feature = "async")]
+pub(crate) fn enter_again<R>(act: impl FnOnce() -> R) -> R {
+    let outer = INNERMOST.get();
+    // SAFETY: whoever is in the list has not returned.
+    let depth = 1 + if outer.is_null() { 0 } else { unsafe { (*outer).depth } };
+    let activation = Activation { depth, stack: Stack::UNKNOWN };
+    INNERMOST.set(&raw const activation);
+    let _leave = Leave(outer);
+    act()
+}
+
+/// Takes a record out of the list, whichever way it is left.
+struct Leave(*const Activation);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        INNERMOST.set(self.0);
+    }
 }
 
 /// Whether there is room left for an instance to be made, whose start function a guest may choose.
@@ -93,33 +100,15 @@ pub(crate) fn check() -> Result<(), Trap> {
     if innermost.is_null() { Ok(()) } else { look(innermost).map(drop) }
 }
 
-/// Whether an address is in the guard below a stack of machine code that this thread runs on: a function of the host has used more than it was promised. Safe to
-/// ask in a signal handler.
-#[must_use]
-pub fn is_in_guard(address: usize) -> bool {
-    let mut innermost = INNERMOST.get();
-    // SAFETY: whoever is in the list of this thread has not returned, and their stores are borrowed by them.
-    while let Some(activation) = unsafe { innermost.as_ref() } {
-        // SAFETY: as above.
-        let stack = unsafe { (*activation.vm).native_stack };
-        if (stack.base.saturating_sub(NATIVE_GUARD_BYTES)..stack.base).contains(&address) {
-            return true;
-        }
-        innermost = activation.outer;
-    }
-    false
-}
-
 /// The stack that is in use here, if it is not nearly used up; `innermost` is this thread's innermost call.
 #[cold]
 #[inline(never)]
 fn look(innermost: *const Activation) -> Result<Stack, Trap> {
     let local = 0_u8;
     let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
-    // SAFETY: as in `is_in_guard`.
-    let (native, began_on) = unsafe { ((*(*innermost).vm).native_stack, (*innermost).stack) };
-    let native = Stack { base: native.base, limit: native.limit, top: native.top };
-    let known = [native, began_on].into_iter().find(|stack| stack.holds(here));
+    // SAFETY: whoever is in the list of this thread has not returned.
+    let began_on = unsafe { (*innermost).stack };
+    let known = Some(began_on).filter(|stack| stack.holds(here));
     // A function of the host may also have moved to a stack that only it knows.
     let stack = known.or_else(|| Some(own()).filter(|stack| stack.holds(here))).unwrap_or(Stack::UNKNOWN);
     if here < stack.limit { Err(Trap::CallStackExhausted) } else { Ok(stack) }

@@ -9,12 +9,14 @@
 //! Contents are reached through raw pointers, because those of a shared memory may change under our hands.
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::VmMemory;
 use super::shared_memory::SharedMemory;
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::{Error, ErrorKind};
+use crate::memory_pool::{MemoryImage, MemoryPermit, MemoryPool};
 use crate::sys::Mapping;
 use crate::tuning::MemoryLayout;
 use crate::types::{IndexType, MemoryType};
@@ -54,8 +56,11 @@ pub(crate) struct OwnMemory {
     vm: NonNull<VmMemory>,
     mapping: Mapping,
     reserved: bool,
+    /// What it has begun with; none where that was zeros.
+    image: Option<Arc<MemoryImage>>,
     ty: MemoryType,
     charge: Charge,
+    permit: MemoryPermit,
 }
 
 // SAFETY: the record and the mapping are owned; access needs the store, which one thread holds at a time.
@@ -120,6 +125,18 @@ impl LinearMemory {
         Some(unsafe { std::slice::from_raw_parts_mut((*memory.vm.as_ptr()).base, len_bytes) })
     }
 
+    /// Whether it has begun with what its module says.
+    pub(crate) fn has_image(&self) -> bool {
+        matches!(self, LinearMemory::Own(memory) if memory.image.is_some())
+    }
+
+    /// Has it begin with zeros after all, where it had an image.
+    pub(crate) fn forget_image(&mut self) {
+        if let LinearMemory::Own(memory) = self {
+            memory.forget_image();
+        }
+    }
+
     /// Where the `len` bytes at `start` are; none where they are not all inside.
     pub(crate) fn range(&self, start: u64, len: u64) -> Option<*mut u8> {
         // SAFETY: the record lives as long as `self`.
@@ -173,12 +190,40 @@ impl VmMemory {
 }
 
 impl OwnMemory {
-    pub(crate) fn new(ty: MemoryType, layout: MemoryLayout, budget: &Budget) -> Result<OwnMemory, Error> {
+    /// A memory that begins with zeros, or with `image` where it is laid out so that it can; whoever has given one asks [`OwnMemory::has_image`].
+    pub(crate) fn new(
+        ty: MemoryType,
+        (layout, pool): (MemoryLayout, &Arc<MemoryPool>),
+        image: Option<&Arc<MemoryImage>>,
+        budget: &Budget,
+    ) -> Result<OwnMemory, Error> {
         let len_bytes = len_bytes(&ty, ty.pages.min)?;
+        let permit = pool.permit()?;
         let charge = budget.hold(BudgetKind::LinearMemory, len_bytes as u64)?;
-        let (mapping, reserved) = map(&ty, len_bytes, layout)?;
+        let waiting = match wants_reservation(&ty, layout) {
+            true => permit.take(len_bytes, image).and_then(Result::ok),
+            false => None,
+        };
+        let (mapping, reserved, image) = match waiting {
+            Some(mapping) => (mapping, true, image.cloned()),
+            None => {
+                let (mut mapping, reserved) = map(&ty, len_bytes, layout)?;
+                let image = image.filter(|image| reserved && image.map_into(&mut mapping).is_ok());
+                (mapping, reserved, image.cloned())
+            }
+        };
         let vm = Box::new(VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) });
-        Ok(OwnMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, ty, charge })
+        Ok(OwnMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, image, ty, charge, permit })
+    }
+
+    /// Has it begin with zeros after all: nobody has looked at it yet.
+    fn forget_image(&mut self) {
+        if let Some(image) = self.image.take()
+            && image.unmap_from(&mut self.mapping).is_err()
+        {
+            // The system has no room to map anything. What there is stays, and is only what the module would have written.
+            self.image = Some(image);
+        }
     }
 
     fn grow(&mut self, delta: u64) -> Option<u64> {
@@ -235,6 +280,10 @@ impl OwnMemory {
 
 impl Drop for OwnMemory {
     fn drop(&mut self) {
+        if self.reserved {
+            let mapping = std::mem::replace(&mut self.mapping, Mapping::none());
+            self.permit.put(mapping, self.image.take());
+        }
         // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
         drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
     }
@@ -274,6 +323,10 @@ pub(super) fn reserve(len_bytes: usize) -> Result<Mapping, Error> {
         Error::new(ErrorKind::Os("the address space is too small for a reserved memory".to_owned()))
     })?;
     Mapping::new(len_bytes, bytes)
+}
+
+fn wants_reservation(ty: &MemoryType, layout: MemoryLayout) -> bool {
+    ty.index == IndexType::I32 && layout != MemoryLayout::Exact
 }
 
 fn map(ty: &MemoryType, len_bytes: usize, layout: MemoryLayout) -> Result<(Mapping, bool), Error> {

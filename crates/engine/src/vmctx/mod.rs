@@ -11,13 +11,13 @@
 #![allow(unsafe_code, reason = "this is the room for it; see the module's documentation")]
 
 pub mod atomic;
+pub(crate) mod fiber;
 pub mod frame;
 pub(crate) mod global;
 pub(crate) mod host_stack;
 pub(crate) mod memory;
-pub(crate) mod native_stack;
 pub(crate) mod object;
-mod polled;
+pub(crate) mod polled;
 pub(crate) mod record;
 pub(crate) mod shared_memory;
 pub(crate) mod table;
@@ -31,6 +31,7 @@ use crate::registry::TypeRecord;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 use crate::trap::Trap;
 
+pub use fiber::{NATIVE_HEADROOM_BYTES, VmFiber};
 pub(crate) use memory::LinearMemory;
 pub use object::{ObjectKind, VmObject};
 pub use polled::POLL_BEFORE_RECORD_BYTES;
@@ -79,61 +80,27 @@ impl VmContext {
 /// One per store: what an activation of guest code needs to know.
 #[repr(C)]
 pub struct VmStore {
-    /// The first slot of the guest's stack.
-    pub stack_base: *mut u64,
     /// Frames must end at or below this address. Null while somebody requests a safepoint: then every check fails, and
     /// [`crate::runtime::safepoint`] says what it is about.
     pub stack_limit: AtomicPtr<u64>,
-    /// What instances' countdowns start from.
-    pub countdown_from: u32,
-    /// Fuel that is left, where the engine's configuration meters it.
-    pub fuel: u64,
-    /// Where the next activation's first frame starts.
-    pub stack_top: *mut u64,
-    /// Where a trap happened: the tier's own position, frame and instance, for the backtrace.
-    pub trap_site: TrapSite,
-    /// The error that ended a host call, until the activation has been left.
-    pub pending: Option<Pending>,
-    /// For the tier: registers it must leave in memory between instructions.
-    pub scratch: [u64; 8],
     /// Machine code's stack pointer must not be below this address. All ones while somebody requests a safepoint, as with `stack_limit`.
     pub native_limit: AtomicUsize,
-    /// The stack that machine code runs on; empty until it is first needed.
-    pub native_stack: NativeStack,
     /// What machine code calls: a table of the compiling tier's.
     pub libcalls: *const (),
-    /// For the compiling tier: where the innermost run of machine code is left when it is stopped; 0 while there is none.
-    pub exit_point: usize,
-    /// For the compiling tier: where machine code stopped.
-    pub native_site: NativeSite,
-    /// For the compiling tier: where machine code goes on with an exception.
-    pub native_handler: NativeHandler,
-    /// The tail call that machine code asks the interpreter for.
-    pub tail_call: TailCall,
-    /// What is suspended below the code that is running, within this activation.
-    pub segments: *const ActivationSegment,
-    /// While an exception passes runs of frames, the segment that catches it, so that each need not look for it again; null else. Whoever catches it says so.
-    pub catching: *const ActivationSegment,
-    /// Where machine code has left its stack to a function of the host: what it keeps there begins here. 0 while it has not.
-    pub(crate) native_exit: usize,
+    /// Fuel that is left, where the engine's configuration meters it.
+    pub fuel: u64,
+    /// What instances' countdowns start from.
+    pub countdown_from: u32,
+    /// Calls from host into guest that are under way.
+    pub(crate) nesting: u32,
     /// The `StoreInner<T>` that the current call borrows; null between calls.
     pub(crate) owner: *mut (),
     /// The part of it that does not depend on `T`.
     pub(crate) core: *mut (),
-    /// Calls from host into guest that are under way.
-    pub(crate) nesting: u32,
-}
-
-/// The stack that machine code runs on: addresses, growing down from `top`.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-pub struct NativeStack {
-    /// The lowest address that can be used.
-    pub base: usize,
-    /// Where machine code is stopped, which leaves room for functions of the host.
-    pub limit: usize,
-    /// One past the highest address; 0 while there is no stack.
-    pub top: usize,
+    /// The execution that is under way, or was last.
+    pub fiber: VmFiber,
+    /// For the tier: registers it must leave in memory between instructions.
+    pub scratch: [u64; 8],
 }
 
 /// A place in machine code, and its frame.

@@ -26,8 +26,6 @@ pub(crate) struct House {
 /// What is known of the guest from its calls of the host.
 pub(crate) struct Watched {
     setting: Setting,
-    /// An address on the stack of the thread.
-    on_stack: usize,
     pub(crate) calls: u32,
     /// What executed the caller, the first time and the last.
     pub(crate) seen: Option<(Executes, Executes)>,
@@ -38,13 +36,8 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Functions of the host that machine code calls run on the same stack as that, which is the store's own.
-    fn note(&mut self, address: usize) {
-        let now = if address.abs_diff(self.on_stack) < 1 << 20 {
-            Executes::Interpreter
-        } else {
-            Executes::MachineCode
-        };
+    fn note(&mut self, is_in_machine_code: bool) {
+        let now = if is_in_machine_code { Executes::MachineCode } else { Executes::Interpreter };
         self.calls += 1;
         self.seen = Some((self.seen.map_or(now, |(first, _)| first), now));
         if self.calls > 3 && self.seen == Some(self.setting.expected()) {
@@ -67,8 +60,7 @@ pub(crate) fn store(engine: &Engine, setting: Setting, keys: &Keys) -> (Store<Ho
     let wasi = Context::new(keys).unwrap();
     let stopper = Stopper::new().unwrap();
     wasi.host().set_interrupt(stopper.interrupt());
-    let on_stack = std::ptr::from_ref(&stopper) as usize;
-    let watched = Watched { setting, on_stack, calls: 0, seen: None, has_settled: false, settled: None };
+    let watched = Watched { setting, calls: 0, seen: None, has_settled: false, settled: None };
     let store = Store::new(engine, House { wasi, watched }).unwrap();
     stopper.add_store(store.interrupt_handle());
     (store, stopper)
@@ -80,9 +72,9 @@ pub(crate) fn linker(engine: &Engine) -> Linker<House> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker(&mut linker, |house: &mut House| &mut house.wasi);
     linker.func_wrap("host", "here", |mut caller: Caller<'_, House>| -> i32 {
-        let local = 0_u8;
+        let is_in_machine_code = caller.is_in_machine_code();
         let watched = &mut caller.data_mut().watched;
-        watched.note(std::ptr::from_ref(std::hint::black_box(&local)) as usize);
+        watched.note(is_in_machine_code);
         watched.has_settled.into()
     });
     linker.func_wrap("host", "work", || {

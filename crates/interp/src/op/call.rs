@@ -69,10 +69,10 @@ unsafe fn lower(entry: *const FuncEntry, ctx: *mut VmContext) -> *mut Word {
         let module = runtime::module(ctx);
         let func = DefinedFuncIndex(entry.offset_from((*ctx).entries) as u32);
         let Some(code) = ModuleCode::of(module) else { return std::ptr::null_mut() };
-        match code.lower(module, func) {
+        match runtime::on_host((*ctx).store, || code.lower(module, func)) {
             Ok(code) => code.cast_mut(),
             Err(error) => {
-                (*(*ctx).store).pending = Some(Pending::Error(error));
+                (*(*ctx).store).fiber.pending = Some(Pending::Error(error));
                 std::ptr::null_mut()
             }
         }
@@ -202,8 +202,8 @@ handlers! {
             return m.stop();
         }
         m.ip = position;
-        m.fp = (*m.vm()).trap_site.frame;
-        m.ctx = (*m.vm()).trap_site.ctx;
+        m.fp = (*m.vm()).fiber.trap_site.frame;
+        m.ctx = (*m.vm()).fiber.trap_site.ctx;
         m.reload_memory();
         m.dispatch()
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::runtime;
+use innkeeper_engine::tier::{VmContext, runtime};
 
 use super::call::caller_of_instance;
 use crate::call_profile::Heat;
@@ -92,7 +92,7 @@ handlers! {
             Heat::Hot => {
                 // It is not asked again before long.
                 (*entry).calls_left.store(u32::MAX, Ordering::Relaxed);
-                ModuleCode::say_hot(module, func);
+                say_hot(m.ctx, func);
             }
         }
         m.ip = (*entry).code.load(Ordering::Acquire);
@@ -237,6 +237,17 @@ pub(crate) mod select_by {
             }
         }
     }
+}
+
+/// Says that a function is hot, for which it may be compiled here and now.
+///
+/// # Safety
+/// `ctx` is the context that is being executed with, and `func` one of its module.
+#[cold]
+#[inline(never)]
+unsafe fn say_hot(ctx: *mut VmContext, func: DefinedFuncIndex) {
+    // SAFETY: `hot` passes the context that it runs with, on the store's fiber.
+    unsafe { runtime::on_host((*ctx).store, || ModuleCode::say_hot(runtime::module(ctx), func)) };
 }
 
 /// # Safety

@@ -52,8 +52,8 @@ impl Machine {
                 return self.stop();
             }
             self.ip = position;
-            self.fp = (*self.vm()).trap_site.frame;
-            self.ctx = (*self.vm()).trap_site.ctx;
+            self.fp = (*self.vm()).fiber.trap_site.frame;
+            self.ctx = (*self.vm()).fiber.trap_site.ctx;
             self.reload_memory();
             self.dispatch()
         }
@@ -79,7 +79,7 @@ unsafe fn make(ip: *const Word, fp: *mut u64, ctx: *mut VmContext) -> u64 {
                 exception.as_ptr() as usize as u64
             }
             Err(trap) => {
-                (*(*ctx).store).pending = Some(Pending::Trap(trap));
+                (*(*ctx).store).fiber.pending = Some(Pending::Trap(trap));
                 0
             }
         }

@@ -86,16 +86,16 @@ handlers! {
         let (position, frame, ctx) = caller(m.fp, m.operand(A), m.ctx, 0);
         let position = unwind::catch(position, frame, ctx, FramePosition::Return, vm);
         if position.is_null() {
-            if let Some(Pending::Trap(_)) = (*vm).pending {
+            if let Some(Pending::Trap(_)) = (*vm).fiber.pending {
                 stop_in_caller(m.fp, m.operand(A), m.ctx);
             }
             // Nobody further out has a backtrace to append.
-            (*vm).trap_site.position = std::ptr::null();
+            (*vm).fiber.trap_site.position = std::ptr::null();
             return Exit::Stopped;
         }
         m.ip = position;
-        m.fp = (*vm).trap_site.frame;
-        m.ctx = (*vm).trap_site.ctx;
+        m.fp = (*vm).fiber.trap_site.frame;
+        m.ctx = (*vm).fiber.trap_site.ctx;
         m.reload_memory();
         m.dispatch()
     }
@@ -107,7 +107,7 @@ handlers! {
     fn tail_call(m) {
         let vm = m.vm();
         let header = m.operand(A);
-        let TailCall { entry, ctx, call_slots } = (*vm).tail_call;
+        let TailCall { entry, ctx, call_slots } = (*vm).fiber.tail_call;
         let (mut address, mut outer) = (*m.fp.add(header), *m.fp.add(header + 1));
         let Some(code) = code_of(entry, ctx) else {
             stop_in_caller(m.fp, header, m.ctx);
@@ -117,7 +117,7 @@ handlers! {
             address |= OTHER_INSTANCE;
             outer = m.ctx as u64;
         }
-        m.fp.copy_from((*vm).stack_top, call_slots);
+        m.fp.copy_from((*vm).fiber.stack_top, call_slots);
         *m.fp.add(call_slots) = address;
         *m.fp.add(call_slots + 1) = outer;
         m.ctx = ctx;
@@ -152,15 +152,15 @@ unsafe fn run(code: &NativeCode, ctx: *mut VmContext, fp: *mut u64, header: usiz
     unsafe {
         let vm = (*ctx).store;
         let segment = ActivationSegment {
-            outer: (*vm).segments,
+            outer: (*vm).fiber.segments,
             site: site_of_caller(fp, header, ctx),
             describe,
             catches,
         };
-        (*vm).segments = &raw const segment;
+        (*vm).fiber.segments = &raw const segment;
         CallFrame::new(fp, header).run_native(vm);
         let left = (code.enter)(code, ctx, fp);
-        (*vm).segments = segment.outer;
+        (*vm).fiber.segments = segment.outer;
         left
     }
 }
@@ -191,7 +191,7 @@ unsafe fn stop_in_caller(fp: *mut u64, header: usize, ctx: *mut VmContext) {
     // SAFETY: `run` passes on what it was given: a frame of the function, whose header is where its type puts it.
     unsafe {
         let site = site_of_caller(fp, header, ctx);
-        (*(*ctx).store).trap_site = TrapSite::NONE;
+        (*(*ctx).store).fiber.trap_site = TrapSite::NONE;
         runtime::complete_stop((*ctx).store, |error| backtrace::append(error, site, FramePosition::Return));
     }
 }

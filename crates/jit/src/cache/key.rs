@@ -38,7 +38,7 @@ impl Target {
         }
         let build = format!("{} {}", build_name(), cranelift_native::VERSION);
         // All fields by name, so that a new one is not forgotten: limits and most of the tuning change no code.
-        let Config { features, metering, nan_bits, tuning, limits: _ } = config;
+        let Config { features, metering, nan_bits, tuning, limits: _, pooling: _ } = config;
         let settings = format!(
             "{features:?} {metering:?} {nan_bits:?} {:?} {:?} {:?} {}",
             tuning.memory_layout,

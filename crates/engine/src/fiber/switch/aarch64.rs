@@ -9,16 +9,17 @@
 use std::arch::{asm, naked_asm};
 use std::mem::offset_of;
 
-use super::{Body, Call, Switch};
+use super::{Body, Call, SUSPENSION_BYTES, Switch};
 
 /// Whether a fiber has a stack of its own on this processor.
+#[cfg(any(test, feature = "async"))]
 pub(crate) const HAS_STACKS: bool = true;
 
 /// See [`super::enter`].
 #[inline(always)]
 pub(super) unsafe fn enter(at: *mut Switch, body: Body, data: *mut ()) -> u32 {
     let outcome: u64;
-    // SAFETY: as the caller promises; whoever comes back has restored the stack pointer, `x19` and `x29`, and nothing else is expected to be as it was.
+    // SAFETY: `super::Job::enter` passes a fiber that does not run, and a body that does not unwind; whoever comes back has restored the stack pointer, `x19` and `x29`, and nothing else is expected to be as it was.
     unsafe {
         asm!(
             "adr x3, 2f",
@@ -90,8 +91,11 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut 
         "stp d14, d15, [sp, 144]",
         "ldr x3, [x0, {fiber}]",
         "str x3, [sp, 160]",
-        "mov x3, sp",
+        // What is called within this may be suspended, and stay below while the caller goes on until it is suspended itself.
+        "sub x3, sp, {gap}",
         "str x3, [x0, {fiber}]",
+        // What is noted then may be of such a call.
+        "mov x20, sp",
         "mov x19, x0",
         "mov x0, x2",
         "ldr x3, [x19, {host}]",
@@ -103,8 +107,7 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut 
         ".cfi_offset x19, -24",
         "add x29, sp, 16",
         "blr x1",
-        "ldr x3, [x19, {fiber}]",
-        "mov sp, x3",
+        "mov sp, x20",
         "ldr x3, [sp, 160]",
         "str x3, [x19, {fiber}]",
         "ldp d14, d15, [sp, 144]",
@@ -121,10 +124,12 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut 
         ".cfi_endproc",
         host = const offset_of!(Switch, host),
         fiber = const offset_of!(Switch, fiber),
+        gap = const SUSPENSION_BYTES,
     )
 }
 
 /// See [`super::suspend`].
+#[cfg(any(test, feature = "async"))]
 #[inline(always)]
 pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
     let why: u64;
@@ -160,6 +165,7 @@ pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
 }
 
 /// See [`super::resume`].
+#[cfg(any(test, feature = "async"))]
 #[inline(always)]
 pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
     let outcome: u64;

@@ -18,11 +18,16 @@ mod arch;
 #[path = "x86_64.rs"]
 mod arch;
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "async"))]
 pub(crate) use arch::HAS_STACKS;
+
+/// Bytes of a fiber's stack between who has the host do something and what the host calls meanwhile on that stack: whoever has called the host needs no more until it is suspended itself,
+/// where it can be.
+const SUSPENSION_BYTES: usize = if cfg!(any(test, feature = "async")) { 2048 } else { 0 };
 
 /// Where the two stacks of a fiber were left.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +46,7 @@ impl Switch {
     }
 }
 
+#[cfg(any(test, feature = "async"))]
 /// How a fiber comes back to who has entered or resumed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -51,6 +57,7 @@ pub(crate) enum Progress {
 }
 
 /// Why a suspended fiber goes on.
+#[cfg(any(test, feature = "async"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// What it waited for has happened, or may have.
@@ -82,12 +89,14 @@ macro_rules! switched {
     };
 }
 
+#[cfg(any(test, feature = "async"))]
 /// Something to be done on another stack, and how it ended.
 pub(crate) struct Job<A, R> {
     act: Option<A>,
     result: Option<thread::Result<R>>,
 }
 
+#[cfg(any(test, feature = "async"))]
 impl<A: FnOnce() -> R, R> Job<A, R> {
     pub(crate) fn new(act: A) -> Job<A, R> {
         Job { act: Some(act), result: None }
@@ -105,13 +114,16 @@ impl<A: FnOnce() -> R, R> Job<A, R> {
                 unsafe { A::run(data) }
             }
         }
-        // SAFETY: as the caller promises.
+        // SAFETY: `enter` below and `runtime::future` pass the switch of a fiber that does not run and has room, as `VmFiber::has_room` has told.
         match unsafe { arch::enter(at, body::<Job<A, R>>, job.cast()) } {
             0 => Progress::Finished,
             _ => Progress::Suspended,
         }
     }
+}
 
+#[cfg(any(test, feature = "async"))]
+impl<A, R> Job<A, R> {
     /// How it ended; none where it has not finished.
     pub(crate) fn take_result(&mut self) -> Option<thread::Result<R>> {
         self.result.take()
@@ -125,12 +137,46 @@ trait Act {
     unsafe fn run(job: *mut ());
 }
 
+#[cfg(any(test, feature = "async"))]
 impl<A: FnOnce() -> R, R> Act for Job<A, R> {
     unsafe fn run(job: *mut ()) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the functions that the switch calls pass the address that they were given with it, of a job that waits for them.
         let job = unsafe { &mut *job.cast::<Job<A, R>>() };
         if let Some(act) = job.act.take() {
             job.result = Some(catch_unwind(AssertUnwindSafe(act)));
+        }
+    }
+}
+
+/// Something to be done on another stack while this one waits for it, and then how it ended, in one place.
+union InPlace<A, R> {
+    act: ManuallyDrop<A>,
+    result: ManuallyDrop<thread::Result<R>>,
+}
+
+impl<A: FnOnce() -> R, R> Act for InPlace<A, R> {
+    #[inline(always)]
+    unsafe fn run(place: *mut ()) {
+        let place = place.cast::<InPlace<A, R>>();
+        // SAFETY: `enter` and `on_host` pass what has just been filled with something to be done, and read the result only once this has returned.
+        unsafe {
+            let act = ManuallyDrop::take(&mut (*place).act);
+            (*place).result = ManuallyDrop::new(catch_unwind(AssertUnwindSafe(act)));
+        }
+    }
+}
+
+impl<A, R> InPlace<A, R> {
+    /// How it ended. A panic goes on here.
+    ///
+    /// # Safety
+    /// It has been done.
+    #[inline(always)]
+    unsafe fn into_result(mut self) -> R {
+        // SAFETY: `enter` and `on_host` ask once it has been done, and then it is a result.
+        match unsafe { ManuallyDrop::take(&mut self.result) } {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
         }
     }
 }
@@ -140,15 +186,21 @@ impl<A: FnOnce() -> R, R> Act for Job<A, R> {
 /// # Safety
 /// As [`Job::enter`].
 #[inline(always)]
-pub(crate) unsafe fn enter<R>(at: *mut Switch, act: impl FnOnce() -> R) -> R {
-    let mut job = Job::new(act);
-    // SAFETY: as the caller promises; it finishes before this function does.
-    unsafe { Job::enter(&raw mut job, at) };
-    match job.take_result() {
-        Some(Ok(result)) => result,
-        Some(Err(panic)) => resume_unwind(panic),
-        // What was entered has suspended all the same, and uses the job: going on would leave it an address of nothing.
-        None => std::process::abort(),
+pub(crate) unsafe fn enter<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
+    switched! {
+        fn body<A: Act>(data) {
+            // SAFETY: `enter` passes its place, which waits for this.
+            unsafe { A::run(data) }
+        }
+    }
+    let mut place = InPlace { act: ManuallyDrop::new(act) };
+    // SAFETY: `runtime::call` passes its store's switch, and has looked whether there is room; what is done has finished before this function does.
+    unsafe {
+        match arch::enter(at, body::<InPlace<A, R>>, (&raw mut place).cast()) {
+            0 => place.into_result(),
+            // What was entered has suspended all the same, and uses the place: going on would leave it an address of nothing.
+            _ => std::process::abort(),
+        }
     }
 }
 
@@ -157,26 +209,52 @@ pub(crate) unsafe fn enter<R>(at: *mut Switch, act: impl FnOnce() -> R) -> R {
 /// # Safety
 /// `at` is the switch of the fiber that this is called on.
 #[inline(always)]
-pub(crate) unsafe fn on_host<R>(at: *mut Switch, act: impl FnOnce() -> R) -> R {
+pub(crate) unsafe fn on_host<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
     switched! {
         fn call<A: Act>(data) -> u64 {
-            // SAFETY: `on_host` passes the job, which is in use until this returns.
+            // SAFETY: `on_host` passes its place, which is in use until this returns.
             unsafe { A::run(data) };
             0
         }
     }
-    fn call_of<A: Act>(_: &A) -> Call {
-        call::<A>
+    let mut place = InPlace { act: ManuallyDrop::new(act) };
+    // SAFETY: `runtime` passes the switch of the store that it runs for, on its fiber.
+    unsafe {
+        arch::on_host(at, call::<InPlace<A, R>>, (&raw mut place).cast());
+        place.into_result()
     }
-    let mut job = Job::new(act);
-    let call = call_of(&job);
-    // SAFETY: as the caller promises.
-    unsafe { arch::on_host(at, call, (&raw mut job).cast()) };
-    match job.take_result() {
-        Some(Ok(result)) => result,
-        Some(Err(panic)) => resume_unwind(panic),
-        // A job that was run has a result.
-        None => std::process::abort(),
+}
+
+/// As [`on_host`], for what has a short answer and does not panic.
+///
+/// # Safety
+/// As [`on_host`].
+#[inline(always)]
+pub(crate) unsafe fn call_on_host<A: FnOnce() -> bool>(at: *mut Switch, act: A) -> bool {
+    switched! {
+        fn call<A: Answer>(data) -> u64 {
+            // SAFETY: `call_on_host` passes what is to be done, once.
+            u64::from(unsafe { A::answer(data) })
+        }
+    }
+    let mut act = Some(act);
+    // SAFETY: `runtime::call_host_of` passes the switch of the store that it runs for, on its fiber; a panic would end the process where it leaves `call`.
+    unsafe { arch::on_host(at, call::<Option<A>>, (&raw mut act).cast()) != 0 }
+}
+
+/// What [`call_on_host`] does, by address.
+trait Answer {
+    /// # Safety
+    /// `act` is the address of a value of this type, which nobody else uses.
+    unsafe fn answer(act: *mut ()) -> bool;
+}
+
+impl<A: FnOnce() -> bool> Answer for Option<A> {
+    #[inline(always)]
+    unsafe fn answer(act: *mut ()) -> bool {
+        // SAFETY: `call` passes the address that it was given, of what waits for it.
+        let act = unsafe { (*act.cast::<Option<A>>()).take() };
+        act.is_some_and(|act| act())
     }
 }
 
@@ -184,8 +262,9 @@ pub(crate) unsafe fn on_host<R>(at: *mut Switch, act: impl FnOnce() -> R) -> R {
 ///
 /// # Safety
 /// `at` is the switch of the fiber that this is called on, and who has entered it expects it to suspend.
+#[cfg(any(test, feature = "async"))]
 pub(crate) unsafe fn suspend(at: *mut Switch) -> Wake {
-    // SAFETY: as the caller promises.
+    // SAFETY: `runtime::future` passes the switch of the fiber that it runs on, which it has entered itself.
     match unsafe { arch::suspend(at) } {
         0 => Wake::GoOn,
         _ => Wake::Cancel,
@@ -196,8 +275,9 @@ pub(crate) unsafe fn suspend(at: *mut Switch) -> Wake {
 ///
 /// # Safety
 /// `at` is the switch of a fiber that is suspended: nothing has been entered on its stack since that is still there.
+#[cfg(any(test, feature = "async"))]
 pub(crate) unsafe fn resume(at: *mut Switch, wake: Wake) -> Progress {
-    // SAFETY: as the caller promises.
+    // SAFETY: `runtime::future` passes the switch of a fiber that it has seen suspend, with the record as it was then.
     match unsafe { arch::resume(at, u32::from(wake == Wake::Cancel)) } {
         0 => Progress::Finished,
         _ => Progress::Suspended,

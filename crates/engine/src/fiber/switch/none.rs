@@ -5,12 +5,13 @@
 use super::{Body, Call, Switch};
 
 /// Whether a fiber has a stack of its own on this processor.
+#[cfg(any(test, feature = "async"))]
 pub(crate) const HAS_STACKS: bool = false;
 
 /// See [`super::enter`].
 #[inline(always)]
 pub(super) unsafe fn enter(_: *mut Switch, body: Body, data: *mut ()) -> u32 {
-    // SAFETY: as the caller promises.
+    // SAFETY: `super::Job::enter` passes the body with its data.
     unsafe { body(data) };
     0
 }
@@ -18,17 +19,19 @@ pub(super) unsafe fn enter(_: *mut Switch, body: Body, data: *mut ()) -> u32 {
 /// See [`super::on_host`].
 #[inline(always)]
 pub(super) unsafe fn on_host(_: *mut Switch, call: Call, data: *mut ()) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: `super::on_host` passes the call with its data.
     unsafe { call(data) }
 }
 
 /// See [`super::suspend`]: goes on at once.
+#[cfg(any(test, feature = "async"))]
 #[inline(always)]
 pub(super) unsafe fn suspend(_: *mut Switch) -> u32 {
     0
 }
 
 /// See [`super::resume`]: nothing is ever suspended.
+#[cfg(any(test, feature = "async"))]
 #[inline(always)]
 pub(super) unsafe fn resume(_: *mut Switch, _: u32) -> u32 {
     0

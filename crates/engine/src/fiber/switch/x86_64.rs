@@ -16,16 +16,17 @@
 use std::arch::{asm, naked_asm};
 use std::mem::offset_of;
 
-use super::{Body, Call, Switch};
+use super::{Body, Call, SUSPENSION_BYTES, Switch};
 
 /// Whether a fiber has a stack of its own on this processor.
+#[cfg(any(test, feature = "async"))]
 pub(crate) const HAS_STACKS: bool = true;
 
 /// See [`super::enter`].
 #[inline(always)]
 pub(super) unsafe fn enter(at: *mut Switch, body: Body, data: *mut ()) -> u32 {
     let outcome: u32;
-    // SAFETY: as the caller promises; whoever comes back has restored the stack pointer, `rbx` and `rbp`, and nothing else is expected to be as it was.
+    // SAFETY: `super::Job::enter` passes a fiber that does not run, and a body that does not unwind; whoever comes back has restored the stack pointer, `rbx` and `rbp`, and nothing else is expected to be as it was.
     unsafe {
         asm!(
             "lea rax, [rip + 2f]",
@@ -86,8 +87,12 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Call, data: 
         "push r14",
         "push r15",
         "push qword ptr [rdi + {fiber}]",
-        "mov [rdi + {fiber}], rsp",
+        // What is called within this may be suspended, and stay below while the caller goes on until it is suspended itself.
+        "lea rax, [rsp - {gap}]",
+        "mov [rdi + {fiber}], rax",
         "mov rbx, rdi",
+        // What is noted then may be of such a call.
+        "mov r12, rsp",
         "mov rdi, rdx",
         "mov rsp, [rbx + {host}]",
         // What was pushed there when the fiber was entered or resumed: for whoever walks the stack, that place has made this call.
@@ -96,7 +101,7 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Call, data: 
         ".cfi_offset rbx, -24",
         "lea rbp, [rsp + 16]",
         "call rsi",
-        "mov rsp, [rbx + {fiber}]",
+        "mov rsp, r12",
         "pop qword ptr [rbx + {fiber}]",
         "pop r15",
         "pop r14",
@@ -108,10 +113,12 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Call, data: 
         ".cfi_endproc",
         host = const offset_of!(Switch, host),
         fiber = const offset_of!(Switch, fiber),
+        gap = const SUSPENSION_BYTES,
     )
 }
 
 /// See [`super::suspend`].
+#[cfg(any(test, feature = "async"))]
 #[inline(always)]
 pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
     let why: u32;
@@ -144,6 +151,7 @@ pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
 }
 
 /// See [`super::resume`].
+#[cfg(any(test, feature = "async"))]
 #[inline(always)]
 pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
     let outcome: u32;

@@ -145,6 +145,18 @@ impl Heap {
             || self.bytes.saturating_add(bytes) > self.threshold_bytes
     }
 
+    /// A new object where no collection should come before it and there is room.
+    #[inline]
+    pub(crate) fn allocate_if_not_due(
+        &mut self,
+        allocation: Allocation,
+    ) -> Result<NonNull<VmObject>, Allocation> {
+        match Heap::size_bytes(&allocation) {
+            Some(bytes) if !self.is_due(bytes) => self.allocate(allocation),
+            _ => Err(allocation),
+        }
+    }
+
     /// Bytes that the allocation takes; none where that is more than there can be.
     pub(crate) fn size_bytes(allocation: &Allocation) -> Option<usize> {
         let contents = match allocation {

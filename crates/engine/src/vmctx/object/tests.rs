@@ -1,6 +1,7 @@
 //! That a collection is given up soon, at each of its stages, and loses nothing by it.
 
 use super::*;
+use crate::fiber::StackPool;
 use crate::vmctx::record::StoreRecord;
 
 /// Numbers in no order, each once.
@@ -15,7 +16,15 @@ fn shuffled(count: usize) -> Vec<usize> {
 }
 
 fn record(budget: &Budget) -> StoreRecord {
-    StoreRecord::new(1 << 16, std::ptr::null(), 1, Arc::default(), budget).expect("a record")
+    let stack = StackPool::for_tests().take().expect("a stack");
+    StoreRecord::new(
+        (stack, &crate::vmctx::polled::RecordPool::for_tests()),
+        std::ptr::null(),
+        1,
+        Arc::default(),
+        budget,
+    )
+    .expect("a record")
 }
 
 /// A heap of exceptions, which are the objects that need no type.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use super::polled::PolledRecord;
-use super::{NativeHandler, NativeSite, NativeStack, TailCall, TrapSite, VmMemory, VmStore};
+use super::polled::{PolledRecord, RecordPool};
+use super::{NATIVE_HEADROOM_BYTES, VmFiber, VmMemory, VmStore};
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::Error;
+use crate::fiber::FiberStack;
 use crate::parking::Parking;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
-use crate::sys::Mapping;
 use crate::timer::{Next, Timed};
 use crate::trap::Trap;
 use crate::waiting::Wakers;
@@ -21,10 +21,7 @@ use crate::waiting::Wakers;
 pub(crate) struct StoreRecord {
     handle: InterruptHandle,
     no_memory: NonNull<VmMemory>,
-    stack: Mapping,
-    /// Where frames must end, however much is charged.
-    stack_end: *mut u64,
-    native: Option<Mapping>,
+    stack: FiberStack,
     /// For the record, and for the stacks as far as they may be used by now.
     charge: Charge,
 }
@@ -36,49 +33,31 @@ unsafe impl Sync for StoreRecord {}
 
 impl StoreRecord {
     pub(crate) fn new(
-        stack_bytes: usize,
+        (stack, records): (FiberStack, &Arc<RecordPool>),
         libcalls: *const (),
         back_edges: u32,
         parking: Arc<Parking>,
         budget: &Budget,
     ) -> Result<StoreRecord, Error> {
-        let stack_bytes = stack_bytes.checked_next_multiple_of(GUARD_BYTES).unwrap_or(usize::MAX);
-        let first_bytes = stack_bytes.min(STACK_STEP_BYTES);
+        let fiber = VmFiber::new(&stack, STACK_STEP_BYTES);
+        let first_bytes = fiber.slots_limit as usize - fiber.stack_base as usize;
         let charge = budget.hold(BudgetKind::Stack, STORE_COST_BYTES + first_bytes as u64)?;
-        // The guard beyond the end is never reached by checked code; it is there for the day a check is wrong.
-        let stack = Mapping::new(stack_bytes, stack_bytes.saturating_add(FRAME_GUARD_BYTES))?;
-        // SAFETY: both are at most one past the accessible part of the mapping.
-        let (limit, stack_end): (*mut u64, *mut u64) =
-            unsafe { (stack.base().add(first_bytes).cast(), stack.base().add(stack_bytes).cast()) };
         let vm = VmStore {
-            stack_limit: AtomicPtr::new(limit),
-            countdown_from: back_edges,
-            fuel: 0,
-            stack_base: stack.base().cast(),
-            stack_top: stack.base().cast(),
-            trap_site: TrapSite::NONE,
-            pending: None,
-            scratch: [0; 8],
+            stack_limit: AtomicPtr::new(fiber.slots_limit),
             native_limit: AtomicUsize::new(usize::MAX),
-            native_stack: NativeStack::default(),
             libcalls,
-            exit_point: 0,
-            native_site: NativeSite::default(),
-            native_handler: NativeHandler::default(),
-            tail_call: TailCall { entry: std::ptr::null(), ctx: std::ptr::null_mut(), call_slots: 0 },
-            segments: std::ptr::null(),
-            catching: std::ptr::null(),
-            native_exit: 0,
+            fuel: 0,
+            countdown_from: back_edges,
+            nesting: 0,
             owner: std::ptr::null_mut(),
             core: std::ptr::null_mut(),
-            nesting: 0,
+            fiber,
+            scratch: [0; 8],
         };
         let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0.into() };
         Ok(StoreRecord {
             handle: InterruptHandle(Arc::new(SharedRecord {
-                vm: PolledRecord::new(vm)?,
-                limit: Cell::new(limit),
-                native_limit: Cell::new(0),
+                vm: PolledRecord::new(vm, records)?,
                 requests: AtomicU8::new(0),
                 ticks: AtomicU64::new(0),
                 is_deadline_told: Cell::new(false),
@@ -87,55 +66,46 @@ impl StoreRecord {
             })),
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
             stack,
-            stack_end,
-            native: None,
             charge,
         })
     }
 
-    /// Maps the stack that machine code runs on, and the page it polls, if that has not been done.
-    pub(crate) fn map_native_stack(&mut self, bytes: usize, headroom_bytes: usize) -> Result<(), Error> {
-        if self.native.is_some() {
+    /// Makes machine code possible on the fiber that runs: charges for its native stack, and maps the page that loops poll, if that has not been done.
+    pub(crate) fn prepare_native_stack(&mut self) -> Result<(), Error> {
+        if self.fiber().is_ready_for_native() {
             return Ok(());
         }
-        // More than that no system maps; the sums below stay numbers.
-        let whole = |bytes: usize| bytes.min(usize::MAX / 4).next_multiple_of(GUARD_BYTES);
-        let (bytes, headroom_bytes) = (whole(bytes), whole(headroom_bytes));
-        let mapping = Mapping::with_guard(bytes.saturating_add(headroom_bytes), NATIVE_GUARD_BYTES)?;
-        let base = mapping.base() as usize + NATIVE_GUARD_BYTES;
-        let stack = NativeStack { base, limit: base + headroom_bytes, top: base + headroom_bytes + bytes };
-        let mut first = base + headroom_bytes + bytes.saturating_sub(STACK_STEP_BYTES);
-        let charged = self.charge.bytes().saturating_add((stack.top - first + headroom_bytes) as u64);
+        let stack = self.fiber().native_stack;
+        let bytes = stack.top - stack.limit;
+        let mut first = stack.top - bytes.min(STACK_STEP_BYTES);
+        let charged = self.charge.bytes().saturating_add((stack.top - first + NATIVE_HEADROOM_BYTES) as u64);
         if !self.charge.set_quietly(charged) {
             // A guest that has used up its budget does not end because it gets hot, which happens at another time in every run: so much is not charged.
             first = stack.top - bytes.min(UNCHARGED_STACK_BYTES);
         }
         self.shared().set_poll_page_apart()?;
-        // SAFETY: the record lives as long as `self`; guest code is not running: its tier has called us.
-        unsafe { (*self.vm()).native_stack = stack };
-        self.shared().native_limit.set(first);
-        // If a request was answered before there was a stack, the limit is still one that stops nobody: the next check fails, and sets the right one.
+        self.fiber_mut().native_limit = first;
+        // If a request was answered before, the limit is still one that stops nobody: the next check fails, and sets the right one.
         self.shared().native_limit().store(usize::MAX, Ordering::Release);
-        self.native = Some(mapping);
         Ok(())
     }
 
     /// Lets frames of interpreted functions reach up to `end`; false where the stack or the budget has no more.
     pub(crate) fn extend_stack(&mut self, end: *const u64) -> bool {
-        let (base, old) = (self.stack.base() as usize, self.shared().limit.get());
+        let fiber = self.fiber();
+        let (base, old, slots_end) = (fiber.stack_base as usize, fiber.slots_limit, fiber.slots_end);
         if end <= old.cast_const() {
             return true;
         }
-        if end > self.stack_end.cast_const() {
+        if end > slots_end.cast_const() {
             return false;
         }
-        let most = self.stack_end as usize - base;
+        let most = slots_end as usize - base;
         let Some(bytes) = self.charge_stack(old as usize - base, end as usize - base, most) else {
             return false;
         };
-        // SAFETY: `bytes` are at most those of the stack.
-        let limit: *mut u64 = unsafe { self.stack.base().add(bytes) }.cast();
-        self.shared().limit.set(limit);
+        let limit = self.fiber().stack_base.wrapping_byte_add(bytes);
+        self.fiber_mut().slots_limit = limit;
         // Not where somebody requests a safepoint meanwhile: whoever answers then sets it.
         let _ = self.shared().stack_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
         true
@@ -143,9 +113,7 @@ impl StoreRecord {
 
     /// Lets the stack of machine code reach down to `address`; false where the stack or the budget has no more.
     pub(crate) fn extend_native_stack(&mut self, address: usize) -> bool {
-        // SAFETY: the record lives as long as `self`.
-        let stack = unsafe { (*self.vm()).native_stack };
-        let old = self.shared().native_limit.get();
+        let (stack, old) = (self.fiber().native_stack, self.fiber().native_limit);
         if address >= old {
             return true;
         }
@@ -155,11 +123,22 @@ impl StoreRecord {
         let (used, needed, most) = (stack.top - old, stack.top - address, stack.top - stack.limit);
         let Some(bytes) = self.charge_stack(used, needed, most) else { return false };
         let limit = stack.top - bytes;
-        self.shared().native_limit.set(limit);
+        self.fiber_mut().native_limit = limit;
         // As in `extend_stack`.
         let _ =
             self.shared().native_limit().compare_exchange(old, limit, Ordering::AcqRel, Ordering::Relaxed);
         true
+    }
+
+    /// The execution that is under way, or was last.
+    fn fiber(&self) -> &VmFiber {
+        // SAFETY: the record lives as long as `self`; guest code does not run while the store is borrowed, unless it has called us.
+        unsafe { &(*self.vm()).fiber }
+    }
+
+    fn fiber_mut(&mut self) -> &mut VmFiber {
+        // SAFETY: as in `fiber`, and the borrow is exclusive.
+        unsafe { &mut (*self.vm()).fiber }
     }
 
     /// Charges for a stack that is used up to `needed` bytes, of which `used` are charged, and for as much again as is used, up to `most`; tells what was
@@ -230,9 +209,13 @@ impl StoreRecord {
         self.shared().ticks.swap(0, Ordering::Relaxed)
     }
 
+    pub(crate) fn is_in_machine_code(&self) -> bool {
+        self.fiber().is_in_machine_code()
+    }
+
     pub(crate) fn stack_top(&self) -> *mut u64 {
         // SAFETY: the record lives as long as `self`.
-        unsafe { (*self.vm()).stack_top }
+        unsafe { (*self.vm()).fiber.stack_top }
     }
 
     pub(crate) fn fuel(&self) -> u64 {
@@ -252,14 +235,12 @@ impl StoreRecord {
 
 impl Drop for StoreRecord {
     fn drop(&mut self) {
+        let (slots_bytes, native_bytes) = self.fiber().touched_bytes();
+        self.stack.set_touched(slots_bytes, native_bytes);
         // SAFETY: made by `Box::leak` in `new`, freed once, here, when the store goes.
         drop(unsafe { Box::from_raw(self.no_memory.as_ptr()) });
     }
 }
-
-const GUARD_BYTES: usize = 1 << 16;
-/// No frame on the guest's stack is as large: 50,000 vectors as locals, and as many slots as operands reach.
-const FRAME_GUARD_BYTES: usize = 2 << 20;
 
 /// What the stack of machine code may use in a store whose budget has no more.
 const UNCHARGED_STACK_BYTES: usize = 64 << 10;
@@ -270,17 +251,10 @@ const STACK_STEP_BYTES: usize = 256 << 10;
 /// What a store costs beside what its guests have in it: its records, page tables, and the thread that it is used on.
 const STORE_COST_BYTES: u64 = 128 << 10;
 
-/// Bytes below the stack of machine code that fault when touched: larger than frames of functions that do not touch every page of them.
-pub(crate) const NATIVE_GUARD_BYTES: usize = 1 << 20;
-
 /// A [`VmStore`] that outlives its store where another thread still holds a handle to it; such a thread touches the atomic fields only.
 struct SharedRecord {
     vm: PolledRecord,
-    /// Where frames must end at present.
-    limit: Cell<*mut u64>,
-    /// Where the stack of machine code must end at present; 0 while there is none.
-    native_limit: Cell<usize>,
-    /// What is asked for: any of [`SAMPLE`], [`INTERRUPT`], [`DEADLINE`], [`OWN_DEADLINE`] and [`PROCESSOR_TIME`].
+    /// What is asked for: any of [`SAMPLE`], [`INTERRUPT`], [`DEADLINE`], [`OWN_DEADLINE`], [`PROCESSOR_TIME`] and [`YIELD`].
     requests: AtomicU8,
     ticks: AtomicU64,
     /// Whether a guest was stopped by the deadline that is still being asked for.
@@ -305,6 +279,8 @@ pub(crate) enum Request {
     Interrupt,
     /// A sample of the stack for a profile.
     Sample,
+    /// Others are to have their turn.
+    Yield,
 }
 
 /// The bits of [`SharedRecord::requests`].
@@ -316,6 +292,8 @@ const DEADLINE: u8 = 1 << 2;
 const OWN_DEADLINE: u8 = 1 << 3;
 /// The store's processor time is used up. It can be taken back.
 const PROCESSOR_TIME: u8 = 1 << 4;
+/// The guest's slice of time is over.
+const YIELD: u8 = 1 << 5;
 const DEADLINES: u8 = DEADLINE | OWN_DEADLINE | PROCESSOR_TIME;
 
 /// Limits on time that a store itself has.
@@ -338,11 +316,13 @@ impl Request {
     /// What is told first of what is asked for, and what is then settled: a guest that is stopped has no stack to sample.
     fn first_of(requests: u8) -> Option<(Request, u8)> {
         if requests & DEADLINES != 0 {
-            Some((Request::Deadline, DEADLINES | SAMPLE))
+            Some((Request::Deadline, DEADLINES | SAMPLE | YIELD))
         } else if requests & INTERRUPT != 0 {
-            Some((Request::Interrupt, INTERRUPT | SAMPLE))
+            Some((Request::Interrupt, INTERRUPT | SAMPLE | YIELD))
         } else if requests & SAMPLE != 0 {
             Some((Request::Sample, SAMPLE))
+        } else if requests & YIELD != 0 {
+            Some((Request::Yield, YIELD))
         } else {
             None
         }
@@ -352,7 +332,7 @@ impl Request {
     pub(crate) fn trap(self) -> Trap {
         match self {
             Request::Deadline => Trap::DeadlineExceeded,
-            Request::Interrupt | Request::Sample => Trap::Interrupted,
+            Request::Interrupt | Request::Sample | Request::Yield => Trap::Interrupted,
         }
     }
 }
@@ -401,6 +381,17 @@ impl InterruptHandle {
         WakeOnStop { number: self.0.wakers.enter(waker), handle: self }
     }
 
+    /// As [`InterruptHandle::wake_on_stop`], until [`InterruptHandle::leave_waker`] is told the number.
+    #[cfg(feature = "async")]
+    pub(crate) fn enter_waker(&self, waker: Waker) -> u64 {
+        self.0.wakers.enter(waker)
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn leave_waker(&self, number: u64) {
+        self.0.wakers.leave(number);
+    }
+
     /// Whether a request to stop has been made that nobody has answered yet, or a deadline has passed and guests that it ends are still under way.
     #[must_use]
     pub fn is_stop_asked(&self) -> bool {
@@ -434,6 +425,21 @@ impl InterruptHandle {
     pub(crate) fn take_back_strike(&self, limit: OwnLimit) {
         // Limits that have been changed are restored by whoever answers the request.
         self.0.requests.fetch_and(!limit.bit(), Ordering::AcqRel);
+    }
+
+    /// Has the guest that is running, or the next one to run, let others have their turn at its next loop or call, if it was called so that it can wait; see
+    /// [`crate::Store::yield_every`].
+    #[cfg(feature = "async")]
+    pub fn ask_to_yield(&self) {
+        self.0.requests.fetch_or(YIELD, Ordering::AcqRel);
+        self.0.request_safepoint();
+    }
+
+    /// Takes that back.
+    #[cfg(feature = "async")]
+    pub(crate) fn forget_yield(&self) {
+        // As in `take_back_strike`.
+        self.0.requests.fetch_and(!YIELD, Ordering::AcqRel);
     }
 
     fn stop(&self, request: u8) {
@@ -503,7 +509,7 @@ impl SharedRecord {
     }
 
     fn is_stop_asked(&self) -> bool {
-        self.requests.load(Ordering::Acquire) & !SAMPLE != 0
+        self.requests.load(Ordering::Acquire) & !(SAMPLE | YIELD) != 0
     }
 
     /// Forgets the deadlines that are being asked for.
@@ -540,8 +546,13 @@ impl SharedRecord {
     fn restore_limits(&self) {
         // The store is borrowed by the activation that answers, as by whoever extends its stacks.
         self.vm.permit();
-        self.native_limit().store(self.native_limit.get(), Ordering::Release);
-        self.stack_limit().store(self.limit.get(), Ordering::Release);
+        // SAFETY: as above, of the execution that is under way.
+        let (limit, native_limit) = unsafe {
+            let fiber = &(*self.vm.get()).fiber;
+            (fiber.slots_limit, fiber.native_limit)
+        };
+        self.native_limit().store(native_limit, Ordering::Release);
+        self.stack_limit().store(limit, Ordering::Release);
     }
 }
 

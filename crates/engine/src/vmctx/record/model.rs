@@ -11,7 +11,15 @@ fn explore(check: impl Fn() + Send + Sync + 'static) {
 
 fn record() -> StoreRecord {
     let budget = Budget::new(None, "the limit");
-    StoreRecord::new(GUARD_BYTES, std::ptr::null(), 1, Arc::new(Parking::default()), &budget).unwrap()
+    let stack = crate::fiber::StackPool::for_tests().take().unwrap();
+    StoreRecord::new(
+        (stack, &RecordPool::for_tests()),
+        std::ptr::null(),
+        1,
+        Arc::new(Parking::default()),
+        &budget,
+    )
+    .unwrap()
 }
 
 fn strike(handle: &InterruptHandle) {

@@ -1,0 +1,23 @@
+//! What an engine keeps of stores that are gone for those to come, and how many there may be at a time.
+
+/// How many stores and memories an engine's embedder wants at a time, and how much waits for the next ones.
+///
+/// A store is made in about a microsecond where an earlier one has left its record, its stacks and its memories behind. These take address space (8 GiB for a memory, some 34 MiB
+/// for stacks) and next to no memory while they wait.
+#[derive(Clone, Debug)]
+pub struct Pooling {
+    /// Stores that may exist at a time; one more is an error. None: any number.
+    pub most_stores: Option<usize>,
+    /// Linear memories that all stores may have together, shared ones not counted; one more is an error. None: any number.
+    pub most_memories: Option<usize>,
+    /// Records and stacks that are kept for stores to come.
+    pub idle_stores: usize,
+    /// Memories that are kept for stores to come.
+    pub idle_memories: usize,
+}
+
+impl Default for Pooling {
+    fn default() -> Pooling {
+        Pooling { most_stores: None, most_memories: None, idle_stores: 64, idle_memories: 64 }
+    }
+}

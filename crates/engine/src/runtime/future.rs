@@ -1,0 +1,482 @@
+//! Calls that can wait: a future that runs a function of a store on its fiber.
+//!
+//! A poll enters the fiber, or lets it go on, and comes back when it has finished or waits. It waits where a function of the host does, whose own future is then
+//! polled here first, on the stack of whoever polls, and the guest goes on only when that is ready. What is waited for is always further out on the fiber's stack than
+//! what waits, so that one fiber serves calls within calls.
+//!
+//! Must stay true: while such a future is there, and has not finished, nobody else calls into the store: it holds the store. One that is dropped leaves all frames of
+//! the fiber that it has made, first what is further in. One that is leaked leaves them where they are, and later calls go on below them.
+//!
+//! What this is not: an executor. Nothing here knows one.
+
+use std::any::Any;
+use std::future::Future;
+use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::{Error, ErrorKind};
+use crate::fiber::switch::{self, HAS_STACKS, Job, Progress, Switch, Wake};
+use crate::func::Func;
+use crate::store::StoreInner;
+use crate::tier::{Stopped, Tier};
+use crate::trap::Trap;
+use crate::vmctx::fiber::{Answer, FiberMark, HostFuture};
+use crate::vmctx::record::InterruptHandle;
+use crate::vmctx::{Pending, VmStore, host_stack};
+
+/// Calls a function of the store, as [`super::call::checked`] does, and can wait meanwhile.
+///
+/// # Errors
+/// Where the function is of another store.
+pub(crate) fn call<'a, T: Send + 'static>(
+    store: &'a mut StoreInner<T>,
+    func: Func,
+    slots: &'a mut [u64],
+    kind: CallKind,
+) -> Result<impl Future<Output = Result<(), Error>> + Send + use<'a, T>, Error> {
+    let func = func.record(&store.core)?;
+    let call_slots = super::call::call_slots(func);
+    debug_assert!(slots.len() >= call_slots);
+    let vm = store.core.vm();
+    let most = store.core.limits.host_nesting;
+    let handle = store.core.record.interrupt_handle().clone();
+    let tier: *const dyn Tier = store.core.engine().tier();
+    let slots: *mut [u64] = &raw mut slots[..call_slots];
+    let act = move || {
+        // SAFETY: the function is of this store, which the future holds, and so it does the slots; the tier lives as long as the store's engine. This runs on
+        // the store's fiber, in `poll`.
+        unsafe {
+            if (*func).is_host() {
+                match super::call_host_of(vm, func, std::ptr::null_mut(), &mut *slots) {
+                    true => Ok(()),
+                    false => Err(stopped(vm)),
+                }
+            } else {
+                (*tier).call(&*func, &mut *slots)
+            }
+        }
+    };
+    Ok(Call {
+        job: Job::new(act),
+        vm,
+        owner: store,
+        most,
+        handle,
+        waker: None,
+        state: State::New,
+        kind,
+        future: None,
+        store: PhantomData,
+        _pinned: PhantomPinned,
+    })
+}
+
+/// Why a function of the host that was called by the host did not return.
+///
+/// # Safety
+/// `vm` is the record of a store that is in use here.
+unsafe fn stopped(vm: *mut VmStore) -> Stopped {
+    // SAFETY: `call` passes the record of the store that it calls in, on whose fiber this runs.
+    unsafe {
+        match (*vm).fiber.pending.take() {
+            Some(Pending::Trap(trap)) => Stopped::Error(trap.into()),
+            Some(Pending::Error(error)) => Stopped::Error(error),
+            Some(Pending::Exception(exception)) => Stopped::Error(super::uncaught(vm, exception)),
+            Some(Pending::Panic(payload)) => Stopped::Panic(payload),
+            None => Stopped::Error(Error::limit("a function of the host stopped without a reason")),
+        }
+    }
+}
+
+struct Call<'a, T: 'static, A> {
+    job: Job<A, Result<(), Stopped>>,
+    vm: *mut VmStore,
+    owner: *mut StoreInner<T>,
+    most: u32,
+    handle: InterruptHandle,
+    /// The waker that is entered there.
+    waker: Option<u64>,
+    state: State,
+    kind: CallKind,
+    /// What the function of the host waits for that the guest has called last.
+    future: Option<HostFuture>,
+    store: PhantomData<&'a mut StoreInner<T>>,
+    /// The fiber has the job's address.
+    _pinned: PhantomPinned,
+}
+
+/// What is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    Function,
+    /// A module's start function, while it is instantiated.
+    Start,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    New,
+    /// With the record as it was then, and how many calls were under way.
+    Suspended(FiberMark, u32),
+    Finished,
+}
+
+// SAFETY: it holds the store, which may move to another thread with its data; what is on the fiber's stack refers to no thread.
+unsafe impl<T: Send, A> Send for Call<'_, T, A> {}
+
+impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Future for Call<'_, T, A> {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: nothing is moved out of it.
+        let this = unsafe { self.get_unchecked_mut() };
+        if matches!(this.state, State::Finished) {
+            return Poll::Ready(Err(Error::usage("a call that has finished was polled once more")));
+        }
+        // SAFETY: the owner is the store, which `self` holds, and which outlives this poll.
+        let _timed = match unsafe { Timed::enter(this.owner) } {
+            Ok(timed) => timed,
+            Err(error) => {
+                this.give_up();
+                return Poll::Ready(Err(error));
+            }
+        };
+        if this.future.is_some() {
+            match this.poll_host(context) {
+                Poll::Pending => return Poll::Pending,
+                // SAFETY: the record lives as long as the store.
+                Poll::Ready(answer) => unsafe { (*this.vm).fiber.waiting.answer = Some(answer) },
+            }
+        }
+        // SAFETY: as above.
+        if let Some(slice) = unsafe { &mut (*this.owner).core.time_slice }
+            && let Err(error) = slice.begin()
+        {
+            this.give_up();
+            return Poll::Ready(Err(error));
+        }
+        let progress = match this.state {
+            State::New => {
+                // SAFETY: the record lives as long as the store.
+                let (nesting, has_room) = unsafe { ((*this.vm).nesting, (*this.vm).fiber.has_room()) };
+                if !HAS_STACKS {
+                    this.state = State::Finished;
+                    let text = "calls that can wait are there for x86-64 and aarch64 under Unix only";
+                    return Poll::Ready(Err(Error::new(ErrorKind::Unsupported(text.to_owned()))));
+                }
+                if nesting >= this.most || !has_room {
+                    this.state = State::Finished;
+                    return Poll::Ready(Err(Trap::CallStackExhausted.into()));
+                }
+                match host_stack::enter(this.most, || this.run(Some(context), Wake::GoOn)) {
+                    Ok(progress) => progress,
+                    Err(trap) => {
+                        this.state = State::Finished;
+                        return Poll::Ready(Err(trap.into()));
+                    }
+                }
+            }
+            _ => host_stack::enter_again(|| this.run(Some(context), Wake::GoOn)),
+        };
+        if progress == Progress::Finished {
+            return Poll::Ready(this.finish());
+        }
+        // SAFETY: the record lives as long as the store, which `self` holds; the fiber waits.
+        unsafe {
+            this.future = (*this.vm).fiber.waiting.future.take();
+            this.state = State::Suspended((*this.vm).fiber.mark(), (*this.vm).nesting);
+        }
+        if this.future.is_some() {
+            this.wake_when_asked_to_stop(context);
+        } else {
+            // It has only let others run.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: 'static, A> Call<'_, T, A> {
+    /// Looks whether the function of the host is done that the guest waits for, or is to be given up.
+    fn poll_host(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let answer = if self.handle.is_stop_asked() {
+            None
+        } else {
+            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                Ok(Poll::Ready(result)) => Some(Ok(result)),
+                Err(panic) => Some(Err(panic)),
+                Ok(Poll::Pending) => {
+                    self.wake_when_asked_to_stop(context);
+                    return Poll::Pending;
+                }
+            }
+        };
+        if let Err(panic) = self.drop_future() {
+            return Poll::Ready(Err(panic));
+        }
+        Poll::Ready(answer.unwrap_or_else(|| {
+            // SAFETY: the store is held for this call, and what has borrowed it is gone.
+            let asked = unsafe { (*self.owner).core.stop_if_asked() };
+            Ok(Err(asked.err().unwrap_or(Trap::Interrupted).into()))
+        }))
+    }
+
+    /// Drops what the guest waits for, with all that this has called in the store.
+    fn drop_future(&mut self) -> Result<(), Box<dyn Any + Send>> {
+        let future = self.future.take();
+        catch_unwind(AssertUnwindSafe(|| drop(future)))
+    }
+
+    /// Has whoever polls poll again when the guest is asked to stop, if only at once.
+    fn wake_when_asked_to_stop(&mut self, context: &Context<'_>) {
+        self.leave_waker();
+        self.waker = Some(self.handle.enter_waker(context.waker().clone()));
+        if self.handle.is_stop_asked() {
+            context.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<T: 'static, A> Call<'_, T, A> {
+    fn leave_waker(&mut self) {
+        if let Some(number) = self.waker.take() {
+            self.handle.leave_waker(number);
+        }
+    }
+
+    fn at(&self) -> *mut Switch {
+        // SAFETY: the record lives as long as the store.
+        unsafe { &raw mut (*self.vm).fiber.switch }
+    }
+
+    /// Does `act` with the record telling whose call it is done in.
+    fn within<R>(&mut self, context: Option<&mut Context<'_>>, act: impl FnOnce(&mut Self) -> R) -> R {
+        let vm = self.vm;
+        let context = context.map_or(0, |context| std::ptr::from_mut(context).cast::<()>() as usize);
+        // SAFETY: the record lives as long as the store, which is held for this call.
+        unsafe {
+            let before =
+                ((*vm).owner, (*vm).core, std::mem::replace(&mut (*vm).fiber.waiting.context, context));
+            (*vm).owner = self.owner.cast();
+            (*vm).core = (&raw mut (*self.owner).core).cast();
+            let result = act(self);
+            ((*vm).owner, (*vm).core, (*vm).fiber.waiting.context) = before;
+            result
+        }
+    }
+
+    /// Lets a fiber go on that waits.
+    fn resume(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
+        if let State::Suspended(mark, nesting) = self.state {
+            // SAFETY: the record lives as long as the store.
+            unsafe {
+                // What was called further in has finished, or was leaked; or this one was called by somebody who was suspended himself since.
+                (*self.vm).nesting = nesting;
+                (*self.vm).fiber.return_to(mark);
+            }
+        }
+        // SAFETY: it is suspended: the future has entered it, and has not seen it finish. What was entered since, has finished or was left for good.
+        self.within(context, |this| unsafe { switch::resume(this.at(), wake) })
+    }
+
+    /// What is left to do where the fiber has finished.
+    fn settle(&mut self) {
+        self.state = State::Finished;
+        self.leave_waker();
+        // SAFETY: the record lives as long as the store, which `self` holds.
+        unsafe {
+            (*self.vm).nesting -= 1;
+            (*self.owner).core.starting -= u32::from(self.kind == CallKind::Start);
+            if (*self.vm).nesting == 0 {
+                (*self.owner).core.record.forget_told_deadline();
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.settle();
+        // SAFETY: the record lives as long as the store, which `self` holds.
+        unsafe {
+            if (*self.vm).nesting == 0 {
+                (*self.owner).core.resume_host_panic();
+            }
+        }
+        match self.job.take_result() {
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(Stopped::Error(error)))) => Err(error),
+            Some(Ok(Err(Stopped::Panic(panic))) | Err(panic)) => resume_unwind(panic),
+            None => Err(Error::limit("a call finished without a result")),
+        }
+    }
+}
+
+impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Call<'_, T, A> {
+    /// Enters the fiber, or lets it go on.
+    fn run(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
+        if let State::Suspended(..) = self.state {
+            return self.resume(context, wake);
+        }
+        // SAFETY: the record lives as long as the store.
+        unsafe {
+            (*self.vm).nesting += 1;
+            (*self.owner).core.starting += u32::from(self.kind == CallKind::Start);
+        }
+        // SAFETY: nobody else runs on the fiber, which has room, as `poll` has seen; the job is pinned with the future.
+        self.within(context, |this| unsafe { Job::enter(&raw mut this.job, this.at()) })
+    }
+}
+
+impl<T: 'static, A> Call<'_, T, A> {
+    /// Leaves all frames of the guest, where there are any.
+    fn give_up(&mut self) {
+        if !matches!(self.state, State::Suspended(..)) {
+            self.state = State::Finished;
+            return;
+        }
+        let dropped = self.drop_future();
+        // SAFETY: the record lives as long as the store, which `self` holds. What has ended has no more to say to a guest that is being left.
+        unsafe { (*self.vm).fiber.waiting.answer = None };
+        let progress = host_stack::enter_again(|| self.resume(None, Wake::Cancel));
+        // A guest that is being left does not wait again: nothing of it is executed.
+        assert!(progress == Progress::Finished, "a call that is cancelled leaves its frames");
+        self.settle();
+        drop(self.job.take_result());
+        if let Err(panic) = dropped
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl<T: 'static, A> Drop for Call<'_, T, A> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// A store while its guests' processor time is counted, however that ends: from the beginning of a poll to its end, on the thread that polls.
+struct Timed<T: 'static>(*mut StoreInner<T>);
+
+impl<T> Timed<T> {
+    /// # Safety
+    /// The store lives as long as what this returns, and is in use by the caller.
+    unsafe fn enter(store: *mut StoreInner<T>) -> Result<Timed<T>, Error> {
+        // SAFETY: `Call` passes the store that it holds.
+        if let Some(time) = unsafe { &mut (*store).core.processor_time } {
+            time.enter()?;
+        }
+        Ok(Timed(store))
+    }
+}
+
+impl<T> Drop for Timed<T> {
+    fn drop(&mut self) {
+        // SAFETY: as in `enter`.
+        if let Some(time) = unsafe { &mut (*self.0).core.processor_time } {
+            time.leave();
+        }
+    }
+}
+
+/// What the frames of [`wait_for_host`] and of the switch take at most.
+const FRAME_BYTES: usize = 768;
+
+/// Waits, on the fiber that has called a function of the host whose future is in the record; false where the activation must be left, and then the reason is pending.
+///
+/// # Safety
+/// `vm` is the record of the store whose fiber this runs on, and `below` where the fiber's stack was left when the function was called: what that has called may lie below.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn wait_for_host(vm: *mut VmStore, below: usize) -> Result<(), Stopped> {
+    let local = 0_u8;
+    let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
+    assert!(here >= below + FRAME_BYTES, "a call that waits needs more of its stack than was kept for it");
+    // SAFETY: `call_host_of` passes the record that it runs for, where a function has left a future: `begin` does so only where `Call` has entered the fiber.
+    unsafe {
+        match switch::suspend(&raw mut (*vm).fiber.switch) {
+            Wake::Cancel => Err(Stopped::Panic(Box::new(Cancelled))),
+            Wake::GoOn => match (*vm).fiber.waiting.answer.take() {
+                Some(Ok(result)) => result.map_err(Stopped::Error),
+                Some(Err(panic)) => Err(Stopped::Panic(panic)),
+                None => Err(Stopped::Error(Error::limit("a call went on before it was told how"))),
+            },
+        }
+    }
+}
+
+/// Lets whoever polls do something else first, where the guest that runs on this fiber was called so that it can wait.
+///
+/// # Errors
+/// [`Trap::Interrupted`] where the call is given up meanwhile.
+///
+/// # Safety
+/// `vm` is the record of the store whose fiber this runs on.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn let_others_run(vm: *mut VmStore) -> Result<(), Trap> {
+    // SAFETY: `answer_request` passes the record that it runs for, on its fiber; where there is a context it is `Call` that has entered or resumed that.
+    unsafe {
+        if (*vm).fiber.waiting.context == 0 {
+            return Ok(());
+        }
+        match switch::suspend(&raw mut (*vm).fiber.switch) {
+            Wake::GoOn => Ok(()),
+            Wake::Cancel => Err(Trap::Interrupted),
+        }
+    }
+}
+
+/// Why the frames of a guest are left whose call was dropped. As with a panic of the host's, no guest catches it, and nobody asks for a backtrace.
+struct Cancelled;
+
+/// Polls the future of a function of the host once, where it was called, and has `write` take what comes of it; what is not ready is left in the record, for the
+/// fiber to wait for.
+///
+/// # Errors
+/// What the function failed with; where it was called in a call that cannot wait.
+///
+/// # Safety
+/// `vm` is the record of the store that the function was called in, on the host's stack. What the future and `write` borrow is there as long as the call of the
+/// guest that they are part of, and they may go to other threads with the store.
+pub(crate) unsafe fn begin<'a, R: 'a>(
+    vm: *mut VmStore,
+    mut future: Pin<Box<dyn Future<Output = R> + Send + 'a>>,
+    write: impl FnOnce(R) -> Result<(), Error> + 'a,
+) -> Result<(), Error> {
+    // SAFETY: the record lives as long as the store; where there is a context it is that of the poll that all this is called from.
+    unsafe {
+        let context = (*vm).fiber.waiting.context;
+        if context == 0 {
+            return Err(Error::usage(
+                "an asynchronous function of the host was called in a call that cannot wait \
+                 (use call_async and instantiate_async)",
+            ));
+        }
+        match future.as_mut().poll(&mut *(context as *mut Context<'_>)) {
+            Poll::Ready(result) => write(result),
+            Poll::Pending => {
+                let write = Moved(write);
+                let waits: Waits<'a> = Box::pin(async move {
+                    let result = future.await;
+                    { write }.0(result)
+                });
+                // Who polls holds it while the guest waits, and drops it before the guest goes on.
+                (*vm).fiber.waiting.future = Some(std::mem::transmute::<Waits<'a>, HostFuture>(waits));
+                Err(Error::usage("a function of the host waits"))
+            }
+        }
+    }
+}
+
+/// What a [`HostFuture`] is before its lifetime is forgotten.
+type Waits<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// What goes to another thread with the store.
+struct Moved<T>(T);
+
+// SAFETY: `host.rs` gives `begin` nothing else: slots of the guest, and code that all threads share.
+unsafe impl<T> Send for Moved<T> {}

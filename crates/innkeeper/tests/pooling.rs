@@ -1,0 +1,226 @@
+//! What stores leave behind for those to come: nothing of theirs is ever seen by another one, and there are no more than the configuration says.
+
+use innkeeper::{
+    Config, Engine, ErrorKind, Extern, InstancePre, Linker, Memory, MemoryType, Module, Pooling, RefType,
+    Sharing, SizeRange, Store, Table, TableType, Tiers, Trap, Val,
+};
+
+const PAGE: usize = 65536;
+const TIERS: [Tiers; 3] = [Tiers::Interpreter, Tiers::Compiled, Tiers::Auto];
+
+fn engine(tiers: Tiers, pooling: Pooling) -> Engine {
+    innkeeper::engine_with(Config { pooling, ..Config::default() }, tiers)
+}
+
+fn pre(engine: &Engine, text: &str) -> InstancePre<()> {
+    let binary = innkeeper::to_binary(text.as_bytes()).unwrap();
+    Linker::new(engine).instantiate_pre(&Module::new(engine, binary.as_ref()).unwrap()).unwrap()
+}
+
+/// The memory's bytes in a store of its own, which all are overwritten then, and those that it grows by.
+fn look_and_spoil(pre: &InstancePre<()>, grow: u64) -> Vec<u8> {
+    let mut store = Store::new(pre.module().engine(), ()).unwrap();
+    let instance = pre.instantiate(&mut store).unwrap();
+    let memory = instance.get_memory(&mut store, "memory").unwrap();
+    let seen = memory.data(&store).unwrap().to_vec();
+    assert_eq!(memory.grow(&mut store, grow).unwrap(), (seen.len() / PAGE) as u64);
+    let all = memory.data_mut(&mut store).unwrap();
+    assert_eq!(all.len(), seen.len() + grow as usize * PAGE);
+    assert!(all[seen.len()..].iter().all(|byte| *byte == 0), "what is new is zeros");
+    all.fill(0xa5);
+    seen
+}
+
+/// A module with so many pages and active segments.
+fn with_data(pages: usize, segments: &[(usize, &str)]) -> String {
+    let segments: String =
+        segments.iter().map(|(at, text)| format!("(data (i32.const {at}) \"{text}\")")).collect();
+    format!("(module (memory (export \"memory\") {pages}) {segments})")
+}
+
+/// What the memory of [`with_data`] begins with.
+fn expected(pages: usize, segments: &[(usize, &str)]) -> Vec<u8> {
+    let mut bytes = vec![0; pages * PAGE];
+    for (at, text) in segments {
+        bytes[*at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn every_instance_begins_with_what_its_module_says_whoever_had_the_memory_before() {
+    let modules: [(usize, &[(usize, &str)]); 8] = [
+        (1, &[]),
+        (1, &[(0, "at the beginning")]),
+        (2, &[(PAGE - 3, "across pages")]),
+        (2, &[(2 * PAGE - 3, "end")]),
+        // Later segments win; an empty one at the very end is in bounds.
+        (1, &[(4000, "first and longer"), (4006, "second"), (PAGE, "")]),
+        // Too far apart for an image.
+        (40, &[(1, "one"), (39 * PAGE, "other")]),
+        (3, &[(5000, "not at the beginning")]),
+        (0, &[(0, "")]),
+    ];
+    for tiers in TIERS {
+        for idle_memories in [0, 1, 3, 64] {
+            let engine = engine(tiers, Pooling { idle_memories, ..Pooling::default() });
+            let all = modules.map(|(pages, segments)| pre(&engine, &with_data(pages, segments)));
+            // Each after itself, and after every other one, shorter and longer.
+            for (i, first) in all.iter().enumerate() {
+                for (j, second) in all.iter().enumerate() {
+                    for (pre, (pages, segments), grow) in
+                        [(first, modules[i], 0), (first, modules[i], 3), (second, modules[j], 1)]
+                    {
+                        let seen = look_and_spoil(pre, grow);
+                        assert!(seen == expected(pages, segments), "{pages} pages, {segments:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn several_instances_at_once_change_their_own_memory_only() {
+    let engine = engine(Tiers::Interpreter, Pooling::default());
+    let pre = pre(&engine, &with_data(1, &[(100, "shared")]));
+    for _ in 0..3 {
+        let mut stores: Vec<_> = (0..5).map(|_| Store::new(&engine, ()).unwrap()).collect();
+        let memories: Vec<_> = stores
+            .iter_mut()
+            .map(|store| {
+                let instance = pre.instantiate(&mut *store).unwrap();
+                instance.get_memory(store, "memory").unwrap()
+            })
+            .collect();
+        for (i, (store, memory)) in stores.iter_mut().zip(&memories).enumerate() {
+            memory.write(store, 100, &[i as u8]).unwrap();
+        }
+        for (i, (store, memory)) in stores.iter_mut().zip(&memories).enumerate() {
+            let mut seen = [0; 6];
+            memory.read(store, 100, &mut seen).unwrap();
+            assert_eq!(seen, [i as u8, b'h', b'a', b'r', b'e', b'd']);
+        }
+    }
+}
+
+#[test]
+fn a_segment_out_of_bounds_traps_at_every_instantiation() {
+    let engine = engine(Tiers::Interpreter, Pooling::default());
+    for at in [PAGE - 2, PAGE + 1, 0xffff_fff0] {
+        let pre = pre(&engine, &with_data(1, &[(0, "in"), (at, "out")]));
+        for _ in 0..4 {
+            let mut store = Store::new(&engine, ()).unwrap();
+            let error = pre.instantiate(&mut store).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Trap(Trap::MemoryOutOfBounds)), "{at}: {error}");
+        }
+    }
+}
+
+/// What a module writes into a table of others stays there though it cannot be instantiated, and with it its memory, to which nothing has been written yet.
+#[test]
+fn the_memory_of_an_instance_that_failed_at_a_table_has_no_data() {
+    let engine = engine(Tiers::Interpreter, Pooling::default());
+    let text = r#"(module (import "" "table" (table 2 funcref)) (memory (export "memory") 1)
+        (data (i32.const 0) "data")
+        (func $read (result i32) (i32.load (i32.const 0)))
+        (elem (i32.const 0) func $read) (elem (i32.const 1) func $read $read))"#;
+    let binary = innkeeper::to_binary(text.as_bytes()).unwrap();
+    let module = Module::new(&engine, binary.as_ref()).unwrap();
+    for _ in 0..3 {
+        let mut store = Store::new(&engine, ()).unwrap();
+        let size = SizeRange { min: 2, max: None };
+        let ty = TableType { element: RefType::FUNCREF, index: innkeeper::IndexType::I32, size };
+        let table = Table::new(&mut store, ty, Val::FuncRef(None)).unwrap();
+        let error = innkeeper::Instance::new(&mut store, &module, &[Extern::Table(table)]).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Trap(Trap::TableOutOfBounds)), "{error}");
+        let Some(Val::FuncRef(Some(read))) = table.get(&mut store, 0).unwrap() else {
+            panic!("the first was written")
+        };
+        assert_eq!(read.typed::<(), i32>(&store).unwrap().call(&mut store, ()).unwrap(), 0);
+    }
+}
+
+#[test]
+fn there_are_as_many_stores_and_memories_as_the_configuration_says_and_not_one_more() {
+    let pooling = Pooling { most_stores: Some(3), most_memories: Some(2), ..Pooling::default() };
+    let engine = engine(Tiers::Auto, pooling);
+    let pre = pre(&engine, &with_data(1, &[]));
+    for _ in 0..3 {
+        let mut stores: Vec<_> = (0..3).map(|_| Store::new(&engine, ()).unwrap()).collect();
+        let error = Store::new(&engine, ()).err().unwrap();
+        assert!(error.to_string().contains("Pooling::most_stores"), "{error}");
+        for store in &mut stores[..2] {
+            pre.instantiate(store).unwrap();
+        }
+        let error = pre.instantiate(&mut stores[2]).unwrap_err();
+        assert!(error.to_string().contains("Pooling::most_memories"), "{error}");
+        // Shared ones are not counted.
+        let ty =
+            MemoryType { sharing: Sharing::Shared, ..MemoryType::new(SizeRange { min: 1, max: Some(1) }) };
+        Memory::new(&mut stores[2], ty).unwrap();
+        stores.swap_remove(0);
+        pre.instantiate(&mut stores[1]).unwrap();
+    }
+}
+
+#[test]
+fn a_store_is_not_stopped_by_who_had_its_record_before() {
+    let text = r#"(module (func (export "run") (param i32) (result i32)
+        (loop $again (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (local.get 0)))"#;
+    for tiers in TIERS {
+        let engine = engine(tiers, Pooling { idle_stores: 1, ..Pooling::default() });
+        let pre = pre(&engine, text);
+        let mut handles = Vec::new();
+        for _ in 0..20 {
+            let mut store = Store::new(&engine, ()).unwrap();
+            let instance = pre.instantiate(&mut store).unwrap();
+            let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+            assert_eq!(run.call(&mut store, 1000).unwrap(), 0);
+            // Asked to stop, and gone before it has heard of it.
+            store.interrupt_handle().interrupt();
+            handles.push(store.interrupt_handle());
+            drop(store);
+            for handle in &handles {
+                handle.interrupt();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_is_reset_has_nothing_of_before() {
+    let text = r#"(module (memory (export "memory") 1) (data (i32.const 0) "begin")
+        (type $box (struct (field i32)))
+        (table (export "table") 1 10 anyref) (global (export "global") (mut i32) (i32.const 7))
+        (func (export "run") (result i32)
+            (table.set (i32.const 0) (struct.new $box (i32.const 1)))
+            (drop (memory.grow (i32.const 1))) (memory.fill (i32.const 0) (i32.const 255) (i32.const 131072))
+            (global.set 0 (i32.add (global.get 0) (i32.const 1))) (global.get 0))
+        (func (export "is_new") (result i32)
+            (i32.and (i32.eqz (i32.sub (memory.size) (i32.const 1))) (ref.is_null (table.get (i32.const 0))))))"#;
+    for tiers in TIERS {
+        let engine = engine(tiers, Pooling::default());
+        let pre = pre(&engine, text);
+        let mut store = Store::new(&engine, ()).unwrap();
+        let mut before = None;
+        for _ in 0..10 {
+            let instance = store.reset(&pre).unwrap();
+            let is_new = instance.get_typed_func::<(), i32>(&mut store, "is_new").unwrap();
+            assert_eq!(is_new.call(&mut store, ()).unwrap(), 1);
+            let run = instance.get_typed_func::<(), i32>(&mut store, "run").unwrap();
+            assert_eq!(run.call(&mut store, ()).unwrap(), 8);
+            // What was held of the instance before is of no use.
+            if let Some((old_run, old_memory, old_instance)) = before {
+                let old_run: innkeeper::TypedFunc<(), i32> = old_run;
+                let old_memory: Memory = old_memory;
+                let old_instance: innkeeper::Instance = old_instance;
+                assert!(old_run.call(&mut store, ()).is_err());
+                assert!(old_memory.data(&store).is_err());
+                assert!(old_instance.get_func(&mut store, "run").is_none());
+            }
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            before = Some((run, memory, instance));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Innkeeper, with its default configuration.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use innkeeper::{Config, Engine, InstancePre, Linker, Module, Store, TypedFunc};
+
+use crate::guest::{CALLS, Case, MOST_IMPORTS};
+use crate::{Host, Once};
+
+pub const HOST: Host = Host {
+    name: "innkeeper",
+    store,
+    call,
+    host_calls,
+    call_async: Some(call_async),
+    idle,
+    parked: Some(parked),
+};
+
+fn parts(text: &str) -> (Engine, Linker<()>, Module) {
+    let engine = innkeeper::engine(Config::default());
+    let mut linker = Linker::new(&engine);
+    for i in 0..MOST_IMPORTS {
+        linker.func_wrap("host", &format!("f{i}"), |x: i32| x);
+    }
+    let binary = innkeeper::to_binary(text.as_bytes()).unwrap();
+    let module = Module::new(&engine, binary.as_ref()).unwrap();
+    (engine, linker, module)
+}
+
+fn prepared(case: &Case) -> (Engine, Option<InstancePre<()>>) {
+    let Some(shape) = case.module else { return (innkeeper::engine(Config::default()), None) };
+    let (engine, linker, module) = parts(&shape.text());
+    (engine, Some(linker.instantiate_pre(&module).unwrap()))
+}
+
+fn store(case: &Case) -> Once {
+    let ((engine, pre), calls) = (prepared(case), case.calls);
+    Box::new(move || {
+        let mut store = Store::new(&engine, ()).unwrap();
+        let Some(pre) = &pre else { return };
+        let instance = pre.instantiate(&mut store).unwrap();
+        if calls {
+            let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+            assert_eq!(run.call(&mut store, 1).unwrap(), 2);
+        }
+    })
+}
+
+fn calling(name: &str) -> (Store<()>, TypedFunc<i32, i32>) {
+    let (engine, linker, module) = parts(CALLS);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, name).unwrap();
+    (store, run)
+}
+
+fn call() -> Once {
+    let (mut store, run) = calling("run");
+    Box::new(move || assert_eq!(run.call(&mut store, 1).unwrap(), 2))
+}
+
+fn host_calls() -> Once {
+    let (mut store, run) = calling("calls");
+    Box::new(move || assert_eq!(run.call(&mut store, 1000).unwrap(), 0))
+}
+
+fn call_async() -> Once {
+    let engine = innkeeper::engine(Config::default());
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap_async("host", "f0", |_, x: i32| Box::new(async move { x }));
+    let (mut store, run) = waiting(&engine, &linker);
+    Box::new(move || assert_eq!(block_on(run.call_async(&mut store, 1000)).unwrap(), 0))
+}
+
+fn waiting(engine: &Engine, linker: &Linker<()>) -> (Store<()>, TypedFunc<i32, i32>) {
+    let binary = innkeeper::to_binary(CALLS.as_bytes()).unwrap();
+    let mut store = Store::new(engine, ()).unwrap();
+    let instance = linker.instantiate(&mut store, &Module::new(engine, binary.as_ref()).unwrap()).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "calls").unwrap();
+    (store, run)
+}
+
+fn idle(case: &Case, count: usize) -> Box<dyn Any> {
+    let (engine, pre) = prepared(case);
+    let stores: Vec<_> = (0..count)
+        .map(|_| {
+            let mut store = Store::new(&engine, ()).unwrap();
+            let instance = pre.as_ref().map(|pre| pre.instantiate(&mut store).unwrap());
+            if case.calls {
+                let run = instance.unwrap().get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+                run.call(&mut store, 1).unwrap();
+            }
+            store
+        })
+        .collect();
+    Box::new(stores)
+}
+
+fn parked(count: usize) -> Box<dyn Any> {
+    let engine = innkeeper::engine(Config::default());
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap_async("host", "f0", |_, _: i32| Box::new(std::future::pending::<i32>()));
+    let calls: Vec<_> = (0..count)
+        .map(|_| {
+            let (mut store, run) = waiting(&engine, &linker);
+            let mut call: Pin<Box<dyn Future<Output = _>>> =
+                Box::pin(async move { run.call_async(&mut store, 1).await.map(drop) });
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            call
+        })
+        .collect();
+    Box::new(calls)
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
+    }
+}

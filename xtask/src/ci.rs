@@ -16,8 +16,19 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     elsewhere(root)?;
     let portable = ["test", "-q", "-p", "innkeeper-interp", "--features", "loop-dispatch", "--locked"];
     step(root, "portable dispatch", "cargo", &portable)?;
-    let waiting =
-        ["test", "-q", "-p", "innkeeper", "--features", "async", "--test", "asynchronous", "--locked"];
+    let waiting = [
+        "test",
+        "-q",
+        "-p",
+        "innkeeper",
+        "--features",
+        "async",
+        "--test",
+        "asynchronous",
+        "--test",
+        "executors",
+        "--locked",
+    ];
     step(root, "calls that wait", "cargo", &waiting)?;
     // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
     let features = "innkeeper-interp/loom,innkeeper-jit/loom";

@@ -5,7 +5,7 @@ use crate::extern_::{Extern, Memory};
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
 use crate::vmctx::LinearMemory;
-use crate::vmctx::record::{InterruptHandle, Request};
+use crate::vmctx::record::InterruptHandle;
 use crate::vmctx::shared_memory::SharedMemory;
 
 /// The store and the calling instance, for the time of one host call.
@@ -100,10 +100,7 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// # Errors
     /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
     pub fn check_interrupts(&mut self) -> Result<(), Error> {
-        match self.store.0.core.take_request() {
-            Some(Request::Sample | Request::Yield) | None => Ok(()),
-            Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap().into()),
-        }
+        Ok(self.store.0.core.stop_if_asked()?)
     }
 
     /// Whether a module is being instantiated in the store: the call comes, at some remove, from its start function.

@@ -3,10 +3,10 @@
 /// How many stores and memories an engine's embedder wants at a time, and how much waits for the next ones.
 ///
 /// A store is made in about a microsecond where an earlier one has left its record, its stacks and its memories behind. These take address space (8 GiB for a memory, some 34 MiB
-/// for stacks) and next to no memory while they wait.
+/// for stacks) and little memory while they wait: up to 512 KiB for stacks that were used, and a memory that began with an image keeps that, also when its module is gone.
 #[derive(Clone, Debug)]
 pub struct Pooling {
-    /// Stores that may exist at a time; one more is an error. None: any number.
+    /// Stores that may exist at a time, with those of which somebody still holds an [`crate::InterruptHandle`]; one more is an error. None: any number.
     pub most_stores: Option<usize>,
     /// Linear memories that all stores may have together, shared ones not counted; one more is an error. None: any number.
     pub most_memories: Option<usize>,

@@ -406,6 +406,8 @@ impl StoreCore {
         self.roots.clear();
         self.evaluation.clear();
         self.host_panic = None;
+        self.starting = 0;
+        self.record.clear();
         // In the order in which a store is dropped: objects need the types of modules.
         self.heap = Heap::new(self.limits.heap_bytes, self.engine.config().tuning.collection, &self.budget);
         self.memories = Arena::new();

@@ -148,7 +148,7 @@ pub(crate) unsafe extern "sysv64" fn leave() {
 
 /// Has the request answered, and leaves machine code or goes on behind it, with all registers as they were: polls cost the code around them nothing.
 macro_rules! safepoint_stub {
-    ($($go_on:literal),*) => {
+    ($safepoint:path, $($go_on:literal),*) => {
         naked_asm!(
             "push rax
              push rcx
@@ -209,7 +209,7 @@ macro_rules! safepoint_stub {
              pop rax
              jne {leave}",
             $($go_on,)*
-            safepoint = sym libcall::safepoint,
+            safepoint = sym $safepoint,
             leave = sym leave,
         )
     };
@@ -218,14 +218,14 @@ macro_rules! safepoint_stub {
 /// What a function calls that begins and has found somebody requesting a safepoint, or the stack's end: see [`libcall::safepoint`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "sysv64" fn safepoint() {
-    safepoint_stub!("ret")
+    safepoint_stub!(libcall::safepoint, "ret")
 }
 
 /// Where a poll in a loop goes on whose read has faulted, as if it had called this: one past its own address is on the stack. It is that place whose frame
 /// is described, and the read is tried again.
 #[unsafe(naked)]
 pub(crate) unsafe extern "sysv64" fn safepoint_in_loop() {
-    safepoint_stub!("dec qword ptr [rsp]", "ret")
+    safepoint_stub!(libcall::safepoint_in_loop, "dec qword ptr [rsp]", "ret")
 }
 
 /// Where machine code goes on, below its frames, once its place is in the record.

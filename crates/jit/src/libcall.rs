@@ -375,14 +375,39 @@ libcalls! {
 /// # Safety
 /// `vm` is the record of the store that machine code runs for, whose stack pointer is given.
 pub(crate) unsafe extern "sysv64" fn safepoint(vm: *mut VmStore, stack_pointer: usize, frame: usize) -> u32 {
-    // SAFETY: `entry.rs`, alone in calling this, passes r15, which is the store's record in all machine code, and its own stack pointer; a call has put its return
+    // SAFETY: passed on.
+    unsafe { answer(vm, stack_pointer, frame, runtime::Afterwards::GoesOn) }
+}
+
+/// As [`safepoint`], where what has brought us here is tried again afterwards.
+///
+/// # Safety
+/// As [`safepoint`].
+pub(crate) unsafe extern "sysv64" fn safepoint_in_loop(
+    vm: *mut VmStore,
+    stack_pointer: usize,
+    frame: usize,
+) -> u32 {
+    // SAFETY: passed on.
+    unsafe { answer(vm, stack_pointer, frame, runtime::Afterwards::TriesAgain) }
+}
+
+/// # Safety
+/// As [`safepoint`].
+unsafe fn answer(
+    vm: *mut VmStore,
+    stack_pointer: usize,
+    frame: usize,
+    afterwards: runtime::Afterwards,
+) -> u32 {
+    // SAFETY: `entry.rs`, alone in calling what calls this, passes r15, which is the store's record in all machine code, and its own stack pointer; a call has put its return
     // address below where the stack pointer was.
     unsafe {
         let pc = *(stack_pointer as *const usize).sub(1);
         let describe = |error: &mut innkeeper_engine::Error| {
             backtrace::append(error, pc, frame, backtrace::FramePosition::Return);
         };
-        match runtime::native_safepoint(vm, stack_pointer, describe) {
+        match runtime::native_safepoint(vm, stack_pointer, afterwards, describe) {
             Ok(()) => OK,
             Err(trap) => {
                 (*vm).fiber.pending = Some(Pending::Trap(trap));

@@ -58,6 +58,9 @@ unsafe impl Send for FiberStack {}
 unsafe impl Sync for FiberStack {}
 
 impl FiberStack {
+    /// What a stack that is not in use keeps of its memory, at either end: as much as guests may use before they ask for more, so that nothing has to be given back where they have not.
+    pub(crate) const KEPT_BYTES: usize = 256 << 10;
+
     /// The first slot.
     pub(crate) fn base(&self) -> *mut u64 {
         self.base.as_ptr().cast()
@@ -90,9 +93,13 @@ impl Drop for FiberStack {
         let (slots, native) = self.touched;
         let is_kept_warm = self.pool.wants_warm();
         let (slots, native, kept_bytes) = match is_kept_warm {
-            true => (slots, native, KEPT_BYTES),
+            true => (slots, native, FiberStack::KEPT_BYTES),
             // What an earlier user has left, too.
-            false => (self.pool.shape.slots_bytes.min(slots.max(KEPT_BYTES)), native.max(KEPT_BYTES), 0),
+            false => (
+                self.pool.shape.slots_bytes.min(slots.max(FiberStack::KEPT_BYTES)),
+                native.max(FiberStack::KEPT_BYTES),
+                0,
+            ),
         };
         let native = native.min(self.pool.shape.native_bytes);
         let (slots_rest, native_rest) = (slots.saturating_sub(kept_bytes), native.saturating_sub(kept_bytes));
@@ -209,9 +216,6 @@ const FORBIDDEN_GAPS: usize = 4;
 
 /// Stacks of a slab, once there are many.
 const MOST_IN_SLAB: usize = 64;
-
-/// What a stack that is not in use keeps of its memory, at either end.
-const KEPT_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -32,9 +32,7 @@ pub(crate) unsafe fn call<T: 'static>(
         if (*vm).nesting >= nesting_limit {
             return Err(Trap::CallStackExhausted.into());
         }
-        if (*vm).nesting == 0
-            && let Some(time) = &mut (*owner).core.processor_time
-        {
+        if let Some(time) = &mut (*owner).core.processor_time {
             time.enter()?;
         }
         let before = ((*vm).owner, (*vm).core);
@@ -53,15 +51,17 @@ pub(crate) unsafe fn call<T: 'static>(
                 Err(Stopped::Error(Trap::CallStackExhausted.into()))
             };
             #[cfg(feature = "async")]
-            (*vm).fiber.waiting.restore(waiting);
+            if (*vm).fiber.waiting.restore(waiting) {
+                (*owner).core.record.interrupt_handle().ask_to_yield();
+            }
             (*vm).nesting -= 1;
             ((*vm).owner, (*vm).core) = before;
             result
         });
+        if let Some(time) = &mut (*owner).core.processor_time {
+            time.leave();
+        }
         if (*vm).nesting == 0 {
-            if let Some(time) = &mut (*owner).core.processor_time {
-                time.leave();
-            }
             (*owner).core.record.forget_told_deadline();
             (*owner).core.resume_host_panic();
         }

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::Afterwards;
 use crate::error::{Error, ErrorKind};
 use crate::fiber::switch::{self, HAS_STACKS, Job, Progress, Switch, Wake};
 use crate::func::Func;
@@ -143,6 +144,20 @@ impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Future for Call<'_, T, A> {
                 return Poll::Ready(Err(error));
             }
         };
+        // Also what the guest waits for may call into guests: each such level counts on the thread that polls, and looks how much is left of its stack.
+        match host_stack::enter(this.most, || this.go_on(context)) {
+            Ok(progress) => progress,
+            Err(trap) => {
+                this.give_up();
+                Poll::Ready(Err(trap.into()))
+            }
+        }
+    }
+}
+
+impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Call<'_, T, A> {
+    fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self;
         if this.future.is_some() {
             match this.poll_host(context) {
                 Poll::Pending => return Poll::Pending,
@@ -170,15 +185,9 @@ impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Future for Call<'_, T, A> {
                     this.state = State::Finished;
                     return Poll::Ready(Err(Trap::CallStackExhausted.into()));
                 }
-                match host_stack::enter(this.most, || this.run(Some(context), Wake::GoOn)) {
-                    Ok(progress) => progress,
-                    Err(trap) => {
-                        this.state = State::Finished;
-                        return Poll::Ready(Err(trap.into()));
-                    }
-                }
+                this.run(Some(context), Wake::GoOn)
             }
-            _ => host_stack::enter_again(|| this.run(Some(context), Wake::GoOn)),
+            _ => this.run(Some(context), Wake::GoOn),
         };
         if progress == Progress::Finished {
             return Poll::Ready(this.finish());
@@ -285,7 +294,6 @@ impl<T: 'static, A> Call<'_, T, A> {
     /// What is left to do where the fiber has finished.
     fn settle(&mut self) {
         self.state = State::Finished;
-        self.leave_waker();
         // SAFETY: the record lives as long as the store, which `self` holds.
         unsafe {
             (*self.vm).nesting -= 1;
@@ -294,6 +302,8 @@ impl<T: 'static, A> Call<'_, T, A> {
                 (*self.owner).core.record.forget_told_deadline();
             }
         }
+        // Last: dropping the embedder's waker may panic.
+        self.leave_waker();
     }
 
     fn finish(&mut self) -> Result<(), Error> {
@@ -417,16 +427,21 @@ pub(crate) unsafe fn wait_for_host(vm: *mut VmStore, below: usize) -> Result<(),
 /// `vm` is the record of the store whose fiber this runs on.
 #[cold]
 #[inline(never)]
-pub(super) unsafe fn let_others_run(vm: *mut VmStore) -> Result<(), Trap> {
+pub(super) unsafe fn let_others_run(vm: *mut VmStore, afterwards: Afterwards) -> Result<(), Trap> {
     // SAFETY: `answer_request` passes the record that it runs for, on its fiber; where there is a context it is `Call` that has entered or resumed that.
     unsafe {
         if (*vm).fiber.waiting.context == 0 {
+            (*vm).fiber.waiting.owes_a_turn = true;
             return Ok(());
         }
-        match switch::suspend(&raw mut (*vm).fiber.switch) {
-            Wake::GoOn => Ok(()),
-            Wake::Cancel => Err(Trap::Interrupted),
+        if switch::suspend(&raw mut (*vm).fiber.switch) == Wake::Cancel {
+            return Err(Trap::Interrupted);
         }
+        // Who has been asked again meanwhile comes further between two turns, all the same.
+        if afterwards == Afterwards::TriesAgain {
+            (*super::core_of(vm)).record.interrupt_handle().forget_yield();
+        }
+        Ok(())
     }
 }
 

@@ -259,12 +259,21 @@ pub unsafe fn safepoint(
 ) -> Result<(), Trap> {
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     unsafe {
-        answer_request(vm, describe)?;
+        answer_request(vm, Afterwards::GoesOn, describe)?;
         match (*core_of(vm)).extend_stack(frame_end) {
             true => Ok(()),
             false => Err(Trap::CallStackExhausted),
         }
     }
+}
+
+/// What a guest does once a safepoint has been given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It goes on behind the check that has failed.
+    GoesOn,
+    /// It makes the same check again.
+    TriesAgain,
 }
 
 /// What a failed check of machine code's stack pointer means; as [`safepoint`].
@@ -279,11 +288,12 @@ pub unsafe fn safepoint(
 pub unsafe fn native_safepoint(
     vm: *mut VmStore,
     stack_pointer: usize,
+    afterwards: Afterwards,
     describe: impl FnOnce(&mut Error),
 ) -> Result<(), Trap> {
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe {
-        answer_request(vm, describe)?;
+        answer_request(vm, afterwards, describe)?;
         match (*core_of(vm)).extend_native_stack(stack_pointer) {
             true => Ok(()),
             false => Err(Trap::CallStackExhausted),
@@ -293,7 +303,11 @@ pub unsafe fn native_safepoint(
 
 /// # Safety
 /// As [`safepoint`].
-unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) -> Result<(), Trap> {
+unsafe fn answer_request(
+    vm: *mut VmStore,
+    #[cfg_attr(not(feature = "async"), expect(unused_variables))] afterwards: Afterwards,
+    describe: impl FnOnce(&mut Error),
+) -> Result<(), Trap> {
     // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`): `core` was set by the call that
     // this activation is in.
     unsafe {
@@ -308,7 +322,7 @@ unsafe fn answer_request(vm: *mut VmStore, describe: impl FnOnce(&mut Error)) ->
                 Ok(())
             }
             #[cfg(feature = "async")]
-            Some(Request::Yield) => future::let_others_run(vm),
+            Some(Request::Yield) => future::let_others_run(vm, afterwards),
             #[cfg(not(feature = "async"))]
             Some(Request::Yield) => Ok(()),
             Some(request @ (Request::Interrupt | Request::Deadline)) => Err(request.trap()),

@@ -74,6 +74,8 @@ pub(crate) struct Waiting {
     pub(crate) future: Option<HostFuture>,
     /// How that has ended.
     pub(crate) answer: Option<Answer>,
+    /// Whether it was to let others have their turn where it could not.
+    pub(crate) owes_a_turn: bool,
 }
 
 /// What a function of the host waits for. It may borrow the store, for as long as the call of the guest that it is part of.
@@ -92,9 +94,11 @@ impl Waiting {
         std::mem::replace(&mut self.context, 0)
     }
 
+    /// Whether the guest can let others have their turn now, and was to do so before.
     #[inline(always)]
-    pub(crate) fn restore(&mut self, context: usize) {
+    pub(crate) fn restore(&mut self, context: usize) -> bool {
         self.context = context;
+        context != 0 && std::mem::take(&mut self.owes_a_turn)
     }
 
     /// Whether a function of the host waits.
@@ -144,6 +148,21 @@ impl VmFiber {
         }
     }
 
+    /// As it is where nobody has called into the store; what was charged stays usable.
+    pub(crate) fn clear(&mut self) {
+        self.stack_top = self.stack_base;
+        self.exit_point = 0;
+        self.segments = std::ptr::null();
+        self.switch = Switch::new(self.native_stack.top);
+        self.catching = std::ptr::null();
+        self.trap_site = TrapSite::NONE;
+        self.pending = None;
+        #[cfg(feature = "async")]
+        {
+            self.waiting = Waiting::default();
+        }
+    }
+
     /// Takes back what has not finished further in, and was left for good.
     #[cfg(feature = "async")]
     pub(crate) fn return_to(&mut self, mark: FiberMark) {
@@ -185,8 +204,10 @@ impl VmFiber {
         let native = match self.native_limit {
             // The interpreter's own frames.
             0 => INTERPRETER_BYTES,
-            limit => self.native_stack.top - limit + NATIVE_HEADROOM_BYTES,
+            limit => self.native_stack.top - limit,
         };
+        // What lies below the limit is used by frames that are not checked; where the limit has never moved nobody was near it, or it is little.
+        let native = if native > FiberStack::KEPT_BYTES { native + NATIVE_HEADROOM_BYTES } else { native };
         (self.slots_limit as usize - self.stack_base as usize, native)
     }
 }

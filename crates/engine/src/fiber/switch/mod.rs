@@ -26,8 +26,8 @@ use std::thread;
 pub(crate) use arch::HAS_STACKS;
 
 /// Bytes of a fiber's stack between who has the host do something and what the host calls meanwhile on that stack: whoever has called the host needs no more until it is suspended itself,
-/// where it can be.
-const SUSPENSION_BYTES: usize = if cfg!(any(test, feature = "async")) { 2048 } else { 0 };
+/// where it can be. A signal's frame and its handler's may lie there, too, where the handler has no stack of its own.
+const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 48 << 10 } else { 0 };
 
 /// Where the two stacks of a fiber were left.
 #[derive(Clone, Copy, Debug, Default)]

@@ -209,6 +209,14 @@ impl StoreRecord {
         self.shared().ticks.swap(0, Ordering::Relaxed)
     }
 
+    /// Forgets calls that were leaked, and a deadline that was told to one. Nobody has called into the store.
+    pub(crate) fn clear(&mut self) {
+        self.fiber_mut().clear();
+        // SAFETY: the record lives as long as `self`.
+        unsafe { (*self.vm()).nesting = 0 };
+        self.forget_told_deadline();
+    }
+
     pub(crate) fn is_in_machine_code(&self) -> bool {
         self.fiber().is_in_machine_code()
     }

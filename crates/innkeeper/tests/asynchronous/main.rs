@@ -1,98 +1,22 @@
 //! Calls that wait: at every call of the host's functions, in each tier, with a collection at every allocation, resumed on other threads, and dropped instead.
 
+mod slices;
+mod support;
+
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use innkeeper::{
-    Caller, Collection, Config, Engine, Error, ErrorKind, FuncType, Instance, Linker, Module, Store, TierUp,
-    Tiers, Trap, Tuning, Val, ValType,
+    Caller, Config, Engine, Error, ErrorKind, FuncType, Instance, Linker, Store, Trap, Val, ValType,
 };
 
-/// What every test goes through: each tier, and from one to the other.
-fn engines() -> [Engine; 3] {
-    let engine = |tiers, tier_up| {
-        let tuning = Tuning { collection: Collection::EveryAllocation, tier_up, ..Tuning::default() };
-        innkeeper::engine_with(Config { tuning, ..Config::default() }, tiers)
-    };
-    [
-        engine(Tiers::Interpreter, TierUp::never()),
-        engine(Tiers::Compiled, TierUp::eager()),
-        engine(Tiers::Auto, TierUp { calls: 3, ..TierUp::eager() }),
-    ]
-}
-
-fn module(engine: &Engine, text: &str) -> Module {
-    Module::new(engine, innkeeper::to_binary(text.as_bytes()).unwrap().as_ref()).unwrap()
-}
-
-/// Is ready when it is polled for the second time, and counts those that are there.
-struct Later<'a>(bool, &'a AtomicUsize);
-
-impl<'a> Later<'a> {
-    fn new(alive: &'a AtomicUsize) -> Later<'a> {
-        alive.fetch_add(1, Ordering::Relaxed);
-        Later(false, alive)
-    }
-}
-
-impl Future for Later<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        context.waker().wake_by_ref();
-        match std::mem::replace(&mut self.0, true) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Later<'_> {
-    fn drop(&mut self) {
-        self.1.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+use support::{Count, Later, Never, block_on, engines, module, poll_on_threads};
 
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
-
-/// How often it was woken.
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Polls a future on a thread of its own each time, at most so often; none where it is not ready then.
-fn poll_on_threads<F: Future<Output: Send> + Send>(
-    mut future: Pin<&mut F>,
-    most: usize,
-) -> Option<F::Output> {
-    for _ in 0..most {
-        let polled = std::thread::scope(|scope| {
-            let future = future.as_mut();
-            scope.spawn(move || future.poll(&mut Context::from_waker(Waker::noop()))).join().unwrap()
-        });
-        if let Poll::Ready(result) = polled {
-            return Some(result);
-        }
-    }
-    None
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return result;
-        }
-    }
-}
 
 /// Holds objects in frames of every kind, and waits with them: in loops, in recursion, beneath a caught exception, and in what the host calls in turn.
 const GUEST: &str = r#"(module
@@ -239,17 +163,6 @@ fn what_cannot_wait_says_so() {
         assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{error}");
         assert!(error.to_string().contains("call_async"), "{error}");
         assert_eq!(block_on(run.call_async(&mut store, 1)).unwrap(), expected(1).0);
-    }
-}
-
-/// Never ready, and wakes nobody.
-struct Never;
-
-impl Future for Never {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
     }
 }
 
@@ -426,145 +339,5 @@ fn calls_within_calls_may_be_leaked() {
             let mut dropped = Box::pin(run.call_async(&mut store, 7));
             assert!(poll_on_threads(dropped.as_mut(), 2).is_none());
         }
-    }
-}
-
-/// Computes with objects, in loops and calls, so long that its slice of time is over many times.
-const COMPUTES: &str = r#"(module
-    (import "host" "call" (func $call (param i64) (result i64)))
-    (type $box (struct (field (mut i64))))
-    (func $step (param $held (ref $box)) (result i64)
-        (struct.set $box 0 (local.get $held) (i64.add (struct.get $box 0 (local.get $held)) (i64.const 1)))
-        (struct.get $box 0 (local.get $held)))
-    (func (export "run") (param $n i64) (result i64) (local $held (ref $box)) (local $sum i64)
-        (local.set $held (struct.new $box (i64.const 0)))
-        (loop $again
-            (local.set $sum (i64.add (local.get $sum) (call $step (local.get $held))))
-            (br_if $again (i64.ne (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))
-        (i64.sub (local.get $sum) (struct.get $box 0 (local.get $held))))
-    (func (export "nested") (param $n i64) (result i64)
-        (i64.add (call $call (local.get $n)) (call $call (local.get $n))))
-    (func (export "spin") (loop $l (br $l))))"#;
-
-fn computing(engine: &Engine) -> (Store<()>, Instance) {
-    let mut linker = Linker::new(engine);
-    linker.func_wrap_async("host", "call", |mut caller: Caller<'_, ()>, n: i64| {
-        Box::new(async move {
-            let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
-            run.typed::<i64, i64>(&mut caller)?.call_async(&mut caller, n).await
-        })
-    });
-    let mut store = Store::new(engine, ()).unwrap();
-    let instance = linker.instantiate(&mut store, &module(engine, COMPUTES)).unwrap();
-    store.yield_every(Some(Duration::from_millis(1)));
-    (store, instance)
-}
-
-#[test]
-fn a_guest_whose_slice_is_over_lets_others_have_their_turn_and_goes_on_as_if_nothing_had_been() {
-    for engine in engines() {
-        let (mut store, instance) = computing(&engine);
-        for name in ["run", "nested"] {
-            let run = instance.get_typed_func::<i64, i64>(&mut store, name).unwrap();
-            let times = if name == "nested" { 2 } else { 1 };
-            // Until it is long enough to be interrupted.
-            let mut n = 100_000_i64;
-            loop {
-                let mut polls = 0;
-                let result = {
-                    let mut future = pin!(run.call_async(&mut store, n));
-                    loop {
-                        polls += 1;
-                        if let Some(result) = poll_on_threads(future.as_mut(), 1) {
-                            break result.unwrap();
-                        }
-                    }
-                };
-                assert_eq!(result, times * (n * (n + 1) / 2 - n));
-                store.collect_garbage();
-                if polls > 5 {
-                    break;
-                }
-                n *= 2;
-            }
-            // Calls that cannot wait go on.
-            assert_eq!(run.call(&mut store, 10).ok(), (name == "run").then_some(45));
-        }
-    }
-}
-
-#[test]
-fn a_guest_that_never_ends_leaves_its_thread_to_others_and_can_be_dropped() {
-    for engine in engines() {
-        let (mut store, instance) = computing(&engine);
-        let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
-        let run = instance.get_typed_func::<i64, i64>(&mut store, "run").unwrap();
-        for _ in 0..3 {
-            {
-                let mut spinning = pin!(spin.call_async(&mut store, ()));
-                let count = Arc::new(Count(AtomicUsize::new(0)));
-                let waker = Waker::from(Arc::clone(&count));
-                for polls in 1..=5 {
-                    assert!(spinning.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-                    assert_eq!(count.0.load(Ordering::Relaxed), polls, "it is polled again at once");
-                }
-            }
-            assert_eq!(block_on(run.call_async(&mut store, 10)).unwrap(), 45);
-        }
-        store.yield_every(None);
-        store.set_deadline(Some(Duration::from_millis(30))).unwrap();
-        let error = block_on(spin.call_async(&mut store, ())).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Trap(Trap::DeadlineExceeded)), "{error}");
-    }
-}
-
-/// Goes through loops, calls, recursion and exceptions, with objects in frames and operands.
-const MANY_SAFEPOINTS: &str = r#"(module
-    (type $box (struct (field i32)))
-    (tag $e (param i32))
-    (func $new (param i32) (result (ref $box)) (struct.new $box (local.get 0)))
-    (func $down (param i32) (result i32) (local $held (ref $box))
-        (local.set $held (call $new (local.get 0)))
-        (if (result i32) (local.get 0)
-            (then (i32.add (call $down (i32.sub (local.get 0) (i32.const 1))) (struct.get $box 0 (local.get $held))))
-            (else (i32.const 0))))
-    (func $throws (param i32) (throw $e (call $down (local.get 0))))
-    (func (export "run") (param i32) (result i32) (local $sum i32) (local $held (ref $box))
-        (loop $again
-            (local.set $held (call $new (local.get $sum)))
-            (local.set $sum (i32.add (local.get $sum)
-                (block $caught (result i32) (try_table (catch $e $caught) (call $throws (local.get 0))) (unreachable))))
-            (local.set $sum (i32.add (local.get $sum) (struct.get $box 0 (local.get $held))))
-            (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
-        (local.get $sum)))"#;
-
-#[test]
-fn a_guest_is_suspended_at_each_of_its_safepoints_and_resumed_elsewhere_or_dropped_there() {
-    let expected = (1..=5).rev().fold(0, |sum, n| 2 * sum + n * (n + 1) / 2);
-    for engine in engines() {
-        let linker = Linker::<()>::new(&engine);
-        let mut store = Store::new(&engine, ()).unwrap();
-        let instance = linker.instantiate(&mut store, &module(&engine, MANY_SAFEPOINTS)).unwrap();
-        let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
-        let handle = store.interrupt_handle();
-        // Goes on for so many safepoints; tells how many there were, and the result where it has come to it.
-        let walk = |store: &mut Store<()>, most: usize| {
-            let mut future = pin!(run.call_async(store, 5));
-            for walked in 0..most {
-                handle.ask_to_yield();
-                if let Some(result) = poll_on_threads(future.as_mut(), 1) {
-                    return (walked, Some(result.unwrap()));
-                }
-            }
-            (most, None)
-        };
-        let (safepoints, result) = walk(&mut store, usize::MAX);
-        assert_eq!(result, Some(expected));
-        assert!(safepoints > 10, "{safepoints}");
-        for dropped_at in 0..safepoints {
-            assert_eq!(walk(&mut store, dropped_at).1, None);
-            store.collect_garbage();
-        }
-        assert_eq!(walk(&mut store, usize::MAX).1, Some(expected));
     }
 }

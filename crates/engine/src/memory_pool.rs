@@ -4,9 +4,11 @@
 //! what its memory begins with: pages that all its instances share until one writes to them. A memory that comes back keeps the image mapped, so that for the
 //! next instance of the same module there is nothing left to do.
 //!
+//! The images of modules that are gone go with the next memory that is made.
+//!
 //! Must stay true: whoever takes a memory finds zeros, or the image that it has asked for, and nothing accessible beyond its length.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::error::Error;
 use crate::pooling::Pooling;
@@ -36,7 +38,8 @@ struct State {
 
 struct Idle {
     mapping: Mapping,
-    image: Option<Arc<MemoryImage>>,
+    /// What it begins with; once its module is gone it is of no use to anybody.
+    image: Option<Weak<MemoryImage>>,
 }
 
 /// The right to have one memory; given back when dropped.
@@ -74,6 +77,11 @@ impl MemoryPool {
             )));
         }
         state.in_use += 1;
+        let is_useless = |idle: &mut Idle| idle.image.as_ref().is_some_and(|image| image.strong_count() == 0);
+        let useless: Vec<Idle> = state.idle.extract_if(.., is_useless).collect();
+        drop(state);
+        // To unmap takes its time.
+        drop(useless);
         Ok(MemoryPermit(Arc::clone(self)))
     }
 }
@@ -90,7 +98,7 @@ impl MemoryPermit {
             let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
             // One that has it already, the last to come first; else the one that has waited longest.
             let has_it = |idle: &Idle| match (&idle.image, image) {
-                (Some(has), Some(wanted)) => Arc::ptr_eq(has, wanted),
+                (Some(has), Some(wanted)) => has.as_ptr() == Arc::as_ptr(wanted),
                 (has, wanted) => has.is_none() && wanted.is_none(),
             };
             let position = state.idle.iter().rposition(has_it);
@@ -109,7 +117,7 @@ impl MemoryPermit {
         }
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.idle.len() < self.0.most_idle {
-            state.idle.push(Idle { mapping, image });
+            state.idle.push(Idle { mapping, image: image.as_ref().map(Arc::downgrade) });
         } else {
             // To unmap takes its time.
             drop(state);
@@ -140,7 +148,7 @@ impl Drop for MemoryPermit {
 impl Idle {
     /// Makes it what is wanted.
     fn prepare(&mut self, len_bytes: usize, image: Option<&Arc<MemoryImage>>) -> Result<(), Error> {
-        let has_it = self.image.as_ref().map(Arc::as_ptr) == image.map(Arc::as_ptr);
+        let has_it = self.image.as_ref().map(Weak::as_ptr) == image.map(Arc::as_ptr);
         if has_it {
             self.mapping.restrict(len_bytes)?;
             return self.mapping.make_accessible(len_bytes);

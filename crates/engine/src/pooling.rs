@@ -3,7 +3,7 @@
 /// How many stores and memories an engine's embedder wants at a time, and how much waits for the next ones.
 ///
 /// A store is made in about a microsecond where an earlier one has left its record, its stacks and its memories behind. These take address space (8 GiB for a memory, some 34 MiB
-/// for stacks) and little memory while they wait: up to 512 KiB for stacks that were used, and a memory that began with an image keeps that, also when its module is gone.
+/// for stacks) and little memory while they wait: up to 512 KiB for stacks that were used, and what memories of a module begin with until the module is gone and another memory is made.
 #[derive(Clone, Debug)]
 pub struct Pooling {
     /// Stores that may exist at a time, with those of which somebody still holds an [`crate::InterruptHandle`]; one more is an error. None: any number.

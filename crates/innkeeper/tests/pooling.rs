@@ -224,3 +224,36 @@ fn a_store_that_is_reset_has_nothing_of_before() {
         }
     }
 }
+
+/// How often an image of such a length is mapped in this process.
+fn mapped_images(len: usize) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let is_image = |line: &&str| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let number = |digits| usize::from_str_radix(digits, 16).unwrap();
+        line.contains("innkeeper-image") && number(end) - number(start) == len
+    };
+    maps.lines().filter(is_image).count()
+}
+
+#[test]
+fn images_go_with_their_modules() {
+    // No other test has one as long.
+    const LEN: usize = 37 * 4096;
+    let engine = engine(Tiers::Interpreter, Pooling::default());
+    let large = pre(&engine, &with_data(3, &[(0, &"x".repeat(LEN))]));
+    let stores: Vec<_> = (0..4)
+        .map(|_| {
+            let mut store = Store::new(&engine, ()).unwrap();
+            large.instantiate(&mut store).unwrap();
+            store
+        })
+        .collect();
+    // The first was made before anybody knew that there would be more.
+    assert_eq!(mapped_images(LEN), 3);
+    drop(stores);
+    assert_eq!(mapped_images(LEN), 3, "they wait for the next ones");
+    drop(large);
+    look_and_spoil(&pre(&engine, &with_data(1, &[])), 0);
+    assert_eq!(mapped_images(LEN), 0);
+}

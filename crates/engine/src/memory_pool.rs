@@ -8,11 +8,10 @@
 //!
 //! Must stay true: whoever takes a memory finds zeros, or the image that it has asked for, and nothing accessible beyond its length.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::error::Error;
 use crate::pooling::Pooling;
-use crate::sync::Mutex;
 use crate::sys::{Image, Mapping};
 
 /// What a memory begins with.

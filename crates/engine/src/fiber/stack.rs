@@ -15,10 +15,9 @@
 //! before it has written it, and a collection takes a stale address for one that keeps an object at worst.
 
 use std::ptr::NonNull;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::sync::Mutex;
 use crate::sys::{Mapping, page_bytes, release_pages};
 
 /// How large the stacks of a pool are.

@@ -27,7 +27,8 @@ pub(crate) struct RecordPool {
     /// How many there may be in use, and how many are kept.
     most: Option<usize>,
     most_idle: usize,
-    state: Mutex<PoolState>,
+    /// No model's: engines, which have a pool, are made outside of models too.
+    state: std::sync::Mutex<PoolState>,
 }
 
 #[derive(Default)]
@@ -119,7 +120,7 @@ impl RecordPool {
         RecordPool {
             most: pooling.most_stores,
             most_idle: pooling.idle_stores,
-            state: Mutex::new(PoolState::default()),
+            state: std::sync::Mutex::new(PoolState::default()),
         }
     }
 
@@ -153,7 +154,7 @@ impl RecordPool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, PoolState> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -172,24 +172,20 @@ impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Call<'_, T, A> {
             this.give_up();
             return Poll::Ready(Err(error));
         }
-        let progress = match this.state {
-            State::New => {
-                // SAFETY: the record lives as long as the store.
-                let (nesting, has_room) = unsafe { ((*this.vm).nesting, (*this.vm).fiber.has_room()) };
-                if !HAS_STACKS {
-                    this.state = State::Finished;
-                    let text = "calls that can wait are there for x86-64 and aarch64 under Unix only";
-                    return Poll::Ready(Err(Error::new(ErrorKind::Unsupported(text.to_owned()))));
-                }
-                if nesting >= this.most || !has_room {
-                    this.state = State::Finished;
-                    return Poll::Ready(Err(Trap::CallStackExhausted.into()));
-                }
-                this.run(Some(context), Wake::GoOn)
+        if matches!(this.state, State::New) {
+            // SAFETY: the record lives as long as the store.
+            let (nesting, has_room) = unsafe { ((*this.vm).nesting, (*this.vm).fiber.has_room()) };
+            if !HAS_STACKS {
+                this.state = State::Finished;
+                let text = "calls that can wait are there for x86-64 and aarch64 under Unix only";
+                return Poll::Ready(Err(Error::new(ErrorKind::Unsupported(text.to_owned()))));
             }
-            _ => this.run(Some(context), Wake::GoOn),
-        };
-        if progress == Progress::Finished {
+            if nesting >= this.most || !has_room {
+                this.state = State::Finished;
+                return Poll::Ready(Err(Trap::CallStackExhausted.into()));
+            }
+        }
+        if this.run(Some(context), Wake::GoOn) == Progress::Finished {
             return Poll::Ready(this.finish());
         }
         // SAFETY: the record lives as long as the store, which `self` holds; the fiber waits.

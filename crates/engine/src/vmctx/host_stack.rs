@@ -70,7 +70,7 @@ pub(crate) fn enter<R>(most: u32, act: impl FnOnce() -> R) -> Result<R, Trap> {
     Ok(act())
 }
 
-/// As [`enter`], for a call that was entered before and has waited since: it goes on wherever it is let.
+/// As [`enter`], for a call that has waited and is given up: its frames are left wherever that is, and no guest runs in them.
 #[cfg(feature = "async")]
 pub(crate) fn enter_again<R>(act: impl FnOnce() -> R) -> R {
     let outer = INNERMOST.get();

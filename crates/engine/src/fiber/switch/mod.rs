@@ -46,8 +46,8 @@ impl Switch {
     }
 }
 
-#[cfg(any(test, feature = "async"))]
 /// How a fiber comes back to who has entered or resumed it.
+#[cfg(any(test, feature = "async"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// What was entered has finished.
@@ -89,8 +89,8 @@ macro_rules! switched {
     };
 }
 
-#[cfg(any(test, feature = "async"))]
 /// Something to be done on another stack, and how it ended.
+#[cfg(any(test, feature = "async"))]
 pub(crate) struct Job<A, R> {
     act: Option<A>,
     result: Option<thread::Result<R>>,

@@ -5,10 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
-use innkeeper_engine::Error;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::frame::CallFrame;
-use innkeeper_engine::tier::{FuncEntry, Pending, Stopped, TrapSite, VmContext, VmFunc, VmStore, runtime};
+use innkeeper_engine::tier::{FuncEntry, Pending, TrapSite, VmContext, VmFunc, runtime};
 
 use crate::backtrace::{self, FramePosition};
 use crate::code::Word;
@@ -25,19 +24,19 @@ struct ReturnToHost {
 
 static RETURN_TO_HOST: ReturnToHost = ReturnToHost { distance: 0, handler: control::exit };
 
-/// Calls a guest function.
+/// Calls a guest function. False where it was stopped; the reason is in the record, complete.
 ///
 /// # Safety
 /// The contract of [`innkeeper_engine::tier::Tier::call`].
-pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
+pub(crate) unsafe fn run(func: &VmFunc, slots: &mut [u64]) -> bool {
     // SAFETY: the contract: records of the store are alive and ours for the time of the call.
     unsafe {
         let vm = (*func.ctx).store;
         // What is suspended further out belongs to other activations: the host stands between.
         let segments = std::mem::replace(&mut (*vm).fiber.segments, std::ptr::null());
-        let exit = run_frame(func.entry, func.ctx, slots.as_mut_ptr(), func.call_slots as usize);
+        let is_done = run_frame(func.entry, func.ctx, slots.as_mut_ptr(), func.call_slots as usize);
         (*vm).fiber.segments = segments;
-        if exit { Ok(()) } else { Err(take_stopped(vm)) }
+        is_done
     }
 }
 
@@ -104,19 +103,4 @@ unsafe fn run_frame(entry: *const FuncEntry, ctx: *mut VmContext, slots: *mut u6
 /// The return address of an activation's first frame.
 pub(crate) fn host_return_address() -> *const Word {
     std::ptr::from_ref(&RETURN_TO_HOST.handler).cast()
-}
-
-/// Takes the reason for a stop out of the record.
-unsafe fn take_stopped(vm: *mut VmStore) -> Stopped {
-    // SAFETY: the contract of `run`.
-    unsafe {
-        match (*vm).fiber.pending.take() {
-            Some(Pending::Error(error)) => Stopped::Error(error),
-            Some(Pending::Panic(payload)) => Stopped::Panic(payload),
-            Some(Pending::Trap(trap)) => Stopped::Error(trap.into()),
-            Some(Pending::Exception(exception)) => Stopped::Error(runtime::uncaught(vm, exception)),
-            // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
-            None => Stopped::Error(Error::limit("the interpreter stopped without a reason")),
-        }
-    }
 }

@@ -26,9 +26,7 @@ mod unwind;
 
 use std::sync::Arc;
 
-use innkeeper_engine::tier::{
-    Baseline, ModuleParts, ModuleTiers, Preparation, Stopped, Tier, Verdict, VmFunc,
-};
+use innkeeper_engine::tier::{Baseline, ModuleParts, ModuleTiers, Preparation, Tier, Verdict, VmFunc};
 use innkeeper_engine::{CompileStatistics, Config};
 
 /// The interpreter as a tier of an engine.
@@ -64,7 +62,7 @@ unsafe impl Tier for Interpreter {
         CompileStatistics::default()
     }
 
-    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
+    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool {
         // SAFETY: the same contract.
         unsafe { activation::run(func, slots) }
     }

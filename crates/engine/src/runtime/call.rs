@@ -9,9 +9,8 @@ use crate::error::Error;
 use crate::fiber::switch;
 use crate::registry::TypeRecord;
 use crate::store::StoreInner;
-use crate::tier::Stopped;
 use crate::trap::Trap;
-use crate::vmctx::{VmFunc, host_stack};
+use crate::vmctx::{Pending, VmFunc, host_stack};
 
 /// Calls `func`, which belongs to `store`; `slots` holds parameters of its types on entry and results on return.
 ///
@@ -46,9 +45,12 @@ pub(crate) unsafe fn call<T: 'static>(
             let result = if (*func).is_host() {
                 super::catch_host(vm, func, std::ptr::null_mut(), slots)
             } else if (*vm).fiber.has_room() {
-                switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots))
+                match switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots)) {
+                    true => Ok(()),
+                    false => Err(super::take_reason(vm)),
+                }
             } else {
-                Err(Stopped::Error(Trap::CallStackExhausted.into()))
+                Err(Pending::Trap(Trap::CallStackExhausted))
             };
             #[cfg(feature = "async")]
             if (*vm).fiber.waiting.restore(waiting) {
@@ -65,11 +67,18 @@ pub(crate) unsafe fn call<T: 'static>(
             (*owner).core.record.forget_told_deadline();
             (*owner).core.resume_host_panic();
         }
-        match result? {
-            Ok(()) => Ok(()),
-            Err(Stopped::Error(error)) => Err(error),
-            Err(Stopped::Panic(payload)) => std::panic::resume_unwind(payload),
-        }
+        result?.map_err(told)
+    }
+}
+
+/// What the embedder is told of a stop: an error. A panic of a function of the host goes on in whoever has called.
+pub(crate) fn told(reason: Pending) -> Error {
+    match reason {
+        Pending::Trap(trap) => trap.into(),
+        Pending::Error(error) => error,
+        Pending::Panic(payload) => std::panic::resume_unwind(payload),
+        // `take_reason` gives none: while the store was at hand, it has made an error of it.
+        Pending::Exception(_) => Error::limit("an exception that nobody has caught"),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fiber::switch::{self, HAS_STACKS, Job, Progress, Switch, Wake};
 use crate::func::Func;
 use crate::store::StoreInner;
-use crate::tier::{Stopped, Tier};
+use crate::tier::Tier;
 use crate::trap::Trap;
 use crate::vmctx::fiber::{Answer, FiberMark, HostFuture};
 use crate::vmctx::record::InterruptHandle;
@@ -49,14 +49,12 @@ pub(crate) fn call<'a, T: Send + 'static>(
         // SAFETY: the function is of this store, which the future holds, and so it does the slots; the tier lives as long as the store's engine. This runs on
         // the store's fiber, in `poll`.
         unsafe {
-            if (*func).is_host() {
-                match super::call_host_of(vm, func, std::ptr::null_mut(), &mut *slots) {
-                    true => Ok(()),
-                    false => Err(stopped(vm)),
-                }
+            let is_done = if (*func).is_host() {
+                super::call_host_of(vm, func, std::ptr::null_mut(), &mut *slots)
             } else {
                 (*tier).call(&*func, &mut *slots)
-            }
+            };
+            if is_done { Ok(()) } else { Err(super::take_reason(vm)) }
         }
     };
     Ok(Call {
@@ -74,25 +72,8 @@ pub(crate) fn call<'a, T: Send + 'static>(
     })
 }
 
-/// Why a function of the host that was called by the host did not return.
-///
-/// # Safety
-/// `vm` is the record of a store that is in use here.
-unsafe fn stopped(vm: *mut VmStore) -> Stopped {
-    // SAFETY: `call` passes the record of the store that it calls in, on whose fiber this runs.
-    unsafe {
-        match (*vm).fiber.pending.take() {
-            Some(Pending::Trap(trap)) => Stopped::Error(trap.into()),
-            Some(Pending::Error(error)) => Stopped::Error(error),
-            Some(Pending::Exception(exception)) => Stopped::Error(super::uncaught(vm, exception)),
-            Some(Pending::Panic(payload)) => Stopped::Panic(payload),
-            None => Stopped::Error(Error::limit("a function of the host stopped without a reason")),
-        }
-    }
-}
-
 struct Call<'a, T: 'static, A> {
-    job: Job<A, Result<(), Stopped>>,
+    job: Job<A, Result<(), Pending>>,
     vm: *mut VmStore,
     owner: *mut StoreInner<T>,
     most: u32,
@@ -127,7 +108,7 @@ enum State {
 // SAFETY: it holds the store, which may move to another thread with its data; what is on the fiber's stack refers to no thread.
 unsafe impl<T: Send, A> Send for Call<'_, T, A> {}
 
-impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Future for Call<'_, T, A> {
+impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Future for Call<'_, T, A> {
     type Output = Result<(), Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -155,7 +136,7 @@ impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Future for Call<'_, T, A> {
     }
 }
 
-impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Call<'_, T, A> {
+impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
     fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self;
         if this.future.is_some() {
@@ -312,14 +293,14 @@ impl<T: 'static, A> Call<'_, T, A> {
         }
         match self.job.take_result() {
             Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(Stopped::Error(error)))) => Err(error),
-            Some(Ok(Err(Stopped::Panic(panic))) | Err(panic)) => resume_unwind(panic),
+            Some(Ok(Err(reason))) => Err(super::call::told(reason)),
+            Some(Err(panic)) => resume_unwind(panic),
             None => Err(Error::limit("a call finished without a result")),
         }
     }
 }
 
-impl<T: 'static, A: FnOnce() -> Result<(), Stopped>> Call<'_, T, A> {
+impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
     /// Enters the fiber, or lets it go on.
     fn run(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
         if let State::Suspended(..) = self.state {
@@ -397,18 +378,18 @@ const FRAME_BYTES: usize = 768;
 /// `vm` is the record of the store whose fiber this runs on, and `below` where the fiber's stack was left when the function was called: what that has called may lie below.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn wait_for_host(vm: *mut VmStore, below: usize) -> Result<(), Stopped> {
+pub(crate) unsafe fn wait_for_host(vm: *mut VmStore, below: usize) -> Result<(), Pending> {
     let local = 0_u8;
     let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
     assert!(here >= below + FRAME_BYTES, "a call that waits needs more of its stack than was kept for it");
     // SAFETY: `call_host_of` passes the record that it runs for, where a function has left a future: `begin` does so only where `Call` has entered the fiber.
     unsafe {
         match switch::suspend(&raw mut (*vm).fiber.switch) {
-            Wake::Cancel => Err(Stopped::Panic(Box::new(Cancelled))),
+            Wake::Cancel => Err(Pending::Panic(Box::new(Cancelled))),
             Wake::GoOn => match (*vm).fiber.waiting.answer.take() {
-                Some(Ok(result)) => result.map_err(Stopped::Error),
-                Some(Err(panic)) => Err(Stopped::Panic(panic)),
-                None => Err(Stopped::Error(Error::limit("a call went on before it was told how"))),
+                Some(Ok(result)) => result.map_err(Pending::Error),
+                Some(Err(panic)) => Err(Pending::Panic(panic)),
+                None => Err(Pending::Error(Error::limit("a call went on before it was told how"))),
             },
         }
     }

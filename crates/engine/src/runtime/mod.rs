@@ -26,7 +26,7 @@ use crate::fiber::switch;
 use crate::index::*;
 use crate::registry::TypeRecord;
 use crate::store::StoreCore;
-use crate::tier::{ModuleParts, Stopped};
+use crate::tier::ModuleParts;
 use crate::trap::Trap;
 use crate::value::Val;
 use crate::vmctx::record::Request;
@@ -143,10 +143,10 @@ pub(crate) unsafe fn call_host_of(
 /// # Safety
 /// As [`call_host`].
 #[inline(always)]
-unsafe fn end_host_call(vm: *mut VmStore, roots: usize, result: Result<(), Stopped>) -> bool {
+unsafe fn end_host_call(vm: *mut VmStore, roots: usize, result: Result<(), Pending>) -> bool {
     // SAFETY: `call_host_of` passes the record that it runs for; `core` was set by the call that this activation is in.
     unsafe {
-        let result = result.map_err(|stopped| pending(&*core_of(vm), stopped));
+        let result = result.map_err(|reason| for_guest(&*core_of(vm), reason));
         // References made during the call are the embedder's only until it returns.
         (*core_of(vm)).roots.truncate(roots);
         match result {
@@ -171,17 +171,33 @@ pub unsafe fn on_host<R>(vm: *mut VmStore, act: impl FnOnce() -> R) -> R {
     unsafe { switch::on_host(&raw mut (*vm).fiber.switch, act) }
 }
 
-/// What a host call's end means to the guest: an exception that the host passes on can be caught.
-fn pending(core: &StoreCore, stopped: Stopped) -> Pending {
-    match stopped {
-        Stopped::Panic(payload) => Pending::Panic(payload),
-        Stopped::Error(error) => match error.kind() {
+/// The reason for a host call's end, as it is to the guest: an exception that the host passes on can be caught.
+fn for_guest(core: &StoreCore, reason: Pending) -> Pending {
+    match reason {
+        Pending::Error(error) => match error.kind() {
             ErrorKind::Exception(exception) => match Val::ExnRef(Some(*exception)).to_slots(core) {
                 Ok([slot, _]) => Pending::Exception(slot),
                 Err(stale) => Pending::Error(stale),
             },
             _ => Pending::Error(error),
         },
+        other => other,
+    }
+}
+
+/// Takes the reason for a stop out of the record, for the host that has called: no exception, since one that nobody has caught is an error to the host.
+///
+/// # Safety
+/// As [`safepoint`]; the guest's code was left.
+pub(crate) unsafe fn take_reason(vm: *mut VmStore) -> Pending {
+    // SAFETY: `runtime::call` and `runtime::future` pass the record of the store that they call in, before they give it back.
+    unsafe {
+        match (*vm).fiber.pending.take() {
+            Some(Pending::Exception(exception)) => Pending::Error(uncaught(vm, exception)),
+            Some(reason) => reason,
+            // Every stop leaves a reason; a missing one is reported as what it is rather than ignored.
+            None => Pending::Error(Error::limit("the guest's code stopped without a reason")),
+        }
     }
 }
 
@@ -189,9 +205,8 @@ fn pending(core: &StoreCore, stopped: Stopped) -> Pending {
 ///
 /// # Safety
 /// See the module's documentation; `exception` is a reference to an exception of the same store.
-#[must_use]
-pub unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
-    // SAFETY: tiers pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
+unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
+    // SAFETY: `take_reason` and `complete_stop` pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     let core = unsafe { &mut *core_of(vm) };
     Error::new(ErrorKind::Exception(core.root_exception(exception)))
 }
@@ -205,7 +220,7 @@ pub(crate) unsafe fn catch_host(
     func: *const VmFunc,
     caller: *mut VmContext,
     slots: &mut [u64],
-) -> Result<(), Stopped> {
+) -> Result<(), Pending> {
     // SAFETY: `core` was set by the call that this activation is in.
     let before = unsafe { (*core_of(vm)).profile.is_some().then(|| (*core_of(vm)).record.ticks()) };
     // SAFETY: passed on. Whatever the panic left half done belongs to the host, which sees the panic go on.
@@ -218,8 +233,8 @@ pub(crate) unsafe fn catch_host(
     }
     match caught {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Stopped::Error(error)),
-        Err(payload) => Err(Stopped::Panic(payload)),
+        Ok(Err(error)) => Err(Pending::Error(error)),
+        Err(payload) => Err(Pending::Panic(payload)),
     }
 }
 

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::error::Error;
 use crate::index::{DefinedFuncIndex, FuncIndex};
 use crate::module::{Module, ModuleParts};
 use crate::vmctx::{FuncEntry, VmContext, VmFunc};
@@ -32,15 +31,13 @@ pub unsafe trait Tier: Send + Sync + 'static {
     /// What has been compiled so far, and what was not.
     fn compile_statistics(&self) -> CompileStatistics;
 
-    /// Calls a guest function. `slots` holds the parameters on entry and the results on return, and is `call_slots` long.
-    ///
-    /// # Errors
-    /// [`Stopped`] where the function did not return.
+    /// Calls a guest function. `slots` holds the parameters on entry and the results on return, and is `call_slots` long. False where the function was
+    /// stopped: the reason is in the store's record, with its backtrace.
     ///
     /// # Safety
     /// `func` is a guest function of the store whose record is `(*func.ctx).store`, the caller has exclusive use of
     /// that store until the call returns, and `slots` holds values of the function's parameter types.
-    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped>;
+    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool;
 }
 
 /// A module as tiers see it.
@@ -316,12 +313,4 @@ pub enum FramePosition {
     Instruction,
     /// The one after a call.
     Return,
-}
-
-/// Why a guest function did not return.
-pub enum Stopped {
-    /// A trap or an error of the host, with the guest frames that were left.
-    Error(Error),
-    /// A host function panicked.
-    Panic(Box<dyn Any + Send>),
 }

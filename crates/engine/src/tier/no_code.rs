@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::contract::{
-    Baseline, CallSeen, Called, Code, CompileStatistics, Hot, ModuleTiers, NativeCode, Preparation, Stopped,
-    Tier, Verdict,
+    Baseline, CallSeen, Called, Code, CompileStatistics, Hot, ModuleTiers, NativeCode, Preparation, Tier,
+    Verdict,
 };
 use crate::config::Config;
 use crate::index::DefinedFuncIndex;
@@ -80,8 +80,8 @@ unsafe impl Tier for NoTier {
         CompileStatistics::default()
     }
 
-    unsafe fn call(&self, _: &VmFunc, _: &mut [u64]) -> Result<(), Stopped> {
-        Ok(())
+    unsafe fn call(&self, _: &VmFunc, _: &mut [u64]) -> bool {
+        true
     }
 }
 

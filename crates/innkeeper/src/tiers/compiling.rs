@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{
-    Baseline, Hot, ModuleParts, ModuleTiers, Preparation, Stopped, Tier, Verdict, VmFunc,
-};
+use innkeeper_engine::tier::{Baseline, Hot, ModuleParts, ModuleTiers, Preparation, Tier, Verdict, VmFunc};
 use innkeeper_engine::{CompileStatistics, Config, Engine};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::cache::Cache;
@@ -53,7 +51,7 @@ unsafe impl Tier for Compiling {
         self.jit.libcalls()
     }
 
-    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> Result<(), Stopped> {
+    unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool {
         // SAFETY: the same contract.
         unsafe { Interpreter.call(func, slots) }
     }

@@ -11,19 +11,27 @@ use crate::call_profile::Heat;
 use crate::code::ModuleCode;
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
+/// At a function's first instruction: whether it is hot, and whether its frame fits or a safepoint was requested. No function of its own, since what it leaves the
+/// handler with is a jump.
+macro_rules! check_entry {
+    ($m:ident) => {
+        if $m.is_hot() {
+            return $m.pass_on(hot);
+        }
+        let frame_end = $m.fp.wrapping_add($m.immediate() as usize);
+        if frame_end > (*$m.vm()).stack_limit.load(Ordering::Relaxed)
+            && let Err(trap) = $m.safepoint(frame_end)
+        {
+            return $m.trap(trap);
+        }
+    };
+}
+
 handlers! {
     /// `[func frame_slots] [zero_from zero_count]`: first instruction of a function: counts the call, checks that the frame fits, and gives
     /// locals their zeros.
     fn enter(m) {
-        if m.is_hot() {
-            return m.pass_on(hot);
-        }
-        let frame_end = m.fp.wrapping_add(m.immediate() as usize);
-        if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.safepoint(frame_end)
-        {
-            return m.trap(trap);
-        }
+        check_entry!(m);
         let first = m.fp.add(m.word(2) as u32 as usize);
         for i in 0..(m.word(2) >> 32) as usize {
             // Volatile keeps this a loop: a call of memset would cost every function the saving of all registers.
@@ -34,15 +42,7 @@ handlers! {
 
     /// `[func frame_slots] [zero_from zero_count]`: as `enter`, for functions with many locals.
     fn enter_wide(m) {
-        if m.is_hot() {
-            return m.pass_on(hot);
-        }
-        let frame_end = m.fp.wrapping_add(m.immediate() as usize);
-        if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.safepoint(frame_end)
-        {
-            return m.trap(trap);
-        }
+        check_entry!(m);
         m.fp.add(m.word(2) as u32 as usize).write_bytes(0, (m.word(2) >> 32) as usize);
         m.next(3)
     }
@@ -50,15 +50,7 @@ handlers! {
     /// `[func frame_slots] [zero_from zero_count] [param_slots distance]`: as `enter`, for functions with very many locals: moves the frame pointer beyond
     /// them, and parameters along with it. `frame_slots` are counted from the frame's start.
     fn enter_window(m) {
-        if m.is_hot() {
-            return m.pass_on(hot);
-        }
-        let frame_end = m.fp.wrapping_add(m.immediate() as usize);
-        if frame_end > (*m.vm()).stack_limit.load(Ordering::Relaxed)
-            && let Err(trap) = m.safepoint(frame_end)
-        {
-            return m.trap(trap);
-        }
+        check_entry!(m);
         m.fp.add(m.word(2) as u32 as usize).write_bytes(0, (m.word(2) >> 32) as usize);
         let window = m.fp.add((m.word(3) >> 32) as usize);
         window.copy_from_nonoverlapping(m.fp, m.word(3) as u32 as usize);

@@ -416,7 +416,12 @@ pub(super) unsafe fn let_others_run(vm: *mut VmStore, afterwards: Afterwards) ->
         }
         // Who has been asked again meanwhile comes further between two turns, all the same.
         if afterwards == Afterwards::TriesAgain {
-            (*super::core_of(vm)).record.interrupt_handle().forget_yield();
+            let core = &mut *super::core_of(vm);
+            core.record.interrupt_handle().forget_yield();
+            // That may have been the slice's end, which nobody tells of twice.
+            if let Some(slice) = &mut core.time_slice {
+                slice.begin().map_err(|_| Trap::Interrupted)?;
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -97,6 +98,35 @@ fn a_guest_that_never_ends_leaves_its_thread_to_others_and_can_be_dropped() {
         store.set_deadline(Some(Duration::from_millis(30))).unwrap();
         let error = block_on(spin.call_async(&mut store, ())).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Trap(Trap::DeadlineExceeded)), "{error}");
+    }
+}
+
+/// A slice can be over before the guest goes on: as on a machine that has other things to do.
+#[test]
+fn slices_that_end_while_a_poll_begins_are_not_forgotten() {
+    for engine in engines() {
+        let (mut store, instance) = computing(&engine);
+        store.yield_every(Some(Duration::from_nanos(1)));
+        let handle = store.interrupt_handle();
+        let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+        let (done, watch) = std::sync::mpsc::channel::<()>();
+        let watching = std::thread::spawn(move || {
+            let is_stuck = watch
+                .recv_timeout(Duration::from_secs(60))
+                .is_err_and(|error| error == RecvTimeoutError::Timeout);
+            handle.interrupt();
+            is_stuck
+        });
+        {
+            let mut spinning = pin!(spin.call_async(&mut store, ()));
+            for _ in 0..20_000 {
+                if spinning.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                    break;
+                }
+            }
+        }
+        drop(done);
+        assert!(!watching.join().unwrap(), "it did not let others have their turn");
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use innkeeper::{Cache, CacheSeal, Config, Engine, Inlining, Linker, Module, Store, TierUp, Tiers, Tuning};
 
@@ -125,7 +126,7 @@ fn what_was_called_is_compiled_in_the_next_run_when_there_is_time() {
 #[test]
 fn what_nobody_would_feel_is_not_compiled_for_later_runs() {
     let directory = tempfile::tempdir().unwrap();
-    let fill = |goes_on: &dyn Fn() -> bool| {
+    let fill = |goes_on: &(dyn Fn() -> bool + Sync)| {
         let engine = engine_that_counts(directory.path(), never_hot());
         innkeeper::fill_cache_with_called(&flat(&engine), &|_, _| {}, goes_on).unwrap().compiled
     };
@@ -183,8 +184,9 @@ fn what_cannot_be_compiled_is_not_tried_after_each_run() {
     assert!(lacking().is_much(), "{:?}", lacking());
     // One after the other. The first has brought all trampolines that the others need.
     for _ in 0..3 {
-        let is_first = std::cell::Cell::new(true);
-        innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| is_first.replace(false)).unwrap();
+        let is_first = AtomicBool::new(true);
+        innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| is_first.swap(false, Ordering::Relaxed))
+            .unwrap();
     }
     assert_eq!(lacking().functions, 0);
 }
@@ -258,8 +260,8 @@ fn what_was_called_can_be_compiled_between_runs() {
     let first = module();
     run(&first);
     assert_eq!(first.keep_code().functions, count + 1);
-    let half = std::cell::Cell::new(count / 2);
-    let goes_on = || half.replace(half.get().saturating_sub(1)) > 0;
+    let asked = AtomicUsize::new(0);
+    let goes_on = || asked.fetch_add(1, Ordering::Relaxed) < count / 2;
     let statistics = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &goes_on).unwrap();
     assert_eq!(statistics.compiled, count / 2);
     let statistics = innkeeper::fill_cache_with_called(&module(), &|_, _| {}, &|| true).unwrap();

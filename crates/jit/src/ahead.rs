@@ -58,7 +58,7 @@ impl NativeModule {
         Ok(statistics(&outcomes))
     }
 
-    /// Compiles the functions that earlier runs have called and the engine's cache has no code for, those that were called most often first, until
+    /// Compiles the functions that earlier runs have called and the engine's cache has no code for, those that were called most often first, on all processors, until
     /// `goes_on` says no; what has been compiled is written in small steps, for runs that begin meanwhile. The statistics are the engine's.
     ///
     /// # Errors
@@ -67,27 +67,30 @@ impl NativeModule {
         &self,
         module: &ModuleParts,
         progress: Progress<'_>,
-        goes_on: &dyn Fn() -> bool,
+        goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<CompileStatistics, PrecompiledError> {
         let writer = self.writer().ok_or(PrecompiledError::NoCache)?;
         let wanted = self.wanted(module);
         if !wanted.is_empty() {
             self.make_trampolines_of(module, 0..module.func_index(DefinedFuncIndex(0)).0);
         }
-        for (done, func) in wanted.iter().enumerate() {
-            if !goes_on() {
-                break;
+        let done = AtomicUsize::new(0);
+        on_all_processors(wanted.len(), |next| {
+            while goes_on()
+                && let Some(at) = next()
+            {
+                let func = wanted[at];
+                let index = module.func_index(func).0;
+                self.make_trampolines_of(module, index..index + 1);
+                // Where it stays interpreted, that is cached too: also where it takes more than all functions may take together.
+                let code = self.compile(module, func);
+                if at == 0 && code.is_none() && self.has_used_up_credit() {
+                    writer.refused(func.0);
+                }
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, wanted.len());
+                self.write_new(Occasion::Step);
             }
-            let index = module.func_index(*func).0;
-            self.make_trampolines_of(module, index..index + 1);
-            // Where it stays interpreted, that is cached too: also where it takes more than all functions may take together.
-            let code = self.compile(module, *func);
-            if done == 0 && code.is_none() && self.has_used_up_credit() {
-                writer.refused(func.0);
-            }
-            progress(done + 1, wanted.len());
-            self.write_new(Occasion::Step);
-        }
+        });
         self.write_new(Occasion::Filled);
         Ok(self.jit().compile_statistics())
     }
@@ -128,24 +131,14 @@ impl NativeModule {
     fn compile_all(&self, module: &ModuleParts, progress: Progress<'_>) -> Vec<Outcome> {
         let count = module.defined_func_count();
         let outcomes: Vec<Outcome> = (0..count).map(|_| OnceLock::new()).collect();
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || {
+        let done = AtomicUsize::new(0);
+        on_all_processors(count, |next| {
             let Some(mut compiler) = self.jit().compiler() else { return };
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(outcome) = outcomes.get(at) else { break };
+            while let Some(at) = next() {
                 let func = DefinedFuncIndex(at as u32);
-                let _ = outcome.set(self.compile_with(&mut compiler, module, (func, Start::Call)));
+                let _ = outcomes[at].set(self.compile_with(&mut compiler, module, (func, Start::Call)));
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, count);
             }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            for _ in 1..threads.min(count) {
-                // Where the system refuses another thread, this one does the work.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-            }
-            work();
         });
         outcomes
     }
@@ -163,6 +156,20 @@ impl NativeModule {
     }
 }
 
+/// Has each processor work through the numbers below `count`, of which `next` gives each once.
+fn on_all_processors(count: usize, work: impl Fn(&dyn Fn() -> Option<usize>) + Sync) {
+    let taken = AtomicUsize::new(0);
+    let next = || Some(taken.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < count);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(count) {
+            // Where the system refuses another thread, this one does the work.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || work(&next));
+        }
+        work(&next);
+    });
+}
+
 fn statistics(outcomes: &[Outcome]) -> CompileStatistics {
     let mut statistics = CompileStatistics::default();
     for outcome in outcomes.iter().filter_map(OnceLock::get) {
@@ -172,4 +179,29 @@ fn statistics(outcomes: &[Outcome]) -> CompileStatistics {
         }
     }
     statistics
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn all_processors_together_work_through_everything_once_and_in_order() {
+        for count in [0, 1, 2, 1000] {
+            let done = Mutex::new(Vec::new());
+            on_all_processors(count, |next| {
+                let mut before = None;
+                while let Some(at) = next() {
+                    assert!(before < Some(at));
+                    before = Some(at);
+                    done.lock().unwrap().push(at);
+                }
+            });
+            let mut done = done.into_inner().unwrap();
+            done.sort_unstable();
+            assert!(done.into_iter().eq(0..count));
+        }
+    }
 }

@@ -9,6 +9,8 @@ use innkeeper_engine::tier::{Called, Hot, ModuleParts};
 const BRANCHES_OF_CALL: u64 = 8;
 /// and one more for so many bytes of the body, of which part is executed.
 const BYTES_OF_BRANCH: u64 = 32;
+/// Making a body ready to be interpreted costs about two of them a byte, in every run that calls the function.
+const BRANCHES_OF_BYTE: u64 = 2;
 /// Compiling any function costs about as much as so many bytes of body.
 const BYTES_OF_FUNCTION: u64 = 64;
 /// Small numbers divided by large ones would not tell much.
@@ -38,7 +40,9 @@ impl From<&Called> for Use {
     fn from(called: &Called) -> Use {
         let Called { func, calls, back_edges, body_bytes } = *called;
         let of_call = BRANCHES_OF_CALL + body_bytes as u64 / BYTES_OF_BRANCH;
-        let branches = u64::from(calls).saturating_mul(of_call).saturating_add(back_edges);
+        let lowering = BRANCHES_OF_BYTE * body_bytes as u64;
+        let branches =
+            u64::from(calls).saturating_mul(of_call).saturating_add(back_edges).saturating_add(lowering);
         Use { func: func.0, branches, worth: by_cost(branches, body_bytes) }
     }
 }
@@ -52,4 +56,19 @@ pub(crate) fn function_of(what: &Hot) -> DefinedFuncIndex {
 
 fn by_cost(branches: u64, body_bytes: usize) -> u64 {
     branches.saturating_mul(SCALE) / (body_bytes as u64 + BYTES_OF_FUNCTION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_that_are_made_ready_for_one_call_each_cost_what_that_takes() {
+        let used = |body_bytes| {
+            Use::from(&Called { func: DefinedFuncIndex(0), calls: 1, back_edges: 0, body_bytes })
+        };
+        let of = |used: Use| innkeeper_engine::Lacking { functions: 1, hot: 0, branches: used.branches };
+        assert!(of(used(32 << 10)).is_much());
+        assert!(!of(used(1 << 10)).is_much());
+    }
 }

@@ -10,7 +10,7 @@
 #[allow(unsafe_code, reason = "system calls")]
 mod process;
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use innkeeper::{Cache, Lacking};
@@ -58,24 +58,28 @@ fn budget(run: Duration) -> Duration {
 
 /// Makes this process one that nobody notices; what it gives says whether there is time left of `budget`, its processor time. There always is for the first
 /// function that is asked about: each run brings the next one further.
-pub(crate) fn retire(budget: Option<Duration>) -> impl Fn() -> bool {
+pub(crate) fn retire(budget: Option<Duration>) -> impl Fn() -> bool + Sync {
     #[cfg(target_os = "linux")]
     process::retire();
     #[cfg(target_os = "linux")]
-    let is_weighed = Cell::new(false);
+    let is_weighed = AtomicBool::new(false);
     let budget = budget.unwrap_or(MAX_CPU).min(MAX_CPU);
     #[cfg(target_os = "linux")]
     let priority = if budget < 2 * SHORT { process::LOW_PRIORITY } else { process::LOWEST_PRIORITY };
     #[cfg(target_os = "linux")]
-    let weigh = move || is_weighed.set(is_weighed.get() || has_been_weighed(priority));
+    let weigh = move || {
+        if !is_weighed.load(Ordering::Relaxed) {
+            is_weighed.store(has_been_weighed(priority), Ordering::Relaxed);
+        }
+    };
     #[cfg(target_os = "linux")]
     weigh();
     let start = Instant::now();
-    let is_first = Cell::new(true);
+    let is_first = AtomicBool::new(true);
     move || {
         #[cfg(target_os = "linux")]
         weigh();
-        if is_first.replace(false) {
+        if is_first.swap(false, Ordering::Relaxed) {
             return true;
         }
         #[cfg(target_os = "linux")]

@@ -234,7 +234,7 @@ pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<CompileStatistics, Prec
 pub fn fill_cache_with_called(
     _: &Module,
     _: Progress<'_>,
-    _: &dyn Fn() -> bool,
+    _: &(dyn Fn() -> bool + Sync),
 ) -> Result<CompileStatistics, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }

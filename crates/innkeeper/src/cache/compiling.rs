@@ -39,7 +39,7 @@ pub fn fill_cache(module: &Module, progress: Progress<'_>) -> Result<CompileStat
 pub fn fill_cache_with_called(
     module: &Module,
     progress: Progress<'_>,
-    goes_on: &dyn Fn() -> bool,
+    goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<CompileStatistics, PrecompiledError> {
     native(module)?.fill_cache_with_called(tier::parts(module), progress, goes_on)
 }

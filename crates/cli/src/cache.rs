@@ -20,6 +20,7 @@ use crate::input::Input;
 use crate::mounts;
 use crate::report::{self, Problem, visible};
 use crate::values::CacheFlag;
+use crate::work::WorkFlags;
 
 /// What the directory is called among those of other programs.
 const NAME: &str = "innkeeper";
@@ -64,6 +65,8 @@ pub(crate) enum CacheCommand {
         /// The directory, instead of the usual one
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
+        #[command(flatten)]
+        work: WorkFlags,
     },
     /// Remove what is in the cache
     Clear {
@@ -258,19 +261,22 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
                 size(opened.limit_bytes()),
             )
         }
-        CacheCommand::Fill { file, called, key, background, .. } => {
+        CacheCommand::Fill { file, called, key, background, work, .. } => {
+            if !background {
+                // What is left behind has bounds of its own.
+                work.watch()?;
+            }
             let cache = sealed(opened, &path, seal(key.as_deref())?)?;
+            let fill = |input, compile: &Compile<'_>| fill(input, (work.config(), cache), compile);
             match called {
                 true => {
                     let input = match background {
                         true => Input::read_regular_file(file),
                         false => Input::read(file),
                     };
-                    fill(input?, cache, |module, progress| {
-                        fill_cache_with_called(module, progress, &has_time)
-                    })?
+                    fill(input?, &|module, progress| fill_cache_with_called(module, progress, &has_time))?
                 }
-                false => fill(Input::read(file)?, cache, fill_cache)?,
+                false => fill(Input::read(file)?, &fill_cache)?,
             }
         }
         CacheCommand::Clear { .. } => {
@@ -283,13 +289,16 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Compiles a module into the cache of its engine.
+type Compile<'a> = dyn Fn(&Module, Progress<'_>) -> Result<CompileStatistics, PrecompiledError> + 'a;
+
 /// Compiles a module into the cache with `compile`, and says what was compiled.
 fn fill(
     mut input: Input,
-    cache: Cache,
-    compile: impl FnOnce(&Module, Progress<'_>) -> Result<CompileStatistics, PrecompiledError>,
+    (config, cache): (Config, Cache),
+    compile: &Compile<'_>,
 ) -> Result<String, Problem> {
-    let engine = innkeeper::engine_cached(Config::default(), Tiers::Auto, cache);
+    let engine = innkeeper::engine_cached(config, Tiers::Auto, cache);
     let module = input.module(&engine)?;
     let progress = report::Progress::new("compiling functions");
     let statistics = compile(&module, &|done, of| progress.tell(done, of));

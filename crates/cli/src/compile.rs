@@ -1,17 +1,17 @@
 //! `inn compile`: a module's machine code, made ahead of time, in one file with the module.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use innkeeper::{Config, Tiers};
+use innkeeper::Tiers;
 
 use crate::cache::{compiled, size};
 use crate::input::Input;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
+use crate::work::WorkFlags;
 use crate::writable::Writable;
 
 /// What names of such files end with.
@@ -25,6 +25,9 @@ pub(crate) struct CompileArgs {
     /// The file to write, instead of FILE with the ending .cwasm
     #[arg(short, long, alias = "to", value_name = "FILE.cwasm", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) work: WorkFlags,
 }
 
 /// Compiles what the command line names.
@@ -37,38 +40,19 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
         }
         None => Path::new(&args.file).with_extension(EXTENSION),
     };
+    args.work.watch()?;
     let mut input = Input::read(&args.file)?;
-    let engine = innkeeper::engine_with(Config::default(), Tiers::Auto);
+    let engine = innkeeper::engine_with(args.work.config(), Tiers::Auto);
     let module = input.module(&engine)?;
-    let mut bytes = 0;
     let file = Output::open(&output, &Writable::by_no_guest([&args.file]))?;
-    let statistics = file.write(|to| {
-        let progress = report::Progress::new("compiling functions");
-        let mut counted = Counted { to, bytes: 0 };
-        let statistics = innkeeper::precompile(&module, &mut counted, &|done, of| progress.tell(done, of));
-        progress.finish();
-        bytes = counted.bytes;
-        statistics
-    })?;
+    let progress = report::Progress::new("compiling functions");
+    // Written when it is done: whoever ends the command before leaves nothing.
+    let mut made = Vec::new();
+    let statistics = innkeeper::precompile(&module, &mut made, &|done, of| progress.tell(done, of));
+    progress.finish();
+    let statistics = statistics.map_err(|error| Problem::new(&input.name, error))?;
+    file.write(|to| to.write_all(&made))?;
     let name = visible(&output.to_string_lossy());
-    report::output(&format!("{name}: {}, {}", size(bytes), compiled(&statistics)))?;
+    report::output(&format!("{name}: {}, {}", size(made.len() as u64), compiled(&statistics)))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A writer that knows how much went through.
-struct Counted<'a> {
-    to: &'a mut dyn Write,
-    bytes: u64,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        let written = self.to.write(part)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
 }

@@ -1,6 +1,6 @@
 //! Bounds on commands that run no guest of their own, or one without keys: how long they work, and how much memory they hold meanwhile.
 //!
-//! Checking, describing and printing a module takes time and memory in proportion to what somebody put into it. A thread looks at both now and then, and ends the
+//! Checking, describing, compiling and printing a module takes time and memory in proportion to what somebody put into it. A thread looks at both now and then, and ends the
 //! command with a message where either is too much. Nothing needs to be put in order then: these commands change nothing but the file they write at their end.
 
 use std::time::{Duration, Instant};

@@ -187,7 +187,7 @@ fn y5_y7_commands_that_read_what_others_made_have_bounds_of_their_own() {
     let script = file("s.wast", "(module (func (export \"f\") (loop $l (br $l)))) (invoke \"f\")");
     let bounded = |args: &[&str], reason: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
-        command.args(args);
+        command.args(args).env("XDG_CACHE_HOME", dir.path());
         let ran = run(command, "");
         assert!(ran.code == Some(1) && ran.stderr.contains(reason), "{args:?}: {ran:#?}");
     };
@@ -197,9 +197,40 @@ fn y5_y7_commands_that_read_what_others_made_have_bounds_of_their_own() {
         ("explore", &module),
         ("replay", &module),
         ("wast", &script),
+        ("compile", &module),
+        ("cache fill", &module),
     ] {
-        bounded(&[command, "--timeout", "0s", path], "it takes longer than 0ns");
-        bounded(&[command, "--max-memory", "1KiB", path], "it needs more than 1024 bytes");
+        let with =
+            |flag, value| -> Vec<&str> { command.split(' ').chain([flag, value, path.as_str()]).collect() };
+        bounded(&with("--timeout", "0s"), "it takes longer than 0ns");
+        bounded(&with("--max-memory", "1KiB"), "it needs more than 1024 bytes");
     }
     bounded(&["wast", "--timeout", "300ms", &script], "it takes longer than 300ms");
+}
+
+/// Whoever adds a command says whether what it reads can be large.
+#[test]
+fn y7_every_command_has_a_limit_on_memory_or_reads_nothing_that_is_large() {
+    let unlimited =
+        ["cache clear", "cache info", "completion", "cow list", "cow resume", "cow undo", "version"];
+    let mut found = Vec::new();
+    let mut waiting = vec![Vec::<String>::new()];
+    while let Some(command) = waiting.pop() {
+        let mut inn = Command::new(env!("CARGO_BIN_EXE_inn"));
+        inn.args(&command).arg("--help");
+        let help = run(inn, "").stdout;
+        let lines = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+        let below: Vec<_> = lines
+            .take_while(|line| line.starts_with("  "))
+            .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+            .filter_map(|line| line.split_whitespace().next().filter(|name| *name != "help"))
+            .map(|name| command.iter().cloned().chain([name.to_owned()]).collect::<Vec<_>>())
+            .collect();
+        if below.is_empty() && !help.contains("--max-memory") {
+            found.push(command.join(" "));
+        }
+        waiting.extend(below);
+    }
+    found.sort();
+    assert_eq!(found, unlimited);
 }

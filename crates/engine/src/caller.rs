@@ -14,6 +14,16 @@ pub struct Caller<'a, T: 'static> {
     instance: Option<InstanceId>,
 }
 
+/// What of a memory can be lent to a function of the host: see [`Caller::lend_memory_and_data`].
+pub enum LentMemory<'a> {
+    /// There is no such memory.
+    None,
+    /// The bytes of one that nobody else has.
+    Own(&'a mut [u8]),
+    /// One that threads share, whose bytes cannot be borrowed.
+    Shared(&'a SharedMemory),
+}
+
 impl<'a, T: 'static> Caller<'a, T> {
     pub(crate) fn new(store: StoreContextMut<'a, T>, instance: Option<InstanceId>) -> Self {
         Caller { store, instance }
@@ -79,6 +89,20 @@ impl<'a, T: 'static> Caller<'a, T> {
             LinearMemory::Shared(memory) => Some((memory, &mut inner.data)),
             LinearMemory::Own(_) => None,
         }
+    }
+
+    /// What of a memory can be lent, together with the embedder's data; nothing of no memory, and of one of another store.
+    #[inline]
+    pub fn lend_memory_and_data(&mut self, memory: Option<Memory>) -> (LentMemory<'_>, &mut T) {
+        let inner = &mut *self.store.0;
+        let lent = match memory.and_then(|memory| memory.id_in(&inner.core)) {
+            None => LentMemory::None,
+            Some(id) => match &mut inner.core.memories[id] {
+                LinearMemory::Shared(memory) => LentMemory::Shared(memory),
+                own => own.bytes_mut().map_or(LentMemory::None, LentMemory::Own),
+            },
+        };
+        (lent, &mut inner.data)
     }
 
     /// Lets another thread stop the store's guests, and this function find out that one does; see [`InterruptHandle::wake_on_stop`].

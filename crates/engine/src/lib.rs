@@ -67,14 +67,14 @@ mod waiting;
 
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
 pub use byte_count::ByteCount;
-pub use caller::Caller;
+pub use caller::{Caller, LentMemory};
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId, TypeNumber};
 pub use config::{Config, Metering};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use extern_::{Extern, Global, Memory, Table, Tag};
 pub use features::{Feature, Features};
-pub use func::{Func, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};
+pub use func::{Func, HostParams, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};
 pub use instance::Instance;
 pub use instance_pre::InstancePre;
 pub use limiter::ResourceLimiter;

@@ -103,7 +103,7 @@ impl<T: 'static> Linker<T> {
     }
 
     /// As [`Linker::func_wrap`], with a function whose future the guest waits for, in calls that can ([`Func::call_async`]); in others it fails. `Params` are nothing, one
-    /// value, or a tuple of up to 8.
+    /// value, or a tuple of up to 12.
     #[cfg(feature = "async")]
     pub fn func_wrap_async<Params, R>(
         &mut self,
@@ -115,10 +115,31 @@ impl<T: 'static> Linker<T> {
         + 'static,
     ) -> &mut Self
     where
-        Params: crate::WasmResults,
+        Params: crate::HostParams,
         R: crate::IntoHostResult + 'static,
     {
         let (ty, code) = crate::func::waiting::typed(call);
+        self.insert(module, name, HostDefinition::definition(ty, code))
+    }
+
+    /// As [`Linker::func_wrap_async`]; in calls that cannot wait, `blocking` is called instead, which holds the thread for as long as it takes. To the guest both are one
+    /// function.
+    #[cfg(feature = "async")]
+    pub fn func_wrap_blocking_or_async<Params, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        blocking: impl Fn(Caller<'_, T>, Params) -> R + Send + Sync + 'static,
+        waiting: impl for<'a> Fn(Caller<'a, T>, Params) -> Box<dyn Future<Output = R> + Send + 'a>
+        + Send
+        + Sync
+        + 'static,
+    ) -> &mut Self
+    where
+        Params: crate::HostParams,
+        R: crate::IntoHostResult + 'static,
+    {
+        let (ty, code) = crate::func::waiting::typed_either(blocking, waiting);
         self.insert(module, name, HostDefinition::definition(ty, code))
     }
 

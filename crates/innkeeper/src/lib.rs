@@ -35,12 +35,13 @@ pub use innkeeper_engine::{
     AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount, Caller, Charge,
     Collection, Compilation, CompileStatistics, CompositeType, Config, Disassembly, Engine, Error, ErrorKind,
     Exceeded, ExnRef, ExportType, Extern, ExternRef, ExternType, Feature, Features, FieldType, Finality,
-    FrameInfo, FrameTier, Func, FuncType, FunctionInfo, Global, GlobalType, HeapType, ImportType, IndexType,
-    Inlining, Instance, InstancePre, InterruptHandle, IntoFunc, IntoHostResult, Lacking, Limits, Linker,
-    Memory, MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits, NewCode, OmittedSamples,
-    OutOfBounds, Pooling, Profile, RefType, ResourceLimiter, SharedMemory, Sharing, SizeRange, StorageType,
-    Store, StoreBuilder, StoreContext, StoreContextMut, SubType, Table, TableType, Tag, TierUp, Trap, Tuning,
-    TypeId, TypedFunc, Unrolling, Val, ValType, WakeOnStop, WasmParams, WasmResults, WasmType,
+    FrameInfo, FrameTier, Func, FuncType, FunctionInfo, Global, GlobalType, HeapType, HostParams, ImportType,
+    IndexType, Inlining, Instance, InstancePre, InterruptHandle, IntoFunc, IntoHostResult, Lacking,
+    LentMemory, Limits, Linker, Memory, MemoryLayout, MemoryType, Metering, Module, Mutability, NanBits,
+    NewCode, OmittedSamples, OutOfBounds, Pooling, Profile, RefType, ResourceLimiter, SharedMemory, Sharing,
+    SizeRange, StorageType, Store, StoreBuilder, StoreContext, StoreContextMut, SubType, Table, TableType,
+    Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Unrolling, Val, ValType, WakeOnStop, WasmParams,
+    WasmResults, WasmType,
 };
 pub use innkeeper_wasi as wasi;
 #[cfg(feature = "wat")]

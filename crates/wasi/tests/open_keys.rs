@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::sync::{Mutex, PoisonError};
 
-use innkeeper_wasi::host::{Grant, Host, LastLink, OpenKeys, OpenOptions};
+use innkeeper_wasi::host::{Grant, Host, LastLink, OpenKeys, OpenOptions, hold_thread};
 use innkeeper_wasi::keys::{Access, DirKey, KeyError, Keys, ListenKey, StdinKey};
 use innkeeper_wasi::p1::Context;
 
@@ -38,7 +38,7 @@ fn guests_share_what_their_keys_opened_to() {
     for (host, handles) in &guests {
         for directory in &handles.directories[..2] {
             let options = OpenOptions { last_link: LastLink::Follow, ..OpenOptions::default() };
-            host.open_at(directory, b"file", &options).unwrap();
+            hold_thread(host.open_at(directory, b"file", &options)).unwrap();
         }
         let Grant::Listener(address) = *handles.listeners[0].credentials().grant() else {
             panic!("a listener")
@@ -65,7 +65,7 @@ fn what_guests_change_is_their_own() {
     for (host, handles) in [(&one, &its), (&other, &others)] {
         let mut bytes = [0; 8];
         let stream = handles.stdin.as_ref().unwrap();
-        let read = host.read_stream(stream, &mut [std::io::IoSliceMut::new(&mut bytes)]).unwrap();
+        let read = hold_thread(host.read_stream(stream, &mut [std::io::IoSliceMut::new(&mut bytes)])).unwrap();
         assert_eq!(&bytes[..read], b"abc");
     }
 }

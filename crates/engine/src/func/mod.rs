@@ -8,7 +8,7 @@ mod wrap;
 
 use std::ptr::NonNull;
 
-pub use slot_types::{WasmParams, WasmResults, WasmType};
+pub use slot_types::{HostParams, WasmParams, WasmResults, WasmType};
 pub use typed::TypedFunc;
 pub(crate) use wrap::dynamic;
 pub use wrap::{IntoFunc, IntoHostResult};

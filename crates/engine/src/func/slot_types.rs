@@ -112,6 +112,14 @@ pub trait WasmResults: sealed::Sealed + Send {
     fn read(slots: &[u64]) -> Self;
 }
 
+/// A list of parameters that a function of the host takes at once: nothing, one value, or a tuple of up to 12. There are no others, as with [`WasmParams`].
+pub trait HostParams: sealed::Sealed + Send {
+    /// The types in order.
+    fn types() -> Vec<ValType>;
+    /// Reads the values from the first slots.
+    fn read(slots: &[u64]) -> Self;
+}
+
 impl<V: WasmType> WasmParams for V {
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
@@ -122,6 +130,15 @@ impl<V: WasmType> WasmParams for V {
 }
 
 impl<V: WasmType> WasmResults for V {
+    fn types() -> Vec<ValType> {
+        vec![V::TYPE]
+    }
+    fn read(slots: &[u64]) -> Self {
+        V::from_slot(slots[0])
+    }
+}
+
+impl<V: WasmType> HostParams for V {
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
     }
@@ -166,4 +183,48 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}
+
+macro_rules! host_tuples {
+    ($(($($name:ident $position:tt),*))*) => {$(
+        impl<$($name: WasmType),*> HostParams for ($($name,)*) {
+            fn types() -> Vec<ValType> {
+                vec![$($name::TYPE),*]
+            }
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
+            fn read(slots: &[u64]) -> Self {
+                ($($name::from_slot(slots[$position]),)*)
+            }
+        }
+    )*};
+}
+
+host_tuples! {
+    ()
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
+}
+
+/// Longer lists than typed calls have are parameters of functions of the host only.
+macro_rules! sealed_tuples {
+    ($(($($name:ident),*))*) => {$(
+        impl<$($name: WasmType),*> sealed::Sealed for ($($name,)*) {}
+    )*};
+}
+
+sealed_tuples! {
+    (A, B, C, D, E, F, G, H, I)
+    (A, B, C, D, E, F, G, H, I, J)
+    (A, B, C, D, E, F, G, H, I, J, K)
+    (A, B, C, D, E, F, G, H, I, J, K, L)
 }

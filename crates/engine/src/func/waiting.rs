@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::wrap::{HostValues, IntoHostResult, write_vals};
-use super::{Func, TypedFunc, WasmParams, WasmResults, check_arguments, read_vals, write_arguments};
+use super::{Func, HostParams, TypedFunc, WasmParams, WasmResults, check_arguments, read_vals, write_arguments};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::runtime::future::{self, CallKind};
@@ -57,18 +57,35 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
 }
 
 /// The type and code of a function of the host whose types are those of a closure.
-pub(crate) fn typed<T: 'static, P: WasmResults, R: IntoHostResult + 'static>(
+pub(crate) fn typed<T: 'static, P: HostParams, R: IntoHostResult + 'static>(
     call: impl for<'a> Fn(Caller<'a, T>, P) -> Box<dyn Future<Output = R> + Send + 'a> + Send + Sync + 'static,
 ) -> (FuncType, Arc<dyn HostCode>) {
     let ty = FuncType::new(P::types(), R::Values::types());
     let code = host::future_code(
         move |caller, slots: &mut [u64]| Box::into_pin(call(caller, P::read(slots))),
-        |result: R, slots: &mut [u64]| {
-            result.into_host_result()?.write(slots);
-            Ok(())
-        },
+        write::<R>,
     );
     (ty, code)
+}
+
+/// As [`typed`], for a function that is another closure where it cannot wait.
+pub(crate) fn typed_either<T: 'static, P: HostParams, R: IntoHostResult + 'static>(
+    blocking: impl Fn(Caller<'_, T>, P) -> R + Send + Sync + 'static,
+    call: impl for<'a> Fn(Caller<'a, T>, P) -> Box<dyn Future<Output = R> + Send + 'a> + Send + Sync + 'static,
+) -> (FuncType, Arc<dyn HostCode>) {
+    let ty = FuncType::new(P::types(), R::Values::types());
+    let code = host::either_code(
+        move |caller, slots: &mut [u64]| write(blocking(caller, P::read(slots)), slots),
+        move |caller, slots: &mut [u64]| Box::into_pin(call(caller, P::read(slots))),
+        write::<R>,
+    );
+    (ty, code)
+}
+
+/// Writes what has come of a function of the host into its slots.
+fn write<R: IntoHostResult>(result: R, slots: &mut [u64]) -> Result<(), Error> {
+    result.into_host_result()?.write(slots);
+    Ok(())
 }
 
 /// The code of a function of the host of a type known at run time.

@@ -100,6 +100,41 @@ pub(crate) fn future_code<T: 'static, R: 'static>(
     Arc::new(Waits { call, write, data: PhantomData::<fn(T, R) -> T> })
 }
 
+/// Two ways to do the same: see [`either_code`].
+#[cfg(feature = "async")]
+struct Either<B, W> {
+    blocking: B,
+    waiting: W,
+}
+
+#[cfg(feature = "async")]
+impl<B: HostCode, W: HostCode> HostCode for Either<B, W> {
+    unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error> {
+        // SAFETY: passed on.
+        unsafe {
+            if (*vm).fiber.waiting.is_possible() {
+                self.waiting.call(vm, caller, slots)
+            } else {
+                self.blocking.call(vm, caller, slots)
+            }
+        }
+    }
+}
+
+/// [`future_code`] in calls that can wait, and in others [`code`] of `blocking`.
+#[cfg(feature = "async")]
+pub(crate) fn either_code<T: 'static, R: 'static>(
+    blocking: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
+    call: impl for<'a> Fn(Caller<'a, T>, &'a mut [u64]) -> Pin<Box<dyn Future<Output = R> + Send + 'a>>
+    + Send
+    + Sync
+    + 'static,
+    write: impl Fn(R, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
+) -> Arc<dyn HostCode> {
+    let blocking = Typed { call: blocking, data: PhantomData::<fn(T) -> T> };
+    Arc::new(Either { blocking, waiting: Waits { call, write, data: PhantomData::<fn(T, R) -> T> } })
+}
+
 impl HostFunc {
     /// # Safety
     /// As [`HostCode::call`].

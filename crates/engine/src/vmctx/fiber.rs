@@ -101,6 +101,12 @@ impl Waiting {
         context != 0 && std::mem::take(&mut self.owes_a_turn)
     }
 
+    /// Whether the call that is under way can wait.
+    #[inline(always)]
+    pub(crate) fn is_possible(&self) -> bool {
+        self.context != 0
+    }
+
     /// Whether a function of the host waits.
     #[inline(always)]
     pub(crate) fn is_for_host(&self) -> bool {

@@ -3,6 +3,7 @@
 //! What makes a file longer counts as if it were written, also where nothing is: a length that is set, space that is allocated, the gap before what is written
 //! beyond the end. Whoever copies or archives such a file writes it all.
 
+use std::borrow::Cow;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,7 +49,50 @@ impl Allowance {
     }
 }
 
+/// As much of a guest's buffers as it may still write, taken from that. What is not written in the end is given back, also where nobody waits for it any more.
+pub(super) struct Allowed<'a> {
+    allowance: Option<&'a Allowance>,
+    left: u64,
+    buffers: Cow<'a, [IoSlice<'a>]>,
+}
+
+impl Allowed<'_> {
+    pub(super) fn buffers(&self) -> &[IoSlice<'_>] {
+        &self.buffers
+    }
+
+    /// Notes how many bytes have been written.
+    pub(super) fn settle(&mut self, result: &Result<usize, Error>) {
+        self.left = self.left.saturating_sub(*result.as_ref().unwrap_or(&0) as u64);
+    }
+}
+
+impl Drop for Allowed<'_> {
+    fn drop(&mut self) {
+        if let Some(allowance) = self.allowance {
+            allowance.give_back(self.left);
+        }
+    }
+}
+
 impl Host {
+    /// Takes as much of the buffers as the guest may still write.
+    ///
+    /// # Errors
+    /// [`Error::Quota`] if that is nothing.
+    pub(super) fn take_allowance<'a>(&'a self, buffers: &'a [IoSlice<'a>]) -> Result<Allowed<'a>, Error> {
+        let Some(allowance) = &self.allowance else {
+            return Ok(Allowed { allowance: None, left: 0, buffers: Cow::Borrowed(buffers) });
+        };
+        let wanted: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
+        let taken = allowance.take(wanted);
+        if taken == 0 && wanted > 0 {
+            return Err(allowance.refuse());
+        }
+        let buffers = if taken == wanted { Cow::Borrowed(buffers) } else { Cow::Owned(cut(buffers, taken)) };
+        Ok(Allowed { allowance: Some(allowance), left: taken, buffers })
+    }
+
     /// Lets `write` write as much of the buffers as the guest may still write.
     ///
     /// # Errors
@@ -58,17 +102,9 @@ impl Host {
         buffers: &[IoSlice<'_>],
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
-        let Some(allowance) = &self.allowance else {
-            return write(buffers);
-        };
-        let wanted: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
-        let taken = allowance.take(wanted);
-        let result = match taken {
-            0 if wanted > 0 => Err(allowance.refuse()),
-            _ if taken == wanted => write(buffers),
-            _ => write(&cut(buffers, taken)),
-        };
-        allowance.give_back(taken.saturating_sub(*result.as_ref().unwrap_or(&0) as u64));
+        let mut allowed = self.take_allowance(buffers)?;
+        let result = write(allowed.buffers());
+        allowed.settle(&result);
         result
     }
 }

@@ -15,7 +15,7 @@ use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::open::{OpenOptions, WriteSync};
 use super::poll::Direction;
-use super::portion::{HowMuch, RESIZED_BYTES};
+use super::portion::{Moved, RESIZED_BYTES, portions, total};
 use super::tree::{TreeFile, WriteAt};
 use super::{Host, sys};
 
@@ -122,9 +122,9 @@ impl File {
         }
     }
 
-    /// What reading takes at once: more of a pipe or a device may have to be waited for.
-    fn how_much(&self) -> HowMuch {
-        if self.kind == FileKind::Regular { HowMuch::All } else { HowMuch::Some }
+    /// The descriptor of a pipe or a device, which may have to be waited for. Regular files never are.
+    fn waited_for(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor().filter(|_| self.kind != FileKind::Regular)
     }
 
     /// What writes wait for.
@@ -139,27 +139,30 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotOpenForThis`], [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+    pub async fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        self.read_in_portions(file.how_much(), buffers, |buffers, _| match &file.node {
-            FileNode::Native(fd) => self
-                .when_file_ready(&permit, file, Direction::Read, || sys::read(&permit, fd.as_fd(), buffers)),
+        if let Some(fd) = file.waited_for() {
+            return match self.first_portion(buffers)? {
+                Some(portion) => self.read_when_ready(&permit, (file, fd), &mut [portion]).await,
+                None => self.read_when_ready(&permit, (file, fd), buffers).await,
+            };
+        }
+        self.read_in_portions(buffers, |buffers, _| match &file.node {
+            FileNode::Native(fd) => sys::read(&permit, fd.as_fd(), buffers),
             FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, None),
         })
     }
 
-    /// Reads at `offset`; the position stays.
+    /// Reads at `offset`; the position stays. It never waits: what has positions is always ready.
     ///
     /// # Errors
     /// As [`Host::read`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
     pub fn read_at(&self, file: &File, buffers: &mut [IoSliceMut<'_>], offset: u64) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        self.read_in_portions(file.how_much(), buffers, |buffers, before| {
+        self.read_in_portions(buffers, |buffers, before| {
             let offset = offset.saturating_add(before);
             match &file.node {
-                FileNode::Native(fd) => self.when_file_ready(&permit, file, Direction::Read, || {
-                    sys::read_at(&permit, fd.as_fd(), buffers, offset)
-                }),
+                FileNode::Native(fd) => sys::read_at(&permit, fd.as_fd(), buffers, offset),
                 FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, Some(offset)),
             }
         })
@@ -170,13 +173,18 @@ impl Host {
     /// # Errors
     /// [`Error::Denied`], [`Error::NotOpenForThis`], [`Error::NoSpace`], [`Error::FileTooLarge`], [`Error::Pipe`],
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+    pub async fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
+        if let Some(fd) = file.waited_for() {
+            let mut allowed = self.take_allowance(buffers)?;
+            let result = self.write_when_ready(&permit, (file, fd), allowed.buffers()).await;
+            allowed.settle(&result);
+            self.note_no_space(&file.credentials.grant, &result);
+            return result;
+        }
         let gap = || self.gap(&permit, file, None);
         let portion = |buffers: &[IoSlice<'_>], _| match &file.node {
-            FileNode::Native(fd) => self.when_file_ready(&permit, file, Direction::Write, || {
-                sys::write(&permit, fd.as_fd(), buffers)
-            }),
+            FileNode::Native(fd) => sys::write(&permit, fd.as_fd(), buffers),
             FileNode::Tree(tree) => {
                 let at = if file.flags().append { WriteAt::End } else { WriteAt::Position };
                 tree.write(self.visit(&permit), buffers, at)
@@ -188,7 +196,7 @@ impl Host {
         result
     }
 
-    /// Writes at `offset`, also where [`Host::write`] appends; the position stays.
+    /// Writes at `offset`, also where [`Host::write`] appends; the position stays. As [`Host::read_at`], it never waits.
     ///
     /// # Errors
     /// As [`Host::write`], and [`Error::Seek`] for a pipe, [`Error::Invalid`] for an offset beyond the system's range.
@@ -198,13 +206,10 @@ impl Host {
         let portion = |buffers: &[IoSlice<'_>], before: u64| {
             let offset = offset.saturating_add(before);
             match &file.node {
-                FileNode::Native(fd) => self.when_file_ready(&permit, file, Direction::Write, || {
-                    if file.flags().append {
-                        sys::write_at_not_appending(&permit, fd.as_fd(), buffers, offset)
-                    } else {
-                        sys::write_at(&permit, fd.as_fd(), buffers, offset)
-                    }
-                }),
+                FileNode::Native(fd) if file.flags().append => {
+                    sys::write_at_not_appending(&permit, fd.as_fd(), buffers, offset)
+                }
+                FileNode::Native(fd) => sys::write_at(&permit, fd.as_fd(), buffers, offset),
                 FileNode::Tree(tree) => tree.write(self.visit(&permit), buffers, WriteAt::Offset(offset)),
             }
         };
@@ -341,14 +346,33 @@ impl Host {
         self.gate.decide(&Request::handle(operation, needs, &file.credentials))
     }
 
-    /// Runs `call`, waiting whenever it would block, unless the file is non-blocking.
-    fn when_file_ready<T>(
+    /// Reads from a pipe or a device as soon as there is something, unless the file is non-blocking.
+    async fn read_when_ready(
         &self,
         permit: &Permit,
-        file: &File,
-        direction: Direction,
-        call: impl FnMut() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        self.when_ready(permit, (file.descriptor(), direction), || file.flags().nonblocking, call)
+        (file, fd): (&File, BorrowedFd<'_>),
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
+        let read = || sys::read(permit, fd, buffers);
+        self.when_ready(permit, (Some(fd), Direction::Read), || file.flags().nonblocking, read).await
+    }
+
+    /// Writes to a pipe or a device, each portion as soon as there is room for some of it, unless the file is non-blocking.
+    async fn write_when_ready(
+        &self,
+        permit: &Permit,
+        (file, fd): (&File, BorrowedFd<'_>),
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Error> {
+        let mut moved = Moved::default();
+        for portion in portions(buffers) {
+            let write = || self.heed_before(&portion).and_then(|()| sys::write(permit, fd, &portion));
+            let is_nonblocking = || file.flags().nonblocking;
+            let done = self.when_ready(permit, (Some(fd), Direction::Write), is_nonblocking, write).await;
+            if moved.add(total(&portion), done)?.is_break() {
+                break;
+            }
+        }
+        Ok(moved.bytes)
     }
 }

@@ -28,6 +28,8 @@ mod open_keys;
 mod poll;
 mod portion;
 mod random;
+#[cfg(feature = "async")]
+mod reactor;
 mod reach;
 mod readdir;
 mod resolve;
@@ -35,6 +37,8 @@ mod shared;
 mod socket;
 mod stdio;
 mod stop;
+#[cfg(feature = "async")]
+mod suspend;
 mod sys;
 mod times;
 mod tree;
@@ -59,7 +63,7 @@ pub use limit_reached::{LimitReached, ReachedLimit};
 pub use metadata::{FileKind, Metadata, Timestamp};
 pub use open::{DataAccess, LastLink, OpenOptions, Opened, WriteSync};
 pub use open_keys::OpenKeys;
-pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitRequest};
+pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitMode, WaitRequest, hold_thread};
 pub use readdir::{DirEntry, Listing};
 pub use resolve::ResolverKind;
 pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketAddress, SocketKind};
@@ -88,6 +92,7 @@ pub struct Host {
     shared: Arc<Shared>,
     /// Whose requests to stop end waits here.
     store: Option<StoreStop>,
+    waits: WaitMode,
 }
 
 impl std::ops::Deref for Host {
@@ -137,13 +142,14 @@ impl Host {
             reached: Mutex::default(),
             missed: Mutex::default(),
         };
-        Ok((Host { shared: Arc::new(shared), store: None }, handles))
+        Ok((Host { shared: Arc::new(shared), store: None, waits: WaitMode::default() }, handles))
     }
 
-    /// Lets requests to stop the store of `handle`, and its deadline, end whatever waits here from now on. A front end calls this with the store it is called by;
-    /// where that is the same as the last time, it costs next to nothing.
+    /// Lets requests to stop the store of `handle`, and its deadline, end whatever waits here from now on, and waits in the given way. A front end calls this with the
+    /// store it is called by; where that is the same as the last time, it costs next to nothing.
     #[inline]
-    pub fn serve_store(&mut self, handle: &InterruptHandle) {
+    pub fn serve_store(&mut self, handle: &InterruptHandle, waits: WaitMode) {
+        self.waits = waits;
         if !self.store.as_ref().is_some_and(|store| store.is_of(handle)) {
             self.store = Some(StoreStop::new(handle));
         }

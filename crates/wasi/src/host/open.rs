@@ -120,7 +120,7 @@ impl Host {
     /// [`Error::Denied`] if the directory's rights do not allow it, [`Error::IsDirectory`] for writing to a directory,
     /// [`Error::NotDirectory`], [`Error::Exists`], [`Error::Loop`] for a link that is not to be followed,
     /// [`Error::Invalid`] for creating a directory, and those of every path operation.
-    pub fn open_at(
+    pub async fn open_at(
         &self,
         directory: &Directory,
         path: &[u8],
@@ -130,10 +130,13 @@ impl Host {
         let operation = if Rights::READ.contains(needs) { Operation::OpenRead } else { Operation::OpenWrite };
         let request = Request::path(operation, needs, directory, path);
         let permit = self.gate.decide(&request)?;
-        let result = GuestPath::parse(path).and_then(|parsed| match &directory.node {
-            DirectoryNode::Native(base) => self.open_native(&permit, base, &parsed, options),
-            DirectoryNode::Tree(tree) => self.open_in_tree(&permit, tree, &parsed, options),
-        });
+        let result = match (GuestPath::parse(path), &directory.node) {
+            (Ok(parsed), DirectoryNode::Native(base)) => {
+                self.open_native(&permit, base, &parsed, options).await
+            }
+            (Ok(parsed), DirectoryNode::Tree(tree)) => self.open_in_tree(&permit, tree, &parsed, options),
+            (Err(error), _) => Err(error),
+        };
         match self.conclude(&permit, &request, directory, result)? {
             Found::Directory(node) => {
                 let credentials = directory.credentials.derive(path, Rights::ALL);
@@ -146,7 +149,7 @@ impl Host {
         }
     }
 
-    fn open_native(
+    async fn open_native(
         &self,
         permit: &Permit,
         base: &NativeDirectory,
@@ -178,14 +181,14 @@ impl Host {
         }
         let reached = match self.resolve.open(permit, base, path, &options) {
             Err(Error::NoSuchAddress) if options.access == DataAccess::Write && !options.nonblocking => {
-                self.open_pipe_with_reader(permit, base, path, &options)?
+                self.open_pipe_with_reader(permit, base, path, &options).await?
             }
             reached => reached?,
         };
         let found = sys::stat(permit, reached.fd.as_fd())?;
         base.admit_open(permit, reached.fd.as_fd(), &found)?;
         if found.kind == FileKind::Fifo && options.access == DataAccess::Read && !options.nonblocking {
-            self.wait_for_writer(permit, &reached)?;
+            self.wait_for_writer(permit, &reached).await?;
         }
         if empties && writes && found.kind == FileKind::Regular {
             sys::set_size(permit, reached.fd.as_fd(), 0)?;
@@ -199,10 +202,10 @@ impl Host {
     }
 
     /// Waits until somebody has opened the other end of a named pipe that was opened for reading, or has come and gone.
-    fn wait_for_writer(&self, permit: &Permit, reached: &Reached) -> Result<(), Error> {
+    async fn wait_for_writer(&self, permit: &Permit, reached: &Reached) -> Result<(), Error> {
         let mut pause = FIRST_PAUSE;
         while !sys::has_writer(permit, reached.fd.as_fd())? {
-            if self.wait_for_descriptor_until(permit, (reached.fd.as_fd(), Direction::Read), pause)? {
+            if self.wait_for_descriptor_until(permit, (reached.fd.as_fd(), Direction::Read), pause).await? {
                 return Ok(());
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -211,7 +214,7 @@ impl Host {
     }
 
     /// Opens a named pipe for writing, once somebody has opened it for reading.
-    fn open_pipe_with_reader(
+    async fn open_pipe_with_reader(
         &self,
         permit: &Permit,
         base: &NativeDirectory,
@@ -224,7 +227,7 @@ impl Host {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.resolve.open(permit, base, path, options) {
-                Err(Error::NoSuchAddress) => self.pause(permit, pause)?,
+                Err(Error::NoSuchAddress) => self.pause(permit, pause).await?,
                 reached => return reached,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -2,10 +2,15 @@
 //!
 //! A wait ends when something is ready, when the time is over, when the store that it is for is to stop, or when the host's [`Interrupt`] is raised. Whoever reads,
 //! writes or accepts tries first and waits here if there is nothing to do.
+//!
+//! There are two ways to wait ([`WaitMode`]), and who waits knows nothing of them: all that can wait is an `async fn`. Where the thread is held, such a function
+//! is never pending and is called through [`hold_thread`]; else it is a future, and `suspend.rs` has what it waits for.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -67,6 +72,48 @@ pub struct WaitRequest<'a> {
     pub timeout: Option<Duration>,
 }
 
+/// What waits: the thread that has called, or nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitMode {
+    /// The thread is held until the wait is over.
+    #[default]
+    HoldThread,
+    /// What waits is a future that any executor can poll, and no thread is held.
+    #[cfg(feature = "async")]
+    Suspend,
+}
+
+/// Runs what may wait to its end, and holds the thread for it.
+#[inline]
+pub fn hold_thread<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => park_until_ready(future),
+    }
+}
+
+/// What a host does that was last asked in a way that suspends.
+#[cold]
+fn park_until_ready<F: Future>(mut future: Pin<&mut F>) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// A way to end a guest's waits from another thread. Clones are the same interrupt.
 #[derive(Clone, Debug)]
 pub struct Interrupt(Arc<Signal>);
@@ -103,6 +150,11 @@ impl Interrupt {
     pub(super) fn is_raised(&self) -> bool {
         self.0.is_raised.load(Ordering::Acquire)
     }
+
+    /// What is ready for reading while the interrupt is raised.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
 }
 
 impl Host {
@@ -117,7 +169,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Interrupted`] if the host's interrupt is raised, or the store is to stop.
-    pub fn wait(&self, request: &WaitRequest<'_>) -> Result<Vec<Readiness>, Error> {
+    pub async fn wait(&self, request: &WaitRequest<'_>) -> Result<Vec<Readiness>, Error> {
         let permit = self.gate.decide(&Request::ambient(Operation::Poll))?;
         let mut answers = vec![Readiness::default(); request.interests.len()];
         let mut entries = Vec::new();
@@ -139,7 +191,7 @@ impl Host {
         let timeout =
             if answers.iter().any(|answer| answer.ready) { Some(Duration::ZERO) } else { request.timeout };
         let real = if self.time.is_virtual() { timeout.map(|_| Duration::ZERO) } else { timeout };
-        self.wait_on(&permit, &mut entries, real)?;
+        self.wait_on(&permit, &mut entries, real).await?;
         if let Some(timeout) = timeout.filter(|_| !entries.iter().any(|entry| entry.ready)) {
             self.time.wait(timeout);
         }
@@ -158,7 +210,7 @@ impl Host {
     /// Runs `call`, which does not wait, until it can do something: waits for the descriptor to be ready whenever it could not, unless the guest does not want to
     /// wait. The one place where host calls wait for data.
     #[inline]
-    pub(super) fn when_ready<T>(
+    pub(super) async fn when_ready<T>(
         &self,
         permit: &Permit,
         (fd, direction): (Option<BorrowedFd<'_>>, Direction),
@@ -169,7 +221,7 @@ impl Host {
             match (call(), fd) {
                 (Err(Error::Again), Some(fd)) if !is_nonblocking() => {
                     let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
-                    self.wait_on(permit, &mut entries, None)?;
+                    self.wait_on(permit, &mut entries, None).await?;
                 }
                 (result, _) => return result,
             }
@@ -177,33 +229,47 @@ impl Host {
     }
 
     /// Waits until a descriptor is ready or has been left by the other end, which it says, or `time` has passed.
-    pub(super) fn wait_for_descriptor_until(
+    pub(super) async fn wait_for_descriptor_until(
         &self,
         permit: &Permit,
         (fd, direction): (BorrowedFd<'_>, Direction),
         time: Duration,
     ) -> Result<bool, Error> {
         let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
-        self.wait_on(permit, &mut entries, Some(time))?;
+        self.wait_on(permit, &mut entries, Some(time)).await?;
         Ok(entries.iter().any(|entry| entry.ready || entry.hangup))
     }
 
     /// Lets time pass, unless the guest's waits are to end.
-    pub(super) fn pause(&self, permit: &Permit, time: Duration) -> Result<(), Error> {
-        self.wait_on(permit, &mut [], Some(time))
+    pub(super) async fn pause(&self, permit: &Permit, time: Duration) -> Result<(), Error> {
+        self.wait_on(permit, &mut [], Some(time)).await
     }
 
-    fn wait_on<'a>(
-        &'a self,
+    /// Waits for one of the entries, or the time, in the way that the host has been told.
+    async fn wait_on(
+        &self,
         permit: &Permit,
-        entries: &mut [sys::PollEntry<'a>],
+        entries: &mut [sys::PollEntry<'_>],
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        match self.waits {
+            WaitMode::HoldThread => self.wait_on_thread(permit, entries, timeout),
+            #[cfg(feature = "async")]
+            WaitMode::Suspend => self.suspend_on(permit, entries, timeout).await,
+        }
+    }
+
+    fn wait_on_thread(
+        &self,
+        permit: &Permit,
+        entries: &mut [sys::PollEntry<'_>],
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         // Whoever does not wait needs no waking.
         let store = self.store.as_ref().filter(|_| timeout != Some(Duration::ZERO));
         let store = store.map(StoreStop::watch).transpose()?;
         let interrupt = self.interrupt.get();
-        let bells = [interrupt.map(|it| it.0.fd.as_fd()), store.as_ref().map(Watched::descriptor)];
+        let bells = [interrupt.map(Interrupt::descriptor), store.as_ref().map(Watched::descriptor)];
         let bell = |fd| sys::PollEntry { fd, direction: Direction::Read, ready: false, hangup: false };
         let mut polled: Vec<_> =
             entries.iter().copied().chain(bells.into_iter().flatten().map(bell)).collect();
@@ -229,7 +295,9 @@ impl Host {
                     continue;
                 }
             }
-            entries.copy_from_slice(watched);
+            for (entry, watched) in entries.iter_mut().zip(watched) {
+                (entry.ready, entry.hangup) = (watched.ready, watched.hangup);
+            }
             return Ok(());
         }
     }

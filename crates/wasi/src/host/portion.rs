@@ -3,6 +3,7 @@
 //! Must stay true: what moved before an interrupt is told of, as it is after a signal; an interrupt that came before the first byte is an error.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::{ControlFlow, Deref};
 use std::os::fd::BorrowedFd;
 
 use super::error::Error;
@@ -15,13 +16,54 @@ pub(super) const PORTION_BYTES: usize = 1 << 20;
 /// As much of a file changes its size at once. On a file system in memory that takes some milliseconds.
 pub(super) const RESIZED_BYTES: u64 = 64 << 20;
 
-/// Whether all of the buffers are moved, or as much of them as is there at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HowMuch {
-    /// All that the buffers have room for, where nothing ends before.
-    All,
-    /// One portion at most: where more may have to be waited for.
-    Some,
+/// What of a vector of buffers is written at once.
+pub(super) enum Portion<'a> {
+    /// All of it, where that is little.
+    All(&'a [IoSlice<'a>]),
+    Chunk([IoSlice<'a>; 1]),
+}
+
+impl<'a> Deref for Portion<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &[IoSlice<'a>] {
+        match self {
+            Portion::All(buffers) => buffers,
+            Portion::Chunk(chunk) => chunk,
+        }
+    }
+}
+
+/// Buffers in portions, in order.
+pub(super) fn portions<'a>(buffers: &'a [IoSlice<'a>]) -> impl Iterator<Item = Portion<'a>> {
+    let is_little = total(buffers) <= PORTION_BYTES;
+    let chunked = if is_little { &[] } else { buffers };
+    let chunks = chunked.iter().flat_map(|buffer| buffer.chunks(PORTION_BYTES));
+    let chunks = chunks.map(|chunk| Portion::Chunk([IoSlice::new(chunk)]));
+    is_little.then_some(Portion::All(buffers)).into_iter().chain(chunks)
+}
+
+/// How much has been moved of what a guest says, portion by portion.
+#[derive(Default)]
+pub(super) struct Moved {
+    pub(super) bytes: usize,
+}
+
+impl Moved {
+    /// Adds what has come of a portion of `wanted` bytes; breaks where it was the last.
+    ///
+    /// # Errors
+    /// That of the portion, if nothing moved before it.
+    pub(super) fn add(&mut self, wanted: usize, done: Result<usize, Error>) -> Result<ControlFlow<()>, Error> {
+        match done {
+            Err(error) if self.bytes == 0 => Err(error),
+            Err(_) => Ok(ControlFlow::Break(())),
+            Ok(count) => {
+                self.bytes += count;
+                Ok(if count < wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            }
+        }
+    }
 }
 
 impl Host {
@@ -39,13 +81,36 @@ impl Host {
         if self.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
+    /// As [`Host::heed_interrupt`], before each of several portions.
+    pub(super) fn heed_before(&self, portion: &Portion<'_>) -> Result<(), Error> {
+        match portion {
+            Portion::All(_) => Ok(()),
+            Portion::Chunk(_) => self.heed_interrupt(),
+        }
+    }
+
+    /// The first portion of buffers that are more than one, where what comes after it may have to be waited for.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub(super) fn first_portion<'a>(
+        &self,
+        buffers: &'a mut [IoSliceMut<'_>],
+    ) -> Result<Option<IoSliceMut<'a>>, Error> {
+        if total(buffers) <= PORTION_BYTES {
+            return Ok(None);
+        }
+        self.heed_interrupt()?;
+        let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
+        Ok(first.and_then(|buffer| buffer.chunks_mut(PORTION_BYTES).next()).map(IoSliceMut::new))
+    }
+
     /// Fills the buffers with `read`, which is given those of one portion and how many bytes came before; less than it has room for is the end.
     ///
     /// # Errors
     /// Those of `read`, and [`Error::Interrupted`], if nothing came before.
     pub(super) fn read_in_portions(
         &self,
-        how_much: HowMuch,
         buffers: &mut [IoSliceMut<'_>],
         mut read: impl FnMut(&mut [IoSliceMut<'_>], u64) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
@@ -53,10 +118,15 @@ impl Host {
             return read(buffers, 0);
         }
         let chunks = buffers.iter_mut().flat_map(|buffer| buffer.chunks_mut(PORTION_BYTES));
-        self.move_chunks(how_much, chunks, |chunk, before| {
-            let wanted = chunk.len();
-            Ok((wanted, read(&mut [IoSliceMut::new(chunk)], before)?))
-        })
+        let mut moved = Moved::default();
+        for chunk in chunks {
+            let (wanted, before) = (chunk.len(), moved.bytes as u64);
+            let done = self.heed_interrupt().and_then(|()| read(&mut [IoSliceMut::new(chunk)], before));
+            if moved.add(wanted, done)?.is_break() {
+                break;
+            }
+        }
+        Ok(moved.bytes)
     }
 
     /// As [`Host::read_in_portions`], for writing.
@@ -68,13 +138,15 @@ impl Host {
         buffers: &[IoSlice<'_>],
         mut write: impl FnMut(&[IoSlice<'_>], u64) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
-        if total(buffers) <= PORTION_BYTES {
-            return write(buffers, 0);
+        let mut moved = Moved::default();
+        for portion in portions(buffers) {
+            let before = moved.bytes as u64;
+            let done = self.heed_before(&portion).and_then(|()| write(&portion, before));
+            if moved.add(total(&portion), done)?.is_break() {
+                break;
+            }
         }
-        let chunks = buffers.iter().flat_map(|buffer| buffer.chunks(PORTION_BYTES));
-        self.move_chunks(HowMuch::All, chunks, |chunk, before| {
-            Ok((chunk.len(), write(&[IoSlice::new(chunk)], before)?))
-        })
+        Ok(moved.bytes)
     }
 
     /// Cuts or grows a file of the system's. A long one is cut in portions: what it frees is given back at once.
@@ -122,33 +194,9 @@ impl Host {
         }
         Ok(())
     }
-
-    /// Moves chunk by chunk; `step` says how many bytes were wanted and how many moved.
-    fn move_chunks<C>(
-        &self,
-        how_much: HowMuch,
-        chunks: impl Iterator<Item = C>,
-        mut step: impl FnMut(C, u64) -> Result<(usize, usize), Error>,
-    ) -> Result<usize, Error> {
-        let mut moved = 0;
-        for chunk in chunks {
-            let done = self.heed_interrupt().and_then(|()| step(chunk, moved as u64));
-            match done {
-                Err(_) if moved > 0 => break,
-                Err(error) => return Err(error),
-                Ok((wanted, count)) => {
-                    moved += count;
-                    if count < wanted || how_much == HowMuch::Some && moved > 0 {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(moved)
-    }
 }
 
 /// Bytes of buffers, all together.
-fn total<B: std::ops::Deref<Target = [u8]>>(buffers: &[B]) -> usize {
+pub(super) fn total<B: std::ops::Deref<Target = [u8]>>(buffers: &[B]) -> usize {
     buffers.iter().map(|buffer| buffer.len()).sum()
 }

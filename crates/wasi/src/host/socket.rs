@@ -98,14 +98,13 @@ impl Host {
     /// # Errors
     /// [`Error::Invalid`] if the socket does not listen, [`Error::Again`], [`Error::Interrupted`],
     /// [`Error::ConnectionAborted`], [`Error::TooManyHandles`].
-    pub fn accept(&self, listener: &Socket, nonblocking: Nonblocking) -> Result<Socket, Error> {
+    pub async fn accept(&self, listener: &Socket, nonblocking: Nonblocking) -> Result<Socket, Error> {
         let permit = self.decide_for_socket(Operation::Accept, Rights::READ, listener)?;
         if listener.kind != SocketKind::Listener {
             return Err(Error::Invalid);
         }
-        let fd = self.when_socket_ready(&permit, listener, Direction::Read, || {
-            sys::accept(&permit, listener.as_fd())
-        })?;
+        let accept = || sys::accept(&permit, listener.as_fd());
+        let fd = self.when_socket_ready(&permit, listener, Direction::Read, accept).await?;
         let socket = Socket::new(fd, listener.credentials.clone(), SocketKind::Connection);
         self.set_socket_nonblocking(&socket, nonblocking)?;
         Ok(socket)
@@ -115,15 +114,19 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotConnected`], [`Error::ConnectionReset`], [`Error::Again`], [`Error::Interrupted`].
-    pub fn receive(&self, socket: &Socket, buffer: &mut [u8], flags: ReceiveFlags) -> Result<usize, Error> {
+    pub async fn receive(
+        &self,
+        socket: &Socket,
+        buffer: &mut [u8],
+        flags: ReceiveFlags,
+    ) -> Result<usize, Error> {
         let permit = self.decide_for_socket(Operation::Receive, Rights::READ, socket)?;
         let peek = if flags.peek { sys::Peek::Yes } else { sys::Peek::No };
         let mut received = 0;
         loop {
             let rest = &mut buffer[received..];
-            let result = self.when_socket_ready(&permit, socket, Direction::Read, || {
-                sys::receive(&permit, socket.as_fd(), rest, peek)
-            });
+            let receive = || sys::receive(&permit, socket.as_fd(), rest, peek);
+            let result = self.when_socket_ready(&permit, socket, Direction::Read, receive).await;
             let count = match result {
                 Err(_) if received > 0 => return Ok(received),
                 result => result?,
@@ -140,13 +143,14 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotConnected`], [`Error::Pipe`], [`Error::ConnectionReset`], [`Error::Again`], [`Error::Interrupted`].
-    pub fn send(&self, socket: &Socket, buffer: &[u8]) -> Result<usize, Error> {
+    pub async fn send(&self, socket: &Socket, buffer: &[u8]) -> Result<usize, Error> {
         let permit = self.decide_for_socket(Operation::Send, Rights::WRITE, socket)?;
-        self.within_allowance(&[IoSlice::new(buffer)], |buffers| {
-            self.when_socket_ready(&permit, socket, Direction::Write, || {
-                sys::send(&permit, socket.as_fd(), &buffers[0])
-            })
-        })
+        let buffers = [IoSlice::new(buffer)];
+        let mut allowed = self.take_allowance(&buffers)?;
+        let send = || sys::send(&permit, socket.as_fd(), &allowed.buffers()[0]);
+        let result = self.when_socket_ready(&permit, socket, Direction::Write, send).await;
+        allowed.settle(&result);
+        result
     }
 
     /// Shuts down one or both directions.
@@ -177,13 +181,13 @@ impl Host {
         self.gate.decide(&Request::handle(operation, needs, &socket.credentials))
     }
 
-    fn when_socket_ready<T>(
+    async fn when_socket_ready<T>(
         &self,
         permit: &Permit,
         socket: &Socket,
         direction: Direction,
         call: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.when_ready(permit, (Some(socket.as_fd()), direction), || socket.is_nonblocking(), call)
+        self.when_ready(permit, (Some(socket.as_fd()), direction), || socket.is_nonblocking(), call).await
     }
 }

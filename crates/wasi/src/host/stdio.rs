@@ -20,7 +20,7 @@ use super::gate::{Operation, Permit, Request};
 use super::handles::Opening;
 use super::hidden::Hidden;
 use super::poll::Direction;
-use super::portion::HowMuch;
+use super::portion::{Moved, portions, total};
 use super::{Host, sys};
 use crate::keys::{Capture, FileMode, KeyError, StdinKey, StdoutKey};
 
@@ -227,7 +227,11 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotOpenForThis`] on an output, [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn read_stream(&self, stream: &Stream, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+    pub async fn read_stream(
+        &self,
+        stream: &Stream,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Read, Rights::READ, stream)?;
         match &stream.source {
             StreamEnd::Bytes(remaining) => {
@@ -235,16 +239,14 @@ impl Host {
             }
             StreamEnd::Discard | StreamEnd::Capture(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
-                self.read_in_portions(HowMuch::Some, buffers, |buffers, _| {
-                    self.when_stream_ready(&permit, stream, Direction::Read, |fd, how| match how {
-                        How::ByCall => sys::read_now(&permit, fd, buffers),
-                        How::ByMode | How::IfReady => sys::read(&permit, fd, buffers),
-                    })
-                })
+                match self.first_portion(buffers)? {
+                    Some(portion) => self.read_waiting(&permit, stream, &mut [portion]).await,
+                    None => self.read_waiting(&permit, stream, buffers).await,
+                }
             }
             StreamEnd::Inherited(_) | StreamEnd::File(_) => {
                 let fd = stream.descriptor().ok_or(Error::BadHandle)?;
-                self.read_in_portions(HowMuch::All, buffers, |buffers, _| sys::read(&permit, fd, buffers))
+                self.read_in_portions(buffers, |buffers, _| sys::read(&permit, fd, buffers))
             }
         }
     }
@@ -254,20 +256,21 @@ impl Host {
     /// # Errors
     /// [`Error::NotOpenForThis`] on an input, [`Error::Pipe`], [`Error::NoSpace`] if a capture is full,
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+    pub async fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
-        let result = self.within_allowance(buffers, |buffers| match &stream.source {
-            StreamEnd::Discard => Ok(buffers.iter().map(|buffer| buffer.len()).sum()),
+        let mut allowed = self.take_allowance(buffers)?;
+        let buffers = allowed.buffers();
+        let result = match &stream.source {
+            StreamEnd::Discard => Ok(total(buffers)),
             StreamEnd::Capture(capture) => capture_all(capture, buffers),
             StreamEnd::Bytes(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
-                self.write_in_portions(buffers, |buffers, _| self.write_waiting(&permit, stream, buffers))
+                self.write_portions_waiting(&permit, stream, buffers).await
             }
-            StreamEnd::Inherited(_) | StreamEnd::File(_) => {
-                let fd = stream.descriptor().ok_or(Error::BadHandle)?;
-                self.write_in_portions(buffers, |buffers, _| sys::write(&permit, fd, buffers))
-            }
-        });
+            StreamEnd::Inherited(fd) => self.write_to_end(&permit, *fd, buffers),
+            StreamEnd::File(fd) => self.write_to_end(&permit, fd.as_fd(), buffers),
+        };
+        allowed.settle(&result);
         if result == Err(Error::Pipe)
             && stream.is_unread.swap(true, Ordering::Relaxed)
             && let Some(Unread(act)) = self.unread.get()
@@ -283,26 +286,59 @@ impl Host {
         let _ = self.unread.set(Unread(Box::new(act)));
     }
 
-    /// Writes all, as a guest expects it that wants to wait: many do not look whether it was all.
-    fn write_waiting(
+    /// Writes to what is always ready.
+    fn write_to_end(
+        &self,
+        permit: &Permit,
+        fd: BorrowedFd<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Error> {
+        self.write_in_portions(buffers, |buffers, _| sys::write(permit, fd, buffers))
+    }
+
+    /// Reads as soon as there is something.
+    async fn read_waiting(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
+        let read = |fd: BorrowedFd<'_>, how| match how {
+            How::ByCall => sys::read_now(permit, fd, buffers),
+            How::ByMode | How::IfReady => sys::read(permit, fd, buffers),
+        };
+        self.when_stream_ready(permit, stream, Direction::Read, read).await
+    }
+
+    /// [`Host::write_waiting`], portion by portion.
+    async fn write_portions_waiting(
         &self,
         permit: &Permit,
         stream: &Stream,
         buffers: &[IoSlice<'_>],
     ) -> Result<usize, Error> {
-        let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        let some = |buffers: &[IoSlice<'_>]| {
-            self.when_stream_ready(permit, stream, Direction::Write, |fd, how| match how {
-                How::ByCall => sys::write_now(permit, fd, buffers),
-                How::ByMode => sys::write(permit, fd, buffers),
-                How::IfReady => {
-                    let first = buffers.iter().find(|buffer| !buffer.is_empty());
-                    let first = first.map_or(&[][..], |buffer| &buffer[..buffer.len().min(READY_BYTES)]);
-                    sys::write(permit, fd, &[IoSlice::new(first)])
-                }
-            })
-        };
-        let mut written = some(buffers)?;
+        let mut moved = Moved::default();
+        for portion in portions(buffers) {
+            let done = match self.heed_before(&portion) {
+                Ok(()) => self.write_waiting(permit, stream, &portion).await,
+                Err(interrupted) => Err(interrupted),
+            };
+            if moved.add(total(&portion), done)?.is_break() {
+                break;
+            }
+        }
+        Ok(moved.bytes)
+    }
+
+    /// Writes all, as a guest expects it that wants to wait: many do not look whether it was all.
+    async fn write_waiting(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Error> {
+        let wanted = total(buffers);
+        let mut written = self.write_some(permit, stream, buffers).await?;
         if written == wanted || stream.is_nonblocking() {
             return Ok(written);
         }
@@ -310,7 +346,7 @@ impl Host {
         let mut rest = &mut rest[..];
         IoSlice::advance_slices(&mut rest, written);
         while written < wanted {
-            match some(rest) {
+            match self.write_some(permit, stream, rest).await {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
                     written += count;
@@ -319,6 +355,25 @@ impl Host {
             }
         }
         Ok(written)
+    }
+
+    /// Writes what there is room for, as soon as there is room.
+    async fn write_some(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Error> {
+        let write = |fd: BorrowedFd<'_>, how| match how {
+            How::ByCall => sys::write_now(permit, fd, buffers),
+            How::ByMode => sys::write(permit, fd, buffers),
+            How::IfReady => {
+                let first = buffers.iter().find(|buffer| !buffer.is_empty());
+                let first = first.map_or(&[][..], |buffer| &buffer[..buffer.len().min(READY_BYTES)]);
+                sys::write(permit, fd, &[IoSlice::new(first)])
+            }
+        };
+        self.when_stream_ready(permit, stream, Direction::Write, write).await
     }
 
     /// Changes whether the stream's operations wait, for this guest alone.
@@ -345,7 +400,7 @@ impl Host {
     }
 
     /// Runs `call` on a descriptor whose mode is not ours to know, in a way that does not wait, and waits where it would have to.
-    fn when_stream_ready<T>(
+    async fn when_stream_ready<T>(
         &self,
         permit: &Permit,
         stream: &Stream,
@@ -354,7 +409,7 @@ impl Host {
     ) -> Result<T, Error> {
         let fd = stream.descriptor().ok_or(Error::BadHandle)?;
         let at_once = || self.at_once(permit, (fd, &stream.moving), direction, &mut call);
-        self.when_ready(permit, (Some(fd), direction), || stream.is_nonblocking(), at_once)
+        self.when_ready(permit, (Some(fd), direction), || stream.is_nonblocking(), at_once).await
     }
 
     /// Runs `call` without waiting; [`Error::Again`] where that is not possible.

@@ -2,12 +2,13 @@
 //!
 //! Whoever makes a [`Buffer`] has checked that it lies in the guest's memory.
 
-use std::io::IoSliceMut;
-use std::ops::Range;
+use std::io::{IoSlice, IoSliceMut};
+use std::ops::{Deref, Range};
 
 use innkeeper_engine::{BudgetKind, Charge, SharedMemory};
 
 use super::errno::Errno;
+use super::journal::Journal;
 
 /// Bytes copied at once between a shared memory and the system: reading or writing less than all is always allowed.
 const MAX_COPY_BYTES: usize = 1 << 20;
@@ -111,4 +112,86 @@ pub(super) fn copy_in(memory: &SharedMemory, buffers: &[Buffer], mut from: &[u8]
         from = tail;
     }
     Ok(())
+}
+
+/// What is in buffers: see [`super::GuestMemory::lend`].
+pub(super) enum Lent<'a> {
+    One([IoSlice<'a>; 1]),
+    Many(Vec<IoSlice<'a>>),
+    /// Of a memory that threads share.
+    Copy(Copied),
+}
+
+/// Slices of what is lent.
+pub(super) enum Slices<'a> {
+    Lent(&'a [IoSlice<'a>]),
+    Copy([IoSlice<'a>; 1]),
+}
+
+impl Lent<'_> {
+    pub(super) fn slices(&self) -> Slices<'_> {
+        match self {
+            Lent::One(one) => Slices::Lent(one),
+            Lent::Many(many) => Slices::Lent(many),
+            Lent::Copy(copy) => Slices::Copy([IoSlice::new(&copy.bytes)]),
+        }
+    }
+}
+
+impl<'a> Deref for Slices<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &[IoSlice<'a>] {
+        match self {
+            Slices::Lent(slices) => slices,
+            Slices::Copy(slices) => slices,
+        }
+    }
+}
+
+/// Buffers to be read into: see [`super::GuestMemory::lend_mut`].
+pub(super) struct LentMut<'a> {
+    pub(super) shown: &'a [Buffer],
+    pub(super) slices: SlicesMut<'a>,
+    /// The memory that threads share, where the slices are of a copy.
+    pub(super) shared: Option<&'a SharedMemory>,
+    pub(super) journal: Option<&'a Journal>,
+}
+
+/// Slices of what is lent to be read into.
+pub(super) enum SlicesMut<'a> {
+    One([IoSliceMut<'a>; 1]),
+    Many(Vec<IoSliceMut<'a>>),
+}
+
+impl<'a> LentMut<'a> {
+    pub(super) fn slices(&mut self) -> &mut [IoSliceMut<'a>] {
+        match &mut self.slices {
+            SlicesMut::One(one) => one,
+            SlicesMut::Many(many) => many,
+        }
+    }
+
+    /// Notes that the first `count` bytes have been read, which it gives back; where they are in a copy, they are put into the guest's memory now.
+    ///
+    /// # Errors
+    /// `fault`.
+    pub(super) fn filled(mut self, count: usize) -> Result<usize, Errno> {
+        let shown = self.shown;
+        if let Some(memory) = self.shared
+            && let [copy] = self.slices()
+        {
+            let there = count.min(copy.len());
+            copy_in(memory, shown, &copy[..there])?;
+        }
+        if let Some(journal) = self.journal {
+            let mut left = count;
+            for buffer in self.shown {
+                let taken = buffer.length.min(left);
+                journal.note_written(&(buffer.start..buffer.start + taken));
+                left -= taken;
+            }
+        }
+        Ok(count)
+    }
 }

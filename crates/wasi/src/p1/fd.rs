@@ -95,7 +95,7 @@ pub fn fd_sync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Resul
 /// `badf` also if not open for reading, `fault`, `inval`, `again`, `intr`, `io`.
 ///
 /// Specification: `fd_read`.
-pub fn fd_read(
+pub async fn fd_read(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -107,12 +107,18 @@ pub fn fd_read(
     entry.require(Rights::FD_READ)?;
     memory.check(nread, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
-    let count = memory.fill(&buffers, |slices| match &entry.object {
-        Object::File(file) => cx.host.read(file, slices),
-        Object::Stream(stream) => cx.host.read_stream(stream, slices),
-        Object::Socket(socket) => cx.host.receive(socket, first_mut(slices), ReceiveFlags::default()),
+    let mut copy = None;
+    let mut lent = memory.lend_mut(&buffers, &mut copy)?;
+    let slices = lent.slices();
+    let count = match &entry.object {
+        Object::File(file) => cx.host.read(file, slices).await,
+        Object::Stream(stream) => cx.host.read_stream(stream, slices).await,
+        Object::Socket(socket) => {
+            cx.host.receive(socket, first_mut(slices), ReceiveFlags::default()).await
+        }
         Object::Directory(_) => Err(Error::BadHandle),
-    })?;
+    }?;
+    let count = lent.filled(count)?;
     write_count(memory, nread, count)
 }
 
@@ -145,7 +151,7 @@ pub fn fd_pread(
 /// `badf` also if not open for writing, `fault`, `inval`, `again`, `intr`, `pipe`, `nospc`, `fbig`, `io`.
 ///
 /// Specification: `fd_write`.
-pub fn fd_write(
+pub async fn fd_write(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -157,12 +163,16 @@ pub fn fd_write(
     entry.require(Rights::FD_WRITE)?;
     memory.check(nwritten, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
-    let count = memory.gather(&buffers, |slices| match &entry.object {
-        Object::File(file) => cx.host.write(file, slices),
-        Object::Stream(stream) => cx.host.write_stream(stream, slices),
-        Object::Socket(socket) => cx.host.send(socket, first(slices)),
-        Object::Directory(_) => Err(Error::BadHandle),
-    })?;
+    let count = {
+        let lent = memory.lend(&buffers)?;
+        let slices = lent.slices();
+        match &entry.object {
+            Object::File(file) => cx.host.write(file, &slices).await,
+            Object::Stream(stream) => cx.host.write_stream(stream, &slices).await,
+            Object::Socket(socket) => cx.host.send(socket, first(&slices)).await,
+            Object::Directory(_) => Err(Error::BadHandle),
+        }?
+    };
     write_count(memory, nwritten, count)
 }
 

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::table::Fd;
+use crate::host::hold_thread;
 
 /// Passes the functions that both versions share, after `$first`, to `$callback`.
 macro_rules! with_shared_functions {
@@ -31,12 +32,12 @@ macro_rules! with_shared_functions {
             [fdstat] fd_prestat_get(fd: i32, prestat: i32) -> errno;
             [fdstat] fd_prestat_dir_name(fd: i32, path: i32, path_len: i32) -> errno;
             [fd] fd_pwrite(fd: i32, iovs: i32, iovs_len: i32, offset: i64, nwritten: i32) -> errno;
-            [fd] fd_read(fd: i32, iovs: i32, iovs_len: i32, nread: i32) -> errno;
+            [fd] fd_read(fd: i32, iovs: i32, iovs_len: i32, nread: i32) -> waits;
             [dir] fd_readdir(fd: i32, buf: i32, buf_len: i32, cookie: i64, bufused: i32) -> errno;
             [fd] fd_renumber(fd: i32, to: i32) -> errno;
             [fd] fd_sync(fd: i32) -> errno;
             [fd] fd_tell(fd: i32, offset: i32) -> errno;
-            [fd] fd_write(fd: i32, iovs: i32, iovs_len: i32, nwritten: i32) -> errno;
+            [fd] fd_write(fd: i32, iovs: i32, iovs_len: i32, nwritten: i32) -> waits;
             [path] path_create_directory(fd: i32, path: i32, path_len: i32) -> errno;
             [filestat] path_filestat_set_times(
                 fd: i32, flags: i32, path: i32, path_len: i32, atim: i64, mtim: i64, fst_flags: i32
@@ -47,7 +48,7 @@ macro_rules! with_shared_functions {
             [path] path_open(
                 fd: i32, dirflags: i32, path: i32, path_len: i32, oflags: i32, rights_base: i64, rights_inheriting: i64,
                 fdflags: i32, opened_fd: i32
-            ) -> errno;
+            ) -> waits;
             [path] path_readlink(
                 fd: i32, path: i32, path_len: i32, buf: i32, buf_len: i32, bufused: i32
             ) -> errno;
@@ -63,8 +64,8 @@ macro_rules! with_shared_functions {
             [random] random_get(buf: i32, buf_len: i32) -> errno;
             [sock] sock_recv(
                 fd: i32, ri_data: i32, ri_data_len: i32, ri_flags: i32, ro_datalen: i32, ro_flags: i32
-            ) -> errno;
-            [sock] sock_send(fd: i32, si_data: i32, si_data_len: i32, si_flags: i32, so_datalen: i32) -> errno;
+            ) -> waits;
+            [sock] sock_send(fd: i32, si_data: i32, si_data_len: i32, si_flags: i32, so_datalen: i32) -> waits;
             [sock] sock_shutdown(fd: i32, how: i32) -> errno;
             $($first)*
         }
@@ -72,15 +73,16 @@ macro_rules! with_shared_functions {
 }
 
 /// Passes every function of `wasi_snapshot_preview1` to the macro `$callback`, each as
-/// `[module] name(parameter: type, ...) -> errno;`, except that `proc_exit` has `-> never`.
+/// `[module] name(parameter: type, ...) -> errno;`, except that `proc_exit` has `-> never`, and that those have `-> waits` that may wait for time, or for somebody
+/// outside of the guest: they return an error number, too, and are `async fn`s.
 macro_rules! for_each_function {
     ($callback:ident) => {
         $crate::p1::functions::with_shared_functions! { $callback {
             [fd] fd_seek(fd: i32, offset: i64, whence: i32, newoffset: i32) -> errno;
             [filestat] fd_filestat_get(fd: i32, stat: i32) -> errno;
             [filestat] path_filestat_get(fd: i32, flags: i32, path: i32, path_len: i32, stat: i32) -> errno;
-            [poll] poll_oneoff(subscriptions: i32, events: i32, count: i32, nevents: i32) -> errno;
-            [sock] sock_accept(fd: i32, flags: i32, accepted: i32) -> errno;
+            [poll] poll_oneoff(subscriptions: i32, events: i32, count: i32, nevents: i32) -> waits;
+            [sock] sock_accept(fd: i32, flags: i32, accepted: i32) -> waits;
         } }
     };
 }
@@ -92,7 +94,7 @@ macro_rules! for_each_unstable_function {
             [unstable] fd_seek(fd: i32, offset: i64, whence: i32, newoffset: i32) -> errno;
             [unstable] fd_filestat_get(fd: i32, stat: i32) -> errno;
             [unstable] path_filestat_get(fd: i32, flags: i32, path: i32, path_len: i32, stat: i32) -> errno;
-            [unstable] poll_oneoff(subscriptions: i32, events: i32, count: i32, nevents: i32) -> errno;
+            [unstable] poll_oneoff(subscriptions: i32, events: i32, count: i32, nevents: i32) -> waits;
         } }
     };
 }
@@ -142,6 +144,8 @@ pub struct Function {
     pub parameters: &'static [(&'static str, ParameterType)],
     /// Whether it returns.
     pub returns: Returns,
+    /// Whether it may wait for time, or for somebody outside of the guest. Then it holds no thread in a call that can wait.
+    pub may_wait: bool,
 }
 
 /// Whether a function returns.
@@ -221,12 +225,16 @@ macro_rules! list {
             name: stringify!($name),
             parameters: &[$((stringify!($parameter), list!(@type $type))),*],
             returns: list!(@returns $returns),
+            may_wait: list!(@waits $returns),
         }),*]
     };
     (@type i32) => { ParameterType::I32 };
     (@type i64) => { ParameterType::I64 };
     (@returns errno) => { Returns::Errno };
+    (@returns waits) => { Returns::Errno };
     (@returns never) => { Returns::Never };
+    (@waits waits) => { true };
+    (@waits $returns:ident) => { false };
 }
 
 /// Every function of a version.
@@ -238,7 +246,7 @@ pub fn functions(version: Version) -> &'static [Function] {
     }
 }
 
-/// Calls a function by its name, with parameters as 64-bit slots; missing ones are zero.
+/// Calls a function by its name, with parameters as 64-bit slots; missing ones are zero. Whatever waits holds the thread.
 ///
 /// Returns nothing if there is no such function, otherwise the error number (zero for success) or the guest's exit.
 pub fn call(
@@ -254,11 +262,13 @@ pub fn call(
             match name {
                 $(stringify!($name) => {
                     $(let $parameter = FromWasm::from_wasm(slots.next().unwrap_or(0) as $type);)*
-                    Some(super::$module::$name(cx, memory, $($parameter),*).outcome())
+                    Some(dispatch!(@run $returns super::$module::$name(cx, memory, $($parameter),*)).outcome())
                 })*
                 _ => None,
             }
         };
+        (@run waits $call:expr) => { hold_thread($call) };
+        (@run $returns:ident $call:expr) => { $call };
     }
     match version {
         Version::Preview1 => for_each_function!(dispatch),

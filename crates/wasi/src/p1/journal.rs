@@ -3,43 +3,51 @@
 //! Whoever records or replays calls learns here what a call's input was beyond its parameters, and what its output was.
 //! Of what was read a checksum is taken; what was written is where it was written.
 
-use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::observe::InputChecksum;
 
-/// The ranges of memory that a call has used, in order.
+/// The ranges of memory that a call has used, in order. A call that waits may go on on another thread.
 #[derive(Debug, Default)]
-pub(super) struct Journal {
-    read: RefCell<Vec<Range<usize>>>,
-    read_checksum: RefCell<InputChecksum>,
-    written: RefCell<Vec<Range<usize>>>,
+pub(super) struct Journal(Mutex<Used>);
+
+#[derive(Debug, Default)]
+struct Used {
+    read: Vec<Range<usize>>,
+    read_checksum: InputChecksum,
+    written: Vec<Range<usize>>,
 }
 
 impl Journal {
     /// Notes a range that is read, with the bytes in it now: they may be overwritten before the call is over.
     pub(super) fn note_read(&self, range: &Range<usize>, bytes: &[u8]) {
-        note(&mut self.read.borrow_mut(), range);
-        self.read_checksum.borrow_mut().update(bytes);
+        let mut used = self.used();
+        note(&mut used.read, range);
+        used.read_checksum.update(bytes);
     }
 
     pub(super) fn note_written(&self, range: &Range<usize>) {
-        note(&mut self.written.borrow_mut(), range);
+        note(&mut self.used().written, range);
     }
 
     /// What the call read.
     pub(super) fn read(&self) -> Vec<Range<usize>> {
-        self.read.borrow().clone()
+        self.used().read.clone()
     }
 
     /// A checksum of all bytes read.
     pub(super) fn read_checksum(&self) -> u64 {
-        self.read_checksum.borrow().finish()
+        self.used().read_checksum.finish()
     }
 
     /// What the call wrote.
     pub(super) fn written(&self) -> Vec<Range<usize>> {
-        self.written.borrow().clone()
+        self.used().written.clone()
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

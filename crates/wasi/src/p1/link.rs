@@ -1,18 +1,25 @@
 //! Binding WASI 0.1 into the engine's linker.
 //!
 //! One closure per function of the list in [`super::functions`]; it lends the caller's memory to the function and
-//! turns what comes back into a result or an end of the guest. Nothing about any single function is said here.
+//! turns what comes back into a result or an end of the guest. What may wait has a second closure, for calls that can wait without holding a thread. Nothing about any
+//! single function is said here.
 
+use std::convert::identity;
 use std::sync::Arc;
 
-use innkeeper_engine::{Caller, Error, Linker};
+use innkeeper_engine::{Caller, Error, LentMemory, Linker};
 
 use super::context::Context;
 use super::errno::Errno;
 use super::exported_memory::exported_memory;
 use super::functions::{FromWasm, Outcome, Version, for_each_function, for_each_unstable_function};
+#[cfg(feature = "async")]
+use super::journal::Journal;
 use super::memory::GuestMemory;
+#[cfg(feature = "async")]
+use super::observe::Watching;
 use super::observe::{NoReturn, Watched, watch};
+use crate::host::{WaitMode, hold_thread};
 
 /// What a call returns whose wait was interrupted.
 const INTERRUPTED: i32 = Errno::Intr as i32;
@@ -21,40 +28,97 @@ const INTERRUPTED: i32 = Errno::Intr as i32;
 ///
 /// `context` finds the guest's context in the store's data. A guest that exports no memory can call what needs none;
 /// everything else is `fault`. `proc_exit` ends the guest with the host error [`Exit`].
-pub fn add_to_linker<T: 'static>(
+///
+/// With the feature `async`, whatever a guest waits for in a call that can wait (`call_async`, `instantiate_async`) holds no thread, whatever executor polls the call.
+/// In other calls it holds the thread that has called.
+pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static,
 ) {
     macro_rules! define {
         ($([$module:ident] $name:ident($($parameter:ident: $type:ident),*) -> $returns:ident;)*) => {
-            $(define!(@one $module $name ($($parameter: $type),*) $returns);)*
+            $(
+                let watched = Watched::new(VERSION, stringify!($name));
+                define!(@$returns watched $module $name ($($parameter: $type),*));
+            )*
         };
-        (@one $module:ident $name:ident ($($parameter:ident: $type:ident),*) $returns:ident) => {
-            let watched = Watched::new(VERSION, stringify!($name));
-            linker.func_wrap(VERSION.module_name(), stringify!($name), move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
-                let perform = |cx: &mut Context, memory: &mut GuestMemory<'_>| {
-                    super::$module::$name(cx, memory, $(FromWasm::from_wasm($parameter)),*).outcome()
+        (@errno $watched:ident $module:ident $name:ident ($($parameter:ident: $type:ident),*)) => {
+            let call = move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
+                define!(@now caller $watched identity $module $name ($($parameter),*))
+            };
+            linker.func_wrap(VERSION.module_name(), stringify!($name), call);
+        };
+        (@never $watched:ident $module:ident $name:ident ($($parameter:ident: $type:ident),*)) => {
+            let call = move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
+                ended(define!(@now caller $watched identity $module $name ($($parameter),*)))
+            };
+            linker.func_wrap(VERSION.module_name(), stringify!($name), call);
+        };
+        (@waits $watched:ident $module:ident $name:ident ($($parameter:ident: $type:ident),*)) => {
+            #[cfg(not(feature = "async"))]
+            {
+                let call = move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
+                    define!(@now caller $watched hold_thread $module $name ($($parameter),*))
                 };
-                let outcome = with_memory(&mut caller, context, |cx, mut memory| match (&cx.observers, watched) {
-                    (Some(observers), Some(watched)) => {
-                        let observers = Arc::clone(observers);
-                        let slots = [$(u64::from($parameter.cast_unsigned())),*];
-                        watch(&observers, cx, memory, (watched, &slots), perform).map_err(Error::from)
-                    }
-                    _ => perform(cx, &mut memory).map_err(Error::from_host),
-                });
-                if matches!(outcome, Ok(FAULT)) {
-                    note_missing_memory(&mut caller, context);
-                }
-                if matches!(outcome, Ok(INTERRUPTED)) {
-                    // A guest that is being stopped does not see that its call was interrupted.
-                    caller.check_interrupts()?;
-                }
-                define!(@result $returns outcome)
-            });
+                linker.func_wrap(VERSION.module_name(), stringify!($name), call);
+            }
+            #[cfg(feature = "async")]
+            linker.func_wrap_blocking_or_async(
+                VERSION.module_name(),
+                stringify!($name),
+                move |mut caller: Caller<'_, T>, ($($parameter,)*): ($($type,)*)| {
+                    define!(@now caller $watched hold_thread $module $name ($($parameter),*))
+                },
+                move |mut caller: Caller<'_, T>, ($($parameter,)*): ($($type,)*)| Box::new(async move {
+                    define!(@later caller $watched $module $name ($($parameter),*))
+                }),
+            );
         };
-        (@result errno $outcome:ident) => { $outcome };
-        (@result never $outcome:ident) => { ended($outcome) };
+        (@now $caller:ident $watched:ident $run:ident $module:ident $name:ident ($($parameter:ident),*)) => {{
+            let perform = |cx: &mut Context, memory: &mut GuestMemory<'_>| {
+                $run(super::$module::$name(cx, memory, $(FromWasm::from_wasm($parameter)),*)).outcome()
+            };
+            let (cx, mut memory) = lend(&mut $caller, context, WaitMode::HoldThread);
+            let outcome = match (&cx.observers, $watched) {
+                (Some(observers), Some(watched)) => {
+                    let observers = Arc::clone(observers);
+                    let slots = [$(u64::from($parameter.cast_unsigned())),*];
+                    watch(&observers, cx, memory, (watched, &slots), perform).map_err(Error::from)
+                }
+                _ => perform(cx, &mut memory).map_err(Error::from_host),
+            };
+            concluded(&mut $caller, context, outcome)
+        }};
+        (@later $caller:ident $watched:ident $module:ident $name:ident ($($parameter:ident),*)) => {{
+            let (cx, mut memory) = lend(&mut $caller, context, WaitMode::Suspend);
+            let outcome = match (cx.observers.clone(), $watched) {
+                (Some(observers), Some(watched)) => {
+                    let slots = [$(u64::from($parameter.cast_unsigned())),*];
+                    let journal = Journal::default();
+                    let (watching, mut memory) =
+                        Watching::begin(&observers, (cx, memory), (watched, &slots), &journal);
+                    match watching.replayed(&mut memory) {
+                        Ok(None) => {
+                            let done = super::$module::$name(
+                                cx, &mut memory, $(FromWasm::from_wasm($parameter)),*
+                            );
+                            let outcome = done.await.outcome();
+                            watching.end((cx, memory), &journal, outcome).map_err(Error::from)
+                        }
+                        Ok(Some(answer)) => {
+                            watching.end((cx, memory), &journal, answer).map_err(Error::from)
+                        }
+                        Err(stopped) => Err(stopped.into()),
+                    }
+                }
+                _ => {
+                    let done =
+                        super::$module::$name(cx, &mut memory, $(FromWasm::from_wasm($parameter)),*);
+                    done.await.outcome().map_err(Error::from_host)
+                }
+            };
+            concluded(&mut $caller, context, outcome)
+        }};
     }
     {
         const VERSION: Version = Version::Preview1;
@@ -80,25 +144,40 @@ fn note_missing_memory<T: 'static>(
     }
 }
 
-/// Runs `call` with the caller's context and memory; an instance without one has an empty memory.
-fn with_memory<T: 'static, R>(
-    caller: &mut Caller<'_, T>,
+/// The caller's context and memory, for a call that waits as `waits` says; an instance without a memory has an empty one.
+#[inline]
+fn lend<'a, T: 'static>(
+    caller: &'a mut Caller<'_, T>,
     context: impl Fn(&mut T) -> &mut Context + Copy,
-    call: impl FnOnce(&mut Context, GuestMemory<'_>) -> R,
-) -> R {
+    waits: WaitMode,
+) -> (&'a mut Context, GuestMemory<'a>) {
     let (store, data) = caller.interrupt_handle_and_data();
     // Whatever waits in the call ends when the store is to stop.
-    context(data).host.serve_store(store);
-    let Some(memory) = exported_memory(caller, |data| &mut context(data).memories) else {
-        return call(context(caller.data_mut()), GuestMemory::new(&mut []));
+    context(data).host.serve_store(store, waits);
+    let memory = exported_memory(caller, |data| &mut context(data).memories);
+    let (memory, data) = caller.lend_memory_and_data(memory);
+    let memory = match memory {
+        LentMemory::Own(bytes) => GuestMemory::new(bytes),
+        LentMemory::Shared(memory) => GuestMemory::shared(memory),
+        LentMemory::None => GuestMemory::new(&mut []),
     };
-    if let Some((bytes, data)) = caller.memory_and_data(memory) {
-        return call(context(data), GuestMemory::new(bytes));
+    (context(data), memory)
+}
+
+/// What a call returns in the end.
+#[inline]
+fn concluded<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    context: impl Fn(&mut T) -> &mut Context + Copy,
+    outcome: Result<i32, Error>,
+) -> Result<i32, Error> {
+    match outcome {
+        Ok(FAULT) => note_missing_memory(caller, context),
+        // A guest that is being stopped does not see that its call was interrupted.
+        Ok(INTERRUPTED) => caller.check_interrupts()?,
+        _ => {}
     }
-    if let Some((memory, data)) = caller.shared_memory_and_data(memory) {
-        return call(context(data), GuestMemory::shared(memory));
-    }
-    call(context(caller.data_mut()), GuestMemory::new(&mut []))
+    outcome
 }
 
 /// The result of a function that does not return.

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use innkeeper_engine::SharedMemory;
 
-use super::buffers::{Buffer, Buffers, copy_in, copy_out, overlap, room_for, split, zeros};
+use super::buffers::{Buffer, Buffers, Copied, Lent, LentMut, SlicesMut, copy_out, overlap, room_for, split, zeros};
 use super::errno::Errno;
 use super::journal::Journal;
 
@@ -191,8 +191,7 @@ impl<'a> GuestMemory<'a> {
         buffers.map(Buffers::Many)
     }
 
-    /// Lets `write` take bytes out of the buffers, in order. They may overlap. Of a shared memory it may be shown
-    /// less than all.
+    /// Lets `write` take bytes out of the buffers, as [`GuestMemory::lend`] has it.
     ///
     /// # Errors
     /// Those of `write`; `fault`.
@@ -204,30 +203,29 @@ impl<'a> GuestMemory<'a> {
     where
         Errno: From<E>,
     {
+        Ok(write(&self.lend(buffers)?.slices())?)
+    }
+
+    /// What is in the buffers, in order, for whoever writes it. They may overlap. Of a shared memory it may be less than all.
+    ///
+    /// # Errors
+    /// `fault`, and `nomem` if a shared memory's bytes cannot be copied.
+    pub(super) fn lend(&self, buffers: &Buffers) -> Result<Lent<'_>, Errno> {
         if self.journal.is_some() {
             for buffer in buffers.as_slice() {
                 self.note_buffer(buffer)?;
             }
         }
-        let bytes = match &self.bytes {
-            Bytes::Own(bytes) => bytes,
-            Bytes::Shared(memory) => {
-                let copy = copy_out(memory, buffers.as_slice())?;
-                return Ok(write(&[IoSlice::new(&copy.bytes)])?);
+        Ok(match (&self.bytes, buffers) {
+            (Bytes::Own(bytes), Buffers::One(buffer)) => Lent::One([IoSlice::new(&bytes[buffer.range()])]),
+            (Bytes::Own(bytes), Buffers::Many(buffers)) => {
+                Lent::Many(buffers.iter().map(|buffer| IoSlice::new(&bytes[buffer.range()])).collect())
             }
-        };
-        match buffers {
-            Buffers::One(buffer) => Ok(write(&[IoSlice::new(&bytes[buffer.range()])])?),
-            Buffers::Many(buffers) => {
-                let slices: Vec<IoSlice<'_>> =
-                    buffers.iter().map(|buffer| IoSlice::new(&bytes[buffer.range()])).collect();
-                Ok(write(&slices)?)
-            }
-        }
+            (Bytes::Shared(memory), buffers) => Lent::Copy(copy_out(memory, buffers.as_slice())?),
+        })
     }
 
-    /// Lets `read` put bytes into the buffers, in order, and say how many it put. If any overlap, it is shown only the first that is not
-    /// empty: reading less than all is always allowed. Of a shared memory it may be shown less than all, too.
+    /// Lets `read` put bytes into the buffers, as [`GuestMemory::lend_mut`] has it, and say how many it put.
     ///
     /// # Errors
     /// Those of `read`; `fault`.
@@ -239,33 +237,40 @@ impl<'a> GuestMemory<'a> {
     where
         Errno: From<E>,
     {
-        let one;
-        let buffers = match buffers.as_slice() {
+        let mut copy = None;
+        let mut lent = self.lend_mut(buffers, &mut copy)?;
+        let count = read(lent.slices())?;
+        lent.filled(count)
+    }
+
+    /// The buffers, in order, for whoever reads into them and then says how much ([`LentMut::filled`]). If any overlap, it is only the first that is not empty:
+    /// reading less than all is always allowed. Of a shared memory it is room in `copy`, maybe for less than all, too.
+    ///
+    /// # Errors
+    /// `nomem` if a shared memory's bytes cannot be copied.
+    pub(super) fn lend_mut<'m>(
+        &'m mut self,
+        buffers: &'m Buffers,
+        copy: &'m mut Option<Copied>,
+    ) -> Result<LentMut<'m>, Errno> {
+        let shown = match buffers.as_slice() {
             many if many.len() > 1 && overlap(many) => {
-                one = many.iter().find(|buffer| buffer.length > 0).copied();
-                one.as_slice()
+                let first = many.iter().position(|buffer| buffer.length > 0);
+                first.map_or(&[][..], |first| &many[first..=first])
             }
             buffers => buffers,
         };
-        let count = match &mut self.bytes {
-            Bytes::Own(bytes) => match buffers {
-                [buffer] => read(&mut [IoSliceMut::new(&mut bytes[buffer.range()])])?,
-                buffers => read(&mut split(bytes, buffers))?,
+        let (slices, shared) = match &mut self.bytes {
+            Bytes::Own(bytes) => match shown {
+                [buffer] => (SlicesMut::One([IoSliceMut::new(&mut bytes[buffer.range()])]), None),
+                buffers => (SlicesMut::Many(split(bytes, buffers)), None),
             },
             Bytes::Shared(memory) => {
-                let mut copy = room_for(memory, buffers)?;
-                let count = read(&mut [IoSliceMut::new(&mut copy.bytes)])?;
-                copy_in(memory, buffers, &copy.bytes[..count.min(copy.bytes.len())])?;
-                count
+                let copy = copy.insert(room_for(memory, shown)?);
+                (SlicesMut::One([IoSliceMut::new(&mut copy.bytes)]), Some(*memory))
             }
         };
-        let mut left = count;
-        for buffer in buffers {
-            let taken = buffer.length.min(left);
-            self.note_written(&(buffer.start..buffer.start + taken));
-            left -= taken;
-        }
-        Ok(count)
+        Ok(LentMut { shown, slices, shared, journal: self.journal })
     }
 
     /// Lets `fill` write all of `length` bytes at `pointer`, or the first so many as it says.

@@ -17,7 +17,7 @@ use super::journal::Journal;
 use super::memory::GuestMemory;
 use super::replayed::ReplayedStreams;
 use crate::observe::{
-    Call, Cost, Ending, Recorder, ReplayError, Replayer, Summary, TracedCall, Tracer, Writes,
+    Argument, Call, Cost, Ending, Recorder, ReplayError, Replayer, Summary, TracedCall, Tracer, Writes,
 };
 
 /// Who watches a guest's calls.
@@ -154,40 +154,87 @@ pub(super) fn watch(
     observers: &Observers,
     cx: &mut Context,
     memory: GuestMemory<'_>,
-    (watched, slots): (Watched, &[u64]),
+    call: (Watched, &[u64]),
     perform: impl FnOnce(&mut Context, &mut GuestMemory<'_>) -> Result<i32, Exit>,
 ) -> Result<i32, NoReturn> {
-    let Watched { function, number } = watched;
-    let arguments = observers.tracer.as_ref().map(|_| describe::arguments(cx, &memory, function, slots));
     let journal = Journal::default();
-    let mut memory = if observers.recorder.is_some() { memory.with_journal(&journal) } else { memory };
-    let begin = Instant::now();
-    let outcome = match &observers.replay {
-        Some(replay) => answer(&mut lock(replay), &mut memory, (watched, slots))?,
+    let (watching, mut memory) = Watching::begin(observers, (cx, memory), call, &journal);
+    let outcome = match watching.replayed(&mut memory)? {
+        Some(answer) => answer,
         None => perform(cx, &mut memory),
     };
-    let time = begin.elapsed();
-    let mut memory = memory.without_journal();
-    if let Some(recorder) = &observers.recorder {
-        record(recorder, &mut memory, &journal, (number, slots), outcome);
+    watching.end((cx, memory), &journal, outcome)
+}
+
+/// A call under observation that has begun.
+pub(super) struct Watching<'a> {
+    observers: &'a Observers,
+    watched: Watched,
+    slots: &'a [u64],
+    arguments: Option<Vec<Argument>>,
+    begin: Instant,
+}
+
+impl<'a> Watching<'a> {
+    /// A call begins, with the memory that it is to be made with.
+    pub(super) fn begin<'m>(
+        observers: &'a Observers,
+        (cx, memory): (&Context, GuestMemory<'m>),
+        (watched, slots): (Watched, &'a [u64]),
+        journal: &'m Journal,
+    ) -> (Watching<'a>, GuestMemory<'m>) {
+        let describe = |_| describe::arguments(cx, &memory, watched.function, slots);
+        let arguments = observers.tracer.as_ref().map(describe);
+        let memory = if observers.recorder.is_some() { memory.with_journal(journal) } else { memory };
+        (Watching { observers, watched, slots, arguments, begin: Instant::now() }, memory)
     }
-    if let Some(summary) = &observers.summary {
-        let bytes = if outcome == Ok(0) { describe::bytes_moved(&memory, function, slots) } else { 0 };
-        let failed = !matches!(outcome, Ok(0) | Err(Exit(_)));
-        lock(summary).add(function.name, Cost { time, bytes, failed });
+
+    /// What a record says, in the place of making the call; none where there is no record.
+    ///
+    /// # Errors
+    /// The guest makes another call than it did then.
+    pub(super) fn replayed(
+        &self,
+        memory: &mut GuestMemory<'_>,
+    ) -> Result<Option<Result<i32, Exit>>, NoReturn> {
+        let Some(replay) = &self.observers.replay else { return Ok(None) };
+        answer(&mut lock(replay), memory, (self.watched, self.slots)).map(Some)
     }
-    if let (Some(tracer), Some(arguments)) = (&observers.tracer, arguments) {
-        let results =
-            if outcome == Ok(0) { describe::results(cx, &memory, function, slots) } else { Vec::new() };
-        let ending = match outcome {
-            Ok(0) => String::from("ok"),
-            Ok(number) => Errno::from_number(number).map_or("unknown", Errno::name).to_owned(),
-            Err(Exit(code)) => format!("exit {code}"),
-        };
-        let call = TracedCall { function: function.name, arguments, ending: &ending, results, time };
-        lock(tracer).trace(&call);
+
+    /// The call has ended.
+    ///
+    /// # Errors
+    /// The guest has ended itself.
+    pub(super) fn end(
+        self,
+        (cx, memory): (&Context, GuestMemory<'_>),
+        journal: &Journal,
+        outcome: Result<i32, Exit>,
+    ) -> Result<i32, NoReturn> {
+        let Watching { observers, watched: Watched { function, number }, slots, arguments, begin } = self;
+        let time = begin.elapsed();
+        let mut memory = memory.without_journal();
+        if let Some(recorder) = &observers.recorder {
+            record(recorder, &mut memory, journal, (number, slots), outcome);
+        }
+        if let Some(summary) = &observers.summary {
+            let bytes = if outcome == Ok(0) { describe::bytes_moved(&memory, function, slots) } else { 0 };
+            let failed = !matches!(outcome, Ok(0) | Err(Exit(_)));
+            lock(summary).add(function.name, Cost { time, bytes, failed });
+        }
+        if let (Some(tracer), Some(arguments)) = (&observers.tracer, arguments) {
+            let results =
+                if outcome == Ok(0) { describe::results(cx, &memory, function, slots) } else { Vec::new() };
+            let ending = match outcome {
+                Ok(0) => String::from("ok"),
+                Ok(number) => Errno::from_number(number).map_or("unknown", Errno::name).to_owned(),
+                Err(Exit(code)) => format!("exit {code}"),
+            };
+            let call = TracedCall { function: function.name, arguments, ending: &ending, results, time };
+            lock(tracer).trace(&call);
+        }
+        Ok(outcome?)
     }
-    Ok(outcome?)
 }
 
 fn record(

@@ -75,7 +75,7 @@ pub fn path_link(
 ///
 /// Specification: `path_open`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub fn path_open(
+pub async fn path_open(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -105,7 +105,7 @@ pub fn path_open(
     memory.check(opened, 4)?;
     cx.check_room()?;
     let options = OpenOptions { last_link: lookup.last_link(), ..open_options(oflags, fdflags, data) };
-    let found = cx.host.open_at(directory, &memory.path(path, path_len)?, &options)?;
+    let found = cx.host.open_at(directory, &memory.path(path, path_len)?, &options).await?;
     let inheriting = parent.inheriting();
     let entry = match found {
         Opened::Directory(directory) => {

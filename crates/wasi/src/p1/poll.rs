@@ -57,7 +57,7 @@ enum Wanted {
 /// or cannot be read or written; `notcapable`; `fault`; `intr`.
 ///
 /// Specification: `poll_oneoff`.
-pub fn poll_oneoff(
+pub async fn poll_oneoff(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     subscriptions: Pointer,
@@ -65,7 +65,7 @@ pub fn poll_oneoff(
     count: u32,
     nevents: Pointer,
 ) -> Result<(), Errno> {
-    poll_with_layout(cx, memory, Arrays { subscriptions, events, count, nevents }, LAYOUT)
+    poll_with_layout(cx, memory, Arrays { subscriptions, events, count, nevents }, LAYOUT).await
 }
 
 /// Where the arrays of a call lie.
@@ -78,7 +78,7 @@ pub(super) struct Arrays {
 }
 
 /// [`poll_oneoff`] for any layout of subscriptions.
-pub(super) fn poll_with_layout(
+pub(super) async fn poll_with_layout(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     arrays: Arrays,
@@ -95,7 +95,7 @@ pub(super) fn poll_with_layout(
     let subscriptions = (0..arrays.count)
         .map(|index| subscription(cx, memory, element(arrays.subscriptions, index, layout.size)?, layout))
         .collect::<Result<Vec<_>, Errno>>()?;
-    let answers = wait(cx, &subscriptions)?;
+    let answers = wait(cx, &subscriptions).await?;
     let mut written = 0;
     for (subscription, answer) in subscriptions.iter().zip(answers) {
         if let Some(answer) = answer {
@@ -169,7 +169,7 @@ fn pollable(entry: &Entry) -> Result<Pollable<'_>, Errno> {
 }
 
 /// Waits, and answers for each subscription that has occurred.
-fn wait(
+async fn wait(
     cx: &Context,
     subscriptions: &[Subscription],
 ) -> Result<Vec<Option<Result<Readiness, Errno>>>, Errno> {
@@ -187,7 +187,7 @@ fn wait(
         }
     }
     let begin = cx.host.now(Clock::Monotonic)?;
-    let readiness = cx.host.wait(&WaitRequest { interests: &interests, timeout: shortest })?;
+    let readiness = cx.host.wait(&WaitRequest { interests: &interests, timeout: shortest }).await?;
     let mut passed = cx.host.now(Clock::Monotonic)?.saturating_sub(begin);
     if !readiness.iter().any(|readiness| readiness.ready) {
         // The wait ended, so the shortest time is over, however coarse the clock.

@@ -15,7 +15,7 @@ use crate::host::{Nonblocking, ReceiveFlags, ShutdownHow};
 /// `connaborted`, `mfile`, `fault`.
 ///
 /// Specification: `sock_accept`.
-pub fn sock_accept(
+pub async fn sock_accept(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -32,7 +32,7 @@ pub fn sock_accept(
     memory.check(accepted, 4)?;
     cx.check_room()?;
     let nonblocking = if flags.contains(FdFlags::NONBLOCK) { Nonblocking::Yes } else { Nonblocking::No };
-    let connection = cx.host.accept(listener, nonblocking)?;
+    let connection = cx.host.accept(listener, nonblocking).await?;
     let number = cx.table.insert(Entry::socket(connection))?;
     memory.write_u32(accepted, number.0)
 }
@@ -45,7 +45,7 @@ pub fn sock_accept(
 ///
 /// Specification: `sock_recv`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub fn sock_recv(
+pub async fn sock_recv(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -64,7 +64,12 @@ pub fn sock_recv(
     let flags =
         ReceiveFlags { peek: flags.contains(RiFlags::PEEK), wait_all: flags.contains(RiFlags::WAITALL) };
     let count = match buffers.first() {
-        Some(buffer) => memory.fill(&buffer, |slices| cx.host.receive(socket, &mut slices[0], flags))?,
+        Some(buffer) => {
+            let mut copy = None;
+            let mut lent = memory.lend_mut(&buffer, &mut copy)?;
+            let count = cx.host.receive(socket, &mut lent.slices()[0], flags).await?;
+            lent.filled(count)?
+        }
         None => 0,
     };
     memory.write_u32(received, u32::try_from(count).map_err(|_| Errno::Overflow)?)?;
@@ -77,7 +82,7 @@ pub fn sock_recv(
 /// `badf`, `notsock`, `inval` for any flag, `fault`, `notconn`, `pipe`, `connreset`, `again`, `intr`.
 ///
 /// Specification: `sock_send`.
-pub fn sock_send(
+pub async fn sock_send(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -94,7 +99,7 @@ pub fn sock_send(
     memory.check(sent, 4)?;
     let buffers = memory.buffers(buffers, buffers_len)?;
     let count = match buffers.first() {
-        Some(buffer) => memory.gather(&buffer, |slices| cx.host.send(socket, &slices[0]))?,
+        Some(buffer) => cx.host.send(socket, &memory.lend(&buffer)?.slices()[0]).await?,
         None => 0,
     };
     memory.write_u32(sent, u32::try_from(count).map_err(|_| Errno::Overflow)?)

@@ -85,7 +85,7 @@ pub fn path_filestat_get(
 /// As there.
 ///
 /// Specification: `poll_oneoff` of snapshot 0.
-pub fn poll_oneoff(
+pub async fn poll_oneoff(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     subscriptions: Pointer,
@@ -93,7 +93,7 @@ pub fn poll_oneoff(
     count: u32,
     nevents: Pointer,
 ) -> Result<(), Errno> {
-    poll::poll_with_layout(cx, memory, Arrays { subscriptions, events, count, nevents }, LAYOUT)
+    poll::poll_with_layout(cx, memory, Arrays { subscriptions, events, count, nevents }, LAYOUT).await
 }
 
 /// The record as it looked then: the number of links has 32 bits and stands right after the type.

@@ -1,13 +1,15 @@
 //! Linux, through rustix.
 //!
 //! Topics: `path` (names and opening), `data` (bytes and files), `list` (directory entries), `event` (waiting, clocks,
-//! randomness), `socket`, `staging` (carrying out changes), `kernel_files` (types of file systems). No state lives here.
+//! randomness), `readiness` (being told of many descriptors), `socket`, `staging` (carrying out changes), `kernel_files` (types of file systems). No state lives here.
 
 mod data;
 mod event;
 mod kernel_files;
 mod list;
 mod path;
+#[cfg(feature = "async")]
+mod readiness;
 mod socket;
 mod staging;
 
@@ -18,6 +20,8 @@ pub(crate) use event::*;
 pub(crate) use kernel_files::*;
 pub(crate) use list::*;
 pub(crate) use path::*;
+#[cfg(feature = "async")]
+pub(crate) use readiness::*;
 pub(crate) use socket::*;
 pub(crate) use staging::*;
 

@@ -1,5 +1,8 @@
 //! Calls that wait, on executors that people use: many stores on few threads, guests that compute without end beside guests that wait, and calls that are given up.
 
+mod turns;
+mod wasi;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};

@@ -1,0 +1,141 @@
+//! Who tells futures that descriptors are ready: one thread of the process, for all guests of all stores that wait without holding a thread of their own.
+//!
+//! No executor has a part in it: it knows wakers only. The thread is started by the first descriptor that somebody waits for, and ends when there have been none for a
+//! while. Times are the engine's timer's ([`innkeeper_engine::timer`]).
+//!
+//! Must stay true: a descriptor stays open while it is watched, since whoever watches it has borrowed it. When nobody watches it any more, the system has forgotten it, too.
+//! Wakers are the embedder's: they are called with nothing locked, and a panic in one of them is nobody else's business.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::error::Error;
+use super::poll::Direction;
+use super::suspend::Bell;
+use super::sys::{Readiness, Wanted};
+
+/// See the module.
+pub(super) struct Reactor {
+    readiness: Readiness,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    watched: HashMap<i32, Vec<Watcher>>,
+    numbers: u64,
+    has_thread: bool,
+}
+
+/// One who waits for a descriptor.
+struct Watcher {
+    number: u64,
+    direction: Direction,
+    /// None once it has rung.
+    bell: Option<Arc<Bell>>,
+}
+
+/// A descriptor that is watched until this is dropped.
+pub(super) struct Watch<'a> {
+    reactor: &'static Reactor,
+    fd: BorrowedFd<'a>,
+    number: u64,
+}
+
+/// How long the thread stays when there is nothing to watch.
+const IDLE: Duration = Duration::from_secs(10);
+
+impl Reactor {
+    /// The process's own.
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub(super) fn of_process() -> Result<&'static Reactor, Error> {
+        static REACTOR: OnceLock<Reactor> = OnceLock::new();
+        if let Some(reactor) = REACTOR.get() {
+            return Ok(reactor);
+        }
+        let readiness = Readiness::new()?;
+        Ok(REACTOR.get_or_init(|| Reactor { readiness, book: Mutex::default() }))
+    }
+
+    /// Has `bell` rung once when a descriptor is ready, or has been left by its other end.
+    ///
+    /// # Errors
+    /// What cannot be waited for; the system refuses the thread, or memory.
+    pub(super) fn watch<'a>(
+        &'static self,
+        (fd, direction): (BorrowedFd<'a>, Direction),
+        bell: &Arc<Bell>,
+    ) -> Result<Watch<'a>, Error> {
+        let mut book = self.book();
+        if !book.has_thread {
+            let thread = std::thread::Builder::new().name("readiness".to_owned());
+            // With a stack as threads usually have, because wakers of the embedder's run on it. It waits for the lock first.
+            thread.spawn(|| self.tell()).map_err(|_| Error::NoMemory)?;
+            book.has_thread = true;
+        }
+        let number = book.numbers;
+        book.numbers += 1;
+        let watchers = book.watched.entry(fd.as_raw_fd()).or_default();
+        watchers.push(Watcher { number, direction, bell: Some(Arc::clone(bell)) });
+        let asked = self.readiness.ask(fd, wanted(watchers));
+        drop(book);
+        // Where it failed, what was entered is taken out again.
+        let watch = Watch { reactor: self, fd, number };
+        asked.map(|()| watch)
+    }
+
+    /// What the thread does until there has been nothing to do for a while.
+    fn tell(&self) {
+        loop {
+            let ready = self.readiness.wait(IDLE);
+            let mut book = self.book();
+            if ready.is_empty() && book.watched.is_empty() {
+                book.has_thread = false;
+                return;
+            }
+            let watchers = ready.iter().filter_map(|fd| book.watched.remove_entry(fd)).collect::<Vec<_>>();
+            let mut bells = Vec::new();
+            for (fd, mut watchers) in watchers {
+                // Each finds out for itself whether it is what it waits for.
+                bells.extend(watchers.iter_mut().filter_map(|watcher| watcher.bell.take()));
+                book.watched.insert(fd, watchers);
+            }
+            drop(book);
+            for bell in bells {
+                // The panic hook has told of it.
+                let _ = catch_unwind(AssertUnwindSafe(|| bell.ring()));
+            }
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let fd = self.fd.as_raw_fd();
+        let mut book = self.reactor.book();
+        let Some(watchers) = book.watched.get_mut(&fd) else { return };
+        watchers.retain(|watcher| watcher.number != self.number);
+        if watchers.is_empty() {
+            book.watched.remove(&fd);
+            // Still locked: who watches the same descriptor next asks afterwards.
+            self.reactor.readiness.forget(self.fd);
+        }
+    }
+}
+
+/// What those want who have not been told yet.
+fn wanted(watchers: &[Watcher]) -> Wanted {
+    let waits = |direction| {
+        watchers.iter().any(|watcher| watcher.bell.is_some() && watcher.direction == direction)
+    };
+    Wanted { read: waits(Direction::Read), write: waits(Direction::Write) }
+}

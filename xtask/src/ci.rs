@@ -27,9 +27,13 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "asynchronous",
         "--test",
         "executors",
+        "--test",
+        "wasi_waits",
         "--locked",
     ];
     step(root, "calls that wait", "cargo", &waiting)?;
+    let shown = ["test", "-q", "-p", "innkeeper", "--features", "async", "--doc", "--locked"];
+    step(root, "calls that wait, as documented", "cargo", &shown)?;
     // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
     let features = "innkeeper-interp/loom,innkeeper-jit/loom";
     let models = ["test", "-q", "--workspace", "--lib", "--features", features, "--locked", "model::"];

@@ -65,7 +65,8 @@ fn what_guests_change_is_their_own() {
     for (host, handles) in [(&one, &its), (&other, &others)] {
         let mut bytes = [0; 8];
         let stream = handles.stdin.as_ref().unwrap();
-        let read = hold_thread(host.read_stream(stream, &mut [std::io::IoSliceMut::new(&mut bytes)])).unwrap();
+        let read =
+            hold_thread(host.read_stream(stream, &mut [std::io::IoSliceMut::new(&mut bytes)])).unwrap();
         assert_eq!(&bytes[..read], b"abc");
     }
 }

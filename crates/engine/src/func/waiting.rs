@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::wrap::{HostValues, IntoHostResult, write_vals};
-use super::{Func, HostParams, TypedFunc, WasmParams, WasmResults, check_arguments, read_vals, write_arguments};
+use super::{
+    Func, HostParams, TypedFunc, WasmParams, WasmResults, check_arguments, read_vals, write_arguments,
+};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::runtime::future::{self, CallKind};

@@ -118,9 +118,9 @@ fn a_deadline_ends_a_wait() {
     let sleep: Sleep = |_| Box::pin(std::future::pending());
     let engine = innkeeper::engine(Config::default());
     let (mut store, instance) = guest(&engine, sleep);
+    let begin = Instant::now();
     store.set_deadline(Some(MOMENT)).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
-    let begin = Instant::now();
     let error = smol::block_on(run.call_async(&mut store, 1)).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Trap(Trap::DeadlineExceeded)), "{error}");
     assert!(begin.elapsed() >= MOMENT);

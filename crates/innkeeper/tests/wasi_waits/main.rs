@@ -57,7 +57,9 @@ fn for_each_case(act: impl Fn(&Case, &str, &Engine)) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for tiers in [Tiers::Interpreter, Tiers::Compiled, Tiers::Auto] {
         let engine = innkeeper::engine_with(Config::default(), tiers);
-        for version in Version::ALL {
+        // Those of the older version are the same, but for the places of some fields.
+        let versions = if tiers == Tiers::Interpreter { &Version::ALL[..] } else { &[Version::Preview1] };
+        for &version in versions {
             for case in CASES {
                 let is_there = p1::functions(version).iter().any(|function| function.name == case.name);
                 if is_there {

@@ -28,9 +28,9 @@ mod open_keys;
 mod poll;
 mod portion;
 mod random;
+mod reach;
 #[cfg(feature = "async")]
 mod reactor;
-mod reach;
 mod readdir;
 mod resolve;
 mod shared;

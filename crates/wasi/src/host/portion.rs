@@ -54,7 +54,11 @@ impl Moved {
     ///
     /// # Errors
     /// That of the portion, if nothing moved before it.
-    pub(super) fn add(&mut self, wanted: usize, done: Result<usize, Error>) -> Result<ControlFlow<()>, Error> {
+    pub(super) fn add(
+        &mut self,
+        wanted: usize,
+        done: Result<usize, Error>,
+    ) -> Result<ControlFlow<()>, Error> {
         match done {
             Err(error) if self.bytes == 0 => Err(error),
             Err(_) => Ok(ControlFlow::Break(())),

@@ -134,8 +134,7 @@ impl Drop for Watch<'_> {
 
 /// What those want who have not been told yet.
 fn wanted(watchers: &[Watcher]) -> Wanted {
-    let waits = |direction| {
-        watchers.iter().any(|watcher| watcher.bell.is_some() && watcher.direction == direction)
-    };
+    let waits =
+        |direction| watchers.iter().any(|watcher| watcher.bell.is_some() && watcher.direction == direction);
     Wanted { read: waits(Direction::Read), write: waits(Direction::Write) }
 }

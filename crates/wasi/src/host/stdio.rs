@@ -227,11 +227,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NotOpenForThis`] on an output, [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
-    pub async fn read_stream(
-        &self,
-        stream: &Stream,
-        buffers: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Error> {
+    pub async fn read_stream(&self, stream: &Stream, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Read, Rights::READ, stream)?;
         match &stream.source {
             StreamEnd::Bytes(remaining) => {

@@ -113,9 +113,7 @@ pub async fn fd_read(
     let count = match &entry.object {
         Object::File(file) => cx.host.read(file, slices).await,
         Object::Stream(stream) => cx.host.read_stream(stream, slices).await,
-        Object::Socket(socket) => {
-            cx.host.receive(socket, first_mut(slices), ReceiveFlags::default()).await
-        }
+        Object::Socket(socket) => cx.host.receive(socket, first_mut(slices), ReceiveFlags::default()).await,
         Object::Directory(_) => Err(Error::BadHandle),
     }?;
     let count = lent.filled(count)?;

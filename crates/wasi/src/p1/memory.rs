@@ -12,7 +12,9 @@ use std::ops::Range;
 
 use innkeeper_engine::SharedMemory;
 
-use super::buffers::{Buffer, Buffers, Copied, Lent, LentMut, SlicesMut, copy_out, overlap, room_for, split, zeros};
+use super::buffers::{
+    Buffer, Buffers, Copied, Lent, LentMut, SlicesMut, copy_out, overlap, room_for, split, zeros,
+};
 use super::errno::Errno;
 use super::journal::Journal;
 

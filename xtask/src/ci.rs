@@ -29,6 +29,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "executors",
         "--test",
         "wasi_waits",
+        "--test",
+        "soak",
         "--locked",
     ];
     step(root, "calls that wait", "cargo", &waiting)?;

@@ -1,23 +1,25 @@
 //! Development tasks: `cargo xtask ci` runs everything that a change must pass, `cargo xtask tidy` only looks at the tree,
-//! `cargo xtask differential` compares Innkeeper with another engine, `cargo xtask races` attacks the sandbox, `cargo xtask startup`
+//! `cargo xtask differential` compares Innkeeper with another engine, `cargo xtask races` attacks the sandbox, `cargo xtask soak` uses stores by the million, `cargo xtask startup`
 //! finds out which code a start needs, `cargo xtask dist` builds the binary that is handed out.
 
 mod ci;
 mod differential;
 mod dist;
 mod races;
+mod soak;
 mod startup;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | startup | dist [options]
+const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak | startup | dist [options]
 
   ci            formatting, lints, tidiness, all tests, the README's commands, the guests
   tidy          house rules only: layers, unsafe rooms, file headers, links
   differential  generated modules on Innkeeper and another engine; with --help, its options
   races         guests' calls while another thread changes the tree under them; --tries COUNT
+  soak          stores that are used in every way and dropped, and deadlines that are lifted; --cycles COUNT, --deadlines COUNT
   startup       links what a start executes together, in crates/cli/startup.ld; with --check, whether a start takes more memory than it may
   dist          the binary that is handed out: statically linked, and smallest in memory";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some("differential") => differential::run(&root(), std::env::args().skip(2)),
         Some("races") => races::run(&root(), std::env::args().skip(2)),
         Some("dist") => dist::run(&root(), std::env::args().skip(2)),
+        Some("soak") => soak::run(&root(), std::env::args().skip(2)),
         Some("startup") => startup::run(&root(), std::env::args().skip(2)),
         Some("tidy") => tidy::run(&root()),
         _ => Err(USAGE.to_owned()),

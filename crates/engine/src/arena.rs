@@ -1,6 +1,6 @@
 //! Where a store keeps its entities, and the numbers that name them.
 //!
-//! Must stay true: nothing is ever taken out, so that a number is good for as long as its store.
+//! Must stay true: nothing is ever taken out but all at once, when the store begins anew or goes, so that until then a number is good.
 
 use std::ops::{Index, IndexMut};
 
@@ -61,6 +61,11 @@ impl<E, I: ArenaId> Arena<E, I> {
         })?;
         self.elements.push(element);
         Ok(I::from_position(position))
+    }
+
+    /// Drops all: their numbers are those of others from now on.
+    pub(crate) fn clear(&mut self) {
+        self.elements.clear();
     }
 
     pub(crate) fn len(&self) -> usize {

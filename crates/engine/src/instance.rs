@@ -318,7 +318,7 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
         links.table_ids.push(core.new_table(table.ty)?);
     }
     for (i, memory) in parts.memories[parts.imported_memories as usize..].iter().enumerate() {
-        let image = if i == 0 { parts.memory_image() } else { None };
+        let image = if i == 0 { parts.memory_image(core.engine().memories()) } else { None };
         links.memory_ids.push(core.new_memory(*memory, image)?);
     }
     for tag in &parts.tags[parts.imported_tags as usize..] {

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::extern_::{Extern, Memory};
 use crate::func::Func;
+use crate::host_panics::FirstPanic;
 use crate::instance::{Checked, Instance, check_prepared};
 use crate::module::Module;
 use crate::runtime::host::SharedHostFunc;
@@ -39,6 +40,14 @@ struct PreparedModule {
     module: Module,
     imports: Box<[Prepared]>,
     checked: Checked,
+}
+
+impl Drop for PreparedModule {
+    fn drop(&mut self) {
+        let mut panics = FirstPanic::default();
+        panics.drop_all(std::mem::take(&mut self.imports));
+        panics.go_on();
+    }
 }
 
 /// What an import stands for.

@@ -6,7 +6,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
-use crate::runtime::gc::let_go;
 use crate::store::{MemoryId, StoreCore, TableId};
 use crate::trap::Trap;
 use crate::types::{MemoryType, TableType};
@@ -147,10 +146,7 @@ impl StoreCore {
 
     /// Goes on with what code of the host's panicked with when no frame of a guest is there any more; only the first one counts.
     pub(crate) fn keep_host_panic(&mut self, panic: Box<dyn std::any::Any + Send>) {
-        match &self.host_panic {
-            None => self.host_panic = Some(panic),
-            Some(_) => let_go(panic),
-        }
+        self.host_panics.keep(panic);
         if !self.record.is_guest_under_way() {
             self.resume_host_panic();
         }

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::extern_::{Extern, Memory};
 use crate::func::{Func, IntoFunc};
+use crate::host_panics::FirstPanic;
 use crate::instance::Instance;
 use crate::instance_pre::{InstancePre, Prepared};
 use crate::module::Module;
@@ -36,6 +37,14 @@ pub struct Linker<T: 'static> {
     modules: HashMap<Box<str>, HashMap<Box<str>, Definition>>,
     /// Neither more general nor less: functions of the host were made for exactly this type.
     data: std::marker::PhantomData<fn(T) -> T>,
+}
+
+impl<T: 'static> Drop for Linker<T> {
+    fn drop(&mut self) {
+        let mut panics = FirstPanic::default();
+        panics.drop_all(self.modules.drain().flat_map(|(_, definitions)| definitions));
+        panics.go_on();
+    }
 }
 
 enum Definition {

@@ -2,133 +2,158 @@
 //!
 //! What is kept of a memory is its address space; on the way here it has given its pages back. A module that is instantiated again and again has an *image* of
 //! what its memory begins with: pages that all its instances share until one writes to them. A memory that comes back keeps the image mapped, so that for the
-//! next instance of the same module there is nothing left to do.
+//! next instance of the same module there is nothing left to do. There are only so many images, and whoever has none copies.
 //!
-//! The images of modules that are gone go with the next memory that is made.
-//!
-//! Must stay true: whoever takes a memory finds zeros, or the image that it has asked for, and nothing accessible beyond its length.
+//! Must stay true: whoever takes a memory finds zeros, or the image that it has asked for, and nothing accessible beyond its length. When an image goes, so do the memories that wait with
+//! it: whoever holds it puts its memory back before it lets go of the image.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::error::Error;
+use crate::pool::{Idle, Permits};
 use crate::pooling::Pooling;
 use crate::sys::{Image, Mapping};
 
 /// What a memory begins with.
 pub(crate) struct MemoryImage {
+    number: ImageNumber,
     image: Image,
     /// Where it begins; whole pages.
     start_bytes: usize,
+    pool: Arc<MemoryPool>,
 }
+
+/// Names an image of an engine; no other one ever has the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ImageNumber(u64);
 
 /// The memories of one engine's stores.
 pub(crate) struct MemoryPool {
-    /// How many there may be, and how many are kept.
-    most: Option<usize>,
-    most_idle: usize,
-    state: Mutex<State>,
+    memories: Permits,
+    /// By the image that they begin with.
+    idle: Idle<Option<ImageNumber>, Mapping>,
+    images: Permits,
+    image_bytes: Permits,
+    image_numbers: AtomicU64,
+    /// How often the system has refused to map an image.
+    refusals: AtomicU32,
 }
 
-#[derive(Default)]
-struct State {
-    in_use: usize,
-    idle: Vec<Idle>,
-}
+/// Each refusal leaves a hole in the address space (`Mapping::with_image`), in which no memory has room any more: after so many of them, 512 GiB, no image is tried.
+const MOST_REFUSALS: u32 = 64;
 
-struct Idle {
-    mapping: Mapping,
-    /// What it begins with; once its module is gone it is of no use to anybody.
-    image: Option<Weak<MemoryImage>>,
-}
+/// There are as many images, or bytes of them, as there may be.
+pub(crate) struct TooManyImages;
 
 /// The right to have one memory; given back when dropped.
 pub(crate) struct MemoryPermit(Arc<MemoryPool>);
 
-impl MemoryImage {
-    /// See [`Image::new`]; `start_bytes` and `len_bytes` are whole pages.
-    pub(crate) fn new<'a>(
-        start_bytes: usize,
-        len_bytes: usize,
-        parts: impl IntoIterator<Item = (usize, &'a [u8])>,
-    ) -> Option<MemoryImage> {
-        Some(MemoryImage { image: Image::new(len_bytes, parts)?, start_bytes })
-    }
-}
-
 impl MemoryPool {
     pub(crate) fn new(pooling: &Pooling) -> MemoryPool {
         MemoryPool {
-            most: pooling.most_memories,
-            most_idle: pooling.idle_memories,
-            state: Mutex::new(State::default()),
+            memories: Permits::new(pooling.most_memories),
+            idle: Idle::new(pooling.idle_memories),
+            images: Permits::new(Some(pooling.most_images)),
+            image_bytes: Permits::new(Some(pooling.most_image_bytes)),
+            image_numbers: AtomicU64::new(0),
+            refusals: AtomicU32::new(0),
         }
     }
 
     /// # Errors
     /// Where the engine's stores have as many memories as they may.
     pub(crate) fn permit(self: &Arc<MemoryPool>) -> Result<MemoryPermit, Error> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(most) = self.most
-            && state.in_use >= most
-        {
-            return Err(Error::limit(format!(
+        self.memories.take(1).map_err(|most| {
+            Error::limit(format!(
                 "the engine's stores have {most} memories, the most they may have together (Pooling::most_memories)"
-            )));
-        }
-        state.in_use += 1;
-        let is_useless = |idle: &mut Idle| idle.image.as_ref().is_some_and(|image| image.strong_count() == 0);
-        let useless: Vec<Idle> = state.idle.extract_if(.., is_useless).collect();
-        drop(state);
-        // To unmap takes its time.
-        drop(useless);
+            ))
+        })?;
         Ok(MemoryPermit(Arc::clone(self)))
+    }
+
+    /// See [`Image::new`]; `start_bytes` and `len_bytes` are whole pages. None where the system refuses it.
+    ///
+    /// # Errors
+    /// Where there may be no more now; later there may.
+    pub(crate) fn new_image<'a>(
+        self: &Arc<MemoryPool>,
+        start_bytes: usize,
+        len_bytes: usize,
+        parts: impl IntoIterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Option<MemoryImage>, TooManyImages> {
+        self.images.take(1).map_err(|_| TooManyImages)?;
+        if self.image_bytes.take(len_bytes).is_err() {
+            self.images.give_back(1);
+            return Err(TooManyImages);
+        }
+        let Some(image) = Image::new(len_bytes, parts) else {
+            self.give_back_image(len_bytes);
+            return Ok(None);
+        };
+        let number = ImageNumber(self.image_numbers.fetch_add(1, Ordering::Relaxed));
+        Ok(Some(MemoryImage { number, image, start_bytes, pool: Arc::clone(self) }))
+    }
+
+    /// Whether memories may begin with images.
+    pub(crate) fn maps_images(&self) -> bool {
+        self.refusals.load(Ordering::Relaxed) < MOST_REFUSALS
+    }
+
+    fn give_back_image(&self, len_bytes: usize) {
+        self.images.give_back(1);
+        self.image_bytes.give_back(len_bytes);
+    }
+}
+
+impl MemoryImage {
+    /// The bytes of the memory that it is.
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.start_bytes..self.start_bytes + self.image.len_bytes()
+    }
+}
+
+impl Drop for MemoryImage {
+    fn drop(&mut self) {
+        // The pages go with the last mapping of them, and only then may there be others.
+        drop(self.pool.idle.remove(Some(self.number)));
+        self.pool.give_back_image(self.image.len_bytes());
     }
 }
 
 #[cfg(target_os = "linux")]
 impl MemoryPermit {
-    /// A memory of so many bytes that is waiting, if there is one; it begins with `image`.
-    pub(crate) fn take(
-        &self,
-        len_bytes: usize,
-        image: Option<&Arc<MemoryImage>>,
-    ) -> Option<Result<Mapping, Error>> {
-        let mut idle = {
-            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-            // One that has it already, the last to come first; else the one that has waited longest.
-            let has_it = |idle: &Idle| match (&idle.image, image) {
-                (Some(has), Some(wanted)) => has.as_ptr() == Arc::as_ptr(wanted),
-                (has, wanted) => has.is_none() && wanted.is_none(),
-            };
-            let position = state.idle.iter().rposition(has_it);
-            if position.is_none() && state.idle.is_empty() {
-                return None;
-            }
-            state.idle.remove(position.unwrap_or(0))
-        };
-        Some(idle.prepare(len_bytes, image).map(|()| idle.mapping))
+    /// A memory of so many bytes that is waiting, if there is one of use; it begins with `image`.
+    pub(crate) fn take(&self, len_bytes: usize, image: Option<&Arc<MemoryImage>>) -> Option<Mapping> {
+        let idle = &self.0.idle;
+        if let Some(mut mapping) = idle.take(image.map(|image| image.number)) {
+            mapping.restrict(len_bytes).ok()?;
+            mapping.make_accessible(len_bytes).ok()?;
+            return Some(mapping);
+        }
+        // One that begins with zeros can begin with an image as well. Not the other way round: what is under an image is gone.
+        let image = image?;
+        let mut mapping = idle.take(None)?;
+        mapping.restrict(len_bytes).ok()?;
+        mapping.make_accessible(len_bytes).ok()?;
+        image.map_into(mapping).ok()
     }
 
     /// Has a memory wait for its next store.
     pub(crate) fn put(&self, mut mapping: Mapping, image: Option<Arc<MemoryImage>>) {
-        if !mapping.forget_changes() {
-            return;
+        if mapping.forget_changes() {
+            let key = image.as_ref().map(|image| image.number);
+            drop(self.0.idle.put(key, mapping));
         }
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.idle.len() < self.0.most_idle {
-            state.idle.push(Idle { mapping, image: image.as_ref().map(Arc::downgrade) });
-        } else {
-            // To unmap takes its time.
-            drop(state);
-            drop(mapping);
-        }
+        // Only now: if it is the last, the memory goes as well.
+        drop(image);
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl MemoryPermit {
     /// Nothing waits where the system does not promise zeros for pages that were given back.
-    pub(crate) fn take(&self, _: usize, _: Option<&Arc<MemoryImage>>) -> Option<Result<Mapping, Error>> {
+    pub(crate) fn take(&self, _: usize, _: Option<&Arc<MemoryImage>>) -> Option<Mapping> {
         None
     }
 
@@ -139,49 +164,84 @@ impl MemoryPermit {
 
 impl Drop for MemoryPermit {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).in_use -= 1;
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Idle {
-    /// Makes it what is wanted.
-    fn prepare(&mut self, len_bytes: usize, image: Option<&Arc<MemoryImage>>) -> Result<(), Error> {
-        let has_it = self.image.as_ref().map(Weak::as_ptr) == image.map(Arc::as_ptr);
-        if has_it {
-            self.mapping.restrict(len_bytes)?;
-            return self.mapping.make_accessible(len_bytes);
-        }
-        self.mapping.clear()?;
-        self.image = None;
-        self.mapping.make_accessible(len_bytes)?;
-        if let Some(image) = image {
-            image.map_into(&mut self.mapping)?;
-        }
-        Ok(())
+        self.0.memories.give_back(1);
     }
 }
 
 #[cfg(target_os = "linux")]
 impl MemoryImage {
     /// Has a mapping begin with it, which is long enough.
-    pub(crate) fn map_into(&self, mapping: &mut Mapping) -> Result<(), Error> {
-        mapping.map_image(self.start_bytes, &self.image)
-    }
-
-    /// Has a mapping begin with zeros again.
-    pub(crate) fn unmap_from(&self, mapping: &mut Mapping) -> Result<(), Error> {
-        mapping.unmap_image(self.start_bytes, self.image.len_bytes())
+    ///
+    /// # Errors
+    /// Where the system refuses it; the mapping is gone then.
+    pub(crate) fn map_into(&self, mapping: Mapping) -> Result<Mapping, Error> {
+        mapping.with_image(self.start_bytes, &self.image).inspect_err(|_| {
+            self.pool.refusals.fetch_add(1, Ordering::Relaxed);
+        })
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl MemoryImage {
-    pub(crate) fn map_into(&self, _: &mut Mapping) -> Result<(), Error> {
+    pub(crate) fn map_into(&self, _: Mapping) -> Result<Mapping, Error> {
         match self.image {}
     }
+}
 
-    pub(crate) fn unmap_from(&self, _: &mut Mapping) -> Result<(), Error> {
-        match self.image {}
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::tuning::MemoryLayout;
+    use crate::types::{MemoryType, SizeRange};
+    use crate::vmctx::LinearMemory;
+    use crate::vmctx::memory::OwnMemory;
+
+    const PAGE: usize = 65536;
+
+    /// A memory of two pages that is to begin with `image`.
+    fn memory(pool: &Arc<MemoryPool>, image: &Arc<MemoryImage>) -> LinearMemory {
+        let ty = MemoryType::new(SizeRange { min: 2, max: None });
+        let budget = Budget::new(None, "the limit");
+        LinearMemory::Own(OwnMemory::new(ty, (MemoryLayout::Auto, pool), Some(image), &budget).unwrap())
+    }
+
+    #[test]
+    fn a_memory_whose_image_the_system_refuses_is_another_one_without_it() {
+        let pool = Arc::new(MemoryPool::new(&Pooling::default()));
+        let image = |image| {
+            let number = ImageNumber(pool.image_numbers.fetch_add(1, Ordering::Relaxed));
+            assert!(pool.images.take(1).is_ok() && pool.image_bytes.take(PAGE).is_ok());
+            Arc::new(MemoryImage { number, image, start_bytes: 0, pool: Arc::clone(&pool) })
+        };
+        let refused = image(Image::refused(PAGE));
+        // Also where one is waiting.
+        drop(memory(&pool, &refused));
+        for _ in 0..=MOST_REFUSALS {
+            let mut memory = memory(&pool, &refused);
+            assert!(!memory.has_image());
+            assert!(memory.bytes().unwrap().iter().all(|byte| *byte == 0));
+            memory.bytes_mut().unwrap().fill(1);
+        }
+        assert!(!pool.maps_images(), "it is not tried for ever");
+    }
+
+    #[test]
+    fn what_images_hold_is_given_back_with_them() {
+        let pooling = Pooling { most_images: 2, most_image_bytes: 3 * PAGE, ..Pooling::default() };
+        let pool = Arc::new(MemoryPool::new(&pooling));
+        let new = |pages: usize| pool.new_image(0, pages * PAGE, []).map(|image| Arc::new(image.unwrap()));
+        for _ in 0..3 {
+            let (first, second) = (new(1).ok().unwrap(), new(2).ok().unwrap());
+            assert!(new(1).is_err(), "two are the most");
+            drop(memory(&pool, &first));
+            drop(memory(&pool, &second));
+            drop(second);
+            assert!(new(3).is_err(), "one page is taken");
+            assert!(new(2).is_ok());
+            assert!(pool.idle.take(Some(first.number)).is_some());
+        }
+        assert!(new(3).is_ok());
+        assert!(pool.idle.take(None).is_none());
     }
 }

@@ -3,10 +3,13 @@
 /// How many stores and memories an engine's embedder wants at a time, and how much waits for the next ones.
 ///
 /// A store is made in about a microsecond where an earlier one has left its record, its stacks and its memories behind. These take address space (8 GiB for a memory, some 34 MiB
-/// for stacks) and little memory while they wait: up to 512 KiB for stacks that were used, and what memories of a module begin with until the module is gone and another memory is made.
+/// for stacks) and little memory while they wait: up to 512 KiB for stacks that were used.
+///
+/// A module that is instantiated for the second time gets an *image* of what its memory begins with, which its instances share until they write to it. An image takes as much memory as it is long,
+/// and a descriptor, until the module and its instances are gone. Where there are as many as there may be, instances of other modules have their data copied.
 #[derive(Clone, Debug)]
 pub struct Pooling {
-    /// Stores that may exist at a time, with those of which somebody still holds an [`crate::InterruptHandle`]; one more is an error. None: any number.
+    /// Stores that may exist at a time; one more is an error. None: any number. An [`crate::InterruptHandle`] that outlives its store is not one of them, and keeps the two pages of its record.
     pub most_stores: Option<usize>,
     /// Linear memories that all stores may have together, shared ones not counted; one more is an error. None: any number.
     pub most_memories: Option<usize>,
@@ -14,10 +17,21 @@ pub struct Pooling {
     pub idle_stores: usize,
     /// Memories that are kept for stores to come.
     pub idle_memories: usize,
+    /// Images that there may be at a time.
+    pub most_images: usize,
+    /// Bytes of all images together.
+    pub most_image_bytes: usize,
 }
 
 impl Default for Pooling {
     fn default() -> Pooling {
-        Pooling { most_stores: None, most_memories: None, idle_stores: 64, idle_memories: 64 }
+        Pooling {
+            most_stores: None,
+            most_memories: None,
+            idle_stores: 64,
+            idle_memories: 64,
+            most_images: 256,
+            most_image_bytes: 256 << 20,
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::config::Metering;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::host_panics::FirstPanic;
 use crate::index::StoreId;
 use crate::instance::Instance;
 use crate::instance_pre::InstancePre;
@@ -121,7 +122,7 @@ pub(crate) struct StoreCore {
     /// Start functions that are running.
     pub(crate) starting: u32,
     /// What code of the host's panicked with that was run while guest code was under way: a destructor in a collection, a limiter.
-    pub(crate) host_panic: Option<Box<dyn Any + Send>>,
+    pub(crate) host_panics: FirstPanic,
     /// Types that the embedder has named; behind everything that may be of them.
     pub(crate) held_types: HeldTypes,
     /// Last, and so dropped last: tiers belong to it, and everything above points to them.
@@ -394,30 +395,38 @@ impl StoreCore {
             limiter: None,
             starting: 0,
             held_types: HeldTypes::new(engine.registry()),
-            host_panic: None,
+            host_panics: FirstPanic::default(),
             engine: engine.clone(),
         })
     }
 
-    /// Removes everything that is in the store. Nobody has called into it.
+    /// Removes everything that is in the store. Nobody has called into it. Where destructors of the embedder's panic, the first of these panics goes on when all is done.
     fn clear(&mut self) {
+        let mut panics = FirstPanic::default();
         // Handles name the store: those that there are name none any more.
         self.id = StoreId::next();
         self.roots.clear();
         self.evaluation.clear();
-        self.host_panic = None;
         self.starting = 0;
-        self.record.clear();
-        // In the order in which a store is dropped: objects need the types of modules.
+        self.record.clear(&mut panics);
+        self.drop_entities(&mut panics);
         self.heap = Heap::new(self.limits.heap_bytes, self.engine.config().tuning.collection, &self.budget);
-        self.memories = Arena::new();
-        self.tables = Arena::new();
-        self.globals = Arena::new();
-        self.instances = Arena::new();
-        self.tags = Arena::new();
-        self.host_funcs.clear();
-        self.host_owners.clear();
         self.held_types = HeldTypes::new(self.engine.registry());
+        panics.go_on();
+    }
+
+    /// Drops what was made in the store, and what belongs to the embedder of it.
+    fn drop_entities(&mut self, panics: &mut FirstPanic) {
+        // Objects need the types of modules, and these the engine.
+        self.heap.free_all(panics);
+        self.memories.clear();
+        self.tables.clear();
+        self.globals.clear();
+        self.instances.clear();
+        self.tags.clear();
+        panics.drop_all(self.host_funcs.drain(..));
+        panics.drop_all(self.host_owners.drain());
+        panics.drop_taken(&mut self.host_panics.take());
     }
 
     pub(crate) fn check_metering(&self) -> Result<(), Error> {
@@ -559,5 +568,15 @@ impl StoreCore {
     /// Two different tables at once.
     pub(crate) fn two_tables(&mut self, a: TableId, b: TableId) -> [&mut TableEntity; 2] {
         two(&mut self.tables, a, b)
+    }
+}
+
+impl Drop for StoreCore {
+    fn drop(&mut self) {
+        let mut panics = FirstPanic::default();
+        self.record.drop_pending(&mut panics);
+        self.drop_entities(&mut panics);
+        panics.drop_taken(&mut self.limiter);
+        panics.go_on();
     }
 }

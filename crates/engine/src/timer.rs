@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
-use crate::runtime::gc::let_go;
+use crate::host_panics::let_go;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What a time has been appointed for.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
-use crate::runtime::gc::let_go;
+use crate::host_panics::let_go;
 use crate::sync::Mutex;
 
 /// The wakers of a store's waits; rarely more than one.

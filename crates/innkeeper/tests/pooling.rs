@@ -254,6 +254,57 @@ fn images_go_with_their_modules() {
     drop(stores);
     assert_eq!(mapped_images(LEN), 3, "they wait for the next ones");
     drop(large);
-    look_and_spoil(&pre(&engine, &with_data(1, &[])), 0);
     assert_eq!(mapped_images(LEN), 0);
+}
+
+/// A module with an image of so many pages of the system, which no other test has; and one instance of it, so that the next one has the image.
+fn with_image(engine: &Engine, pages: usize) -> InstancePre<()> {
+    let pre = pre(engine, &with_data(9, &[(0, &"x".repeat(pages * 4096))]));
+    look_and_spoil(&pre, 0);
+    pre
+}
+
+#[test]
+fn there_are_as_many_images_as_the_configuration_says_and_other_modules_copy() {
+    for (pooling, images) in [
+        (Pooling { most_images: 2, ..Pooling::default() }, 2),
+        (Pooling { most_images: 0, ..Pooling::default() }, 0),
+        // The third is too large, the fourth is not.
+        (Pooling { most_image_bytes: 41 * 4096 + 2 * 42 * 4096 + 4096, ..Pooling::default() }, 3),
+    ] {
+        let engine = engine(Tiers::Interpreter, pooling);
+        let lens = [41, 42, 43, 42];
+        let mut all: Vec<_> = lens.iter().map(|pages| with_image(&engine, *pages)).collect();
+        let is_mapped = |pages: usize| mapped_images(pages * 4096);
+        let mut stores: Vec<_> = all.iter().map(|_| Store::new(&engine, ()).unwrap()).collect();
+        for (store, (pre, pages)) in stores.iter_mut().zip(all.iter().zip(lens)) {
+            let instance = pre.instantiate(&mut *store).unwrap();
+            let memory = instance.get_memory(&mut *store, "memory").unwrap();
+            let seen = memory.data(&*store).unwrap();
+            assert!(seen[..pages * 4096].iter().all(|byte| *byte == b'x'));
+            assert!(seen[pages * 4096..].iter().all(|byte| *byte == 0));
+        }
+        assert_eq!(is_mapped(41) + is_mapped(42) + is_mapped(43), images);
+        // Where there is room again, the next instance of one that had none has one.
+        drop(stores);
+        all.drain(..2);
+        for pre in &all {
+            look_and_spoil(pre, 1);
+        }
+        assert_eq!(is_mapped(43) + is_mapped(42), images.min(2));
+    }
+}
+
+#[test]
+fn handles_to_stores_that_are_gone_are_no_stores() {
+    let engine = engine(Tiers::Auto, Pooling { most_stores: Some(1), ..Pooling::default() });
+    let handles: Vec<_> = (0..100)
+        .map(|_| {
+            let store = Store::new(&engine, ()).unwrap();
+            assert!(Store::new(&engine, ()).is_err(), "there is one");
+            store.interrupt_handle()
+        })
+        .collect();
+    handles.iter().for_each(|handle| handle.interrupt());
+    assert!(handles.iter().all(|handle| handle.is_last()));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::{ConstExpr, ConstOp, ModuleParts, SegmentMode};
-use crate::memory_pool::MemoryImage;
+use crate::memory_pool::{MemoryImage, MemoryPool};
 use crate::sys::page_bytes;
 use crate::types::{IndexType, Sharing};
 
@@ -16,6 +16,8 @@ use crate::types::{IndexType, Sharing};
 #[derive(Default)]
 pub(super) struct ImageOnce {
     was_instantiated: AtomicBool,
+    /// Somebody is about to; others have their data copied meanwhile.
+    is_being_made: AtomicBool,
     image: OnceLock<Option<Arc<MemoryImage>>>,
 }
 
@@ -27,15 +29,31 @@ const MOST_BYTES: usize = 64 << 20;
 
 impl ModuleParts {
     /// What the first memory that the module defines begins with; none where that is zeros, or not known, or the module is being instantiated for the first time.
-    pub(crate) fn memory_image(&self) -> Option<&Arc<MemoryImage>> {
+    /// None as well while `pool` has as many as it may.
+    pub(crate) fn memory_image(&self, pool: &Arc<MemoryPool>) -> Option<&Arc<MemoryImage>> {
         let once = &self.image;
-        if !once.was_instantiated.swap(true, Ordering::Relaxed) {
+        if let Some(image) = once.image.get() {
+            return image.as_ref();
+        }
+        if !once.was_instantiated.swap(true, Ordering::Relaxed)
+            || once.is_being_made.swap(true, Ordering::Acquire)
+        {
             return None;
         }
-        once.image.get_or_init(|| self.make_image().map(Arc::new)).as_ref()
+        let made = match self.image_parts() {
+            Some(parts) => pool.new_image(parts.start, parts.len_bytes, parts.segments),
+            None => Ok(None),
+        };
+        if let Ok(image) = made {
+            // Nobody else sets it.
+            let _ = once.image.set(image.map(Arc::new));
+        }
+        once.is_being_made.store(false, Ordering::Release);
+        once.image.get()?.as_ref()
     }
 
-    fn make_image(&self) -> Option<MemoryImage> {
+    /// What an image would be of.
+    fn image_parts(&self) -> Option<ImageParts<'_>> {
         let own = self.imported_memories as usize;
         let ty = self.memories.get(own)?;
         if (ty.index, ty.sharing) != (IndexType::I32, Sharing::Unshared) {
@@ -66,10 +84,15 @@ impl ModuleParts {
         {
             return None;
         }
-        MemoryImage::new(
-            start,
-            len_bytes,
-            segments.into_iter().map(|(offset, contents)| (offset - start, contents)),
-        )
+        segments.iter_mut().for_each(|(offset, _)| *offset -= start);
+        Some(ImageParts { start, len_bytes, segments })
     }
+}
+
+/// What there is between the first and the last byte that segments write: whole pages.
+struct ImageParts<'a> {
+    start: usize,
+    len_bytes: usize,
+    /// Where each begins in the image, and what it writes, in their order.
+    segments: Vec<(usize, &'a [u8])>,
 }

@@ -11,8 +11,7 @@
 //! same way. Objects never move, and are freed in a collection only: what was looked at stays good until the next allocation. The thread has the store to
 //! itself, so that nobody else sees its objects, its instances or its core meanwhile.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::ptr::NonNull;
 
 use super::{copy_between, core_of, heed_stop, instance_of};
@@ -503,15 +502,8 @@ impl StoreCore {
             self.heap.sweep(&mut hosts);
         }
         self.heap.end_collection();
-        for host in hosts {
-            // A panic must not leave over frames of the guest: the embedder gets the first one when they are left.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(host))) {
-                match &self.host_panic {
-                    None => self.host_panic = Some(panic),
-                    Some(_) => let_go(panic),
-                }
-            }
-        }
+        // A panic must not leave over frames of the guest: the embedder gets the first one when they are left.
+        self.host_panics.drop_all(hosts);
         if !self.record.is_guest_under_way() {
             self.resume_host_panic();
         }
@@ -519,16 +511,9 @@ impl StoreCore {
 
     /// Goes on with the panic of a destructor of the host's, if a collection met one; no frame of a guest is there any more.
     pub(crate) fn resume_host_panic(&mut self) {
-        if let Some(panic) = self.host_panic.take() {
+        if let Some(panic) = self.host_panics.take() {
             resume_unwind(panic);
         }
-    }
-}
-
-/// Drops what somebody panicked with, which may panic itself: then what that is about is nobody's business any more, and is never dropped.
-pub(crate) fn let_go(panic: Box<dyn Any + Send>) {
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(another);
     }
 }
 

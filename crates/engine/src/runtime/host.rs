@@ -228,11 +228,11 @@ impl HostFuncBox {
 
 impl Drop for HostFuncBox {
     fn drop(&mut self) {
-        // SAFETY: all were made by `Box::leak` in `new`, and are freed once, here, when the store goes.
+        // SAFETY: all were made by `Box::leak` in `new`, and are freed once, here, when the store goes. The code is last: it is the embedder's, and may panic.
         unsafe {
             drop(Box::from_raw(self.func.as_ptr()));
-            drop(Box::from_raw(self.host.as_ptr()));
             drop(Box::from_raw(self.entry.as_ptr()));
+            drop(Box::from_raw(self.host.as_ptr()));
         }
     }
 }

@@ -33,6 +33,13 @@ impl Image {
         whole().ok()
     }
 
+    /// One that the system refuses to map.
+    #[cfg(test)]
+    pub(crate) fn refused(len_bytes: usize) -> Image {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        Image { file: file.into(), len_bytes }
+    }
+
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }

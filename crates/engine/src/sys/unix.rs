@@ -3,6 +3,7 @@
 //! Must stay true: a [`Mapping`] owns its whole range and nothing else refers to it after drop. Bytes that were never
 //! made accessible fault when touched; bytes that were are zero until written.
 
+use std::mem::ManuallyDrop;
 #[cfg(target_os = "linux")]
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -115,19 +116,26 @@ impl Mapping {
         Ok(())
     }
 
-    /// Begins anew, as a mapping of which nothing is accessible.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn clear(&mut self) -> Result<(), Error> {
-        if self.accessible_bytes > 0 {
-            self.put_zeros(0, self.accessible_bytes, ProtFlags::empty())?;
-            self.accessible_bytes = 0;
+    /// Gives up a part in whose place the system was to put something else, and has refused it: kernels before 6.12 may have unmapped what was there before they refused, and what is there now may be
+    /// somebody else's. So that is left as it is for ever, and the rest is unmapped.
+    fn give_up(self, part: Range<usize>) {
+        let this = ManuallyDrop::new(self);
+        for own in [0..part.start, part.end..this.reserved_bytes] {
+            if !own.is_empty() {
+                // SAFETY: what lies beside the part has not been touched by the refused call and is still this mapping's, to which nothing refers any more.
+                let result = unsafe { munmap(this.base.as_ptr().add(own.start).cast(), own.len()) };
+                // Where the system has no room for anything this is refused as well, and leaves address space behind.
+                let _ = result;
+            }
         }
-        Ok(())
     }
 
-    /// Puts an image in the place of accessible pages; changes to them are this mapping's own.
+    /// Puts an image in the place of accessible pages, which nobody has used; changes to them are this mapping's own.
+    ///
+    /// # Errors
+    /// Where the system refuses it; the mapping is given up then.
     #[cfg(target_os = "linux")]
-    pub(crate) fn map_image(&mut self, start_bytes: usize, image: &super::Image) -> Result<(), Error> {
+    pub(crate) fn with_image(self, start_bytes: usize, image: &super::Image) -> Result<Mapping, Error> {
         let len_bytes = image.len_bytes();
         assert!(start_bytes.saturating_add(len_bytes) <= self.accessible_bytes);
         // SAFETY: the pages lie in this mapping, as was just checked, and nobody refers to what is in them.
@@ -141,29 +149,13 @@ impl Mapping {
                 0,
             )
         };
-        mapped.map_err(|errno| {
-            Error::new(ErrorKind::Os(format!("mapping an image of {len_bytes} bytes: {errno}")))
-        })?;
-        Ok(())
-    }
-
-    /// Puts zeros in the place of an image, or leaves all as it is where the system refuses.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn unmap_image(&mut self, start_bytes: usize, len_bytes: usize) -> Result<(), Error> {
-        assert!(start_bytes.saturating_add(len_bytes) <= self.accessible_bytes);
-        self.put_zeros(start_bytes, len_bytes, ProtFlags::READ | ProtFlags::WRITE)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn put_zeros(&self, start_bytes: usize, len_bytes: usize, protection: ProtFlags) -> Result<(), Error> {
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
-        // SAFETY: those who call this have checked that the pages lie in this mapping; nobody refers to what is in them.
-        let mapped = unsafe {
-            let start = self.base.as_ptr().add(start_bytes);
-            mmap_anonymous(start.cast(), len_bytes, protection, flags)
-        };
-        mapped.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping {len_bytes} zeros: {errno}"))))?;
-        Ok(())
+        match mapped {
+            Ok(_) => Ok(self),
+            Err(errno) => {
+                self.give_up(start_bytes..start_bytes + len_bytes);
+                Err(Error::new(ErrorKind::Os(format!("mapping an image of {len_bytes} bytes: {errno}"))))
+            }
+        }
     }
 
     /// Gives back what has been written to accessible pages: they are zeros again, or what their image is. False where the system may have kept something.
@@ -175,15 +167,18 @@ impl Mapping {
         result.is_ok()
     }
 
-    /// Takes over the pages that another mapping has made accessible, which is gone then, without touching them. Nothing of this mapping may be
-    /// accessible yet. The other mapping comes back where that is not possible.
-    pub(crate) fn take_pages(&mut self, from: Mapping) -> Result<(), Mapping> {
+    /// This mapping with the pages that another one has made accessible, which is gone then, without touching them. Nothing of this mapping may be
+    /// accessible yet.
+    ///
+    /// # Errors
+    /// The other mapping, where that is not possible; this one is given up then.
+    pub(crate) fn with_pages_of(mut self, from: Mapping) -> Result<Mapping, Mapping> {
         let bytes = from.accessible_bytes;
         if self.accessible_bytes != 0 || bytes > self.reserved_bytes {
             return Err(from);
         }
         if bytes == 0 {
-            return Ok(());
+            return Ok(self);
         }
         // SAFETY: the first `bytes` of `from` are its own and accessible. They take the place of pages of `self` that nobody has used.
         let moved = unsafe {
@@ -196,21 +191,25 @@ impl Mapping {
             )
         };
         if moved.is_err() {
+            self.give_up(0..bytes);
             return Err(from);
         }
         self.accessible_bytes = bytes;
         // What was moved is no longer ours there, and may be anybody's already.
-        let from = std::mem::ManuallyDrop::new(from);
+        let from = ManuallyDrop::new(from);
         let rest = from.reserved_bytes - bytes;
         if rest > 0 {
             // SAFETY: the range behind what was moved is still the mapping's, and nothing refers to it any more.
             let result = unsafe { munmap(from.base.as_ptr().add(bytes).cast(), rest) };
             debug_assert!(result.is_ok());
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Puts a page that holds zeros and can only be read in the place of the first one, for [`Mapping::set_first_page_readable`].
+    ///
+    /// # Errors
+    /// Where the system refuses it; the page is no longer this mapping's then, which begins behind it.
     pub(crate) fn set_first_page_apart(&mut self) -> Result<(), Error> {
         // Shared, though with nobody: the kernel joins private mappings side by side, and to change the protection of one of them may have to split
         // them again, for which there may be no room.
@@ -218,8 +217,20 @@ impl Mapping {
         let page = page_bytes();
         // SAFETY: the page is this mapping's own, and nobody has used it yet.
         let result = unsafe { mmap_anonymous(self.base.as_ptr().cast(), page, ProtFlags::READ, flags) };
-        result.map_err(|errno| Error::new(ErrorKind::Os(format!("mapping a page: {errno}"))))?;
-        Ok(())
+        result.map(drop).map_err(|errno| {
+            self.give_up_first_page();
+            Error::new(ErrorKind::Os(format!("mapping a page: {errno}")))
+        })
+    }
+
+    /// As [`Mapping::give_up`], of the first page; the rest stays.
+    fn give_up_first_page(&mut self) {
+        let page = page_bytes();
+        assert!(page < self.reserved_bytes);
+        // SAFETY: the mapping is longer than the page.
+        self.base = unsafe { self.base.add(page) };
+        self.reserved_bytes -= page;
+        self.accessible_bytes = self.accessible_bytes.saturating_sub(page);
     }
 
     /// Lets the first page, which has been set apart, be read, or makes reading it fault.
@@ -368,3 +379,7 @@ fn round_up(bytes: usize) -> Result<usize, Error> {
         .checked_next_multiple_of(page)
         .ok_or_else(|| Error::limit(format!("{bytes} bytes are more than the address space has")))
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "unix_tests.rs"]
+mod tests;

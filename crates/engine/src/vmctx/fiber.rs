@@ -4,6 +4,7 @@
 
 use super::{ActivationSegment, NativeHandler, NativeSite, Pending, TailCall, TrapSite};
 use crate::fiber::{FiberStack, Switch};
+use crate::host_panics::FirstPanic;
 
 /// One per execution: where its stacks are, how far they are used, and what it is about.
 #[repr(C)]
@@ -154,15 +155,25 @@ impl VmFiber {
         }
     }
 
+    /// Drops what is the embedder's in it, and of nobody's use where nobody calls into the store.
+    pub(crate) fn drop_pending(&mut self, panics: &mut FirstPanic) {
+        panics.drop_taken(&mut self.pending);
+        #[cfg(feature = "async")]
+        {
+            panics.drop_taken(&mut self.waiting.future);
+            panics.drop_taken(&mut self.waiting.answer);
+        }
+    }
+
     /// As it is where nobody has called into the store; what was charged stays usable.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, panics: &mut FirstPanic) {
+        self.drop_pending(panics);
         self.stack_top = self.stack_base;
         self.exit_point = 0;
         self.segments = std::ptr::null();
         self.switch = Switch::new(self.native_stack.top);
         self.catching = std::ptr::null();
         self.trap_site = TrapSite::NONE;
-        self.pending = None;
         #[cfg(feature = "async")]
         {
             self.waiting = Waiting::default();

@@ -200,29 +200,26 @@ impl OwnMemory {
         let len_bytes = len_bytes(&ty, ty.pages.min)?;
         let permit = pool.permit()?;
         let charge = budget.hold(BudgetKind::LinearMemory, len_bytes as u64)?;
+        let image = image.filter(|_| pool.maps_images());
         let waiting = match wants_reservation(&ty, layout) {
-            true => permit.take(len_bytes, image).and_then(Result::ok),
+            true => permit.take(len_bytes, image),
             false => None,
         };
         let (mapping, reserved, image) = match waiting {
-            Some(mapping) => (mapping, true, image.cloned()),
-            None => {
-                let (mut mapping, reserved) = map(&ty, len_bytes, layout)?;
-                let image = image.filter(|image| reserved && image.map_into(&mut mapping).is_ok());
-                (mapping, reserved, image.cloned())
-            }
+            Some(mapping) => (mapping, true, image),
+            None => map_with_image(&ty, len_bytes, layout, image)?,
         };
+        let image = image.cloned();
         let vm = Box::new(VmMemory { base: mapping.base(), len_bytes: AtomicUsize::new(len_bytes) });
         Ok(OwnMemory { vm: NonNull::from(Box::leak(vm)), mapping, reserved, image, ty, charge, permit })
     }
 
-    /// Has it begin with zeros after all: nobody has looked at it yet.
+    /// Has it begin with zeros after all: nobody has looked at it yet. The image stays mapped beneath, for whoever has the memory next.
     fn forget_image(&mut self) {
-        if let Some(image) = self.image.take()
-            && image.unmap_from(&mut self.mapping).is_err()
-        {
-            // The system has no room to map anything. What there is stays, and is only what the module would have written.
-            self.image = Some(image);
+        if let Some(image) = &self.image {
+            let range = image.range();
+            // SAFETY: an image was mapped over pages that the mapping had made accessible (`Mapping::with_image`), and guest code is not running.
+            unsafe { self.mapping.base().add(range.start).write_bytes(0, range.len()) };
         }
     }
 
@@ -259,12 +256,14 @@ impl OwnMemory {
 
     /// Goes on in another mapping, of which nothing is accessible yet, with its first `old` bytes as they are, zeros up to `new`. Moving pages takes no
     /// time worth mentioning, whatever is in them; copying does, and is for where the system does not move them.
-    fn move_to(&mut self, mut mapping: Mapping, (old, new): (usize, usize)) -> Option<()> {
+    fn move_to(&mut self, mapping: Mapping, (old, new): (usize, usize)) -> Option<()> {
         let here = std::mem::replace(&mut self.mapping, Mapping::none());
-        let (done, kept) = match mapping.take_pages(here) {
-            Ok(()) => (mapping.make_accessible(new).is_ok(), mapping),
-            Err(mut here) => match mapping.make_accessible(new) {
-                Ok(()) => {
+        let reserved_bytes = mapping.reserved_bytes();
+        let (done, kept) = match mapping.with_pages_of(here) {
+            Ok(mut mapping) => (mapping.make_accessible(new).is_ok(), mapping),
+            // The one that was to take them is given up.
+            Err(mut here) => match Mapping::new(new, reserved_bytes) {
+                Ok(mut mapping) => {
                     here.move_prefix(&mut mapping, old);
                     (true, mapping)
                 }
@@ -337,4 +336,21 @@ fn map(ty: &MemoryType, len_bytes: usize, layout: MemoryLayout) -> Result<(Mappi
         (_, MemoryLayout::Reserved) => Ok((reserve(len_bytes)?, true)),
         (_, MemoryLayout::Auto) => reserve(len_bytes).map(|mapping| (mapping, true)).or_else(|_| exact()),
     }
+}
+
+/// As [`map`], with an image to begin with, where that is possible and the system does not refuse it; tells which it is.
+fn map_with_image<'a>(
+    ty: &MemoryType,
+    len_bytes: usize,
+    layout: MemoryLayout,
+    image: Option<&'a Arc<MemoryImage>>,
+) -> Result<(Mapping, bool, Option<&'a Arc<MemoryImage>>), Error> {
+    let (mapping, reserved) = map(ty, len_bytes, layout)?;
+    let Some(image) = image.filter(|_| reserved) else { return Ok((mapping, reserved, None)) };
+    if let Ok(mapping) = image.map_into(mapping) {
+        return Ok((mapping, true, Some(image)));
+    }
+    // That address space is given up.
+    let (mapping, reserved) = map(ty, len_bytes, layout)?;
+    Ok((mapping, reserved, None))
 }

@@ -15,6 +15,7 @@ use super::VmTag;
 use super::record::InterruptHandle;
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::composite::{CompositeType, StorageType};
+use crate::host_panics::FirstPanic;
 use crate::registry::TypeRecord;
 use crate::sys::release_pages;
 use crate::tuning::Collection;
@@ -446,12 +447,20 @@ impl Heap {
     }
 }
 
+impl Heap {
+    /// Frees all objects: the store goes, or begins anew, and nobody uses what refers to them any more.
+    pub(crate) fn free_all(&mut self, panics: &mut FirstPanic) {
+        self.bytes = 0;
+        // SAFETY: the store drops or empties what refers to an object next, and no guest runs in it; what is drained is not in the list any more.
+        panics.drop_all(self.objects.drain(..).filter_map(|object| unsafe { free(object) }.1));
+    }
+}
+
 impl Drop for Heap {
     fn drop(&mut self) {
-        for object in self.objects.drain(..) {
-            // SAFETY: the store goes, and with it everything that refers to the object.
-            drop(unsafe { free(object) });
-        }
+        let mut panics = FirstPanic::default();
+        self.free_all(&mut panics);
+        panics.go_on();
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use super::polled::{PolledRecord, RecordPool};
+use super::polled::{PolledRecord, RecordPool, StorePermit};
 use super::{NATIVE_HEADROOM_BYTES, VmFiber, VmMemory, VmStore};
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::Error;
 use crate::fiber::FiberStack;
+use crate::host_panics::FirstPanic;
 use crate::parking::Parking;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 use crate::timer::{Next, Timed};
@@ -24,6 +25,8 @@ pub(crate) struct StoreRecord {
     stack: FiberStack,
     /// For the record, and for the stacks as far as they may be used by now.
     charge: Charge,
+    /// Given back with the store, whoever still has a handle to its record.
+    _permit: StorePermit,
 }
 
 // SAFETY: the records are owned; access needs the store, which one thread holds at a time.
@@ -39,6 +42,7 @@ impl StoreRecord {
         parking: Arc<Parking>,
         budget: &Budget,
     ) -> Result<StoreRecord, Error> {
+        let permit = records.permit()?;
         let fiber = VmFiber::new(&stack, STACK_STEP_BYTES);
         let first_bytes = fiber.slots_limit as usize - fiber.stack_base as usize;
         let charge = budget.hold(BudgetKind::Stack, STORE_COST_BYTES + first_bytes as u64)?;
@@ -67,6 +71,7 @@ impl StoreRecord {
             no_memory: NonNull::from(Box::leak(Box::new(no_memory))),
             stack,
             charge,
+            _permit: permit,
         })
     }
 
@@ -209,9 +214,14 @@ impl StoreRecord {
         self.shared().ticks.swap(0, Ordering::Relaxed)
     }
 
+    /// See [`VmFiber::drop_pending`].
+    pub(crate) fn drop_pending(&mut self, panics: &mut FirstPanic) {
+        self.fiber_mut().drop_pending(panics);
+    }
+
     /// Forgets calls that were leaked, and a deadline that was told to one. Nobody has called into the store.
-    pub(crate) fn clear(&mut self) {
-        self.fiber_mut().clear();
+    pub(crate) fn clear(&mut self, panics: &mut FirstPanic) {
+        self.fiber_mut().clear(panics);
         // SAFETY: the record lives as long as `self`.
         unsafe { (*self.vm()).nesting = 0 };
         self.forget_told_deadline();

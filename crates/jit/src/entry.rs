@@ -115,6 +115,20 @@ unsafe extern "sysv64" fn run(
     )
 }
 
+/// What [`run`] pushes below its frame pointer until the exit point.
+const PUSHED_BYTES: usize = 6 * size_of::<usize>();
+
+/// Whether whoever has made `frame` can return to the trampoline that the innermost [`run`] has called: it returns to the first frame of machine code, which is the
+/// trampoline's, or that of code that is entered at a loop.
+///
+/// # Safety
+/// `frame` is the innermost one of machine code, which the innermost [`run`] of the store has called: its caller's frame pointer is there.
+pub(crate) unsafe fn returns_to_first(vm: *const VmStore, frame: *const usize) -> bool {
+    // SAFETY: the caller says where the frame is; every function of machine code has a frame pointer, and so has `run`, where its caller's is.
+    let (callers, of_run) = unsafe { (*(*frame as *const usize), (*vm).fiber.exit_point + PUSHED_BYTES) };
+    callers == of_run
+}
+
 /// Goes back to where the innermost run was started, with the result in `eax`.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn land() {

@@ -201,7 +201,9 @@ libcalls! {
     fn interpret(ctx: *mut VmContext, callee: *const FuncEntry, slots: *mut u64, frame: *const usize) -> u32 {
         let vm = (*ctx).store;
         // The trampoline's own frame: the caller's frame pointer, and where it returns to.
-        if region::is_trampoline(*frame.add(1)) {
+        let (is_first, returns_to) = (entry::returns_to_first(vm, frame), *frame.add(1));
+        debug_assert!(is_first || !region::is_trampoline(returns_to));
+        if is_first && region::is_trampoline(returns_to) {
             // The interpreter has called machine code that ends in this call: it can go on itself, and the stack does not grow.
             return ask_for_tail_call(ctx, callee, slots);
         }

@@ -28,6 +28,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "--test",
         "executors",
         "--test",
+        "fuel",
+        "--test",
         "wasi_waits",
         "--test",
         "soak",

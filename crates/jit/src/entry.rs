@@ -235,6 +235,12 @@ pub(crate) unsafe extern "sysv64" fn safepoint() {
     safepoint_stub!(libcall::safepoint, "ret")
 }
 
+/// What machine code calls where less fuel is at hand than it needs: see [`libcall::refuel`].
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn refuel() {
+    safepoint_stub!(libcall::refuel, "ret")
+}
+
 /// Where a poll in a loop goes on whose read has faulted, as if it had called this: one past its own address is on the stack. It is that place whose frame
 /// is described, and the read is tried again.
 #[unsafe(naked)]

@@ -38,6 +38,8 @@ macro_rules! for_each_libcall {
             LeaveWith = entry::leave_with, [I32] -> [];
             /// Answers requests, and returns only where that does not mean to stop. Keeps all registers.
             Safepoint = entry::safepoint, [] -> [];
+            /// Sees to it that there is as much fuel as the record says is needed, and returns only then. Keeps all registers.
+            Refuel = entry::refuel, [] -> [];
             /// Calls a function that is not compiled: entry, slots, the trampoline's frame; any outcome.
             Interpret = interpret, [I64 I64 I64 I64] -> [I32];
             /// Calls a function of the host: entry, slots; [`OK`] or [`STOPPED`].
@@ -116,7 +118,7 @@ macro_rules! table {
             pub(crate) fn convention(self) -> CallConv {
                 match self {
                     // What is called beside the path that is usually taken should not move that path's values out of registers.
-                    Libcall::Safepoint | Libcall::Leave => CallConv::PreserveAll,
+                    Libcall::Safepoint | Libcall::Refuel | Libcall::Leave => CallConv::PreserveAll,
                     _ => CallConv::SystemV,
                 }
             }
@@ -392,6 +394,23 @@ pub(crate) unsafe extern "sysv64" fn safepoint_in_loop(
 ) -> u32 {
     // SAFETY: passed on.
     unsafe { answer(vm, stack_pointer, frame, runtime::Afterwards::TriesAgain) }
+}
+
+/// What [`entry::refuel`] does with all registers saved: [`OK`] or [`STOPPED`].
+///
+/// # Safety
+/// As [`safepoint`].
+pub(crate) unsafe extern "sysv64" fn refuel(vm: *mut VmStore, _stack_pointer: usize, _frame: usize) -> u32 {
+    // SAFETY: as in `answer`; machine code has written there what it needs.
+    unsafe {
+        match runtime::refuel(vm, (*vm).fuel_needed) {
+            Ok(()) => OK,
+            Err(trap) => {
+                (*vm).fiber.pending = Some(Pending::Trap(trap));
+                STOPPED
+            }
+        }
+    }
 }
 
 /// # Safety

@@ -9,6 +9,7 @@
 
 mod atomic;
 pub(crate) mod call;
+mod fuel;
 #[cfg(feature = "async")]
 pub(crate) mod future;
 pub mod gc;
@@ -33,6 +34,7 @@ use crate::vmctx::record::Request;
 use crate::vmctx::{ActivationSegment, Pending, VmContext, VmFunc, VmStore};
 
 pub use atomic::*;
+pub use fuel::refuel;
 pub use memory::*;
 pub(crate) use safepoint::heed_stop;
 pub use safepoint::heed_stop_in;

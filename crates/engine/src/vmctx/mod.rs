@@ -87,7 +87,7 @@ pub struct VmStore {
     pub native_limit: AtomicUsize,
     /// What machine code calls: a table of the compiling tier's.
     pub libcalls: *const (),
-    /// Fuel that is left, where the engine's configuration meters it.
+    /// Fuel that is at hand, where the engine's configuration meters it. Whoever needs more than that asks [`crate::runtime::refuel`].
     pub fuel: u64,
     /// What instances' countdowns start from.
     pub countdown_from: u32,
@@ -101,6 +101,12 @@ pub struct VmStore {
     pub fiber: VmFiber,
     /// For the tier: registers it must leave in memory between instructions.
     pub scratch: [u64; 8],
+    /// For the compiling tier: how much fuel its code needs that asks for more.
+    pub fuel_needed: u64,
+    /// The fuel that is left beside what is at hand.
+    pub(crate) fuel_reserve: u64,
+    /// How much fuel is put at hand at once: after so much a guest lets others have their turn.
+    pub(crate) fuel_portion: u64,
 }
 
 /// A place in machine code, and its frame.

@@ -205,6 +205,9 @@ mod tests {
             core: std::ptr::null_mut(),
             fiber,
             scratch: [0; 8],
+            fuel_needed: 0,
+            fuel_reserve: 0,
+            fuel_portion: u64::MAX,
         };
         PolledRecord::new(vm, pool).unwrap()
     }

@@ -104,10 +104,13 @@ handlers! {
                 (*m.vm()).fuel = left;
                 m.next(2)
             }
-            None => {
-                (*m.vm()).fuel = 0;
-                m.trap(Trap::OutOfFuel)
-            }
+            None => match runtime::refuel(m.vm(), u64::from(m.immediate())) {
+                Ok(()) => {
+                    (*m.vm()).fuel -= u64::from(m.immediate());
+                    m.next(2)
+                }
+                Err(trap) => m.trap(trap),
+            },
         }
     }
 

@@ -57,6 +57,9 @@ impl StoreRecord {
             core: std::ptr::null_mut(),
             fiber,
             scratch: [0; 8],
+            fuel_needed: 0,
+            fuel_reserve: 0,
+            fuel_portion: u64::MAX,
         };
         let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0.into() };
         Ok(StoreRecord {
@@ -238,12 +241,24 @@ impl StoreRecord {
 
     pub(crate) fn fuel(&self) -> u64 {
         // SAFETY: the record lives as long as `self`; guest code is not running while the store is borrowed.
-        unsafe { (*self.vm()).fuel }
+        unsafe { (*self.vm()).fuel + (*self.vm()).fuel_reserve }
     }
 
     pub(crate) fn set_fuel(&mut self, units: u64) {
         // SAFETY: as in `fuel`, and the borrow is exclusive.
-        unsafe { (*self.vm()).fuel = units };
+        unsafe {
+            (*self.vm()).fuel = units.min((*self.vm()).fuel_portion);
+            (*self.vm()).fuel_reserve = units - (*self.vm()).fuel;
+        }
+    }
+
+    /// Puts only so much fuel at hand at once.
+    #[cfg(feature = "async")]
+    pub(crate) fn set_fuel_portion(&mut self, units: u64) {
+        let left = self.fuel();
+        // SAFETY: as in `set_fuel`.
+        unsafe { (*self.vm()).fuel_portion = units };
+        self.set_fuel(left);
     }
 
     pub(crate) fn no_memory(&self) -> *mut VmMemory {

@@ -1,6 +1,9 @@
 //! Fuel is the same in every tier: how much is used, and where it runs out (case L5 of the sandbox's list).
 
-use innkeeper::{Config, Engine, Linker, Metering, Module, Store, TierUp, Tiers};
+#[cfg(feature = "async")]
+mod turns;
+
+use innkeeper::{Config, Engine, Error, Linker, Metering, Module, Store, TierUp, Tiers};
 
 /// Loops, conditionals, tables of branches, code that is never reached, calls, tail calls and exceptions.
 const PROGRAM: &str = r#"(module
@@ -43,47 +46,61 @@ fn engines() -> Vec<Engine> {
     ]
 }
 
+/// What a call gave, or where it stopped.
+type Outcome = Result<i32, String>;
+
+struct Prepared {
+    engine: Engine,
+    module: Module,
+}
+
+/// The program in every tier.
+fn prepared() -> Vec<Prepared> {
+    let binary = innkeeper::to_binary(PROGRAM.as_bytes()).unwrap().into_owned();
+    let prepare = |engine: Engine| Prepared { module: Module::new(&engine, binary.clone()).unwrap(), engine };
+    engines().into_iter().map(prepare).collect()
+}
+
+fn outcome_of(result: Result<i32, Error>) -> Outcome {
+    result.map_err(|error| {
+        let frames = error.backtrace().frames().iter().map(|frame| (frame.func, frame.offset_bytes));
+        format!("{:?} {:?}", error.trap(), frames.collect::<Vec<_>>())
+    })
+}
+
+/// More than the program needs.
+const PLENTY: u64 = 1 << 20;
+
 /// What `run(9)` gives with so much fuel, where it stops if it does, and what is left.
-fn run(engine: &Engine, module: &Module, fuel: u64) -> (Result<i32, String>, u64) {
+fn run(Prepared { engine, module }: &Prepared, fuel: u64) -> (Outcome, u64) {
     let mut store = Store::new(engine, ()).unwrap();
     let instance = Linker::new(engine).instantiate(&mut store, module).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     store.set_fuel(fuel).unwrap();
-    let outcome = run.call(&mut store, 9).map_err(|error| {
-        let frames = error.backtrace().frames().iter().map(|frame| (frame.func, frame.offset_bytes));
-        format!("{:?} {:?}", error.trap(), frames.collect::<Vec<_>>())
-    });
-    (outcome, store.fuel().unwrap())
+    let result = run.call(&mut store, 9);
+    (outcome_of(result), store.fuel().unwrap())
 }
 
 #[test]
 fn l5_fuel_is_used_and_runs_out_at_the_same_places_in_every_tier() {
-    const PLENTY: u64 = 1 << 20;
-    let binary = innkeeper::to_binary(PROGRAM.as_bytes()).unwrap().into_owned();
-    let engines: Vec<(Engine, Module)> = engines()
-        .into_iter()
-        .map(|engine| {
-            let module = Module::new(&engine, binary.clone()).unwrap();
-            (engine, module)
-        })
-        .collect();
-    let (outcome, left) = run(&engines[0].0, &engines[0].1, PLENTY);
+    let tiers = prepared();
+    let (outcome, left) = run(&tiers[0], PLENTY);
     assert!(outcome.is_ok(), "{outcome:?}");
     let used = PLENTY - left;
     assert!(used > 300, "only {used} instructions: the program does not do what it says");
     for fuel in (0..=used + 1).chain([PLENTY]) {
-        let expected = run(&engines[0].0, &engines[0].1, fuel);
+        let expected = run(&tiers[0], fuel);
         assert_eq!(expected.0.is_ok(), fuel >= used);
-        for (engine, module) in &engines[1..] {
-            assert_eq!(run(engine, module, fuel), expected, "with {fuel} units");
+        for tier in &tiers[1..] {
+            assert_eq!(run(tier, fuel), expected, "with {fuel} units");
         }
     }
-    for (engine, _) in &engines {
+    for Prepared { engine, .. } in &tiers {
         assert!(
             engine.compile_statistics().refused.is_empty(),
             "interpreted: {:?}",
             engine.compile_statistics()
         );
     }
-    assert!(engines[1..].iter().all(|(engine, _)| engine.compile_statistics().compiled > 3));
+    assert!(tiers[1..].iter().all(|tier| tier.engine.compile_statistics().compiled > 3));
 }

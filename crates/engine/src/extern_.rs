@@ -202,8 +202,8 @@ impl Memory {
     pub fn grow(self, mut store: impl AsContextMut, delta_pages: u64) -> Result<u64, Error> {
         let core = &mut store.as_context_mut().0.core;
         let id = self.id(core)?;
-        core.grow_memory(id, delta_pages)
-            .ok_or_else(|| Error::limit(format!("a memory cannot grow by {delta_pages} pages")))
+        let grown = core.grow_memory(id, delta_pages);
+        grown.ok_or_else(|| core.refused(|| format!("a memory cannot grow by {delta_pages} pages")))
     }
 }
 

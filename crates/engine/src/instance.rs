@@ -75,6 +75,7 @@ impl Instance {
         module: &Module,
         given: (&[Extern], Checked),
     ) -> Result<Instance, Error> {
+        store.0.core.ask_ahead(&module.0).await?;
         let (instance, start) = Instance::prepare(&mut store, module, given)?;
         if let Some(start) = start {
             let kind = crate::runtime::future::CallKind::Start;

@@ -8,6 +8,8 @@
 #![deny(unsafe_code)]
 
 mod arena;
+#[cfg(feature = "async")]
+mod async_limiter;
 mod budget;
 mod byte_count;
 mod caller;
@@ -62,11 +64,15 @@ mod time_slice;
 pub mod timer;
 mod trap;
 mod tuning;
+#[cfg(feature = "async")]
+mod turns;
 mod types;
 mod value;
 mod vmctx;
 mod waiting;
 
+#[cfg(feature = "async")]
+pub use async_limiter::ResourceLimiterAsync;
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
 pub use byte_count::ByteCount;
 pub use caller::{Caller, LentMemory};

@@ -5,6 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(feature = "async")]
+use crate::async_limiter::ResourceLimiterAsync;
 use crate::error::Error;
 use crate::store::{MemoryId, StoreCore, TableId};
 use crate::trap::Trap;
@@ -29,6 +31,29 @@ pub trait ResourceLimiter: Send + Sync {
     fn table_grow_failed(&mut self) {}
 }
 
+/// Who is asked.
+pub(crate) enum Limiter {
+    Direct(Box<dyn ResourceLimiter>),
+    #[cfg(feature = "async")]
+    Async(Box<dyn ResourceLimiterAsync>),
+}
+
+/// What is to grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growing {
+    Memory,
+    Table,
+}
+
+/// What a limiter is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) what: Growing,
+    pub(crate) current: u64,
+    pub(crate) desired: u64,
+    pub(crate) maximum: Option<u64>,
+}
+
 impl StoreCore {
     /// Checks that there may be one more memory of a type.
     pub(crate) fn check_new_memory(&mut self, ty: &MemoryType) -> Result<(), Error> {
@@ -48,9 +73,9 @@ impl StoreCore {
             return Err(Error::limit(message));
         }
         let maximum = ty.pages.max.map(|pages| pages.saturating_mul(ty.page_bytes()));
-        match self.ask(|limiter| limiter.memory_growing(0, bytes, maximum)) {
+        match self.ask(Question::new(Growing::Memory, (0, bytes), maximum)) {
             true => Ok(()),
-            false => Err(Error::limit(format!("the store's limiter refuses a memory of {bytes} bytes"))),
+            false => Err(self.refused(|| format!("the store's limiter refuses a memory of {bytes} bytes"))),
         }
     }
 
@@ -64,9 +89,17 @@ impl StoreCore {
         }
         TableEntity::check_limit(ty, self.limits.table_elements)?;
         let (min, max) = (ty.size.min, ty.size.max);
-        match self.ask(|limiter| limiter.table_growing(0, min, max)) {
+        match self.ask(Question::new(Growing::Table, (0, min), max)) {
             true => Ok(()),
-            false => Err(Error::limit(format!("the store's limiter refuses a table of {min} elements"))),
+            false => Err(self.refused(|| format!("the store's limiter refuses a table of {min} elements"))),
+        }
+    }
+
+    /// Why something did not grow that might have: somebody refuses it, which `refusal` tells, or would have to be waited for.
+    pub(crate) fn refused(&mut self, refusal: impl FnOnce() -> String) -> Error {
+        match self.take_wanted() {
+            Some(_) => Error::usage(CANNOT_WAIT),
+            None => Error::limit(refusal()),
         }
     }
 
@@ -87,13 +120,13 @@ impl StoreCore {
             if desired > most {
                 return None;
             }
-            if delta > 0 && !self.ask(|limiter| limiter.memory_growing(current, desired, maximum)) {
+            if delta > 0 && !self.ask(Question::new(Growing::Memory, (current, desired), maximum)) {
                 return None;
             }
             // Not under the memory's lock, because the limiter is the embedder's: what was looked at may have changed.
             let Some(grown) = self.memories[id].grow_from(from_bytes, delta) else { continue };
             if grown.is_none() {
-                self.tell(|limiter| limiter.memory_grow_failed());
+                self.tell_failed(Growing::Memory);
             }
             return grown;
         }
@@ -113,29 +146,44 @@ impl StoreCore {
         if self.limiter.is_some() && delta > 0 {
             let ty = self.tables[id].ty();
             let (current, max) = (ty.size.min, ty.size.max);
-            if !self.ask(|limiter| limiter.table_growing(current, desired, max)) {
+            if !self.ask(Question::new(Growing::Table, (current, desired), max)) {
                 return Ok(None);
             }
         }
         let grown = self.tables[id].grow_in_portions(delta, value, heed)?;
         if grown.is_none() {
-            self.tell(|limiter| limiter.table_grow_failed());
+            self.tell_failed(Growing::Table);
         }
         Ok(grown)
     }
 
-    /// Tells the limiter, if there is one.
-    pub(crate) fn tell(&mut self, message: impl FnOnce(&mut dyn ResourceLimiter)) {
-        self.ask(|limiter| {
-            message(limiter);
-            true
-        });
+    /// Tells the limiter, if there is one, that something did not grow that it has allowed.
+    pub(crate) fn tell_failed(&mut self, what: Growing) {
+        let Some(limiter) = &mut self.limiter else { return };
+        let told = catch_unwind(AssertUnwindSafe(|| match (limiter, what) {
+            (Limiter::Direct(limiter), Growing::Memory) => limiter.memory_grow_failed(),
+            (Limiter::Direct(limiter), Growing::Table) => limiter.table_grow_failed(),
+            #[cfg(feature = "async")]
+            (Limiter::Async(limiter), Growing::Memory) => limiter.memory_grow_failed(),
+            #[cfg(feature = "async")]
+            (Limiter::Async(limiter), Growing::Table) => limiter.table_grow_failed(),
+        }));
+        if let Err(panic) = told {
+            self.keep_host_panic(panic);
+        }
     }
 
-    /// What the limiter says, if there is one.
-    fn ask(&mut self, question: impl FnOnce(&mut dyn ResourceLimiter) -> bool) -> bool {
-        let Some(limiter) = &mut self.limiter else { return true };
-        match catch_unwind(AssertUnwindSafe(|| question(&mut **limiter))) {
+    /// What the limiter says, if there is one. False also where it has to be waited for: then [`StoreCore::take_wanted`] tells what it is to be asked.
+    fn ask(&mut self, question: Question) -> bool {
+        let asked = match &mut self.limiter {
+            None => return true,
+            Some(Limiter::Direct(limiter)) => {
+                catch_unwind(AssertUnwindSafe(|| question.put_to(&mut **limiter)))
+            }
+            #[cfg(feature = "async")]
+            Some(Limiter::Async(_)) => return self.answers.take(question),
+        };
+        match asked {
             Ok(answer) => answer,
             Err(panic) => {
                 self.keep_host_panic(panic);
@@ -144,11 +192,38 @@ impl StoreCore {
         }
     }
 
+    /// What the limiter has to be asked first for something to grow, if it was that for which it did not.
+    pub(crate) fn take_wanted(&mut self) -> Option<Question> {
+        #[cfg(feature = "async")]
+        {
+            self.answers.wanted.take()
+        }
+        #[cfg(not(feature = "async"))]
+        None
+    }
+
     /// Goes on with what code of the host's panicked with when no frame of a guest is there any more; only the first one counts.
     pub(crate) fn keep_host_panic(&mut self, panic: Box<dyn std::any::Any + Send>) {
         self.host_panics.keep(panic);
         if !self.record.is_guest_under_way() {
             self.resume_host_panic();
+        }
+    }
+}
+
+/// Why nothing grows where a limiter cannot be asked.
+pub(crate) const CANNOT_WAIT: &str = "the store has an asynchronous limiter, which cannot be waited for here (use call_async and instantiate_async)";
+
+impl Question {
+    pub(crate) fn new(what: Growing, (current, desired): (u64, u64), maximum: Option<u64>) -> Question {
+        Question { what, current, desired, maximum }
+    }
+
+    fn put_to(self, limiter: &mut dyn ResourceLimiter) -> bool {
+        let Question { what, current, desired, maximum } = self;
+        match what {
+            Growing::Memory => limiter.memory_growing(current, desired, maximum),
+            Growing::Table => limiter.table_growing(current, desired, maximum),
         }
     }
 }

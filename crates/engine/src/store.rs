@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(crate) use crate::arena::{Arena, GlobalId, InstanceId, MemoryId, TableId, TagId};
 
 use crate::arena::two;
+#[cfg(feature = "async")]
+use crate::async_limiter::Answers;
 use crate::budget::Budget;
 use crate::config::Metering;
 use crate::deadline::Deadline;
@@ -22,7 +24,7 @@ use crate::host_panics::FirstPanic;
 use crate::index::StoreId;
 use crate::instance::Instance;
 use crate::instance_pre::InstancePre;
-use crate::limiter::ResourceLimiter;
+use crate::limiter::{Growing, Limiter};
 use crate::limits::Limits;
 use crate::memory_pool::MemoryImage;
 use crate::out_of_bounds::OutOfBounds;
@@ -91,7 +93,9 @@ pub(crate) struct StoreCore {
     budget: Budget,
     pub(crate) limits: Limits,
     /// Who else is asked about growth.
-    pub(crate) limiter: Option<Box<dyn ResourceLimiter>>,
+    pub(crate) limiter: Option<Limiter>,
+    #[cfg(feature = "async")]
+    pub(crate) answers: Answers,
     pub(crate) record: StoreRecord,
     /// Dropped before the instances, whose modules hold the types of its objects.
     pub(crate) heap: Heap,
@@ -228,38 +232,6 @@ impl<T> Store<T> {
         self.inner.core.processor_time = None;
         let handle = self.interrupt_handle();
         self.inner.core.processor_time = limit.map(|limit| ProcessorTime::new(handle, limit));
-    }
-
-    /// Has guests that were called with [`crate::Func::call_async`] or instantiated with [`crate::InstancePre::instantiate_async`] let others have their turn whenever
-    /// they have run for so long in one poll: at their next loop or call, the future says that it is pending, and has itself polled again. Guests in calls
-    /// that cannot wait go on. None: they never do.
-    #[cfg(feature = "async")]
-    pub fn yield_every(&mut self, slice: Option<std::time::Duration>) {
-        let handle = self.interrupt_handle();
-        self.inner.core.time_slice = slice.map(|slice| TimeSlice::new(handle, slice));
-    }
-
-    /// Has guests that were called with [`crate::Func::call_async`] or instantiated with [`crate::InstancePre::instantiate_async`] let others have their turn whenever
-    /// they have used so much fuel: the future says that it is pending, and has itself polled again. That is at the same places in every tier and every run, as
-    /// where fuel runs out. Guests in calls that cannot wait go on. None: they never do; zero is one.
-    ///
-    /// ```
-    /// # use innkeeper_engine::{Error, Store};
-    /// # fn serve<T>(store: &mut Store<T>) -> Result<(), Error> {
-    /// // A million instructions in all, in turns of ten thousand.
-    /// store.set_fuel(1_000_000)?;
-    /// store.yield_every_fuel(Some(10_000))
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Where the engine's configuration does not meter fuel.
-    #[cfg(feature = "async")]
-    #[doc(alias = "fuel_async_yield_interval")]
-    pub fn yield_every_fuel(&mut self, units: Option<u64>) -> Result<(), Error> {
-        self.inner.core.check_metering()?;
-        self.inner.core.record.set_fuel_portion(units.map_or(u64::MAX, |units| units.max(1)));
-        Ok(())
     }
 
     /// What is left of the processor time, as of the last call that returned; none where there is no limit.
@@ -416,6 +388,8 @@ impl StoreCore {
             budget,
             limits,
             limiter: None,
+            #[cfg(feature = "async")]
+            answers: Answers::default(),
             starting: 0,
             held_types: HeldTypes::new(engine.registry()),
             host_panics: FirstPanic::default(),
@@ -497,7 +471,7 @@ impl StoreCore {
                 SharedMemory::with_budget(&self.engine, ty, &self.budget).map(LinearMemory::Shared)
             }
         };
-        let memory = memory.inspect_err(|_| self.tell(|limiter| limiter.memory_grow_failed()))?;
+        let memory = memory.inspect_err(|_| self.tell_failed(Growing::Memory))?;
         self.memories.push(memory)
     }
 
@@ -518,7 +492,7 @@ impl StoreCore {
     pub(crate) fn new_table(&mut self, ty: TableType) -> Result<TableId, Error> {
         self.check_new_table(&ty)?;
         let table = TableEntity::new(ty, self.limits.table_elements, &self.budget)
-            .inspect_err(|_| self.tell(|limiter| limiter.table_grow_failed()))?;
+            .inspect_err(|_| self.tell_failed(Growing::Table))?;
         self.tables.push(table)
     }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "async")]
+use crate::async_limiter::ResourceLimiterAsync;
 use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::limiter::ResourceLimiter;
+use crate::limiter::{Limiter, ResourceLimiter};
 use crate::limits::Limits;
 use crate::store::Store;
 
@@ -30,7 +32,7 @@ pub struct StoreBuilder<'a, T: 'static> {
     data: T,
     limits: Limits,
     budget: Option<Budget>,
-    limiter: Option<Box<dyn ResourceLimiter>>,
+    limiter: Option<Limiter>,
     deadline: Option<Duration>,
     processor_time: Option<Duration>,
     fuel: Option<u64>,
@@ -106,7 +108,34 @@ impl<'a, T: 'static> StoreBuilder<'a, T> {
 
     /// Has `limiter` asked whenever a memory or table is to grow.
     pub fn limiter(mut self, limiter: impl ResourceLimiter + 'static) -> Self {
-        self.limiter = Some(Box::new(limiter));
+        self.limiter = Some(Limiter::Direct(Box::new(limiter)));
+        self
+    }
+
+    /// As [`StoreBuilder::limiter`], with one whose answers guests wait for.
+    ///
+    /// ```
+    /// # use innkeeper_engine::{ResourceLimiterAsync, Engine, Error, Store};
+    /// /// Somebody far away decides.
+    /// struct Remote;
+    ///
+    /// # async fn ask(_: u64) -> bool { true }
+    /// impl ResourceLimiterAsync for Remote {
+    ///     fn memory_growing(&mut self, current: u64, desired: u64, _: Option<u64>) -> Box<dyn Future<Output = bool> + Send + '_> {
+    ///         Box::new(ask(desired - current))
+    ///     }
+    ///     fn table_growing(&mut self, _: u64, _: u64, _: Option<u64>) -> Box<dyn Future<Output = bool> + Send + '_> {
+    ///         Box::new(async { true })
+    ///     }
+    /// }
+    ///
+    /// # fn make(engine: &Engine) -> Result<Store<()>, Error> {
+    /// Store::builder(engine, ()).limiter_async(Remote).build()
+    /// # }
+    /// ```
+    #[cfg(feature = "async")]
+    pub fn limiter_async(mut self, limiter: impl ResourceLimiterAsync + 'static) -> Self {
+        self.limiter = Some(Limiter::Async(Box::new(limiter)));
         self
     }
 

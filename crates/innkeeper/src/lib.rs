@@ -34,6 +34,8 @@ pub use cache::{
     Cache, CacheContents, CacheDirectory, CacheError, CacheSeal, CacheSealError, Precompiled,
     PrecompiledError, Progress, fill_cache, fill_cache_with_called, precompile,
 };
+#[cfg(feature = "async")]
+pub use innkeeper_engine::ResourceLimiterAsync;
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{
     AnyKind, AnyRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount, Caller, Charge,

@@ -24,7 +24,7 @@ pub(crate) const STOPPED: u32 = 1;
 pub(crate) const TAIL_CALL: u32 = 2;
 /// As [`STOPPED`], and the reason in the record is complete.
 pub(crate) const LEFT: u32 = 3;
-/// No size that a table can have, and not the number of a refusal either: growing was stopped, and the reason is in the store's record.
+/// No size that a memory or a table can have, and not the number of a refusal either: growing was stopped, and the reason is in the store's record.
 pub(crate) const GROWTH_STOPPED: u64 = u64::MAX - 1;
 
 /// Expands `$callback!` with rows `Name function(parameter types) -> result type;`. The first parameter of all is the context, except where a row
@@ -52,7 +52,7 @@ macro_rules! for_each_libcall {
             RefFunc = ref_func, [I64 I32] -> [I64];
             /// Whether a reference, not null, has a type: reference, target, type.
             ReferenceIs = reference_is, [I64 I64 I32 I32] -> [I32];
-            /// `memory.grow`: memory, pages.
+            /// `memory.grow`: memory, pages; [`GROWTH_STOPPED`] where it stopped.
             MemoryGrow = memory_grow, [I64 I32 I64] -> [I64];
             /// `memory.fill`: memory, to, value, length.
             MemoryFill = memory_fill, [I64 I32 I64 I32 I64] -> [I32];
@@ -248,7 +248,7 @@ libcalls! {
     }
 
     fn memory_grow(ctx: *mut VmContext, memory: u32, pages: u64) -> u64 {
-        runtime::memory_grow(ctx, MemoryIndex(memory), pages)
+        runtime::memory_grow(ctx, MemoryIndex(memory), pages).unwrap_or(GROWTH_STOPPED)
     }
 
     fn memory_fill(ctx: *mut VmContext, memory: u32, to: u64, value: u32, len: u64) -> u32 {
@@ -277,13 +277,7 @@ libcalls! {
     }
 
     fn table_grow(ctx: *mut VmContext, table: u32, delta: u64, value: u64) -> u64 {
-        match runtime::table_grow(ctx, TableIndex(table), delta, value) {
-            Ok(old) => old,
-            Err(trap) => {
-                stop(ctx, trap);
-                GROWTH_STOPPED
-            }
-        }
+        runtime::table_grow(ctx, TableIndex(table), delta, value).unwrap_or(GROWTH_STOPPED)
     }
 
     fn table_fill(ctx: *mut VmContext, table: u32, to: u64, value: u64, len: u64) -> u32 {

@@ -1,10 +1,12 @@
 //! Memory: growth and bulk operations. The safety contract is that of [`super`].
 
+use super::growth::ReasonInRecord;
 use super::parts;
 use super::safepoint::heed_stop;
 use crate::index::*;
 use crate::out_of_bounds::OutOfBounds;
 use crate::portions::{Order, is_one_portion, portions, portions_towards};
+use crate::store::StoreCore;
 use crate::trap::Trap;
 use crate::vmctx::{LinearMemory, VmContext, VmStore};
 
@@ -50,16 +52,22 @@ pub(super) fn beyond(noted: &mut Option<OutOfBounds>, memory: &LinearMemory, sta
 
 /// `memory.grow`: the old size in pages, or `u64::MAX` where growing is refused.
 ///
+/// # Errors
+/// Where a limiter would have to be waited for and cannot be, or the call is given up meanwhile.
+///
 /// # Safety
 /// See the parent module's documentation.
-#[must_use]
-pub unsafe fn memory_grow(ctx: *mut VmContext, memory: MemoryIndex, delta_pages: u64) -> u64 {
+pub unsafe fn memory_grow(
+    ctx: *mut VmContext,
+    memory: MemoryIndex,
+    delta_pages: u64,
+) -> Result<u64, ReasonInRecord> {
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe {
         let vm = (*ctx).store;
         let id = (*super::instance_of(ctx)).memory_ids[memory.index()];
-        // A limiter is the host's code.
-        super::on_host(vm, || (*super::core_of(vm)).grow_memory(id, delta_pages)).unwrap_or(u64::MAX)
+        let grow = |core: &mut StoreCore| Ok(core.grow_memory(id, delta_pages));
+        super::growth::grow(vm, grow).map(|old| old.unwrap_or(u64::MAX))
     }
 }
 

@@ -13,6 +13,7 @@ mod fuel;
 #[cfg(feature = "async")]
 pub(crate) mod future;
 pub mod gc;
+mod growth;
 pub(crate) mod host;
 pub(crate) mod instance;
 mod memory;
@@ -35,6 +36,7 @@ use crate::vmctx::{ActivationSegment, Pending, VmContext, VmFunc, VmStore};
 
 pub use atomic::*;
 pub use fuel::refuel;
+pub use growth::ReasonInRecord;
 pub use memory::*;
 pub(crate) use safepoint::heed_stop;
 pub use safepoint::heed_stop_in;

@@ -1,10 +1,12 @@
 //! Tables: growth and bulk operations. The safety contract is that of [`super`].
 
+use super::growth::ReasonInRecord;
 use super::parts;
 use super::safepoint::heed_stop;
 use crate::index::*;
 use crate::out_of_bounds::OutOfBounds;
 use crate::portions::{Order, is_one_portion, portions, portions_towards};
+use crate::store::StoreCore;
 use crate::trap::Trap;
 use crate::vmctx::VmContext;
 
@@ -51,14 +53,14 @@ pub unsafe fn table_grow(
     table: TableIndex,
     delta: u64,
     value: u64,
-) -> Result<u64, Trap> {
+) -> Result<u64, ReasonInRecord> {
     // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
     unsafe {
         let vm = (*ctx).store;
         let table = (*super::instance_of(ctx)).table_ids[table.index()];
-        // A limiter is the host's code. What is looked at between portions is none of the table.
-        let grow = || (*super::core_of(vm)).grow_table(table, (delta, value), || heed_stop(ctx));
-        Ok(super::on_host(vm, grow)?.unwrap_or(u64::MAX))
+        // What is looked at between portions is none of the table.
+        let grow = |core: &mut StoreCore| core.grow_table(table, (delta, value), || heed_stop(ctx));
+        super::growth::grow(vm, grow).map(|old| old.unwrap_or(u64::MAX))
     }
 }
 

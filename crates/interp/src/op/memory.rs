@@ -370,7 +370,8 @@ handlers! {
 
     /// `[r delta _ wide] [memory]`. Bits of `wide` say which operands have 64 bits; here and below see `index_operand`.
     fn memory_grow(m) {
-        let old = runtime::memory_grow(m.ctx, MemoryIndex(m.word(2) as u32), m.index_operand(B));
+        let grown = runtime::memory_grow(m.ctx, MemoryIndex(m.word(2) as u32), m.index_operand(B));
+        let Ok(old) = grown else { return m.stop() };
         // Refusal is -1 in the result's own width.
         m.set(A, if m.operand(D) == 0 { u64::from(old as u32) } else { old });
         m.reload_memory();

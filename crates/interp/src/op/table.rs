@@ -7,7 +7,7 @@
 
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::{ElemIndex, TableIndex};
-use innkeeper_engine::tier::{VmContext, VmTable, runtime};
+use innkeeper_engine::tier::{VmTable, runtime};
 
 use crate::machine::{A, B, C, D, Exit, Machine, handlers};
 
@@ -34,24 +34,6 @@ impl Machine {
             runtime::note_beyond_table(self.ctx, element.into(), (*self.table()).len);
             self.trap(Trap::TableOutOfBounds)
         }
-    }
-}
-
-/// [`runtime::table_grow`] with what it gives in registers: a result in memory of the handler's own would keep the handler's last call from being a jump.
-///
-/// # Safety
-/// As [`runtime::table_grow`].
-#[inline(never)]
-unsafe fn grow_in_registers(
-    ctx: *mut VmContext,
-    table: TableIndex,
-    delta: u64,
-    value: u64,
-) -> (u64, Option<Trap>) {
-    // SAFETY: `table_grow` below passes the context that it runs with, the index that lowering took from a validated instruction, and a value of the table's type.
-    match unsafe { runtime::table_grow(ctx, table, delta, value) } {
-        Ok(old) => (old, None),
-        Err(trap) => (0, Some(trap)),
     }
 }
 
@@ -85,10 +67,8 @@ handlers! {
     /// `[r value delta wide] [table]`; `wide` is not 0 where the result has 64 bits.
     fn table_grow(m) {
         let (value, delta) = (m.get::<u64>(B), m.get::<u32>(C));
-        let (old, trap) = grow_in_registers(m.ctx, TableIndex(m.word(2) as u32), delta.into(), value);
-        if let Some(trap) = trap {
-            return m.trap(trap);
-        }
+        let grown = runtime::table_grow(m.ctx, TableIndex(m.word(2) as u32), delta.into(), value);
+        let Ok(old) = grown else { return m.stop() };
         // Refusal is -1 in the result's own width.
         m.set(A, if m.operand(D) == 0 { u64::from(old as u32) } else { old });
         m.next(3)

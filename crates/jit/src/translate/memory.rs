@@ -13,7 +13,7 @@ use innkeeper_engine::{IndexType, Sharing, Trap};
 use wasmparser::{MemArg, MemArgTarget, Operator};
 
 use super::{Result, Translator, Unsupported, record_flags};
-use crate::libcall::Libcall;
+use crate::libcall::{GROWTH_STOPPED, Libcall};
 use crate::trap;
 
 /// Where an access goes.
@@ -232,6 +232,8 @@ impl Translator<'_, '_> {
     /// Calls what grows a memory; refusal is -1 in the result's own width.
     pub(super) fn grow(&mut self, libcall: Libcall, args: &[Value], is_wide: bool) -> Result {
         let Some(old) = self.libcall(libcall, args) else { return Ok(()) };
+        let stopped = self.b.ins().icmp_imm_s(IntCC::Equal, old, GROWTH_STOPPED.cast_signed());
+        self.stop_if(stopped);
         let old = if is_wide { old } else { self.b.ins().ireduce(types::I32, old) };
         self.push(old)
     }

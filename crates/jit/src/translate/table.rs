@@ -9,8 +9,8 @@ use innkeeper_engine::tier::{VmContext, VmTable};
 use innkeeper_engine::{IndexType, Trap};
 use wasmparser::Operator;
 
-use super::{Result, Translator, Unsupported, fixed_flags, record_flags};
-use crate::libcall::{GROWTH_STOPPED, Libcall};
+use super::{Result, Translator, fixed_flags, record_flags};
+use crate::libcall::Libcall;
 use crate::trap;
 
 impl Translator<'_, '_> {
@@ -70,12 +70,7 @@ impl Translator<'_, '_> {
                 let is_wide = self.is_table64(*table);
                 let (delta, value) = (self.pop_index(is_wide)?, self.pop()?);
                 let index = self.i32(*table);
-                let old = self.libcall(Libcall::TableGrow, &[self.ctx, index, delta, value]);
-                let old = old.ok_or(Unsupported::Malformed)?;
-                let stopped = self.b.ins().icmp_imm_s(IntCC::Equal, old, GROWTH_STOPPED.cast_signed());
-                self.stop_if(stopped);
-                let old = if is_wide { old } else { self.b.ins().ireduce(types::I32, old) };
-                self.push(old)
+                self.grow(Libcall::TableGrow, &[self.ctx, index, delta, value], is_wide)
             }
             Operator::TableFill { table } => {
                 let is_wide = self.is_table64(*table);

@@ -1,0 +1,92 @@
+//! Growing of memories and tables by a guest, where somebody may have to be asked who takes time to answer.
+//!
+//! What grows is the store's ([`crate::limiter`]), on the host's stack, since a limiter is the embedder's code. Where its answer has to be waited for, nothing has grown: the guest waits as for a function of the
+//! host, and then all is tried again with the answer at hand.
+
+use crate::limiter::Question;
+use crate::store::StoreCore;
+use crate::trap::Trap;
+use crate::vmctx::{Pending, VmStore};
+
+/// The activation must be left; the reason is in the store's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReasonInRecord;
+
+/// Lets `grow` grow something on the host's stack, as often as somebody has to be asked first.
+///
+/// # Errors
+/// The one of `grow`; where the answer cannot be waited for, or is not any more. The reason is in the record.
+///
+/// # Safety
+/// `vm` is the record of the store whose guest code is running here.
+pub(super) unsafe fn grow<R>(
+    vm: *mut VmStore,
+    mut grow: impl FnMut(&mut StoreCore) -> Result<R, Trap>,
+) -> Result<R, ReasonInRecord> {
+    // SAFETY: `memory_grow` and `table_grow` pass the record of their context's store, which this activation alone has.
+    unsafe {
+        loop {
+            let grown = super::on_host(vm, || grow(&mut *super::core_of(vm)));
+            let reason = match (grown, (*super::core_of(vm)).take_wanted()) {
+                (Ok(_), Some(question)) => match ask(vm, question) {
+                    Ok(()) => continue,
+                    Err(reason) => reason,
+                },
+                (Ok(grown), None) => return Ok(grown),
+                (Err(trap), _) => Pending::Trap(trap),
+            };
+            (*vm).fiber.pending = Some(reason);
+            return Err(ReasonInRecord);
+        }
+    }
+}
+
+/// Has the store's limiter asked, and waits for the answer.
+///
+/// # Safety
+/// As [`grow`].
+#[cfg(feature = "async")]
+unsafe fn ask(vm: *mut VmStore, question: Question) -> Result<(), Pending> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::future;
+    use crate::error::Error;
+    use crate::fiber::switch;
+    use crate::limiter::{CANNOT_WAIT, Limiter};
+
+    // SAFETY: `grow` passes the record that it runs for, on its fiber. The limiter stays where it is while the guest waits: nobody else uses the store meanwhile.
+    unsafe {
+        if !(*vm).fiber.waiting.is_possible() {
+            return Err(Pending::Error(Error::usage(CANNOT_WAIT)));
+        }
+        let core = super::core_of(vm);
+        let mut below = 0;
+        let begin = move || {
+            let Some(Limiter::Async(limiter)) = &mut (*core).limiter else { return Ok(()) };
+            let answer = question.put_to_async(&mut **limiter);
+            let give = move |answer| {
+                // SAFETY: as above; the answer is given before the guest goes on.
+                (*core).answers.give(question, answer);
+                Ok(())
+            };
+            future::begin(vm, answer, give)
+        };
+        let begun = switch::on_host(&raw mut (*vm).fiber.switch, || {
+            below = (*vm).fiber.switch.fiber;
+            catch_unwind(AssertUnwindSafe(begin))
+        });
+        if (*vm).fiber.waiting.is_for_host() {
+            return future::wait_for_host(vm, below);
+        }
+        match begun {
+            Ok(begun) => begun.map_err(Pending::Error),
+            Err(panic) => Err(Pending::Panic(panic)),
+        }
+    }
+}
+
+/// No limiter has to be waited for.
+#[cfg(not(feature = "async"))]
+unsafe fn ask(_: *mut VmStore, _: Question) -> Result<(), Pending> {
+    Ok(())
+}

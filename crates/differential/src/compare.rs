@@ -109,11 +109,15 @@ fn exhausted(left: &Outcome, right: &Outcome) -> bool {
     is_beyond_limits(left) || is_beyond_limits(right)
 }
 
+/// What engines say where a function is more than they execute: the interpreter of a frame, other compilers of their code.
+const LIMITS: [&str; 3] =
+    ["too large to execute", "implementation limit", "Code for function is too large"];
+
 /// Whether a call ended at a limit that engines, and tiers of one, have in different places: stacks have an end, and interpreted frames a size.
 pub(crate) fn is_beyond_limits(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Exhausted => true,
-        Outcome::Refused(why) => why.contains("too large to execute"),
+        Outcome::Refused(why) => LIMITS.iter().any(|limit| why.contains(limit)),
         _ => false,
     }
 }

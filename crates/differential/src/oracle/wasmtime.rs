@@ -77,7 +77,7 @@ impl Oracle for WasmtimeOracle {
     }
 
     fn observe(&self, module: &Module) -> Observation {
-        self.try_observe(module).unwrap_or_else(Observation::refused)
+        self.try_observe(module).unwrap_or_else(|error| Observation::refused(format!("{error:#}")))
     }
 }
 

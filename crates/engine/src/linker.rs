@@ -18,7 +18,7 @@ use crate::host_panics::FirstPanic;
 use crate::instance::Instance;
 use crate::instance_pre::{InstancePre, Prepared};
 use crate::module::Module;
-use crate::runtime::host::{self, HostCode, SharedHostFunc};
+use crate::runtime::host::{self, Dynamic, HostCode, SharedHostFunc};
 use crate::store::{AsContextMut, StoreCore};
 use crate::types::{ExternType, FuncType};
 use crate::value::Val;
@@ -107,7 +107,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         call: impl Fn(crate::Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
     ) -> &mut Self {
-        let code = host::code(crate::func::dynamic(ty.clone(), call));
+        let code = host::code::<T, Dynamic>(crate::func::dynamic(ty.clone(), call));
         self.insert(module, name, HostDefinition::definition(ty, code))
     }
 

@@ -433,6 +433,7 @@ impl StoreCore {
         }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> StoreId {
         self.id
     }

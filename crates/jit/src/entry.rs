@@ -6,14 +6,14 @@
 //! run of machine code has an exit point of its own, so that no frame of the host is ever skipped.
 //!
 //! # Safety
-//! Functions without Rust bodies are jumped to by machine code, with `r15` the record of the store whose guest runs: [`run`] puts it there, the compiler never
-//! allocates that register, and functions of the host give it back as they found it. [`land`] pops what the innermost [`run`] has pushed: whoever jumps there is machine
+//! Functions without Rust bodies are jumped to by machine code, with `r15` the record of the store whose guest runs: [`enter`] puts it there, the compiler never
+//! allocates that register, and functions of the host give it back as they found it. [`land`] pops what the innermost [`enter`] has pushed: whoever jumps there is machine
 //! code of that run, or code that machine code has called and that has left its own frames. The stack pointer may be anything below those.
 
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
-use innkeeper_engine::tier::{NativeCode, NativeExit, Pending, VmContext, VmStore, runtime};
+use innkeeper_engine::tier::{NativeCode, NativeExit, Pending, VmContext, VmFiber, VmStore, runtime};
 
 use crate::{libcall, trampoline, trap};
 
@@ -55,44 +55,23 @@ macro_rules! lazy_binding_stub {
     };
 }
 
-/// Runs machine code, on the fiber's stack that is in use here; see [`innkeeper_engine::tier::EnterNative`].
+/// Runs machine code, on the fiber's stack that is in use here; see [`innkeeper_engine::tier::EnterNative`]. It goes through the trampoline, which is called with the context, the
+/// frame and the code. The result is how it was left, by the numbers of [`NativeExit`].
 ///
 /// # Safety
 /// The frame's slots hold the parameters of the compiled function, which is one of `ctx`'s module; `code` is that function's, with the trampoline of its type, or
-/// the code of an entry into a loop of it, which takes its values from the frame.
-pub(crate) unsafe fn enter(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit {
-    // SAFETY: `op/native.rs::run` passes the code that `NativeModule` has published for this function, its own context and the frame of the call, whose parameters
-    // validation has typed. The thread has the store to itself, and so its record; this runs on the store's fiber, which `runtime::call` has entered.
-    unsafe {
-        let vm = (*ctx).store;
-        if !(*vm).fiber.is_ready_for_native()
-            && let Err(error) = runtime::prepare_native_stack(vm)
-        {
-            (*vm).fiber.pending = Some(Pending::Error(error));
-            runtime::complete_stop(vm, |_| {});
-            return NativeExit::Stopped;
-        }
-        match run(vm, code.trampoline, ctx, frame, code.code) {
-            0 => NativeExit::Done,
-            2 => NativeExit::TailCall,
-            _ => NativeExit::Stopped,
-        }
-    }
-}
-
-/// Runs `trampoline(ctx, frame, code)`. The result is how it was left: 0 by returning, 1 stopped, 2 with a tail call.
-///
-/// # Safety
-/// As [`enter`]. The return address and seven pushes leave the stack aligned to 16 bytes, so that the call below is right.
+/// the code of an entry into a loop of it, which takes its values from the frame. The thread has the store to itself, and so its record; this runs on the store's fiber.
+/// The return address and seven pushes leave the stack aligned to 16 bytes, so that the call below is right.
 #[unsafe(naked)]
-unsafe extern "sysv64" fn run(
-    vm: *mut VmStore,
-    trampoline: *const u8,
+pub(crate) unsafe extern "sysv64" fn enter(
+    code: &NativeCode,
     ctx: *mut VmContext,
     frame: *mut u64,
-    code: *const u8,
-) -> u32 {
+) -> NativeExit {
     naked_asm!(
+        "mov rax, [rsi + {store}]",
+        "cmp qword ptr [rax + {native_limit}], 0",
+        "je {prepare}",
         "push rbp",
         "mov rbp, rsp",
         "push rbx",
@@ -100,31 +79,55 @@ unsafe extern "sysv64" fn run(
         "push r13",
         "push r14",
         "push r15",
-        "push qword ptr [rdi + {exit_point}]",
-        "mov [rdi + {exit_point}], rsp",
-        "mov r15, rdi",
-        "mov rax, rsi",
-        "mov rdi, rdx",
-        "mov rsi, rcx",
-        "mov rdx, r8",
-        "call rax",
-        "xor eax, eax",
+        "push qword ptr [rax + {exit_point}]",
+        "mov [rax + {exit_point}], rsp",
+        "mov r15, rax",
+        "mov rax, rdi",
+        "mov rdi, rsi",
+        "mov rsi, rdx",
+        "mov rdx, [rax + {code}]",
+        "call [rax + {trampoline}]",
+        "mov eax, {done}",
         "jmp {land}",
+        store = const offset_of!(VmContext, store),
+        native_limit = const offset_of!(VmStore, fiber) + VmFiber::NATIVE_LIMIT_OFFSET,
+        prepare = sym prepare,
         exit_point = const offset_of!(VmStore, fiber.exit_point),
+        code = const offset_of!(NativeCode, code),
+        trampoline = const offset_of!(NativeCode, trampoline),
+        done = const NativeExit::Done as u32,
         land = sym land,
     )
 }
 
-/// What [`run`] pushes below its frame pointer until the exit point.
+/// As [`enter`], where no machine code has run on the fiber yet.
+///
+/// # Safety
+/// As [`enter`].
+#[cold]
+unsafe extern "sysv64" fn prepare(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit {
+    // SAFETY: passed on.
+    unsafe {
+        let vm = (*ctx).store;
+        if let Err(error) = runtime::prepare_native_stack(vm) {
+            (*vm).fiber.pending = Some(Pending::Error(error));
+            runtime::complete_stop(vm, |_| {});
+            return NativeExit::Stopped;
+        }
+        enter(code, ctx, frame)
+    }
+}
+
+/// What [`enter`] pushes below its frame pointer until the exit point.
 const PUSHED_BYTES: usize = 6 * size_of::<usize>();
 
-/// Whether whoever has made `frame` can return to the trampoline that the innermost [`run`] has called: it returns to the first frame of machine code, which is the
+/// Whether whoever has made `frame` can return to the trampoline that the innermost [`enter`] has called: it returns to the first frame of machine code, which is the
 /// trampoline's, or that of code that is entered at a loop.
 ///
 /// # Safety
-/// `frame` is the innermost one of machine code, which the innermost [`run`] of the store has called: its caller's frame pointer is there.
+/// `frame` is the innermost one of machine code, which the innermost [`enter`] of the store has called: its caller's frame pointer is there.
 pub(crate) unsafe fn returns_to_first(vm: *const VmStore, frame: *const usize) -> bool {
-    // SAFETY: the caller says where the frame is; every function of machine code has a frame pointer, and so has `run`, where its caller's is.
+    // SAFETY: the caller says where the frame is; every function of machine code has a frame pointer, and so has `enter`, where its caller's is.
     let (callers, of_run) = unsafe { (*(*frame as *const usize), (*vm).fiber.exit_point + PUSHED_BYTES) };
     callers == of_run
 }
@@ -257,7 +260,7 @@ pub(crate) unsafe extern "sysv64" fn stopped() {
         "call {look}",
         "test rax, rax",
         "jne 2f",
-        "mov eax, 1",
+        "mov eax, {stopped}",
         "jmp {land}",
         // The handler finds the exception where it expects results.
         "2:",
@@ -265,6 +268,7 @@ pub(crate) unsafe extern "sysv64" fn stopped() {
         "mov rsp, [r15 + {stack_pointer}]",
         "jmp qword ptr [r15 + {handler}]",
         look = sym trap::stopped,
+        stopped = const NativeExit::Stopped as u32,
         frame = const offset_of!(VmStore, fiber.native_handler.frame),
         stack_pointer = const offset_of!(VmStore, fiber.native_handler.stack_pointer),
         handler = const offset_of!(VmStore, fiber.native_handler.pc),
@@ -275,7 +279,16 @@ pub(crate) unsafe extern "sysv64" fn stopped() {
 /// What machine code calls to be left with an outcome that says all.
 #[unsafe(naked)]
 pub(crate) unsafe extern "sysv64" fn leave_with(outcome: u32) {
-    naked_asm!("mov eax, edi", "jmp {land}", land = sym land)
+    naked_asm!(
+        "mov eax, {stopped}",
+        "mov ecx, {tail_call}",
+        "cmp edi, ecx",
+        "cmove eax, ecx",
+        "jmp {land}",
+        stopped = const NativeExit::Stopped as u32,
+        tail_call = const NativeExit::TailCall as u32,
+        land = sym land,
+    )
 }
 
 /// Where calls of guest functions go that were never called from machine code before: makes the trampoline and goes on there, with all arguments as

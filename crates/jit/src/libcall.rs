@@ -10,8 +10,7 @@ use innkeeper_engine::index::*;
 use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::gc::{self, CastTarget};
 use innkeeper_engine::tier::{
-    ActivationSegment, FuncEntry, HostEntry, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore,
-    VmTag, runtime,
+    ActivationSegment, FuncEntry, Pending, TailCall, TrapSite, VmContext, VmObject, VmStore, VmTag, runtime,
 };
 
 use crate::{backtrace, entry, region, unwind};
@@ -20,10 +19,14 @@ use crate::{backtrace, entry, region, unwind};
 pub(crate) const OK: u32 = 0;
 /// The function was stopped, and the reason is in the store's record.
 pub(crate) const STOPPED: u32 = 1;
+/// That is what calls of functions of the host tell.
+const _: () = assert!(OK == runtime::HOST_DONE && STOPPED == runtime::HOST_STOPPED);
 /// The interpreter goes on: see [`innkeeper_engine::tier::NativeExit::TailCall`].
 pub(crate) const TAIL_CALL: u32 = 2;
 /// As [`STOPPED`], and the reason in the record is complete.
 pub(crate) const LEFT: u32 = 3;
+/// What [`entry::leave_with`] is given, and machine code's caller is told.
+const _: () = assert!(TAIL_CALL == innkeeper_engine::tier::NativeExit::TailCall as u32);
 /// No size that a memory or a table can have, and not the number of a refusal either: growing was stopped, and the reason is in the store's record.
 pub(crate) const GROWTH_STOPPED: u64 = u64::MAX - 1;
 
@@ -42,8 +45,8 @@ macro_rules! for_each_libcall {
             Refuel = entry::refuel, [] -> [];
             /// Calls a function that is not compiled: entry, slots, the trampoline's frame; any outcome.
             Interpret = interpret, [I64 I64 I64 I64] -> [I32];
-            /// Calls a function of the host: entry, slots; [`OK`] or [`STOPPED`].
-            CallHost = call_host, [I64 I64 I64] -> [I32];
+            /// Calls a function of the host: entry, slots, the store's record; [`OK`] or [`STOPPED`].
+            CallHost = runtime::enter_host, [I64 I64 I64 I64] -> [I32];
             /// Asks for a tail call from a loop: entry, slots; see [`tail_call`].
             TailCall = tail_call, [I64 I64 I64] -> [I32];
             /// Whether a function's type is a subtype: record, identity.
@@ -221,16 +224,12 @@ libcalls! {
         }
     }
 
-    fn call_host(ctx: *mut VmContext, callee: *const HostEntry, slots: *mut u64) -> u32 {
-        if runtime::call_host(ctx, (*callee).func, slots) { OK } else { STOPPED }
-    }
-
     /// Functions of the host are called at once.
     fn tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots: *mut u64) -> u32 {
         // Functions of the host come with the caller's context, in whose array they are not.
         let entries = std::slice::from_raw_parts((*ctx).entries, runtime::module(ctx).defined_func_count());
         if !entries.as_ptr_range().contains(&callee) {
-            return call_host(ctx, callee.cast(), slots);
+            return runtime::enter_host(ctx, callee.cast(), slots, (*ctx).store);
         }
         ask_for_tail_call(ctx, callee, slots)
     }

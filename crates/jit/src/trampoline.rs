@@ -265,7 +265,8 @@ fn leave(b: &mut FunctionBuilder<'_>, ty: &FuncType, kind: Kind, params: &[Value
         let frame = b.ins().get_frame_pointer(types::I64);
         call_libcall(b, Libcall::Interpret, &[ctx, callee, slots, frame])
     } else {
-        call_libcall(b, Libcall::CallHost, &[ctx, callee, slots])
+        let store = b.ins().get_pinned_reg(types::I64);
+        call_libcall(b, Libcall::CallHost, &[ctx, callee, slots, store])
     };
     if let Some(outcome) = outcome {
         leave_by_outcome(b, outcome);

@@ -18,6 +18,7 @@ use crate::composite::TypeId;
 use crate::error::Error;
 use crate::index::StoreId;
 use crate::registry::TypeRecord;
+use crate::runtime::host::Dynamic;
 use crate::runtime::{call, host};
 use crate::store::{AsContext, AsContextMut, StoreCore};
 use crate::types::FuncType;
@@ -54,7 +55,7 @@ impl Func {
         call: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
     ) -> Result<Func, Error> {
         let core = &mut store.as_context_mut().0.core;
-        let record = core.new_host_func(host::code(wrap::dynamic(ty.clone(), call)), &ty)?;
+        let record = core.new_host_func(host::code::<T, Dynamic>(wrap::dynamic(ty.clone(), call)), &ty)?;
         Func::from_record(record, core)
     }
 
@@ -139,6 +140,7 @@ impl Func {
         Ok(call::type_record(self.record(core)?).id)
     }
 
+    #[inline]
     pub(crate) fn record(&self, core: &StoreCore) -> Result<*const VmFunc, Error> {
         if self.store == core.id() {
             Ok(self.record.0.as_ptr())

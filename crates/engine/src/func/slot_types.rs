@@ -105,7 +105,10 @@ pub trait WasmParams: sealed::Sealed + Send {
 ///     }
 /// }
 /// ```
-pub trait WasmResults: sealed::Sealed + Send {
+pub trait WasmResults: sealed::Sealed + Send + 'static {
+    /// How many there are.
+    #[doc(hidden)]
+    const COUNT: usize;
     /// The types in order.
     fn types() -> Vec<ValType>;
     /// Reads the values from the first slots.
@@ -113,7 +116,10 @@ pub trait WasmResults: sealed::Sealed + Send {
 }
 
 /// A list of parameters that a function of the host takes at once: nothing, one value, or a tuple of up to 12. There are no others, as with [`WasmParams`].
-pub trait HostParams: sealed::Sealed + Send {
+pub trait HostParams: sealed::Sealed + Send + 'static {
+    /// How many there are.
+    #[doc(hidden)]
+    const COUNT: usize;
     /// The types in order.
     fn types() -> Vec<ValType>;
     /// Reads the values from the first slots.
@@ -124,24 +130,29 @@ impl<V: WasmType> WasmParams for V {
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
     }
+    #[inline(always)]
     fn write(self, slots: &mut [u64]) {
         slots[0] = self.to_slot();
     }
 }
 
 impl<V: WasmType> WasmResults for V {
+    const COUNT: usize = 1;
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
     }
+    #[inline(always)]
     fn read(slots: &[u64]) -> Self {
         V::from_slot(slots[0])
     }
 }
 
 impl<V: WasmType> HostParams for V {
+    const COUNT: usize = 1;
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
     }
+    #[inline(always)]
     fn read(slots: &[u64]) -> Self {
         V::from_slot(slots[0])
     }
@@ -155,6 +166,7 @@ macro_rules! tuples {
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]
             }
+            #[inline(always)]
             #[allow(unused_variables, reason = "the empty tuple writes nothing")]
             fn write(self, slots: &mut [u64]) {
                 $(slots[$position] = self.$position.to_slot();)*
@@ -162,9 +174,11 @@ macro_rules! tuples {
         }
 
         impl<$($name: WasmType),*> WasmResults for ($($name,)*) {
+            const COUNT: usize = <[usize]>::len(&[$($position),*]);
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]
             }
+            #[inline(always)]
             #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
             fn read(slots: &[u64]) -> Self {
                 ($($name::from_slot(slots[$position]),)*)
@@ -188,9 +202,11 @@ tuples! {
 macro_rules! host_tuples {
     ($(($($name:ident $position:tt),*))*) => {$(
         impl<$($name: WasmType),*> HostParams for ($($name,)*) {
+            const COUNT: usize = <[usize]>::len(&[$($position),*]);
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]
             }
+            #[inline(always)]
             #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
             fn read(slots: &[u64]) -> Self {
                 ($($name::from_slot(slots[$position]),)*)

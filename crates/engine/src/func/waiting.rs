@@ -10,7 +10,7 @@ use super::{
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::runtime::future::{self, CallKind};
-use crate::runtime::host::{self, HostCode};
+use crate::runtime::host::{self, HostCode, TypesOf};
 use crate::store::{AsContext, AsContextMut};
 use crate::types::FuncType;
 use crate::value::Val;
@@ -76,7 +76,7 @@ pub(crate) fn typed_either<T: 'static, P: HostParams, R: IntoHostResult + 'stati
     call: impl for<'a> Fn(Caller<'a, T>, P) -> Box<dyn Future<Output = R> + Send + 'a> + Send + Sync + 'static,
 ) -> (FuncType, Arc<dyn HostCode>) {
     let ty = FuncType::new(P::types(), R::Values::types());
-    let code = host::either_code(
+    let code = host::either_code::<T, TypesOf<P, R::Values>, R>(
         move |caller, slots: &mut [u64]| write(blocking(caller, P::read(slots)), slots),
         move |caller, slots: &mut [u64]| Box::into_pin(call(caller, P::read(slots))),
         write::<R>,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{WasmResults, WasmType, read_vals};
+use super::{HostParams, WasmResults, WasmType, read_vals};
 use crate::caller::Caller;
 use crate::error::Error;
-use crate::runtime::host::{self, HostCode};
+use crate::runtime::host::{self, HostCode, TypesOf, WithoutStore};
 use crate::store::{AsContext, AsContextMut, StoreCore};
 use crate::types::FuncType;
 use crate::value::Val;
@@ -33,6 +33,7 @@ pub trait HostValues: WasmResults {
 }
 
 impl<V: WasmResults + super::WasmParams> HostValues for V {
+    #[inline(always)]
     fn write(self, slots: &mut [u64]) {
         super::WasmParams::write(self, slots);
     }
@@ -64,14 +65,12 @@ macro_rules! closures {
         {
             #[allow(private_interfaces, reason = "implemented here only")]
             fn into_func(self) -> (FuncType, Arc<dyn HostCode>) {
-                let params: &[crate::types::ValType] = &[$($name::TYPE),*];
-                let ty = FuncType::new(params.iter().copied(), R::Values::types());
-                let code = host::code(move |caller: Caller<'_, T>, slots: &mut [u64]| {
+                let code = host::code::<T, TypesOf<($($name,)*), R::Values>>(move |caller, slots: &mut [u64]| {
                     let results = self(caller $(, $name::from_slot(slots[$position]))*).into_host_result()?;
                     results.write(slots);
                     Ok(())
                 });
-                (ty, code)
+                (FuncType::new(<($($name,)*) as HostParams>::types(), R::Values::types()), code)
             }
         }
 
@@ -82,10 +81,12 @@ macro_rules! closures {
         {
             #[allow(private_interfaces, reason = "implemented here only")]
             fn into_func(self) -> (FuncType, Arc<dyn HostCode>) {
-                IntoFunc::<T, (WithCaller, $($name,)*), R>::into_func(
-                    #[allow(non_snake_case, reason = "one name for a parameter and its type")]
-                    move |_: Caller<'_, T> $(, $name: $name)*| self($($name),*)
-                )
+                let code = host::code::<T, WithoutStore<TypesOf<($($name,)*), R::Values>>>(move |_, slots: &mut [u64]| {
+                    let results = self($($name::from_slot(slots[$position])),*).into_host_result()?;
+                    results.write(slots);
+                    Ok(())
+                });
+                (FuncType::new(<($($name,)*) as HostParams>::types(), R::Values::types()), code)
             }
         }
     )*};

@@ -35,30 +35,27 @@ pub(crate) unsafe fn call<T: 'static>(
             time.enter()?;
         }
         let before = ((*vm).owner, (*vm).core);
-        let result = host_stack::enter(nesting_limit, || {
+        let mut reason = None;
+        let entered = host_stack::enter(nesting_limit, || {
             (*vm).owner = owner.cast();
             (*vm).core = (&raw mut (*owner).core).cast();
             (*vm).nesting += 1;
             // Frames of the host stand between this call and whoever could wait for it.
             #[cfg(feature = "async")]
             let waiting = (*vm).fiber.waiting.forbid();
-            let result = if (*func).is_host() {
-                super::catch_host(vm, func, std::ptr::null_mut(), slots)
-            } else if (*vm).fiber.has_room() {
-                match switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots)) {
-                    true => Ok(()),
-                    false => Err(super::take_reason(vm)),
-                }
-            } else {
-                Err(Pending::Trap(Trap::CallStackExhausted))
-            };
+            if (*func).is_host() {
+                reason = super::catch_host(vm, func, slots).err();
+            } else if !(*vm).fiber.has_room() {
+                reason = Some(Pending::Trap(Trap::CallStackExhausted));
+            } else if !switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots)) {
+                reason = Some(super::take_reason(vm));
+            }
             #[cfg(feature = "async")]
             if (*vm).fiber.waiting.restore(waiting) {
                 (*owner).core.record.interrupt_handle().ask_to_yield();
             }
             (*vm).nesting -= 1;
             ((*vm).owner, (*vm).core) = before;
-            result
         });
         if let Some(time) = &mut (*owner).core.processor_time {
             time.leave();
@@ -67,11 +64,14 @@ pub(crate) unsafe fn call<T: 'static>(
             (*owner).core.record.forget_told_deadline();
             (*owner).core.resume_host_panic();
         }
-        result?.map_err(told)
+        entered?;
+        reason.map_or(Ok(()), |reason| Err(told(reason)))
     }
 }
 
 /// What the embedder is told of a stop: an error. A panic of a function of the host goes on in whoever has called.
+#[cold]
+#[inline(never)]
 pub(crate) fn told(reason: Pending) -> Error {
     match reason {
         Pending::Trap(trap) => trap.into(),

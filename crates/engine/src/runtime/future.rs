@@ -50,7 +50,7 @@ pub(crate) fn call<'a, T: Send + 'static>(
         // the store's fiber, in `poll`.
         unsafe {
             let is_done = if (*func).is_host() {
-                super::call_host_of(vm, func, std::ptr::null_mut(), &mut *slots)
+                super::call_host_in(vm, func, std::ptr::null_mut(), slots.cast())
             } else {
                 (*tier).call(&*func, &mut *slots)
             };
@@ -100,9 +100,18 @@ pub(crate) enum CallKind {
 #[derive(Clone, Copy)]
 enum State {
     New,
-    /// With the record as it was then, and how many calls were under way.
-    Suspended(FiberMark, u32),
+    Suspended(Suspension),
     Finished,
+}
+
+/// The record as it was when a call was suspended.
+#[derive(Clone, Copy)]
+struct Suspension {
+    mark: FiberMark,
+    /// Where the fiber's stack was left.
+    left_at: usize,
+    /// How many calls were under way.
+    nesting: u32,
 }
 
 // SAFETY: it holds the store, which may move to another thread with its data; what is on the fiber's stack refers to no thread.
@@ -172,7 +181,11 @@ impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
         // SAFETY: the record lives as long as the store, which `self` holds; the fiber waits.
         unsafe {
             this.future = (*this.vm).fiber.waiting.future.take();
-            this.state = State::Suspended((*this.vm).fiber.mark(), (*this.vm).nesting);
+            this.state = State::Suspended(Suspension {
+                mark: (*this.vm).fiber.mark(),
+                left_at: (*this.vm).fiber.switch.fiber,
+                nesting: (*this.vm).nesting,
+            });
         }
         if this.future.is_some() {
             this.wake_when_asked_to_stop(context);
@@ -256,12 +269,13 @@ impl<T: 'static, A> Call<'_, T, A> {
 
     /// Lets a fiber go on that waits.
     fn resume(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
-        if let State::Suspended(mark, nesting) = self.state {
+        if let State::Suspended(Suspension { mark, left_at, nesting }) = self.state {
             // SAFETY: the record lives as long as the store.
             unsafe {
                 // What was called further in has finished, or was leaked; or this one was called by somebody who was suspended himself since.
                 (*self.vm).nesting = nesting;
                 (*self.vm).fiber.return_to(mark);
+                (*self.vm).fiber.switch.fiber = left_at;
             }
         }
         // SAFETY: it is suspended: the future has entered it, and has not seen it finish. What was entered since, has finished or was left for good.
@@ -372,17 +386,22 @@ impl<T> Drop for Timed<T> {
 /// What the frames of [`wait_for_host`] and of the switch take at most.
 const FRAME_BYTES: usize = 768;
 
-/// Waits, on the fiber that has called a function of the host whose future is in the record; false where the activation must be left, and then the reason is pending.
+/// Waits, on the fiber that has called a function of the host whose future is in the record.
+///
+/// # Errors
+/// The reason for which the guest is to be left.
 ///
 /// # Safety
-/// `vm` is the record of the store whose fiber this runs on, and `below` where the fiber's stack was left when the function was called: what that has called may lie below.
+/// `vm` is the record of the store whose fiber this runs on, which has not been entered since that function was called.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn wait_for_host(vm: *mut VmStore, below: usize) -> Result<(), Pending> {
+pub(crate) unsafe fn wait_for_host(vm: *mut VmStore) -> Result<(), Pending> {
     let local = 0_u8;
     let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
+    // SAFETY: passed on. The function was called with the fiber's stack left there, or further in where it has leaked a call; what it has called lies below.
+    let below = unsafe { (*vm).fiber.switch.fiber };
     assert!(here >= below + FRAME_BYTES, "a call that waits needs more of its stack than was kept for it");
-    // SAFETY: `call_host_of` passes the record that it runs for, where a function has left a future: `begin` does so only where `Call` has entered the fiber.
+    // SAFETY: `host_call::wait_for_host` passes the record that it runs for, where a function has left a future: `begin` does so only where `Call` has entered the fiber.
     unsafe {
         match switch::suspend(&raw mut (*vm).fiber.switch) {
             Wake::Cancel => Err(Pending::Panic(Box::new(Cancelled))),

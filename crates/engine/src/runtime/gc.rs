@@ -510,6 +510,7 @@ impl StoreCore {
     }
 
     /// Goes on with the panic of a destructor of the host's, if a collection met one; no frame of a guest is there any more.
+    #[inline]
     pub(crate) fn resume_host_panic(&mut self) {
         if let Some(panic) = self.host_panics.take() {
             resume_unwind(panic);

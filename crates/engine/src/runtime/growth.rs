@@ -60,7 +60,6 @@ unsafe fn ask(vm: *mut VmStore, question: Question) -> Result<(), Pending> {
             return Err(Pending::Error(Error::usage(CANNOT_WAIT)));
         }
         let core = super::core_of(vm);
-        let mut below = 0;
         let begin = move || {
             let Some(Limiter::Async(limiter)) = &mut (*core).limiter else { return Ok(()) };
             let answer = question.put_to_async(&mut **limiter);
@@ -71,12 +70,9 @@ unsafe fn ask(vm: *mut VmStore, question: Question) -> Result<(), Pending> {
             };
             future::begin(vm, answer, give)
         };
-        let begun = switch::on_host(&raw mut (*vm).fiber.switch, || {
-            below = (*vm).fiber.switch.fiber;
-            catch_unwind(AssertUnwindSafe(begin))
-        });
+        let begun = switch::on_host(&raw mut (*vm).fiber.switch, || catch_unwind(AssertUnwindSafe(begin)));
         if (*vm).fiber.waiting.is_for_host() {
-            return future::wait_for_host(vm, below);
+            return future::wait_for_host(vm);
         }
         match begun {
             Ok(begun) => begun.map_err(Pending::Error),

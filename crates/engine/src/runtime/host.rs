@@ -12,10 +12,11 @@ use crate::caller::Caller;
 use crate::composite::TypeId;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::func::{HostParams, WasmResults};
 use crate::registry::{HeldTypes, TypeRecord};
 use crate::store::{StoreContextMut, StoreInner};
 use crate::types::FuncType;
-use crate::vmctx::{FuncEntry, HostEntry, VmContext, VmFunc, VmStore};
+use crate::vmctx::{FuncEntry, HostCall, HostEntry, VmContext, VmFunc, VmStore};
 
 /// Code of a host function. Shared between all the stores it was linked into.
 pub(crate) trait HostCode: Send + Sync {
@@ -23,6 +24,17 @@ pub(crate) trait HostCode: Send + Sync {
     /// `vm` is the record of a store that this call has exclusive use of and whose data is of the type that the code was made for;
     /// `caller` is null or the context of an instance of that store; `slots` is exclusive and as long as the type asks.
     unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error>;
+
+    /// What guests call it by, given its address.
+    fn by_address(&self) -> HostCall;
+}
+
+/// Code whose type tells how it is called.
+pub(crate) trait KnownCode: HostCode {
+    /// How many slots its parameters and results share; none where the type does not tell.
+    const SLOTS: Option<usize>;
+    /// Whether it can reach the store that it is called in.
+    const REACHES_STORE: bool;
 }
 
 /// What the `host` field of a [`VmFunc`] points to.
@@ -30,16 +42,59 @@ pub(crate) struct HostFunc {
     code: Arc<dyn HostCode>,
 }
 
-struct Typed<T, F> {
+struct Typed<T, F, S> {
     call: F,
     data: PhantomData<fn(T) -> T>,
+    shape: PhantomData<fn(S)>,
 }
 
-impl<T, F> HostCode for Typed<T, F>
+/// What a closure's type tells of the function that it becomes.
+pub(crate) trait Shape: 'static {
+    /// See [`KnownCode::SLOTS`].
+    const SLOTS: Option<usize>;
+    /// See [`KnownCode::REACHES_STORE`].
+    const REACHES_STORE: bool = true;
+}
+
+/// Types that are known at run time only.
+pub(crate) struct Dynamic;
+
+impl Shape for Dynamic {
+    const SLOTS: Option<usize> = None;
+}
+
+/// Parameters `P` and results `R`.
+pub(crate) struct TypesOf<P, R>(PhantomData<fn(P) -> R>);
+
+impl<P: HostParams, R: WasmResults> Shape for TypesOf<P, R> {
+    const SLOTS: Option<usize> = Some(if P::COUNT > R::COUNT { P::COUNT } else { R::COUNT });
+}
+
+/// As `S`, of a closure that is not given the [`Caller`].
+pub(crate) struct WithoutStore<S>(PhantomData<fn(S)>);
+
+impl<S: Shape> Shape for WithoutStore<S> {
+    const SLOTS: Option<usize> = S::SLOTS;
+    const REACHES_STORE: bool = false;
+}
+
+impl<T, F, S> KnownCode for Typed<T, F, S>
 where
     T: 'static,
     F: Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync,
+    S: Shape,
 {
+    const SLOTS: Option<usize> = S::SLOTS;
+    const REACHES_STORE: bool = S::REACHES_STORE;
+}
+
+impl<T, F, S> HostCode for Typed<T, F, S>
+where
+    T: 'static,
+    S: Shape,
+    F: Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync,
+{
+    #[inline(always)]
     unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error> {
         // SAFETY: the contract of `call`: the owner is a `StoreInner` of exactly this `T`, since neither `Store` nor `Linker` can pass for one of
         // another, and ours for the time of the call.
@@ -50,13 +105,17 @@ where
         };
         (self.call)(Caller::new(StoreContextMut(store), instance), slots)
     }
+
+    fn by_address(&self) -> HostCall {
+        super::call_code::<Self>
+    }
 }
 
-/// Erases the types of a closure; what is made here may only be linked into stores of `T`.
-pub(crate) fn code<T: 'static>(
+/// Erases the types of a closure, of which `S` tells the truth; what is made here may only be linked into stores of `T`.
+pub(crate) fn code<T: 'static, S: Shape>(
     call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Arc<dyn HostCode> {
-    Arc::new(Typed { call, data: PhantomData::<fn(T) -> T> })
+    Arc::new(Typed { call, data: PhantomData::<fn(T) -> T>, shape: PhantomData::<fn(S)> })
 }
 
 /// Code that may wait: see [`future_code`].
@@ -65,6 +124,15 @@ struct Waits<T, R, F, W> {
     call: F,
     write: W,
     data: PhantomData<fn(T, R) -> T>,
+}
+
+#[cfg(feature = "async")]
+impl<T, R, F, W> KnownCode for Waits<T, R, F, W>
+where
+    Waits<T, R, F, W>: HostCode,
+{
+    const SLOTS: Option<usize> = None;
+    const REACHES_STORE: bool = true;
 }
 
 #[cfg(feature = "async")]
@@ -85,6 +153,10 @@ where
             let future = (self.call)(Caller::new(StoreContextMut(store), instance), &mut *slots);
             crate::runtime::future::begin(vm, future, move |result| (self.write)(result, &mut *slots))
         }
+    }
+
+    fn by_address(&self) -> HostCall {
+        super::call_code::<Self>
     }
 }
 
@@ -108,7 +180,14 @@ struct Either<B, W> {
 }
 
 #[cfg(feature = "async")]
-impl<B: HostCode, W: HostCode> HostCode for Either<B, W> {
+impl<B: KnownCode, W: HostCode> KnownCode for Either<B, W> {
+    const SLOTS: Option<usize> = B::SLOTS;
+    const REACHES_STORE: bool = true;
+}
+
+#[cfg(feature = "async")]
+impl<B: KnownCode, W: HostCode> HostCode for Either<B, W> {
+    #[inline(always)]
     unsafe fn call(&self, vm: *mut VmStore, caller: *mut VmContext, slots: &mut [u64]) -> Result<(), Error> {
         // SAFETY: passed on.
         unsafe {
@@ -119,11 +198,15 @@ impl<B: HostCode, W: HostCode> HostCode for Either<B, W> {
             }
         }
     }
+
+    fn by_address(&self) -> HostCall {
+        super::call_code::<Self>
+    }
 }
 
 /// [`future_code`] in calls that can wait, and in others [`code`] of `blocking`.
 #[cfg(feature = "async")]
-pub(crate) fn either_code<T: 'static, R: 'static>(
+pub(crate) fn either_code<T: 'static, S: Shape, R: 'static>(
     blocking: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
     call: impl for<'a> Fn(Caller<'a, T>, &'a mut [u64]) -> Pin<Box<dyn Future<Output = R> + Send + 'a>>
     + Send
@@ -131,11 +214,20 @@ pub(crate) fn either_code<T: 'static, R: 'static>(
     + 'static,
     write: impl Fn(R, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Arc<dyn HostCode> {
-    let blocking = Typed { call: blocking, data: PhantomData::<fn(T) -> T> };
+    let blocking = Typed { call: blocking, data: PhantomData::<fn(T) -> T>, shape: PhantomData::<fn(S)> };
     Arc::new(Either { blocking, waiting: Waits { call, write, data: PhantomData::<fn(T, R) -> T> } })
 }
 
 impl HostFunc {
+    /// The function that a record is of.
+    ///
+    /// # Safety
+    /// It is a function of the host, which lives as long as what this returns is used.
+    pub(crate) unsafe fn of<'a>(func: *const VmFunc) -> &'a HostFunc {
+        // SAFETY: `HostFuncBox` has put the address there.
+        unsafe { &*(*func).host.cast() }
+    }
+
     /// # Safety
     /// As [`HostCode::call`].
     pub(crate) unsafe fn call(
@@ -205,8 +297,14 @@ impl HostFuncBox {
         call_slots: u32,
         native: *const u8,
     ) -> HostFuncBox {
+        let entry = HostEntry {
+            entry: FuncEntry::new(native, u32::MAX),
+            func: std::ptr::null(),
+            call: code.by_address(),
+            code: Arc::as_ptr(&code).cast(),
+            call_slots: call_slots as usize,
+        };
         let host = NonNull::from(Box::leak(Box::new(HostFunc { code })));
-        let entry = HostEntry { entry: FuncEntry::new(native, u32::MAX), func: std::ptr::null() };
         let entry = NonNull::from(Box::leak(Box::new(entry)));
         let func = NonNull::from(Box::leak(Box::new(VmFunc {
             entry: entry.as_ptr().cast(),

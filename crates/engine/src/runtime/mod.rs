@@ -15,12 +15,11 @@ pub(crate) mod future;
 pub mod gc;
 mod growth;
 pub(crate) mod host;
+mod host_call;
 pub(crate) mod instance;
 mod memory;
 mod safepoint;
 mod table;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::composite::TypeNumber;
 use crate::error::{Error, ErrorKind};
@@ -30,20 +29,23 @@ use crate::registry::TypeRecord;
 use crate::store::StoreCore;
 use crate::tier::ModuleParts;
 use crate::trap::Trap;
-use crate::value::Val;
 use crate::vmctx::record::Request;
 use crate::vmctx::{ActivationSegment, Pending, VmContext, VmFunc, VmStore};
 
+pub use crate::fiber::switch::enter_host;
 pub use atomic::*;
 pub use fuel::refuel;
 pub use growth::ReasonInRecord;
+pub use host_call::{HOST_DONE, HOST_STOPPED, call_host};
+pub(crate) use host_call::{call_code, catch_host};
+#[cfg(feature = "async")]
+pub(crate) use host_call::{call_host_in, wait_for_host};
 pub use memory::*;
 pub(crate) use safepoint::heed_stop;
 pub use safepoint::heed_stop_in;
 pub(crate) use table::copy_between;
 pub use table::*;
 
-use host::HostFunc;
 use instance::InstanceEntity;
 
 /// What a store holds, by its record.
@@ -76,93 +78,6 @@ pub unsafe fn module<'a>(ctx: *mut VmContext) -> &'a ModuleParts {
     unsafe { &(*instance_of(ctx)).module.0 }
 }
 
-/// Calls a host function for the guest, on the host's stack; false where the activation must be left, and then the reason is in `pending`. Whoever wants the guest to stop
-/// is heard before the call: without a loop around them, many may stand in a row.
-///
-/// # Safety
-/// See the module's documentation; `func` is a host function of the same store, `slots` points to its `call_slots` slots,
-/// and `stack_top` lies beyond them.
-#[must_use]
-#[inline(never)]
-pub unsafe fn call_host(ctx: *mut VmContext, func: *const VmFunc, slots: *mut u64) -> bool {
-    // SAFETY: handlers and libcalls pass the context that they run with, whose store this activation alone has (the contract of `runtime`).
-    unsafe {
-        let slots = std::slice::from_raw_parts_mut(slots, (*func).call_slots as usize);
-        call_host_of((*ctx).store, func, ctx, slots)
-    }
-}
-
-/// As [`call_host`], in the store whose record `vm` is; `ctx` is null where the host itself calls, on the fiber.
-///
-/// # Safety
-/// As [`call_host`].
-#[inline(always)]
-pub(crate) unsafe fn call_host_of(
-    vm: *mut VmStore,
-    func: *const VmFunc,
-    ctx: *mut VmContext,
-    slots: &mut [u64],
-) -> bool {
-    // SAFETY: `call_host` passes the record of its context's store, and a call that waits that of its own: both run on the store's fiber, and the function's code is
-    // made for the store's type.
-    unsafe {
-        if let Err(trap) = heed_stop_in(vm) {
-            (*vm).fiber.pending = Some(Pending::Trap(trap));
-            return false;
-        }
-        let roots = (*core_of(vm)).roots.len();
-        #[cfg(feature = "async")]
-        let (mark, nesting) = ((*vm).fiber.mark(), (*vm).nesting);
-        #[cfg(feature = "async")]
-        let mut below = 0;
-        let is_done = switch::call_on_host(&raw mut (*vm).fiber.switch, || {
-            #[cfg(feature = "async")]
-            {
-                below = (*vm).fiber.switch.fiber;
-            }
-            let result = catch_host(vm, func, ctx, slots);
-            #[cfg(feature = "async")]
-            if (*vm).nesting != nesting {
-                // The function has let a call wait, and leaked it.
-                (*vm).nesting = nesting;
-                (*vm).fiber.return_to(mark);
-            }
-            #[cfg(feature = "async")]
-            if (*vm).fiber.waiting.is_for_host() {
-                return false;
-            }
-            end_host_call(vm, roots, result)
-        });
-        #[cfg(feature = "async")]
-        if !is_done && (*vm).fiber.waiting.is_for_host() {
-            let result = future::wait_for_host(vm, below);
-            return end_host_call(vm, roots, result);
-        }
-        is_done
-    }
-}
-
-/// What is left to do when a function of the host has ended, before which there were so many roots.
-///
-/// # Safety
-/// As [`call_host`].
-#[inline(always)]
-unsafe fn end_host_call(vm: *mut VmStore, roots: usize, result: Result<(), Pending>) -> bool {
-    // SAFETY: `call_host_of` passes the record that it runs for; `core` was set by the call that this activation is in.
-    unsafe {
-        let result = result.map_err(|reason| for_guest(&*core_of(vm), reason));
-        // References made during the call are the embedder's only until it returns.
-        (*core_of(vm)).roots.truncate(roots);
-        match result {
-            Ok(()) => true,
-            Err(stopped) => {
-                (*vm).fiber.pending = Some(stopped);
-                false
-            }
-        }
-    }
-}
-
 /// Does something on the host's stack that may need more of it than a fiber has: whatever is neither the guest's own code nor quickly done. A panic goes on on the
 /// fiber's.
 ///
@@ -175,24 +90,12 @@ pub unsafe fn on_host<R>(vm: *mut VmStore, act: impl FnOnce() -> R) -> R {
     unsafe { switch::on_host(&raw mut (*vm).fiber.switch, act) }
 }
 
-/// The reason for a host call's end, as it is to the guest: an exception that the host passes on can be caught.
-fn for_guest(core: &StoreCore, reason: Pending) -> Pending {
-    match reason {
-        Pending::Error(error) => match error.kind() {
-            ErrorKind::Exception(exception) => match Val::ExnRef(Some(*exception)).to_slots(core) {
-                Ok([slot, _]) => Pending::Exception(slot),
-                Err(stale) => Pending::Error(stale),
-            },
-            _ => Pending::Error(error),
-        },
-        other => other,
-    }
-}
-
 /// Takes the reason for a stop out of the record, for the host that has called: no exception, since one that nobody has caught is an error to the host.
 ///
 /// # Safety
 /// As [`safepoint`]; the guest's code was left.
+#[cold]
+#[inline(never)]
 pub(crate) unsafe fn take_reason(vm: *mut VmStore) -> Pending {
     // SAFETY: `runtime::call` and `runtime::future` pass the record of the store that they call in, before they give it back.
     unsafe {
@@ -213,52 +116,6 @@ unsafe fn uncaught(vm: *mut VmStore, exception: u64) -> Error {
     // SAFETY: `take_reason` and `complete_stop` pass the record of the store that they run for, which this activation alone has (the contract of `runtime`).
     let core = unsafe { &mut *core_of(vm) };
     Error::new(ErrorKind::Exception(core.root_exception(exception)))
-}
-
-/// Calls a host function; a panic comes back as a value, so that it never unwinds guest frames.
-///
-/// # Safety
-/// As [`super::host::HostCode::call`].
-pub(crate) unsafe fn catch_host(
-    vm: *mut VmStore,
-    func: *const VmFunc,
-    caller: *mut VmContext,
-    slots: &mut [u64],
-) -> Result<(), Pending> {
-    // SAFETY: `core` was set by the call that this activation is in.
-    let before = unsafe { (*core_of(vm)).profile.is_some().then(|| (*core_of(vm)).record.ticks()) };
-    // SAFETY: passed on. Whatever the panic left half done belongs to the host, which sees the panic go on.
-    let caught = catch_unwind(AssertUnwindSafe(|| unsafe {
-        (*(*func).host.cast::<HostFunc>()).call(vm, caller, slots)
-    }));
-    if let Some(before) = before {
-        // SAFETY: as above.
-        unsafe { note_host_time(vm, func, caller, before) };
-    }
-    match caught {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Pending::Error(error)),
-        Err(payload) => Err(Pending::Panic(payload)),
-    }
-}
-
-/// Tells the profile how much time has passed in a function of the host, which began when `before` samples had been asked for.
-///
-/// # Safety
-/// As [`catch_host`].
-#[cold]
-unsafe fn note_host_time(vm: *mut VmStore, func: *const VmFunc, caller: *mut VmContext, before: u64) {
-    // SAFETY: `catch_host` passes the record and the context of the call that it has made; `core` was set by the call that this activation is in.
-    unsafe {
-        let core = &mut *core_of(vm);
-        let ticks = core.record.ticks().saturating_sub(before);
-        if ticks > 0
-            && !caller.is_null()
-            && let Some(profile) = &mut core.profile
-        {
-            profile.note_host((*instance_of(caller)).describe_host(func), ticks);
-        }
-    }
 }
 
 /// What a failed check against the stack's limit means at a frame that ends at `frame_end`: nothing, where a safepoint was requested and has
@@ -365,7 +222,7 @@ unsafe fn describe_all(vm: *mut VmStore, error: &mut Error, describe: impl FnOnc
     }
 }
 
-/// Makes machine code possible on the fiber that runs, if that has not been done: see [`super::VmFiber::is_ready_for_native`].
+/// Makes machine code possible on the fiber that runs, if that has not been done: see [`crate::vmctx::VmFiber::NATIVE_LIMIT_OFFSET`].
 ///
 /// # Errors
 /// Where the operating system refuses the page that machine code polls.

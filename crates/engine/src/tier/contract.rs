@@ -293,17 +293,24 @@ unsafe impl Sync for NativeCode {}
 /// Runs machine code on the frame at `frame`, whose slots hold the parameters and get the results.
 ///
 /// The store's `stack_top` must lie beyond the frame's slots in use.
-pub type EnterNative = unsafe fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit;
+#[cfg(target_arch = "x86_64")]
+pub type EnterNative =
+    unsafe extern "sysv64" fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit;
+/// As above, where no machine code is made.
+#[cfg(not(target_arch = "x86_64"))]
+pub type EnterNative =
+    unsafe extern "C" fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit;
 
 /// How machine code was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum NativeExit {
     /// The function has returned.
-    Done,
+    Done = 0,
     /// The reason is in the store's record; if it is not an exception that somebody catches, its backtrace is complete.
-    Stopped,
+    Stopped = 1,
     /// The function goes on as the tail call that the store's record describes.
-    TailCall,
+    TailCall = 2,
 }
 
 /// What the position in code is at which a frame stands.

@@ -14,10 +14,10 @@ pub struct VmFiber {
     /// For the compiling tier: where the innermost run of machine code is left when it is stopped; 0 while there is none. The word there is the exit point of the
     /// run further out.
     pub exit_point: usize,
-    /// Where the native stack and the host's were left.
-    pub(crate) switch: Switch,
     /// What is suspended below the code that is running, within this activation.
     pub segments: *const ActivationSegment,
+    /// Where the native stack and the host's were left.
+    pub(crate) switch: Switch,
     /// Where a trap happened: the tier's own position, frame and instance, for the backtrace.
     pub trap_site: TrapSite,
     /// The error that ended a host call, until the activation has been left.
@@ -62,7 +62,6 @@ pub(crate) struct FiberMark {
     stack_top: *mut u64,
     exit_point: usize,
     segments: *const ActivationSegment,
-    left_at: usize,
 }
 
 /// What an execution has to do with futures.
@@ -73,6 +72,8 @@ pub(crate) struct Waiting {
     pub(crate) context: usize,
     /// What the function of the host waits for that has just been called.
     pub(crate) future: Option<HostFuture>,
+    /// How many roots there were before that call.
+    pub(crate) roots: usize,
     /// How that has ended.
     pub(crate) answer: Option<Answer>,
     /// Whether it was to let others have their turn where it could not.
@@ -147,12 +148,7 @@ impl VmFiber {
     #[cfg(feature = "async")]
     #[inline(always)]
     pub(crate) fn mark(&self) -> FiberMark {
-        FiberMark {
-            stack_top: self.stack_top,
-            exit_point: self.exit_point,
-            segments: self.segments,
-            left_at: self.switch.fiber,
-        }
+        FiberMark { stack_top: self.stack_top, exit_point: self.exit_point, segments: self.segments }
     }
 
     /// Drops what is the embedder's in it, and of nobody's use where nobody calls into the store.
@@ -186,16 +182,16 @@ impl VmFiber {
         self.stack_top = mark.stack_top;
         self.exit_point = mark.exit_point;
         self.segments = mark.segments;
-        self.switch.fiber = mark.left_at;
         self.catching = std::ptr::null();
         self.trap_site = TrapSite::NONE;
         self.pending = None;
     }
 
-    /// Whether machine code may run, which looks at a limit of its own.
-    #[inline(always)]
-    #[must_use]
-    pub fn is_ready_for_native(&self) -> bool {
+    /// Bytes from a record to what is not 0 where machine code may run, which looks at a limit of its own; else see [`crate::runtime::prepare_native_stack`].
+    pub const NATIVE_LIMIT_OFFSET: usize = std::mem::offset_of!(VmFiber, native_limit);
+
+    /// Whether machine code may run.
+    pub(crate) fn is_ready_for_native(&self) -> bool {
         self.native_limit != 0
     }
 

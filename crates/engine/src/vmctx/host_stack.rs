@@ -86,6 +86,7 @@ pub(crate) fn enter_again<R>(act: impl FnOnce() -> R) -> R {
 struct Leave(*const Activation);
 
 impl Drop for Leave {
+    #[inline(always)]
     fn drop(&mut self) {
         INNERMOST.set(self.0);
     }

@@ -288,7 +288,34 @@ pub struct HostEntry {
     pub entry: FuncEntry,
     /// The function's record.
     pub func: *const VmFunc,
+    /// What calls it, once the host's stack is in use.
+    pub(crate) call: HostCall,
+    /// For that: the function's code.
+    pub(crate) code: *const (),
+    /// Slots that its parameters and results share.
+    pub(crate) call_slots: usize,
 }
+
+/// Calls a function of the host, given the caller's context, or null where that is the host itself, the function's entry, its slots and the record of the store.
+/// Tells how the call has ended, by the numbers of [`crate::runtime`]; it does not unwind.
+///
+/// # Safety
+/// The record is of a store that this call has exclusive use of, the function is one of it, and the context is null or of an instance of it. The slots are exclusive and as
+/// many as the function's type asks; the store's `stack_top` lies beyond them, or they are not on its stack.
+#[cfg(target_arch = "x86_64")]
+pub(crate) type HostCall = unsafe extern "sysv64" fn(
+    ctx: *mut VmContext,
+    entry: *const HostEntry,
+    slots: *mut u64,
+    vm: *mut VmStore,
+) -> u32;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) type HostCall = unsafe extern "C" fn(
+    ctx: *mut VmContext,
+    entry: *const HostEntry,
+    slots: *mut u64,
+    vm: *mut VmStore,
+) -> u32;
 
 impl VmFunc {
     /// Whether the function is the host's.

@@ -1,6 +1,6 @@
 //! The switch between stacks for 64-bit Arm with the procedure call standard (AAPCS64).
 //!
-//! As `x86_64.rs` has it, which says why; what is pushed on the stack that is left:
+//! As `x86_64.rs` has it, which says why; what is pushed on the host's stack where that is left, and on the fiber's with a word that nobody reads in the place of the first:
 //!
 //! ```text
 //! left stack pointer -> | the one noted before | x19 | x29 | where it goes on |
@@ -9,7 +9,8 @@
 use std::arch::{asm, naked_asm};
 use std::mem::offset_of;
 
-use super::{Body, Call, SUSPENSION_BYTES, Switch};
+use super::{Body, SUSPENSION_BYTES, Switch};
+use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
 #[cfg(any(test, feature = "async"))]
@@ -60,6 +61,9 @@ unsafe extern "C" fn bottom(at: *mut Switch, body: Body, data: *mut ()) {
         "mov x19, x0",
         "mov x0, x2",
         "blr x1",
+        // As it was before: what was entered or resumed on the way has left its own mark.
+        "mov x3, sp",
+        "str x3, [x19, {fiber}]",
         "ldr x3, [x19, {host}]",
         "mov sp, x3",
         "ldp x4, x5, [sp]",
@@ -70,16 +74,17 @@ unsafe extern "C" fn bottom(at: *mut Switch, body: Body, data: *mut ()) {
         "mov x0, xzr",
         "br x6",
         ".cfi_endproc",
+        fiber = const offset_of!(Switch, fiber),
         host = const offset_of!(Switch, host),
     )
 }
 
 /// See [`super::on_host`].
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut ()) -> u64 {
+pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Body, data: *mut ()) {
     naked_asm!(
         ".cfi_startproc",
-        "stp x29, x30, [sp, -176]!",
+        "stp x29, x30, [sp, -160]!",
         "stp x19, x20, [sp, 16]",
         "stp x21, x22, [sp, 32]",
         "stp x23, x24, [sp, 48]",
@@ -89,17 +94,14 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut 
         "stp d10, d11, [sp, 112]",
         "stp d12, d13, [sp, 128]",
         "stp d14, d15, [sp, 144]",
-        "ldr x3, [x0, {fiber}]",
-        "str x3, [sp, 160]",
         // What is called within this may be suspended, and stay below while the caller goes on until it is suspended itself.
         "sub x3, sp, {gap}",
         "str x3, [x0, {fiber}]",
         // What is noted then may be of such a call.
         "mov x20, sp",
-        "mov x19, x0",
-        "mov x0, x2",
-        "ldr x3, [x19, {host}]",
+        "ldr x3, [x0, {host}]",
         "mov sp, x3",
+        "mov x0, x2",
         // What was pushed there when the fiber was entered or resumed: for whoever walks the stack, that place has made this call.
         ".cfi_def_cfa sp, 32",
         ".cfi_offset x30, -8",
@@ -108,8 +110,6 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut 
         "add x29, sp, 16",
         "blr x1",
         "mov sp, x20",
-        "ldr x3, [sp, 160]",
-        "str x3, [x19, {fiber}]",
         "ldp d14, d15, [sp, 144]",
         "ldp d12, d13, [sp, 128]",
         "ldp d10, d11, [sp, 112]",
@@ -119,13 +119,81 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Call, data: *mut 
         "ldp x23, x24, [sp, 48]",
         "ldp x21, x22, [sp, 32]",
         "ldp x19, x20, [sp, 16]",
-        "ldp x29, x30, [sp], 176",
+        "ldp x29, x30, [sp], 160",
         "ret",
         ".cfi_endproc",
         host = const offset_of!(Switch, host),
         fiber = const offset_of!(Switch, fiber),
         gap = const SUSPENSION_BYTES,
     )
+}
+
+/// The body of [`enter_host`], with what comes between `call` and the end.
+macro_rules! enter_host {
+    ([$($last:literal),*] $($operands:tt)*) => {
+        naked_asm!(
+            ".cfi_startproc",
+            "stp x29, x30, [sp, -32]!",
+            "stp x19, x3, [sp, 16]",
+            // As in `on_host`.
+            "sub x4, sp, {gap}",
+            "str x4, [x3, {fiber}]",
+            "mov x19, sp",
+            "ldr x4, [x3, {host}]",
+            "mov sp, x4",
+            ".cfi_def_cfa sp, 32",
+            ".cfi_offset x30, -8",
+            ".cfi_offset x29, -16",
+            ".cfi_offset x19, -24",
+            "add x29, sp, 16",
+            "ldr x4, [x1, {call}]",
+            "blr x4",
+            "mov sp, x19",
+            "ldp x19, x3, [sp, 16]",
+            "ldp x29, x30, [sp], 32",
+            $($last,)*
+            "ret",
+            ".cfi_endproc",
+            fiber = const offset_of!(VmStore, fiber.switch.fiber),
+            host = const offset_of!(VmStore, fiber.switch.host),
+            call = const offset_of!(HostEntry, call),
+            gap = const SUSPENSION_BYTES,
+            $($operands)*
+        )
+    };
+}
+
+/// See [`super::enter_host`]. What is called gives the registers back that functions must preserve: here nobody has a reference to an object in them alone.
+///
+/// # Safety
+/// That is described there.
+#[cfg(feature = "async")]
+#[unsafe(naked)]
+pub unsafe extern "C" fn enter_host(
+    ctx: *mut VmContext,
+    entry: *const HostEntry,
+    slots: *mut u64,
+    vm: *mut VmStore,
+) -> u32 {
+    enter_host!(["cmp w0, {stopped}", "b.ls 2f", "mov x0, x3", "b {wait}", "2:"]
+        stopped = const crate::runtime::HOST_STOPPED,
+        wait = sym crate::runtime::wait_for_host,
+    )
+}
+
+/// As above, where nothing waits.
+///
+/// # Safety
+/// As above.
+#[cfg(not(feature = "async"))]
+#[unsafe(naked)]
+pub unsafe extern "C" fn enter_host(
+    ctx: *mut VmContext,
+    entry: *const HostEntry,
+    slots: *mut u64,
+    vm: *mut VmStore,
+) -> u32 {
+    enter_host!([])
 }
 
 /// See [`super::suspend`].
@@ -137,8 +205,7 @@ pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
     unsafe {
         asm!(
             "adr x3, 2f",
-            "ldr x4, [x0, {fiber}]",
-            "stp x4, x19, [sp, -32]!",
+            "stp xzr, x19, [sp, -32]!",
             "stp x29, x3, [sp, 16]",
             "mov x4, sp",
             "str x4, [x0, {fiber}]",
@@ -180,10 +247,9 @@ pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
             "str x4, [x0, {host}]",
             "ldr x4, [x0, {fiber}]",
             "mov sp, x4",
-            "ldp x4, x19, [sp]",
+            "ldr x19, [sp, 8]",
             "ldp x29, x6, [sp, 16]",
             "add sp, sp, 32",
-            "str x4, [x0, {fiber}]",
             "mov x0, x1",
             "br x6",
             "2:",

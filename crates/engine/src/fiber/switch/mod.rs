@@ -25,6 +25,13 @@ use std::thread;
 #[cfg(any(test, feature = "async"))]
 pub(crate) use arch::HAS_STACKS;
 
+/// Calls a function of the host on the host's stack: `(context of the caller, entry, slots, record of the store)`. Tells how the call has ended, by the numbers of
+/// [`crate::runtime`]. There is as little to it as can be: guests call the host often.
+///
+/// # Safety
+/// This is called on the fiber of the store that the record is of. The rest is the contract of [`crate::vmctx::HostEntry::call`].
+pub use arch::enter_host;
+
 /// Bytes of a fiber's stack between who has the host do something and what the host calls meanwhile on that stack: whoever has called the host needs no more until it is suspended itself,
 /// where it can be. A signal's frame and its handler's may lie there, too, where the handler has no stack of its own.
 const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 48 << 10 } else { 0 };
@@ -33,7 +40,7 @@ const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 48 << 10 } else { 0
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Switch {
-    /// The stack pointer of the fiber: while it runs, where it was last entered; else, where it was left.
+    /// The stack pointer of the fiber where it was left; while it runs, nothing to rely on.
     pub(crate) fiber: usize,
     /// The stack pointer of whoever has entered or resumed the fiber, while it runs.
     pub(crate) host: usize,
@@ -66,28 +73,24 @@ pub(crate) enum Wake {
     Cancel,
 }
 
-/// What runs on a fiber's stack. It does not unwind.
+/// What runs on a fiber's stack, or what a fiber has done on the host's. It does not unwind.
 #[cfg(target_arch = "x86_64")]
 type Body = unsafe extern "sysv64" fn(*mut ());
-/// What a fiber has done on the host's stack. It does not unwind.
-#[cfg(target_arch = "x86_64")]
-type Call = unsafe extern "sysv64" fn(*mut ()) -> u64;
 #[cfg(not(target_arch = "x86_64"))]
 type Body = unsafe extern "C" fn(*mut ());
-#[cfg(not(target_arch = "x86_64"))]
-type Call = unsafe extern "C" fn(*mut ()) -> u64;
 
 /// Defines a function of the convention that the switch calls by.
-macro_rules! switched {
-    ($(#[$meta:meta])* fn $name:ident<$($generic:ident: $bound:path),*>($data:ident) $(-> $result:ty)? $body:block) => {
+macro_rules! with_convention {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$($generic:ident: $bound:path),*>($($param:ident: $ty:ty),*) $(-> $result:ty)? $body:block) => {
         #[cfg(target_arch = "x86_64")]
         $(#[$meta])*
-        unsafe extern "sysv64" fn $name<$($generic: $bound),*>($data: *mut ()) $(-> $result)? $body
+        $vis unsafe extern "sysv64" fn $name<$($generic: $bound),*>($($param: $ty),*) $(-> $result)? $body
         #[cfg(not(target_arch = "x86_64"))]
         $(#[$meta])*
-        unsafe extern "C" fn $name<$($generic: $bound),*>($data: *mut ()) $(-> $result)? $body
+        $vis unsafe extern "C" fn $name<$($generic: $bound),*>($($param: $ty),*) $(-> $result)? $body
     };
 }
+pub(crate) use with_convention;
 
 /// Something to be done on another stack, and how it ended.
 #[cfg(any(test, feature = "async"))]
@@ -108,8 +111,8 @@ impl<A: FnOnce() -> R, R> Job<A, R> {
     /// `at` is the switch of a fiber that is not running, and whose stack has enough room below where it was left. The job stays where it is until it has finished.
     #[inline(always)]
     pub(crate) unsafe fn enter(job: *mut Job<A, R>, at: *mut Switch) -> Progress {
-        switched! {
-            fn body<A: Act>(data) {
+        with_convention! {
+            fn body<A: Act>(data: *mut ()) {
                 // SAFETY: `enter` passes the job, which stays where it is.
                 unsafe { A::run(data) }
             }
@@ -187,8 +190,8 @@ impl<A, R> InPlace<A, R> {
 /// As [`Job::enter`].
 #[inline(always)]
 pub(crate) unsafe fn enter<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
-    switched! {
-        fn body<A: Act>(data) {
+    with_convention! {
+        fn body<A: Act>(data: *mut ()) {
             // SAFETY: `enter` passes its place, which waits for this.
             unsafe { A::run(data) }
         }
@@ -210,11 +213,10 @@ pub(crate) unsafe fn enter<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
 /// `at` is the switch of the fiber that this is called on.
 #[inline(always)]
 pub(crate) unsafe fn on_host<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
-    switched! {
-        fn call<A: Act>(data) -> u64 {
+    with_convention! {
+        fn call<A: Act>(data: *mut ()) {
             // SAFETY: `on_host` passes its place, which is in use until this returns.
-            unsafe { A::run(data) };
-            0
+            unsafe { A::run(data) }
         }
     }
     let mut place = InPlace { act: ManuallyDrop::new(act) };
@@ -222,39 +224,6 @@ pub(crate) unsafe fn on_host<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R 
     unsafe {
         arch::on_host(at, call::<InPlace<A, R>>, (&raw mut place).cast());
         place.into_result()
-    }
-}
-
-/// As [`on_host`], for what has a short answer and does not panic.
-///
-/// # Safety
-/// As [`on_host`].
-#[inline(always)]
-pub(crate) unsafe fn call_on_host<A: FnOnce() -> bool>(at: *mut Switch, act: A) -> bool {
-    switched! {
-        fn call<A: Answer>(data) -> u64 {
-            // SAFETY: `call_on_host` passes what is to be done, once.
-            u64::from(unsafe { A::answer(data) })
-        }
-    }
-    let mut act = Some(act);
-    // SAFETY: `runtime::call_host_of` passes the switch of the store that it runs for, on its fiber; a panic would end the process where it leaves `call`.
-    unsafe { arch::on_host(at, call::<Option<A>>, (&raw mut act).cast()) != 0 }
-}
-
-/// What [`call_on_host`] does, by address.
-trait Answer {
-    /// # Safety
-    /// `act` is the address of a value of this type, which nobody else uses.
-    unsafe fn answer(act: *mut ()) -> bool;
-}
-
-impl<A: FnOnce() -> bool> Answer for Option<A> {
-    #[inline(always)]
-    unsafe fn answer(act: *mut ()) -> bool {
-        // SAFETY: `call` passes the address that it was given, of what waits for it.
-        let act = unsafe { (*act.cast::<Option<A>>()).take() };
-        act.is_some_and(|act| act())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Nothing but the interpreter runs there, which keeps references in slots only.
 
-use super::{Body, Call, Switch};
+use super::{Body, Switch, with_convention};
+use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
 #[cfg(any(test, feature = "async"))]
@@ -18,9 +19,20 @@ pub(super) unsafe fn enter(_: *mut Switch, body: Body, data: *mut ()) -> u32 {
 
 /// See [`super::on_host`].
 #[inline(always)]
-pub(super) unsafe fn on_host(_: *mut Switch, call: Call, data: *mut ()) -> u64 {
+pub(super) unsafe fn on_host(_: *mut Switch, call: Body, data: *mut ()) {
     // SAFETY: `super::on_host` passes the call with its data.
     unsafe { call(data) }
+}
+
+with_convention! {
+    /// See [`super::enter_host`].
+    ///
+    /// # Safety
+    /// That is described there.
+    pub fn enter_host<>(ctx: *mut VmContext, entry: *const HostEntry, slots: *mut u64, vm: *mut VmStore) -> u32 {
+        // SAFETY: whoever calls passes the entry of a function of the host with its slots.
+        unsafe { ((*entry).call)(ctx, entry, slots, vm) }
+    }
 }
 
 /// See [`super::suspend`]: goes on at once.

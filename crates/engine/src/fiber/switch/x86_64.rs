@@ -1,22 +1,24 @@
 //! The switch between stacks for x86-64 with the System V convention.
 //!
-//! Whoever goes from one stack to the other, and is to go on where it was, pushes the same four words on the stack that it leaves:
+//! Whoever goes from one stack to the other, and is to go on where it was, pushes four words on the stack that it leaves. On the host's:
 //!
 //! ```text
 //! left stack pointer -> | the one noted before | rbx | rbp | where it goes on |
 //! ```
 //!
-//! All other registers count as lost, so that the compiler has put what it needs on the stack before: a collection that scans the stack from the
-//! noted pointer on sees everything. What goes on is jumped to and never returned to, which processors foresee; returns they would foresee wrongly.
+//! On the fiber's it is the same, with a word that nobody reads in the place of the first. All other registers count as lost, so that the compiler has put what it needs
+//! on the stack before: a collection that scans the stack from the noted pointer on sees everything. What goes on is jumped to and never returned to, which processors
+//! foresee; returns they would foresee wrongly.
 //!
 //! Must stay true: stacks are left with the pointer at a multiple of 16. While code of the host runs on the host's stack, the unwinding tables say that it was
 //! called where the fiber was entered or resumed from, on that same stack: whoever walks the stack never gets onto the fiber's, which
-//! may have been entered by a frame that is gone.
+//! may have been entered by a frame that is gone. Who follows frame pointers instead may see the guest's frames, up to where the fiber begins.
 
 use std::arch::{asm, naked_asm};
 use std::mem::offset_of;
 
-use super::{Body, Call, SUSPENSION_BYTES, Switch};
+use super::{Body, SUSPENSION_BYTES, Switch};
+use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
 #[cfg(any(test, feature = "async"))]
@@ -63,6 +65,8 @@ unsafe extern "sysv64" fn bottom(at: *mut Switch, body: Body, data: *mut ()) {
         "mov rbx, rdi",
         "mov rdi, rdx",
         "call rsi",
+        // As it was before: what was entered or resumed on the way has left its own mark.
+        "mov [rbx + {fiber}], rsp",
         "mov rsp, [rbx + {host}]",
         "pop qword ptr [rbx + {host}]",
         "pop rbx",
@@ -71,13 +75,14 @@ unsafe extern "sysv64" fn bottom(at: *mut Switch, body: Body, data: *mut ()) {
         "xor eax, eax",
         "jmp rcx",
         ".cfi_endproc",
+        fiber = const offset_of!(Switch, fiber),
         host = const offset_of!(Switch, host),
     )
 }
 
 /// See [`super::on_host`].
 #[unsafe(naked)]
-pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Call, data: *mut ()) -> u64 {
+pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Body, data: *mut ()) {
     naked_asm!(
         ".cfi_startproc",
         "push rbp",
@@ -86,23 +91,22 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Call, data: 
         "push r13",
         "push r14",
         "push r15",
-        "push qword ptr [rdi + {fiber}]",
+        "sub rsp, 8",
         // What is called within this may be suspended, and stay below while the caller goes on until it is suspended itself.
         "lea rax, [rsp - {gap}]",
         "mov [rdi + {fiber}], rax",
-        "mov rbx, rdi",
         // What is noted then may be of such a call.
-        "mov r12, rsp",
+        "mov rbx, rsp",
+        "mov rsp, [rdi + {host}]",
         "mov rdi, rdx",
-        "mov rsp, [rbx + {host}]",
         // What was pushed there when the fiber was entered or resumed: for whoever walks the stack, that place has made this call.
         ".cfi_def_cfa rsp, 32",
         ".cfi_offset rbp, -16",
         ".cfi_offset rbx, -24",
         "lea rbp, [rsp + 16]",
         "call rsi",
-        "mov rsp, r12",
-        "pop qword ptr [rbx + {fiber}]",
+        "mov rsp, rbx",
+        "add rsp, 8",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -117,6 +121,73 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Call, data: 
     )
 }
 
+/// The body of [`enter_host`], with what comes between `call` and the end.
+///
+/// The stack pointer is in a register meanwhile that compilers use last, and the frame pointer stays as it is: where one of them had to come from memory, each call of a
+/// loop would wait for the one before.
+macro_rules! enter_host {
+    ([$($last:literal),*] $($operands:tt)*) => {
+        naked_asm!(
+            ".cfi_startproc",
+            "push r13",
+            "push rcx",
+            "mov r13, rsp",
+            // As in `on_host`, and a multiple of 16.
+            "lea rax, [rsp - {gap}]",
+            "mov [rcx + {fiber}], rax",
+            "mov rsp, [rcx + {host}]",
+            ".cfi_def_cfa rsp, 32",
+            ".cfi_offset rbp, -16",
+            ".cfi_offset rbx, -24",
+            "call qword ptr [rsi + {call}]",
+            "mov rsp, r13",
+            "pop rdi",
+            "pop r13",
+            $($last,)*
+            "ret",
+            ".cfi_endproc",
+            fiber = const offset_of!(VmStore, fiber.switch.fiber),
+            host = const offset_of!(VmStore, fiber.switch.host),
+            call = const offset_of!(HostEntry, call),
+            gap = const SUSPENSION_BYTES + 8,
+            $($operands)*
+        )
+    };
+}
+
+/// See [`super::enter_host`]. What is called gives the registers back that functions must preserve: here nobody has a reference to an object in them alone.
+///
+/// # Safety
+/// That is described there.
+#[cfg(feature = "async")]
+#[unsafe(naked)]
+pub unsafe extern "sysv64" fn enter_host(
+    ctx: *mut VmContext,
+    entry: *const HostEntry,
+    slots: *mut u64,
+    vm: *mut VmStore,
+) -> u32 {
+    enter_host!(["cmp eax, {stopped}", "ja {wait}"]
+        stopped = const crate::runtime::HOST_STOPPED,
+        wait = sym crate::runtime::wait_for_host,
+    )
+}
+
+/// As above, where nothing waits.
+///
+/// # Safety
+/// As above.
+#[cfg(not(feature = "async"))]
+#[unsafe(naked)]
+pub unsafe extern "sysv64" fn enter_host(
+    ctx: *mut VmContext,
+    entry: *const HostEntry,
+    slots: *mut u64,
+    vm: *mut VmStore,
+) -> u32 {
+    enter_host!([])
+}
+
 /// See [`super::suspend`].
 #[cfg(any(test, feature = "async"))]
 #[inline(always)]
@@ -129,7 +200,7 @@ pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
             "push rax",
             "push rbp",
             "push rbx",
-            "push qword ptr [rdi + {fiber}]",
+            "push rbx",
             "mov [rdi + {fiber}], rsp",
             "mov rsp, [rdi + {host}]",
             "pop qword ptr [rdi + {host}]",
@@ -165,7 +236,7 @@ pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
             "push qword ptr [rdi + {host}]",
             "mov [rdi + {host}], rsp",
             "mov rsp, [rdi + {fiber}]",
-            "pop qword ptr [rdi + {fiber}]",
+            "pop rbx",
             "pop rbx",
             "pop rbp",
             "pop rcx",

@@ -281,3 +281,51 @@ fn errors_of_the_host_have_a_backtrace() {
     let error = run.call(&mut store, ()).unwrap_err();
     assert_eq!(error.backtrace().frames().len(), 2, "{error:?}");
 }
+
+/// What the host calls and has machine code is entered there at once, and comes back in every way that there is: it returns, goes on in the interpreter, traps, throws,
+/// or is not begun at all.
+#[test]
+fn the_host_enters_machine_code_at_once() {
+    let text = r#"(module
+        (import "host" "tell" (func $tell (param i32)))
+        (tag $t)
+        (func $f (export "run") (param i32) (result i32)
+            (call $tell (i32.const 1))
+            (if (i32.eqz (local.get 0)) (then (return (i32.const 7))))
+            (if (i32.eq (local.get 0) (i32.const 2)) (then (throw $t)))
+            (return_call $g (local.get 0) (i32.const 20) (i32.const 30) (i32.const 40) (i32.const 50)))
+        (func $g (param i32 i32 i32 i32 i32) (result i32)
+            (call $tell (i32.const 2))
+            (if (i32.eq (local.get 0) (i32.const 3)) (then (unreachable)))
+            (i32.add (local.get 0) (i32.add (local.get 1) (local.get 4)))))"#;
+    let mut config = Config::default();
+    config.tuning.tier_up = TierUp { calls: 8, ..TierUp::eager() };
+    let engine = innkeeper::engine_with(config, Tiers::Auto);
+    let mut store = Store::new(&engine, Vec::new()).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "tell", |mut caller: innkeeper::Caller<'_, Vec<(i32, bool)>>, what: i32| {
+        let seen = (what, caller.is_in_machine_code());
+        caller.data_mut().push(seen);
+    });
+    let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    for _ in 0..16 {
+        assert_eq!(run.call(&mut store, 0).unwrap(), 7);
+    }
+    assert_eq!(engine.compile_statistics().compiled, 1, "{:?}", engine.compile_statistics());
+    // Less often than what makes the other function hot.
+    for n in 10..12 {
+        store.data_mut().clear();
+        assert_eq!(run.call(&mut store, n).unwrap(), n + 70);
+        assert_eq!(store.data()[..], [(1, true), (2, false)]);
+        let thrown = run.call(&mut store, 2).unwrap_err();
+        assert!(matches!(thrown.kind(), innkeeper::ErrorKind::Exception(_)), "{thrown}");
+        let trapped = run.call(&mut store, 3).unwrap_err();
+        assert_eq!((trapped.trap(), trapped.backtrace().frames().len()), (Some(Trap::Unreachable), 1));
+        store.data_mut().clear();
+        store.interrupt_handle().interrupt();
+        assert_eq!(run.call(&mut store, 0).unwrap_err().trap(), Some(Trap::Interrupted));
+        assert!(store.data().is_empty(), "it was begun: {:?}", store.data());
+        assert_eq!(run.call(&mut store, 0).unwrap(), 7);
+    }
+}

@@ -10,7 +10,8 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::Published;
 use innkeeper_engine::tier::frame::CallFrame;
 use innkeeper_engine::tier::{
-    ActivationSegment, NativeCode, NativeExit, Pending, TailCall, TrapSite, VmContext, VmStore, runtime,
+    ActivationSegment, FuncEntry, NativeCode, NativeExit, Pending, TailCall, TrapSite, VmContext, VmStore,
+    runtime,
 };
 use innkeeper_engine::{Error, Trap};
 
@@ -53,6 +54,22 @@ impl Stub {
     #[inline(always)]
     pub(crate) fn code(&self) -> &NativeCode {
         self.code.get()
+    }
+}
+
+/// The machine code that a function has; none where it is interpreted, or has not been called yet.
+///
+/// # Safety
+/// `entry` is one of a module that lives as long as what this returns is used.
+#[inline(always)]
+pub(crate) unsafe fn machine_code<'a>(entry: *const FuncEntry) -> Option<&'a NativeCode> {
+    // SAFETY: an entry's code begins with the address of a handler, and where that is `enter_native`, it is a stub.
+    unsafe {
+        let code = (*entry).code.load(Ordering::Acquire);
+        if code.is_null() || *code != enter_native as Handler as usize as Word {
+            return None;
+        }
+        Some((*code.cast::<Stub>()).code())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Development tasks: `cargo xtask ci` runs everything that a change must pass, `cargo xtask tidy` only looks at the tree,
-//! `cargo xtask differential` compares Innkeeper with another engine, `cargo xtask races` attacks the sandbox, `cargo xtask soak` uses stores by the million, `cargo xtask startup`
+//! `cargo xtask differential` compares Innkeeper with another engine, `cargo xtask races` attacks the sandbox, `cargo xtask soak` uses stores by the million, `cargo xtask models`, `miri` and `sanitize` look closer, `cargo xtask startup`
 //! finds out which code a start needs, `cargo xtask dist` builds the binary that is handed out.
 
+mod checkers;
 mod ci;
 mod differential;
 mod dist;
@@ -13,13 +14,16 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak | startup | dist [options]
+const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak | models | miri | sanitize | startup | dist [options]
 
   ci            formatting, lints, tidiness, all tests, the README's commands, the guests
   tidy          house rules only: layers, unsafe rooms, file headers, links
   differential  generated modules on Innkeeper and another engine; with --help, its options
   races         guests' calls while another thread changes the tree under them; --tries COUNT
   soak          stores that are used in every way and dropped, and deadlines that are lifted; --cycles COUNT, --deadlines COUNT
+  models        every order in which threads can act on what they share, in small models
+  miri          tests of the interpreter's unsafe core and of views of guests' memory under Miri
+  sanitize      tests under AddressSanitizer; takes arguments for `cargo test`
   startup       links what a start executes together, in crates/cli/startup.ld; with --check, whether a start takes more memory than it may
   dist          the binary that is handed out: statically linked, and smallest in memory";
 
@@ -30,6 +34,9 @@ fn main() -> ExitCode {
         Some("races") => races::run(&root(), std::env::args().skip(2)),
         Some("dist") => dist::run(&root(), std::env::args().skip(2)),
         Some("soak") => soak::run(&root(), std::env::args().skip(2)),
+        Some("models") => checkers::models(&root()),
+        Some("miri") => checkers::miri(&root()),
+        Some("sanitize") => checkers::sanitize(&root(), std::env::args().skip(2)),
         Some("startup") => startup::run(&root(), std::env::args().skip(2)),
         Some("tidy") => tidy::run(&root()),
         _ => Err(USAGE.to_owned()),

@@ -121,7 +121,7 @@ impl Drop for MemoryImage {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 impl MemoryPermit {
     /// A memory of so many bytes that is waiting, if there is one of use; it begins with `image`.
     pub(crate) fn take(&self, len_bytes: usize, image: Option<&Arc<MemoryImage>>) -> Option<Mapping> {
@@ -150,7 +150,7 @@ impl MemoryPermit {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 impl MemoryPermit {
     /// Nothing waits where the system does not promise zeros for pages that were given back.
     pub(crate) fn take(&self, _: usize, _: Option<&Arc<MemoryImage>>) -> Option<Mapping> {
@@ -168,7 +168,7 @@ impl Drop for MemoryPermit {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 impl MemoryImage {
     /// Has a mapping begin with it, which is long enough.
     ///
@@ -181,14 +181,14 @@ impl MemoryImage {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 impl MemoryImage {
     pub(crate) fn map_into(&self, _: Mapping) -> Result<Mapping, Error> {
         match self.image {}
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
     use super::*;
     use crate::budget::Budget;

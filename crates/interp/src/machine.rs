@@ -465,7 +465,7 @@ impl Machine {
 #[inline(always)]
 unsafe fn handler(ip: *const Word) -> Handler {
     // SAFETY: the first word of an instruction is a handler's address: lowering writes no other.
-    unsafe { std::mem::transmute::<usize, Handler>(*ip as usize) }
+    unsafe { std::mem::transmute::<*const (), Handler>(*ip as usize as *const ()) }
 }
 
 #[cold]

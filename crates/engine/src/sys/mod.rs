@@ -2,18 +2,21 @@
 //!
 //! One module a platform, with the same signatures. Nothing else in the engine calls the operating system.
 
-#[cfg(target_os = "linux")]
+#[cfg(miri)]
+#[path = "allocated.rs"]
+mod address_space;
+#[cfg(all(unix, not(miri)))]
+#[path = "unix.rs"]
+mod address_space;
+#[cfg(all(target_os = "linux", not(miri)))]
 mod image;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 #[path = "image_absent.rs"]
 mod image;
 mod machine;
 mod thread_clock;
-#[cfg(unix)]
-mod unix;
 
+pub(crate) use address_space::{Mapping, has_room_for_thread, page_bytes, release_pages, thread_stack};
 pub(crate) use image::Image;
 pub(crate) use machine::memory_bytes;
 pub(crate) use thread_clock::ThreadClock;
-#[cfg(unix)]
-pub(crate) use unix::{Mapping, has_room_for_thread, page_bytes, release_pages, thread_stack};

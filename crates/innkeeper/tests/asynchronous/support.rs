@@ -63,7 +63,7 @@ impl Wake for Count {
 }
 
 /// Polls a future on a thread of its own each time, at most so often; none where it is not ready then.
-pub(crate) fn poll_on_threads<F: Future<Output: Send> + Send>(
+pub(crate) fn poll_on_threads<F: Future<Output: Send> + Send + ?Sized>(
     mut future: Pin<&mut F>,
     most: usize,
 ) -> Option<F::Output> {

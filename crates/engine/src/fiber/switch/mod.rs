@@ -8,13 +8,13 @@
 //!
 //! What this is not: a bound on what a fiber uses of its stack, or a decision about who runs.
 
-#[cfg(all(target_arch = "aarch64", unix))]
+#[cfg(all(target_arch = "aarch64", unix, not(miri)))]
 #[path = "aarch64.rs"]
 mod arch;
-#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), unix)))]
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), unix, not(miri))))]
 #[path = "none.rs"]
 mod arch;
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(all(target_arch = "x86_64", unix, not(miri)))]
 #[path = "x86_64.rs"]
 mod arch;
 
@@ -34,6 +34,7 @@ pub use arch::enter_host;
 
 /// Bytes of a fiber's stack between who has the host do something and what the host calls meanwhile on that stack: whoever has called the host needs no more until it is suspended itself,
 /// where it can be. A signal's frame and its handler's may lie there, too, where the handler has no stack of its own.
+#[cfg_attr(miri, allow(dead_code, reason = "there is no switch"))]
 const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 48 << 10 } else { 0 };
 
 /// Where the two stacks of a fiber were left.

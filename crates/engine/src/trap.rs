@@ -102,7 +102,7 @@ pub struct FrameInfo {
     pub module_name: Option<String>,
     /// The function within its module.
     pub func: FuncIndex,
-    /// The function's name from the name section, demangled by nobody yet.
+    /// What the function is called, demangled by nobody yet: in the name section, or else as an export.
     pub func_name: Option<String>,
     /// Offset in bytes from the start of the module's file of the instruction that was executing, where known.
     pub offset_bytes: Option<usize>,

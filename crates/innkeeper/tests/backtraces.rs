@@ -169,3 +169,23 @@ fn y12_exceptions_pass_frames_of_alternating_tiers_at_once() {
     assert!(engine.compile_statistics().compiled > 0, "{:?}", engine.compile_statistics());
     assert!(fastest < SOON, "{fastest:?}");
 }
+
+/// A function is called as the name section has it, or else as its first export, whatever executes it; a name of nothing is none.
+#[test]
+fn frames_have_the_names_of_exports_where_the_name_section_has_none() {
+    let text = r#"(module
+        (func $named (export "other") (call 1))
+        (func (export "first") (export "second") (call 2))
+        (func (@name "") (export "third") (call 3))
+        (func (call 4))
+        (func (@name "") (export "") unreachable)
+        (export "memory" (memory 0)) (memory 1))"#;
+    for (name, engine) in engines() {
+        let (mut store, instance) = instantiate(&engine, text);
+        let other = instance.get_typed_func::<(), ()>(&mut store, "other").unwrap();
+        let error = other.call(&mut store, ()).unwrap_err();
+        let names: Vec<Option<&str>> =
+            error.backtrace().frames().iter().map(|frame| frame.func_name.as_deref()).collect();
+        assert_eq!(names, [None, None, Some("third"), Some("first"), Some("named")], "{name}");
+    }
+}

@@ -89,7 +89,7 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         elems: Vec::new(),
         datas: Vec::new(),
         referenced_funcs: Vec::new(),
-        name_section: None,
+        name_sections: super::names::Sections::default(),
         names: OnceLock::new(),
         image: super::image::ImageOnce::default(),
         tiers: OnceLock::new(),
@@ -156,6 +156,8 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
             }
         }
         Payload::ExportSection(reader) => {
+            let range = narrow(reader.range());
+            parts.name_sections.exports = Some(range.start as usize..range.end as usize);
             for export in reader {
                 let export = export?;
                 let item = match export.kind {
@@ -181,7 +183,7 @@ fn section(parts: &mut ModuleParts, payload: Payload<'_>) -> Result<(), Error> {
         }
         Payload::CustomSection(reader) if reader.name() == "name" => {
             let range = narrow(reader.data_range());
-            parts.name_section = Some(range.start as usize..range.end as usize);
+            parts.name_sections.names = Some(range.start as usize..range.end as usize);
         }
         _ => {}
     }

@@ -53,7 +53,7 @@ pub struct ModuleParts {
     pub(crate) datas: Vec<DataSegment>,
     /// Functions that a reference may be made to, ascending.
     pub(crate) referenced_funcs: Vec<FuncIndex>,
-    name_section: Option<Range<usize>>,
+    name_sections: names::Sections,
     names: OnceLock<names::Names>,
     image: image::ImageOnce,
     tiers: OnceLock<ModuleTiers>,
@@ -246,7 +246,7 @@ impl Module {
 pub struct FunctionInfo<'a> {
     /// The function.
     pub func: FuncIndex,
-    /// Its name from the name section.
+    /// Its name in the name section, or else as an export.
     pub name: Option<&'a str>,
     /// Where its body (locals and instructions) lies in the module's bytes.
     pub body: Range<usize>,
@@ -363,7 +363,7 @@ impl ModuleParts {
         self.memories[memory.index()]
     }
 
-    /// The name that the name section gives a function.
+    /// What a function is called: in the name section, or else as an export.
     #[must_use]
     pub fn func_name(&self, func: FuncIndex) -> Option<&str> {
         self.names().funcs.get(func.index(), &self.bytes)
@@ -411,9 +411,8 @@ impl ModuleParts {
     }
 
     fn names(&self) -> &names::Names {
-        self.names.get_or_init(|| match &self.name_section {
-            Some(range) => names::read(&self.bytes, range.clone(), (self.funcs.len(), self.tags.len())),
-            None => names::Names::default(),
+        self.names.get_or_init(|| {
+            names::read(&self.bytes, &self.name_sections, (self.funcs.len(), self.tags.len()))
         })
     }
 }

@@ -1,4 +1,5 @@
-//! The name section: names of the module, its functions and its tags, looked for when somebody first asks for one.
+//! What a module, its functions and its tags are called, looked for when somebody first asks for a name: as the name section has it, and a function that has no
+//! name there as the first export of it.
 //!
 //! Names stay where they are, in the module's bytes; what is kept is where each begins.
 //!
@@ -8,7 +9,7 @@
 
 use std::ops::Range;
 
-use wasmparser::{BinaryReader, Name, NameMap, NameSectionReader};
+use wasmparser::{BinaryReader, ExportSectionReader, ExternalKind, Name, NameMap, NameSectionReader};
 
 #[derive(Default)]
 pub(super) struct Names {
@@ -28,7 +29,7 @@ struct Place {
     bytes: u32,
 }
 
-/// What has no name: a name is behind the bytes that tell how long it is.
+/// What has no name.
 const NOWHERE: Place = Place { start: 0, bytes: 0 };
 
 impl Place {
@@ -38,7 +39,7 @@ impl Place {
 
     fn name(self, module: &[u8]) -> Option<&str> {
         let name = module.get(self.start as usize..)?.get(..self.bytes as usize)?;
-        std::str::from_utf8(name).ok().filter(|_| self.start != NOWHERE.start)
+        std::str::from_utf8(name).ok().filter(|name| !name.is_empty())
     }
 }
 
@@ -46,6 +47,18 @@ impl Names {
     /// The name of the module with these bytes.
     pub(super) fn module<'a>(&self, module: &'a [u8]) -> Option<&'a str> {
         self.module?.name(module)
+    }
+
+    fn note_section(&mut self, module: &[u8], section: Range<usize>, (funcs, tags): (usize, usize)) {
+        for name in NameSectionReader::new(BinaryReader::new(&module[section], 0)) {
+            match name {
+                Ok(Name::Module { name, .. }) => self.module = Some(Place::of(module, name)),
+                Ok(Name::Function(map)) => self.funcs.note(module, map, funcs),
+                Ok(Name::Tag(map)) => self.tags.note(module, map, tags),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
     }
 
     /// Bytes that are kept.
@@ -63,32 +76,50 @@ impl NameList {
     /// Notes names of an index space of `count`; those beyond are nobody's.
     fn note(&mut self, module: &[u8], names: NameMap<'_>, count: usize) {
         for naming in names.into_iter().map_while(Result::ok) {
-            let index = naming.index as usize;
-            if index >= count {
-                continue;
+            if let Some(place) = self.place(naming.index as usize, count) {
+                *place = Place::of(module, naming.name);
             }
-            if self.0.is_empty() {
-                if self.0.try_reserve_exact(count).is_err() {
-                    return;
-                }
-                self.0.resize(count, NOWHERE);
-            }
-            self.0[index] = Place::of(module, naming.name);
         }
+    }
+
+    /// Notes what functions are exported as that have no name yet.
+    fn note_exported(&mut self, module: &[u8], section: Range<usize>, count: usize) {
+        let Ok(exports) = ExportSectionReader::new(BinaryReader::new(&module[section], 0)) else { return };
+        for export in exports.into_iter().map_while(Result::ok) {
+            let is_func = matches!(export.kind, ExternalKind::Func | ExternalKind::FuncExact);
+            let place = is_func.then(|| self.place(export.index as usize, count)).flatten();
+            // A name of nothing is none.
+            if let Some(place) = place.filter(|place| place.bytes == 0) {
+                *place = Place::of(module, export.name);
+            }
+        }
+    }
+
+    /// Where the name of what has an index is noted; nowhere for an index beyond `count`, or without memory.
+    fn place(&mut self, index: usize, count: usize) -> Option<&mut Place> {
+        if self.0.is_empty() && index < count {
+            self.0.try_reserve_exact(count).ok()?;
+            self.0.resize(count, NOWHERE);
+        }
+        self.0.get_mut(index)
     }
 }
 
-/// Reads the names of a module with so many functions and tags, from its name section.
-pub(super) fn read(module: &[u8], section: Range<usize>, (funcs, tags): (usize, usize)) -> Names {
+/// Where a module's bytes have names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sections {
+    pub(super) names: Option<Range<usize>>,
+    pub(super) exports: Option<Range<usize>>,
+}
+
+/// Reads the names of a module with so many functions and tags.
+pub(super) fn read(module: &[u8], sections: &Sections, (funcs, tags): (usize, usize)) -> Names {
     let mut names = Names::default();
-    for name in NameSectionReader::new(BinaryReader::new(&module[section], 0)) {
-        match name {
-            Ok(Name::Module { name, .. }) => names.module = Some(Place::of(module, name)),
-            Ok(Name::Function(map)) => names.funcs.note(module, map, funcs),
-            Ok(Name::Tag(map)) => names.tags.note(module, map, tags),
-            Ok(_) => {}
-            Err(_) => break,
-        }
+    if let Some(section) = &sections.names {
+        names.note_section(module, section.clone(), (funcs, tags));
+    }
+    if let Some(section) = &sections.exports {
+        names.funcs.note_exported(module, section.clone(), funcs);
     }
     names
 }

@@ -176,7 +176,7 @@ pub struct NewCode<'a> {
     pub bytes: usize,
     /// The function that it is; none for a trampoline between calling conventions.
     pub func: Option<FuncIndex>,
-    /// The function's name, from its module's name section.
+    /// What the function is called: in its module's name section, or else as an export.
     pub func_name: Option<&'a str>,
 }
 

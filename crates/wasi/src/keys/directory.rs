@@ -66,6 +66,9 @@ pub struct DirKey {
 }
 
 impl DirKey {
+    /// What a directory in memory may take where nothing is said of it: 64 MiB.
+    pub const TEMPORARY_BYTES: u64 = 64 << 20;
+
     /// A key to the host directory `host`, called `guest` by the guest: without slashes and dots at its end, since guests' libraries compare names as text.
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {

@@ -88,7 +88,8 @@ pub enum PolicyAccess {
 pub struct PolicyTemporary {
     /// The guest's name for it.
     pub guest: String,
-    /// What it may take.
+    /// What it may take; [`DirKey::TEMPORARY_BYTES`], if nothing is said.
+    #[serde(default = "temporary_size")]
     pub size: Size,
 }
 
@@ -206,7 +207,7 @@ pub struct PolicyRandom {
 #[non_exhaustive]
 pub struct PolicyNetwork {
     /// Addresses that the guest accepts connections on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "super::quantity::addresses")]
     pub listen: Vec<SocketAddr>,
 }
 
@@ -236,6 +237,10 @@ pub struct PolicyLimits {
     /// Processor time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Time>,
+}
+
+fn temporary_size() -> Size {
+    Size(DirKey::TEMPORARY_BYTES)
 }
 
 /// Why a policy cannot be used.

@@ -1,9 +1,12 @@
-//! Sizes and durations as people write them, in flags and policies.
+//! Sizes, durations and addresses as people write them, in flags and policies.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::network::parse_address;
 
 /// Bytes: a number, or text with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is not a duration that passes"))
 }
 
+/// A duration as people write it, which [`parse_duration`] reads back.
+#[must_use]
+pub fn duration_in_words(duration: Duration) -> String {
+    if duration.is_zero() { String::from("0s") } else { format!("{duration:?}").replace('µ', "u") }
+}
+
 /// The number at the beginning, and what follows.
 fn split(text: &str) -> (&str, &str) {
     let unit =
@@ -120,6 +129,41 @@ impl<'de> Deserialize<'de> for Time {
             })
             .map(Time)
     }
+}
+
+/// An address as text, or a port of this machine's as a number.
+struct Address;
+
+impl serde::de::Visitor<'_> for Address {
+    type Value = SocketAddr;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an address, as in 8080 or \"127.0.0.1:8080\"")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<SocketAddr, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<SocketAddr, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SocketAddr, E> {
+        parse_address(text).map_err(E::custom)
+    }
+}
+
+/// Reads a list of addresses, each as a flag has it.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    struct Element(SocketAddr);
+    impl<'de> Deserialize<'de> for Element {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Element, D::Error> {
+            deserializer.deserialize_any(Address).map(Element)
+        }
+    }
+    let elements = Vec::<Element>::deserialize(deserializer)?;
+    Ok(elements.into_iter().map(|Element(address)| address).collect())
 }
 
 impl Serialize for Size {
@@ -164,6 +208,17 @@ impl<T> serde::de::Visitor<'_> for Quantity<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_in_words_are_read_back() {
+        for (nanoseconds, words) in
+            [(0, "0s"), (1, "1ns"), (1500, "1.5us"), (20_000_000, "20ms"), (90_000_000_000, "90s")]
+        {
+            let duration = Duration::from_nanos(nanoseconds);
+            assert_eq!(duration_in_words(duration), words);
+            assert_eq!(parse_duration(words), Ok(duration), "{words}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

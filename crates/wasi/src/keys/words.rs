@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{
     Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, LockedRoot, Random, StdinKey,
-    StdoutKey, WasiLimits,
+    StdoutKey, WasiLimits, duration_in_words,
 };
 
 /// Which part of the keys a line is about.
@@ -239,8 +239,7 @@ impl Lines {
             max_denials: _,
             random_chunk_bytes: _,
         } = limits;
-        let time =
-            |time: &Option<Duration>| time.map_or_else(|| String::from("none"), |time| format!("{time:?}"));
+        let time = |time: &Option<Duration>| time.map_or_else(|| String::from("none"), duration_in_words);
         let mut bound = |thing: &str, words: String| self.add(KeyLineKind::Limit, thing, words);
         bound("wall", format!("{}, from the start of the command to its end", time(wall_time)));
         bound("cpu", format!("{}, of processor time", time(processor_time)));

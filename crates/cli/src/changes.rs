@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::values::ChangesFlag;
 use crate::writable::Writable;
-use crate::{cache, signals};
+use crate::{cache, input, output, signals};
 
 /// Text of a list that is printed at once.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -173,7 +173,9 @@ fn archive(overlays: &[Overlay], file: Output, stop: &Stop<'_>) -> Result<(), Pr
         )
         .help("grant one cow directory, or list or apply the changes"));
     };
+    let path = file.path().to_owned();
     let failed = |error| match error {
+        ArchiveError::Unwritable(error) => output::unwritable(&path, &error),
         ArchiveError::ReservedName(_) => Problem::new(shown(overlay.host_path()), error)
             .help("nothing was archived; --cow-changes apply makes changes under any name"),
         error => Problem::new(shown(overlay.host_path()), error),
@@ -195,6 +197,7 @@ pub(crate) fn cow(command: &CowCommand) -> Result<ExitCode, Problem> {
         CowCommand::Undo(args) => (args, Some(Finish::Undo)),
     };
     let directory = &args.directory;
+    require_directory(directory)?;
     let mut limits = WasiLimits::default();
     limits.wall_time = args.timeout;
     let deadline = Deadline::watch_work(&limits, begin, shown(directory))?;
@@ -210,7 +213,11 @@ pub(crate) fn cow(command: &CowCommand) -> Result<ExitCode, Problem> {
     let hidden = cache::out_of_sight(None);
     let unfinished = Unfinished { directory, trust, hidden: &hidden };
     let Some(how) = how else {
-        report::output(&listed(&unfinished)?)?;
+        let text = listed(&unfinished)?;
+        if text.is_empty() {
+            report::note(&Problem::new(shown(directory), "there are no unfinished changes in it"));
+        }
+        report::output(&text)?;
         return Ok(ExitCode::SUCCESS);
     };
     let stop = || deadline.has_passed() || signal.exit_code().is_some();
@@ -220,6 +227,17 @@ pub(crate) fn cow(command: &CowCommand) -> Result<ExitCode, Problem> {
             report::problem(&not_finished(directory, &error));
             Ok(signal.exit_code().map_or(ExitCode::FAILURE, ExitCode::from))
         }
+    }
+}
+
+/// Changes are in a directory, and an empty answer about none would be taken for one about something.
+fn require_directory(directory: &Path) -> Result<(), Problem> {
+    match directory.metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Problem::new(shown(directory), "it is not a directory")
+            .help("name the directory that --cow-changes apply was to change")
+            .mistake()),
+        Err(error) => Err(input::unopened(directory.as_os_str(), "directory", &error)),
     }
 }
 

@@ -9,8 +9,8 @@ use innkeeper::Tiers;
 
 use crate::cache::{compiled, size};
 use crate::input::Input;
-use crate::output::Output;
-use crate::report::{self, Problem, visible};
+use crate::output::{Document, written_to};
+use crate::report::{self, Problem};
 use crate::work::WorkFlags;
 use crate::writable::Writable;
 
@@ -22,7 +22,7 @@ pub(crate) struct CompileArgs {
     /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
-    /// The file to write, instead of FILE with the ending .cwasm
+    /// The file to write, instead of FILE with the ending .cwasm, or - for standard output
     #[arg(short, long, alias = "to", value_name = "FILE.cwasm", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<OsString>,
 
@@ -36,7 +36,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
         Some(output) => PathBuf::from(output),
         None if args.file == "-" => {
             return Err(Problem::new("standard input", "has no name to make the output's from")
-                .help(format!("name the output, -o NAME.{EXTENSION}")));
+                .help(format!("name the output, -o NAME.{EXTENSION}, or - for standard output")));
         }
         None => Path::new(&args.file).with_extension(EXTENSION),
     };
@@ -44,15 +44,14 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
     let mut input = Input::read(&args.file)?;
     let engine = innkeeper::engine_with(args.work.config(), Tiers::Auto);
     let module = input.module(&engine)?;
-    let file = Output::open(&output, &Writable::by_no_guest([&args.file]))?;
+    let file = Document::open(&output, &Writable::by_no_guest([&args.file]))?;
     let progress = report::Progress::new("compiling functions");
     // Written when it is done: whoever ends the command before leaves nothing.
     let mut made = Vec::new();
     let statistics = innkeeper::precompile(&module, &mut made, &|done, of| progress.tell(done, of));
     progress.finish();
     let statistics = statistics.map_err(|error| Problem::new(&input.name, error))?;
-    file.write(|to| to.write_all(&made))?;
-    let name = visible(&output.to_string_lossy());
-    report::output(&format!("{name}: {}, {}", size(made.len() as u64), compiled(&statistics)))?;
+    let closing = format!("{}: {}, {}", written_to(&output), size(made.len() as u64), compiled(&statistics));
+    file.write(&made, &closing)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -39,11 +39,31 @@ pub(crate) fn completion(args: &CompletionArgs) -> Result<ExitCode, Problem> {
         CompletionForm::Man => {
             let rendered = clap_mangen::Man::new(command).render(&mut text);
             rendered.map_err(|error| Problem::new("the man page", error))?;
-            report::output(&String::from_utf8_lossy(&text))?;
+            report::output(&String::from_utf8_lossy(&text).replace(MAN_FILE.0, MAN_FILE.1))?;
             return Ok(ExitCode::SUCCESS);
         }
     };
     generate(shell, &mut command, "inn", &mut text);
-    report::output(&String::from_utf8_lossy(&text))?;
+    let text = String::from_utf8_lossy(&text);
+    report::output(&if shell == Shell::Bash { with_files(&text) } else { text.into_owned() })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the page that is made from the flags calls FILE with what follows it, and how the help does.
+const MAN_FILE: (&str, &str) = ("<\\fIFILE ARGS\\fR>", "<\\fIFILE\\fR> [\\fIARGS\\fR]...");
+
+/// Bash's script, with files beside commands where both can stand: before any command, as in `inn ca`, which can go on as `cache` and as `cat.wasm`.
+fn with_files(script: &str) -> String {
+    const BLOCK: &str = "\n        inn)\n";
+    const WORDS: &str = "COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )\n";
+    const FILES: &str = r#"if [[ ${cur} != -* ]]; then
+                local IFS=$'\n'
+                COMPREPLY+=( $(compgen -f -- "${cur}") )
+                compopt -o filenames 2>/dev/null
+            fi
+"#;
+    let Some(start) = script.find(BLOCK) else { return script.to_owned() };
+    let end = script[start..].find("\n            ;;").map_or(script.len(), |end| start + end);
+    let block = script[start..end].replace(WORDS, &format!("{WORDS}            {FILES}"));
+    format!("{}{block}{}", &script[..start], &script[end..])
 }

@@ -49,6 +49,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("--tcplisten", "--listen ADDRESS:PORT"),
     ("--net", NO_CONNECTIONS),
     ("--allow-net", NO_CONNECTIONS),
+    ("--http", "HTTP is not there yet; a guest can accept connections itself, with --listen"),
     ("--inherit-network", NO_CONNECTIONS),
     (
         "--preload",
@@ -186,6 +187,18 @@ const COMMANDS: &[(&str, &str)] = &[
     ("install", "there are no packages; name a .wasm file"),
     ("publish", "there are no packages"),
     ("wat2wasm", "text is run as it is: inn FILE.wat"),
+    ("man", "the page of the manual: inn completion man"),
+    ("completions", "inn completion SHELL"),
+    ("list", "to see what a module has: inn inspect FILE; what changes are unfinished: inn cow list DIR"),
+    ("info", "to see what a module has: inn inspect FILE; what the cache has: inn cache info"),
+    ("show", "to see what a module has: inn inspect FILE"),
+    ("check", "to check a module: inn validate FILE; a policy: inn policy check FILE.toml"),
+    ("build", "inn builds nothing; docs/porting.md says how programs are built for it"),
+    ("new", "inn builds nothing; docs/porting.md says how programs are built for it"),
+    ("init", "inn builds nothing; docs/porting.md says how programs are built for it"),
+    ("update", "inn is updated as it was installed, and fetches nothing itself"),
+    ("upgrade", "inn is updated as it was installed, and fetches nothing itself"),
+    ("self-update", "inn is updated as it was installed, and fetches nothing itself"),
     ("repl", "to call functions by name: inn --invoke NAME FILE ARGS..."),
 ];
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum, ValueHint};
 use innkeeper::Tiers;
-use innkeeper::wasi::keys::{parse_duration, parse_size};
+use innkeeper::wasi::keys::{parse_address, parse_duration, parse_size};
 
 use crate::values::{
     CacheFlag, ChangesFlag, ClockFlag, DirFlag, EnvFlag, FeaturesFlag, InputFlag, OutputFlag, ProfileFlag,
-    RandomFlag, TmpFlag, TraceFlag, parse_address, parse_count,
+    RandomFlag, TmpFlag, TraceFlag, parse_count,
 };
 
 /// What `inn run` takes.

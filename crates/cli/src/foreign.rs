@@ -1,4 +1,4 @@
-//! Files that are no modules of WebAssembly, and modules that were made for another host: what they look like, and what to do.
+//! Files that are no modules of WebAssembly: what they look like, and what to do.
 //!
 //! Guesses for messages only: nothing here decides what runs.
 
@@ -6,19 +6,25 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use innkeeper::Precompiled;
 use innkeeper::wasi::observe::is_record;
-use innkeeper::{ExternType, ImportType, Module, Precompiled};
 
-use crate::inspect::{Provider, provider};
-use crate::report::{Problem, short};
+/// Where an ELF file says for which system it is.
+const ELF_SYSTEM: usize = 7;
+/// What stands there in files that `wasmtime compile` makes.
+const ELF_SYSTEM_WASMTIME: u8 = 200;
 
 /// What a file looks like that is no module, and the mend.
 pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     const BUILD: &str = "build the program for wasm32-wasip1";
     const UNPACK: &str = "unpack it first";
+    const COMPILED: &str =
+        "name the .wasm file that it was made from; `inn compile` makes such files for inn";
     const FETCHED: &str = "fetch the file itself: what came is a page about it, or an error";
     let starts: &[(&[u8], &str, &str)] = &[
         (b"\x7fELF", "a program or library for this machine (ELF)", BUILD),
+        (b"wasmer-universal", "a module that another host has compiled ahead of time (Wasmer)", COMPILED),
+        (b"WASMER\0\0", "a module that another host has compiled ahead of time (Wasmer)", COMPILED),
         (b"MZ", "a program for Windows (EXE)", BUILD),
         (b"\xcf\xfa\xed\xfe", "a program for macOS (Mach-O)", BUILD),
         (b"\xca\xfe\xba\xbe", "a Java class or a program for macOS", BUILD),
@@ -43,6 +49,9 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"#!", "a script", "name the module that it runs, or run the script itself"),
         (b"\0asm\x0d\0\x01\0", "a component (WASI 0.2 or later), which inn does not run yet", BUILD),
     ];
+    if bytes.starts_with(b"\x7fELF") && bytes.get(ELF_SYSTEM) == Some(&ELF_SYSTEM_WASMTIME) {
+        return Some(("a module that another host has compiled ahead of time (Wasmtime)", COMPILED));
+    }
     if let Some((_, kind, mend)) = starts.iter().find(|(start, ..)| bytes.starts_with(start)) {
         return Some((kind, mend));
     }
@@ -131,14 +140,26 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
 /// What is not read of a module's text, as far as the text tells.
 pub(crate) fn unread_text(text: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(text).ok()?;
-    let begins_folded_try = |rest: &str| {
-        let block = rest.trim_start_matches(|character: char| character != '(');
-        rest.starts_with([' ', '\n', '\t', '\r', '('])
-            && block.strip_prefix('(').is_some_and(|block| block.trim_start().starts_with("do"))
-    };
     text.match_indices("(try").any(|(at, word)| begins_folded_try(&text[at + word.len()..])).then_some(
         "exceptions in the legacy form are read unfolded only: write `try ... catch $tag ... end` for `(try (do ...) (catch $tag ...))`, or translate the file to the binary format",
     )
+}
+
+/// Whether `(do` follows, behind a label and a type.
+fn begins_folded_try(rest: &str) -> bool {
+    if !rest.starts_with([' ', '\n', '\t', '\r', '(']) {
+        return false;
+    }
+    let mut rest = rest;
+    while let Some((_, block)) = rest.split_once('(') {
+        let block = block.trim_start();
+        let is_type = ["result", "param", "type"].iter().any(|word| block.starts_with(word));
+        if !is_type {
+            return block.starts_with("do");
+        }
+        rest = block;
+    }
+    false
 }
 
 /// What a file is that is named where another kind of file is wanted, and what it is for.
@@ -169,131 +190,4 @@ pub(crate) fn kind_by_start(start: &[u8]) -> Option<(&'static str, &'static str)
     text.trim_start()
         .starts_with("(module")
         .then_some(("it is the text of a module", "to run it: inn FILE.wat"))
-}
-
-/// What a module's imports say that nobody here provides: who made it, which are missing, and how to build it for WASI.
-pub(crate) fn missing_imports(name: &str, module: &Module) -> Option<Problem> {
-    let imports: Vec<(ImportType<'_>, Provider)> =
-        module.imports().map(|import| (import.clone(), provider(&import))).collect();
-    let missing: Vec<&(ImportType<'_>, Provider)> =
-        imports.iter().filter(|(_, provider)| !provider.is_here()).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let maker = maker(module);
-    let mut named: Vec<String> = missing.iter().map(|(import, _)| describe(import)).collect();
-    named.dedup();
-    let count = named.len();
-    named.truncate(4);
-    let more = if count > named.len() { format!(" and {} more", count - named.len()) } else { String::new() };
-    let other_types = missing.iter().all(|(_, provider)| matches!(provider, Provider::WasiOfAnotherType(_)));
-    let reason = match &maker {
-        Some(maker) => format!("it was made for {}", maker.host),
-        None if other_types => String::from("it wants functions of WASI with other types than they have"),
-        None => String::from("it wants what inn does not provide"),
-    };
-    let missing = format!("{reason}: {}{more}", named.join(", "));
-    let mend = maker.map_or(
-        "inn provides WASI 0.1 (wasi_snapshot_preview1 and wasi_unstable) and nothing else; build it for wasm32-wasip1",
-        |maker| maker.mend,
-    );
-    Some(Problem::new(name, missing).help(mend))
-}
-
-/// Who made a module, as far as its imports tell.
-struct Maker {
-    host: &'static str,
-    mend: &'static str,
-}
-
-fn maker(module: &Module) -> Option<Maker> {
-    let imports =
-        |is: &dyn Fn(&str, &str) -> bool| module.imports().any(|import| is(import.module, import.name));
-    let made = |host, mend| Some(Maker { host, mend });
-    if imports(&|module, name| {
-        module == "gojs" || module == "go" && (name.starts_with("runtime.") || name.starts_with("syscall/js"))
-    }) {
-        return made("a browser by Go (GOOS=js)", "build it with GOOS=wasip1 GOARCH=wasm go build");
-    }
-    if imports(&|module, name| {
-        module.starts_with("__wbindgen")
-            || module == "wbg"
-            || name.starts_with("__wbindgen")
-            || name.starts_with("__wbg_")
-    }) {
-        return made(
-            "a browser by wasm-bindgen",
-            "build it with cargo build --target wasm32-wasip1, without wasm-bindgen, web-sys and js-sys",
-        );
-    }
-    if imports(&|module, name| {
-        module == "emnapi"
-            || module == "napi"
-            || name.starts_with("napi_")
-            || name.starts_with("emnapi_")
-            || name.starts_with("_emnapi_")
-    }) {
-        return made(
-            "Node.js, as an addon (napi-rs, emnapi)",
-            "it has no program of its own: load it with the package that it comes from; for inn, build a program for wasm32-wasip1 without napi",
-        );
-    }
-    if imports(&|module, _| {
-        module.starts_with("wasi:") || module == "cm32p2" || module.starts_with("[export]wasi:")
-    }) {
-        return made(
-            "WASI 0.2, as the core of a component",
-            "build it for wasm32-wasip1; components are not supported yet",
-        );
-    }
-    if imports(&|module, name| {
-        module == "env"
-            && (name.starts_with("emscripten_")
-                || name.starts_with("_emscripten_")
-                || name.starts_with("__syscall_")
-                || name.starts_with("invoke_")
-                || name == "__cxa_throw")
-            || module == "a" && name.len() <= 2
-    }) {
-        return made(
-            "JavaScript by Emscripten",
-            "build it with wasi-sdk, or with emcc -sSTANDALONE_WASM -sPURE_WASI",
-        );
-    }
-    if imports(&|module, name| module == "env" && name == "abort") && imports(&|module, _| module == "env") {
-        return made(
-            "JavaScript, perhaps by AssemblyScript",
-            "build AssemblyScript with @assemblyscript/wasi-shim",
-        );
-    }
-    if imports(&|module, _| module == "spectest") {
-        return made("the specification's tests", "run the script that it comes from: inn wast FILE.wast");
-    }
-    if imports(&|module, _| {
-        module == "wasi_ephemeral_nn"
-            || module == "wasi_nn"
-            || module == "wasi_ephemeral_crypto"
-            || module == "wasmedge_process"
-            || module.starts_with("wasix")
-    }) {
-        return made("another host's extensions of WASI", "build it without them");
-    }
-    if imports(&|module, _| module == "env") {
-        return made(
-            "a host that provides `env`: often symbols that were left undefined in linking",
-            "define them, or link with the library that does; inn provides WASI 0.1 and nothing else",
-        );
-    }
-    None
-}
-
-fn describe(import: &ImportType<'_>) -> String {
-    let kind = match import.ty {
-        ExternType::Func(_) => "",
-        ExternType::Memory(_) => "memory ",
-        ExternType::Table(_) => "table ",
-        ExternType::Global(_) => "global ",
-        _ => "tag ",
-    };
-    format!("{kind}{} {}", short(import.module), short(import.name))
 }

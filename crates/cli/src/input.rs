@@ -12,7 +12,7 @@ use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::nearest::nearest;
 use crate::report::{Problem, visible};
-use crate::written::commands;
+use crate::written::{command_meant, commands};
 use crate::{elsewhere, foreign, reserve};
 
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
@@ -258,9 +258,44 @@ fn unreadable(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
     problem.mistake()
 }
 
+/// Why something cannot be opened that a command reads and that is no module: a record, a profile, a directory of changes.
+pub(crate) fn unopened(path: &OsStr, what: &str, reason: &io::Error) -> Problem {
+    let name = visible(&path.to_string_lossy());
+    let problem = match reason.kind() {
+        io::ErrorKind::NotFound if is_elsewhere(&name) => Problem::new(name, format!("no such {what}"))
+            .help("inn fetches nothing: download it, and name the file"),
+        io::ErrorKind::NotFound => {
+            Problem::new(name, format!("no such {}", if what == "directory" { what } else { "file" }))
+                .help(format!("check the path of the {what}"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            Problem::new(name, "permission denied").help(format!("check that this user may read the {what}"))
+        }
+        _ => Problem::new(name, format!("cannot be opened: {reason}"))
+            .help(format!("check the path of the {what}")),
+    };
+    problem.mistake()
+}
+
+/// Whether a path that is not there is written as what is fetched from elsewhere: a URL, or a name in a registry such as `ghcr.io/me/app:1`.
+pub(crate) fn is_elsewhere(path: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_host = |host: &str| host.contains('.') && !host.starts_with('.') && !host.ends_with('.');
+    match (path.split_once("://"), path.split_once('/')) {
+        (Some((scheme, _)), _) => is_scheme(scheme),
+        (None, Some((host, rest))) => is_host(host) && rest.contains([':', '@']),
+        _ => false,
+    }
+}
+
 /// What may be meant by a file that is not there.
 fn not_found(path: &OsStr) -> String {
     let word = path.to_string_lossy();
+    if is_elsewhere(&word) {
+        return String::from("inn fetches nothing: download the module, and name the file");
+    }
     let with_ending = ["wasm", "wat"].map(|ending| Path::new(path).with_added_extension(ending));
     if let Some(found) = with_ending.iter().find(|path| path.is_file()) {
         return format!("did you mean {}?", found.display());
@@ -274,6 +309,9 @@ fn not_found(path: &OsStr) -> String {
         }
         if let Some(near) = nearest(&word, commands.iter().map(String::as_str)) {
             return format!("did you mean the command: inn {near} ...? `inn help` lists all");
+        }
+        if let Some(meant) = command_meant(&word) {
+            return meant;
         }
         if ["text", "json", "summary"].contains(&&*word) {
             return format!("a form of the trace follows an equals sign: --trace={word}");

@@ -15,6 +15,7 @@ use crate::cache;
 use crate::flags::RunArgs;
 use crate::flags::{KeyFlags, LimitFlags};
 use crate::foreign;
+use crate::input;
 use crate::mounts;
 use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
@@ -182,7 +183,9 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
 /// Why a file cannot be read as a policy.
 fn unreadable_policy(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
     let problem = match reason.kind() {
-        io::ErrorKind::NotFound => Problem::new(name, "no such file").help("check the path of the policy"),
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+            return input::unopened(path, "policy", reason);
+        }
         io::ErrorKind::IsADirectory => {
             Problem::new(name, "it is a directory, and a policy is a file").help("name the .toml file")
         }

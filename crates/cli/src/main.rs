@@ -25,6 +25,7 @@ mod input;
 mod inspect;
 mod invoke;
 mod keys;
+mod makers;
 mod misplaced;
 mod mounts;
 mod names;

@@ -9,11 +9,17 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     if let (Some(only), None) = (longer.next(), longer.next()) {
         return Some(only);
     }
-    let measured = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
+    // What all flags begin with makes none of them nearer.
+    let bare = |word: &'a str| word.trim_start_matches('-');
+    let plain = word.trim_start_matches('-');
+    let measured = candidates.into_iter().map(|candidate| (distance(plain, bare(candidate)), candidate));
     let (distance, candidate) = measured.min_by_key(|(distance, _)| *distance)?;
-    let most = 1 + word.chars().count().min(candidate.chars().count()) / 4;
-    (distance <= most && distance < word.chars().count()).then_some(candidate)
+    let letters = plain.chars().count().min(bare(candidate).chars().count());
+    (distance <= 1 + letters / LETTERS_A_MISTAKE && distance < letters.max(1)).then_some(candidate)
 }
+
+/// Letters of a word for each mistake in it beyond the first.
+const LETTERS_A_MISTAKE: usize = 5;
 
 /// Letters of which a word is taken for the beginning of another.
 const LEAST_BEGINNING: usize = 4;
@@ -54,7 +60,12 @@ mod tests {
         ] {
             assert_eq!(nearest(word, flags), Some(meant), "{word}");
         }
-        for word in ["--network", "--volume", "--x", ""] {
+        let commands = ["run", "wast", "cache", "help", "explore", "inspect"];
+        assert_eq!(nearest("inspct", commands), Some("inspect"));
+        for word in ["list", "hash", "test", "r"] {
+            assert_eq!(nearest(word, commands), None, "{word}");
+        }
+        for word in ["--network", "--volume", "--uid", "--http", "--x", "--", ""] {
             assert_eq!(nearest(word, flags), None, "{word}");
         }
     }

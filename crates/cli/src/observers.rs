@@ -62,9 +62,10 @@ pub(crate) fn finish(
     ending: &str,
 ) -> Result<(), Problem> {
     let Some(observers) = context.observers() else { return Ok(()) };
-    let traced = observers
-        .finish_trace()
-        .map_err(|error| Problem::new("the trace", error).help("check the disk, or trace to another file"));
+    let traced = observers.finish_trace().map_err(|error| match &flags.trace_file {
+        Some(path) => unwritable(path, &error),
+        None => Problem::new("the trace", error).help("trace to a file: --trace-file FILE"),
+    });
     // A record has its end whatever became of the trace.
     if let Some(path) = &flags.record {
         observers.finish_record(ending).map_err(|error| unwritable(path, &error))?;

@@ -11,7 +11,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,9 @@ use crate::writable::{self, WayError, Writable, Writing, is_own_descriptor};
 
 /// What a file or directory may be opened for by others: as the user's umask has it.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+/// What stands for standard output where a document can go there.
+pub(crate) const STANDARD: &str = "-";
+
 /// A file that is going to be written.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -62,6 +65,12 @@ impl Output {
             let problem = Problem::from_message("the path of a file to write is empty");
             return Err(problem.help("name a file"));
         }
+        if path == Path::new(STANDARD) {
+            let reason = "standard output is the guest's, or of what the command says";
+            return Err(Problem::new(path.to_string_lossy(), reason)
+                .help("name a file; one of that name is written ./-")
+                .mistake());
+        }
         let (directory, name) = writable.directory_of(path).map_err(|error| match error {
             WayError::System(error) => unwritable(path, &error),
             WayError::Planted(step) => writable::planted(path, &step),
@@ -86,6 +95,11 @@ impl Output {
             writable.take((&directory, &name), path, how)?;
         }
         Ok(Output { directory, name, path: path.to_owned(), special })
+    }
+
+    /// The file's path, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file, to be written to while the guest runs.
@@ -170,6 +184,53 @@ impl Output {
                 }
             }
         }
+    }
+}
+
+/// Where a command without a guest writes its document.
+pub(crate) enum Document {
+    File(Output),
+    /// Standard output; what is said of it goes to standard error.
+    Standard,
+}
+
+impl Document {
+    /// Opens the file of this path, or standard output for `-`.
+    pub(crate) fn open(path: &Path, writable: &Writable) -> Result<Document, Problem> {
+        if path == Path::new(STANDARD) && io::stdout().is_terminal() {
+            let reason = "it is a terminal, and what is written is for another program";
+            return Err(Problem::new("standard output", reason)
+                .help("name a file, or have it go to one")
+                .mistake());
+        }
+        if path == Path::new(STANDARD) {
+            return Ok(Document::Standard);
+        }
+        Output::open(path, writable).map(Document::File)
+    }
+
+    /// Writes it, and says `closing` where that is not part of it.
+    pub(crate) fn write(self, document: &[u8], closing: &str) -> Result<(), Problem> {
+        match self {
+            Document::File(output) => {
+                output.write(|to| to.write_all(document))?;
+                report::output(closing)
+            }
+            Document::Standard => {
+                report::bytes(document)?;
+                report::table(closing);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What to call the file of a document.
+pub(crate) fn written_to(path: &Path) -> String {
+    if path == Path::new(STANDARD) {
+        String::from("standard output")
+    } else {
+        visible(&path.to_string_lossy())
     }
 }
 

@@ -125,9 +125,17 @@ fn in_words(lines: &[KeyLine]) -> String {
     for (kind, heading) in headings {
         let between = if text.is_empty() { "" } else { "\n" };
         text += &format!("{between}{heading}\n");
-        for KeyLine { thing, words, host, .. } in lines.iter().filter(|line| line.kind == kind) {
-            let place = host.as_ref().map(|path| format!(": {}", place(path))).unwrap_or_default();
-            text += &visible(&format!("  {thing:<width$}  {words}{place}"));
+        let of_kind: Vec<&KeyLine> = lines.iter().filter(|line| line.kind == kind).collect();
+        // What is said of several places in a row is said once.
+        for alike in of_kind.chunk_by(|one, other| one.thing == other.thing && one.words == other.words) {
+            let hosts: Vec<&Path> = alike.iter().filter_map(|line| line.host.as_deref()).collect();
+            let KeyLine { thing, words, .. } = alike[0];
+            let places = match hosts[..] {
+                [] => String::new(),
+                [host] => format!(": {}", place(host)),
+                _ => format!(": {}", places(&hosts)),
+            };
+            text += &visible(&format!("  {thing:<width$}  {words}{places}"));
             text.push('\n');
         }
     }
@@ -136,6 +144,22 @@ fn in_words(lines: &[KeyLine]) -> String {
 
 /// Characters of a name that what stands beside it is lined up with.
 const MAX_THING_CHARS: usize = 40;
+
+/// Where several things are on the host: the first, those that are there, and how many others are not.
+fn places(hosts: &[&Path]) -> String {
+    let mut words = Vec::new();
+    let mut not_there = 0;
+    for (i, host) in hosts.iter().enumerate() {
+        match i == 0 || host.symlink_metadata().is_ok() {
+            true => words.push(place(host)),
+            false => not_there += 1,
+        }
+    }
+    if not_there > 0 {
+        words.push(format!("{not_there} more that are not there"));
+    }
+    words.join(", ")
+}
 
 /// Where something is on the host: in full, with what links lead to, and whether it is there.
 fn place(path: &Path) -> String {

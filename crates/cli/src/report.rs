@@ -101,8 +101,13 @@ impl Problem {
 
 /// Writes to standard output. A reader that has gone away is no error.
 pub(crate) fn output(text: &str) -> Result<(), Problem> {
+    bytes(text.as_bytes())
+}
+
+/// [`output`] of what need not be text.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Problem> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Problem::new("standard output", error))
         }

@@ -18,12 +18,13 @@ use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::misplaced::note_flags_of_inn;
 use crate::output;
+use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Explain, Problem, visible};
 use crate::values::ProfileFlag;
 use crate::wording::{self, Wording};
 use crate::writable::Writable;
-use crate::{background, cache, changes, foreign, invoke, keys, observers, perf, profile, runtimes};
+use crate::{background, cache, changes, invoke, keys, makers, observers, perf, profile, runtimes};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 pub(crate) const TRAP_EXIT_CODE: u8 = 134;
@@ -102,8 +103,10 @@ fn run_guest(
         let settings = RecordedSettings::of(execution.config.features, keys.limits.memory_bytes, args);
         record_header(args, &input, &settings)
     });
+    let is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
+    let profiled_hash = is_profiled.then(|| ModuleHash::of(&input.bytes));
     let mut guest = Guest::new(&mut input, execution)?;
-    guest.is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
+    guest.is_profiled = is_profiled;
     guest.fuel = args.keys.limits.fuel;
     guest.wording = Wording::of(args, &keys);
     if guest.fuel.is_some() && uses_threads(&guest.module) {
@@ -120,7 +123,7 @@ fn run_guest(
     let entry = Entry::choose(args.invoke.as_deref(), args.guest_args(), &input, &guest.module).map_err(
         |problem| match problem {
             // Who made the module for another host looks for `_start` in vain, too.
-            NoEntry::Missing => foreign::missing_imports(&input.name, &guest.module)
+            NoEntry::Missing => makers::missing_imports(&input.name, &guest.module)
                 .unwrap_or_else(|| no_such_function(args, &input, &guest.module)),
             NoEntry::Problem(problem) => problem,
         },
@@ -151,12 +154,20 @@ fn run_guest(
     let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
     let lacking = guest.module.keep_code();
     // Whatever comes of the rest, which may go to a pipe that nobody reads while the deadline's last second runs.
-    let profiled = match (&ran.profile, profiled) {
-        (Some(profile), Some(files)) => profile::write(profile, files, (&input.name, &guest.module)),
+    let profiled = match (&ran.profile, profiled, profiled_hash) {
+        (Some(profile), Some(files), Some(hash)) => {
+            profile::write(profile, files, (&input.name, &guest.module, hash))
+        }
         _ => Ok(()),
     };
     let bounds = (&keys.limits, guest.fuel);
-    let code = report_ending(&ran, args, (&input, &guest), (&deadline, bounds));
+    // What a policy is learned from has to say what the policy lacks.
+    let told = match (usage, args.reports.explain) {
+        (_, true) => Explain::Asked,
+        (Usage::Ignored, false) if ran.ending.is_success() => Explain::Success,
+        _ => Explain::Failure,
+    };
+    let code = report_ending(&ran, told, args, (&input, &guest), (&deadline, bounds));
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
@@ -265,6 +276,7 @@ fn tell_of_limit(
 /// Tells what there is to tell, and gives the process's exit code.
 fn report_ending(
     ran: &Ran,
+    told: Explain,
     args: &RunArgs,
     (input, guest): (&Input, &Guest),
     (deadline, limits): (&Deadline, (&WasiLimits, Option<u64>)),
@@ -292,14 +304,11 @@ fn report_ending(
             ExitCode::FAILURE
         }
     };
-    let succeeded = ran.ending.is_success();
-    match (args.reports.explain, &ran.ending) {
-        (_, Ending::Failed(_) | Ending::Interrupted) => {}
-        (true, _) => report::explain(&ran.context, Explain::Asked, &guest.wording),
-        (false, _) if succeeded => report::explain(&ran.context, Explain::Success, &guest.wording),
-        (false, _) => report::explain(&ran.context, Explain::Failure, &guest.wording),
+    let is_over = matches!(ran.ending, Ending::Failed(_) | Ending::Interrupted);
+    if !is_over {
+        report::explain(&ran.context, told, &guest.wording);
     }
-    let has_failed = !succeeded && !matches!(ran.ending, Ending::Failed(_) | Ending::Interrupted);
+    let has_failed = !ran.ending.is_success() && !is_over;
     if has_failed && let Some(text) = runtimes::missing_library(ran.context.host(), args.file()) {
         report::note(&Problem::new(&input.name, text));
     }
@@ -310,7 +319,7 @@ fn not_started(input: &Input, guest: &Guest, error: &Error) -> Problem {
     let problem = Problem::new(&input.name, error);
     match error.kind() {
         ErrorKind::Link(_) => {
-            foreign::missing_imports(&input.name, &guest.module).unwrap_or(problem).help_if_none("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
+            makers::missing_imports(&input.name, &guest.module).unwrap_or(problem).help_if_none("inn provides wasi_snapshot_preview1 and wasi_unstable; `inn inspect` lists what the module wants")
         }
         ErrorKind::Limit(text) => match guest.wording.memory_limit_in(text) {
             Some(text) => Problem::new(&input.name, text)

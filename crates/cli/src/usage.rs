@@ -88,6 +88,7 @@ fn problem(error: &clap::Error) -> Problem {
                 None => problem.help(usage()),
             }
         }
+        ErrorKind::InvalidUtf8 => not_utf8(),
         ErrorKind::ArgumentConflict if text(ContextKind::PriorArg) == written => {
             Problem::new(name, "it is written twice, and only one of them could hold").help("write it once")
         }
@@ -112,6 +113,25 @@ fn problem(error: &clap::Error) -> Problem {
             let first = rendered.lines().next().unwrap_or_default();
             Problem::from_message(first.trim_start_matches("error: ")).help(usage())
         }
+    }
+}
+
+/// Says which word is not UTF-8 that has to be: a flag's value, most often.
+fn not_utf8() -> Problem {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let Some(at) = words.iter().position(|word| word.to_str().is_none()) else {
+        return Problem::from_message("a word of the command line is not UTF-8").help(usage());
+    };
+    let word = words[at].to_string_lossy();
+    let flag = match word.split_once('=') {
+        Some((flag, _)) if flag.starts_with('-') => Some(flag.to_owned()),
+        _ => at.checked_sub(1).and_then(|before| words[before].to_str()).map(str::to_owned),
+    };
+    match flag.filter(|flag| flag.starts_with('-')) {
+        Some(flag) => Problem::new(visible(&flag), format!("`{}` is not UTF-8", visible(&word))).help(
+            "write its value in UTF-8, which a guest reads; only paths of this machine can be any bytes",
+        ),
+        None => Problem::new(visible(&word), "it is not UTF-8").help(usage()),
     }
 }
 
@@ -149,6 +169,12 @@ fn unknown_flag(flag: &str) -> Problem {
     }
     if let Some(answer) = elsewhere::flag(&written) {
         return problem.help(answer);
+    }
+    if let (true, Some(command)) = (known.iter().any(|flag| flag == name), command_name())
+        && let Some(nested) = nested_command(&command)
+    {
+        return Problem::new(visible(name), format!("it cannot stand before `{nested}`"))
+            .help(format!("write it after that: inn {command} {nested} {name} ..."));
     }
     match nearest(flag, known.iter().map(String::as_str).chain(["--help", "--version"])) {
         Some(near) => problem.help(format!("did you mean {near}?")),

@@ -3,10 +3,9 @@
 //! Must stay true: a path of the host is any bytes, whatever stands around it in a value. What the guest reads is UTF-8.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use innkeeper::wasi::keys::{
@@ -19,8 +18,8 @@ use crate::elsewhere;
 use crate::nearest::nearest;
 use crate::report::visible;
 
-/// What a directory in memory takes if nothing is said.
-const DEFAULT_TMP_BYTES: u64 = 64 << 20;
+/// What whoever wants a cache or none writes elsewhere, in the place of a directory.
+const SWITCHES: [&str; 11] = ["on", "yes", "y", "true", "1", "auto", "default", "no", "n", "false", "0"];
 
 /// A value of `--cache`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +34,12 @@ impl CacheFlag {
         match value.as_bytes() {
             b"off" => Ok(CacheFlag::Off),
             b"" => Err(String::from("write a directory, or off")),
+            word if SWITCHES.iter().any(|switch| word.eq_ignore_ascii_case(switch.as_bytes())) => {
+                let word = value.to_string_lossy();
+                Err(format!(
+                    "`{word}` is no directory, which it wants, or off; there is a cache without the flag, and a directory of that name is written ./{word}"
+                ))
+            }
             _ => Ok(CacheFlag::Directory(PathBuf::from(value))),
         }
     }
@@ -169,7 +174,7 @@ impl TmpFlag {
     pub(crate) fn parse(value: &str) -> Result<TmpFlag, String> {
         let (guest, bytes) = match value.split_once("::") {
             Some((guest, size)) => (guest, parse_size(size)?),
-            None => (value, DEFAULT_TMP_BYTES),
+            None => (value, DirKey::TEMPORARY_BYTES),
         };
         if let Some((front, size)) = guest.rsplit_once(':')
             && parse_size(size).is_ok()
@@ -240,18 +245,6 @@ pub(crate) fn parse_positive(value: &str) -> Result<NonZeroUsize, String> {
         .ok_or_else(|| format!("`{value}` would be nothing: write 1 or more"))
 }
 
-/// Reads an address to listen on: `ADDRESS:PORT`, `PORT` for this machine alone, or `localhost:PORT`.
-pub(crate) fn parse_address(value: &str) -> Result<SocketAddr, String> {
-    let port = value.strip_prefix("localhost:").unwrap_or(value);
-    let port = port.strip_prefix(':').unwrap_or(port);
-    if let Ok(port) = port.parse() {
-        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    }
-    value.parse().map_err(|_| {
-        format!("`{value}` is no address: write PORT, or ADDRESS:PORT as in 0.0.0.0:8080 or [::1]:8080")
-    })
-}
-
 /// A value of `--stdin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InputFlag(pub(crate) StdinKey);
@@ -263,11 +256,17 @@ impl InputFlag {
             (b"inherit", _) => Ok(StdinKey::Inherit),
             (b"empty", _) => Ok(StdinKey::Empty),
             (b"closed", _) => Ok(StdinKey::Closed),
+            (_, Some(path)) if path == Path::new("-") => Err(standard("input")),
             (_, Some(path)) => Ok(StdinKey::File(path)),
             _ => Err(String::from("write inherit, empty, closed or file:PATH")),
         }
         .map(InputFlag)
     }
+}
+
+/// What to say to `file:-`.
+fn standard(direction: &str) -> String {
+    format!("inn's own standard {direction} is `inherit`; a file of that name is written file:./-")
 }
 
 /// A value of `--stdout` or `--stderr`.
@@ -281,6 +280,7 @@ impl OutputFlag {
             (b"inherit", ..) => Ok(StdoutKey::Inherit),
             (b"discard", ..) => Ok(StdoutKey::Discard),
             (b"closed", ..) => Ok(StdoutKey::Closed),
+            (_, Some(path), _) | (_, _, Some(path)) if path == Path::new("-") => Err(standard("output")),
             (_, Some(path), _) => Ok(StdoutKey::File { path, mode: FileMode::Truncate }),
             (_, _, Some(path)) => Ok(StdoutKey::File { path, mode: FileMode::Append }),
             _ => Err(String::from("write inherit, discard, closed, file:PATH or append:PATH")),
@@ -350,6 +350,12 @@ impl TraceFlag {
     }
 }
 
+/// Endings of files that are something else than a flame graph, or the stacks beside it.
+const NO_GRAPHS: [&str; 15] = [
+    "folded", "gif", "gz", "htm", "html", "jpeg", "jpg", "json", "pb", "pdf", "png", "pprof", "txt", "wasm",
+    "webp",
+];
+
 /// A value of `--profile`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ProfileFlag {
@@ -360,7 +366,14 @@ pub(crate) enum ProfileFlag {
 impl ProfileFlag {
     /// Reads `perf` or a path. A word that could be a kind of profile is no path: a file of that name can be written as `./NAME`.
     pub(crate) fn parse(value: OsString) -> Result<ProfileFlag, String> {
-        let is_file = || Ok(ProfileFlag::File(value.clone()));
+        let is_file = || match Path::new(&value).extension().and_then(OsStr::to_str) {
+            Some(ending) if NO_GRAPHS.iter().any(|other| ending.eq_ignore_ascii_case(other)) => Err(format!(
+                "`{}`: a flame graph is written as SVG, and not as {ending}: name it {}",
+                visible(&value.to_string_lossy()),
+                visible(&Path::new(&value).with_extension("svg").to_string_lossy())
+            )),
+            _ => Ok(ProfileFlag::File(value.clone())),
+        };
         match value.to_str() {
             Some("perf") => Ok(ProfileFlag::Perf),
             Some(word) if word.contains('/') => is_file(),
@@ -496,22 +509,6 @@ mod tests {
         }
         for value in ["", "k", "-1", "1.5k", "x", "0x10", "5G", "99999999999999999999", "1 0"] {
             assert!(parse_count::<u32>(value).is_err(), "{value}");
-        }
-    }
-
-    #[test]
-    fn addresses_are_as_people_write_them() {
-        for (value, address) in [
-            ("8080", "127.0.0.1:8080"),
-            (":8080", "127.0.0.1:8080"),
-            ("localhost:80", "127.0.0.1:80"),
-            ("0.0.0.0:80", "0.0.0.0:80"),
-            ("[::1]:80", "[::1]:80"),
-        ] {
-            assert_eq!(parse_address(value).map(|it| it.to_string()), Ok(address.to_owned()), "{value}");
-        }
-        for value in ["", ":", "host:80", "99999", "1.2.3.4", "-1"] {
-            assert!(parse_address(value).is_err(), "{value}");
         }
     }
 

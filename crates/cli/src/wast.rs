@@ -12,7 +12,7 @@ use clap::{Args, ValueHint};
 
 use crate::flags::Tier;
 use crate::foreign;
-use crate::input::check_room_for_text;
+use crate::input::{self, check_room_for_text};
 use crate::report::{self, Problem, visible};
 use crate::values::FeaturesFlag;
 use crate::work::WorkFlags;
@@ -91,6 +91,9 @@ fn unreadable(path: &OsStr, name: &str, error: &io::Error) -> Problem {
     let kind = (error.kind() == io::ErrorKind::InvalidData).then(|| foreign::kind_of_file(Path::new(path)));
     match kind.flatten() {
         Some((kind, mend)) => Problem::new(name, format!("{kind}, and a script is text")).help(mend),
+        None if path == "-" => Problem::new(name, "scripts are read from files, not from standard input")
+            .help("write ./- for a file of that name, or /dev/stdin"),
+        None if error.kind() == io::ErrorKind::NotFound => input::unopened(path, "script", error),
         None => Problem::new(name, error).help("name a script: inn wast FILE.wast"),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use innkeeper::Limits;
 use innkeeper::wasi::host::{self, LimitReached, MissingKey};
-use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits};
+use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits, duration_in_words};
 use innkeeper::wasi::p1::Explanation;
 
 use crate::flags::RunArgs;
@@ -202,7 +202,7 @@ impl Wording {
 
     /// That a guest was stopped by a deadline.
     pub(crate) fn stopped(&self, name: LimitName, limit: Duration) -> String {
-        format!("the guest was stopped: {} is {limit:?}", self.limit(name))
+        format!("the guest was stopped: {} is {}", self.limit(name), duration_in_words(limit))
     }
 
     /// What to say about keys that cannot be honoured: another command line, or another policy, would have others.

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use innkeeper::wasi::keys::{parse_duration, parse_size};
+use innkeeper::wasi::keys::{duration_in_words, parse_duration, parse_size};
 use innkeeper::{Budget, Config};
 
 use crate::report::{self, Problem};
@@ -45,7 +45,10 @@ impl WorkFlags {
         let look = move || {
             let left = timeout.saturating_sub(begin.elapsed());
             if left.is_zero() {
-                end(&format!("it takes longer than {timeout:?}"), "--timeout DURATION gives it more time");
+                end(
+                    &format!("it takes longer than {}", duration_in_words(timeout)),
+                    "--timeout DURATION gives it more time",
+                );
             }
             if resident_bytes() > most_bytes {
                 let reason = format!("it needs more than {most_bytes} bytes of memory");

@@ -29,6 +29,25 @@ pub(crate) fn command_name() -> Option<String> {
     commands().contains(&first).then_some(first)
 }
 
+/// The command or flag that a word names which stands alone: `inn learn` is `inn policy learn`, and `inn trace` is `inn --trace`.
+pub(crate) fn command_meant(word: &str) -> Option<String> {
+    let whole = Cli::command();
+    let of_command = whole.get_subcommands().find_map(|command| {
+        let nested = command.find_subcommand(word)?;
+        Some(format!("it is a command of `{0}`: inn {0} {1} ...", command.get_name(), nested.get_name()))
+    });
+    let is_flag = |argument: &&clap::Arg| argument.get_long() == Some(word) && !argument.is_hide_set();
+    of_command.or_else(|| {
+        let flag = whole.get_arguments().find(is_flag)?;
+        let value = match flag.get_value_names().unwrap_or_default() {
+            [name, ..] if flag.is_require_equals_set() => format!("[={name}]"),
+            [name, ..] if flag.get_action().takes_values() => format!(" {name}"),
+            _ => String::new(),
+        };
+        Some(format!("it is a flag, which stands before FILE: inn --{word}{value} FILE ..."))
+    })
+}
+
 /// The commands that could stand where one was not understood, and how they are listed.
 pub(crate) fn commands_around() -> (Vec<String>, String) {
     let whole = Cli::command();

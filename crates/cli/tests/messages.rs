@@ -11,6 +11,8 @@ use std::process::Command;
 fn files(folder: &Path) {
     let put = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
     put("elf", b"\x7fELF\x02\x01\x01\0\0\0");
+    put("wasmtime.cwasm", b"\x7fELF\x02\x01\x01\xc8\0\0\0\0\0\0\0\0");
+    put("wasmer.wasmu", b"wasmer-universal\0\0");
     put("app.wasm.gz", b"\x1f\x8b\x08\0\0\0\0\0");
     put("page.wasm", b"<!DOCTYPE html>\n<html><body>404</body></html>\n");
     put("script.sh", b"#!/bin/sh\nexec inn app.wasm\n");
@@ -43,6 +45,13 @@ fn files(folder: &Path) {
         "env.wat",
         br#"(module (import "env" "printf" (func (param i32 i32) (result i32))) (func (export "_start")))"#,
     );
+    put(
+        "ruby-js.wat",
+        br#"(module (import "rb-js-abi-host" "eval-js" (func (param i32))) (func (export "_start")))"#,
+    );
+    put("wasmedge.wat", br#"(module (import "wasi_snapshot_preview1" "sock_open" (func (param i32 i32 i32) (result i32))) (func (export "_start")))"#);
+    put("other-type.wat", br#"(module (import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32))) (func (export "_start")))"#);
+    put("object.wat", br#"(module (import "env" "__linear_memory" (memory 1)) (import "env" "main" (func)) (func (export "_start")))"#);
     put("simd.wat", br#"(module (func (export "_start") (drop (v128.const i64x2 0 0))))"#);
     put("loop.wat", br#"(module (func (export "_start") (loop (br 0))))"#);
     put("deep.wat", br#"(module (func $f (export "_start") (call $f) (call $f)))"#);
@@ -93,6 +102,7 @@ fn files(folder: &Path) {
     put("ruby.wat", named("usr/local/lib/ruby/3.4.0/rubygems.rb", 3).as_bytes());
     put("bom.wat", b"\xef\xbb\xbf(module (func (export \"_start\")))");
     put("try.wat", b"(module (tag $e) (func (export \"_start\") (try (do (throw $e)) (catch $e))))");
+    put("try-result.wat", b"(module (tag $e) (func (export \"_start\") (drop (try $l (result i32) (do (throw $e)) (catch $e (i32.const 1))))))");
     put("nameless.wat", b"(module (func (@name \"\") unreachable) (func (export \"_start\") (call 0)))");
     put("real.wasm", b"\0asm\x01\0\0\0");
     put("one.toml", b"[directory]\nhost = \"data\"\n");

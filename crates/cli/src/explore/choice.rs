@@ -10,6 +10,7 @@ use super::callees::Callees;
 use super::samples::Samples;
 use crate::names::Names;
 use crate::nearest::nearest;
+use crate::profile::ModuleHash;
 use crate::report::{self, Problem, short};
 
 /// How many functions are shown unless somebody says otherwise.
@@ -92,10 +93,14 @@ fn no_such_function(module: &Module, names: &Names, word: &str, file: &str) -> P
 pub(super) fn check_samples(
     samples: &Samples,
     path: &OsStr,
-    callees: &Callees,
+    (module, callees): (ModuleHash, &Callees),
     file: &str,
 ) -> Result<(), Problem> {
     const MEND: &str = "name the .folded file of a run of this module";
+    if samples.is_of_another(module) {
+        let reason = format!("it is a profile of another program than {file}, or of another build of it");
+        return Err(Problem::new(path.to_string_lossy(), reason).help(MEND).mistake());
+    }
     let unknown = samples.unknown(|name| callees.has(name));
     let path = path.to_string_lossy();
     if unknown == samples.total {

@@ -24,8 +24,9 @@ use text::Text;
 use crate::cache;
 use crate::input::Input;
 use crate::names::Names;
-use crate::output::Output;
-use crate::report::{self, Problem, visible};
+use crate::output::{Document, written_to};
+use crate::profile::ModuleHash;
+use crate::report::Problem;
 use crate::values::parse_positive;
 use crate::work::WorkFlags;
 use crate::writable::Writable;
@@ -35,7 +36,7 @@ const LARGE_PAGE_BYTES: usize = 10 << 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
-    /// The module, .wasm or .wat
+    /// The module, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
 
@@ -51,7 +52,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Vec<String>,
 
-    /// Where the page goes, instead of beside FILE
+    /// Where the page goes, instead of beside FILE, or - for standard output
     #[arg(long, short = 'o', alias = "output", value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) to: Option<PathBuf>,
 
@@ -83,17 +84,27 @@ struct Compiled {
 /// Writes the page.
 pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
-    let path = args.to.clone().unwrap_or_else(|| PathBuf::from(&args.file).with_extension("html"));
-    let output = Output::open(&path, &Writable::by_no_guest([&args.file].into_iter().chain(&args.profile)))?;
+    let path = match &args.to {
+        Some(path) => path.clone(),
+        None if args.file == "-" => {
+            return Err(Problem::new("standard input", "has no name to make the page's from")
+                .help("name the page, -o NAME.html, or - for standard output"));
+        }
+        None => PathBuf::from(&args.file).with_extension("html"),
+    };
+    let output =
+        Document::open(&path, &Writable::by_no_guest([&args.file].into_iter().chain(&args.profile)))?;
     let mut input = Input::read(&args.file)?;
     let text = Text::print(&input)?;
     let engine: Engine = innkeeper::engine(args.work.config());
+    // Before the module takes the bytes.
+    let hash = ModuleHash::of(&input.bytes);
     let module = input.module(&engine)?;
     let names = Names::of(&module);
     let callees = Callees::of(&module, &names);
     let samples = args.profile.as_deref().map(Samples::read).transpose()?;
     if let (Some(samples), Some(path)) = (&samples, &args.profile) {
-        choice::check_samples(samples, path, &callees, &input.name)?;
+        choice::check_samples(samples, path, (hash, &callees), &input.name)?;
     }
     let chosen = choice::choose(&module, &names, samples.as_ref(), args, &input.name)?;
     let head = page::Head {
@@ -113,14 +124,14 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
         page.push(&function);
     }
     let html = page.finish();
-    output.write(|to| to.write_all(html.as_bytes()))?;
-    report::output(&closing_line(&path, chosen.len(), module.functions().len(), html.len()))?;
+    output
+        .write(html.as_bytes(), &closing_line(&path, chosen.len(), module.functions().len(), html.len()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What was written, how large it is, and what makes it smaller where somebody may want that.
 fn closing_line(path: &std::path::Path, shown: usize, total: usize, bytes: usize) -> String {
-    let (name, size) = (visible(&path.to_string_lossy()), cache::size(bytes as u64));
+    let (name, size) = (written_to(path), cache::size(bytes as u64));
     let smaller = match shown {
         2.. if bytes > LARGE_PAGE_BYTES => {
             format!("; --functions {} makes it smaller", (shown / 5).max(1))

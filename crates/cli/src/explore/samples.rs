@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::profile::OMITTED;
+use crate::input;
+use crate::profile::{ModuleHash, OF_MODULE, OMITTED};
 use crate::report::Problem;
 
 /// The time of functions in a profile.
@@ -16,13 +18,18 @@ pub(super) struct Samples {
     own: HashMap<String, u64>,
     /// All time together, whoever's it is.
     pub(super) total: u64,
+    /// The lines that say of which module the profile is: several where profiles were joined, none where another tool has left them out.
+    modules: Vec<String>,
 }
 
 impl Samples {
     pub(super) fn read(path: &OsStr) -> Result<Samples, Problem> {
         const MEND: &str = "name the .folded file that `inn --profile` has written, beside the graph";
         let problem = |reason: &dyn Display| Problem::new(path.to_string_lossy(), reason).help(MEND);
-        let text = fs::read_to_string(path).map_err(|error| problem(&error))?;
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => input::unopened(path, "profile", &error),
+            _ => problem(&error),
+        })?;
         if text.contains("<svg") {
             return Err(graph(path));
         }
@@ -35,6 +42,10 @@ impl Samples {
     fn parse(folded: &str) -> Option<Samples> {
         let mut samples = Samples::default();
         for line in folded.lines().filter(|line| !line.is_empty()) {
+            if line.starts_with(OF_MODULE) {
+                samples.modules.push(line.to_owned());
+                continue;
+            }
             let (stack, count) = line.rsplit_once(' ')?;
             let count: u64 = count.parse().ok()?;
             let innermost = stack.rsplit(';').next().unwrap_or(stack);
@@ -43,6 +54,11 @@ impl Samples {
             samples.total = samples.total.saturating_add(count);
         }
         Some(samples)
+    }
+
+    /// Whether the profile says that it is of other modules than this one.
+    pub(super) fn is_of_another(&self, module: ModuleHash) -> bool {
+        !self.modules.is_empty() && !self.modules.contains(&module.line())
     }
 
     /// The time in which a function was the innermost.

@@ -16,7 +16,7 @@ use crate::input::Input;
 use crate::report::{self, Problem, visible};
 use crate::work::WorkFlags;
 
-pub(crate) use provider::{Provider, provider};
+pub(crate) use provider::{Provider, provider, type_in_wasi};
 
 use facts::Inspection;
 

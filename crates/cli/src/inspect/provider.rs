@@ -71,6 +71,12 @@ pub(crate) fn provider(import: &ImportType<'_>) -> Provider {
     }
 }
 
+/// The type of a function of WASI, if there is one of that name.
+pub(crate) fn type_in_wasi(version: Version, name: &str) -> Option<ExternType> {
+    let function = p1::functions(version).iter().find(|function| function.name == name)?;
+    Some(ExternType::Func(wasm_type(function)))
+}
+
 fn wasm_type(function: &p1::Function) -> FuncType {
     let params = function.parameters.iter().map(|(_, ty)| match ty {
         ParameterType::I32 => ValType::I32,

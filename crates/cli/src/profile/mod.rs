@@ -24,6 +24,24 @@ const TICK: Duration = Duration::from_millis(1);
 /// What the line begins with that counts the samples whose stacks found no room.
 pub(crate) const OMITTED: &str = "(… and ";
 
+/// What the line begins with that says which module the stacks are of. To other tools it is a stack that took no time.
+pub(crate) const OF_MODULE: &str = "(of module ";
+
+/// What tells a module's bytes from those of any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ModuleHash(blake3::Hash);
+
+impl ModuleHash {
+    pub(crate) fn of(bytes: &[u8]) -> ModuleHash {
+        ModuleHash(blake3::hash(bytes))
+    }
+
+    /// The line of a profile that says that it is of this module.
+    pub(crate) fn line(self) -> String {
+        format!("{OF_MODULE}{}) 0", self.0.to_hex())
+    }
+}
+
 /// Asks for samples until it is dropped.
 pub(crate) struct Sampler {
     is_over: Arc<AtomicBool>,
@@ -76,9 +94,9 @@ impl Files {
 pub(crate) fn write(
     profile: &Profile,
     files: Files,
-    (guest, module): (&str, &Module),
+    (guest, module, module_hash): (&str, &Module, ModuleHash),
 ) -> Result<(), Problem> {
-    let stacks = Stacks::of(profile, module);
+    let stacks = Stacks::of(profile, (module, module_hash));
     if stacks.ticks_of.is_empty() {
         let reason = format!(
             "no sample was taken, so no profile is written: the guest ran for less than {} ms or so",
@@ -98,23 +116,25 @@ struct Stacks {
     ticks_of: HashMap<Vec<(String, FrameTier)>, u64>,
     ticks: u64,
     omitted: OmittedSamples,
+    module_hash: ModuleHash,
+    /// Whether all functions have names, and not their indices alone.
     has_names: bool,
 }
 
 impl Stacks {
-    fn of(profile: &Profile, module: &Module) -> Stacks {
+    fn of(profile: &Profile, (module, module_hash): (&Module, ModuleHash)) -> Stacks {
         let names = Names::of(module);
         let mut ticks_of: HashMap<Vec<(String, FrameTier)>, u64> = HashMap::new();
-        let mut has_names = false;
+        let mut has_names = true;
         for (stack, ticks) in profile.stacks().filter(|(stack, _)| !stack.is_empty()) {
-            has_names |= stack.iter().any(|frame| frame.func_name.is_some() && frame.tier != FrameTier::Host);
+            has_names &= stack.iter().all(|frame| frame.func_name.is_some() || frame.tier == FrameTier::Host);
             let named = |frame: &FrameInfo| match frame.tier {
                 FrameTier::Host => (host_function(frame), frame.tier),
                 tier => (names.name(frame.func), tier),
             };
             *ticks_of.entry(stack.iter().rev().map(named).collect()).or_default() += ticks;
         }
-        Stacks { ticks_of, ticks: profile.ticks(), omitted: profile.omitted(), has_names }
+        Stacks { ticks_of, ticks: profile.ticks(), omitted: profile.omitted(), module_hash, has_names }
     }
 
     /// A line for each distinct stack: functions from the outermost in, separated by semicolons, and the time in ticks. Stacks that differ in nothing else than
@@ -132,6 +152,7 @@ impl Stacks {
             lines.push(format!("{OMITTED}{samples} more samples whose stacks found no room) {ticks}\n"));
         }
         lines.sort_unstable();
+        lines.insert(0, self.module_hash.line() + "\n");
         lines.concat()
     }
 
@@ -152,7 +173,7 @@ impl Stacks {
         };
         let names = match self.has_names {
             true => "",
-            false => "; the module has no names of functions: build it with them (-g, or without stripping)",
+            false => "; func[N] has no name in the module: build it with names (-g, or without stripping)",
         };
         format!("{} samples, one a millisecond, of {count} different stacks{omitted}{names}", self.ticks)
     }

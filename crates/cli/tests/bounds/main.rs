@@ -202,7 +202,7 @@ fn y5_y7_commands_that_read_what_others_made_have_bounds_of_their_own() {
     ] {
         let with =
             |flag, value| -> Vec<&str> { command.split(' ').chain([flag, value, path.as_str()]).collect() };
-        bounded(&with("--timeout", "0s"), "it takes longer than 0ns");
+        bounded(&with("--timeout", "0s"), "it takes longer than 0s");
         bounded(&with("--max-memory", "1KiB"), "it needs more than 1024 bytes");
     }
     bounded(&["wast", "--timeout", "300ms", &script], "it takes longer than 300ms");

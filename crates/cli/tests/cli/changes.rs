@@ -173,3 +173,22 @@ fn y10_a_file_that_is_named_like_a_whiteout_is_in_no_archive() {
         assert!(dir.path().join("d").join(name).exists(), "{name:?}");
     }
 }
+
+/// A device that is always full stands for a full disk.
+#[test]
+fn an_archive_that_cannot_be_written_is_named_and_not_the_directory() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let dir = site();
+    let ran = build(dir.path(), &["--dir", "site::/site::cow", "--cow-changes", "tar=/dev/full"]);
+    ran.code(1).says(&[
+        "error: /dev/full: cannot be written: ",
+        "\nhelp: check that its directory is there, and has room",
+    ]);
+    assert_eq!(ran.stderr.matches("cannot be").count(), 1, "{ran:#?}");
+    inn(&["compile", "{trap}", "-o", "/dev/full"])
+        .run()
+        .code(1)
+        .says(&["error: /dev/full: cannot be written: No space"]);
+}

@@ -100,7 +100,11 @@ fn functions_are_shown_in_three_forms_hot_ones_first() {
     for (column, part) in [("wasm", "i32.popcnt"), ("intermediate", " = popcnt"), ("machine", "popcnt")] {
         assert!(hottest.lines(0, column).iter().any(|line| line.contains(part)), "{part}");
     }
-    inn(&["explore", "--profile", "nowhere", "m.wat"]).current_dir(&dir).run().code(1).says(&["--profile"]);
+    inn(&["explore", "--profile", "nowhere", "m.wat"])
+        .current_dir(&dir)
+        .run()
+        .code(2)
+        .says(&["of the profile"]);
 }
 
 /// With a profile, what took no time is not shown, unless it is asked for.
@@ -136,7 +140,7 @@ fn functions_of_one_name_have_their_own_time() {
     fs::write(dir.path().join("m.wat"), text).unwrap();
     inn(&["--tier", "compiled", "--profile", "m.svg", "m.wat"]).current_dir(&dir).run().code(0);
     let folded = fs::read_to_string(dir.path().join("m.folded")).unwrap();
-    assert!(folded.starts_with("main;same [1] "), "{folded}");
+    assert!(folded.contains(") 0\nmain;same [1] "), "{folded}");
     inn(&["explore", "--profile", "m.folded", "--functions", "3", "m.wat"])
         .current_dir(&dir)
         .run()
@@ -288,4 +292,102 @@ fn large_module() -> Vec<u8> {
         section(10, list(bodies)),
     ]
     .concat()
+}
+
+/// Without a name section, functions that are exported are called as that, in pages, profiles and backtraces alike.
+#[test]
+fn functions_without_a_name_are_called_as_they_are_exported() {
+    let dir = scratch();
+    let spin = "(local i32) (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 60000000))))";
+    let text = format!(
+        r#"(module (func {spin}) (func (export "_start") (call 0)) (func (export "trap") unreachable))"#
+    );
+    fs::write(dir.path().join("m.wat"), text).unwrap();
+    inn(&["explore", "m.wat"]).current_dir(&dir).run().code(0);
+    let mut names = Page::read(&dir.path().join("m.html")).names().join(" ");
+    assert_eq!(names, "func[0] _start trap");
+    inn(&["--profile", "m.svg", "--tier", "interpreter", "m.wat"]).current_dir(&dir).run().code(0);
+    let folded = fs::read_to_string(dir.path().join("m.folded")).unwrap();
+    assert!(folded.contains("\n_start;func[0] "), "{folded}");
+    let graph = fs::read_to_string(dir.path().join("m.svg")).unwrap();
+    assert!(graph.contains("func[N] has no name in the module"), "{graph}");
+    inn(&["--invoke", "trap", "m.wat"]).current_dir(&dir).run().code(134).says(&["   0: trap"]);
+    inn(&["explore", "--function", "trap", "m.wat"]).current_dir(&dir).run().code(0);
+    names = Page::read(&dir.path().join("m.html")).names().join(" ");
+    assert_eq!(names, "trap");
+}
+
+/// Names alone do not tell stripped programs apart, so the profile says which module it is of.
+#[test]
+fn a_profile_of_another_program_is_refused() {
+    let dir = scratch();
+    let module = |name: &str, count: u32| {
+        let spin = format!(
+            "(local i32) (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const {count}))))"
+        );
+        fs::write(
+            dir.path().join(name),
+            format!(r#"(module (func {spin}) (func (export "_start") (call 0)))"#),
+        )
+        .unwrap();
+    };
+    module("one.wat", 60_000_000);
+    module("other.wat", 60_000_001);
+    inn(&["--profile", "one.svg", "--tier", "interpreter", "one.wat"]).current_dir(&dir).run().code(0);
+    let explore =
+        |profile: &str, module: &str| inn(&["explore", "--profile", profile, module]).current_dir(&dir).run();
+    explore("one.folded", "one.wat").code(0).stderr("");
+    let ran = explore("one.folded", "other.wat");
+    ran.code(2).says(&[
+        "one.folded: it is a profile of another program than other.wat",
+        "\nhelp: name the .folded file",
+    ]);
+    // Every line is a stack with its time, as other tools want it.
+    let folded = fs::read_to_string(dir.path().join("one.folded")).unwrap();
+    assert!(
+        folded.lines().all(|line| line.rsplit_once(' ').is_some_and(|(_, time)| time.parse::<u64>().is_ok())),
+        "{folded}"
+    );
+    // Profiles of two programs may be joined; what another tool has made has no such line, and names decide.
+    let (first, stacks) = folded.split_once('\n').unwrap();
+    assert!(first.starts_with("(of module ") && first.ends_with(") 0"), "{first}");
+    fs::write(dir.path().join("joined.folded"), format!("(of module 00) 0\n{folded}")).unwrap();
+    fs::write(dir.path().join("plain.folded"), stacks).unwrap();
+    explore("joined.folded", "one.wat").code(0).stderr("");
+    explore("plain.folded", "other.wat").code(0).stderr("");
+}
+
+/// What the README shows a profile of has names.
+#[test]
+fn the_tours_profiles_are_of_programs_with_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut seen = 0;
+    for page in ["README.md", "docs/explore.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("$ inn ") && line.contains("--profile")) {
+            let module =
+                line.split(' ').find(|word| word.ends_with(".wasm")).unwrap_or_else(|| panic!("{line}"));
+            let said = inn(&["inspect", "--json", module]).current_dir(&root).run().code(0).stdout.clone();
+            let said: Value = serde_json::from_str(&said).unwrap();
+            let has_names =
+                said["sections"].as_array().unwrap().iter().any(|section| section["custom"] == "name");
+            assert!(has_names, "{page}: {line}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 4);
+}
+
+/// Scroll bars and controls are dark where the page is.
+#[test]
+fn the_page_tells_the_browser_whether_it_is_dark() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), TWO).unwrap();
+    inn(&["explore", "m.wat"]).current_dir(&dir).run().code(0);
+    let page = Page::read(&dir.path().join("m.html")).html;
+    let rule = |selector: &str| {
+        page.split(&format!("{selector} {{")).nth(1).unwrap().split('}').next().unwrap().to_owned()
+    };
+    assert!(rule("\n:root").contains("color-scheme: light;"), "{}", rule("\n:root"));
+    assert!(rule(":root[data-theme=\"dark\"]").contains("color-scheme: dark;"));
 }

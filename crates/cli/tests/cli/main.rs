@@ -21,6 +21,7 @@ mod suggestions;
 mod threads;
 mod unfinished;
 mod wast;
+mod words;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

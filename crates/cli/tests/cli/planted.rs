@@ -106,6 +106,29 @@ fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// `-` is standard output where a document can go there, and no file anywhere: one of that name is written `./-`.
+#[test]
+fn a_dash_is_no_file_that_is_written() {
+    for (flag, args) in WRITES {
+        let dir = folder();
+        let ran = run(dir.path(), &[], args, "-");
+        assert!(!dir.path().join("-").exists(), "{args:?}");
+        assert!(!dir.path().join("-.folded").exists(), "{args:?}");
+        match args[0] {
+            "compile" | "explore" => {
+                ran.code(0).says(&["standard output: "]);
+                assert!(ran.stdout.len() > 1000, "{args:?}: {ran:#?}");
+            }
+            _ => {
+                ran.code(2).says(&["./-"]);
+                assert_eq!(ran.stdout, "", "{args:?}");
+            }
+        }
+        let ran = run(folder().path(), &[], args, "./-");
+        assert!(ran.code == Some(0) || *flag == "profile", "{args:?}: {ran:#?}");
+    }
+}
+
 #[test]
 fn y3_every_flag_is_known_to_write_or_not() {
     let script = inn(&["completion", "fish"]).run().stdout;

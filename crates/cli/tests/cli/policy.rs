@@ -269,6 +269,7 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
         .collect();
     assert_eq!(said, lines, "{ran:#?}");
     ran.prints(&["out of sight", "inn's own, wherever a directory above has it: /"]);
+    assert_eq!(ran.stdout.matches("out of sight").count(), 1, "{ran:#?}");
     assert!(!ran.stdout.contains("hush") && !ran.stdout.contains("batch"), "{ran:#?}");
     // What is missing is said where it stands, and why nothing comes of the whole.
     fs::remove_dir(dir.path().join("out")).unwrap();
@@ -299,4 +300,48 @@ fn a_learned_policy_names_the_files_that_outputs_went_to() {
     fs::remove_file(dir.path().join("out.txt")).unwrap();
     inn(&["--policy", "p.toml", "m.wat"]).current_dir(&dir).run().code(0);
     assert!(dir.path().join("out.txt").exists());
+}
+
+/// A policy says what the flags say, in their spellings.
+#[test]
+fn a_policy_takes_the_values_that_flags_take() {
+    let dir = scratch();
+    fs::write(dir.path().join("m.wat"), r#"(module (func (export "_start")))"#).unwrap();
+    let check = |text: &str| {
+        fs::write(dir.path().join("p.toml"), text).unwrap();
+        inn(&["policy", "check", "p.toml"]).current_dir(&dir).run()
+    };
+    for (address, socket) in [
+        ("0", "127.0.0.1:0"),
+        ("\"0\"", "127.0.0.1:0"),
+        ("\":0\"", "127.0.0.1:0"),
+        ("\"localhost:0\"", "127.0.0.1:0"),
+        ("\"0.0.0.0:0\"", "0.0.0.0:0"),
+    ] {
+        let socket = format!("socket {socket}");
+        check(&format!("[network]\nlisten = [{address}]\n")).code(0).prints(&[&socket]);
+        let flag = address.trim_matches('"');
+        inn(&["--listen", flag, "m.wat"]).current_dir(&dir).run().code(0);
+    }
+    check("[network]\nlisten = [\"nowhere\"]\n")
+        .code(2)
+        .says(&["`nowhere` is no address: write PORT, or ADDRESS:PORT"]);
+    check("[[temporary]]\nguest = \"/t\"\n").code(0).prints(&["directory /t", "64 MiB"]);
+    check("[limits]\nwall = 0\n").code(0).prints(&["  wall ", " 0s, from the start"]);
+}
+
+/// Whoever learns is told what the policy lacks, whatever the guest makes of its refusals.
+#[test]
+fn learning_lists_what_was_denied_to_a_guest_that_succeeds() {
+    let dir = scratch();
+    fs::write(
+        dir.path().join("m.wat"),
+        r#"(module (import "wasi_snapshot_preview1" "path_open" (func $f (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 16) "wanted") (func (export "_start")
+        (drop (call $f (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 6) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8)))))"#,
+    )
+    .unwrap();
+    let ran = inn(&["policy", "learn", "--to", "p.toml", "m.wat"]).current_dir(&dir).run();
+    ran.code(0).says(&["denied: open for reading ", "wanted", "what the guest was denied is not in it"]);
+    inn(&["m.wat"]).current_dir(&dir).run().code(0).stderr("");
 }

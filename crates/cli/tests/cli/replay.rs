@@ -47,7 +47,7 @@ fn a_replay_of_another_module_or_a_damaged_record_says_so() {
         .current_dir(&dir)
         .run()
         .code(2)
-        .says(&["missing: No such file", "check the path"]);
+        .says(&["missing: no such file", "check the path of the record"]);
 }
 
 /// Writes to both streams, moves one to another number, and opens a file at the number that has become free.

@@ -110,8 +110,7 @@ fn exhausted(left: &Outcome, right: &Outcome) -> bool {
 }
 
 /// What engines say where a function is more than they execute: the interpreter of a frame, other compilers of their code.
-const LIMITS: [&str; 3] =
-    ["too large to execute", "implementation limit", "Code for function is too large"];
+const LIMITS: [&str; 3] = ["too large to execute", "implementation limit", "Code for function is too large"];
 
 /// Whether a call ended at a limit that engines, and tiers of one, have in different places: stacks have an end, and interpreted frames a size.
 pub(crate) fn is_beyond_limits(outcome: &Outcome) -> bool {

@@ -329,3 +329,45 @@ fn the_host_enters_machine_code_at_once() {
         assert_eq!(run.call(&mut store, 0).unwrap(), 7);
     }
 }
+
+/// Compiled code keeps references in registers over a call, which a collection during that call finds, whatever the host and the guest do on either stack.
+#[test]
+fn references_in_registers_are_seen_while_the_host_runs() {
+    let text = r#"(module
+        (import "host" "collect" (func $collect))
+        (type $s (struct (field i32)))
+        (func $new (param i32) (result (ref $s)) (struct.new $s (local.get 0)))
+        (func (export "called")
+            (local $n i32)
+            (local.set $n (i32.const 2000))
+            (loop $l
+                (drop (struct.new $s (i32.const -1)))
+                (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+        (func (export "one") (result i32) (local $a (ref null $s))
+            (local.set $a (call $new (i32.const 1)))
+            (call $collect)
+            (struct.get $s 0 (local.get $a)))
+        (func (export "four") (result i32)
+            (local $a (ref null $s)) (local $b (ref null $s)) (local $c (ref null $s)) (local $d (ref null $s))
+            (local.set $a (call $new (i32.const 1)))
+            (local.set $b (call $new (i32.const 10)))
+            (local.set $c (call $new (i32.const 100)))
+            (local.set $d (call $new (i32.const 1000)))
+            (call $collect)
+            (i32.add (i32.add (struct.get $s 0 (local.get $a)) (struct.get $s 0 (local.get $b)))
+                (i32.add (struct.get $s 0 (local.get $c)) (struct.get $s 0 (local.get $d))))))"#;
+    let mut config = Config::default();
+    config.tuning.collection = innkeeper::Collection::EveryAllocation;
+    let engine = innkeeper::engine_with(config, Tiers::Compiled);
+    let mut store = Store::new(&engine, ()).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "collect", |mut caller: innkeeper::Caller<'_, ()>| {
+        let called = caller.get_export("called").unwrap().into_func().unwrap();
+        called.call(&mut caller, &[], &mut [])
+    });
+    let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+    for (name, sum) in [("one", 1), ("four", 1111)] {
+        let run = instance.get_typed_func::<(), i32>(&mut store, name).unwrap();
+        assert_eq!(run.call(&mut store, ()).unwrap(), sum, "{name}");
+    }
+}

@@ -4,8 +4,12 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+#[cfg(target_arch = "x86_64")]
+use super::switch::enter_host;
 use super::switch::{HAS_STACKS, Job, Progress, Switch, Wake, enter, on_host, resume, suspend};
 use super::{FiberStack, StackPool, StackShape};
+#[cfg(target_arch = "x86_64")]
+use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 fn pool() -> Arc<StackPool> {
     StackPool::for_tests()
@@ -235,6 +239,63 @@ fn registers_are_seen_from_any_thread() {
         });
     }
     assert!(seen.2);
+}
+
+/// So is what it holds in any register while it calls a function of the host.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn registers_are_seen_while_a_function_of_the_host_runs() {
+    const HELD: usize = 0x1234_5678_9abc_def0;
+    let (stack, _) = fiber();
+    struct Seen<'a>(&'a FiberStack, [bool; 4]);
+    let mut seen = Seen(&stack, [false; 4]);
+    unsafe extern "sysv64" fn look(
+        _: *mut VmContext,
+        _: *const HostEntry,
+        slots: *mut u64,
+        vm: *mut VmStore,
+    ) -> u32 {
+        // SAFETY: the test's, which waits.
+        let Seen(stack, found) = unsafe { &mut *slots.cast::<Seen<'_>>() };
+        // SAFETY: as above.
+        let switch = unsafe { &raw mut (*vm).fiber.switch };
+        *found = [0, 1, 2, 3].map(|i| is_seen(switch, stack, HELD + i));
+        0
+    }
+    let (mut vm, mut entry) = (Box::<VmStore>::new_zeroed(), Box::<HostEntry>::new_zeroed());
+    let (vm, entry) = (vm.as_mut_ptr(), entry.as_mut_ptr());
+    // SAFETY: as above; of the two records nothing else is looked at. The registers keep their values over the call, as its convention says, and they are nowhere else.
+    unsafe {
+        (&raw mut (*vm).fiber.switch).write(Switch::new(stack.top()));
+        (&raw mut (*entry).call).write(look);
+        enter(&raw mut (*vm).fiber.switch, || {
+            std::arch::asm!(
+                "push rbx",
+                "push rbx",
+                "mov rbx, {low:r}",
+                "shl rbx, 32",
+                "or rbx, {high}",
+                "lea r12, [rbx + 1]",
+                "lea r13, [rbx + 2]",
+                "lea r14, [rbx + 3]",
+                "call {call}",
+                "pop rbx",
+                "pop rbx",
+                low = in(reg) HELD >> 32,
+                high = in(reg) HELD & 0xffff_ffff,
+                call = sym enter_host,
+                in("rdi") 0,
+                in("rsi") entry,
+                in("rdx") &raw mut seen,
+                in("rcx") vm,
+                out("r12") _,
+                out("r13") _,
+                out("r14") _,
+                clobber_abi("sysv64"),
+            );
+        });
+    }
+    assert_eq!(seen.1, [true; 4]);
 }
 
 /// Whoever walks the stack from a call on the host's stack sees the frames of the host, also where the fiber was resumed by another one than has entered it.

@@ -163,7 +163,8 @@ macro_rules! enter_host {
     };
 }
 
-/// See [`super::enter_host`]. What is called gives the registers back that functions must preserve: here nobody has a reference to an object in them alone.
+/// See [`super::enter_host`]. What is called gives the registers back that functions must preserve: no machine code is made here, and so nobody has a reference to an object in
+/// them alone.
 ///
 /// # Safety
 /// That is described there.

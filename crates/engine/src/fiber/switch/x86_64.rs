@@ -132,7 +132,11 @@ macro_rules! enter_host {
             "push r13",
             "push rcx",
             "mov r13, rsp",
-            // As in `on_host`, and a multiple of 16.
+            // What is called gives them back. They are here to be seen: compiled code may have references to objects in them, and nowhere else.
+            "push rbx",
+            "push r12",
+            "push r14",
+            // As in `on_host`.
             "lea rax, [rsp - {gap}]",
             "mov [rcx + {fiber}], rax",
             "mov rsp, [rcx + {host}]",
@@ -149,13 +153,13 @@ macro_rules! enter_host {
             fiber = const offset_of!(VmStore, fiber.switch.fiber),
             host = const offset_of!(VmStore, fiber.switch.host),
             call = const offset_of!(HostEntry, call),
-            gap = const SUSPENSION_BYTES + 8,
+            gap = const SUSPENSION_BYTES,
             $($operands)*
         )
     };
 }
 
-/// See [`super::enter_host`]. What is called gives the registers back that functions must preserve: here nobody has a reference to an object in them alone.
+/// See [`super::enter_host`].
 ///
 /// # Safety
 /// That is described there.

@@ -137,6 +137,8 @@ impl Guest {
             entry.call(&linker, &mut store, &self.module)
         };
         drop(sampler);
+        // Whatever is written now needs descriptors, and the guest may have left none.
+        context.close_descriptors();
         let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
         let ending = match Ending::of(result, &mut store) {
             Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {

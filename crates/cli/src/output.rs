@@ -12,7 +12,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,6 +100,12 @@ impl Output {
     /// The file's path, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the file's directory is now, whatever has been done to the path that it was opened by.
+    pub(crate) fn folder(&self) -> io::Result<PathBuf> {
+        let link = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        std::fs::read_link(link)
     }
 
     /// The file, to be written to while the guest runs.

@@ -2,13 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueHint};
+use innkeeper::wasi::host::Way;
 use innkeeper::wasi::keys::policy::PolicyAccess;
-use innkeeper::wasi::keys::{KeyLine, KeyLineKind, Keys, Policy, StdinKey};
+use innkeeper::wasi::keys::{KeyLine, KeyLineKind, Keys, Policy, StdinKey, StdoutKey};
 use innkeeper::wasi::p1::Context;
 use rustix::fs::{AtFlags, CWD};
 
@@ -20,7 +21,7 @@ use crate::report::{self, Problem, visible};
 use crate::run;
 use crate::wording::Wording;
 use crate::work::WorkFlags;
-use crate::writable::Writable;
+use crate::writable::{Writable, is_own_descriptor};
 
 /// What stands at the top of a policy that was learned.
 const LEARNED: &str =
@@ -191,6 +192,7 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     let keys = keys::keys(args)?;
     let writable = Writable::of(&keys, args);
     let output = Output::open(to, &writable)?;
+    let streams = StreamWays::of(&keys);
     let known = if Path::new(to).exists() { Some(keys::read_policy(to)?) } else { None };
     drop(reading);
     // While the guest runs, its own deadline comes first; this one is for what comes after it.
@@ -201,10 +203,13 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
         // By now the files are open; a policy names them.
         let mut named = opened.clone();
         (named.stdout, named.stderr) = (keys.stdout.clone(), keys.stderr.clone());
-        let usage = host.usage().map(|usage| inheriting(Policy::covering(&named, &usage)));
-        learned = usage.map(|policy| (policy, host.denials().len()));
+        let mut unnamed = streams.leave_out(&mut named);
+        learned = host.usage().map(|usage| {
+            unnamed.extend_from_slice(&usage.unnamed);
+            (inheriting(Policy::covering(&named, &usage)), unnamed, host.denials().len())
+        });
     })?;
-    let Some((learned, denials)) = learned else {
+    let Some((learned, unnamed, denials)) = learned else {
         return Ok(code);
     };
     let policy = match known {
@@ -212,16 +217,23 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
         None => learned,
     };
     let here = std::env::current_dir().unwrap_or_default();
-    let folder = here.join(Path::new(to).parent().unwrap_or(Path::new("")));
-    // Paths in a policy are looked up from where it really is.
-    let folder = std::fs::canonicalize(&folder).unwrap_or(folder);
-    let policy = policy.relative_to(&folder, &here);
+    // Paths in a policy are looked up from where it really is, which is not where the guest may have had its path lead by now.
+    let policy = match output.folder() {
+        Ok(folder) => policy.relative_to(&folder, &here),
+        Err(_) => policy,
+    };
     output.write(|file| file.write_all(format!("{LEARNED}{}", policy.to_text()).as_bytes()))?;
     let name = to.to_string_lossy();
     report::note(&Problem::new(
         &name,
         format!("it grants {}; `inn policy check {name}` says all of it", learned_words(&policy)),
     ));
+    for path in &unnamed {
+        let reason = "what was used there is not in the policy: by now the path leads elsewhere, or nobody can tell where";
+        report::warning(
+            &Problem::new(path.to_string_lossy(), reason).help("look what the guest has made of it"),
+        );
+    }
     if denials > 0 {
         let things = if denials == 1 {
             "what the guest was denied is"
@@ -231,6 +243,57 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
         report::note(&Problem::new(&name, format!("{things} not in it; grant that, and learn again")));
     }
     Ok(code)
+}
+
+/// How the paths of standard streams led to their files before the guest ran.
+struct StreamWays([Option<StreamWay>; 3]);
+
+struct StreamWay {
+    path: PathBuf,
+    /// To an input itself, and to the directory of an output; none where it cannot be gone step by step.
+    way: Option<Way>,
+}
+
+impl StreamWays {
+    fn of(keys: &Keys) -> StreamWays {
+        let own = |path: &&PathBuf| !is_own_descriptor(path);
+        let stdin = match &keys.stdin {
+            StdinKey::File(path) => Some(path).filter(own),
+            _ => None,
+        };
+        let output = |key| match key {
+            &StdoutKey::File { ref path, .. } => Some(path).filter(own),
+            _ => None,
+        };
+        let directory = |path: &PathBuf| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            StreamWay { path: path.clone(), way: Way::of(parent.unwrap_or(Path::new("."))) }
+        };
+        StreamWays([
+            stdin.map(|path| StreamWay { path: path.clone(), way: Way::of(path) }),
+            output(&keys.stdout).map(directory),
+            output(&keys.stderr).map(directory),
+        ])
+    }
+
+    /// Takes files out of keys to which their paths do not lead any more: a policy would grant what the guest has put there. Gives their paths.
+    fn leave_out(&self, keys: &mut Keys) -> Vec<PathBuf> {
+        let mut left_out = Vec::new();
+        let mut is_changed = |index: usize| {
+            let changed = self.0[index].as_ref().filter(|it| !it.way.as_ref().is_some_and(Way::is_unchanged));
+            left_out.extend(changed.map(|it| it.path.clone()));
+            changed.is_some()
+        };
+        if is_changed(0) {
+            keys.stdin = StdinKey::Empty;
+        }
+        for (index, key) in [(1, &mut keys.stdout), (2, &mut keys.stderr)] {
+            if is_changed(index) {
+                *key = StdoutKey::Discard;
+            }
+        }
+        left_out
+    }
 }
 
 /// Names the variables that are this process's own instead of writing down what they hold, which may be secret.

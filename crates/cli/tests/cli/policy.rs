@@ -175,6 +175,126 @@ fn a_learned_policy_means_the_same_where_its_folder_is_a_link() {
     run(&["--policy", "link/p.toml", "{cat}", "/w/f"]);
 }
 
+/// A guest that looks into its second directory, makes a file there if it may, then moves the directory `D` of its first one away and puts `link` in its place.
+fn leads_elsewhere(link: &str) -> String {
+    format!(
+        r#"(module
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_rename" (func $rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "in/f") (data (i32.const 16) "D") (data (i32.const 32) "old") (data (i32.const 64) "{link}")
+        (data (i32.const 128) "\c8\00\00\00\01")
+        (func (export "_start")
+            (drop (call $open (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 2) (i32.const 2) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 192)))
+            (drop (call $open (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 192)))
+            (drop (call $read (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 192)))
+            (if (call $rename (i32.const 3) (i32.const 16) (i32.const 1) (i32.const 3) (i32.const 32) (i32.const 3)) (then unreachable))
+            (if (call $symlink (i32.const 64) (i32.const {}) (i32.const 3) (i32.const 16) (i32.const 1)) (then unreachable))))"#,
+        link.len()
+    )
+}
+
+/// Whatever a policy names is named by its path: a directory, an input, an output. Where the guest has had that lead elsewhere, it is left out, and that is said.
+#[test]
+fn a_learned_policy_names_nothing_that_its_guest_has_led_elsewhere() {
+    let applied = ["--dir", "P::/p::cow", "--cow-changes", "apply"];
+    let written = ["--dir", "P::/p"];
+    let named: [(&[&str], &str); 6] = [
+        (&["--dir", "P/D::/d"], "P/D"),
+        (&["--dir", "P/D::/d::ro"], "P/D"),
+        (&["--dir", "P/D::/d::cow"], "P/D"),
+        (&["--stdin", "file:P/D/in/file"], "P/D/in/file"),
+        (&["--stdout", "file:P/D/in/out"], "P/D/in/out"),
+        (&["--stderr", "append:P/D/in/out"], "P/D/in/out"),
+    ];
+    // To what was not granted, and back to where it was, by a way that the guest can change again.
+    for link in ["../secret", "old"] {
+        for granted in [&applied[..], &written] {
+            for (flags, path) in named {
+                let dir = scratch();
+                for name in ["P/D/in", "secret/in"] {
+                    fs::create_dir_all(dir.path().join(name)).unwrap();
+                    fs::write(dir.path().join(name).join("file"), "text").unwrap();
+                }
+                fs::write(dir.path().join("m.wat"), leads_elsewhere(link)).unwrap();
+                let learn = ["policy", "learn", "--to", "p.toml"];
+                let ran =
+                    inn(&[&learn[..], granted, flags, &["m.wat"]].concat()).current_dir(&dir).run();
+                ran.code(0);
+                let learned = fs::read_to_string(dir.path().join("p.toml")).unwrap();
+                assert!(!learned.contains("P/D"), "{link} {granted:?} {flags:?}: {learned}");
+                assert!(learned.contains("\"P\""), "{link} {granted:?} {flags:?}: {learned}");
+                ran.says(&[&format!("{path}: what was used there is not in the policy")]);
+            }
+        }
+    }
+}
+
+/// Paths in a policy are relative to where it lies, and not to where the guest has had the path lead by which it was to be written.
+#[test]
+fn a_learned_policy_is_relative_to_where_it_lies_whatever_its_guest_has_done_to_the_way() {
+    let dir = scratch();
+    for name in ["P/D/in", "P/E/in", "deep/deeper/D"] {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("m.wat"), leads_elsewhere("../deep/deeper/D")).unwrap();
+    let learn = ["policy", "learn", "--to", "P/D/p.toml", "--dir", "P::/p", "--dir", "P/E::/e", "m.wat"];
+    inn(&learn).current_dir(&dir).run().code(0);
+    let learned = fs::read_to_string(dir.path().join("P/old/p.toml")).unwrap();
+    assert!(learned.contains("host = \"../E/in\""), "{learned}");
+}
+
+/// Whatever is written when the guest has ended, each output and each thing that is done with changes, is written although it has left open all that it could.
+#[test]
+fn a_guest_that_leaves_everything_open_takes_no_output_with_it() {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "in/f") (data (i32.const 16) ".")
+        (func (export "_start") (local i32)
+            (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 192)) (then unreachable))
+            (loop (br_if 0 (i32.eqz (call $open (i32.const 4) (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 2) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 192)))))
+            (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 30000000))))))"#;
+    let cow = ["--dir", "C::/c::cow", "--dir", "C::/o::ro"];
+    let profile = ["--tier", "interpreter", "--profile", "out.svg"];
+    let learn = ["policy", "learn", "--to", "out.toml", "--dir", "C::/c", "--dir", "C::/o::ro"];
+    let cases: [(Vec<&str>, &str); 8] = [
+        ([&cow[..], &["--cow-changes", "apply"]].concat(), "C/in/f"),
+        ([&cow[..], &["--cow-changes", "tar=out.tar"]].concat(), "out.tar"),
+        ([&cow[..], &["--cow-changes", "list"]].concat(), "m.wat"),
+        ([&cow[..], &profile].concat(), "out.svg"),
+        ([&cow[..], &["--trace=summary", "--trace-file", "out.txt"]].concat(), "out.txt"),
+        ([&cow[..], &["--record", "out.rec"]].concat(), "out.rec"),
+        (learn.to_vec(), "out.toml"),
+        ([&learn[..], &profile].concat(), "out.toml"),
+    ];
+    for (flags, made) in cases {
+        let dir = scratch();
+        fs::create_dir_all(dir.path().join("C/in")).unwrap();
+        fs::write(dir.path().join("m.wat"), text).unwrap();
+        let args = [&flags[..], &["m.wat"]].concat();
+        let mut run = inn(&args).current_dir(&dir);
+        let plain = std::mem::replace(&mut run.command, std::process::Command::new("sh"));
+        run.command
+            .args(["-c", "ulimit -n 60; exec \"$@\"", "sh"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        run.command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let run = run.current_dir(&dir).run();
+        run.code(0);
+        assert!(dir.path().join(made).exists(), "{flags:?}: {run:#?}");
+        if made == "out.toml" {
+            let learned = fs::read_to_string(dir.path().join(made)).unwrap();
+            assert!(
+                learned.contains("\"C/in\"") && !learned.contains("access = \"rw\"\nhost = \"C\""),
+                "{learned}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_learned_policy_names_the_variables_of_its_user_and_not_what_they_hold() {
     let dir = scratch();

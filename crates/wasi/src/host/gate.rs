@@ -192,8 +192,8 @@ impl Gate {
         result
     }
 
-    pub(super) fn learn_usage(&self) {
-        self.usage.get_or_init(UsageRecord::default);
+    pub(super) fn learn_usage(&self, record: impl FnOnce() -> UsageRecord) {
+        self.usage.get_or_init(record);
     }
 
     /// What has been noted of the guest's usage, if anybody wants to know.

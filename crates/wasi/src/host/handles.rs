@@ -44,7 +44,7 @@ impl Handles {
         let keys = opening.keys;
         let mut overlays = Vec::new();
         let mut directories = Vec::new();
-        for (key, native) in keys.directories.iter().zip(&opening.opened.directories) {
+        for (key, native) in keys.directories.iter().zip(&*opening.opened.directories) {
             let (directory, overlay) = directory(opening, key, native.as_ref());
             directories.push(directory);
             overlays.extend(overlay);

@@ -44,6 +44,7 @@ mod times;
 mod tree;
 mod usage;
 mod visible;
+mod way;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -75,6 +76,7 @@ pub use tree::{
 };
 pub use usage::Usage;
 pub use visible::{named, visible};
+pub use way::Way;
 
 use crate::keys::{KeyError, Keys, WasiLimits};
 use gate::Permit;
@@ -131,6 +133,7 @@ impl Host {
             environment: keys.environment.clone(),
             environment_read: AtomicBool::new(false),
             grants,
+            opened: Arc::clone(&opened.directories),
             time,
             random: random::RandomSource::new(keys.random),
             order: keys.directory_order,

@@ -28,7 +28,7 @@ pub(super) struct OpenedKeys {
     /// What no directory includes, and no stream is.
     pub(super) hidden: Option<Arc<Hidden>>,
     /// In the order of the keys; none where a directory is not the host's.
-    pub(super) directories: Vec<Option<NativeDirectory>>,
+    pub(super) directories: Arc<[Option<NativeDirectory>]>,
     /// In the order of the keys.
     pub(super) listeners: Vec<(Arc<OwnedFd>, Grant)>,
 }

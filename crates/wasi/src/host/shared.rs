@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::limit_reached::ReachedLimit;
 use super::poll::Interrupt;
 use super::random::RandomSource;
+use super::reach::NativeDirectory;
 use super::resolve::Resolve;
 use super::stdio::Unread;
 use super::tree::Overlay;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub(super) environment: Vec<(String, String)>,
     pub(super) environment_read: AtomicBool,
     pub(super) grants: Vec<Arc<Grant>>,
+    /// What each of them opened to, if it is a directory of the host's.
+    pub(super) opened: Arc<[Option<NativeDirectory>]>,
     pub(super) time: TimeSource,
     pub(super) random: RandomSource,
     pub(super) order: DirectoryOrder,

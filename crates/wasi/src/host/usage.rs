@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::credentials::{Credentials, Grant, Rights};
 use super::directory::{Directory, DirectoryNode};
@@ -16,8 +16,10 @@ use super::error::Error;
 use super::gate::{Object, Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::open::LastLink;
+use super::reach::NativeDirectory;
 use super::resolve::GuestPath;
 use super::tree::Last;
+use super::way::Way;
 use super::{Host, sys};
 use crate::keys::{Access, DirKey};
 
@@ -33,6 +35,8 @@ pub struct Usage {
     pub streams: Vec<&'static str>,
     /// Listening sockets that it accepted connections on.
     pub listeners: Vec<SocketAddr>,
+    /// Host paths of granted directories that it used and that no key is in `directories` for: they do not lead to what was granted any more, or nobody can tell.
+    pub unnamed: Vec<PathBuf>,
 }
 
 /// What is noted while a guest runs.
@@ -42,6 +46,8 @@ pub(super) struct UsageRecord {
     directories: Mutex<BTreeMap<(PathBuf, String), GrantUsage>>,
     streams: Mutex<Vec<&'static str>>,
     listeners: Mutex<Vec<SocketAddr>>,
+    /// How the grants' host paths led to what they opened to, in the order of the grants.
+    ways: Vec<Option<Way>>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +92,18 @@ impl UsageRecord {
 impl Host {
     /// Begins to note what the guest makes use of.
     pub fn learn_usage(&self) {
-        self.gate.learn_usage();
+        self.gate.learn_usage(|| {
+            let way = |(grant, opened): (&Arc<Grant>, &Option<NativeDirectory>)| match (&**grant, opened) {
+                (Grant::Directory { host, .. }, Some(opened)) => {
+                    Way::of(host).filter(|way| way.end() == Some(opened.identity()))
+                }
+                _ => None,
+            };
+            UsageRecord {
+                ways: self.grants.iter().zip(&*self.opened).map(way).collect(),
+                ..UsageRecord::default()
+            }
+        });
     }
 
     /// What the guest has made use of since [`Host::learn_usage`]; nothing if that was never called.
@@ -94,15 +111,30 @@ impl Host {
     pub fn usage(&self) -> Option<Usage> {
         let record = self.gate.usage()?;
         let directories = record.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = Vec::new();
+        let mut unnamed = Vec::new();
+        for ((host, guest), usage) in &*directories {
+            match self.base(record, (host, guest)).and_then(|base| usage.keys(base, (host, guest))) {
+                Some(found) => keys.extend(found),
+                None => unnamed.push(host.clone()),
+            }
+        }
         Some(Usage {
-            directories: directories
-                .iter()
-                .flat_map(|((host, guest), usage)| usage.keys(host, guest))
-                .collect(),
+            directories: keys,
             environment: self.environment_read.load(std::sync::atomic::Ordering::Relaxed),
             streams: record.streams.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             listeners: record.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            unnamed,
         })
+    }
+
+    /// Where the keys of a grant lie; none where its host path does not lead there any more.
+    fn base<'a>(&'a self, record: &UsageRecord, (host, guest): (&Path, &str)) -> Option<Base<'a>> {
+        let is_it = |grant: &Arc<Grant>| matches!(&**grant, Grant::Directory { host: its_host, guest: its_guest, .. } if its_host == host && its_guest == guest);
+        let index = self.grants.iter().position(is_it)?;
+        let Some(opened) = self.opened.get(index)? else { return Some(Base::InMemory) };
+        let way = record.ways.get(index)?.as_ref()?;
+        way.is_unchanged().then_some(Base::Directory(opened))
     }
 
     /// Notes an operation on a path that was carried out, or failed otherwise than by finding nothing.
@@ -196,14 +228,15 @@ impl Host {
 }
 
 impl GrantUsage {
-    /// The least keys that cover the usage of one grant, as its directories are now.
-    fn keys(&self, host: &Path, guest: &str) -> Vec<DirKey> {
+    /// The least keys that cover the usage of one grant, as its directories are now; none where nobody can tell how they are.
+    fn keys(&self, base: Base<'_>, (host, guest): (&Path, &str)) -> Option<Vec<DirKey>> {
+        let Base::Directory(base) = base else { return Some(self.keys_as_noted(host, guest)) };
         let mut directories: BTreeMap<PathBuf, Rights> = BTreeMap::new();
         for (directory, rights) in &self.directories {
-            let known = directories.entry(standing(host, directory)).or_default();
+            let known = directories.entry(standing(base, directory).ok()?).or_default();
             *known = *known | *rights;
         }
-        GrantUsage { access: self.access, directories }.keys_as_noted(host, guest)
+        Some(GrantUsage { access: self.access, directories }.keys_as_noted(host, guest))
     }
 
     fn keys_as_noted(&self, host: &Path, guest: &str) -> Vec<DirKey> {
@@ -249,25 +282,40 @@ impl GrantUsage {
     }
 }
 
+/// What the keys of a grant are looked up in when the guest has ended.
+#[derive(Clone, Copy, Debug)]
+enum Base<'a> {
+    /// What the grant opened to, whatever its path leads to by now.
+    Directory(&'a NativeDirectory),
+    /// A tree that is gone with the guest.
+    InMemory,
+}
+
 /// As much of a path beneath a granted directory as names directories now, by names that can be read. What was used can be gone, and the guest can have put a link
 /// in its place: a key to that would grant what the guest has chosen. What is above it was granted to this run.
-fn standing(host: &Path, within: &Path) -> PathBuf {
+///
+/// # Errors
+/// What the system reports, where it cannot say what is there: what is above it would be more than was used.
+fn standing(base: &NativeDirectory, within: &Path) -> Result<PathBuf, Error> {
     let permit = Permit::of_the_keys_owner();
     let mut standing = PathBuf::new();
-    let Ok(mut at) = sys::open_granted(&permit, host) else { return standing };
+    let mut at = sys::duplicate(&permit, base.as_fd())?;
     for component in within.components() {
         let Component::Normal(name) = component else { break };
         let is_plain = name.to_str().is_some_and(|name| !name.contains(|c: char| c.is_control()));
         let name = name.as_encoded_bytes();
-        let found = sys::look_at(&permit, at.as_fd(), name);
-        if !is_plain || !found.is_ok_and(|found| found.kind == FileKind::Directory) {
+        if !is_plain {
             break;
         }
-        let Ok(next) = sys::open_name(&permit, at.as_fd(), name, sys::OpenHow::lookup()) else { break };
-        at = next;
+        at = match sys::open_name(&permit, at.as_fd(), name, sys::OpenHow::lookup()) {
+            Ok(next) => next,
+            // It is gone, or something else.
+            Err(Error::NotFound | Error::NotDirectory | Error::Loop | Error::NameTooLong) => break,
+            Err(error) => return Err(error),
+        };
         standing.push(component);
     }
-    standing
+    Ok(standing)
 }
 
 /// The part of a handle's guest path that lies beneath its grant's.
@@ -332,6 +380,10 @@ mod tests {
         }
         std::os::unix::fs::symlink("../secret", path("w/link")).expect("link");
         std::fs::write(path("w/file"), "").expect("file");
+        let key = DirKey::new(path("w"), "/w", Access::ReadWrite);
+        let keys = crate::keys::Keys::builder().directory(key).build();
+        let (host, _handles) = Host::open(&keys).expect("host");
+        let base = host.opened[0].clone().expect("directory");
         for (used, key) in [
             ("a/b", "a/b"),
             ("", ""),
@@ -343,9 +395,10 @@ mod tests {
             ("a/..", "a"),
             ("two\nlines", ""),
         ] {
-            assert_eq!(standing(&path("w"), Path::new(used)), Path::new(key), "{used}");
+            assert_eq!(standing(&base, Path::new(used)), Ok(PathBuf::from(key)), "{used}");
             let directories = BTreeMap::from([(PathBuf::from(used), Rights::ALL)]);
-            let keys = GrantUsage { access: Access::ReadWrite, directories }.keys(&path("w"), "/w");
+            let usage = GrantUsage { access: Access::ReadWrite, directories };
+            let keys = usage.keys(Base::Directory(&base), (&path("w"), "/w")).expect("keys");
             let host = if key.is_empty() { path("w") } else { path("w").join(key) };
             let guest = if key.is_empty() { String::from("/w") } else { format!("/w/{key}") };
             assert_eq!(keys, [DirKey::new(host, guest, Access::ReadWrite)], "{used}");

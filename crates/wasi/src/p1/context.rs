@@ -109,6 +109,12 @@ impl Context {
     pub fn host(&self) -> &Host {
         &self.host
     }
+
+    /// Closes every descriptor of the guest, for when it has ended. What it has left open would be missing where its changes are applied or archived, and where whatever else
+    /// needs descriptors is done for its owner: a process has only so many.
+    pub fn close_descriptors(&self) {
+        self.table.clear();
+    }
 }
 
 fn stream_entry(stream: Stream, data: Rights) -> Entry {

@@ -272,6 +272,16 @@ impl Table {
         Ok(())
     }
 
+    /// Closes everything.
+    pub(super) fn clear(&self) {
+        let mut slots = self.slots();
+        let entries = std::mem::take(&mut slots.entries);
+        (slots.first_free, slots.open) = (0, 0);
+        // Closing may take long.
+        drop(slots);
+        drop(entries);
+    }
+
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

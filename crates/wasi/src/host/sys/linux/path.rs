@@ -78,6 +78,11 @@ pub(crate) fn open_granted(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::
     Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Opens a host directory to look names up in, links followed, for the owner of the keys.
+pub(crate) fn open_lookup_for_owner(_: &Permit, path: &Path) -> Result<OwnedFd, Error> {
+    retry(|| fs::openat(CWD, path, OpenHow::lookup().flags, Mode::empty()))
+}
+
 /// Opens a host file for a key, to be read from, following links.
 pub(crate) fn open_granted_input(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::Error> {
     Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)

@@ -256,23 +256,23 @@ struct StreamWay {
 
 impl StreamWays {
     fn of(keys: &Keys) -> StreamWays {
-        let own = |path: &&PathBuf| !is_own_descriptor(path);
         let stdin = match &keys.stdin {
-            StdinKey::File(path) => Some(path).filter(own),
+            StdinKey::File(path) => Some(path).filter(|path| !is_own_descriptor(path)),
             _ => None,
         };
-        let output = |key| match key {
-            &StdoutKey::File { ref path, .. } => Some(path).filter(own),
+        let file = |key: &StdoutKey| match key {
+            StdoutKey::File { path, .. } => Some(path.clone()).filter(|path| !is_own_descriptor(path)),
             _ => None,
         };
-        let directory = |path: &PathBuf| {
+        let directory = |path: PathBuf| {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            StreamWay { path: path.clone(), way: Way::of(parent.unwrap_or(Path::new("."))) }
+            let way = Way::of(parent.unwrap_or(Path::new(".")));
+            StreamWay { path, way }
         };
         StreamWays([
             stdin.map(|path| StreamWay { path: path.clone(), way: Way::of(path) }),
-            output(&keys.stdout).map(directory),
-            output(&keys.stderr).map(directory),
+            file(&keys.stdout).map(directory),
+            file(&keys.stderr).map(directory),
         ])
     }
 

@@ -220,8 +220,7 @@ fn a_learned_policy_names_nothing_that_its_guest_has_led_elsewhere() {
                 }
                 fs::write(dir.path().join("m.wat"), leads_elsewhere(link)).unwrap();
                 let learn = ["policy", "learn", "--to", "p.toml"];
-                let ran =
-                    inn(&[&learn[..], granted, flags, &["m.wat"]].concat()).current_dir(&dir).run();
+                let ran = inn(&[&learn[..], granted, flags, &["m.wat"]].concat()).current_dir(&dir).run();
                 ran.code(0);
                 let learned = fs::read_to_string(dir.path().join("p.toml")).unwrap();
                 assert!(!learned.contains("P/D"), "{link} {granted:?} {flags:?}: {learned}");

@@ -7,7 +7,7 @@ use super::explain::Notes;
 use super::exported_memory::ExportedMemories;
 use super::observe::Observers;
 use super::rights::Rights;
-use super::table::{Entry, Object, Table};
+use super::table::{Entry, Object, Room, Table};
 use crate::host::{Handles, Host, OpenKeys, ReachedLimit, Stream};
 use crate::keys::{KeyError, Keys};
 
@@ -93,9 +93,14 @@ impl Context {
         Context { observers, ..self }
     }
 
-    /// Fails if there is no room for one more descriptor, so that nothing is opened in vain.
-    pub(super) fn check_room(&self) -> Result<(), Errno> {
-        self.table.check_room().inspect_err(|_| self.host.note_limit(ReachedLimit::Handles))
+    /// Keeps room for one more descriptor, for which the guest's name has at most so many bytes, so that nothing is opened in vain.
+    pub(super) fn room(&self, name_bytes: usize) -> Result<Room<'_>, Errno> {
+        let is_full = |errno: &Errno| *errno == Errno::Mfile;
+        self.table.room(name_bytes).inspect_err(|errno| {
+            if is_full(errno) {
+                self.host.note_limit(ReachedLimit::Handles);
+            }
+        })
     }
 
     /// Who watches the guest's calls, if anybody does.

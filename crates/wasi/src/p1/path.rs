@@ -103,7 +103,7 @@ pub async fn path_open(
     let fdflags = FdFlags::from_bits(fdflags)?;
     check_rights(&parent, oflags, data)?;
     memory.check(opened, 4)?;
-    cx.check_room()?;
+    let room = cx.room(directory.guest_path().len() + 1 + path_len as usize)?;
     let options = OpenOptions { last_link: lookup.last_link(), ..open_options(oflags, fdflags, data) };
     let found = cx.host.open_at(directory, &memory.path(path, path_len)?, &options).await?;
     let inheriting = parent.inheriting();
@@ -116,7 +116,7 @@ pub async fn path_open(
             Entry::new(Object::File(file), (inheriting & Rights::FILE).without(unasked), Rights::NONE)
         }
     };
-    let number = cx.table.insert(entry)?;
+    let number = room.fill(entry)?;
     memory.write_u32(opened, number.0)
 }
 

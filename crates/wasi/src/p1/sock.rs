@@ -30,10 +30,10 @@ pub async fn sock_accept(
         return Err(Errno::Inval);
     }
     memory.check(accepted, 4)?;
-    cx.check_room()?;
+    let room = cx.room(0)?;
     let nonblocking = if flags.contains(FdFlags::NONBLOCK) { Nonblocking::Yes } else { Nonblocking::No };
     let connection = cx.host.accept(listener, nonblocking).await?;
-    let number = cx.table.insert(Entry::socket(connection))?;
+    let number = room.fill(Entry::socket(connection))?;
     memory.write_u32(accepted, number.0)
 }
 

@@ -55,8 +55,17 @@ struct Slots {
     /// No number below this is free.
     first_free: usize,
     open: usize,
+    /// Descriptors that there is room kept for.
+    kept: usize,
     limit: usize,
     budget: Budget,
+}
+
+/// Room for one more descriptor, kept and paid for before what it is for is opened: nothing is made, cut or accepted in vain.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    table: &'a Table,
+    charge: Option<Charge>,
 }
 
 #[derive(Debug)]
@@ -222,7 +231,7 @@ impl Table {
     /// A table for at most `limit` descriptors, which are charged to `budget`.
     pub(super) fn new(limit: u32, budget: &Budget) -> Table {
         let (limit, budget) = (limit as usize, budget.clone());
-        let slots = Slots { entries: Vec::new(), first_free: 0, open: 0, limit, budget };
+        let slots = Slots { entries: Vec::new(), first_free: 0, open: 0, kept: 0, limit, budget };
         Table { slots: Mutex::new(slots) }
     }
 
@@ -233,19 +242,21 @@ impl Table {
         Ok(Arc::clone(&slot.entry))
     }
 
-    /// Fails if there is no room for one more, so that nothing is opened in vain.
-    pub(super) fn check_room(&self) -> Result<(), Errno> {
-        self.slots().check_room()
+    /// Keeps room for one more, for which the guest's name has at most so many bytes.
+    pub(super) fn room(&self, name_bytes: usize) -> Result<Room<'_>, Errno> {
+        let mut slots = self.slots();
+        slots.check_room()?;
+        let charge = slots.charge(ENTRY_COST_BYTES + name_bytes as u64)?;
+        slots.kept += 1;
+        Ok(Room { table: self, charge: Some(charge) })
     }
 
     /// Adds an entry under the lowest free number that is at least `lowest`.
     pub(super) fn insert_from(&self, lowest: u32, entry: Entry) -> Result<Fd, Errno> {
-        self.slots().insert_from(lowest as usize, Arc::new(entry))
-    }
-
-    /// Adds an entry under the lowest free number.
-    pub(super) fn insert(&self, entry: Entry) -> Result<Fd, Errno> {
-        self.insert_from(0, entry)
+        let mut slots = self.slots();
+        slots.check_room()?;
+        let charge = slots.charge(entry.cost_bytes())?;
+        slots.insert_from(lowest as usize, Slot { entry: Arc::new(entry), _charge: charge })
     }
 
     /// Removes an entry, which closes it.
@@ -287,15 +298,33 @@ impl Table {
     }
 }
 
+impl Room<'_> {
+    /// Puts an entry there, under the lowest free number.
+    pub(super) fn fill(mut self, entry: Entry) -> Result<Fd, Errno> {
+        let Some(mut charge) = self.charge.take() else { return Err(Errno::NoMem) };
+        // Its name is as long as was said, or shorter: to hold less is never refused.
+        charge.set(entry.cost_bytes()).map_err(|_| Errno::NoMem)?;
+        self.table.slots().insert_from(0, Slot { entry: Arc::new(entry), _charge: charge })
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.table.slots().kept -= 1;
+    }
+}
+
 impl Slots {
     fn check_room(&self) -> Result<(), Errno> {
-        if self.open < self.limit { Ok(()) } else { Err(Errno::Mfile) }
+        if self.open + self.kept < self.limit { Ok(()) } else { Err(Errno::Mfile) }
     }
 
-    fn insert_from(&mut self, lowest: usize, entry: Arc<Entry>) -> Result<Fd, Errno> {
-        self.check_room()?;
-        let charge =
-            self.budget.hold(BudgetKind::Descriptor, entry.cost_bytes()).map_err(|_| Errno::NoMem)?;
+    fn charge(&self, bytes: u64) -> Result<Charge, Errno> {
+        self.budget.hold(BudgetKind::Descriptor, bytes).map_err(|_| Errno::NoMem)
+    }
+
+    /// Adds a slot for which there is room.
+    fn insert_from(&mut self, lowest: usize, slot: Slot) -> Result<Fd, Errno> {
         let mut free = self.first_free.max(lowest);
         while self.entries.get(free).is_some_and(Option::is_some) {
             free += 1;
@@ -303,7 +332,7 @@ impl Slots {
         while self.entries.len() <= free {
             self.entries.push(None);
         }
-        self.entries[free] = Some(Slot { entry, _charge: charge });
+        self.entries[free] = Some(slot);
         self.open += 1;
         if lowest <= self.first_free {
             self.first_free = free + 1;

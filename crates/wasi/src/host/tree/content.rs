@@ -157,16 +157,16 @@ impl Content {
         Ok(total)
     }
 
-    /// Writes at `offset`.
+    /// Writes at `offset`, and tells how much: less than all where a later piece cannot be filled from beneath.
     ///
     /// # Errors
-    /// [`Error::FileTooLarge`], [`Error::Invalid`], and what reading beneath gives; then a part may have been written.
+    /// [`Error::FileTooLarge`], [`Error::Invalid`], and what reading beneath gives; then nothing has been written.
     pub(super) fn write(
         &mut self,
         bytes: &[u8],
         offset: u64,
         lower: &mut ReadLower<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         if i64::try_from(offset).is_err() {
             return Err(Error::Invalid);
         }
@@ -179,18 +179,22 @@ impl Content {
             let at = offset + done as u64;
             let (index, within) = (at / PIECE_BYTES, (at % PIECE_BYTES) as usize);
             let count = (bytes.len() - done).min(PIECE_BYTES as usize - within);
-            let piece = self.piece(index, (within + count) as u64, lower)?;
+            let piece = match self.piece(index, (within + count) as u64, lower) {
+                Ok(piece) => piece,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            };
             if piece.len() < within + count {
                 piece.resize(within + count, 0);
             }
             piece[within..within + count].copy_from_slice(&bytes[done..done + count]);
             done += count;
         }
-        if !bytes.is_empty() {
+        if done > 0 {
             self.changed = true;
-            self.size_bytes = self.size_bytes.max(end);
+            self.size_bytes = self.size_bytes.max(offset + done as u64);
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Makes it this long, and returns how many bytes of memory that gives back.

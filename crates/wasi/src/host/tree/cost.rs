@@ -82,6 +82,18 @@ impl Account {
         let _ = self.settle(self.used_bytes.saturating_add(self.handle_bytes));
     }
 
+    /// Gives bytes back and takes others in their place: as one step, so that nobody gets between.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`]; then nothing has changed.
+    pub(super) fn exchange(&mut self, given: u64, taken: u64) -> Result<(), Error> {
+        if let Some(more) = taken.checked_sub(given) {
+            return self.take(more);
+        }
+        self.give_back(given - taken);
+        Ok(())
+    }
+
     /// Takes what a handle costs.
     ///
     /// # Errors
@@ -97,7 +109,7 @@ impl Account {
         self.handle_bytes = self.handle_bytes.saturating_sub(HANDLE_BYTES);
     }
 
-    /// Bytes that may still be taken of the tree's own limit.
+    /// Bytes that may still be taken of the tree's own limit; the guest's budget can refuse them all the same.
     pub(super) fn left_bytes(&self) -> u64 {
         self.limit_bytes - self.used_bytes
     }

@@ -61,6 +61,11 @@ pub(in crate::host) enum WriteAt {
 impl Handle {
     fn open(tree: &Arc<Tree>, state: &mut State, id: NodeId) -> Result<Handle, Error> {
         state.account.take_handle()?;
+        Handle::paid(tree, state, id)
+    }
+
+    /// A handle that has been taken from the account.
+    fn paid(tree: &Arc<Tree>, state: &mut State, id: NodeId) -> Result<Handle, Error> {
         state.node_mut(id)?.handles += 1;
         Ok(Handle { tree: Arc::clone(tree), id, is_charged: true })
     }
@@ -154,13 +159,29 @@ impl TreeDirectory {
         path: &GuestPath<'_>,
         options: &OpenOptions,
     ) -> Result<TreeOpened, Error> {
+        let mut state = self.0.tree.lock();
+        // Before anything is made or cut for it.
+        state.account.take_handle()?;
+        let opened = self.open_paid(&mut state, (visit, path), options);
+        if opened.is_err() {
+            state.account.give_back_handle();
+        }
+        opened
+    }
+
+    /// [`TreeDirectory::open`], with a handle that has been taken from the account.
+    fn open_paid(
+        &self,
+        state: &mut State,
+        (visit, path): (Visit<'_>, &GuestPath<'_>),
+        options: &OpenOptions,
+    ) -> Result<TreeOpened, Error> {
         let last = if options.last_link == LastLink::Follow && !(options.create && options.exclusive) {
             Last::Follow
         } else {
             Last::Keep
         };
         let tree = &self.0.tree;
-        let mut state = tree.lock();
         if options.create && path.must_be_directory() {
             // Whether the path may be looked at comes first.
             state.walk_to_name(visit, self.0.id, path)?;
@@ -179,7 +200,7 @@ impl TreeDirectory {
             let kind = NodeKind::File(super::content::Content::default());
             let id = state
                 .create(kind, visit.now, |state, node| state.add_name(spot.directory, &name, node, visit))?;
-            return TreeFile::open(tree, &mut state, id).map(TreeOpened::File);
+            return TreeFile::paid(tree, state, id).map(TreeOpened::File);
         };
         if options.create && options.exclusive {
             return Err(Error::Exists);
@@ -190,7 +211,7 @@ impl TreeDirectory {
             FileKind::SymbolicLink => Err(Error::Loop),
             FileKind::Directory if writes || options.truncate || options.create => Err(Error::IsDirectory),
             FileKind::Directory => {
-                Handle::open(tree, &mut state, id).map(TreeDirectory).map(TreeOpened::Directory)
+                Handle::paid(tree, state, id).map(TreeDirectory).map(TreeOpened::Directory)
             }
             _ if options.directory || spot.must_be_directory => Err(Error::NotDirectory),
             FileKind::Regular => {
@@ -198,7 +219,7 @@ impl TreeDirectory {
                 if options.truncate {
                     state.set_size(id, 0, visit)?;
                 }
-                TreeFile::open(tree, &mut state, id).map(TreeOpened::File)
+                TreeFile::paid(tree, state, id).map(TreeOpened::File)
             }
             _ => Err(Error::NotSupported),
         }
@@ -206,8 +227,8 @@ impl TreeDirectory {
 }
 
 impl TreeFile {
-    fn open(tree: &Arc<Tree>, state: &mut State, id: NodeId) -> Result<TreeFile, Error> {
-        Ok(TreeFile { handle: Handle::open(tree, state, id)?, position: Mutex::new(0) })
+    fn paid(tree: &Arc<Tree>, state: &mut State, id: NodeId) -> Result<TreeFile, Error> {
+        Ok(TreeFile { handle: Handle::paid(tree, state, id)?, position: Mutex::new(0) })
     }
 
     pub(in crate::host) fn stat(&self, visit: Visit<'_>) -> Result<Metadata, Error> {
@@ -362,8 +383,7 @@ impl State {
             written
         });
         self.account.give_back(cost_bytes - grown);
-        written?;
-        let done = room as usize;
+        let done = written?;
         self.node_mut(id)?.touch(visit.now);
         Ok(done)
     }

@@ -139,18 +139,21 @@ impl State {
         let mut cost_bytes = 0;
         while let Some(at) = position {
             let before = entries.len();
-            position = sys::read_list(visit.permit, list.as_fd(), at, |entry| {
+            let read = sys::read_list(visit.permit, list.as_fd(), at, |entry| {
                 if is_reserved(entry.name) {
                     return;
                 }
                 let name = Arc::from(entry.name);
                 entries.push(LowerEntry { name, inode: entry.inode, kind: entry.kind });
-            })?;
+            });
             let batch: u64 = entries[before..].iter().map(LowerEntry::cost_bytes).sum();
-            if let Err(error) = self.account.take(batch) {
-                self.account.give_back(cost_bytes);
-                return Err(error);
-            }
+            position = match read.and_then(|next| self.account.take(batch).map(|()| next)) {
+                Ok(next) => next,
+                Err(error) => {
+                    self.account.give_back(cost_bytes);
+                    return Err(error);
+                }
+            };
             cost_bytes += batch;
         }
         for entry in entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {

@@ -191,26 +191,23 @@ impl TreeDirectory {
                 (false, false) => {}
             }
         }
-        // What can fail comes first.
+        // What can fail comes first, and the new name is paid for by then: between the loss of one name and the other, nothing is refused.
         state.load_metadata(visit, node)?;
         state.load_metadata(visit, from.directory)?;
         state.load_metadata(visit, spot.directory)?;
         state.look_before_removal(visit, spot.node);
-        if spot.node.is_none() {
-            let more = state.entries(spot.directory)?.name_cost(&to_name);
-            let less = state.entries(from.directory)?.name_cost(&from_name);
-            if more > less + state.account.left_bytes() {
-                return Err(Error::NoSpace);
-            }
+        let given = state.entries(from.directory)?.name_cost(&from_name);
+        let entries = state.entries(spot.directory)?;
+        // A name that is there already goes on to be paid for.
+        let taken = if spot.node.is_some() { 0 } else { entries.name_cost(&to_name) };
+        state.account.exchange(given, taken)?;
+        state.entries_mut(from.directory)?.names.remove(&*from_name);
+        state.node_mut(from.directory)?.touch(visit.now);
+        state.put_name((spot.directory, &to_name), node, visit)?;
+        if let Some(replaced) = spot.node {
+            state.node_mut(replaced)?.links -= 1;
+            state.forget_if_unused(replaced);
         }
-        // Held, so that it is not forgotten between losing one name and getting the other.
-        state.node_mut(node)?.links += 1;
-        state.remove_name(from.directory, &from_name, visit)?;
-        if spot.node.is_some() {
-            state.remove_name(spot.directory, &to_name, visit)?;
-        }
-        state.add_name(spot.directory, &to_name, node, visit)?;
-        state.node_mut(node)?.links -= 1;
         if let NodeKind::Directory(entries) = &mut state.node_mut(node)?.kind {
             entries.parent = spot.directory;
         }
@@ -255,16 +252,26 @@ impl State {
     ) -> Result<(), Error> {
         self.load_metadata(visit, directory)?;
         self.load_metadata(visit, node)?;
-        let entries = self.entries(directory)?;
-        let cost_bytes = entries.name_cost(name);
+        let cost_bytes = self.entries(directory)?.name_cost(name);
+        self.account.take(cost_bytes)?;
+        self.put_name((directory, name), node, visit)?;
+        self.node_mut(node)?.links += 1;
+        Ok(())
+    }
+
+    /// Has a name that is paid for lead to a node, wherever it led before. Fails only where directory or node is not there.
+    fn put_name(
+        &mut self,
+        (directory, name): (NodeId, &[u8]),
+        node: NodeId,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
+        let entries = self.entries_mut(directory)?;
         let name: Name =
             entries.lower_entry(name).map_or_else(|| Arc::from(name), |(known, _)| Arc::clone(known));
-        self.account.take(cost_bytes)?;
-        self.entries_mut(directory)?.names.insert(name, node);
+        entries.names.insert(name, node);
         self.node_mut(directory)?.touch(visit.now);
-        let node = self.node_mut(node)?;
-        node.links += 1;
-        node.times.get_or_insert_default().changed = visit.now;
+        self.node_mut(node)?.times.get_or_insert_default().changed = visit.now;
         Ok(())
     }
 

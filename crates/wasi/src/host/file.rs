@@ -15,7 +15,7 @@ use super::gate::{Operation, Permit, Request};
 use super::metadata::FileKind;
 use super::open::{OpenOptions, WriteSync};
 use super::poll::Direction;
-use super::portion::{Moved, RESIZED_BYTES, portions, total};
+use super::portion::{Moved, PORTION_BYTES, RESIZED_BYTES, portions, total};
 use super::tree::{TreeFile, WriteAt};
 use super::{Host, sys};
 
@@ -122,6 +122,12 @@ impl File {
         }
     }
 
+    /// Whether it is a pipe or a device, which may have to be waited for.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        self.waited_for().is_some()
+    }
+
     /// The descriptor of a pipe or a device, which may have to be waited for. Regular files never are.
     fn waited_for(&self) -> Option<BorrowedFd<'_>> {
         self.descriptor().filter(|_| self.kind != FileKind::Regular)
@@ -140,13 +146,22 @@ impl Host {
     /// # Errors
     /// [`Error::NotOpenForThis`], [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub async fn read(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let Some(fd) = file.waited_for() else { return self.read_regular(file, buffers) };
         let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
-        if let Some(fd) = file.waited_for() {
-            return match self.first_portion(buffers)? {
-                Some(portion) => self.read_when_ready(&permit, (file, fd), &mut [portion]).await,
-                None => self.read_when_ready(&permit, (file, fd), buffers).await,
-            };
+        match self.read_pipe(&permit, fd, buffers) {
+            Err(Error::Again) if !file.flags().nonblocking => {
+                Box::pin(self.read_when_ready(&permit, (file, fd), buffers)).await
+            }
+            result => result,
         }
+    }
+
+    /// [`Host::read`] of a file that never has to be waited for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_regular(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
         self.read_in_portions(buffers, |buffers, _| match &file.node {
             FileNode::Native(fd) => sys::read(&permit, fd.as_fd(), buffers),
             FileNode::Tree(tree) => tree.read(self.visit(&permit), buffers, None),
@@ -174,14 +189,26 @@ impl Host {
     /// [`Error::Denied`], [`Error::NotOpenForThis`], [`Error::NoSpace`], [`Error::FileTooLarge`], [`Error::Pipe`],
     /// [`Error::Again`], [`Error::Interrupted`], [`Error::Io`].
     pub async fn write(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let Some(fd) = file.waited_for() else { return self.write_regular(file, buffers) };
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
-        if let Some(fd) = file.waited_for() {
-            let mut allowed = self.take_allowance(buffers)?;
-            let result = self.write_when_ready(&permit, (file, fd), allowed.buffers()).await;
-            allowed.settle(&result);
-            self.note_no_space(&file.credentials.grant, &result);
-            return result;
-        }
+        let mut allowed = self.take_allowance(buffers)?;
+        let buffers = allowed.buffers();
+        let first = (total(buffers) <= PORTION_BYTES).then(|| sys::write(&permit, fd, buffers));
+        let result = match first {
+            Some(result) if result != Err(Error::Again) || file.flags().nonblocking => result,
+            _ => Box::pin(self.write_when_ready(&permit, (file, fd), buffers)).await,
+        };
+        allowed.settle(&result);
+        self.note_no_space(&file.credentials.grant, &result);
+        result
+    }
+
+    /// [`Host::write`] to a file that never has to be waited for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_regular(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
         let gap = || self.gap(&permit, file, None);
         let portion = |buffers: &[IoSlice<'_>], _| match &file.node {
             FileNode::Native(fd) => sys::write(&permit, fd.as_fd(), buffers),
@@ -346,6 +373,19 @@ impl Host {
         self.gate.decide(&Request::handle(operation, needs, &file.credentials))
     }
 
+    /// Reads from a pipe or a device what there is, at most a portion; [`Error::Again`] where that is nothing.
+    fn read_pipe(
+        &self,
+        permit: &Permit,
+        fd: BorrowedFd<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
+        match self.first_portion(buffers)? {
+            Some(portion) => sys::read(permit, fd, &mut [portion]),
+            None => sys::read(permit, fd, buffers),
+        }
+    }
+
     /// Reads from a pipe or a device as soon as there is something, unless the file is non-blocking.
     async fn read_when_ready(
         &self,
@@ -353,7 +393,7 @@ impl Host {
         (file, fd): (&File, BorrowedFd<'_>),
         buffers: &mut [IoSliceMut<'_>],
     ) -> Result<usize, Error> {
-        let read = || sys::read(permit, fd, buffers);
+        let read = || self.read_pipe(permit, fd, buffers);
         self.when_ready(permit, (Some(fd), Direction::Read), || file.flags().nonblocking, read).await
     }
 

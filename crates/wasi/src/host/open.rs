@@ -181,14 +181,14 @@ impl Host {
         }
         let reached = match self.resolve.open(permit, base, path, &options) {
             Err(Error::NoSuchAddress) if options.access == DataAccess::Write && !options.nonblocking => {
-                self.open_pipe_with_reader(permit, base, path, &options).await?
+                Box::pin(self.open_pipe_with_reader(permit, base, path, &options)).await?
             }
             reached => reached?,
         };
         let found = sys::stat(permit, reached.fd.as_fd())?;
         base.admit_open(permit, reached.fd.as_fd(), &found)?;
         if found.kind == FileKind::Fifo && options.access == DataAccess::Read && !options.nonblocking {
-            self.wait_for_writer(permit, &reached).await?;
+            Box::pin(self.wait_for_writer(permit, &reached)).await?;
         }
         if empties && writes && found.kind == FileKind::Regular {
             sys::set_size(permit, reached.fd.as_fd(), 0)?;

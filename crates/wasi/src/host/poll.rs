@@ -5,6 +5,8 @@
 //!
 //! There are two ways to wait ([`WaitMode`]), and who waits knows nothing of them: all that can wait is an `async fn`. Where the thread is held, such a function
 //! is never pending and is called through [`hold_thread`]; else it is a future, and `suspend.rs` has what it waits for.
+//!
+//! What is called often tries without any future first, and has a box for the rare one: a future is as large as all that it may ever wait for, and is moved about.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
@@ -255,7 +257,7 @@ impl Host {
         match self.waits {
             WaitMode::HoldThread => self.wait_on_thread(permit, entries, timeout),
             #[cfg(feature = "async")]
-            WaitMode::Suspend => self.suspend_on(permit, entries, timeout).await,
+            WaitMode::Suspend => Box::pin(self.suspend_on(permit, entries, timeout)).await,
         }
     }
 

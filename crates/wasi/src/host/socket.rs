@@ -186,8 +186,14 @@ impl Host {
         permit: &Permit,
         socket: &Socket,
         direction: Direction,
-        call: impl FnMut() -> Result<T, Error>,
+        mut call: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.when_ready(permit, (Some(socket.as_fd()), direction), || socket.is_nonblocking(), call).await
+        match call() {
+            Err(Error::Again) if !socket.is_nonblocking() => {
+                let waited = (Some(socket.as_fd()), direction);
+                Box::pin(self.when_ready(permit, waited, || socket.is_nonblocking(), call)).await
+            }
+            result => result,
+        }
     }
 }

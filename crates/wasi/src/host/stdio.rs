@@ -9,6 +9,7 @@
 //! for ([`Moving`]). That somebody else, another thread of the guest or another process, was faster meanwhile is just another reason to wait.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,7 @@ use super::gate::{Operation, Permit, Request};
 use super::handles::Opening;
 use super::hidden::Hidden;
 use super::poll::Direction;
-use super::portion::{Moved, portions, total};
+use super::portion::{Moved, PORTION_BYTES, portions, total};
 use super::{Host, sys};
 use crate::keys::{Capture, FileMode, KeyError, StdinKey, StdoutKey};
 
@@ -235,9 +236,11 @@ impl Host {
             }
             StreamEnd::Discard | StreamEnd::Capture(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
-                match self.first_portion(buffers)? {
-                    Some(portion) => self.read_waiting(&permit, stream, &mut [portion]).await,
-                    None => self.read_waiting(&permit, stream, buffers).await,
+                match self.read_first(&permit, stream, buffers) {
+                    Err(Error::Again) if !stream.is_nonblocking() => {
+                        Box::pin(self.read_waiting(&permit, stream, buffers)).await
+                    }
+                    result => result,
                 }
             }
             StreamEnd::Inherited(_) | StreamEnd::File(_) => {
@@ -261,7 +264,12 @@ impl Host {
             StreamEnd::Capture(capture) => capture_all(capture, buffers),
             StreamEnd::Bytes(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
-                self.write_portions_waiting(&permit, stream, buffers).await
+                match self.write_first(&permit, stream, buffers) {
+                    ControlFlow::Break(result) => result,
+                    ControlFlow::Continue(written) => {
+                        Box::pin(self.write_on(&permit, stream, (buffers, written))).await
+                    }
+                }
             }
             StreamEnd::Inherited(fd) => self.write_to_end(&permit, *fd, buffers),
             StreamEnd::File(fd) => self.write_to_end(&permit, fd.as_fd(), buffers),
@@ -292,6 +300,33 @@ impl Host {
         self.write_in_portions(buffers, |buffers, _| sys::write(permit, fd, buffers))
     }
 
+    /// Reads what there is, at most a portion; [`Error::Again`] where that is nothing.
+    fn read_first(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
+        match self.first_portion(buffers)? {
+            Some(portion) => self.read_some(permit, stream, &mut [portion]),
+            None => self.read_some(permit, stream, buffers),
+        }
+    }
+
+    fn read_some(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<usize, Error> {
+        let fd = stream.descriptor().ok_or(Error::BadHandle)?;
+        let mut read = |fd: BorrowedFd<'_>, how| match how {
+            How::ByCall => sys::read_now(permit, fd, buffers),
+            How::ByMode | How::IfReady => sys::read(permit, fd, buffers),
+        };
+        self.at_once(permit, (fd, &stream.moving), Direction::Read, &mut read)
+    }
+
     /// Reads as soon as there is something.
     async fn read_waiting(
         &self,
@@ -299,24 +334,41 @@ impl Host {
         stream: &Stream,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Result<usize, Error> {
-        let read = |fd: BorrowedFd<'_>, how| match how {
-            How::ByCall => sys::read_now(permit, fd, buffers),
-            How::ByMode | How::IfReady => sys::read(permit, fd, buffers),
-        };
-        self.when_stream_ready(permit, stream, Direction::Read, read).await
+        let read = || self.read_first(permit, stream, buffers);
+        let waited = (stream.descriptor(), Direction::Read);
+        self.when_ready(permit, waited, || stream.is_nonblocking(), read).await
     }
 
-    /// [`Host::write_waiting`], portion by portion.
-    async fn write_portions_waiting(
+    /// Writes as much of little as there is room for; continues with how much that was where somebody has to wait for more.
+    fn write_first(
         &self,
         permit: &Permit,
         stream: &Stream,
         buffers: &[IoSlice<'_>],
+    ) -> ControlFlow<Result<usize, Error>, usize> {
+        let wanted = total(buffers);
+        if wanted > PORTION_BYTES {
+            return ControlFlow::Continue(0);
+        }
+        let may_wait = !stream.is_nonblocking();
+        match self.write_some(permit, stream, buffers) {
+            Err(Error::Again) if may_wait => ControlFlow::Continue(0),
+            Ok(written) if written < wanted && may_wait => ControlFlow::Continue(written),
+            result => ControlFlow::Break(result),
+        }
+    }
+
+    /// [`Host::write_waiting`], portion by portion. Of one portion a part may have been written before.
+    async fn write_on(
+        &self,
+        permit: &Permit,
+        stream: &Stream,
+        (buffers, written): (&[IoSlice<'_>], usize),
     ) -> Result<usize, Error> {
         let mut moved = Moved::default();
         for portion in portions(buffers) {
             let done = match self.heed_before(&portion) {
-                Ok(()) => self.write_waiting(permit, stream, &portion).await,
+                Ok(()) => self.write_waiting(permit, stream, (&portion, written)).await,
                 Err(interrupted) => Err(interrupted),
             };
             if moved.add(total(&portion), done)?.is_break() {
@@ -331,10 +383,12 @@ impl Host {
         &self,
         permit: &Permit,
         stream: &Stream,
-        buffers: &[IoSlice<'_>],
+        (buffers, mut written): (&[IoSlice<'_>], usize),
     ) -> Result<usize, Error> {
         let wanted = total(buffers);
-        let mut written = self.write_some(permit, stream, buffers).await?;
+        if written == 0 {
+            written = self.write_some_when_ready(permit, stream, buffers).await?;
+        }
         if written == wanted || stream.is_nonblocking() {
             return Ok(written);
         }
@@ -342,7 +396,7 @@ impl Host {
         let mut rest = &mut rest[..];
         IoSlice::advance_slices(&mut rest, written);
         while written < wanted {
-            match self.write_some(permit, stream, rest).await {
+            match self.write_some_when_ready(permit, stream, rest).await {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
                     written += count;
@@ -354,13 +408,21 @@ impl Host {
     }
 
     /// Writes what there is room for, as soon as there is room.
-    async fn write_some(
+    async fn write_some_when_ready(
         &self,
         permit: &Permit,
         stream: &Stream,
         buffers: &[IoSlice<'_>],
     ) -> Result<usize, Error> {
-        let write = |fd: BorrowedFd<'_>, how| match how {
+        let write = || self.write_some(permit, stream, buffers);
+        let waited = (stream.descriptor(), Direction::Write);
+        self.when_ready(permit, waited, || stream.is_nonblocking(), write).await
+    }
+
+    /// Writes what there is room for; [`Error::Again`] where that is nothing.
+    fn write_some(&self, permit: &Permit, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let fd = stream.descriptor().ok_or(Error::BadHandle)?;
+        let mut write = |fd: BorrowedFd<'_>, how| match how {
             How::ByCall => sys::write_now(permit, fd, buffers),
             How::ByMode => sys::write(permit, fd, buffers),
             How::IfReady => {
@@ -369,7 +431,7 @@ impl Host {
                 sys::write(permit, fd, &[IoSlice::new(first)])
             }
         };
-        self.when_stream_ready(permit, stream, Direction::Write, write).await
+        self.at_once(permit, (fd, &stream.moving), Direction::Write, &mut write)
     }
 
     /// Changes whether the stream's operations wait, for this guest alone.
@@ -393,19 +455,6 @@ impl Host {
             return Err(Error::NotOpenForThis);
         }
         self.gate.decide(&Request::handle(operation, needs, &stream.credentials))
-    }
-
-    /// Runs `call` on a descriptor whose mode is not ours to know, in a way that does not wait, and waits where it would have to.
-    async fn when_stream_ready<T>(
-        &self,
-        permit: &Permit,
-        stream: &Stream,
-        direction: Direction,
-        mut call: impl FnMut(BorrowedFd<'_>, How) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let fd = stream.descriptor().ok_or(Error::BadHandle)?;
-        let at_once = || self.at_once(permit, (fd, &stream.moving), direction, &mut call);
-        self.when_ready(permit, (Some(fd), direction), || stream.is_nonblocking(), at_once).await
     }
 
     /// Runs `call` without waiting; [`Error::Again`] where that is not possible.

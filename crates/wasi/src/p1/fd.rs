@@ -9,7 +9,7 @@ use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
 use super::table::{Fd, Object};
-use crate::host::{Advice, Error, ReceiveFlags, Whence, WriteSync};
+use crate::host::{Advice, Error, File, ReceiveFlags, Whence, WriteSync};
 
 /// Says how `length` bytes from `offset` will be used.
 ///
@@ -106,6 +106,11 @@ pub async fn fd_read(
     let entry = cx.table.get(fd)?;
     entry.require(Rights::FD_READ)?;
     memory.check(nread, 4)?;
+    if let Object::File(file) = &entry.object
+        && !file.may_wait()
+    {
+        return read_regular(cx, memory, file, (iovs, iovs_len, nread));
+    }
     let buffers = memory.buffers(iovs, iovs_len)?;
     let mut copy = None;
     let mut lent = memory.lend_mut(&buffers, &mut copy)?;
@@ -118,6 +123,30 @@ pub async fn fd_read(
     }?;
     let count = lent.filled(count)?;
     write_count(memory, nread, count)
+}
+
+/// [`fd_read`] of what never waits: on its own, since whatever a future holds is stored and loaded again.
+fn read_regular(
+    cx: &Context,
+    memory: &mut GuestMemory<'_>,
+    file: &File,
+    (iovs, iovs_len, nread): (Pointer, u32, Pointer),
+) -> Result<(), Errno> {
+    let buffers = memory.buffers(iovs, iovs_len)?;
+    let count = memory.fill(&buffers, |slices| cx.host.read_regular(file, slices))?;
+    write_count(memory, nread, count)
+}
+
+/// [`fd_write`] to what never waits.
+fn write_regular(
+    cx: &Context,
+    memory: &mut GuestMemory<'_>,
+    file: &File,
+    (iovs, iovs_len, nwritten): (Pointer, u32, Pointer),
+) -> Result<(), Errno> {
+    let buffers = memory.buffers(iovs, iovs_len)?;
+    let count = memory.gather(&buffers, |slices| cx.host.write_regular(file, slices))?;
+    write_count(memory, nwritten, count)
 }
 
 /// Reads at `offset`; the position stays.
@@ -160,6 +189,11 @@ pub async fn fd_write(
     let entry = cx.table.get(fd)?;
     entry.require(Rights::FD_WRITE)?;
     memory.check(nwritten, 4)?;
+    if let Object::File(file) = &entry.object
+        && !file.may_wait()
+    {
+        return write_regular(cx, memory, file, (iovs, iovs_len, nwritten));
+    }
     let buffers = memory.buffers(iovs, iovs_len)?;
     let count = {
         let lent = memory.lend(&buffers)?;

@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::values::ChangesFlag;
 use crate::writable::Writable;
-use crate::{cache, input, output, signals};
+use crate::{absent, cache, output, signals};
 
 /// Text of a list that is printed at once.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -237,7 +237,7 @@ fn require_directory(directory: &Path) -> Result<(), Problem> {
         Ok(_) => Err(Problem::new(shown(directory), "it is not a directory")
             .help("name the directory that --cow-changes apply was to change")
             .mistake()),
-        Err(error) => Err(input::unopened(directory.as_os_str(), "directory", &error)),
+        Err(error) => Err(absent::unopened(directory.as_os_str(), "directory", &error)),
     }
 }
 

@@ -10,10 +10,8 @@ use std::path::Path;
 
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
-use crate::nearest::nearest;
 use crate::report::{Problem, visible};
-use crate::written::{command_meant, commands};
-use crate::{elsewhere, foreign, reserve};
+use crate::{absent, foreign, reserve};
 
 /// Bytes that a module may have: as many as the JavaScript embedding allows, which is what validation assumes.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
@@ -75,7 +73,7 @@ impl Input {
                     Problem::new(name, reason).help("build the guest without debug information, or strip it")
                 );
             }
-            Err(reason) => return Err(unreadable(path, &name, &reason)),
+            Err(reason) => return Err(absent::unreadable_module(path, &name, &reason)),
         };
         if bytes.is_empty() {
             return Err(Problem::new(name, "not a WebAssembly module: it is empty")
@@ -240,84 +238,6 @@ fn is_missing_feature(message: &str) -> bool {
 /// Whether validation refused more of something than engines have to support, as far as its words tell.
 fn is_limit(message: &str) -> bool {
     ["exceeds", "exceed", "limit of", "too many", "too large"].iter().any(|words| message.contains(words))
-}
-
-fn unreadable(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
-    let problem = match reason.kind() {
-        io::ErrorKind::NotFound => match path.to_str().and_then(elsewhere::command) {
-            Some(answer) => Problem::new(name, "there is no such command, and no such file").help(answer),
-            None => Problem::new(name, "no such file").help(not_found(path)),
-        },
-        io::ErrorKind::IsADirectory => Problem::new(name, "it is a directory, and a module is a file")
-            .help("name the .wasm or .wat file; a directory is granted with --dir"),
-        io::ErrorKind::PermissionDenied => {
-            Problem::new(name, "permission denied").help("check that this user may read the file")
-        }
-        _ => return Problem::new(name, format!("cannot be read: {reason}")),
-    };
-    problem.mistake()
-}
-
-/// Why something cannot be opened that a command reads and that is no module: a record, a profile, a directory of changes.
-pub(crate) fn unopened(path: &OsStr, what: &str, reason: &io::Error) -> Problem {
-    let name = visible(&path.to_string_lossy());
-    let problem = match reason.kind() {
-        io::ErrorKind::NotFound if is_elsewhere(&name) => Problem::new(name, format!("no such {what}"))
-            .help("inn fetches nothing: download it, and name the file"),
-        io::ErrorKind::NotFound => {
-            Problem::new(name, format!("no such {}", if what == "directory" { what } else { "file" }))
-                .help(format!("check the path of the {what}"))
-        }
-        io::ErrorKind::PermissionDenied => {
-            Problem::new(name, "permission denied").help(format!("check that this user may read the {what}"))
-        }
-        _ => Problem::new(name, format!("cannot be opened: {reason}"))
-            .help(format!("check the path of the {what}")),
-    };
-    problem.mistake()
-}
-
-/// Whether a path that is not there is written as what is fetched from elsewhere: a URL, or a name in a registry such as `ghcr.io/me/app:1`.
-pub(crate) fn is_elsewhere(path: &str) -> bool {
-    let is_scheme = |scheme: &str| {
-        scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-    };
-    let is_host = |host: &str| host.contains('.') && !host.starts_with('.') && !host.ends_with('.');
-    match (path.split_once("://"), path.split_once('/')) {
-        (Some((scheme, _)), _) => is_scheme(scheme),
-        (None, Some((host, rest))) => is_host(host) && rest.contains([':', '@']),
-        _ => false,
-    }
-}
-
-/// What may be meant by a file that is not there.
-fn not_found(path: &OsStr) -> String {
-    let word = path.to_string_lossy();
-    if is_elsewhere(&word) {
-        return String::from("inn fetches nothing: download the module, and name the file");
-    }
-    let with_ending = ["wasm", "wat"].map(|ending| Path::new(path).with_added_extension(ending));
-    if let Some(found) = with_ending.iter().find(|path| path.is_file()) {
-        return format!("did you mean {}?", found.display());
-    }
-    if Path::new(path).components().count() == 1 && !word.contains('.') {
-        let commands = commands();
-        if commands.contains(&word.to_string()) {
-            return format!(
-                "the command stands before all flags: inn {word} ...; `inn help {word}` shows how it is used"
-            );
-        }
-        if let Some(near) = nearest(&word, commands.iter().map(String::as_str)) {
-            return format!("did you mean the command: inn {near} ...? `inn help` lists all");
-        }
-        if let Some(meant) = command_meant(&word) {
-            return meant;
-        }
-        if ["text", "json", "summary"].contains(&&*word) {
-            return format!("a form of the trace follows an equals sign: --trace={word}");
-        }
-    }
-    String::from("check the path, or build the program first")
 }
 
 #[cfg(test)]

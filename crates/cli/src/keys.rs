@@ -11,11 +11,11 @@ use innkeeper::wasi::keys::{
 };
 use rustix::fs::{AtFlags, CWD};
 
+use crate::absent;
 use crate::cache;
 use crate::flags::RunArgs;
 use crate::flags::{KeyFlags, LimitFlags};
 use crate::foreign;
-use crate::input;
 use crate::mounts;
 use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
@@ -184,7 +184,7 @@ pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
 fn unreadable_policy(path: &OsStr, name: &str, reason: &io::Error) -> Problem {
     let problem = match reason.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            return input::unopened(path, "policy", reason);
+            return absent::unopened(path, "policy", reason);
         }
         io::ErrorKind::IsADirectory => {
             Problem::new(name, "it is a directory, and a policy is a file").help("name the .toml file")

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod absent;
 mod args;
 mod background;
 mod cache;

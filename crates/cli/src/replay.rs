@@ -22,7 +22,7 @@ use crate::input::Input;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, visible};
 use crate::work::WorkFlags;
-use crate::{cache, foreign, input, invoke, keys};
+use crate::{absent, cache, foreign, invoke, keys};
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
@@ -45,7 +45,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     for path in [Some(&args.record), args.file.as_ref()].into_iter().flatten() {
         keys::require_in_sight(Path::new(path), &hidden)?;
     }
-    let file = File::open(&args.record).map_err(|error| input::unopened(&args.record, "record", &error))?;
+    let file = File::open(&args.record).map_err(|error| absent::unopened(&args.record, "record", &error))?;
     let mut replayer =
         Replayer::new(Box::new(BufReader::new(file))).map_err(|error| foreign_record(args, &name, &error))?;
     let header = replayer.header().clone();

@@ -10,9 +10,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 
+use crate::absent;
 use crate::flags::Tier;
 use crate::foreign;
-use crate::input::{self, check_room_for_text};
+use crate::input::check_room_for_text;
 use crate::report::{self, Problem, visible};
 use crate::values::FeaturesFlag;
 use crate::work::WorkFlags;
@@ -93,7 +94,7 @@ fn unreadable(path: &OsStr, name: &str, error: &io::Error) -> Problem {
         Some((kind, mend)) => Problem::new(name, format!("{kind}, and a script is text")).help(mend),
         None if path == "-" => Problem::new(name, "scripts are read from files, not from standard input")
             .help("write ./- for a file of that name, or /dev/stdin"),
-        None if error.kind() == io::ErrorKind::NotFound => input::unopened(path, "script", error),
+        None if error.kind() == io::ErrorKind::NotFound => absent::unopened(path, "script", error),
         None => Problem::new(name, error).help("name a script: inn wast FILE.wast"),
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::input;
+use crate::absent;
 use crate::profile::{ModuleHash, OF_MODULE, OMITTED};
 use crate::report::Problem;
 
@@ -27,7 +27,7 @@ impl Samples {
         const MEND: &str = "name the .folded file that `inn --profile` has written, beside the graph";
         let problem = |reason: &dyn Display| Problem::new(path.to_string_lossy(), reason).help(MEND);
         let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => input::unopened(path, "profile", &error),
+            ErrorKind::NotFound => absent::unopened(path, "profile", &error),
             _ => problem(&error),
         })?;
         if text.contains("<svg") {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Host;
 use super::error::Error;
@@ -16,11 +17,19 @@ pub(super) struct Allowance {
     left: AtomicU64,
     limit_bytes: u64,
     refusals: AtomicU64,
+    /// Held from where it is measured how much longer a file becomes until it is: whatever else decides that, another thread's too, comes before or after. That is where a
+    /// write goes (positions, whether it appends) and where a file ends.
+    measuring: Mutex<()>,
 }
 
 impl Allowance {
     pub(super) fn new(bytes: u64) -> Allowance {
-        Allowance { left: AtomicU64::new(bytes), limit_bytes: bytes, refusals: AtomicU64::new(0) }
+        Allowance {
+            left: AtomicU64::new(bytes),
+            limit_bytes: bytes,
+            refusals: AtomicU64::new(0),
+            measuring: Mutex::default(),
+        }
     }
 
     /// The limit, if something was refused because of it.
@@ -128,6 +137,12 @@ impl Host {
         self.growing(gap, || self.within_allowance(buffers, write))
     }
 
+    /// Keeps other threads of the guest from changing where writes go and where files end, if there is a limit. Not to be held while something is waited for.
+    pub(super) fn alone_with_sizes(&self) -> Option<MutexGuard<'_, ()>> {
+        let allowance = self.allowance.as_ref()?;
+        Some(allowance.measuring.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Lets `grow` make a file longer by `growth` bytes, if the guest may still write as many.
     ///
     /// # Errors
@@ -140,6 +155,7 @@ impl Host {
         let Some(allowance) = &self.allowance else {
             return grow();
         };
+        let _alone = self.alone_with_sizes();
         let wanted = growth()?;
         let taken = allowance.take(wanted);
         let result = if taken == wanted { grow() } else { Err(allowance.refuse()) };

@@ -8,6 +8,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::credentials::{Credentials, Rights};
 use super::error::Error;
@@ -26,6 +27,8 @@ pub struct File {
     pub(super) credentials: Credentials,
     kind: FileKind,
     append: AtomicBool,
+    /// Held while `append` and the system's own note of it change together.
+    changing: Mutex<()>,
     nonblocking: AtomicBool,
     sync: Option<WriteSync>,
 }
@@ -88,6 +91,7 @@ impl File {
             credentials,
             kind,
             append: AtomicBool::new(options.append),
+            changing: Mutex::default(),
             nonblocking: AtomicBool::new(options.nonblocking),
             sync: options.sync,
         }
@@ -252,6 +256,7 @@ impl Host {
     /// [`Error::Invalid`] before the beginning or beyond the system's range, [`Error::Seek`] for a pipe.
     pub fn seek(&self, file: &File, whence: Whence) -> Result<u64, Error> {
         let permit = self.decide_for(Operation::Seek, Rights::NONE, file)?;
+        let _alone = self.alone_with_sizes();
         match &file.node {
             FileNode::Native(fd) => sys::seek(&permit, fd.as_fd(), whence),
             FileNode::Tree(tree) => tree.seek(whence),
@@ -338,6 +343,8 @@ impl Host {
         let FileFlags { append, nonblocking } = flags;
         let needs = if append && !file.flags().append { Rights::CHANGE } else { Rights::NONE };
         let permit = self.decide_for(Operation::SetFlags, needs, file)?;
+        let _alone = self.alone_with_sizes();
+        let _changing = file.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if append != file.flags().append {
             let wish = if append { sys::Append::Yes } else { sys::Append::No };
             if let FileNode::Native(fd) = &file.node {

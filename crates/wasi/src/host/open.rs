@@ -179,7 +179,11 @@ impl Host {
             options.truncate = true;
             options.exclusive = false;
         }
-        let reached = match self.resolve.open(permit, base, path, &options) {
+        let opened = {
+            let _alone = options.truncate.then(|| self.alone_with_sizes());
+            self.resolve.open(permit, base, path, &options)
+        };
+        let reached = match opened {
             Err(Error::NoSuchAddress) if options.access == DataAccess::Write && !options.nonblocking => {
                 Box::pin(self.open_pipe_with_reader(permit, base, path, &options)).await?
             }
@@ -191,6 +195,7 @@ impl Host {
             Box::pin(self.wait_for_writer(permit, &reached)).await?;
         }
         if empties && writes && found.kind == FileKind::Regular {
+            let _alone = self.alone_with_sizes();
             sys::set_size(permit, reached.fd.as_fd(), 0)?;
         }
         match found.kind {
@@ -244,6 +249,7 @@ impl Host {
         if options.create && options.directory {
             return Err(Error::Invalid);
         }
+        let _alone = options.truncate.then(|| self.alone_with_sizes());
         Ok(match base.open(self.visit(permit), path, options)? {
             TreeOpened::Directory(directory) => Found::Directory(DirectoryNode::Tree(directory)),
             TreeOpened::File(file) => Found::File(FileNode::Tree(file), FileKind::Regular),

@@ -96,9 +96,42 @@ fn y7_what_every_function_makes_the_host_hold_is_bounded() {
             continue;
         }
         let text = looping(function);
-        let ran = limited(&["--tmp", "/t::4GiB"], &text);
-        ran.is_bounded(function.name);
-        assert_eq!(ran.code, Some(0), "{}: {ran:#?}", function.name);
+        // Whoever watches holds no more for it.
+        let watched = ["--trace", "--trace-file", "/dev/null", "--record", "/dev/null"];
+        for observers in [&[][..], &watched] {
+            let ran = limited(&[&["--tmp", "/t::4GiB"], observers].concat(), &text);
+            ran.is_bounded(function.name);
+            assert_eq!(ran.code, Some(0), "{}: {ran:#?}", function.name);
+        }
+    }
+}
+
+/// What one call gives or takes is as large as the guest's memory: it is neither recorded nor replayed by way of a copy.
+#[test]
+fn y7_a_call_is_recorded_and_replayed_without_a_copy_of_what_it_moves() {
+    const MEMORY_BYTES: u64 = 200 << 20;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 3200)
+        (func (export "_start")
+            (if (call $random (i32.const 65536) (i32.const 209000000)) (then unreachable))
+            (i32.store (i32.const 0) (i32.const 65536)) (i32.store (i32.const 4) (i32.const 209000000))
+            (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)) (then unreachable))))"#;
+    std::fs::write(path("m.wat"), text).expect("module");
+    for args in [
+        &["--max-memory", "210MiB", "--record", &path("r"), &path("m.wat")][..],
+        // Here the command itself counts, too.
+        &["replay", "--max-memory", "240MiB", &path("r"), &path("m.wat")],
+    ] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "exec \"$@\" > /dev/null", "sh", env!("CARGO_BIN_EXE_inn")]).args(args);
+        command.env("XDG_CACHE_HOME", folder.path()).env("XDG_STATE_HOME", folder.path());
+        let ran = crate::run(command, "");
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:#?}");
+        assert!(ran.resident_bytes <= MEMORY_BYTES + crate::CONSTANT_BYTES, "{args:?}: {ran:#?}");
     }
 }
 

@@ -72,7 +72,7 @@ impl Moved {
 
 impl Host {
     /// Whether the guest's waits are to end.
-    pub(super) fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupt.get().is_some_and(super::Interrupt::is_raised)
             || self.store.as_ref().is_some_and(super::StoreStop::is_asked)
     }

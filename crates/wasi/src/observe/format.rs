@@ -2,18 +2,19 @@
 //!
 //! A record begins with eight bytes that say what it is; blocks follow. A block is its length (32 bits), a checksum (16 bytes, of the
 //! checksum before it and the block's bytes, so that blocks cannot be left out or reordered), and its bytes. The first block is the
-//! header, the others hold calls, whole ones. Numbers are LEB128, little end first; signed ones are zigzagged.
+//! header, the others hold calls. A call may go on in the next block, between two pieces of what it wrote, so that whoever writes or reads a record holds little of it at once,
+//! whatever the guest has asked for. Numbers are LEB128, little end first; signed ones are zigzagged.
 //!
 //! A call is the function's number, a byte of flags, then what the flags say is not the same as in the function's last call:
-//! arguments, ranges read; then the checksum of what was read, the ending, and what was written: offsets from the last write's
-//! address, lengths, bytes. [`END`] in place of a function's number is followed by how the guest ended.
+//! arguments, ranges read; then the checksum of what was read, the ending, and pieces of what was written: each [`WRITE`], the offset from the last one's
+//! address, a length, bytes. [`WRITES_END`] ends them; [`WRITES_CUT`] says that the guest was stopped meanwhile. [`END`] in place of a function's number is followed by how the guest ended.
 
 use std::io::{self, Read, Write};
 
 use thiserror::Error;
 
 /// What a record begins with; the last byte is the form's version.
-const MAGIC: &[u8; 8] = b"innrec\0\x01";
+const MAGIC: &[u8; 8] = b"innrec\0\x02";
 
 /// Whether a file that begins with these bytes is a record, of whatever version.
 #[must_use]
@@ -26,6 +27,17 @@ pub(super) const END: u64 = 0x3fff;
 
 /// Bytes after which a block is written.
 pub(super) const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Longest piece of what a call wrote.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
+
+/// Longest block that is believed. Only a header with many arguments comes near.
+const MAX_BLOCK_BYTES: u64 = 16 << 20;
+
+/// What follows in the list of a call's writes.
+pub(super) const WRITES_END: u8 = 0;
+pub(super) const WRITE: u8 = 1;
+pub(super) const WRITES_CUT: u8 = 2;
 
 const CHECKSUM_BYTES: usize = 16;
 
@@ -174,8 +186,11 @@ impl BlockReader {
         let length = u32::from_le_bytes([a, b, c, d]);
         let mut bytes = Vec::new();
         // As much as is there: a damaged length reserves nothing.
-        (&mut self.from).take(length.into()).read_to_end(&mut bytes)?;
+        (&mut self.from).take(u64::from(length).min(MAX_BLOCK_BYTES)).read_to_end(&mut bytes)?;
         self.position += bytes.len() as u64;
+        if bytes.len() as u64 == MAX_BLOCK_BYTES && u64::from(length) > MAX_BLOCK_BYTES {
+            return Err(self.damaged());
+        }
         if bytes.len() as u64 != u64::from(length) {
             return Err(RecordError::Incomplete { byte, end: self.position });
         }
@@ -269,10 +284,10 @@ impl Cursor {
         Some((number >> 1).cast_signed() ^ -((number & 1).cast_signed()))
     }
 
-    pub(super) fn bytes(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&mut self) -> Option<&[u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let end = self.at.checked_add(length)?;
-        let bytes = self.bytes.get(self.at..end)?.to_vec();
+        let bytes = self.bytes.get(self.at..end)?;
         self.at = end;
         Some(bytes)
     }
@@ -284,7 +299,7 @@ impl Cursor {
     }
 
     pub(super) fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?).ok()
+        String::from_utf8(self.bytes()?.to_vec()).ok()
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use format::{RecordError, RecordHeader, is_record};
 pub use record::Recorder;
-pub use replay::{Divergence, ReplayError, Replayer, STOPPED, Writes};
+pub use replay::{Divergence, ReplayError, Replayer, STOPPED};
 pub use summary::Summary;
 pub use trace::{Argument, TraceForm, TracedCall, Tracer, Value};
 

@@ -1,13 +1,15 @@
 //! Writing a record: every call, with what the host answered.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::Range;
 
 use super::format::{
-    BLOCK_BYTES, BlockWriter, END, EXITED, RecordHeader, SAME_ARGUMENTS, SAME_RANGES, encode_header,
-    put_bytes, put_number, put_signed,
+    BLOCK_BYTES, BlockWriter, END, EXITED, PIECE_BYTES, RecordHeader, SAME_ARGUMENTS, SAME_RANGES, WRITE,
+    WRITES_CUT, WRITES_END, encode_header, put_bytes, put_number, put_signed,
 };
+use super::replay::STOPPED;
 use super::{Call, Ending};
 
 /// Writes a record. What goes wrong is told once, by [`Recorder::finish`]: the guest goes on.
@@ -17,6 +19,8 @@ pub struct Recorder {
     last: HashMap<u16, LastCall>,
     error: Option<io::Error>,
     calls: u64,
+    /// Whether the guest was stopped while a call was written down, which ends the record.
+    is_cut: bool,
 }
 
 /// What a function's next call is compared with.
@@ -35,11 +39,21 @@ impl Recorder {
     pub fn new(to: Box<dyn Write + Send>, header: &RecordHeader) -> io::Result<Recorder> {
         let mut blocks = BlockWriter::new(to)?;
         blocks.write(&encode_header(header))?;
-        Ok(Recorder { blocks, block: Vec::new(), last: HashMap::new(), error: None, calls: 0 })
+        Ok(Recorder { blocks, block: Vec::new(), last: HashMap::new(), error: None, calls: 0, is_cut: false })
     }
 
-    /// Adds a call, which wrote these bytes to these addresses.
-    pub fn record<'a>(&mut self, call: &Call<'_>, writes: impl ExactSizeIterator<Item = (usize, &'a [u8])>) {
+    /// Adds a call, which wrote to these ranges of memory: `read` gives what is in them, little by little, nothing where it cannot. Where `is_stopped` says so meanwhile, the
+    /// record ends as that of a guest that was stopped before the call.
+    pub fn record<'a>(
+        &mut self,
+        call: &Call<'_>,
+        written: &[Range<usize>],
+        read: impl Fn(Range<usize>) -> Option<Cow<'a, [u8]>>,
+        is_stopped: impl Fn() -> bool,
+    ) {
+        if self.is_cut {
+            return;
+        }
         self.calls += 1;
         let last = self.last.entry(call.function).or_default();
         let block = &mut self.block;
@@ -75,12 +89,38 @@ impl Recorder {
             Ending::Returned(number) => put_signed(block, number.into()),
             Ending::Exited(code) => put_number(block, code.into()),
         }
-        put_number(block, writes.len() as u64);
-        for (address, bytes) in writes {
-            put_signed(block, (address as u64).wrapping_sub(last.write_address).cast_signed());
-            put_bytes(block, bytes);
-            last.write_address = address as u64;
+        let mut last_address = last.write_address;
+        let mut is_first = true;
+        for piece in written.iter().cloned().flat_map(pieces) {
+            // What is little is written down in any case.
+            if !std::mem::take(&mut is_first) && is_stopped() {
+                self.cut();
+                return;
+            }
+            let Some(bytes) = read(piece.clone()) else {
+                self.error.get_or_insert(io::ErrorKind::OutOfMemory.into());
+                self.cut();
+                return;
+            };
+            self.block.push(WRITE);
+            put_signed(&mut self.block, (piece.start as u64).wrapping_sub(last_address).cast_signed());
+            put_bytes(&mut self.block, &bytes);
+            last_address = piece.start as u64;
+            self.write_full_block();
         }
+        self.block.push(WRITES_END);
+        self.last.entry(call.function).or_default().write_address = last_address;
+        self.write_full_block();
+    }
+
+    /// Ends the record in the middle of a call.
+    fn cut(&mut self) {
+        self.block.push(WRITES_CUT);
+        self.is_cut = true;
+        self.calls -= 1;
+    }
+
+    fn write_full_block(&mut self) {
         if self.block.len() >= BLOCK_BYTES {
             self.write_block();
         }
@@ -91,6 +131,7 @@ impl Recorder {
     /// # Errors
     /// What writing reported at any time.
     pub fn finish(mut self, ending: &str) -> io::Result<u64> {
+        let ending = if self.is_cut { STOPPED } else { ending };
         put_number(&mut self.block, END);
         put_bytes(&mut self.block, ending.as_bytes());
         self.write_block();
@@ -109,6 +150,12 @@ impl Recorder {
         }
         self.block.clear();
     }
+}
+
+/// A range in pieces, in order.
+fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(PIECE_BYTES).map(move |start| start..end.min(start + PIECE_BYTES))
 }
 
 impl std::fmt::Debug for Recorder {

@@ -8,7 +8,8 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::format::{
-    BlockReader, Cursor, END, EXITED, RecordError, RecordHeader, SAME_ARGUMENTS, SAME_RANGES, decode_header,
+    BlockReader, Cursor, END, EXITED, RecordError, RecordHeader, SAME_ARGUMENTS, SAME_RANGES, WRITE,
+    WRITES_CUT, WRITES_END, decode_header,
 };
 use super::record::LastCall;
 use super::{Ending, InputChecksum};
@@ -17,15 +18,14 @@ use crate::host::visible;
 /// Calls before a divergence that its report shows.
 const CONTEXT_CALLS: usize = 5;
 
-/// What a replayed call writes to guest memory: addresses and bytes.
-pub type Writes = Vec<(usize, Vec<u8>)>;
-
 /// Answers calls from a record.
 pub struct Replayer {
     header: RecordHeader,
     blocks: BlockReader,
     block: Cursor,
     last: HashMap<u16, LastCall>,
+    /// The function that was answered last.
+    answered: u16,
     calls: u64,
     recent: VecDeque<(u16, Vec<u64>, Ending)>,
     /// The next call, where it has been looked at already.
@@ -74,7 +74,6 @@ struct Recorded {
     read: Vec<Range<usize>>,
     read_checksum: u64,
     ending: Ending,
-    writes: Writes,
 }
 
 impl Replayer {
@@ -91,6 +90,7 @@ impl Replayer {
             blocks,
             block: Cursor::default(),
             last: HashMap::new(),
+            answered: 0,
             calls: 0,
             recent: VecDeque::new(),
             ahead: None,
@@ -110,7 +110,7 @@ impl Replayer {
         self.calls
     }
 
-    /// Compares a call with the next one in the record, and gives its ending and what it wrote.
+    /// Compares a call with the next one in the record, and gives its ending; what it wrote is then asked for by [`Replayer::writes`].
     ///
     /// `name` gives a function's name; `read` gives guest memory, nothing where there is none.
     ///
@@ -122,7 +122,7 @@ impl Replayer {
         arguments: &[u64],
         name: impl Fn(u16) -> &'static str,
         read: impl Fn(Range<usize>) -> Option<std::borrow::Cow<'a, [u8]>>,
-    ) -> Result<(Ending, Writes), ReplayError> {
+    ) -> Result<Ending, ReplayError> {
         let made = || describe(name(function), arguments);
         let Some(recorded) = self.next()? else {
             let end = self.end.as_deref().unwrap_or_default();
@@ -161,7 +161,42 @@ impl Replayer {
             self.recent.pop_front();
         }
         self.recent.push_back((function, recorded.arguments, recorded.ending));
-        Ok((recorded.ending, recorded.writes))
+        self.answered = function;
+        Ok(recorded.ending)
+    }
+
+    /// What the call that was answered last wrote: addresses and bytes, piece by piece.
+    ///
+    /// # Errors
+    /// [`ReplayError::Stopped`] where the recorded guest was stopped meanwhile; the record ends or cannot be read.
+    pub fn writes(&mut self, mut write: impl FnMut(usize, &[u8])) -> Result<(), ReplayError> {
+        loop {
+            self.fill()?;
+            match self.block.fixed() {
+                Some([WRITES_END]) => return Ok(()),
+                Some([WRITES_CUT]) => return Err(ReplayError::Stopped { calls: self.calls - 1 }),
+                Some([WRITE]) => {}
+                _ => return Err(self.blocks.damaged().into()),
+            }
+            let last = self.last.entry(self.answered).or_default();
+            let piece = self.block.signed().and_then(|offset| {
+                last.write_address = last.write_address.wrapping_add(offset.cast_unsigned());
+                Some((usize::try_from(last.write_address).ok()?, self.block.bytes()?))
+            });
+            match piece {
+                Some((address, bytes)) => write(address, bytes),
+                None => return Err(self.blocks.damaged().into()),
+            }
+        }
+    }
+
+    /// Reads the next block where the last one is at its end.
+    fn fill(&mut self) -> Result<(), RecordError> {
+        while self.block.is_at_end() {
+            let block = self.blocks.next()?;
+            self.block = Cursor::new(block.ok_or(RecordError::CutOff { byte: self.blocks.position() })?);
+        }
+        Ok(())
     }
 
     /// Checks that the recorded guest was not stopped from outside here, before its next call.
@@ -208,10 +243,7 @@ impl Replayer {
         if self.end.is_some() {
             return Ok(None);
         }
-        while self.block.is_at_end() {
-            let block = self.blocks.next()?;
-            self.block = Cursor::new(block.ok_or(RecordError::CutOff { byte: self.blocks.position() })?);
-        }
+        self.fill()?;
         match self.decode().ok_or_else(|| self.blocks.damaged())? {
             Decoded::Call(call) => Ok(Some(call)),
             Decoded::End(end) => {
@@ -248,13 +280,8 @@ impl Replayer {
         } else {
             Ending::Exited(u32::try_from(cursor.number()?).ok()?)
         };
-        let mut writes = Writes::new();
-        for _ in 0..cursor.number()? {
-            last.write_address = last.write_address.wrapping_add(cursor.signed()?.cast_unsigned());
-            writes.push((usize::try_from(last.write_address).ok()?, cursor.bytes()?));
-        }
         let (arguments, read) = (last.arguments.clone(), last.read.clone());
-        Some(Decoded::Call(Recorded { function, arguments, read, read_checksum, ending, writes }))
+        Some(Decoded::Call(Recorded { function, arguments, read, read_checksum, ending }))
     }
 
     fn diverge(&self, reason: String, name: &impl Fn(u16) -> &'static str) -> ReplayError {

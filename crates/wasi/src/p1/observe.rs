@@ -17,7 +17,7 @@ use super::journal::Journal;
 use super::memory::GuestMemory;
 use super::replayed::ReplayedStreams;
 use crate::observe::{
-    Argument, Call, Cost, Ending, Recorder, ReplayError, Replayer, Summary, TracedCall, Tracer, Writes,
+    Argument, Call, Cost, Ending, Recorder, ReplayError, Replayer, Summary, TracedCall, Tracer,
 };
 
 /// Who watches a guest's calls.
@@ -213,9 +213,9 @@ impl<'a> Watching<'a> {
     ) -> Result<i32, NoReturn> {
         let Watching { observers, watched: Watched { function, number }, slots, arguments, begin } = self;
         let time = begin.elapsed();
-        let mut memory = memory.without_journal();
+        let memory = memory.without_journal();
         if let Some(recorder) = &observers.recorder {
-            record(recorder, &mut memory, journal, (number, slots), outcome);
+            record(recorder, (cx, &memory), journal, (number, slots), outcome);
         }
         if let Some(summary) = &observers.summary {
             let bytes = if outcome == Ok(0) { describe::bytes_moved(&memory, function, slots) } else { 0 };
@@ -239,7 +239,7 @@ impl<'a> Watching<'a> {
 
 fn record(
     recorder: &Mutex<Option<Recorder>>,
-    memory: &mut GuestMemory<'_>,
+    (cx, memory): (&Context, &GuestMemory<'_>),
     journal: &Journal,
     (function, arguments): (u16, &[u64]),
     outcome: Result<i32, Exit>,
@@ -250,13 +250,9 @@ fn record(
         Err(Exit(code)) => Ending::Exited(code),
     };
     let call = Call { function, arguments, read: &read, read_checksum: journal.read_checksum(), ending };
-    let writes: Vec<_> = journal
-        .written()
-        .into_iter()
-        .filter_map(|range| Some((range.start, memory.get(range).ok()?)))
-        .collect();
+    let is_stopped = || cx.host().is_interrupted();
     if let Some(recorder) = &mut *lock(recorder) {
-        recorder.record(&call, writes.iter().map(|(at, bytes)| (*at, &bytes[..])));
+        recorder.record(&call, &journal.written(), |range| memory.get(range).ok(), is_stopped);
     }
 }
 
@@ -268,15 +264,25 @@ fn answer(
     let Replay { replayer, streams } = replay;
     let stopped = |error| NoReturn::Replay(Box::new(error));
     let answer = replayer.answer(number, arguments, name_of, |range| memory.get(range).ok());
-    let (ending, writes) = answer.map_err(stopped)?;
-    // Before the answer is there, which a guest may have put where its output lies.
-    let output = streams.output(memory, function, arguments);
-    apply(memory, &writes);
+    let ending = answer.map_err(stopped)?;
+    match streams.output(memory, function, arguments) {
+        None => replayer.writes(|at, bytes| apply(memory, at, bytes)).map_err(stopped)?,
+        Some(output) => {
+            let mut taken = None;
+            replayer
+                .writes(|at, bytes| taken = <[u8; 4]>::try_from(bytes).ok().map(|bytes| (at, bytes)))
+                .map_err(stopped)?;
+            // Before the answer is there, which a guest may have put where its output lies.
+            if let Some((at, bytes)) = taken {
+                if ending == Ending::Returned(0) {
+                    streams.write(memory, &output, u32::from_le_bytes(bytes) as usize);
+                }
+                apply(memory, at, &bytes);
+            }
+        }
+    }
     if ending == Ending::Returned(0) {
         streams.follow(memory, function, arguments);
-        if let Some(output) = output {
-            streams.write(memory, &output, arguments);
-        }
     }
     if let Ending::Returned(_) = ending {
         replayer.go_on().map_err(stopped)?;
@@ -288,12 +294,10 @@ fn answer(
 }
 
 /// Writes to guest memory what a call wrote there when it was recorded.
-fn apply(memory: &mut GuestMemory<'_>, writes: &Writes) {
-    for (at, bytes) in writes {
-        // What was recorded did fit; where it does not, the guest has another memory and the next call will tell.
-        if let Some(end) = at.checked_add(bytes.len()) {
-            let _ = memory.set(*at..end, bytes);
-        }
+fn apply(memory: &mut GuestMemory<'_>, at: usize, bytes: &[u8]) {
+    // What was recorded did fit; where it does not, the guest has another memory and the next call will tell.
+    if let Some(end) = at.checked_add(bytes.len()) {
+        let _ = memory.set(at..end, bytes);
     }
 }
 

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use super::buffers::Buffers;
 use super::errno::Errno;
 use super::functions::Function;
 use super::memory::{GuestMemory, Pointer};
@@ -24,10 +25,10 @@ struct Stream {
     to: Box<dyn Write + Send>,
 }
 
-/// What a guest hands to a standard stream, of which the host may take less than all.
+/// What a guest hands to a standard stream, of which the host may take less than all: where it lies.
 pub(super) struct Output {
     descriptor: u32,
-    bytes: Vec<u8>,
+    buffers: Buffers,
 }
 
 impl ReplayedStreams {
@@ -57,22 +58,30 @@ impl ReplayedStreams {
             return None;
         }
         let buffers = memory.buffers(Pointer(vector as u32), count as u32).ok()?;
-        let copy = |slices: &[io::IoSlice<'_>]| {
-            Ok::<_, Errno>(slices.iter().flat_map(|slice| slice.iter().copied()).collect())
-        };
-        let bytes = memory.gather(&buffers, copy).ok()?;
-        Some(Output { descriptor, bytes })
+        Some(Output { descriptor, buffers })
     }
 
-    /// Writes as much of `output` as the recorded call has reported.
-    pub(super) fn write(&mut self, memory: &GuestMemory<'_>, output: &Output, arguments: &[u64]) {
-        let [.., reported] = *arguments else { return };
-        let taken = memory.read_u32(Pointer(reported as u32)).unwrap_or(0) as usize;
-        let bytes = &output.bytes[..taken.min(output.bytes.len())];
+    /// Writes the first `taken` bytes of `output`, from where they lie.
+    pub(super) fn write(&mut self, memory: &GuestMemory<'_>, output: &Output, taken: usize) {
         let Some(stream) = self.streams.iter_mut().find(|it| it.descriptor == output.descriptor) else {
             return;
         };
-        if let Err(error) = stream.to.write_all(bytes).and_then(|()| stream.to.flush())
+        let mut result = Ok(());
+        let write = |slices: &[io::IoSlice<'_>]| {
+            let mut left = taken;
+            result = slices.iter().try_for_each(|slice| {
+                let count = slice.len().min(left);
+                left -= count;
+                stream.to.write_all(&slice[..count])
+            });
+            Ok::<_, Errno>(())
+        };
+        let gathered = memory.gather(&output.buffers, write);
+        let result = match gathered {
+            Ok(()) => result.and_then(|()| stream.to.flush()),
+            Err(_) => Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        if let Err(error) = result
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             self.error.get_or_insert(error);

@@ -20,6 +20,9 @@ struct Runtime {
 const RUNTIMES: [Runtime; 2] =
     [Runtime { name: "Ruby", library: "ruby" }, Runtime { name: "CPython", library: "python3." }];
 
+/// What a directory `lib` is called where a program was built to be installed in the usual places.
+const UNPACKED: [&str; 3] = ["usr/local/lib", "usr/lib", "lib"];
+
 /// What to say of a guest that has failed, if it has looked in vain for a standard library; `file` is where it was read from.
 pub(crate) fn missing_library(host: &Host, file: &OsStr) -> Option<String> {
     let explanations = host.explain();
@@ -68,12 +71,13 @@ impl Wanted {
         Some(Wanted { runtime: runtime.name, guest, library: (*library).to_owned() })
     }
 
-    /// The directory `lib` with the library in it, where the program was unpacked: `python.wasm` lies beside `lib`, and `ruby` in `bin` beside it.
+    /// The directory `lib` with the library in it, where the program was unpacked: `python.wasm` lies beside `lib`, and `ruby` in `bin` beside it. It is looked for in known
+    /// places: the guest does not choose where.
     fn beside(&self, file: &Path) -> Option<PathBuf> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let beneath = self.guest.trim_start_matches('/');
-        let found = [folder.join(beneath), folder.join("lib"), folder.join("../lib")];
-        found.into_iter().find(|lib| lib.join(&self.library).is_dir()).map(|lib| {
+        let unpacked = UNPACKED.iter().find(|unpacked| self.guest.strip_prefix('/') == Some(**unpacked));
+        let mut found = unpacked.into_iter().chain(&["lib", "../lib"]).map(|lib| folder.join(lib));
+        found.find(|lib| lib.join(&self.library).is_dir()).map(|lib| {
             match lib.strip_prefix(".") {
                 Ok(plain) => plain.to_owned(),
                 Err(_) => lib,

@@ -111,10 +111,13 @@ impl Wording {
                     Some(mend) if is_machines(&denial.missing) => {
                         Some(format!("if this machine's is meant, {mend}"))
                     }
+                    Some(mend) if is_elsewhere(&denial.missing) => {
+                        Some(format!("if the host has that directory, {mend}"))
+                    }
                     mend => mend,
                 },
                 host::Explanation::Elsewhere { missing, .. } => {
-                    self.mend(missing, &[]).map(|mend| format!("if that is meant, {mend}"))
+                    self.mend(missing, &[]).map(|mend| format!("if this machine's is meant, {mend}"))
                 }
                 host::Explanation::Repeated { rest, .. } => Some(format!(
                     "name it {} to the guest, or grant the directory around it as /: --dir {CHOOSE}::/",
@@ -266,6 +269,11 @@ struct Wanted {
 /// looks like one of those.
 fn is_machines(missing: &MissingKey) -> bool {
     matches!(missing, MissingKey::Directory { host: Some(host), guest, .. } if host.is_absolute() && Path::new(guest) == host)
+}
+
+/// Whether a key is to a directory outside of the working directory, where nobody looks whether it is there.
+fn is_elsewhere(missing: &MissingKey) -> bool {
+    matches!(missing, MissingKey::Directory { host: Some(host), .. } if host.is_absolute() || host.starts_with(".."))
 }
 
 /// What would have allowed an operation, if a flag would.

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use innkeeper_wasi::host::{
     Aftermath, ApplyCause, ApplyError, ArchiveError, Error, Explanation, MissingKey, Operation, visible,
 };
-use innkeeper_wasi::keys::{Access, Keys, WasiLimits, WasiTuning};
+use innkeeper_wasi::keys::{Access, Keys, LockedRoot, WasiLimits, WasiTuning};
 use support::*;
 
 fn guest_in(sandbox: &Sandbox, guest_path: &str, access: Access) -> TestGuest {
@@ -47,12 +49,15 @@ fn a_read_only_key_names_the_key_that_would_be_writable() {
 fn a_path_outside_names_the_directory_to_grant() {
     let sandbox = Sandbox::new();
     let out = real(&sandbox.outside());
+    let nowhere = out.with_file_name("nowhere");
     let certain = Some(out.clone());
     for (guest_path, path, expected) in [
         ("/in", "../out/secret", Some((certain.clone(), "/in/../out"))),
         ("/in", "a/../../out/secret", Some((certain.clone(), "/in/a/../../out"))),
-        ("/in", "../etc/passwd", Some((Some("/etc".into()), "/in/../etc"))),
-        ("/in", "../nowhere/f", Some((None, "/in/../nowhere"))),
+        // Beside the directory on the host, or where the guest's name for it leads.
+        ("/in", "../etc/passwd", Some((None, "/in/../etc"))),
+        // Nobody looks whether it is there.
+        ("/in", "../nowhere/f", Some((Some(nowhere.clone()), "/in/../nowhere"))),
         (".", "../out/secret", Some((certain.clone(), "../out"))),
         ("/", "../out/secret", Some((certain, "../out"))),
         // Whoever does not choose by name would not choose another.
@@ -257,4 +262,65 @@ fn d14_paths_in_errors_do_not_drive_the_terminal() {
         }
     }
     assert!(seen >= 3, "{seen}");
+}
+
+/// Where a denied path leads is the guest's choice, and could be a file system that answers nobody. Whoever follows a link changes the time at which it was last read.
+#[test]
+fn no_link_outside_of_the_working_directory_is_followed_to_tell_which_key_is_missing() {
+    let read_at = |link: &Path| {
+        let found = fs::symlink_metadata(link).expect("link");
+        (found.atime(), found.atime_nsec())
+    };
+    let folder = tempfile::tempdir().expect("directory");
+    let folder = real(folder.path());
+    for directory in ["granted", "beside"] {
+        fs::create_dir(folder.join(directory)).expect("directory");
+        fs::write(folder.join(directory).join("file"), "text").expect("file");
+    }
+    for link in ["link", "granted/link"] {
+        symlink(folder.join("beside"), folder.join(link)).expect("link");
+    }
+    let links = [folder.join("link"), folder.join("granted/link")];
+    let before: Vec<(i64, i64)> = links.iter().map(|link| read_at(link)).collect();
+    let absolute = folder.to_str().expect("path").trim_start_matches('/');
+    let paths = [
+        format!("{absolute}/link/file"),
+        format!("{absolute}/link"),
+        format!("{absolute}/granted/link/file"),
+        format!("/{absolute}/link/file"),
+        format!("/{absolute}/link/../link"),
+        String::from("../link/file"),
+        String::from("../granted/link"),
+        String::from("../link"),
+        String::from("x/../../link/file"),
+        String::from("granted/link/file"),
+    ];
+    let here = std::env::current_dir().expect("directory");
+    let up = "../".repeat(here.components().count());
+    let upwards = format!("{up}{absolute}/link/file");
+    for access in [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite] {
+        for name in [None, Some("."), Some("/"), Some("/granted"), Some("granted")] {
+            let keys = Keys::builder().locked_root(LockedRoot::Present);
+            let keys = match name {
+                Some(name) => keys.dir(folder.join("granted"), name, access),
+                None => keys,
+            };
+            let mut guest = TestGuest::new(&keys.build());
+            for fd in [3, 4, 99] {
+                for path in paths.iter().chain([&upwards]) {
+                    let _ = guest.stat(fd, 0, path);
+                    let _ = guest.open(fd, path, open_for(READ, 0));
+                    let _ = guest.open(fd, path, open_for(WRITE, CREAT));
+                    let _ = guest.mkdir(fd, path);
+                    // The last path that was not found is told of, too.
+                    let _ = lines(&guest);
+                }
+            }
+            assert!(name.is_some() || guest.cx.host().denials().len() > 3);
+        }
+    }
+    // A guest looks up links in what it was granted itself: that one is none of these.
+    assert_eq!(read_at(&links[0]), before[0], "a link outside was followed");
+    fs::metadata(links[0].join("file")).expect("file");
+    assert_ne!(read_at(&links[0]), before[0], "this file system does not tell who follows a link: set TMPDIR to another");
 }

@@ -38,7 +38,7 @@ pub enum MissingKey {
     },
     /// No directory that was granted covers the path. A key to this one would.
     Directory {
-        /// The host directory that is certainly meant; nothing where there is none, or where several can be.
+        /// The host directory that is meant; nothing where there is none, or where several can be. Outside of the working directory it is known by the path's text only: it may not be there.
         host: Option<PathBuf>,
         /// The guest path it should have: one that guests' libraries choose for the path.
         guest: String,

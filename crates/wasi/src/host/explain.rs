@@ -29,7 +29,7 @@ pub enum Explanation {
     NoDirectory,
     /// The guest listed the root directory that stands for what was not granted, and has seen nothing in it. It may not take that for a failure.
     EmptyRoot,
-    /// The last path that was not found in a directory that covers every path. It is there on the host by its absolute name: if the guest has asked for that, a key is
+    /// The last path that was not found in a directory that covers every path. It may be there on the host by its absolute name: if the guest has asked for that, a key is
     /// missing. Of interest only if it failed.
     Elsewhere {
         /// The path, as an absolute one.
@@ -90,7 +90,7 @@ impl Host {
         self.gate.record_no_directory((operation, if reads { Rights::READ } else { Rights::ALL }), path);
     }
 
-    /// The distinct denials so far, oldest first. Which key is missing is looked up on the host meanwhile.
+    /// The distinct denials so far, oldest first. For which key is missing, names beneath the working directory and names in the root of the machine are looked at; nothing else that the guest has named is.
     #[must_use]
     pub fn denials(&self) -> Vec<Denial> {
         self.gate.refusals().iter().map(|refusal| refusal.denial(&self.grants)).collect()
@@ -133,7 +133,7 @@ impl fmt::Display for Explanation {
             Explanation::DeniedMore(more) => format!("denied: {more} more requests, not listed"),
             Explanation::LimitReached(limit) => limit.to_string(),
             Explanation::Elsewhere { path, guest, .. } => format!(
-                "{} was looked up in {}, as every path is, and is not there; this machine has one of that name",
+                "{} was looked up in {}, as every path is, and is not there",
                 named(path),
                 named(guest)
             ),

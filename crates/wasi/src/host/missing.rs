@@ -2,13 +2,12 @@
 //!
 //! Worked out when somebody wants to know it, never while the guest runs. Must stay true: the key, granted beside the others (or instead of the one of the same name),
 //! makes the same access of a guest whose library chooses directories by name succeed, as far as the host's files are there; where no key does, none is named; and no
-//! directory of the host is named that is not certainly meant.
+//! directory of the host is named where another can be meant as well. What is looked at on the host for that is in [`super::look`]: outside of the working directory, a directory is
+//! named that is not known to be there.
 //!
 //! Libraries look a path up in the directory whose name is its longest beginning, as text: they take `/` and `./` off names, only `/` off paths, and leave `..` alone
 //! (wasi-libc, which C and Rust use), or clean the path first and take off nothing (Go).
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +15,7 @@ use super::credentials::{Credentials, Grant, Rights};
 use super::denial::{Denial, MissingKey, Refusal};
 use super::error::Error;
 use super::gate::Operation;
-use super::resolve::MAX_LINKS;
-use super::sys;
+use super::look::{Found, Place, Surroundings, fold, is_of_the_kernel, relative};
 use crate::keys::Access;
 
 type Grants = [Arc<Grant>];
@@ -34,16 +32,13 @@ impl Refusal {
     }
 }
 
-/// A path that was not found in a directory that covers everything, as absolute paths are looked up there, too: the key to what it names on the host, if that is there.
+/// A path that was not found in a directory that covers everything, as absolute paths are looked up there, too: the key to what it names on the host, if that can be there.
 pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey> {
-    let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
+    let search = Search::of(refusal, grants);
     let path = String::from_utf8_lossy(refusal.path.as_deref()?);
     let covers =
         |grant: &Grant| matches!(grant, Grant::Directory { guest, .. } if stripped(guest).is_empty());
     if !refusal.credentials.as_ref().is_some_and(|credentials| covers(&credentials.grant)) {
-        return None;
-    }
-    if sys::is_of_the_kernel_for_owner(&Path::new("/").join(&*path)) {
         return None;
     }
     if fold(Path::new(&*path)).starts_with("..") {
@@ -51,12 +46,14 @@ pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey
     }
     let on_host = |path: &str| fold(&Path::new("/").join(path));
     let is_to_be_made = search.access != Access::ReadOnly;
-    if !is_to_be_made && sys::look_for_owner(&on_host(&path)).is_none() {
+    if !is_to_be_made && search.around.look(&on_host(&path)).found == Found::Nothing {
         return None;
     }
     let mut keys = search.directories(&path).filter_map(|directory| {
         let guest = format!("/{directory}");
-        let host = search.certain(&[on_host(directory)], rest_of(&path, directory))?;
+        let hosts = [on_host(directory)];
+        let host =
+            if directory == path { search.seen(&hosts) } else { search.meant(&hosts, rest_of(&path, directory)) }?;
         search.is_chosen(&guest, &path).then_some(MissingKey::Directory {
             host: Some(host),
             guest,
@@ -77,13 +74,11 @@ pub(super) fn after_name<'a>(guest: &str, path: &'a [u8]) -> Option<&'a [u8]> {
 pub(super) fn repeated(refusal: &Refusal, grants: &Grants) -> Option<(String, String, String)> {
     let Grant::Directory { host, guest, access } = &*refusal.credentials.as_ref()?.grant else { return None };
     let path = refusal.path.as_deref()?;
-    let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
+    let search = Search::of(refusal, grants);
     let is_there = |rest: &str| {
-        let there = host.join(rest);
         !matches!(access, Access::Temporary { .. })
             && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)))
-            && !search.is_led_by_guest(&there)
-            && sys::look_for_owner(&there).is_some()
+            && search.is_there(&host.join(rest))
     };
     let mut rest = after_name(guest, path)?;
     // Where its name is relative, programs repeat it once more.
@@ -95,7 +90,7 @@ pub(super) fn repeated(refusal: &Refusal, grants: &Grants) -> Option<(String, St
 }
 
 fn missing_key(refusal: &Refusal, grants: &Grants) -> MissingKey {
-    let search = Search { operation: refusal.operation, access: access_for(refusal.needs), grants };
+    let search = Search::of(refusal, grants);
     let path = String::from_utf8_lossy(refusal.path.as_deref().unwrap_or_default());
     let Some(credentials) = &refusal.credentials else { return search.of_no_directory(&path) };
     let (host, guest, access) = match &*credentials.grant {
@@ -103,15 +98,17 @@ fn missing_key(refusal: &Refusal, grants: &Grants) -> MissingKey {
         Grant::LockedRoot => return search.beneath_locked_root(&path),
         Grant::Stdio(_) | Grant::Listener(_) => return MissingKey::Nothing,
     };
-    if search.is_led_by_guest(host) {
+    if search.around.look(host).found == Found::LedByGuest {
         return MissingKey::Nothing;
     }
     match refusal.reason {
-        Error::KernelFiles => MissingKey::KernelFiles { host: normal(host), guest: guest.clone(), access },
+        Error::KernelFiles => {
+            MissingKey::KernelFiles { host: search.around.told(host), guest: guest.clone(), access }
+        }
         Error::Hidden => MissingKey::Hidden,
         Error::Reserved => MissingKey::Reserved,
         Error::Escape => search.outside_of(credentials, (host, guest), &path),
-        _ => MissingKey::Write { host: normal(host), guest: guest.clone() },
+        _ => MissingKey::Write { host: search.around.told(host), guest: guest.clone() },
     }
 }
 
@@ -120,9 +117,25 @@ struct Search<'a> {
     operation: Operation,
     access: Access,
     grants: &'a Grants,
+    around: Surroundings,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn of(refusal: &Refusal, grants: &'a Grants) -> Search<'a> {
+        let writable = grants.iter().filter_map(|grant| match &**grant {
+            Grant::Directory { host, access: Access::ReadWrite | Access::CopyOnWrite, .. } => {
+                Some(host.as_path())
+            }
+            _ => None,
+        });
+        Search {
+            operation: refusal.operation,
+            access: access_for(refusal.needs),
+            grants,
+            around: Surroundings::with_writable(writable),
+        }
+    }
+
     /// A path that the guest has looked up in a descriptor that it knows to be none.
     fn of_no_directory(&self, path: &str) -> MissingKey {
         let covering = self.grants.iter().find_map(|grant| match &**grant {
@@ -133,7 +146,7 @@ impl Search<'_> {
         });
         match covering {
             Some((host, known, access)) => MissingKey::Name {
-                host: normal(host),
+                host: self.around.told(host),
                 known: known.clone(),
                 guest: String::from("/"),
                 access,
@@ -161,9 +174,7 @@ impl Search<'_> {
             if !is_above && !folded.as_os_str().is_empty() {
                 hosts.push(Path::new("/").join(folded));
             }
-            if let Some(key) =
-                self.key(guest, self.certain(&hosts, rest_of(path, directory)), path == directory)
-            {
+            if let Some(key) = self.key(guest, &hosts, (path, directory)) {
                 return key;
             }
         }
@@ -171,7 +182,7 @@ impl Search<'_> {
         if fold(Path::new(path)).starts_with("..") {
             return MissingKey::Outside { guest: String::from("/") };
         }
-        let host = self.certain(&[PathBuf::from(".")], path);
+        let host = self.meant(&[PathBuf::from(".")], path);
         MissingKey::Directory { host, guest: String::from("/"), access: self.access }
     }
 
@@ -195,15 +206,13 @@ impl Search<'_> {
             if !self.is_chosen(&named, &whole) {
                 continue;
             }
-            let rest = rest_of(path, directory);
-            let host = self.host_by_grants(&named).map_or_else(
-                || {
-                    let by_name = relative(fold(Path::new(&named)));
-                    self.certain(&[host.join(directory), by_name], rest)
-                },
-                |host| self.certain(&[host], rest),
-            );
-            if let Some(key) = self.key(named, host, path == directory) {
+            let hosts = match self.host_by_grants(&named) {
+                Some(host) => vec![host],
+                // Whoever has no name for it means what is beside it on the host.
+                None if stripped(guest).is_empty() => vec![host.join(directory)],
+                None => vec![host.join(directory), relative(fold(Path::new(&named)))],
+            };
+            if let Some(key) = self.key(named, &hosts, (path, directory)) {
                 return key;
             }
         }
@@ -228,7 +237,7 @@ impl Search<'_> {
     }
 
     /// The directories that a key could be to, in the words of `path`: what it names, where that could be a directory, and what that is in.
-    fn directories<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
+    fn directories<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
         let path = path.trim_end_matches('/');
         let could_be_directory = matches!(
             self.operation,
@@ -239,11 +248,10 @@ impl Search<'_> {
         [(could_be_directory || is_above).then_some(path), Some(parent)].into_iter().flatten()
     }
 
-    /// The key to a directory. What a path names itself is one only where there is such a directory.
-    fn key(&self, guest: String, host: Option<PathBuf>, is_itself: bool) -> Option<MissingKey> {
-        if is_itself && host.is_none() {
-            return None;
-        }
+    /// The key to a directory of a path, at one of these places. What the path names itself is one only where there is such a directory.
+    fn key(&self, guest: String, hosts: &[PathBuf], (path, directory): (&str, &str)) -> Option<MissingKey> {
+        let host =
+            if path == directory { Some(self.seen(hosts)?) } else { self.meant(hosts, rest_of(path, directory)) };
         Some(MissingKey::Directory { host, guest, access: self.access })
     }
 
@@ -276,80 +284,45 @@ impl Search<'_> {
         found.min_by_key(|(depth, _)| *depth).map(|(_, host)| host)
     }
 
-    /// The one directory among these that is there, as it is written best; where several are, the one in which `rest` is there. The root of the machine is never meant, nor are files of the kernel's, and nor is what
-    /// the guest itself can have made a path lead to.
-    fn certain(&self, hosts: &[PathBuf], rest: &str) -> Option<PathBuf> {
-        let mut there: Vec<(&PathBuf, sys::OwnersLook)> = Vec::new();
+    /// The one directory among these that is there or can be there, as it is written best; where several are, the one in which `rest` is seen.
+    fn meant(&self, hosts: &[PathBuf], rest: &str) -> Option<PathBuf> {
+        let mut places = self.possible(hosts);
+        if places.len() > 1 {
+            places.retain(|(_, place)| !rest.is_empty() && self.is_there(&place.path.join(rest)));
+        }
+        let [(host, _)] = places.as_slice() else { return None };
+        Some(self.around.told(host))
+    }
+
+    /// The one directory among these that is seen to be there.
+    fn seen(&self, hosts: &[PathBuf]) -> Option<PathBuf> {
+        let mut places = self.possible(hosts);
+        places.retain(|(_, place)| place.found == Found::Directory);
+        let [(host, _)] = places.as_slice() else { return None };
+        Some(self.around.told(host))
+    }
+
+    /// Those of these places that can be meant. The root of the machine never is, nor are files of the kernel's, and nor is what the guest itself can have made a path
+    /// lead to.
+    fn possible<'h>(&self, hosts: &'h [PathBuf]) -> Vec<(&'h Path, Place)> {
+        let mut places: Vec<(&Path, Place)> = Vec::new();
         for host in hosts {
-            if !self.is_led_by_guest(host)
-                && let Some(found) = sys::look_for_owner(host)
-                && found.is_directory
-                && !sys::is_of_the_kernel_for_owner(host)
-                && there.iter().all(|(_, known)| *known != found)
+            let place = self.around.look(host);
+            if matches!(place.found, Found::Directory | Found::Unknown)
+                && place.path != Path::new("/")
+                && !is_of_the_kernel(&place.path)
+                && places.iter().all(|(_, known)| known.path != place.path)
             {
-                there.push((host, found));
+                places.push((host, place));
             }
         }
-        if there.len() > 1 {
-            there.retain(|(host, _)| !rest.is_empty() && sys::look_for_owner(&host.join(rest)).is_some());
-        }
-        let [(host, found)] = there.as_slice() else { return None };
-        (sys::look_for_owner(Path::new("/")).as_ref() != Some(found)).then(|| normal(host))
+        places
     }
 
-    /// Whether there is a link on the way to a host path that the guest can have put there: it would be granted what it has chosen.
-    fn is_led_by_guest(&self, path: &Path) -> bool {
-        let writable = self.grants.iter().filter_map(|grant| match &**grant {
-            Grant::Directory { host, access: Access::ReadWrite | Access::CopyOnWrite, .. } => {
-                sys::real_path_for_owner(host)
-            }
-            _ => None,
-        });
-        let writable: Vec<PathBuf> = writable.collect();
-        let Some(here) = sys::real_path_for_owner(Path::new(".")) else { return !writable.is_empty() };
-        let mut todo = steps(&here.join(path));
-        let mut at = PathBuf::from("/");
-        let mut links_left = MAX_LINKS;
-        while let Some(name) = todo.pop_front() {
-            if name == ".." {
-                at.pop();
-                continue;
-            }
-            let Some(target) = sys::read_link_for_owner(&at.join(&name)) else {
-                at.push(name);
-                continue;
-            };
-            if links_left == 0 || writable.iter().any(|writable| at.starts_with(writable)) {
-                return true;
-            }
-            links_left -= 1;
-            if target.is_absolute() {
-                at = PathBuf::from("/");
-            }
-            steps(&target).into_iter().rev().for_each(|name| todo.push_front(name));
-        }
-        false
+    /// Whether something is seen at a host path.
+    fn is_there(&self, host: &Path) -> bool {
+        matches!(self.around.look(host).found, Found::Directory | Found::Other)
     }
-}
-
-/// The names that a path goes by, and `..`.
-fn steps(path: &Path) -> VecDeque<OsString> {
-    let named = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
-    named.map(|step| step.as_os_str().to_owned()).collect()
-}
-
-/// A host path without `.`, `..` and links, relative where it was and can be: what `inn` itself opens follows no links in directories that guests may write to.
-fn normal(host: &Path) -> PathBuf {
-    let folded = relative(fold(host));
-    let Some(real) = sys::real_path_for_owner(host) else { return folded };
-    if folded.is_absolute() {
-        return real;
-    }
-    let Some(here) = sys::real_path_for_owner(Path::new(".")) else { return real };
-    if fold(&here.join(&folded)) == real {
-        return folded;
-    }
-    real.strip_prefix(&here).map_or_else(|_| real.clone(), |beneath| relative(beneath.to_owned()))
 }
 
 /// What of a path lies beneath one of its [`Search::directories`].
@@ -374,10 +347,6 @@ fn join(directory: &str, name: &str) -> String {
     }
 }
 
-fn relative(path: PathBuf) -> PathBuf {
-    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
-}
-
 fn access_for(needs: Rights) -> Access {
     if Rights::READ.contains(needs) { Access::ReadOnly } else { Access::ReadWrite }
 }
@@ -393,25 +362,6 @@ pub(super) fn path_within(guest_path: &str, guest: &str) -> PathBuf {
     }
 }
 
-/// Removes `.` and resolves `..` in the text of a path.
-fn fold(path: &Path) -> PathBuf {
-    let mut folded = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => match folded.components().next_back() {
-                Some(Component::Normal(_)) => {
-                    folded.pop();
-                }
-                Some(Component::RootDir) => {}
-                _ => folded.push(".."),
-            },
-            other => folded.push(other),
-        }
-    }
-    folded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,49 +372,6 @@ mod tests {
             [(".", ""), ("/", ""), ("./", ""), ("/./a", "a"), ("./../a", "../a"), ("/a/", "a"), (".a", ".a")]
         {
             assert_eq!(stripped(name), plain, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_a_guest_can_have_made_a_path_lead_to_is_never_meant() {
-        use std::os::unix::fs::symlink;
-
-        let folder = tempfile::tempdir().expect("directory");
-        let path = |name: &str| folder.path().join(name);
-        for name in ["w/d", "own", "secret/sub"] {
-            std::fs::create_dir_all(path(name)).expect("directory");
-        }
-        symlink("../secret", path("w/planted")).expect("link");
-        symlink("w/planted", path("own/by-way")).expect("link");
-        symlink("../w/planted", path("own/through")).expect("link");
-        symlink("../secret", path("own/link")).expect("link");
-        for access in [Access::ReadWrite, Access::CopyOnWrite, Access::ReadOnly] {
-            let grant = Grant::Directory { host: path("w"), guest: String::from("/w"), access };
-            let grants = [Arc::new(grant)];
-            let search = Search { operation: Operation::OpenRead, access: Access::ReadOnly, grants: &grants };
-            let is_writable = access != Access::ReadOnly;
-            for (name, is_led) in [
-                ("w/d", false),
-                ("own/link/sub", false),
-                ("own/by-way", false),
-                ("w/planted", is_writable),
-                ("w/planted/sub", is_writable),
-                ("own/through/sub", is_writable),
-            ] {
-                assert_eq!(search.is_led_by_guest(&path(name)), is_led, "{name} {access:?}");
-                if is_led {
-                    assert_eq!(search.certain(&[path(name)], ""), None, "{name} {access:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn paths_are_folded_as_text() {
-        for (path, folded) in
-            [("a/../b", "b"), ("./a/./b", "a/b"), ("../../a", "../../a"), ("/../a", "/a"), ("a/..", "")]
-        {
-            assert_eq!(fold(Path::new(path)), Path::new(folded), "{path}");
         }
     }
 }

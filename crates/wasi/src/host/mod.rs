@@ -20,6 +20,7 @@ mod gate;
 mod handles;
 mod hidden;
 mod limit_reached;
+mod look;
 mod metadata;
 mod missed;
 mod missing;

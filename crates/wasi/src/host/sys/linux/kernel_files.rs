@@ -5,7 +5,6 @@
 //! machine which types there are, so that a new one is decided about.
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 use rustix::fs;
 
@@ -102,11 +101,6 @@ impl FileSystem {
 /// Whether something is on a file system of the kernel's own, through which one asks it and tells it things.
 pub(crate) fn is_of_the_kernel(permit: &Permit, fd: BorrowedFd<'_>) -> Result<bool, Error> {
     Ok(FileSystem::of(permit, fd)?.is_of_the_kernel())
-}
-
-/// As [`is_of_the_kernel`], of a path, for the owner of the keys; never told to a guest.
-pub(crate) fn is_of_the_kernel_for_owner(path: &Path) -> bool {
-    fs::statfs(path).is_ok_and(|found| FileSystem(type_of(&found)).is_of_the_kernel())
 }
 
 /// Whether directories on different devices can be of the one file system that this is on.

@@ -114,29 +114,53 @@ pub(crate) fn is_regular(fd: BorrowedFd<'_>) -> bool {
     fs::fstat(fd).is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
-/// What the owner of the keys finds at a path. Two that are equal are the same thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OwnersLook {
-    identity: (u64, u64),
-    pub(crate) is_directory: bool,
+/// What the owner of the keys finds under a name.
+#[derive(Debug)]
+pub(crate) enum OwnersFind {
+    /// A directory, to look up names in.
+    Directory(OwnedFd),
+    /// A link, and its text.
+    Link(PathBuf),
+    Other,
+    Nothing,
+    /// Something else is mounted there, or it cannot be looked at.
+    Elsewhere,
 }
 
-/// What the owner of the keys finds at `path`, links followed; never told to a guest.
-pub(crate) fn look_for_owner(path: &Path) -> Option<OwnersLook> {
-    let found = fs::stat(path).ok()?;
-    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
-    let identity = (found.st_dev as u64, found.st_ino as u64);
-    Some(OwnersLook { identity, is_directory: fs::FileType::from_raw_mode(found.st_mode).is_dir() })
+/// The working directory, for the owner of the keys.
+pub(crate) fn working_directory_for_owner() -> Option<(PathBuf, OwnedFd)> {
+    let fd = fs::openat(CWD, c".", OpenHow::lookup().flags, Mode::empty()).ok()?;
+    Some((std::env::current_dir().ok()?, fd))
 }
 
-/// `path` without links, dots and double slashes, for the owner of the keys; never told to a guest.
-pub(crate) fn real_path_for_owner(path: &Path) -> Option<PathBuf> {
-    std::fs::canonicalize(path).ok()
+/// What the owner of the keys finds under one name in a directory; never told to a guest. No link is followed, no mount is entered, and nothing is mounted.
+pub(crate) fn look_for_owner(directory: BorrowedFd<'_>, name: &OsStr) -> OwnersFind {
+    look_on_this_mount(directory, Path::new(name), ResolveFlags::BENEATH)
 }
 
-/// Where a link leads, for the owner of the keys, if it is one; never told to a guest.
-pub(crate) fn read_link_for_owner(path: &Path) -> Option<PathBuf> {
-    std::fs::read_link(path).ok()
+/// As [`look_for_owner`], in the root of the machine.
+pub(crate) fn look_in_root_for_owner(name: &OsStr) -> OwnersFind {
+    look_on_this_mount(CWD, &Path::new("/").join(name), ResolveFlags::empty())
+}
+
+fn look_on_this_mount(directory: BorrowedFd<'_>, path: &Path, resolve: ResolveFlags) -> OwnersFind {
+    let resolve = resolve | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    // Whoever asks for a directory has it mounted.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = match fs::openat2(directory, path, flags, Mode::empty(), resolve) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR) => return OwnersFind::Nothing,
+        Err(_) => return OwnersFind::Elsewhere,
+    };
+    match fs::fstat(&fd).map(|stat| fs::FileType::from_raw_mode(stat.st_mode)) {
+        Ok(fs::FileType::Directory) => OwnersFind::Directory(fd),
+        Ok(fs::FileType::Symlink) => match fs::readlinkat(&fd, c"", Vec::new()) {
+            Ok(target) => OwnersFind::Link(PathBuf::from(OsString::from_vec(target.into_bytes()))),
+            Err(_) => OwnersFind::Elsewhere,
+        },
+        Ok(_) => OwnersFind::Other,
+        Err(_) => OwnersFind::Elsewhere,
+    }
 }
 
 /// Tries `openat2` with arguments that cannot fail where it exists and is allowed.

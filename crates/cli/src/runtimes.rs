@@ -77,11 +77,9 @@ impl Wanted {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let unpacked = UNPACKED.iter().find(|unpacked| self.guest.strip_prefix('/') == Some(**unpacked));
         let mut found = unpacked.into_iter().chain(&["lib", "../lib"]).map(|lib| folder.join(lib));
-        found.find(|lib| lib.join(&self.library).is_dir()).map(|lib| {
-            match lib.strip_prefix(".") {
-                Ok(plain) => plain.to_owned(),
-                Err(_) => lib,
-            }
+        found.find(|lib| lib.join(&self.library).is_dir()).map(|lib| match lib.strip_prefix(".") {
+            Ok(plain) => plain.to_owned(),
+            Err(_) => lib,
         })
     }
 }

@@ -322,5 +322,9 @@ fn no_link_outside_of_the_working_directory_is_followed_to_tell_which_key_is_mis
     // A guest looks up links in what it was granted itself: that one is none of these.
     assert_eq!(read_at(&links[0]), before[0], "a link outside was followed");
     fs::metadata(links[0].join("file")).expect("file");
-    assert_ne!(read_at(&links[0]), before[0], "this file system does not tell who follows a link: set TMPDIR to another");
+    assert_ne!(
+        read_at(&links[0]),
+        before[0],
+        "this file system does not tell who follows a link: set TMPDIR to another"
+    );
 }

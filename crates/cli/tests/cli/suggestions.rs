@@ -75,7 +75,10 @@ fn follow(cwd: &Path, granted: &[&str], guest_args: &[&str]) -> End {
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         let what = format!("{guest_args:?} beside {flags:?}: {said}");
         // Outside of the working directory nobody has looked whether it is there, and that is said.
-        let is_known = seen.last().is_none_or(|line| !line.contains("if the host has that directory, ") && !line.contains("if this machine's is meant, "));
+        let is_known = seen.last().is_none_or(|line| {
+            !line.contains("if the host has that directory, ")
+                && !line.contains("if this machine's is meant, ")
+        });
         if !is_known && said.contains("there is no such directory on this machine") {
             return End::NotThere;
         }

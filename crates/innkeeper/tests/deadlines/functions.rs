@@ -19,7 +19,8 @@ use super::measure::ends_at_the_deadline;
 enum Kind {
     /// It does a fixed amount of work on what the host itself keeps.
     Fixed,
-    /// A call or some calls of the system that do not wait for anybody, on names and handles; a path has at most 4095 bytes.
+    /// A call or some calls of the system that do not wait for anybody, on names and handles; a path has at most 4095 bytes. What a directory or links make longer
+    /// can be interrupted, which `crates/wasi/tests/interrupted.rs` shows.
     Handles,
     /// It waits for the disk, for as long as the system likes, and nobody can interrupt that. The command ends with the process a second later.
     Disk,

@@ -71,7 +71,8 @@ impl TimeSource {
     /// Lets virtual time pass while the guest waits.
     pub(super) fn wait(&self, time: Duration) {
         if let TimeSource::Virtual { elapsed_ns, waiting: Waiting::Advances, .. } = self {
-            elapsed_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let more = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            elapsed_ns.update(Ordering::Relaxed, Ordering::Relaxed, |now| now.saturating_add(more));
         }
     }
 
@@ -84,7 +85,10 @@ impl TimeSource {
             }
             TimeSource::Real { .. } => sys::now(permit, clock),
             TimeSource::Virtual { realtime, elapsed_ns, step_ns, .. } => {
-                let elapsed = elapsed_ns.fetch_add(step_ns.saturating_mul(steps), Ordering::Relaxed);
+                let more = step_ns.saturating_mul(steps);
+                // At its end it stands still: it never goes back.
+                let elapsed =
+                    elapsed_ns.update(Ordering::Relaxed, Ordering::Relaxed, |now| now.saturating_add(more));
                 let elapsed = Duration::from_nanos(elapsed);
                 if clock == Clock::Realtime { realtime.saturating_add(elapsed) } else { elapsed }
             }
@@ -120,5 +124,27 @@ impl Host {
             TimeSource::Virtual { step_ns, .. } => Duration::from_nanos(*step_ns),
         };
         Ok(step.max(Duration::from_nanos(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stepped_clocks_never_go_back() {
+        let permit = Permit::of_the_keys_owner();
+        for step in [Duration::from_nanos(u64::MAX / 2), Duration::MAX] {
+            let source = TimeSource::new(&permit, Clocks::Stepped { realtime: Duration::ZERO, step });
+            let mut last = Duration::ZERO;
+            for _ in 0..5 {
+                for clock in [Clock::Monotonic, Clock::Realtime] {
+                    let now = source.read(&permit, clock, 1);
+                    assert!(now >= last, "{now:?} after {last:?}");
+                    last = now;
+                }
+                source.wait(Duration::MAX);
+            }
+        }
     }
 }

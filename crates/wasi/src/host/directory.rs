@@ -102,7 +102,7 @@ impl Host {
                 Err(Error::Invalid)
             }
             DirectoryNode::Native(base) => {
-                let place = self.resolve.place(&permit, base, &path)?;
+                let place = self.searching().place(&permit, base, &path)?;
                 place.require_visible(&permit)?;
                 relative_target(place.read_link(&permit)?)
             }
@@ -183,7 +183,7 @@ impl Host {
         let permit = self.gate.decide(request)?;
         let result = GuestPath::parse(path).and_then(|path| match &directory.node {
             DirectoryNode::Native(base) => {
-                let place = self.resolve.place(&permit, base, &path)?;
+                let place = self.searching().place(&permit, base, &path)?;
                 if request.changes() {
                     place.require_changeable(&permit, request.operation())?;
                 }
@@ -215,13 +215,13 @@ impl Host {
         let parsed_to = self.gate.conclude(&to_request, GuestPath::parse(to_path))?;
         let result = match (&from.node, &to.node) {
             (DirectoryNode::Native(from_base), DirectoryNode::Native(to_base)) => {
-                let from_place = self.resolve.place(&permit, from_base, &parsed_from);
+                let from_place = self.searching().place(&permit, from_base, &parsed_from);
                 let from_place = self.gate.conclude(&from_request, from_place)?;
                 if operation == Operation::Link && parsed_from.must_be_directory() {
                     let led_to = self.stat_native(&permit, from_base, &parsed_from, LastLink::Follow);
                     self.gate.conclude(&from_request, led_to)?;
                 }
-                let to_place = self.resolve.place(&permit, to_base, &parsed_to);
+                let to_place = self.searching().place(&permit, to_base, &parsed_to);
                 if operation == Operation::Link && to_place.is_err() {
                     // The system looks for what is to be linked first.
                     self.gate.conclude(&from_request, from_place.stat(&permit))?;

@@ -122,7 +122,7 @@ fn directory(
 
 /// Opens the directory of a key.
 pub(super) fn open_host(
-    (permit, resolve, aliases): (&Permit, Resolve, NameAliases),
+    (permit, resolve, aliases): (&Permit, Resolve<'_>, NameAliases),
     hidden: Option<&Arc<Hidden>>,
     key: &DirKey,
 ) -> Result<NativeDirectory, KeyError> {

@@ -82,7 +82,10 @@ impl Surroundings {
         if fold(&here.join(&folded)) == place.path {
             return relative(folded);
         }
-        place.path.strip_prefix(here).map_or_else(|_| place.path.clone(), |beneath| relative(beneath.to_owned()))
+        place
+            .path
+            .strip_prefix(here)
+            .map_or_else(|_| place.path.clone(), |beneath| relative(beneath.to_owned()))
     }
 
     /// Goes step by step from the working directory; `path` is the whole path, for what lies elsewhere.
@@ -214,7 +217,8 @@ mod tests {
                 ("w/planted/sub", true),
                 ("own/through/sub", true),
             ] {
-                let expected = if is_led && !writable.is_empty() { Found::LedByGuest } else { Found::Directory };
+                let expected =
+                    if is_led && !writable.is_empty() { Found::LedByGuest } else { Found::Directory };
                 assert_eq!(around.look(Path::new(name)).found, expected, "{name} {writable:?}");
                 assert_eq!(around.look(&folder.join(name)).found, expected, "{name} {writable:?}");
             }

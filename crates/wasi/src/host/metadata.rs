@@ -151,13 +151,13 @@ impl Host {
         path: &GuestPath<'_>,
         last_link: LastLink,
     ) -> Result<Metadata, Error> {
-        let place = self.resolve.place(permit, base, path)?;
+        let place = self.searching().place(permit, base, path)?;
         let metadata = place.stat(permit)?;
         let follow = last_link == LastLink::Follow || path.must_be_directory();
         if metadata.kind != FileKind::SymbolicLink || !follow {
             return require_kind(metadata, path.must_be_directory());
         }
-        let place = self.resolve.place_behind_links(permit, base, path)?;
+        let place = self.searching().place_behind_links(permit, base, path)?;
         let metadata = place.stat(permit)?;
         require_kind(metadata, place.must_be_directory)
     }

@@ -52,8 +52,11 @@ pub(super) fn elsewhere(refusal: &Refusal, grants: &Grants) -> Option<MissingKey
     let mut keys = search.directories(&path).filter_map(|directory| {
         let guest = format!("/{directory}");
         let hosts = [on_host(directory)];
-        let host =
-            if directory == path { search.seen(&hosts) } else { search.meant(&hosts, rest_of(&path, directory)) }?;
+        let host = if directory == path {
+            search.seen(&hosts)
+        } else {
+            search.meant(&hosts, rest_of(&path, directory))
+        }?;
         search.is_chosen(&guest, &path).then_some(MissingKey::Directory {
             host: Some(host),
             guest,
@@ -250,8 +253,11 @@ impl<'a> Search<'a> {
 
     /// The key to a directory of a path, at one of these places. What the path names itself is one only where there is such a directory.
     fn key(&self, guest: String, hosts: &[PathBuf], (path, directory): (&str, &str)) -> Option<MissingKey> {
-        let host =
-            if path == directory { Some(self.seen(hosts)?) } else { self.meant(hosts, rest_of(path, directory)) };
+        let host = if path == directory {
+            Some(self.seen(hosts)?)
+        } else {
+            self.meant(hosts, rest_of(path, directory))
+        };
         Some(MissingKey::Directory { host, guest, access: self.access })
     }
 

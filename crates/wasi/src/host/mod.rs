@@ -82,6 +82,7 @@ pub use way::Way;
 use crate::keys::{KeyError, Keys, WasiLimits};
 use gate::Permit;
 use open_keys::OpenedKeys;
+use resolve::Resolve;
 use shared::Shared;
 use stop::StoreStop;
 use tree::Visit;
@@ -213,9 +214,14 @@ impl Host {
         Ok(())
     }
 
+    /// The way to find what a path leads to, on behalf of this guest.
+    fn searching(&self) -> Resolve<'_> {
+        self.resolve.asked_by(self)
+    }
+
     /// What an operation on a directory of the host's own keeping needs.
-    fn visit<'a>(&self, permit: &'a Permit) -> Visit<'a> {
-        Visit { permit, resolve: self.resolve, now: self.time.stamp(permit) }
+    fn visit<'a>(&'a self, permit: &'a Permit) -> Visit<'a> {
+        Visit { permit, resolve: self.searching(), now: self.time.stamp(permit) }
     }
 
     /// Notes the outcome of an operation on a path in `directory`.

@@ -163,7 +163,7 @@ impl Host {
         if path.must_be_directory() {
             if options.create {
                 // Whether the path may be looked at comes first.
-                self.resolve.place(permit, base, path)?;
+                self.searching().place(permit, base, path)?;
                 let is_name = path.last() == LastPart::Name;
                 return Err(if options.exclusive && !is_name { Error::Exists } else { Error::IsDirectory });
             }
@@ -171,32 +171,33 @@ impl Host {
         }
         // What turns out to be out of reach must not have been emptied by then.
         let empties = std::mem::take(&mut options.truncate);
-        let writes = matches!(options.access, DataAccess::Write | DataAccess::ReadWrite);
+        let wanted = options.access;
+        let writes = matches!(wanted, DataAccess::Write | DataAccess::ReadWrite);
         if empties && !writes {
-            // Only the system can empty it in opening it; so it is looked at first.
-            let reached = self.resolve.open(permit, base, path, &options)?;
-            base.admit_open(permit, reached.fd.as_fd(), &sys::stat(permit, reached.fd.as_fd())?)?;
-            options.truncate = true;
-            options.exclusive = false;
+            // Emptying takes the permission to write. The handle's rights do not get more by it.
+            options.access = DataAccess::ReadWrite;
         }
-        let opened = {
-            let _alone = options.truncate.then(|| self.alone_with_sizes());
-            self.resolve.open(permit, base, path, &options)
-        };
-        let reached = match opened {
+        let mut reached = match self.searching().open(permit, base, path, &options) {
             Err(Error::NoSuchAddress) if options.access == DataAccess::Write && !options.nonblocking => {
                 Box::pin(self.open_pipe_with_reader(permit, base, path, &options)).await?
             }
             reached => reached?,
         };
-        let found = sys::stat(permit, reached.fd.as_fd())?;
+        let mut found = sys::stat(permit, reached.fd.as_fd())?;
         base.admit_open(permit, reached.fd.as_fd(), &found)?;
+        if options.access != wanted && found.kind != FileKind::Regular {
+            // There is nothing to empty; and a pipe that is open for writing has no end.
+            options = OpenOptions { access: wanted, create: false, exclusive: false, ..options };
+            reached = self.searching().open(permit, base, path, &options)?;
+            found = sys::stat(permit, reached.fd.as_fd())?;
+            base.admit_open(permit, reached.fd.as_fd(), &found)?;
+        }
         if found.kind == FileKind::Fifo && options.access == DataAccess::Read && !options.nonblocking {
             Box::pin(self.wait_for_writer(permit, &reached)).await?;
         }
-        if empties && writes && found.kind == FileKind::Regular {
+        if empties && found.kind == FileKind::Regular {
             let _alone = self.alone_with_sizes();
-            sys::set_size(permit, reached.fd.as_fd(), 0)?;
+            self.set_size_in_portions(permit, reached.fd.as_fd(), 0)?;
         }
         match found.kind {
             FileKind::Directory => {
@@ -231,7 +232,7 @@ impl Host {
         }
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.resolve.open(permit, base, path, options) {
+            match self.searching().open(permit, base, path, options) {
                 Err(Error::NoSuchAddress) => self.pause(permit, pause).await?,
                 reached => return reached,
             }

@@ -24,7 +24,7 @@ pub struct OpenKeys(Arc<(Keys, OpenedKeys)>);
 /// What keys open to that all guests share.
 #[derive(Debug)]
 pub(super) struct OpenedKeys {
-    pub(super) resolve: Resolve,
+    pub(super) resolve: Resolve<'static>,
     /// What no directory includes, and no stream is.
     pub(super) hidden: Option<Arc<Hidden>>,
     /// In the order of the keys; none where a directory is not the host's.

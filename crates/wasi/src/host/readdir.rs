@@ -10,6 +10,7 @@
 //!
 //! `..` is listed with the directory's own number: what lies above is none of the guest's business.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -185,7 +186,7 @@ impl Host {
                 whole.entries = Vec::new();
                 // To hold less is never refused.
                 let _ = whole.charge.set(0);
-                whole.entries = sorted_entries(permit, whole.of.as_fd(), &mut whole.charge)?;
+                whole.entries = self.sorted_entries(permit, whole.of.as_fd(), &mut whole.charge)?;
             }
             ListingSource::Tree(batches) => {
                 // Whether it can be listed at all is said now.
@@ -209,6 +210,7 @@ impl Host {
             batches.load(&self.gate.decide(&request)?, first, position)?;
         }
         while index >= batches.batch.end() {
+            self.heed_interrupt()?;
             let Some(next) = batches.batch.next else {
                 return Ok(None);
             };
@@ -235,6 +237,7 @@ impl Host {
             batches.rewind();
         }
         while index >= batches.end() {
+            self.heed_interrupt()?;
             if !batches.advance(self.visit(&self.gate.decide(&request)?))? {
                 return Ok(None);
             }
@@ -313,30 +316,37 @@ impl Batches {
     }
 }
 
-/// Every entry of a directory of the system's, sorted by name, and charged.
-fn sorted_entries(
-    permit: &Permit,
-    list: BorrowedFd<'_>,
-    charge: &mut Charge,
-) -> Result<Vec<WholeEntry>, Error> {
-    let mut entries = Vec::new();
-    let mut position = Some(sys::ListPosition::START);
-    while let Some(at) = position {
-        let mut batch_bytes = 0;
-        position = sys::read_list(permit, list, at, |entry| {
-            if is_reserved(entry.name) {
-                return;
-            }
-            batch_bytes += ENTRY_COST_BYTES + entry.name.len() as u64;
-            entries.push(WholeEntry { name: entry.name.to_vec(), inode: entry.inode, kind: entry.kind });
-        })?;
-        charge.add(batch_bytes).map_err(|_| Error::NoMemory)?;
+impl Host {
+    /// Every entry of a directory of the system's, sorted by name, and charged.
+    fn sorted_entries(
+        &self,
+        permit: &Permit,
+        list: BorrowedFd<'_>,
+        charge: &mut Charge,
+    ) -> Result<Vec<WholeEntry>, Error> {
+        // A tree, as sorting very many names at once could not be interrupted.
+        let mut sorted = BTreeMap::new();
+        let mut position = Some(sys::ListPosition::START);
+        while let Some(at) = position {
+            self.heed_interrupt()?;
+            let mut batch_bytes = 0;
+            position = sys::read_list(permit, list, at, |entry| {
+                if is_reserved(entry.name) {
+                    return;
+                }
+                batch_bytes += ENTRY_COST_BYTES + entry.name.len() as u64;
+                sorted.insert(entry.name.to_vec(), (entry.inode, entry.kind));
+            })?;
+            charge.add(batch_bytes).map_err(|_| Error::NoMemory)?;
+        }
+        let mut entries = Vec::with_capacity(sorted.len());
+        for (name, (inode, kind)) in sorted {
+            self.heed_interrupt()?;
+            let kind = if kind == FileKind::Unknown { look(permit, list, &name) } else { kind };
+            entries.push(WholeEntry { name, inode, kind });
+        }
+        Ok(entries)
     }
-    for entry in entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
-        entry.kind = look(permit, list, &entry.name);
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
 }
 
 /// What an entry is, where the file system's listing does not say.

@@ -25,7 +25,7 @@ use crate::keys::{DirectoryOrder, WasiLimits};
 #[derive(Debug)]
 pub struct Shared {
     pub(super) gate: Gate,
-    pub(super) resolve: Resolve,
+    pub(super) resolve: Resolve<'static>,
     pub(super) limits: WasiLimits,
     pub(super) budget: Budget,
     pub(super) arguments: Vec<String>,

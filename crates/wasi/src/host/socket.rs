@@ -126,7 +126,11 @@ impl Host {
         loop {
             let rest = &mut buffer[received..];
             let receive = || sys::receive(&permit, socket.as_fd(), rest, peek);
-            let result = self.when_socket_ready(&permit, socket, Direction::Read, receive).await;
+            let result = match self.heed_interrupt() {
+                // A peer that never stops sending is never waited for.
+                Err(interrupted) => Err(interrupted),
+                Ok(()) => self.when_socket_ready(&permit, socket, Direction::Read, receive).await,
+            };
             let count = match result {
                 Err(_) if received > 0 => return Ok(received),
                 result => result?,

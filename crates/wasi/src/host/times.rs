@@ -92,9 +92,9 @@ impl Host {
     ) -> Result<(), Error> {
         let follow = last_link == LastLink::Follow || path.must_be_directory();
         let place = if follow {
-            self.resolve.place_behind_links(permit, base, path)?
+            self.searching().place_behind_links(permit, base, path)?
         } else {
-            self.resolve.place(permit, base, path)?
+            self.searching().place(permit, base, path)?
         };
         // Also to learn whether it is part of the grant.
         let metadata = place.stat(permit)?;

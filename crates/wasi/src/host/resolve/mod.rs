@@ -26,7 +26,7 @@ use super::hidden::{Hidden, Identity, identity};
 use super::metadata::Metadata;
 use super::open::{LastLink, OpenOptions};
 use super::reach::{NativeDirectory, Reached};
-use super::sys;
+use super::{Host, sys};
 use crate::keys::{ProbeAnswer, Resolver, WasiTuning};
 
 /// Symbolic links followed in one resolution, as in the Linux kernel.
@@ -44,8 +44,10 @@ pub enum ResolverKind {
 
 /// A resolver, chosen once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resolve {
+pub(super) struct Resolve<'a> {
     kind: ResolverKind,
+    /// Whose guest chooses how long a search is, and may have to end in its midst.
+    asked_by: Option<&'a Host>,
 }
 
 /// One name without a slash, or `.` for the directory itself.
@@ -184,9 +186,9 @@ impl AsFd for Parent<'_> {
     }
 }
 
-impl Resolve {
+impl<'h> Resolve<'h> {
     /// Chooses the resolver, probing for `openat2` if need be.
-    pub(super) fn choose(permit: &Permit, tuning: &WasiTuning) -> Result<Resolve, Error> {
+    pub(super) fn choose(permit: &Permit, tuning: &WasiTuning) -> Result<Resolve<'h>, Error> {
         let kind = match (tuning.resolver, tuning.probe) {
             (Resolver::OpenAt2, _) => ResolverKind::OpenAt2,
             (Resolver::Walk, _) | (Resolver::Auto, ProbeAnswer::Enosys | ProbeAnswer::Eperm) => {
@@ -194,12 +196,25 @@ impl Resolve {
             }
             (Resolver::Auto, ProbeAnswer::Real) => openat2::probe(permit)?,
         };
-        Ok(Resolve { kind })
+        Ok(Resolve { kind, asked_by: None })
     }
 
     /// For whoever has no directory of the host's.
-    pub(super) fn nothing() -> Resolve {
-        Resolve { kind: ResolverKind::Walk }
+    pub(super) fn nothing() -> Resolve<'h> {
+        Resolve { kind: ResolverKind::Walk, asked_by: None }
+    }
+
+    /// This resolver, for searches that end where the waits of a host's guest are to end.
+    pub(super) fn asked_by<'a>(self, host: &'a Host) -> Resolve<'a> {
+        Resolve { kind: self.kind, asked_by: Some(host) }
+    }
+
+    /// As [`Host::heed_interrupt`], for whatever a guest chooses the length of.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub(super) fn heed_interrupt(self) -> Result<(), Error> {
+        self.asked_by.map_or(Ok(()), Host::heed_interrupt)
     }
 
     pub(super) fn kind(self) -> ResolverKind {
@@ -215,8 +230,8 @@ impl Resolve {
         options: &OpenOptions,
     ) -> Result<Reached, Error> {
         match self.kind {
-            ResolverKind::OpenAt2 => openat2::open(permit, base, path, options),
-            ResolverKind::Walk => walk::open(permit, base, path, options),
+            ResolverKind::OpenAt2 => openat2::open((self, permit), base, path, options),
+            ResolverKind::Walk => walk::open((self, permit), base, path, options),
         }
     }
 
@@ -232,8 +247,8 @@ impl Resolve {
             None => (Parent::Base(base.as_fd()), false),
             Some(parent) => {
                 let Reached { fd, is_walked } = match self.kind {
-                    ResolverKind::OpenAt2 => openat2::directory(permit, base, parent)?,
-                    ResolverKind::Walk => walk::directory(permit, base, parent)?,
+                    ResolverKind::OpenAt2 => openat2::directory((self, permit), base, parent)?,
+                    ResolverKind::Walk => walk::directory((self, permit), base, parent)?,
                 };
                 (Parent::Opened(fd), is_walked)
             }

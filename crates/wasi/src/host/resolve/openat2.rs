@@ -6,7 +6,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{GuestPath, ResolverKind, follows_last, walk};
+use super::{GuestPath, Resolve, ResolverKind, follows_last, walk};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::open::OpenOptions;
@@ -29,30 +29,39 @@ pub(super) fn probe(permit: &Permit) -> Result<ResolverKind, Error> {
 }
 
 pub(super) fn open(
-    permit: &Permit,
+    (resolve, permit): (Resolve<'_>, &Permit),
     base: &NativeDirectory,
     path: &GuestPath<'_>,
     options: &OpenOptions,
 ) -> Result<Reached, Error> {
     let how = sys::OpenHow::new(options);
     let how = if follows_last(path, options) { how } else { how.without_following() };
-    attempt(permit, base, path.text(), how).unwrap_or_else(|| walk::open(permit, base, path, options))
+    attempt((resolve, permit), base, path.text(), how)
+        .unwrap_or_else(|| walk::open((resolve, permit), base, path, options))
 }
 
 /// Opens a directory to look things up in.
-pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) -> Result<Reached, Error> {
-    attempt(permit, base, path, sys::OpenHow::lookup()).unwrap_or_else(|| walk::directory(permit, base, path))
+pub(super) fn directory(
+    (resolve, permit): (Resolve<'_>, &Permit),
+    base: &NativeDirectory,
+    path: &[u8],
+) -> Result<Reached, Error> {
+    attempt((resolve, permit), base, path, sys::OpenHow::lookup())
+        .unwrap_or_else(|| walk::directory((resolve, permit), base, path))
 }
 
 /// What the kernel says; nothing where it is for the walker to say.
 fn attempt(
-    permit: &Permit,
+    (resolve, permit): (Resolve<'_>, &Permit),
     base: &NativeDirectory,
     path: &[u8],
     how: sys::OpenHow,
 ) -> Option<Result<Reached, Error>> {
     let mounts = base.mounts()?;
     for _ in 0..MAX_ATTEMPTS {
+        if let Err(error) = resolve.heed_interrupt() {
+            return Some(Err(error));
+        }
         match sys::open_beneath(permit, (base.as_fd(), mounts), path, how) {
             Err(Error::Again) => {}
             // It leaves its base or its mount: the kernel does not say which.

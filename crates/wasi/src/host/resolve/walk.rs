@@ -9,7 +9,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::path::{push_components, splice};
-use super::{GuestPath, MAX_LINKS, follows_last};
+use super::{GuestPath, MAX_LINKS, Resolve, follows_last};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::hidden::{Hidden, Identity, identity};
@@ -19,12 +19,12 @@ use crate::host::reach::{NativeDirectory, Reached};
 use crate::host::sys;
 
 pub(super) fn open(
-    permit: &Permit,
+    (resolve, permit): (Resolve<'_>, &Permit),
     base: &NativeDirectory,
     path: &GuestPath<'_>,
     options: &OpenOptions,
 ) -> Result<Reached, Error> {
-    let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
+    let mut walk = Walk { resolve, base, stack: Vec::new(), links_left: MAX_LINKS };
     let mut text = path.text().to_vec();
     let mut how = *options;
     loop {
@@ -75,8 +75,12 @@ pub(super) fn open(
 }
 
 /// Opens a directory to look things up in.
-pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) -> Result<Reached, Error> {
-    let mut walk = Walk { base, stack: Vec::new(), links_left: MAX_LINKS };
+pub(super) fn directory(
+    (resolve, permit): (Resolve<'_>, &Permit),
+    base: &NativeDirectory,
+    path: &[u8],
+) -> Result<Reached, Error> {
+    let mut walk = Walk { resolve, base, stack: Vec::new(), links_left: MAX_LINKS };
     walk.descend(permit, path)?;
     let fd = match walk.stack.pop() {
         Some(step) => {
@@ -90,6 +94,7 @@ pub(super) fn directory(permit: &Permit, base: &NativeDirectory, path: &[u8]) ->
 
 /// A walk: where it began, and the directories entered since.
 struct Walk<'a> {
+    resolve: Resolve<'a>,
     base: &'a NativeDirectory,
     stack: Vec<Entered>,
     links_left: u32,
@@ -161,6 +166,8 @@ impl Walk<'_> {
         let mut todo: Vec<Vec<u8>> = Vec::new();
         push_components(&mut todo, path);
         while let Some(component) = todo.pop() {
+            // With links, a path has some ten thousands of components.
+            self.resolve.heed_interrupt()?;
             if component == b".." {
                 self.stack.pop().ok_or(Error::Escape)?;
                 continue;

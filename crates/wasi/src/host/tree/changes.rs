@@ -19,7 +19,7 @@ use crate::host::resolve::Resolve;
 #[derive(Clone, Debug)]
 pub struct Overlay {
     pub(super) tree: Arc<Tree>,
-    pub(super) resolve: Resolve,
+    pub(super) resolve: Resolve<'static>,
     host: PathBuf,
     guest: String,
 }
@@ -87,7 +87,12 @@ enum DirectoryStatus {
 }
 
 impl Overlay {
-    pub(in crate::host) fn new(tree: Arc<Tree>, resolve: Resolve, host: &Path, guest: &str) -> Overlay {
+    pub(in crate::host) fn new(
+        tree: Arc<Tree>,
+        resolve: Resolve<'static>,
+        host: &Path,
+        guest: &str,
+    ) -> Overlay {
         Overlay { tree, resolve, host: host.to_owned(), guest: guest.to_owned() }
     }
 

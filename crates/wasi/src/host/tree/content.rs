@@ -15,6 +15,9 @@ const PIECE_BYTES: u64 = 16 * 1024;
 /// Room of the smallest piece. Larger ones have twice as much as the next smaller, so that growing byte by byte copies little.
 const MIN_ROOM_BYTES: u64 = 64;
 
+/// As many pieces are given back at once: less than a millisecond.
+const PIECES_CUT: usize = 4096;
+
 /// Largest size a file can be given: positions are signed in the system's interface.
 const MAX_SIZE_BYTES: u64 = i64::MAX as u64;
 
@@ -195,6 +198,12 @@ impl Content {
             self.size_bytes = self.size_bytes.max(offset + done as u64);
         }
         Ok(done)
+    }
+
+    /// The size that it has next on the way to a smaller one, where that would give back very many pieces at once.
+    pub(super) fn size_after_cut(&self, size_bytes: u64) -> u64 {
+        let last = self.pieces.keys().nth_back(PIECES_CUT);
+        last.map_or(size_bytes, |index| size_bytes.max(index * PIECE_BYTES))
     }
 
     /// Makes it this long, and returns how many bytes of memory that gives back.

@@ -389,10 +389,18 @@ impl State {
     }
 
     pub(super) fn set_size(&mut self, id: NodeId, size_bytes: u64, visit: Visit<'_>) -> Result<(), Error> {
-        let freed = self.with_content(id, visit, |content, _| content.set_size(size_bytes))?;
-        self.account.give_back(freed);
-        self.node_mut(id)?.touch(visit.now);
-        Ok(())
+        loop {
+            let (freed, is_done) = self.with_content(id, visit, |content, _| {
+                let next = content.size_after_cut(size_bytes);
+                Ok((content.set_size(next)?, next == size_bytes))
+            })?;
+            self.account.give_back(freed);
+            self.node_mut(id)?.touch(visit.now);
+            if is_done {
+                return Ok(());
+            }
+            visit.heed_interrupt()?;
+        }
     }
 
     /// Lends a file's content together with a way to read what is beneath it.

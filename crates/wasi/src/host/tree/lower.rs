@@ -4,6 +4,7 @@
 //! is reached; the last step follows no link. No descriptor is kept but those of open files. A place that is too deep for one path of
 //! the system's is reached in several steps, each beneath the one before.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -26,19 +27,47 @@ impl State {
             return Ok(());
         }
         let found = self.list_lower(visit, id)?;
-        let mut entries = Vec::with_capacity(found.len());
+        let mut cost_bytes: u64 = found.iter().map(LowerEntry::cost_bytes).sum();
+        let mut names = BTreeMap::new();
+        let mut added = Vec::with_capacity(found.len());
         for entry in found {
-            let name = Arc::clone(&entry.name);
+            if let Err(interrupted) = visit.heed_interrupt() {
+                self.forget_lower_names(&added);
+                self.account.give_back(cost_bytes);
+                return Err(interrupted);
+            }
+            let (name, inode) = (Arc::clone(&entry.name), entry.inode);
             let child = self.lower_node(visit, id, entry)?;
             let node = self.node_mut(child)?;
             node.links += 1;
             if let Some(origin) = &mut node.origin {
+                if origin.names > 0 {
+                    // What a second node would cost has been given back.
+                    cost_bytes -= cost::NODE_BYTES + cost::ORIGIN_BYTES;
+                }
                 origin.names += 1;
             }
-            entries.push((name, child));
+            added.push((child, inode));
+            names.entry(name).or_insert(child);
         }
-        self.entries_mut(id)?.load(entries);
+        self.entries_mut(id)?.load(names);
         Ok(())
+    }
+
+    /// Takes back names whose reading did not come to its end, with the nodes that were made for them.
+    fn forget_lower_names(&mut self, added: &[(NodeId, u64)]) {
+        for (child, inode) in added {
+            let Ok(node) = self.node_mut(*child) else { continue };
+            node.links -= 1;
+            let Some(origin) = &mut node.origin else { continue };
+            origin.names -= 1;
+            if origin.names == 0 {
+                self.nodes.remove(child);
+                if self.lower_files.get(inode) == Some(child) {
+                    self.lower_files.remove(inode);
+                }
+            }
+        }
     }
 
     /// Finds out times, size and the text of a link of a node from beneath, once.
@@ -147,7 +176,11 @@ impl State {
                 entries.push(LowerEntry { name, inode: entry.inode, kind: entry.kind });
             });
             let batch: u64 = entries[before..].iter().map(LowerEntry::cost_bytes).sum();
-            position = match read.and_then(|next| self.account.take(batch).map(|()| next)) {
+            let taken = read.and_then(|next| {
+                visit.heed_interrupt()?;
+                self.account.take(batch).map(|()| next)
+            });
+            position = match taken {
                 Ok(next) => next,
                 Err(error) => {
                     self.account.give_back(cost_bytes);
@@ -157,6 +190,10 @@ impl State {
             cost_bytes += batch;
         }
         for entry in entries.iter_mut().filter(|entry| entry.kind == FileKind::Unknown) {
+            if let Err(interrupted) = visit.heed_interrupt() {
+                self.account.give_back(cost_bytes);
+                return Err(interrupted);
+            }
             entry.kind = sys::stat_at(visit.permit, list.as_fd(), &entry.name)
                 .map_or(FileKind::Unknown, |metadata| metadata.kind);
         }
@@ -186,6 +223,7 @@ impl State {
         let last = steps.pop().ok_or(Error::Stale)?;
         let root = self.lower.as_ref().ok_or(Error::Stale)?;
         for step in steps {
+            visit.heed_interrupt()?;
             let from = base.as_ref().unwrap_or(root);
             let place = visit.resolve.place(visit.permit, from, &GuestPath::parse(&step)?)?;
             let fd = place.open(visit.permit, sys::OpenHow::lookup())?;

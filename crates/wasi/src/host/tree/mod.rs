@@ -39,6 +39,7 @@ pub use changes::{Change, ChangeKind, Overlay, Stop};
 pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};
 pub(super) use walk::Last;
 
+use super::error::Error;
 use super::gate::Permit;
 use super::metadata::Timestamp;
 use super::reach::NativeDirectory;
@@ -56,8 +57,18 @@ pub(super) struct Tree {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visit<'a> {
     pub(super) permit: &'a Permit,
-    pub(super) resolve: Resolve,
+    pub(super) resolve: Resolve<'a>,
     pub(super) now: Timestamp,
+}
+
+impl Visit<'_> {
+    /// Whether to go on with what a guest, or a directory, chooses the length of.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    fn heed_interrupt(self) -> Result<(), Error> {
+        self.resolve.heed_interrupt()
+    }
 }
 
 impl Tree {

@@ -170,7 +170,7 @@ impl TreeDirectory {
         }
         let node = from.existing()?;
         let is_directory = state.node(node)?.file_kind() == FileKind::Directory;
-        if is_directory && state.is_within(spot.directory, node)? {
+        if is_directory && state.is_within(visit, spot.directory, node)? {
             return Err(Error::Invalid);
         }
         if state.is_removed(spot.directory)? {
@@ -180,7 +180,7 @@ impl TreeDirectory {
             if replaced == node {
                 return Ok(());
             }
-            if state.is_within(from.directory, replaced)? {
+            if state.is_within(visit, from.directory, replaced)? {
                 return Err(Error::NotEmpty);
             }
             let replaces_directory = state.node(replaced)?.file_kind() == FileKind::Directory;
@@ -329,8 +329,9 @@ impl State {
     }
 
     /// Whether `directory` is `other` or lies in it.
-    fn is_within(&self, mut directory: NodeId, other: NodeId) -> Result<bool, Error> {
+    fn is_within(&self, visit: Visit<'_>, mut directory: NodeId, other: NodeId) -> Result<bool, Error> {
         loop {
+            visit.heed_interrupt()?;
             if directory == other {
                 return Ok(true);
             }

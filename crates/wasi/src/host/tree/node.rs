@@ -284,12 +284,9 @@ impl Entries {
     }
 
     /// Puts in the names of the lower directory, which have been paid for.
-    pub(super) fn load(&mut self, mut found: Vec<(Name, NodeId)>) {
-        found.sort_unstable();
-        found.dedup_by(|a, b| a.0 == b.0);
-        self.names.extend(found.iter().cloned());
-        found.shrink_to_fit();
-        self.lower = found;
+    pub(super) fn load(&mut self, mut found: BTreeMap<Name, NodeId>) {
+        self.lower = found.iter().map(|(name, node)| (Arc::clone(name), *node)).collect();
+        self.names.append(&mut found);
         self.loaded = true;
     }
 

@@ -123,6 +123,7 @@ impl State {
         let mut todo: Vec<Vec<u8>> = Vec::new();
         push_components(&mut todo, path);
         while let Some(component) = todo.pop() {
+            visit.heed_interrupt()?;
             if component == b".." {
                 stack.pop();
                 if stack.is_empty() {

@@ -49,7 +49,7 @@ Flags stand before FILE; everything after FILE belongs to the guest.
 A program that is named like a command is run with `inn run NAME` or `inn ./NAME`.
 
 Exit codes:
-  the guest's own, of which the system keeps the low 8 bits
+  the guest's own, of which the system keeps the low 8 bits, and 1 for one whose low 8 bits are 0
   134 after a trap, 130 after ctrl-C, 1 where inn itself failed, 2 for a mistake on the command line or in a policy";
 
 /// The whole command line.

@@ -287,8 +287,7 @@ fn report_ending(
             report::output(&lines)?;
             ExitCode::SUCCESS
         }
-        // As for every process, the system keeps the low 8 bits.
-        Ending::Exited(Exit(code)) => ExitCode::from((code & 0xff) as u8),
+        Ending::Exited(Exit(code)) => ExitCode::from(system_code(*code)),
         Ending::Trapped(error) => {
             report::stopped(error);
             tell_of_limit(error.trap(), deadline, limits, &guest.wording);
@@ -327,5 +326,13 @@ fn not_started(input: &Input, guest: &Guest, error: &Error) -> Problem {
             None => problem.help("build the guest to need less"),
         },
         _ => problem,
+    }
+}
+
+/// What the system is told of a guest's exit code: of every process it keeps the low 8 bits. A guest that failed does not pass for one that succeeded by that.
+fn system_code(code: u32) -> u8 {
+    match (code & 0xff) as u8 {
+        0 if code != 0 => 1,
+        low => low,
     }
 }

@@ -21,8 +21,10 @@ fn the_exit_code_is_the_guests() {
 }
 
 #[test]
-fn of_an_exit_code_the_low_8_bits_are_kept() {
-    for (code, kept) in [(0, 0), (1, 1), (126, 126), (200, 200), (255, 255), (256, 0), (0x1_0103, 3)] {
+fn of_an_exit_code_the_low_8_bits_are_kept_and_failure_stays_failure() {
+    for (code, kept) in
+        [(0, 0), (1, 1), (126, 126), (200, 200), (255, 255), (256, 1), (0x1_0000, 1), (0x1_0103, 3)]
+    {
         let text = format!(
             r#"(module (import "wasi_unstable" "proc_exit" (func $exit (param i32)))
                 (func (export "_start") (call $exit (i32.const {code}))))"#

@@ -3,10 +3,12 @@
 //! Every path goes through the resolver to one parent directory and one name without a slash; the last step is one
 //! system call on that pair, which follows no link. Opening is in `open`, metadata in `metadata`, times in `times`.
 
+use std::os::fd::AsFd;
+
 use super::credentials::{Credentials, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
-use super::open::LastLink;
+use super::open::{LastLink, WriteSync};
 use super::reach::NativeDirectory;
 use super::resolve::{GuestPath, LastName, LastPart, ResolvedName, names_reserved};
 use super::tree::{TreeDirectory, Visit};
@@ -43,6 +45,22 @@ impl Directory {
 }
 
 impl Host {
+    /// Waits until the names in `directory`, and if `what` says so its metadata, are on the medium: then what was renamed there is found again.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`] for a root that was not granted, [`Error::Io`], [`Error::NoSpace`].
+    pub fn flush_directory(&self, directory: &Directory, what: WriteSync) -> Result<(), Error> {
+        let permit =
+            self.gate.decide(&Request::handle(Operation::Flush, Rights::NONE, &directory.credentials))?;
+        if directory.is_locked_root() {
+            return Err(Error::BadHandle);
+        }
+        match &directory.node {
+            DirectoryNode::Native(native) => sys::flush_directory(&permit, native.as_fd(), what),
+            DirectoryNode::Tree(_) => Ok(()),
+        }
+    }
+
     /// Creates the directory `path`.
     ///
     /// # Errors
@@ -129,7 +147,11 @@ impl Host {
             check_link_target(target)?;
             at.symlink(visit, target, path)
         };
-        self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree)))
+        // The text is kept on the medium, as what is written to a file is.
+        self.growing(
+            || Ok(target.len() as u64),
+            || self.at_place(&request, directory, path, (Box::new(action), Box::new(in_tree))),
+        )
     }
 
     /// Gives the file `from` a second name `to`. Symbolic links are linked to, not followed, except for `link/`, which is a directory.

@@ -302,6 +302,9 @@ impl Host {
     /// [`Error::NotSupported`] by the file system.
     pub fn allocate(&self, file: &File, offset: u64, length: u64) -> Result<(), Error> {
         let permit = self.decide_for(Operation::Allocate, Rights::WRITE, file)?;
+        if length == 0 || i64::try_from(offset).is_err() || i64::try_from(length).is_err() {
+            return Err(Error::Invalid);
+        }
         // Also within the file it may take space that was not taken before.
         self.growing(
             || Ok(length.saturating_add(offset.saturating_sub(self.size_of(&permit, file)?))),

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::rights::Rights;
-use super::table::{Fd, Object};
+use super::table::{Entry, Fd, Object};
 use crate::host::{Advice, Error, File, ReceiveFlags, Whence, WriteSync};
 
 /// Says how `length` bytes from `offset` will be used.
@@ -70,29 +70,37 @@ pub fn fd_close(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Resu
 /// Waits until the file's data is on the medium.
 ///
 /// # Errors
-/// `badf` also for directories and streams, `notcapable`, `io`.
+/// `badf` also for streams, `notcapable`, `io`.
 ///
 /// Specification: `fd_datasync`.
 pub fn fd_datasync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
-    Ok(cx.host.flush(entry.file(Rights::FD_DATASYNC)?, WriteSync::Data)?)
+    Ok(match &entry.object {
+        Object::Directory(_) => {
+            cx.host.flush_directory(entry.directory(Rights::FD_DATASYNC)?, WriteSync::Data)
+        }
+        _ => cx.host.flush(entry.file(Rights::FD_DATASYNC)?, WriteSync::Data),
+    }?)
 }
 
 /// Waits until the file's data and metadata are on the medium.
 ///
 /// # Errors
-/// `badf` also for directories and streams, `notcapable`, `io`.
+/// `badf` also for streams, `notcapable`, `io`.
 ///
 /// Specification: `fd_sync`.
 pub fn fd_sync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
-    Ok(cx.host.flush(entry.file(Rights::FD_SYNC)?, WriteSync::File)?)
+    Ok(match &entry.object {
+        Object::Directory(_) => cx.host.flush_directory(entry.directory(Rights::FD_SYNC)?, WriteSync::File),
+        _ => cx.host.flush(entry.file(Rights::FD_SYNC)?, WriteSync::File),
+    }?)
 }
 
 /// Reads at the position into the buffers and writes how many bytes that was; zero at the end.
 ///
 /// # Errors
-/// `badf` also if not open for reading, `fault`, `inval`, `again`, `intr`, `io`.
+/// `isdir` for directories, `badf` also if not open for reading, `fault`, `inval`, `again`, `intr`, `io`.
 ///
 /// Specification: `fd_read`.
 pub async fn fd_read(
@@ -104,6 +112,7 @@ pub async fn fd_read(
     nread: Pointer,
 ) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
+    refuse_directory(&entry)?;
     entry.require(Rights::FD_READ)?;
     memory.check(nread, 4)?;
     if let Object::File(file) = &entry.object
@@ -165,6 +174,7 @@ pub fn fd_pread(
     nread: Pointer,
 ) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
+    refuse_directory(&entry)?;
     let file = entry.seekable(Rights::FD_READ | Rights::FD_SEEK)?;
     memory.check(nread, 4)?;
     let buffers = memory.buffers(iovs, iovs_len)?;
@@ -294,6 +304,11 @@ pub(super) fn seek(
 /// An offset from the beginning, which cannot be negative.
 pub(super) fn from_start(offset: i64) -> Result<Whence, Errno> {
     u64::try_from(offset).map(Whence::Start).map_err(|_| Errno::Inval)
+}
+
+/// A directory is opened for reading, and what is in it is not read so.
+fn refuse_directory(entry: &Entry) -> Result<(), Errno> {
+    if matches!(entry.object, Object::Directory(_)) { Err(Errno::IsDir) } else { Ok(()) }
 }
 
 /// The first slice that is not empty.

@@ -43,6 +43,8 @@ impl Rights {
             | Rights::PATH_LINK_TARGET.0
             | Rights::PATH_OPEN.0
             | Rights::FD_READDIR.0
+            | Rights::FD_SYNC.0
+            | Rights::FD_DATASYNC.0
             | Rights::PATH_READLINK.0
             | Rights::PATH_RENAME_SOURCE.0
             | Rights::PATH_RENAME_TARGET.0

@@ -207,7 +207,8 @@ impl State {
             kind: node.file_kind(),
             links: match &node.kind {
                 // As on other file systems: its name, its own `.`, and the `..` of each directory in it, which are not counted here.
-                NodeKind::Directory(_) => 2,
+                // None of them is left of one that was removed.
+                NodeKind::Directory(_) => 2 * u64::from(node.links.min(1)),
                 _ => u64::from(node.links),
             },
             size_bytes: match &node.kind {

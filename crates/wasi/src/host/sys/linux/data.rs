@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FallocateFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::ReadWriteFlags;
@@ -10,6 +10,7 @@ use rustix::io::ReadWriteFlags;
 use super::{Error, retry};
 use crate::host::file::{Advice, Whence};
 use crate::host::gate::Permit;
+use crate::host::open::WriteSync;
 use crate::host::poll::Direction;
 
 pub(crate) fn read(_: &Permit, fd: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
@@ -114,6 +115,19 @@ pub(crate) fn seek(_: &Permit, fd: BorrowedFd<'_>, whence: Whence) -> Result<u64
 
 pub(crate) fn flush_all(_: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error> {
     retry(|| rustix::fs::fsync(fd))
+}
+
+/// As [`flush_data`] and [`flush_all`], of a directory.
+pub(crate) fn flush_directory(permit: &Permit, fd: BorrowedFd<'_>, what: WriteSync) -> Result<(), Error> {
+    let flush = |fd: BorrowedFd<'_>| match what {
+        WriteSync::Data => flush_data(permit, fd),
+        WriteSync::File => flush_all(permit, fd),
+    };
+    match flush(fd) {
+        // It is open for looking up names only.
+        Err(Error::BadHandle) => flush(super::open_list(permit, fd)?.as_fd()),
+        flushed => flushed,
+    }
 }
 
 pub(crate) fn flush_data(_: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 
-use super::path::kind;
+use super::path::{kind, reopen_directory};
 use super::{Error, retry};
 use crate::host::gate::Permit;
 use crate::host::metadata::FileKind;
@@ -32,7 +32,11 @@ pub(crate) struct RawEntry<'a> {
 /// Opens a second handle to the directory, with a position of its own.
 pub(crate) fn open_list(_: &Permit, directory: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    retry(|| rustix::fs::openat(directory, c".", flags, Mode::empty()))
+    match retry(|| rustix::fs::openat(directory, c".", flags, Mode::empty())) {
+        // To read names takes no permission to look them up.
+        Err(Error::Access) => reopen_directory(directory, flags),
+        opened => opened,
+    }
 }
 
 /// Reads one batch of entries from `position` on, without `.` and `..`, and returns where the next batch begins;

@@ -75,7 +75,12 @@ impl OpenHow {
 
 /// Opens a host directory for a key, following links.
 pub(crate) fn open_granted(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::Error> {
-    Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match fs::openat(CWD, path, flags, Mode::empty()) {
+        // What is in it may be looked up where it cannot be listed.
+        Err(Errno::ACCESS) => Ok(fs::openat(CWD, path, OpenHow::lookup().flags, Mode::empty())?),
+        opened => Ok(opened?),
+    }
 }
 
 /// Opens a host directory to look names up in, links followed, for the owner of the keys.
@@ -203,7 +208,16 @@ pub(crate) fn open_name(
     name: &[u8],
     how: OpenHow,
 ) -> Result<OwnedFd, Error> {
-    retry(|| fs::openat(directory, name, how.flags | OFlags::NOFOLLOW, how.mode()))
+    match retry(|| fs::openat(directory, name, how.flags | OFlags::NOFOLLOW, how.mode())) {
+        Err(Error::Access) if name == b"." => reopen_directory(directory, how.flags),
+        opened => opened,
+    }
+}
+
+/// Opens an open directory anew where nothing can be looked up in it, not even `.`.
+pub(super) fn reopen_directory(directory: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Error> {
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    retry(|| fs::openat(CWD, &link, flags.difference(OFlags::NOFOLLOW), Mode::empty()))
 }
 
 pub(crate) fn duplicate(_: &Permit, fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
@@ -240,7 +254,11 @@ pub(crate) fn rename(_: &Permit, from: &ResolvedName<'_>, to: &ResolvedName<'_>)
 }
 
 pub(crate) fn stat_at(_: &Permit, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Metadata, Error> {
-    Ok(metadata(&fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        // What is open is known, also where nothing can be looked up in it.
+        Err(Errno::ACCESS) if name == b"." => Ok(metadata(&fs::fstat(directory)?)),
+        found => Ok(metadata(&found?)),
+    }
 }
 
 pub(crate) fn stat(_: &Permit, fd: BorrowedFd<'_>) -> Result<Metadata, Error> {

@@ -200,6 +200,7 @@ impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
 impl<T: 'static, A> Call<'_, T, A> {
     /// Looks whether the function of the host is done that the guest waits for, or is to be given up.
     fn poll_host(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        self.stand_where_left();
         let Some(future) = &mut self.future else { return Poll::Pending };
         let answer = if self.handle.is_stop_asked() {
             None
@@ -267,17 +268,22 @@ impl<T: 'static, A> Call<'_, T, A> {
         }
     }
 
-    /// Lets a fiber go on that waits.
-    fn resume(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
+    /// Has the record say where this call has left the fiber, so that what is called now lies below its frames: it says so of what was called further in, which has
+    /// finished or was leaked, or of whoever has called this one and was suspended himself since.
+    fn stand_where_left(&mut self) {
         if let State::Suspended(Suspension { mark, left_at, nesting }) = self.state {
             // SAFETY: the record lives as long as the store.
             unsafe {
-                // What was called further in has finished, or was leaked; or this one was called by somebody who was suspended himself since.
                 (*self.vm).nesting = nesting;
                 (*self.vm).fiber.return_to(mark);
                 (*self.vm).fiber.switch.fiber = left_at;
             }
         }
+    }
+
+    /// Lets a fiber go on that waits.
+    fn resume(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
+        self.stand_where_left();
         // SAFETY: it is suspended: the future has entered it, and has not seen it finish. What was entered since, has finished or was left for good.
         self.within(context, |this| unsafe { switch::resume(this.at(), wake) })
     }
@@ -337,6 +343,8 @@ impl<T: 'static, A> Call<'_, T, A> {
             self.state = State::Finished;
             return;
         }
+        // What is dropped may call guests.
+        self.stand_where_left();
         let dropped = self.drop_future();
         // SAFETY: the record lives as long as the store, which `self` holds. What has ended has no more to say to a guest that is being left.
         unsafe { (*self.vm).fiber.waiting.answer = None };

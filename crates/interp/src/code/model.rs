@@ -17,8 +17,15 @@ const LAZY_STUB: usize = 0x1000;
 const COMPILED: usize = 0x2000;
 const AGAIN: usize = 0x3000;
 
+#[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "the type of what enters machine code")]
-unsafe fn enter(_code: &NativeCode, _ctx: *mut VmContext, _frame: *mut u64) -> NativeExit {
+unsafe extern "sysv64" fn enter(_: &NativeCode, _: *mut VmContext, _: *mut u64) -> NativeExit {
+    NativeExit::Done
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[allow(unsafe_code, reason = "the type of what enters machine code")]
+unsafe extern "C" fn enter(_: &NativeCode, _: *mut VmContext, _: *mut u64) -> NativeExit {
     NativeExit::Done
 }
 

@@ -1,6 +1,7 @@
 //! What guests of WASI wait for in calls that can wait, without holding a thread: each function of the list that may wait, in each tier, gone on, dropped, ended by a
-//! deadline in mid-wait, and called by who can only hold the thread.
+//! deadline in mid-wait, and called by who can only hold the thread; and what bounds them.
 
+mod bounds;
 mod cases;
 mod sleeper;
 mod world;

@@ -53,7 +53,7 @@ fn make_pipe(path: &Path) {
 }
 
 /// A pipe with a name, both of whose ends are open, and that does not wait.
-fn open_pipe(path: &Path) -> File {
+pub(crate) fn open_pipe(path: &Path) -> File {
     make_pipe(path);
     File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap()
 }

@@ -58,25 +58,34 @@ impl Allowance {
     }
 }
 
-/// As much of a guest's buffers as it may still write, taken from that. What is not written in the end is given back, also where nobody waits for it any more.
+/// As much of a guest's buffers as it may still write, taken from that.
 pub(super) struct Allowed<'a> {
-    allowance: Option<&'a Allowance>,
-    left: u64,
+    unwritten: Unwritten<'a>,
     buffers: Cow<'a, [IoSlice<'a>]>,
 }
 
-impl Allowed<'_> {
-    pub(super) fn buffers(&self) -> &[IoSlice<'_>] {
-        &self.buffers
-    }
+/// What of it has not been written yet, which is given back in the end, also where nobody waits for it any more. So each call of the system's that writes is noted at
+/// once, before anything is waited for.
+pub(super) struct Unwritten<'a> {
+    allowance: Option<&'a Allowance>,
+    left: u64,
+}
 
-    /// Notes how many bytes have been written.
+impl<'a> Allowed<'a> {
+    /// The buffers, and who is to be told what of them is written.
+    pub(super) fn parts(&mut self) -> (&[IoSlice<'a>], &mut Unwritten<'a>) {
+        (&self.buffers, &mut self.unwritten)
+    }
+}
+
+impl Unwritten<'_> {
+    /// Notes how many bytes more have been written.
     pub(super) fn settle(&mut self, result: &Result<usize, Error>) {
         self.left = self.left.saturating_sub(*result.as_ref().unwrap_or(&0) as u64);
     }
 }
 
-impl Drop for Allowed<'_> {
+impl Drop for Unwritten<'_> {
     fn drop(&mut self) {
         if let Some(allowance) = self.allowance {
             allowance.give_back(self.left);
@@ -91,7 +100,8 @@ impl Host {
     /// [`Error::Quota`] if that is nothing.
     pub(super) fn take_allowance<'a>(&'a self, buffers: &'a [IoSlice<'a>]) -> Result<Allowed<'a>, Error> {
         let Some(allowance) = &self.allowance else {
-            return Ok(Allowed { allowance: None, left: 0, buffers: Cow::Borrowed(buffers) });
+            let unwritten = Unwritten { allowance: None, left: 0 };
+            return Ok(Allowed { unwritten, buffers: Cow::Borrowed(buffers) });
         };
         let wanted: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
         let taken = allowance.take(wanted);
@@ -99,7 +109,7 @@ impl Host {
             return Err(allowance.refuse());
         }
         let buffers = if taken == wanted { Cow::Borrowed(buffers) } else { Cow::Owned(cut(buffers, taken)) };
-        Ok(Allowed { allowance: Some(allowance), left: taken, buffers })
+        Ok(Allowed { unwritten: Unwritten { allowance: Some(allowance), left: taken }, buffers })
     }
 
     /// Lets `write` write as much of the buffers as the guest may still write.
@@ -112,8 +122,9 @@ impl Host {
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
         let mut allowed = self.take_allowance(buffers)?;
-        let result = write(allowed.buffers());
-        allowed.settle(&result);
+        let (buffers, unwritten) = allowed.parts();
+        let result = write(buffers);
+        unwritten.settle(&result);
         result
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::allowance::Unwritten;
 use super::credentials::{Credentials, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
@@ -196,13 +197,15 @@ impl Host {
         let Some(fd) = file.waited_for() else { return self.write_regular(file, buffers) };
         let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
         let mut allowed = self.take_allowance(buffers)?;
-        let buffers = allowed.buffers();
+        let (buffers, unwritten) = allowed.parts();
         let first = (total(buffers) <= PORTION_BYTES).then(|| sys::write(&permit, fd, buffers));
         let result = match first {
-            Some(result) if result != Err(Error::Again) || file.flags().nonblocking => result,
-            _ => Box::pin(self.write_when_ready(&permit, (file, fd), buffers)).await,
+            Some(result) if result != Err(Error::Again) || file.flags().nonblocking => {
+                unwritten.settle(&result);
+                result
+            }
+            _ => Box::pin(self.write_when_ready(&permit, (file, fd), (buffers, unwritten))).await,
         };
-        allowed.settle(&result);
         self.note_no_space(&file.credentials.grant, &result);
         result
     }
@@ -412,11 +415,15 @@ impl Host {
         &self,
         permit: &Permit,
         (file, fd): (&File, BorrowedFd<'_>),
-        buffers: &[IoSlice<'_>],
+        (buffers, unwritten): (&[IoSlice<'_>], &mut Unwritten<'_>),
     ) -> Result<usize, Error> {
         let mut moved = Moved::default();
         for portion in portions(buffers) {
-            let write = || self.heed_before(&portion).and_then(|()| sys::write(permit, fd, &portion));
+            let write = || {
+                let written = self.heed_before(&portion).and_then(|()| sys::write(permit, fd, &portion));
+                unwritten.settle(&written);
+                written
+            };
             let is_nonblocking = || file.flags().nonblocking;
             let done = self.when_ready(permit, (Some(fd), Direction::Write), is_nonblocking, write).await;
             if moved.add(total(&portion), done)?.is_break() {

@@ -151,10 +151,13 @@ impl Host {
         let permit = self.decide_for_socket(Operation::Send, Rights::WRITE, socket)?;
         let buffers = [IoSlice::new(buffer)];
         let mut allowed = self.take_allowance(&buffers)?;
-        let send = || sys::send(&permit, socket.as_fd(), &allowed.buffers()[0]);
-        let result = self.when_socket_ready(&permit, socket, Direction::Write, send).await;
-        allowed.settle(&result);
-        result
+        let (buffers, unwritten) = allowed.parts();
+        let send = || {
+            let sent = sys::send(&permit, socket.as_fd(), &buffers[0]);
+            unwritten.settle(&sent);
+            sent
+        };
+        self.when_socket_ready(&permit, socket, Direction::Write, send).await
     }
 
     /// Shuts down one or both directions.

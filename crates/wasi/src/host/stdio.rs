@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::allowance::Unwritten;
 use super::credentials::{Credentials, Grant, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
@@ -258,23 +259,23 @@ impl Host {
     pub async fn write_stream(&self, stream: &Stream, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
         let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
         let mut allowed = self.take_allowance(buffers)?;
-        let buffers = allowed.buffers();
+        let (buffers, unwritten) = allowed.parts();
         let result = match &stream.source {
-            StreamEnd::Discard => Ok(total(buffers)),
-            StreamEnd::Capture(capture) => capture_all(capture, buffers),
-            StreamEnd::Bytes(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
-                match self.write_first(&permit, stream, buffers) {
+                match self.write_first(&permit, stream, (buffers, unwritten)) {
                     ControlFlow::Break(result) => result,
                     ControlFlow::Continue(written) => {
-                        Box::pin(self.write_on(&permit, stream, (buffers, written))).await
+                        let rest = (buffers, written, unwritten);
+                        Box::pin(self.write_on(&permit, stream, rest)).await
                     }
                 }
             }
-            StreamEnd::Inherited(fd) => self.write_to_end(&permit, *fd, buffers),
-            StreamEnd::File(fd) => self.write_to_end(&permit, fd.as_fd(), buffers),
+            source => {
+                let result = self.write_at_once(&permit, source, buffers);
+                unwritten.settle(&result);
+                result
+            }
         };
-        allowed.settle(&result);
         if result == Err(Error::Pipe)
             && stream.is_unread.swap(true, Ordering::Relaxed)
             && let Some(Unread(act)) = self.unread.get()
@@ -288,6 +289,22 @@ impl Host {
     /// ended by a signal the first time. Only the first `act` counts.
     pub fn on_unread_output(&self, act: impl Fn() + Send + Sync + 'static) {
         let _ = self.unread.set(Unread(Box::new(act)));
+    }
+
+    /// Writes where nothing has to be waited for.
+    fn write_at_once(
+        &self,
+        permit: &Permit,
+        source: &StreamEnd,
+        buffers: &[IoSlice<'_>],
+    ) -> Result<usize, Error> {
+        match source {
+            StreamEnd::Discard => Ok(total(buffers)),
+            StreamEnd::Capture(capture) => capture_all(capture, buffers),
+            StreamEnd::Bytes(_) => Err(Error::BadHandle),
+            StreamEnd::Inherited(fd) => self.write_to_end(permit, *fd, buffers),
+            StreamEnd::File(fd) => self.write_to_end(permit, fd.as_fd(), buffers),
+        }
     }
 
     /// Writes to what is always ready.
@@ -344,14 +361,16 @@ impl Host {
         &self,
         permit: &Permit,
         stream: &Stream,
-        buffers: &[IoSlice<'_>],
+        (buffers, unwritten): (&[IoSlice<'_>], &mut Unwritten<'_>),
     ) -> ControlFlow<Result<usize, Error>, usize> {
         let wanted = total(buffers);
         if wanted > PORTION_BYTES {
             return ControlFlow::Continue(0);
         }
         let may_wait = !stream.is_nonblocking();
-        match self.write_some(permit, stream, buffers) {
+        let result = self.write_some(permit, stream, buffers);
+        unwritten.settle(&result);
+        match result {
             Err(Error::Again) if may_wait => ControlFlow::Continue(0),
             Ok(written) if written < wanted && may_wait => ControlFlow::Continue(written),
             result => ControlFlow::Break(result),
@@ -363,12 +382,12 @@ impl Host {
         &self,
         permit: &Permit,
         stream: &Stream,
-        (buffers, written): (&[IoSlice<'_>], usize),
+        (buffers, written, unwritten): (&[IoSlice<'_>], usize, &mut Unwritten<'_>),
     ) -> Result<usize, Error> {
         let mut moved = Moved::default();
         for portion in portions(buffers) {
             let done = match self.heed_before(&portion) {
-                Ok(()) => self.write_waiting(permit, stream, (&portion, written)).await,
+                Ok(()) => self.write_waiting(permit, stream, (&portion, written, unwritten)).await,
                 Err(interrupted) => Err(interrupted),
             };
             if moved.add(total(&portion), done)?.is_break() {
@@ -383,11 +402,11 @@ impl Host {
         &self,
         permit: &Permit,
         stream: &Stream,
-        (buffers, mut written): (&[IoSlice<'_>], usize),
+        (buffers, mut written, unwritten): (&[IoSlice<'_>], usize, &mut Unwritten<'_>),
     ) -> Result<usize, Error> {
         let wanted = total(buffers);
         if written == 0 {
-            written = self.write_some_when_ready(permit, stream, buffers).await?;
+            written = self.write_some_when_ready(permit, stream, (buffers, unwritten)).await?;
         }
         if written == wanted || stream.is_nonblocking() {
             return Ok(written);
@@ -396,7 +415,7 @@ impl Host {
         let mut rest = &mut rest[..];
         IoSlice::advance_slices(&mut rest, written);
         while written < wanted {
-            match self.write_some_when_ready(permit, stream, rest).await {
+            match self.write_some_when_ready(permit, stream, (rest, unwritten)).await {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
                     written += count;
@@ -412,9 +431,13 @@ impl Host {
         &self,
         permit: &Permit,
         stream: &Stream,
-        buffers: &[IoSlice<'_>],
+        (buffers, unwritten): (&[IoSlice<'_>], &mut Unwritten<'_>),
     ) -> Result<usize, Error> {
-        let write = || self.write_some(permit, stream, buffers);
+        let write = || {
+            let written = self.write_some(permit, stream, buffers);
+            unwritten.settle(&written);
+            written
+        };
         let waited = (stream.descriptor(), Direction::Write);
         self.when_ready(permit, waited, || stream.is_nonblocking(), write).await
     }

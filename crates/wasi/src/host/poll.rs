@@ -26,7 +26,7 @@ use super::stop::{StoreStop, Watched};
 use super::{Host, sys};
 
 /// What is waited for on a handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// That reading does not block.
     Read,

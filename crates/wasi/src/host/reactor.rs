@@ -6,7 +6,7 @@
 //! Must stay true: a descriptor stays open while it is watched, since whoever watches it has borrowed it. When nobody watches it any more, the system has forgotten it, too.
 //! Wakers are the embedder's: they are called with nothing locked, and a panic in one of them is nobody else's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,14 +25,22 @@ pub(super) struct Reactor {
 
 #[derive(Default)]
 struct Book {
-    watched: HashMap<i32, Vec<Watcher>>,
+    watched: HashMap<i32, Watchers>,
     numbers: u64,
     has_thread: bool,
 }
 
+/// Those who wait for one descriptor, however many: whoever comes or goes does not look at the others.
+#[derive(Default)]
+struct Watchers {
+    by_number: BTreeMap<u64, Watcher>,
+    /// How many have not been told yet, of each direction.
+    readers: usize,
+    writers: usize,
+}
+
 /// One who waits for a descriptor.
 struct Watcher {
-    number: u64,
     direction: Direction,
     /// None once it has rung.
     bell: Option<Arc<Bell>>,
@@ -81,8 +89,8 @@ impl Reactor {
         let number = book.numbers;
         book.numbers += 1;
         let watchers = book.watched.entry(fd.as_raw_fd()).or_default();
-        watchers.push(Watcher { number, direction, bell: Some(Arc::clone(bell)) });
-        let asked = self.readiness.ask(fd, wanted(watchers));
+        watchers.add(number, direction, Arc::clone(bell));
+        let asked = self.readiness.ask(fd, watchers.wanted());
         drop(book);
         // Where it failed, what was entered is taken out again.
         let watch = Watch { reactor: self, fd, number };
@@ -98,12 +106,10 @@ impl Reactor {
                 book.has_thread = false;
                 return;
             }
-            let watchers = ready.iter().filter_map(|fd| book.watched.remove_entry(fd)).collect::<Vec<_>>();
             let mut bells = Vec::new();
-            for (fd, mut watchers) in watchers {
+            for fd in ready {
                 // Each finds out for itself whether it is what it waits for.
-                bells.extend(watchers.iter_mut().filter_map(|watcher| watcher.bell.take()));
-                book.watched.insert(fd, watchers);
+                bells.extend(book.watched.get_mut(&fd).into_iter().flat_map(Watchers::take_bells));
             }
             drop(book);
             for bell in bells {
@@ -123,8 +129,8 @@ impl Drop for Watch<'_> {
         let fd = self.fd.as_raw_fd();
         let mut book = self.reactor.book();
         let Some(watchers) = book.watched.get_mut(&fd) else { return };
-        watchers.retain(|watcher| watcher.number != self.number);
-        if watchers.is_empty() {
+        watchers.remove(self.number);
+        if watchers.by_number.is_empty() {
             book.watched.remove(&fd);
             // Still locked: who watches the same descriptor next asks afterwards.
             self.reactor.readiness.forget(self.fd);
@@ -132,9 +138,65 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// What those want who have not been told yet.
-fn wanted(watchers: &[Watcher]) -> Wanted {
-    let waits =
-        |direction| watchers.iter().any(|watcher| watcher.bell.is_some() && watcher.direction == direction);
-    Wanted { read: waits(Direction::Read), write: waits(Direction::Write) }
+impl Watchers {
+    fn add(&mut self, number: u64, direction: Direction, bell: Arc<Bell>) {
+        self.by_number.insert(number, Watcher { direction, bell: Some(bell) });
+        *self.count(direction) += 1;
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(watcher) = self.by_number.remove(&number) else { return };
+        if watcher.bell.is_some() {
+            *self.count(watcher.direction) -= 1;
+        }
+    }
+
+    /// The bells that have not rung yet, which now will.
+    fn take_bells(&mut self) -> impl Iterator<Item = Arc<Bell>> {
+        (self.readers, self.writers) = (0, 0);
+        self.by_number.values_mut().filter_map(|watcher| watcher.bell.take())
+    }
+
+    /// What those want who have not been told yet.
+    fn wanted(&self) -> Wanted {
+        Wanted { read: self.readers > 0, write: self.writers > 0 }
+    }
+
+    fn count(&mut self, direction: Direction) -> &mut usize {
+        match direction {
+            Direction::Read => &mut self.readers,
+            Direction::Write => &mut self.writers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wanted of the system after each who comes, goes or is told is what those want who have not been told, whoever they are.
+    #[test]
+    fn what_is_wanted_follows_who_comes_and_goes() {
+        let mut watchers = Watchers::default();
+        let wants = |watchers: &Watchers| (watchers.wanted().read, watchers.wanted().write);
+        assert_eq!(wants(&watchers), (false, false));
+        watchers.add(0, Direction::Read, Arc::default());
+        watchers.add(1, Direction::Write, Arc::default());
+        watchers.add(2, Direction::Write, Arc::default());
+        assert_eq!(wants(&watchers), (true, true));
+        watchers.remove(0);
+        // One that has gone goes only once.
+        watchers.remove(0);
+        watchers.remove(1);
+        assert_eq!(wants(&watchers), (false, true));
+        assert_eq!(watchers.take_bells().count(), 1);
+        assert_eq!(wants(&watchers), (false, false));
+        watchers.add(3, Direction::Read, Arc::default());
+        // That one has been told.
+        watchers.remove(2);
+        assert_eq!(wants(&watchers), (true, false));
+        assert_eq!(watchers.take_bells().count(), 1);
+        watchers.remove(3);
+        assert!(watchers.by_number.is_empty());
+    }
 }

@@ -5,7 +5,9 @@
 //!
 //! Must stay true: a future of these that is dropped leaves nothing behind, neither with the reactor nor with the timer.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -71,8 +73,7 @@ impl Host {
     ) -> Result<(), Error> {
         let bell = Arc::new(Bell::default());
         let interrupt = self.interrupt.get().map(|interrupt| (interrupt.descriptor(), Direction::Read));
-        let entries = entries.iter().map(|entry| (entry.fd, entry.direction));
-        let watched = entries.chain(interrupt);
+        let watched = once_each(entries).chain(interrupt);
         let _watches: Vec<Watch<'_>> =
             watched.map(|entry| Reactor::of_process()?.watch(entry, &bell)).collect::<Result<_, Error>>()?;
         let _appointment = match end {
@@ -86,6 +87,15 @@ impl Host {
         poll_fn(|context| bell.poll(context.waker())).await;
         Ok(())
     }
+}
+
+/// What to watch for the entries: a guest may ask for the same thing as often as it likes.
+fn once_each<'a>(entries: &[sys::PollEntry<'a>]) -> impl Iterator<Item = (BorrowedFd<'a>, Direction)> {
+    let mut watched = HashSet::new();
+    entries
+        .iter()
+        .map(|entry| (entry.fd, entry.direction))
+        .filter(move |&(fd, direction)| watched.insert((fd.as_raw_fd(), direction)))
 }
 
 impl Bell {
@@ -128,5 +138,27 @@ impl Timed for Bell {
 
     fn follow(&self) {
         self.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_many_times_is_watched_once() {
+        let (one, other) = std::io::pipe().unwrap();
+        let entry = |fd, direction| sys::PollEntry { fd, direction, ready: false, hangup: false };
+        let kinds = [
+            (one.as_fd(), Direction::Read),
+            (other.as_fd(), Direction::Write),
+            (one.as_fd(), Direction::Write),
+        ];
+        let entries: Vec<_> = kinds.iter().cycle().take(3000).map(|&(fd, way)| entry(fd, way)).collect();
+        let numbers = |(fd, way): (BorrowedFd<'_>, Direction)| (fd.as_raw_fd(), way);
+        let watched: Vec<_> = once_each(&entries).map(numbers).collect();
+        assert_eq!(watched, kinds.map(numbers));
     }
 }

@@ -44,11 +44,13 @@ pub trait ResourceLimiterAsync: Send + Sync {
 }
 
 /// What a limiter has said that has to be waited for, and what it has yet to say.
+///
+/// Must stay true: an answer is of use only to the operation that it was asked for. Whoever asks ends with [`Answers::end`], however that goes.
 #[derive(Default)]
 pub(crate) struct Answers {
     given: Vec<(Question, bool)>,
     /// What something did not grow for.
-    pub(crate) wanted: Option<Question>,
+    wanted: Option<Question>,
 }
 
 impl Question {
@@ -78,15 +80,21 @@ impl Answers {
         self.wanted = Some(question);
         false
     }
+
+    /// Forgets all answers, since what they were asked for has come to an end, and tells what it did not grow for.
+    pub(crate) fn end(&mut self) -> Option<Question> {
+        self.given.clear();
+        self.wanted.take()
+    }
 }
 
 impl StoreCore {
-    /// Asks a limiter that has to be waited for about the memories and tables that a module's instance will have, as far as the store's limits allow for them.
+    /// Asks a limiter that has to be waited for about the memories and tables that a module's instance will have, as far as the store's limits allow for them. The
+    /// answers are there once all are given.
     ///
     /// # Errors
     /// Where somebody asks the store's guests to stop meanwhile.
     pub(crate) async fn ask_ahead(&mut self, module: &ModuleParts) -> Result<(), Error> {
-        self.answers = Answers::default();
         if !matches!(self.limiter, Some(Limiter::Async(_))) {
             return Ok(());
         }
@@ -97,6 +105,7 @@ impl StoreCore {
             let bytes = |pages: u64| pages.saturating_mul(ty.page_bytes());
             Question::new(Growing::Memory, (0, bytes(ty.pages.min)), ty.pages.max.map(bytes))
         });
+        let mut given = Vec::new();
         for question in tables.chain(memories) {
             let handle = self.record.interrupt_handle().clone();
             let Some(Limiter::Async(limiter)) = &mut self.limiter else { return Ok(()) };
@@ -113,10 +122,11 @@ impl StoreCore {
             let answer = answer.await;
             drop(asked);
             match answer {
-                Some(answer) => self.answers.give(question, answer),
+                Some(answer) => given.push((question, answer)),
                 None => self.stop_if_asked()?,
             }
         }
+        self.answers = Answers { given, wanted: None };
         Ok(())
     }
 }

@@ -71,12 +71,15 @@ impl Instance {
     /// As [`Instance::new_async`], of a module of the same engine as the store.
     #[cfg(feature = "async")]
     pub(crate) async fn with_imports_async<T: Send + 'static>(
-        mut store: StoreContextMut<'_, T>,
+        store: StoreContextMut<'_, T>,
         module: &Module,
         given: (&[Extern], Checked),
     ) -> Result<Instance, Error> {
-        store.0.core.ask_ahead(&module.0).await?;
-        let (instance, start) = Instance::prepare(&mut store, module, given)?;
+        let (instance, start) = {
+            let answered = Answered(&mut *store.0);
+            answered.0.core.ask_ahead(&module.0).await?;
+            Instance::prepare(&mut StoreContextMut(&mut *answered.0), module, given)?
+        };
         if let Some(start) = start {
             let kind = crate::runtime::future::CallKind::Start;
             crate::runtime::future::call(store.0, start, &mut [], kind)?.await?;
@@ -178,6 +181,17 @@ impl<T> Drop for Timed<'_, T> {
         if let Some(time) = &mut self.0.core.processor_time {
             time.leave();
         }
+    }
+}
+
+/// A store whose limiter is asked about an instance, and says nothing about anything else, however that ends.
+#[cfg(feature = "async")]
+struct Answered<'a, T: 'static>(&'a mut StoreInner<T>);
+
+#[cfg(feature = "async")]
+impl<T> Drop for Answered<'_, T> {
+    fn drop(&mut self) {
+        self.0.core.answers.end();
     }
 }
 

@@ -192,11 +192,11 @@ impl StoreCore {
         }
     }
 
-    /// What the limiter has to be asked first for something to grow, if it was that for which it did not.
+    /// What the limiter has to be asked first for something to grow, if it was that for which it did not. What it has said before is of no use any more.
     pub(crate) fn take_wanted(&mut self) -> Option<Question> {
         #[cfg(feature = "async")]
         {
-            self.answers.wanted.take()
+            self.answers.end()
         }
         #[cfg(not(feature = "async"))]
         None

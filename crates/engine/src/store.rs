@@ -405,6 +405,8 @@ impl StoreCore {
         self.roots.clear();
         self.evaluation.clear();
         self.starting = 0;
+        #[cfg(feature = "async")]
+        self.answers.end();
         self.record.clear(&mut panics);
         self.drop_entities(&mut panics);
         self.heap = Heap::new(self.limits.heap_bytes, self.engine.config().tuning.collection, &self.budget);

@@ -30,7 +30,11 @@ pub(super) unsafe fn grow<R>(
             let reason = match (grown, (*super::core_of(vm)).take_wanted()) {
                 (Ok(_), Some(question)) => match ask(vm, question) {
                     Ok(()) => continue,
-                    Err(reason) => reason,
+                    Err(reason) => {
+                        // It may have been answered just before the guest was asked to stop.
+                        (*super::core_of(vm)).take_wanted();
+                        reason
+                    }
                 },
                 (Ok(grown), None) => return Ok(grown),
                 (Err(trap), _) => Pending::Trap(trap),

@@ -4,12 +4,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use innkeeper::{
-    Engine, Error, ErrorKind, Instance, Linker, Memory, MemoryType, ResourceLimiterAsync, SizeRange, Store,
-    Trap,
+    Engine, Error, ErrorKind, Instance, Limits, Linker, Memory, MemoryType, ResourceLimiterAsync, SizeRange,
+    Store, Trap,
 };
 
 use crate::support::{Later, Never, block_on, engines, module, poll_on_threads};
@@ -186,5 +186,81 @@ fn where_nobody_can_wait_growing_is_an_error() {
         let mut call = pin!(run.call_async(&mut store, TIMES));
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(block_on(call).unwrap(), RESULT);
+    }
+}
+
+/// Says yes as often as it is told, and then nothing, or no.
+struct Yes {
+    times: usize,
+    then_says_no: bool,
+}
+
+impl Yes {
+    fn answer(&mut self) -> Box<dyn Future<Output = bool> + Send + '_> {
+        let is_yes = self.times > 0;
+        self.times = self.times.saturating_sub(1);
+        let says_nothing = !is_yes && !self.then_says_no;
+        self.then_says_no |= says_nothing;
+        Box::new(async move {
+            if says_nothing {
+                Never.await;
+            }
+            is_yes
+        })
+    }
+}
+
+impl ResourceLimiterAsync for Yes {
+    fn memory_growing(
+        &mut self,
+        _: u64,
+        _: u64,
+        _: Option<u64>,
+    ) -> Box<dyn Future<Output = bool> + Send + '_> {
+        self.answer()
+    }
+
+    fn table_growing(
+        &mut self,
+        _: u64,
+        _: u64,
+        _: Option<u64>,
+    ) -> Box<dyn Future<Output = bool> + Send + '_> {
+        self.answer()
+    }
+}
+
+/// Grows both from nothing, as an instance's own are made.
+const GROWS_FROM_NOTHING: &str = r#"(module (memory 0) (table 0 funcref)
+    (func (export "run") (result i32)
+        (i32.add (memory.grow (i32.const 1)) (table.grow (ref.null func) (i32.const 1)))))"#;
+
+/// What was answered for an instance that has failed, or was given up, is no answer to a guest that grows something of the same size.
+#[test]
+fn an_answer_is_for_what_it_was_asked_for_only() {
+    // The first two are those of the guest that grows.
+    let fails = ("(module (table 1 funcref) (table 100000 funcref) (memory 1))", 2 + 3, true);
+    let is_given_up = ("(module (table 1 funcref) (memory 1) (memory 2))", 2 + 2, false);
+    for engine in engines() {
+        for (text, times, then_says_no) in [fails, is_given_up] {
+            let limits = Limits { table_elements: 1000, ..Limits::default() };
+            let limiter = Yes { times, then_says_no };
+            let mut store =
+                Store::builder(&engine, ()).limits(limits).limiter_async(limiter).build().unwrap();
+            let linker = Linker::new(&engine);
+            let growing = module(&engine, GROWS_FROM_NOTHING);
+            let growing = block_on(linker.instantiate_async(&mut store, &growing)).unwrap();
+            let run = growing.get_typed_func::<(), i32>(&mut store, "run").unwrap();
+            let module = module(&engine, text);
+            {
+                let mut instantiated = pin!(linker.instantiate_async(&mut store, &module));
+                let polled = instantiated.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert_eq!(polled.is_pending(), !then_says_no, "{text}");
+                if let Poll::Ready(result) = polled {
+                    assert!(matches!(result.unwrap_err().kind(), ErrorKind::Limit(_)));
+                }
+            }
+            assert_eq!(block_on(run.call_async(&mut store, ())).unwrap(), -2, "{text}");
+        }
     }
 }

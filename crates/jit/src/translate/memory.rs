@@ -92,7 +92,7 @@ impl Translator<'_, '_> {
     pub(super) fn checked(&mut self, argument: &MemArg, address: Value, size: u64) -> Result<AccessTarget> {
         let code = trap::code(Trap::MemoryOutOfBounds);
         let record = self.memory_record(entry(argument)?);
-        // Growth by another thread is seen; by this one, it happens in calls.
+        // Growth by another thread is seen after an atomic instruction that has heard of it, across which no load is reused; by this one, it happens in calls.
         let len =
             self.b.ins().load(types::I64, record_flags(), record, offset_of!(VmMemory, len_bytes) as i32);
         let past = argument.offset.checked_add(size);

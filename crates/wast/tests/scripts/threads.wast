@@ -66,7 +66,7 @@
 (assert_return (invoke "count") (i64.const 200000))
 (assert_return (invoke "byte") (i32.const 0xA0)) ;; 100,000 modulo 256
 
-;; What one thread grows, the other can use at once, also with plain loads and stores whose bounds were read long before.
+;; What one thread grows, the other can use once it has heard of it, also with plain loads and stores whose bounds were read long before.
 (module $Grown (memory (export "shared") 1 8 shared))
 (thread $Grower (shared (module $Grown))
   (register "mem" $Grown)
@@ -84,7 +84,9 @@
     (memory (import "mem" "shared") 1 8 shared)
     (func (export "run") (result i32 i32)
       (i32.atomic.store (i32.const 0) (i32.const 1))
-      (loop $again (br_if $again (i32.eqz (i32.load (i32.const 4)))))
+      (loop $again
+        (drop (i32.load (i32.const 8)))
+        (br_if $again (i32.eqz (i32.atomic.load (i32.const 4)))))
       (i32.store (i32.const 0x30004) (i32.const 5))
       (i32.add (i32.load (i32.const 0x30000)) (i32.load (i32.const 0x30004)))
       (memory.size))

@@ -50,7 +50,7 @@ pub(crate) fn results(ty: &FuncType) -> Results {
     Results::Registers
 }
 
-/// The signature of compiled functions of a type.
+/// The signature of compiled functions of a type. Callees preserve no registers: whatever a caller still needs is on its stack, where collections look (the engine's `fiber/switch`).
 pub(crate) fn signature(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.extend([AbiParam::new(types::I64), AbiParam::new(types::I64)]);

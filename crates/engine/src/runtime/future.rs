@@ -502,5 +502,5 @@ type Waits<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 /// What goes to another thread with the store.
 struct Moved<T>(T);
 
-// SAFETY: `host.rs` gives `begin` nothing else: slots of the guest, and code that all threads share.
+// SAFETY: `host.rs` gives `begin` slots of the guest, and code that all threads share; `growth.rs` the store itself, which the call that waits holds and moves with.
 unsafe impl<T> Send for Moved<T> {}

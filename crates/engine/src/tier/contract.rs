@@ -292,7 +292,7 @@ unsafe impl Sync for NativeCode {}
 
 /// Runs machine code on the frame at `frame`, whose slots hold the parameters and get the results.
 ///
-/// The store's `stack_top` must lie beyond the frame's slots in use.
+/// The store's `stack_top` must lie beyond the frame's slots in use, where these are of the store's stack; they may be the host's.
 #[cfg(target_arch = "x86_64")]
 pub type EnterNative =
     unsafe extern "sysv64" fn(code: &NativeCode, ctx: *mut VmContext, frame: *mut u64) -> NativeExit;

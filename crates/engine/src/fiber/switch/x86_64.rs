@@ -7,7 +7,8 @@
 //! ```
 //!
 //! On the fiber's it is the same, with a word that nobody reads in the place of the first. All other registers count as lost, so that the compiler has put what it needs
-//! on the stack before: a collection that scans the stack from the noted pointer on sees everything. What goes on is jumped to and never returned to, which processors
+//! on the stack before: a collection that scans the stack from the noted pointer on sees everything. [`enter_host`] leaves rbx, r12 and r14 to the function of the host: machine code
+//! has no reference in them alone when it calls there, since its convention (`jit/src/abi.rs`, `signature`) knows no registers that a callee preserves. What goes on is jumped to and never returned to, which processors
 //! foresee; returns they would foresee wrongly.
 //!
 //! Must stay true: stacks are left with the pointer at a multiple of 16. While code of the host runs on the host's stack, the unwinding tables say that it was

@@ -109,6 +109,27 @@ pub struct VmStore {
     pub(crate) fuel_portion: u64,
 }
 
+impl VmStore {
+    /// The record of a store that nobody has called into, whose loops look at the count of their rounds every so many.
+    pub(crate) fn new(fiber: VmFiber, libcalls: *const (), countdown_from: u32) -> VmStore {
+        VmStore {
+            stack_limit: AtomicPtr::new(fiber.slots_limit),
+            native_limit: AtomicUsize::new(usize::MAX),
+            libcalls,
+            fuel: 0,
+            countdown_from,
+            nesting: 0,
+            owner: std::ptr::null_mut(),
+            core: std::ptr::null_mut(),
+            fiber,
+            scratch: [0; 8],
+            fuel_needed: 0,
+            fuel_reserve: 0,
+            fuel_portion: u64::MAX,
+        }
+    }
+}
+
 /// A place in machine code, and its frame.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]

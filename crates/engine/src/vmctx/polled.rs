@@ -194,21 +194,7 @@ mod tests {
         let stack = StackPool::for_tests().take().unwrap();
         let mut fiber = VmFiber::new(&stack, 1024);
         fiber.pending = pending;
-        let vm = VmStore {
-            stack_limit: fiber.slots_limit.into(),
-            native_limit: usize::MAX.into(),
-            libcalls: std::ptr::null(),
-            fuel: 0,
-            countdown_from: 1,
-            nesting: 0,
-            owner: std::ptr::null_mut(),
-            core: std::ptr::null_mut(),
-            fiber,
-            scratch: [0; 8],
-            fuel_needed: 0,
-            fuel_reserve: 0,
-            fuel_portion: u64::MAX,
-        };
+        let vm = VmStore::new(fiber, std::ptr::null(), 1);
         PolledRecord::new(vm, pool).unwrap()
     }
 

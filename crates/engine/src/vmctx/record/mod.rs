@@ -46,21 +46,7 @@ impl StoreRecord {
         let fiber = VmFiber::new(&stack, STACK_STEP_BYTES);
         let first_bytes = fiber.slots_limit as usize - fiber.stack_base as usize;
         let charge = budget.hold(BudgetKind::Stack, STORE_COST_BYTES + first_bytes as u64)?;
-        let vm = VmStore {
-            stack_limit: AtomicPtr::new(fiber.slots_limit),
-            native_limit: AtomicUsize::new(usize::MAX),
-            libcalls,
-            fuel: 0,
-            countdown_from: back_edges,
-            nesting: 0,
-            owner: std::ptr::null_mut(),
-            core: std::ptr::null_mut(),
-            fiber,
-            scratch: [0; 8],
-            fuel_needed: 0,
-            fuel_reserve: 0,
-            fuel_portion: u64::MAX,
-        };
+        let vm = VmStore::new(fiber, libcalls, back_edges);
         let no_memory = VmMemory { base: NonNull::dangling().as_ptr(), len_bytes: 0.into() };
         Ok(StoreRecord {
             handle: InterruptHandle(Arc::new(SharedRecord {

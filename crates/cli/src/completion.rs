@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 use clap_complete::{Shell, generate};
 
-use crate::args::Cli;
 use crate::report::{self, Problem};
 
 #[derive(Debug, Args)]
@@ -27,8 +26,8 @@ pub(crate) enum CompletionForm {
     Man,
 }
 
-pub(crate) fn completion(args: &CompletionArgs) -> Result<ExitCode, Problem> {
-    let mut command = Cli::command();
+/// Prints what is asked for of the whole command line, which is `command`.
+pub(crate) fn completion(args: &CompletionArgs, mut command: clap::Command) -> Result<ExitCode, Problem> {
     let mut text = Vec::new();
     let shell = match args.form {
         CompletionForm::Bash => Shell::Bash,

@@ -57,7 +57,7 @@ mod written;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 
@@ -110,7 +110,7 @@ fn begin() -> ExitCode {
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Validate(args)) => validate::validate(&args),
         Some(Command::Wast(args)) => wast::wast(&args),
-        Some(Command::Completion(args)) => completion::completion(&args),
+        Some(Command::Completion(args)) => completion::completion(&args, Cli::command()),
         Some(Command::Version) => help::version(),
     };
     done.unwrap_or_else(|problem| {

@@ -1,22 +1,30 @@
 //! How a key is granted and a limit raised: by a flag, or in the policy that has set it.
 //!
-//! The library says which key is missing and which limit was reached; the words of the command line and of policies are here. Must stay true: a flag that is suggested
-//! grants exactly the key that is missing when it is typed into a shell, whatever bytes are in its paths; where no flag can say it, none is suggested.
+//! The library says which key is missing and which limit was reached; the words of the command line and of policies are here. Must stay true: a mend is said by who holds the
+//! words: a flag where a flag has granted, the policy where the policy has.
+
+mod suggested;
+mod wanted;
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use innkeeper::Limits;
 use innkeeper::wasi::host::{self, LimitReached, MissingKey};
-use innkeeper::wasi::keys::{Access, DirKey, KernelFiles, KeyError, Keys, WasiLimits, duration_in_words};
+use innkeeper::wasi::keys::{DirKey, KernelFiles, KeyError, Keys, WasiLimits, duration_in_words};
 use innkeeper::wasi::p1::Explanation;
 
 use crate::flags::RunArgs;
 use crate::report::{Problem, named, visible};
 use crate::values::{ACCESSES, DirFlag};
+
+use suggested::grant_with;
+use wanted::{Wanted, is_elsewhere, is_machines, wanted};
+
+pub(crate) use suggested::dir_flag;
 
 /// Stands for a directory that has to be chosen.
 const CHOOSE: &str = "HOST";
@@ -253,71 +261,6 @@ impl Wording {
     }
 }
 
-/// A directory that a flag would grant.
-#[derive(Clone, Debug)]
-struct Wanted {
-    /// Nothing where it has to be chosen.
-    host: Option<PathBuf>,
-    guest: String,
-    access: Access,
-    kernel_files: KernelFiles,
-    /// Whether the flag takes the place of one that is there.
-    is_instead: bool,
-}
-
-/// Whether a key is to a directory of the machine that the guest calls as the machine does. Guests' libraries make relative paths absolute, so that a file which is not there
-/// looks like one of those.
-fn is_machines(missing: &MissingKey) -> bool {
-    matches!(missing, MissingKey::Directory { host: Some(host), guest, .. } if host.is_absolute() && Path::new(guest) == host)
-}
-
-/// Whether a key is to a directory outside of the working directory, where nobody looks whether it is there.
-fn is_elsewhere(missing: &MissingKey) -> bool {
-    matches!(missing, MissingKey::Directory { host: Some(host), .. } if host.is_absolute() || host.starts_with(".."))
-}
-
-/// What would have allowed an operation, if a flag would.
-fn wanted(missing: &MissingKey) -> Option<Wanted> {
-    let (host, guest, access, kernel_files, is_instead) = match missing {
-        MissingKey::Directory { host, guest, access } => {
-            (host.clone(), guest, *access, KernelFiles::Refused, false)
-        }
-        MissingKey::Write { host, guest } => {
-            (Some(host.clone()), guest, Access::ReadWrite, KernelFiles::Refused, true)
-        }
-        MissingKey::Name { host, guest, access, .. } => {
-            (Some(host.clone()), guest, *access, KernelFiles::Refused, true)
-        }
-        MissingKey::KernelFiles { host, guest, access } => {
-            (Some(host.clone()), guest, *access, KernelFiles::Granted, true)
-        }
-        _ => return None,
-    };
-    Some(Wanted { host, guest: guest.clone(), access, kernel_files, is_instead })
-}
-
-impl Wanted {
-    /// With whatever others want of the same name that can be the same directory.
-    fn with_all(mut self, all: &[Wanted]) -> Wanted {
-        for other in all.iter().filter(|other| other.guest == self.guest) {
-            if self.host.is_some() && other.host.is_some() && self.host != other.host {
-                continue;
-            }
-            if self.host.is_none() {
-                self.host = other.host.clone();
-            }
-            if other.access == Access::ReadWrite && self.access == Access::ReadOnly {
-                self.access = Access::ReadWrite;
-            }
-            if other.kernel_files == KernelFiles::Granted {
-                self.kernel_files = KernelFiles::Granted;
-            }
-            self.is_instead |= other.is_instead;
-        }
-        self
-    }
-}
-
 /// Whether a path has in it what shells replace.
 fn is_for_shells(path: &Path) -> bool {
     path.components().any(|part| matches!(part.as_os_str().as_bytes().first(), Some(b'~' | b'$')))
@@ -338,162 +281,4 @@ fn near_colon(path: &Path) -> Option<String> {
         "Two colons stand between the host's path and the guest's"
     };
     Path::new(host).is_dir().then(|| format!("did you mean {flag}? {between}"))
-}
-
-fn grant_with(key: &DirKey, instead: &str) -> String {
-    match dir_flag(key) {
-        Some(flag) => format!("grant it with {flag}{instead}"),
-        None => {
-            let word = key.access.flag_word();
-            let is_granted = key.kernel_files == KernelFiles::Granted;
-            let kernel_files = if is_granted { ", unsafe = true" } else { "" };
-            format!(
-                "no flag can say it, as its path has `::` in it, but a policy can: [[directory]] host = {}, guest = {}, access = {word:?}{kernel_files}",
-                toml_string(&key.host.to_string_lossy()),
-                toml_string(&key.guest)
-            )
-        }
-    }
-}
-
-/// A text as TOML has it, on one line, with what does not show escaped.
-fn toml_string(text: &str) -> String {
-    let mut written = String::from('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => written.extend(['\\', character]),
-            _ if visible(character.encode_utf8(&mut [0; 4])).chars().count() == 1 => written.push(character),
-            _ => written.push_str(&format!("\\U{:08X}", u32::from(character))),
-        }
-    }
-    written + "\""
-}
-
-/// The flag that grants a key, as it is typed into a shell; nothing where it would be read as another.
-pub(crate) fn dir_flag(key: &DirKey) -> Option<String> {
-    let host = match key.host.as_os_str().as_bytes().first() {
-        // It would be taken for a flag.
-        Some(b'-') => Path::new(".").join(&key.host),
-        _ => key.host.clone(),
-    };
-    let mut value = OsString::from(&host);
-    value.push(format!("::{}::{}", key.guest, key.access.flag_word()));
-    if key.kernel_files == KernelFiles::Granted {
-        value.push("::unsafe");
-    }
-    let same = DirKey::new(host, &key.guest, key.access).with_kernel_files(key.kernel_files);
-    let is_same = DirFlag::parse_dir(value.clone()).is_ok_and(|DirFlag(read)| read == same);
-    is_same.then(|| format!("--dir {}", quoted(&value)))
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &OsStr) -> String {
-    // Bash expands `~` behind `=`, too; and what is a letter depends on the locale.
-    let is_plain = |text: &str| {
-        !text.is_empty()
-            && text
-                .chars()
-                .all(|character| character.is_ascii_alphanumeric() || "/._-:,@%+".contains(character))
-    };
-    match word.to_str() {
-        Some(text) if is_plain(text) => text.to_owned(),
-        Some(text) if visible(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
-        _ => {
-            let mut text = String::from("$'");
-            for chunk in word.as_bytes().utf8_chunks() {
-                for character in chunk.valid().chars() {
-                    match character {
-                        '\'' | '\\' => text.extend(['\\', character]),
-                        _ if visible(character.encode_utf8(&mut [0; 4])).chars().count() == 1 => {
-                            text.push(character)
-                        }
-                        _ => escape(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes()),
-                    }
-                }
-                escape(&mut text, chunk.invalid());
-            }
-            text + "'"
-        }
-    }
-}
-
-/// Adds bytes as `$'...'` has them.
-fn escape(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        text.push_str(&format!(r"\{byte:03o}"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStringExt;
-
-    use super::*;
-
-    #[test]
-    fn a_suggested_flag_is_read_back_by_a_shell_as_the_key() {
-        let hosts: [&[u8]; 16] = [
-            b"a=~/x",
-            b"a:~/x",
-            b"{a,b}",
-            b"=ls",
-            b".",
-            b"a b",
-            b"it's",
-            b"-x",
-            b"~x",
-            b"$HOME",
-            b"caf\xe9",
-            b"a\nb",
-            b"\xe2\x80\xaeb",
-            b"a\\b",
-            "\u{e9}".as_bytes(),
-            b"a:b",
-        ];
-        for host in hosts {
-            for guest in [".", "/g", "../g", "a b", "ro"] {
-                for access in [Access::ReadOnly, Access::ReadWrite, Access::CopyOnWrite] {
-                    let host = PathBuf::from(OsString::from_vec(host.to_vec()));
-                    let key = DirKey::new(&host, guest, access).with_kernel_files(KernelFiles::Granted);
-                    let flag = dir_flag(&key).unwrap_or_else(|| panic!("{key:?}"));
-                    let ran = std::process::Command::new("bash")
-                        .args(["-c", &format!("printf %s {}", flag.trim_start_matches("--dir "))])
-                        .output()
-                        .unwrap();
-                    let DirFlag(read) = DirFlag::parse_dir(OsString::from_vec(ran.stdout)).unwrap();
-                    let plain = |host: &Path| host.strip_prefix("./").unwrap_or(host).to_owned();
-                    assert_eq!(plain(&read.host), plain(&host), "{flag}");
-                    assert_eq!(
-                        (read.guest, read.access, read.kernel_files),
-                        (key.guest, access, KernelFiles::Granted),
-                        "{flag}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_policy_is_to_say_is_read_back_as_the_key() {
-        for text in ["a::b", "a::\u{202e}b", "a::\"\\", "a::\0\u{1b}\u{e0041}", "a::\u{e9}"] {
-            let suggested = grant_with(&DirKey::new(text, "/g::h", Access::ReadOnly), "");
-            let (_, fields) = suggested.split_once("[[directory]] ").expect("a table");
-            let policy = format!("[[directory]]\n{}", fields.replace(", ", "\n"));
-            let read = innkeeper::wasi::keys::Policy::parse(&policy).expect("a policy");
-            assert_eq!(
-                (read.directories[0].host.as_path(), read.directories[0].guest.as_deref()),
-                (Path::new(text), Some("/g::h"))
-            );
-            assert_eq!(visible(&suggested), suggested);
-        }
-    }
-
-    #[test]
-    fn what_no_flag_can_say_is_not_suggested_as_one() {
-        for (host, guest) in [("a::b", "/g"), ("a", "/g::h"), ("a:", "/g"), ("a", "g:"), ("a", "/g::ro")] {
-            let key = DirKey::new(host, guest, Access::ReadOnly);
-            assert_eq!(dir_flag(&key), None, "{host} {guest}");
-            assert!(grant_with(&key, "").contains("[[directory]]"), "{host} {guest}");
-        }
-    }
 }

@@ -114,7 +114,11 @@ pub(crate) fn check_size(func: &Function, branch_arguments: usize, nesting: u32)
 
 /// Refuses a function whose compilation would take too long, or more memory or work than there is.
 pub(crate) fn check(func: &Function, stage: Stage, allowance: &mut Allowance<'_>) -> Result {
-    let cost = Cost::of(func);
+    let cost = match stage {
+        Stage::Translated => Cost::of_size(func),
+        Stage::Optimized => None,
+    }
+    .unwrap_or_else(|| Cost::of(func));
     cost.check_bounds(stage)?;
     if stage == Stage::Optimized {
         allowance.draw(cost.work())?;
@@ -179,9 +183,53 @@ impl Cost {
     fn of(func: &Function) -> Cost {
         let mut cost = Cost::default();
         let numbering = Numbering::of(func, &mut cost);
-        let loops = loops(func, &numbering);
+        let loops = Loops::of(func, &numbering);
         numbering.count(&loops, &mut cost);
         cost
+    }
+
+    /// What there is to count in a function so small that no number of values alive anywhere could refuse it; nothing for others. Most are, and this takes a fraction of
+    /// the time of looking for where values are alive.
+    fn of_size(func: &Function) -> Option<Cost> {
+        let mut cost = Cost::default();
+        let mut calls = 0;
+        let mut branches = SecondaryMap::with_capacity(func.dfg.num_blocks());
+        for block in func.layout.blocks() {
+            cost.blocks += 1;
+            for inst in func.layout.block_insts(block) {
+                calls += u64::from(cost.count_instruction(func, inst));
+            }
+            if let Some(last) = func.layout.last_inst(block) {
+                cost.count_branches(func, last, &mut branches);
+            }
+        }
+        let values = func.dfg.num_values() as u64;
+        // Each value is in as many loops as there are blocks, at most.
+        let is_small = values <= MAX_ALIVE
+            && values * calls <= MAX_ALIVE_AT_CALLS
+            && values * cost.blocks <= MAX_ALIVE_AT_BLOCKS.min(MAX_LOOP_STEPS);
+        is_small.then_some(cost)
+    }
+
+    /// Says whether the instruction is a call.
+    fn count_instruction(&mut self, func: &Function, inst: Inst) -> bool {
+        self.instructions += 1;
+        let is_call = func.dfg.insts[inst].opcode().is_call();
+        if is_call {
+            let operands = func.dfg.inst_values(inst).count() + func.dfg.inst_results(inst).len();
+            self.call_operands += operands as u64;
+        }
+        is_call
+    }
+
+    /// Counts where the last instruction of a block leads to; no other leads anywhere.
+    fn count_branches(&mut self, func: &Function, last: Inst, branches: &mut SecondaryMap<Block, u64>) {
+        for call in destinations(func, last) {
+            self.block_arguments += call.len(&func.dfg.value_lists) as u64;
+            let branches = &mut branches[call.block(&func.dfg.value_lists)];
+            *branches += 1;
+            self.branches_to_block = self.branches_to_block.max(*branches);
+        }
     }
 }
 
@@ -189,10 +237,10 @@ impl Cost {
 struct Numbering {
     /// Where each block begins; none of one that is not in the code.
     begins: SecondaryMap<Block, u32>,
+    /// The last branch from behind to each block; 0 where there is none.
+    last_returns: SecondaryMap<Block, u32>,
     /// Whether something is a call, the first place of a block, or neither.
     places: Vec<PlaceKind>,
-    /// Branches that lead to each block.
-    branches: SecondaryMap<Block, u64>,
     defined: SecondaryMap<Value, u32>,
     last_used: SecondaryMap<Value, u32>,
 }
@@ -206,22 +254,29 @@ enum PlaceKind {
 
 impl Numbering {
     fn of(func: &Function, cost: &mut Cost) -> Numbering {
+        let dfg = &func.dfg;
         let mut numbering = Numbering {
             begins: SecondaryMap::with_default(u32::MAX),
-            places: Vec::new(),
-            branches: SecondaryMap::new(),
+            last_returns: SecondaryMap::new(),
+            places: Vec::with_capacity(dfg.num_insts() + dfg.num_blocks()),
             defined: SecondaryMap::with_default(u32::MAX),
-            last_used: SecondaryMap::new(),
+            last_used: SecondaryMap::with_capacity(dfg.num_values()),
         };
+        numbering.defined.resize(dfg.num_values());
+        let mut branches = SecondaryMap::with_capacity(dfg.num_blocks());
         for block in func.layout.blocks() {
             cost.blocks += 1;
             numbering.begins[block] = numbering.places.len() as u32;
-            for param in func.dfg.block_params(block) {
+            for param in dfg.block_params(block) {
                 numbering.defined[*param] = numbering.places.len() as u32;
             }
             numbering.places.push(PlaceKind::Block);
             for inst in func.layout.block_insts(block) {
                 numbering.instruction(func, inst, cost);
+            }
+            if let Some(last) = func.layout.last_inst(block) {
+                cost.count_branches(func, last, &mut branches);
+                numbering.returns(func, last);
             }
         }
         numbering
@@ -235,25 +290,25 @@ impl Numbering {
         for result in func.dfg.inst_results(inst) {
             self.defined[*result] = here;
         }
-        let is_call = func.dfg.insts[inst].opcode().is_call();
-        cost.instructions += 1;
-        if is_call {
-            let operands = func.dfg.inst_values(inst).count() + func.dfg.inst_results(inst).len();
-            cost.call_operands += operands as u64;
-        }
+        let is_call = cost.count_instruction(func, inst);
         self.places.push(if is_call { PlaceKind::Call } else { PlaceKind::Plain });
-        for call in branches(func, inst) {
-            cost.block_arguments += call.len(&func.dfg.value_lists) as u64;
-            let branches = &mut self.branches[call.block(&func.dfg.value_lists)];
-            *branches += 1;
-            cost.branches_to_block = cost.branches_to_block.max(*branches);
+    }
+
+    /// Notes which blocks that began before it the last instruction so far leads back to.
+    fn returns(&mut self, func: &Function, last: Inst) {
+        let here = self.places.len() as u32 - 1;
+        for call in destinations(func, last) {
+            let target = call.block(&func.dfg.value_lists);
+            if self.begins[target] <= here {
+                self.last_returns[target] = here;
+            }
         }
     }
 
     /// Adds up how many values are alive where.
     fn count(&self, loops: &Loops, cost: &mut Cost) {
         // How many more are alive from a place on than before it.
-        let mut change = vec![0_i64; self.places.len() + 1];
+        let mut change = vec![0_i32; self.places.len() + 1];
         for (value, defined) in self.defined.iter().filter(|(_, defined)| **defined != u32::MAX) {
             let used = self.last_used[value];
             if used <= *defined {
@@ -263,9 +318,9 @@ impl Numbering {
             change[*defined as usize + 1] += 1;
             change[end as usize] -= 1;
         }
-        let mut alive = 0;
+        let mut alive = 0_i64;
         for (place, change) in self.places.iter().zip(change) {
-            alive += change;
+            alive += i64::from(change);
             let count = alive.max(0).cast_unsigned();
             cost.alive = cost.alive.max(count);
             match place {
@@ -278,22 +333,56 @@ impl Numbering {
 }
 
 /// Where an instruction may branch to.
-fn branches(func: &Function, inst: Inst) -> &[BlockCall] {
+fn destinations(func: &Function, inst: Inst) -> &[BlockCall] {
     let dfg = &func.dfg;
     dfg.insts[inst].branch_destination(&dfg.jump_tables, &dfg.exception_tables)
 }
 
-/// All loops, outer ones first, and the innermost one at each place.
+/// All loops, outer ones first, and the innermost one at each place; no places where there are no loops.
 struct Loops {
     all: Vec<Loop>,
     at: Vec<u32>,
 }
 
 impl Loops {
+    fn of(func: &Function, numbering: &Numbering) -> Loops {
+        let mut all: Vec<Loop> = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        for block in func.layout.blocks() {
+            let start = numbering.begins[block];
+            if numbering.last_returns[block] > 0 {
+                while open.last().is_some_and(|outer| all[*outer].end <= start) {
+                    open.pop();
+                }
+                let outer = open.last().copied().unwrap_or(all.len());
+                open.push(all.len());
+                all.push(Loop { start, end: numbering.last_returns[block] + 1, outer });
+            }
+        }
+        if all.is_empty() {
+            return Loops { all, at: Vec::new() };
+        }
+        let mut at = vec![u32::MAX; numbering.places.len()];
+        let mut open: Vec<usize> = Vec::new();
+        let mut next = 0;
+        for (place, innermost) in at.iter_mut().enumerate() {
+            let place = place as u32;
+            while open.last().is_some_and(|inner| all[*inner].end <= place) {
+                open.pop();
+            }
+            while all.get(next).is_some_and(|one| one.start <= place) {
+                open.push(next);
+                next += 1;
+            }
+            *innermost = open.last().map_or(u32::MAX, |inner| *inner as u32);
+        }
+        Loops { all, at }
+    }
+
     /// Where a value is dead that was defined at one place and is used last at another: behind the loops that have the use and not the definition.
     fn leave(&self, used: u32, defined: u32, steps: &mut u64) -> u32 {
         let mut end = used;
-        let mut at = self.at[used as usize] as usize;
+        let mut at = self.at.get(used as usize).map_or(usize::MAX, |innermost| *innermost as usize);
         while let Some(around) = self.all.get(at)
             && around.start > defined
             && *steps <= MAX_LOOP_STEPS
@@ -307,49 +396,4 @@ impl Loops {
         }
         end
     }
-}
-
-fn loops(func: &Function, numbering: &Numbering) -> Loops {
-    let mut ends: SecondaryMap<Block, u32> = SecondaryMap::new();
-    let mut place = 0;
-    for block in func.layout.blocks() {
-        place += 1;
-        for inst in func.layout.block_insts(block) {
-            for call in branches(func, inst) {
-                let target = call.block(&func.dfg.value_lists);
-                if numbering.begins[target] <= place {
-                    ends[target] = place;
-                }
-            }
-            place += 1;
-        }
-    }
-    let mut all: Vec<Loop> = Vec::new();
-    let mut at = vec![u32::MAX; numbering.places.len()];
-    let mut open: Vec<usize> = Vec::new();
-    for block in func.layout.blocks() {
-        let start = numbering.begins[block];
-        if ends[block] > 0 {
-            while open.last().is_some_and(|outer| all[*outer].end <= start) {
-                open.pop();
-            }
-            let outer = open.last().copied().unwrap_or(all.len());
-            open.push(all.len());
-            all.push(Loop { start, end: ends[block] + 1, outer });
-        }
-    }
-    let mut open: Vec<usize> = Vec::new();
-    let mut next = 0;
-    for (place, innermost) in at.iter_mut().enumerate() {
-        let place = place as u32;
-        while open.last().is_some_and(|inner| all[*inner].end <= place) {
-            open.pop();
-        }
-        while all.get(next).is_some_and(|one| one.start <= place) {
-            open.push(next);
-            next += 1;
-        }
-        *innermost = open.last().map_or(u32::MAX, |inner| *inner as u32);
-    }
-    Loops { all, at }
 }

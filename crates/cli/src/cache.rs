@@ -26,6 +26,8 @@ use crate::work::WorkFlags;
 const NAME: &str = "innkeeper";
 /// What the directory of the key is called in that of what the program keeps.
 const SEAL_NAME: &str = "cache-key";
+/// The cache's directory where what is kept and what can be made again are in one place.
+const BESIDE_SEAL: &str = "code";
 
 /// Why there is no cache, of which nobody is told who does not ask.
 pub(crate) type Reason = Problem;
@@ -204,6 +206,9 @@ fn directory(flag: Option<&CacheFlag>) -> Option<PathBuf> {
         Some(CacheFlag::Directory(path)) => Some(path.clone()),
         None => {
             let usual = etcetera::choose_base_strategy().ok()?.cache_dir().join(NAME);
+            // Where the environment has one directory for both, the cache is beside its key and not around it.
+            let is_around = seal_directory().is_some_and(|seal| seal.starts_with(&usual));
+            let usual = if is_around { usual.join(BESIDE_SEAL) } else { usual };
             // Where HOME is relative, another program would look elsewhere.
             Some(usual).filter(|path| path.is_absolute())
         }

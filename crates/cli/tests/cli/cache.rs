@@ -11,13 +11,13 @@ const TEXT: &str = r#"(module (memory 1)
     (func (export "load") (param i32) (result i32) (i32.load (local.get 0))))"#;
 
 /// A folder with `m.wat`.
-fn module() -> tempfile::TempDir {
+pub(crate) fn module() -> tempfile::TempDir {
     let dir = scratch();
     fs::write(dir.path().join("m.wat"), TEXT).unwrap();
     dir
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
@@ -465,37 +465,6 @@ fn y4_the_key_is_the_users_own_and_without_it_there_is_no_cache() {
     run(&["--explain"], &at("state")).code(0).says(&["note: ", "cache-key", "is open to others (mode 0644)"]);
     assert_eq!(files(), 1, "no cache without a key, but a note that this was said");
     run(&["--cache", &at("asked")], &at("state")).code(1).says(&["open to others", "--cache off"]);
-}
-
-#[test]
-fn y4_the_key_is_not_kept_where_nobody_would_find_it_again() {
-    let (dir, cache) = (module(), scratch());
-    let args = ["--explain", "--tier", "compiled", "--invoke", "twice", "m.wat", "21"];
-    let run = inn(&args).env("XDG_STATE_HOME", "state").env("HOME", "home");
-    run.env("XDG_CACHE_HOME", &text(cache.path()))
-        .current_dir(&dir)
-        .run()
-        .code(0)
-        .stdout("42\n")
-        .says(&["note: there is no home directory to keep the key of the code cache in"]);
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is made in the current directory");
-}
-
-#[test]
-fn y4_the_key_is_outside_of_every_cache() {
-    let (dir, home) = (module(), scratch());
-    let at = |name: &str| text(&home.path().join(name));
-    for (cache, code) in
-        [("state", 1), ("state/innkeeper", 1), ("state/innkeeper/cache-key", 1), ("cache", 0)]
-    {
-        let args = ["--cache", &at(cache), "--invoke", "twice", "m.wat", "21"];
-        // The key is made where it is not; then the cache cannot be around it.
-        for _ in 0..2 {
-            let run = inn(&args).env("XDG_STATE_HOME", &at("state")).current_dir(&dir).run();
-            let is_refused = run.stderr.contains("cannot be where its key is kept");
-            assert!(run.code == Some(code) && is_refused == (code == 1), "{cache}: {run:#?}");
-        }
-    }
 }
 
 /// A guest may be granted the file that is executed: it does not change what is.

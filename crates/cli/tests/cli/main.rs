@@ -1,6 +1,7 @@
 //! Runs the built `inn` on the programs in `guests/`, and checks what a user sees: output, messages, exit codes.
 
 mod cache;
+mod cache_key;
 mod changes;
 mod deadline;
 mod explore;

@@ -30,12 +30,16 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "--test",
         "fuel",
         "--test",
+        "limits_in_tiers",
+        "--test",
         "wasi_waits",
         "--test",
         "soak",
         "--locked",
     ];
     step(root, "calls that wait", "cargo", &waiting)?;
+    let inside = ["test", "-q", "-p", "innkeeper-engine", "--features", "async", "--lib", "--locked"];
+    step(root, "calls that wait, from inside", "cargo", &inside)?;
     let shown = ["test", "-q", "-p", "innkeeper", "--features", "async", "--doc", "--locked"];
     step(root, "calls that wait, as documented", "cargo", &shown)?;
     // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.

@@ -5,7 +5,18 @@
 //! what waits, so that one fiber serves calls within calls.
 //!
 //! Must stay true: while such a future is there, and has not finished, nobody else calls into the store: it holds the store. One that is dropped leaves all frames of
-//! the fiber that it has made, first what is further in. One that is leaked leaves them where they are, and later calls go on below them.
+//! the fiber that it has made, first what is further in. One that is leaked has left them for good: whoever called the guest further out goes on over them.
+//!
+//! # Held and leaked
+//! The record says where the fiber was left last, which may be by a call further in than the one that is polled now. A call that is *held*, by the function of the host that has begun it, is still to
+//! be polled or dropped, so that its frames are in use. One that is *leaked* is never polled or dropped again, and its frames are memory that nobody reads. Nothing here tells the two apart, and nothing
+//! has to, because of what Rust guarantees: a `Call<'a, T, _>` borrows the store for `'a` exclusively, it has a destructor, and `T` is `'static`, so that a store's data cannot hold it. Polling it, and dropping
+//! it, are uses for which that borrow must still last; as long as one of them is to come, the store can be used through that call only. So whoever enters the fiber where there are frames further in
+//! than its own is either a call that is held, which first puts its own place into the record (`stand_where_left`), or it has got the borrow back: then what was further in has finished, was dropped, which has left
+//! its frames, or was leaked.
+//!
+//! What goes around the borrow checker keeps to the same. [`begin`] forgets the lifetime of a [`HostFuture`], which borrows the store for a function of the host: the `Call` that this function is part of alone has it, drops it
+//! before its guest goes on, and is leaked together with it. A [`crate::Caller`] is made from the record's `owner` for each call of such a function, and lasts no longer than that function or its future.
 //!
 //! What this is not: an executor. Nothing here knows one.
 
@@ -20,6 +31,7 @@ use super::Afterwards;
 use crate::error::{Error, ErrorKind};
 use crate::fiber::switch::{self, HAS_STACKS, Job, Progress, Switch, Wake};
 use crate::func::Func;
+use crate::host_panics::FirstPanic;
 use crate::store::StoreInner;
 use crate::tier::Tier;
 use crate::trap::Trap;
@@ -112,6 +124,8 @@ struct Suspension {
     left_at: usize,
     /// How many calls were under way.
     nesting: u32,
+    /// How many roots there were before the guest has called what it waits for.
+    roots: usize,
 }
 
 // SAFETY: it holds the store, which may move to another thread with its data; what is on the fiber's stack refers to no thread.
@@ -185,6 +199,7 @@ impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
                 mark: (*this.vm).fiber.mark(),
                 left_at: (*this.vm).fiber.switch.fiber,
                 nesting: (*this.vm).nesting,
+                roots: (*this.vm).fiber.waiting.roots,
             });
         }
         if this.future.is_some() {
@@ -271,12 +286,15 @@ impl<T: 'static, A> Call<'_, T, A> {
     /// Has the record say where this call has left the fiber, so that what is called now lies below its frames: it says so of what was called further in, which has
     /// finished or was leaked, or of whoever has called this one and was suspended himself since.
     fn stand_where_left(&mut self) {
-        if let State::Suspended(Suspension { mark, left_at, nesting }) = self.state {
-            // SAFETY: the record lives as long as the store.
+        if let State::Suspended(Suspension { mark, left_at, nesting, roots }) = self.state {
+            // SAFETY: the record lives as long as the store. What lies below `left_at` is of calls further in. Those that are held belong to `self.future`, or to who polls this one and them in turn: each puts its own place
+            // here before it is resumed. All others have finished or were leaked, and are never resumed: "Held and leaked" above says who guarantees that.
             unsafe {
                 (*self.vm).nesting = nesting;
-                (*self.vm).fiber.return_to(mark);
+                (*self.vm).fiber.waiting.roots = roots;
                 (*self.vm).fiber.switch.fiber = left_at;
+                let left = (*self.vm).fiber.return_to(mark);
+                (*self.owner).core.host_panics.catch(|| drop(left));
             }
         }
     }
@@ -284,7 +302,7 @@ impl<T: 'static, A> Call<'_, T, A> {
     /// Lets a fiber go on that waits.
     fn resume(&mut self, context: Option<&mut Context<'_>>, wake: Wake) -> Progress {
         self.stand_where_left();
-        // SAFETY: it is suspended: the future has entered it, and has not seen it finish. What was entered since, has finished or was left for good.
+        // SAFETY: it is suspended: the future has entered it, and has not seen it finish. What was entered since has finished, was dropped with `self.future`, or was leaked.
         self.within(context, |this| unsafe { switch::resume(this.at(), wake) })
     }
 
@@ -345,19 +363,28 @@ impl<T: 'static, A> Call<'_, T, A> {
         }
         // What is dropped may call guests.
         self.stand_where_left();
-        let dropped = self.drop_future();
-        // SAFETY: the record lives as long as the store, which `self` holds. What has ended has no more to say to a guest that is being left.
-        unsafe { (*self.vm).fiber.waiting.answer = None };
+        let mut panics = FirstPanic::default();
+        if let Err(panic) = self.drop_future() {
+            panics.keep(panic);
+        }
+        // What has ended has no more to say to a guest that is being left.
+        // SAFETY: the record lives as long as the store, which `self` holds.
+        let answer = unsafe { (*self.vm).fiber.waiting.answer.take() };
         let progress = host_stack::enter_again(|| self.resume(None, Wake::Cancel));
         // A guest that is being left does not wait again: nothing of it is executed.
         assert!(progress == Progress::Finished, "a call that is cancelled leaves its frames");
-        self.settle();
-        drop(self.job.take_result());
-        if let Err(panic) = dropped
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
+        panics.catch(|| self.settle());
+        // SAFETY: as above. Who would have gone on with it has gone.
+        unsafe {
+            if (*self.vm).nesting == 0
+                && let Some(panic) = (*self.owner).core.host_panics.take()
+            {
+                panics.keep(panic);
+            }
         }
+        panics.drop_taken(&mut { answer });
+        panics.drop_taken(&mut self.job.take_result());
+        panics.go_on();
     }
 }
 
@@ -391,34 +418,22 @@ impl<T> Drop for Timed<T> {
     }
 }
 
-/// What the frames of [`wait_for_host`] and of the switch take at most.
-const FRAME_BYTES: usize = 768;
-
-/// Waits, on the fiber that has called a function of the host whose future is in the record.
+/// What has come of the function of the host that this fiber has waited for.
 ///
 /// # Errors
 /// The reason for which the guest is to be left.
 ///
 /// # Safety
-/// `vm` is the record of the store whose fiber this runs on, which has not been entered since that function was called.
-#[cold]
-#[inline(never)]
-pub(crate) unsafe fn wait_for_host(vm: *mut VmStore) -> Result<(), Pending> {
-    let local = 0_u8;
-    let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
-    // SAFETY: passed on. The function was called with the fiber's stack left there, or further in where it has leaked a call; what it has called lies below.
-    let below = unsafe { (*vm).fiber.switch.fiber };
-    assert!(here >= below + FRAME_BYTES, "a call that waits needs more of its stack than was kept for it");
-    // SAFETY: `host_call::wait_for_host` passes the record that it runs for, where a function has left a future: `begin` does so only where `Call` has entered the fiber.
-    unsafe {
-        match switch::suspend(&raw mut (*vm).fiber.switch) {
-            Wake::Cancel => Err(Pending::Panic(Box::new(Cancelled))),
-            Wake::GoOn => match (*vm).fiber.waiting.answer.take() {
-                Some(Ok(result)) => result.map_err(Pending::Error),
-                Some(Err(panic)) => Err(Pending::Panic(panic)),
-                None => Err(Pending::Error(Error::limit("a call went on before it was told how"))),
-            },
-        }
+/// `vm` is the record of the store whose fiber this runs on, which goes on for the reason given.
+pub(crate) unsafe fn answer(vm: *mut VmStore, wake: Wake) -> Result<(), Pending> {
+    if wake == Wake::Cancel {
+        return Err(Pending::Panic(Box::new(Cancelled)));
+    }
+    // SAFETY: `end_wait` passes the record that it runs for.
+    match unsafe { (*vm).fiber.waiting.answer.take() } {
+        Some(Ok(result)) => result.map_err(Pending::Error),
+        Some(Err(panic)) => Err(Pending::Panic(panic)),
+        None => Err(Pending::Error(Error::limit("a call went on before it was told how"))),
     }
 }
 
@@ -502,5 +517,5 @@ type Waits<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 /// What goes to another thread with the store.
 struct Moved<T>(T);
 
-// SAFETY: `host.rs` gives `begin` slots of the guest, and code that all threads share; `growth.rs` the store itself, which the call that waits holds and moves with.
+// SAFETY: `host.rs` gives `begin` slots of the guest, and code that all threads share; `growth.rs` the store itself, and `atomic.rs` a place on its fiber's stack, which the call that waits holds and moves with.
 unsafe impl<T> Send for Moved<T> {}

@@ -12,6 +12,18 @@ use crate::vmctx::{Pending, VmStore};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReasonInRecord;
 
+impl ReasonInRecord {
+    /// Puts a reason into the record.
+    ///
+    /// # Safety
+    /// `vm` is the record of a store that the running activation has exclusive use of.
+    pub(super) unsafe fn put(vm: *mut VmStore, reason: Pending) -> ReasonInRecord {
+        // SAFETY: passed on.
+        unsafe { (*vm).fiber.pending = Some(reason) };
+        ReasonInRecord
+    }
+}
+
 /// Lets `grow` grow something on the host's stack, as often as somebody has to be asked first.
 ///
 /// # Errors
@@ -27,20 +39,17 @@ pub(super) unsafe fn grow<R>(
     unsafe {
         loop {
             let grown = super::on_host(vm, || grow(&mut *super::core_of(vm)));
-            let reason = match (grown, (*super::core_of(vm)).take_wanted()) {
-                (Ok(_), Some(question)) => match ask(vm, question) {
-                    Ok(()) => continue,
-                    Err(reason) => {
+            match (grown, (*super::core_of(vm)).take_wanted()) {
+                (Ok(_), Some(question)) => {
+                    if let Err(reason) = ask(vm, question) {
                         // It may have been answered just before the guest was asked to stop.
                         (*super::core_of(vm)).take_wanted();
-                        reason
+                        return Err(reason);
                     }
-                },
+                }
                 (Ok(grown), None) => return Ok(grown),
-                (Err(trap), _) => Pending::Trap(trap),
-            };
-            (*vm).fiber.pending = Some(reason);
-            return Err(ReasonInRecord);
+                (Err(trap), _) => return Err(ReasonInRecord::put(vm, Pending::Trap(trap))),
+            }
         }
     }
 }
@@ -50,43 +59,30 @@ pub(super) unsafe fn grow<R>(
 /// # Safety
 /// As [`grow`].
 #[cfg(feature = "async")]
-unsafe fn ask(vm: *mut VmStore, question: Question) -> Result<(), Pending> {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use super::future;
+unsafe fn ask(vm: *mut VmStore, question: Question) -> Result<(), ReasonInRecord> {
     use crate::error::Error;
-    use crate::fiber::switch;
     use crate::limiter::{CANNOT_WAIT, Limiter};
 
     // SAFETY: `grow` passes the record that it runs for, on its fiber. The limiter stays where it is while the guest waits: nobody else uses the store meanwhile.
     unsafe {
         if !(*vm).fiber.waiting.is_possible() {
-            return Err(Pending::Error(Error::usage(CANNOT_WAIT)));
+            return Err(ReasonInRecord::put(vm, Pending::Error(Error::usage(CANNOT_WAIT))));
         }
         let core = super::core_of(vm);
-        let begin = move || {
+        super::host_call::wait_for(vm, || {
             let Some(Limiter::Async(limiter)) = &mut (*core).limiter else { return Ok(()) };
             let answer = question.put_to_async(&mut **limiter);
-            let give = move |answer| {
+            super::future::begin(vm, answer, move |answer| {
                 // SAFETY: as above; the answer is given before the guest goes on.
                 (*core).answers.give(question, answer);
                 Ok(())
-            };
-            future::begin(vm, answer, give)
-        };
-        let begun = switch::on_host(&raw mut (*vm).fiber.switch, || catch_unwind(AssertUnwindSafe(begin)));
-        if (*vm).fiber.waiting.is_for_host() {
-            return future::wait_for_host(vm);
-        }
-        match begun {
-            Ok(begun) => begun.map_err(Pending::Error),
-            Err(panic) => Err(Pending::Panic(panic)),
-        }
+            })
+        })
     }
 }
 
 /// No limiter has to be waited for.
 #[cfg(not(feature = "async"))]
-unsafe fn ask(_: *mut VmStore, _: Question) -> Result<(), Pending> {
+unsafe fn ask(_: *mut VmStore, _: Question) -> Result<(), ReasonInRecord> {
     Ok(())
 }

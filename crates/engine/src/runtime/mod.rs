@@ -39,7 +39,7 @@ pub use growth::ReasonInRecord;
 pub use host_call::{HOST_DONE, HOST_STOPPED, call_host};
 pub(crate) use host_call::{call_code, catch_host};
 #[cfg(feature = "async")]
-pub(crate) use host_call::{call_host_in, wait_for_host};
+pub(crate) use host_call::{call_host_in, end_wait};
 pub use memory::*;
 pub(crate) use safepoint::heed_stop;
 pub use safepoint::heed_stop_in;

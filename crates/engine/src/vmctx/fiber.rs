@@ -72,7 +72,7 @@ pub(crate) struct Waiting {
     pub(crate) context: usize,
     /// What the function of the host waits for that has just been called.
     pub(crate) future: Option<HostFuture>,
-    /// How many roots there were before that call.
+    /// How many roots there were before that call. While it waits, who polls keeps it.
     pub(crate) roots: usize,
     /// How that has ended.
     pub(crate) answer: Option<Answer>,
@@ -176,15 +176,16 @@ impl VmFiber {
         }
     }
 
-    /// Takes back what has not finished further in, and was left for good.
+    /// Takes back what has not finished further in, and was left for good. Gives what is the embedder's of it, to be dropped where a panic may pass.
     #[cfg(feature = "async")]
-    pub(crate) fn return_to(&mut self, mark: FiberMark) {
+    #[must_use]
+    pub(crate) fn return_to(&mut self, mark: FiberMark) -> Option<Pending> {
         self.stack_top = mark.stack_top;
         self.exit_point = mark.exit_point;
         self.segments = mark.segments;
         self.catching = std::ptr::null();
         self.trap_site = TrapSite::NONE;
-        self.pending = None;
+        self.pending.take()
     }
 
     /// Bytes from a record to what is not 0 where machine code may run, which looks at a limit of its own; else see [`crate::runtime::prepare_native_stack`].

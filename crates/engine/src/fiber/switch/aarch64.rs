@@ -9,7 +9,7 @@
 use std::arch::{asm, naked_asm};
 use std::mem::offset_of;
 
-use super::{Body, SUSPENSION_BYTES, Switch};
+use super::{Body, Switch};
 use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
@@ -94,10 +94,9 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Body, data: *mut 
         "stp d10, d11, [sp, 112]",
         "stp d12, d13, [sp, 128]",
         "stp d14, d15, [sp, 144]",
-        // What is called within this may be suspended, and stay below while the caller goes on until it is suspended itself.
-        "sub x3, sp, {gap}",
+        "mov x3, sp",
         "str x3, [x0, {fiber}]",
-        // What is noted then may be of such a call.
+        // What is noted then may be of a call within this that was left for good.
         "mov x20, sp",
         "ldr x3, [x0, {host}]",
         "mov sp, x3",
@@ -124,19 +123,20 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Body, data: *mut 
         ".cfi_endproc",
         host = const offset_of!(Switch, host),
         fiber = const offset_of!(Switch, fiber),
-        gap = const SUSPENSION_BYTES,
     )
 }
 
-/// The body of [`enter_host`], with what comes between `call` and the end.
+/// Bytes that are kept below the frame of [`enter_host`] for a suspension: its four words, and the registers that functions must preserve.
+const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 176 } else { 0 };
+
+/// The body of [`enter_host`], with what comes between `call` and the way back, and what comes behind the end.
 macro_rules! enter_host {
-    ([$($last:literal),*] $($operands:tt)*) => {
+    ([$($looks:literal),*] [$($suspends:literal),*] $($operands:tt)*) => {
         naked_asm!(
             ".cfi_startproc",
             "stp x29, x30, [sp, -32]!",
             "stp x19, x3, [sp, 16]",
-            // As in `on_host`.
-            "sub x4, sp, {gap}",
+            "sub x4, sp, {suspension}",
             "str x4, [x3, {fiber}]",
             "mov x19, sp",
             "ldr x4, [x3, {host}]",
@@ -148,16 +148,17 @@ macro_rules! enter_host {
             "add x29, sp, 16",
             "ldr x4, [x1, {call}]",
             "blr x4",
+            $($looks,)*
             "mov sp, x19",
             "ldp x19, x3, [sp, 16]",
             "ldp x29, x30, [sp], 32",
-            $($last,)*
             "ret",
+            $($suspends,)*
             ".cfi_endproc",
             fiber = const offset_of!(VmStore, fiber.switch.fiber),
             host = const offset_of!(VmStore, fiber.switch.host),
             call = const offset_of!(HostEntry, call),
-            gap = const SUSPENSION_BYTES,
+            suspension = const SUSPENSION_BYTES,
             $($operands)*
         )
     };
@@ -176,9 +177,51 @@ pub unsafe extern "C" fn enter_host(
     slots: *mut u64,
     vm: *mut VmStore,
 ) -> u32 {
-    enter_host!(["cmp w0, {stopped}", "b.ls 2f", "mov x0, x3", "b {wait}", "2:"]
+    enter_host!(
+        ["cmp w0, {stopped}", "b.hi 2f"]
+        [
+            // It waits, on the host's stack: the caller is suspended as if by `suspend`, with what it must find again below its frame, to which x19 points.
+            "2:",
+            "stp x20, x21, [x19, -16]",
+            "stp x22, x23, [x19, -32]",
+            "stp x24, x25, [x19, -48]",
+            "stp x26, x27, [x19, -64]",
+            "stp x28, xzr, [x19, -80]",
+            "stp d8, d9, [x19, -96]",
+            "stp d10, d11, [x19, -112]",
+            "stp d12, d13, [x19, -128]",
+            "stp d14, d15, [x19, -144]",
+            "adr x5, 3f",
+            "stp xzr, x19, [x19, -176]",
+            "stp x29, x5, [x19, -160]",
+            "ldr x0, [x19, 24]",
+            "sub x4, x19, 176",
+            "str x4, [x0, {fiber}]",
+            "ldp x4, x19, [sp]",
+            "ldp x29, x6, [sp, 16]",
+            "add sp, sp, 32",
+            "str x4, [x0, {host}]",
+            "mov x0, 1",
+            "br x6",
+            // Resumed, which x0 says why.
+            "3:",
+            "mov x1, x0",
+            "ldp x20, x21, [x19, -16]",
+            "ldp x22, x23, [x19, -32]",
+            "ldp x24, x25, [x19, -48]",
+            "ldp x26, x27, [x19, -64]",
+            "ldr x28, [x19, -80]",
+            "ldp d8, d9, [x19, -96]",
+            "ldp d10, d11, [x19, -112]",
+            "ldp d12, d13, [x19, -128]",
+            "ldp d14, d15, [x19, -144]",
+            "mov sp, x19",
+            "ldp x19, x0, [sp, 16]",
+            "ldp x29, x30, [sp], 32",
+            "b {end_wait}"
+        ]
         stopped = const crate::runtime::HOST_STOPPED,
-        wait = sym crate::runtime::wait_for_host,
+        end_wait = sym crate::runtime::end_wait,
     )
 }
 
@@ -194,7 +237,7 @@ pub unsafe extern "C" fn enter_host(
     slots: *mut u64,
     vm: *mut VmStore,
 ) -> u32 {
-    enter_host!([])
+    enter_host!([] [])
 }
 
 /// See [`super::suspend`].

@@ -2,9 +2,12 @@
 //!
 //! Code of a fiber is *entered* from the host and runs until it has finished or *suspends*; a suspended one is *resumed*, from anywhere. While it runs it can do
 //! something *on the host's stack*: whatever is not the guest's own code, since other code may not know how long the fiber's stack is, or look at the bounds
-//! of the thread's. A fiber that is on the host's stack can be entered again; then what was entered last must finish first, or be left for good.
+//! of the thread's. A fiber that is on the host's stack can be entered again; then what was entered last must finish first, or be left for good. What is entered
+//! further in can be suspended while who has called the host is suspended, too: that happens from the host's stack ([`enter_host`]), so that nothing runs on the fiber's above
+//! frames that wait.
 //!
-//! Must stay true: while a fiber is not running, everything in use of its stack lies at or above [`Switch::fiber`], with what the code on it had in registers.
+//! Must stay true: while a fiber is not running, everything in use of its stack lies at or above [`Switch::fiber`], with what the code on it had in registers. While it runs, nothing below its stack
+//! pointer is in use.
 //!
 //! What this is not: a bound on what a fiber uses of its stack, or a decision about who runs.
 
@@ -28,14 +31,11 @@ pub(crate) use arch::HAS_STACKS;
 /// Calls a function of the host on the host's stack: `(context of the caller, entry, slots, record of the store)`. Tells how the call has ended, by the numbers of
 /// [`crate::runtime`]. There is as little to it as can be: guests call the host often.
 ///
+/// Where the function says that it waits, the fiber is suspended, and what that has come to is what `crate::runtime::end_wait` says once it goes on.
+///
 /// # Safety
 /// This is called on the fiber of the store that the record is of. The rest is the contract of [`crate::vmctx::HostEntry::call`].
 pub use arch::enter_host;
-
-/// Bytes of a fiber's stack between who has the host do something and what the host calls meanwhile on that stack: whoever has called the host needs no more until it is suspended itself,
-/// where it can be. A signal's frame and its handler's may lie there, too, where the handler has no stack of its own.
-#[cfg_attr(miri, allow(dead_code, reason = "there is no switch"))]
-const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 48 << 10 } else { 0 };
 
 /// Where the two stacks of a fiber were left.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +72,21 @@ pub(crate) enum Wake {
     GoOn,
     /// Nobody wants its result any more: it leaves all its frames and finishes.
     Cancel,
+}
+
+#[cfg(any(test, feature = "async"))]
+impl Wake {
+    /// By the number that the switch passes on.
+    pub(crate) fn from_number(number: u32) -> Wake {
+        match number {
+            0 => Wake::GoOn,
+            _ => Wake::Cancel,
+        }
+    }
+
+    fn number(self) -> u32 {
+        u32::from(self == Wake::Cancel)
+    }
 }
 
 /// What runs on a fiber's stack, or what a fiber has done on the host's. It does not unwind.
@@ -211,7 +226,7 @@ pub(crate) unsafe fn enter<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
 /// Does something on the host's stack, for the fiber that runs. A panic goes on on the fiber's.
 ///
 /// # Safety
-/// `at` is the switch of the fiber that this is called on.
+/// `at` is the switch of the fiber that this is called on. Whatever is entered on that fiber meanwhile has finished when this returns, or is never resumed.
 #[inline(always)]
 pub(crate) unsafe fn on_host<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R {
     with_convention! {
@@ -235,10 +250,7 @@ pub(crate) unsafe fn on_host<A: FnOnce() -> R, R>(at: *mut Switch, act: A) -> R 
 #[cfg(any(test, feature = "async"))]
 pub(crate) unsafe fn suspend(at: *mut Switch) -> Wake {
     // SAFETY: `runtime::future` passes the switch of the fiber that it runs on, which it has entered itself.
-    match unsafe { arch::suspend(at) } {
-        0 => Wake::GoOn,
-        _ => Wake::Cancel,
-    }
+    Wake::from_number(unsafe { arch::suspend(at) })
 }
 
 /// Lets a suspended fiber go on.
@@ -248,7 +260,7 @@ pub(crate) unsafe fn suspend(at: *mut Switch) -> Wake {
 #[cfg(any(test, feature = "async"))]
 pub(crate) unsafe fn resume(at: *mut Switch, wake: Wake) -> Progress {
     // SAFETY: `runtime::future` passes the switch of a fiber that it has seen suspend, with the record as it was then.
-    match unsafe { arch::resume(at, u32::from(wake == Wake::Cancel)) } {
+    match unsafe { arch::resume(at, wake.number()) } {
         0 => Progress::Finished,
         _ => Progress::Suspended,
     }

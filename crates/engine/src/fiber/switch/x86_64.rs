@@ -11,6 +11,9 @@
 //! has no reference in them alone when it calls there, since its convention (`jit/src/abi.rs`, `signature`) knows no registers that a callee preserves. What goes on is jumped to and never returned to, which processors
 //! foresee; returns they would foresee wrongly.
 //!
+//! A function of the host that waits may have left frames on the fiber's stack, right below those of its caller. So the caller is suspended from the host's stack, and the
+//! four words are written to a place that its frame has kept for them.
+//!
 //! Must stay true: stacks are left with the pointer at a multiple of 16. While code of the host runs on the host's stack, the unwinding tables say that it was
 //! called where the fiber was entered or resumed from, on that same stack: whoever walks the stack never gets onto the fiber's, which
 //! may have been entered by a frame that is gone. Who follows frame pointers instead may see the guest's frames, up to where the fiber begins.
@@ -18,7 +21,7 @@
 use std::arch::{asm, naked_asm};
 use std::mem::offset_of;
 
-use super::{Body, SUSPENSION_BYTES, Switch};
+use super::{Body, Switch};
 use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
@@ -93,10 +96,8 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Body, data: 
         "push r14",
         "push r15",
         "sub rsp, 8",
-        // What is called within this may be suspended, and stay below while the caller goes on until it is suspended itself.
-        "lea rax, [rsp - {gap}]",
-        "mov [rdi + {fiber}], rax",
-        // What is noted then may be of such a call.
+        "mov [rdi + {fiber}], rsp",
+        // What is noted then may be of a call within this that was left for good.
         "mov rbx, rsp",
         "mov rsp, [rdi + {host}]",
         "mov rdi, rdx",
@@ -118,16 +119,18 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Body, data: 
         ".cfi_endproc",
         host = const offset_of!(Switch, host),
         fiber = const offset_of!(Switch, fiber),
-        gap = const SUSPENSION_BYTES,
     )
 }
 
-/// The body of [`enter_host`], with what comes between `call` and the end.
+/// Bytes of the frame of [`enter_host`] that are kept for the four words of a suspension.
+const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 32 } else { 0 };
+
+/// The body of [`enter_host`], with what comes between `call` and the way back, and what comes behind the end.
 ///
 /// The stack pointer is in a register meanwhile that compilers use last, and the frame pointer stays as it is: where one of them had to come from memory, each call of a
 /// loop would wait for the one before.
 macro_rules! enter_host {
-    ([$($last:literal),*] $($operands:tt)*) => {
+    ([$($looks:literal),*] [$($suspends:literal),*] $($operands:tt)*) => {
         naked_asm!(
             ".cfi_startproc",
             "push r13",
@@ -137,24 +140,23 @@ macro_rules! enter_host {
             "push rbx",
             "push r12",
             "push r14",
-            // As in `on_host`.
-            "lea rax, [rsp - {gap}]",
+            "lea rax, [rsp - {suspension}]",
             "mov [rcx + {fiber}], rax",
             "mov rsp, [rcx + {host}]",
             ".cfi_def_cfa rsp, 32",
             ".cfi_offset rbp, -16",
             ".cfi_offset rbx, -24",
             "call qword ptr [rsi + {call}]",
-            "mov rsp, r13",
-            "pop rdi",
+            $($looks,)*
+            "lea rsp, [r13 + 8]",
             "pop r13",
-            $($last,)*
             "ret",
+            $($suspends,)*
             ".cfi_endproc",
             fiber = const offset_of!(VmStore, fiber.switch.fiber),
             host = const offset_of!(VmStore, fiber.switch.host),
             call = const offset_of!(HostEntry, call),
-            gap = const SUSPENSION_BYTES,
+            suspension = const SUSPENSION_BYTES,
             $($operands)*
         )
     };
@@ -172,9 +174,37 @@ pub unsafe extern "sysv64" fn enter_host(
     slots: *mut u64,
     vm: *mut VmStore,
 ) -> u32 {
-    enter_host!(["cmp eax, {stopped}", "ja {wait}"]
+    enter_host!(
+        ["cmp eax, {stopped}", "ja 2f"]
+        [
+            // It waits, on the host's stack: the caller is suspended as if by `suspend`, with r15 in the place of rbx, which its frame has already.
+            "2:",
+            "lea rax, [rip + 3f]",
+            "mov [r13 - 32], rax",
+            "mov [r13 - 40], rbp",
+            "mov [r13 - 48], r15",
+            "mov rdi, [r13]",
+            "lea rax, [r13 - 56]",
+            "mov [rdi + {fiber}], rax",
+            "pop qword ptr [rdi + {host}]",
+            "pop rbx",
+            "pop rbp",
+            "pop rcx",
+            "mov eax, 1",
+            "jmp rcx",
+            // Resumed, which eax says why, with the fiber's stack pointer above those four words.
+            "3:",
+            "mov r15, rbx",
+            "pop r14",
+            "pop r12",
+            "pop rbx",
+            "pop rdi",
+            "pop r13",
+            "mov esi, eax",
+            "jmp {end_wait}"
+        ]
         stopped = const crate::runtime::HOST_STOPPED,
-        wait = sym crate::runtime::wait_for_host,
+        end_wait = sym crate::runtime::end_wait,
     )
 }
 
@@ -190,7 +220,7 @@ pub unsafe extern "sysv64" fn enter_host(
     slots: *mut u64,
     vm: *mut VmStore,
 ) -> u32 {
-    enter_host!([])
+    enter_host!([] [])
 }
 
 /// See [`super::suspend`].

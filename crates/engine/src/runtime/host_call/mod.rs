@@ -9,12 +9,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
+#[cfg(feature = "async")]
+use super::ReasonInRecord;
 use super::host::{HostFunc, KnownCode};
 use super::{core_of, enter_host, heed_stop_in, instance_of};
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "async")]
+use crate::fiber::switch::Wake;
 use crate::fiber::switch::with_convention;
 use crate::store::StoreCore;
 use crate::value::Val;
+#[cfg(feature = "async")]
+use crate::vmctx::FuncEntry;
 #[cfg(feature = "async")]
 use crate::vmctx::fiber::FiberMark;
 use crate::vmctx::{HostEntry, Pending, VmContext, VmFunc, VmStore};
@@ -158,7 +164,8 @@ impl Before {
         }
     }
 
-    /// Takes back calls that wait and that the function has leaked.
+    /// Takes back calls that wait and that the function has leaked. What is the embedder's of theirs and panics when it is dropped does so as a limiter does: the
+    /// panic is kept, since it may cross no frame of a guest's, nor of the one that calls this.
     ///
     /// # Safety
     /// As [`Before::end`].
@@ -169,7 +176,8 @@ impl Before {
         // SAFETY: `end` passes the record that it runs for.
         unsafe {
             (*vm).nesting = self.nesting;
-            (*vm).fiber.return_to(self.mark);
+            let left = (*vm).fiber.return_to(self.mark);
+            (*core_of(vm)).host_panics.catch(|| drop(left));
         }
     }
 }
@@ -181,7 +189,7 @@ impl Before {
 #[cold]
 #[inline(never)]
 unsafe fn leave(vm: *mut VmStore, roots: usize, reason: Pending) -> u32 {
-    // SAFETY: `call_code` and `wait_for_host` pass the record that they run for.
+    // SAFETY: `Before::end` and `end_wait` pass the record that they run for.
     unsafe {
         #[cfg(feature = "async")]
         if (*vm).fiber.waiting.is_for_host() {
@@ -211,13 +219,13 @@ fn for_guest(core: &StoreCore, reason: Pending) -> Pending {
 
 #[cfg(feature = "async")]
 with_convention! {
-    /// Waits for what a function of the host waits for that this fiber has called, and then ends the call; tells how, as [`enter_host`] does.
+    /// Ends a call of a function of the host that this fiber has waited for, which goes on for the reason with that number; tells how, as [`enter_host`] does.
     #[cold]
-    pub(crate) fn wait_for_host<>(vm: *mut VmStore) -> u32 {
-        // SAFETY: `enter_host` passes the record that it was called with, on the fiber, right after the function has said that it waits.
+    pub(crate) fn end_wait<>(vm: *mut VmStore, wake: u32) -> u32 {
+        // SAFETY: `enter_host` passes the record that it was called with, on the fiber, which `Call` has let go on: it has put back what was in the record.
         unsafe {
             let roots = (*vm).fiber.waiting.roots;
-            match super::future::wait_for_host(vm) {
+            match super::future::answer(vm, Wake::from_number(wake)) {
                 Ok(()) => {
                     (*core_of(vm)).roots.truncate(roots);
                     HOST_DONE
@@ -225,6 +233,55 @@ with_convention! {
                 Err(reason) => leave(vm, roots, reason),
             }
         }
+    }
+}
+
+/// Has `begin` begin something on the host's stack, with [`super::future::begin`], and waits for it as for a function of the host.
+///
+/// # Errors
+/// Where that fails, or the call is given up meanwhile. The reason is in the record.
+///
+/// # Safety
+/// `vm` is the record of the store whose guest code is running here, on its fiber. What `begin` refers to is there until this returns.
+#[cfg(feature = "async")]
+pub(super) unsafe fn wait_for<B: FnOnce() -> Result<(), Error>>(
+    vm: *mut VmStore,
+    begin: B,
+) -> Result<(), ReasonInRecord> {
+    with_convention! {
+        fn call<B: Begin>(_ctx: *mut VmContext, _entry: *const HostEntry, begin: *mut u64, vm: *mut VmStore) -> u32 {
+            // SAFETY: `wait_for` passes its closure in the place of slots, and its record.
+            unsafe {
+                let before = Before::of(vm);
+                let begin = (*begin.cast::<Option<B>>()).take();
+                let begun = catch_unwind(AssertUnwindSafe(|| begin.map_or(Ok(()), B::begin)));
+                before.end(vm, begun)
+            }
+        }
+    }
+    let entry = HostEntry {
+        entry: FuncEntry::new(std::ptr::null(), u32::MAX),
+        func: std::ptr::null(),
+        call: call::<B>,
+        code: std::ptr::null(),
+        call_slots: 0,
+    };
+    let mut begin = Some(begin);
+    // SAFETY: passed on: this is the fiber. `call` looks at nothing of the entry, and at the closure before this returns.
+    let ended = unsafe { enter_host(std::ptr::null_mut(), &raw const entry, (&raw mut begin).cast(), vm) };
+    if ended == HOST_DONE { Ok(()) } else { Err(ReasonInRecord) }
+}
+
+/// What [`wait_for`] has begun, by type.
+#[cfg(feature = "async")]
+trait Begin {
+    fn begin(self) -> Result<(), Error>;
+}
+
+#[cfg(feature = "async")]
+impl<B: FnOnce() -> Result<(), Error>> Begin for B {
+    fn begin(self) -> Result<(), Error> {
+        self()
     }
 }
 
@@ -269,3 +326,6 @@ unsafe fn note_host_time(vm: *mut VmStore, func: *const VmFunc, caller: *mut VmC
         }
     }
 }
+
+#[cfg(all(test, feature = "async"))]
+mod tests;

@@ -297,11 +297,11 @@ libcalls! {
     }
 
     fn wait32(ctx: *mut VmContext, memory: u32, address: u64, expected: u32, timeout_ns: i64) -> u64 {
-        woken(ctx, runtime::atomic_wait32(ctx, MemoryIndex(memory), address, expected, timeout_ns))
+        runtime::atomic_wait32(ctx, MemoryIndex(memory), address, expected, timeout_ns).map_or(u64::MAX, u64::from)
     }
 
     fn wait64(ctx: *mut VmContext, memory: u32, address: u64, expected: u64, timeout_ns: i64) -> u64 {
-        woken(ctx, runtime::atomic_wait64(ctx, MemoryIndex(memory), address, expected, timeout_ns))
+        runtime::atomic_wait64(ctx, MemoryIndex(memory), address, expected, timeout_ns).map_or(u64::MAX, u64::from)
     }
 
     fn notify(ctx: *mut VmContext, memory: u32, address: u64, count: u32) -> u64 {

@@ -4,6 +4,7 @@
 mod bounds;
 mod cases;
 mod sleeper;
+mod threads;
 mod world;
 
 use std::net::TcpStream;

@@ -113,27 +113,21 @@ handlers! {
     fn wait32(m) {
         let Some(address) = m.other_address(B) else { return m.beyond_other::<u32>(B) };
         let timeout_ns = m.get::<u64>(D).cast_signed();
-        match runtime::atomic_wait32(m.ctx, m.other_memory(), address, m.get(C), timeout_ns) {
-            Ok(outcome) => {
-                m.set(A, outcome);
-                m.reload_memory();
-                m.next(OTHER_WORDS)
-            }
-            Err(trap) => m.trap(trap),
-        }
+        let waited = runtime::atomic_wait32(m.ctx, m.other_memory(), address, m.get(C), timeout_ns);
+        let Ok(outcome) = waited else { return m.stop() };
+        m.set(A, outcome);
+        m.reload_memory();
+        m.next(OTHER_WORDS)
     }
 
     /// `[r address expected timeout] [offset] [mask] [memory]`.
     fn wait64(m) {
         let Some(address) = m.other_address(B) else { return m.beyond_other::<u64>(B) };
         let timeout_ns = m.get::<u64>(D).cast_signed();
-        match runtime::atomic_wait64(m.ctx, m.other_memory(), address, m.get(C), timeout_ns) {
-            Ok(outcome) => {
-                m.set(A, outcome);
-                m.reload_memory();
-                m.next(OTHER_WORDS)
-            }
-            Err(trap) => m.trap(trap),
-        }
+        let waited = runtime::atomic_wait64(m.ctx, m.other_memory(), address, m.get(C), timeout_ns);
+        let Ok(outcome) = waited else { return m.stop() };
+        m.set(A, outcome);
+        m.reload_memory();
+        m.next(OTHER_WORDS)
     }
 }

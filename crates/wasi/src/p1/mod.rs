@@ -39,6 +39,7 @@ mod replayed;
 mod rights;
 pub mod sock;
 mod table;
+mod thread_start;
 pub mod threads;
 pub mod types;
 pub mod unstable;

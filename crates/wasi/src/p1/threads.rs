@@ -10,7 +10,6 @@
 //! Specification: <https://github.com/WebAssembly/wasi-threads>
 
 use std::cell::Cell;
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
@@ -21,6 +20,7 @@ use innkeeper_engine::{
 
 use super::context::Context;
 use super::errno::Errno;
+use super::thread_start::{Started, Teller};
 use crate::host::{Host, ReachedLimit};
 use crate::stop::{StopReason, Stopper};
 
@@ -111,9 +111,10 @@ impl<T: Send + 'static> Threads<T> {
         }
         let group = Arc::new_cyclic(|group: &Weak<Group<T>>| {
             let weak = group.clone();
-            linker.func_wrap("wasi", "thread-spawn", move |caller: Caller<'_, T>, argument: i32| {
+            define_spawn(&mut linker, move |caller, argument| {
                 let from = if caller.is_instantiating() { Spawner::StartFunction } else { Spawner::Function };
-                weak.upgrade().map_or(Ok(refused(Errno::NoSys)), |group| spawn(&group, from, argument))
+                let refused = || Ok(Started::at_once(refused(Errno::NoSys)));
+                weak.upgrade().map_or_else(refused, |group| spawn(&group, from, argument))
             });
             Group {
                 engine,
@@ -186,14 +187,38 @@ struct NewThread {
     /// See [`WAITING_STARTS`].
     waiting_starts: u32,
     /// Told when the instance is there, if somebody waits for that.
-    instantiated: Option<Sender<Result<(), Error>>>,
+    instantiated: Option<Teller>,
 }
 
-/// Starts a thread; gives its number, or a negative error number.
+/// Defines `thread-spawn`, which is what `spawn` does. Where it has to wait, it holds the thread that has called, unless the call can wait otherwise.
+fn define_spawn<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    spawn: impl Fn(&Caller<'_, T>, i32) -> Result<Started, Error> + Send + Sync + 'static,
+) {
+    let spawn = Arc::new(spawn);
+    let now = {
+        let spawn = Arc::clone(&spawn);
+        move |caller: Caller<'_, T>, argument: i32| spawn(&caller, argument)?.hold_thread()
+    };
+    #[cfg(not(feature = "async"))]
+    linker.func_wrap("wasi", "thread-spawn", now);
+    #[cfg(feature = "async")]
+    linker.func_wrap_blocking_or_async(
+        "wasi",
+        "thread-spawn",
+        now,
+        move |caller: Caller<'_, T>, argument: i32| {
+            let started = spawn(&caller, argument);
+            Box::new(async move { started?.suspend().await })
+        },
+    );
+}
+
+/// Starts a thread. Where a start function does so, it waits for the new instance.
 ///
 /// # Errors
-/// Those of the new instance, where a start function starts the thread.
-fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, from: Spawner, argument: i32) -> Result<i32, Error> {
+/// Where start functions have started too many.
+fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, from: Spawner, argument: i32) -> Result<Started, Error> {
     let waiting_starts = WAITING_STARTS.get() + 1;
     if from == Spawner::StartFunction && waiting_starts > MAX_WAITING_STARTS {
         return Err(Error::limit(format!(
@@ -204,11 +229,11 @@ fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, from: Spawner, argument: i32)
     let id = {
         let mut state = group.state();
         if !group.can_begin {
-            return Ok(refused(Errno::NoSys));
+            return Ok(Started::at_once(refused(Errno::NoSys)));
         }
         if state.running >= group.max_threads || state.last_id == MAX_THREAD_ID {
             group.host.note_limit(ReachedLimit::Threads);
-            return Ok(refused(Errno::Again));
+            return Ok(Started::at_once(refused(Errno::Again)));
         }
         state.running += 1;
         state.last_id += 1;
@@ -216,28 +241,24 @@ fn spawn<T: Send + 'static>(group: &Arc<Group<T>>, from: Spawner, argument: i32)
         state.handles.retain(|handle| !handle.is_finished());
         state.last_id
     };
-    let (sender, instantiated) = channel();
-    let thread = match from {
+    let id = id.cast_signed();
+    let (started, thread) = match from {
         Spawner::StartFunction => {
-            NewThread { id: id.cast_signed(), argument, waiting_starts, instantiated: Some(sender) }
+            let (started, teller) = Started::when_told(id);
+            (started, NewThread { id, argument, waiting_starts, instantiated: Some(teller) })
         }
         Spawner::Function => {
-            NewThread { id: id.cast_signed(), argument, waiting_starts: 0, instantiated: None }
+            (Started::at_once(id), NewThread { id, argument, waiting_starts: 0, instantiated: None })
         }
     };
     match start(group, thread) {
         Ok(handle) => group.state().handles.push(handle),
         Err(errno) => {
             group.state().running -= 1;
-            return Ok(refused(errno));
+            return Ok(Started::at_once(refused(errno)));
         }
     }
-    if from == Spawner::StartFunction
-        && let Ok(Err(error)) = instantiated.recv()
-    {
-        return Err(error);
-    }
-    Ok(id.cast_signed())
+    Ok(started)
 }
 
 fn start<T: Send + 'static>(group: &Arc<Group<T>>, thread: NewThread) -> Result<JoinHandle<()>, Errno> {
@@ -274,11 +295,11 @@ impl<T: Send + 'static> Group<T> {
         let entry = match (entry, thread.instantiated) {
             (Err(error), Some(instantiated)) => {
                 // The start function that waits for this ends with the reason, and so the guest does.
-                let _ = instantiated.send(Err(error));
+                instantiated.tell(Err(error));
                 return Ok(());
             }
             (entry, instantiated) => {
-                let _ = instantiated.map(|instantiated| instantiated.send(Ok(())));
+                drop(instantiated);
                 entry?
             }
         };

@@ -2,17 +2,25 @@
 //!
 //! Waiters stand in queues, one an address of the host, first come first woken. Looking at the expected value and joining the queue
 //! happen under the lock that waking takes too, so that no wake-up is lost. One lock serves all addresses: whoever gets here is
-//! about to sleep or has just made others runnable.
+//! about to sleep or has just made others runnable. What waits is a thread, or, in a call that can wait, a future ([`Parked`]); they stand in the same queues.
 //!
 //! Must stay true: whatever one waiter does under the lock takes about as long however many others wait. The timer interrupts waiters, and all deadlines of the
-//! process wait for it.
+//! process wait for it. Wakers are the embedder's: they are cloned, called and dropped with nothing locked.
 //!
-//! What this module is not: a reader of guest memory; the caller brings the comparison.
+//! What this module is not: a reader of guest memory; the caller brings the comparison. Nor does it look whether who polls a future is to stop: `runtime/future.rs` does.
+
+#[cfg(any(test, feature = "async"))]
+mod parked;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+
+#[cfg(feature = "async")]
+pub(crate) use parked::Parked;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The queues of an engine.
 #[derive(Default)]
@@ -30,14 +38,48 @@ struct Queues {
     tickets: u64,
 }
 
-#[derive(Default)]
 struct Waiter {
     /// Whose thread it is: the store's record.
     store: usize,
     /// The place in the order of all that have come.
     ticket: u64,
     woken: AtomicBool,
-    wake: Condvar,
+    sleeper: Sleeper,
+}
+
+/// What waits.
+enum Sleeper {
+    Thread(Condvar),
+    #[cfg(any(test, feature = "async"))]
+    Future(parked::Alarm),
+}
+
+/// Futures that have been woken, and whose pollers have yet to be told: that is the embedder's code, which runs on no stack of a guest's.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct Woken(Vec<Arc<Waiter>>);
+
+impl Woken {
+    #[cfg(feature = "async")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Has those who poll them told.
+    #[cfg(any(test, feature = "async"))]
+    pub(crate) fn ring(self) {
+        self.0.iter().for_each(|waiter| waiter.ring());
+    }
+}
+
+impl Sleeper {
+    fn thread(&self) -> Option<&Condvar> {
+        match self {
+            Sleeper::Thread(wake) => Some(wake),
+            #[cfg(any(test, feature = "async"))]
+            Sleeper::Future(_) => None,
+        }
+    }
 }
 
 /// How a wait ended; the numbers are the instruction's results.
@@ -65,10 +107,8 @@ impl Parking {
         if !is_expected() {
             return WaitOutcome::NotEqual;
         }
-        let waiter = queues.join(address, store);
-        // A deadline beyond what the clock can express never comes.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut queues = block(queues, &waiter, deadline, &is_interrupted);
+        let waiter = queues.join(address, store, Sleeper::Thread(Condvar::new()));
+        let mut queues = block(queues, &waiter, deadline(timeout), &is_interrupted);
         if waiter.woken.load(Ordering::Relaxed) {
             return WaitOutcome::Woken;
         }
@@ -79,24 +119,29 @@ impl Parking {
     /// Lets the waiter that a store has look whether it is interrupted. Not all others: whoever stops a guest with very many threads asks for each.
     pub(crate) fn interrupt(&self, store: usize) {
         let queues = self.lock();
-        if let Some(waiter) = queues.of_store.get(&store) {
-            waiter.wake.notify_one();
+        if let Some(waiter) = queues.of_store.get(&store)
+            && let Some(wake) = waiter.sleeper.thread()
+        {
+            wake.notify_one();
         }
     }
 
-    /// Wakes at most `count` of those that wait at `address`, and says how many.
-    pub(crate) fn notify(&self, address: usize, count: u32) -> u32 {
+    /// Wakes at most `count` of those that wait at `address`, and says how many; those that are futures once [`Woken::ring`] is called.
+    pub(crate) fn notify(&self, address: usize, count: u32) -> (u32, Woken) {
         let mut queues = self.lock();
-        let mut woken = 0;
-        while woken < count
+        let (mut taken, mut woken) = (0, Woken::default());
+        while taken < count
             && let Some(waiter) = queues.first(address)
         {
             queues.leave(address, &waiter);
             waiter.woken.store(true, Ordering::Relaxed);
-            waiter.wake.notify_one();
-            woken += 1;
+            match waiter.sleeper.thread() {
+                Some(wake) => wake.notify_one(),
+                None => woken.0.push(waiter),
+            }
+            taken += 1;
         }
-        woken
+        (taken, woken)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
@@ -106,12 +151,15 @@ impl Parking {
 
 impl Queues {
     /// A waiter of `store`, behind all others at `address`.
-    fn join(&mut self, address: usize, store: usize) -> Arc<Waiter> {
+    fn join(&mut self, address: usize, store: usize, sleeper: Sleeper) -> Arc<Waiter> {
         let ticket = self.tickets;
         self.tickets += 1;
-        let waiter = Arc::new(Waiter { store, ticket, ..Waiter::default() });
+        let waiter = Arc::new(Waiter { store, ticket, woken: AtomicBool::new(false), sleeper });
         self.at.entry(address).or_default().insert(ticket, Arc::clone(&waiter));
-        self.of_store.insert(store, Arc::clone(&waiter));
+        // Who polls a future is woken by whoever interrupts the store.
+        if waiter.sleeper.thread().is_some() {
+            self.of_store.insert(store, Arc::clone(&waiter));
+        }
         waiter
     }
 
@@ -140,6 +188,11 @@ impl Queues {
     }
 }
 
+/// When a wait that may take so long ends. A time beyond what the clock can express never comes.
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
 /// The one place where a guest's thread sleeps: until the waiter is woken or interrupted, or the deadline has come.
 fn block<'a>(
     mut queues: MutexGuard<'a, Queues>,
@@ -147,26 +200,27 @@ fn block<'a>(
     deadline: Option<Instant>,
     is_interrupted: &impl Fn() -> bool,
 ) -> MutexGuard<'a, Queues> {
+    let Some(wake) = waiter.sleeper.thread() else { return queues };
     while !waiter.woken.load(Ordering::Relaxed) && !is_interrupted() {
         queues = match deadline {
-            None => waiter.wake.wait(queues).unwrap_or_else(PoisonError::into_inner),
+            None => wake.wait(queues).unwrap_or_else(PoisonError::into_inner),
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     break;
                 }
-                waiter.wake.wait_timeout(queues, left).unwrap_or_else(PoisonError::into_inner).0
+                wake.wait_timeout(queues, left).unwrap_or_else(PoisonError::into_inner).0
             }
         };
     }
     queues
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Parking, WaitOutcome};
+    use super::{Condvar, Parking, Sleeper, WaitOutcome};
 
     #[test]
     fn a_wait_ends_with_its_timeout_and_leaves_no_trace() {
@@ -177,7 +231,7 @@ mod tests {
             parking.wait((0, 8), || true, Some(Duration::from_millis(5)), || false),
             WaitOutcome::TimedOut
         );
-        assert_eq!(parking.notify(8, u32::MAX), 0);
+        assert_eq!(parking.notify(8, u32::MAX).0, 0);
         assert!(parking.lock().is_empty());
     }
 
@@ -191,10 +245,10 @@ mod tests {
             while parking.lock().at.get(&16).map_or(0, |queue| queue.len()) < 3 {
                 std::thread::yield_now();
             }
-            assert_eq!(parking.notify(24, 1), 0);
-            assert_eq!(parking.notify(16, 0), 0);
-            assert_eq!(parking.notify(16, 2), 2);
-            assert_eq!(parking.notify(16, 5), 1);
+            assert_eq!(parking.notify(24, 1).0, 0);
+            assert_eq!(parking.notify(16, 0).0, 0);
+            assert_eq!(parking.notify(16, 2).0, 2);
+            assert_eq!(parking.notify(16, 5).0, 1);
             for thread in threads {
                 assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
             }
@@ -225,7 +279,8 @@ mod tests {
     fn interrupting_and_leaving_take_as_long_however_many_wait() {
         const COUNT: usize = 50_000;
         let parking = Parking::default();
-        let waiters: Vec<_> = (0..COUNT).map(|store| parking.lock().join(8, store)).collect();
+        let thread = || Sleeper::Thread(Condvar::new());
+        let waiters: Vec<_> = (0..COUNT).map(|store| parking.lock().join(8, store, thread())).collect();
         let begin = Instant::now();
         // Who came last is the one that a search finds last.
         for store in (0..COUNT).rev() {

@@ -16,7 +16,8 @@ use crate::tier::ModuleParts;
 /// [`crate::StoreBuilder::limiter_async`].
 ///
 /// Memories and tables of a module that is instantiated with [`crate::Linker::instantiate_async`] and its like are asked about before there is an instance. Where nobody can wait for an answer, whatever would grow
-/// is an error: in calls that cannot wait, where a module is instantiated otherwise, and where the embedder makes or grows a memory or a table itself.
+/// is an error: in calls that cannot wait, where a module is instantiated otherwise, and where the embedder makes or grows a memory or a table itself with other functions than
+/// [`crate::Memory::new_async`], [`crate::Memory::grow_async`], [`crate::Table::new_async`] and [`crate::Table::grow_async`].
 ///
 /// A call that is given up while it waits drops the future, and nothing has grown. A panic of one ends the guest, and goes on in whoever has called.
 pub trait ResourceLimiterAsync: Send + Sync {
@@ -100,15 +101,25 @@ impl StoreCore {
         }
         let tables = module.tables[module.imported_tables as usize..]
             .iter()
-            .map(|table| Question::new(Growing::Table, (0, table.ty.size.min), table.ty.size.max));
-        let memories = module.memories[module.imported_memories as usize..].iter().map(|ty| {
-            let bytes = |pages: u64| pages.saturating_mul(ty.page_bytes());
-            Question::new(Growing::Memory, (0, bytes(ty.pages.min)), ty.pages.max.map(bytes))
-        });
+            .map(|table| Question::of_new_table(&table.ty));
+        let memories =
+            module.memories[module.imported_memories as usize..].iter().map(Question::of_new_memory);
         let mut given = Vec::new();
         for question in tables.chain(memories) {
+            given.push((question, self.wait_for_answer(question).await?));
+        }
+        self.answers = Answers { given, wanted: None };
+        Ok(())
+    }
+
+    /// What a limiter that has to be waited for says to a question; yes where there is none.
+    ///
+    /// # Errors
+    /// Where somebody asks the store's guests to stop meanwhile.
+    pub(crate) async fn wait_for_answer(&mut self, question: Question) -> Result<bool, Error> {
+        loop {
             let handle = self.record.interrupt_handle().clone();
-            let Some(Limiter::Async(limiter)) = &mut self.limiter else { return Ok(()) };
+            let Some(Limiter::Async(limiter)) = &mut self.limiter else { return Ok(true) };
             let mut asked = question.put_to_async(&mut **limiter);
             // Whoever asks for a stop wakes who polls.
             let mut _woken = None;
@@ -122,11 +133,10 @@ impl StoreCore {
             let answer = answer.await;
             drop(asked);
             match answer {
-                Some(answer) => given.push((question, answer)),
+                Some(answer) => return Ok(answer),
+                // It may have been taken back.
                 None => self.stop_if_asked()?,
             }
         }
-        self.answers = Answers { given, wanted: None };
-        Ok(())
     }
 }

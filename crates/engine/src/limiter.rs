@@ -72,10 +72,10 @@ impl StoreCore {
                 format!("a memory of {bytes} bytes is over the limit of {limit} (Limits::memory_size)");
             return Err(Error::limit(message));
         }
-        let maximum = ty.pages.max.map(|pages| pages.saturating_mul(ty.page_bytes()));
-        match self.ask(Question::new(Growing::Memory, (0, bytes), maximum)) {
+        match self.ask(Question::of_new_memory(ty)) {
             true => Ok(()),
-            false => Err(self.refused(|| format!("the store's limiter refuses a memory of {bytes} bytes"))),
+            false => Err(self
+                .refused(|| Error::limit(format!("the store's limiter refuses a memory of {bytes} bytes")))),
         }
     }
 
@@ -88,18 +88,19 @@ impl StoreCore {
             )));
         }
         TableEntity::check_limit(ty, self.limits.table_elements)?;
-        let (min, max) = (ty.size.min, ty.size.max);
-        match self.ask(Question::new(Growing::Table, (0, min), max)) {
+        let min = ty.size.min;
+        match self.ask(Question::of_new_table(ty)) {
             true => Ok(()),
-            false => Err(self.refused(|| format!("the store's limiter refuses a table of {min} elements"))),
+            false => Err(self
+                .refused(|| Error::limit(format!("the store's limiter refuses a table of {min} elements")))),
         }
     }
 
     /// Why something did not grow that might have: somebody refuses it, which `refusal` tells, or would have to be waited for.
-    pub(crate) fn refused(&mut self, refusal: impl FnOnce() -> String) -> Error {
+    pub(crate) fn refused(&mut self, refusal: impl FnOnce() -> Error) -> Error {
         match self.take_wanted() {
             Some(_) => Error::usage(CANNOT_WAIT),
-            None => Error::limit(refusal()),
+            None => refusal(),
         }
     }
 
@@ -212,11 +213,22 @@ impl StoreCore {
 }
 
 /// Why nothing grows where a limiter cannot be asked.
-pub(crate) const CANNOT_WAIT: &str = "the store has an asynchronous limiter, which cannot be waited for here (use call_async and instantiate_async)";
+pub(crate) const CANNOT_WAIT: &str = "the store has an asynchronous limiter, which cannot be waited for here (use call_async, instantiate_async, grow_async and new_async)";
 
 impl Question {
     pub(crate) fn new(what: Growing, (current, desired): (u64, u64), maximum: Option<u64>) -> Question {
         Question { what, current, desired, maximum }
+    }
+
+    /// About a memory that is to be made.
+    pub(crate) fn of_new_memory(ty: &MemoryType) -> Question {
+        let bytes = |pages: u64| pages.saturating_mul(ty.page_bytes());
+        Question::new(Growing::Memory, (0, bytes(ty.pages.min)), ty.pages.max.map(bytes))
+    }
+
+    /// About a table that is to be made.
+    pub(crate) fn of_new_table(ty: &TableType) -> Question {
+        Question::new(Growing::Table, (0, ty.size.min), ty.size.max)
     }
 
     fn put_to(self, limiter: &mut dyn ResourceLimiter) -> bool {

@@ -1,5 +1,8 @@
 //! Handles to what can be imported and exported: memories, tables, globals, and [`Extern`], any of them or a function.
 
+#[cfg(feature = "async")]
+mod waiting;
+
 use crate::error::Error;
 use crate::func::Func;
 use crate::index::StoreId;
@@ -203,7 +206,7 @@ impl Memory {
         let core = &mut store.as_context_mut().0.core;
         let id = self.id(core)?;
         let grown = core.grow_memory(id, delta_pages);
-        grown.ok_or_else(|| core.refused(|| format!("a memory cannot grow by {delta_pages} pages")))
+        grown.ok_or_else(|| core.refused(|| memory_cannot_grow(delta_pages)))
     }
 }
 
@@ -213,7 +216,10 @@ impl Table {
     /// # Errors
     /// Where a limit refuses it, or `init` is of another type.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Val) -> Result<Table, Error> {
-        let core = &mut store.as_context_mut().0.core;
+        Table::make(&mut store.as_context_mut().0.core, ty, init)
+    }
+
+    fn make(core: &mut StoreCore, ty: TableType, init: Val) -> Result<Table, Error> {
         check_type(core, init, ValType::Ref(ty.element))?;
         let [slot, _] = init.to_slots(core)?;
         let id = core.new_table(ty)?;
@@ -228,6 +234,24 @@ impl Table {
     pub fn ty(self, store: impl AsContext) -> Result<TableType, Error> {
         let core = &store.as_context().0.core;
         Ok(core.tables[self.id(core)?].ty())
+    }
+
+    /// Grows by `delta` elements, which are `init`, and returns the old size.
+    ///
+    /// # Errors
+    /// Where the table's maximum, the store's limit or its limiter refuses it, or `init` is of another type.
+    pub fn grow(self, mut store: impl AsContextMut, delta: u64, init: Val) -> Result<u64, Error> {
+        let core = &mut store.as_context_mut().0.core;
+        let grown = self.try_grow(core, delta, init)?;
+        grown.ok_or_else(|| core.refused(|| table_cannot_grow(delta)))
+    }
+
+    /// None where it is refused.
+    fn try_grow(self, core: &mut StoreCore, delta: u64, init: Val) -> Result<Option<u64>, Error> {
+        let id = self.id(core)?;
+        check_type(core, init, ValType::Ref(core.tables[id].ty().element))?;
+        let [slot, _] = init.to_slots(core)?;
+        Ok(core.grow_table(id, (delta, slot), || Ok(()))?)
     }
 
     /// The element at `index`, if there is one.
@@ -306,6 +330,14 @@ impl Global {
         core.globals[id].set_slots(slots);
         Ok(())
     }
+}
+
+fn memory_cannot_grow(delta_pages: u64) -> Error {
+    Error::limit(format!("a memory cannot grow by {delta_pages} pages"))
+}
+
+fn table_cannot_grow(delta: u64) -> Error {
+    Error::limit(format!("a table cannot grow by {delta} elements"))
 }
 
 fn cannot_borrow() -> Error {

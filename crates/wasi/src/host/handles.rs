@@ -17,7 +17,7 @@ use super::resolve::{Resolve, names_reserved};
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
-use super::tree::{Overlay, Tree, TreeDirectory, is_staging_directory};
+use super::tree::{Overlay, Tree, TreeDirectory, Visit, is_staging_directory};
 use crate::keys::{Access, DirKey, KeyError, Keys, ListenKey, LockedRoot, NameAliases};
 
 /// The handles that a guest starts with.
@@ -45,7 +45,7 @@ impl Handles {
         let mut overlays = Vec::new();
         let mut directories = Vec::new();
         for (key, native) in keys.directories.iter().zip(&*opening.opened.directories) {
-            let (directory, overlay) = directory(opening, key, native.as_ref());
+            let (directory, overlay) = directory(opening, key, native.as_ref())?;
             directories.push(directory);
             overlays.extend(overlay);
         }
@@ -99,7 +99,7 @@ fn directory(
     opening: &Opening<'_>,
     key: &DirKey,
     native: Option<&NativeDirectory>,
-) -> (Directory, Option<Overlay>) {
+) -> Result<(Directory, Option<Overlay>), KeyError> {
     let grant = Grant::Directory { host: key.host.clone(), guest: key.guest.clone(), access: key.access };
     let credentials = Credentials::of_grant(grant, &key.guest);
     let in_tree = |tree: &Arc<Tree>| DirectoryNode::Tree(TreeDirectory::root(tree));
@@ -112,12 +112,27 @@ fn directory(
             (node, Some(Overlay::new(tree, opening.opened.resolve, &key.host, &key.guest)))
         }
         (Access::Temporary { limit_bytes }, _) => {
-            (in_tree(&Tree::in_memory(opening.budget, limit_bytes, opening.now)), None)
+            let tree = Tree::in_memory(opening.budget, limit_bytes, opening.now);
+            preload(opening, key, &tree)?;
+            (in_tree(&tree), None)
         }
         // Every other key was opened, or the keys were refused; an empty directory grants nothing.
         (_, None) => (in_tree(&Tree::in_memory(opening.budget, 0, opening.now)), None),
     };
-    (Directory { node, credentials }, overlay)
+    Ok((Directory { node, credentials }, overlay))
+}
+
+/// Puts into a directory in memory what its key says.
+fn preload(opening: &Opening<'_>, key: &DirKey, tree: &Arc<Tree>) -> Result<(), KeyError> {
+    let visit = Visit { permit: opening.permit, resolve: opening.opened.resolve, now: opening.now };
+    let root = TreeDirectory::root(tree);
+    key.preloaded.iter().try_for_each(|member| {
+        root.preload(visit, member).map_err(|error| KeyError::Preload {
+            directory: key.guest.clone(),
+            path: member.path.clone(),
+            reason: error.into(),
+        })
+    })
 }
 
 /// Opens the directory of a key.

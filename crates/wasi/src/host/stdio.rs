@@ -24,7 +24,7 @@ use super::hidden::Hidden;
 use super::poll::Direction;
 use super::portion::{Moved, PORTION_BYTES, portions, total};
 use super::{Host, sys};
-use crate::keys::{Capture, FileMode, KeyError, StdinKey, StdoutKey};
+use crate::keys::{Capture, FileMode, KeyError, Sink, Source, StdinKey, StdoutKey};
 
 /// A standard stream of a guest.
 #[derive(Debug)]
@@ -68,6 +68,8 @@ enum StreamEnd {
     Bytes(Mutex<Remaining>),
     Discard,
     Capture(Capture),
+    Source(Source),
+    Sink(Sink),
 }
 
 /// Bytes to be read, and how many have been.
@@ -87,6 +89,7 @@ impl Stream {
             StdinKey::Inherit => StreamEnd::Inherited(sys::stdin()),
             StdinKey::Empty => bytes(&[]),
             StdinKey::Bytes(text) => bytes(text),
+            StdinKey::Source(source) => StreamEnd::Source(source.clone()),
             StdinKey::File(path) => {
                 let file = sys::open_granted_input(permit, path);
                 let file = file.map_err(|reason| unusable(("stdin", path), reason))?;
@@ -118,6 +121,7 @@ impl Stream {
             StdoutKey::Inherit => StreamEnd::Inherited(inherited),
             StdoutKey::Discard => StreamEnd::Discard,
             StdoutKey::Capture(capture) => StreamEnd::Capture(capture.clone()),
+            StdoutKey::Sink(sink) => StreamEnd::Sink(sink.clone()),
             StdoutKey::Opened(fd) => StreamEnd::File(
                 sys::duplicate(opening.permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))?,
             ),
@@ -235,7 +239,8 @@ impl Host {
             StreamEnd::Bytes(remaining) => {
                 Ok(remaining.lock().unwrap_or_else(PoisonError::into_inner).read(buffers))
             }
-            StreamEnd::Discard | StreamEnd::Capture(_) => Err(Error::BadHandle),
+            StreamEnd::Source(source) => source.read(buffers).map_err(|error| of_embedder(&error)),
+            StreamEnd::Discard | StreamEnd::Capture(_) | StreamEnd::Sink(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
                 match self.read_first(&permit, stream, buffers) {
                     Err(Error::Again) if !stream.is_nonblocking() => {
@@ -301,7 +306,8 @@ impl Host {
         match source {
             StreamEnd::Discard => Ok(total(buffers)),
             StreamEnd::Capture(capture) => capture_all(capture, buffers),
-            StreamEnd::Bytes(_) => Err(Error::BadHandle),
+            StreamEnd::Sink(sink) => sink.write(buffers).map_err(|error| of_embedder(&error)),
+            StreamEnd::Bytes(_) | StreamEnd::Source(_) => Err(Error::BadHandle),
             StreamEnd::Inherited(fd) => self.write_to_end(permit, *fd, buffers),
             StreamEnd::File(fd) => self.write_to_end(permit, fd.as_fd(), buffers),
         }
@@ -535,6 +541,20 @@ impl Remaining {
             self.taken += count;
         }
         self.taken - before
+    }
+}
+
+/// What a guest is told of an error of a stream that is the embedder's own.
+fn of_embedder(error: &std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::Pipe,
+        ErrorKind::WouldBlock => Error::Again,
+        ErrorKind::StorageFull | ErrorKind::WriteZero => Error::NoSpace,
+        ErrorKind::PermissionDenied => Error::Access,
+        ErrorKind::TimedOut => Error::TimedOut,
+        ErrorKind::OutOfMemory => Error::NoMemory,
+        _ => Error::Io,
     }
 }
 

@@ -3,6 +3,10 @@
 //! Plain data: no directory is opened here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::KeyError;
+use super::preload::{Preloaded, PreloadedKind, members_of_tar};
 
 /// What a directory key allows.
 ///
@@ -63,6 +67,8 @@ pub struct DirKey {
     pub access: Access,
     /// Whether the kernel's files beneath it are part of it.
     pub kernel_files: KernelFiles,
+    /// What is in it before the guest begins, if it is in memory.
+    pub(crate) preloaded: Vec<Preloaded>,
 }
 
 impl DirKey {
@@ -73,7 +79,7 @@ impl DirKey {
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
         let guest = plain(guest.into());
-        DirKey { host: host.into(), guest, access, kernel_files: KernelFiles::Refused }
+        DirKey { host: host.into(), guest, access, kernel_files: KernelFiles::Refused, preloaded: Vec::new() }
     }
 
     /// A key to a directory in memory, called `guest` by the guest, that takes `limit_bytes`.
@@ -81,6 +87,37 @@ impl DirKey {
     pub fn temporary(guest: impl Into<String>, limit_bytes: u64) -> DirKey {
         let guest = plain(guest.into());
         DirKey::new(guest.clone(), guest, Access::Temporary { limit_bytes })
+    }
+
+    /// The same key, for a directory in memory, with a file at a path in it before the guest begins; directories that lead there are made. The bytes count towards what the directory takes.
+    ///
+    /// ```
+    /// # use innkeeper_wasi::keys::DirKey;
+    /// let key = DirKey::temporary("/data", DirKey::TEMPORARY_BYTES).with_file("etc/motd", "hello");
+    /// ```
+    #[must_use]
+    pub fn with_file(mut self, path: impl Into<String>, contents: impl Into<Vec<u8>>) -> DirKey {
+        let what = PreloadedKind::File(Arc::from(contents.into()));
+        self.preloaded.push(Preloaded { path: path.into(), what });
+        self
+    }
+
+    /// As [`DirKey::with_file`], for many.
+    #[must_use]
+    pub fn with_files<P: Into<String>, C: Into<Vec<u8>>>(
+        self,
+        files: impl IntoIterator<Item = (P, C)>,
+    ) -> DirKey {
+        files.into_iter().fold(self, |key, (path, contents)| key.with_file(path, contents))
+    }
+
+    /// The same key, for a directory in memory, with what a tar archive holds in it before the guest begins: regular files, directories and symbolic links.
+    ///
+    /// # Errors
+    /// [`KeyError::Archive`], where the archive is broken or holds something else.
+    pub fn with_tar(mut self, archive: &[u8]) -> Result<DirKey, KeyError> {
+        self.preloaded.extend(members_of_tar(archive)?);
+        Ok(self)
     }
 
     /// The same key with or without the kernel's files.

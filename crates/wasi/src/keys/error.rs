@@ -56,6 +56,28 @@ pub enum KeyError {
         /// The system's reason.
         reason: std::io::Error,
     },
+    /// A tar archive that a directory in memory is to hold is broken, or has what cannot be in one.
+    #[error(
+        "cannot unpack the archive, at byte {offset_bytes}: {reason}; make it anew, of regular files, directories and symbolic links"
+    )]
+    Archive {
+        /// Where the member begins that it is about.
+        offset_bytes: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something cannot be put into a directory in memory.
+    #[error(
+        "cannot put {path:?} into the directory {directory} in memory: {reason}; correct the path, or let the directory take more"
+    )]
+    Preload {
+        /// The guest's name for the directory.
+        directory: String,
+        /// What was to be put there.
+        path: String,
+        /// Why it cannot.
+        reason: std::io::Error,
+    },
     /// The name a directory should have for the guest is empty or contains a NUL.
     #[error(
         "cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data"

@@ -4,6 +4,7 @@
 //! It is checked once, when [`crate::host::Host::open`] turns it into handles; after that nothing here is consulted,
 //! so changing a `Keys` never changes a running guest.
 
+mod custom_stream;
 mod determinism;
 mod directory;
 mod error;
@@ -12,11 +13,13 @@ mod learn;
 mod limits;
 mod network;
 pub mod policy;
+mod preload;
 mod quantity;
 mod stdio;
 mod tuning;
 mod words;
 
+pub use custom_stream::{Sink, Source};
 pub use determinism::{Clocks, Random};
 pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
 pub use error::KeyError;
@@ -24,6 +27,7 @@ pub use grants::{Keys, KeysBuilder};
 pub use limits::WasiLimits;
 pub use network::{ListenKey, parse_address};
 pub use policy::{Policy, PolicyError};
+pub(crate) use preload::{Preloaded, PreloadedKind};
 pub use quantity::{duration_in_words, parse_duration, parse_size};
 pub use stdio::{Capture, FileMode, StdinKey, StdoutKey};
 pub use tuning::{NameAliases, ProbeAnswer, Resolver, WasiTuning};

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::custom_stream::{Sink, Source};
+
 /// Standard input of a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,6 +24,8 @@ pub enum StdinKey {
     Bytes(Vec<u8>),
     /// A file of the host.
     File(PathBuf),
+    /// What a reader of the embedder's gives.
+    Source(Source),
 }
 
 /// Standard output or standard error of a guest.
@@ -37,6 +41,8 @@ pub enum StdoutKey {
     Closed,
     /// Kept in memory.
     Capture(Capture),
+    /// Given to a writer or a function of the embedder's.
+    Sink(Sink),
     /// Written to what was opened already.
     Opened(Arc<OwnedFd>),
     /// Written to a file of the host, which is created if need be. A symbolic link is not followed: an earlier guest may have left it.

@@ -135,7 +135,7 @@ impl Lines {
     }
 
     fn directory(&mut self, key: &DirKey) {
-        let DirKey { host, guest, access, kernel_files } = key;
+        let DirKey { host, guest, access, kernel_files, .. } = key;
         let thing = format!("directory {guest}");
         let words = match access {
             Access::ReadOnly => "read",
@@ -166,6 +166,7 @@ impl Lines {
             StdinKey::Closed => self.refused(thing, "it is closed"),
             StdinKey::Bytes(bytes) => self.granted(thing, format!("{} bytes that are given", bytes.len())),
             StdinKey::File(path) => self.at(thing, "from a file", path),
+            StdinKey::Source(_) => self.granted(thing, "what the embedder gives"),
         }
     }
 
@@ -175,6 +176,7 @@ impl Lines {
             StdoutKey::Discard => self.refused(thing, "what is written disappears"),
             StdoutKey::Closed => self.refused(thing, "it is closed"),
             StdoutKey::Capture(_) => self.granted(thing, "kept in memory"),
+            StdoutKey::Sink(_) => self.granted(thing, "given to the embedder"),
             StdoutKey::Opened(_) => self.granted(thing, "to what was opened already"),
             StdoutKey::File { path, mode: FileMode::Truncate } => {
                 self.at(thing, "to a file, which is made empty first", path);

@@ -9,6 +9,7 @@
 mod absent;
 mod args;
 mod background;
+mod backtrace;
 mod cache;
 mod changes;
 mod compile;

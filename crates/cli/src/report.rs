@@ -3,16 +3,17 @@
 //! Must stay true: text that a guest, a file or a user chose is printed through [`visible`], so that none of it drives
 //! the terminal; colours appear on terminals only; a closed pipe ends the output quietly.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
+use innkeeper::Error;
 use innkeeper::wasi::host::Explanation as OfHost;
 use innkeeper::wasi::p1::{Context, Explanation};
-use innkeeper::{Backtrace, Error, FrameInfo};
 
+use crate::backtrace;
 use crate::wording::Wording;
 
 pub(crate) use innkeeper::wasi::host::{named, visible};
@@ -165,7 +166,9 @@ pub(crate) fn table(text: &str) {
 
 /// Says how a guest was stopped, and where.
 pub(crate) fn stopped(error: &Error) {
-    complain(&(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace(error.backtrace())));
+    complain(
+        &(styled(ERROR, "error", &visible_lines(&error.to_string())) + &backtrace::text(error.backtrace())),
+    );
 }
 
 /// Says which descriptors a guest's sockets are.
@@ -183,7 +186,7 @@ pub(crate) fn limit(line: &str) {
 /// Says that a guest threw what nobody caught, and where.
 pub(crate) fn threw(error: &Error, thrown: &str) {
     let text = format!("{error}: {thrown}");
-    complain(&(styled(ERROR, "error", &visible_lines(&text)) + &backtrace(error.backtrace())));
+    complain(&(styled(ERROR, "error", &visible_lines(&text)) + &backtrace::text(error.backtrace())));
 }
 
 /// Says what the keys of a guest did not allow.
@@ -228,56 +231,6 @@ pub(crate) fn explain(context: &Context, when: Explain, wording: &Wording) {
 
 fn denial(line: &str) -> String {
     styled(DENIED, "denied", line.strip_prefix("denied: ").unwrap_or(line))
-}
-
-fn backtrace(backtrace: &Backtrace) -> String {
-    let mut text = String::new();
-    for (depth, frame) in backtrace.frames().iter().enumerate() {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "  {depth:>2}: {}", Frame(frame));
-        if frame.times > 1 {
-            let _ = writeln!(text, "      ... {} times", thousands(frame.times));
-        }
-    }
-    if backtrace.omitted() > 0 {
-        let least = if backtrace.is_complete() { "" } else { "at least " };
-        let _ = writeln!(text, "      and {least}{} more", thousands(backtrace.omitted()));
-    }
-    text
-}
-
-/// A number as a person reads it: 524,287.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A frame as a person reads it: names demangled and without control characters.
-struct Frame<'a>(&'a FrameInfo);
-
-impl Display for Frame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Frame(frame) = self;
-        if let Some(module) = &frame.module_name {
-            write!(f, "{}!", short(module))?;
-        }
-        // A name of nothing says less than the number.
-        match frame.func_name.as_ref().filter(|name| !name.is_empty()) {
-            Some(name) => f.write_str(&short(&format!("{:#}", rustc_demangle::demangle(name))))?,
-            None => write!(f, "func[{}]", frame.func.0)?,
-        }
-        match frame.offset_bytes {
-            Some(offset) => write!(f, " (at offset 0x{offset:x})"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// A name of a guest's, fit to print.

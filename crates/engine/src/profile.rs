@@ -120,6 +120,7 @@ mod tests {
             offset_bytes: None,
             times: 1,
             tier: FrameTier::Interpreted,
+            module: crate::trap::FrameModule::default(),
         });
         sample.into_backtrace()
     }

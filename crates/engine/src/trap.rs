@@ -4,8 +4,10 @@
 //! suite expects, so that every front end says the same thing.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::index::FuncIndex;
+use crate::module::{Module, ModuleParts};
 
 /// Why a guest's computation was aborted (core specification 4.4 and appendix A.6, "Implementation Limitations").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +112,43 @@ pub struct FrameInfo {
     pub times: usize,
     /// What executed it.
     pub tier: FrameTier,
+    /// What can say where it comes from.
+    pub(crate) module: FrameModule,
+}
+
+/// The module of a frame, which is no part of what makes two frames alike.
+#[derive(Clone, Default)]
+pub(crate) struct FrameModule(Option<Arc<ModuleParts>>);
+
+impl PartialEq for FrameModule {
+    fn eq(&self, _: &FrameModule) -> bool {
+        true
+    }
+}
+
+impl Eq for FrameModule {}
+
+impl std::hash::Hash for FrameModule {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl fmt::Debug for FrameModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FrameModule")
+    }
+}
+
+/// Where an instruction comes from: a function of the source, which a compiler may have inlined into another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceFrame {
+    /// The function's name, demangled by nobody yet.
+    pub func_name: Option<String>,
+    /// The file, as the compiler called it.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The column, from 1.
+    pub column: Option<u32>,
 }
 
 /// What executes a frame.
@@ -173,6 +212,12 @@ impl Backtrace {
     #[must_use]
     pub fn frames(&self) -> &[FrameInfo] {
         &self.frames
+    }
+
+    /// Where the frames' instructions come from, frame by frame: see [`FrameInfo::sources`].
+    #[must_use]
+    pub fn sources(&self) -> Vec<Vec<SourceFrame>> {
+        sources(&self.frames)
     }
 
     /// How many outer frames were left out: at least so many, see [`Backtrace::is_complete`].
@@ -239,6 +284,43 @@ impl Backtrace {
 }
 
 impl FrameInfo {
+    /// A frame of a function of a module, once.
+    #[must_use]
+    pub fn of(
+        module: &ModuleParts,
+        func: FuncIndex,
+        offset_bytes: Option<usize>,
+        tier: FrameTier,
+    ) -> FrameInfo {
+        FrameInfo {
+            module_name: module.module_name().map(str::to_owned),
+            func,
+            func_name: module.func_name(func).map(str::to_owned),
+            offset_bytes,
+            times: 1,
+            tier,
+            module: FrameModule(module.this()),
+        }
+    }
+
+    /// Where the instruction comes from, if the module has DWARF that says so, which is read now: the function of the source, before it those that a compiler has inlined
+    /// there, innermost first. Of many frames, [`Backtrace::sources`] reads it once.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceFrame> {
+        sources(std::slice::from_ref(self)).pop().unwrap_or_default()
+    }
+
+    /// Whether the frame is of a function of this module.
+    pub(crate) fn is_of(&self, module: &Module) -> bool {
+        self.module.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, &module.0))
+    }
+
+    /// Where the body of the frame's function begins in the module's bytes.
+    pub(crate) fn body_start_bytes(&self) -> Option<usize> {
+        let module = self.module.0.as_ref()?;
+        Some(module.body_range(module.defined(self.func)?).start)
+    }
+
     /// Whether the other stands for the same place.
     fn is_like(&self, other: &FrameInfo) -> bool {
         (self.func, self.offset_bytes) == (other.func, other.offset_bytes)
@@ -275,13 +357,63 @@ impl fmt::Display for FrameInfo {
     }
 }
 
-impl fmt::Display for Backtrace {
+/// Where frames' instructions come from.
+#[cfg(feature = "dwarf")]
+fn sources(frames: &[FrameInfo]) -> Vec<Vec<SourceFrame>> {
+    use crate::dwarf::Sources;
+
+    // Each module's are read once.
+    let mut known: Vec<(*const ModuleParts, Option<Sources<'_>>)> = Vec::new();
+    let mut all = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let mut found = Vec::new();
+        if let (FrameModule(Some(module)), Some(offset)) = (&frame.module, frame.offset_bytes) {
+            let address: *const ModuleParts = Arc::as_ptr(module);
+            if known.iter().all(|(known, _)| *known != address) {
+                known.push((address, Sources::of(module)));
+            }
+            let of_module = known.iter().find(|(known, _)| *known == address);
+            if let Some((_, Some(sources))) = of_module {
+                found = sources.frames(offset);
+            }
+        }
+        all.push(found);
+    }
+    all
+}
+
+/// As above, where nobody can read them.
+#[cfg(not(feature = "dwarf"))]
+fn sources(frames: &[FrameInfo]) -> Vec<Vec<SourceFrame>> {
+    vec![Vec::new(); frames.len()]
+}
+
+impl fmt::Display for SourceFrame {
+    /// The file with line and column.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, frame) in self.frames.iter().enumerate() {
+        f.write_str(self.file.as_deref().unwrap_or("<unknown file>"))?;
+        match (self.line, self.column) {
+            (Some(line), Some(column)) if column > 0 => write!(f, ":{line}:{column}"),
+            (Some(line), _) => write!(f, ":{line}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Backtrace {
+    /// One line a frame, and beneath it, where the module says so, the places in the source that it stands for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, (frame, sources)) in self.frames.iter().zip(self.sources()).enumerate() {
             if depth > 0 {
                 f.write_str("\n")?;
             }
             write!(f, "  {depth}: {frame}")?;
+            for (inlined, source) in sources.iter().enumerate() {
+                write!(f, "\n       at {source}")?;
+                if let Some(name) = source.func_name.as_ref().filter(|_| sources.len() > 1) {
+                    write!(f, " ({}{name})", if inlined + 1 < sources.len() { "inlined " } else { "" })?;
+                }
+            }
         }
         if self.omitted > 0 {
             let least = if self.is_complete() { "" } else { "at least " };

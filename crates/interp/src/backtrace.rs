@@ -121,15 +121,7 @@ pub(crate) unsafe fn caller(
 }
 
 fn describe(module: &ModuleParts, func: DefinedFuncIndex) -> FrameInfo {
-    let index = module.func_index(func);
-    FrameInfo {
-        module_name: module.module_name().map(str::to_owned),
-        func: index,
-        func_name: module.func_name(index).map(str::to_owned),
-        offset_bytes: None,
-        times: 1,
-        tier: FrameTier::Interpreted,
-    }
+    FrameInfo::of(module, module.func_index(func), None, FrameTier::Interpreted)
 }
 
 /// Where instructions lie in the module's bytes, of functions that a walk has come by.

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::index::{DataIndex, ElemIndex, FuncIndex};
 use crate::module::{Item, Module, ModuleParts};
 use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
-use crate::trap::{FrameInfo, FrameTier};
+use crate::trap::{FrameInfo, FrameModule, FrameTier};
 use crate::types::GlobalType;
 use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
@@ -236,6 +236,7 @@ impl InstanceEntity {
             offset_bytes: None,
             times: 1,
             tier: FrameTier::Host,
+            module: FrameModule::default(),
         }
     }
 

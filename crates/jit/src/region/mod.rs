@@ -191,15 +191,7 @@ pub(crate) fn describe(pc: usize, error: &mut Error) -> Option<Described> {
 }
 
 fn frame(module: &ModuleParts, func: DefinedFuncIndex, offset_bytes: Option<usize>) -> FrameInfo {
-    let func = module.func_index(func);
-    FrameInfo {
-        module_name: module.module_name().map(str::to_owned),
-        func,
-        func_name: module.func_name(func).map(str::to_owned),
-        offset_bytes,
-        times: 1,
-        tier: FrameTier::Compiled,
-    }
+    FrameInfo::of(module, module.func_index(func), offset_bytes, FrameTier::Compiled)
 }
 
 #[cfg(test)]

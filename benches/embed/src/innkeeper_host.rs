@@ -24,7 +24,7 @@ fn parts(text: &str) -> (Engine, Linker<()>, Module) {
     let engine = innkeeper::engine(Config::default());
     let mut linker = Linker::new(&engine);
     for i in 0..MOST_IMPORTS {
-        linker.func_wrap("host", &format!("f{i}"), |x: i32| x);
+        linker.func_wrap("host", &format!("f{i}"), |x: i32| x).unwrap();
     }
     let binary = innkeeper::to_binary(text.as_bytes()).unwrap();
     let module = Module::new(&engine, binary.as_ref()).unwrap();
@@ -71,7 +71,7 @@ fn host_calls() -> Once {
 fn call_async() -> Once {
     let engine = innkeeper::engine(Config::default());
     let mut linker = Linker::new(&engine);
-    linker.func_wrap_async("host", "f0", |_, x: i32| Box::new(async move { x }));
+    linker.func_wrap_async("host", "f0", |_, x: i32| Box::new(async move { x })).unwrap();
     let (mut store, run) = waiting(&engine, &linker);
     Box::new(move || assert_eq!(block_on(run.call_async(&mut store, 1000)).unwrap(), 0))
 }
@@ -103,7 +103,7 @@ fn idle(case: &Case, count: usize) -> Box<dyn Any> {
 fn parked(count: usize) -> Box<dyn Any> {
     let engine = innkeeper::engine(Config::default());
     let mut linker = Linker::new(&engine);
-    linker.func_wrap_async("host", "f0", |_, _: i32| Box::new(std::future::pending::<i32>()));
+    linker.func_wrap_async("host", "f0", |_, _: i32| Box::new(std::future::pending::<i32>())).unwrap();
     let calls: Vec<_> = (0..count)
         .map(|_| {
             let (mut store, run) = waiting(&engine, &linker);

@@ -50,7 +50,7 @@ fn figures_of(tiers: Tiers, with: &str) -> Result<Vec<Figure>, String> {
     let module = Module::new(&engine, bytes.as_ref()).map_err(text)?;
     let mut store = Store::new(&engine, ()).map_err(text)?;
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "add", |a: i32, b: i32| a.wrapping_add(b));
+    linker.func_wrap("host", "add", |a: i32, b: i32| a.wrapping_add(b)).unwrap();
     let instance = linker.instantiate(&mut store, &module).map_err(text)?;
 
     let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add").map_err(text)?;

@@ -23,7 +23,7 @@ pub(crate) fn figures(path: &Path) -> Result<Vec<Figure>, String> {
     let (validation, ()) = best(TRIES, || Module::validate(&engine, &bytes).map_err(text))?;
     let (loading, module) = best(TRIES, || Module::new(&engine, bytes.as_slice()).map_err(text))?;
     let mut linker = Linker::new(&engine);
-    p1::add_to_linker(&mut linker, |context: &mut Context| context);
+    p1::add_to_linker(&mut linker, |context: &mut Context| context).unwrap();
     let (instantiation, _) = best(TRIES, || {
         let context = Context::new(&Keys::builder().build()).map_err(|error| error.to_string())?;
         let mut store = Store::new(&engine, context).map_err(text)?;

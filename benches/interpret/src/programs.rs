@@ -36,7 +36,7 @@ fn run(engine: &Engine, module: &Module, name: &str) -> Result<(), String> {
     let context = Context::new(&keys).map_err(|error| format!("{name}: {error}"))?;
     let mut store = Store::new(engine, context).map_err(text)?;
     let mut linker = Linker::new(engine);
-    p1::add_to_linker(&mut linker, |context: &mut Context| context);
+    p1::add_to_linker(&mut linker, |context: &mut Context| context).unwrap();
     let instance = linker.instantiate(&mut store, module).map_err(text)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(text)?;
     start.call(&mut store, ()).map_err(text)

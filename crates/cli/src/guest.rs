@@ -108,7 +108,8 @@ impl Guest {
         let signal = signals::stop_on_signals(stopper)?;
         signals::stop_where_nobody_reads(context.host(), stopper, &signal);
         let mut linker = Linker::new(&self.engine);
-        p1::add_to_linker(&mut linker, |context: &mut Context| context);
+        p1::add_to_linker(&mut linker, |context: &mut Context| context)
+            .map_err(|error| input.problem(&error))?;
         let budget = context.host().budget();
         self.engine.charge_compiling_to(budget);
         // What the module's decoding has left stays as long as the guest, and is none of what it asks for later.
@@ -159,14 +160,14 @@ impl Ending {
     fn of(result: Result<Vec<Val>, Error>, store: &mut Store<Context>) -> Ending {
         match result {
             Ok(results) => Ending::Returned(results),
-            Err(error) => match error.host::<Exit>() {
+            Err(error) => match error.downcast_ref::<Exit>() {
                 Some(exit) => Ending::Exited(*exit),
                 None if error.trap().is_some() => Ending::Trapped(error),
                 None if matches!(error.kind(), ErrorKind::Exception(_)) => {
                     let thrown = thrown(&error, store);
                     Ending::Threw(error, thrown)
                 }
-                None if error.host::<ReplayError>().is_some() => Ending::Unreplayed(error),
+                None if error.downcast_ref::<ReplayError>().is_some() => Ending::Unreplayed(error),
                 None => Ending::Failed(error),
             },
         }

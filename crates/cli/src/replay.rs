@@ -89,7 +89,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
 /// Says whether the guest did what is recorded.
 fn verdict(ran: &Ran, (name, input): (&str, &Input)) -> Result<ExitCode, Problem> {
     if let Ending::Unreplayed(error) = &ran.ending {
-        return match error.host() {
+        return match error.downcast_ref() {
             Some(error) => unreplayed(error, (name, input)),
             None => Err(Problem::new(&input.name, error)),
         };

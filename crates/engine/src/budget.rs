@@ -13,7 +13,6 @@ use std::sync::{Arc, OnceLock};
 
 use crate::byte_count::ByteCount;
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::sys;
 
 macro_rules! kinds {
@@ -316,12 +315,6 @@ impl fmt::Display for Exceeded {
 }
 
 impl std::error::Error for Exceeded {}
-
-impl From<Exceeded> for Error {
-    fn from(exceeded: Exceeded) -> Error {
-        Error::limit(exceeded.to_string())
-    }
-}
 
 /// What of the bytes beside linear memory counts.
 fn over_free(bytes: u64) -> u64 {

@@ -1,9 +1,10 @@
 //! What a host function gets: the store it was called in, and the instance that called.
 
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::extern_::{Extern, Memory};
 use crate::instance::Instance;
-use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut};
+use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut, StoreCore};
 use crate::vmctx::LinearMemory;
 use crate::vmctx::record::InterruptHandle;
 use crate::vmctx::shared_memory::SharedMemory;
@@ -61,8 +62,20 @@ impl<'a, T: 'static> Caller<'a, T> {
     }
 
     /// What the calling instance exports under `name`; none where the host itself called.
-    pub fn get_export(&mut self, name: &str) -> Option<Extern> {
-        Instance::from_id(self.instance?, &self.store.0.core).get_export(&mut *self, name)
+    #[must_use]
+    pub fn get_export(&self, name: &str) -> Option<Extern> {
+        Instance::from_id(self.instance?, &self.store.0.core).get_export(self, name)
+    }
+
+    /// The engine that the store was made for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        self.store.0.core.engine()
+    }
+
+    /// Frees every object that nothing refers to; otherwise that happens when the heap has grown enough.
+    pub fn gc(&mut self) {
+        self.store.gc();
     }
 
     /// The instance that called; none where the host itself did.
@@ -139,6 +152,19 @@ impl<'a, T: 'static> Caller<'a, T> {
         self.store.0.core.record.is_in_machine_code()
     }
 
+    /// What the store holds.
+    #[inline(always)]
+    pub(crate) fn core(&self) -> &StoreCore {
+        &self.store.0.core
+    }
+
+    /// What the store holds.
+    #[inline(always)]
+    pub(crate) fn core_mut(&mut self) -> &mut StoreCore {
+        &mut self.store.0.core
+    }
+
+    #[inline(always)]
     pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {
         Caller { store: StoreContextMut(self.store.0), instance: self.instance }
     }

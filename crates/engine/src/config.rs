@@ -23,6 +23,12 @@ pub struct Config {
     pub nan_bits: NanBits,
 }
 
+impl From<&Config> for Config {
+    fn from(config: &Config) -> Config {
+        config.clone()
+    }
+}
+
 /// Whether guests' instructions are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metering {

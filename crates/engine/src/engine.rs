@@ -21,6 +21,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     config: Config,
     tier: Box<dyn Tier>,
+    /// What makes a module in the binary format of text, where somebody can.
+    text: Option<TextTranslator>,
     registry: Arc<Registry>,
     parking: Arc<Parking>,
     stacks: Arc<StackPool>,
@@ -28,6 +30,14 @@ struct Inner {
     memories: Arc<MemoryPool>,
     /// What is charged for compiling.
     compiling: Mutex<Budget>,
+}
+
+/// Makes a module in the binary format of one in the text format.
+pub type TextTranslator = fn(&Config, &[u8]) -> Result<Vec<u8>, Error>;
+
+/// Whether bytes begin as a module in the text format does: with a parenthesis or a comment.
+fn looks_like_text(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first().is_some_and(|first| matches!(first, b'(' | b';'))
 }
 
 impl Engine {
@@ -40,12 +50,30 @@ impl Engine {
             compiling: Mutex::new(compiling),
             config,
             tier: Box::new(tier),
+            text: None,
             registry: Arc::default(),
             parking: Arc::default(),
             stacks: Arc::new(stacks),
             records: Arc::new(records),
             memories: Arc::new(memories),
         }))
+    }
+
+    /// The same engine, which nobody shares yet, with modules also in the text format: `translate` makes them binary.
+    #[must_use]
+    pub fn with_text(mut self, translate: TextTranslator) -> Engine {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.text = Some(translate);
+        }
+        self
+    }
+
+    /// A module in the binary format, of bytes that may be in the text format.
+    pub(crate) fn to_binary(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+        match self.0.text {
+            Some(translate) if looks_like_text(&bytes) => translate(&self.0.config, &bytes),
+            _ => Ok(bytes),
+        }
     }
 
     /// The configuration that the engine was made with.

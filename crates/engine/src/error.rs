@@ -1,10 +1,15 @@
 //! The one public error of the engine: what went wrong, and the wasm backtrace where a guest was running.
 //!
 //! Every variant names the thing and the reason. Traps stay data ([`Trap`]) and errors of host functions keep their own
-//! type, so that an embedder can get back what it put in ([`Error::host`]).
+//! type, so that an embedder can get back what it put in ([`Error::downcast_ref`]).
+//!
+//! Must stay true: `?` makes this error of any other. That is why it is no [`std::error::Error`] itself, as is usual for errors that can be any; it becomes one
+//! by `?`, too, where a `Box<dyn std::error::Error>` is wanted.
 
+use std::error::Error as StdError;
 use std::fmt;
 
+use crate::budget::Exceeded;
 use crate::out_of_bounds::OutOfBounds;
 use crate::reference::ExnRef;
 use crate::tier::ModuleParts;
@@ -18,6 +23,9 @@ struct Inner {
     backtrace: Backtrace,
     out_of_bounds: Option<OutOfBounds>,
 }
+
+/// What a function gives that may fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of thing went wrong.
 #[derive(Debug)]
@@ -43,9 +51,11 @@ pub enum ErrorKind {
     /// The guest threw an exception that nothing caught; a host function that passes the error on lets its caller catch it.
     Exception(ExnRef),
     /// A host function returned an error.
-    Host(Box<dyn std::error::Error + Send + Sync>),
+    Host(Box<dyn StdError + Send + Sync>),
     /// The embedder's call does not fit: wrong arguments, a handle of another store, a missing export.
     Usage(String),
+    /// A module with its machine code cannot be made, or what should be one is something else, damaged, or made for another build, processor or configuration.
+    Precompiled(String),
     /// The operating system refused something the engine needs.
     Os(String),
 }
@@ -70,9 +80,47 @@ impl Error {
         self.0.backtrace
     }
 
-    /// An error raised by a host function; [`Error::host`] gives it back.
-    pub fn from_host(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-        Error::new(ErrorKind::Host(Box::new(error)))
+    /// An error raised by a host function; [`Error::downcast_ref`] gives it back. `?` does the same.
+    pub fn from_host(error: impl StdError + Send + Sync + 'static) -> Error {
+        Error::from(error)
+    }
+
+    /// An error of the embedder's that is a sentence only.
+    ///
+    /// ```
+    /// # use innkeeper_engine::Error;
+    /// let error = "seven".parse::<u32>().map_err(|_| Error::msg("the plugin gave no number"));
+    /// assert_eq!(error.unwrap_err().to_string(), "the plugin gave no number");
+    /// ```
+    pub fn msg(message: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::Host(Box::new(Message(message.to_string()))))
+    }
+
+    /// An error of any type, as `?` makes it of one whose type is known: an error of this type stays what it was before it was put into the box.
+    #[must_use]
+    pub fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Error {
+        let error = match error.downcast::<Boxed>() {
+            Ok(boxed) => return boxed.0,
+            Err(error) => error,
+        };
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return Error::new(ErrorKind::Trap(*trap));
+        }
+        if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+            return Error::limit(exceeded.to_string());
+        }
+        if let Some(broken) = error.downcast_ref::<wasmparser::BinaryReaderError>() {
+            return Error::new(ErrorKind::Malformed {
+                offset_bytes: usize::try_from(broken.offset()).unwrap_or(usize::MAX),
+                message: broken.message().to_owned(),
+            });
+        }
+        Error::new(ErrorKind::Host(error))
+    }
+
+    /// About a module with its machine code; `problem` says what of it, as in "is damaged".
+    pub fn precompiled(problem: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::Precompiled(format!("the precompiled module {problem}")))
     }
 
     pub(crate) fn link(message: impl Into<String>) -> Error {
@@ -82,6 +130,14 @@ impl Error {
     /// A limit was reached; `message` names the limit, its value and what was asked.
     pub fn limit(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Limit(message.into()))
+    }
+
+    /// A handle of one store was given together with another.
+    #[cold]
+    pub(crate) fn foreign(what: &str) -> Error {
+        Error::usage(format!(
+            "{what} belongs to another store than the one it is used with: handles are good only in the store that they come from"
+        ))
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Error {
@@ -129,11 +185,32 @@ impl Error {
         }
     }
 
-    /// The host function's own error, where there is one of type `E`.
+    /// The trap, or the host function's own error, or what that was caused by: the first that is an `E`.
     #[must_use]
-    pub fn host<E: std::error::Error + 'static>(&self) -> Option<&E> {
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.chain().find_map(|cause| cause.downcast_ref())
+    }
+
+    /// Whether there is an error of type `E` for [`Error::downcast_ref`] to find.
+    #[must_use]
+    pub fn is<E: StdError + 'static>(&self) -> bool {
+        self.downcast_ref::<E>().is_some()
+    }
+
+    /// What has caused this error, outermost first: the trap, or the host function's own error and its causes. Nothing of errors of other kinds.
+    pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        let mut next = self.cause();
+        std::iter::from_fn(move || {
+            let cause = next?;
+            next = cause.source();
+            Some(cause)
+        })
+    }
+
+    fn cause(&self) -> Option<&(dyn StdError + 'static)> {
         match self.kind() {
-            ErrorKind::Host(error) => error.downcast_ref(),
+            ErrorKind::Host(error) => Some(error.as_ref()),
+            ErrorKind::Trap(trap) => Some(trap),
             _ => None,
         }
     }
@@ -150,20 +227,66 @@ impl Error {
     }
 }
 
-impl From<Trap> for Error {
-    fn from(trap: Trap) -> Error {
-        Error::new(ErrorKind::Trap(trap))
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error::from_boxed(Box::new(error))
     }
 }
 
-impl From<wasmparser::BinaryReaderError> for Error {
-    fn from(error: wasmparser::BinaryReaderError) -> Error {
-        Error::new(ErrorKind::Malformed {
-            offset_bytes: usize::try_from(error.offset()).unwrap_or(usize::MAX),
-            message: error.message().to_owned(),
-        })
+impl From<ExnRef> for Error {
+    /// What a host function returns to throw the exception: its caller can catch it.
+    fn from(exception: ExnRef) -> Error {
+        Error::new(ErrorKind::Exception(exception))
     }
 }
+
+impl From<Error> for Box<dyn StdError + Send + Sync> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed(error))
+    }
+}
+
+/// This error where one of any type is wanted.
+struct Boxed(Error);
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self.0.kind() {
+            ErrorKind::Host(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// An error that is a sentence only.
+#[derive(Debug)]
+struct Message(String);
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Message {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,6 +299,7 @@ impl fmt::Display for Error {
             | ErrorKind::Link(message)
             | ErrorKind::Limit(message)
             | ErrorKind::Usage(message)
+            | ErrorKind::Precompiled(message)
             | ErrorKind::Os(message) => f.write_str(message),
             ErrorKind::Trap(trap) => match self.out_of_bounds() {
                 Some(beyond) => write!(f, "wasm trap: {trap}: {beyond}"),
@@ -188,16 +312,16 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// For people to read, as a program that returns it from `main` shows it: what it is, its causes, and the guest's frames. As data with `{:#?}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error").field("kind", &self.0.kind).field("backtrace", &self.0.backtrace).finish()
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.kind() {
-            ErrorKind::Host(error) => Some(error.as_ref()),
-            _ => None,
+        if !f.alternate() {
+            write!(f, "{self}")?;
+            self.chain().skip(1).try_for_each(|cause| write!(f, "\n  because: {cause}"))?;
+            if !self.backtrace().frames().is_empty() {
+                write!(f, "\n{}", self.backtrace())?;
+            }
+            return Ok(());
         }
+        f.debug_struct("Error").field("kind", &self.0.kind).field("backtrace", &self.0.backtrace).finish()
     }
 }

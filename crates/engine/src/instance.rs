@@ -118,45 +118,77 @@ impl Instance {
         Instance { store: core.id(), id }
     }
 
-    /// What the instance exports under `name`.
-    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
-        let core = &store.as_context_mut().0.core;
+    /// The module that this is an instance of.
+    ///
+    /// # Errors
+    /// Where the instance is of another store.
+    pub fn module(&self, store: impl AsContext) -> Result<Module, Error> {
+        let core = &store.as_context().0.core;
+        self.owned(core).map(|entity| entity.module.clone())
+    }
+
+    /// What the instance exports under `name`; none where it exports nothing of that name, or is of another store.
+    pub fn get_export(&self, store: impl AsContext, name: &str) -> Option<Extern> {
+        let core = &store.as_context().0.core;
         let entity = self.entity(core)?;
         let export = entity.module.0.exports.iter().find(|export| &*export.name == name)?;
         entity.extern_of(export.item, core)
     }
 
     /// The function that the instance exports under `name`.
-    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+    pub fn get_func(&self, store: impl AsContext, name: &str) -> Option<Func> {
         self.get_export(store, name)?.into_func()
     }
 
     /// The memory that the instance exports under `name`.
-    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+    pub fn get_memory(&self, store: impl AsContext, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
+    }
+
+    /// The table that the instance exports under `name`.
+    pub fn get_table(&self, store: impl AsContext, name: &str) -> Option<Table> {
+        self.get_export(store, name)?.into_table()
+    }
+
+    /// The global that the instance exports under `name`.
+    pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
+        self.get_export(store, name)?.into_global()
+    }
+
+    /// The tag that the instance exports under `name`.
+    pub fn get_tag(&self, store: impl AsContext, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 
     /// The function that the instance exports under `name`, with its type stated in Rust.
     ///
     /// # Errors
-    /// Where there is no such function, or it has another type.
+    /// Where there is no such function, or it has another type; where the instance is of another store.
     pub fn get_typed_func<P: WasmParams, R: WasmResults>(
         &self,
-        mut store: impl AsContextMut,
+        store: impl AsContext,
         name: &str,
     ) -> Result<TypedFunc<P, R>, Error> {
-        let func = self.get_func(&mut store, name);
-        func.ok_or_else(|| Error::usage(format!("the instance exports no function `{name}`")))?.typed(store)
+        self.owned(&store.as_context().0.core)?;
+        let found = self.get_export(&store, name);
+        let missing = || Error::usage(format!("the instance exports no function `{name}`"));
+        let func = found.and_then(Extern::into_func).ok_or_else(missing)?;
+        func.typed_as(store, &format!("`{name}`"))
     }
 
-    /// All exports with their names, in order.
-    pub fn exports(&self, mut store: impl AsContextMut) -> Vec<(String, Extern)> {
-        let core = &store.as_context_mut().0.core;
+    /// All exports with their names, in order; none where the instance is of another store.
+    pub fn exports(&self, store: impl AsContext) -> Vec<(String, Extern)> {
+        let core = &store.as_context().0.core;
         let Some(entity) = self.entity(core) else { return Vec::new() };
         let exports = entity.module.0.exports.iter();
         exports
             .filter_map(|export| Some((export.name.to_string(), entity.extern_of(export.item, core)?)))
             .collect()
+    }
+
+    /// What the instance is in its store.
+    pub(crate) fn owned<'a>(&self, core: &'a StoreCore) -> Result<&'a InstanceEntity, Error> {
+        self.entity(core).ok_or_else(|| Error::foreign("the instance"))
     }
 
     fn entity<'a>(&self, core: &'a StoreCore) -> Option<&'a InstanceEntity> {

@@ -15,7 +15,10 @@ mod byte_count;
 mod caller;
 mod composite;
 mod config;
+mod core_dump;
 mod deadline;
+#[cfg(feature = "dwarf")]
+mod dwarf;
 mod engine;
 mod error;
 mod evaluate;
@@ -53,6 +56,7 @@ mod shared_memory;
 pub mod simd;
 mod store;
 mod store_builder;
+mod store_context;
 pub mod sync;
 #[allow(unsafe_code, reason = "address space")]
 mod sys;
@@ -78,8 +82,8 @@ pub use byte_count::ByteCount;
 pub use caller::{Caller, LentMemory};
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId, TypeNumber};
 pub use config::{Config, Metering};
-pub use engine::Engine;
-pub use error::{Error, ErrorKind};
+pub use engine::{Engine, TextTranslator};
+pub use error::{Error, ErrorKind, Result};
 pub use extern_::{Extern, Global, Memory, Table, Tag};
 pub use features::{Feature, Features};
 pub use func::{Func, HostParams, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};
@@ -93,13 +97,16 @@ pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
 pub use pooling::Pooling;
 pub use profile::{OmittedSamples, Profile};
-pub use reference::{AnyKind, AnyRef, ExnRef, ExternRef};
+pub use reference::{
+    AnyKind, AnyRef, ArrayRef, DefinedType, EqRef, ExnRef, ExternRef, I31, OwnedRooted, Reference, RootScope,
+    StructRef,
+};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use store_builder::StoreBuilder;
 pub use tier::{CompileStatistics, Disassembly, Lacking, NewCode};
-pub use trap::{Backtrace, FrameInfo, FrameTier, Trap};
+pub use trap::{Backtrace, FrameInfo, FrameTier, SourceFrame, Trap};
 pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
 pub use types::*;
 pub use value::Val;
 pub use vmctx::record::{InterruptHandle, WakeOnStop};
-pub use vmctx::shared_memory::SharedMemory;
+pub use vmctx::shared_memory::{SharedMemory, WaitResult};

@@ -151,13 +151,7 @@ impl HeldTypes {
     /// # Errors
     /// [`crate::ErrorKind::Usage`] where it names a type that the engine does not have, or not any more.
     pub(crate) fn intern_func(&mut self, ty: &FuncType) -> Result<Arc<TypeRecord>, Error> {
-        let ty = SubType::plain(ty.clone());
-        // A member of a group stands for nothing outside.
-        if let Some(id) = ty.references().find(|id| id.0 >= MEMBER) {
-            return Err(unknown(id));
-        }
-        let mut records = self.intern(vec![ty])?;
-        Ok(records.remove(0))
+        self.intern_alone(SubType::plain(ty.clone()))
     }
 
     /// Holds an embedder's type.
@@ -292,7 +286,7 @@ impl Registry {
     }
 }
 
-fn unknown(id: TypeId) -> Error {
+pub(crate) fn unknown(id: TypeId) -> Error {
     Error::usage(format!("the engine has no type {id}; is it another engine's, or of modules that are gone?"))
 }
 

@@ -30,7 +30,7 @@ use crate::memory_pool::MemoryImage;
 use crate::out_of_bounds::OutOfBounds;
 use crate::processor_time::ProcessorTime;
 use crate::profile::Profile;
-use crate::reference::Root;
+use crate::reference::{OwnedRoots, Root};
 use crate::registry::HeldTypes;
 use crate::runtime::host::{HostCode, HostFuncBox};
 use crate::runtime::instance::InstanceBox;
@@ -110,6 +110,8 @@ pub(crate) struct StoreCore {
     /// References that the embedder holds.
     pub(crate) roots: Vec<Root>,
     pub(crate) root_generation: u64,
+    /// References that the embedder holds until it lets each go.
+    pub(crate) owned_roots: OwnedRoots,
     /// The deadline that is running; dropped, it is lifted.
     deadline: Option<Deadline>,
     /// What is left of the processor time, where that is limited.
@@ -263,14 +265,21 @@ impl<T> Store<T> {
 
     /// Forgets every reference to objects that the embedder holds; using one afterwards is an error. Objects that guests still
     /// reach stay.
+    ///
+    /// One that is to be released by itself is held as an [`crate::OwnedRooted`], which this leaves alone.
     pub fn release_references(&mut self) {
         self.inner.core.roots.clear();
     }
 
     /// Frees every object that nothing refers to; otherwise that happens when the heap has grown enough.
+    #[doc(alias = "gc")]
     pub fn collect_garbage(&mut self) {
-        let live_end = self.inner.core.stack_top();
-        self.inner.core.collect(live_end);
+        self.as_context_mut().gc();
+    }
+
+    /// [`Store::collect_garbage`], by its short name.
+    pub fn gc(&mut self) {
+        self.collect_garbage();
     }
 
     /// Begins anew with one instance of a module: what there was in the store is gone, and handles to it are useless, as those of another store. The embedder's data stays, and so do limits,
@@ -287,73 +296,6 @@ impl<T> Store<T> {
     #[must_use]
     pub fn into_data(self) -> T {
         self.inner.data
-    }
-}
-
-impl<T> StoreContext<'_, T> {
-    /// The embedder's data.
-    #[must_use]
-    pub fn data(&self) -> &T {
-        &self.0.data
-    }
-}
-
-impl<T> StoreContextMut<'_, T> {
-    /// The embedder's data.
-    #[must_use]
-    pub fn data(&self) -> &T {
-        &self.0.data
-    }
-
-    /// The embedder's data.
-    pub fn data_mut(&mut self) -> &mut T {
-        &mut self.0.data
-    }
-}
-
-impl<T> AsContext for Store<T> {
-    type Data = T;
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(&self.inner)
-    }
-}
-
-impl<T> AsContextMut for Store<T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(&mut self.inner)
-    }
-}
-
-impl<T> AsContext for StoreContextMut<'_, T> {
-    type Data = T;
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.0)
-    }
-}
-
-impl<T> AsContextMut for StoreContextMut<'_, T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.0)
-    }
-}
-
-impl<C: AsContext> AsContext for &C {
-    type Data = C::Data;
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        C::as_context(self)
-    }
-}
-
-impl<C: AsContext> AsContext for &mut C {
-    type Data = C::Data;
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        C::as_context(self)
-    }
-}
-
-impl<C: AsContextMut> AsContextMut for &mut C {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
-        C::as_context_mut(self)
     }
 }
 
@@ -378,6 +320,7 @@ impl StoreCore {
             heap: Heap::new(limits.heap_bytes, engine.config().tuning.collection, &budget),
             roots: Vec::new(),
             root_generation: 0,
+            owned_roots: OwnedRoots::default(),
             deadline: None,
             processor_time: None,
             #[cfg(feature = "async")]
@@ -403,6 +346,7 @@ impl StoreCore {
         // Handles name the store: those that there are name none any more.
         self.id = StoreId::next();
         self.roots.clear();
+        self.owned_roots = OwnedRoots::default();
         self.evaluation.clear();
         self.starting = 0;
         #[cfg(feature = "async")]

@@ -7,7 +7,7 @@
 use crate::composite::TypeId;
 use crate::error::Error;
 use crate::func::Func;
-use crate::reference::{AnyRef, ExnRef, ExternRef, object_kind};
+use crate::reference::{AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, StructRef, object_kind};
 use crate::registry::Registry;
 use crate::store::StoreCore;
 use crate::types::{HeapType, RefType, ValType};
@@ -189,6 +189,38 @@ impl From<f64> for Val {
     fn from(value: f64) -> Val {
         Val::F64(value.to_bits())
     }
+}
+
+impl From<u128> for Val {
+    fn from(value: u128) -> Val {
+        Val::V128(value)
+    }
+}
+
+macro_rules! from_references {
+    ($($reference:ident $variant:ident: |$value:ident| $any:expr;)*) => {$(
+        impl From<$reference> for Val {
+            fn from($value: $reference) -> Val {
+                Val::$variant(Some($any))
+            }
+        }
+
+        impl From<Option<$reference>> for Val {
+            fn from(reference: Option<$reference>) -> Val {
+                Val::$variant(reference.map(|$value| $any))
+            }
+        }
+    )*};
+}
+
+from_references! {
+    Func FuncRef: |value| value;
+    ExternRef ExternRef: |value| value;
+    AnyRef AnyRef: |value| value;
+    EqRef AnyRef: |value| value.into();
+    StructRef AnyRef: |value| value.into();
+    ArrayRef AnyRef: |value| value.into();
+    ExnRef ExnRef: |value| value;
 }
 
 impl PartialEq for Val {

@@ -51,13 +51,13 @@ mod worth;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cranelift_codegen::isa::TargetIsa;
-use innkeeper_engine::tier::{ModuleParts, can_reserve};
+use innkeeper_engine::tier::{ModuleParts, Serialized, can_reserve};
 use innkeeper_engine::{CompileStatistics, Config, MemoryLayout, NanBits};
 
 use compiler::Compiler;
 
-use cache::Cache;
 use cache::key::{Key, Target};
+use cache::{Cache, Precompiled, PrecompiledError};
 
 pub use ahead::Progress;
 pub use compiler::is_compiling;
@@ -157,6 +157,26 @@ impl Jit {
             module::lock(&self.0.statistics).known_valid += 1;
         }
         CacheLookup::of(key, saved)
+    }
+
+    /// What [`NativeModule::compile_ahead`] has written, for an engine with this configuration: the module, and its code.
+    ///
+    /// # Errors
+    /// As [`cache::Precompiled::open_trusted`].
+    pub fn deserialize(
+        &self,
+        config: &Config,
+        serialized: Serialized<'_>,
+    ) -> Result<(Vec<u8>, CacheLookup), PrecompiledError> {
+        let mut precompiled = match serialized {
+            Serialized::Bytes(bytes) => Precompiled::of_trusted_bytes(bytes, config),
+            Serialized::File(path) => Precompiled::open_trusted(path, config),
+        }?;
+        self.isa().ok_or(PrecompiledError::NoCompiler)?;
+        let module = precompiled.take_module();
+        let lookup = precompiled.into_lookup().ok_or(PrecompiledError::Damaged)?;
+        module::lock(&self.0.statistics).known_valid += 1;
+        Ok((module, lookup))
     }
 
     /// What is kept for a module. `lookup` is what [`Jit::cache_lookup`] said.

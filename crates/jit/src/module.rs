@@ -10,7 +10,7 @@ use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
     Called, Hot, Lacking, ModuleCompiler, ModuleParts, NativeCode, OsrEntry, Verdict,
 };
-use innkeeper_engine::{Compilation, Disassembly, FuncType, Inlining};
+use innkeeper_engine::{Compilation, Disassembly, Error, FuncType, Inlining};
 
 use crate::allowance::{Allowance, Credit};
 use crate::cache::SavedCode;
@@ -380,6 +380,14 @@ unsafe impl ModuleCompiler for NativeModule {
         ));
         self.write_new(Occasion::End);
         lacking
+    }
+
+    fn serialize(&self, module: &ModuleParts) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        match self.compile_ahead(module, &mut bytes, &|_, _| {}) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(Error::precompiled(format!("cannot be made: {error}"))),
+        }
     }
 
     fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>> {

@@ -15,3 +15,5 @@ pub mod keys;
 pub mod observe;
 pub mod p1;
 pub mod stop;
+
+pub use p1::exit_code;

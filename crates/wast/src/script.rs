@@ -40,6 +40,8 @@ impl<'scope, 'text> Script<'scope, 'text> {
         let mut store = Store::new(engine, ())?;
         let mut linker = Linker::new(engine);
         spectest::define(&mut linker, &mut store)?;
+        // Scripts give names again.
+        linker.allow_shadowing(true);
         Ok(Script {
             text,
             scope,
@@ -79,7 +81,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 let module = self.module(&mut wat)?;
                 let instance =
                     self.linker.instantiate(&mut self.store, &module).map_err(|error| error.to_string())?;
-                self.remember(name, instance);
+                self.remember(name, instance)?;
                 Ok(())
             }
             WastDirective::ModuleDefinition(mut wat) => {
@@ -110,14 +112,14 @@ impl<'scope, 'text> Script<'scope, 'text> {
             WastDirective::Register { name, module: Some(id), .. } if self.shared.contains_key(id.name()) => {
                 self.registered.insert(name.to_owned());
                 for (export, memory) in &self.shared[id.name()] {
-                    self.linker.define_shared(name, export, memory);
+                    self.linker.define_shared(name, export, memory).map_err(in_words)?;
                 }
                 Ok(())
             }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(module)?;
                 self.registered.insert(name.to_owned());
-                self.linker.instance(&mut self.store, name, instance);
+                self.linker.instance(&mut self.store, name, instance).map_err(in_words)?;
                 Ok(())
             }
             WastDirective::Invoke(invoke) => {
@@ -168,14 +170,15 @@ impl<'scope, 'text> Script<'scope, 'text> {
     }
 
     /// Keeps an instance for later directives; modules can import from one with a name by that name.
-    fn remember(&mut self, name: Option<String>, instance: Instance) {
+    fn remember(&mut self, name: Option<String>, instance: Instance) -> Result {
         if let Some(name) = name {
             if !self.registered.contains(&name) {
-                self.linker.instance(&mut self.store, &name, instance);
+                self.linker.instance(&mut self.store, &name, instance).map_err(in_words)?;
             }
             self.instances.insert(name, instance);
         }
         self.current = Some(instance);
+        Ok(())
     }
 
     fn module(&self, wat: &mut QuoteWat<'_>) -> Result<Module> {
@@ -190,7 +193,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
         };
         let module = module.ok_or("no such module definition")?;
         let linked = self.linker.instantiate(&mut self.store, &module).map_err(|error| error.to_string())?;
-        self.remember(instance.map(|id| id.name().to_owned()), linked);
+        self.remember(instance.map(|id| id.name().to_owned()), linked)?;
         Ok(())
     }
 
@@ -283,6 +286,10 @@ impl<'scope, 'text> Script<'scope, 'text> {
             Ok(_) => Err(format!("`{message}` was expected, but the module was instantiated")),
         }
     }
+}
+
+fn in_words(error: Error) -> String {
+    error.to_string()
 }
 
 fn assert_trap(outcome: Result<Vec<Val>, Error>, message: &str) -> Result {

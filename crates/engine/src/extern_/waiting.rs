@@ -2,6 +2,8 @@
 //!
 //! Must stay true: nothing has been made or has grown while a limiter is asked, so that a future that is dropped has done nothing. What a limiter has said is of use to one attempt only.
 
+use super::memory::memory_cannot_grow;
+use super::table::table_cannot_grow;
 use super::{Memory, Table};
 use crate::error::Error;
 use crate::limiter::Question;
@@ -39,7 +41,7 @@ impl Memory {
         let core = &mut store.as_context_mut().0.core;
         let id = self.id(core)?;
         let grown = core.grow_waiting(|core| Ok(core.grow_memory(id, delta_pages))).await?;
-        grown.ok_or_else(|| super::memory_cannot_grow(delta_pages))
+        grown.ok_or_else(|| memory_cannot_grow(delta_pages))
     }
 }
 
@@ -71,7 +73,7 @@ impl Table {
     ) -> Result<u64, Error> {
         let core = &mut store.as_context_mut().0.core;
         let grown = core.grow_waiting(|core| self.try_grow(core, delta, init)).await?;
-        grown.ok_or_else(|| super::table_cannot_grow(delta))
+        grown.ok_or_else(|| table_cannot_grow(delta))
     }
 }
 

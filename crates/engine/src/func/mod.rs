@@ -8,6 +8,7 @@ mod wrap;
 
 use std::ptr::NonNull;
 
+pub(crate) use slot_types::{Handle, WasmList};
 pub use slot_types::{HostParams, WasmParams, WasmResults, WasmType};
 pub use typed::TypedFunc;
 pub(crate) use wrap::dynamic;
@@ -21,7 +22,7 @@ use crate::registry::TypeRecord;
 use crate::runtime::host::Dynamic;
 use crate::runtime::{call, host};
 use crate::store::{AsContext, AsContextMut, StoreCore};
-use crate::types::FuncType;
+use crate::types::{FuncType, ValType};
 use crate::value::Val;
 use crate::vmctx::VmFunc;
 
@@ -104,18 +105,34 @@ impl Func {
         Ok(())
     }
 
-    /// The function with its type stated in Rust, for calls that are checked once, here.
+    /// The function with its type stated in Rust, for calls that are checked once, here: what is passed must belong to the types of the parameters, and what the function
+    /// gives to those that are stated for the results.
     ///
     /// # Errors
-    /// Where the types differ.
+    /// Where the types do not fit.
     pub fn typed<P: WasmParams, R: WasmResults>(
         &self,
         store: impl AsContext,
     ) -> Result<TypedFunc<P, R>, Error> {
-        let ty = self.ty(store)?;
-        let wanted = FuncType::new(P::types(), R::types());
-        if ty != wanted {
-            return Err(Error::usage(format!("the function has type {ty}, not {wanted}")));
+        self.typed_as(store, "the function")
+    }
+
+    /// As [`Func::typed`]; `name` is what an error calls the function.
+    pub(crate) fn typed_as<P: WasmParams, R: WasmResults>(
+        &self,
+        store: impl AsContext,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>, Error> {
+        let ty = self.ty(&store)?;
+        let (params, results) = (P::types(), R::types());
+        let registry = store.as_context().0.core.engine().registry();
+        let all_match = |subs: &[ValType], sups: &[ValType]| {
+            subs.len() == sups.len()
+                && subs.iter().zip(sups).all(|(sub, sup)| registry.val_matches(*sub, *sup))
+        };
+        if !all_match(&params, ty.params()) || !all_match(ty.results(), &results) {
+            let wanted = FuncType::new(params, results);
+            return Err(Error::usage(format!("{name} has type {ty}, not {wanted}")));
         }
         Ok(TypedFunc::new(*self))
     }
@@ -131,6 +148,13 @@ impl Func {
         Some(Func { store: core.id(), record: FuncRecord(record) })
     }
 
+    /// The function that a slot refers to, which is not null.
+    pub(crate) fn at_slot(slot: u64, core: &StoreCore) -> Func {
+        // Validation has found the slot's type to be one without null; the other address is there for the day that a check is wrong.
+        let record = NonNull::new(slot as usize as *mut VmFunc).unwrap_or(NonNull::dangling());
+        Func { store: core.id(), record: FuncRecord(record) }
+    }
+
     pub(crate) fn to_slot(self, core: &StoreCore) -> Result<u64, Error> {
         Ok(self.record(core)? as usize as u64)
     }
@@ -142,11 +166,7 @@ impl Func {
 
     #[inline]
     pub(crate) fn record(&self, core: &StoreCore) -> Result<*const VmFunc, Error> {
-        if self.store == core.id() {
-            Ok(self.record.0.as_ptr())
-        } else {
-            Err(Error::usage("a function of another store"))
-        }
+        if self.store == core.id() { Ok(self.record.0.as_ptr()) } else { Err(Error::foreign("the function")) }
     }
 }
 
@@ -165,7 +185,7 @@ fn write_arguments(params: &[Val], slots: &mut [u64], core: &StoreCore) -> Resul
 }
 
 /// Reads values of `types` from the start of `slots`.
-fn read_vals(slots: &[u64], types: &[crate::types::ValType], vals: &mut [Val], core: &mut StoreCore) {
+fn read_vals(slots: &[u64], types: &[ValType], vals: &mut [Val], core: &mut StoreCore) {
     let mut at = 0;
     for (val, ty) in vals.iter_mut().zip(types) {
         let high = if ty.slots() == 2 { slots[at + 1] } else { 0 };

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::wrap::{HostValues, IntoHostResult, write_vals};
+use super::slot_types::MOST_SLOTS;
+use super::slot_types::WasmList;
+use super::typed::FEW_SLOTS;
+use super::wrap::{IntoHostResult, write_vals};
 use super::{
     Func, HostParams, TypedFunc, WasmParams, WasmResults, check_arguments, read_vals, write_arguments,
 };
@@ -11,7 +14,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::runtime::future::{self, CallKind};
 use crate::runtime::host::{self, HostCode, TypesOf};
-use crate::store::{AsContext, AsContextMut};
+use crate::store::{AsContext, AsContextMut, StoreInner};
 use crate::types::FuncType;
 use crate::value::Val;
 
@@ -50,12 +53,23 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         params: P,
     ) -> Result<R, Error> {
         let inner = store.as_context_mut().0;
-        // Typed lists hold at most 8 values of one slot.
-        let mut slots = [0; 8];
-        params.write(&mut slots);
-        future::call(inner, self.func(), &mut slots, CallKind::Function)?.await?;
-        Ok(R::read(&slots))
+        if const { P::SLOTS <= FEW_SLOTS && R::SLOTS <= FEW_SLOTS } {
+            call_with::<T, P, R, FEW_SLOTS>(inner, self.func(), params).await
+        } else {
+            call_with::<T, P, R, MOST_SLOTS>(inner, self.func(), params).await
+        }
     }
+}
+
+async fn call_with<T: Send + 'static, P: WasmParams, R: WasmResults, const SLOTS: usize>(
+    inner: &mut StoreInner<T>,
+    func: Func,
+    params: P,
+) -> Result<R, Error> {
+    let mut slots = [0; SLOTS];
+    params.write(&mut slots, Some(&inner.core))?;
+    future::call(inner, func, &mut slots, CallKind::Function)?.await?;
+    Ok(R::read(&slots, &mut inner.core))
 }
 
 /// The type and code of a function of the host whose types are those of a closure.
@@ -64,7 +78,10 @@ pub(crate) fn typed<T: 'static, P: HostParams, R: IntoHostResult + 'static>(
 ) -> (FuncType, Arc<dyn HostCode>) {
     let ty = FuncType::new(P::types(), R::Values::types());
     let code = host::future_code(
-        move |caller, slots: &mut [u64]| Box::into_pin(call(caller, P::read(slots))),
+        move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+            let params = P::read(slots, caller.core_mut());
+            Box::into_pin(call(caller, params))
+        },
         write::<R>,
     );
     (ty, code)
@@ -77,17 +94,29 @@ pub(crate) fn typed_either<T: 'static, P: HostParams, R: IntoHostResult + 'stati
 ) -> (FuncType, Arc<dyn HostCode>) {
     let ty = FuncType::new(P::types(), R::Values::types());
     let code = host::either_code::<T, TypesOf<P, R::Values>, R>(
-        move |caller, slots: &mut [u64]| write(blocking(caller, P::read(slots)), slots),
-        move |caller, slots: &mut [u64]| Box::into_pin(call(caller, P::read(slots))),
+        move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+            let params = P::read(slots, caller.core_mut());
+            write(blocking(caller, params), slots)
+        },
+        move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+            let params = P::read(slots, caller.core_mut());
+            Box::into_pin(call(caller, params))
+        },
         write::<R>,
     );
     (ty, code)
 }
 
-/// Writes what has come of a function of the host into its slots.
+/// Writes what has come of a function of the host into its slots. The store is not at hand, of which references are: a function that returns some is
+/// [`crate::Linker::func_new_async`].
 fn write<R: IntoHostResult>(result: R, slots: &mut [u64]) -> Result<(), Error> {
-    result.into_host_result()?.write(slots);
-    Ok(())
+    const {
+        assert!(
+            !R::Values::HAS_REFERENCES,
+            "a typed function that waits returns no references: use func_new_async"
+        )
+    };
+    result.into_host_result()?.write(slots, None)
 }
 
 /// The code of a function of the host of a type known at run time.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{HostParams, WasmResults, WasmType, read_vals};
+use super::slot_types::{WasmList, for_each_list};
+use super::{WasmResults, WasmType, read_vals};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::runtime::host::{self, HostCode, TypesOf, WithoutStore};
@@ -10,7 +11,7 @@ use crate::store::{AsContext, AsContextMut, StoreCore};
 use crate::types::FuncType;
 use crate::value::Val;
 
-/// A closure that can be a host function: up to 12 parameters, with or without a leading [`Caller`], and a result as
+/// A closure that can be a host function: up to 20 parameters, with or without a leading [`Caller`], and a result as
 /// [`IntoHostResult`] says. `Params` and `Results` only tell implementations apart.
 pub trait IntoFunc<T, Params, Results>: Send + Sync + 'static {
     #[doc(hidden)]
@@ -18,38 +19,27 @@ pub trait IntoFunc<T, Params, Results>: Send + Sync + 'static {
     fn into_func(self) -> (FuncType, Arc<dyn HostCode>);
 }
 
-/// What a host function may return: values, or a `Result` of values whose error ends the guest.
+/// What a host function may return: values, or a `Result` of values whose error, of any type that `?` makes an [`Error`] of, ends the guest.
 pub trait IntoHostResult {
     /// The values.
-    type Values: HostValues;
+    type Values: WasmResults;
     /// The values, or why the guest ends.
     fn into_host_result(self) -> Result<Self::Values, Error>;
 }
 
-/// Values that a host function returns.
-pub trait HostValues: WasmResults {
-    /// Writes the values into the first slots.
-    fn write(self, slots: &mut [u64]);
-}
-
-impl<V: WasmResults + super::WasmParams> HostValues for V {
-    #[inline(always)]
-    fn write(self, slots: &mut [u64]) {
-        super::WasmParams::write(self, slots);
-    }
-}
-
-impl<V: HostValues> IntoHostResult for V {
+impl<V: WasmResults> IntoHostResult for V {
     type Values = V;
+    #[inline(always)]
     fn into_host_result(self) -> Result<V, Error> {
         Ok(self)
     }
 }
 
-impl<V: HostValues> IntoHostResult for Result<V, Error> {
+impl<V: WasmResults, E: Into<Error>> IntoHostResult for Result<V, E> {
     type Values = V;
+    #[inline(always)]
     fn into_host_result(self) -> Result<V, Error> {
-        self
+        self.map_err(Into::into)
     }
 }
 
@@ -57,7 +47,8 @@ impl<V: HostValues> IntoHostResult for Result<V, Error> {
 pub struct WithCaller;
 
 macro_rules! closures {
-    ($(($($name:ident $position:tt),*))*) => {$(
+    ($(($($name:ident)*))*) => {$(
+        #[allow(non_snake_case, reason = "values are named as their types")]
         impl<T: 'static, Call, R, $($name: WasmType,)*> IntoFunc<T, (WithCaller, $($name,)*), R> for Call
         where
             Call: Fn(Caller<'_, T> $(, $name)*) -> R + Send + Sync + 'static,
@@ -65,15 +56,16 @@ macro_rules! closures {
         {
             #[allow(private_interfaces, reason = "implemented here only")]
             fn into_func(self) -> (FuncType, Arc<dyn HostCode>) {
-                let code = host::code::<T, TypesOf<($($name,)*), R::Values>>(move |caller, slots: &mut [u64]| {
-                    let results = self(caller $(, $name::from_slot(slots[$position]))*).into_host_result()?;
-                    results.write(slots);
-                    Ok(())
+                let code = host::code::<T, TypesOf<($($name,)*), R::Values>>(move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+                    let ($($name,)*) = <($($name,)*) as WasmList>::read(slots, caller.core_mut());
+                    let results = self(caller.reborrow() $(, $name)*).into_host_result()?;
+                    results.write(slots, Some(caller.core()))
                 });
-                (FuncType::new(<($($name,)*) as HostParams>::types(), R::Values::types()), code)
+                (FuncType::new(<($($name,)*) as WasmList>::types(), R::Values::types()), code)
             }
         }
 
+        #[allow(non_snake_case, reason = "values are named as their types")]
         impl<T: 'static, Call, R, $($name: WasmType,)*> IntoFunc<T, ($($name,)*), R> for Call
         where
             Call: Fn($($name),*) -> R + Send + Sync + 'static,
@@ -81,32 +73,18 @@ macro_rules! closures {
         {
             #[allow(private_interfaces, reason = "implemented here only")]
             fn into_func(self) -> (FuncType, Arc<dyn HostCode>) {
-                let code = host::code::<T, WithoutStore<TypesOf<($($name,)*), R::Values>>>(move |_, slots: &mut [u64]| {
-                    let results = self($($name::from_slot(slots[$position])),*).into_host_result()?;
-                    results.write(slots);
-                    Ok(())
+                let code = host::code::<T, WithoutStore<TypesOf<($($name,)*), R::Values>>>(move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+                    let ($($name,)*) = <($($name,)*) as WasmList>::read(slots, caller.core_mut());
+                    let results = self($($name),*).into_host_result()?;
+                    results.write(slots, Some(caller.core()))
                 });
-                (FuncType::new(<($($name,)*) as HostParams>::types(), R::Values::types()), code)
+                (FuncType::new(<($($name,)*) as WasmList>::types(), R::Values::types()), code)
             }
         }
     )*};
 }
 
-closures! {
-    ()
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
-}
+for_each_list!(closures);
 
 /// Slot code around a closure over [`Val`]s. Results of the wrong type are an error, not a confusion.
 pub(crate) fn dynamic<T: 'static>(

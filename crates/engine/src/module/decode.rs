@@ -93,6 +93,7 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         names: OnceLock::new(),
         image: super::image::ImageOnce::default(),
         tiers: OnceLock::new(),
+        this: OnceLock::new(),
     }
 }
 

@@ -12,16 +12,17 @@ mod room;
 mod types;
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
 
 pub(crate) use const_expr::{ConstExpr, ConstOp};
 
 use crate::composite::{SubType, TypeId, TypeNumber};
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::index::*;
 use crate::registry::{HeldTypes, TypeRecord};
-use crate::tier::{Baseline, Disassembly, Lacking, ModuleCompiler, ModuleTiers, Verdict};
+use crate::tier::{Baseline, Disassembly, Lacking, ModuleCompiler, ModuleTiers, Preparation, Verdict};
 use crate::types::*;
 
 /// A validated module. Cloning is cheap: clones share everything.
@@ -57,6 +58,8 @@ pub struct ModuleParts {
     names: OnceLock<names::Names>,
     image: image::ImageOnce,
     tiers: OnceLock<ModuleTiers>,
+    /// The module itself, for those who keep it.
+    this: OnceLock<Weak<ModuleParts>>,
 }
 
 pub(crate) struct ImportDecl {
@@ -144,16 +147,44 @@ pub struct ExportType<'module> {
 }
 
 impl Module {
-    /// Decodes and validates a module in the binary format.
+    /// Decodes and validates a module in the binary format, or in the text format, if the engine was made by somebody who can read it ([`Engine::with_text`]).
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Malformed`] with the offset where the bytes break the rules of the binary format or of validation.
+    /// [`crate::ErrorKind::Malformed`] with the offset where the bytes break the rules of the binary format or of validation; [`crate::ErrorKind::Text`], where text is wrong.
     pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Module, Error> {
-        let bytes = bytes.into();
+        let bytes = engine.to_binary(bytes.into())?;
         let lookup = engine.tier().cache_lookup(engine.config(), &bytes);
-        let parts = Arc::new(decode::decode(engine, bytes, lookup.verdict())?);
-        let _ = parts.tiers.set(lookup.prepare(&parts));
+        Module::of_prepared(engine, bytes, lookup)
+    }
+
+    /// As [`Module::new`], from a file.
+    ///
+    /// # Errors
+    /// As [`Module::new`], and where the file cannot be read.
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module, Error> {
+        let path = path.as_ref();
+        let unreadable = |error| {
+            Error::new(ErrorKind::Os(format!("the module's file {} cannot be read: {error}", path.display())))
+        };
+        Module::new(engine, std::fs::read(path).map_err(unreadable)?)
+    }
+
+    /// The module of an engine's whose tier has been asked about it.
+    pub(crate) fn of_prepared(
+        engine: &Engine,
+        bytes: Vec<u8>,
+        preparation: Box<dyn Preparation>,
+    ) -> Result<Module, Error> {
+        let parts = Arc::new(decode::decode(engine, bytes, preparation.verdict())?);
+        let _ = parts.this.set(Arc::downgrade(&parts));
+        let _ = parts.tiers.set(preparation.prepare(&parts));
         Ok(Module(parts))
+    }
+
+    /// The module in the binary format, as it came.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
     }
 
     /// Checks that bytes are a valid module, without keeping it.
@@ -263,6 +294,11 @@ impl ModuleParts {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The module, to be kept.
+    pub(crate) fn this(&self) -> Option<Arc<ModuleParts>> {
+        self.this.get().and_then(Weak::upgrade)
     }
 
     /// The module as it came, in the binary format.

@@ -10,6 +10,7 @@ use crate::fiber::switch;
 use crate::registry::TypeRecord;
 use crate::store::StoreInner;
 use crate::trap::Trap;
+use crate::types::FuncType;
 use crate::vmctx::{Pending, VmFunc, host_stack};
 
 /// Calls `func`, which belongs to `store`; `slots` holds parameters of its types on entry and results on return.
@@ -100,6 +101,12 @@ pub(crate) fn checked<T: 'static>(
 pub(crate) fn call_slots(func: *const VmFunc) -> usize {
     // SAFETY: a record lives as long as its store, and the caller holds a borrow of it.
     unsafe { (*func).call_slots as usize }
+}
+
+/// The wasm type of a function that was found through a handle of a living store.
+pub(crate) fn func_type_of(func: *const VmFunc) -> FuncType {
+    let composite = &type_record(func).ty.composite;
+    composite.as_func().cloned().unwrap_or_else(|| FuncType::new([], []))
 }
 
 /// The type of a function that was found through a handle of a living store.

@@ -479,6 +479,9 @@ impl StoreCore {
         for root in &self.roots {
             self.heap.mark_slot(root.slot);
         }
+        for slot in self.owned_roots.slots() {
+            self.heap.mark_slot(slot);
+        }
         for value in &self.evaluation {
             self.heap.mark_slot(value[0]);
         }

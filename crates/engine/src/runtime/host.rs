@@ -12,10 +12,10 @@ use crate::caller::Caller;
 use crate::composite::TypeId;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::func::{HostParams, WasmResults};
+use crate::func::WasmList;
 use crate::registry::{HeldTypes, TypeRecord};
 use crate::store::{StoreContextMut, StoreInner};
-use crate::types::FuncType;
+use crate::types::{FuncType, HeapType, RefType, ValType};
 use crate::vmctx::{FuncEntry, HostCall, HostEntry, VmContext, VmFunc, VmStore};
 
 /// Code of a host function. Shared between all the stores it was linked into.
@@ -54,6 +54,8 @@ pub(crate) trait Shape: 'static {
     const SLOTS: Option<usize>;
     /// See [`KnownCode::REACHES_STORE`].
     const REACHES_STORE: bool = true;
+    /// Whether there are references among parameters and results, or may be.
+    const HAS_REFERENCES: bool = true;
 }
 
 /// Types that are known at run time only.
@@ -66,8 +68,9 @@ impl Shape for Dynamic {
 /// Parameters `P` and results `R`.
 pub(crate) struct TypesOf<P, R>(PhantomData<fn(P) -> R>);
 
-impl<P: HostParams, R: WasmResults> Shape for TypesOf<P, R> {
-    const SLOTS: Option<usize> = Some(if P::COUNT > R::COUNT { P::COUNT } else { R::COUNT });
+impl<P: WasmList, R: WasmList> Shape for TypesOf<P, R> {
+    const SLOTS: Option<usize> = Some(if P::SLOTS > R::SLOTS { P::SLOTS } else { R::SLOTS });
+    const HAS_REFERENCES: bool = P::HAS_REFERENCES || R::HAS_REFERENCES;
 }
 
 /// As `S`, of a closure that is not given the [`Caller`].
@@ -75,7 +78,9 @@ pub(crate) struct WithoutStore<S>(PhantomData<fn(S)>);
 
 impl<S: Shape> Shape for WithoutStore<S> {
     const SLOTS: Option<usize> = S::SLOTS;
-    const REACHES_STORE: bool = false;
+    // To be given a reference is to hold one.
+    const REACHES_STORE: bool = S::HAS_REFERENCES;
+    const HAS_REFERENCES: bool = S::HAS_REFERENCES;
 }
 
 impl<T, F, S> KnownCode for Typed<T, F, S>
@@ -260,8 +265,35 @@ impl SharedHostFunc {
     ) -> Result<SharedHostFunc, Error> {
         let mut types = HeldTypes::new(engine.registry());
         let record = types.intern_func(ty)?;
-        let records = HostFuncBox::new(code, &record, ty.call_slots(), engine.tier().host_entry());
-        Ok(SharedHostFunc { records, ty: ty.clone(), type_id: record.id, _types: types })
+        Ok(SharedHostFunc::of_record(engine, code, (ty, &record, types)))
+    }
+
+    /// A function of a type that a module has.
+    ///
+    /// # Errors
+    /// Where no module has it any more, or it is no function's.
+    pub(crate) fn of_defined(
+        engine: &Engine,
+        code: Arc<dyn HostCode>,
+        id: TypeId,
+    ) -> Result<SharedHostFunc, Error> {
+        let mut types = HeldTypes::new(engine.registry());
+        types.hold(ValType::Ref(RefType { nullable: false, heap: HeapType::Concrete(id) }))?;
+        let record = engine.registry().get(id);
+        let of_func = |record: &Arc<TypeRecord>| record.ty.composite.as_func().cloned();
+        let (Some(record), Some(ty)) = (&record, record.as_ref().and_then(of_func)) else {
+            return Err(Error::usage(format!("type {id} is no function's")));
+        };
+        Ok(SharedHostFunc::of_record(engine, code, (&ty, record, types)))
+    }
+
+    fn of_record(
+        engine: &Engine,
+        code: Arc<dyn HostCode>,
+        (ty, record, types): (&FuncType, &Arc<TypeRecord>, HeldTypes),
+    ) -> SharedHostFunc {
+        let records = HostFuncBox::new(code, record, ty.call_slots(), engine.tier().host_entry());
+        SharedHostFunc { records, ty: ty.clone(), type_id: record.id, _types: types }
     }
 
     pub(crate) fn vm(&self) -> *const VmFunc {

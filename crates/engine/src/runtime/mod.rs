@@ -9,6 +9,7 @@
 
 mod atomic;
 pub(crate) mod call;
+mod default_engine;
 mod fuel;
 #[cfg(feature = "async")]
 pub(crate) mod future;
@@ -18,6 +19,9 @@ pub(crate) mod host;
 mod host_call;
 pub(crate) mod instance;
 mod memory;
+pub(crate) mod objects;
+mod precompiled;
+mod raw;
 mod safepoint;
 mod table;
 

@@ -7,9 +7,11 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::error::Error;
 use crate::index::{DefinedFuncIndex, FuncIndex};
 use crate::module::{Module, ModuleParts};
 use crate::vmctx::{FuncEntry, VmContext, VmFunc};
@@ -25,6 +27,24 @@ pub unsafe trait Tier: Send + Sync + 'static {
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
     fn host_entry(&self) -> *const u8;
 
+    /// What [`ModuleCompiler::serialize`] gave: the module in the binary format, and what the tier knows of it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Precompiled`], where the tier has made something else, or nothing that this engine can use.
+    ///
+    /// # Safety
+    /// The tier has made it: what is in it is executed.
+    unsafe fn deserialize(
+        &self,
+        config: &Config,
+        serialized: Serialized<'_>,
+    ) -> Result<(Vec<u8>, Box<dyn Preparation>), Error> {
+        let _ = (config, serialized);
+        Err(Error::precompiled(
+            "cannot be used: this engine only interprets; load the module's own bytes with Module::new",
+        ))
+    }
+
     /// What machine code finds as [`VmStore::libcalls`].
     fn libcalls(&self) -> *const ();
 
@@ -38,6 +58,15 @@ pub unsafe trait Tier: Send + Sync + 'static {
     /// `func` is a guest function of the store whose record is `(*func.ctx).store`, the caller has exclusive use of
     /// that store until the call returns, and `slots` holds values of the function's parameter types.
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool;
+}
+
+/// A module with what a tier has made for it, as somebody has kept it.
+#[derive(Clone, Copy, Debug)]
+pub enum Serialized<'a> {
+    /// All of it.
+    Bytes(&'a [u8]),
+    /// The file that it is in.
+    File(&'a Path),
 }
 
 /// A module as tiers see it.
@@ -148,6 +177,12 @@ pub unsafe trait ModuleCompiler: Any + Send + Sync {
     /// Writes to the cache what is new since it was last written. Waits for nothing that is still being compiled. `called` gives what is still executed by the
     /// baseline; the answer is what of it the cache has no code for, and could have.
     fn write_cache(&self, called: &dyn Fn() -> Vec<Called>) -> Lacking;
+
+    /// Compiles all functions and gives them with the module, for [`Tier::deserialize`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Precompiled`], where that cannot be.
+    fn serialize(&self, module: &ModuleParts) -> Result<Vec<u8>, Error>;
 
     /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler for this processor.
     fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>>;

@@ -8,19 +8,32 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::VmMemory;
 use super::memory::{grown, len_bytes, reserve};
+use super::{VmMemory, atomic};
 use crate::budget::{Budget, BudgetKind, Charge};
 use crate::error::Error;
-use crate::parking::Parking;
+use crate::parking::{Parking, WaitOutcome};
 use crate::sys::Mapping;
+use crate::trap::Trap;
 use crate::tuning::MemoryLayout;
 use crate::types::{IndexType, MemoryType, Sharing};
 
 /// A memory that several stores of one engine can use at once. Cloning is cheap and gives the same memory.
 #[derive(Clone)]
 pub struct SharedMemory(Arc<Inner>);
+
+/// How a wait in a shared memory has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitResult {
+    /// Somebody has woken the thread.
+    Ok,
+    /// The memory does not hold what was expected: there was no wait.
+    Mismatch,
+    /// The time has passed.
+    TimedOut,
+}
 
 struct Inner {
     vm: VmMemory,
@@ -100,6 +113,77 @@ impl SharedMemory {
     #[must_use]
     pub fn pages(&self) -> u64 {
         self.0.vm.len_bytes() as u64 / self.0.ty.page_bytes()
+    }
+
+    /// The size in bytes; it may have grown by the time the caller looks at it.
+    #[must_use]
+    pub fn data_size(&self) -> usize {
+        self.0.vm.len_bytes()
+    }
+
+    /// `memory.atomic.notify`: wakes at most `count` of the threads that wait at an address, guests' and the host's, and says how many.
+    ///
+    /// # Errors
+    /// Where the address is no multiple of 4, or not inside the memory.
+    pub fn atomic_notify(&self, address: u64, count: u32) -> Result<u32, Error> {
+        let cell = self.cell::<u32>(address)?;
+        let (count, woken) = self.0.parking.notify(cell.addr(), count);
+        // Guests that wait without holding a thread are told by their pollers.
+        #[cfg(feature = "async")]
+        woken.ring();
+        #[cfg(not(feature = "async"))]
+        drop(woken);
+        Ok(count)
+    }
+
+    /// `memory.atomic.wait32`: waits at an address that holds `expected` until somebody wakes this thread, or `timeout` has passed.
+    ///
+    /// # Errors
+    /// Where the address is no multiple of 4, or not inside the memory.
+    pub fn atomic_wait32(
+        &self,
+        address: u64,
+        expected: u32,
+        timeout: Option<Duration>,
+    ) -> Result<WaitResult, Error> {
+        let cell = self.cell::<u32>(address)?;
+        // SAFETY: `cell` has found it to be inside the memory, which never moves or shrinks, and aligned.
+        Ok(self.wait(cell.addr(), || unsafe { atomic::u32::load(cell) } == expected, timeout))
+    }
+
+    /// `memory.atomic.wait64`: as [`SharedMemory::atomic_wait32`], for 64 bits.
+    ///
+    /// # Errors
+    /// Where the address is no multiple of 8, or not inside the memory.
+    pub fn atomic_wait64(
+        &self,
+        address: u64,
+        expected: u64,
+        timeout: Option<Duration>,
+    ) -> Result<WaitResult, Error> {
+        let cell = self.cell::<u64>(address)?;
+        // SAFETY: as in `atomic_wait32`.
+        Ok(self.wait(cell.addr(), || unsafe { atomic::u64::load(cell) } == expected, timeout))
+    }
+
+    fn wait(&self, cell: usize, is_expected: impl FnOnce() -> bool, timeout: Option<Duration>) -> WaitResult {
+        // No store's record is where this thread has something of its own.
+        let here = 0_u8;
+        let place = ((&raw const here).addr(), cell);
+        match self.0.parking.wait(place, is_expected, timeout, || false) {
+            WaitOutcome::Woken => WaitResult::Ok,
+            WaitOutcome::NotEqual => WaitResult::Mismatch,
+            WaitOutcome::TimedOut | WaitOutcome::Interrupted => WaitResult::TimedOut,
+        }
+    }
+
+    /// The cell at an address.
+    fn cell<Cell>(&self, address: u64) -> Result<*mut Cell, Error> {
+        let size = size_of::<Cell>();
+        if !address.is_multiple_of(size as u64) {
+            return Err(Trap::UnalignedAtomic.into());
+        }
+        self.range(address, size).map(<*mut u8>::cast)
     }
 
     /// Grows by `delta_pages` pages and returns the old size in pages.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 pub use place::message_in_text;
 
-use innkeeper_engine::{Error, ErrorKind};
+use innkeeper_engine::{Config, Error, ErrorKind};
 
 /// Bytes of address space that translating one byte of text takes at most, with what the allocator cannot use: a tag without a type, in five bytes, takes the most.
 const BYTES_OF_TEXT_BYTE: usize = 224;
@@ -23,4 +23,18 @@ pub const fn text_memory_bytes(text_bytes: usize) -> usize {
 /// [`ErrorKind::Text`] with line, column and reason where the text is not a module.
 pub fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     wat::parse_bytes(bytes).map_err(|error| Error::new(ErrorKind::Text(error.to_string())))
+}
+
+/// [`to_binary`] for an engine, of text that it may take the memory for.
+pub(crate) fn translate(config: &Config, text: &[u8]) -> Result<Vec<u8>, Error> {
+    let (needed, limit) = (text_memory_bytes(text.len()), config.limits.memory_bytes);
+    if let Some(limit) = limit
+        && needed as u64 > limit
+    {
+        return Err(Error::limit(format!(
+            "a module of {} bytes of text may take {needed} bytes to be read, and the limit is {limit} (Limits::memory_bytes)",
+            text.len()
+        )));
+    }
+    to_binary(text).map(Cow::into_owned)
 }

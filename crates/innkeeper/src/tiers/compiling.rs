@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{Baseline, Hot, ModuleParts, ModuleTiers, Preparation, Tier, Verdict, VmFunc};
-use innkeeper_engine::{CompileStatistics, Config, Engine};
+use innkeeper_engine::tier::{
+    Baseline, Hot, ModuleParts, ModuleTiers, Preparation, Serialized, Tier, Verdict, VmFunc,
+};
+use innkeeper_engine::{CompileStatistics, Config, Engine, Error};
 use innkeeper_interp::Interpreter;
 use innkeeper_jit::cache::Cache;
 use innkeeper_jit::{CacheLookup, Jit, NativeModule};
@@ -41,6 +43,15 @@ unsafe impl Tier for Compiling {
 
     fn host_entry(&self) -> *const u8 {
         self.jit.host_entry()
+    }
+
+    unsafe fn deserialize(
+        &self,
+        config: &Config,
+        serialized: Serialized<'_>,
+    ) -> Result<(Vec<u8>, Box<dyn Preparation>), Error> {
+        let (module, lookup) = self.jit.deserialize(config, serialized).map_err(Error::precompiled)?;
+        Ok((module, Box::new(Prepared { jit: self.jit.clone(), tiers: self.tiers, lookup })))
     }
 
     fn compile_statistics(&self) -> CompileStatistics {

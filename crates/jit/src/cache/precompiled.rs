@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use innkeeper_engine::Config;
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::SavedCode;
 use super::format::{self, Seal, Unusable};
 use super::key::{Key, Target, build_name};
 use super::mapping::Sharing;
-use crate::{Jit, compiler};
+use crate::{CacheLookup, Jit, compiler};
 
 /// A module with machine code for all of its functions.
 pub struct Precompiled {
@@ -70,7 +71,23 @@ impl Precompiled {
     /// # Errors
     /// Where the file is not whole, or made for another build, processor or configuration than `config`.
     pub fn open_trusted(path: &Path, config: &Config) -> Result<Precompiled, PrecompiledError> {
-        let file = File::open(path)?;
+        Precompiled::of_file(File::open(path)?, config)
+    }
+
+    /// As [`Precompiled::open_trusted`], of bytes that the caller trusts.
+    ///
+    /// # Errors
+    /// As [`Precompiled::open_trusted`].
+    pub fn of_trusted_bytes(bytes: &[u8], config: &Config) -> Result<Precompiled, PrecompiledError> {
+        // Code is mapped from a file; this one has no name, and is gone with the last who uses it.
+        let file = File::from(
+            memfd_create("innkeeper-precompiled", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?,
+        );
+        file.write_all_at(bytes, 0)?;
+        Precompiled::of_file(file, config)
+    }
+
+    fn of_file(file: File, config: &Config) -> Result<Precompiled, PrecompiledError> {
         let bytes = file.metadata()?.len();
         let code =
             SavedCode::open((&file, bytes), Seal::Digest, Sharing::Copied).map_err(|error| match error {
@@ -104,6 +121,12 @@ impl Precompiled {
     #[must_use]
     pub fn take_module(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.module)
+    }
+
+    /// The key, and the code, for one module.
+    pub(crate) fn into_lookup(self) -> Option<CacheLookup> {
+        let code = self.code_for(&self.key)?;
+        Some(CacheLookup::of(self.key, Some(code)))
     }
 
     /// The code, if it is that of a key.

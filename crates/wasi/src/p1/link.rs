@@ -31,10 +31,13 @@ const INTERRUPTED: i32 = Errno::Intr as i32;
 ///
 /// With the feature `async`, whatever a guest waits for in a call that can wait (`call_async`, `instantiate_async`) holds no thread, whatever executor polls the call.
 /// In other calls it holds the thread that has called.
+///
+/// # Errors
+/// Where the linker has a function of WASI already, and shadowing is not allowed.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static,
-) {
+) -> Result<(), Error> {
     macro_rules! define {
         ($([$module:ident] $name:ident($($parameter:ident: $type:ident),*) -> $returns:ident;)*) => {
             $(
@@ -46,13 +49,13 @@ pub fn add_to_linker<T: Send + 'static>(
             let call = move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
                 define!(@now caller $watched identity $module $name ($($parameter),*))
             };
-            linker.func_wrap(VERSION.module_name(), stringify!($name), call);
+            linker.func_wrap(VERSION.module_name(), stringify!($name), call)?;
         };
         (@never $watched:ident $module:ident $name:ident ($($parameter:ident: $type:ident),*)) => {
             let call = move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
                 ended(define!(@now caller $watched identity $module $name ($($parameter),*)))
             };
-            linker.func_wrap(VERSION.module_name(), stringify!($name), call);
+            linker.func_wrap(VERSION.module_name(), stringify!($name), call)?;
         };
         (@waits $watched:ident $module:ident $name:ident ($($parameter:ident: $type:ident),*)) => {
             #[cfg(not(feature = "async"))]
@@ -60,7 +63,7 @@ pub fn add_to_linker<T: Send + 'static>(
                 let call = move |mut caller: Caller<'_, T>, $($parameter: $type),*| {
                     define!(@now caller $watched hold_thread $module $name ($($parameter),*))
                 };
-                linker.func_wrap(VERSION.module_name(), stringify!($name), call);
+                linker.func_wrap(VERSION.module_name(), stringify!($name), call)?;
             }
             #[cfg(feature = "async")]
             linker.func_wrap_blocking_or_async(
@@ -72,7 +75,7 @@ pub fn add_to_linker<T: Send + 'static>(
                 move |mut caller: Caller<'_, T>, ($($parameter,)*): ($($type,)*)| Box::new(async move {
                     define!(@later caller $watched $module $name ($($parameter),*))
                 }),
-            );
+            )?;
         };
         (@now $caller:ident $watched:ident $run:ident $module:ident $name:ident ($($parameter:ident),*)) => {{
             let perform = |cx: &mut Context, memory: &mut GuestMemory<'_>| {
@@ -83,7 +86,7 @@ pub fn add_to_linker<T: Send + 'static>(
                 (Some(observers), Some(watched)) => {
                     let observers = Arc::clone(observers);
                     let slots = [$(u64::from($parameter.cast_unsigned())),*];
-                    watch(&observers, cx, memory, (watched, &slots), perform).map_err(Error::from)
+                    watch(&observers, cx, memory, (watched, &slots), perform).map_err(NoReturn::into_error)
                 }
                 _ => perform(cx, &mut memory).map_err(Error::from_host),
             };
@@ -103,12 +106,12 @@ pub fn add_to_linker<T: Send + 'static>(
                                 cx, &mut memory, $(FromWasm::from_wasm($parameter)),*
                             );
                             let outcome = done.await.outcome();
-                            watching.end((cx, memory), &journal, outcome).map_err(Error::from)
+                            watching.end((cx, memory), &journal, outcome).map_err(NoReturn::into_error)
                         }
                         Ok(Some(answer)) => {
-                            watching.end((cx, memory), &journal, answer).map_err(Error::from)
+                            watching.end((cx, memory), &journal, answer).map_err(NoReturn::into_error)
                         }
-                        Err(stopped) => Err(stopped.into()),
+                        Err(stopped) => Err(stopped.into_error()),
                     }
                 }
                 _ => {
@@ -128,6 +131,7 @@ pub fn add_to_linker<T: Send + 'static>(
         const VERSION: Version = Version::Unstable;
         for_each_unstable_function!(define);
     }
+    Ok(())
 }
 
 /// What a call returns whose pointers do not lie in memory.
@@ -188,9 +192,10 @@ fn ended(outcome: Result<i32, Error>) -> Result<(), Error> {
     }
 }
 
-impl From<NoReturn> for Error {
-    fn from(stopped: NoReturn) -> Error {
-        match stopped {
+impl NoReturn {
+    /// What ends the guest.
+    fn into_error(self) -> Error {
+        match self {
             NoReturn::Exit(exit) => Error::from_host(exit),
             NoReturn::Replay(error) => Error::from_host(*error),
         }

@@ -102,16 +102,14 @@ impl<T: Send + 'static> Threads<T> {
             if let ExternType::Memory(ty) = import.ty
                 && ty.sharing == Sharing::Shared
             {
-                linker.define_shared(
-                    import.module,
-                    import.name,
-                    &SharedMemory::with_budget(&engine, ty, budget)?,
-                );
+                let memory = SharedMemory::with_budget(&engine, ty, budget)?;
+                linker.define_shared(import.module, import.name, &memory)?;
             }
         }
+        let mut defined = Ok(());
         let group = Arc::new_cyclic(|group: &Weak<Group<T>>| {
             let weak = group.clone();
-            define_spawn(&mut linker, move |caller, argument| {
+            defined = define_spawn(&mut linker, move |caller, argument| {
                 let from = if caller.is_instantiating() { Spawner::StartFunction } else { Spawner::Function };
                 let refused = || Ok(Started::at_once(refused(Errno::NoSys)));
                 weak.upgrade().map_or_else(refused, |group| spawn(&group, from, argument))
@@ -129,6 +127,7 @@ impl<T: Send + 'static> Threads<T> {
                 state: Mutex::default(),
             }
         });
+        defined?;
         Ok(Threads { group })
     }
 
@@ -194,14 +193,14 @@ struct NewThread {
 fn define_spawn<T: Send + 'static>(
     linker: &mut Linker<T>,
     spawn: impl Fn(&Caller<'_, T>, i32) -> Result<Started, Error> + Send + Sync + 'static,
-) {
+) -> Result<(), Error> {
     let spawn = Arc::new(spawn);
     let now = {
         let spawn = Arc::clone(&spawn);
         move |caller: Caller<'_, T>, argument: i32| spawn(&caller, argument)?.hold_thread()
     };
     #[cfg(not(feature = "async"))]
-    linker.func_wrap("wasi", "thread-spawn", now);
+    linker.func_wrap("wasi", "thread-spawn", now)?;
     #[cfg(feature = "async")]
     linker.func_wrap_blocking_or_async(
         "wasi",
@@ -211,7 +210,8 @@ fn define_spawn<T: Send + 'static>(
             let started = spawn(&caller, argument);
             Box::new(async move { started?.suspend().await })
         },
-    );
+    )?;
+    Ok(())
 }
 
 /// Starts a thread. Where a start function does so, it waits for the new instance.

@@ -2,6 +2,11 @@
 //!
 //! A linker is made once and can instantiate many modules into many stores: host functions are made once and serve all stores, as shared memories do. Items that
 //! belong to a store can be defined too, and then serve that store only. What is to be instantiated often is prepared: [`InstancePre`].
+//!
+//! Must stay true: a name stands for one thing, unless its second definition was allowed ([`Linker::allow_shadowing`]).
+
+mod instances;
+mod unknown;
 
 use std::collections::HashMap;
 #[cfg(feature = "async")]
@@ -10,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "async")]
 use crate::caller::Caller;
+use crate::composite::TypeId;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::extern_::{Extern, Memory};
@@ -35,6 +41,7 @@ use crate::vmctx::shared_memory::SharedMemory;
 pub struct Linker<T: 'static> {
     engine: Engine,
     modules: HashMap<Box<str>, HashMap<Box<str>, Definition>>,
+    may_shadow: bool,
     /// Neither more general nor less: functions of the host were made for exactly this type.
     data: std::marker::PhantomData<fn(T) -> T>,
 }
@@ -47,29 +54,47 @@ impl<T: 'static> Drop for Linker<T> {
     }
 }
 
+/// What a name stands for; clones are the same.
+#[derive(Clone)]
 enum Definition {
-    Host(HostDefinition),
+    Host(Arc<HostDefinition>),
     Item(Extern),
     SharedMemory(SharedMemory),
 }
 
 /// A host function, made when it is first linked.
 struct HostDefinition {
-    ty: FuncType,
+    ty: HostType,
     code: Arc<dyn HostCode>,
     made: OnceLock<Arc<SharedHostFunc>>,
 }
 
+/// What a host function's type is known by.
+enum HostType {
+    /// One that stands alone.
+    Plain(FuncType),
+    /// That of a module's import, which others of its group may tell apart from all that look like it.
+    Defined(TypeId),
+}
+
 impl HostDefinition {
     fn definition(ty: FuncType, code: Arc<dyn HostCode>) -> Definition {
-        Definition::Host(HostDefinition { ty, code, made: OnceLock::new() })
+        HostDefinition::of_type(HostType::Plain(ty), code)
+    }
+
+    fn of_type(ty: HostType, code: Arc<dyn HostCode>) -> Definition {
+        Definition::Host(Arc::new(HostDefinition { ty, code, made: OnceLock::new() }))
     }
 
     fn made(&self, engine: &Engine) -> Result<&Arc<SharedHostFunc>, Error> {
         if let Some(made) = self.made.get() {
             return Ok(made);
         }
-        let made = Arc::new(SharedHostFunc::new(engine, Arc::clone(&self.code), &self.ty)?);
+        let code = Arc::clone(&self.code);
+        let made = Arc::new(match &self.ty {
+            HostType::Plain(ty) => SharedHostFunc::new(engine, code, ty)?,
+            HostType::Defined(id) => SharedHostFunc::of_defined(engine, code, *id)?,
+        });
         Ok(self.made.get_or_init(|| made))
     }
 }
@@ -78,7 +103,18 @@ impl<T: 'static> Linker<T> {
     /// An empty linker.
     #[must_use]
     pub fn new(engine: &Engine) -> Linker<T> {
-        Linker { engine: engine.clone(), modules: HashMap::new(), data: std::marker::PhantomData }
+        Linker {
+            engine: engine.clone(),
+            modules: HashMap::new(),
+            may_shadow: false,
+            data: std::marker::PhantomData,
+        }
+    }
+
+    /// Whether a later definition takes the place of an earlier one of the same name, from now on; otherwise, and if nothing is said, it is refused.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.may_shadow = allow;
+        self
     }
 
     /// The engine that the linker works for.
@@ -87,32 +123,41 @@ impl<T: 'static> Linker<T> {
         &self.engine
     }
 
-    /// Defines a host function from a closure whose types tell its wasm type; replaces what stood under the name. Wherever a guest calls it, it has
+    /// Defines a host function from a closure whose types tell its wasm type. Wherever a guest calls it, it has
     /// [`crate::Limits::HOST_HEADROOM_BYTES`] of stack.
+    ///
+    /// # Errors
+    /// Where the name stands for something already, and shadowing is not allowed. So are those of all that defines a name.
     pub fn func_wrap<Params, Results>(
         &mut self,
         module: &str,
         name: &str,
         call: impl IntoFunc<T, Params, Results>,
-    ) -> &mut Self {
+    ) -> Result<&mut Self, Error> {
         let (ty, code) = call.into_func();
         self.insert(module, name, HostDefinition::definition(ty, code))
     }
 
-    /// Defines a host function of a type known at run time; replaces what stood under the name. It has as much stack as one of [`Linker::func_wrap`].
+    /// Defines a host function of a type known at run time. It has as much stack as one of [`Linker::func_wrap`].
+    ///
+    /// # Errors
+    /// As [`Linker::func_wrap`].
     pub fn func_new(
         &mut self,
         module: &str,
         name: &str,
         ty: FuncType,
         call: impl Fn(crate::Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
-    ) -> &mut Self {
+    ) -> Result<&mut Self, Error> {
         let code = host::code::<T, Dynamic>(crate::func::dynamic(ty.clone(), call));
         self.insert(module, name, HostDefinition::definition(ty, code))
     }
 
     /// As [`Linker::func_wrap`], with a function whose future the guest waits for, in calls that can ([`Func::call_async`]); in others it fails. `Params` are nothing, one
-    /// value, or a tuple of up to 12.
+    /// value, or a tuple of up to 20.
+    ///
+    /// # Errors
+    /// As [`Linker::func_wrap`].
     #[cfg(feature = "async")]
     pub fn func_wrap_async<Params, R>(
         &mut self,
@@ -122,7 +167,7 @@ impl<T: 'static> Linker<T> {
         + Send
         + Sync
         + 'static,
-    ) -> &mut Self
+    ) -> Result<&mut Self, Error>
     where
         Params: crate::HostParams,
         R: crate::IntoHostResult + 'static,
@@ -133,6 +178,9 @@ impl<T: 'static> Linker<T> {
 
     /// As [`Linker::func_wrap_async`]; in calls that cannot wait, `blocking` is called instead, which holds the thread for as long as it takes. To the guest both are one
     /// function.
+    ///
+    /// # Errors
+    /// As [`Linker::func_wrap`].
     #[cfg(feature = "async")]
     pub fn func_wrap_blocking_or_async<Params, R>(
         &mut self,
@@ -143,7 +191,7 @@ impl<T: 'static> Linker<T> {
         + Send
         + Sync
         + 'static,
-    ) -> &mut Self
+    ) -> Result<&mut Self, Error>
     where
         Params: crate::HostParams,
         R: crate::IntoHostResult + 'static,
@@ -153,6 +201,9 @@ impl<T: 'static> Linker<T> {
     }
 
     /// As [`Linker::func_new`], with a function whose future the guest waits for: see [`Linker::func_wrap_async`].
+    ///
+    /// # Errors
+    /// As [`Linker::func_wrap`].
     #[cfg(feature = "async")]
     pub fn func_new_async(
         &mut self,
@@ -167,7 +218,7 @@ impl<T: 'static> Linker<T> {
         + Send
         + Sync
         + 'static,
-    ) -> &mut Self
+    ) -> Result<&mut Self, Error>
     where
         T: Send,
     {
@@ -175,22 +226,25 @@ impl<T: 'static> Linker<T> {
         self.insert(module, name, HostDefinition::definition(ty, code))
     }
 
-    /// Defines an item of a store; replaces what stood under the name.
-    pub fn define(&mut self, module: &str, name: &str, item: impl Into<Extern>) -> &mut Self {
+    /// Defines an item of a store.
+    ///
+    /// # Errors
+    /// As [`Linker::func_wrap`].
+    pub fn define(&mut self, module: &str, name: &str, item: impl Into<Extern>) -> Result<&mut Self, Error> {
         self.insert(module, name, Definition::Item(item.into()))
     }
 
-    /// Defines a memory that all stores share; replaces what stood under the name.
-    pub fn define_shared(&mut self, module: &str, name: &str, memory: &SharedMemory) -> &mut Self {
+    /// Defines a memory that all stores share.
+    ///
+    /// # Errors
+    /// As [`Linker::func_wrap`].
+    pub fn define_shared(
+        &mut self,
+        module: &str,
+        name: &str,
+        memory: &SharedMemory,
+    ) -> Result<&mut Self, Error> {
         self.insert(module, name, Definition::SharedMemory(memory.clone()))
-    }
-
-    /// Defines all exports of an instance under `module`.
-    pub fn instance(&mut self, mut store: impl AsContextMut, module: &str, instance: Instance) -> &mut Self {
-        for (name, item) in instance.exports(&mut store) {
-            self.define(module, &name, item);
-        }
-        self
     }
 
     /// Instantiates a module, and runs its start function if it has one.
@@ -257,15 +311,41 @@ impl<T: 'static> Linker<T> {
     /// What stands behind each of a module's imports, in order.
     fn definitions<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Result<&'a Definition, Error>> {
         module.0.imports.iter().map(|import| {
-            let found = self.modules.get(&*import.module).and_then(|names| names.get(&*import.name));
+            let found = self.definition(&import.module, &import.name);
             let ty = || module.0.item_type(import.item);
             found.ok_or_else(|| unknown_import(&import.module, &import.name, &ty()))
         })
     }
 
-    fn insert(&mut self, module: &str, name: &str, definition: Definition) -> &mut Self {
+    /// Defines a host function of a type, with its code.
+    pub(crate) fn define_code(
+        &mut self,
+        (module, name): (&str, &str),
+        ty: FuncType,
+        code: Arc<dyn HostCode>,
+    ) -> Result<&mut Self, Error> {
+        self.insert(module, name, HostDefinition::definition(ty, code))
+    }
+
+    fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self, Error> {
+        if !self.may_shadow && self.definition(module, name).is_some() {
+            return Err(Error::link(format!(
+                "`{module}` `{name}` is defined already (Linker::allow_shadowing lets a later definition take its place)"
+            )));
+        }
         self.modules.entry(module.into()).or_default().insert(name.into(), definition);
-        self
+        Ok(self)
+    }
+
+    fn definition(&self, module: &str, name: &str) -> Option<&Definition> {
+        self.modules.get(module)?.get(name)
+    }
+}
+
+impl<T: 'static> std::fmt::Debug for Linker<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.modules.values().map(HashMap::len).sum::<usize>();
+        f.debug_struct("Linker").field("names", &names).finish_non_exhaustive()
     }
 }
 

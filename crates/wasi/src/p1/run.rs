@@ -1,0 +1,55 @@
+//! A whole program with its keys, in one call.
+
+use std::borrow::Borrow;
+
+use innkeeper_engine::{Engine, Error, Linker, Module, Store};
+
+use super::context::Context;
+use super::functions::Exit;
+use super::link::add_to_linker;
+use super::threads::{Threads, uses_threads};
+use crate::keys::Keys;
+use crate::stop::Stopper;
+
+/// What a program begins in.
+const START: &str = "_start";
+
+/// Runs a program of WASI 0.1 with these keys until it ends, and gives its exit code: 0 where it returns. Its threads end with it.
+///
+/// What a program may hold and how long it may run is decided by the engine's configuration; whoever wants more of a say (a deadline, fuel, functions of the host's own) makes the
+/// store and the linker as [`add_to_linker`] shows.
+///
+/// # Errors
+/// A key that cannot be honoured ([`crate::keys::KeyError`]), an import that WASI does not have, a limit, a trap.
+pub fn run(engine: &Engine, module: &Module, keys: impl Borrow<Keys>) -> Result<i32, Error> {
+    let context = Context::new(keys.borrow())?;
+    let mut linker = Linker::new(engine);
+    add_to_linker(&mut linker, |context: &mut Context| context)?;
+    let mut store = Store::with_budget(engine, context.clone(), context.host().budget())?;
+    let start = |linker: &Linker<Context>, store: &mut Store<Context>| {
+        let instance = linker.instantiate(&mut *store, module)?;
+        instance.get_typed_func::<(), ()>(&*store, START)?.call(store, ())
+    };
+    let result = if uses_threads(module) {
+        let stopper = Stopper::new()?;
+        stopper.add_store(store.interrupt_handle());
+        context.host().set_interrupt(stopper.interrupt());
+        let data = context.clone();
+        let threads = Threads::new(linker, module, (&context, &stopper), move || data.clone())?;
+        let result = start(threads.linker(), &mut store);
+        threads.finish(result)
+    } else {
+        start(&linker, &mut store)
+    };
+    context.close_descriptors();
+    match result {
+        Ok(()) => Ok(0),
+        Err(error) => exit_code(&error).ok_or(error),
+    }
+}
+
+/// The code that a guest has exited with, if it is why a call has not returned: `proc_exit` ends the guest with an error, also where the code is 0.
+#[must_use]
+pub fn exit_code(error: &Error) -> Option<i32> {
+    error.downcast_ref::<Exit>().map(|Exit(code)| code.cast_signed())
+}

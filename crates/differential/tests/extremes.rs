@@ -54,7 +54,7 @@ fn as_many_as_there_may_be_and_one_more() {
                 .unwrap_or_else(|error| panic!("{count:?}: {error}"));
             let mut store = Store::new(&engine, ()).expect("a store");
             let mut linker = Linker::new(&engine);
-            linker.func_wrap("host", "seven", || 7_i32);
+            linker.func_wrap("host", "seven", || 7_i32).unwrap();
             let instance = linker
                 .instantiate(&mut store, &module)
                 .unwrap_or_else(|error| panic!("{count:?} in {tiers:?}: {error}"));

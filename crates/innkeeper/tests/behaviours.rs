@@ -64,11 +64,15 @@ fn store(engine: &Engine, limiter: Limiter) -> Store<()> {
 
 fn linker(engine: &Engine) -> Linker<()> {
     let mut linker = Linker::new(engine);
-    linker.func_wrap("host", "fail", || -> Result<(), Error> {
-        Err(Error::from_host(std::io::Error::other("a host's own")))
-    });
-    linker.func_wrap("host", "panic", |_: Caller<'_, ()>| -> () { panic!("a host's own") });
-    linker.func_wrap("host", "is_starting", |caller: Caller<'_, ()>| i32::from(caller.is_instantiating()));
+    linker
+        .func_wrap("host", "fail", || -> Result<(), Error> {
+            Err(Error::from_host(std::io::Error::other("a host's own")))
+        })
+        .unwrap();
+    linker.func_wrap("host", "panic", |_: Caller<'_, ()>| -> () { panic!("a host's own") }).unwrap();
+    linker
+        .func_wrap("host", "is_starting", |caller: Caller<'_, ()>| i32::from(caller.is_instantiating()))
+        .unwrap();
     linker
 }
 
@@ -198,7 +202,7 @@ fn a_start_function_that_traps_or_panics_leaves_what_others_have_of_its_instance
         let mut store = store(&engine, Limiter::Refuses);
         let table = module(&engine, r#"(module (table (export "table") 1 funcref))"#);
         let table = linker.instantiate(&mut store, &table).unwrap().get_export(&mut store, "table").unwrap();
-        linker.define("host", "table", table);
+        linker.define("host", "table", table).unwrap();
         for (told, ends) in [("unreachable", "(unreachable)"), ("panic: a host's own", "(call $panic)")] {
             let text = format!(
                 r#"(module (import "host" "panic" (func $panic)) (import "host" "table" (table 1 funcref)) {COMMON}
@@ -297,9 +301,11 @@ fn instances_of_a_store_are_as_many_as_its_limit_says() {
     for engine in engines() {
         let mut linker = linker(&engine);
         let inner = module(&engine, "(module)");
-        linker.func_wrap("host", "instantiate", move |mut caller: Caller<'_, ()>| -> Result<(), Error> {
-            innkeeper::Instance::new(&mut caller, &inner, &[]).map(drop)
-        });
+        linker
+            .func_wrap("host", "instantiate", move |mut caller: Caller<'_, ()>| -> Result<(), Error> {
+                innkeeper::Instance::new(&mut caller, &inner, &[]).map(drop)
+            })
+            .unwrap();
         let outer = r#"(module (import "host" "instantiate" (func $new)) (start $new))"#;
         let (outer, traps) =
             (module(&engine, outer), module(&engine, "(module (func $s (unreachable)) (start $s))"));

@@ -26,7 +26,7 @@ fn guest(engine: &Engine) -> Guest {
     let mut store = Store::new(engine, ()).unwrap();
     let mut linker = Linker::new(engine);
     let of_guest = Arc::clone(&handle);
-    linker.func_wrap("host", "interrupt", move || of_guest.get().unwrap().interrupt());
+    linker.func_wrap("host", "interrupt", move || of_guest.get().unwrap().interrupt()).unwrap();
     let binary = innkeeper::to_binary(BULK.as_bytes()).unwrap().into_owned();
     let instance = linker.instantiate(&mut store, &Module::new(engine, binary).unwrap()).unwrap();
     let memory = instance.get_memory(&mut store, "memory").unwrap();

@@ -15,7 +15,7 @@ fn run(text: &str, args: &[Val], results: usize) -> Result<Vec<Val>, innkeeper::
     let module = module(&engine, text);
     let mut store = Store::new(&engine, ()).unwrap();
     let mut linker: Linker<()> = Linker::new(&engine);
-    linker.func_wrap("host", "double", |x: i32| x * 2);
+    linker.func_wrap("host", "double", |x: i32| x * 2).unwrap();
     let instance = linker.instantiate(&mut store, &module)?;
     let run = instance.get_func(&mut store, "run").unwrap();
     let mut out = vec![Val::I32(0); results];
@@ -274,7 +274,7 @@ fn errors_of_the_host_have_a_backtrace() {
         (func (export "run") (call $inner)))"#;
     let module = module(&engine, text);
     let mut linker: Linker<()> = Linker::new(&engine);
-    linker.func_wrap("host", "fail", || Err::<(), _>(innkeeper::Error::from_host(std::fmt::Error)));
+    linker.func_wrap("host", "fail", || Err::<(), _>(innkeeper::Error::from_host(std::fmt::Error))).unwrap();
     let mut store = Store::new(&engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, &module).unwrap();
     let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
@@ -303,10 +303,12 @@ fn the_host_enters_machine_code_at_once() {
     let engine = innkeeper::engine_with(config, Tiers::Auto);
     let mut store = Store::new(&engine, Vec::new()).unwrap();
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "tell", |mut caller: innkeeper::Caller<'_, Vec<(i32, bool)>>, what: i32| {
-        let seen = (what, caller.is_in_machine_code());
-        caller.data_mut().push(seen);
-    });
+    linker
+        .func_wrap("host", "tell", |mut caller: innkeeper::Caller<'_, Vec<(i32, bool)>>, what: i32| {
+            let seen = (what, caller.is_in_machine_code());
+            caller.data_mut().push(seen);
+        })
+        .unwrap();
     let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     for _ in 0..16 {
@@ -361,10 +363,12 @@ fn references_in_registers_are_seen_while_the_host_runs() {
     let engine = innkeeper::engine_with(config, Tiers::Compiled);
     let mut store = Store::new(&engine, ()).unwrap();
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "collect", |mut caller: innkeeper::Caller<'_, ()>| {
-        let called = caller.get_export("called").unwrap().into_func().unwrap();
-        called.call(&mut caller, &[], &mut [])
-    });
+    linker
+        .func_wrap("host", "collect", |mut caller: innkeeper::Caller<'_, ()>| {
+            let called = caller.get_export("called").unwrap().into_func().unwrap();
+            called.call(&mut caller, &[], &mut [])
+        })
+        .unwrap();
     let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
     for (name, sum) in [("one", 1), ("four", 1111)] {
         let run = instance.get_typed_func::<(), i32>(&mut store, name).unwrap();

@@ -70,7 +70,7 @@ fn store(engine: &Engine, bombs: &[Held], dropped: &Arc<AtomicUsize>) -> (Store<
         let held = bomb(Held::HostFunc);
         Func::wrap(&mut store, move |_: Caller<'_, Bomb>| drop_never(&held)).unwrap();
         let held = bomb(Held::LinkedFunc);
-        linker.func_wrap("host", &format!("f{i}"), move |_: Caller<'_, Bomb>| drop_never(&held));
+        linker.func_wrap("host", &format!("f{i}"), move |_: Caller<'_, Bomb>| drop_never(&held)).unwrap();
     }
     let pre = linker.instantiate_pre(&module(engine)).unwrap();
     pre.instantiate(&mut store).unwrap();
@@ -133,7 +133,7 @@ fn dropping_a_linker_drops_all_its_functions_whatever_panics() {
     for module in 0..4 {
         for name in 0..4 {
             let held = Bomb { dropped: Arc::clone(&dropped), panics: name % 2 == 1 };
-            linker.func_wrap(&format!("m{module}"), &format!("f{name}"), move || drop_never(&held));
+            linker.func_wrap(&format!("m{module}"), &format!("f{name}"), move || drop_never(&held)).unwrap();
         }
     }
     assert!(panics(|| drop(linker)));

@@ -45,7 +45,7 @@ fn holds(tiers: Tiers, allocate: impl Fn(Caller<'_, ()>) + Send + Sync + 'static
     let tuning = Tuning { collection: Collection::EveryAllocation, ..Tuning::default() };
     let engine = innkeeper::engine_with(Config { tuning, ..Config::default() }, tiers);
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "allocate", allocate);
+    linker.func_wrap("host", "allocate", allocate).unwrap();
     let mut store = Store::new(&engine, ());
     let store = store.as_mut().unwrap();
     let instance = linker.instantiate(&mut *store, &module(&engine, HOLDER)).unwrap();
@@ -92,20 +92,26 @@ fn y11_an_object_in_use_is_not_dropped_while_the_host_allocates_elsewhere() {
         let engine = innkeeper::engine_with(Config { tuning: tuning.clone(), ..Config::default() }, tiers);
         let mut linker = Linker::new(&engine);
         let ty = FuncType::new([], [ValType::EXTERNREF]);
-        linker.func_new("host", "make", ty, |mut caller, _, results| {
-            results[0] = Val::ExternRef(Some(ExternRef::new(&mut caller, Noted)?));
-            Ok(())
-        });
-        linker.func_wrap("host", "allocate", |mut caller: Caller<'_, ()>| {
-            std::thread::scope(|scope| {
-                scope.spawn(move || allocate(&mut caller)).join().unwrap();
-            });
-        });
+        linker
+            .func_new("host", "make", ty, |mut caller, _, results| {
+                results[0] = Val::ExternRef(Some(ExternRef::new(&mut caller, Noted)?));
+                Ok(())
+            })
+            .unwrap();
+        linker
+            .func_wrap("host", "allocate", |mut caller: Caller<'_, ()>| {
+                std::thread::scope(|scope| {
+                    scope.spawn(move || allocate(&mut caller)).join().unwrap();
+                });
+            })
+            .unwrap();
         let ty = FuncType::new([ValType::EXTERNREF], []);
-        linker.func_new("host", "use", ty, |_, _, _| {
-            assert_eq!(DROPPED.load(Ordering::SeqCst), 0);
-            Ok(())
-        });
+        linker
+            .func_new("host", "use", ty, |_, _, _| {
+                assert_eq!(DROPPED.load(Ordering::SeqCst), 0);
+                Ok(())
+            })
+            .unwrap();
         let mut store = Store::new(&engine, ()).unwrap();
         let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
         let held = instance.get_typed_func::<(), ()>(&mut store, "held").unwrap();
@@ -140,7 +146,7 @@ fn y11_types_that_an_engine_does_not_have_are_refused() {
             .map(drop),
             {
                 let mut linker = Linker::new(&engine);
-                linker.func_new("host", "f", ty, |_, _, _| Ok(()));
+                linker.func_new("host", "f", ty, |_, _, _| Ok(())).unwrap();
                 let text = r#"(module (import "host" "f" (func (param (ref null func)))))"#;
                 linker.instantiate(&mut store, &module(&engine, text)).map(drop)
             },
@@ -186,11 +192,13 @@ fn e5_functions_of_the_host_have_their_threads_stack() {
             let mut linker = Linker::new(&engine);
             let worked = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&worked);
-            linker.func_wrap("host", "work", move || {
-                // A frame of more than a page is touched page by page, whatever is in it.
-                std::hint::black_box(&std::mem::MaybeUninit::<[u8; USED_BYTES]>::uninit());
-                counted.fetch_add(1, Ordering::Relaxed);
-            });
+            linker
+                .func_wrap("host", "work", move || {
+                    // A frame of more than a page is touched page by page, whatever is in it.
+                    std::hint::black_box(&std::mem::MaybeUninit::<[u8; USED_BYTES]>::uninit());
+                    counted.fetch_add(1, Ordering::Relaxed);
+                })
+                .unwrap();
             let mut store = Store::new(&engine, ()).unwrap();
             let instance = linker.instantiate(&mut store, &module(&engine, DEEP)).unwrap();
             let down = instance.get_typed_func::<i32, ()>(&mut store, "down").unwrap();
@@ -285,26 +293,28 @@ fn a_deadline_and_an_interrupt_do_not_replace_each_other() {
         let case = format!("{tiers:?}, own deadline: {is_own}, interrupt first: {is_interrupt_first}");
         let engine = innkeeper::engine_with(Config::default(), tiers);
         let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "call", |mut caller: Caller<'_, Option<Host>>| {
-            let Some(host) = caller.data_mut() else { return };
-            host.calls += 1;
-            let Host { spin, handle, is_own, is_interrupt_first, .. } = host;
-            let (spin, handle, is_interrupt_first) = (*spin, handle.clone(), *is_interrupt_first);
-            if is_interrupt_first {
-                handle.interrupt();
-            }
-            // The store's own deadline passes meanwhile.
-            match is_own {
-                true => std::thread::sleep(Duration::from_millis(40)),
-                false => handle.exceed_deadline(),
-            }
-            if let Some(spin) = spin {
-                let _ = spin.call(&mut caller, &[], &mut []);
-            }
-            if !is_interrupt_first {
-                handle.interrupt();
-            }
-        });
+        linker
+            .func_wrap("host", "call", |mut caller: Caller<'_, Option<Host>>| {
+                let Some(host) = caller.data_mut() else { return };
+                host.calls += 1;
+                let Host { spin, handle, is_own, is_interrupt_first, .. } = host;
+                let (spin, handle, is_interrupt_first) = (*spin, handle.clone(), *is_interrupt_first);
+                if is_interrupt_first {
+                    handle.interrupt();
+                }
+                // The store's own deadline passes meanwhile.
+                match is_own {
+                    true => std::thread::sleep(Duration::from_millis(40)),
+                    false => handle.exceed_deadline(),
+                }
+                if let Some(spin) = spin {
+                    let _ = spin.call(&mut caller, &[], &mut []);
+                }
+                if !is_interrupt_first {
+                    handle.interrupt();
+                }
+            })
+            .unwrap();
         let mut store = Store::new(&engine, None).unwrap();
         let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
         let spin = instance.get_func(&mut store, "spin");
@@ -334,11 +344,13 @@ fn y11_a_deadline_that_somebody_swallows_ends_whoever_is_under_way() {
     for tiers in [Tiers::Interpreter, Tiers::Compiled, Tiers::Auto] {
         let engine = innkeeper::engine_with(Config::default(), tiers);
         let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "call", |mut caller: Caller<'_, Option<Func>>| {
-            if let Some(spin) = *caller.data() {
-                let _ = spin.call(&mut caller, &[], &mut []);
-            }
-        });
+        linker
+            .func_wrap("host", "call", |mut caller: Caller<'_, Option<Func>>| {
+                if let Some(spin) = *caller.data() {
+                    let _ = spin.call(&mut caller, &[], &mut []);
+                }
+            })
+            .unwrap();
         let mut store = Store::new(&engine, None).unwrap();
         let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
         *store.data_mut() = instance.get_func(&mut store, "spin");

@@ -179,11 +179,13 @@ fn through_the_host(engine: &Engine) {
     let mut store = Store::new(engine, None::<Func>).unwrap();
     let mut linker: Linker<Option<Func>> = Linker::new(engine);
     let tag = Tag::new(&mut store, &FuncType::new([ValType::I32], [])).unwrap();
-    linker.define("host", "tag", tag);
-    linker.func_wrap("host", "back", |mut caller: Caller<'_, Option<Func>>| match *caller.data() {
-        Some(func) => func.call(caller.as_context_mut(), &[], &mut []),
-        None => Ok(()),
-    });
+    linker.define("host", "tag", tag).unwrap();
+    linker
+        .func_wrap("host", "back", |mut caller: Caller<'_, Option<Func>>| match *caller.data() {
+            Some(func) => func.call(caller.as_context_mut(), &[], &mut []),
+            None => Ok(()),
+        })
+        .unwrap();
     let text = r#"(module
         (import "host" "tag" (tag $e (param i32)))
         (import "host" "back" (func $back))

@@ -73,7 +73,7 @@ fn guest() -> Result<(), innkeeper::Error> {
     mask(libc::SIG_UNBLOCK);
     let engine = innkeeper::engine_with(Config::default(), Tiers::Compiled);
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "begin", || HAS_BEGUN.store(true, Ordering::SeqCst));
+    linker.func_wrap("host", "begin", || HAS_BEGUN.store(true, Ordering::SeqCst)).unwrap();
     let module = Module::new(&engine, innkeeper::to_binary(LOADS.as_bytes()).unwrap().into_owned()).unwrap();
     let mut store = Store::new(&engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, &module).unwrap();

@@ -265,8 +265,8 @@ fn foreseen_is_checked(name: &str, wrong: Trap, null: Trap) {
     let instantiate = |store: &mut Store<()>, own: &str| -> Instance {
         let mut linker = Linker::new(&engine);
         let own = maker.get_export(&mut *store, own).unwrap();
-        linker.define("table", "table", table);
-        linker.define("table", "own", own);
+        linker.define("table", "table", table).unwrap();
+        linker.define("table", "own", own).unwrap();
         linker.instantiate(store, &module).unwrap()
     };
     let (first, second) = (instantiate(&mut store, "own"), instantiate(&mut store, "second"));
@@ -309,7 +309,7 @@ fn a_callee_that_was_compiled_before_its_caller_is_foreseen() {
     let module = module(&engine, text);
     let mut store = Store::new(&engine, ()).unwrap();
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "nothing", || {});
+    linker.func_wrap("host", "nothing", || {}).unwrap();
     let instance = linker.instantiate(&mut store, &module).unwrap();
     let one = instance.get_typed_func::<(), i32>(&mut store, "one").unwrap();
     for _ in 0..4 {

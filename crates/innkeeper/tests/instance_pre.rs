@@ -26,10 +26,12 @@ fn module(engine: &Engine, text: &str) -> Module {
 
 fn linker(engine: &Engine) -> Linker<Counter> {
     let mut linker = Linker::new(engine);
-    linker.func_wrap("host", "add", |a: i32, b: i32| a + b);
-    linker.func_wrap("host", "count", |caller: Caller<'_, Counter>| {
-        caller.data().fetch_add(1, Ordering::Relaxed);
-    });
+    linker.func_wrap("host", "add", |a: i32, b: i32| a + b).unwrap();
+    linker
+        .func_wrap("host", "count", |caller: Caller<'_, Counter>| {
+            caller.data().fetch_add(1, Ordering::Relaxed);
+        })
+        .unwrap();
     linker
 }
 
@@ -119,7 +121,7 @@ fn preparing_says_what_does_not_fit() {
             MemoryType { sharing: Sharing::Shared, ..MemoryType::new(SizeRange { min: 1, max: Some(2) }) },
         )
         .unwrap();
-        linker.define_shared("host", "memory", &memory);
+        linker.allow_shadowing(true).define_shared("host", "memory", &memory).unwrap();
         let module = module(&engine, text);
         let error = linker.instantiate_pre(&module).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Link(_)), "{text}: {error}");
@@ -131,7 +133,7 @@ fn preparing_says_what_does_not_fit() {
     let mut store = Store::new(&engine, Counter::default()).unwrap();
     let ty = FuncType::new([ValType::I32], []);
     let func = innkeeper::Func::new(&mut store, ty, |_, _, _| Ok(())).unwrap();
-    linker.define("host", "item", func);
+    linker.define("host", "item", func).unwrap();
     let module = module(&engine, r#"(module (import "host" "item" (func (param i32))))"#);
     let pre = linker.instantiate_pre(&module).unwrap();
     pre.instantiate(&mut store).unwrap();

@@ -24,7 +24,7 @@ const BUSY_FUNCTIONS: [&str; 7] = ["loop", "counting", "table", "tail", "indirec
 fn instantiate(engine: &Engine, text: &str) -> Result<(Store<()>, Instance), Error> {
     let mut store = Store::new(engine, ())?;
     let mut linker = Linker::new(engine);
-    linker.func_wrap("host", "nothing", || {});
+    linker.func_wrap("host", "nothing", || {}).unwrap();
     let module = Module::new(engine, innkeeper::to_binary(text.as_bytes())?.into_owned())?;
     let instance = linker.instantiate(&mut store, &module)?;
     Ok((store, instance))

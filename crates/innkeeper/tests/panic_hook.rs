@@ -22,7 +22,7 @@ fn y11_the_panic_hook_is_the_embedders_before_and_after_guests_are_compiled() {
     set_hook(hook);
     let engine = innkeeper::engine_with(Config::default(), Tiers::Compiled);
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "fail", || -> Result<(), Error> { resume_unwind(Box::new(1)) });
+    linker.func_wrap("host", "fail", || -> Result<(), Error> { resume_unwind(Box::new(1)) }).unwrap();
     let text = r#"(module (import "host" "fail" (func $fail)) (func (export "run") (call $fail)))"#;
     let mut store = Store::new(&engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();

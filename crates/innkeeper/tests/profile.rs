@@ -44,8 +44,8 @@ fn guest(config: Config, tiers: Tiers) -> Guest {
     let mut store = Store::new(&engine, ()).unwrap();
     let mut linker = Linker::new(&engine);
     let (sampled, interrupted) = (Arc::clone(&handle), Arc::clone(&handle));
-    linker.func_wrap("host", "sample", move || sampled.get().unwrap().sample());
-    linker.func_wrap("host", "interrupt", move || interrupted.get().unwrap().interrupt());
+    linker.func_wrap("host", "sample", move || sampled.get().unwrap().sample()).unwrap();
+    linker.func_wrap("host", "interrupt", move || interrupted.get().unwrap().interrupt()).unwrap();
     let binary = innkeeper::to_binary(NESTED.as_bytes()).unwrap().into_owned();
     let instance = linker.instantiate(&mut store, &Module::new(&engine, binary).unwrap()).unwrap();
     assert!(handle.set(store.interrupt_handle()).is_ok());
@@ -103,9 +103,11 @@ fn time_in_the_host_is_told_apart() {
         let mut linker = Linker::new(&engine);
         for name in ["wait", "other"] {
             let sampled = Arc::clone(&handle);
-            linker.func_wrap("env", name, move |ticks: i32| {
-                (0..ticks).for_each(|_| sampled.get().unwrap().sample())
-            });
+            linker
+                .func_wrap("env", name, move |ticks: i32| {
+                    (0..ticks).for_each(|_| sampled.get().unwrap().sample())
+                })
+                .unwrap();
         }
         let binary = innkeeper::to_binary(TEXT.as_bytes()).unwrap().into_owned();
         let instance = linker.instantiate(&mut store, &Module::new(&engine, binary).unwrap()).unwrap();

@@ -27,7 +27,7 @@ fn threads_count_together_in_stores_of_their_own() {
     let memory = SharedMemory::new(&engine, shared(4)).unwrap();
     let module = module(&engine, COUNTER);
     let mut linker = Linker::new(&engine);
-    linker.define_shared("host", "memory", &memory);
+    linker.define_shared("host", "memory", &memory).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -82,7 +82,7 @@ fn what_does_not_fit_is_refused() {
     let other = innkeeper::engine(Config::default());
     assert!(Memory::from_shared(Store::new(&other, ()).unwrap(), &memory).is_err());
     let mut linker: Linker<()> = Linker::new(&engine);
-    linker.define_shared("host", "memory", &memory);
+    linker.define_shared("host", "memory", &memory).unwrap();
     for (wanted, fits) in [
         ("1 4 shared", true),
         ("1 5 shared", true),

@@ -183,13 +183,15 @@ fn fuel_is_read_and_set_in_host_functions() {
     for tiers in [Tiers::Interpreter, Tiers::Compiled] {
         let engine = innkeeper::engine_with(config(), tiers);
         let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "refuel", |mut caller: Caller<'_, bool>| {
-            let left = caller.fuel().unwrap();
-            assert!(left < 100, "{left}");
-            if *caller.data() {
-                caller.set_fuel(50).unwrap();
-            }
-        });
+        linker
+            .func_wrap("host", "refuel", |mut caller: Caller<'_, bool>| {
+                let left = caller.fuel().unwrap();
+                assert!(left < 100, "{left}");
+                if *caller.data() {
+                    caller.set_fuel(50).unwrap();
+                }
+            })
+            .unwrap();
         let module = module(&engine, text);
         let mut store = Store::builder(&engine, true).fuel(99).build().unwrap();
         let instance = linker.instantiate(&mut store, &module).unwrap();
@@ -263,7 +265,7 @@ fn what_was_allowed_is_what_a_shared_memory_grows_to() {
         let rival = Rival(memory.clone(), Arc::clone(&asked));
         let mut store = Store::builder(&engine, ()).memory_size(10 << 16).limiter(rival).build().unwrap();
         let mut linker = Linker::new(&engine);
-        linker.define_shared("host", "memory", &memory);
+        linker.define_shared("host", "memory", &memory).unwrap();
         let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
         assert_eq!(call(&mut store, instance, "grow", delta).unwrap(), grown);
         assert_eq!(memory.pages(), pages);
@@ -278,10 +280,12 @@ fn what_was_allowed_is_what_a_shared_memory_grows_to() {
 fn a_start_function_that_panics_leaves_the_store_as_one_that_returns() {
     let engine = innkeeper::engine(Config::default());
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "panic", |_: Caller<'_, ()>| -> () { panic!("the start function's") });
-    linker.func_wrap("host", "is_starting", |caller: Caller<'_, ()>| -> i32 {
-        i32::from(caller.is_instantiating())
-    });
+    linker.func_wrap("host", "panic", |_: Caller<'_, ()>| -> () { panic!("the start function's") }).unwrap();
+    linker
+        .func_wrap("host", "is_starting", |caller: Caller<'_, ()>| -> i32 {
+            i32::from(caller.is_instantiating())
+        })
+        .unwrap();
     let mut store = Store::new(&engine, ()).unwrap();
     let starts = module(&engine, r#"(module (import "host" "panic" (func $panic)) (start $panic))"#);
     assert!(catch_unwind(AssertUnwindSafe(|| linker.instantiate(&mut store, &starts).map(drop))).is_err());

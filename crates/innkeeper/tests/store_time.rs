@@ -139,7 +139,7 @@ fn a_deadline_ends_waits_of_wasi_with_no_further_wiring() {
     let engine = small();
     let module = module(&engine, WAITS);
     let mut linker = Linker::new(&engine);
-    p1::add_to_linker(&mut linker, |context: &mut Context| context);
+    p1::add_to_linker(&mut linker, |context: &mut Context| context).unwrap();
     // Two stores of one guest: what ends the one leaves the other.
     let context = Context::new(&keys).unwrap();
     let mut others = Store::new(&engine, context.clone()).unwrap();
@@ -177,9 +177,11 @@ fn processor_time_is_a_store_s_own() {
         (func (export "spin") (loop $l (br $l))))"#,
     );
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "wait", |caller: Caller<'_, Arc<AtomicU64>>| {
-        std::thread::sleep(Duration::from_millis(caller.data().load(Ordering::Relaxed)));
-    });
+    linker
+        .func_wrap("host", "wait", |caller: Caller<'_, Arc<AtomicU64>>| {
+            std::thread::sleep(Duration::from_millis(caller.data().load(Ordering::Relaxed)));
+        })
+        .unwrap();
     let new = || {
         let mut store = Store::new(&engine, Arc::new(AtomicU64::new(0))).unwrap();
         let instance = linker.instantiate(&mut store, &module).unwrap();

@@ -39,10 +39,12 @@ const WAYS: usize = 4;
 fn call_all(engine: &Engine, module: &Module) {
     let mut linker = Linker::new(engine);
     let ty = FuncType::new([ValType::I32; VALUES], [ValType::I32; VALUES]);
-    linker.func_new("host", "wide", ty, |_, params, results| {
-        results.fill(params[VALUES - 1]);
-        Ok(())
-    });
+    linker
+        .func_new("host", "wide", ty, |_, params, results| {
+            results.fill(params[VALUES - 1]);
+            Ok(())
+        })
+        .unwrap();
     let mut store = Store::new(engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, module).unwrap();
     for way in 0..WAYS {

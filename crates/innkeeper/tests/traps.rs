@@ -88,7 +88,7 @@ fn backtrace_crosses_instances() {
         r#"(module $library (memory 1)
             (func $poke (export "poke") (param i32) (result i32) (i32.load (local.get 0))))"#,
     );
-    linker.instance(&mut store, "library", library);
+    linker.instance(&mut store, "library", library).unwrap();
     let app = instantiate(
         &mut store,
         &linker,
@@ -128,12 +128,12 @@ fn recursion_through_the_host_ends_in_a_trap() {
     let engine = engine();
     let mut store = Store::new(&engine, None::<Func>).unwrap();
     let mut linker: Linker<Option<Func>> = Linker::new(&engine);
-    linker.func_wrap("host", "again", |mut caller: innkeeper::Caller<'_, Option<Func>>| {
-        match *caller.data() {
+    linker
+        .func_wrap("host", "again", |mut caller: innkeeper::Caller<'_, Option<Func>>| match *caller.data() {
             Some(func) => func.call(&mut caller, &[], &mut []),
             None => Ok(()),
-        }
-    });
+        })
+        .unwrap();
     let text = r#"(module (import "host" "again" (func $again)) (func (export "run") (call $again)))"#;
     let module = Module::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap();
     let instance = linker.instantiate(&mut store, &module).unwrap();
@@ -157,13 +157,15 @@ fn a_host_error_comes_back_as_it_was() {
     let engine = engine();
     let mut store = Store::new(&engine, ()).unwrap();
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "enter", |n: u32| -> Result<(), Error> { Err(Error::from_host(Full(n))) });
+    linker
+        .func_wrap("host", "enter", |n: u32| -> Result<(), Error> { Err(Error::from_host(Full(n))) })
+        .unwrap();
     let text = r#"(module (import "host" "enter" (func $enter (param i32)))
         (func $knock (export "run") (call $enter (i32.const 7))))"#;
     let instance = instantiate(&mut store, &linker, text);
     let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
     let error = run.call(&mut store, ()).unwrap_err();
-    assert_eq!(error.host::<Full>(), Some(&Full(7)));
+    assert_eq!(error.downcast_ref::<Full>(), Some(&Full(7)));
     assert_eq!(names(&error), ["knock"]);
 }
 
@@ -172,11 +174,13 @@ fn a_host_panic_goes_on_after_the_guest_was_left() {
     let engine = engine();
     let mut store = Store::new(&engine, ()).unwrap();
     let mut linker = Linker::new(&engine);
-    linker.func_wrap("host", "panic", |n: i32| {
-        if n == 1 {
-            std::panic::panic_any("the host's own");
-        }
-    });
+    linker
+        .func_wrap("host", "panic", |n: i32| {
+            if n == 1 {
+                std::panic::panic_any("the host's own");
+            }
+        })
+        .unwrap();
     let text = r#"(module (import "host" "panic" (func $panic (param i32)))
         (func (export "run") (param i32) (call $panic (local.get 0))))"#;
     let instance = instantiate(&mut store, &linker, text);
@@ -195,7 +199,7 @@ fn missing_and_wrong_imports_are_named() {
     let module = Module::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap().into_owned()).unwrap();
     let missing = linker.instantiate(&mut store, &module).unwrap_err();
     assert!(matches!(missing.kind(), ErrorKind::Link(text) if text.contains("`house` `key`")), "{missing}");
-    linker.func_wrap("house", "key", |_: i64| {});
+    linker.func_wrap("house", "key", |_: i64| {}).unwrap();
     let wrong = linker.instantiate(&mut store, &module).unwrap_err();
     assert!(matches!(wrong.kind(), ErrorKind::Link(text) if text.contains("(i64)")), "{wrong}");
 }

@@ -91,7 +91,7 @@ fn l4_a_search_that_is_interrupted_is_a_trap() {
     for engine in engines() {
         let mut store = Store::new(&engine, Host { fall: None, handle: None }).unwrap();
         let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "fail", fail);
+        linker.func_wrap("host", "fail", fail).unwrap();
         let module = Module::new(&engine, binary.clone()).unwrap();
         let instance = linker.instantiate(&mut store, &module).unwrap();
         store.data_mut().fall = instance.get_func(&mut store, "fall");

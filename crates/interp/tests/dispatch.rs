@@ -54,7 +54,7 @@ fn run_in_loop(body: &'static str, rounds: i32) {
         let module = Module::new(&engine, wat::parse_str(&text).unwrap()).unwrap();
         let mut store = Store::new(&engine, ()).unwrap();
         let mut linker: Linker<()> = Linker::new(&engine);
-        linker.func_wrap("host", "nothing", |x: i32| x);
+        linker.func_wrap("host", "nothing", |x: i32| x).unwrap();
         let instance: Instance = linker.instantiate(&mut store, &module).unwrap();
         let run = instance.get_func(&mut store, "run").unwrap();
         let mut results = [Val::I32(0)];
@@ -238,10 +238,10 @@ fn tail_calls_between_instances_run_in_bounded_stack() {
         Val::FuncRef(None),
     )
     .unwrap();
-    linker.define("first", "table", table);
+    linker.define("first", "table", table).unwrap();
     let second = Module::new(&engine, wat::parse_str(back).unwrap()).unwrap();
     let second = linker.instantiate(&mut store, &second).unwrap();
-    linker.instance(&mut store, "host", second);
+    linker.instance(&mut store, "host", second).unwrap();
     let first = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
     let first = linker.instantiate(&mut store, &first).unwrap();
     let step = first.get_func(&mut store, "step").unwrap();

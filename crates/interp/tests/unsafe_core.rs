@@ -15,10 +15,12 @@ fn run(text: &str, param: i32) -> Result<i32, Error> {
     let engine = Engine::with_tier(config, Interpreter);
     let module = Module::new(&engine, wat::parse_str(text).unwrap())?;
     let mut linker: Linker<()> = Linker::new(&engine);
-    linker.func_wrap("host", "same", |x: i32| x);
-    linker.func_wrap("host", "fails", |_: i32| -> Result<i32, Error> {
-        Err(Error::from_host(std::io::Error::other("the host's")))
-    });
+    linker.func_wrap("host", "same", |x: i32| x).unwrap();
+    linker
+        .func_wrap("host", "fails", |_: i32| -> Result<i32, Error> {
+            Err(Error::from_host(std::io::Error::other("the host's")))
+        })
+        .unwrap();
     let mut store = Store::new(&engine, ())?;
     let mut result = Ok(0);
     // Twice, also in a store that was reset: what the first has left, the second finds.

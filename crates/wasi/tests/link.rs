@@ -11,7 +11,7 @@ use innkeeper_wasi::p1::{Context, Exit, Version, add_to_linker, functions};
 fn run(text: &str, keys: &Keys, export: &str) -> Result<i32, innkeeper_engine::Error> {
     let engine = Engine::with_tier(Config::default(), Interpreter);
     let mut linker = Linker::<Context>::new(&engine);
-    add_to_linker(&mut linker, |context| context);
+    add_to_linker(&mut linker, |context| context).unwrap();
     let module = Module::new(&engine, wat::parse_str(text).expect("text"))?;
     let mut store = Store::new(&engine, Context::new(keys).expect("keys open"))?;
     let instance = linker.instantiate(&mut store, &module)?;
@@ -56,7 +56,7 @@ fn a_guest_writes_and_exits() {
     assert_eq!(out.contents(), b"hello");
     assert_eq!(run(text, &keys, "fault").expect("runs"), 21);
     let error = run(text, &keys, "exit").expect_err("it exits");
-    assert_eq!(error.host::<Exit>(), Some(&Exit(42)));
+    assert_eq!(error.downcast_ref::<Exit>(), Some(&Exit(42)));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn calls_work_on_the_memory_of_the_instance_that_calls() {
     const INSTANCES: u8 = 20;
     let engine = Engine::with_tier(Config::default(), Interpreter);
     let mut linker = Linker::<Context>::new(&engine);
-    add_to_linker(&mut linker, |context| context);
+    add_to_linker(&mut linker, |context| context).unwrap();
     let out = Capture::new(1 << 16);
     let context =
         Context::new(&Keys::builder().stdout(StdoutKey::Capture(out.clone())).build()).expect("keys open");

@@ -59,11 +59,13 @@ impl Shared {
         let pages = SizeRange { min: 1, max: Some(4) };
         let ty = MemoryType { sharing: Sharing::Shared, ..MemoryType::new(pages) };
         let mut linker = Linker::new(engine);
-        linker.define_shared("host", "memory", &SharedMemory::new(engine, ty).unwrap());
-        linker.func_wrap("host", "call", |mut caller: Caller<'_, ()>, timeout: i64| -> Result<i32, Error> {
-            let called = caller.get_export("called").and_then(Extern::into_func).unwrap();
-            called.typed::<i64, i32>(&mut caller)?.call(&mut caller, timeout)
-        });
+        linker.define_shared("host", "memory", &SharedMemory::new(engine, ty).unwrap()).unwrap();
+        linker
+            .func_wrap("host", "call", |mut caller: Caller<'_, ()>, timeout: i64| -> Result<i32, Error> {
+                let called = caller.get_export("called").and_then(Extern::into_func).unwrap();
+                called.typed::<i64, i32>(&mut caller)?.call(&mut caller, timeout)
+            })
+            .unwrap();
         Shared { linker, module: module(engine, GUEST), engine: engine.clone() }
     }
 

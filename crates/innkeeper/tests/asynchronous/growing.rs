@@ -327,12 +327,15 @@ fn functions_of_the_host_grow_what_guests_use() {
     for engine in engines() {
         let asked = Arc::new(Asked::default());
         let mut linker = Linker::new(&engine);
-        linker.func_wrap_async("host", "grow", |mut caller: Caller<'_, ()>, ()| {
-            Box::new(async move {
-                let memory = caller.get_export("memory").and_then(innkeeper::Extern::into_memory).unwrap();
-                memory.grow_async(&mut caller, 1).await.unwrap() as i32
+        linker
+            .func_wrap_async("host", "grow", |mut caller: Caller<'_, ()>, ()| {
+                Box::new(async move {
+                    let memory =
+                        caller.get_export("memory").and_then(innkeeper::Extern::into_memory).unwrap();
+                    memory.grow_async(&mut caller, 1).await.unwrap() as i32
+                })
             })
-        });
+            .unwrap();
         let mut store =
             Store::builder(&engine, ()).limiter_async(Limiter(Arc::clone(&asked))).build().unwrap();
         let instance = block_on(linker.instantiate_async(&mut store, &module(&engine, text))).unwrap();

@@ -61,42 +61,48 @@ fn export(caller: &mut Caller<'_, Case>, name: &str) -> innkeeper::Func {
 fn guest(engine: &Engine, case: Case) -> (Store<Case>, Instance) {
     let mut linker = Linker::new(engine);
     let ty = FuncType::new([ValType::I32], [ValType::I32]);
-    linker.func_new_async("host", "call", ty, |mut caller: Caller<'_, Case>, params, results| {
-        Box::new(async move {
-            if caller.data().begins_later {
+    linker
+        .func_new_async("host", "call", ty, |mut caller: Caller<'_, Case>, params, results| {
+            Box::new(async move {
+                if caller.data().begins_later {
+                    Later::new(&ALIVE).await;
+                }
+                let inner = export(&mut caller, "inner");
+                inner.call_async(&mut caller, params, results).await
+            })
+        })
+        .unwrap();
+    linker
+        .func_wrap_async("host", "wait", |mut caller: Caller<'_, Case>, value: i32| {
+            Box::new(async move {
                 Later::new(&ALIVE).await;
-            }
-            let inner = export(&mut caller, "inner");
-            inner.call_async(&mut caller, params, results).await
+                let mut results = [Val::I32(0)];
+                match caller.data().meanwhile {
+                    Meanwhile::Nothing => {}
+                    Meanwhile::Collect => drop(ExternRef::new(&mut caller, value).unwrap()),
+                    Meanwhile::Call => {
+                        export(&mut caller, "deep")
+                            .call(&mut caller, &[Val::I32(DEPTH)], &mut results)
+                            .unwrap();
+                        assert!(matches!(results, [Val::I32(DEPTH)]), "{results:?}");
+                    }
+                    Meanwhile::CallAndWait => {
+                        let deep = export(&mut caller, "deep");
+                        deep.call_async(&mut caller, &[Val::I32(DEPTH)], &mut results).await.unwrap();
+                        assert!(matches!(results, [Val::I32(DEPTH)]), "{results:?}");
+                    }
+                    Meanwhile::Nest => {
+                        caller.data_mut().meanwhile = Meanwhile::CallAndWait;
+                        let run = export(&mut caller, "run");
+                        run.call_async(&mut caller, &[Val::I32(1)], &mut results).await.unwrap();
+                        caller.data_mut().meanwhile = Meanwhile::Nest;
+                        assert!(matches!(results, [Val::I32(107_041)]), "{results:?}");
+                    }
+                }
+                value
+            })
         })
-    });
-    linker.func_wrap_async("host", "wait", |mut caller: Caller<'_, Case>, value: i32| {
-        Box::new(async move {
-            Later::new(&ALIVE).await;
-            let mut results = [Val::I32(0)];
-            match caller.data().meanwhile {
-                Meanwhile::Nothing => {}
-                Meanwhile::Collect => drop(ExternRef::new(&mut caller, value).unwrap()),
-                Meanwhile::Call => {
-                    export(&mut caller, "deep").call(&mut caller, &[Val::I32(DEPTH)], &mut results).unwrap();
-                    assert!(matches!(results, [Val::I32(DEPTH)]), "{results:?}");
-                }
-                Meanwhile::CallAndWait => {
-                    let deep = export(&mut caller, "deep");
-                    deep.call_async(&mut caller, &[Val::I32(DEPTH)], &mut results).await.unwrap();
-                    assert!(matches!(results, [Val::I32(DEPTH)]), "{results:?}");
-                }
-                Meanwhile::Nest => {
-                    caller.data_mut().meanwhile = Meanwhile::CallAndWait;
-                    let run = export(&mut caller, "run");
-                    run.call_async(&mut caller, &[Val::I32(1)], &mut results).await.unwrap();
-                    caller.data_mut().meanwhile = Meanwhile::Nest;
-                    assert!(matches!(results, [Val::I32(107_041)]), "{results:?}");
-                }
-            }
-            value
-        })
-    });
+        .unwrap();
     let mut store = Store::new(engine, case).unwrap();
     let instance = linker.instantiate(&mut store, &module(engine, GUEST)).unwrap();
     (store, instance)

@@ -76,25 +76,29 @@ fn expected(mut n: i32) -> (i32, usize) {
 
 fn linker(engine: &Engine) -> Linker<()> {
     let mut linker = Linker::new(engine);
-    linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
-        Box::new(async move {
-            Later::new(&ALIVE).await;
-            value
-        })
-    });
-    linker.func_new_async(
-        "host",
-        "call",
-        FuncType::new([ValType::I32], [ValType::I32]),
-        |mut caller: Caller<'_, ()>, params, results| {
+    linker
+        .func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
             Box::new(async move {
                 Later::new(&ALIVE).await;
-                let inner = caller.get_export("inner").and_then(innkeeper::Extern::into_func).unwrap();
-                inner.call_async(&mut caller, params, results).await
+                value
             })
-        },
-    );
-    linker.func_wrap("host", "direct", |value: i32| value);
+        })
+        .unwrap();
+    linker
+        .func_new_async(
+            "host",
+            "call",
+            FuncType::new([ValType::I32], [ValType::I32]),
+            |mut caller: Caller<'_, ()>, params, results| {
+                Box::new(async move {
+                    Later::new(&ALIVE).await;
+                    let inner = caller.get_export("inner").and_then(innkeeper::Extern::into_func).unwrap();
+                    inner.call_async(&mut caller, params, results).await
+                })
+            },
+        )
+        .unwrap();
+    linker.func_wrap("host", "direct", |value: i32| value).unwrap();
     linker
 }
 
@@ -138,12 +142,14 @@ fn a_call_that_is_leaked_leaves_the_store_usable() {
     static LEAKED: AtomicUsize = AtomicUsize::new(0);
     for engine in engines() {
         let mut linker = Linker::new(&engine);
-        linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
-            Box::new(async move {
-                Later::new(&LEAKED).await;
-                value
+        linker
+            .func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
+                Box::new(async move {
+                    Later::new(&LEAKED).await;
+                    value
+                })
             })
-        });
+            .unwrap();
         let text = r#"(module (import "host" "wait" (func $wait (param i32) (result i32)))
             (func (export "run") (param i32) (result i32) (i32.add (call $wait (local.get 0)) (i32.const 1))))"#;
         let mut store = Store::new(&engine, ()).unwrap();
@@ -179,7 +185,7 @@ fn waits_with(
     wait: fn(Caller<'_, ()>, ()) -> Box<dyn Future<Output = ()> + Send + '_>,
 ) -> (Store<()>, Instance) {
     let mut linker = Linker::new(engine);
-    linker.func_wrap_async("host", "wait", wait);
+    linker.func_wrap_async("host", "wait", wait).unwrap();
     let mut store = Store::new(engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, &module(engine, WAITS)).unwrap();
     (store, instance)
@@ -234,13 +240,17 @@ fn start_functions_wait_too() {
     for engine in engines() {
         let text = WAITS.replace(r#"(export "start" (func $start))"#, "(start $start)");
         let mut linker = Linker::new(&engine);
-        linker.func_wrap_async("host", "wait", |caller: Caller<'_, ()>, ()| {
-            Box::new(async move {
-                assert!(caller.is_instantiating());
-                Later::new(&AtomicUsize::new(0)).await;
+        linker
+            .func_wrap_async("host", "wait", |caller: Caller<'_, ()>, ()| {
+                Box::new(async move {
+                    assert!(caller.is_instantiating());
+                    Later::new(&AtomicUsize::new(0)).await;
+                })
             })
-        });
-        linker.func_wrap("host", "look", |caller: Caller<'_, ()>| i32::from(caller.is_instantiating()));
+            .unwrap();
+        linker
+            .func_wrap("host", "look", |caller: Caller<'_, ()>| i32::from(caller.is_instantiating()))
+            .unwrap();
         let mut store = Store::new(&engine, ()).unwrap();
         let waits = module(&engine, &text);
         {
@@ -310,26 +320,32 @@ fn calls_within_calls_may_be_leaked() {
     }
     for engine in engines() {
         let mut linker = Linker::new(&engine);
-        linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
-            Box::new(async move {
-                Later::new(&LEAKED).await;
-                value
+        linker
+            .func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
+                Box::new(async move {
+                    Later::new(&LEAKED).await;
+                    value
+                })
             })
-        });
-        linker.func_wrap("host", "leak", |mut caller: Caller<'_, ()>, value: i32| {
-            leak(&mut caller);
-            value
-        });
-        linker.func_wrap_async("host", "leak_later", |mut caller: Caller<'_, ()>, value: i32| {
-            Box::new(async move {
-                Later::new(&LEAKED).await;
+            .unwrap();
+        linker
+            .func_wrap("host", "leak", |mut caller: Caller<'_, ()>, value: i32| {
                 leak(&mut caller);
-                Later::new(&LEAKED).await;
-                let inner = inner(&mut caller);
-                assert_eq!(inner.call_async(&mut caller, 3).await.unwrap(), 6);
                 value
             })
-        });
+            .unwrap();
+        linker
+            .func_wrap_async("host", "leak_later", |mut caller: Caller<'_, ()>, value: i32| {
+                Box::new(async move {
+                    Later::new(&LEAKED).await;
+                    leak(&mut caller);
+                    Later::new(&LEAKED).await;
+                    let inner = inner(&mut caller);
+                    assert_eq!(inner.call_async(&mut caller, 3).await.unwrap(), 6);
+                    value
+                })
+            })
+            .unwrap();
         let mut store = Store::new(&engine, ()).unwrap();
         let instance = linker.instantiate(&mut store, &module(&engine, NESTED)).unwrap();
         let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();

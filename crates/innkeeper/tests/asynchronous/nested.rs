@@ -28,13 +28,15 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 /// A store whose guest waits for a guest of a store of its own, so many levels deep; innermost for something else.
 fn guest(engine: &Engine, levels: i32) -> (Store<(Engine, i32)>, Instance) {
     let mut linker = Linker::new(engine);
-    linker.func_wrap_async("host", "next", |caller: Caller<'_, (Engine, i32)>, value: i32| {
-        let (engine, levels) = caller.data().clone();
-        Box::new(async move {
-            Later::new(&ALIVE).await;
-            if levels == 0 { value } else { value + run(engine, levels - 1).await }
+    linker
+        .func_wrap_async("host", "next", |caller: Caller<'_, (Engine, i32)>, value: i32| {
+            let (engine, levels) = caller.data().clone();
+            Box::new(async move {
+                Later::new(&ALIVE).await;
+                if levels == 0 { value } else { value + run(engine, levels - 1).await }
+            })
         })
-    });
+        .unwrap();
     let mut store = Store::new(engine, (engine.clone(), levels)).unwrap();
     store.yield_every(Some(Duration::from_micros(50)));
     let instance = linker.instantiate(&mut store, &module(engine, GUEST)).unwrap();

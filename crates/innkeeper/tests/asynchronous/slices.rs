@@ -31,12 +31,14 @@ const COMPUTES: &str = r#"(module
 
 fn computing(engine: &Engine) -> (Store<()>, Instance) {
     let mut linker = Linker::new(engine);
-    linker.func_wrap_async("host", "call", |mut caller: Caller<'_, ()>, n: i64| {
-        Box::new(async move {
-            let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
-            run.typed::<i64, i64>(&mut caller)?.call_async(&mut caller, n).await
+    linker
+        .func_wrap_async("host", "call", |mut caller: Caller<'_, ()>, n: i64| {
+            Box::new(async move {
+                let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
+                run.typed::<i64, i64>(&mut caller)?.call_async(&mut caller, n).await
+            })
         })
-    });
+        .unwrap();
     let mut store = Store::new(engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, &module(engine, COMPUTES)).unwrap();
     store.yield_every(Some(Duration::from_millis(1)));
@@ -192,14 +194,16 @@ const RECURSES: &str = r#"(module (import "host" "again" (func $again)) (func (e
 fn levels_of_calls_that_have_waited_are_bounded_on_each_thread() {
     for engine in engines() {
         let mut linker = Linker::new(&engine);
-        linker.func_wrap_async("host", "again", |mut caller: Caller<'_, u32>, ()| {
-            Box::new(async move {
-                *caller.data_mut() += 1;
-                Later::new(&AtomicUsize::new(0)).await;
-                let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
-                run.call_async(&mut caller, &[], &mut []).await
+        linker
+            .func_wrap_async("host", "again", |mut caller: Caller<'_, u32>, ()| {
+                Box::new(async move {
+                    *caller.data_mut() += 1;
+                    Later::new(&AtomicUsize::new(0)).await;
+                    let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
+                    run.call_async(&mut caller, &[], &mut []).await
+                })
             })
-        });
+            .unwrap();
         let mut store = Store::new(&engine, 0).unwrap();
         let instance = linker.instantiate(&mut store, &module(&engine, RECURSES)).unwrap();
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
@@ -217,16 +221,18 @@ fn levels_of_calls_that_have_waited_are_bounded_on_each_thread() {
 fn a_slice_that_ends_in_a_callback_is_not_forgotten() {
     for engine in engines() {
         let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "again", |mut caller: Caller<'_, bool>| -> Result<(), Error> {
-            let begin = std::time::Instant::now();
-            let is_outermost = !std::mem::replace(caller.data_mut(), true);
-            while is_outermost && begin.elapsed() < Duration::from_millis(10) {
-                let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
-                run.call(&mut caller, &[], &mut [])?;
-                caller.check_interrupts()?;
-            }
-            Ok(())
-        });
+        linker
+            .func_wrap("host", "again", |mut caller: Caller<'_, bool>| -> Result<(), Error> {
+                let begin = std::time::Instant::now();
+                let is_outermost = !std::mem::replace(caller.data_mut(), true);
+                while is_outermost && begin.elapsed() < Duration::from_millis(10) {
+                    let run = caller.get_export("run").and_then(innkeeper::Extern::into_func).unwrap();
+                    run.call(&mut caller, &[], &mut [])?;
+                    caller.check_interrupts()?;
+                }
+                Ok(())
+            })
+            .unwrap();
         let mut store = Store::new(&engine, false).unwrap();
         store.yield_every(Some(Duration::from_millis(2)));
         store.set_deadline(Some(Duration::from_secs(5))).unwrap();
@@ -241,7 +247,7 @@ fn a_slice_that_ends_in_a_callback_is_not_forgotten() {
 fn a_store_that_is_reset_has_forgotten_calls_that_were_leaked() {
     for engine in engines() {
         let mut linker = Linker::new(&engine);
-        linker.func_wrap_async("host", "again", |_: Caller<'_, ()>, ()| Box::new(Never));
+        linker.func_wrap_async("host", "again", |_: Caller<'_, ()>, ()| Box::new(Never)).unwrap();
         let pre = linker.instantiate_pre(&module(&engine, RECURSES)).unwrap();
         let mut store = Store::new(&engine, ()).unwrap();
         for _ in 0..300 {

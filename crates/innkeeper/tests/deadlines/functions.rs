@@ -216,18 +216,20 @@ fn try_call(call: &Call, version: Version, (tiers, ended_by): (Tiers, EndedBy)) 
             context.host().set_interrupt(stopper.interrupt());
         }
         let mut linker = Linker::new(&engine);
-        p1::add_to_linker(&mut linker, |data: &mut (Context, Option<_>)| &mut data.0);
+        p1::add_to_linker(&mut linker, |data: &mut (Context, Option<_>)| &mut data.0).unwrap();
         let of_guest = stopper.clone();
-        linker.func_wrap("host", "begin", move |mut caller: innkeeper::Caller<'_, (Context, Option<_>)>| {
-            let (stopper, store) = (of_guest.clone(), caller.interrupt_handle());
-            let watcher: Option<super::measure::Watcher> = caller.data_mut().1.take();
-            if let Some(watcher) = watcher {
-                watcher.begin(move || match ended_by {
-                    EndedBy::Stopper => stopper.stop(StopReason::Deadline),
-                    EndedBy::Store => store.exceed_deadline(),
-                });
-            }
-        });
+        linker
+            .func_wrap("host", "begin", move |mut caller: innkeeper::Caller<'_, (Context, Option<_>)>| {
+                let (stopper, store) = (of_guest.clone(), caller.interrupt_handle());
+                let watcher: Option<super::measure::Watcher> = caller.data_mut().1.take();
+                if let Some(watcher) = watcher {
+                    watcher.begin(move || match ended_by {
+                        EndedBy::Stopper => stopper.stop(StopReason::Deadline),
+                        EndedBy::Store => store.exceed_deadline(),
+                    });
+                }
+            })
+            .unwrap();
         let mut store = Store::new(&engine, (context, Some(watcher))).unwrap();
         if ended_by == EndedBy::Stopper {
             stopper.add_store(store.interrupt_handle());

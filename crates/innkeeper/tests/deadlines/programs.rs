@@ -176,14 +176,16 @@ impl Program {
             let mut store = Store::new(engine, Some(watcher)).unwrap();
             let handle = store.interrupt_handle();
             let mut linker = Linker::new(engine);
-            linker.func_wrap("host", "slow", || std::thread::sleep(Duration::from_millis(1)));
-            linker.func_wrap("host", "begin", move |mut caller: innkeeper::Caller<'_, Option<_>>| {
-                let handle = handle.clone();
-                let watcher: Option<super::measure::Watcher> = caller.data_mut().take();
-                if let Some(watcher) = watcher {
-                    watcher.begin(move || handle.exceed_deadline());
-                }
-            });
+            linker.func_wrap("host", "slow", || std::thread::sleep(Duration::from_millis(1))).unwrap();
+            linker
+                .func_wrap("host", "begin", move |mut caller: innkeeper::Caller<'_, Option<_>>| {
+                    let handle = handle.clone();
+                    let watcher: Option<super::measure::Watcher> = caller.data_mut().take();
+                    if let Some(watcher) = watcher {
+                        watcher.begin(move || handle.exceed_deadline());
+                    }
+                })
+                .unwrap();
             let instance: Instance = linker.instantiate(&mut store, &module).unwrap();
             let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
             (run.call(&mut store, ()), store)

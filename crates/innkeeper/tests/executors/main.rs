@@ -23,12 +23,14 @@ type Sleep = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A store whose guest sleeps as the executor does, and lets others have their turn.
 fn guest(engine: &Engine, sleep: Sleep) -> (Store<()>, Instance) {
     let mut linker = Linker::new(engine);
-    linker.func_wrap_async("host", "sleep", move |_: Caller<'_, ()>, millis: i32| {
-        Box::new(async move {
-            sleep(Duration::from_millis(millis.unsigned_abs().into())).await;
-            millis
+    linker
+        .func_wrap_async("host", "sleep", move |_: Caller<'_, ()>, millis: i32| {
+            Box::new(async move {
+                sleep(Duration::from_millis(millis.unsigned_abs().into())).await;
+                millis
+            })
         })
-    });
+        .unwrap();
     let binary = innkeeper::to_binary(GUEST.as_bytes()).unwrap();
     let mut store = Store::new(engine, ()).unwrap();
     let instance = linker.instantiate(&mut store, &Module::new(engine, binary.as_ref()).unwrap()).unwrap();

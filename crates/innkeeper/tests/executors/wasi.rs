@@ -65,7 +65,7 @@ impl Guests {
         let engine = innkeeper::engine_with(Config::default(), tiers);
         let module = Module::new(&engine, innkeeper::to_binary(GUEST.as_bytes()).unwrap().as_ref()).unwrap();
         let mut linker = Linker::new(&engine);
-        p1::add_to_linker(&mut linker, |context| context);
+        p1::add_to_linker(&mut linker, |context| context).unwrap();
         Guests { engine, module, linker }
     }
 

@@ -70,21 +70,27 @@ pub(crate) fn store(engine: &Engine, setting: Setting, keys: &Keys) -> (Store<Ho
 /// the caller's export `called`.
 pub(crate) fn linker(engine: &Engine) -> Linker<House> {
     let mut linker = Linker::new(engine);
-    p1::add_to_linker(&mut linker, |house: &mut House| &mut house.wasi);
-    linker.func_wrap("host", "here", |mut caller: Caller<'_, House>| -> i32 {
-        let is_in_machine_code = caller.is_in_machine_code();
-        let watched = &mut caller.data_mut().watched;
-        watched.note(is_in_machine_code);
-        watched.has_settled.into()
-    });
-    linker.func_wrap("host", "work", || {
-        // A frame of more than a page is touched page by page, whatever is in it.
-        std::hint::black_box(&MaybeUninit::<[u8; HOST_FRAME_BYTES]>::uninit());
-    });
-    linker.func_wrap("host", "call", |mut caller: Caller<'_, House>| -> Result<(), Error> {
-        let called = caller.get_export("called").unwrap().into_func().unwrap();
-        called.call(&mut caller, &[], &mut [])
-    });
+    p1::add_to_linker(&mut linker, |house: &mut House| &mut house.wasi).unwrap();
+    linker
+        .func_wrap("host", "here", |mut caller: Caller<'_, House>| -> i32 {
+            let is_in_machine_code = caller.is_in_machine_code();
+            let watched = &mut caller.data_mut().watched;
+            watched.note(is_in_machine_code);
+            watched.has_settled.into()
+        })
+        .unwrap();
+    linker
+        .func_wrap("host", "work", || {
+            // A frame of more than a page is touched page by page, whatever is in it.
+            std::hint::black_box(&MaybeUninit::<[u8; HOST_FRAME_BYTES]>::uninit());
+        })
+        .unwrap();
+    linker
+        .func_wrap("host", "call", |mut caller: Caller<'_, House>| -> Result<(), Error> {
+            let called = caller.get_export("called").unwrap().into_func().unwrap();
+            called.call(&mut caller, &[], &mut [])
+        })
+        .unwrap();
     linker
 }
 

@@ -32,11 +32,13 @@ struct Chain {
 
 fn linker(engine: &Engine) -> Linker<Chain> {
     let mut linker = Linker::new(engine);
-    linker.func_wrap("host", "depth", |caller: Caller<'_, Chain>| caller.data().depth);
-    linker.func_wrap("host", "again", |caller: Caller<'_, Chain>| -> Result<(), Error> {
-        let chain = Chain { above: caller.data().above + 1, ..caller.data().clone() };
-        instantiate(chain).map(drop)
-    });
+    linker.func_wrap("host", "depth", |caller: Caller<'_, Chain>| caller.data().depth).unwrap();
+    linker
+        .func_wrap("host", "again", |caller: Caller<'_, Chain>| -> Result<(), Error> {
+            let chain = Chain { above: caller.data().above + 1, ..caller.data().clone() };
+            instantiate(chain).map(drop)
+        })
+        .unwrap();
     linker
 }
 

@@ -233,26 +233,32 @@ impl House {
 
 fn linker(engine: &Engine) -> Linker<()> {
     let mut linker = Linker::new(engine);
-    linker.func_wrap("host", "same", |value: i32| value);
-    linker.func_wrap("host", "panic", |_: i32| -> i32 { std::panic::panic_any(PANIC) });
+    linker.func_wrap("host", "same", |value: i32| value).unwrap();
+    linker.func_wrap("host", "panic", |_: i32| -> i32 { std::panic::panic_any(PANIC) }).unwrap();
     let object = FuncType::new([], [ValType::Ref(RefType::EXTERNREF)]);
-    linker.func_new("host", "object", object, |mut caller, _, results| {
-        results[0] = Val::ExternRef(Some(ExternRef::new(&mut caller, vec![1_u8; 100])?));
-        Ok(())
-    });
-    linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
-        Box::new(async move {
-            Later(false).await;
-            value
+    linker
+        .func_new("host", "object", object, |mut caller, _, results| {
+            results[0] = Val::ExternRef(Some(ExternRef::new(&mut caller, vec![1_u8; 100])?));
+            Ok(())
         })
-    });
-    linker.func_wrap_async("host", "inner", |mut caller: Caller<'_, ()>, value: i32| {
-        Box::new(async move {
-            Later(false).await;
-            let waits = caller.get_export("waits").and_then(Extern::into_func).unwrap();
-            waits.typed::<i32, i32>(&mut caller)?.call_async(&mut caller, value).await
+        .unwrap();
+    linker
+        .func_wrap_async("host", "wait", |_: Caller<'_, ()>, value: i32| {
+            Box::new(async move {
+                Later(false).await;
+                value
+            })
         })
-    });
+        .unwrap();
+    linker
+        .func_wrap_async("host", "inner", |mut caller: Caller<'_, ()>, value: i32| {
+            Box::new(async move {
+                Later(false).await;
+                let waits = caller.get_export("waits").and_then(Extern::into_func).unwrap();
+                waits.typed::<i32, i32>(&mut caller)?.call_async(&mut caller, value).await
+            })
+        })
+        .unwrap();
     linker
 }
 

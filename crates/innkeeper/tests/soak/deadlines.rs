@@ -49,9 +49,11 @@ impl<'a> Keeper<'a> {
             let engine = innkeeper::engine_with(Config::default(), tiers);
             let binary = innkeeper::to_binary(GUEST.as_bytes()).unwrap().into_owned();
             let mut linker = Linker::new(&engine);
-            linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, ()| {
-                Box::new(std::future::pending::<()>())
-            });
+            linker
+                .func_wrap_async("host", "wait", |_: Caller<'_, ()>, ()| {
+                    Box::new(std::future::pending::<()>())
+                })
+                .unwrap();
             let mut store = Store::new(&engine, ()).unwrap();
             let instance = linker.instantiate(&mut store, &Module::new(&engine, binary).unwrap()).unwrap();
             (store, instance)

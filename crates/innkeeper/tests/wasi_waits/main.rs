@@ -30,7 +30,7 @@ struct Guest {
 fn guest(engine: &Engine, text: &str, context: Context) -> Guest {
     let module = Module::new(engine, innkeeper::to_binary(text.as_bytes()).unwrap().as_ref()).unwrap();
     let mut linker = Linker::new(engine);
-    p1::add_to_linker(&mut linker, |context| context);
+    p1::add_to_linker(&mut linker, |context| context).unwrap();
     let mut store = Store::new(engine, context).unwrap();
     let instance = linker.instantiate(&mut store, &module).unwrap();
     let run = instance.get_typed_func(&mut store, "run").unwrap();

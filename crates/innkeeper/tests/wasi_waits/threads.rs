@@ -50,12 +50,14 @@ fn started(tiers: Tiers, asked: &str) -> Started {
     let ((hold, held), (told, is_held)) = (channel(), channel());
     let held = Mutex::new(held);
     let mut linker = Linker::new(&engine);
-    p1::add_to_linker(&mut linker, |context: &mut Context| context);
-    linker.func_wrap("host", "hold", move |_: Caller<'_, Context>| {
-        told.send(()).unwrap();
-        // Long, so that what would wait for ever is an error.
-        held.lock().unwrap().recv_timeout(SOON).map_err(Error::from_host)
-    });
+    p1::add_to_linker(&mut linker, |context: &mut Context| context).unwrap();
+    linker
+        .func_wrap("host", "hold", move |_: Caller<'_, Context>| {
+            told.send(()).unwrap();
+            // Long, so that what would wait for ever is an error.
+            held.lock().unwrap().recv_timeout(SOON).map_err(Error::from_host)
+        })
+        .unwrap();
     let context = Context::new(&Keys::builder().build()).unwrap();
     let stopper = Stopper::new().unwrap();
     let store = Store::new(&engine, context.clone()).unwrap();

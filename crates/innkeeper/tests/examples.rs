@@ -1,0 +1,43 @@
+//! Each example runs to its end. That none is forgotten, the folder says.
+
+macro_rules! examples {
+    ($($(#[$condition:meta])* $name:ident $path:literal;)*) => {
+        $(
+            $(#[$condition])*
+            #[path = $path]
+            mod $name;
+
+            $(#[$condition])*
+            #[test]
+            fn $name() {
+                $name::main().unwrap();
+            }
+        )*
+
+        #[test]
+        fn every_example_is_run() {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+            let mut found: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            found.sort();
+            let mut run = [$($path.trim_start_matches("../examples/")),*];
+            run.sort_unstable();
+            assert_eq!(found, run);
+        }
+    };
+}
+
+examples! {
+    #[cfg(feature = "async")] async_tokio "../examples/async_tokio.rs";
+    #[cfg(feature = "async")] fuel "../examples/fuel.rs";
+    hello "../examples/hello.rs";
+    host_functions "../examples/host_functions.rs";
+    in_memory_files "../examples/in_memory_files.rs";
+    limits "../examples/limits.rs";
+    memory "../examples/memory.rs";
+    plugin "../examples/plugin.rs";
+    ten_thousand "../examples/ten_thousand.rs";
+    wasi "../examples/wasi.rs";
+}

@@ -38,6 +38,13 @@ pub enum ErrorKind {
         /// What is wrong there.
         message: String,
     },
+    /// The bytes are not a component, or one that breaks the rules of validation, or of which a module does.
+    MalformedComponent {
+        /// Bytes from the start of the input.
+        offset_bytes: usize,
+        /// What is wrong there.
+        message: String,
+    },
     /// The text is not a module; the message says where and why.
     Text(String),
     /// The module is valid, but uses something that this engine does not support.
@@ -293,6 +300,9 @@ impl fmt::Display for Error {
         match self.kind() {
             ErrorKind::Malformed { offset_bytes, message } => {
                 write!(f, "not a valid WebAssembly module: {message} (at offset 0x{offset_bytes:x})")
+            }
+            ErrorKind::MalformedComponent { offset_bytes, message } => {
+                write!(f, "not a valid WebAssembly component: {message} (at offset 0x{offset_bytes:x})")
             }
             ErrorKind::Unsupported(what) => write!(f, "not supported: {what}"),
             ErrorKind::Text(message)

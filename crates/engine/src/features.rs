@@ -126,7 +126,9 @@ impl Features {
         Some(needed)
     }
 
-    pub(crate) fn flags(self) -> WasmFeatures {
+    /// The same set as the decoder knows it.
+    #[must_use]
+    pub fn flags(self) -> WasmFeatures {
         self.0
     }
 }

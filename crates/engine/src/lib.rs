@@ -10,6 +10,7 @@
 mod arena;
 #[cfg(feature = "async")]
 mod async_limiter;
+mod attachment;
 mod budget;
 mod byte_count;
 mod caller;
@@ -92,7 +93,7 @@ pub use instance_pre::InstancePre;
 pub use limiter::ResourceLimiter;
 pub use limits::Limits;
 pub use linker::Linker;
-pub use module::{ExportType, FunctionInfo, ImportType, Module};
+pub use module::{ExportType, FunctionInfo, ImportType, Module, Nest, Visit};
 pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
 pub use pooling::Pooling;

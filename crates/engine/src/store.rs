@@ -15,6 +15,7 @@ pub(crate) use crate::arena::{Arena, GlobalId, InstanceId, MemoryId, TableId, Ta
 use crate::arena::two;
 #[cfg(feature = "async")]
 use crate::async_limiter::Answers;
+use crate::attachment::Attachments;
 use crate::budget::Budget;
 use crate::config::Metering;
 use crate::deadline::Deadline;
@@ -107,6 +108,8 @@ pub(crate) struct StoreCore {
     host_funcs: Vec<HostFuncBox>,
     /// What else its functions of the host belong to, by its address: it lives as long as the store does.
     host_owners: HashMap<usize, Arc<dyn Any + Send + Sync>>,
+    /// What layers above keep with the store.
+    pub(crate) attachments: Attachments,
     /// References that the embedder holds.
     pub(crate) roots: Vec<Root>,
     pub(crate) root_generation: u64,
@@ -317,6 +320,7 @@ impl StoreCore {
             tags: Arena::new(),
             host_funcs: Vec::new(),
             host_owners: HashMap::new(),
+            attachments: Attachments::default(),
             heap: Heap::new(limits.heap_bytes, engine.config().tuning.collection, &budget),
             roots: Vec::new(),
             root_generation: 0,
@@ -367,6 +371,7 @@ impl StoreCore {
         self.globals.clear();
         self.instances.clear();
         self.tags.clear();
+        self.attachments.clear(panics);
         panics.drop_all(self.host_funcs.drain(..));
         panics.drop_all(self.host_owners.drain());
         panics.drop_taken(&mut self.host_panics.take());

@@ -11,14 +11,15 @@ use wasmparser::{
     TypeRef, ValidPayload, Validator, ValidatorResources,
 };
 
+use super::bytes::ModuleBytes;
 use super::types::{TypeContext, memory_type};
 use super::*;
 use crate::error::ErrorKind;
 
-type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
+pub(super) type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
 /// Decodes a module, and validates it unless it is known to be valid.
-pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Result<ModuleParts, Error> {
+pub(super) fn decode(engine: &Engine, bytes: ModuleBytes, verdict: Verdict) -> Result<ModuleParts, Error> {
     // Offsets are kept in 32 bits; beyond, what is executed would not be what was validated.
     if u32::try_from(bytes.len()).is_err() {
         return Err(Error::limit(format!(
@@ -39,7 +40,7 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
         let payload = payload?;
         if let Payload::Version { encoding: Encoding::Component, .. } = payload {
             return Err(Error::new(ErrorKind::Unsupported(
-                "this is a component, not a core module; components are not supported yet".to_owned(),
+                "this is a component, not a core module; load it with `Component::new`".to_owned(),
             )));
         }
         if let Some(validator) = &mut validator
@@ -68,7 +69,7 @@ pub(super) fn decode(engine: &Engine, bytes: Vec<u8>, verdict: Verdict) -> Resul
 fn empty_parts(engine: &Engine) -> ModuleParts {
     ModuleParts {
         engine: engine.clone(),
-        bytes: Vec::new(),
+        bytes: ModuleBytes::Own(Vec::new()),
         types: Vec::new(),
         held_types: HeldTypes::new(engine.registry()),
         type_numbers: OnceLock::new(),
@@ -274,7 +275,7 @@ fn data_segment(data: wasmparser::Data<'_>) -> Result<DataSegment, Error> {
 }
 
 /// Validates every function body, on several threads where the module is large; the error is that of the first body.
-fn validate_bodies(engine: &Engine, bodies: &[Body<'_>], bytes: &[u8]) -> Result<(), Error> {
+pub(super) fn validate_bodies(engine: &Engine, bodies: &[Body<'_>], bytes: &[u8]) -> Result<(), Error> {
     // Asking for the number of processors costs more than validating a small module.
     if bytes.len() < engine.config().tuning.parallel_validation_bytes {
         return validate_run(bodies);

@@ -3,11 +3,13 @@
 //! Function bodies stay as the bytes they came as; a tier reads them when it needs them. Nothing here depends on a store: what an
 //! instance adds is in [`crate::vmctx`].
 
+mod bytes;
 mod const_expr;
 mod decode;
 mod held;
 mod image;
 mod names;
+mod nest;
 mod room;
 mod types;
 
@@ -15,7 +17,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
+use bytes::ModuleBytes;
 pub(crate) use const_expr::{ConstExpr, ConstOp};
+pub use nest::{Nest, Visit};
 
 use crate::composite::{SubType, TypeId, TypeNumber};
 use crate::engine::Engine;
@@ -32,7 +36,7 @@ pub struct Module(pub(crate) Arc<ModuleParts>);
 /// What decoding a module yields; a tier reads it through [`crate::tier`].
 pub struct ModuleParts {
     pub(crate) engine: Engine,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: ModuleBytes,
     pub(crate) types: Vec<Arc<TypeRecord>>,
     held_types: HeldTypes,
     type_numbers: OnceLock<Box<[TypeNumber]>>,
@@ -175,7 +179,17 @@ impl Module {
         bytes: Vec<u8>,
         preparation: Box<dyn Preparation>,
     ) -> Result<Module, Error> {
-        let parts = Arc::new(decode::decode(engine, bytes, preparation.verdict())?);
+        let verdict = preparation.verdict();
+        Module::with_verdict(engine, ModuleBytes::Own(bytes), (verdict, preparation))
+    }
+
+    /// The module of an engine's, of which somebody may know that it is valid.
+    fn with_verdict(
+        engine: &Engine,
+        bytes: ModuleBytes,
+        (verdict, preparation): (Verdict, Box<dyn Preparation>),
+    ) -> Result<Module, Error> {
+        let parts = Arc::new(decode::decode(engine, bytes, verdict)?);
         let _ = parts.this.set(Arc::downgrade(&parts));
         let _ = parts.tiers.set(preparation.prepare(&parts));
         Ok(Module(parts))
@@ -197,7 +211,7 @@ impl Module {
             Error::limit(format!("the system has no memory for a copy of the module's {} bytes", bytes.len()))
         })?;
         copy.extend_from_slice(bytes);
-        decode::decode(engine, copy, Verdict::Unknown).map(drop)
+        decode::decode(engine, ModuleBytes::Own(copy), Verdict::Unknown).map(drop)
     }
 
     /// The engine that the module was made for.

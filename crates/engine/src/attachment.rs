@@ -1,0 +1,78 @@
+//! What layers above the engine keep with a store, such as the handles of components' instances: one thing of each type.
+
+use std::any::Any;
+
+use crate::error::Error;
+use crate::extern_::Memory;
+use crate::host_panics::FirstPanic;
+use crate::store::{StoreContext, StoreContextMut};
+
+/// Things of different types, few enough to look through.
+#[derive(Default)]
+pub(crate) struct Attachments(Vec<Box<dyn Any + Send + Sync>>);
+
+impl Attachments {
+    fn get<A: Any>(&self) -> Option<&A> {
+        self.0.iter().find_map(|attachment| attachment.downcast_ref())
+    }
+
+    fn get_or_default<A: Any + Default + Send + Sync>(&mut self) -> &mut A {
+        let position = match self.0.iter().position(|attachment| attachment.is::<A>()) {
+            Some(position) => position,
+            None => {
+                self.0.push(Box::<A>::default());
+                self.0.len() - 1
+            }
+        };
+        match self.0[position].downcast_mut() {
+            Some(attachment) => attachment,
+            None => unreachable!("the position is one of this type"),
+        }
+    }
+
+    pub(crate) fn clear(&mut self, panics: &mut FirstPanic) {
+        panics.drop_all(self.0.drain(..));
+    }
+}
+
+impl<'a, T> StoreContext<'a, T> {
+    /// What a layer keeps with the store; none where it has kept nothing yet.
+    #[must_use]
+    pub fn attachment<A: Send + Sync + 'static>(&self) -> Option<&'a A> {
+        self.0.core.attachments.get()
+    }
+}
+
+impl<T> StoreContextMut<'_, T> {
+    /// What a layer keeps with the store, made now where it has kept nothing yet. It goes with the store, or when that begins anew.
+    pub fn attachment<A: Default + Send + Sync + 'static>(&mut self) -> &mut A {
+        self.0.core.attachments.get_or_default()
+    }
+
+    /// The same, together with the bytes of a memory.
+    ///
+    /// # Errors
+    /// Where the memory is of another store, or shared.
+    pub fn attachment_and_memory<A: Default + Send + Sync + 'static>(
+        &mut self,
+        memory: Memory,
+    ) -> Result<(&mut A, &mut [u8]), Error> {
+        let core = &mut self.0.core;
+        let id = memory.id(core)?;
+        let bytes = core.memories[id].bytes_mut();
+        let bytes = bytes.ok_or_else(|| Error::usage("a shared memory cannot be borrowed"))?;
+        Ok((core.attachments.get_or_default(), bytes))
+    }
+
+    /// What the store's guests charge what they hold to.
+    #[must_use]
+    pub fn budget(&self) -> &crate::budget::Budget {
+        self.0.core.budget()
+    }
+
+    /// The engine that the store was made for.
+    #[must_use]
+    pub fn engine(&self) -> &crate::engine::Engine {
+        self.0.core.engine()
+    }
+}

@@ -1,0 +1,163 @@
+//! Validates a component together with all modules and components nested in it, so that its modules need not be validated again.
+//!
+//! What a component means is not known here: whoever decodes it is shown each payload after it was validated, with the types that there are by then.
+//!
+//! Must stay true: a [`Nest`] is made only of bytes that have been validated to the end, bodies of functions included. [`Nest::module`] relies on that.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use wasmparser::types::{Types, TypesRef};
+use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+use super::bytes::ModuleBytes;
+use super::decode::{Body, validate_bodies};
+use super::{Module, no_memory};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::tier::Verdict;
+
+/// A component that has been validated with everything in it.
+pub struct Nest {
+    engine: Engine,
+    bytes: Arc<Vec<u8>>,
+    /// Where each module lies, in their order.
+    modules: Vec<Range<usize>>,
+    types: Types,
+}
+
+/// Whoever decodes a component: is shown each payload, after it was validated, and the types of the component or module that is being read then: at
+/// the end of a nested one, those of the component around it.
+pub type Visit<'a> = dyn FnMut(&Payload<'_>, TypesRef<'_>) -> Result<(), Error> + 'a;
+
+impl Nest {
+    /// Validates a component, in either format as [`Module::new`] reads; `features` are those of the component model, and the engine's configuration says what its modules may use.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MalformedComponent`] with the offset where the bytes break the rules; whatever `visit` fails with.
+    pub fn validate(
+        engine: &Engine,
+        bytes: Vec<u8>,
+        features: WasmFeatures,
+        visit: &mut Visit<'_>,
+    ) -> Result<Nest, Error> {
+        let bytes = engine.to_binary(bytes)?;
+        // Offsets are kept in 32 bits, as in a module.
+        if u32::try_from(bytes.len()).is_err() {
+            let len = bytes.len();
+            return Err(Error::limit(format!(
+                "the component has {len} bytes; 4 GiB less one byte is the most"
+            )));
+        }
+        let bytes = Arc::new(bytes);
+        let features = engine.config().features.flags().union(features);
+        let (modules, types) = validate(engine, &bytes, features, visit)?;
+        Ok(Nest { engine: engine.clone(), bytes, modules, types })
+    }
+
+    /// The component as it came.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Everything that is known about its types.
+    #[must_use]
+    pub fn types(&self) -> TypesRef<'_> {
+        self.types.as_ref()
+    }
+
+    /// Where each core module lies in [`Nest::bytes`], in their order.
+    #[must_use]
+    pub fn modules(&self) -> &[Range<usize>] {
+        &self.modules
+    }
+
+    /// Decodes one of the modules, which shares the component's bytes; none where there is no such module.
+    ///
+    /// # Errors
+    /// Limits; what is valid but not supported.
+    pub fn module(&self, index: usize) -> Result<Option<Module>, Error> {
+        let Some(range) = self.modules.get(index).cloned() else { return Ok(None) };
+        let part = ModuleBytes::Part { whole: Arc::clone(&self.bytes), range };
+        let lookup = self.engine.tier().cache_lookup(self.engine.config(), &part);
+        // It was validated as a part of the component.
+        Module::with_verdict(&self.engine, part, (Verdict::Valid, lookup)).map(Some)
+    }
+}
+
+impl std::fmt::Debug for Nest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nest")
+            .field("bytes", &self.bytes.len())
+            .field("modules", &self.modules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn validate(
+    engine: &Engine,
+    bytes: &[u8],
+    features: WasmFeatures,
+    visit: &mut Visit<'_>,
+) -> Result<(Vec<Range<usize>>, Types), Error> {
+    let mut validator = Validator::new_with_features(features);
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let (mut modules, mut bodies, mut root): (_, Vec<Body<'_>>, _) = (Vec::new(), Vec::new(), None);
+    let mut is_first = true;
+    for payload in parser.parse_all(bytes) {
+        let payload = payload.map_err(malformed)?;
+        if let Payload::Version { encoding: Encoding::Module, .. } = payload
+            && is_first
+        {
+            return Err(Error::new(ErrorKind::MalformedComponent {
+                offset_bytes: 0,
+                message: "this is a core module, not a component".to_owned(),
+            }));
+        }
+        is_first = false;
+        match &payload {
+            Payload::CodeSectionStart { count, .. } => {
+                let count = (*count as usize).min(bytes.len());
+                bodies.try_reserve(count).map_err(|_| no_memory(count, "functions"))?;
+            }
+            Payload::ModuleSection { unchecked_range, .. } => {
+                modules.push(unchecked_range.start as usize..unchecked_range.end as usize);
+            }
+            _ => {}
+        }
+        match validator.payload(&payload).map_err(malformed)? {
+            ValidPayload::Func(func, body) => bodies.push((func, body)),
+            ValidPayload::End(types) => {
+                // What ends belongs to the component around it from now on.
+                visit(&payload, validator.types(0).unwrap_or(types.as_ref()))?;
+                root = Some(types);
+            }
+            _ => {
+                if let Some(types) = validator.types(0) {
+                    visit(&payload, types)?;
+                }
+            }
+        }
+    }
+    validate_bodies(engine, &bodies, bytes).map_err(component_error)?;
+    // The parser's last payload is the end of the outermost component.
+    let root = root.ok_or_else(|| Error::limit("the component has no end"))?;
+    Ok((modules, root))
+}
+
+fn malformed(error: wasmparser::BinaryReaderError) -> Error {
+    component_error(error.into())
+}
+
+/// What is wrong with a module is wrong with the component that it is in.
+fn component_error(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Malformed { offset_bytes, message } => {
+            let (offset_bytes, message) = (*offset_bytes, message.clone());
+            Error::new(ErrorKind::MalformedComponent { offset_bytes, message })
+        }
+        _ => error,
+    }
+}

@@ -47,7 +47,6 @@ pub(crate) fn file_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         ),
         (b"innrec\0", "a record of a run", "replay it: inn replay RECORD"),
         (b"#!", "a script", "name the module that it runs, or run the script itself"),
-        (b"\0asm\x0d\0\x01\0", "a component (WASI 0.2 or later), which inn does not run yet", BUILD),
     ];
     if bytes.starts_with(b"\x7fELF") && bytes.get(ELF_SYSTEM) == Some(&ELF_SYSTEM_WASMTIME) {
         return Some(("a module that another host has compiled ahead of time (Wasmtime)", COMPILED));

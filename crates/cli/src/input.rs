@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use innkeeper::component::Component;
 use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::report::{Problem, visible};
@@ -124,8 +125,17 @@ impl Input {
         is_file && read().is_ok_and(|len| Precompiled::is_one(&start[..len]))
     }
 
+    /// Whether it is a component, not a module.
+    pub(crate) fn is_component(&self) -> bool {
+        Component::is_one(&self.bytes)
+    }
+
     /// Decodes and validates the module, which takes the bytes.
     pub(crate) fn module(&mut self, engine: &Engine) -> Result<Module, Problem> {
+        if self.is_component() {
+            return Err(Problem::new(&self.name, "a component, and this command takes modules")
+                .help("`inn validate` and `inn inspect` take components"));
+        }
         Module::new(engine, std::mem::take(&mut self.bytes)).map_err(|error| self.problem(&error))
     }
 
@@ -145,6 +155,11 @@ impl Input {
             ErrorKind::Malformed { message, offset_bytes } if self.text.is_some() => self
                 .problem_at(*offset_bytes, &format!("its text can be read, and is not valid: {message}"))
                 .help("mend the text: each instruction has to find the operands that it takes, and leave what is expected"),
+            ErrorKind::MalformedComponent { message, offset_bytes } if is_missing_feature(message) => self
+                .problem_at(*offset_bytes, &format!("it uses what is not there: {message}"))
+                .help("build the component without it"),
+            ErrorKind::MalformedComponent { .. } => Problem::new(&self.name, error)
+                .help("the file is damaged or no component; build or fetch it again"),
             ErrorKind::Malformed { .. } => Problem::new(&self.name, error)
                 .help("the file is damaged or no module; build or fetch it again"),
             ErrorKind::Limit(text) if text.contains("Limits::memory_bytes") => {

@@ -14,6 +14,7 @@ mod cache;
 mod changes;
 mod compile;
 mod completion;
+mod component;
 mod deadline;
 mod elsewhere;
 mod entry;

@@ -97,7 +97,7 @@ fn maker(module: &Module) -> Option<Maker> {
     }) {
         return made(
             "WASI 0.2, as the core of a component",
-            "build it for wasm32-wasip1; components are not supported yet",
+            "build it for wasm32-wasip1; inn does not run components yet",
         );
     }
     if imports(&|module, name| {

@@ -24,7 +24,9 @@ use crate::report::{self, Explain, Problem, visible};
 use crate::values::ProfileFlag;
 use crate::wording::{self, Wording};
 use crate::writable::Writable;
-use crate::{background, cache, changes, invoke, keys, makers, observers, perf, profile, runtimes};
+use crate::{
+    background, cache, changes, component, invoke, keys, makers, observers, perf, profile, runtimes,
+};
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
 pub(crate) const TRAP_EXIT_CODE: u8 = 134;
@@ -96,6 +98,9 @@ fn run_guest(
         perf::write_map()?;
     }
     let mut input = read(args, &mut execution, &writable)?;
+    if input.is_component() {
+        return Err(component::not_run(&input, &innkeeper::engine(execution.config)));
+    }
     note_flags_of_inn(args);
     let cache = execution.cache.clone();
     // Before the module takes the bytes.

@@ -1,10 +1,11 @@
-//! `inn validate`: is the module valid?
+//! `inn validate`: is the module or component valid?
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 use innkeeper::Module;
+use innkeeper::component::{Component, Features};
 
 use crate::input::Input;
 use crate::report::{self, Problem};
@@ -12,7 +13,7 @@ use crate::work::WorkFlags;
 
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// The module, .wasm or .wat, or - for standard input
+    /// The module or component, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
 
@@ -24,7 +25,11 @@ pub(crate) fn validate(args: &ValidateArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let input = Input::read(&args.file)?;
     let engine = innkeeper::engine(args.work.config());
-    Module::validate(&engine, &input.bytes).map_err(|error| input.problem(&error))?;
+    let checked = match input.is_component() {
+        true => Component::validate(&engine, &input.bytes, Features::default()),
+        false => Module::validate(&engine, &input.bytes),
+    };
+    checked.map_err(|error| input.problem(&error))?;
     report::output(&format!("{}: valid\n", input.name))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -33,6 +33,15 @@ fn files(folder: &Path) {
     );
     put("invalid.wat", b"(module\n  (func (export \"_start\")\n    i32.const 1))\n");
     put("component.wasm", b"\0asm\x0d\0\x01\0");
+    put(
+        "component.wat",
+        br#"(component
+            (import "wasi:cli/stdin@0.2.0" (instance $in (export "get-stdin" (func (result u32)))))
+            (import "wasi:random/random@0.2.0" (instance $random
+                (export "get-random-u64" (func (result u64))) (export "unused" (func))))
+            (core func (canon lower (func $in "get-stdin")))
+            (core func (canon lower (func $random "get-random-u64"))))"#,
+    );
     put("damaged.wasm", b"\0asm\x01\0\0\0\x01\x05\x01");
     put("bad.wat", b"(module\n  (func (export \"_start\")\n    (i32.ad (i32.const 1))))\n");
     put("hello.wat", br#"(module (func (export "_start")))"#);

@@ -69,10 +69,4 @@ impl<T> StoreContextMut<'_, T> {
     pub fn budget(&self) -> &crate::budget::Budget {
         self.0.core.budget()
     }
-
-    /// The engine that the store was made for.
-    #[must_use]
-    pub fn engine(&self) -> &crate::engine::Engine {
-        self.0.core.engine()
-    }
 }

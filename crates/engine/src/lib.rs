@@ -93,7 +93,9 @@ pub use instance_pre::InstancePre;
 pub use limiter::ResourceLimiter;
 pub use limits::Limits;
 pub use linker::Linker;
-pub use module::{ExportType, FunctionInfo, ImportType, Module, Nest, Visit};
+pub use module::{ExportType, FunctionInfo, ImportType, Module};
+#[cfg(feature = "component")]
+pub use module::{Nest, Visit};
 pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
 pub use pooling::Pooling;

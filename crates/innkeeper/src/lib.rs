@@ -35,6 +35,8 @@ pub use cache::{
     Cache, CacheContents, CacheDirectory, CacheError, CacheSeal, CacheSealError, Precompiled,
     PrecompiledError, Progress, fill_cache, fill_cache_with_called, precompile,
 };
+#[cfg(feature = "component")]
+pub use innkeeper_component as component;
 #[cfg(feature = "async")]
 pub use innkeeper_engine::ResourceLimiterAsync;
 pub use innkeeper_engine::index::FuncIndex;

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod component;
 mod script;
 mod spectest;
 mod thread;
@@ -72,6 +73,20 @@ pub fn run(engine: &Engine, text: &str) -> Outcome {
         Err(error) => outcome.failures.push(Failure { line: 1, message: error.to_string() }),
     });
     outcome
+}
+
+/// What components of scripts may use: what is frozen, and what the component model's reference tests have of what is not.
+fn component_features() -> innkeeper::component::Features {
+    use innkeeper::component::{Feature, Features};
+    [
+        Feature::FixedLengthLists,
+        Feature::StackfulAsync,
+        Feature::MoreAsyncBuiltins,
+        Feature::Threads,
+        Feature::ErrorContext,
+    ]
+    .into_iter()
+    .fold(Features::default(), Features::with)
 }
 
 fn not_a_script(text: &str, error: &wast::Error) -> Failure {

@@ -7,6 +7,7 @@ use innkeeper::{Engine, Error, ErrorKind, Extern, Instance, Linker, Module, Stor
 use wast::token::Id;
 use wast::{QuoteWat, QuoteWatTest, WastDirective, WastExecute, WastInvoke, WastRet, WastThread, Wat};
 
+use crate::component::{Components, is_component};
 use crate::thread::{self, SharedExports, Thread};
 use crate::{Failure, Outcome, spectest, value};
 
@@ -27,6 +28,7 @@ pub(crate) struct Script<'scope, 'text> {
     registered: HashSet<String>,
     definitions: HashMap<String, Module>,
     last_definition: Option<Module>,
+    components: Components,
 }
 
 type Result<T = (), E = String> = std::result::Result<T, E>;
@@ -56,6 +58,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
             registered: HashSet::from(["spectest".to_owned()]),
             definitions: HashMap::new(),
             last_definition: None,
+            components: Components::new(engine, crate::component_features()),
         })
     }
 
@@ -76,6 +79,9 @@ impl<'scope, 'text> Script<'scope, 'text> {
 
     fn run(&mut self, directive: WastDirective<'text>) -> Result {
         match directive {
+            WastDirective::Module(wat) if is_component(&wat) => {
+                self.components.component(&mut self.store, wat)
+            }
             WastDirective::Module(mut wat) => {
                 let name = wat.name().map(|id| id.name().to_owned());
                 let module = self.module(&mut wat)?;
@@ -84,7 +90,11 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 self.remember(name, instance)?;
                 Ok(())
             }
+            WastDirective::ModuleDefinition(wat) if is_component(&wat) => {
+                self.components.define(&mut self.store, wat)
+            }
             WastDirective::ModuleDefinition(mut wat) => {
+                self.components.set_aside();
                 let module = self.module(&mut wat)?;
                 if let Some(id) = wat.name() {
                     self.definitions.insert(id.name().to_owned(), module.clone());
@@ -92,8 +102,19 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 self.last_definition = Some(module);
                 Ok(())
             }
+            WastDirective::ModuleInstance { instance, module, .. }
+                if self.components.has_definition(module) =>
+            {
+                self.components.instantiate_definition(&mut self.store, instance, module)
+            }
             WastDirective::ModuleInstance { instance, module, .. } => {
                 self.instantiate_definition(instance, module)
+            }
+            WastDirective::AssertMalformed { module, message, .. }
+            | WastDirective::AssertInvalid { module, message, .. }
+                if is_component(&module) =>
+            {
+                self.components.assert_rejected(&self.engine, module, message)
             }
             WastDirective::AssertMalformed { module, message, .. }
             | WastDirective::AssertInvalid { module, message, .. }
@@ -116,14 +137,33 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 }
                 Ok(())
             }
+            WastDirective::Register { name, module, .. } if self.components.is_current(module) => {
+                self.components.register_named(&mut self.store, name, module)
+            }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(module)?;
                 self.registered.insert(name.to_owned());
                 self.linker.instance(&mut self.store, name, instance).map_err(in_words)?;
                 Ok(())
             }
+            WastDirective::Invoke(invoke) if self.components.is_current(invoke.module) => {
+                let outcome = self.components.invoke(&mut self.store, &invoke)?;
+                outcome.map(drop).map_err(|error| error.to_string())
+            }
             WastDirective::Invoke(invoke) => {
                 self.invoke(&invoke).map(drop).map_err(|error| error.to_string())
+            }
+            WastDirective::AssertTrap { exec: WastExecute::Invoke(invoke), message, .. }
+                if self.components.is_current(invoke.module) =>
+            {
+                let outcome = self.components.invoke(&mut self.store, &invoke)?;
+                self.components.assert_trap(outcome, message)
+            }
+            WastDirective::AssertTrap {
+                exec: WastExecute::Wat(wat @ Wat::Component(_)), message, ..
+            } => {
+                let outcome = self.components.instantiate_wat(&mut self.store, wat)?;
+                self.components.assert_trap(outcome, message)
             }
             WastDirective::AssertTrap { exec, message, .. } => {
                 let outcome = self.execute(exec)?;
@@ -134,6 +174,12 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 Err(error) => Err(format!("exhaustion was expected, but: {error}")),
                 Ok(values) => Err(format!("exhaustion was expected, but it returned {values:?}")),
             },
+            WastDirective::AssertReturn { exec: WastExecute::Invoke(invoke), results, .. }
+                if self.components.is_current(invoke.module) =>
+            {
+                let outcome = self.components.invoke(&mut self.store, &invoke)?;
+                self.components.assert_return(outcome, &results)
+            }
             WastDirective::AssertReturn { exec, results, .. } => {
                 let values = self.execute(exec)?.map_err(|error| error.to_string())?;
                 self.assert_values(&values, &results)
@@ -143,6 +189,9 @@ impl<'scope, 'text> Script<'scope, 'text> {
                 Err(error) => Err(format!("an exception was expected, but: {error}")),
                 Ok(values) => Err(format!("an exception was expected, but it returned {values:?}")),
             },
+            WastDirective::AssertUnlinkable { module: wat @ Wat::Component(_), message, .. } => {
+                self.components.assert_unlinkable(&mut self.store, wat, message)
+            }
             WastDirective::AssertUnlinkable { module, message, .. } => {
                 self.assert_unlinkable(module, message)
             }
@@ -177,6 +226,7 @@ impl<'scope, 'text> Script<'scope, 'text> {
             }
             self.instances.insert(name, instance);
         }
+        self.components.set_aside();
         self.current = Some(instance);
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! `inn inspect`: what a module needs and offers, and which keys that suggests.
+//! `inn inspect`: what a module or component needs and offers, and which keys that suggests.
 //!
 //! Everything is found out once, as an [`Inspection`]; `text` prints it for people, and as JSON it is what it is. docs/inspect.md describes that.
 
 mod binary;
+mod component;
 mod facts;
 mod provider;
 mod text;
@@ -18,11 +19,12 @@ use crate::work::WorkFlags;
 
 pub(crate) use provider::{Provider, provider, type_in_wasi};
 
+use component::ComponentInspection;
 use facts::Inspection;
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The module, .wasm or .wat, or - for standard input
+    /// The module or component, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
 
@@ -34,10 +36,16 @@ pub(crate) struct InspectArgs {
     pub(crate) work: WorkFlags,
 }
 
-/// Prints what there is to say of a module.
+/// Prints what there is to say of a module or component.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let mut input = Input::read(&args.file)?;
+    if input.is_component() {
+        let engine = innkeeper::engine(args.work.config());
+        let inspection = ComponentInspection::of(&input, &engine)?;
+        report::output(&if args.json { json(&inspection)? } else { inspection.text() })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let parts = binary::parts(&input.bytes);
     let engine = innkeeper::engine(args.work.config());
     let module = input.module(&engine)?;
@@ -47,7 +55,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Problem> {
 }
 
 /// An inspection as JSON, fit to show on a terminal: whatever could drive that is escaped, which only what is within strings needs.
-fn json(inspection: &Inspection) -> Result<String, Problem> {
+fn json(inspection: &impl serde::Serialize) -> Result<String, Problem> {
     let plain = serde_json::to_string_pretty(inspection).map_err(Problem::from_message)?;
     let mut json = String::with_capacity(plain.len() + 1);
     for character in plain.chars() {

@@ -57,7 +57,10 @@ fn a_file_that_is_no_module_is_named_with_the_place() {
 #[test]
 fn a_component_is_told_apart() {
     let component = b"\0asm\x0d\0\x01\0";
-    inn(&["validate", "-"]).stdin(*component).run().code(1).says(&["component"]);
+    inn(&["validate", "-"]).stdin(*component).run().code(0).stdout("standard input: valid\n");
+    inn(&["compile", "-", "-o", "-"]).stdin(*component).run().code(1).says(&["component"]);
+    let damaged = b"\0asm\x0d\0\x01\0\x01\x05\x01";
+    inn(&["validate", "-"]).stdin(*damaged).run().code(1).says(&["not a valid WebAssembly component"]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The bytes of a module: its own, or a part of those that all modules of a component share.
 
-use std::ops::{Deref, Range};
+use std::ops::Deref;
+#[cfg(feature = "component")]
+use std::ops::Range;
+#[cfg(feature = "component")]
 use std::sync::Arc;
 
 /// A module in the binary format.
@@ -8,6 +11,7 @@ pub(crate) enum ModuleBytes {
     /// A file of its own.
     Own(Vec<u8>),
     /// A part of a larger file, inside its bounds.
+    #[cfg(feature = "component")]
     Part { whole: Arc<Vec<u8>>, range: Range<usize> },
 }
 
@@ -18,6 +22,7 @@ impl Deref for ModuleBytes {
     fn deref(&self) -> &[u8] {
         match self {
             ModuleBytes::Own(bytes) => bytes,
+            #[cfg(feature = "component")]
             ModuleBytes::Part { whole, range } => whole.get(range.clone()).unwrap_or_default(),
         }
     }

@@ -9,6 +9,7 @@ mod decode;
 mod held;
 mod image;
 mod names;
+#[cfg(feature = "component")]
 mod nest;
 mod room;
 mod types;
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::ModuleBytes;
 pub(crate) use const_expr::{ConstExpr, ConstOp};
+#[cfg(feature = "component")]
 pub use nest::{Nest, Visit};
 
 use crate::composite::{SubType, TypeId, TypeNumber};

@@ -1,0 +1,171 @@
+//! The canonical ABI by one walk over types, which serves everything dynamic: calls of the host with [`crate::Val`]s, and for now those between guests.
+//!
+//! Faster ways beside it (code generated for each pair of types between guests, Rust types for the host) are to be compared with this one.
+//!
+//! Must stay true: an address or a length of a guest's is an allegation; each is checked once, in 64 bits, before anything is read or written.
+
+mod lift;
+mod lower;
+mod string;
+
+use std::sync::Arc;
+
+use innkeeper_engine as core;
+use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+
+pub(crate) use lift::Lift;
+pub(crate) use lower::Lower;
+pub(crate) use string::StringShapes;
+
+use crate::decode::Encoding;
+use crate::state::{InstanceId, Shared, State};
+use crate::trap::{Trap, trap_on_throw};
+
+/// Parameters that are passed in core values; more are passed in memory (canonical ABI, `MAX_FLAT_PARAMS`).
+pub(crate) const MAX_FLAT_PARAMS: usize = 16;
+/// The same of functions that are lowered with the async ABI.
+pub(crate) const MAX_FLAT_ASYNC_PARAMS: usize = 4;
+/// Results that are passed in core values.
+pub(crate) const MAX_FLAT_RESULTS: usize = 1;
+
+/// Bytes of a list or a string (canonical ABI, `MAX_LIST_BYTE_LENGTH`).
+const MAX_BYTES: u64 = (1 << 28) - 1;
+
+/// Who is on the other side of a call. Traps are named by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    Host,
+    Guest,
+}
+
+/// A guest's side of a call: its instance, and the options that the function was lifted or lowered with.
+#[derive(Clone)]
+pub(crate) struct Side {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) instance: InstanceId,
+    pub(crate) encoding: Encoding,
+    pub(crate) memory: Option<core::Memory>,
+    pub(crate) realloc: Option<core::Func>,
+}
+
+/// What lowering needs of a guest; whatever the embedder's data is.
+pub(crate) trait Guest {
+    fn state(&mut self) -> &mut State;
+    fn budget(&self) -> core::Budget;
+    /// The bytes of its memory; none where it has none.
+    fn memory(&mut self) -> Result<&mut [u8], Error>;
+    /// Has the guest allocate, or change an allocation (canonical ABI, `reallocate`).
+    fn realloc(&mut self, old: u32, old_size: u32, align: u32, new_size: u32) -> Result<u32, Error>;
+}
+
+/// A guest in its store.
+pub(crate) struct InStore<'a, 'b, T: 'static> {
+    pub(crate) store: &'a mut StoreContextMut<'b, T>,
+    pub(crate) side: &'a Side,
+}
+
+impl<T> Guest for InStore<'_, '_, T> {
+    fn state(&mut self) -> &mut State {
+        self.store.attachment()
+    }
+
+    fn budget(&self) -> core::Budget {
+        self.store.budget().clone()
+    }
+
+    fn memory(&mut self) -> Result<&mut [u8], Error> {
+        match self.side.memory {
+            Some(memory) => memory.data_mut(self.store),
+            None => Ok(&mut []),
+        }
+    }
+
+    fn realloc(&mut self, old: u32, old_size: u32, align: u32, new_size: u32) -> Result<u32, Error> {
+        let realloc = self.side.realloc.ok_or_else(no_realloc)?;
+        let state = self.store.attachment::<State>();
+        state.instance(self.side.instance).may_leave = false;
+        // It runs as a call of its own, with a context of zeros.
+        let call = state.begin(None);
+        let params = [old, old_size, align, new_size].map(|param| core::Val::I32(param.cast_signed()));
+        let mut results = [core::Val::I32(0)];
+        realloc.call(self.store.as_context_mut(), &params, &mut results).map_err(trap_on_throw)?;
+        let state = self.store.attachment::<State>();
+        state.calls.truncate(call as usize);
+        state.instance(self.side.instance).may_leave = true;
+        match results {
+            [core::Val::I32(address)] => Ok(address.cast_unsigned()),
+            _ => Err(no_realloc()),
+        }
+    }
+}
+
+/// Validation has demanded one.
+fn no_realloc() -> Error {
+    crate::resource::usage("a function that allocates has no realloc")
+}
+
+/// Lends that end with the call that they were made for.
+#[derive(Default)]
+pub(crate) struct Lends {
+    /// Handles of the caller's table.
+    pub(crate) guest: Vec<u32>,
+    /// Handles of the host's: the index of each.
+    pub(crate) host: Vec<(u32, u32)>,
+    /// Handles that the host was lent, which are gone when the call returns.
+    pub(crate) borrowed: Vec<u32>,
+}
+
+impl Lends {
+    /// Ends them, as the caller is told that the call has returned (canonical ABI, `deliver_resolve`).
+    pub(crate) fn end(self, state: &mut State, caller: Option<InstanceId>) {
+        if let Some(caller) = caller {
+            for handle in self.guest {
+                state.instance(caller).handles.give_back(handle);
+            }
+        }
+        for (index, generation) in self.host {
+            if let Some(handle) = state.host_handles.get(index, generation) {
+                handle.lends = handle.lends.saturating_sub(1);
+            }
+        }
+        for index in self.borrowed {
+            state.host_handles.remove(index);
+        }
+    }
+}
+
+/// The slot that a core value is passed in: what is left of its 64 bits is zero.
+pub(crate) fn to_slot(value: &core::Val) -> u64 {
+    match *value {
+        core::Val::I32(value) => u64::from(value.cast_unsigned()),
+        core::Val::I64(value) => value.cast_unsigned(),
+        core::Val::F32(bits) => u64::from(bits),
+        core::Val::F64(bits) => bits,
+        // Functions of the canonical ABI have numbers only.
+        _ => 0,
+    }
+}
+
+/// The core value of a type in a slot.
+pub(crate) fn from_slot(slot: u64, ty: core::ValType) -> core::Val {
+    match ty {
+        core::ValType::I64 => core::Val::I64(slot.cast_signed()),
+        core::ValType::F32 => core::Val::F32(slot as u32),
+        core::ValType::F64 => core::Val::F64(slot),
+        _ => core::Val::I32((slot as u32).cast_signed()),
+    }
+}
+
+/// Checks that `size` bytes at an address lie in a memory of so many, and that the address is a multiple of `align`.
+fn check_range(
+    address: u32,
+    (size, align): (u64, u32),
+    memory_bytes: usize,
+    beyond: Trap,
+) -> Result<std::ops::Range<usize>, Trap> {
+    if !address.is_multiple_of(align) {
+        return Err(Trap::Unaligned);
+    }
+    let end = u64::from(address) + size;
+    if end > memory_bytes as u64 { Err(beyond) } else { Ok(address as usize..end as usize) }
+}

@@ -1,0 +1,249 @@
+//! Strings in three encodings (canonical ABI, `load_string`, `store_string`).
+//!
+//! Guests can see how often and with which sizes their `realloc` is called, so lowering does just what the canonical ABI says. It depends on the
+//! encoding that the string had where it came from, which is its [`StringShape`].
+
+use std::collections::VecDeque;
+
+use innkeeper_engine::Error;
+
+use super::{Boundary, Guest, MAX_BYTES, check_range};
+use crate::decode::Encoding;
+use crate::trap::Trap;
+
+/// How a string was encoded where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StringShape {
+    source: Source,
+    /// Bytes of UTF-8 or Latin-1, or units of UTF-16.
+    units: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Utf8,
+    Utf16,
+    /// Of a guest whose strings are Latin-1 or UTF-16; this one is the first.
+    Latin1,
+    /// The same; this one is the other.
+    TaggedUtf16,
+}
+
+/// Shapes of the strings among some values, in the order in which these are walked.
+pub(crate) type StringShapes = VecDeque<StringShape>;
+
+/// In lengths of strings that are Latin-1 or UTF-16: it is the other.
+const UTF16_TAG: u32 = 1 << 31;
+
+impl StringShape {
+    /// Of a string of the host's.
+    pub(super) fn of_host(text: &str) -> Result<StringShape, Trap> {
+        let units = u32::try_from(text.len()).ok().filter(|units| u64::from(*units) <= MAX_BYTES);
+        Ok(StringShape { source: Source::Utf8, units: units.ok_or(Trap::StringTooLong)? })
+    }
+}
+
+pub(super) fn load(
+    memory: &[u8],
+    (address, tagged_units): (u32, u32),
+    encoding: Encoding,
+    boundary: Boundary,
+) -> Result<(String, StringShape), Trap> {
+    let (source, units) = match encoding {
+        Encoding::Utf8 => (Source::Utf8, tagged_units),
+        Encoding::Utf16 => (Source::Utf16, tagged_units),
+        Encoding::Latin1OrUtf16 if tagged_units & UTF16_TAG != 0 => {
+            (Source::TaggedUtf16, tagged_units ^ UTF16_TAG)
+        }
+        Encoding::Latin1OrUtf16 => (Source::Latin1, tagged_units),
+    };
+    let unit_bytes: u64 = if matches!(source, Source::Utf16 | Source::TaggedUtf16) { 2 } else { 1 };
+    let bytes = u64::from(units) * unit_bytes;
+    let align = if encoding == Encoding::Utf8 { 1 } else { 2 };
+    let beyond = match boundary {
+        Boundary::Host => Trap::StringOutOfBounds,
+        Boundary::Guest => Trap::StringContentOutOfBounds,
+    };
+    if bytes > MAX_BYTES {
+        // What lies beyond any memory is that first of all.
+        return Err(if bytes > memory.len() as u64 { beyond } else { Trap::StringTooLong });
+    }
+    let range = check_range(address, (bytes, align), memory.len(), beyond)?;
+    let bytes = memory.get(range).unwrap_or_default();
+    let text = match source {
+        Source::Utf8 => std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)?.to_owned(),
+        Source::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        Source::Utf16 | Source::TaggedUtf16 => {
+            let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+            char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| Trap::InvalidUtf16)?
+        }
+    };
+    Ok((text, StringShape { source, units }))
+}
+
+/// Stores a string; gives its address and length, as they are passed.
+pub(super) fn store(
+    guest: &mut dyn Guest,
+    (text, shape): (&str, StringShape),
+    encoding: Encoding,
+    boundary: Boundary,
+) -> Result<(u32, u32), Error> {
+    let mut to = Destination { guest, boundary };
+    let units = shape.units;
+    match (encoding, shape.source) {
+        (Encoding::Utf8, Source::Utf8) => to.copy(text.as_bytes(), (units, 1, 1)),
+        (Encoding::Utf8, Source::Utf16 | Source::TaggedUtf16) => to.utf8(text, units, 3),
+        (Encoding::Utf8, Source::Latin1) => to.utf8(text, units, 2),
+        (Encoding::Utf16, Source::Utf8) => to.utf8_to_utf16(text, units),
+        (Encoding::Utf16, _) => to.copy(&utf16(text), (units, 2, 2)),
+        (Encoding::Latin1OrUtf16, Source::Utf8 | Source::Utf16) => to.latin1_or_utf16(text, units),
+        (Encoding::Latin1OrUtf16, Source::Latin1) => {
+            let latin1: Vec<u8> = text.chars().map(|c| c as u32 as u8).collect();
+            to.copy(&latin1, (units, 1, 2))
+        }
+        (Encoding::Latin1OrUtf16, Source::TaggedUtf16) => to.probably_utf16(text, units),
+    }
+}
+
+/// Where a string goes.
+struct Destination<'a> {
+    guest: &'a mut dyn Guest,
+    boundary: Boundary,
+}
+
+impl Destination<'_> {
+    fn realloc(&mut self, (old, old_size): (u32, u32), align: u32, size: u32) -> Result<u32, Error> {
+        let address = self.guest.realloc(old, old_size, align, size)?;
+        check_allocated(self.guest, address, (u64::from(size), align), self.boundary, Kind::String)?;
+        Ok(address)
+    }
+
+    /// Writes bytes at an address that has been allocated for them.
+    fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), Error> {
+        write(self.guest, address, bytes)
+    }
+
+    /// `store_string_copy`
+    fn copy(
+        &mut self,
+        encoded: &[u8],
+        (units, unit_bytes, align): (u32, u32, u32),
+    ) -> Result<(u32, u32), Error> {
+        let address = self.realloc((0, 0), align, units * unit_bytes)?;
+        self.write(address, encoded)?;
+        Ok((address, units))
+    }
+
+    /// `store_string_to_utf8`: as many bytes as units while all is ASCII, then the worst case, then what it was.
+    fn utf8(&mut self, text: &str, units: u32, worst_factor: u32) -> Result<(u32, u32), Error> {
+        let mut address = self.realloc((0, 0), 1, units)?;
+        let length = text.len() as u32;
+        if !text.is_ascii() {
+            let worst = units * worst_factor;
+            address = self.realloc((address, units), 1, worst)?;
+            if worst > length {
+                address = self.realloc_written((address, worst), text.as_bytes(), (1, length))?;
+                return Ok((address, length));
+            }
+        }
+        self.write(address, text.as_bytes())?;
+        Ok((address, length))
+    }
+
+    /// Writes bytes, then makes the allocation as small as they are.
+    fn realloc_written(
+        &mut self,
+        old: (u32, u32),
+        bytes: &[u8],
+        (align, size): (u32, u32),
+    ) -> Result<u32, Error> {
+        self.write(old.0, bytes)?;
+        self.realloc(old, align, size)
+    }
+
+    /// `store_utf8_to_utf16`
+    fn utf8_to_utf16(&mut self, text: &str, units: u32) -> Result<(u32, u32), Error> {
+        let (worst, encoded) = (2 * units, utf16(text));
+        let length = encoded.len() as u32;
+        let mut address = self.realloc((0, 0), 2, worst)?;
+        self.write(address, &encoded)?;
+        if length < worst {
+            address = self.realloc((address, worst), 2, length)?;
+        }
+        Ok((address, length / 2))
+    }
+
+    /// `store_string_to_latin1_or_utf16`
+    fn latin1_or_utf16(&mut self, text: &str, units: u32) -> Result<(u32, u32), Error> {
+        let mut address = self.realloc((0, 0), 2, units)?;
+        let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        if let Some(latin1) = latin1 {
+            self.write(address, &latin1)?;
+            let length = latin1.len() as u32;
+            if length < units {
+                address = self.realloc((address, units), 2, length)?;
+            }
+            return Ok((address, length));
+        }
+        let (worst, encoded) = (2 * units, utf16(text));
+        let length = encoded.len() as u32;
+        address = self.realloc((address, units), 2, worst)?;
+        self.write(address, &encoded)?;
+        if worst > length {
+            address = self.realloc((address, worst), 2, length)?;
+        }
+        Ok((address, (length / 2) | UTF16_TAG))
+    }
+
+    /// `store_probably_utf16_to_latin1_or_utf16`
+    fn probably_utf16(&mut self, text: &str, units: u32) -> Result<(u32, u32), Error> {
+        let (bytes, encoded) = (2 * units, utf16(text));
+        let address = self.realloc((0, 0), 2, bytes)?;
+        self.write(address, &encoded)?;
+        let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        let Some(latin1) = latin1 else { return Ok((address, units | UTF16_TAG)) };
+        self.write(address, &latin1)?;
+        let length = latin1.len() as u32;
+        let address = self.realloc((address, bytes), 1, length)?;
+        Ok((address, length))
+    }
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// What was allocated for.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    String,
+    List,
+}
+
+/// Checks what `realloc` has returned.
+pub(super) fn check_allocated(
+    guest: &mut dyn Guest,
+    address: u32,
+    shape: (u64, u32),
+    boundary: Boundary,
+    kind: Kind,
+) -> Result<(), Error> {
+    let beyond = match (boundary, kind) {
+        (Boundary::Host, _) => Trap::ReallocOutOfBounds,
+        (Boundary::Guest, Kind::String) => Trap::StringContentOutOfBounds,
+        (Boundary::Guest, Kind::List) => Trap::ListContentOutOfBounds,
+    };
+    match check_range(address, shape, guest.memory()?.len(), beyond) {
+        Err(Trap::Unaligned) if boundary == Boundary::Host => Err(Trap::ReallocUnaligned.into()),
+        checked => Ok(checked.map(drop)?),
+    }
+}
+
+/// Writes bytes at an address that has been checked.
+pub(super) fn write(guest: &mut dyn Guest, address: u32, bytes: &[u8]) -> Result<(), Error> {
+    let memory = guest.memory()?;
+    let to = memory.get_mut(address as usize..).and_then(|to| to.get_mut(..bytes.len()));
+    // A memory never shrinks.
+    to.ok_or(Trap::PointerOutOfBounds)?.copy_from_slice(bytes);
+    Ok(())
+}

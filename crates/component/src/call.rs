@@ -1,0 +1,330 @@
+//! Calls of functions (canonical ABI, `canon lift`, `canon lower`).
+//!
+//! Must stay true: whatever ends a call by an error leaves the callee entered, which poisons it; calls that are under way are forgotten down to where it began.
+
+use std::borrow::Cow;
+
+use innkeeper_engine as core;
+use innkeeper_engine::{AsContextMut, Charge, Error, ErrorKind, StoreContextMut};
+
+use crate::abi::{
+    Boundary, InStore, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Side,
+    StringShapes, from_slot, to_slot,
+};
+use crate::func::{HostFunc, LiftedFunc};
+use crate::state::{AsyncReturn, Entry, FuncId, FuncInst, Returned, State};
+use crate::trap::{Trap, trap_on_throw};
+use crate::types::{FuncTypeIndex, TypeIndex};
+use crate::val::Val;
+
+/// What the caller of a lifted function does in the middle of the call.
+pub(crate) trait Caller<T: 'static> {
+    fn entry(&self) -> Entry;
+    fn boundary(&self) -> Boundary;
+    /// Gives the arguments, once the callee has been entered.
+    fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error>;
+    /// Where handles are noted that the callee is lent.
+    fn lends(&mut self) -> &mut Lends;
+    /// Takes the result, before the callee tidies up.
+    fn resolve(&mut self, store: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error>;
+}
+
+/// Calls a lifted function.
+pub(crate) fn call_lifted<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    callee: &LiftedFunc,
+    caller: &mut dyn Caller<T>,
+) -> Result<(), Error> {
+    let (entry, boundary) = (caller.entry(), caller.boundary());
+    let state = store.attachment::<State>();
+    state.enter(callee.side.instance, entry)?;
+    let async_return = callee.is_async.then(|| AsyncReturn {
+        ty: callee.ty,
+        boundary,
+        encoding: callee.side.encoding,
+        memory: callee.side.memory,
+        returned: None,
+    });
+    let call = state.begin(async_return);
+    let ended = in_callee(store, (callee, call), caller);
+    let state = store.attachment::<State>();
+    state.calls.truncate(call as usize);
+    ended?;
+    state.leave(callee.side.instance, entry);
+    Ok(())
+}
+
+fn in_callee<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (callee, call): (&LiftedFunc, u32),
+    caller: &mut dyn Caller<T>,
+) -> Result<(), Error> {
+    let boundary = caller.boundary();
+    let (types, side) = (&*callee.side.shared.types, &callee.side);
+    let ty = types.func(callee.ty);
+    let params = {
+        let (vals, mut strings) = caller.start(store)?;
+        let vals = vals.into_owned();
+        let mut guest = InStore { store, side };
+        let mut lower = Lower::new(side, boundary, (&mut guest, Some(call)), (caller.lends(), &mut strings));
+        lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple)?
+    };
+    let results = call_core(store, callee.core, &params)?;
+    if callee.is_async {
+        return end_async(store, (callee, call), &results, caller);
+    }
+    let returned = match ty.result {
+        Some(ty) => lift_result(store, (side, boundary), (MAX_FLAT_RESULTS, ty), &results)?,
+        None => Returned { val: None, strings: StringShapes::new(), _charge: None },
+    };
+    check_borrows(store.attachment(), call)?;
+    caller.resolve(store, returned)?;
+    if let Some(post_return) = callee.post_return {
+        store.attachment::<State>().instance(side.instance).may_leave = false;
+        call_core(store, post_return, &results)?;
+        store.attachment::<State>().instance(side.instance).may_leave = true;
+    }
+    Ok(())
+}
+
+/// Ends a call of a function with the async ABI, which has not waited for anything. Those that wait need stacks of their own, which is not built yet.
+fn end_async<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (callee, call): (&LiftedFunc, u32),
+    results: &[u64],
+    caller: &mut dyn Caller<T>,
+) -> Result<(), Error> {
+    const EXIT: u32 = 0;
+    const LAST_CODE: u32 = 2;
+    if callee.callback.is_some() {
+        let code = results.first().copied().unwrap_or_default() as u32 & 0xf;
+        if code > LAST_CODE {
+            return Err(Trap::UnknownCallbackCode(code).into());
+        }
+        if code != EXIT {
+            return Err(Error::new(ErrorKind::Unsupported("async functions that wait".to_owned())));
+        }
+    }
+    let call = store.attachment::<State>().calls.get_mut(call as usize);
+    let returned = call.and_then(|call| call.async_return.as_mut()?.returned.take());
+    caller.resolve(store, returned.ok_or(Trap::NotReturned)?)
+}
+
+/// Traps where handles are left that were borrowed for the call.
+pub(crate) fn check_borrows(state: &mut State, call: u32) -> Result<(), Trap> {
+    match state.calls.get(call as usize) {
+        Some(call) if call.borrows > 0 => Err(Trap::BorrowsRemain),
+        _ => Ok(()),
+    }
+}
+
+fn call_core<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    func: core::Func,
+    slots: &[u64],
+) -> Result<Vec<u64>, Error> {
+    let ty = func.ty(store.as_context_mut())?;
+    let params: Vec<core::Val> =
+        slots.iter().zip(ty.params()).map(|(slot, ty)| from_slot(*slot, *ty)).collect();
+    let mut results: Vec<core::Val> = ty.results().iter().map(|ty| core::Val::zero(*ty)).collect();
+    func.call(store.as_context_mut(), &params, &mut results).map_err(trap_on_throw)?;
+    Ok(results.iter().map(to_slot).collect())
+}
+
+/// Lifts with one side's memory.
+pub(crate) fn with_lift<T: 'static, R>(
+    store: &mut StoreContextMut<'_, T>,
+    (side, boundary): (&Side, Boundary),
+    (lends, strings): (&mut Lends, &mut StringShapes),
+    lift: impl FnOnce(&mut Lift<'_>) -> Result<R, Error>,
+) -> Result<(R, Charge), Error> {
+    let budget = store.budget().clone();
+    let (state, memory): (&mut State, &[u8]) = match side.memory {
+        Some(memory) => {
+            let (state, memory) = store.attachment_and_memory(memory)?;
+            (state, memory)
+        }
+        None => (store.attachment(), &[]),
+    };
+    // The host does not ask what a string was encoded as.
+    let strings = (boundary == Boundary::Guest).then_some(strings);
+    let mut context = Lift::new(side, boundary, (state, memory), (lends, strings), &budget);
+    let lifted = lift(&mut context)?;
+    Ok((lifted, context.into_charge()))
+}
+
+/// Lifts a result; nothing can be borrowed in one.
+pub(crate) fn lift_result<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (side, boundary): (&Side, Boundary),
+    (max_flat, ty): (usize, TypeIndex),
+    slots: &[u64],
+) -> Result<Returned, Error> {
+    let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
+    let (val, charge) = with_lift(store, (side, boundary), (&mut lends, &mut strings), |lift| {
+        lift.result(max_flat, slots, ty)
+    })?;
+    Ok(Returned { val: Some(val), strings, _charge: Some(charge) })
+}
+
+/// A function as a component instance sees it that imports it.
+pub(crate) struct Lowered {
+    pub(crate) side: Side,
+    pub(crate) func: FuncId,
+    pub(crate) ty: FuncTypeIndex,
+    pub(crate) is_async: bool,
+}
+
+/// A guest that calls another component's function, or the host's.
+struct GuestCaller<'a> {
+    lowered: &'a Lowered,
+    boundary: Boundary,
+    /// What was passed.
+    slots: &'a [u64],
+    /// What is to be passed back.
+    results: Vec<u64>,
+    vals: Vec<Val>,
+    /// What the lifted values take.
+    charge: Option<Charge>,
+    lends: Lends,
+}
+
+impl Lowered {
+    /// Calls the function for the guest.
+    pub(crate) fn call<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        args: &[core::Val],
+        results: &mut [core::Val],
+    ) -> Result<(), Error> {
+        let state = store.attachment::<State>();
+        state.check_leave(self.side.instance)?;
+        let func = state.funcs.get(self.func.0 as usize).cloned();
+        let slots: Vec<u64> = args.iter().map(to_slot).collect();
+        let boundary = match &func {
+            Some(FuncInst::Lifted(_)) => Boundary::Guest,
+            _ => Boundary::Host,
+        };
+        let mut caller = GuestCaller {
+            lowered: self,
+            boundary,
+            slots: &slots,
+            results: Vec::new(),
+            vals: Vec::new(),
+            charge: None,
+            lends: Lends::default(),
+        };
+        match func {
+            Some(FuncInst::Lifted(callee)) => call_lifted(store, &callee, &mut caller)?,
+            Some(FuncInst::Host(host)) => caller.call_host(store, &host)?,
+            None => return Err(crate::resource::usage("a function of another store")),
+        }
+        let GuestCaller { results: slots, lends, .. } = caller;
+        lends.end(store.attachment(), Some(self.side.instance));
+        if self.is_async {
+            // Subtask.State.RETURNED
+            results[0] = core::Val::I32(2);
+            return Ok(());
+        }
+        for (result, slot) in results.iter_mut().zip(slots) {
+            *result = from_slot(slot, result.ty());
+        }
+        Ok(())
+    }
+}
+
+impl GuestCaller<'_> {
+    fn call_host<T: 'static>(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        host: &HostFunc,
+    ) -> Result<(), Error> {
+        let call = host.of::<T>()?;
+        self.start(store)?;
+        let has_result = self.func_type().result.is_some();
+        let mut results = vec![Val::Bool(false); usize::from(has_result)];
+        call(store.as_context_mut(), &self.vals, &mut results)?;
+        let val = results.pop();
+        let shared = &self.lowered.side.shared;
+        if let (Some(ty), Some(val)) = (self.func_type().result, &val) {
+            crate::check::fits(&shared.types, ty, val).map_err(|reason| {
+                crate::resource::usage(&format!(
+                    "what a function of the host has returned does not fit: {reason}"
+                ))
+            })?;
+        }
+        self.resolve(store, Returned { val, strings: StringShapes::new(), _charge: None })
+    }
+
+    fn func_type(&self) -> &crate::types::FuncTypeDef {
+        self.lowered.side.shared.types.func(self.lowered.ty)
+    }
+}
+
+impl<T: 'static> Caller<T> for GuestCaller<'_> {
+    fn entry(&self) -> Entry {
+        Entry::Guest(self.lowered.side.instance)
+    }
+
+    fn boundary(&self) -> Boundary {
+        self.boundary
+    }
+
+    fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error> {
+        let tuple = self.func_type().params_tuple;
+        let max_flat = if self.lowered.is_async { MAX_FLAT_ASYNC_PARAMS } else { MAX_FLAT_PARAMS };
+        let mut strings = StringShapes::new();
+        let side = (&self.lowered.side, self.boundary);
+        let (vals, charge) = with_lift(store, side, (&mut self.lends, &mut strings), |lift| {
+            lift.values(max_flat, self.slots, tuple)
+        })?;
+        self.charge = Some(charge);
+        self.vals = vals;
+        Ok((Cow::Borrowed(&self.vals), strings))
+    }
+
+    fn lends(&mut self) -> &mut Lends {
+        &mut self.lends
+    }
+
+    fn resolve(&mut self, store: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error> {
+        let (Some(ty), Some(val)) = (self.func_type().result, returned.val) else { return Ok(()) };
+        let side = &self.lowered.side;
+        let max_flat = if self.lowered.is_async { 0 } else { MAX_FLAT_RESULTS };
+        let mut strings = returned.strings;
+        let mut guest = InStore { store, side };
+        let mut lower = Lower::new(side, self.boundary, (&mut guest, None), (&mut self.lends, &mut strings));
+        self.results = lower.result(max_flat, (&val, ty), self.slots.last().copied())?;
+        Ok(())
+    }
+}
+
+/// The host, which calls a function of a guest's.
+pub(crate) struct HostCaller<'a> {
+    pub(crate) params: &'a [Val],
+    pub(crate) result: Option<Val>,
+    pub(crate) lends: Lends,
+}
+
+impl<T: 'static> Caller<T> for HostCaller<'_> {
+    fn entry(&self) -> Entry {
+        Entry::Host
+    }
+
+    fn boundary(&self) -> Boundary {
+        Boundary::Host
+    }
+
+    fn start(&mut self, _: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error> {
+        Ok((Cow::Borrowed(self.params), StringShapes::new()))
+    }
+
+    fn lends(&mut self) -> &mut Lends {
+        &mut self.lends
+    }
+
+    fn resolve(&mut self, _: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error> {
+        self.result = returned.val;
+        Ok(())
+    }
+}

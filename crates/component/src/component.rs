@@ -1,0 +1,169 @@
+//! A component: decoded, validated, planned, immutable and shared.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use innkeeper_engine as core;
+use innkeeper_engine::{Engine, Error};
+
+use crate::decode::Decoded;
+use crate::features::Features;
+use crate::plan::{ImportKind, Plan};
+use crate::types::FuncType;
+
+/// A validated component. Cloning is cheap: clones share everything.
+#[derive(Clone)]
+pub struct Component(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    nest: core::Nest,
+    plan: Plan,
+    /// Decoded when one is first needed.
+    modules: Box<[OnceLock<core::Module>]>,
+}
+
+/// Something that a component must be given.
+#[derive(Clone, Debug)]
+pub struct ImportItem {
+    /// The import's name, then those of exports of it, as in `wasi:cli/environment@0.2.0` and `get-arguments`.
+    pub path: Vec<Arc<str>>,
+    /// What must stand there.
+    pub kind: ImportItemKind,
+    /// Whether it can be left away: a resource type of which the component has no handles.
+    pub is_optional: bool,
+}
+
+/// What kind of thing is imported.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ImportItemKind {
+    /// A function.
+    Func(FuncType),
+    /// A core module.
+    Module,
+    /// A resource type.
+    Resource,
+    /// A component.
+    Component,
+}
+
+impl Component {
+    /// Decodes and validates a component in the binary format, with all that is nested in it, and works out what instantiating it comes to.
+    ///
+    /// # Errors
+    /// [`core::ErrorKind::MalformedComponent`] with the offset where the bytes break the rules; [`core::ErrorKind::Unsupported`] for what is valid and not
+    /// built yet; limits.
+    pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Component, Error> {
+        Component::with_features(engine, bytes, Features::default())
+    }
+
+    /// As [`Component::new`], where components may use these parts of the component model.
+    ///
+    /// # Errors
+    /// As [`Component::new`].
+    pub fn with_features(
+        engine: &Engine,
+        bytes: impl Into<Vec<u8>>,
+        features: Features,
+    ) -> Result<Component, Error> {
+        let decoded = Decoded::new(engine, bytes.into(), features.flags())?;
+        let plan = Plan::new(&decoded)?;
+        let modules = decoded.nest.modules().iter().map(|_| OnceLock::new()).collect();
+        Ok(Component(Arc::new(Inner { engine: engine.clone(), nest: decoded.nest, plan, modules })))
+    }
+
+    /// Checks that bytes are a valid component, without keeping it.
+    ///
+    /// # Errors
+    /// As [`Component::new`], and where the system has no memory for a copy.
+    pub fn validate(engine: &Engine, bytes: &[u8], features: Features) -> Result<(), Error> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| {
+            Error::limit(format!(
+                "the system has no memory for a copy of the component's {} bytes",
+                bytes.len()
+            ))
+        })?;
+        copy.extend_from_slice(bytes);
+        core::Nest::validate(engine, copy, features.flags(), &mut |_, _| Ok(())).map(drop)
+    }
+
+    /// Whether bytes begin as a component in the binary format does.
+    #[must_use]
+    pub fn is_one(bytes: &[u8]) -> bool {
+        // The version of the format, and then the layer, which is that of components.
+        bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
+    }
+
+    /// The engine that the component was made for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The component in the binary format.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.nest.bytes()
+    }
+
+    /// Where each core module lies in the component's bytes, in their order.
+    #[must_use]
+    pub fn module_ranges(&self) -> &[Range<usize>] {
+        self.0.nest.modules()
+    }
+
+    /// What the component must be given, function by function; what it imports and nothing is used of is not there.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportItem> + '_ {
+        let plan = &self.0.plan;
+        plan.imports.iter().map(|import| ImportItem {
+            path: import.path.to_vec(),
+            kind: match import.kind {
+                ImportKind::Func(ty) => ImportItemKind::Func(FuncType::new(&plan.types, ty)),
+                ImportKind::Module => ImportItemKind::Module,
+                ImportKind::Resource => ImportItemKind::Resource,
+                ImportKind::Component => ImportItemKind::Component,
+            },
+            is_optional: !import.is_needed,
+        })
+    }
+
+    /// The names of all imports, in order, with those that nothing is used of.
+    pub fn import_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.plan.import_names.iter().map(|name| &**name)
+    }
+
+    /// The functions that an instance exports, with their types; one of an instance inside it is `instance#name`.
+    #[must_use]
+    pub fn exported_funcs(&self) -> Vec<(String, FuncType)> {
+        let mut found = Vec::new();
+        self.0.plan.exports.add_funcs(("", &self.0.plan.types), &mut found);
+        found
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    /// One of the modules, decoded now where it was not before.
+    pub(crate) fn module(&self, number: usize) -> Result<&core::Module, Error> {
+        let once =
+            self.0.modules.get(number).ok_or_else(|| Error::limit("the component has no such module"))?;
+        if let Some(module) = once.get() {
+            return Ok(module);
+        }
+        let module = self.0.nest.module(number)?;
+        let module = module.ok_or_else(|| Error::limit("the component has no such module"))?;
+        Ok(once.get_or_init(|| module))
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component")
+            .field("bytes", &self.bytes().len())
+            .field("modules", &self.0.modules.len())
+            .finish_non_exhaustive()
+    }
+}

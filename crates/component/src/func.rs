@@ -1,0 +1,128 @@
+//! Functions of components, as the embedder has them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use innkeeper_engine as core;
+use innkeeper_engine::{AsContext, AsContextMut, Error, StoreContextMut};
+
+use crate::abi::{Lends, Side};
+use crate::call::{HostCaller, call_lifted};
+use crate::resource::usage;
+use crate::state::{FuncId, FuncInst, RootId, State};
+use crate::types::{FuncType, FuncTypeIndex};
+use crate::val::Val;
+
+/// A core function, lifted.
+pub(crate) struct LiftedFunc {
+    pub(crate) side: Side,
+    pub(crate) core: core::Func,
+    pub(crate) ty: FuncTypeIndex,
+    pub(crate) post_return: Option<core::Func>,
+    pub(crate) callback: Option<core::Func>,
+    pub(crate) is_async: bool,
+}
+
+/// What a function of the host does.
+pub(crate) type HostCall<T> =
+    dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync;
+
+/// A function of the host, for stores with data of one type.
+#[derive(Clone)]
+pub(crate) struct HostFunc(Arc<dyn Any + Send + Sync>);
+
+impl HostFunc {
+    pub(crate) fn new<T: 'static>(call: Arc<HostCall<T>>) -> HostFunc {
+        HostFunc(Arc::new(call))
+    }
+
+    /// The function, in a store with data of the type that it was made for.
+    pub(crate) fn of<T: 'static>(&self) -> Result<&Arc<HostCall<T>>, Error> {
+        self.0.downcast_ref().ok_or_else(|| usage("a function of the host for stores with other data"))
+    }
+}
+
+/// A function that a component instance exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Func {
+    pub(crate) store: u64,
+    pub(crate) func: FuncId,
+    pub(crate) root: RootId,
+    pub(crate) ty: FuncTypeIndex,
+}
+
+impl Func {
+    /// The function's type.
+    ///
+    /// # Errors
+    /// Where the function is of another store.
+    pub fn ty(&self, store: impl AsContext) -> Result<FuncType, Error> {
+        let store = store.as_context();
+        let state = store.attachment::<State>().filter(|state| state.id == self.store);
+        let state = state.ok_or_else(other_store)?;
+        Ok(FuncType::new(&state.roots[self.root.0 as usize].shared.types, self.ty))
+    }
+
+    /// Calls the function, with everything that the canonical ABI asks for around it: what it returns is lifted, and it has tidied up.
+    ///
+    /// `results` has room for the result, where there is one.
+    ///
+    /// # Errors
+    /// Where the arguments do not fit; [`crate::Trap`] in [`Error::downcast_ref`] where the guest breaks a rule; a trap of the guest's; an error of a host function.
+    /// After a trap, nothing in the outermost instance can be called any more.
+    pub fn call(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<(), Error> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        if state.id != self.store {
+            return Err(other_store());
+        }
+        let func = state.funcs[self.func.0 as usize].clone();
+        let shared = Arc::clone(&state.roots[self.root.0 as usize].shared);
+        let ty = shared.types.func(self.ty);
+        if params.len() != ty.params.len() || results.len() != usize::from(ty.result.is_some()) {
+            return Err(usage(&format!(
+                "the function has type {}, but {} arguments and room for {} results were given",
+                FuncType::new(&shared.types, self.ty),
+                params.len(),
+                results.len()
+            )));
+        }
+        check_params(&shared.types, ty, params)?;
+        match func {
+            FuncInst::Lifted(callee) => {
+                let mut caller = HostCaller { params, result: None, lends: Lends::default() };
+                let ended = call_lifted(&mut store, &callee, &mut caller);
+                let HostCaller { result, lends, .. } = caller;
+                lends.end(store.attachment(), None);
+                ended?;
+                if let (Some(result), Some(val)) = (results.first_mut(), result) {
+                    *result = val;
+                }
+                Ok(())
+            }
+            FuncInst::Host(host) => host.of()?(store, params, results),
+        }
+    }
+}
+
+/// What does not fit is found before the callee is entered, which would not be left again.
+fn check_params(
+    types: &crate::types::TypeTable,
+    ty: &crate::types::FuncTypeDef,
+    params: &[Val],
+) -> Result<(), Error> {
+    for ((name, ty), val) in ty.params.iter().zip(params) {
+        crate::check::fits(types, *ty, val)
+            .map_err(|reason| usage(&format!("the argument `{name}` does not fit: {reason}")))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn other_store() -> Error {
+    usage("a component's function or instance of another store")
+}

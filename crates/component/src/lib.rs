@@ -1,0 +1,42 @@
+//! The component model for the Innkeeper host: decoding, types, plans, linking, handles and the canonical ABI.
+//!
+//! A component is decoded and validated with everything nested in it ([`Component`]), which gives one flat list of steps; carrying it out in a store makes an
+//! [`Instance`]. Calls go through the canonical ABI by one walk over types (`abi`), for the host and between guests. Names are those of the standard's
+//! `definitions.py`.
+//!
+//! Architecture invariants: this crate knows no WASI and no tier. Core modules are validated once, as parts of their component. What has trapped is never
+//! entered again.
+
+#![forbid(unsafe_code)]
+
+mod abi;
+mod call;
+mod check;
+mod component;
+mod decode;
+mod features;
+mod func;
+mod instance;
+mod instantiate;
+mod link;
+mod linker;
+mod names;
+mod plan;
+mod resource;
+mod state;
+mod table;
+mod trampoline;
+mod trap;
+mod types;
+mod val;
+
+pub use component::{Component, ImportItem, ImportItemKind};
+pub use features::{Feature, Features};
+pub use func::Func;
+pub use instance::{Export, Instance};
+pub use linker::{InstancePre, Linker, LinkerInstance};
+pub use names::NameMap;
+pub use resource::{ResourceAny, ResourceType};
+pub use trap::{ResourceOwner, Trap};
+pub use types::{FuncType, Type, TypeKind};
+pub use val::{List, Val};

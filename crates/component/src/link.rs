@@ -1,0 +1,117 @@
+//! What a component's imports stand for. All that is missing is told at once, with what there is in its place.
+
+use std::sync::Arc;
+
+use innkeeper_engine as core;
+use innkeeper_engine::{Error, ErrorKind};
+
+use crate::component::Component;
+use crate::func::{Func, HostCall};
+use crate::linker::{Dtor, Item, Items};
+use crate::plan::{Import, ImportKind};
+use crate::resource::{ResourceType, ResourceTypeId};
+use crate::types::FuncType;
+
+/// What an import stands for.
+pub(crate) enum Resolved<T: 'static> {
+    HostFunc(Arc<HostCall<T>>),
+    /// Of one store.
+    Func(Func),
+    Module(core::Module),
+    Resource(ResourceSource<T>),
+    /// Nothing, where nothing is needed.
+    Missing,
+}
+
+/// Where a resource type comes from.
+pub(crate) enum ResourceSource<T: 'static> {
+    Host(ResourceType, Arc<Dtor<T>>),
+    /// One that a store has already.
+    Store {
+        store: u64,
+        ty: ResourceTypeId,
+    },
+}
+
+/// Missing imports that are told by name; there may be many.
+const MAX_TOLD: usize = 100;
+
+/// Finds what all imports stand for.
+pub(crate) fn resolve<T: 'static>(
+    items: &Items<T>,
+    component: &Component,
+) -> Result<Vec<Resolved<T>>, Error> {
+    let plan = component.plan();
+    let (mut resolved, mut missing) = (Vec::with_capacity(plan.imports.len()), Vec::new());
+    for import in &plan.imports {
+        let found = find(items, &import.path).and_then(Item::resolved);
+        resolved.push(match (import.kind, found) {
+            (ImportKind::Func(_), Some(func @ (Resolved::HostFunc(_) | Resolved::Func(_)))) => func,
+            (ImportKind::Module, Some(module @ Resolved::Module(_))) => module,
+            (ImportKind::Resource, Some(resource @ Resolved::Resource(_))) => resource,
+            _ => {
+                if import.is_needed {
+                    missing.push(explain(items, component, import));
+                }
+                Resolved::Missing
+            }
+        });
+    }
+    if missing.is_empty() {
+        return Ok(resolved);
+    }
+    let (count, more) = (missing.len(), missing.len().saturating_sub(MAX_TOLD));
+    missing.truncate(MAX_TOLD);
+    if more > 0 {
+        missing.push(format!("and {more} more"));
+    }
+    let imports = if count == 1 { "import that nobody provides" } else { "imports that nobody provides" };
+    Err(Error::new(ErrorKind::Link(format!(
+        "the component has {count} {imports}:\n  {}",
+        missing.join("\n  ")
+    ))))
+}
+
+/// What an import's path leads to.
+pub(crate) fn find<'a, T: 'static>(items: &'a Items<T>, path: &[Arc<str>]) -> Option<&'a Item<T>> {
+    let (last, instances) = path.split_last()?;
+    let mut items = items;
+    for name in instances {
+        let Item::Instance(inner) = items.get(name)? else { return None };
+        items = inner;
+    }
+    items.get(last)
+}
+
+/// Says what is missing, and what there is.
+fn explain<T: 'static>(items: &Items<T>, component: &Component, import: &Import) -> String {
+    let kind = match import.kind {
+        ImportKind::Func(ty) => FuncType::new(&component.plan().types, ty).to_string(),
+        ImportKind::Module => "a core module".to_owned(),
+        ImportKind::Resource => "a resource type".to_owned(),
+        ImportKind::Component => "a component, which cannot be provided yet".to_owned(),
+    };
+    let written = import.written();
+    let mut items = items;
+    for (depth, name) in import.path.iter().enumerate() {
+        let is_last = depth + 1 == import.path.len();
+        match items.get(name) {
+            Some(Item::Instance(inner)) if !is_last => items = inner,
+            Some(item) => return format!("`{written}` ({kind}): it is {} here", item.kind_name()),
+            None => {
+                let others: Vec<&str> = items.other_versions(name).collect();
+                return match others.is_empty() {
+                    false => format!("`{written}` ({kind}): there is `{}` only", others.join("`, `")),
+                    true if depth > 0 => {
+                        format!(
+                            "`{written}` ({kind}): there is `{}`, without it",
+                            import.path[..depth].join("#")
+                        )
+                    }
+                    true => format!("`{written}` ({kind})"),
+                };
+            }
+        }
+    }
+    format!("`{written}` ({kind})")
+}

@@ -1,0 +1,241 @@
+//! Resources: their types, and the handles that the host holds (canonical ABI, "Resource State").
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use innkeeper_engine::{AsContextMut, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal};
+
+use crate::state::{Entry, InstanceId, State};
+use crate::trap::{Trap, trap_on_throw};
+
+/// A resource type of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ResourceTypeId(pub(crate) u32);
+
+/// What a store knows of a resource type.
+pub(crate) struct ResourceTypeDef {
+    /// The instance that has defined it; none where the host has.
+    pub(crate) instance: Option<InstanceId>,
+    /// What is called with the representation when the last owner drops it.
+    pub(crate) dtor: Option<Func>,
+}
+
+/// A resource type that the host defines. Clones are the same type.
+#[derive(Clone, Debug)]
+pub struct ResourceType {
+    pub(crate) id: u64,
+    name: Arc<str>,
+}
+
+impl ResourceType {
+    /// A new type, different from all others; the name is for messages.
+    #[must_use]
+    pub fn new(name: &str) -> ResourceType {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        ResourceType { id: NEXT.fetch_add(1, Ordering::Relaxed), name: name.into() }
+    }
+
+    /// The name that it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The type's number in a store, given now if it has none yet.
+    pub(crate) fn in_store(&self, state: &mut State, dtor: impl FnOnce() -> Option<Func>) -> ResourceTypeId {
+        if let Some(known) = state.host_types.get(&self.id) {
+            return *known;
+        }
+        let id = ResourceTypeId(state.resource_types.len() as u32);
+        state.resource_types.push(ResourceTypeDef { instance: None, dtor: dtor() });
+        state.host_types.insert(self.id, id);
+        id
+    }
+}
+
+impl PartialEq for ResourceType {
+    fn eq(&self, other: &ResourceType) -> bool {
+        self.id == other.id
+    }
+}
+
+/// A handle that the host holds, of a resource of its own or of a guest's. It is good until it is given to a guest as an owned one or dropped
+/// ([`ResourceAny::drop`]), and a borrowed one until the call returns that it came with; then using it is an error. Whoever forgets an owned one keeps the
+/// resource until the store goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceAny(pub(crate) Handle);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handle {
+    Host {
+        store: u64,
+        index: u32,
+        generation: u32,
+    },
+    /// On its way from one guest to another.
+    InFlight {
+        ty: ResourceTypeId,
+        rep: u32,
+    },
+}
+
+/// The handles that the host holds.
+#[derive(Default)]
+pub(crate) struct HostHandles {
+    slots: Vec<HostSlot>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct HostSlot {
+    /// How often the slot was freed, so that handles to what was in it before are known.
+    generation: u32,
+    entry: Option<HostHandle>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct HostHandle {
+    pub(crate) ty: ResourceTypeId,
+    pub(crate) rep: u32,
+    pub(crate) is_own: bool,
+    /// How often it is lent to guests.
+    pub(crate) lends: u32,
+}
+
+impl HostHandles {
+    fn add(&mut self, handle: HostHandle) -> (u32, u32) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(HostSlot::default());
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.entry = Some(handle);
+        (index, slot.generation)
+    }
+
+    pub(crate) fn get(&mut self, index: u32, generation: u32) -> Option<&mut HostHandle> {
+        let slot = self.slots.get_mut(index as usize)?;
+        slot.entry.as_mut().filter(|_| slot.generation == generation)
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.entry.take().is_some()
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(index);
+        }
+    }
+}
+
+impl State {
+    /// Gives the host a handle.
+    pub(crate) fn give_host(&mut self, ty: ResourceTypeId, rep: u32, is_own: bool) -> ResourceAny {
+        let (index, generation) = self.host_handles.add(HostHandle { ty, rep, is_own, lends: 0 });
+        ResourceAny(Handle::Host { store: self.id, index, generation })
+    }
+
+    /// What a handle of the host's is.
+    pub(crate) fn host_handle(&mut self, any: ResourceAny) -> Result<(u32, &mut HostHandle), Error> {
+        let Handle::Host { store, index, generation } = any.0 else { return Err(stale()) };
+        if store != self.id {
+            return Err(usage("a resource handle of another store"));
+        }
+        let handle = self.host_handles.get(index, generation).ok_or_else(stale)?;
+        Ok((index, handle))
+    }
+}
+
+impl ResourceAny {
+    /// A handle to a new resource of a type of the host's, which `rep` stands for.
+    pub fn new(mut store: impl AsContextMut, ty: &ResourceType, rep: u32) -> Result<ResourceAny, Error> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        let Some(ty) = state.host_types.get(&ty.id).copied() else {
+            return Err(usage(&format!("no instance of the store imports the resource type `{}`", ty.name)));
+        };
+        Ok(state.give_host(ty, rep, true))
+    }
+
+    /// What stands for the resource, where it is of this type.
+    ///
+    /// # Errors
+    /// Where the handle is gone, of another store, or of another type.
+    pub fn rep(&self, mut store: impl AsContextMut, ty: &ResourceType) -> Result<u32, Error> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        let wanted = state.host_types.get(&ty.id).copied();
+        let (_, handle) = state.host_handle(*self)?;
+        match Some(handle.ty) == wanted {
+            true => Ok(handle.rep),
+            false => Err(usage(&format!("the handle is of another resource type than `{}`", ty.name))),
+        }
+    }
+
+    /// Whether the host owns the resource, and has not borrowed it.
+    ///
+    /// # Errors
+    /// Where the handle is gone, or of another store.
+    pub fn is_owned(&self, mut store: impl AsContextMut) -> Result<bool, Error> {
+        let mut store = store.as_context_mut();
+        Ok(store.attachment::<State>().host_handle(*self)?.1.is_own)
+    }
+
+    /// Drops the handle; where the host owns the resource, its destructor is called.
+    ///
+    /// # Errors
+    /// Where the handle is gone, of another store, or lent; a trap of the destructor.
+    pub fn drop(self, mut store: impl AsContextMut) -> Result<(), Error> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        let (index, handle) = state.host_handle(self)?;
+        if handle.lends > 0 {
+            return Err(usage("the resource is lent to a guest that is running"));
+        }
+        let handle = *handle;
+        state.host_handles.remove(index);
+        match handle.is_own {
+            true => destroy(&mut store, handle.ty, handle.rep, Entry::Host),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Calls the destructor of a resource that nobody owns any more.
+pub(crate) fn destroy<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    ty: ResourceTypeId,
+    rep: u32,
+    entry: Entry,
+) -> Result<(), Error> {
+    let state = store.attachment::<State>();
+    let def = state.resource_type(ty);
+    let (instance, dtor) = (def.instance, def.dtor);
+    let Some(instance) = instance else {
+        return dtor
+            .map_or(Ok(()), |dtor| dtor.call(&mut *store, &[CoreVal::I32(rep.cast_signed())], &mut []));
+    };
+    state.enter(instance, entry)?;
+    if let Some(dtor) = dtor {
+        let call = state.begin(None);
+        let ended =
+            dtor.call(&mut *store, &[CoreVal::I32(rep.cast_signed())], &mut []).map_err(trap_on_throw);
+        let state = store.attachment::<State>();
+        let borrows = state.calls.get(call as usize).map_or(0, |call| call.borrows);
+        state.calls.truncate(call as usize);
+        ended?;
+        if borrows > 0 {
+            return Err(Trap::BorrowsRemain.into());
+        }
+    }
+    store.attachment::<State>().leave(instance, entry);
+    Ok(())
+}
+
+fn stale() -> Error {
+    usage("the resource handle is gone: it was given away, dropped, or borrowed for a call that has returned")
+}
+
+pub(crate) fn usage(message: &str) -> Error {
+    Error::new(ErrorKind::Usage(message.to_owned()))
+}

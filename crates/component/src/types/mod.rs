@@ -1,0 +1,155 @@
+//! The types of a component's values, interned: types that look alike have one number, and each has its size, alignment and flat form computed once
+//! (canonical ABI, "Alignment", "Element Size", "Flattening").
+//!
+//! Where a type stands for a handle, it names a *slot*: which resource type that is in a store is known when the component is instantiated.
+
+mod intern;
+mod layout;
+mod matches;
+mod reflect;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use intern::Interner;
+pub(crate) use layout::Layout;
+pub(crate) use matches::fits;
+pub use reflect::{FuncType, Type, TypeKind};
+
+/// The number of a type in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TypeIndex(pub(crate) u32);
+
+/// The number of a function type in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FuncTypeIndex(pub(crate) u32);
+
+/// Which of a component's resource types it is, imported ones and its own counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ResourceSlot(pub(crate) u32);
+
+/// A type, made of others of the same table. `Map` is what its specialization says: a list of pairs, in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ValType {
+    Bool,
+    S8,
+    U8,
+    S16,
+    U16,
+    S32,
+    U32,
+    S64,
+    U64,
+    Float32,
+    Float64,
+    Char,
+    String,
+    ErrorContext,
+    List(TypeIndex),
+    FixedLengthList(TypeIndex, u32),
+    /// The key, the value, and the tuple of both.
+    Map(TypeIndex, TypeIndex, TypeIndex),
+    Record(Box<[(Arc<str>, TypeIndex)]>),
+    Tuple(Box<[TypeIndex]>),
+    Variant(Box<[(Arc<str>, Option<TypeIndex>)]>),
+    Enum(Box<[Arc<str>]>),
+    Option(TypeIndex),
+    Result(Option<TypeIndex>, Option<TypeIndex>),
+    Flags(Box<[Arc<str>]>),
+    Own(ResourceSlot),
+    Borrow(ResourceSlot),
+    Stream(Option<TypeIndex>),
+    Future(Option<TypeIndex>),
+}
+
+impl ValType {
+    /// What is written for the kind, as in "expected a list".
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self {
+            ValType::Bool => "bool",
+            ValType::S8 => "s8",
+            ValType::U8 => "u8",
+            ValType::S16 => "s16",
+            ValType::U16 => "u16",
+            ValType::S32 => "s32",
+            ValType::U32 => "u32",
+            ValType::S64 => "s64",
+            ValType::U64 => "u64",
+            ValType::Float32 => "f32",
+            ValType::Float64 => "f64",
+            ValType::Char => "char",
+            ValType::String => "string",
+            ValType::ErrorContext => "error-context",
+            ValType::List(_) => "list",
+            ValType::FixedLengthList(..) => "list of a fixed length",
+            ValType::Map(..) => "map",
+            ValType::Record(_) => "record",
+            ValType::Tuple(_) => "tuple",
+            ValType::Variant(_) => "variant",
+            ValType::Enum(_) => "enum",
+            ValType::Option(_) => "option",
+            ValType::Result(..) => "result",
+            ValType::Flags(_) => "flags",
+            ValType::Own(_) => "own",
+            ValType::Borrow(_) => "borrow",
+            ValType::Stream(_) => "stream",
+            ValType::Future(_) => "future",
+        }
+    }
+}
+
+/// The type of a function, with what the canonical ABI needs of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FuncTypeDef {
+    pub(crate) params: Box<[(Arc<str>, TypeIndex)]>,
+    pub(crate) result: Option<TypeIndex>,
+    pub(crate) is_async: bool,
+    /// The parameters as one tuple, which is what they are in memory.
+    pub(crate) params_tuple: TypeIndex,
+    pub(crate) has_borrow: bool,
+}
+
+/// All types of a component.
+#[derive(Debug, Default)]
+pub(crate) struct TypeTable {
+    types: Vec<(ValType, Layout)>,
+    by_type: HashMap<ValType, TypeIndex>,
+    funcs: Vec<FuncTypeDef>,
+    by_func: HashMap<FuncTypeDef, FuncTypeIndex>,
+}
+
+impl TypeTable {
+    pub(crate) fn get(&self, index: TypeIndex) -> &ValType {
+        &self.types[index.0 as usize].0
+    }
+
+    pub(crate) fn layout(&self, index: TypeIndex) -> &Layout {
+        &self.types[index.0 as usize].1
+    }
+
+    pub(crate) fn func(&self, index: FuncTypeIndex) -> &FuncTypeDef {
+        &self.funcs[index.0 as usize]
+    }
+
+    /// The number of a type, whose parts are of this table.
+    pub(crate) fn intern(&mut self, ty: ValType) -> TypeIndex {
+        if let Some(index) = self.by_type.get(&ty) {
+            return *index;
+        }
+        let layout = Layout::of(self, &ty);
+        let index = TypeIndex(self.types.len() as u32);
+        self.types.push((ty.clone(), layout));
+        self.by_type.insert(ty, index);
+        index
+    }
+
+    pub(crate) fn intern_func(&mut self, ty: FuncTypeDef) -> FuncTypeIndex {
+        if let Some(index) = self.by_func.get(&ty) {
+            return *index;
+        }
+        let index = FuncTypeIndex(self.funcs.len() as u32);
+        self.funcs.push(ty.clone());
+        self.by_func.insert(ty, index);
+        index
+    }
+}

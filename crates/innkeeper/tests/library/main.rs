@@ -11,6 +11,7 @@ mod references;
 mod roots;
 mod serialized;
 mod shared;
+mod sources;
 mod wasi;
 
 use innkeeper::{Config, Engine, Instance, Linker, Module, Store, Tiers};

@@ -25,6 +25,7 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+#[cfg(feature = "cache")]
 mod cache;
 #[cfg(feature = "wat")]
 mod text;

@@ -2,7 +2,7 @@
 //! "Reference Instructions", "Aggregate Reference Instructions"; 4.6.10, exceptions).
 //!
 //! # Safety
-//! All functions share the contract of [`super::runtime`], and `live_end` is the end of the slots in use on the guest's stack:
+//! All functions share the contract of [`super`], and `live_end` is the end of the slots in use on the guest's stack:
 //! references beyond it are not seen by a collection. Slots given as references are references of the same store.
 //!
 //! Who keeps it, where the reasons below say *an instruction's*: the interpreter's handlers (`interp/src/op/aggregate.rs`, `op/exception.rs`) and the compiler's libcalls

@@ -45,7 +45,7 @@ pub unsafe trait Tier: Send + Sync + 'static {
         ))
     }
 
-    /// What machine code finds as [`VmStore::libcalls`].
+    /// What machine code finds as [`super::VmStore::libcalls`].
     fn libcalls(&self) -> *const ();
 
     /// What has been compiled so far, and what was not.

@@ -1,11 +1,11 @@
 //! The code cache, and modules that are compiled ahead of time.
 
-#[cfg(not(all(feature = "compiler", target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent;
-#[cfg(all(feature = "compiler", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod compiling;
 
-#[cfg(not(all(feature = "compiler", target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub use absent::*;
-#[cfg(all(feature = "compiler", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use compiling::*;

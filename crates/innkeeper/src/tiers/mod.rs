@@ -5,8 +5,6 @@ mod compiling;
 
 use innkeeper_engine::{Config, Engine, Error, NewCode, TierUp};
 
-use crate::cache::Cache;
-
 /// Which tiers execute guests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tiers {
@@ -19,23 +17,40 @@ pub enum Tiers {
     Compiled,
 }
 
-/// An engine with a choice of tiers. Where there is no compiler for the processor or the operating system, all choices mean the interpreter.
+/// An engine with a choice of tiers. Where there is no compiler for the processor or the operating system, or none is built in, all choices mean the interpreter.
 #[must_use]
 pub fn engine_with(config: Config, tiers: Tiers) -> Engine {
-    engine_cached(config, tiers, Cache::off())
+    #[cfg(all(feature = "compiler", target_arch = "x86_64", target_os = "linux"))]
+    let engine = compiling_engine(config, tiers, innkeeper_jit::cache::Cache::off());
+    #[cfg(not(all(feature = "compiler", target_arch = "x86_64", target_os = "linux")))]
+    let engine = interpreting_engine(config, tiers);
+    engine
 }
 
 /// The same, with a cache: what was compiled for a module in one process is used in the next, and modules known from there are not validated again.
+#[cfg(feature = "cache")]
 #[must_use]
-pub fn engine_cached(config: Config, tiers: Tiers, cache: Cache) -> Engine {
-    #[cfg(all(feature = "compiler", target_arch = "x86_64", target_os = "linux"))]
-    let config = match compiling::engine(config, tiers, cache) {
-        Ok(engine) => return with_text(engine),
-        Err(config) => config,
+pub fn engine_cached(config: Config, tiers: Tiers, cache: crate::cache::Cache) -> Engine {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    let engine = compiling_engine(config, tiers, cache);
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    let engine = {
+        let _ = cache;
+        interpreting_engine(config, tiers)
     };
-    #[cfg(not(all(feature = "compiler", target_arch = "x86_64", target_os = "linux")))]
-    let _ = (tiers, cache);
-    let mut config = config;
+    engine
+}
+
+#[cfg(all(feature = "compiler", target_arch = "x86_64", target_os = "linux"))]
+fn compiling_engine(config: Config, tiers: Tiers, cache: innkeeper_jit::cache::Cache) -> Engine {
+    match compiling::engine(config, tiers, cache) {
+        Ok(engine) => with_text(engine),
+        Err(config) => interpreting_engine(config, tiers),
+    }
+}
+
+/// An engine that only interprets, whatever was chosen.
+fn interpreting_engine(mut config: Config, _: Tiers) -> Engine {
     config.tuning.tier_up = TierUp::never();
     with_text(Engine::with_tier(config, innkeeper_interp::Interpreter))
 }

@@ -12,7 +12,7 @@ use super::memory::{GuestMemory, Pointer, element};
 /// `fault`; then nothing is written.
 ///
 /// Specification: `args_get`.
-pub fn args_get(
+pub(super) fn args_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     argv: Pointer,
@@ -27,7 +27,7 @@ pub fn args_get(
 /// `fault`, `overflow`.
 ///
 /// Specification: `args_sizes_get`.
-pub fn args_sizes_get(
+pub(super) fn args_sizes_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     argc: Pointer,
@@ -42,7 +42,7 @@ pub fn args_sizes_get(
 /// `fault`; then nothing is written.
 ///
 /// Specification: `environ_get`.
-pub fn environ_get(
+pub(super) fn environ_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     environ: Pointer,
@@ -57,7 +57,7 @@ pub fn environ_get(
 /// `fault`, `overflow`.
 ///
 /// Specification: `environ_sizes_get`.
-pub fn environ_sizes_get(
+pub(super) fn environ_sizes_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     environc: Pointer,

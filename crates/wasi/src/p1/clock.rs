@@ -11,7 +11,7 @@ use super::types;
 /// `inval` for an unknown clock, `fault`.
 ///
 /// Specification: `clock_res_get`.
-pub fn clock_res_get(
+pub(super) fn clock_res_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     id: u32,
@@ -27,7 +27,7 @@ pub fn clock_res_get(
 /// `inval` for an unknown clock, `fault`.
 ///
 /// Specification: `clock_time_get`.
-pub fn clock_time_get(
+pub(super) fn clock_time_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     id: u32,

@@ -23,7 +23,7 @@ const DIRENT_BYTES: usize = 24;
 /// `badf`, `notdir`, `notcapable`, `fault`.
 ///
 /// Specification: `fd_readdir`.
-pub fn fd_readdir(
+pub(super) fn fd_readdir(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,

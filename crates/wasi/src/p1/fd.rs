@@ -17,7 +17,7 @@ use crate::host::{Advice, Error, File, ReceiveFlags, Whence, WriteSync};
 /// `badf`, `notcapable`; `inval` for unknown advice or a range beyond what files can have; `spipe` for a pipe.
 ///
 /// Specification: `fd_advise`.
-pub fn fd_advise(
+pub(super) fn fd_advise(
     cx: &mut Context,
     _memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -46,7 +46,7 @@ pub fn fd_advise(
 /// `notsup` by the file system.
 ///
 /// Specification: `fd_allocate`.
-pub fn fd_allocate(
+pub(super) fn fd_allocate(
     cx: &mut Context,
     _memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -63,7 +63,7 @@ pub fn fd_allocate(
 /// `badf`.
 ///
 /// Specification: `fd_close`.
-pub fn fd_close(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
+pub(super) fn fd_close(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
     cx.table.remove(fd).map(drop)
 }
 
@@ -73,7 +73,7 @@ pub fn fd_close(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Resu
 /// `badf` also for streams, `notcapable`, `io`.
 ///
 /// Specification: `fd_datasync`.
-pub fn fd_datasync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
+pub(super) fn fd_datasync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
     Ok(match &entry.object {
         Object::Directory(_) => {
@@ -89,7 +89,7 @@ pub fn fd_datasync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> R
 /// `badf` also for streams, `notcapable`, `io`.
 ///
 /// Specification: `fd_sync`.
-pub fn fd_sync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
+pub(super) fn fd_sync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
     Ok(match &entry.object {
         Object::Directory(_) => cx.host.flush_directory(entry.directory(Rights::FD_SYNC)?, WriteSync::File),
@@ -103,7 +103,7 @@ pub fn fd_sync(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd) -> Resul
 /// `isdir` for directories, `badf` also if not open for reading, `fault`, `inval`, `again`, `intr`, `io`.
 ///
 /// Specification: `fd_read`.
-pub async fn fd_read(
+pub(super) async fn fd_read(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -164,7 +164,7 @@ fn write_regular(
 /// As [`fd_read`], `spipe` for what has no positions, `inval` beyond what files can have.
 ///
 /// Specification: `fd_pread`.
-pub fn fd_pread(
+pub(super) fn fd_pread(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -188,7 +188,7 @@ pub fn fd_pread(
 /// `badf` also if not open for writing, `fault`, `inval`, `again`, `intr`, `pipe`, `nospc`, `fbig`, `io`.
 ///
 /// Specification: `fd_write`.
-pub async fn fd_write(
+pub(super) async fn fd_write(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -224,7 +224,7 @@ pub async fn fd_write(
 /// As [`fd_write`], `spipe` for what has no positions, `inval` beyond what files can have.
 ///
 /// Specification: `fd_pwrite`.
-pub fn fd_pwrite(
+pub(super) fn fd_pwrite(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -247,7 +247,12 @@ pub fn fd_pwrite(
 /// `badf` unless both are open.
 ///
 /// Specification: `fd_renumber`.
-pub fn fd_renumber(cx: &mut Context, _memory: &mut GuestMemory<'_>, from: Fd, to: Fd) -> Result<(), Errno> {
+pub(super) fn fd_renumber(
+    cx: &mut Context,
+    _memory: &mut GuestMemory<'_>,
+    from: Fd,
+    to: Fd,
+) -> Result<(), Errno> {
     cx.table.renumber(from, to)
 }
 
@@ -258,7 +263,7 @@ pub fn fd_renumber(cx: &mut Context, _memory: &mut GuestMemory<'_>, from: Fd, to
 /// beyond what files can have, or for another `whence`.
 ///
 /// Specification: `fd_seek`.
-pub fn fd_seek(
+pub(super) fn fd_seek(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -281,7 +286,12 @@ pub fn fd_seek(
 /// `badf` also for directories, `notcapable`, `fault`, `spipe` for what has no position.
 ///
 /// Specification: `fd_tell`.
-pub fn fd_tell(cx: &mut Context, memory: &mut GuestMemory<'_>, fd: Fd, offset: Pointer) -> Result<(), Errno> {
+pub(super) fn fd_tell(
+    cx: &mut Context,
+    memory: &mut GuestMemory<'_>,
+    fd: Fd,
+    offset: Pointer,
+) -> Result<(), Errno> {
     seek(cx, memory, fd, Ok(Whence::Current(0)), offset)
 }
 

@@ -20,7 +20,7 @@ const PREOPEN_DIRECTORY: u8 = 0;
 /// `badf`, `fault`.
 ///
 /// Specification: `fd_fdstat_get`.
-pub fn fd_fdstat_get(
+pub(super) fn fd_fdstat_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -43,7 +43,7 @@ pub fn fd_fdstat_get(
 /// read-only key.
 ///
 /// Specification: `fd_fdstat_set_flags`.
-pub fn fd_fdstat_set_flags(
+pub(super) fn fd_fdstat_set_flags(
     cx: &mut Context,
     _memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -79,7 +79,7 @@ pub fn fd_fdstat_set_flags(
 /// `badf`; `notcapable` if a right is asked for that the descriptor does not have.
 ///
 /// Specification: `fd_fdstat_set_rights`.
-pub fn fd_fdstat_set_rights(
+pub(super) fn fd_fdstat_set_rights(
     cx: &mut Context,
     _memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -95,7 +95,7 @@ pub fn fd_fdstat_set_rights(
 /// `badf` if it is not a preopened directory, `fault`.
 ///
 /// Specification: `fd_prestat_get`.
-pub fn fd_prestat_get(
+pub(super) fn fd_prestat_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -115,7 +115,7 @@ pub fn fd_prestat_get(
 /// `badf` if it is not a preopened directory, `nametoolong` if `length` is less than the name's, `fault`.
 ///
 /// Specification: `fd_prestat_dir_name`.
-pub fn fd_prestat_dir_name(
+pub(super) fn fd_prestat_dir_name(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,

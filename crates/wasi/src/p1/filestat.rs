@@ -18,7 +18,7 @@ use crate::host::Operation;
 /// `badf`, `notcapable`, `fault`.
 ///
 /// Specification: `fd_filestat_get`.
-pub fn fd_filestat_get(
+pub(super) fn fd_filestat_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -35,7 +35,7 @@ pub fn fd_filestat_get(
 /// long for a file, `fbig`, `nospc`.
 ///
 /// Specification: `fd_filestat_set_size`.
-pub fn fd_filestat_set_size(
+pub(super) fn fd_filestat_set_size(
     cx: &mut Context,
     _memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -52,7 +52,7 @@ pub fn fd_filestat_set_size(
 /// the current one.
 ///
 /// Specification: `fd_filestat_set_times`.
-pub fn fd_filestat_set_times(
+pub(super) fn fd_filestat_set_times(
     cx: &mut Context,
     _memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -83,7 +83,7 @@ pub fn fd_filestat_set_times(
 /// directory, `noent`, `notdir`, `loop`, `nametoolong`, `ilseq`, `acces`.
 ///
 /// Specification: `path_filestat_get`.
-pub fn path_filestat_get(
+pub(super) fn path_filestat_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -109,7 +109,7 @@ pub fn path_filestat_get(
 ///
 /// Specification: `path_filestat_set_times`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub fn path_filestat_set_times(
+pub(super) fn path_filestat_set_times(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,

@@ -27,7 +27,7 @@ const INTERRUPTED: i32 = Errno::Intr as i32;
 /// Defines every function of both versions of WASI 0.1 in `linker`, under `wasi_snapshot_preview1` and `wasi_unstable`.
 ///
 /// `context` finds the guest's context in the store's data. A guest that exports no memory can call what needs none;
-/// everything else is `fault`. `proc_exit` ends the guest with the host error [`Exit`].
+/// everything else is `fault`. `proc_exit` ends the guest with the host error [`super::Exit`].
 ///
 /// With the feature `async`, whatever a guest waits for in a call that can wait (`call_async`, `instantiate_async`) holds no thread, whatever executor polls the call.
 /// In other calls it holds the thread that has called.

@@ -4,7 +4,7 @@
 //! raw bytes. Memory of a guest's own is lent to the system as it is; a memory that threads share is copied from and
 //! to, since nobody can borrow what another thread writes.
 //!
-//! What a call read and wrote can be noted in a [`Journal`], for whoever records calls.
+//! What a call read and wrote can be noted in a journal, for whoever records calls.
 
 use std::borrow::Cow;
 use std::io::{IoSlice, IoSliceMut};

@@ -14,36 +14,36 @@
 //!
 //! Specification: <https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md>
 
-pub mod args_environ;
+mod args_environ;
 mod buffers;
-pub mod clock;
+mod clock;
 mod context;
 mod describe;
-pub mod dir;
+mod dir;
 mod errno;
 mod explain;
 mod exported_memory;
-pub mod fd;
-pub mod fdstat;
-pub mod filestat;
+mod fd;
+mod fdstat;
+mod filestat;
 pub mod functions;
 mod journal;
 mod link;
 pub mod memory;
 mod observe;
-pub mod path;
-pub mod poll;
-pub mod process;
-pub mod random;
+mod path;
+mod poll;
+mod process;
+mod random;
 mod replayed;
 mod rights;
 mod run;
-pub mod sock;
+mod sock;
 mod table;
 mod thread_start;
 pub mod threads;
 pub mod types;
-pub mod unstable;
+mod unstable;
 
 pub use context::Context;
 pub use errno::Errno;

@@ -20,7 +20,7 @@ use crate::host::{DataAccess, OpenOptions, Opened, Operation, WriteSync};
 /// `exist`, and those of every operation here.
 ///
 /// Specification: `path_create_directory`.
-pub fn path_create_directory(
+pub(super) fn path_create_directory(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -40,7 +40,7 @@ pub fn path_create_directory(
 ///
 /// Specification: `path_link`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub fn path_link(
+pub(super) fn path_link(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     old_fd: Fd,
@@ -75,7 +75,7 @@ pub fn path_link(
 ///
 /// Specification: `path_open`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub async fn path_open(
+pub(super) async fn path_open(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -128,7 +128,7 @@ pub async fn path_open(
 ///
 /// Specification: `path_readlink`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub fn path_readlink(
+pub(super) fn path_readlink(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -157,7 +157,7 @@ pub fn path_readlink(
 /// `notempty`, `busy`, and those of every operation here.
 ///
 /// Specification: `path_remove_directory`.
-pub fn path_remove_directory(
+pub(super) fn path_remove_directory(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -176,7 +176,7 @@ pub fn path_remove_directory(
 ///
 /// Specification: `path_rename`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub fn path_rename(
+pub(super) fn path_rename(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     old_fd: Fd,
@@ -201,7 +201,7 @@ pub fn path_rename(
 /// `perm` for an absolute target, `exist`, and those of every operation here.
 ///
 /// Specification: `path_symlink`.
-pub fn path_symlink(
+pub(super) fn path_symlink(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     target: Pointer,
@@ -222,7 +222,7 @@ pub fn path_symlink(
 /// `isdir`, and those of every operation here.
 ///
 /// Specification: `path_unlink_file`.
-pub fn path_unlink_file(
+pub(super) fn path_unlink_file(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,

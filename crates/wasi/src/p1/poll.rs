@@ -57,7 +57,7 @@ enum Wanted {
 /// or cannot be read or written; `notcapable`; `fault`; `intr`.
 ///
 /// Specification: `poll_oneoff`.
-pub async fn poll_oneoff(
+pub(super) async fn poll_oneoff(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     subscriptions: Pointer,

@@ -8,7 +8,7 @@ use super::memory::GuestMemory;
 /// Ends the guest with this exit code. The caller unwinds it.
 ///
 /// Specification: `proc_exit`.
-pub fn proc_exit(_cx: &mut Context, _memory: &mut GuestMemory<'_>, code: u32) -> Exit {
+pub(super) fn proc_exit(_cx: &mut Context, _memory: &mut GuestMemory<'_>, code: u32) -> Exit {
     Exit(code)
 }
 
@@ -18,7 +18,11 @@ pub fn proc_exit(_cx: &mut Context, _memory: &mut GuestMemory<'_>, code: u32) ->
 /// Always `notsup`: there are no signals, as in other hosts.
 ///
 /// Specification: `proc_raise`.
-pub fn proc_raise(_cx: &mut Context, _memory: &mut GuestMemory<'_>, _signal: u32) -> Result<(), Errno> {
+pub(super) fn proc_raise(
+    _cx: &mut Context,
+    _memory: &mut GuestMemory<'_>,
+    _signal: u32,
+) -> Result<(), Errno> {
     Err(Errno::NotSup)
 }
 
@@ -28,6 +32,6 @@ pub fn proc_raise(_cx: &mut Context, _memory: &mut GuestMemory<'_>, _signal: u32
 /// None at present.
 ///
 /// Specification: `sched_yield`.
-pub fn sched_yield(cx: &mut Context, _memory: &mut GuestMemory<'_>) -> Result<(), Errno> {
+pub(super) fn sched_yield(cx: &mut Context, _memory: &mut GuestMemory<'_>) -> Result<(), Errno> {
     Ok(cx.host.yield_now()?)
 }

@@ -13,7 +13,7 @@ const PORTION_BYTES: u32 = 1 << 20;
 /// `fault`; then nothing is written. `intr` in the middle of very many.
 ///
 /// Specification: `random_get`.
-pub fn random_get(
+pub(super) fn random_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     buffer: Pointer,

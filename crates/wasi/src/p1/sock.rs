@@ -15,7 +15,7 @@ use crate::host::{Nonblocking, ReceiveFlags, ShutdownHow};
 /// `connaborted`, `mfile`, `fault`.
 ///
 /// Specification: `sock_accept`.
-pub async fn sock_accept(
+pub(super) async fn sock_accept(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -45,7 +45,7 @@ pub async fn sock_accept(
 ///
 /// Specification: `sock_recv`.
 #[expect(clippy::too_many_arguments, reason = "the parameters are the specification's")]
-pub async fn sock_recv(
+pub(super) async fn sock_recv(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -82,7 +82,7 @@ pub async fn sock_recv(
 /// `badf`, `notsock`, `inval` for any flag, `fault`, `notconn`, `pipe`, `connreset`, `again`, `intr`.
 ///
 /// Specification: `sock_send`.
-pub async fn sock_send(
+pub(super) async fn sock_send(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -111,7 +111,12 @@ pub async fn sock_send(
 /// `badf`, `notsock`, `notcapable`, `inval` for no or unknown flags, `notconn`.
 ///
 /// Specification: `sock_shutdown`.
-pub fn sock_shutdown(cx: &mut Context, _memory: &mut GuestMemory<'_>, fd: Fd, how: u32) -> Result<(), Errno> {
+pub(super) fn sock_shutdown(
+    cx: &mut Context,
+    _memory: &mut GuestMemory<'_>,
+    fd: Fd,
+    how: u32,
+) -> Result<(), Errno> {
     let entry = cx.table.get(fd)?;
     let socket = entry.as_socket(Rights::SOCK_SHUTDOWN)?;
     let how = SdFlags::from_bits(how)?;

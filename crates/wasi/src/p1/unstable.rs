@@ -23,7 +23,7 @@ const LAYOUT: Layout = Layout { size: 56, clock_id: 24, clock_timeout: 32, clock
 /// As there.
 ///
 /// Specification: `fd_seek` of snapshot 0.
-pub fn fd_seek(
+pub(super) fn fd_seek(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -46,7 +46,7 @@ pub fn fd_seek(
 /// As there.
 ///
 /// Specification: `fd_filestat_get` of snapshot 0.
-pub fn fd_filestat_get(
+pub(super) fn fd_filestat_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -62,7 +62,7 @@ pub fn fd_filestat_get(
 /// As there.
 ///
 /// Specification: `path_filestat_get` of snapshot 0.
-pub fn path_filestat_get(
+pub(super) fn path_filestat_get(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     fd: Fd,
@@ -85,7 +85,7 @@ pub fn path_filestat_get(
 /// As there.
 ///
 /// Specification: `poll_oneoff` of snapshot 0.
-pub async fn poll_oneoff(
+pub(super) async fn poll_oneoff(
     cx: &mut Context,
     memory: &mut GuestMemory<'_>,
     subscriptions: Pointer,

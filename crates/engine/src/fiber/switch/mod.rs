@@ -34,7 +34,7 @@ pub(crate) use arch::HAS_STACKS;
 /// Where the function says that it waits, the fiber is suspended, and what that has come to is what `crate::runtime::end_wait` says once it goes on.
 ///
 /// # Safety
-/// This is called on the fiber of the store that the record is of. The rest is the contract of [`crate::vmctx::HostEntry::call`].
+/// This is called on the fiber of the store that the record is of. The rest is the contract of `HostEntry::call`.
 pub use arch::enter_host;
 
 /// Where the two stacks of a fiber were left.

@@ -26,6 +26,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "--test",
         "asynchronous",
         "--test",
+        "examples",
+        "--test",
         "executors",
         "--test",
         "fuel",
@@ -42,6 +44,15 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     step(root, "calls that wait, from inside", "cargo", &inside)?;
     let shown = ["test", "-q", "-p", "innkeeper", "--features", "async", "--doc", "--locked"];
     step(root, "calls that wait, as documented", "cargo", &shown)?;
+    let documented =
+        ["RUSTDOCFLAGS=-D warnings", "cargo", "doc", "-q", "--no-deps", "--locked", "-p", "innkeeper"];
+    step(root, "the library's documentation", "env", &documented)?;
+    // What an embedder may leave out.
+    for features in ["", "wasi", "wat,dwarf", "compiler", "compiler,wasi,async"] {
+        let part =
+            ["check", "-q", "--locked", "-p", "innkeeper", "--no-default-features", "--features", features];
+        step(root, &format!("the library with the features `{features}`"), "cargo", &part)?;
+    }
     // Every order in which threads can act on what they share, in small models. The whole workspace, for the same libraries as the tests below: the compiler is then built once for both.
     let features = "innkeeper-interp/loom,innkeeper-jit/loom";
     let models = ["test", "-q", "--workspace", "--lib", "--features", features, "--locked", "model::"];

@@ -17,7 +17,7 @@
 //! # Ok::<(), innkeeper::Error>(())
 //! ```
 //!
-//! With the feature `async`, calls are futures for any executor ([`Func::call_async`], [`Linker::func_wrap_async`]): a guest that waits holds no thread, be it for a
+//! With the feature `async`, calls are futures for any executor (`Func::call_async`, `Linker::func_wrap_async`): a guest that waits holds no thread, be it for a
 //! function of yours or in WASI.
 #![cfg_attr(feature = "async", doc = include_str!("waiting.md"))]
 //!

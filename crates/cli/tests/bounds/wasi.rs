@@ -150,6 +150,56 @@ fn y7_descriptors_are_bounded_by_what_they_cost() {
     assert!(ran.stderr.contains("more for descriptors were refused"), "{ran:#?}");
 }
 
+/// A listing that was begun holds names, of each descriptor its own: in every kind of directory, also of names that are gone by then.
+#[test]
+fn y7_listings_that_were_begun_are_bounded_by_what_they_cost() {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_readdir" (func $readdir (param i32 i32 i32 i64 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1) (data (i32.const 100) ".")
+        (func $each_name (param $is_made i32) (local $n i32)
+            (loop $next
+                (i32.store8 (i32.const 1024) (i32.add (i32.const 65) (local.get $n)))
+                (if (local.get $is_made)
+                    (then (drop (call $symlink (i32.const 100) (i32.const 1) (i32.const 3) (i32.const 1024) (i32.const 255))))
+                    (else (drop (call $unlink (i32.const 3) (i32.const 1024) (i32.const 255)))))
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br_if $next (i32.lt_u (local.get $n) (i32.const 32)))))
+        (func (export "_start") (local $errno i32)
+            (memory.fill (i32.const 1024) (i32.const 120) (i32.const 255))
+            (loop $again
+                (call $each_name (i32.const 1))
+                (local.set $errno (call $open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 2)
+                    (i64.const 0x4002) (i64.const 0x4002) (i32.const 0) (i32.const 512)))
+                (if (local.get $errno) (then (call $exit (local.get $errno))))
+                (local.set $errno (call $readdir (i32.load (i32.const 512)) (i32.const 2048) (i32.const 100) (i64.const 2) (i32.const 520)))
+                (if (local.get $errno) (then (call $exit (local.get $errno))))
+                (call $each_name (i32.const 0))
+                (br $again))))"#;
+    let (full, empty) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    for number in 0..130 {
+        std::fs::write(full.path().join(format!("{number:0250}")), "").expect("a file with a long name");
+    }
+    let grant = |dir: &tempfile::TempDir, access: &str| format!("{}::/d::{access}", dir.path().display());
+    for flags in [
+        &["--dir", &grant(&full, "ro")][..],
+        &["--dir", &grant(&full, "ro"), "--deterministic"],
+        &["--dir", &grant(&full, "cow")],
+        &["--dir", &grant(&empty, "cow")],
+        &["--dir", &grant(&full, "rw")],
+        &["--tmp", "/t"],
+    ] {
+        let ran = limited(&[&["--explain", "--max-handles", "8000"], flags].concat(), text);
+        ran.is_bounded(&format!("listings: {flags:?}"));
+        ran.names_limit("listings");
+        // Not memory.
+        assert_eq!(ran.code, Some(48), "{flags:?}: {ran:#?}");
+    }
+}
+
 /// Subscriptions of one wait are kept while it lasts.
 #[test]
 fn y7_subscriptions_are_bounded_by_what_they_cost() {

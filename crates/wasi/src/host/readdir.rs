@@ -8,6 +8,8 @@
 //! A directory of the system's is listed as it was when the listing began where the keys ask for entries in order.
 //! A directory that is gone lists nothing. Names of staging directories, which no guest's path may have in it, are in no listing.
 //!
+//! What a listing holds of names is charged to the guest's budget as it costs, until it lets go of it. Where that is refused, the listing is as it was and can go on.
+//!
 //! `..` is listed with the directory's own number: what lies above is none of the guest's business.
 
 use std::collections::BTreeMap;
@@ -67,6 +69,8 @@ struct Batches {
     /// Where batches begin: index of the first entry, and the system's position. The first one is always there.
     begins: Vec<(u64, sys::ListPosition)>,
     batch: Batch,
+    /// What the batch and the list of beginnings cost.
+    charge: Charge,
 }
 
 #[derive(Debug)]
@@ -92,6 +96,8 @@ struct TreeBatches {
     /// The name before the batch; nothing before the first one.
     before: Option<Arc<[u8]>>,
     batch: Vec<TreeEntry>,
+    /// What the names cost that are kept here. The tree lets go of them, and of their cost, when they are removed from it.
+    charge: Charge,
 }
 
 /// Some consecutive entries.
@@ -126,10 +132,10 @@ impl Host {
             DirectoryNode::Native(fd) => {
                 let list = sys::open_list(&permit, fd.as_fd())?;
                 let own_inode = sys::stat(&permit, list.as_fd())?.inode;
+                let charge = self.budget.empty(BudgetKind::Listing);
                 let source = match self.order {
-                    DirectoryOrder::Host => ListingSource::Batches(Batches::new(list)),
+                    DirectoryOrder::Host => ListingSource::Batches(Batches::new(list, charge)),
                     DirectoryOrder::Sorted => {
-                        let charge = self.budget.empty(BudgetKind::Listing);
                         ListingSource::Whole(Whole { of: list, entries: Vec::new(), charge })
                     }
                 };
@@ -137,7 +143,8 @@ impl Host {
             }
             DirectoryNode::Tree(tree) => {
                 let own_inode = tree.stat(self.visit(&permit))?.inode;
-                (ListingSource::Tree(TreeBatches::new(tree.reopen()?)), own_inode)
+                let charge = self.budget.empty(BudgetKind::Listing);
+                (ListingSource::Tree(TreeBatches::new(tree.reopen()?, charge)), own_inode)
             }
         };
         let mut listing = Listing { credentials: directory.credentials.clone(), own_inode, source };
@@ -149,7 +156,7 @@ impl Host {
     /// changed since.
     ///
     /// # Errors
-    /// What the system reports; [`Error::Interrupted`].
+    /// What the system reports; [`Error::NoMemory`], [`Error::Interrupted`].
     pub fn entry<'a>(&self, listing: &'a mut Listing, index: u64) -> Result<Option<DirEntry<'a>>, Error> {
         self.heed_interrupt()?;
         if index == 0 {
@@ -184,9 +191,9 @@ impl Host {
             ListingSource::Batches(batches) => batches.rewind(),
             ListingSource::Whole(whole) => {
                 whole.entries = Vec::new();
-                // To hold less is never refused.
-                let _ = whole.charge.set(0);
-                whole.entries = self.sorted_entries(permit, whole.of.as_fd(), &mut whole.charge)?;
+                charge_nothing(&mut whole.charge);
+                let entries = self.sorted_entries(permit, whole.of.as_fd(), &mut whole.charge);
+                whole.entries = entries.inspect_err(|_| charge_nothing(&mut whole.charge))?;
             }
             ListingSource::Tree(batches) => {
                 // Whether it can be listed at all is said now.
@@ -252,14 +259,15 @@ impl Host {
 }
 
 impl TreeBatches {
-    fn new(of: TreeDirectory) -> TreeBatches {
-        TreeBatches { of, first: DOTS.len() as u64, before: None, batch: Vec::new() }
+    fn new(of: TreeDirectory, charge: Charge) -> TreeBatches {
+        TreeBatches { of, first: DOTS.len() as u64, before: None, batch: Vec::new(), charge }
     }
 
     fn rewind(&mut self) {
         self.first = DOTS.len() as u64;
         self.before = None;
-        self.batch.clear();
+        self.batch = Vec::new();
+        charge_nothing(&mut self.charge);
     }
 
     /// Replaces the batch by the next one; not at the end.
@@ -269,6 +277,9 @@ impl TreeBatches {
         if next.is_empty() {
             return Ok(false);
         }
+        let names = next.iter().map(|entry| &entry.name).chain(&last);
+        let names_bytes: u64 = names.map(|name| allocation_bytes(2 * size_of::<usize>() + name.len())).sum();
+        self.charge.set(names_bytes + list_bytes(&next)).map_err(|_| Error::NoMemory)?;
         self.first = self.end();
         self.before = last;
         self.batch = next;
@@ -282,14 +293,15 @@ impl TreeBatches {
 }
 
 impl Batches {
-    fn new(list: OwnedFd) -> Batches {
-        Batches { list, begins: Vec::new(), batch: Batch::default() }
+    fn new(list: OwnedFd, charge: Charge) -> Batches {
+        Batches { list, begins: Vec::new(), batch: Batch::default(), charge }
     }
 
     fn rewind(&mut self) {
         let first = DOTS.len() as u64;
         self.begins = vec![(first, sys::ListPosition::START)];
         self.batch = Batch { first, next: Some(sys::ListPosition::START), ..Batch::default() };
+        charge_nothing(&mut self.charge);
     }
 
     /// Replaces the batch by the one at `position`.
@@ -308,6 +320,9 @@ impl Batches {
             entry.kind = look(permit, self.list.as_fd(), &batch.names[entry.name.clone()]);
         }
         batch.next = next;
+        self.begins.reserve(1);
+        let bytes = list_bytes(&self.begins) + batch.held_bytes();
+        self.charge.set(bytes).map_err(|_| Error::NoMemory)?;
         if self.begins.last().is_some_and(|(last, _)| *last < first) {
             self.begins.push((first, position));
         }
@@ -357,7 +372,28 @@ fn look(permit: &Permit, list: BorrowedFd<'_>, name: &[u8]) -> FileKind {
 /// What an entry costs beside the bytes of its name: its place in a list that grows, and what the allocator adds.
 const ENTRY_COST_BYTES: u64 = 2 * size_of::<WholeEntry>() as u64 + 32;
 
+/// Takes back what is charged, once nothing is held.
+fn charge_nothing(charge: &mut Charge) {
+    // To hold less is never refused.
+    let _ = charge.set(0);
+}
+
+/// What a list takes with the room that it has left.
+fn list_bytes<T>(list: &Vec<T>) -> u64 {
+    allocation_bytes(list.capacity() * size_of::<T>())
+}
+
+/// What an allocation takes with what the allocator adds.
+fn allocation_bytes(bytes: usize) -> u64 {
+    bytes as u64 + 32
+}
+
 impl Batch {
+    /// What its names and entries take.
+    fn held_bytes(&self) -> u64 {
+        list_bytes(&self.names) + list_bytes(&self.entries)
+    }
+
     /// The index after the last entry.
     fn end(&self) -> u64 {
         self.first + self.entries.len() as u64

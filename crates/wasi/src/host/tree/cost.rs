@@ -25,7 +25,7 @@ pub(super) const LOWER_SLOT_BYTES: u64 = 48;
 /// The entry of a piece among its file's.
 pub(super) const PIECE_SLOT_BYTES: u64 = 88;
 
-/// An open handle with its listing.
+/// An open handle.
 pub(super) const HANDLE_BYTES: u64 = 128;
 
 /// Sixteen bytes and a control byte, in a table that was just doubled while the old one was still there.

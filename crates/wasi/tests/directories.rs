@@ -92,17 +92,65 @@ fn reading_names_takes_no_permission_to_look_them_up_and_the_other_way_round() {
                 let acces = Err(number(Errno::Acces));
                 assert_eq!(guest.open(fd, "file", open_for(READ, 0)), acces, "{name} {access:?}");
             }
-            // A copy-on-write directory is listed before a name in it is looked up.
-            if access == Access::CopyOnWrite {
-                continue;
-            }
             mode(0o300);
-            for (granted, path) in [(folder.path(), "made/file"), (made.as_path(), "file")] {
+            for (granted, path, dir) in [(folder.path(), "made/file", "made"), (made.as_path(), "file", ".")]
+            {
                 let mut guest = guest_in(granted, access);
                 let fd = guest.open(3, path, open_for(READ, 0)).expect("open");
                 assert_eq!(guest.read(fd, 8).as_deref(), Ok(&b"hi"[..]), "{path} {access:?}");
+                let noent = Err(number(Errno::NoEnt));
+                assert_eq!(guest.open(3, &format!("{dir}/absent"), open_for(READ, 0)), noent, "{access:?}");
+                // It is not listed, whatever has been looked up in it.
+                let listed =
+                    guest.open(3, dir, open_for(READ, DIRECTORY)).and_then(|fd| guest.readdir(fd, 4096, 0));
+                assert_eq!(listed.map(drop), Err(number(Errno::Acces)), "{dir} {access:?}");
             }
         }
         mode(0o700);
+    });
+}
+
+/// What a guest changes in a directory that can be searched and not listed is what it sees from then on, what is told of it, and what is applied.
+#[test]
+fn a_directory_that_cannot_be_listed_is_changed_copy_on_write_name_by_name() {
+    as_ordinary_user("a_directory_that_cannot_be_listed_is_changed_copy_on_write_name_by_name", || {
+        let folder = tempfile::tempdir().expect("directory");
+        let made = folder.path().join("made");
+        fs::create_dir(&made).expect("directory");
+        for name in ["file", "gone", "moved", "untouched"] {
+            fs::write(made.join(name), name).expect("file");
+        }
+        fs::hard_link(made.join("file"), made.join("again")).expect("link");
+        let mode = |bits| fs::set_permissions(&made, fs::Permissions::from_mode(bits)).expect("mode");
+        mode(0o300);
+        let mut guest = guest_in(folder.path(), Access::CopyOnWrite);
+        let exist = Err(number(Errno::Exist));
+        assert_eq!(guest.open(3, "made/file", open_for(WRITE, CREAT | EXCL)).map(drop), exist);
+        guest.unlink(3, "made/gone").expect("unlink");
+        guest.rename((3, "made/moved"), (3, "made/there")).expect("rename");
+        guest.mkdir(3, "made/new").expect("mkdir");
+        let fd = guest.open(3, "made/file", open_for(WRITE, 0)).expect("open");
+        guest.write(fd, b"FI").expect("write");
+        for (path, there) in
+            [("gone", false), ("moved", false), ("there", true), ("new", true), ("file", true)]
+        {
+            assert_eq!(guest.stat(3, 0, &format!("made/{path}")).is_ok(), there, "{path}");
+        }
+        // Both names are of one file.
+        let fd = guest.open(3, "made/again", open_for(READ, 0)).expect("open");
+        assert_eq!(guest.read(fd, 8).as_deref(), Ok(&b"FIle"[..]));
+        // Whether it is empty cannot be told.
+        assert_eq!(guest.rmdir(3, "made"), Err(number(Errno::Acces)));
+        let changes = guest.cx.host().overlays()[0].changes().expect("changes");
+        let told: Vec<String> = changes
+            .iter()
+            .map(|change| format!("{:?} {}", change.kind, String::from_utf8_lossy(&change.path)))
+            .collect();
+        for line in ["Removed made/gone", "Removed made/moved", "Added made/there", "Added made/new"] {
+            assert!(told.iter().any(|it| it == line), "{line}: {told:?}");
+        }
+        assert!(told.iter().all(|line| !line.contains("untouched")), "{told:?}");
+        mode(0o700);
+        assert!(made.join("gone").exists() && !made.join("new").exists(), "the host's is as it was");
     });
 }

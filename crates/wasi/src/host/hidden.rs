@@ -179,6 +179,11 @@ impl Hidden {
         self.steps(parent, name).next().is_some()
     }
 
+    /// Whether a name in a directory stands for something hidden itself, or for what is not there yet and then leads to it.
+    pub(super) fn is_end_of_the_way(&self, (parent, name): (Identity, &[u8])) -> bool {
+        self.steps(parent, name).any(|step| step.passes.is_none())
+    }
+
     /// Whether a directory has something hidden in it, or beneath, or a file is hidden itself.
     pub(super) fn is_part_of_the_way(&self, found: Identity) -> bool {
         self.is_thing(found) || self.way.iter().any(|step| step.parent == found)

@@ -111,6 +111,11 @@ impl NativeDirectory {
         self.reach.hidden.as_deref().filter(|_| is_walked || self.reach.is_guarded)
     }
 
+    /// What is hidden, wherever it is.
+    pub(super) fn hidden(&self) -> Option<&Hidden> {
+        self.reach.hidden.as_deref()
+    }
+
     /// Whether anything hidden is, or will be, beneath this directory.
     pub(super) fn surrounds_hidden(&self) -> bool {
         self.reach.hidden.as_ref().is_some_and(|hidden| hidden.is_part_of_the_way(self.identity()))

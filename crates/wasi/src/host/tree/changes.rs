@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::node::{Name, Node, NodeId, NodeKind, ROOT, State};
+use super::node::{KnownNames, Name, Node, NodeId, NodeKind, ROOT, State};
 use super::{Tree, Visit};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
@@ -210,7 +210,8 @@ impl Walk {
         if let NodeKind::Directory(entries) = &node.kind {
             let place = if is_as_below { DirectoryStatus::AsBelow } else { DirectoryStatus::New };
             // Where nobody has looked, nothing has changed.
-            self.enter = (place == DirectoryStatus::New || entries.loaded).then_some((now, place));
+            self.enter =
+                (place == DirectoryStatus::New || entries.known != KnownNames::None).then_some((now, place));
         }
         if !is_as_below {
             let before = before.filter(|_| place == DirectoryStatus::AsBelow);

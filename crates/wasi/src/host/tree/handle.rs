@@ -205,12 +205,14 @@ impl TreeDirectory {
         if options.create && options.exclusive {
             return Err(Error::Exists);
         }
+        let id = spot.existing().map(|_| id)?;
         let writes = matches!(options.access, DataAccess::Write | DataAccess::ReadWrite);
         match state.node(id)?.file_kind() {
             FileKind::SymbolicLink if options.directory => Err(Error::NotDirectory),
             FileKind::SymbolicLink => Err(Error::Loop),
             FileKind::Directory if writes || options.truncate || options.create => Err(Error::IsDirectory),
             FileKind::Directory => {
+                state.require_in_sight(visit, id)?;
                 Handle::paid(tree, state, id).map(TreeDirectory).map(TreeOpened::Directory)
             }
             _ if options.directory || spot.must_be_directory => Err(Error::NotDirectory),

@@ -11,22 +11,59 @@ use std::sync::Arc;
 use super::Visit;
 use super::content::Content;
 use super::cost;
-use super::node::{Entries, Name, Node, NodeId, NodeKind, Origin, ROOT, State, Times};
+use super::node::{Entries, KnownNames, Name, Node, NodeId, NodeKind, Origin, ROOT, State, Times};
 use crate::host::error::Error;
+use crate::host::hidden::{Identity, identity};
 use crate::host::metadata::{FileKind, Metadata};
 use crate::host::open::{DataAccess, OpenOptions};
-use crate::host::reach::Reached;
+use crate::host::reach::{NativeDirectory, Reached};
 use crate::host::resolve::{GuestPath, MAX_PATH_BYTES, ResolvedName, is_reserved};
 use crate::host::sys;
 
 impl State {
-    /// Reads the names of a directory beneath, once.
-    pub(super) fn load_names(&mut self, visit: Visit<'_>, id: NodeId) -> Result<(), Error> {
-        let node = self.node(id)?;
-        if node.origin.is_none() || !matches!(node.kind, NodeKind::Directory(Entries { loaded: false, .. })) {
+    /// Reads what a directory beneath has under a name: with all its names if it can be listed, else that one alone.
+    pub(super) fn load_name(&mut self, visit: Visit<'_>, id: NodeId, name: &[u8]) -> Result<(), Error> {
+        match self.load_names(visit, id) {
+            Err(Error::Access) => {}
+            loaded => return loaded,
+        }
+        if self.entries(id)?.known == KnownNames::None {
+            let found = self.at_lower(visit, id, |place| place.stat(visit.permit))?;
+            self.entries_mut(id)?.load_as_asked_for(Some(identity(&found)));
+        }
+        let entries = self.entries(id)?;
+        if entries.names.contains_key(name) || entries.lower_entry(name).is_some() {
             return Ok(());
         }
-        let found = self.list_lower(visit, id)?;
+        let name = Name::from(name);
+        let found = match self.at_lower_name(visit, id, Some(&name), |place| place.stat(visit.permit)) {
+            Err(Error::NotFound) => return Ok(()),
+            found => found?,
+        };
+        let entry = LowerEntry { name: Arc::clone(&name), inode: found.inode, kind: found.kind };
+        self.account.take(entry.cost_bytes())?;
+        let child = self.lower_node(visit, id, entry)?;
+        let node = self.node_mut(child)?;
+        node.links += 1;
+        if let Some(origin) = &mut node.origin {
+            origin.names += 1;
+        }
+        self.entries_mut(id)?.load_one(name, child);
+        Ok(())
+    }
+
+    /// Reads the names of a directory beneath, once.
+    ///
+    /// # Errors
+    /// [`Error::Access`] for one that can only be searched.
+    pub(super) fn load_names(&mut self, visit: Visit<'_>, id: NodeId) -> Result<(), Error> {
+        let node = self.node(id)?;
+        match &node.kind {
+            NodeKind::Directory(Entries { known: KnownNames::None, .. }) if node.origin.is_some() => {}
+            NodeKind::Directory(Entries { known: KnownNames::AskedFor, .. }) => return Err(Error::Access),
+            _ => return Ok(()),
+        }
+        let (found, beneath) = self.list_lower(visit, id)?;
         let mut cost_bytes: u64 = found.iter().map(LowerEntry::cost_bytes).sum();
         let mut names = BTreeMap::new();
         let mut added = Vec::with_capacity(found.len());
@@ -50,7 +87,7 @@ impl State {
             added.push((child, inode));
             names.entry(name).or_insert(child);
         }
-        self.entries_mut(id)?.load(names);
+        self.entries_mut(id)?.load(names, beneath);
         Ok(())
     }
 
@@ -127,7 +164,7 @@ impl State {
             return Ok(known);
         }
         let kind = match entry.kind {
-            FileKind::Directory => NodeKind::Directory(Entries::new(parent, false)),
+            FileKind::Directory => NodeKind::Directory(Entries::new(parent, KnownNames::None)),
             FileKind::Regular => NodeKind::File(Content::default()),
             FileKind::SymbolicLink => NodeKind::LowerLink,
             other => NodeKind::Other(other),
@@ -157,12 +194,20 @@ impl State {
         }
     }
 
-    /// Lists a directory beneath, and takes what its nodes and names will cost.
-    fn list_lower(&mut self, visit: Visit<'_>, id: NodeId) -> Result<Vec<LowerEntry>, Error> {
+    /// Lists a directory beneath, and takes what its nodes and names will cost. Says which directory that was, where something is hidden.
+    fn list_lower(
+        &mut self,
+        visit: Visit<'_>,
+        id: NodeId,
+    ) -> Result<(Vec<LowerEntry>, Option<Identity>), Error> {
         let list = self.at_lower(visit, id, |place| {
             let how = sys::OpenHow::new(&OpenOptions { directory: true, ..OpenOptions::default() });
             place.open(visit.permit, how)
         })?;
+        let beneath = match self.lower.as_ref().and_then(NativeDirectory::hidden) {
+            Some(_) => Some(identity(&sys::stat(visit.permit, list.as_fd())?)),
+            None => None,
+        };
         let mut entries = Vec::new();
         let mut position = Some(sys::ListPosition::START);
         let mut cost_bytes = 0;
@@ -197,7 +242,7 @@ impl State {
             entry.kind = sys::stat_at(visit.permit, list.as_fd(), &entry.name)
                 .map_or(FileKind::Unknown, |metadata| metadata.kind);
         }
-        Ok(entries)
+        Ok((entries, beneath))
     }
 
     /// Runs `action` on the place beneath that a node stands for.

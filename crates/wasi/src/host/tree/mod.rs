@@ -9,7 +9,7 @@
 //!
 //! Where the lower directory is changed by others meanwhile, a guest sees old or new, each file for itself.
 //!
-//! Topics: `node` (what there is), `content` (bytes of a file), `lower` (the directory beneath), `walk` (paths), `names`
+//! Topics: `node` (what there is), `content` (bytes of a file), `lower` (the directory beneath), `walk` (paths), `out_of_sight` (what no path reaches), `names`
 //! (operations on names), `handle` (open files and directories), `preload` (what is there before the guest), `changes`, `apply` and `archive` (what became of it).
 
 mod apply;
@@ -22,6 +22,7 @@ mod handle;
 mod lower;
 mod names;
 mod node;
+mod out_of_sight;
 mod preload;
 mod walk;
 

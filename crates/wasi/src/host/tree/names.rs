@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::node::{Entries, Name, NodeId, NodeKind, ROOT, State};
+use super::node::{Entries, KnownNames, Name, NodeId, NodeKind, ROOT, State};
 use super::walk::{Last, Spot};
 use super::{TreeDirectory, Visit};
 use crate::host::error::Error;
@@ -21,7 +21,7 @@ impl TreeDirectory {
         let mut state = self.tree().lock();
         let spot = state.walk_to_name(visit, self.id(), path)?;
         let name = state.free_name(&spot)?;
-        let kind = NodeKind::Directory(Entries::new(spot.directory, true));
+        let kind = NodeKind::Directory(Entries::new(spot.directory, KnownNames::All));
         state.create(kind, visit.now, |state, node| state.add_name(spot.directory, &name, node, visit))?;
         Ok(())
     }
@@ -37,6 +37,7 @@ impl TreeDirectory {
             return Err(if path.last() == LastPart::DotDot { Error::NotEmpty } else { Error::Invalid });
         };
         let node = spot.existing()?;
+        state.require_movable(visit, &spot)?;
         if state.node(node)?.file_kind() != FileKind::Directory {
             return Err(Error::NotDirectory);
         }
@@ -52,6 +53,7 @@ impl TreeDirectory {
             return Err(Error::IsDirectory);
         };
         let node = spot.existing()?;
+        state.require_movable(visit, &spot)?;
         if state.node(node)?.file_kind() == FileKind::Directory {
             return Err(Error::IsDirectory);
         }
@@ -137,7 +139,12 @@ impl TreeDirectory {
         let mut state = self.tree().lock();
         let node = match path.must_be_directory() {
             true => state.walk_to_directory(visit, self.id(), path)?,
-            false => state.walk_to_name(visit, self.id(), path)?.existing()?,
+            false => {
+                let from = state.walk_to_name(visit, self.id(), path)?;
+                let node = from.existing()?;
+                state.require_movable(visit, &from)?;
+                node
+            }
         };
         let spot = state.walk_to_name(visit, to.0.id(), to.1)?;
         state.refuse_trailing_slash(&spot)?;
@@ -169,6 +176,8 @@ impl TreeDirectory {
             return Err(Error::NotDirectory);
         }
         let node = from.existing()?;
+        state.require_movable(visit, &from)?;
+        state.require_movable(visit, &spot)?;
         let is_directory = state.node(node)?.file_kind() == FileKind::Directory;
         if is_directory && state.is_within(visit, spot.directory, node)? {
             return Err(Error::Invalid);
@@ -318,7 +327,10 @@ impl State {
             return Err(Error::NotFound);
         }
         match (&spot.name, spot.node) {
-            (Some(name), None) => Ok(name.clone()),
+            (Some(name), None) => {
+                self.require_off_the_way(spot.directory, name)?;
+                Ok(name.clone())
+            }
             _ => Err(Error::Exists),
         }
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::cost::{self, Account};
 use crate::host::error::Error;
+use crate::host::hidden::Identity;
 use crate::host::metadata::{FileKind, Metadata, Timestamp};
 use crate::host::reach::NativeDirectory;
 
@@ -76,10 +77,23 @@ pub(super) enum NodeKind {
 pub(super) struct Entries {
     pub(super) parent: NodeId,
     pub(super) names: BTreeMap<Name, NodeId>,
-    /// Whether the names of the lower directory, if there is one, are among them.
-    pub(super) loaded: bool,
+    /// Which names of the lower directory, if there is one, are among them.
+    pub(super) known: KnownNames,
+    /// The directory that they were read from, where something is hidden on the host.
+    pub(super) beneath: Option<Identity>,
     /// The names of the lower directory, as they were, sorted.
     lower: Vec<(Name, NodeId)>,
+}
+
+/// Which names of a directory beneath have been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KnownNames {
+    /// Nobody has looked.
+    None,
+    /// Those that were asked for: it may be searched, and not listed.
+    AskedFor,
+    /// All, or there is none beneath.
+    All,
 }
 
 /// The nodes of a tree.
@@ -99,7 +113,7 @@ impl State {
     pub(super) fn new(lower: Option<NativeDirectory>, account: Account, now: Timestamp) -> State {
         let origin = lower.as_ref().map(|_| Box::new(Origin::new(ROOT, Arc::from(&b""[..]))));
         let root = Node {
-            kind: NodeKind::Directory(Entries::new(ROOT, origin.is_none())),
+            kind: NodeKind::Directory(Entries::new(ROOT, KnownNames::of(origin.is_some()))),
             links: 1,
             handles: 0,
             times: origin.is_none().then(|| Times::all(now)),
@@ -273,6 +287,13 @@ impl Origin {
     }
 }
 
+impl KnownNames {
+    /// Those that a new directory begins with.
+    fn of(is_laid_over: bool) -> KnownNames {
+        if is_laid_over { KnownNames::None } else { KnownNames::All }
+    }
+}
+
 impl Times {
     pub(super) fn all(time: Timestamp) -> Times {
         Times { accessed: time, modified: time, changed: time }
@@ -280,15 +301,29 @@ impl Times {
 }
 
 impl Entries {
-    pub(super) fn new(parent: NodeId, loaded: bool) -> Entries {
-        Entries { parent, names: BTreeMap::new(), loaded, lower: Vec::new() }
+    pub(super) fn new(parent: NodeId, known: KnownNames) -> Entries {
+        Entries { parent, names: BTreeMap::new(), known, beneath: None, lower: Vec::new() }
     }
 
     /// Puts in the names of the lower directory, which have been paid for.
-    pub(super) fn load(&mut self, mut found: BTreeMap<Name, NodeId>) {
+    pub(super) fn load(&mut self, mut found: BTreeMap<Name, NodeId>, beneath: Option<Identity>) {
+        self.beneath = beneath;
         self.lower = found.iter().map(|(name, node)| (Arc::clone(name), *node)).collect();
         self.names.append(&mut found);
-        self.loaded = true;
+        self.known = KnownNames::All;
+    }
+
+    /// Notes that the lower directory cannot be listed: its names are read when they are asked for.
+    pub(super) fn load_as_asked_for(&mut self, beneath: Option<Identity>) {
+        self.beneath = beneath;
+        self.known = KnownNames::AskedFor;
+    }
+
+    /// Puts in one name of the lower directory, which has been paid for.
+    pub(super) fn load_one(&mut self, name: Name, node: NodeId) {
+        let at = self.lower.partition_point(|(known, _)| **known < *name);
+        self.lower.insert(at, (Arc::clone(&name), node));
+        self.names.insert(name, node);
     }
 
     /// The names of the lower directory, as they were, sorted.

@@ -16,6 +16,8 @@ pub(super) struct Spot {
     pub(super) node: Option<NodeId>,
     /// The path ended in a slash or `/.`.
     pub(super) must_be_directory: bool,
+    /// What the name means is out of guests' sight.
+    pub(super) is_hidden: bool,
 }
 
 /// Whether a link in the last place is followed.
@@ -38,9 +40,10 @@ impl Spot {
     /// What is there.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`], [`Error::Hidden`].
     pub(super) fn existing(&self) -> Result<NodeId, Error> {
-        self.node.ok_or(Error::NotFound)
+        let node = self.node.ok_or(Error::NotFound)?;
+        if self.is_hidden { Err(Error::Hidden) } else { Ok(node) }
     }
 }
 
@@ -67,17 +70,18 @@ impl State {
             let directory = top(&stack)?;
             if name == b"." {
                 let node = Some(directory);
-                return Ok(Spot { directory, name: None, node, must_be_directory });
+                return Ok(Spot { directory, name: None, node, must_be_directory, is_hidden: false });
             }
             let node = self.lookup(visit, directory, name)?;
+            let is_hidden = node.is_some() && self.is_hidden(directory, name);
             let name = name.to_vec();
-            let follow = last == Last::Follow || must_be_directory;
+            let follow = !is_hidden && (last == Last::Follow || must_be_directory);
             let target = match node {
                 Some(node) if follow => self.link_target(visit, node)?,
                 _ => None,
             };
             match target {
-                None => return Ok(Spot { directory, name: Some(name), node, must_be_directory }),
+                None => return Ok(Spot { directory, name: Some(name), node, must_be_directory, is_hidden }),
                 Some(target) => {
                     links_left = links_left.checked_sub(1).ok_or(Error::Loop)?;
                     text = splice(None, &target)?;
@@ -96,7 +100,7 @@ impl State {
         if name.len() > MAX_NAME_BYTES {
             return Err(Error::NameTooLong);
         }
-        self.load_names(visit, directory)?;
+        self.load_name(visit, directory, name)?;
         Ok(self.entries(directory)?.names.get(name).copied())
     }
 
@@ -133,6 +137,9 @@ impl State {
             }
             let directory = top(stack)?;
             let node = self.lookup(visit, directory, &component)?.ok_or(Error::NotFound)?;
+            if self.is_hidden(directory, &component) {
+                return Err(Error::Hidden);
+            }
             if let Some(target) = self.link_target(visit, node)? {
                 *links_left = links_left.checked_sub(1).ok_or(Error::Loop)?;
                 push_components(&mut todo, &splice(None, &target)?);

@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::changes::Stop;
-use super::super::node::{Name, NodeId, NodeKind, ROOT, State};
+use super::super::node::{KnownNames, Name, NodeId, NodeKind, ROOT, State};
 use super::journal::{
     Attach, Detach, DirectoryId, DirectoryRecord, FileTimes, Journal, KeptFile, Made, NameInDirectory,
     ObjectId, Patch, PatchPlace, SetTimes, TOP,
@@ -365,7 +365,8 @@ fn directories_below(state: &State, stop: &Stop<'_>) -> Result<Vec<NodeId>, Erro
         }
         directories.push(directory);
         for (_, node) in state.entries(directory)?.lower() {
-            if state.node(*node)?.file_kind() == FileKind::Directory && state.entries(*node)?.loaded {
+            let is_directory = state.node(*node)?.file_kind() == FileKind::Directory;
+            if is_directory && state.entries(*node)?.known != KnownNames::None {
                 todo.push(*node);
             }
         }

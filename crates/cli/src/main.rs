@@ -22,6 +22,7 @@ mod explore;
 mod flags;
 mod foreign;
 mod guest;
+mod handed_over;
 mod help;
 mod homes;
 mod input;

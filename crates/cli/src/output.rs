@@ -21,8 +21,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, renameat, stata
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::handed_over::{self, HandedStream, is_own_descriptor};
 use crate::report::{self, Problem, visible};
-use crate::writable::{self, WayError, Writable, Writing, is_own_descriptor};
+use crate::writable::{self, WayError, Writable, Writing};
 
 /// What a file or directory may be opened for by others: as the user's umask has it.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
@@ -36,7 +37,7 @@ pub(crate) struct Output {
     name: OsString,
     /// For messages.
     path: PathBuf,
-    /// What is there and no file: a terminal, a pipe, a device. It is written to as it is.
+    /// What is there and no file of its directory's: a terminal, a pipe, a device, or whatever was handed over. It is written to as it is.
     special: Option<File>,
 }
 
@@ -81,7 +82,12 @@ impl Output {
                 FileType::RegularFile => None,
                 FileType::Directory => return Err(unwritable(path, &io::ErrorKind::IsADirectory.into())),
                 FileType::Symlink if is_own_descriptor(path) => {
-                    Some(File::options().write(true).open(path).map_err(|error| unwritable(path, &error))?)
+                    let file = handed_over::open(path, how).map_err(|error| unwritable(path, &error))?;
+                    match HandedStream::of_path(path) {
+                        Some(stream) => writable.require_streams_in_sight(&[stream])?,
+                        None => writable.require_file_in_sight(&file, path)?,
+                    }
+                    Some(file)
                 }
                 FileType::Symlink => return Err(link(path)),
                 _ => Some(
@@ -91,7 +97,8 @@ impl Output {
             Err(Errno::NOENT) => None,
             Err(error) => return Err(unwritable(path, &error.into())),
         };
-        if special.is_none() {
+        // What was handed over can be a file, too.
+        if special.as_ref().is_none_or(|file| handed_over::regular_file(file).is_some()) {
             writable.take((&directory, &name), path, how)?;
         }
         Ok(Output { directory, name, path: path.to_owned(), special })
@@ -210,6 +217,7 @@ impl Document {
                 .mistake());
         }
         if path == Path::new(STANDARD) {
+            writable.require_streams_in_sight(&[HandedStream::Output])?;
             return Ok(Document::Standard);
         }
         Output::open(path, writable).map(Document::File)

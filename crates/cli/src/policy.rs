@@ -15,13 +15,14 @@ use rustix::fs::{AtFlags, CWD};
 
 use crate::deadline::Deadline;
 use crate::flags::RunArgs;
+use crate::handed_over::is_own_descriptor;
 use crate::keys;
 use crate::output::Output;
 use crate::report::{self, Problem, visible};
 use crate::run;
 use crate::wording::Wording;
 use crate::work::WorkFlags;
-use crate::writable::{Writable, is_own_descriptor};
+use crate::writable::Writable;
 
 /// What stands at the top of a policy that was learned.
 const LEARNED: &str =

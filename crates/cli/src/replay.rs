@@ -18,10 +18,12 @@ use innkeeper::{Metering, NanBits};
 use crate::deadline::Deadline;
 use crate::entry::Entry;
 use crate::guest::{Ending, Execution, Guest, Ran};
+use crate::handed_over::HandedStream;
 use crate::input::Input;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, visible};
 use crate::work::WorkFlags;
+use crate::writable::Writable;
 use crate::{absent, cache, foreign, invoke, keys};
 
 #[derive(Debug, Args)]
@@ -45,6 +47,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     for path in [Some(&args.record), args.file.as_ref()].into_iter().flatten() {
         keys::require_in_sight(Path::new(path), &hidden)?;
     }
+    // What the guest wrote is written again.
+    Writable::by_no_guest([]).require_streams_in_sight(&HandedStream::WRITTEN)?;
     let file = File::open(&args.record).map_err(|error| absent::unopened(&args.record, "record", &error))?;
     let mut replayer =
         Replayer::new(Box::new(BufReader::new(file))).map_err(|error| foreign_record(args, &name, &error))?;

@@ -6,9 +6,8 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::cache;
 use crate::flags::RunArgs;
+use crate::handed_over::{self, HandedStream, is_own_descriptor};
 use crate::mounts::{self, Identity, Looked};
 use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, ChangesFlag};
@@ -107,7 +107,7 @@ impl Writable {
     fn input(&self, file: Identity) -> Option<&OsString> {
         self.inputs.iter().find(|path| {
             let looked = match path.as_bytes() {
-                b"-" => mounts::look(std::io::stdin(), Path::new(""), AtFlags::EMPTY_PATH),
+                b"-" => return HandedStream::Input.file().is_some_and(|it| it.identity == file),
                 _ => mounts::look(CWD, Path::new(path), AtFlags::empty()),
             };
             looked.is_ok_and(|it| it.kind == FileType::RegularFile && it.identity == file)
@@ -128,12 +128,54 @@ impl Writable {
         }
     }
 
-    /// Refuses to write to an open file that is the key of the code cache, by another name.
-    pub(crate) fn require_file_in_sight(&self, file: &File, path: &Path) -> Result<(), Problem> {
-        let found = mounts::look(file, Path::new(""), AtFlags::empty());
-        let found = found.map_err(|error| crate::output::unwritable(path, &error))?.identity;
-        let is_hidden = self.hidden().iter().any(|(thing, _)| thing.identity == found);
-        if is_hidden { Err(hidden(path)) } else { Ok(()) }
+    /// Refuses an open file that no guest may reach, by whatever name: the key of the code cache, or what is in the cache.
+    pub(crate) fn require_file_in_sight(&self, file: impl AsFd, path: &Path) -> Result<(), Problem> {
+        match self.is_hidden(file) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(hidden(path)),
+            Err(error) => Err(crate::output::unwritable(path, &error)),
+        }
+    }
+
+    fn is_hidden(&self, file: impl AsFd) -> io::Result<bool> {
+        let Some(found) = handed_over::regular_file(&file) else { return Ok(false) };
+        if self.hidden().iter().any(|(thing, _)| thing.identity == found.identity) {
+            return Ok(true);
+        }
+        let Some(directory) = handed_over::directory_of(&file) else { return Ok(false) };
+        match openat(CWD, &directory, LOOKUP, Mode::empty()) {
+            Ok(directory) => Ok(shown_in(self.hidden(), &directory)?.is_some()),
+            // It is gone, or nobody can look at it: no directory that is hidden by now.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Refuses standard streams that are handed over and no guest may reach.
+    pub(crate) fn require_streams_in_sight(&self, streams: &[HandedStream]) -> Result<(), Problem> {
+        for &stream in streams {
+            match self.is_hidden(stream) {
+                Ok(false) => {}
+                Ok(true) => {
+                    if stream == HandedStream::Error {
+                        self.leave_standard_error();
+                    }
+                    return Err(hidden_stream(stream));
+                }
+                Err(error) => {
+                    return Err(Problem::new(stream.name(), format!("cannot be looked at: {error}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has what is said from now on go to standard output, or nowhere: a message would be written to what nobody may write to.
+    fn leave_standard_error(&self) {
+        let _ = match self.is_hidden(HandedStream::Output) {
+            Ok(false) => rustix::stdio::dup2_stderr(HandedStream::Output),
+            _ => openat(CWD, c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                .and_then(rustix::stdio::dup2_stderr),
+        };
     }
 
     fn hidden(&self) -> &[(Looked, PathBuf)] {
@@ -143,8 +185,13 @@ impl Writable {
         })
     }
 
-    /// Refuses host paths that keys and flags name, if they go through links that the guest may have left: to what it is granted or reads, or where its code is kept.
+    /// Refuses host paths that keys and flags name, if they go through links that the guest may have left: to what it is granted or reads, or where its code is kept. Refuses
+    /// standard streams, too, that whoever starts the command has opened and no guest may reach.
     pub(crate) fn check_inputs(&self, keys: &Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
+        self.require_streams_in_sight(&HandedStream::WRITTEN)?;
+        if keys.stdin == StdinKey::Inherit {
+            self.require_streams_in_sight(&[HandedStream::Input])?;
+        }
         let is_native = |access| !matches!(access, Access::Temporary { .. });
         let directories = keys.directories.iter().filter(|key| is_native(key.access)).map(|key| &key.host);
         let stdin = match &keys.stdin {
@@ -255,7 +302,9 @@ impl Writable {
         let unwritable = |error: io::Error| crate::output::unwritable(path, &error);
         let directory = mounts::look(directory, Path::new(""), AtFlags::empty()).map_err(unwritable)?;
         let at = (directory.identity, name.to_owned());
-        let file = mounts::look(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok();
+        // Of a descriptor that was handed over, what is open is meant.
+        let follows = if is_own_descriptor(path) { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        let file = mounts::look(CWD, path, follows).ok();
         let file = file.filter(|it| it.kind == FileType::RegularFile).map(|it| it.identity);
         if let Some(input) = file.and_then(|file| self.input(file)) {
             let input = match input.as_bytes() {
@@ -267,9 +316,18 @@ impl Writable {
         }
         let mut outputs = self.outputs.borrow_mut();
         let is_same = |it: &&Written| it.at == at || it.file.is_some() && it.file == file;
-        let is_lost = |it: &&Written| it.how == Writing::Whole || how == Writing::Whole;
-        if let Some(other) = outputs.iter().filter(is_same).find(is_lost) {
-            let other = visible(&other.path.to_string_lossy());
+        let is_lost = |other: Writing| other == Writing::Whole || how == Writing::Whole;
+        let other = outputs.iter().filter(is_same).find(|it| is_lost(it.how));
+        let other = other.map(|it| visible(&it.path.to_string_lossy())).or_else(|| {
+            let own = HandedStream::of_path(path);
+            let is_same = |it: &HandedStream| {
+                Some(*it) != own && it.file().is_some_and(|found| Some(found.identity) == file)
+            };
+            let stream =
+                HandedStream::WRITTEN.into_iter().filter(is_same).find(|it| is_lost(it.writing()))?;
+            Some(stream.name().to_owned())
+        });
+        if let Some(other) = other {
             let reason = format!(
                 "another output of this run goes to the same file, as {other}, and one of them would be lost"
             );
@@ -322,26 +380,24 @@ fn shown_in<'a>(directories: &'a [(Looked, PathBuf)], directory: &OwnedFd) -> io
 }
 
 fn hidden(path: &Path) -> Problem {
-    let reason = "the code cache or its key is kept there, which no guest may reach";
-    Problem::new(path.to_string_lossy(), reason).help("name another file").mistake()
+    Problem::new(path.to_string_lossy(), HIDDEN).help("name another file").mistake()
 }
+
+fn hidden_stream(stream: HandedStream) -> Problem {
+    let help = match stream {
+        HandedStream::Input => "have it come from another file, or give the guest none: --stdin empty",
+        HandedStream::Output | HandedStream::Error => "have it go to another file",
+    };
+    Problem::new(stream.name(), HIDDEN).help(help).mistake()
+}
+
+/// Why nothing is written to, or read from, a file.
+const HIDDEN: &str = "the code cache or its key is kept there, which no guest may reach";
 
 /// The steps of a path, without those that lead nowhere.
 fn steps(path: &Path) -> VecDeque<OsString> {
     let steps = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
     steps.map(|step| step.as_os_str().to_owned()).collect()
-}
-
-/// Whether a path is the system's name of a descriptor of this process: a link that leads where whoever started the command has said.
-pub(crate) fn is_own_descriptor(path: &Path) -> bool {
-    let is_number = |name: &OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
-    match path.parent().and_then(Path::to_str) {
-        Some("/dev") => {
-            matches!(path.file_name().and_then(OsStr::to_str), Some("stdin" | "stdout" | "stderr"))
-        }
-        Some("/dev/fd" | "/proc/self/fd") => path.file_name().is_some_and(is_number),
-        _ => false,
-    }
 }
 
 /// What to say of a link on the way to a path that a flag names.

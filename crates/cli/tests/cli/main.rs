@@ -5,6 +5,7 @@ mod cache_key;
 mod changes;
 mod deadline;
 mod explore;
+mod handed_over;
 mod help;
 mod input;
 mod inspect;

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::{Ran, inn, inn_with_mount, scratch};
 
 /// Flags that name a file to write, with a command line that writes to `F`.
-const WRITES: &[(&str, &[&str])] = &[
+pub(crate) const WRITES: &[(&str, &[&str])] = &[
     ("profile", &["--tier", "interpreter", "--profile", "F", "m.wat"]),
     ("trace-file", &["--trace", "--trace-file", "F", "m.wat"]),
     ("trace-file", &["--trace=summary", "--trace-file", "F", "m.wat"]),
@@ -48,7 +48,7 @@ enum What {
 }
 
 /// A folder with a module, a directory that a guest may be granted, and a file outside of it that nobody is to touch.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let dir = scratch();
     let loop_text = "(local i32) (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 30000000))))";
     let text = format!("(module (memory (export \"memory\") 1) (func (export \"_start\") {loop_text}))");
@@ -61,7 +61,7 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
-const PRECIOUS: &str = "nobody writes here";
+pub(crate) const PRECIOUS: &str = "nobody writes here";
 
 /// Runs with `F` replaced.
 fn run(dir: &Path, before: &[&str], args: &[&str], file: &str) -> Ran {
@@ -71,7 +71,7 @@ fn run(dir: &Path, before: &[&str], args: &[&str], file: &str) -> Ran {
 }
 
 /// A command line with `F` replaced, also in the policies.
-fn replace_all(dir: &Path, before: &[&str], args: &[&str], file: &str) -> Vec<String> {
+pub(crate) fn replace_all(dir: &Path, before: &[&str], args: &[&str], file: &str) -> Vec<String> {
     for policy in ["streams.toml", "reads.toml"] {
         let text = fs::read_to_string(dir.join(policy)).unwrap();
         fs::write(dir.join(policy), text.replace("\"F\"", &format!("{file:?}"))).unwrap();
@@ -96,7 +96,7 @@ fn replaced(arg: &str, file: &str) -> String {
 }
 
 /// Every file in a folder, with what is in it.
-fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap())

@@ -141,6 +141,29 @@ fn long_paths_can_be_interrupted() {
     }
 }
 
+/// Whether a directory is moved into itself is found out by going up from there, however deep that is.
+#[test]
+fn renaming_between_deep_directories_can_be_interrupted() {
+    let keys = Keys::builder().dir("", "/t", Access::Temporary { limit_bytes: 64 << 20 }).build();
+    let (mut guest, interrupt) = interruptible(&keys);
+    guest.mkdir(3, "moved").expect("directory");
+    let mut deep = 3;
+    for _ in 0..2000 {
+        guest.mkdir(deep, "d").expect("directory");
+        let next = guest.open(deep, "d", open_for(READ, DIRECTORY)).expect("directory");
+        if deep != 3 {
+            guest.close(deep).expect("close");
+        }
+        deep = next;
+    }
+    interrupt.raise();
+    assert_eq!(guest.rename((3, "moved"), (deep, "here")), Err(INTERRUPTED));
+    interrupt.clear();
+    assert!(guest.stat(3, 0, "moved").is_ok());
+    guest.rename((3, "moved"), (deep, "here")).expect("rename");
+    assert!(guest.stat(deep, 0, "here").is_ok());
+}
+
 #[test]
 fn receiving_all_from_a_peer_that_sends_without_end_can_be_interrupted() {
     let keys = Keys::builder().listener(ListenKey::new("127.0.0.1:0".parse().expect("address"))).build();

@@ -1,10 +1,11 @@
-//! The bound on what a guest writes, where several threads of it use one descriptor or one file at once.
+//! The bound on what a guest writes: the text of links too, and where several threads of it use one descriptor or one file at once.
 
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper_wasi::keys::{Access, Keys, WasiLimits};
+use innkeeper_wasi::p1::Errno;
 use support::*;
 
 const DIR: u32 = 3;
@@ -54,5 +55,32 @@ fn no_thread_gets_between_a_gap_that_is_measured_and_the_write() {
             let size = guest.stat(DIR, 0, "f").expect("file").size;
             assert!(size <= LIMIT_BYTES, "{access:?}: {name}: {size} bytes");
         }
+    }
+}
+
+/// The text of a link is kept on the medium as bytes of a file are. What is refused for another reason has used up nothing.
+#[test]
+fn links_count_as_what_is_written() {
+    const TEXT_BYTES: usize = 100;
+    const LINKS: usize = 10;
+    for access in [Access::ReadWrite, Access::CopyOnWrite, Access::Temporary { limit_bytes: 1 << 30 }] {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut limits = WasiLimits::default();
+        limits.written_bytes = Some((TEXT_BYTES * LINKS) as u64);
+        let keys = Keys::builder().dir(folder.path(), "/", access).limits(limits).build();
+        let mut guest = TestGuest::new(&keys);
+        let text = "x".repeat(TEXT_BYTES);
+        for link in 0..LINKS {
+            let name = format!("link-{link}");
+            guest.symlink(&text, DIR, &name).expect("a link");
+            // As long as there would be room for it.
+            for _ in link + 1..LINKS {
+                assert_eq!(guest.symlink(&text, DIR, &name), Err(number(Errno::Exist)), "{access:?}");
+            }
+        }
+        assert_eq!(guest.symlink("x", DIR, "more"), Err(number(Errno::Dquot)), "{access:?}");
+        assert!(guest.stat(DIR, 0, "more").is_err(), "{access:?}: nothing was made");
+        let fd = guest.open(DIR, "f", open_for(WRITE, CREAT)).expect("file");
+        assert!(guest.write(fd, b"x").is_err(), "{access:?}: files have the same bound");
     }
 }

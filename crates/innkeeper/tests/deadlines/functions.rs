@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use innkeeper::wasi::host::{Grant, Host};
+use innkeeper::wasi::host::{Grant, Handles, Host};
 use innkeeper::wasi::keys::{Access, DirKey, FileMode, Keys, ListenKey, StdinKey, StdoutKey};
 use innkeeper::wasi::p1::{self, Context, Version};
 use innkeeper::wasi::stop::{StopReason, Stopper};
@@ -20,7 +20,7 @@ enum Kind {
     /// It does a fixed amount of work on what the host itself keeps.
     Fixed,
     /// A call or some calls of the system that do not wait for anybody, on names and handles; a path has at most 4095 bytes. What a directory or links make longer
-    /// can be interrupted, which `crates/wasi/tests/interrupted.rs` shows.
+    /// can be interrupted, which `large_directories` and `crates/wasi/tests/interrupted.rs` show.
     Handles,
     /// It waits for the disk, for as long as the system likes, and nobody can interrupt that. The command ends with the process a second later.
     Disk,
@@ -175,7 +175,7 @@ fn pipe(path: &Path) -> File {
 
 /// Who ends the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EndedBy {
+pub(crate) enum EndedBy {
     /// A stopper, which all of the guest's stores and its host have been given to.
     Stopper,
     /// Its store, which knows nothing of WASI.
@@ -197,25 +197,39 @@ fn try_call(call: &Call, version: Version, (tiers, ended_by): (Tiers, EndedBy)) 
     let binary = innkeeper::to_binary(call.text(version).as_bytes()).unwrap().into_owned();
     let module = Module::new(&engine, binary).unwrap();
     let what = format!("{tiers:?}, {ended_by:?}: {} {} {}", version.module_name(), call.name, call.again);
-    ends_at_the_deadline(&what, |watcher| {
-        let keys = Keys::builder()
-            .stdin(StdinKey::File(stdin.clone()))
-            .stdout(StdoutKey::File { path: stdout.clone(), mode: FileMode::Append })
-            .directory(DirKey::new(&granted, "/", Access::ReadWrite))
-            .listener(ListenKey::new("127.0.0.1:0".parse().unwrap()))
-            .build();
-        let (host, handles) = Host::open(&keys).unwrap();
+    let keys = Keys::builder()
+        .stdin(StdinKey::File(stdin))
+        .stdout(StdoutKey::File { path: stdout, mode: FileMode::Append })
+        .directory(DirKey::new(&granted, "/", Access::ReadWrite))
+        .listener(ListenKey::new("127.0.0.1:0".parse().unwrap()))
+        .build();
+    ends_with(&what, &module, (&keys, ended_by), |host, handles| {
         let Grant::Listener(address) = *handles.listeners[0].credentials().grant() else {
             panic!("a listener")
         };
         // Somebody who has connected, and neither sends nor receives.
         let peer = call.before.contains("$accept").then(|| TcpStream::connect(address).unwrap());
-        let context = Context::from_parts(host, handles);
+        (Context::from_parts(host, handles), peer)
+    });
+}
+
+/// Fails unless a module's `run`, with these keys, ends soon after the deadline, which comes some time after it has called `begin`. `prepare` makes the guest's context,
+/// and what lives as long as it.
+pub(crate) fn ends_with<T>(
+    what: &str,
+    module: &Module,
+    (keys, ended_by): (&Keys, EndedBy),
+    mut prepare: impl FnMut(Host, Handles) -> (Context, T),
+) {
+    ends_at_the_deadline(what, |watcher| {
+        let engine = module.engine();
+        let (host, handles) = Host::open(keys).unwrap();
+        let (context, peer) = prepare(host, handles);
         let stopper = Stopper::new().unwrap();
         if ended_by == EndedBy::Stopper {
             context.host().set_interrupt(stopper.interrupt());
         }
-        let mut linker = Linker::new(&engine);
+        let mut linker = Linker::new(engine);
         p1::add_to_linker(&mut linker, |data: &mut (Context, Option<_>)| &mut data.0).unwrap();
         let of_guest = stopper.clone();
         linker
@@ -230,11 +244,11 @@ fn try_call(call: &Call, version: Version, (tiers, ended_by): (Tiers, EndedBy)) 
                 }
             })
             .unwrap();
-        let mut store = Store::new(&engine, (context, Some(watcher))).unwrap();
+        let mut store = Store::new(engine, (context, Some(watcher))).unwrap();
         if ended_by == EndedBy::Stopper {
             stopper.add_store(store.interrupt_handle());
         }
-        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let instance = linker.instantiate(&mut store, module).unwrap();
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
         (run.call(&mut store, ()), (store, peer))
     });

@@ -6,5 +6,6 @@
 mod collections;
 mod functions;
 mod instructions;
+mod large_directories;
 mod measure;
 mod programs;

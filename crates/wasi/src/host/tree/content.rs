@@ -365,6 +365,29 @@ mod tests {
         }
     }
 
+    /// The file beneath cannot be read from some place on: whatever was written before it is told, and nothing else has changed.
+    #[test]
+    fn a_write_that_cannot_be_filled_from_beneath_tells_what_was_written() {
+        let mut fails_beyond = |buffer: &mut [u8], offset: u64| match offset >= PIECE_BYTES {
+            true => Err(Error::Io),
+            false => read_lower(buffer, offset),
+        };
+        let mut content = Content::of_lower(LOWER.len() as u64);
+        let held = content.held_bytes();
+        // From within the second piece on, nothing can be.
+        let refused = content.write(&[1; 100], PIECE_BYTES + 5, &mut fails_beyond);
+        assert_eq!(refused, Err(Error::Io));
+        assert_eq!((content.held_bytes(), content.is_changed()), (held, false));
+        assert!(all(&content) == LOWER);
+        // From the first into the second.
+        let written = content.write(&[1; 100], PIECE_BYTES - 60, &mut fails_beyond);
+        assert_eq!(written, Ok(60));
+        assert!(content.is_changed());
+        let mut model = LOWER.to_vec();
+        model[PIECE_BYTES as usize - 60..PIECE_BYTES as usize].fill(1);
+        assert!(all(&content) == model);
+    }
+
     #[test]
     fn far_offsets_cost_nothing_but_their_piece() {
         let mut content = Content::default();

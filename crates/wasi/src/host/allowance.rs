@@ -121,6 +121,9 @@ impl Host {
         buffers: &[IoSlice<'_>],
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
+        if self.allowance.is_none() {
+            return write(buffers);
+        }
         let mut allowed = self.take_allowance(buffers)?;
         let (buffers, unwritten) = allowed.parts();
         let result = write(buffers);
@@ -141,8 +144,7 @@ impl Host {
         buffers: &[IoSlice<'_>],
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
-        let is_empty = buffers.iter().all(|buffer| buffer.is_empty());
-        if self.allowance.is_none() || is_empty {
+        if self.allowance.is_none() || buffers.iter().all(|buffer| buffer.is_empty()) {
             return self.within_allowance(buffers, write);
         }
         self.growing(gap, || self.within_allowance(buffers, write))

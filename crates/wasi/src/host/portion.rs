@@ -142,6 +142,9 @@ impl Host {
         buffers: &[IoSlice<'_>],
         mut write: impl FnMut(&[IoSlice<'_>], u64) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
+        if total(buffers) <= PORTION_BYTES {
+            return write(buffers, 0);
+        }
         let mut moved = Moved::default();
         for portion in portions(buffers) {
             let before = moved.bytes as u64;

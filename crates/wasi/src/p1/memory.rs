@@ -197,6 +197,7 @@ impl<'a> GuestMemory<'a> {
     ///
     /// # Errors
     /// Those of `write`; `fault`.
+    #[inline]
     pub(super) fn gather<R, E>(
         &self,
         buffers: &Buffers,
@@ -205,6 +206,10 @@ impl<'a> GuestMemory<'a> {
     where
         Errno: From<E>,
     {
+        // What most calls have needs nothing that could hold all there may be.
+        if let (Bytes::Own(bytes), Buffers::One(buffer), None) = (&self.bytes, buffers, self.journal) {
+            return Ok(write(&[IoSlice::new(&bytes[buffer.range()])])?);
+        }
         Ok(write(&self.lend(buffers)?.slices())?)
     }
 
@@ -231,6 +236,7 @@ impl<'a> GuestMemory<'a> {
     ///
     /// # Errors
     /// Those of `read`; `fault`.
+    #[inline]
     pub(super) fn fill<E>(
         &mut self,
         buffers: &Buffers,
@@ -239,6 +245,9 @@ impl<'a> GuestMemory<'a> {
     where
         Errno: From<E>,
     {
+        if let (Bytes::Own(bytes), Buffers::One(buffer), None) = (&mut self.bytes, buffers, self.journal) {
+            return Ok(read(&mut [IoSliceMut::new(&mut bytes[buffer.range()])])?);
+        }
         let mut copy = None;
         let mut lent = self.lend_mut(buffers, &mut copy)?;
         let count = read(lent.slices())?;

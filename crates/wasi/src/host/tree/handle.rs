@@ -423,7 +423,7 @@ impl State {
             self.lower_open.insert(id, fd);
         }
         // Taken out for the time of the action, so that both can be borrowed.
-        let fd = self.lower_open.remove(&id);
+        let fd = if self.lower_open.is_empty() { None } else { self.lower_open.remove(&id) };
         let NodeKind::File(content) = &mut self.node_mut(id)?.kind else {
             return Err(Error::Invalid);
         };

@@ -4,6 +4,7 @@
 //! seen beneath is compared with what is there when changes are carried out. Any other goes with its last name and handle.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -17,6 +18,28 @@ use crate::host::reach::NativeDirectory;
 /// A node's number, which the guest sees as its inode. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct NodeId(pub(super) u64);
+
+/// What belongs to nodes.
+pub(super) type ByNode<T> = HashMap<NodeId, T, BuildHasherDefault<NodeHasher>>;
+
+/// Spreads numbers of nodes, which are given out one after the other, and by nobody but the tree: no guest can choose ones that collide.
+#[derive(Debug, Default)]
+pub(super) struct NodeHasher(u64);
+
+impl Hasher for NodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Odd, so that the low bits of numbers that follow each other stay different; the high ones are those of the golden ratio.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
 
 /// The directory at the top.
 pub(super) const ROOT: NodeId = NodeId(1);
@@ -99,13 +122,13 @@ pub(super) enum KnownNames {
 /// The nodes of a tree.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) nodes: HashMap<NodeId, Box<Node>>,
+    pub(super) nodes: ByNode<Box<Node>>,
     next: u64,
     pub(super) lower: Option<NativeDirectory>,
     /// Nodes of files beneath that can have several names, by their number there.
     pub(super) lower_files: HashMap<u64, NodeId>,
     /// Files beneath that are open because a handle has read them.
-    pub(super) lower_open: HashMap<NodeId, OwnedFd>,
+    pub(super) lower_open: ByNode<OwnedFd>,
     pub(super) account: Account,
 }
 
@@ -121,11 +144,11 @@ impl State {
             origin,
         };
         State {
-            nodes: HashMap::from([(ROOT, Box::new(root))]),
+            nodes: ByNode::from_iter([(ROOT, Box::new(root))]),
             next: ROOT.0 + 1,
             lower,
             lower_files: HashMap::new(),
-            lower_open: HashMap::new(),
+            lower_open: ByNode::default(),
             account,
         }
     }

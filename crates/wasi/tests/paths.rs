@@ -319,6 +319,33 @@ fn f15_links_inside_work() {
     });
 }
 
+/// Each text is followed from where its link is: together they can be longer than a path.
+#[test]
+fn f15_long_texts_of_links_are_followed_by_every_operation() {
+    let padding = "./".repeat(900);
+    for_each_kind(|case, sandbox, tuning| {
+        for link in 0..4 {
+            sandbox.link(format!("{padding}../a/l{}", link + 1), &format!("a/l{link}"));
+        }
+        sandbox.link(format!("{padding}b/f"), "a/l4");
+        sandbox.link(format!("{padding}../a/round"), "a/round");
+        sandbox.link(format!("{padding}../a/out"), "a/leads");
+        sandbox.link(format!("{padding}../../out/secret"), "a/out");
+        let mut guest = TestGuest::new(&sandbox.keys(tuning).build());
+        let read = Open { lookup: FOLLOW, ..open_for(READ, 0) };
+        let fd = guest.open(DIR, "a/l0", read).expect(case);
+        assert_eq!(guest.read(fd, 100).as_deref(), Ok(&b"deep inside"[..]), "{case}");
+        assert_eq!(guest.stat(DIR, FOLLOW, "a/l0").map(|found| found.size), Ok(11), "{case}");
+        assert_eq!(guest.set_times(DIR, FOLLOW, "a/l0"), Ok(()), "{case}");
+        for (path, errno) in [("a/round", Errno::Loop), ("a/leads", Errno::Perm), ("a/l0/", Errno::NotDir)] {
+            let expected = Err(number(errno));
+            assert_eq!(guest.open(DIR, path, read).map(drop), expected, "{case}: open {path}");
+            assert_eq!(guest.stat(DIR, FOLLOW, path).map(drop), expected, "{case}: stat {path}");
+            assert_eq!(guest.set_times(DIR, FOLLOW, path), expected, "{case}: times {path}");
+        }
+    });
+}
+
 #[test]
 fn f16_absolute_links_are_refused() {
     for_each_kind(|resolver, sandbox, tuning| {

@@ -271,10 +271,10 @@ impl<'h> Resolve<'h> {
         self,
         permit: &Permit,
         base: &'a NativeDirectory,
-        path: &GuestPath<'_>,
+        path_given: &GuestPath<'_>,
     ) -> Result<ResolvedName<'a>, Error> {
-        let mut text = path.text().to_vec();
-        let mut must_be_directory = path.must_be_directory();
+        let mut text = path_given.text().to_vec();
+        let mut must_be_directory = path_given.must_be_directory();
         for _ in 0..=MAX_LINKS {
             let path = GuestPath::parse(&text)?;
             must_be_directory |= path.must_be_directory();
@@ -300,9 +300,33 @@ impl<'h> Resolve<'h> {
                 }
                 Err(error) => return Err(error),
             };
-            text = path::splice(path.split().0, &target)?;
+            text = match path::splice(path.split().0, &target) {
+                // Where what is before a link makes it so, the walker goes on from the directory that the link is in.
+                Err(Error::NameTooLong) => return self.place_walked(permit, base, path_given),
+                text => text?,
+            };
         }
         Err(Error::Loop)
+    }
+
+    /// [`Resolve::place_behind_links`] by the walker, whichever resolver is used.
+    fn place_walked<'a>(
+        self,
+        permit: &Permit,
+        base: &'a NativeDirectory,
+        path: &GuestPath<'_>,
+    ) -> Result<ResolvedName<'a>, Error> {
+        let found = walk::behind_links((self, permit), base, path)?;
+        let walk::BehindLinks { parent, name, must_be_directory, last } = found;
+        let (near, is_kept) = match base.near(true) {
+            None => (None, false),
+            Some(hidden) => {
+                let here = identity(&sys::stat(permit, parent.as_fd())?);
+                (Some(here), hidden.is_on_the_way((here, &name)))
+            }
+        };
+        let (parent, name) = (Parent::Opened(parent), Cow::Owned(name));
+        Ok(ResolvedName { base: Some(base), parent, name, must_be_directory, last, near, is_kept })
     }
 }
 

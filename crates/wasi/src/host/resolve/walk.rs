@@ -9,7 +9,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::path::{push_components, splice};
-use super::{GuestPath, MAX_LINKS, Resolve, follows_last};
+use super::{GuestPath, LastPart, MAX_LINKS, Resolve, follows_last};
 use crate::host::error::Error;
 use crate::host::gate::Permit;
 use crate::host::hidden::{Hidden, Identity, identity};
@@ -90,6 +90,45 @@ pub(super) fn directory(
         None => sys::duplicate(permit, base.as_fd())?,
     };
     Ok(Reached { fd, is_walked: true })
+}
+
+/// A name that was no symbolic link when it was looked at.
+pub(super) struct BehindLinks {
+    pub(super) parent: OwnedFd,
+    pub(super) name: Vec<u8>,
+    pub(super) must_be_directory: bool,
+    pub(super) last: LastPart,
+}
+
+/// Finds where `path` leads, links in its last place followed. Their texts can be longer together than a path: each is walked from where its link is.
+pub(super) fn behind_links(
+    (resolve, permit): (Resolve<'_>, &Permit),
+    base: &NativeDirectory,
+    path: &GuestPath<'_>,
+) -> Result<BehindLinks, Error> {
+    let mut walk = Walk { resolve, base, stack: Vec::new(), links_left: MAX_LINKS };
+    let mut text = path.text_with_dot();
+    let mut must_be_directory = path.must_be_directory();
+    loop {
+        let step = GuestPath::parse(&text)?;
+        must_be_directory |= step.must_be_directory();
+        let (parent, name) = step.split();
+        if let Some(parent) = parent {
+            walk.descend(permit, parent)?;
+        }
+        match walk.read_link(permit, name) {
+            Ok(target) => {
+                walk.count_link()?;
+                text = splice(None, &target)?;
+            }
+            // Not a link, or nothing there: the action will tell.
+            Err(Error::Invalid | Error::NotFound) => {
+                let parent = sys::duplicate(permit, walk.top())?;
+                return Ok(BehindLinks { parent, name: name.to_vec(), must_be_directory, last: step.last() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A walk: where it began, and the directories entered since.

@@ -493,3 +493,26 @@ fn changes_are_made_whatever_a_directory_hands_on() {
         assert_eq!(made[0], made[1], "{mode:o}");
     }
 }
+
+/// Between any two pieces of a file that is written, whoever wants it to end is asked.
+#[test]
+fn writing_a_large_file_can_be_stopped() {
+    const PIECES: usize = 200;
+    for is_new in [true, false] {
+        let beneath = scratch();
+        if !is_new {
+            fs::write(beneath.path().join("large"), "old").expect("large");
+        }
+        let mut guest = guest_in(beneath.path(), Access::CopyOnWrite);
+        for piece in 0..PIECES {
+            write(&mut guest, "large", CREAT, b"x", piece as u64 * 16 * 1024);
+        }
+        let asked = Cell::new(0);
+        let count = || {
+            asked.set(asked.get() + 1);
+            false
+        };
+        overlay(&guest).apply(MINE, &count).expect("apply");
+        assert!(asked.get() >= PIECES, "new: {is_new}: {} times", asked.get());
+    }
+}

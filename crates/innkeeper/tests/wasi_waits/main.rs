@@ -115,17 +115,19 @@ fn what_waits_suspends_and_goes_on() {
     });
 }
 
-/// What is dropped in mid-wait leaves nothing behind, and the store can be used again.
+/// What is dropped in mid-wait leaves nothing behind, and the store can be used again. Whoever watches is told of it.
 #[test]
 fn what_waits_can_be_dropped() {
     for_each_case(|case, text, engine| {
         let (mut world, context) = World::new(case);
-        let mut guest = guest(engine, text, context);
+        let mut guest = guest(engine, text, context.observed(Observers::none().summarizer()));
         for _ in 0..2 {
             let mut call = Box::pin(guest.run.call_async(&mut guest.store, ()));
             assert!(Sleeper::new().poll(call.as_mut()).is_pending(), "{} {:?}", case.name, case.peer);
             drop(call);
             assert_eq!(watched_descriptors(), 0, "{} {:?}", case.name, case.peer);
+            let summary = guest.store.data().observers().and_then(Observers::summary).unwrap();
+            assert!(format!("{summary:?}").contains(case.name), "{} is not told of: {summary:?}", case.name);
             assert_eq!(guest.idle.call(&mut guest.store, ()).unwrap(), 7);
             if case.before.contains("$accept") {
                 // What was accepted is taken; the next call accepts another.

@@ -74,6 +74,11 @@ pub struct WaitRequest<'a> {
     pub timeout: Option<Duration>,
 }
 
+/// As often one call finds nothing in a row where something was said to be ready: others have taken it, or a device says so and does not mean it. Then it is tried
+/// again only now and then.
+const MOST_IN_VAIN: u32 = 8;
+const PAUSE_IN_VAIN: Duration = Duration::from_millis(4);
+
 /// What waits: the thread that has called, or nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitMode {
@@ -219,9 +224,14 @@ impl Host {
         is_nonblocking: impl Fn() -> bool,
         mut call: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let mut in_vain = 0_u32;
         loop {
             match (call(), fd) {
                 (Err(Error::Again), Some(fd)) if !is_nonblocking() => {
+                    if in_vain >= MOST_IN_VAIN {
+                        self.pause(permit, PAUSE_IN_VAIN).await?;
+                    }
+                    in_vain += 1;
                     let mut entries = [sys::PollEntry { fd, direction, ready: false, hangup: false }];
                     self.wait_on(permit, &mut entries, None).await?;
                 }
@@ -332,5 +342,31 @@ fn readable_bytes(permit: &Permit, on: Pollable<'_>) -> u64 {
             None => stream.bytes_left(),
         },
         Pollable::Socket(socket) => sys::readable_bytes(permit, socket.as_fd()).unwrap_or(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::keys::Keys;
+
+    /// What says that it is ready, and is not, is asked now and then, not all the time.
+    #[test]
+    fn what_is_ready_in_vain_is_not_tried_without_pause() {
+        const TIME: Duration = Duration::from_millis(60);
+        let (host, _handles) = Host::open(&Keys::default()).unwrap();
+        let permit = Permit::of_the_keys_owner();
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let waited = (Some(writer.as_fd()), Direction::Write);
+        let (begin, mut calls) = (Instant::now(), 0);
+        let call = || {
+            calls += 1;
+            if begin.elapsed() < TIME { Err(Error::Again) } else { Ok(()) }
+        };
+        let done = hold_thread(host.when_ready(&permit, waited, || false, call));
+        assert_eq!(done, Ok(()));
+        assert!(calls < 40, "{calls} calls in {TIME:?}");
     }
 }

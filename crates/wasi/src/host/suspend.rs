@@ -3,7 +3,8 @@
 //! Being woken means only that something may have happened: what is ready is looked at anew each time, as where a thread is held. What the store asks of its guests, its
 //! deadline above all, is not looked at here: whoever polls the guest's call does so, and drops what it waits for.
 //!
-//! Must stay true: a future of these that is dropped leaves nothing behind, neither with the reactor nor with the timer.
+//! Must stay true: a future of these that is dropped leaves nothing behind, neither with the reactor nor with the timer. One that is leaked without being dropped goes on to be
+//! watched, and its descriptors are never closed.
 
 use std::collections::HashSet;
 use std::future::poll_fn;

@@ -173,6 +173,30 @@ pub(super) struct Watching<'a> {
     slots: &'a [u64],
     arguments: Option<Vec<Argument>>,
     begin: Instant,
+    has_ended: bool,
+}
+
+/// Whoever waited for the call has given it up. The guest gets no answer, so that there is none to record.
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        // What a record answers is never waited for.
+        if self.has_ended || self.observers.replay.is_some() {
+            return;
+        }
+        let (function, time) = (self.watched.function.name, self.begin.elapsed());
+        if let Some(summary) = &self.observers.summary {
+            lock(summary).add(function, Cost { time, bytes: 0, failed: true });
+        }
+        if let (Some(tracer), Some(arguments)) = (&self.observers.tracer, self.arguments.take()) {
+            lock(tracer).trace(&TracedCall {
+                function,
+                arguments,
+                ending: "given up",
+                results: Vec::new(),
+                time,
+            });
+        }
+    }
 }
 
 impl<'a> Watching<'a> {
@@ -186,7 +210,9 @@ impl<'a> Watching<'a> {
         let describe = |_| describe::arguments(cx, &memory, watched.function, slots);
         let arguments = observers.tracer.as_ref().map(describe);
         let memory = if observers.recorder.is_some() { memory.with_journal(journal) } else { memory };
-        (Watching { observers, watched, slots, arguments, begin: Instant::now() }, memory)
+        let watching =
+            Watching { observers, watched, slots, arguments, begin: Instant::now(), has_ended: false };
+        (watching, memory)
     }
 
     /// What a record says, in the place of making the call; none where there is no record.
@@ -206,13 +232,15 @@ impl<'a> Watching<'a> {
     /// # Errors
     /// The guest has ended itself.
     pub(super) fn end(
-        self,
+        mut self,
         (cx, memory): (&Context, GuestMemory<'_>),
         journal: &Journal,
         outcome: Result<i32, Exit>,
     ) -> Result<i32, NoReturn> {
-        let Watching { observers, watched: Watched { function, number }, slots, arguments, begin } = self;
-        let time = begin.elapsed();
+        self.has_ended = true;
+        let (observers, slots, arguments) = (self.observers, self.slots, self.arguments.take());
+        let Watched { function, number } = self.watched;
+        let time = self.begin.elapsed();
         let memory = memory.without_journal();
         if let Some(recorder) = &observers.recorder {
             record(recorder, (cx, &memory), journal, (number, slots), outcome);

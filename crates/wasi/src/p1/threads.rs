@@ -137,8 +137,8 @@ impl<T: Send + 'static> Threads<T> {
         self.group.linker.get_or_init(|| Linker::new(&self.group.engine))
     }
 
-    /// Ends all threads, once the first one has ended with `result`, and waits for them. If another thread had ended the guest, gives
-    /// its reason instead.
+    /// Ends all threads, once the first one has ended with `result`, and waits for them: also for one in a call of the system's that nobody can interrupt, such as on a
+    /// disk that hangs. If another thread had ended the guest, gives its reason instead.
     ///
     /// # Errors
     /// That of the guest.

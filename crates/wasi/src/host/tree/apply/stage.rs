@@ -163,7 +163,7 @@ impl<'a> Staging<'a> {
         let mut new: HashMap<ObjectId, (Identity, Made)> = HashMap::new();
         for &(object, node) in &plan.made {
             guard.check()?;
-            self.make(state, object, node)?;
+            self.make(state, object, node, guard)?;
             new.insert(object, self.look_at_made(object)?);
         }
         for &(first, further) in &plan.made_again {
@@ -198,7 +198,7 @@ impl<'a> Staging<'a> {
     }
 
     /// Makes the node that an object will be.
-    fn make(&self, state: &State, object: ObjectId, node: NodeId) -> Result<(), Cause> {
+    fn make(&self, state: &State, object: ObjectId, node: NodeId, guard: &Guard<'_>) -> Result<(), Cause> {
         let name = object.name();
         let place = SystemPlace::of_name(self.fd(), &name);
         match &state.node(node)?.kind {
@@ -214,15 +214,16 @@ impl<'a> Staging<'a> {
                 let how = sys::OpenHow::new(&options);
                 let file = sys::open_name(self.permit, self.fd(), &name, how)?;
                 sys::set_size(self.permit, file.as_fd(), content.size_bytes())?;
-                self.write_pieces(content, file.as_fd())?;
+                self.write_pieces(content, file.as_fd(), guard)?;
             }
             NodeKind::LowerLink | NodeKind::Other(_) => return Err(Error::NotSupported.into()),
         }
         Ok(())
     }
 
-    fn write_pieces(&self, content: &Content, to: BorrowedFd<'_>) -> Result<(), Cause> {
+    fn write_pieces(&self, content: &Content, to: BorrowedFd<'_>, guard: &Guard<'_>) -> Result<(), Cause> {
         for (offset, piece) in content.pieces() {
+            guard.check()?;
             write_all(self.permit, to, piece, offset)?;
         }
         Ok(())
@@ -257,7 +258,7 @@ impl<'a> Staging<'a> {
         let new = sys::create_private_file(self.permit, self.fd(), &patch.new.object.name())?;
         // Whether the file system has files of this size is known then, before anything is changed.
         sys::set_size(self.permit, new.as_fd(), patch.new_size)?;
-        self.write_pieces(content, new.as_fd())?;
+        self.write_pieces(content, new.as_fd(), guard)?;
         let old = sys::create_private_file(self.permit, self.fd(), &patch.old.object.name())?;
         sys::set_size(self.permit, old.as_fd(), patch.old_size)?;
         for range in patch.ranges.iter().cloned().chain(std::iter::once(patch.kept_bytes..patch.old_size)) {

@@ -50,7 +50,8 @@ pub(crate) fn results(ty: &FuncType) -> Results {
     Results::Registers
 }
 
-/// The signature of compiled functions of a type. Callees preserve no registers: whatever a caller still needs is on its stack, where collections look (the engine's `fiber/switch`).
+/// The signature of compiled functions of a type. Callees preserve the registers that functions of the host preserve, except where an exception is caught: so callers keep references in them over calls, and whoever
+/// leaves machine code puts them where collections look (the engine's `fiber/switch`).
 pub(crate) fn signature(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.extend([AbiParam::new(types::I64), AbiParam::new(types::I64)]);
@@ -61,6 +62,14 @@ pub(crate) fn signature(ty: &FuncType) -> Signature {
     }
     signature.params.extend(ty.params().iter().map(|ty| AbiParam::new(value_type(*ty))));
     signature
+}
+
+/// Whether a function of the host can be called by [`crate::entry::call_host`].
+pub(crate) fn is_in_registers(ty: &FuncType) -> bool {
+    let is_integer = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::Ref(_));
+    ty.params().len() <= 4
+        && ty.results().len() <= 1
+        && ty.params().iter().chain(ty.results()).all(is_integer)
 }
 
 /// The signature of what enters machine code: context, frame, code.

@@ -303,3 +303,16 @@ pub(crate) unsafe extern "sysv64" fn bind_guest() {
 pub(crate) unsafe extern "sysv64" fn bind_host() {
     naked_asm!(lazy_binding_stub!(), bind = sym trampoline::bind_host)
 }
+
+/// What machine code calls in the place of functions of the host whose types [`crate::abi::is_in_registers`], by the convention of compiled functions, where the result has 64 bits: see
+/// the engine's `fiber/switch/x86_64.rs`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn call_host() {
+    innkeeper_engine::enter_host_from_registers!(leave, "rax")
+}
+
+/// As [`call_host`], where the result has 32 bits, or there is none.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn call_host_32() {
+    innkeeper_engine::enter_host_from_registers!(leave, "eax")
+}

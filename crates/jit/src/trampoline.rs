@@ -329,6 +329,13 @@ pub(crate) unsafe extern "sysv64" fn bind_host(ctx: *mut VmContext, callee: *con
         let Some(ty) = (*(*(*callee).func).ty).ty.composite.as_func() else {
             return failed(ctx, "it is no function's");
         };
+        if abi::is_in_registers(ty) {
+            let is_narrow = matches!(ty.results(), [] | [ValType::I32]);
+            let code =
+                if is_narrow { entry::call_host_32 as *const u8 } else { entry::call_host as *const u8 };
+            (*callee).entry.bind(entry::bind_host as *const u8, code);
+            return code;
+        }
         let bind = || bind(ctx, callee.cast(), Kind::Host, ty, entry::bind_host as *const u8);
         runtime::on_host((*ctx).store, bind)
     }

@@ -40,10 +40,13 @@ pub use crate::fiber::switch::enter_host;
 pub use atomic::*;
 pub use fuel::refuel;
 pub use growth::ReasonInRecord;
+#[cfg(feature = "async")]
+pub(crate) use host_call::call_host_in;
+#[cfg(feature = "async")]
+#[doc(hidden)]
+pub use host_call::end_wait;
 pub use host_call::{HOST_DONE, HOST_STOPPED, call_host};
 pub(crate) use host_call::{call_code, catch_host};
-#[cfg(feature = "async")]
-pub(crate) use host_call::{call_host_in, end_wait};
 pub use memory::*;
 pub(crate) use safepoint::heed_stop;
 pub use safepoint::heed_stop_in;

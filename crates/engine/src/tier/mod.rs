@@ -9,6 +9,9 @@
 mod contract;
 mod no_code;
 
+#[cfg(all(target_arch = "x86_64", unix, not(miri)))]
+#[doc(hidden)]
+pub use crate::fiber::switch::offsets as host_call;
 pub use crate::fuel::FuelRuns;
 pub use crate::known_places::KnownPlaces;
 pub use crate::module::ModuleParts;

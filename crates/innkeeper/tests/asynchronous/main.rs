@@ -5,6 +5,7 @@ mod growing;
 mod held;
 mod limiter;
 mod nested;
+mod signatures;
 mod slices;
 mod support;
 

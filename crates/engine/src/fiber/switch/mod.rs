@@ -37,6 +37,9 @@ pub(crate) use arch::HAS_STACKS;
 /// This is called on the fiber of the store that the record is of. The rest is the contract of `HostEntry::call`.
 pub use arch::enter_host;
 
+#[cfg(all(target_arch = "x86_64", unix, not(miri)))]
+pub use arch::offsets;
+
 /// Where the two stacks of a fiber were left.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

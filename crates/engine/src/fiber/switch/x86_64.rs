@@ -7,8 +7,8 @@
 //! ```
 //!
 //! On the fiber's it is the same, with a word that nobody reads in the place of the first. All other registers count as lost, so that the compiler has put what it needs
-//! on the stack before: a collection that scans the stack from the noted pointer on sees everything. [`enter_host`] leaves rbx, r12 and r14 to the function of the host: machine code
-//! has no reference in them alone when it calls there, since its convention (`jit/src/abi.rs`, `signature`) knows no registers that a callee preserves. What goes on is jumped to and never returned to, which processors
+//! on the stack before: a collection that scans the stack from the noted pointer on sees everything. [`enter_host`] pushes the registers that functions preserve as well, although the function of the host
+//! gives them back: machine code may have references in them, and nowhere else (`jit/src/abi.rs`, `signature`). What goes on is jumped to and never returned to, which processors
 //! foresee; returns they would foresee wrongly.
 //!
 //! A function of the host that waits may have left frames on the fiber's stack, right below those of its caller. So the caller is suspended from the host's stack, and the
@@ -286,4 +286,129 @@ pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
         );
     }
     outcome
+}
+
+/// The body of a naked function that machine code calls in the place of a function of the host which takes at most four values and gives at most one, all of them integers or references: as [`enter_host`], with the frame of a
+/// trampoline, so that one call does for two. Called with the caller's context, the function's entry and the values in rdi, rsi, rdx, rcx, r8 and r9, and the store's record in r15; the result is in rax. It
+/// preserves what functions must. Where the guest is to be left it jumps to `$leave`, as if that had been called in its place. `$result` is the part of rax that is read from the slots: to read more than has
+/// been written makes a processor wait for the write.
+///
+/// The compiling tier makes a function of it, and whoever calls that keeps to the contract of [`super::enter_host`].
+#[doc(hidden)]
+#[macro_export]
+#[cfg(feature = "async")]
+macro_rules! enter_host_from_registers {
+    ($leave:path, $result:literal) => {
+        $crate::enter_host_from_registers_and!(
+            $leave,
+            $result
+            [
+                "cmp eax, {stopped}",
+                "je 4f",
+                // As in `enter_host`.
+                "lea rax, [rip + 3f]",
+                "mov [r13 - 8], rax",
+                "mov [r13 - 16], rbp",
+                "mov [r13 - 24], r15",
+                "lea rax, [r13 - 32]",
+                "mov [r15 + {fiber}], rax",
+                "pop qword ptr [r15 + {host}]",
+                "pop rbx",
+                "pop rbp",
+                "pop rcx",
+                "mov eax, 1",
+                "jmp rcx",
+                "3:",
+                "mov r15, rbx",
+                "mov r13, rsp",
+                "mov r14, [r13 + 40]",
+                "mov r12, [r13 + 48]",
+                "mov rbx, [r13 + 56]",
+                "mov rdi, r15",
+                "mov esi, eax",
+                "call {end_wait}",
+                "test eax, eax",
+                "je 5b"
+            ]
+            stopped = const $crate::tier::runtime::HOST_STOPPED,
+            end_wait = sym $crate::tier::runtime::end_wait,
+        )
+    };
+}
+
+/// As above, where nothing waits.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(not(feature = "async"))]
+macro_rules! enter_host_from_registers {
+    ($leave:path, $result:literal) => {
+        $crate::enter_host_from_registers_and!($leave, $result [])
+    };
+}
+
+/// What both have.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! enter_host_from_registers_and {
+    ($leave:path, $result:literal [$($waits:literal),*] $($operands:tt)*) => {
+        ::std::arch::naked_asm!(
+            ".cfi_startproc",
+            // As in `enter_host`, also to be seen.
+            "push r13",
+            "push rbx",
+            "push r12",
+            "push r14",
+            "sub rsp, 40",
+            "mov [rsp], rdx",
+            "mov [rsp + 8], rcx",
+            "mov [rsp + 16], r8",
+            "mov [rsp + 24], r9",
+            "mov rdx, rsp",
+            "mov rcx, r15",
+            "mov r13, rsp",
+            "lea rax, [rsp - {suspension}]",
+            "mov [r15 + {fiber}], rax",
+            "mov rsp, [r15 + {host}]",
+            ".cfi_def_cfa rsp, 32",
+            ".cfi_offset rbp, -16",
+            ".cfi_offset rbx, -24",
+            "call qword ptr [rsi + {call}]",
+            "test eax, eax",
+            "jne 2f",
+            "5:",
+            concat!("mov ", $result, ", [r13]"),
+            "lea rsp, [r13 + 64]",
+            "pop r13",
+            "ret",
+            "2:",
+            $($waits,)*
+            "4:",
+            "lea rsp, [r13 + 72]",
+            "jmp {leave}",
+            ".cfi_endproc",
+            fiber = const $crate::tier::host_call::FIBER,
+            host = const $crate::tier::host_call::HOST,
+            call = const $crate::tier::host_call::CALL,
+            suspension = const $crate::tier::host_call::SUSPENSION_BYTES,
+            leave = sym $leave,
+            $($operands)*
+        )
+    };
+}
+
+/// Offsets that the macro above uses wherever it is.
+#[doc(hidden)]
+pub mod offsets {
+    use std::mem::offset_of;
+
+    use crate::vmctx::{HostEntry, VmStore};
+
+    /// From a store's record to where its fiber's stack was left.
+    pub const FIBER: usize = offset_of!(VmStore, fiber.switch.fiber);
+    /// From a store's record to where the host's stack was left.
+    pub const HOST: usize = offset_of!(VmStore, fiber.switch.host);
+    /// From the entry of a function of the host to what calls it.
+    pub const CALL: usize = offset_of!(HostEntry, call);
+    /// See [`super::SUSPENSION_BYTES`].
+    pub const SUSPENSION_BYTES: usize = super::SUSPENSION_BYTES;
 }

@@ -220,8 +220,11 @@ fn for_guest(core: &StoreCore, reason: Pending) -> Pending {
 #[cfg(feature = "async")]
 with_convention! {
     /// Ends a call of a function of the host that this fiber has waited for, which goes on for the reason with that number; tells how, as [`enter_host`] does.
+    ///
+    /// # Safety
+    /// The switch alone calls this.
     #[cold]
-    pub(crate) fn end_wait<>(vm: *mut VmStore, wake: u32) -> u32 {
+    pub fn end_wait<>(vm: *mut VmStore, wake: u32) -> u32 {
         // SAFETY: `enter_host` passes the record that it was called with, on the fiber, which `Call` has let go on: it has put back what was in the record.
         unsafe {
             let roots = (*vm).fiber.waiting.roots;

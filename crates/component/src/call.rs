@@ -138,7 +138,7 @@ pub(crate) fn with_lift<T: 'static, R>(
     (lends, strings): (&mut Lends, &mut StringShapes),
     lift: impl FnOnce(&mut Lift<'_>) -> Result<R, Error>,
 ) -> Result<(R, Charge), Error> {
-    let budget = store.budget().clone();
+    let (budget, interrupts) = (store.budget().clone(), store.interrupt_handle().clone());
     let (state, memory): (&mut State, &[u8]) = match side.memory {
         Some(memory) => {
             let (state, memory) = store.attachment_and_memory(memory)?;
@@ -148,9 +148,14 @@ pub(crate) fn with_lift<T: 'static, R>(
     };
     // The host does not ask what a string was encoded as.
     let strings = (boundary == Boundary::Guest).then_some(strings);
-    let mut context = Lift::new(side, boundary, (state, memory), (lends, strings), &budget);
-    let lifted = lift(&mut context)?;
-    Ok((lifted, context.into_charge()))
+    let mut context = Lift::new(side, boundary, (state, memory), (lends, strings), (&budget, &interrupts));
+    match lift(&mut context) {
+        Ok(lifted) => Ok((lifted, context.into_charge())),
+        Err(error) => {
+            store.check_interrupts()?;
+            Err(error)
+        }
+    }
 }
 
 /// Lifts a result; nothing can be borrowed in one.
@@ -243,11 +248,11 @@ impl GuestCaller<'_> {
         self.start(store)?;
         let has_result = self.func_type().result.is_some();
         let mut results = vec![Val::Bool(false); usize::from(has_result)];
-        call(store.as_context_mut(), &self.vals, &mut results)?;
+        call(store.as_context_mut(), &self.vals, &mut results).map_err(trap_on_throw)?;
         let val = results.pop();
         let shared = &self.lowered.side.shared;
         if let (Some(ty), Some(val)) = (self.func_type().result, &val) {
-            crate::check::fits(&shared.types, ty, val).map_err(|reason| {
+            crate::check::fits(&shared.types, ty, val, &mut |_, _, _| Ok(())).map_err(|reason| {
                 crate::resource::usage(&format!(
                     "what a function of the host has returned does not fit: {reason}"
                 ))

@@ -8,9 +8,10 @@ use innkeeper_engine::{AsContext, AsContextMut, Error, StoreContextMut};
 
 use crate::abi::{Lends, Side};
 use crate::call::{HostCaller, call_lifted};
-use crate::resource::usage;
-use crate::state::{FuncId, FuncInst, RootId, State};
-use crate::types::{FuncType, FuncTypeIndex};
+use crate::check::{Given, fits};
+use crate::resource::{ResourceAny, usage};
+use crate::state::{FuncId, FuncInst, RootId, Shared, State};
+use crate::types::{FuncType, FuncTypeDef, FuncTypeIndex};
 use crate::val::Val;
 
 /// A core function, lifted.
@@ -92,7 +93,7 @@ impl Func {
                 results.len()
             )));
         }
-        check_params(&shared.types, ty, params)?;
+        check_params(state, &shared, ty, params)?;
         match func {
             FuncInst::Lifted(callee) => {
                 let mut caller = HostCaller { params, result: None, lends: Lends::default() };
@@ -111,13 +112,12 @@ impl Func {
 }
 
 /// What does not fit is found before the callee is entered, which would not be left again.
-fn check_params(
-    types: &crate::types::TypeTable,
-    ty: &crate::types::FuncTypeDef,
-    params: &[Val],
-) -> Result<(), Error> {
+fn check_params(state: &mut State, shared: &Shared, ty: &FuncTypeDef, params: &[Val]) -> Result<(), Error> {
+    let mut given = Given::default();
     for ((name, ty), val) in ty.params.iter().zip(params) {
-        crate::check::fits(types, *ty, val)
+        let mut look =
+            |slot, is_own, any: ResourceAny| given.look((&mut *state, shared), (slot, is_own), any);
+        fits(&shared.types, *ty, val, &mut look)
             .map_err(|reason| usage(&format!("the argument `{name}` does not fit: {reason}")))?;
     }
     Ok(())

@@ -69,4 +69,18 @@ impl<T> StoreContextMut<'_, T> {
     pub fn budget(&self) -> &crate::budget::Budget {
         self.0.core.budget()
     }
+
+    /// Tells whether somebody wants the store's guests to stop, for work on their behalf that takes long.
+    #[must_use]
+    pub fn interrupt_handle(&self) -> &crate::vmctx::record::InterruptHandle {
+        self.0.core.record.interrupt_handle()
+    }
+
+    /// The trap that the store's owner has asked for, if any, as [`crate::Caller::check_interrupts`] gives it.
+    ///
+    /// # Errors
+    /// [`crate::Trap::Interrupted`], [`crate::Trap::DeadlineExceeded`].
+    pub fn check_interrupts(&mut self) -> Result<(), Error> {
+        Ok(self.0.core.stop_if_asked()?)
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use innkeeper::component::{Component, Export, Features, Instance, Linker, List, Trap, Type, TypeKind, Val};
 use innkeeper::{Engine, Error, ErrorKind, Store};
 use wast::component::WastVal;
+use wast::core::{NanPattern, WastArgCore, WastRetCore};
 use wast::token::Id;
 use wast::{QuoteWat, QuoteWatTest, WastArg, WastInvoke, WastRet, Wat};
 
@@ -143,6 +144,9 @@ impl Components {
         for (arg, (_, ty)) in invoke.args.iter().zip(ty.params()) {
             match arg {
                 WastArg::Component(arg) => args.push(value(arg, &ty)?),
+                // Floats are written as those of modules are.
+                WastArg::Core(WastArgCore::F32(float)) => args.push(Val::Float32(f32::from_bits(float.bits))),
+                WastArg::Core(WastArgCore::F64(float)) => args.push(Val::Float64(f64::from_bits(float.bits))),
                 other => return Err(format!("no value of a component: {other:?}")),
             }
         }
@@ -159,6 +163,16 @@ impl Components {
         let val = outcome.map_err(|error| error.to_string())?;
         match (val, expected) {
             (None, []) => Ok(()),
+            (Some(Val::Float32(val)), [WastRet::Core(WastRetCore::F32(NanPattern::Value(expected)))])
+                if val.to_bits() == expected.bits =>
+            {
+                Ok(())
+            }
+            (Some(Val::Float64(val)), [WastRet::Core(WastRetCore::F64(NanPattern::Value(expected)))])
+                if val.to_bits() == expected.bits =>
+            {
+                Ok(())
+            }
             (Some(val), [WastRet::Component(expected)]) => match is_equal(expected, &val) {
                 true => Ok(()),
                 false => Err(format!("{expected:?} was expected, but it returned {val:?}")),
@@ -315,6 +329,13 @@ fn is_equal(written: &WastVal<'_>, val: &Val) -> bool {
         }
         (WastVal::List(written), Val::List(list)) => all(written, &mut list.iter()),
         (WastVal::Tuple(written), Val::Tuple(vals)) => all(written, &mut vals.iter().cloned()),
+        (WastVal::List(written), Val::Map(pairs)) => {
+            let is_pair = |(written, (key, val)): (&WastVal<'_>, &(Val, Val))| match written {
+                WastVal::Tuple(both) if both.len() == 2 => is_equal(&both[0], key) && is_equal(&both[1], val),
+                _ => false,
+            };
+            written.len() == pairs.len() && written.iter().zip(pairs).all(is_pair)
+        }
         (WastVal::Map(written), Val::Map(pairs)) => {
             let mut both = written.iter().zip(pairs);
             written.len() == pairs.len() && both.all(|((a, x), (b, y))| is_equal(a, b) && is_equal(x, y))

@@ -2,7 +2,7 @@
 //!
 //! Nothing of the guest's runs while its values are lifted, so that its memory is borrowed for the whole time.
 
-use innkeeper_engine::{Budget, BudgetKind, Charge, Error};
+use innkeeper_engine::{Budget, BudgetKind, Charge, Error, InterruptHandle};
 
 use super::{Boundary, Lends, MAX_BYTES, Side, StringShapes, check_range, string};
 use crate::resource::{Handle, ResourceAny};
@@ -23,7 +23,12 @@ pub(crate) struct Lift<'a> {
     /// What lowering to another guest needs to know of each string.
     strings: Option<&'a mut StringShapes>,
     charge: Charge,
+    /// Says when somebody wants the guest to stop, which long lists look at.
+    interrupts: &'a InterruptHandle,
 }
+
+/// After how many elements of a list it is looked whether the guest is to stop.
+pub(super) const LOOK_EVERY: usize = 4096;
 
 /// Core values, of which the first are taken.
 type Slots<'a> = std::slice::Iter<'a, u64>;
@@ -34,11 +39,11 @@ impl<'a> Lift<'a> {
         boundary: Boundary,
         (state, memory): (&'a mut State, &'a [u8]),
         (lends, strings): (&'a mut Lends, Option<&'a mut StringShapes>),
-        budget: &Budget,
+        (budget, interrupts): (&Budget, &'a InterruptHandle),
     ) -> Lift<'a> {
         let types = &*side.shared.types;
         let charge = budget.empty(BudgetKind::Buffer);
-        Lift { types, side, boundary, memory, state, lends, strings, charge }
+        Lift { types, side, boundary, memory, state, lends, strings, charge, interrupts }
     }
 
     /// What the lifted values take, to be held for as long as they are.
@@ -218,14 +223,17 @@ impl<'a> Lift<'a> {
     /// Elements at an address that has been checked, for all of them.
     fn elements(&mut self, address: u32, length: usize, element: TypeIndex) -> Result<List, Error> {
         macro_rules! numbers {
-            ($list:ident, $ty:ty) => {{
+            ($list:ident, $ty:ty) => {
+                numbers!($list, $ty, |number| number)
+            };
+            ($list:ident, $ty:ty, $canonical:expr) => {{
                 let size = size_of::<$ty>();
                 self.charge.add((length * size) as u64)?;
                 let bytes = self.memory.get(address as usize..).and_then(|from| from.get(..length * size));
                 let numbers = bytes.unwrap_or_default().chunks_exact(size).map(|bytes| {
                     let mut number = [0; size_of::<$ty>()];
                     number.copy_from_slice(bytes);
-                    <$ty>::from_le_bytes(number)
+                    $canonical(<$ty>::from_le_bytes(number))
                 });
                 return Ok(List::$list(numbers.collect()));
             }};
@@ -239,12 +247,18 @@ impl<'a> Lift<'a> {
             ValType::U32 => numbers!(U32, u32),
             ValType::S64 => numbers!(S64, i64),
             ValType::U64 => numbers!(U64, u64),
+            ValType::Float32 => numbers!(Float32, f32, |number: f32| float32(number.to_bits())),
+            ValType::Float64 => numbers!(Float64, f64, |number: f64| float64(number.to_bits())),
             _ => {}
         }
         let size = self.types.layout(element).size;
         let mut vals = self.room_for(length)?;
         let mut at = address;
-        for _ in 0..length {
+        for i in 0..length {
+            if i % LOOK_EVERY == 0 && self.interrupts.is_stop_asked() {
+                // Whoever lifts finds out which it is.
+                return Err(innkeeper_engine::Trap::Interrupted.into());
+            }
             vals.push(self.load(at, element)?);
             at += size;
         }

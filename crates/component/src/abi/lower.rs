@@ -6,7 +6,7 @@
 
 use innkeeper_engine::Error;
 
-use super::lift::missing;
+use super::lift::{LOOK_EVERY, missing};
 use super::string::{Kind, StringShape, StringShapes, check_allocated, store, write};
 use super::{Boundary, Guest, Lends, MAX_BYTES, Side, check_range};
 use crate::resource::{Handle, ResourceAny, usage};
@@ -294,11 +294,20 @@ impl<'a> Lower<'a> {
             (ValType::U32, List::U32(numbers)) => numbers!(numbers, 4),
             (ValType::S64, List::S64(numbers)) => numbers!(numbers, 8),
             (ValType::U64, List::U64(numbers)) => numbers!(numbers, 8),
+            (ValType::Float32, List::Float32(numbers)) => {
+                numbers!(numbers.iter().map(|number| float32(*number)), 4)
+            }
+            (ValType::Float64, List::Float64(numbers)) => {
+                numbers!(numbers.iter().map(|number| float64(*number)), 8)
+            }
             _ => {}
         }
         let (size, mut at) = (types.layout(element).size, address);
         if let List::Vals(vals) = list {
-            for val in vals {
+            for (i, val) in vals.iter().enumerate() {
+                if i % LOOK_EVERY == 0 {
+                    self.guest.check_interrupts()?;
+                }
                 self.store(val, element, at)?;
                 at += size;
             }

@@ -54,6 +54,8 @@ pub(crate) trait Guest {
     fn budget(&self) -> core::Budget;
     /// The bytes of its memory; none where it has none.
     fn memory(&mut self) -> Result<&mut [u8], Error>;
+    /// Stops where somebody wants the guest to.
+    fn check_interrupts(&mut self) -> Result<(), Error>;
     /// Has the guest allocate, or change an allocation (canonical ABI, `reallocate`).
     fn realloc(&mut self, old: u32, old_size: u32, align: u32, new_size: u32) -> Result<u32, Error>;
 }
@@ -78,6 +80,10 @@ impl<T> Guest for InStore<'_, '_, T> {
             Some(memory) => memory.data_mut(self.store),
             None => Ok(&mut []),
         }
+    }
+
+    fn check_interrupts(&mut self) -> Result<(), Error> {
+        self.store.check_interrupts()
     }
 
     fn realloc(&mut self, old: u32, old_size: u32, align: u32, new_size: u32) -> Result<u32, Error> {

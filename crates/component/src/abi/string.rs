@@ -139,6 +139,9 @@ impl Destination<'_> {
         let mut address = self.realloc((0, 0), 1, units)?;
         let length = text.len() as u32;
         if !text.is_ascii() {
+            // What comes before is there when the guest allocates anew.
+            let ascii = text.bytes().take_while(u8::is_ascii).count();
+            self.write(address, &text.as_bytes()[..ascii])?;
             let worst = units * worst_factor;
             address = self.realloc((address, units), 1, worst)?;
             if worst > length {
@@ -185,6 +188,8 @@ impl Destination<'_> {
             }
             return Ok((address, length));
         }
+        let prefix: Vec<u8> = text.chars().map_while(|c| u8::try_from(u32::from(c)).ok()).collect();
+        self.write(address, &prefix)?;
         let (worst, encoded) = (2 * units, utf16(text));
         let length = encoded.len() as u32;
         address = self.realloc((address, units), 2, worst)?;

@@ -12,7 +12,7 @@ use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeature
 
 use super::bytes::ModuleBytes;
 use super::decode::{Body, validate_bodies};
-use super::{Module, no_memory};
+use super::{Module, no_memory, room};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::tier::Verdict;
@@ -49,6 +49,7 @@ impl Nest {
                 "the component has {len} bytes; 4 GiB less one byte is the most"
             )));
         }
+        let _room = room::charge_nest(engine, &bytes)?;
         let bytes = Arc::new(bytes);
         let features = engine.config().features.flags().union(features);
         let (modules, types) = validate(engine, &bytes, features, visit)?;

@@ -28,7 +28,38 @@ pub(super) fn charge(engine: &Engine, bytes: &[u8]) -> Result<Option<Charge>, Er
     if bytes.len() < SMALL_MODULE_BYTES {
         return Ok(None);
     }
-    let most = most_taken(bytes);
+    charge_most(engine, most_taken(bytes))
+}
+
+/// As [`charge`], of a component with all that is nested in it.
+#[cfg(feature = "component")]
+pub(super) fn charge_nest(engine: &Engine, bytes: &[u8]) -> Result<Option<Charge>, Error> {
+    if bytes.len() < SMALL_MODULE_BYTES {
+        return Ok(None);
+    }
+    let payloads = Parser::new(0).parse_all(bytes).map_while(Result::ok);
+    let most = payloads.map(|payload| nest_section_bytes(&payload, bytes)).fold(0, usize::saturating_add);
+    charge_most(engine, most)
+}
+
+/// What a section takes of a component or of a module in it.
+#[cfg(feature = "component")]
+fn nest_section_bytes(payload: &Payload<'_>, bytes: &[u8]) -> usize {
+    let range = match payload {
+        Payload::InstanceSection(section) => section.range(),
+        Payload::CoreTypeSection(section) => section.range(),
+        Payload::ComponentInstanceSection(section) => section.range(),
+        Payload::ComponentAliasSection(section) => section.range(),
+        Payload::ComponentTypeSection(section) => section.range(),
+        Payload::ComponentCanonicalSection(section) => section.range(),
+        Payload::ComponentImportSection(section) => section.range(),
+        Payload::ComponentExportSection(section) => section.range(),
+        _ => return section_bytes(payload, bytes),
+    };
+    len(range).saturating_mul(COMPONENT_BYTE_BYTES)
+}
+
+fn charge_most(engine: &Engine, most: usize) -> Result<Option<Charge>, Error> {
     let charge = Budget::of_engine(engine).hold(BudgetKind::Module, most as u64)?;
     if most > CERTAIN_BYTES {
         // Not from the allocator, which would change its ways for what is given back.
@@ -65,6 +96,9 @@ const TYPE_BYTES: usize = 640;
 const PART_BYTES: usize = 64;
 /// A supertype is the end of a chain of up to 63, which each type has.
 const SUPERTYPE_PARTS: usize = 4;
+/// What a byte of a component's own sections takes at most: one is a whole type.
+#[cfg(feature = "component")]
+const COMPONENT_BYTE_BYTES: usize = 320;
 /// A group of no types.
 const GROUP_BYTES: usize = 16;
 

@@ -149,6 +149,22 @@ fn c4_a_million_types_are_decided_soon() {
     refused_soon(bytes);
 }
 
+/// What decoding takes is bounded: a byte of a component can become hundreds.
+#[test]
+fn decoding_is_charged_to_the_budget() {
+    let count = 900_000;
+    let mut types = Vec::new();
+    leb(&mut types, count);
+    types.extend(std::iter::repeat_n(0x7f, count));
+    let mut bytes = HEADER.to_vec();
+    bytes.extend(section(7, &types));
+    let mut config = Config::default();
+    config.limits.memory_bytes = Some(64 << 20);
+    let error = Component::new(&innkeeper::engine(config), bytes.clone()).unwrap_err().to_string();
+    assert!(error.contains("Limits::memory_bytes") && error.contains("decoding"), "{error}");
+    Component::new(&innkeeper::engine(Config::default()), bytes).unwrap();
+}
+
 #[test]
 fn c23_components_with_nothing_and_with_types_only_can_be_instantiated() {
     for engine in super::engines() {

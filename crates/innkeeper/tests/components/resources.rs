@@ -69,6 +69,9 @@ fn c63_handles_that_are_gone_are_refused() {
         // Its place is taken by another, for which it does not pass.
         let other = resource(call(&mut store, instance, "make", &[Val::U32(2)]).unwrap());
         assert!(gone.is_owned(&mut store).is_err());
+        let error = call(&mut store, instance, "look", &[gone.into()]).unwrap_err().to_string();
+        assert!(error.contains("`r` does not fit: the resource handle is gone"), "{error}");
+        assert!(!instance.is_poisoned(&mut store));
         assert!(other.is_owned(&mut store).unwrap());
         let (mut elsewhere, _) = super::instance(&engine, COUNTER);
         assert!(other.drop(&mut elsewhere).unwrap_err().to_string().contains("another store"));
@@ -87,6 +90,7 @@ fn c16_c62_each_instance_has_its_own_resource_type() {
         let of_a = resource(call(&mut store, a, "make", &[Val::U32(1)]).unwrap());
         let error = call(&mut store, b, "look", &[of_a.into()]).unwrap_err().to_string();
         assert!(error.contains("another resource type"), "{error}");
+        assert!(!b.is_poisoned(&mut store));
         assert_eq!(call(&mut store, a, "look", &[of_a.into()]).unwrap(), Some(Val::U32(1)));
     }
 }
@@ -177,6 +181,48 @@ fn c63_a_handle_dropped_twice_traps() {
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnknownHandle(1)));
         assert_eq!(error.to_string(), "wasm trap: unknown handle index 1");
     }
+}
+
+/// C65, C66: what is lent or given twice in one call.
+#[test]
+fn c65_c66_a_resource_in_two_places_of_one_call() {
+    let text = r#"(component
+        (type $r' (resource (rep i32)))
+        (export $r "r" (type $r'))
+        (core func $new (canon resource.new $r'))
+        (core module $m (import "" "new" (func $new (param i32) (result i32)))
+            (func (export "make") (result i32) (call $new (i32.const 3)))
+            (func (export "two") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+            (func (export "both") (param i32 i32)))
+        (core instance $m (instantiate $m (with "" (instance (export "new" (func $new))))))
+        (func (export "make") (result (own $r)) (canon lift (core func $m "make")))
+        (func (export "two") (param "a" (borrow $r)) (param "b" (borrow $r)) (result u32)
+            (canon lift (core func $m "two")))
+        (func (export "both") (param "a" (borrow $r)) (param "b" (own $r)) (canon lift (core func $m "both"))))"#;
+    for engine in engines() {
+        let (mut store, instance) = instance(&engine, text);
+        let made = resource(call(&mut store, instance, "make", &[]).unwrap());
+        let twice = [made.into(), made.into()];
+        assert_eq!(call(&mut store, instance, "two", &twice).unwrap(), Some(Val::U32(6)));
+        // What is lent in the same call cannot be given away.
+        let error = call(&mut store, instance, "both", &twice).unwrap_err().to_string();
+        assert!(error.contains("lent"), "{error}");
+        assert!(!instance.is_poisoned(&mut store));
+        assert!(made.is_owned(&mut store).unwrap());
+    }
+}
+
+/// C68: a borrowed handle is no result, and none goes to who keeps it.
+#[test]
+fn c68_borrowed_handles_in_results_are_refused() {
+    let text = r#"(component
+        (type $r' (resource (rep i32))) (export $r "r" (type $r'))
+        (core module $m (func (export "f") (result i32) (i32.const 0))) (core instance $m (instantiate $m))
+        (func (export "f") (result (borrow $r)) (canon lift (core func $m "f"))))"#;
+    let engine = innkeeper::engine(innkeeper::Config::default());
+    let bytes = innkeeper::to_binary(text.as_bytes()).unwrap();
+    let error = innkeeper::component::Component::new(&engine, bytes).unwrap_err().to_string();
+    assert!(error.contains("borrow"), "{error}");
 }
 
 /// C73: resources that guests have left behind go with the store; nothing of the guest's is run for that.

@@ -130,50 +130,32 @@ impl Writable {
 
     /// Refuses an open file that no guest may reach, by whatever name: the key of the code cache, or what is in the cache.
     pub(crate) fn require_file_in_sight(&self, file: impl AsFd, path: &Path) -> Result<(), Problem> {
-        match self.is_hidden(file) {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(hidden(path)),
-            Err(error) => Err(crate::output::unwritable(path, &error)),
-        }
+        if self.is_hidden(file) { Err(hidden(path)) } else { Ok(()) }
     }
 
-    fn is_hidden(&self, file: impl AsFd) -> io::Result<bool> {
-        let Some(found) = handed_over::regular_file(&file) else { return Ok(false) };
-        if self.hidden().iter().any(|(thing, _)| thing.identity == found.identity) {
-            return Ok(true);
-        }
-        let Some(directory) = handed_over::directory_of(&file) else { return Ok(false) };
-        match openat(CWD, &directory, LOOKUP, Mode::empty()) {
-            Ok(directory) => Ok(shown_in(self.hidden(), &directory)?.is_some()),
-            // It is gone, or nobody can look at it: no directory that is hidden by now.
-            Err(_) => Ok(false),
-        }
+    fn is_hidden(&self, file: impl AsFd) -> bool {
+        let Some(found) = handed_over::regular_file(&file) else { return false };
+        let is_one = |identity| self.hidden().iter().any(|(thing, _)| thing.identity == identity);
+        // What the key's directory and the cache hold lies directly in them, and a directory is the same one by whatever mount it is seen. A directory that nobody can look
+        // at, or that is gone, is neither.
+        let directory = || mounts::look(CWD, &handed_over::directory_of(&file)?, AtFlags::empty()).ok();
+        is_one(found.identity) || directory().is_some_and(|around| is_one(around.identity))
     }
 
     /// Refuses standard streams that are handed over and no guest may reach.
     pub(crate) fn require_streams_in_sight(&self, streams: &[HandedStream]) -> Result<(), Problem> {
-        for &stream in streams {
-            match self.is_hidden(stream) {
-                Ok(false) => {}
-                Ok(true) => {
-                    if stream == HandedStream::Error {
-                        self.leave_standard_error();
-                    }
-                    return Err(hidden_stream(stream));
-                }
-                Err(error) => {
-                    return Err(Problem::new(stream.name(), format!("cannot be looked at: {error}")));
-                }
-            }
+        let Some(&stream) = streams.iter().find(|stream| self.is_hidden(stream)) else { return Ok(()) };
+        if stream == HandedStream::Error {
+            self.leave_standard_error();
         }
-        Ok(())
+        Err(hidden_stream(stream))
     }
 
     /// Has what is said from now on go to standard output, or nowhere: a message would be written to what nobody may write to.
     fn leave_standard_error(&self) {
         let _ = match self.is_hidden(HandedStream::Output) {
-            Ok(false) => rustix::stdio::dup2_stderr(HandedStream::Output),
-            _ => openat(CWD, c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            false => rustix::stdio::dup2_stderr(HandedStream::Output),
+            true => openat(CWD, c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
                 .and_then(rustix::stdio::dup2_stderr),
         };
     }

@@ -22,7 +22,7 @@ use crate::vmctx::host_stack;
 use crate::vmctx::tag::TagEntity;
 
 /// An instance of a module in a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
     store: StoreId,
     id: InstanceId,

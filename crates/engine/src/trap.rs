@@ -311,12 +311,14 @@ impl FrameInfo {
     }
 
     /// Whether the frame is of a function of this module.
-    pub(crate) fn is_of(&self, module: &Module) -> bool {
+    #[must_use]
+    pub fn is_of(&self, module: &Module) -> bool {
         self.module.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, &module.0))
     }
 
     /// Where the body of the frame's function begins in the module's bytes.
-    pub(crate) fn body_start_bytes(&self) -> Option<usize> {
+    #[must_use]
+    pub fn body_start_bytes(&self) -> Option<usize> {
         let module = self.module.0.as_ref()?;
         Some(module.body_range(module.defined(self.func)?).start)
     }

@@ -34,7 +34,7 @@ pub enum Extern {
 macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident($id:ident) $what:literal $into:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $name {
             store: StoreId,
             id: $id,

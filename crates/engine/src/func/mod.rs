@@ -27,14 +27,14 @@ use crate::value::Val;
 use crate::vmctx::VmFunc;
 
 /// A function of a store, the guest's or the host's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Func {
     store: StoreId,
     record: FuncRecord,
 }
 
 /// The address of a function's record; it is good for as long as the store lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct FuncRecord(NonNull<VmFunc>);
 
 // A handle is an address that is looked at only together with its store.

@@ -1,7 +1,8 @@
 //! Development tasks: `cargo xtask ci` runs everything that a change must pass, `cargo xtask tidy` only looks at the tree,
 //! `cargo xtask differential` compares Innkeeper with another engine, `cargo xtask races` attacks the sandbox, `cargo xtask soak` uses stores by the million, `cargo xtask models`, `miri` and `sanitize` look closer, `cargo xtask startup`
-//! finds out which code a start needs, `cargo xtask dist` builds the binary that is handed out.
+//! finds out which code a start needs, `cargo xtask c-library` installs and checks the library for C, `cargo xtask dist` builds the binary that is handed out.
 
+mod c_library;
 mod checkers;
 mod ci;
 mod differential;
@@ -14,7 +15,7 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak | models | miri | sanitize | startup | dist [options]
+const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak | models | miri | sanitize | startup | c-library | dist [options]
 
   ci            formatting, lints, tidiness, all tests, the README's commands, the guests
   tidy          house rules only: layers, unsafe rooms, file headers, links
@@ -25,6 +26,7 @@ const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak 
   miri          tests of the interpreter's unsafe core and of views of guests' memory under Miri
   sanitize      tests under AddressSanitizer; takes arguments for `cargo test`
   startup       links what a start executes together, in crates/cli/startup.ld; with --check, whether a start takes more memory than it may
+  c-library     the library for C: installed, or its programs under AddressSanitizer, or with those of the standard
   dist          the binary that is handed out: statically linked, and smallest in memory";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some("races") => races::run(&root(), std::env::args().skip(2)),
         Some("dist") => dist::run(&root(), std::env::args().skip(2)),
         Some("soak") => soak::run(&root(), std::env::args().skip(2)),
+        Some("c-library") => c_library::run(&root(), std::env::args().skip(2)),
         Some("models") => checkers::models(&root()),
         Some("miri") => checkers::miri(&root()),
         Some("sanitize") => checkers::sanitize(&root(), std::env::args().skip(2)),

@@ -5,6 +5,7 @@ mod errors;
 mod exceptions;
 mod foreign;
 mod host_calls;
+mod hostile_sources;
 mod items;
 mod linking;
 mod references;

@@ -4,6 +4,8 @@
 //!
 //! Must stay true: what a module says of itself here is neither validated nor believed: where it is wrong or missing, there is no source, and nothing else is different.
 
+mod bounds;
+
 use addr2line::Context;
 use addr2line::gimli::{AbbreviationsCacheStrategy, Dwarf, EndianSlice, LittleEndian};
 
@@ -32,6 +34,9 @@ impl<'a> Sources<'a> {
         let mut dwarf = Dwarf::load(|id| find(id.name())).ok()?;
         // Otherwise those that units share are read for each: in a hostile module, for very many.
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
+        if !bounds::are_kept(&dwarf) {
+            return None;
+        }
         Some(Sources { context: Context::from_dwarf(dwarf).ok()?, code_start })
     }
 
@@ -48,8 +53,8 @@ impl<'a> Sources<'a> {
             let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
             let location = frame.location;
             sources.push(SourceFrame {
-                func_name: name.map(|name| name.into_owned()),
-                file: location.as_ref().and_then(|location| location.file).map(str::to_owned),
+                func_name: name.as_ref().map(|name| cut(name)),
+                file: location.as_ref().and_then(|location| location.file).map(cut),
                 line: location.as_ref().and_then(|location| location.line),
                 column: location.as_ref().and_then(|location| location.column),
             });
@@ -57,6 +62,16 @@ impl<'a> Sources<'a> {
         sources
     }
 }
+
+/// A name as far as it is kept: each frame has its own, and a module can have one of megabytes.
+fn cut(text: &str) -> String {
+    let kept = text.floor_char_boundary(MAX_TEXT_BYTES);
+    let mark = if kept < text.len() { "..." } else { "" };
+    format!("{}{mark}", &text[..kept])
+}
+
+/// Bytes of a function's name, or a file's, that are told.
+const MAX_TEXT_BYTES: usize = 1000;
 
 /// Inlined functions that are told of at one place.
 const MOST_INLINED: usize = 64;

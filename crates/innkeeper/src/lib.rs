@@ -20,6 +20,7 @@
 //! With the feature `async`, calls are futures for any executor (`Func::call_async`, `Linker::func_wrap_async`): a guest that waits holds no thread, be it for a
 //! function of yours or in WASI.
 #![cfg_attr(feature = "async", doc = include_str!("waiting.md"))]
+#![cfg_attr(all(feature = "component", feature = "wat"), doc = include_str!("components.md"))]
 //!
 //! Architecture invariant: this crate alone picks tiers, and alone promises stability.
 

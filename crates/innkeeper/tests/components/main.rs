@@ -5,6 +5,7 @@ mod calls;
 mod decoding;
 mod linking;
 mod memory;
+mod mutants;
 mod resources;
 mod values;
 

@@ -6,7 +6,7 @@ use innkeeper::component::{Linker, ResourceAny, ResourceType, Trap, Val};
 use super::{call, component, engines, instance};
 
 /// Counts in its destructor, with the representation as what is counted.
-const COUNTER: &str = r#"(component
+pub(super) const COUNTER: &str = r#"(component
     (core module $state (global (export "dropped") (mut i32) (i32.const 0)))
     (core instance $state (instantiate $state))
     (core module $dtor (import "state" "dropped" (global $dropped (mut i32)))
@@ -96,7 +96,7 @@ fn c16_c62_each_instance_has_its_own_resource_type() {
 }
 
 /// Makes a resource of the host's, lends it, keeps a borrowed one too long, and drops what it owns.
-const USES_FILE: &str = r#"(component
+pub(super) const USES_FILE: &str = r#"(component
     (import "files" (instance $files
         (export "file" (type $file (sub resource)))
         (export "open" (func (param "n" u32) (result (own $file))))

@@ -35,7 +35,6 @@ const FLAGS: &[(&str, &str)] = &[
         "there is no configuration; what is granted stands in flags or a policy: --policy FILE.toml",
     ),
     ("--cwd", "a guest's paths begin in what it was granted as `.`: --dir HOST::."),
-    ("--coredump", "a trap prints a backtrace; there is no core dump"),
     ("--wasm", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
     ("--wasi", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
     ("--codegen", "--tier says what executes the guest, --cache where compiled code is kept"),
@@ -143,7 +142,7 @@ const OPTIONS: &[(char, &str, &str)] = &[
     ('D', "debug-info", "backtraces have names where the module has them"),
     ('D', "address-map", "backtraces always have offsets"),
     ('D', "logging", "--trace prints every call of the guest to the host"),
-    ('D', "coredump", "a trap prints a backtrace; there is no core dump"),
+    ('D', "coredump", "--coredump FILE writes one where the guest traps"),
 ];
 
 /// Parts of WebAssembly by the names of wasmtime's options, as far as those are not ours.

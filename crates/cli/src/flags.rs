@@ -239,6 +239,10 @@ pub(crate) struct ReportFlags {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) record: Option<OsString>,
 
+    /// Write a core dump to FILE where the guest traps or throws: frames, memories and globals, as debuggers for WebAssembly read them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) coredump: Option<OsString>,
+
     /// Write a flame graph of where the guest spends its time to FILE (SVG), and the stacks it is made from beside it (.folded); or tell perf
     ///
     /// With `perf`, the names of compiled functions go to /tmp/perf-PID.map, where `perf report` finds them for a run under `perf record -g`. A file

@@ -1,5 +1,6 @@
 //! A guest from module to ending: what running, replaying and learning have in common.
 
+use std::cell::Cell;
 use std::os::unix::fs::FileTypeExt;
 
 use innkeeper::wasi::host::Interrupt;
@@ -16,6 +17,7 @@ use innkeeper::{
 use crate::deadline::Deadline;
 use crate::entry::Entry;
 use crate::input::Input;
+use crate::output::Output;
 use crate::profile::Sampler;
 use crate::report::{Problem, short};
 use crate::signals::{self, Came};
@@ -31,6 +33,8 @@ pub(crate) struct Guest {
     pub(crate) fuel: Option<u64>,
     /// How its keys were granted.
     pub(crate) wording: Wording,
+    /// Where a core dump goes, if it traps.
+    pub(crate) core_dump: Cell<Option<Output>>,
 }
 
 /// What executes a guest, and how.
@@ -75,6 +79,8 @@ pub(crate) struct Ran {
     pub(crate) signal: Came,
     /// Where it spent its time, if that was asked for.
     pub(crate) profile: Option<Profile>,
+    /// Whether a core dump that was to be written has been.
+    pub(crate) dumped: Result<(), Problem>,
 }
 
 impl Guest {
@@ -83,7 +89,14 @@ impl Guest {
         let Execution { config, tiers, cache } = execution;
         let engine = innkeeper::engine_cached(config, tiers, cache);
         let module = input.module(&engine)?;
-        Ok(Guest { module, engine, is_profiled: false, fuel: None, wording: Wording::default() })
+        Ok(Guest {
+            module,
+            engine,
+            is_profiled: false,
+            fuel: None,
+            wording: Wording::default(),
+            core_dump: Cell::default(),
+        })
     }
 
     /// Runs `entry` with these keys until its end or the deadline, watched by these observers.
@@ -148,11 +161,24 @@ impl Guest {
             ending => ending,
         };
         let profile = store.take_profile();
+        let dumped = self.dump_core(&input.name, &ending, &store);
         if stopper.stopped().is_some() {
             // Whoever stopped it does not wait until all that it made has been taken apart; the process ends soon.
             std::mem::forget(store);
         }
-        Ok(Ran { ending, context, signal, profile })
+        Ok(Ran { ending, context, signal, profile, dumped })
+    }
+}
+
+impl Guest {
+    /// Writes a core dump, if one is wanted and the guest has not ended by itself.
+    fn dump_core(&self, name: &str, ending: &Ending, store: &Store<Context>) -> Result<(), Problem> {
+        match (ending, self.core_dump.take()) {
+            (Ending::Trapped(error) | Ending::Threw(error, _), Some(output)) => {
+                output.write(|to| store.write_core_dump(error, name, to))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

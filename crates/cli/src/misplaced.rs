@@ -47,6 +47,7 @@ const OWN_FLAGS: &[&str] = &[
     "--trace",
     "--trace-file",
     "--record",
+    "--coredump",
     "--profile",
     "--cow-changes",
     "--argv0",

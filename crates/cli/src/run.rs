@@ -17,7 +17,7 @@ use crate::flags::{CompileAfter, RunArgs};
 use crate::guest::{Ending, Execution, Guest, Ran};
 use crate::input::Input;
 use crate::misplaced::note_flags_of_inn;
-use crate::output;
+use crate::output::{self, Output};
 use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Explain, Problem, visible};
@@ -136,6 +136,8 @@ fn run_guest(
     // Whatever is written is opened before the guest can have a say in what stands there.
     output::open_streams(&mut keys, &writable)?;
     let files = observers::Files::open(&args.reports, &writable)?;
+    let core_dump = args.reports.coredump.as_ref().map(|path| Output::open(path, &writable)).transpose()?;
+    guest.core_dump.set(core_dump);
     let changes = changes::Wishes::prepare(&args.reports.cow_changes, &writable)?;
     let profiled = match &args.reports.profile {
         Some(ProfileFlag::File(path)) => Some(profile::Files::open(path, &writable)?),
@@ -156,7 +158,8 @@ fn run_guest(
         Ok(context)
     };
     let by_start_function = entry.name.is_none();
-    let ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
+    let mut ran = guest.run(&input, entry, (&keys, &deadline), prepare, observers)?;
+    let dumped = std::mem::replace(&mut ran.dumped, Ok(()));
     let lacking = guest.module.keep_code();
     // Whatever comes of the rest, which may go to a pipe that nobody reads while the deadline's last second runs.
     let profiled = match (&ran.profile, profiled, profiled_hash) {
@@ -178,7 +181,8 @@ fn run_guest(
     }
     let observed = observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words());
     // Whatever has failed, what the guest has changed is not lost for it.
-    let mut problems: Vec<Problem> = [observed, profiled].into_iter().filter_map(Result::err).collect();
+    let mut problems: Vec<Problem> =
+        [observed, profiled, dumped].into_iter().filter_map(Result::err).collect();
     if deadline.has_passed() && !args.reports.cow_changes.is_empty() {
         let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
         let problem = problem.help("give it more time");

@@ -163,3 +163,48 @@ fn a_profile_without_a_sample_is_warned_of_and_the_exit_code_is_the_guests() {
     let is_written = ["out.svg", "out.folded"].map(|name| dir.path().join(name).exists());
     assert_eq!(is_written, [!ran.stderr.contains("no sample was taken"); 2], "{ran:#?}");
 }
+
+#[test]
+fn a_core_dump_is_written_where_the_guest_traps_and_nowhere_else() {
+    let dir = scratch();
+    inn(&["--coredump", "core", "{exit-code}"]).current_dir(&dir).run().code(42);
+    assert!(!dir.path().join("core").exists());
+    inn(&["--coredump", "core", "{trap}"]).current_dir(&dir).run().code(134);
+    let dump = fs::read(dir.path().join("core")).unwrap();
+    assert!(dump.starts_with(b"\0asm") && dump.windows(9).any(|window| window == b"corestack"));
+    // It is a module itself.
+    inn(&["validate", "core"]).current_dir(&dir).run().code(0);
+    let ran = inn(&["--coredump", "missing/core", "{trap}"]).current_dir(&dir).run();
+    ran.code(1).says(&["missing/core", "No such file"]);
+}
+
+#[test]
+fn a_backtrace_has_lines_and_the_environment_says_how_much() {
+    let lines = concat!(env!("CARGO_MANIFEST_DIR"), "/../innkeeper/tests/library/source-lines.wasm");
+    let run = |amount: Option<&str>| {
+        let command = inn(&["--invoke", "run", lines, "4"]);
+        match amount {
+            Some(amount) => command.env("INN_BACKTRACE", amount).run(),
+            None => command.run(),
+        }
+    };
+    let ran = run(None);
+    ran.code(134).says(&[
+        "0: total (at offset",
+        "\n        at /src/source-lines.c:5",
+        "1: run",
+        "source-lines.c:23",
+    ]);
+    assert!(!ran.stderr.contains("inlined"), "{ran:#?}");
+    let ran = run(Some("full"));
+    ran.code(134).says(&[
+        "interpreted",
+        "(element, inlined)",
+        "(sum, inlined)",
+        "source-lines.c:19",
+        "(total)",
+    ]);
+    let ran = run(Some("off"));
+    ran.code(134).says(&["wasm trap: unreachable"]);
+    assert!(!ran.stderr.contains("run"), "{ran:#?}");
+}

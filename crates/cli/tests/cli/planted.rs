@@ -16,6 +16,7 @@ pub(crate) const WRITES: &[(&str, &[&str])] = &[
     ("trace-file", &["--trace", "--trace-file", "F", "m.wat"]),
     ("trace-file", &["--trace=summary", "--trace-file", "F", "m.wat"]),
     ("record", &["--record", "F", "m.wat"]),
+    ("coredump", &["--coredump", "F", "m.wat"]),
     ("cow-changes", &["--dir", "sub::/c::cow", "--cow-changes", "tar=F", "m.wat"]),
     ("stdout", &["--stdout", "file:F", "m.wat"]),
     ("stdout", &["--stdout", "append:F", "m.wat"]),
@@ -168,6 +169,10 @@ fn y3_no_output_goes_through_a_link_in_the_last_place() {
                 assert_eq!(outside, [("file".to_owned(), PRECIOUS.into())], "{args:?}");
                 assert!(fs::symlink_metadata(dir.path().join(&link)).unwrap().is_symlink(), "{args:?}");
             }
+        }
+        // A core dump is written only where the guest traps, which this one does not.
+        if *flag == "coredump" {
+            continue;
         }
         // Without the link, the same is written.
         let dir = folder();

@@ -157,3 +157,30 @@ fn typed_references_outlive_collections_in_the_call() {
         assert!(object.data(&store).unwrap().unwrap().is::<u16>());
     }
 }
+
+/// Also a function that is not given the store is given references for the time of its call only.
+#[test]
+fn references_end_with_calls_of_functions_that_do_not_see_the_store() {
+    let text = r#"(module (import "host" "make" (func $make (result externref)))
+        (import "host" "see" (func $see (param externref) (result externref)))
+        (func (export "run") (drop (call $see (call $make)))))"#;
+    for engine in engines() {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let mut linker = Linker::<()>::new(&engine);
+        let noted = Arc::clone(&dropped);
+        let make = move |mut caller: Caller<'_, ()>| {
+            ExternRef::new(&mut caller, Noted(Arc::clone(&noted))).map(Some)
+        };
+        linker.func_wrap("host", "make", make).unwrap();
+        linker.func_wrap("host", "see", |object: Option<ExternRef>| object).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+        let run = instance.get_typed_func::<(), ()>(&store, "run").unwrap();
+        for _ in 0..10 {
+            run.call(&mut store, ()).unwrap();
+        }
+        store.gc();
+        // Slots of the guest's stack that nobody has written to since may keep the last one.
+        assert!(dropped.load(Ordering::SeqCst) >= 9, "{}", dropped.load(Ordering::SeqCst));
+    }
+}

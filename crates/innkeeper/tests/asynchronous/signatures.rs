@@ -122,24 +122,28 @@ enum Way {
 
 fn define(linker: &mut Linker<()>, name: &str, ty: FuncType, way: Way) {
     if way == Way::AtOnce || way == Way::Fails {
-        linker.func_new("host", name, ty, move |mut caller, params, results| {
-            check_params(&mut caller, params);
-            write_results(&mut caller, results);
-            if way == Way::Fails { Err(Error::from(Trap::Unreachable)) } else { Ok(()) }
-        });
+        linker
+            .func_new("host", name, ty, move |mut caller, params, results| {
+                check_params(&mut caller, params);
+                write_results(&mut caller, results);
+                if way == Way::Fails { Err(Error::from(Trap::Unreachable)) } else { Ok(()) }
+            })
+            .unwrap();
         return;
     }
-    linker.func_new_async("host", name, ty, move |mut caller, params, results| {
-        Box::new(async move {
-            check_params(&mut caller, params);
-            if way != Way::ReadyInAFuture {
-                Later::new(&AtomicUsize::new(0)).await;
-            }
-            check_params(&mut caller, params);
-            write_results(&mut caller, results);
-            if way == Way::FailsAfterAWait { Err(Error::from(Trap::Unreachable)) } else { Ok(()) }
+    linker
+        .func_new_async("host", name, ty, move |mut caller, params, results| {
+            Box::new(async move {
+                check_params(&mut caller, params);
+                if way != Way::ReadyInAFuture {
+                    Later::new(&AtomicUsize::new(0)).await;
+                }
+                check_params(&mut caller, params);
+                write_results(&mut caller, results);
+                if way == Way::FailsAfterAWait { Err(Error::from(Trap::Unreachable)) } else { Ok(()) }
+            })
         })
-    });
+        .unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -82,12 +82,28 @@ pub(crate) fn is_own_descriptor(path: &Path) -> bool {
     }
 }
 
-/// Opens what such a path names, to be written to as it is. Of a standard stream it is the descriptor itself, so that both go on where the other has written.
+/// Opens what such a path names, to be written to as it was handed over. Of a standard stream it is the descriptor itself, so that both go on where the other has written;
+/// any other is opened once more, where the first stands, and adds to the end where that does.
 pub(crate) fn open(path: &Path, how: Writing) -> io::Result<File> {
-    match HandedStream::of_path(path) {
-        Some(stream) => Ok(stream.as_fd().try_clone_to_owned()?.into()),
-        None => File::options().write(true).append(how == Writing::Append).open(path),
+    if let Some(stream) = HandedStream::of_path(path) {
+        return Ok(stream.as_fd().try_clone_to_owned()?.into());
     }
+    let (position, appends) = standing(path).unwrap_or((0, false));
+    let mut file = File::options().write(true).append(appends || how == Writing::Append).open(path)?;
+    if position > 0 {
+        // What has no positions has none to go to.
+        let _ = file.seek(SeekFrom::Start(position));
+    }
+    Ok(file)
+}
+
+/// Where a descriptor of this process stands, and whether what it is written is appended, as the system tells (proc_pid_fdinfo(5)).
+fn standing(path: &Path) -> Option<(u64, bool)> {
+    let number = path.file_name()?.to_str()?;
+    let told = std::fs::read_to_string(Path::new("/proc/self/fdinfo").join(number)).ok()?;
+    let field = |name: &str| told.lines().find_map(|line| Some(line.strip_prefix(name)?.trim()));
+    let flags = u32::from_str_radix(field("flags:")?, 8).ok()?;
+    Some((field("pos:")?.parse().ok()?, OFlags::from_bits_retain(flags).contains(OFlags::APPEND)))
 }
 
 /// What an open file is, if it is a regular one.

@@ -71,11 +71,13 @@ fn run_guest(
     drop(reading);
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
     let mut writable = writable.unwrap_or_else(|| Writable::of(&keys, args));
+    if let Some(policy) = &args.keys.policy {
+        // What has been opened before is the policy that is learned, which may extend this one.
+        writable.also_reads(policy.as_os_str());
+    }
     writable.check_inputs(&keys, args.cache.as_ref())?;
     if let Some(policy) = &args.keys.policy {
         writable.warn_of_input(policy, "the policy");
-        // What has been opened before is the policy that is learned, which may extend this one.
-        writable.also_reads(policy.as_os_str());
     }
     writable.warn_of_program();
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.

@@ -142,20 +142,32 @@ impl Writable {
         is_one(found.identity) || directory().is_some_and(|around| is_one(around.identity))
     }
 
-    /// Refuses standard streams that are handed over and no guest may reach.
+    /// Refuses standard streams that are handed over and no guest may reach, or that go to what this run reads.
     pub(crate) fn require_streams_in_sight(&self, streams: &[HandedStream]) -> Result<(), Problem> {
-        let Some(&stream) = streams.iter().find(|stream| self.is_hidden(stream)) else { return Ok(()) };
+        let refused = |stream: &HandedStream| Some((*stream, self.refused(*stream)?));
+        let Some((stream, problem)) = streams.iter().find_map(refused) else { return Ok(()) };
         if stream == HandedStream::Error {
             self.leave_standard_error();
         }
-        Err(hidden_stream(stream))
+        Err(problem)
+    }
+
+    fn refused(&self, stream: HandedStream) -> Option<Problem> {
+        let file = stream.file()?;
+        if self.is_hidden(stream) {
+            return Some(hidden_stream(stream));
+        }
+        let input = HandedStream::WRITTEN.contains(&stream).then(|| self.input(file.identity))??;
+        Some(
+            Problem::new(stream.name(), read_in_this_run(input)).help("have it go to another file").mistake(),
+        )
     }
 
     /// Has what is said from now on go to standard output, or nowhere: a message would be written to what nobody may write to.
     fn leave_standard_error(&self) {
-        let _ = match self.is_hidden(HandedStream::Output) {
-            false => rustix::stdio::dup2_stderr(HandedStream::Output),
-            true => openat(CWD, c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        let _ = match self.refused(HandedStream::Output) {
+            None => rustix::stdio::dup2_stderr(HandedStream::Output),
+            Some(_) => openat(CWD, c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
                 .and_then(rustix::stdio::dup2_stderr),
         };
     }
@@ -289,11 +301,7 @@ impl Writable {
         let file = mounts::look(CWD, path, follows).ok();
         let file = file.filter(|it| it.kind == FileType::RegularFile).map(|it| it.identity);
         if let Some(input) = file.and_then(|file| self.input(file)) {
-            let input = match input.as_bytes() {
-                b"-" => String::from("standard input"),
-                _ => named(&input.to_string_lossy()),
-            };
-            let reason = format!("it is read in this run, as {input}, and would be overwritten");
+            let reason = read_in_this_run(input);
             return Err(Problem::new(path.to_string_lossy(), reason).help("write another file").mistake());
         }
         let mut outputs = self.outputs.borrow_mut();
@@ -363,6 +371,14 @@ fn shown_in<'a>(directories: &'a [(Looked, PathBuf)], directory: &OwnedFd) -> io
 
 fn hidden(path: &Path) -> Problem {
     Problem::new(path.to_string_lossy(), HIDDEN).help("name another file").mistake()
+}
+
+fn read_in_this_run(input: &OsStr) -> String {
+    let input = match input.as_bytes() {
+        b"-" => String::from("standard input"),
+        _ => named(&input.to_string_lossy()),
+    };
+    format!("it is read in this run, as {input}, and would be overwritten")
 }
 
 fn hidden_stream(stream: HandedStream) -> Problem {

@@ -171,3 +171,35 @@ fn what_goes_to_a_standard_stream_by_its_path_does_not_overwrite_it() {
     let out = fs::read_to_string(dir.path().join("out")).unwrap();
     assert!(out.contains("hello") && out.contains("fd_write"), "{out}");
 }
+
+/// What a guest wrote was added to the policy of later runs.
+#[test]
+fn y4_no_standard_stream_goes_to_what_the_run_reads() {
+    for file in ["m.wat", "p.toml"] {
+        for redirection in [">>", "1<>", "2>>", "2<>"].map(|how| format!("{how}{file}")) {
+            let dir = folder();
+            fs::write(dir.path().join("p.toml"), "").unwrap();
+            let before = fs::read(dir.path().join(file)).unwrap();
+            let ran = inn_with(dir.path(), &["--cache", "off", "--policy", "p.toml", "m.wat"], &redirection);
+            is_refused(&ran, "it is read in this run", &redirection);
+            assert_eq!(fs::read(dir.path().join(file)).unwrap(), before, "{redirection}");
+        }
+    }
+}
+
+/// Whoever hands a descriptor over says where in the file it stands.
+#[test]
+fn what_is_handed_over_is_written_where_it_stands() {
+    for redirections in ["3>>log", "3<>log; printf %s before >&3"] {
+        let dir = folder();
+        let old = if redirections.contains("before") { "" } else { "before" };
+        fs::write(dir.path().join("log"), old).unwrap();
+        let script = format!("exec {redirections}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_inn"), "--cache", "off"]).current_dir(&dir);
+        command.args(["--trace", "--trace-file", "/dev/fd/3", "--deterministic", "--record", "r", "m.wat"]);
+        assert!(command.output().unwrap().status.success(), "{redirections}");
+        let log = fs::read_to_string(dir.path().join("log")).unwrap();
+        assert!(log.starts_with("before"), "{redirections}: {log}");
+    }
+}

@@ -69,6 +69,7 @@ use args::{Cli, Command};
 static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
 
 fn main() -> ExitCode {
+    reserve::share_heaps();
     tell_of_panics();
     signals::survive_file_limits();
     stack::with_enough(begin)

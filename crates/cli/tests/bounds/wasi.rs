@@ -150,6 +150,14 @@ fn y7_descriptors_are_bounded_by_what_they_cost() {
     assert!(ran.stderr.contains("more for descriptors were refused"), "{ran:#?}");
 }
 
+/// The system's allocator had a heap for each of them, which kept what it had once given.
+#[test]
+fn y7_what_a_thread_gives_back_is_there_for_others() {
+    let ran = limited(&["--tmp", "/a::1GiB"], include_str!("give_back.wat"));
+    ran.is_bounded("twelve threads");
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+}
+
 /// A listing that was begun holds names, of each descriptor its own: in every kind of directory, also of names that are gone by then.
 #[test]
 fn y7_listings_that_were_begun_are_bounded_by_what_they_cost() {

@@ -116,13 +116,5 @@ impl Frame {
 /// The instance of a frame, where its store has only one of the frame's module.
 fn instance(info: &FrameInfo, store: Option<&StoreRef>) -> Option<Arc<Ref>> {
     let store = store?;
-    let of_module = store.enter(|cx| {
-        let is_of =
-            |instance: &innkeeper::Instance| instance.module(&cx).is_ok_and(|module| info.is_of(&module));
-        Ok(store.instances().into_iter().filter(is_of).take(2).collect::<Vec<_>>())
-    });
-    match of_module.ok()?[..] {
-        [instance] => Some(Arc::new(Ref::item(store, Identity::Instance(instance)))),
-        _ => None,
-    }
+    Some(Arc::new(Ref::item(store, Identity::Instance(store.instance_of(info)?))))
 }

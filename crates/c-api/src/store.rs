@@ -5,12 +5,14 @@
 
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 
 use innkeeper::wasi::p1::Context;
 use innkeeper::{
-    AsContextMut, Caller, Engine, Instance, InterruptHandle, Result, RootScope, Store, StoreContextMut,
+    AsContextMut, Caller, Engine, FrameInfo, Instance, InterruptHandle, Module, Result, RootScope, Store,
+    StoreContextMut,
 };
 
 use crate::boundary::usage;
@@ -32,7 +34,7 @@ pub(crate) struct StoreCell {
     store: UnsafeCell<Store<Data>>,
     state: Mutex<State>,
     infos: Mutex<Infos>,
-    instances: Mutex<Vec<Instance>>,
+    instances: Mutex<HashMap<usize, OfModule>>,
     engine: Engine,
     interrupt: InterruptHandle,
 }
@@ -47,6 +49,13 @@ unsafe impl Sync for StoreCell {}
 struct Infos {
     by_identity: HashMap<Identity, Arc<HostInfo>>,
     in_order: Vec<Arc<HostInfo>>,
+}
+
+/// A module that C has instantiated in a store, by the address of its bytes.
+struct OfModule {
+    module: Module,
+    /// None where there are several.
+    only: Option<Instance>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -168,12 +177,21 @@ impl StoreCell {
         Arc::clone(info)
     }
 
-    pub(crate) fn note_instance(&self, instance: Instance) {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    pub(crate) fn note_instance(&self, module: &Module, instance: Instance) {
+        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = module.bytes().as_ptr() as usize;
+        match instances.entry(address) {
+            Entry::Occupied(mut known) => known.get_mut().only = None,
+            Entry::Vacant(place) => {
+                place.insert(OfModule { module: module.clone(), only: Some(instance) });
+            }
+        }
     }
 
-    pub(crate) fn instances(&self) -> Vec<Instance> {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The instance that a frame is of, where C has only one of its module.
+    pub(crate) fn instance_of(&self, frame: &FrameInfo) -> Option<Instance> {
+        let instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        instances.values().find(|of| frame.is_of(&of.module))?.only
     }
 }
 

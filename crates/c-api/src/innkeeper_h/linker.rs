@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p1::{self, Context};
-use innkeeper::{InstancePre, Linker, Result};
+use innkeeper::{InstancePre, Linker, Module, Result};
 
 use super::error::Told;
 use crate::boundary::{Env, Finalizer, In, InOut, Out, Own, Text, c_functions, usage};
@@ -35,14 +35,14 @@ pub struct Calling {
 type Callback =
     extern "C" fn(*mut c_void, *const Calling, *const Vector<Value>, *mut Vector<Value>) -> Own<Ref>;
 
-/// Whether the store is of the engine that everything else is of is said by the engine itself.
+/// Gives C the instance that `make` makes in the store.
 fn instantiated(
-    store: &StoreRef,
+    (store, module): (&StoreRef, &Module),
     out: &Out<Own<Ref>>,
     make: impl FnOnce(innkeeper::StoreContextMut<'_, Data>) -> Result<innkeeper::Instance>,
 ) -> std::result::Result<(), Arc<Problem>> {
     let instance = enter(store, make)?;
-    out.set(instance_ref(store, instance));
+    out.set(instance_ref(store, module, instance));
     Ok(())
 }
 
@@ -138,7 +138,7 @@ c_functions! {
         let linker = linker.get("the linker")?;
         let store = Arc::clone(&store.get("the store")?.0);
         let module = module.get("the module")?.module()?;
-        Ok(Told::of(&store, instantiated(&store, &out, |cx| linker.0.instantiate(cx, module))))
+        Ok(Told::of(&store, instantiated((&store, module), &out, |cx| linker.0.instantiate(cx, module))))
     }
 
     fn innkeeper_linker_instantiate_pre(
@@ -160,7 +160,7 @@ c_functions! {
         out.set(Own::NULL);
         let prepared = prepared.get("the prepared instance")?;
         let store = Arc::clone(&store.get("the store")?.0);
-        Ok(Told::of(&store, instantiated(&store, &out, |cx| prepared.0.instantiate(cx))))
+        Ok(Told::of(&store, instantiated((&store, prepared.0.module()), &out, |cx| prepared.0.instantiate(cx))))
     }
 
     fn innkeeper_instance_pre_delete(prepared: Own<Prepared>) {

@@ -20,8 +20,8 @@ pub(crate) fn instance(of: &Ref) -> Result<Instance> {
 }
 
 /// A new instance, as C holds it.
-pub(crate) fn instance_ref(store: &StoreRef, instance: Instance) -> Own<Ref> {
-    store.note_instance(instance);
+pub(crate) fn instance_ref(store: &StoreRef, module: &Module, instance: Instance) -> Own<Ref> {
+    store.note_instance(module, instance);
     Own::new(Ref::item(store, Identity::Instance(instance)))
 }
 
@@ -62,7 +62,7 @@ c_functions! {
         let module = module.get("the module")?.module()?.clone();
         let imports = imports.option().map_or(&[][..], Vector::as_slice);
         match instantiated(&store, &module, imports) {
-            Ok(instance) => Ok(instance_ref(&store, instance)),
+            Ok(instance) => Ok(instance_ref(&store, &module, instance)),
             Err(problem) if out.is_wanted() => {
                 out.set(trap(problem, Some(&store)));
                 Ok(Own::NULL)

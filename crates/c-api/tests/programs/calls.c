@@ -59,6 +59,24 @@ static wasm_instance_t* linked(wasm_store_t* store, wasm_engine_t* engine, const
   return instance;
 }
 
+/* Of two instances of one module nobody says which it was. */
+static void twins(wasm_engine_t* engine, wasm_store_t* store) {
+  wasm_module_t* module = module_of(engine, "(module (func (export \"fall\") (unreachable)))");
+  wasm_extern_vec_t none = WASM_EMPTY_VEC;
+  for (int count = 1; count <= 2; count++) {
+    wasm_instance_t* instance = wasm_instance_new(store, module, &none, NULL);
+    wasm_func_t* fall = func_of(instance, "fall");
+    wasm_trap_t* trap = call(fall);
+    wasm_frame_t* origin = wasm_trap_origin(trap);
+    CHECK((wasm_frame_instance(origin) != NULL) == (count == 1));
+    wasm_frame_delete(origin);
+    wasm_trap_delete(trap);
+    wasm_func_delete(fall);
+    wasm_instance_delete(instance);
+  }
+  wasm_module_delete(module);
+}
+
 int main(void) {
   wasm_engine_t* engine = wasm_engine_new();
   wasm_store_t* store = wasm_store_new(engine);
@@ -110,6 +128,8 @@ int main(void) {
   wasm_frame_delete(origin);
   wasm_trap_delete(trap);
   wasm_func_delete(fall);
+
+  twins(engine, store);
 
   /* Calls that do not fit. */
   failed(innkeeper_trap_error(trap = wasm_func_call(state.inner, &none, &results)), INNKEEPER_ERROR_USAGE, "0 values");

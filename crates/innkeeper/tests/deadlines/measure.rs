@@ -21,16 +21,20 @@ pub(crate) fn ends_at_the_deadline<T>(what: &str, mut run: impl FnMut(Watcher) -
     for _ in 0..ATTEMPTS {
         let (told, struck) = std::sync::mpsc::channel();
         let (result, _dropped_later) = run(Watcher { told });
-        let ended = Instant::now();
+        let (ended, deadline) = (Instant::now(), struck.recv().unwrap());
+        if result.is_ok() && ended <= deadline {
+            // On a busy machine, whoever watches the time may be late.
+            continue;
+        }
         let trap = result.as_ref().err().and_then(Error::trap);
         assert_eq!(trap, Some(Trap::DeadlineExceeded), "{what}: {result:?}");
-        least = least.min(ended - struck.recv().unwrap());
+        least = least.min(ended - deadline);
         if least <= PROMISED / 5 {
             break;
         }
     }
     println!("{:>9.3} ms  {what}", least.as_secs_f64() * 1e3);
-    assert!(least <= PROMISED, "{what} ended {least:?} after its deadline");
+    assert!(least <= PROMISED, "{what} ended {least:?} after its deadline, or before it at every attempt");
 }
 
 /// Watches the time of one run.

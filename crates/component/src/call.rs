@@ -9,9 +9,9 @@ use innkeeper_engine::{AsContextMut, Charge, Error, ErrorKind, StoreContextMut};
 
 use crate::abi::{
     Boundary, InStore, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Side,
-    StringShapes, from_slot, to_slot,
+    StringShapes,
 };
-use crate::func::{HostFunc, LiftedFunc};
+use crate::func::{HostCall, HostFunc, LiftedFunc};
 use crate::state::{AsyncReturn, Entry, FuncId, FuncInst, Returned, State};
 use crate::trap::{Trap, trap_on_throw};
 use crate::types::{FuncTypeIndex, TypeIndex};
@@ -123,12 +123,12 @@ fn call_core<T: 'static>(
     func: core::Func,
     slots: &[u64],
 ) -> Result<Vec<u64>, Error> {
-    let ty = func.ty(store.as_context_mut())?;
-    let params: Vec<core::Val> =
-        slots.iter().zip(ty.params()).map(|(slot, ty)| from_slot(*slot, *ty)).collect();
-    let mut results: Vec<core::Val> = ty.results().iter().map(|ty| core::Val::zero(*ty)).collect();
-    func.call(store.as_context_mut(), &params, &mut results).map_err(trap_on_throw)?;
-    Ok(results.iter().map(to_slot).collect())
+    // Of results there is one at most.
+    let mut both = slots.to_vec();
+    both.resize(slots.len().max(1), 0);
+    func.call_of_numbers(store.as_context_mut(), &mut both).map_err(trap_on_throw)?;
+    both.truncate(1);
+    Ok(both)
 }
 
 /// Lifts with one side's memory.
@@ -195,17 +195,22 @@ struct GuestCaller<'a> {
 }
 
 impl Lowered {
-    /// Calls the function for the guest.
+    /// Calls the function for the guest, with so many parameters in the first slots.
     pub(crate) fn call<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
-        args: &[core::Val],
-        results: &mut [core::Val],
+        slots: &mut [u64],
+        params: usize,
     ) -> Result<(), Error> {
         let state = store.attachment::<State>();
         state.check_leave(self.side.instance)?;
         let func = state.funcs.get(self.func.0 as usize).cloned();
-        let slots: Vec<u64> = args.iter().map(to_slot).collect();
+        if let Some(FuncInst::Host(host)) = &func
+            && let HostCall::Typed(typed) = host.of::<T>()?
+        {
+            typed.call(store, self, host.resources(), slots)?;
+            return self.end(slots);
+        }
         let boundary = match &func {
             Some(FuncInst::Lifted(_)) => Boundary::Guest,
             _ => Boundary::Host,
@@ -213,7 +218,7 @@ impl Lowered {
         let mut caller = GuestCaller {
             lowered: self,
             boundary,
-            slots: &slots,
+            slots: slots.get(..params).unwrap_or_default(),
             results: Vec::new(),
             vals: Vec::new(),
             charge: None,
@@ -224,15 +229,19 @@ impl Lowered {
             Some(FuncInst::Host(host)) => caller.call_host(store, &host)?,
             None => return Err(crate::resource::usage("a function of another store")),
         }
-        let GuestCaller { results: slots, lends, .. } = caller;
+        let GuestCaller { results, lends, .. } = caller;
         lends.end(store.attachment(), Some(self.side.instance));
-        if self.is_async {
-            // Subtask.State.RETURNED
-            results[0] = core::Val::I32(2);
-            return Ok(());
+        for (slot, result) in slots.iter_mut().zip(results) {
+            *slot = result;
         }
-        for (result, slot) in results.iter_mut().zip(slots) {
-            *result = from_slot(slot, result.ty());
+        self.end(slots)
+    }
+
+    /// Tells a caller that does not wait that the call has returned.
+    fn end(&self, slots: &mut [u64]) -> Result<(), Error> {
+        if let (true, Some(status)) = (self.is_async, slots.first_mut()) {
+            // Subtask.State.RETURNED
+            *status = 2;
         }
         Ok(())
     }
@@ -244,7 +253,7 @@ impl GuestCaller<'_> {
         store: &mut StoreContextMut<'_, T>,
         host: &HostFunc,
     ) -> Result<(), Error> {
-        let call = host.of::<T>()?;
+        let HostCall::Vals(call) = host.of::<T>()? else { return Ok(()) };
         self.start(store)?;
         let has_result = self.func_type().result.is_some();
         let mut results = vec![Val::Bool(false); usize::from(has_result)];

@@ -11,6 +11,7 @@ use crate::call::{HostCaller, call_lifted};
 use crate::check::{Given, fits};
 use crate::resource::{ResourceAny, usage};
 use crate::state::{FuncId, FuncInst, RootId, Shared, State};
+use crate::typed::{BoundResources, TypedHost};
 use crate::types::{FuncType, FuncTypeDef, FuncTypeIndex};
 use crate::val::Val;
 
@@ -24,22 +25,46 @@ pub(crate) struct LiftedFunc {
     pub(crate) is_async: bool,
 }
 
-/// What a function of the host does.
-pub(crate) type HostCall<T> =
+/// What a function of the host does with values of any type.
+pub(crate) type ValsCall<T> =
     dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync;
 
-/// A function of the host, for stores with data of one type.
+/// What a function of the host does.
+pub(crate) enum HostCall<T: 'static> {
+    Vals(Arc<ValsCall<T>>),
+    Typed(Arc<dyn TypedHost<T>>),
+}
+
+impl<T> Clone for HostCall<T> {
+    fn clone(&self) -> Self {
+        match self {
+            HostCall::Vals(call) => HostCall::Vals(Arc::clone(call)),
+            HostCall::Typed(call) => HostCall::Typed(Arc::clone(call)),
+        }
+    }
+}
+
+/// A function of the host in a store with data of one type.
 #[derive(Clone)]
-pub(crate) struct HostFunc(Arc<dyn Any + Send + Sync>);
+pub(crate) struct HostFunc {
+    call: Arc<dyn Any + Send + Sync>,
+    /// Which resource types the Rust types stand for, where it has such.
+    resources: Arc<BoundResources>,
+}
 
 impl HostFunc {
-    pub(crate) fn new<T: 'static>(call: Arc<HostCall<T>>) -> HostFunc {
-        HostFunc(Arc::new(call))
+    pub(crate) fn new<T: 'static>(call: HostCall<T>, resources: BoundResources) -> HostFunc {
+        HostFunc { call: Arc::new(call), resources: Arc::new(resources) }
     }
 
     /// The function, in a store with data of the type that it was made for.
-    pub(crate) fn of<T: 'static>(&self) -> Result<&Arc<HostCall<T>>, Error> {
-        self.0.downcast_ref().ok_or_else(|| usage("a function of the host for stores with other data"))
+    pub(crate) fn of<T: 'static>(&self) -> Result<&HostCall<T>, Error> {
+        let call = self.call.downcast_ref();
+        call.ok_or_else(|| usage("a function of the host for stores with other data"))
+    }
+
+    pub(crate) fn resources(&self) -> &BoundResources {
+        &self.resources
     }
 }
 
@@ -106,7 +131,12 @@ impl Func {
                 }
                 Ok(())
             }
-            FuncInst::Host(host) => host.of()?(store, params, results),
+            FuncInst::Host(host) => match host.of()? {
+                HostCall::Vals(call) => call(store, params, results),
+                HostCall::Typed(_) => Err(usage(
+                    "the function is the host's own, which the component exports as it was given it; with Rust types it has no memory to be called through",
+                )),
+            },
         }
     }
 }

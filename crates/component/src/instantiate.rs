@@ -8,7 +8,7 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 use crate::abi::Side;
 use crate::call::Lowered;
 use crate::component::Component;
-use crate::func::{HostFunc, LiftedFunc};
+use crate::func::{HostCall, HostFunc, LiftedFunc};
 use crate::instance::Instance;
 use crate::link::{Resolved, ResourceSource};
 use crate::plan::{
@@ -18,6 +18,7 @@ use crate::plan::{
 use crate::resource::{ResourceTypeDef, ResourceTypeId, usage};
 use crate::state::{FuncId, FuncInst, InstanceId, Root, RootId, Shared, State};
 use crate::trampoline::Trampoline;
+use crate::typed::BoundResources;
 use crate::types::{ResourceSlot, fits};
 
 /// Makes an instance of a component, whose imports were found.
@@ -166,7 +167,14 @@ impl<T: 'static> Making<'_, T> {
         let state = store.attachment::<State>();
         match &self.imports[import] {
             Resolved::HostFunc(call) => {
-                state.funcs.push(FuncInst::Host(HostFunc::new(Arc::clone(call))));
+                let import = &self.plan.imports[import];
+                let resources = match (call, import.kind) {
+                    (HostCall::Typed(typed), ImportKind::Func(ty)) => {
+                        typed.check(&import.written(), (&self.shared, ty), state)?
+                    }
+                    _ => BoundResources::default(),
+                };
+                state.funcs.push(FuncInst::Host(HostFunc::new(call.clone(), resources)));
                 Ok(FuncId(state.funcs.len() as u32 - 1))
             }
             Resolved::Func(func) if func.store == state.id => {

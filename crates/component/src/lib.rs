@@ -27,6 +27,7 @@ mod state;
 mod table;
 mod trampoline;
 mod trap;
+mod typed;
 mod types;
 mod val;
 
@@ -38,5 +39,9 @@ pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use names::NameMap;
 pub use resource::{ResourceAny, ResourceType};
 pub use trap::{ResourceOwner, Trap};
+pub use typed::{
+    Borrowed, BorrowedAny, ComponentType, Lift, LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource,
+    ResourceTable, Shape, Slots, SlotsMut, TypedFunc, WitType, WitTypes,
+};
 pub use types::{FuncType, Type, TypeKind};
 pub use val::{List, Val};

@@ -14,7 +14,7 @@ use crate::types::FuncType;
 
 /// What an import stands for.
 pub(crate) enum Resolved<T: 'static> {
-    HostFunc(Arc<HostCall<T>>),
+    HostFunc(HostCall<T>),
     /// Of one store.
     Func(Func),
     Module(core::Module),

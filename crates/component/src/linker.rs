@@ -32,7 +32,7 @@ pub(crate) type Dtor<T> = dyn Fn(StoreContextMut<'_, T>, u32) -> Result<(), Erro
 
 /// Something that can be imported.
 pub(crate) enum Item<T: 'static> {
-    HostFunc(Arc<HostCall<T>>),
+    HostFunc(HostCall<T>),
     Func(Func),
     Module(core::Module),
     HostResource(ResourceType, Arc<Dtor<T>>),
@@ -118,9 +118,10 @@ impl<T: 'static> Linker<T> {
             let item = match import.kind {
                 crate::plan::ImportKind::Func(_) => {
                     let written = import.written();
-                    Item::HostFunc(Arc::new(move |_: StoreContextMut<'_, T>, _: &[Val], _: &mut [Val]| {
+                    let call = move |_: StoreContextMut<'_, T>, _: &[Val], _: &mut [Val]| {
                         Err(usage(&format!("`{written}` was called, which nobody provides")))
-                    }))
+                    };
+                    Item::HostFunc(HostCall::Vals(Arc::new(call)))
                 }
                 crate::plan::ImportKind::Resource => {
                     Item::HostResource(ResourceType::new(name), Arc::new(|_, _| Ok(())))
@@ -179,7 +180,7 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         name: &str,
         call: impl Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
     ) -> &mut Self {
-        self.items.insert(name, Item::HostFunc(Arc::new(call)));
+        self.items.insert(name, Item::HostFunc(HostCall::Vals(Arc::new(call))));
         self
     }
 
@@ -273,7 +274,7 @@ impl<T: 'static> Item<T> {
     /// The item as what an import stands for.
     pub(crate) fn resolved(&self) -> Option<Resolved<T>> {
         Some(match self {
-            Item::HostFunc(call) => Resolved::HostFunc(Arc::clone(call)),
+            Item::HostFunc(call) => Resolved::HostFunc(call.clone()),
             Item::Func(func) => Resolved::Func(*func),
             Item::Module(module) => Resolved::Module(module.clone()),
             Item::HostResource(ty, dtor) => {

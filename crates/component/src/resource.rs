@@ -1,11 +1,14 @@
 //! Resources: their types, and the handles that the host holds (canonical ABI, "Resource State").
 
-use std::sync::Arc;
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use innkeeper_engine::{AsContextMut, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal};
+use innkeeper_engine::{AsContextMut, Budget, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal};
 
 use crate::state::{Entry, InstanceId, State};
+use crate::table::{HandleKind, HandleTable, ResourceHandle};
 use crate::trap::{Trap, trap_on_throw};
 
 /// A resource type of a store.
@@ -33,6 +36,16 @@ impl ResourceType {
     pub fn new(name: &str) -> ResourceType {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         ResourceType { id: NEXT.fetch_add(1, Ordering::Relaxed), name: name.into() }
+    }
+
+    /// The type of the host's resources that values of a Rust type are behind, always the same one. It is what [`crate::Resource`] handles are of.
+    #[must_use]
+    pub fn of<R: 'static>() -> ResourceType {
+        static KNOWN: Mutex<BTreeMap<TypeId, ResourceType>> = Mutex::new(BTreeMap::new());
+        // Nothing panics while it is held.
+        let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ty = known.entry(TypeId::of::<R>());
+        ty.or_insert_with(|| ResourceType::new(std::any::type_name::<R>())).clone()
     }
 
     /// The name that it was given.
@@ -129,6 +142,86 @@ impl HostHandles {
 }
 
 impl State {
+    /// Takes an owned handle away from an instance; gives what stands for the resource.
+    pub(crate) fn take_own(&mut self, of: InstanceId, index: u32, ty: ResourceTypeId) -> Result<u32, Trap> {
+        let State { instances, resource_types, .. } = self;
+        let handles = &mut instances[of.0 as usize].handles;
+        let entry = handles.get_of(index, ty, |ty| State::owner(resource_types, ty))?;
+        if HandleTable::is_lent(entry) {
+            return Err(Trap::Lent);
+        }
+        if !matches!(entry.kind, HandleKind::Own { .. }) {
+            return Err(Trap::NotOwned(index));
+        }
+        let rep = entry.rep;
+        handles.remove(index);
+        Ok(rep)
+    }
+
+    /// Marks a handle of an instance's as lent; gives what stands for the resource.
+    pub(crate) fn lend(&mut self, of: InstanceId, index: u32, ty: ResourceTypeId) -> Result<u32, Trap> {
+        let State { instances, resource_types, .. } = self;
+        let handles = &mut instances[of.0 as usize].handles;
+        let rep = handles.get_of(index, ty, |ty| State::owner(resource_types, ty))?.rep;
+        handles.lend(index)?;
+        Ok(rep)
+    }
+
+    /// Gives an instance a borrowed handle for a call, or what its own resource is.
+    pub(crate) fn give_borrow(
+        &mut self,
+        (to, call): (InstanceId, Option<u32>),
+        (ty, rep): (ResourceTypeId, u32),
+        budget: &Budget,
+    ) -> Result<u32, Error> {
+        if self.resource_type(ty).instance == Some(to) {
+            return Ok(rep);
+        }
+        // Results have no borrowed handles, which validation has checked.
+        let call = call.ok_or_else(|| usage("a borrowed handle in a result"))?;
+        if let Some(call) = self.calls.get_mut(call as usize) {
+            call.borrows += 1;
+        }
+        let handle = ResourceHandle { ty, rep, kind: HandleKind::Borrow { call, lends: 0 } };
+        self.instance(to).handles.add(handle, budget)
+    }
+
+    /// Takes an owned handle of the host's away from it, to give the resource to a guest; gives what stands for it.
+    pub(crate) fn take_host(&mut self, any: ResourceAny, ty: ResourceTypeId) -> Result<u32, Error> {
+        let (index, handle) = self.host_handle(any)?;
+        if handle.ty != ty {
+            return Err(wrong_resource());
+        }
+        if handle.lends > 0 {
+            return Err(usage("the resource is lent to a guest that is running, and cannot be given away"));
+        }
+        if !handle.is_own {
+            return Err(usage("the handle is borrowed, and an owned one is wanted"));
+        }
+        let rep = handle.rep;
+        self.host_handles.remove(index);
+        Ok(rep)
+    }
+
+    /// Marks a handle of the host's as lent; gives what stands for the resource, and which handle it is.
+    pub(crate) fn lend_host(
+        &mut self,
+        any: ResourceAny,
+        ty: ResourceTypeId,
+    ) -> Result<(u32, (u32, u32)), Error> {
+        let (index, handle) = self.host_handle(any)?;
+        if handle.ty != ty {
+            return Err(wrong_resource());
+        }
+        handle.lends += 1;
+        let rep = handle.rep;
+        let generation = match any.0 {
+            Handle::Host { generation, .. } => generation,
+            Handle::InFlight { .. } => return Err(stale()),
+        };
+        Ok((rep, (index, generation)))
+    }
+
     /// Gives the host a handle.
     pub(crate) fn give_host(&mut self, ty: ResourceTypeId, rep: u32, is_own: bool) -> ResourceAny {
         let (index, generation) = self.host_handles.add(HostHandle { ty, rep, is_own, lends: 0 });
@@ -230,6 +323,10 @@ pub(crate) fn destroy<T: 'static>(
     }
     store.attachment::<State>().leave(instance, entry);
     Ok(())
+}
+
+pub(crate) fn wrong_resource() -> Error {
+    usage("the handle is of another resource type than the function takes")
 }
 
 fn stale() -> Error {

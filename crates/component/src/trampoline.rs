@@ -4,7 +4,7 @@
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, ErrorKind, StoreContextMut};
 
-use crate::abi::{Lends, MAX_FLAT_PARAMS, Side, StringShapes, to_slot};
+use crate::abi::{Lends, MAX_FLAT_PARAMS, Side, StringShapes};
 use crate::call::{Lowered, check_borrows, with_lift};
 use crate::resource::{ResourceTypeId, destroy};
 use crate::state::{Entry, InstanceId, Returned, State};
@@ -34,8 +34,9 @@ impl Trampoline {
         instance: InstanceId,
         ty: &core::FuncType,
     ) -> Result<core::Func, Error> {
-        core::Func::new(store.as_context_mut(), ty.clone(), move |mut caller, params, results| {
-            self.call(&mut caller.as_context_mut(), instance, (params, results))
+        let params = ty.params().len();
+        core::Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
+            self.call(&mut caller.as_context_mut(), instance, (slots, params))
         })
     }
 
@@ -43,11 +44,11 @@ impl Trampoline {
         &self,
         store: &mut StoreContextMut<'_, T>,
         instance: InstanceId,
-        (params, results): (&[core::Val], &mut [core::Val]),
+        (slots, params): (&mut [u64], usize),
     ) -> Result<(), Error> {
-        let param = params.first().map_or(0, to_slot) as u32;
+        let param = slots.first().copied().unwrap_or_default() as u32;
         let result = match self {
-            Trampoline::Lower(lowered) => return lowered.call(store, params, results),
+            Trampoline::Lower(lowered) => return lowered.call(store, slots, params),
             Trampoline::ResourceNew(ty) => {
                 let budget = store.budget().clone();
                 let state = store.attachment::<State>();
@@ -80,7 +81,7 @@ impl Trampoline {
                 None
             }
             Trampoline::TaskReturn { result, side } => {
-                task_return(store, (*result, side), params)?;
+                task_return(store, (*result, side), slots.get(..params).unwrap_or_default())?;
                 None
             }
             Trampoline::Missing(name) => {
@@ -88,8 +89,8 @@ impl Trampoline {
                 return Err(Error::new(ErrorKind::Unsupported(format!("`{name}` of the component model"))));
             }
         };
-        if let (Some(to), Some(result)) = (results.first_mut(), result) {
-            *to = core::Val::I32(result.cast_signed());
+        if let (Some(to), Some(result)) = (slots.first_mut(), result) {
+            *to = u64::from(result);
         }
         Ok(())
     }
@@ -139,7 +140,7 @@ fn context(state: &mut State, slot: u32) -> Option<&mut u32> {
 fn task_return<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (ty, side): (Option<TypeIndex>, &Side),
-    params: &[core::Val],
+    slots: &[u64],
 ) -> Result<(), Error> {
     let state = store.attachment::<State>();
     state.check_leave(side.instance)?;
@@ -154,11 +155,10 @@ fn task_return<T: 'static>(
         return Err(Trap::WrongReturnType.into());
     }
     let boundary = returning.boundary;
-    let slots: Vec<u64> = params.iter().map(to_slot).collect();
     let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
     let lifted = ty.map(|ty| {
         with_lift(store, (side, boundary), (&mut lends, &mut strings), |lift| {
-            lift.result(MAX_FLAT_PARAMS, &slots, ty)
+            lift.result(MAX_FLAT_PARAMS, slots, ty)
         })
     });
     let (val, charge) = lifted.transpose()?.unzip();

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::extern_::Memory;
 use crate::host_panics::FirstPanic;
@@ -35,6 +36,19 @@ impl Attachments {
     }
 }
 
+/// Parts of a store that are borrowed together ([`StoreContextMut::parts`]).
+#[derive(Debug)]
+pub struct StoreParts<'a, T, A> {
+    /// The embedder's data.
+    pub data: &'a mut T,
+    /// What a layer keeps with the store.
+    pub attachment: &'a mut A,
+    /// The bytes of the memory.
+    pub memory: &'a mut [u8],
+    /// What the store's guests charge what they hold to.
+    pub budget: &'a Budget,
+}
+
 impl<'a, T> StoreContext<'a, T> {
     /// What a layer keeps with the store; none where it has kept nothing yet.
     #[must_use]
@@ -62,6 +76,29 @@ impl<T> StoreContextMut<'_, T> {
         let bytes = core.memories[id].bytes_mut();
         let bytes = bytes.ok_or_else(|| Error::usage("a shared memory cannot be borrowed"))?;
         Ok((core.attachments.get_or_default(), bytes))
+    }
+
+    /// All that a call of the host's needs at once: the embedder's data, what a layer keeps with the store, the bytes of a memory (none where there is no memory), and
+    /// what guests charge what they hold to. Nothing of the guest's runs while they are borrowed, and no memory grows.
+    ///
+    /// # Errors
+    /// Where the memory is of another store, or shared.
+    pub fn parts<A: Default + Send + Sync + 'static>(
+        &mut self,
+        memory: Option<Memory>,
+    ) -> Result<StoreParts<'_, T, A>, Error> {
+        let inner = &mut *self.0;
+        let core = &mut inner.core;
+        let memory: &mut [u8] = match memory {
+            Some(memory) => {
+                let id = memory.id(core)?;
+                let bytes = core.memories[id].bytes_mut();
+                bytes.ok_or_else(|| Error::usage("a shared memory cannot be borrowed"))?
+            }
+            None => &mut [],
+        };
+        let attachment = core.attachments.get_or_default();
+        Ok(StoreParts { data: &mut inner.data, attachment, memory, budget: &core.budget })
     }
 
     /// What the store's guests charge what they hold to.

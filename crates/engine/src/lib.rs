@@ -78,6 +78,7 @@ mod waiting;
 
 #[cfg(feature = "async")]
 pub use async_limiter::ResourceLimiterAsync;
+pub use attachment::StoreParts;
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
 pub use byte_count::ByteCount;
 pub use caller::{Caller, LentMemory};
@@ -99,6 +100,7 @@ pub use module::{Nest, Visit};
 pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
 pub use pooling::Pooling;
+pub use runtime::plain::{Plain, numbers_in};
 pub use profile::{OmittedSamples, Profile};
 pub use reference::{
     AnyKind, AnyRef, ArrayRef, DefinedType, EqRef, ExnRef, ExternRef, I31, OwnedRooted, Reference, RootScope,

@@ -91,7 +91,7 @@ pub(crate) struct StoreInner<T> {
 /// What a store holds, whatever the embedder's data is.
 pub(crate) struct StoreCore {
     id: StoreId,
-    budget: Budget,
+    pub(crate) budget: Budget,
     pub(crate) limits: Limits,
     /// Who else is asked about growth.
     pub(crate) limiter: Option<Limiter>,

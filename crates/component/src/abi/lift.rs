@@ -7,7 +7,6 @@ use innkeeper_engine::{Budget, BudgetKind, Charge, Error, InterruptHandle};
 use super::{Boundary, Lends, MAX_BYTES, Side, StringShapes, check_range, string};
 use crate::resource::{Handle, ResourceAny};
 use crate::state::State;
-use crate::table::{HandleKind, HandleTable};
 use crate::trap::Trap;
 use crate::types::{ResourceSlot, TypeIndex, TypeTable, ValType};
 use crate::val::{List, Val};
@@ -285,17 +284,7 @@ impl<'a> Lift<'a> {
 
     fn own(&mut self, index: u32, slot: ResourceSlot) -> Result<Val, Error> {
         let ty = self.side.shared.resources[slot.0 as usize];
-        let State { instances, resource_types, .. } = &mut *self.state;
-        let handles = &mut instances[self.side.instance.0 as usize].handles;
-        let entry = handles.get_of(index, ty, |ty| State::owner(resource_types, ty))?;
-        if HandleTable::is_lent(entry) {
-            return Err(Trap::Lent.into());
-        }
-        if !matches!(entry.kind, HandleKind::Own { .. }) {
-            return Err(Trap::NotOwned(index).into());
-        }
-        let rep = entry.rep;
-        handles.remove(index);
+        let rep = self.state.take_own(self.side.instance, index, ty)?;
         Ok(Val::Resource(match self.boundary {
             Boundary::Guest => ResourceAny(Handle::InFlight { ty, rep }),
             Boundary::Host => self.state.give_host(ty, rep, true),
@@ -304,10 +293,7 @@ impl<'a> Lift<'a> {
 
     fn borrow(&mut self, index: u32, slot: ResourceSlot) -> Result<Val, Error> {
         let ty = self.side.shared.resources[slot.0 as usize];
-        let State { instances, resource_types, .. } = &mut *self.state;
-        let handles = &mut instances[self.side.instance.0 as usize].handles;
-        let rep = handles.get_of(index, ty, |ty| State::owner(resource_types, ty))?.rep;
-        handles.lend(index)?;
+        let rep = self.state.lend(self.side.instance, index, ty)?;
         self.lends.guest.push(index);
         if self.boundary == Boundary::Guest {
             return Ok(Val::Resource(ResourceAny(Handle::InFlight { ty, rep })));

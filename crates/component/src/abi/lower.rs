@@ -9,8 +9,8 @@ use innkeeper_engine::Error;
 use super::lift::{LOOK_EVERY, missing};
 use super::string::{Kind, StringShape, StringShapes, check_allocated, store, write};
 use super::{Boundary, Guest, Lends, MAX_BYTES, Side, check_range};
-use crate::resource::{Handle, ResourceAny, usage};
-use crate::table::{HandleKind, ResourceHandle};
+use crate::resource::{Handle, ResourceAny, usage, wrong_resource};
+use crate::table::ResourceHandle;
 use crate::trap::Trap;
 use crate::types::{ResourceSlot, TypeIndex, TypeTable, ValType};
 use crate::val::{List, Val};
@@ -325,24 +325,7 @@ impl<'a> Lower<'a> {
         let rep = match any.0 {
             Handle::InFlight { ty: given, rep } if given == ty => rep,
             Handle::InFlight { .. } => return Err(wrong_resource()),
-            Handle::Host { .. } => {
-                let state = self.guest.state();
-                let (index, handle) = state.host_handle(any)?;
-                if handle.ty != ty {
-                    return Err(wrong_resource());
-                }
-                if handle.lends > 0 {
-                    return Err(usage(
-                        "the resource is lent to a guest that is running, and cannot be given away",
-                    ));
-                }
-                if !handle.is_own {
-                    return Err(usage("the handle is borrowed, and an owned one is wanted"));
-                }
-                let rep = handle.rep;
-                state.host_handles.remove(index);
-                rep
-            }
+            Handle::Host { .. } => self.guest.state().take_host(any, ty)?,
         };
         let budget = self.guest.budget();
         let instance = self.side.instance;
@@ -354,30 +337,14 @@ impl<'a> Lower<'a> {
         let rep = match any.0 {
             Handle::InFlight { ty: given, rep } if given == ty => rep,
             Handle::InFlight { .. } => return Err(wrong_resource()),
-            Handle::Host { index, generation, .. } => {
-                let (_, handle) = self.guest.state().host_handle(any)?;
-                if handle.ty != ty {
-                    return Err(wrong_resource());
-                }
-                handle.lends += 1;
-                let rep = handle.rep;
-                self.lends.host.push((index, generation));
+            Handle::Host { .. } => {
+                let (rep, lent) = self.guest.state().lend_host(any, ty)?;
+                self.lends.host.push(lent);
                 rep
             }
         };
-        let (budget, instance) = (self.guest.budget(), self.side.instance);
-        let state = self.guest.state();
-        // An instance is given what its own resources are.
-        if state.resource_type(ty).instance == Some(instance) {
-            return Ok(rep);
-        }
-        // Results have no borrowed handles, which validation has checked.
-        let call = self.call.ok_or_else(|| usage("a borrowed handle in a result"))?;
-        if let Some(call) = state.calls.get_mut(call as usize) {
-            call.borrows += 1;
-        }
-        let handle = ResourceHandle { ty, rep, kind: HandleKind::Borrow { call, lends: 0 } };
-        state.instance(instance).handles.add(handle, &budget)
+        let budget = self.guest.budget();
+        self.guest.state().give_borrow((self.side.instance, self.call), (ty, rep), &budget)
     }
 }
 
@@ -449,10 +416,6 @@ fn check_length(list: &List, length: u32) -> Result<(), Error> {
 
 fn mismatch(ty: &ValType, val: &Val) -> Error {
     usage(&format!("expected {}, found {}", ty.kind_name(), val.kind_name()))
-}
-
-fn wrong_resource() -> Error {
-    usage("the handle is of another resource type than the function takes")
 }
 
 /// A NaN is the canonical one, so that no other is told apart.

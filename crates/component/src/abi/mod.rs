@@ -15,7 +15,7 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 pub(crate) use lift::Lift;
 pub(crate) use lower::Lower;
-pub(crate) use string::StringShapes;
+pub(crate) use string::{Kind, StringShapes, check_allocated, lift_string, lift_utf8, lower_string, write};
 
 use crate::decode::Encoding;
 use crate::state::{InstanceId, Shared, State};
@@ -29,7 +29,7 @@ pub(crate) const MAX_FLAT_ASYNC_PARAMS: usize = 4;
 pub(crate) const MAX_FLAT_RESULTS: usize = 1;
 
 /// Bytes of a list or a string (canonical ABI, `MAX_LIST_BYTE_LENGTH`).
-const MAX_BYTES: u64 = (1 << 28) - 1;
+pub(crate) const MAX_BYTES: u64 = (1 << 28) - 1;
 
 /// Who is on the other side of a call. Traps are named by that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,16 +92,12 @@ impl<T> Guest for InStore<'_, '_, T> {
         state.instance(self.side.instance).may_leave = false;
         // It runs as a call of its own, with a context of zeros.
         let call = state.begin(None);
-        let params = [old, old_size, align, new_size].map(|param| core::Val::I32(param.cast_signed()));
-        let mut results = [core::Val::I32(0)];
-        realloc.call(self.store.as_context_mut(), &params, &mut results).map_err(trap_on_throw)?;
+        let mut slots = [old, old_size, align, new_size].map(u64::from);
+        realloc.call_of_numbers(self.store.as_context_mut(), &mut slots).map_err(trap_on_throw)?;
         let state = self.store.attachment::<State>();
         state.calls.truncate(call as usize);
         state.instance(self.side.instance).may_leave = true;
-        match results {
-            [core::Val::I32(address)] => Ok(address.cast_unsigned()),
-            _ => Err(no_realloc()),
-        }
+        Ok(slots[0] as u32)
     }
 }
 
@@ -140,30 +136,8 @@ impl Lends {
     }
 }
 
-/// The slot that a core value is passed in: what is left of its 64 bits is zero.
-pub(crate) fn to_slot(value: &core::Val) -> u64 {
-    match *value {
-        core::Val::I32(value) => u64::from(value.cast_unsigned()),
-        core::Val::I64(value) => value.cast_unsigned(),
-        core::Val::F32(bits) => u64::from(bits),
-        core::Val::F64(bits) => bits,
-        // Functions of the canonical ABI have numbers only.
-        _ => 0,
-    }
-}
-
-/// The core value of a type in a slot.
-pub(crate) fn from_slot(slot: u64, ty: core::ValType) -> core::Val {
-    match ty {
-        core::ValType::I64 => core::Val::I64(slot.cast_signed()),
-        core::ValType::F32 => core::Val::F32(slot as u32),
-        core::ValType::F64 => core::Val::F64(slot),
-        _ => core::Val::I32((slot as u32).cast_signed()),
-    }
-}
-
 /// Checks that `size` bytes at an address lie in a memory of so many, and that the address is a multiple of `align`.
-fn check_range(
+pub(crate) fn check_range(
     address: u32,
     (size, align): (u64, u32),
     memory_bytes: usize,

@@ -49,6 +49,41 @@ pub(super) fn load(
     encoding: Encoding,
     boundary: Boundary,
 ) -> Result<(String, StringShape), Trap> {
+    let (source, bytes, units) = locate(memory, (address, tagged_units), encoding, boundary)?;
+    let text = match source {
+        Source::Utf8 => std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)?.to_owned(),
+        Source::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        Source::Utf16 | Source::TaggedUtf16 => {
+            let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+            char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| Trap::InvalidUtf16)?
+        }
+    };
+    Ok((text, StringShape { source, units }))
+}
+
+/// A string that is handed to the host.
+pub(crate) fn lift_string(memory: &[u8], passed: (u32, u32), encoding: Encoding) -> Result<String, Trap> {
+    load(memory, passed, encoding, Boundary::Host).map(|(text, _)| text)
+}
+
+/// A string of UTF-8 that is handed to the host, where it is.
+pub(crate) fn lift_utf8(memory: &[u8], passed: (u32, u32)) -> Result<&str, Trap> {
+    let (_, bytes, _) = locate(memory, passed, Encoding::Utf8, Boundary::Host)?;
+    std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)
+}
+
+/// Stores a string of the host's; gives its address and length, as they are passed.
+pub(crate) fn lower_string(guest: &mut dyn Guest, text: &str, encoding: Encoding) -> Result<(u32, u32), Error> {
+    store(guest, (text, StringShape::of_host(text)?), encoding, Boundary::Host)
+}
+
+/// Where a string is, and how long in its encoding's units.
+fn locate(
+    memory: &[u8],
+    (address, tagged_units): (u32, u32),
+    encoding: Encoding,
+    boundary: Boundary,
+) -> Result<(Source, &[u8], u32), Trap> {
     let (source, units) = match encoding {
         Encoding::Utf8 => (Source::Utf8, tagged_units),
         Encoding::Utf16 => (Source::Utf16, tagged_units),
@@ -69,16 +104,7 @@ pub(super) fn load(
         return Err(if bytes > memory.len() as u64 { beyond } else { Trap::StringTooLong });
     }
     let range = check_range(address, (bytes, align), memory.len(), beyond)?;
-    let bytes = memory.get(range).unwrap_or_default();
-    let text = match source {
-        Source::Utf8 => std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)?.to_owned(),
-        Source::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
-        Source::Utf16 | Source::TaggedUtf16 => {
-            let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-            char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| Trap::InvalidUtf16)?
-        }
-    };
-    Ok((text, StringShape { source, units }))
+    Ok((source, memory.get(range).unwrap_or_default(), units))
 }
 
 /// Stores a string; gives its address and length, as they are passed.
@@ -220,13 +246,13 @@ fn utf16(text: &str) -> Vec<u8> {
 
 /// What was allocated for.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     String,
     List,
 }
 
 /// Checks what `realloc` has returned.
-pub(super) fn check_allocated(
+pub(crate) fn check_allocated(
     guest: &mut dyn Guest,
     address: u32,
     shape: (u64, u32),
@@ -245,7 +271,7 @@ pub(super) fn check_allocated(
 }
 
 /// Writes bytes at an address that has been checked.
-pub(super) fn write(guest: &mut dyn Guest, address: u32, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(guest: &mut dyn Guest, address: u32, bytes: &[u8]) -> Result<(), Error> {
     let memory = guest.memory()?;
     let to = memory.get_mut(address as usize..).and_then(|to| to.get_mut(..bytes.len()));
     // A memory never shrinks.

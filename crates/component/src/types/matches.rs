@@ -25,6 +25,15 @@ pub(crate) fn fits(
         && comparison.same_optional(have.result, want.result)
 }
 
+/// Whether the type that there is (`have`) is the one that is wanted.
+pub(crate) fn same_type(
+    have: (&TypeTable, TypeIndex),
+    want: (&TypeTable, TypeIndex),
+    same_resource: &mut SameResource<'_>,
+) -> bool {
+    Comparison { have: have.0, want: want.0, same_resource, known: HashSet::new() }.same(have.1, want.1)
+}
+
 struct Comparison<'a, 'b> {
     have: &'a TypeTable,
     want: &'a TypeTable,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use intern::Interner;
 pub(crate) use layout::Layout;
-pub(crate) use matches::fits;
+pub(crate) use matches::{fits, same_type};
 pub use reflect::{FuncType, Type, TypeKind};
 
 /// The number of a type in its table.

@@ -1,5 +1,6 @@
 //! Functions: handles, calls from the host, and host functions made from closures.
 
+mod numbers;
 mod slot_types;
 mod typed;
 #[cfg(feature = "async")]

@@ -20,6 +20,7 @@ mod host_call;
 pub(crate) mod instance;
 mod memory;
 pub(crate) mod objects;
+pub(crate) mod plain;
 mod precompiled;
 mod raw;
 mod safepoint;

@@ -1,0 +1,158 @@
+//! Calls of a guest's functions with Rust types.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use innkeeper_engine::{AsContextMut, Error, ErrorKind, StoreContextMut};
+
+use super::arena::Arena;
+use super::wit::{BoundResources, check};
+use super::{LiftContext, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
+use crate::abi::{InStore, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use crate::call::check_borrows;
+use crate::func::{Func, LiftedFunc, other_store};
+use crate::instance::Instance;
+use crate::resource::usage;
+use crate::state::{Entry, FuncInst, State};
+use crate::trap::trap_on_throw;
+
+/// A function that is known to take `P`, a tuple, and to give `R`, which is `()` where it gives nothing.
+pub struct TypedFunc<P, R> {
+    func: Func,
+    callee: Arc<LiftedFunc>,
+    resources: Arc<BoundResources>,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        TypedFunc {
+            func: self.func,
+            callee: Arc::clone(&self.callee),
+            resources: Arc::clone(&self.resources),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TypedFunc").field(&self.func).finish()
+    }
+}
+
+impl Func {
+    /// The function with its type stated in Rust, for calls that are checked once, here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Link`] with both types where they differ; where the function is of another store, async, or one of the host's that a component only passes on.
+    pub fn typed<P: ParamList + Lower, R: LiftOwned>(
+        &self,
+        store: impl AsContextMut,
+    ) -> Result<TypedFunc<P, R>, Error> {
+        self.typed_as(store, "the function")
+    }
+
+    fn typed_as<P: ParamList + Lower, R: LiftOwned>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>, Error> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        if state.id != self.store {
+            return Err(other_store());
+        }
+        let shared = &state.roots[self.root.0 as usize].shared;
+        let resources = Arc::new(check::<P, R>(name, (shared, self.ty), state)?);
+        match &state.funcs[self.func.0 as usize] {
+            FuncInst::Lifted(callee) if !callee.is_async => {
+                Ok(TypedFunc { func: *self, callee: Arc::clone(callee), resources, types: PhantomData })
+            }
+            FuncInst::Lifted(_) => Err(Error::new(ErrorKind::Unsupported(format!(
+                "calls with Rust types of {name}, which is lifted with the async ABI"
+            )))),
+            FuncInst::Host(_) => {
+                Err(usage(&format!("{name} is the host's own, which the component exports as it was given it")))
+            }
+        }
+    }
+}
+
+impl Instance {
+    /// The function that [`Instance::get_func`] finds, with its type stated in Rust.
+    ///
+    /// # Errors
+    /// Where there is no such function; as [`Func::typed`].
+    pub fn get_typed_func<P: ParamList + Lower, R: LiftOwned>(
+        &self,
+        mut store: impl AsContextMut,
+        path: &str,
+    ) -> Result<TypedFunc<P, R>, Error> {
+        let func = self.get_func(store.as_context_mut(), path);
+        let func = func.ok_or_else(|| usage(&format!("the instance exports no function `{path}`")))?;
+        func.typed_as(store, &format!("`{path}`"))
+    }
+}
+
+impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
+    /// The function without its types.
+    #[must_use]
+    pub fn func(&self) -> Func {
+        self.func
+    }
+
+    /// Calls the function, with everything that the canonical ABI asks for around it: what it gives is lifted, and it has tidied up.
+    ///
+    /// # Errors
+    /// As [`Func::call`].
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R, Error> {
+        let mut store = store.as_context_mut();
+        let instance = self.callee.side.instance;
+        let state = store.attachment::<State>();
+        if state.id != self.func.store {
+            return Err(other_store());
+        }
+        state.enter(instance, Entry::Host)?;
+        let call = state.begin(None);
+        let mut lends = Lends::default();
+        let ended = self.in_callee(&mut store, call, &params, &mut lends);
+        let state = store.attachment::<State>();
+        state.calls.truncate(call as usize);
+        lends.end(state, None);
+        let result = ended?;
+        // Whatever ends a call by an error leaves the callee entered, which poisons it.
+        state.leave(instance, Entry::Host);
+        Ok(result)
+    }
+
+    fn in_callee<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        call: u32,
+        params: &P,
+        lends: &mut Lends,
+    ) -> Result<R, Error> {
+        let (callee, side) = (&*self.callee, &self.callee.side);
+        let of = (side, &*self.resources);
+        let mut slots = SlotsMut::default();
+        let mut guest = InStore { store, side };
+        LowerContext::new(of, (&mut guest, Some(call)), lends).params(MAX_FLAT_PARAMS, params, &mut slots)?;
+        let slots = slots.all_mut();
+        callee.core.call_of_numbers(store.as_context_mut(), slots).map_err(trap_on_throw)?;
+        let returned = slots[0];
+        let kept = Arena::default();
+        let parts = store.parts::<State>(side.memory)?;
+        let mut lift = LiftContext::new(of, (parts.attachment, parts.memory, parts.budget), (lends, &kept));
+        let result = lift.value::<R>(MAX_FLAT_RESULTS, &[returned])?;
+        let _charge = lift.into_charge();
+        let state = store.attachment::<State>();
+        check_borrows(state, call)?;
+        if let Some(post_return) = callee.post_return {
+            state.instance(side.instance).may_leave = false;
+            post_return.call_of_numbers(store.as_context_mut(), &mut [returned]).map_err(trap_on_throw)?;
+            store.attachment::<State>().instance(side.instance).may_leave = true;
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,192 @@
+//! Functions of the host with Rust types.
+//!
+//! A function that borrows its parameters from the guest's memory is given the store's data and not the store: nothing can grow the memory or call the guest while it runs,
+//! which the borrow checker sees to, since memory and data are parts of the store that are borrowed together.
+
+use std::marker::PhantomData;
+
+use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+
+use super::arena::Arena;
+use super::wit::{BoundResources, check};
+use super::{Lift, LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
+use crate::abi::{InStore, Lends, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use crate::call::Lowered;
+use crate::func::HostCall;
+use crate::linker::{Item, LinkerInstance};
+use crate::resource::ResourceType;
+use crate::state::{Shared, State};
+use crate::types::FuncTypeIndex;
+
+impl<T: 'static> LinkerInstance<'_, T> {
+    /// Defines a function of the host that takes its parameters as one tuple and gives a result, `()` where there is none. Whether it is what a component imports is
+    /// checked when that is instantiated.
+    pub fn func_wrap<P, R>(
+        &mut self,
+        name: &str,
+        call: impl Fn(StoreContextMut<'_, T>, P) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + LiftOwned + 'static,
+        R: Lower + 'static,
+    {
+        let call = Owning { call, types: PhantomData::<fn(P) -> R> };
+        self.items.insert(name, Item::HostFunc(HostCall::Typed(std::sync::Arc::new(call))));
+        self
+    }
+
+    /// Defines a function of the host that borrows its parameters from the guest's memory: `&str`, `&[u8]`, lists of other integers, and types made of them. It is given
+    /// the store's data, and not the store. The types are stated: `func_wrap_borrowed::<(&str, &[u8]), _>("log", |data, (level, text)| ...)`.
+    pub fn func_wrap_borrowed<P, R>(
+        &mut self,
+        name: &str,
+        call: impl for<'a> Fn(&'a mut T, P::Lifted<'a>) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + Lift + 'static,
+        R: Lower + 'static,
+    {
+        let call = Borrowing { call, types: PhantomData::<fn(P) -> R> };
+        self.items.insert(name, Item::HostFunc(HostCall::Typed(std::sync::Arc::new(call))));
+        self
+    }
+
+    /// Defines the resource type of the host's that [`Resource`] handles of `R` are of; `dtor` is given those that nobody owns any more.
+    pub fn resource_of<R: 'static>(
+        &mut self,
+        name: &str,
+        dtor: impl Fn(StoreContextMut<'_, T>, Resource<R>) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.resource(name, &ResourceType::of::<R>(), move |store, rep| dtor(store, Resource::new(rep)))
+    }
+}
+
+/// A function of the host whose types are Rust's, in stores with data of type `T`.
+pub(crate) trait TypedHost<T: 'static>: Send + Sync {
+    /// Checks that a component's import is of these types.
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error>;
+
+    /// Calls it for a guest, whose parameters stand in the slots, and leaves what it gives in them.
+    fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: &Lowered,
+        resources: &BoundResources,
+        slots: &mut [u64],
+    ) -> Result<(), Error>;
+}
+
+/// Such a function that takes the store.
+pub(crate) struct Owning<P, R, F> {
+    call: F,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<T, P, R, F> TypedHost<T> for Owning<P, R, F>
+where
+    T: 'static,
+    P: ParamList + LiftOwned,
+    R: Lower,
+    F: Fn(StoreContextMut<'_, T>, P) -> Result<R, Error> + Send + Sync,
+{
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error> {
+        check::<P, R>(&format!("`{name}`"), import, state)
+    }
+
+    fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: &Lowered,
+        resources: &BoundResources,
+        slots: &mut [u64],
+    ) -> Result<(), Error> {
+        let (kept, mut lends) = (Arena::default(), Lends::default());
+        let of = (&lowered.side, resources);
+        let parts = store.parts::<State>(lowered.side.memory)?;
+        let mut lift =
+            LiftContext::new(of, (parts.attachment, parts.memory, parts.budget), (&mut lends, &kept));
+        let params = lift.value::<P>(max_flat_params(lowered), slots)?;
+        let _charge = lift.into_charge();
+        let result = (self.call)(store.as_context_mut(), params)?;
+        give::<T, P, R>(store, (lowered, resources), lends, (slots, &result))
+    }
+}
+
+/// Such a function that borrows from the guest's memory.
+pub(crate) struct Borrowing<P, R, F> {
+    call: F,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<T, P, R, F> TypedHost<T> for Borrowing<P, R, F>
+where
+    T: 'static,
+    P: ParamList + Lift,
+    R: Lower,
+    F: for<'a> Fn(&'a mut T, P::Lifted<'a>) -> Result<R, Error> + Send + Sync,
+{
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error> {
+        check::<P, R>(&format!("`{name}`"), import, state)
+    }
+
+    fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: &Lowered,
+        resources: &BoundResources,
+        slots: &mut [u64],
+    ) -> Result<(), Error> {
+        let (kept, mut lends) = (Arena::default(), Lends::default());
+        let of = (&lowered.side, resources);
+        let parts = store.parts::<State>(lowered.side.memory)?;
+        let mut lift =
+            LiftContext::new(of, (parts.attachment, parts.memory, parts.budget), (&mut lends, &kept));
+        let params = lift.value::<P>(max_flat_params(lowered), slots)?;
+        let charge = lift.into_charge();
+        let result = (self.call)(parts.data, params)?;
+        drop(charge);
+        give::<T, P, R>(store, (lowered, resources), lends, (slots, &result))
+    }
+}
+
+fn max_flat_params(lowered: &Lowered) -> usize {
+    if lowered.is_async { MAX_FLAT_ASYNC_PARAMS } else { MAX_FLAT_PARAMS }
+}
+
+/// Gives a guest what a function of the host returns, and ends what was lent for the call.
+fn give<T: 'static, P: Lift, R: Lower>(
+    store: &mut StoreContextMut<'_, T>,
+    (lowered, resources): (&Lowered, &BoundResources),
+    mut lends: Lends,
+    (slots, result): (&mut [u64], &R),
+) -> Result<(), Error> {
+    let side = &lowered.side;
+    // Where a result does not fit into a slot, the guest passes where it wants it, after the parameters.
+    let params = if P::SHAPE.flat() <= max_flat_params(lowered) { P::SHAPE.flat() } else { 1 };
+    let out = slots.get(params).copied().unwrap_or_default() as u32;
+    let max_flat = if lowered.is_async { 0 } else { MAX_FLAT_RESULTS };
+    let mut passed = SlotsMut::default();
+    let mut guest = InStore { store, side };
+    let mut lower = LowerContext::new((side, resources), (&mut guest, None), &mut lends);
+    lower.result(max_flat, (result, out), &mut passed)?;
+    lends.end(store.attachment(), Some(side.instance));
+    if let (Some(slot), Some(result)) = (slots.first_mut(), passed.as_slice().first()) {
+        *slot = *result;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What lifting works with: the guest's memory, borrowed, and its handles.
+
+use std::any::TypeId;
+
+use innkeeper_engine::{Budget, BudgetKind, Charge, Error};
+
+use super::arena::Arena;
+use super::wit::BoundResources;
+use super::{Lift, Shape, Slots};
+use crate::abi::{Lends, MAX_BYTES, Side, check_range, lift_string, lift_utf8};
+use crate::decode::Encoding;
+use crate::resource::ResourceTypeId;
+use crate::state::State;
+use crate::trap::Trap;
+
+/// Where values are lifted from. What borrows from the guest's memory lives as long as `'a`.
+pub struct LiftContext<'a> {
+    pub(super) side: &'a Side,
+    pub(super) state: &'a mut State,
+    memory: &'a [u8],
+    pub(super) lends: &'a mut Lends,
+    resources: &'a BoundResources,
+    /// Where the next string is kept that cannot be borrowed.
+    kept: &'a Arena,
+    budget: &'a Budget,
+    charge: Option<Charge>,
+}
+
+impl<'a> LiftContext<'a> {
+    pub(crate) fn new(
+        (side, resources): (&'a Side, &'a BoundResources),
+        (state, memory, budget): (&'a mut State, &'a [u8], &'a Budget),
+        (lends, kept): (&'a mut Lends, &'a Arena),
+    ) -> LiftContext<'a> {
+        LiftContext { side, state, memory, lends, resources, kept, budget, charge: None }
+    }
+
+    /// What the lifted values take, to be held for as long as they are.
+    pub(crate) fn into_charge(self) -> Option<Charge> {
+        self.charge
+    }
+
+    /// A value from as many slots as it has, or from memory where these would be more than `max_flat`.
+    pub(crate) fn value<V: Lift>(&mut self, max_flat: usize, slots: &[u64]) -> Result<V::Lifted<'a>, Error> {
+        if V::SHAPE.flat() <= max_flat {
+            return V::lift(self, &mut Slots::new(slots));
+        }
+        let address = slots.first().copied().unwrap_or_default() as u32;
+        let shape = (u64::from(V::SHAPE.size()), V::SHAPE.align());
+        check_range(address, shape, self.memory.len(), Trap::PointerOutOfBounds)?;
+        V::load(self, address)
+    }
+
+    /// The bytes at an address that was checked; zeros beyond the end, where nobody reads after the checks.
+    #[inline]
+    #[must_use]
+    pub fn read<const N: usize>(&self, address: u32) -> [u8; N] {
+        let from = self.memory.get(address as usize..).and_then(|from| from.first_chunk());
+        from.copied().unwrap_or([0; N])
+    }
+
+    /// A number of a case or of flags, of so many bytes, at an address that was checked.
+    #[must_use]
+    pub fn read_number(&self, address: u32, size: u32) -> u32 {
+        match size {
+            1 => u32::from(self.read::<1>(address)[0]),
+            2 => u32::from(u16::from_le_bytes(self.read(address))),
+            _ => u32::from_le_bytes(self.read(address)),
+        }
+    }
+
+    /// The error for a number that is no case's.
+    #[must_use]
+    pub fn no_case(&self, case: u32) -> Error {
+        Trap::InvalidDiscriminant(case).into()
+    }
+
+    /// The bytes of so many values of a shape, once it is clear that they are aligned and in the memory.
+    pub(super) fn list(&self, (address, length): (u32, u32), shape: Shape) -> Result<&'a [u8], Trap> {
+        let bytes = u64::from(length) * u64::from(shape.size());
+        if bytes > MAX_BYTES {
+            return Err(Trap::ListTooLong);
+        }
+        let range = check_range(address, (bytes, shape.align()), self.memory.len(), Trap::ListOutOfBounds)?;
+        Ok(self.memory.get(range).unwrap_or_default())
+    }
+
+    /// The bytes of values at an address that was checked.
+    pub(super) fn bytes(&self, address: u32, bytes: usize) -> &'a [u8] {
+        self.memory.get(address as usize..).and_then(|from| from.get(..bytes)).unwrap_or_default()
+    }
+
+    pub(super) fn owned_string(&mut self, passed: (u32, u32)) -> Result<String, Error> {
+        let text = lift_string(self.memory, passed, self.side.encoding)?;
+        self.hold(text.len())?;
+        Ok(text)
+    }
+
+    /// A string where it is, or kept for as long, where it is not in UTF-8.
+    pub(super) fn borrowed_string(&mut self, passed: (u32, u32)) -> Result<&'a str, Error> {
+        if self.side.encoding == Encoding::Utf8 {
+            return Ok(lift_utf8(self.memory, passed)?);
+        }
+        let text = self.owned_string(passed)?;
+        self.hold(size_of::<(String, Arena)>())?;
+        let (text, next) = self.kept.keep(text);
+        self.kept = next;
+        Ok(text)
+    }
+
+    /// Room for so many values, as far as the guest may make the host hold them.
+    pub(crate) fn room_for<V>(&mut self, length: usize) -> Result<Vec<V>, Error> {
+        self.hold(length.saturating_mul(size_of::<V>()))?;
+        let mut list = Vec::new();
+        list.try_reserve_exact(length)
+            .map_err(|_| Error::limit(format!("the system has no memory for a list of {length} values")))?;
+        Ok(list)
+    }
+
+    /// Charges what the host holds for the guest.
+    fn hold(&mut self, bytes: usize) -> Result<(), Error> {
+        let charge = self.charge.get_or_insert_with(|| self.budget.empty(BudgetKind::Buffer));
+        Ok(charge.add(bytes as u64)?)
+    }
+
+    /// Which resource type a Rust type stands for.
+    pub(super) fn resource_type(&self, rust: TypeId) -> Result<ResourceTypeId, Error> {
+        self.resources.get(rust)
+    }
+}
+
+impl std::fmt::Debug for LiftContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiftContext").field("memory_bytes", &self.memory.len()).finish_non_exhaustive()
+    }
+}

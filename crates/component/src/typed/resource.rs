@@ -1,0 +1,231 @@
+//! Handles of resources: of the host's, with the Rust type that is behind them, and of any.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use innkeeper_engine::Error;
+
+use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes};
+use crate::resource::{Handle, ResourceAny, ResourceType, usage};
+use crate::table::ResourceHandle;
+
+/// An owned resource of the host's, `own<...>` in WIT, behind which values of type `R` are. Which one it is, a number says, most often of a
+/// [`crate::ResourceTable`]. It is given to a guest once: where it is given a second time, that is an error.
+pub struct Resource<R> {
+    rep: u32,
+    is_given: AtomicBool,
+    behind: PhantomData<fn() -> R>,
+}
+
+impl<R: 'static> Resource<R> {
+    /// The resource that a number stands for.
+    #[must_use]
+    pub fn new(rep: u32) -> Resource<R> {
+        Resource { rep, is_given: AtomicBool::new(false), behind: PhantomData }
+    }
+
+    /// What stands for the resource.
+    #[must_use]
+    pub fn rep(&self) -> u32 {
+        self.rep
+    }
+
+    /// The resource, to lend it to a guest for a call.
+    #[must_use]
+    pub fn borrow(&self) -> Borrowed<'_, R> {
+        Borrowed { rep: self.rep, lender: PhantomData }
+    }
+
+    /// What stands for the resource, which is given to a guest now.
+    fn give(&self) -> Result<u32, Error> {
+        match self.is_given.swap(true, Ordering::Relaxed) {
+            false => Ok(self.rep),
+            true => Err(usage("the resource was given away before")),
+        }
+    }
+}
+
+impl<R> std::fmt::Debug for Resource<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resource").field("rep", &self.rep).finish_non_exhaustive()
+    }
+}
+
+/// A resource of the host's that is lent, `borrow<...>` in WIT: by a guest to a function of the host for as long as that runs, or by the host to a guest for a call.
+pub struct Borrowed<'a, R> {
+    rep: u32,
+    lender: PhantomData<(&'a (), fn() -> R)>,
+}
+
+impl<R> Borrowed<'_, R> {
+    /// What stands for the resource.
+    #[must_use]
+    pub fn rep(&self) -> u32 {
+        self.rep
+    }
+}
+
+impl<R> Clone for Borrowed<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Borrowed<'_, R> {}
+
+impl<R> std::fmt::Debug for Borrowed<'_, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Borrowed").field("rep", &self.rep).finish()
+    }
+}
+
+impl<R: 'static> ComponentType for Resource<R> {
+    const SHAPE: Shape = Shape::number(4);
+
+    fn define(types: &mut WitTypes) -> WitType {
+        types.own(TypeId::of::<R>(), Some(ResourceType::of::<R>()))
+    }
+}
+
+impl<R: 'static> Handed for Resource<R> {
+    fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
+        let ty = context.resource_type(TypeId::of::<R>())?;
+        Ok(Resource::new(context.state.take_own(context.side.instance, handle, ty)?))
+    }
+
+    fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
+        let ty = context.resource_type(TypeId::of::<R>())?;
+        let rep = self.give()?;
+        let budget = context.guest.budget();
+        let state = context.guest.state();
+        state.instance(context.side.instance).handles.add(ResourceHandle::own(ty, rep), &budget)
+    }
+}
+
+impl<R: 'static> ComponentType for Borrowed<'_, R> {
+    const SHAPE: Shape = Shape::number(4);
+
+    fn define(types: &mut WitTypes) -> WitType {
+        types.borrow(TypeId::of::<R>(), Some(ResourceType::of::<R>()))
+    }
+}
+
+impl<R: 'static> Handed for Borrowed<'_, R> {
+    fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
+        let ty = context.resource_type(TypeId::of::<R>())?;
+        let rep = context.state.lend(context.side.instance, handle, ty)?;
+        context.lends.guest.push(handle);
+        Ok(Borrowed { rep, lender: PhantomData })
+    }
+
+    fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
+        let ty = context.resource_type(TypeId::of::<R>())?;
+        let budget = context.guest.budget();
+        let to = (context.side.instance, context.call);
+        context.guest.state().give_borrow(to, (ty, self.rep), &budget)
+    }
+}
+
+/// An owned resource of whatever type the function has there, most often a guest's. All in one function's type must be of one resource type.
+impl ComponentType for ResourceAny {
+    const SHAPE: Shape = Shape::number(4);
+
+    fn define(types: &mut WitTypes) -> WitType {
+        types.own(TypeId::of::<ResourceAny>(), None)
+    }
+}
+
+impl Handed for ResourceAny {
+    fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
+        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
+        let rep = context.state.take_own(context.side.instance, handle, ty)?;
+        Ok(context.state.give_host(ty, rep, true))
+    }
+
+    fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
+        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
+        let budget = context.guest.budget();
+        let state = context.guest.state();
+        let rep = state.take_host(*self, ty)?;
+        state.instance(context.side.instance).handles.add(ResourceHandle::own(ty, rep), &budget)
+    }
+}
+
+/// A resource of whatever type the function has there, lent. As a function of the host's parameter it is good until that returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BorrowedAny(pub ResourceAny);
+
+impl ComponentType for BorrowedAny {
+    const SHAPE: Shape = Shape::number(4);
+
+    fn define(types: &mut WitTypes) -> WitType {
+        types.borrow(TypeId::of::<ResourceAny>(), None)
+    }
+}
+
+impl Handed for BorrowedAny {
+    fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
+        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
+        let rep = context.state.lend(context.side.instance, handle, ty)?;
+        context.lends.guest.push(handle);
+        let lent = context.state.give_host(ty, rep, false);
+        if let Handle::Host { index, .. } = lent.0 {
+            context.lends.borrowed.push(index);
+        }
+        Ok(BorrowedAny(lent))
+    }
+
+    fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
+        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
+        let (rep, lent) = context.guest.state().lend_host(self.0, ty)?;
+        context.lends.host.push(lent);
+        let budget = context.guest.budget();
+        let to = (context.side.instance, context.call);
+        context.guest.state().give_borrow(to, (ty, rep), &budget)
+    }
+}
+
+/// Something that is passed as a handle.
+trait Handed: Sized {
+    /// Takes what a guest's handle stands for.
+    fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error>;
+    /// Gives a guest a handle.
+    fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error>;
+}
+
+macro_rules! handles {
+    ($(($($generics:tt)*) $ty:ty, $lifted:ty;)*) => {$(
+        impl<$($generics)*> Lift for $ty {
+            type Lifted<'a> = $lifted;
+
+            fn lift<'a>(context: &mut LiftContext<'a>, slots: &mut Slots<'_>) -> Result<$lifted, Error> {
+                Handed::take(context, slots.next_slot() as u32)
+            }
+
+            fn load<'a>(context: &mut LiftContext<'a>, address: u32) -> Result<$lifted, Error> {
+                let handle = u32::from_le_bytes(context.read(address));
+                Handed::take(context, handle)
+            }
+        }
+
+        impl<$($generics)*> Lower for $ty {
+            fn lower(&self, context: &mut LowerContext<'_>, slots: &mut SlotsMut) -> Result<(), Error> {
+                slots.push(u64::from(self.hand(context)?));
+                Ok(())
+            }
+
+            fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error> {
+                let handle = self.hand(context)?;
+                context.write(address, &handle.to_le_bytes())
+            }
+        }
+    )*};
+}
+
+handles! {
+    (R: 'static) Resource<R>, Resource<R>;
+    (R: 'static) Borrowed<'_, R>, Borrowed<'a, R>;
+    () ResourceAny, ResourceAny;
+    () BorrowedAny, BorrowedAny;
+}

@@ -1,0 +1,83 @@
+//! Functions of numbers, whose parameters and results are passed as they stand in slots of 64 bits, with no [`Val`] made of each: for layers that have types of their own
+//! above them, as components have.
+//!
+//! Must stay true: a slot that a guest sees has only the bits of its type; a type with anything but numbers is refused, since a slot could then be an address.
+
+use std::sync::Arc;
+
+use super::Func;
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::runtime::host::Dynamic;
+use crate::runtime::{call, host};
+use crate::store::AsContextMut;
+use crate::types::{FuncType, ValType};
+
+impl Func {
+    /// A host function of numbers of a type known at run time. `call` is given as many slots as there are parameters or results, whichever is more: first the parameters
+    /// stand there, then it leaves the results. Of a slot of 32 bits only these count.
+    ///
+    /// # Errors
+    /// Where a parameter or a result is no number; where the engine's registry of types is full.
+    pub fn new_of_numbers<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> Result<Func, Error> {
+        check_numbers(&ty)?;
+        let results: Arc<[ValType]> = ty.results().into();
+        let core = &mut store.as_context_mut().0.core;
+        let code = host::code::<T, Dynamic>(move |caller: Caller<'_, T>, slots: &mut [u64]| {
+            call(caller, slots)?;
+            for (slot, ty) in slots.iter_mut().zip(&*results) {
+                *slot = of_type(*slot, *ty);
+            }
+            Ok(())
+        });
+        let record = core.new_host_func(code, &ty)?;
+        Func::from_record(record, core)
+    }
+
+    /// Calls a function of numbers: the parameters stand in the first slots, and the results after the call. There may be more slots than it needs.
+    ///
+    /// # Errors
+    /// Where a parameter or a result is no number, or there are too few slots; a trap, or an error of a host function.
+    pub fn call_of_numbers(&self, mut store: impl AsContextMut, slots: &mut [u64]) -> Result<(), Error> {
+        let inner = store.as_context_mut().0;
+        let record = self.record(&inner.core)?;
+        let types = call::type_record(record);
+        let Some(ty) = types.ty.composite.as_func() else { return Err(no_numbers(&FuncType::new([], []))) };
+        check_numbers(ty)?;
+        if slots.len() < ty.call_slots() as usize {
+            return Err(Error::usage(format!(
+                "the function has type {ty}, and room for {} values was given",
+                slots.len()
+            )));
+        }
+        for (slot, ty) in slots.iter_mut().zip(ty.params()) {
+            *slot = of_type(*slot, *ty);
+        }
+        call::checked(inner, record, slots)
+    }
+}
+
+/// The bits of a slot that a type has.
+fn of_type(slot: u64, ty: ValType) -> u64 {
+    match ty {
+        ValType::I32 | ValType::F32 => u64::from(slot as u32),
+        _ => slot,
+    }
+}
+
+fn check_numbers(ty: &FuncType) -> Result<(), Error> {
+    let is_number =
+        |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
+    match ty.params().iter().chain(ty.results()).all(is_number) {
+        true => Ok(()),
+        false => Err(no_numbers(ty)),
+    }
+}
+
+fn no_numbers(ty: &FuncType) -> Error {
+    Error::usage(format!("the function has type {ty}, and is to be one of numbers only"))
+}

@@ -34,14 +34,18 @@ mod val;
 pub use component::{Component, ImportItem, ImportItemKind};
 pub use features::{Feature, Features};
 pub use func::Func;
+/// What generated code returns.
+#[doc(hidden)]
+pub use innkeeper_engine::Error;
+pub use innkeeper_macros::{ComponentType, Lift, Lower};
 pub use instance::{Export, Instance};
 pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use names::NameMap;
 pub use resource::{ResourceAny, ResourceType};
 pub use trap::{ResourceOwner, Trap};
 pub use typed::{
-    Borrowed, BorrowedAny, ComponentType, Lift, LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource,
-    ResourceTable, Shape, Slots, SlotsMut, TypedFunc, WitType, WitTypes,
+    Borrowed, BorrowedAny, ComponentType, Lift, LiftContext, LiftOwned, Lower, LowerContext, ParamList,
+    Resource, ResourceTable, Shape, Slots, SlotsMut, TypedFunc, WitType, WitTypes,
 };
 pub use types::{FuncType, Type, TypeKind};
 pub use val::{List, Val};

@@ -2,8 +2,8 @@
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use innkeeper_engine::{AsContextMut, Budget, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal};
 

@@ -100,12 +100,12 @@ pub use module::{Nest, Visit};
 pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
 pub use pooling::Pooling;
-pub use runtime::plain::{Plain, numbers_in};
 pub use profile::{OmittedSamples, Profile};
 pub use reference::{
     AnyKind, AnyRef, ArrayRef, DefinedType, EqRef, ExnRef, ExternRef, I31, OwnedRooted, Reference, RootScope,
     StructRef,
 };
+pub use runtime::plain::{Plain, numbers_in};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use store_builder::StoreBuilder;
 pub use tier::{CompileStatistics, Disassembly, Lacking, NewCode};

@@ -73,7 +73,11 @@ pub(crate) fn lift_utf8(memory: &[u8], passed: (u32, u32)) -> Result<&str, Trap>
 }
 
 /// Stores a string of the host's; gives its address and length, as they are passed.
-pub(crate) fn lower_string(guest: &mut dyn Guest, text: &str, encoding: Encoding) -> Result<(u32, u32), Error> {
+pub(crate) fn lower_string(
+    guest: &mut dyn Guest,
+    text: &str,
+    encoding: Encoding,
+) -> Result<(u32, u32), Error> {
     store(guest, (text, StringShape::of_host(text)?), encoding, Boundary::Host)
 }
 

@@ -3,8 +3,8 @@
 use innkeeper_engine::Error;
 
 use super::{
-    ComponentType, Lift, LiftContext, Lower, LowerContext, ParamList, Shape, Slots, SlotsMut, WitType, WitTypes,
-    sealed,
+    ComponentType, Lift, LiftContext, Lower, LowerContext, ParamList, Shape, Slots, SlotsMut, WitType,
+    WitTypes, sealed,
 };
 use crate::types::ValType;
 

@@ -72,9 +72,9 @@ impl Func {
             FuncInst::Lifted(_) => Err(Error::new(ErrorKind::Unsupported(format!(
                 "calls with Rust types of {name}, which is lifted with the async ABI"
             )))),
-            FuncInst::Host(_) => {
-                Err(usage(&format!("{name} is the host's own, which the component exports as it was given it")))
-            }
+            FuncInst::Host(_) => Err(usage(&format!(
+                "{name} is the host's own, which the component exports as it was given it"
+            ))),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use innkeeper_engine::Error;
 
-use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes};
+use super::{
+    ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes,
+};
 
 impl<V: ComponentType> ComponentType for [V] {
     const SHAPE: Shape = Shape::PAIR;

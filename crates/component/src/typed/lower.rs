@@ -4,9 +4,7 @@ use std::any::TypeId;
 
 use super::wit::BoundResources;
 use super::{Lower, Shape, SlotsMut};
-use crate::abi::{
-    Guest, Kind, Lends, MAX_BYTES, Side, check_allocated, check_range, lower_string, write,
-};
+use crate::abi::{Guest, Kind, Lends, MAX_BYTES, Side, check_allocated, check_range, lower_string, write};
 use crate::resource::ResourceTypeId;
 use crate::trap::Trap;
 
@@ -99,13 +97,7 @@ impl<'a> LowerContext<'a> {
             return Err(Trap::ListTooLong.into());
         }
         let address = self.guest.realloc(0, 0, shape.align(), bytes as u32)?;
-        check_allocated(
-            self.guest,
-            address,
-            (bytes, shape.align()),
-            crate::abi::Boundary::Host,
-            Kind::List,
-        )?;
+        check_allocated(self.guest, address, (bytes, shape.align()), crate::abi::Boundary::Host, Kind::List)?;
         Ok(address)
     }
 

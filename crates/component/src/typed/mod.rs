@@ -122,3 +122,6 @@ pub trait ParamList: ComponentType + sealed::Sealed {}
 mod sealed {
     pub trait Sealed {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 use innkeeper_engine::{Error, numbers_in};
 
-use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes};
+use super::{
+    ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes,
+};
 use crate::trap::Trap;
 use crate::types::ValType;
 
@@ -82,10 +84,18 @@ macro_rules! integers {
 
 /// What the bits of a widened number are passed as.
 macro_rules! passed {
-    (i32) => { u32 };
-    (u32) => { u32 };
-    (i64) => { u64 };
-    (u64) => { u64 };
+    (i32) => {
+        u32
+    };
+    (u32) => {
+        u32
+    };
+    (i64) => {
+        u64
+    };
+    (u64) => {
+        u64
+    };
 }
 
 integers! {
@@ -106,7 +116,9 @@ fn borrowed<'a, N: innkeeper_engine::Plain + ComponentType>(
     let bytes = context.list(list, N::SHAPE)?;
     // A memory begins where pages do, and the address in it was checked.
     numbers_in(bytes).ok_or_else(|| {
-        crate::resource::usage("this machine cannot borrow a list of numbers from a guest: take it as a `Vec`")
+        crate::resource::usage(
+            "this machine cannot borrow a list of numbers from a guest: take it as a `Vec`",
+        )
     })
 }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper_engine::Error;
 
-use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes};
+use super::{
+    ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes,
+};
 use crate::resource::{Handle, ResourceAny, ResourceType, usage};
 use crate::table::ResourceHandle;
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use innkeeper_engine::Error;
 
 use super::list::load_pair;
-use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes};
+use super::{
+    ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes,
+};
 use crate::types::ValType;
 
 impl ComponentType for str {

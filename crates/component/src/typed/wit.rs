@@ -158,11 +158,12 @@ fn is_nothing(table: &TypeTable, ty: TypeIndex) -> bool {
 }
 
 /// A type's own word on where its parts are is not taken for it.
-fn check_shape<V: ComponentType>(table: &TypeTable, ty: TypeIndex) -> Result<(), Error> {
+pub(super) fn check_shape<V: ComponentType>(table: &TypeTable, ty: TypeIndex) -> Result<(), Error> {
     let (layout, shape) = (table.layout(ty), V::SHAPE);
-    let flat = layout.flat.as_ref().map_or(shape.flat() > crate::abi::MAX_FLAT_PARAMS, |flat| {
-        flat.len() == shape.flat()
-    });
+    let flat = layout
+        .flat
+        .as_ref()
+        .map_or(shape.flat() > crate::abi::MAX_FLAT_PARAMS, |flat| flat.len() == shape.flat());
     if flat && (layout.size, layout.align) == (shape.size(), shape.align()) {
         return Ok(());
     }

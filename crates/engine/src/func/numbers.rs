@@ -70,8 +70,7 @@ fn of_type(slot: u64, ty: ValType) -> u64 {
 }
 
 fn check_numbers(ty: &FuncType) -> Result<(), Error> {
-    let is_number =
-        |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
+    let is_number = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
     match ty.params().iter().chain(ty.results()).all(is_number) {
         true => Ok(()),
         false => Err(no_numbers(ty)),

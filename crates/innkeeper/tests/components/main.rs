@@ -7,6 +7,7 @@ mod linking;
 mod memory;
 mod mutants;
 mod resources;
+mod typed;
 mod values;
 
 use innkeeper::component::{Component, Instance, Linker, Val};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::resource::{Handle, ResourceAny};
-use crate::state::{Shared, State};
+use crate::resource::{Handle, ResourceAny, ResourceTypeId};
+use crate::state::State;
 use crate::types::{ResourceSlot, TypeIndex, TypeTable, ValType};
 use crate::val::{List, Val};
 
@@ -21,13 +21,13 @@ impl Given {
     /// Whether a handle of the host's can be given so, together with those before it.
     pub(crate) fn look(
         &mut self,
-        (state, shared): (&mut State, &Shared),
-        (slot, is_own): (ResourceSlot, bool),
+        state: &mut State,
+        (ty, is_own): (ResourceTypeId, bool),
         any: ResourceAny,
     ) -> Result<(), String> {
         let Handle::Host { .. } = any.0 else { return Ok(()) };
         let (index, handle) = state.host_handle(any).map_err(|error| error.to_string())?;
-        if handle.ty != shared.resources[slot.0 as usize] {
+        if handle.ty != ty {
             return Err("the handle is of another resource type than the function takes".to_owned());
         }
         if is_own && !handle.is_own {

@@ -12,7 +12,7 @@ use crate::check::{Given, fits};
 use crate::resource::{ResourceAny, usage};
 use crate::state::{FuncId, FuncInst, RootId, Shared, State};
 use crate::typed::{BoundResources, TypedHost};
-use crate::types::{FuncType, FuncTypeDef, FuncTypeIndex};
+use crate::types::{FuncType, FuncTypeDef, FuncTypeIndex, ResourceSlot};
 use crate::val::Val;
 
 /// A core function, lifted.
@@ -145,8 +145,9 @@ impl Func {
 fn check_params(state: &mut State, shared: &Shared, ty: &FuncTypeDef, params: &[Val]) -> Result<(), Error> {
     let mut given = Given::default();
     for ((name, ty), val) in ty.params.iter().zip(params) {
-        let mut look =
-            |slot, is_own, any: ResourceAny| given.look((&mut *state, shared), (slot, is_own), any);
+        let mut look = |slot: ResourceSlot, is_own, any: ResourceAny| {
+            given.look(&mut *state, (shared.resources[slot.0 as usize], is_own), any)
+        };
         fits(&shared.types, *ty, val, &mut look)
             .map_err(|reason| usage(&format!("the argument `{name}` does not fit: {reason}")))?;
     }

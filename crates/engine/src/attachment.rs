@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::extern_::Memory;
 use crate::host_panics::FirstPanic;
 use crate::store::{StoreContext, StoreContextMut};
+use crate::vmctx::record::InterruptHandle;
 
 /// Things of different types, few enough to look through.
 #[derive(Default)]
@@ -37,7 +38,6 @@ impl Attachments {
 }
 
 /// Parts of a store that are borrowed together ([`StoreContextMut::parts`]).
-#[derive(Debug)]
 pub struct StoreParts<'a, T, A> {
     /// The embedder's data.
     pub data: &'a mut T,
@@ -47,6 +47,14 @@ pub struct StoreParts<'a, T, A> {
     pub memory: &'a mut [u8],
     /// What the store's guests charge what they hold to.
     pub budget: &'a Budget,
+    /// Tells whether somebody wants the store's guests to stop.
+    pub interrupts: &'a InterruptHandle,
+}
+
+impl<T, A> std::fmt::Debug for StoreParts<'_, T, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreParts").field("memory_bytes", &self.memory.len()).finish_non_exhaustive()
+    }
 }
 
 impl<'a, T> StoreContext<'a, T> {
@@ -79,7 +87,7 @@ impl<T> StoreContextMut<'_, T> {
     }
 
     /// All that a call of the host's needs at once: the embedder's data, what a layer keeps with the store, the bytes of a memory (none where there is no memory), and
-    /// what guests charge what they hold to. Nothing of the guest's runs while they are borrowed, and no memory grows.
+    /// what guests charge what they hold to, and whether they are to stop. Nothing of the guest's runs while they are borrowed, and no memory grows.
     ///
     /// # Errors
     /// Where the memory is of another store, or shared.
@@ -98,7 +106,8 @@ impl<T> StoreContextMut<'_, T> {
             None => &mut [],
         };
         let attachment = core.attachments.get_or_default();
-        Ok(StoreParts { data: &mut inner.data, attachment, memory, budget: &core.budget })
+        let interrupts = core.record.interrupt_handle();
+        Ok(StoreParts { data: &mut inner.data, attachment, memory, budget: &core.budget, interrupts })
     }
 
     /// What the store's guests charge what they hold to.

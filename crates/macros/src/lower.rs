@@ -27,6 +27,7 @@ pub(crate) fn implement(input: &Input) -> TokenStream {
             )
         }
     };
+    let look = look_at_handles(input);
     quote! {
         #[automatically_derived]
         impl #declared #path::Lower for #name #given {
@@ -45,6 +46,42 @@ pub(crate) fn implement(input: &Input) -> TokenStream {
             ) -> ::core::result::Result<(), #path::Error> {
                 #store
             }
+
+            #look
+        }
+    }
+}
+
+/// Looks at handles, in those types that can have such.
+fn look_at_handles(input: &Input) -> TokenStream {
+    let (name, path) = (&input.name, &input.path);
+    let look =
+        |ty: &syn::Type, value: TokenStream| quote!(<#ty as #path::Lower>::look_at_handles(#value, given)?;);
+    let looks = match &input.kind {
+        Kind::Record(fields) => {
+            let looks = fields.iter().filter_map(|field| {
+                let name = &field.name;
+                Some(look(field.ty.as_ref()?, quote!(&self.#name)))
+            });
+            quote!(#(#looks)*)
+        }
+        Kind::Variant(cases) => {
+            let arms = cases.iter().filter_map(|case| {
+                let (case_name, look) = (&case.name, look(case.ty.as_ref()?, quote!(payload)));
+                Some(quote!(#name::#case_name(payload) => { #look }))
+            });
+            quote!(match self { #(#arms)* _ => {} })
+        }
+        Kind::Enum(_) | Kind::Flags(_) => return TokenStream::new(),
+    };
+    quote! {
+        #[allow(unreachable_patterns)]
+        fn look_at_handles(
+            &self,
+            given: &mut #path::GivenHandles<'_>,
+        ) -> ::core::result::Result<(), #path::Error> {
+            #looks
+            ::core::result::Result::Ok(())
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Lift<'a> {
 }
 
 /// After how many elements of a list it is looked whether the guest is to stop.
-pub(super) const LOOK_EVERY: usize = 4096;
+pub(crate) const LOOK_EVERY: usize = 4096;
 
 /// Core values, of which the first are taken.
 type Slots<'a> = std::slice::Iter<'a, u64>;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-pub(crate) use lift::Lift;
+pub(crate) use lift::{LOOK_EVERY, Lift};
 pub(crate) use lower::Lower;
 pub(crate) use string::{Kind, StringShapes, check_allocated, lift_string, lift_utf8, lower_string, write};
 

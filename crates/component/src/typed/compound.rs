@@ -3,8 +3,8 @@
 use innkeeper_engine::Error;
 
 use super::{
-    ComponentType, Lift, LiftContext, Lower, LowerContext, ParamList, Shape, Slots, SlotsMut, WitType,
-    WitTypes, sealed,
+    ComponentType, GivenHandles, Lift, LiftContext, Lower, LowerContext, ParamList, Shape, Slots, SlotsMut,
+    WitType, WitTypes, sealed,
 };
 use crate::types::ValType;
 
@@ -51,6 +51,11 @@ macro_rules! tuples {
                     end = at + $name::SHAPE.size();
                     self.$at.store(context, address + at)?;
                 })*
+                Ok(())
+            }
+
+            fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+                $(self.$at.look_at_handles(given)?;)*
                 Ok(())
             }
         }
@@ -139,6 +144,10 @@ impl<V: Lower> Lower for Option<V> {
             None => Ok(()),
         }
     }
+
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        self.iter().try_for_each(|payload| payload.look_at_handles(given))
+    }
 }
 
 impl<V: ComponentType, E: ComponentType> ComponentType for Result<V, E> {
@@ -195,6 +204,13 @@ impl<V: Lower, E: Lower> Lower for Result<V, E> {
             Err(payload) => payload.store(context, at),
         }
     }
+
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        match self {
+            Ok(payload) => payload.look_at_handles(given),
+            Err(payload) => payload.look_at_handles(given),
+        }
+    }
 }
 
 impl<V: ComponentType + ?Sized> ComponentType for &V {
@@ -212,6 +228,10 @@ impl<V: Lower + ?Sized> Lower for &V {
 
     fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error> {
         V::store(self, context, address)
+    }
+
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        V::look_at_handles(self, given)
     }
 }
 
@@ -242,5 +262,9 @@ impl<V: Lower> Lower for Box<V> {
 
     fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error> {
         V::store(self, context, address)
+    }
+
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        V::look_at_handles(self, given)
     }
 }

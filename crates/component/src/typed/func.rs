@@ -6,8 +6,9 @@ use std::sync::Arc;
 use innkeeper_engine::{AsContextMut, Error, ErrorKind, StoreContextMut};
 
 use super::arena::Arena;
+use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
-use super::{LiftContext, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
+use super::{GivenHandles, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
 use crate::abi::{InStore, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::check_borrows;
 use crate::func::{Func, LiftedFunc, other_store};
@@ -113,6 +114,9 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         if state.id != self.func.store {
             return Err(other_store());
         }
+        if P::SHAPE.has_handles() {
+            params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
+        }
         state.enter(instance, Entry::Host)?;
         let call = state.begin(None);
         let mut lends = Lends::default();
@@ -143,9 +147,11 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         let returned = slots[0];
         let kept = Arena::default();
         let parts = store.parts::<State>(side.memory)?;
-        let mut lift = LiftContext::new(of, (parts.attachment, parts.memory, parts.budget), (lends, &kept));
-        let result = lift.value::<R>(MAX_FLAT_RESULTS, &[returned])?;
-        let _charge = lift.into_charge();
+        let from = (MAX_FLAT_RESULTS, &[returned][..]);
+        let (result, _charge) = match lift_from::<R, T>(parts, of, (lends, &kept), from) {
+            Ok((result, charge, _)) => (result, charge),
+            Err(error) => return Err(or_stopped(store, error)),
+        };
         let state = store.attachment::<State>();
         check_borrows(state, call)?;
         if let Some(post_return) = callee.post_return {

@@ -8,14 +8,16 @@ use std::marker::PhantomData;
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 use super::arena::Arena;
+use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
-use super::{Lift, LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
+use super::{Lift, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
 use crate::abi::{InStore, Lends, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::Lowered;
 use crate::func::HostCall;
 use crate::linker::{Item, LinkerInstance};
 use crate::resource::ResourceType;
 use crate::state::{Shared, State};
+use crate::trap::trap_on_throw;
 use crate::types::FuncTypeIndex;
 
 impl<T: 'static> LinkerInstance<'_, T> {
@@ -113,11 +115,12 @@ where
         let (kept, mut lends) = (Arena::default(), Lends::default());
         let of = (&lowered.side, resources);
         let parts = store.parts::<State>(lowered.side.memory)?;
-        let mut lift =
-            LiftContext::new(of, (parts.attachment, parts.memory, parts.budget), (&mut lends, &kept));
-        let params = lift.value::<P>(max_flat_params(lowered), slots)?;
-        let _charge = lift.into_charge();
-        let result = (self.call)(store.as_context_mut(), params)?;
+        let from = (max_flat_params(lowered), &*slots);
+        let (params, _charge) = match lift_from::<P, T>(parts, of, (&mut lends, &kept), from) {
+            Ok((params, charge, _)) => (params, charge),
+            Err(error) => return Err(or_stopped(store, error)),
+        };
+        let result = (self.call)(store.as_context_mut(), params).map_err(trap_on_throw)?;
         give::<T, P, R>(store, (lowered, resources), lends, (slots, &result))
     }
 }
@@ -154,12 +157,14 @@ where
         let (kept, mut lends) = (Arena::default(), Lends::default());
         let of = (&lowered.side, resources);
         let parts = store.parts::<State>(lowered.side.memory)?;
-        let mut lift =
-            LiftContext::new(of, (parts.attachment, parts.memory, parts.budget), (&mut lends, &kept));
-        let params = lift.value::<P>(max_flat_params(lowered), slots)?;
-        let charge = lift.into_charge();
-        let result = (self.call)(parts.data, params)?;
-        drop(charge);
+        let from = (max_flat_params(lowered), &*slots);
+        // The store is back in one piece when the call is over, and not before.
+        let ended = lift_from::<P, T>(parts, of, (&mut lends, &kept), from)
+            .map(|(params, _charge, data)| (self.call)(data, params));
+        let result = match ended {
+            Ok(result) => result.map_err(trap_on_throw)?,
+            Err(error) => return Err(or_stopped(store, error)),
+        };
         give::<T, P, R>(store, (lowered, resources), lends, (slots, &result))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 
-use innkeeper_engine::{Budget, BudgetKind, Charge, Error};
+use innkeeper_engine::{Budget, BudgetKind, Charge, Error, InterruptHandle, StoreContextMut, StoreParts};
 
 use super::arena::Arena;
 use super::wit::BoundResources;
@@ -23,21 +23,18 @@ pub struct LiftContext<'a> {
     /// Where the next string is kept that cannot be borrowed.
     kept: &'a Arena,
     budget: &'a Budget,
+    interrupts: &'a InterruptHandle,
     charge: Option<Charge>,
 }
 
 impl<'a> LiftContext<'a> {
     pub(crate) fn new(
         (side, resources): (&'a Side, &'a BoundResources),
-        (state, memory, budget): (&'a mut State, &'a [u8], &'a Budget),
+        (state, memory): (&'a mut State, &'a [u8]),
         (lends, kept): (&'a mut Lends, &'a Arena),
+        (budget, interrupts): (&'a Budget, &'a InterruptHandle),
     ) -> LiftContext<'a> {
-        LiftContext { side, state, memory, lends, resources, kept, budget, charge: None }
-    }
-
-    /// What the lifted values take, to be held for as long as they are.
-    pub(crate) fn into_charge(self) -> Option<Charge> {
-        self.charge
+        LiftContext { side, state, memory, lends, resources, kept, budget, interrupts, charge: None }
     }
 
     /// A value from as many slots as it has, or from memory where these would be more than `max_flat`.
@@ -117,6 +114,14 @@ impl<'a> LiftContext<'a> {
         Ok(list)
     }
 
+    /// Stops where somebody wants the guest to; whoever lifts finds out which it is.
+    pub(super) fn check_interrupts(&self) -> Result<(), Error> {
+        match self.interrupts.is_stop_asked() {
+            true => Err(innkeeper_engine::Trap::Interrupted.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Charges what the host holds for the guest.
     fn hold(&mut self, bytes: usize) -> Result<(), Error> {
         let charge = self.charge.get_or_insert_with(|| self.budget.empty(BudgetKind::Buffer));
@@ -127,6 +132,27 @@ impl<'a> LiftContext<'a> {
     pub(super) fn resource_type(&self, rust: TypeId) -> Result<ResourceTypeId, Error> {
         self.resources.get(rust)
     }
+}
+
+/// What [`lift_from`] gives: the value, what it takes on the host's side (to be held as long as it), and the embedder's data, which can be used beside it.
+pub(super) type LiftedFrom<'a, V, T> = (<V as Lift>::Lifted<'a>, Option<Charge>, &'a mut T);
+
+/// Lifts a value with all that is lent of a store.
+pub(super) fn lift_from<'a, V: Lift, T>(
+    parts: StoreParts<'a, T, State>,
+    of: (&'a Side, &'a BoundResources),
+    to: (&'a mut Lends, &'a Arena),
+    (max_flat, slots): (usize, &[u64]),
+) -> Result<LiftedFrom<'a, V, T>, Error> {
+    let StoreParts { data, attachment, memory, budget, interrupts } = parts;
+    let mut context = LiftContext::new(of, (attachment, memory), to, (budget, interrupts));
+    let value = context.value::<V>(max_flat, slots)?;
+    Ok((value, context.charge, data))
+}
+
+/// Why lifting has failed: where it was given up because somebody wants the guest to stop, what is asked for.
+pub(super) fn or_stopped<T: 'static>(store: &mut StoreContextMut<'_, T>, error: Error) -> Error {
+    store.check_interrupts().err().unwrap_or(error)
 }
 
 impl std::fmt::Debug for LiftContext<'_> {

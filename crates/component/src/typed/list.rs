@@ -3,11 +3,12 @@
 use innkeeper_engine::Error;
 
 use super::{
-    ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes,
+    ComponentType, GivenHandles, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType,
+    WitTypes,
 };
 
 impl<V: ComponentType> ComponentType for [V] {
-    const SHAPE: Shape = Shape::PAIR;
+    const SHAPE: Shape = Shape::list(V::SHAPE);
 
     fn define(types: &mut WitTypes) -> WitType {
         let element = V::define(types);
@@ -27,10 +28,17 @@ impl<V: Lower> Lower for [V] {
         let at = lower_list(self, context)?;
         context.write_pair(address, (at, self.len() as u32))
     }
+
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        match V::SHAPE.has_handles() {
+            true => self.iter().try_for_each(|value| value.look_at_handles(given)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl<V: ComponentType> ComponentType for Vec<V> {
-    const SHAPE: Shape = Shape::PAIR;
+    const SHAPE: Shape = Shape::list(V::SHAPE);
 
     fn define(types: &mut WitTypes) -> WitType {
         <[V]>::define(types)
@@ -44,6 +52,10 @@ impl<V: Lower> Lower for Vec<V> {
 
     fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error> {
         <[V]>::store(self, context, address)
+    }
+
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        <[V]>::look_at_handles(self, given)
     }
 }
 

@@ -83,6 +83,10 @@ impl<'a> LowerContext<'a> {
         self.write(address, bytes.get(..size as usize).unwrap_or(&bytes))
     }
 
+    pub(super) fn check_interrupts(&mut self) -> Result<(), Error> {
+        self.guest.check_interrupts()
+    }
+
     /// The bytes at an address that was checked, to write to.
     pub(super) fn bytes(&mut self, address: u32, bytes: usize) -> Result<&mut [u8], Error> {
         let memory = self.guest.memory()?;

@@ -10,6 +10,7 @@
 mod arena;
 mod compound;
 mod func;
+mod given;
 mod host;
 mod lift;
 mod list;
@@ -24,7 +25,10 @@ mod wit;
 
 use innkeeper_engine::Error;
 
+use crate::abi::LOOK_EVERY;
+
 pub use func::TypedFunc;
+pub use given::GivenHandles;
 pub(crate) use host::TypedHost;
 pub use lift::LiftContext;
 pub use lower::LowerContext;
@@ -72,7 +76,10 @@ pub trait Lift: ComponentType {
     ) -> Result<Vec<Self::Lifted<'a>>, Error> {
         let mut list = context.room_for(length)?;
         let mut at = address;
-        for _ in 0..length {
+        for i in 0..length {
+            if i % LOOK_EVERY == 0 {
+                context.check_interrupts()?;
+            }
             list.push(Self::load(context, at)?);
             at += Self::SHAPE.size();
         }
@@ -99,6 +106,15 @@ pub trait Lower: ComponentType {
     /// As [`Lower::lower`].
     fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error>;
 
+    /// Looks at the handles of resources among the values, before a guest is called with them: types that have such say so in their [`Shape::has_handles`].
+    ///
+    /// # Errors
+    /// Where a handle is gone, or given away twice.
+    fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        let _ = given;
+        Ok(())
+    }
+
     /// Stores values one after the other at an address, which was checked for all of them.
     ///
     /// # Errors
@@ -108,7 +124,10 @@ pub trait Lower: ComponentType {
         Self: Sized,
     {
         let mut at = address;
-        for value in list {
+        for (i, value) in list.iter().enumerate() {
+            if i % LOOK_EVERY == 0 {
+                context.check_interrupts()?;
+            }
             value.store(context, at)?;
             at += Self::SHAPE.size();
         }

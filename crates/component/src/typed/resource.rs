@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use innkeeper_engine::Error;
 
 use super::{
-    ComponentType, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType, WitTypes,
+    ComponentType, GivenHandles, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType,
+    WitTypes,
 };
 use crate::resource::{Handle, ResourceAny, ResourceType, usage};
 use crate::table::ResourceHandle;
@@ -36,16 +37,20 @@ impl<R: 'static> Resource<R> {
     /// The resource, to lend it to a guest for a call.
     #[must_use]
     pub fn borrow(&self) -> Borrowed<'_, R> {
-        Borrowed { rep: self.rep, lender: PhantomData }
+        Borrowed { rep: self.rep, lender: PhantomData, behind: PhantomData }
     }
 
     /// What stands for the resource, which is given to a guest now.
     fn give(&self) -> Result<u32, Error> {
         match self.is_given.swap(true, Ordering::Relaxed) {
             false => Ok(self.rep),
-            true => Err(usage("the resource was given away before")),
+            true => Err(given_before()),
         }
     }
+}
+
+fn given_before() -> Error {
+    usage("the resource was given away before")
 }
 
 impl<R> std::fmt::Debug for Resource<R> {
@@ -57,7 +62,8 @@ impl<R> std::fmt::Debug for Resource<R> {
 /// A resource of the host's that is lent, `borrow<...>` in WIT: by a guest to a function of the host for as long as that runs, or by the host to a guest for a call.
 pub struct Borrowed<'a, R> {
     rep: u32,
-    lender: PhantomData<(&'a (), fn() -> R)>,
+    lender: PhantomData<&'a ()>,
+    behind: PhantomData<fn() -> R>,
 }
 
 impl<R> Borrowed<'_, R> {
@@ -83,7 +89,7 @@ impl<R> std::fmt::Debug for Borrowed<'_, R> {
 }
 
 impl<R: 'static> ComponentType for Resource<R> {
-    const SHAPE: Shape = Shape::number(4);
+    const SHAPE: Shape = Shape::HANDLE;
 
     fn define(types: &mut WitTypes) -> WitType {
         types.own(TypeId::of::<R>(), Some(ResourceType::of::<R>()))
@@ -103,10 +109,17 @@ impl<R: 'static> Handed for Resource<R> {
         let state = context.guest.state();
         state.instance(context.side.instance).handles.add(ResourceHandle::own(ty, rep), &budget)
     }
+
+    fn look(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        if self.is_given.load(Ordering::Relaxed) || !given.first(std::ptr::from_ref(self).addr()) {
+            return Err(given_before());
+        }
+        Ok(())
+    }
 }
 
 impl<R: 'static> ComponentType for Borrowed<'_, R> {
-    const SHAPE: Shape = Shape::number(4);
+    const SHAPE: Shape = Shape::HANDLE;
 
     fn define(types: &mut WitTypes) -> WitType {
         types.borrow(TypeId::of::<R>(), Some(ResourceType::of::<R>()))
@@ -118,7 +131,7 @@ impl<R: 'static> Handed for Borrowed<'_, R> {
         let ty = context.resource_type(TypeId::of::<R>())?;
         let rep = context.state.lend(context.side.instance, handle, ty)?;
         context.lends.guest.push(handle);
-        Ok(Borrowed { rep, lender: PhantomData })
+        Ok(Borrowed { rep, lender: PhantomData, behind: PhantomData })
     }
 
     fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
@@ -127,11 +140,15 @@ impl<R: 'static> Handed for Borrowed<'_, R> {
         let to = (context.side.instance, context.call);
         context.guest.state().give_borrow(to, (ty, self.rep), &budget)
     }
+
+    fn look(&self, _: &mut GivenHandles<'_>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// An owned resource of whatever type the function has there, most often a guest's. All in one function's type must be of one resource type.
 impl ComponentType for ResourceAny {
-    const SHAPE: Shape = Shape::number(4);
+    const SHAPE: Shape = Shape::HANDLE;
 
     fn define(types: &mut WitTypes) -> WitType {
         types.own(TypeId::of::<ResourceAny>(), None)
@@ -152,6 +169,10 @@ impl Handed for ResourceAny {
         let rep = state.take_host(*self, ty)?;
         state.instance(context.side.instance).handles.add(ResourceHandle::own(ty, rep), &budget)
     }
+
+    fn look(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        given.any(*self, TypeId::of::<ResourceAny>(), true)
+    }
 }
 
 /// A resource of whatever type the function has there, lent. As a function of the host's parameter it is good until that returns.
@@ -159,7 +180,7 @@ impl Handed for ResourceAny {
 pub struct BorrowedAny(pub ResourceAny);
 
 impl ComponentType for BorrowedAny {
-    const SHAPE: Shape = Shape::number(4);
+    const SHAPE: Shape = Shape::HANDLE;
 
     fn define(types: &mut WitTypes) -> WitType {
         types.borrow(TypeId::of::<ResourceAny>(), None)
@@ -186,6 +207,10 @@ impl Handed for BorrowedAny {
         let to = (context.side.instance, context.call);
         context.guest.state().give_borrow(to, (ty, rep), &budget)
     }
+
+    fn look(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+        given.any(self.0, TypeId::of::<ResourceAny>(), false)
+    }
 }
 
 /// Something that is passed as a handle.
@@ -194,6 +219,8 @@ trait Handed: Sized {
     fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error>;
     /// Gives a guest a handle.
     fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error>;
+    /// Whether it can be given, together with those before it.
+    fn look(&self, given: &mut GivenHandles<'_>) -> Result<(), Error>;
 }
 
 macro_rules! handles {
@@ -220,6 +247,10 @@ macro_rules! handles {
             fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error> {
                 let handle = self.hand(context)?;
                 context.write(address, &handle.to_le_bytes())
+            }
+
+            fn look_at_handles(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
+                self.look(given)
             }
         }
     )*};

@@ -6,16 +6,22 @@ pub struct Shape {
     size: u32,
     align: u32,
     flat: usize,
+    has_handles: bool,
 }
 
 impl Shape {
     /// A number of so many bytes.
     pub(crate) const fn number(size: u32) -> Shape {
-        Shape { size, align: size, flat: 1 }
+        Shape { size, align: size, flat: 1, has_handles: false }
     }
 
-    /// An address and a length.
-    pub(crate) const PAIR: Shape = Shape { size: 8, align: 4, flat: 2 };
+    /// A handle.
+    pub(crate) const HANDLE: Shape = Shape { has_handles: true, ..Shape::number(4) };
+
+    /// An address and a length of a list of such elements; a string is one of bytes.
+    pub(crate) const fn list(element: Shape) -> Shape {
+        Shape { size: 8, align: 4, flat: 2, has_handles: element.has_handles }
+    }
 
     /// Bytes in a memory.
     #[must_use]
@@ -35,34 +41,42 @@ impl Shape {
         self.flat
     }
 
+    /// Whether there are handles of resources among the values.
+    #[must_use]
+    pub const fn has_handles(self) -> bool {
+        self.has_handles
+    }
+
     /// A record or tuple of these fields.
     #[must_use]
     pub const fn record(fields: &[Shape]) -> Shape {
-        let (mut size, mut align, mut flat, mut i) = (0, 1, 0, 0);
+        let (mut size, mut align, mut flat, mut has_handles, mut i) = (0, 1, 0, false, 0);
         while i < fields.len() {
             let field = fields[i];
             size = align_to(size, field.align) + field.size;
             align = if field.align > align { field.align } else { align };
             flat += field.flat;
+            has_handles |= field.has_handles;
             i += 1;
         }
-        Shape { size: align_to(size, align), align, flat }
+        Shape { size: align_to(size, align), align, flat, has_handles }
     }
 
     /// A variant of these cases; an enum, where none has a payload.
     #[must_use]
     pub const fn variant(cases: &[Option<Shape>]) -> Shape {
         let discriminant = discriminant_size(cases.len());
-        let (mut size, mut align, mut flat, mut i) = (0, discriminant, 0, 0);
+        let (mut size, mut align, mut flat, mut has_handles, mut i) = (0, discriminant, 0, false, 0);
         while i < cases.len() {
             if let Some(case) = cases[i] {
                 size = if case.size > size { case.size } else { size };
                 align = if case.align > align { case.align } else { align };
                 flat = if case.flat > flat { case.flat } else { flat };
+                has_handles |= case.has_handles;
             }
             i += 1;
         }
-        Shape { size: align_to(Shape::payload(cases) + size, align), align, flat: 1 + flat }
+        Shape { size: align_to(Shape::payload(cases) + size, align), align, flat: 1 + flat, has_handles }
     }
 
     /// Where the payload of a variant of these cases is.

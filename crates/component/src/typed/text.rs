@@ -12,7 +12,7 @@ use super::{
 use crate::types::ValType;
 
 impl ComponentType for str {
-    const SHAPE: Shape = Shape::PAIR;
+    const SHAPE: Shape = Shape::list(u8::SHAPE);
 
     fn define(types: &mut WitTypes) -> WitType {
         types.primitive(ValType::String)
@@ -51,7 +51,7 @@ impl Lift for &str {
 macro_rules! owned {
     ($($ty:ty)*) => {$(
         impl ComponentType for $ty {
-            const SHAPE: Shape = Shape::PAIR;
+            const SHAPE: Shape = Shape::list(u8::SHAPE);
 
             fn define(types: &mut WitTypes) -> WitType {
                 str::define(types)

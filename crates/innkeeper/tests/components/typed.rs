@@ -23,8 +23,10 @@ const ECHO: &str = r#"(component
             (global.get $next)
             (global.set $next (i32.add (global.get $next) (local.get 3)))))
     (core instance $libc (instantiate $libc))
-    (core func $line (canon lower (func $log "line") (memory $libc "memory")))
-    (core func $name (canon lower (func $log "name") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (alias core export $libc "memory" (core memory $mem))
+    (alias core export $libc "realloc" (core func $realloc))
+    (core func $line (canon lower (func $log "line") (memory $mem)))
+    (core func $name (canon lower (func $log "name") (memory $mem) (realloc $realloc)))
     (core module $m
         (import "libc" "memory" (memory 2))
         (import "log" "line" (func $line (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -60,23 +62,24 @@ const ECHO: &str = r#"(component
     (core instance $m (instantiate $m
         (with "libc" (instance $libc))
         (with "log" (instance (export "line" (func $line)) (export "name" (func $name))))))
+    (alias core export $m "tidy" (core func $tidy))
     (type $point' (record (field "the-x" u32) (field "label" string)))
     (export $point "point" (type $point'))
     (func (export "text") (param "text" string) (result string) (canon lift (core func $m "pair")
-        (memory $libc "memory") (realloc (func $libc "realloc")) (post-return (func $m "tidy"))))
+        (memory $mem) (realloc $realloc) (post-return $tidy)))
     (func (export "words") (param "words" (list u32)) (result (list u32)) (canon lift (core func $m "pair")
-        (memory $libc "memory") (realloc (func $libc "realloc")) (post-return (func $m "tidy"))))
+        (memory $mem) (realloc $realloc) (post-return $tidy)))
     (func (export "point-back") (param "point" $point) (result $point) (canon lift (core func $m "triple")
-        (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (memory $mem) (realloc $realloc)))
     (func (export "sum") (param "a" (tuple u64 u64 u64 u64 u64 u64 u64 u64 u64 u64 u64 u64 u64 u64 u64 u64)) (param "b" u8)
         (result u64)
-        (canon lift (core func $m "sum") (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (canon lift (core func $m "sum") (memory $mem) (realloc $realloc)))
     (func (export "tidied") (result u32) (canon lift (core func $m "tidied")))
     (func (export "talk") (param "text" string) (result u32) (canon lift (core func $m "talk")
-        (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (memory $mem) (realloc $realloc)))
     (func (export "wild") (param "at" u32) (result u32) (canon lift (core func $m "wild")))
     (func (export "named") (param "id" u64) (result string) (canon lift (core func $m "named")
-        (memory $libc "memory"))))"#;
+        (memory $mem))))"#;
 
 #[derive(Debug, PartialEq, ComponentType, Lift, Lower)]
 struct Point {
@@ -95,7 +98,7 @@ struct Misnamed {
 type Lines = Vec<String>;
 
 fn linker(engine: &Engine) -> Linker<Lines> {
-    let mut linker = Linker::new(engine);
+    let mut linker: Linker<Lines> = Linker::new(engine);
     let mut log = linker.instance("test:host/log@1.0.0").unwrap();
     log.func_wrap_borrowed::<(&str, &[u8], &[u32]), _>("line", |lines, (text, bytes, words)| {
         assert_eq!(text.as_bytes(), bytes);
@@ -123,10 +126,10 @@ fn functions_of_guests_take_and_give_rust_types() {
         for sent in ["", "hello", "\u{1f600} and more"] {
             assert_eq!(text.call(&mut store, (sent,)).unwrap(), sent);
         }
+        let all: Vec<u32> = (0..1025).map(|i: u32| i.wrapping_mul(0x0101_0101)).collect();
         let words = instance.get_typed_func::<(&[u32],), Vec<u32>>(&mut store, "words").unwrap();
         for length in [0, 1, 3, 4, 5, 1023, 1024, 1025] {
-            let sent: Vec<u32> = (0..length).map(|i| i * 0x0101_0101).collect();
-            assert_eq!(words.call(&mut store, (&sent,)).unwrap(), sent);
+            assert_eq!(words.call(&mut store, (&all[..length],)).unwrap(), all[..length]);
         }
         let tidied = instance.get_typed_func::<(), u32>(&mut store, "tidied").unwrap();
         assert_eq!(
@@ -304,6 +307,7 @@ fn resources_of_the_host_have_a_rust_type() {
         assert_eq!(store.data().dropped, 65);
         let error = drop.call(&mut store, (&two,)).unwrap_err().to_string();
         assert!(error.contains("given away"), "{error}");
+        assert_eq!(count.call(&mut store, (0,)).unwrap(), 5, "it was found before the guest was entered");
     }
 }
 
@@ -339,6 +343,7 @@ fn resources_of_guests_have_no_rust_type() -> Result<(), Error> {
         take.call(&mut store, (counter,))?;
         assert_eq!(dropped.call(&mut store, ())?, 9);
         assert!(look.call(&mut store, (BorrowedAny(counter),)).unwrap_err().to_string().contains("gone"));
+        assert_eq!(dropped.call(&mut store, ())?, 9, "it was found before the guest was entered");
     }
     Ok(())
 }

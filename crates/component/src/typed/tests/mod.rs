@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use guest::{Broken, TestGuest, side};
-use innkeeper_engine::Error;
+use innkeeper_engine::{Config, Engine, Error, InterruptHandle, Store};
 use random::Random;
 
 use super::arena::Arena;
@@ -80,7 +80,7 @@ struct Rights {
     f: bool,
 }
 
-type Compare = fn(Encoding, &mut Random, &mut BTreeSet<String>);
+type Compare = fn((Encoding, &InterruptHandle), &mut Random, &mut BTreeSet<String>);
 
 macro_rules! types {
     ($($ty:ty),* $(,)?) => { &[$((stringify!($ty), compare::<$ty> as Compare)),*] };
@@ -151,13 +151,15 @@ fn every_type_that_can_be_lifted_is_compared() {
 
 #[test]
 fn bytes_and_traps_are_those_of_the_walk() {
+    let engine = Engine::with_tier(Config::default(), innkeeper_interp::Interpreter);
+    let interrupts = Store::new(&engine, ()).unwrap().interrupt_handle();
     let mut traps = BTreeSet::new();
     for (number, (name, compare)) in TYPES.iter().enumerate() {
         for encoding in [Encoding::Utf8, Encoding::Utf16, Encoding::Latin1OrUtf16] {
             let mut random = Random::new(number as u64);
             println!("{name} {encoding:?}");
             for _ in 0..25 {
-                compare(encoding, &mut random, &mut traps);
+                compare((encoding, &interrupts), &mut random, &mut traps);
             }
         }
     }
@@ -186,10 +188,14 @@ struct Compared {
     tuple: TypeIndex,
     ty: TypeIndex,
     encoding: Encoding,
+    interrupts: InterruptHandle,
 }
 
-fn compare<V: Lift>(encoding: Encoding, random: &mut Random, traps: &mut BTreeSet<String>)
-where
+fn compare<V: Lift>(
+    (encoding, interrupts): (Encoding, &InterruptHandle),
+    random: &mut Random,
+    traps: &mut BTreeSet<String>,
+) where
     for<'a> V::Lifted<'a>: Lower,
 {
     let mut types = WitTypes::default();
@@ -197,7 +203,7 @@ where
     check_shape::<V>(&types.table, ty).unwrap();
     let tuple = types.table.intern(ValType::Tuple([ty].into()));
     let shared = Arc::new(Shared { types: Arc::new(types.table), resources: [].into() });
-    let compared = Compared { shared, tuple, ty, encoding };
+    let compared = Compared { shared, tuple, ty, encoding, interrupts: interrupts.clone() };
     let val = random.val(&compared.shared.types, compared.ty, 0);
     for max_flat in [16, 0] {
         let mut guest = TestGuest::default();
@@ -241,7 +247,8 @@ impl Compared {
         let (mut state, mut lends) = (guest::state(), Lends::default());
         let budget = guest.budget.clone();
         let from = (&mut state, &*guest.memory);
-        let mut lift = abi::Lift::new(&side, Boundary::Host, from, (&mut lends, None), &budget);
+        let ended_by = (&budget, &self.interrupts);
+        let mut lift = abi::Lift::new(&side, Boundary::Host, from, (&mut lends, None), ended_by);
         lift.values(max_flat, slots, self.tuple)
     }
 
@@ -264,10 +271,10 @@ impl Compared {
         let side = side(&self.shared, self.encoding);
         let (mut state, mut lends, resources) = (guest::state(), Lends::default(), BoundResources::default());
         let kept = Arena::default();
-        let parts = (&mut state, &*from.memory, &from.budget);
-        let mut lift = LiftContext::new((&side, &resources), parts, (&mut lends, &kept));
+        let parts = (&mut state, &*from.memory);
+        let ended_by = (&from.budget, &self.interrupts);
+        let mut lift = LiftContext::new((&side, &resources), parts, (&mut lends, &kept), ended_by);
         let lifted = lift.value::<(V,)>(max_flat, slots)?;
-        let _charge = lift.into_charge();
         let (mut lends, mut passed) = (Lends::default(), SlotsMut::default());
         let mut lower = LowerContext::new((&side, &resources), (to, None), &mut lends);
         lower.params(max_flat, &lifted, &mut passed)?;

@@ -119,8 +119,10 @@ fn files_in_a_long_directory(count: usize) -> Vec<u8> {
     module(&[(".debug_abbrev", abbreviations), (".debug_info", info), (".debug_line", lines(1, count))])
 }
 
-/// What grows how.
-const KINDS: [(&str, fn(usize) -> Vec<u8>); 5] = [
+/// What there is much of, and a module that has so many.
+type Kind = (&'static str, fn(usize) -> Vec<u8>);
+
+const KINDS: [Kind; 5] = [
     ("inlined functions in each other", nested),
     ("units with the same ranges", units_with_ranges),
     ("functions with the same ranges", functions_with_ranges),

@@ -1,6 +1,6 @@
 //! The engine: configuration, tier and type registry, shared by all modules and stores made from it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -24,7 +24,8 @@ struct Inner {
     /// What makes a module in the binary format of text, where somebody can.
     text: Option<TextTranslator>,
     registry: Arc<Registry>,
-    parking: Arc<Parking>,
+    /// Made where it is first asked for: what model checkers make cannot be made outside of a model, where engines are.
+    parking: LazyLock<Arc<Parking>>,
     stacks: Arc<StackPool>,
     records: Arc<RecordPool>,
     memories: Arc<MemoryPool>,
@@ -52,7 +53,7 @@ impl Engine {
             tier: Box::new(tier),
             text: None,
             registry: Arc::default(),
-            parking: Arc::default(),
+            parking: LazyLock::new(Arc::default),
             stacks: Arc::new(stacks),
             records: Arc::new(records),
             memories: Arc::new(memories),

@@ -48,16 +48,21 @@ struct Lists {
 // SAFETY: bytes and lists are touched under the lock only; blocks belong to whoever has them.
 unsafe impl Sync for Reserve {}
 
-/// Heaps of the system's allocator.
+/// Heaps of the system's allocator: the main thread has one, the compiler's another, and those that begin before it a third and a fourth. With fewer, the compiler and the
+/// guest wait for each other.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const HEAPS: std::ffi::c_int = 2;
+const HEAPS: std::ffi::c_int = 4;
 
-/// Has all threads share a few heaps of the system's allocator. What is freed stays in the heap that it is from, for the threads that have it, and there would be eight for each processor: guests'
-/// threads that take turns had the host keep ten times what one number bounds.
+/// Has all threads share a few heaps of the system's allocator, and these give back to the system what guests have let go of. What is freed stays in the heap that it is from, for the
+/// threads that have it, and there would be eight for each processor: guests' threads that take turns had the host keep ten times what one number bounds.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn share_heaps() {
     // SAFETY: it takes two numbers, and is called before there is another thread.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, HEAPS) };
+    Budget::when_much_is_given_back(|| {
+        // SAFETY: it takes a number, and looks at what is free only.
+        unsafe { libc::malloc_trim(0) };
+    });
 }
 
 /// Other allocators have heaps of their own.

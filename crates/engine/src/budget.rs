@@ -64,6 +64,15 @@ kinds! {
 /// Whether the system has refused memory that the host itself needs.
 static IS_SYSTEM_EXHAUSTED: AtomicBool = AtomicBool::new(false);
 
+/// What is called where much was given back.
+static WHEN_MUCH_IS_GIVEN_BACK: OnceLock<fn()> = OnceLock::new();
+
+/// Bytes that were given back since it was called last, as far as they are the allocator's.
+static GIVEN_BACK_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// So many are worth a call, which takes some thousandths of a second where all of them can go back to the system.
+const MUCH_GIVEN_BACK_BYTES: u64 = 16 << 20;
+
 /// A bound on bytes that all that is done for one guest shares. Clones are the same budget.
 #[derive(Clone)]
 pub struct Budget(Arc<Inner>);
@@ -90,6 +99,19 @@ enum Limit {
     Bytes(u64),
     /// Half of what the machine has, which is looked up when it first matters.
     HalfOfMachine(OnceLock<u64>),
+}
+
+/// Counts what many small blocks of the allocator's held, and has them returned to the system where they have become many: whoever needs them next may be another
+/// thread, with another heap. Memories and large buffers are the system's own, and what objects and compiling leave is needed again at once.
+fn note_given_back(bytes: u64) {
+    let before = GIVEN_BACK_BYTES.fetch_add(bytes, Ordering::Relaxed);
+    if before.saturating_add(bytes) < MUCH_GIVEN_BACK_BYTES {
+        return;
+    }
+    GIVEN_BACK_BYTES.store(0, Ordering::Relaxed);
+    if let Some(give_back) = WHEN_MUCH_IS_GIVEN_BACK.get() {
+        give_back();
+    }
 }
 
 /// A charge that a budget refused.
@@ -189,6 +211,13 @@ impl Budget {
         IS_SYSTEM_EXHAUSTED.store(true, Ordering::Relaxed);
     }
 
+    /// Has `give_back` called whenever 16 MiB of directories, descriptors and listings have been let go of since it was called last, on whichever thread does so: for whoever
+    /// knows how to make the process's allocator return to the system what it has free. The first function that is given stays.
+    pub fn when_much_is_given_back(give_back: fn()) {
+        // Who comes second has the same heaps, and nothing to add.
+        let _ = WHEN_MUCH_IS_GIVEN_BACK.set(give_back);
+    }
+
     /// Gives back what was charged.
     pub fn release(&self, kind: BudgetKind, bytes: u64) {
         let counted = match kind {
@@ -201,6 +230,9 @@ impl Budget {
         };
         self.0.by_kind[kind as usize].fetch_sub(bytes, Ordering::Relaxed);
         self.0.used.fetch_sub(counted, Ordering::Relaxed);
+        if matches!(kind, BudgetKind::Tree | BudgetKind::Descriptor | BudgetKind::Listing) {
+            note_given_back(bytes);
+        }
     }
 
     /// Charges `bytes` for as long as the [`Charge`] lives.

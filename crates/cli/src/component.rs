@@ -5,8 +5,15 @@ use std::fmt::Write as _;
 use innkeeper::Engine;
 use innkeeper::component::Component;
 
+use crate::call::{Exported, exported, listed};
 use crate::input::Input;
 use crate::report::{Problem, short};
+
+/// Whether it is what a program is run by.
+fn is_run(function: &Exported) -> bool {
+    let interface = function.interface.as_deref().unwrap_or_default();
+    function.name == "run" && interface.split('@').next() == Some("wasi:cli/run")
+}
 
 /// Interfaces that are told by name.
 const MAX_TOLD: usize = 20;
@@ -19,6 +26,21 @@ pub(crate) fn not_run(input: &Input, engine: &Engine) -> Problem {
         Ok(component) => component,
         Err(error) => return input.problem(&error),
     };
+    let functions = exported(&component);
+    if !functions.iter().any(is_run) {
+        let reason = "it exports no `wasi:cli/run`, so it is not a program";
+        let problem = Problem::new(&input.name, reason);
+        return match functions.first() {
+            None => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
+            Some(first) => problem.mistake().help(format!(
+                "call a function by name: inn --invoke '{}({})' {}; it exports {}",
+                short(&first.name),
+                if first.ty.params().len() == 0 { "" } else { "..." },
+                input.name,
+                listed(&functions)
+            )),
+        };
+    }
     let mut wanted: Vec<(String, Vec<String>)> = Vec::new();
     for import in component.imports().filter(|import| !import.is_optional) {
         let Some((name, functions)) = import.path.split_first() else { continue };

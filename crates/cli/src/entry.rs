@@ -132,7 +132,7 @@ fn listed(callable: &[(&str, FuncType)]) -> String {
 
 pub(crate) fn no_such_function(args: &RunArgs, input: &Input, module: &Module) -> Problem {
     let callable = callable(module);
-    let reason = match &args.invoke {
+    let reason = match args.invoke.first() {
         Some(name) => format!("it exports no function `{}`", short(name)),
         None if function(module, INITIALIZE).is_some() => {
             format!("it exports no `{START}`: it is a reactor, whose functions are called one by one")
@@ -141,8 +141,8 @@ pub(crate) fn no_such_function(args: &RunArgs, input: &Input, module: &Module) -
     };
     let problem = Problem::new(&input.name, reason);
     // Without a function there is no command that would be right.
-    let problem = if args.invoke.is_some() || !callable.is_empty() { problem.mistake() } else { problem };
-    if let Some(name) = &args.invoke
+    let problem = if !args.invoke.is_empty() || !callable.is_empty() { problem.mistake() } else { problem };
+    if let Some(name) = args.invoke.first()
         && let Some(near) = nearest(name, callable.iter().map(|(name, _)| *name))
     {
         return problem.help(format!(

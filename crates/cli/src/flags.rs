@@ -35,8 +35,12 @@ pub(crate) struct RunArgs {
     ///
     /// Integers are decimal or 0x-hexadecimal, floats decimal, `inf` or `nan`. Where the module is a reactor, its `_initialize`
     /// is called first.
-    #[arg(long, value_name = "NAME", help_heading = "Guest")]
-    pub(crate) invoke: Option<String>,
+    ///
+    /// Of a component it is a call, 'add(1, 2)', or a name. Values are written in WAVE: 1, "text", 'c', [1, 2], {field: 1}, (1, 2), some(1), none, ok(1), err(2), a-label.
+    /// The name is the function's or `ns:package/interface@1.0.0.function`. Given several times, all calls are made in one instance; a resource that one gives is called what
+    /// it prints, or as in 'c = counter.new(1)', and those after it can say 'c.get()', or name it as an argument.
+    #[arg(long, value_name = "NAME|CALL", help_heading = "Guest")]
+    pub(crate) invoke: Vec<String>,
 
     /// Parts of WebAssembly that the module may use: -NAME switches one off, NAME one on, mvp all off; separated by commas
     ///

@@ -8,7 +8,7 @@ use crate::report::{self, Problem};
 
 /// Says so where what follows FILE, which is the guest's, looks like flags of `inn` that were written too late.
 pub(crate) fn note_flags_of_inn(args: &RunArgs) {
-    if args.invoke.is_some() {
+    if !args.invoke.is_empty() {
         return;
     }
     if args.guest_args().first().is_some_and(|first| first == "--") {

@@ -25,7 +25,7 @@ use crate::values::ProfileFlag;
 use crate::wording::{self, Wording};
 use crate::writable::Writable;
 use crate::{
-    background, cache, changes, component, invoke, keys, makers, observers, perf, profile, runtimes,
+    background, cache, changes, component, invoke, invoked, keys, makers, observers, perf, profile, runtimes,
 };
 
 /// The exit code after a trap: what a shell reports for a process that aborted.
@@ -101,6 +101,9 @@ fn run_guest(
     }
     let mut input = read(args, &mut execution, &writable)?;
     if input.is_component() {
+        if !args.invoke.is_empty() {
+            return invoked::run(args, &input, execution, (&keys, &deadline));
+        }
         return Err(component::not_run(&input, &innkeeper::engine(execution.config)));
     }
     note_flags_of_inn(args);
@@ -127,14 +130,15 @@ fn run_guest(
         )
         .help("run it without --record"));
     }
-    let entry = Entry::choose(args.invoke.as_deref(), args.guest_args(), &input, &guest.module).map_err(
-        |problem| match problem {
-            // Who made the module for another host looks for `_start` in vain, too.
-            NoEntry::Missing => makers::missing_imports(&input.name, &guest.module)
-                .unwrap_or_else(|| no_such_function(args, &input, &guest.module)),
-            NoEntry::Problem(problem) => problem,
-        },
-    )?;
+    let entry =
+        Entry::choose(invoked_name(args)?, args.guest_args(), &input, &guest.module).map_err(|problem| {
+            match problem {
+                // Who made the module for another host looks for `_start` in vain, too.
+                NoEntry::Missing => makers::missing_imports(&input.name, &guest.module)
+                    .unwrap_or_else(|| no_such_function(args, &input, &guest.module)),
+                NoEntry::Problem(problem) => problem,
+            }
+        })?;
     // Whatever is written is opened before the guest can have a say in what stands there.
     output::open_streams(&mut keys, &writable)?;
     let files = observers::Files::open(&args.reports, &writable)?;
@@ -240,11 +244,25 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
     Ok(input)
 }
 
+/// The function that `--invoke` names, of which a module has one called.
+fn invoked_name(args: &RunArgs) -> Result<Option<&str>, Problem> {
+    match args.invoke.as_slice() {
+        [] => Ok(None),
+        [name] => Ok(Some(name)),
+        [_, second, ..] => Err(Problem::new(
+            format!("--invoke {second}"),
+            "of a module one function is called; several calls are made in a component",
+        )
+        .help("run it once for each")
+        .mistake()),
+    }
+}
+
 fn record_header(args: &RunArgs, input: &Input, settings: &RecordedSettings) -> RecordHeader {
     let path = std::path::absolute(args.file()).unwrap_or_else(|_| args.file().into());
     let mut header = RecordHeader::new(path.to_string_lossy(), &input.bytes);
     header.settings = settings.to_words();
-    if let Some(name) = &args.invoke {
+    if let Some(name) = args.invoke.first() {
         header.invoke.push(name.clone());
         header
             .invoke
@@ -261,7 +279,7 @@ impl Ending {
 }
 
 /// Says which limit a trap was, and its value.
-fn tell_of_limit(
+pub(crate) fn tell_of_limit(
     trap: Option<Trap>,
     deadline: &Deadline,
     (limits, fuel): (&WasiLimits, Option<u64>),

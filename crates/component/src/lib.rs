@@ -47,5 +47,5 @@ pub use typed::{
     Borrowed, BorrowedAny, ComponentType, GivenHandles, Lift, LiftContext, LiftOwned, Lower, LowerContext,
     ParamList, Resource, ResourceTable, Shape, Slots, SlotsMut, TypedFunc, WitType, WitTypes,
 };
-pub use types::{FuncType, Type, TypeKind};
+pub use types::{FuncType, Type, TypeKind, TypeResource};
 pub use val::{List, Val};

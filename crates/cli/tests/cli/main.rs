@@ -10,6 +10,7 @@ mod help;
 mod input;
 mod inspect;
 mod invoke;
+mod invoke_component;
 mod keys;
 mod observe;
 mod output;

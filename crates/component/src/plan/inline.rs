@@ -54,6 +54,14 @@ pub(super) fn plan(decoded: &Decoded) -> Result<Plan, Error> {
             inliner.plan.imports[import.index()].is_needed = true;
         }
     }
+    inliner.plan.exports.name_resources(&mut inliner.table);
+    for (slot, resource) in inliner.plan.resources.iter().enumerate() {
+        if let ResourceDef::Imported(import) = resource
+            && let Some(name) = inliner.plan.imports[import.index()].path.last()
+        {
+            inliner.table.name_resource(ResourceSlot(slot as u32), name);
+        }
+    }
     inliner.plan.types = Arc::new(inliner.table);
     Ok(inliner.plan)
 }

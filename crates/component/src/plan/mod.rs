@@ -249,6 +249,17 @@ impl Exports {
         }
     }
 
+    /// Calls resource types by the names under which they are exported.
+    fn name_resources(&self, types: &mut TypeTable) {
+        for (name, item) in &self.items {
+            match item {
+                ExportDef::Resource(slot) => types.name_resource(*slot, name),
+                ExportDef::Instance(inner) => inner.name_resources(types),
+                _ => {}
+            }
+        }
+    }
+
     /// The resource type that a path of names leads to.
     pub(crate) fn resource(&self, path: &str) -> Option<ResourceSlot> {
         match path.split_once('#') {

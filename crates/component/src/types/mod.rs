@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) use intern::Interner;
 pub(crate) use layout::Layout;
 pub(crate) use matches::{fits, same_type};
-pub use reflect::{FuncType, Type, TypeKind};
+pub use reflect::{FuncType, Type, TypeKind, TypeResource};
 
 /// The number of a type in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +116,8 @@ pub(crate) struct TypeTable {
     by_type: HashMap<ValType, TypeIndex>,
     funcs: Vec<FuncTypeDef>,
     by_func: HashMap<FuncTypeDef, FuncTypeIndex>,
+    /// What resource types are called in messages, by slot.
+    resource_names: Vec<Option<Arc<str>>>,
 }
 
 impl TypeTable {
@@ -125,6 +127,20 @@ impl TypeTable {
 
     pub(crate) fn layout(&self, index: TypeIndex) -> &Layout {
         &self.types[index.0 as usize].1
+    }
+
+    /// What a resource type is called, where it has a name in what the component imports or exports.
+    pub(crate) fn resource_name(&self, slot: ResourceSlot) -> Option<&Arc<str>> {
+        self.resource_names.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// Gives a resource type a name, unless it has one.
+    pub(crate) fn name_resource(&mut self, slot: ResourceSlot, name: &Arc<str>) {
+        let index = slot.0 as usize;
+        if self.resource_names.len() <= index {
+            self.resource_names.resize(index + 1, None);
+        }
+        self.resource_names[index].get_or_insert_with(|| Arc::clone(name));
     }
 
     pub(crate) fn func(&self, index: FuncTypeIndex) -> &FuncTypeDef {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use super::{FuncTypeIndex, TypeIndex, TypeTable, ValType};
+use super::{FuncTypeIndex, ResourceSlot, TypeIndex, TypeTable, ValType};
 
 /// The type of a value. Printed, it is what one would write in WIT, with types that have names there written out.
 #[derive(Clone)]
@@ -74,9 +74,35 @@ pub enum TypeKind {
     Future(Option<Type>),
 }
 
+/// Which of a component's resource types the handles of a type are of. Two of the same component's types are of the same one where these are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeResource {
+    slot: ResourceSlot,
+    name: Option<Arc<str>>,
+}
+
+impl TypeResource {
+    /// What the component calls it, where it imports or exports it under a name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
 impl Type {
     pub(crate) fn new(table: &Arc<TypeTable>, index: TypeIndex) -> Type {
         Type { table: Arc::clone(table), index }
+    }
+
+    /// Of a type of handles, which resource type these are of.
+    #[must_use]
+    pub fn resource(&self) -> Option<TypeResource> {
+        match self.table.get(self.index) {
+            ValType::Own(slot) | ValType::Borrow(slot) => {
+                Some(TypeResource { slot: *slot, name: self.table.resource_name(*slot).cloned() })
+            }
+            _ => None,
+        }
     }
 
     /// What the type is made of.
@@ -199,6 +225,13 @@ fn write_type(to: &mut String, table: &TypeTable, index: TypeIndex) {
         return;
     }
     let ty = table.get(index);
+    if let ValType::Own(slot) | ValType::Borrow(slot) = ty
+        && let Some(name) = table.resource_name(*slot)
+    {
+        let (open, close) = if matches!(ty, ValType::Borrow(_)) { ("borrow<", ">") } else { ("", "") };
+        let _ = write!(to, "{open}{name}{close}");
+        return;
+    }
     let optional = |to: &mut String, ty: &Option<TypeIndex>| match ty {
         Some(ty) => write_type(to, table, *ty),
         None => to.push('_'),

@@ -44,8 +44,9 @@ pub use names::NameMap;
 pub use resource::{ResourceAny, ResourceType};
 pub use trap::{ResourceOwner, Trap};
 pub use typed::{
-    Borrowed, BorrowedAny, ComponentType, GivenHandles, Lift, LiftContext, LiftOwned, Lower, LowerContext,
-    ParamList, Resource, ResourceTable, Shape, Slots, SlotsMut, TypedFunc, WitType, WitTypes,
+    Borrowed, BorrowedAny, ComponentType, GivenHandles, GuestBorrowed, GuestResource, Lent, Lift,
+    LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, ResourceTable, Shape, Slots, SlotsMut,
+    TypedFunc, WitType, WitTypes,
 };
 pub use types::{FuncType, Type, TypeKind, TypeResource};
 pub use val::{List, Val};

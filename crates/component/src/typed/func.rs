@@ -18,11 +18,14 @@ use crate::state::{Entry, FuncInst, State};
 use crate::trap::trap_on_throw;
 
 /// A function that is known to take `P`, a tuple, and to give `R`, which is `()` where it gives nothing.
+///
+/// One whose parameters borrow for `'static` can be called with what borrows for less, so that it can be kept: `TypedFunc<(&'static str,), u32>` takes any `&str`.
 pub struct TypedFunc<P, R> {
     func: Func,
     callee: Arc<LiftedFunc>,
     resources: Arc<BoundResources>,
-    types: PhantomData<fn(P) -> R>,
+    /// Shorter lifetimes stand for longer ones: nothing of the types but their layout is used, which no lifetime has a part in.
+    types: PhantomData<fn() -> (P, R)>,
 }
 
 impl<P, R> Clone for TypedFunc<P, R> {

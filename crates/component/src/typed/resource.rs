@@ -146,6 +146,102 @@ impl<R: 'static> Handed for Borrowed<'_, R> {
     }
 }
 
+/// A resource of the host's that a guest lends to a function of the host, in a form that borrows nothing, for functions that wait. When the call is over, what it was lent may be gone, which
+/// a [`crate::ResourceTable`] finds out.
+pub struct Lent<R> {
+    rep: u32,
+    behind: PhantomData<fn() -> R>,
+}
+
+impl<R> Lent<R> {
+    /// What stands for the resource.
+    #[must_use]
+    pub fn rep(&self) -> u32 {
+        self.rep
+    }
+
+    /// The resource, as functions take it that do not wait.
+    #[must_use]
+    pub fn borrow(&self) -> Borrowed<'_, R> {
+        Borrowed { rep: self.rep, lender: PhantomData, behind: PhantomData }
+    }
+}
+
+impl<R> std::fmt::Debug for Lent<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lent").field("rep", &self.rep).finish()
+    }
+}
+
+impl<R: 'static> ComponentType for Lent<R> {
+    const SHAPE: Shape = Shape::HANDLE;
+
+    fn define(types: &mut WitTypes) -> WitType {
+        Borrowed::<R>::define(types)
+    }
+}
+
+impl<R: 'static> Handed for Lent<R> {
+    fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
+        let rep = Borrowed::<R>::take(context, handle)?.rep;
+        Ok(Lent { rep, behind: PhantomData })
+    }
+
+    fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
+        self.borrow().hand(context)
+    }
+
+    fn look(&self, _: &mut GivenHandles<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Takes an owned handle from a guest, of the type that a Rust type stands for.
+pub(super) fn take_any(
+    context: &mut LiftContext<'_>,
+    handle: u32,
+    rust: TypeId,
+) -> Result<ResourceAny, Error> {
+    let ty = context.resource_type(rust)?;
+    let rep = context.state.take_own(context.side.instance, handle, ty)?;
+    Ok(context.state.give_host(ty, rep, true))
+}
+
+/// Gives an owned handle to a guest.
+pub(super) fn hand_any(any: ResourceAny, context: &mut LowerContext<'_>, rust: TypeId) -> Result<u32, Error> {
+    let ty = context.resource_type(rust)?;
+    let budget = context.guest.budget();
+    let state = context.guest.state();
+    let rep = state.take_host(any, ty)?;
+    state.instance(context.side.instance).handles.add(ResourceHandle::own(ty, rep), &budget)
+}
+
+/// Takes what a guest lends, until the call is over.
+pub(super) fn lent_any(
+    context: &mut LiftContext<'_>,
+    handle: u32,
+    rust: TypeId,
+) -> Result<ResourceAny, Error> {
+    let ty = context.resource_type(rust)?;
+    let rep = context.state.lend(context.side.instance, handle, ty)?;
+    context.lends.guest.push(handle);
+    let lent = context.state.give_host(ty, rep, false);
+    if let Handle::Host { index, .. } = lent.0 {
+        context.lends.borrowed.push(index);
+    }
+    Ok(lent)
+}
+
+/// Lends a handle to a guest for a call.
+pub(super) fn lend_any(any: ResourceAny, context: &mut LowerContext<'_>, rust: TypeId) -> Result<u32, Error> {
+    let ty = context.resource_type(rust)?;
+    let (rep, lent) = context.guest.state().lend_host(any, ty)?;
+    context.lends.host.push(lent);
+    let budget = context.guest.budget();
+    let to = (context.side.instance, context.call);
+    context.guest.state().give_borrow(to, (ty, rep), &budget)
+}
+
 /// An owned resource of whatever type the function has there, most often a guest's. All in one function's type must be of one resource type.
 impl ComponentType for ResourceAny {
     const SHAPE: Shape = Shape::HANDLE;
@@ -157,17 +253,11 @@ impl ComponentType for ResourceAny {
 
 impl Handed for ResourceAny {
     fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
-        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
-        let rep = context.state.take_own(context.side.instance, handle, ty)?;
-        Ok(context.state.give_host(ty, rep, true))
+        take_any(context, handle, TypeId::of::<ResourceAny>())
     }
 
     fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
-        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
-        let budget = context.guest.budget();
-        let state = context.guest.state();
-        let rep = state.take_host(*self, ty)?;
-        state.instance(context.side.instance).handles.add(ResourceHandle::own(ty, rep), &budget)
+        hand_any(*self, context, TypeId::of::<ResourceAny>())
     }
 
     fn look(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
@@ -189,23 +279,11 @@ impl ComponentType for BorrowedAny {
 
 impl Handed for BorrowedAny {
     fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
-        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
-        let rep = context.state.lend(context.side.instance, handle, ty)?;
-        context.lends.guest.push(handle);
-        let lent = context.state.give_host(ty, rep, false);
-        if let Handle::Host { index, .. } = lent.0 {
-            context.lends.borrowed.push(index);
-        }
-        Ok(BorrowedAny(lent))
+        lent_any(context, handle, TypeId::of::<ResourceAny>()).map(BorrowedAny)
     }
 
     fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
-        let ty = context.resource_type(TypeId::of::<ResourceAny>())?;
-        let (rep, lent) = context.guest.state().lend_host(self.0, ty)?;
-        context.lends.host.push(lent);
-        let budget = context.guest.budget();
-        let to = (context.side.instance, context.call);
-        context.guest.state().give_borrow(to, (ty, rep), &budget)
+        lend_any(self.0, context, TypeId::of::<ResourceAny>())
     }
 
     fn look(&self, given: &mut GivenHandles<'_>) -> Result<(), Error> {
@@ -214,7 +292,7 @@ impl Handed for BorrowedAny {
 }
 
 /// Something that is passed as a handle.
-trait Handed: Sized {
+pub(super) trait Handed: Sized {
     /// Takes what a guest's handle stands for.
     fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error>;
     /// Gives a guest a handle.
@@ -256,9 +334,12 @@ macro_rules! handles {
     )*};
 }
 
+pub(super) use handles;
+
 handles! {
     (R: 'static) Resource<R>, Resource<R>;
     (R: 'static) Borrowed<'_, R>, Borrowed<'a, R>;
+    (R: 'static) Lent<R>, Lent<R>;
     () ResourceAny, ResourceAny;
     () BorrowedAny, BorrowedAny;
 }

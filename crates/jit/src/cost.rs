@@ -115,8 +115,8 @@ pub(crate) fn check_size(func: &Function, branch_arguments: usize, nesting: u32)
 /// Refuses a function whose compilation would take too long, or more memory or work than there is.
 pub(crate) fn check(func: &Function, stage: Stage, allowance: &mut Allowance<'_>) -> Result {
     let cost = match stage {
-        Stage::Translated => Cost::of_size(func),
-        Stage::Optimized => None,
+        Stage::Translated => Cost::of_few(func).or_else(|| Cost::of_size(func, stage)),
+        Stage::Optimized => Cost::of_size(func, stage),
     }
     .unwrap_or_else(|| Cost::of(func));
     cost.check_bounds(stage)?;
@@ -188,26 +188,45 @@ impl Cost {
         cost
     }
 
+    /// What there is to count, without looking, in a function of so few instructions that nothing could refuse it before it is optimized: nothing for others. What its
+    /// calls pass is left to be counted then, before anything is made for it.
+    fn of_few(func: &Function) -> Option<Cost> {
+        let (instructions, values) = (func.dfg.num_insts() as u64, func.dfg.num_values() as u64);
+        let targets: usize = func.dfg.jump_tables.values().map(|table| table.all_branches().len()).sum();
+        // A conditional has two targets, and any of the instructions may be a call.
+        let is_small = values <= MAX_ALIVE
+            && values * instructions <= MAX_ALIVE_AT_CALLS.min(MAX_ALIVE_AT_BLOCKS).min(MAX_LOOP_STEPS)
+            && 2 * instructions + targets as u64 <= MAX_BRANCHES_TO_BLOCK;
+        is_small.then(|| Cost { instructions, blocks: func.dfg.num_blocks() as u64, ..Cost::default() })
+    }
+
     /// What there is to count in a function so small that no number of values alive anywhere could refuse it; nothing for others. Most are, and this takes a fraction of
-    /// the time of looking for where values are alive.
-    fn of_size(func: &Function) -> Option<Cost> {
+    /// the time of looking for where values are alive. Where that is work, as when it is optimized, it is taken for the most that it can be; nothing where that is much.
+    fn of_size(func: &Function, stage: Stage) -> Option<Cost> {
         let mut cost = Cost::default();
-        let mut calls = 0;
-        let mut branches = SecondaryMap::with_capacity(func.dfg.num_blocks());
+        let (mut calls, mut values) = (0, 0);
+        let mut branches = SecondaryMap::new();
+        branches.resize(func.dfg.num_blocks());
         for block in func.layout.blocks() {
             cost.blocks += 1;
+            values += func.dfg.num_block_params(block) as u64;
             for inst in func.layout.block_insts(block) {
                 calls += u64::from(cost.count_instruction(func, inst));
+                values += func.dfg.inst_results(inst).len() as u64;
             }
             if let Some(last) = func.layout.last_inst(block) {
                 cost.count_branches(func, last, &mut branches);
             }
         }
-        let values = func.dfg.num_values() as u64;
         // Each value is in as many loops as there are blocks, at most.
         let is_small = values <= MAX_ALIVE
             && values * calls <= MAX_ALIVE_AT_CALLS
             && values * cost.blocks <= MAX_ALIVE_AT_BLOCKS.min(MAX_LOOP_STEPS);
+        if stage == Stage::Optimized {
+            (cost.alive_at_calls, cost.alive_at_blocks) = (values * calls, values * cost.blocks);
+            let is_little_work = (cost.alive_at_calls + cost.alive_at_blocks) / ALIVE_PER_WORK <= 2 * cost.instructions;
+            return (is_small && is_little_work).then_some(cost);
+        }
         is_small.then_some(cost)
     }
 
@@ -260,10 +279,14 @@ impl Numbering {
             last_returns: SecondaryMap::new(),
             places: Vec::with_capacity(dfg.num_insts() + dfg.num_blocks()),
             defined: SecondaryMap::with_default(u32::MAX),
-            last_used: SecondaryMap::with_capacity(dfg.num_values()),
+            last_used: SecondaryMap::new(),
         };
         numbering.defined.resize(dfg.num_values());
-        let mut branches = SecondaryMap::with_capacity(dfg.num_blocks());
+        numbering.last_used.resize(dfg.num_values());
+        numbering.begins.resize(dfg.num_blocks());
+        numbering.last_returns.resize(dfg.num_blocks());
+        let mut branches = SecondaryMap::new();
+        branches.resize(dfg.num_blocks());
         for block in func.layout.blocks() {
             cost.blocks += 1;
             numbering.begins[block] = numbering.places.len() as u32;

@@ -224,7 +224,8 @@ impl Cost {
             && values * cost.blocks <= MAX_ALIVE_AT_BLOCKS.min(MAX_LOOP_STEPS);
         if stage == Stage::Optimized {
             (cost.alive_at_calls, cost.alive_at_blocks) = (values * calls, values * cost.blocks);
-            let is_little_work = (cost.alive_at_calls + cost.alive_at_blocks) / ALIVE_PER_WORK <= 2 * cost.instructions;
+            let is_little_work =
+                (cost.alive_at_calls + cost.alive_at_blocks) / ALIVE_PER_WORK <= 2 * cost.instructions;
             return (is_small && is_little_work).then_some(cost);
         }
         is_small.then_some(cost)

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut};
 
 use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
@@ -43,6 +43,22 @@ impl<T: 'static> LinkerInstance<'_, T> {
         &mut self,
         name: &str,
         call: impl for<'a> Fn(&'a mut T, P::Lifted<'a>) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + Lift + 'static,
+        R: Lower + 'static,
+    {
+        self.func_wrap_interruptible::<P, R>(name, move |data, _, params| call(data, params))
+    }
+
+    /// As [`LinkerInstance::func_wrap_borrowed`], for a function that can take long: it is also given what says that the guest is to stop.
+    pub fn func_wrap_interruptible<P, R>(
+        &mut self,
+        name: &str,
+        call: impl for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error>
+        + Send
+        + Sync
+        + 'static,
     ) -> &mut Self
     where
         P: ParamList + Lift + 'static,
@@ -136,7 +152,7 @@ where
     T: 'static,
     P: ParamList + Lift,
     R: Lower,
-    F: for<'a> Fn(&'a mut T, P::Lifted<'a>) -> Result<R, Error> + Send + Sync,
+    F: for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error> + Send + Sync,
 {
     fn check(
         &self,
@@ -157,10 +173,10 @@ where
         let (kept, mut lends) = (Arena::default(), Lends::default());
         let of = (&lowered.side, resources);
         let parts = store.parts::<State>(lowered.side.memory)?;
-        let from = (max_flat_params(lowered), &*slots);
+        let (from, interrupts) = ((max_flat_params(lowered), &*slots), parts.interrupts);
         // The store is back in one piece when the call is over, and not before.
         let ended = lift_from::<P, T>(parts, of, (&mut lends, &kept), from)
-            .map(|(params, _charge, data)| (self.call)(data, params));
+            .map(|(params, _charge, data)| (self.call)(data, interrupts, params));
         let result = match ended {
             Ok(result) => result.map_err(trap_on_throw)?,
             Err(error) => return Err(or_stopped(store, error)),

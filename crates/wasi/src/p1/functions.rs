@@ -7,6 +7,7 @@ use super::context::Context;
 use super::errno::Errno;
 use super::memory::{GuestMemory, Pointer};
 use super::table::Fd;
+use crate::exit::Exit;
 use crate::host::hold_thread;
 
 /// Passes the functions that both versions share, after `$first`, to `$callback`.
@@ -156,11 +157,6 @@ pub enum Returns {
     /// It does not.
     Never,
 }
-
-/// The guest has ended itself with this exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("the guest exited with code {0}")]
-pub struct Exit(pub u32);
 
 /// What every function gives: the one place where a result becomes an error number.
 pub trait Outcome {

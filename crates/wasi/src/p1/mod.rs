@@ -45,14 +45,15 @@ pub mod threads;
 pub mod types;
 mod unstable;
 
+pub use crate::exit::{Exit, exit_code};
 pub use context::Context;
 pub use errno::Errno;
 pub use explain::Explanation;
-pub use functions::{Exit, Function, Outcome, Version, call, functions};
+pub use functions::{Function, Outcome, Version, call, functions};
 pub use link::add_to_linker;
 pub use memory::{GuestMemory, Pointer};
 pub use observe::Observers;
 pub use replayed::ReplayedStreams;
 pub use rights::Rights;
-pub use run::{exit_code, run};
+pub use run::run;
 pub use table::Fd;

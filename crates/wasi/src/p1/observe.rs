@@ -12,10 +12,11 @@ use thiserror::Error;
 use super::context::Context;
 use super::describe;
 use super::errno::Errno;
-use super::functions::{Exit, Function, Version, functions};
+use super::functions::{Function, Version, functions};
 use super::journal::Journal;
 use super::memory::GuestMemory;
 use super::replayed::ReplayedStreams;
+use crate::exit::Exit;
 use crate::observe::{
     Argument, Call, Cost, Ending, Recorder, ReplayError, Replayer, Summary, TracedCall, Tracer,
 };

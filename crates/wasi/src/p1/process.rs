@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::errno::Errno;
-use super::functions::Exit;
 use super::memory::GuestMemory;
+use crate::exit::Exit;
 
 /// Ends the guest with this exit code. The caller unwinds it.
 ///

@@ -5,9 +5,9 @@ use std::borrow::Borrow;
 use innkeeper_engine::{Engine, Error, Linker, Module, Store};
 
 use super::context::Context;
-use super::functions::Exit;
 use super::link::add_to_linker;
 use super::threads::{Threads, uses_threads};
+use crate::exit::exit_code;
 use crate::keys::Keys;
 use crate::stop::Stopper;
 
@@ -46,10 +46,4 @@ pub fn run(engine: &Engine, module: &Module, keys: impl Borrow<Keys>) -> Result<
         Ok(()) => Ok(0),
         Err(error) => exit_code(&error).ok_or(error),
     }
-}
-
-/// The code that a guest has exited with, if it is why a call has not returned: `proc_exit` ends the guest with an error, also where the code is 0.
-#[must_use]
-pub fn exit_code(error: &Error) -> Option<i32> {
-    error.downcast_ref::<Exit>().map(|Exit(code)| code.cast_signed())
 }

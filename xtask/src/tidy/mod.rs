@@ -22,6 +22,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         layers,
         unsafe_rooms,
         host_alone_touches_the_system,
+        front_ends_apart,
         long_files,
         links,
         terms,
@@ -92,9 +93,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("crates/wasi/", &["innkeeper_interp", "innkeeper_jit", "innkeeper::"]),
     (
         "crates/wasi/src/host/",
-        &["p1::", "preview1", "snapshot", "preopen", "Preopen", "subscription", "Subscription", "`memory`"],
+        &[
+            "p1::",
+            "p2::",
+            "innkeeper_component",
+            "preview1",
+            "snapshot",
+            "preopen",
+            "Preopen",
+            "subscription",
+            "Subscription",
+            "`memory`",
+        ],
     ),
-    ("crates/wasi/src/keys/", &["p1::", "preview1", "snapshot"]),
+    ("crates/wasi/src/keys/", &["p1::", "p2::", "innkeeper_component", "preview1", "snapshot"]),
     ("crates/cli/", &["innkeeper_engine", "innkeeper_interp", "innkeeper_wasi", "innkeeper_component"]),
 ];
 
@@ -174,16 +186,34 @@ fn unsafe_rooms(files: &[File], _: &Path) -> Findings {
     findings
 }
 
-/// Whether a file is of one of WASI's front ends: `p1`, and those of later versions beside it.
-fn is_of_front_end(path: &str) -> bool {
-    let room = path.strip_prefix("crates/wasi/src/p").and_then(|rest| rest.split('/').next());
-    room.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+/// WASI's front ends.
+const FRONT_ENDS: &[&str] = &["p1", "p2", "p3"];
+
+/// Which of WASI's front ends a file is of.
+fn front_end(path: &str) -> Option<&str> {
+    let room = path.strip_prefix("crates/wasi/src/")?.split('/').next()?;
+    FRONT_ENDS.contains(&room).then_some(room)
+}
+
+/// WASI's front ends know nothing of each other.
+fn front_ends_apart(files: &[File], _: &Path) -> Findings {
+    let mut findings = Findings::new();
+    for file in rust(files) {
+        let Some(own) = front_end(&file.path) else { continue };
+        for (line, text) in code_lines(file) {
+            let others = FRONT_ENDS.iter().filter(|other| **other != own);
+            let named = others.filter(|other| text.contains(&format!("{other}::")));
+            findings
+                .extend(named.map(|other| format!("{}:{line}: {own} must not know `{other}`", file.path)));
+        }
+    }
+    findings
 }
 
 /// WASI's front ends translate; the host layer alone calls the operating system.
 fn host_alone_touches_the_system(files: &[File], _: &Path) -> Findings {
     let mut findings = Findings::new();
-    for file in rust(files).filter(|file| is_of_front_end(&file.path)) {
+    for file in rust(files).filter(|file| front_end(&file.path).is_some()) {
         for (line, text) in code_lines(file) {
             if ["std::fs", "std::net", "rustix", "libc::"].iter().any(|name| text.contains(name)) {
                 findings.push(format!("{}:{line}: only wasi/host touches the operating system", file.path));

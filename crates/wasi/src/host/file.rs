@@ -161,6 +161,16 @@ impl Host {
         }
     }
 
+    /// [`Host::read`] of what there is now.
+    ///
+    /// # Errors
+    /// As there; [`Error::Again`] where there is nothing yet, whatever the file's operations do otherwise.
+    pub fn read_now(&self, file: &File, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        let Some(fd) = file.waited_for() else { return self.read_regular(file, buffers) };
+        let permit = self.decide_for(Operation::Read, Rights::READ, file)?;
+        self.read_pipe(&permit, fd, buffers)
+    }
+
     /// [`Host::read`] of a file that never has to be waited for.
     ///
     /// # Errors
@@ -249,6 +259,21 @@ impl Host {
         };
         let result =
             self.within_allowance_after_gap(gap, buffers, |buffers| self.write_in_portions(buffers, portion));
+        self.note_no_space(&file.credentials.grant, &result);
+        result
+    }
+
+    /// Writes at the end of a file that never has to be waited for, wherever that is by then, as if the file had been opened for appending.
+    ///
+    /// # Errors
+    /// As [`Host::write`].
+    pub fn append(&self, file: &File, buffers: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
+        let portion = |buffers: &[IoSlice<'_>], _| match &file.node {
+            FileNode::Native(fd) => sys::write_appending(&permit, fd.as_fd(), buffers),
+            FileNode::Tree(tree) => tree.write(self.visit(&permit), buffers, WriteAt::End),
+        };
+        let result = self.within_allowance(buffers, |buffers| self.write_in_portions(buffers, portion));
         self.note_no_space(&file.credentials.grant, &result);
         result
     }

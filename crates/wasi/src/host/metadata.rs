@@ -99,6 +99,21 @@ pub struct Metadata {
     pub changed: Timestamp,
 }
 
+impl Metadata {
+    /// A number that stays the same as long as the file is the same and nothing is written to it, and is another one otherwise, but for chance. It says nothing else.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        let mut hasher = blake3::Hasher::new_derive_key("innkeeper fingerprint of a file's metadata");
+        for number in [self.device, self.inode, self.size_bytes] {
+            hasher.update(&number.to_le_bytes());
+        }
+        hasher.update(&self.modified.seconds().to_le_bytes());
+        hasher.update(&self.modified.nanoseconds().to_le_bytes());
+        let hash = hasher.finalize();
+        u128::from_le_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16]))
+    }
+}
+
 impl Host {
     /// Metadata of what `path` names, or, with [`LastLink::Follow`] or a trailing slash, of what the link there leads to.
     ///

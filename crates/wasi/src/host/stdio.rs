@@ -21,7 +21,7 @@ use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::handles::Opening;
 use super::hidden::Hidden;
-use super::poll::Direction;
+use super::poll::{Direction, hold_thread};
 use super::portion::{Moved, PORTION_BYTES, portions, total};
 use super::{Host, sys};
 use crate::keys::{Capture, FileMode, KeyError, Sink, Source, StdinKey, StdoutKey};
@@ -155,8 +155,9 @@ impl Stream {
         self.descriptor().is_some_and(sys::is_terminal)
     }
 
-    /// Whether reading or writing can have to wait.
-    fn waits(&self) -> bool {
+    /// Whether reading or writing can have to wait, as at a pipe or a terminal.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
         *self.waits.get_or_init(|| self.descriptor().is_some_and(|fd| !sys::is_regular(fd)))
     }
 
@@ -241,7 +242,7 @@ impl Host {
             }
             StreamEnd::Source(source) => source.read(buffers).map_err(|error| of_embedder(&error)),
             StreamEnd::Discard | StreamEnd::Capture(_) | StreamEnd::Sink(_) => Err(Error::BadHandle),
-            StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
+            StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.may_wait() => {
                 match self.read_first(&permit, stream, buffers) {
                     Err(Error::Again) if !stream.is_nonblocking() => {
                         Box::pin(self.read_waiting(&permit, stream, buffers)).await
@@ -256,6 +257,18 @@ impl Host {
         }
     }
 
+    /// [`Host::read_stream`] of what there is now.
+    ///
+    /// # Errors
+    /// As there; [`Error::Again`] where there is nothing yet, whatever the stream's operations do otherwise.
+    pub fn read_stream_now(&self, stream: &Stream, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        if !stream.may_wait() {
+            return hold_thread(self.read_stream(stream, buffers));
+        }
+        let permit = self.decide_for_stream(Operation::Read, Rights::READ, stream)?;
+        self.read_first(&permit, stream, buffers)
+    }
+
     /// Writes all, or part where it can go no further without waiting and must not.
     ///
     /// # Errors
@@ -266,7 +279,7 @@ impl Host {
         let mut allowed = self.take_allowance(buffers)?;
         let (buffers, unwritten) = allowed.parts();
         let result = match &stream.source {
-            StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.waits() => {
+            StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.may_wait() => {
                 match self.write_first(&permit, stream, (buffers, unwritten)) {
                     ControlFlow::Break(result) => result,
                     ControlFlow::Continue(written) => {

@@ -104,6 +104,16 @@ pub(crate) fn write_at_not_appending(
     }
 }
 
+/// Writes at the end of a file, whichever way it was opened.
+pub(crate) fn write_appending(
+    _: &Permit,
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+) -> Result<usize, Error> {
+    // The offset moves nothing: the file's position stays.
+    retry(|| rustix::io::pwritev2(fd, buffers, 0, ReadWriteFlags::APPEND))
+}
+
 pub(crate) fn seek(_: &Permit, fd: BorrowedFd<'_>, whence: Whence) -> Result<u64, Error> {
     let to = match whence {
         Whence::Start(offset) => SeekFrom::Start(offset),

@@ -1,0 +1,107 @@
+//! Every function of WASI 0.2.12 is bound with the type that the specification has for it, and serves whoever wants any version since 0.2.0.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use innkeeper::component::Linker;
+use innkeeper::wasi::p2;
+use innkeeper::{Error, Store};
+
+use super::{component, context, engines};
+
+/// The interfaces with the types of their functions.
+const IMPORTS: &str = include_str!("wasi-0.2.12.wat");
+
+/// Functions that are not bound yet, one a line. One that is bound by now, or that there never was, fails the test.
+const KNOWN_GAPS: &str = include_str!("known-gaps.txt");
+
+/// A function of an interface, which is the imported instance of a number.
+struct Function {
+    instance: usize,
+    interface: &'static str,
+    name: &'static str,
+}
+
+/// All functions, in order.
+fn functions() -> Vec<Function> {
+    let quoted = |line: &'static str| line.split('"').nth(1).unwrap();
+    let (mut functions, mut names, mut instance) = (Vec::new(), Vec::new(), 0);
+    for line in IMPORTS.lines() {
+        if line.trim_start().starts_with("(export") && line.contains("(func (type") {
+            names.push(quoted(line));
+        }
+        if line.starts_with("  (import ") {
+            let interface = quoted(line);
+            functions.extend(names.drain(..).map(|name| Function { instance, interface, name }));
+            instance += 1;
+        }
+    }
+    functions
+}
+
+/// A component that imports everything, and uses these functions.
+fn using<'a>(imports: &str, functions: impl IntoIterator<Item = &'a Function>) -> String {
+    let mut text = imports.trim_end().strip_suffix(')').unwrap().to_owned();
+    text += r#"(core module $m (memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (unreachable)))
+        (core instance $m (instantiate $m))"#;
+    for Function { instance, name, .. } in functions {
+        let options = r#"(memory (core memory $m "memory")) (realloc (core func $m "realloc"))"#;
+        write!(text, "(core func (canon lower (func {instance} {name:?}) {options}))").unwrap();
+    }
+    text + ")"
+}
+
+fn link(engine: &innkeeper::Engine, text: &str) -> Result<(), Error> {
+    let mut linker = Linker::new(engine);
+    p2::add_to_linker(&mut linker, |context: &mut p2::Context| context)?;
+    let mut store = Store::new(engine, context())?;
+    linker.instantiate(&mut store, &component(engine, text)).map(drop)
+}
+
+#[test]
+fn every_function_is_bound_with_its_type() {
+    let [engine, _] = engines();
+    let known: BTreeSet<&str> = KNOWN_GAPS.lines().filter(|line| !line.starts_with('#')).collect();
+    let functions = functions();
+    assert!(functions.len() > 120, "{}", functions.len());
+    let mut gaps = BTreeSet::new();
+    for function in &functions {
+        let told = format!("{} {}", function.interface, function.name);
+        match link(&engine, &using(IMPORTS, [function])) {
+            Ok(()) => {}
+            Err(error) if known.contains(&*told) => {
+                assert!(error.to_string().contains("nobody provides"), "{told}: {error}");
+                gaps.insert(told);
+            }
+            Err(error) => panic!("{told}: {error}"),
+        }
+    }
+    let stale: Vec<&&str> = known.iter().filter(|known| !gaps.contains(**known)).collect();
+    assert!(stale.is_empty(), "these are bound by now, or there are none such: {stale:?}");
+}
+
+/// C10, C11: a program says the version that it was made for, and may have parts that were made for different ones.
+#[test]
+fn c11_every_version_of_0_2_links() {
+    let [engine, _] = engines();
+    let known: BTreeSet<&str> = KNOWN_GAPS.lines().collect();
+    let functions = functions();
+    let bound = || {
+        let is_bound = |function: &&Function| {
+            // There is no earlier version of it.
+            let is_new = function.name == "exit-with-code";
+            !is_new && !known.contains(&*format!("{} {}", function.interface, function.name))
+        };
+        functions.iter().filter(is_bound)
+    };
+    for version in ["0.2.0", "0.2.6", "0.2.12", "0.2.99"] {
+        let imports = IMPORTS.replace("@0.2.12", &format!("@{version}"));
+        link(&engine, &using(&imports, bound())).unwrap_or_else(|error| panic!("{version}: {error}"));
+    }
+    for version in ["0.1.0", "0.3.0", "0.2.0-rc.1"] {
+        let imports = IMPORTS.replace("@0.2.12", &format!("@{version}"));
+        let told = link(&engine, &using(&imports, bound())).unwrap_err().to_string();
+        assert!(told.contains("there is `wasi:io/poll@0.2.12` only"), "{version}: {told}");
+    }
+}

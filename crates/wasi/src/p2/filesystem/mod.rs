@@ -1,0 +1,22 @@
+//! `wasi:filesystem`: the directories that the keys grant, and the files in them.
+
+mod descriptor;
+mod error_code;
+mod listing;
+mod paths;
+mod preopens;
+mod types;
+
+use innkeeper_component::Linker;
+use innkeeper_engine::Error;
+
+use super::interface::{FindContext, Interface};
+
+pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+    let mut types = Interface::new(linker, "wasi:filesystem/types", context)?;
+    descriptor::bind(&mut types);
+    paths::bind(&mut types);
+    listing::bind(&mut types);
+    error_code::bind(&mut types);
+    preopens::bind(linker, context)
+}

@@ -1,0 +1,28 @@
+//! The directories that a guest begins with.
+
+use std::sync::Arc;
+
+use innkeeper_component::{Linker, Resource};
+use innkeeper_engine::Error;
+
+use super::descriptor::Descriptor;
+use crate::p2::context::Context;
+use crate::p2::interface::{FindContext, Interface};
+
+pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+    Interface::new(linker, "wasi:filesystem/preopens", context)?
+        .func::<(), Vec<(Resource<Descriptor>, String)>>("get-directories", get_directories);
+    Ok(())
+}
+
+/// Each call gives handles of its own, with the guest's names for them.
+fn get_directories(cx: &mut Context, (): ()) -> Result<Vec<(Resource<Descriptor>, String)>, Error> {
+    let directories = cx.directories.clone();
+    let mut handles = Vec::with_capacity(directories.len());
+    for directory in directories {
+        let name = directory.guest_path().to_owned();
+        handles.push((cx.push(Descriptor::Directory(Arc::clone(&directory)))?, name));
+    }
+    cx.host.note_directories_searched();
+    Ok(handles)
+}

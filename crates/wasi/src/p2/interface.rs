@@ -1,0 +1,74 @@
+//! Binding an interface of WASI 0.2 into the component linker: its functions with the types that Rust has for them, and its resources.
+
+use innkeeper_component::{Lift, Linker, LinkerInstance, Lower, ParamList, Resource};
+use innkeeper_engine::Error;
+
+use super::context::Context;
+use super::table::Held;
+use crate::host::{WaitMode, hold_thread};
+
+/// The version of all interfaces, which serves guests that want any version since 0.2.0.
+pub(super) const VERSION: &str = "0.2.12";
+
+/// Finds a guest's context in the data of its store.
+pub(super) trait FindContext<T>: Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static {}
+
+impl<T, F: Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static> FindContext<T> for F {}
+
+/// An interface whose functions are being bound.
+pub(super) struct Interface<'a, T: 'static, F> {
+    instance: LinkerInstance<'a, T>,
+    context: F,
+}
+
+impl<'a, T: 'static, F: FindContext<T>> Interface<'a, T, F> {
+    /// The interface of a name without a version, such as `wasi:io/poll`.
+    pub(super) fn new(
+        linker: &'a mut Linker<T>,
+        name: &str,
+        context: F,
+    ) -> Result<Interface<'a, T, F>, Error> {
+        Ok(Interface { instance: linker.instance(&format!("{name}@{VERSION}"))?, context })
+    }
+
+    /// Binds a function that does not wait. `P` is the tuple of its parameters, `R` its result.
+    pub(super) fn func<P, R>(
+        &mut self,
+        name: &str,
+        call: impl for<'c> Fn(&'c mut Context, P::Lifted<'c>) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + Lift + 'static,
+        R: Lower + 'static,
+    {
+        let context = self.context;
+        self.instance.func_wrap_interruptible::<P, R>(name, move |data, interrupts, params| {
+            let context = context(data);
+            context.host.serve_store(interrupts, WaitMode::HoldThread);
+            call(context, params)
+        });
+        self
+    }
+
+    /// Binds a function that may have to wait.
+    pub(super) fn waiting<P, R>(
+        &mut self,
+        name: &str,
+        call: impl for<'c> AsyncFn(&'c mut Context, P::Lifted<'c>) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + Lift + 'static,
+        R: Lower + 'static,
+    {
+        self.func::<P, R>(name, move |context, params| hold_thread(call(context, params)))
+    }
+
+    /// Binds a resource: what stands behind it is dropped with its last handle.
+    pub(super) fn resource<H: Held>(&mut self, name: &str) -> &mut Self {
+        let context = self.context;
+        self.instance.resource_of::<H>(name, move |mut store, resource: Resource<H>| {
+            Ok(context(store.data_mut()).table.delete(&resource)?)
+        });
+        self
+    }
+}

@@ -1,0 +1,49 @@
+//! A whole program with its keys, in one call.
+
+use std::borrow::Borrow;
+
+use innkeeper_component::{Component, Instance, Linker};
+use innkeeper_engine::{AsContextMut, Engine, Error, ErrorKind, Store};
+
+use super::context::Context;
+use super::link::add_to_linker;
+use crate::exit::exit_code;
+use crate::keys::Keys;
+
+/// What a program exports, of whichever version of WASI 0.2.
+pub const RUN: &str = "wasi:cli/run@0.2.0#run";
+
+/// Runs a program, a component that exports `wasi:cli/run` of WASI 0.2, with these keys until it ends, and gives its exit code: 0 where `run` returns success, and 1 where it does not.
+///
+/// What a program may hold and how long it may run is decided by the engine's configuration; whoever wants more of a say (a deadline, fuel, functions of the host's own) makes the
+/// store and the linker as [`add_to_linker`] shows. Functions that the program imports and WASI does not have fail when they are called.
+///
+/// # Errors
+/// A key that cannot be honoured ([`crate::keys::KeyError`]), a component that is no program, a limit, a trap.
+pub fn run(engine: &Engine, component: &Component, keys: impl Borrow<Keys>) -> Result<i32, Error> {
+    let context = Context::new(keys.borrow())?;
+    let mut linker = Linker::new(engine);
+    add_to_linker(&mut linker, |context: &mut Context| context)?;
+    linker.define_unknown_imports_as_traps(component)?;
+    let budget = context.host().budget().clone();
+    let mut store = Store::with_budget(engine, context, &budget)?;
+    let result =
+        linker.instantiate(&mut store, component).and_then(|instance| call_run(&mut store, instance));
+    store.data_mut().close_handles();
+    result.or_else(|error| exit_code(&error).ok_or(error))
+}
+
+/// Calls `run` of a program that was instantiated; gives the exit code.
+///
+/// # Errors
+/// Where the component exports no such function; a trap; [`crate::Exit`] where the guest ends itself.
+pub fn call_run(mut store: impl AsContextMut, instance: Instance) -> Result<i32, Error> {
+    let mut store = store.as_context_mut();
+    let Some(run) = instance.get_func(&mut store, RUN) else {
+        return Err(Error::new(ErrorKind::Link(String::from(
+            "the component exports no `wasi:cli/run` of WASI 0.2, so it is not a program",
+        ))));
+    };
+    let run = run.typed::<(), Result<(), ()>>(&mut store)?;
+    Ok(i32::from(run.call(&mut store, ())?.is_err()))
+}

@@ -1,0 +1,187 @@
+//! Input streams.
+
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use innkeeper_component::{Borrowed, Resource};
+use innkeeper_engine::Error;
+
+use super::{CHUNK_BYTES, Failure, StreamError, told};
+use crate::host::{self, Direction, File, Host, Stream};
+use crate::p2::context::Context;
+use crate::p2::interface::{FindContext, Interface};
+use crate::p2::poll::{Pollable, Waitable};
+use crate::p2::table::Held;
+
+/// `wasi:io/streams.input-stream`
+#[derive(Debug)]
+pub(crate) struct InputStream {
+    source: InputSource,
+    /// Whether reading has failed: then it is over.
+    has_failed: bool,
+}
+
+/// What is read from.
+#[derive(Debug)]
+pub(crate) enum InputSource {
+    /// Nothing: the guest has no such stream.
+    Nothing,
+    Standard(Arc<Stream>),
+    /// A file, from a position of the stream's own on.
+    File {
+        file: Arc<File>,
+        position: u64,
+    },
+}
+
+impl Held for InputStream {
+    const NAME: &'static str = "wasi:io/streams input-stream";
+    // It keeps a file open, also when that is closed.
+    const IS_OPEN_HANDLE: bool = true;
+}
+
+/// Whether an operation waits until it can do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Yes,
+    No,
+}
+
+impl InputStream {
+    pub(crate) fn new(source: InputSource) -> InputStream {
+        InputStream { source, has_failed: false }
+    }
+
+    /// A stream from a standard one; where there is none, it is at its end.
+    pub(crate) fn standard(stream: Option<Arc<Stream>>) -> InputStream {
+        InputStream::new(stream.map_or(InputSource::Nothing, InputSource::Standard))
+    }
+
+    /// Reads into a buffer; nothing where there is nothing yet, and it does not wait.
+    pub(super) async fn read(
+        &mut self,
+        host: &Host,
+        buffer: &mut [u8],
+        waiting: Waiting,
+    ) -> Result<usize, Failure> {
+        if self.has_failed {
+            return Err(Failure::Closed);
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        match self.source.read(host, buffer, waiting).await {
+            Ok(0) => Err(Failure::Closed),
+            Ok(count) => Ok(count),
+            // What is ready for somebody else may not be so any more.
+            Err(host::Error::Again) => Ok(0),
+            Err(error) => {
+                self.has_failed = error != host::Error::Interrupted;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What tells when there is something to read.
+    fn pollable(&self) -> Pollable {
+        match &self.source {
+            _ if self.has_failed => Pollable::Always,
+            InputSource::Standard(stream) => {
+                Pollable::Ready(Waitable::Stream(Arc::clone(stream)), Direction::Read)
+            }
+            InputSource::File { file, .. } if file.may_wait() => {
+                Pollable::Ready(Waitable::File(Arc::clone(file)), Direction::Read)
+            }
+            InputSource::Nothing | InputSource::File { .. } => Pollable::Always,
+        }
+    }
+}
+
+impl InputSource {
+    async fn read(&mut self, host: &Host, buffer: &mut [u8], waiting: Waiting) -> Result<usize, host::Error> {
+        let buffers = &mut [IoSliceMut::new(buffer)];
+        match (self, waiting) {
+            (InputSource::Nothing, _) => Ok(0),
+            (InputSource::Standard(stream), Waiting::Yes) => host.read_stream(stream, buffers).await,
+            (InputSource::Standard(stream), Waiting::No) => host.read_stream_now(stream, buffers),
+            (InputSource::File { file, .. }, Waiting::Yes) if file.may_wait() => {
+                host.read(file, buffers).await
+            }
+            (InputSource::File { file, .. }, Waiting::No) if file.may_wait() => host.read_now(file, buffers),
+            (InputSource::File { file, position }, _) => {
+                let count = host.read_at(file, buffers, *position)?;
+                *position = position.saturating_add(count as u64);
+                Ok(count)
+            }
+        }
+    }
+}
+
+type Handle<'a> = Borrowed<'a, InputStream>;
+
+pub(super) fn bind<T: 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
+    type Read<R> = Result<R, StreamError>;
+    streams
+        .resource::<InputStream>("input-stream")
+        .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>(
+            "[method]input-stream.read",
+            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
+                read(cx, stream, length, Waiting::No).await
+            },
+        )
+        .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>(
+            "[method]input-stream.blocking-read",
+            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
+                read(cx, stream, length, Waiting::Yes).await
+            },
+        )
+        .waiting::<(Handle<'_>, u64), Read<u64>>(
+            "[method]input-stream.skip",
+            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
+                skip(cx, stream, length, Waiting::No).await
+            },
+        )
+        .waiting::<(Handle<'_>, u64), Read<u64>>(
+            "[method]input-stream.blocking-skip",
+            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
+                skip(cx, stream, length, Waiting::Yes).await
+            },
+        )
+        .func::<(Handle<'_>,), Resource<Pollable>>("[method]input-stream.subscribe", |cx, (stream,)| {
+            let pollable = cx.table.get(stream)?.pollable();
+            cx.push_child(pollable, stream)
+        });
+}
+
+async fn read(
+    cx: &mut Context,
+    stream: Handle<'_>,
+    length: u64,
+    waiting: Waiting,
+) -> Result<Result<Vec<u8>, StreamError>, Error> {
+    let mut bytes = chunk(length);
+    let stream = cx.table.get_mut(stream)?;
+    let result = stream.read(&cx.host, &mut bytes, waiting).await;
+    let result = result.map(|count| {
+        bytes.truncate(count);
+        bytes
+    });
+    told(cx, result)
+}
+
+async fn skip(
+    cx: &mut Context,
+    stream: Handle<'_>,
+    length: u64,
+    waiting: Waiting,
+) -> Result<Result<u64, StreamError>, Error> {
+    let mut bytes = chunk(length);
+    let stream = cx.table.get_mut(stream)?;
+    let result = stream.read(&cx.host, &mut bytes, waiting).await;
+    told(cx, result.map(|count| count as u64))
+}
+
+/// A buffer for what a guest wants to read, or as much of it as is read at once.
+pub(crate) fn chunk(length: u64) -> Vec<u8> {
+    vec![0; length.min(CHUNK_BYTES as u64) as usize]
+}

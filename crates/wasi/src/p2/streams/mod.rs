@@ -1,0 +1,88 @@
+//! `wasi:io/streams` and `wasi:io/error`.
+//!
+//! A stream has no buffer: what a guest writes goes from its memory to the system by one call, and what it reads is read when it asks for it, a bounded piece at a time.
+//! To flush is therefore to do nothing. A stream of a file has a position of its own; standard streams are shared by all handles of them.
+//!
+//! What can be read or written through is an [`InputSource`] or [`OutputSink`]: another kind of handle joins by a case of each, and of what a pollable waits for
+//! ([`super::poll::Waitable`]).
+
+mod input;
+mod output;
+
+use innkeeper_component::{Borrowed, ComponentType, Linker, Lower, Resource};
+use innkeeper_engine::Error;
+
+use super::context::Context;
+use super::interface::{FindContext, Interface};
+use super::misuse::{Misuse, interrupted};
+use super::table::Held;
+use crate::host;
+
+pub(super) use input::{InputSource, InputStream, chunk};
+pub(super) use output::{OutputSink, OutputStream};
+
+/// As many bytes are moved by one call at most: the guest asks again, and can be stopped between two calls.
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// `wasi:io/error.error`: why the host could not do something.
+#[derive(Debug)]
+pub(super) struct IoError(pub(super) host::Error);
+
+impl Held for IoError {
+    const NAME: &'static str = "wasi:io/error error";
+}
+
+/// `wasi:io/streams.stream-error`
+#[derive(Debug, ComponentType, Lower)]
+#[component(path = innkeeper_component)]
+pub(super) enum StreamError {
+    LastOperationFailed(Resource<IoError>),
+    Closed,
+}
+
+/// Why an operation on a stream has failed, before the guest is told.
+#[derive(Debug)]
+enum Failure {
+    /// The stream is at its end, or has failed before.
+    Closed,
+    Host(host::Error),
+    /// The guest is stopped.
+    Trap(Error),
+}
+
+impl From<host::Error> for Failure {
+    fn from(error: host::Error) -> Failure {
+        match error {
+            host::Error::Interrupted => Failure::Trap(interrupted()),
+            error => Failure::Host(error),
+        }
+    }
+}
+
+impl From<Misuse> for Failure {
+    fn from(misuse: Misuse) -> Failure {
+        Failure::Trap(misuse.into())
+    }
+}
+
+/// Tells the guest what came of an operation.
+fn told<R>(cx: &mut Context, result: Result<R, Failure>) -> Result<Result<R, StreamError>, Error> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Failure::Closed) => Ok(Err(StreamError::Closed)),
+        Err(Failure::Host(error)) => Ok(Err(StreamError::LastOperationFailed(cx.push(IoError(error))?))),
+        Err(Failure::Trap(error)) => Err(error),
+    }
+}
+
+pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+    Interface::new(linker, "wasi:io/error", context)?
+        .resource::<IoError>("error")
+        .func::<(Borrowed<'_, IoError>,), String>("[method]error.to-debug-string", |cx, (error,)| {
+            Ok(cx.table.get(error)?.0.to_string())
+        });
+    let mut streams = Interface::new(linker, "wasi:io/streams", context)?;
+    input::bind(&mut streams);
+    output::bind(&mut streams);
+    Ok(())
+}

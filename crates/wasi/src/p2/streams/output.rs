@@ -1,0 +1,281 @@
+//! Output streams.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper_component::{Borrowed, Resource};
+use innkeeper_engine::Error;
+
+use super::input::{InputStream, Waiting, chunk};
+use super::{CHUNK_BYTES, Failure, StreamError, told};
+use crate::host::{self, Direction, File, Host, Interest, Stream, WaitRequest};
+use crate::p2::context::Context;
+use crate::p2::interface::{FindContext, Interface};
+use crate::p2::misuse::Misuse;
+use crate::p2::poll::{Pollable, Waitable};
+use crate::p2::table::Held;
+
+/// `wasi:io/streams.output-stream`
+#[derive(Debug)]
+pub(crate) struct OutputStream {
+    sink: OutputSink,
+    /// Bytes that `check-write` has allowed the guest to write.
+    permitted: u64,
+    /// Whether writing has failed: then it is over.
+    has_failed: bool,
+}
+
+/// What is written to.
+#[derive(Debug)]
+pub(crate) enum OutputSink {
+    /// Nothing: the guest has no such stream.
+    Nothing,
+    Standard(Arc<Stream>),
+    /// A file, from a position of the stream's own on.
+    File {
+        file: Arc<File>,
+        position: u64,
+    },
+    /// The end of a file, wherever that is.
+    End(Arc<File>),
+}
+
+impl Held for OutputStream {
+    const NAME: &'static str = "wasi:io/streams output-stream";
+    // It keeps a file open, also when that is closed.
+    const IS_OPEN_HANDLE: bool = true;
+}
+
+/// Bytes that can be written at once to whatever may have to be waited for and is ready: the least that a pipe has room for then.
+const READY_BYTES: u64 = 4096;
+
+/// Bytes that `blocking-write-and-flush` takes.
+const MOST_FLUSHED_BYTES: usize = 4096;
+
+static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
+
+impl OutputStream {
+    pub(crate) fn new(sink: OutputSink) -> OutputStream {
+        OutputStream { sink, permitted: 0, has_failed: false }
+    }
+
+    /// A stream to a standard one; where there is none, it is closed.
+    pub(crate) fn standard(stream: Option<Arc<Stream>>) -> OutputStream {
+        OutputStream::new(stream.map_or(OutputSink::Nothing, OutputSink::Standard))
+    }
+
+    /// How many bytes can be written without waiting, and lets the guest write them.
+    async fn check(&mut self, host: &Host, waiting: Waiting) -> Result<u64, Failure> {
+        if self.has_failed || matches!(self.sink, OutputSink::Nothing) {
+            return Err(Failure::Closed);
+        }
+        self.permitted = match self.sink.waits_for() {
+            None => CHUNK_BYTES as u64,
+            Some(on) => {
+                let interest = Interest { on: on.as_host(), direction: Direction::Write };
+                let timeout = (waiting == Waiting::No).then_some(Duration::ZERO);
+                let answers = host.wait(&WaitRequest { interests: &[interest], timeout }).await?;
+                let is_ready = answers.iter().any(|answer| answer.ready || answer.hangup);
+                if is_ready { READY_BYTES } else { 0 }
+            }
+        };
+        Ok(self.permitted)
+    }
+
+    /// Uses up what `check-write` has allowed.
+    fn take_permit(&mut self, function: &str, length: u64) -> Result<(), Misuse> {
+        match self.permitted.checked_sub(length) {
+            Some(left) => {
+                self.permitted = left;
+                Ok(())
+            }
+            None => Err(Misuse::new(format!(
+                "`{function}` was given {length} bytes, and `check-write` has allowed {}",
+                self.permitted
+            ))),
+        }
+    }
+
+    /// Writes all.
+    async fn write(&mut self, host: &Host, bytes: &[u8]) -> Result<(), Failure> {
+        let has_failed = self.has_failed;
+        let written = self.sink.write(host, bytes).await;
+        if let Err(error) = written
+            && error != host::Error::Interrupted
+        {
+            self.has_failed = true;
+        }
+        match written {
+            // Whoever writes on where nobody reads is heard of by the host all the same.
+            _ if has_failed => Err(Failure::Closed),
+            written => Ok(written?),
+        }
+    }
+
+    /// What tells when there is room.
+    fn pollable(&self) -> Pollable {
+        match self.sink.waits_for() {
+            Some(on) if !self.has_failed => Pollable::Ready(on, Direction::Write),
+            _ => Pollable::Always,
+        }
+    }
+}
+
+impl OutputSink {
+    /// What has to be waited for before writing; nothing where there is always room.
+    fn waits_for(&self) -> Option<Waitable> {
+        match self {
+            OutputSink::Standard(stream) if stream.may_wait() => Some(Waitable::Stream(Arc::clone(stream))),
+            OutputSink::File { file, .. } | OutputSink::End(file) if file.may_wait() => {
+                Some(Waitable::File(Arc::clone(file)))
+            }
+            _ => None,
+        }
+    }
+
+    async fn write(&mut self, host: &Host, bytes: &[u8]) -> Result<(), host::Error> {
+        let mut written = 0;
+        while written < bytes.len() {
+            let rest = &[IoSlice::new(&bytes[written..])];
+            let count = match self {
+                OutputSink::Nothing => return Err(host::Error::Pipe),
+                OutputSink::Standard(stream) => host.write_stream(stream, rest).await?,
+                OutputSink::File { file, .. } | OutputSink::End(file) if file.may_wait() => {
+                    host.write(file, rest).await?
+                }
+                OutputSink::File { file, position } => {
+                    let count = host.write_at(file, rest, *position)?;
+                    *position = position.saturating_add(count as u64);
+                    count
+                }
+                OutputSink::End(file) => host.append(file, rest)?,
+            };
+            if count == 0 {
+                return Err(host::Error::Io);
+            }
+            written += count;
+        }
+        Ok(())
+    }
+}
+
+type Handle<'a> = Borrowed<'a, OutputStream>;
+type Written<R> = Result<R, StreamError>;
+
+pub(super) fn bind<T: 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
+    type Splice<'a> = (Handle<'a>, Borrowed<'a, InputStream>, u64);
+    streams
+        .resource::<OutputStream>("output-stream")
+        .waiting::<(Handle<'_>,), Written<u64>>("[method]output-stream.check-write", check_write)
+        .waiting::<(Handle<'_>, &[u8]), Written<()>>("[method]output-stream.write", write)
+        .waiting::<(Handle<'_>, &[u8]), Written<()>>(
+            "[method]output-stream.blocking-write-and-flush",
+            blocking_write_and_flush,
+        )
+        .func::<(Handle<'_>,), Written<()>>("[method]output-stream.flush", flush)
+        .func::<(Handle<'_>,), Written<()>>("[method]output-stream.blocking-flush", flush)
+        .func::<(Handle<'_>,), Resource<Pollable>>("[method]output-stream.subscribe", |cx, (stream,)| {
+            let pollable = cx.table.get(stream)?.pollable();
+            cx.push_child(pollable, stream)
+        })
+        .waiting::<(Handle<'_>, u64), Written<()>>("[method]output-stream.write-zeroes", write_zeroes)
+        .waiting::<(Handle<'_>, u64), Written<()>>(
+            "[method]output-stream.blocking-write-zeroes-and-flush",
+            blocking_write_zeroes_and_flush,
+        )
+        .waiting::<Splice<'_>, Written<u64>>(
+            "[method]output-stream.splice",
+            async |cx: &mut Context, (to, from, length): Splice<'_>| {
+                splice(cx, (to, from), length, Waiting::No).await
+            },
+        )
+        .waiting::<Splice<'_>, Written<u64>>(
+            "[method]output-stream.blocking-splice",
+            async |cx: &mut Context, (to, from, length): Splice<'_>| {
+                splice(cx, (to, from), length, Waiting::Yes).await
+            },
+        );
+}
+
+async fn check_write(cx: &mut Context, (stream,): (Handle<'_>,)) -> Result<Written<u64>, Error> {
+    let result = cx.table.get_mut(stream)?.check(&cx.host, Waiting::No).await;
+    told(cx, result)
+}
+
+async fn write(cx: &mut Context, (stream, bytes): (Handle<'_>, &[u8])) -> Result<Written<()>, Error> {
+    let stream = cx.table.get_mut(stream)?;
+    stream.take_permit("output-stream.write", bytes.len() as u64)?;
+    let result = stream.write(&cx.host, bytes).await;
+    told(cx, result)
+}
+
+async fn blocking_write_and_flush(
+    cx: &mut Context,
+    (stream, bytes): (Handle<'_>, &[u8]),
+) -> Result<Written<()>, Error> {
+    let stream = cx.table.get_mut(stream)?;
+    check_flushed("output-stream.blocking-write-and-flush", bytes.len() as u64)?;
+    let result = stream.write(&cx.host, bytes).await;
+    told(cx, result)
+}
+
+/// Everything is written at once, so that there is nothing to flush.
+fn flush(cx: &mut Context, (stream,): (Handle<'_>,)) -> Result<Written<()>, Error> {
+    let stream = cx.table.get(stream)?;
+    let is_open = !stream.has_failed && !matches!(stream.sink, OutputSink::Nothing);
+    Ok(if is_open { Ok(()) } else { Err(StreamError::Closed) })
+}
+
+async fn write_zeroes(cx: &mut Context, (stream, length): (Handle<'_>, u64)) -> Result<Written<()>, Error> {
+    let stream = cx.table.get_mut(stream)?;
+    stream.take_permit("output-stream.write-zeroes", length)?;
+    // No more is ever permitted.
+    let zeros = ZEROS.get(..length as usize).unwrap_or(&ZEROS);
+    let result = stream.write(&cx.host, zeros).await;
+    told(cx, result)
+}
+
+async fn blocking_write_zeroes_and_flush(
+    cx: &mut Context,
+    (stream, length): (Handle<'_>, u64),
+) -> Result<Written<()>, Error> {
+    let stream = cx.table.get_mut(stream)?;
+    check_flushed("output-stream.blocking-write-zeroes-and-flush", length)?;
+    let zeros = ZEROS.get(..length as usize).unwrap_or(&ZEROS);
+    let result = stream.write(&cx.host, zeros).await;
+    told(cx, result)
+}
+
+fn check_flushed(function: &str, length: u64) -> Result<(), Misuse> {
+    if length > MOST_FLUSHED_BYTES as u64 {
+        return Err(Misuse::new(format!(
+            "`{function}` was given {length} bytes, and takes {MOST_FLUSHED_BYTES} at most"
+        )));
+    }
+    Ok(())
+}
+
+/// Moves what one stream gives to another, as much of it as goes at once.
+async fn splice(
+    cx: &mut Context,
+    (to, from): (Handle<'_>, Borrowed<'_, InputStream>),
+    length: u64,
+    waiting: Waiting,
+) -> Result<Written<u64>, Error> {
+    let room = cx.table.get_mut(to)?.check(&cx.host, waiting).await;
+    let result = match room {
+        Ok(room) => {
+            let mut bytes = chunk(length.min(room));
+            match cx.table.get_mut(from)?.read(&cx.host, &mut bytes, waiting).await {
+                Ok(count) => {
+                    let written = cx.table.get_mut(to)?.write(&cx.host, &bytes[..count]).await;
+                    written.map(|()| count as u64)
+                }
+                Err(failure) => Err(failure),
+            }
+        }
+        Err(failure) => Err(failure),
+    };
+    told(cx, result)
+}

@@ -1,0 +1,259 @@
+//! What stands behind the handles of resources that a guest has from WASI.
+//!
+//! Must stay true: everything in here is charged to the guest's budget; what has a descriptor of the host's counts among the open handles that the keys allow; nothing is
+//! dropped before what was made from it, its children; and a number that was given out finds nothing else later on.
+
+use std::any::Any;
+
+use innkeeper_component::{Borrowed, Resource};
+use innkeeper_engine::{Budget, BudgetKind, Charge, Error, Exceeded};
+
+use super::misuse::Misuse;
+
+/// A type that a resource of WASI's is in Rust.
+pub(super) trait Held: Any + Send + Sync {
+    /// The resource as messages name it.
+    const NAME: &'static str;
+
+    /// Whether it counts among the handles that a guest may have open: whatever keeps a descriptor of the host's does.
+    const IS_OPEN_HANDLE: bool = false;
+
+    /// Bytes that it takes besides itself, about.
+    fn cost_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// Why nothing more is kept.
+#[derive(Debug)]
+pub(super) enum Full {
+    /// As many handles are open as the keys allow.
+    Handles,
+    /// The guest makes the host hold as much as it may.
+    Memory(Exceeded),
+}
+
+impl From<Full> for Error {
+    fn from(full: Full) -> Error {
+        match full {
+            Full::Handles => Error::limit("the guest has as many handles open as it may"),
+            Full::Memory(exceeded) => exceeded.into(),
+        }
+    }
+}
+
+/// A place's number, to name it as a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PlaceIndex(u32);
+
+#[derive(Debug)]
+pub(super) struct Table {
+    places: Vec<Place>,
+    free: Vec<PlaceIndex>,
+    /// How many of the places have something that counts as an open handle.
+    open: u32,
+    max_open: u32,
+    budget: Budget,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    generation: u8,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    name: &'static str,
+    is_open_handle: bool,
+    parent: Option<PlaceIndex>,
+    children: u32,
+    value: Box<dyn Any + Send + Sync>,
+    _charge: Charge,
+}
+
+/// Bits of a resource's number that say which place it is.
+const PLACE_BITS: u32 = 24;
+
+/// What a place costs, with the box in it and what keeps account of it.
+const PLACE_COST_BYTES: u64 = 192;
+
+impl Table {
+    /// An empty table, in which so many things may be open handles.
+    pub(super) fn new(max_open: u32, budget: &Budget) -> Table {
+        Table { places: Vec::new(), free: Vec::new(), open: 0, max_open, budget: budget.clone() }
+    }
+
+    /// Whether one more handle may be open.
+    pub(super) fn check_room(&self) -> Result<(), Full> {
+        if self.open < self.max_open { Ok(()) } else { Err(Full::Handles) }
+    }
+
+    /// Keeps a value; gives the resource that stands for it.
+    pub(super) fn push<H: Held>(&mut self, value: H) -> Result<Resource<H>, Full> {
+        self.keep(value, None)
+    }
+
+    /// [`Table::push`] of what is made from another resource, its parent, which cannot be dropped before it.
+    pub(super) fn push_child<H: Held, P: Held>(
+        &mut self,
+        value: H,
+        parent: Borrowed<'_, P>,
+    ) -> Result<Resource<H>, Error> {
+        self.get(parent)?;
+        let parent = PlaceIndex(split(parent.rep()).0);
+        let child = self.keep(value, Some(parent))?;
+        if let Some(parent) = self.kept_at(parent) {
+            parent.children += 1;
+        }
+        Ok(child)
+    }
+
+    fn keep<H: Held>(&mut self, value: H, parent: Option<PlaceIndex>) -> Result<Resource<H>, Full> {
+        if H::IS_OPEN_HANDLE {
+            self.check_room()?;
+        }
+        let cost = PLACE_COST_BYTES + size_of::<H>() as u64 + value.cost_bytes();
+        let charge = self.budget.hold(BudgetKind::Descriptor, cost).map_err(Full::Memory)?;
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.places.len() >> PLACE_BITS != 0 => return Err(Full::Handles),
+            None => {
+                self.places.push(Place::default());
+                PlaceIndex(self.places.len() as u32 - 1)
+            }
+        };
+        self.open += u32::from(H::IS_OPEN_HANDLE);
+        let place = &mut self.places[index.0 as usize];
+        place.kept = Some(Kept {
+            name: H::NAME,
+            is_open_handle: H::IS_OPEN_HANDLE,
+            parent,
+            children: 0,
+            value: Box::new(value),
+            _charge: charge,
+        });
+        Ok(Resource::new(index.0 | u32::from(place.generation) << PLACE_BITS))
+    }
+
+    /// What is behind a resource.
+    pub(super) fn get<H: Held>(&self, resource: Borrowed<'_, H>) -> Result<&H, Misuse> {
+        let (index, generation) = split(resource.rep());
+        let place = self.places.get(index as usize).filter(|place| place.generation == generation);
+        place.and_then(|place| place.kept.as_ref()?.value.downcast_ref()).ok_or(Misuse::gone(H::NAME))
+    }
+
+    /// What is behind a resource, to change it.
+    pub(super) fn get_mut<H: Held>(&mut self, resource: Borrowed<'_, H>) -> Result<&mut H, Misuse> {
+        let (index, generation) = split(resource.rep());
+        let place = self.places.get_mut(index as usize).filter(|place| place.generation == generation);
+        place.and_then(|place| place.kept.as_mut()?.value.downcast_mut()).ok_or(Misuse::gone(H::NAME))
+    }
+
+    /// Takes what is behind a resource out of the table, for when nobody owns it any more.
+    ///
+    /// # Errors
+    /// Where something is left that was made from it.
+    pub(super) fn delete<H: Held>(&mut self, resource: &Resource<H>) -> Result<(), Misuse> {
+        self.get(resource.borrow())?;
+        let (index, _) = split(resource.rep());
+        let place = &mut self.places[index as usize];
+        let Some(kept) = place.kept.take_if(|kept| kept.children == 0) else {
+            return Err(Misuse::has_children(H::NAME, self.child_of(PlaceIndex(index))));
+        };
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(PlaceIndex(index));
+        self.open -= u32::from(kept.is_open_handle);
+        if let Some(parent) = kept.parent.and_then(|parent| self.kept_at(parent)) {
+            parent.children -= 1;
+        }
+        Ok(())
+    }
+
+    /// Drops everything, for when the guest has ended.
+    pub(super) fn clear(&mut self) {
+        *self = Table::new(self.max_open, &self.budget);
+    }
+
+    fn kept_at(&mut self, index: PlaceIndex) -> Option<&mut Kept> {
+        self.places.get_mut(index.0 as usize)?.kept.as_mut()
+    }
+
+    /// The name of something that was made from what is in a place.
+    fn child_of(&self, parent: PlaceIndex) -> &'static str {
+        let mut kept = self.places.iter().filter_map(|place| place.kept.as_ref());
+        kept.find(|kept| kept.parent == Some(parent)).map_or("resource", |kept| kept.name)
+    }
+}
+
+/// The place and the generation that a resource's number is made of.
+fn split(rep: u32) -> (u32, u8) {
+    (rep & ((1 << PLACE_BITS) - 1), (rep >> PLACE_BITS) as u8)
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept")
+            .field("name", &self.name)
+            .field("children", &self.children)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Parent;
+    #[derive(Debug, PartialEq, Eq)]
+    struct Child(u32);
+
+    impl Held for Parent {
+        const NAME: &'static str = "a:b/c.parent";
+        const IS_OPEN_HANDLE: bool = true;
+    }
+
+    impl Held for Child {
+        const NAME: &'static str = "a:b/c.child";
+    }
+
+    /// C72: whoever drops a parent first is told what is in the way.
+    #[test]
+    fn c72_a_parent_is_not_dropped_before_its_children() {
+        let mut table = Table::new(1, &Budget::new(None, "limit"));
+        let parent = table.push(Parent).unwrap();
+        let child = table.push_child(Child(7), parent.borrow()).unwrap();
+        assert!(matches!(table.push(Parent), Err(Full::Handles)), "one may be open");
+        let told = table.delete(&parent).unwrap_err().to_string();
+        assert!(told.contains("a:b/c.parent") && told.contains("a:b/c.child"), "{told}");
+        assert_eq!(table.get(child.borrow()).unwrap(), &Child(7));
+        table.delete(&child).unwrap();
+        assert!(table.get(child.borrow()).is_err(), "it was dropped");
+        table.delete(&parent).unwrap();
+        table.push(Parent).unwrap();
+    }
+
+    #[test]
+    fn what_is_kept_is_charged_until_it_is_dropped() {
+        const LIMIT_BYTES: u64 = 1 << 20;
+        let budget = Budget::new(Some(LIMIT_BYTES), "limit");
+        let mut table = Table::new(1, &budget);
+        for _ in 0..10_000 {
+            let child = table.push(Child(1)).unwrap();
+            table.delete(&child).unwrap();
+        }
+        let mut kept = Vec::new();
+        let full = loop {
+            match table.push(Child(2)) {
+                Ok(child) => kept.push(child),
+                Err(full) => break full,
+            }
+        };
+        assert!(matches!(full, Full::Memory(_)));
+        // The budget lets a little more pass than it says.
+        let most = 3 * LIMIT_BYTES / PLACE_COST_BYTES;
+        assert!((kept.len() as u64) < most, "{}", kept.len());
+        table.clear();
+        table.push(Child(3)).unwrap();
+    }
+}

@@ -112,6 +112,22 @@ impl Host {
         Ok(Allowed { unwritten: Unwritten { allowance: Some(allowance), left: taken }, buffers })
     }
 
+    /// Takes all of the buffers, of which part is of no use.
+    ///
+    /// # Errors
+    /// [`Error::Quota`] if the guest may not write as much.
+    pub(super) fn take_whole_allowance<'a>(
+        &'a self,
+        buffers: &'a [IoSlice<'a>],
+    ) -> Result<Allowed<'a>, Error> {
+        let allowed = self.take_allowance(buffers)?;
+        let length = |buffers: &[IoSlice<'_>]| -> usize { buffers.iter().map(|buffer| buffer.len()).sum() };
+        match &self.allowance {
+            Some(allowance) if length(&allowed.buffers) < length(buffers) => Err(allowance.refuse()),
+            _ => Ok(allowed),
+        }
+    }
+
     /// Lets `write` write as much of the buffers as the guest may still write.
     ///
     /// # Errors

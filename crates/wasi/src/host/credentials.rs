@@ -80,6 +80,8 @@ pub enum Grant {
     Stdio(&'static str),
     /// A listening socket.
     Listener(SocketAddr),
+    /// A socket that the guest has made. What it may be used for is decided by each address.
+    Network,
 }
 
 impl Grant {
@@ -91,7 +93,7 @@ impl Grant {
             Grant::LockedRoot => Rights::READ,
             Grant::Stdio("stdin") => Rights::READ,
             Grant::Stdio(_) => Rights::WRITE,
-            Grant::Listener(_) => Rights::READ | Rights::WRITE,
+            Grant::Listener(_) | Grant::Network => Rights::READ | Rights::WRITE,
         }
     }
 }

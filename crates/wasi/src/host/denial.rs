@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use super::credentials::{Credentials, MAX_NAME_BYTES, Rights};
 use super::error::Error;
 use super::gate::Operation;
+use super::network::Transport;
 use super::visible::{named, visible};
-use crate::keys::Access;
+use crate::keys::{Access, NetKey};
 
 /// One distinct thing that was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,16 @@ pub enum MissingKey {
     Hidden,
     /// The path has a name in it that is reserved for directories in which changes of copy-on-write directories are staged.
     Reserved,
+    /// No key to the network covers the address or name.
+    Network {
+        /// The least key that would.
+        key: NetKey,
+    },
+    /// No key is for anything that a socket of this kind could be used for.
+    Socket {
+        /// The kind.
+        transport: Transport,
+    },
     /// The standard stream or socket does not allow this, and no key would.
     Nothing,
 }
@@ -96,7 +107,8 @@ impl fmt::Display for MissingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MissingKey::Write { guest, .. } => write!(f, "{} was granted read-only", named(guest)),
-            MissingKey::Directory { .. } => f.write_str("no key covers it"),
+            MissingKey::Directory { .. } | MissingKey::Network { .. } => f.write_str("no key covers it"),
+            MissingKey::Socket { .. } => f.write_str("no key is for anything that could be done with it"),
             MissingKey::Name { known, .. } => {
                 write!(f, "the guest looks for a directory with an absolute name, as programs in Go do, and {} is none", named(known))
             }
@@ -151,6 +163,8 @@ pub(super) struct Refusal {
     pub(super) credentials: Option<Credentials>,
     /// The path looked up in it, up to a bound.
     pub(super) path: Option<Box<[u8]>>,
+    /// The key that is missing, where that was known at once.
+    pub(super) missing: Option<MissingKey>,
     pub(super) count: u64,
 }
 
@@ -163,7 +177,15 @@ impl Refusal {
         path: &[u8],
     ) -> Refusal {
         let path = Some(Box::from(&path[..path.len().min(MAX_NAME_BYTES)]));
-        Refusal { operation, needs, reason, credentials: Some(credentials.clone()), path, count: 1 }
+        Refusal {
+            operation,
+            needs,
+            reason,
+            credentials: Some(credentials.clone()),
+            path,
+            missing: None,
+            count: 1,
+        }
     }
 
     /// On what, in the guest's words.
@@ -185,6 +207,7 @@ impl Refusal {
         self.operation == other.operation
             && self.path == other.path
             && self.reason == other.reason
+            && self.missing == other.missing
             && self.needs == other.needs
             && place(self) == place(other)
     }

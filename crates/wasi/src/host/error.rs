@@ -33,9 +33,18 @@ pub enum Error {
     /// The host user may not do this.
     #[error("permission denied")]
     Access,
+    /// An address of another family than the socket's, or a family that the system does not have.
+    #[error("address family not supported")]
+    AddressFamily,
     /// Address in use.
     #[error("address in use")]
     AddressInUse,
+    /// No address of this machine.
+    #[error("address not available")]
+    AddressNotAvailable,
+    /// The socket is connected.
+    #[error("already connected")]
+    AlreadyConnected,
     /// The operation would block and the handle is non-blocking.
     #[error("would block")]
     Again,
@@ -69,6 +78,9 @@ pub enum Error {
     /// Bytes that are not text in the required encoding.
     #[error("illegal byte sequence")]
     IllegalBytes,
+    /// It has begun, and is not done.
+    #[error("in progress")]
+    InProgress,
     /// The wait was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -87,6 +99,15 @@ pub enum Error {
     /// Message too long.
     #[error("message too long")]
     MessageSize,
+    /// A host's name does not exist, or has no address.
+    #[error("name not found")]
+    NameNotFound,
+    /// A host's name cannot be looked up.
+    #[error("name cannot be looked up")]
+    NamePermanent,
+    /// A host's name cannot be looked up now.
+    #[error("name cannot be looked up now")]
+    NameTemporary,
     /// A name or path is too long.
     #[error("name too long")]
     NameTooLong,
@@ -129,6 +150,9 @@ pub enum Error {
     /// No such device or address.
     #[error("no such device or address")]
     NoSuchAddress,
+    /// The host, or its network, cannot be reached.
+    #[error("unreachable")]
+    Unreachable,
     /// A value does not fit.
     #[error("overflow")]
     Overflow,

@@ -119,7 +119,7 @@ impl Host {
             Grant::Directory { host, guest, access } => {
                 Some(HeldDirectory { guest: guest.clone(), host: host.clone(), access: *access })
             }
-            Grant::LockedRoot | Grant::Stdio(_) | Grant::Listener(_) => None,
+            Grant::LockedRoot | Grant::Stdio(_) | Grant::Listener(_) | Grant::Network => None,
         });
         let held: Vec<HeldDirectory> = held.collect();
         if held.is_empty() { Explanation::NoDirectory } else { Explanation::DirectoriesHeld(held) }

@@ -11,6 +11,7 @@ use super::credentials::{Credentials, Grant, MAX_NAME_BYTES, Rights};
 use super::denial::{DenialRecord, Refusal};
 use super::directory::Directory;
 use super::error::Error;
+use super::network::{Network, Target};
 use super::resolve::GuestPath;
 use super::usage::UsageRecord;
 use crate::keys::WasiLimits;
@@ -39,11 +40,16 @@ operations! {
     Accept "accept a connection on",
     Advise "advise on",
     Allocate "allocate space in",
+    Bind "bind a socket to",
     Clock "read the clock",
+    Connect "connect to",
     CreateDirectory "create directory",
+    CreateSocket "create a socket for",
     Flush "flush",
     Link "create hard link",
     List "list",
+    Listen "listen on",
+    LookUp "look up",
     OpenRead "open for reading",
     OpenWrite "open for writing",
     Poll "wait for",
@@ -96,11 +102,17 @@ pub(super) enum Object<'a> {
     Handle(&'a Credentials),
     /// A path in an open directory.
     Path(&'a Credentials, &'a [u8]),
+    /// Something in the network.
+    Network(&'a Target),
 }
 
 impl<'a> Request<'a> {
     pub(super) fn ambient(operation: Operation) -> Request<'a> {
         Request { operation, needs: Rights::NONE, object: Object::Ambient }
+    }
+
+    pub(super) fn network(operation: Operation, target: &'a Target) -> Request<'a> {
+        Request { operation, needs: Rights::NONE, object: Object::Network(target) }
     }
 
     pub(super) fn operation(&self) -> Operation {
@@ -115,7 +127,7 @@ impl<'a> Request<'a> {
     /// Whether it is about an open directory and nothing in it, and changes nothing.
     fn looks_at_directory_itself(&self) -> bool {
         let is_itself = match self.object {
-            Object::Ambient => false,
+            Object::Ambient | Object::Network(_) => false,
             Object::Handle(_) => true,
             Object::Path(_, path) => GuestPath::parse(path).is_ok_and(|path| path.text() == b"."),
         };
@@ -140,13 +152,15 @@ impl<'a> Request<'a> {
 #[derive(Debug)]
 pub struct Gate {
     counts: Vec<AtomicU64>,
+    network: Network,
     denials: Mutex<DenialRecord>,
     usage: OnceLock<UsageRecord>,
 }
 
 impl Gate {
-    pub(super) fn new(limits: &WasiLimits) -> Gate {
+    pub(super) fn new(limits: &WasiLimits, network: Network) -> Gate {
         Gate {
+            network,
             counts: Operation::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             denials: Mutex::new(DenialRecord::new(limits.max_denials)),
             usage: OnceLock::new(),
@@ -164,6 +178,7 @@ impl Gate {
         self.counts[request.operation as usize].fetch_add(1, Ordering::Relaxed);
         let credentials = match request.object {
             Object::Ambient => return Ok(Permit(())),
+            Object::Network(target) => return self.decide_on_network(request, target),
             Object::Handle(credentials) | Object::Path(credentials, _) => credentials,
         };
         if matches!(*credentials.grant, Grant::LockedRoot) && !request.looks_at_directory_itself() {
@@ -181,6 +196,22 @@ impl Gate {
         }
         self.record(request, Error::Denied);
         Err(Error::Denied)
+    }
+
+    fn decide_on_network(&self, request: &Request<'_>, target: &Target) -> Result<Permit, Error> {
+        if !self.network.allows(target) {
+            self.record(request, Error::Denied);
+            return Err(Error::Denied);
+        }
+        if let Some(usage) = self.usage.get() {
+            usage.note_network(self.network.least_key(target));
+        }
+        Ok(Permit(()))
+    }
+
+    /// The keys to the network, and what is known of names.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Notes the outcome of an operation that had been allowed: leaving the directory, found during path
@@ -215,6 +246,7 @@ impl Gate {
             reason: Error::Locked,
             credentials: None,
             path: path.map(Box::from),
+            missing: None,
             count: 1,
         });
     }
@@ -232,17 +264,25 @@ impl Gate {
     }
 
     fn record(&self, request: &Request<'_>, reason: Error) {
-        let (credentials, path) = match request.object {
+        let (credentials, path, missing) = match request.object {
             Object::Ambient => return,
-            Object::Handle(credentials) => (credentials, None),
-            Object::Path(credentials, path) => (credentials, Some(path)),
+            Object::Handle(credentials) => (Some(credentials.clone()), None, None),
+            Object::Path(credentials, path) => {
+                let path = Box::from(&path[..path.len().min(MAX_NAME_BYTES)]);
+                (Some(credentials.clone()), Some(path), None)
+            }
+            Object::Network(target) => {
+                let name = target.to_string().into_bytes();
+                (None, Some(name.into()), Some(self.network.missing_key(target)))
+            }
         };
         self.add(Refusal {
             operation: request.operation,
             needs: request.needs,
             reason,
-            credentials: Some(credentials.clone()),
-            path: path.map(|path| Box::from(&path[..path.len().min(MAX_NAME_BYTES)])),
+            credentials,
+            path,
+            missing,
             count: 1,
         });
     }

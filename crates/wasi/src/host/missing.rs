@@ -26,7 +26,7 @@ impl Refusal {
         Denial {
             operation: self.operation,
             path: self.name(),
-            missing: missing_key(self, grants),
+            missing: self.missing.clone().unwrap_or_else(|| missing_key(self, grants)),
             count: self.count,
         }
     }
@@ -99,7 +99,7 @@ fn missing_key(refusal: &Refusal, grants: &Grants) -> MissingKey {
     let (host, guest, access) = match &*credentials.grant {
         Grant::Directory { host, guest, access } => (host, guest, *access),
         Grant::LockedRoot => return search.beneath_locked_root(&path),
-        Grant::Stdio(_) | Grant::Listener(_) => return MissingKey::Nothing,
+        Grant::Stdio(_) | Grant::Listener(_) | Grant::Network => return MissingKey::Nothing,
     };
     if search.around.look(host).found == Found::LedByGuest {
         return MissingKey::Nothing;

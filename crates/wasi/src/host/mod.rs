@@ -21,9 +21,11 @@ mod handles;
 mod hidden;
 mod limit_reached;
 mod look;
+mod lookup;
 mod metadata;
 mod missed;
 mod missing;
+mod network;
 mod open;
 mod open_keys;
 mod poll;
@@ -36,13 +38,17 @@ mod readdir;
 mod resolve;
 mod shared;
 mod socket;
+mod socket_option;
+mod socket_room;
 mod stdio;
 mod stop;
 #[cfg(feature = "async")]
 mod suspend;
 mod sys;
+mod tcp;
 mod times;
 mod tree;
+mod udp;
 mod usage;
 mod visible;
 mod way;
@@ -62,25 +68,31 @@ pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
 pub use limit_reached::{LimitReached, ReachedLimit};
+pub use lookup::Lookup;
 pub use metadata::{FileKind, Metadata, Timestamp};
+pub use network::Transport;
 pub use open::{DataAccess, LastLink, OpenOptions, Opened, WriteSync};
 pub use open_keys::OpenKeys;
 pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitMode, WaitRequest, hold_thread};
 pub use readdir::{DirEntry, Listing};
 pub use resolve::ResolverKind;
 pub use socket::{ReceiveFlags, ShutdownHow, Socket, SocketAddress, SocketKind};
+pub use socket_option::SocketOption;
 pub use stdio::{Nonblocking, Stream};
+pub use tcp::AddressFamily;
 pub use times::{SetTime, SetTimes};
 pub use tree::{
     Aftermath, ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, ChangesSeal, Finish, Leftover,
     Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
+pub use udp::Received;
 pub use usage::Usage;
 pub use visible::{named, visible};
 pub use way::Way;
 
 use crate::keys::{KeyError, Keys, WasiLimits};
 use gate::Permit;
+use network::Network;
 use open_keys::OpenedKeys;
 use resolve::Resolve;
 use shared::Shared;
@@ -127,8 +139,10 @@ impl Host {
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let shared = Shared {
-            gate: Gate::new(&keys.limits),
+            gate: Gate::new(&keys.limits, Network::new(&keys.network)),
             resolve: opened.resolve,
+            sockets: Arc::default(),
+            lookups: Arc::default(),
             limits: keys.limits.clone(),
             budget,
             arguments: keys.arguments.clone(),

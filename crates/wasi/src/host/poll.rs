@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::error::Error;
 use super::file::{File, FileNode};
 use super::gate::{Operation, Permit, Request};
+use super::lookup::Lookup;
 use super::metadata::FileKind;
 use super::socket::Socket;
 use super::stdio::Stream;
@@ -43,6 +44,8 @@ pub enum Pollable<'a> {
     Stream(&'a Stream),
     /// A socket.
     Socket(&'a Socket),
+    /// A name that is being looked up.
+    Lookup(&'a Lookup),
 }
 
 /// One thing to wait for.
@@ -322,6 +325,7 @@ fn descriptor_of(on: Pollable<'_>) -> Option<BorrowedFd<'_>> {
         Pollable::File(file) => file.descriptor(),
         Pollable::Stream(stream) => stream.descriptor(),
         Pollable::Socket(socket) => Some(socket.as_fd()),
+        Pollable::Lookup(lookup) => lookup.descriptor(),
     }
 }
 
@@ -342,6 +346,7 @@ fn readable_bytes(permit: &Permit, on: Pollable<'_>) -> u64 {
             None => stream.bytes_left(),
         },
         Pollable::Socket(socket) => sys::readable_bytes(permit, socket.as_fd()).unwrap_or(1),
+        Pollable::Lookup(_) => 1,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all views of one guest's host have in common.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use innkeeper_engine::Budget;
@@ -28,6 +28,10 @@ pub struct Shared {
     pub(super) resolve: Resolve<'static>,
     pub(super) limits: WasiLimits,
     pub(super) budget: Budget,
+    /// Sockets that the guest has made and not given up, and look-ups of names.
+    pub(super) sockets: Arc<AtomicU32>,
+    /// Threads that look up names.
+    pub(super) lookups: Arc<AtomicU32>,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) environment_read: AtomicBool,

@@ -1,20 +1,23 @@
-//! Sockets that the guest finds open, and the connections it accepts on them.
+//! Sockets, those that the guest finds open and those that it makes, and what goes over connections: accepting, receiving, sending.
 //!
-//! Descriptors are non-blocking; where the guest expects to wait, the host waits for readiness. Nothing here makes an address.
+//! Descriptors are non-blocking; where the guest expects to wait, the host waits for readiness. Nothing here takes an address: that is in [`super::tcp`] and [`super::udp`].
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::credentials::{Credentials, Grant, Rights};
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::poll::Direction;
+use super::socket_room::SocketRoom;
 use super::stdio::Nonblocking;
+use super::tcp::AddressFamily;
 use super::{Host, sys};
+use crate::keys::NetAction;
 
-/// Where a socket listens.
+/// An address and a port.
 pub type SocketAddress = std::net::SocketAddr;
 
 /// What a socket is for.
@@ -24,6 +27,10 @@ pub enum SocketKind {
     Listener,
     /// Exchanging bytes with one peer.
     Connection,
+    /// One or the other, once it listens or is connected.
+    Unconnected,
+    /// Exchanging datagrams.
+    Datagram,
 }
 
 /// An open socket.
@@ -31,8 +38,19 @@ pub enum SocketKind {
 pub struct Socket {
     pub(super) fd: Arc<OwnedFd>,
     pub(super) credentials: Credentials,
-    kind: SocketKind,
+    kind: Mutex<SocketKind>,
     nonblocking: AtomicBool,
+    /// Of one that the guest has made.
+    made: Option<Made>,
+}
+
+/// What is known of a socket that a guest has made, or accepted on one that it has made.
+#[derive(Debug)]
+struct Made {
+    family: AddressFamily,
+    /// What the guest has bound it to, in canonical form, and whether that is open to all.
+    bound: OnceLock<(SocketAddress, bool)>,
+    _room: SocketRoom,
 }
 
 /// How to receive.
@@ -57,7 +75,19 @@ pub enum ShutdownHow {
 
 impl Socket {
     pub(super) fn new(fd: impl Into<Arc<OwnedFd>>, credentials: Credentials, kind: SocketKind) -> Socket {
-        Socket { fd: fd.into(), credentials, kind, nonblocking: AtomicBool::new(false) }
+        let (kind, nonblocking) = (Mutex::new(kind), AtomicBool::new(false));
+        Socket { fd: fd.into(), credentials, kind, nonblocking, made: None }
+    }
+
+    /// One that the guest makes.
+    pub(super) fn made(
+        fd: OwnedFd,
+        credentials: Credentials,
+        kind: SocketKind,
+        (family, room): (AddressFamily, SocketRoom),
+    ) -> Socket {
+        let made = Made { family, bound: OnceLock::new(), _room: room };
+        Socket { made: Some(made), ..Socket::new(fd, credentials, kind) }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -82,7 +112,55 @@ impl Socket {
     /// What it is for.
     #[must_use]
     pub fn kind(&self) -> SocketKind {
-        self.kind
+        *self.kind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn become_kind(&self, kind: SocketKind) {
+        *self.kind.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+    }
+
+    /// Which addresses it has.
+    #[must_use]
+    pub fn family(&self) -> AddressFamily {
+        match (&self.made, self.address()) {
+            (Some(made), _) => made.family,
+            (None, Some(address)) => AddressFamily::of(address),
+            (None, None) => AddressFamily::Ipv4,
+        }
+    }
+
+    /// What it takes to bind it.
+    pub(super) fn bound_for(&self) -> NetAction {
+        if self.kind() == SocketKind::Datagram { NetAction::UdpBind } else { NetAction::Listen }
+    }
+
+    pub(super) fn note_bound(&self, address: SocketAddress, is_open_to_all: bool) {
+        if let Some(made) = &self.made {
+            // The system binds a socket once.
+            let _ = made.bound.set((address, is_open_to_all));
+        }
+    }
+
+    /// What the guest has bound it to.
+    pub(super) fn bound(&self) -> Option<SocketAddress> {
+        Some(self.made.as_ref()?.bound.get()?.0)
+    }
+
+    /// Whether a key lets the guest receive datagrams from anybody on it.
+    pub(super) fn is_open_to_all(&self) -> bool {
+        self.made.as_ref().and_then(|made| made.bound.get()).is_some_and(|(_, is_open)| *is_open)
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] for an address of the other family.
+    pub(super) fn require_family(&self, address: SocketAddress) -> Result<(), Error> {
+        if AddressFamily::of(address) == self.family() { Ok(()) } else { Err(Error::Invalid) }
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where it exchanges datagrams: those have functions of their own.
+    fn require_stream(&self) -> Result<(), Error> {
+        if self.kind() == SocketKind::Datagram { Err(Error::Invalid) } else { Ok(()) }
     }
 
     /// Whether operations fail instead of waiting.
@@ -100,12 +178,17 @@ impl Host {
     /// [`Error::ConnectionAborted`], [`Error::TooManyHandles`].
     pub async fn accept(&self, listener: &Socket, nonblocking: Nonblocking) -> Result<Socket, Error> {
         let permit = self.decide_for_socket(Operation::Accept, Rights::READ, listener)?;
-        if listener.kind != SocketKind::Listener {
+        if listener.kind() != SocketKind::Listener {
             return Err(Error::Invalid);
         }
+        let room = listener.made.is_some().then(|| self.socket_room()).transpose()?;
         let accept = || sys::accept(&permit, listener.as_fd());
         let fd = self.when_socket_ready(&permit, listener, Direction::Read, accept).await?;
-        let socket = Socket::new(fd, listener.credentials.clone(), SocketKind::Connection);
+        let (credentials, kind) = (listener.credentials.clone(), SocketKind::Connection);
+        let socket = match room {
+            Some(room) => Socket::made(fd, credentials, kind, (listener.family(), room)),
+            None => Socket::new(fd, credentials, kind),
+        };
         self.set_socket_nonblocking(&socket, nonblocking)?;
         Ok(socket)
     }
@@ -121,6 +204,7 @@ impl Host {
         flags: ReceiveFlags,
     ) -> Result<usize, Error> {
         let permit = self.decide_for_socket(Operation::Receive, Rights::READ, socket)?;
+        socket.require_stream()?;
         let peek = if flags.peek { sys::Peek::Yes } else { sys::Peek::No };
         let mut received = 0;
         loop {
@@ -149,6 +233,7 @@ impl Host {
     /// [`Error::NotConnected`], [`Error::Pipe`], [`Error::ConnectionReset`], [`Error::Again`], [`Error::Interrupted`].
     pub async fn send(&self, socket: &Socket, buffer: &[u8]) -> Result<usize, Error> {
         let permit = self.decide_for_socket(Operation::Send, Rights::WRITE, socket)?;
+        socket.require_stream()?;
         let buffers = [IoSlice::new(buffer)];
         let mut allowed = self.take_allowance(&buffers)?;
         let (buffers, unwritten) = allowed.parts();
@@ -179,7 +264,7 @@ impl Host {
         Ok(())
     }
 
-    fn decide_for_socket(
+    pub(super) fn decide_for_socket(
         &self,
         operation: Operation,
         needs: Rights,
@@ -188,7 +273,7 @@ impl Host {
         self.gate.decide(&Request::handle(operation, needs, &socket.credentials))
     }
 
-    async fn when_socket_ready<T>(
+    pub(super) async fn when_socket_ready<T>(
         &self,
         permit: &Permit,
         socket: &Socket,

@@ -4,7 +4,7 @@
 //! guest's library looks a path up in the directory key that is longest: what counts is therefore where a path leads as text; where a link
 //! or `..` leads elsewhere, the directory that contains both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
@@ -21,7 +21,7 @@ use super::resolve::GuestPath;
 use super::tree::Last;
 use super::way::Way;
 use super::{Host, sys};
-use crate::keys::{Access, DirKey};
+use crate::keys::{Access, DirKey, NetAction, NetHost, NetKey, PortSet};
 
 /// What a guest made use of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Usage {
     pub streams: Vec<&'static str>,
     /// Listening sockets that it accepted connections on.
     pub listeners: Vec<SocketAddr>,
+    /// The least keys to what it used in the network.
+    pub network: Vec<NetKey>,
     /// Host paths of granted directories that it used and that no key is in `directories` for: they do not lead to what was granted any more, or nobody can tell.
     pub unnamed: Vec<PathBuf>,
 }
@@ -46,6 +48,7 @@ pub(super) struct UsageRecord {
     directories: Mutex<BTreeMap<(PathBuf, String), GrantUsage>>,
     streams: Mutex<Vec<&'static str>>,
     listeners: Mutex<Vec<SocketAddr>>,
+    network: Mutex<BTreeSet<NetKey>>,
     /// How the grants' host paths led to what they opened to, in the order of the grants.
     ways: Vec<Option<Way>>,
 }
@@ -58,6 +61,9 @@ struct GrantUsage {
 
 /// Directories in one grant that are told apart: each is compared with each, and all have room in a policy.
 const MAX_DIRECTORIES: usize = 100;
+
+/// Addresses and names in the network that are told apart.
+const MAX_NETWORK_KEYS: usize = 100;
 
 impl UsageRecord {
     /// Notes an operation on a handle that was allowed.
@@ -75,6 +81,20 @@ impl UsageRecord {
         }
     }
 
+    /// Notes the least key for something that was used in the network.
+    pub(super) fn note_network(&self, key: Option<NetKey>) {
+        let Some(key) = key else { return };
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beyond that, all that is done alike is one.
+        let is_room = network.len() < MAX_NETWORK_KEYS || network.contains(&key);
+        let NetKey { action, .. } = key;
+        network.insert(if is_room {
+            key
+        } else {
+            NetKey { action, host: NetHost::Any, ports: PortSet::all() }
+        });
+    }
+
     fn note_directory(&self, credentials: &Credentials, directory: &Path, rights: Rights) {
         let Grant::Directory { host, guest, access } = &*credentials.grant else { return };
         let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,6 +106,19 @@ impl UsageRecord {
         let directory = if is_room { directory } else { Path::new("") };
         let known = usage.directories.entry(directory.to_owned()).or_default();
         *known = *known | rights;
+    }
+}
+
+impl UsageRecord {
+    /// The keys to what was used, without those to look up what may be used anyway.
+    fn network_keys(&self) -> Vec<NetKey> {
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_needed = |key: &&NetKey| {
+            let others = || network.iter().filter(|other| other.action != NetAction::Resolve);
+            key.action != NetAction::Resolve
+                || !others().any(|other| other.host == key.host && !other.action.is_local())
+        };
+        network.iter().filter(is_needed).cloned().collect()
     }
 }
 
@@ -124,6 +157,7 @@ impl Host {
             environment: self.environment_read.load(std::sync::atomic::Ordering::Relaxed),
             streams: record.streams.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             listeners: record.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            network: record.network_keys(),
             unnamed,
         })
     }

@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, KeyError, ListenKey, LockedRoot, Random, StdinKey, StdoutKey,
-    WasiLimits, WasiTuning,
+    Access, Clocks, DirKey, DirectoryOrder, KeyError, ListenKey, LockedRoot, NetKey, Random, StdinKey,
+    StdoutKey, WasiLimits, WasiTuning,
 };
 
 /// Everything one guest is granted.
@@ -28,6 +28,8 @@ pub struct Keys {
     pub locked_root: LockedRoot,
     /// Listening sockets, which the guest finds after the directories.
     pub listeners: Vec<ListenKey>,
+    /// What the guest may connect to, listen on, exchange datagrams with and look up.
+    pub network: Vec<NetKey>,
     /// Standard input.
     pub stdin: StdinKey,
     /// Standard output.
@@ -145,6 +147,13 @@ impl KeysBuilder {
     #[must_use]
     pub fn listener(mut self, key: ListenKey) -> KeysBuilder {
         self.keys.listeners.push(key);
+        self
+    }
+
+    /// Adds a right to use the network; `"connect:example.com:443".parse()` makes one.
+    #[must_use]
+    pub fn net(mut self, key: NetKey) -> KeysBuilder {
+        self.keys.network.push(key);
         self
     }
 

@@ -33,6 +33,7 @@ impl Policy {
         policy.stdio.stdout = Some(output(&keys.stdout));
         policy.stdio.stderr = Some(output(&keys.stderr));
         policy.network.listen.clone_from(&usage.listeners);
+        policy.network.allow.clone_from(&usage.network);
         (policy.clocks.kind, policy.clocks.seconds) = match keys.clocks {
             Clocks::Real => (ClockKind::Real, None),
             Clocks::Fixed { realtime } => (ClockKind::Fixed, Some(realtime.as_secs())),
@@ -108,6 +109,11 @@ impl Policy {
         for address in other.network.listen {
             if !self.network.listen.contains(&address) {
                 self.network.listen.push(address);
+            }
+        }
+        for key in other.network.allow {
+            if !self.network.allow.contains(&key) {
+                self.network.allow.push(key);
             }
         }
         self

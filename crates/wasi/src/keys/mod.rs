@@ -25,7 +25,10 @@ pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
 pub use error::KeyError;
 pub use grants::{Keys, KeysBuilder};
 pub use limits::WasiLimits;
-pub use network::{ListenKey, parse_address};
+pub use network::{
+    AddressRange, HostName, ListenKey, NamePattern, NetAction, NetHost, NetKey, PortSet, canonical,
+    parse_address,
+};
 pub use policy::{Policy, PolicyError};
 pub(crate) use preload::{Preloaded, PreloadedKind};
 pub use quantity::{duration_in_words, parse_duration, parse_size};

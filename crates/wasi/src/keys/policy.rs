@@ -15,7 +15,7 @@ use thiserror::Error;
 pub use super::quantity::{Size, Time};
 use super::{
     Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, KeysBuilder, ListenKey, LockedRoot,
-    Random, StdinKey, StdoutKey,
+    NetKey, Random, StdinKey, StdoutKey,
 };
 
 /// A policy, as its file has it.
@@ -206,9 +206,12 @@ pub struct PolicyRandom {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct PolicyNetwork {
-    /// Addresses that the guest accepts connections on.
+    /// Addresses of sockets that the guest finds open, and accepts connections on.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "super::quantity::addresses")]
     pub listen: Vec<SocketAddr>,
+    /// What the guest may connect to, listen on itself, exchange datagrams with and look up, each as the flag `--net` has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<NetKey>,
 }
 
 /// `[limits]`
@@ -327,6 +330,9 @@ impl Policy {
         }
         for address in &self.network.listen {
             keys = keys.listener(ListenKey::new(*address));
+        }
+        for key in &self.network.allow {
+            keys = keys.net(key.clone());
         }
         keys = self.stdio.grant(keys)?;
         let realtime = Duration::from_secs(self.clocks.seconds.unwrap_or(946_684_800));

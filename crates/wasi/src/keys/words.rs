@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, LockedRoot, Random, StdinKey,
-    StdoutKey, WasiLimits, duration_in_words,
+    Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, LockedRoot, NetAction, NetHost,
+    NetKey, PortSet, Random, StdinKey, StdoutKey, WasiLimits, duration_in_words,
 };
 
 /// Which part of the keys a line is about.
@@ -49,6 +49,7 @@ impl Keys {
             hidden,
             locked_root,
             listeners,
+            network,
             stdin,
             stdout,
             stderr,
@@ -70,6 +71,7 @@ impl Keys {
         for key in listeners {
             lines.granted(format!("socket {}", key.address), "connections to it can be accepted");
         }
+        network.iter().for_each(|key| lines.network(key));
         lines.clocks(clocks);
         lines.granted(
             "randomness",
@@ -102,9 +104,10 @@ impl Keys {
         }
         lines.refused(
             "network",
-            match listeners.is_empty() {
-                true => "no connection, in either direction",
-                false => "no connection to anywhere, and none accepted but at the sockets above",
+            match (listeners.is_empty(), network.is_empty()) {
+                (_, false) => "nothing but what is said above",
+                (true, true) => "no connection, in either direction",
+                (false, true) => "no connection to anywhere, and none accepted but at the sockets above",
             },
         );
         lines.refused("everything else", "no other programs, devices, users or settings of the machine");
@@ -184,6 +187,44 @@ impl Lines {
             StdoutKey::File { path, mode: FileMode::Append } => {
                 self.at(thing, "to a file, after what is in it", path);
             }
+        }
+    }
+
+    fn network(&mut self, key: &NetKey) {
+        let NetKey { action, host, ports } = key;
+        let host = match host {
+            NetHost::Any if action.is_local() => String::from("every address of the machine"),
+            NetHost::Any => String::from("every host"),
+            host => host.to_string(),
+        };
+        let ports = match (*ports == PortSet::all(), ports.as_single()) {
+            (true, _) => String::from("on every port"),
+            (false, Some(0)) => String::from("on a port that the system chooses"),
+            (false, Some(port)) => format!("on port {port}"),
+            (false, None) => format!("on the ports {ports}"),
+        };
+        // What a name stands for is asked once.
+        let looked_up = match &key.host {
+            NetHost::Names(pattern) if *pattern.to_string() != *"localhost" => {
+                ", at the addresses that its name has when it is first looked up"
+            }
+            _ => "",
+        };
+        match action {
+            NetAction::Connect => {
+                self.granted(format!("connections to {host}"), format!("by TCP, {ports}{looked_up}"))
+            }
+            NetAction::Listen => self.granted(
+                format!("listening at {host}"),
+                format!("connections by TCP can be accepted {ports}"),
+            ),
+            NetAction::Udp => {
+                self.granted(format!("datagrams with {host}"), format!("by UDP, {ports}{looked_up}"))
+            }
+            NetAction::UdpBind => {
+                self.granted(format!("datagrams at {host}"), format!("by UDP, from anybody, {ports}"))
+            }
+            NetAction::Resolve => self.granted(format!("addresses of {host}"), "can be looked up"),
         }
     }
 

@@ -77,8 +77,11 @@ impl From<Error> for Errno {
             | Error::NotPermitted => Errno::Perm,
             Error::NotOpenForThis | Error::BadHandle => Errno::Badf,
             Error::Access => Errno::Acces,
+            Error::AddressFamily => Errno::AfNoSupport,
             Error::AddressInUse => Errno::AddrInUse,
+            Error::AddressNotAvailable => Errno::AddrNotAvail,
             Error::Again => Errno::Again,
+            Error::AlreadyConnected => Errno::IsConn,
             Error::Busy => Errno::Busy,
             Error::ConnectionAborted => Errno::ConnAborted,
             Error::ConnectionRefused => Errno::ConnRefused,
@@ -88,6 +91,7 @@ impl From<Error> for Errno {
             Error::Exists => Errno::Exist,
             Error::FileTooLarge => Errno::Fbig,
             Error::IllegalBytes => Errno::Ilseq,
+            Error::InProgress => Errno::InProgress,
             Error::Interrupted => Errno::Intr,
             Error::Invalid => Errno::Inval,
             Error::Io => Errno::Io,
@@ -102,7 +106,8 @@ impl From<Error> for Errno {
             Error::NotConnected => Errno::NotConn,
             Error::NotDirectory => Errno::NotDir,
             Error::NotEmpty => Errno::NotEmpty,
-            Error::NotFound | Error::Locked => Errno::NoEnt,
+            Error::NotFound | Error::Locked | Error::NameNotFound | Error::NamePermanent => Errno::NoEnt,
+            Error::NameTemporary => Errno::Again,
             Error::NotSocket => Errno::NotSock,
             Error::NotSupported => Errno::NotSup,
             Error::NotTerminal => Errno::NoTty,
@@ -118,6 +123,7 @@ impl From<Error> for Errno {
             Error::TimedOut => Errno::TimedOut,
             Error::TooManyHandles => Errno::Mfile,
             Error::TooManyLinks => Errno::Mlink,
+            Error::Unreachable => Errno::HostUnreach,
         }
     }
 }

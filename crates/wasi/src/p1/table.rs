@@ -97,7 +97,9 @@ impl Entry {
     pub(super) fn socket(socket: Socket) -> Entry {
         let (base, inheriting) = match socket.kind() {
             SocketKind::Listener => (Rights::LISTENER, Rights::CONNECTION),
-            SocketKind::Connection => (Rights::CONNECTION, Rights::NONE),
+            SocketKind::Connection | SocketKind::Unconnected | SocketKind::Datagram => {
+                (Rights::CONNECTION, Rights::NONE)
+            }
         };
         Entry::new(Object::Socket(socket), base, inheriting)
     }

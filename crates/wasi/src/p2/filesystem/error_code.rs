@@ -95,13 +95,21 @@ impl ErrorCode {
             Error::Seek => ErrorCode::InvalidSeek,
             Error::TextBusy => ErrorCode::TextFileBusy,
             Error::TooManyLinks => ErrorCode::TooManyLinks,
-            Error::AddressInUse
+            Error::AddressFamily
+            | Error::AddressInUse
+            | Error::AddressNotAvailable
+            | Error::AlreadyConnected
             | Error::ConnectionAborted
             | Error::ConnectionRefused
             | Error::ConnectionReset
+            | Error::InProgress
+            | Error::NameNotFound
+            | Error::NamePermanent
+            | Error::NameTemporary
             | Error::NetworkDown
             | Error::NotConnected
-            | Error::NotSocket => return None,
+            | Error::NotSocket
+            | Error::Unreachable => return None,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Linux, through rustix.
 //!
 //! Topics: `path` (names and opening), `data` (bytes and files), `list` (directory entries), `event` (waiting, clocks,
-//! randomness), `readiness` (being told of many descriptors), `socket`, `staging` (carrying out changes), `kernel_files` (types of file systems). No state lives here.
+//! randomness), `readiness` (being told of many descriptors), `socket`, `socket_option`, `staging` (carrying out changes), `kernel_files` (types of file systems). No state lives here.
 
 mod data;
 mod event;
@@ -11,6 +11,7 @@ mod path;
 #[cfg(feature = "async")]
 mod readiness;
 mod socket;
+mod socket_option;
 mod staging;
 
 use rustix::io::Errno;
@@ -23,6 +24,7 @@ pub(crate) use path::*;
 #[cfg(feature = "async")]
 pub(crate) use readiness::*;
 pub(crate) use socket::*;
+pub(crate) use socket_option::*;
 pub(crate) use staging::*;
 
 use crate::host::error::Error;
@@ -32,7 +34,10 @@ impl From<Errno> for Error {
         match errno {
             Errno::ACCESS => Error::Access,
             Errno::ADDRINUSE => Error::AddressInUse,
+            Errno::ADDRNOTAVAIL => Error::AddressNotAvailable,
+            Errno::AFNOSUPPORT => Error::AddressFamily,
             Errno::AGAIN => Error::Again,
+            Errno::ALREADY | Errno::INPROGRESS => Error::InProgress,
             Errno::BADF => Error::BadHandle,
             Errno::BUSY => Error::Busy,
             Errno::CONNABORTED => Error::ConnectionAborted,
@@ -44,7 +49,11 @@ impl From<Errno> for Error {
             Errno::FBIG => Error::FileTooLarge,
             Errno::ILSEQ => Error::IllegalBytes,
             Errno::INTR => Error::Interrupted,
-            Errno::INVAL => Error::Invalid,
+            Errno::INVAL | Errno::DESTADDRREQ => Error::Invalid,
+            Errno::HOSTUNREACH | Errno::HOSTDOWN | Errno::NETUNREACH | Errno::NETRESET | Errno::NONET => {
+                Error::Unreachable
+            }
+            Errno::ISCONN => Error::AlreadyConnected,
             Errno::ISDIR => Error::IsDirectory,
             Errno::LOOP => Error::Loop,
             Errno::MSGSIZE => Error::MessageSize,
@@ -59,7 +68,9 @@ impl From<Errno> for Error {
             Errno::NOENT => Error::NotFound,
             Errno::PERM => Error::NotPermitted,
             Errno::NOTSOCK => Error::NotSocket,
-            Errno::NOSYS | Errno::OPNOTSUPP => Error::NotSupported,
+            Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOPROTOOPT | Errno::PROTONOSUPPORT => {
+                Error::NotSupported
+            }
             Errno::NOTTY => Error::NotTerminal,
             Errno::NXIO => Error::NoSuchAddress,
             Errno::OVERFLOW => Error::Overflow,

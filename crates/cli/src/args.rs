@@ -145,6 +145,7 @@ mod tests {
             "functions",
             "invoke",
             "listen",
+            "net",
             "max-cow",
             "max-cpu",
             "max-handles",

@@ -9,7 +9,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("-v", "--version says which inn this is; --dir HOST::GUEST grants a directory"),
     ("-version", "long flags have two dashes: --version"),
     ("-W", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
-    ("-S", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
+    ("-S", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --net"),
     ("-C", "--tier says what executes the guest, --cache where compiled code is kept"),
     ("-O", "all code is optimized; --tier says what executes the guest"),
     ("-D", "--profile FILE writes a flame graph; backtraces have names where the module has them"),
@@ -22,21 +22,21 @@ const FLAGS: &[(&str, &str)] = &[
         "--heap-size",
         "--max-memory SIZE bounds the guest's memory; how large its own heap is, the guest decides",
     ),
-    ("--addr-pool", NO_CONNECTIONS),
-    ("--allow-resolve", NO_CONNECTIONS),
+    ("--addr-pool", CONNECTIONS),
+    ("--allow-resolve", "--net resolve:NAME lets a component look up a name"),
     ("--env-var", "--env NAME=VALUE"),
     (
         "--env-file",
         "--env NAME=VALUE for each variable, or a policy: --policy FILE.toml, with [environment.set]",
     ),
-    ("--allow-all", "what a guest may do is granted key by key: --dir, --env, --listen"),
+    ("--allow-all", "what a guest may do is granted key by key: --dir, --env, --net"),
     (
         "--config",
         "there is no configuration; what is granted stands in flags or a policy: --policy FILE.toml",
     ),
     ("--cwd", "a guest's paths begin in what it was granted as `.`: --dir HOST::."),
     ("--wasm", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
-    ("--wasi", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --listen"),
+    ("--wasi", "what other hosts switch on for all of WASI, inn grants key by key: --dir, --env, --net"),
     ("--codegen", "--tier says what executes the guest, --cache where compiled code is kept"),
     ("--volume", "--dir HOST::GUEST grants a directory"),
     ("--map-dir", "--mapdir GUEST::HOST, or --dir HOST::GUEST"),
@@ -46,10 +46,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("--forward-host-env", ALL_VARIABLES),
     ("--inherit-env", ALL_VARIABLES),
     ("--tcplisten", "--listen ADDRESS:PORT"),
-    ("--net", NO_CONNECTIONS),
-    ("--allow-net", NO_CONNECTIONS),
+    ("--allow-net", CONNECTIONS),
     ("--http", "HTTP is not there yet; a guest can accept connections itself, with --listen"),
-    ("--inherit-network", NO_CONNECTIONS),
+    ("--inherit-network", CONNECTIONS),
     (
         "--preload",
         "modules are not linked with each other here; link libraries into the program: wasm-ld, or wasm-merge",
@@ -87,8 +86,7 @@ const FLAGS: &[(&str, &str)] = &[
 
 const QUIET: &str = "inn says nothing where nothing went wrong";
 const ALL_VARIABLES: &str = "--env '*' grants all variables, --env NAME one";
-const NO_CONNECTIONS: &str =
-    "there are no connections to others in WASI 0.1; --listen ADDRESS:PORT accepts them";
+const CONNECTIONS: &str = "--net connect:HOST:PORT, for components; in WASI 0.1 there are no connections to others, and --listen ADDRESS:PORT accepts them";
 const STACK: &str = "the stack has a fixed limit, beyond which a guest traps";
 const TIERS: &str =
     "the interpreter starts and what is hot is compiled; --tier interpreter or --tier compiled to choose";
@@ -114,10 +112,10 @@ const OPTIONS: &[(char, &str, &str)] = &[
     ('W', "nan-canonicalization", "--deterministic has canonical NaNs"),
     ('W', "component-model", "inn does not run components yet: build for wasm32-wasip1"),
     ('S', "inherit-env", ALL_VARIABLES),
-    ('S', "inherit-network", NO_CONNECTIONS),
-    ('S', "tcp", NO_CONNECTIONS),
-    ('S', "udp", NO_CONNECTIONS),
-    ('S', "allow-ip-name-lookup", NO_CONNECTIONS),
+    ('S', "inherit-network", CONNECTIONS),
+    ('S', "tcp", CONNECTIONS),
+    ('S', "udp", "--net udp:HOST:PORT, for components; in WASI 0.1 there are no datagrams"),
+    ('S', "allow-ip-name-lookup", "--net resolve:NAME lets a component look up a name"),
     ('S', "tcplisten", "--listen ADDRESS:PORT"),
     ('S', "listenfd", "--listen ADDRESS:PORT"),
     (

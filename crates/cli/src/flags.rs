@@ -5,12 +5,13 @@
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum, ValueHint};
 use innkeeper::Tiers;
-use innkeeper::wasi::keys::{parse_address, parse_duration, parse_size};
+use innkeeper::wasi::keys::{NetKey, parse_address, parse_duration, parse_size};
 
 use crate::values::{
     CacheFlag, ChangesFlag, ClockFlag, DirFlag, EnvFlag, FeaturesFlag, InputFlag, OutputFlag, ProfileFlag,
@@ -150,6 +151,15 @@ pub(crate) struct KeyFlags {
     /// A port alone is one of this machine's own, 127.0.0.1. With directories, the socket is the descriptor after them; `--explain` says which.
     #[arg(long = "listen", value_name = "[ADDRESS:]PORT", value_parser = parse_address)]
     pub(crate) listeners: Vec<SocketAddr>,
+
+    /// Grant the use of the network, to guests that can name addresses (components); repeatable
+    ///
+    /// `connect:HOST:PORT` lets the guest make TCP connections, `listen:ADDRESS:PORT` accept them, `udp:HOST:PORT` exchange datagrams with a host, `udp-bind:ADDRESS:PORT` receive
+    /// them from anybody, `resolve:NAME` look up a name. HOST is a name, an address, a range such as 10.0.0.0/8 or [fd00::/8], or *; in each part of a name, * stands for any text.
+    /// PORT is a number, a range, a list such as 80,8000-8999, or *; to listen on port 0 is to have the system choose one. A name means the addresses that it has when the guest first
+    /// looks it up, but for those of this machine.
+    #[arg(long = "net", value_name = "WHAT:HOST[:PORT]", value_parser = NetKey::from_str)]
+    pub(crate) network: Vec<NetKey>,
 
     /// Standard input: inherit, empty, closed, or file:PATH
     #[arg(long, value_name = "FROM", value_parser = OsStringValueParser::new().try_map(InputFlag::parse), value_hint = ValueHint::FilePath)]

@@ -262,6 +262,9 @@ fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Pro
     for address in &flags.listeners {
         keys = keys.listener(ListenKey::new(*address));
     }
+    for key in &flags.network {
+        keys = keys.net(key.clone());
+    }
     if let Some(seed) = flags.deterministic {
         keys = keys.deterministic(seed);
     }

@@ -29,6 +29,7 @@ const OWN_FLAGS: &[&str] = &[
     "--tmp",
     "--env",
     "--listen",
+    "--net",
     "--stdin",
     "--stdout",
     "--stderr",

@@ -335,8 +335,13 @@ fn learned_words(policy: &Policy) -> String {
         count => words.push(format!("{count} variables")),
     }
     words.extend(policy.network.listen.iter().map(|address| format!("connections to {address}")));
+    let (told, more) = policy.network.allow.split_at(policy.network.allow.len().min(MAX_DIRECTORIES_TOLD));
+    words.extend(told.iter().map(ToString::to_string));
+    if !more.is_empty() {
+        words.push(format!("{} more keys to the network", more.len()));
+    }
     if words.is_empty() { String::from("no directory, variable or socket") } else { words.join(", ") }
 }
 
-/// Directories of a policy that are told one by one.
+/// Directories of a policy, and keys to the network, that are told one by one.
 const MAX_DIRECTORIES_TOLD: usize = 4;

@@ -21,7 +21,7 @@ use crate::flags::RunArgs;
 use crate::report::{Problem, named, visible};
 use crate::values::{ACCESSES, DirFlag};
 
-use suggested::grant_with;
+use suggested::{grant_network_with, grant_socket_with, grant_with};
 use wanted::{Wanted, is_elsewhere, is_machines, wanted};
 
 pub(crate) use suggested::dir_flag;
@@ -149,6 +149,11 @@ impl Wording {
 
     /// How the key is granted that a denied operation lacked, and what others want of the same name.
     fn mend(&self, missing: &MissingKey, all: &[Wanted]) -> Option<String> {
+        match missing {
+            MissingKey::Network { key } => return Some(grant_network_with(key)),
+            MissingKey::Socket { transport } => return Some(grant_socket_with(*transport)),
+            _ => {}
+        }
         let in_policy = |guest: &str, what: &str| {
             let policy = self.policy_of(guest)?;
             Some(format!("write {what} for {} in {policy}", named(guest)))

@@ -7,7 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use innkeeper::wasi::keys::{DirKey, KernelFiles};
+use innkeeper::wasi::host::Transport;
+use innkeeper::wasi::keys::{DirKey, KernelFiles, NetAction, NetKey};
 
 use crate::report::visible;
 use crate::values::DirFlag;
@@ -27,6 +28,32 @@ pub(super) fn grant_with(key: &DirKey, instead: &str) -> String {
             )
         }
     }
+}
+
+/// How a key to the network is granted.
+pub(super) fn grant_network_with(key: &NetKey) -> String {
+    let flag = net_flag(key);
+    match key.action {
+        NetAction::Resolve => format!(
+            "grant it with {flag}, or with --net connect:{}:PORT, which lets the guest connect there, too",
+            key.host
+        ),
+        _ => format!("grant it with {flag}"),
+    }
+}
+
+/// How a key is granted for which a socket could be used.
+pub(super) fn grant_socket_with(transport: Transport) -> String {
+    let forms = match transport {
+        Transport::Tcp => "--net connect:HOST:PORT, or --net listen:ADDRESS:PORT",
+        Transport::Udp => "--net udp:HOST:PORT, or --net udp-bind:ADDRESS:PORT",
+    };
+    format!("grant one with {forms}")
+}
+
+/// The flag that grants a key to the network, as it is typed into a shell.
+fn net_flag(key: &NetKey) -> String {
+    format!("--net {}", quoted(OsStr::new(&key.to_string())))
 }
 
 /// A text as TOML has it, on one line, with what does not show escaped.
@@ -161,6 +188,26 @@ mod tests {
                 (Path::new(text), Some("/g::h"))
             );
             assert_eq!(visible(&suggested), suggested);
+        }
+    }
+
+    #[test]
+    fn a_suggested_network_key_is_read_back_by_a_shell_as_the_key() {
+        for text in [
+            "connect:192.0.2.1:80",
+            "connect:[2001:db8::1]:443",
+            "udp:example.com:53",
+            "resolve:*.example.com",
+            "listen:*:0",
+        ] {
+            let key: NetKey = text.parse().unwrap();
+            let flag = net_flag(&key);
+            let word = flag.strip_prefix("--net ").unwrap();
+            let ran = std::process::Command::new("bash")
+                .args(["-c", &format!("printf %s {word}")])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(ran.stdout).unwrap().parse(), Ok(key), "{flag}");
         }
     }
 

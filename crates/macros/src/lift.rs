@@ -1,7 +1,7 @@
 //! `Lift`: values from core values and from bytes.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 
 use crate::component_type::{discriminant_size, shapes};
 use crate::input::{Input, Kind, Part};
@@ -48,6 +48,8 @@ fn record(input: &Input, fields: &[Part]) -> (TokenStream, TokenStream) {
     let (name, path) = (&input.name, &input.path);
     let names: Vec<_> = fields.iter().map(|field| &field.name).collect();
     let types: Vec<_> = fields.iter().filter_map(|field| field.ty.as_ref()).collect();
+    // A field can have the name of anything that is used here.
+    let values: Vec<_> = (0..fields.len()).map(|index| format_ident!("value_{index}")).collect();
     let lift = quote! {
         ::core::result::Result::Ok(#name { #(#names: <#types as #path::Lift>::lift(context, slots)?),* })
     };
@@ -56,10 +58,10 @@ fn record(input: &Input, fields: &[Part]) -> (TokenStream, TokenStream) {
         #(
             let at = <#types as #path::ComponentType>::SHAPE.field_at(end);
             let end = at + <#types as #path::ComponentType>::SHAPE.size();
-            let #names = <#types as #path::Lift>::load(context, address + at)?;
+            let #values = <#types as #path::Lift>::load(context, address + at)?;
         )*
         let _ = end;
-        ::core::result::Result::Ok(#name { #(#names),* })
+        ::core::result::Result::Ok(#name { #(#names: #values),* })
     };
     (lift, load)
 }

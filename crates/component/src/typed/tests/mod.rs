@@ -25,12 +25,14 @@ use crate::types::{TypeIndex, ValType};
 use crate::val::Val;
 use crate::{ComponentType, Lift, Lower};
 
+// With names that derived code could be thought to use itself.
 #[derive(Debug, PartialEq, ComponentType, Lift, Lower)]
 #[component(path = crate)]
 struct Point {
-    tag: u8,
-    x: i64,
-    y: f32,
+    address: u8,
+    end: i64,
+    at: f32,
+    context: (u8, u16),
     #[component(name = "the-name")]
     name: String,
 }

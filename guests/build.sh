@@ -25,7 +25,7 @@ build_c() {
 build_rust() {
   (
     cd "$1"
-    options=(--release --locked --target wasm32-wasip1)
+    options=(--release --locked --target "$2")
     if [ -n "$RUST_BUILD_STD" ]; then
       export RUSTC_BOOTSTRAP=1
       options+=("-Zbuild-std=std,panic_abort")
@@ -38,7 +38,7 @@ build_rust() {
     done
     CARGO_ENCODED_RUSTFLAGS=$rustflags "$CARGO" build --quiet "${options[@]}"
   )
-  cp "$CARGO_TARGET_DIR/wasm32-wasip1/release/$1.wasm" "$1/$1.wasm"
+  cp "$CARGO_TARGET_DIR/$2/release/$1.wasm" "$1/$1.wasm"
   chmod 644 "$1/$1.wasm"
 }
 
@@ -67,7 +67,8 @@ if [ $# -eq 0 ]; then
 fi
 for guest in "$@"; do
   if [ -f "$guest/$guest.c" ]; then build_c "$guest"
-  elif [ -f "$guest/Cargo.toml" ]; then build_rust "$guest"
+  elif grep -qs '^wasip2 = ' "$guest/Cargo.toml"; then build_rust "$guest" wasm32-wasip2
+  elif [ -f "$guest/Cargo.toml" ]; then build_rust "$guest" wasm32-wasip1
   elif [ -f "$guest/$guest.ts" ]; then build_assemblyscript "$guest"
   elif [ -f "$guest/$guest.wat" ]; then build_wat "$guest"
   else

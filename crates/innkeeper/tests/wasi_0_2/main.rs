@@ -1,5 +1,6 @@
 //! WASI 0.2, which components import.
 
+mod sockets;
 mod types;
 
 use innkeeper::component::Component;

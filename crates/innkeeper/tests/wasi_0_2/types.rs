@@ -16,14 +16,14 @@ const IMPORTS: &str = include_str!("wasi-0.2.12.wat");
 const KNOWN_GAPS: &str = include_str!("known-gaps.txt");
 
 /// A function of an interface, which is the imported instance of a number.
-struct Function {
+pub(super) struct Function {
     instance: usize,
-    interface: &'static str,
-    name: &'static str,
+    pub(super) interface: &'static str,
+    pub(super) name: &'static str,
 }
 
 /// All functions, in order.
-fn functions() -> Vec<Function> {
+pub(super) fn functions() -> Vec<Function> {
     let quoted = |line: &'static str| line.split('"').nth(1).unwrap();
     let (mut functions, mut names, mut instance) = (Vec::new(), Vec::new(), 0);
     for line in IMPORTS.lines() {

@@ -53,6 +53,8 @@ mod usage;
 mod visible;
 mod way;
 
+/// Addresses are data: what is done with them is done here.
+pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 

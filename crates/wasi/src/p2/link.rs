@@ -4,7 +4,7 @@ use innkeeper_component::Linker;
 use innkeeper_engine::Error;
 
 use super::context::Context;
-use super::{cli, clocks, filesystem, poll, random, streams};
+use super::{cli, clocks, filesystem, poll, random, sockets, streams};
 
 /// Defines every interface of WASI 0.2 that this host has, for components that want any version since 0.2.0.
 ///
@@ -21,5 +21,6 @@ pub fn add_to_linker<T: 'static>(
     cli::bind(linker, context)?;
     clocks::bind(linker, context)?;
     random::bind(linker, context)?;
-    filesystem::bind(linker, context)
+    filesystem::bind(linker, context)?;
+    sockets::bind(linker, context)
 }

@@ -34,6 +34,7 @@ mod misuse;
 mod poll;
 mod random;
 mod run;
+mod sockets;
 mod streams;
 mod table;
 

@@ -12,8 +12,9 @@ use innkeeper_engine::{BudgetKind, Error};
 use super::context::Context;
 use super::interface::{FindContext, Interface};
 use super::misuse::{Misuse, interrupted};
+use super::sockets::Connection;
 use super::table::Held;
-use crate::host::{self, Clock, Direction, File, Interest, Stream, WaitRequest};
+use crate::host::{self, Clock, Direction, File, Interest, Lookup, Socket, SocketKind, Stream, WaitRequest};
 
 /// What a `pollable` waits for.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) enum Pollable {
     At(Duration),
     /// That a handle can be read from or written to without waiting.
     Ready(Waitable, Direction),
+    /// That what a TCP socket is about to do can be finished: there is a connection to accept, or it is connected, or it has failed.
+    Progress(Arc<Connection>),
 }
 
 /// A handle of the host's, shared with the resource that it was subscribed to.
@@ -31,6 +34,11 @@ pub(super) enum Pollable {
 pub(super) enum Waitable {
     Stream(Arc<Stream>),
     File(Arc<File>),
+    /// The stream of a connection.
+    Connection(Arc<Connection>),
+    /// The stream of a socket for datagrams.
+    Socket(Arc<Socket>),
+    Lookup(Arc<Lookup>),
 }
 
 impl Waitable {
@@ -38,6 +46,9 @@ impl Waitable {
         match self {
             Waitable::Stream(stream) => host::Pollable::Stream(stream),
             Waitable::File(file) => host::Pollable::File(file),
+            Waitable::Connection(connection) => host::Pollable::Socket(&connection.socket),
+            Waitable::Socket(socket) => host::Pollable::Socket(socket),
+            Waitable::Lookup(lookup) => host::Pollable::Lookup(lookup),
         }
     }
 }
@@ -100,6 +111,16 @@ async fn wait(
                 interests.push(Interest { on: on.as_host(), direction: *direction });
                 None
             }
+            Pollable::Progress(connection) => {
+                let socket = &connection.socket;
+                // Only now: it may have begun to listen since it was subscribed to.
+                let direction = match socket.kind() {
+                    SocketKind::Listener => Direction::Read,
+                    _ => Direction::Write,
+                };
+                interests.push(Interest { on: host::Pollable::Socket(socket), direction });
+                None
+            }
         };
         soonest = [soonest, time].into_iter().flatten().min();
     }
@@ -126,7 +147,9 @@ async fn wait(
         Pollable::Always => true,
         Pollable::At(time) => *time <= now,
         // One whose other end is gone can be read to its end, or written to in vain, at once.
-        Pollable::Ready(..) => answers.next().is_some_and(|answer| answer.ready || answer.hangup),
+        Pollable::Ready(..) | Pollable::Progress(_) => {
+            answers.next().is_some_and(|answer| answer.ready || answer.hangup)
+        }
     };
     let ready: Vec<bool> = pollables.iter().map(is_ready).collect();
     Ok((0..).zip(ready).filter(|(_, is_ready)| *is_ready).map(|(index, _)| index).collect())

@@ -7,10 +7,11 @@ use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
 
 use super::{CHUNK_BYTES, Failure, StreamError, told};
-use crate::host::{self, Direction, File, Host, Stream};
+use crate::host::{self, Direction, File, Host, ReceiveFlags, Stream};
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::poll::{Pollable, Waitable};
+use crate::p2::sockets::Connection;
 use crate::p2::table::Held;
 
 /// `wasi:io/streams.input-stream`
@@ -32,6 +33,7 @@ pub(crate) enum InputSource {
         file: Arc<File>,
         position: u64,
     },
+    Connection(Arc<Connection>),
 }
 
 impl Held for InputStream {
@@ -92,16 +94,22 @@ impl InputStream {
             InputSource::File { file, .. } if file.may_wait() => {
                 Pollable::Ready(Waitable::File(Arc::clone(file)), Direction::Read)
             }
-            InputSource::Nothing | InputSource::File { .. } => Pollable::Always,
+            InputSource::Connection(connection) if !connection.is_input_closed() => {
+                Pollable::Ready(Waitable::Connection(Arc::clone(connection)), Direction::Read)
+            }
+            InputSource::Nothing | InputSource::File { .. } | InputSource::Connection(_) => Pollable::Always,
         }
     }
 }
 
 impl InputSource {
     async fn read(&mut self, host: &Host, buffer: &mut [u8], waiting: Waiting) -> Result<usize, host::Error> {
+        if let InputSource::Connection(connection) = self {
+            return receive(host, connection, buffer, waiting).await;
+        }
         let buffers = &mut [IoSliceMut::new(buffer)];
         match (self, waiting) {
-            (InputSource::Nothing, _) => Ok(0),
+            (InputSource::Nothing | InputSource::Connection(_), _) => Ok(0),
             (InputSource::Standard(stream), Waiting::Yes) => host.read_stream(stream, buffers).await,
             (InputSource::Standard(stream), Waiting::No) => host.read_stream_now(stream, buffers),
             (InputSource::File { file, .. }, Waiting::Yes) if file.may_wait() => {
@@ -113,6 +121,26 @@ impl InputSource {
                 *position = position.saturating_add(count as u64);
                 Ok(count)
             }
+        }
+    }
+}
+
+/// Receives from a connection, none of whose operations waits by itself.
+async fn receive(
+    host: &Host,
+    connection: &Connection,
+    buffer: &mut [u8],
+    waiting: Waiting,
+) -> Result<usize, host::Error> {
+    loop {
+        if connection.is_input_closed() {
+            return Ok(0);
+        }
+        match host.receive(&connection.socket, buffer, ReceiveFlags::default()).await {
+            Err(host::Error::Again) if waiting == Waiting::Yes => {
+                connection.wait(host, Direction::Read).await?;
+            }
+            result => return result,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::misuse::Misuse;
 use crate::p2::poll::{Pollable, Waitable};
+use crate::p2::sockets::Connection;
 use crate::p2::table::Held;
 
 /// `wasi:io/streams.output-stream`
@@ -39,6 +40,7 @@ pub(crate) enum OutputSink {
     },
     /// The end of a file, wherever that is.
     End(Arc<File>),
+    Connection(Arc<Connection>),
 }
 
 impl Held for OutputStream {
@@ -67,7 +69,7 @@ impl OutputStream {
 
     /// How many bytes can be written without waiting, and lets the guest write them.
     async fn check(&mut self, host: &Host, waiting: Waiting) -> Result<u64, Failure> {
-        if self.has_failed || matches!(self.sink, OutputSink::Nothing) {
+        if self.is_closed() {
             return Err(Failure::Closed);
         }
         self.permitted = match self.sink.waits_for() {
@@ -81,6 +83,15 @@ impl OutputStream {
             }
         };
         Ok(self.permitted)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.has_failed
+            || match &self.sink {
+                OutputSink::Nothing => true,
+                OutputSink::Connection(connection) => connection.is_output_closed(),
+                OutputSink::Standard(_) | OutputSink::File { .. } | OutputSink::End(_) => false,
+            }
     }
 
     /// Uses up what `check-write` has allowed.
@@ -99,7 +110,7 @@ impl OutputStream {
 
     /// Writes all.
     async fn write(&mut self, host: &Host, bytes: &[u8]) -> Result<(), Failure> {
-        let has_failed = self.has_failed;
+        let is_closed = self.is_closed();
         let written = self.sink.write(host, bytes).await;
         if let Err(error) = written
             && error != host::Error::Interrupted
@@ -108,7 +119,7 @@ impl OutputStream {
         }
         match written {
             // Whoever writes on where nobody reads is heard of by the host all the same.
-            _ if has_failed => Err(Failure::Closed),
+            _ if is_closed => Err(Failure::Closed),
             written => Ok(written?),
         }
     }
@@ -116,7 +127,7 @@ impl OutputStream {
     /// What tells when there is room.
     fn pollable(&self) -> Pollable {
         match self.sink.waits_for() {
-            Some(on) if !self.has_failed => Pollable::Ready(on, Direction::Write),
+            Some(on) if !self.is_closed() => Pollable::Ready(on, Direction::Write),
             _ => Pollable::Always,
         }
     }
@@ -130,6 +141,7 @@ impl OutputSink {
             OutputSink::File { file, .. } | OutputSink::End(file) if file.may_wait() => {
                 Some(Waitable::File(Arc::clone(file)))
             }
+            OutputSink::Connection(connection) => Some(Waitable::Connection(Arc::clone(connection))),
             _ => None,
         }
     }
@@ -150,6 +162,7 @@ impl OutputSink {
                     count
                 }
                 OutputSink::End(file) => host.append(file, rest)?,
+                OutputSink::Connection(connection) => send(host, connection, &bytes[written..]).await?,
             };
             if count == 0 {
                 return Err(host::Error::Io);
@@ -157,6 +170,16 @@ impl OutputSink {
             written += count;
         }
         Ok(())
+    }
+}
+
+/// Sends part over a connection, none of whose operations waits by itself.
+async fn send(host: &Host, connection: &Connection, bytes: &[u8]) -> Result<usize, host::Error> {
+    loop {
+        match host.send(&connection.socket, bytes).await {
+            Err(host::Error::Again) => connection.wait(host, Direction::Write).await?,
+            result => return result,
+        }
     }
 }
 
@@ -223,8 +246,7 @@ async fn blocking_write_and_flush(
 /// Everything is written at once, so that there is nothing to flush.
 fn flush(cx: &mut Context, (stream,): (Handle<'_>,)) -> Result<Written<()>, Error> {
     let stream = cx.table.get(stream)?;
-    let is_open = !stream.has_failed && !matches!(stream.sink, OutputSink::Nothing);
-    Ok(if is_open { Ok(()) } else { Err(StreamError::Closed) })
+    Ok(if stream.is_closed() { Err(StreamError::Closed) } else { Ok(()) })
 }
 
 async fn write_zeroes(cx: &mut Context, (stream, length): (Handle<'_>, u64)) -> Result<Written<()>, Error> {

@@ -38,14 +38,7 @@ pub(crate) fn call_lifted<T: 'static>(
     let (entry, boundary) = (caller.entry(), caller.boundary());
     let state = store.attachment::<State>();
     state.enter(callee.side.instance, entry)?;
-    let async_return = callee.is_async.then(|| AsyncReturn {
-        ty: callee.ty,
-        boundary,
-        encoding: callee.side.encoding,
-        memory: callee.side.memory,
-        returned: None,
-    });
-    let call = state.begin(async_return);
+    let call = state.begin(async_return(callee, boundary));
     let ended = in_callee(store, (callee, call), caller);
     let state = store.attachment::<State>();
     state.calls.truncate(call as usize);
@@ -54,34 +47,65 @@ pub(crate) fn call_lifted<T: 'static>(
     Ok(())
 }
 
+/// Where the function is lifted with the async ABI: what it is to return.
+pub(crate) fn async_return(callee: &LiftedFunc, boundary: Boundary) -> Option<AsyncReturn> {
+    callee.is_async.then(|| AsyncReturn {
+        ty: callee.ty,
+        boundary,
+        encoding: callee.side.encoding,
+        memory: callee.side.memory,
+        returned: None,
+    })
+}
+
 fn in_callee<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
     caller: &mut dyn Caller<T>,
 ) -> Result<(), Error> {
+    let params = arguments(store, (callee, call), caller)?;
+    let results = call_core(store, callee.core, &params)?;
+    finish(store, (callee, call), &results, caller)
+}
+
+/// Hands the arguments over; gives what the core function is called with.
+pub(crate) fn arguments<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (callee, call): (&LiftedFunc, u32),
+    caller: &mut dyn Caller<T>,
+) -> Result<Vec<u64>, Error> {
     let boundary = caller.boundary();
     let (types, side) = (&*callee.side.shared.types, &callee.side);
     let ty = types.func(callee.ty);
-    let params = {
-        let (vals, mut strings) = caller.start(store)?;
-        let vals = vals.into_owned();
-        let mut guest = InStore { store, side };
-        let mut lower = Lower::new(side, boundary, (&mut guest, Some(call)), (caller.lends(), &mut strings));
-        lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple)?
-    };
-    let results = call_core(store, callee.core, &params)?;
+    let (vals, mut strings) = caller.start(store)?;
+    let vals = vals.into_owned();
+    let mut guest = InStore { store, side };
+    let mut lower = Lower::new(side, boundary, (&mut guest, Some(call)), (caller.lends(), &mut strings));
+    lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple)
+}
+
+/// Takes what the core function has returned, and has the callee tidy up.
+pub(crate) fn finish<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (callee, call): (&LiftedFunc, u32),
+    results: &[u64],
+    caller: &mut dyn Caller<T>,
+) -> Result<(), Error> {
+    let boundary = caller.boundary();
+    let side = &callee.side;
+    let ty = side.shared.types.func(callee.ty);
     if callee.is_async {
-        return end_async(store, (callee, call), &results, caller);
+        return end_async(store, (callee, call), results, caller);
     }
     let returned = match ty.result {
-        Some(ty) => lift_result(store, (side, boundary), (MAX_FLAT_RESULTS, ty), &results)?,
+        Some(ty) => lift_result(store, (side, boundary), (MAX_FLAT_RESULTS, ty), results)?,
         None => Returned { val: None, strings: StringShapes::new(), _charge: None },
     };
     check_borrows(store.attachment(), call)?;
     caller.resolve(store, returned)?;
     if let Some(post_return) = callee.post_return {
         store.attachment::<State>().instance(side.instance).may_leave = false;
-        call_core(store, post_return, &results)?;
+        call_core(store, post_return, results)?;
         store.attachment::<State>().instance(side.instance).may_leave = true;
     }
     Ok(())
@@ -238,7 +262,7 @@ impl Lowered {
     }
 
     /// Tells a caller that does not wait that the call has returned.
-    fn end(&self, slots: &mut [u64]) -> Result<(), Error> {
+    pub(crate) fn end(&self, slots: &mut [u64]) -> Result<(), Error> {
         if let (true, Some(status)) = (self.is_async, slots.first_mut()) {
             // Subtask.State.RETURNED
             *status = 2;

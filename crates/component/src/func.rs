@@ -33,6 +33,9 @@ pub(crate) type ValsCall<T> =
 pub(crate) enum HostCall<T: 'static> {
     Vals(Arc<ValsCall<T>>),
     Typed(Arc<dyn TypedHost<T>>),
+    /// Guests wait for its future.
+    #[cfg(feature = "async")]
+    Waiting(Arc<dyn crate::typed::WaitingHost<T>>),
 }
 
 impl<T> Clone for HostCall<T> {
@@ -40,6 +43,8 @@ impl<T> Clone for HostCall<T> {
         match self {
             HostCall::Vals(call) => HostCall::Vals(Arc::clone(call)),
             HostCall::Typed(call) => HostCall::Typed(Arc::clone(call)),
+            #[cfg(feature = "async")]
+            HostCall::Waiting(call) => HostCall::Waiting(Arc::clone(call)),
         }
     }
 }
@@ -64,6 +69,11 @@ impl HostFunc {
     }
 
     pub(crate) fn resources(&self) -> &BoundResources {
+        &self.resources
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn shared_resources(&self) -> &Arc<BoundResources> {
         &self.resources
     }
 }
@@ -103,7 +113,29 @@ impl Func {
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_context_mut();
-        let state = store.attachment::<State>();
+        match self.checked(store.attachment(), params, results)? {
+            FuncInst::Lifted(callee) => {
+                let mut caller = HostCaller { params, result: None, lends: Lends::default() };
+                let ended = call_lifted(&mut store, &callee, &mut caller);
+                let HostCaller { result, lends, .. } = caller;
+                lends.end(store.attachment(), None);
+                ended?;
+                if let (Some(result), Some(val)) = (results.first_mut(), result) {
+                    *result = val;
+                }
+                Ok(())
+            }
+            FuncInst::Host(host) => call_host(store, &host, params, results),
+        }
+    }
+
+    /// What is called, once it is clear that the arguments fit.
+    pub(crate) fn checked(
+        &self,
+        state: &mut State,
+        params: &[Val],
+        results: &[Val],
+    ) -> Result<FuncInst, Error> {
         if state.id != self.store {
             return Err(other_store());
         }
@@ -119,25 +151,22 @@ impl Func {
             )));
         }
         check_params(state, &shared, ty, params)?;
-        match func {
-            FuncInst::Lifted(callee) => {
-                let mut caller = HostCaller { params, result: None, lends: Lends::default() };
-                let ended = call_lifted(&mut store, &callee, &mut caller);
-                let HostCaller { result, lends, .. } = caller;
-                lends.end(store.attachment(), None);
-                ended?;
-                if let (Some(result), Some(val)) = (results.first_mut(), result) {
-                    *result = val;
-                }
-                Ok(())
-            }
-            FuncInst::Host(host) => match host.of()? {
-                HostCall::Vals(call) => call(store, params, results),
-                HostCall::Typed(_) => Err(usage(
-                    "the function is the host's own, which the component exports as it was given it; with Rust types it has no memory to be called through",
-                )),
-            },
-        }
+        Ok(func)
+    }
+}
+
+/// Calls a function of the host that a component exports as it was given it.
+pub(crate) fn call_host<T: 'static>(
+    store: StoreContextMut<'_, T>,
+    host: &HostFunc,
+    params: &[Val],
+    results: &mut [Val],
+) -> Result<(), Error> {
+    match host.of()? {
+        HostCall::Vals(call) => call(store, params, results),
+        _ => Err(usage(
+            "the function is the host's own, which the component exports as it was given it; with Rust types it has no memory to be called through",
+        )),
     }
 }
 

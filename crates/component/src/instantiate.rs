@@ -27,6 +27,32 @@ pub(crate) fn instantiate<T: 'static>(
     component: &Component,
     imports: &[Resolved<T>],
 ) -> Result<Instance, Error> {
+    let mut making = prepare(store, component, imports)?;
+    let made = making.begin(store).and_then(|()| making.run(store));
+    making.finish(store.attachment(), made)
+}
+
+/// As [`instantiate`], where start functions can wait.
+#[cfg(feature = "async")]
+pub(crate) async fn instantiate_async<T: Send + 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    component: &Component,
+    imports: &[Resolved<T>],
+) -> Result<Instance, Error> {
+    let mut making = prepare(store, component, imports)?;
+    let made = match making.begin(store) {
+        Ok(()) => making.run_async(store).await,
+        Err(error) => Err(error),
+    };
+    making.finish(store.attachment(), made)
+}
+
+/// Notes the instances and resource types that there will be.
+fn prepare<'a, T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    component: &'a Component,
+    imports: &'a [Resolved<T>],
+) -> Result<Making<'a, T>, Error> {
     if !core::Engine::same(store.engine(), component.engine()) {
         return Err(usage("the component was made for another engine than the store"));
     }
@@ -47,7 +73,7 @@ pub(crate) fn instantiate<T: 'static>(
         }
     }
     let shared = Arc::new(Shared { types: Arc::clone(&plan.types), resources: resources.into() });
-    let mut making = Making {
+    Ok(Making {
         component,
         plan,
         shared,
@@ -57,20 +83,7 @@ pub(crate) fn instantiate<T: 'static>(
         core_instances: Vec::new(),
         trampolines: vec![None; plan.trampolines.len()],
         funcs: vec![None; plan.funcs.len()],
-    };
-    let made = making.run(store);
-    let state = store.attachment::<State>();
-    if let Err(error) = made {
-        // Nothing of it can be used.
-        for number in 0..plan.parents.len() as u32 {
-            state.instance(instance_id(first, InstanceNumber(number))).handles = Default::default();
-        }
-        return Err(error);
-    }
-    let Making { shared, funcs, modules, .. } = making;
-    let root = RootId(state.roots.len() as u32);
-    state.roots.push(Root { component: component.clone(), shared, funcs, first, modules });
-    Ok(Instance { store: state.id, root })
+    })
 }
 
 fn instance_id(first: InstanceId, number: InstanceNumber) -> InstanceId {
@@ -137,7 +150,8 @@ struct Making<'a, T: 'static> {
 }
 
 impl<T: 'static> Making<'_, T> {
-    fn run(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
+    /// Finds what was imported.
+    fn begin(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
         self.modules = self
             .imports
             .iter()
@@ -151,16 +165,76 @@ impl<T: 'static> Making<'_, T> {
                 self.funcs[number] = Some(self.imported_func(store, import.index())?);
             }
         }
+        Ok(())
+    }
+
+    fn run(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
         let plan = self.plan;
         for step in &plan.steps {
-            match step {
-                Step::Module { module, args } => self.module(store, (*module, args))?,
-                Step::Trampoline(number) => self.trampoline(store, *number)?,
-                Step::Func(number) => self.func(store, *number)?,
-                Step::Resource(slot) => self.resource(store, *slot)?,
+            if let Step::Module { module, args } = step {
+                let (module, externs) = self.module(store, (*module, args))?;
+                let call = begin_start(store);
+                let made = core::Instance::new(store.as_context_mut(), &module, &externs);
+                self.started(store, call, made)?;
+            } else {
+                self.step(store, step)?;
             }
         }
         Ok(())
+    }
+
+    #[cfg(feature = "async")]
+    async fn run_async(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(), Error>
+    where
+        T: Send,
+    {
+        let plan = self.plan;
+        for step in &plan.steps {
+            if let Step::Module { module, args } = step {
+                let (module, externs) = self.module(store, (*module, args))?;
+                let call = begin_start(store);
+                let made = core::Instance::new_async(store.as_context_mut(), &module, &externs).await;
+                self.started(store, call, made)?;
+            } else {
+                self.step(store, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that starts nothing.
+    fn step(&mut self, store: &mut StoreContextMut<'_, T>, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Trampoline(number) => self.trampoline(store, *number),
+            Step::Func(number) => self.func(store, *number),
+            Step::Resource(slot) => self.resource(store, *slot),
+            Step::Module { .. } => Ok(()),
+        }
+    }
+
+    fn started(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        call: u32,
+        made: Result<core::Instance, Error>,
+    ) -> Result<(), Error> {
+        store.attachment::<State>().calls.truncate(call as usize);
+        self.core_instances.push(made.map_err(crate::trap::trap_on_throw)?);
+        Ok(())
+    }
+
+    /// The instance that was made; where something has failed, nothing of it can be used.
+    fn finish(self, state: &mut State, made: Result<(), Error>) -> Result<Instance, Error> {
+        let Making { component, plan, shared, funcs, modules, first, .. } = self;
+        if let Err(error) = made {
+            for number in 0..plan.parents.len() as u32 {
+                state.instance(instance_id(first, InstanceNumber(number))).handles = Default::default();
+            }
+            return Err(error);
+        }
+        let root = RootId(state.roots.len() as u32);
+        state.roots.push(Root { component: component.clone(), shared, funcs, first, modules });
+        Ok(Instance { store: state.id, root })
     }
 
     fn imported_func(&self, store: &mut StoreContextMut<'_, T>, import: usize) -> Result<FuncId, Error> {
@@ -171,6 +245,10 @@ impl<T: 'static> Making<'_, T> {
                 let resources = match (call, import.kind) {
                     (HostCall::Typed(typed), ImportKind::Func(ty)) => {
                         typed.check(&import.written(), (&self.shared, ty), state)?
+                    }
+                    #[cfg(feature = "async")]
+                    (HostCall::Waiting(waiting), ImportKind::Func(ty)) => {
+                        waiting.check(&import.written(), (&self.shared, ty), state)?
                     }
                     _ => BoundResources::default(),
                 };
@@ -199,11 +277,12 @@ impl<T: 'static> Making<'_, T> {
         }
     }
 
+    /// A module, and what it is instantiated with.
     fn module(
-        &mut self,
+        &self,
         store: &mut StoreContextMut<'_, T>,
         (module, args): (ModuleDef, &ModuleArgs),
-    ) -> Result<(), Error> {
+    ) -> Result<(core::Module, Vec<core::Extern>), Error> {
         let module = match module {
             ModuleDef::Own(number) => self.component.module(number)?.clone(),
             ModuleDef::Imported(import) => {
@@ -228,12 +307,7 @@ impl<T: 'static> Making<'_, T> {
                 }
             }
         }
-        // What a start function does belongs to no call but its own.
-        let call = store.attachment::<State>().begin(None);
-        let made = core::Instance::new(store.as_context_mut(), &module, &externs);
-        store.attachment::<State>().calls.truncate(call as usize);
-        self.core_instances.push(made.map_err(crate::trap::trap_on_throw)?);
-        Ok(())
+        Ok((module, externs))
     }
 
     fn core(&self, store: &mut StoreContextMut<'_, T>, item: &CoreDef) -> Result<core::Extern, Error> {
@@ -335,6 +409,11 @@ impl<T: 'static> Making<'_, T> {
         }
         Ok(())
     }
+}
+
+/// What a start function does belongs to no call but its own.
+fn begin_start<T: 'static>(store: &mut StoreContextMut<'_, T>) -> u32 {
+    store.attachment::<State>().begin(None)
 }
 
 /// The plan has been made from a component that was validated, and all its imports were found.

@@ -30,13 +30,17 @@ mod trap;
 mod typed;
 mod types;
 mod val;
+#[cfg(feature = "async")]
+mod waiting;
 
 pub use component::{Component, ImportItem, ImportItemKind};
 pub use features::{Feature, Features};
 pub use func::Func;
-/// What generated code returns.
+/// What generated code names.
 #[doc(hidden)]
-pub use innkeeper_engine::Error;
+pub use innkeeper_engine::{AsContextMut, Error};
+#[cfg(feature = "bindgen")]
+pub use innkeeper_macros::bindgen;
 pub use innkeeper_macros::{ComponentType, Lift, Lower};
 pub use instance::{Export, Instance};
 pub use linker::{InstancePre, Linker, LinkerInstance};

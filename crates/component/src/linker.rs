@@ -149,6 +149,22 @@ impl<T: 'static> Linker<T> {
         self.instantiate_pre(component)?.instantiate(store)
     }
 
+    /// As [`Linker::instantiate`], and start functions can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`Linker::instantiate`].
+    #[cfg(feature = "async")]
+    pub async fn instantiate_async(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        component: &Component,
+    ) -> Result<Instance, Error>
+    where
+        T: Send,
+    {
+        self.instantiate_pre(component)?.instantiate_async(store).await
+    }
+
     /// Prepares a component to be instantiated often: its imports are found now.
     ///
     /// # Errors
@@ -245,6 +261,19 @@ impl<T: 'static> InstancePre<T> {
     /// Limits; a trap while initialising; a store of another engine, or of which what was linked is not.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance, Error> {
         instantiate(&mut store.as_context_mut(), &self.component, &self.imports)
+    }
+
+    /// As [`InstancePre::instantiate`], and start functions can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`InstancePre::instantiate`].
+    #[cfg(feature = "async")]
+    pub async fn instantiate_async(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance, Error>
+    where
+        T: Send,
+    {
+        let mut store = store.as_context_mut();
+        crate::instantiate::instantiate_async(&mut store, &self.component, &self.imports).await
     }
 }
 

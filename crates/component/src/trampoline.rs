@@ -35,8 +35,15 @@ impl Trampoline {
         ty: &core::FuncType,
     ) -> Result<core::Func, Error> {
         let params = ty.params().len();
+        #[cfg(feature = "async")]
+        let trampoline = match crate::typed::waiting_trampoline(self, store, ty) {
+            Ok(made) => return made,
+            Err(trampoline) => trampoline,
+        };
+        #[cfg(not(feature = "async"))]
+        let trampoline = self;
         core::Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
-            self.call(&mut caller.as_context_mut(), instance, (slots, params))
+            trampoline.call(&mut caller.as_context_mut(), instance, (slots, params))
         })
     }
 

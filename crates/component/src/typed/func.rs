@@ -22,7 +22,7 @@ use crate::trap::trap_on_throw;
 /// One whose parameters borrow for `'static` can be called with what borrows for less, so that it can be kept: `TypedFunc<(&'static str,), u32>` takes any `&str`.
 pub struct TypedFunc<P, R> {
     func: Func,
-    callee: Arc<LiftedFunc>,
+    pub(super) callee: Arc<LiftedFunc>,
     resources: Arc<BoundResources>,
     /// Shorter lifetimes stand for longer ones: nothing of the types but their layout is used, which no lifetime has a part in.
     types: PhantomData<fn() -> (P, R)>,
@@ -113,15 +113,7 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R, Error> {
         let mut store = store.as_context_mut();
         let instance = self.callee.side.instance;
-        let state = store.attachment::<State>();
-        if state.id != self.func.store {
-            return Err(other_store());
-        }
-        if P::SHAPE.has_handles() {
-            params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
-        }
-        state.enter(instance, Entry::Host)?;
-        let call = state.begin(None);
+        let call = self.enter(store.attachment(), &params)?;
         let mut lends = Lends::default();
         let ended = self.in_callee(&mut store, call, &params, &mut lends);
         let state = store.attachment::<State>();
@@ -133,6 +125,18 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         Ok(result)
     }
 
+    /// Enters the callee, once it is clear that the parameters can be given; gives the call's number.
+    pub(super) fn enter(&self, state: &mut State, params: &P) -> Result<u32, Error> {
+        if state.id != self.func.store {
+            return Err(other_store());
+        }
+        if P::SHAPE.has_handles() {
+            params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
+        }
+        state.enter(self.callee.side.instance, Entry::Host)?;
+        Ok(state.begin(None))
+    }
+
     fn in_callee<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
@@ -140,14 +144,37 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         params: &P,
         lends: &mut Lends,
     ) -> Result<R, Error> {
+        let mut slots = SlotsMut::default();
+        self.hand_over(store, call, (params, lends), &mut slots)?;
+        let slots = slots.all_mut();
+        self.callee.core.call_of_numbers(store.as_context_mut(), slots).map_err(trap_on_throw)?;
+        self.take(store, call, lends, slots[0])
+    }
+
+    /// Hands the parameters over.
+    pub(super) fn hand_over<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        call: u32,
+        (params, lends): (&P, &mut Lends),
+        slots: &mut SlotsMut,
+    ) -> Result<(), Error> {
+        let side = &self.callee.side;
+        let mut guest = InStore { store, side };
+        let of = (side, &*self.resources);
+        LowerContext::new(of, (&mut guest, Some(call)), lends).params(MAX_FLAT_PARAMS, params, slots)
+    }
+
+    /// Takes the result, and has the callee tidy up.
+    pub(super) fn take<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        call: u32,
+        lends: &mut Lends,
+        returned: u64,
+    ) -> Result<R, Error> {
         let (callee, side) = (&*self.callee, &self.callee.side);
         let of = (side, &*self.resources);
-        let mut slots = SlotsMut::default();
-        let mut guest = InStore { store, side };
-        LowerContext::new(of, (&mut guest, Some(call)), lends).params(MAX_FLAT_PARAMS, params, &mut slots)?;
-        let slots = slots.all_mut();
-        callee.core.call_of_numbers(store.as_context_mut(), slots).map_err(trap_on_throw)?;
-        let returned = slots[0];
         let kept = Arena::default();
         let parts = store.parts::<State>(side.memory)?;
         let from = (MAX_FLAT_RESULTS, &[returned][..]);

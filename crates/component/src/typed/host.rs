@@ -185,12 +185,12 @@ where
     }
 }
 
-fn max_flat_params(lowered: &Lowered) -> usize {
+pub(super) fn max_flat_params(lowered: &Lowered) -> usize {
     if lowered.is_async { MAX_FLAT_ASYNC_PARAMS } else { MAX_FLAT_PARAMS }
 }
 
 /// Gives a guest what a function of the host returns, and ends what was lent for the call.
-fn give<T: 'static, P: Lift, R: Lower>(
+pub(super) fn give<T: 'static, P: Lift, R: Lower>(
     store: &mut StoreContextMut<'_, T>,
     (lowered, resources): (&Lowered, &BoundResources),
     mut lends: Lends,

@@ -22,6 +22,8 @@ mod resource_table;
 mod shape;
 mod slots;
 mod text;
+#[cfg(feature = "async")]
+mod waiting;
 mod wit;
 
 use innkeeper_engine::Error;
@@ -38,6 +40,8 @@ pub use resource::{Borrowed, BorrowedAny, Lent, Resource};
 pub use resource_table::ResourceTable;
 pub use shape::Shape;
 pub use slots::{Slots, SlotsMut};
+#[cfg(feature = "async")]
+pub(crate) use waiting::{WaitingHost, waiting_trampoline};
 pub(crate) use wit::BoundResources;
 pub use wit::{WitType, WitTypes};
 

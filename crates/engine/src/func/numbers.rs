@@ -3,15 +3,20 @@
 //!
 //! Must stay true: a slot that a guest sees has only the bits of its type; a type with anything but numbers is refused, since a slot could then be an address.
 
+#[cfg(feature = "async")]
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Func;
 use crate::caller::Caller;
 use crate::error::Error;
+#[cfg(feature = "async")]
+use crate::runtime::future::{self, CallKind};
 use crate::runtime::host::Dynamic;
 use crate::runtime::{call, host};
-use crate::store::AsContextMut;
+use crate::store::{AsContextMut, StoreCore};
 use crate::types::{FuncType, ValType};
+use crate::vmctx::VmFunc;
 
 impl Func {
     /// A host function of numbers of a type known at run time. `call` is given as many slots as there are parameters or results, whichever is more: first the parameters
@@ -38,13 +43,64 @@ impl Func {
         Func::from_record(record, core)
     }
 
+    /// As [`Func::new_of_numbers`], with a function whose future the guest waits for, in calls that can ([`Func::call_async`]); in others it fails.
+    ///
+    /// # Errors
+    /// As [`Func::new_of_numbers`].
+    #[cfg(feature = "async")]
+    pub fn new_of_numbers_async<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        call: impl for<'a> Fn(
+            Caller<'a, T>,
+            &'a mut [u64],
+        ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<Func, Error> {
+        check_numbers(&ty)?;
+        let results: Arc<[ValType]> = ty.results().into();
+        let core = &mut store.as_context_mut().0.core;
+        let code = host::future_code(call, move |ended: Result<(), Error>, slots: &mut [u64]| {
+            ended?;
+            for (slot, ty) in slots.iter_mut().zip(&*results) {
+                *slot = of_type(*slot, *ty);
+            }
+            Ok(())
+        });
+        let record = core.new_host_func(code, &ty)?;
+        Func::from_record(record, core)
+    }
+
+    /// As [`Func::call_of_numbers`], and can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`Func::call_of_numbers`].
+    #[cfg(feature = "async")]
+    pub async fn call_of_numbers_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        slots: &mut [u64],
+    ) -> Result<(), Error> {
+        let inner = store.as_context_mut().0;
+        self.check_slots(&inner.core, slots)?;
+        future::call(inner, *self, slots, CallKind::Function)?.await
+    }
+
     /// Calls a function of numbers: the parameters stand in the first slots, and the results after the call. There may be more slots than it needs.
     ///
     /// # Errors
     /// Where a parameter or a result is no number, or there are too few slots; a trap, or an error of a host function.
     pub fn call_of_numbers(&self, mut store: impl AsContextMut, slots: &mut [u64]) -> Result<(), Error> {
         let inner = store.as_context_mut().0;
-        let record = self.record(&inner.core)?;
+        let record = self.check_slots(&inner.core, slots)?;
+        call::checked(inner, record, slots)
+    }
+
+    /// The function's record, once it is clear that it is of numbers, for which there is room; parameters are as they are passed then.
+    fn check_slots(&self, core: &StoreCore, slots: &mut [u64]) -> Result<*const VmFunc, Error> {
+        let record = self.record(core)?;
         let types = call::type_record(record);
         let Some(ty) = types.ty.composite.as_func() else { return Err(no_numbers(&FuncType::new([], []))) };
         check_numbers(ty)?;
@@ -57,7 +113,7 @@ impl Func {
         for (slot, ty) in slots.iter_mut().zip(ty.params()) {
             *slot = of_type(*slot, *ty);
         }
-        call::checked(inner, record, slots)
+        Ok(record)
     }
 }
 

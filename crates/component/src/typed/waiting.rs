@@ -1,0 +1,186 @@
+//! Functions of the host that guests wait for, and calls of guests that can wait, with Rust types.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use innkeeper_engine as core;
+use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+
+use super::arena::Arena;
+use super::host::{give, max_flat_params};
+use super::lift::{lift_from, or_stopped};
+use super::wit::{BoundResources, check};
+use super::{LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
+use crate::abi::Lends;
+use crate::call::Lowered;
+use crate::func::HostCall;
+use crate::linker::{Item, LinkerInstance};
+use crate::state::{Entry, FuncInst, InstanceId, Shared, State};
+use crate::trampoline::Trampoline;
+use crate::trap::trap_on_throw;
+use crate::types::FuncTypeIndex;
+use crate::waiting::UnderWay;
+
+impl<T: Send + 'static> LinkerInstance<'_, T> {
+    /// As [`LinkerInstance::func_wrap`], with a function whose future the guest waits for, in calls that can ([`crate::Func::call_async`], [`TypedFunc::call_async`]); in others it fails. A handle that the guest lends is a
+    /// [`crate::Lent`].
+    pub fn func_wrap_async<P, R>(
+        &mut self,
+        name: &str,
+        call: impl for<'a> Fn(StoreContextMut<'a, T>, P) -> Box<dyn Future<Output = Result<R, Error>> + Send + 'a>
+        + Send
+        + Sync
+        + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + LiftOwned + Send + 'static,
+        R: Lower + Send + 'static,
+    {
+        let call = Waiting { call, types: PhantomData::<fn(P) -> R> };
+        self.items.insert(name, Item::HostFunc(HostCall::Waiting(Arc::new(call))));
+        self
+    }
+}
+
+/// What comes of a call by a guest.
+type Called<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// A function of the host that waits, in stores with data of type `T`.
+pub(crate) trait WaitingHost<T: 'static>: Send + Sync {
+    /// Checks that a component's import is of these types.
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error>;
+
+    /// Calls it for a guest, whose parameters stand in the slots, and leaves what it gives in them.
+    fn call<'a>(
+        self: Arc<Self>,
+        caller: core::Caller<'a, T>,
+        lowered: (Arc<Lowered>, Arc<BoundResources>),
+        slots: &'a mut [u64],
+    ) -> Called<'a>;
+}
+
+struct Waiting<P, R, F> {
+    call: F,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<T, P, R, F> WaitingHost<T> for Waiting<P, R, F>
+where
+    T: Send + 'static,
+    P: ParamList + LiftOwned + Send + 'static,
+    R: Lower + Send + 'static,
+    F: for<'a> Fn(StoreContextMut<'a, T>, P) -> Box<dyn Future<Output = Result<R, Error>> + Send + 'a>
+        + Send
+        + Sync
+        + 'static,
+{
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error> {
+        check::<P, R>(&format!("`{name}`"), import, state)
+    }
+
+    fn call<'a>(
+        self: Arc<Self>,
+        mut caller: core::Caller<'a, T>,
+        (lowered, resources): (Arc<Lowered>, Arc<BoundResources>),
+        slots: &'a mut [u64],
+    ) -> Called<'a> {
+        Box::pin(async move {
+            let mut store = caller.as_context_mut();
+            let (params, lends) = take_params::<T, P>(&mut store, (&lowered, &resources), slots)?;
+            let mut lent = Lent { store, instance: lowered.side.instance, lends };
+            let future = Box::into_pin((self.call)(lent.store.as_context_mut(), params));
+            let result = future.await.map_err(trap_on_throw)?;
+            let lends = std::mem::take(&mut lent.lends);
+            give::<T, P, R>(&mut lent.store, (&lowered, &resources), lends, (slots, &result))?;
+            lowered.end(slots)
+        })
+    }
+}
+
+/// Lifts the parameters of a function that does not borrow them.
+fn take_params<T: 'static, P: ParamList + LiftOwned>(
+    store: &mut StoreContextMut<'_, T>,
+    (lowered, resources): (&Lowered, &BoundResources),
+    slots: &[u64],
+) -> Result<(P, Lends), Error> {
+    store.attachment::<State>().check_leave(lowered.side.instance)?;
+    let (kept, mut lends) = (Arena::default(), Lends::default());
+    let of = (&lowered.side, resources);
+    let parts = store.parts::<State>(lowered.side.memory)?;
+    let lifted = lift_from::<P, T>(parts, of, (&mut lends, &kept), (max_flat_params(lowered), slots));
+    match lifted.map(|(params, _charge, _)| params) {
+        Ok(params) => Ok((params, lends)),
+        Err(error) => Err(or_stopped(store, error)),
+    }
+}
+
+/// What a guest has lent to a function of the host that waits, which is given back however that ends.
+struct Lent<'a, T: 'static> {
+    store: StoreContextMut<'a, T>,
+    instance: InstanceId,
+    lends: Lends,
+}
+
+impl<T: 'static> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.lends).end(self.store.attachment(), Some(self.instance));
+    }
+}
+
+/// The core function for a lowered one of the host that waits; another is given back.
+pub(crate) fn waiting_trampoline<T: 'static>(
+    trampoline: Trampoline,
+    store: &mut StoreContextMut<'_, T>,
+    ty: &core::FuncType,
+) -> Result<Result<core::Func, Error>, Trampoline> {
+    let Trampoline::Lower(lowered) = trampoline else { return Err(trampoline) };
+    let func = store.attachment::<State>().funcs.get(lowered.func.0 as usize).cloned();
+    let Some(FuncInst::Host(host)) = func else { return Err(Trampoline::Lower(lowered)) };
+    let Ok(HostCall::Waiting(waiting)) = host.of::<T>() else { return Err(Trampoline::Lower(lowered)) };
+    let (waiting, lowered) = (Arc::clone(waiting), Arc::new(lowered));
+    let resources = Arc::clone(host.shared_resources());
+    Ok(core::Func::new_of_numbers_async(store.as_context_mut(), ty.clone(), move |caller, slots| {
+        let called = (Arc::clone(&lowered), Arc::clone(&resources));
+        Arc::clone(&waiting).call(caller, called, slots)
+    }))
+}
+
+impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
+    /// As [`TypedFunc::call`], and can wait: see [`crate::Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`TypedFunc::call`].
+    pub async fn call_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        params: P,
+    ) -> Result<R, Error> {
+        let mut store = store.as_context_mut();
+        let call = self.enter(store.attachment(), &params)?;
+        let mut under = UnderWay { store: store.as_context_mut(), call, lends: Lends::default() };
+        let mut slots = SlotsMut::default();
+        let UnderWay { store: within, lends, .. } = &mut under;
+        self.hand_over(within, call, (&params, lends), &mut slots)?;
+        drop(params);
+        let slots = slots.all_mut();
+        let core = self.callee.core;
+        core.call_of_numbers_async(under.store.as_context_mut(), slots).await.map_err(trap_on_throw)?;
+        let UnderWay { store: within, lends, .. } = &mut under;
+        let result = self.take(within, call, lends, slots[0])?;
+        drop(under);
+        // Whatever ends a call by an error, or gives it up, leaves the callee entered, which poisons it.
+        store.attachment::<State>().leave(self.callee.side.instance, Entry::Host);
+        Ok(result)
+    }
+}

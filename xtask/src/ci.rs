@@ -22,9 +22,11 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "-p",
         "innkeeper",
         "--features",
-        "async",
+        "async,bindgen",
         "--test",
         "asynchronous",
+        "--test",
+        "bindings",
         "--test",
         "examples",
         "--test",
@@ -48,7 +50,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ["RUSTDOCFLAGS=-D warnings", "cargo", "doc", "-q", "--no-deps", "--locked", "-p", "innkeeper"];
     step(root, "the library's documentation", "env", &documented)?;
     // What an embedder may leave out.
-    for features in ["", "wasi", "wat,dwarf", "compiler", "compiler,wasi,async"] {
+    for features in ["", "wasi", "wat,dwarf", "compiler", "compiler,wasi,async", "wat,bindgen,async"] {
         let part =
             ["check", "-q", "--locked", "-p", "innkeeper", "--no-default-features", "--features", features];
         step(root, &format!("the library with the features `{features}`"), "cargo", &part)?;

@@ -31,6 +31,8 @@ macro_rules! examples {
 
 examples! {
     #[cfg(feature = "async")] async_tokio "../examples/async_tokio.rs";
+    #[cfg(feature = "bindgen")] component_plugin "../examples/component_plugin.rs";
+    #[cfg(feature = "bindgen")] component_resources "../examples/component_resources.rs";
     #[cfg(feature = "async")] fuel "../examples/fuel.rs";
     hello "../examples/hello.rs";
     host_functions "../examples/host_functions.rs";

@@ -1,8 +1,9 @@
 //! Sockets and names in WASI 0.2: a client, a server, datagrams and look-ups as programs do them with Rust's standard library, and each function by itself.
 //!
 //! Usage: `sockets client HOST:PORT`, `sockets serve ADDRESS:PORT COUNT`, `sockets udp HOST:PORT`, `sockets udp-serve ADDRESS:PORT COUNT`, `sockets resolve NAME`,
-//! `sockets states`, `sockets without-keys`.
+//! `sockets states`, `sockets without-keys`, `sockets misuse WHAT`.
 
+mod misuse;
 mod states;
 mod without_keys;
 
@@ -23,12 +24,16 @@ fn main() -> ExitCode {
             states::run();
             Ok(())
         }
+        ["misuse", what] => {
+            misuse::run(what);
+            Ok(())
+        }
         ["without-keys"] => {
             without_keys::run();
             Ok(())
         }
         _ => {
-            eprintln!("usage: sockets client|serve|udp|udp-serve|resolve|states|without-keys");
+            eprintln!("usage: sockets client|serve|udp|udp-serve|resolve|states|without-keys|misuse");
             return ExitCode::from(2);
         }
     };

@@ -258,6 +258,25 @@ fn datagrams_are_sent_and_answered() {
     assert_eq!(running.join().unwrap(), 0);
 }
 
+/// C72, and what else no function has an error for: the program is ended, and told why.
+#[test]
+fn c72_what_is_forbidden_is_a_trap_that_says_so() {
+    let network = ["connect:127.0.0.1:*", "udp:127.0.0.1:*", "udp-bind:127.0.0.1:0"];
+    for (what, told) in [
+        ("send-unasked", "was given 1 datagrams, and `check-send` has allowed 0"),
+        ("send-too-many", "was given 17 datagrams, and `check-send` has allowed 16"),
+        ("send-twice", "was given 1 datagrams, and `check-send` has allowed 0"),
+        ("stream-twice", "`udp-socket.stream` was called before the streams that it gave last were dropped"),
+        ("drop-udp-socket-first", "udp-socket was dropped before the wasi:sockets/udp"),
+        ("drop-tcp-socket-first", "tcp-socket was dropped before the wasi:io/poll pollable"),
+    ] {
+        let [engine, _] = engines();
+        let ended = Program::new(&engine, &keys(&["misuse", what], &network).build()).run();
+        let error = ended.expect_err(what).to_string();
+        assert!(error.contains(told), "{what}: {error}");
+    }
+}
+
 /// Nobody ever answers, connects or sends: the store's deadline ends the wait.
 #[test]
 fn l4_waits_on_sockets_end_at_the_deadline() {

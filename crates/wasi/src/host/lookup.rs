@@ -40,9 +40,18 @@ struct Question {
     signal: OwnedFd,
 }
 
-/// Threads that look up names for one guest, and addresses that are taken from one answer.
+/// Threads that look up names, for one guest and for all: one that waits for a name server outlives the guest that has asked.
 const MOST_THREADS: u32 = 8;
+const MOST_THREADS_IN_ALL: u32 = 64;
+
+/// Addresses that are taken from one answer.
 const MOST_ADDRESSES: usize = 64;
+
+/// Bytes of a name, or of an address, beyond which nobody looks at it.
+const MOST_BYTES: usize = 1024;
+
+/// The threads of all guests.
+static THREADS: AtomicU32 = AtomicU32::new(0);
 
 impl Lookup {
     /// What is ready for reading when there is an answer; none if there is one.
@@ -60,6 +69,9 @@ impl Host {
     /// # Errors
     /// [`Error::Invalid`] for what is no name, [`Error::Denied`]; [`Error::NameTemporary`] where very many are being looked up; [`Error::TooManyHandles`], [`Error::NoMemory`].
     pub fn start_lookup(&self, name: &str) -> Result<Lookup, Error> {
+        if name.len() > MOST_BYTES {
+            return Err(Error::Invalid);
+        }
         if let Some(address) = address(name) {
             return Ok(Lookup { state: State::Known([address].into()), _room: self.socket_room()? });
         }
@@ -102,10 +114,7 @@ impl Host {
 
     /// Has a thread ask the system.
     fn ask(&self, _: &Permit, name: &HostName) -> Result<Arc<Question>, Error> {
-        if !take(&self.lookups, MOST_THREADS) {
-            return Err(Error::NameTemporary);
-        }
-        let running = Running(Arc::clone(&self.lookups));
+        let running = Running::begin(&self.lookups).ok_or(Error::NameTemporary)?;
         let question = Arc::new(Question { answer: OnceLock::new(), signal: sys::open_signal()? });
         let asked = Arc::clone(&question);
         let name = name.to_string();
@@ -120,12 +129,26 @@ impl Host {
     }
 }
 
-/// One of the threads that there may be.
+/// One of the threads that there may be, with the count of its guest's.
 struct Running(Arc<AtomicU32>);
+
+impl Running {
+    fn begin(of_guest: &Arc<AtomicU32>) -> Option<Running> {
+        if !take(&THREADS, MOST_THREADS_IN_ALL) {
+            return None;
+        }
+        if !take(of_guest, MOST_THREADS) {
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Running(Arc::clone(of_guest)))
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+        THREADS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -141,7 +141,7 @@ impl Host {
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let shared = Shared {
-            gate: Gate::new(&keys.limits, Network::new(&keys.network)),
+            gate: Gate::new(&keys.limits, Network::new(&opened.network)),
             resolve: opened.resolve,
             sockets: Arc::default(),
             lookups: Arc::default(),

@@ -1,8 +1,8 @@
 //! What a guest may do in the network: its keys, and what names have resolved to.
 //!
 //! A name's addresses are asked for once, when the guest first looks it up, and are kept for as long as the guest is there: whoever answers for the name cannot have it lead
-//! elsewhere later. Addresses of this machine and of its links (`127.0.0.1`, `169.254.0.0/16`) are never granted by a name but `localhost`: whoever answers for a name could
-//! have it lead to what listens here for nobody else.
+//! elsewhere later. Addresses that mean this machine or its links wherever they are used (`127.0.0.1`, `169.254.0.0/16`) are never granted by a name but `localhost`: whoever
+//! answers for a name could have it lead to what listens here for nobody else.
 //!
 //! Must stay true: an address is in its canonical form before it comes here, and the one that was decided on is the one that is used.
 
@@ -40,7 +40,7 @@ pub(super) enum Target {
 /// The keys, and what is known of names.
 #[derive(Debug)]
 pub(super) struct Network {
-    keys: Box<[NetKey]>,
+    keys: Arc<[NetKey]>,
     known: Mutex<Known>,
 }
 
@@ -62,8 +62,8 @@ const NAME_COST_BYTES: u64 = 256;
 const ADDRESS_COST_BYTES: u64 = 512;
 
 impl Network {
-    pub(super) fn new(keys: &[NetKey]) -> Network {
-        Network { keys: keys.into(), known: Mutex::default() }
+    pub(super) fn new(keys: &Arc<[NetKey]>) -> Network {
+        Network { keys: Arc::clone(keys), known: Mutex::default() }
     }
 
     /// Whether the keys grant the use of `target`.
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn network(keys: &[&str]) -> Network {
-        let keys: Vec<NetKey> = keys.iter().map(|key| key.parse().expect("key")).collect();
+        let keys: Arc<[NetKey]> = keys.iter().map(|key| key.parse().expect("key")).collect();
         Network::new(&keys)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper_component::{Borrowed, ComponentType, Lift, Lower, Resource};
+use innkeeper_engine::BudgetKind;
 
 use super::error_code::{ErrorCode, Failure, told};
 use super::types::{IpSocketAddress, destination};
@@ -63,7 +64,7 @@ pub(super) struct OutgoingDatagram {
 /// Datagrams that one call moves at most: the guest asks again, and can be stopped between two calls.
 const MOST_AT_ONCE: u64 = 16;
 
-/// Bytes of the longest datagram.
+/// Bytes of the longest datagram; and of those that are received by one call, before the last of them.
 const LONGEST_BYTES: usize = 1 << 16;
 
 type Incoming<'a> = Borrowed<'a, IncomingDatagrams>;
@@ -103,15 +104,25 @@ pub(super) fn bind<T: 'static>(udp: &mut Interface<'_, T, impl FindContext<T>>) 
 fn receive(cx: &mut Context, stream: Incoming<'_>, most: u64) -> Result<Vec<IncomingDatagram>, Failure> {
     let exchange = &cx.table.get(stream)?.exchange;
     let mut datagrams = Vec::new();
-    let mut buffer = vec![0; if most == 0 { 0 } else { LONGEST_BYTES }];
+    if most == 0 {
+        return Ok(datagrams);
+    }
+    // The buffer, all datagrams but the last, and the last.
+    let charge = cx.host.budget().hold(BudgetKind::Buffer, 3 * LONGEST_BYTES as u64);
+    let _charge = charge.map_err(|_| ErrorCode::OutOfMemory)?;
+    let (mut buffer, mut received_bytes) = (vec![0; LONGEST_BYTES], 0);
     // Those of others, who have sent them before the socket was to have one peer only, count too.
     for _ in 0..most.min(MOST_AT_ONCE) {
+        if received_bytes >= LONGEST_BYTES {
+            break;
+        }
         let received = match hold_thread(cx.host.receive_datagram(&exchange.socket, &mut buffer)) {
             Ok(received) => received,
             Err(host::Error::Again) => break,
             Err(error) if datagrams.is_empty() => return Err(error.into()),
             Err(_) => break,
         };
+        received_bytes += received.length_bytes;
         if exchange.peer.is_none_or(|peer| peer == received.from) {
             let data = buffer[..received.length_bytes].to_vec();
             datagrams.push(IncomingDatagram { data, remote_address: received.from.into() });

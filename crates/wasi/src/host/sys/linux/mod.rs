@@ -37,7 +37,7 @@ impl From<Errno> for Error {
             Errno::ADDRNOTAVAIL => Error::AddressNotAvailable,
             Errno::AFNOSUPPORT => Error::AddressFamily,
             Errno::AGAIN => Error::Again,
-            Errno::ALREADY | Errno::INPROGRESS => Error::InProgress,
+            Errno::INPROGRESS => Error::InProgress,
             Errno::BADF => Error::BadHandle,
             Errno::BUSY => Error::Busy,
             Errno::CONNABORTED => Error::ConnectionAborted,

@@ -95,6 +95,8 @@ pub(crate) fn connect(_: &Permit, fd: BorrowedFd<'_>, address: SocketAddr) -> Re
         // What a signal has interrupted goes on all the same. For want of a port there is no other way to be told.
         Err(Errno::INTR) => Err(Error::InProgress),
         Err(Errno::AGAIN) => Err(Error::AddressInUse),
+        // It has begun already, and to another address maybe.
+        Err(Errno::ALREADY) => Err(Error::Busy),
         result => Ok(result?),
     }
 }

@@ -43,6 +43,7 @@ pub use innkeeper_engine::{AsContextMut, Error};
 pub use innkeeper_macros::bindgen;
 pub use innkeeper_macros::{ComponentType, Lift, Lower};
 pub use instance::{Export, Instance};
+pub use link::MissingImport;
 pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use names::NameMap;
 pub use resource::{ResourceAny, ResourceType};

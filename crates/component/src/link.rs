@@ -33,6 +33,20 @@ pub(crate) enum ResourceSource<T: 'static> {
     },
 }
 
+/// Something that a component must be given, and that a linker does not have. Printed, it says what it is, and what there is in its place.
+#[derive(Clone, Debug)]
+pub struct MissingImport {
+    /// The import's name, then those of exports of it.
+    pub path: Vec<Arc<str>>,
+    explained: String,
+}
+
+impl std::fmt::Display for MissingImport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.explained)
+    }
+}
+
 /// Missing imports that are told by name; there may be many.
 const MAX_TOLD: usize = 100;
 
@@ -41,6 +55,28 @@ pub(crate) fn resolve<T: 'static>(
     items: &Items<T>,
     component: &Component,
 ) -> Result<Vec<Resolved<T>>, Error> {
+    let (resolved, mut missing) = look_up(items, component);
+    if missing.is_empty() {
+        return Ok(resolved);
+    }
+    let (count, more) = (missing.len(), missing.len().saturating_sub(MAX_TOLD));
+    missing.truncate(MAX_TOLD);
+    let mut missing: Vec<String> = missing.into_iter().map(|missing| missing.explained).collect();
+    if more > 0 {
+        missing.push(format!("and {more} more"));
+    }
+    let imports = if count == 1 { "import that nobody provides" } else { "imports that nobody provides" };
+    Err(Error::new(ErrorKind::Link(format!(
+        "the component has {count} {imports}:\n  {}",
+        missing.join("\n  ")
+    ))))
+}
+
+/// What imports stand for, and which are missing.
+pub(crate) fn look_up<T: 'static>(
+    items: &Items<T>,
+    component: &Component,
+) -> (Vec<Resolved<T>>, Vec<MissingImport>) {
     let plan = component.plan();
     let (mut resolved, mut missing) = (Vec::with_capacity(plan.imports.len()), Vec::new());
     for import in &plan.imports {
@@ -51,25 +87,14 @@ pub(crate) fn resolve<T: 'static>(
             (ImportKind::Resource, Some(resource @ Resolved::Resource(_))) => resource,
             _ => {
                 if import.is_needed {
-                    missing.push(explain(items, component, import));
+                    let explained = explain(items, component, import);
+                    missing.push(MissingImport { path: import.path.to_vec(), explained });
                 }
                 Resolved::Missing
             }
         });
     }
-    if missing.is_empty() {
-        return Ok(resolved);
-    }
-    let (count, more) = (missing.len(), missing.len().saturating_sub(MAX_TOLD));
-    missing.truncate(MAX_TOLD);
-    if more > 0 {
-        missing.push(format!("and {more} more"));
-    }
-    let imports = if count == 1 { "import that nobody provides" } else { "imports that nobody provides" };
-    Err(Error::new(ErrorKind::Link(format!(
-        "the component has {count} {imports}:\n  {}",
-        missing.join("\n  ")
-    ))))
+    (resolved, missing)
 }
 
 /// What an import's path leads to.

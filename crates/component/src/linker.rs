@@ -12,7 +12,7 @@ use crate::component::Component;
 use crate::func::{Func, HostCall};
 use crate::instance::{Export, Instance};
 use crate::instantiate::instantiate;
-use crate::link::{Resolved, ResourceSource, resolve};
+use crate::link::{MissingImport, Resolved, ResourceSource, look_up, resolve};
 use crate::names::NameMap;
 use crate::resource::{ResourceType, ResourceTypeId, usage};
 use crate::state::State;
@@ -135,6 +135,18 @@ impl<T: 'static> Linker<T> {
             to.items.insert(name, item);
         }
         Ok(())
+    }
+
+    /// All that a component must be given and the linker does not have, as [`Linker::instantiate`] would say.
+    #[must_use]
+    pub fn missing_imports(&self, component: &Component) -> Vec<MissingImport> {
+        look_up(&self.items, component).1
+    }
+
+    /// The name under which something is found that a component imports by itself: its own, or that of the newest compatible version.
+    #[must_use]
+    pub fn found_as<'a>(&'a self, import: &'a str) -> Option<&'a str> {
+        self.items.resolve(import)
     }
 
     /// Instantiates a component, and runs the start functions of its modules.

@@ -65,7 +65,7 @@ pub(super) fn parts(bytes: &[u8]) -> Parts {
     parts
 }
 
-fn add_producers(
+pub(super) fn add_producers(
     producers: &mut Vec<Producer>,
     reader: ProducersSectionReader<'_>,
 ) -> wasmparser::Result<()> {

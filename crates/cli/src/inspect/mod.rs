@@ -4,6 +4,7 @@
 
 mod binary;
 mod component;
+mod component_parts;
 mod facts;
 mod provider;
 mod text;

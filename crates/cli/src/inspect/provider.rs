@@ -53,6 +53,46 @@ pub(super) const KEY_KINDS: &[KeyKind] = &[
     },
 ];
 
+/// A kind of key, and which interfaces of WASI 0.2 a component needs it for.
+pub(super) struct ComponentKeyKind {
+    pub(super) flag: &'static str,
+    pub(super) purpose: &'static str,
+    /// Beginnings of their names.
+    pub(super) interfaces: &'static [&'static str],
+}
+
+pub(super) const COMPONENT_KEY_KINDS: &[ComponentKeyKind] = &[
+    ComponentKeyKind {
+        flag: "--dir HOST[::GUEST][::ro|rw|cow]",
+        purpose: "files and directories",
+        interfaces: &["wasi:filesystem/preopens@"],
+    },
+    ComponentKeyKind {
+        flag: "--net WHAT:HOST[:PORT]",
+        purpose: "the network",
+        interfaces: &[
+            "wasi:sockets/instance-network@",
+            "wasi:sockets/tcp-create-socket@",
+            "wasi:sockets/udp-create-socket@",
+        ],
+    },
+    ComponentKeyKind {
+        flag: "--env NAME[=VALUE], ARGS after FILE",
+        purpose: "environment variables and arguments",
+        interfaces: &["wasi:cli/environment@"],
+    },
+    ComponentKeyKind {
+        flag: "--stdin, --stdout, --stderr",
+        purpose: "standard streams, which are inherited",
+        interfaces: &["wasi:cli/stdin@", "wasi:cli/stdout@", "wasi:cli/stderr@"],
+    },
+    ComponentKeyKind {
+        flag: "always granted",
+        purpose: "clocks and randomness",
+        interfaces: &["wasi:clocks/", "wasi:random/"],
+    },
+];
+
 pub(crate) fn provider(import: &ImportType<'_>) -> Provider {
     let Some(version) = Version::ALL.into_iter().find(|version| version.module_name() == import.module)
     else {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use innkeeper::wasi::keys::{Access, Capture, DirKey, KeyError, Keys, Sink, Source, StdinKey, StdoutKey};
 use innkeeper::wasi::{exit_code, p1};
@@ -50,6 +51,21 @@ fn a_program_runs_in_one_call_and_gives_its_exit_code() {
         let module = Module::new(&engine, "(module)").unwrap();
         let error = p1::run(&engine, &module, Keys::default()).unwrap_err();
         assert_eq!(error.to_string(), "the instance exports no function `_start`");
+    }
+}
+
+/// Nobody watched them here.
+#[test]
+fn a_program_ends_when_the_times_among_its_keys_are_over() {
+    for engine in engines() {
+        let module = Module::new(&engine, r#"(module (func (export "_start") (loop $again (br $again))))"#);
+        for is_wall in [true, false] {
+            let mut keys = Keys::default();
+            let time = Some(Duration::from_millis(20));
+            *(if is_wall { &mut keys.limits.wall_time } else { &mut keys.limits.processor_time }) = time;
+            let error = p1::run(&engine, module.as_ref().unwrap(), keys).unwrap_err();
+            assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{error}");
+        }
     }
 }
 

@@ -16,8 +16,8 @@ const START: &str = "_start";
 
 /// Runs a program of WASI 0.1 with these keys until it ends, and gives its exit code: 0 where it returns. Its threads end with it.
 ///
-/// What a program may hold and how long it may run is decided by the engine's configuration; whoever wants more of a say (a deadline, fuel, functions of the host's own) makes the
-/// store and the linker as [`add_to_linker`] shows.
+/// How long it may run is said by the limits among the keys ([`crate::keys::WasiLimits`]), what it may hold by these and the engine's configuration; whoever wants more of a say (fuel,
+/// functions of the host's own) makes the store and the linker as [`add_to_linker`] shows.
 ///
 /// # Errors
 /// A key that cannot be honoured ([`crate::keys::KeyError`]), an import that WASI does not have, a limit, a trap.
@@ -30,14 +30,21 @@ pub fn run(engine: &Engine, module: &Module, keys: impl Borrow<Keys>) -> Result<
         let instance = linker.instantiate(&mut *store, module)?;
         instance.get_typed_func::<(), ()>(&*store, START)?.call(store, ())
     };
-    let result = if uses_threads(module) {
+    let limits = context.host().limits();
+    let has_threads = uses_threads(module);
+    let result = if has_threads || limits.wall_time.is_some() || limits.processor_time.is_some() {
         let stopper = Stopper::new()?;
         stopper.add_store(store.interrupt_handle());
         context.host().set_interrupt(stopper.interrupt());
-        let data = context.clone();
-        let threads = Threads::new(linker, module, (&context, &stopper), move || data.clone())?;
-        let result = start(threads.linker(), &mut store);
-        threads.finish(result)
+        let _watch = stopper.watch(limits).map_err(Error::from_host)?;
+        if has_threads {
+            let data = context.clone();
+            let threads = Threads::new(linker, module, (&context, &stopper), move || data.clone())?;
+            let result = start(threads.linker(), &mut store);
+            threads.finish(result)
+        } else {
+            start(&linker, &mut store)
+        }
     } else {
         start(&linker, &mut store)
     };

@@ -1,0 +1,42 @@
+//! Innkeeper for Python: the classes of the module `innkeeper`, over the embedding API alone.
+//!
+//! [`engine`] has what is shared (engines and modules), [`store`] one guest's state and who may use it when, [`linker`] what guests are given, [`instance`] what they export,
+//! [`memory`] their memory as a buffer, [`keys`] WASI's keys, [`run`] whole programs, [`value`] what passes between Python and a guest, and [`error`] what can go wrong.
+//!
+//! Must stay true: a guest runs without Python's lock, so that other threads of Python go on, unless Python can see its memory meanwhile; a store is used by one thread at
+//! a time, and whoever comes second gets an error.
+
+#![deny(unsafe_code)]
+
+mod engine;
+mod error;
+mod instance;
+mod keys;
+mod linker;
+#[allow(unsafe_code, reason = "hands a guest's memory to Python")]
+mod memory;
+mod run;
+#[allow(unsafe_code, reason = "keeps the caller of a function of the host while it runs")]
+mod store;
+mod value;
+
+/// Run WebAssembly guests with just the keys they need.
+#[pyo3::pymodule]
+mod innkeeper {
+    #[pymodule_export]
+    use crate::engine::{Engine, Module};
+    #[pymodule_export]
+    use crate::error::{Error, Trap};
+    #[pymodule_export]
+    use crate::instance::{Func, Global, Instance};
+    #[pymodule_export]
+    use crate::keys::Keys;
+    #[pymodule_export]
+    use crate::linker::Linker;
+    #[pymodule_export]
+    use crate::memory::Memory;
+    #[pymodule_export]
+    use crate::run::{Finished, run};
+    #[pymodule_export]
+    use crate::store::Store;
+}

@@ -1,0 +1,307 @@
+"""What the bindings promise; run by `cargo test -p innkeeper-python`."""
+
+import gc
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import innkeeper
+from innkeeper import Engine, Error, Keys, Linker, Module, Store, Trap
+
+ENGINE = Engine()
+GUESTS = pathlib.Path(__file__).resolve().parents[3] / "guests"
+
+
+def instance(text, store=None, **functions):
+    linker = Linker(ENGINE)
+    for name, function in functions.items():
+        linker.define("host", name, function)
+    store = store or Store(ENGINE)
+    return linker.instantiate(store, Module(ENGINE, text))
+
+
+class Values(unittest.TestCase):
+    def test_numbers_pass_both_ways(self):
+        guest = instance("""(module
+            (func (export "i32") (param i32) (result i32) (local.get 0))
+            (func (export "i64") (param i64) (result i64) (local.get 0))
+            (func (export "f32") (param f32) (result f32) (local.get 0))
+            (func (export "f64") (param f64) (result f64) (local.get 0))
+            (func (export "v128") (param v128) (result v128) (local.get 0))
+            (func (export "swap") (param i32 f64) (result f64 i32) (local.get 1) (local.get 0))
+            (func (export "none")))""")
+        self.assertEqual([guest["i32"](n) for n in (0, -1, -(2**31), 2**32 - 1)], [0, -1, -(2**31), -1])
+        self.assertEqual([guest["i64"](n) for n in (2**64 - 1, -(2**63))], [-1, -(2**63)])
+        self.assertEqual((guest["f32"](0.5), guest["f64"](1e300), guest["v128"](2**128 - 1)), (0.5, 1e300, 2**128 - 1))
+        self.assertEqual((guest["swap"](7, 2.5), guest["none"]()), ((2.5, 7), None))
+        for bad in (2**32, -(2**31) - 1):
+            self.assertRaises(OverflowError, guest["i32"], bad)
+        self.assertRaises(OverflowError, guest["i64"], 2**64)
+        self.assertRaises(TypeError, guest["i32"], "1")
+        self.assertRaises(TypeError, guest["i32"])
+        self.assertEqual(guest["swap"].type, str(guest["swap"].type))
+
+    def test_objects_pass_through(self):
+        guest = instance("""(module (import "host" "look" (func $look (param externref) (result externref)))
+            (table 1 externref)
+            (func (export "keep") (param externref) (table.set (i32.const 0) (local.get 0)))
+            (func (export "kept") (result externref) (call $look (table.get (i32.const 0)))))""", look=lambda object: object)
+        object = {"any": "thing"}
+        guest["keep"](object)
+        gc.collect()
+        self.assertIs(guest["kept"](), object)
+        guest["keep"](None)
+        self.assertIsNone(guest["kept"]())
+
+    def test_functions_pass(self):
+        guest = instance("""(module (type $f (func (param i32) (result i32)))
+            (elem declare func $double)
+            (func $double (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
+            (func (export "which") (result funcref) (ref.func $double))
+            (func (export "is") (param funcref) (result i32) (ref.is_null (local.get 0))))""")
+        self.assertEqual(guest["which"]()(21), 42)
+        self.assertEqual((guest["is"](guest["which"]()), guest["is"](None)), (0, 1))
+        other = instance('(module (func (export "f")))')
+        self.assertRaises(Error, guest["is"], other["f"])
+
+    def test_globals(self):
+        guest = instance('(module (global (export "n") (mut i64) (i64.const 3)) (global (export "c") f32 (f32.const 2)))')
+        guest["n"].value = 9
+        self.assertEqual((guest["n"].value, guest["c"].value), (9, 2.0))
+        with self.assertRaises(Error):
+            guest["c"].value = 1.0
+
+
+class Functions(unittest.TestCase):
+    TEXT = """(module (import "host" "f" (func $f (param i32) (result i32)))
+        (func (export "call") (param i32) (result i32) (call $f (local.get 0)))
+        (func (export "double") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2))))"""
+
+    def test_exceptions_come_back_as_they_are(self):
+        class Mine(Exception):
+            pass
+
+        def f(n):
+            raise Mine(n)
+
+        guest = instance(self.TEXT, f=f)
+        with self.assertRaises(Mine) as raised:
+            guest["call"](5)
+        self.assertEqual(raised.exception.args, (5,))
+        # The guest goes on.
+        self.assertEqual(guest["double"](4), 8)
+
+    def test_wrong_results_are_refused(self):
+        for wrong in ("text", None, 2**40):
+            guest = instance(self.TEXT, f=lambda n: wrong)
+            self.assertRaises((TypeError, OverflowError), guest["call"], 1)
+
+    def test_guests_are_called_from_within(self):
+        guest = instance(self.TEXT, f=lambda n: guest["double"](n) + 1)
+        self.assertEqual(guest["call"](10), 21)
+        guest = instance(self.TEXT, f=lambda n: guest["call"](n - 1) + 1 if n else 0)
+        self.assertEqual(guest["call"](30), 30)
+        self.assertRaises((Error, RecursionError), guest["call"], 100000)
+        self.assertEqual(guest["double"](1), 2)
+
+    def test_types_are_those_of_each_import(self):
+        linker = Linker(ENGINE)
+        seen = []
+        linker.define("host", "f", lambda *args: seen.append(args))
+        store = Store(ENGINE)
+        for types, body in (("i32 i64", "(i32.const 1) (i64.const 2)"), ("f32", "(f32.const 0.5)")):
+            text = f'(module (import "host" "f" (func $f (param {types}))) (func (export "g") (call $f {body})))'
+            linker.instantiate(store, Module(ENGINE, text))["g"]()
+        self.assertEqual(seen, [(1, 2), (0.5,)])
+
+    def test_missing_imports_are_named(self):
+        with self.assertRaisesRegex(Error, "host"):
+            instance(self.TEXT)
+
+
+class Traps(unittest.TestCase):
+    def test_traps_say_how_and_where(self):
+        guest = instance('(module (func $inner (export "f") (unreachable)))')
+        with self.assertRaises(Trap) as trap:
+            guest["f"]()
+        self.assertIn("unreachable", trap.exception.args[0])
+        self.assertIn("inner", trap.exception.args[1])
+
+    def test_deadlines_and_fuel_and_memory(self):
+        text = """(module (memory (export "memory") 1)
+            (func (export "hang") (loop $l (br $l))) (func (export "grow") (result i32) (memory.grow (i32.const 10000))))"""
+        store = Store(ENGINE, deadline=0.05)
+        self.assertRaises(Trap, instance(text, store)["hang"])
+        store = Store(ENGINE, deadline=0.01)
+        store.set_deadline(None)
+        time.sleep(0.02)
+        instance(text, store)
+        engine = Engine(fuel=True, max_memory=1 << 20)
+        store = Store(engine, fuel=10000)
+        guest = Linker(engine).instantiate(store, Module(engine, text))
+        self.assertEqual(guest["grow"](), -1)
+        self.assertRaises(Trap, guest["hang"])
+        self.assertEqual(store.fuel, 0)
+        for bad in (-1.0, float("nan"), float("inf")):
+            self.assertRaises(Error, Store, ENGINE, deadline=bad)
+
+    def test_broken_modules(self):
+        for bad in (b"\0asm\1\0\0\0\1", "(module (func (result i32)))", b"", b"\x7fELF"):
+            self.assertRaises(Error, Module, ENGINE, bad)
+
+
+class Memory(unittest.TestCase):
+    TEXT = """(module (memory (export "memory") 1 4)
+        (func (export "get") (param i32) (result i32) (i32.load8_u (local.get 0)))
+        (func (export "grow") (result i32) (memory.grow (i32.const 1))))"""
+
+    def test_reads_and_writes(self):
+        guest = instance(self.TEXT)
+        memory = guest["memory"]
+        memory.write(65531, b"abcde")
+        self.assertEqual((memory.read(65531, 5), guest["get"](65532)), (b"abcde", ord("b")))
+        for address, size in ((65532, 5), (65537, 0), (2**63, 1), (2**64 - 1, 1)):
+            self.assertRaises(Error, memory.read, address, size)
+        self.assertRaises(Error, memory.write, 65536, b"x")
+        self.assertEqual((memory.grow(2), memory.pages, len(memory)), (1, 3, 3 * 65536))
+        self.assertRaises(Error, memory.grow, 2)
+
+    def test_views_stay_good(self):
+        guest = instance(self.TEXT)
+        view = memoryview(guest["memory"])
+        view[10:13] = b"xyz"
+        self.assertEqual((guest["get"](11), view.nbytes), (ord("y"), 65536))
+        # The memory grows beneath it, and everything else goes.
+        guest["grow"]()
+        view[20] = 7
+        self.assertEqual((guest["get"](20), len(guest["memory"])), (7, 2 * 65536))
+        del guest
+        gc.collect()
+        self.assertEqual(bytes(view[10:13]), b"xyz")
+        view.release()
+
+    def test_memories_that_may_move_have_no_view(self):
+        guest = instance('(module (memory (export "memory") i64 1))')
+        self.assertRaises(BufferError, memoryview, guest["memory"])
+        guest["memory"].write(0, b"a")
+
+
+class Threads(unittest.TestCase):
+    TEXT = """(module (import "host" "f" (func $f)) (memory (export "memory") 1)
+        (func (export "hang") (call $f) (loop $l (br $l))) (func (export "ok")))"""
+
+    def test_others_go_on_and_the_store_is_one_threads(self):
+        begun = threading.Event()
+        store = Store(ENGINE, deadline=0.5)
+        guest = instance(self.TEXT, store, f=begun.set)
+        ended = []
+
+        def work():
+            try:
+                guest["hang"]()
+            except Trap as trap:
+                ended.append(trap)
+
+        hang, ok = guest["hang"], guest["ok"]
+        self.assertIsNotNone(hang)
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        refusals = 0
+        while not ended:
+            try:
+                ok()
+                break
+            except Error:
+                refusals += 1
+        thread.join()
+        self.assertGreater(refusals, 0)
+        self.assertEqual(len(ended), 1)
+        store.set_deadline(None)
+        ok()
+
+    def test_a_view_keeps_pythons_lock(self):
+        store = Store(ENGINE, deadline=0.2)
+        guest = instance(self.TEXT, store, f=lambda: None)
+        ticks = []
+        done = threading.Event()
+
+        def tick():
+            while not done.is_set():
+                ticks.append(time.monotonic())
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=tick)
+        thread.start()
+        time.sleep(0.02)
+        with memoryview(guest["memory"]):
+            before = time.monotonic()
+            self.assertRaises(Trap, guest["hang"])
+            after = time.monotonic()
+        done.set()
+        thread.join()
+        # One may have looked at the clock just before or after.
+        self.assertLessEqual(len([tick for tick in ticks if before + 0.05 < tick < after - 0.05]), 0)
+
+
+class Programs(unittest.TestCase):
+    ECHO = """(module
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")
+            (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 4096))
+            (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (call $exit (i32.const 3))))"""
+
+    def test_programs_run_with_their_keys_alone(self):
+        done = innkeeper.run(Module(ENGINE, self.ECHO), stdin=b"what goes in")
+        self.assertEqual((done.exit_code, done.stdout, done.stderr), (3, b"what goes in", b""))
+        cat = GUESTS / "cat" / "cat.wasm"
+        denied = innkeeper.run(cat, ["/data/a.txt"])
+        self.assertNotEqual(denied.exit_code, 0)
+        self.assertTrue(denied.stderr)
+        given = innkeeper.run(str(cat), ["/data/a.txt"], tmp={"/data": {"a.txt": b"in memory\n"}}, deadline=10)
+        self.assertEqual((given.exit_code, given.stdout), (0, b"in memory\n"))
+        self.assertEqual(innkeeper.run(cat.read_bytes(), ["x"]).exit_code, denied.exit_code)
+        here = pathlib.Path(__file__).parent
+        read = innkeeper.run(cat, ["/here/" + pathlib.Path(__file__).name], dirs=[(here, "/here", "ro")])
+        self.assertEqual(read.stdout, pathlib.Path(__file__).read_bytes())
+        self.assertRaises(Error, innkeeper.run, cat, dirs=[("/nowhere/at/all", "/x", "ro")])
+        self.assertRaises(Error, innkeeper.run, cat, dirs=[(here, "/x", "all")])
+        self.assertRaises(Error, innkeeper.run, "/nowhere.wasm")
+
+    def test_deadlines_end_programs(self):
+        text = '(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))'
+        begin = time.monotonic()
+        self.assertRaises(Trap, innkeeper.run, Module(ENGINE, text), deadline=0.05)
+        self.assertLess(time.monotonic() - begin, 5)
+
+    def test_output_goes_where_keys_say(self):
+        pieces = []
+        linker = Linker(ENGINE)
+        linker.define_wasi()
+        for stdout in ("capture", pieces.append, None):
+            store = Store(ENGINE, Keys(stdin=b"abc", stdout=stdout))
+            guest = linker.instantiate(store, Module(ENGINE, self.ECHO))
+            self.assertRaises(Error, guest["_start"])
+            self.assertEqual(store.stdout, b"abc" if stdout == "capture" else None)
+        self.assertEqual(b"".join(pieces), b"abc")
+        self.assertRaises(Error, Keys, stdout="nowhere")
+
+    def test_the_example_runs(self):
+        example = pathlib.Path(__file__).parents[1] / "examples" / "plugin.py"
+        ran = subprocess.run([sys.executable, example], capture_output=True, text=True, check=True)
+        self.assertEqual(
+            ran.stdout.splitlines(),
+            ["total: 21.75 ['looking at prices']", "QUIET", "no price: 3", "stopped: deadline exceeded"],
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

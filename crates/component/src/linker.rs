@@ -72,37 +72,24 @@ impl<T: 'static> Linker<T> {
     /// Where the instance is of another store, or the name is that of something else.
     pub fn define_instance(
         &mut self,
-        mut store: impl AsContextMut<Data = T>,
+        store: impl AsContextMut<Data = T>,
         name: &str,
         instance: Instance,
     ) -> Result<(), Error> {
-        let mut store = store.as_context_mut();
-        if store.attachment::<State>().id != instance.store {
-            return Err(crate::func::other_store());
-        }
-        for (path, export) in instance.exports(&mut store) {
-            let item = match export {
-                Export::Func(func) => Item::Func(func),
-                Export::Module(module) => Item::Module(module),
-                Export::Resource => {
-                    let state = store.attachment::<State>();
-                    let root = &state.roots[instance.root.0 as usize];
-                    let Some(slot) = root.component.plan().exports.resource(&path) else { continue };
-                    Item::Resource { store: state.id, ty: root.shared.resources[slot.0 as usize] }
-                }
-                _ => continue,
-            };
-            let (inner, item_name) = match path.rsplit_once('#') {
-                Some((inner, item_name)) => (Some(inner), item_name),
-                None => (None, path.as_str()),
-            };
-            let mut to = self.instance(name)?;
-            for part in inner.into_iter().flat_map(|inner| inner.split('#')) {
-                to = to.into_instance(part)?;
-            }
-            to.items.insert(item_name, item);
-        }
-        Ok(())
+        self.instance(name)?.define_all(store, instance)
+    }
+
+    /// Defines all that an instance exports under its own names, so that others can import it: an interface that one component exports is what the next one is given. It then serves the instance's own
+    /// store only. What was defined before under such a name is replaced, function by function.
+    ///
+    /// # Errors
+    /// Where the instance is of another store, or a name is that of something else.
+    pub fn define_exports(
+        &mut self,
+        store: impl AsContextMut<Data = T>,
+        instance: Instance,
+    ) -> Result<(), Error> {
+        self.root().define_all(store, instance)
     }
 
     /// Makes functions that nobody provides and the component imports: each fails when it is called, saying so. What is defined stays as it is.
@@ -235,6 +222,41 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     /// Where the name is that of something else.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>, Error> {
         LinkerInstance { items: &mut *self.items }.into_instance(name)
+    }
+
+    /// Defines all that an instance exports here.
+    fn define_all(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        instance: Instance,
+    ) -> Result<(), Error> {
+        let mut store = store.as_context_mut();
+        if store.attachment::<State>().id != instance.store {
+            return Err(crate::func::other_store());
+        }
+        for (path, export) in instance.exports(&mut store) {
+            let item = match export {
+                Export::Func(func) => Item::Func(func),
+                Export::Module(module) => Item::Module(module),
+                Export::Resource => {
+                    let state = store.attachment::<State>();
+                    let root = &state.roots[instance.root.0 as usize];
+                    let Some(slot) = root.component.plan().exports.resource(&path) else { continue };
+                    Item::Resource { store: state.id, ty: root.shared.resources[slot.0 as usize] }
+                }
+                _ => continue,
+            };
+            let (inner, item_name) = match path.rsplit_once('#') {
+                Some((inner, item_name)) => (Some(inner), item_name),
+                None => (None, path.as_str()),
+            };
+            let mut to = LinkerInstance { items: &mut *self.items };
+            for part in inner.into_iter().flat_map(|inner| inner.split('#')) {
+                to = to.into_instance(part)?;
+            }
+            to.items.insert(item_name, item);
+        }
+        Ok(())
     }
 
     fn into_instance(self, name: &str) -> Result<LinkerInstance<'a, T>, Error> {

@@ -20,7 +20,7 @@ pub(super) struct CoreModule {
 }
 
 /// Both.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Part {
     pub(super) modules: Vec<CoreModule>,
     pub(super) producers: Vec<Producer>,
@@ -28,8 +28,7 @@ pub(super) struct Part {
 
 /// The parts of a component's bytes, whose modules lie in these ranges.
 pub(super) fn parts(bytes: &[u8], modules: &[Range<usize>]) -> Part {
-    let mut part = Part::default();
-    part.modules = modules
+    let modules = modules
         .iter()
         .map(|range| {
             let module = bytes.get(range.clone()).unwrap_or_default();
@@ -38,21 +37,21 @@ pub(super) fn parts(bytes: &[u8], modules: &[Range<usize>]) -> Part {
             CoreModule { offset: range.start, size_bytes: range.len(), name, role }
         })
         .collect();
-    let found = &mut part.producers;
+    let mut found = Vec::new();
     // Those of the component, of what is nested in it, and of its modules.
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
         if let Payload::CustomSection(section) = &payload
             && let KnownCustom::Producers(reader) = section.as_known()
         {
             // What is damaged in it is left out: it says nothing about what the component does.
-            let _ = add_producers(found, reader);
+            let _ = add_producers(&mut found, reader);
         }
     }
     let mut seen = HashSet::new();
     found.retain(|Producer { field, name, version }| {
         seen.insert((field.clone(), name.clone(), version.clone()))
     });
-    part
+    Part { modules, producers: found }
 }
 
 /// What a module is there for that has such a name.

@@ -246,3 +246,54 @@ fn c20_c21_start_functions_call_imports_and_may_fail() {
         assert_eq!(*store.data(), 2);
     }
 }
+
+/// What one component exports, another imports, under a version that is compatible, with a resource type that is the first one's.
+#[test]
+fn exports_are_imports_of_others() {
+    let provider = r#"(component
+        (core module $m
+            (func (export "twice") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
+            (func (export "dropped") (param i32)))
+        (core instance $i (instantiate $m))
+        (type $thing (resource (rep i32) (dtor (core func $i "dropped"))))
+        (core func $new (canon resource.new $thing))
+        (core module $n (import "" "new" (func $new (param i32) (result i32))) (func (export "make") (result i32) (call $new (i32.const 21))))
+        (core instance $n (instantiate $n (with "" (instance (export "new" (func $new))))))
+        (func $twice (param "thing" (borrow $thing)) (result u32) (canon lift (core func $i "twice")))
+        (func $make (result (own $thing)) (canon lift (core func $n "make")))
+        (component $shape
+            (import "thing" (type $thing (sub resource)))
+            (import "twice" (func $twice (param "thing" (borrow $thing)) (result u32)))
+            (import "make" (func $make (result (own $thing))))
+            (export $out "thing" (type $thing))
+            (export "twice" (func $twice) (func (param "thing" (borrow $out)) (result u32)))
+            (export "make" (func $make) (func (result (own $out)))))
+        (instance $ops (instantiate $shape (with "thing" (type $thing)) (with "twice" (func $twice)) (with "make" (func $make))))
+        (export "test:math/ops@1.2.0" (instance $ops)))"#;
+    let user = r#"(component
+        (import "test:math/ops@1.0.0" (instance $ops
+            (export "thing" (type $thing (sub resource)))
+            (export "twice" (func (param "thing" (borrow $thing)) (result u32)))
+            (export "make" (func (result (own $thing))))))
+        (core func $twice (canon lower (func $ops "twice")))
+        (core func $make (canon lower (func $ops "make")))
+        (core module $m (import "" "twice" (func $twice (param i32) (result i32))) (import "" "make" (func $make (result i32)))
+            (func (export "f") (result i32) (call $twice (call $make))))
+        (core instance $i (instantiate $m (with "" (instance (export "twice" (func $twice)) (export "make" (func $make))))))
+        (func (export "f") (result u32) (canon lift (core func $i "f"))))"#;
+    for engine in engines() {
+        let (mut store, provider) = instance(&engine, provider);
+        let mut linker = Linker::new(&engine);
+        let user = component(&engine, user);
+        assert_eq!(linker.missing_imports(&user).len(), 3);
+        linker.define_exports(&mut store, provider).unwrap();
+        assert!(linker.missing_imports(&user).is_empty());
+        assert_eq!(linker.found_as("test:math/ops@1.0.0"), Some("test:math/ops@1.2.0"));
+        let user = linker.instantiate(&mut store, &user).unwrap();
+        assert_eq!(call(&mut store, user, "f", &[]).unwrap(), Some(Val::U32(42)));
+        let mut other: Store<()> = Store::new(&engine, ()).unwrap();
+        assert!(
+            linker.define_exports(&mut other, provider).unwrap_err().to_string().contains("another store")
+        );
+    }
+}

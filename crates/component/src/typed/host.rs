@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut, Trap};
 
 use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
@@ -178,6 +178,10 @@ where
         let ended = lift_from::<P, T>(parts, of, (&mut lends, &kept), from)
             .map(|(params, _charge, data)| (self.call)(data, interrupts, params));
         let result = match ended {
+            // What it waited for was given up: the store knows why.
+            Ok(Err(error)) if error.trap() == Some(Trap::Interrupted) => {
+                return Err(or_stopped(store, error));
+            }
             Ok(result) => result.map_err(trap_on_throw)?,
             Err(error) => return Err(or_stopped(store, error)),
         };

@@ -4,8 +4,12 @@
 #
 #   tests/guests.sh [CASE...]           runs the cases named, or all
 #   tests/guests.sh --bless [CASE...]   writes the expected outputs anew: what wasmtime gives
+#   tests/guests.sh --component FOLDER [CASE...]   runs the guests as components, FOLDER/NAME.wasm, which
+#       `cargo run -p innkeeper-cli --example components FOLDER` makes of them; left out are calls of a module's
+#       functions, and what opens more files at once than the adapter in such components can
 #
 # INN       the inn to test (default: target/release/inn)
+# INN_FLAGS flags that stand after `run` in each case, for inn alone
 # WASMTIME  the wasmtime to compare with (default: the one in PATH; empty or not there: only inn runs)
 # TIMEOUT   seconds a case may take (default: 60)
 set -u
@@ -14,6 +18,11 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 inn=$(realpath -m "${INN:-$top/target/release/inn}")
 wasmtime=${WASMTIME-$(command -v wasmtime)}
 guests=$top/guests
+components=
+if [ "${1:-}" = --component ]; then
+  components=$(realpath -m "${2:?the folder with the components}")
+  shift 2
+fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -28,6 +37,9 @@ run() {
   eval "guest_words=($guest)"
   [ "$flags" = - ] || eval "host_flags=($flags)"
   local module=$guests/${guest_words[0]}/${guest_words[0]}.wasm
+  [ -z "$components" ] || module=$components/${guest_words[0]}.wasm
+  # shellcheck disable=SC2206
+  [ "$1" != "$inn" ] || host_flags=(${INN_FLAGS:-} "${host_flags[@]}")
   local stdin_file=/dev/null
   [ "$stdin" = - ] || stdin_file=work/$stdin
   (
@@ -110,6 +122,11 @@ mkdir "$scratch/empty"
 while IFS= read -r row; do
   case $row in '' | '#'*) continue ;; esac
   IFS=$'\x1f' read -r name input flags guest stdin exit_code stderr < <(sed -E 's/ +\| +/\x1f/g' <<<"$row")
+  if [ -n "$components" ]; then
+    [[ $flags != *--invoke* && $name != fdstress ]] || continue
+    # WASI 0.2 has one code for failure for whoever does not know of another, as the adapter does not.
+    case $exit_code in 0 | 134 | '!') ;; *) exit_code=1 ;; esac
+  fi
   [ "$wanted" = '  ' ] || [[ $wanted == *" $name "* ]] || continue
   expected=$guests/expected/${name%@*}
   if [ -n "$blessing" ]; then

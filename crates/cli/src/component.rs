@@ -1,65 +1,257 @@
-//! Components, which `inn` does not run yet: says what one lacks.
+//! `inn run` of a component: a program, which exports `wasi:cli/run` of WASI 0.2, from its bytes to its end.
+//!
+//! What a component imports and nobody provides fails when it is called, and not before: programs import more than they use. Where that ends one, all that nobody
+//! provides is told.
 
-use std::fmt::Write as _;
+use std::process::ExitCode;
 
-use innkeeper::Engine;
-use innkeeper::component::Component;
+use innkeeper::component::{Component, Linker, Trap as ComponentTrap};
+use innkeeper::wasi::host::Host;
+use innkeeper::wasi::keys::Keys;
+use innkeeper::wasi::p1::Explanation;
+use innkeeper::wasi::p2::{self, Context, Misuse};
+use innkeeper::wasi::stop::{StopReason, Stopper};
+use innkeeper::wasi::{Exit, exit_code};
+use innkeeper::{Engine, Error, ErrorKind, Store, Trap};
 
 use crate::call::{Exported, exported, listed};
+use crate::deadline::Deadline;
+use crate::ended::{Ended, Usage, all_told};
+use crate::flags::RunArgs;
+use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
-use crate::report::{Problem, short};
+use crate::report::{self, Problem, short};
+use crate::signals::{self, Came};
+use crate::values::ProfileFlag;
+use crate::wording::Wording;
+use crate::writable::Writable;
+use crate::{changes, output};
+
+/// A run of a component that is about to begin.
+pub(crate) struct Run<'a> {
+    pub(crate) args: &'a RunArgs,
+    pub(crate) input: Input,
+    pub(crate) execution: Execution,
+    pub(crate) keys: Keys,
+    pub(crate) deadline: Deadline,
+    pub(crate) writable: Writable,
+    pub(crate) usage: Usage,
+}
+
+/// What is left of a component that has ended.
+struct Ran {
+    ending: Ending,
+    host: Host,
+    signal: Came,
+}
+
+/// A component, and what nobody provides of what it imports, in words.
+pub(crate) struct Linked<'a> {
+    pub(crate) component: &'a Component,
+    pub(crate) linker: Linker<Context>,
+    missing: Option<String>,
+}
+
+impl Run<'_> {
+    /// Runs the component, tells of its end, and shows its keys and host to `then`.
+    pub(crate) fn carry_out(mut self, then: impl FnOnce(&Keys, &Host)) -> Result<ExitCode, Problem> {
+        let args = self.args;
+        self.refuse_flags()?;
+        let Execution { config, tiers, cache } = self.execution;
+        let engine = innkeeper::engine_cached(config, tiers, cache);
+        let bytes = std::mem::take(&mut self.input.bytes);
+        let component = Component::new(&engine, bytes).map_err(|error| self.input.problem(&error))?;
+        let functions = exported(&component);
+        if !functions.iter().any(is_run) {
+            return Err(not_a_program(&self.input.name, &functions));
+        }
+        let linked = Linked::new(&engine, &component).map_err(|error| self.input.problem(&error))?;
+        // Whatever is written is opened before the guest can have a say in what stands there.
+        output::open_streams(&mut self.keys, &self.writable)?;
+        let changes = changes::Wishes::prepare(&args.reports.cow_changes, &self.writable)?;
+        let wording = Wording::of(args, &self.keys);
+        note_pipe(&self.keys, &self.deadline);
+        let context = Context::new(&self.keys).map_err(|error| wording.cannot_be_granted(&error))?;
+        if self.usage == Usage::Noted {
+            context.host().learn_usage();
+        }
+        changes.check(context.host())?;
+        let ran = run(&linked, context, (&engine, self.deadline.start_guest(), args))
+            .map_err(|reason| reason.told(&self.input))?;
+        let ended = Ended {
+            ending: &ran.ending,
+            host: &ran.host,
+            signal: &ran.signal,
+            explanations: ran.host.explain().into_iter().map(Explanation::Host).collect(),
+            has_sockets: false,
+        };
+        let told = ended.told(self.usage, args.reports.explain);
+        let not_started = |error: &Error| not_started(&self.input.name, &wording, error);
+        let limits = (&self.keys.limits, args.keys.limits.fuel);
+        let code =
+            ended.report((args, told), (&self.input.name, &wording), (&self.deadline, limits), not_started);
+        if let Ending::Trapped(error) = &ran.ending
+            && matches!(error.kind(), ErrorKind::Usage(_))
+        {
+            linked.tell_what_is_missing(&self.input.name);
+        }
+        let problems = ended.carry_out_changes(changes, args, &self.deadline);
+        drop(self.deadline);
+        then(&self.keys, &ran.host);
+        all_told(code, problems)
+    }
+
+    /// Refuses what can only be done with modules yet.
+    fn refuse_flags(&self) -> Result<(), Problem> {
+        let reports = &self.args.reports;
+        let asked = [
+            ("--record", reports.record.is_some()),
+            ("--trace", !reports.trace.is_empty()),
+            ("--profile", matches!(reports.profile, Some(ProfileFlag::File(_)))),
+            ("--coredump", reports.coredump.is_some()),
+        ];
+        let Some((flag, _)) = asked.iter().find(|(_, is_asked)| *is_asked) else { return Ok(()) };
+        let reason = format!("`{}` is a component, and the flag takes modules only", self.input.name);
+        Err(Problem::new(flag, reason).help(format!("run it without {flag}")).mistake())
+    }
+}
+
+impl<'a> Linked<'a> {
+    /// Finds all that the component imports in WASI 0.2; what is not there gets a function that fails.
+    pub(crate) fn new(engine: &Engine, component: &'a Component) -> Result<Linked<'a>, Error> {
+        let mut linker = Linker::new(engine);
+        p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
+        let missing = linker.instantiate_pre(component).err().map(|error| error.to_string());
+        if missing.is_some() {
+            linker.define_unknown_imports_as_traps(component)?;
+        }
+        Ok(Linked { component, linker, missing })
+    }
+
+    /// Says all that nobody provides, where that is why the guest was stopped.
+    fn tell_what_is_missing(&self, name: &str) {
+        if let Some(missing) = &self.missing {
+            report::note(&Problem::of_lines(name, missing));
+        }
+    }
+}
+
+/// Why a guest was not run.
+enum NotRun {
+    Problem(Problem),
+    Error(Error),
+}
+
+impl NotRun {
+    fn told(self, input: &Input) -> Problem {
+        match self {
+            NotRun::Problem(problem) => problem,
+            NotRun::Error(error) => input.problem(&error),
+        }
+    }
+}
+
+impl From<Error> for NotRun {
+    fn from(error: Error) -> NotRun {
+        NotRun::Error(error)
+    }
+}
+
+impl From<Problem> for NotRun {
+    fn from(problem: Problem) -> NotRun {
+        NotRun::Problem(problem)
+    }
+}
+
+fn run(
+    linked: &Linked<'_>,
+    context: Context,
+    (engine, stopper, args): (&Engine, &Stopper, &RunArgs),
+) -> Result<Ran, NotRun> {
+    let host = context.host().clone();
+    host.set_interrupt(stopper.interrupt());
+    let signal = signals::stop_on_signals(stopper)?;
+    signals::stop_where_nobody_reads(&host, stopper, &signal);
+    engine.charge_compiling_to(host.budget());
+    let mut store = Store::with_budget(engine, context, host.budget())?;
+    stopper.add_store(store.interrupt_handle());
+    if let Some(fuel) = args.keys.limits.fuel {
+        store.set_fuel(fuel)?;
+    }
+    let ending = match linked.linker.instantiate(&mut store, linked.component) {
+        Ok(instance) => match p2::call_run(&mut store, instance) {
+            Ok(code) => Ending::Exited(Exit(code.cast_unsigned())),
+            Err(error) => ending_of(error, |_| true),
+        },
+        Err(error) => ending_of(error, is_trap),
+    };
+    let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
+    let ending = match ending {
+        Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {
+            Ending::Interrupted
+        }
+        ending => ending,
+    };
+    // Whatever is written now needs descriptors, and the guest may have left none.
+    store.data_mut().close_handles();
+    if stopper.stopped().is_some() {
+        // Whoever stopped it does not wait until all that it made has been taken apart; the process ends soon.
+        std::mem::forget(store);
+    }
+    Ok(Ran { ending, host, signal })
+}
+
+/// How a guest has ended by an error.
+fn ending_of(error: Error, is_trap: impl Fn(&Error) -> bool) -> Ending {
+    match exit_code(&error) {
+        Some(code) => Ending::Exited(Exit(code.cast_unsigned())),
+        None if is_trap(&error) => Ending::Trapped(error),
+        None => Ending::Failed(error),
+    }
+}
+
+/// Whether a guest was stopped by a trap: of core code, of the component model's rules or of WASI's.
+pub(crate) fn is_trap(error: &Error) -> bool {
+    error.trap().is_some() || error.is::<ComponentTrap>() || error.is::<Misuse>()
+}
+
+fn not_started(name: &str, wording: &Wording, error: &Error) -> Problem {
+    let problem = Problem::new(name, error);
+    match error.kind() {
+        ErrorKind::Link(_) => {
+            Problem::of_lines(name, error).help("`inn inspect` lists what the component wants")
+        }
+        ErrorKind::Limit(text) => match wording.memory_limit_in(text) {
+            Some(text) => Problem::new(name, text)
+                .help("if the host can hold it, raise --max-memory; or build the guest to need less"),
+            None => problem.help("build the guest to need less"),
+        },
+        _ => problem,
+    }
+}
 
 /// Whether it is what a program is run by.
 fn is_run(function: &Exported) -> bool {
     let interface = function.interface.as_deref().unwrap_or_default();
-    function.name == "run" && interface.split('@').next() == Some("wasi:cli/run")
+    function.name == "run" && interface.starts_with("wasi:cli/run@0.2.")
 }
 
-/// Interfaces that are told by name.
-const MAX_TOLD: usize = 20;
-
-/// Why a component is not run: which of its imports nobody provides.
-pub(crate) fn not_run(input: &Input, engine: &Engine) -> Problem {
-    const MEND: &str =
-        "build the program for wasm32-wasip1; `inn inspect` says all that the component imports and exports";
-    let component = match Component::new(engine, input.bytes.as_slice()) {
-        Ok(component) => component,
-        Err(error) => return input.problem(&error),
+fn not_a_program(name: &str, functions: &[Exported]) -> Problem {
+    let is_later = |function: &&Exported| {
+        function.interface.as_deref().is_some_and(|interface| interface.starts_with("wasi:cli/run@"))
     };
-    let functions = exported(&component);
-    if !functions.iter().any(is_run) {
-        let reason = "it exports no `wasi:cli/run`, so it is not a program";
-        let problem = Problem::new(&input.name, reason);
-        return match functions.first() {
-            None => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
-            Some(first) => problem.mistake().help(format!(
-                "call a function by name: inn --invoke '{}({})' {}; it exports {}",
-                short(&first.name),
-                if first.ty.params().len() == 0 { "" } else { "..." },
-                input.name,
-                listed(&functions)
-            )),
-        };
+    if let Some(interface) = functions.iter().find(is_later).and_then(|found| found.interface.as_deref()) {
+        let reason = format!("it is a program of another version of WASI: it exports `{}`", short(interface));
+        return Problem::new(name, reason).help("build it for WASI 0.2, as for the target wasm32-wasip2");
     }
-    let mut wanted: Vec<(String, Vec<String>)> = Vec::new();
-    for import in component.imports().filter(|import| !import.is_optional) {
-        let Some((name, functions)) = import.path.split_first() else { continue };
-        let function = functions.iter().map(|name| short(name)).collect::<Vec<_>>().join("#");
-        match wanted.iter_mut().find(|(known, _)| **known == **name) {
-            Some((_, known)) => known.push(function),
-            None => wanted.push((name.to_string(), vec![function])),
-        }
+    let problem = Problem::new(name, "it exports no `wasi:cli/run`, so it is not a program");
+    match functions.first() {
+        None => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
+        Some(first) => problem.mistake().help(format!(
+            "call a function by name: inn --invoke '{}({})' {name}; it exports {}",
+            short(&first.name),
+            if first.ty.params().len() == 0 { "" } else { "..." },
+            listed(functions)
+        )),
     }
-    if wanted.is_empty() {
-        return Problem::new(&input.name, "a component, which inn does not run yet").help(MEND);
-    }
-    let mut reason = String::from("a component, which inn does not run yet: nobody provides what it imports");
-    for (name, functions) in wanted.iter().take(MAX_TOLD) {
-        // Writing to a string does not fail.
-        let _ = write!(reason, "\n  {}: {}", short(name), functions.join(", "));
-    }
-    if let Some(more) = wanted.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
-        let _ = write!(reason, "\n  and {more} more");
-    }
-    Problem::of_lines(&input.name, reason).help(MEND)
 }

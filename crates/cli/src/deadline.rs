@@ -19,7 +19,7 @@ use innkeeper::wasi::stop::{Stopper, TimeLimit, Watch};
 use crate::report::{self, Problem, visible};
 
 /// The exit code of what a deadline ended: that of a trap.
-const EXIT_CODE: u8 = crate::run::TRAP_EXIT_CODE;
+const EXIT_CODE: u8 = crate::ended::TRAP_EXIT_CODE;
 
 /// How long a guest that is stopped, and what is told of it, may take to end. What can be stopped takes milliseconds.
 const GRACE: Duration = Duration::from_secs(1);

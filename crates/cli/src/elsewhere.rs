@@ -110,7 +110,7 @@ const OPTIONS: &[(char, &str, &str)] = &[
     ('W', "epoch-interruption", "--timeout DURATION, or --max-cpu DURATION"),
     ('W', "trap-on-grow-failure", "what a limit has refused is told at the end"),
     ('W', "nan-canonicalization", "--deterministic has canonical NaNs"),
-    ('W', "component-model", "inn does not run components yet: build for wasm32-wasip1"),
+    ('W', "component-model", "nothing has to be written: components are run as modules are"),
     ('S', "inherit-env", ALL_VARIABLES),
     ('S', "inherit-network", CONNECTIONS),
     ('S', "tcp", CONNECTIONS),

@@ -108,11 +108,7 @@ impl Guest {
         prepare: impl FnOnce(Context) -> Result<Context, Problem>,
         observers: Observers,
     ) -> Result<Ran, Problem> {
-        if let StdinKey::File(path) = &keys.stdin
-            && path.metadata().is_ok_and(|found| found.file_type().is_fifo())
-        {
-            deadline.opens_pipe(path);
-        }
+        note_pipe(keys, deadline);
         let context = prepare(Context::new(keys).map_err(|error| self.wording.cannot_be_granted(&error))?)?
             .observed(observers);
         let stopper = deadline.start_guest();
@@ -167,6 +163,15 @@ impl Guest {
             std::mem::forget(store);
         }
         Ok(Ran { ending, context, signal, profile, dumped })
+    }
+}
+
+/// Names the pipe that standard input is, if it is one, which waits for its other end when it is opened.
+pub(crate) fn note_pipe(keys: &Keys, deadline: &Deadline) {
+    if let StdinKey::File(path) = &keys.stdin
+        && path.metadata().is_ok_and(|found| found.file_type().is_fifo())
+    {
+        deadline.opens_pipe(path);
     }
 }
 

@@ -4,18 +4,19 @@
 
 use std::process::ExitCode;
 
-use innkeeper::component::{Component, Linker, Trap as ComponentTrap};
+use innkeeper::Store;
+use innkeeper::component::Component;
 use innkeeper::wasi::keys::Keys;
-use innkeeper::wasi::p1::Context;
-use innkeeper::{Error, Store};
+use innkeeper::wasi::p2::Context;
 
 use crate::call::{Call, Called, Session, exported};
+use crate::component::{Linked, is_trap};
 use crate::deadline::Deadline;
+use crate::ended::{TRAP_EXIT_CODE, tell_of_limit};
 use crate::flags::RunArgs;
 use crate::guest::Execution;
 use crate::input::Input;
 use crate::report::{self, Problem};
-use crate::run::{TRAP_EXIT_CODE, tell_of_limit};
 use crate::signals;
 use crate::wording::Wording;
 
@@ -34,17 +35,15 @@ pub(crate) fn run(
     let stopper = deadline.start_guest();
     context.host().set_interrupt(stopper.interrupt());
     let signal = signals::stop_on_signals(stopper)?;
-    let budget = context.host().budget();
-    engine.charge_compiling_to(budget);
-    let mut linker = Linker::new(&engine);
-    linker.define_unknown_imports_as_traps(&component).map_err(|error| input.problem(&error))?;
-    let mut store =
-        Store::with_budget(&engine, context.clone(), budget).map_err(|error| input.problem(&error))?;
+    let budget = context.host().budget().clone();
+    engine.charge_compiling_to(&budget);
+    let linked = Linked::new(&engine, &component).map_err(|error| input.problem(&error))?;
+    let mut store = Store::with_budget(&engine, context, &budget).map_err(|error| input.problem(&error))?;
     stopper.add_store(store.interrupt_handle());
     if let Some(fuel) = args.keys.limits.fuel {
         store.set_fuel(fuel).map_err(|error| input.problem(&error))?;
     }
-    let ended = make_calls(&mut store, &linker, (&input.name, &component), &calls);
+    let ended = make_calls(&mut store, &linked, &input.name, &calls);
     let code = match ended {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Called::Problem(problem)) => Err(problem),
@@ -67,22 +66,17 @@ pub(crate) fn run(
 
 fn make_calls(
     store: &mut Store<Context>,
-    linker: &Linker<Context>,
-    (name, component): (&str, &Component),
+    linked: &Linked<'_>,
+    name: &str,
     calls: &[Call<'_>],
 ) -> Result<(), Called> {
     let failed = |error| Called::Failed { call: name.to_owned(), error };
-    let instance = linker.instantiate(&mut *store, component).map_err(failed)?;
-    let mut session = Session::new(instance, exported(component));
+    let instance = linked.linker.instantiate(&mut *store, linked.component).map_err(failed)?;
+    let mut session = Session::new(instance, exported(linked.component));
     for call in calls {
         if let Some(result) = session.call(&mut *store, call)? {
             report::output(&(result + "\n"))?;
         }
     }
     session.finish(store).map_err(failed)
-}
-
-/// Whether a guest was stopped by a trap, of core code or of the component model's rules.
-fn is_trap(error: &Error) -> bool {
-    error.trap().is_some() || error.downcast_ref::<ComponentTrap>().is_some()
 }

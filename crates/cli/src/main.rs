@@ -18,6 +18,7 @@ mod completion;
 mod component;
 mod deadline;
 mod elsewhere;
+mod ended;
 mod entry;
 mod explore;
 mod flags;

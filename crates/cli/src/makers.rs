@@ -97,7 +97,7 @@ fn maker(module: &Module) -> Option<Maker> {
     }) {
         return made(
             "WASI 0.2, as the core of a component",
-            "build it for wasm32-wasip1; inn does not run components yet",
+            "it is a part of a program: run the component, which the toolchain makes of it (for wasm32-wasip2, or `wasm-tools component new`)",
         );
     }
     if imports(&|module, name| {

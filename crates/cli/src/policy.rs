@@ -199,8 +199,7 @@ fn learn(to: &OsStr, args: &RunArgs) -> Result<ExitCode, Problem> {
     // While the guest runs, its own deadline comes first; this one is for what comes after it.
     let _writing = Deadline::watch_work(&keys.limits, begin, name)?;
     let mut learned = None;
-    let code = run::run_and_then(args, (begin, writable), |opened, context| {
-        let host = context.host();
+    let code = run::run_and_then(args, (begin, writable), |opened, host| {
         // By now the files are open; a policy names them.
         let mut named = opened.clone();
         (named.stdout, named.stderr) = (keys.stdout.clone(), keys.stderr.clone());

@@ -190,8 +190,7 @@ pub(crate) fn threw(error: &Error, thrown: &str) {
 }
 
 /// Says what the keys of a guest did not allow.
-pub(crate) fn explain(context: &Context, when: Explain, wording: &Wording) {
-    let explanations = context.explain();
+pub(crate) fn explain(explanations: &[Explanation], has_sockets: bool, when: Explain, wording: &Wording) {
     let is_denial = |explanation: &Explanation| {
         matches!(
             explanation,
@@ -200,9 +199,9 @@ pub(crate) fn explain(context: &Context, when: Explain, wording: &Wording) {
     };
     let denied = explanations.iter().any(is_denial);
     let mut text = String::new();
-    let lines = wording.explain_all(&explanations);
+    let lines = wording.explain_all(explanations);
     // Without a directory, and with sockets in the place where it would be looked for, nothing that the guest wants is put to the host.
-    let is_silent = !denied && !context.explain_sockets().is_empty();
+    let is_silent = !denied && has_sockets;
     for (explanation, line) in explanations.iter().zip(&lines) {
         let line = || line.clone();
         match explanation {

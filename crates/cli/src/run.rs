@@ -2,34 +2,30 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use innkeeper::wasi::keys::{Keys, WasiLimits};
+use innkeeper::wasi::host::Host;
+use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::RecordHeader;
+use innkeeper::wasi::p1::Context;
 use innkeeper::wasi::p1::threads::uses_threads;
-use innkeeper::wasi::p1::{Context, Exit};
-use innkeeper::wasi::stop::TimeLimit;
-use innkeeper::{Cache, Error, ErrorKind, Metering, NanBits, Precompiled, Trap};
+use innkeeper::{Cache, Error, ErrorKind, Metering, NanBits, Precompiled};
 
 use crate::deadline::Deadline;
+use crate::ended::{Ended, Usage, all_told};
 use crate::entry::{Entry, NoEntry, no_such_function, note_start_function};
 use crate::flags::{CompileAfter, RunArgs};
-use crate::guest::{Ending, Execution, Guest, Ran};
+use crate::guest::{Ending, Execution, Guest};
 use crate::input::Input;
 use crate::misplaced::note_flags_of_inn;
 use crate::output::{self, Output};
 use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
-use crate::report::{self, Explain, Problem, visible};
+use crate::report::{self, Problem, visible};
 use crate::values::ProfileFlag;
-use crate::wording::{self, Wording};
+use crate::wording::Wording;
 use crate::writable::Writable;
-use crate::{
-    background, cache, changes, component, invoke, invoked, keys, makers, observers, perf, profile, runtimes,
-};
-
-/// The exit code after a trap: what a shell reports for a process that aborted.
-pub(crate) const TRAP_EXIT_CODE: u8 = 134;
+use crate::{background, cache, changes, component, invoked, keys, makers, observers, perf, profile};
 
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
@@ -41,22 +37,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
 pub(crate) fn run_and_then(
     args: &RunArgs,
     (begin, writable): (Instant, Writable),
-    then: impl FnOnce(&Keys, &Context),
+    then: impl FnOnce(&Keys, &Host),
 ) -> Result<ExitCode, Problem> {
     run_guest(args, (Usage::Noted, begin, Some(writable)), then)
-}
-
-/// Whether what a guest makes use of is noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Usage {
-    Ignored,
-    Noted,
 }
 
 fn run_guest(
     args: &RunArgs,
     (usage, begin, writable): (Usage, Instant, Option<Writable>),
-    then: impl FnOnce(&Keys, &Context),
+    then: impl FnOnce(&Keys, &Host),
 ) -> Result<ExitCode, Problem> {
     if args.reports.trace_file.is_some() && args.reports.trace.is_empty() {
         let problem = Problem::new("--trace-file", "nothing is traced that could go there");
@@ -104,7 +93,9 @@ fn run_guest(
         if !args.invoke.is_empty() {
             return invoked::run(args, &input, execution, (&keys, &deadline));
         }
-        return Err(component::not_run(&input, &innkeeper::engine(execution.config)));
+        note_flags_of_inn(args);
+        let run = component::Run { args, input, execution, keys, deadline, writable, usage };
+        return run.carry_out(then);
     }
     note_flags_of_inn(args);
     let cache = execution.cache.clone();
@@ -175,13 +166,16 @@ fn run_guest(
         _ => Ok(()),
     };
     let bounds = (&keys.limits, guest.fuel);
-    // What a policy is learned from has to say what the policy lacks.
-    let told = match (usage, args.reports.explain) {
-        (_, true) => Explain::Asked,
-        (Usage::Ignored, false) if ran.ending.is_success() => Explain::Success,
-        _ => Explain::Failure,
+    let ended = Ended {
+        ending: &ran.ending,
+        host: ran.context.host(),
+        signal: &ran.signal,
+        explanations: ran.context.explain(),
+        has_sockets: !ran.context.explain_sockets().is_empty(),
     };
-    let code = report_ending(&ran, told, args, (&input, &guest), (&deadline, bounds));
+    let told = ended.told(usage, args.reports.explain);
+    let not_started = |error: &Error| not_started(&input, &guest, error);
+    let code = ended.report((args, told), (&input.name, &guest.wording), (&deadline, bounds), not_started);
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
@@ -189,20 +183,9 @@ fn run_guest(
     // Whatever has failed, what the guest has changed is not lost for it.
     let mut problems: Vec<Problem> =
         [observed, profiled, dumped].into_iter().filter_map(Result::err).collect();
-    if deadline.has_passed() && !args.reports.cow_changes.is_empty() {
-        let problem = Problem::new("--cow-changes", "nothing was done with them: the deadline has passed");
-        let problem = problem.help("give it more time");
-        // A guest that was stopped has an exit code that says so.
-        if ran.ending.is_success() { problems.push(problem) } else { report::problem(&problem) }
-    } else {
-        // Whoever has ended the guest wants what it has changed; whoever comes later wants this to end.
-        let is_interrupted = || ran.signal.exit_code().is_some();
-        let was_interrupted = is_interrupted();
-        let stop = || deadline.has_passed() || !was_interrupted && is_interrupted();
-        problems.extend(changes.carry_out(ran.context.host(), &stop));
-    }
+    problems.extend(ended.carry_out_changes(changes, args, &deadline));
     drop(deadline);
-    then(&keys, &ran.context);
+    then(&keys, ran.context.host());
     let code = all_told(code, problems)?;
     // Whoever interrupts a run wants it to be over.
     let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
@@ -210,19 +193,6 @@ fn run_guest(
         background::leave_behind(lacking, input.source, &cache);
     }
     Ok(code)
-}
-
-/// Tells of all that has failed but the last, which is the answer, as it would be alone.
-fn all_told(code: Result<ExitCode, Problem>, mut problems: Vec<Problem>) -> Result<ExitCode, Problem> {
-    let code = code.map_err(|problem| problems.insert(0, problem));
-    let last = problems.pop();
-    problems.iter().for_each(report::problem);
-    match (last, code) {
-        (None, Ok(code)) => Ok(code),
-        (Some(problem), _) => Err(problem),
-        // It was among the problems.
-        (None, Err(())) => Ok(ExitCode::FAILURE),
-    }
 }
 
 /// Reads the guest's file: a module, or one with machine code where that is allowed.
@@ -271,78 +241,6 @@ fn record_header(args: &RunArgs, input: &Input, settings: &RecordedSettings) -> 
     header
 }
 
-impl Ending {
-    /// Whether the guest itself has said that all is well.
-    fn is_success(&self) -> bool {
-        matches!(self, Ending::Returned(_) | Ending::Exited(Exit(0)))
-    }
-}
-
-/// Says which limit a trap was, and its value.
-pub(crate) fn tell_of_limit(
-    trap: Option<Trap>,
-    deadline: &Deadline,
-    (limits, fuel): (&WasiLimits, Option<u64>),
-    wording: &Wording,
-) {
-    let time = |name, limit: Option<Duration>| limit.map(|limit| wording.stopped(name, limit));
-    let line = match (trap, deadline.passed()) {
-        (Some(Trap::DeadlineExceeded), Some(TimeLimit::Wall)) => time(wording::WALL, limits.wall_time),
-        (Some(Trap::DeadlineExceeded), Some(TimeLimit::Processor)) => {
-            time(wording::PROCESSOR, limits.processor_time)
-        }
-        (Some(Trap::OutOfFuel), _) => {
-            fuel.map(|fuel| format!("the guest was stopped: --fuel is {fuel} units"))
-        }
-        (Some(Trap::CallStackExhausted), _) => Some(wording::deep_calls()),
-        _ => None,
-    };
-    if let Some(line) = line {
-        report::limit(&line);
-    }
-}
-
-/// Tells what there is to tell, and gives the process's exit code.
-fn report_ending(
-    ran: &Ran,
-    told: Explain,
-    args: &RunArgs,
-    (input, guest): (&Input, &Guest),
-    (deadline, limits): (&Deadline, (&WasiLimits, Option<u64>)),
-) -> Result<ExitCode, Problem> {
-    let code = match &ran.ending {
-        Ending::Returned(results) => {
-            let lines: String = results.iter().map(|value| invoke::result(value) + "\n").collect();
-            report::output(&lines)?;
-            ExitCode::SUCCESS
-        }
-        Ending::Exited(Exit(code)) => ExitCode::from(system_code(*code)),
-        Ending::Trapped(error) => {
-            report::stopped(error);
-            tell_of_limit(error.trap(), deadline, limits, &guest.wording);
-            ExitCode::from(TRAP_EXIT_CODE)
-        }
-        Ending::Threw(error, thrown) => {
-            report::threw(error, thrown);
-            ExitCode::from(TRAP_EXIT_CODE)
-        }
-        Ending::Interrupted => ExitCode::from(ran.signal.exit_code().unwrap_or(TRAP_EXIT_CODE)),
-        Ending::Unreplayed(error) | Ending::Failed(error) => {
-            report::problem(&not_started(input, guest, error));
-            ExitCode::FAILURE
-        }
-    };
-    let is_over = matches!(ran.ending, Ending::Failed(_) | Ending::Interrupted);
-    if !is_over {
-        report::explain(&ran.context, told, &guest.wording);
-    }
-    let has_failed = !ran.ending.is_success() && !is_over;
-    if has_failed && let Some(text) = runtimes::missing_library(ran.context.host(), args.file()) {
-        report::note(&Problem::new(&input.name, text));
-    }
-    Ok(code)
-}
-
 fn not_started(input: &Input, guest: &Guest, error: &Error) -> Problem {
     let problem = Problem::new(&input.name, error);
     match error.kind() {
@@ -355,13 +253,5 @@ fn not_started(input: &Input, guest: &Guest, error: &Error) -> Problem {
             None => problem.help("build the guest to need less"),
         },
         _ => problem,
-    }
-}
-
-/// What the system is told of a guest's exit code: of every process it keeps the low 8 bits. A guest that failed does not pass for one that succeeded by that.
-fn system_code(code: u32) -> u8 {
-    match (code & 0xff) as u8 {
-        0 if code != 0 => 1,
-        low => low,
     }
 }

@@ -3,6 +3,9 @@
 mod cache;
 mod cache_key;
 mod changes;
+#[path = "../../examples/components.rs"]
+#[allow(dead_code, reason = "it is a program too")]
+mod components;
 mod deadline;
 mod explore;
 mod handed_over;
@@ -19,6 +22,7 @@ mod policy;
 mod programs;
 mod replay;
 mod run;
+mod run_component;
 mod stop;
 mod suggestions;
 mod threads;

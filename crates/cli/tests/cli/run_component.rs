@@ -1,0 +1,176 @@
+//! Running components: programs of WASI 0.2.
+
+use std::fs;
+
+use crate::components::component_of;
+use crate::{Inn, Ran, guest, inn, scratch};
+
+/// A program whose core function `run` has this body, and that imports this.
+fn program(imports: &str, core_imports: &str, body: &str) -> String {
+    format!(
+        r#"(component {imports}
+            (core module $m {core_imports} (func (export "run") (result i32) {body}))
+            (core instance $i (instantiate $m (with "" (instance $wasi))))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $program (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.3" (instance $program)))"#
+    )
+}
+
+/// A program that imports nothing.
+fn plain(body: &str) -> String {
+    program("(core instance $wasi)", "", body)
+}
+
+fn run(text: &str) -> Ran {
+    inn(&["-"]).stdin(text).run()
+}
+
+/// A guest of WASI 0.1, as a component, in a folder.
+fn adapted(name: &str) -> tempfile::TempDir {
+    let folder = scratch();
+    let module = fs::read(guest(name)).unwrap();
+    fs::write(folder.path().join("guest.wasm"), component_of(&module).unwrap()).unwrap();
+    folder
+}
+
+fn in_folder(folder: &tempfile::TempDir, args: &[&str]) -> Inn {
+    inn(args).current_dir(folder.path())
+}
+
+#[test]
+fn the_exit_code_is_what_run_returns_or_exit_says() {
+    run(&plain("(i32.const 0)")).code(0).stdout("").stderr("");
+    run(&plain("(i32.const 1)")).code(1).stdout("").stderr("");
+    for (function, ty, argument, code) in [
+        ("exit", "(result)", 0, 0),
+        ("exit", "(result)", 1, 1),
+        ("exit-with-code", "u8", 0, 0),
+        ("exit-with-code", "u8", 42, 42),
+        ("exit-with-code", "u8", 255, 255),
+    ] {
+        let imports = format!(
+            r#"(import "wasi:cli/exit@0.2.0" (instance $e (export "{function}" (func (param "status{code}" {ty})))))
+            (core func $exit (canon lower (func $e "{function}")))
+            (core instance $wasi (export "exit" (func $exit)))"#
+        )
+        .replace(&format!("status{code}"), if ty == "u8" { "status-code" } else { "status" });
+        let body = format!("(call $exit (i32.const {argument})) (unreachable)");
+        run(&program(&imports, r#"(import "" "exit" (func $exit (param i32)))"#, &body))
+            .code(code)
+            .stderr("");
+    }
+}
+
+#[test]
+fn a_trap_says_what_and_where() {
+    let ran = inn(&["guest.wasm"]).current_dir(adapted("trap").path()).run();
+    ran.code(134).stdout("").says(&[
+        "error: wasm trap: unreachable\n   0: trap!fall (at offset 0x37)\n   1: trap!step",
+        "#run (at offset",
+    ]);
+}
+
+#[test]
+fn times_and_memory_are_bounded() {
+    let endless = plain("(loop $l (br $l)) (unreachable)");
+    inn(&["--timeout", "50ms", "-"]).stdin(endless.clone()).run().code(134).says(&["--timeout is 50ms"]);
+    inn(&["--fuel", "1000", "-"]).stdin(endless).run().code(134).says(&["--fuel is 1000 units"]);
+    let grows = plain("(drop (memory.grow (i32.const 10000))) (i32.eq (memory.size) (i32.const 1))")
+        .replace(r#"(func (export "run")"#, r#"(memory 1) (func (export "run")"#);
+    inn(&["--max-memory", "4MiB", "-"]).stdin(grows).run().code(1).says(&["--max-memory"]);
+    // A wait ends as well.
+    let sleeps = program(
+        r#"(import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type $p (sub resource)))
+                (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+            (alias export $poll "pollable" (type $pollable))
+            (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+                (alias outer 1 $pollable (type $outer)) (export "pollable" (type $p (eq $outer)))
+                (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+            (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+            (core func $block (canon lower (func $poll "[method]pollable.block")))
+            (core instance $wasi (export "subscribe" (func $subscribe)) (export "block" (func $block)))"#,
+        r#"(import "" "subscribe" (func $subscribe (param i64) (result i32)))
+            (import "" "block" (func $block (param i32)))"#,
+        "(call $block (call $subscribe (i64.const 3600000000000))) (i32.const 0)",
+    );
+    inn(&["--timeout", "50ms", "-"]).stdin(sleeps).run().code(134).says(&["--timeout is 50ms"]);
+}
+
+#[test]
+fn keys_are_as_for_modules_and_denials_name_the_flag() {
+    let folder = adapted("hello-rust");
+    fs::create_dir(folder.path().join("out")).unwrap();
+    in_folder(&folder, &["guest.wasm"])
+        .run()
+        .code(1)
+        .stdout("Hello, World!\n")
+        .says(&["denied: open for writing /helloworld/helloworld.txt", "--dir HOST::/helloworld::rw"]);
+    in_folder(&folder, &["--dir", "out::/helloworld::ro", "guest.wasm"])
+        .run()
+        .code(1)
+        .says(&["denied: open for writing /helloworld/helloworld.txt", "::/helloworld::rw"]);
+    in_folder(&folder, &["--dir", "out::/helloworld::cow", "--cow-changes", "list", "guest.wasm"])
+        .run()
+        .code(0)
+        .stdout("Hello, World!\n")
+        .stderr("A helloworld.txt\n");
+    in_folder(&folder, &["--tmp", "/helloworld::1MiB", "guest.wasm"]).run().code(0);
+    assert!(!folder.path().join("out/helloworld.txt").exists());
+    in_folder(&folder, &["--explain", "--dir", "out::/helloworld", "guest.wasm"])
+        .run()
+        .code(0)
+        .says(&["nothing that the guest asked the host for was denied"]);
+    assert_eq!(fs::read_to_string(folder.path().join("out/helloworld.txt")).unwrap(), "Hello, World!\n");
+}
+
+#[test]
+fn a_policy_is_learned_from_a_component() {
+    let folder = adapted("cat");
+    fs::write(folder.path().join("text"), "words\n").unwrap();
+    in_folder(
+        &folder,
+        &["policy", "learn", "--to", "cat.toml", "--dir", ".::/in::ro", "guest.wasm", "/in/text"],
+    )
+    .run()
+    .code(0)
+    .stdout("words\n");
+    in_folder(&folder, &["--policy", "cat.toml", "guest.wasm", "/in/text"]).run().code(0).stdout("words\n");
+}
+
+#[test]
+fn what_nobody_provides_is_no_harm_until_it_is_called() {
+    let imports = r#"(import "wasi:http/types@0.2.0" (instance $http (export "f" (func)) (export "g" (func))))
+        (import "test:other/thing@1.0.0" (instance $other (export "h" (func))))
+        (core func $f (canon lower (func $http "f"))) (core func $g (canon lower (func $http "g")))
+        (core func $h (canon lower (func $other "h")))
+        (core instance $wasi (export "f" (func $f)))"#;
+    let core_imports = r#"(import "" "f" (func $f))"#;
+    run(&program(imports, core_imports, "(i32.const 0)")).code(0).stderr("");
+    run(&program(imports, core_imports, "(call $f) (i32.const 0)")).code(134).says(&[
+        "`wasi:http/types@0.2.0#f` was called, which nobody provides",
+        "the component has 3 imports that nobody provides:",
+        "`wasi:http/types@0.2.0#g` (func())",
+        "`test:other/thing@1.0.0#h` (func())",
+    ]);
+}
+
+#[test]
+fn a_component_of_another_world_says_what_can_be_called() {
+    let library = r#"(component (core module $m (func (export "f") (result i32) (i32.const 1)))
+        (core instance $i (instantiate $m))
+        (func (export "answer") (result u32) (canon lift (core func $i "f"))))"#;
+    run(library).code(2).says(&["exports no `wasi:cli/run`", "inn --invoke 'answer()'"]);
+    let later = plain("(i32.const 0)").replace("wasi:cli/run@0.2.3", "wasi:cli/run@0.3.0");
+    run(&later).code(1).says(&["it is a program of another version of WASI", "wasi:cli/run@0.3.0"]);
+}
+
+#[test]
+fn flags_that_take_modules_only_say_so() {
+    let folder = scratch();
+    fs::write(folder.path().join("p.wat"), plain("(i32.const 0)")).unwrap();
+    for flag in [&["--record", "r.rec"][..], &["--trace"], &["--profile", "p.svg"], &["--coredump", "core"]] {
+        let args = [flag, &["p.wat"]].concat();
+        in_folder(&folder, &args).run().code(2).says(&[flag[0], "takes modules only"]);
+    }
+}

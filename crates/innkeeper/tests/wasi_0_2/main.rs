@@ -1,8 +1,17 @@
-//! WASI 0.2, which components import.
+//! WASI 0.2, which components import. Cases have the numbers of the lists of what a sandbox and what an implementation of components must survive.
 
+mod driver;
+mod files;
+mod limits;
+mod paths;
+mod polls;
 mod sockets;
+mod streams;
 mod types;
 
+use std::sync::OnceLock;
+
+use driver::{Driven, Driver};
 use innkeeper::component::Component;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2;
@@ -20,4 +29,11 @@ fn component(engine: &Engine, text: &str) -> Component {
 /// A guest without keys.
 fn context() -> p2::Context {
     p2::Context::new(&Keys::default()).unwrap()
+}
+
+/// A guest with these keys that calls any function of WASI, in the interpreter and in compiled code.
+fn drivers(keys: &Keys) -> [Driver; 2] {
+    static DRIVEN: OnceLock<[Driven; 2]> = OnceLock::new();
+    let driven = DRIVEN.get_or_init(|| engines().map(|engine| Driven::new(&engine)));
+    [&driven[0], &driven[1]].map(|driven| driven.start(p2::Context::new(keys).unwrap()))
 }

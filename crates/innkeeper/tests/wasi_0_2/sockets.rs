@@ -292,7 +292,7 @@ fn l4_waits_on_sockets_end_at_the_deadline() {
         program.store.set_deadline(Some(Duration::from_millis(100))).unwrap();
         let ended = program.run();
         assert!(
-            ended.as_ref().is_err_and(|error| error.trap() == Some(Trap::Interrupted)),
+            ended.as_ref().is_err_and(|error| error.trap() == Some(Trap::DeadlineExceeded)),
             "{arguments:?}: {ended:?}"
         );
     }

@@ -10,16 +10,16 @@ use innkeeper::{Error, Store};
 use super::{component, context, engines};
 
 /// The interfaces with the types of their functions.
-const IMPORTS: &str = include_str!("wasi-0.2.12.wat");
+pub(crate) const IMPORTS: &str = include_str!("wasi-0.2.12.wat");
 
 /// Functions that are not bound yet, one a line. One that is bound by now, or that there never was, fails the test.
 const KNOWN_GAPS: &str = include_str!("known-gaps.txt");
 
 /// A function of an interface, which is the imported instance of a number.
-pub(super) struct Function {
-    instance: usize,
-    pub(super) interface: &'static str,
-    pub(super) name: &'static str,
+pub(crate) struct Function {
+    pub(crate) instance: usize,
+    pub(crate) interface: &'static str,
+    pub(crate) name: &'static str,
 }
 
 /// All functions, in order.
@@ -39,8 +39,16 @@ pub(super) fn functions() -> Vec<Function> {
     functions
 }
 
+/// Those that are bound.
+pub(crate) fn bound_functions() -> Vec<Function> {
+    let gaps: BTreeSet<&str> = KNOWN_GAPS.lines().collect();
+    let is_bound =
+        |function: &Function| !gaps.contains(&*format!("{} {}", function.interface, function.name));
+    functions().into_iter().filter(is_bound).collect()
+}
+
 /// A component that imports everything, and uses these functions.
-fn using<'a>(imports: &str, functions: impl IntoIterator<Item = &'a Function>) -> String {
+pub(crate) fn using<'a>(imports: &str, functions: impl IntoIterator<Item = &'a Function>) -> String {
     let mut text = imports.trim_end().strip_suffix(')').unwrap().to_owned();
     text += r#"(core module $m (memory (export "memory") 1)
         (func (export "realloc") (param i32 i32 i32 i32) (result i32) (unreachable)))
@@ -85,16 +93,9 @@ fn every_function_is_bound_with_its_type() {
 #[test]
 fn c11_every_version_of_0_2_links() {
     let [engine, _] = engines();
-    let known: BTreeSet<&str> = KNOWN_GAPS.lines().collect();
-    let functions = functions();
-    let bound = || {
-        let is_bound = |function: &&Function| {
-            // There is no earlier version of it.
-            let is_new = function.name == "exit-with-code";
-            !is_new && !known.contains(&*format!("{} {}", function.interface, function.name))
-        };
-        functions.iter().filter(is_bound)
-    };
+    let functions = bound_functions();
+    // There is no earlier version of it.
+    let bound = || functions.iter().filter(|function| function.name != "exit-with-code");
     for version in ["0.2.0", "0.2.6", "0.2.12", "0.2.99"] {
         let imports = IMPORTS.replace("@0.2.12", &format!("@{version}"));
         link(&engine, &using(&imports, bound())).unwrap_or_else(|error| panic!("{version}: {error}"));

@@ -1,0 +1,102 @@
+//! Waiting and clocks.
+
+use std::time::{Duration, Instant};
+
+use innkeeper::component::{List, ResourceAny, Val};
+use innkeeper::wasi::keys::{Clocks, Keys, StdinKey};
+use innkeeper::wasi::p2::Misuse;
+
+use super::driver::{Driver, resource};
+use super::drivers;
+
+fn after(driver: &mut Driver, time: Duration) -> ResourceAny {
+    resource(driver.call("subscribe-duration", &[Val::U64(time.as_nanos() as u64)]).unwrap())
+}
+
+fn poll(driver: &mut Driver, pollables: &[ResourceAny]) -> Vec<u32> {
+    let list = pollables.iter().map(|pollable| Val::Resource(*pollable)).collect();
+    match driver.call("poll", &[Val::List(List::Vals(list))]).unwrap() {
+        Some(Val::List(List::U32(ready))) => ready,
+        other => panic!("{other:?}"),
+    }
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// C108: duplicates are each told; nothing to wait for is a trap.
+#[test]
+fn c108_what_is_ready_is_told_by_its_place() {
+    let keys = Keys::builder().stdin(StdinKey::Bytes(b"x".to_vec())).build();
+    for mut driver in drivers(&keys) {
+        let (never, now) = (after(&mut driver, LONG), after(&mut driver, Duration::ZERO));
+        let stdin = resource(driver.call("get-stdin", &[]).unwrap());
+        let input = resource(driver.call("[method]input-stream.subscribe", &[Val::Resource(stdin)]).unwrap());
+        assert_eq!(poll(&mut driver, &[never, now, never, now, input]), [1, 3, 4]);
+        let ready = |driver: &mut Driver, pollable| {
+            driver.call("[method]pollable.ready", &[Val::Resource(pollable)]).unwrap()
+        };
+        assert_eq!(ready(&mut driver, never), Some(Val::Bool(false)));
+        assert_eq!(ready(&mut driver, input), Some(Val::Bool(true)));
+        driver.call("[method]pollable.block", &[Val::Resource(now)]).unwrap();
+        let told = driver.call("poll", &[Val::List(List::Vals(vec![]))]).unwrap_err();
+        assert!(told.is::<Misuse>(), "{told}");
+    }
+}
+
+/// C108, C111: times pass, also those that have passed before.
+#[test]
+fn c111_times_come() {
+    for mut driver in drivers(&Keys::default()) {
+        let past = resource(driver.call("subscribe-instant", &[Val::U64(0)]).unwrap());
+        let (never, soon) = (after(&mut driver, LONG), after(&mut driver, Duration::from_millis(20)));
+        assert_eq!(poll(&mut driver, &[never, past]), [1]);
+        let begin = Instant::now();
+        assert_eq!(poll(&mut driver, &[soon, never]), [0]);
+        assert!(begin.elapsed() >= Duration::from_millis(15));
+        let forever = resource(driver.call("subscribe-instant", &[Val::U64(u64::MAX)]).unwrap());
+        assert_eq!(poll(&mut driver, &[forever, soon]), [1]);
+    }
+}
+
+/// C108: very many, and what cannot be waited for at once.
+#[test]
+fn c108_very_many_pollables() {
+    let mut keys = Keys::default();
+    keys.limits.max_interests = 5000;
+    for mut driver in drivers(&keys) {
+        let (never, now) = (after(&mut driver, LONG), after(&mut driver, Duration::ZERO));
+        let mut many = vec![never; 4999];
+        many.push(now);
+        assert_eq!(poll(&mut driver, &many), [4999]);
+        many.push(never);
+        let list = many.iter().map(|pollable| Val::Resource(*pollable)).collect();
+        let told = driver.call("poll", &[Val::List(List::Vals(list))]).unwrap_err().to_string();
+        assert!(told.contains("5001 pollables, and 5000 may be waited for"), "{told}");
+    }
+}
+
+/// P6: short sleeps leave nothing behind, and clocks that are not the host's pass as they are slept.
+#[test]
+fn p6_short_sleeps_take_nothing() {
+    let clocks =
+        Clocks::Stepped { realtime: Duration::from_secs(1_000_000_000), step: Duration::from_micros(1) };
+    let mut keys = Keys::builder().clocks(clocks).build();
+    keys.limits.memory_bytes = Some(8 << 20);
+    for mut driver in drivers(&keys) {
+        for _ in 0..20_000 {
+            let soon = after(&mut driver, Duration::from_secs(1));
+            driver.call("[method]pollable.block", &[Val::Resource(soon)]).unwrap();
+            driver.drop(soon);
+        }
+        let Some(Val::Record(now)) = driver.call_of("wasi:clocks/wall-clock", "now").unwrap() else {
+            panic!()
+        };
+        let Val::U64(seconds) = now[0].1 else { panic!() };
+        assert!((1_000_020_000..1_000_020_100).contains(&seconds), "{seconds}");
+        let Some(Val::U64(step)) = driver.call_of("wasi:clocks/monotonic-clock", "resolution").unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(step, 1000);
+    }
+}

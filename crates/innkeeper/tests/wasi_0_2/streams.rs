@@ -1,0 +1,186 @@
+//! Streams: standard ones and those of files.
+
+use std::fs;
+
+use innkeeper::component::{List, ResourceAny, Val};
+use innkeeper::wasi::keys::{Access, Capture, Keys, StdinKey, StdoutKey};
+use innkeeper::wasi::p2::Misuse;
+
+use super::driver::{Driver, bytes_val, resource};
+use super::drivers;
+
+fn stream(driver: &mut Driver, name: &str) -> ResourceAny {
+    resource(driver.call(name, &[]).unwrap())
+}
+
+fn input(driver: &mut Driver, stream: ResourceAny, name: &str, length: u64) -> Result<Vec<u8>, String> {
+    let params = [Val::Resource(stream), Val::U64(length)];
+    match driver.outcome(&format!("[method]input-stream.{name}"), &params)? {
+        Some(Val::List(List::U8(bytes))) => Ok(bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn output(driver: &mut Driver, stream: ResourceAny, name: &str, rest: &[Val]) -> Result<Option<Val>, String> {
+    let params = [&[Val::Resource(stream)], rest].concat();
+    driver.outcome(&format!("[method]output-stream.{name}"), &params)
+}
+
+/// The sentence of a trap.
+fn misuse(driver: &mut Driver, name: &str, params: &[Val]) -> String {
+    let error = driver.call(name, params).unwrap_err();
+    error.downcast_ref::<Misuse>().unwrap_or_else(|| panic!("{error}")).to_string()
+}
+
+/// C104: read by two handles, to its end, and beyond.
+#[test]
+fn c104_standard_input_is_one_stream() {
+    let keys = Keys::builder().stdin(StdinKey::Bytes(b"abcdefgh".to_vec())).build();
+    for mut driver in drivers(&keys) {
+        let (one, two) = (stream(&mut driver, "get-stdin"), stream(&mut driver, "get-stdin"));
+        assert_eq!(input(&mut driver, one, "read", 3), Ok(b"abc".to_vec()));
+        assert_eq!(input(&mut driver, two, "blocking-read", 2), Ok(b"de".to_vec()));
+        assert_eq!(input(&mut driver, one, "read", 0), Ok(vec![]));
+        let skipped = driver.outcome("[method]input-stream.skip", &[Val::Resource(one), Val::U64(1)]);
+        assert_eq!(skipped, Ok(Some(Val::U64(1))));
+        driver.drop(two);
+        assert_eq!(input(&mut driver, one, "blocking-read", u64::MAX), Ok(b"gh".to_vec()));
+        assert_eq!(input(&mut driver, one, "read", 1), Err("closed".to_owned()));
+        assert_eq!(input(&mut driver, one, "blocking-read", 1), Err("closed".to_owned()));
+    }
+}
+
+/// C104, C105: streams that are not there are closed.
+#[test]
+fn c105_closed_streams_say_so() {
+    let keys = Keys::builder().stdin(StdinKey::Closed).stdout(StdoutKey::Closed).build();
+    for mut driver in drivers(&keys) {
+        let (stdin, stdout) = (stream(&mut driver, "get-stdin"), stream(&mut driver, "get-stdout"));
+        assert_eq!(input(&mut driver, stdin, "blocking-read", 1), Err("closed".to_owned()));
+        for name in ["check-write", "flush", "blocking-flush"] {
+            assert_eq!(output(&mut driver, stdout, name, &[]), Err("closed".to_owned()), "{name}");
+        }
+        assert!(output(&mut driver, stdout, "blocking-write-and-flush", &[bytes_val(b"x")]).is_err());
+        for name in ["get-terminal-stdin", "get-terminal-stdout", "get-terminal-stderr"] {
+            assert_eq!(driver.call(name, &[]).unwrap(), Some(Val::Option(None)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_arrives_in_order() {
+    let capture = Capture::new(1 << 20);
+    let keys = Keys::builder()
+        .stdin(StdinKey::Bytes(b"spliced".to_vec()))
+        .stdout(StdoutKey::Capture(capture.clone()))
+        .stderr(StdoutKey::Capture(capture.clone()))
+        .build();
+    for mut driver in drivers(&keys) {
+        let before = capture.contents().len();
+        let (stdout, stderr) = (stream(&mut driver, "get-stdout"), stream(&mut driver, "get-stderr"));
+        output(&mut driver, stdout, "blocking-write-and-flush", &[bytes_val(b"one ")]).unwrap();
+        output(&mut driver, stderr, "blocking-write-and-flush", &[bytes_val(b"two ")]).unwrap();
+        let Some(Val::U64(permitted)) = output(&mut driver, stdout, "check-write", &[]).unwrap() else {
+            panic!()
+        };
+        assert!(permitted >= 4096);
+        output(&mut driver, stdout, "write", &[bytes_val(b"three")]).unwrap();
+        output(&mut driver, stdout, "write-zeroes", &[Val::U64(2)]).unwrap();
+        output(&mut driver, stdout, "flush", &[]).unwrap();
+        output(&mut driver, stdout, "blocking-write-zeroes-and-flush", &[Val::U64(1)]).unwrap();
+        let stdin = stream(&mut driver, "get-stdin");
+        let spliced = output(&mut driver, stdout, "splice", &[Val::Resource(stdin), Val::U64(3)]);
+        assert_eq!(spliced, Ok(Some(Val::U64(3))));
+        let spliced = output(&mut driver, stdout, "blocking-splice", &[Val::Resource(stdin), Val::U64(100)]);
+        assert_eq!(spliced, Ok(Some(Val::U64(4))));
+        let spliced = output(&mut driver, stdout, "splice", &[Val::Resource(stdin), Val::U64(1)]);
+        assert_eq!(spliced, Err("closed".to_owned()));
+        assert_eq!(&capture.contents()[before..], b"one two three\0\0\0spliced");
+    }
+}
+
+#[test]
+fn what_was_not_permitted_is_a_trap() {
+    let keys = Keys::builder().stdout(StdoutKey::Discard).build();
+    let method = |name: &str| format!("[method]output-stream.{name}");
+    for (name, argument, says) in [
+        ("write", bytes_val(b"x"), "was given 1 bytes, and `check-write` has allowed 0"),
+        ("write-zeroes", Val::U64(u64::MAX), "`check-write` has allowed 0"),
+        ("blocking-write-and-flush", bytes_val(&[0; 4097]), "was given 4097 bytes, and takes 4096 at most"),
+        ("blocking-write-zeroes-and-flush", Val::U64(4097), "takes 4096 at most"),
+    ] {
+        for mut driver in drivers(&keys) {
+            let stdout = stream(&mut driver, "get-stdout");
+            let told = misuse(&mut driver, &method(name), &[Val::Resource(stdout), argument.clone()]);
+            assert!(told.contains(says), "{told}");
+        }
+    }
+}
+
+/// A stream of a file has a position of its own, and outlives the descriptor; appending goes to the end, whoever else has written.
+#[test]
+fn streams_of_files_have_places_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::builder().dir(folder.path(), "/work", Access::ReadWrite).build();
+    for mut driver in drivers(&keys) {
+        let path = folder.path().join("f");
+        fs::write(&path, "0123456789").unwrap();
+        let at = driver.directories()[0].0;
+        let file = driver.open(at, "f", (&[], &["read", "write"])).unwrap();
+        let one = resource(driver.at("read-via-stream", file, &[Val::U64(0)]).unwrap());
+        let two = resource(driver.at("read-via-stream", file, &[Val::U64(5)]).unwrap());
+        let write = resource(driver.at("write-via-stream", file, &[Val::U64(2)]).unwrap());
+        let append = resource(driver.at("append-via-stream", file, &[]).unwrap());
+        driver.drop(file);
+        assert_eq!(input(&mut driver, one, "read", 4), Ok(b"0123".to_vec()));
+        assert_eq!(input(&mut driver, two, "read", 3), Ok(b"567".to_vec()));
+        output(&mut driver, append, "blocking-write-and-flush", &[bytes_val(b"A")]).unwrap();
+        output(&mut driver, write, "blocking-write-and-flush", &[bytes_val(b"WW")]).unwrap();
+        fs::write(&path, "01WWxxxxxxxxxxxx").unwrap();
+        output(&mut driver, append, "blocking-write-and-flush", &[bytes_val(b"B")]).unwrap();
+        output(&mut driver, write, "blocking-write-and-flush", &[bytes_val(b"VV")]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "01WWVVxxxxxxxxxxB");
+        assert_eq!(input(&mut driver, one, "blocking-read", 4), Ok(b"VVxx".to_vec()));
+    }
+}
+
+/// C105: nobody reads any more.
+#[test]
+fn c105_a_broken_pipe_fails_once_and_is_closed_then() {
+    let full = Keys::builder().stdout(StdoutKey::Capture(Capture::new(3))).build();
+    for mut driver in drivers(&full) {
+        let stdout = stream(&mut driver, "get-stdout");
+        let wrote = output(&mut driver, stdout, "blocking-write-and-flush", &[bytes_val(b"four")]);
+        let told = wrote.unwrap_err();
+        assert!(told.starts_with("last-operation-failed") && told.contains("insufficient-space"), "{told}");
+        assert_eq!(
+            output(&mut driver, stdout, "blocking-write-and-flush", &[bytes_val(b"more")]),
+            Err("closed".to_owned())
+        );
+        assert_eq!(output(&mut driver, stdout, "check-write", &[]), Err("closed".to_owned()));
+    }
+}
+
+/// C72: a stream is not dropped before its pollables, and the guest is told which.
+#[test]
+fn c72_a_stream_outlives_its_pollables() {
+    let keys = Keys::builder().stdin(StdinKey::Bytes(b"x".to_vec())).stdout(StdoutKey::Discard).build();
+    for (get, subscribe, kind) in [
+        ("get-stdin", "[method]input-stream.subscribe", "input-stream"),
+        ("get-stdout", "[method]output-stream.subscribe", "output-stream"),
+    ] {
+        for mut driver in drivers(&keys) {
+            let parent = stream(&mut driver, get);
+            let child = resource(driver.call(subscribe, &[Val::Resource(parent)]).unwrap());
+            let told = parent.drop(&mut driver.store).unwrap_err().to_string();
+            assert!(
+                told.contains(&format!(
+                    "wasi:io/streams {kind} was dropped before the wasi:io/poll pollable"
+                )),
+                "{told}"
+            );
+            drop(driver);
+            let _ = child;
+        }
+    }
+}

@@ -43,6 +43,7 @@ Examples:
   inn --timeout 5s --trace app.wasm        stopped after five seconds; every call is printed
   inn --invoke add math.wasm 2 40          call one function and print what it returns
   inn --invoke 'add(2, 40)' math.wasm      the same of a component, with values of any type
+  inn --plug dep.wasm app.wasm             what one component exports is given to another
   inn inspect app.wasm                     what a program needs and offers
   inn compile app.wasm                     app.cwasm, for inn --allow-precompiled app.cwasm
 

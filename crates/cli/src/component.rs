@@ -1,11 +1,11 @@
-//! `inn run` of a component: a program, which exports `wasi:cli/run` of WASI 0.2, from its bytes to its end.
+//! `inn run` of a component: a program, which exports `wasi:cli/run` of WASI 0.2, or one of which functions are invoked, from its bytes to its end.
 //!
 //! What a component imports and nobody provides fails when it is called, and not before: programs import more than they use. Where that ends one, all that nobody
 //! provides is told.
 
 use std::process::ExitCode;
 
-use innkeeper::component::{Component, Linker, Trap as ComponentTrap};
+use innkeeper::component::{Component, Instance, Linker, Trap as ComponentTrap};
 use innkeeper::wasi::host::Host;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p1::Explanation;
@@ -14,12 +14,13 @@ use innkeeper::wasi::stop::{StopReason, Stopper};
 use innkeeper::wasi::{Exit, exit_code};
 use innkeeper::{Engine, Error, ErrorKind, Store, Trap};
 
-use crate::call::{Exported, exported, listed};
+use crate::call::{Call, Called, Exported, Session, exported, listed};
 use crate::deadline::Deadline;
 use crate::ended::{Ended, Usage, all_told};
 use crate::flags::RunArgs;
 use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
+use crate::plug::Plug;
 use crate::report::{self, Problem, short};
 use crate::signals::{self, Came};
 use crate::values::ProfileFlag;
@@ -43,12 +44,15 @@ struct Ran {
     ending: Ending,
     host: Host,
     signal: Came,
+    /// Why it was not called further.
+    problem: Option<Problem>,
 }
 
-/// A component, and what nobody provides of what it imports, in words.
-pub(crate) struct Linked<'a> {
-    pub(crate) component: &'a Component,
-    pub(crate) linker: Linker<Context>,
+/// A component with those that are plugged in, and what nobody provides of what it imports, in words.
+struct Linked<'a> {
+    component: &'a Component,
+    plugs: &'a [Plug],
+    linker: Linker<Context>,
     missing: Option<String>,
 }
 
@@ -61,11 +65,14 @@ impl Run<'_> {
         let engine = innkeeper::engine_cached(config, tiers, cache);
         let bytes = std::mem::take(&mut self.input.bytes);
         let component = Component::new(&engine, bytes).map_err(|error| self.input.problem(&error))?;
+        let calls = Call::all(&args.invoke, args.guest_args())?;
         let functions = exported(&component);
-        if !functions.iter().any(is_run) {
+        if calls.is_empty() && !functions.iter().any(is_run) {
             return Err(not_a_program(&self.input.name, &functions));
         }
-        let linked = Linked::new(&engine, &component).map_err(|error| self.input.problem(&error))?;
+        let plugs = Plug::all(args, &engine, &self.writable)?;
+        let mut linked =
+            Linked::new(&engine, &component, &plugs).map_err(|error| self.input.problem(&error))?;
         // Whatever is written is opened before the guest can have a say in what stands there.
         output::open_streams(&mut self.keys, &self.writable)?;
         let changes = changes::Wishes::prepare(&args.reports.cow_changes, &self.writable)?;
@@ -76,7 +83,7 @@ impl Run<'_> {
             context.host().learn_usage();
         }
         changes.check(context.host())?;
-        let ran = run(&linked, context, (&engine, self.deadline.start_guest(), args))
+        let ran = run((&mut linked, &calls), context, (&engine, self.deadline.start_guest(), args))
             .map_err(|reason| reason.told(&self.input))?;
         let ended = Ended {
             ending: &ran.ending,
@@ -95,7 +102,8 @@ impl Run<'_> {
         {
             linked.tell_what_is_missing(&self.input.name);
         }
-        let problems = ended.carry_out_changes(changes, args, &self.deadline);
+        let mut problems = ended.carry_out_changes(changes, args, &self.deadline);
+        problems.extend(ran.problem);
         drop(self.deadline);
         then(&self.keys, &ran.host);
         all_told(code, problems)
@@ -117,15 +125,22 @@ impl Run<'_> {
 }
 
 impl<'a> Linked<'a> {
-    /// Finds all that the component imports in WASI 0.2; what is not there gets a function that fails.
-    pub(crate) fn new(engine: &Engine, component: &'a Component) -> Result<Linked<'a>, Error> {
+    fn new(engine: &Engine, component: &'a Component, plugs: &'a [Plug]) -> Result<Linked<'a>, Error> {
         let mut linker = Linker::new(engine);
         p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
-        let missing = linker.instantiate_pre(component).err().map(|error| error.to_string());
-        if missing.is_some() {
-            linker.define_unknown_imports_as_traps(component)?;
+        Ok(Linked { component, plugs, linker, missing: None })
+    }
+
+    /// Makes the instance: of what the component imports, plugs have the first word, then WASI 0.2; what is not there gets a function that fails.
+    fn instantiate(&mut self, store: &mut Store<Context>) -> Result<Instance, Error> {
+        for plug in self.plugs {
+            plug.plug_in(&mut self.linker, store)?;
         }
-        Ok(Linked { component, linker, missing })
+        self.missing = self.linker.instantiate_pre(self.component).err().map(|error| error.to_string());
+        if self.missing.is_some() {
+            self.linker.define_unknown_imports_as_traps(self.component)?;
+        }
+        self.linker.instantiate(store, self.component)
     }
 
     /// Says all that nobody provides, where that is why the guest was stopped.
@@ -164,7 +179,7 @@ impl From<Problem> for NotRun {
 }
 
 fn run(
-    linked: &Linked<'_>,
+    (linked, calls): (&mut Linked<'_>, &[Call<'_>]),
     context: Context,
     (engine, stopper, args): (&Engine, &Stopper, &RunArgs),
 ) -> Result<Ran, NotRun> {
@@ -178,12 +193,13 @@ fn run(
     if let Some(fuel) = args.keys.limits.fuel {
         store.set_fuel(fuel)?;
     }
-    let ending = match linked.linker.instantiate(&mut store, linked.component) {
+    let (ending, problem) = match linked.instantiate(&mut store) {
+        Ok(instance) if !calls.is_empty() => invoke(&mut store, (instance, linked.component), calls),
         Ok(instance) => match p2::call_run(&mut store, instance) {
-            Ok(code) => Ending::Exited(Exit(code.cast_unsigned())),
-            Err(error) => ending_of(error, |_| true),
+            Ok(code) => (Ending::Exited(Exit(code.cast_unsigned())), None),
+            Err(error) => (ending_of(error, |_| true), None),
         },
-        Err(error) => ending_of(error, is_trap),
+        Err(error) => (ending_of(error, is_trap), None),
     };
     let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
     let ending = match ending {
@@ -198,7 +214,37 @@ fn run(
         // Whoever stopped it does not wait until all that it made has been taken apart; the process ends soon.
         std::mem::forget(store);
     }
-    Ok(Ran { ending, host, signal })
+    Ok(Ran { ending, host, signal, problem })
+}
+
+/// Makes the calls of `--invoke` in an instance, and prints their results.
+fn invoke(
+    store: &mut Store<Context>,
+    (instance, component): (Instance, &Component),
+    calls: &[Call<'_>],
+) -> (Ending, Option<Problem>) {
+    let mut session = Session::new(instance, exported(component));
+    let mut made = || -> Result<(), Called> {
+        for call in calls {
+            if let Some(result) = session.call(&mut *store, call)? {
+                report::output(&(result + "\n"))?;
+            }
+        }
+        Ok(())
+    };
+    // Nothing else is printed of a guest that has returned.
+    let returned = || Ending::Returned(Vec::new());
+    match made() {
+        Ok(()) => match session.finish(store) {
+            Ok(()) => (returned(), None),
+            Err(error) => (ending_of(error, is_trap), None),
+        },
+        Err(Called::Problem(problem)) => (returned(), Some(problem)),
+        Err(Called::Failed { call, error }) => match ending_of(error, is_trap) {
+            Ending::Failed(error) => (returned(), Some(Problem::new(call, error))),
+            ending => (ending, None),
+        },
+    }
 }
 
 /// How a guest has ended by an error.
@@ -211,7 +257,7 @@ fn ending_of(error: Error, is_trap: impl Fn(&Error) -> bool) -> Ending {
 }
 
 /// Whether a guest was stopped by a trap: of core code, of the component model's rules or of WASI's.
-pub(crate) fn is_trap(error: &Error) -> bool {
+fn is_trap(error: &Error) -> bool {
     error.trap().is_some() || error.is::<ComponentTrap>() || error.is::<Misuse>()
 }
 

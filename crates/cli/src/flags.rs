@@ -43,6 +43,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME|CALL", help_heading = "Guest")]
     pub(crate) invoke: Vec<String>,
 
+    /// Give what this component exports to FILE, a component that imports it; may be given several times
+    ///
+    /// It gets the same keys as FILE. Versions that are compatible serve, and what one plug exports is also given to those after it. What a plug provides takes the place of what inn has under the same name.
+    #[arg(long, value_name = "FILE", help_heading = "Guest", value_hint = ValueHint::FilePath)]
+    pub(crate) plug: Vec<OsString>,
+
     /// Parts of WebAssembly that the module may use: -NAME switches one off, NAME one on, mvp all off; separated by commas
     ///
     /// Everything is on at first. The names are those of the proposals: mutable-global, saturating-float-to-int, sign-extension, multi-value, bulk-memory,

@@ -53,6 +53,7 @@ const OWN_FLAGS: &[&str] = &[
     "--cow-changes",
     "--argv0",
     "--invoke",
+    "--plug",
     "--features",
     "--fuel",
     "--tier",

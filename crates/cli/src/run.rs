@@ -25,7 +25,7 @@ use crate::report::{self, Problem, visible};
 use crate::values::ProfileFlag;
 use crate::wording::Wording;
 use crate::writable::Writable;
-use crate::{background, cache, changes, component, invoked, keys, makers, observers, perf, profile};
+use crate::{background, cache, changes, component, keys, makers, observers, perf, profile};
 
 /// Runs what the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
@@ -90,12 +90,14 @@ fn run_guest(
     }
     let mut input = read(args, &mut execution, &writable)?;
     if input.is_component() {
-        if !args.invoke.is_empty() {
-            return invoked::run(args, &input, execution, (&keys, &deadline));
-        }
         note_flags_of_inn(args);
         let run = component::Run { args, input, execution, keys, deadline, writable, usage };
         return run.carry_out(then);
+    }
+    if let Some(plug) = args.plug.first() {
+        let plug = visible(&plug.to_string_lossy());
+        let reason = format!("`{}` is a module, and only components take plugs", input.name);
+        return Err(Problem::new(format!("--plug {plug}"), reason).help("run it without --plug").mistake());
     }
     note_flags_of_inn(args);
     let cache = execution.cache.clone();

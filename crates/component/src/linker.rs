@@ -177,6 +177,26 @@ impl<T: 'static> Linker<T> {
     }
 }
 
+/// What is defined in a clone is not in the other.
+impl<T: 'static> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker { engine: self.engine.clone(), items: self.items.clone() }
+    }
+}
+
+impl<T: 'static> Clone for Item<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Item::HostFunc(call) => Item::HostFunc(call.clone()),
+            Item::Func(func) => Item::Func(*func),
+            Item::Module(module) => Item::Module(module.clone()),
+            Item::HostResource(ty, dtor) => Item::HostResource(ty.clone(), Arc::clone(dtor)),
+            Item::Resource { store, ty } => Item::Resource { store: *store, ty: *ty },
+            Item::Instance(items) => Item::Instance(items.clone()),
+        }
+    }
+}
+
 impl<T: 'static> std::fmt::Debug for Linker<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Linker").finish_non_exhaustive()

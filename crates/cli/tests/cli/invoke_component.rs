@@ -131,3 +131,40 @@ fn of_a_module_one_function_is_called() {
     let module = r#"(module (func (export "one") (result i32) (i32.const 1)))"#;
     invoke(module, &["one", "one"]).code(2).says(&["--invoke one: of a module one function is called"]);
 }
+
+/// A library that uses WASI, with the keys of the command line.
+const TALKER: &str = r#"(component
+    (import "wasi:cli/exit@0.2.0" (instance $exit (export "exit" (func (param "status" (result))))))
+    (import "wasi:cli/environment@0.2.0" (instance $environment
+        (export "get-environment" (func (result (list (tuple string string)))))))
+    (core module $libc (memory (export "memory") 1)
+        (global $end (mut i32) (i32.const 64))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (global.get $end) (global.set $end (i32.add (global.get $end) (i32.and (i32.add (local.get 3) (i32.const 7)) (i32.const -8))))))
+    (core instance $libc (instantiate $libc))
+    (core func $exit (canon lower (func $exit "exit")))
+    (core func $get (canon lower (func $environment "get-environment") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+    (core module $m
+        (import "libc" "memory" (memory 1))
+        (import "wasi" "exit" (func $exit (param i32)))
+        (import "wasi" "get" (func $get (param i32)))
+        (func (export "leave") (param i32) (call $exit (local.get 0)))
+        (func (export "count") (result i32) (call $get (i32.const 8)) (i32.load (i32.const 12)))
+        (func (export "first") (result i32) (call $get (i32.const 8)) (i32.add (i32.load (i32.const 8)) (i32.const 8))))
+    (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "wasi" (instance (export "exit" (func $exit)) (export "get" (func $get))))))
+    (func (export "leave") (param "failed" bool) (canon lift (core func $i "leave")))
+    (func (export "count") (result u32) (canon lift (core func $i "count")))
+    (func (export "first") (result string) (canon lift (core func $i "first") (memory (core memory $libc "memory")))))"#;
+
+#[test]
+fn what_is_invoked_has_the_keys_of_the_command_line() {
+    let run = |args: &[&str]| inn(args).stdin(TALKER).run();
+    run(&["--env", "A=first", "--invoke", "count()", "--invoke", "first()", "-"])
+        .code(0)
+        .stdout("1\n\"first\"\n")
+        .stderr("");
+    run(&["--invoke", "count()", "-"]).code(0).stdout("0\n");
+    // Who ends itself is not called any more, and has the exit code.
+    run(&["--invoke", "leave(true)", "--invoke", "count()", "-"]).code(1).stdout("");
+    run(&["--invoke", "leave(false)", "--invoke", "count()", "-"]).code(0).stdout("");
+}

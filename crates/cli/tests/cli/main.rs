@@ -18,6 +18,7 @@ mod keys;
 mod observe;
 mod output;
 mod planted;
+mod plug;
 mod policy;
 mod programs;
 mod replay;

@@ -1,0 +1,56 @@
+//! `--plug`: components whose exports are given to the one that runs.
+//!
+//! Each is an instance of its own in the same store, with the same keys; it is given what those before it export. What it imports and nobody provides fails when it is called, as with the program.
+
+use std::path::Path;
+
+use innkeeper::component::{Component, Linker};
+use innkeeper::wasi::p2::Context;
+use innkeeper::{Engine, Error, Store};
+
+use crate::flags::RunArgs;
+use crate::input::Input;
+use crate::report::Problem;
+use crate::writable::Writable;
+
+/// A component that is plugged in.
+pub(crate) struct Plug {
+    component: Component,
+}
+
+impl Plug {
+    /// Reads all that the command line names.
+    pub(crate) fn all(args: &RunArgs, engine: &Engine, writable: &Writable) -> Result<Vec<Plug>, Problem> {
+        let plugs = args.plug.iter().map(|path| {
+            writable.warn_of_input(Path::new(path), "the plug");
+            let mut input = Input::read(path)?;
+            if !input.is_component() {
+                let problem = Problem::new(
+                    format!("--plug {}", input.name),
+                    "it is a module, and plugs are components",
+                );
+                return Err(problem.help("make a component of it, or build it as one").mistake());
+            }
+            let bytes = std::mem::take(&mut input.bytes);
+            let component = Component::new(engine, bytes).map_err(|error| input.problem(&error))?;
+            if component.exported_funcs().is_empty() {
+                let problem = Problem::new(format!("--plug {}", input.name), "it exports no function");
+                return Err(problem.help("`inn inspect` lists what it exports, and what the program imports"));
+            }
+            Ok(Plug { component })
+        });
+        plugs.collect()
+    }
+
+    /// Makes an instance, and gives what it exports to those that are linked after it.
+    pub(crate) fn plug_in(
+        &self,
+        linker: &mut Linker<Context>,
+        store: &mut Store<Context>,
+    ) -> Result<(), Error> {
+        let mut own = linker.clone();
+        own.define_unknown_imports_as_traps(&self.component)?;
+        let instance = own.instantiate(&mut *store, &self.component)?;
+        linker.define_exports(store, instance)
+    }
+}

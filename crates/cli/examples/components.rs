@@ -29,9 +29,17 @@ pub(crate) fn make_components(folder: &Path) -> Result<(), Box<dyn Error>> {
         if !module.is_file() || name == "reactor" {
             continue;
         }
-        fs::write(folder.join(name).with_extension("wasm"), component_of(&fs::read(&module)?)?)?;
+        let bytes = fs::read(&module)?;
+        if !is_component(&bytes) {
+            fs::write(folder.join(name).with_extension("wasm"), component_of(&bytes)?)?;
+        }
     }
     Ok(())
+}
+
+/// Whether the format's layer is that of components.
+fn is_component(bytes: &[u8]) -> bool {
+    bytes.get(6..8) == Some(&[1, 0])
 }
 
 /// The component of a module that is a program.

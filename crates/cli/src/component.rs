@@ -91,6 +91,8 @@ impl Run<'_> {
             signal: &ran.signal,
             explanations: ran.host.explain().into_iter().map(Explanation::Host).collect(),
             has_sockets: false,
+            // What makes components of interpreters puts their library into them.
+            may_lack_library: false,
         };
         let told = ended.told(self.usage, args.reports.explain);
         let not_started = |error: &Error| not_started(&self.input.name, &wording, error);

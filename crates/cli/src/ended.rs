@@ -39,6 +39,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) explanations: Vec<Explanation>,
     /// Whether it was given sockets.
     pub(crate) has_sockets: bool,
+    /// Whether it may be the interpreter of a language whose library is elsewhere.
+    pub(crate) may_lack_library: bool,
 }
 
 impl Ended<'_> {
@@ -86,7 +88,10 @@ impl Ended<'_> {
             report::explain(&self.explanations, self.has_sockets, told, wording);
         }
         let has_failed = !self.ending.is_success() && !is_over;
-        if has_failed && let Some(text) = runtimes::missing_library(self.host, args.file()) {
+        if has_failed
+            && self.may_lack_library
+            && let Some(text) = runtimes::missing_library(self.host, args.file())
+        {
             report::note(&Problem::new(name, text));
         }
         Ok(code)

@@ -174,6 +174,7 @@ fn run_guest(
         signal: &ran.signal,
         explanations: ran.context.explain(),
         has_sockets: !ran.context.explain_sockets().is_empty(),
+        may_lack_library: true,
     };
     let told = ended.told(usage, args.reports.explain);
     let not_started = |error: &Error| not_started(&input, &guest, error);

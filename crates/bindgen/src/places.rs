@@ -100,9 +100,14 @@ impl Places {
         }
         places.replace(options, resolve)?;
         let is_interface = |name: &str| {
-            let interface = name.split('#').next().unwrap_or(name);
+            let (interface, function) =
+                name.split_once('#').map_or((name, None), |(of, own)| (of, Some(own)));
             let mut all = places.imported.iter().chain(&places.exported);
-            all.any(|known| unversioned(&known.instance) == interface)
+            all.any(|known| {
+                let functions = &resolve.interfaces[known.id].functions;
+                unversioned(&known.instance) == interface
+                    && function.is_none_or(|function| functions.contains_key(function))
+            })
         };
         let is_function = |name: &str| {
             let mut worlds = source.worlds.iter().map(|world| &resolve.worlds[*world]);

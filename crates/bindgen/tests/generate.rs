@@ -37,6 +37,8 @@ fn what_is_wrong_is_named() {
     assert!(with.contains("`test:plain/other`, which is no interface or type"), "{with}");
     let rule = error(plain().omit_unsupported().import("test:plain/valves", Mode::default()));
     assert!(rule.contains("`test:plain/valves` is no interface or function"), "{rule}");
+    let rule = error(plain().omit_unsupported().import("test:plain/values#plane", Mode::default()));
+    assert!(rule.contains("`test:plain/values#plane` is no interface or function"), "{rule}");
     let file = error(Bindgen::new().path("no/such/folder"));
     assert!(file.contains("no/such/folder"), "{file}");
 }

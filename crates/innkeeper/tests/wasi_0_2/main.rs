@@ -1,5 +1,6 @@
 //! WASI 0.2, which components import. Cases have the numbers of the lists of what a sandbox and what an implementation of components must survive.
 
+mod deadlines;
 mod driver;
 mod files;
 mod limits;

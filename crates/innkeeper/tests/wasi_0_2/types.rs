@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use innkeeper::component::Linker;
+use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2;
 use innkeeper::{Error, Store};
 
@@ -104,5 +105,40 @@ fn c11_every_version_of_0_2_links() {
         let imports = IMPORTS.replace("@0.2.12", &format!("@{version}"));
         let told = link(&engine, &using(&imports, bound())).unwrap_err().to_string();
         assert!(told.contains("there is `wasi:io/poll@0.2.12` only"), "{version}: {told}");
+    }
+}
+
+/// C103: a program ends by `run` returning or by `exit`, and is a command: what it gave its host is told apart from failing.
+#[test]
+fn c103_programs_end_with_a_code() {
+    let program = |body: &str| {
+        format!(
+            r#"(component
+                (import "wasi:cli/exit@0.2.0" (instance $e (export "exit" (func (param "status" (result))))))
+                (core func $exit (canon lower (func $e "exit")))
+                (core module $m (import "" "exit" (func $exit (param i32)))
+                    (func (export "run") (result i32) {body}))
+                (core instance $i (instantiate $m (with "" (instance (export "exit" (func $exit))))))
+                (func $run (result (result)) (canon lift (core func $i "run")))
+                (instance $program (export "run" (func $run)))
+                (export "wasi:cli/run@0.2.0" (instance $program)))"#
+        )
+    };
+    for engine in engines() {
+        for (body, code) in [
+            ("(i32.const 0)", 0),
+            ("(i32.const 1)", 1),
+            ("(call $exit (i32.const 0)) (unreachable)", 0),
+            ("(call $exit (i32.const 1)) (unreachable)", 1),
+        ] {
+            let component = component(&engine, &program(body));
+            assert_eq!(p2::run(&engine, &component, Keys::default()).unwrap(), code, "{body}");
+        }
+        let trapping = component(&engine, &program("(unreachable)"));
+        let error = p2::run(&engine, &trapping, Keys::default()).unwrap_err();
+        assert_eq!(error.trap(), Some(innkeeper::Trap::Unreachable));
+        let none = component(&engine, "(component)");
+        let told = p2::run(&engine, &none, Keys::default()).unwrap_err().to_string();
+        assert!(told.contains("exports no `wasi:cli/run`"), "{told}");
     }
 }

@@ -17,6 +17,7 @@ use crate::flags::RunArgs;
 use crate::flags::{KeyFlags, LimitFlags};
 use crate::foreign;
 use crate::mounts;
+use crate::name_service;
 use crate::report::{self, Problem, named, visible};
 use crate::values::{CacheFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag};
 
@@ -48,6 +49,9 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
 /// Hides from the guest what is inn's own, and refuses or warns of what cannot be meant.
 pub(crate) fn complete(keys: &mut Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
     require_distinct_names(keys)?;
+    if !keys.network.is_empty() {
+        name_service::keep_to_what_is_here();
+    }
     if !streams(keys).is_empty() || keys.directories.iter().any(is_native) {
         keys.hidden = cache::out_of_sight(cache);
         keys.directories.iter().filter(|key| is_native(key)).for_each(warn_of);

@@ -34,6 +34,8 @@ mod keys;
 mod makers;
 mod misplaced;
 mod mounts;
+#[allow(unsafe_code, reason = "a function of the C library")]
+mod name_service;
 mod names;
 mod nearest;
 mod observers;
@@ -52,6 +54,7 @@ mod run;
 mod runtimes;
 mod signals;
 mod stack;
+mod unused;
 mod usage;
 mod validate;
 mod values;

@@ -22,6 +22,7 @@ use crate::output::{self, Output};
 use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, visible};
+use crate::unused::{note_listeners_of_component, note_network_of_module};
 use crate::values::ProfileFlag;
 use crate::wording::Wording;
 use crate::writable::Writable;
@@ -91,6 +92,7 @@ fn run_guest(
     let mut input = read(args, &mut execution, &writable)?;
     if input.is_component() {
         note_flags_of_inn(args);
+        note_listeners_of_component(args);
         let run = component::Run { args, input, execution, keys, deadline, writable, usage };
         return run.carry_out(then);
     }
@@ -100,6 +102,7 @@ fn run_guest(
         return Err(Problem::new(format!("--plug {plug}"), reason).help("run it without --plug").mistake());
     }
     note_flags_of_inn(args);
+    note_network_of_module(args);
     let cache = execution.cache.clone();
     // Before the module takes the bytes.
     let header = args.reports.record.as_ref().map(|_| {

@@ -141,6 +141,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/c-api/src/wasm_h/value.rs",
     "crates/cli/src/background/",
     "crates/cli/src/reserve.rs",
+    "crates/cli/src/name_service.rs",
     "crates/cli/src/signals/ignored.rs",
     "crates/engine/src/fiber/",
     "crates/engine/src/sys/",

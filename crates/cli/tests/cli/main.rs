@@ -15,6 +15,7 @@ mod inspect;
 mod invoke;
 mod invoke_component;
 mod keys;
+mod network;
 mod observe;
 mod output;
 mod planted;

@@ -148,7 +148,12 @@ impl fmt::Display for MissingKey {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
-        let text = format!("{} {}{times}: {}", self.operation.name(), named(&self.path), self.missing);
+        let object = match self.missing {
+            // The host's own words, not a guest's.
+            MissingKey::Network { .. } | MissingKey::Socket { .. } => self.path.clone(),
+            _ => named(&self.path),
+        };
+        let text = format!("{} {object}{times}: {}", self.operation.name(), self.missing);
         f.write_str(&visible(&text))
     }
 }

@@ -44,7 +44,8 @@ impl ErrorCode {
             }
             Error::NotSupported | Error::AddressFamily => ErrorCode::NotSupported,
             Error::Invalid => ErrorCode::InvalidArgument,
-            Error::NoMemory => ErrorCode::OutOfMemory,
+            // What may not be written is, for POSIX, no room in a buffer.
+            Error::NoMemory | Error::Quota => ErrorCode::OutOfMemory,
             Error::TimedOut => ErrorCode::Timeout,
             Error::InProgress => ErrorCode::ConcurrencyConflict,
             Error::Again => ErrorCode::WouldBlock,

@@ -7,6 +7,7 @@
 #
 # INN       the inn to test (default: target/release/inn)
 # WASMTIME  the wasmtime to compare with (default: the one in PATH; empty or not there: only inn runs)
+# JavaScript programs import HTTP, which wasmtime has to be asked for.
 # Wanted are python3 with venv, node with npm, and access to their registries.
 set -eu
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -69,7 +70,7 @@ for program in 'python --dir .::/work python.wasm /work/text' 'javascript javasc
   measured "inn-$name" "$inn" run --cache off $words
   if [ -n "$wasmtime" ]; then
     # shellcheck disable=SC2086
-    measured "wasmtime-$name" "$wasmtime" run -C cache=n $words
+    measured "wasmtime-$name" "$wasmtime" run -C cache=n -S http $words
     cmp "inn-$name.out" "wasmtime-$name.out" || differ=yes
   fi
 done

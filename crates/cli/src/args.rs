@@ -77,7 +77,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a program (the default where no command is named)
+    /// Run a program, a module or component (the default where no command is named)
     #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
     Run(Box<RunArgs>),
     /// Compile a module ahead of time, for this inn on this kind of processor

@@ -35,7 +35,7 @@ impl Held for Descriptor {
             Descriptor::File(file) => file.credentials().guest_path(),
         };
         // The host's own record, and the system's descriptor.
-        1 << 10 | name.len() as u64
+        (1 << 10) + name.len() as u64
     }
 }
 

@@ -451,6 +451,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn keys_to_the_network_are_as_the_flag_has_them() {
+        let policy = |key: &str| Policy::parse(&format!("[network]\nallow = [{key:?}]"));
+        let read = policy("connect:10.0.0.0/8:443,80").expect("a policy");
+        assert!(read.to_text().contains("allow = [\"connect:10.0.0.0/8:80,443\"]"), "{}", read.to_text());
+        let error = policy("example.com:443").expect_err("it does not say what for").to_string();
+        assert!(error.contains("line 2") && error.contains("write connect:example.com:443"), "{error}");
+    }
+
+    #[test]
     fn patterns_match_with_stars() {
         for (pattern, name) in
             [("A", "A"), ("LC_*", "LC_ALL"), ("*", "X"), ("*_*E", "A_BE"), ("A*B*C", "AxBBC")]

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 use crate::absent;
 use crate::flags::Tier;
@@ -32,8 +32,21 @@ pub(crate) struct WastArgs {
     #[arg(long, value_name = "TIER", value_enum, default_value_t = Tier::Auto)]
     pub(crate) tier: Tier,
 
+    /// How components call each other
+    #[arg(long, value_name = "ADAPTERS", value_enum, default_value_t = Adapters::Generated)]
+    pub(crate) adapters: Adapters,
+
     #[command(flatten)]
     pub(crate) work: WorkFlags,
+}
+
+/// How values go from one component to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Adapters {
+    /// By code that is generated for the types of each function
+    Generated,
+    /// By one walk over types, for comparison
+    Walked,
 }
 
 /// Runs the scripts, each in a store of its own.
@@ -43,6 +56,10 @@ pub(crate) fn wast(args: &WastArgs) -> Result<ExitCode, Problem> {
     if let Some(features) = args.features {
         config.features = features.0;
     }
+    config.tuning.adapters = match args.adapters {
+        Adapters::Generated => innkeeper::Adapters::Generated,
+        Adapters::Walked => innkeeper::Adapters::Walked,
+    };
     let engine = innkeeper::engine_with(config, args.tier.into());
     let (mut passed, mut failed, mut unread) = (0, 0, 0);
     for file in &args.files {

@@ -11,8 +11,9 @@ use crate::abi::{
     Boundary, InStore, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Side,
     StringShapes,
 };
+use crate::entry::{Entry, check_leave, enter, leave, set_may_leave};
 use crate::func::{HostCall, HostFunc, LiftedFunc};
-use crate::state::{AsyncReturn, Entry, FuncId, FuncInst, Returned, State};
+use crate::state::{AsyncReturn, FuncId, FuncInst, Returned, State};
 use crate::trap::{Trap, trap_on_throw};
 use crate::types::{FuncTypeIndex, TypeIndex};
 use crate::val::Val;
@@ -36,26 +37,25 @@ pub(crate) fn call_lifted<T: 'static>(
     caller: &mut dyn Caller<T>,
 ) -> Result<(), Error> {
     let (entry, boundary) = (caller.entry(), caller.boundary());
-    let state = store.attachment::<State>();
-    state.enter(callee.side.instance, entry)?;
-    let call = state.begin(async_return(callee, boundary));
+    enter(store, callee.side.instance, entry)?;
+    let call = store.attachment::<State>().begin(async_return(callee, boundary));
     let ended = in_callee(store, (callee, call), caller);
-    let state = store.attachment::<State>();
-    state.calls.truncate(call as usize);
+    store.attachment::<State>().calls.truncate(call as usize);
     ended?;
-    state.leave(callee.side.instance, entry);
+    leave(store, callee.side.instance, entry);
     Ok(())
 }
 
 /// Where the function is lifted with the async ABI: what it is to return.
-pub(crate) fn async_return(callee: &LiftedFunc, boundary: Boundary) -> Option<AsyncReturn> {
-    callee.is_async.then(|| AsyncReturn {
+pub(crate) fn async_return(callee: &LiftedFunc, boundary: Boundary) -> Option<Box<AsyncReturn>> {
+    let async_return = || AsyncReturn {
         ty: callee.ty,
         boundary,
         encoding: callee.side.encoding,
         memory: callee.side.memory,
         returned: None,
-    })
+    };
+    callee.is_async.then(|| Box::new(async_return()))
 }
 
 fn in_callee<T: 'static>(
@@ -104,9 +104,9 @@ pub(crate) fn finish<T: 'static>(
     check_borrows(store.attachment(), call)?;
     caller.resolve(store, returned)?;
     if let Some(post_return) = callee.post_return {
-        store.attachment::<State>().instance(side.instance).may_leave = false;
+        set_may_leave(store, side.instance, false);
         call_core(store, post_return, results)?;
-        store.attachment::<State>().instance(side.instance).may_leave = true;
+        set_may_leave(store, side.instance, true);
     }
     Ok(())
 }
@@ -226,15 +226,8 @@ impl Lowered {
         slots: &mut [u64],
         params: usize,
     ) -> Result<(), Error> {
-        let state = store.attachment::<State>();
-        state.check_leave(self.side.instance)?;
-        let func = state.funcs.get(self.func.0 as usize).cloned();
-        if let Some(FuncInst::Host(host)) = &func
-            && let HostCall::Typed(typed) = host.of::<T>()?
-        {
-            typed.call(store, self, host.resources(), slots)?;
-            return self.end(slots);
-        }
+        check_leave(store, self.side.instance)?;
+        let func = store.attachment::<State>().funcs.get(self.func.0 as usize).cloned();
         let boundary = match &func {
             Some(FuncInst::Lifted(_)) => Boundary::Guest,
             _ => Boundary::Host,

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use innkeeper_engine as core;
 use innkeeper_engine::{Engine, Error};
 
+use crate::adapter::{self, Batch};
 use crate::decode::Decoded;
 use crate::features::Features;
 use crate::plan::{ImportKind, Plan};
@@ -21,6 +22,8 @@ struct Inner {
     plan: Plan,
     /// Decoded when one is first needed.
     modules: Box<[OnceLock<core::Module>]>,
+    /// Calls between the instances of the nest that code is generated for, worked out when it is first instantiated.
+    batches: OnceLock<Vec<Batch>>,
 }
 
 /// Something that a component must be given.
@@ -68,9 +71,15 @@ impl Component {
         features: Features,
     ) -> Result<Component, Error> {
         let decoded = Decoded::new(engine, bytes.into(), features.flags())?;
-        let plan = Plan::new(&decoded)?;
+        let plan = Plan::new(&decoded, features)?;
         let modules = decoded.nest.modules().iter().map(|_| OnceLock::new()).collect();
-        Ok(Component(Arc::new(Inner { engine: engine.clone(), nest: decoded.nest, plan, modules })))
+        Ok(Component(Arc::new(Inner {
+            engine: engine.clone(),
+            nest: decoded.nest,
+            plan,
+            modules,
+            batches: OnceLock::new(),
+        })))
     }
 
     /// Checks that bytes are a valid component, without keeping it.
@@ -140,6 +149,13 @@ impl Component {
         let mut found = Vec::new();
         self.0.plan.exports.add_funcs(("", &self.0.plan.types), &mut found);
         found
+    }
+
+    pub(crate) fn batches(&self) -> &[Batch] {
+        self.0.batches.get_or_init(|| match adapter::is_on(&self.0.engine) {
+            true => adapter::batches(&self.0.plan),
+            false => Vec::new(),
+        })
     }
 
     pub(crate) fn plan(&self) -> &Plan {

@@ -3,6 +3,8 @@
 use innkeeper_engine as core;
 use innkeeper_engine::AsContextMut;
 
+use crate::adapter::Walked;
+use crate::entry::is_poisoned;
 use crate::func::Func;
 use crate::plan::{ExportDef, Exports};
 use crate::state::{RootId, State};
@@ -112,10 +114,24 @@ impl Instance {
         })
     }
 
+    /// For each function that is called from one component to another inside the instance, or to one that was there before, and for which no code was generated: why not.
+    pub fn walked_calls(&self, mut store: impl AsContextMut) -> Vec<Walked> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        match state.id == self.store {
+            true => state.roots[self.root.0 as usize].walked.clone(),
+            false => Vec::new(),
+        }
+    }
+
     /// Whether something has trapped in the instance, or in one inside it: then nothing can be called any more.
     pub fn is_poisoned(&self, mut store: impl AsContextMut) -> bool {
         let mut store = store.as_context_mut();
         let state = store.attachment::<State>();
-        state.id == self.store && state.is_poisoned(state.roots[self.root.0 as usize].first)
+        if state.id != self.store {
+            return false;
+        }
+        let first = state.roots[self.root.0 as usize].first;
+        is_poisoned(&mut store, first)
     }
 }

@@ -1,25 +1,19 @@
 //! Carries a plan out in a store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-use crate::abi::Side;
-use crate::call::Lowered;
+use crate::adapter::Walked;
 use crate::component::Component;
-use crate::func::{HostCall, HostFunc, LiftedFunc};
+use crate::entry::Entry;
 use crate::instance::Instance;
 use crate::link::{Resolved, ResourceSource};
-use crate::plan::{
-    CoreDef, CoreInstanceDef, FuncDef, FuncNumber, ImportKind, InstanceNumber, ModuleArgs, ModuleDef,
-    Options, Plan, ResourceDef, Step, TrampolineKind, TrampolineNumber,
-};
-use crate::resource::{ResourceTypeDef, ResourceTypeId, usage};
-use crate::state::{FuncId, FuncInst, InstanceId, Root, RootId, Shared, State};
-use crate::trampoline::Trampoline;
-use crate::typed::BoundResources;
-use crate::types::{ResourceSlot, fits};
+use crate::plan::{FuncDef, InstanceNumber, Plan, ResourceDef, Step, TrampolineNumber};
+use crate::resource::{ResourceTypeDef, ResourceTypeId, destroy, usage};
+use crate::state::{FuncId, InstanceId, Root, RootId, Shared, State};
 
 /// Makes an instance of a component, whose imports were found.
 pub(crate) fn instantiate<T: 'static>(
@@ -29,7 +23,7 @@ pub(crate) fn instantiate<T: 'static>(
 ) -> Result<Instance, Error> {
     let mut making = prepare(store, component, imports)?;
     let made = making.begin(store).and_then(|()| making.run(store));
-    making.finish(store.attachment(), made)
+    making.finish(store, made)
 }
 
 /// As [`instantiate`], where start functions can wait.
@@ -44,7 +38,7 @@ pub(crate) async fn instantiate_async<T: Send + 'static>(
         Ok(()) => making.run_async(store).await,
         Err(error) => Err(error),
     };
-    making.finish(store.attachment(), made)
+    making.finish(store, made)
 }
 
 /// Notes the instances and resource types that there will be.
@@ -62,7 +56,7 @@ fn prepare<'a, T: 'static>(
     let mut first = None;
     for parent in &plan.parents {
         let parent = parent.and_then(|parent| first.map(|first| instance_id(first, parent)));
-        let id = state.new_instance(parent);
+        let id = state.new_instance(parent, plan.may_call_relatives);
         first.get_or_insert(id);
     }
     let first = first.unwrap_or(InstanceId(0));
@@ -83,11 +77,38 @@ fn prepare<'a, T: 'static>(
         core_instances: Vec::new(),
         trampolines: vec![None; plan.trampolines.len()],
         funcs: vec![None; plan.funcs.len()],
+        walked: Vec::new(),
+        batched: component.batches().iter().flat_map(|batch| batch.calls.iter().copied()).collect(),
+        batches_made: 0,
     })
+}
+
+impl<T> Making<'_, T> {
+    /// What a component instance of the nest is in the store.
+    pub(crate) fn instance(&self, number: InstanceNumber) -> InstanceId {
+        instance_id(self.first, number)
+    }
 }
 
 fn instance_id(first: InstanceId, number: InstanceNumber) -> InstanceId {
     InstanceId(first.0 + number.0)
+}
+
+/// Takes back what instances hold that have failed to be made: nothing of them can be used, and the host's resources that they own are dropped.
+fn give_up<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (first, count): (InstanceId, usize),
+) -> Result<(), Error> {
+    for number in 0..count as u32 {
+        let state = store.attachment::<State>();
+        let handles = std::mem::take(&mut state.instance(instance_id(first, InstanceNumber(number))).handles);
+        for (ty, rep) in handles.owned() {
+            if store.attachment::<State>().resource_type(ty).instance.is_none() {
+                destroy(store, ty, rep, Entry::Host)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What each resource type of the component is in the store.
@@ -137,16 +158,21 @@ fn resource_types<T: 'static>(
 }
 
 /// An instance that is being made.
-struct Making<'a, T: 'static> {
-    component: &'a Component,
-    plan: &'a Plan,
-    shared: Arc<Shared>,
+pub(crate) struct Making<'a, T: 'static> {
+    pub(crate) component: &'a Component,
+    pub(crate) plan: &'a Plan,
+    pub(crate) shared: Arc<Shared>,
     first: InstanceId,
-    imports: &'a [Resolved<T>],
-    modules: Vec<Option<core::Module>>,
-    core_instances: Vec<core::Instance>,
-    trampolines: Vec<Option<core::Func>>,
-    funcs: Vec<Option<FuncId>>,
+    pub(crate) imports: &'a [Resolved<T>],
+    pub(crate) modules: Vec<Option<core::Module>>,
+    pub(crate) core_instances: Vec<core::Instance>,
+    pub(crate) trampolines: Vec<Option<core::Func>>,
+    pub(crate) funcs: Vec<Option<FuncId>>,
+    /// Why calls to other components are walked that are.
+    pub(crate) walked: Vec<Walked>,
+    /// Trampolines that are made with others of their batch.
+    batched: HashSet<TrampolineNumber>,
+    batches_made: usize,
 }
 
 impl<T: 'static> Making<'_, T> {
@@ -170,7 +196,8 @@ impl<T: 'static> Making<'_, T> {
 
     fn run(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
         let plan = self.plan;
-        for step in &plan.steps {
+        for (number, step) in plan.steps.iter().enumerate() {
+            self.generated(store, number)?;
             if let Step::Module { module, args } = step {
                 let (module, externs) = self.module(store, (*module, args))?;
                 let call = begin_start(store);
@@ -180,7 +207,7 @@ impl<T: 'static> Making<'_, T> {
                 self.step(store, step)?;
             }
         }
-        Ok(())
+        self.generated(store, plan.steps.len())
     }
 
     #[cfg(feature = "async")]
@@ -189,7 +216,8 @@ impl<T: 'static> Making<'_, T> {
         T: Send,
     {
         let plan = self.plan;
-        for step in &plan.steps {
+        for (number, step) in plan.steps.iter().enumerate() {
+            self.generated(store, number)?;
             if let Step::Module { module, args } = step {
                 let (module, externs) = self.module(store, (*module, args))?;
                 let call = begin_start(store);
@@ -199,13 +227,26 @@ impl<T: 'static> Making<'_, T> {
                 self.step(store, step)?;
             }
         }
+        self.generated(store, plan.steps.len())
+    }
+
+    /// Makes the functions that code is generated for and that must be there before a step.
+    fn generated(&mut self, store: &mut StoreContextMut<'_, T>, step: usize) -> Result<(), Error> {
+        let component = self.component;
+        while let Some(batch) = component.batches().get(self.batches_made)
+            && batch.before_step <= step
+        {
+            self.batches_made += 1;
+            self.adapters(store, batch)?;
+        }
         Ok(())
     }
 
     /// A step that starts nothing.
     fn step(&mut self, store: &mut StoreContextMut<'_, T>, step: &Step) -> Result<(), Error> {
         match step {
-            Step::Trampoline(number) => self.trampoline(store, *number),
+            Step::Trampoline(number) if self.batched.contains(number) => Ok(()),
+            Step::Trampoline(number) => self.trampoline(store, *number, None),
             Step::Func(number) => self.func(store, *number),
             Step::Resource(slot) => self.resource(store, *slot),
             Step::Module { .. } => Ok(()),
@@ -224,201 +265,20 @@ impl<T: 'static> Making<'_, T> {
     }
 
     /// The instance that was made; where something has failed, nothing of it can be used.
-    fn finish(self, state: &mut State, made: Result<(), Error>) -> Result<Instance, Error> {
-        let Making { component, plan, shared, funcs, modules, first, .. } = self;
+    fn finish(self, store: &mut StoreContextMut<'_, T>, made: Result<(), Error>) -> Result<Instance, Error> {
+        let Making { component, plan, shared, funcs, modules, first, walked, .. } = self;
         if let Err(error) = made {
-            for number in 0..plan.parents.len() as u32 {
-                state.instance(instance_id(first, InstanceNumber(number))).handles = Default::default();
-            }
+            give_up(store, (first, plan.parents.len()))?;
             return Err(error);
         }
+        let state = store.attachment::<State>();
         let root = RootId(state.roots.len() as u32);
-        state.roots.push(Root { component: component.clone(), shared, funcs, first, modules });
+        state.roots.push(Root { component: component.clone(), shared, funcs, first, modules, walked });
         Ok(Instance { store: state.id, root })
-    }
-
-    fn imported_func(&self, store: &mut StoreContextMut<'_, T>, import: usize) -> Result<FuncId, Error> {
-        let state = store.attachment::<State>();
-        match &self.imports[import] {
-            Resolved::HostFunc(call) => {
-                let import = &self.plan.imports[import];
-                let resources = match (call, import.kind) {
-                    (HostCall::Typed(typed), ImportKind::Func(ty)) => {
-                        typed.check(&import.written(), (&self.shared, ty), state)?
-                    }
-                    #[cfg(feature = "async")]
-                    (HostCall::Waiting(waiting), ImportKind::Func(ty)) => {
-                        waiting.check(&import.written(), (&self.shared, ty), state)?
-                    }
-                    _ => BoundResources::default(),
-                };
-                state.funcs.push(FuncInst::Host(HostFunc::new(call.clone(), resources)));
-                Ok(FuncId(state.funcs.len() as u32 - 1))
-            }
-            Resolved::Func(func) if func.store == state.id => {
-                let import = &self.plan.imports[import];
-                let ImportKind::Func(want) = import.kind else { return Err(unresolved(&import.written())) };
-                let theirs = &state.roots[func.root.0 as usize].shared;
-                let mut same = |have: ResourceSlot, want: ResourceSlot| {
-                    theirs.resources[have.0 as usize] == self.shared.resources[want.0 as usize]
-                };
-                if !fits((&theirs.types, func.ty), (&self.shared.types, want), &mut same) {
-                    let have = crate::types::FuncType::new(&theirs.types, func.ty);
-                    let want = crate::types::FuncType::new(&self.shared.types, want);
-                    return Err(Error::new(core::ErrorKind::Link(format!(
-                        "the component imports `{}` as {want}, but it is {have}",
-                        import.written()
-                    ))));
-                }
-                Ok(func.func)
-            }
-            Resolved::Func(_) => Err(crate::func::other_store()),
-            _ => Err(unresolved(&self.plan.imports[import].written())),
-        }
-    }
-
-    /// A module, and what it is instantiated with.
-    fn module(
-        &self,
-        store: &mut StoreContextMut<'_, T>,
-        (module, args): (ModuleDef, &ModuleArgs),
-    ) -> Result<(core::Module, Vec<core::Extern>), Error> {
-        let module = match module {
-            ModuleDef::Own(number) => self.component.module(number)?.clone(),
-            ModuleDef::Imported(import) => {
-                let module = self.modules.get(import.index()).cloned().flatten();
-                module.ok_or_else(|| unresolved(&self.plan.imports[import.index()].written()))?
-            }
-        };
-        let mut externs = Vec::with_capacity(module.imports().len());
-        match args {
-            ModuleArgs::InOrder(items) => {
-                for item in items {
-                    externs.push(self.core(store, item)?);
-                }
-            }
-            ModuleArgs::ByName(instances) => {
-                for import in module.imports() {
-                    let given = instances.iter().find(|(name, _)| **name == *import.module);
-                    let item = given.and_then(|(_, given): &(_, CoreInstanceDef)| given.export(import.name));
-                    let item =
-                        item.ok_or_else(|| unresolved(&format!("{}#{}", import.module, import.name)))?;
-                    externs.push(self.core(store, &item)?);
-                }
-            }
-        }
-        Ok((module, externs))
-    }
-
-    fn core(&self, store: &mut StoreContextMut<'_, T>, item: &CoreDef) -> Result<core::Extern, Error> {
-        match item {
-            CoreDef::Export(instance, name) => {
-                let instance = self.core_instances.get(instance.index());
-                let export = instance.and_then(|instance| instance.get_export(store.as_context_mut(), name));
-                export.ok_or_else(|| unresolved(name))
-            }
-            CoreDef::Trampoline(number) => {
-                let func = self.trampolines[number.index()].ok_or_else(|| unresolved("a function"))?;
-                Ok(func.into())
-            }
-        }
-    }
-
-    fn core_func(&self, store: &mut StoreContextMut<'_, T>, item: &CoreDef) -> Result<core::Func, Error> {
-        self.core(store, item)?.into_func().ok_or_else(|| unresolved("a function"))
-    }
-
-    fn side(
-        &self,
-        store: &mut StoreContextMut<'_, T>,
-        options: &Options,
-        instance: InstanceNumber,
-    ) -> Result<Side, Error> {
-        let memory = options
-            .memory
-            .as_ref()
-            .map(|memory| self.core(store, memory)?.into_memory().ok_or_else(|| unresolved("a memory")));
-        Ok(Side {
-            shared: Arc::clone(&self.shared),
-            instance: instance_id(self.first, instance),
-            encoding: options.encoding,
-            memory: memory.transpose()?,
-            realloc: options.realloc.as_ref().map(|func| self.core_func(store, func)).transpose()?,
-        })
-    }
-
-    fn trampoline(
-        &mut self,
-        store: &mut StoreContextMut<'_, T>,
-        number: TrampolineNumber,
-    ) -> Result<(), Error> {
-        let plan = self.plan;
-        let def = &plan.trampolines[number.index()];
-        let resource = |slot: &ResourceSlot| self.shared.resources[slot.0 as usize];
-        let trampoline = match &def.kind {
-            TrampolineKind::Lower { func, ty, options } => Trampoline::Lower(Lowered {
-                side: self.side(store, options, def.instance)?,
-                func: self.funcs[func.index()].ok_or_else(|| unresolved("a function"))?,
-                ty: *ty,
-                is_async: options.is_async,
-            }),
-            TrampolineKind::ResourceNew(slot) => Trampoline::ResourceNew(resource(slot)),
-            TrampolineKind::ResourceDrop(slot) => Trampoline::ResourceDrop(resource(slot)),
-            TrampolineKind::ResourceRep(slot) => Trampoline::ResourceRep(resource(slot)),
-            TrampolineKind::ContextGet(slot) => Trampoline::ContextGet(*slot),
-            TrampolineKind::ContextSet(slot) => Trampoline::ContextSet(*slot),
-            TrampolineKind::BackpressureInc => Trampoline::BackpressureInc,
-            TrampolineKind::BackpressureDec => Trampoline::BackpressureDec,
-            TrampolineKind::TaskReturn { result, options } => {
-                Trampoline::TaskReturn { result: *result, side: self.side(store, options, def.instance)? }
-            }
-            TrampolineKind::Missing(name) => Trampoline::Missing(name),
-        };
-        let func = trampoline.func(store, instance_id(self.first, def.instance), &def.ty)?;
-        self.trampolines[number.index()] = Some(func);
-        Ok(())
-    }
-
-    fn func(&mut self, store: &mut StoreContextMut<'_, T>, number: FuncNumber) -> Result<(), Error> {
-        let plan = self.plan;
-        let FuncDef::Lifted(lifted) = &plan.funcs[number.index()] else { return Ok(()) };
-        let mut optional =
-            |func: &Option<CoreDef>| func.as_ref().map(|func| self.core_func(store, func)).transpose();
-        let (post_return, callback) =
-            (optional(&lifted.options.post_return)?, optional(&lifted.options.callback)?);
-        let func = LiftedFunc {
-            core: self.core_func(store, &lifted.core)?,
-            side: self.side(store, &lifted.options, lifted.instance)?,
-            ty: lifted.ty,
-            post_return,
-            callback,
-            is_async: lifted.options.is_async,
-        };
-        let state = store.attachment::<State>();
-        state.funcs.push(FuncInst::Lifted(Arc::new(func)));
-        self.funcs[number.index()] = Some(FuncId(state.funcs.len() as u32 - 1));
-        Ok(())
-    }
-
-    fn resource(&mut self, store: &mut StoreContextMut<'_, T>, slot: ResourceSlot) -> Result<(), Error> {
-        let plan = self.plan;
-        if let ResourceDef::Own { dtor: Some(dtor), .. } = &plan.resources[slot.0 as usize] {
-            let dtor = self.core_func(store, dtor)?;
-            let ty = self.shared.resources[slot.0 as usize];
-            store.attachment::<State>().resource_types[ty.0 as usize].dtor = Some(dtor);
-        }
-        Ok(())
     }
 }
 
 /// What a start function does belongs to no call but its own.
 fn begin_start<T: 'static>(store: &mut StoreContextMut<'_, T>) -> u32 {
     store.attachment::<State>().begin(None)
-}
-
-/// The plan has been made from a component that was validated, and all its imports were found.
-fn unresolved(what: &str) -> Error {
-    Error::new(core::ErrorKind::Link(format!(
-        "a module of the component wants `{what}`, which nobody provides"
-    )))
 }

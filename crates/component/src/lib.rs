@@ -10,16 +10,19 @@
 #![forbid(unsafe_code)]
 
 mod abi;
+mod adapter;
 mod call;
 mod check;
 mod component;
 mod decode;
+mod entry;
 mod features;
 mod func;
 mod instance;
 mod instantiate;
 mod link;
 mod linker;
+mod making;
 mod names;
 mod plan;
 mod resource;
@@ -33,6 +36,7 @@ mod val;
 #[cfg(feature = "async")]
 mod waiting;
 
+pub use adapter::Walked;
 pub use component::{Component, ImportItem, ImportItemKind};
 pub use features::{Feature, Features};
 pub use func::Func;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use innkeeper_engine::{AsContextMut, Budget, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal};
 
-use crate::state::{Entry, InstanceId, State};
+use crate::entry::{Entry, enter, leave};
+use crate::state::{InstanceId, State};
 use crate::table::{HandleKind, HandleTable, ResourceHandle};
 use crate::trap::{Trap, trap_on_throw};
 
@@ -308,9 +309,9 @@ pub(crate) fn destroy<T: 'static>(
         return dtor
             .map_or(Ok(()), |dtor| dtor.call(&mut *store, &[CoreVal::I32(rep.cast_signed())], &mut []));
     };
-    state.enter(instance, entry)?;
+    enter(store, instance, entry)?;
     if let Some(dtor) = dtor {
-        let call = state.begin(None);
+        let call = store.attachment::<State>().begin(None);
         let ended =
             dtor.call(&mut *store, &[CoreVal::I32(rep.cast_signed())], &mut []).map_err(trap_on_throw);
         let state = store.attachment::<State>();
@@ -321,7 +322,7 @@ pub(crate) fn destroy<T: 'static>(
             return Err(Trap::BorrowsRemain.into());
         }
     }
-    store.attachment::<State>().leave(instance, entry);
+    leave(store, instance, entry);
     Ok(())
 }
 

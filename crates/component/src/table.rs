@@ -136,6 +136,13 @@ impl HandleTable {
         }
     }
 
+    /// What the handles that own something are of, and what stands for it.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = (ResourceTypeId, u32)> + '_ {
+        let owned =
+            self.entries.iter().flatten().filter(|handle| matches!(handle.kind, HandleKind::Own { .. }));
+        owned.map(|handle| (handle.ty, handle.rep))
+    }
+
     /// Whether a handle is lent.
     pub(crate) fn is_lent(handle: &ResourceHandle) -> bool {
         match handle.kind {

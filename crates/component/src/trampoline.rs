@@ -6,8 +6,9 @@ use innkeeper_engine::{AsContextMut, Error, ErrorKind, StoreContextMut};
 
 use crate::abi::{Lends, MAX_FLAT_PARAMS, Side, StringShapes};
 use crate::call::{Lowered, check_borrows, with_lift};
+use crate::entry::{Entry, check_leave};
 use crate::resource::{ResourceTypeId, destroy};
-use crate::state::{Entry, InstanceId, Returned, State};
+use crate::state::{InstanceId, Returned, State};
 use crate::table::{HandleKind, HandleTable, ResourceHandle};
 use crate::trap::Trap;
 use crate::types::TypeIndex;
@@ -42,6 +43,13 @@ impl Trampoline {
         };
         #[cfg(not(feature = "async"))]
         let trampoline = self;
+        let trampoline = match trampoline {
+            Trampoline::Lower(lowered) => match lowered.typed_host(store)? {
+                Some(host) => return host.func(store, lowered, ty),
+                None => Trampoline::Lower(lowered),
+            },
+            other => other,
+        };
         core::Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
             trampoline.call(&mut caller.as_context_mut(), instance, (slots, params))
         })
@@ -57,9 +65,9 @@ impl Trampoline {
         let result = match self {
             Trampoline::Lower(lowered) => return lowered.call(store, slots, params),
             Trampoline::ResourceNew(ty) => {
+                check_leave(store, instance)?;
                 let budget = store.budget().clone();
                 let state = store.attachment::<State>();
-                state.check_leave(instance)?;
                 Some(state.instance(instance).handles.add(ResourceHandle::own(*ty, param), &budget)?)
             }
             Trampoline::ResourceRep(ty) => Some(handle(store.attachment(), (instance, param), *ty)?.rep),
@@ -92,7 +100,7 @@ impl Trampoline {
                 None
             }
             Trampoline::Missing(name) => {
-                store.attachment::<State>().check_leave(instance)?;
+                check_leave(store, instance)?;
                 return Err(Error::new(ErrorKind::Unsupported(format!("`{name}` of the component model"))));
             }
         };
@@ -120,8 +128,8 @@ fn drop_handle<T: 'static>(
     (instance, index): (InstanceId, u32),
     ty: ResourceTypeId,
 ) -> Result<(), Error> {
+    check_leave(store, instance)?;
     let state = store.attachment::<State>();
-    state.check_leave(instance)?;
     let dropped = *handle(state, (instance, index), ty)?;
     if HandleTable::is_lent(&dropped) {
         return Err(Trap::Lent.into());
@@ -149,8 +157,8 @@ fn task_return<T: 'static>(
     (ty, side): (Option<TypeIndex>, &Side),
     slots: &[u64],
 ) -> Result<(), Error> {
+    check_leave(store, side.instance)?;
     let state = store.attachment::<State>();
-    state.check_leave(side.instance)?;
     let call = (state.calls.len() as u32).checked_sub(1).ok_or(Trap::NotAsync)?;
     let returning = state.calls.last().and_then(|call| call.async_return.as_ref()).ok_or(Trap::NotAsync)?;
     if returning.returned.is_some() {

@@ -6,8 +6,9 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 use crate::abi::{Boundary, Lends};
 use crate::call::{HostCaller, arguments, async_return, finish};
+use crate::entry::{Entry, enter, leave};
 use crate::func::{Func, LiftedFunc, call_host};
-use crate::state::{Entry, FuncInst, State};
+use crate::state::{FuncInst, State};
 use crate::trap::trap_on_throw;
 use crate::val::Val;
 
@@ -42,9 +43,8 @@ async fn call_lifted<T: Send + 'static>(
     callee: &LiftedFunc,
     params: &[Val],
 ) -> Result<Option<Val>, Error> {
-    let state = store.attachment::<State>();
-    state.enter(callee.side.instance, Entry::Host)?;
-    let call = state.begin(async_return(callee, Boundary::Host));
+    enter(store, callee.side.instance, Entry::Host)?;
+    let call = store.attachment::<State>().begin(async_return(callee, Boundary::Host));
     let mut under = UnderWay { store: store.as_context_mut(), call, lends: Lends::default() };
     let mut caller = HostCaller { params, result: None, lends: Lends::default() };
     let handed_over = arguments(&mut under.store, (callee, call), &mut caller);
@@ -57,7 +57,7 @@ async fn call_lifted<T: Send + 'static>(
     slots.truncate(1);
     finish(&mut under.store, (callee, call), &slots, &mut caller)?;
     drop(under);
-    store.attachment::<State>().leave(callee.side.instance, Entry::Host);
+    leave(store, callee.side.instance, Entry::Host);
     Ok(caller.result)
 }
 

@@ -14,6 +14,7 @@ pub mod extreme;
 mod generate;
 mod mutate;
 mod oracle;
+pub mod pair;
 mod random;
 mod value;
 

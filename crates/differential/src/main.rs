@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use innkeeper_differential::pair::{Pair, Told};
 use innkeeper_differential::{Dialect, Module, Report, check};
 
 const USAGE: &str = "usage: cargo xtask differential [options]
@@ -24,7 +25,8 @@ const USAGE: &str = "usage: cargo xtask differential [options]
   --module FILE  check one module only, on all oracles
   --alone        leave the other engine out
   --mutants      mutants of the project's programs instead of generated modules
-  --extremes     functions at the limits of the implementation instead";
+  --extremes     functions at the limits of the implementation instead
+  --components N pairs of components that hand values to each other instead: so many, from the first seed on";
 
 /// After so many differences it stops.
 const ENOUGH_DIFFERENCES: usize = 20;
@@ -38,6 +40,8 @@ struct Options {
     jobs: u64,
     module: Option<PathBuf>,
     dialect: Option<Dialect>,
+    /// So many pairs of components instead of modules.
+    components: Option<u64>,
     /// Run the seeds in this process and tell the parent.
     worker: bool,
 }
@@ -51,6 +55,7 @@ impl Options {
 fn main() -> ExitCode {
     let outcome = options(std::env::args().skip(1)).and_then(|options| match &options.module {
         Some(path) => one(path),
+        None if options.components.is_some() => pairs(&options),
         None if options.worker => worker::work(&options),
         None => run(&options),
     });
@@ -74,6 +79,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         jobs: 1,
         module: None,
         dialect: None,
+        components: None,
         worker: false,
     };
     while let Some(name) = arguments.next() {
@@ -87,6 +93,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--module" => options.module = Some(value()?.into()),
             "--alone" => options.dialect = Some(Dialect::Alone),
             "--mutants" => options.dialect = Some(Dialect::Mutant),
+            "--components" => options.components = Some(number(value()?)?),
             "--extremes" => options.dialect = Some(Dialect::Extreme),
             worker::FLAG => options.worker = true,
             _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
@@ -108,6 +115,27 @@ fn one(path: &Path) -> Result<Report, String> {
     for difference in &report.differences {
         println!("{difference}");
     }
+    Ok(report)
+}
+
+/// Pairs of components, in this process, until the time is over.
+fn pairs(options: &Options) -> Result<Report, String> {
+    let (start, mut report, mut told) = (Instant::now(), Report::default(), Told::default());
+    for turn in 0..options.components.unwrap_or_default() {
+        if start.elapsed() >= options.time || report.differences.len() >= ENOUGH_DIFFERENCES {
+            break;
+        }
+        let seed = options.seed.wrapping_add(turn);
+        report.modules += 1;
+        match Pair::from_seed(seed).check() {
+            Ok(of_pair) => told.add(of_pair),
+            Err(difference) => {
+                println!("seed {seed}: {difference}");
+                report.differences.push(difference);
+            }
+        }
+    }
+    println!("{} calls, {} failed, {} of them differently", told.calls, told.failed, told.failed_differently);
     Ok(report)
 }
 

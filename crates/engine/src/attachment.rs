@@ -2,11 +2,15 @@
 
 use std::any::Any;
 
+use crate::arena::{Arena, two};
 use crate::budget::Budget;
 use crate::error::Error;
-use crate::extern_::Memory;
+use crate::extern_::{Global, Memory};
 use crate::host_panics::FirstPanic;
-use crate::store::{StoreContext, StoreContextMut};
+use crate::index::StoreId;
+use crate::store::{GlobalId, StoreContext, StoreContextMut};
+use crate::types::{Mutability, ValType};
+use crate::vmctx::global::GlobalEntity;
 use crate::vmctx::record::InterruptHandle;
 
 /// Things of different types, few enough to look through.
@@ -57,6 +61,40 @@ impl<T, A> std::fmt::Debug for StoreParts<'_, T, A> {
     }
 }
 
+/// Globals of a store, for a layer that shares numbers with guests' code.
+pub struct Globals<'a> {
+    store: StoreId,
+    globals: &'a mut Arena<GlobalEntity, GlobalId>,
+}
+
+impl Globals<'_> {
+    /// The value of a global of type `i32`; none where it is of another store or type.
+    #[inline]
+    #[must_use]
+    pub fn i32(&self, global: Global) -> Option<u32> {
+        let entity = &self.globals[global.id_of(self.store)?];
+        (entity.ty().content == ValType::I32).then(|| entity.slot() as u32)
+    }
+
+    /// Changes the value of a variable global of type `i32`; does nothing where it is another's.
+    #[inline]
+    pub fn set_i32(&mut self, global: Global, value: u32) {
+        if let Some(id) = global.id_of(self.store) {
+            let entity = &mut self.globals[id];
+            let ty = entity.ty();
+            if ty.content == ValType::I32 && ty.mutability == Mutability::Var {
+                entity.set_slot(u64::from(value));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Globals<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Globals").field("count", &self.globals.len()).finish_non_exhaustive()
+    }
+}
+
 impl<'a, T> StoreContext<'a, T> {
     /// What a layer keeps with the store; none where it has kept nothing yet.
     #[must_use]
@@ -69,6 +107,29 @@ impl<T> StoreContextMut<'_, T> {
     /// What a layer keeps with the store, made now where it has kept nothing yet. It goes with the store, or when that begins anew.
     pub fn attachment<A: Default + Send + Sync + 'static>(&mut self) -> &mut A {
         self.0.core.attachments.get_or_default()
+    }
+
+    /// The same, together with the store's globals.
+    #[inline]
+    pub fn attachment_and_globals<A: Default + Send + Sync + 'static>(&mut self) -> (&mut A, Globals<'_>) {
+        let core = &mut self.0.core;
+        let store = core.id();
+        (core.attachments.get_or_default(), Globals { store, globals: &mut core.globals })
+    }
+
+    /// The bytes of two memories at once: one to read from, and one to write to.
+    ///
+    /// # Errors
+    /// Where one is of another store, or shared, or both are the same.
+    pub fn two_memories(&mut self, from: Memory, to: Memory) -> Result<(&[u8], &mut [u8]), Error> {
+        let core = &mut self.0.core;
+        let (from, to) = (from.id(core)?, to.id(core)?);
+        if from == to {
+            return Err(Error::usage("a memory cannot be borrowed twice at once"));
+        }
+        let [from, to] = two(&mut core.memories, from, to);
+        let shared = || Error::usage("a shared memory cannot be borrowed");
+        Ok((from.bytes().ok_or_else(shared)?, to.bytes_mut().ok_or_else(shared)?))
     }
 
     /// The same, together with the bytes of a memory.

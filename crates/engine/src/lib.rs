@@ -78,7 +78,7 @@ mod waiting;
 
 #[cfg(feature = "async")]
 pub use async_limiter::ResourceLimiterAsync;
-pub use attachment::StoreParts;
+pub use attachment::{Globals, StoreParts};
 pub use budget::{Budget, BudgetKind, Charge, Exceeded};
 pub use byte_count::ByteCount;
 pub use caller::{Caller, LentMemory};
@@ -110,7 +110,7 @@ pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use store_builder::StoreBuilder;
 pub use tier::{CompileStatistics, Disassembly, Lacking, NewCode};
 pub use trap::{Backtrace, FrameInfo, FrameTier, SourceFrame, Trap};
-pub use tuning::{Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
+pub use tuning::{Adapters, Collection, Compilation, Inlining, MemoryLayout, TierUp, Tuning, Unrolling};
 pub use types::*;
 pub use value::Val;
 pub use vmctx::record::{InterruptHandle, WakeOnStop};

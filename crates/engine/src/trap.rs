@@ -120,6 +120,12 @@ pub struct FrameInfo {
 #[derive(Clone, Default)]
 pub(crate) struct FrameModule(Option<Arc<ModuleParts>>);
 
+impl FrameModule {
+    fn is_adapter(&self) -> bool {
+        self.0.as_ref().is_some_and(|module| module.is_adapter())
+    }
+}
+
 impl PartialEq for FrameModule {
     fn eq(&self, _: &FrameModule) -> bool {
         true
@@ -238,8 +244,11 @@ impl Backtrace {
         self.omitted == 0
     }
 
-    /// Appends the next outer frame.
+    /// Appends the next outer frame, unless it is one of code that only stands between guests.
     pub fn push(&mut self, frame: FrameInfo) {
+        if self.purpose == Purpose::Report && frame.module.is_adapter() {
+            return;
+        }
         let most = match self.purpose {
             Purpose::Report => Backtrace::MAX_FRAMES,
             Purpose::Profile => Backtrace::MAX_PROFILED_FRAMES,

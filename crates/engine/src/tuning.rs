@@ -15,6 +15,17 @@ pub struct Tuning {
     pub inlining: Inlining,
     /// Which loops in compiled code are there several times in a row.
     pub unrolling: Unrolling,
+    /// How components call each other.
+    pub adapters: Adapters,
+}
+
+/// How values go from one component to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapters {
+    /// By code that is generated for the types of each function, and executed as guests' code is.
+    Generated,
+    /// By one walk over types, which makes a value of the host's of each; what generated code is compared with.
+    Walked,
 }
 
 /// When interpreted code is compiled.
@@ -116,6 +127,7 @@ impl Default for Tuning {
             },
             inlining: Inlining::default(),
             unrolling: Unrolling::default(),
+            adapters: Adapters::Generated,
         }
     }
 }

@@ -43,17 +43,17 @@ pub use innkeeper_component as component;
 pub use innkeeper_engine::ResourceLimiterAsync;
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{
-    AnyKind, AnyRef, ArrayRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount, Caller,
-    Charge, Collection, Compilation, CompileStatistics, CompositeType, Config, DefinedType, Disassembly,
-    Engine, EqRef, Error, ErrorKind, Exceeded, ExnRef, ExportType, Extern, ExternRef, ExternType, Feature,
-    Features, FieldType, Finality, FrameInfo, FrameTier, Func, FuncType, FunctionInfo, Global, GlobalType,
-    HeapType, HostParams, I31, ImportType, IndexType, Inlining, Instance, InstancePre, InterruptHandle,
-    IntoFunc, IntoHostResult, Lacking, LentMemory, Limits, Linker, Memory, MemoryLayout, MemoryType,
-    Metering, Module, Mutability, NanBits, NewCode, OmittedSamples, OutOfBounds, OwnedRooted, Pooling,
-    Profile, RefType, Reference, ResourceLimiter, Result, RootScope, SharedMemory, Sharing, SizeRange,
-    SourceFrame, StorageType, Store, StoreBuilder, StoreContext, StoreContextMut, StructRef, SubType, Table,
-    TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Unrolling, Val, ValType, WaitResult, WakeOnStop,
-    WasmParams, WasmResults, WasmType,
+    Adapters, AnyKind, AnyRef, ArrayRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount,
+    Caller, Charge, Collection, Compilation, CompileStatistics, CompositeType, Config, DefinedType,
+    Disassembly, Engine, EqRef, Error, ErrorKind, Exceeded, ExnRef, ExportType, Extern, ExternRef,
+    ExternType, Feature, Features, FieldType, Finality, FrameInfo, FrameTier, Func, FuncType, FunctionInfo,
+    Global, GlobalType, HeapType, HostParams, I31, ImportType, IndexType, Inlining, Instance, InstancePre,
+    InterruptHandle, IntoFunc, IntoHostResult, Lacking, LentMemory, Limits, Linker, Memory, MemoryLayout,
+    MemoryType, Metering, Module, Mutability, NanBits, NewCode, OmittedSamples, OutOfBounds, OwnedRooted,
+    Pooling, Profile, RefType, Reference, ResourceLimiter, Result, RootScope, SharedMemory, Sharing,
+    SizeRange, SourceFrame, StorageType, Store, StoreBuilder, StoreContext, StoreContextMut, StructRef,
+    SubType, Table, TableType, Tag, TierUp, Trap, Tuning, TypeId, TypedFunc, Unrolling, Val, ValType,
+    WaitResult, WakeOnStop, WasmParams, WasmResults, WasmType,
 };
 #[cfg(feature = "wasi")]
 pub use innkeeper_wasi as wasi;

@@ -1,5 +1,6 @@
 //! The component model's reference tests, where they are: `test/` of WebAssembly/component-model, in a folder `shared/component-model` beside the checkout or
-//! one above, or where `COMPONENT_MODEL_TESTS` says. They are run through the interpreter and as compiled code.
+//! one above, or where `COMPONENT_MODEL_TESTS` says. They are run through the interpreter and as compiled code, with
+//! generated calls between components and with walked ones.
 //!
 //! Directives that are known not to hold are listed in `known-component-failures.txt`, one a line as `folder/file:line reason`. The test fails for a failure that
 //! is not listed, and for a listed one that has stopped failing.
@@ -7,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use innkeeper::{Config, Tiers};
+use innkeeper::{Adapters, Config, Tiers};
 
 const KNOWN: &str = include_str!("known-component-failures.txt");
 
@@ -17,20 +18,32 @@ const FOLDERS: [(&str, usize); 5] =
 
 #[test]
 fn the_reference_tests_hold_interpreted() {
-    run(Tiers::Interpreter);
+    run(Tiers::Interpreter, Adapters::Generated);
+}
+
+#[test]
+fn the_reference_tests_hold_interpreted_with_walked_calls() {
+    run(Tiers::Interpreter, Adapters::Walked);
 }
 
 #[test]
 fn the_reference_tests_hold_compiled() {
-    run(Tiers::Compiled);
+    run(Tiers::Compiled, Adapters::Generated);
 }
 
-fn run(tiers: Tiers) {
+#[test]
+fn the_reference_tests_hold_compiled_with_walked_calls() {
+    run(Tiers::Compiled, Adapters::Walked);
+}
+
+fn run(tiers: Tiers, adapters: Adapters) {
     let Some(suite) = suite() else {
         println!("the component model's reference tests are not here: set COMPONENT_MODEL_TESTS");
         return;
     };
-    let engine = innkeeper::engine_with(Config::default(), tiers);
+    let mut config = Config::default();
+    config.tuning.adapters = adapters;
+    let engine = innkeeper::engine_with(config, tiers);
     let mut unknown = Vec::new();
     for (folder, least) in FOLDERS {
         let mut known = known_failures(folder);

@@ -6,10 +6,11 @@
 
 use innkeeper_engine::Error;
 
+use super::fit::{case_of, check_fields, check_length, flag_bits, mismatch};
 use super::lift::{LOOK_EVERY, missing};
 use super::string::{Kind, StringShape, StringShapes, check_allocated, store, write};
 use super::{Boundary, Guest, Lends, MAX_BYTES, Side, check_range};
-use crate::resource::{Handle, ResourceAny, usage, wrong_resource};
+use crate::resource::{Handle, ResourceAny, wrong_resource};
 use crate::table::ResourceHandle;
 use crate::trap::Trap;
 use crate::types::{ResourceSlot, TypeIndex, TypeTable, ValType};
@@ -346,76 +347,6 @@ impl<'a> Lower<'a> {
         let budget = self.guest.budget();
         self.guest.state().give_borrow((self.side.instance, self.call), (ty, rep), &budget)
     }
-}
-
-/// A case's number, and its payload with its type.
-type Case<'v> = (u32, Option<(&'v Val, TypeIndex)>);
-
-fn case_of<'v>(variant: &ValType, val: &'v Val) -> Result<Case<'v>, Error> {
-    let (index, ty, payload) = match (variant, val) {
-        (ValType::Variant(cases), Val::Variant(label, payload)) => {
-            let index = cases.iter().position(|(known, _)| known == label);
-            let index = index.ok_or_else(|| usage(&format!("the variant has no case `{label}`")))?;
-            (index, cases[index].1, payload)
-        }
-        (ValType::Enum(labels), Val::Enum(label)) => {
-            let index = labels.iter().position(|known| known == label);
-            let index = index.ok_or_else(|| usage(&format!("the enum has no label `{label}`")))?;
-            return Ok((index as u32, None));
-        }
-        (ValType::Option(ty), Val::Option(payload)) => {
-            (usize::from(payload.is_some()), payload.as_ref().map(|_| *ty), payload)
-        }
-        (ValType::Result(ok, err), Val::Result(result)) => match result {
-            Ok(payload) => (0, *ok, payload),
-            Err(payload) => (1, *err, payload),
-        },
-        _ => return Err(mismatch(variant, val)),
-    };
-    match (ty, payload) {
-        (Some(ty), Some(payload)) => Ok((index as u32, Some((payload, ty)))),
-        (None, None) => Ok((index as u32, None)),
-        (Some(_), None) => Err(usage(&format!("the {} lacks its payload", variant.kind_name()))),
-        (None, Some(_)) => {
-            Err(usage(&format!("the {} has a payload where there is none", variant.kind_name())))
-        }
-    }
-}
-
-fn flag_bits(labels: &[std::sync::Arc<str>], set: &[std::sync::Arc<str>]) -> Result<u32, Error> {
-    let mut bits = 0;
-    for label in set {
-        let index = labels.iter().position(|known| known == label);
-        bits |= 1 << index.ok_or_else(|| usage(&format!("the flags have no label `{label}`")))?;
-    }
-    Ok(bits)
-}
-
-fn check_fields(
-    fields: &[(std::sync::Arc<str>, TypeIndex)],
-    vals: &[(std::sync::Arc<str>, Val)],
-) -> Result<(), Error> {
-    if fields.len() == vals.len() && fields.iter().zip(vals).all(|((a, _), (b, _))| a == b) {
-        return Ok(());
-    }
-    let wanted: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
-    let given: Vec<&str> = vals.iter().map(|(name, _)| &**name).collect();
-    Err(usage(&format!(
-        "the record has the fields {} in this order, and these were given: {}",
-        wanted.join(", "),
-        given.join(", ")
-    )))
-}
-
-fn check_length(list: &List, length: u32) -> Result<(), Error> {
-    match list.len() == length as usize {
-        true => Ok(()),
-        false => Err(usage(&format!("the list has {length} elements, and {} were given", list.len()))),
-    }
-}
-
-fn mismatch(ty: &ValType, val: &Val) -> Error {
-    usage(&format!("expected {}, found {}", ty.kind_name(), val.kind_name()))
 }
 
 /// A NaN is the canonical one, so that no other is told apart.

@@ -1,9 +1,10 @@
-//! The canonical ABI by one walk over types, which serves everything dynamic: calls of the host with [`crate::Val`]s, and for now those between guests.
+//! The canonical ABI by one walk over types, which serves everything dynamic: calls of the host with [`crate::Val`]s, and those between guests that no code is generated for.
 //!
-//! Faster ways beside it (code generated for each pair of types between guests, Rust types for the host) are to be compared with this one.
+//! The faster ways beside it (code generated for calls between guests, Rust types for the host) are compared with this one.
 //!
 //! Must stay true: an address or a length of a guest's is an allegation; each is checked once, in 64 bits, before anything is read or written.
 
+mod fit;
 mod lift;
 mod lower;
 mod string;
@@ -15,9 +16,12 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 pub(crate) use lift::{LOOK_EVERY, Lift};
 pub(crate) use lower::Lower;
-pub(crate) use string::{Kind, StringShapes, check_allocated, lift_string, lift_utf8, lower_string, write};
+pub(crate) use string::{
+    Kind, StringShapes, check_allocated, lift_string, lift_utf8, lower_string, transcode, write,
+};
 
 use crate::decode::Encoding;
+use crate::entry::set_may_leave;
 use crate::state::{InstanceId, Shared, State};
 use crate::trap::{Trap, trap_on_throw};
 
@@ -88,15 +92,13 @@ impl<T> Guest for InStore<'_, '_, T> {
 
     fn realloc(&mut self, old: u32, old_size: u32, align: u32, new_size: u32) -> Result<u32, Error> {
         let realloc = self.side.realloc.ok_or_else(no_realloc)?;
-        let state = self.store.attachment::<State>();
-        state.instance(self.side.instance).may_leave = false;
+        set_may_leave(self.store, self.side.instance, false);
         // It runs as a call of its own, with a context of zeros.
-        let call = state.begin(None);
+        let call = self.store.attachment::<State>().begin(None);
         let mut slots = [old, old_size, align, new_size].map(u64::from);
         realloc.call_of_numbers(self.store.as_context_mut(), &mut slots).map_err(trap_on_throw)?;
-        let state = self.store.attachment::<State>();
-        state.calls.truncate(call as usize);
-        state.instance(self.side.instance).may_leave = true;
+        self.store.attachment::<State>().calls.truncate(call as usize);
+        set_may_leave(self.store, self.side.instance, true);
         Ok(slots[0] as u32)
     }
 }

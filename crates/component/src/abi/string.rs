@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use innkeeper_engine::Error;
+use innkeeper_engine::{BudgetKind, Error, Memory, StoreContextMut};
 
-use super::{Boundary, Guest, MAX_BYTES, check_range};
+use super::{Boundary, Guest, InStore, MAX_BYTES, Side, check_range};
 use crate::decode::Encoding;
 use crate::trap::Trap;
 
@@ -79,6 +79,19 @@ pub(crate) fn lower_string(
     encoding: Encoding,
 ) -> Result<(u32, u32), Error> {
     store(guest, (text, StringShape::of_host(text)?), encoding, Boundary::Host)
+}
+
+/// Takes a string from one guest to another, whatever their encodings are; gives its address and length, as they are passed.
+pub(crate) fn transcode<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (from, encoding): (Memory, Encoding),
+    to: &Side,
+    passed: (u32, u32),
+) -> Result<(u32, u32), Error> {
+    let (text, shape) = load(from.data(store)?, passed, encoding, Boundary::Guest)?;
+    let _charge = store.budget().hold(BudgetKind::Buffer, text.len() as u64)?;
+    let mut guest = InStore { store, side: to };
+    self::store(&mut guest, (&text, shape), to.encoding, Boundary::Guest)
 }
 
 /// Where a string is, and how long in its encoding's units.

@@ -121,7 +121,7 @@ pub(crate) enum ItemType {
 }
 
 /// How strings are encoded in a memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     #[default]
     Utf8,

@@ -39,6 +39,7 @@ pub(super) fn plan(decoded: &Decoded) -> Result<Plan, Error> {
             exports: Exports::default(),
             parents: Vec::new(),
             core_instances: 0,
+            may_call_relatives: false,
             import_names: Vec::new(),
         },
         frames: Vec::new(),

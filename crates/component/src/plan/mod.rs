@@ -16,6 +16,7 @@ use innkeeper_engine as core;
 use innkeeper_engine::Error;
 
 use crate::decode::{Decoded, Encoding};
+use crate::features::{Feature, Features};
 use crate::names::NameMap;
 use crate::types::{FuncTypeIndex, ResourceSlot, TypeIndex, TypeTable};
 
@@ -61,6 +62,8 @@ pub(crate) struct Plan {
     /// The component instance that each is nested in; none for the first.
     pub(crate) parents: Vec<Option<InstanceNumber>>,
     pub(crate) core_instances: u32,
+    /// Whether instances of it may call those that they are nested in, and that are nested in them.
+    pub(crate) may_call_relatives: bool,
     /// The names of what is imported, with those that nothing is used of.
     pub(crate) import_names: Vec<Arc<str>>,
 }
@@ -101,7 +104,7 @@ pub(crate) enum CoreInstanceDef {
 }
 
 /// Something that a module can import.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CoreDef {
     Export(CoreInstanceNumber, Arc<str>),
     Trampoline(TrampolineNumber),
@@ -226,8 +229,9 @@ impl Exports {
 }
 
 impl Plan {
-    pub(crate) fn new(decoded: &Decoded) -> Result<Plan, Error> {
-        inline::plan(decoded)
+    pub(crate) fn new(decoded: &Decoded, features: Features) -> Result<Plan, Error> {
+        let may_call_relatives = features.contains(Feature::CallsToRelatives);
+        Ok(Plan { may_call_relatives, ..inline::plan(decoded)? })
     }
 }
 

@@ -11,10 +11,11 @@ use super::wit::{BoundResources, check};
 use super::{GivenHandles, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
 use crate::abi::{InStore, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::check_borrows;
+use crate::entry::{Entry, enter, leave, set_may_leave};
 use crate::func::{Func, LiftedFunc, other_store};
 use crate::instance::Instance;
 use crate::resource::usage;
-use crate::state::{Entry, FuncInst, State};
+use crate::state::{FuncInst, State};
 use crate::trap::trap_on_throw;
 
 /// A function that is known to take `P`, a tuple, and to give `R`, which is `()` where it gives nothing.
@@ -113,7 +114,7 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R, Error> {
         let mut store = store.as_context_mut();
         let instance = self.callee.side.instance;
-        let call = self.enter(store.attachment(), &params)?;
+        let call = self.enter(&mut store, &params)?;
         let mut lends = Lends::default();
         let ended = self.in_callee(&mut store, call, &params, &mut lends);
         let state = store.attachment::<State>();
@@ -121,20 +122,25 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         lends.end(state, None);
         let result = ended?;
         // Whatever ends a call by an error leaves the callee entered, which poisons it.
-        state.leave(instance, Entry::Host);
+        leave(&mut store, instance, Entry::Host);
         Ok(result)
     }
 
     /// Enters the callee, once it is clear that the parameters can be given; gives the call's number.
-    pub(super) fn enter(&self, state: &mut State, params: &P) -> Result<u32, Error> {
+    pub(super) fn enter<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: &P,
+    ) -> Result<u32, Error> {
+        let state = store.attachment::<State>();
         if state.id != self.func.store {
             return Err(other_store());
         }
         if P::SHAPE.has_handles() {
             params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
         }
-        state.enter(self.callee.side.instance, Entry::Host)?;
-        Ok(state.begin(None))
+        enter(store, self.callee.side.instance, Entry::Host)?;
+        Ok(store.attachment::<State>().begin(None))
     }
 
     fn in_callee<T: 'static>(
@@ -185,9 +191,9 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         let state = store.attachment::<State>();
         check_borrows(state, call)?;
         if let Some(post_return) = callee.post_return {
-            state.instance(side.instance).may_leave = false;
+            set_may_leave(store, side.instance, false);
             post_return.call_of_numbers(store.as_context_mut(), &mut [returned]).map_err(trap_on_throw)?;
-            store.attachment::<State>().instance(side.instance).may_leave = true;
+            set_may_leave(store, side.instance, true);
         }
         Ok(result)
     }

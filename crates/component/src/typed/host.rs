@@ -4,6 +4,7 @@
 //! which the borrow checker sees to, since memory and data are parts of the store that are borrowed together.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut, Trap};
 
@@ -13,10 +14,11 @@ use super::wit::{BoundResources, check};
 use super::{Lift, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
 use crate::abi::{InStore, Lends, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::Lowered;
-use crate::func::HostCall;
+use crate::entry::check_leave;
+use crate::func::{HostCall, HostFunc};
 use crate::linker::{Item, LinkerInstance};
 use crate::resource::ResourceType;
-use crate::state::{Shared, State};
+use crate::state::{FuncInst, Shared, State};
 use crate::trap::trap_on_throw;
 use crate::types::FuncTypeIndex;
 
@@ -33,7 +35,7 @@ impl<T: 'static> LinkerInstance<'_, T> {
         R: Lower + 'static,
     {
         let call = Owning { call, types: PhantomData::<fn(P) -> R> };
-        self.items.insert(name, Item::HostFunc(HostCall::Typed(std::sync::Arc::new(call))));
+        self.items.insert(name, Item::HostFunc(HostCall::Typed(Arc::new(call))));
         self
     }
 
@@ -65,7 +67,7 @@ impl<T: 'static> LinkerInstance<'_, T> {
         R: Lower + 'static,
     {
         let call = Borrowing { call, types: PhantomData::<fn(P) -> R> };
-        self.items.insert(name, Item::HostFunc(HostCall::Typed(std::sync::Arc::new(call))));
+        self.items.insert(name, Item::HostFunc(HostCall::Typed(Arc::new(call))));
         self
     }
 
@@ -214,4 +216,47 @@ pub(super) fn give<T: 'static, P: Lift, R: Lower>(
         *slot = *result;
     }
     Ok(())
+}
+
+/// A function of the host with Rust types, found once.
+pub(crate) struct BoundHost<T: 'static> {
+    typed: Arc<dyn TypedHost<T>>,
+    host: HostFunc,
+}
+
+impl<T: 'static> BoundHost<T> {
+    /// Makes the core function that a guest calls it by.
+    pub(crate) fn func(
+        self,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: Lowered,
+        ty: &innkeeper_engine::FuncType,
+    ) -> Result<innkeeper_engine::Func, Error> {
+        innkeeper_engine::Func::new_of_numbers(
+            store.as_context_mut(),
+            ty.clone(),
+            move |mut caller, slots| {
+                let mut store = caller.as_context_mut();
+                check_leave(&mut store, lowered.side.instance)?;
+                self.typed.call(&mut store, &lowered, self.host.resources(), slots)?;
+                lowered.end(slots)
+            },
+        )
+    }
+}
+
+impl Lowered {
+    /// The function, where it is one of the host's with Rust types.
+    pub(crate) fn typed_host<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+    ) -> Result<Option<BoundHost<T>>, Error> {
+        let Some(FuncInst::Host(host)) = store.attachment::<State>().funcs.get(self.func.0 as usize) else {
+            return Ok(None);
+        };
+        Ok(match host.of::<T>()? {
+            HostCall::Typed(typed) => Some(BoundHost { typed: Arc::clone(typed), host: host.clone() }),
+            _ => None,
+        })
+    }
 }

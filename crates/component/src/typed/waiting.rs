@@ -14,9 +14,10 @@ use super::wit::{BoundResources, check};
 use super::{LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
 use crate::abi::Lends;
 use crate::call::Lowered;
+use crate::entry::{Entry, check_leave, leave};
 use crate::func::HostCall;
 use crate::linker::{Item, LinkerInstance};
-use crate::state::{Entry, FuncInst, InstanceId, Shared, State};
+use crate::state::{FuncInst, InstanceId, Shared, State};
 use crate::trampoline::Trampoline;
 use crate::trap::trap_on_throw;
 use crate::types::FuncTypeIndex;
@@ -114,7 +115,7 @@ fn take_params<T: 'static, P: ParamList + LiftOwned>(
     (lowered, resources): (&Lowered, &BoundResources),
     slots: &[u64],
 ) -> Result<(P, Lends), Error> {
-    store.attachment::<State>().check_leave(lowered.side.instance)?;
+    check_leave(store, lowered.side.instance)?;
     let (kept, mut lends) = (Arena::default(), Lends::default());
     let of = (&lowered.side, resources);
     let parts = store.parts::<State>(lowered.side.memory)?;
@@ -167,7 +168,7 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         params: P,
     ) -> Result<R, Error> {
         let mut store = store.as_context_mut();
-        let call = self.enter(store.attachment(), &params)?;
+        let call = self.enter(&mut store, &params)?;
         let mut under = UnderWay { store: store.as_context_mut(), call, lends: Lends::default() };
         let mut slots = SlotsMut::default();
         let UnderWay { store: within, lends, .. } = &mut under;
@@ -180,7 +181,7 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         let result = self.take(within, call, lends, slots[0])?;
         drop(under);
         // Whatever ends a call by an error, or gives it up, leaves the callee entered, which poisons it.
-        store.attachment::<State>().leave(self.callee.side.instance, Entry::Host);
+        leave(&mut store, self.callee.side.instance, Entry::Host);
         Ok(result)
     }
 }

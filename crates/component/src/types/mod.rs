@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(crate) use intern::Interner;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Flat, Layout};
 pub(crate) use matches::{fits, same_type};
 pub use reflect::{FuncType, Type, TypeKind, TypeResource};
 

@@ -2,11 +2,18 @@
 
 use super::{Global, check_type};
 use crate::error::Error;
-use crate::store::{AsContext, AsContextMut};
+use crate::index::StoreId;
+use crate::store::{AsContext, AsContextMut, GlobalId};
 use crate::types::{GlobalType, Mutability};
 use crate::value::Val;
 
 impl Global {
+    /// The entity's number, where it is of that store.
+    #[inline]
+    pub(crate) fn id_of(self, store: StoreId) -> Option<GlobalId> {
+        (self.store == store).then_some(self.id)
+    }
+
     /// A global of its own.
     ///
     /// # Errors

@@ -93,6 +93,7 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         name_sections: super::names::Sections::default(),
         names: OnceLock::new(),
         image: super::image::ImageOnce::default(),
+        purpose: Purpose::Guest,
         tiers: OnceLock::new(),
         this: OnceLock::new(),
     }

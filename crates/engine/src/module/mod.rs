@@ -63,9 +63,19 @@ pub struct ModuleParts {
     name_sections: names::Sections,
     names: OnceLock<names::Names>,
     image: image::ImageOnce,
+    purpose: Purpose,
     tiers: OnceLock<ModuleTiers>,
     /// The module itself, for those who keep it.
     this: OnceLock<Weak<ModuleParts>>,
+}
+
+/// Whose a module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The embedder's, or a part of a component.
+    Guest,
+    /// Code that was generated to stand between guests, of which no backtrace tells.
+    Adapter,
 }
 
 pub(crate) struct ImportDecl {
@@ -191,10 +201,32 @@ impl Module {
         bytes: ModuleBytes,
         (verdict, preparation): (Verdict, Box<dyn Preparation>),
     ) -> Result<Module, Error> {
-        let parts = Arc::new(decode::decode(engine, bytes, verdict)?);
+        Module::of_parts(decode::decode(engine, bytes, verdict)?, preparation)
+    }
+
+    /// A module that was generated to stand between guests; backtraces leave out its frames.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    #[cfg(feature = "component")]
+    pub fn new_adapter(engine: &Engine, bytes: Vec<u8>) -> Result<Module, Error> {
+        let preparation = engine.tier().cache_lookup(engine.config(), &bytes);
+        let mut parts = decode::decode(engine, ModuleBytes::Own(bytes), preparation.verdict())?;
+        parts.purpose = Purpose::Adapter;
+        Module::of_parts(parts, preparation)
+    }
+
+    fn of_parts(parts: ModuleParts, preparation: Box<dyn Preparation>) -> Result<Module, Error> {
+        let parts = Arc::new(parts);
         let _ = parts.this.set(Arc::downgrade(&parts));
         let _ = parts.tiers.set(preparation.prepare(&parts));
         Ok(Module(parts))
+    }
+
+    /// Whether code of the module can throw exceptions of its own: those that it is given are of others' tags.
+    #[must_use]
+    pub fn has_tags(&self) -> bool {
+        !self.0.tags.is_empty()
     }
 
     /// The module in the binary format, as it came.
@@ -306,6 +338,11 @@ impl std::fmt::Debug for Module {
 }
 
 impl ModuleParts {
+    /// Whether the module only stands between guests.
+    pub(crate) fn is_adapter(&self) -> bool {
+        self.purpose == Purpose::Adapter
+    }
+
     /// The engine that the module was made for.
     #[must_use]
     pub fn engine(&self) -> &Engine {

@@ -43,6 +43,19 @@ impl GlobalEntity {
         unsafe { (*self.vm.as_ptr()).slots }
     }
 
+    /// The bits of a value of at most 64 bits.
+    #[inline]
+    pub(crate) fn slot(&self) -> u64 {
+        // SAFETY: as in `slots`.
+        unsafe { (*self.vm.as_ptr()).slots[0] }
+    }
+
+    #[inline]
+    pub(crate) fn set_slot(&mut self, slot: u64) {
+        // SAFETY: as in `set_slots`.
+        unsafe { (*self.vm.as_ptr()).slots[0] = slot };
+    }
+
     pub(crate) fn set_slots(&mut self, slots: [u64; 2]) {
         // SAFETY: as in `slots`, and the borrow is exclusive.
         unsafe { (*self.vm.as_ptr()).slots = slots };

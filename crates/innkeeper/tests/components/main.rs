@@ -1,7 +1,9 @@
 //! Components through the embedding API: values to and from guests, functions and resources of the host, linking, and what is said where something is missing.
 //! Cases have the numbers of the list of what an implementation of components must survive.
 
+mod adapters;
 mod calls;
+mod crossing;
 mod decoding;
 mod linking;
 mod memory;

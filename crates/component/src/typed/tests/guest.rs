@@ -50,7 +50,7 @@ impl Default for TestGuest {
 
 pub(super) fn state() -> State {
     let mut state = State::default();
-    state.new_instance(None);
+    state.new_instance(None, false);
     state
 }
 

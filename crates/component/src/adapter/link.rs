@@ -1,0 +1,140 @@
+//! Makes instances of generated modules in a store.
+
+use innkeeper_engine as core;
+use innkeeper_engine::{
+    AsContextMut, Error, GlobalType, IndexType, Memory, MemoryType, Mutability, Sharing, StoreContextMut,
+    Val, ValType,
+};
+
+use super::{Batch, Import, Made, Needs, Walked, generate, which};
+use crate::component::Component;
+use crate::entry::Flags;
+use crate::instantiate::Making;
+use crate::making::unresolved;
+use crate::plan::{CoreDef, InstanceNumber, ModuleDef, Options, Step, TrampolineNumber};
+use crate::state::State;
+
+impl Component {
+    /// Whether functions of the component's modules may throw exceptions: what is imported may.
+    fn may_throw(&self) -> Result<bool, Error> {
+        for step in &self.plan().steps {
+            if let Step::Module { module, .. } = step {
+                match module {
+                    ModuleDef::Own(number) if !self.module(*number)?.has_tags() => {}
+                    _ => return Ok(true),
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn make(&self, calls: &[TrampolineNumber]) -> Result<Made, Error> {
+        let needs = Needs::of(self.engine(), self.may_throw()?);
+        let (bytes, imports, calls) = generate(self.plan(), needs, calls);
+        Ok(Made { module: core::Module::new_adapter(self.engine(), bytes)?, imports, calls })
+    }
+}
+
+impl<T: 'static> Making<'_, T> {
+    /// Makes the functions of a batch.
+    pub(crate) fn adapters(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        batch: &Batch,
+    ) -> Result<(), Error> {
+        let mut calls = Vec::with_capacity(batch.calls.len());
+        for number in &batch.calls {
+            match self.can_generate(store, *number)? {
+                true => calls.push(*number),
+                false => self.trampoline(store, *number, Some(Walked::Memory))?,
+            }
+        }
+        let component = self.component;
+        let own;
+        let made = match batch.made.get() {
+            Some(made) => made,
+            // The memories of a component are the same each time, unless a module is imported.
+            None if calls.len() == batch.calls.len() => {
+                let made = component.make(&calls)?;
+                batch.made.get_or_init(|| made)
+            }
+            None => {
+                own = component.make(&calls)?;
+                &own
+            }
+        };
+        self.instantiate(store, made, &calls)
+    }
+
+    fn instantiate(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        made: &Made,
+        calls: &[TrampolineNumber],
+    ) -> Result<(), Error> {
+        for number in calls.iter().filter(|number| !made.calls.contains(number)) {
+            self.trampoline(store, *number, Some(Walked::TooLong))?;
+        }
+        let imports = made.imports.iter().map(|import| self.import(store, import));
+        let imports = imports.collect::<Result<Vec<_>, Error>>()?;
+        let instance = core::Instance::new(store.as_context_mut(), &made.module, &imports)?;
+        for (i, number) in made.calls.iter().enumerate() {
+            let func = instance.get_func(store.as_context_mut(), &i.to_string());
+            self.trampolines[number.index()] = Some(func.ok_or_else(|| unresolved("a generated function"))?);
+        }
+        Ok(())
+    }
+
+    fn import(&self, store: &mut StoreContextMut<'_, T>, import: &Import) -> Result<core::Extern, Error> {
+        match import {
+            Import::Flags(instance) => Ok(self.flags(store, *instance)?.into()),
+            Import::Memory(item) | Import::Func(item) => self.core(store, item),
+            Import::Host(func) => Ok(func.func(store, self)?.into()),
+        }
+    }
+
+    /// The global that an instance's flags are in from now on.
+    fn flags(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        number: InstanceNumber,
+    ) -> Result<core::Global, Error> {
+        let id = self.instance(number);
+        let bits = match store.attachment::<State>().instance(id).flags {
+            Flags::Shared(global) => return Ok(global),
+            Flags::Here(bits) => bits,
+        };
+        let ty = GlobalType { content: ValType::I32, mutability: Mutability::Var };
+        let global = core::Global::new(store.as_context_mut(), ty, Val::I32(bits.cast_signed()))?;
+        store.attachment::<State>().instance(id).flags = Flags::Shared(global);
+        Ok(global)
+    }
+
+    pub(super) fn memory(&self, store: &mut StoreContextMut<'_, T>, item: &CoreDef) -> Result<Memory, Error> {
+        self.core(store, item)?.into_memory().ok_or_else(|| unresolved("a memory"))
+    }
+
+    /// Whether both sides of a call have memories that generated code can work with.
+    fn can_generate(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        number: TrampolineNumber,
+    ) -> Result<bool, Error> {
+        let Ok(call) = which::Call::of(self.plan, number) else { return Ok(false) };
+        let mut memory =
+            |options: &Options| options.memory.as_ref().map(|memory| self.memory(store, memory)).transpose();
+        let (from, to) = (memory(call.options)?, memory(&call.callee.options)?);
+        if from.is_some() && from == to {
+            return Ok(false);
+        }
+        for memory in [from, to].into_iter().flatten() {
+            let ty = memory.ty(&*store)?;
+            if (ty.sharing, ty.index, ty.page_size_log2)
+                != (Sharing::Unshared, IndexType::I32, MemoryType::DEFAULT_PAGE_SIZE_LOG2)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

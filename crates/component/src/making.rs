@@ -1,0 +1,231 @@
+//! What each step of a plan makes in a store.
+
+use std::sync::Arc;
+
+use innkeeper_engine as core;
+use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+
+use crate::abi::Side;
+use crate::adapter::Walked;
+use crate::adapter::why_walked;
+use crate::call::Lowered;
+use crate::func::{HostCall, HostFunc, LiftedFunc};
+use crate::instantiate::Making;
+use crate::link::Resolved;
+use crate::plan::{
+    CoreDef, CoreInstanceDef, FuncDef, FuncNumber, ImportKind, InstanceNumber, ModuleArgs, ModuleDef,
+    Options, ResourceDef, TrampolineKind, TrampolineNumber,
+};
+use crate::state::{FuncId, FuncInst, State};
+use crate::trampoline::Trampoline;
+use crate::typed::BoundResources;
+use crate::types::{ResourceSlot, fits};
+
+impl<T: 'static> Making<'_, T> {
+    pub(crate) fn imported_func(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        import: usize,
+    ) -> Result<FuncId, Error> {
+        let state = store.attachment::<State>();
+        match &self.imports[import] {
+            Resolved::HostFunc(call) => {
+                let import = &self.plan.imports[import];
+                let resources = match (call, import.kind) {
+                    (HostCall::Typed(typed), ImportKind::Func(ty)) => {
+                        typed.check(&import.written(), (&self.shared, ty), state)?
+                    }
+                    #[cfg(feature = "async")]
+                    (HostCall::Waiting(waiting), ImportKind::Func(ty)) => {
+                        waiting.check(&import.written(), (&self.shared, ty), state)?
+                    }
+                    _ => BoundResources::default(),
+                };
+                state.funcs.push(FuncInst::Host(HostFunc::new(call.clone(), resources)));
+                Ok(FuncId(state.funcs.len() as u32 - 1))
+            }
+            Resolved::Func(func) if func.store == state.id => {
+                let import = &self.plan.imports[import];
+                let ImportKind::Func(want) = import.kind else { return Err(unresolved(&import.written())) };
+                let theirs = &state.roots[func.root.0 as usize].shared;
+                let mut same = |have: ResourceSlot, want: ResourceSlot| {
+                    theirs.resources[have.0 as usize] == self.shared.resources[want.0 as usize]
+                };
+                if !fits((&theirs.types, func.ty), (&self.shared.types, want), &mut same) {
+                    let have = crate::types::FuncType::new(&theirs.types, func.ty);
+                    let want = crate::types::FuncType::new(&self.shared.types, want);
+                    return Err(Error::new(core::ErrorKind::Link(format!(
+                        "the component imports `{}` as {want}, but it is {have}",
+                        import.written()
+                    ))));
+                }
+                Ok(func.func)
+            }
+            Resolved::Func(_) => Err(crate::func::other_store()),
+            _ => Err(unresolved(&self.plan.imports[import].written())),
+        }
+    }
+
+    /// A module, and what it is instantiated with.
+    pub(crate) fn module(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        (module, args): (ModuleDef, &ModuleArgs),
+    ) -> Result<(core::Module, Vec<core::Extern>), Error> {
+        let module = match module {
+            ModuleDef::Own(number) => self.component.module(number)?.clone(),
+            ModuleDef::Imported(import) => {
+                let module = self.modules.get(import.index()).cloned().flatten();
+                module.ok_or_else(|| unresolved(&self.plan.imports[import.index()].written()))?
+            }
+        };
+        let mut externs = Vec::with_capacity(module.imports().len());
+        match args {
+            ModuleArgs::InOrder(items) => {
+                for item in items {
+                    externs.push(self.core(store, item)?);
+                }
+            }
+            ModuleArgs::ByName(instances) => {
+                for import in module.imports() {
+                    let given = instances.iter().find(|(name, _)| **name == *import.module);
+                    let item = given.and_then(|(_, given): &(_, CoreInstanceDef)| given.export(import.name));
+                    let item =
+                        item.ok_or_else(|| unresolved(&format!("{}#{}", import.module, import.name)))?;
+                    externs.push(self.core(store, &item)?);
+                }
+            }
+        }
+        Ok((module, externs))
+    }
+
+    pub(crate) fn core(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        item: &CoreDef,
+    ) -> Result<core::Extern, Error> {
+        match item {
+            CoreDef::Export(instance, name) => {
+                let instance = self.core_instances.get(instance.index());
+                let export = instance.and_then(|instance| instance.get_export(store.as_context_mut(), name));
+                export.ok_or_else(|| unresolved(name))
+            }
+            CoreDef::Trampoline(number) => {
+                let func = self.trampolines[number.index()].ok_or_else(|| unresolved("a function"))?;
+                Ok(func.into())
+            }
+        }
+    }
+
+    pub(crate) fn core_func(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        item: &CoreDef,
+    ) -> Result<core::Func, Error> {
+        self.core(store, item)?.into_func().ok_or_else(|| unresolved("a function"))
+    }
+
+    pub(crate) fn side(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &Options,
+        instance: InstanceNumber,
+    ) -> Result<Side, Error> {
+        let memory = options
+            .memory
+            .as_ref()
+            .map(|memory| self.core(store, memory)?.into_memory().ok_or_else(|| unresolved("a memory")));
+        Ok(Side {
+            shared: Arc::clone(&self.shared),
+            instance: self.instance(instance),
+            encoding: options.encoding,
+            memory: memory.transpose()?,
+            realloc: options.realloc.as_ref().map(|func| self.core_func(store, func)).transpose()?,
+        })
+    }
+
+    pub(crate) fn trampoline(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        number: TrampolineNumber,
+        why: Option<Walked>,
+    ) -> Result<(), Error> {
+        let plan = self.plan;
+        let def = &plan.trampolines[number.index()];
+        if let TrampolineKind::Lower { func, .. } = &def.kind
+            && let Some(func) = self.funcs[func.index()]
+            && let FuncInst::Lifted(_) = store.attachment::<State>().funcs[func.0 as usize]
+        {
+            self.walked.push(why.unwrap_or_else(|| why_walked(self.component, number)));
+        }
+        let resource = |slot: &ResourceSlot| self.shared.resources[slot.0 as usize];
+        let trampoline = match &def.kind {
+            TrampolineKind::Lower { func, ty, options } => Trampoline::Lower(Lowered {
+                side: self.side(store, options, def.instance)?,
+                func: self.funcs[func.index()].ok_or_else(|| unresolved("a function"))?,
+                ty: *ty,
+                is_async: options.is_async,
+            }),
+            TrampolineKind::ResourceNew(slot) => Trampoline::ResourceNew(resource(slot)),
+            TrampolineKind::ResourceDrop(slot) => Trampoline::ResourceDrop(resource(slot)),
+            TrampolineKind::ResourceRep(slot) => Trampoline::ResourceRep(resource(slot)),
+            TrampolineKind::ContextGet(slot) => Trampoline::ContextGet(*slot),
+            TrampolineKind::ContextSet(slot) => Trampoline::ContextSet(*slot),
+            TrampolineKind::BackpressureInc => Trampoline::BackpressureInc,
+            TrampolineKind::BackpressureDec => Trampoline::BackpressureDec,
+            TrampolineKind::TaskReturn { result, options } => {
+                Trampoline::TaskReturn { result: *result, side: self.side(store, options, def.instance)? }
+            }
+            TrampolineKind::Missing(name) => Trampoline::Missing(name),
+        };
+        let func = trampoline.func(store, self.instance(def.instance), &def.ty)?;
+        self.trampolines[number.index()] = Some(func);
+        Ok(())
+    }
+
+    pub(crate) fn func(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        number: FuncNumber,
+    ) -> Result<(), Error> {
+        let plan = self.plan;
+        let FuncDef::Lifted(lifted) = &plan.funcs[number.index()] else { return Ok(()) };
+        let mut optional =
+            |func: &Option<CoreDef>| func.as_ref().map(|func| self.core_func(store, func)).transpose();
+        let (post_return, callback) =
+            (optional(&lifted.options.post_return)?, optional(&lifted.options.callback)?);
+        let func = LiftedFunc {
+            core: self.core_func(store, &lifted.core)?,
+            side: self.side(store, &lifted.options, lifted.instance)?,
+            ty: lifted.ty,
+            post_return,
+            callback,
+            is_async: lifted.options.is_async,
+        };
+        let state = store.attachment::<State>();
+        state.funcs.push(FuncInst::Lifted(Arc::new(func)));
+        self.funcs[number.index()] = Some(FuncId(state.funcs.len() as u32 - 1));
+        Ok(())
+    }
+
+    pub(crate) fn resource(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        slot: ResourceSlot,
+    ) -> Result<(), Error> {
+        let plan = self.plan;
+        if let ResourceDef::Own { dtor: Some(dtor), .. } = &plan.resources[slot.0 as usize] {
+            let dtor = self.core_func(store, dtor)?;
+            let ty = self.shared.resources[slot.0 as usize];
+            store.attachment::<State>().resource_types[ty.0 as usize].dtor = Some(dtor);
+        }
+        Ok(())
+    }
+}
+
+/// The plan has been made from a component that was validated, and all its imports were found.
+pub(crate) fn unresolved(what: &str) -> Error {
+    Error::new(core::ErrorKind::Link(format!(
+        "a module of the component wants `{what}`, which nobody provides"
+    )))
+}

@@ -1,6 +1,6 @@
 //! What layers above the engine keep with a store, such as the handles of components' instances: one thing of each type.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use crate::arena::{Arena, two};
 use crate::budget::Budget;
@@ -15,29 +15,34 @@ use crate::vmctx::record::InterruptHandle;
 
 /// Things of different types, few enough to look through.
 #[derive(Default)]
-pub(crate) struct Attachments(Vec<Box<dyn Any + Send + Sync>>);
+pub(crate) struct Attachments(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
 
 impl Attachments {
     fn get<A: Any>(&self) -> Option<&A> {
-        self.0.iter().find_map(|attachment| attachment.downcast_ref())
+        self.0.iter().find_map(|(_, attachment)| attachment.downcast_ref())
     }
 
+    #[inline]
     fn get_or_default<A: Any + Default + Send + Sync>(&mut self) -> &mut A {
-        let position = match self.0.iter().position(|attachment| attachment.is::<A>()) {
+        let wanted = TypeId::of::<A>();
+        let position = match self.0.iter().position(|(ty, _)| *ty == wanted) {
             Some(position) => position,
-            None => {
-                self.0.push(Box::<A>::default());
-                self.0.len() - 1
-            }
+            None => self.add::<A>(),
         };
-        match self.0[position].downcast_mut() {
+        match self.0[position].1.downcast_mut() {
             Some(attachment) => attachment,
             None => unreachable!("the position is one of this type"),
         }
     }
 
+    #[cold]
+    fn add<A: Any + Default + Send + Sync>(&mut self) -> usize {
+        self.0.push((TypeId::of::<A>(), Box::<A>::default()));
+        self.0.len() - 1
+    }
+
     pub(crate) fn clear(&mut self, panics: &mut FirstPanic) {
-        panics.drop_all(self.0.drain(..));
+        panics.drop_all(self.0.drain(..).map(|(_, attachment)| attachment));
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) enum Purpose {
     /// The embedder's, or a part of a component.
     Guest,
     /// Code that was generated to stand between guests, of which no backtrace tells.
+    #[cfg(feature = "component")]
     Adapter,
 }
 
@@ -340,7 +341,7 @@ impl std::fmt::Debug for Module {
 impl ModuleParts {
     /// Whether the module only stands between guests.
     pub(crate) fn is_adapter(&self) -> bool {
-        self.purpose == Purpose::Adapter
+        self.purpose != Purpose::Guest
     }
 
     /// The engine that the module was made for.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use innkeeper::component::{
-    Component, Func, ImportItemKind, Instance, Linker, List, ResourceAny, Type, TypeKind, Val,
+    Component, Func, FuncType, ImportItemKind, Instance, Linker, List, ResourceAny, Type, TypeKind, Val,
 };
 use innkeeper::wasi::p2;
 use innkeeper::{Engine, Error, Store};
@@ -70,6 +70,15 @@ impl Driver {
         let mut results = vec![Val::Bool(false); usize::from(has_result)];
         func.call(&mut self.store, params, &mut results)?;
         Ok(results.pop())
+    }
+
+    /// All functions, by interface and name, with their types.
+    pub(crate) fn function_types(&self) -> Vec<(String, String, FuncType)> {
+        let ty = |(known, func): (&String, &Func)| {
+            let (interface, name) = known.split_once(' ').unwrap();
+            (interface.to_owned(), name.to_owned(), func.ty(&self.store).unwrap())
+        };
+        self.functions.iter().map(ty).collect()
     }
 
     /// Calls a function that gives a `result`: what it gives, or the name of the error.

@@ -1,4 +1,4 @@
-//! Nothing outside of a grant is reached by a path, and nothing is changed by a key to read, by any function that takes a path.
+//! C107: nothing outside of a grant is reached by a path, and nothing is changed by a key to read, by any function that takes a path.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -12,7 +12,8 @@ use crate::abi::{
     StringShapes,
 };
 use crate::entry::{Entry, check_leave, enter, leave, set_may_leave};
-use crate::func::{HostCall, HostFunc, LiftedFunc};
+use crate::func::{Func, HostCall, HostFunc, LiftedFunc};
+use crate::reentry::refused;
 use crate::state::{AsyncReturn, FuncId, FuncInst, Returned, State};
 use crate::trap::{Trap, trap_on_throw};
 use crate::types::{FuncTypeIndex, TypeIndex};
@@ -22,6 +23,10 @@ use crate::val::Val;
 pub(crate) trait Caller<T: 'static> {
     fn entry(&self) -> Entry;
     fn boundary(&self) -> Boundary;
+    /// Where it is the host: which function it calls, as the embedder has it.
+    fn func(&self) -> Option<&Func> {
+        None
+    }
     /// Gives the arguments, once the callee has been entered.
     fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error>;
     /// Where handles are noted that the callee is lent.
@@ -37,8 +42,17 @@ pub(crate) fn call_lifted<T: 'static>(
     caller: &mut dyn Caller<T>,
 ) -> Result<(), Error> {
     let (entry, boundary) = (caller.entry(), caller.boundary());
-    enter(store, callee.side.instance, entry)?;
-    let call = store.attachment::<State>().begin(async_return(callee, boundary));
+    if let Err(trap) = enter(store, callee.side.instance, entry) {
+        return Err(match caller.func() {
+            Some(func) => refused(store.attachment(), func, trap),
+            None => trap.into(),
+        });
+    }
+    let state = store.attachment::<State>();
+    let call = state.begin(async_return(callee, boundary));
+    if let Some(func) = caller.func() {
+        state.is_of(func.func);
+    }
     let ended = in_callee(store, (callee, call), caller);
     store.attachment::<State>().calls.truncate(call as usize);
     ended?;
@@ -332,12 +346,17 @@ impl<T: 'static> Caller<T> for GuestCaller<'_> {
 
 /// The host, which calls a function of a guest's.
 pub(crate) struct HostCaller<'a> {
+    pub(crate) func: &'a Func,
     pub(crate) params: &'a [Val],
     pub(crate) result: Option<Val>,
     pub(crate) lends: Lends,
 }
 
 impl<T: 'static> Caller<T> for HostCaller<'_> {
+    fn func(&self) -> Option<&Func> {
+        Some(self.func)
+    }
+
     fn entry(&self) -> Entry {
         Entry::Host
     }

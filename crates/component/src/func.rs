@@ -115,7 +115,7 @@ impl Func {
         let mut store = store.as_context_mut();
         match self.checked(store.attachment(), params, results)? {
             FuncInst::Lifted(callee) => {
-                let mut caller = HostCaller { params, result: None, lends: Lends::default() };
+                let mut caller = HostCaller { func: self, params, result: None, lends: Lends::default() };
                 let ended = call_lifted(&mut store, &callee, &mut caller);
                 let HostCaller { result, lends, .. } = caller;
                 lends.end(store.attachment(), None);

@@ -25,6 +25,7 @@ mod linker;
 mod making;
 mod names;
 mod plan;
+mod reentry;
 mod resource;
 mod state;
 mod table;

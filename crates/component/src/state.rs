@@ -107,6 +107,8 @@ pub(crate) struct Call {
     pub(crate) borrows: u32,
     /// Handles of the caller's that it is lent, where generated code has called.
     pub(crate) lends: Vec<u32>,
+    /// Which function the host has called, where it was the host.
+    pub(crate) func: Option<FuncId>,
     /// What `context.get` reads.
     pub(crate) context: [u32; 2],
     /// Where the function is lifted with the async ABI: what `task.return` must be of, and what it was given.
@@ -165,9 +167,16 @@ impl State {
         }
     }
 
+    /// Notes that the call that has begun last is the host's of a function.
+    pub(crate) fn is_of(&mut self, func: FuncId) {
+        if let Some(call) = self.calls.last_mut() {
+            call.func = Some(func);
+        }
+    }
+
     /// Begins a call; gives its number.
     pub(crate) fn begin(&mut self, async_return: Option<Box<AsyncReturn>>) -> u32 {
-        self.calls.push(Call { borrows: 0, lends: Vec::new(), context: [0; 2], async_return });
+        self.calls.push(Call { borrows: 0, lends: Vec::new(), func: None, context: [0; 2], async_return });
         self.calls.len() as u32 - 1
     }
 }

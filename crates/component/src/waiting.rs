@@ -8,6 +8,7 @@ use crate::abi::{Boundary, Lends};
 use crate::call::{HostCaller, arguments, async_return, finish};
 use crate::entry::{Entry, enter, leave};
 use crate::func::{Func, LiftedFunc, call_host};
+use crate::reentry::refused;
 use crate::state::{FuncInst, State};
 use crate::trap::trap_on_throw;
 use crate::val::Val;
@@ -28,7 +29,7 @@ impl Func {
         match self.checked(store.attachment(), params, results)? {
             FuncInst::Host(host) => call_host(store, &host, params, results),
             FuncInst::Lifted(callee) => {
-                let result = call_lifted(&mut store, &callee, params).await?;
+                let result = call_lifted(&mut store, (self, &callee), params).await?;
                 if let (Some(result), Some(val)) = (results.first_mut(), result) {
                     *result = val;
                 }
@@ -40,13 +41,17 @@ impl Func {
 
 async fn call_lifted<T: Send + 'static>(
     store: &mut StoreContextMut<'_, T>,
-    callee: &LiftedFunc,
+    (func, callee): (&Func, &LiftedFunc),
     params: &[Val],
 ) -> Result<Option<Val>, Error> {
-    enter(store, callee.side.instance, Entry::Host)?;
-    let call = store.attachment::<State>().begin(async_return(callee, Boundary::Host));
+    if let Err(trap) = enter(store, callee.side.instance, Entry::Host) {
+        return Err(refused(store.attachment(), func, trap));
+    }
+    let state = store.attachment::<State>();
+    let call = state.begin(async_return(callee, Boundary::Host));
+    state.is_of(func.func);
     let mut under = UnderWay { store: store.as_context_mut(), call, lends: Lends::default() };
-    let mut caller = HostCaller { params, result: None, lends: Lends::default() };
+    let mut caller = HostCaller { func, params, result: None, lends: Lends::default() };
     let handed_over = arguments(&mut under.store, (callee, call), &mut caller);
     under.lends = std::mem::take(&mut caller.lends);
     let mut slots = handed_over?;

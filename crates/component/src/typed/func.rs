@@ -14,6 +14,7 @@ use crate::call::check_borrows;
 use crate::entry::{Entry, enter, leave, set_may_leave};
 use crate::func::{Func, LiftedFunc, other_store};
 use crate::instance::Instance;
+use crate::reentry::refused;
 use crate::resource::usage;
 use crate::state::{FuncInst, State};
 use crate::trap::trap_on_throw;
@@ -139,8 +140,13 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         if P::SHAPE.has_handles() {
             params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
         }
-        enter(store, self.callee.side.instance, Entry::Host)?;
-        Ok(store.attachment::<State>().begin(None))
+        if let Err(trap) = enter(store, self.callee.side.instance, Entry::Host) {
+            return Err(refused(store.attachment(), &self.func, trap));
+        }
+        let state = store.attachment::<State>();
+        let call = state.begin(None);
+        state.is_of(self.func.func);
+        Ok(call)
     }
 
     fn in_callee<T: 'static>(

@@ -8,6 +8,7 @@ mod decoding;
 mod linking;
 mod memory;
 mod mutants;
+mod reentry;
 mod resources;
 mod typed;
 mod values;

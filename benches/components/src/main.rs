@@ -1,0 +1,158 @@
+//! What calls of components cost, between each other and from and to the host, beside the wasmtime crate, in one process.
+//!
+//! Engines take turns, round by round, by the processor time of the thread; of each pair of rounds the ratio is taken, and of all ratios the median counts, so that a
+//! machine that does other work meanwhile changes little. Guests are the same bytes. What is measured repeats within one call of the guest where the guest calls, and in
+//! the host where the host calls.
+//!
+//! ```console
+//! $ cargo run --release --manifest-path benches/components/Cargo.toml [WORDS IN THE NAME OF WHAT IS MEASURED]
+//! ```
+
+mod guest;
+mod innkeeper_host;
+mod wasmtime_host;
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Pairs of rounds.
+const ROUNDS: usize = 60;
+
+/// Does once what is measured, so many times.
+type Round = Box<dyn FnMut(u32)>;
+
+/// What an engine makes to be measured.
+struct Host {
+    /// A guest's function that is called with how often it does what is measured.
+    guest: fn(text: &str) -> Round,
+    /// The host calls a function of no parameters whose type is known.
+    typed: fn() -> Round,
+    /// The same with values of any type.
+    untyped: fn() -> Round,
+}
+
+struct Case {
+    name: &'static str,
+    /// How often it is done in a round.
+    times: u32,
+    /// What it may take of the other engine's time.
+    aim: f64,
+    make: fn(&Host) -> Round,
+}
+
+const CASES: [Case; 12] = [
+    Case {
+        name: "guest to host: nop",
+        times: 200_000,
+        aim: 0.5,
+        make: |host| (host.guest)(&guest::host_nop()),
+    },
+    Case {
+        name: "guest to host: string 64 B",
+        times: 50_000,
+        aim: 0.5,
+        make: |host| (host.guest)(&guest::host_string(64)),
+    },
+    Case {
+        name: "guest to host: string 64 KiB",
+        times: 1000,
+        aim: 0.5,
+        make: |host| (host.guest)(&guest::host_string(65_536)),
+    },
+    Case {
+        name: "guest to host: resource method",
+        times: 50_000,
+        aim: 0.5,
+        make: |host| (host.guest)(&guest::host_method()),
+    },
+    Case {
+        name: "guest to host: list<u32> of 10^6",
+        times: 10,
+        aim: 0.7,
+        make: |host| (host.guest)(&guest::host_list(1_000_000)),
+    },
+    Case { name: "host to guest: nop, typed", times: 50_000, aim: 0.6, make: |host| (host.typed)() },
+    Case { name: "host to guest: nop, untyped", times: 50_000, aim: 0.8, make: |host| (host.untyped)() },
+    Case { name: "composed: nop", times: 500_000, aim: 0.8, make: |host| (host.guest)(&guest::nop()) },
+    Case {
+        name: "composed: list<u8> of 1 MiB",
+        times: 20,
+        aim: 0.1,
+        make: |host| (host.guest)(&guest::bytes(1 << 20)),
+    },
+    Case {
+        name: "composed: string 64 B",
+        times: 50_000,
+        aim: 0.8,
+        make: |host| (host.guest)(&guest::string(64)),
+    },
+    Case {
+        name: "composed: string 64 KiB",
+        times: 1000,
+        aim: 0.8,
+        make: |host| (host.guest)(&guest::string(65_536)),
+    },
+    Case {
+        name: "composed: record of 20 fields",
+        times: 50_000,
+        aim: 0.9,
+        make: |host| (host.guest)(&guest::record()),
+    },
+];
+
+fn main() {
+    let words = std::env::args().nth(1);
+    let only = std::env::args().nth(2);
+    println!(
+        "{:>36} {:>12} {:>12} {:>8} {:>6}",
+        "thread CPU time, ns", "innkeeper", "wasmtime", "ratio", "aim"
+    );
+    for case in &CASES {
+        if words.as_ref().is_some_and(|words| !case.name.contains(words.as_str())) {
+            continue;
+        }
+        // For whoever looks at one engine with a profiler.
+        if only.as_deref() == Some("ours") {
+            let mut ours = (case.make)(&innkeeper_host::HOST);
+            (0..20 * ROUNDS).for_each(|_| ours(case.times));
+            continue;
+        }
+        report(case);
+    }
+}
+
+fn report(case: &Case) {
+    let mut ours = (case.make)(&innkeeper_host::HOST);
+    let mut theirs = (case.make)(&wasmtime_host::HOST);
+    let (mut ratios, mut least) = (Vec::new(), [f64::MAX; 2]);
+    // Code that is hot is compiled meanwhile, in the background.
+    for _ in 0..5 {
+        ours(case.times);
+        theirs(case.times);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for i in 0..ROUNDS {
+        let mut pair = [0.0; 2];
+        // Whoever is first has the colder caches.
+        for engine in [i % 2, 1 - i % 2] {
+            pair[engine] = round(case.times, if engine == 0 { &mut ours } else { &mut theirs });
+            least[engine] = least[engine].min(pair[engine]);
+        }
+        ratios.push(pair[0] / pair[1]);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ratios.len() / 2];
+    let verdict = if ratio <= case.aim { "" } else { "  short of it" };
+    println!("{:>36} {:>12.1} {:>12.1} {ratio:>8.2} {:>6}{verdict}", case.name, least[0], least[1], case.aim);
+}
+
+fn round(times: u32, once: &mut Round) -> f64 {
+    let begin = thread_time();
+    once(times);
+    (thread_time() - begin).as_nanos() as f64 / f64::from(times)
+}
+
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+}

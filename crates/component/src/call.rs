@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 
 use innkeeper_engine as core;
-use innkeeper_engine::{AsContextMut, Charge, Error, ErrorKind, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Charge, Error, ErrorKind, StoreContextMut, StoreParts};
 
 use crate::abi::{
-    Boundary, InStore, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Side,
-    StringShapes,
+    Boundary, Costs, InStore, LendingCall, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS,
+    MAX_FLAT_RESULTS, Side, StringShapes,
 };
 use crate::entry::{Entry, check_leave, enter, leave, set_may_leave};
 use crate::func::{Func, HostCall, HostFunc, LiftedFunc};
@@ -17,10 +17,11 @@ use crate::reentry::refused;
 use crate::state::{AsyncReturn, FuncId, FuncInst, Returned, State};
 use crate::trap::{Trap, trap_on_throw};
 use crate::types::{FuncTypeIndex, TypeIndex};
+use crate::under_way::CallUnderWay;
 use crate::val::Val;
 
 /// What the caller of a lifted function does in the middle of the call.
-pub(crate) trait Caller<T: 'static> {
+pub(crate) trait Caller<'p, T: 'static> {
     fn entry(&self) -> Entry;
     fn boundary(&self) -> Boundary;
     /// Where it is the host: which function it calls, as the embedder has it.
@@ -28,7 +29,7 @@ pub(crate) trait Caller<T: 'static> {
         None
     }
     /// Gives the arguments, once the callee has been entered.
-    fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error>;
+    fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'p, [Val]>, StringShapes), Error>;
     /// Where handles are noted that the callee is lent.
     fn lends(&mut self) -> &mut Lends;
     /// Takes the result, before the callee tidies up.
@@ -39,7 +40,7 @@ pub(crate) trait Caller<T: 'static> {
 pub(crate) fn call_lifted<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     callee: &LiftedFunc,
-    caller: &mut dyn Caller<T>,
+    caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
     let (entry, boundary) = (caller.entry(), caller.boundary());
     if let Err(trap) = enter(store, callee.side.instance, entry) {
@@ -48,14 +49,12 @@ pub(crate) fn call_lifted<T: 'static>(
             None => trap.into(),
         });
     }
-    let state = store.attachment::<State>();
-    let call = state.begin(async_return(callee, boundary));
+    let call = CallUnderWay::begin(store, async_return(callee, boundary));
     if let Some(func) = caller.func() {
-        state.is_of(func.func);
+        call.store.attachment::<State>().is_of(func.func);
     }
-    let ended = in_callee(store, (callee, call), caller);
-    store.attachment::<State>().calls.truncate(call as usize);
-    ended?;
+    in_callee(call.store, (callee, call.number), caller)?;
+    drop(call);
     leave(store, callee.side.instance, entry);
     Ok(())
 }
@@ -75,7 +74,7 @@ pub(crate) fn async_return(callee: &LiftedFunc, boundary: Boundary) -> Option<Bo
 fn in_callee<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
-    caller: &mut dyn Caller<T>,
+    caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
     let params = arguments(store, (callee, call), caller)?;
     let results = call_core(store, callee.core, &params)?;
@@ -86,13 +85,12 @@ fn in_callee<T: 'static>(
 pub(crate) fn arguments<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
-    caller: &mut dyn Caller<T>,
+    caller: &mut dyn Caller<'_, T>,
 ) -> Result<Vec<u64>, Error> {
     let boundary = caller.boundary();
     let (types, side) = (&*callee.side.shared.types, &callee.side);
     let ty = types.func(callee.ty);
     let (vals, mut strings) = caller.start(store)?;
-    let vals = vals.into_owned();
     let mut guest = InStore { store, side };
     let mut lower = Lower::new(side, boundary, (&mut guest, Some(call)), (caller.lends(), &mut strings));
     lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple)
@@ -103,7 +101,7 @@ pub(crate) fn finish<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
     results: &[u64],
-    caller: &mut dyn Caller<T>,
+    caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
     let boundary = caller.boundary();
     let side = &callee.side;
@@ -130,7 +128,7 @@ fn end_async<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
     results: &[u64],
-    caller: &mut dyn Caller<T>,
+    caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
     const EXIT: u32 = 0;
     const LAST_CODE: u32 = 2;
@@ -175,18 +173,13 @@ pub(crate) fn with_lift<T: 'static, R>(
     (side, boundary): (&Side, Boundary),
     (lends, strings): (&mut Lends, &mut StringShapes),
     lift: impl FnOnce(&mut Lift<'_>) -> Result<R, Error>,
-) -> Result<(R, Charge), Error> {
-    let (budget, interrupts) = (store.budget().clone(), store.interrupt_handle().clone());
-    let (state, memory): (&mut State, &[u8]) = match side.memory {
-        Some(memory) => {
-            let (state, memory) = store.attachment_and_memory(memory)?;
-            (state, memory)
-        }
-        None => (store.attachment(), &[]),
-    };
+) -> Result<(R, Option<Charge>), Error> {
+    let StoreParts { attachment: state, memory, budget, interrupts, .. } =
+        store.parts::<State>(side.memory)?;
+    let costs = Costs::new(budget, interrupts);
     // The host does not ask what a string was encoded as.
     let strings = (boundary == Boundary::Guest).then_some(strings);
-    let mut context = Lift::new(side, boundary, (state, memory), (lends, strings), (&budget, &interrupts));
+    let mut context = Lift::new(side, boundary, (state, memory), (lends, strings), costs);
     match lift(&mut context) {
         Ok(lifted) => Ok((lifted, context.into_charge())),
         Err(error) => {
@@ -207,7 +200,7 @@ pub(crate) fn lift_result<T: 'static>(
     let (val, charge) = with_lift(store, (side, boundary), (&mut lends, &mut strings), |lift| {
         lift.result(max_flat, slots, ty)
     })?;
-    Ok(Returned { val: Some(val), strings, _charge: Some(charge) })
+    Ok(Returned { val: Some(val), strings, _charge: charge })
 }
 
 /// A function as a component instance sees it that imports it.
@@ -226,10 +219,9 @@ struct GuestCaller<'a> {
     slots: &'a [u64],
     /// What is to be passed back.
     results: Vec<u64>,
-    vals: Vec<Val>,
     /// What the lifted values take.
     charge: Option<Charge>,
-    lends: Lends,
+    lends: &'a mut Lends,
 }
 
 impl Lowered {
@@ -246,22 +238,22 @@ impl Lowered {
             Some(FuncInst::Lifted(_)) => Boundary::Guest,
             _ => Boundary::Host,
         };
+        let mut lending = LendingCall::new(store, Some(self.side.instance));
         let mut caller = GuestCaller {
             lowered: self,
             boundary,
             slots: slots.get(..params).unwrap_or_default(),
             results: Vec::new(),
-            vals: Vec::new(),
             charge: None,
-            lends: Lends::default(),
+            lends: &mut lending.lends,
         };
         match func {
-            Some(FuncInst::Lifted(callee)) => call_lifted(store, &callee, &mut caller)?,
-            Some(FuncInst::Host(host)) => caller.call_host(store, &host)?,
+            Some(FuncInst::Lifted(callee)) => call_lifted(lending.store, &callee, &mut caller)?,
+            Some(FuncInst::Host(host)) => caller.call_host(lending.store, &host)?,
             None => return Err(crate::resource::usage("a function of another store")),
         }
-        let GuestCaller { results, lends, .. } = caller;
-        lends.end(store.attachment(), Some(self.side.instance));
+        let results = caller.results;
+        drop(lending);
         for (slot, result) in slots.iter_mut().zip(results) {
             *slot = result;
         }
@@ -285,10 +277,10 @@ impl GuestCaller<'_> {
         host: &HostFunc,
     ) -> Result<(), Error> {
         let HostCall::Vals(call) = host.of::<T>()? else { return Ok(()) };
-        self.start(store)?;
+        let (vals, _) = self.start(store)?;
         let has_result = self.func_type().result.is_some();
         let mut results = vec![Val::Bool(false); usize::from(has_result)];
-        call(store.as_context_mut(), &self.vals, &mut results).map_err(trap_on_throw)?;
+        call(store.as_context_mut(), &vals, &mut results).map_err(trap_on_throw)?;
         let val = results.pop();
         let shared = &self.lowered.side.shared;
         if let (Some(ty), Some(val)) = (self.func_type().result, &val) {
@@ -306,7 +298,7 @@ impl GuestCaller<'_> {
     }
 }
 
-impl<T: 'static> Caller<T> for GuestCaller<'_> {
+impl<T: 'static> Caller<'static, T> for GuestCaller<'_> {
     fn entry(&self) -> Entry {
         Entry::Guest(self.lowered.side.instance)
     }
@@ -315,21 +307,23 @@ impl<T: 'static> Caller<T> for GuestCaller<'_> {
         self.boundary
     }
 
-    fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error> {
+    fn start(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+    ) -> Result<(Cow<'static, [Val]>, StringShapes), Error> {
         let tuple = self.func_type().params_tuple;
         let max_flat = if self.lowered.is_async { MAX_FLAT_ASYNC_PARAMS } else { MAX_FLAT_PARAMS };
         let mut strings = StringShapes::new();
         let side = (&self.lowered.side, self.boundary);
-        let (vals, charge) = with_lift(store, side, (&mut self.lends, &mut strings), |lift| {
+        let (vals, charge) = with_lift(store, side, (self.lends, &mut strings), |lift| {
             lift.values(max_flat, self.slots, tuple)
         })?;
-        self.charge = Some(charge);
-        self.vals = vals;
-        Ok((Cow::Borrowed(&self.vals), strings))
+        self.charge = charge;
+        Ok((Cow::Owned(vals), strings))
     }
 
     fn lends(&mut self) -> &mut Lends {
-        &mut self.lends
+        self.lends
     }
 
     fn resolve(&mut self, store: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error> {
@@ -338,7 +332,7 @@ impl<T: 'static> Caller<T> for GuestCaller<'_> {
         let max_flat = if self.lowered.is_async { 0 } else { MAX_FLAT_RESULTS };
         let mut strings = returned.strings;
         let mut guest = InStore { store, side };
-        let mut lower = Lower::new(side, self.boundary, (&mut guest, None), (&mut self.lends, &mut strings));
+        let mut lower = Lower::new(side, self.boundary, (&mut guest, None), (self.lends, &mut strings));
         self.results = lower.result(max_flat, (&val, ty), self.slots.last().copied())?;
         Ok(())
     }
@@ -349,10 +343,10 @@ pub(crate) struct HostCaller<'a> {
     pub(crate) func: &'a Func,
     pub(crate) params: &'a [Val],
     pub(crate) result: Option<Val>,
-    pub(crate) lends: Lends,
+    pub(crate) lends: &'a mut Lends,
 }
 
-impl<T: 'static> Caller<T> for HostCaller<'_> {
+impl<'a, T: 'static> Caller<'a, T> for HostCaller<'a> {
     fn func(&self) -> Option<&Func> {
         Some(self.func)
     }
@@ -365,12 +359,12 @@ impl<T: 'static> Caller<T> for HostCaller<'_> {
         Boundary::Host
     }
 
-    fn start(&mut self, _: &mut StoreContextMut<'_, T>) -> Result<(Cow<'_, [Val]>, StringShapes), Error> {
+    fn start(&mut self, _: &mut StoreContextMut<'_, T>) -> Result<(Cow<'a, [Val]>, StringShapes), Error> {
         Ok((Cow::Borrowed(self.params), StringShapes::new()))
     }
 
     fn lends(&mut self) -> &mut Lends {
-        &mut self.lends
+        self.lends
     }
 
     fn resolve(&mut self, _: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error> {

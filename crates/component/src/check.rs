@@ -109,15 +109,13 @@ pub(crate) fn fits(
                 fits(types, *ty, val, &mut *handle).map_err(|reason| format!("in part {i}: {reason}"))
             })
         }
-        (ValType::Variant(cases), Val::Variant(label, payload)) => {
-            match cases.iter().find(|(known, _)| known == label) {
-                Some((_, ty)) => optional(&format!("the case `{label}`"), *ty, payload),
-                None => Err(format!("the variant has no case `{label}`")),
-            }
-        }
-        (ValType::Enum(labels), Val::Enum(label)) => match labels.contains(label) {
-            true => Ok(()),
-            false => Err(format!("the enum has no label `{label}`")),
+        (ValType::Variant(cases), Val::Variant(label, payload)) => match types.case(ty, label) {
+            Some(case) => optional(&format!("the case `{label}`"), cases[case].1, payload),
+            None => Err(format!("the variant has no case `{label}`")),
+        },
+        (ValType::Enum(_), Val::Enum(label)) => match types.case(ty, label) {
+            Some(_) => Ok(()),
+            None => Err(format!("the enum has no label `{label}`")),
         },
         (ValType::Option(ty), Val::Option(payload)) => match payload {
             Some(val) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContext, AsContextMut, Error, StoreContextMut};
 
-use crate::abi::{Lends, Side};
+use crate::abi::{LendingCall, Side};
 use crate::call::{HostCaller, call_lifted};
 use crate::check::{Given, fits};
 use crate::resource::{ResourceAny, usage};
@@ -115,11 +115,10 @@ impl Func {
         let mut store = store.as_context_mut();
         match self.checked(store.attachment(), params, results)? {
             FuncInst::Lifted(callee) => {
-                let mut caller = HostCaller { func: self, params, result: None, lends: Lends::default() };
-                let ended = call_lifted(&mut store, &callee, &mut caller);
-                let HostCaller { result, lends, .. } = caller;
-                lends.end(store.attachment(), None);
-                ended?;
+                let mut lending = LendingCall::new(&mut store, None);
+                let mut caller = HostCaller { func: self, params, result: None, lends: &mut lending.lends };
+                call_lifted(lending.store, &callee, &mut caller)?;
+                let result = caller.result;
                 if let (Some(result), Some(val)) = (results.first_mut(), result) {
                     *result = val;
                 }

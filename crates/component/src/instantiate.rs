@@ -14,6 +14,7 @@ use crate::link::{Resolved, ResourceSource};
 use crate::plan::{FuncDef, InstanceNumber, Plan, ResourceDef, Step, TrampolineNumber};
 use crate::resource::{ResourceTypeDef, ResourceTypeId, destroy, usage};
 use crate::state::{FuncId, InstanceId, Root, RootId, Shared, State};
+use crate::under_way::CallUnderWay;
 
 /// Makes an instance of a component, whose imports were found.
 pub(crate) fn instantiate<T: 'static>(
@@ -200,9 +201,10 @@ impl<T: 'static> Making<'_, T> {
             self.generated(store, number)?;
             if let Step::Module { module, args } = step {
                 let (module, externs) = self.module(store, (*module, args))?;
-                let call = begin_start(store);
-                let made = core::Instance::new(store.as_context_mut(), &module, &externs);
-                self.started(store, call, made)?;
+                // What a start function does belongs to no call but its own.
+                let call = CallUnderWay::begin(store, None);
+                let made = core::Instance::new(call.store.as_context_mut(), &module, &externs);
+                self.core_instances.push(made.map_err(crate::trap::trap_on_throw)?);
             } else {
                 self.step(store, step)?;
             }
@@ -220,9 +222,9 @@ impl<T: 'static> Making<'_, T> {
             self.generated(store, number)?;
             if let Step::Module { module, args } = step {
                 let (module, externs) = self.module(store, (*module, args))?;
-                let call = begin_start(store);
-                let made = core::Instance::new_async(store.as_context_mut(), &module, &externs).await;
-                self.started(store, call, made)?;
+                let call = CallUnderWay::begin(store, None);
+                let made = core::Instance::new_async(call.store.as_context_mut(), &module, &externs).await;
+                self.core_instances.push(made.map_err(crate::trap::trap_on_throw)?);
             } else {
                 self.step(store, step)?;
             }
@@ -253,17 +255,6 @@ impl<T: 'static> Making<'_, T> {
         }
     }
 
-    fn started(
-        &mut self,
-        store: &mut StoreContextMut<'_, T>,
-        call: u32,
-        made: Result<core::Instance, Error>,
-    ) -> Result<(), Error> {
-        store.attachment::<State>().calls.truncate(call as usize);
-        self.core_instances.push(made.map_err(crate::trap::trap_on_throw)?);
-        Ok(())
-    }
-
     /// The instance that was made; where something has failed, nothing of it can be used.
     fn finish(self, store: &mut StoreContextMut<'_, T>, made: Result<(), Error>) -> Result<Instance, Error> {
         let Making { component, plan, shared, funcs, modules, first, walked, .. } = self;
@@ -276,9 +267,4 @@ impl<T: 'static> Making<'_, T> {
         state.roots.push(Root { component: component.clone(), shared, funcs, first, modules, walked });
         Ok(Instance { store: state.id, root })
     }
-}
-
-/// What a start function does belongs to no call but its own.
-fn begin_start<T: 'static>(store: &mut StoreContextMut<'_, T>) -> u32 {
-    store.attachment::<State>().begin(None)
 }

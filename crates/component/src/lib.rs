@@ -33,6 +33,7 @@ mod trampoline;
 mod trap;
 mod typed;
 mod types;
+mod under_way;
 mod val;
 #[cfg(feature = "async")]
 mod waiting;

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use innkeeper_engine::{AsContextMut, Budget, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal};
+use innkeeper_engine::{
+    AsContextMut, Budget, BudgetKind, Charge, Error, ErrorKind, Func, StoreContextMut, Val as CoreVal,
+};
 
 use crate::entry::{Entry, enter, leave};
 use crate::state::{InstanceId, State};
 use crate::table::{HandleKind, HandleTable, ResourceHandle};
 use crate::trap::{Trap, trap_on_throw};
+use crate::under_way::CallUnderWay;
 
 /// A resource type of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +87,7 @@ pub(crate) enum Handle {
     Host {
         store: u64,
         index: u32,
-        generation: u32,
+        generation: u64,
     },
     /// On its way from one guest to another.
     InFlight {
@@ -96,16 +99,17 @@ pub(crate) enum Handle {
 /// The handles that the host holds.
 #[derive(Default)]
 pub(crate) struct HostHandles {
-    slots: Vec<HostSlot>,
+    /// With the generation of each, which no other ever had: so handles are known whose place was given to another, or let go.
+    slots: Vec<Option<(u64, HostHandle)>>,
     free: Vec<u32>,
+    last_generation: u64,
+    /// How many places there is room for.
+    room: usize,
+    charge: Option<Charge>,
 }
 
-#[derive(Default)]
-struct HostSlot {
-    /// How often the slot was freed, so that handles to what was in it before are known.
-    generation: u32,
-    entry: Option<HostHandle>,
-}
+/// Places that there is room for at first, and that are kept where no handle is left.
+const FIRST_PLACES: usize = 64;
 
 #[derive(Clone, Copy)]
 pub(crate) struct HostHandle {
@@ -117,27 +121,51 @@ pub(crate) struct HostHandle {
 }
 
 impl HostHandles {
-    fn add(&mut self, handle: HostHandle) -> (u32, u32) {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(HostSlot::default());
-            self.slots.len() as u32 - 1
-        });
-        let slot = &mut self.slots[index as usize];
-        slot.entry = Some(handle);
-        (index, slot.generation)
+    /// Makes sure that one more has a place, as far as the guests may make the host hold them.
+    fn make_room(&mut self, budget: &Budget) -> Result<(), Error> {
+        if !self.free.is_empty() || self.slots.len() < self.room {
+            return Ok(());
+        }
+        let places = (self.room * 2).max(FIRST_PLACES);
+        if u32::try_from(places).is_err() {
+            return Err(Error::limit("the host holds more than two thousand million handles"));
+        }
+        let bytes = places * (size_of::<Option<(u64, HostHandle)>>() + size_of::<u32>());
+        match &mut self.charge {
+            Some(charge) => charge.set(bytes as u64)?,
+            None => self.charge = Some(budget.hold(BudgetKind::Descriptor, bytes as u64)?),
+        }
+        let no_memory = |_| Error::limit("the system has no memory for more handles of the host's");
+        self.slots.try_reserve_exact(places - self.slots.len()).map_err(no_memory)?;
+        self.free.try_reserve_exact(places - self.free.len()).map_err(no_memory)?;
+        self.room = places;
+        Ok(())
     }
 
-    pub(crate) fn get(&mut self, index: u32, generation: u32) -> Option<&mut HostHandle> {
-        let slot = self.slots.get_mut(index as usize)?;
-        slot.entry.as_mut().filter(|_| slot.generation == generation)
+    /// Puts a handle where [`HostHandles::make_room`] has seen a place.
+    fn add(&mut self, handle: HostHandle) -> (u32, u64) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.last_generation += 1;
+        self.slots[index as usize] = Some((self.last_generation, handle));
+        (index, self.last_generation)
+    }
+
+    pub(crate) fn get(&mut self, index: u32, generation: u64) -> Option<&mut HostHandle> {
+        let slot = self.slots.get_mut(index as usize)?.as_mut();
+        slot.filter(|(known, _)| *known == generation).map(|(_, handle)| handle)
     }
 
     pub(crate) fn remove(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index as usize)
-            && slot.entry.take().is_some()
+            && slot.take().is_some()
         {
-            slot.generation = slot.generation.wrapping_add(1);
             self.free.push(index);
+            if self.free.len() == self.slots.len() && self.room > FIRST_PLACES {
+                *self = HostHandles { last_generation: self.last_generation, ..HostHandles::default() };
+            }
         }
     }
 }
@@ -157,6 +185,18 @@ impl State {
         let rep = entry.rep;
         handles.remove(index);
         Ok(rep)
+    }
+
+    /// Takes an owned handle away from an instance, and gives the host one.
+    pub(crate) fn take_own_for_host(
+        &mut self,
+        (of, index): (InstanceId, u32),
+        ty: ResourceTypeId,
+        budget: &Budget,
+    ) -> Result<ResourceAny, Error> {
+        self.host_handles.make_room(budget)?;
+        let rep = self.take_own(of, index, ty)?;
+        self.give_host((ty, rep), true, budget)
     }
 
     /// Marks a handle of an instance's as lent; gives what stands for the resource.
@@ -209,7 +249,7 @@ impl State {
         &mut self,
         any: ResourceAny,
         ty: ResourceTypeId,
-    ) -> Result<(u32, (u32, u32)), Error> {
+    ) -> Result<(u32, (u32, u64)), Error> {
         let (index, handle) = self.host_handle(any)?;
         if handle.ty != ty {
             return Err(wrong_resource());
@@ -224,9 +264,15 @@ impl State {
     }
 
     /// Gives the host a handle.
-    pub(crate) fn give_host(&mut self, ty: ResourceTypeId, rep: u32, is_own: bool) -> ResourceAny {
+    pub(crate) fn give_host(
+        &mut self,
+        (ty, rep): (ResourceTypeId, u32),
+        is_own: bool,
+        budget: &Budget,
+    ) -> Result<ResourceAny, Error> {
+        self.host_handles.make_room(budget)?;
         let (index, generation) = self.host_handles.add(HostHandle { ty, rep, is_own, lends: 0 });
-        ResourceAny(Handle::Host { store: self.id, index, generation })
+        Ok(ResourceAny(Handle::Host { store: self.id, index, generation }))
     }
 
     /// What a handle of the host's is.
@@ -244,11 +290,12 @@ impl ResourceAny {
     /// A handle to a new resource of a type of the host's, which `rep` stands for.
     pub fn new(mut store: impl AsContextMut, ty: &ResourceType, rep: u32) -> Result<ResourceAny, Error> {
         let mut store = store.as_context_mut();
+        let budget = store.budget().clone();
         let state = store.attachment::<State>();
         let Some(ty) = state.host_types.get(&ty.id).copied() else {
             return Err(usage(&format!("no instance of the store imports the resource type `{}`", ty.name)));
         };
-        Ok(state.give_host(ty, rep, true))
+        state.give_host((ty, rep), true, &budget)
     }
 
     /// What stands for the resource, where it is of this type.
@@ -311,13 +358,11 @@ pub(crate) fn destroy<T: 'static>(
     };
     enter(store, instance, entry)?;
     if let Some(dtor) = dtor {
-        let call = store.attachment::<State>().begin(None);
-        let ended =
-            dtor.call(&mut *store, &[CoreVal::I32(rep.cast_signed())], &mut []).map_err(trap_on_throw);
-        let state = store.attachment::<State>();
-        let borrows = state.calls.get(call as usize).map_or(0, |call| call.borrows);
-        state.calls.truncate(call as usize);
-        ended?;
+        let mut call = CallUnderWay::begin(store, None);
+        let number = call.number as usize;
+        dtor.call(&mut call.store, &[CoreVal::I32(rep.cast_signed())], &mut []).map_err(trap_on_throw)?;
+        let state = call.store.attachment::<State>();
+        let borrows = state.calls.get(number).map_or(0, |call| call.borrows);
         if borrows > 0 {
             return Err(Trap::BorrowsRemain.into());
         }

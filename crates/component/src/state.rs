@@ -107,6 +107,8 @@ pub(crate) struct Call {
     pub(crate) borrows: u32,
     /// Handles of the caller's that it is lent, where generated code has called.
     pub(crate) lends: Vec<u32>,
+    /// What these take.
+    pub(crate) lends_charge: Option<core::Charge>,
     /// Which function the host has called, where it was the host.
     pub(crate) func: Option<FuncId>,
     /// What `context.get` reads.
@@ -176,7 +178,8 @@ impl State {
 
     /// Begins a call; gives its number.
     pub(crate) fn begin(&mut self, async_return: Option<Box<AsyncReturn>>) -> u32 {
-        self.calls.push(Call { borrows: 0, lends: Vec::new(), func: None, context: [0; 2], async_return });
+        let (lends, lends_charge) = (Vec::new(), None);
+        self.calls.push(Call { borrows: 0, lends, lends_charge, func: None, context: [0; 2], async_return });
         self.calls.len() as u32 - 1
     }
 }

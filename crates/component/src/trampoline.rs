@@ -177,6 +177,7 @@ fn task_return<T: 'static>(
         })
     });
     let (val, charge) = lifted.transpose()?.unzip();
+    let charge = charge.flatten();
     let state = store.attachment::<State>();
     check_borrows(state, call)?;
     if let Some(returning) = state.calls.last_mut().and_then(|call| call.async_return.as_mut()) {

@@ -4,13 +4,14 @@
 
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-use crate::abi::{Boundary, Lends};
+use crate::abi::{Boundary, LendingCall};
 use crate::call::{HostCaller, arguments, async_return, finish};
 use crate::entry::{Entry, enter, leave};
 use crate::func::{Func, LiftedFunc, call_host};
 use crate::reentry::refused;
 use crate::state::{FuncInst, State};
 use crate::trap::trap_on_throw;
+use crate::under_way::CallUnderWay;
 use crate::val::Val;
 
 impl Func {
@@ -47,36 +48,20 @@ async fn call_lifted<T: Send + 'static>(
     if let Err(trap) = enter(store, callee.side.instance, Entry::Host) {
         return Err(refused(store.attachment(), func, trap));
     }
-    let state = store.attachment::<State>();
-    let call = state.begin(async_return(callee, Boundary::Host));
-    state.is_of(func.func);
-    let mut under = UnderWay { store: store.as_context_mut(), call, lends: Lends::default() };
-    let mut caller = HostCaller { func, params, result: None, lends: Lends::default() };
-    let handed_over = arguments(&mut under.store, (callee, call), &mut caller);
-    under.lends = std::mem::take(&mut caller.lends);
-    let mut slots = handed_over?;
+    let mut lending = LendingCall::new(store, None);
+    let call = CallUnderWay::begin(&mut *lending.store, async_return(callee, Boundary::Host));
+    call.store.attachment::<State>().is_of(func.func);
+    let mut caller = HostCaller { func, params, result: None, lends: &mut lending.lends };
+    let mut slots = arguments(call.store, (callee, call.number), &mut caller)?;
     // Of results there is one at most.
     slots.resize(slots.len().max(1), 0);
     let core = callee.core;
-    core.call_of_numbers_async(under.store.as_context_mut(), &mut slots).await.map_err(trap_on_throw)?;
+    core.call_of_numbers_async(call.store.as_context_mut(), &mut slots).await.map_err(trap_on_throw)?;
     slots.truncate(1);
-    finish(&mut under.store, (callee, call), &slots, &mut caller)?;
-    drop(under);
+    finish(call.store, (callee, call.number), &slots, &mut caller)?;
+    let result = caller.result;
+    drop(call);
+    drop(lending);
     leave(store, callee.side.instance, Entry::Host);
-    Ok(caller.result)
-}
-
-/// A call that has begun: it is forgotten however it ends, with all that was lent for it.
-pub(crate) struct UnderWay<'a, T: 'static> {
-    pub(crate) store: StoreContextMut<'a, T>,
-    pub(crate) call: u32,
-    pub(crate) lends: Lends,
-}
-
-impl<T: 'static> Drop for UnderWay<'_, T> {
-    fn drop(&mut self) {
-        let state = self.store.attachment::<State>();
-        state.calls.truncate(self.call as usize);
-        std::mem::take(&mut self.lends).end(state, None);
-    }
+    Ok(result)
 }

@@ -2,9 +2,9 @@
 //!
 //! Nothing of the guest's runs while its values are lifted, so that its memory is borrowed for the whole time.
 
-use innkeeper_engine::{Budget, BudgetKind, Charge, Error, InterruptHandle};
+use innkeeper_engine::{Charge, Error};
 
-use super::{Boundary, Lends, MAX_BYTES, Side, StringShapes, check_range, string};
+use super::{Boundary, Costs, Lends, MAX_BYTES, Side, StringShapes, check_range, string};
 use crate::resource::{Handle, ResourceAny};
 use crate::state::State;
 use crate::trap::Trap;
@@ -21,13 +21,8 @@ pub(crate) struct Lift<'a> {
     lends: &'a mut Lends,
     /// What lowering to another guest needs to know of each string.
     strings: Option<&'a mut StringShapes>,
-    charge: Charge,
-    /// Says when somebody wants the guest to stop, which long lists look at.
-    interrupts: &'a InterruptHandle,
+    costs: Costs<'a>,
 }
-
-/// After how many elements of a list it is looked whether the guest is to stop.
-pub(crate) const LOOK_EVERY: usize = 4096;
 
 /// Core values, of which the first are taken.
 type Slots<'a> = std::slice::Iter<'a, u64>;
@@ -38,16 +33,15 @@ impl<'a> Lift<'a> {
         boundary: Boundary,
         (state, memory): (&'a mut State, &'a [u8]),
         (lends, strings): (&'a mut Lends, Option<&'a mut StringShapes>),
-        (budget, interrupts): (&Budget, &'a InterruptHandle),
+        costs: Costs<'a>,
     ) -> Lift<'a> {
         let types = &*side.shared.types;
-        let charge = budget.empty(BudgetKind::Buffer);
-        Lift { types, side, boundary, memory, state, lends, strings, charge, interrupts }
+        Lift { types, side, boundary, memory, state, lends, strings, costs }
     }
 
     /// What the lifted values take, to be held for as long as they are.
-    pub(crate) fn into_charge(self) -> Charge {
-        self.charge
+    pub(crate) fn into_charge(self) -> Option<Charge> {
+        self.costs.into_charge()
     }
 
     /// Values of several types: from as many slots, or from memory where there would be more than `max_flat`.
@@ -61,12 +55,27 @@ impl<'a> Lift<'a> {
         let layout = types.layout(tuple);
         let ValType::Tuple(parts) = types.get(tuple) else { return Ok(Vec::new()) };
         if layout.flat.as_ref().is_some_and(|flat| flat.len() <= max_flat) {
-            let mut slots = slots.iter();
-            return parts.iter().map(|ty| self.flat(&mut slots, *ty)).collect();
+            return self.flat_parts(&mut slots.iter(), parts);
         }
         let address = slots.first().copied().unwrap_or_default() as u32;
         self.check(address, tuple)?;
-        parts.iter().zip(&layout.offsets).map(|(ty, offset)| self.load(address + offset, *ty)).collect()
+        self.load_parts(address, parts, &layout.offsets)
+    }
+
+    fn flat_parts(&mut self, slots: &mut Slots<'_>, parts: &[TypeIndex]) -> Result<Vec<Val>, Error> {
+        let mut vals = self.costs.room_for(parts.len())?;
+        for ty in parts {
+            vals.push(self.flat(slots, *ty)?);
+        }
+        Ok(vals)
+    }
+
+    fn load_parts(&mut self, address: u32, parts: &[TypeIndex], offsets: &[u32]) -> Result<Vec<Val>, Error> {
+        let mut vals = self.costs.room_for(parts.len())?;
+        for (ty, offset) in parts.iter().zip(offsets) {
+            vals.push(self.load(address + offset, *ty)?);
+        }
+        Ok(vals)
     }
 
     /// A function's result: from one slot, or from memory.
@@ -86,6 +95,7 @@ impl<'a> Lift<'a> {
     }
 
     fn flat(&mut self, slots: &mut Slots<'_>, ty: TypeIndex) -> Result<Val, Error> {
+        self.costs.work(1)?;
         let types = self.types;
         let mut next = || slots.next().copied().unwrap_or_default();
         Ok(match types.get(ty) {
@@ -114,20 +124,21 @@ impl<'a> Lift<'a> {
                 self.map(address, length, *pair)?
             }
             ValType::FixedLengthList(element, length) => {
-                let mut vals = self.room_for(*length as usize)?;
+                let mut vals = self.costs.room_for(*length as usize)?;
                 for _ in 0..*length {
                     vals.push(self.flat(slots, *element)?);
                 }
                 Val::List(List::Vals(vals))
             }
             ValType::Record(fields) => {
-                let fields = fields.iter().map(|(name, ty)| Ok((name.clone(), self.flat(slots, *ty)?)));
-                Val::Record(fields.collect::<Result<_, Error>>()?)
+                let mut vals = self.costs.room_for(fields.len())?;
+                for (name, ty) in fields {
+                    vals.push((name.clone(), self.flat(slots, *ty)?));
+                }
+                Val::Record(vals)
             }
-            ValType::Tuple(parts) => {
-                Val::Tuple(parts.iter().map(|ty| self.flat(slots, *ty)).collect::<Result<_, Error>>()?)
-            }
-            ValType::Flags(labels) => flags(labels, next() as u32),
+            ValType::Tuple(parts) => Val::Tuple(self.flat_parts(slots, parts)?),
+            ValType::Flags(labels) => self.flags(labels, next() as u32)?,
             ValType::Own(slot) => self.own(next() as u32, *slot)?,
             ValType::Borrow(slot) => self.borrow(next() as u32, *slot)?,
             variant @ (ValType::Variant(_) | ValType::Enum(_) | ValType::Option(_) | ValType::Result(..)) => {
@@ -137,7 +148,7 @@ impl<'a> Lift<'a> {
                 let mut payload = slots.as_slice().get(..width).unwrap_or_default().iter();
                 *slots = slots.as_slice().get(width..).unwrap_or_default().iter();
                 let payload = case_type(variant, case)?.map(|ty| self.flat(&mut payload, ty)).transpose()?;
-                variant_val(variant, case, payload)
+                self.variant_val(variant, case, payload)?
             }
             other => return Err(missing(other)),
         })
@@ -145,6 +156,7 @@ impl<'a> Lift<'a> {
 
     /// The value at an address that has been checked.
     fn load(&mut self, address: u32, ty: TypeIndex) -> Result<Val, Error> {
+        self.costs.work(1)?;
         let (types, memory) = (self.types, self.memory);
         let at = address as usize;
         Ok(match types.get(ty) {
@@ -169,54 +181,56 @@ impl<'a> Lift<'a> {
                 Val::List(self.elements(address, *length as usize, *element)?)
             }
             ValType::Record(fields) => {
-                let offsets = &types.layout(ty).offsets;
-                let fields = fields
-                    .iter()
-                    .zip(offsets)
-                    .map(|((name, ty), offset)| Ok((name.clone(), self.load(address + offset, *ty)?)));
-                Val::Record(fields.collect::<Result<_, Error>>()?)
+                let mut vals = self.costs.room_for(fields.len())?;
+                for ((name, ty), offset) in fields.iter().zip(&types.layout(ty).offsets) {
+                    vals.push((name.clone(), self.load(address + offset, *ty)?));
+                }
+                Val::Record(vals)
             }
             ValType::Tuple(parts) => {
-                let parts = parts.iter().zip(&types.layout(ty).offsets);
-                let parts = parts.map(|(ty, offset)| self.load(address + offset, *ty));
-                Val::Tuple(parts.collect::<Result<_, Error>>()?)
+                Val::Tuple(self.load_parts(address, parts, &types.layout(ty).offsets)?)
             }
-            ValType::Flags(labels) => flags(labels, load_number(memory, at, types.layout(ty).size)),
+            ValType::Flags(labels) => self.flags(labels, load_number(memory, at, types.layout(ty).size))?,
             ValType::Own(slot) => self.own(load_u32(memory, at), *slot)?,
             ValType::Borrow(slot) => self.borrow(load_u32(memory, at), *slot)?,
             variant @ (ValType::Variant(_) | ValType::Enum(_) | ValType::Option(_) | ValType::Result(..)) => {
                 let layout = types.layout(ty);
                 let case = load_number(memory, at, layout.discriminant);
-                let payload = address + layout.payload;
+                // Where there is no payload, that may be the end of the address space.
+                let payload = address.wrapping_add(layout.payload);
                 let payload = case_type(variant, case)?.map(|ty| self.load(payload, ty)).transpose()?;
-                variant_val(variant, case, payload)
+                self.variant_val(variant, case, payload)?
             }
             other => return Err(missing(other)),
         })
     }
 
     fn string(&mut self, address: u32, tagged_units: u32) -> Result<Val, Error> {
-        let (text, shape) =
-            string::load(self.memory, (address, tagged_units), self.side.encoding, self.boundary)?;
-        self.charge.add(text.len() as u64)?;
+        let from = (self.memory, self.side.encoding);
+        let (text, shape) = string::load(from, (address, tagged_units), self.boundary, &mut self.costs)?;
         if let Some(strings) = &mut self.strings {
+            self.costs.room_for_last(strings)?;
             strings.push_back(shape);
         }
         Ok(Val::String(text))
     }
 
     fn list(&mut self, address: u32, length: u32, element: TypeIndex) -> Result<List, Error> {
+        self.check_list(address, length, element)?;
+        self.elements(address, length as usize, element)
+    }
+
+    fn check_list(&self, address: u32, length: u32, element: TypeIndex) -> Result<(), Trap> {
         let layout = self.types.layout(element);
         let bytes = u64::from(length) * u64::from(layout.size);
         if bytes > MAX_BYTES {
-            return Err(Trap::ListTooLong.into());
+            return Err(Trap::ListTooLong);
         }
         let beyond = match self.boundary {
             Boundary::Host => Trap::ListOutOfBounds,
             Boundary::Guest => Trap::ListContentOutOfBounds,
         };
-        check_range(address, (bytes, layout.align), self.memory.len(), beyond)?;
-        self.elements(address, length as usize, element)
+        check_range(address, (bytes, layout.align), self.memory.len(), beyond).map(drop)
     }
 
     /// Elements at an address that has been checked, for all of them.
@@ -227,14 +241,15 @@ impl<'a> Lift<'a> {
             };
             ($list:ident, $ty:ty, $canonical:expr) => {{
                 let size = size_of::<$ty>();
-                self.charge.add((length * size) as u64)?;
+                self.costs.work_on(length * size)?;
+                let mut numbers = self.costs.room_for(length)?;
                 let bytes = self.memory.get(address as usize..).and_then(|from| from.get(..length * size));
-                let numbers = bytes.unwrap_or_default().chunks_exact(size).map(|bytes| {
+                numbers.extend(bytes.unwrap_or_default().chunks_exact(size).map(|bytes| {
                     let mut number = [0; size_of::<$ty>()];
                     number.copy_from_slice(bytes);
                     $canonical(<$ty>::from_le_bytes(number))
-                });
-                return Ok(List::$list(numbers.collect()));
+                }));
+                return Ok(List::$list(numbers));
             }};
         }
         match self.types.get(element) {
@@ -251,58 +266,71 @@ impl<'a> Lift<'a> {
             _ => {}
         }
         let size = self.types.layout(element).size;
-        let mut vals = self.room_for(length)?;
+        let mut vals = self.costs.room_for(length)?;
         let mut at = address;
-        for i in 0..length {
-            if i % LOOK_EVERY == 0 && self.interrupts.is_stop_asked() {
-                // Whoever lifts finds out which it is.
-                return Err(innkeeper_engine::Trap::Interrupted.into());
-            }
+        for _ in 0..length {
             vals.push(self.load(at, element)?);
-            at += size;
+            // The last one may end where the address space does.
+            at = at.wrapping_add(size);
         }
         Ok(List::Vals(vals))
     }
 
     fn map(&mut self, address: u32, length: u32, pair: TypeIndex) -> Result<Val, Error> {
-        let List::Vals(pairs) = self.list(address, length, pair)? else { return Ok(Val::Map(Vec::new())) };
-        let pairs = pairs.into_iter().filter_map(|pair| match pair {
-            Val::Tuple(pair) => <[Val; 2]>::try_from(pair).ok().map(|[key, value]| (key, value)),
-            _ => None,
-        });
-        Ok(Val::Map(pairs.collect()))
+        self.check_list(address, length, pair)?;
+        let types = self.types;
+        let layout = types.layout(pair);
+        let (ValType::Tuple(parts), [key_at, value_at]) = (types.get(pair), &*layout.offsets) else {
+            return Ok(Val::Map(Vec::new()));
+        };
+        let mut pairs = self.costs.room_for(length as usize)?;
+        let mut at = address;
+        for _ in 0..length {
+            pairs.push((self.load(at + key_at, parts[0])?, self.load(at + value_at, parts[1])?));
+            at = at.wrapping_add(layout.size);
+        }
+        Ok(Val::Map(pairs))
     }
 
-    /// Room for so many values, as far as the guest may make the host hold them.
-    fn room_for(&mut self, length: usize) -> Result<Vec<Val>, Error> {
-        self.charge.add((length * size_of::<Val>()) as u64)?;
-        let mut vals = Vec::new();
-        vals.try_reserve_exact(length)
-            .map_err(|_| Error::limit(format!("the system has no memory for a list of {length} values")))?;
-        Ok(vals)
+    /// The value of a case that there is.
+    fn variant_val(&mut self, variant: &ValType, case: u32, payload: Option<Val>) -> Result<Val, Error> {
+        let payload = payload.map(|payload| self.costs.boxed(payload)).transpose()?;
+        Ok(match variant {
+            ValType::Variant(cases) => Val::Variant(cases[case as usize].0.clone(), payload),
+            ValType::Enum(labels) => Val::Enum(labels[case as usize].clone()),
+            ValType::Result(..) => Val::Result(if case == 0 { Ok(payload) } else { Err(payload) }),
+            _ => Val::Option(payload),
+        })
+    }
+
+    fn flags(&mut self, labels: &[std::sync::Arc<str>], bits: u32) -> Result<Val, Error> {
+        let is_set = |i: &usize| bits >> i & 1 != 0;
+        let mut set = self.costs.room_for((0..labels.len()).filter(is_set).count())?;
+        set.extend((0..labels.len()).filter(is_set).map(|i| labels[i].clone()));
+        Ok(Val::Flags(set))
     }
 
     fn own(&mut self, index: u32, slot: ResourceSlot) -> Result<Val, Error> {
         let ty = self.side.shared.resources[slot.0 as usize];
-        let rep = self.state.take_own(self.side.instance, index, ty)?;
         Ok(Val::Resource(match self.boundary {
-            Boundary::Guest => ResourceAny(Handle::InFlight { ty, rep }),
-            Boundary::Host => self.state.give_host(ty, rep, true),
+            Boundary::Guest => {
+                let rep = self.state.take_own(self.side.instance, index, ty)?;
+                ResourceAny(Handle::InFlight { ty, rep })
+            }
+            Boundary::Host => {
+                self.state.take_own_for_host((self.side.instance, index), ty, self.costs.budget())?
+            }
         }))
     }
 
     fn borrow(&mut self, index: u32, slot: ResourceSlot) -> Result<Val, Error> {
         let ty = self.side.shared.resources[slot.0 as usize];
-        let rep = self.state.lend(self.side.instance, index, ty)?;
-        self.lends.guest.push(index);
-        if self.boundary == Boundary::Guest {
-            return Ok(Val::Resource(ResourceAny(Handle::InFlight { ty, rep })));
+        let lender = (self.side.instance, index);
+        if self.boundary == Boundary::Host {
+            return Ok(Val::Resource(self.lends.lend_to_host(self.state, lender, ty, &mut self.costs)?));
         }
-        let lent = self.state.give_host(ty, rep, false);
-        if let Handle::Host { index, .. } = lent.0 {
-            self.lends.borrowed.push(index);
-        }
-        Ok(Val::Resource(lent))
+        let rep = self.lends.lend(self.state, lender, ty, &mut self.costs)?;
+        Ok(Val::Resource(ResourceAny(Handle::InFlight { ty, rep })))
     }
 }
 
@@ -316,22 +344,6 @@ fn case_type(variant: &ValType, case: u32) -> Result<Option<TypeIndex>, Trap> {
         _ => None,
     };
     found.ok_or(Trap::InvalidDiscriminant(case))
-}
-
-/// The value of a case that there is.
-fn variant_val(variant: &ValType, case: u32, payload: Option<Val>) -> Val {
-    let payload = payload.map(Box::new);
-    match variant {
-        ValType::Variant(cases) => Val::Variant(cases[case as usize].0.clone(), payload),
-        ValType::Enum(labels) => Val::Enum(labels[case as usize].clone()),
-        ValType::Result(..) => Val::Result(if case == 0 { Ok(payload) } else { Err(payload) }),
-        _ => Val::Option(payload),
-    }
-}
-
-fn flags(labels: &[std::sync::Arc<str>], bits: u32) -> Val {
-    let set = labels.iter().enumerate().filter(|(i, _)| bits >> i & 1 != 0);
-    Val::Flags(set.map(|(_, label)| label.clone()).collect())
 }
 
 fn character(code: u32) -> Result<char, Trap> {

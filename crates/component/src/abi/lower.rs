@@ -6,10 +6,10 @@
 
 use innkeeper_engine::Error;
 
-use super::fit::{case_of, check_fields, check_length, flag_bits, mismatch};
-use super::lift::{LOOK_EVERY, missing};
+use super::fit::{check_length, mismatch};
+use super::lift::missing;
 use super::string::{Kind, StringShape, StringShapes, check_allocated, store, write};
-use super::{Boundary, Guest, Lends, MAX_BYTES, Side, check_range};
+use super::{Boundary, Guest, Lends, MAX_BYTES, Side, Work, check_range};
 use crate::resource::{Handle, ResourceAny, wrong_resource};
 use crate::table::ResourceHandle;
 use crate::trap::Trap;
@@ -18,7 +18,7 @@ use crate::val::{List, Val};
 
 /// Lowers values to one side of a call.
 pub(crate) struct Lower<'a> {
-    types: &'a TypeTable,
+    pub(super) types: &'a TypeTable,
     side: &'a Side,
     boundary: Boundary,
     guest: &'a mut dyn Guest,
@@ -27,6 +27,7 @@ pub(crate) struct Lower<'a> {
     lends: &'a mut Lends,
     /// How strings were encoded that come from another guest.
     strings: &'a mut StringShapes,
+    work: Work,
 }
 
 impl<'a> Lower<'a> {
@@ -36,7 +37,8 @@ impl<'a> Lower<'a> {
         (guest, call): (&'a mut dyn Guest, Option<u32>),
         (lends, strings): (&'a mut Lends, &'a mut StringShapes),
     ) -> Lower<'a> {
-        Lower { types: &side.shared.types, side, boundary, guest, call, lends, strings }
+        let work = Work::default();
+        Lower { types: &side.shared.types, side, boundary, guest, call, lends, strings, work }
     }
 
     /// Values of several types: into slots, or into memory of the guest's where there would be more than `max_flat`; gives what is passed.
@@ -88,7 +90,13 @@ impl<'a> Lower<'a> {
         Ok(check_range(address, shape, self.guest.memory()?.len(), beyond).map(drop)?)
     }
 
+    /// Counts work that is about to be done.
+    pub(super) fn work(&mut self, steps: usize) -> Result<(), Error> {
+        if self.work.is_time_to_look(steps) { self.guest.check_interrupts() } else { Ok(()) }
+    }
+
     fn flat(&mut self, slots: &mut Vec<u64>, val: &Val, ty: TypeIndex) -> Result<(), Error> {
+        self.work(1)?;
         let types = self.types;
         match (types.get(ty), val) {
             (ValType::S64, Val::S64(value)) => slots.push(value.cast_unsigned()),
@@ -113,7 +121,7 @@ impl<'a> Lower<'a> {
                 }
             }
             (ValType::Record(fields), Val::Record(vals)) => {
-                check_fields(fields, vals)?;
+                self.check_fields(fields, vals)?;
                 for ((_, ty), (_, val)) in fields.iter().zip(vals) {
                     self.flat(slots, val, *ty)?;
                 }
@@ -127,7 +135,7 @@ impl<'a> Lower<'a> {
                 variant @ (ValType::Variant(_) | ValType::Enum(_) | ValType::Option(_) | ValType::Result(..)),
                 val,
             ) => {
-                let (case, payload) = case_of(variant, val)?;
+                let (case, payload) = self.case_of((variant, ty), val)?;
                 let start = slots.len();
                 slots.push(u64::from(case));
                 if let Some((val, ty)) = payload {
@@ -144,6 +152,7 @@ impl<'a> Lower<'a> {
 
     /// Stores a value at an address that has been checked.
     fn store(&mut self, val: &Val, ty: TypeIndex, address: u32) -> Result<(), Error> {
+        self.work(1)?;
         let types = self.types;
         match (types.get(ty), val) {
             (ValType::S64, Val::S64(value)) => write(self.guest, address, &value.to_le_bytes()),
@@ -168,7 +177,7 @@ impl<'a> Lower<'a> {
                 self.elements(list, *element, address)
             }
             (ValType::Record(fields), Val::Record(vals)) => {
-                check_fields(fields, vals)?;
+                self.check_fields(fields, vals)?;
                 for (((_, ty), (_, val)), offset) in fields.iter().zip(vals).zip(&types.layout(ty).offsets) {
                     self.store(val, *ty, address + offset)?;
                 }
@@ -184,7 +193,7 @@ impl<'a> Lower<'a> {
                 variant @ (ValType::Variant(_) | ValType::Enum(_) | ValType::Option(_) | ValType::Result(..)),
                 val,
             ) => {
-                let (case, payload) = case_of(variant, val)?;
+                let (case, payload) = self.case_of((variant, ty), val)?;
                 let layout = types.layout(ty);
                 self.store_number(address, case, layout.discriminant)?;
                 match payload {
@@ -221,7 +230,7 @@ impl<'a> Lower<'a> {
             (ValType::U32, Val::U32(value)) => *value,
             (ValType::Float32, Val::Float32(value)) => float32(*value),
             (ValType::Char, Val::Char(value)) => u32::from(*value),
-            (ValType::Flags(labels), Val::Flags(set)) => flag_bits(labels, set)?,
+            (ValType::Flags(labels), Val::Flags(set)) => self.flag_bits(labels, set)?,
             (ValType::Own(slot), Val::Resource(any)) => self.own(*any, *slot)?,
             (ValType::Borrow(slot), Val::Resource(any)) => self.borrow(*any, *slot)?,
             (ValType::Stream(_) | ValType::Future(_) | ValType::ErrorContext, _) => return Err(missing(ty)),
@@ -230,6 +239,7 @@ impl<'a> Lower<'a> {
     }
 
     fn string(&mut self, text: &str) -> Result<(u32, u32), Error> {
+        self.work(Work::of_bytes(text.len()))?;
         let shape = match self.strings.pop_front() {
             Some(shape) => shape,
             None => StringShape::of_host(text)?,
@@ -255,7 +265,7 @@ impl<'a> Lower<'a> {
         for (key, value) in pairs {
             self.store(key, parts[0], at + key_at)?;
             self.store(value, parts[1], at + value_at)?;
-            at += layout.size;
+            at = at.wrapping_add(layout.size);
         }
         Ok(address)
     }
@@ -286,6 +296,7 @@ impl<'a> Lower<'a> {
             }};
         }
         let types = self.types;
+        self.work(Work::of_bytes(list.len().saturating_mul(types.layout(element).size as usize)))?;
         match (types.get(element), list) {
             (ValType::S8, List::S8(numbers)) => numbers!(numbers, 1),
             (ValType::U8, List::U8(numbers)) => return write(self.guest, address, numbers),
@@ -305,18 +316,16 @@ impl<'a> Lower<'a> {
         }
         let (size, mut at) = (types.layout(element).size, address);
         if let List::Vals(vals) = list {
-            for (i, val) in vals.iter().enumerate() {
-                if i % LOOK_EVERY == 0 {
-                    self.guest.check_interrupts()?;
-                }
+            for val in vals {
                 self.store(val, element, at)?;
-                at += size;
+                // The last one may end where the address space does.
+                at = at.wrapping_add(size);
             }
             return Ok(());
         }
         for val in list.iter() {
             self.store(&val, element, at)?;
-            at += size;
+            at = at.wrapping_add(size);
         }
         Ok(())
     }

@@ -4,7 +4,9 @@
 //!
 //! Must stay true: an address or a length of a guest's is an allegation; each is checked once, in 64 bits, before anything is read or written.
 
+mod costs;
 mod fit;
+mod lends;
 mod lift;
 mod lower;
 mod string;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-pub(crate) use lift::{LOOK_EVERY, Lift};
+pub(crate) use costs::{Costs, Work};
+pub(crate) use lends::{LendingCall, Lends};
+pub(crate) use lift::Lift;
 pub(crate) use lower::Lower;
 pub(crate) use string::{
     Kind, StringShapes, check_allocated, lift_string, lift_utf8, lower_string, transcode, write,
@@ -24,6 +28,7 @@ use crate::decode::Encoding;
 use crate::entry::set_may_leave;
 use crate::state::{InstanceId, Shared, State};
 use crate::trap::{Trap, trap_on_throw};
+use crate::under_way::CallUnderWay;
 
 /// Parameters that are passed in core values; more are passed in memory (canonical ABI, `MAX_FLAT_PARAMS`).
 pub(crate) const MAX_FLAT_PARAMS: usize = 16;
@@ -94,10 +99,10 @@ impl<T> Guest for InStore<'_, '_, T> {
         let realloc = self.side.realloc.ok_or_else(no_realloc)?;
         set_may_leave(self.store, self.side.instance, false);
         // It runs as a call of its own, with a context of zeros.
-        let call = self.store.attachment::<State>().begin(None);
+        let call = CallUnderWay::begin(&mut *self.store, None);
         let mut slots = [old, old_size, align, new_size].map(u64::from);
-        realloc.call_of_numbers(self.store.as_context_mut(), &mut slots).map_err(trap_on_throw)?;
-        self.store.attachment::<State>().calls.truncate(call as usize);
+        realloc.call_of_numbers(call.store.as_context_mut(), &mut slots).map_err(trap_on_throw)?;
+        drop(call);
         set_may_leave(self.store, self.side.instance, true);
         Ok(slots[0] as u32)
     }
@@ -106,36 +111,6 @@ impl<T> Guest for InStore<'_, '_, T> {
 /// Validation has demanded one.
 fn no_realloc() -> Error {
     crate::resource::usage("a function that allocates has no realloc")
-}
-
-/// Lends that end with the call that they were made for.
-#[derive(Default)]
-pub(crate) struct Lends {
-    /// Handles of the caller's table.
-    pub(crate) guest: Vec<u32>,
-    /// Handles of the host's: the index of each.
-    pub(crate) host: Vec<(u32, u32)>,
-    /// Handles that the host was lent, which are gone when the call returns.
-    pub(crate) borrowed: Vec<u32>,
-}
-
-impl Lends {
-    /// Ends them, as the caller is told that the call has returned (canonical ABI, `deliver_resolve`).
-    pub(crate) fn end(self, state: &mut State, caller: Option<InstanceId>) {
-        if let Some(caller) = caller {
-            for handle in self.guest {
-                state.instance(caller).handles.give_back(handle);
-            }
-        }
-        for (index, generation) in self.host {
-            if let Some(handle) = state.host_handles.get(index, generation) {
-                handle.lends = handle.lends.saturating_sub(1);
-            }
-        }
-        for index in self.borrowed {
-            state.host_handles.remove(index);
-        }
-    }
 }
 
 /// Checks that `size` bytes at an address lie in a memory of so many, and that the address is a multiple of `align`.

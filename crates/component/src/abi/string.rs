@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 
-use innkeeper_engine::{BudgetKind, Error, Memory, StoreContextMut};
+use innkeeper_engine::{Error, Memory, StoreContextMut, StoreParts};
 
-use super::{Boundary, Guest, InStore, MAX_BYTES, Side, check_range};
+use super::{Boundary, Costs, Guest, InStore, MAX_BYTES, Side, check_range};
 use crate::decode::Encoding;
+use crate::state::State;
 use crate::trap::Trap;
 
 /// How a string was encoded where it came from.
@@ -44,26 +45,66 @@ impl StringShape {
 }
 
 pub(super) fn load(
-    memory: &[u8],
+    (memory, encoding): (&[u8], Encoding),
     (address, tagged_units): (u32, u32),
-    encoding: Encoding,
     boundary: Boundary,
-) -> Result<(String, StringShape), Trap> {
+    costs: &mut Costs<'_>,
+) -> Result<(String, StringShape), Error> {
     let (source, bytes, units) = locate(memory, (address, tagged_units), encoding, boundary)?;
+    costs.work_on(bytes.len())?;
     let text = match source {
-        Source::Utf8 => std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)?.to_owned(),
-        Source::Latin1 => bytes.iter().map(|byte| char::from(*byte)).collect(),
-        Source::Utf16 | Source::TaggedUtf16 => {
-            let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-            char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| Trap::InvalidUtf16)?
+        Source::Utf8 => {
+            let given = std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)?;
+            let mut text = costs.room_for_text(given.len())?;
+            text.push_str(given);
+            text
         }
+        Source::Latin1 => {
+            let of_two_bytes = bytes.iter().filter(|byte| !byte.is_ascii()).count();
+            let mut text = costs.room_for_text(bytes.len() + of_two_bytes)?;
+            for piece in bytes.chunks(PIECE_BYTES) {
+                costs.look()?;
+                text.extend(piece.iter().map(|byte| char::from(*byte)));
+            }
+            text
+        }
+        Source::Utf16 | Source::TaggedUtf16 => from_utf16(bytes, costs)?,
     };
     Ok((text, StringShape { source, units }))
 }
 
+/// Bytes that are converted without looking whether the guest is to stop.
+const PIECE_BYTES: usize = 1 << 16;
+
+fn from_utf16(bytes: &[u8], costs: &mut Costs<'_>) -> Result<String, Error> {
+    let chars = || {
+        let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+        char::decode_utf16(units).enumerate()
+    };
+    let mut length = 0;
+    for (i, char) in chars() {
+        if i % PIECE_BYTES == 0 {
+            costs.look()?;
+        }
+        length += char.map_err(|_| Trap::InvalidUtf16)?.len_utf8();
+    }
+    let mut text = costs.room_for_text(length)?;
+    for (i, char) in chars() {
+        if i % PIECE_BYTES == 0 {
+            costs.look()?;
+        }
+        text.extend(char);
+    }
+    Ok(text)
+}
+
 /// A string that is handed to the host.
-pub(crate) fn lift_string(memory: &[u8], passed: (u32, u32), encoding: Encoding) -> Result<String, Trap> {
-    load(memory, passed, encoding, Boundary::Host).map(|(text, _)| text)
+pub(crate) fn lift_string(
+    from: (&[u8], Encoding),
+    passed: (u32, u32),
+    costs: &mut Costs<'_>,
+) -> Result<String, Error> {
+    load(from, passed, Boundary::Host, costs).map(|(text, _)| text)
 }
 
 /// A string of UTF-8 that is handed to the host, where it is.
@@ -88,8 +129,15 @@ pub(crate) fn transcode<T: 'static>(
     to: &Side,
     passed: (u32, u32),
 ) -> Result<(u32, u32), Error> {
-    let (text, shape) = load(from.data(store)?, passed, encoding, Boundary::Guest)?;
-    let _charge = store.budget().hold(BudgetKind::Buffer, text.len() as u64)?;
+    let StoreParts { memory, budget, interrupts, .. } = store.parts::<State>(Some(from))?;
+    let mut costs = Costs::new(budget, interrupts);
+    let loaded = load((memory, encoding), passed, Boundary::Guest, &mut costs);
+    let _charge = costs.into_charge();
+    let (text, shape) = match loaded {
+        Ok(loaded) => loaded,
+        // Where it was given up because somebody wants the guest to stop, the store knows who.
+        Err(error) => return Err(store.check_interrupts().err().unwrap_or(error)),
+    };
     let mut guest = InStore { store, side: to };
     self::store(&mut guest, (&text, shape), to.encoding, Boundary::Guest)
 }
@@ -134,15 +182,14 @@ pub(super) fn store(
     let mut to = Destination { guest, boundary };
     let units = shape.units;
     match (encoding, shape.source) {
-        (Encoding::Utf8, Source::Utf8) => to.copy(text.as_bytes(), (units, 1, 1)),
+        (Encoding::Utf8, Source::Utf8) => to.copy((units, 1, 1), |to, at| to.write(at, text.as_bytes())),
         (Encoding::Utf8, Source::Utf16 | Source::TaggedUtf16) => to.utf8(text, units, 3),
         (Encoding::Utf8, Source::Latin1) => to.utf8(text, units, 2),
         (Encoding::Utf16, Source::Utf8) => to.utf8_to_utf16(text, units),
-        (Encoding::Utf16, _) => to.copy(&utf16(text), (units, 2, 2)),
+        (Encoding::Utf16, _) => to.copy((units, 2, 2), |to, at| to.encode(at, utf16(text)).map(drop)),
         (Encoding::Latin1OrUtf16, Source::Utf8 | Source::Utf16) => to.latin1_or_utf16(text, units),
         (Encoding::Latin1OrUtf16, Source::Latin1) => {
-            let latin1: Vec<u8> = text.chars().map(|c| c as u32 as u8).collect();
-            to.copy(&latin1, (units, 1, 2))
+            to.copy((units, 1, 2), |to, at| to.encode(at, latin1(text)).map(drop))
         }
         (Encoding::Latin1OrUtf16, Source::TaggedUtf16) => to.probably_utf16(text, units),
     }
@@ -166,14 +213,31 @@ impl Destination<'_> {
         write(self.guest, address, bytes)
     }
 
+    /// Writes encoded bytes at an address that has been allocated for them, in pieces, so that there is no copy whose size the guest chooses; gives how many there were.
+    fn encode(&mut self, address: u32, bytes: impl Iterator<Item = u8>) -> Result<u32, Error> {
+        let (mut piece, mut filled, mut written) = ([0; 1024], 0, 0_u32);
+        for byte in bytes {
+            piece[filled] = byte;
+            filled += 1;
+            if filled == piece.len() {
+                self.guest.check_interrupts()?;
+                self.write(address.wrapping_add(written), &piece)?;
+                written += filled as u32;
+                filled = 0;
+            }
+        }
+        self.write(address.wrapping_add(written), &piece[..filled])?;
+        Ok(written + filled as u32)
+    }
+
     /// `store_string_copy`
     fn copy(
         &mut self,
-        encoded: &[u8],
         (units, unit_bytes, align): (u32, u32, u32),
+        write: impl FnOnce(&mut Self, u32) -> Result<(), Error>,
     ) -> Result<(u32, u32), Error> {
         let address = self.realloc((0, 0), align, units * unit_bytes)?;
-        self.write(address, encoded)?;
+        write(self, address)?;
         Ok((address, units))
     }
 
@@ -209,10 +273,9 @@ impl Destination<'_> {
 
     /// `store_utf8_to_utf16`
     fn utf8_to_utf16(&mut self, text: &str, units: u32) -> Result<(u32, u32), Error> {
-        let (worst, encoded) = (2 * units, utf16(text));
-        let length = encoded.len() as u32;
+        let worst = 2 * units;
         let mut address = self.realloc((0, 0), 2, worst)?;
-        self.write(address, &encoded)?;
+        let length = self.encode(address, utf16(text))?;
         if length < worst {
             address = self.realloc((address, worst), 2, length)?;
         }
@@ -222,21 +285,17 @@ impl Destination<'_> {
     /// `store_string_to_latin1_or_utf16`
     fn latin1_or_utf16(&mut self, text: &str, units: u32) -> Result<(u32, u32), Error> {
         let mut address = self.realloc((0, 0), 2, units)?;
-        let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        if let Some(latin1) = latin1 {
-            self.write(address, &latin1)?;
-            let length = latin1.len() as u32;
+        // What comes before another character is there when the guest allocates anew.
+        let length = self.encode(address, latin1_prefix(text))?;
+        if is_latin1(text) {
             if length < units {
                 address = self.realloc((address, units), 2, length)?;
             }
             return Ok((address, length));
         }
-        let prefix: Vec<u8> = text.chars().map_while(|c| u8::try_from(u32::from(c)).ok()).collect();
-        self.write(address, &prefix)?;
-        let (worst, encoded) = (2 * units, utf16(text));
-        let length = encoded.len() as u32;
+        let worst = 2 * units;
         address = self.realloc((address, units), 2, worst)?;
-        self.write(address, &encoded)?;
+        let length = self.encode(address, utf16(text))?;
         if worst > length {
             address = self.realloc((address, worst), 2, length)?;
         }
@@ -245,20 +304,33 @@ impl Destination<'_> {
 
     /// `store_probably_utf16_to_latin1_or_utf16`
     fn probably_utf16(&mut self, text: &str, units: u32) -> Result<(u32, u32), Error> {
-        let (bytes, encoded) = (2 * units, utf16(text));
+        let bytes = 2 * units;
         let address = self.realloc((0, 0), 2, bytes)?;
-        self.write(address, &encoded)?;
-        let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        let Some(latin1) = latin1 else { return Ok((address, units | UTF16_TAG)) };
-        self.write(address, &latin1)?;
-        let length = latin1.len() as u32;
+        self.encode(address, utf16(text))?;
+        if !is_latin1(text) {
+            return Ok((address, units | UTF16_TAG));
+        }
+        let length = self.encode(address, latin1(text))?;
         let address = self.realloc((address, bytes), 1, length)?;
         Ok((address, length))
     }
 }
 
-fn utf16(text: &str) -> Vec<u8> {
-    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+fn utf16(text: &str) -> impl Iterator<Item = u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes)
+}
+
+/// Of a text that is Latin-1.
+fn latin1(text: &str) -> impl Iterator<Item = u8> {
+    text.chars().map(|c| u32::from(c) as u8)
+}
+
+fn latin1_prefix(text: &str) -> impl Iterator<Item = u8> {
+    text.chars().map_while(|c| u8::try_from(u32::from(c)).ok())
+}
+
+fn is_latin1(text: &str) -> bool {
+    text.chars().all(|c| u32::from(c) <= 0xff)
 }
 
 /// What was allocated for.

@@ -1,7 +1,7 @@
 //! What generated code asks the host for: traps, strings in other encodings, handles, and records of calls.
 
 use innkeeper_engine as core;
-use innkeeper_engine::{AsContextMut, Error, FuncType, StoreContextMut};
+use innkeeper_engine::{AsContextMut, BudgetKind, Error, FuncType, StoreContextMut};
 use wasm_encoder::ValType;
 
 use crate::abi::{Side, transcode};
@@ -219,6 +219,15 @@ fn lend<T: 'static>(
 ) -> Result<u32, Error> {
     let budget = store.budget().clone();
     let state = store.attachment::<State>();
+    if let Some(call) = state.calls.last_mut()
+        && call.lends.len() == call.lends.capacity()
+    {
+        let more = call.lends.len().max(16);
+        let charge = call.lends_charge.get_or_insert_with(|| budget.empty(BudgetKind::Buffer));
+        charge.add((2 * more * size_of::<u32>()) as u64)?;
+        let no_memory = |_| Error::limit("the system has no memory for more handles that are lent");
+        call.lends.try_reserve_exact(more).map_err(no_memory)?;
+    }
     let rep = state.lend(from, index, from_type)?;
     if from_type != to_type {
         return Err(wrong_resource());

@@ -175,7 +175,8 @@ impl<V: Lift, E: Lift> Lift for Result<V, E> {
     }
 
     fn load<'a>(context: &mut LiftContext<'a>, address: u32) -> Result<Self::Lifted<'a>, Error> {
-        let payload = address + const { Shape::payload(&result_cases::<V, E>()) };
+        // Where there is no payload, that may be the end of the address space.
+        let payload = address.wrapping_add(const { Shape::payload(&result_cases::<V, E>()) });
         match context.read_number(address, 1) {
             0 => V::load(context, payload).map(Ok),
             1 => E::load(context, payload).map(Err),
@@ -198,7 +199,8 @@ impl<V: Lower, E: Lower> Lower for Result<V, E> {
 
     fn store(&self, context: &mut LowerContext<'_>, address: u32) -> Result<(), Error> {
         context.write(address, &[u8::from(self.is_err())])?;
-        let at = address + const { Shape::payload(&result_cases::<V, E>()) };
+        // As when it is loaded.
+        let at = address.wrapping_add(const { Shape::payload(&result_cases::<V, E>()) });
         match self {
             Ok(payload) => payload.store(context, at),
             Err(payload) => payload.store(context, at),
@@ -247,11 +249,13 @@ impl<V: Lift> Lift for Box<V> {
     type Lifted<'a> = Box<V::Lifted<'a>>;
 
     fn lift<'a>(context: &mut LiftContext<'a>, slots: &mut Slots<'_>) -> Result<Self::Lifted<'a>, Error> {
-        V::lift(context, slots).map(Box::new)
+        let value = V::lift(context, slots)?;
+        context.costs.boxed(value)
     }
 
     fn load<'a>(context: &mut LiftContext<'a>, address: u32) -> Result<Self::Lifted<'a>, Error> {
-        V::load(context, address).map(Box::new)
+        let value = V::load(context, address)?;
+        context.costs.boxed(value)
     }
 }
 

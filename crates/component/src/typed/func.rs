@@ -9,7 +9,7 @@ use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
 use super::{GivenHandles, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
-use crate::abi::{InStore, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use crate::abi::{InStore, LendingCall, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::check_borrows;
 use crate::entry::{Entry, enter, leave, set_may_leave};
 use crate::func::{Func, LiftedFunc, other_store};
@@ -18,6 +18,7 @@ use crate::reentry::refused;
 use crate::resource::usage;
 use crate::state::{FuncInst, State};
 use crate::trap::trap_on_throw;
+use crate::under_way::CallUnderWay;
 
 /// A function that is known to take `P`, a tuple, and to give `R`, which is `()` where it gives nothing.
 ///
@@ -115,24 +116,24 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R, Error> {
         let mut store = store.as_context_mut();
         let instance = self.callee.side.instance;
-        let call = self.enter(&mut store, &params)?;
-        let mut lends = Lends::default();
-        let ended = self.in_callee(&mut store, call, &params, &mut lends);
-        let state = store.attachment::<State>();
-        state.calls.truncate(call as usize);
-        lends.end(state, None);
-        let result = ended?;
+        self.enter(&mut store, &params)?;
+        let mut lending = LendingCall::new(&mut store, None);
+        let call = CallUnderWay::begin(&mut *lending.store, None);
+        call.store.attachment::<State>().is_of(self.func.func);
+        let result = self.in_callee(call.store, call.number, &params, &mut lending.lends)?;
+        drop(call);
+        drop(lending);
         // Whatever ends a call by an error leaves the callee entered, which poisons it.
         leave(&mut store, instance, Entry::Host);
         Ok(result)
     }
 
-    /// Enters the callee, once it is clear that the parameters can be given; gives the call's number.
+    /// Enters the callee, once it is clear that the parameters can be given.
     pub(super) fn enter<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
         params: &P,
-    ) -> Result<u32, Error> {
+    ) -> Result<(), Error> {
         let state = store.attachment::<State>();
         if state.id != self.func.store {
             return Err(other_store());
@@ -140,13 +141,10 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         if P::SHAPE.has_handles() {
             params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
         }
-        if let Err(trap) = enter(store, self.callee.side.instance, Entry::Host) {
-            return Err(refused(store.attachment(), &self.func, trap));
+        match enter(store, self.callee.side.instance, Entry::Host) {
+            Ok(()) => Ok(()),
+            Err(trap) => Err(refused(store.attachment(), &self.func, trap)),
         }
-        let state = store.attachment::<State>();
-        let call = state.begin(None);
-        state.is_of(self.func.func);
-        Ok(call)
     }
 
     fn in_callee<T: 'static>(

@@ -1,6 +1,7 @@
 //! Handles among what the host is about to give to a guest. A mistake of the host's is found before the guest is entered, which would not be left again.
 
 use std::any::TypeId;
+use std::collections::HashSet;
 
 use innkeeper_engine::Error;
 
@@ -15,19 +16,17 @@ pub struct GivenHandles<'a> {
     resources: &'a BoundResources,
     handles: Given,
     /// Where those are that are no [`ResourceAny`], and are given away.
-    places: Vec<usize>,
+    places: HashSet<usize>,
 }
 
 impl<'a> GivenHandles<'a> {
     pub(crate) fn new(state: &'a mut State, resources: &'a BoundResources) -> GivenHandles<'a> {
-        GivenHandles { state, resources, handles: Given::default(), places: Vec::new() }
+        GivenHandles { state, resources, handles: Given::default(), places: HashSet::new() }
     }
 
     /// Whether what is at a place in the host's memory is given away for the first time.
     pub(super) fn first(&mut self, place: usize) -> bool {
-        let is_first = !self.places.contains(&place);
-        self.places.push(place);
-        is_first
+        self.places.insert(place)
     }
 
     /// Whether a handle of the host's can be given, together with those before it.

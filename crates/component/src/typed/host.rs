@@ -12,7 +12,7 @@ use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
 use super::{Lift, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
-use crate::abi::{InStore, Lends, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use crate::abi::{InStore, LendingCall, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::Lowered;
 use crate::entry::check_leave;
 use crate::func::{HostCall, HostFunc};
@@ -130,16 +130,17 @@ where
         resources: &BoundResources,
         slots: &mut [u64],
     ) -> Result<(), Error> {
-        let (kept, mut lends) = (Arena::default(), Lends::default());
+        let kept = Arena::default();
+        let mut lending = LendingCall::new(store, Some(lowered.side.instance));
         let of = (&lowered.side, resources);
-        let parts = store.parts::<State>(lowered.side.memory)?;
+        let parts = lending.store.parts::<State>(lowered.side.memory)?;
         let from = (max_flat_params(lowered), &*slots);
-        let (params, _charge) = match lift_from::<P, T>(parts, of, (&mut lends, &kept), from) {
+        let (params, _charge) = match lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from) {
             Ok((params, charge, _)) => (params, charge),
-            Err(error) => return Err(or_stopped(store, error)),
+            Err(error) => return Err(or_stopped(lending.store, error)),
         };
-        let result = (self.call)(store.as_context_mut(), params).map_err(trap_on_throw)?;
-        give::<T, P, R>(store, (lowered, resources), lends, (slots, &result))
+        let result = (self.call)(lending.store.as_context_mut(), params).map_err(trap_on_throw)?;
+        give::<T, P, R>(lending, (lowered, resources), (slots, &result))
     }
 }
 
@@ -172,22 +173,23 @@ where
         resources: &BoundResources,
         slots: &mut [u64],
     ) -> Result<(), Error> {
-        let (kept, mut lends) = (Arena::default(), Lends::default());
+        let kept = Arena::default();
+        let mut lending = LendingCall::new(store, Some(lowered.side.instance));
         let of = (&lowered.side, resources);
-        let parts = store.parts::<State>(lowered.side.memory)?;
+        let parts = lending.store.parts::<State>(lowered.side.memory)?;
         let (from, interrupts) = ((max_flat_params(lowered), &*slots), parts.interrupts);
         // The store is back in one piece when the call is over, and not before.
-        let ended = lift_from::<P, T>(parts, of, (&mut lends, &kept), from)
+        let ended = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from)
             .map(|(params, _charge, data)| (self.call)(data, interrupts, params));
         let result = match ended {
             // What it waited for was given up: the store knows why.
             Ok(Err(error)) if error.trap() == Some(Trap::Interrupted) => {
-                return Err(or_stopped(store, error));
+                return Err(or_stopped(lending.store, error));
             }
             Ok(result) => result.map_err(trap_on_throw)?,
-            Err(error) => return Err(or_stopped(store, error)),
+            Err(error) => return Err(or_stopped(lending.store, error)),
         };
-        give::<T, P, R>(store, (lowered, resources), lends, (slots, &result))
+        give::<T, P, R>(lending, (lowered, resources), (slots, &result))
     }
 }
 
@@ -197,9 +199,8 @@ pub(super) fn max_flat_params(lowered: &Lowered) -> usize {
 
 /// Gives a guest what a function of the host returns, and ends what was lent for the call.
 pub(super) fn give<T: 'static, P: Lift, R: Lower>(
-    store: &mut StoreContextMut<'_, T>,
+    mut lending: LendingCall<'_, '_, T>,
     (lowered, resources): (&Lowered, &BoundResources),
-    mut lends: Lends,
     (slots, result): (&mut [u64], &R),
 ) -> Result<(), Error> {
     let side = &lowered.side;
@@ -208,10 +209,9 @@ pub(super) fn give<T: 'static, P: Lift, R: Lower>(
     let out = slots.get(params).copied().unwrap_or_default() as u32;
     let max_flat = if lowered.is_async { 0 } else { MAX_FLAT_RESULTS };
     let mut passed = SlotsMut::default();
-    let mut guest = InStore { store, side };
-    let mut lower = LowerContext::new((side, resources), (&mut guest, None), &mut lends);
+    let mut guest = InStore { store: lending.store, side };
+    let mut lower = LowerContext::new((side, resources), (&mut guest, None), &mut lending.lends);
     lower.result(max_flat, (result, out), &mut passed)?;
-    lends.end(store.attachment(), Some(side.instance));
     if let (Some(slot), Some(result)) = (slots.first_mut(), passed.as_slice().first()) {
         *slot = *result;
     }

@@ -2,12 +2,12 @@
 
 use std::any::TypeId;
 
-use innkeeper_engine::{Budget, BudgetKind, Charge, Error, InterruptHandle, StoreContextMut, StoreParts};
+use innkeeper_engine::{Charge, Error, StoreContextMut, StoreParts};
 
 use super::arena::Arena;
 use super::wit::BoundResources;
 use super::{Lift, Shape, Slots};
-use crate::abi::{Lends, MAX_BYTES, Side, check_range, lift_string, lift_utf8};
+use crate::abi::{Costs, Lends, MAX_BYTES, Side, check_range, lift_string, lift_utf8};
 use crate::decode::Encoding;
 use crate::resource::ResourceTypeId;
 use crate::state::State;
@@ -22,9 +22,7 @@ pub struct LiftContext<'a> {
     resources: &'a BoundResources,
     /// Where the next string is kept that cannot be borrowed.
     kept: &'a Arena,
-    budget: &'a Budget,
-    interrupts: &'a InterruptHandle,
-    charge: Option<Charge>,
+    pub(super) costs: Costs<'a>,
 }
 
 impl<'a> LiftContext<'a> {
@@ -32,9 +30,9 @@ impl<'a> LiftContext<'a> {
         (side, resources): (&'a Side, &'a BoundResources),
         (state, memory): (&'a mut State, &'a [u8]),
         (lends, kept): (&'a mut Lends, &'a Arena),
-        (budget, interrupts): (&'a Budget, &'a InterruptHandle),
+        costs: Costs<'a>,
     ) -> LiftContext<'a> {
-        LiftContext { side, state, memory, lends, resources, kept, budget, interrupts, charge: None }
+        LiftContext { side, state, memory, lends, resources, kept, costs }
     }
 
     /// A value from as many slots as it has, or from memory where these would be more than `max_flat`.
@@ -88,18 +86,24 @@ impl<'a> LiftContext<'a> {
     }
 
     pub(super) fn owned_string(&mut self, passed: (u32, u32)) -> Result<String, Error> {
-        let text = lift_string(self.memory, passed, self.side.encoding)?;
-        self.hold(text.len())?;
+        lift_string((self.memory, self.side.encoding), passed, &mut self.costs)
+    }
+
+    /// A string of which a copy is made that cannot fail, for which there is room.
+    pub(super) fn string_to_copy(&mut self, passed: (u32, u32)) -> Result<String, Error> {
+        let text = self.owned_string(passed)?;
+        self.costs.room_for_copy(&text)?;
         Ok(text)
     }
 
     /// A string where it is, or kept for as long, where it is not in UTF-8.
     pub(super) fn borrowed_string(&mut self, passed: (u32, u32)) -> Result<&'a str, Error> {
         if self.side.encoding == Encoding::Utf8 {
+            self.costs.work_on(passed.1 as usize)?;
             return Ok(lift_utf8(self.memory, passed)?);
         }
         let text = self.owned_string(passed)?;
-        self.hold(size_of::<(String, Arena)>())?;
+        self.costs.hold(2 * size_of::<(String, Arena)>())?;
         let (text, next) = self.kept.keep(text);
         self.kept = next;
         Ok(text)
@@ -107,25 +111,13 @@ impl<'a> LiftContext<'a> {
 
     /// Room for so many values, as far as the guest may make the host hold them.
     pub(crate) fn room_for<V>(&mut self, length: usize) -> Result<Vec<V>, Error> {
-        self.hold(length.saturating_mul(size_of::<V>()))?;
-        let mut list = Vec::new();
-        list.try_reserve_exact(length)
-            .map_err(|_| Error::limit(format!("the system has no memory for a list of {length} values")))?;
-        Ok(list)
+        self.costs.work_on(length.saturating_mul(size_of::<V>()))?;
+        self.costs.room_for(length)
     }
 
     /// Stops where somebody wants the guest to; whoever lifts finds out which it is.
     pub(super) fn check_interrupts(&self) -> Result<(), Error> {
-        match self.interrupts.is_stop_asked() {
-            true => Err(innkeeper_engine::Trap::Interrupted.into()),
-            false => Ok(()),
-        }
-    }
-
-    /// Charges what the host holds for the guest.
-    fn hold(&mut self, bytes: usize) -> Result<(), Error> {
-        let charge = self.charge.get_or_insert_with(|| self.budget.empty(BudgetKind::Buffer));
-        Ok(charge.add(bytes as u64)?)
+        self.costs.look()
     }
 
     /// Which resource type a Rust type stands for.
@@ -145,9 +137,9 @@ pub(super) fn lift_from<'a, V: Lift, T>(
     (max_flat, slots): (usize, &[u64]),
 ) -> Result<LiftedFrom<'a, V, T>, Error> {
     let StoreParts { data, attachment, memory, budget, interrupts } = parts;
-    let mut context = LiftContext::new(of, (attachment, memory), to, (budget, interrupts));
+    let mut context = LiftContext::new(of, (attachment, memory), to, Costs::new(budget, interrupts));
     let value = context.value::<V>(max_flat, slots)?;
-    Ok((value, context.charge, data))
+    Ok((value, context.costs.into_charge(), data))
 }
 
 /// Why lifting has failed: where it was given up because somebody wants the guest to stop, what is asked for.

@@ -28,7 +28,8 @@ mod wit;
 
 use innkeeper_engine::Error;
 
-use crate::abi::LOOK_EVERY;
+/// After how many elements of a list it is looked whether the guest is to stop. What an element has of lists and strings is counted for itself.
+const LOOK_EVERY: usize = 4096;
 
 pub use func::TypedFunc;
 pub use given::GivenHandles;
@@ -87,7 +88,8 @@ pub trait Lift: ComponentType {
                 context.check_interrupts()?;
             }
             list.push(Self::load(context, at)?);
-            at += Self::SHAPE.size();
+            // The last one may end where the address space does.
+            at = at.wrapping_add(Self::SHAPE.size());
         }
         Ok(list)
     }
@@ -135,7 +137,8 @@ pub trait Lower: ComponentType {
                 context.check_interrupts()?;
             }
             value.store(context, at)?;
-            at += Self::SHAPE.size();
+            // The last one may end where the address space does.
+            at = at.wrapping_add(Self::SHAPE.size());
         }
         Ok(())
     }

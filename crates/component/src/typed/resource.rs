@@ -10,7 +10,7 @@ use super::{
     ComponentType, GivenHandles, Lift, LiftContext, Lower, LowerContext, Shape, Slots, SlotsMut, WitType,
     WitTypes,
 };
-use crate::resource::{Handle, ResourceAny, ResourceType, usage};
+use crate::resource::{ResourceAny, ResourceType, usage};
 use crate::table::ResourceHandle;
 
 /// An owned resource of the host's, `own<...>` in WIT, behind which values of type `R` are. Which one it is, a number says, most often of a
@@ -129,8 +129,8 @@ impl<R: 'static> ComponentType for Borrowed<'_, R> {
 impl<R: 'static> Handed for Borrowed<'_, R> {
     fn take(context: &mut LiftContext<'_>, handle: u32) -> Result<Self, Error> {
         let ty = context.resource_type(TypeId::of::<R>())?;
-        let rep = context.state.lend(context.side.instance, handle, ty)?;
-        context.lends.guest.push(handle);
+        let lender = (context.side.instance, handle);
+        let rep = context.lends.lend(context.state, lender, ty, &mut context.costs)?;
         Ok(Borrowed { rep, lender: PhantomData, behind: PhantomData })
     }
 
@@ -203,8 +203,7 @@ pub(super) fn take_any(
     rust: TypeId,
 ) -> Result<ResourceAny, Error> {
     let ty = context.resource_type(rust)?;
-    let rep = context.state.take_own(context.side.instance, handle, ty)?;
-    Ok(context.state.give_host(ty, rep, true))
+    context.state.take_own_for_host((context.side.instance, handle), ty, context.costs.budget())
 }
 
 /// Gives an owned handle to a guest.
@@ -223,13 +222,8 @@ pub(super) fn lent_any(
     rust: TypeId,
 ) -> Result<ResourceAny, Error> {
     let ty = context.resource_type(rust)?;
-    let rep = context.state.lend(context.side.instance, handle, ty)?;
-    context.lends.guest.push(handle);
-    let lent = context.state.give_host(ty, rep, false);
-    if let Handle::Host { index, .. } = lent.0 {
-        context.lends.borrowed.push(index);
-    }
-    Ok(lent)
+    let lender = (context.side.instance, handle);
+    context.lends.lend_to_host(context.state, lender, ty, &mut context.costs)
 }
 
 /// Lends a handle to a guest for a call.

@@ -49,7 +49,7 @@ impl Lift for &str {
 }
 
 macro_rules! owned {
-    ($($ty:ty)*) => {$(
+    ($($ty:ty, $get:ident;)*) => {$(
         impl ComponentType for $ty {
             const SHAPE: Shape = Shape::list(u8::SHAPE);
 
@@ -63,12 +63,12 @@ macro_rules! owned {
 
             fn lift<'a>(context: &mut LiftContext<'a>, slots: &mut Slots<'_>) -> Result<$ty, Error> {
                 let passed = (slots.next_slot() as u32, slots.next_slot() as u32);
-                Ok(context.owned_string(passed)?.into())
+                Ok(context.$get(passed)?.into())
             }
 
             fn load<'a>(context: &mut LiftContext<'a>, address: u32) -> Result<$ty, Error> {
                 let passed = load_pair(context, address);
-                Ok(context.owned_string(passed)?.into())
+                Ok(context.$get(passed)?.into())
             }
         }
 
@@ -84,4 +84,9 @@ macro_rules! owned {
     )*};
 }
 
-owned!(String Box<str> Rc<str> Arc<str>);
+owned! {
+    String, owned_string;
+    Box<str>, owned_string;
+    Rc<str>, string_to_copy;
+    Arc<str>, string_to_copy;
+}

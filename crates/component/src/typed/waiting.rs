@@ -12,16 +12,16 @@ use super::host::{give, max_flat_params};
 use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
 use super::{LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
-use crate::abi::Lends;
+use crate::abi::LendingCall;
 use crate::call::Lowered;
 use crate::entry::{Entry, check_leave, leave};
 use crate::func::HostCall;
 use crate::linker::{Item, LinkerInstance};
-use crate::state::{FuncInst, InstanceId, Shared, State};
+use crate::state::{FuncInst, Shared, State};
 use crate::trampoline::Trampoline;
 use crate::trap::trap_on_throw;
 use crate::types::FuncTypeIndex;
-use crate::waiting::UnderWay;
+use crate::under_way::CallUnderWay;
 
 impl<T: Send + 'static> LinkerInstance<'_, T> {
     /// As [`LinkerInstance::func_wrap`], with a function whose future the guest waits for, in calls that can ([`crate::Func::call_async`], [`TypedFunc::call_async`]); in others it fails. A handle that the guest lends is a
@@ -98,12 +98,12 @@ where
     ) -> Called<'a> {
         Box::pin(async move {
             let mut store = caller.as_context_mut();
-            let (params, lends) = take_params::<T, P>(&mut store, (&lowered, &resources), slots)?;
-            let mut lent = Lent { store, instance: lowered.side.instance, lends };
-            let future = Box::into_pin((self.call)(lent.store.as_context_mut(), params));
+            // What was lent is given back however that ends.
+            let mut lending = LendingCall::new(&mut store, Some(lowered.side.instance));
+            let (params, _charge) = take_params::<T, P>(&mut lending, (&lowered, &resources), slots)?;
+            let future = Box::into_pin((self.call)(lending.store.as_context_mut(), params));
             let result = future.await.map_err(trap_on_throw)?;
-            let lends = std::mem::take(&mut lent.lends);
-            give::<T, P, R>(&mut lent.store, (&lowered, &resources), lends, (slots, &result))?;
+            give::<T, P, R>(lending, (&lowered, &resources), (slots, &result))?;
             lowered.end(slots)
         })
     }
@@ -111,31 +111,19 @@ where
 
 /// Lifts the parameters of a function that does not borrow them.
 fn take_params<T: 'static, P: ParamList + LiftOwned>(
-    store: &mut StoreContextMut<'_, T>,
+    lending: &mut LendingCall<'_, '_, T>,
     (lowered, resources): (&Lowered, &BoundResources),
     slots: &[u64],
-) -> Result<(P, Lends), Error> {
-    check_leave(store, lowered.side.instance)?;
-    let (kept, mut lends) = (Arena::default(), Lends::default());
+) -> Result<(P, Option<core::Charge>), Error> {
+    check_leave(lending.store, lowered.side.instance)?;
+    let kept = Arena::default();
     let of = (&lowered.side, resources);
-    let parts = store.parts::<State>(lowered.side.memory)?;
-    let lifted = lift_from::<P, T>(parts, of, (&mut lends, &kept), (max_flat_params(lowered), slots));
-    match lifted.map(|(params, _charge, _)| params) {
-        Ok(params) => Ok((params, lends)),
-        Err(error) => Err(or_stopped(store, error)),
-    }
-}
-
-/// What a guest has lent to a function of the host that waits, which is given back however that ends.
-struct Lent<'a, T: 'static> {
-    store: StoreContextMut<'a, T>,
-    instance: InstanceId,
-    lends: Lends,
-}
-
-impl<T: 'static> Drop for Lent<'_, T> {
-    fn drop(&mut self) {
-        std::mem::take(&mut self.lends).end(self.store.attachment(), Some(self.instance));
+    let parts = lending.store.parts::<State>(lowered.side.memory)?;
+    let from = (max_flat_params(lowered), slots);
+    let lifted = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from);
+    match lifted.map(|(params, charge, _)| (params, charge)) {
+        Ok(taken) => Ok(taken),
+        Err(error) => Err(or_stopped(lending.store, error)),
     }
 }
 
@@ -168,18 +156,19 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         params: P,
     ) -> Result<R, Error> {
         let mut store = store.as_context_mut();
-        let call = self.enter(&mut store, &params)?;
-        let mut under = UnderWay { store: store.as_context_mut(), call, lends: Lends::default() };
+        self.enter(&mut store, &params)?;
+        let mut lending = LendingCall::new(&mut store, None);
+        let call = CallUnderWay::begin(&mut *lending.store, None);
+        call.store.attachment::<State>().is_of(self.func().func);
         let mut slots = SlotsMut::default();
-        let UnderWay { store: within, lends, .. } = &mut under;
-        self.hand_over(within, call, (&params, lends), &mut slots)?;
+        self.hand_over(call.store, call.number, (&params, &mut lending.lends), &mut slots)?;
         drop(params);
         let slots = slots.all_mut();
         let core = self.callee.core;
-        core.call_of_numbers_async(under.store.as_context_mut(), slots).await.map_err(trap_on_throw)?;
-        let UnderWay { store: within, lends, .. } = &mut under;
-        let result = self.take(within, call, lends, slots[0])?;
-        drop(under);
+        core.call_of_numbers_async(call.store.as_context_mut(), slots).await.map_err(trap_on_throw)?;
+        let result = self.take(call.store, call.number, &mut lending.lends, slots[0])?;
+        drop(call);
+        drop(lending);
         // Whatever ends a call by an error, or gives it up, leaves the callee entered, which poisons it.
         leave(&mut store, self.callee.side.instance, Entry::Host);
         Ok(result)

@@ -109,6 +109,9 @@ pub(crate) struct FuncTypeDef {
     pub(crate) has_borrow: bool,
 }
 
+/// Cases that are looked through; where there are more, they are found by a map.
+const FEW_CASES: usize = 8;
+
 /// All types of a component.
 #[derive(Debug, Default)]
 pub(crate) struct TypeTable {
@@ -116,6 +119,8 @@ pub(crate) struct TypeTable {
     by_type: HashMap<ValType, TypeIndex>,
     funcs: Vec<FuncTypeDef>,
     by_func: HashMap<FuncTypeDef, FuncTypeIndex>,
+    /// By type and label, the number of each case of types that have many.
+    cases: HashMap<TypeIndex, HashMap<Arc<str>, u32>>,
     /// What resource types are called in messages, by slot.
     resource_names: Vec<Option<Arc<str>>>,
 }
@@ -155,8 +160,32 @@ impl TypeTable {
         let layout = Layout::of(self, &ty);
         let index = TypeIndex(self.types.len() as u32);
         self.types.push((ty.clone(), layout));
+        let labels: Vec<&Arc<str>> = match &ty {
+            ValType::Variant(cases) if cases.len() > FEW_CASES => {
+                cases.iter().map(|(label, _)| label).collect()
+            }
+            ValType::Enum(labels) if labels.len() > FEW_CASES => labels.iter().collect(),
+            _ => Vec::new(),
+        };
+        if !labels.is_empty() {
+            let numbers = labels.into_iter().zip(0..).map(|(label, number)| (Arc::clone(label), number));
+            self.cases.insert(index, numbers.collect());
+        }
         self.by_type.insert(ty, index);
         index
+    }
+
+    /// The number of a variant's or an enum's case.
+    pub(crate) fn case(&self, ty: TypeIndex, label: &Arc<str>) -> Option<usize> {
+        if let Some(cases) = self.cases.get(&ty) {
+            return cases.get(label).map(|number| *number as usize);
+        }
+        let is_it = |known: &Arc<str>| Arc::ptr_eq(known, label) || known == label;
+        match self.get(ty) {
+            ValType::Variant(cases) => cases.iter().position(|(known, _)| is_it(known)),
+            ValType::Enum(labels) => labels.iter().position(is_it),
+            _ => None,
+        }
     }
 
     pub(crate) fn intern_func(&mut self, ty: FuncTypeDef) -> FuncTypeIndex {

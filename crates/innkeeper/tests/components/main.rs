@@ -5,6 +5,7 @@ mod adapters;
 mod calls;
 mod crossing;
 mod decoding;
+mod ends;
 mod linking;
 mod memory;
 mod mutants;

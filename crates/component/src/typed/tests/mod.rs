@@ -125,8 +125,8 @@ fn implemented() -> Vec<String> {
                 let ty = line.split_whitespace().next().unwrap_or_default();
                 found.extend([ty.to_owned(), format!("Vec<{ty}>")]);
                 found.extend((macro_name == "integers").then(|| format!("&[{ty}]")));
-            } else if let Some(types) = line.strip_prefix("owned!(") {
-                found.extend(types.trim_end_matches(");").split(' ').map(str::to_owned));
+            } else if indented && macro_name == "owned" {
+                found.extend(line.trim().split(',').next().map(str::to_owned));
             } else if let Some((_, ty)) = line.split_once(" Lift for ").filter(|_| line.starts_with("impl")) {
                 found.push(ty.trim_end_matches(" {").to_owned());
             }
@@ -249,8 +249,8 @@ impl Compared {
         let (mut state, mut lends) = (guest::state(), Lends::default());
         let budget = guest.budget.clone();
         let from = (&mut state, &*guest.memory);
-        let ended_by = (&budget, &self.interrupts);
-        let mut lift = abi::Lift::new(&side, Boundary::Host, from, (&mut lends, None), ended_by);
+        let costs = abi::Costs::new(&budget, &self.interrupts);
+        let mut lift = abi::Lift::new(&side, Boundary::Host, from, (&mut lends, None), costs);
         lift.values(max_flat, slots, self.tuple)
     }
 
@@ -274,8 +274,8 @@ impl Compared {
         let (mut state, mut lends, resources) = (guest::state(), Lends::default(), BoundResources::default());
         let kept = Arena::default();
         let parts = (&mut state, &*from.memory);
-        let ended_by = (&from.budget, &self.interrupts);
-        let mut lift = LiftContext::new((&side, &resources), parts, (&mut lends, &kept), ended_by);
+        let costs = abi::Costs::new(&from.budget, &self.interrupts);
+        let mut lift = LiftContext::new((&side, &resources), parts, (&mut lends, &kept), costs);
         let lifted = lift.value::<(V,)>(max_flat, slots)?;
         let (mut lends, mut passed) = (Lends::default(), SlotsMut::default());
         let mut lower = LowerContext::new((&side, &resources), (to, None), &mut lends);

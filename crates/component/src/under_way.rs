@@ -1,0 +1,30 @@
+//! Calls that are under way.
+//!
+//! Must stay true: whichever way a call ends, by an error or by unwinding too, it is forgotten, and with it those within it that were not ended. Else an instance that nothing
+//! is under way in would not be known as poisoned.
+
+use innkeeper_engine::StoreContextMut;
+
+use crate::state::{AsyncReturn, State};
+
+/// A call that is under way, with the store meanwhile.
+pub(crate) struct CallUnderWay<'s, 'b, T: 'static> {
+    pub(crate) store: &'s mut StoreContextMut<'b, T>,
+    pub(crate) number: u32,
+}
+
+impl<'s, 'b, T> CallUnderWay<'s, 'b, T> {
+    pub(crate) fn begin(
+        store: &'s mut StoreContextMut<'b, T>,
+        async_return: Option<Box<AsyncReturn>>,
+    ) -> CallUnderWay<'s, 'b, T> {
+        let number = store.attachment::<State>().begin(async_return);
+        CallUnderWay { store, number }
+    }
+}
+
+impl<T> Drop for CallUnderWay<'_, '_, T> {
+    fn drop(&mut self) {
+        self.store.attachment::<State>().calls.truncate(self.number as usize);
+    }
+}

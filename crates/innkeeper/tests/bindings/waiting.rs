@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use innkeeper::component::{Lent, Linker, Resource, ResourceTable, Val, bindgen};
+use innkeeper::component::{Component, Lent, Linker, Resource, ResourceTable, Val, bindgen};
 use innkeeper::{Engine, Error, Store};
 use smol::future::{block_on, poll_once, yield_now};
 
@@ -161,4 +161,46 @@ fn a_call_can_be_sent() {
     }
     let (_, mut store, queue) = queue();
     assert_eq!(block_on(is_send(queue.call_run(&mut store, "seven77"))).unwrap(), 10);
+}
+
+/// A component waits that was called by another one: calls between them are code, and so on the fiber, too.
+#[test]
+fn what_another_component_calls_waits_too() {
+    let text = r#"(component
+        (import "pause" (func $pause (param "turns" u32)))
+        (component $inner
+            (import "pause" (func $pause (param "turns" u32)))
+            (core func $pause (canon lower (func $pause)))
+            (core module $m (import "" "pause" (func $pause (param i32)))
+                (func (export "wait") (param i32) (result i32) (call $pause (local.get 0)) (i32.const 7)))
+            (core instance $i (instantiate $m (with "" (instance (export "pause" (func $pause))))))
+            (func (export "wait") (param "turns" u32) (result u32) (canon lift (core func $i "wait"))))
+        (instance $inner (instantiate $inner (with "pause" (func $pause))))
+        (component $outer
+            (import "wait" (func $wait (param "turns" u32) (result u32)))
+            (core func $wait (canon lower (func $wait)))
+            (core module $m (import "" "wait" (func $wait (param i32) (result i32)))
+                (func (export "twice") (param i32) (result i32) (i32.add (call $wait (local.get 0)) (call $wait (local.get 0)))))
+            (core instance $i (instantiate $m (with "" (instance (export "wait" (func $wait))))))
+            (func (export "twice") (param "turns" u32) (result u32) (canon lift (core func $i "twice"))))
+        (instance $outer (instantiate $outer (with "wait" (func $inner "wait"))))
+        (export "twice" (func $outer "twice")))"#;
+    let (engine, mut store) = store(0);
+    let component = Component::new(&engine, text).unwrap();
+    let mut linker: Linker<u32> = Linker::new(&engine);
+    linker.root().func_wrap_async::<(u32,), _>("pause", |mut store, (turns,)| {
+        Box::new(async move {
+            for _ in 0..turns {
+                *store.data_mut() += 1;
+                yield_now().await;
+            }
+            Ok(())
+        })
+    });
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let twice = instance.get_typed_func::<(u32,), u32>(&mut store, "twice").unwrap();
+    assert_eq!(block_on(twice.call_async(&mut store, (3,))).unwrap(), 14);
+    assert_eq!(*store.data(), 6);
+    drop(block_on(poll_once(pin!(twice.call_async(&mut store, (3,))))));
+    assert!(instance.is_poisoned(&mut store));
 }

@@ -3,7 +3,7 @@
 //! Must stay true: what stands in a store (objects of the host that guests hold) does not keep that store; a [`Ref`], which C holds, does.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use innkeeper::{
     AnyRef, AsContextMut, EqRef, ExnRef, Extern, ExternRef, Func, Global, HeapType, Instance, Memory, Module,
@@ -13,7 +13,7 @@ use innkeeper::{
 use crate::boundary::{Own, usage};
 use crate::host_info::HostInfo;
 use crate::problem::Problem;
-use crate::store::{Data, StoreRef};
+use crate::store::{Data, StoreCell, StoreRef};
 
 /// `wasm_ref_t`, and all that can be seen as one.
 #[derive(Clone)]
@@ -59,7 +59,12 @@ pub(crate) struct Held<R> {
 }
 
 /// What a guest holds of C's, behind an `externref`.
-struct HostObject(Object);
+#[derive(Clone)]
+struct HostObject {
+    object: Object,
+    /// The store that it is of, which may be another one than the guest's.
+    store: Option<Weak<StoreCell>>,
+}
 
 /// The four trees that reference types are in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -220,7 +225,8 @@ pub(crate) fn to_val(mut cx: StoreContextMut<'_, Data>, given: Option<&Ref>, wan
             Err(usage(format!("the reference is none to {wanted}")))
         }
         (_, object) => {
-            let host = ExternRef::new(cx.as_context_mut(), HostObject(object.clone()))?;
+            let store = given.store.as_ref().map(Arc::downgrade);
+            let host = ExternRef::new(cx.as_context_mut(), HostObject { object: object.clone(), store })?;
             Ok(match hierarchy {
                 Hierarchy::Extern => host.into(),
                 _ => AnyRef::from_extern(host).into(),
@@ -237,20 +243,27 @@ pub(crate) fn of_val(mut cx: StoreContextMut<'_, Data>, store: &StoreRef, value:
     }
     let cx = cx.as_context_mut();
     let of_host = |data: Option<Arc<dyn Any + Send + Sync>>| {
-        data.and_then(|data| Some(data.downcast_ref::<HostObject>()?.0.clone()))
+        let HostObject { object, store } = data?.downcast_ref::<HostObject>()?.clone();
+        Some((object, store))
+    };
+    // An object comes back as what it was, of the store that it was of.
+    let mut store = Some(Arc::clone(store));
+    let mut as_it_was = |(object, of): (Object, Option<Weak<StoreCell>>)| {
+        store = of.map(|of| of.upgrade().ok_or_else(|| usage("the object's store is gone"))).transpose()?;
+        Ok::<Object, innkeeper::Error>(object)
     };
     let object = match value {
         Val::FuncRef(Some(func)) => Object::Item(Identity::Func(func)),
         Val::ExternRef(Some(reference)) => match of_host(reference.get(&cx)) {
-            Some(object) => object,
+            Some(host) => as_it_was(host)?,
             None => Object::Extern(held(cx, reference)?),
         },
         Val::AnyRef(Some(reference)) => match of_host(reference.get(&cx)) {
-            Some(object) => object,
+            Some(host) => as_it_was(host)?,
             None => Object::Any(held(cx, reference)?),
         },
         Val::ExnRef(Some(reference)) => Object::Exn(held(cx, reference)?),
         _ => return Ok(Own::NULL),
     };
-    Ok(Own::new(Ref { store: Some(Arc::clone(store)), object }))
+    Ok(Own::new(Ref { store, object }))
 }

@@ -1,7 +1,7 @@
 //! The processor time that a store's guests may use, with the functions of the host that they call.
 //!
 //! It is counted from the outermost call into the store to its return, instantiation being one, by the clock of the thread that calls. The timer looks at that clock when the time could
-//! be over at the earliest, and again when the rest of it could be.
+//! be over at the earliest, and again when the rest of it could be. Where a function of the host calls the guest on another thread, that thread's time counts meanwhile as well.
 //!
 //! Must stay true: the timer reads the clock of a thread only while the call is under way, when there surely is that thread.
 
@@ -19,13 +19,18 @@ pub(crate) struct ProcessorTime {
     left: Duration,
     /// Calls under way, each inside the one before.
     depth: u32,
-    call: Option<Call>,
+    /// Those that began on another thread than the one around them, innermost last.
+    calls: Vec<Call>,
 }
 
-/// A call that is under way.
+/// A call that is under way, with all that are in it on the same thread.
 struct Call {
+    /// How many calls are around it.
+    outside: u32,
     clock: ThreadClock,
     begin: Duration,
+    /// What those inside it have used on other threads.
+    used_elsewhere: Duration,
     _appointment: Appointment,
 }
 
@@ -39,7 +44,7 @@ struct Watched {
 
 impl ProcessorTime {
     pub(crate) fn new(handle: InterruptHandle, left: Duration) -> ProcessorTime {
-        ProcessorTime { handle, left, depth: 0, call: None }
+        ProcessorTime { handle, left, depth: 0, calls: Vec::new() }
     }
 
     /// What is left, as of the last call that returned.
@@ -47,50 +52,84 @@ impl ProcessorTime {
         self.left
     }
 
-    /// A call into the store begins; the outermost one is counted, on this thread. Where this is an error there is nothing to leave.
+    /// A call into the store begins; the outermost one on a thread is counted. Where this is an error there is nothing to leave.
     ///
     /// # Errors
     /// Where the operating system tells no thread's time, or refuses the timer's thread.
     #[cold]
     pub(crate) fn enter(&mut self) -> Result<(), Error> {
-        if self.depth > 0 {
+        let left = self.left.saturating_sub(self.used());
+        if left.is_zero() {
             self.depth += 1;
-            return Ok(());
-        }
-        if self.left.is_zero() {
-            self.depth = 1;
             // The guest stops at its first loop or call.
             let _ = self.handle.strike(OwnLimit::ProcessorTime);
             return Ok(());
         }
         let clock = ThreadClock::of_this_thread()?;
-        let begin = clock.read();
-        let watched = Watched { handle: self.handle.clone(), clock, end: begin.saturating_add(self.left) };
-        // A thread's own time passes no faster than that on the wall.
-        let appointment = Timer::of_process().appoint(self.left, Arc::new(watched))?;
-        self.call = Some(Call { clock, begin, _appointment: appointment });
-        self.depth = 1;
+        if self.calls.last().is_none_or(|call| call.clock != clock) {
+            let call = self.call(clock, clock.read(), left)?;
+            self.calls.push(call);
+        }
+        self.depth += 1;
         Ok(())
+    }
+
+    /// A call that is to be stopped when its thread has used so much more than at `begin`.
+    fn call(&self, clock: ThreadClock, begin: Duration, left: Duration) -> Result<Call, Error> {
+        let watched = Watched { handle: self.handle.clone(), clock, end: begin.saturating_add(left) };
+        // A thread's own time passes no faster than that on the wall.
+        let appointment = Timer::of_process().appoint(left, Arc::new(watched))?;
+        Ok(Call {
+            outside: self.depth,
+            clock,
+            begin,
+            used_elsewhere: Duration::ZERO,
+            _appointment: appointment,
+        })
+    }
+
+    /// What the calls under way have used.
+    fn used(&self) -> Duration {
+        self.calls.iter().map(Call::used).sum()
     }
 
     /// It is over.
     #[cold]
     pub(crate) fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
-        if self.depth > 0 {
-            return;
-        }
-        if let Some(call) = self.call.take() {
-            let used = call.clock.read().saturating_sub(call.begin);
+        let Some(call) = self.calls.pop_if(|call| call.outside == self.depth) else { return };
+        let used = call.used();
+        drop(call);
+        let Some(outer) = self.calls.last_mut() else {
             self.left = self.left.saturating_sub(used);
+            return;
+        };
+        outer.used_elsewhere += used;
+        // It is to be stopped earlier now.
+        let (outside, clock, begin, used_elsewhere) =
+            (outer.outside, outer.clock, outer.begin, outer.used_elsewhere);
+        let left = self.left.saturating_sub(used_elsewhere);
+        match self.call(clock, begin, left) {
+            Ok(call) => {
+                self.calls.pop();
+                self.calls.push(Call { outside, used_elsewhere, ..call });
+            }
+            // It is stopped when it has used as much as there was when it began, at the latest.
+            Err(_) => {}
         }
+    }
+}
+
+impl Call {
+    fn used(&self) -> Duration {
+        self.clock.read().saturating_sub(self.begin) + self.used_elsewhere
     }
 }
 
 impl Drop for ProcessorTime {
     fn drop(&mut self) {
         // The appointment first: it could ask for the stop anew.
-        self.call = None;
+        self.calls.clear();
         self.handle.take_back_strike(OwnLimit::ProcessorTime);
     }
 }

@@ -122,6 +122,9 @@ pub(crate) struct StoreCore {
     /// After how long guests let others have their turn.
     #[cfg(feature = "async")]
     pub(crate) time_slice: Option<TimeSlice>,
+    /// Whether a call that can wait has ever waited at an address of a memory.
+    #[cfg(feature = "async")]
+    pub(crate) has_parked: bool,
     /// The samples of guests' stacks, if somebody wants them.
     pub(crate) profile: Option<Profile>,
     /// What was asked for that is out of bounds, until the trap's error has it.
@@ -329,6 +332,8 @@ impl StoreCore {
             processor_time: None,
             #[cfg(feature = "async")]
             time_slice: None,
+            #[cfg(feature = "async")]
+            has_parked: false,
             profile: None,
             beyond: None,
             evaluation: Vec::new(),
@@ -356,10 +361,19 @@ impl StoreCore {
         #[cfg(feature = "async")]
         self.answers.end();
         self.record.clear(&mut panics);
+        self.leave_queues();
         self.drop_entities(&mut panics);
         self.heap = Heap::new(self.limits.heap_bytes, self.engine.config().tuning.collection, &self.budget);
         self.held_types = HeldTypes::new(self.engine.registry());
         panics.go_on();
+    }
+
+    /// Takes calls that were leaked while they waited out of the queues that all stores share.
+    fn leave_queues(&mut self) {
+        #[cfg(feature = "async")]
+        if std::mem::take(&mut self.has_parked) {
+            self.engine.parking().forget(self.record.vm() as usize);
+        }
     }
 
     /// Drops what was made in the store, and what belongs to the embedder of it.
@@ -524,6 +538,7 @@ impl Drop for StoreCore {
     fn drop(&mut self) {
         let mut panics = FirstPanic::default();
         self.record.drop_pending(&mut panics);
+        self.leave_queues();
         self.drop_entities(&mut panics);
         panics.drop_taken(&mut self.limiter);
         panics.go_on();

@@ -151,6 +151,20 @@ pub struct SizeRange {
 }
 
 impl SizeRange {
+    /// Whether there is such a range: an embedder may write down any numbers.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`], where there is none.
+    pub(crate) fn check(&self, what: &str) -> Result<(), crate::Error> {
+        let SizeRange { min, max } = *self;
+        match max {
+            Some(max) if max < min => Err(crate::Error::usage(format!(
+                "a {what} has {min} at first, which is more than its most, {max}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether something of current size `min` and declared maximum `max` (that is: `self`) may stand where `wanted` is imported
     /// (core specification 3.3, "Import Matching", limits).
     #[must_use]
@@ -249,10 +263,10 @@ impl MemoryType {
     /// Whether there can be memories of this type: an embedder may write down any number.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Usage`], where the size of a page is none of the two.
+    /// [`crate::ErrorKind::Usage`], where the size of a page is none of the two, or the largest size is below the smallest.
     pub(crate) fn check(&self) -> Result<(), crate::Error> {
         match self.page_size_log2 {
-            0 | MemoryType::DEFAULT_PAGE_SIZE_LOG2 => Ok(()),
+            0 | MemoryType::DEFAULT_PAGE_SIZE_LOG2 => self.pages.check("memory"),
             log2 => {
                 Err(crate::Error::usage(format!("pages of a memory have 2^16 bytes or one, not 2^{log2}")))
             }

@@ -177,6 +177,25 @@ fn y11_memories_whose_pages_have_no_such_size_are_refused() {
     }
 }
 
+#[test]
+fn y11_sizes_whose_most_is_below_their_least_are_refused() {
+    let engine = innkeeper::engine(Config::default());
+    let mut store = Store::new(&engine, ()).unwrap();
+    for (min, max) in [(1, 0), (5, 3), (u64::MAX, 1)] {
+        let size = SizeRange { min, max: Some(max) };
+        let memory = |sharing| MemoryType { sharing, ..MemoryType::new(size) };
+        let table = TableType { element: RefType::FUNCREF, size, index: IndexType::I32 };
+        let errors = [
+            Memory::new(&mut store, memory(Sharing::Unshared)).map(drop).unwrap_err(),
+            SharedMemory::new(&engine, memory(Sharing::Shared)).map(drop).unwrap_err(),
+            Table::new(&mut store, table, Val::FuncRef(None)).map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{size:?}: {error}");
+        }
+    }
+}
+
 /// Deep in guests, functions of the host have what is left of their thread's stack: guests do not use it up. (They had 512 KiB where compiled code called them.)
 #[test]
 fn e5_functions_of_the_host_have_their_threads_stack() {

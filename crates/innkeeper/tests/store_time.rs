@@ -295,3 +295,33 @@ fn instantiation_counts_as_processor_time_however_it_ends() {
     assert_eq!(call(&mut store, instance, "nothing"), None);
     assert!(store.processor_time_left().unwrap() < left);
 }
+
+/// The outermost call's thread alone was looked at: a guest that a function of the host called on another one could go on for ever.
+#[test]
+fn processor_time_counts_on_whichever_thread_the_guest_is_called() {
+    let engine = innkeeper::engine(Config::default());
+    let module = module(
+        &engine,
+        r#"(module (import "host" "elsewhere" (func $elsewhere (param i32)))
+            (func (export "spin") (loop $l (br $l)))
+            (func (export "some") (local $i i32)
+                (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 30000000)))))
+            (func (export "once") (call $elsewhere (i32.const 0)))
+            (func (export "often") (loop $l (call $elsewhere (i32.const 1)) (br $l))))"#,
+    );
+    let mut linker: Linker<()> = Linker::new(&engine);
+    let called = |mut caller: Caller<'_, ()>, is_some: i32| -> innkeeper::Result<()> {
+        let name = if is_some == 1 { "some" } else { "spin" };
+        let func = caller.get_export(name).and_then(innkeeper::Extern::into_func).unwrap();
+        let func = func.typed::<(), ()>(&mut caller)?;
+        std::thread::scope(|scope| scope.spawn(|| func.call(&mut caller, ())).join().unwrap())
+    };
+    linker.func_wrap("host", "elsewhere", called).unwrap();
+    for name in ["once", "often"] {
+        let mut store =
+            Store::builder(&engine, ()).processor_time(Duration::from_millis(50)).build().unwrap();
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        assert_eq!(call(&mut store, instance, name), Some(Trap::DeadlineExceeded), "{name}");
+        assert!(store.processor_time_left().unwrap() < Duration::from_millis(5), "{name}");
+    }
+}

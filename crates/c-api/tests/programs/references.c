@@ -65,6 +65,21 @@ int main(void) {
   CHECK(wasm_instance_same(wasm_ref_as_instance(back), instance));
   wasm_ref_delete(back);
 
+  /* What is another store's goes through a guest, and is still that store's. */
+  wasm_store_t* elsewhere = wasm_store_new(engine);
+  wasm_instance_t* other_instance = instance_of(elsewhere, engine, "(module (func (export \"seven\") (result i32) (i32.const 7)))");
+  wasm_func_t* seven = func_of(other_instance, "seven");
+  back = called(same, wasm_func_as_ref(seven));
+  CHECK(wasm_ref_same(back, wasm_func_as_ref(seven)));
+  wasm_val_t number[] = {WASM_INIT_VAL};
+  wasm_val_vec_t none = WASM_EMPTY_VEC, numbers = WASM_ARRAY_VEC(number);
+  trap_free(wasm_func_call(wasm_ref_as_func(back), &none, &numbers));
+  CHECK(number[0].of.i32 == 7);
+  wasm_ref_delete(back);
+  wasm_func_delete(seven);
+  wasm_instance_delete(other_instance);
+  wasm_store_delete(elsewhere);
+
   /* A guest's own objects. */
   wasm_ref_t *one = called(make, NULL), *two = called(make, NULL), *one_again = called(any, one);
   CHECK(wasm_ref_same(one, one_again) && !wasm_ref_same(one, two));

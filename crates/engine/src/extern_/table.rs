@@ -18,6 +18,7 @@ impl Table {
     }
 
     pub(super) fn make(core: &mut StoreCore, ty: TableType, init: Val) -> Result<Table, Error> {
+        ty.size.check("table")?;
         check_type(core, init, ValType::Ref(ty.element))?;
         let [slot, _] = init.to_slots(core)?;
         let id = core.new_table(ty)?;

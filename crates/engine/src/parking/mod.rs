@@ -34,6 +34,8 @@ struct Queues {
     at: HashMap<usize, BTreeMap<u64, Arc<Waiter>>>,
     /// The waiter of each store that has one, with who it is: a store waits on one thread at a time.
     of_store: HashMap<usize, Arc<Waiter>>,
+    /// The futures of each store that has any, with where they wait: it has several where its calls are in each other, or were leaked.
+    futures_of: HashMap<usize, BTreeMap<u64, usize>>,
     /// How many have come.
     tickets: u64,
 }
@@ -144,6 +146,25 @@ impl Parking {
         (taken, woken)
     }
 
+    /// Takes out what a store has left that is going: futures that were leaked. Another store, or memory, may come where it was, and is not to meet them.
+    #[cfg(any(test, feature = "async"))]
+    pub(crate) fn forget(&self, store: usize) {
+        let mut queues = self.lock();
+        let futures = queues.futures_of.remove(&store).unwrap_or_default();
+        let mut forgotten = Vec::new();
+        for (ticket, address) in futures {
+            if let Some(queue) = queues.at.get_mut(&address) {
+                forgotten.extend(queue.remove(&ticket));
+                if queue.is_empty() {
+                    queues.at.remove(&address);
+                }
+            }
+        }
+        drop(queues);
+        // Wakers are the embedder's, and these are never called.
+        drop(forgotten);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,6 +180,8 @@ impl Queues {
         // Who polls a future is woken by whoever interrupts the store.
         if waiter.sleeper.thread().is_some() {
             self.of_store.insert(store, Arc::clone(&waiter));
+        } else {
+            self.futures_of.entry(store).or_default().insert(ticket, address);
         }
         waiter
     }
@@ -180,11 +203,17 @@ impl Queues {
         if self.of_store.get(&waiter.store).is_some_and(|of_store| of_store.ticket == waiter.ticket) {
             self.of_store.remove(&waiter.store);
         }
+        if let Some(futures) = self.futures_of.get_mut(&waiter.store) {
+            futures.remove(&waiter.ticket);
+            if futures.is_empty() {
+                self.futures_of.remove(&waiter.store);
+            }
+        }
     }
 
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.at.is_empty() && self.of_store.is_empty()
+        self.at.is_empty() && self.of_store.is_empty() && self.futures_of.is_empty()
     }
 }
 

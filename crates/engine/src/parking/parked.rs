@@ -194,6 +194,19 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_goes_takes_its_own_leaked_waits_along() {
+        let parking = Arc::new(Parking::default());
+        for (store, address) in [(1, 8), (1, 8), (1, 16), (2, 8)] {
+            std::mem::forget(parking.park((store, address), || true, None).ok().unwrap());
+        }
+        parking.forget(1);
+        parking.forget(3);
+        assert_eq!((notify(&parking, 16, 9), notify(&parking, 8, 9)), (0, 1));
+        parking.forget(2);
+        assert!(parking.lock().is_empty());
+    }
+
+    #[test]
     fn one_that_is_dropped_is_not_counted_and_leaves_no_trace() {
         let parking = Arc::new(Parking::default());
         let count = Arc::new(Count::default());

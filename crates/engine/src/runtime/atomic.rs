@@ -138,14 +138,16 @@ unsafe fn wait(
     let (place, timeout) = ((vm as usize, cell), timeout(timeout_ns));
     // SAFETY: `atomic_wait32` and `atomic_wait64` pass the record of their context's store, which this activation alone has; `core` was set by the call that this activation is in.
     unsafe {
-        let core = &*super::core_of(vm);
         #[cfg(feature = "async")]
         if (*vm).fiber.waiting.is_possible() {
+            let core = &mut *super::core_of(vm);
+            core.has_parked = true;
             return match core.engine().parking().park(place, is_expected, timeout) {
                 Ok(parked) => suspend(vm, parked),
                 Err(outcome) => Ok(outcome as u32),
             };
         }
+        let core = &*super::core_of(vm);
         let is_interrupted = || core.is_stop_requested();
         match core.engine().parking().wait(place, is_expected, timeout, is_interrupted) {
             WaitOutcome::Interrupted => {

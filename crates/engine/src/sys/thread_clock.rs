@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 
 /// A thread's own clock.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThreadClock {
     #[cfg(target_os = "linux")]
     id: libc::clockid_t,

@@ -117,7 +117,7 @@ fn layers(files: &[File], _: &Path) -> Findings {
         let sources =
             rust(files).filter(|file| file.path.starts_with(room) && !file.path.contains("/tests/"));
         for file in sources {
-            for (line, text) in code_lines(file) {
+            for (line, text) in code_lines(file).take_while(|(_, text)| !text.starts_with("mod tests {")) {
                 findings.extend(
                     forbidden
                         .iter()
@@ -228,7 +228,6 @@ fn host_alone_touches_the_system(files: &[File], _: &Path) -> Findings {
 
 /// Words that the engine and the tiers do not use, and the field's terms for what they stood for.
 const TERMS: &[(&str, &str)] = &[
-    ("adapter", "trampoline"),
     ("attend", "safepoint, or to answer a request"),
     ("attention", "safepoint"),
     ("branch_back", "back-edge"),
@@ -284,11 +283,11 @@ fn walks(files: &[File], _: &Path) -> Findings {
     const MOST_FILES: usize = 8;
     let Some(page) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else { return Findings::new() };
     let section =
-        page.text.split("\n## ").find(|section| section.starts_with("Seven walks")).unwrap_or_default();
+        page.text.split("\n## ").find(|section| section.starts_with("Eight walks")).unwrap_or_default();
     let mut findings = Findings::new();
     let walks: Vec<&str> = section.split("\n- ").skip(1).collect();
-    if walks.len() != 7 {
-        findings.push(format!("ARCHITECTURE.md: {} walks, not seven", walks.len()));
+    if walks.len() != 8 {
+        findings.push(format!("ARCHITECTURE.md: {} walks, not eight", walks.len()));
     }
     for walk in walks {
         let named: Vec<&str> = walk.split('`').filter(|word| word.ends_with(".rs")).collect();

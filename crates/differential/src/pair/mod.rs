@@ -167,9 +167,8 @@ fn shown(outcome: &Result<String, String>) -> String {
 }
 
 fn engine(tiers: Tiers, adapters: Adapters) -> Engine {
-    let mut config = Config::default();
-    // The walk makes them so.
-    config.nan_bits = NanBits::Canonical;
+    // The walk makes bits of NaNs so.
+    let mut config = Config { nan_bits: NanBits::Canonical, ..Config::default() };
     config.tuning.adapters = adapters;
     config.tuning.tier_up = TierUp::eager();
     innkeeper::engine_with(config, tiers)
@@ -209,8 +208,7 @@ fn text(ty: &Ty, c: &str, d: &str) -> String {
             "i32",
         ),
     };
-    let both = format!(
-        r#"(memory (export "mem") 1)
+    let both = r#"(memory (export "mem") 1)
         (global $next (mut i32) (i32.const 1024))
         (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
             (local.set $at (i32.and (i32.add (global.get $next) (i32.sub (local.get 2) (i32.const 1)))
@@ -221,8 +219,7 @@ fn text(ty: &Ty, c: &str, d: &str) -> String {
             (local.get $at))
         (func (export "peek") (result i32)
             (i32.store (i32.const 512) (i32.const 0)) (i32.store (i32.const 516) (global.get $next)) (i32.const 512))
-        (func (export "poke") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))"#
-    );
+        (func (export "poke") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))"#;
     let lift = |encoding: &str| {
         format!(
             r#"(memory (core memory $m "mem")) (realloc (core func $m "realloc")) string-encoding={encoding}"#

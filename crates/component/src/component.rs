@@ -22,6 +22,8 @@ struct Inner {
     plan: Plan,
     /// Decoded when one is first needed.
     modules: Box<[OnceLock<core::Module>]>,
+    /// What the plan takes.
+    _charge: core::Charge,
     /// Calls between the instances of the nest that code is generated for, worked out when it is first instantiated.
     batches: OnceLock<Vec<Batch>>,
 }
@@ -70,8 +72,13 @@ impl Component {
         bytes: impl Into<Vec<u8>>,
         features: Features,
     ) -> Result<Component, Error> {
-        let decoded = Decoded::new(engine, bytes.into(), features.flags())?;
-        let plan = Plan::new(&decoded, features)?;
+        let mut decoded = Decoded::new(engine, bytes.into(), features.flags())?;
+        let decoding = decoded.nest.take_charge();
+        let budget = match &decoding {
+            Some(charge) => charge.budget().clone(),
+            None => core::Budget::new(engine.config().limits.memory_bytes, "Limits::memory_bytes"),
+        };
+        let (plan, _charge) = Plan::new(&decoded, features, &budget)?;
         let modules = decoded.nest.modules().iter().map(|_| OnceLock::new()).collect();
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),
@@ -79,6 +86,7 @@ impl Component {
             plan,
             modules,
             batches: OnceLock::new(),
+            _charge,
         })))
     }
 
@@ -130,7 +138,7 @@ impl Component {
             path: import.path.to_vec(),
             kind: match import.kind {
                 ImportKind::Func(ty) => ImportItemKind::Func(FuncType::new(&plan.types, ty)),
-                ImportKind::Module => ImportItemKind::Module,
+                ImportKind::Module(_) => ImportItemKind::Module,
                 ImportKind::Resource => ImportItemKind::Resource,
                 ImportKind::Component => ImportItemKind::Component,
             },

@@ -9,11 +9,13 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 use crate::adapter::Walked;
 use crate::component::Component;
 use crate::entry::Entry;
+use crate::func::LiftedFunc;
 use crate::instance::Instance;
 use crate::link::{Resolved, ResourceSource};
 use crate::plan::{FuncDef, InstanceNumber, Plan, ResourceDef, Step, TrampolineNumber};
 use crate::resource::{ResourceTypeDef, ResourceTypeId, destroy, usage};
-use crate::state::{FuncId, InstanceId, Root, RootId, Shared, State};
+use crate::state::{FuncId, FuncInst, InstanceId, InstanceState, Root, RootId, Shared, State};
+use crate::trampoline::Trampoline;
 use crate::under_way::CallUnderWay;
 
 /// Makes an instance of a component, whose imports were found.
@@ -52,6 +54,9 @@ fn prepare<'a, T: 'static>(
         return Err(usage("the component was made for another engine than the store"));
     }
     let plan = component.plan();
+    // What is made stays with the store, also where not all could be.
+    let charge = store.budget().hold(core::BudgetKind::Instance, instance_bytes(plan) as u64)?;
+    store.attachment::<State>().charges.push(charge);
     let resources = resource_types(store, plan, imports)?;
     let state = store.attachment::<State>();
     let mut first = None;
@@ -110,6 +115,19 @@ fn give_up<T: 'static>(
         }
     }
     Ok(())
+}
+
+/// What an instance takes on the host's side beside its modules' instances.
+fn instance_bytes(plan: &Plan) -> usize {
+    /// A function that the host makes, with its type, as the engine keeps it.
+    const HOST_FUNC_BYTES: usize = 640;
+    plan.trampolines.len() * (size_of::<Trampoline>() + HOST_FUNC_BYTES)
+        + plan.funcs.len() * (size_of::<LiftedFunc>() + 2 * size_of::<FuncInst>() + 64)
+        + plan.parents.len() * (2 * size_of::<InstanceState>() + 64)
+        + plan.resources.len() * (2 * size_of::<ResourceTypeDef>() + HOST_FUNC_BYTES)
+        + plan.imports.len() * size_of::<Option<core::Module>>()
+        + plan.core_instances as usize * size_of::<core::Instance>()
+        + size_of::<Root>()
 }
 
 /// What each resource type of the component is in the store.

@@ -23,6 +23,7 @@ mod instantiate;
 mod link;
 mod linker;
 mod making;
+mod module_type;
 mod names;
 mod plan;
 mod reentry;

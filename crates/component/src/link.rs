@@ -83,11 +83,21 @@ pub(crate) fn look_up<T: 'static>(
         let found = find(items, &import.path).and_then(Item::resolved);
         resolved.push(match (import.kind, found) {
             (ImportKind::Func(_), Some(func @ (Resolved::HostFunc(_) | Resolved::Func(_)))) => func,
-            (ImportKind::Module, Some(module @ Resolved::Module(_))) => module,
+            (ImportKind::Module(ty), Some(Resolved::Module(module))) => {
+                if let Err(reason) = plan.module_types[ty].check(&module) {
+                    let explained = format!("`{}`: {}", short(&import.written()), short(&reason));
+                    missing.push(MissingImport { path: import.path.to_vec(), explained });
+                }
+                Resolved::Module(module)
+            }
             (ImportKind::Resource, Some(resource @ Resolved::Resource(_))) => resource,
             _ => {
                 if import.is_needed {
-                    let explained = explain(items, component, import);
+                    // There may be very many, with types of any size.
+                    let explained = match missing.len() < MAX_TOLD {
+                        true => explain(items, component, import),
+                        false => format!("`{}`", short(&import.written())),
+                    };
                     missing.push(MissingImport { path: import.path.to_vec(), explained });
                 }
                 Resolved::Missing
@@ -95,6 +105,15 @@ pub(crate) fn look_up<T: 'static>(
         });
     }
     (resolved, missing)
+}
+
+/// A text of a component's, cut where it is very long.
+fn short(text: &str) -> String {
+    const MOST_BYTES: usize = 2000;
+    match text.len() > MOST_BYTES {
+        true => format!("{}...", &text[..text.floor_char_boundary(MOST_BYTES)]),
+        false => text.to_owned(),
+    }
 }
 
 /// What an import's path leads to.
@@ -111,12 +130,12 @@ pub(crate) fn find<'a, T: 'static>(items: &'a Items<T>, path: &[Arc<str>]) -> Op
 /// Says what is missing, and what there is.
 fn explain<T: 'static>(items: &Items<T>, component: &Component, import: &Import) -> String {
     let kind = match import.kind {
-        ImportKind::Func(ty) => FuncType::new(&component.plan().types, ty).to_string(),
-        ImportKind::Module => "a core module".to_owned(),
+        ImportKind::Func(ty) => short(&FuncType::new(&component.plan().types, ty).to_string()),
+        ImportKind::Module(_) => "a core module".to_owned(),
         ImportKind::Resource => "a resource type".to_owned(),
         ImportKind::Component => "a component, which cannot be provided yet".to_owned(),
     };
-    let written = import.written();
+    let written = short(&import.written());
     let mut items = items;
     for (depth, name) in import.path.iter().enumerate() {
         let is_last = depth + 1 == import.path.len();
@@ -126,11 +145,13 @@ fn explain<T: 'static>(items: &Items<T>, component: &Component, import: &Import)
             None => {
                 let others: Vec<&str> = items.other_versions(name).collect();
                 return match others.is_empty() {
-                    false => format!("`{written}` ({kind}): there is `{}` only", others.join("`, `")),
+                    false => {
+                        format!("`{written}` ({kind}): there is `{}` only", short(&others.join("`, `")))
+                    }
                     true if depth > 0 => {
                         format!(
                             "`{written}` ({kind}): there is `{}`, without it",
-                            import.path[..depth].join("#")
+                            short(&import.path[..depth].join("#"))
                         )
                     }
                     true => format!("`{written}` ({kind})"),

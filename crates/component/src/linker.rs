@@ -104,9 +104,9 @@ impl<T: 'static> Linker<T> {
             }
             let item = match import.kind {
                 crate::plan::ImportKind::Func(_) => {
-                    let written = import.written();
+                    let path = Arc::clone(&import.path);
                     let call = move |_: StoreContextMut<'_, T>, _: &[Val], _: &mut [Val]| {
-                        Err(usage(&format!("`{written}` was called, which nobody provides")))
+                        Err(usage(&format!("`{}` was called, which nobody provides", path.join("#"))))
                     };
                     Item::HostFunc(HostCall::Vals(Arc::new(call)))
                 }

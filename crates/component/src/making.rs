@@ -1,5 +1,6 @@
 //! What each step of a plan makes in a store.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
@@ -87,9 +88,11 @@ impl<T: 'static> Making<'_, T> {
                 }
             }
             ModuleArgs::ByName(instances) => {
+                let given: HashMap<&str, &CoreInstanceDef> =
+                    instances.iter().map(|(name, given)| (&**name, given)).collect();
                 for import in module.imports() {
-                    let given = instances.iter().find(|(name, _)| **name == *import.module);
-                    let item = given.and_then(|(_, given): &(_, CoreInstanceDef)| given.export(import.name));
+                    let given = given.get(import.module);
+                    let item = given.and_then(|given| given.export(&import.name.into()));
                     let item =
                         item.ok_or_else(|| unresolved(&format!("{}#{}", import.module, import.name)))?;
                     externs.push(self.core(store, &item)?);

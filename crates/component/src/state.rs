@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) host_handles: HostHandles,
     /// Calls into instances that are under way, the innermost last.
     pub(crate) calls: Vec<Call>,
+    /// What the instances take.
+    pub(crate) charges: Vec<core::Charge>,
 }
 
 impl Default for State {
@@ -59,6 +61,7 @@ impl Default for State {
             host_types: HashMap::new(),
             host_handles: HostHandles::default(),
             calls: Vec::new(),
+            charges: Vec::new(),
         }
     }
 }

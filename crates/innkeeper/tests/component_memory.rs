@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use counting_allocator::peak_of;
 use innkeeper::component::{Component, LiftOwned, Linker, List, ResourceAny, ResourceType, Val};
-use innkeeper::{BudgetKind, Config, Engine, ErrorKind, Store};
+use innkeeper::{Adapters, BudgetKind, Config, Engine, ErrorKind, Store};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -192,12 +192,14 @@ fn so_it_is_with_rust_types() {
 fn what_is_handed_over_is_held_once() {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     const BYTES: usize = 8 << 20;
-    for (ty, encoding) in [
+    let shapes = [
         ("(list u8)", "string-encoding=utf8"),
         ("string", "string-encoding=utf8"),
         ("string", "string-encoding=utf16"),
         ("string", "string-encoding=latin1+utf16"),
-    ] {
+    ];
+    let ways = [Adapters::Walked, Adapters::Generated];
+    for ((ty, encoding), adapters) in shapes.into_iter().flat_map(|shape| ways.map(|way| (shape, way))) {
         let pages = 2 * BYTES / 65_536 + 2;
         let text = format!(
             r#"(component
@@ -220,7 +222,9 @@ fn what_is_handed_over_is_held_once() {
                 (instance $b (instantiate $b)) (instance $a (instantiate $a (with "g" (func $b "g"))))
                 (export "f" (func $a "f")) (export "g" (func $b "g")))"#
         );
-        let engine = innkeeper::engine(Config::default());
+        let mut config = Config::default();
+        config.tuning.adapters = adapters;
+        let engine = innkeeper::engine(config);
         let component = component(&engine, &text);
         let mut store = Store::new(&engine, ()).unwrap();
         let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
@@ -294,4 +298,190 @@ fn handles_that_the_host_keeps_are_charged() {
     let (error, peak) = peak_of(|| f.call(&mut store, &[Val::U32(1 << 20)], &mut []).unwrap_err());
     assert!(is_over_the_limit(&error), "{error}");
     assert!(peak < LIMIT_BYTES + BESIDE_BYTES, "{peak} bytes were allocated");
+}
+
+/// A component of few bytes that stands for much, by the name of its shape.
+type Shape = (&'static str, fn() -> String);
+
+fn each(count: usize, text: impl Fn(usize) -> String) -> String {
+    (0..count).map(text).collect()
+}
+
+/// A module that exports so many functions, `0` and so on, and one that imports as many.
+fn exporter_and_importer(exports: usize, imports: usize) -> String {
+    format!(
+        r#"(core module $e (func $f) {})
+           (core module $i {})
+           (core instance $e (instantiate $e))"#,
+        each(exports, |i| format!("(export \"{i}\" (func $f))")),
+        each(imports, |i| format!("(import \"\" \"{i}\" (func))")),
+    )
+}
+
+/// Types of instances in instances, each with two of the one before, and so many resource types in the innermost.
+fn nested_instances(levels: usize, name_bytes: usize, innermost: &str) -> String {
+    let (a, b) = ("a".repeat(name_bytes), "b".repeat(name_bytes));
+    let nested = each(levels, |i| {
+        format!(
+            "(type $t{} (instance (alias outer 1 $t{i} (type $t)) (export \"{a}\" (instance (type $t)))
+                (export \"{b}\" (instance (type $t)))))",
+            i + 1
+        )
+    });
+    format!("(type $t0 (instance {innermost})) {nested} (import \"x\" (instance $i0 (type $t{levels})))")
+}
+
+const SHAPES: &[Shape] = &[
+    ("a module with many imports, instantiated often", || {
+        let instances = "(core instance (instantiate $i (with \"\" (instance $e))))".repeat(300);
+        format!("(component {} {instances})", exporter_and_importer(20_000, 20_000))
+    }),
+    ("many exports that are put together and imported by name", || {
+        format!(
+            r#"(component {} (alias core export $e "0" (core func $f))
+                (core instance (instantiate $i (with "" (instance {})))))"#,
+            exporter_and_importer(1, 40_000),
+            each(40_000, |i| format!("(export \"{i}\" (func $f))")),
+        )
+    }),
+    ("instances in instances, with long names", || {
+        let resources = each(32, |i| format!("(export \"r{i}\" (type (sub resource)))"));
+        format!("(component {})", nested_instances(9, 10_000, &resources))
+    }),
+    ("types of a component that is instantiated often", || {
+        let records = each(60, |i| {
+            format!("(type $r{i} (record {}))", each(300, |j| format!("(field \"f{i}-{j}\" bool)")))
+        });
+        format!(
+            r#"(component (component $c
+                (core module $m (memory (export "m") 1) (func (export "f") (param i32))
+                    (func (export "r") (param i32 i32 i32 i32) (result i32) unreachable))
+                (core instance $m (instantiate $m))
+                {records} (type $all (tuple {}))
+                (type $f (func (param "p" $all)))
+                (func (type $f) (canon lift (core func $m "f") (memory (core memory $m "m")) (realloc (core func $m "r")))))
+                {})"#,
+            each(60, |i| format!("$r{i} ")),
+            "(instance (instantiate $c))".repeat(3000),
+        )
+    }),
+    ("components that see many modules around them", || {
+        format!(
+            "(component {} {})",
+            "(core module)".repeat(490),
+            "(component (alias outer 1 0 (core module)))".repeat(490),
+        )
+    }),
+    ("handles of a component that is instantiated often", || {
+        format!(
+            r#"(component (component $c (type $r (resource (rep i32))) {}) {})"#,
+            "(core func (canon resource.drop $r))".repeat(1000),
+            "(instance (instantiate $c))".repeat(1000),
+        )
+    }),
+    ("instances that are exported in instances", || {
+        let exported = each(17, |i| {
+            let inner = if i == 0 {
+                "(instance $i0)".to_owned()
+            } else {
+                let before = i - 1;
+                format!(
+                    "(instance $i{i} (export \"a\" (instance $i{before})) (export \"b\" (instance $i{before})))"
+                )
+            };
+            inner
+        });
+        format!("(component {exported} (export \"x\" (instance $i16)))")
+    }),
+];
+
+/// Whatever a component stands for, decoding and planning it is soon over, with no more memory than the limit says.
+#[test]
+fn planning_a_component_is_bounded() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    const PLAN_LIMIT_BYTES: usize = 192 << 20;
+    let mut config = Config::default();
+    config.limits.memory_bytes = Some(PLAN_LIMIT_BYTES as u64);
+    let engine = innkeeper::engine(config);
+    for (name, shape) in SHAPES {
+        let bytes = innkeeper::to_binary(shape().as_bytes()).unwrap().into_owned();
+        let length = bytes.len();
+        let begun = std::time::Instant::now();
+        let (made, peak) = peak_of(|| Component::new(&engine, bytes).map(drop));
+        let took = begun.elapsed();
+        println!(
+            "{name}: {length} bytes, {peak} at most, {took:?}, {:?}",
+            made.as_ref().map_err(ToString::to_string)
+        );
+        if let Err(error) = made {
+            assert!(matches!(error.kind(), ErrorKind::Limit { .. }), "{name}: {error}");
+        }
+        assert!(peak < PLAN_LIMIT_BYTES + (8 << 20), "{name}, {length} bytes: {peak} bytes were allocated");
+        assert!(took.as_secs() < 3, "{name}, {length} bytes: it took {took:?}");
+    }
+}
+
+/// What is said of imports that nobody provides is bounded, and so is what finding it out takes.
+#[test]
+fn what_is_missing_is_told_in_bounds() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = "a".repeat(2000);
+    let functions = each(2000, |i| format!("(export \"f{i}\" (func))"));
+    let text = format!(
+        "(component {} {} {})",
+        nested_instances(5, 2000, &functions),
+        each(5, |i| format!("(alias export $i{i} \"{name}\" (instance $i{}))", i + 1)),
+        each(2000, |i| format!("(alias export $i5 \"f{i}\" (func))")),
+    );
+    let engine = innkeeper::engine(Config::default());
+    let component = component(&engine, &text);
+    let mut linker: Linker<()> = Linker::new(&engine);
+    let (error, peak) = peak_of(|| linker.instantiate_pre(&component).map(drop).unwrap_err().to_string());
+    assert!(
+        error.contains("2000 imports that nobody provides") && error.ends_with("and 1900 more"),
+        "{error}"
+    );
+    assert!(error.len() < 1 << 20, "{} bytes are said", error.len());
+    assert!(peak < 12 << 20, "{peak} bytes were allocated");
+    let (defined, peak) = peak_of(|| linker.define_unknown_imports_as_traps(&component));
+    defined.unwrap();
+    assert!(peak < 4 << 20, "{peak} bytes were allocated");
+}
+
+/// What an instance takes is charged to its store.
+#[test]
+fn instances_are_charged_with_the_functions_that_are_made_for_them() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let functions = [
+        "(core func (canon resource.drop $r))",
+        "(core func (canon resource.new $r))",
+        "(core func (canon lower (func $f)))",
+        "(core func (canon lower (func $g) (memory (core memory $m \"m\"))))",
+        "(func (canon lift (core func $m \"f\")))",
+        "(type (resource (rep i32)))",
+    ];
+    for function in functions {
+        let text = format!(
+            r#"(component (import "f" (func $f)) (import "g" (func $g (param "s" string)))
+                (core module $m (memory (export "m") 1) (func (export "f")))
+                (core instance $m (instantiate $m))
+                (type $r (resource (rep i32))) {})"#,
+            function.repeat(10_000),
+        );
+        let engine = innkeeper::engine(Config::default());
+        let component = component(&engine, &text);
+        let mut linker: Linker<()> = Linker::new(&engine);
+        linker.root().func_new("f", |_, _, _| Ok(())).func_new("g", |_, _, _| Ok(()));
+        let pre = linker.instantiate_pre(&component).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        pre.instantiate(&mut store).unwrap();
+        let charged = store.budget().used_for(BudgetKind::Instance);
+        let ((), peak) = peak_of(|| pre.instantiate(&mut store).map(drop).unwrap());
+        let charged = store.budget().used_for(BudgetKind::Instance) - charged;
+        println!("{function}: {peak} bytes, {charged} charged");
+        assert!(
+            charged as usize + (1 << 16) > peak,
+            "{function}: {peak} bytes, of which {charged} are charged"
+        );
+    }
 }

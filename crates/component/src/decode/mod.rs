@@ -29,8 +29,6 @@ pub(crate) struct Decoded {
 #[derive(Default)]
 pub(crate) struct Definition {
     pub(crate) items: Vec<Item>,
-    /// Whether it, or one nested in it, names modules or components of those around it.
-    pub(crate) uses_outer: bool,
 }
 
 /// What is defined, imported or exported, in order. Indices are those of the component's index spaces.

@@ -58,13 +58,6 @@ impl Builder {
                 return Ok(());
             }
             Payload::ComponentStartSection { .. } => return Err(values()),
-            Payload::ComponentAliasSection(section) => {
-                for alias in section.clone() {
-                    if let ComponentAlias::Outer { kind, count, .. } = alias? {
-                        self.outer_alias(kind, count);
-                    }
-                }
-            }
             _ => {}
         }
         match self.open.last_mut() {
@@ -89,16 +82,6 @@ impl Builder {
         if let Some(open) = self.open.last_mut() {
             open.components += 1;
             open.items.push(Item::Component(ended.number));
-        }
-    }
-
-    /// Notes which components name something of those around them.
-    fn outer_alias(&mut self, kind: ComponentOuterAliasKind, count: u32) {
-        if !matches!(kind, ComponentOuterAliasKind::CoreModule | ComponentOuterAliasKind::Component) {
-            return;
-        }
-        for open in self.open.iter().rev().take(count as usize) {
-            self.definitions[open.number].uses_outer = true;
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use innkeeper_engine::Error;
 use wasmparser::component_types::ComponentAnyTypeId;
 
+use super::cost::{limit, steps_of_name};
 use super::frame::{InstanceDef, ItemDef};
 use super::imports::item_type;
-use super::inline::{Inliner, MAX_DEPTH, limit, unseen};
+use super::inline::{Inliner, MAX_DEPTH, unseen};
 use super::{ExportDef, Exports};
 use crate::decode::ItemType;
 
@@ -21,7 +22,7 @@ impl Inliner<'_> {
             (ItemDef::Instance(InstanceDef::Exports(items, _)), ItemType::Instance(ty)) => {
                 let types = self.types;
                 for (name, export) in &types.get(ty).ok_or_else(unseen)?.exports {
-                    self.step()?;
+                    self.costs.spend_on_name(name)?;
                     if let Some(item) = items.get(name.as_str()) {
                         self.register(item, item_type(export.ty))?;
                     }
@@ -30,10 +31,11 @@ impl Inliner<'_> {
             (ItemDef::Instance(instance @ InstanceDef::Imported { .. }), ItemType::Instance(ty)) => {
                 let types = self.types;
                 for (name, export) in &types.get(ty).ok_or_else(unseen)?.exports {
-                    self.step()?;
+                    self.costs.spend_on_name(name)?;
                     let ty = item_type(export.ty);
                     if matches!(ty, ItemType::Instance(_) | ItemType::Type(ComponentAnyTypeId::Resource(_))) {
-                        let item = self.imported_export(instance, &name.as_str().into())?;
+                        let name = self.name(name)?;
+                        let item = self.imported_export(instance, &name)?;
                         self.register(&item, ty)?;
                     }
                 }
@@ -50,14 +52,19 @@ impl Inliner<'_> {
         }
     }
 
-    /// What the outermost component exports, or an instance that it does.
-    pub(super) fn exports(&mut self, items: &[(Arc<str>, ItemDef)], depth: usize) -> Result<Exports, Error> {
+    /// What the outermost component exports, or an instance that it does, whose names are so many steps.
+    pub(super) fn exports(
+        &mut self,
+        items: &[(Arc<str>, ItemDef)],
+        (depth, steps): (usize, usize),
+    ) -> Result<Exports, Error> {
         if depth > MAX_DEPTH {
             return Err(limit());
         }
         let mut exports = Exports::default();
         for (name, item) in items {
-            self.step()?;
+            let steps = steps + steps_of_name(name);
+            self.costs.spend(steps)?;
             let export = match item {
                 ItemDef::Func(func) => ExportDef::Func(func.number, func.ty),
                 ItemDef::Module(module, _) => ExportDef::Module(*module),
@@ -68,17 +75,18 @@ impl Inliner<'_> {
                     let names: Vec<Arc<str>> = match instance {
                         InstanceDef::Exports(_, names) => names.to_vec(),
                         InstanceDef::Imported { ty, .. } => {
-                            let ty = self.types.get(*ty).ok_or_else(unseen)?;
-                            ty.exports.keys().map(|name| name.as_str().into()).collect()
+                            let types = self.types;
+                            let ty = types.get(*ty).ok_or_else(unseen)?;
+                            ty.exports.keys().map(|name| self.name(name)).collect::<Result<_, _>>()?
                         }
                     };
                     let mut items = Vec::with_capacity(names.len());
                     for name in names {
-                        self.step()?;
+                        self.costs.spend_on_name(&name)?;
                         let item = self.export_of(instance, &name)?;
                         items.push((name, item));
                     }
-                    ExportDef::Instance(self.exports(&items, depth + 1)?)
+                    ExportDef::Instance(self.exports(&items, (depth + 1, steps))?)
                 }
             };
             exports.push(name, export);

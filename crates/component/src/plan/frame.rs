@@ -5,14 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use wasmparser::ExternalKind;
-use wasmparser::component_types::{
-    ComponentCoreModuleTypeId, ComponentDefinedTypeId, ComponentInstanceTypeId, ResourceId,
-};
+use wasmparser::component_types::{ComponentCoreModuleTypeId, ComponentInstanceTypeId, ResourceId};
 
 use super::imports::Path;
 use super::{CoreDef, CoreInstanceDef, FuncNumber, ModuleDef, Options};
 use crate::decode;
-use crate::types::{FuncTypeIndex, ResourceSlot, TypeIndex};
+use crate::types::{FuncTypeIndex, Known, ResourceSlot};
 
 /// A component instance that is being made: its index spaces.
 #[derive(Default)]
@@ -24,30 +22,34 @@ pub(super) struct Frame {
     pub(super) core_globals: Vec<CoreDef>,
     pub(super) core_tags: Vec<CoreDef>,
     pub(super) core_instances: Vec<CoreInstanceDef>,
-    pub(super) modules: Vec<(ModuleDef, ComponentCoreModuleTypeId)>,
     pub(super) funcs: Vec<FuncUse>,
     pub(super) instances: Vec<InstanceDef>,
-    pub(super) components: Vec<Option<ComponentDef>>,
     /// What each resource type is that this instance knows, by the validator's name of it here.
     pub(super) resources: HashMap<ResourceId, ResourceSlot>,
-    pub(super) known: HashMap<ComponentDefinedTypeId, TypeIndex>,
+    /// Types with handles of these.
+    pub(super) known: Known,
     pub(super) exports: Vec<(Arc<str>, ItemDef)>,
-    pub(super) env: Rc<Env>,
+    pub(super) env: EnvIndex,
 }
 
-/// What a component sees of those around it.
+/// Modules and components of a component that is being made, which those nested in it can name too. As they are numbered in the order of their definition, those that come later
+/// do not matter to who was defined before.
+#[derive(Clone, Copy, Default)]
+pub(super) struct EnvIndex(pub(super) usize);
+
+/// See [`EnvIndex`].
 #[derive(Default)]
 pub(super) struct Env {
     pub(super) modules: Vec<(ModuleDef, ComponentCoreModuleTypeId)>,
     pub(super) components: Vec<Option<ComponentDef>>,
-    outer: Option<Rc<Env>>,
+    pub(super) outer: Option<EnvIndex>,
 }
 
 /// A component, with what it sees of those around it.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct ComponentDef {
     pub(super) definition: usize,
-    pub(super) env: Rc<Env>,
+    pub(super) env: EnvIndex,
 }
 
 #[derive(Clone, Copy)]
@@ -72,7 +74,14 @@ pub(super) enum ItemDef {
 #[derive(Clone)]
 pub(super) enum InstanceDef {
     Exports(Rc<HashMap<Arc<str>, ItemDef>>, Rc<[Arc<str>]>),
-    Imported { path: Rc<Path>, ty: ComponentInstanceTypeId, resources: Rc<[(Arc<str>, ResourceSlot)]> },
+    Imported { path: Rc<Path>, ty: ComponentInstanceTypeId, resources: Rc<Resources> },
+}
+
+/// Resource types of an imported instance, and of those in it.
+#[derive(Default)]
+pub(super) struct Resources {
+    pub(super) own: HashMap<Arc<str>, ResourceSlot>,
+    pub(super) inner: HashMap<Arc<str>, Rc<Resources>>,
 }
 
 /// Where a component finds what it imports.
@@ -103,22 +112,5 @@ impl Frame {
             callback: func(options.callback),
             is_async: options.is_async,
         }
-    }
-
-    /// What there is so many components further out; none for this one itself.
-    pub(super) fn outer(&self, count: u32) -> Option<Rc<Env>> {
-        let mut env = (count > 0).then(|| Rc::clone(&self.env));
-        for _ in 1..count {
-            env = env.and_then(|env| env.outer.clone());
-        }
-        env
-    }
-
-    pub(super) fn as_env(&self) -> Rc<Env> {
-        Rc::new(Env {
-            modules: self.modules.clone(),
-            components: self.components.clone(),
-            outer: Some(Rc::clone(&self.env)),
-        })
     }
 }

@@ -8,24 +8,29 @@ use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentEntityType, ComponentFuncTypeId, ComponentInstanceTypeId,
 };
 
-use super::frame::{FuncUse, InstanceDef, ItemDef};
-use super::inline::{Inliner, limit, unseen};
+use super::cost::steps_of_name;
+use super::frame::{FuncUse, InstanceDef, ItemDef, Resources};
+use super::inline::{Inliner, unseen};
 use super::{FuncDef, FuncNumber, Import, ImportKind, ImportNumber, ResourceDef};
 use crate::decode::ItemType;
+use crate::module_type::ModuleType;
 use crate::types::ResourceSlot;
 
 /// An import's name, then names of exports, the last first.
 pub(super) struct Path {
     name: Arc<str>,
     outer: Option<Rc<Path>>,
+    /// Of all its names.
+    steps: usize,
 }
 
 impl Path {
     pub(super) fn new(outer: Option<&Rc<Path>>, name: &Arc<str>) -> Rc<Path> {
-        Rc::new(Path { name: Arc::clone(name), outer: outer.cloned() })
+        let steps = outer.map_or(0, |outer| outer.steps) + steps_of_name(name);
+        Rc::new(Path { name: Arc::clone(name), outer: outer.cloned(), steps })
     }
 
-    fn names(&self) -> Box<[Arc<str>]> {
+    fn names(&self) -> Arc<[Arc<str>]> {
         let mut names = vec![Arc::clone(&self.name)];
         let mut path = self;
         while let Some(outer) = &path.outer {
@@ -43,12 +48,19 @@ impl Inliner<'_> {
         Ok(match ty {
             ItemType::Func(ty) => ItemDef::Func(self.imported_func(&path, ty)?),
             ItemType::Instance(ty) => {
-                let mut resources = Vec::new();
-                self.imported_resources(&path, ty, &mut resources)?;
-                ItemDef::Instance(InstanceDef::Imported { path, ty, resources: resources.into() })
+                let resources = self.imported_resources(&path, ty)?;
+                ItemDef::Instance(InstanceDef::Imported { path, ty, resources })
             }
             ItemType::Module(ty) => {
-                let import = self.import(&path, ImportKind::Module, true)?;
+                let types = self.types;
+                let declared = types.get(ty).ok_or_else(unseen)?;
+                let names = declared.imports.keys().flat_map(|(from, name)| [from, name]);
+                for name in names.chain(declared.exports.keys()) {
+                    self.costs.spend_on_name(name)?;
+                }
+                self.plan.module_types.push(ModuleType::new(types, ty).ok_or_else(unseen)?);
+                let kind = ImportKind::Module(self.plan.module_types.len() - 1);
+                let import = self.import(&path, kind, true)?;
                 ItemDef::Module(super::ModuleDef::Imported(import), ty)
             }
             ItemType::Component => {
@@ -81,16 +93,11 @@ impl Inliner<'_> {
         let path = Path::new(Some(path), name);
         let item = match item_type(item.ty) {
             ItemType::Type(ComponentAnyTypeId::Resource(_)) => {
-                let slot = resources.iter().find(|(known, _)| *known == *name).ok_or_else(unseen)?.1;
-                ItemDef::Type(Some(slot))
+                ItemDef::Type(Some(*resources.own.get(name).ok_or_else(unseen)?))
             }
             ItemType::Instance(ty) => {
                 // Its resources are known with those of the instance that it is in.
-                let inner = format!("{name}#");
-                let resources = resources
-                    .iter()
-                    .filter_map(|(known, slot)| Some((known.strip_prefix(&inner)?.into(), *slot)))
-                    .collect();
+                let resources = resources.inner.get(name).cloned().unwrap_or_default();
                 ItemDef::Instance(InstanceDef::Imported { path, ty, resources })
             }
             ty => self.imported(path, ty)?,
@@ -113,18 +120,16 @@ impl Inliner<'_> {
         Ok(slot)
     }
 
-    /// Gives a slot to each resource type of an imported instance, those of instances in it under `instance#resource`.
+    /// Gives a slot to each resource type of an imported instance, and of those in it.
     fn imported_resources(
         &mut self,
         path: &Rc<Path>,
         ty: ComponentInstanceTypeId,
-        found: &mut Vec<(Arc<str>, ResourceSlot)>,
-    ) -> Result<(), Error> {
-        let types = self.types;
+    ) -> Result<Rc<Resources>, Error> {
+        let (types, mut found) = (self.types, Resources::default());
         let exports = &types.get(ty).ok_or_else(unseen)?.exports;
         for (name, item) in exports {
-            self.step()?;
-            let name: Arc<str> = name.as_str().into();
+            let name = self.name(name)?;
             match item_type(item.ty) {
                 ItemType::Type(ComponentAnyTypeId::Resource(id)) => {
                     // Another name of one that is known already.
@@ -134,25 +139,20 @@ impl Inliner<'_> {
                         None => self.imported_resource(&Path::new(Some(path), &name))?,
                     };
                     self.frames[0].resources.insert(id.resource(), slot);
-                    found.push((name, slot));
+                    found.own.insert(name, slot);
                 }
                 ItemType::Instance(ty) => {
-                    let mut inner = Vec::new();
-                    self.imported_resources(&Path::new(Some(path), &name), ty, &mut inner)?;
-                    found.extend(
-                        inner.into_iter().map(|(inner, slot)| (format!("{name}#{inner}").into(), slot)),
-                    );
+                    let inner = self.imported_resources(&Path::new(Some(path), &name), ty)?;
+                    found.inner.insert(name, inner);
                 }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(Rc::new(found))
     }
 
     fn import(&mut self, path: &Path, kind: ImportKind, is_needed: bool) -> Result<ImportNumber, Error> {
-        if self.plan.imports.len() >= super::inline::MAX_STEPS {
-            return Err(limit());
-        }
+        self.costs.spend(path.steps)?;
         self.plan.imports.push(Import { path: path.names(), kind, is_needed });
         Ok(ImportNumber(self.plan.imports.len() as u32 - 1))
     }

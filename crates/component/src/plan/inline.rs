@@ -1,30 +1,28 @@
 //! Works out the plan: walks the outermost component's items, and where one instantiates a component, that one's items in its place.
 //!
-//! Must stay true: a component of a few bytes may stand for any amount of work, so every item that is walked counts against [`MAX_STEPS`].
+//! Must stay true: a component of a few bytes may stand for any amount of work, so whatever is walked is counted by what it costs ([`PlanCosts`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use innkeeper_engine::{Error, ErrorKind};
 use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentFuncTypeId, ComponentInstanceTypeId, ResourceId,
+    ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentFuncTypeId, ComponentInstanceTypeId, ResourceId,
 };
 use wasmparser::types::TypesRef;
 
-use super::frame::{Args, ComponentDef, Env, Frame, FuncUse, InstanceDef, ItemDef};
+use super::cost::steps_of_name;
+use super::frame::{Args, ComponentDef, Env, EnvIndex, Frame, FuncUse, InstanceDef, ItemDef};
 use super::imports::Path;
 use super::*;
 use crate::decode::{Canonical, Definition, Item, ItemRef, ItemType};
-use crate::types::Interner;
-
-/// Items that are walked at most; what toolchains make has some thousands.
-pub(super) const MAX_STEPS: usize = 200_000;
+use crate::types::{Interner, Known};
 
 /// Components inside components that are instantiated: each takes some of the native stack.
 pub(super) const MAX_DEPTH: usize = 100;
 
-pub(super) fn plan(decoded: &Decoded) -> Result<Plan, Error> {
+pub(super) fn plan(decoded: &Decoded, budget: &Budget) -> Result<(Plan, Charge), Error> {
     let mut inliner = Inliner {
         types: decoded.nest.types(),
         definitions: &decoded.definitions,
@@ -36,6 +34,7 @@ pub(super) fn plan(decoded: &Decoded) -> Result<Plan, Error> {
             funcs: Vec::new(),
             resources: Vec::new(),
             imports: Vec::new(),
+            module_types: Vec::new(),
             exports: Exports::default(),
             parents: Vec::new(),
             core_instances: 0,
@@ -43,14 +42,18 @@ pub(super) fn plan(decoded: &Decoded) -> Result<Plan, Error> {
             import_names: Vec::new(),
         },
         frames: Vec::new(),
+        envs: Vec::new(),
         import_exports: HashMap::new(),
-        used_resources: Vec::new(),
-        steps: 0,
+        known: Known::default(),
+        names: HashMap::new(),
+        module_imports: HashMap::new(),
+        used_resources: HashSet::new(),
+        costs: PlanCosts::new(budget),
     };
-    inliner.instantiate(0, Args::Imports, &Rc::default())?;
+    inliner.instantiate(0, Args::Imports, None)?;
     let exports = std::mem::take(&mut inliner.frames[0].exports);
-    inliner.plan.exports = inliner.exports(&exports, 0)?;
-    for slot in inliner.used_resources {
+    inliner.plan.exports = inliner.exports(&exports, (0, 0))?;
+    for slot in inliner.used_resources.drain() {
         if let ResourceDef::Imported(import) = inliner.plan.resources[slot.0 as usize] {
             inliner.plan.imports[import.index()].is_needed = true;
         }
@@ -64,7 +67,7 @@ pub(super) fn plan(decoded: &Decoded) -> Result<Plan, Error> {
         }
     }
     inliner.plan.types = Arc::new(inliner.table);
-    Ok(inliner.plan)
+    Ok((inliner.plan, inliner.costs.into_charge()))
 }
 
 pub(super) struct Inliner<'a> {
@@ -74,20 +77,55 @@ pub(super) struct Inliner<'a> {
     pub(super) plan: Plan,
     /// Component instances that are being made, the outermost first. That one stays.
     pub(super) frames: Vec<Frame>,
+    /// Of all instances that were made.
+    envs: Vec<Env>,
     /// Parts of imported instances that were asked for before.
     pub(super) import_exports: HashMap<(usize, Arc<str>), ItemDef>,
+    /// Types that are the same in all instances.
+    known: Known,
+    /// Names of types' parts, each once.
+    names: HashMap<&'a str, Arc<str>>,
+    /// What modules of a type import.
+    module_imports: HashMap<ComponentCoreModuleTypeId, Rc<ModuleImports>>,
     /// Resource types that there are handles of.
-    used_resources: Vec<ResourceSlot>,
+    used_resources: HashSet<ResourceSlot>,
+    pub(super) costs: PlanCosts,
+}
+
+/// What a module imports: from where, and names.
+struct ModuleImports {
+    names: Box<[(Arc<str>, Arc<str>)]>,
     steps: usize,
 }
 
-impl Inliner<'_> {
-    pub(super) fn step(&mut self) -> Result<(), Error> {
-        self.steps += 1;
-        if self.steps > MAX_STEPS { Err(limit()) } else { Ok(()) }
+/// Steps that an item is.
+fn steps_of(item: &Item) -> usize {
+    match item {
+        Item::Import { name, .. }
+        | Item::CoreAlias { name, .. }
+        | Item::Alias { name, .. }
+        | Item::Export { name, .. } => 1 + steps_of_name(name),
+        Item::CoreInstantiate { args, .. } => {
+            1 + args.iter().map(|(name, _)| steps_of_name(name)).sum::<usize>()
+        }
+        Item::CoreExports(exports) => 1 + exports.iter().map(|(name, ..)| steps_of_name(name)).sum::<usize>(),
+        // They stand in a list and in a map.
+        Item::Instantiate { args: named, .. } | Item::Exports { exports: named, .. } => {
+            4 + 2 * named.iter().map(|(name, _)| steps_of_name(name)).sum::<usize>()
+        }
+        Item::Lift { .. } | Item::CoreFunc { .. } => 4,
+        _ => 1,
+    }
+}
+
+impl<'a> Inliner<'a> {
+    /// A name of a type's part, shared.
+    pub(super) fn name(&mut self, name: &'a str) -> Result<Arc<str>, Error> {
+        self.costs.spend_on_name(name)?;
+        Ok(Arc::clone(self.names.entry(name).or_insert_with(|| name.into())))
     }
 
-    fn instantiate(&mut self, definition: usize, args: Args, env: &Rc<Env>) -> Result<(), Error> {
+    fn instantiate(&mut self, definition: usize, args: Args, outer: Option<EnvIndex>) -> Result<(), Error> {
         if self.frames.len() >= MAX_DEPTH {
             return Err(Error::limit(format!(
                 "components are instantiated in each other more than {MAX_DEPTH} deep"
@@ -96,10 +134,12 @@ impl Inliner<'_> {
         let parent = self.frames.last().map(|frame| InstanceNumber(frame.number));
         let number = self.plan.parents.len() as u32;
         self.plan.parents.push(parent);
-        self.frames.push(Frame { number, env: Rc::clone(env), ..Frame::default() });
+        let env = EnvIndex(self.envs.len());
+        self.envs.push(Env { outer, ..Env::default() });
+        self.frames.push(Frame { number, env, ..Frame::default() });
         let definitions = self.definitions;
         for item in &definitions[definition].items {
-            self.step()?;
+            self.costs.spend(steps_of(item))?;
             self.item(item, &args)?;
         }
         Ok(())
@@ -108,6 +148,20 @@ impl Inliner<'_> {
     pub(super) fn frame(&mut self) -> &mut Frame {
         let last = self.frames.len() - 1;
         &mut self.frames[last]
+    }
+
+    fn env(&mut self) -> &mut Env {
+        let env = self.frame().env;
+        &mut self.envs[env.0]
+    }
+
+    /// Modules and components that a component so many further out has, 0 being the one that is being made.
+    fn outer(&mut self, count: u32) -> Result<&Env, Error> {
+        let mut env = self.frame().env;
+        for _ in 0..count {
+            env = self.envs[env.0].outer.ok_or_else(unseen)?;
+        }
+        Ok(&self.envs[env.0])
     }
 
     fn item(&mut self, item: &Item, args: &Args) -> Result<(), Error> {
@@ -123,14 +177,14 @@ impl Inliner<'_> {
                 self.register(&item, *ty)?;
                 self.add(item);
             }
-            Item::Module { number, ty } => self.frame().modules.push((ModuleDef::Own(*number), *ty)),
+            Item::Module { number, ty } => self.env().modules.push((ModuleDef::Own(*number), *ty)),
             Item::CoreInstantiate { module, args } => self.core_instantiate(*module, args)?,
             Item::CoreExports(exports) => {
                 let exports = exports.iter().map(|(name, kind, index)| {
                     (Arc::clone(name), self.frame().core(*kind)[*index as usize].clone())
                 });
-                let exports = exports.collect();
-                self.frame().core_instances.push(CoreInstanceDef::Exports(exports));
+                let exports: HashMap<_, _> = exports.collect();
+                self.frame().core_instances.push(CoreInstanceDef::Exports(Arc::new(exports)));
             }
             Item::CoreAlias { kind, instance, name } => {
                 let frame = self.frame();
@@ -138,25 +192,16 @@ impl Inliner<'_> {
                 frame.core(*kind).push(item);
             }
             Item::OuterModule { count, index } => {
-                let module = match self.frame().outer(*count) {
-                    None => self.frame().modules[*index as usize],
-                    Some(env) => env.modules[*index as usize],
-                };
-                self.frame().modules.push(module);
+                let module = self.outer(*count)?.modules[*index as usize];
+                self.env().modules.push(module);
             }
             Item::OuterComponent { count, index } => {
-                let component = match self.frame().outer(*count) {
-                    None => self.frame().components[*index as usize].clone(),
-                    Some(env) => env.components[*index as usize].clone(),
-                };
-                self.frame().components.push(component);
+                let component = self.outer(*count)?.components[*index as usize];
+                self.env().components.push(component);
             }
             Item::Component(definition) => {
-                let env = match self.definitions[*definition].uses_outer {
-                    true => self.frame().as_env(),
-                    false => Rc::default(),
-                };
-                self.frame().components.push(Some(ComponentDef { definition: *definition, env }));
+                let env = self.frame().env;
+                self.env().components.push(Some(ComponentDef { definition: *definition, env }));
             }
             Item::Instantiate { component, args, ty } => self.nested(*component, args, *ty)?,
             Item::Exports { exports, ty } => {
@@ -235,7 +280,7 @@ impl Inliner<'_> {
 
     fn resource(&mut self, id: ResourceId) -> Result<ResourceSlot, Error> {
         let slot = *self.frame().resources.get(&id).ok_or_else(unseen)?;
-        self.used_resources.push(slot);
+        self.used_resources.insert(slot);
         Ok(slot)
     }
 
@@ -245,8 +290,11 @@ impl Inliner<'_> {
             types: self.types,
             table: &mut self.table,
             resources,
-            known,
+            shared: &mut self.known,
+            own: known,
             used: &mut self.used_resources,
+            costs: &mut self.costs,
+            has_handles: false,
         }
     }
 
@@ -259,17 +307,16 @@ impl Inliner<'_> {
     }
 
     fn core_instantiate(&mut self, module: u32, args: &[(Arc<str>, u32)]) -> Result<(), Error> {
-        let types = self.types;
+        let (module, ty) = self.env().modules[module as usize];
+        let imports = self.module_imports(ty)?;
         let frame = self.frame();
-        let (module, ty) = frame.modules[module as usize];
-        let given = |name: &str| {
-            let (_, index) = args.iter().find(|(known, _)| **known == *name)?;
-            Some(frame.core_instances[*index as usize].clone())
-        };
         let args = match module {
             ModuleDef::Own(_) => {
-                let imports = &types.get(ty).ok_or_else(unseen)?.imports;
-                let imports = imports.keys().map(|(from, name)| given(from)?.export(name));
+                let given: HashMap<&str, &CoreInstanceDef> = args
+                    .iter()
+                    .map(|(name, index)| (&**name, &frame.core_instances[*index as usize]))
+                    .collect();
+                let imports = imports.names.iter().map(|(from, name)| given.get(&**from)?.export(name));
                 ModuleArgs::InOrder(imports.collect::<Option<_>>().ok_or_else(unseen)?)
             }
             ModuleDef::Imported(_) => {
@@ -286,6 +333,22 @@ impl Inliner<'_> {
         Ok(())
     }
 
+    /// What a module of a type imports, which is about to be looked up.
+    fn module_imports(&mut self, ty: ComponentCoreModuleTypeId) -> Result<Rc<ModuleImports>, Error> {
+        if let Some(known) = self.module_imports.get(&ty).cloned() {
+            self.costs.spend(known.steps)?;
+            return Ok(known);
+        }
+        let types = self.types;
+        let imports = types.get(ty).ok_or_else(unseen)?.imports.keys();
+        let names = imports.map(|(from, name)| Ok((self.name(from)?, self.name(name)?)));
+        let names = names.collect::<Result<Box<[_]>, Error>>()?;
+        let steps = names.iter().map(|(from, name)| steps_of_name(from) + steps_of_name(name)).sum();
+        let imports = Rc::new(ModuleImports { names, steps });
+        self.module_imports.insert(ty, Rc::clone(&imports));
+        Ok(imports)
+    }
+
     /// Instantiates a component in the one that is being made.
     fn nested(
         &mut self,
@@ -293,7 +356,7 @@ impl Inliner<'_> {
         args: &[(Arc<str>, ItemRef)],
         ty: ComponentInstanceTypeId,
     ) -> Result<(), Error> {
-        let Some(component) = self.frame().components[component as usize].clone() else {
+        let Some(component) = self.env().components[component as usize] else {
             return Err(Error::new(ErrorKind::Unsupported(
                 "components that are imported, and instantiated by the component that imports them"
                     .to_owned(),
@@ -301,7 +364,7 @@ impl Inliner<'_> {
         };
         let args = args.iter().map(|(name, item)| Ok((Arc::clone(name), self.get(*item)?)));
         let args = args.collect::<Result<HashMap<_, _>, Error>>()?;
-        self.instantiate(component.definition, Args::Items(args), &component.env)?;
+        self.instantiate(component.definition, Args::Items(args), Some(component.env))?;
         let exports = self.frames.pop().map(|frame| frame.exports).unwrap_or_default();
         self.add_instance(exports, ty)
     }
@@ -311,6 +374,7 @@ impl Inliner<'_> {
         items: Vec<(Arc<str>, ItemDef)>,
         ty: ComponentInstanceTypeId,
     ) -> Result<(), Error> {
+        self.costs.spend(items.iter().map(|(name, _)| 2 * steps_of_name(name)).sum())?;
         let names = items.iter().map(|(name, _)| Arc::clone(name)).collect();
         let instance = InstanceDef::Exports(Rc::new(items.into_iter().collect()), names);
         self.register(&ItemDef::Instance(instance.clone()), ItemType::Instance(ty))?;
@@ -322,12 +386,12 @@ impl Inliner<'_> {
         let frame = self.frame();
         Ok(match item {
             ItemRef::Module(index) => {
-                let (module, ty) = frame.modules[index as usize];
+                let (module, ty) = self.env().modules[index as usize];
                 ItemDef::Module(module, ty)
             }
             ItemRef::Func(index) => ItemDef::Func(frame.funcs[index as usize]),
             ItemRef::Instance(index) => ItemDef::Instance(frame.instances[index as usize].clone()),
-            ItemRef::Component(index) => ItemDef::Component(frame.components[index as usize].clone()),
+            ItemRef::Component(index) => ItemDef::Component(self.env().components[index as usize]),
             ItemRef::Type(ComponentAnyTypeId::Resource(id)) => {
                 ItemDef::Type(Some(*frame.resources.get(&id.resource()).ok_or_else(unseen)?))
             }
@@ -339,10 +403,10 @@ impl Inliner<'_> {
     fn add(&mut self, item: ItemDef) {
         let frame = self.frame();
         match item {
-            ItemDef::Module(module, ty) => frame.modules.push((module, ty)),
+            ItemDef::Module(module, ty) => self.env().modules.push((module, ty)),
             ItemDef::Func(func) => frame.funcs.push(func),
             ItemDef::Instance(instance) => frame.instances.push(instance),
-            ItemDef::Component(component) => frame.components.push(component),
+            ItemDef::Component(component) => self.env().components.push(component),
             ItemDef::Type(_) => {}
         }
     }
@@ -351,10 +415,4 @@ impl Inliner<'_> {
 /// Validation has seen that it is there.
 pub(super) fn unseen() -> Error {
     Error::new(ErrorKind::Unsupported("a component that names what its validation has not seen".to_owned()))
-}
-
-pub(super) fn limit() -> Error {
-    Error::limit(format!(
-        "instantiating the component would take more than {MAX_STEPS} steps, the most that is planned"
-    ))
 }

@@ -5,18 +5,23 @@
 //!
 //! Must stay true: a step needs only what steps before it have made, since a component's items are in the order of their definition.
 
+mod cost;
 mod exports;
 mod frame;
 mod imports;
 mod inline;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
-use innkeeper_engine::Error;
+use innkeeper_engine::{Budget, Charge, Error};
+
+pub(crate) use cost::PlanCosts;
 
 use crate::decode::{Decoded, Encoding};
 use crate::features::{Feature, Features};
+use crate::module_type::ModuleType;
 use crate::names::NameMap;
 use crate::types::{FuncTypeIndex, ResourceSlot, TypeIndex, TypeTable};
 
@@ -58,6 +63,8 @@ pub(crate) struct Plan {
     /// By slot.
     pub(crate) resources: Vec<ResourceDef>,
     pub(crate) imports: Vec<Import>,
+    /// Of modules that are imported.
+    pub(crate) module_types: Vec<ModuleType>,
     pub(crate) exports: Exports,
     /// The component instance that each is nested in; none for the first.
     pub(crate) parents: Vec<Option<InstanceNumber>>,
@@ -100,7 +107,7 @@ pub(crate) enum ModuleArgs {
 #[derive(Clone)]
 pub(crate) enum CoreInstanceDef {
     Instance(CoreInstanceNumber),
-    Exports(Arc<[(Arc<str>, CoreDef)]>),
+    Exports(Arc<HashMap<Arc<str>, CoreDef>>),
 }
 
 /// Something that a module can import.
@@ -111,12 +118,10 @@ pub(crate) enum CoreDef {
 }
 
 impl CoreInstanceDef {
-    pub(crate) fn export(&self, name: &str) -> Option<CoreDef> {
+    pub(crate) fn export(&self, name: &Arc<str>) -> Option<CoreDef> {
         match self {
-            CoreInstanceDef::Instance(number) => Some(CoreDef::Export(*number, name.into())),
-            CoreInstanceDef::Exports(exports) => {
-                exports.iter().find(|(known, _)| **known == *name).map(|(_, item)| item.clone())
-            }
+            CoreInstanceDef::Instance(number) => Some(CoreDef::Export(*number, Arc::clone(name))),
+            CoreInstanceDef::Exports(exports) => exports.get(name).cloned(),
         }
     }
 }
@@ -176,7 +181,7 @@ pub(crate) enum ResourceDef {
 /// What the outermost component imports, or a part of an instance that it imports.
 pub(crate) struct Import {
     /// The import's name, then those of exports.
-    pub(crate) path: Box<[Arc<str>]>,
+    pub(crate) path: Arc<[Arc<str>]>,
     pub(crate) kind: ImportKind,
     /// Whether there must be something. A resource type of which there are no handles may be missing.
     pub(crate) is_needed: bool,
@@ -186,7 +191,8 @@ pub(crate) struct Import {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ImportKind {
     Func(FuncTypeIndex),
-    Module,
+    /// Of which of the plan's module types.
+    Module(usize),
     Resource,
     Component,
 }
@@ -229,9 +235,15 @@ impl Exports {
 }
 
 impl Plan {
-    pub(crate) fn new(decoded: &Decoded, features: Features) -> Result<Plan, Error> {
+    /// Gives also what the plan takes, which is charged to the budget.
+    pub(crate) fn new(
+        decoded: &Decoded,
+        features: Features,
+        budget: &Budget,
+    ) -> Result<(Plan, Charge), Error> {
         let may_call_relatives = features.contains(Feature::CallsToRelatives);
-        Ok(Plan { may_call_relatives, ..inline::plan(decoded)? })
+        let (plan, charge) = inline::plan(decoded, budget)?;
+        Ok((Plan { may_call_relatives, ..plan }, charge))
     }
 }
 

@@ -11,7 +11,7 @@ mod reflect;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use intern::Interner;
+pub(crate) use intern::{Interner, Known};
 pub(crate) use layout::{Flat, Layout};
 pub(crate) use matches::{fits, same_type};
 pub use reflect::{FuncType, Type, TypeKind, TypeResource};

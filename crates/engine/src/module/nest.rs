@@ -13,6 +13,7 @@ use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeature
 use super::bytes::ModuleBytes;
 use super::decode::{Body, validate_bodies};
 use super::{Module, no_memory, room};
+use crate::budget::Charge;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::tier::Verdict;
@@ -24,6 +25,7 @@ pub struct Nest {
     /// Where each module lies, in their order.
     modules: Vec<Range<usize>>,
     types: Types,
+    charge: Option<Charge>,
 }
 
 /// Whoever decodes a component: is shown each payload, after it was validated, and the types of the component or module that is being read then: at
@@ -49,17 +51,22 @@ impl Nest {
                 "the component has {len} bytes; 4 GiB less one byte is the most"
             )));
         }
-        let _room = room::charge_nest(engine, &bytes)?;
+        let charge = room::charge_nest(engine, &bytes)?;
         let bytes = Arc::new(bytes);
         let features = engine.config().features.flags().union(features);
         let (modules, types) = validate(engine, &bytes, features, visit)?;
-        Ok(Nest { engine: engine.clone(), bytes, modules, types })
+        Ok(Nest { engine: engine.clone(), bytes, modules, types, charge })
     }
 
     /// The component as it came.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// What validating it could take, which stays charged until it has been worked out what the component means. None where that is too little to count.
+    pub fn take_charge(&mut self) -> Option<Charge> {
+        self.charge.take()
     }
 
     /// Everything that is known about its types.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use innkeeper::component::{Linker, ResourceAny, ResourceType, Val};
-use innkeeper::{Config, Engine, Error, Store, Tiers};
+use innkeeper::{Adapters, Config, Engine, Error, Store, Tiers};
 
 use super::{call, component, engines, instance};
 
@@ -258,10 +258,16 @@ fn many_strings(encoding: &str) -> String {
 /// However much work an element is, the guest ends soon after its deadline.
 #[test]
 fn deadlines_are_kept_however_much_work_an_element_is() {
-    let mut config = Config::default();
-    config.limits.memory_bytes = Some(1 << 30);
-    let engine = innkeeper::engine_with(config, Tiers::Compiled);
-    let mut linker: Linker<()> = Linker::new(&engine);
+    for adapters in [Adapters::Walked, Adapters::Generated] {
+        let mut config = Config::default();
+        config.limits.memory_bytes = Some(1 << 30);
+        config.tuning.adapters = adapters;
+        deadlines_are_kept(&innkeeper::engine_with(config, Tiers::Compiled));
+    }
+}
+
+fn deadlines_are_kept(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
     linker.root().func_wrap_borrowed::<(Vec<&str>,), ()>("take", |_, (list,)| {
         assert!(!list.is_empty());
         Ok(())
@@ -271,8 +277,8 @@ fn deadlines_are_kept_however_much_work_an_element_is() {
         ("borrowed strings", many_strings(""), 8192),
         ("strings of UTF-16", many_strings("string-encoding=utf16"), 100),
     ] {
-        let component = component(&engine, &text);
-        let mut store = Store::new(&engine, ()).unwrap();
+        let component = component(engine, &text);
+        let mut store = Store::new(engine, ()).unwrap();
         let instance = linker.instantiate(&mut store, &component).unwrap();
         let func = instance.get_func(&mut store, "f").unwrap();
         store.set_deadline(Some(Duration::from_millis(100))).unwrap();

@@ -297,3 +297,64 @@ fn exports_are_imports_of_others() {
         );
     }
 }
+
+/// What an imported module imports and exports is what the component says, in each respect.
+#[test]
+fn imported_modules_are_checked_when_they_are_linked() {
+    let text = r#"(component
+        (import "m" (core module $m (import "env" "n" (global i32)) (import "env" "t" (table 2 funcref))
+            (export "f" (func (result i32))) (export "memory" (memory 1)) (export "g" (global (mut i64)))))
+        (core module $n (global (export "n") i32 (i32.const 41)) (table (export "t") 2 funcref))
+        (core instance $n (instantiate $n))
+        (core instance $m (instantiate $m (with "env" (instance $n))))
+        (func (export "f") (result u32) (canon lift (core func $m "f"))))"#;
+    let f = r#"(func (export "f") (result i32) (i32.const 1))"#;
+    let memory = r#"(memory (export "memory") 1)"#;
+    let g = r#"(global (export "g") (mut i64) (i64.const 0))"#;
+    let cases: [(String, Option<&str>); 12] = [
+        (format!("{f} {memory} {g}"), None),
+        (
+            format!(
+                r#"(import "env" "n" (global i32)) (import "env" "t" (table 1 funcref)) {f} {memory} {g}"#
+            ),
+            None,
+        ),
+        (format!(r#"{f} (memory (export "memory") 3 4) {g} (func (export "more"))"#), None),
+        (
+            format!(r#"(import "env" "x" (func)) {f} {memory} {g}"#),
+            Some("imports `env` `x`, which the component does not give"),
+        ),
+        (
+            format!(r#"(import "env" "n" (global i64)) {f} {memory} {g}"#),
+            Some("imports `env` `n` of another type"),
+        ),
+        (
+            format!(r#"(import "env" "t" (table 3 funcref)) {f} {memory} {g}"#),
+            Some("imports `env` `t` of another type"),
+        ),
+        (format!("{memory} {g}"), Some("does not export the function `f`")),
+        (
+            format!(r#"(func (export "f") (result i64) (i64.const 1)) {memory} {g}"#),
+            Some("`f` is not the function"),
+        ),
+        (
+            format!(r#"(func (export "f") (param i32) (result i32) (i32.const 1)) {memory} {g}"#),
+            Some("`f` is not the function"),
+        ),
+        (format!(r#"{f} (memory (export "memory") 0) {g}"#), Some("`memory` is not the memory")),
+        (format!(r#"{f} (table (export "memory") 1 funcref) {g}"#), Some("`memory` is not the memory")),
+        (format!(r#"{f} {memory} (global (export "g") i64 (i64.const 0))"#), Some("`g` is not the global")),
+    ];
+    let engine = &engines()[0];
+    let component = component(engine, text);
+    for (module, wrong) in cases {
+        let bytes = innkeeper::to_binary(format!("(module {module})").as_bytes()).unwrap().into_owned();
+        let mut linker: Linker<()> = Linker::new(engine);
+        linker.root().module("m", &Module::new(engine, bytes).unwrap());
+        match (linker.instantiate_pre(&component), wrong) {
+            (Ok(pre), None) => drop(pre.instantiate(Store::new(engine, ()).unwrap()).unwrap()),
+            (Err(error), Some(wrong)) => assert!(error.to_string().contains(wrong), "{module}: {error}"),
+            (linked, _) => panic!("{module}: {:?}", linked.map(drop).map_err(|error| error.to_string())),
+        }
+    }
+}

@@ -81,11 +81,11 @@ fn main() -> ExitCode {
     stack::with_enough(begin)
 }
 
-/// A panic of the compiler's is no news: the function that it was compiling stays interpreted.
+/// A panic of the compiler's is no news: the function that it was compiling stays interpreted. Neither is one of the printer of WIT: it is said that there is none.
 fn tell_of_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !innkeeper::is_compiling() {
+        if !innkeeper::is_compiling() && !inspect::is_printing_wit() {
             usual(panic);
         }
     }));

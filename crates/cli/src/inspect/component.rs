@@ -44,6 +44,9 @@ pub(super) struct ComponentInspection {
     keys: Vec<SuggestedKey>,
     /// Its interface, where it can be written in WIT.
     wit: Option<String>,
+    /// Why it cannot.
+    #[serde(skip)]
+    no_wit: Option<String>,
 }
 
 /// Something that the component imports by itself, most often an interface.
@@ -114,6 +117,7 @@ impl ComponentInspection {
             .iter()
             .any(|export| export.name.starts_with("wasi:cli/run@0.2.") && export.name.ends_with("#run"));
         let Part { modules, producers } = parts(component.bytes(), component.module_ranges());
+        let wit = super::wit::wit(component.bytes());
         Ok(ComponentInspection {
             format: FORMAT,
             file: input.name.clone(),
@@ -127,7 +131,8 @@ impl ComponentInspection {
             interfaces,
             imports,
             exports,
-            wit: wit(component.bytes()),
+            no_wit: wit.as_ref().err().cloned(),
+            wit: wit.ok(),
         })
     }
 
@@ -148,6 +153,7 @@ impl ComponentInspection {
             exports,
             keys,
             wit,
+            no_wit,
         } = self;
         // Writing to a string does not fail, here and below.
         let mut text = format!("{file}\n  kind       {kind}, a {role}\n  size       {size_bytes} bytes\n");
@@ -182,6 +188,9 @@ impl ComponentInspection {
         for SuggestedKey { flag, purpose, interfaces } in keys {
             let interfaces: Vec<String> = interfaces.iter().map(|name| short(name)).collect();
             let _ = writeln!(text, "  {flag:<34} {purpose} ({})", interfaces.join(", "));
+        }
+        if let Some(reason) = no_wit {
+            let _ = writeln!(text, "\nInterface: cannot be printed as WIT: {}", short(reason));
         }
         if let Some(wit) = wit {
             let _ = writeln!(text, "\nInterface:");
@@ -273,14 +282,4 @@ impl SuggestedKey {
             interfaces,
         })
     }
-}
-
-/// The component's interface in WIT; none where it has something that cannot be written so, as modules cannot.
-fn wit(component: &[u8]) -> Option<String> {
-    let decoded = wit_component::decode(component).ok()?;
-    let mut printer = wit_component::WitPrinter::default();
-    let (resolve, package) = (decoded.resolve(), decoded.package());
-    let others: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != package).collect();
-    printer.print(resolve, package, &others).ok()?;
-    Some(printer.output.to_string())
 }

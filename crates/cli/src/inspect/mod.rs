@@ -8,6 +8,7 @@ mod component_parts;
 mod facts;
 mod provider;
 mod text;
+mod wit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use crate::report::{self, Problem, visible};
 use crate::work::WorkFlags;
 
 pub(crate) use provider::{Provider, provider, type_in_wasi};
+pub(crate) use wit::is_printing as is_printing_wit;
 
 use component::ComponentInspection;
 use facts::Inspection;

@@ -252,3 +252,22 @@ fn inspect_says_whether_a_component_can_run_here() {
         "\"flag\": \"always granted\"",
     ]);
 }
+
+/// What prints WIT stops at some valid components by panicking, which is no news for a user: the rest is told.
+#[test]
+fn inspect_tells_the_rest_where_an_interface_cannot_be_printed() {
+    for component in [
+        r#"(component (import "a:b/c" (instance $i (export "t" (type (sub resource))))) (export "a:b/c" (instance $i)))"#,
+        r#"(component (type (component (export "x" (func)))) (export "w" (type 0)))"#,
+        r#"(component (type (component (export "x:y/z" (func)))) (export "w" (type 0)))"#,
+        r#"(component (type (component (type u8) (export "z" (type (eq 0))))) (export "w" (type 0)))"#,
+    ] {
+        let ran = inn(&["inspect", "-"]).stdin(component).run();
+        ran.code(0).stderr("").prints(&[
+            "component, ",
+            "Core modules: 0",
+            "cannot be printed as WIT: it has something",
+        ]);
+        inn(&["inspect", "--json", "-"]).stdin(component).run().code(0).stderr("").prints(&["\"wit\": null"]);
+    }
+}

@@ -109,13 +109,10 @@ impl ProcessorTime {
         let (outside, clock, begin, used_elsewhere) =
             (outer.outside, outer.clock, outer.begin, outer.used_elsewhere);
         let left = self.left.saturating_sub(used_elsewhere);
-        match self.call(clock, begin, left) {
-            Ok(call) => {
-                self.calls.pop();
-                self.calls.push(Call { outside, used_elsewhere, ..call });
-            }
-            // It is stopped when it has used as much as there was when it began, at the latest.
-            Err(_) => {}
+        // Where that is refused, it is stopped when it has used as much as there was when it began.
+        if let Ok(call) = self.call(clock, begin, left) {
+            self.calls.pop();
+            self.calls.push(Call { outside, used_elsewhere, ..call });
         }
     }
 }

@@ -381,15 +381,14 @@ const SHAPES: &[Shape] = &[
     }),
     ("instances that are exported in instances", || {
         let exported = each(17, |i| {
-            let inner = if i == 0 {
+            if i == 0 {
                 "(instance $i0)".to_owned()
             } else {
                 let before = i - 1;
                 format!(
                     "(instance $i{i} (export \"a\" (instance $i{before})) (export \"b\" (instance $i{before})))"
                 )
-            };
-            inner
+            }
         });
         format!("(component {exported} (export \"x\" (instance $i16)))")
     }),

@@ -168,7 +168,7 @@ fn has_ended_well(ran: &crate::Ran, what: &str) {
 #[test]
 fn y8_l12_the_host_has_a_reserve_for_what_is_small() {
     let text = small_things_at_the_end();
-    for kibibytes in [90_000, 120_000, 160_000] {
+    for kibibytes in [110_000, 140_000, 180_000] {
         let flags = ["--cache", "off", "--timeout", "20s", "--tier", "interpreter", "--tmp", "/t::1GiB", "-"];
         let ran = limited(kibibytes, &flags, &text);
         // It has run, and not been refused at its start.

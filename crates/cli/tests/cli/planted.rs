@@ -39,7 +39,7 @@ const READS: &[(&str, &[&str], What)] = &[
 ];
 
 /// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, and those of commands that run no guest.
-const WARNED_OR_ALONE: &[&str] = &["key", "policy", "profile"];
+const WARNED_OR_ALONE: &[&str] = &["key", "plug", "policy", "profile"];
 
 /// What a flag names.
 #[derive(Clone, Copy, Debug)]

@@ -94,8 +94,19 @@ fn address_in(printed: &Receiver<String>) -> String {
     line.trim().rsplit(' ').next().unwrap().to_owned()
 }
 
+/// Whether the system has sockets of IPv6 at all, as nearly every one has, with or without addresses for them.
+fn has_sockets_of_ipv6() -> bool {
+    const NO_SUCH_FAMILY: i32 = 97;
+    let bound = std::net::TcpListener::bind("[::]:0");
+    bound.err().and_then(|error| error.raw_os_error()) != Some(NO_SUCH_FAMILY)
+}
+
 #[test]
 fn c110_every_function_in_every_state() {
+    if !has_sockets_of_ipv6() {
+        println!("not run: the program makes a socket of IPv6, and this system has none");
+        return;
+    }
     let network = [
         "connect:127.0.0.1:*",
         "listen:*:0",

@@ -27,6 +27,7 @@
 mod cli;
 mod clocks;
 mod context;
+mod failure;
 mod filesystem;
 mod interface;
 mod link;

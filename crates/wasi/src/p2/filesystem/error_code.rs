@@ -1,11 +1,11 @@
 //! Error codes of `wasi:filesystem`, and the one place where the host's errors become them.
 
 use innkeeper_component::{Borrowed, ComponentType, Lift, Lower};
-use innkeeper_engine::Error;
 
 use crate::host;
+use crate::p2::failure;
+pub(super) use crate::p2::failure::told;
 use crate::p2::interface::{FindContext, Interface};
-use crate::p2::misuse::Misuse;
 use crate::p2::streams::IoError;
 use crate::p2::table::Full;
 
@@ -114,12 +114,8 @@ impl ErrorCode {
     }
 }
 
-/// Why an operation on a file has failed: what the guest is told, or a trap.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Code(ErrorCode),
-    Trap(Error),
-}
+/// Why an operation on a file has failed.
+pub(super) type Failure = failure::Failure<ErrorCode>;
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Failure {
@@ -133,12 +129,6 @@ impl From<host::Error> for Failure {
     }
 }
 
-impl From<Misuse> for Failure {
-    fn from(misuse: Misuse) -> Failure {
-        Failure::Trap(misuse.into())
-    }
-}
-
 impl From<Full> for Failure {
     fn from(_: Full) -> Failure {
         Failure::Code(ErrorCode::InsufficientMemory)
@@ -146,16 +136,7 @@ impl From<Full> for Failure {
 }
 
 /// What a function gives that can fail.
-pub(super) type Outcome<R> = Result<Result<R, ErrorCode>, Error>;
-
-/// Tells the guest what came of an operation.
-pub(super) fn told<R>(result: Result<R, Failure>) -> Outcome<R> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(Failure::Code(code)) => Ok(Err(code)),
-        Err(Failure::Trap(error)) => Err(error),
-    }
-}
+pub(super) type Outcome<R> = failure::Outcome<R, ErrorCode>;
 
 pub(super) fn bind<T: 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types.func::<(Borrowed<'_, IoError>,), Option<ErrorCode>>("filesystem-error-code", |cx, (error,)| {

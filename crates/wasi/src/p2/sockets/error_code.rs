@@ -1,10 +1,11 @@
 //! Error codes of `wasi:sockets`, and the one place where the host's errors become them.
 
 use innkeeper_component::{ComponentType, Lift, Lower};
-use innkeeper_engine::Error;
 
 use crate::host;
-use crate::p2::misuse::{Misuse, interrupted};
+use crate::p2::failure;
+pub(super) use crate::p2::failure::told;
+use crate::p2::misuse::interrupted;
 use crate::p2::table::Full;
 
 /// `wasi:sockets/network.error-code`
@@ -71,12 +72,8 @@ impl ErrorCode {
     }
 }
 
-/// Why an operation on a socket has failed: what the guest is told, or a trap.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Code(ErrorCode),
-    Trap(Error),
-}
+/// Why an operation on a socket has failed.
+pub(super) type Failure = failure::Failure<ErrorCode>;
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Failure {
@@ -93,18 +90,6 @@ impl From<host::Error> for Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Trap(error)
-    }
-}
-
-impl From<Misuse> for Failure {
-    fn from(misuse: Misuse) -> Failure {
-        Failure::Trap(misuse.into())
-    }
-}
-
 impl From<Full> for Failure {
     fn from(full: Full) -> Failure {
         Failure::Code(match full {
@@ -115,13 +100,4 @@ impl From<Full> for Failure {
 }
 
 /// What a function gives that can fail.
-pub(super) type Outcome<R> = Result<Result<R, ErrorCode>, Error>;
-
-/// Tells the guest what came of an operation.
-pub(super) fn told<R>(result: Result<R, Failure>) -> Outcome<R> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(Failure::Code(code)) => Ok(Err(code)),
-        Err(Failure::Trap(error)) => Err(error),
-    }
-}
+pub(super) type Outcome<R> = failure::Outcome<R, ErrorCode>;

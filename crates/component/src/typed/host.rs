@@ -130,15 +130,8 @@ where
         resources: &BoundResources,
         slots: &mut [u64],
     ) -> Result<(), Error> {
-        let kept = Arena::default();
         let mut lending = LendingCall::new(store, Some(lowered.side.instance));
-        let of = (&lowered.side, resources);
-        let parts = lending.store.parts::<State>(lowered.side.memory)?;
-        let from = (max_flat_params(lowered), &*slots);
-        let (params, _charge) = match lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from) {
-            Ok((params, charge, _)) => (params, charge),
-            Err(error) => return Err(or_stopped(lending.store, error)),
-        };
+        let (params, _charge) = take_params::<T, P>(&mut lending, (lowered, resources), slots)?;
         let result = (self.call)(lending.store.as_context_mut(), params).map_err(trap_on_throw)?;
         give::<T, P, R>(lending, (lowered, resources), (slots, &result))
     }
@@ -190,6 +183,23 @@ where
             Err(error) => return Err(or_stopped(lending.store, error)),
         };
         give::<T, P, R>(lending, (lowered, resources), (slots, &result))
+    }
+}
+
+/// Lifts the parameters of a function that does not borrow them.
+pub(super) fn take_params<T: 'static, P: ParamList + LiftOwned>(
+    lending: &mut LendingCall<'_, '_, T>,
+    (lowered, resources): (&Lowered, &BoundResources),
+    slots: &[u64],
+) -> Result<(P, Option<innkeeper_engine::Charge>), Error> {
+    let kept = Arena::default();
+    let of = (&lowered.side, resources);
+    let parts = lending.store.parts::<State>(lowered.side.memory)?;
+    let from = (max_flat_params(lowered), slots);
+    let lifted = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from);
+    match lifted.map(|(params, charge, _)| (params, charge)) {
+        Ok(taken) => Ok(taken),
+        Err(error) => Err(or_stopped(lending.store, error)),
     }
 }
 

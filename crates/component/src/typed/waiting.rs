@@ -7,9 +7,7 @@ use std::sync::Arc;
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-use super::arena::Arena;
-use super::host::{give, max_flat_params};
-use super::lift::{lift_from, or_stopped};
+use super::host::{give, take_params};
 use super::wit::{BoundResources, check};
 use super::{LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
 use crate::abi::LendingCall;
@@ -100,30 +98,13 @@ where
             let mut store = caller.as_context_mut();
             // What was lent is given back however that ends.
             let mut lending = LendingCall::new(&mut store, Some(lowered.side.instance));
+            check_leave(lending.store, lowered.side.instance)?;
             let (params, _charge) = take_params::<T, P>(&mut lending, (&lowered, &resources), slots)?;
             let future = Box::into_pin((self.call)(lending.store.as_context_mut(), params));
             let result = future.await.map_err(trap_on_throw)?;
             give::<T, P, R>(lending, (&lowered, &resources), (slots, &result))?;
             lowered.end(slots)
         })
-    }
-}
-
-/// Lifts the parameters of a function that does not borrow them.
-fn take_params<T: 'static, P: ParamList + LiftOwned>(
-    lending: &mut LendingCall<'_, '_, T>,
-    (lowered, resources): (&Lowered, &BoundResources),
-    slots: &[u64],
-) -> Result<(P, Option<core::Charge>), Error> {
-    check_leave(lending.store, lowered.side.instance)?;
-    let kept = Arena::default();
-    let of = (&lowered.side, resources);
-    let parts = lending.store.parts::<State>(lowered.side.memory)?;
-    let from = (max_flat_params(lowered), slots);
-    let lifted = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from);
-    match lifted.map(|(params, charge, _)| (params, charge)) {
-        Ok(taken) => Ok(taken),
-        Err(error) => Err(or_stopped(lending.store, error)),
     }
 }
 

@@ -50,7 +50,7 @@ impl WorkFlags {
                     "--timeout DURATION gives it more time",
                 );
             }
-            if resident_bytes() > most_bytes {
+            if held_bytes() > most_bytes {
                 let reason = format!("it needs more than {most_bytes} bytes of memory");
                 end(&reason, "--max-memory SIZE gives it more, if the machine has it");
             }
@@ -73,9 +73,14 @@ fn end(reason: &str, help: &str) -> ! {
     std::process::exit(1)
 }
 
-/// Memory that this process has; 0 where the system does not tell.
-fn resident_bytes() -> u64 {
+/// Memory that this process holds of its own; 0 where the system does not tell.
+///
+/// What is mapped from files is not counted: pages of the program itself are the system's to keep or drop, and how many of them are there differs from machine to machine.
+fn held_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    resident.and_then(|resident| resident.trim().parse::<u64>().ok()).unwrap_or(0) << 10
+    let kibibytes = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    (kibibytes("RssAnon:") + kibibytes("RssShmem:")) << 10
 }

@@ -4,9 +4,11 @@
 //! command of `inn`. What a command takes stands with the command, what `inn run` takes in [`crate::flags`]; what a value means is in [`crate::values`] and
 //! [`crate::invoke`].
 
+use std::ffi::OsString;
+
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 use crate::cache::CacheArgs;
 use crate::changes::CowArgs;
@@ -107,10 +109,53 @@ pub(crate) enum Command {
     Version,
 }
 
+/// The words that name a command where a program could stand.
+const COMMANDS: &[&str] = &[
+    "run",
+    "compile",
+    "cache",
+    "cow",
+    "inspect",
+    "validate",
+    "explore",
+    "replay",
+    "policy",
+    "wast",
+    "completion",
+    "version",
+    "help",
+];
+
+impl Command {
+    /// Reads a command line, the name of `inn` first.
+    ///
+    /// Most of them run a program. To define what all commands take is a good part of a small program's start, so that what `run` takes is tried alone first. What that does
+    /// not understand is read once more, with all that messages need to know.
+    ///
+    /// # Errors
+    /// What [`Parser::try_parse_from`] says of the line.
+    pub(crate) fn read(line: &[OsString]) -> Result<Command, clap::Error> {
+        if let Some(run) = Command::read_run(line) {
+            return Ok(run);
+        }
+        let cli = Cli::try_parse_from(line)?;
+        Ok(cli.command.unwrap_or_else(|| Command::Run(Box::new(cli.run))))
+    }
+
+    /// Reads a command line that runs a program. `None` where it does something else, or is mistaken.
+    fn read_run(line: &[OsString]) -> Option<Command> {
+        let rest = line.get(1..)?;
+        let is_named = rest.first()? == "run";
+        let definition = RunArgs::augment_args(clap::Command::new("inn"));
+        let matches = definition.try_get_matches_from(if is_named { rest } else { line }).ok()?;
+        let run = RunArgs::from_arg_matches(&matches).ok()?;
+        let is_command = COMMANDS.iter().any(|&command| run.file() == command);
+        (is_named || !is_command).then(|| Command::Run(Box::new(run)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use clap::{CommandFactory, ValueHint};
 
     use super::*;
@@ -223,6 +268,65 @@ mod tests {
     fn a_file_named_like_a_command_is_run_by_run() {
         let cli = Cli::try_parse_from(["inn", "run", "inspect"]).unwrap();
         assert!(matches!(cli.command, Some(Command::Run(run)) if run.file() == "inspect"));
+    }
+
+    #[test]
+    fn every_command_is_known_by_its_name() {
+        let mut command = Cli::command();
+        command.build();
+        let names = command.get_subcommands().flat_map(|command| command.get_name_and_visible_aliases());
+        let names: std::collections::BTreeSet<&str> = names.collect();
+        assert_eq!(names, COMMANDS.iter().copied().collect());
+        assert!(command.get_subcommands().all(|command| command.get_all_aliases().next().is_none()));
+    }
+
+    /// Reading what `run` takes alone says what reading everything says, or leaves it to that.
+    #[test]
+    fn a_line_that_runs_a_program_is_read_as_by_the_whole_definition() {
+        let flags: [&[&str]; 9] = [
+            &[],
+            &["--dir", "."],
+            &["--dir=a::/b::ro", "--env", "A=b", "--env", "C"],
+            &["--timeout", "5s", "--trace"],
+            &["--no-such-flag"],
+            &["--timeout", "never"],
+            &["--cache"],
+            &["-h"],
+            &["-V"],
+        ];
+        let files = COMMANDS.iter().copied().chain(["app.wasm", "-", "--", "hel", ""]);
+        let (mut alone, mut whole, mut mistaken) = (0, 0, 0);
+        for file in files {
+            for command in [None, Some("run")] {
+                for flags in flags {
+                    for rest in [&[][..], &["a", "--dir", "x"], &["--", "run"], &["--help"]] {
+                        let line: Vec<OsString> = ["inn"]
+                            .into_iter()
+                            .chain(command)
+                            .chain(flags.iter().copied())
+                            .chain([file])
+                            .chain(rest.iter().copied())
+                            .map(OsString::from)
+                            .collect();
+                        let by_whole = Cli::try_parse_from(&line)
+                            .map(|cli| cli.command.unwrap_or_else(|| Command::Run(Box::new(cli.run))));
+                        alone += u32::from(Command::read_run(&line).is_some());
+                        match (Command::read(&line), by_whole) {
+                            (Ok(read), Ok(by_whole)) => {
+                                whole += 1;
+                                assert_eq!(format!("{read:?}"), format!("{by_whole:?}"), "{line:?}");
+                            }
+                            (Err(read), Err(by_whole)) => {
+                                mistaken += 1;
+                                assert_eq!(read.to_string(), by_whole.to_string(), "{line:?}");
+                            }
+                            (read, by_whole) => panic!("{line:?}: {read:?}, {by_whole:?}"),
+                        }
+                    }
+                }
+            }
+        }
+        assert!(alone > 300 && whole > alone && mistaken > 100, "{alone} {whole} {mistaken}");
     }
 
     #[test]

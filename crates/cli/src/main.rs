@@ -64,9 +64,10 @@ mod work;
 mod writable;
 mod written;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use args::{Cli, Command};
 
@@ -94,34 +95,33 @@ fn tell_of_panics() {
 fn begin() -> ExitCode {
     #[cfg(target_os = "linux")]
     reserve::reach_for_stack();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let command = match Command::read(&line) {
+        Ok(command) => command,
         Err(error) => return usage::tell(&error),
     };
-    let run = match &cli.command {
-        None => Some(&cli.run),
-        Some(Command::Run(args)) => Some(&**args),
-        Some(Command::Policy(args)) => args.learns(),
-        Some(_) => None,
+    let run = match &command {
+        Command::Run(args) => Some(&**args),
+        Command::Policy(args) => args.learns(),
+        _ => None,
     };
     if let Some(Err(problem)) = run.map(usage::check_dashes) {
         report::problem(&problem);
         return problem.exit_code();
     }
-    let done = match cli.command {
-        None => run::run(&cli.run),
-        Some(Command::Run(args)) => run::run(&args),
-        Some(Command::Replay(args)) => replay::replay(&args),
-        Some(Command::Policy(args)) => policy::policy(&args),
-        Some(Command::Explore(args)) => explore::explore(&args),
-        Some(Command::Compile(args)) => compile::compile(&args),
-        Some(Command::Cache(args)) => cache::cache(&args),
-        Some(Command::Cow(args)) => changes::cow(&args.command),
-        Some(Command::Inspect(args)) => inspect::inspect(&args),
-        Some(Command::Validate(args)) => validate::validate(&args),
-        Some(Command::Wast(args)) => wast::wast(&args),
-        Some(Command::Completion(args)) => completion::completion(&args, Cli::command()),
-        Some(Command::Version) => help::version(),
+    let done = match command {
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Policy(args) => policy::policy(&args),
+        Command::Explore(args) => explore::explore(&args),
+        Command::Compile(args) => compile::compile(&args),
+        Command::Cache(args) => cache::cache(&args),
+        Command::Cow(args) => changes::cow(&args.command),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Validate(args) => validate::validate(&args),
+        Command::Wast(args) => wast::wast(&args),
+        Command::Completion(args) => completion::completion(&args, Cli::command()),
+        Command::Version => help::version(),
     };
     done.unwrap_or_else(|problem| {
         report::problem(&problem);

@@ -36,6 +36,9 @@ pub(crate) enum HostCall<T: 'static> {
     /// Guests wait for its future.
     #[cfg(feature = "async")]
     Waiting(Arc<dyn crate::typed::WaitingHost<T>>),
+    /// The same in calls that can wait, and in others the first, which holds the thread.
+    #[cfg(feature = "async")]
+    Either(Arc<dyn TypedHost<T>>, Arc<dyn crate::typed::WaitingHost<T>>),
 }
 
 impl<T> Clone for HostCall<T> {
@@ -45,6 +48,8 @@ impl<T> Clone for HostCall<T> {
             HostCall::Typed(call) => HostCall::Typed(Arc::clone(call)),
             #[cfg(feature = "async")]
             HostCall::Waiting(call) => HostCall::Waiting(Arc::clone(call)),
+            #[cfg(feature = "async")]
+            HostCall::Either(call, waiting) => HostCall::Either(Arc::clone(call), Arc::clone(waiting)),
         }
     }
 }

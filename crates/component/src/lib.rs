@@ -55,6 +55,8 @@ pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use names::NameMap;
 pub use resource::{ResourceAny, ResourceType};
 pub use trap::{ResourceOwner, Trap};
+#[cfg(feature = "async")]
+pub use typed::Answering;
 pub use typed::{
     Borrowed, BorrowedAny, ComponentType, GivenHandles, GuestBorrowed, GuestResource, Lent, Lift,
     LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, ResourceTable, Shape, Slots, SlotsMut,

@@ -37,6 +37,10 @@ impl<T: 'static> Making<'_, T> {
                         typed.check(&import.written(), (&self.shared, ty), state)?
                     }
                     #[cfg(feature = "async")]
+                    (HostCall::Either(typed, _), ImportKind::Func(ty)) => {
+                        typed.check(&import.written(), (&self.shared, ty), state)?
+                    }
+                    #[cfg(feature = "async")]
                     (HostCall::Waiting(waiting), ImportKind::Func(ty)) => {
                         waiting.check(&import.written(), (&self.shared, ty), state)?
                     }

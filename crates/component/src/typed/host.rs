@@ -139,8 +139,8 @@ where
 
 /// Such a function that borrows from the guest's memory.
 pub(crate) struct Borrowing<P, R, F> {
-    call: F,
-    types: PhantomData<fn(P) -> R>,
+    pub(super) call: F,
+    pub(super) types: PhantomData<fn(P) -> R>,
 }
 
 impl<T, P, R, F> TypedHost<T> for Borrowing<P, R, F>
@@ -247,11 +247,26 @@ impl<T: 'static> BoundHost<T> {
             ty.clone(),
             move |mut caller, slots| {
                 let mut store = caller.as_context_mut();
-                check_leave(&mut store, lowered.side.instance)?;
-                self.typed.call(&mut store, &lowered, self.host.resources(), slots)?;
-                lowered.end(slots)
+                self.call(&mut store, &lowered, slots)
             },
         )
+    }
+
+    /// Calls it for a guest.
+    #[inline]
+    pub(super) fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: &Lowered,
+        slots: &mut [u64],
+    ) -> Result<(), Error> {
+        check_leave(store, lowered.side.instance)?;
+        self.typed.call(store, lowered, self.host.resources(), slots)?;
+        lowered.end(slots)
+    }
+
+    pub(super) fn new(typed: &Arc<dyn TypedHost<T>>, host: &HostFunc) -> BoundHost<T> {
+        BoundHost { typed: Arc::clone(typed), host: host.clone() }
     }
 }
 
@@ -265,7 +280,7 @@ impl Lowered {
             return Ok(None);
         };
         Ok(match host.of::<T>()? {
-            HostCall::Typed(typed) => Some(BoundHost { typed: Arc::clone(typed), host: host.clone() }),
+            HostCall::Typed(typed) => Some(BoundHost::new(typed, host)),
             _ => None,
         })
     }

@@ -42,6 +42,8 @@ pub use resource_table::ResourceTable;
 pub use shape::Shape;
 pub use slots::{Slots, SlotsMut};
 #[cfg(feature = "async")]
+pub use waiting::Answering;
+#[cfg(feature = "async")]
 pub(crate) use waiting::{WaitingHost, waiting_trampoline};
 pub(crate) use wit::BoundResources;
 pub use wit::{WitType, WitTypes};

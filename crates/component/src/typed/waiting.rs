@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
-use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut, Trap};
 
-use super::host::{give, take_params};
+use super::arena::Arena;
+use super::host::{Borrowing, BoundHost, give, max_flat_params, take_params};
+use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
-use super::{LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
+use super::{Lift, LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
 use crate::abi::LendingCall;
 use crate::call::Lowered;
 use crate::entry::{Entry, check_leave, leave};
@@ -40,7 +42,34 @@ impl<T: Send + 'static> LinkerInstance<'_, T> {
         self.items.insert(name, Item::HostFunc(HostCall::Waiting(Arc::new(call))));
         self
     }
+
+    /// As [`LinkerInstance::func_wrap_interruptible`], with a second function for calls that can wait: there the guest waits for its future, which goes on to borrow from the
+    /// guest's memory. In other calls it is `blocking` that is called, which holds the thread for as long as it takes. To the guest both are one function.
+    pub fn func_wrap_blocking_or_async<P, R>(
+        &mut self,
+        name: &str,
+        blocking: impl for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error>
+        + Send
+        + Sync
+        + 'static,
+        waiting: impl for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Answering<'a, R>
+        + Send
+        + Sync
+        + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + Lift + 'static,
+        R: Lower + Send + 'static,
+    {
+        let blocking = Borrowing { call: blocking, types: PhantomData::<fn(P) -> R> };
+        let waiting = BorrowingLater { call: waiting, types: PhantomData::<fn(P) -> R> };
+        self.items.insert(name, Item::HostFunc(HostCall::Either(Arc::new(blocking), Arc::new(waiting))));
+        self
+    }
 }
+
+/// What a function of the host will answer that a guest waits for.
+pub type Answering<'a, R> = Pin<Box<dyn Future<Output = Result<R, Error>> + Send + 'a>>;
 
 /// What comes of a call by a guest.
 type Called<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
@@ -108,6 +137,65 @@ where
     }
 }
 
+/// A function that waits and borrows from the guest's memory meanwhile: nobody else has the store while it does.
+struct BorrowingLater<P, R, F> {
+    call: F,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<T, P, R, F> WaitingHost<T> for BorrowingLater<P, R, F>
+where
+    T: Send + 'static,
+    P: ParamList + Lift + 'static,
+    R: Lower + Send + 'static,
+    F: for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Answering<'a, R> + Send + Sync + 'static,
+{
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error> {
+        check::<P, R>(&format!("`{name}`"), import, state)
+    }
+
+    fn call<'a>(
+        self: Arc<Self>,
+        mut caller: core::Caller<'a, T>,
+        (lowered, resources): (Arc<Lowered>, Arc<BoundResources>),
+        slots: &'a mut [u64],
+    ) -> Called<'a> {
+        Box::pin(async move {
+            let kept = Arena::default();
+            let mut store = caller.as_context_mut();
+            // What was lent is given back however that ends.
+            let mut lending = LendingCall::new(&mut store, Some(lowered.side.instance));
+            check_leave(lending.store, lowered.side.instance)?;
+            let ended = {
+                let of = (&lowered.side, &*resources);
+                let parts = lending.store.parts::<State>(lowered.side.memory)?;
+                let (from, interrupts) = ((max_flat_params(&lowered), &*slots), parts.interrupts);
+                let begun = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from)
+                    .map(|(params, charge, data)| ((self.call)(data, interrupts, params), charge));
+                match begun {
+                    Ok((answering, _charge)) => Ok(answering.await),
+                    Err(error) => Err(error),
+                }
+            };
+            let result = match ended {
+                // What it waited for was given up: the store knows why.
+                Ok(Err(error)) if error.trap() == Some(Trap::Interrupted) => {
+                    return Err(or_stopped(lending.store, error));
+                }
+                Ok(result) => result.map_err(trap_on_throw)?,
+                Err(error) => return Err(or_stopped(lending.store, error)),
+            };
+            give::<T, P, R>(lending, (&lowered, &resources), (slots, &result))?;
+            lowered.end(slots)
+        })
+    }
+}
+
 /// The core function for a lowered one of the host that waits; another is given back.
 pub(crate) fn waiting_trampoline<T: 'static>(
     trampoline: Trampoline,
@@ -117,13 +205,40 @@ pub(crate) fn waiting_trampoline<T: 'static>(
     let Trampoline::Lower(lowered) = trampoline else { return Err(trampoline) };
     let func = store.attachment::<State>().funcs.get(lowered.func.0 as usize).cloned();
     let Some(FuncInst::Host(host)) = func else { return Err(Trampoline::Lower(lowered)) };
-    let Ok(HostCall::Waiting(waiting)) = host.of::<T>() else { return Err(Trampoline::Lower(lowered)) };
-    let (waiting, lowered) = (Arc::clone(waiting), Arc::new(lowered));
+    let (blocking, waiting) = match host.of::<T>() {
+        Ok(HostCall::Waiting(waiting)) => (None, Arc::clone(waiting)),
+        Ok(HostCall::Either(typed, waiting)) => (Some(BoundHost::new(typed, &host)), Arc::clone(waiting)),
+        _ => return Err(Trampoline::Lower(lowered)),
+    };
     let resources = Arc::clone(host.shared_resources());
-    Ok(core::Func::new_of_numbers_async(store.as_context_mut(), ty.clone(), move |caller, slots| {
-        let called = (Arc::clone(&lowered), Arc::clone(&resources));
-        Arc::clone(&waiting).call(caller, called, slots)
-    }))
+    let bound = BoundWaiting { waiting, lowered: Arc::new(lowered), resources };
+    let (store, ty) = (store.as_context_mut(), ty.clone());
+    Ok(match blocking {
+        None => core::Func::new_of_numbers_async(store, ty, move |caller, slots| bound.call(caller, slots)),
+        Some(host) => {
+            let lowered = Arc::clone(&bound.lowered);
+            core::Func::new_of_numbers_blocking_or_async(
+                store,
+                ty,
+                move |mut caller, slots| host.call(&mut caller.as_context_mut(), &lowered, slots),
+                move |caller, slots| bound.call(caller, slots),
+            )
+        }
+    })
+}
+
+/// A function of the host that waits, found once.
+struct BoundWaiting<T: 'static> {
+    waiting: Arc<dyn WaitingHost<T>>,
+    lowered: Arc<Lowered>,
+    resources: Arc<BoundResources>,
+}
+
+impl<T: 'static> BoundWaiting<T> {
+    fn call<'a>(&self, caller: core::Caller<'a, T>, slots: &'a mut [u64]) -> Called<'a> {
+        let called = (Arc::clone(&self.lowered), Arc::clone(&self.resources));
+        Arc::clone(&self.waiting).call(caller, called, slots)
+    }
 }
 
 impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {

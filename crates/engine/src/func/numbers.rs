@@ -34,9 +34,7 @@ impl Func {
         let core = &mut store.as_context_mut().0.core;
         let code = host::code::<T, Dynamic>(move |caller: Caller<'_, T>, slots: &mut [u64]| {
             call(caller, slots)?;
-            for (slot, ty) in slots.iter_mut().zip(&*results) {
-                *slot = of_type(*slot, *ty);
-            }
+            leave_of_types(slots, &results);
             Ok(())
         });
         let record = core.new_host_func(code, &ty)?;
@@ -64,11 +62,48 @@ impl Func {
         let core = &mut store.as_context_mut().0.core;
         let code = host::future_code(call, move |ended: Result<(), Error>, slots: &mut [u64]| {
             ended?;
-            for (slot, ty) in slots.iter_mut().zip(&*results) {
-                *slot = of_type(*slot, *ty);
-            }
+            leave_of_types(slots, &results);
             Ok(())
         });
+        let record = core.new_host_func(code, &ty)?;
+        Func::from_record(record, core)
+    }
+
+    /// As [`Func::new_of_numbers_async`]; in calls that cannot wait, `blocking` is called instead, which holds the thread for as long as it takes. To the guest both are one
+    /// function.
+    ///
+    /// # Errors
+    /// As [`Func::new_of_numbers`].
+    #[cfg(feature = "async")]
+    pub fn new_of_numbers_blocking_or_async<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        blocking: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
+        waiting: impl for<'a> Fn(
+            Caller<'a, T>,
+            &'a mut [u64],
+        ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<Func, Error> {
+        check_numbers(&ty)?;
+        let results: Arc<[ValType]> = ty.results().into();
+        let results_later = Arc::clone(&results);
+        let core = &mut store.as_context_mut().0.core;
+        let code = host::either_code::<T, Dynamic, _>(
+            move |caller: Caller<'_, T>, slots: &mut [u64]| {
+                blocking(caller, slots)?;
+                leave_of_types(slots, &results);
+                Ok(())
+            },
+            waiting,
+            move |ended: Result<(), Error>, slots: &mut [u64]| {
+                ended?;
+                leave_of_types(slots, &results_later);
+                Ok(())
+            },
+        );
         let record = core.new_host_func(code, &ty)?;
         Func::from_record(record, core)
     }
@@ -114,6 +149,14 @@ impl Func {
             *slot = of_type(*slot, *ty);
         }
         Ok(record)
+    }
+}
+
+/// Leaves in each slot of a result the bits that its type has.
+#[inline]
+fn leave_of_types(slots: &mut [u64], results: &[ValType]) {
+    for (slot, ty) in slots.iter_mut().zip(results) {
+        *slot = of_type(*slot, *ty);
     }
 }
 

@@ -19,6 +19,9 @@ use super::types::{Function, IMPORTS, bound_functions, using};
 pub(crate) struct Driver {
     pub(crate) store: Store<p2::Context>,
     functions: HashMap<String, Func>,
+    linker: Linker<p2::Context>,
+    component: Component,
+    names: Vec<String>,
 }
 
 /// The guest's component, to be instantiated for many contexts.
@@ -40,23 +43,35 @@ impl Driven {
         // What is not bound is not called.
         linker.define_unknown_imports_as_traps(&self.component).unwrap();
         let budget = context.host().budget().clone();
-        let mut store = Store::with_budget(engine, context, &budget).unwrap();
-        let instance: Instance = linker.instantiate(&mut store, &self.component).unwrap();
-        let mut functions = HashMap::new();
-        for (i, name) in self.names.iter().enumerate() {
-            functions.insert(name.clone(), instance.get_func(&mut store, &format!("f{i}")).unwrap());
-        }
-        Driver { store, functions }
+        let store = Store::with_budget(engine, context, &budget).unwrap();
+        let (component, names) = (self.component.clone(), self.names.clone());
+        let mut driver = Driver { store, functions: HashMap::new(), linker, component, names };
+        driver.instantiate();
+        driver
     }
 }
 
 impl Driver {
+    /// Instantiates the guest, and calls that instance from then on.
+    pub(crate) fn instantiate(&mut self) {
+        let instance: Instance = self.linker.instantiate(&mut self.store, &self.component).unwrap();
+        for (i, name) in self.names.iter().enumerate() {
+            let func = instance.get_func(&mut self.store, &format!("f{i}")).unwrap();
+            self.functions.insert(name.clone(), func);
+        }
+    }
+
     /// Calls a function of WASI by its own name, which is that of one interface only.
     pub(crate) fn call(&mut self, name: &str, params: &[Val]) -> Result<Option<Val>, Error> {
+        self.call_func(self.func(name), params)
+    }
+
+    /// What calls a function of WASI by its own name.
+    pub(crate) fn func(&self, name: &str) -> Func {
         let mut found = self.functions.iter().filter(|(known, _)| known.ends_with(&format!(" {name}")));
         let (_, func) = found.next().unwrap_or_else(|| panic!("there is no function {name}"));
         assert!(found.next().is_none(), "{name} is in several interfaces");
-        self.call_func(*func, params)
+        *func
     }
 
     /// Calls a function of an interface, `wasi:clocks/wall-clock now`.

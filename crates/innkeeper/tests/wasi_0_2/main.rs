@@ -1,14 +1,20 @@
 //! WASI 0.2, which components import. Cases have the numbers of the lists of what a sandbox and what an implementation of components must survive.
 
+mod blocked;
 mod deadlines;
 mod driver;
 mod files;
 mod limits;
 mod paths;
 mod polls;
+#[cfg(feature = "async")]
+#[path = "../wasi_waits/sleeper.rs"]
+mod sleeper;
 mod sockets;
 mod streams;
 mod types;
+#[cfg(feature = "async")]
+mod waits;
 
 use std::sync::OnceLock;
 

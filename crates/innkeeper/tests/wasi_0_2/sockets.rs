@@ -22,20 +22,20 @@ use super::types::functions;
 const PROGRAM: &[u8] = include_bytes!("../../../../guests/sockets/sockets.wasm");
 const STATES: &str = include_str!("sockets.expected");
 
-fn keys(arguments: &[&str], network: &[&str]) -> KeysBuilder {
+pub(crate) fn keys(arguments: &[&str], network: &[&str]) -> KeysBuilder {
     let keys = Keys::builder().argument("sockets").arguments(arguments.iter().copied());
     network.iter().fold(keys, |keys, key| keys.net(key.parse().unwrap()))
 }
 
 /// The program in a store of its own.
-struct Program {
+pub(crate) struct Program {
     store: Store<p2::Context>,
     linker: Linker<p2::Context>,
     component: Component,
 }
 
 impl Program {
-    fn new(engine: &Engine, keys: &Keys) -> Program {
+    pub(crate) fn new(engine: &Engine, keys: &Keys) -> Program {
         let mut linker = Linker::new(engine);
         p2::add_to_linker(&mut linker, |context: &mut p2::Context| context).unwrap();
         let store = Store::new(engine, p2::Context::new(keys).unwrap()).unwrap();
@@ -46,6 +46,12 @@ impl Program {
         let instance = self.linker.instantiate(&mut self.store, &self.component)?;
         p2::call_run(&mut self.store, instance)
             .or_else(|error| innkeeper::wasi::exit_code(&error).ok_or(error))
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) async fn run_async(&mut self) -> Result<i32, Error> {
+        let instance = self.linker.instantiate_async(&mut self.store, &self.component).await?;
+        p2::call_run_async(&mut self.store, instance).await
     }
 }
 

@@ -28,7 +28,10 @@ impl Held for TerminalOutput {
     const NAME: &'static str = "wasi:cli/terminal-output terminal-output";
 }
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:cli/environment", context)?
         .func::<(), Vec<(String, String)>>("get-environment", |cx, ()| Ok(cx.host.environment().to_vec()))
         .func::<(), Vec<String>>("get-arguments", |cx, ()| Ok(cx.host.arguments().to_vec()))
@@ -40,7 +43,10 @@ pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext
     bind_terminals(linker, context)
 }
 
-fn bind_streams<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+fn bind_streams<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:cli/stdin", context)?
         .func::<(), Resource<InputStream>>("get-stdin", |cx, ()| {
             Ok(cx.push(InputStream::standard(cx.stdin.clone()))?)
@@ -56,7 +62,10 @@ fn bind_streams<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>
     Ok(())
 }
 
-fn bind_terminals<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+fn bind_terminals<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:cli/terminal-input", context)?.resource::<TerminalInput>("terminal-input");
     Interface::new(linker, "wasi:cli/terminal-output", context)?
         .resource::<TerminalOutput>("terminal-output");

@@ -42,7 +42,10 @@ impl Datetime {
     }
 }
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:clocks/monotonic-clock", context)?
         .func::<(), u64>("now", |cx, ()| Ok(nanoseconds(cx.host.now(Clock::Monotonic)?)))
         .func::<(), u64>("resolution", |cx, ()| Ok(nanoseconds(cx.host.resolution(Clock::Monotonic)?)))

@@ -1,5 +1,7 @@
 //! Binding an interface of WASI 0.2 into the component linker: its functions with the types that Rust has for them, and its resources.
 
+use std::future::Future;
+
 use innkeeper_component::{Lift, Linker, LinkerInstance, Lower, ParamList, Resource};
 use innkeeper_engine::Error;
 
@@ -15,13 +17,27 @@ pub(super) trait FindContext<T>: Fn(&mut T) -> &mut Context + Copy + Send + Sync
 
 impl<T, F: Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static> FindContext<T> for F {}
 
+/// An `async fn` that a guest calls, whose future any executor may poll.
+pub(super) trait Waits<'c, P, R>: Fn(&'c mut Context, P) -> Self::Answer {
+    /// What is waited for.
+    type Answer: Future<Output = Result<R, Error>> + Send + 'c;
+}
+
+impl<'c, P, R, F, A> Waits<'c, P, R> for F
+where
+    F: Fn(&'c mut Context, P) -> A,
+    A: Future<Output = Result<R, Error>> + Send + 'c,
+{
+    type Answer = A;
+}
+
 /// An interface whose functions are being bound.
 pub(super) struct Interface<'a, T: 'static, F> {
     instance: LinkerInstance<'a, T>,
     context: F,
 }
 
-impl<'a, T: 'static, F: FindContext<T>> Interface<'a, T, F> {
+impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     /// The interface of a name without a version, such as `wasi:io/poll`.
     pub(super) fn new(
         linker: &'a mut Linker<T>,
@@ -50,17 +66,36 @@ impl<'a, T: 'static, F: FindContext<T>> Interface<'a, T, F> {
         self
     }
 
-    /// Binds a function that may have to wait.
+    /// Binds a function that may have to wait: in calls that can wait it holds no thread.
     pub(super) fn waiting<P, R>(
         &mut self,
         name: &str,
-        call: impl for<'c> AsyncFn(&'c mut Context, P::Lifted<'c>) -> Result<R, Error> + Send + Sync + 'static,
+        call: impl for<'c> Waits<'c, P::Lifted<'c>, R> + Copy + Send + Sync + 'static,
     ) -> &mut Self
     where
         P: ParamList + Lift + 'static,
-        R: Lower + 'static,
+        R: Lower + Send + 'static,
     {
-        self.func::<P, R>(name, move |context, params| hold_thread(call(context, params)))
+        #[cfg(not(feature = "async"))]
+        self.func::<P, R>(name, move |context, params| hold_thread(call(context, params)));
+        #[cfg(feature = "async")]
+        {
+            let context = self.context;
+            self.instance.func_wrap_blocking_or_async::<P, R>(
+                name,
+                move |data, interrupts, params| {
+                    let context = context(data);
+                    context.host.serve_store(interrupts, WaitMode::HoldThread);
+                    hold_thread(call(context, params))
+                },
+                move |data, interrupts, params| {
+                    let context = context(data);
+                    context.host.serve_store(interrupts, WaitMode::Suspend);
+                    Box::pin(call(context, params))
+                },
+            );
+        }
+        self
     }
 
     /// Binds a resource: what stands behind it is dropped with its last handle.

@@ -12,7 +12,7 @@ use super::{cli, clocks, filesystem, poll, random, sockets, streams};
 ///
 /// # Errors
 /// Where the linker has something else under the name of an interface.
-pub fn add_to_linker<T: 'static>(
+pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {

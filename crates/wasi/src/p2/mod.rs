@@ -42,4 +42,6 @@ mod table;
 pub use context::Context;
 pub use link::add_to_linker;
 pub use misuse::Misuse;
+#[cfg(feature = "async")]
+pub use run::call_run_async;
 pub use run::{RUN, call_run, run};

@@ -60,7 +60,10 @@ impl Held for Pollable {
 /// What the host holds of one pollable during a wait, about.
 const COST_BYTES: u64 = 128;
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:io/poll", context)?
         .resource::<Pollable>("pollable")
         .waiting::<(Borrowed<'_, Pollable>,), bool>("[method]pollable.ready", ready)

@@ -8,7 +8,10 @@ use super::interface::{FindContext, Interface};
 use super::misuse::interrupted;
 use crate::host;
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:random/random", context)?
         .func::<(u64,), Vec<u8>>("get-random-bytes", bytes)
         .func::<(), u64>("get-random-u64", |cx, ()| number(cx));

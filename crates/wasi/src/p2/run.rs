@@ -2,8 +2,8 @@
 
 use std::borrow::Borrow;
 
-use innkeeper_component::{Component, Instance, Linker};
-use innkeeper_engine::{AsContextMut, Engine, Error, ErrorKind, Store};
+use innkeeper_component::{Component, Instance, Linker, TypedFunc};
+use innkeeper_engine::{AsContextMut, Engine, Error, ErrorKind, Store, StoreContextMut};
 
 use super::context::Context;
 use super::link::add_to_linker;
@@ -39,11 +39,33 @@ pub fn run(engine: &Engine, component: &Component, keys: impl Borrow<Keys>) -> R
 /// Where the component exports no such function; a trap; [`crate::Exit`] where the guest ends itself.
 pub fn call_run(mut store: impl AsContextMut, instance: Instance) -> Result<i32, Error> {
     let mut store = store.as_context_mut();
-    let Some(run) = instance.get_func(&mut store, RUN) else {
+    let run = run_of(&mut store, instance)?;
+    Ok(i32::from(run.call(&mut store, ())?.is_err()))
+}
+
+/// As [`call_run`], and whatever the program waits for holds no thread, whatever executor polls.
+///
+/// # Errors
+/// As [`call_run`].
+#[cfg(feature = "async")]
+pub async fn call_run_async<T: Send + 'static>(
+    mut store: impl AsContextMut<Data = T>,
+    instance: Instance,
+) -> Result<i32, Error> {
+    let mut store = store.as_context_mut();
+    let run = run_of(&mut store, instance)?;
+    Ok(i32::from(run.call_async(&mut store, ()).await?.is_err()))
+}
+
+/// The function that a program is.
+fn run_of<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    instance: Instance,
+) -> Result<TypedFunc<(), Result<(), ()>>, Error> {
+    let Some(run) = instance.get_func(&mut *store, RUN) else {
         return Err(Error::new(ErrorKind::Link(String::from(
             "the component exports no `wasi:cli/run` of WASI 0.2, so it is not a program",
         ))));
     };
-    let run = run.typed::<(), Result<(), ()>>(&mut store)?;
-    Ok(i32::from(run.call(&mut store, ())?.is_err()))
+    run.typed(store)
 }

@@ -67,7 +67,7 @@ impl Descriptor {
     }
 }
 
-pub(super) fn bind<T: 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types
         .resource::<Descriptor>("descriptor")
         .func::<(Handle<'_>, u64), Result<Resource<InputStream>, ErrorCode>>(

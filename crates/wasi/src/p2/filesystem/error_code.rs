@@ -138,7 +138,7 @@ impl From<Full> for Failure {
 /// What a function gives that can fail.
 pub(super) type Outcome<R> = failure::Outcome<R, ErrorCode>;
 
-pub(super) fn bind<T: 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types.func::<(Borrowed<'_, IoError>,), Option<ErrorCode>>("filesystem-error-code", |cx, (error,)| {
         Ok(ErrorCode::of(cx.table.get(error)?.0))
     });

@@ -27,7 +27,7 @@ impl Held for DirectoryEntryStream {
 /// The first entry of a listing that is not `.` or `..`.
 const FIRST_ENTRY: u64 = 2;
 
-pub(super) fn bind<T: 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types
         .resource::<DirectoryEntryStream>("directory-entry-stream")
         .func::<(Handle<'_>,), Result<Resource<DirectoryEntryStream>, ErrorCode>>(

@@ -12,7 +12,10 @@ use innkeeper_engine::Error;
 
 use super::interface::{FindContext, Interface};
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     let mut types = Interface::new(linker, "wasi:filesystem/types", context)?;
     descriptor::bind(&mut types);
     paths::bind(&mut types);

@@ -17,7 +17,7 @@ use crate::p2::interface::{FindContext, Interface};
 /// What nothing but success comes of.
 type Done = Result<(), ErrorCode>;
 
-pub(super) fn bind<T: 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types
         .func::<(Handle<'_>, &str), Done>("[method]descriptor.create-directory-at", |cx, (at, path)| {
             told(in_directory(cx, at, |host, at| Ok(host.create_directory(at, path.as_bytes())?)))

@@ -9,7 +9,10 @@ use super::descriptor::Descriptor;
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:filesystem/preopens", context)?
         .func::<(), Vec<(Resource<Descriptor>, String)>>("get-directories", get_directories);
     Ok(())

@@ -70,7 +70,7 @@ const LONGEST_BYTES: usize = 1 << 16;
 type Incoming<'a> = Borrowed<'a, IncomingDatagrams>;
 type Outgoing<'a> = Borrowed<'a, OutgoingDatagrams>;
 
-pub(super) fn bind<T: 'static>(udp: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind<T: Send + 'static>(udp: &mut Interface<'_, T, impl FindContext<T>>) {
     udp.resource::<IncomingDatagrams>("incoming-datagram-stream")
         .func::<(Incoming<'_>, u64), Result<Vec<IncomingDatagram>, ErrorCode>>(
             "[method]incoming-datagram-stream.receive",

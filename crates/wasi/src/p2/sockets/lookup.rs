@@ -29,7 +29,10 @@ impl Held for NameLookup {
 
 type Handle<'a> = Borrowed<'a, NameLookup>;
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     type Looked = Result<Resource<NameLookup>, super::error_code::ErrorCode>;
     type Next = Result<Option<IpAddress>, super::error_code::ErrorCode>;
     Interface::new(linker, "wasi:sockets/ip-name-lookup", context)?

@@ -27,7 +27,10 @@ use super::interface::FindContext;
 
 pub(super) use tcp::Connection;
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     network::bind(linker, context)?;
     lookup::bind(linker, context)?;
     tcp::bind(linker, context)?;

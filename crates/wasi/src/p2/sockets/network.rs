@@ -17,7 +17,10 @@ impl Held for Network {
     const NAME: &'static str = "wasi:sockets/network network";
 }
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:sockets/network", context)?.resource::<Network>("network").func::<(
         Borrowed<'_, IoError>,
     ), Option<ErrorCode>>(

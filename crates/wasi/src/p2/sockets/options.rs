@@ -70,7 +70,7 @@ fn set<S: IsSocket>(
 }
 
 /// Those of `tcp-socket`.
-pub(super) fn bind_tcp<S: IsSocket, T: 'static>(tcp: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind_tcp<S: IsSocket, T: Send + 'static>(tcp: &mut Interface<'_, T, impl FindContext<T>>) {
     tcp.func::<(Borrowed<'_, S>,), Result<bool, ErrorCode>>(
         "[method]tcp-socket.keep-alive-enabled",
         |cx, (socket,)| told(get(cx, socket, SocketOption::KeepAlive).map(|value| value != 0)),
@@ -88,7 +88,7 @@ pub(super) fn bind_tcp<S: IsSocket, T: 'static>(tcp: &mut Interface<'_, T, impl 
 }
 
 /// Those of `udp-socket`.
-pub(super) fn bind_udp<S: IsSocket, T: 'static>(udp: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(super) fn bind_udp<S: IsSocket, T: Send + 'static>(udp: &mut Interface<'_, T, impl FindContext<T>>) {
     option!(udp, S, "udp-socket", "unicast-hop-limit", SocketOption::HopLimit, u8);
     option!(udp, S, "udp-socket", "receive-buffer-size", SocketOption::ReceiveBufferBytes, u64);
     option!(udp, S, "udp-socket", "send-buffer-size", SocketOption::SendBufferBytes, u64);

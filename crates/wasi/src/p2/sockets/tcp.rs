@@ -133,7 +133,10 @@ type Handle<'a> = Borrowed<'a, TcpSocket>;
 type Streams = (Resource<InputStream>, Resource<OutputStream>);
 type Accepted = (Resource<TcpSocket>, Resource<InputStream>, Resource<OutputStream>);
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     type Done<R> = Result<R, ErrorCode>;
     type WithAddress<'a> = (Handle<'a>, Borrowed<'a, Network>, IpSocketAddress);
     let mut tcp = Interface::new(linker, "wasi:sockets/tcp", context)?;
@@ -180,7 +183,7 @@ pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext
 }
 
 /// What is asked of a socket, and how long its queue is to be.
-fn bind_questions<T: 'static>(tcp: &mut Interface<'_, T, impl FindContext<T>>) {
+fn bind_questions<T: Send + 'static>(tcp: &mut Interface<'_, T, impl FindContext<T>>) {
     type Done<R> = Result<R, ErrorCode>;
     tcp.func::<(Handle<'_>,), Done<IpSocketAddress>>("[method]tcp-socket.local-address", |cx, (socket,)| {
         told(local_address(cx, socket))

@@ -49,7 +49,10 @@ impl IsSocket for UdpSocket {
 type Handle<'a> = Borrowed<'a, UdpSocket>;
 type Streams = (Resource<IncomingDatagrams>, Resource<OutgoingDatagrams>);
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     type Done<R> = Result<R, ErrorCode>;
     type WithAddress<'a> = (Handle<'a>, Borrowed<'a, Network>, IpSocketAddress);
     let mut udp = Interface::new(linker, "wasi:sockets/udp", context)?;

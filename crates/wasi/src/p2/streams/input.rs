@@ -146,39 +146,38 @@ async fn receive(
 }
 
 type Handle<'a> = Borrowed<'a, InputStream>;
+type Read<R> = Result<R, StreamError>;
 
-pub(super) fn bind<T: 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
-    type Read<R> = Result<R, StreamError>;
+pub(super) fn bind<T: Send + 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
     streams
         .resource::<InputStream>("input-stream")
-        .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>(
-            "[method]input-stream.read",
-            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
-                read(cx, stream, length, Waiting::No).await
-            },
-        )
-        .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>(
-            "[method]input-stream.blocking-read",
-            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
-                read(cx, stream, length, Waiting::Yes).await
-            },
-        )
-        .waiting::<(Handle<'_>, u64), Read<u64>>(
-            "[method]input-stream.skip",
-            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
-                skip(cx, stream, length, Waiting::No).await
-            },
-        )
-        .waiting::<(Handle<'_>, u64), Read<u64>>(
-            "[method]input-stream.blocking-skip",
-            async |cx: &mut Context, (stream, length): (Handle<'_>, u64)| {
-                skip(cx, stream, length, Waiting::Yes).await
-            },
-        )
+        .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>("[method]input-stream.read", read_now)
+        .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>("[method]input-stream.blocking-read", blocking_read)
+        .waiting::<(Handle<'_>, u64), Read<u64>>("[method]input-stream.skip", skip_now)
+        .waiting::<(Handle<'_>, u64), Read<u64>>("[method]input-stream.blocking-skip", blocking_skip)
         .func::<(Handle<'_>,), Resource<Pollable>>("[method]input-stream.subscribe", |cx, (stream,)| {
             let pollable = cx.table.get(stream)?.pollable();
             cx.push_child(pollable, stream)
         });
+}
+
+async fn read_now(cx: &mut Context, (stream, length): (Handle<'_>, u64)) -> Result<Read<Vec<u8>>, Error> {
+    read(cx, stream, length, Waiting::No).await
+}
+
+async fn blocking_read(
+    cx: &mut Context,
+    (stream, length): (Handle<'_>, u64),
+) -> Result<Read<Vec<u8>>, Error> {
+    read(cx, stream, length, Waiting::Yes).await
+}
+
+async fn skip_now(cx: &mut Context, (stream, length): (Handle<'_>, u64)) -> Result<Read<u64>, Error> {
+    skip(cx, stream, length, Waiting::No).await
+}
+
+async fn blocking_skip(cx: &mut Context, (stream, length): (Handle<'_>, u64)) -> Result<Read<u64>, Error> {
+    skip(cx, stream, length, Waiting::Yes).await
 }
 
 async fn read(
@@ -186,7 +185,7 @@ async fn read(
     stream: Handle<'_>,
     length: u64,
     waiting: Waiting,
-) -> Result<Result<Vec<u8>, StreamError>, Error> {
+) -> Result<Read<Vec<u8>>, Error> {
     let mut bytes = chunk(length);
     let stream = cx.table.get_mut(stream)?;
     let result = stream.read(&cx.host, &mut bytes, waiting).await;
@@ -202,7 +201,7 @@ async fn skip(
     stream: Handle<'_>,
     length: u64,
     waiting: Waiting,
-) -> Result<Result<u64, StreamError>, Error> {
+) -> Result<Read<u64>, Error> {
     let mut bytes = chunk(length);
     let stream = cx.table.get_mut(stream)?;
     let result = stream.read(&cx.host, &mut bytes, waiting).await;

@@ -75,7 +75,10 @@ fn told<R>(cx: &mut Context, result: Result<R, Failure>) -> Result<Result<R, Str
     }
 }
 
-pub(super) fn bind<T: 'static>(linker: &mut Linker<T>, context: impl FindContext<T>) -> Result<(), Error> {
+pub(super) fn bind<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: impl FindContext<T>,
+) -> Result<(), Error> {
     Interface::new(linker, "wasi:io/error", context)?
         .resource::<IoError>("error")
         .func::<(Borrowed<'_, IoError>,), String>("[method]error.to-debug-string", |cx, (error,)| {

@@ -185,9 +185,9 @@ async fn send(host: &Host, connection: &Connection, bytes: &[u8]) -> Result<usiz
 
 type Handle<'a> = Borrowed<'a, OutputStream>;
 type Written<R> = Result<R, StreamError>;
+type Splice<'a> = (Handle<'a>, Borrowed<'a, InputStream>, u64);
 
-pub(super) fn bind<T: 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
-    type Splice<'a> = (Handle<'a>, Borrowed<'a, InputStream>, u64);
+pub(super) fn bind<T: Send + 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
     streams
         .resource::<OutputStream>("output-stream")
         .waiting::<(Handle<'_>,), Written<u64>>("[method]output-stream.check-write", check_write)
@@ -207,18 +207,8 @@ pub(super) fn bind<T: 'static>(streams: &mut Interface<'_, T, impl FindContext<T
             "[method]output-stream.blocking-write-zeroes-and-flush",
             blocking_write_zeroes_and_flush,
         )
-        .waiting::<Splice<'_>, Written<u64>>(
-            "[method]output-stream.splice",
-            async |cx: &mut Context, (to, from, length): Splice<'_>| {
-                splice(cx, (to, from), length, Waiting::No).await
-            },
-        )
-        .waiting::<Splice<'_>, Written<u64>>(
-            "[method]output-stream.blocking-splice",
-            async |cx: &mut Context, (to, from, length): Splice<'_>| {
-                splice(cx, (to, from), length, Waiting::Yes).await
-            },
-        );
+        .waiting::<Splice<'_>, Written<u64>>("[method]output-stream.splice", splice_now)
+        .waiting::<Splice<'_>, Written<u64>>("[method]output-stream.blocking-splice", blocking_splice);
 }
 
 async fn check_write(cx: &mut Context, (stream,): (Handle<'_>,)) -> Result<Written<u64>, Error> {
@@ -276,6 +266,14 @@ fn check_flushed(function: &str, length: u64) -> Result<(), Misuse> {
         )));
     }
     Ok(())
+}
+
+async fn splice_now(cx: &mut Context, (to, from, length): Splice<'_>) -> Result<Written<u64>, Error> {
+    splice(cx, (to, from), length, Waiting::No).await
+}
+
+async fn blocking_splice(cx: &mut Context, (to, from, length): Splice<'_>) -> Result<Written<u64>, Error> {
+    splice(cx, (to, from), length, Waiting::Yes).await
 }
 
 /// Moves what one stream gives to another, as much of it as goes at once.

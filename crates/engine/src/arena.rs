@@ -2,6 +2,7 @@
 //!
 //! Must stay true: nothing is ever taken out but all at once, when the store begins anew or goes, so that until then a number is good.
 
+use std::num::NonZero;
 use std::ops::{Index, IndexMut};
 
 use crate::error::{Error, ErrorKind};
@@ -10,14 +11,16 @@ macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub(crate) struct $name(pub(crate) u32);
+        pub(crate) struct $name(NonZero<u32>);
 
         impl ArenaId for $name {
+            #[inline]
             fn from_position(position: u32) -> Self {
-                $name(position)
+                $name(NonZero::<u32>::MIN.saturating_add(position))
             }
+            #[inline]
             fn position(self) -> usize {
-                self.0 as usize
+                (self.0.get() - 1) as usize
             }
         }
     )*};
@@ -36,8 +39,9 @@ ids! {
     InstanceId
 }
 
-/// A number that names an element of an [`Arena`].
+/// A number that names an element of an [`Arena`]: its position and one, so that none is no larger and both go through registers.
 pub(crate) trait ArenaId: Copy {
+    /// The number of the element at `position`, which is less than `u32::MAX`.
     fn from_position(position: u32) -> Self;
     fn position(self) -> usize;
 }
@@ -54,8 +58,9 @@ impl<E, I: ArenaId> Arena<E, I> {
     }
 
     pub(crate) fn push(&mut self, element: E) -> Result<I, Error> {
-        let position = u32::try_from(self.elements.len())
-            .map_err(|_| Error::limit("a store holds at most 2^32 entities"))?;
+        let position = u32::try_from(self.elements.len()).ok().filter(|position| *position < u32::MAX);
+        let position =
+            position.ok_or_else(|| Error::limit("a store holds less than 2^32 entities of a kind"))?;
         self.elements.try_reserve(1).map_err(|_| {
             Error::new(ErrorKind::Os("there is no memory for another entity of a store".to_owned()))
         })?;

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use crate::arena::ArenaId as _;
 use crate::error::Error;
 use crate::runtime::instance::InstanceEntity;
 use crate::store::{MemoryId, Store, StoreCore};
@@ -57,9 +58,9 @@ fn instances(core: &StoreCore) -> Vec<u8> {
         contents.push(0);
         put(&mut contents, module);
         put(&mut contents, entity.memory_ids.len() as u64);
-        entity.memory_ids.iter().for_each(|id| put(&mut contents, id.0.into()));
+        entity.memory_ids.iter().for_each(|id| put(&mut contents, id.position() as u64));
         put(&mut contents, entity.global_ids.len() as u64);
-        entity.global_ids.iter().for_each(|id| put(&mut contents, id.0.into()));
+        entity.global_ids.iter().for_each(|id| put(&mut contents, id.position() as u64));
     }
     contents
 }
@@ -200,7 +201,7 @@ fn data(core: &StoreCore, types: &[MemoryType], to: &mut dyn Write) -> io::Resul
         for at in (start..start + len).step_by(RUN_BYTES) {
             let bytes = &mut page[..usize::try_from(start + len - at).unwrap_or(RUN_BYTES).min(RUN_BYTES)];
             // The memory is as long as it was: nobody shrinks one. What another thread writes meanwhile is in the dump or not.
-            let _ = core.memories[MemoryId(memory)].read(at, bytes);
+            let _ = core.memories[MemoryId::from_position(memory)].read(at, bytes);
             to.write_all(bytes)?;
         }
     }
@@ -209,7 +210,7 @@ fn data(core: &StoreCore, types: &[MemoryType], to: &mut dyn Write) -> io::Resul
 
 /// Where a memory is not all zeros: start and length.
 fn runs(core: &StoreCore, memory: u32) -> Vec<(u64, u64)> {
-    let memory = &core.memories[MemoryId(memory)];
+    let memory = &core.memories[MemoryId::from_position(memory)];
     let len_bytes = memory.len_bytes() as u64;
     let mut runs: Vec<(u64, u64)> = Vec::new();
     let mut page = vec![0; RUN_BYTES];

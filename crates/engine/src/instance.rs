@@ -1,5 +1,6 @@
 //! Instantiation, and what an instance exports (core specification 4.7.2, "Instantiation").
 
+use crate::arena::ArenaId as _;
 use crate::error::Error;
 use crate::extern_::{Extern, Global, Memory, Table, Tag};
 use crate::func::{Func, TypedFunc, WasmParams, WasmResults};
@@ -375,7 +376,7 @@ fn allocate(core: &mut StoreCore, module: &Module, imports: &[Extern]) -> Result
     links.tables = links.table_ids.iter().map(|id| core.tables[*id].vm()).collect();
     links.memories = links.memory_ids.iter().map(|id| core.memories[*id].vm()).collect();
     links.globals = links.global_ids.iter().map(|id| core.globals[*id].vm()).collect();
-    let next = InstanceId(core.instances.len() as u32);
+    let next = InstanceId::from_position(core.instances.len() as u32);
     let instance = InstanceBox::new(next, module, core, links)?;
     let instance = core.instances.push(instance)?;
     for (i, global) in parts.globals[parts.imported_globals as usize..].iter().enumerate() {

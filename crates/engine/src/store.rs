@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(crate) use crate::arena::{Arena, GlobalId, InstanceId, MemoryId, TableId, TagId};
 
-use crate::arena::two;
+use crate::arena::{ArenaId as _, two};
 #[cfg(feature = "async")]
 use crate::async_limiter::Answers;
 use crate::attachment::Attachments;
@@ -450,7 +450,7 @@ impl StoreCore {
             |known| matches!(known, LinearMemory::Shared(known) if SharedMemory::same(known, memory)),
         );
         match adopted {
-            Some(position) => Ok(MemoryId(position as u32)),
+            Some(position) => Ok(MemoryId::from_position(position as u32)),
             None => self.memories.push(LinearMemory::Shared(memory.clone())),
         }
     }

@@ -149,7 +149,7 @@ fn note_missing_memory<T: 'static>(
 }
 
 /// The caller's context and memory, for a call that waits as `waits` says; an instance without a memory has an empty one.
-#[inline]
+#[inline(always)]
 fn lend<'a, T: 'static>(
     caller: &'a mut Caller<'_, T>,
     context: impl Fn(&mut T) -> &mut Context + Copy,

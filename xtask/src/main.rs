@@ -7,6 +7,7 @@ mod checkers;
 mod ci;
 mod differential;
 mod dist;
+mod oracle;
 mod races;
 mod soak;
 mod startup;
@@ -15,11 +16,12 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ci | tidy | differential | races | soak | models | miri | sanitize | startup | c-library | dist [options]
+const USAGE: &str = "usage: cargo xtask ci | tidy | differential | oracle | races | soak | models | miri | sanitize | startup | c-library | dist [options]
 
   ci            formatting, lints, tidiness, all tests, the README's commands, the guests
   tidy          house rules only: layers, unsafe rooms, file headers, links
   differential  generated modules on Innkeeper and another engine; with --help, its options
+  oracle        calls of components, compared with what the component model's own definitions make of random values
   races         guests' calls while another thread changes the tree under them; --tries COUNT
   soak          stores that are used in every way and dropped, and deadlines that are lifted; --cycles COUNT, --deadlines COUNT
   models        every order in which threads can act on what they share, in small models
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("ci") => ci::run(&root()),
         Some("differential") => differential::run(&root(), std::env::args().skip(2)),
+        Some("oracle") => oracle::run(&root(), std::env::args().skip(2)),
         Some("races") => races::run(&root(), std::env::args().skip(2)),
         Some("dist") => dist::run(&root(), std::env::args().skip(2)),
         Some("soak") => soak::run(&root(), std::env::args().skip(2)),

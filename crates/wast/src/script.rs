@@ -65,10 +65,14 @@ impl<'scope, 'text> Script<'scope, 'text> {
     /// Runs directives to the end of their threads.
     pub(crate) fn run_all(mut self, directives: Vec<WastDirective<'text>>) -> Outcome {
         for directive in directives {
-            let line = directive.span().linecol_in(self.text).0 + 1;
+            let span = directive.span();
             match self.run(directive) {
                 Ok(()) => self.outcome.passed += 1,
-                Err(message) => self.outcome.failures.push(Failure { line, message }),
+                Err(message) => {
+                    // Only now: all the text before it is counted.
+                    let line = span.linecol_in(self.text).0 + 1;
+                    self.outcome.failures.push(Failure { line, message });
+                }
             }
         }
         for (_, thread) in self.threads.drain() {

@@ -105,6 +105,8 @@ pub use reference::{
     AnyKind, AnyRef, ArrayRef, DefinedType, EqRef, ExnRef, ExternRef, I31, OwnedRooted, Reference, RootScope,
     StructRef,
 };
+#[cfg(feature = "fibers")]
+pub use runtime::fibers::{FiberEnd, FiberId, HostEnding};
 pub use runtime::plain::{Plain, numbers_in};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use store_builder::StoreBuilder;

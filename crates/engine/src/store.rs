@@ -97,6 +97,9 @@ pub(crate) struct StoreCore {
     pub(crate) limiter: Option<Limiter>,
     #[cfg(feature = "async")]
     pub(crate) answers: Answers,
+    /// Before the record, which says how far the stack of one was used that runs.
+    #[cfg(feature = "fibers")]
+    pub(crate) fibers: crate::runtime::fibers::Fibers,
     pub(crate) record: StoreRecord,
     /// Dropped before the instances, whose modules hold the types of its objects.
     pub(crate) heap: Heap,
@@ -316,6 +319,8 @@ impl StoreCore {
                 engine.parking().clone(),
                 &budget,
             )?,
+            #[cfg(feature = "fibers")]
+            fibers: crate::runtime::fibers::Fibers::default(),
             memories: Arena::new(),
             tables: Arena::new(),
             globals: Arena::new(),
@@ -360,6 +365,8 @@ impl StoreCore {
         self.starting = 0;
         #[cfg(feature = "async")]
         self.answers.end();
+        #[cfg(feature = "fibers")]
+        self.fibers.clear(&mut self.record);
         self.record.clear(&mut panics);
         self.leave_queues();
         self.drop_entities(&mut panics);

@@ -17,6 +17,9 @@ pub struct Tuning {
     pub unrolling: Unrolling,
     /// How components call each other.
     pub adapters: Adapters,
+    /// In which order tasks of components go on that could all go on: in that in which they became ready, or in one that this number chooses, always the same one. A component that computes something else then relies
+    /// on an order that nobody has promised.
+    pub schedule_seed: Option<u64>,
 }
 
 /// How values go from one component to another.
@@ -128,6 +131,7 @@ impl Default for Tuning {
             inlining: Inlining::default(),
             unrolling: Unrolling::default(),
             adapters: Adapters::Generated,
+            schedule_seed: None,
         }
     }
 }

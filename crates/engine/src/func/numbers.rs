@@ -10,6 +10,8 @@ use std::sync::Arc;
 use super::Func;
 use crate::caller::Caller;
 use crate::error::Error;
+#[cfg(feature = "fibers")]
+use crate::runtime::fibers::{self, HostEnding};
 #[cfg(feature = "async")]
 use crate::runtime::future::{self, CallKind};
 use crate::runtime::host::Dynamic;
@@ -36,6 +38,31 @@ impl Func {
             call(caller, slots)?;
             leave_of_types(slots, &results);
             Ok(())
+        });
+        let record = core.new_host_func(code, &ty)?;
+        Func::from_record(record, core)
+    }
+
+    /// As [`Func::new_of_numbers`], with a function that can park the fiber that it is called on ([`StoreContextMut::start_fiber`]): what it leaves in the slots then means nothing, and whoever lets the fiber go on gives
+    /// the result.
+    ///
+    /// # Errors
+    /// As [`Func::new_of_numbers`].
+    #[cfg(feature = "fibers")]
+    pub fn new_of_numbers_parking<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<HostEnding, Error> + Send + Sync + 'static,
+    ) -> Result<Func, Error> {
+        check_numbers(&ty)?;
+        let results: Arc<[ValType]> = ty.results().into();
+        let core = &mut store.as_context_mut().0.core;
+        let code = fibers::parking_code(move |caller: Caller<'_, T>, slots: &mut [u64]| {
+            let ending = call(caller, slots)?;
+            for (slot, ty) in slots.iter_mut().zip(&*results) {
+                *slot = of_type(*slot, *ty);
+            }
+            Ok(ending)
         });
         let record = core.new_host_func(code, &ty)?;
         Func::from_record(record, core)
@@ -134,7 +161,7 @@ impl Func {
     }
 
     /// The function's record, once it is clear that it is of numbers, for which there is room; parameters are as they are passed then.
-    fn check_slots(&self, core: &StoreCore, slots: &mut [u64]) -> Result<*const VmFunc, Error> {
+    pub(crate) fn check_slots(&self, core: &StoreCore, slots: &mut [u64]) -> Result<*const VmFunc, Error> {
         let record = self.record(core)?;
         let types = call::type_record(record);
         let Some(ty) = types.ty.composite.as_func() else { return Err(no_numbers(&FuncType::new([], []))) };

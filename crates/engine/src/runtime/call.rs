@@ -97,7 +97,7 @@ pub(crate) fn checked<T: 'static>(
 }
 
 /// Slots that a function's parameters and results share, which was found through a handle of a living store.
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 pub(crate) fn call_slots(func: *const VmFunc) -> usize {
     // SAFETY: a record lives as long as its store, and the caller holds a borrow of it.
     unsafe { (*func).call_slots as usize }

@@ -476,6 +476,11 @@ impl StoreCore {
         }
         // SAFETY: the record lives as long as the store. Its fiber is not running: collections run on the host's stack.
         scan_native_stack(unsafe { &(*self.vm()).fiber }, |word| self.heap.mark_address(word));
+        #[cfg(feature = "fibers")]
+        self.fibers.visit(|word, is_slot| match is_slot {
+            true => self.heap.mark_slot(word),
+            false => self.heap.mark_address(word),
+        });
         for root in &self.roots {
             self.heap.mark_slot(root.slot);
         }

@@ -10,6 +10,8 @@
 mod atomic;
 pub(crate) mod call;
 mod default_engine;
+#[cfg(feature = "fibers")]
+pub(crate) mod fibers;
 mod fuel;
 #[cfg(feature = "async")]
 pub(crate) mod future;
@@ -43,7 +45,7 @@ pub use fuel::refuel;
 pub use growth::ReasonInRecord;
 #[cfg(feature = "async")]
 pub(crate) use host_call::call_host_in;
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 #[doc(hidden)]
 pub use host_call::end_wait;
 pub use host_call::{HOST_DONE, HOST_STOPPED, call_host};

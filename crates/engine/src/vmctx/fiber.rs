@@ -43,6 +43,29 @@ pub struct VmFiber {
     /// What it waits for.
     #[cfg(feature = "async")]
     pub(crate) waiting: Waiting,
+    /// What it is parked in.
+    #[cfg(feature = "fibers")]
+    pub(crate) parked: Parked,
+}
+
+/// What a fiber beside a store's first one may use of its native stack before more is charged.
+#[cfg(feature = "fibers")]
+pub(crate) const FIRST_NATIVE_BYTES: usize = 32 << 10;
+
+/// What a fiber of its own has to do with being left in the middle (see `runtime/fibers.rs`).
+#[cfg(feature = "fibers")]
+pub(crate) struct Parked {
+    /// How many calls were under way when it was let run, itself included: where there are more, somebody waits for it to go on. 0 of the store's first fiber, which is never parked.
+    pub(crate) level: u32,
+    /// The slots of the function of the host that parks it; null where none does.
+    pub(crate) slots: *mut u64,
+    /// What that has come to.
+    pub(crate) answer: Option<Result<(), crate::Error>>,
+}
+
+#[cfg(feature = "fibers")]
+impl Parked {
+    pub(crate) const NOT: Parked = Parked { level: 0, slots: std::ptr::null_mut(), answer: None };
 }
 
 /// The stack that a fiber's code runs on: addresses, growing down from `top`.
@@ -141,6 +164,8 @@ impl VmFiber {
             native_limit: 0,
             #[cfg(feature = "async")]
             waiting: Waiting::default(),
+            #[cfg(feature = "fibers")]
+            parked: Parked::NOT,
         }
     }
 
@@ -159,6 +184,8 @@ impl VmFiber {
             panics.drop_taken(&mut self.waiting.future);
             panics.drop_taken(&mut self.waiting.answer);
         }
+        #[cfg(feature = "fibers")]
+        panics.drop_taken(&mut self.parked.answer);
     }
 
     /// As it is where nobody has called into the store; what was charged stays usable.
@@ -173,6 +200,10 @@ impl VmFiber {
         #[cfg(feature = "async")]
         {
             self.waiting = Waiting::default();
+        }
+        #[cfg(feature = "fibers")]
+        {
+            self.parked = Parked::NOT;
         }
     }
 

@@ -13,7 +13,7 @@ use super::{Body, Switch};
 use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 pub(crate) const HAS_STACKS: bool = true;
 
 /// See [`super::enter`].
@@ -127,7 +127,7 @@ pub(super) unsafe extern "C" fn on_host(at: *mut Switch, call: Body, data: *mut 
 }
 
 /// Bytes that are kept below the frame of [`enter_host`] for a suspension: its four words, and the registers that functions must preserve.
-const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 176 } else { 0 };
+const SUSPENSION_BYTES: usize = if cfg!(feature = "fibers") { 176 } else { 0 };
 
 /// The body of [`enter_host`], with what comes between `call` and the way back, and what comes behind the end.
 macro_rules! enter_host {
@@ -169,7 +169,7 @@ macro_rules! enter_host {
 ///
 /// # Safety
 /// That is described there.
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 #[unsafe(naked)]
 pub unsafe extern "C" fn enter_host(
     ctx: *mut VmContext,
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn enter_host(
 ///
 /// # Safety
 /// As above.
-#[cfg(not(feature = "async"))]
+#[cfg(not(feature = "fibers"))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn enter_host(
     ctx: *mut VmContext,
@@ -276,7 +276,7 @@ pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
 }
 
 /// See [`super::resume`].
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 #[inline(always)]
 pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
     let outcome: u64;

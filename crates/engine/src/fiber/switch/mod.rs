@@ -25,7 +25,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 pub(crate) use arch::HAS_STACKS;
 
 /// Calls a function of the host on the host's stack: `(context of the caller, entry, slots, record of the store)`. Tells how the call has ended, by the numbers of
@@ -58,7 +58,7 @@ impl Switch {
 }
 
 /// How a fiber comes back to who has entered or resumed it.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// What was entered has finished.
@@ -68,7 +68,7 @@ pub(crate) enum Progress {
 }
 
 /// Why a suspended fiber goes on.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// What it waited for has happened, or may have.
@@ -77,7 +77,7 @@ pub(crate) enum Wake {
     Cancel,
 }
 
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 impl Wake {
     /// By the number that the switch passes on.
     pub(crate) fn from_number(number: u32) -> Wake {
@@ -130,17 +130,8 @@ impl<A: FnOnce() -> R, R> Job<A, R> {
     /// `at` is the switch of a fiber that is not running, and whose stack has enough room below where it was left. The job stays where it is until it has finished.
     #[inline(always)]
     pub(crate) unsafe fn enter(job: *mut Job<A, R>, at: *mut Switch) -> Progress {
-        with_convention! {
-            fn body<A: Act>(data: *mut ()) {
-                // SAFETY: `enter` passes the job, which stays where it is.
-                unsafe { A::run(data) }
-            }
-        }
-        // SAFETY: `enter` below and `runtime::future` pass the switch of a fiber that does not run and has room, as `VmFiber::has_room` has told.
-        match unsafe { arch::enter(at, body::<Job<A, R>>, job.cast()) } {
-            0 => Progress::Finished,
-            _ => Progress::Suspended,
-        }
+        // SAFETY: passed on; `runtime::future` has looked at `VmFiber::has_room`.
+        unsafe { enter_job(job, at) }
     }
 }
 
@@ -153,7 +144,7 @@ impl<A, R> Job<A, R> {
 }
 
 /// What a job does, by address.
-trait Act {
+pub(crate) trait Act {
     /// # Safety
     /// `job` is the address of a job of this type, which nobody else uses.
     unsafe fn run(job: *mut ());
@@ -167,6 +158,25 @@ impl<A: FnOnce() -> R, R> Act for Job<A, R> {
         if let Some(act) = job.act.take() {
             job.result = Some(catch_unwind(AssertUnwindSafe(act)));
         }
+    }
+}
+
+/// Enters a fiber to do something there that may suspend.
+///
+/// # Safety
+/// As [`Job::enter`], of whatever the job is.
+#[cfg(any(test, feature = "fibers"))]
+pub(crate) unsafe fn enter_job<A: Act>(job: *mut A, at: *mut Switch) -> Progress {
+    with_convention! {
+        fn body<A: Act>(data: *mut ()) {
+            // SAFETY: `enter_job` passes the job, which stays where it is.
+            unsafe { A::run(data) }
+        }
+    }
+    // SAFETY: `Job::enter` and `runtime::fibers` pass the switch of a fiber that does not run and has room.
+    match unsafe { arch::enter(at, body::<A>, job.cast()) } {
+        0 => Progress::Finished,
+        _ => Progress::Suspended,
     }
 }
 
@@ -260,7 +270,7 @@ pub(crate) unsafe fn suspend(at: *mut Switch) -> Wake {
 ///
 /// # Safety
 /// `at` is the switch of a fiber that is suspended: nothing has been entered on its stack since that is still there.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 pub(crate) unsafe fn resume(at: *mut Switch, wake: Wake) -> Progress {
     // SAFETY: `runtime::future` passes the switch of a fiber that it has seen suspend, with the record as it was then.
     match unsafe { arch::resume(at, wake.number()) } {

@@ -6,7 +6,7 @@ use super::{Body, Switch, with_convention};
 use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 pub(crate) const HAS_STACKS: bool = false;
 
 /// See [`super::enter`].
@@ -43,7 +43,7 @@ pub(super) unsafe fn suspend(_: *mut Switch) -> u32 {
 }
 
 /// See [`super::resume`]: nothing is ever suspended.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 #[inline(always)]
 pub(super) unsafe fn resume(_: *mut Switch, _: u32) -> u32 {
     0

@@ -25,7 +25,7 @@ use super::{Body, Switch};
 use crate::vmctx::{HostEntry, VmContext, VmStore};
 
 /// Whether a fiber has a stack of its own on this processor.
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 pub(crate) const HAS_STACKS: bool = true;
 
 /// See [`super::enter`].
@@ -123,7 +123,7 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Body, data: 
 }
 
 /// Bytes of the frame of [`enter_host`] that are kept for the four words of a suspension.
-const SUSPENSION_BYTES: usize = if cfg!(feature = "async") { 32 } else { 0 };
+const SUSPENSION_BYTES: usize = if cfg!(feature = "fibers") { 32 } else { 0 };
 
 /// The body of [`enter_host`], with what comes between `call` and the way back, and what comes behind the end.
 ///
@@ -166,7 +166,7 @@ macro_rules! enter_host {
 ///
 /// # Safety
 /// That is described there.
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 #[unsafe(naked)]
 pub unsafe extern "sysv64" fn enter_host(
     ctx: *mut VmContext,
@@ -212,7 +212,7 @@ pub unsafe extern "sysv64" fn enter_host(
 ///
 /// # Safety
 /// As above.
-#[cfg(not(feature = "async"))]
+#[cfg(not(feature = "fibers"))]
 #[unsafe(naked)]
 pub unsafe extern "sysv64" fn enter_host(
     ctx: *mut VmContext,
@@ -257,7 +257,7 @@ pub(super) unsafe fn suspend(at: *mut Switch) -> u32 {
 }
 
 /// See [`super::resume`].
-#[cfg(any(test, feature = "async"))]
+#[cfg(any(test, feature = "fibers"))]
 #[inline(always)]
 pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
     let outcome: u32;
@@ -296,7 +296,7 @@ pub(super) unsafe fn resume(at: *mut Switch, why: u32) -> u32 {
 /// The compiling tier makes a function of it, and whoever calls that keeps to the contract of [`super::enter_host`].
 #[doc(hidden)]
 #[macro_export]
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 macro_rules! enter_host_from_registers {
     ($leave:path, $result:literal) => {
         $crate::enter_host_from_registers_and!(
@@ -339,7 +339,7 @@ macro_rules! enter_host_from_registers {
 /// As above, where nothing waits.
 #[doc(hidden)]
 #[macro_export]
-#[cfg(not(feature = "async"))]
+#[cfg(not(feature = "fibers"))]
 macro_rules! enter_host_from_registers {
     ($leave:path, $result:literal) => {
         $crate::enter_host_from_registers_and!($leave, $result [])

@@ -14,7 +14,7 @@ use super::ReasonInRecord;
 use super::host::{HostFunc, KnownCode};
 use super::{core_of, enter_host, heed_stop_in, instance_of};
 use crate::error::{Error, ErrorKind};
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 use crate::fiber::switch::Wake;
 use crate::fiber::switch::with_convention;
 use crate::store::StoreCore;
@@ -30,7 +30,7 @@ pub const HOST_DONE: u32 = 0;
 /// The activation must be left; the reason is in the record.
 pub const HOST_STOPPED: u32 = 1;
 /// The function waits, on the fiber that has called it. Nobody but the switch sees this.
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 const HOST_WAITS: u32 = 2;
 
 /// Calls a function of the host for the guest; false where the activation must be left, and then the reason is in the record.
@@ -196,6 +196,11 @@ unsafe fn leave(vm: *mut VmStore, roots: usize, reason: Pending) -> u32 {
             (*vm).fiber.waiting.roots = roots;
             return HOST_WAITS;
         }
+        #[cfg(feature = "fibers")]
+        if !(*vm).fiber.parked.slots.is_null() {
+            (*core_of(vm)).roots.truncate(roots);
+            return HOST_WAITS;
+        }
         let reason = for_guest(&*core_of(vm), reason);
         (*core_of(vm)).roots.truncate(roots);
         (*vm).fiber.pending = Some(reason);
@@ -217,7 +222,7 @@ fn for_guest(core: &StoreCore, reason: Pending) -> Pending {
     }
 }
 
-#[cfg(feature = "async")]
+#[cfg(feature = "fibers")]
 with_convention! {
     /// Ends a call of a function of the host that this fiber has waited for, which goes on for the reason with that number; tells how, as [`enter_host`] does.
     ///
@@ -225,17 +230,47 @@ with_convention! {
     /// The switch alone calls this.
     #[cold]
     pub fn end_wait<>(vm: *mut VmStore, wake: u32) -> u32 {
-        // SAFETY: `enter_host` passes the record that it was called with, on the fiber, which `Call` has let go on: it has put back what was in the record.
+        // SAFETY: `enter_host` passes the record that it was called with, on the fiber, which `runtime::fibers` has let go on, or `Call`: it has put back what was in the record.
         unsafe {
-            let roots = (*vm).fiber.waiting.roots;
-            match super::future::answer(vm, Wake::from_number(wake)) {
-                Ok(()) => {
-                    (*core_of(vm)).roots.truncate(roots);
-                    HOST_DONE
-                }
-                Err(reason) => leave(vm, roots, reason),
+            if let Some(answer) = (*vm).fiber.parked.answer.take() {
+                // References are those of whoever has let it go on; none is the guest's.
+                let roots = (*core_of(vm)).roots.len();
+                return answer.map_or_else(|error| leave(vm, roots, Pending::Error(error)), |()| HOST_DONE);
             }
+            end_wait_for_future(vm, Wake::from_number(wake))
         }
+    }
+}
+
+/// Ends a call of a function whose future was waited for.
+///
+/// # Safety
+/// As [`end_wait`].
+#[cfg(feature = "async")]
+unsafe fn end_wait_for_future(vm: *mut VmStore, wake: Wake) -> u32 {
+    // SAFETY: passed on.
+    unsafe {
+        let roots = (*vm).fiber.waiting.roots;
+        match super::future::answer(vm, wake) {
+            Ok(()) => {
+                (*core_of(vm)).roots.truncate(roots);
+                HOST_DONE
+            }
+            Err(reason) => leave(vm, roots, reason),
+        }
+    }
+}
+
+/// There are none.
+///
+/// # Safety
+/// As [`end_wait`].
+#[cfg(all(feature = "fibers", not(feature = "async")))]
+unsafe fn end_wait_for_future(vm: *mut VmStore, _: Wake) -> u32 {
+    // SAFETY: passed on.
+    unsafe {
+        let roots = (*core_of(vm)).roots.len();
+        leave(vm, roots, Pending::Error(Error::limit("a call went on before it was told how")))
     }
 }
 

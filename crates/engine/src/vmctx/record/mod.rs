@@ -1,5 +1,8 @@
 //! The record of a store and the guest stack it describes.
 
+#[cfg(feature = "fibers")]
+mod fibers;
+
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -71,17 +74,28 @@ impl StoreRecord {
         }
         let stack = self.fiber().native_stack;
         let bytes = stack.top - stack.limit;
-        let mut first = stack.top - bytes.min(STACK_STEP_BYTES);
-        let charged = self.charge.bytes().saturating_add((stack.top - first + NATIVE_HEADROOM_BYTES) as u64);
-        if !self.charge.set_quietly(charged) {
-            // A guest that has used up its budget does not end because it gets hot, which happens at another time in every run: so much is not charged.
-            first = stack.top - bytes.min(UNCHARGED_STACK_BYTES);
-        }
+        #[cfg(feature = "fibers")]
+        let charged = self.first_native_bytes();
+        #[cfg(not(feature = "fibers"))]
+        let charged: Option<usize> = None;
+        let first = charged.map(|charged| stack.top - bytes.min(charged));
+        let first = first.unwrap_or_else(|| self.charge_native_stack(stack.top, bytes));
         self.shared().set_poll_page_apart()?;
         self.fiber_mut().native_limit = first;
         // If a request was answered before, the limit is still one that stops nobody: the next check fails, and sets the right one.
         self.shared().native_limit().store(usize::MAX, Ordering::Release);
         Ok(())
+    }
+
+    /// Charges for the native stack of the store's first fiber, of at most so many bytes; tells how far it may be used.
+    fn charge_native_stack(&mut self, top: usize, bytes: usize) -> usize {
+        let first = top - bytes.min(STACK_STEP_BYTES);
+        let charged = self.charge.bytes().saturating_add((top - first + NATIVE_HEADROOM_BYTES) as u64);
+        match self.charge.set_quietly(charged) {
+            true => first,
+            // A guest that has used up its budget does not end because it gets hot, which happens at another time in every run: so much is not charged.
+            false => top - bytes.min(UNCHARGED_STACK_BYTES),
+        }
     }
 
     /// Lets frames of interpreted functions reach up to `end`; false where the stack or the budget has no more.

@@ -1,6 +1,6 @@
 //! Traps: what they are, where they say they happened, and that the store can be used afterwards.
 
-use innkeeper::{Config, Engine, Error, ErrorKind, Func, Instance, Linker, Module, Store, Trap, Val};
+use innkeeper::{Config, Engine, Error, ErrorKind, Func, Instance, Linker, Module, Store, Tiers, Trap, Val};
 
 fn engine() -> Engine {
     innkeeper::engine(Config::default())
@@ -57,6 +57,71 @@ fn offsets_of_instructions_that_melted_into_one() {
         let error = run.call(&mut store, 0x0400_0000).unwrap_err();
         let offset = error.backtrace().frames()[0].offset_bytes.unwrap();
         assert_eq!(binary[offset], opcode, "{body}");
+    }
+}
+
+/// A load and a store of the same bytes may be one instruction of the machine: what fails is the load. Every other store fails at its own place.
+#[test]
+fn offsets_of_loads_and_stores_that_melted_into_one() {
+    const END: i32 = 65536;
+    const LOADS: [u8; 4] = [0x28, 0x29, 0x2d, 0x2f];
+    const STORES: [u8; 4] = [0x36, 0x37, 0x3a, 0x3b];
+    let cases: [(&str, [i32; 2], &[u8]); 12] = [
+        ("(i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))", [END, 0], &LOADS),
+        ("(i64.store (local.get 0) (i64.or (i64.load (local.get 0)) (i64.const 1)))", [END - 7, 0], &LOADS),
+        ("(i32.store8 (local.get 0) (i32.xor (i32.load8_u (local.get 0)) (i32.const 1)))", [END, 0], &LOADS),
+        (
+            "(i32.store16 (local.get 0) (i32.sub (i32.load16_u (local.get 0)) (local.get 1)))",
+            [END - 1, 0],
+            &LOADS,
+        ),
+        (
+            "(i32.store offset=8 (local.get 0) (i32.add (i32.load offset=8 (local.get 0)) (local.get 1)))",
+            [END - 8, 0],
+            &LOADS,
+        ),
+        (
+            "(i32.store offset=4 (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))",
+            [END - 4, 0],
+            &STORES,
+        ),
+        ("(i64.store (local.get 0) (i64.extend_i32_u (i32.load (local.get 0))))", [END - 4, 0], &STORES),
+        ("(i32.store (local.get 1) (i32.add (i32.load (local.get 0)) (i32.const 1)))", [0, END], &STORES),
+        (
+            "(i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.load (local.get 1))))",
+            [0, END],
+            &LOADS,
+        ),
+        (
+            "(i32.store (local.get 0) (i32.add (i32.load (local.get 1)) (i32.load (local.get 0))))",
+            [END, 0],
+            &LOADS,
+        ),
+        (
+            "(i32.store $b (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))",
+            [END - 4, 0],
+            &STORES,
+        ),
+        (
+            "(if (local.get 1) (then (drop (i32.load (local.get 0))))) (i32.store (local.get 0) (i32.const 1))",
+            [END, 0],
+            &STORES,
+        ),
+    ];
+    for tiers in [Tiers::Interpreter, Tiers::Compiled] {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        for (body, [first, second], opcodes) in cases {
+            let text =
+                format!(r#"(module (memory 1) (memory $b 0) (func (export "run") (param i32 i32) {body}))"#);
+            let binary = innkeeper::to_binary(text.as_bytes()).unwrap().into_owned();
+            let mut store = Store::new(&engine, ()).unwrap();
+            let instance = instantiate(&mut store, &Linker::new(&engine), &text);
+            let run = instance.get_typed_func::<(i32, i32), ()>(&mut store, "run").unwrap();
+            let error = run.call(&mut store, (first, second)).unwrap_err();
+            assert_eq!(error.trap(), Some(Trap::MemoryOutOfBounds), "{body}");
+            let offset = error.backtrace().frames()[0].offset_bytes.unwrap();
+            assert!(opcodes.contains(&binary[offset]), "{tiers:?} {body}: {:#x}", binary[offset]);
+        }
     }
 }
 

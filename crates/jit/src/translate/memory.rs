@@ -6,7 +6,7 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Opcode, Type, Value, types};
+use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Opcode, Type, Value, types};
 use innkeeper_engine::index::MemoryIndex;
 use innkeeper_engine::tier::{VmContext, VmMemory};
 use innkeeper_engine::{IndexType, Sharing, Trap};
@@ -21,6 +21,17 @@ pub(super) struct AccessTarget {
     pub(super) address: Value,
     pub(super) offset: i32,
     pub(super) flags: MemFlagsData,
+}
+
+/// A load that was translated.
+pub(super) struct Loaded {
+    /// Its place.
+    pub(super) place: u32,
+    block: Option<Block>,
+    address: Option<Value>,
+    memory: u32,
+    offset: u64,
+    bytes: u64,
 }
 
 impl AccessTarget {
@@ -113,24 +124,49 @@ impl Translator<'_, '_> {
         Ok(AccessTarget { address, offset: 0, flags })
     }
 
-    /// Notes that the instruction is a load, at whose own place it fails.
-    pub(super) fn note_load(&mut self) {
+    /// Notes that the instruction is a load of so many bytes, at whose own place it fails; its address is to be popped yet.
+    pub(super) fn note_load(&mut self, argument: &MemArg, bytes: u64) -> Result {
         let place = self.inliner.place(self.offset);
         if let Some(before) = self.loads_before.get_mut(&place) {
             before.is_before_load = true;
         }
-        self.last_load = Some(place);
+        self.last_load = Some(Loaded {
+            place,
+            block: self.b.current_block(),
+            address: self.stack.last().copied(),
+            memory: entry(argument)?,
+            offset: argument.offset,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// Pops the address of a store of `bytes` bytes.
+    ///
+    /// Where the last load was of the same bytes, the store cannot fail any more: no memory shrinks. Then both may become one instruction, which touches a new page once and
+    /// not twice; it fails where the load is, see [`crate::tables::Places`].
+    fn access_to_store(&mut self, argument: &MemArg, bytes: u64) -> Result<AccessTarget> {
+        let memory = entry(argument)?;
+        let is_loaded = self.last_load.as_ref().is_some_and(|last| {
+            last.block == self.b.current_block()
+                && last.address == self.stack.last().copied()
+                && (last.memory, last.offset) == (memory, argument.offset)
+                && last.bytes >= bytes
+        });
+        let target = self.access(argument, bytes)?;
+        Ok(if is_loaded { target } else { target.stored_to() })
     }
 
     pub(super) fn load(&mut self, argument: &MemArg, ty: Type) -> Result<Value> {
-        self.note_load();
-        let AccessTarget { address, offset, flags } = self.access(argument, u64::from(ty.bytes()))?;
+        let bytes = u64::from(ty.bytes());
+        self.note_load(argument, bytes)?;
+        let AccessTarget { address, offset, flags } = self.access(argument, bytes)?;
         Ok(self.b.ins().load(ty, flags, address, offset))
     }
 
     pub(super) fn store_to(&mut self, argument: &MemArg, value: Value) -> Result {
         let size = u64::from(self.b.func.dfg.value_type(value).bytes());
-        let AccessTarget { address, offset, flags } = self.access(argument, size)?.stored_to();
+        let AccessTarget { address, offset, flags } = self.access_to_store(argument, size)?;
         self.b.ins().store(flags, value, address, offset);
         Ok(())
     }
@@ -143,7 +179,7 @@ impl Translator<'_, '_> {
     /// Loads a cell that is narrower than the value. One instruction of the compiler's does both: out of two it would make arithmetic on narrow
     /// registers, which processors are slower at.
     fn load_narrow(&mut self, argument: &MemArg, opcode: Opcode, ty: Type) -> Result {
-        self.note_load();
+        self.note_load(argument, cell_bytes(opcode))?;
         let place = self.access(argument, cell_bytes(opcode))?;
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
         let (load, dfg) = self.b.ins().Load(opcode, ty, flags, place.offset.into(), place.address);
@@ -159,7 +195,7 @@ impl Translator<'_, '_> {
     /// Stores the lower part of a value.
     fn store_narrow(&mut self, argument: &MemArg, opcode: Opcode) -> Result {
         let value = self.pop()?;
-        let place = self.access(argument, cell_bytes(opcode))?.stored_to();
+        let place = self.access_to_store(argument, cell_bytes(opcode))?;
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
         let ty = self.b.func.dfg.value_type(value);
         self.b.ins().Store(opcode, ty, flags, place.offset.into(), value, place.address);

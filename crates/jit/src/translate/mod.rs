@@ -49,6 +49,7 @@ pub(crate) use emit::{
 };
 use exception::{Handlers, Scope};
 use inline::Inliner;
+use memory::Loaded;
 use unroll::Unrolled;
 
 /// Why a function is not compiled.
@@ -131,8 +132,8 @@ pub(crate) struct Translator<'a, 'b> {
     offset: usize,
     /// See [`Places::loads_before`].
     loads_before: HashMap<u32, LoadBefore>,
-    /// The place of the last load that was translated.
-    last_load: Option<u32>,
+    /// The last load that was translated.
+    last_load: Option<Loaded>,
     /// The loop that comes next, where it is to be there several times.
     unrolled: Option<Unrolled>,
     /// Whether the body of the last loop is to be translated once more.
@@ -305,8 +306,8 @@ impl Translator<'_, '_> {
     fn locate(&mut self) {
         let place = self.inliner.place(self.offset);
         self.b.set_srcloc(SourceLoc::new(place));
-        if let Some(load) = self.last_load {
-            self.loads_before.insert(place, LoadBefore { place: load, is_before_load: false });
+        if let Some(load) = &self.last_load {
+            self.loads_before.insert(place, LoadBefore { place: load.place, is_before_load: false });
         }
     }
 

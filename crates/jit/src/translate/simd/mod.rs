@@ -215,9 +215,9 @@ impl Translator<'_, '_> {
 
     pub(super) fn load_lane(&mut self, argument: &MemArg, shape: Type, lane: u8) -> Result {
         let vector = self.pop_vector(shape)?;
-        self.note_load();
-        let AccessTarget { address, offset, flags } =
-            self.access(argument, u64::from(shape.lane_type().bytes()))?;
+        let bytes = u64::from(shape.lane_type().bytes());
+        self.note_load(argument, bytes)?;
+        let AccessTarget { address, offset, flags } = self.access(argument, bytes)?;
         // A load of its own: one that is folded into the insertion would read more than the lane.
         let cell = self.b.ins().load(shape.lane_type(), flags, address, offset);
         let value = self.b.ins().insertlane(vector, cell, lane);

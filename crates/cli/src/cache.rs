@@ -10,8 +10,8 @@ use etcetera::BaseStrategy;
 use innkeeper::wasi::host::ChangesSeal;
 use innkeeper::wasi::keys::{Access, Keys};
 use innkeeper::{
-    Cache, CacheDirectory, CacheSeal, CompileStatistics, Config, Module, PrecompiledError, Progress, Tiers,
-    fill_cache, fill_cache_with_called,
+    Cache, CacheDirectory, CacheSeal, Compilable, CompileStatistics, Config, PrecompiledError, Progress,
+    Tiers, fill_cache, fill_cache_with_called,
 };
 
 use crate::background;
@@ -47,7 +47,7 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
     },
-    /// Compile functions of a module into the cache, so that its next run is as fast as any
+    /// Compile functions of a module or component into the cache, so that its next run is as fast as any
     Fill {
         /// Only functions that earlier runs have called, those first that were called most often; not all that there are
         #[arg(long)]
@@ -61,7 +61,7 @@ pub(crate) enum CacheCommand {
         /// Where the key of the cache is, for a process without a home directory
         #[arg(long, hide = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
         key: Option<PathBuf>,
-        /// The module, .wasm or .wat, or - for standard input
+        /// The module or component, .wasm or .wat, or - for standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: OsString,
         /// The directory, instead of the usual one
@@ -259,7 +259,7 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
         CacheCommand::Info { .. } => {
             let contents = opened.contents().map_err(failed)?;
             format!(
-                "directory  {}\nmodules    {}\nsize       {}\nlimit      {}\n",
+                "directory  {}\nprograms   {}\nsize       {}\nlimit      {}\n",
                 visible(&path.to_string_lossy()),
                 contents.files,
                 size(contents.bytes),
@@ -279,34 +279,34 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Problem> {
                         true => Input::read_regular_file(file),
                         false => Input::read(file),
                     };
-                    fill(input?, &|module, progress| fill_cache_with_called(module, progress, &has_time))?
+                    fill(input?, &|code, progress| fill_cache_with_called(code, progress, &has_time))?
                 }
                 false => fill(Input::read(file)?, &fill_cache)?,
             }
         }
         CacheCommand::Clear { .. } => {
             let cleared = opened.clear().map_err(failed)?;
-            let modules = if cleared.files == 1 { "module" } else { "modules" };
-            format!("removed {} {modules}, {}\n", cleared.files, size(cleared.bytes))
+            let programs = if cleared.files == 1 { "program" } else { "programs" };
+            format!("removed {} {programs}, {}\n", cleared.files, size(cleared.bytes))
         }
     };
     report::output(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compiles a module into the cache of its engine.
-type Compile<'a> = dyn Fn(&Module, Progress<'_>) -> Result<CompileStatistics, PrecompiledError> + 'a;
+/// Compiles a module or component into the cache of its engine.
+type Compile<'a> = dyn Fn(&dyn Compilable, Progress<'_>) -> Result<CompileStatistics, PrecompiledError> + 'a;
 
-/// Compiles a module into the cache with `compile`, and says what was compiled.
+/// Compiles a module or component into the cache with `compile`, and says what was compiled.
 fn fill(
     mut input: Input,
     (config, cache): (Config, Cache),
     compile: &Compile<'_>,
 ) -> Result<String, Problem> {
     let engine = innkeeper::engine_cached(config, Tiers::Auto, cache);
-    let module = input.module(&engine)?;
+    let code = input.code(&engine)?;
     let progress = report::Progress::new("compiling functions");
-    let statistics = compile(&module, &|done, of| progress.tell(done, of));
+    let statistics = compile(code.compilable(), &|done, of| progress.tell(done, of));
     progress.finish();
     let statistics = statistics.map_err(|error| Problem::new(&input.name, error))?;
     Ok(format!("{}: {}", input.name, compiled(&statistics)))

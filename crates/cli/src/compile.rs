@@ -1,4 +1,4 @@
-//! `inn compile`: a module's machine code, made ahead of time, in one file with the module.
+//! `inn compile`: a module's or component's machine code, made ahead of time, in one file with it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const EXTENSION: &str = "cwasm";
 
 #[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
-    /// The module, .wasm or .wat, or - for standard input
+    /// The module or component, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
     /// The file to write, instead of FILE with the ending .cwasm, or - for standard output
@@ -43,12 +43,12 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Problem> {
     args.work.watch()?;
     let mut input = Input::read(&args.file)?;
     let engine = innkeeper::engine_with(args.work.config(), Tiers::Auto);
-    let module = input.module(&engine)?;
+    let code = input.code(&engine)?;
     let file = Document::open(&output, &Writable::by_no_guest([&args.file]))?;
     let progress = report::Progress::new("compiling functions");
     // Written when it is done: whoever ends the command before leaves nothing.
     let mut made = Vec::new();
-    let statistics = innkeeper::precompile(&module, &mut made, &|done, of| progress.tell(done, of));
+    let statistics = innkeeper::precompile(code.compilable(), &mut made, &|done, of| progress.tell(done, of));
     progress.finish();
     let statistics = statistics.map_err(|error| Problem::new(&input.name, error))?;
     let closing = format!("{}: {}, {}", written_to(&output), size(made.len() as u64), compiled(&statistics));

@@ -17,7 +17,7 @@ use innkeeper::{Engine, Error, ErrorKind, Store, Trap};
 use crate::call::{Call, Called, Exported, Session, exported, listed};
 use crate::deadline::Deadline;
 use crate::ended::{Ended, Usage, all_told};
-use crate::flags::RunArgs;
+use crate::flags::{CompileAfter, RunArgs};
 use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
 use crate::plug::Plug;
@@ -26,7 +26,7 @@ use crate::signals::{self, Came};
 use crate::values::ProfileFlag;
 use crate::wording::Wording;
 use crate::writable::Writable;
-use crate::{changes, output};
+use crate::{background, changes, output};
 
 /// A run of a component that is about to begin.
 pub(crate) struct Run<'a> {
@@ -62,9 +62,8 @@ impl Run<'_> {
         let args = self.args;
         self.refuse_flags()?;
         let Execution { config, tiers, cache } = self.execution;
-        let engine = innkeeper::engine_cached(config, tiers, cache);
-        let bytes = std::mem::take(&mut self.input.bytes);
-        let component = Component::new(&engine, bytes).map_err(|error| self.input.problem(&error))?;
+        let engine = innkeeper::engine_cached(config, tiers, cache.clone());
+        let component = self.input.component(&engine)?;
         let calls = Call::all(&args.invoke, args.guest_args())?;
         let functions = exported(&component);
         if calls.is_empty() && !functions.iter().any(is_run) {
@@ -85,6 +84,7 @@ impl Run<'_> {
         changes.check(context.host())?;
         let ran = run((&mut linked, &calls), context, (&engine, self.deadline.start_guest(), args))
             .map_err(|reason| reason.told(&self.input))?;
+        let lacking = component.keep_code();
         let ended = Ended {
             ending: &ran.ending,
             host: &ran.host,
@@ -108,7 +108,17 @@ impl Run<'_> {
         problems.extend(ran.problem);
         drop(self.deadline);
         then(&self.keys, &ran.host);
-        all_told(code, problems)
+        let code = all_told(code, problems)?;
+        drop(linked);
+        // Whoever interrupts a run wants it to be over.
+        let is_wanted =
+            args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
+        if is_wanted && args.keys.deterministic.is_none() {
+            let of_plugs = plugs.into_iter().map(|plug| (plug.component.keep_code(), plug.source));
+            let all = std::iter::once((lacking, self.input.source)).chain(of_plugs);
+            background::leave_behind(all, &cache);
+        }
+        Ok(code)
     }
 
     /// Refuses what can only be done with modules yet.

@@ -127,7 +127,7 @@ impl State {
             let reason = "deadline exceeded while it was read, decoded and compiled";
             last_words(
                 Problem::new(file, reason)
-                    .help("give it more time; a module can be compiled ahead of time: inn compile"),
+                    .help("give it more time, or compile it ahead of time: inn compile"),
             );
         }
         let ended = self.has_ended.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use innkeeper::component::Component;
-use innkeeper::{Engine, Error, ErrorKind, Module, Precompiled};
+use innkeeper::{Compilable, Engine, Error, ErrorKind, Module, Precompiled};
 
 use crate::report::{Problem, visible};
 use crate::{absent, foreign, reserve};
@@ -30,6 +30,22 @@ pub(crate) struct Input {
     pub(crate) source: Option<ModuleFile>,
     /// The text that it was translated from, if it was.
     pub(crate) text: Option<Vec<u8>>,
+}
+
+/// What a file holds, decoded and validated.
+pub(crate) enum Code {
+    Module(Module),
+    Component(Component),
+}
+
+impl Code {
+    /// All of it, to be compiled.
+    pub(crate) fn compilable(&self) -> &dyn Compilable {
+        match self {
+            Code::Module(module) => module,
+            Code::Component(component) => component,
+        }
+    }
 }
 
 /// The file that a module was read from, which stays what it is whatever happens to its path.
@@ -137,6 +153,19 @@ impl Input {
                 .help("`inn validate` and `inn inspect` take components"));
         }
         Module::new(engine, std::mem::take(&mut self.bytes)).map_err(|error| self.problem(&error))
+    }
+
+    /// Decodes and validates the component, which takes the bytes.
+    pub(crate) fn component(&mut self, engine: &Engine) -> Result<Component, Problem> {
+        Component::new(engine, std::mem::take(&mut self.bytes)).map_err(|error| self.problem(&error))
+    }
+
+    /// Decodes and validates the module or component, which takes the bytes.
+    pub(crate) fn code(&mut self, engine: &Engine) -> Result<Code, Problem> {
+        match self.is_component() {
+            true => self.component(engine).map(Code::Component),
+            false => self.module(engine).map(Code::Module),
+        }
     }
 
     /// What to say about an error of decoding or validation.

@@ -9,13 +9,15 @@ use innkeeper::wasi::p2::Context;
 use innkeeper::{Engine, Error, Store};
 
 use crate::flags::RunArgs;
-use crate::input::Input;
+use crate::input::{Input, ModuleFile};
 use crate::report::Problem;
 use crate::writable::Writable;
 
 /// A component that is plugged in.
 pub(crate) struct Plug {
-    component: Component,
+    pub(crate) component: Component,
+    /// What it was read from.
+    pub(crate) source: Option<ModuleFile>,
 }
 
 impl Plug {
@@ -31,13 +33,12 @@ impl Plug {
                 );
                 return Err(problem.help("make a component of it, or build it as one").mistake());
             }
-            let bytes = std::mem::take(&mut input.bytes);
-            let component = Component::new(engine, bytes).map_err(|error| input.problem(&error))?;
+            let component = input.component(engine)?;
             if component.exported_funcs().is_empty() {
                 let problem = Problem::new(format!("--plug {}", input.name), "it exports no function");
                 return Err(problem.help("`inn inspect` lists what it exports, and what the program imports"));
             }
-            Ok(Plug { component })
+            Ok(Plug { component, source: input.source.take() })
         });
         plugs.collect()
     }

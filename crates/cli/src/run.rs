@@ -196,7 +196,7 @@ fn run_guest(
     // Whoever interrupts a run wants it to be over.
     let is_wanted = args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
     if is_wanted && !is_repeatable {
-        background::leave_behind(lacking, input.source, &cache);
+        background::leave_behind([(lacking, input.source)], &cache);
     }
     Ok(code)
 }

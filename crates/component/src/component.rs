@@ -103,7 +103,7 @@ impl Component {
             ))
         })?;
         copy.extend_from_slice(bytes);
-        core::Nest::validate(engine, copy, features.flags(), &mut |_, _| Ok(())).map(drop)
+        core::Nest::validate(engine, copy, features.flags())
     }
 
     /// Whether bytes begin as a component in the binary format does.
@@ -159,6 +159,27 @@ impl Component {
         found
     }
 
+    /// The modules that the component consists of, all decoded now, and those that are generated for calls between its instances, as they are where its memories are as most are: for
+    /// whoever compiles all of them.
+    ///
+    /// # Errors
+    /// Limits; what is valid and not supported.
+    pub fn all_modules(&self) -> Result<Vec<core::Module>, Error> {
+        let own = (0..self.0.modules.len()).map(|number| self.module(number).cloned());
+        let batches = self.batches().iter().enumerate();
+        let generated = batches.map(|batch| self.generated(batch).cloned());
+        own.chain(generated).collect()
+    }
+
+    /// As [`core::Module::keep_code`], of all modules of the component together, which have one file in the cache.
+    pub fn keep_code(&self) -> core::Lacking {
+        self.0.keep_code()
+    }
+
+    pub(crate) fn nest(&self) -> &core::Nest {
+        &self.0.nest
+    }
+
     pub(crate) fn batches(&self) -> &[Batch] {
         self.0.batches.get_or_init(|| match adapter::is_on(&self.0.engine) {
             true => adapter::batches(&self.0.plan),
@@ -180,6 +201,20 @@ impl Component {
         let module = self.0.nest.module(number)?;
         let module = module.ok_or_else(|| Error::limit("the component has no such module"))?;
         Ok(once.get_or_init(|| module))
+    }
+}
+
+impl Inner {
+    fn keep_code(&self) -> core::Lacking {
+        let generated = self.batches.get().into_iter().flatten().filter_map(Batch::module);
+        self.nest.keep_code(self.modules.iter().filter_map(OnceLock::get).chain(generated))
+    }
+}
+
+impl Drop for Inner {
+    /// Once, and not module by module.
+    fn drop(&mut self) {
+        self.keep_code();
     }
 }
 

@@ -256,8 +256,9 @@ impl<T: 'static> Making<'_, T> {
         while let Some(batch) = component.batches().get(self.batches_made)
             && batch.before_step <= step
         {
+            let number = self.batches_made;
             self.batches_made += 1;
-            self.adapters(store, batch)?;
+            self.adapters(store, (number, batch))?;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ mod tiers;
 
 #[cfg(feature = "cache")]
 pub use cache::{
-    Cache, CacheContents, CacheDirectory, CacheError, CacheSeal, CacheSealError, Precompiled,
+    Cache, CacheContents, CacheDirectory, CacheError, CacheSeal, CacheSealError, Compilable, Precompiled,
     PrecompiledError, Progress, fill_cache, fill_cache_with_called, precompile,
 };
 #[cfg(feature = "component")]

@@ -75,6 +75,10 @@ unsafe impl Preparation for Interpreter {
         Verdict::Unknown
     }
 
+    fn part(&self, _: u32, _: Option<&[u8]>) -> Box<dyn Preparation> {
+        Box::new(Interpreter)
+    }
+
     fn prepare(self: Box<Self>, module: &Arc<ModuleParts>) -> ModuleTiers {
         ModuleTiers { baseline: Interpreter::prepare_beside(module, std::ptr::null()), compiler: None }
     }

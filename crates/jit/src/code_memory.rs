@@ -7,8 +7,6 @@ use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::ModuleParts;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io;
 use rustix::mm::{
@@ -16,17 +14,25 @@ use rustix::mm::{
 };
 
 use crate::cache::SavedCode;
-use crate::cache::entry_point::{EntryPoint, frame_bytes};
-use crate::region::{Function, Region};
+use crate::cache::entry_point::EntryPoint;
+use crate::region::{Function, FunctionOf, Region};
 use crate::tables::Tables;
-use crate::translate::Start;
 use crate::watch;
 
 /// Pieces of memory that are filled from the start.
 pub(crate) struct CodeMemory {
     /// With how much of each is used.
     pieces: Vec<(Arc<Piece>, usize)>,
-    module: Option<Weak<ModuleParts>>,
+    of: CodeOf,
+}
+
+/// What code is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeOf {
+    /// Functions of a module, which stay as long as it does.
+    Module,
+    /// Trampolines, which are many modules'.
+    Trampolines,
 }
 
 struct Piece {
@@ -89,10 +95,9 @@ impl HeldCode {
 }
 
 impl CodeMemory {
-    /// Memory for the functions of a module; for trampolines without one. Those are many modules': here is only the piece that is being filled, and the
-    /// others stay as long as somebody holds code in them.
-    pub(crate) fn new(module: Option<Weak<ModuleParts>>) -> CodeMemory {
-        CodeMemory { pieces: Vec::new(), module }
+    /// Of trampolines here is only the piece that is being filled, and the others stay as long as somebody holds code in them.
+    pub(crate) fn new(of: CodeOf) -> CodeMemory {
+        CodeMemory { pieces: Vec::new(), of }
     }
 
     /// Copies code in and makes it known; none where the system refuses memory. `describe` gets the addresses.
@@ -102,13 +107,13 @@ impl CodeMemory {
         describe: impl FnOnce(Range<usize>) -> Function,
     ) -> Option<*const u8> {
         if self.pieces.last().is_none_or(|(piece, used)| piece.len - used < code.len() + ALIGNMENT) {
-            let next = match (&self.module, self.pieces.last()) {
-                (Some(_), Some((last, _))) => (last.len * 2).min(MOST_BYTES),
+            let next = match (self.of, self.pieces.last()) {
+                (CodeOf::Module, Some((last, _))) => (last.len * 2).min(MOST_BYTES),
                 _ => FIRST_BYTES,
             };
             let len = next.max((code.len() + ALIGNMENT).next_multiple_of(FIRST_BYTES));
-            let piece = Arc::new(Piece::new(len, self.module.clone())?);
-            if self.module.is_none() {
+            let piece = Arc::new(Piece::new(len)?);
+            if self.of == CodeOf::Trampolines {
                 self.pieces.clear();
             }
             self.pieces.push((piece, 0));
@@ -138,11 +143,11 @@ impl CodeMemory {
 }
 
 impl Piece {
-    fn new(len: usize, module: Option<Weak<ModuleParts>>) -> Option<Piece> {
+    fn new(len: usize) -> Option<Piece> {
         let mapped = if watch::is_watched() { map_nameless(len) } else { map_file(len) };
         let (writable, executable) = mapped.ok()?;
         let start = executable as usize;
-        let Some(region) = Region::new(start..start + len, module) else {
+        let Some(region) = Region::new(start..start + len) else {
             unmap(writable, len);
             unmap(executable, len);
             return None;
@@ -186,27 +191,27 @@ fn unmap(mapping: *mut c_void, len: usize) {
     let _ = unsafe { munmap(mapping, len) };
 }
 
-/// Machine code that lies in a file, of a module.
+/// Machine code that lies in a file, of a module or of all modules of a component.
 pub(crate) struct MappedCode {
     saved: Arc<SavedCode>,
-    /// None where the file has no code, or its code is known as another module's.
+    /// None where the file has no code.
     region: Option<Arc<Region>>,
 }
 
 impl MappedCode {
-    /// Makes the addresses known; none of the functions is yet. Each module has a mapping of its own.
-    pub(crate) fn new(saved: Arc<SavedCode>, module: Weak<ModuleParts>) -> MappedCode {
-        let region = Region::new(saved.addresses(), Some(module));
+    /// Makes the addresses known; none of the functions is yet. Each module, and each component, has a mapping of its own.
+    pub(crate) fn new(saved: Arc<SavedCode>) -> MappedCode {
+        let region = Region::new(saved.addresses());
         MappedCode { saved, region }
     }
 
-    /// The code of a function that is entered so, made known; none where there is none, or it is damaged, or made for another frame.
-    pub(crate) fn function(&self, func: DefinedFuncIndex, start: Start<'_>) -> Option<*const u8> {
+    /// The code that is entered there from such a frame, made known as that of a function; none where there is none, or it is damaged, or made for another frame.
+    pub(crate) fn function(&self, entry: EntryPoint, frame: &[u8], of: FunctionOf) -> Option<*const u8> {
         let region = self.region.as_ref()?;
-        let intact = self.saved.function(EntryPoint::of(func, start)?, &frame_bytes(start))?;
+        let intact = self.saved.function(entry, frame)?;
         let tables = Tables::saved(Arc::clone(&self.saved), intact.tables);
         let address = intact.code.start as *const u8;
-        region.add(Function { range: intact.code, func: Some(func), tables });
+        region.add(Function { range: intact.code, of: Some(of), tables });
         Some(address)
     }
 

@@ -100,8 +100,8 @@ impl<F> Build for F where
 
 impl Code {
     /// What is to be known about the code once it lies at `range`.
-    pub(crate) fn describe(&self, range: Range<usize>, func: Option<DefinedFuncIndex>) -> region::Function {
-        region::Function { range, func, tables: self.tables.clone() }
+    pub(crate) fn describe(&self, range: Range<usize>, of: region::FunctionOf) -> region::Function {
+        region::Function { range, of: Some(of), tables: self.tables.clone() }
     }
 }
 

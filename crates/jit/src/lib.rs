@@ -56,12 +56,14 @@ use innkeeper_engine::{CompileStatistics, Config, MemoryLayout, NanBits};
 
 use compiler::Compiler;
 
+use cache::kept::Kept;
 use cache::key::{Key, Target};
 use cache::{Cache, Precompiled, PrecompiledError};
 
-pub use ahead::Progress;
+pub use ahead::{Progress, Whole, compile_ahead, fill_cache, fill_cache_with_called};
+pub use cache::kept::CacheLookup;
 pub use compiler::is_compiling;
-pub use module::{CacheLookup, NativeModule};
+pub use module::NativeModule;
 pub use watch::watch_code;
 
 /// The compiler of an engine, with what its modules share.
@@ -144,7 +146,7 @@ impl Jit {
         module::lock(&self.0.statistics).clone()
     }
 
-    /// What the cache has of a module, for an engine with this configuration.
+    /// What the cache has of a module or a component, for an engine with this configuration.
     #[must_use]
     pub fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> CacheLookup {
         if self.0.cache.is_off() {
@@ -156,10 +158,10 @@ impl Jit {
         if saved.is_some() {
             module::lock(&self.0.statistics).known_valid += 1;
         }
-        CacheLookup::of(key, saved)
+        CacheLookup::of(Kept::new(key, saved, self.0.cache.shared_directory(), bytes.len()))
     }
 
-    /// What [`NativeModule::compile_ahead`] has written, for an engine with this configuration: the module, and its code.
+    /// What [`compile_ahead`] has written, for an engine with this configuration: the module, and its code.
     ///
     /// # Errors
     /// As [`cache::Precompiled::open_trusted`].
@@ -174,9 +176,10 @@ impl Jit {
         }?;
         self.isa().ok_or(PrecompiledError::NoCompiler)?;
         let module = precompiled.take_module();
-        let lookup = precompiled.into_lookup().ok_or(PrecompiledError::Damaged)?;
+        let (key, code) = precompiled.into_code().ok_or(PrecompiledError::Damaged)?;
+        let kept = Kept::new(key, Some(code), self.0.cache.shared_directory(), module.len());
         module::lock(&self.0.statistics).known_valid += 1;
-        Ok((module, lookup))
+        Ok((module, CacheLookup::of(kept)))
     }
 
     /// What is kept for a module. `lookup` is what [`Jit::cache_lookup`] said.

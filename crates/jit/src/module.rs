@@ -7,23 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::tier::{
-    Called, Hot, Lacking, ModuleCompiler, ModuleParts, NativeCode, OsrEntry, Verdict,
-};
+use innkeeper_engine::tier::{Called, Hot, Lacking, ModuleCompiler, ModuleParts, NativeCode, OsrEntry};
 use innkeeper_engine::{Compilation, Disassembly, Error, FuncType, Inlining};
 
+use crate::ahead::compile_ahead;
 use crate::allowance::{Allowance, Credit};
-use crate::cache::SavedCode;
-use crate::cache::entry_point::{EntryPoint, frame_bytes};
 use crate::cache::format::SavedTrampoline;
-use crate::cache::key::Key;
-use crate::cache::writer::{CacheWriter, Occasion};
-use crate::code_memory::{CodeMemory, HeldCode, MappedCode};
+use crate::cache::kept::{CacheLookup, Part};
+use crate::cache::writer::Occasion;
+use crate::code_memory::{CodeMemory, CodeOf, HeldCode};
 use crate::compiler::{Code, Compiler};
 use crate::queue::Later;
-use crate::trampoline::{self, HeldTrampolines, Kind};
+use crate::region::FunctionOf;
+use crate::trampoline::{self, Kind};
 use crate::translate::{Start, Unsupported, translate};
-use crate::worth::Use;
 use crate::{Jit, entry, publish};
 
 /// What is kept for a module; its code lives as long.
@@ -31,14 +28,10 @@ pub struct NativeModule {
     jit: Jit,
     module: Weak<ModuleParts>,
     memory: Mutex<CodeMemory>,
-    /// Code from an earlier time.
-    mapped: Option<MappedCode>,
-    /// The trampolines that the module's code was called or has called by: its file has no others, and others can go.
-    used_trampolines: Mutex<HeldTrampolines>,
+    /// What is kept of it from run to run.
+    part: Part,
     /// What tells those apart that the module's credit has been drawn on for, and that are made when a guest first calls through them.
     paid_trampolines: Mutex<HashSet<Box<[u8]>>>,
-    /// Where there is a cache to write to.
-    writer: Option<CacheWriter>,
     /// Whether guests wait for what is being compiled.
     compilation: Compilation,
     /// What compiling its functions may still take.
@@ -47,25 +40,6 @@ pub struct NativeModule {
     start: Once,
     /// From when on functions are compiled for later runs.
     later_from: Instant,
-}
-
-/// What is cached of a module that is being decoded; nothing where there is no cache.
-#[derive(Default)]
-pub struct CacheLookup(Option<(Key, Option<Arc<SavedCode>>)>);
-
-impl CacheLookup {
-    pub(crate) fn of(key: Key, saved: Option<Arc<SavedCode>>) -> CacheLookup {
-        CacheLookup(Some((key, saved)))
-    }
-
-    /// Whether the module is known to be valid: whatever has code in the cache was validated by the same build.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        match self.0 {
-            Some((_, Some(_))) => Verdict::Valid,
-            _ => Verdict::Unknown,
-        }
-    }
 }
 
 /// Work that a trampoline stands for which stays with its module, whatever making it takes: it has some 2 KiB, and what it is made for may be a few bytes.
@@ -80,28 +54,15 @@ const SHORT_RUN: Duration = Duration::from_millis(250);
 
 impl NativeModule {
     pub(crate) fn new(jit: Jit, module: &Arc<ModuleParts>, lookup: CacheLookup) -> NativeModule {
-        let memory = Mutex::new(CodeMemory::new(Some(Arc::downgrade(module))));
-        let (mut mapped, mut writer) = (None, None);
-        if let CacheLookup(Some((key, saved))) = lookup {
-            writer = jit
-                .0
-                .cache
-                .shared_directory()
-                .map(|directory| CacheWriter::new(key, directory, saved.clone(), module.bytes().len()));
-            if let Some(saved) = saved {
-                mapped = Some(MappedCode::new(saved, Arc::downgrade(module)));
-            }
-        }
+        let part = Part::take(lookup);
         let credit = Credit::of_module(module.bytes().len());
-        let wait = if mapped.is_some() { SHORT_RUN } else { Duration::ZERO };
+        let wait = if part.is_known() { SHORT_RUN } else { Duration::ZERO };
         NativeModule {
             jit,
             module: Arc::downgrade(module),
-            memory,
-            mapped,
-            used_trampolines: Mutex::default(),
+            memory: Mutex::new(CodeMemory::new(CodeOf::Module)),
+            part,
             paid_trampolines: Mutex::default(),
-            writer,
             compilation: module.engine().config().tuning.tier_up.compilation,
             credit,
             start: Once::new(),
@@ -120,7 +81,7 @@ impl NativeModule {
     #[must_use]
     pub fn cached_of(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<NativeCode> {
         self.start.call_once(|| self.begin());
-        let code = self.mapped.as_ref()?.function(func, Start::Call)?;
+        let code = self.part.function(&self.module, (func, Start::Call))?;
         let ty = module.func_type(module.type_of_func(module.func_index(func)));
         let trampoline = self.trampoline(Kind::Enter, ty).ok()?;
         lock(&self.jit.0.statistics).cached += 1;
@@ -129,27 +90,27 @@ impl NativeModule {
 
     /// The machine code that a loop has from an earlier time, where the frame is laid out as it was then.
     pub(crate) fn cached_loop(&self, entry: &OsrEntry) -> Option<NativeCode> {
-        let code = self.mapped.as_ref()?.function(entry.func, Start::Loop(entry))?;
+        let code = self.part.function(&self.module, (entry.func, Start::Loop(entry)))?;
         lock(&self.jit.0.statistics).cached += 1;
         Some(loop_code(code))
     }
 
     /// Lets functions be compiled in the background that were hot at an earlier time.
     fn begin(&self) {
-        let (Some(mapped), Some(module)) = (&self.mapped, self.module.upgrade()) else { return };
+        let Some(module) = self.module.upgrade() else { return };
         if module.engine().config().tuning.tier_up.compilation == Compilation::AtOnce {
             return;
         }
-        for func in &mapped.saved().head().profile {
-            if (*func as usize) < module.defined_func_count() {
-                self.push_later(DefinedFuncIndex(*func));
+        for (_, func) in self.part.profile() {
+            if func.index() < module.defined_func_count() {
+                self.push_later(func);
             }
         }
     }
 
     /// A function that is hot in a loop only, which the next run would rather enter at its start.
     pub(crate) fn whole_later(&self, func: DefinedFuncIndex) {
-        if self.writer.is_some() {
+        if self.part.writer().is_some() {
             self.push_later(func);
         }
     }
@@ -160,29 +121,32 @@ impl NativeModule {
 
     /// Compiles a function for later runs with `compile`, unless it is known how that ends.
     pub(crate) fn for_later_runs(&self, func: DefinedFuncIndex, compile: impl FnOnce()) {
-        if let Some(writer) = &self.writer
-            && !writer.has(func.0)
+        let of_file = self.part.func(func);
+        if let Some(writer) = self.part.writer()
+            && !writer.has(of_file)
         {
-            writer.try_later(func.0);
+            writer.try_later(of_file);
             compile();
-            writer.tried(func.0);
+            writer.tried(of_file);
         }
     }
 
     /// Writes what is new to the cache, if there is one and it is worth it.
     pub(crate) fn write_new(&self, occasion: Occasion) {
-        let Some(writer) = &self.writer else { return };
+        let Some(writer) = self.part.writer() else { return };
         writer.write_if_worth_it(occasion, || self.trampolines_to_save());
     }
 
-    /// The functions that the cache's file says were hot or called, those first that are worth most, and has no code for.
-    pub(crate) fn wanted(&self, module: &ModuleParts) -> Vec<DefinedFuncIndex> {
-        let profile = self.mapped.iter().flat_map(|mapped| &mapped.saved().head().profile);
-        let is_wanted = |func: &u32| {
-            (*func as usize) < module.defined_func_count()
-                && self.writer.as_ref().is_some_and(|writer| !writer.has(*func))
-        };
-        profile.copied().filter(is_wanted).map(DefinedFuncIndex).collect()
+    /// The functions that the cache's file says were hot or called, each with its place among all that it lists, those first that are worth most, and has no code for.
+    pub(crate) fn wanted<'n>(
+        &'n self,
+        module: &'n ModuleParts,
+    ) -> impl Iterator<Item = (usize, DefinedFuncIndex)> + 'n {
+        self.part.profile().filter(|(_, func)| {
+            func.index() < module.defined_func_count()
+                && self.part.writer().is_some()
+                && !self.part.has(*func)
+        })
     }
 
     /// Compiles a function to be called; none where it stays interpreted.
@@ -233,7 +197,7 @@ impl NativeModule {
         (kind, ty): (Kind, &FuncType),
     ) -> Result<(Arc<[u8]>, HeldCode), Unsupported> {
         let key: Arc<[u8]> = trampoline::key_bytes(kind, ty).into();
-        if let Some(held) = lock(&self.used_trampolines).get(&key) {
+        if let Some(held) = lock(&self.part.kept().used_trampolines).get(&key) {
             return Ok((key, held.clone()));
         }
         let module = self.module.upgrade().ok_or(Unsupported::Now("the module is no more"))?;
@@ -243,10 +207,10 @@ impl NativeModule {
         let credit = may_be_refused.then_some(&self.credit);
         let mut allowance = Allowance::of_trampoline(credit, &budget);
         allowance.draw(WORK_OF_TRAMPOLINE)?;
-        let earlier = self.earlier_trampolines();
+        let earlier = self.part.kept().earlier_trampolines();
         let made = self.jit.0.trampolines.get(compiler, &mut allowance, (&key, kind, ty), earlier)?;
         // Of two threads that have got one, both have the first one's.
-        let held = lock(&self.used_trampolines).entry(Arc::clone(&key)).or_insert(made).clone();
+        let held = lock(&self.part.kept().used_trampolines).entry(Arc::clone(&key)).or_insert(made).clone();
         Ok((key, held))
     }
 
@@ -260,18 +224,14 @@ impl NativeModule {
         }
     }
 
-    /// What the module's file has, which goes when the module goes.
-    fn earlier_trampolines(&self) -> &[SavedTrampoline] {
-        self.mapped.as_ref().map_or(&[], |mapped| &mapped.saved().head().trampolines)
-    }
-
     /// What a file of the module's code needs.
     pub(crate) fn trampolines_to_save(&self) -> Vec<SavedTrampoline> {
-        self.jit.0.trampolines.to_save(&lock(&self.used_trampolines), self.earlier_trampolines())
+        let kept = self.part.kept();
+        self.jit.0.trampolines.to_save(&lock(&kept.used_trampolines), kept.earlier_trampolines())
     }
 
-    pub(crate) fn writer(&self) -> Option<&CacheWriter> {
-        self.writer.as_ref()
+    pub(crate) fn part(&self) -> &Part {
+        &self.part
     }
 
     /// Whether nothing more may be compiled of the module.
@@ -298,19 +258,18 @@ impl NativeModule {
         (func, start): (DefinedFuncIndex, Start<'_>),
     ) -> Result<*const u8, Unsupported> {
         let code = self.compile_with(compiler, module, (func, start));
-        if let (Some(writer), Start::Call, Err(reason)) = (&self.writer, start, &code)
+        if let (Some(writer), Start::Call, Err(reason)) = (self.part.writer(), start, &code)
             && !matches!(reason, Unsupported::Now(_))
         {
-            writer.refused(func.0);
+            writer.refused(self.part.func(func));
         }
         let code = code?;
         let mut memory = lock(&self.memory);
-        let address = memory.add(&code.bytes, |range| code.describe(range, Some(func)));
+        let of = FunctionOf { module: Weak::clone(&self.module), func };
+        let address = memory.add(&code.bytes, |range| code.describe(range, of));
         let held = address.and_then(|_| memory.last_added(code.bytes.len()));
         drop(memory);
-        if let (Some(writer), Some(entry), Some(held)) = (&self.writer, EntryPoint::of(func, start), held) {
-            writer.made(entry, &frame_bytes(start), held, &code.tables);
-        }
+        self.part.made((func, start), held, &code.tables);
         address.ok_or(Unsupported::Now("there is no memory for code"))
     }
 
@@ -343,7 +302,8 @@ impl NativeModule {
     }
 }
 
-// SAFETY: `cached` gives what `mapped` has for this module, whose key is its bytes', and both live as long as this.
+// SAFETY: `cached` gives what the file has for this module: its key is of the module's bytes, or of those of the component that it is a part of, or the code's digest is of the
+// bytes that were generated. The file's mapping lives as long as this.
 #[allow(unsafe_code, reason = "the contract is unsafe to fulfil")]
 unsafe impl ModuleCompiler for NativeModule {
     fn hot(&self, what: Hot) {
@@ -351,8 +311,8 @@ unsafe impl ModuleCompiler for NativeModule {
             Hot::Function(func) => *func,
             Hot::Loop(entry) => entry.func,
         };
-        if let Some(writer) = &self.writer {
-            writer.hot(func.0);
+        if let Some(writer) = self.part.writer() {
+            writer.hot(self.part.func(func));
         }
         let module = self.module.upgrade();
         if let (Some(module), Hot::Loop(entry)) = (&module, &what)
@@ -370,21 +330,19 @@ unsafe impl ModuleCompiler for NativeModule {
         self.cached_of(&*self.module.upgrade()?, func)
     }
 
-    fn write_cache(&self, called: &dyn Fn() -> Vec<Called>) -> Lacking {
-        let Some(writer) = &self.writer else { return Lacking::default() };
-        // What would be worth most is compiled first for later runs.
-        let lacking = writer.called(called().iter().map(Use::from).collect());
-        writer.used_trampolines(trampoline::count_new(
-            &lock(&self.used_trampolines),
-            self.earlier_trampolines(),
-        ));
+    fn note_called(&self, called: &dyn Fn() -> Vec<Called>) {
+        self.part.note_called(called);
+    }
+
+    fn write_cache(&self) -> Lacking {
+        let lacking = self.part.settle();
         self.write_new(Occasion::End);
         lacking
     }
 
     fn serialize(&self, module: &ModuleParts) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        match self.compile_ahead(module, &mut bytes, &|_, _| {}) {
+        match compile_ahead((&[module], module.bytes()), &mut bytes, &|_, _| {}) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(Error::precompiled(format!("cannot be made: {error}"))),
         }

@@ -22,7 +22,7 @@ use innkeeper_engine::{FuncType, ValType};
 use crate::abi::{self, Results};
 use crate::allowance::Allowance;
 use crate::cache::format::SavedTrampoline;
-use crate::code_memory::{CodeMemory, HeldCode, UnheldCode};
+use crate::code_memory::{CodeMemory, CodeOf, HeldCode, UnheldCode};
 use crate::compiler::{Code, Compiler};
 use crate::libcall::Libcall;
 use crate::module::lock;
@@ -85,8 +85,8 @@ impl Trampolines {
         Trampolines(Mutex::new(State {
             made: HashMap::new(),
             look_at: MIN_LOOK_AT,
-            memory: CodeMemory::new(None),
-            memory_of_host: CodeMemory::new(None),
+            memory: CodeMemory::new(CodeOf::Trampolines),
+            memory_of_host: CodeMemory::new(CodeOf::Trampolines),
             kept: HashMap::new(),
         }))
     }
@@ -161,7 +161,7 @@ impl State {
         let is_of_host = saved.key.first() == Some(&(Kind::Host as u8));
         let memory = if is_of_host { &mut self.memory_of_host } else { &mut self.memory };
         let tables = Tables::from_bytes(&saved.tables);
-        let address = memory.add(&saved.code, |range| Function { range, func: None, tables });
+        let address = memory.add(&saved.code, |range| Function { range, of: None, tables });
         let held = address.and_then(|_| memory.last_added(saved.code.len()));
         let held = held.ok_or(Unsupported::Now("there is no memory for code"))?;
         if self.made.len() >= self.look_at {

@@ -17,17 +17,16 @@ use innkeeper::{Cache, Lacking};
 
 use crate::input::ModuleFile;
 
-/// Leaves a process behind that compiles what the cache lacks of the module that was read from `source`, if that is much, and if none is at work in the cache.
-/// Where the system refuses, or the file is another one by now, the next run compiles what it can.
+/// Leaves a process behind that compiles what the cache lacks of a module or component: of the first of `all` of which that is much, if none is at work in the cache. Each of them is with
+/// the file that it was read from. Where the system refuses, or the file is another one by now, the next run compiles what it can.
 #[cfg(target_os = "linux")]
-pub(crate) fn leave_behind(lacking: Lacking, source: Option<ModuleFile>, cache: &Cache) {
+pub(crate) fn leave_behind(all: impl IntoIterator<Item = (Lacking, Option<ModuleFile>)>, cache: &Cache) {
     use std::os::unix::process::CommandExt;
     use std::path::absolute;
     use std::process::{Command, Stdio};
 
-    if !lacking.is_much() {
-        return;
-    }
+    let much = all.into_iter().find(|(lacking, _)| lacking.is_much());
+    let Some((_, source)) = much else { return };
     let (Some(directory), Some(seal)) = (cache.directory(), cache.seal()) else { return };
     let (Ok(path), Ok(key)) = (absolute(directory.path()), absolute(seal.directory())) else { return };
     let Some(module) = source.and_then(ModuleFile::unchanged) else { return };
@@ -48,7 +47,7 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// There are no such processes.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn leave_behind(_: Lacking, _: Option<ModuleFile>, _: &Cache) {}
+pub(crate) fn leave_behind(_: impl IntoIterator<Item = (Lacking, Option<ModuleFile>)>, _: &Cache) {}
 
 /// What a process may take of the processor after a run that took so much: whoever runs something short pays little for later runs that may not come.
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The code cache and modules that are compiled ahead of time, as a user meets them.
+//! The code cache, and modules and components that are compiled ahead of time, as a user meets them.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -32,11 +32,11 @@ fn a_cache_is_filled_shown_used_and_cleared() {
     inn(&["cache", "info", "--cache", &cache])
         .run()
         .code(0)
-        .prints(&["modules    0\n", "limit      1.0 GiB\n"]);
+        .prints(&["programs   0\n", "limit      1.0 GiB\n"]);
     run("42\n");
-    inn(&["cache", "info", "--cache", &cache]).run().code(0).prints(&[&cache, "modules    1\n", "KiB"]);
+    inn(&["cache", "info", "--cache", &cache]).run().code(0).prints(&[&cache, "programs   1\n", "KiB"]);
     run("42\n");
-    inn(&["cache", "clear", "--cache", &cache]).run().code(0).prints(&["removed 1 module, "]);
+    inn(&["cache", "clear", "--cache", &cache]).run().code(0).prints(&["removed 1 program, "]);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
     run("42\n");
 }
@@ -140,7 +140,7 @@ fn c7_a_cache_within_reach_of_the_guest_is_refused() {
     run().says(&warning);
     run().stderr("");
     let usual = text(&inner.join("innkeeper"));
-    inn(&["cache", "info", "--cache", &usual]).run().code(0).prints(&["modules    0\n"]);
+    inn(&["cache", "info", "--cache", &usual]).run().code(0).prints(&["programs   0\n"]);
     inn(&["cache", "clear", "--cache", &usual]).run().code(0);
     assert_eq!(fs::read_dir(&usual).unwrap().count(), 0);
     run().says(&warning);
@@ -197,13 +197,22 @@ fn what_was_compiled_ahead_is_refused_where_it_does_not_fit() {
     run(&["out.cwasm", "21"]).code(0).stdout("42\n");
 }
 
-/// A folder with `flat.wat`, a program with a flat profile: it calls each of many functions once, and prints nothing.
+/// A folder with `flat.wat`, a program with a flat profile: it calls each of many functions once, and prints nothing; and `component.wat`, which is such a component.
 fn flat() -> tempfile::TempDir {
     let dir = scratch();
     let functions: String = (0..FLAT).map(|i| format!("(func $f{i} (result i32) (i32.const {i}))")).collect();
     let calls: String = (0..FLAT).map(|i| format!("(drop (call $f{i}))")).collect();
     let text = format!("(module {functions} (func (export \"_start\") {calls}))");
     fs::write(dir.path().join("flat.wat"), text).unwrap();
+    let component = format!(
+        r#"(component
+            (core module $m {functions} (func (export "run") (result i32) {calls} (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $program (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.3" (instance $program)))"#
+    );
+    fs::write(dir.path().join("component.wat"), component).unwrap();
     dir
 }
 
@@ -211,13 +220,37 @@ const FLAT: usize = 300;
 
 #[test]
 fn what_was_called_can_be_compiled_for_the_next_run() {
+    for file in ["flat.wat", "component.wat"] {
+        let (dir, cache) = (flat(), scratch());
+        let cache = text(cache.path());
+        let fill = || inn(&["cache", "fill", "--called", "--cache", &cache, file]).current_dir(&dir).run();
+        let compiled = |count: usize| format!("{file}: {count} functions compiled\n");
+        fill().code(0).stdout(&compiled(0));
+        inn(&["--cache", &cache, "--compile-after", "off", file]).current_dir(&dir).run().code(0);
+        fill().code(0).stdout(&compiled(FLAT + 1)).stderr("");
+        fill().code(0).stdout(&compiled(0));
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 1, "{file}");
+    }
+}
+
+#[test]
+fn a_component_fills_the_cache_and_is_compiled_ahead() {
     let (dir, cache) = (flat(), scratch());
     let cache = text(cache.path());
-    let fill = || inn(&["cache", "fill", "--called", "--cache", &cache, "flat.wat"]).current_dir(&dir).run();
-    fill().code(0).stdout("flat.wat: 0 functions compiled\n");
-    inn(&["--cache", &cache, "--compile-after", "off", "flat.wat"]).current_dir(&dir).run().code(0);
-    fill().code(0).stdout(&format!("flat.wat: {} functions compiled\n", FLAT + 1)).stderr("");
-    fill().code(0).stdout("flat.wat: 0 functions compiled\n");
+    let compiled = format!("{} functions compiled\n", FLAT + 1);
+    let fill = inn(&["cache", "fill", "component.wat", "--cache", &cache]).current_dir(&dir).run();
+    fill.code(0).stdout(&format!("component.wat: {compiled}"));
+    inn(&["--cache", &cache, "component.wat"]).current_dir(&dir).run().code(0).stderr("");
+    inn(&["compile", "component.wat"])
+        .current_dir(&dir)
+        .run()
+        .code(0)
+        .prints(&["component.cwasm: ", &compiled]);
+    let run = |flags: &[&str]| inn(&[flags, &["component.cwasm"]].concat()).current_dir(&dir).run();
+    run(&[]).code(1).says(&["compiled ahead of time", "--allow-precompiled"]);
+    run(&["--allow-precompiled"]).code(0).stdout("").stderr("");
+    // What is told of it is as always.
+    run(&["--allow-precompiled", "--explain"]).code(0);
 }
 
 /// A program that is over soon and was interpreted, in a loop if it is `busy`: not long enough for anybody to have waited for its code.
@@ -239,7 +272,7 @@ fn short(is_busy: bool) -> tempfile::TempDir {
 #[test]
 fn a_run_leaves_a_process_behind_that_compiles_for_the_next() {
     // Whether it called many functions, or few that took their time: the hottest are compiled, however little the run took; how many is a matter of its time.
-    for (dir, module) in [(flat(), "flat.wat"), (short(true), "short.wat")] {
+    for (dir, module) in [(flat(), "flat.wat"), (flat(), "component.wat"), (short(true), "short.wat")] {
         let cache = scratch();
         let cache = text(cache.path());
         let run = |more: &[&str]| {
@@ -257,7 +290,7 @@ fn a_run_leaves_a_process_behind_that_compiles_for_the_next() {
         };
         run(&[]);
         wait();
-        let (count, left) = (if module == "flat.wat" { FLAT + 1 } else { 2 }, fill());
+        let (count, left) = (if module == "short.wat" { 2 } else { FLAT + 1 }, fill());
         assert!(left < count, "{module}: {left} functions have been left for the next process");
     }
 }

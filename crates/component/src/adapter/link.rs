@@ -28,10 +28,31 @@ impl Component {
         Ok(false)
     }
 
-    fn make(&self, calls: &[TrampolineNumber]) -> Result<Made, Error> {
+    /// Generates the module for some calls, which is the component's so manieth.
+    fn make(&self, number: usize, calls: &[TrampolineNumber]) -> Result<Made, Error> {
         let needs = Needs::of(self.engine(), self.may_throw()?);
         let (bytes, imports, calls) = generate(self.plan(), needs, calls);
-        Ok(Made { module: core::Module::new_adapter(self.engine(), bytes)?, imports, calls })
+        Ok(Made { module: self.nest().adapter(number, bytes)?, imports, calls })
+    }
+
+    /// The module for all calls of a batch, generated now where it was not before.
+    pub(crate) fn generated<'c>(&self, batch: (usize, &'c Batch)) -> Result<&'c core::Module, Error> {
+        Ok(&self.made(batch)?.module)
+    }
+
+    fn made<'c>(&self, (number, batch): (usize, &'c Batch)) -> Result<&'c Made, Error> {
+        if let Some(made) = batch.made.get() {
+            return Ok(made);
+        }
+        let made = self.make(number, &batch.calls)?;
+        Ok(batch.made.get_or_init(|| made))
+    }
+}
+
+impl Batch {
+    /// The module for all of its calls, if there is one yet.
+    pub(crate) fn module(&self) -> Option<&core::Module> {
+        self.made.get().map(|made| &made.module)
     }
 }
 
@@ -40,7 +61,7 @@ impl<T: 'static> Making<'_, T> {
     pub(crate) fn adapters(
         &mut self,
         store: &mut StoreContextMut<'_, T>,
-        batch: &Batch,
+        (number, batch): (usize, &Batch),
     ) -> Result<(), Error> {
         let mut calls = Vec::with_capacity(batch.calls.len());
         for number in &batch.calls {
@@ -51,15 +72,11 @@ impl<T: 'static> Making<'_, T> {
         }
         let component = self.component;
         let own;
-        let made = match batch.made.get() {
-            Some(made) => made,
+        let made = match calls.len() == batch.calls.len() {
             // The memories of a component are the same each time, unless a module is imported.
-            None if calls.len() == batch.calls.len() => {
-                let made = component.make(&calls)?;
-                batch.made.get_or_init(|| made)
-            }
-            None => {
-                own = component.make(&calls)?;
+            true => component.made((number, batch))?,
+            false => {
+                own = component.make(component.batches().len() + number, &calls)?;
                 &own
             }
         };

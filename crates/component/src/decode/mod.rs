@@ -164,7 +164,7 @@ pub(crate) enum Canonical {
 impl Decoded {
     pub(crate) fn new(engine: &Engine, bytes: Vec<u8>, features: WasmFeatures) -> Result<Decoded, Error> {
         let mut builder = Builder::default();
-        let nest = Nest::validate(engine, bytes, features, &mut |payload: &Payload<'_>, types| {
+        let nest = Nest::new(engine, bytes, features, &mut |payload: &Payload<'_>, types| {
             builder.payload(payload, types)
         })?;
         Ok(Decoded { nest, definitions: builder.finish() })

@@ -205,14 +205,10 @@ impl Module {
         Module::of_parts(decode::decode(engine, bytes, verdict)?, preparation)
     }
 
-    /// A module that was generated to stand between guests; backtraces leave out its frames.
-    ///
-    /// # Errors
-    /// As [`Module::new`].
+    /// A module that was generated to stand between guests; backtraces leave out its frames. It is validated whatever is known.
     #[cfg(feature = "component")]
-    pub fn new_adapter(engine: &Engine, bytes: Vec<u8>) -> Result<Module, Error> {
-        let preparation = engine.tier().cache_lookup(engine.config(), &bytes);
-        let mut parts = decode::decode(engine, ModuleBytes::Own(bytes), preparation.verdict())?;
+    fn adapter(engine: &Engine, bytes: Vec<u8>, preparation: Box<dyn Preparation>) -> Result<Module, Error> {
+        let mut parts = decode::decode(engine, ModuleBytes::Own(bytes), Verdict::Unknown)?;
         parts.purpose = Purpose::Adapter;
         Module::of_parts(parts, preparation)
     }
@@ -261,7 +257,8 @@ impl Module {
     ///
     /// Gives what was called and is still interpreted, though the cache could have code for it; nothing without a cache.
     pub fn keep_code(&self) -> Lacking {
-        self.0.tiers.get().map_or(Lacking::default(), ModuleTiers::write_cache)
+        self.0.note_called();
+        self.0.write_cache()
     }
 
     /// The module's name from its name section.
@@ -339,6 +336,16 @@ impl std::fmt::Debug for Module {
 }
 
 impl ModuleParts {
+    fn note_called(&self) {
+        if let Some(tiers) = self.tiers.get() {
+            tiers.note_called();
+        }
+    }
+
+    fn write_cache(&self) -> Lacking {
+        self.tiers.get().map_or(Lacking::default(), ModuleTiers::write_cache)
+    }
+
     /// Whether the module only stands between guests.
     pub(crate) fn is_adapter(&self) -> bool {
         self.purpose != Purpose::Guest

@@ -2,7 +2,8 @@
 //!
 //! What a component means is not known here: whoever decodes it is shown each payload after it was validated, with the types that there are by then.
 //!
-//! Must stay true: a [`Nest`] is made only of bytes that have been validated to the end, bodies of functions included. [`Nest::module`] relies on that.
+//! Must stay true: a [`Nest`] is made only of bytes that have been validated to the end. Bodies of functions may have been so at an earlier time, for which the tier vouches.
+//! [`Nest::module`] relies on that.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::{Module, no_memory, room};
 use crate::budget::Charge;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use crate::tier::Verdict;
+use crate::tier::{Lacking, Preparation, Verdict};
 
 /// A component that has been validated with everything in it.
 pub struct Nest {
@@ -26,6 +27,8 @@ pub struct Nest {
     modules: Vec<Range<usize>>,
     types: Types,
     charge: Option<Charge>,
+    /// What the tier knows of the component.
+    preparation: Box<dyn Preparation>,
 }
 
 /// Whoever decodes a component: is shown each payload, after it was validated, and the types of the component or module that is being read then: at
@@ -34,28 +37,39 @@ pub type Visit<'a> = dyn FnMut(&Payload<'_>, TypesRef<'_>) -> Result<(), Error> 
 
 impl Nest {
     /// Validates a component, in either format as [`Module::new`] reads; `features` are those of the component model, and the engine's configuration says what its modules may use.
+    /// Bodies of functions are not validated again where the tier knows the component.
     ///
     /// # Errors
     /// [`ErrorKind::MalformedComponent`] with the offset where the bytes break the rules; whatever `visit` fails with.
-    pub fn validate(
+    pub fn new(
         engine: &Engine,
         bytes: Vec<u8>,
         features: WasmFeatures,
         visit: &mut Visit<'_>,
     ) -> Result<Nest, Error> {
         let bytes = engine.to_binary(bytes)?;
-        // Offsets are kept in 32 bits, as in a module.
-        if u32::try_from(bytes.len()).is_err() {
-            let len = bytes.len();
-            return Err(Error::limit(format!(
-                "the component has {len} bytes; 4 GiB less one byte is the most"
-            )));
-        }
-        let charge = room::charge_nest(engine, &bytes)?;
-        let bytes = Arc::new(bytes);
-        let features = engine.config().features.flags().union(features);
-        let (modules, types) = validate(engine, &bytes, features, visit)?;
-        Ok(Nest { engine: engine.clone(), bytes, modules, types, charge })
+        let preparation = engine.tier().cache_lookup(engine.config(), &bytes);
+        Nest::of_prepared(engine, (bytes, preparation), features, visit)
+    }
+
+    fn of_prepared(
+        engine: &Engine,
+        (bytes, preparation): (Vec<u8>, Box<dyn Preparation>),
+        features: WasmFeatures,
+        visit: &mut Visit<'_>,
+    ) -> Result<Nest, Error> {
+        let (charge, bytes) = charged(engine, bytes)?;
+        let (modules, types) = validate(engine, &bytes, (features, preparation.verdict()), visit)?;
+        Ok(Nest { engine: engine.clone(), bytes: Arc::new(bytes), modules, types, charge, preparation })
+    }
+
+    /// Validates a component to the last body, without keeping it.
+    ///
+    /// # Errors
+    /// As [`Nest::new`].
+    pub fn validate(engine: &Engine, bytes: Vec<u8>, features: WasmFeatures) -> Result<(), Error> {
+        let (_charge, bytes) = charged(engine, engine.to_binary(bytes)?)?;
+        validate(engine, &bytes, (features, Verdict::Unknown), &mut |_, _| Ok(())).map(drop)
     }
 
     /// The component as it came.
@@ -88,10 +102,40 @@ impl Nest {
     pub fn module(&self, index: usize) -> Result<Option<Module>, Error> {
         let Some(range) = self.modules.get(index).cloned() else { return Ok(None) };
         let part = ModuleBytes::Part { whole: Arc::clone(&self.bytes), range };
-        let lookup = self.engine.tier().cache_lookup(self.engine.config(), &part);
+        let preparation = self.preparation.part(number(index), None);
         // It was validated as a part of the component.
-        Module::with_verdict(&self.engine, part, (Verdict::Valid, lookup)).map(Some)
+        Module::with_verdict(&self.engine, part, (Verdict::Valid, preparation)).map(Some)
     }
+
+    /// A module that was generated to stand between instances of the component; backtraces leave out its frames. `index` counts those that are generated.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    pub fn adapter(&self, index: usize, bytes: Vec<u8>) -> Result<Module, Error> {
+        let preparation = self.preparation.part(number(self.modules.len() + index), Some(&bytes));
+        Module::adapter(&self.engine, bytes, preparation)
+    }
+
+    /// As [`Module::keep_code`], of the component: `modules` are those that have been made of it here, whose code is kept together.
+    pub fn keep_code<'m>(&self, modules: impl Iterator<Item = &'m Module>) -> Lacking {
+        let noted = modules.inspect(|module| module.0.note_called()).last();
+        noted.map_or(Lacking::default(), |module| module.0.write_cache())
+    }
+}
+
+/// The number of a part. There are fewer than bytes, of which there are no more.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// A component's bytes, with what validating them can take.
+fn charged(engine: &Engine, bytes: Vec<u8>) -> Result<(Option<Charge>, Vec<u8>), Error> {
+    // Offsets are kept in 32 bits, as in a module.
+    if u32::try_from(bytes.len()).is_err() {
+        let len = bytes.len();
+        return Err(Error::limit(format!("the component has {len} bytes; 4 GiB less one byte is the most")));
+    }
+    Ok((room::charge_nest(engine, &bytes)?, bytes))
 }
 
 impl std::fmt::Debug for Nest {
@@ -106,9 +150,10 @@ impl std::fmt::Debug for Nest {
 fn validate(
     engine: &Engine,
     bytes: &[u8],
-    features: WasmFeatures,
+    (features, bodies_are): (WasmFeatures, Verdict),
     visit: &mut Visit<'_>,
 ) -> Result<(Vec<Range<usize>>, Types), Error> {
+    let features = engine.config().features.flags().union(features);
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -126,7 +171,7 @@ fn validate(
         }
         is_first = false;
         match &payload {
-            Payload::CodeSectionStart { count, .. } => {
+            Payload::CodeSectionStart { count, .. } if bodies_are == Verdict::Unknown => {
                 let count = (*count as usize).min(bytes.len());
                 bodies.try_reserve(count).map_err(|_| no_memory(count, "functions"))?;
             }
@@ -136,6 +181,7 @@ fn validate(
             _ => {}
         }
         match validator.payload(&payload).map_err(malformed)? {
+            ValidPayload::Func(..) if bodies_are == Verdict::Valid => {}
             ValidPayload::Func(func, body) => bodies.push((func, body)),
             ValidPayload::End(types) => {
                 // What ends belongs to the component around it from now on.

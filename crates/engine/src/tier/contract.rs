@@ -21,7 +21,7 @@ use crate::vmctx::{FuncEntry, VmContext, VmFunc};
 /// # Safety
 /// Whoever executes guest code relies on the answers: `host_entry` and `libcalls` are what machine code of this tier jumps to, and nothing or null where it makes none.
 pub unsafe trait Tier: Send + Sync + 'static {
-    /// What the tier remembers of a module from an earlier time, to prepare it with; asked before the module is decoded.
+    /// What the tier remembers of a module from an earlier time, or of a component with all modules in it, to prepare it with; asked before the bytes are decoded.
     fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> Box<dyn Preparation>;
 
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
@@ -75,14 +75,18 @@ pub fn parts(module: &Module) -> &Arc<ModuleParts> {
     &module.0
 }
 
-/// A module that is about to be decoded, as a tier knows it.
+/// A module or a component that is about to be decoded, as a tier knows it.
 ///
 /// # Safety
 /// With [`Verdict::Valid`] the tier vouches that an engine of the same version, with the same features, has validated the same
 /// bytes: everything that executes them relies on it.
-pub unsafe trait Preparation {
-    /// Whether the module is known to be valid.
+pub unsafe trait Preparation: Send + Sync {
+    /// Whether the module is known to be valid; of a component, whether the bodies of its functions are.
     fn verdict(&self) -> Verdict;
+
+    /// What is known of one of a component's modules, where this is the component's: they share what is kept. Code of one number is used again for the same number of
+    /// the same component; a module that was generated for the component has no bytes in it, and brings them.
+    fn part(&self, number: u32, generated: Option<&[u8]>) -> Box<dyn Preparation>;
 
     /// Makes what the tier keeps for the module, before its first instance; must be cheap, whatever the module's size.
     fn prepare(self: Box<Self>, module: &Arc<ModuleParts>) -> ModuleTiers;
@@ -107,15 +111,22 @@ pub struct ModuleTiers {
 }
 
 impl ModuleTiers {
+    /// Tells the compiler what has been called and is still interpreted.
+    pub(crate) fn note_called(&self) {
+        if let Some(compiler) = &self.compiler {
+            compiler.note_called(&|| self.baseline.called());
+        }
+    }
+
     /// Writes to the cache what is new since it was last written, and says what it lacks; nothing where nothing compiles.
     pub(crate) fn write_cache(&self) -> Lacking {
-        let called = || self.baseline.called();
-        self.compiler.as_ref().map_or(Lacking::default(), |compiler| compiler.write_cache(&called))
+        self.compiler.as_ref().map_or(Lacking::default(), |compiler| compiler.write_cache())
     }
 }
 
 impl Drop for ModuleTiers {
     fn drop(&mut self) {
+        self.note_called();
         self.write_cache();
     }
 }
@@ -174,9 +185,12 @@ pub unsafe trait ModuleCompiler: Any + Send + Sync {
     /// The machine code that a function has from an earlier run; asked when the function is first called.
     fn cached(&self, func: DefinedFuncIndex) -> Option<NativeCode>;
 
-    /// Writes to the cache what is new since it was last written. Waits for nothing that is still being compiled. `called` gives what is still executed by the
-    /// baseline; the answer is what of it the cache has no code for, and could have.
-    fn write_cache(&self, called: &dyn Fn() -> Vec<Called>) -> Lacking;
+    /// Is told, before the cache is written, what is still executed by the baseline: `called` gives it, where that is worth the while.
+    fn note_called(&self, called: &dyn Fn() -> Vec<Called>);
+
+    /// Writes to the cache what is new since it was last written, of all modules of the component where this is one of those. Waits for nothing that is still being
+    /// compiled. The answer is what of the functions that were noted as called the cache has no code for, and could have.
+    fn write_cache(&self) -> Lacking;
 
     /// Compiles all functions and gives them with the module, for [`Tier::deserialize`].
     ///

@@ -91,6 +91,10 @@ unsafe impl Preparation for NoTier {
         Verdict::Unknown
     }
 
+    fn part(&self, _: u32, _: Option<&[u8]>) -> Box<dyn Preparation> {
+        Box::new(*self)
+    }
+
     fn prepare(self: Box<Self>, _: &Arc<ModuleParts>) -> ModuleTiers {
         ModuleTiers { baseline: (self.0)(), compiler: None }
     }

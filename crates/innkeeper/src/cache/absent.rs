@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use innkeeper_engine::{CompileStatistics, Config, Module};
+use innkeeper_engine::{CompileStatistics, Config};
+
+use super::compilable::Compilable;
 
 /// Where an engine finds machine code that was made earlier: nowhere.
 #[derive(Clone, Debug, Default)]
@@ -212,7 +214,7 @@ impl Precompiled {
 /// # Errors
 /// Always.
 pub fn precompile(
-    _: &Module,
+    _: &dyn Compilable,
     _: &mut dyn Write,
     _: Progress<'_>,
 ) -> Result<CompileStatistics, PrecompiledError> {
@@ -223,7 +225,7 @@ pub fn precompile(
 ///
 /// # Errors
 /// Always.
-pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<CompileStatistics, PrecompiledError> {
+pub fn fill_cache(_: &dyn Compilable, _: Progress<'_>) -> Result<CompileStatistics, PrecompiledError> {
     Err(PrecompiledError::NoCompiler)
 }
 
@@ -232,7 +234,7 @@ pub fn fill_cache(_: &Module, _: Progress<'_>) -> Result<CompileStatistics, Prec
 /// # Errors
 /// Always.
 pub fn fill_cache_with_called(
-    _: &Module,
+    _: &dyn Compilable,
     _: Progress<'_>,
     _: &(dyn Fn() -> bool + Sync),
 ) -> Result<CompileStatistics, PrecompiledError> {

@@ -82,6 +82,11 @@ unsafe impl Preparation for Prepared {
         self.lookup.verdict()
     }
 
+    fn part(&self, number: u32, generated: Option<&[u8]>) -> Box<dyn Preparation> {
+        let lookup = self.lookup.part(number, generated);
+        Box::new(Prepared { jit: self.jit.clone(), tiers: self.tiers, lookup })
+    }
+
     fn prepare(self: Box<Self>, parts: &Arc<ModuleParts>) -> ModuleTiers {
         let baseline = Interpreter::prepare_beside(parts, self.jit.guest_entry());
         let native = self.jit.module(parts, self.lookup);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use blake3::Hash;
 
-use super::entry_point::EntryPoint;
+use super::entry_point::{EntryPoint, PartFunc};
 use super::format::{ALIGNMENT, Head, SavedFunction, SavedTrampoline, Seal, Sections};
 use super::key::{self, Key};
 
@@ -16,9 +16,9 @@ pub(crate) struct Contents<'a> {
     /// Ascending.
     pub(crate) functions: Vec<Function<'a>>,
     /// Those most worth compiling first.
-    pub(crate) profile: Vec<u32>,
+    pub(crate) profile: Vec<PartFunc>,
     /// Ascending.
-    pub(crate) refused: Vec<u32>,
+    pub(crate) refused: Vec<PartFunc>,
     pub(crate) trampolines: Vec<SavedTrampoline>,
 }
 

@@ -37,7 +37,7 @@ pub struct CacheDirectory {
 /// How much is in a cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheContents {
-    /// Modules that there is something about.
+    /// Modules and components that there is something about.
     pub files: u64,
     /// Bytes of their files.
     pub bytes: u64,

@@ -3,16 +3,24 @@
 //! Must stay true: code that is entered at a loop is used for frames that are laid out as those that it was made for. So what it takes for granted of them is part of
 //! its digest ([`frame_bytes`]): what was made for another layout is as good as damaged.
 
-use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{OsrEntry, OsrValue};
 
 use crate::translate::Start;
 
+/// A function that a file has something of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PartFunc {
+    /// Of which of the modules that a component consists of; 0 where the file is a module's.
+    pub(crate) part: u32,
+    /// Which of those that the module defines.
+    pub(crate) func: u32,
+}
+
 /// Where a function is entered. A function's start comes before its loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EntryPoint {
-    /// Which of those that the module defines.
-    pub(crate) func: u32,
+    /// Which function.
+    pub(crate) func: PartFunc,
     /// Where the `loop` instruction lies in the module's bytes, or [`EntryPoint::START`].
     pub(crate) place: u32,
 }
@@ -22,17 +30,17 @@ impl EntryPoint {
     pub(crate) const START: u32 = 0;
 
     /// The start of a function.
-    pub(crate) fn start(func: u32) -> EntryPoint {
+    pub(crate) fn start(func: PartFunc) -> EntryPoint {
         EntryPoint { func, place: EntryPoint::START }
     }
 
     /// None where the loop lies too far behind in its module to be told.
-    pub(crate) fn of(func: DefinedFuncIndex, start: Start<'_>) -> Option<EntryPoint> {
+    pub(crate) fn of(func: PartFunc, start: Start<'_>) -> Option<EntryPoint> {
         let place = match start {
             Start::Call => EntryPoint::START,
             Start::Loop(entry) => u32::try_from(entry.offset_bytes).ok()?,
         };
-        Some(EntryPoint { func: func.0, place })
+        Some(EntryPoint { func, place })
     }
 
     pub(crate) fn is_start(self) -> bool {
@@ -63,6 +71,8 @@ pub(crate) fn frame_bytes(start: Start<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use innkeeper_engine::index::DefinedFuncIndex;
 
     use super::*;
 

@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 use blake3::Hash;
 
-use super::entry_point::EntryPoint;
+use super::entry_point::{EntryPoint, PartFunc};
 use super::key::Key;
 use super::seal::CacheSeal;
 
-const MAGIC: [u8; 16] = *b"\0innkeeper code\x01";
+const MAGIC: [u8; 16] = *b"\0innkeeper code\x02";
 /// Magic, digest, length.
 pub(crate) const PREFIX_BYTES: usize = 16 + 32 + 4;
 /// Code begins at a multiple of this in the file, so that it can be mapped.
@@ -31,7 +31,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Functions begin at a multiple of this in the code.
 pub(crate) const ALIGNMENT: u32 = 64;
 /// Of a function in the head.
-const FUNCTION_BYTES: usize = 6 * 4 + 32;
+const FUNCTION_BYTES: usize = 7 * 4 + 32;
 /// A head that says it is longer is not believed.
 const MAX_HEAD_BYTES: u32 = 256 << 20;
 
@@ -45,9 +45,9 @@ pub(crate) struct Head {
     /// The functions and loops whose code there is, ascending by where they are entered.
     pub(crate) functions: Vec<SavedFunction>,
     /// Functions that were called and have no code here, those first that are most worth compiling.
-    pub(crate) profile: Vec<u32>,
+    pub(crate) profile: Vec<PartFunc>,
     /// Functions that cannot be compiled, ascending.
-    pub(crate) refused: Vec<u32>,
+    pub(crate) refused: Vec<PartFunc>,
     pub(crate) trampolines: Vec<SavedTrampoline>,
 }
 
@@ -159,13 +159,13 @@ impl Head {
         let build_name = String::from_utf8(reader.bytes()?.to_vec()).ok()?;
         let functions = reader.list(|reader| {
             Some(SavedFunction {
-                entry: EntryPoint { func: reader.u32()?, place: reader.u32()? },
+                entry: EntryPoint { func: reader.func()?, place: reader.u32()? },
                 code: reader.u32()?..reader.u32()?,
                 tables: reader.u32()?..reader.u32()?,
                 digest: reader.hash()?,
             })
         })?;
-        let (profile, refused) = (reader.list(Reader::u32)?, reader.list(Reader::u32)?);
+        let (profile, refused) = (reader.list(Reader::func)?, reader.list(Reader::func)?);
         let trampolines = reader.list(|reader| {
             let mut bytes = || Some(reader.bytes()?.to_vec());
             Some(SavedTrampoline { key: bytes()?.into(), code: bytes()?.into(), tables: bytes()?.into() })
@@ -234,15 +234,15 @@ impl Head {
         put_bytes(&mut to, self.build_name.as_bytes());
         put_u32(&mut to, self.functions.len() as u32);
         for SavedFunction { entry, code, tables, digest } in &self.functions {
-            let EntryPoint { func, place } = *entry;
-            for number in [func, place, code.start, code.end, tables.start, tables.end] {
+            put_func(&mut to, entry.func);
+            for number in [entry.place, code.start, code.end, tables.start, tables.end] {
                 put_u32(&mut to, number);
             }
             to.extend(digest.as_bytes());
         }
         for list in [&self.profile, &self.refused] {
             put_u32(&mut to, list.len() as u32);
-            list.iter().for_each(|func| put_u32(&mut to, *func));
+            list.iter().for_each(|func| put_func(&mut to, *func));
         }
         put_u32(&mut to, self.trampolines.len() as u32);
         for trampoline in &self.trampolines {
@@ -256,6 +256,11 @@ impl Head {
 
 fn put_u32(to: &mut Vec<u8>, number: u32) {
     to.extend(number.to_le_bytes());
+}
+
+fn put_func(to: &mut Vec<u8>, PartFunc { part, func }: PartFunc) {
+    put_u32(to, part);
+    put_u32(to, func);
 }
 
 fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
@@ -275,6 +280,10 @@ impl<'a> Reader<'a> {
 
     fn u32(&mut self) -> Option<u32> {
         Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn func(&mut self) -> Option<PartFunc> {
+        Some(PartFunc { part: self.u32()?, func: self.u32()? })
     }
 
     fn u64(&mut self) -> Option<u64> {
@@ -312,9 +321,10 @@ mod tests {
 
     fn head() -> Head {
         let hash = |text: &str| blake3::hash(text.as_bytes());
+        let of = |part, func| PartFunc { part, func };
         let target = Target { build: hash("b"), processor: hash("p"), settings: hash("s") };
         let function = |func, place, code, tables| {
-            let entry = EntryPoint { func, place };
+            let entry = EntryPoint { func: PartFunc { part: 0, func }, place };
             SavedFunction { entry, code, tables, digest: hash("f") }
         };
         Head {
@@ -322,8 +332,8 @@ mod tests {
             build_name: "build".to_owned(),
             sections: Sections { module: 0..0, tables: 0..10, code: 0..192 },
             functions: vec![function(3, 70, 0..64, 0..7), function(9, 0, 64..192, 7..10)],
-            profile: vec![4, 1],
-            refused: vec![2, 8],
+            profile: vec![of(1, 4), of(0, 1)],
+            refused: vec![of(0, 8), of(1, 2)],
             trampolines: vec![SavedTrampoline { key: [1, 2].into(), code: [3].into(), tables: [].into() }],
         }
     }
@@ -381,13 +391,13 @@ mod tests {
         let changes: [&dyn Fn(&mut Head); 10] = [
             &|head| head.functions.swap(0, 1),
             &|head| head.functions[1].entry = head.functions[0].entry,
-            &|head| head.functions[1].entry.func = 3,
+            &|head| head.functions[1].entry.func.func = 3,
             &|head| head.functions[1].code.end = 128,
             &|head| head.functions[1].code.end = u32::MAX,
             &|head| head.functions[0].code = 64..64,
             &|head| (head.functions[0].tables.start, head.functions[0].tables.end) = (7, 0),
             &|head| head.functions[1].tables.end = 11,
-            &|head| head.refused = vec![4, 1],
+            &|head| head.refused.reverse(),
             &|head| head.sections.code.end += 64,
         ];
         for (i, change) in changes.iter().enumerate() {

@@ -4,10 +4,10 @@ use blake3::{Hash, Hasher};
 use cranelift_codegen::isa::TargetIsa;
 use innkeeper_engine::Config;
 
-/// Everything that the machine code of a module depends on, as digests.
+/// Everything that machine code depends on, as digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// The module's bytes.
+    /// The bytes of the module, or of the component that it is a part of.
     pub(crate) module: Hash,
     pub(crate) target: Target,
 }

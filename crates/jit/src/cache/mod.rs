@@ -1,8 +1,8 @@
-//! The code cache: what is known of a module from one run to the next.
+//! The code cache: what is known of a module from one run to the next, or of a component with all modules in it, and those that were generated for it.
 //!
-//! One file a [`key::Key`]: the module's bytes, the build of the compiler, the processor and the settings. That there is one says that the module is
+//! One file a [`key::Key`]: the bytes of the module or component, the build of the compiler, the processor and the settings. That there is one says that they are
 //! valid; in it are the machine code of functions and loops that were hot ([`format`] has the layout), which functions to compile next, and trampolines. [`directory`]
-//! decides which files are believed, [`saved`] uses them, [`writer`] writes them. A file that was compiled ahead of time ([`precompiled`]) is of the same
+//! decides which files are believed, [`saved`] uses them, [`writer`] writes them, and [`kept`] has what modules of one file share. A file that was compiled ahead of time ([`precompiled`]) is of the same
 //! format, with the module in it.
 //!
 //! A file in a directory is believed only with the code of the user's own key ([`seal`]): a guest that was granted the directory may have put it there.
@@ -13,6 +13,7 @@ pub(crate) mod contents;
 mod directory;
 pub(crate) mod entry_point;
 pub(crate) mod format;
+pub(crate) mod kept;
 pub(crate) mod key;
 #[allow(unsafe_code, reason = "files are mapped")]
 mod mapping;
@@ -69,7 +70,7 @@ impl Cache {
         Cache::default()
     }
 
-    /// A directory of files, one a module, of which those are believed that were written with this key.
+    /// A directory of files, one a module or component, of which those are believed that were written with this key.
     ///
     /// Whoever can write there while a process uses it decides what that process executes, and whoever knows the key decides it for later ones: no guest may be
     /// granted either directory, or one that it is in. WASI's `Keys::hidden` keeps them from a guest.

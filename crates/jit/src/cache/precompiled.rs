@@ -1,4 +1,4 @@
-//! Modules that were compiled ahead of time: a file of machine code with the module in it.
+//! Modules and components that were compiled ahead of time: a file of machine code with the module or component in it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -12,9 +12,9 @@ use super::SavedCode;
 use super::format::{self, Seal, Unusable};
 use super::key::{Key, Target, build_name};
 use super::mapping::Sharing;
-use crate::{CacheLookup, Jit, compiler};
+use crate::{Jit, compiler};
 
-/// A module with machine code for all of its functions.
+/// A module or component with machine code for all of its functions.
 pub struct Precompiled {
     module: Vec<u8>,
     file: File,
@@ -31,11 +31,17 @@ pub enum PrecompiledError {
     #[error("cannot be read: {0}")]
     System(#[from] std::io::Error),
     /// It is something else.
-    #[error("is not a module that was compiled ahead of time")]
+    #[error("is no module or component that was compiled ahead of time")]
     Foreign,
     /// It is not as it was written.
     #[error("is damaged")]
     Damaged,
+    /// It is a component without modules.
+    #[error("there is no module in it, and so nothing to compile")]
+    NoCode,
+    /// A part of a component cannot be decoded, or takes more than the engine's limits allow.
+    #[error("{0}")]
+    Guest(innkeeper_engine::Error),
     /// There is no cache to fill.
     #[error("there is no cache to keep the code in")]
     NoCache,
@@ -56,6 +62,12 @@ pub enum PrecompiledError {
     /// The engine is configured otherwise.
     #[error("was compiled for another layout of memories or other features of WebAssembly")]
     Settings,
+}
+
+impl From<innkeeper_engine::Error> for PrecompiledError {
+    fn from(error: innkeeper_engine::Error) -> PrecompiledError {
+        PrecompiledError::Guest(error)
+    }
 }
 
 impl Precompiled {
@@ -117,16 +129,15 @@ impl Precompiled {
         Ok(Precompiled { module, file, file_bytes: bytes, key, code: Mutex::new(Some(code)) })
     }
 
-    /// The module, in the binary format, which is then no longer here.
+    /// The module or component, in the binary format, which is then no longer here.
     #[must_use]
     pub fn take_module(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.module)
     }
 
-    /// The key, and the code, for one module.
-    pub(crate) fn into_lookup(self) -> Option<CacheLookup> {
-        let code = self.code_for(&self.key)?;
-        Some(CacheLookup::of(self.key, Some(code)))
+    /// The key, and the code, for one module or component.
+    pub(crate) fn into_code(self) -> Option<(Key, Arc<SavedCode>)> {
+        Some((self.key, self.code_for(&self.key)?))
     }
 
     /// The code, if it is that of a key.

@@ -1,4 +1,4 @@
-//! What is new of a module since its file was read or written, and when it is worth writing.
+//! What is new of a module, or of a component with all its modules, since its file was read or written, and when it is worth writing.
 //!
 //! A module of which nothing got hot has no file, unless it is so large that validating it takes time. While a program runs, what is new is written
 //! when it is as much again as what was written before, so that all writing together costs about as much as writing once; at the end, whatever is new is
@@ -16,7 +16,7 @@ use innkeeper_engine::Lacking;
 
 use super::SealedDirectory;
 use super::contents::{Contents, Function, padding};
-use super::entry_point::EntryPoint;
+use super::entry_point::{EntryPoint, PartFunc};
 use super::format::{self, SavedTrampoline};
 use super::key::Key;
 use super::saved::SavedCode;
@@ -25,7 +25,7 @@ use crate::module::lock;
 use crate::tables::Tables;
 use crate::worth::Use;
 
-/// What is kept of a module from run to run.
+/// What is kept from run to run.
 pub(crate) struct CacheWriter {
     key: Key,
     directory: Arc<SealedDirectory>,
@@ -40,19 +40,21 @@ struct State {
     /// What was compiled, by where it is entered.
     made: BTreeMap<EntryPoint, Made>,
     /// Functions that were hot, compiled or not.
-    hot: BTreeSet<u32>,
+    hot: BTreeSet<PartFunc>,
+    /// Of each part what was called and is interpreted, as far as it has been noted.
+    used: BTreeMap<u32, Vec<Use>>,
     /// Functions that were called and are interpreted, those first whose code would be worth most; none where nobody would feel that they are.
-    called: Vec<u32>,
+    called: Vec<PartFunc>,
     /// Functions that were called and are interpreted, and nobody would feel that.
-    unfelt: HashSet<u32>,
+    unfelt: HashSet<PartFunc>,
     /// Whether the file has been written before it was known what was called.
     lacks_calls: bool,
     /// Functions that cannot be compiled, or not while nothing else is to be done.
-    refused: BTreeSet<u32>,
+    refused: BTreeSet<PartFunc>,
     /// Functions that are being compiled for later runs, and since when.
-    trying: BTreeMap<u32, Instant>,
+    trying: BTreeMap<PartFunc, Instant>,
     /// Those of them that the end came too early for: others get their turn first next time.
-    unfinished: Vec<u32>,
+    unfinished: Vec<PartFunc>,
     /// Trampolines that the file lacked when it was read, and that have been noted since.
     trampolines: usize,
     news: News,
@@ -92,7 +94,7 @@ pub(crate) enum Occasion {
     Filled,
 }
 
-/// Modules of at least so many bytes have a file that says that they are valid, if nothing else; validating them takes about a millisecond.
+/// Modules and components of at least so many bytes have a file that says that they are valid, if nothing else; validating them takes about a millisecond.
 const VERDICT_BYTES: usize = 256 << 10;
 /// A function that was being compiled for later runs so long when a run ended will not be compiled unless it gets hot.
 const TOO_LONG: Duration = Duration::from_secs(1);
@@ -112,9 +114,9 @@ impl CacheWriter {
         key: Key,
         directory: Arc<SealedDirectory>,
         saved: Option<Arc<SavedCode>>,
-        module_bytes: usize,
+        bytes: usize,
     ) -> CacheWriter {
-        let verdict = saved.is_none() && module_bytes >= VERDICT_BYTES;
+        let verdict = saved.is_none() && bytes >= VERDICT_BYTES;
         let state = State { news: News { verdict, ..News::default() }, ..State::default() };
         CacheWriter { key, directory, saved, state: Mutex::new(state), writing: Mutex::new(()) }
     }
@@ -130,7 +132,7 @@ impl CacheWriter {
     }
 
     /// Notes a function that is hot.
-    pub(crate) fn hot(&self, func: u32) {
+    pub(crate) fn hot(&self, func: PartFunc) {
         let in_file = |saved: &Arc<SavedCode>| saved.head().profile.contains(&func);
         let is_known = self.saved.as_ref().is_some_and(in_file);
         let mut state = lock(&self.state);
@@ -139,22 +141,32 @@ impl CacheWriter {
         }
     }
 
-    /// Notes functions that have been called and are interpreted. Gives what of it might have machine code and has none.
-    pub(crate) fn called(&self, mut called: Vec<Use>) -> Lacking {
-        called.retain(|used| !self.has(used.func));
-        let branches = called.iter().fold(0u64, |sum, used| sum.saturating_add(used.branches));
-        let hot: Vec<u32> = lock(&self.state).hot.iter().copied().collect();
+    /// Notes functions of a part that have been called and are interpreted.
+    pub(crate) fn called(&self, part: u32, called: Vec<Use>) {
+        lock(&self.state).used.insert(part, called);
+    }
+
+    /// Works out what is to be listed of the functions that were noted as called. Gives what of them might have machine code and has none.
+    pub(crate) fn settle_called(&self) -> Lacking {
+        let of_part = |(part, used): (&u32, &Vec<Use>)| {
+            let part = *part;
+            used.clone().into_iter().map(move |used| (PartFunc { part, func: used.func }, used))
+        };
+        let mut called: Vec<(PartFunc, Use)> = lock(&self.state).used.iter().flat_map(of_part).collect();
+        called.retain(|(func, _)| !self.has(*func));
+        let branches = called.iter().fold(0u64, |sum, (_, used)| sum.saturating_add(used.branches));
+        let hot: Vec<PartFunc> = lock(&self.state).hot.iter().copied().collect();
         let hot = hot.into_iter().filter(|func| !self.has(*func)).count();
         let lacking = Lacking { functions: called.len(), hot, branches };
-        let listed: HashSet<u32> =
+        let listed: HashSet<PartFunc> =
             self.saved.iter().flat_map(|saved| saved.head().profile.iter().copied()).collect();
         let is_felt = lacking.is_much();
-        called.sort_by_key(|used| (std::cmp::Reverse(used.worth), used.func));
+        called.sort_by_key(|(func, used)| (std::cmp::Reverse(used.worth), *func));
         let mut state = lock(&self.state);
-        let noted: HashSet<u32> = state.called.iter().chain(&state.unfelt).copied().collect();
+        let noted: HashSet<PartFunc> = state.called.iter().chain(&state.unfelt).copied().collect();
         // The file is to list what would be felt, and nothing else of what was called.
-        let is_news = |func: &u32| listed.contains(func) != is_felt && !noted.contains(func);
-        state.news.functions += called.iter().filter(|used| is_news(&used.func)).count();
+        let is_news = |func: &PartFunc| listed.contains(func) != is_felt && !noted.contains(func);
+        state.news.functions += called.iter().filter(|(func, _)| is_news(func)).count();
         for (func, since) in std::mem::take(&mut state.trying) {
             let took = since.elapsed();
             if took > TOO_LONG {
@@ -164,7 +176,7 @@ impl CacheWriter {
             }
             state.news.functions += usize::from(took > NOTED);
         }
-        let called = called.into_iter().map(|used| used.func);
+        let called = called.into_iter().map(|(func, _)| func);
         (state.called, state.unfelt) = match is_felt {
             true => (called.collect(), HashSet::new()),
             false => (Vec::new(), called.collect()),
@@ -185,24 +197,24 @@ impl CacheWriter {
     }
 
     /// Notes that a function is going to be compiled for later runs.
-    pub(crate) fn try_later(&self, func: u32) {
+    pub(crate) fn try_later(&self, func: PartFunc) {
         lock(&self.state).trying.insert(func, Instant::now());
     }
 
     /// Notes that it has been.
-    pub(crate) fn tried(&self, func: u32) {
+    pub(crate) fn tried(&self, func: PartFunc) {
         lock(&self.state).trying.remove(&func);
     }
 
     /// Notes a function that cannot be compiled.
-    pub(crate) fn refused(&self, func: u32) {
+    pub(crate) fn refused(&self, func: PartFunc) {
         let is_known = self.has(func);
         let mut state = lock(&self.state);
         state.news.functions += usize::from(!is_known && state.refused.insert(func));
     }
 
     /// Whether it is known how compiling a function ends: there is code for it, made now or earlier, or there cannot be.
-    pub(crate) fn has(&self, func: u32) -> bool {
+    pub(crate) fn has(&self, func: PartFunc) -> bool {
         let is_saved = |saved: &Arc<SavedCode>| {
             saved.head().refused.binary_search(&func).is_ok() || saved.has(EntryPoint::start(func))
         };
@@ -242,7 +254,7 @@ impl CacheWriter {
         profile.extend(unfinished);
         let functions = self.functions(&made, newer.as_ref());
         let starts = functions.iter().map(|function| function.entry).filter(|entry| entry.is_start());
-        let mut known: BTreeSet<u32> = starts.map(|entry| entry.func).collect();
+        let mut known: BTreeSet<PartFunc> = starts.map(|entry| entry.func).collect();
         known.extend(&refused);
         profile.retain(|func| known.insert(*func));
         let contents = Contents {
@@ -262,7 +274,7 @@ impl CacheWriter {
         }
     }
 
-    /// Writes everything that there will ever be to say of the module.
+    /// Writes everything that there will ever be to say.
     pub(crate) fn complete(&self, contents: Contents<'_>) -> io::Result<()> {
         let _writing = lock(&self.writing);
         self.write(contents)?;

@@ -19,8 +19,6 @@ pub(crate) struct Region {
     range: Range<usize>,
     /// By the address at which they start.
     functions: RwLock<BTreeMap<usize, Function>>,
-    /// Whose functions they are; nobody's where they are trampolines.
-    module: Option<Weak<ModuleParts>>,
 }
 
 /// A function in code memory.
@@ -28,9 +26,16 @@ pub(crate) struct Function {
     /// Its addresses.
     pub(crate) range: Range<usize>,
     /// Which one it is; none for trampolines.
-    pub(crate) func: Option<DefinedFuncIndex>,
+    pub(crate) of: Option<FunctionOf>,
     /// Its traps, what it catches, and where its instructions come from.
     pub(crate) tables: Tables,
+}
+
+/// Which function it is that has code, and of which module.
+#[derive(Clone)]
+pub(crate) struct FunctionOf {
+    pub(crate) module: Weak<ModuleParts>,
+    pub(crate) func: DefinedFuncIndex,
 }
 
 /// A call inside a `try` block.
@@ -66,13 +71,13 @@ pub(crate) enum Returning<R> {
 static REGIONS: RwLock<BTreeMap<usize, Arc<Region>>> = RwLock::new(BTreeMap::new());
 
 impl Region {
-    /// Makes a range of addresses known; none where there is nothing in it, or something of it is known already: each piece of code memory is one module's,
+    /// Makes a range of addresses known; none where there is nothing in it, or something of it is known already: each piece of code memory is one owner's,
     /// and is forgotten with it.
-    pub(crate) fn new(range: Range<usize>, module: Option<Weak<ModuleParts>>) -> Option<Arc<Region>> {
+    pub(crate) fn new(range: Range<usize>) -> Option<Arc<Region>> {
         if range.is_empty() {
             return None;
         }
-        let region = Arc::new(Region { range: range.clone(), functions: RwLock::default(), module });
+        let region = Arc::new(Region { range: range.clone(), functions: RwLock::default() });
         let mut regions = REGIONS.write().unwrap_or_else(PoisonError::into_inner);
         let below = regions.range(..range.end).next_back();
         if below.is_some_and(|(_, below)| below.range.end > range.start) {
@@ -88,7 +93,7 @@ impl Region {
     pub(crate) fn add(&self, function: Function) {
         watch::tell(|watcher| {
             let (start, bytes) = (function.range.start, function.range.len());
-            let of = self.module.as_ref().and_then(Weak::upgrade).zip(function.func);
+            let of = function.of.as_ref().and_then(|of| of.module.upgrade().map(|module| (module, of.func)));
             let index = of.as_ref().map(|(module, func)| module.func_index(*func));
             let name = of.as_ref().zip(index).and_then(|((module, _), index)| module.func_name(index));
             watcher(NewCode { start, bytes, func: index, func_name: name });
@@ -103,7 +108,7 @@ impl Region {
         REGIONS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.range.start);
     }
 
-    fn with<R>(pc: usize, look: impl FnOnce(&Region, &Function) -> R) -> Option<R> {
+    fn with<R>(pc: usize, look: impl FnOnce(&Function) -> R) -> Option<R> {
         let region = {
             let regions = REGIONS.read().unwrap_or_else(PoisonError::into_inner);
             let (_, region) = regions.range(..=pc).next_back()?;
@@ -111,18 +116,18 @@ impl Region {
         };
         let functions = region.functions.read().unwrap_or_else(PoisonError::into_inner);
         let (_, function) = functions.range(..=pc).next_back()?;
-        function.range.contains(&pc).then(|| look(&region, function))
+        function.range.contains(&pc).then(|| look(function))
     }
 }
 
 /// The code of the trap that the instruction at `pc` raises.
 pub(crate) fn trap_at(pc: usize) -> Option<u8> {
-    Region::with(pc, |_, function| function.tables.trap_at((pc - function.range.start) as u32))?
+    Region::with(pc, |function| function.tables.trap_at((pc - function.range.start) as u32))?
 }
 
 /// Whether a return address leads back to a trampoline.
 pub(crate) fn is_trampoline(return_address: usize) -> bool {
-    Region::with(return_address - 1, |_, function| function.func.is_none()).unwrap_or(false)
+    Region::with(return_address - 1, |function| function.of.is_none()).unwrap_or(false)
 }
 
 /// What an exception meets that a call throws which returns to `return_address`; none where that is not in machine code of ours. `look` gets the address
@@ -131,8 +136,8 @@ pub(crate) fn catch_site<R>(
     return_address: usize,
     look: impl FnOnce(usize, FoundSite<'_>) -> Option<R>,
 ) -> Option<Returning<R>> {
-    Region::with(return_address - 1, |_, function| {
-        if function.func.is_none() {
+    Region::with(return_address - 1, |function| {
+        if function.of.is_none() {
             return Returning::Trampoline;
         }
         let start = function.range.start;
@@ -154,9 +159,9 @@ pub(crate) struct Described {
 /// Appends the frames that the machine code at `pc` stands for to an error's backtrace, innermost first: the function's, and before it those of bodies
 /// that are inlined there. None where it is no compiled function's.
 pub(crate) fn describe(pc: usize, error: &mut Error) -> Option<Described> {
-    Region::with(pc, |region, function| {
-        let func = function.func?;
-        let module = region.module.as_ref().and_then(Weak::upgrade);
+    Region::with(pc, |function| {
+        let FunctionOf { module, func } = function.of.as_ref()?;
+        let (module, func) = (module.upgrade(), *func);
         let mut origins = function.tables.origins_at((pc - function.range.start) as u32).into_iter();
         let first = origins.next();
         let mut next = first;
@@ -202,12 +207,12 @@ mod tests {
     fn regions_are_not_empty_and_do_not_overlap() {
         // Nothing is mapped there.
         const PAGE: usize = 4096;
-        let new = |pages: Range<usize>| Region::new(pages.start * PAGE..pages.end * PAGE, None);
+        let new = |pages: Range<usize>| Region::new(pages.start * PAGE..pages.end * PAGE);
         let first = new(4..8).unwrap();
         for overlapping in [4..8, 4..5, 5..6, 7..9, 3..5, 3..9] {
             assert!(new(overlapping.clone()).is_none(), "{overlapping:?}");
         }
-        assert!(Region::new(1..1, None).is_none());
+        assert!(Region::new(1..1).is_none());
         let (below, above) = (new(3..4).unwrap(), new(8..9).unwrap());
         first.remove();
         let again = new(5..8).unwrap();

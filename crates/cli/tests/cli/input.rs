@@ -58,7 +58,7 @@ fn a_file_that_is_no_module_is_named_with_the_place() {
 fn a_component_is_told_apart() {
     let component = b"\0asm\x0d\0\x01\0";
     inn(&["validate", "-"]).stdin(*component).run().code(0).stdout("standard input: valid\n");
-    inn(&["compile", "-", "-o", "-"]).stdin(*component).run().code(1).says(&["component"]);
+    inn(&["compile", "-", "-o", "-"]).stdin(*component).run().code(1).says(&["nothing to compile"]);
     let damaged = b"\0asm\x0d\0\x01\0\x01\x05\x01";
     inn(&["validate", "-"]).stdin(*damaged).run().code(1).says(&["not a valid WebAssembly component"]);
 }

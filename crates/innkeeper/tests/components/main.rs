@@ -2,7 +2,9 @@
 //! Cases have the numbers of the list of what an implementation of components must survive.
 
 mod adapters;
+mod allocations;
 mod calls;
+mod cases;
 mod crossing;
 mod decoding;
 mod ends;
@@ -11,6 +13,7 @@ mod memory;
 mod mutants;
 mod reentry;
 mod resources;
+mod rules;
 mod typed;
 mod values;
 

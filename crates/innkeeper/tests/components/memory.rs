@@ -128,7 +128,7 @@ fn takes_string(realloc: &str) -> String {
 }
 
 #[test]
-fn c48_c51_what_realloc_may_do() {
+fn c48_c49_c50_c51_what_realloc_may_do() {
     let cases: [(&str, Result<u32, &str>); 8] = [
         ("(i32.const 0)", Ok(97)),
         ("(i32.const 65535)", Ok(97)),

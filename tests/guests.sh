@@ -4,6 +4,7 @@
 #
 #   tests/guests.sh [CASE...]           runs the cases named, or all
 #   tests/guests.sh --bless [CASE...]   writes the expected outputs anew: what wasmtime gives
+#   tests/guests.sh --replay [...]      as without, and each case is recorded and then replayed, which must print the same
 #   tests/guests.sh --component FOLDER [CASE...]   runs the guests as components, FOLDER/NAME.wasm, which
 #       `cargo run -p innkeeper-cli --example components FOLDER` makes of them; left out are calls of a module's
 #       functions, and what opens more files at once than the adapter in such components can
@@ -18,6 +19,11 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 inn=$(realpath -m "${INN:-$top/target/release/inn}")
 wasmtime=${WASMTIME-$(command -v wasmtime)}
 guests=$top/guests
+replaying=
+if [ "${1:-}" = --replay ]; then
+  replaying=yes
+  shift
+fi
 components=
 if [ "${1:-}" = --component ]; then
   components=$(realpath -m "${2:?the folder with the components}")
@@ -91,8 +97,22 @@ bless() {
   complaints "$1"
 }
 
+# replay ROOM: what is wrong with the replay of the case, which was recorded beside its room, one line each. Its files are gone then.
+replay() {
+  mv "$1/work" "$1/moved"
+  (cd "$1" && timeout "${TIMEOUT:-60}" "$inn" replay "../record" >replayed 2>replay-stderr) || {
+    echo "replay: $(grep -E '^error' "$1/replay-stderr" | tail -n 1)"
+  }
+  cmp -s "$1/stdout" "$1/replayed" || echo "replay: stdout differs"
+  mv "$1/moved" "$1/work"
+  rm -f "$1/replayed" "$1/replay-stderr"
+}
+
 check() {
+  mkdir -p "$scratch/$name"
+  [ -z "$replaying" ] || INN_FLAGS="${INN_FLAGS:-} --record $scratch/$name/record"
   run "$inn" "$scratch/$name/inn"
+  [ -z "$replaying" ] || replay "$scratch/$name/inn"
   complaints "$scratch/$name/inn"
   if [ -n "$wasmtime" ]; then
     run "$wasmtime" "$scratch/$name/wasmtime"

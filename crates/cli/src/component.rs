@@ -3,13 +3,16 @@
 //! What a component imports and nobody provides fails when it is called, and not before: programs import more than they use. Where that ends one, all that nobody
 //! provides is told.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use innkeeper::component::{Component, Instance, Linker, Trap as ComponentTrap};
+use innkeeper::component::{Component, Instance, Linker};
 use innkeeper::wasi::host::Host;
 use innkeeper::wasi::keys::Keys;
+use innkeeper::wasi::observe::{RecordHeader, ReplayError};
 use innkeeper::wasi::p1::Explanation;
-use innkeeper::wasi::p2::{self, Context, Misuse};
+use innkeeper::wasi::p2::{self, Context, Observers, is_trap};
 use innkeeper::wasi::stop::{StopReason, Stopper};
 use innkeeper::wasi::{Exit, exit_code};
 use innkeeper::{Engine, Error, ErrorKind, Store, Trap};
@@ -21,12 +24,14 @@ use crate::flags::{CompileAfter, RunArgs};
 use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
 use crate::plug::Plug;
+use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, short};
+use crate::run::record_header;
 use crate::signals::{self, Came};
 use crate::values::ProfileFlag;
 use crate::wording::Wording;
 use crate::writable::Writable;
-use crate::{background, changes, output};
+use crate::{background, changes, observers, output};
 
 /// A run of a component that is about to begin.
 pub(crate) struct Run<'a> {
@@ -62,6 +67,14 @@ impl Run<'_> {
         let args = self.args;
         self.refuse_flags()?;
         let Execution { config, tiers, cache } = self.execution;
+        // Before the component takes the bytes.
+        let header = args.reports.record.as_ref().map(|_| {
+            let settings = RecordedSettings {
+                calls: args.invoke.len(),
+                ..RecordedSettings::of(config.features, self.keys.limits.memory_bytes, args)
+            };
+            record_header(args, &self.input, &settings)
+        });
         let engine = innkeeper::engine_cached(config, tiers, cache.clone());
         let component = self.input.component(&engine)?;
         let calls = Call::all(&args.invoke, args.guest_args())?;
@@ -74,6 +87,9 @@ impl Run<'_> {
             Linked::new(&engine, &component, &plugs).map_err(|error| self.input.problem(&error))?;
         // Whatever is written is opened before the guest can have a say in what stands there.
         output::open_streams(&mut self.keys, &self.writable)?;
+        let files = observers::Files::open(&args.reports, &self.writable)?;
+        let header = || header.unwrap_or_else(|| RecordHeader::new("", &[]));
+        let observers = Arc::new(observers::of_component(&args.reports, &files, header)?);
         let changes = changes::Wishes::prepare(&args.reports.cow_changes, &self.writable)?;
         let wording = Wording::of(args, &self.keys);
         note_pipe(&self.keys, &self.deadline);
@@ -82,8 +98,9 @@ impl Run<'_> {
             context.host().learn_usage();
         }
         changes.check(context.host())?;
-        let ran = run((&mut linked, &calls), context, (&engine, self.deadline.start_guest(), args))
-            .map_err(|reason| reason.told(&self.input))?;
+        let guest = (&mut linked, &*calls, &observers);
+        let how = (&engine, self.deadline.start_guest(), args.keys.limits.fuel);
+        let ran = run(guest, context, how).map_err(|reason| reason.told(&self.input))?;
         let lacking = component.keep_code();
         let ended = Ended {
             ending: &ran.ending,
@@ -104,7 +121,9 @@ impl Run<'_> {
         {
             linked.tell_what_is_missing(&self.input.name);
         }
-        let mut problems = ended.carry_out_changes(changes, args, &self.deadline);
+        let observed = observers::finish(&args.reports, &files, &*observers, &ran.ending.in_words());
+        let mut problems: Vec<Problem> = observed.err().into_iter().collect();
+        problems.extend(ended.carry_out_changes(changes, args, &self.deadline));
         problems.extend(ran.problem);
         drop(self.deadline);
         then(&self.keys, &ran.host);
@@ -113,7 +132,8 @@ impl Run<'_> {
         // Whoever interrupts a run wants it to be over.
         let is_wanted =
             args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
-        if is_wanted && args.keys.deterministic.is_none() {
+        let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
+        if is_wanted && !is_repeatable {
             let of_plugs = plugs.into_iter().map(|plug| (plug.component.keep_code(), plug.source));
             let all = std::iter::once((lacking, self.input.source)).chain(of_plugs);
             background::leave_behind(all, &cache);
@@ -125,14 +145,54 @@ impl Run<'_> {
     fn refuse_flags(&self) -> Result<(), Problem> {
         let reports = &self.args.reports;
         let asked = [
-            ("--record", reports.record.is_some()),
-            ("--trace", !reports.trace.is_empty()),
             ("--profile", matches!(reports.profile, Some(ProfileFlag::File(_)))),
             ("--coredump", reports.coredump.is_some()),
         ];
-        let Some((flag, _)) = asked.iter().find(|(_, is_asked)| *is_asked) else { return Ok(()) };
-        let reason = format!("`{}` is a component, and the flag takes modules only", self.input.name);
-        Err(Problem::new(flag, reason).help(format!("run it without {flag}")).mistake())
+        if let Some((flag, _)) = asked.iter().find(|(_, is_asked)| *is_asked) {
+            let reason = format!("`{}` is a component, and the flag takes modules only", self.input.name);
+            return Err(Problem::new(flag, reason).help(format!("run it without {flag}")).mistake());
+        }
+        if reports.record.is_some() && !self.args.plug.is_empty() {
+            let reason = "a record is of one component, and others are plugged into this one";
+            return Err(Problem::new("--record", reason)
+                .help("make one component of them, as with `wac plug`, and record that")
+                .mistake());
+        }
+        Ok(())
+    }
+}
+
+/// A component that is replayed: what was called of it.
+pub(crate) struct Replayed<'a> {
+    pub(crate) settings: &'a RecordedSettings,
+    /// The calls of `--invoke`, with the arguments after FILE where there was one.
+    pub(crate) invoke: &'a [String],
+}
+
+impl Replayed<'_> {
+    /// Runs the component again, without access to anything, while a record answers what it calls.
+    pub(crate) fn run(
+        &self,
+        input: &mut Input,
+        execution: Execution,
+        (keys, observers): (&Keys, &Arc<Observers>),
+    ) -> Result<Ending, Problem> {
+        let Execution { config, tiers, cache } = execution;
+        let engine = innkeeper::engine_cached(config, tiers, cache);
+        let component = input.component(&engine)?;
+        let calls = self.settings.calls.min(self.invoke.len());
+        let words: Vec<OsString> = self.invoke[calls..].iter().map(OsString::from).collect();
+        let calls = Call::all(&self.invoke[..calls], &words)?;
+        let mut linked = Linked::new(&engine, &component, &[]).map_err(|error| input.problem(&error))?;
+        let context = Context::new(keys).map_err(|error| Problem::new(&input.name, error))?;
+        let deadline = Deadline::none()?;
+        let how = (&engine, deadline.start_guest(), self.settings.fuel);
+        let ran =
+            run((&mut linked, &*calls, observers), context, how).map_err(|reason| reason.told(input))?;
+        match ran.problem {
+            None => Ok(ran.ending),
+            Some(problem) => Err(problem),
+        }
     }
 }
 
@@ -191,9 +251,9 @@ impl From<Problem> for NotRun {
 }
 
 fn run(
-    (linked, calls): (&mut Linked<'_>, &[Call<'_>]),
+    (linked, calls, observers): (&mut Linked<'_>, &[Call<'_>], &Arc<Observers>),
     context: Context,
-    (engine, stopper, args): (&Engine, &Stopper, &RunArgs),
+    (engine, stopper, fuel): (&Engine, &Stopper, Option<u64>),
 ) -> Result<Ran, NotRun> {
     let host = context.host().clone();
     host.set_interrupt(stopper.interrupt());
@@ -202,9 +262,10 @@ fn run(
     engine.charge_compiling_to(host.budget());
     let mut store = Store::with_budget(engine, context, host.budget())?;
     stopper.add_store(store.interrupt_handle());
-    if let Some(fuel) = args.keys.limits.fuel {
+    if let Some(fuel) = fuel {
         store.set_fuel(fuel)?;
     }
+    observers.watch(&mut store);
     let (ending, problem) = match linked.instantiate(&mut store) {
         Ok(instance) if !calls.is_empty() => invoke(&mut store, (instance, linked.component), calls),
         Ok(instance) => match p2::call_run(&mut store, instance) {
@@ -263,14 +324,10 @@ fn invoke(
 fn ending_of(error: Error, is_trap: impl Fn(&Error) -> bool) -> Ending {
     match exit_code(&error) {
         Some(code) => Ending::Exited(Exit(code.cast_unsigned())),
+        None if error.is::<ReplayError>() => Ending::Unreplayed(error),
         None if is_trap(&error) => Ending::Trapped(error),
         None => Ending::Failed(error),
     }
-}
-
-/// Whether a guest was stopped by a trap: of core code, of the component model's rules or of WASI's.
-fn is_trap(error: &Error) -> bool {
-    error.trap().is_some() || error.is::<ComponentTrap>() || error.is::<Misuse>()
 }
 
 fn not_started(name: &str, wording: &Wording, error: &Error) -> Problem {

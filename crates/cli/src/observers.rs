@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use innkeeper::wasi::keys::FileMode;
-use innkeeper::wasi::observe::{RecordHeader, Recorder, Tracer};
-use innkeeper::wasi::p1::{Context, Observers};
+use innkeeper::wasi::observe::{ComponentRecorder, RecordHeader, Recorder, Summary, Tracer};
+use innkeeper::wasi::{p1, p2};
 
 use crate::flags::ReportFlags;
 use crate::output::Output;
@@ -33,35 +33,102 @@ impl Files {
     }
 }
 
-/// The observers that the flags ask for; `header` says what a record would be of.
-pub(crate) fn observers(
+/// The observers of a module that the flags ask for; `header` says what a record would be of.
+pub(crate) fn of_module(
     flags: &ReportFlags,
     files: &Files,
     header: impl FnOnce() -> RecordHeader,
-) -> Result<Observers, Problem> {
-    let mut observers = Observers::none();
-    for flag in &flags.trace {
-        observers = match flag {
-            TraceFlag::Summary => observers.summarizer(),
-            TraceFlag::Lines(form) => observers.tracer(Tracer::new(trace_output(flags, files)?, *form)),
-        };
+) -> Result<p1::Observers, Problem> {
+    let Wanted { tracers, is_summarized, record } = Wanted::new(flags, files)?;
+    let mut observers = tracers.into_iter().fold(p1::Observers::none(), p1::Observers::tracer);
+    if is_summarized {
+        observers = observers.summarizer();
     }
-    if let (Some(path), Some(file)) = (&flags.record, &files.record) {
-        let recorder =
-            Recorder::new(buffered(path, file)?, &header()).map_err(|error| unwritable(path, &error))?;
+    if let Some((path, to)) = record {
+        let recorder = Recorder::new(to, &header()).map_err(|error| unwritable(path, &error))?;
         observers = observers.recorder(recorder);
     }
     Ok(observers)
 }
 
+/// The same of a component.
+pub(crate) fn of_component(
+    flags: &ReportFlags,
+    files: &Files,
+    header: impl FnOnce() -> RecordHeader,
+) -> Result<p2::Observers, Problem> {
+    let Wanted { tracers, is_summarized, record } = Wanted::new(flags, files)?;
+    let mut observers = tracers.into_iter().fold(p2::Observers::none(), p2::Observers::tracer);
+    if is_summarized {
+        observers = observers.summarizer();
+    }
+    if let Some((path, to)) = record {
+        let recorder = ComponentRecorder::new(to, &header()).map_err(|error| unwritable(path, &error))?;
+        observers = observers.recorder(recorder);
+    }
+    Ok(observers)
+}
+
+/// Who is to watch, whatever the guest is.
+struct Wanted<'a> {
+    tracers: Vec<Tracer>,
+    is_summarized: bool,
+    /// The record's path, and what leads there.
+    record: Option<(&'a OsStr, Box<dyn Write + Send>)>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(flags: &'a ReportFlags, files: &Files) -> Result<Wanted<'a>, Problem> {
+        let mut wanted = Wanted { tracers: Vec::new(), is_summarized: false, record: None };
+        for flag in &flags.trace {
+            match flag {
+                TraceFlag::Summary => wanted.is_summarized = true,
+                TraceFlag::Lines(form) => {
+                    wanted.tracers.push(Tracer::new(trace_output(flags, files)?, *form));
+                }
+            }
+        }
+        if let (Some(path), Some(file)) = (&flags.record, &files.record) {
+            wanted.record = Some((path, buffered(path, file)?));
+        }
+        Ok(wanted)
+    }
+}
+
+/// Those who have watched a guest that has ended.
+pub(crate) trait HaveWatched {
+    fn finish_trace(&self) -> io::Result<()>;
+    fn finish_record(&self, ending: &str) -> io::Result<()>;
+    fn summary(&self) -> Option<Summary>;
+}
+
+macro_rules! have_watched {
+    ($($observers:ty),*) => {$(
+        impl HaveWatched for $observers {
+            fn finish_trace(&self) -> io::Result<()> {
+                <$observers>::finish_trace(self)
+            }
+
+            fn finish_record(&self, ending: &str) -> io::Result<()> {
+                <$observers>::finish_record(self, ending)
+            }
+
+            fn summary(&self) -> Option<Summary> {
+                <$observers>::summary(self)
+            }
+        }
+    )*};
+}
+
+have_watched!(p1::Observers, p2::Observers);
+
 /// Writes what is left to write, and the summary; `ending` says how the guest ended.
 pub(crate) fn finish(
     flags: &ReportFlags,
     files: &Files,
-    context: &Context,
+    observers: &impl HaveWatched,
     ending: &str,
 ) -> Result<(), Problem> {
-    let Some(observers) = context.observers() else { return Ok(()) };
     let traced = observers.finish_trace().map_err(|error| match &flags.trace_file {
         Some(path) => unwritable(path, &error),
         None => Problem::new("the trace", error).help("trace to a file: --trace-file FILE"),

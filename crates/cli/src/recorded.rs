@@ -15,17 +15,19 @@ pub(crate) struct RecordedSettings {
     pub(crate) memory_bytes: Option<u64>,
     /// What is valid.
     pub(crate) features: Features,
+    /// How many functions of a component are called; after them come the arguments, where there is one.
+    pub(crate) calls: usize,
 }
 
 impl RecordedSettings {
     /// Those of a command line.
     pub(crate) fn of(features: Features, memory_bytes: Option<u64>, args: &RunArgs) -> RecordedSettings {
-        RecordedSettings { fuel: args.keys.limits.fuel, memory_bytes, features }
+        RecordedSettings { fuel: args.keys.limits.fuel, memory_bytes, features, calls: 0 }
     }
 
     /// One word for each setting, `NAME=VALUE`.
     pub(crate) fn to_words(self) -> Vec<String> {
-        let RecordedSettings { fuel, memory_bytes, features } = self;
+        let RecordedSettings { fuel, memory_bytes, features, calls } = self;
         let mut words = Vec::new();
         words.extend(fuel.map(|units| format!("fuel={units}")));
         words.extend(memory_bytes.map(|bytes| format!("memory={bytes}")));
@@ -33,6 +35,9 @@ impl RecordedSettings {
             let on = Feature::ALL.iter().filter(|feature| features.contains(**feature));
             let names: Vec<&str> = on.map(|feature| feature.name()).collect();
             words.push(format!("features={}", names.join(",")));
+        }
+        if calls > 0 {
+            words.push(format!("calls={calls}"));
         }
         words
     }
@@ -45,6 +50,7 @@ impl RecordedSettings {
             match name {
                 "fuel" => settings.fuel = Some(value.parse().map_err(|_| &**word)?),
                 "memory" => settings.memory_bytes = Some(value.parse().map_err(|_| &**word)?),
+                "calls" => settings.calls = value.parse().map_err(|_| &**word)?,
                 "features" => settings.features = features(value).ok_or(&**word)?,
                 _ => return Err(word),
             }
@@ -71,13 +77,14 @@ mod tests {
                 fuel: Some(u64::MAX),
                 memory_bytes: Some(0),
                 features: Features::default().without(*feature),
+                calls: 2,
             });
         }
         all.push(RecordedSettings { features: Features::MVP, ..RecordedSettings::default() });
         for settings in all {
             assert_eq!(RecordedSettings::from_words(&settings.to_words()), Ok(settings));
         }
-        for word in ["fuel", "fuel=", "memory=x", "features=x", "other=1"] {
+        for word in ["fuel", "fuel=", "memory=x", "features=x", "calls=x", "other=1"] {
             assert_eq!(RecordedSettings::from_words(&[word.to_owned()]), Err(word));
         }
     }

@@ -8,16 +8,18 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 use innkeeper::wasi::keys::Keys;
-use innkeeper::wasi::observe::{RecordError, ReplayError, Replayer};
-use innkeeper::wasi::p1::{Observers, ReplayedStreams};
+use innkeeper::wasi::observe::{ComponentReplayer, OpenedRecord, RecordError, ReplayError, Replayer};
+use innkeeper::wasi::{p1, p2};
 use innkeeper::{Metering, NanBits};
 
+use crate::component::Replayed;
 use crate::deadline::Deadline;
 use crate::entry::Entry;
-use crate::guest::{Ending, Execution, Guest, Ran};
+use crate::guest::{Ending, Execution, Guest};
 use crate::handed_over::HandedStream;
 use crate::input::Input;
 use crate::recorded::RecordedSettings;
@@ -31,7 +33,7 @@ pub(crate) struct ReplayArgs {
     /// The record, as `inn --record` wrote it
     #[arg(value_name = "RECORD", value_hint = ValueHint::FilePath)]
     pub(crate) record: OsString,
-    /// The module, if it is no longer where it was
+    /// The module or component, if it is no longer where it was
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<OsString>,
 
@@ -50,9 +52,9 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     // What the guest wrote is written again.
     Writable::by_no_guest([]).require_streams_in_sight(&HandedStream::WRITTEN)?;
     let file = File::open(&args.record).map_err(|error| absent::unopened(&args.record, "record", &error))?;
-    let mut replayer =
-        Replayer::new(Box::new(BufReader::new(file))).map_err(|error| foreign_record(args, &name, &error))?;
-    let header = replayer.header().clone();
+    let record = OpenedRecord::new(Box::new(BufReader::new(file)))
+        .map_err(|error| foreign_record(args, &name, &error))?;
+    let header = record.header().clone();
     let settings = RecordedSettings::from_words(&header.settings).map_err(|word| {
         let reason = format!("it was recorded with a setting that this inn does not know: {word}");
         Problem::new(&name, reason).help("replay it with the inn that recorded it, or record the run again")
@@ -63,7 +65,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
         None => Input::read_regular_file(OsStr::new(&header.module))?,
     };
     if !header.is_of(&input.bytes) {
-        return Err(Problem::new(&input.name, "the module is not the one that was recorded")
+        let kind = if input.is_component() { "component" } else { "module" };
+        return Err(Problem::new(&input.name, format!("the {kind} is not the one that was recorded"))
             .help(format!("name the right one: inn replay {name} FILE")));
     }
     let mut keys = Keys::default();
@@ -73,35 +76,77 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Problem> {
     if settings.fuel.is_some() {
         execution.config.metering = Metering::Fuel;
     }
-    let mut guest = Guest::new(&mut input, execution)?;
-    guest.fuel = settings.fuel;
-    let arguments: Vec<OsString> = header.invoke.iter().skip(1).map(OsString::from).collect();
-    let entry = Entry::choose(header.invoke.first().map(String::as_str), &arguments, &input, &guest.module)?;
+    let replayed = Replayed { settings: &settings, invoke: &header.invoke };
+    match input.is_component() {
+        true => replay_component(record, replayed, (&name, &mut input), (&keys, execution)),
+        false => replay_module(record, replayed, (&name, &mut input), (&keys, execution)),
+    }
+}
+
+fn replay_module(
+    record: OpenedRecord,
+    replayed: Replayed<'_>,
+    (name, input): (&str, &mut Input),
+    (keys, execution): (&Keys, Execution),
+) -> Result<ExitCode, Problem> {
+    let mut guest = Guest::new(input, execution)?;
+    guest.fuel = replayed.settings.fuel;
+    let arguments: Vec<OsString> = replayed.invoke.iter().skip(1).map(OsString::from).collect();
+    let function = replayed.invoke.first().map(String::as_str);
+    let entry = Entry::choose(function, &arguments, input, &guest.module)?;
+    let mut replayer = Replayer::of(record);
     if let Err(error) = replayer.go_on() {
-        return unreplayed(&error, (&name, &input));
+        return unreplayed(&error, (name, input));
     }
-    let streams = ReplayedStreams::new(Box::new(io::stdout()), Box::new(io::stderr()));
-    let observers = Observers::none().replayer(replayer, streams);
-    let ran = guest.run(&input, entry, (&keys, &Deadline::none()?), Ok, observers)?;
-    let code = verdict(&ran, (&name, &input))?;
-    if let Some(Err(error)) = ran.context.observers().map(Observers::finish_replayed_output) {
-        return Err(Problem::new("what the guest wrote", error).help("check where it goes to, and the disk"));
+    let streams = p1::ReplayedStreams::new(Box::new(io::stdout()), Box::new(io::stderr()));
+    let observers = p1::Observers::none().replayer(replayer, streams);
+    let ran = guest.run(input, entry, (keys, &Deadline::none()?), Ok, observers)?;
+    let observers = ran.context.observers();
+    let finish = |words: &str| observers.map_or(Ok(0), |observers| observers.finish_replay(words));
+    let code = verdict(&ran.ending, finish, (name, input))?;
+    told(observers.map_or(Ok(()), p1::Observers::finish_replayed_output), code)
+}
+
+fn replay_component(
+    record: OpenedRecord,
+    replayed: Replayed<'_>,
+    (name, input): (&str, &mut Input),
+    (keys, execution): (&Keys, Execution),
+) -> Result<ExitCode, Problem> {
+    let mut replayer = ComponentReplayer::new(record);
+    if let Err(error) = replayer.go_on() {
+        return unreplayed(&error, (name, input));
     }
-    Ok(code)
+    let streams = p2::ReplayedStreams::new(Box::new(io::stdout()), Box::new(io::stderr()));
+    let observers = Arc::new(p2::Observers::none().replayer(replayer, streams));
+    let ending = replayed.run(input, execution, (keys, &observers))?;
+    let code = verdict(&ending, |words| observers.finish_replay(words), (name, input))?;
+    told(observers.finish_replayed_output(), code)
+}
+
+/// What came of writing what the guest wrote.
+fn told(output: io::Result<()>, code: ExitCode) -> Result<ExitCode, Problem> {
+    output.map(|()| code).map_err(|error| {
+        Problem::new("what the guest wrote", error).help("check where it goes to, and the disk")
+    })
 }
 
 /// Says whether the guest did what is recorded.
-fn verdict(ran: &Ran, (name, input): (&str, &Input)) -> Result<ExitCode, Problem> {
-    if let Ending::Unreplayed(error) = &ran.ending {
+fn verdict(
+    ending: &Ending,
+    finish: impl FnOnce(&str) -> Result<u64, Box<ReplayError>>,
+    (name, input): (&str, &Input),
+) -> Result<ExitCode, Problem> {
+    if let Ending::Unreplayed(error) = ending {
         return match error.downcast_ref() {
             Some(error) => unreplayed(error, (name, input)),
             None => Err(Problem::new(&input.name, error)),
         };
     }
-    let words = ran.ending.in_words();
-    match ran.context.observers().map_or(Ok(0), |observers| observers.finish_replay(&words)) {
+    let words = ending.in_words();
+    match finish(&words) {
         Ok(count) => {
-            tell_of_end(&ran.ending)?;
+            tell_of_end(ending)?;
             // A trap says what it is, and not what the guest did.
             let trapped = if words.starts_with("wasm trap") { "ended with a " } else { "" };
             let text = format!("replayed {}; the guest {trapped}{words}", calls(count));

@@ -146,7 +146,7 @@ fn run_guest(
         _ => None,
     };
     let header = || header.unwrap_or_else(|| RecordHeader::new("", &[]));
-    let observers = observers::observers(&args.reports, &files, header)?;
+    let observers = observers::of_module(&args.reports, &files, header)?;
     // Without directories, sockets are where every guest looks for them.
     let has_directories = !keys.directories.is_empty();
     let prepare = |context: Context| {
@@ -185,7 +185,9 @@ fn run_guest(
     if by_start_function && matches!(ran.ending, Ending::Returned(_)) {
         note_start_function(&input, &guest.module);
     }
-    let observed = observers::finish(&args.reports, &files, &ran.context, &ran.ending.in_words());
+    let observed = ran.context.observers().map_or(Ok(()), |observers| {
+        observers::finish(&args.reports, &files, observers, &ran.ending.in_words())
+    });
     // Whatever has failed, what the guest has changed is not lost for it.
     let mut problems: Vec<Problem> =
         [observed, profiled, dumped].into_iter().filter_map(Result::err).collect();
@@ -234,12 +236,13 @@ fn invoked_name(args: &RunArgs) -> Result<Option<&str>, Problem> {
     }
 }
 
-fn record_header(args: &RunArgs, input: &Input, settings: &RecordedSettings) -> RecordHeader {
+/// What a record of a run is of.
+pub(crate) fn record_header(args: &RunArgs, input: &Input, settings: &RecordedSettings) -> RecordHeader {
     let path = std::path::absolute(args.file()).unwrap_or_else(|_| args.file().into());
     let mut header = RecordHeader::new(path.to_string_lossy(), &input.bytes);
     header.settings = settings.to_words();
-    if let Some(name) = args.invoke.first() {
-        header.invoke.push(name.clone());
+    header.invoke.clone_from(&args.invoke);
+    if let [_] = args.invoke.as_slice() {
         header
             .invoke
             .extend(args.guest_args().iter().map(|argument| argument.to_string_lossy().into_owned()));

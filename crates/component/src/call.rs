@@ -260,6 +260,33 @@ impl Lowered {
         self.end(slots)
     }
 
+    /// Gives the guest a result in the place of a function of the host, whose arguments are taken as that would.
+    pub(crate) fn answer<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        (slots, params): (&mut [u64], usize),
+        result: Result<Option<Val>, Error>,
+    ) -> Result<(), Error> {
+        check_leave(store, self.side.instance)?;
+        let mut lending = LendingCall::new(store, Some(self.side.instance));
+        let mut caller = GuestCaller {
+            lowered: self,
+            boundary: Boundary::Host,
+            slots: slots.get(..params).unwrap_or_default(),
+            results: Vec::new(),
+            charge: None,
+            lends: &mut lending.lends,
+        };
+        caller.start(lending.store)?;
+        caller.give(lending.store, result?)?;
+        let results = caller.results;
+        drop(lending);
+        for (slot, result) in slots.iter_mut().zip(results) {
+            *slot = result;
+        }
+        self.end(slots)
+    }
+
     /// Tells a caller that does not wait that the call has returned.
     pub(crate) fn end(&self, slots: &mut [u64]) -> Result<(), Error> {
         if let (true, Some(status)) = (self.is_async, slots.first_mut()) {
@@ -281,7 +308,15 @@ impl GuestCaller<'_> {
         let has_result = self.func_type().result.is_some();
         let mut results = vec![Val::Bool(false); usize::from(has_result)];
         call(store.as_context_mut(), &vals, &mut results).map_err(trap_on_throw)?;
-        let val = results.pop();
+        self.give(store, results.pop())
+    }
+
+    /// Gives the guest what a function of the host returns.
+    fn give<T: 'static>(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        val: Option<Val>,
+    ) -> Result<(), Error> {
         let shared = &self.lowered.side.shared;
         if let (Some(ty), Some(val)) = (self.func_type().result, &val) {
             crate::check::fits(&shared.types, ty, val, &mut |_, _, _| Ok(())).map_err(|reason| {

@@ -25,6 +25,7 @@ mod linker;
 mod making;
 mod module_type;
 mod names;
+mod observe;
 mod plan;
 mod reentry;
 mod resource;
@@ -53,6 +54,9 @@ pub use instance::{Export, Instance};
 pub use link::MissingImport;
 pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use names::NameMap;
+pub use observe::{
+    Compound, HostCallName, HostCallObserver, ObservedCall, Part, ValueVisitor, observe_host_calls,
+};
 pub use resource::{ResourceAny, ResourceType};
 pub use trap::{ResourceOwner, Trap};
 #[cfg(feature = "async")]

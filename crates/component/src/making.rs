@@ -185,7 +185,15 @@ impl<T: 'static> Making<'_, T> {
             }
             TrampolineKind::Missing(name) => Trampoline::Missing(name),
         };
-        let func = trampoline.func(store, self.instance(def.instance), &def.ty)?;
+        let instance = self.instance(def.instance);
+        let trampoline = match self.observed(store, (&def.kind, instance), trampoline)? {
+            Ok(observed) => Ok(observed.func(store, &def.ty)?),
+            Err(trampoline) => Err(trampoline),
+        };
+        let func = match trampoline {
+            Ok(func) => func,
+            Err(trampoline) => trampoline.func(store, instance, &def.ty)?,
+        };
         self.trampolines[number.index()] = Some(func);
         Ok(())
     }

@@ -354,6 +354,7 @@ pub(crate) fn destroy<T: 'static>(
     let (instance, dtor) = (def.instance, def.dtor);
     let Some(instance) = instance else {
         return dtor
+            .filter(|_| !state.is_answered)
             .map_or(Ok(()), |dtor| dtor.call(&mut *store, &[CoreVal::I32(rep.cast_signed())], &mut []));
     };
     enter(store, instance, entry)?;

@@ -2,6 +2,7 @@
 //!
 //! Which instances may be entered is in `entry`.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +48,10 @@ pub(crate) struct State {
     pub(crate) calls: Vec<Call>,
     /// What the instances take.
     pub(crate) charges: Vec<core::Charge>,
+    /// Who watches what instances call that are made from now on, for stores with data of one type.
+    pub(crate) observer: Option<Box<dyn Any + Send + Sync>>,
+    /// Whether that answers all calls in the host's place.
+    pub(crate) is_answered: bool,
 }
 
 impl Default for State {
@@ -62,6 +67,8 @@ impl Default for State {
             host_handles: HostHandles::default(),
             calls: Vec::new(),
             charges: Vec::new(),
+            observer: None,
+            is_answered: false,
         }
     }
 }

@@ -102,6 +102,11 @@ impl HandleTable {
         entry.ok_or(Trap::UnknownHandle(index))
     }
 
+    /// The entry of a handle, to look at.
+    pub(crate) fn peek(&self, index: u32) -> Option<&ResourceHandle> {
+        self.entries.get(index as usize)?.as_ref()
+    }
+
     /// The entry of a handle that must be of a type.
     pub(crate) fn get_of(
         &mut self,

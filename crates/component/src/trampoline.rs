@@ -123,7 +123,7 @@ fn handle(
 }
 
 /// `canon resource.drop`
-fn drop_handle<T: 'static>(
+pub(crate) fn drop_handle<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (instance, index): (InstanceId, u32),
     ty: ResourceTypeId,

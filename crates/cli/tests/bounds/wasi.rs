@@ -135,6 +135,40 @@ fn y7_a_call_is_recorded_and_replayed_without_a_copy_of_what_it_moves() {
     }
 }
 
+/// The same of a component: what a function gives it is there once more while it is given, in a run as in its replay, and no third time.
+#[test]
+fn y7_a_call_of_a_component_is_recorded_and_replayed_without_a_copy_of_what_it_moves() {
+    const LIMIT_BYTES: u64 = 300 << 20;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = r#"(component
+        (import "wasi:random/random@0.2.0" (instance $random
+            (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
+        (core module $m0 (memory (export "memory") 2100)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536)))
+        (core instance $m0 (instantiate $m0))
+        (core func $random (canon lower (func $random "get-random-bytes")
+            (memory (core memory $m0 "memory")) (realloc (core func $m0 "realloc"))))
+        (core module $m (import "" "random" (func $random (param i64 i32)))
+            (func (export "run") (result i32) (call $random (i64.const 134217728) (i32.const 8)) (i32.const 0)))
+        (core instance $i (instantiate $m (with "" (instance (export "random" (func $random))))))
+        (func $run (result (result)) (canon lift (core func $i "run")))
+        (instance $program (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.3" (instance $program)))"#;
+    std::fs::write(path("m.wat"), text).expect("component");
+    for args in [
+        &["--max-memory", "300MiB", "--record", &path("r"), &path("m.wat")][..],
+        // Here the command itself counts, too.
+        &["replay", "--max-memory", "340MiB", &path("r"), &path("m.wat")],
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_inn"));
+        command.args(args).env("XDG_CACHE_HOME", folder.path()).env("XDG_STATE_HOME", folder.path());
+        let ran = crate::run(command, "");
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:#?}");
+        assert!(ran.resident_bytes <= LIMIT_BYTES + crate::CONSTANT_BYTES, "{args:?}: {ran:#?}");
+    }
+}
+
 /// As many descriptors as there may be, each with a long name, are more than the limit.
 #[test]
 fn y7_descriptors_are_bounded_by_what_they_cost() {

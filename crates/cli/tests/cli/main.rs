@@ -17,6 +17,7 @@ mod invoke_component;
 mod keys;
 mod network;
 mod observe;
+mod observe_component;
 mod output;
 mod planted;
 mod plug;

@@ -169,8 +169,9 @@ fn a_component_of_another_world_says_what_can_be_called() {
 fn flags_that_take_modules_only_say_so() {
     let folder = scratch();
     fs::write(folder.path().join("p.wat"), plain("(i32.const 0)")).unwrap();
-    for flag in [&["--record", "r.rec"][..], &["--trace"], &["--profile", "p.svg"], &["--coredump", "core"]] {
-        let args = [flag, &["p.wat"]].concat();
-        in_folder(&folder, &args).run().code(2).says(&[flag[0], "takes modules only"]);
+    for [flag, file] in [["--profile", "p.svg"], ["--coredump", "core"]] {
+        in_folder(&folder, &[flag, file, "p.wat"]).run().code(2).says(&[flag, "takes modules only"]);
     }
+    let args = ["--record", "r.rec", "--plug", "p.wat", "p.wat"];
+    in_folder(&folder, &args).run().code(2).says(&["--record: a record is of one component"]);
 }

@@ -378,7 +378,7 @@ fn load_number(memory: &[u8], at: usize, size: u32) -> u32 {
     }
 }
 
-pub(super) fn missing(ty: &ValType) -> Error {
+pub(crate) fn missing(ty: &ValType) -> Error {
     Error::new(innkeeper_engine::ErrorKind::Unsupported(format!(
         "values of type {} in calls",
         ty.kind_name()

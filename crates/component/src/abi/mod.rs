@@ -18,10 +18,11 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 pub(crate) use costs::{Costs, Work};
 pub(crate) use lends::{LendingCall, Lends};
-pub(crate) use lift::Lift;
+pub(crate) use lift::{Lift, missing};
 pub(crate) use lower::Lower;
 pub(crate) use string::{
-    Kind, StringShapes, check_allocated, lift_string, lift_utf8, lower_string, transcode, write,
+    Kind, StringShapes, check_allocated, lift_string, lift_utf8, locate_string, lower_string, transcode,
+    write,
 };
 
 use crate::decode::Encoding;

@@ -113,6 +113,21 @@ pub(crate) fn lift_utf8(memory: &[u8], passed: (u32, u32)) -> Result<&str, Trap>
     std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)
 }
 
+/// Where a string is that is handed to the host, and what it is in: Latin-1 where that is one of two that it could be.
+pub(crate) fn locate_string(
+    memory: &[u8],
+    passed: (u32, u32),
+    encoding: Encoding,
+) -> Result<(Encoding, &[u8]), Trap> {
+    let (source, bytes, _) = locate(memory, passed, encoding, Boundary::Host)?;
+    let encoding = match source {
+        Source::Utf8 => Encoding::Utf8,
+        Source::Utf16 | Source::TaggedUtf16 => Encoding::Utf16,
+        Source::Latin1 => Encoding::Latin1OrUtf16,
+    };
+    Ok((encoding, bytes))
+}
+
 /// Stores a string of the host's; gives its address and length, as they are passed.
 pub(crate) fn lower_string(
     guest: &mut dyn Guest,

@@ -254,7 +254,7 @@ impl<T: 'static> BoundHost<T> {
 
     /// Calls it for a guest.
     #[inline]
-    pub(super) fn call(
+    pub(crate) fn call(
         &self,
         store: &mut StoreContextMut<'_, T>,
         lowered: &Lowered,
@@ -281,6 +281,22 @@ impl Lowered {
         };
         Ok(match host.of::<T>()? {
             HostCall::Typed(typed) => Some(BoundHost::new(typed, host)),
+            _ => None,
+        })
+    }
+
+    /// The function that is called by who observes calls: one with Rust types that returns when it has done its work.
+    pub(crate) fn blocking_host<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+    ) -> Result<Option<BoundHost<T>>, Error> {
+        let Some(FuncInst::Host(host)) = store.attachment::<State>().funcs.get(self.func.0 as usize) else {
+            return Ok(None);
+        };
+        Ok(match host.of::<T>()? {
+            HostCall::Typed(typed) => Some(BoundHost::new(typed, host)),
+            #[cfg(feature = "async")]
+            HostCall::Either(typed, _) => Some(BoundHost::new(typed, host)),
             _ => None,
         })
     }

@@ -34,7 +34,7 @@ const LOOK_EVERY: usize = 4096;
 pub use func::TypedFunc;
 pub use given::GivenHandles;
 pub use guest_resource::{GuestBorrowed, GuestResource};
-pub(crate) use host::TypedHost;
+pub(crate) use host::{BoundHost, TypedHost};
 pub use lift::LiftContext;
 pub use lower::LowerContext;
 pub use resource::{Borrowed, BorrowedAny, Lent, Resource};

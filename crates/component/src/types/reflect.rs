@@ -94,6 +94,10 @@ impl Type {
         Type { table: Arc::clone(table), index }
     }
 
+    pub(crate) fn val_type(&self) -> &ValType {
+        self.table.get(self.index)
+    }
+
     /// Of a type of handles, which resource type these are of.
     #[must_use]
     pub fn resource(&self) -> Option<TypeResource> {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use innkeeper::component::{
     Component, Func, FuncType, ImportItemKind, Instance, Linker, List, ResourceAny, Type, TypeKind, Val,
@@ -37,13 +38,18 @@ impl Driven {
     }
 
     pub(crate) fn start(&self, context: p2::Context) -> Driver {
+        self.start_observed(context, &Arc::new(p2::Observers::none()))
+    }
+
+    pub(crate) fn start_observed(&self, context: p2::Context, observers: &Arc<p2::Observers>) -> Driver {
         let engine = self.component.engine();
         let mut linker = Linker::new(engine);
         p2::add_to_linker(&mut linker, |context: &mut p2::Context| context).unwrap();
         // What is not bound is not called.
         linker.define_unknown_imports_as_traps(&self.component).unwrap();
         let budget = context.host().budget().clone();
-        let store = Store::with_budget(engine, context, &budget).unwrap();
+        let mut store = Store::with_budget(engine, context, &budget).unwrap();
+        observers.watch(&mut store);
         let (component, names) = (self.component.clone(), self.names.clone());
         let mut driver = Driver { store, functions: HashMap::new(), linker, component, names };
         driver.instantiate();
@@ -61,14 +67,15 @@ impl Driver {
         }
     }
 
-    /// Calls a function of WASI by its own name, which is that of one interface only.
+    /// Calls a function of WASI by its own name, which is that of one interface only, or with the interface's before it.
     pub(crate) fn call(&mut self, name: &str, params: &[Val]) -> Result<Option<Val>, Error> {
         self.call_func(self.func(name), params)
     }
 
-    /// What calls a function of WASI by its own name.
+    /// What calls such a function.
     pub(crate) fn func(&self, name: &str) -> Func {
-        let mut found = self.functions.iter().filter(|(known, _)| known.ends_with(&format!(" {name}")));
+        let is_it = |known: &String| known == name || known.ends_with(&format!(" {name}"));
+        let mut found = self.functions.iter().filter(|(known, _)| is_it(known));
         let (_, func) = found.next().unwrap_or_else(|| panic!("there is no function {name}"));
         assert!(found.next().is_none(), "{name} is in several interfaces");
         *func

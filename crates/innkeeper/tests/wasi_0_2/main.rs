@@ -5,6 +5,7 @@ mod deadlines;
 mod driver;
 mod files;
 mod limits;
+mod observed;
 mod paths;
 mod polls;
 #[cfg(feature = "async")]

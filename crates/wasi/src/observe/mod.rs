@@ -3,8 +3,11 @@
 //! A front end hands over each call as a [`Call`]: which function, with which arguments, what it read from and wrote to guest memory,
 //! and how it ended. Nothing here knows a version of WASI or decides anything; while nobody watches, a call costs one comparison.
 //!
-//! Topics: `trace` (one line a call), `summary` (a table), `record` and `replay` (a file, whose form is in `format`).
+//! Topics: `trace` (one line a call), `summary` (a table), `record` and `replay` (a file, whose form is in `format`). Calls of components have values of types, and are in
+//! `component`.
 
+#[cfg(feature = "component")]
+pub(crate) mod component;
 mod format;
 mod record;
 mod replay;
@@ -14,10 +17,14 @@ mod trace;
 use std::ops::Range;
 use std::time::Duration;
 
+#[cfg(feature = "component")]
+pub use component::{ComponentRecorder, ComponentReplayer};
 pub use format::{RecordError, RecordHeader, is_record};
 pub use record::Recorder;
-pub use replay::{Divergence, ReplayError, Replayer, STOPPED};
+pub use replay::{Divergence, OpenedRecord, ReplayError, Replayer, STOPPED};
 pub use summary::Summary;
+#[cfg(feature = "component")]
+pub(crate) use trace::quoted;
 pub use trace::{Argument, TraceForm, TracedCall, Tracer, Value};
 
 /// How a call ended.

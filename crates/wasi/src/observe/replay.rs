@@ -16,7 +16,7 @@ use super::{Ending, InputChecksum};
 use crate::host::visible;
 
 /// Calls before a divergence that its report shows.
-const CONTEXT_CALLS: usize = 5;
+pub(super) const CONTEXT_CALLS: usize = 5;
 
 /// Answers calls from a record.
 pub struct Replayer {
@@ -76,16 +76,45 @@ struct Recorded {
     ending: Ending,
 }
 
-impl Replayer {
+/// A record that was opened: what it is of is known, and so whether a [`Replayer`] reads on, or where that is a component a [`super::ComponentReplayer`].
+pub struct OpenedRecord {
+    pub(super) header: RecordHeader,
+    pub(super) blocks: BlockReader,
+}
+
+impl OpenedRecord {
     /// Opens a record.
     ///
     /// # Errors
     /// It is none, is damaged, or cannot be read.
-    pub fn new(from: Box<dyn Read + Send>) -> Result<Replayer, RecordError> {
+    pub fn new(from: Box<dyn Read + Send>) -> Result<OpenedRecord, RecordError> {
         let mut blocks = BlockReader::new(from)?;
         let header = blocks.next()?.ok_or(RecordError::CutOff { byte: blocks.position() })?;
         let header = decode_header(header).ok_or_else(|| blocks.damaged())?;
-        Ok(Replayer {
+        Ok(OpenedRecord { header, blocks })
+    }
+
+    /// What the record is of.
+    #[must_use]
+    pub fn header(&self) -> &RecordHeader {
+        &self.header
+    }
+}
+
+impl Replayer {
+    /// Opens a record of a module.
+    ///
+    /// # Errors
+    /// It is none, is damaged, or cannot be read.
+    pub fn new(from: Box<dyn Read + Send>) -> Result<Replayer, RecordError> {
+        OpenedRecord::new(from).map(Replayer::of)
+    }
+
+    /// Reads on in a record of a module that was opened.
+    #[must_use]
+    pub fn of(record: OpenedRecord) -> Replayer {
+        let OpenedRecord { header, blocks } = record;
+        Replayer {
             header,
             blocks,
             block: Cursor::default(),
@@ -95,7 +124,7 @@ impl Replayer {
             recent: VecDeque::new(),
             ahead: None,
             end: None,
-        })
+        }
     }
 
     /// What the record is of.
@@ -324,6 +353,12 @@ impl fmt::Display for Divergence {
 }
 
 impl std::error::Error for Divergence {}
+
+impl fmt::Debug for OpenedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedRecord").field("header", &self.header).finish_non_exhaustive()
+    }
+}
 
 impl fmt::Debug for Replayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use super::Cost;
 /// Calls by function.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    functions: BTreeMap<&'static str, Row>,
+    functions: BTreeMap<String, Row>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,8 +22,11 @@ struct Row {
 
 impl Summary {
     /// Counts a call.
-    pub fn add(&mut self, function: &'static str, cost: Cost) {
-        let row = self.functions.entry(function).or_default();
+    pub fn add(&mut self, function: &str, cost: Cost) {
+        if !self.functions.contains_key(function) {
+            self.functions.insert(function.to_owned(), Row::default());
+        }
+        let Some(row) = self.functions.get_mut(function) else { return };
         row.calls += 1;
         row.failed += u64::from(cost.failed);
         row.time += cost.time;
@@ -34,7 +37,7 @@ impl Summary {
 /// The functions that took longest come first.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows: Vec<(&str, Row)> = self.functions.iter().map(|(name, row)| (*name, *row)).collect();
+        let mut rows: Vec<(&str, Row)> = self.functions.iter().map(|(name, row)| (&**name, *row)).collect();
         rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.time));
         let mut total = Row::default();
         for (_, row) in &rows {

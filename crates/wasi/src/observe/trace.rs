@@ -79,14 +79,23 @@ impl Tracer {
 
     /// Writes a line.
     pub fn trace(&mut self, call: &TracedCall<'_>) {
-        if self.error.is_some() {
-            return;
-        }
-        let line = match self.form {
+        self.line(&match self.form {
             TraceForm::Text => text_line(call),
             TraceForm::Json => json_line(call),
-        };
-        self.error = self.to.write_all(line.as_bytes()).err();
+        });
+    }
+
+    /// How lines look.
+    #[cfg(feature = "component")]
+    pub(crate) fn form(&self) -> TraceForm {
+        self.form
+    }
+
+    /// Writes a line that is as the form wants it.
+    pub(crate) fn line(&mut self, line: &str) {
+        if self.error.is_none() {
+            self.error = self.to.write_all(line.as_bytes()).err();
+        }
     }
 
     /// Writes what is still in memory.
@@ -171,7 +180,7 @@ fn json_member(line: &mut String, argument: &Argument) {
 }
 
 /// A JSON string.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::extern_::{Extern, Memory};
 use crate::instance::Instance;
 use crate::store::{AsContext, AsContextMut, InstanceId, StoreContext, StoreContextMut, StoreCore};
+use crate::trap::Backtrace;
 use crate::vmctx::LinearMemory;
 use crate::vmctx::record::InterruptHandle;
 use crate::vmctx::shared_memory::SharedMemory;
@@ -65,6 +66,13 @@ impl<'a, T: 'static> Caller<'a, T> {
     #[must_use]
     pub fn get_export(&self, name: &str) -> Option<Extern> {
         Instance::from_id(self.instance?, &self.store.0.core).get_export(self, name)
+    }
+
+    /// The guest's functions that have led here, innermost first: those that have called this function, and where one of them was called by another function of the host, those
+    /// that have called that. Names, offsets and lines are as in the backtrace of a trap. Nothing is noted for this at a call; asking costs some microseconds a frame.
+    #[must_use]
+    pub fn backtrace(&self) -> Backtrace {
+        Backtrace::capture(self)
     }
 
     /// The engine that the store was made for.

@@ -83,6 +83,11 @@ impl Error {
         }))
     }
 
+    /// Something that gathers frames as an error does, for who asks for a backtrace without one.
+    pub(crate) fn for_backtrace() -> Error {
+        Error::new(ErrorKind::Trap(Trap::Interrupted))
+    }
+
     pub(crate) fn into_backtrace(self) -> Backtrace {
         self.0.backtrace
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use crate::index::FuncIndex;
 use crate::module::{Module, ModuleParts};
+use crate::runtime;
+use crate::store::AsContext;
 
 /// Why a guest's computation was aborted (core specification 4.4 and appendix A.6, "Implementation Limitations").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +200,13 @@ impl Backtrace {
 
     /// Frames kept in a profile.
     const MAX_PROFILED_FRAMES: usize = 512;
+
+    /// The guest's functions that are active in a store while a function of the host runs that they have called, innermost first, with those of the calls from the host further
+    /// out; see [`crate::Caller::backtrace`]. Empty where no guest has called the host, and where a call that waits was leaked.
+    #[must_use]
+    pub fn capture(store: impl AsContext) -> Backtrace {
+        runtime::backtrace::capture(&store.as_context().0.core)
+    }
 
     /// An empty one that is to be counted in a profile.
     pub(crate) fn for_profile() -> Backtrace {

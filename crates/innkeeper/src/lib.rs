@@ -63,6 +63,9 @@ pub use text::{message_in_text, text_memory_bytes, to_binary};
 pub use tiers::engine_cached;
 pub use tiers::{Tiers, engine_with, is_compiling, watch_code};
 
+/// The guest's functions that were active: that of an error, or of a function of the host that asks for it ([`Caller::backtrace`], [`Backtrace::capture`]).
+pub type WasmBacktrace = Backtrace;
+
 /// An engine with the default choice of tiers, as [`Engine::new`] makes it.
 #[must_use]
 pub fn engine(config: Config) -> Engine {

@@ -26,8 +26,10 @@ mod unwind;
 
 use std::sync::Arc;
 
-use innkeeper_engine::tier::{Baseline, ModuleParts, ModuleTiers, Preparation, Tier, Verdict, VmFunc};
-use innkeeper_engine::{CompileStatistics, Config};
+use innkeeper_engine::tier::{
+    Baseline, FramePosition, HostCaller, ModuleParts, ModuleTiers, Preparation, Tier, Verdict, VmFunc,
+};
+use innkeeper_engine::{CompileStatistics, Config, Error};
 
 /// The interpreter as a tier of an engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +67,13 @@ unsafe impl Tier for Interpreter {
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool {
         // SAFETY: the same contract.
         unsafe { activation::run(func, slots) }
+    }
+
+    unsafe fn describe_caller(&self, caller: HostCaller, error: &mut Error) {
+        if let HostCaller::Interpreter(site) = caller {
+            // SAFETY: the same contract; the place is that of the instruction that has called.
+            unsafe { backtrace::append(error, site, FramePosition::Instruction) };
+        }
     }
 }
 

@@ -6,7 +6,19 @@ use innkeeper_engine::Error;
 pub(crate) use innkeeper_engine::tier::FramePosition;
 use innkeeper_engine::tier::{ActivationSegment, KnownPlaces};
 
+use crate::Jit;
 use crate::region::{self, Described};
+
+impl Jit {
+    /// Appends the frames of machine code that has called a function of the host: the one at `frame`, where that goes on at `pc`, and those that have led there.
+    ///
+    /// # Safety
+    /// The function has not returned, and machine code of this process has called it from there.
+    pub unsafe fn describe_caller(&self, pc: usize, frame: usize, error: &mut Error) {
+        // SAFETY: the same contract.
+        unsafe { append(error, pc, frame, FramePosition::Return) };
+    }
+}
 
 /// Appends the frames from the one at `frame`, which executes at `pc`.
 ///

@@ -291,6 +291,30 @@ pub(crate) unsafe extern "sysv64" fn leave_with(outcome: u32) {
     )
 }
 
+/// What machine code calls to ask for a tail call from a loop, with context, entry and slots. A function of the host is called at once, as if machine code had called it itself:
+/// backtraces find the guest's frames from there.
+#[unsafe(naked)]
+pub(crate) unsafe extern "sysv64" fn tail_call() {
+    naked_asm!(
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "call {tail_call}",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "cmp eax, {calls_host}",
+        "je 2f",
+        "ret",
+        "2:",
+        "mov rcx, r15",
+        "jmp {enter_host}",
+        tail_call = sym libcall::tail_call,
+        calls_host = const libcall::CALLS_HOST,
+        enter_host = sym runtime::enter_host,
+    )
+}
+
 /// Where calls of guest functions go that were never called from machine code before: makes the trampoline and goes on there, with all arguments as
 /// they were.
 #[unsafe(naked)]

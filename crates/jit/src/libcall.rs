@@ -25,6 +25,8 @@ const _: () = assert!(OK == runtime::HOST_DONE && STOPPED == runtime::HOST_STOPP
 pub(crate) const TAIL_CALL: u32 = 2;
 /// As [`STOPPED`], and the reason in the record is complete.
 pub(crate) const LEFT: u32 = 3;
+/// The callee is a function of the host.
+pub(crate) const CALLS_HOST: u32 = 4;
 /// What [`entry::leave_with`] is given, and machine code's caller is told.
 const _: () = assert!(TAIL_CALL == innkeeper_engine::tier::NativeExit::TailCall as u32);
 /// No size that a memory or a table can have, and not the number of a refusal either: growing was stopped, and the reason is in the store's record.
@@ -47,8 +49,8 @@ macro_rules! for_each_libcall {
             Interpret = interpret, [I64 I64 I64 I64] -> [I32];
             /// Calls a function of the host: entry, slots, the store's record; [`OK`] or [`STOPPED`].
             CallHost = runtime::enter_host, [I64 I64 I64 I64] -> [I32];
-            /// Asks for a tail call from a loop: entry, slots; see [`tail_call`].
-            TailCall = tail_call, [I64 I64 I64] -> [I32];
+            /// Asks for a tail call from a loop, or calls a function of the host: entry, slots; see [`entry::tail_call`].
+            TailCall = entry::tail_call, [I64 I64 I64] -> [I32];
             /// Whether a function's type is a subtype: record, identity.
             IsSubtype = is_subtype, [I64 I32] -> [I32];
             /// `ref.func`.
@@ -190,7 +192,7 @@ unsafe fn object(ctx: *mut VmContext, result: Result<NonNull<VmObject>, Trap>) -
 macro_rules! libcalls {
     ($($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) $(-> $result:ty)? $body:block)*) => {$(
         $(#[$doc])*
-        unsafe extern "sysv64" fn $name($($param: $ty),*) $(-> $result)? {
+        pub(crate) unsafe extern "sysv64" fn $name($($param: $ty),*) $(-> $result)? {
             // SAFETY: only machine code of ours calls these, with what translation (`translate/`, `trampoline.rs`) has put there. `ctx` is the context of the
             // instance whose
             // code calls, and nobody else uses its store until the activation ends: `Tier::call` has it borrowed. Indices and types are those of validated
@@ -224,12 +226,12 @@ libcalls! {
         }
     }
 
-    /// Functions of the host are called at once.
+    /// [`CALLS_HOST`] for functions of the host, of which nothing has been done.
     fn tail_call(ctx: *mut VmContext, callee: *const FuncEntry, slots: *mut u64) -> u32 {
         // Functions of the host come with the caller's context, in whose array they are not.
         let entries = std::slice::from_raw_parts((*ctx).entries, runtime::module(ctx).defined_func_count());
         if !entries.as_ptr_range().contains(&callee) {
-            return runtime::enter_host(ctx, callee.cast(), slots, (*ctx).store);
+            return CALLS_HOST;
         }
         ask_for_tail_call(ctx, callee, slots)
     }

@@ -11,7 +11,7 @@ use crate::registry::TypeRecord;
 use crate::store::StoreInner;
 use crate::trap::Trap;
 use crate::types::FuncType;
-use crate::vmctx::{Pending, VmFunc, host_stack};
+use crate::vmctx::{Pending, TrapSite, VmFunc, host_stack};
 
 /// Calls `func`, which belongs to `store`; `slots` holds parameters of its types on entry and results on return.
 ///
@@ -44,12 +44,25 @@ pub(crate) unsafe fn call<T: 'static>(
             // Frames of the host stand between this call and whoever could wait for it.
             #[cfg(feature = "async")]
             let waiting = (*vm).fiber.waiting.forbid();
+            // What has called the function of the host that this is called in, for backtraces; at the outermost level there is none.
+            let outer = ((*vm).nesting > 1).then(|| (*vm).fiber.activation());
             if (*func).is_host() {
+                if outer.is_none() {
+                    (*vm).fiber.call_site = TrapSite::NONE;
+                }
                 reason = super::catch_host(vm, func, slots).err();
             } else if !(*vm).fiber.has_room() {
                 reason = Some(Pending::Trap(Trap::CallStackExhausted));
-            } else if !switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots)) {
-                reason = Some(super::take_reason(vm));
+            } else {
+                if let Some(outer) = &outer {
+                    (*vm).fiber.outer = outer;
+                }
+                if !switch::enter(&raw mut (*vm).fiber.switch, || (*tier).call(&*func, slots)) {
+                    reason = Some(super::take_reason(vm));
+                }
+                if let Some(outer) = &outer {
+                    ((*vm).fiber.outer, (*vm).fiber.call_site) = (outer.outer, outer.call_site);
+                }
             }
             #[cfg(feature = "async")]
             if (*vm).fiber.waiting.restore(waiting) {

@@ -35,9 +35,9 @@ use crate::host_panics::FirstPanic;
 use crate::store::StoreInner;
 use crate::tier::Tier;
 use crate::trap::Trap;
-use crate::vmctx::fiber::{Answer, FiberMark, HostFuture};
+use crate::vmctx::fiber::{Answer, FiberMark, HostFuture, OuterActivation};
 use crate::vmctx::record::InterruptHandle;
-use crate::vmctx::{Pending, VmStore, host_stack};
+use crate::vmctx::{Pending, TrapSite, VmStore, host_stack};
 
 /// Calls a function of the store, as [`super::call::checked`] does, and can wait meanwhile.
 ///
@@ -62,7 +62,12 @@ pub(crate) fn call<'a, T: Send + 'static>(
         // the store's fiber, in `poll`.
         unsafe {
             let is_done = if (*func).is_host() {
-                super::call_host_in(vm, func, std::ptr::null_mut(), slots.cast())
+                // No guest stands between the host and this function.
+                (*vm).fiber.call_site = TrapSite::NONE;
+                let segments = std::mem::replace(&mut (*vm).fiber.segments, std::ptr::null());
+                let is_done = super::call_host_in(vm, func, std::ptr::null_mut(), slots.cast());
+                (*vm).fiber.segments = segments;
+                is_done
             } else {
                 (*tier).call(&*func, &mut *slots)
             };
@@ -79,6 +84,7 @@ pub(crate) fn call<'a, T: Send + 'static>(
         state: State::New,
         kind,
         future: None,
+        outer: None,
         store: PhantomData,
         _pinned: PhantomPinned,
     })
@@ -96,6 +102,8 @@ struct Call<'a, T: 'static, A> {
     kind: CallKind,
     /// What the function of the host waits for that the guest has called last.
     future: Option<HostFuture>,
+    /// What has called the function of the host that has begun this call, for backtraces: the record has its address while this is polled.
+    outer: Option<OuterActivation>,
     store: PhantomData<&'a mut StoreInner<T>>,
     /// The fiber has the job's address.
     _pinned: PhantomPinned,
@@ -126,6 +134,10 @@ struct Suspension {
     nesting: u32,
     /// How many roots there were before the guest has called what it waits for.
     roots: usize,
+    /// See [`crate::vmctx::VmFiber::call_site`].
+    call_site: TrapSite,
+    /// How many calls were polled by nobody while this one was.
+    unpolled: u32,
 }
 
 // SAFETY: it holds the store, which may move to another thread with its data; what is on the fiber's stack refers to no thread.
@@ -149,7 +161,8 @@ impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Future for Call<'_, T, A> {
             }
         };
         // Also what the guest waits for may call into guests: each such level counts on the thread that polls, and looks how much is left of its stack.
-        match host_stack::enter(this.most, || this.go_on(context)) {
+        let progress = this.in_place(|this| host_stack::enter(this.most, || this.go_on(context)));
+        match progress {
             Ok(progress) => progress,
             Err(trap) => {
                 this.give_up();
@@ -200,6 +213,8 @@ impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
                 left_at: (*this.vm).fiber.switch.fiber,
                 nesting: (*this.vm).nesting,
                 roots: (*this.vm).fiber.waiting.roots,
+                call_site: (*this.vm).fiber.call_site,
+                unpolled: (*this.vm).fiber.waiting.unpolled,
             });
         }
         if this.future.is_some() {
@@ -283,16 +298,44 @@ impl<T: 'static, A> Call<'_, T, A> {
         }
     }
 
+    /// Does `act`, which may put this call's place into the record, and has the record tell of the place again that this is done in; a call that waits then is polled by
+    /// nobody.
+    fn in_place<R>(&mut self, act: impl FnOnce(&mut Self) -> R) -> R {
+        let vm = self.vm;
+        // SAFETY: the record lives as long as the store, which is held for this call.
+        unsafe {
+            let before = ((*vm).fiber.outer, (*vm).fiber.call_site);
+            let result = act(self);
+            ((*vm).fiber.outer, (*vm).fiber.call_site) = before;
+            if let State::Suspended(Suspension { unpolled, .. }) = self.state {
+                (*vm).fiber.waiting.unpolled = unpolled + 1;
+            }
+            result
+        }
+    }
+
+    /// Has backtraces go on from this call to what has begun it.
+    fn link_outer(&mut self) {
+        let outer = self.outer.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the record lives as long as the store; the call stays where it is, and `in_place` takes the address back.
+        unsafe { (*self.vm).fiber.outer = outer };
+    }
+
     /// Has the record say where this call has left the fiber, so that what is called now lies below its frames: it says so of what was called further in, which has
     /// finished or was leaked, or of whoever has called this one and was suspended himself since.
     fn stand_where_left(&mut self) {
-        if let State::Suspended(Suspension { mark, left_at, nesting, roots }) = self.state {
+        if let State::Suspended(Suspension { mark, left_at, nesting, roots, call_site, unpolled }) =
+            self.state
+        {
+            self.link_outer();
             // SAFETY: the record lives as long as the store. What lies below `left_at` is of calls further in. Those that are held belong to `self.future`, or to who polls this one and them in turn: each puts its own place
             // here before it is resumed. All others have finished or were leaked, and are never resumed: "Held and leaked" above says who guarantees that.
             unsafe {
                 (*self.vm).nesting = nesting;
                 (*self.vm).fiber.waiting.roots = roots;
                 (*self.vm).fiber.switch.fiber = left_at;
+                (*self.vm).fiber.call_site = call_site;
+                (*self.vm).fiber.waiting.unpolled = unpolled;
                 let left = (*self.vm).fiber.return_to(mark);
                 (*self.owner).core.host_panics.catch(|| drop(left));
             }
@@ -346,6 +389,8 @@ impl<T: 'static, A: FnOnce() -> Result<(), Pending>> Call<'_, T, A> {
         }
         // SAFETY: the record lives as long as the store.
         unsafe {
+            self.outer = ((*self.vm).nesting > 0).then(|| (*self.vm).fiber.activation());
+            self.link_outer();
             (*self.vm).nesting += 1;
             (*self.owner).core.starting += u32::from(self.kind == CallKind::Start);
         }
@@ -361,6 +406,11 @@ impl<T: 'static, A> Call<'_, T, A> {
             self.state = State::Finished;
             return;
         }
+        self.in_place(Self::leave_frames);
+    }
+
+    /// Leaves the frames of a guest that is suspended.
+    fn leave_frames(&mut self) {
         // What is dropped may call guests.
         self.stand_where_left();
         let mut panics = FirstPanic::default();

@@ -8,6 +8,7 @@
 //! and indices are those of validated code. They keep no reference into guest state after they return.
 
 mod atomic;
+pub(crate) mod backtrace;
 pub(crate) mod call;
 mod default_engine;
 #[cfg(feature = "fibers")]

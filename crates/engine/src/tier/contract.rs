@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::index::{DefinedFuncIndex, FuncIndex};
 use crate::module::{Module, ModuleParts};
-use crate::vmctx::{FuncEntry, VmContext, VmFunc};
+use crate::vmctx::{FuncEntry, TrapSite, VmContext, VmFunc};
 
 /// Executes guest code.
 ///
@@ -58,6 +58,26 @@ pub unsafe trait Tier: Send + Sync + 'static {
     /// `func` is a guest function of the store whose record is `(*func.ctx).store`, the caller has exclusive use of
     /// that store until the call returns, and `slots` holds values of the function's parameter types.
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool;
+
+    /// Appends the frames of the run that has called a function of the host, innermost first.
+    ///
+    /// # Safety
+    /// That function has not returned, and was called from there.
+    unsafe fn describe_caller(&self, caller: HostCaller, error: &mut Error);
+}
+
+/// Who has called a function of the host that has not returned.
+#[derive(Clone, Copy)]
+pub enum HostCaller {
+    /// The interpreter, as [`crate::vmctx::VmFiber::call_site`] says.
+    Interpreter(TrapSite),
+    /// Machine code: where it goes on, and its frame pointer.
+    MachineCode {
+        /// The address.
+        pc: usize,
+        /// The frame pointer.
+        frame: usize,
+    },
 }
 
 /// A module with what a tier has made for it, as somebody has kept it.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::contract::{
-    Baseline, CallSeen, Called, Code, CompileStatistics, Hot, ModuleTiers, NativeCode, Preparation, Tier,
-    Verdict,
+    Baseline, CallSeen, Called, Code, CompileStatistics, HostCaller, Hot, ModuleTiers, NativeCode,
+    Preparation, Tier, Verdict,
 };
 use crate::config::Config;
+use crate::error::Error;
 use crate::index::DefinedFuncIndex;
 use crate::module::ModuleParts;
 use crate::vmctx::{FuncEntry, VmContext, VmFunc};
@@ -83,6 +84,8 @@ unsafe impl Tier for NoTier {
     unsafe fn call(&self, _: &VmFunc, _: &mut [u64]) -> bool {
         true
     }
+
+    unsafe fn describe_caller(&self, _: HostCaller, _: &mut Error) {}
 }
 
 // SAFETY: it knows of no module that it is valid.

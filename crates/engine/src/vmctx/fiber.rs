@@ -40,6 +40,10 @@ pub struct VmFiber {
     pub(crate) native_stack: NativeStack,
     /// Where machine code's stack pointer must end at present, where nobody requests a safepoint; 0 while none has run on this fiber.
     pub(crate) native_limit: usize,
+    /// Where the interpreter has called a function of the host last: who asks for a backtrace in that finds its frames by it. Nowhere, where the host has called.
+    pub call_site: TrapSite,
+    /// The activation whose function of the host has begun this one; null where there is none further out.
+    pub(crate) outer: *const OuterActivation,
     /// What it waits for.
     #[cfg(feature = "async")]
     pub(crate) waiting: Waiting,
@@ -66,6 +70,17 @@ pub(crate) struct Parked {
 #[cfg(feature = "fibers")]
 impl Parked {
     pub(crate) const NOT: Parked = Parked { level: 0, slots: std::ptr::null_mut(), answer: None };
+}
+
+/// What a backtrace needs to know of an activation while a function of the host that it has called runs.
+#[derive(Clone, Copy)]
+pub(crate) struct OuterActivation {
+    /// The next one further out; null where there is none.
+    pub(crate) outer: *const OuterActivation,
+    pub(crate) segments: *const ActivationSegment,
+    pub(crate) call_site: TrapSite,
+    /// Where the fiber's native stack was left by the call of that function.
+    pub(crate) left_at: usize,
 }
 
 /// The stack that a fiber's code runs on: addresses, growing down from `top`.
@@ -101,6 +116,9 @@ pub(crate) struct Waiting {
     pub(crate) answer: Option<Answer>,
     /// Whether it was to let others have their turn where it could not.
     pub(crate) owes_a_turn: bool,
+    /// How many of the calls that are under way are suspended, and polled by nobody at present. A function of the host that runs all the same has leaked one, or is
+    /// called where one was: then what the record says of places is of somebody else.
+    pub(crate) unpolled: u32,
 }
 
 /// What a function of the host waits for. It may borrow the store, for as long as the call of the guest that it is part of.
@@ -162,6 +180,8 @@ impl VmFiber {
                 top: stack.top(),
             },
             native_limit: 0,
+            call_site: TrapSite::NONE,
+            outer: std::ptr::null(),
             #[cfg(feature = "async")]
             waiting: Waiting::default(),
             #[cfg(feature = "fibers")]
@@ -197,6 +217,8 @@ impl VmFiber {
         self.switch = Switch::new(self.native_stack.top);
         self.catching = std::ptr::null();
         self.trap_site = TrapSite::NONE;
+        self.call_site = TrapSite::NONE;
+        self.outer = std::ptr::null();
         #[cfg(feature = "async")]
         {
             self.waiting = Waiting::default();
@@ -205,6 +227,25 @@ impl VmFiber {
         {
             self.parked = Parked::NOT;
         }
+    }
+
+    /// The activation that has called the function of the host which runs now.
+    pub(crate) fn activation(&self) -> OuterActivation {
+        OuterActivation {
+            outer: self.outer,
+            segments: self.segments,
+            call_site: self.call_site,
+            left_at: self.switch.fiber,
+        }
+    }
+
+    /// Whether what the record says of places is of the function of the host that runs now, in one of `nesting` calls that are under way.
+    pub(crate) fn is_in_host_call(&self, nesting: u32) -> bool {
+        #[cfg(feature = "async")]
+        if self.waiting.unpolled > 0 {
+            return false;
+        }
+        nesting > 0
     }
 
     /// Takes back what has not finished further in, and was left for good. Gives what is the embedder's of it, to be dropped where a panic may pass.
@@ -229,13 +270,7 @@ impl VmFiber {
 
     /// Whether machine code executes the guest's innermost function: in an activation the tiers take turns, the interpreter first.
     pub(crate) fn is_in_machine_code(&self) -> bool {
-        let (mut is_in_machine_code, mut segment) = (false, self.segments);
-        while !segment.is_null() {
-            is_in_machine_code = !is_in_machine_code;
-            // SAFETY: whoever has put a segment there takes it out before it goes (`interp/src/op/native.rs`, `jit/src/libcall.rs`).
-            segment = unsafe { (*segment).outer };
-        }
-        is_in_machine_code
+        self.activation().is_in_machine_code()
     }
 
     /// Whether there is room for a call on the native stack, where that is left now.
@@ -254,6 +289,19 @@ impl VmFiber {
         // What lies below the limit is used by frames that are not checked; where the limit has never moved nobody was near it, or it is little.
         let native = if native > FiberStack::KEPT_BYTES { native + NATIVE_HEADROOM_BYTES } else { native };
         (self.slots_limit as usize - self.stack_base as usize, native)
+    }
+}
+
+impl OuterActivation {
+    /// As [`VmFiber::is_in_machine_code`].
+    pub(crate) fn is_in_machine_code(&self) -> bool {
+        let (mut is_in_machine_code, mut segment) = (false, self.segments);
+        while !segment.is_null() {
+            is_in_machine_code = !is_in_machine_code;
+            // SAFETY: whoever has put a segment there takes it out before it goes (`interp/src/op/native.rs`, `jit/src/libcall.rs`).
+            segment = unsafe { (*segment).outer };
+        }
+        is_in_machine_code
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::{
-    Baseline, Hot, ModuleParts, ModuleTiers, Preparation, Serialized, Tier, Verdict, VmFunc,
+    Baseline, HostCaller, Hot, ModuleParts, ModuleTiers, Preparation, Serialized, Tier, Verdict, VmFunc,
 };
 use innkeeper_engine::{CompileStatistics, Config, Engine, Error};
 use innkeeper_interp::Interpreter;
@@ -65,6 +65,16 @@ unsafe impl Tier for Compiling {
     unsafe fn call(&self, func: &VmFunc, slots: &mut [u64]) -> bool {
         // SAFETY: the same contract.
         unsafe { Interpreter.call(func, slots) }
+    }
+
+    unsafe fn describe_caller(&self, caller: HostCaller, error: &mut Error) {
+        // SAFETY: the same contract.
+        unsafe {
+            match caller {
+                HostCaller::Interpreter(_) => Interpreter.describe_caller(caller, error),
+                HostCaller::MachineCode { pc, frame } => self.jit.describe_caller(pc, frame, error),
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls that wait: at every call of the host's functions, in each tier, with a collection at every allocation, resumed on other threads, and dropped instead.
 
 mod atomics;
+mod backtraces;
 mod growing;
 mod held;
 mod limiter;

@@ -4,6 +4,7 @@ mod arguments;
 mod errors;
 mod exceptions;
 mod foreign;
+mod host_backtraces;
 mod host_calls;
 mod hostile_sources;
 mod items;

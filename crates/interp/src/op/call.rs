@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use innkeeper_engine::Trap;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::tier::frame::CallFrame;
-use innkeeper_engine::tier::{FuncEntry, Pending, VmContext, VmFunc, runtime};
+use innkeeper_engine::tier::{FuncEntry, Pending, TrapSite, VmContext, VmFunc, runtime};
 
 use crate::backtrace::{FramePosition, caller};
 use crate::code::{ModuleCode, Word};
@@ -264,6 +264,7 @@ impl Machine {
         // SAFETY: see the impl; lowering has made the frame large enough for the call's slots.
         unsafe {
             CallFrame::new(frame, (*func).call_slots as usize).run_host(self.vm());
+            self.note_call_site();
             if !runtime::call_host(self.ctx, func, frame) {
                 return self.catch_pending();
             }
@@ -271,6 +272,15 @@ impl Machine {
             self.forget();
             self.reload_memory();
             self.next(words)
+        }
+    }
+
+    /// Says where this is, for backtraces that the function of the host may ask for which is called now.
+    #[inline(always)]
+    unsafe fn note_call_site(self) {
+        // SAFETY: see the impl.
+        unsafe {
+            (*self.vm()).fiber.call_site = TrapSite { position: self.ip, frame: self.fp, ctx: self.ctx };
         }
     }
 
@@ -320,6 +330,7 @@ impl Machine {
             if (*func).is_host() {
                 let frame = self.fp.add(self.operand(A));
                 CallFrame::new(frame, (*func).call_slots as usize).run_host(self.vm());
+                self.note_call_site();
                 if !runtime::call_host(self.ctx, func, frame) {
                     return self.pass_on(leave_tail_call);
                 }

@@ -240,6 +240,14 @@ pub unsafe extern "C" fn enter_host(
     enter_host!([] [])
 }
 
+/// Where machine code has called the host: nowhere, since none is made for this processor.
+///
+/// # Safety
+/// Nothing is asked.
+pub(crate) unsafe fn caller_of_host(_: usize) -> Option<(usize, usize)> {
+    None
+}
+
 /// See [`super::suspend`].
 #[cfg(any(test, feature = "async"))]
 #[inline(always)]

@@ -37,6 +37,8 @@ pub(crate) use arch::HAS_STACKS;
 /// This is called on the fiber of the store that the record is of. The rest is the contract of `HostEntry::call`.
 pub use arch::enter_host;
 
+pub(crate) use arch::caller_of_host;
+
 #[cfg(all(target_arch = "x86_64", unix, not(miri)))]
 pub use arch::offsets;
 

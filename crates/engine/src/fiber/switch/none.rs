@@ -35,6 +35,14 @@ with_convention! {
     }
 }
 
+/// Where machine code has called the host: nowhere, since none is made for this processor.
+///
+/// # Safety
+/// Nothing is asked.
+pub(crate) unsafe fn caller_of_host(_: usize) -> Option<(usize, usize)> {
+    None
+}
+
 /// See [`super::suspend`]: goes on at once.
 #[cfg(any(test, feature = "async"))]
 #[inline(always)]

@@ -12,7 +12,12 @@
 //! foresee; returns they would foresee wrongly.
 //!
 //! A function of the host that waits may have left frames on the fiber's stack, right below those of its caller. So the caller is suspended from the host's stack, and the
-//! four words are written to a place that its frame has kept for them.
+//! four words are written to a place that its frame has kept for them. One of them is there from the beginning: the frame pointer of whoever has called, by which a backtrace finds
+//! the frames of machine code. So both ways of calling the host have a frame that begins alike ([`caller_of_host`]):
+//!
+//! ```text
+//! noted stack pointer -> | nobody reads it | r15 | rbp | where it goes on | nine words, of each way its own | return address |
+//! ```
 //!
 //! Must stay true: stacks are left with the pointer at a multiple of 16. While code of the host runs on the host's stack, the unwinding tables say that it was
 //! called where the fiber was entered or resumed from, on that same stack: whoever walks the stack never gets onto the fiber's, which
@@ -122,8 +127,26 @@ pub(super) unsafe extern "sysv64" fn on_host(at: *mut Switch, call: Body, data: 
     )
 }
 
-/// Bytes of the frame of [`enter_host`] that are kept for the four words of a suspension.
-const SUSPENSION_BYTES: usize = if cfg!(feature = "fibers") { 32 } else { 0 };
+/// Bytes of the frame of a call of the host that are kept for the four words of a suspension.
+const SUSPENSION_BYTES: usize = 32;
+/// Bytes of such a frame where [`enter_host`] has nothing and the other way has the values that were passed.
+const VALUES_BYTES: usize = 32;
+/// From the noted stack pointer to the frame pointer of whoever has called the host.
+const CALLER_FRAME: usize = 16;
+/// From the noted stack pointer to where that goes on.
+const CALLER_PC: usize = 104;
+
+/// Where machine code goes on that has called a function of the host, and its frame pointer; `left_at` is where that call has left the fiber.
+///
+/// # Safety
+/// The call is under way: its frame is on the fiber's stack.
+pub(crate) unsafe fn caller_of_host(left_at: usize) -> Option<(usize, usize)> {
+    // SAFETY: the two ways of calling the host have put both words there.
+    unsafe {
+        let word = |at: usize| ((left_at + at) as *const usize).read_volatile();
+        Some((word(CALLER_PC), word(CALLER_FRAME)))
+    }
+}
 
 /// The body of [`enter_host`], with what comes between `call` and the way back, and what comes behind the end.
 ///
@@ -140,7 +163,8 @@ macro_rules! enter_host {
             "push rbx",
             "push r12",
             "push r14",
-            "lea rax, [rsp - {suspension}]",
+            "lea rax, [rsp - {kept}]",
+            "mov [rax + {caller_frame}], rbp",
             "mov [rcx + {fiber}], rax",
             "mov rsp, [rcx + {host}]",
             ".cfi_def_cfa rsp, 32",
@@ -156,7 +180,8 @@ macro_rules! enter_host {
             fiber = const offset_of!(VmStore, fiber.switch.fiber),
             host = const offset_of!(VmStore, fiber.switch.host),
             call = const offset_of!(HostEntry, call),
-            suspension = const SUSPENSION_BYTES,
+            kept = const SUSPENSION_BYTES + VALUES_BYTES,
+            caller_frame = const CALLER_FRAME,
             $($operands)*
         )
     };
@@ -180,11 +205,10 @@ pub unsafe extern "sysv64" fn enter_host(
             // It waits, on the host's stack: the caller is suspended as if by `suspend`, with r15 in the place of rbx, which its frame has already.
             "2:",
             "lea rax, [rip + 3f]",
-            "mov [r13 - 32], rax",
-            "mov [r13 - 40], rbp",
-            "mov [r13 - 48], r15",
+            "mov [r13 - 64], rax",
+            "mov [r13 - 80], r15",
             "mov rdi, [r13]",
-            "lea rax, [r13 - 56]",
+            "lea rax, [r13 - 88]",
             "mov [rdi + {fiber}], rax",
             "pop qword ptr [rdi + {host}]",
             "pop rbx",
@@ -195,6 +219,7 @@ pub unsafe extern "sysv64" fn enter_host(
             // Resumed, which eax says why, with the fiber's stack pointer above those four words.
             "3:",
             "mov r15, rbx",
+            "add rsp, 32",
             "pop r14",
             "pop r12",
             "pop rbx",
@@ -308,7 +333,6 @@ macro_rules! enter_host_from_registers {
                 // As in `enter_host`.
                 "lea rax, [rip + 3f]",
                 "mov [r13 - 8], rax",
-                "mov [r13 - 16], rbp",
                 "mov [r13 - 24], r15",
                 "lea rax, [r13 - 32]",
                 "mov [r15 + {fiber}], rax",
@@ -367,6 +391,7 @@ macro_rules! enter_host_from_registers_and {
             "mov rcx, r15",
             "mov r13, rsp",
             "lea rax, [rsp - {suspension}]",
+            "mov [rax + {caller_frame}], rbp",
             "mov [r15 + {fiber}], rax",
             "mov rsp, [r15 + {host}]",
             ".cfi_def_cfa rsp, 32",
@@ -390,6 +415,7 @@ macro_rules! enter_host_from_registers_and {
             host = const $crate::tier::host_call::HOST,
             call = const $crate::tier::host_call::CALL,
             suspension = const $crate::tier::host_call::SUSPENSION_BYTES,
+            caller_frame = const $crate::tier::host_call::CALLER_FRAME,
             leave = sym $leave,
             $($operands)*
         )
@@ -411,4 +437,6 @@ pub mod offsets {
     pub const CALL: usize = offset_of!(HostEntry, call);
     /// See [`super::SUSPENSION_BYTES`].
     pub const SUSPENSION_BYTES: usize = super::SUSPENSION_BYTES;
+    /// See [`super::CALLER_FRAME`].
+    pub const CALLER_FRAME: usize = super::CALLER_FRAME;
 }

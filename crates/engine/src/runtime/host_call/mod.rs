@@ -175,6 +175,8 @@ impl Before {
     unsafe fn take_back_leaked(&self, vm: *mut VmStore) {
         // SAFETY: `end` passes the record that it runs for.
         unsafe {
+            let leaked = (*vm).nesting.saturating_sub(self.nesting);
+            (*vm).fiber.waiting.unpolled = (*vm).fiber.waiting.unpolled.saturating_sub(leaked);
             (*vm).nesting = self.nesting;
             let left = (*vm).fiber.return_to(self.mark);
             (*core_of(vm)).host_panics.catch(|| drop(left));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ::innkeeper::wasi::keys::Capture;
 use ::innkeeper::wasi::p1::Context;
-use ::innkeeper::{AsContextMut, Caller, StoreContextMut};
+use ::innkeeper::{AsContextMut, Backtrace, Caller, StoreContextMut};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -199,6 +199,11 @@ impl Store {
             State::Idle(store) => store.set_deadline(after).or_raise(py),
             _ => Err(refused("a deadline is set between the guest's calls, not in one")),
         }
+    }
+
+    /// In a function that the guest has called: the guest's functions that have led there, innermost first, one a line, as a trap's; empty outside.
+    fn backtrace(&self) -> Result<String> {
+        self.shared.with(|store| Backtrace::capture(store).to_string())
     }
 
     /// How much fuel is left.

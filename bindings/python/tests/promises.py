@@ -130,6 +130,18 @@ class Traps(unittest.TestCase):
         self.assertIn("unreachable", trap.exception.args[0])
         self.assertIn("inner", trap.exception.args[1])
 
+    def test_functions_see_who_has_called(self):
+        seen = []
+        store = Store(ENGINE)
+        guest = instance(
+            """(module (import "host" "look" (func $look))
+            (func $inner (call $look)) (func $outer (export "f") (call $inner)))""",
+            store, look=lambda: seen.append(store.backtrace()))
+        guest["f"]()
+        inner, outer = seen[0].splitlines()
+        self.assertTrue("inner" in inner and "outer" in outer and "at 0x" in inner, seen)
+        self.assertEqual(store.backtrace(), "")
+
     def test_deadlines_and_fuel_and_memory(self):
         text = """(module (memory (export "memory") 1)
             (func (export "hang") (loop $l (br $l))) (func (export "grow") (result i32) (memory.grow (i32.const 10000))))"""

@@ -222,6 +222,9 @@ WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_fuel(const wasm_store_t*,
 /* Objects of garbage-collected types that nothing refers to, and foreign objects. Otherwise done now and then. */
 WASM_API_EXTERN void innkeeper_store_collect_garbage(wasm_store_t*);
 
+/* In a function that a guest has called: the guest's frames that have led there, as above. Outside there are none. */
+WASM_API_EXTERN void innkeeper_store_backtrace(const wasm_store_t*, own wasm_frame_vec_t* out);
+
 /* Stops the guest that runs, or the next one to run, from any thread. The handle may outlive its store. */
 typedef struct innkeeper_interrupt_t innkeeper_interrupt_t;
 WASM_API_EXTERN own innkeeper_interrupt_t* innkeeper_store_interrupt(const wasm_store_t*);
@@ -259,6 +262,8 @@ WASM_API_EXTERN own innkeeper_error_t* innkeeper_linker_define_func(
 /* An export of the instance that has called, such as its memory. Null where it has none of that name. */
 WASM_API_EXTERN own wasm_extern_t* innkeeper_caller_export(const innkeeper_caller_t*, const char* name);
 WASM_API_EXTERN own wasm_instance_t* innkeeper_caller_instance(const innkeeper_caller_t*);
+/* The guest's frames that have led to the call, innermost first; those of calls further out are among them. */
+WASM_API_EXTERN void innkeeper_caller_backtrace(const innkeeper_caller_t*, own wasm_frame_vec_t* out);
 WASM_API_EXTERN own wasm_store_t* innkeeper_caller_store(const innkeeper_caller_t*);
 
 WASM_API_EXTERN own innkeeper_error_t* innkeeper_linker_instantiate(

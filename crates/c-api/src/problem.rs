@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use innkeeper::{
-    AsContextMut, Error, ErrorKind, ExnRef, FrameInfo, OwnedRooted, Reference, Result, StoreContextMut,
+    AsContextMut, Backtrace, Error, ErrorKind, ExnRef, FrameInfo, OwnedRooted, Reference, Result,
+    StoreContextMut,
 };
 
 use crate::boundary::{Lent, Own, caught};
@@ -104,7 +105,17 @@ pub struct Frame {
 
 impl Frame {
     pub(crate) fn all(problem: &Problem, store: Option<&StoreRef>) -> Vec<Frame> {
-        let frames = problem.error.backtrace().frames();
+        Frame::of(problem.error.backtrace(), store)
+    }
+
+    /// Those of the guest that has called the function of the host which runs in the store; none where none runs.
+    pub(crate) fn captured(store: &StoreRef) -> Result<Vec<Frame>> {
+        let backtrace = store.enter(|cx| Ok(Backtrace::capture(cx)))?;
+        Ok(Frame::of(&backtrace, Some(store)))
+    }
+
+    fn of(backtrace: &Backtrace, store: Option<&StoreRef>) -> Vec<Frame> {
+        let frames = backtrace.frames();
         frames.iter().map(|info| Frame { info: info.clone(), instance: instance(info, store) }).collect()
     }
 

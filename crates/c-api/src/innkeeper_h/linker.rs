@@ -10,7 +10,7 @@ use innkeeper::{InstancePre, Linker, Module, Result};
 use super::error::Told;
 use crate::boundary::{Env, Finalizer, In, InOut, Out, Own, Text, c_functions, usage};
 use crate::object::{Identity, Ref};
-use crate::problem::{Problem, enter};
+use crate::problem::{Frame, Problem, enter};
 use crate::store::{Data, StoreRef};
 use crate::vector::Vector;
 use crate::wasm_h::engine::{EngineBox, StoreBox};
@@ -188,6 +188,13 @@ c_functions! {
         let caller = caller.get("the caller")?;
         let of = |instance| Ref::item(&caller.store, Identity::Instance(instance));
         Ok(Own::option(caller.instance.map(of)))
+    }
+
+    fn innkeeper_caller_backtrace(caller: In<Calling>, out: Out<Vector<Own<Frame>>>) {
+        out.set(Vector::EMPTY);
+        let frames = Frame::captured(&caller.get("the caller")?.store)?;
+        out.set(Vector::of(frames.into_iter().map(Own::new))?);
+        Ok(())
     }
 
     fn innkeeper_caller_store(caller: In<Calling>) -> Own<StoreBox> {

@@ -11,7 +11,9 @@ use super::error::Told;
 use super::keys::KeysBox;
 use crate::boundary::{In, Out, Own, c_functions};
 use crate::object::Ref;
+use crate::problem::Frame;
 use crate::store::StoreCell;
+use crate::vector::Vector;
 use crate::wasm_h::engine::{EngineBox, StoreBox};
 
 /// `innkeeper_interrupt_t`.
@@ -76,6 +78,13 @@ c_functions! {
             cx.gc();
             Ok(())
         })
+    }
+
+    fn innkeeper_store_backtrace(store: In<StoreBox>, out: Out<Vector<Own<Frame>>>) {
+        out.set(Vector::EMPTY);
+        let frames = Frame::captured(&store.get("the store")?.0)?;
+        out.set(Vector::of(frames.into_iter().map(Own::new))?);
+        Ok(())
     }
 
     fn innkeeper_store_interrupt(store: In<StoreBox>) -> Own<Interrupt> {

@@ -40,6 +40,7 @@ examples! {
     limits "../examples/limits.rs";
     memory "../examples/memory.rs";
     plugin "../examples/plugin.rs";
+    plugin_host "../examples/plugin_host.rs";
     ten_thousand "../examples/ten_thousand.rs";
     wasi "../examples/wasi.rs";
 }

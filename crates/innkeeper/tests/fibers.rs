@@ -1,7 +1,7 @@
 //! Calls on fibers of their own, of which a store has many at once: parked and let go on in any order, in every tier; what they hold, limits, and what is left of those that are dropped.
 
 use innkeeper::{
-    AsContextMut, Caller, Config, Engine, Error, FuncType, Instance, Metering, Module, Store, Tiers, Trap,
+    AsContextMut, Backtrace, Caller, Config, Engine, Error, FuncType, Instance, Metering, Module, Store, Tiers, Trap,
     ValType, engine_with,
 };
 use innkeeper_engine::{FiberEnd, FiberId, Func, HostEnding};
@@ -14,12 +14,15 @@ struct Data {
     /// Fibers that were parked inside of a call of another one.
     parked_inside: Vec<FiberId>,
     inner: Option<Func>,
+    /// The frames that the last call of `park` has come from.
+    seen: Backtrace,
 }
 
 /// Functions of the host: `park(i32) -> i32`, `inside(i32) -> i32`, which calls a function on a fiber of its own, `nested()`, which calls one as any other, and `gc()`.
 fn funcs(store: &mut Store<Data>) -> [Func; 4] {
     let one = || FuncType::new([ValType::I32], [ValType::I32]);
-    let park = Func::new_of_numbers_parking(&mut *store, one(), |_: Caller<'_, Data>, slots: &mut [u64]| {
+    let park = Func::new_of_numbers_parking(&mut *store, one(), |mut caller: Caller<'_, Data>, slots: &mut [u64]| {
+        caller.data_mut().seen = caller.backtrace();
         if slots[0] == 13 { Err(Error::from_host(std::fmt::Error)) } else { Ok(HostEnding::Parks) }
     });
     let inside = Func::new_of_numbers(&mut *store, one(), |mut caller: Caller<'_, Data>, slots| {
@@ -165,6 +168,27 @@ fn a_fiber_runs_inside_of_another_one_and_is_parked_there() {
             let FiberEnd::Finished(value) = resume(&mut store, id, answer as u64) else { panic!("{answer}") };
             assert_eq!(value, answer as u64);
         }
+    }
+}
+
+#[test]
+fn a_function_of_the_host_sees_the_frames_of_its_fiber_and_of_who_has_let_it_run() {
+    fn seen(store: &Store<Data>) -> Vec<&str> {
+        store.data().seen.frames().iter().map(|frame| frame.func_name.as_deref().unwrap_or("?")).collect()
+    }
+    for tiers in TIERS {
+        let (mut store, instance) = store(&engine_with(Config::default(), tiers));
+        store.data_mut().inner = Some(func(&mut store, instance, "sum"));
+        let around = func(&mut store, instance, "around");
+        let ended = store.as_context_mut().start_fiber(around, &[2]).unwrap();
+        assert!(matches!(ended, FiberEnd::Finished(_)), "{ended:?}");
+        assert_eq!(seen(&store), ["sum", "around"], "{tiers:?}");
+        // The one that was parked inside goes on from outside.
+        let parked = store.data_mut().parked_inside.pop().unwrap();
+        let ended = resume(&mut store, parked, 1);
+        assert!(matches!(ended, FiberEnd::Parked(_)), "{ended:?}");
+        assert_eq!(seen(&store), ["sum", "sum"], "{tiers:?}");
+        assert_eq!(Backtrace::capture(&store), Backtrace::default());
     }
 }
 

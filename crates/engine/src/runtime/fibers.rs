@@ -339,6 +339,9 @@ unsafe fn enter<T: 'static>(
             (*vm).nesting += 1;
             let was_parked = std::mem::replace(&mut (*fiber).state, State::Running) == State::Parked;
             (*fiber).record.parked.level = (*vm).nesting;
+            // For backtraces: whose function of the host has let it run.
+            let outer = (*vm).fiber.is_in_host_call((*vm).nesting - 1).then(|| (*vm).fiber.activation());
+            (*fiber).record.outer = outer.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
             (*owner).core.record.exchange(&mut (*fiber).record);
             let at = &raw mut (*vm).fiber.switch;
             let progress = match was_parked {
@@ -347,6 +350,7 @@ unsafe fn enter<T: 'static>(
             };
             (*owner).core.record.exchange(&mut (*fiber).record);
             (*fiber).state = State::Parked;
+            (*fiber).record.outer = std::ptr::null();
             #[cfg(feature = "async")]
             if std::mem::take(&mut (*fiber).record.waiting.owes_a_turn) {
                 (*vm).fiber.waiting.owes_a_turn = true;

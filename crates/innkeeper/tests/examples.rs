@@ -44,3 +44,14 @@ examples! {
     ten_thousand "../examples/ten_thousand.rs";
     wasi "../examples/wasi.rs";
 }
+
+/// docs/embedding.md shows the host of plugins beside the same program for another library.
+#[test]
+fn the_guide_shows_the_plugin_host_as_it_is() {
+    let guide = include_str!("../../../docs/embedding.md");
+    let example = include_str!("../examples/plugin_host.rs").replace("pub(crate) fn main", "fn main");
+    let (host, plugins) = example.split_at(example.find("/// A plugin in the text format").unwrap());
+    for part in [host, plugins] {
+        assert!(guide.contains(&format!("```rust\n{}\n```\n", part.trim_end())), "docs/embedding.md has another:\n{part}");
+    }
+}

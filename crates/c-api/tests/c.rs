@@ -154,6 +154,58 @@ impl Program {
     }
 }
 
+/// Every function that there is, in a program that calls it with nothing: null pointers, zero numbers. None of them ends the program, and so none unwinds into it either.
+#[test]
+fn every_function_survives_a_call_with_nothing() {
+    if !has("cc") {
+        return;
+    }
+    let names = declared("innkeeper.h");
+    let calls: String = names
+        .iter()
+        .map(|name| {
+            format!("    puts(\"{name}\");\n    ((any_t)(void*){name})(0, 0, 0, 0, 0, 0, 0, 0);\n")
+        })
+        .collect();
+    let zeros = ["uintptr_t"; 8].join(", ");
+    let text = format!(
+        "#include <stdint.h>\n#include <stdio.h>\n#include \"innkeeper.h\"\ntypedef uintptr_t (*any_t)({zeros});\nint main(void) {{\n    setvbuf(stdout, NULL, _IONBF, 0);\n{calls}    return 0;\n}}\n"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("all.c");
+    std::fs::write(&source, text).expect("a file");
+    let program = Program::compiled(&source, &["-std=gnu11"]);
+    let output = program.run_in(folder.path());
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let last = printed.lines().last().unwrap_or_default();
+    assert!(output.status.success(), "{last}: {}", output.status);
+    assert_eq!(printed.lines().count(), names.len());
+}
+
+/// There is one place where functions are exported, and that catches what unwinds.
+#[test]
+fn functions_are_exported_where_panics_are_caught_and_nowhere_else() {
+    let mut exporting = Vec::new();
+    let mut folders = vec![crate_folder().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).expect("text");
+                let count = text.matches("no_mangle").count() + text.matches("export_name").count();
+                exporting.extend(std::iter::repeat_n(path, count));
+            }
+        }
+    }
+    assert_eq!(exporting, [crate_folder().join("src/boundary.rs")]);
+    let boundary = include_str!("../src/boundary.rs");
+    let (_, exported) = boundary.split_once("no_mangle").expect("it is there");
+    let body = exported.split_once("macro_rules!").map_or(exported, |(body, _)| body);
+    assert!(body.contains("caught("));
+}
+
 const STRICT: &[&str] = &["-std=gnu11", "-Wall", "-Wextra", "-Werror"];
 
 #[test]

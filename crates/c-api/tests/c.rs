@@ -163,9 +163,7 @@ fn every_function_survives_a_call_with_nothing() {
     let names = declared("innkeeper.h");
     let calls: String = names
         .iter()
-        .map(|name| {
-            format!("    puts(\"{name}\");\n    ((any_t)(void*){name})(0, 0, 0, 0, 0, 0, 0, 0);\n")
-        })
+        .map(|name| format!("    puts(\"{name}\");\n    ((any_t)(void*){name})(0, 0, 0, 0, 0, 0, 0, 0);\n"))
         .collect();
     let zeros = ["uintptr_t"; 8].join(", ");
     let text = format!(

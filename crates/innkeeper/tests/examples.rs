@@ -52,6 +52,9 @@ fn the_guide_shows_the_plugin_host_as_it_is() {
     let example = include_str!("../examples/plugin_host.rs").replace("pub(crate) fn main", "fn main");
     let (host, plugins) = example.split_at(example.find("/// A plugin in the text format").unwrap());
     for part in [host, plugins] {
-        assert!(guide.contains(&format!("```rust\n{}\n```\n", part.trim_end())), "docs/embedding.md has another:\n{part}");
+        assert!(
+            guide.contains(&format!("```rust\n{}\n```\n", part.trim_end())),
+            "docs/embedding.md has another:\n{part}"
+        );
     }
 }

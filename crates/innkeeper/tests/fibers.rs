@@ -1,8 +1,8 @@
 //! Calls on fibers of their own, of which a store has many at once: parked and let go on in any order, in every tier; what they hold, limits, and what is left of those that are dropped.
 
 use innkeeper::{
-    AsContextMut, Backtrace, Caller, Config, Engine, Error, FuncType, Instance, Metering, Module, Store, Tiers, Trap,
-    ValType, engine_with,
+    AsContextMut, Backtrace, Caller, Config, Engine, Error, FuncType, Instance, Metering, Module, Store,
+    Tiers, Trap, ValType, engine_with,
 };
 use innkeeper_engine::{FiberEnd, FiberId, Func, HostEnding};
 
@@ -21,10 +21,14 @@ struct Data {
 /// Functions of the host: `park(i32) -> i32`, `inside(i32) -> i32`, which calls a function on a fiber of its own, `nested()`, which calls one as any other, and `gc()`.
 fn funcs(store: &mut Store<Data>) -> [Func; 4] {
     let one = || FuncType::new([ValType::I32], [ValType::I32]);
-    let park = Func::new_of_numbers_parking(&mut *store, one(), |mut caller: Caller<'_, Data>, slots: &mut [u64]| {
-        caller.data_mut().seen = caller.backtrace();
-        if slots[0] == 13 { Err(Error::from_host(std::fmt::Error)) } else { Ok(HostEnding::Parks) }
-    });
+    let park = Func::new_of_numbers_parking(
+        &mut *store,
+        one(),
+        |mut caller: Caller<'_, Data>, slots: &mut [u64]| {
+            caller.data_mut().seen = caller.backtrace();
+            if slots[0] == 13 { Err(Error::from_host(std::fmt::Error)) } else { Ok(HostEnding::Parks) }
+        },
+    );
     let inside = Func::new_of_numbers(&mut *store, one(), |mut caller: Caller<'_, Data>, slots| {
         let inner = caller.data().inner.unwrap();
         let ended = caller.as_context_mut().start_fiber(inner, &[slots[0]])?;

@@ -52,7 +52,8 @@ fn names_of_tests() -> Vec<String> {
 fn every_behaviour_is_listed_by_name() {
     let guide = include_str!("../../../../docs/checks.md");
     let (_, list) = guide.split_once("## What programs that embed the library rely on").unwrap();
-    let mut listed: Vec<_> = list.split('`').filter(|word| word.contains('_') && !word.contains('/')).collect();
+    let mut listed: Vec<_> =
+        list.split('`').filter(|word| word.contains('_') && !word.contains('/')).collect();
     let mut found = names_of_tests();
     listed.sort_unstable();
     found.sort_unstable();

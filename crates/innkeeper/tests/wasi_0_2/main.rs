@@ -6,6 +6,7 @@ mod driver;
 mod files;
 mod limits;
 mod observed;
+mod path_cases;
 mod paths;
 mod polls;
 #[cfg(feature = "async")]

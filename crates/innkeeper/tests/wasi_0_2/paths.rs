@@ -51,10 +51,10 @@ fn pairs(directory: ResourceAny, path: &str) -> Vec<(&'static str, Vec<Val>)> {
 }
 
 /// A folder `in` that is granted, with links out of it, and one `out` that is not.
-struct Sandbox(tempfile::TempDir);
+pub(crate) struct Sandbox(pub(crate) tempfile::TempDir);
 
 impl Sandbox {
-    fn new() -> Sandbox {
+    pub(crate) fn new() -> Sandbox {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
         for path in ["in", "in/dir", "out", "out/sub"] {
@@ -77,14 +77,14 @@ impl Sandbox {
         Sandbox(folder)
     }
 
-    fn keys(&self, access: Access, tuning: WasiTuning) -> Keys {
+    pub(crate) fn keys(&self, access: Access, tuning: WasiTuning) -> Keys {
         let mut keys = Keys::builder().dir(self.0.path().join("in"), "/in", access).build();
         keys.tuning = tuning;
         keys
     }
 
     /// All files with what is in them, and links with where they lead.
-    fn tree(&self, path: &str) -> BTreeMap<String, String> {
+    pub(crate) fn tree(&self, path: &str) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.0.path().join(path)];
         while let Some(folder) = folders.pop() {
@@ -107,7 +107,7 @@ impl Sandbox {
 }
 
 /// Both ways to resolve paths: by the system, and step by step where it cannot.
-fn tunings() -> [WasiTuning; 3] {
+pub(crate) fn tunings() -> [WasiTuning; 3] {
     [
         WasiTuning::default(),
         WasiTuning::with_probe(ProbeAnswer::Enosys),
@@ -115,7 +115,7 @@ fn tunings() -> [WasiTuning; 3] {
     ]
 }
 
-fn directory(driver: &mut Driver) -> ResourceAny {
+pub(crate) fn directory(driver: &mut Driver) -> ResourceAny {
     driver.directories()[0].0
 }
 

@@ -1,6 +1,10 @@
 //! Streams: standard ones and those of files.
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
 
 use innkeeper::component::{List, ResourceAny, Val};
 use innkeeper::wasi::keys::{Access, Capture, Keys, StdinKey, StdoutKey};
@@ -181,6 +185,29 @@ fn c72_a_stream_outlives_its_pollables() {
             );
             drop(driver);
             let _ = child;
+        }
+    }
+}
+
+/// However long the pieces are: nothing that `check-write` has allowed waits for the reader, and most of what a pipe has room for is allowed.
+#[test]
+fn what_may_be_written_to_a_pipe_never_waits() {
+    for length in [1, 9, 2047, 2049, 4096] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let keys = Keys::builder().stdout(StdoutKey::Opened(Arc::new(OwnedFd::from(writer)))).build();
+        let [mut driver, _] = drivers(&keys);
+        let stdout = stream(&mut driver, "get-stdout");
+        for round in 0..3 {
+            let mut written = 0;
+            driver.store.set_deadline(Some(Duration::from_secs(60))).unwrap();
+            while output(&mut driver, stdout, "check-write", &[]).unwrap() != Some(Val::U64(0)) {
+                output(&mut driver, stdout, "write", &[bytes_val(&vec![7; length])]).unwrap();
+                written += length;
+            }
+            assert!(written > 30_000 || round > 0 && written > 2000, "{length} {round}: {written}");
+            let mut read = vec![0; 8000 + 4096 * round];
+            reader.read_exact(&mut read).unwrap();
+            assert!(read.iter().all(|byte| *byte == 7));
         }
     }
 }

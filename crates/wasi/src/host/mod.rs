@@ -28,6 +28,7 @@ mod missing;
 mod network;
 mod open;
 mod open_keys;
+mod pipe_room;
 mod poll;
 mod portion;
 mod random;

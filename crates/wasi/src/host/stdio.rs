@@ -21,6 +21,7 @@ use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::handles::Opening;
 use super::hidden::Hidden;
+use super::pipe_room::PipeRoom;
 use super::poll::{Direction, hold_thread};
 use super::portion::{Moved, PORTION_BYTES, portions, total};
 use super::{Host, sys};
@@ -36,6 +37,8 @@ pub struct Stream {
     nonblocking: AtomicBool,
     /// Whether the guest has been told that nobody reads what it writes here.
     is_unread: AtomicBool,
+    /// What can be written without waiting, where somebody has asked.
+    pub(super) room: PipeRoom,
     moving: Moving,
 }
 
@@ -139,6 +142,7 @@ impl Stream {
             waits: OnceLock::new(),
             nonblocking: AtomicBool::new(false),
             is_unread: AtomicBool::new(false),
+            room: PipeRoom::default(),
             moving: Moving::default(),
         }
     }
@@ -280,7 +284,10 @@ impl Host {
         let (buffers, unwritten) = allowed.parts();
         let result = match &stream.source {
             StreamEnd::Inherited(_) | StreamEnd::File(_) if stream.may_wait() => {
-                match self.write_first(&permit, stream, (buffers, unwritten)) {
+                let first = self.write_first(&permit, stream, (buffers, unwritten));
+                let written = if let ControlFlow::Break(Ok(written)) = first { written } else { 0 };
+                stream.room.take(written, total(buffers));
+                match first {
                     ControlFlow::Break(result) => result,
                     ControlFlow::Continue(written) => {
                         let rest = (buffers, written, unwritten);
@@ -487,7 +494,7 @@ impl Host {
     }
 
     /// The permit for an operation on a stream. A stream of the wrong direction is a bad handle, not a missing key.
-    fn decide_for_stream(
+    pub(super) fn decide_for_stream(
         &self,
         operation: Operation,
         needs: Rights,

@@ -139,14 +139,14 @@ impl Table {
     pub(super) fn get<H: Held>(&self, resource: Borrowed<'_, H>) -> Result<&H, Misuse> {
         let (index, generation) = split(resource.rep());
         let place = self.places.get(index as usize).filter(|place| place.generation == generation);
-        place.and_then(|place| place.kept.as_ref()?.value.downcast_ref()).ok_or(Misuse::gone(H::NAME))
+        place.and_then(|place| place.kept.as_ref()?.value.downcast_ref()).ok_or_else(|| Misuse::gone(H::NAME))
     }
 
     /// What is behind a resource, to change it.
     pub(super) fn get_mut<H: Held>(&mut self, resource: Borrowed<'_, H>) -> Result<&mut H, Misuse> {
         let (index, generation) = split(resource.rep());
         let place = self.places.get_mut(index as usize).filter(|place| place.generation == generation);
-        place.and_then(|place| place.kept.as_mut()?.value.downcast_mut()).ok_or(Misuse::gone(H::NAME))
+        place.and_then(|place| place.kept.as_mut()?.value.downcast_mut()).ok_or_else(|| Misuse::gone(H::NAME))
     }
 
     /// Takes what is behind a resource out of the table, for when nobody owns it any more.

@@ -74,11 +74,17 @@ impl OutputStream {
         }
         self.permitted = match self.sink.waits_for() {
             None => CHUNK_BYTES as u64,
+            Some(Waitable::Stream(stream)) if stream.has_room(READY_BYTES) => READY_BYTES,
             Some(on) => {
                 let interest = Interest { on: on.as_host(), direction: Direction::Write };
                 let timeout = (waiting == Waiting::No).then_some(Duration::ZERO);
                 let answers = host.wait(&WaitRequest { interests: &[interest], timeout }).await?;
                 let is_ready = answers.iter().any(|answer| answer.ready || answer.hangup);
+                if let Waitable::Stream(stream) = &on
+                    && is_ready
+                {
+                    host.ask_room(stream)?;
+                }
                 if is_ready { READY_BYTES } else { 0 }
             }
         };

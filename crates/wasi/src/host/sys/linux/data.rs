@@ -11,6 +11,7 @@ use super::{Error, retry};
 use crate::host::file::{Advice, Whence};
 use crate::host::gate::Permit;
 use crate::host::open::WriteSync;
+use crate::host::pipe_room::PipeUse;
 use crate::host::poll::Direction;
 
 pub(crate) fn read(_: &Permit, fd: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
@@ -197,6 +198,14 @@ pub(crate) enum Append {
 /// Bytes that can be read without waiting.
 pub(crate) fn readable_bytes(_: &Permit, fd: BorrowedFd<'_>) -> Result<u64, Error> {
     Ok(rustix::io::ioctl_fionread(fd)?)
+}
+
+/// How full a pipe is; nothing where it is none, or one that keeps writes apart.
+pub(crate) fn pipe_use(_: &Permit, fd: BorrowedFd<'_>) -> Option<PipeUse> {
+    let capacity_bytes = rustix::pipe::fcntl_getpipe_size(fd).ok()? as u64;
+    let used_bytes = rustix::io::ioctl_fionread(fd).ok()?;
+    let keeps_apart = rustix::fs::fcntl_getfl(fd).ok()?.contains(OFlags::DIRECT);
+    (!keeps_apart).then_some(PipeUse { capacity_bytes, used_bytes })
 }
 
 /// The host process's standard streams.

@@ -448,6 +448,12 @@ impl ModuleParts {
         global.index().checked_sub(self.imported_globals as usize)
     }
 
+    /// How many globals the module defines.
+    #[must_use]
+    pub fn own_globals(&self) -> usize {
+        self.globals.len() - self.imported_globals as usize
+    }
+
     /// The type of a table.
     #[must_use]
     pub fn table_type(&self, table: TableIndex) -> TableType {

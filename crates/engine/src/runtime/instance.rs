@@ -11,7 +11,7 @@ use crate::store::{GlobalId, InstanceId, MemoryId, StoreCore, TableId, TagId};
 use crate::trap::{FrameInfo, FrameModule, FrameTier};
 use crate::types::GlobalType;
 use crate::vmctx::global::GlobalEntity;
-use crate::vmctx::{VmContext, VmFunc, VmGlobal, VmMemory, VmTable, VmTag};
+use crate::vmctx::{VmContext, VmFunc, VmGlobal, VmImport, VmMemory, VmTable, VmTag};
 
 /// An instance: its context, the arrays that the context points to, and what only the engine itself needs.
 #[repr(C)]
@@ -31,15 +31,16 @@ pub(crate) struct InstanceEntity {
     pub(crate) elems: Box<[Option<Box<[u64]>>]>,
     /// Which data segments were dropped.
     pub(crate) dropped_datas: Box<[bool]>,
-    /// The last one: globals follow it.
+    /// The last one: globals and imports follow it.
     pub(crate) ctx: VmContext,
 }
 
-/// The globals that the module defines lie right behind the context.
+/// The globals that the module defines lie right behind the context, and how imports are called right behind these.
 const _: () = assert!(
     std::mem::offset_of!(InstanceEntity, ctx) + VmContext::own_global_offset_bytes(0)
         == size_of::<InstanceEntity>()
         && align_of::<VmGlobal>() <= align_of::<VmContext>()
+        && size_of::<VmGlobal>().is_multiple_of(align_of::<VmImport>())
 );
 
 /// The arrays that the context points to: owned here, read there.
@@ -64,7 +65,7 @@ pub(crate) struct InstanceLinks {
     pub(crate) tags: Vec<*mut VmTag>,
 }
 
-/// Owns an [`InstanceEntity`] at a fixed address, with the globals behind it.
+/// Owns an [`InstanceEntity`] at a fixed address, with the globals and imports behind it.
 pub(crate) struct InstanceBox(NonNull<InstanceEntity>);
 
 // SAFETY: the entity is owned; access needs the store, which one thread holds at a time.
@@ -84,8 +85,8 @@ impl InstanceBox {
         let imported_funcs = links.imported_funcs.into_boxed_slice();
         let (memories, tables) = (links.memories.into_boxed_slice(), links.tables.into_boxed_slice());
         let tags = links.tags.into_boxed_slice();
-        let own_globals = parts.globals.len() - parts.imported_globals as usize;
-        let place = allocate(own_globals)?;
+        let own_globals = parts.own_globals();
+        let place = allocate(parts)?;
         let own = (0..own_globals).map(|i| own_global(place, i).as_ptr());
         let globals: Box<[*mut VmGlobal]> = links.globals.into_iter().chain(own).collect();
         let memory0 = memories.first().copied().unwrap_or(store.no_memory());
@@ -128,6 +129,12 @@ impl InstanceBox {
                 own_global(place, i).write(VmGlobal { slots: [0, 0] });
             }
             let ctx = &raw mut (*place.as_ptr()).ctx;
+            for (i, func) in (*place.as_ptr()).imported_funcs.iter().enumerate() {
+                imported(place, parts, i).write(VmImport {
+                    ctx: if (**func).is_host() { ctx } else { (**func).ctx },
+                    entry: (**func).entry,
+                });
+            }
             (*ctx).instance = place.as_ptr().cast();
             (*place.as_ptr()).func_refs = NonNull::from(Box::leak(func_refs(parts, ctx)));
         }
@@ -156,7 +163,7 @@ impl Drop for InstanceBox {
         // SAFETY: both were made in `new`, and are freed once, here, when the store goes.
         unsafe {
             let (func_refs, parts) = (self.0.as_ref().func_refs, &*self.0.as_ref().module.0);
-            let layout = layout(parts.globals.len() - parts.imported_globals as usize);
+            let layout = layout(parts);
             self.0.drop_in_place();
             dealloc(self.0.as_ptr().cast(), layout);
             drop(Box::from_raw(func_refs.as_ptr()));
@@ -164,12 +171,14 @@ impl Drop for InstanceBox {
     }
 }
 
-/// The layout of an instance with the globals behind it.
-fn layout(own_globals: usize) -> Layout {
+/// The layout of an instance of a module with the globals and imports behind it.
+fn layout(parts: &ModuleParts) -> Layout {
     let entity = Layout::new::<InstanceEntity>();
-    let bytes = entity.size() + own_globals * size_of::<VmGlobal>();
+    let bytes = entity.size()
+        + parts.own_globals() * size_of::<VmGlobal>()
+        + parts.imported_funcs as usize * size_of::<VmImport>();
     Layout::from_size_align(bytes, entity.align())
-        .expect("the module itself has a longer record of each global, in memory")
+        .expect("the module itself has a longer record of each global and import, in memory")
 }
 
 /// What an instance of a module costs: its record and arrays, what the store's lists have of it, and the references of its element segments. Its memories and
@@ -188,8 +197,8 @@ fn cost_bytes(parts: &ModuleParts) -> u64 {
 /// A mapping that is there, however little of it is used: the kernel's records and page tables.
 const MEMORY_COST_BYTES: u64 = 16 << 10;
 
-fn allocate(own_globals: usize) -> Result<NonNull<InstanceEntity>, Error> {
-    let layout = layout(own_globals);
+fn allocate(parts: &ModuleParts) -> Result<NonNull<InstanceEntity>, Error> {
+    let layout = layout(parts);
     // SAFETY: the layout's size is not 0.
     let place = unsafe { alloc(layout) };
     NonNull::new(place.cast()).ok_or_else(|| {
@@ -201,6 +210,12 @@ fn allocate(own_globals: usize) -> Result<NonNull<InstanceEntity>, Error> {
 fn own_global(instance: NonNull<InstanceEntity>, i: usize) -> NonNull<VmGlobal> {
     // SAFETY: an instance has room for as many globals as its module defines.
     unsafe { instance.add(1).cast::<VmGlobal>().add(i) }
+}
+
+/// The place behind an instance that says how an imported function is called, which may not be there yet.
+fn imported(instance: NonNull<InstanceEntity>, parts: &ModuleParts, i: usize) -> NonNull<VmImport> {
+    // SAFETY: an instance has room for as many globals as its module defines, and then for as many of these as it imports functions.
+    unsafe { instance.add(1).cast::<VmGlobal>().add(parts.own_globals()).cast::<VmImport>().add(i) }
 }
 
 fn func_refs(parts: &ModuleParts, ctx: *mut VmContext) -> Box<[VmFunc]> {

@@ -21,8 +21,8 @@ pub use crate::runtime::gc;
 pub use crate::vmctx::memory::can_reserve;
 pub use crate::vmctx::{
     ActivationSegment, FuncEntry, HostEntry, NATIVE_HEADROOM_BYTES, NativeHandler, NativeSite, ObjectKind,
-    POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFiber, VmFunc, VmGlobal, VmMemory,
-    VmObject, VmStore, VmTable, VmTag,
+    POLL_BEFORE_RECORD_BYTES, Pending, TailCall, TrapSite, VmContext, VmFiber, VmFunc, VmGlobal, VmImport,
+    VmMemory, VmObject, VmStore, VmTable, VmTag,
 };
 pub use crate::vmctx::{atomic, frame};
 

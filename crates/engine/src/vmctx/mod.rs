@@ -37,7 +37,7 @@ pub use object::{ObjectKind, VmObject};
 pub use polled::POLL_BEFORE_RECORD_BYTES;
 
 /// One per instance: where everything is that its code can reach. Behind it lie the globals that the module defines, see
-/// [`VmContext::own_global_offset_bytes`].
+/// [`VmContext::own_global_offset_bytes`], and then how its imported functions are called, see [`VmContext::import_offset_bytes`].
 #[repr(C, align(16))]
 pub struct VmContext {
     /// The record of the store that the instance lives in.
@@ -75,6 +75,22 @@ impl VmContext {
     pub const fn own_global_offset_bytes(i: usize) -> usize {
         size_of::<VmContext>() + i * size_of::<VmGlobal>()
     }
+
+    /// Bytes from a context to the [`VmImport`] of a function, whose module defines so many globals.
+    #[must_use]
+    pub const fn import_offset_bytes(own_globals: usize, func: usize) -> usize {
+        VmContext::own_global_offset_bytes(own_globals) + func * size_of::<VmImport>()
+    }
+}
+
+/// How an imported function is called, of which nothing changes: what its record says, where no other record must be read.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct VmImport {
+    /// The function's context; of a function of the host, which has none and wants to know who calls, that of the instance.
+    pub ctx: *mut VmContext,
+    /// The function's entry.
+    pub entry: *const FuncEntry,
 }
 
 /// One per store: what an activation of guest code needs to know.

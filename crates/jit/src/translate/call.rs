@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{
     ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, UserExternalName, Value, types,
 };
 use innkeeper_engine::index::{DefinedFuncIndex, FuncIndex, TypeIndex};
-use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc};
+use innkeeper_engine::tier::{FuncEntry, VmContext, VmFunc, VmImport};
 use innkeeper_engine::{FuncType, Trap};
 use wasmparser::Operator;
 
@@ -57,14 +57,26 @@ impl Translator<'_, '_> {
     pub(super) fn direct(&mut self, func: u32) -> Callee {
         let func = FuncIndex(func);
         let Some(defined) = self.module.defined(func) else {
-            let record = self.fixed_element(offset_of!(VmContext, imported_funcs), func.0);
-            return self.of_record(record);
+            return self.imported(func);
         };
         if defined == self.func && matches!(self.start, Start::Call) {
             // A compiled function does not look at its entry. Any value does, and one that is there anyway keeps no register of its own.
             return Callee { ctx: self.ctx, entry: self.ctx, is_self: true };
         }
         Callee { ctx: self.ctx, entry: self.entry_of(defined), is_self: false }
+    }
+
+    /// The callee that is behind an import, as the context says itself.
+    fn imported(&mut self, func: FuncIndex) -> Callee {
+        let offset = VmContext::import_offset_bytes(self.module.own_globals(), func.index());
+        let Ok(offset) = i32::try_from(offset) else {
+            let record = self.fixed_element(offset_of!(VmContext, imported_funcs), func.0);
+            return self.of_record(record);
+        };
+        let field = |field: usize| offset + field as i32;
+        let ctx = self.b.ins().load(types::I64, fixed(), self.ctx, field(offset_of!(VmImport, ctx)));
+        let entry = self.b.ins().load(types::I64, fixed(), self.ctx, field(offset_of!(VmImport, entry)));
+        Callee { ctx, entry, is_self: false }
     }
 
     /// The entry of a function that the module defines.

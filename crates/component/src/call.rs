@@ -11,7 +11,7 @@ use crate::abi::{
     Boundary, Costs, InStore, LendingCall, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS,
     MAX_FLAT_RESULTS, Side, StringShapes,
 };
-use crate::entry::{Entry, check_leave, enter, leave, set_may_leave};
+use crate::entry::{Entry, check_leave, set_may_leave};
 use crate::func::{Func, HostCall, HostFunc, LiftedFunc};
 use crate::reentry::refused;
 use crate::state::{AsyncReturn, FuncId, FuncInst, Returned, State};
@@ -43,19 +43,20 @@ pub(crate) fn call_lifted<T: 'static>(
     caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
     let (entry, boundary) = (caller.entry(), caller.boundary());
-    if let Err(trap) = enter(store, callee.side.instance, entry) {
+    let (state, mut globals) = store.attachment_and_globals::<State>();
+    if let Err(trap) = state.enter(&mut globals, callee.side.instance, entry) {
         return Err(match caller.func() {
-            Some(func) => refused(store.attachment(), func, trap),
+            Some(func) => refused(state, func, trap),
             None => trap.into(),
         });
     }
-    let call = CallUnderWay::begin(store, async_return(callee, boundary));
+    let number = state.begin(async_return(callee, boundary));
     if let Some(func) = caller.func() {
-        call.store.attachment::<State>().is_of(func.func);
+        state.is_of(func.func);
     }
-    in_callee(call.store, (callee, call.number), caller)?;
-    drop(call);
-    leave(store, callee.side.instance, entry);
+    let call = CallUnderWay::begun(store, number);
+    in_callee(call.store, (callee, number), caller)?;
+    call.leave(callee.side.instance, entry);
     Ok(())
 }
 
@@ -77,8 +78,8 @@ fn in_callee<T: 'static>(
     caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
     let params = arguments(store, (callee, call), caller)?;
-    let results = call_core(store, callee.core, &params)?;
-    finish(store, (callee, call), &results, caller)
+    let returned = call_core(store, callee.core, &params)?;
+    finish(store, (callee, call), &[returned], caller)
 }
 
 /// Hands the arguments over; gives what the core function is called with.
@@ -157,14 +158,15 @@ pub(crate) fn check_borrows(state: &mut State, call: u32) -> Result<(), Trap> {
 fn call_core<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     func: core::Func,
-    slots: &[u64],
-) -> Result<Vec<u64>, Error> {
+    params: &[u64],
+) -> Result<u64, Error> {
     // Of results there is one at most.
-    let mut both = slots.to_vec();
-    both.resize(slots.len().max(1), 0);
-    func.call_of_numbers(store.as_context_mut(), &mut both).map_err(trap_on_throw)?;
-    both.truncate(1);
-    Ok(both)
+    let mut slots = [0; MAX_FLAT_PARAMS];
+    for (slot, param) in slots.iter_mut().zip(params) {
+        *slot = *param;
+    }
+    func.call_of_numbers(store.as_context_mut(), &mut slots).map_err(trap_on_throw)?;
+    Ok(slots[0])
 }
 
 /// Lifts with one side's memory.

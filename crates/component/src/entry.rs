@@ -12,6 +12,8 @@ use crate::trap::Trap;
 pub(crate) const MAY_LEAVE: u32 = 1;
 /// In an instance's flags: it is not entered, and not poisoned.
 pub(crate) const MAY_ENTER: u32 = 2;
+/// The flags of an instance whenever it can be entered: what may not leave is an allocator, or what runs after a return, and while these run, nobody can call into their instance.
+pub(crate) const AT_REST: u32 = MAY_LEAVE | MAY_ENTER;
 
 /// Where an instance's flags are.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +25,9 @@ pub(crate) enum Flags {
 }
 
 impl Flags {
-    pub(crate) const AT_FIRST: Flags = Flags::Here(MAY_LEAVE | MAY_ENTER);
+    pub(crate) const AT_FIRST: Flags = Flags::Here(AT_REST);
 
+    #[inline]
     fn get(self, globals: &Globals<'_>) -> u32 {
         match self {
             Flags::Here(bits) => bits,
@@ -62,7 +65,7 @@ pub(crate) fn check_leave<T: 'static>(
     id: InstanceId,
 ) -> Result<(), Trap> {
     let (state, globals) = store.attachment_and_globals::<State>();
-    if state.instance(id).flags.get(&globals) & MAY_LEAVE != 0 { Ok(()) } else { Err(Trap::CannotLeave) }
+    state.check_leave(&globals, id)
 }
 
 /// Says whether the instance may call others, and the host.
@@ -81,28 +84,13 @@ pub(crate) fn enter<T: 'static>(
     entry: Entry,
 ) -> Result<(), Trap> {
     let (state, mut globals) = store.attachment_and_globals::<State>();
-    let common = state.outside(callee, entry);
-    if let Entry::Guest(caller) = entry
-        && (common == Some(caller) || common == Some(callee))
-        && !state.instance(caller).may_call_relatives
-    {
-        return Err(Trap::CannotEnter);
-    }
-    if !state
-        .chain(callee, common)
-        .all(|id| state.instances[id.0 as usize].flags.get(&globals) & MAY_ENTER != 0)
-    {
-        return Err(Trap::CannotEnter);
-    }
-    state.set_may_enter(&mut globals, (callee, common), false);
-    Ok(())
+    state.enter(&mut globals, callee, entry)
 }
 
 /// Ends what [`enter`] has begun.
 pub(crate) fn leave<T: 'static>(store: &mut StoreContextMut<'_, T>, callee: InstanceId, entry: Entry) {
     let (state, mut globals) = store.attachment_and_globals::<State>();
-    let common = state.outside(callee, entry);
-    state.set_may_enter(&mut globals, (callee, common), true);
+    state.leave(&mut globals, callee, entry);
 }
 
 /// Whether nothing can call into an instance any more: it is entered, and no call is under way.
@@ -112,6 +100,43 @@ pub(crate) fn is_poisoned<T: 'static>(store: &mut StoreContextMut<'_, T>, id: In
 }
 
 impl State {
+    /// As [`check_leave`], where the store's parts are at hand.
+    #[inline]
+    pub(crate) fn check_leave(&self, globals: &Globals<'_>, id: InstanceId) -> Result<(), Trap> {
+        let flags = self.instances[id.0 as usize].flags.get(globals);
+        if flags & MAY_LEAVE != 0 { Ok(()) } else { Err(Trap::CannotLeave) }
+    }
+
+    /// As [`enter`], where the store's parts are at hand.
+    pub(crate) fn enter(
+        &mut self,
+        globals: &mut Globals<'_>,
+        callee: InstanceId,
+        entry: Entry,
+    ) -> Result<(), Trap> {
+        let common = self.outside(callee, entry);
+        if let Entry::Guest(caller) = entry
+            && (common == Some(caller) || common == Some(callee))
+            && !self.instance(caller).may_call_relatives
+        {
+            return Err(Trap::CannotEnter);
+        }
+        if !self
+            .chain(callee, common)
+            .all(|id| self.instances[id.0 as usize].flags.get(globals) & MAY_ENTER != 0)
+        {
+            return Err(Trap::CannotEnter);
+        }
+        self.set_may_enter(globals, (callee, common), false);
+        Ok(())
+    }
+
+    /// As [`leave`], where the store's parts are at hand.
+    pub(crate) fn leave(&mut self, globals: &mut Globals<'_>, callee: InstanceId, entry: Entry) {
+        let common = self.outside(callee, entry);
+        self.set_may_enter(globals, (callee, common), true);
+    }
+
     /// The innermost instance that a call does not enter, though the callee is in it or is it: the caller is in it too.
     fn outside(&self, callee: InstanceId, entry: Entry) -> Option<InstanceId> {
         match entry {

@@ -203,9 +203,9 @@ impl State {
     pub(crate) fn lend(&mut self, of: InstanceId, index: u32, ty: ResourceTypeId) -> Result<u32, Trap> {
         let State { instances, resource_types, .. } = self;
         let handles = &mut instances[of.0 as usize].handles;
-        let rep = handles.get_of(index, ty, |ty| State::owner(resource_types, ty))?.rep;
-        handles.lend(index)?;
-        Ok(rep)
+        let entry = handles.get_of(index, ty, |ty| State::owner(resource_types, ty))?;
+        entry.lend();
+        Ok(entry.rep)
     }
 
     /// Gives an instance a borrowed handle for a call, or what its own resource is.

@@ -28,6 +28,11 @@ impl ResourceHandle {
         ResourceHandle { ty, rep, kind: HandleKind::Own { lends: 0 } }
     }
 
+    /// Notes that it is lent once more.
+    pub(crate) fn lend(&mut self) {
+        *self.lends_mut() += 1;
+    }
+
     fn lends_mut(&mut self) -> &mut u32 {
         match &mut self.kind {
             HandleKind::Own { lends } | HandleKind::Borrow { lends, .. } => lends,
@@ -128,12 +133,7 @@ impl HandleTable {
         self.free.push(index);
     }
 
-    pub(crate) fn lend(&mut self, index: u32) -> Result<(), Trap> {
-        *self.get(index)?.lends_mut() += 1;
-        Ok(())
-    }
-
-    /// Ends what [`HandleTable::lend`] has begun.
+    /// Ends what [`ResourceHandle::lend`] has begun.
     pub(crate) fn give_back(&mut self, index: u32) {
         if let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) {
             let lends = entry.lends_mut();

@@ -3,9 +3,12 @@
 //! Must stay true: whichever way a call ends, by an error or by unwinding too, it is forgotten, and with it those within it that were not ended. Else an instance that nothing
 //! is under way in would not be known as poisoned.
 
+use std::mem::ManuallyDrop;
+
 use innkeeper_engine::StoreContextMut;
 
-use crate::state::{AsyncReturn, State};
+use crate::entry::Entry;
+use crate::state::{AsyncReturn, InstanceId, State};
 
 /// A call that is under way, with the store meanwhile.
 pub(crate) struct CallUnderWay<'s, 'b, T: 'static> {
@@ -20,6 +23,21 @@ impl<'s, 'b, T> CallUnderWay<'s, 'b, T> {
     ) -> CallUnderWay<'s, 'b, T> {
         let number = store.attachment::<State>().begin(async_return);
         CallUnderWay { store, number }
+    }
+
+    /// As [`CallUnderWay::begin`], where [`State::begin`] has given the number.
+    #[inline]
+    pub(crate) fn begun(store: &'s mut StoreContextMut<'b, T>, number: u32) -> CallUnderWay<'s, 'b, T> {
+        CallUnderWay { store, number }
+    }
+
+    /// Forgets the call, which has returned, and leaves the instance that it had entered.
+    pub(crate) fn leave(self, callee: InstanceId, entry: Entry) {
+        let mut call = ManuallyDrop::new(self);
+        let number = call.number as usize;
+        let (state, mut globals) = call.store.attachment_and_globals::<State>();
+        state.calls.truncate(number);
+        state.leave(&mut globals, callee, entry);
     }
 }
 

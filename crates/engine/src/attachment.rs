@@ -58,6 +58,8 @@ pub struct StoreParts<'a, T, A> {
     pub budget: &'a Budget,
     /// Tells whether somebody wants the store's guests to stop.
     pub interrupts: &'a InterruptHandle,
+    /// The store's globals.
+    pub globals: Globals<'a>,
 }
 
 impl<T, A> std::fmt::Debug for StoreParts<'_, T, A> {
@@ -110,6 +112,7 @@ impl<'a, T> StoreContext<'a, T> {
 
 impl<T> StoreContextMut<'_, T> {
     /// What a layer keeps with the store, made now where it has kept nothing yet. It goes with the store, or when that begins anew.
+    #[inline]
     pub fn attachment<A: Default + Send + Sync + 'static>(&mut self) -> &mut A {
         self.0.core.attachments.get_or_default()
     }
@@ -152,17 +155,19 @@ impl<T> StoreContextMut<'_, T> {
         Ok((core.attachments.get_or_default(), bytes))
     }
 
-    /// All that a call of the host's needs at once: the embedder's data, what a layer keeps with the store, the bytes of a memory (none where there is no memory), and
-    /// what guests charge what they hold to, and whether they are to stop. Nothing of the guest's runs while they are borrowed, and no memory grows.
+    /// All that a call of the host's needs at once: the embedder's data, what a layer keeps with the store, the bytes of a memory (none where there is no memory),
+    /// what guests charge what they hold to, whether they are to stop, and globals. Nothing of the guest's runs while they are borrowed, and no memory grows.
     ///
     /// # Errors
     /// Where the memory is of another store, or shared.
+    #[inline]
     pub fn parts<A: Default + Send + Sync + 'static>(
         &mut self,
         memory: Option<Memory>,
     ) -> Result<StoreParts<'_, T, A>, Error> {
         let inner = &mut *self.0;
         let core = &mut inner.core;
+        let store = core.id();
         let memory: &mut [u8] = match memory {
             Some(memory) => {
                 let id = memory.id(core)?;
@@ -173,7 +178,15 @@ impl<T> StoreContextMut<'_, T> {
         };
         let attachment = core.attachments.get_or_default();
         let interrupts = core.record.interrupt_handle();
-        Ok(StoreParts { data: &mut inner.data, attachment, memory, budget: &core.budget, interrupts })
+        let globals = Globals { store, globals: &mut core.globals };
+        Ok(StoreParts {
+            data: &mut inner.data,
+            attachment,
+            memory,
+            budget: &core.budget,
+            interrupts,
+            globals,
+        })
     }
 
     /// What the store's guests charge what they hold to.

@@ -107,7 +107,7 @@ pub use reference::{
 };
 #[cfg(feature = "fibers")]
 pub use runtime::fibers::{FiberEnd, FiberId, HostEnding};
-pub use runtime::plain::{Plain, numbers_in};
+pub use runtime::plain::{Plain, is_ascii, numbers_in, text_in};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use store_builder::StoreBuilder;
 pub use tier::{CompileStatistics, Disassembly, Lacking, NewCode};

@@ -11,7 +11,9 @@ use crate::state::{InstanceId, State};
 /// Lends that end with the call that they were made for.
 #[derive(Default)]
 pub(crate) struct Lends {
-    /// Handles of the caller's table.
+    /// A handle of the caller's table: most calls lend one at most, which takes no memory of the host's.
+    first: Option<u32>,
+    /// More such handles.
     guest: Vec<u32>,
     /// Handles of the host's: index and generation of each.
     pub(crate) host: Vec<(u32, u64)>,
@@ -28,6 +30,11 @@ impl Lends {
         ty: ResourceTypeId,
         costs: &mut Costs<'_>,
     ) -> Result<u32, Error> {
+        if self.first.is_none() {
+            let rep = state.lend(lender, index, ty)?;
+            self.first = Some(index);
+            return Ok(rep);
+        }
         costs.room_for_one(&mut self.guest)?;
         let rep = state.lend(lender, index, ty)?;
         self.guest.push(index);
@@ -51,10 +58,15 @@ impl Lends {
         Ok(lent)
     }
 
+    #[inline]
+    fn are_none(&self) -> bool {
+        self.first.is_none() && self.guest.is_empty() && self.host.is_empty() && self.borrowed.is_empty()
+    }
+
     /// Ends them, as the caller is told that the call has returned (canonical ABI, `deliver_resolve`).
     fn end(&mut self, state: &mut State, caller: Option<InstanceId>) {
         if let Some(caller) = caller {
-            for handle in self.guest.drain(..) {
+            for handle in self.first.take().into_iter().chain(self.guest.drain(..)) {
                 state.instance(caller).handles.give_back(handle);
             }
         }
@@ -87,7 +99,10 @@ impl<'s, 'b, T> LendingCall<'s, 'b, T> {
 }
 
 impl<T> Drop for LendingCall<'_, '_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.lends.end(self.store.attachment(), self.caller);
+        if !self.lends.are_none() {
+            self.lends.end(self.store.attachment(), self.caller);
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use innkeeper_engine::{Error, Memory, StoreContextMut, StoreParts};
+use innkeeper_engine::{Error, Memory, StoreContextMut, StoreParts, text_in};
 
 use super::{Boundary, Costs, Guest, InStore, MAX_BYTES, Side, check_range};
 use crate::decode::Encoding;
@@ -54,7 +54,7 @@ pub(super) fn load(
     costs.work_on(bytes.len())?;
     let text = match source {
         Source::Utf8 => {
-            let given = std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)?;
+            let given = text_in(bytes).map_err(Trap::InvalidUtf8)?;
             let mut text = costs.room_for_text(given.len())?;
             text.push_str(given);
             text
@@ -110,7 +110,7 @@ pub(crate) fn lift_string(
 /// A string of UTF-8 that is handed to the host, where it is.
 pub(crate) fn lift_utf8(memory: &[u8], passed: (u32, u32)) -> Result<&str, Trap> {
     let (_, bytes, _) = locate(memory, passed, Encoding::Utf8, Boundary::Host)?;
-    std::str::from_utf8(bytes).map_err(Trap::InvalidUtf8)
+    text_in(bytes).map_err(Trap::InvalidUtf8)
 }
 
 /// Where a string is that is handed to the host, and what it is in: Latin-1 where that is one of two that it could be.
@@ -158,6 +158,7 @@ pub(crate) fn transcode<T: 'static>(
 }
 
 /// Where a string is, and how long in its encoding's units.
+#[inline]
 fn locate(
     memory: &[u8],
     (address, tagged_units): (u32, u32),

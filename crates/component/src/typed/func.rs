@@ -11,7 +11,7 @@ use super::wit::{BoundResources, check};
 use super::{GivenHandles, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
 use crate::abi::{InStore, LendingCall, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::check_borrows;
-use crate::entry::{Entry, enter, leave, set_may_leave};
+use crate::entry::{Entry, set_may_leave};
 use crate::func::{Func, LiftedFunc, other_store};
 use crate::instance::Instance;
 use crate::reentry::refused;
@@ -115,36 +115,34 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
     /// As [`Func::call`].
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R, Error> {
         let mut store = store.as_context_mut();
-        let instance = self.callee.side.instance;
-        self.enter(&mut store, &params)?;
+        let number = self.enter(&mut store, &params)?;
         let mut lending = LendingCall::new(&mut store, None);
-        let call = CallUnderWay::begin(&mut *lending.store, None);
-        call.store.attachment::<State>().is_of(self.func.func);
-        let result = self.in_callee(call.store, call.number, &params, &mut lending.lends)?;
-        drop(call);
-        drop(lending);
+        let call = CallUnderWay::begun(&mut *lending.store, number);
+        let result = self.in_callee(call.store, number, &params, &mut lending.lends)?;
         // Whatever ends a call by an error leaves the callee entered, which poisons it.
-        leave(&mut store, instance, Entry::Host);
+        call.leave(self.callee.side.instance, Entry::Host);
         Ok(result)
     }
 
-    /// Enters the callee, once it is clear that the parameters can be given.
+    /// Enters the callee, once it is clear that the parameters can be given; gives the number of the call that begins, which somebody must be there to end.
     pub(super) fn enter<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
         params: &P,
-    ) -> Result<(), Error> {
-        let state = store.attachment::<State>();
+    ) -> Result<u32, Error> {
+        let (state, mut globals) = store.attachment_and_globals::<State>();
         if state.id != self.func.store {
             return Err(other_store());
         }
         if P::SHAPE.has_handles() {
             params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
         }
-        match enter(store, self.callee.side.instance, Entry::Host) {
-            Ok(()) => Ok(()),
-            Err(trap) => Err(refused(store.attachment(), &self.func, trap)),
+        if let Err(trap) = state.enter(&mut globals, self.callee.side.instance, Entry::Host) {
+            return Err(refused(state, &self.func, trap));
         }
+        let number = state.begin(None);
+        state.is_of(self.func.func);
+        Ok(number)
     }
 
     fn in_callee<T: 'static>(
@@ -192,8 +190,10 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
             Ok((result, charge, _)) => (result, charge),
             Err(error) => return Err(or_stopped(store, error)),
         };
-        let state = store.attachment::<State>();
-        check_borrows(state, call)?;
+        // Nothing was borrowed for it but what it was given.
+        if P::SHAPE.has_handles() {
+            check_borrows(store.attachment(), call)?;
+        }
         if let Some(post_return) = callee.post_return {
             set_may_leave(store, side.instance, false);
             post_return.call_of_numbers(store.as_context_mut(), &mut [returned]).map_err(trap_on_throw)?;

@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut, Trap};
+use innkeeper_engine::{AsContextMut, Error, Func, FuncType, InterruptHandle, StoreContextMut, Trap};
 
 use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
@@ -14,7 +14,6 @@ use super::wit::{BoundResources, check};
 use super::{Lift, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
 use crate::abi::{InStore, LendingCall, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::Lowered;
-use crate::entry::check_leave;
 use crate::func::{HostCall, HostFunc};
 use crate::linker::{Item, LinkerInstance};
 use crate::resource::ResourceType;
@@ -95,10 +94,33 @@ pub(crate) trait TypedHost<T: 'static>: Send + Sync {
     fn call(
         &self,
         store: &mut StoreContextMut<'_, T>,
-        lowered: &Lowered,
-        resources: &BoundResources,
+        of: (&Lowered, &BoundResources),
         slots: &mut [u64],
     ) -> Result<(), Error>;
+
+    /// Makes the core function that a guest calls it by: one piece of code with all that is done around the call.
+    fn func(
+        self: Arc<Self>,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: (Lowered, HostFunc),
+        ty: &FuncType,
+    ) -> Result<Func, Error>;
+}
+
+/// Makes the core function that does `call` for a guest, whose parameters stand in the slots, and which leaves what it gives in them.
+fn core_func<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (lowered, host): (Lowered, HostFunc),
+    ty: &FuncType,
+    call: impl Fn(&mut StoreContextMut<'_, T>, (&Lowered, &BoundResources), &mut [u64]) -> Result<(), Error>
+    + Send
+    + Sync
+    + 'static,
+) -> Result<Func, Error> {
+    Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
+        call(&mut caller.as_context_mut(), (&lowered, host.resources()), slots)?;
+        lowered.end(slots)
+    })
 }
 
 /// Such a function that takes the store.
@@ -110,9 +132,9 @@ pub(crate) struct Owning<P, R, F> {
 impl<T, P, R, F> TypedHost<T> for Owning<P, R, F>
 where
     T: 'static,
-    P: ParamList + LiftOwned,
-    R: Lower,
-    F: Fn(StoreContextMut<'_, T>, P) -> Result<R, Error> + Send + Sync,
+    P: ParamList + LiftOwned + 'static,
+    R: Lower + 'static,
+    F: Fn(StoreContextMut<'_, T>, P) -> Result<R, Error> + Send + Sync + 'static,
 {
     fn check(
         &self,
@@ -123,17 +145,26 @@ where
         check::<P, R>(&format!("`{name}`"), import, state)
     }
 
+    #[inline]
     fn call(
         &self,
         store: &mut StoreContextMut<'_, T>,
-        lowered: &Lowered,
-        resources: &BoundResources,
+        of: (&Lowered, &BoundResources),
         slots: &mut [u64],
     ) -> Result<(), Error> {
-        let mut lending = LendingCall::new(store, Some(lowered.side.instance));
-        let (params, _charge) = take_params::<T, P>(&mut lending, (lowered, resources), slots)?;
+        let mut lending = LendingCall::new(store, Some(of.0.side.instance));
+        let (params, _charge) = take_params::<T, P>(&mut lending, of, slots)?;
         let result = (self.call)(lending.store.as_context_mut(), params).map_err(trap_on_throw)?;
-        give::<T, P, R>(lending, (lowered, resources), (slots, &result))
+        give::<T, P, R>(lending, of, (slots, &result))
+    }
+
+    fn func(
+        self: Arc<Self>,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: (Lowered, HostFunc),
+        ty: &FuncType,
+    ) -> Result<Func, Error> {
+        core_func(store, lowered, ty, move |store, of, slots| self.call(store, of, slots))
     }
 }
 
@@ -146,9 +177,9 @@ pub(crate) struct Borrowing<P, R, F> {
 impl<T, P, R, F> TypedHost<T> for Borrowing<P, R, F>
 where
     T: 'static,
-    P: ParamList + Lift,
-    R: Lower,
-    F: for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error> + Send + Sync,
+    P: ParamList + Lift + 'static,
+    R: Lower + 'static,
+    F: for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error> + Send + Sync + 'static,
 {
     fn check(
         &self,
@@ -159,17 +190,18 @@ where
         check::<P, R>(&format!("`{name}`"), import, state)
     }
 
+    #[inline]
     fn call(
         &self,
         store: &mut StoreContextMut<'_, T>,
-        lowered: &Lowered,
-        resources: &BoundResources,
+        (lowered, resources): (&Lowered, &BoundResources),
         slots: &mut [u64],
     ) -> Result<(), Error> {
         let kept = Arena::default();
         let mut lending = LendingCall::new(store, Some(lowered.side.instance));
         let of = (&lowered.side, resources);
         let parts = lending.store.parts::<State>(lowered.side.memory)?;
+        parts.attachment.check_leave(&parts.globals, lowered.side.instance)?;
         let (from, interrupts) = ((max_flat_params(lowered), &*slots), parts.interrupts);
         // The store is back in one piece when the call is over, and not before.
         let ended = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from)
@@ -184,9 +216,19 @@ where
         };
         give::<T, P, R>(lending, (lowered, resources), (slots, &result))
     }
+
+    fn func(
+        self: Arc<Self>,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: (Lowered, HostFunc),
+        ty: &FuncType,
+    ) -> Result<Func, Error> {
+        core_func(store, lowered, ty, move |store, of, slots| self.call(store, of, slots))
+    }
 }
 
-/// Lifts the parameters of a function that does not borrow them.
+/// Lifts the parameters of a function that does not borrow them, once it is clear that the guest may call others.
+#[inline]
 pub(super) fn take_params<T: 'static, P: ParamList + LiftOwned>(
     lending: &mut LendingCall<'_, '_, T>,
     (lowered, resources): (&Lowered, &BoundResources),
@@ -195,6 +237,7 @@ pub(super) fn take_params<T: 'static, P: ParamList + LiftOwned>(
     let kept = Arena::default();
     let of = (&lowered.side, resources);
     let parts = lending.store.parts::<State>(lowered.side.memory)?;
+    parts.attachment.check_leave(&parts.globals, lowered.side.instance)?;
     let from = (max_flat_params(lowered), slots);
     let lifted = lift_from::<P, T>(parts, of, (&mut lending.lends, &kept), from);
     match lifted.map(|(params, charge, _)| (params, charge)) {
@@ -208,6 +251,7 @@ pub(super) fn max_flat_params(lowered: &Lowered) -> usize {
 }
 
 /// Gives a guest what a function of the host returns, and ends what was lent for the call.
+#[inline]
 pub(super) fn give<T: 'static, P: Lift, R: Lower>(
     mut lending: LendingCall<'_, '_, T>,
     (lowered, resources): (&Lowered, &BoundResources),
@@ -240,16 +284,9 @@ impl<T: 'static> BoundHost<T> {
         self,
         store: &mut StoreContextMut<'_, T>,
         lowered: Lowered,
-        ty: &innkeeper_engine::FuncType,
-    ) -> Result<innkeeper_engine::Func, Error> {
-        innkeeper_engine::Func::new_of_numbers(
-            store.as_context_mut(),
-            ty.clone(),
-            move |mut caller, slots| {
-                let mut store = caller.as_context_mut();
-                self.call(&mut store, &lowered, slots)
-            },
-        )
+        ty: &FuncType,
+    ) -> Result<Func, Error> {
+        self.typed.func(store, (lowered, self.host), ty)
     }
 
     /// Calls it for a guest.
@@ -260,8 +297,7 @@ impl<T: 'static> BoundHost<T> {
         lowered: &Lowered,
         slots: &mut [u64],
     ) -> Result<(), Error> {
-        check_leave(store, lowered.side.instance)?;
-        self.typed.call(store, lowered, self.host.resources(), slots)?;
+        self.typed.call(store, (lowered, self.host.resources()), slots)?;
         lowered.end(slots)
     }
 

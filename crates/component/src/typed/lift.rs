@@ -36,6 +36,7 @@ impl<'a> LiftContext<'a> {
     }
 
     /// A value from as many slots as it has, or from memory where these would be more than `max_flat`.
+    #[inline]
     pub(crate) fn value<V: Lift>(&mut self, max_flat: usize, slots: &[u64]) -> Result<V::Lifted<'a>, Error> {
         if V::SHAPE.flat() <= max_flat {
             return V::lift(self, &mut Slots::new(slots));
@@ -130,13 +131,14 @@ impl<'a> LiftContext<'a> {
 pub(super) type LiftedFrom<'a, V, T> = (<V as Lift>::Lifted<'a>, Option<Charge>, &'a mut T);
 
 /// Lifts a value with all that is lent of a store.
+#[inline]
 pub(super) fn lift_from<'a, V: Lift, T>(
     parts: StoreParts<'a, T, State>,
     of: (&'a Side, &'a BoundResources),
     to: (&'a mut Lends, &'a Arena),
     (max_flat, slots): (usize, &[u64]),
 ) -> Result<LiftedFrom<'a, V, T>, Error> {
-    let StoreParts { data, attachment, memory, budget, interrupts } = parts;
+    let StoreParts { data, attachment, memory, budget, interrupts, .. } = parts;
     let mut context = LiftContext::new(of, (attachment, memory), to, Costs::new(budget, interrupts));
     let value = context.value::<V>(max_flat, slots)?;
     Ok((value, context.costs.into_charge(), data))

@@ -37,8 +37,14 @@ macro_rules! integers {
                 length: usize,
             ) -> Result<Vec<$ty>, Error> {
                 let mut list = context.room_for(length)?;
-                let (numbers, _) = context.bytes(address, length * size_of::<$ty>()).as_chunks();
-                list.extend(numbers.iter().map(|bytes| <$ty>::from_le_bytes(*bytes)));
+                let bytes = context.bytes(address, length * size_of::<$ty>());
+                match numbers_in(bytes) {
+                    Some(numbers) => list.extend_from_slice(numbers),
+                    None => {
+                        let (numbers, _) = bytes.as_chunks();
+                        list.extend(numbers.iter().map(|bytes| <$ty>::from_le_bytes(*bytes)));
+                    }
+                }
                 Ok(list)
             }
         }

@@ -8,13 +8,14 @@ use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, InterruptHandle, StoreContextMut, Trap};
 
 use super::arena::Arena;
-use super::host::{Borrowing, BoundHost, give, max_flat_params, take_params};
+use super::host::{Borrowing, give, max_flat_params, take_params};
 use super::lift::{lift_from, or_stopped};
 use super::wit::{BoundResources, check};
 use super::{Lift, LiftOwned, Lower, ParamList, SlotsMut, TypedFunc};
 use crate::abi::LendingCall;
 use crate::call::Lowered;
-use crate::entry::{Entry, check_leave, leave};
+use crate::entry::Entry;
+use crate::entry::check_leave;
 use crate::func::HostCall;
 use crate::linker::{Item, LinkerInstance};
 use crate::state::{FuncInst, Shared, State};
@@ -127,7 +128,6 @@ where
             let mut store = caller.as_context_mut();
             // What was lent is given back however that ends.
             let mut lending = LendingCall::new(&mut store, Some(lowered.side.instance));
-            check_leave(lending.store, lowered.side.instance)?;
             let (params, _charge) = take_params::<T, P>(&mut lending, (&lowered, &resources), slots)?;
             let future = Box::into_pin((self.call)(lending.store.as_context_mut(), params));
             let result = future.await.map_err(trap_on_throw)?;
@@ -207,7 +207,7 @@ pub(crate) fn waiting_trampoline<T: 'static>(
     let Some(FuncInst::Host(host)) = func else { return Err(Trampoline::Lower(lowered)) };
     let (blocking, waiting) = match host.of::<T>() {
         Ok(HostCall::Waiting(waiting)) => (None, Arc::clone(waiting)),
-        Ok(HostCall::Either(typed, waiting)) => (Some(BoundHost::new(typed, &host)), Arc::clone(waiting)),
+        Ok(HostCall::Either(typed, waiting)) => (Some(Arc::clone(typed)), Arc::clone(waiting)),
         _ => return Err(Trampoline::Lower(lowered)),
     };
     let resources = Arc::clone(host.shared_resources());
@@ -215,12 +215,15 @@ pub(crate) fn waiting_trampoline<T: 'static>(
     let (store, ty) = (store.as_context_mut(), ty.clone());
     Ok(match blocking {
         None => core::Func::new_of_numbers_async(store, ty, move |caller, slots| bound.call(caller, slots)),
-        Some(host) => {
-            let lowered = Arc::clone(&bound.lowered);
+        Some(blocking) => {
+            let (lowered, resources) = (Arc::clone(&bound.lowered), Arc::clone(&bound.resources));
             core::Func::new_of_numbers_blocking_or_async(
                 store,
                 ty,
-                move |mut caller, slots| host.call(&mut caller.as_context_mut(), &lowered, slots),
+                move |mut caller, slots| {
+                    blocking.call(&mut caller.as_context_mut(), (&lowered, &resources), slots)?;
+                    lowered.end(slots)
+                },
                 move |caller, slots| bound.call(caller, slots),
             )
         }
@@ -252,10 +255,9 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         params: P,
     ) -> Result<R, Error> {
         let mut store = store.as_context_mut();
-        self.enter(&mut store, &params)?;
+        let number = self.enter(&mut store, &params)?;
         let mut lending = LendingCall::new(&mut store, None);
-        let call = CallUnderWay::begin(&mut *lending.store, None);
-        call.store.attachment::<State>().is_of(self.func().func);
+        let call = CallUnderWay::begun(&mut *lending.store, number);
         let mut slots = SlotsMut::default();
         self.hand_over(call.store, call.number, (&params, &mut lending.lends), &mut slots)?;
         drop(params);
@@ -263,10 +265,8 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         let core = self.callee.core;
         core.call_of_numbers_async(call.store.as_context_mut(), slots).await.map_err(trap_on_throw)?;
         let result = self.take(call.store, call.number, &mut lending.lends, slots[0])?;
-        drop(call);
-        drop(lending);
         // Whatever ends a call by an error, or gives it up, leaves the callee entered, which poisons it.
-        leave(&mut store, self.callee.side.instance, Entry::Host);
+        call.leave(self.callee.side.instance, Entry::Host);
         Ok(result)
     }
 }

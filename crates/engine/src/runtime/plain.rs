@@ -1,4 +1,4 @@
-//! Numbers in the bytes of a memory, where they stand.
+//! Numbers and text in the bytes of a memory, where they stand.
 
 mod sealed {
     pub trait Sealed {}
@@ -29,9 +29,53 @@ pub fn numbers_in<N: Plain>(bytes: &[u8]) -> Option<&[N]> {
     (before.is_empty() && after.is_empty()).then_some(numbers)
 }
 
+/// Bytes that are looked at together: so many that the compiler does it with as many registers of vectors as help.
+const BLOCK_BYTES: usize = 128;
+
+/// Whether all bytes are ASCII.
+#[must_use]
+pub fn is_ascii(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
+    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) < 0x80) && rest.is_ascii()
+}
+
+/// The text that bytes are, as [`std::str::from_utf8`] has it, found sooner where it is long and ASCII.
+///
+/// # Errors
+/// Where they are not UTF-8.
+pub fn text_in(bytes: &[u8]) -> Result<&str, std::str::Utf8Error> {
+    if bytes.len() < BLOCK_BYTES || !is_ascii(bytes) {
+        return std::str::from_utf8(bytes);
+    }
+    // SAFETY: ASCII is UTF-8.
+    Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_what_the_standard_library_has_it_to_be() {
+        for length in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 7] {
+            let mut bytes = vec![b'a'; length];
+            assert_eq!(text_in(&bytes), std::str::from_utf8(&bytes));
+            for at in 0..length {
+                for other in ["\u{e9}".as_bytes(), &[0x80], &[0xff], "\u{1f600}".as_bytes()] {
+                    let end = length.min(at + other.len());
+                    let before = bytes.clone();
+                    bytes[at..end].copy_from_slice(&other[..end - at]);
+                    assert!(!is_ascii(&bytes));
+                    assert_eq!(
+                        text_in(&bytes),
+                        std::str::from_utf8(&bytes),
+                        "{other:x?} at {at} of {length}"
+                    );
+                    bytes = before;
+                }
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_found_where_they_are_aligned_and_whole() {

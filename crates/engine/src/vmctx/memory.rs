@@ -118,6 +118,7 @@ impl LinearMemory {
     }
 
     /// The bytes, to write to; none of a shared memory, which nobody can borrow.
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let len_bytes = self.len_bytes();
         let LinearMemory::Own(memory) = self else { return None };

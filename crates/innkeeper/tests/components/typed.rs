@@ -311,6 +311,49 @@ fn resources_of_the_host_have_a_rust_type() {
     }
 }
 
+/// However many handles a guest lends for a call, it has all of them back after it, and can drop them.
+#[test]
+fn each_handle_that_is_lent_comes_back() {
+    let text = r#"(component
+        (import "counters" (instance $counters
+            (export "counter" (type $counter (sub resource)))
+            (export "make" (func (param "start" u32) (result (own $counter))))
+            (export "sum" (func (param "a" (borrow $counter)) (param "b" (borrow $counter)) (param "c" (borrow $counter)) (result u32)))))
+        (alias export $counters "counter" (type $counter))
+        (core func $make (canon lower (func $counters "make")))
+        (core func $sum (canon lower (func $counters "sum")))
+        (core func $drop (canon resource.drop $counter))
+        (core module $m
+            (import "" "make" (func $make (param i32) (result i32)))
+            (import "" "sum" (func $sum (param i32 i32 i32) (result i32)))
+            (import "" "drop" (func $drop (param i32)))
+            (func (export "run") (result i32) (local $a i32) (local $b i32)
+                (local.set $a (call $make (i32.const 5)))
+                (local.set $b (call $make (i32.const 40)))
+                (call $sum (local.get $a) (local.get $b) (local.get $a))
+                (call $drop (local.get $b))
+                (call $drop (local.get $a))))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "make" (func $make)) (export "sum" (func $sum)) (export "drop" (func $drop))))))
+        (func (export "run") (result u32) (canon lift (core func $m "run"))))"#;
+    for engine in engines() {
+        let mut linker: Linker<u32> = Linker::new(&engine);
+        let mut counters = linker.instance("counters").unwrap();
+        counters.resource_of::<Counter>("counter", |mut store, counter| {
+            *store.data_mut() += counter.rep();
+            Ok(())
+        });
+        counters.func_wrap("make", |_, (start,): (u32,)| Ok(Resource::<Counter>::new(start)));
+        type Three<'a> = (Borrowed<'a, Counter>, Borrowed<'a, Counter>, Borrowed<'a, Counter>);
+        counters.func_wrap_borrowed::<Three<'_>, u32>("sum", |_, (a, b, c)| Ok(a.rep() + b.rep() + c.rep()));
+        let mut store = Store::new(&engine, 0).unwrap();
+        let instance = linker.instantiate(&mut store, &component(&engine, text)).unwrap();
+        let run = instance.get_typed_func::<(), u32>(&mut store, "run").unwrap();
+        assert_eq!(run.call(&mut store, ()).unwrap(), 50);
+        assert_eq!(*store.data(), 45, "both were dropped");
+    }
+}
+
 /// A handle that a guest was lent and has not dropped is a trap; another resource type is not the one that is imported.
 #[test]
 fn rules_of_resources_hold_for_rust_types() {

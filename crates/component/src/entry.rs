@@ -14,6 +14,8 @@ pub(crate) const MAY_LEAVE: u32 = 1;
 pub(crate) const MAY_ENTER: u32 = 2;
 /// The flags of an instance whenever it can be entered: what may not leave is an allocator, or what runs after a return, and while these run, nobody can call into their instance.
 pub(crate) const AT_REST: u32 = MAY_LEAVE | MAY_ENTER;
+/// The flags of an instance that has just been entered.
+pub(crate) const ENTERED: u32 = MAY_LEAVE;
 
 /// Where an instance's flags are.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use super::module::{Builder, FuncRef, Outlined, SideIndex, try_all};
 use super::value::{Generator, Place};
 use super::which::Call;
 use crate::abi::MAX_FLAT_RESULTS;
-use crate::entry::{MAY_ENTER, MAY_LEAVE};
+use crate::entry::{AT_REST, ENTERED, MAY_ENTER, MAY_LEAVE};
 use crate::plan::InstanceNumber;
 use crate::types::{Flat, FuncTypeDef, TypeIndex, TypeTable};
 
@@ -115,7 +115,7 @@ impl Generator<'_, '_> {
         let (ty, callee_ty) = (types.func(call.ty), types.func(call.callee.ty));
         let may_throw = self.builder.may_throw;
         let is_recorded = ty.has_borrow || self.builder.sees_context(call.callee.instance);
-        let entered = self.enter(call);
+        self.enter(call);
         if is_recorded {
             self.host(HostFunction::BeginCall);
         }
@@ -153,8 +153,8 @@ impl Generator<'_, '_> {
         if is_recorded {
             self.host(HostFunction::EndCall(call.caller));
         }
-        for (instance, before) in entered {
-            self.set_flags(instance, before);
+        for instance in &call.entered {
+            self.set_flags_to(*instance, AT_REST);
         }
         if let Some(result) = result {
             self.code.get(result);
@@ -163,28 +163,23 @@ impl Generator<'_, '_> {
         Ok(())
     }
 
-    /// Checks that the caller may leave, and enters the callee; gives the flags of each instance that is entered, as they were.
-    fn enter(&mut self, call: &Call<'_>) -> Vec<(InstanceNumber, Local)> {
+    /// Checks that the caller may leave, and enters the callee. What the flags become does not depend on what they were, which is known: then no call waits for what the one before has stored.
+    fn enter(&mut self, call: &Call<'_>) {
         self.get_flags(call.caller);
         self.code.i32(MAY_LEAVE);
         self.code.op(Instruction::I32And);
         self.code.op(Instruction::I32Eqz);
         self.trap_if(TrapCode::CannotLeave, None);
-        let mut entered = Vec::with_capacity(call.entered.len());
         for instance in &call.entered {
-            let before = self.code.local(Flat::I32);
             self.get_flags(*instance);
-            self.code.tee(before);
             self.code.i32(MAY_ENTER);
             self.code.op(Instruction::I32And);
             self.code.op(Instruction::I32Eqz);
             self.trap_if(TrapCode::CannotEnter, None);
-            entered.push((*instance, before));
         }
-        for (instance, before) in &entered {
-            self.clear_flag(*instance, *before, MAY_ENTER);
+        for instance in &call.entered {
+            self.set_flags_to(*instance, ENTERED);
         }
-        entered
     }
 
     fn params(&mut self, types: (TypeIndex, TypeIndex), passing: &Passing) -> Result<(), Walked> {
@@ -252,11 +247,9 @@ impl Generator<'_, '_> {
         self.code.op(Instruction::GlobalSet(flags));
     }
 
-    fn clear_flag(&mut self, instance: InstanceNumber, before: Local, flag: u32) {
+    fn set_flags_to(&mut self, instance: InstanceNumber, value: u32) {
         let flags = self.builder.flags(instance);
-        self.code.get(before);
-        self.code.i32(!flag);
-        self.code.op(Instruction::I32And);
+        self.code.i32(value);
         self.code.op(Instruction::GlobalSet(flags));
     }
 
@@ -264,8 +257,11 @@ impl Generator<'_, '_> {
     fn forbid_leaving(&mut self, instance: InstanceNumber) -> Local {
         let before = self.code.local(Flat::I32);
         self.get_flags(instance);
-        self.code.set(before);
-        self.clear_flag(instance, before, MAY_LEAVE);
+        self.code.tee(before);
+        self.code.i32(!MAY_LEAVE);
+        self.code.op(Instruction::I32And);
+        let flags = self.builder.flags(instance);
+        self.code.op(Instruction::GlobalSet(flags));
         before
     }
 }

@@ -6,7 +6,7 @@ use innkeeper_engine::{
     Val, ValType,
 };
 
-use super::{Batch, Import, Made, Needs, Walked, generate, which};
+use super::{Batch, Import, Made, Needs, Walked, flags_name, generate, which};
 use crate::component::Component;
 use crate::entry::Flags;
 use crate::instantiate::Making;
@@ -28,11 +28,11 @@ impl Component {
         Ok(false)
     }
 
-    /// Generates the module for some calls, which is the component's so manieth.
-    fn make(&self, number: usize, calls: &[TrampolineNumber]) -> Result<Made, Error> {
-        let needs = Needs::of(self.engine(), self.may_throw()?);
-        let (bytes, imports, calls) = generate(self.plan(), needs, calls);
-        Ok(Made { module: self.nest().adapter(number, bytes)?, imports, calls })
+    /// Generates the module for some calls, which is the component's so manieth, and perhaps the first that a store has of it.
+    fn make(&self, (number, is_first): (usize, bool), calls: &[TrampolineNumber]) -> Result<Made, Error> {
+        let needs = Needs::of(self.engine(), self.may_throw()?, is_first);
+        let (bytes, parts) = generate(self.plan(), needs, calls);
+        Ok(Made { module: self.nest().adapter(number, bytes)?, parts })
     }
 
     /// The module for all calls of a batch, generated now where it was not before.
@@ -44,7 +44,7 @@ impl Component {
         if let Some(made) = batch.made.get() {
             return Ok(made);
         }
-        let made = self.make(number, &batch.calls)?;
+        let made = self.make((number, number == 0), &batch.calls)?;
         Ok(batch.made.get_or_init(|| made))
     }
 }
@@ -76,7 +76,7 @@ impl<T: 'static> Making<'_, T> {
             // The memories of a component are the same each time, unless a module is imported.
             true => component.made((number, batch))?,
             false => {
-                own = component.make(component.batches().len() + number, &calls)?;
+                own = component.make((component.batches().len() + number, number == 0), &calls)?;
                 &own
             }
         };
@@ -86,16 +86,24 @@ impl<T: 'static> Making<'_, T> {
     fn instantiate(
         &mut self,
         store: &mut StoreContextMut<'_, T>,
-        made: &Made,
+        Made { module, parts }: &Made,
         calls: &[TrampolineNumber],
     ) -> Result<(), Error> {
-        for number in calls.iter().filter(|number| !made.calls.contains(number)) {
+        for number in calls.iter().filter(|number| !parts.calls.contains(number)) {
             self.trampoline(store, *number, Some(Walked::TooLong))?;
         }
-        let imports = made.imports.iter().map(|import| self.import(store, import));
+        let imports = parts.imports.iter().map(|import| self.import(store, import));
         let imports = imports.collect::<Result<Vec<_>, Error>>()?;
-        let instance = core::Instance::new(store.as_context_mut(), &made.module, &imports)?;
-        for (i, number) in made.calls.iter().enumerate() {
+        let instance = core::Instance::new(store.as_context_mut(), module, &imports)?;
+        for (i, number) in parts.flags.iter().enumerate() {
+            let global = instance.get_global(&*store, &flags_name(i));
+            let global = global.ok_or_else(|| unresolved("an instance's flags"))?;
+            // Nobody else has any yet: this is the component's first module.
+            if self.share_flags(store, *number, |_, _| Ok(global))? != global {
+                return Err(unresolved("an instance's flags"));
+            }
+        }
+        for (i, number) in parts.calls.iter().enumerate() {
             let func = instance.get_func(store.as_context_mut(), &i.to_string());
             self.trampolines[number.index()] = Some(func.ok_or_else(|| unresolved("a generated function"))?);
         }
@@ -104,25 +112,32 @@ impl<T: 'static> Making<'_, T> {
 
     fn import(&self, store: &mut StoreContextMut<'_, T>, import: &Import) -> Result<core::Extern, Error> {
         match import {
-            Import::Flags(instance) => Ok(self.flags(store, *instance)?.into()),
+            Import::Flags(instance) => {
+                let ty = GlobalType { content: ValType::I32, mutability: Mutability::Var };
+                let new = |store: &mut StoreContextMut<'_, T>, bits| {
+                    core::Global::new(store.as_context_mut(), ty, bits)
+                };
+                Ok(self.share_flags(store, *instance, new)?.into())
+            }
             Import::Memory(item) | Import::Func(item) => self.core(store, item),
             Import::Host(func) => Ok(func.func(store, self)?.into()),
         }
     }
 
-    /// The global that an instance's flags are in from now on.
-    fn flags(
+    /// The global that an instance's flags are in from now on; one of these where they were in none.
+    fn share_flags(
         &self,
         store: &mut StoreContextMut<'_, T>,
         number: InstanceNumber,
+        global: impl FnOnce(&mut StoreContextMut<'_, T>, Val) -> Result<core::Global, Error>,
     ) -> Result<core::Global, Error> {
         let id = self.instance(number);
         let bits = match store.attachment::<State>().instance(id).flags {
             Flags::Shared(global) => return Ok(global),
-            Flags::Here(bits) => bits,
+            Flags::Here(bits) => Val::I32(bits.cast_signed()),
         };
-        let ty = GlobalType { content: ValType::I32, mutability: Mutability::Var };
-        let global = core::Global::new(store.as_context_mut(), ty, Val::I32(bits.cast_signed()))?;
+        let global = global(store, bits)?;
+        global.set(store.as_context_mut(), bits)?;
         store.attachment::<State>().instance(id).flags = Flags::Shared(global);
         Ok(global)
     }

@@ -75,7 +75,7 @@ impl Generator<'_, '_> {
             };
             return self.transcode(transcode, (address, length), to);
         }
-        let copy = self.builder.host(HostFunction::CopyUtf8 { from: source_memory, to: goal_memory });
+        let copy = self.builder.text_copy(source_memory, goal_memory)?;
         self.check_string_length(length)?;
         let bytes = self.code.local(Flat::I64);
         self.code.get(length);
@@ -84,13 +84,10 @@ impl Generator<'_, '_> {
         self.check(self.from, address, Size::Counted(bytes, 1), TrapCode::StringContentOutOfBounds)?;
         let target = self.code.local(Flat::I32);
         self.allocate(Size::Counted(bytes, 1), target, TrapCode::StringContentOutOfBounds)?;
-        self.code.get(length);
-        self.code.if_();
         for local in [address, length, target] {
             self.code.get(local);
         }
         self.code.call(copy);
-        self.code.end();
         self.write_pair(to, (target, length))
     }
 

@@ -15,6 +15,7 @@ mod link;
 mod list;
 mod module;
 mod number;
+mod text;
 mod utf8;
 mod value;
 mod variant;
@@ -87,20 +88,34 @@ impl Import {
 pub(crate) struct Needs {
     pub(crate) canonical_nans: bool,
     pub(crate) may_throw: bool,
+    /// Whether the module is the first of its component, and defines the flags that it uses: its own globals are nearer at hand than imported ones.
+    pub(crate) defines_flags: bool,
 }
 
 impl Needs {
-    pub(crate) fn of(engine: &Engine, may_throw: bool) -> Needs {
-        Needs { canonical_nans: engine.config().nan_bits == NanBits::Canonical, may_throw }
+    pub(crate) fn of(engine: &Engine, may_throw: bool, defines_flags: bool) -> Needs {
+        Needs { canonical_nans: engine.config().nan_bits == NanBits::Canonical, may_throw, defines_flags }
     }
 }
 
 /// The module for some calls.
 pub(crate) struct Made {
     module: core::Module,
+    parts: Parts,
+}
+
+/// What a generated module has, in order.
+struct Parts {
     imports: Vec<Import>,
-    /// The functions are exported in this order.
+    /// Whose flags it defines; each is exported by [`flags_name`].
+    flags: Vec<InstanceNumber>,
+    /// Which of the calls it was to be made for it has functions for; each is exported by its number here.
     calls: Vec<TrampolineNumber>,
+}
+
+/// What flags are exported as.
+fn flags_name(number: usize) -> String {
+    format!("flags {number}")
 }
 
 /// Whether calls are generated at all: an engine may be configured to have them walked, or without what generated code uses.
@@ -118,12 +133,8 @@ pub(crate) fn is_on(engine: &Engine) -> bool {
         && USED.iter().all(|feature| config.features.contains(*feature))
 }
 
-/// Generates the module for some calls; gives its bytes, what it imports, and for which of the calls it has functions.
-fn generate(
-    plan: &Plan,
-    needs: Needs,
-    calls: &[TrampolineNumber],
-) -> (Vec<u8>, Vec<Import>, Vec<TrampolineNumber>) {
+/// Generates the module for some calls.
+fn generate(plan: &Plan, needs: Needs, calls: &[TrampolineNumber]) -> (Vec<u8>, Parts) {
     /// How often it is begun anew without a call whose code is too long.
     const ATTEMPTS: usize = 8;
     let mut calls: Vec<TrampolineNumber> = calls.to_vec();
@@ -132,8 +143,7 @@ fn generate(
         let mut builder = module::Builder::new(plan, needs);
         let failed = calls.iter().position(|number| add(&mut builder, *number).is_err());
         let Some(failed) = failed else {
-            let (bytes, imports) = builder.finish();
-            return (bytes, imports, calls);
+            return builder.finish(calls);
         };
         // What was made of it is in the way.
         attempts += 1;

@@ -6,16 +6,16 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use wasm_encoder::{
-    CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalType, ImportSection,
-    Instruction, MemoryType, Module, NameMap, NameSection, TypeSection, ValType,
+    CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
+    GlobalType, ImportSection, Instruction, MemoryType, Module, NameMap, NameSection, TypeSection, ValType,
 };
 
 use super::code::{Code, Op};
 use super::cost::Known;
 use super::host::HostFunction;
-use super::{Import, Needs, Walked, which};
+use super::{Import, Needs, Parts, Walked, flags_name, which};
 use crate::decode::Encoding;
-use crate::plan::{CoreDef, InstanceNumber, Options, Plan};
+use crate::plan::{CoreDef, InstanceNumber, Options, Plan, TrampolineNumber};
 use crate::types::TypeIndex;
 
 /// A function of the module: an import, or one that it defines.
@@ -45,6 +45,9 @@ pub(super) struct Outlined {
     pub(super) sides: (SideIndex, SideIndex),
 }
 
+/// The type of an instance's flags.
+const FLAGS: GlobalType = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+
 /// Instructions of one module's functions; what would take more is walked.
 const MAX_OPS: usize = 400_000;
 
@@ -65,9 +68,13 @@ pub(super) struct Builder<'p> {
     by_import: HashMap<Import, u32>,
     /// How many functions, memories and globals are imported.
     counts: [u32; 3],
+    /// The instances whose flags the module defines; none where it imports them.
+    own_flags: Option<Vec<InstanceNumber>>,
     defined: Vec<Option<Defined>>,
     sides: Vec<SideDef>,
     reallocs: HashMap<SideIndex, FuncRef>,
+    /// What copies strings from one memory to another.
+    text_copies: HashMap<(CoreDef, CoreDef), FuncRef>,
     outlined: HashMap<Outlined, FuncRef>,
     /// Functions of the former that have no code yet.
     pub(super) waiting: Vec<(Outlined, u32)>,
@@ -89,9 +96,11 @@ impl<'p> Builder<'p> {
             imports: Vec::new(),
             by_import: HashMap::new(),
             counts: [0; 3],
+            own_flags: needs.defines_flags.then(Vec::new),
             defined: Vec::new(),
             sides: Vec::new(),
             reallocs: HashMap::new(),
+            text_copies: HashMap::new(),
             outlined: HashMap::new(),
             waiting: Vec::new(),
             exports: Vec::new(),
@@ -146,8 +155,14 @@ impl<'p> Builder<'p> {
 
     /// The flags of an instance.
     pub(super) fn flags(&mut self, instance: InstanceNumber) -> u32 {
-        let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
-        self.import(Import::Flags(instance), 2, EntityType::Global(ty))
+        let Some(own) = &mut self.own_flags else {
+            return self.import(Import::Flags(instance), 2, EntityType::Global(FLAGS));
+        };
+        let known = own.iter().position(|known| *known == instance);
+        known.unwrap_or_else(|| {
+            own.push(instance);
+            own.len() - 1
+        }) as u32
     }
 
     pub(super) fn side(&mut self, instance: InstanceNumber, options: &Options) -> SideIndex {
@@ -182,6 +197,18 @@ impl<'p> Builder<'p> {
         let (ty, code) = super::call::realloc(self, side)?;
         let func = self.define(ty, code)?;
         self.reallocs.insert(side, func);
+        Ok(func)
+    }
+
+    /// What copies strings of UTF-8 from one memory to another.
+    pub(super) fn text_copy(&mut self, from: CoreDef, to: CoreDef) -> Result<FuncRef, Walked> {
+        let memories = (from, to);
+        if let Some(known) = self.text_copies.get(&memories) {
+            return Ok(*known);
+        }
+        let (ty, code) = super::text::copy(self, memories.0.clone(), memories.1.clone());
+        let func = self.define(ty, code)?;
+        self.text_copies.insert(memories, func);
         Ok(func)
     }
 
@@ -226,8 +253,8 @@ impl<'p> Builder<'p> {
         }
     }
 
-    /// The module, and what it imports, in order.
-    pub(super) fn finish(self) -> (Vec<u8>, Vec<Import>) {
+    /// The module for such calls.
+    pub(super) fn finish(self, calls: Vec<TrampolineNumber>) -> (Vec<u8>, Parts) {
         let mut types = TypeSection::new();
         for (params, results) in &self.types {
             types.ty().function(params.iter().copied(), results.iter().copied());
@@ -256,13 +283,21 @@ impl<'p> Builder<'p> {
             exports.export(&i.to_string(), ExportKind::Func, self.number(*func));
             func_names.append(self.number(*func), "call between components");
         }
+        let flags = self.own_flags.unwrap_or_default();
+        let mut globals = GlobalSection::new();
+        for i in 0..flags.len() {
+            // What they are when the instances are made, whoever makes the module's says.
+            globals.global(FLAGS, &ConstExpr::i32_const(0));
+            exports.export(&flags_name(i), ExportKind::Global, i as u32);
+        }
         let mut names = NameSection::new();
         names.module("adapters");
         names.functions(&func_names);
         let mut module = Module::new();
-        module.section(&types).section(&imports).section(&funcs).section(&exports).section(&codes);
-        module.section(&names);
-        (module.finish(), self.imports.into_iter().map(|(import, _)| import).collect())
+        module.section(&types).section(&imports).section(&funcs);
+        module.section(&globals).section(&exports).section(&codes).section(&names);
+        let imports = self.imports.into_iter().map(|(import, _)| import).collect();
+        (module.finish(), Parts { imports, flags, calls })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Copies a string of UTF-8 from one memory to another, and checks it on the way: block by block, while each is in the processor's nearest cache.
 
-use innkeeper_engine::{Error, Memory, StoreContextMut};
+use innkeeper_engine::{Error, Memory, StoreContextMut, is_ascii};
 
 use crate::trap::Trap;
 
@@ -40,7 +40,7 @@ pub(super) fn copy<T: 'static>(
 fn copy_block((whole, to): (&[u8], &mut [u8]), start: usize) -> Result<usize, Trap> {
     let end = whole.len().min(start + BLOCK);
     let block = &whole[start..end];
-    let valid = if block.is_ascii() {
+    let valid = if is_ascii(block) {
         block.len()
     } else {
         match std::str::from_utf8(block) {

@@ -288,8 +288,16 @@ fn c8_variants_with_many_cases_are_taken_over() {
 #[test]
 fn c45_strings_in_all_encodings_are_taken_over() {
     let encodings = ["utf8", "utf16", "latin1+utf16"];
-    let lengths = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129];
-    let fillings = ["a", "é", "€", "🍵", "aé", "aaaaaaaaaaaaaaaÿ", "aaaaaaaaaaaaaaa🍵"];
+    let lengths = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128, 129];
+    let fillings = [
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        "é",
+        "€",
+        "🍵",
+        "aé",
+        "aaaaaaaaaaaaaaaÿ",
+        "aaaaaaaaaaaaaaa🍵",
+    ];
     for to in encodings {
         for from in encodings {
             let pair = Pair {
@@ -336,7 +344,7 @@ fn c42_broken_strings_are_refused() {
         ("latin1+utf16", utf8("\\00\\d8"), 0x8000_0001_u32),
     ];
     for (encoding, bytes, units) in &broken {
-        for before in [0_u32, 1, 14, 15, 16, 31, 63, 64] {
+        for before in [0_u32, 1, 6, 7, 8, 14, 15, 16, 31, 63, 64, 94, 95, 96] {
             let is_wide = *encoding != "utf8";
             let letters = if is_wide { "a\\00" } else { "a" }.repeat(before as usize);
             let pair = Pair {

@@ -74,6 +74,43 @@ fn c52_post_return_is_called_once_and_may_not_leave() {
     }
 }
 
+/// C52: an allocator may call nobody, whichever of the generated modules it is that is entered and left through: there is one for each row of calls.
+#[test]
+fn c52_realloc_may_not_leave_through_code_that_was_made_before() {
+    let text = |realloc: &str| {
+        format!(
+            r#"(component
+            (component $A (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+                (func (export "f") (canon lift (core func $m "f"))))
+            (component $B (import "f" (func $f)) (core func $f (canon lower (func $f)))
+                (core module $m (import "" "f" (func $f)) (memory (export "mem") 1)
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) {realloc} (i32.const 64))
+                    (func (export "g") (param i32 i32) (call $f)))
+                (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+                (func (export "g") (param "s" string)
+                    (canon lift (core func $m "g") (memory (core memory $m "mem")) (realloc (core func $m "realloc")))))
+            (component $D (import "g" (func $g (param "s" string)))
+                (core module $libc (memory (export "mem") 1)) (core instance $libc (instantiate $libc))
+                (core func $g (canon lower (func $g) (memory (core memory $libc "mem"))))
+                (core module $m (import "" "g" (func $g (param i32 i32)))
+                    (func (export "run") (call $g (i32.const 8) (i32.const 3))))
+                (core instance $m (instantiate $m (with "" (instance (export "g" (func $g))))))
+                (func (export "run") (canon lift (core func $m "run"))))
+            (instance $a (instantiate $A))
+            (instance $b (instantiate $B (with "f" (func $a "f"))))
+            (instance $d (instantiate $D (with "g" (func $b "g"))))
+            (func (export "run") (alias export $d "run")))"#
+        )
+    };
+    for engine in all_engines() {
+        let (mut store, instance) = super::instance(&engine, &text(""));
+        (0..3).for_each(|_| assert_eq!(call(&mut store, instance, "run", &[]).unwrap(), None));
+        let (mut store, instance) = super::instance(&engine, &text("(call $f)"));
+        let error = call(&mut store, instance, "run", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotLeave));
+    }
+}
+
 /// C54: what traps in one component poisons both.
 #[test]
 fn c54_a_trap_poisons_both() {

@@ -41,9 +41,10 @@ pub fn host_string(bytes: u32) -> String {
     )
 }
 
-pub fn host_list(length: u32) -> String {
+/// A list that goes to the function of the host's with that name.
+pub fn host_list(name: &str, length: u32) -> String {
     of_host(
-        r#"(import "list" (func $f (param "l" (list u32))))"#,
+        &format!(r#"(import "{name}" (func $f (param "l" (list u32))))"#),
         &format!("(core func $f (canon lower (func $f) {OPTIONS}))"),
         "(param i32 i32)",
         &format!("(call $f (i32.const 1024) (i32.const {length}))"),

@@ -26,6 +26,10 @@ fn instance(text: &str) -> (Store<u64>, Instance) {
         *store.data_mut() += u64::from(list[list.len() - 1]);
         Ok(())
     });
+    root.func_wrap_borrowed::<(&[u32],), ()>("borrowed-list", |calls, (list,)| {
+        *calls += u64::from(list[list.len() - 1]);
+        Ok(())
+    });
     let mut res = root.instance("res").unwrap();
     res.resource_of::<Thing>("thing", |_, _| Ok(()));
     res.func_wrap("make", |_, ()| Ok(Resource::<Thing>::new(7)));

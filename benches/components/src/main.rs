@@ -41,7 +41,7 @@ struct Case {
     make: fn(&Host) -> Round,
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     Case {
         name: "guest to host: nop",
         times: 200_000,
@@ -70,7 +70,13 @@ const CASES: [Case; 12] = [
         name: "guest to host: list<u32> of 10^6",
         times: 10,
         aim: 0.7,
-        make: |host| (host.guest)(&guest::host_list(1_000_000)),
+        make: |host| (host.guest)(&guest::host_list("list", 1_000_000)),
+    },
+    Case {
+        name: "guest to host: list<u32>, borrowed",
+        times: 50_000,
+        aim: 0.7,
+        make: |host| (host.guest)(&guest::host_list("borrowed-list", 1_000_000)),
     },
     Case { name: "host to guest: nop, typed", times: 50_000, aim: 0.6, make: |host| (host.typed)() },
     Case { name: "host to guest: nop, untyped", times: 50_000, aim: 0.8, make: |host| (host.untyped)() },

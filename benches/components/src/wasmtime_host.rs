@@ -1,6 +1,6 @@
 //! The wasmtime crate, as its documentation says.
 
-use wasmtime::component::{Component, Instance, Linker, Resource, ResourceType};
+use wasmtime::component::{Component, Instance, Linker, Resource, ResourceType, WasmList};
 use wasmtime::{Engine, Store, StoreContextMut};
 
 use super::{Host, Round, guest};
@@ -26,6 +26,13 @@ fn instance(text: &str) -> (Store<u64>, Instance) {
     .unwrap();
     root.func_wrap("list", |mut store: StoreContextMut<'_, u64>, (list,): (Vec<u32>,)| {
         *store.data_mut() += u64::from(list[list.len() - 1]);
+        Ok(())
+    })
+    .unwrap();
+    root.func_wrap("borrowed-list", |mut store: StoreContextMut<'_, u64>, (list,): (WasmList<u32>,)| {
+        let list = list.as_le_slice(&store);
+        let last = u64::from(list[list.len() - 1]);
+        *store.data_mut() += last;
         Ok(())
     })
     .unwrap();

@@ -15,15 +15,17 @@ use innkeeper::wasi::p1::Explanation;
 use innkeeper::wasi::p2::{self, Context, Observers, is_trap};
 use innkeeper::wasi::stop::{StopReason, Stopper};
 use innkeeper::wasi::{Exit, exit_code};
-use innkeeper::{Engine, Error, ErrorKind, Store, Trap};
+use innkeeper::{Engine, Error, ErrorKind, Profile, Store, Trap};
 
 use crate::call::{Call, Called, Exported, Session, exported, listed};
+use crate::component_reports::Reports;
 use crate::deadline::Deadline;
 use crate::ended::{Ended, Usage, all_told};
 use crate::flags::{CompileAfter, RunArgs};
 use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
 use crate::plug::Plug;
+use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, short};
 use crate::run::record_header;
@@ -51,6 +53,10 @@ struct Ran {
     signal: Came,
     /// Why it was not called further.
     problem: Option<Problem>,
+    /// Where it spent its time, if that was asked for.
+    profile: Option<Profile>,
+    /// Whether a core dump that was to be written has been.
+    dumped: Result<(), Problem>,
 }
 
 /// A component with those that are plugged in, and what nobody provides of what it imports, in words.
@@ -75,6 +81,8 @@ impl Run<'_> {
             };
             record_header(args, &self.input, &settings)
         });
+        let is_profiled = matches!(args.reports.profile, Some(ProfileFlag::File(_)));
+        let profiled_hash = is_profiled.then(|| ModuleHash::of(&self.input.bytes));
         let engine = innkeeper::engine_cached(config, tiers, cache.clone());
         let component = self.input.component(&engine)?;
         let calls = Call::all(&args.invoke, args.guest_args())?;
@@ -90,6 +98,7 @@ impl Run<'_> {
         let files = observers::Files::open(&args.reports, &self.writable)?;
         let header = || header.unwrap_or_else(|| RecordHeader::new("", &[]));
         let observers = Arc::new(observers::of_component(&args.reports, &files, header)?);
+        let mut reports = Reports::open(&args.reports, &self.writable)?;
         let changes = changes::Wishes::prepare(&args.reports.cow_changes, &self.writable)?;
         let wording = Wording::of(args, &self.keys);
         note_pipe(&self.keys, &self.deadline);
@@ -100,8 +109,12 @@ impl Run<'_> {
         changes.check(context.host())?;
         let guest = (&mut linked, &*calls, &observers);
         let how = (&engine, self.deadline.start_guest(), args.keys.limits.fuel);
-        let ran = run(guest, context, how).map_err(|reason| reason.told(&self.input))?;
+        let told = (&mut reports, &*self.input.name);
+        let mut ran = run(guest, (context, told), how).map_err(|reason| reason.told(&self.input))?;
         let lacking = component.keep_code();
+        let dumped = std::mem::replace(&mut ran.dumped, Ok(()));
+        let hashed = (&*self.input.name, profiled_hash);
+        let profiled = reports.write_profile(ran.profile.as_ref(), hashed, (&component, &plugs));
         let ended = Ended {
             ending: &ran.ending,
             host: &ran.host,
@@ -122,7 +135,9 @@ impl Run<'_> {
             linked.tell_what_is_missing(&self.input.name);
         }
         let observed = observers::finish(&args.reports, &files, &*observers, &ran.ending.in_words());
-        let mut problems: Vec<Problem> = observed.err().into_iter().collect();
+        // Whatever has failed, what the guest has changed is not lost for it.
+        let mut problems: Vec<Problem> =
+            [observed, profiled, dumped].into_iter().filter_map(Result::err).collect();
         problems.extend(ended.carry_out_changes(changes, args, &self.deadline));
         problems.extend(ran.problem);
         drop(self.deadline);
@@ -141,21 +156,13 @@ impl Run<'_> {
         Ok(code)
     }
 
-    /// Refuses what can only be done with modules yet.
+    /// Refuses what cannot be done with several components.
     fn refuse_flags(&self) -> Result<(), Problem> {
         let reports = &self.args.reports;
-        let asked = [
-            ("--profile", matches!(reports.profile, Some(ProfileFlag::File(_)))),
-            ("--coredump", reports.coredump.is_some()),
-        ];
-        if let Some((flag, _)) = asked.iter().find(|(_, is_asked)| *is_asked) {
-            let reason = format!("`{}` is a component, and the flag takes modules only", self.input.name);
-            return Err(Problem::new(flag, reason).help(format!("run it without {flag}")).mistake());
-        }
         if reports.record.is_some() && !self.args.plug.is_empty() {
             let reason = "a record is of one component, and others are plugged into this one";
             return Err(Problem::new("--record", reason)
-                .help("make one component of them, as with `wac plug`, and record that")
+                .help("make one component of them, `inn compose`, and record that")
                 .mistake());
         }
         Ok(())
@@ -187,8 +194,8 @@ impl Replayed<'_> {
         let context = Context::new(keys).map_err(|error| Problem::new(&input.name, error))?;
         let deadline = Deadline::none()?;
         let how = (&engine, deadline.start_guest(), self.settings.fuel);
-        let ran =
-            run((&mut linked, &*calls, observers), context, how).map_err(|reason| reason.told(input))?;
+        let ran = run((&mut linked, &*calls, observers), (context, (&mut Reports::default(), "")), how)
+            .map_err(|reason| reason.told(input))?;
         match ran.problem {
             None => Ok(ran.ending),
             Some(problem) => Err(problem),
@@ -252,7 +259,7 @@ impl From<Problem> for NotRun {
 
 fn run(
     (linked, calls, observers): (&mut Linked<'_>, &[Call<'_>], &Arc<Observers>),
-    context: Context,
+    (context, (reports, name)): (Context, (&mut Reports, &str)),
     (engine, stopper, fuel): (&Engine, &Stopper, Option<u64>),
 ) -> Result<Ran, NotRun> {
     let host = context.host().clone();
@@ -266,6 +273,7 @@ fn run(
         store.set_fuel(fuel)?;
     }
     observers.watch(&mut store);
+    let sampler = reports.start(&mut store)?;
     let (ending, problem) = match linked.instantiate(&mut store) {
         Ok(instance) if !calls.is_empty() => invoke(&mut store, (instance, linked.component), calls),
         Ok(instance) => match p2::call_run(&mut store, instance) {
@@ -274,6 +282,7 @@ fn run(
         },
         Err(error) => (ending_of(error, is_trap), None),
     };
+    drop(sampler);
     let interrupted = stopper.stopped() == Some(StopReason::Interrupt) && signal.exit_code().is_some();
     let ending = match ending {
         Ending::Trapped(error) if interrupted && error.trap() == Some(Trap::Interrupted) => {
@@ -283,11 +292,13 @@ fn run(
     };
     // Whatever is written now needs descriptors, and the guest may have left none.
     store.data_mut().close_handles();
+    let profile = store.take_profile();
+    let dumped = reports.dump(name, (&ending, &store));
     if stopper.stopped().is_some() {
         // Whoever stopped it does not wait until all that it made has been taken apart; the process ends soon.
         std::mem::forget(store);
     }
-    Ok(Ran { ending, host, signal, problem })
+    Ok(Ran { ending, host, signal, problem, profile, dumped })
 }
 
 /// Makes the calls of `--invoke` in an instance, and prints their results.

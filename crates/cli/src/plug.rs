@@ -15,6 +15,8 @@ use crate::writable::Writable;
 
 /// A component that is plugged in.
 pub(crate) struct Plug {
+    /// What its file is called, without the folder.
+    pub(crate) name: String,
     pub(crate) component: Component,
     /// What it was read from.
     pub(crate) source: Option<ModuleFile>,
@@ -38,7 +40,9 @@ impl Plug {
                 let problem = Problem::new(format!("--plug {}", input.name), "it exports no function");
                 return Err(problem.help("`inn inspect` lists what it exports, and what the program imports"));
             }
-            Ok(Plug { component, source: input.source.take() })
+            let name = Path::new(path).file_name().unwrap_or(path);
+            let name = name.to_string_lossy().into_owned();
+            Ok(Plug { name, component, source: input.source.take() })
         });
         plugs.collect()
     }

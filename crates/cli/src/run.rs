@@ -20,6 +20,7 @@ use crate::input::Input;
 use crate::misplaced::note_flags_of_inn;
 use crate::output::{self, Output};
 use crate::profile::ModuleHash;
+use crate::program_names::ProgramNames;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, visible};
 use crate::unused::{note_listeners_of_component, note_network_of_module};
@@ -166,7 +167,8 @@ fn run_guest(
     // Whatever comes of the rest, which may go to a pipe that nobody reads while the deadline's last second runs.
     let profiled = match (&ran.profile, profiled, profiled_hash) {
         (Some(profile), Some(files), Some(hash)) => {
-            profile::write(profile, files, (&input.name, &guest.module, hash))
+            let names = ProgramNames::of_module(&guest.module);
+            profile::write(profile, files, (&input.name, &names, hash))
         }
         _ => Ok(()),
     };

@@ -45,7 +45,7 @@ fn modules(core: &StoreCore) -> Vec<u8> {
     put(&mut contents, core.instances.iter().count() as u64);
     for instance in core.instances.iter() {
         contents.push(0);
-        put_name(&mut contents, instance.get().module.name().unwrap_or_default());
+        put_name(&mut contents, instance.get().module.path_name().unwrap_or_default());
     }
     contents
 }

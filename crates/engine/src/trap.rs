@@ -102,7 +102,8 @@ impl std::error::Error for Trap {}
 /// One function that was active when a trap or host error happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FrameInfo {
-    /// The module's name from its name section, if it has one.
+    /// The module's name from its name section, if it has one; of a module of a component, with the names of the components that it is nested in before it, as in
+    /// `outer/inner/module`.
     pub module_name: Option<String>,
     /// The function within its module.
     pub func: FuncIndex,
@@ -311,7 +312,7 @@ impl FrameInfo {
         tier: FrameTier,
     ) -> FrameInfo {
         FrameInfo {
-            module_name: module.module_name().map(str::to_owned),
+            module_name: module.path_name().map(str::to_owned),
             func,
             func_name: module.func_name(func).map(str::to_owned),
             offset_bytes,
@@ -332,6 +333,12 @@ impl FrameInfo {
     #[must_use]
     pub fn is_of(&self, module: &Module) -> bool {
         self.module.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, &module.0))
+    }
+
+    /// Whether it is of code that was generated to stand between guests, which profiles tell of and backtraces do not.
+    #[must_use]
+    pub fn is_adapter(&self) -> bool {
+        self.module.is_adapter()
     }
 
     /// Where the body of the frame's function begins in the module's bytes.

@@ -1,4 +1,4 @@
-//! `inn explore`: what the compiler makes of a module's functions, as one page of HTML.
+//! `inn explore`: what the compiler makes of the functions of a module, or of all modules of a component, as one page of HTML.
 
 mod callees;
 mod choice;
@@ -22,10 +22,10 @@ use samples::Samples;
 use text::Text;
 
 use crate::cache;
-use crate::input::Input;
-use crate::names::Names;
+use crate::input::{Code, Input};
 use crate::output::{Document, written_to};
 use crate::profile::ModuleHash;
+use crate::program_names::ProgramNames;
 use crate::report::Problem;
 use crate::values::parse_positive;
 use crate::work::WorkFlags;
@@ -36,7 +36,7 @@ const LARGE_PAGE_BYTES: usize = 10 << 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
-    /// The module, .wasm or .wat, or - for standard input
+    /// The module or component, .wasm or .wat, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: OsString,
 
@@ -95,37 +95,56 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<ExitCode, Problem> {
     let output =
         Document::open(&path, &Writable::by_no_guest([&args.file].into_iter().chain(&args.profile)))?;
     let mut input = Input::read(&args.file)?;
-    let text = Text::print(&input)?;
     let engine: Engine = innkeeper::engine(args.work.config());
     // Before the module takes the bytes.
     let hash = ModuleHash::of(&input.bytes);
-    let module = input.module(&engine)?;
-    let names = Names::of(&module);
-    let callees = Callees::of(&module, &names);
+    let program = match input.code(&engine)? {
+        Code::Module(module) => ProgramNames::of_module(&module),
+        Code::Component(component) => {
+            ProgramNames::of_components([(&component, None)]).map_err(|error| input.problem(&error))?
+        }
+    };
+    let callees: Vec<Callees> = program.0.iter().map(|part| Callees::of(&part.module, &part.names)).collect();
     let samples = args.profile.as_deref().map(Samples::read).transpose()?;
     if let (Some(samples), Some(path)) = (&samples, &args.profile) {
-        choice::check_samples(samples, path, (hash, &callees), &input.name)?;
+        let is_known = |name: &str| {
+            let mut parts = program.0.iter().zip(&callees);
+            parts.any(|(part, callees)| {
+                [part.within(name), Some(name)].into_iter().flatten().any(|name| callees.has(name))
+            })
+        };
+        choice::check_samples(samples, path, (hash, &is_known), &input.name)?;
     }
-    let chosen = choice::choose(&module, &names, samples.as_ref(), args, &input.name)?;
+    let chosen = choice::choose(&program, samples.as_ref(), args, &input.name)?;
     let head = page::Head {
         module: &input.name,
-        total: module.functions().len(),
+        total: program.count(),
         ticks: samples.as_ref().map_or(0, |samples| samples.total),
     };
     let mut page = page::Page::new(head);
-    for info in &chosen {
-        let wasm = callees.named_in(text.within(&info.body));
-        let name = names.name(info.func);
+    let mut texts: Vec<Option<Text>> = program.0.iter().map(|_| None).collect();
+    for (part, info) in &chosen {
+        // Every part is one of the program's.
+        let at = program.0.iter().position(|own| std::ptr::eq(own, *part)).unwrap_or_default();
+        let text = match &mut texts[at] {
+            Some(text) => text,
+            text => text.insert(Text::print(&input.name, part.module.bytes())?),
+        };
+        let wasm = callees[at].named_in(text.within(&info.body));
+        let name = part.name(info.func);
         let ticks = samples.as_ref().map_or(0, |samples| samples.of(&name));
-        let function = function(&module, info, (name, ticks), (wasm, &callees)).ok_or_else(|| {
-            Problem::new(&input.name, "there is no compiler for this processor, so there is nothing to show")
+        let function =
+            function(&part.module, info, (name, ticks), (wasm, &callees[at])).ok_or_else(|| {
+                Problem::new(
+                    &input.name,
+                    "there is no compiler for this processor, so there is nothing to show",
+                )
                 .help("run inn on x86-64 Linux")
-        })?;
+            })?;
         page.push(&function);
     }
     let html = page.finish();
-    output
-        .write(html.as_bytes(), &closing_line(&path, chosen.len(), module.functions().len(), html.len()))?;
+    output.write(html.as_bytes(), &closing_line(&path, chosen.len(), program.count(), html.len()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::input::Input;
 use crate::report::Problem;
 
 /// Blanks that a line begins with at most: blocks that are nested hundreds deep would be out of sight.
@@ -16,12 +15,12 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub(super) fn print(input: &Input) -> Result<Text, Problem> {
+    /// Prints a module of the file of this name.
+    pub(super) fn print(file: &str, module: &[u8]) -> Result<Text, Problem> {
         let mut printed = String::new();
-        let found =
-            wasmprinter::Config::new().offsets_and_lines(&input.bytes, &mut printed).map_err(|error| {
-                Problem::new(&input.name, format!("{error:#}")).help("the file is damaged or no module")
-            })?;
+        let found = wasmprinter::Config::new().offsets_and_lines(module, &mut printed).map_err(|error| {
+            Problem::new(file, format!("{error:#}")).help("the file is damaged or no module")
+        })?;
         let (mut text, mut lines) = (String::new(), Vec::new());
         for (offset, line) in found {
             let start = text.len();

@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flame::{Captions, Graph};
-use innkeeper::{FrameInfo, FrameTier, InterruptHandle, Module, OmittedSamples, Profile};
+use innkeeper::{FrameInfo, FrameTier, InterruptHandle, OmittedSamples, Profile};
 
-use crate::names::{self, Names};
 use crate::output::Output;
+use crate::program_names::ProgramNames;
 use crate::report::{self, Problem};
 use crate::writable::Writable;
 
@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// What the line begins with that counts the samples whose stacks found no room.
 pub(crate) const OMITTED: &str = "(… and ";
 
-/// What the line begins with that says which module the stacks are of. To other tools it is a stack that took no time.
+/// What the line begins with that says which module or component the stacks are of. To other tools it is a stack that took no time.
 pub(crate) const OF_MODULE: &str = "(of module ";
 
 /// What tells a module's bytes from those of any other.
@@ -94,9 +94,9 @@ impl Files {
 pub(crate) fn write(
     profile: &Profile,
     files: Files,
-    (guest, module, module_hash): (&str, &Module, ModuleHash),
+    (guest, names, module_hash): (&str, &ProgramNames, ModuleHash),
 ) -> Result<(), Problem> {
-    let stacks = Stacks::of(profile, (module, module_hash));
+    let stacks = Stacks::of(profile, (names, module_hash));
     if stacks.ticks_of.is_empty() {
         let reason = format!(
             "no sample was taken, so no profile is written: the guest ran for less than {} ms or so",
@@ -122,16 +122,12 @@ struct Stacks {
 }
 
 impl Stacks {
-    fn of(profile: &Profile, (module, module_hash): (&Module, ModuleHash)) -> Stacks {
-        let names = Names::of(module);
+    fn of(profile: &Profile, (names, module_hash): (&ProgramNames, ModuleHash)) -> Stacks {
         let mut ticks_of: HashMap<Vec<(String, FrameTier)>, u64> = HashMap::new();
         let mut has_names = true;
         for (stack, ticks) in profile.stacks().filter(|(stack, _)| !stack.is_empty()) {
             has_names &= stack.iter().all(|frame| frame.func_name.is_some() || frame.tier == FrameTier::Host);
-            let named = |frame: &FrameInfo| match frame.tier {
-                FrameTier::Host => (host_function(frame), frame.tier),
-                tier => (names.name(frame.func), tier),
-            };
+            let named = |frame: &FrameInfo| (names.of_frame(frame), frame.tier);
             *ticks_of.entry(stack.iter().rev().map(named).collect()).or_default() += ticks;
         }
         Stacks { ticks_of, ticks: profile.ticks(), omitted: profile.omitted(), module_hash, has_names }
@@ -176,13 +172,5 @@ impl Stacks {
             false => "; func[N] has no name in the module: build it with names (-g, or without stripping)",
         };
         format!("{} samples, one a millisecond, of {count} different stacks{omitted}{names}", self.ticks)
-    }
-}
-
-/// The name of a function of the host: that of the import, as [`names::import`] has it.
-fn host_function(frame: &FrameInfo) -> String {
-    match (&frame.module_name, &frame.func_name) {
-        (Some(module), Some(name)) => names::import(module, name),
-        _ => String::from("(a function of the host)"),
     }
 }

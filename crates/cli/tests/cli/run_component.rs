@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use wasm_encoder::{ComponentBuilder, ComponentExportKind, ExportKind, ModuleArg, PrimitiveValType};
+
 use crate::components::component_of;
 use crate::{Inn, Ran, guest, inn, scratch};
 
@@ -166,12 +168,105 @@ fn a_component_of_another_world_says_what_can_be_called() {
 }
 
 #[test]
-fn flags_that_take_modules_only_say_so() {
+fn several_components_are_not_recorded() {
     let folder = scratch();
     fs::write(folder.path().join("p.wat"), plain("(i32.const 0)")).unwrap();
-    for [flag, file] in [["--profile", "p.svg"], ["--coredump", "core"]] {
-        in_folder(&folder, &[flag, file, "p.wat"]).run().code(2).says(&[flag, "takes modules only"]);
-    }
     let args = ["--record", "r.rec", "--plug", "p.wat", "p.wat"];
     in_folder(&folder, &args).run().code(2).says(&["--record: a record is of one component"]);
+}
+
+/// A program that traps, or goes round for ever, in a component that is nested in one of a name, called from one without.
+fn nested(body: &str) -> String {
+    format!(
+        r#"(component
+            (component $inner
+                (core module $deep (func $work {body}) (func (export "go") (result i32) (call $work) (i32.const 0)))
+                (core instance $i (instantiate $deep))
+                (func (export "go") (result u32) (canon lift (core func $i "go"))))
+            (component
+                (import "go" (func $go (result u32)))
+                (core func $go (canon lower (func $go)))
+                (core module (import "" "go" (func $go (result i32))) (func $run (export "run") (result i32) (call $go)))
+                (core instance $i (instantiate 0 (with "" (instance (export "go" (func $go))))))
+                (func (export "run") (result (result)) (canon lift (core func $i "run"))))
+            (instance $inner (instantiate $inner))
+            (instance $outer (instantiate 1 (with "go" (func $inner "go"))))
+            (alias export $outer "run" (func $run))
+            (instance $program (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.3" (instance $program)))"#
+    )
+}
+
+#[test]
+fn a_backtrace_has_components_modules_and_functions_and_nothing_generated() {
+    for tier in ["interpreter", "compiled"] {
+        let ran = inn(&["--tier", tier, "-"]).stdin(nested("unreachable")).run();
+        ran.code(134).says(&[
+            "0: inner/deep!work (at offset 0x",
+            "1: inner/deep!go (at offset 0x",
+            "2: component[1]/module[1]!run (at offset 0x",
+        ]);
+        assert!(!ran.stderr.contains("3: "), "{tier}: {ran:#?}");
+    }
+}
+
+#[test]
+fn a_backtrace_of_a_component_has_lines() {
+    let lines = concat!(env!("CARGO_MANIFEST_DIR"), "/../innkeeper/tests/library/source-lines.wasm");
+    let mut builder = ComponentBuilder::default();
+    let module = builder.core_module_raw(None, &fs::read(lines).unwrap());
+    let nothing: [(&str, ModuleArg); 0] = [];
+    let instance = builder.core_instantiate(None, module, nothing);
+    let core = builder.core_alias_export(None, instance, "run", ExportKind::Func);
+    let (ty, mut encoder) = builder.type_function(None);
+    encoder.params([("times", PrimitiveValType::S32)]).result(Some(PrimitiveValType::S32.into()));
+    let func = builder.lift_func(None, core, ty, []);
+    builder.export("run", ComponentExportKind::Func, func, None);
+    let component = builder.finish();
+    inn(&["--invoke", "run(4)", "-"]).stdin(component).run().code(134).says(&[
+        "0: total (at offset",
+        "\n        at /src/source-lines.c:5",
+        "1: run",
+        "source-lines.c:23",
+    ]);
+}
+
+#[test]
+fn a_core_dump_of_a_component_is_written_where_it_traps() {
+    let folder = scratch();
+    fs::write(folder.path().join("p.wat"), nested("unreachable")).unwrap();
+    in_folder(&folder, &["--coredump", "core", "p.wat"]).run().code(134);
+    let dump = fs::read(folder.path().join("core")).unwrap();
+    for part in ["corestack", "inner/deep"] {
+        assert!(dump.windows(part.len()).any(|window| window == part.as_bytes()), "{part}");
+    }
+    in_folder(&folder, &["validate", "core"]).run().code(0);
+    fs::write(folder.path().join("p.wat"), plain("(i32.const 0)")).unwrap();
+    in_folder(&folder, &["--coredump", "none", "p.wat"]).run().code(0);
+    assert!(!folder.path().join("none").exists());
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn a_component_is_profiled_and_explored_by_the_names_of_its_modules() {
+    let folder = scratch();
+    fs::write(folder.path().join("p.wat"), nested("(loop $l (br $l))")).unwrap();
+    let run = |args: &[&str]| in_folder(&folder, args).run();
+    run(&["--timeout", "300ms", "--profile", "out.svg", "p.wat"]).code(134);
+    let stacks = fs::read_to_string(folder.path().join("out.folded")).unwrap();
+    let (stack, _) = stacks.lines().nth(1).unwrap().rsplit_once(' ').unwrap();
+    let between = "(a call between components)";
+    assert_eq!(stack, format!("component[1]/module[1]!run;{between};inner/deep!go;inner/deep!work"));
+    assert!(fs::read_to_string(folder.path().join("out.svg")).unwrap().contains(">inner/deep!work, "));
+    run(&["explore", "--profile", "out.folded", "p.wat"]).code(0).prints(&["p.html: 1 of 3 functions"]);
+    let page = fs::read_to_string(folder.path().join("p.html")).unwrap();
+    assert!(page.contains("\"inner/deep!work\""), "{page}");
+    run(&["explore", "p.wat"]).code(0).prints(&["p.html: 3 of 3 functions"]);
+    run(&["explore", "--function", "run", "p.wat"]).code(0).prints(&["p.html: 1 of 3 functions"]);
+    run(&["explore", "--function", "rum", "p.wat"]).code(2).says(&["it defines no function `rum`"]);
+    // Of another program.
+    fs::write(folder.path().join("q.wat"), plain("(i32.const 0)")).unwrap();
+    run(&["explore", "--profile", "out.folded", "q.wat"])
+        .code(2)
+        .says(&["it is a profile of another program"]);
 }

@@ -92,6 +92,8 @@ fn empty_parts(engine: &Engine) -> ModuleParts {
         referenced_funcs: Vec::new(),
         name_sections: super::names::Sections::default(),
         names: OnceLock::new(),
+        #[cfg(feature = "component")]
+        path: OnceLock::new(),
         image: super::image::ImageOnce::default(),
         purpose: Purpose::Guest,
         tiers: OnceLock::new(),

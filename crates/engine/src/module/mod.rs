@@ -11,6 +11,8 @@ mod image;
 mod names;
 #[cfg(feature = "component")]
 mod nest;
+#[cfg(feature = "component")]
+mod nest_names;
 mod room;
 mod types;
 
@@ -62,6 +64,8 @@ pub struct ModuleParts {
     pub(crate) referenced_funcs: Vec<FuncIndex>,
     name_sections: names::Sections,
     names: OnceLock<names::Names>,
+    #[cfg(feature = "component")]
+    path: OnceLock<Option<Box<str>>>,
     image: image::ImageOnce,
     purpose: Purpose,
     tiers: OnceLock<ModuleTiers>,
@@ -265,6 +269,13 @@ impl Module {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.module_name()
+    }
+
+    /// As [`Module::name`]; of a module of a component, with the names of the components that it is nested in before it, as in `outer/inner/module`. Where some have no name, their
+    /// indices stand there.
+    #[must_use]
+    pub fn path_name(&self) -> Option<&str> {
+        self.0.path_name()
     }
 
     /// What the module asks for, in order.
@@ -488,6 +499,17 @@ impl ModuleParts {
     #[must_use]
     pub fn module_name(&self) -> Option<&str> {
         self.names().module(&self.bytes)
+    }
+
+    /// The name of the module where it is by itself; of a module of a component, with those of the components that it is nested in before it.
+    #[must_use]
+    pub fn path_name(&self) -> Option<&str> {
+        #[cfg(feature = "component")]
+        if let ModuleBytes::Part { whole, range } = &self.bytes {
+            let path = || nest_names::path(whole, range.start, self.module_name());
+            return self.path.get_or_init(path).as_deref();
+        }
+        self.module_name()
     }
 
     /// The module's code, as the tier has it that its functions start in.

@@ -28,8 +28,20 @@ pub(super) const HELLO: &[Run] = &[
 pub(super) const PROGRAMS: &[Run] = &[
     traced(&["run", "--tmp", "/helloworld", "guests/hello-rust/hello-rust.wasm"], 0),
     traced(&["run", "--dir", "guests/inputs::/in::ro", "guests/ls/ls.wasm", "/in"], 0),
-    Run { arguments: &["cache", "fill", WORDS], exit_code: 0, is_traced: false },
+    filling(&["cache", "fill", WORDS]),
     traced(&["run", WORDS], 0),
+];
+
+/// A module, and a component of fourteen: each fills the cache, and then runs with what is there.
+pub(super) const FILES: [[Run; 2]; 2] = [
+    [
+        filling(&["cache", "fill", "xtask/src/startup/module.wat"]),
+        traced(&["run", "xtask/src/startup/module.wat"], 0),
+    ],
+    [
+        filling(&["cache", "fill", "xtask/src/startup/component.wat"]),
+        traced(&["run", "xtask/src/startup/component.wat"], 0),
+    ],
 ];
 
 const HELLO_C: &str = "guests/hello-c/hello-c.wasm";
@@ -37,6 +49,10 @@ const WORDS: &str = "benches/programs/words.wasm";
 
 const fn traced(arguments: &'static [&'static str], exit_code: i32) -> Run {
     Run { arguments, exit_code, is_traced: true }
+}
+
+const fn filling(arguments: &'static [&'static str]) -> Run {
+    Run { arguments, exit_code: 0, is_traced: false }
 }
 
 /// Where guests are run.

@@ -45,7 +45,11 @@ pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> Resul
             fs::write(root.join(COMMITTED), script).map_err(|error| format!("{COMMITTED}: {error}"))?;
             check(root, &build(root, &Output::Program)?, BUILT_KIB)
         }
-        ["--check"] => check(root, &build(root, &Output::Program)?, BUILT_KIB),
+        ["--check"] => {
+            let inn = build(root, &Output::Program)?;
+            check(root, &inn, BUILT_KIB)?;
+            footprint::check_opens(root, &inn)
+        }
         // By `House::traced`, not by people.
         ["--traced", program, ..] => Err(tracee::become_traced(program, &arguments[2..])),
         _ => Err("usage: cargo xtask startup [--check]".to_owned()),

@@ -15,6 +15,10 @@ pub(super) fn peak_kib(_: &House, _: &Run) -> Result<u64, String> {
     Err(REFUSED.to_owned())
 }
 
+pub(super) fn opens(_: &House, _: &Run) -> Result<usize, String> {
+    Err(REFUSED.to_owned())
+}
+
 pub(super) fn become_traced(_: &str, _: &[String]) -> String {
     REFUSED.to_owned()
 }

@@ -1,4 +1,4 @@
-//! A process under control: which functions it enters, and how much memory it has in the end.
+//! A process under control: which functions it enters, how many files it opens, and how much memory it has in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -38,7 +38,7 @@ pub(super) fn entered(house: &House, run: &Run, functions: &Functions) -> Result
         original.insert(at, byte);
     }
     let mut entered = BTreeSet::new();
-    tracee.go_on(|thread| {
+    tracee.go_on(Until::Trap, |thread| {
         let mut registers = ptrace::getregs(thread).map_err(|error| format!("no registers: {error}"))?;
         let at = registers.rip.wrapping_sub(1);
         // Another thread may have met the same breakpoint meanwhile, so that it is gone and this one must go back all the same.
@@ -54,7 +54,30 @@ pub(super) fn entered(house: &House, run: &Run, functions: &Functions) -> Result
 
 /// The most memory that `run` had at once, in KiB: what getrusage(2) says of it, without what its parent had before it.
 pub(super) fn peak_kib(house: &House, run: &Run) -> Result<u64, String> {
-    Tracee::start(house, run)?.go_on(|_| Ok(()))
+    Tracee::start(house, run)?.go_on(Until::Trap, |_| Ok(()))
+}
+
+/// How often `run` opens a file, those that its libraries are in included.
+pub(super) fn opens(house: &House, run: &Run) -> Result<usize, String> {
+    /// Numbers of `open`, `openat` and `openat2`.
+    const OPENS: [u64; 3] = [2, 257, 437];
+    /// What the result of a call is before it is made: that there is no such call.
+    const NOT_YET: u64 = (-38_i64).cast_unsigned();
+    let mut count = 0;
+    Tracee::start(house, run)?.go_on(Until::SystemCall, |thread| {
+        let registers = ptrace::getregs(thread).map_err(|error| format!("no registers: {error}"))?;
+        count += usize::from(OPENS.contains(&registers.orig_rax) && registers.rax == NOT_YET);
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Until when a process is let run.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    Trap,
+    /// The beginning or the end of one.
+    SystemCall,
 }
 
 /// Becomes `program`, and stops before its first instruction for the process that started this one. Returns why not.
@@ -82,7 +105,10 @@ impl Tracee {
             Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)) => {}
             other => return Err(format!("{what}: cannot be traced: {other:?}")),
         }
-        let options = Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEEXIT | Options::PTRACE_O_EXITKILL;
+        let options = Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEEXIT
+            | Options::PTRACE_O_EXITKILL
+            | Options::PTRACE_O_TRACESYSGOOD;
         ptrace::setoptions(process, options).map_err(|error| format!("{what}: cannot be traced: {error}"))?;
         Ok(Tracee { process, what, exit_code: run.exit_code })
     }
@@ -101,12 +127,19 @@ impl Tracee {
         entry.map(|[_, address]| *address).ok_or_else(|| format!("{path} has no entry"))
     }
 
-    /// Lets the process run to its end, with `at_trap` at each stop of a thread's own making. Returns the most memory that it
+    /// Lets the process run to its end, with `at_stop` at each stop of a thread's own making, or at each system call. Returns the most memory that it
     /// had, in KiB.
-    fn go_on(&mut self, mut at_trap: impl FnMut(Pid) -> Result<(), String>) -> Result<u64, String> {
+    fn go_on(
+        &mut self,
+        until: Until,
+        mut at_stop: impl FnMut(Pid) -> Result<(), String>,
+    ) -> Result<u64, String> {
         let complain = |what: &dyn std::fmt::Display| format!("{}: {what}", self.what);
         let mut peak_kib = 0;
-        let go_on = |thread, signal| ptrace::cont(thread, signal);
+        let go_on = |thread, signal| match until {
+            Until::Trap => ptrace::cont(thread, signal),
+            Until::SystemCall => ptrace::syscall(thread, signal),
+        };
         go_on(self.process, None).map_err(|error| complain(&error))?;
         loop {
             let status = waitpid(None, Some(WaitPidFlag::__WALL)).map_err(|error| complain(&error))?;
@@ -121,8 +154,8 @@ impl Tracee {
                 WaitStatus::Signaled(thread, signal, _) if thread == self.process => {
                     return Err(complain(&signal));
                 }
-                WaitStatus::Stopped(thread, Signal::SIGTRAP) => {
-                    at_trap(thread)?;
+                WaitStatus::Stopped(thread, Signal::SIGTRAP) | WaitStatus::PtraceSyscall(thread) => {
+                    at_stop(thread)?;
                     (thread, None)
                 }
                 // How a new thread begins.

@@ -1,0 +1,2 @@
+;; A program of one module.
+(module (func (export "_start")))

@@ -14,6 +14,7 @@ use crate::cache::CacheArgs;
 use crate::changes::CowArgs;
 use crate::compile::CompileArgs;
 use crate::completion::CompletionArgs;
+use crate::compose::ComposeArgs;
 use crate::explore::ExploreArgs;
 use crate::flags::RunArgs;
 use crate::inspect::InspectArgs;
@@ -46,6 +47,7 @@ Examples:
   inn --invoke add math.wasm 2 40          call one function and print what it returns
   inn --invoke 'add(2, 40)' math.wasm      the same of a component, with values of any type
   inn --plug dep.wasm app.wasm             what one component exports is given to another
+  inn compose app.wasm --plug dep.wasm -o all.wasm   the same, as one component
   inn inspect app.wasm                     what a program needs and offers
   inn compile app.wasm                     app.cwasm, for inn --allow-precompiled app.cwasm
 
@@ -82,8 +84,10 @@ pub(crate) enum Command {
     /// Run a program, a module or component (the default where no command is named)
     #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
     Run(Box<RunArgs>),
-    /// Compile a module ahead of time, for this inn on this kind of processor
+    /// Compile a module or component ahead of time, for this inn on this kind of processor
     Compile(CompileArgs),
+    /// Make one component of several: what plugs export is given to the program that imports it
+    Compose(ComposeArgs),
     /// Show, fill or empty the cache of compiled code
     Cache(CacheArgs),
     /// Finish changes that `--cow-changes apply` has left half made
@@ -92,7 +96,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Check that a module is valid
     Validate(ValidateArgs),
-    /// Show what the compiler makes of a module: one page of HTML with wasm, intermediate representation and machine code side by side
+    /// Show what the compiler makes of a module or component: one page of HTML with wasm, intermediate representation and machine code side by side
     Explore(ExploreArgs),
     /// Run a recorded program again, without access to anything, and compare each call
     ///
@@ -113,6 +117,7 @@ pub(crate) enum Command {
 const COMMANDS: &[&str] = &[
     "run",
     "compile",
+    "compose",
     "cache",
     "cow",
     "inspect",

@@ -25,7 +25,7 @@ Also often used:
       --timeout 5s --max-memory 64MiB    bounds
       --explain --trace                  what was denied, every call to the host
 
-Commands: run, compile, inspect, validate, explore, replay, policy, cache, cow, wast, completion
+Commands: run, compile, compose, inspect, validate, explore, replay, policy, cache, cow, wast
 `inn help` lists all flags, `inn help COMMAND` those of a command.
 ";
 

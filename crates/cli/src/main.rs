@@ -17,6 +17,7 @@ mod compile;
 mod completion;
 mod component;
 mod component_reports;
+mod compose;
 mod deadline;
 mod elsewhere;
 mod ended;
@@ -117,6 +118,7 @@ fn begin() -> ExitCode {
         Command::Policy(args) => policy::policy(&args),
         Command::Explore(args) => explore::explore(&args),
         Command::Compile(args) => compile::compile(&args),
+        Command::Compose(args) => compose::compose(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Cow(args) => changes::cow(&args.command),
         Command::Inspect(args) => inspect::inspect(&args),

@@ -198,6 +198,7 @@ fn y5_y7_commands_that_read_what_others_made_have_bounds_of_their_own() {
         ("replay", &module),
         ("wast", &script),
         ("compile", &module),
+        ("compose --plug none.wasm -o none.wasm", &module),
         ("cache fill", &module),
     ] {
         let with =

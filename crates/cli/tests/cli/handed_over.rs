@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::planted::{PRECIOUS, WRITES, contents, folder, replace_all};
+use crate::planted::{ALONE, PRECIOUS, WRITES, contents, folder, replace_all};
 
 const KEY: &str = "state/innkeeper/cache-key/key";
 const CODE: &str = "cache/innkeeper/code";
@@ -94,9 +94,12 @@ fn y4_no_standard_stream_that_is_handed_over_is_of_the_cache_or_its_key() {
         assert_eq!(ran.status.code(), Some(2), "{ran:?}");
         is_untouched(dir.path(), file);
         // What other commands print or write is nothing of theirs, either.
-        for args in
-            [&["compile", "m.wat", "-o", "-"][..], &["explore", "m.wat", "--to", "-"], &["replay", "r"]]
-        {
+        for args in [
+            &["compile", "m.wat", "-o", "-"][..],
+            &["explore", "m.wat", "--to", "-"],
+            &["compose", "app.wat", "--plug", "constants.wat", "--plug", "math.wat", "-o", "-"],
+            &["replay", "r"],
+        ] {
             let dir = folder_with_key();
             assert!(inn_with(dir.path(), &["--cache", "off", "--record", "r", "m.wat"], "").status.success());
             let case = format!("{args:?} {file}");
@@ -113,9 +116,10 @@ fn y4_no_standard_stream_that_is_handed_over_is_of_the_cache_or_its_key() {
 #[test]
 fn two_outputs_of_one_file_are_refused_whoever_has_opened_it() {
     const BOTH: &str = "another output of this run goes to the same file";
-    for (flag, args) in WRITES.iter().filter(|(flag, args)| {
-        !["explore", "compile"].contains(&args[0]) && !["stderr", "policy", "profile"].contains(flag)
-    }) {
+    for (flag, args) in WRITES
+        .iter()
+        .filter(|(flag, args)| !ALONE.contains(&args[0]) && !["stderr", "policy", "profile"].contains(flag))
+    {
         let is_append = args.iter().any(|arg| arg.starts_with("append:"));
         // By two descriptors, by one and a path, by a stream and a path, and a stream and a descriptor.
         for (first, second, redirections) in [

@@ -6,6 +6,7 @@ mod changes;
 #[path = "../../examples/components.rs"]
 #[allow(dead_code, reason = "it is a program too")]
 mod components;
+mod compose;
 mod deadline;
 mod explore;
 mod handed_over;

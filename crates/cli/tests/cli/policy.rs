@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use crate::components::component_of;
 use crate::keys::PRINT_ENV;
-use crate::{inn, scratch, site};
+use crate::{guest, inn, scratch, site};
 
 #[test]
 fn a_policy_grants_what_it_says_relative_to_its_folder() {
@@ -34,6 +35,28 @@ fn what_lies_beneath_a_learned_policys_folder_is_relative_to_it() {
     let learned = fs::read_to_string(dir.path().join("p.toml")).unwrap();
     assert!(learned.contains("host = \"app/data\""), "{learned}");
     inn(&["--policy", "p.toml", "{cat}", "/d/notes"]).current_dir(&dir).run().code(0).stdout("kept");
+}
+
+/// What a component makes use of is learned as what a module does, and enough for it.
+#[test]
+fn a_policy_is_learned_from_a_component() {
+    let dir = scratch();
+    let module = fs::read(guest("cat")).unwrap();
+    fs::write(dir.path().join("cat.wasm"), component_of(&module).unwrap()).unwrap();
+    for folder in ["used", "unused"] {
+        fs::create_dir(dir.path().join(folder)).unwrap();
+        fs::write(dir.path().join(folder).join("notes"), "kept").unwrap();
+    }
+    let keys = ["--dir", "used::/d", "--dir", "unused::/u", "--env", "A=B", "--net", "connect:127.0.0.1:9"];
+    let learn = [&["policy", "learn", "--to", "p.toml"], &keys[..], &["cat.wasm", "/d/notes"]].concat();
+    inn(&learn).current_dir(&dir).run().code(0).stdout("kept");
+    let learned = fs::read_to_string(dir.path().join("p.toml")).unwrap();
+    assert!(learned.contains("guest = \"/d\"\naccess = \"ro\""), "{learned}");
+    for unused in ["/u", "connect", "rw"] {
+        assert!(!learned.contains(unused), "{unused} is in {learned}");
+    }
+    inn(&["--policy", "p.toml", "cat.wasm", "/d/notes"]).current_dir(&dir).run().code(0).stdout("kept");
+    inn(&["--policy", "p.toml", "cat.wasm", "/u/notes"]).current_dir(&dir).run().code(1).says(&["denied"]);
 }
 
 #[test]

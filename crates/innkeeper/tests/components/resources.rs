@@ -212,6 +212,39 @@ fn c65_c66_a_resource_in_two_places_of_one_call() {
     }
 }
 
+/// C69: a destructor that traps ends its instance, and of one that has ended none is run.
+#[test]
+fn c69_destructors_that_trap_and_those_of_what_has_trapped() {
+    let text = r#"(component
+        (core module $d (func (export "dtor") (param i32) (if (i32.eq (local.get 0) (i32.const 9)) (then (unreachable)))))
+        (core instance $d (instantiate $d))
+        (type $r' (resource (rep i32) (dtor (core func $d "dtor")))) (export $r "r" (type $r'))
+        (core func $new (canon resource.new $r'))
+        (core module $m (import "" "new" (func $new (param i32) (result i32)))
+            (func (export "make") (param i32) (result i32) (call $new (local.get 0)))
+            (func (export "trap") (unreachable)))
+        (core instance $m (instantiate $m (with "" (instance (export "new" (func $new))))))
+        (func (export "make") (param "rep" u32) (result (own $r)) (canon lift (core func $m "make")))
+        (func (export "trap") (canon lift (core func $m "trap"))))"#;
+    for engine in engines() {
+        let (mut store, made) = instance(&engine, text);
+        let good = resource(call(&mut store, made, "make", &[Val::U32(1)]).unwrap());
+        let bad = resource(call(&mut store, made, "make", &[Val::U32(9)]).unwrap());
+        good.drop(&mut store).unwrap();
+        let error = bad.drop(&mut store).unwrap_err();
+        assert_eq!(error.trap(), Some(innkeeper::Trap::Unreachable), "{error}");
+        assert!(made.is_poisoned(&mut store));
+        // It was dropped all the same.
+        assert!(bad.drop(&mut store).unwrap_err().to_string().contains("gone"));
+
+        let (mut store, made) = instance(&engine, text);
+        let left = resource(call(&mut store, made, "make", &[Val::U32(9)]).unwrap());
+        call(&mut store, made, "trap", &[]).unwrap_err();
+        let error = left.drop(&mut store).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+    }
+}
+
 /// C68: a borrowed handle is no result, and none goes to who keeps it.
 #[test]
 fn c68_borrowed_handles_in_results_are_refused() {

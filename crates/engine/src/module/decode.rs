@@ -279,6 +279,10 @@ fn data_segment(data: wasmparser::Data<'_>) -> Result<DataSegment, Error> {
 
 /// Validates every function body, on several threads where the module is large; the error is that of the first body.
 pub(super) fn validate_bodies(engine: &Engine, bodies: &[Body<'_>], bytes: &[u8]) -> Result<(), Error> {
+    // Where it is known to be valid, there are none.
+    if bodies.is_empty() {
+        return Ok(());
+    }
     // Asking for the number of processors costs more than validating a small module.
     if bytes.len() < engine.config().tuning.parallel_validation_bytes {
         return validate_run(bodies);

@@ -13,6 +13,7 @@ mod compare;
 pub mod extreme;
 mod generate;
 mod mutate;
+pub mod nest;
 mod oracle;
 pub mod pair;
 mod random;

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use innkeeper_differential::nest::{Nest, Tried};
 use innkeeper_differential::pair::{Pair, Told};
 use innkeeper_differential::{Dialect, Module, Report, check};
 
@@ -26,7 +27,8 @@ const USAGE: &str = "usage: cargo xtask differential [options]
   --alone        leave the other engine out
   --mutants      mutants of the project's programs instead of generated modules
   --extremes     functions at the limits of the implementation instead
-  --components N pairs of components that hand values to each other instead: so many, from the first seed on";
+  --components N pairs of components that hand values to each other instead: so many, from the first seed on
+  --nests N      components that are made up, or changed at random, instead: so many, from the first seed on";
 
 /// After so many differences it stops.
 const ENOUGH_DIFFERENCES: usize = 20;
@@ -42,6 +44,8 @@ struct Options {
     dialect: Option<Dialect>,
     /// So many pairs of components instead of modules.
     components: Option<u64>,
+    /// So many components that nobody knows instead.
+    nests: Option<u64>,
     /// Run the seeds in this process and tell the parent.
     worker: bool,
 }
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     let outcome = options(std::env::args().skip(1)).and_then(|options| match &options.module {
         Some(path) => one(path),
         None if options.components.is_some() => pairs(&options),
+        None if options.nests.is_some() => nests(&options),
         None if options.worker => worker::work(&options),
         None => run(&options),
     });
@@ -80,6 +85,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         module: None,
         dialect: None,
         components: None,
+        nests: None,
         worker: false,
     };
     while let Some(name) = arguments.next() {
@@ -94,6 +100,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--alone" => options.dialect = Some(Dialect::Alone),
             "--mutants" => options.dialect = Some(Dialect::Mutant),
             "--components" => options.components = Some(number(value()?)?),
+            "--nests" => options.nests = Some(number(value()?)?),
             "--extremes" => options.dialect = Some(Dialect::Extreme),
             worker::FLAG => options.worker = true,
             _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
@@ -120,23 +127,39 @@ fn one(path: &Path) -> Result<Report, String> {
 
 /// Pairs of components, in this process, until the time is over.
 fn pairs(options: &Options) -> Result<Report, String> {
-    let (start, mut report, mut told) = (Instant::now(), Report::default(), Told::default());
-    for turn in 0..options.components.unwrap_or_default() {
+    let mut told = Told::default();
+    let count = options.components.unwrap_or_default();
+    let report =
+        each_seed(options, count, |seed| Pair::from_seed(seed).check().map(|of_pair| told.add(of_pair)));
+    println!("{} calls, {} failed, {} of them differently", told.calls, told.failed, told.failed_differently);
+    Ok(report)
+}
+
+/// Components that nobody knows, likewise.
+fn nests(options: &Options) -> Result<Report, String> {
+    let mut tried = Tried::default();
+    let count = options.nests.unwrap_or_default();
+    let report =
+        each_seed(options, count, |seed| Nest::from_seed(seed).check().map(|of_nest| tried.add(of_nest)));
+    println!("{tried:?}");
+    Ok(report)
+}
+
+/// Checks seed after seed.
+fn each_seed(options: &Options, count: u64, mut check: impl FnMut(u64) -> Result<(), String>) -> Report {
+    let (start, mut report) = (Instant::now(), Report::default());
+    for turn in 0..count {
         if start.elapsed() >= options.time || report.differences.len() >= ENOUGH_DIFFERENCES {
             break;
         }
         let seed = options.seed.wrapping_add(turn);
         report.modules += 1;
-        match Pair::from_seed(seed).check() {
-            Ok(of_pair) => told.add(of_pair),
-            Err(difference) => {
-                println!("seed {seed}: {difference}");
-                report.differences.push(difference);
-            }
+        if let Err(difference) = check(seed) {
+            println!("seed {seed}: {difference}");
+            report.differences.push(difference);
         }
     }
-    println!("{} calls, {} failed, {} of them differently", told.calls, told.failed, told.failed_differently);
-    Ok(report)
+    report
 }
 
 fn run(options: &Options) -> Result<Report, String> {

@@ -116,7 +116,9 @@ impl Pair {
         let val = self.ty.val(random);
         let (slot, bits) = (random.draw() % 4, 1 << (random.draw() % 40));
         let (at, byte) = (1024 + random.draw() % 80, random.draw() as u8);
-        if is_twisted {
+        if is_twisted && random.draw().is_multiple_of(2) {
+            move_to_the_end(guests, random)?;
+        } else if is_twisted {
             guests.call("d#twist", &[Val::U32(slot as u32), Val::U64(bits)])?;
             guests.call("d#poke", &[Val::U32(at as u32), Val::U8(byte)])?;
         }
@@ -129,8 +131,12 @@ impl Pair {
         let val = self.ty.val(random);
         let (at, byte) = (1024 + random.draw() % 80, random.draw() as u8);
         let filler = std::iter::repeat_n(Val::U64(0), ty::FILLERS);
+        let is_moved = is_twisted && random.draw().is_multiple_of(2);
+        if is_moved {
+            move_to_the_end(guests, random)?;
+        }
         guests.call("c#set", &[Val::Tuple(std::iter::once(val.clone()).chain(filler).collect())])?;
-        if is_twisted {
+        if is_twisted && !is_moved {
             guests.call("c#poke", &[Val::U32(at as u32), Val::U8(byte)])?;
         }
         let got = guests.call("d#get", &[])?;
@@ -139,6 +145,15 @@ impl Pair {
         }
         Ok(format!("{got:?} {}", guests.memories()?))
     }
+}
+
+/// Has both components allocate what comes from here on at the end of their memories, so that some of it is not in them.
+fn move_to_the_end(guests: &mut Guests, random: &mut Random) -> Result<(), String> {
+    for name in ["c#move", "d#move"] {
+        let room = random.draw() % random.pick(&[1, 16, 100, 600]);
+        guests.call(name, &[Val::U32((1 << 16) - room as u32)])?;
+    }
+    Ok(())
 }
 
 /// Instances of both components.
@@ -219,7 +234,8 @@ fn text(ty: &Ty, c: &str, d: &str) -> String {
             (local.get $at))
         (func (export "peek") (result i32)
             (i32.store (i32.const 512) (i32.const 0)) (i32.store (i32.const 516) (global.get $next)) (i32.const 512))
-        (func (export "poke") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))"#;
+        (func (export "poke") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))
+        (func (export "move") (param i32) (global.set $next (local.get 0)))"#;
     let lift = |encoding: &str| {
         format!(
             r#"(memory (core memory $m "mem")) (realloc (core func $m "realloc")) string-encoding={encoding}"#
@@ -229,7 +245,8 @@ fn text(ty: &Ty, c: &str, d: &str) -> String {
     let peek = |options: &str| {
         format!(
             r#"(func (export "peek") (result (list u8)) (canon lift (core func $m "peek") {options}))
-            (func (export "poke") (param "at" u32) (param "byte" u8) (canon lift (core func $m "poke")))"#
+            (func (export "poke") (param "at" u32) (param "byte" u8) (canon lift (core func $m "poke")))
+            (func (export "move") (param "to" u32) (canon lift (core func $m "move")))"#
         )
     };
     let (c_peek, d_peek) =

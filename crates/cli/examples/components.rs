@@ -1,4 +1,5 @@
-//! Makes components of the guests that are WASI 0.1 programs, by the adapter that other toolchains use: `cargo run -p innkeeper-cli --example components -- FOLDER`.
+//! Makes components of the guests that are WASI 0.1 programs, by the adapter that other toolchains use: `cargo run -p innkeeper-cli --example components -- FOLDER`; or of
+//! other such programs, `... -- FOLDER MODULE...`.
 
 use std::error::Error;
 use std::fs;
@@ -10,8 +11,18 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::ComponentEncoder;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).ok_or("name the folder that the components go to")?;
-    make_components(Path::new(&folder))
+    let mut arguments = std::env::args_os().skip(1);
+    let folder = arguments.next().ok_or("name the folder that the components go to")?;
+    let modules: Vec<_> = arguments.collect();
+    if modules.is_empty() {
+        return make_components(Path::new(&folder));
+    }
+    fs::create_dir_all(&folder)?;
+    for module in modules {
+        let name = Path::new(&module).file_name().ok_or("a module is a file")?;
+        fs::write(Path::new(&folder).join(name), component_of(&fs::read(&module)?)?)?;
+    }
+    Ok(())
 }
 
 /// Writes the component of each guest that is a program into a folder, under the guest's name.

@@ -103,7 +103,7 @@ fn function_of_python(
 {
     move |mut caller, params, results| {
         let shared = caller.data().shared.upgrade().ok_or_else(|| HostError::msg("the store is gone"))?;
-        Python::attach(|py| {
+        let called = Python::attach(|py| {
             let arguments =
                 params.iter().map(|value| value::to_python(py, caller.as_context_mut(), &shared, *value));
             let arguments = PyTuple::new(py, arguments.collect::<Result<Vec<_>>>()?)?;
@@ -113,7 +113,8 @@ fn function_of_python(
                 *result = value;
             }
             Ok(())
-        })
-        .map_err(|raised: PyErr| HostError::from_host(raised))
+        });
+        shared.guest_goes_on();
+        called.map_err(|raised: PyErr| HostError::from_host(raised))
     }
 }

@@ -1,7 +1,8 @@
 //! A guest's memory: reads, writes, and the buffer that `memoryview(memory)` shows.
 //!
 //! Must stay true: a view's bytes stay where they are for as long as it lives (memories of 32 bits never move, which the engine is told, and nothing of a store goes before the
-//! store, which the memory holds), and no guest runs without Python's lock meanwhile, so that nobody changes them behind Python's back.
+//! store, which the memory holds), and no guest of the store runs without Python's lock meanwhile (`crate::store`), so that nobody changes them
+//! behind Python's back.
 
 use std::ffi::c_int;
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 //! A store is idle, or its guest runs and nobody may touch it, or a function of Python's runs on the guest's behalf, and the thread that runs it may use the store through that
 //! call. [`Shared::with`] is the only way in.
 //!
-//! Must stay true: a caller is there for others from when a function of Python's begins until it ends, on its own thread, and is taken away before it goes.
+//! Must stay true: a caller is there for others from when a function of Python's begins until it ends, on its own thread, and is taken away before it goes. A guest whose memory
+//! Python can see runs with Python's lock, whenever the view was made: before the call, or by a function of Python's that the guest has called ([`PythonsLock`]).
 
+use std::cell::Cell;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,6 +16,7 @@ use std::time::Duration;
 use ::innkeeper::wasi::keys::Capture;
 use ::innkeeper::wasi::p1::Context;
 use ::innkeeper::{AsContextMut, Backtrace, Caller, StoreContextMut};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -88,7 +91,10 @@ impl Shared {
         if self.views.load(Ordering::Acquire) > 0 {
             return Ok(work(context));
         }
-        Ok(py.detach(|| work(context)))
+        Ok(py.detach(|| {
+            let _lock = PythonsLock::new();
+            work(context)
+        }))
     }
 
     fn take(&self) -> Result<Used<'_>> {
@@ -110,6 +116,11 @@ impl Shared {
         work()
     }
 
+    /// Before the guest goes on after a function of Python's, which may have made views of its memory, or dropped them.
+    pub(crate) fn guest_goes_on(&self) {
+        PythonsLock::hold(self.views.load(Ordering::Acquire) > 0);
+    }
+
     /// One more view of a memory.
     pub(crate) fn add_view(&self) {
         self.views.fetch_add(1, Ordering::AcqRel);
@@ -118,6 +129,46 @@ impl Shared {
     /// One less.
     pub(crate) fn drop_view(&self) {
         self.views.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+thread_local! {
+    /// What to let go of Python's lock with, where the innermost guest on this thread that was called without it has it after all; none outside of such guests.
+    static LOCK: Cell<Option<Held>> = const { Cell::new(None) };
+}
+
+/// Whether a guest that was called without Python's lock has it.
+type Held = Option<ffi::PyGILState_STATE>;
+
+/// A guest's call without Python's lock, until this is dropped; the lock is then let go if the guest has got it meanwhile.
+struct PythonsLock(Option<Held>);
+
+impl PythonsLock {
+    fn new() -> PythonsLock {
+        PythonsLock(LOCK.replace(Some(None)))
+    }
+
+    /// Takes the lock for the guest, or lets it go; nothing where the guest was called with it.
+    fn hold(is_wanted: bool) {
+        let Some(held) = LOCK.get() else { return };
+        LOCK.set(Some(match (held, is_wanted) {
+            // SAFETY: Python is there, since it has called the guest, and this thread has given its lock up, which `Shared::run` sees to. Each is let go of once, below, in the
+            // opposite order: guests that call each other through Python end one by one.
+            (None, true) => Some(unsafe { ffi::PyGILState_Ensure() }),
+            (Some(state), false) => {
+                // SAFETY: it is what taking it has given, on this thread.
+                unsafe { ffi::PyGILState_Release(state) };
+                None
+            }
+            (held, _) => held,
+        }));
+    }
+}
+
+impl Drop for PythonsLock {
+    fn drop(&mut self) {
+        PythonsLock::hold(false);
+        LOCK.set(self.0);
     }
 }
 

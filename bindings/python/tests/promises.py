@@ -258,6 +258,48 @@ class Threads(unittest.TestCase):
         # One may have looked at the clock just before or after.
         self.assertLessEqual(len([tick for tick in ticks if before + 0.05 < tick < after - 0.05]), 0)
 
+    def test_a_view_that_is_made_during_a_call_does_too(self):
+        text = """(module (import "host" "f" (func $f (param i32))) (memory (export "memory") 1)
+            (func (export "hang") (call $f (i32.const 0))
+                (loop $l (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))) (br $l)))
+            (func (export "nested") (call $f (i32.const 1)) (loop $l (br $l)))
+            (func (export "lets_go") (call $f (i32.const 0)) (call $f (i32.const 2)) (loop $l (br $l))))"""
+        views, ticks, done = [], [], threading.Event()
+
+        def f(what):
+            if what == 1:
+                guest["hang"]()
+            elif what == 2:
+                views.pop().release()
+            else:
+                views.append(memoryview(guest["memory"]))
+
+        def tick():
+            while not done.is_set():
+                ticks.append(time.monotonic())
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=tick)
+        thread.start()
+        for name, are_others_seen in (("hang", False), ("nested", False), ("lets_go", True), ("hang", False)):
+            store = Store(ENGINE, deadline=0.2)
+            guest = instance(text, store, f=f)
+            time.sleep(0.02)
+            before = time.monotonic()
+            self.assertRaises(Trap, guest[name])
+            after = time.monotonic()
+            # One may have looked at the clock just before or after.
+            seen = len([tick for tick in ticks if before + 0.05 < tick < after - 0.05])
+            self.assertEqual(seen > 0, are_others_seen, name)
+            while views:
+                views.pop().release()
+        # The others go on.
+        count = len(ticks)
+        time.sleep(0.05)
+        self.assertGreater(len(ticks), count)
+        done.set()
+        thread.join()
+
 
 class Programs(unittest.TestCase):
     ECHO = """(module

@@ -1,7 +1,9 @@
 """What the bindings promise; run by `cargo test -p innkeeper-python`."""
 
 import gc
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -299,6 +301,42 @@ class Threads(unittest.TestCase):
         self.assertGreater(len(ticks), count)
         done.set()
         thread.join()
+
+
+class Forks(unittest.TestCase):
+    SPIN = '(module (func (export "spin") (loop $l (br $l))))'
+    SLEEP = """(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")
+            (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 60000000000))
+            (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))"""
+
+    def in_fork(self, check):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                check()
+                status = 0
+            finally:
+                os._exit(status)
+        begin = time.monotonic()
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            if time.monotonic() - begin > 20:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.002)
+        self.assertEqual(ended[1], 0)
+
+    def test_deadlines_hold_in_the_child(self):
+        running = Store(ENGINE, deadline=0.3)
+        spin = instance(self.SPIN, running)["spin"]
+        engine = Engine()
+        self.in_fork(lambda: self.assertRaises(Trap, spin))
+        self.in_fork(lambda: self.assertRaises(Trap, instance(self.SPIN, Store(ENGINE, deadline=0.05))["spin"]))
+        sleep = Module(engine, self.SLEEP)
+        self.in_fork(lambda: self.assertRaises(Trap, innkeeper.run, sleep, deadline=0.05))
+        self.assertRaises(Trap, spin)
 
 
 class Programs(unittest.TestCase):

@@ -27,6 +27,7 @@ mod extern_;
 mod features;
 #[allow(unsafe_code, reason = "stacks, and the switch between them")]
 mod fiber;
+pub mod fork;
 mod fuel;
 mod func;
 mod host_panics;
@@ -75,6 +76,7 @@ mod types;
 mod value;
 mod vmctx;
 mod waiting;
+pub mod waking;
 
 #[cfg(feature = "async")]
 pub use async_limiter::ResourceLimiterAsync;

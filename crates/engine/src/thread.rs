@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use crate::sys;
+use crate::{fork, sys};
 
 /// Starts a thread as `builder` does.
 ///
@@ -19,11 +19,13 @@ pub fn spawn<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<JoinHandle<R>> {
     /// Disconnected when the thread that was started last has begun.
-    static LAST: Mutex<Option<Receiver<()>>> = Mutex::new(None);
+    static LAST: Mutex<Option<(u32, Receiver<()>)>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(begun) = last.take() {
-        // Nothing is ever sent: the end of the other side is the message.
-        let _ = begun.recv();
+    if let Some((generation, begun)) = last.take() {
+        // Nothing is ever sent: the end of the other side is the message. In a fork of the process that has started it, there is no such thread.
+        if generation == fork::generation() {
+            let _ = begun.recv();
+        }
     }
     if !sys::has_room_for_thread() {
         return Err(io::Error::from(io::ErrorKind::OutOfMemory));
@@ -33,6 +35,6 @@ pub fn spawn<R: Send + 'static>(
         drop(beginning);
         work()
     })?;
-    *last = Some(begun);
+    *last = Some((fork::generation(), begun));
     Ok(thread)
 }

@@ -4,7 +4,8 @@
 //! while. It looks again by itself when it wakes, so that an appointment later than that need not wake it.
 //!
 //! Must stay true: an [`Appointment`] that has been cancelled does nothing any more. [`Timed::strike`] and cancelling happen under one lock, so that the one
-//! comes wholly before the other. Nothing that is called can end the thread: panics of one appointment's are no others' business.
+//! comes wholly before the other. Nothing that is called can end the thread, or hold it up: panics of one appointment's are no others' business, and what may be the embedder's
+//! is called on other threads ([`crate::waking`]). A process that was forked keeps the appointments that there were.
 //!
 //! What this module is not: somebody who knows what a deadline is.
 
@@ -14,15 +15,17 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::fork::{After, Registration, Side};
 use crate::host_panics::let_go;
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::waking::{self, Call};
 
 /// What a time has been appointed for.
 pub trait Timed: Send + Sync {
     /// The time has come. Called on the timer's thread with the timer locked: it must be short, and may not ask anything of the timer.
     fn strike(&self) -> Next;
 
-    /// What follows [`Next::Follow`]. Nothing is locked any more, and the appointment may have been cancelled meanwhile. Others wait until it is done.
+    /// What follows [`Next::Follow`], on another thread: it may take as long as it likes, and the appointment may have been cancelled meanwhile.
     fn follow(&self) {}
 }
 
@@ -82,6 +85,8 @@ impl Timer {
     /// The process's own.
     pub fn of_process() -> &'static Timer {
         static TIMER: OnceLock<Timer> = OnceLock::new();
+        static REGISTRATION: Registration = Registration::new(before_fork);
+        REGISTRATION.ensure();
         TIMER.get_or_init(Timer::default)
     }
 
@@ -116,7 +121,6 @@ impl Timer {
 
     fn start_thread(&self) -> Result<(), Error> {
         let timer = self.clone();
-        // With a stack as threads usually have, because wakers of the embedder's run on it.
         let thread = std::thread::Builder::new().name("timer".to_owned());
         let spawned = thread.spawn(move || timer.keep_whatever_panics());
         spawned.map(drop).map_err(|error| {
@@ -126,20 +130,20 @@ impl Timer {
 
     /// Keeps appointments until there are none. One that panics when it is struck has been taken out of the book before.
     fn keep_whatever_panics(&self) {
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.keep(Instant::now, || true))) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.keep(Instant::now, || true, finish))) {
             let_go(panic);
         }
     }
 
-    /// What the thread does until there is nothing more to do, or `goes_on` says no.
-    fn keep(&self, now: impl Fn() -> Instant, goes_on: impl Fn() -> bool) {
+    /// What the thread does until there is nothing more to do, or `goes_on` says no. `finish` is given what has been struck, with nothing locked.
+    fn keep(&self, now: impl Fn() -> Instant, goes_on: impl Fn() -> bool, finish: impl Fn(Vec<Struck>)) {
         let mut book = self.book();
         while goes_on() {
             let mut struck = Vec::new();
             let next = book.strike_due(now(), &mut struck);
             if !struck.is_empty() {
                 drop(book);
-                struck.into_iter().for_each(Struck::finish);
+                finish(struck);
                 book = self.book();
                 continue;
             }
@@ -198,18 +202,41 @@ struct Struck {
 }
 
 impl Struck {
-    /// Does what follows, and drops it. Either may call what is the embedder's, and a panic in it ends here: the panic hook has told of it.
+    /// Does what follows, and drops it. Either may call what is the embedder's.
     fn finish(self) {
-        let finished = catch_unwind(AssertUnwindSafe(|| {
-            if self.follows {
-                self.timed.follow();
-            }
-            drop(self);
-        }));
-        if let Err(panic) = finished {
-            let_go(panic);
+        if self.follows {
+            self.timed.follow();
         }
     }
+
+    /// Whether finishing it may call what is the embedder's: where others hold it, too, letting go of it does nothing.
+    fn may_take_long(&self) -> bool {
+        self.follows || Arc::strong_count(&self.timed) == 1
+    }
+}
+
+/// Finishes what has been struck, on other threads where that may take long.
+fn finish(struck: Vec<Struck>) {
+    let mut calls =
+        struck.into_iter().filter(Struck::may_take_long).map(|struck| Box::new(|| struck.finish()) as Call);
+    if let Some(first) = calls.next() {
+        waking::hand_over(std::iter::once(first).chain(calls));
+    }
+}
+
+/// The child has the appointments, but not the thread.
+fn before_fork() -> After {
+    let timer = Timer::of_process();
+    let mut book = timer.book();
+    Box::new(move |side| {
+        if side == Side::Child {
+            book.thread = Thread::None;
+            // Where it can have none, whoever makes the next appointment is told.
+            if !book.appointments.is_empty() && timer.start_thread().is_ok() {
+                book.thread = Thread::Awake;
+            }
+        }
+    })
 }
 
 /// Struck before the lock is let go, whatever came of it, so that whoever sets a deadline does not wait for thousands that strike.
@@ -311,7 +338,13 @@ mod model {
             let is_over = Arc::new(AtomicBool::new(false));
             let keeper = {
                 let (timer, is_over) = (timer.clone(), Arc::clone(&is_over));
-                thread::spawn(move || timer.keep(|| now, || !is_over.load(Ordering::Acquire)))
+                thread::spawn(move || {
+                    timer.keep(
+                        || now,
+                        || !is_over.load(Ordering::Acquire),
+                        |struck| struck.into_iter().for_each(Struck::finish),
+                    )
+                })
             };
             check(&timer, now);
             let book = timer.book();

@@ -13,7 +13,7 @@
 mod parked;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "async")]
@@ -120,7 +120,7 @@ impl Parking {
 
     /// Lets the waiter that a store has look whether it is interrupted. Not all others: whoever stops a guest with very many threads asks for each.
     pub(crate) fn interrupt(&self, store: usize) {
-        let queues = self.lock();
+        let Some(queues) = self.lock_if_it_can_be() else { return };
         if let Some(waiter) = queues.of_store.get(&store)
             && let Some(wake) = waiter.sleeper.thread()
         {
@@ -163,6 +163,24 @@ impl Parking {
         drop(queues);
         // Wakers are the embedder's, and these are never called.
         drop(forgotten);
+    }
+
+    /// None where a thread of the process that this one is the fork of seems to hold the lock for ever: no thread of this one waits in those queues then. The timer, which everybody
+    /// needs, is not to wait for it.
+    fn lock_if_it_can_be(&self) -> Option<MutexGuard<'_, Queues>> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if crate::fork::generation() == 0 {
+            return Some(self.lock());
+        }
+        let begin = Instant::now();
+        loop {
+            match self.queues.try_lock() {
+                Ok(queues) => return Some(queues),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if begin.elapsed() > PATIENCE => return None,
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {

@@ -8,6 +8,7 @@ mod address_space;
 #[cfg(all(unix, not(miri)))]
 #[path = "unix.rs"]
 mod address_space;
+mod fork;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod image;
 #[cfg(not(all(target_os = "linux", not(miri))))]
@@ -17,6 +18,7 @@ mod machine;
 mod thread_clock;
 
 pub(crate) use address_space::{Mapping, has_room_for_thread, page_bytes, release_pages, thread_stack};
+pub(crate) use fork::at_fork;
 pub(crate) use image::Image;
 pub(crate) use machine::memory_bytes;
 pub(crate) use thread_clock::ThreadClock;

@@ -9,6 +9,7 @@ mod nested;
 mod signatures;
 mod slices;
 mod support;
+mod wakers;
 
 use std::future::Future;
 use std::pin::pin;

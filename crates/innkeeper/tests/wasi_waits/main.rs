@@ -3,6 +3,8 @@
 
 mod bounds;
 mod cases;
+#[path = "../forked/mod.rs"]
+mod forked;
 mod sleeper;
 mod threads;
 mod world;
@@ -169,5 +171,31 @@ fn a_synchronous_call_holds_the_thread() {
         let beside = world.act_beside(case.peer);
         check(case, guest.run.call(&mut guest.store, ()).unwrap());
         drop(beside.join().unwrap());
+    });
+}
+
+/// A process that was forked is told of what its own guests wait for, and the one that it is the fork of of its own.
+#[test]
+fn what_waits_goes_on_in_a_fork_as_well() {
+    for_each_case(|case, text, engine| {
+        let (mut world, context) = World::new(case);
+        let mut guest = guest(engine, text, context);
+        {
+            // The parent waits meanwhile.
+            let mut call = std::pin::pin!(guest.run.call_async(&mut guest.store, ()));
+            let sleeper = Sleeper::new();
+            assert!(sleeper.poll(call.as_mut()).is_pending(), "{} {:?}", case.name, case.peer);
+            forked::in_fork(case.name, || {
+                let (mut world, context) = World::new(case);
+                let mut guest = self::guest(engine, text, context);
+                let mut call = std::pin::pin!(guest.run.call_async(&mut guest.store, ()));
+                let sleeper = Sleeper::new();
+                assert!(sleeper.poll(call.as_mut()).is_pending());
+                world.act(case.peer);
+                check(case, sleeper.run(call).unwrap());
+            });
+            world.act(case.peer);
+            check(case, sleeper.run(call).unwrap());
+        }
     });
 }

@@ -5,13 +5,14 @@
 //!
 //! Where code is kept for later runs, functions are compiled for those when there is nothing else to do, and a run of what is cached has not been short.
 //!
-//! Nobody ever waits for these threads, not even at the end of the process. They hold modules weakly, so that one that is dropped is not
+//! Nobody ever waits for these threads, not even at the end of the process; a fork of it alone lets them finish what they are at. They hold modules weakly, so that one that is dropped is not
 //! compiled any more.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use innkeeper_engine::fork;
 use innkeeper_engine::index::DefinedFuncIndex;
 use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
 use innkeeper_engine::tier::{Hot, ModuleParts};
@@ -25,7 +26,13 @@ mod waiting;
 use waiting::{Job, Waiting};
 
 /// The queue of an engine; its threads end when it is dropped.
-pub(crate) struct Queue(Arc<Shared>);
+pub(crate) struct Queue {
+    shared: Arc<Shared>,
+    /// In which process its threads are ([`fork::generation`]).
+    generation: u32,
+    /// The queue that is there in its place in a fork of that process, where its threads are not, and its lock may be held for ever.
+    in_fork: OnceLock<Box<Queue>>,
+}
 
 type Compile = dyn Fn(&ModuleParts, &Hot) + Send + Sync;
 
@@ -34,7 +41,7 @@ struct Shared {
     changed: Condvar,
     most_threads: usize,
     /// Compiles and publishes.
-    compile: Box<Compile>,
+    compile: Arc<Compile>,
 }
 
 #[derive(Default)]
@@ -64,46 +71,65 @@ impl Queue {
     }
 
     fn with(most_threads: usize, compile: impl Fn(&ModuleParts, &Hot) + Send + Sync + 'static) -> Queue {
+        Queue::of_parts(most_threads, Arc::new(compile))
+    }
+
+    fn of_parts(most_threads: usize, compile: Arc<Compile>) -> Queue {
         let (state, changed) = (Mutex::new(State::default()), Condvar::new());
-        Queue(Arc::new(Shared { state, changed, most_threads, compile: Box::new(compile) }))
+        let shared = Arc::new(Shared { state, changed, most_threads, compile });
+        Queue { shared, generation: fork::generation(), in_fork: OnceLock::new() }
+    }
+
+    fn of_this_process(&self) -> &Arc<Shared> {
+        fork::notice();
+        if self.generation == fork::generation() {
+            return &self.shared;
+        }
+        let Shared { most_threads, compile, .. } = &*self.shared;
+        let new = || Box::new(Queue::of_parts(*most_threads, Arc::clone(compile)));
+        self.in_fork.get_or_init(new).of_this_process()
     }
 
     /// Lets something be compiled when a thread comes to it.
     pub(crate) fn push(&self, module: Weak<ModuleParts>, what: Hot) {
-        let mut state = self.0.lock();
+        let shared = self.of_this_process();
+        let mut state = shared.lock();
         state.waiting.push(Job::new(module, what));
-        self.ensure_thread(state);
+        shared.ensure_thread(state);
     }
 
     /// Lets a function be compiled when a thread has nothing else to do, unless it has been by then.
     pub(crate) fn push_later(&self, later: Later) {
-        let mut state = self.0.lock();
+        let shared = self.of_this_process();
+        let mut state = shared.lock();
         state.later.push_back(later);
-        self.ensure_thread(state);
+        shared.ensure_thread(state);
     }
+}
 
+impl Shared {
     /// Sees to it that there is a thread for a new job.
-    fn ensure_thread(&self, mut state: MutexGuard<'_, State>) {
+    fn ensure_thread(self: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
         if state.idle > 0 {
-            self.0.changed.notify_one();
+            self.changed.notify_one();
             return;
         }
-        if state.threads >= self.0.most_threads {
+        if state.threads >= self.most_threads {
             return;
         }
-        let shared = Arc::clone(&self.0);
+        let shared = Arc::clone(self);
         let thread = thread::Builder::new().name("innkeeper compiler".to_owned());
         // Where there can be no thread, the guest stays interpreted.
         if thread.spawn(move || shared.work()).is_ok() {
             state.threads += 1;
         }
     }
-}
 
-impl Shared {
     fn work(&self) {
         be_modest();
         while let Some(next) = self.next() {
+            // The locks of modules, and of what compiling shares, are held now and then.
+            let _work = fork::work();
             let Next::Hot(module, what) = next else {
                 self.work_for_later();
                 continue;
@@ -208,11 +234,14 @@ enum Next {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.generation != fork::generation() {
+            return;
+        }
+        let mut state = self.shared.lock();
         state.is_closed = true;
         state.waiting = Waiting::default();
         state.later.clear();
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 

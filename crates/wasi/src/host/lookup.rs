@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use innkeeper_engine::fork::{After, Registration, Side};
+
 use super::error::Error;
 use super::gate::{Operation, Permit, Request};
 use super::network::Target;
@@ -114,6 +116,8 @@ impl Host {
 
     /// Has a thread ask the system.
     fn ask(&self, _: &Permit, name: &HostName) -> Result<Arc<Question>, Error> {
+        static REGISTRATION: Registration = Registration::new(before_fork);
+        REGISTRATION.ensure();
         let running = Running::begin(&self.lookups).ok_or(Error::NameTemporary)?;
         let question = Arc::new(Question { answer: OnceLock::new(), signal: sys::open_signal()? });
         let asked = Arc::clone(&question);
@@ -127,6 +131,15 @@ impl Host {
         });
         spawned.map(|_| question).map_err(|_| Error::NoMemory)
     }
+}
+
+/// The child has none of the threads.
+fn before_fork() -> After {
+    Box::new(|side| {
+        if side == Side::Child {
+            THREADS.store(0, Ordering::Relaxed);
+        }
+    })
 }
 
 /// One of the threads that there may be, with the count of its guest's.

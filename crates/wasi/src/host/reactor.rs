@@ -4,13 +4,17 @@
 //! while. Times are the engine's timer's ([`innkeeper_engine::timer`]).
 //!
 //! Must stay true: a descriptor stays open while it is watched, since whoever watches it has borrowed it. When nobody watches it any more, the system has forgotten it, too.
-//! Wakers are the embedder's: they are called with nothing locked, and a panic in one of them is nobody else's business.
+//! Wakers are the embedder's: they are called on other threads ([`innkeeper_engine::waking`]). A process that was forked has a reactor of its own, since the system would tell both of
+//! what either asks for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use innkeeper_engine::fork::{After, Registration, Side};
+use innkeeper_engine::waking::{self, Call};
 
 use super::error::Error;
 use super::poll::Direction;
@@ -21,6 +25,8 @@ use super::sys::{Readiness, Wanted};
 pub(super) struct Reactor {
     readiness: Readiness,
     book: Mutex<Book>,
+    /// Whether it is that of the process which this one is the fork of.
+    is_left: AtomicBool,
 }
 
 #[derive(Default)]
@@ -62,12 +68,16 @@ impl Reactor {
     /// # Errors
     /// No free descriptor.
     pub(super) fn of_process() -> Result<&'static Reactor, Error> {
-        static REACTOR: OnceLock<Reactor> = OnceLock::new();
-        if let Some(reactor) = REACTOR.get() {
+        static REGISTRATION: Registration = Registration::new(before_fork);
+        REGISTRATION.ensure();
+        let mut reactor = REACTOR.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reactor) = *reactor {
             return Ok(reactor);
         }
-        let readiness = Readiness::new()?;
-        Ok(REACTOR.get_or_init(|| Reactor { readiness, book: Mutex::default() }))
+        // It stays for as long as the process.
+        let new =
+            Reactor { readiness: Readiness::new()?, book: Mutex::default(), is_left: AtomicBool::new(false) };
+        Ok(*reactor.insert(Box::leak(Box::new(new))))
     }
 
     /// Has `bell` rung once when a descriptor is ready, or has been left by its other end.
@@ -82,7 +92,7 @@ impl Reactor {
         let mut book = self.book();
         if !book.has_thread {
             let thread = std::thread::Builder::new().name("readiness".to_owned());
-            // With a stack as threads usually have, because wakers of the embedder's run on it. It waits for the lock first.
+            // It waits for the lock first.
             thread.spawn(|| self.tell()).map_err(|_| Error::NoMemory)?;
             book.has_thread = true;
         }
@@ -112,9 +122,8 @@ impl Reactor {
                 bells.extend(book.watched.get_mut(&fd).into_iter().flat_map(Watchers::take_bells));
             }
             drop(book);
-            for bell in bells {
-                // The panic hook has told of it.
-                let _ = catch_unwind(AssertUnwindSafe(|| bell.ring()));
+            if !bells.is_empty() {
+                waking::hand_over(bells.into_iter().map(|bell| Box::new(move || bell.ring()) as Call));
             }
         }
     }
@@ -124,8 +133,27 @@ impl Reactor {
     }
 }
 
+/// The process's own, once there is one.
+static REACTOR: Mutex<Option<&'static Reactor>> = Mutex::new(None);
+
+/// The child makes its own when it first needs one.
+fn before_fork() -> After {
+    let mut reactor = REACTOR.lock().unwrap_or_else(PoisonError::into_inner);
+    Box::new(move |side| {
+        if side == Side::Child
+            && let Some(reactor) = reactor.take()
+        {
+            reactor.is_left.store(true, Ordering::Relaxed);
+        }
+    })
+}
+
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
+        // What the other process waits for is its own business.
+        if self.reactor.is_left.load(Ordering::Relaxed) {
+            return;
+        }
         let fd = self.fd.as_raw_fd();
         let mut book = self.reactor.book();
         let Some(watchers) = book.watched.get_mut(&fd) else { return };

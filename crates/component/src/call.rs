@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use innkeeper_engine as core;
-use innkeeper_engine::{AsContextMut, Charge, Error, ErrorKind, StoreContextMut, StoreParts};
+use innkeeper_engine::{AsContextMut, Charge, Error, StoreContextMut, StoreParts};
 
 use crate::abi::{
     Boundary, Costs, InStore, LendingCall, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS,
@@ -14,7 +14,7 @@ use crate::abi::{
 use crate::entry::{Entry, check_leave, set_may_leave};
 use crate::func::{Func, HostCall, HostFunc, LiftedFunc};
 use crate::reentry::refused;
-use crate::state::{AsyncReturn, FuncId, FuncInst, Returned, State};
+use crate::state::{FuncId, FuncInst, Returned, State};
 use crate::trap::{Trap, trap_on_throw};
 use crate::types::{FuncTypeIndex, TypeIndex};
 use crate::under_way::CallUnderWay;
@@ -36,13 +36,13 @@ pub(crate) trait Caller<'p, T: 'static> {
     fn resolve(&mut self, store: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error>;
 }
 
-/// Calls a lifted function.
+/// Calls a lifted function whose type is not async.
 pub(crate) fn call_lifted<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     callee: &LiftedFunc,
     caller: &mut dyn Caller<'_, T>,
 ) -> Result<(), Error> {
-    let (entry, boundary) = (caller.entry(), caller.boundary());
+    let entry = caller.entry();
     let (state, mut globals) = store.attachment_and_globals::<State>();
     if let Err(trap) = state.enter(&mut globals, callee.side.instance, entry) {
         return Err(match caller.func() {
@@ -50,7 +50,7 @@ pub(crate) fn call_lifted<T: 'static>(
             None => trap.into(),
         });
     }
-    let number = state.begin(async_return(callee, boundary));
+    let number = state.begin(None);
     if let Some(func) = caller.func() {
         state.is_of(func.func);
     }
@@ -58,18 +58,6 @@ pub(crate) fn call_lifted<T: 'static>(
     in_callee(call.store, (callee, number), caller)?;
     call.leave(callee.side.instance, entry);
     Ok(())
-}
-
-/// Where the function is lifted with the async ABI: what it is to return.
-pub(crate) fn async_return(callee: &LiftedFunc, boundary: Boundary) -> Option<Box<AsyncReturn>> {
-    let async_return = || AsyncReturn {
-        ty: callee.ty,
-        boundary,
-        encoding: callee.side.encoding,
-        memory: callee.side.memory,
-        returned: None,
-    };
-    callee.is_async.then(|| Box::new(async_return()))
 }
 
 fn in_callee<T: 'static>(
@@ -107,9 +95,6 @@ pub(crate) fn finish<T: 'static>(
     let boundary = caller.boundary();
     let side = &callee.side;
     let ty = side.shared.types.func(callee.ty);
-    if callee.is_async {
-        return end_async(store, (callee, call), results, caller);
-    }
     let returned = match ty.result {
         Some(ty) => lift_result(store, (side, boundary), (MAX_FLAT_RESULTS, ty), results)?,
         None => Returned { val: None, strings: StringShapes::new(), _charge: None },
@@ -122,29 +107,6 @@ pub(crate) fn finish<T: 'static>(
         set_may_leave(store, side.instance, true);
     }
     Ok(())
-}
-
-/// Ends a call of a function with the async ABI, which has not waited for anything. Those that wait need stacks of their own, which is not built yet.
-fn end_async<T: 'static>(
-    store: &mut StoreContextMut<'_, T>,
-    (callee, call): (&LiftedFunc, u32),
-    results: &[u64],
-    caller: &mut dyn Caller<'_, T>,
-) -> Result<(), Error> {
-    const EXIT: u32 = 0;
-    const LAST_CODE: u32 = 2;
-    if callee.callback.is_some() {
-        let code = results.first().copied().unwrap_or_default() as u32 & 0xf;
-        if code > LAST_CODE {
-            return Err(Trap::UnknownCallbackCode(code).into());
-        }
-        if code != EXIT {
-            return Err(Error::new(ErrorKind::Unsupported("async functions that wait".to_owned())));
-        }
-    }
-    let call = store.attachment::<State>().calls.get_mut(call as usize);
-    let returned = call.and_then(|call| call.async_return.as_mut()?.returned.take());
-    caller.resolve(store, returned.ok_or(Trap::NotReturned)?)
 }
 
 /// Traps where handles are left that were borrowed for the call.

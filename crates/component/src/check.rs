@@ -131,7 +131,8 @@ pub(crate) fn fits(
             Some(label) => Err(format!("the flags have no label `{label}`")),
             None => Ok(()),
         },
-        (ValType::Stream(_) | ValType::Future(_) | ValType::ErrorContext, _) => {
+        (ValType::Stream(_), Val::Stream(_)) | (ValType::Future(_), Val::Future(_)) => Ok(()),
+        (ValType::ErrorContext, _) => {
             Err(format!("values of type {} are not supported yet", types.get(ty).kind_name()))
         }
         _ => mismatch(),

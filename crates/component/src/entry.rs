@@ -89,6 +89,21 @@ pub(crate) fn enter<T: 'static>(
     state.enter(&mut globals, callee, entry)
 }
 
+/// Whether an instance can be entered (canonical ABI, `may_enter_from`).
+pub(crate) fn may_enter<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    callee: InstanceId,
+    entry: Entry,
+) -> bool {
+    let (state, globals) = store.attachment_and_globals::<State>();
+    state.may_enter(&globals, callee, entry)
+}
+
+/// Whether an instance is entered, or one that it is in.
+pub(crate) fn is_entered<T: 'static>(store: &mut StoreContextMut<'_, T>, id: InstanceId) -> bool {
+    !may_enter(store, id, Entry::Host)
+}
+
 /// Ends what [`enter`] has begun.
 pub(crate) fn leave<T: 'static>(store: &mut StoreContextMut<'_, T>, callee: InstanceId, entry: Entry) {
     let (state, mut globals) = store.attachment_and_globals::<State>();
@@ -116,21 +131,25 @@ impl State {
         callee: InstanceId,
         entry: Entry,
     ) -> Result<(), Trap> {
+        if !self.may_enter(globals, callee, entry) {
+            return Err(Trap::CannotEnter);
+        }
+        let common = self.outside(callee, entry);
+        self.set_may_enter(globals, (callee, common), false);
+        Ok(())
+    }
+
+    /// As [`may_enter`], where the store's parts are at hand.
+    #[inline]
+    fn may_enter(&self, globals: &Globals<'_>, callee: InstanceId, entry: Entry) -> bool {
         let common = self.outside(callee, entry);
         if let Entry::Guest(caller) = entry
             && (common == Some(caller) || common == Some(callee))
-            && !self.instance(caller).may_call_relatives
+            && !self.instances[caller.0 as usize].may_call_relatives
         {
-            return Err(Trap::CannotEnter);
+            return false;
         }
-        if !self
-            .chain(callee, common)
-            .all(|id| self.instances[id.0 as usize].flags.get(globals) & MAY_ENTER != 0)
-        {
-            return Err(Trap::CannotEnter);
-        }
-        self.set_may_enter(globals, (callee, common), false);
-        Ok(())
+        self.chain(callee, common).all(|id| self.instances[id.0 as usize].flags.get(globals) & MAY_ENTER != 0)
     }
 
     /// As [`leave`], where the store's parts are at hand.

@@ -35,7 +35,7 @@ macro_rules! features {
 }
 
 features! {
-    /// Async functions, streams and futures. Validated; of functions only those are executed that do not wait.
+    /// Async functions, streams and futures.
     Async "async" true = CM_ASYNC;
     /// `map<K, V>`
     Map "map" true = CM_MAP;

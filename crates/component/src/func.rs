@@ -9,6 +9,7 @@ use innkeeper_engine::{AsContext, AsContextMut, Error, StoreContextMut};
 use crate::abi::{LendingCall, Side};
 use crate::call::{HostCaller, call_lifted};
 use crate::check::{Given, fits};
+use crate::concurrent::call_from_host;
 use crate::resource::{ResourceAny, usage};
 use crate::state::{FuncId, FuncInst, RootId, Shared, State};
 use crate::typed::{BoundResources, TypedHost};
@@ -25,6 +26,13 @@ pub(crate) struct LiftedFunc {
     pub(crate) is_async: bool,
 }
 
+impl LiftedFunc {
+    /// Whether its type is async: then its calls are tasks, which can wait.
+    pub(crate) fn is_async_typed(&self) -> bool {
+        self.side.shared.types.func(self.ty).is_async
+    }
+}
+
 /// What a function of the host does with values of any type.
 pub(crate) type ValsCall<T> =
     dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync;
@@ -33,6 +41,8 @@ pub(crate) type ValsCall<T> =
 pub(crate) enum HostCall<T: 'static> {
     Vals(Arc<ValsCall<T>>),
     Typed(Arc<dyn TypedHost<T>>),
+    /// Its future runs beside guests.
+    Concurrent(Arc<dyn crate::concurrent::ConcurrentHost<T>>),
     /// Guests wait for its future.
     #[cfg(feature = "async")]
     Waiting(Arc<dyn crate::typed::WaitingHost<T>>),
@@ -46,6 +56,7 @@ impl<T> Clone for HostCall<T> {
         match self {
             HostCall::Vals(call) => HostCall::Vals(Arc::clone(call)),
             HostCall::Typed(call) => HostCall::Typed(Arc::clone(call)),
+            HostCall::Concurrent(call) => HostCall::Concurrent(Arc::clone(call)),
             #[cfg(feature = "async")]
             HostCall::Waiting(call) => HostCall::Waiting(Arc::clone(call)),
             #[cfg(feature = "async")]
@@ -77,7 +88,6 @@ impl HostFunc {
         &self.resources
     }
 
-    #[cfg(feature = "async")]
     pub(crate) fn shared_resources(&self) -> &Arc<BoundResources> {
         &self.resources
     }
@@ -119,6 +129,13 @@ impl Func {
     ) -> Result<(), Error> {
         let mut store = store.as_context_mut();
         match self.checked(store.attachment(), params, results)? {
+            FuncInst::Lifted(callee) if callee.is_async_typed() => {
+                let result = call_from_host(&mut store, (self, &callee), params)?;
+                if let (Some(result), Some(val)) = (results.first_mut(), result) {
+                    *result = val;
+                }
+                Ok(())
+            }
             FuncInst::Lifted(callee) => {
                 let mut lending = LendingCall::new(&mut store, None);
                 let mut caller = HostCaller { func: self, params, result: None, lends: &mut lending.lends };

@@ -14,6 +14,7 @@ mod adapter;
 mod call;
 mod check;
 mod component;
+mod concurrent;
 mod decode;
 mod entry;
 mod features;
@@ -42,6 +43,11 @@ mod waiting;
 
 pub use adapter::Walked;
 pub use component::{Component, ImportItem, ImportItemKind};
+#[cfg(feature = "async")]
+pub use concurrent::run_concurrent;
+pub use concurrent::{
+    Accessor, FutureAny, FutureReader, FutureWriter, StreamAny, StreamReader, StreamWriter,
+};
 pub use features::{Feature, Features};
 pub use func::Func;
 /// What generated code names.
@@ -63,8 +69,8 @@ pub use trap::{ResourceOwner, Trap};
 pub use typed::Answering;
 pub use typed::{
     Borrowed, BorrowedAny, ComponentType, GivenHandles, GuestBorrowed, GuestResource, Lent, Lift,
-    LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, ResourceTable, Shape, Slots, SlotsMut,
-    TypedFunc, WitType, WitTypes,
+    LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, ResourceTable, Running, Shape, Slots,
+    SlotsMut, TypedFunc, WitType, WitTypes,
 };
 pub use types::{FuncType, Type, TypeKind, TypeResource};
 pub use val::{List, Val};

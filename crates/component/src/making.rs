@@ -10,6 +10,7 @@ use crate::abi::Side;
 use crate::adapter::Walked;
 use crate::adapter::why_walked;
 use crate::call::Lowered;
+use crate::concurrent::{AsyncLowered, ConcurrentBuiltin};
 use crate::func::{HostCall, HostFunc, LiftedFunc};
 use crate::instantiate::Making;
 use crate::link::Resolved;
@@ -35,6 +36,9 @@ impl<T: 'static> Making<'_, T> {
                 let resources = match (call, import.kind) {
                     (HostCall::Typed(typed), ImportKind::Func(ty)) => {
                         typed.check(&import.written(), (&self.shared, ty), state)?
+                    }
+                    (HostCall::Concurrent(concurrent), ImportKind::Func(ty)) => {
+                        concurrent.check(&import.written(), (&self.shared, ty), state)?
                     }
                     #[cfg(feature = "async")]
                     (HostCall::Either(typed, _), ImportKind::Func(ty)) => {
@@ -167,12 +171,18 @@ impl<T: 'static> Making<'_, T> {
         }
         let resource = |slot: &ResourceSlot| self.shared.resources[slot.0 as usize];
         let trampoline = match &def.kind {
-            TrampolineKind::Lower { func, ty, options } => Trampoline::Lower(Lowered {
-                side: self.side(store, options, def.instance)?,
-                func: self.funcs[func.index()].ok_or_else(|| unresolved("a function"))?,
-                ty: *ty,
-                is_async: options.is_async,
-            }),
+            TrampolineKind::Lower { func, ty, options } => {
+                let func = self.funcs[func.index()].ok_or_else(|| unresolved("a function"))?;
+                let side = self.side(store, options, def.instance)?;
+                let lowered = Lowered { side, func, ty: *ty, is_async: options.is_async };
+                match &store.attachment::<State>().funcs[func.0 as usize] {
+                    FuncInst::Lifted(callee) if self.plan.types.func(*ty).is_async => {
+                        let callee = Arc::clone(callee);
+                        Trampoline::AsyncLower(AsyncLowered { lowered: Arc::new(lowered), callee })
+                    }
+                    _ => Trampoline::Lower(lowered),
+                }
+            }
             TrampolineKind::ResourceNew(slot) => Trampoline::ResourceNew(resource(slot)),
             TrampolineKind::ResourceDrop(slot) => Trampoline::ResourceDrop(resource(slot)),
             TrampolineKind::ResourceRep(slot) => Trampoline::ResourceRep(resource(slot)),
@@ -182,6 +192,18 @@ impl<T: 'static> Making<'_, T> {
             TrampolineKind::BackpressureDec => Trampoline::BackpressureDec,
             TrampolineKind::TaskReturn { result, options } => {
                 Trampoline::TaskReturn { result: *result, side: self.side(store, options, def.instance)? }
+            }
+            TrampolineKind::Concurrent { builtin, ty, options, table } => {
+                let table = table
+                    .as_ref()
+                    .map(|table| self.core(store, table)?.into_table().ok_or_else(|| unresolved("a table")));
+                Trampoline::Concurrent(ConcurrentBuiltin {
+                    builtin: *builtin,
+                    ty: *ty,
+                    side: Arc::new(self.side(store, options, def.instance)?),
+                    is_async: options.is_async,
+                    table: table.transpose()?,
+                })
             }
             TrampolineKind::Missing(name) => Trampoline::Missing(name),
         };

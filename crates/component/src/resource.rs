@@ -220,8 +220,8 @@ impl State {
         }
         // Results have no borrowed handles, which validation has checked.
         let call = call.ok_or_else(|| usage("a borrowed handle in a result"))?;
-        if let Some(call) = self.calls.get_mut(call as usize) {
-            call.borrows += 1;
+        if let Some(borrows) = self.borrows(call) {
+            *borrows += 1;
         }
         let handle = ResourceHandle { ty, rep, kind: HandleKind::Borrow { call, lends: 0 } };
         self.instance(to).handles.add(handle, budget)

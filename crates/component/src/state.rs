@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use innkeeper_engine as core;
 
-use crate::abi::{Boundary, StringShapes};
+use crate::abi::StringShapes;
 use crate::adapter::Walked;
 use crate::component::Component;
-use crate::decode::Encoding;
+use crate::concurrent::{Concurrent, InstanceTasks, Key, TASK_SCOPE, Thread};
 use crate::entry::Flags;
 use crate::func::{HostFunc, LiftedFunc};
 use crate::resource::{HostHandles, ResourceTypeDef, ResourceTypeId};
 use crate::table::HandleTable;
 use crate::trap::ResourceOwner;
-use crate::types::{FuncTypeIndex, TypeTable};
+use crate::types::TypeTable;
 use crate::val::Val;
 
 /// A component instance of a store.
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) observer: Option<Box<dyn Any + Send + Sync>>,
     /// Whether that answers all calls in the host's place.
     pub(crate) is_answered: bool,
+    /// Tasks, and what they wait for.
+    pub(crate) concurrent: Concurrent,
 }
 
 impl Default for State {
@@ -69,6 +71,7 @@ impl Default for State {
             charges: Vec::new(),
             observer: None,
             is_answered: false,
+            concurrent: Concurrent::default(),
         }
     }
 }
@@ -83,6 +86,7 @@ pub(crate) struct InstanceState {
     /// Whether it may call those that it is nested in, and that are nested in it ([`crate::Feature::CallsToRelatives`]).
     pub(crate) may_call_relatives: bool,
     pub(crate) backpressure: u32,
+    pub(crate) tasks: InstanceTasks,
 }
 
 /// An outermost instance, with what all instances in it were made of.
@@ -111,9 +115,11 @@ pub(crate) enum FuncInst {
     Host(HostFunc),
 }
 
-/// A call into an instance (canonical ABI, "Tasks").
+/// A call into an instance that is under way, or a thread that runs (canonical ABI, "Tasks").
 pub(crate) struct Call {
-    /// Handles that were borrowed for it and are not dropped yet.
+    /// The thread; none of a call of a function that must not wait.
+    pub(crate) thread: Option<Key<Thread>>,
+    /// Handles that were borrowed for it and are not dropped yet; a task counts them itself.
     pub(crate) borrows: u32,
     /// Handles of the caller's that it is lent, where generated code has called.
     pub(crate) lends: Vec<u32>,
@@ -123,18 +129,6 @@ pub(crate) struct Call {
     pub(crate) func: Option<FuncId>,
     /// What `context.get` reads.
     pub(crate) context: [u32; 2],
-    /// Where the function is lifted with the async ABI: what `task.return` must be of, and what it was given.
-    pub(crate) async_return: Option<Box<AsyncReturn>>,
-}
-
-/// What an async function returns.
-pub(crate) struct AsyncReturn {
-    pub(crate) ty: FuncTypeIndex,
-    pub(crate) boundary: Boundary,
-    /// The options that the function was lifted with, which `task.return` must have too.
-    pub(crate) encoding: Encoding,
-    pub(crate) memory: Option<core::Memory>,
-    pub(crate) returned: Option<Returned>,
 }
 
 /// A result, with what lowering it needs.
@@ -163,6 +157,7 @@ impl State {
             flags: Flags::AT_FIRST,
             may_call_relatives,
             backpressure: 0,
+            tasks: InstanceTasks::default(),
         });
         InstanceId(self.instances.len() as u32 - 1)
     }
@@ -186,10 +181,18 @@ impl State {
         }
     }
 
-    /// Begins a call; gives its number.
-    pub(crate) fn begin(&mut self, async_return: Option<Box<AsyncReturn>>) -> u32 {
+    /// Begins a call, or lets a thread run; gives its number.
+    pub(crate) fn begin(&mut self, thread: Option<Key<Thread>>) -> u32 {
         let (lends, lends_charge) = (Vec::new(), None);
-        self.calls.push(Call { borrows: 0, lends, lends_charge, func: None, context: [0; 2], async_return });
+        self.calls.push(Call { thread, borrows: 0, lends, lends_charge, func: None, context: [0; 2] });
         self.calls.len() as u32 - 1
+    }
+
+    /// How many handles that were borrowed for a call or a task are not dropped yet.
+    pub(crate) fn borrows(&mut self, scope: u32) -> Option<&mut u32> {
+        match scope & TASK_SCOPE {
+            0 => self.calls.get_mut(scope as usize).map(|call| &mut call.borrows),
+            _ => self.concurrent.tasks.at(scope & !TASK_SCOPE).map(|task| &mut task.borrows),
+        }
     }
 }

@@ -19,8 +19,21 @@ pub(crate) struct ResourceHandle {
 pub(crate) enum HandleKind {
     /// How often it is lent.
     Own { lends: u32 },
-    /// In which call it was borrowed, and how often it is lent on.
+    /// In which call or task it was borrowed, and how often it is lent on.
     Borrow { call: u32, lends: u32 },
+    /// It is no resource's, but a waitable's.
+    Waitable,
+    /// It is a waitable set's.
+    Set,
+}
+
+/// What a handle is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandleEntry {
+    Resource,
+    /// Its place among the store's.
+    Waitable(u32),
+    Set(u32),
 }
 
 impl ResourceHandle {
@@ -28,14 +41,27 @@ impl ResourceHandle {
         ResourceHandle { ty, rep, kind: HandleKind::Own { lends: 0 } }
     }
 
-    /// Notes that it is lent once more.
-    pub(crate) fn lend(&mut self) {
-        *self.lends_mut() += 1;
+    /// A handle of the waitable at a place of the store's.
+    pub(crate) fn waitable(place: u32) -> ResourceHandle {
+        ResourceHandle { ty: NO_TYPE, rep: place, kind: HandleKind::Waitable }
     }
 
-    fn lends_mut(&mut self) -> &mut u32 {
+    /// A handle of the waitable set at a place of the store's.
+    pub(crate) fn set(place: u32) -> ResourceHandle {
+        ResourceHandle { ty: NO_TYPE, rep: place, kind: HandleKind::Set }
+    }
+
+    /// Notes that it is lent once more.
+    pub(crate) fn lend(&mut self) {
+        if let Some(lends) = self.lends_mut() {
+            *lends += 1;
+        }
+    }
+
+    fn lends_mut(&mut self) -> Option<&mut u32> {
         match &mut self.kind {
-            HandleKind::Own { lends } | HandleKind::Borrow { lends, .. } => lends,
+            HandleKind::Own { lends } | HandleKind::Borrow { lends, .. } => Some(lends),
+            HandleKind::Waitable | HandleKind::Set => None,
         }
     }
 }
@@ -50,6 +76,9 @@ pub(crate) struct HandleTable {
     room: usize,
     charge: Option<Charge>,
 }
+
+/// What no resource is of.
+const NO_TYPE: ResourceTypeId = ResourceTypeId(u32::MAX);
 
 /// The greatest index (canonical ABI, `Table.MAX_LENGTH`).
 const MAX_INDEX: usize = (1 << 28) - 1;
@@ -120,11 +149,24 @@ impl HandleTable {
         owners: impl Fn(ResourceTypeId) -> ResourceOwner,
     ) -> Result<&mut ResourceHandle, Trap> {
         let entry = self.get(index)?;
+        if entry.ty == NO_TYPE {
+            return Err(Trap::WrongHandleKind { handle: index, expected: "resource" });
+        }
         if entry.ty != ty {
             let (expected, found) = (owners(ty), owners(entry.ty));
             return Err(Trap::WrongHandleType { handle: index, expected, found });
         }
         Ok(entry)
+    }
+
+    /// What a handle is of.
+    pub(crate) fn entry(&mut self, index: u32) -> Result<HandleEntry, Trap> {
+        let entry = self.get(index)?;
+        Ok(match entry.kind {
+            HandleKind::Waitable => HandleEntry::Waitable(entry.rep),
+            HandleKind::Set => HandleEntry::Set(entry.rep),
+            HandleKind::Own { .. } | HandleKind::Borrow { .. } => HandleEntry::Resource,
+        })
     }
 
     /// Removes an entry, which is there.
@@ -135,8 +177,8 @@ impl HandleTable {
 
     /// Ends what [`ResourceHandle::lend`] has begun.
     pub(crate) fn give_back(&mut self, index: u32) {
-        if let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) {
-            let lends = entry.lends_mut();
+        let entry = self.entries.get_mut(index as usize).and_then(Option::as_mut);
+        if let Some(lends) = entry.and_then(ResourceHandle::lends_mut) {
             *lends = lends.saturating_sub(1);
         }
     }
@@ -152,6 +194,7 @@ impl HandleTable {
     pub(crate) fn is_lent(handle: &ResourceHandle) -> bool {
         match handle.kind {
             HandleKind::Own { lends } | HandleKind::Borrow { lends, .. } => lends > 0,
+            HandleKind::Waitable | HandleKind::Set => false,
         }
     }
 }

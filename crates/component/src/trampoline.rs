@@ -4,11 +4,12 @@
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, ErrorKind, StoreContextMut};
 
-use crate::abi::{Lends, MAX_FLAT_PARAMS, Side, StringShapes};
-use crate::call::{Lowered, check_borrows, with_lift};
+use crate::abi::Side;
+use crate::call::Lowered;
+use crate::concurrent::{AsyncLowered, ConcurrentBuiltin, task_return};
 use crate::entry::{Entry, check_leave};
 use crate::resource::{ResourceTypeId, destroy};
-use crate::state::{InstanceId, Returned, State};
+use crate::state::{InstanceId, State};
 use crate::table::{HandleKind, HandleTable, ResourceHandle};
 use crate::trap::Trap;
 use crate::types::TypeIndex;
@@ -23,7 +24,13 @@ pub(crate) enum Trampoline {
     ContextSet(u32),
     BackpressureInc,
     BackpressureDec,
-    TaskReturn { result: Option<TypeIndex>, side: Side },
+    TaskReturn {
+        result: Option<TypeIndex>,
+        side: Side,
+    },
+    /// A function whose type is async.
+    AsyncLower(AsyncLowered),
+    Concurrent(ConcurrentBuiltin),
     Missing(&'static str),
 }
 
@@ -44,10 +51,30 @@ impl Trampoline {
         #[cfg(not(feature = "async"))]
         let trampoline = self;
         let trampoline = match trampoline {
+            Trampoline::Lower(lowered) if lowered.concurrent_host(store)?.is_some() => {
+                let host = lowered.concurrent_host::<T>(store)?;
+                let call = move |mut caller: core::Caller<'_, T>, slots: &mut [u64]| match &host {
+                    Some(host) => host.call(&mut caller.as_context_mut(), slots, params),
+                    None => Ok(core::HostEnding::Returns),
+                };
+                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty.clone(), call);
+            }
             Trampoline::Lower(lowered) => match lowered.typed_host(store)? {
                 Some(host) => return host.func(store, lowered, ty),
                 None => Trampoline::Lower(lowered),
             },
+            Trampoline::AsyncLower(lowered) => {
+                let call = move |mut caller: core::Caller<'_, T>, slots: &mut [u64]| {
+                    lowered.call(&mut caller.as_context_mut(), slots, params)
+                };
+                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty.clone(), call);
+            }
+            Trampoline::Concurrent(builtin) => {
+                let call = move |mut caller: core::Caller<'_, T>, slots: &mut [u64]| {
+                    builtin.call(&mut caller.as_context_mut(), slots)
+                };
+                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty.clone(), call);
+            }
             other => other,
         };
         core::Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
@@ -93,12 +120,17 @@ impl Trampoline {
             Trampoline::BackpressureDec => {
                 let backpressure = &mut store.attachment::<State>().instance(instance).backpressure;
                 *backpressure = backpressure.checked_sub(1).ok_or(Trap::BackpressureOutOfRange)?;
+                if *backpressure == 0 {
+                    store.attachment::<State>().let_held_up_look(instance);
+                }
                 None
             }
             Trampoline::TaskReturn { result, side } => {
                 task_return(store, (*result, side), slots.get(..params).unwrap_or_default())?;
                 None
             }
+            // These are functions of their own.
+            Trampoline::AsyncLower(_) | Trampoline::Concurrent(_) => None,
             Trampoline::Missing(name) => {
                 check_leave(store, instance)?;
                 return Err(Error::new(ErrorKind::Unsupported(format!("`{name}` of the component model"))));
@@ -137,9 +169,11 @@ pub(crate) fn drop_handle<T: 'static>(
     state.instance(instance).handles.remove(index);
     match dropped.kind {
         HandleKind::Own { .. } => destroy(store, ty, dropped.rep, Entry::Destructor(instance)),
+        // `handle` has found that it is a resource's.
+        HandleKind::Waitable | HandleKind::Set => Ok(()),
         HandleKind::Borrow { call, .. } => {
-            if let Some(call) = state.calls.get_mut(call as usize) {
-                call.borrows = call.borrows.saturating_sub(1);
+            if let Some(borrows) = state.borrows(call) {
+                *borrows = borrows.saturating_sub(1);
             }
             Ok(())
         }
@@ -149,39 +183,4 @@ pub(crate) fn drop_handle<T: 'static>(
 /// A slot of what the call that is under way keeps for the guest.
 fn context(state: &mut State, slot: u32) -> Option<&mut u32> {
     state.calls.last_mut()?.context.get_mut(slot as usize)
-}
-
-/// `canon task.return`
-fn task_return<T: 'static>(
-    store: &mut StoreContextMut<'_, T>,
-    (ty, side): (Option<TypeIndex>, &Side),
-    slots: &[u64],
-) -> Result<(), Error> {
-    check_leave(store, side.instance)?;
-    let state = store.attachment::<State>();
-    let call = (state.calls.len() as u32).checked_sub(1).ok_or(Trap::NotAsync)?;
-    let returning = state.calls.last().and_then(|call| call.async_return.as_ref()).ok_or(Trap::NotAsync)?;
-    if returning.returned.is_some() {
-        return Err(Trap::ReturnedTwice.into());
-    }
-    let is_same = side.shared.types.func(returning.ty).result == ty
-        && (returning.encoding, returning.memory) == (side.encoding, side.memory);
-    if !is_same {
-        return Err(Trap::WrongReturnType.into());
-    }
-    let boundary = returning.boundary;
-    let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
-    let lifted = ty.map(|ty| {
-        with_lift(store, (side, boundary), (&mut lends, &mut strings), |lift| {
-            lift.result(MAX_FLAT_PARAMS, slots, ty)
-        })
-    });
-    let (val, charge) = lifted.transpose()?.unzip();
-    let charge = charge.flatten();
-    let state = store.attachment::<State>();
-    check_borrows(state, call)?;
-    if let Some(returning) = state.calls.last_mut().and_then(|call| call.async_return.as_mut()) {
-        returning.returned = Some(Returned { val, strings, _charge: charge });
-    }
-    Ok(())
 }

@@ -7,8 +7,9 @@ use std::mem::ManuallyDrop;
 
 use innkeeper_engine::StoreContextMut;
 
+use crate::concurrent::{Key, Thread};
 use crate::entry::Entry;
-use crate::state::{AsyncReturn, InstanceId, State};
+use crate::state::{InstanceId, State};
 
 /// A call that is under way, with the store meanwhile.
 pub(crate) struct CallUnderWay<'s, 'b, T: 'static> {
@@ -19,9 +20,9 @@ pub(crate) struct CallUnderWay<'s, 'b, T: 'static> {
 impl<'s, 'b, T> CallUnderWay<'s, 'b, T> {
     pub(crate) fn begin(
         store: &'s mut StoreContextMut<'b, T>,
-        async_return: Option<Box<AsyncReturn>>,
+        thread: Option<Key<Thread>>,
     ) -> CallUnderWay<'s, 'b, T> {
-        let number = store.attachment::<State>().begin(async_return);
+        let number = store.attachment::<State>().begin(thread);
         CallUnderWay { store, number }
     }
 

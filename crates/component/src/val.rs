@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::concurrent::{FutureAny, StreamAny};
 use crate::resource::ResourceAny;
 
 /// A value. Names of fields, cases and labels are shared, so that many values of one type hold each once.
@@ -53,6 +54,10 @@ pub enum Val {
     Flags(Vec<Arc<str>>),
     /// A handle, owned or borrowed.
     Resource(ResourceAny),
+    /// The readable end of a stream.
+    Stream(StreamAny),
+    /// The readable end of a future.
+    Future(FutureAny),
 }
 
 impl Val {
@@ -82,6 +87,8 @@ impl Val {
             Val::Result(_) => "result",
             Val::Flags(_) => "flags",
             Val::Resource(_) => "resource",
+            Val::Stream(_) => "stream",
+            Val::Future(_) => "future",
         }
     }
 

@@ -4,8 +4,9 @@
 
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-use crate::abi::{Boundary, LendingCall};
-use crate::call::{HostCaller, arguments, async_return, finish};
+use crate::abi::LendingCall;
+use crate::call::{HostCaller, arguments, finish};
+use crate::concurrent::call_from_host_async;
 use crate::entry::{Entry, enter, leave};
 use crate::func::{Func, LiftedFunc, call_host};
 use crate::reentry::refused;
@@ -29,6 +30,13 @@ impl Func {
         let mut store = store.as_context_mut();
         match self.checked(store.attachment(), params, results)? {
             FuncInst::Host(host) => call_host(store, &host, params, results),
+            FuncInst::Lifted(callee) if callee.is_async_typed() => {
+                let result = call_from_host_async(&mut store, (self, &callee), params).await?;
+                if let (Some(result), Some(val)) = (results.first_mut(), result) {
+                    *result = val;
+                }
+                Ok(())
+            }
             FuncInst::Lifted(callee) => {
                 let result = call_lifted(&mut store, (self, &callee), params).await?;
                 if let (Some(result), Some(val)) = (results.first_mut(), result) {
@@ -49,7 +57,7 @@ async fn call_lifted<T: Send + 'static>(
         return Err(refused(store.attachment(), func, trap));
     }
     let mut lending = LendingCall::new(store, None);
-    let call = CallUnderWay::begin(&mut *lending.store, async_return(callee, Boundary::Host));
+    let call = CallUnderWay::begin(&mut *lending.store, None);
     call.store.attachment::<State>().is_of(func.func);
     let mut caller = HostCaller { func, params, result: None, lends: &mut lending.lends };
     let mut slots = arguments(call.store, (callee, call.number), &mut caller)?;

@@ -64,7 +64,7 @@ impl Lends {
     }
 
     /// Ends them, as the caller is told that the call has returned (canonical ABI, `deliver_resolve`).
-    fn end(&mut self, state: &mut State, caller: Option<InstanceId>) {
+    pub(crate) fn end(&mut self, state: &mut State, caller: Option<InstanceId>) {
         if let Some(caller) = caller {
             for handle in self.first.take().into_iter().chain(self.guest.drain(..)) {
                 state.instance(caller).handles.give_back(handle);

@@ -5,6 +5,7 @@
 use innkeeper_engine::{Charge, Error};
 
 use super::{Boundary, Costs, Lends, MAX_BYTES, Side, StringShapes, check_range, string};
+use crate::concurrent::{FutureAny, InFlight, StreamAny};
 use crate::resource::{Handle, ResourceAny};
 use crate::state::State;
 use crate::trap::Trap;
@@ -141,6 +142,8 @@ impl<'a> Lift<'a> {
             ValType::Flags(labels) => self.flags(labels, next() as u32)?,
             ValType::Own(slot) => self.own(next() as u32, *slot)?,
             ValType::Borrow(slot) => self.borrow(next() as u32, *slot)?,
+            ValType::Stream(_) => Val::Stream(StreamAny(self.end(next() as u32, ty)?)),
+            ValType::Future(_) => Val::Future(FutureAny(self.end(next() as u32, ty)?)),
             variant @ (ValType::Variant(_) | ValType::Enum(_) | ValType::Option(_) | ValType::Result(..)) => {
                 let case = next() as u32;
                 // The payload's slots are those of all cases; what is left of them means nothing.
@@ -193,6 +196,8 @@ impl<'a> Lift<'a> {
             ValType::Flags(labels) => self.flags(labels, load_number(memory, at, types.layout(ty).size))?,
             ValType::Own(slot) => self.own(load_u32(memory, at), *slot)?,
             ValType::Borrow(slot) => self.borrow(load_u32(memory, at), *slot)?,
+            ValType::Stream(_) => Val::Stream(StreamAny(self.end(load_u32(memory, at), ty)?)),
+            ValType::Future(_) => Val::Future(FutureAny(self.end(load_u32(memory, at), ty)?)),
             variant @ (ValType::Variant(_) | ValType::Enum(_) | ValType::Option(_) | ValType::Result(..)) => {
                 let layout = types.layout(ty);
                 let case = load_number(memory, at, layout.discriminant);
@@ -215,7 +220,13 @@ impl<'a> Lift<'a> {
         Ok(Val::String(text))
     }
 
-    fn list(&mut self, address: u32, length: u32, element: TypeIndex) -> Result<List, Error> {
+    /// The readable end of a stream or future, which the guest has no longer.
+    fn end(&mut self, handle: u32, ty: TypeIndex) -> Result<InFlight, Error> {
+        Ok(self.state.take_end((self.side.instance, handle), ty, &self.side.shared)?)
+    }
+
+    /// A list that lies at an address.
+    pub(crate) fn list(&mut self, address: u32, length: u32, element: TypeIndex) -> Result<List, Error> {
         self.check_list(address, length, element)?;
         self.elements(address, length as usize, element)
     }

@@ -10,6 +10,7 @@ use super::fit::{check_length, mismatch};
 use super::lift::missing;
 use super::string::{Kind, StringShape, StringShapes, check_allocated, store, write};
 use super::{Boundary, Guest, Lends, MAX_BYTES, Side, Work, check_range};
+use crate::concurrent::{FutureAny, InFlight, StreamAny};
 use crate::resource::{Handle, ResourceAny, wrong_resource};
 use crate::table::ResourceHandle;
 use crate::trap::Trap;
@@ -145,6 +146,8 @@ impl<'a> Lower<'a> {
                 let width = types.layout(ty).flat.as_ref().map_or(1, |flat| flat.len());
                 slots.resize(start + width, 0);
             }
+            (ValType::Stream(_), Val::Stream(StreamAny(end)))
+            | (ValType::Future(_), Val::Future(FutureAny(end))) => slots.push(u64::from(self.end(*end, ty)?)),
             (ty, val) => slots.push(u64::from(self.number(ty, val)?)),
         }
         Ok(())
@@ -201,6 +204,11 @@ impl<'a> Lower<'a> {
                     None => Ok(()),
                 }
             }
+            (ValType::Stream(_), Val::Stream(StreamAny(end)))
+            | (ValType::Future(_), Val::Future(FutureAny(end))) => {
+                let handle = self.end(*end, ty)?;
+                self.store_number(address, handle, 4)
+            }
             (kind, val) => {
                 let number = self.number(kind, val)?;
                 self.store_number(address, number, types.layout(ty).size)
@@ -233,7 +241,7 @@ impl<'a> Lower<'a> {
             (ValType::Flags(labels), Val::Flags(set)) => self.flag_bits(labels, set)?,
             (ValType::Own(slot), Val::Resource(any)) => self.own(*any, *slot)?,
             (ValType::Borrow(slot), Val::Resource(any)) => self.borrow(*any, *slot)?,
-            (ValType::Stream(_) | ValType::Future(_) | ValType::ErrorContext, _) => return Err(missing(ty)),
+            (ValType::ErrorContext, _) => return Err(missing(ty)),
             _ => return Err(mismatch(ty, val)),
         })
     }
@@ -328,6 +336,20 @@ impl<'a> Lower<'a> {
             at = at.wrapping_add(size);
         }
         Ok(())
+    }
+
+    /// Gives the guest the readable end of a stream or future.
+    fn end(&mut self, end: InFlight, ty: TypeIndex) -> Result<u32, Error> {
+        let (budget, side) = (self.guest.budget(), self.side);
+        self.guest.state().give_end(side.instance, end, (&side.shared, ty), &budget)
+    }
+
+    /// Stores a list's elements at an address, where there is room for them.
+    pub(crate) fn list_at(&mut self, list: &List, element: TypeIndex, address: u32) -> Result<(), Error> {
+        let layout = self.types.layout(element);
+        let shape = (list.len() as u64 * u64::from(layout.size), layout.align);
+        check_range(address, shape, self.guest.memory()?.len(), Trap::PointerOutOfBounds)?;
+        self.elements(list, element, address)
     }
 
     fn own(&mut self, any: ResourceAny, slot: ResourceSlot) -> Result<u32, Error> {

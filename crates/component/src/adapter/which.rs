@@ -36,6 +36,9 @@ impl<'p> Call<'p> {
             return Err(Some(Walked::Async));
         }
         let def = plan.types.func(*ty);
+        if def.is_async {
+            return Err(Some(Walked::Async));
+        }
         let mut seen = HashSet::new();
         let mut types = std::iter::once(def.params_tuple).chain(def.result);
         if !types.all(|ty| is_sync(&plan.types, ty, &mut seen)) {
@@ -89,13 +92,18 @@ fn entered(
     if are_relatives && !plan.may_call_relatives { Err(Walked::Relatives) } else { Ok(entered) }
 }
 
-/// Instances whose functions can see what is kept for the call that they are in.
+/// Instances whose functions can see what is kept for the call that they are in, or that they are in one.
 pub(super) fn sees_context(plan: &Plan) -> HashSet<InstanceNumber> {
     let seeing = plan.trampolines.iter().filter(|trampoline| {
-        matches!(
-            trampoline.kind,
-            TrampolineKind::ContextGet(_) | TrampolineKind::ContextSet(_) | TrampolineKind::TaskReturn { .. }
-        )
+        match trampoline.kind {
+            TrampolineKind::ContextGet(_)
+            | TrampolineKind::ContextSet(_)
+            | TrampolineKind::TaskReturn { .. }
+            | TrampolineKind::Concurrent { .. } => true,
+            // Who makes such a call may have to wait for it, which only tasks may.
+            TrampolineKind::Lower { ty, .. } => plan.types.func(ty).is_async,
+            _ => false,
+        }
     });
     seeing.map(|trampoline| trampoline.instance).collect()
 }
@@ -141,9 +149,9 @@ fn needs(plan: &Plan, step: &Step, pending: &[TrampolineNumber]) -> bool {
     match step {
         Step::Module { .. } => true,
         Step::Trampoline(number) => match &plan.trampolines[number.index()].kind {
-            TrampolineKind::Lower { options, .. } | TrampolineKind::TaskReturn { options, .. } => {
-                of_options(options)
-            }
+            TrampolineKind::Lower { options, .. }
+            | TrampolineKind::TaskReturn { options, .. }
+            | TrampolineKind::Concurrent { options, .. } => of_options(options),
             _ => false,
         },
         Step::Func(number) => match &plan.funcs[number.index()] {

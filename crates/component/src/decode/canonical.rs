@@ -8,6 +8,7 @@ use wasmparser::{CanonicalFunction, CanonicalOption};
 
 use super::section::Open;
 use super::{Canonical, Encoding, Item, Options};
+use crate::concurrent::{Builtin, EndBuiltin, EndKind};
 
 impl Open {
     pub(super) fn canonical(
@@ -48,7 +49,7 @@ impl Open {
                 });
                 Canonical::TaskReturn { result, options: options(&given)? }
             }
-            other => Canonical::Missing(missing(&other)),
+            other => concurrent(other, types)?,
         };
         let ty = core_func_type(types, self.core_funcs)?;
         self.core_funcs += 1;
@@ -108,38 +109,87 @@ fn core_func_type(types: TypesRef<'_>, index: u32) -> Result<core::FuncType, Err
     Ok(core::FuncType::new(params, results))
 }
 
+/// Definitions around tasks.
+fn concurrent(canonical: CanonicalFunction, types: TypesRef<'_>) -> Result<Canonical, Error> {
+    use CanonicalFunction as F;
+    let of_memory = |memory: u32| Options { memory: Some(memory), ..Options::default() };
+    let of_async = |is_async: bool| Options { is_async, ..Options::default() };
+    let simple = |builtin| (builtin, None, Options::default());
+    let end = |kind, builtin, ty: u32, options: Options| (Builtin::End(kind, builtin), Some(ty), options);
+    let (builtin, ty, given) = match canonical {
+        F::TaskCancel => simple(Builtin::TaskCancel),
+        F::ThreadYield => simple(Builtin::ThreadYield),
+        F::ThreadIndex => simple(Builtin::ThreadIndex),
+        F::ThreadNewIndirect { table_index, .. } => {
+            return Ok(Canonical::Concurrent {
+                builtin: Builtin::ThreadNewIndirect,
+                ty: None,
+                options: Options::default(),
+                table: Some(table_index),
+            });
+        }
+        F::ThreadResumeLater => simple(Builtin::ThreadResumeLater),
+        F::ThreadSuspend => simple(Builtin::ThreadSuspend),
+        F::ThreadSuspendThenResume => simple(Builtin::ThreadSuspendThenResume),
+        F::ThreadYieldThenResume => simple(Builtin::ThreadYieldThenResume),
+        F::SubtaskDrop => simple(Builtin::SubtaskDrop),
+        F::SubtaskCancel { async_ } => (Builtin::SubtaskCancel, None, of_async(async_)),
+        F::WaitableSetNew => simple(Builtin::WaitableSetNew),
+        F::WaitableSetWait { memory } => (Builtin::WaitableSetWait, None, of_memory(memory)),
+        F::WaitableSetPoll { memory } => (Builtin::WaitableSetPoll, None, of_memory(memory)),
+        F::WaitableSetDrop => simple(Builtin::WaitableSetDrop),
+        F::WaitableJoin => simple(Builtin::WaitableJoin),
+        F::StreamNew { ty } => end(EndKind::Stream, EndBuiltin::New, ty, Options::default()),
+        F::StreamRead { ty, options: given } => end(EndKind::Stream, EndBuiltin::Read, ty, options(&given)?),
+        F::StreamWrite { ty, options: given } => {
+            end(EndKind::Stream, EndBuiltin::Write, ty, options(&given)?)
+        }
+        F::StreamCancelRead { ty, async_ } => {
+            end(EndKind::Stream, EndBuiltin::CancelRead, ty, of_async(async_))
+        }
+        F::StreamCancelWrite { ty, async_ } => {
+            end(EndKind::Stream, EndBuiltin::CancelWrite, ty, of_async(async_))
+        }
+        F::StreamDropReadable { ty } => {
+            end(EndKind::Stream, EndBuiltin::DropReadable, ty, Options::default())
+        }
+        F::StreamDropWritable { ty } => {
+            end(EndKind::Stream, EndBuiltin::DropWritable, ty, Options::default())
+        }
+        F::FutureNew { ty } => end(EndKind::Future, EndBuiltin::New, ty, Options::default()),
+        F::FutureRead { ty, options: given } => end(EndKind::Future, EndBuiltin::Read, ty, options(&given)?),
+        F::FutureWrite { ty, options: given } => {
+            end(EndKind::Future, EndBuiltin::Write, ty, options(&given)?)
+        }
+        F::FutureCancelRead { ty, async_ } => {
+            end(EndKind::Future, EndBuiltin::CancelRead, ty, of_async(async_))
+        }
+        F::FutureCancelWrite { ty, async_ } => {
+            end(EndKind::Future, EndBuiltin::CancelWrite, ty, of_async(async_))
+        }
+        F::FutureDropReadable { ty } => {
+            end(EndKind::Future, EndBuiltin::DropReadable, ty, Options::default())
+        }
+        F::FutureDropWritable { ty } => {
+            end(EndKind::Future, EndBuiltin::DropWritable, ty, Options::default())
+        }
+        other => return Ok(Canonical::Missing(missing(&other))),
+    };
+    let ty = ty.map(|ty| types.component_defined_type_at(ty));
+    Ok(Canonical::Concurrent { builtin, ty, options: given, table: None })
+}
+
 /// What a canonical definition is called that is not built yet.
 fn missing(canonical: &CanonicalFunction) -> &'static str {
     use CanonicalFunction as F;
     match canonical {
-        F::TaskCancel => "task.cancel",
-        F::ThreadYield => "thread.yield",
-        F::SubtaskDrop => "subtask.drop",
-        F::SubtaskCancel { .. } => "subtask.cancel",
-        F::StreamNew { .. } => "stream.new",
-        F::StreamRead { .. } => "stream.read",
-        F::StreamWrite { .. } => "stream.write",
         F::StreamForward { .. } => "stream.forward",
-        F::StreamCancelRead { .. } => "stream.cancel-read",
-        F::StreamCancelWrite { .. } => "stream.cancel-write",
-        F::StreamDropReadable { .. } => "stream.drop-readable",
-        F::StreamDropWritable { .. } => "stream.drop-writable",
-        F::FutureNew { .. } => "future.new",
-        F::FutureRead { .. } => "future.read",
-        F::FutureWrite { .. } => "future.write",
         F::FutureForward { .. } => "future.forward",
-        F::FutureCancelRead { .. } => "future.cancel-read",
-        F::FutureCancelWrite { .. } => "future.cancel-write",
-        F::FutureDropReadable { .. } => "future.drop-readable",
-        F::FutureDropWritable { .. } => "future.drop-writable",
         F::ErrorContextNew { .. } => "error-context.new",
         F::ErrorContextDebugMessage { .. } => "error-context.debug-message",
         F::ErrorContextDrop => "error-context.drop",
-        F::WaitableSetNew => "waitable-set.new",
-        F::WaitableSetWait { .. } => "waitable-set.wait",
-        F::WaitableSetPoll { .. } => "waitable-set.poll",
-        F::WaitableSetDrop => "waitable-set.drop",
-        F::WaitableJoin => "waitable.join",
-        _ => "a function of cooperative threads",
+        F::ThreadSuspendThenPromote => "thread.suspend-then-promote",
+        F::ThreadYieldThenPromote => "thread.yield-then-promote",
+        _ => "a function of threads that share",
     }
 }

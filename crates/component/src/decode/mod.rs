@@ -11,12 +11,14 @@ use std::sync::Arc;
 use innkeeper_engine as core;
 use innkeeper_engine::{Engine, Error, Nest};
 use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentFuncTypeId, ComponentInstanceTypeId,
-    ComponentValType, ResourceId,
+    ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentDefinedTypeId, ComponentFuncTypeId,
+    ComponentInstanceTypeId, ComponentValType, ResourceId,
 };
 use wasmparser::{ExternalKind, Payload, WasmFeatures};
 
 use section::Builder;
+
+use crate::concurrent::Builtin;
 
 /// A component with all those nested in it.
 pub(crate) struct Decoded {
@@ -156,6 +158,15 @@ pub(crate) enum Canonical {
     TaskReturn {
         result: Option<ComponentValType>,
         options: Options,
+    },
+    /// One of those around tasks.
+    Concurrent {
+        builtin: Builtin,
+        /// The type of the stream or future that it works on.
+        ty: Option<ComponentDefinedTypeId>,
+        options: Options,
+        /// The table that it takes functions from.
+        table: Option<u32>,
     },
     /// Defined by the standard, and not built yet.
     Missing(&'static str),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use innkeeper_engine::{Error, ErrorKind};
 use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentFuncTypeId, ComponentInstanceTypeId, ResourceId,
+    ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentFuncTypeId, ComponentInstanceTypeId,
+    ComponentValType, ResourceId,
 };
 use wasmparser::types::TypesRef;
 
@@ -273,6 +274,13 @@ impl<'a> Inliner<'a> {
             Canonical::TaskReturn { result, options } => {
                 let result = result.map(|ty| self.interner(innermost).value(ty)).transpose()?;
                 TrampolineKind::TaskReturn { result, options: self.frame().options(options) }
+            }
+            Canonical::Concurrent { builtin, ty, options, table } => {
+                let ty =
+                    ty.map(|ty| self.interner(innermost).value(ComponentValType::Type(ty))).transpose()?;
+                let frame = self.frame();
+                let table = table.map(|table| frame.core_tables[table as usize].clone());
+                TrampolineKind::Concurrent { builtin: *builtin, ty, options: frame.options(options), table }
             }
             Canonical::Missing(name) => TrampolineKind::Missing(name),
         })

@@ -19,6 +19,7 @@ use innkeeper_engine::{Budget, Charge, Error};
 
 pub(crate) use cost::PlanCosts;
 
+use crate::concurrent::Builtin;
 use crate::decode::{Decoded, Encoding};
 use crate::features::{Feature, Features};
 use crate::module_type::ModuleType;
@@ -146,7 +147,11 @@ pub(crate) struct Trampoline {
 
 /// What such a function does.
 pub(crate) enum TrampolineKind {
-    Lower { func: FuncNumber, ty: FuncTypeIndex, options: Options },
+    Lower {
+        func: FuncNumber,
+        ty: FuncTypeIndex,
+        options: Options,
+    },
     ResourceNew(ResourceSlot),
     ResourceDrop(ResourceSlot),
     ResourceRep(ResourceSlot),
@@ -154,7 +159,17 @@ pub(crate) enum TrampolineKind {
     ContextSet(u32),
     BackpressureInc,
     BackpressureDec,
-    TaskReturn { result: Option<TypeIndex>, options: Options },
+    TaskReturn {
+        result: Option<TypeIndex>,
+        options: Options,
+    },
+    /// The type is that of the stream or future.
+    Concurrent {
+        builtin: Builtin,
+        ty: Option<TypeIndex>,
+        options: Options,
+        table: Option<CoreDef>,
+    },
     Missing(&'static str),
 }
 

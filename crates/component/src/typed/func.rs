@@ -73,11 +73,11 @@ impl Func {
         let shared = &state.roots[self.root.0 as usize].shared;
         let resources = Arc::new(check::<P, R>(name, (shared, self.ty), state)?);
         match &state.funcs[self.func.0 as usize] {
-            FuncInst::Lifted(callee) if !callee.is_async => {
+            FuncInst::Lifted(callee) if !callee.is_async_typed() => {
                 Ok(TypedFunc { func: *self, callee: Arc::clone(callee), resources, types: PhantomData })
             }
             FuncInst::Lifted(_) => Err(Error::new(ErrorKind::Unsupported(format!(
-                "calls with Rust types of {name}, which is lifted with the async ABI"
+                "calls with Rust types of {name}, whose type is async (use Func::call)"
             )))),
             FuncInst::Host(_) => Err(usage(&format!(
                 "{name} is the host's own, which the component exports as it was given it"

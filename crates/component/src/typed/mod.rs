@@ -9,6 +9,7 @@
 
 mod arena;
 mod compound;
+mod concurrent;
 mod func;
 mod given;
 mod guest_resource;
@@ -31,6 +32,7 @@ use innkeeper_engine::Error;
 /// After how many elements of a list it is looked whether the guest is to stop. What an element has of lists and strings is counted for itself.
 const LOOK_EVERY: usize = 4096;
 
+pub use concurrent::Running;
 pub use func::TypedFunc;
 pub use given::GivenHandles;
 pub use guest_resource::{GuestBorrowed, GuestResource};

@@ -111,9 +111,18 @@ impl BoundResources {
     }
 }
 
-/// Checks that a component's function takes `P` and gives `R`; `name` is what an error calls it.
+/// Checks that a component's function takes `P` and gives `R`, and is not async; `name` is what an error calls it.
 pub(crate) fn check<P: ComponentType, R: ComponentType>(
     name: &str,
+    of: (&Shared, FuncTypeIndex),
+    state: &State,
+) -> Result<BoundResources, Error> {
+    check_as::<P, R>((name, false), of, state)
+}
+
+/// The same, of a function that is async, or is not.
+pub(super) fn check_as<P: ComponentType, R: ComponentType>(
+    (name, is_async): (&str, bool),
     (shared, ty): (&Shared, FuncTypeIndex),
     state: &State,
 ) -> Result<BoundResources, Error> {
@@ -134,7 +143,7 @@ pub(crate) fn check<P: ComponentType, R: ComponentType>(
             }
         }
     };
-    let same = !func.is_async
+    let same = func.is_async == is_async
         && same_type((have, params), (want, func.params_tuple), &mut same_resource)
         && match (result, func.result) {
             (Some(result), Some(theirs)) => same_type((have, result), (want, theirs), &mut same_resource),
@@ -143,8 +152,9 @@ pub(crate) fn check<P: ComponentType, R: ComponentType>(
     if !same {
         let theirs = FuncType::new(&shared.types, ty);
         let ours = written(types.table, params, result);
+        let kind = if is_async { "async " } else { "" };
         return Err(Error::new(ErrorKind::Link(format!(
-            "{name} is `{theirs}` in the component, and Rust has `{ours}` for it"
+            "{name} is `{theirs}` in the component, and Rust has `{kind}{ours}` for it"
         ))));
     }
     check_shape::<P>(have, params)?;

@@ -142,25 +142,6 @@ fn c60_deadlines_end_calls_and_long_lists() {
     }
 }
 
-/// What is validated and not built yet says so when it is called.
-#[test]
-fn async_functions_that_wait_say_that_they_cannot() {
-    let text = r#"(component
-        (core module $m
-            (func (export "f") (result i32) (i32.const 1))
-            (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
-        (core instance $m (instantiate $m))
-        (func (export "f") async
-            (canon lift (core func $m "f") async (callback (core func $m "callback")))))"#;
-    for engine in engines() {
-        let (mut store, instance) = instance(&engine, text);
-        let func = instance.get_func(&mut store, "f").unwrap();
-        assert!(func.ty(&store).unwrap().is_async());
-        let error = call(&mut store, instance, "f", &[]).unwrap_err().to_string();
-        assert_eq!(error, "not supported: async functions that wait");
-    }
-}
-
 /// Async functions that do not wait return through `task.return`, once.
 #[test]
 fn c74_async_functions_that_do_not_wait_return() {

@@ -14,6 +14,8 @@ mod mutants;
 mod reentry;
 mod resources;
 mod rules;
+mod streams;
+mod tasks;
 mod typed;
 mod values;
 

@@ -1,0 +1,291 @@
+//! Calls of async functions from the host, and what lets the store's threads run for them.
+//!
+//! Must stay true: a call that is given up leaves its task as one that nobody waits for; nothing is poisoned.
+
+use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::Poll;
+use std::task::{Wake, Waker};
+
+#[cfg(feature = "async")]
+use innkeeper_engine::AsContextMut;
+use innkeeper_engine::{Error, StoreContextMut};
+
+#[cfg(feature = "async")]
+use super::host::Accessor;
+use super::host::poll_woken;
+use super::schedule::{drop_poisoned, tick};
+use super::task::{self, HostCaller, HostResult, TaskCaller, TaskState};
+use super::thread::ThreadState;
+use super::{Key, Task, Wait};
+use crate::entry::Entry;
+use crate::func::{Func, LiftedFunc};
+use crate::reentry::refused;
+use crate::state::State;
+use crate::trap::Trap;
+use crate::val::Val;
+
+/// Calls an async function, and lets the store's threads run until it has returned.
+///
+/// # Errors
+/// Where something traps meanwhile; where nothing can ever go on.
+pub(crate) fn call_from_host<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (func, callee): (&Func, &Arc<LiftedFunc>),
+    params: &[Val],
+) -> Result<Option<Val>, Error> {
+    let task = begin(store, (func, callee), params)?;
+    loop {
+        if let Some(result) = result(store, task) {
+            return result;
+        }
+        let stepped = match step(store) {
+            Ok(Step::Waits) => sleep(store),
+            Ok(Step::Ran) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stepped {
+            return Err(give_up(store, task, error));
+        }
+    }
+}
+
+/// As [`call_from_host`], without holding the thread where only the host can go on. Dropped before it has ended, it cancels the task, which goes on by the standard's rules whenever somebody lets the store's threads run.
+///
+/// # Errors
+/// As [`call_from_host`].
+#[cfg(feature = "async")]
+pub(crate) async fn call_from_host_async<T: Send + 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (func, callee): (&Func, &Arc<LiftedFunc>),
+    params: &[Val],
+) -> Result<Option<Val>, Error> {
+    /// After so many turns of guests, others of the executor have theirs.
+    const TURNS: usize = 64;
+    let task = begin(store, (func, callee), params)?;
+    let mut call = HostCallUnderWay { store, task: Some(task) };
+    std::future::poll_fn(move |context| {
+        let mut turns = 0;
+        loop {
+            if let Some(result) = result(call.store, task) {
+                call.task = None;
+                return Poll::Ready(result);
+            }
+            let stepped = match step(call.store) {
+                Ok(Step::Ran) => {
+                    turns += 1;
+                    if turns == TURNS {
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                Ok(Step::Waits) => match call.store.check_interrupts() {
+                    Ok(()) => {
+                        let state = call.store.attachment::<State>();
+                        if state.concurrent.host.is_woken_or_tells(context.waker()) {
+                            continue;
+                        }
+                        return Poll::Pending;
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            call.task = None;
+            return Poll::Ready(Err(give_up(call.store, task, stepped)));
+        }
+    })
+    .await
+}
+
+/// Does `act` beside a store's guests, which run whenever they can meanwhile: for what the host does with streams and futures that it was given. Traps of guests end it.
+///
+/// # Errors
+/// Where a guest traps, or is to stop.
+#[cfg(feature = "async")]
+pub async fn run_concurrent<T: Send + 'static, R>(
+    mut store: impl AsContextMut<Data = T>,
+    act: impl AsyncFnOnce(Accessor<T>) -> R,
+) -> Result<R, Error> {
+    let mut store = store.as_context_mut();
+    let mut act = std::pin::pin!(act(Accessor::to(&mut store)));
+    std::future::poll_fn(move |context| {
+        loop {
+            if let Poll::Ready(result) = act.as_mut().poll(context) {
+                return Poll::Ready(Ok(result));
+            }
+            let stepped = match tick(&mut store) {
+                Ok(true) => Ok(true),
+                Ok(false) => poll_woken(&mut store),
+                Err(error) => Err(error),
+            };
+            match stepped {
+                Ok(true) => {}
+                Ok(false) => {
+                    store.check_interrupts()?;
+                    let host = &store.attachment::<State>().concurrent.host;
+                    if !host.is_woken_or_tells(context.waker()) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) => {
+                    drop_poisoned(&mut store);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// A call that can wait, until it has ended.
+#[cfg(feature = "async")]
+struct HostCallUnderWay<'s, 'b, T: 'static> {
+    store: &'s mut StoreContextMut<'b, T>,
+    task: Option<Key<Task>>,
+}
+
+#[cfg(feature = "async")]
+impl<T> Drop for HostCallUnderWay<'_, '_, T> {
+    fn drop(&mut self) {
+        let Some(key) = self.task.take() else { return };
+        let state = self.store.attachment::<State>();
+        if let Some(task) = state.concurrent.tasks.get_mut(key)
+            && let TaskCaller::Host(host) = &mut task.caller
+        {
+            host.is_given_up = true;
+        }
+        // A guest that traps for it is nobody's any more.
+        if task::request_cancellation(self.store, (key, Entry::Host)).is_err() {
+            drop_poisoned(self.store);
+        }
+    }
+}
+
+/// What has come of a turn.
+enum Step {
+    /// Somebody has gone on.
+    Ran,
+    /// Only functions of the host can go on.
+    Waits,
+}
+
+/// Lets whoever can go on, guests first.
+fn step<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<Step, Error> {
+    if tick(store)? || poll_woken(store)? {
+        return Ok(Step::Ran);
+    }
+    let state = store.attachment::<State>();
+    if state.concurrent.host.is_empty() { Err(deadlock(state)) } else { Ok(Step::Waits) }
+}
+
+/// Has the thread sleep until a function of the host can go on, or the guests are to stop.
+fn sleep<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
+    let waker = Waker::from(Arc::new(Sleeper(std::thread::current())));
+    let handle = store.interrupt_handle().clone();
+    let _told = handle.wake_on_stop(waker.clone());
+    while !store.attachment::<State>().concurrent.host.is_woken_or_tells(&waker) {
+        store.check_interrupts()?;
+        std::thread::park();
+    }
+    Ok(())
+}
+
+/// Wakes a thread that sleeps.
+struct Sleeper(std::thread::Thread);
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Makes the task of a call.
+pub(super) fn begin<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (func, callee): (&Func, &Arc<LiftedFunc>),
+    params: &[Val],
+) -> Result<Key<Task>, Error> {
+    let caller = HostCaller { params: params.to_vec(), ..HostCaller::default() };
+    let begun = task::begin(store, callee, (TaskCaller::Host(Box::new(caller)), Entry::Host));
+    begun.map_err(|error| {
+        drop_poisoned(store);
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::CannotEnter) => refused(store.attachment(), func, Trap::CannotEnter),
+            _ => error,
+        }
+    })
+}
+
+/// What has come of a call, once that is there.
+pub(super) fn result<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    key: Key<Task>,
+) -> Option<Result<Option<Val>, Error>> {
+    let state = store.attachment::<State>();
+    let Some(task) = state.concurrent.tasks.get_mut(key) else {
+        return Some(Err(Trap::CannotEnter.into()));
+    };
+    let TaskCaller::Host(host) = &mut task.caller else { return None };
+    let result = host.result.take()?;
+    host.is_given_up = true;
+    if task.threads.is_empty() {
+        state.concurrent.tasks.remove(key);
+    }
+    Some(match result {
+        HostResult::Returned(returned) => Ok(returned.val),
+        HostResult::Cancelled => Err(Trap::TaskCancelled.into()),
+    })
+}
+
+/// Gives a call up for an error, and drops what has trapped.
+fn give_up<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Task>, error: Error) -> Error {
+    drop_poisoned(store);
+    let state = store.attachment::<State>();
+    if let Some(task) = state.concurrent.tasks.get_mut(key)
+        && let TaskCaller::Host(host) = &mut task.caller
+    {
+        host.is_given_up = true;
+        if task.threads.is_empty() {
+            state.concurrent.tasks.remove(key);
+        }
+    }
+    error
+}
+
+/// Says that nothing can ever go on, and who waits for what.
+fn deadlock(state: &mut State) -> Error {
+    const MOST_TOLD: usize = 8;
+    let mut waits = Vec::new();
+    let mut more = 0_usize;
+    for key in state.concurrent.threads.keys() {
+        let Some(thread) = state.concurrent.threads.get(key) else { continue };
+        if waits.len() == MOST_TOLD {
+            more += 1;
+            continue;
+        }
+        let what = match thread.state {
+            ThreadState::Running => continue,
+            ThreadState::Suspended => "to be resumed by another thread".to_owned(),
+            ThreadState::Waiting(Wait::ToEnter) => {
+                "to enter its instance, which another task or backpressure holds".to_owned()
+            }
+            ThreadState::Waiting(Wait::Yield | Wait::CallbackYield) => "for its turn".to_owned(),
+            ThreadState::Waiting(Wait::Set { set, .. } | Wait::CallbackSet(set)) => {
+                let members = state.concurrent.sets.get(set).map_or(0, |set| set.members());
+                format!("for an event of a waitable set of {members}")
+            }
+            ThreadState::Waiting(Wait::Call(_)) => "for a call that it has made".to_owned(),
+            ThreadState::Waiting(Wait::Event(_)) => "for the end of a copy or a cancellation".to_owned(),
+        };
+        let task = state.concurrent.tasks.get(thread.task);
+        let has_returned = task.is_some_and(|task| task.state == TaskState::Resolved);
+        let after = if has_returned { " after it has returned" } else { "" };
+        waits.push(format!("a task of component instance {} waits{after} {what}", thread.instance.0));
+    }
+    if more > 0 {
+        waits.push(format!("and {more} more"));
+    }
+    Trap::Deadlock(waits).into()
+}

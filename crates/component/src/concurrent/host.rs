@@ -1,0 +1,392 @@
+//! Functions of the host whose futures run beside guests: `func_wrap_concurrent`.
+//!
+//! Such a future has no part of the store, and so others go on while it waits. It reaches the store in steps: what it wants done there is handed over ([`Accessor::with`]) to whoever polls the host's call, which
+//! has the store, and does it between two polls.
+//!
+//! Must stay true: a future is polled with a waker that says which one is to be polled again; what was woken is polled by the next one that lets the store's threads run. What it has borrowed of its caller's handles
+//! ends when the caller is told that it has ended.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use innkeeper_engine::{AsContextMut, Budget, Error, HostEnding, StoreContextMut};
+
+use super::subtask::{self, Callee, Subtask};
+use super::waitable::WaitableKind;
+use super::{Key, Shared, Slab, Waitable};
+use crate::abi::{InStore, Lends};
+use crate::call::Lowered;
+use crate::entry::{Entry, check_leave, enter, leave, may_enter};
+use crate::state::State;
+use crate::trap::{Trap, trap_on_throw};
+use crate::typed::BoundResources;
+
+/// What comes of a function of the host: it gives the result to its caller, and says what is passed back in core values.
+pub(crate) type HostReturn = Box<
+    dyn FnOnce(&mut dyn crate::abi::Guest, (&Lowered, &BoundResources), &[u64]) -> Result<Vec<u64>, Error>
+        + Send,
+>;
+
+/// A function of the host that runs.
+pub(crate) type HostFuture = Pin<Box<dyn Future<Output = Result<HostReturn, Error>> + Send>>;
+
+/// A function of the host whose futures run beside guests, in stores with data of type `T`.
+pub(crate) trait ConcurrentHost<T: 'static>: Send + Sync {
+    /// Checks that a component's import is of these types.
+    fn check(
+        &self,
+        name: &str,
+        import: (&crate::state::Shared, crate::types::FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error>;
+
+    /// Begins a call by a guest, whose parameters stand in the slots.
+    fn begin(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        of: (&Lowered, &BoundResources),
+        given: (&[u64], &mut Lends),
+        accessor: Accessor<T>,
+    ) -> Result<HostFuture, Error>;
+}
+
+/// Access to a store for a future that runs beside its guests, in steps.
+pub struct Accessor<T: 'static> {
+    steps: Arc<Steps<T>>,
+}
+
+impl<T> Clone for Accessor<T> {
+    fn clone(&self) -> Self {
+        Accessor { steps: Arc::clone(&self.steps) }
+    }
+}
+
+impl<T> std::fmt::Debug for Accessor<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accessor").finish_non_exhaustive()
+    }
+}
+
+/// What is to be done with the store.
+type Step<T> = Box<dyn FnOnce(&mut StoreContextMut<'_, T>) + Send>;
+
+/// Those that wait to be done, in order.
+struct Steps<T: 'static>(Mutex<VecDeque<Step<T>>>);
+
+/// What has come of a step, and who waits for it.
+struct Answer<R>(Mutex<(Option<R>, Option<Waker>)>);
+
+impl<T: 'static> Accessor<T> {
+    /// Access to a store, for as long as somebody lets its guests run.
+    #[cfg(feature = "async")]
+    pub(super) fn to(store: &mut StoreContextMut<'_, T>) -> Accessor<T> {
+        Accessor { steps: store.attachment::<State>().concurrent.host.steps::<T>() }
+    }
+
+    /// Has a future run beside the store's guests that nobody waits for, as what goes on writing to a stream that was given away. Its error ends whoever lets the store's guests run then.
+    pub fn spawn(&self, future: impl Future<Output = Result<(), Error>> + Send + 'static) {
+        let future: HostFuture = Box::pin(async move {
+            future.await?;
+            let nothing: HostReturn = Box::new(|_, _, _| Ok(Vec::new()));
+            Ok(nothing)
+        });
+        lock(&self.steps.0).push_back(Box::new(move |store| {
+            let budget = store.budget().clone();
+            let state = store.attachment::<State>();
+            // Where the budget has no more, it is dropped, and what it was to do is not done.
+            if let Ok(key) = add(state, future, (None, &Arc::default()), &budget) {
+                lock(&state.concurrent.host.woken.keys).push_back(key);
+            }
+        }));
+    }
+
+    /// Does something with the store, as soon as whoever lets its guests run comes by; nothing of the guests' runs meanwhile.
+    pub async fn with<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(StoreContextMut<'_, T>) -> R + Send + 'static,
+    ) -> R {
+        let answer = Arc::new(Answer(Mutex::new((None, None))));
+        let told = Arc::clone(&answer);
+        lock(&self.steps.0).push_back(Box::new(move |store| {
+            let result = act(store.as_context_mut());
+            let waker = {
+                let mut told = lock(&told.0);
+                told.0 = Some(result);
+                told.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }));
+        std::future::poll_fn(move |context| {
+            let mut answer = lock(&answer.0);
+            match answer.0.take() {
+                Some(result) => Poll::Ready(result),
+                None => {
+                    answer.1 = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The functions of the host that run in a store.
+#[derive(Default)]
+pub(crate) struct HostTasks {
+    tasks: Slab<HostTask>,
+    woken: Arc<Woken>,
+    /// Of what type the steps are, the store's data tells.
+    steps: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// One that runs.
+pub(crate) struct HostTask {
+    /// None while it is polled. Nobody else has it, for which the lock is only there to say so.
+    future: Mutex<Option<HostFuture>>,
+    /// Whom it is to tell; none of one that nobody waits for.
+    subtask: Option<Key<Waitable>>,
+    resources: Arc<BoundResources>,
+    waker: Waker,
+}
+
+/// Which are to be polled again, and who is to be told.
+#[derive(Default)]
+pub(super) struct Woken {
+    keys: Mutex<VecDeque<Key<HostTask>>>,
+    driver: Mutex<Option<Waker>>,
+    /// Ends of streams and futures that the host has dropped.
+    dropped: Mutex<Vec<Key<Shared>>>,
+}
+
+impl Woken {
+    /// Notes that the host has dropped an end.
+    pub(super) fn drop_end(&self, key: Key<Shared>) {
+        lock(&self.dropped).push(key);
+        let driver = lock(&self.driver).take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
+/// The waker of one of them.
+struct TaskWaker {
+    woken: Arc<Woken>,
+    /// None until it has one.
+    key: Mutex<Option<Key<HostTask>>>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        if let Some(key) = *lock(&self.key) {
+            let mut keys = lock(&self.woken.keys);
+            if !keys.contains(&key) {
+                keys.push_back(key);
+            }
+        }
+        let driver = lock(&self.woken.driver).take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
+impl HostTasks {
+    pub(super) fn woken(&self) -> &Arc<Woken> {
+        &self.woken
+    }
+
+    /// Whether none runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.keys().next().is_none()
+    }
+
+    /// Whether one is to be polled; else `waker` is told when one is.
+    pub(super) fn is_woken_or_tells(&self, waker: &Waker) -> bool {
+        *lock(&self.woken.driver) = Some(waker.clone());
+        !lock(&self.woken.keys).is_empty() || !lock(&self.woken.dropped).is_empty()
+    }
+
+    fn steps<T: 'static>(&mut self) -> Arc<Steps<T>> {
+        let known = self.steps.as_ref().and_then(|steps| Arc::clone(steps).downcast::<Steps<T>>().ok());
+        known.unwrap_or_else(|| {
+            let steps = Arc::new(Steps::<T>(Mutex::default()));
+            self.steps = Some(Arc::clone(&steps) as Arc<dyn Any + Send + Sync>);
+            steps
+        })
+    }
+
+    /// Gives one up whose caller does not want it any more.
+    pub(super) fn remove(&mut self, key: Key<HostTask>) -> Option<HostTask> {
+        self.tasks.remove(key)
+    }
+}
+
+/// Such a function as a component instance sees it that imports it.
+pub(crate) struct HostLowered<T: 'static> {
+    pub(crate) lowered: Arc<Lowered>,
+    pub(crate) host: Arc<dyn ConcurrentHost<T>>,
+    pub(crate) resources: Arc<BoundResources>,
+}
+
+impl<T: 'static> HostLowered<T> {
+    /// Calls the function for the guest, with so many parameters in the first slots.
+    pub(crate) fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        slots: &mut [u64],
+        params: usize,
+    ) -> Result<HostEnding, Error> {
+        let (lowered, instance) = (&self.lowered, self.lowered.side.instance);
+        check_leave(store, instance)?;
+        let can_wait = store.can_park() && store.attachment::<State>().can_block();
+        if !lowered.is_async && !can_wait {
+            return Err(Trap::CannotBlock.into());
+        }
+        let passed = slots.get(..params).unwrap_or_default().to_vec();
+        let steps = store.attachment::<State>().concurrent.host.steps::<T>();
+        let mut lends = Lends::default();
+        let given = (&passed[..], &mut lends);
+        let of = (&**lowered, &*self.resources);
+        let begun = self.host.begin(store, of, given, Accessor { steps });
+        let mut subtask = Subtask::of_host(lowered, passed, lends);
+        let future = match begun {
+            Ok(future) => future,
+            Err(error) => {
+                subtask.end_lends(store.attachment(), instance);
+                return Err(trap_on_throw(error));
+            }
+        };
+        let budget = store.budget().clone();
+        let state = store.attachment::<State>();
+        let waitable = Waitable::new(instance, WaitableKind::Subtask(subtask));
+        let key = state.concurrent.waitables.add(waitable, &budget)?;
+        let task = add(state, future, (Some(key), &self.resources), &budget)?;
+        subtask::set_callee(state, key, Callee::Host(task));
+        poll(store, task)?;
+        subtask::answer(store, (key, lowered), slots)
+    }
+}
+
+/// Adds one that runs.
+fn add(
+    state: &mut State,
+    future: HostFuture,
+    (subtask, resources): (Option<Key<Waitable>>, &Arc<BoundResources>),
+    budget: &Budget,
+) -> Result<Key<HostTask>, Error> {
+    let host = &mut state.concurrent.host;
+    let waker = Arc::new(TaskWaker { woken: Arc::clone(&host.woken), key: Mutex::new(None) });
+    let task = HostTask {
+        future: Mutex::new(Some(future)),
+        subtask,
+        resources: Arc::clone(resources),
+        waker: Waker::from(Arc::clone(&waker)),
+    };
+    let key = host.tasks.add(task, budget)?;
+    *lock(&waker.key) = Some(key);
+    Ok(key)
+}
+
+/// Polls one; true where it has ended.
+fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> Result<bool, Error> {
+    loop {
+        let state = store.attachment::<State>();
+        let Some(task) = state.concurrent.host.tasks.get_mut(key) else { return Ok(true) };
+        let waker = task.waker.clone();
+        let Some(mut future) = task.future.get_mut().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(false);
+        };
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(ended) => {
+                drop(future);
+                let task = store.attachment::<State>().concurrent.host.tasks.remove(key);
+                let (ended, Some(task)) = (ended.map_err(trap_on_throw)?, task) else { return Ok(true) };
+                finish(store, &task, ended)?;
+                return Ok(true);
+            }
+            Poll::Pending => {
+                if let Some(task) = store.attachment::<State>().concurrent.host.tasks.get_mut(key) {
+                    *task.future.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(future);
+                }
+            }
+        }
+        if !run_steps(store) {
+            return Ok(false);
+        }
+    }
+}
+
+/// Does what futures want done with the store; whether there was anything.
+pub(super) fn run_steps<T: 'static>(store: &mut StoreContextMut<'_, T>) -> bool {
+    let steps = store.attachment::<State>().concurrent.host.steps::<T>();
+    let dropped = std::mem::take(&mut *lock(&store.attachment::<State>().concurrent.host.woken.dropped));
+    let mut has_run = !dropped.is_empty();
+    dropped.into_iter().for_each(|end| store.attachment::<State>().drop_shared(end));
+    while let Some(step) = { lock(&steps.0).pop_front() } {
+        step(store);
+        has_run = true;
+    }
+    has_run
+}
+
+/// Gives a result to its caller.
+fn finish<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    task: &HostTask,
+    ended: HostReturn,
+) -> Result<(), Error> {
+    let state = store.attachment::<State>();
+    let Some(subtask) = task.subtask else { return Ok(()) };
+    let Some((lowered, slots)) = subtask::passed(state, subtask) else { return Ok(()) };
+    let mut guest = InStore { store, side: &lowered.side };
+    let results = ended(&mut guest, (&lowered, &task.resources), &slots)?;
+    subtask::returned(store.attachment(), subtask, results);
+    Ok(())
+}
+
+/// Polls those that were woken; whether there was one.
+///
+/// # Errors
+/// Where one fails.
+pub(super) fn poll_woken<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<bool, Error> {
+    let mut has_polled = run_steps(store);
+    let woken = Arc::clone(&store.attachment::<State>().concurrent.host.woken);
+    let keys = std::mem::take(&mut *lock(&woken.keys));
+    for key in keys {
+        let state = store.attachment::<State>();
+        let Some(task) = state.concurrent.host.tasks.get(key) else { continue };
+        let instance = match task.subtask {
+            None => None,
+            Some(subtask) => match state.concurrent.waitables.get(subtask) {
+                Some(waitable) => Some(waitable.instance),
+                None => {
+                    state.concurrent.host.tasks.remove(key);
+                    continue;
+                }
+            },
+        };
+        has_polled = true;
+        // What it gives is lowered as if its caller ran: a trap meanwhile poisons that.
+        match instance.filter(|instance| may_enter(store, *instance, Entry::Host)) {
+            Some(instance) => {
+                enter(store, instance, Entry::Host)?;
+                poll(store, key)?;
+                leave(store, instance, Entry::Host);
+            }
+            None => {
+                poll(store, key)?;
+            }
+        }
+    }
+    Ok(has_polled)
+}

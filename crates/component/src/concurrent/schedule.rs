@@ -1,0 +1,146 @@
+//! Who runs next: threads that are ready, in the order in which they became so, or in one that a seed chooses.
+//!
+//! Must stay true: a thread that has become ready is in the queue, or is held up by another one in its instance, which has it looked at again when it lets go. What is in the queue need not be ready any more: that is
+//! looked at when its turn comes.
+
+use std::collections::VecDeque;
+
+use innkeeper_engine::{Error, StoreContextMut};
+
+use super::thread::{self, ThreadState};
+use super::{Key, Thread, Waitable};
+use crate::entry::{Entry, enter, is_entered, leave, may_enter};
+use crate::state::{InstanceId, State};
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    ready: VecDeque<Key<Thread>>,
+    /// What the next choice comes of, where a seed is given.
+    random: Option<u64>,
+    is_seeded: bool,
+}
+
+impl Schedule {
+    /// Has another order explored.
+    fn seed(&mut self, seed: Option<u64>) {
+        if !self.is_seeded {
+            self.is_seeded = true;
+            self.random = seed;
+        }
+    }
+
+    /// Takes one of those that are in the queue.
+    fn take(&mut self) -> Option<Key<Thread>> {
+        let Some(random) = &mut self.random else { return self.ready.pop_front() };
+        // Knuth's generator, of which the upper half is good.
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let choice = (*random >> 33) as usize;
+        match self.ready.len() {
+            0 => None,
+            len => self.ready.remove(choice % len),
+        }
+    }
+}
+
+impl State {
+    /// Puts a thread into the queue, where it waits for something.
+    pub(super) fn look_again(&mut self, key: Key<Thread>) {
+        let Some(thread) = self.concurrent.threads.get_mut(key) else { return };
+        if !thread.is_queued && matches!(thread.state, ThreadState::Waiting(_)) {
+            thread.is_queued = true;
+            self.concurrent.schedule.ready.push_back(key);
+        }
+    }
+
+    /// Has those looked at again that another thread of the instance, or its backpressure, has held up.
+    pub(crate) fn let_held_up_look(&mut self, instance: InstanceId) {
+        let held_up = std::mem::take(&mut self.tasks_of(instance).held_up);
+        for key in held_up {
+            if let Some(thread) = self.concurrent.threads.get_mut(key) {
+                thread.is_held_up = false;
+            }
+            self.look_again(key);
+        }
+    }
+
+    /// Notes that a thread is held up by others of its instance.
+    pub(super) fn hold_up(&mut self, key: Key<Thread>) {
+        let Some(thread) = self.concurrent.threads.get_mut(key) else { return };
+        let instance = thread.instance;
+        if !std::mem::replace(&mut thread.is_held_up, true) {
+            self.tasks_of(instance).held_up.push_back(key);
+        }
+    }
+
+    /// The next thread that is ready.
+    fn next(&mut self) -> Option<Key<Thread>> {
+        while let Some(key) = self.concurrent.schedule.take() {
+            let Some(thread) = self.concurrent.threads.get_mut(key) else { continue };
+            thread.is_queued = false;
+            match thread::is_ready(self, key) {
+                Some(true) => return Some(key),
+                Some(false) => {}
+                None => self.hold_up(key),
+            }
+        }
+        None
+    }
+}
+
+/// Lets one ready thread run until it waits again (`Store.tick`); false where there is none.
+///
+/// # Errors
+/// Where it traps.
+pub(super) fn tick<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<bool, Error> {
+    let seed = store.engine().config().tuning.schedule_seed;
+    store.attachment::<State>().concurrent.schedule.seed(seed);
+    let mut not_now = Vec::new();
+    let found = loop {
+        let state = store.attachment::<State>();
+        let Some(key) = state.next() else { break None };
+        let Some(instance) = state.concurrent.threads.get(key).map(|thread| thread.instance) else {
+            continue;
+        };
+        if may_enter(store, instance, Entry::Host) {
+            break Some((key, instance));
+        }
+        // Whoever calls from the host is in a call that has led through that instance.
+        not_now.push(key);
+    };
+    let state = store.attachment::<State>();
+    not_now.into_iter().for_each(|key| state.look_again(key));
+    let Some((key, instance)) = found else { return Ok(false) };
+    enter(store, instance, Entry::Host)?;
+    thread::resume(store, key, false)?;
+    leave(store, instance, Entry::Host);
+    Ok(true)
+}
+
+/// Drops the threads of instances that have trapped. No call is under way.
+pub(crate) fn drop_poisoned<T: 'static>(store: &mut StoreContextMut<'_, T>) {
+    let state = store.attachment::<State>();
+    if !state.calls.is_empty() {
+        return;
+    }
+    let keys: Vec<Key<Thread>> = state.concurrent.threads.keys().collect();
+    for key in keys {
+        let state = store.attachment::<State>();
+        let Some(thread) = state.concurrent.threads.get(key) else { continue };
+        let (instance, fiber) = (thread.instance, thread.fiber);
+        if !is_entered(store, instance) {
+            continue;
+        }
+        if let Some(fiber) = fiber {
+            store.drop_fiber(fiber);
+        }
+        thread::forget(store.attachment(), key);
+    }
+    let keys: Vec<Key<Waitable>> = store.attachment::<State>().concurrent.waitables.keys().collect();
+    for key in keys {
+        let instance = store.attachment::<State>().concurrent.waitables.get(key).map(|there| there.instance);
+        if instance.is_some_and(|instance| is_entered(store, instance)) {
+            store.attachment::<State>().drop_waitable(key);
+        }
+    }
+}

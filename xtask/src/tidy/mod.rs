@@ -173,6 +173,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/innkeeper/src/tiers/",
     "crates/innkeeper/tests/counting_allocator/",
     "crates/innkeeper/tests/faults.rs",
+    "crates/innkeeper/tests/forked/",
     "crates/innkeeper/tests/library/",
     "xtask/src/tidy/",
 ];

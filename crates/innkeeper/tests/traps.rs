@@ -66,7 +66,7 @@ fn offsets_of_loads_and_stores_that_melted_into_one() {
     const END: i32 = 65536;
     const LOADS: [u8; 4] = [0x28, 0x29, 0x2d, 0x2f];
     const STORES: [u8; 4] = [0x36, 0x37, 0x3a, 0x3b];
-    let cases: [(&str, [i32; 2], &[u8]); 12] = [
+    let cases: [(&str, [i32; 2], &[u8]); 14] = [
         ("(i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))", [END, 0], &LOADS),
         ("(i64.store (local.get 0) (i64.or (i64.load (local.get 0)) (i64.const 1)))", [END - 7, 0], &LOADS),
         ("(i32.store8 (local.get 0) (i32.xor (i32.load8_u (local.get 0)) (i32.const 1)))", [END, 0], &LOADS),
@@ -79,6 +79,16 @@ fn offsets_of_loads_and_stores_that_melted_into_one() {
             "(i32.store offset=8 (local.get 0) (i32.add (i32.load offset=8 (local.get 0)) (local.get 1)))",
             [END - 8, 0],
             &LOADS,
+        ),
+        (
+            "(i32.store (i32.const 65533) (i32.add (i32.load (i32.const 65533)) (i32.const 1)))",
+            [0, 0],
+            &LOADS,
+        ),
+        (
+            "(i32.store (i32.const 65533) (i32.add (i32.load (i32.const 65532)) (i32.const 1)))",
+            [0, 0],
+            &STORES,
         ),
         (
             "(i32.store offset=4 (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))",

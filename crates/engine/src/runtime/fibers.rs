@@ -44,8 +44,8 @@ const MOST_IDLE: usize = 8;
 pub struct FiberId {
     store: StoreId,
     index: u32,
-    /// How often the fiber was used.
-    use_number: u32,
+    /// Which use of a fiber of the store's this is.
+    use_number: u64,
 }
 
 /// How a call on a fiber of its own has come back.
@@ -74,6 +74,8 @@ pub(crate) struct Fibers {
     idle: Vec<u32>,
     /// Places without a fiber.
     free: Vec<u32>,
+    /// How often fibers were used: no two uses have the same number, also not of two fibers in one place.
+    uses: u64,
 }
 
 // SAFETY: the fibers are owned; what is on a stack refers to no thread.
@@ -86,7 +88,7 @@ struct StoreFiber {
     record: VmFiber,
     stack: FiberStack,
     state: State,
-    use_number: u32,
+    use_number: u64,
     /// Where the function of the host that has parked it has its slots.
     slots: *mut u64,
     job: CallJob,
@@ -157,7 +159,12 @@ impl Fibers {
         for fiber in std::mem::take(&mut self.all).into_iter().flatten() {
             free(fiber, record);
         }
-        *self = Fibers::default();
+        *self = Fibers { uses: self.uses, ..Fibers::default() };
+    }
+
+    fn next_use(&mut self) -> u64 {
+        self.uses += 1;
+        self.uses
     }
 
     fn get(&self, index: u32) -> Option<*mut StoreFiber> {
@@ -223,7 +230,7 @@ impl StoreCore {
             record: VmFiber::new(&stack, FIRST_SLOTS_BYTES),
             stack,
             state: State::Idle,
-            use_number: 0,
+            use_number: self.fibers.next_use(),
             slots: std::ptr::null_mut(),
             job,
             _charge: charge,
@@ -240,10 +247,11 @@ impl StoreCore {
     /// Lets a fiber go that no call is on any more, or none is to go on.
     fn let_fiber_go(&mut self, index: u32) {
         let Some(fiber) = self.fibers.get(index) else { return };
+        let use_number = self.fibers.next_use();
         // SAFETY: the fiber is the store's, and does not run.
         unsafe {
             (*fiber).state = State::Idle;
-            (*fiber).use_number = (*fiber).use_number.wrapping_add(1);
+            (*fiber).use_number = use_number;
             (*fiber).slots = std::ptr::null_mut();
             let mut panics = FirstPanic::default();
             (*fiber).record.clear(&mut panics);

@@ -97,8 +97,8 @@ impl Translator<'_, '_> {
         MemFlagsData::new().with_notrap().with_alias_region(Some(self.regions.heap))
     }
 
-    /// What a length is, if it is written in the code.
-    fn constant(&self, value: Value) -> Option<u64> {
+    /// What a length or an address is, if it is written in the code.
+    pub(super) fn constant(&self, value: Value) -> Option<u64> {
         let dfg = &self.b.func.dfg;
         let inst = dfg.value_def(dfg.resolve_aliases(value)).inst()?;
         match dfg.insts[inst] {

@@ -147,14 +147,20 @@ impl Translator<'_, '_> {
     /// not twice; it fails where the load is, see [`crate::tables::Places`].
     fn access_to_store(&mut self, argument: &MemArg, bytes: u64) -> Result<AccessTarget> {
         let memory = entry(argument)?;
+        let address = self.stack.last().copied();
         let is_loaded = self.last_load.as_ref().is_some_and(|last| {
             last.block == self.b.current_block()
-                && last.address == self.stack.last().copied()
+                && last.address.zip(address).is_some_and(|(one, other)| self.is_same(one, other))
                 && (last.memory, last.offset) == (memory, argument.offset)
                 && last.bytes >= bytes
         });
         let target = self.access(argument, bytes)?;
         Ok(if is_loaded { target } else { target.stored_to() })
+    }
+
+    /// Whether two addresses of one type are known to be the same.
+    fn is_same(&self, one: Value, other: Value) -> bool {
+        one == other || self.constant(one).is_some_and(|constant| self.constant(other) == Some(constant))
     }
 
     pub(super) fn load(&mut self, argument: &MemArg, ty: Type) -> Result<Value> {

@@ -159,7 +159,9 @@ impl Fibers {
         for fiber in std::mem::take(&mut self.all).into_iter().flatten() {
             free(fiber, record);
         }
-        *self = Fibers { uses: self.uses, ..Fibers::default() };
+        let uses = self.uses;
+        *self = Fibers::default();
+        self.uses = uses;
     }
 
     fn next_use(&mut self) -> u64 {

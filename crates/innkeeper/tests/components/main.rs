@@ -3,6 +3,7 @@
 
 mod adapters;
 mod allocations;
+mod beside;
 mod calls;
 mod cases;
 mod crossing;

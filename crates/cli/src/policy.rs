@@ -296,11 +296,12 @@ impl StreamWays {
     }
 }
 
-/// Names the variables that are this process's own instead of writing down what they hold, which may be secret.
+/// Names the variables that are this process's own instead of writing down what they hold, which may be secret. A name that would mean others as well is no name.
 fn inheriting(mut policy: Policy) -> Policy {
-    let (own, others) = std::mem::take(&mut policy.environment.set)
-        .into_iter()
-        .partition(|(name, value)| std::env::var(name).is_ok_and(|own| own == *value));
+    let is_own = |(name, value): &(String, String)| {
+        !name.contains('*') && std::env::var(name).is_ok_and(|own| own == *value)
+    };
+    let (own, others) = std::mem::take(&mut policy.environment.set).into_iter().partition(is_own);
     policy.environment.set = others;
     let own: std::collections::BTreeMap<String, String> = own;
     policy.environment.inherit.extend(own.into_keys());

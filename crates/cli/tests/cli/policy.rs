@@ -165,6 +165,32 @@ fn a_learned_policy_covers_the_run_and_no_more() {
     run(&[&["--policy", "p.toml"][..], &build].concat()).code(0);
 }
 
+/// A name of a variable that would be a pattern, and an input that is empty, are learned as that.
+#[test]
+fn a_learned_policy_grants_no_other_variables_and_no_other_input() {
+    let dir = scratch();
+    fs::write(
+        dir.path().join("p.toml"),
+        "[environment.set]\n\"ROOM*\" = \"1\"\n[stdio]\nstdin = \"empty\"\n",
+    )
+    .unwrap();
+    let module = r#"(module
+        (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")
+            (drop (call $sizes (i32.const 0) (i32.const 4)))
+            (drop (call $read (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 32)))))"#;
+    fs::write(dir.path().join("m.wat"), module).unwrap();
+    let run = |args: &[&str]| {
+        inn(args).env("ROOM*", "1").env("ROOMKEY", "secret").stdin("secret").current_dir(&dir).run()
+    };
+    run(&["policy", "learn", "--to", "learned.toml", "--policy", "p.toml", "m.wat"]).code(0);
+    let learned = fs::read_to_string(dir.path().join("learned.toml")).unwrap();
+    assert!(learned.contains("stdin = \"empty\""), "{learned}");
+    assert!(learned.contains("\"ROOM*\" = \"1\"") && !learned.contains("inherit ="), "{learned}");
+}
+
 #[test]
 fn a_learned_policy_lets_paths_with_dots_be_found_again() {
     let dir = scratch();

@@ -204,7 +204,7 @@ impl Gate {
             return Err(Error::Denied);
         }
         if let Some(usage) = self.usage.get() {
-            usage.note_network(self.network.least_key(target));
+            usage.note_network(&self.network, target);
         }
         Ok(Permit(()))
     }

@@ -15,7 +15,7 @@ use innkeeper_engine::{Budget, BudgetKind, Charge};
 
 use super::denial::MissingKey;
 use super::error::Error;
-use crate::keys::{HostName, NetAction, NetHost, NetKey};
+use crate::keys::{HostName, NetAction, NetHost, NetKey, PortSet};
 
 /// What a socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +157,25 @@ impl Network {
                 None => NetKey::of_address(*action, *address),
             }),
             Target::Name(name) => Some(NetKey::to_resolve(name)),
+        }
+    }
+
+    /// The key of the guest's that granted `target`, or what that grants of looking up names; none where it took no key of its own.
+    pub(super) fn granting_key(&self, target: &Target) -> Option<NetKey> {
+        let mut keys = self.keys.iter();
+        match target {
+            Target::Socket(_) => None,
+            Target::Address(action, address) => {
+                let name = self.named(*action, *address);
+                let is_by_name = |key: &NetKey| {
+                    name.as_ref().is_some_and(|name| key.covers_name(*action, name, address.port()))
+                };
+                keys.find(|key| key.covers_address(*action, *address) || is_by_name(key)).cloned()
+            }
+            Target::Name(name) => {
+                let key = keys.find(|key| key.covers_lookup(name))?;
+                Some(NetKey { action: NetAction::Resolve, host: key.host.clone(), ports: PortSet::default() })
+            }
         }
     }
 

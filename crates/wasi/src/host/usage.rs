@@ -3,6 +3,8 @@
 //! Off unless somebody wants to learn it. A directory counts as used where a path in it was acted upon, with the rights that took. A
 //! guest's library looks a path up in the directory key that is longest: what counts is therefore where a path leads as text; where a link
 //! or `..` leads elsewhere, the directory that contains both.
+//!
+//! Must stay true: what is noted is granted by the keys that the guest has, also where there is more than is told apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,13 +17,14 @@ use super::directory::{Directory, DirectoryNode};
 use super::error::Error;
 use super::gate::{Object, Operation, Permit, Request};
 use super::metadata::FileKind;
+use super::network::{Network, Target};
 use super::open::LastLink;
 use super::reach::NativeDirectory;
 use super::resolve::GuestPath;
 use super::tree::Last;
 use super::way::Way;
 use super::{Host, sys};
-use crate::keys::{Access, DirKey, NetAction, NetHost, NetKey, PortSet};
+use crate::keys::{Access, DirKey, NetAction, NetKey};
 
 /// What a guest made use of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,17 +85,12 @@ impl UsageRecord {
     }
 
     /// Notes the least key for something that was used in the network.
-    pub(super) fn note_network(&self, key: Option<NetKey>) {
-        let Some(key) = key else { return };
-        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        // Beyond that, all that is done alike is one.
-        let is_room = network.len() < MAX_NETWORK_KEYS || network.contains(&key);
-        let NetKey { action, .. } = key;
-        network.insert(if is_room {
-            key
-        } else {
-            NetKey { action, host: NetHost::Any, ports: PortSet::all() }
-        });
+    pub(super) fn note_network(&self, network: &Network, target: &Target) {
+        let Some(least) = network.least_key(target) else { return };
+        let mut noted = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_room = noted.len() < MAX_NETWORK_KEYS || noted.contains(&least);
+        // Beyond that, the key that granted it stands for more: of those there are as many as the guest was given.
+        noted.extend(if is_room { Some(least) } else { network.granting_key(target) });
     }
 
     fn note_directory(&self, credentials: &Credentials, directory: &Path, rights: Rights) {
@@ -391,6 +389,9 @@ fn add<T: PartialEq>(list: &Mutex<Vec<T>>, item: T) {
         list.push(item);
     }
 }
+
+#[cfg(test)]
+mod granted;
 
 #[cfg(test)]
 mod tests {

@@ -6,13 +6,16 @@ use super::policy::{
     ClockKind, PolicyAccess, PolicyDirectory, PolicyStream, PolicyTemporary, Size, StreamFile, StreamWord,
     Time,
 };
-use super::{Access, Clocks, DirKey, FileMode, KernelFiles, Keys, Policy, Random, StdinKey, StdoutKey};
+use super::{
+    Access, Clocks, DirKey, FileMode, KernelFiles, Keys, Policy, Random, StdinKey, StdoutKey, WasiLimits,
+};
 use crate::host::Usage;
 
 impl Policy {
     /// The least policy under which a guest with these keys, that made use of these of them, can do the same again.
     ///
-    /// Which clocks, randomness and limits there are is taken over: they grant no access to anything.
+    /// Which clocks, randomness and limits there are is taken over: they grant no access to anything. Whatever else it grants, the keys grant. What they hide
+    /// ([`Keys::hidden`]) no policy can say: whoever applies one hides it again.
     #[must_use]
     pub fn covering(keys: &Keys, usage: &Usage) -> Policy {
         let mut policy = Policy::default();
@@ -26,9 +29,14 @@ impl Policy {
         }
         // An output grants nothing, and a later run may have more to say than this one: errors, for example.
         policy.stdio.stdin = Some(match &keys.stdin {
+            StdinKey::Closed => PolicyStream::Word(StreamWord::Closed),
             _ if !usage.streams.contains(&"stdin") => PolicyStream::Word(StreamWord::Empty),
             StdinKey::File(path) => PolicyStream::File(StreamFile { file: absolute(path), append: false }),
-            _ => PolicyStream::Word(StreamWord::Inherit),
+            StdinKey::Inherit => PolicyStream::Word(StreamWord::Inherit),
+            // What only this process could give is no part of a policy, and what somebody else may have on its own standard input was not granted.
+            StdinKey::Empty | StdinKey::Bytes(_) | StdinKey::Source(_) => {
+                PolicyStream::Word(StreamWord::Empty)
+            }
         });
         policy.stdio.stdout = Some(output(&keys.stdout));
         policy.stdio.stderr = Some(output(&keys.stderr));
@@ -43,7 +51,12 @@ impl Policy {
             Random::Real => None,
             Random::Seeded(seed) => Some(seed),
         };
-        let limits = &keys.limits;
+        let (limits, usual) = (&keys.limits, WasiLimits::default());
+        let unusual = |limit: u32, usual: u32| (limit != usual).then_some(limit);
+        policy.limits.handles = unusual(limits.max_open_handles, usual.max_open_handles);
+        policy.limits.threads = unusual(limits.max_threads, usual.max_threads);
+        let is_unusual = limits.overlay_bytes != usual.overlay_bytes;
+        policy.limits.overlay = is_unusual.then_some(Size(limits.overlay_bytes));
         policy.limits.written = limits.written_bytes.map(Size);
         policy.limits.memory = limits.memory_bytes.map(Size);
         policy.limits.wall = limits.wall_time.map(Time);
@@ -145,10 +158,16 @@ impl Policy {
     }
 }
 
-/// The key by which a directory was reached: of those around it, the one whose name says most.
+/// The key by which a directory was reached: of those around it that allow as much, the one whose name says most.
 fn key_of<'a>(keys: &'a Keys, used: &DirKey) -> Option<&'a DirKey> {
     let names = |key: &&DirKey| {
-        used.host.starts_with(&key.host)
+        let is_enough = key.access == used.access
+            || matches!(
+                (key.access, used.access),
+                (Access::ReadWrite | Access::CopyOnWrite, Access::ReadOnly)
+            );
+        is_enough
+            && used.host.starts_with(&key.host)
             && (key.guest == "." && !used.guest.starts_with('/')
                 || Path::new(&used.guest).starts_with(&key.guest))
     };
@@ -227,6 +246,95 @@ mod tests {
         };
         assert!(!learned("/w/app", "/app") && !learned("/w/app/x", "/app/x"));
         assert!(learned("/w", "/srv") && learned("/w/app", "/srv/app"));
+    }
+
+    #[test]
+    fn the_kernels_files_are_granted_with_no_more_access_than_their_key_has() {
+        let proc =
+            DirKey::new("/w/app", "/srv/app", Access::ReadOnly).with_kernel_files(KernelFiles::Granted);
+        let keys = Keys::builder().dir("/w", "/srv", Access::ReadWrite).directory(proc).build();
+        for (access, kernel_files) in [(Access::ReadWrite, false), (Access::ReadOnly, true)] {
+            let directories = vec![DirKey::new("/w/app", "/srv/app", access)];
+            let policy = Policy::covering(&keys, &Usage { directories, ..Usage::default() });
+            assert_eq!(policy.directories[0].kernel_files, kernel_files, "{access:?}");
+        }
+    }
+
+    /// Which of two standard inputs of the guest's is more: none, an empty one, what this key gives.
+    fn rank(stdin: &StdinKey) -> u8 {
+        match stdin {
+            StdinKey::Closed => 0,
+            StdinKey::Empty => 1,
+            StdinKey::Inherit | StdinKey::Bytes(_) | StdinKey::File(_) | StdinKey::Source(_) => 2,
+        }
+    }
+
+    /// A policy that was learned is granted, and compared with the keys of the run, field by field: a new kind of key has to be thought of here.
+    #[test]
+    fn no_kind_of_key_is_learned_as_more_than_it_granted() {
+        let inputs = [
+            StdinKey::Inherit,
+            StdinKey::Empty,
+            StdinKey::Closed,
+            StdinKey::Bytes(b"secret".to_vec()),
+            StdinKey::File("/in".into()),
+            StdinKey::Source(crate::keys::Source::new(std::io::empty())),
+        ];
+        let usages = [
+            Usage::default(),
+            Usage { environment: true, streams: vec!["stdin", "stdout", "stderr"], ..Usage::default() },
+        ];
+        for (input, usage) in inputs.iter().flat_map(|input| usages.iter().map(move |usage| (input, usage))) {
+            let mut keys = Keys::builder().variable("A*", "1").stdin(input.clone()).build();
+            keys.limits = WasiLimits {
+                max_open_handles: 10,
+                written_bytes: Some(11),
+                overlay_bytes: 12,
+                max_threads: 13,
+                wall_time: Some(std::time::Duration::from_secs(14)),
+                processor_time: Some(std::time::Duration::from_secs(15)),
+                memory_bytes: Some(16),
+                ..WasiLimits::default()
+            };
+            let policy = Policy::parse(&Policy::covering(&keys, usage).to_text()).expect("policy");
+            let of_the_host = [("A*".into(), "of the host".into()), ("AB".into(), "of the host".into())];
+            let granted = policy.grant(Keys::builder(), of_the_host.into_iter()).expect("keys").build();
+            let Keys {
+                arguments,
+                environment,
+                directories,
+                // No policy can hide anything.
+                hidden: _,
+                // It is nothing but where there is nothing.
+                locked_root: _,
+                listeners,
+                network,
+                stdin,
+                stdout,
+                stderr,
+                clocks,
+                random,
+                directory_order: _,
+                limits,
+                tuning: _,
+            } = granted;
+            assert!(
+                arguments.is_empty() && directories.is_empty() && listeners.is_empty() && network.is_empty()
+            );
+            assert!(
+                environment.iter().all(|variable| keys.environment.contains(variable)),
+                "{environment:?}"
+            );
+            let is_same = stdin == keys.stdin;
+            assert!(
+                is_same || rank(&stdin) < 2 && rank(&stdin) <= rank(&keys.stdin),
+                "{stdin:?} for {input:?}"
+            );
+            assert!(matches!((stdout, stderr), (StdoutKey::Discard, StdoutKey::Discard)));
+            assert!(matches!(clocks, Clocks::Real) && matches!(random, Random::Real));
+            // What no policy can say is as usual.
+            assert_eq!(limits, keys.limits);
+        }
     }
 
     #[test]

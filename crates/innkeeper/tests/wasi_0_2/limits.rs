@@ -83,7 +83,7 @@ fn makers(driver: &mut Driver) -> Vec<(&'static str, Vec<Val>)> {
 }
 
 /// Whether handles are among what a type is made of that are given away.
-fn gives_handles(ty: &Type) -> bool {
+pub(crate) fn gives_handles(ty: &Type) -> bool {
     let any = |types: Vec<Type>| types.iter().any(gives_handles);
     match ty.kind() {
         TypeKind::Own => true,

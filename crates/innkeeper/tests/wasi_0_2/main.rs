@@ -9,6 +9,7 @@ mod observed;
 mod path_cases;
 mod paths;
 mod polls;
+mod room;
 #[cfg(feature = "async")]
 #[path = "../wasi_waits/sleeper.rs"]
 mod sleeper;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
 
-use super::table::{Full, Held, Table};
+use super::table::{Full, Held, Room, Rooms, Table};
 use crate::host::{Directory, Handles, Host, OpenKeys, ReachedLimit, Stream};
 use crate::keys::{KeyError, Keys};
 
@@ -66,9 +66,10 @@ impl Context {
         self.table.clear();
     }
 
-    /// Keeps what a new resource of the guest's stands for.
+    /// Keeps what a new resource of the guest's stands for, where nothing was done for it that others can see.
     pub(super) fn push<H: Held>(&mut self, value: H) -> Result<Resource<H>, Full> {
-        self.table.push(value).inspect_err(|full| self.note(full))
+        let room = self.room()?;
+        Ok(self.table.push(room, value))
     }
 
     /// [`Context::push`] of what cannot outlive another resource.
@@ -77,12 +78,23 @@ impl Context {
         value: H,
         parent: Borrowed<'_, P>,
     ) -> Result<Resource<H>, Error> {
-        self.table.push_child(value, parent)
+        let room = self.room()?;
+        Ok(self.table.push_child(room, value, parent)?)
     }
 
-    /// Makes sure that one more handle may be open, before anything is opened.
-    pub(super) fn check_room(&self) -> Result<(), Full> {
-        self.table.check_room().inspect_err(|full| self.note(full))
+    /// Room for all handles that a function makes, which it asks for before it opens, takes or changes anything.
+    pub(super) fn room<R: Rooms>(&self) -> Result<R, Full> {
+        self.table.room().inspect_err(|full| self.note(full))
+    }
+
+    /// [`Context::room`] for one that takes so many more bytes than others of its kind.
+    pub(super) fn room_with<H: Held>(&self, more_bytes: usize) -> Result<Room<H>, Full> {
+        self.table.room_with(more_bytes).inspect_err(|full| self.note(full))
+    }
+
+    /// [`Context::room`] for so many alike.
+    pub(super) fn room_for<H: Held>(&self, count: usize) -> Result<Vec<Room<H>>, Full> {
+        self.table.room_for(count).inspect_err(|full| self.note(full))
     }
 
     fn note(&self, full: &Full) {

@@ -9,7 +9,8 @@
 //!    (docs/components.md): by `func`, or by `waiting` where it is an `async fn`, because it may have to wait. Strings and lists of bytes are borrowed from the guest's memory
 //!    (`&str`, `&[u8]`), resources are `Borrowed<'_, H>` and `Resource<H>`.
 //! 2. A resource is a type that implements [`table::Held`], bound by `resource`. [`Context`] has `push` to make one, `push_child` for what must be dropped before what it was
-//!    made from, `table.get` and `table.get_mut` to find it, and drops it with its last handle. Where it holds a descriptor, `Context::check_room` comes before that is opened.
+//!    made from, `table.get` and `table.get_mut` to find it, and drops it with its last handle. Whoever makes several, or opens, takes or changes something for one, has `Context::room` for
+//!    all of them first: then nothing is left half done.
 //! 3. What the specification calls a trap is a [`Misuse`]; what a guest can be told is in the interface's own error type. A host error that says that the guest is to
 //!    stop ends the call by a trap.
 //! 4. A handle that can be waited for joins [`poll::Waitable`]; one that can be read from or written to as a stream joins `InputSource` and `OutputSink` in `streams/`.

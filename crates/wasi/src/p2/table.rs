@@ -1,9 +1,11 @@
 //! What stands behind the handles of resources that a guest has from WASI.
 //!
 //! Must stay true: everything in here is charged to the guest's budget; what has a descriptor of the host's counts among the open handles that the keys allow; nothing is
-//! dropped before what was made from it, its children; and a number that was given out finds nothing else later on.
+//! dropped before what was made from it, its children; and a number that was given out finds nothing else later on. Nothing is made that is not kept: whoever makes several
+//! things, or does something that others see before there is a handle for it, has [`Room`] for all of it first.
 
 use std::any::Any;
+use std::marker::PhantomData;
 
 use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::{Budget, BudgetKind, Charge, Error, Exceeded};
@@ -18,10 +20,8 @@ pub(super) trait Held: Any + Send + Sync {
     /// Whether it counts among the handles that a guest may have open: whatever keeps a descriptor of the host's does.
     const IS_OPEN_HANDLE: bool = false;
 
-    /// Bytes that it takes besides itself, about.
-    fn cost_bytes(&self) -> u64 {
-        0
-    }
+    /// Bytes that each takes besides itself, about.
+    const COST_BYTES: u64 = 0;
 }
 
 /// Why nothing more is kept.
@@ -39,6 +39,52 @@ impl From<Full> for Error {
             Full::Handles => Error::limit("the guest has as many handles open as it may"),
             Full::Memory(exceeded) => exceeded.into(),
         }
+    }
+}
+
+/// Room for one thing, which is charged for from now on: who has it cannot be refused.
+#[derive(Debug)]
+pub(super) struct Room<H> {
+    charge: Charge,
+    of: PhantomData<fn(H)>,
+}
+
+/// Room for things that are made together: for all of them or for none.
+pub(super) trait Rooms: Sized {
+    /// Room in `table` for these beside `open` open handles, to which they are added.
+    fn reserve(table: &Table, open: &mut u32) -> Result<Self, Full>;
+}
+
+impl<H: Held> Rooms for Room<H> {
+    fn reserve(table: &Table, open: &mut u32) -> Result<Room<H>, Full> {
+        Room::reserve_with(table, open, 0)
+    }
+}
+
+impl<H: Held> Room<H> {
+    /// Room for one that takes so many more bytes than others.
+    fn reserve_with(table: &Table, open: &mut u32, more_bytes: usize) -> Result<Room<H>, Full> {
+        *open += u32::from(H::IS_OPEN_HANDLE);
+        let is_full = H::IS_OPEN_HANDLE && table.open.saturating_add(*open) > table.max_open;
+        let has_place = !table.free.is_empty() || table.places.len() < MOST_PLACES;
+        if is_full || !has_place {
+            return Err(Full::Handles);
+        }
+        let cost = PLACE_COST_BYTES + size_of::<H>() as u64 + H::COST_BYTES + more_bytes as u64;
+        let charge = table.budget.hold(BudgetKind::Descriptor, cost).map_err(Full::Memory)?;
+        Ok(Room { charge, of: PhantomData })
+    }
+}
+
+impl<A: Rooms, B: Rooms> Rooms for (A, B) {
+    fn reserve(table: &Table, open: &mut u32) -> Result<(A, B), Full> {
+        Ok((A::reserve(table, open)?, B::reserve(table, open)?))
+    }
+}
+
+impl<A: Rooms, B: Rooms, C: Rooms> Rooms for (A, B, C) {
+    fn reserve(table: &Table, open: &mut u32) -> Result<(A, B, C), Full> {
+        Ok((A::reserve(table, open)?, B::reserve(table, open)?, C::reserve(table, open)?))
     }
 }
 
@@ -74,6 +120,9 @@ struct Kept {
 /// Bits of a resource's number that say which place it is.
 const PLACE_BITS: u32 = 24;
 
+/// Places that there are before there are too many: those that room was kept for still have a number.
+const MOST_PLACES: usize = (1 << PLACE_BITS) - (1 << 16);
+
 /// What a place costs, with the box in it and what keeps account of it.
 const PLACE_COST_BYTES: u64 = 192;
 
@@ -83,45 +132,48 @@ impl Table {
         Table { places: Vec::new(), free: Vec::new(), open: 0, max_open, budget: budget.clone() }
     }
 
-    /// Whether one more handle may be open.
-    pub(super) fn check_room(&self) -> Result<(), Full> {
-        if self.open < self.max_open { Ok(()) } else { Err(Full::Handles) }
+    /// Room for what is made next: asked for before anything is opened, taken or changed for it. What it is for is kept before anything else is.
+    pub(super) fn room<R: Rooms>(&self) -> Result<R, Full> {
+        R::reserve(self, &mut 0)
+    }
+
+    /// Room for one thing that takes so many more bytes than others of its kind.
+    pub(super) fn room_with<H: Held>(&self, more_bytes: usize) -> Result<Room<H>, Full> {
+        Room::reserve_with(self, &mut 0, more_bytes)
+    }
+
+    /// Room for so many things alike.
+    pub(super) fn room_for<H: Held>(&self, count: usize) -> Result<Vec<Room<H>>, Full> {
+        let mut open = 0;
+        (0..count).map(|_| Rooms::reserve(self, &mut open)).collect()
     }
 
     /// Keeps a value; gives the resource that stands for it.
-    pub(super) fn push<H: Held>(&mut self, value: H) -> Result<Resource<H>, Full> {
-        self.keep(value, None)
+    pub(super) fn push<H: Held>(&mut self, room: Room<H>, value: H) -> Resource<H> {
+        self.keep(room, value, None)
     }
 
     /// [`Table::push`] of what is made from another resource, its parent, which cannot be dropped before it.
     pub(super) fn push_child<H: Held, P: Held>(
         &mut self,
+        room: Room<H>,
         value: H,
         parent: Borrowed<'_, P>,
-    ) -> Result<Resource<H>, Error> {
+    ) -> Result<Resource<H>, Misuse> {
         self.get(parent)?;
         let parent = PlaceIndex(split(parent.rep()).0);
-        let child = self.keep(value, Some(parent))?;
+        let child = self.keep(room, value, Some(parent));
         if let Some(parent) = self.kept_at(parent) {
             parent.children += 1;
         }
         Ok(child)
     }
 
-    fn keep<H: Held>(&mut self, value: H, parent: Option<PlaceIndex>) -> Result<Resource<H>, Full> {
-        if H::IS_OPEN_HANDLE {
-            self.check_room()?;
-        }
-        let cost = PLACE_COST_BYTES + size_of::<H>() as u64 + value.cost_bytes();
-        let charge = self.budget.hold(BudgetKind::Descriptor, cost).map_err(Full::Memory)?;
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None if self.places.len() >> PLACE_BITS != 0 => return Err(Full::Handles),
-            None => {
-                self.places.push(Place::default());
-                PlaceIndex(self.places.len() as u32 - 1)
-            }
-        };
+    fn keep<H: Held>(&mut self, room: Room<H>, value: H, parent: Option<PlaceIndex>) -> Resource<H> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            PlaceIndex(self.places.len() as u32 - 1)
+        });
         self.open += u32::from(H::IS_OPEN_HANDLE);
         let place = &mut self.places[index.0 as usize];
         place.kept = Some(Kept {
@@ -130,9 +182,9 @@ impl Table {
             parent,
             children: 0,
             value: Box::new(value),
-            _charge: charge,
+            _charge: room.charge,
         });
-        Ok(Resource::new(index.0 | u32::from(place.generation) << PLACE_BITS))
+        Resource::new(index.0 | u32::from(place.generation) << PLACE_BITS)
     }
 
     /// What is behind a resource.
@@ -221,16 +273,40 @@ mod tests {
     #[test]
     fn c72_a_parent_is_not_dropped_before_its_children() {
         let mut table = Table::new(1, &Budget::new(None, "limit"));
-        let parent = table.push(Parent).unwrap();
-        let child = table.push_child(Child(7), parent.borrow()).unwrap();
-        assert!(matches!(table.push(Parent), Err(Full::Handles)), "one may be open");
+        let (one, child) = table.room().unwrap();
+        let parent = table.push(one, Parent);
+        let child = table.push_child(child, Child(7), parent.borrow()).unwrap();
+        assert!(matches!(table.room::<Room<Parent>>(), Err(Full::Handles)), "one may be open");
         let told = table.delete(&parent).unwrap_err().to_string();
         assert!(told.contains("a:b/c.parent") && told.contains("a:b/c.child"), "{told}");
         assert_eq!(table.get(child.borrow()).unwrap(), &Child(7));
         table.delete(&child).unwrap();
         assert!(table.get(child.borrow()).is_err(), "it was dropped");
         table.delete(&parent).unwrap();
-        table.push(Parent).unwrap();
+        let room = table.room().unwrap();
+        table.push(room, Parent);
+    }
+
+    /// For all that is made together, or for none of it; what was asked for in vain is not held.
+    #[test]
+    fn there_is_room_for_all_or_for_none() {
+        type Two = (Room<Parent>, Room<Parent>);
+        let budget = Budget::new(None, "limit");
+        for max_open in 0..6 {
+            let mut table = Table::new(max_open, &budget);
+            let mut pairs = 0;
+            while let Ok((one, other)) = table.room::<Two>() {
+                table.push(one, Parent);
+                table.push(other, Parent);
+                pairs += 1;
+            }
+            assert_eq!((pairs, table.open), (max_open / 2, max_open / 2 * 2));
+            for count in 0..3 {
+                let has_room = table.room_for::<Parent>(count).is_ok();
+                assert_eq!(has_room, count as u32 <= max_open - table.open, "{count} beside {}", table.open);
+            }
+            assert!(table.room::<(Room<Child>, Room<Child>, Room<Child>)>().is_ok());
+        }
     }
 
     #[test]
@@ -239,13 +315,14 @@ mod tests {
         let budget = Budget::new(Some(LIMIT_BYTES), "limit");
         let mut table = Table::new(1, &budget);
         for _ in 0..10_000 {
-            let child = table.push(Child(1)).unwrap();
+            let room = table.room().unwrap();
+            let child = table.push(room, Child(1));
             table.delete(&child).unwrap();
         }
         let mut kept = Vec::new();
         let full = loop {
-            match table.push(Child(2)) {
-                Ok(child) => kept.push(child),
+            match table.room() {
+                Ok(room) => kept.push(table.push(room, Child(2))),
                 Err(full) => break full,
             }
         };
@@ -254,6 +331,7 @@ mod tests {
         let most = 3 * LIMIT_BYTES / PLACE_COST_BYTES;
         assert!((kept.len() as u64) < most, "{}", kept.len());
         table.clear();
-        table.push(Child(3)).unwrap();
+        let room = table.room().unwrap();
+        table.push(room, Child(3));
     }
 }

@@ -41,11 +41,12 @@ pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindCont
 }
 
 fn read_directory(cx: &mut Context, (at,): (Handle<'_>,)) -> Outcome<Resource<DirectoryEntryStream>> {
-    let listing = cx
-        .check_room()
-        .map_err(Failure::from)
-        .and_then(|()| in_directory(cx, at, |host, at| Ok(host.list(at)?)));
-    told(listing.and_then(|listing| Ok(cx.push(DirectoryEntryStream { listing, next: FIRST_ENTRY })?)))
+    let room = cx.room().map_err(Failure::from);
+    let listing = room.and_then(|room| Ok((room, in_directory(cx, at, |host, at| Ok(host.list(at)?))?)));
+    told(
+        listing
+            .map(|(room, listing)| cx.table.push(room, DirectoryEntryStream { listing, next: FIRST_ENTRY })),
+    )
 }
 
 /// A name that is not UTF-8 has other characters in the place of what is not: it cannot be opened, and does not end the listing.

@@ -13,6 +13,7 @@ use super::types::{
 use crate::host::{DataAccess, Directory, Host, OpenOptions, Opened, WriteSync};
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
+use crate::p2::table::Room;
 
 /// What nothing but success comes of.
 type Done = Result<(), ErrorCode>;
@@ -113,7 +114,7 @@ async fn open_at(
     (at, path_flags, path, open_flags, flags): (Handle<'_>, PathFlags, &str, OpenFlags, DescriptorFlags),
 ) -> Result<Result<Resource<Descriptor>, ErrorCode>, Error> {
     let opened = open(cx, at, path, &open_options(path_flags, open_flags, flags)).await;
-    told(opened.and_then(|descriptor| Ok(cx.push(descriptor)?)))
+    told(opened.map(|(room, descriptor)| cx.table.push(room, descriptor)))
 }
 
 async fn open(
@@ -121,13 +122,14 @@ async fn open(
     at: Handle<'_>,
     path: &str,
     options: &OpenOptions,
-) -> Result<Descriptor, Failure> {
+) -> Result<(Room<Descriptor>, Descriptor), Failure> {
     let directory = cx.table.get(at)?.directory()?;
-    cx.check_room()?;
-    Ok(match cx.host.open_at(directory, path.as_bytes(), options).await? {
+    let room = cx.room_with(directory.guest_path().len() + path.len())?;
+    let descriptor = match cx.host.open_at(directory, path.as_bytes(), options).await? {
         Opened::Directory(directory) => Descriptor::Directory(Arc::new(directory)),
         Opened::File(file) => Descriptor::File(Arc::new(file)),
-    })
+    };
+    Ok((room, descriptor))
 }
 
 fn open_options(path_flags: PathFlags, open_flags: OpenFlags, flags: DescriptorFlags) -> OpenOptions {

@@ -6,8 +6,10 @@ use innkeeper_component::{Linker, Resource};
 use innkeeper_engine::Error;
 
 use super::descriptor::Descriptor;
+use crate::host::Directory;
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
+use crate::p2::table::Room;
 
 pub(super) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
@@ -21,11 +23,12 @@ pub(super) fn bind<T: Send + 'static>(
 /// Each call gives handles of its own, with the guest's names for them.
 fn get_directories(cx: &mut Context, (): ()) -> Result<Vec<(Resource<Descriptor>, String)>, Error> {
     let directories = cx.directories.clone();
-    let mut handles = Vec::with_capacity(directories.len());
-    for directory in directories {
+    let rooms = cx.room_for(directories.len())?;
+    let handle = |(room, directory): (Room<Descriptor>, Arc<Directory>)| {
         let name = directory.guest_path().to_owned();
-        handles.push((cx.push(Descriptor::Directory(Arc::clone(&directory)))?, name));
-    }
+        (cx.table.push(room, Descriptor::Directory(directory)), name)
+    };
+    let handles = rooms.into_iter().zip(directories).map(handle).collect();
     cx.host.note_directories_searched();
     Ok(handles)
 }

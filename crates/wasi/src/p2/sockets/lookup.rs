@@ -61,9 +61,9 @@ fn resolve_addresses(
 ) -> Outcome<Resource<NameLookup>> {
     cx.table.get(network)?;
     let begin = |cx: &mut Context| {
-        cx.check_room()?;
+        let room = cx.room()?;
         let lookup = Arc::new(cx.host.start_lookup(name)?);
-        Ok(cx.push(NameLookup { lookup, given: 0 })?)
+        Ok(cx.table.push(room, NameLookup { lookup, given: 0 }))
     };
     told(begin(cx))
 }

@@ -18,7 +18,7 @@ use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::poll::Pollable;
 use crate::p2::streams::{InputSource, InputStream, OutputSink, OutputStream};
-use crate::p2::table::Held;
+use crate::p2::table::{Held, Room};
 
 /// `wasi:sockets/tcp.tcp-socket`
 #[derive(Debug)]
@@ -131,6 +131,7 @@ impl TcpSocket {
 
 type Handle<'a> = Borrowed<'a, TcpSocket>;
 type Streams = (Resource<InputStream>, Resource<OutputStream>);
+type StreamRooms = (Room<InputStream>, Room<OutputStream>);
 type Accepted = (Resource<TcpSocket>, Resource<InputStream>, Resource<OutputStream>);
 
 pub(super) fn bind<T: Send + 'static>(
@@ -208,11 +209,11 @@ fn bind_questions<T: Send + 'static>(tcp: &mut Interface<'_, T, impl FindContext
 }
 
 fn create(cx: &mut Context, family: AddressFamily) -> Result<Resource<TcpSocket>, Failure> {
-    cx.check_room()?;
+    let room = cx.room()?;
     let socket = cx.host.create_socket(Transport::Tcp, family)?;
     cx.host.set_socket_nonblocking(&socket, Nonblocking::Yes)?;
     let connection = Connection::new(socket);
-    Ok(cx.push(TcpSocket { connection, state: State::Unbound, backlog: USUAL_BACKLOG })?)
+    Ok(cx.table.push(room, TcpSocket { connection, state: State::Unbound, backlog: USUAL_BACKLOG }))
 }
 
 fn start_bind(cx: &mut Context, socket: Handle<'_>, address: IpSocketAddress) -> Result<(), Failure> {
@@ -241,8 +242,11 @@ fn start_connect(cx: &mut Context, socket: Handle<'_>, address: IpSocketAddress)
 }
 
 fn finish_connect(cx: &mut Context, handle: Handle<'_>) -> Result<Streams, Failure> {
-    let socket = cx.table.get_mut(handle)?;
+    let socket = cx.table.get(handle)?;
     let State::ConnectStarted(failed) = socket.state else { return Err(ErrorCode::NotInProgress.into()) };
+    // Who has no room can make some and ask again.
+    let rooms: StreamRooms = cx.room()?;
+    let socket = cx.table.get_mut(handle)?;
     match failed.map_or_else(|| cx.host.finish_connect(socket.socket()), Err) {
         Ok(()) => {}
         Err(host::Error::Again) => return Err(ErrorCode::WouldBlock.into()),
@@ -257,7 +261,7 @@ fn finish_connect(cx: &mut Context, handle: Handle<'_>) -> Result<Streams, Failu
     }
     socket.state = State::Connected;
     let connection = Arc::clone(&socket.connection);
-    streams(cx, connection, handle)
+    streams(cx, (rooms, connection), handle)
 }
 
 fn start_listen(cx: &mut Context, socket: Handle<'_>) -> Result<(), Failure> {
@@ -275,21 +279,25 @@ fn accept(cx: &mut Context, socket: Handle<'_>) -> Result<Accepted, Failure> {
     if listener.state != State::Listening {
         return Err(ErrorCode::InvalidState.into());
     }
-    cx.check_room()?;
+    let (room, rooms): (Room<TcpSocket>, StreamRooms) = cx.room()?;
     // One that does not wait.
     let accepted = hold_thread(cx.host.accept(listener.socket(), Nonblocking::Yes))?;
     let (connection, backlog) = (Connection::new(accepted), USUAL_BACKLOG);
     let state = State::Connected;
-    let socket = cx.push(TcpSocket { connection: Arc::clone(&connection), state, backlog })?;
-    let (input, output) = streams(cx, connection, socket.borrow())?;
+    let socket = cx.table.push(room, TcpSocket { connection: Arc::clone(&connection), state, backlog });
+    let (input, output) = streams(cx, (rooms, connection), socket.borrow())?;
     Ok((socket, input, output))
 }
 
 /// The streams of a connection, which do not outlive its socket.
-fn streams(cx: &mut Context, connection: Arc<Connection>, socket: Handle<'_>) -> Result<Streams, Failure> {
+fn streams(
+    cx: &mut Context,
+    ((for_input, for_output), connection): (StreamRooms, Arc<Connection>),
+    socket: Handle<'_>,
+) -> Result<Streams, Failure> {
     let input = InputStream::new(InputSource::Connection(Arc::clone(&connection)));
     let output = OutputStream::new(OutputSink::Connection(connection));
-    Ok((cx.push_child(input, socket)?, cx.push_child(output, socket)?))
+    Ok((cx.table.push_child(for_input, input, socket)?, cx.table.push_child(for_output, output, socket)?))
 }
 
 fn shutdown(cx: &mut Context, socket: Handle<'_>, how: ShutdownType) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::misuse::Misuse;
 use crate::p2::poll::Pollable;
-use crate::p2::table::Held;
+use crate::p2::table::{Held, Room};
 
 /// `wasi:sockets/udp.udp-socket`
 #[derive(Debug)]
@@ -95,11 +95,11 @@ pub(super) fn bind<T: Send + 'static>(
 }
 
 fn create(cx: &mut Context, family: AddressFamily) -> Result<Resource<UdpSocket>, Failure> {
-    cx.check_room()?;
+    let room = cx.room()?;
     let socket = cx.host.create_socket(Transport::Udp, family)?;
     cx.host.set_socket_nonblocking(&socket, Nonblocking::Yes)?;
     let socket = Arc::new(socket);
-    Ok(cx.push(UdpSocket { socket, state: State::Unbound, exchange: Weak::new(), peer: None })?)
+    Ok(cx.table.push(room, UdpSocket { socket, state: State::Unbound, exchange: Weak::new(), peer: None }))
 }
 
 fn start_bind(cx: &mut Context, socket: Handle<'_>, address: IpSocketAddress) -> Result<(), Failure> {
@@ -125,7 +125,7 @@ fn finish_bind(cx: &mut Context, socket: Handle<'_>) -> Result<(), Failure> {
 }
 
 fn stream(cx: &mut Context, handle: Handle<'_>, peer: Option<IpSocketAddress>) -> Result<Streams, Failure> {
-    let socket = cx.table.get_mut(handle)?;
+    let socket = cx.table.get(handle)?;
     if socket.exchange.strong_count() > 0 {
         let what = "`udp-socket.stream` was called before the streams that it gave last were dropped";
         return Err(Misuse::new(what).into());
@@ -134,6 +134,8 @@ fn stream(cx: &mut Context, handle: Handle<'_>, peer: Option<IpSocketAddress>) -
         return Err(ErrorCode::InvalidState.into());
     }
     let peer = peer.map(|peer| destination(peer, socket.socket.family())).transpose()?;
+    let (for_incoming, for_outgoing): (Room<IncomingDatagrams>, Room<OutgoingDatagrams>) = cx.room()?;
+    let socket = cx.table.get_mut(handle)?;
     if socket.peer.is_some() {
         cx.host.associate(&socket.socket, None)?;
         socket.peer = None;
@@ -146,7 +148,8 @@ fn stream(cx: &mut Context, handle: Handle<'_>, peer: Option<IpSocketAddress>) -
     socket.exchange = Arc::downgrade(&exchange);
     let incoming = IncomingDatagrams { exchange: Arc::clone(&exchange) };
     let outgoing = OutgoingDatagrams { exchange, permitted: None };
-    Ok((cx.push_child(incoming, handle)?, cx.push_child(outgoing, handle)?))
+    let incoming = cx.table.push_child(for_incoming, incoming, handle)?;
+    Ok((incoming, cx.table.push_child(for_outgoing, outgoing, handle)?))
 }
 
 fn local_address(cx: &mut Context, socket: Handle<'_>) -> Result<IpSocketAddress, Failure> {

@@ -70,7 +70,11 @@ fn told<R>(cx: &mut Context, result: Result<R, Failure>) -> Result<Result<R, Str
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Failure::Closed) => Ok(Err(StreamError::Closed)),
-        Err(Failure::Host(error)) => Ok(Err(StreamError::LastOperationFailed(cx.push(IoError(error))?))),
+        // Who has no room for the reason is told that the stream is over, as after every failure: what others do to a connection does not end the guest.
+        Err(Failure::Host(error)) => Ok(Err(match cx.push(IoError(error)) {
+            Ok(error) => StreamError::LastOperationFailed(error),
+            Err(_) => StreamError::Closed,
+        })),
         Err(Failure::Trap(error)) => Err(error),
     }
 }
@@ -88,4 +92,24 @@ pub(super) fn bind<T: Send + 'static>(
     input::bind(&mut streams);
     output::bind(&mut streams);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Keys;
+
+    #[test]
+    fn a_failure_that_there_is_no_room_for_ends_the_stream_and_not_the_guest() {
+        let mut keys = Keys::default();
+        keys.limits.memory_bytes = Some(1 << 20);
+        let mut cx = Context::new(&keys).expect("keys open");
+        let fail = |cx: &mut Context| {
+            let failed: Result<(), Failure> = Err(Failure::Host(host::Error::ConnectionReset));
+            told(cx, failed).expect("no trap").expect_err("it has failed")
+        };
+        let most = 1_000_000;
+        let told = (0..most).find(|_| matches!(fail(&mut cx), StreamError::Closed));
+        assert!(told.is_some_and(|reasons| reasons > 0), "{told:?}");
+    }
 }

@@ -108,6 +108,7 @@ impl Instance {
             check_imports(&store, module, imports)?;
         }
         let core = &mut store.0.core;
+        core.engine().tier().before_instance();
         let id = allocate(core, module, imports)?;
         initialize(core, id, module)?;
         let start = module.0.start.and_then(|start| core.instances[id].get().func_ref(start));

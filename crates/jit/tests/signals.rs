@@ -1,12 +1,15 @@
-//! Signals that are not machine code's go to whoever handled them before (cases X1 and X2 of the sandbox's list).
+//! Signals that are not machine code's go to whoever handled them before (cases X1 and X2 of the sandbox's list), and those of whoever comes later stand behind.
 
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use innkeeper_engine::NanBits;
 use innkeeper_jit::Jit;
 use innkeeper_jit::cache::Cache;
+
+type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
 
 static SEEN: AtomicU32 = AtomicU32::new(0);
 
@@ -67,4 +70,78 @@ fn x1_x2_signals_from_elsewhere_reach_the_handlers_that_were_there() {
     // A second engine does not chain the handler to itself.
     let _second = Jit::new(NanBits::AsComputed, Cache::off());
     assert_eq!(raise(libc::SIGILL), libc::SIGILL.cast_unsigned());
+}
+
+/// How often each of the handlers of [`x2_handlers_that_come_later_stand_behind`] was called.
+static CALLED: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+
+/// What was there before the second and the third of them.
+static BEFORE: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+
+extern "C" fn first(_: libc::c_int) {
+    CALLED[0].fetch_add(1, Ordering::SeqCst);
+}
+
+/// Passes on to what was there before, as crash reporters do.
+extern "C" fn chaining<const N: usize>(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    assert!(CALLED[N].fetch_add(1, Ordering::SeqCst) < 10, "in a circle");
+    // SAFETY: the handler that was there is one of the compiler's, which takes what the kernel has passed.
+    unsafe {
+        let before: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+            std::mem::transmute(BEFORE[N].load(Ordering::SeqCst));
+        before(signal, info, context);
+    }
+}
+
+fn installed(signal: libc::c_int) -> libc::sigaction {
+    // SAFETY: it is only asked for.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        assert_eq!(libc::sigaction(signal, std::ptr::null(), &raw mut action), 0);
+        action
+    }
+}
+
+/// X2: a handler that somebody else installs later is called after ours, and what it passes on to comes to whoever was there before: once, whatever was switched off and on again.
+#[test]
+fn x2_handlers_that_come_later_stand_behind() {
+    // Nobody else in these tests handles this signal.
+    let signal = libc::SIGBUS;
+    handle(signal, first as *const () as usize, 0);
+    let jit = Jit::new(NanBits::AsComputed, Cache::off());
+    let at_first = installed(signal);
+    assert_ne!(at_first.sa_sigaction, first as *const () as usize);
+    let come = |which: usize, handler: Handler| {
+        let handler = handler as *const () as usize;
+        BEFORE[which].store(installed(signal).sa_sigaction, Ordering::SeqCst);
+        handle(signal, handler, libc::SA_SIGINFO);
+        // It is looked for now and then.
+        let begin = Instant::now();
+        while installed(signal).sa_sigaction == handler {
+            assert!(begin.elapsed() < Duration::from_secs(30), "it is not put back");
+            jit.before_instance();
+        }
+    };
+    let raised = || {
+        CALLED.iter().for_each(|count| count.store(0, Ordering::SeqCst));
+        // SAFETY: the signal is handled.
+        assert_eq!(unsafe { libc::raise(signal) }, 0);
+        [0, 1, 2].map(|which: usize| CALLED[which].load(Ordering::SeqCst))
+    };
+    for _ in 0..20 {
+        come(1, chaining::<1>);
+        assert_eq!(raised(), [1, 1, 0]);
+        // Whoever is switched off puts back what there was.
+        // SAFETY: it was there before.
+        assert_eq!(unsafe { libc::sigaction(signal, &raw const at_first, std::ptr::null_mut()) }, 0);
+        jit.before_instance();
+        assert_eq!(raised(), [1, 0, 0]);
+    }
+    come(1, chaining::<1>);
+    come(2, chaining::<2>);
+    assert_eq!(raised(), [1, 1, 1]);
 }

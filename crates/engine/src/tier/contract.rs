@@ -24,6 +24,9 @@ pub unsafe trait Tier: Send + Sync + 'static {
     /// What the tier remembers of a module from an earlier time, or of a component with all modules in it, to prepare it with; asked before the bytes are decoded.
     fn cache_lookup(&self, config: &Config, bytes: &[u8]) -> Box<dyn Preparation>;
 
+    /// Is told that there will be one more instance; must be cheap.
+    fn before_instance(&self) {}
+
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
     fn host_entry(&self) -> *const u8;
 

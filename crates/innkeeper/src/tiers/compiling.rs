@@ -41,6 +41,10 @@ unsafe impl Tier for Compiling {
         Box::new(Prepared { jit: self.jit.clone(), tiers: self.tiers, lookup })
     }
 
+    fn before_instance(&self) {
+        self.jit.before_instance();
+    }
+
     fn host_entry(&self) -> *const u8 {
         self.jit.host_entry()
     }

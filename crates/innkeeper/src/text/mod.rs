@@ -1,5 +1,6 @@
 //! Modules in the text format.
 
+mod items;
 mod place;
 
 use std::borrow::Cow;
@@ -20,8 +21,13 @@ pub const fn text_memory_bytes(text_bytes: usize) -> usize {
 /// The binary format of `bytes`, which are a module in either format.
 ///
 /// # Errors
-/// [`ErrorKind::Text`] with line, column and reason where the text is not a module.
+/// [`ErrorKind::Text`] with line, column and reason where the text is not a module, or a component with so many items that it would take very long.
 pub fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && !bytes.starts_with(b"\0")
+    {
+        items::check(text)?;
+    }
     wat::parse_bytes(bytes).map_err(|error| Error::new(ErrorKind::Text(error.to_string())))
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use innkeeper_engine as core;
 use innkeeper_engine::{Engine, Error};
 
-use crate::adapter::{self, Batch};
+use crate::adapter::{self, Allowance, Batch, Calls};
 use crate::decode::Decoded;
 use crate::features::Features;
 use crate::plan::{ImportKind, Plan};
@@ -23,9 +23,9 @@ struct Inner {
     /// Decoded when one is first needed.
     modules: Box<[OnceLock<core::Module>]>,
     /// What the plan takes.
-    _charge: core::Charge,
+    charge: core::Charge,
     /// Calls between the instances of the nest that code is generated for, worked out when it is first instantiated.
-    batches: OnceLock<Vec<Batch>>,
+    calls: OnceLock<Calls>,
 }
 
 /// Something that a component must be given.
@@ -78,15 +78,15 @@ impl Component {
             Some(charge) => charge.budget().clone(),
             None => core::Budget::new(engine.config().limits.memory_bytes, "Limits::memory_bytes"),
         };
-        let (plan, _charge) = Plan::new(&decoded, features, &budget)?;
+        let (plan, charge) = Plan::new(&decoded, features, &budget)?;
         let modules = decoded.nest.modules().iter().map(|_| OnceLock::new()).collect();
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),
             nest: decoded.nest,
             plan,
             modules,
-            batches: OnceLock::new(),
-            _charge,
+            calls: OnceLock::new(),
+            charge,
         })))
     }
 
@@ -166,9 +166,7 @@ impl Component {
     /// Limits; what is valid and not supported.
     pub fn all_modules(&self) -> Result<Vec<core::Module>, Error> {
         let own = (0..self.0.modules.len()).map(|number| self.module(number).cloned());
-        let batches = self.batches().iter().enumerate();
-        let generated = batches.map(|batch| self.generated(batch).cloned());
-        own.chain(generated).collect()
+        own.chain(self.generated()).collect()
     }
 
     /// As [`core::Module::keep_code`], of all modules of the component together, which have one file in the cache.
@@ -180,11 +178,21 @@ impl Component {
         &self.0.nest
     }
 
-    pub(crate) fn batches(&self) -> &[Batch] {
-        self.0.batches.get_or_init(|| match adapter::is_on(&self.0.engine) {
-            true => adapter::batches(&self.0.plan),
-            false => Vec::new(),
+    pub(crate) fn calls(&self) -> &Calls {
+        self.0.calls.get_or_init(|| match adapter::is_on(&self.0.engine) {
+            true => Calls::of(&self.0.plan),
+            false => Calls::default(),
         })
+    }
+
+    /// What code for those may come to.
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance::of_component(self.bytes().len())
+    }
+
+    /// What the component's own parts are charged to.
+    pub(crate) fn budget(&self) -> &core::Budget {
+        self.0.charge.budget()
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -206,7 +214,8 @@ impl Component {
 
 impl Inner {
     fn keep_code(&self) -> core::Lacking {
-        let generated = self.batches.get().into_iter().flatten().filter_map(Batch::module);
+        let generated =
+            self.calls.get().into_iter().flat_map(|calls| &calls.batches).filter_map(Batch::module);
         self.nest.keep_code(self.modules.iter().filter_map(OnceLock::get).chain(generated))
     }
 }

@@ -1,18 +1,17 @@
 //! Carries a plan out in a store.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
-use crate::adapter::Walked;
+use crate::adapter::{Allowance, Walked};
 use crate::component::Component;
 use crate::entry::Entry;
 use crate::func::LiftedFunc;
 use crate::instance::Instance;
 use crate::link::{Resolved, ResourceSource};
-use crate::plan::{FuncDef, InstanceNumber, Plan, ResourceDef, Step, TrampolineNumber};
+use crate::plan::{FuncDef, InstanceNumber, Plan, ResourceDef, Step};
 use crate::resource::{ResourceTypeDef, ResourceTypeId, destroy, usage};
 use crate::state::{FuncId, FuncInst, InstanceId, InstanceState, Root, RootId, Shared, State};
 use crate::trampoline::Trampoline;
@@ -84,8 +83,8 @@ fn prepare<'a, T: 'static>(
         trampolines: vec![None; plan.trampolines.len()],
         funcs: vec![None; plan.funcs.len()],
         walked: Vec::new(),
-        batched: component.batches().iter().flat_map(|batch| batch.calls.iter().copied()).collect(),
         batches_made: 0,
+        allowance: component.allowance(),
     })
 }
 
@@ -189,9 +188,9 @@ pub(crate) struct Making<'a, T: 'static> {
     pub(crate) funcs: Vec<Option<FuncId>>,
     /// Why calls to other components are walked that are.
     pub(crate) walked: Vec<Walked>,
-    /// Trampolines that are made with others of their batch.
-    batched: HashSet<TrampolineNumber>,
     batches_made: usize,
+    /// What code for the batches that are left may come to.
+    pub(crate) allowance: Allowance,
 }
 
 impl<T: 'static> Making<'_, T> {
@@ -251,9 +250,13 @@ impl<T: 'static> Making<'_, T> {
     }
 
     /// Makes the functions that code is generated for and that must be there before a step.
+    ///
+    /// # Errors
+    /// As the trap where the store's guests are to stop: there may be very many steps.
     fn generated(&mut self, store: &mut StoreContextMut<'_, T>, step: usize) -> Result<(), Error> {
+        store.check_interrupts()?;
         let component = self.component;
-        while let Some(batch) = component.batches().get(self.batches_made)
+        while let Some(batch) = component.calls().batches.get(self.batches_made)
             && batch.before_step <= step
         {
             let number = self.batches_made;
@@ -266,7 +269,8 @@ impl<T: 'static> Making<'_, T> {
     /// A step that starts nothing.
     fn step(&mut self, store: &mut StoreContextMut<'_, T>, step: &Step) -> Result<(), Error> {
         match step {
-            Step::Trampoline(number) if self.batched.contains(number) => Ok(()),
+            // Made with others of its batch, or the same as one that was.
+            Step::Trampoline(number) if self.component.calls().first(*number).is_some() => Ok(()),
             Step::Trampoline(number) => self.trampoline(store, *number, None),
             Step::Func(number) => self.func(store, *number),
             Step::Resource(slot) => self.resource(store, *slot),

@@ -122,7 +122,8 @@ impl<T: 'static> Making<'_, T> {
                 export.ok_or_else(|| unresolved(name))
             }
             CoreDef::Trampoline(number) => {
-                let func = self.trampolines[number.index()].ok_or_else(|| unresolved("a function"))?;
+                let made = self.component.calls().first(*number).unwrap_or(*number);
+                let func = self.trampolines[made.index()].ok_or_else(|| unresolved("a function"))?;
                 Ok(func.into())
             }
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use counting_allocator::peak_of;
 use innkeeper::component::{Component, LiftOwned, Linker, List, ResourceAny, ResourceType, Val};
-use innkeeper::{Adapters, BudgetKind, Config, Engine, ErrorKind, Store};
+use innkeeper::{Adapters, BudgetKind, Config, Engine, ErrorKind, Store, Tiers};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -485,5 +485,76 @@ fn instances_are_charged_with_the_functions_that_are_made_for_them() {
             charged as usize + (1 << 16) > peak,
             "{function}: {peak} bytes, of which {charged} are charged"
         );
+    }
+}
+
+/// Calls, each before an instance that imports it, of a function whose parameter has so many parts; `differ`: no two of the calls are the same.
+fn many_calls(parts: usize, calls: usize, differ: bool) -> Vec<u8> {
+    let types = format!(
+        "(type $o (option string)) (type $t (tuple {})) (type $f (func (param \"a\" (list $t))))",
+        "$o ".repeat(parts)
+    );
+    let reallocs: String = (0..calls).map(|i| format!("(export \"r{i}\" (func $r))")).collect();
+    let lowered: String = (0..calls)
+        .map(|i| {
+            let realloc = if differ { i } else { 0 };
+            format!(
+                r#"(core func $l{i} (canon lower (func $f) (memory (core memory $m "m")) (realloc (core func $m "r{realloc}"))))
+                (core instance (instantiate $use (with "" (instance (export "f" (func $l{i}))))))"#
+            )
+        })
+        .collect();
+    let text = format!(
+        r#"(component
+        (component $A {types}
+            (core module $m (memory (export "m") 1) (func (export "f") (param i32 i32))
+                (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 8))
+            (core instance $m (instantiate $m))
+            (func (export "f") (type $f) (canon lift (core func $m "f") (memory (core memory $m "m")) (realloc (core func $m "r")))))
+        (instance $a (instantiate $A))
+        (component $B {types} (import "f" (func $f (type $f)))
+            (core module $m (memory (export "m") 1)
+                (func $r (param i32 i32 i32 i32) (result i32) i32.const 8) {reallocs})
+            (core module $use (import "" "f" (func (param i32 i32))))
+            (core instance $m (instantiate $m))
+            {lowered})
+        (instance (instantiate $B (with "f" (func $a "f")))))"#
+    );
+    innkeeper::to_binary(text.as_bytes()).unwrap().to_vec()
+}
+
+/// What a component of a few bytes has generated stays in proportion to it: code that is the same is there once, and beyond what a component of its size may have, calls are walked.
+#[test]
+fn generated_code_is_in_proportion_to_the_component() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // Compiling at once takes memory for the longest function meanwhile.
+    let rows =
+        [(Tiers::Interpreter, false, 16), (Tiers::Interpreter, true, 16), (Tiers::Compiled, false, 96)];
+    for (tiers, differ, most_mib) in rows {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let bytes = many_calls(250, 300, differ);
+        let size = bytes.len();
+        let component = Component::new(&engine, bytes).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let (instance, peak) = peak_of(|| Linker::new(&engine).instantiate(&mut store, &component).unwrap());
+        assert!(peak < most_mib << 20, "{tiers:?}, {differ}: {peak} bytes for a component of {size}");
+        let walked = instance.walked_calls(&mut store);
+        assert_eq!(!walked.is_empty(), differ, "{tiers:?}: {} are walked", walked.len());
+    }
+}
+
+/// What is generated is charged to the component's budget; where that has no room, calls are walked.
+#[test]
+fn generated_code_is_charged() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for (limit, are_walked) in [(32 << 20, false), (2 << 20, true)] {
+        let mut config = Config::default();
+        config.limits.memory_bytes = Some(limit);
+        let engine = innkeeper::engine(config);
+        let component = Component::new(&engine, many_calls(280, 3, true)).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        let walked = instance.walked_calls(&mut store);
+        assert_eq!(!walked.is_empty(), are_walked, "{limit}: {} are walked", walked.len());
     }
 }

@@ -1,12 +1,14 @@
 //! Makes instances of generated modules in a store.
 
+use std::collections::HashSet;
+
 use innkeeper_engine as core;
 use innkeeper_engine::{
     AsContextMut, Error, GlobalType, IndexType, Memory, MemoryType, Mutability, Sharing, StoreContextMut,
     Val, ValType,
 };
 
-use super::{Batch, Import, Made, Needs, Walked, flags_name, generate, which};
+use super::{Allowance, Batch, GoesOn, Import, Made, Needs, Parts, Walked, flags_name, generate, which};
 use crate::component::Component;
 use crate::entry::Flags;
 use crate::instantiate::Making;
@@ -17,34 +19,69 @@ use crate::state::State;
 impl Component {
     /// Whether functions of the component's modules may throw exceptions: what is imported may.
     fn may_throw(&self) -> Result<bool, Error> {
+        let known = &self.calls().may_throw;
+        if let Some(known) = known.get() {
+            return Ok(*known);
+        }
+        let mut may_throw = false;
         for step in &self.plan().steps {
             if let Step::Module { module, .. } = step {
-                match module {
-                    ModuleDef::Own(number) if !self.module(*number)?.has_tags() => {}
-                    _ => return Ok(true),
-                }
+                may_throw |= match module {
+                    ModuleDef::Own(number) => self.module(*number)?.has_tags(),
+                    ModuleDef::Imported(_) => true,
+                };
             }
         }
-        Ok(false)
+        Ok(*known.get_or_init(|| may_throw))
     }
 
-    /// Generates the module for some calls, which is the component's so manieth, and perhaps the first that a store has of it.
-    fn make(&self, (number, is_first): (usize, bool), calls: &[TrampolineNumber]) -> Result<Made, Error> {
-        let needs = Needs::of(self.engine(), self.may_throw()?, is_first);
-        let (bytes, parts) = generate(self.plan(), needs, calls);
-        Ok(Made { module: self.nest().adapter(number, bytes)?, parts })
+    /// Generates the module for some calls, which is the component's so manieth, and perhaps the first that a store has of it, with what is left of its allowance. Where nothing
+    /// is, or its budget has no room, there is code for none of them.
+    fn make(
+        &self,
+        (number, is_first): (usize, bool),
+        calls: &[TrampolineNumber],
+        (left, goes_on): (Allowance, &mut GoesOn<'_>),
+    ) -> Result<Made, Error> {
+        let none = Made { module: None, parts: Parts::default(), ops: 0, work: 0, charge: None };
+        if left.of_module() == 0 {
+            return Ok(none);
+        }
+        let may_throw = self.may_throw()?;
+        let needs = Needs::of((self.engine(), may_throw), is_first, &self.calls().sees_context);
+        let made = generate((self.plan(), needs), calls, left.of_module(), goes_on)?;
+        let (ops, work) = (made.ops + Allowance::OPS_OF_MODULE, made.work + Allowance::OPS_OF_MODULE);
+        if made.parts.calls.is_empty() {
+            return Ok(Made { work, ..none });
+        }
+        let Ok(charge) = self.budget().hold(core::BudgetKind::Module, Allowance::bytes(ops)) else {
+            return Ok(Made { work, ..none });
+        };
+        goes_on()?;
+        let module = self.nest().adapter(number, made.bytes)?;
+        Ok(Made { module: Some(module), parts: made.parts, ops, work, charge: Some(charge) })
     }
 
-    /// The module for all calls of a batch, generated now where it was not before.
-    pub(crate) fn generated<'c>(&self, batch: (usize, &'c Batch)) -> Result<&'c core::Module, Error> {
-        Ok(&self.made(batch)?.module)
+    /// The modules for all calls, as they are where the component's memories are as most are, generated now where they were not before.
+    pub(crate) fn generated(&self) -> impl Iterator<Item = Result<core::Module, Error>> + '_ {
+        let mut left = self.allowance();
+        let modules = self.calls().batches.iter().enumerate().map(move |batch| {
+            let made = self.made(batch, (left, &mut || Ok(())))?;
+            left = left.less(made);
+            Ok(made.module.clone())
+        });
+        modules.filter_map(Result::transpose)
     }
 
-    fn made<'c>(&self, (number, batch): (usize, &'c Batch)) -> Result<&'c Made, Error> {
+    fn made<'c>(
+        &self,
+        (number, batch): (usize, &'c Batch),
+        how: (Allowance, &mut GoesOn<'_>),
+    ) -> Result<&'c Made, Error> {
         if let Some(made) = batch.made.get() {
             return Ok(made);
         }
-        let made = self.make((number, number == 0), &batch.calls)?;
+        let made = self.make((number, number == 0), &batch.calls, how)?;
         Ok(batch.made.get_or_init(|| made))
     }
 }
@@ -52,12 +89,15 @@ impl Component {
 impl Batch {
     /// The module for all of its calls, if there is one yet.
     pub(crate) fn module(&self) -> Option<&core::Module> {
-        self.made.get().map(|made| &made.module)
+        self.made.get()?.module.as_ref()
     }
 }
 
 impl<T: 'static> Making<'_, T> {
     /// Makes the functions of a batch.
+    ///
+    /// # Errors
+    /// As the trap where the store's guests are to stop: making code takes time.
     pub(crate) fn adapters(
         &mut self,
         store: &mut StoreContextMut<'_, T>,
@@ -71,27 +111,36 @@ impl<T: 'static> Making<'_, T> {
             }
         }
         let component = self.component;
-        let own;
+        let mut goes_on = || store.check_interrupts();
+        goes_on()?;
+        let how = (self.allowance, &mut goes_on as &mut GoesOn<'_>);
+        let mut own;
         let made = match calls.len() == batch.calls.len() {
             // The memories of a component are the same each time, unless a module is imported.
-            true => component.made((number, batch))?,
+            true => component.made((number, batch), how)?,
             false => {
-                own = component.make((component.batches().len() + number, number == 0), &calls)?;
+                let number = (component.calls().batches.len() + number, number == 0);
+                own = component.make(number, &calls, how)?;
+                let charge = own.charge.take();
+                store.attachment::<State>().charges.extend(charge);
                 &own
             }
         };
+        self.allowance = self.allowance.less(made);
         self.instantiate(store, made, &calls)
     }
 
     fn instantiate(
         &mut self,
         store: &mut StoreContextMut<'_, T>,
-        Made { module, parts }: &Made,
+        Made { module, parts, .. }: &Made,
         calls: &[TrampolineNumber],
     ) -> Result<(), Error> {
-        for number in calls.iter().filter(|number| !parts.calls.contains(number)) {
+        let generated: HashSet<_> = parts.calls.iter().collect();
+        for number in calls.iter().filter(|number| !generated.contains(number)) {
             self.trampoline(store, *number, Some(Walked::TooLong))?;
         }
+        let Some(module) = module else { return Ok(()) };
         let imports = parts.imports.iter().map(|import| self.import(store, import));
         let imports = imports.collect::<Result<Vec<_>, Error>>()?;
         let instance = core::Instance::new(store.as_context_mut(), module, &imports)?;

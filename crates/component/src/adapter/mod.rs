@@ -21,12 +21,14 @@ mod value;
 mod variant;
 mod which;
 
+use std::collections::HashSet;
+
 use innkeeper_engine as core;
-use innkeeper_engine::{Adapters, Engine, Feature, NanBits};
+use innkeeper_engine::{Adapters, Engine, Error, Feature, NanBits};
 
 use crate::plan::{CoreDef, InstanceNumber, Plan, TrampolineNumber};
 use host::HostFunction;
-pub(crate) use which::{Batch, batches, why_walked};
+pub(crate) use which::{Batch, Calls, why_walked};
 
 /// Why calls from one component to another are walked: each value is made one of the host's on the way, which takes longer. See [`crate::Instance::walked_calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,26 +87,40 @@ impl Import {
 
 /// What generated code must heed beside the plan.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Needs {
+pub(crate) struct Needs<'c> {
     pub(crate) canonical_nans: bool,
     pub(crate) may_throw: bool,
     /// Whether the module is the first of its component, and defines the flags that it uses: its own globals are nearer at hand than imported ones.
     pub(crate) defines_flags: bool,
+    /// Instances whose functions can see what is kept for the call that they are in.
+    pub(crate) sees_context: &'c HashSet<InstanceNumber>,
 }
 
-impl Needs {
-    pub(crate) fn of(engine: &Engine, may_throw: bool, defines_flags: bool) -> Needs {
-        Needs { canonical_nans: engine.config().nan_bits == NanBits::Canonical, may_throw, defines_flags }
+impl<'c> Needs<'c> {
+    pub(crate) fn of(
+        (engine, may_throw): (&Engine, bool),
+        defines_flags: bool,
+        sees_context: &'c HashSet<InstanceNumber>,
+    ) -> Needs<'c> {
+        let canonical_nans = engine.config().nan_bits == NanBits::Canonical;
+        Needs { canonical_nans, may_throw, defines_flags, sees_context }
     }
 }
 
 /// The module for some calls.
 pub(crate) struct Made {
-    module: core::Module,
+    /// None where there is code for none of them.
+    module: Option<core::Module>,
     parts: Parts,
+    /// What it takes of the component's [`Allowance`].
+    ops: usize,
+    work: usize,
+    /// What is held of it, which the component's budget is charged with.
+    charge: Option<core::Charge>,
 }
 
 /// What a generated module has, in order.
+#[derive(Default)]
 struct Parts {
     imports: Vec<Import>,
     /// Whose flags it defines; each is exported by [`flags_name`].
@@ -133,20 +149,93 @@ pub(crate) fn is_on(engine: &Engine) -> bool {
         && USED.iter().all(|feature| config.features.contains(*feature))
 }
 
-/// Generates the module for some calls.
-fn generate(plan: &Plan, needs: Needs, calls: &[TrampolineNumber]) -> (Vec<u8>, Parts) {
+/// What a component's generated code may come to, all modules together. Code is copied for each place where a value of a type is passed, so that a component of a few bytes
+/// could ask for any amount: what would be more is walked. Toolchains' components have some hundreds of instructions a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Instructions that are kept.
+    ops: usize,
+    /// Instructions that are made, also for calls that are then walked because their code is too long.
+    work: usize,
+}
+
+impl Allowance {
+    /// For any component.
+    const OPS: usize = 80_000;
+    /// For each byte of a component.
+    const OPS_OF_BYTE: usize = 8;
+    const MAX_OPS: usize = 1_000_000;
+    /// Of one module: until it is made, which takes some tenths of a second where it is compiled at once, nobody who stops the guest is heeded.
+    const MAX_OPS_OF_MODULE: usize = 40_000;
+    /// Each may be made so often until it is kept.
+    const WORK_OF_OP: usize = 4;
+    /// What a module takes beside its code, and a call beside its instructions, by what instructions take.
+    const OPS_OF_MODULE: usize = 300;
+    const OPS_OF_CALL: usize = 20;
+    /// What the host holds of an instruction: its bytes, its lowered form, and machine code.
+    const BYTES_OF_OP: usize = 48;
+
+    /// For a component of so many bytes.
+    pub(crate) fn of_component(bytes: usize) -> Allowance {
+        let ops = Self::OPS.saturating_add(Self::OPS_OF_BYTE.saturating_mul(bytes));
+        let ops = ops.min(Self::MAX_OPS);
+        Allowance { ops, work: Self::WORK_OF_OP * ops }
+    }
+
+    /// How many instructions the next module may have.
+    fn of_module(self) -> usize {
+        self.ops.min(self.work).saturating_sub(Self::OPS_OF_MODULE).min(Self::MAX_OPS_OF_MODULE)
+    }
+
+    /// Without what a module takes.
+    fn less(self, made: &Made) -> Allowance {
+        Allowance { ops: self.ops.saturating_sub(made.ops), work: self.work.saturating_sub(made.work) }
+    }
+
+    /// What the host holds of so many instructions.
+    fn bytes(ops: usize) -> u64 {
+        ops.saturating_mul(Self::BYTES_OF_OP) as u64
+    }
+}
+
+/// What was generated for some calls.
+struct Generated {
+    bytes: Vec<u8>,
+    parts: Parts,
+    ops: usize,
+    /// How many were made until then.
+    work: usize,
+}
+
+/// Generates the module for some calls, with so many instructions at most. `goes_on` is asked now and then.
+fn generate(
+    (plan, needs): (&Plan, Needs<'_>),
+    calls: &[TrampolineNumber],
+    most_ops: usize,
+    goes_on: &mut GoesOn<'_>,
+) -> Result<Generated, Error> {
     /// How often it is begun anew without a call whose code is too long.
-    const ATTEMPTS: usize = 8;
+    const ATTEMPTS: usize = 3;
     let mut calls: Vec<TrampolineNumber> = calls.to_vec();
-    let mut attempts = 0;
+    let (mut attempts, mut work) = (0, 0);
     loop {
-        let mut builder = module::Builder::new(plan, needs);
-        let failed = calls.iter().position(|number| add(&mut builder, *number).is_err());
+        let mut builder = module::Builder::new(plan, needs, most_ops);
+        let mut failed = None;
+        for (position, number) in calls.iter().enumerate() {
+            goes_on()?;
+            if add(&mut builder, *number).is_err() {
+                failed = Some(position);
+                break;
+            }
+        }
         let Some(failed) = failed else {
-            return builder.finish(calls);
+            let ops = builder.ops();
+            let (bytes, parts) = builder.finish(calls);
+            return Ok(Generated { bytes, parts, ops, work: work + ops });
         };
         // What was made of it is in the way.
         attempts += 1;
+        work += most_ops;
         if attempts < ATTEMPTS {
             calls.remove(failed);
         } else {
@@ -154,6 +243,9 @@ fn generate(plan: &Plan, needs: Needs, calls: &[TrampolineNumber]) -> (Vec<u8>, 
         }
     }
 }
+
+/// Fails where whoever asks for code has been told to stop.
+type GoesOn<'a> = dyn FnMut() -> Result<(), Error> + 'a;
 
 fn add(builder: &mut module::Builder<'_>, number: TrampolineNumber) -> Result<(), Walked> {
     let call = which::Call::of(builder.plan, number).map_err(|why| why.unwrap_or(Walked::Imported))?;

@@ -13,7 +13,7 @@ use wasm_encoder::{
 use super::code::{Code, Op};
 use super::cost::Known;
 use super::host::HostFunction;
-use super::{Import, Needs, Parts, Walked, flags_name, which};
+use super::{Allowance, Import, Needs, Parts, Walked, flags_name};
 use crate::decode::Encoding;
 use crate::plan::{CoreDef, InstanceNumber, Options, Plan, TrampolineNumber};
 use crate::types::TypeIndex;
@@ -48,9 +48,6 @@ pub(super) struct Outlined {
 /// The type of an instance's flags.
 const FLAGS: GlobalType = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
 
-/// Instructions of one module's functions; what would take more is walked.
-const MAX_OPS: usize = 400_000;
-
 struct Defined {
     ty: u32,
     code: Code,
@@ -64,6 +61,7 @@ pub(super) struct Builder<'p> {
     /// Functions may throw exceptions, which end at the boundary.
     pub(super) may_throw: bool,
     types: Vec<(Vec<ValType>, Vec<ValType>)>,
+    by_type: HashMap<(Vec<ValType>, Vec<ValType>), u32>,
     imports: Vec<(Import, EntityType)>,
     by_import: HashMap<Import, u32>,
     /// How many functions, memories and globals are imported.
@@ -72,6 +70,7 @@ pub(super) struct Builder<'p> {
     own_flags: Option<Vec<InstanceNumber>>,
     defined: Vec<Option<Defined>>,
     sides: Vec<SideDef>,
+    by_side: HashMap<SideDef, SideIndex>,
     reallocs: HashMap<SideIndex, FuncRef>,
     /// What copies strings from one memory to another.
     text_copies: HashMap<(CoreDef, CoreDef), FuncRef>,
@@ -80,33 +79,37 @@ pub(super) struct Builder<'p> {
     pub(super) waiting: Vec<(Outlined, u32)>,
     exports: Vec<FuncRef>,
     ops: usize,
+    /// What the module's functions have at most.
+    most_ops: usize,
     /// Memoized, by type.
     pub(super) known: HashMap<TypeIndex, Known>,
-    /// Instances whose functions can see what is kept for a call.
-    sees_context: HashSet<InstanceNumber>,
+    sees_context: &'p HashSet<InstanceNumber>,
 }
 
 impl<'p> Builder<'p> {
-    pub(super) fn new(plan: &'p Plan, needs: Needs) -> Builder<'p> {
+    pub(super) fn new(plan: &'p Plan, needs: Needs<'p>, most_ops: usize) -> Builder<'p> {
         Builder {
             plan,
             canonical_nans: needs.canonical_nans,
             may_throw: needs.may_throw,
             types: Vec::new(),
+            by_type: HashMap::new(),
             imports: Vec::new(),
             by_import: HashMap::new(),
             counts: [0; 3],
             own_flags: needs.defines_flags.then(Vec::new),
             defined: Vec::new(),
             sides: Vec::new(),
+            by_side: HashMap::new(),
             reallocs: HashMap::new(),
             text_copies: HashMap::new(),
             outlined: HashMap::new(),
             waiting: Vec::new(),
             exports: Vec::new(),
             ops: 0,
+            most_ops,
             known: HashMap::new(),
-            sees_context: which::sees_context(plan),
+            sees_context: needs.sees_context,
         }
     }
 
@@ -115,12 +118,14 @@ impl<'p> Builder<'p> {
     }
 
     pub(super) fn ty(&mut self, params: &[ValType], results: &[ValType]) -> u32 {
-        let same = |(p, r): &(Vec<ValType>, Vec<ValType>)| p == params && r == results;
-        let known = self.types.iter().position(same);
-        known.unwrap_or_else(|| {
-            self.types.push((params.to_vec(), results.to_vec()));
-            self.types.len() - 1
-        }) as u32
+        let ty = (params.to_vec(), results.to_vec());
+        if let Some(known) = self.by_type.get(&ty) {
+            return *known;
+        }
+        let index = self.types.len() as u32;
+        self.types.push(ty.clone());
+        self.by_type.insert(ty, index);
+        index
     }
 
     fn import(&mut self, import: Import, kind: usize, ty: EntityType) -> u32 {
@@ -172,11 +177,13 @@ impl<'p> Builder<'p> {
             memory: options.memory.clone(),
             realloc: options.realloc.clone(),
         };
-        let known = self.sides.iter().position(|known| *known == side);
-        SideIndex(known.unwrap_or_else(|| {
-            self.sides.push(side);
-            self.sides.len() - 1
-        }) as u32)
+        if let Some(known) = self.by_side.get(&side) {
+            return *known;
+        }
+        let index = SideIndex(self.sides.len() as u32);
+        self.sides.push(side.clone());
+        self.by_side.insert(side, index);
+        index
     }
 
     pub(super) fn side_def(&self, side: SideIndex) -> &SideDef {
@@ -239,10 +246,16 @@ impl<'p> Builder<'p> {
 
     /// Fails where the functions get too long, together with so many instructions of one that is being made.
     pub(super) fn check_size(&self, ops: usize) -> Result<(), Walked> {
-        if self.ops + ops > MAX_OPS { Err(Walked::TooLong) } else { Ok(()) }
+        if self.ops + ops > self.most_ops { Err(Walked::TooLong) } else { Ok(()) }
+    }
+
+    /// What the functions take of the component's allowance.
+    pub(super) fn ops(&self) -> usize {
+        self.ops
     }
 
     pub(super) fn export(&mut self, func: FuncRef) {
+        self.ops += Allowance::OPS_OF_CALL;
         self.exports.push(func);
     }
 

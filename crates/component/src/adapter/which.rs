@@ -1,8 +1,9 @@
 //! Which calls code is generated for, and when it must be there: before what needs it is made.
 //!
-//! Must stay true: a call that is not generated is walked; nothing is refused for it.
+//! Must stay true: a call that is not generated is walked; nothing is refused for it. What is worked out here takes time in proportion to the plan: nothing looks at all calls for
+//! each call.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{Made, Walked};
@@ -11,7 +12,7 @@ use crate::plan::{
     CoreDef, FuncDef, InstanceNumber, Lifted, Options, Plan, ResourceDef, Step, TrampolineKind,
     TrampolineNumber,
 };
-use crate::types::{FuncTypeIndex, TypeIndex, TypeTable, ValType};
+use crate::types::FuncTypeIndex;
 
 /// A call from one component instance of the nest to another.
 pub(super) struct Call<'p> {
@@ -39,33 +40,12 @@ impl<'p> Call<'p> {
         if def.is_async {
             return Err(Some(Walked::Async));
         }
-        let mut seen = HashSet::new();
         let mut types = std::iter::once(def.params_tuple).chain(def.result);
-        if !types.all(|ty| is_sync(&plan.types, ty, &mut seen)) {
+        if types.any(|ty| plan.types.layout(ty).is_async) {
             return Err(Some(Walked::Type));
         }
         let entered = entered(plan, (trampoline.instance, callee.instance)).map_err(Some)?;
         Ok(Call { caller: trampoline.instance, ty: *ty, options, callee, entered })
-    }
-}
-
-/// Whether there is nothing in a type that only the async ABI has use for. Types are nested at most 100 deep, which validation has checked, and each is looked at once.
-fn is_sync(types: &TypeTable, ty: TypeIndex, seen: &mut HashSet<TypeIndex>) -> bool {
-    if !seen.insert(ty) {
-        return true;
-    }
-    let mut of = |ty: &TypeIndex| is_sync(types, *ty, seen);
-    match types.get(ty) {
-        ValType::Stream(_) | ValType::Future(_) | ValType::ErrorContext => false,
-        ValType::List(ty)
-        | ValType::FixedLengthList(ty, _)
-        | ValType::Map(_, _, ty)
-        | ValType::Option(ty) => of(ty),
-        ValType::Record(fields) => fields.iter().all(|(_, ty)| of(ty)),
-        ValType::Tuple(parts) => parts.iter().all(of),
-        ValType::Variant(cases) => cases.iter().filter_map(|(_, ty)| ty.as_ref()).all(of),
-        ValType::Result(ok, err) => [ok, err].into_iter().flatten().all(of),
-        _ => true,
     }
 }
 
@@ -92,8 +72,121 @@ fn entered(
     if are_relatives && !plan.may_call_relatives { Err(Walked::Relatives) } else { Ok(entered) }
 }
 
+/// Calls whose code is made together, as one module.
+pub(crate) struct Batch {
+    /// Before which of the plan's steps the functions must be there.
+    pub(crate) before_step: usize,
+    pub(crate) calls: Vec<TrampolineNumber>,
+    /// Made when it is first needed.
+    pub(super) made: OnceLock<Made>,
+}
+
+/// The calls of a plan that code is generated for, and what is known of all of them.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) batches: Vec<Batch>,
+    /// For each call that is in a batch, or is the same as one that is, the one whose code it has: the first.
+    firsts: HashMap<TrampolineNumber, TrampolineNumber>,
+    /// Instances whose functions can see what is kept for the call that they are in.
+    pub(super) sees_context: HashSet<InstanceNumber>,
+    /// Whether functions of the component's modules may throw exceptions, once it is known.
+    pub(super) may_throw: OnceLock<bool>,
+}
+
+/// Calls of one module at most, whose code is far from being too long together as a rule.
+const MOST_CALLS: usize = 50;
+
+/// Calls of which this is the same have the same code.
+type Same<'p> = (InstanceNumber, FuncTypeIndex, &'p Options, &'p Lifted);
+
+impl Calls {
+    /// Groups calls into as few modules as can be: a module's functions must be there before another one imports them, and after those that they call.
+    pub(crate) fn of(plan: &Plan) -> Calls {
+        let (mut calls, mut pending) =
+            (Calls { sees_context: sees_context(plan), ..Calls::default() }, Pending::default());
+        let mut known: HashMap<Same<'_>, TrampolineNumber> = HashMap::new();
+        for (number, step) in plan.steps.iter().enumerate() {
+            if !pending.in_order.is_empty() && calls.needs(plan, step, &pending) {
+                calls.batches.push(std::mem::take(&mut pending).batch(number));
+            }
+            if let Step::Trampoline(trampoline) = step
+                && let Ok(call) = Call::of(plan, *trampoline)
+            {
+                let first =
+                    *known.entry((call.caller, call.ty, call.options, call.callee)).or_insert(*trampoline);
+                calls.firsts.insert(*trampoline, first);
+                if first == *trampoline {
+                    pending.push(first);
+                }
+                if pending.in_order.len() == MOST_CALLS {
+                    calls.batches.push(std::mem::take(&mut pending).batch(number + 1));
+                }
+            }
+        }
+        // What nobody imports needs no code; it is made for the sake of those who look at all of them.
+        if !pending.in_order.is_empty() {
+            calls.batches.push(pending.batch(plan.steps.len()));
+        }
+        calls
+    }
+
+    /// The call whose function a trampoline's is, if it is one that code is generated for.
+    pub(crate) fn first(&self, number: TrampolineNumber) -> Option<TrampolineNumber> {
+        self.firsts.get(&number).copied()
+    }
+
+    /// Whether a step needs functions that are not there yet.
+    fn needs(&self, plan: &Plan, step: &Step, pending: &Pending) -> bool {
+        let is_pending = |item: &CoreDef| match item {
+            CoreDef::Trampoline(number) => {
+                self.first(*number).is_some_and(|first| pending.all.contains(&first))
+            }
+            CoreDef::Export(..) => false,
+        };
+        let of_options = |options: &Options| {
+            let items = [&options.memory, &options.realloc, &options.post_return, &options.callback];
+            items.into_iter().flatten().any(is_pending)
+        };
+        match step {
+            Step::Module { .. } => true,
+            Step::Trampoline(number) => match &plan.trampolines[number.index()].kind {
+                TrampolineKind::Lower { options, .. }
+                | TrampolineKind::TaskReturn { options, .. }
+                | TrampolineKind::Concurrent { options, .. } => of_options(options),
+                _ => false,
+            },
+            Step::Func(number) => match &plan.funcs[number.index()] {
+                FuncDef::Lifted(lifted) => is_pending(&lifted.core) || of_options(&lifted.options),
+                FuncDef::Imported(_) => false,
+            },
+            Step::Resource(slot) => match &plan.resources[slot.0 as usize] {
+                ResourceDef::Own { dtor: Some(dtor), .. } => is_pending(dtor),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Calls of the batch that is being put together.
+#[derive(Default)]
+struct Pending {
+    in_order: Vec<TrampolineNumber>,
+    all: HashSet<TrampolineNumber>,
+}
+
+impl Pending {
+    fn push(&mut self, call: TrampolineNumber) {
+        self.in_order.push(call);
+        self.all.insert(call);
+    }
+
+    fn batch(self, before_step: usize) -> Batch {
+        Batch { before_step, calls: self.in_order, made: OnceLock::new() }
+    }
+}
+
 /// Instances whose functions can see what is kept for the call that they are in, or that they are in one.
-pub(super) fn sees_context(plan: &Plan) -> HashSet<InstanceNumber> {
+fn sees_context(plan: &Plan) -> HashSet<InstanceNumber> {
     let seeing = plan.trampolines.iter().filter(|trampoline| {
         match trampoline.kind {
             TrampolineKind::ContextGet(_)
@@ -106,61 +199,4 @@ pub(super) fn sees_context(plan: &Plan) -> HashSet<InstanceNumber> {
         }
     });
     seeing.map(|trampoline| trampoline.instance).collect()
-}
-
-/// Calls whose code is made together, as one module.
-pub(crate) struct Batch {
-    /// Before which of the plan's steps the functions must be there.
-    pub(crate) before_step: usize,
-    pub(crate) calls: Vec<TrampolineNumber>,
-    /// Made when it is first needed.
-    pub(super) made: OnceLock<Made>,
-}
-
-/// The calls of a plan that code is generated for, as few modules as can be: a module's functions must be there before another one imports them, and after those that they
-/// call.
-pub(crate) fn batches(plan: &Plan) -> Vec<Batch> {
-    let (mut batches, mut pending): (Vec<Batch>, Vec<TrampolineNumber>) = (Vec::new(), Vec::new());
-    for (number, step) in plan.steps.iter().enumerate() {
-        if !pending.is_empty() && needs(plan, step, &pending) {
-            let calls = std::mem::take(&mut pending);
-            batches.push(Batch { before_step: number, calls, made: OnceLock::new() });
-        }
-        if let Step::Trampoline(trampoline) = step
-            && Call::of(plan, *trampoline).is_ok()
-        {
-            pending.push(*trampoline);
-        }
-    }
-    // What nobody imports needs no code; it is made for the sake of those who look at all of them.
-    if !pending.is_empty() {
-        batches.push(Batch { before_step: plan.steps.len(), calls: pending, made: OnceLock::new() });
-    }
-    batches
-}
-
-/// Whether a step needs functions that are not there yet.
-fn needs(plan: &Plan, step: &Step, pending: &[TrampolineNumber]) -> bool {
-    let is_pending = |item: &CoreDef| matches!(item, CoreDef::Trampoline(number) if pending.contains(number));
-    let of_options = |options: &Options| {
-        let items = [&options.memory, &options.realloc, &options.post_return, &options.callback];
-        items.into_iter().flatten().any(is_pending)
-    };
-    match step {
-        Step::Module { .. } => true,
-        Step::Trampoline(number) => match &plan.trampolines[number.index()].kind {
-            TrampolineKind::Lower { options, .. }
-            | TrampolineKind::TaskReturn { options, .. }
-            | TrampolineKind::Concurrent { options, .. } => of_options(options),
-            _ => false,
-        },
-        Step::Func(number) => match &plan.funcs[number.index()] {
-            FuncDef::Lifted(lifted) => is_pending(&lifted.core) || of_options(&lifted.options),
-            FuncDef::Imported(_) => false,
-        },
-        Step::Resource(slot) => match &plan.resources[slot.0 as usize] {
-            ResourceDef::Own { dtor: Some(dtor), .. } => is_pending(dtor),
-            _ => false,
-        },
-    }
 }

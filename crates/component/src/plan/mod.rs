@@ -128,7 +128,7 @@ impl CoreInstanceDef {
 }
 
 /// Options of a canonical definition, with what they stand for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Options {
     pub(crate) encoding: Encoding,
     pub(crate) memory: Option<CoreDef>,
@@ -180,6 +180,7 @@ pub(crate) enum FuncDef {
 }
 
 /// A core function, lifted.
+#[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Lifted {
     pub(crate) core: CoreDef,
     pub(crate) ty: FuncTypeIndex,

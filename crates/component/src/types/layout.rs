@@ -41,6 +41,8 @@ pub(crate) struct Layout {
     /// Whether there is a string or a list in it, or a borrowed handle.
     pub(crate) has_pointer: bool,
     pub(crate) has_borrow: bool,
+    /// Whether there is something in it that only the async ABI has use for.
+    pub(crate) is_async: bool,
 }
 
 /// The next multiple of a power of two. Sizes stay below 2^28, which validation has checked.
@@ -59,6 +61,7 @@ impl Layout {
             payload: 0,
             has_pointer: false,
             has_borrow: false,
+            is_async: false,
         }
     }
 
@@ -77,20 +80,19 @@ impl Layout {
         match ty {
             ValType::Bool | ValType::S8 | ValType::U8 => Layout::scalar(1, Flat::I32),
             ValType::S16 | ValType::U16 => Layout::scalar(2, Flat::I32),
-            ValType::S32 | ValType::U32 | ValType::Char | ValType::ErrorContext => {
-                Layout::scalar(4, Flat::I32)
-            }
+            ValType::S32 | ValType::U32 | ValType::Char => Layout::scalar(4, Flat::I32),
             ValType::S64 | ValType::U64 => Layout::scalar(8, Flat::I64),
             ValType::Float32 => Layout::scalar(4, Flat::F32),
             ValType::Float64 => Layout::scalar(8, Flat::F64),
-            ValType::Own(_) | ValType::Stream(_) | ValType::Future(_) => Layout::scalar(4, Flat::I32),
+            ValType::Own(_) => Layout::scalar(4, Flat::I32),
+            ValType::Stream(_) | ValType::Future(_) | ValType::ErrorContext => {
+                Layout { is_async: true, ..Layout::scalar(4, Flat::I32) }
+            }
             ValType::Borrow(_) => Layout { has_borrow: true, ..Layout::scalar(4, Flat::I32) },
             ValType::String => Layout::pair(),
-            ValType::List(element) => {
-                Layout { has_borrow: table.layout(*element).has_borrow, ..Layout::pair() }
-            }
-            ValType::Map(_, _, pair) => {
-                Layout { has_borrow: table.layout(*pair).has_borrow, ..Layout::pair() }
+            ValType::List(element) | ValType::Map(_, _, element) => {
+                let Layout { has_borrow, is_async, .. } = *table.layout(*element);
+                Layout { has_borrow, is_async, ..Layout::pair() }
             }
             ValType::FixedLengthList(element, length) => Layout::fixed_list(table.layout(*element), *length),
             ValType::Record(fields) => Layout::record(table, fields.iter().map(|(_, ty)| *ty)),
@@ -112,6 +114,7 @@ impl Layout {
             flat: flat.map(|flat| flat.repeat(count).into()),
             has_pointer: element.has_pointer,
             has_borrow: element.has_borrow,
+            is_async: element.is_async,
             ..Layout::scalar(1, Flat::I32)
         }
     }
@@ -119,6 +122,7 @@ impl Layout {
     fn record(table: &TypeTable, fields: impl Iterator<Item = TypeIndex>) -> Layout {
         let (mut size, mut align, mut offsets) = (0, 1, Vec::new());
         let (mut flat, mut has_pointer, mut has_borrow) = (Some(Vec::new()), false, false);
+        let mut is_async = false;
         for field in fields {
             let field = table.layout(field);
             size = align_to(size, field.align);
@@ -127,6 +131,7 @@ impl Layout {
             align = align.max(field.align);
             has_pointer |= field.has_pointer;
             has_borrow |= field.has_borrow;
+            is_async |= field.is_async;
             flat = append(flat, field.flat.as_deref());
         }
         Layout {
@@ -138,6 +143,7 @@ impl Layout {
             payload: 0,
             has_pointer,
             has_borrow,
+            is_async,
         }
     }
 
@@ -145,12 +151,14 @@ impl Layout {
         let discriminant = discriminant_size(cases);
         let (mut payload_size, mut payload_align) = (0, 1);
         let (mut joined, mut has_pointer, mut has_borrow) = (Some(Vec::new()), false, false);
+        let mut is_async = false;
         for ty in types.flatten() {
             let case = table.layout(ty);
             payload_size = payload_size.max(case.size);
             payload_align = payload_align.max(case.align);
             has_pointer |= case.has_pointer;
             has_borrow |= case.has_borrow;
+            is_async |= case.is_async;
             joined = join(joined, case.flat.as_deref());
         }
         let payload = align_to(discriminant, payload_align);
@@ -164,6 +172,7 @@ impl Layout {
             payload,
             has_pointer,
             has_borrow,
+            is_async,
         }
     }
 }

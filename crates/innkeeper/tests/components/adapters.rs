@@ -388,3 +388,18 @@ fn a_component_without_calls_across_has_no_instance_for_them() {
     let made = Linker::new(&engine).instantiate(&mut store, &component(&engine, &pair.text()));
     assert!(made.unwrap_err().to_string().contains("Limits::instances"));
 }
+
+/// Making code for calls takes time, as everything does that an instance is made of: whoever is to stop does.
+#[test]
+fn making_an_instance_heeds_requests_to_stop() {
+    for engine in all_engines() {
+        for text in [siblings("", "", ""), "(component (core func (canon context.get i32 0)))".to_owned()] {
+            let component = super::component(&engine, &text);
+            let mut store = Store::new(&engine, ()).unwrap();
+            store.interrupt_handle().interrupt();
+            let stopped = Linker::new(&engine).instantiate(&mut store, &component).map(drop);
+            assert!(stopped.is_err_and(|error| error.trap() == Some(innkeeper::Trap::Interrupted)), "{text}");
+            assert!(Linker::new(&engine).instantiate(&mut store, &component).is_ok(), "it is told once");
+        }
+    }
+}

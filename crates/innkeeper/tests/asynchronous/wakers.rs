@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use innkeeper::{Instance, Store, Trap};
@@ -122,7 +122,7 @@ fn wakers_that_wait_hold_up_nobody() {
         {
             let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
             let mut call = pin!(wait.call_async(&mut other, ()));
-            while let Poll::Pending = call.as_mut().poll(&mut Context::from_waker(&waker)) {
+            while call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                 std::thread::park_timeout(Duration::from_secs(20));
             }
         }

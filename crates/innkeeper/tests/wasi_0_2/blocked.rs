@@ -1,7 +1,9 @@
 //! Functions of WASI 0.2 that wait, each with something that it waits for and what somebody else does for it to go on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+#[cfg(feature = "async")]
+use std::io::Read;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,10 @@ pub(crate) const WAITING: &[&str] = &[
 pub(crate) const NEVER: Duration = Duration::from_nanos(u64::MAX);
 
 /// What guests wait for: pipes that nobody writes to, or that take no more.
+#[cfg_attr(
+    not(feature = "async"),
+    expect(dead_code, reason = "ends are held open; only calls that wait are let go on")
+)]
 pub(crate) struct World {
     folder: tempfile::TempDir,
     stdin: PathBuf,
@@ -59,6 +65,7 @@ impl World {
     }
 
     /// Lets a function go on that waits.
+    #[cfg(feature = "async")]
     pub(crate) fn act(&mut self, name: &str) {
         match name {
             "poll" | "[method]pollable.block" => {}

@@ -161,7 +161,7 @@ fn whatever_is_in_a_guests_lists_is_charged_before_it_is_made() {
 /// All that [`kind`] gives.
 const KINDS: &[&str] = &[
     "bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string", "list",
-    "map", "record", "tuple", "variant", "enum", "option", "result", "flags", "resource",
+    "map", "record", "tuple", "variant", "enum", "option", "result", "flags", "resource", "stream", "future",
 ];
 
 fn typed_is_refused<V: LiftOwned>(ty: &str, element: &str, encoding: &str) {

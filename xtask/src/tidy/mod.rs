@@ -174,6 +174,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/innkeeper/tests/counting_allocator/",
     "crates/innkeeper/tests/faults.rs",
     "crates/innkeeper/tests/forked/",
+    "crates/innkeeper/tests/later_handlers.rs",
     "crates/innkeeper/tests/library/",
     "xtask/src/tidy/",
 ];

@@ -46,4 +46,4 @@ store.set_deadline(0.05)
 try:
     plugin["hang"]()
 except innkeeper.Trap as trap:
-    print("stopped:", trap.args[0])
+    print("stopped:", trap)

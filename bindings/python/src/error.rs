@@ -4,14 +4,31 @@ use ::innkeeper::Error as HostError;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
 
 create_exception!(innkeeper, Error, PyException, "Something that Innkeeper refused, or a guest's failure.");
 create_exception!(
     innkeeper,
     Trap,
     Error,
-    "The guest trapped. `args[0]` says how, `args[1]` where: the functions that were active, innermost first."
+    "The guest trapped: `message` says how, `frames` where, the functions that were active, innermost first. `str` is the message."
 );
+
+/// Gives [`Trap`] what its text says of it; both names are of `args`, so that a trap that is pickled and made again has them.
+pub(crate) fn describe_traps(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let trap = module.getattr("Trap")?;
+    let names = module.py().eval(
+        c"{'message': property(lambda self: str(self.args[0]) if self.args else ''), \
+           'frames': property(lambda self: str(self.args[1]) if len(self.args) > 1 else ''), \
+           '__str__': lambda self: self.message}",
+        None,
+        None,
+    )?;
+    for (name, value) in names.cast::<PyDict>()?.iter() {
+        trap.setattr(name.cast::<PyString>()?, value)?;
+    }
+    Ok(())
+}
 
 /// A result that becomes an exception of Python's.
 pub(crate) type Result<T> = std::result::Result<T, PyErr>;

@@ -39,4 +39,9 @@ mod innkeeper {
     use crate::run::{Finished, run};
     #[pymodule_export]
     use crate::store::Store;
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::error::describe_traps(module)
+    }
 }

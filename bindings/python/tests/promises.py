@@ -131,6 +131,9 @@ class Traps(unittest.TestCase):
             guest["f"]()
         self.assertIn("unreachable", trap.exception.args[0])
         self.assertIn("inner", trap.exception.args[1])
+        self.assertEqual((str(trap.exception), trap.exception.frames), trap.exception.args)
+        self.assertEqual(trap.exception.message, "unreachable")
+        self.assertEqual((str(Trap()), str(Trap("made here")), Trap("made here").frames), ("", "made here", ""))
 
     def test_functions_see_who_has_called(self):
         seen = []
@@ -148,7 +151,11 @@ class Traps(unittest.TestCase):
         text = """(module (memory (export "memory") 1)
             (func (export "hang") (loop $l (br $l))) (func (export "grow") (result i32) (memory.grow (i32.const 10000))))"""
         store = Store(ENGINE, deadline=0.05)
-        self.assertRaises(Trap, instance(text, store)["hang"])
+        guest = instance(text, store)
+        for name in ("hang", "grow", "hang"):
+            self.assertRaises(Trap, guest[name])  # past its deadline a store runs nothing more
+        store.set_deadline(None)
+        guest["grow"]()
         store = Store(ENGINE, deadline=0.01)
         store.set_deadline(None)
         time.sleep(0.02)

@@ -28,6 +28,8 @@ use crate::vmctx::object::{Allocation, ObjectKind, object_at};
 macro_rules! references {
     ($($(#[$doc:meta])* $name:ident $heap:ident;)*) => {$(
         $(#[$doc])*
+        ///
+        /// `==` compares handles: two that were got separately are unequal, whether or not they refer to the same object.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name(pub(crate) $crate::reference::Rooted);
 
@@ -153,9 +155,31 @@ impl ExternRef {
         let core = &store.as_context().0.core;
         Ok(core.heap.host_object(core.slot_of_root(self.0)?))
     }
+
+    /// Whether both refer to the same object, or the same integer, however they were got; `==` compares the handles alone.
+    ///
+    /// # Errors
+    /// Where one of the references is no longer good, or of another store.
+    #[doc(alias = "ref_eq")]
+    pub fn same(store: impl AsContext, a: ExternRef, b: ExternRef) -> Result<bool, Error> {
+        same(&store.as_context().0.core, a.0, b.0)
+    }
+}
+
+fn same(core: &StoreCore, a: Rooted, b: Rooted) -> Result<bool, Error> {
+    Ok(core.slot_of_root(a)? == core.slot_of_root(b)?)
 }
 
 impl AnyRef {
+    /// As [`ExternRef::same`]; structures and arrays convert into this with `into`.
+    ///
+    /// # Errors
+    /// Where one of the references is no longer good, or of another store.
+    #[doc(alias = "ref_eq")]
+    pub fn same(store: impl AsContext, a: AnyRef, b: AnyRef) -> Result<bool, Error> {
+        same(&store.as_context().0.core, a.0, b.0)
+    }
+
     /// What it refers to.
     ///
     /// # Errors
@@ -233,9 +257,9 @@ impl EqRef {
     ///
     /// # Errors
     /// Where one of the references is no longer good, or of another store.
+    #[doc(alias = "ref_eq")]
     pub fn same(store: impl AsContext, a: EqRef, b: EqRef) -> Result<bool, Error> {
-        let core = &store.as_context().0.core;
-        Ok(core.slot_of_root(a.0)? == core.slot_of_root(b.0)?)
+        same(&store.as_context().0.core, a.0, b.0)
     }
 }
 

@@ -177,3 +177,24 @@ fn a_type_with_a_supertype_is_not_the_hosts_to_define() {
     };
     assert!(DefinedType::new(&engine, forged).unwrap_err().to_string().contains("supertype"));
 }
+
+/// Handles to one object are unequal, as each is a place of its own, and the same.
+#[test]
+fn handles_that_were_got_separately_are_the_same_object() {
+    let text = r#"(module (func (export "back") (param externref) (result externref) (local.get 0)))"#;
+    for engine in engines() {
+        let (mut store, instance) = instance(&engine, text);
+        let back = instance.get_typed_func::<ExternRef, Option<ExternRef>>(&store, "back").unwrap();
+        let [a, b] = [1, 1].map(|seat: i32| ExternRef::new(&mut store, seat).unwrap());
+        let again = back.call(&mut store, a).unwrap().unwrap();
+        assert!(ExternRef::same(&store, a, again).unwrap() && a != again);
+        assert!(!ExternRef::same(&store, a, b).unwrap());
+        let [a, b, again] = [a, b, again].map(AnyRef::from_extern);
+        assert!(AnyRef::same(&store, a, again).unwrap() && !AnyRef::same(&store, b, again).unwrap());
+        let seven = I31::new(7).unwrap();
+        let numbers = [seven, seven].map(|number| AnyRef::from_i31(&mut store, number));
+        assert!(AnyRef::same(&store, numbers[0], numbers[1]).unwrap());
+        store.release_references();
+        assert!(AnyRef::same(&store, a, a).is_err(), "no longer good");
+    }
+}

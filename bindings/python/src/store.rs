@@ -207,7 +207,7 @@ impl Drop for Used<'_> {
 
 /// What one guest, or several that share references, have: instances, memories, and the keys to the system.
 ///
-/// `keys`: what WASI lets the guest reach; nothing without. `deadline`: seconds until whatever the guest does ends with a trap. `fuel`: how many instructions it may execute, for
+/// `keys`: what WASI lets the guest reach; nothing without. `deadline`: seconds from now until whatever the guest does ends with a trap, in all calls together; then every call does, until `set_deadline`. `fuel`: how many instructions it may execute, for
 /// engines with `fuel=True`.
 #[pyclass(frozen, module = "innkeeper")]
 pub(crate) struct Store {
@@ -241,7 +241,7 @@ impl Store {
         Ok(Store { shared: Shared::new(store), stdout, stderr })
     }
 
-    /// Has whatever the guest does end with a trap so many seconds from now; none: takes the deadline back.
+    /// Has whatever the guest does end with a trap so many seconds from now, and every later call at once, until this is called again; none: takes the deadline back.
     #[pyo3(signature = (seconds))]
     fn set_deadline(&self, py: Python<'_>, seconds: Option<f64>) -> Result<()> {
         let after = seconds.map(self::seconds).transpose()?;

@@ -212,7 +212,8 @@ WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_new(
 WASM_API_EXTERN own wasm_store_t* innkeeper_object_store(const wasm_ref_t*);
 
 #define INNKEEPER_NO_LIMIT UINT64_MAX
-/* Guests of the store trap when so much time from now has passed. INNKEEPER_NO_LIMIT lifts it. Not while a guest runs. */
+/* Guests of the store trap when so much time from now has passed, and all that are called after that, at once, until this is
+ * called again: for a time of its own for each call, call it before each. INNKEEPER_NO_LIMIT lifts it. Not while a guest runs. */
 WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_set_deadline(wasm_store_t*, uint64_t nanoseconds);
 /* The same, of the processor's time that guests use, with what they call. */
 WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_set_processor_time(wasm_store_t*, uint64_t nanoseconds);

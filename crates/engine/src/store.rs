@@ -221,8 +221,11 @@ impl<T> Store<T> {
         self.inner.core.profile.take()
     }
 
-    /// Makes guests trap with [`crate::Trap::DeadlineExceeded`] when `after` has passed from now. A deadline that was set before is lifted: it
-    /// stops nobody any more, also where its time was up and no guest has seen it yet. None only lifts.
+    /// Makes guests trap with [`crate::Trap::DeadlineExceeded`] when `after` has passed from now, however many calls there are until then, and every one that is called after
+    /// that, at once, until this is called again: a store that is past its deadline runs no guests. [`Store::reset`] changes nothing about it. A host that bounds each call
+    /// sets it before each.
+    ///
+    /// A deadline that was set before is lifted: it stops nobody any more, also where its time was up, whether or not a guest has seen it. None only lifts.
     ///
     /// # Errors
     /// Where the operating system refuses the thread that watches the time.

@@ -139,7 +139,8 @@ impl<'a, T: 'static> StoreBuilder<'a, T> {
         self
     }
 
-    /// As [`Store::set_deadline`]; the time begins when the store is built.
+    /// As [`Store::set_deadline`]; the time begins when the store is built, and is that of all its calls together: when it has passed the store runs no guests until
+    /// [`Store::set_deadline`] is called.
     pub fn deadline(mut self, after: Duration) -> Self {
         self.deadline = Some(after);
         self

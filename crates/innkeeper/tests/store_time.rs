@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use innkeeper::wasi::keys::{Keys, StdinKey};
 use innkeeper::wasi::p1::{self, Context};
-use innkeeper::{Caller, Config, Engine, Instance, Linker, Module, Store, Trap};
+use innkeeper::{Caller, Config, Engine, Instance, Linker, Module, Store, Tiers, Trap};
 
 const GUEST: &str = r#"(module
     (func (export "spin") (loop $l (br $l)))
@@ -81,6 +81,47 @@ fn a_deadline_that_passed_between_calls_and_was_lifted_does_not_end_the_next_cal
     }
     store.set_deadline(Some(Duration::from_millis(5))).unwrap();
     assert_eq!(call(&mut store, instance, "bulk"), Some(Trap::DeadlineExceeded));
+}
+
+/// A store that is past its deadline runs no guests, whatever they are and however they are called, until it is given more time.
+#[test]
+fn a_deadline_that_has_passed_ends_every_later_call_until_it_is_set_anew() {
+    for tiers in [Tiers::Interpreter, Tiers::Compiled, Tiers::Auto] {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let module = module(&engine, GUEST);
+        let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
+        let mut store = Store::builder(&engine, ()).deadline(Duration::from_millis(10)).build().unwrap();
+        let mut instance = pre.instantiate(&mut store).unwrap();
+        for round in 0..2 {
+            assert_eq!(call(&mut store, instance, "spin"), Some(Trap::DeadlineExceeded));
+            for name in ["spin", "nothing", "bulk", "spin"] {
+                let begin = Instant::now();
+                assert_eq!(
+                    call(&mut store, instance, name),
+                    Some(Trap::DeadlineExceeded),
+                    "{tiers:?} {name}"
+                );
+                assert!(begin.elapsed() < Duration::from_secs(5), "at once");
+                #[cfg(feature = "async")]
+                {
+                    let func = instance.get_typed_func::<(), ()>(&store, name).unwrap();
+                    let error = smol::block_on(func.call_async(&mut store, ())).unwrap_err();
+                    assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{tiers:?} {name}");
+                }
+            }
+            // What begins anew in the store has no more time.
+            if let Ok(anew) = store.reset(&pre) {
+                assert_eq!(call(&mut store, anew, "spin"), Some(Trap::DeadlineExceeded));
+            }
+            match round {
+                0 => store.set_deadline(None).unwrap(),
+                _ => store.set_deadline(Some(Duration::from_secs(3600))).unwrap(),
+            }
+            instance = store.reset(&pre).unwrap();
+            assert_eq!(call(&mut store, instance, "nothing"), None, "{tiers:?}");
+            store.set_deadline(Some(Duration::from_millis(10))).unwrap();
+        }
+    }
 }
 
 /// Ten thousand deadlines on two threads, each lifted at a random time around its own.

@@ -110,6 +110,7 @@ impl Room {
         let (instance, error) = self.run();
         assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{}: {error}", self.case);
         drop(watch);
+        self.store.set_deadline(None).unwrap();
         let is_settled = self.store.data().watched.has_settled;
         self.check_what_is_left(instance);
         is_settled

@@ -172,7 +172,7 @@ impl StoreRecord {
 
     /// Why a check against the stack's limit failed: the first in the order of [`Request`] of what was asked for, which is then forgotten; the rest stays asked
     /// for. A deadline is remembered until no guest of the store is under way any more: whoever called the one that it stops could go on as if nothing had
-    /// happened.
+    /// happened. The store's own deadline is remembered until it is taken back: guests that are called later would have none.
     pub(crate) fn take_request(&self) -> Option<Request> {
         self.shared().take_request(self.is_guest_under_way())
     }
@@ -183,7 +183,7 @@ impl StoreRecord {
         unsafe { (*self.vm()).nesting > 0 }
     }
 
-    /// Forgets a deadline that [`StoreRecord::take_request`] has told of: the store's guests are all over.
+    /// Forgets a deadline that [`StoreRecord::take_request`] has told of: the store's guests are all over. Not the store's own, which later guests have as well.
     #[inline]
     pub(crate) fn forget_told_deadline(&self) {
         if self.shared().is_deadline_told.replace(false) {
@@ -222,7 +222,7 @@ impl StoreRecord {
         self.fiber_mut().drop_pending(panics);
     }
 
-    /// Forgets calls that were leaked, and a deadline that was told to one. Nobody has called into the store.
+    /// Forgets calls that were leaked, and a deadline that was told to one, unless it is the store's own. Nobody has called into the store.
     pub(crate) fn clear(&mut self, panics: &mut FirstPanic) {
         self.fiber_mut().clear(panics);
         // SAFETY: the record lives as long as `self`.
@@ -372,8 +372,8 @@ impl Request {
 
 /// Stops the guests of a store from another thread. It can outlive the store, and does nothing then.
 ///
-/// Requests to stop add up, and none replaces another one. Where a guest could be told of both, a deadline comes first; it stops all guests of the store that are
-/// under way. An interrupt stops one guest, and that is the next one to run if a deadline has stopped those that were under way.
+/// Requests to stop add up, and none replaces another. A deadline comes first: it stops all guests of the store that are under way, the store's own
+/// ([`crate::Store::set_deadline`]) all until it is lifted. An interrupt stops one guest, the next one to run that no deadline stops.
 #[derive(Clone)]
 pub struct InterruptHandle(Arc<SharedRecord>);
 
@@ -425,7 +425,7 @@ impl InterruptHandle {
         self.0.wakers.leave(number);
     }
 
-    /// Whether a request to stop has been made that nobody has answered yet, or a deadline has passed and guests that it ends are still under way.
+    /// Whether a request to stop has been made that nobody has answered yet, or a deadline has passed that still ends guests; the store's own does until it is lifted.
     #[must_use]
     pub fn is_stop_asked(&self) -> bool {
         self.0.is_stop_asked()
@@ -545,16 +545,16 @@ impl SharedRecord {
         self.requests.load(Ordering::Acquire) & !(SAMPLE | YIELD) != 0
     }
 
-    /// Forgets the deadlines that are being asked for.
+    /// Forgets the deadlines that are being asked for, except the store's own. Of processor time that is used up the next call tells anew.
     #[cold]
     fn forget_deadlines(&self) {
-        self.settle(|_| DEADLINES);
+        self.settle(|_| DEADLINES & !OWN_DEADLINE);
     }
 
     /// Tells what is asked for, and forgets it unless it is a deadline that is kept.
     fn take_request(&self, keeps_deadlines: bool) -> Option<Request> {
         let settled = |requests| Request::first_of(requests).map_or(0, |(_, settled)| settled);
-        let kept = if keeps_deadlines { DEADLINES } else { 0 };
+        let kept = if keeps_deadlines { DEADLINES } else { OWN_DEADLINE };
         let (told, _) = Request::first_of(self.settle(|requests| settled(requests) & !kept))?;
         if told == Request::Deadline && keeps_deadlines {
             self.is_deadline_told.set(true);

@@ -28,6 +28,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         "--test",
         "bindings",
         "--test",
+        "components",
+        "--test",
         "examples",
         "--test",
         "executors",

@@ -57,8 +57,10 @@ const HEAPS: std::ffi::c_int = 4;
 /// threads that have it, and there would be eight for each processor: guests' threads that take turns had the host keep ten times what one number bounds.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn share_heaps() {
+    // A heap takes 64 MiB of addresses when a thread first needs it: where these are limited, at a moment at which others were promised them.
+    let heaps = if is_limited() { 1 } else { HEAPS };
     // SAFETY: it takes two numbers, and is called before there is another thread.
-    unsafe { libc::mallopt(libc::M_ARENA_MAX, HEAPS) };
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, heaps) };
     Budget::when_much_is_given_back(|| {
         // SAFETY: it takes a number, and looks at what is free only.
         unsafe { libc::malloc_trim(0) };

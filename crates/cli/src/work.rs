@@ -3,6 +3,8 @@
 //! Checking, describing, compiling and printing a module takes time and memory in proportion to what somebody put into it. A thread looks at both now and then, and ends the
 //! command with a message where either is too much. Nothing needs to be put in order then: these commands change nothing but the file they write at their end.
 
+use std::fs::File;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -77,7 +79,10 @@ fn end(reason: &str, help: &str) -> ! {
 ///
 /// What is mapped from files is not counted: pages of the program itself are the system's to keep or drop, and how many of them are there differs from machine to machine.
 fn held_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Without the allocator: on a thread of its own that would take address space for a heap, at a moment that nobody knows.
+    let mut text = [0; 4096];
+    let read = File::open("/proc/self/status").and_then(|mut file| file.read(&mut text)).unwrap_or(0);
+    let status = std::str::from_utf8(&text[..read]).unwrap_or_default();
     let kibibytes = |name: &str| {
         let value = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
         value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)

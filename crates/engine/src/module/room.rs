@@ -62,8 +62,10 @@ fn nest_section_bytes(payload: &Payload<'_>, bytes: &[u8]) -> usize {
 fn charge_most(engine: &Engine, most: usize) -> Result<Option<Charge>, Error> {
     let charge = Budget::of_engine(engine).hold(BudgetKind::Module, most as u64)?;
     if most > CERTAIN_BYTES {
+        // The allocator keeps pieces that fit nothing, and pages for more; how many is a matter of chance.
+        let with_pieces = most.saturating_add(most / 4).saturating_add(CERTAIN_BYTES);
         // Not from the allocator, which would change its ways for what is given back.
-        Mapping::new(most, 0).map(drop).map_err(|_| {
+        Mapping::new(with_pieces, 0).map(drop).map_err(|_| {
             Error::limit(format!(
                 "the system has no memory for decoding the module, which can take {most} bytes"
             ))

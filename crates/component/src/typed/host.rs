@@ -307,14 +307,20 @@ impl<T: 'static> BoundHost<T> {
 }
 
 impl Lowered {
+    /// The function, where it is one of the host's.
+    fn host<'a, T: 'static>(&self, store: &'a mut StoreContextMut<'_, T>) -> Option<&'a HostFunc> {
+        match store.attachment::<State>().funcs.get(self.func.0 as usize) {
+            Some(FuncInst::Host(host)) => Some(host),
+            _ => None,
+        }
+    }
+
     /// The function, where it is one of the host's with Rust types.
     pub(crate) fn typed_host<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
     ) -> Result<Option<BoundHost<T>>, Error> {
-        let Some(FuncInst::Host(host)) = store.attachment::<State>().funcs.get(self.func.0 as usize) else {
-            return Ok(None);
-        };
+        let Some(host) = self.host(store) else { return Ok(None) };
         Ok(match host.of::<T>()? {
             HostCall::Typed(typed) => Some(BoundHost::new(typed, host)),
             _ => None,
@@ -326,9 +332,7 @@ impl Lowered {
         &self,
         store: &mut StoreContextMut<'_, T>,
     ) -> Result<Option<BoundHost<T>>, Error> {
-        let Some(FuncInst::Host(host)) = store.attachment::<State>().funcs.get(self.func.0 as usize) else {
-            return Ok(None);
-        };
+        let Some(host) = self.host(store) else { return Ok(None) };
         Ok(match host.of::<T>()? {
             HostCall::Typed(typed) => Some(BoundHost::new(typed, host)),
             #[cfg(feature = "async")]

@@ -96,7 +96,7 @@ fn y7_applying_changes_takes_as_much_again_as_they_do() {
         let count = fs::read_dir(&host).expect("list").count();
         // Nothing is compiled here and little else held, so that half of what is allowed on top is enough.
         let most = 2 * LIMIT_BYTES + CONSTANT_BYTES / 2;
-        assert!(ran.resident_bytes <= most, "{what}: {} bytes resident", ran.resident_bytes);
+        assert!(ran.held_bytes <= most, "{what}: {} bytes held", ran.held_bytes);
         assert!(count > OLD - 1 || what.ends_with("removed"), "{what}: only {count}");
     }
 }

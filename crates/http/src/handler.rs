@@ -1,0 +1,52 @@
+//! What stands between the server and those who answer.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Instant;
+
+use crate::Body;
+
+/// A response whose body is made as it is sent.
+pub type Response = http::Response<Body>;
+
+/// What the server knows of a request besides the request itself.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Who sent it, where it came over the network.
+    pub peer: Option<SocketAddr>,
+    /// Where it was accepted, where that is an address.
+    pub local: Option<SocketAddr>,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// When its answer must have been given as a whole. The handler ends the guest by it; the server ends the connection.
+    pub deadline: Option<Instant>,
+}
+
+/// Why there is no response. The client gets a status and nothing else; the sentence is for the log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The guest trapped, or ended without a response: 500.
+    Guest(String),
+    /// The guest's time was over: 504.
+    Deadline(String),
+    /// There is no room for another guest: 503.
+    Exhausted(String),
+}
+
+/// Answers requests: a component, a program of WASI 0.1, a directory of files.
+///
+/// The future is dropped when the client goes away or the deadline strikes: whatever works for it must then end.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no response. After a response was given, its body tells by an error that it is cut short.
+    fn handle<'a>(
+        &'a self,
+        request: http::Request<Body>,
+        arrival: Arrival,
+    ) -> Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send + 'a>>;
+}

@@ -1,0 +1,11 @@
+//! WASI HTTP: the server behind `inn serve`, and the interfaces by which guests are called and call out.
+//!
+//! The way of a request: a connection is accepted and bounded by the server, a request with its deadlines is handed to a [`Handler`], and what the handler
+//! answers is sent as the client takes it. A handler is a component of the world `wasi:http/proxy`, or a program of WASI 0.1 that is run as CGI describes. None of them knows the
+//! server, and the server knows neither components nor keys.
+
+mod body;
+mod handler;
+
+pub use body::{Body, BodyError, empty, full};
+pub use handler::{Arrival, Failure, Handler, Response};

@@ -8,6 +8,7 @@
 //!
 //! What is called often tries without any future first, and has a box for the rare one: a future is as large as all that it may ever wait for, and is moved about.
 
+use std::future::poll_fn;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -258,6 +259,65 @@ impl Host {
     /// Lets time pass, unless the guest's waits are to end.
     pub(super) async fn pause(&self, permit: &Permit, time: Duration) -> Result<(), Error> {
         self.wait_on(permit, &mut [], Some(time)).await
+    }
+
+    /// The same guest's host, for a wait that holds no thread whatever the call does: who has it polls it beside something else.
+    pub(crate) fn suspending(&self) -> Host {
+        #[allow(unused_mut, reason = "there is one way to wait without the feature")]
+        let mut host = self.clone();
+        #[cfg(feature = "async")]
+        {
+            host.waits = WaitMode::Suspend;
+        }
+        host
+    }
+
+    /// Waits until `ready` says so, which is polled whenever it has something woken that it was given. Where the call holds its thread, that is parked meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the host's interrupt is raised, or the store is to stop; [`Error::NotSupported`] without the feature `async`, where it is not ready at once.
+    pub(crate) async fn until<R>(
+        &self,
+        mut ready: impl FnMut(&mut Context<'_>) -> Poll<R> + Send,
+    ) -> Result<R, Error> {
+        if let Poll::Ready(result) = poll_fn(|task| Poll::Ready(ready(task))).await {
+            return Ok(result);
+        }
+        #[cfg(not(feature = "async"))]
+        return Err(Error::NotSupported);
+        #[cfg(feature = "async")]
+        match self.waits {
+            // Who polls the call looks after its store.
+            WaitMode::Suspend => Ok(poll_fn(ready).await),
+            WaitMode::HoldThread => Box::pin(self.until_on_thread(ready)).await,
+        }
+    }
+
+    #[cfg(feature = "async")]
+    async fn until_on_thread<R>(
+        &self,
+        mut ready: impl FnMut(&mut Context<'_>) -> Poll<R> + Send,
+    ) -> Result<R, Error> {
+        let permit = self.gate.decide(&Request::ambient(Operation::Poll))?;
+        let suspending = self.suspending();
+        let mut interrupted = pin!(suspending.suspend_on(&permit, &mut [], None));
+        let mut woken_on_stop = None;
+        poll_fn(|task| {
+            if let Some(store) = &self.store {
+                woken_on_stop = Some(store.wake(task.waker()));
+                if store.is_asked() {
+                    return Poll::Ready(Err(Error::Interrupted));
+                }
+            }
+            match ready(task) {
+                Poll::Ready(result) => Poll::Ready(Ok(result)),
+                Poll::Pending => match interrupted.as_mut().poll(task) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                },
+            }
+        })
+        .await
     }
 
     /// Waits for one of the entries, or the time, in the way that the host has been told.

@@ -40,6 +40,12 @@ impl StoreStop {
         InterruptHandle::same(&self.handle, handle)
     }
 
+    /// Has `waker` woken when the store is to stop, until what this gives is dropped.
+    #[cfg(feature = "async")]
+    pub(super) fn wake(&self, waker: &Waker) -> WakeOnStop<'_> {
+        self.handle.wake_on_stop(waker.clone())
+    }
+
     pub(super) fn is_asked(&self) -> bool {
         self.handle.is_stop_asked()
     }

@@ -50,7 +50,7 @@ pub(super) fn bind<T: Send + 'static>(
         .func::<(), u64>("now", |cx, ()| Ok(nanoseconds(cx.host.now(Clock::Monotonic)?)))
         .func::<(), u64>("resolution", |cx, ()| Ok(nanoseconds(cx.host.resolution(Clock::Monotonic)?)))
         .func::<(u64,), Resource<Pollable>>("subscribe-instant", |cx, (when,)| {
-            Ok(cx.push(Pollable::At(Duration::from_nanos(when)))?)
+            Ok(cx.push(Pollable::at(Duration::from_nanos(when)))?)
         })
         .func::<(u64,), Resource<Pollable>>("subscribe-duration", subscribe_duration);
     Interface::new(linker, "wasi:clocks/wall-clock", context)?
@@ -62,10 +62,10 @@ pub(super) fn bind<T: Send + 'static>(
 /// A duration begins when it is subscribed to, not when it is polled.
 fn subscribe_duration(cx: &mut Context, (duration,): (u64,)) -> Result<Resource<Pollable>, Error> {
     if duration == 0 {
-        return Ok(cx.push(Pollable::Always)?);
+        return Ok(cx.push(Pollable::always())?);
     }
     let when = cx.host.now(Clock::Monotonic)?.saturating_add(Duration::from_nanos(duration));
-    Ok(cx.push(Pollable::At(when))?)
+    Ok(cx.push(Pollable::at(when))?)
 }
 
 fn nanoseconds(time: Duration) -> u64 {

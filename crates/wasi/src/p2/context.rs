@@ -5,6 +5,7 @@ use std::sync::Arc;
 use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
 
+use super::misuse::Misuse;
 use super::table::{Full, Held, Room, Rooms, Table};
 use crate::host::{Directory, Handles, Host, OpenKeys, ReachedLimit, Stream};
 use crate::keys::{KeyError, Keys};
@@ -67,13 +68,19 @@ impl Context {
     }
 
     /// Keeps what a new resource of the guest's stands for, where nothing was done for it that others can see.
-    pub(super) fn push<H: Held>(&mut self, value: H) -> Result<Resource<H>, Full> {
+    ///
+    /// # Errors
+    /// Where there is no room for it.
+    pub fn push<H: Held>(&mut self, value: H) -> Result<Resource<H>, Full> {
         let room = self.room()?;
         Ok(self.table.push(room, value))
     }
 
     /// [`Context::push`] of what cannot outlive another resource.
-    pub(super) fn push_child<H: Held, P: Held>(
+    ///
+    /// # Errors
+    /// Where there is no room for it; where there is no such resource.
+    pub fn push_child<H: Held, P: Held>(
         &mut self,
         value: H,
         parent: Borrowed<'_, P>,
@@ -87,9 +94,54 @@ impl Context {
         self.table.room().inspect_err(|full| self.note(full))
     }
 
-    /// [`Context::room`] for one that takes so many more bytes than others of its kind.
-    pub(super) fn room_with<H: Held>(&self, more_bytes: usize) -> Result<Room<H>, Full> {
+    /// Room for one resource that takes so many more bytes than others of its kind, to ask for before anything is done for it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn room_with<H: Held>(&self, more_bytes: usize) -> Result<Room<H>, Full> {
         self.table.room_with(more_bytes).inspect_err(|full| self.note(full))
+    }
+
+    /// Keeps what room was asked for.
+    pub fn push_into<H: Held>(&mut self, room: Room<H>, value: H) -> Resource<H> {
+        self.table.push(room, value)
+    }
+
+    /// As [`Context::push_into`], of what cannot outlive another resource.
+    ///
+    /// # Errors
+    /// Where there is no such resource.
+    pub fn push_child_into<H: Held, P: Held>(
+        &mut self,
+        room: Room<H>,
+        value: H,
+        parent: Borrowed<'_, P>,
+    ) -> Result<Resource<H>, Misuse> {
+        self.table.push_child(room, value, parent)
+    }
+
+    /// What is behind a resource.
+    ///
+    /// # Errors
+    /// Where the guest has dropped it: a trap.
+    pub fn get<H: Held>(&self, resource: Borrowed<'_, H>) -> Result<&H, Misuse> {
+        self.table.get(resource)
+    }
+
+    /// What is behind a resource, to change it.
+    ///
+    /// # Errors
+    /// As [`Context::get`].
+    pub fn get_mut<H: Held>(&mut self, resource: Borrowed<'_, H>) -> Result<&mut H, Misuse> {
+        self.table.get_mut(resource)
+    }
+
+    /// Takes what is behind a resource that the guest has handed over.
+    ///
+    /// # Errors
+    /// As [`Context::get`], and where something is left that was made from it.
+    pub fn take<H: Held>(&mut self, resource: &Resource<H>) -> Result<H, Misuse> {
+        self.table.take(resource)
     }
 
     /// [`Context::room`] for so many alike.

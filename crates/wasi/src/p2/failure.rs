@@ -8,8 +8,10 @@ use super::misuse::Misuse;
 
 /// What the guest is told, or a trap.
 #[derive(Debug)]
-pub(super) enum Failure<Code> {
+pub enum Failure<Code> {
+    /// The guest is told.
     Code(Code),
+    /// The guest is ended.
     Trap(Error),
 }
 
@@ -26,10 +28,13 @@ impl<Code> From<Misuse> for Failure<Code> {
 }
 
 /// What a function gives that can fail.
-pub(super) type Outcome<R, Code> = Result<Result<R, Code>, Error>;
+pub type Outcome<R, Code> = Result<Result<R, Code>, Error>;
 
 /// Tells the guest what came of an operation.
-pub(super) fn told<R, Code>(result: Result<R, Failure<Code>>) -> Outcome<R, Code> {
+///
+/// # Errors
+/// Those that end the guest.
+pub fn told<R, Code>(result: Result<R, Failure<Code>>) -> Outcome<R, Code> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Failure::Code(code)) => Ok(Err(code)),

@@ -10,15 +10,15 @@ use super::table::Held;
 use crate::host::{WaitMode, hold_thread};
 
 /// The version of all interfaces, which serves guests that want any version since 0.2.0.
-pub(super) const VERSION: &str = "0.2.12";
+pub const VERSION: &str = "0.2.12";
 
 /// Finds a guest's context in the data of its store.
-pub(super) trait FindContext<T>: Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static {}
+pub trait FindContext<T>: Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static {}
 
 impl<T, F: Fn(&mut T) -> &mut Context + Copy + Send + Sync + 'static> FindContext<T> for F {}
 
 /// An `async fn` that a guest calls, whose future any executor may poll.
-pub(super) trait Waits<'c, P, R>: Fn(&'c mut Context, P) -> Self::Answer {
+pub trait Waits<'c, P, R>: Fn(&'c mut Context, P) -> Self::Answer {
     /// What is waited for.
     type Answer: Future<Output = Result<R, Error>> + Send + 'c;
 }
@@ -32,23 +32,28 @@ where
 }
 
 /// An interface whose functions are being bound.
-pub(super) struct Interface<'a, T: 'static, F> {
+pub struct Interface<'a, T: 'static, F> {
     instance: LinkerInstance<'a, T>,
     context: F,
 }
 
+impl<T: 'static, F> std::fmt::Debug for Interface<'_, T, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interface").finish_non_exhaustive()
+    }
+}
+
 impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     /// The interface of a name without a version, such as `wasi:io/poll`.
-    pub(super) fn new(
-        linker: &'a mut Linker<T>,
-        name: &str,
-        context: F,
-    ) -> Result<Interface<'a, T, F>, Error> {
+    ///
+    /// # Errors
+    /// Where the linker has something else under that name.
+    pub fn new(linker: &'a mut Linker<T>, name: &str, context: F) -> Result<Interface<'a, T, F>, Error> {
         Ok(Interface { instance: linker.instance(&format!("{name}@{VERSION}"))?, context })
     }
 
     /// Binds a function that does not wait. `P` is the tuple of its parameters, `R` its result.
-    pub(super) fn func<P, R>(
+    pub fn func<P, R>(
         &mut self,
         name: &str,
         call: impl for<'c> Fn(&'c mut Context, P::Lifted<'c>) -> Result<R, Error> + Send + Sync + 'static,
@@ -67,7 +72,7 @@ impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     }
 
     /// Binds a function that may have to wait: in calls that can wait it holds no thread.
-    pub(super) fn waiting<P, R>(
+    pub fn waiting<P, R>(
         &mut self,
         name: &str,
         call: impl for<'c> Waits<'c, P::Lifted<'c>, R> + Copy + Send + Sync + 'static,
@@ -99,7 +104,7 @@ impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     }
 
     /// Binds a resource: what stands behind it is dropped with its last handle.
-    pub(super) fn resource<H: Held>(&mut self, name: &str) -> &mut Self {
+    pub fn resource<H: Held>(&mut self, name: &str) -> &mut Self {
         let context = self.context;
         self.instance.resource_of::<H>(name, move |mut store, resource: Resource<H>| {
             Ok(context(store.data_mut()).table.delete(&resource)?)

@@ -9,7 +9,8 @@ pub struct Misuse(String);
 
 impl Misuse {
     /// What was wrong, as a sentence that names the resource or function.
-    pub(super) fn new(what: impl Into<String>) -> Misuse {
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Misuse {
         Misuse(what.into())
     }
 

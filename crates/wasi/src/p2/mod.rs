@@ -17,6 +17,9 @@
 //! 5. `crates/innkeeper/tests/wasi_0_2/wasi-0.2.12.wat` has every function with its type: one that is not bound, or with another type, fails a test, unless it is named in
 //!    `known-gaps.txt` beside it; and so does one that is named there and bound.
 //!
+//! Another crate binds an interface in the same way, through what is public here. What its guests wait for, read and write that is no handle of the host's is an [`Event`], a [`Source`] or
+//! a [`Sink`].
+//!
 //! Choices, where the specification leaves room:
 //! - What a key does not allow is `not-permitted`, as a path that leaves its directory is. `mutate-directory` is not asked for when a directory is opened: it has what the one
 //!   it was reached through has.
@@ -28,6 +31,7 @@
 mod cli;
 mod clocks;
 mod context;
+mod custom;
 mod failure;
 mod filesystem;
 mod interface;
@@ -43,10 +47,16 @@ mod streams;
 mod table;
 
 pub use context::Context;
+pub use custom::{Event, Sink, Source, StreamEnd, StreamFault};
+pub use failure::{Failure, Outcome, told};
+pub use interface::{FindContext, Interface, VERSION, Waits};
 pub use link::add_to_linker;
 pub use misuse::Misuse;
 pub use observe::{Observers, ReplayedFailure, is_trap};
+pub use poll::Pollable;
 pub use replayed::ReplayedStreams;
 #[cfg(feature = "async")]
 pub use run::call_run_async;
 pub use run::{RUN, call_run, run};
+pub use streams::{InputStream, IoError, OutputStream};
+pub use table::{Full, Held, Room};

@@ -3,22 +3,32 @@
 //! A pollable is a time, or the readiness of a handle of the host's: it takes no thread, and nothing happens before it is polled. However many are polled, that is one wait of
 //! the host's, which the store's deadline ends.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use innkeeper_component::{Borrowed, Linker};
 use innkeeper_engine::{BudgetKind, Error};
 
 use super::context::Context;
+use super::custom::Event;
 use super::interface::{FindContext, Interface};
 use super::misuse::{Misuse, interrupted};
 use super::sockets::Connection;
 use super::table::Held;
-use crate::host::{self, Clock, Direction, File, Interest, Lookup, Socket, SocketKind, Stream, WaitRequest};
+use crate::host::{
+    self, Clock, Direction, File, Host, Interest, Lookup, Readiness, Socket, SocketKind, Stream, WaitRequest,
+};
+
+/// `wasi:io/poll.pollable`: something to wait for.
+#[derive(Debug)]
+pub struct Pollable(Awaited);
 
 /// What a `pollable` waits for.
 #[derive(Debug)]
-pub(super) enum Pollable {
+enum Awaited {
     /// Nothing: it is ready.
     Always,
     /// That the monotonic clock shows this time.
@@ -27,6 +37,35 @@ pub(super) enum Pollable {
     Ready(Waitable, Direction),
     /// That what a TCP socket is about to do can be finished: there is a connection to accept, or it is connected, or it has failed.
     Progress(Arc<Connection>),
+    /// That something has happened which is nothing of the system's.
+    Event(Arc<dyn Event>),
+}
+
+impl Pollable {
+    /// One that waits for an event.
+    #[must_use]
+    pub fn event(event: Arc<dyn Event>) -> Pollable {
+        Pollable(Awaited::Event(event))
+    }
+
+    /// One that is ready.
+    #[must_use]
+    pub fn always() -> Pollable {
+        Pollable(Awaited::Always)
+    }
+
+    /// One that waits until the monotonic clock shows this time.
+    pub(super) fn at(time: Duration) -> Pollable {
+        Pollable(Awaited::At(time))
+    }
+
+    pub(super) fn ready(on: Waitable, direction: Direction) -> Pollable {
+        Pollable(Awaited::Ready(on, direction))
+    }
+
+    pub(super) fn progress(connection: Arc<Connection>) -> Pollable {
+        Pollable(Awaited::Progress(connection))
+    }
 }
 
 /// A handle of the host's, shared with the resource that it was subscribed to.
@@ -102,19 +141,24 @@ async fn wait(
         )));
     }
     let _charge = cx.host.budget().hold(BudgetKind::Buffer, pollables.len() as u64 * COST_BYTES)?;
-    let pollables: Vec<&Pollable> =
-        pollables.iter().map(|pollable| cx.table.get(*pollable)).collect::<Result<_, _>>()?;
+    let pollables: Vec<&Awaited> =
+        pollables.iter().map(|pollable| Ok(&cx.table.get(*pollable)?.0)).collect::<Result<_, Misuse>>()?;
+    let mut events: Vec<&dyn Event> = Vec::new();
     let mut interests = Vec::new();
     let mut soonest: Option<Duration> = None;
     for pollable in &pollables {
         let time = match pollable {
-            Pollable::Always => Some(Duration::ZERO),
-            Pollable::At(time) => Some(*time),
-            Pollable::Ready(on, direction) => {
+            Awaited::Always => Some(Duration::ZERO),
+            Awaited::At(time) => Some(*time),
+            Awaited::Event(event) => {
+                events.push(&**event);
+                None
+            }
+            Awaited::Ready(on, direction) => {
                 interests.push(Interest { on: on.as_host(), direction: *direction });
                 None
             }
-            Pollable::Progress(connection) => {
+            Awaited::Progress(connection) => {
                 let socket = &connection.socket;
                 // Only now: it may have begun to listen since it was subscribed to.
                 let direction = match socket.kind() {
@@ -136,24 +180,62 @@ async fn wait(
         None => None,
     };
     let timeout = [left, at_most].into_iter().flatten().min();
-    let answers = cx.host.wait(&WaitRequest { interests: &interests, timeout }).await.map_err(failed)?;
+    let request = WaitRequest { interests: &interests, timeout };
+    let (happened, answers) = match events.is_empty() {
+        true => (Vec::new(), cx.host.wait(&request).await.map_err(failed)?),
+        false => wait_beside(&cx.host, &events, &request).await.map_err(failed)?,
+    };
+    let is_any_ready = happened.contains(&true) || answers.iter().any(|answer| answer.ready);
     let mut now = match soonest {
         Some(_) => cx.host.now(Clock::Monotonic).map_err(failed)?,
         None => Duration::ZERO,
     };
-    if timeout == left && !answers.iter().any(|answer| answer.ready) {
+    if timeout == left && !is_any_ready {
         // The wait has ended, so the soonest time has come, however coarse the clock.
         now = now.max(soonest.unwrap_or_default());
     }
-    let mut answers = answers.iter();
-    let is_ready = |pollable: &&Pollable| match pollable {
-        Pollable::Always => true,
-        Pollable::At(time) => *time <= now,
+    let (mut answers, mut happened) = (answers.iter(), happened.into_iter());
+    let is_ready = |pollable: &&Awaited| match pollable {
+        Awaited::Always => true,
+        Awaited::At(time) => *time <= now,
+        Awaited::Event(_) => happened.next().is_some_and(|has_happened| has_happened),
         // One whose other end is gone can be read to its end, or written to in vain, at once.
-        Pollable::Ready(..) | Pollable::Progress(_) => {
+        Awaited::Ready(..) | Awaited::Progress(_) => {
             answers.next().is_some_and(|answer| answer.ready || answer.hangup)
         }
     };
     let ready: Vec<bool> = pollables.iter().map(is_ready).collect();
     Ok((0..).zip(ready).filter(|(_, is_ready)| *is_ready).map(|(index, _)| index).collect())
+}
+
+/// Waits for the host's handles and for events together. Gives which of the events have happened, and what came of the rest.
+async fn wait_beside(
+    host: &Host,
+    events: &[&dyn Event],
+    request: &WaitRequest<'_>,
+) -> Result<(Vec<bool>, Vec<Readiness>), host::Error> {
+    let at_once = WaitRequest { timeout: Some(Duration::ZERO), ..*request };
+    let look = |task: &mut task::Context<'_>| -> Vec<bool> {
+        events.iter().map(|event| event.poll_ready(task).is_ready()).collect()
+    };
+    let mut happened = poll_fn(|task| Poll::Ready(look(task))).await;
+    if happened.contains(&true) || request.timeout == Some(Duration::ZERO) {
+        return Ok((happened, host.wait(&at_once).await?));
+    }
+    let answers = {
+        let suspending = host.suspending();
+        let mut waiting = pin!(suspending.wait(request));
+        let race = |task: &mut task::Context<'_>| {
+            happened = look(task);
+            match happened.contains(&true) {
+                true => Poll::Ready(Ok(None)),
+                false => waiting.as_mut().poll(task).map(|answers| answers.map(Some)),
+            }
+        };
+        host.until(race).await??
+    };
+    match answers {
+        Some(answers) => Ok((happened, answers)),
+        None => Ok((happened, host.wait(&at_once).await?)),
+    }
 }

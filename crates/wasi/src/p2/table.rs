@@ -13,7 +13,7 @@ use innkeeper_engine::{Budget, BudgetKind, Charge, Error, Exceeded};
 use super::misuse::Misuse;
 
 /// A type that a resource of WASI's is in Rust.
-pub(super) trait Held: Any + Send + Sync {
+pub trait Held: Any + Send + Sync {
     /// The resource as messages name it.
     const NAME: &'static str;
 
@@ -26,7 +26,7 @@ pub(super) trait Held: Any + Send + Sync {
 
 /// Why nothing more is kept.
 #[derive(Debug)]
-pub(super) enum Full {
+pub enum Full {
     /// As many handles are open as the keys allow.
     Handles,
     /// The guest makes the host hold as much as it may.
@@ -44,7 +44,7 @@ impl From<Full> for Error {
 
 /// Room for one thing, which is charged for from now on: who has it cannot be refused.
 #[derive(Debug)]
-pub(super) struct Room<H> {
+pub struct Room<H> {
     charge: Charge,
     of: PhantomData<fn(H)>,
 }
@@ -206,6 +206,10 @@ impl Table {
     /// # Errors
     /// Where something is left that was made from it.
     pub(super) fn delete<H: Held>(&mut self, resource: &Resource<H>) -> Result<(), Misuse> {
+        self.remove(resource).map(drop)
+    }
+
+    fn remove<H: Held>(&mut self, resource: &Resource<H>) -> Result<Box<dyn Any + Send + Sync>, Misuse> {
         self.get(resource.borrow())?;
         let (index, _) = split(resource.rep());
         let place = &mut self.places[index as usize];
@@ -218,7 +222,19 @@ impl Table {
         if let Some(parent) = kept.parent.and_then(|parent| self.kept_at(parent)) {
             parent.children -= 1;
         }
-        Ok(())
+        Ok(kept.value)
+    }
+
+    /// As [`Table::delete`], and gives what was behind it: for a function that a guest hands a resource over to.
+    ///
+    /// # Errors
+    /// As [`Table::delete`].
+    pub(super) fn take<H: Held>(&mut self, resource: &Resource<H>) -> Result<H, Misuse> {
+        match self.remove(resource)?.downcast() {
+            Ok(value) => Ok(*value),
+            // It was looked at before it was taken out.
+            Err(_) => Err(Misuse::gone(H::NAME)),
+        }
     }
 
     /// Drops everything, for when the guest has ended.

@@ -140,6 +140,6 @@ pub(super) type Outcome<R> = failure::Outcome<R, ErrorCode>;
 
 pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types.func::<(Borrowed<'_, IoError>,), Option<ErrorCode>>("filesystem-error-code", |cx, (error,)| {
-        Ok(ErrorCode::of(cx.table.get(error)?.0))
+        Ok(cx.table.get(error)?.host().and_then(ErrorCode::of))
     });
 }

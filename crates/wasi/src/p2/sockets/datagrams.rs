@@ -80,7 +80,7 @@ pub(super) fn bind<T: Send + 'static>(udp: &mut Interface<'_, T, impl FindContex
             "[method]incoming-datagram-stream.subscribe",
             |cx, (stream,)| {
                 let on = Waitable::Socket(Arc::clone(&cx.table.get(stream)?.exchange.socket));
-                cx.push_child(Pollable::Ready(on, Direction::Read), stream)
+                cx.push_child(Pollable::ready(on, Direction::Read), stream)
             },
         )
         .resource::<OutgoingDatagrams>("outgoing-datagram-stream")
@@ -96,7 +96,7 @@ pub(super) fn bind<T: Send + 'static>(udp: &mut Interface<'_, T, impl FindContex
             "[method]outgoing-datagram-stream.subscribe",
             |cx, (stream,)| {
                 let on = Waitable::Socket(Arc::clone(&cx.table.get(stream)?.exchange.socket));
-                cx.push_child(Pollable::Ready(on, Direction::Write), stream)
+                cx.push_child(Pollable::ready(on, Direction::Write), stream)
             },
         );
 }

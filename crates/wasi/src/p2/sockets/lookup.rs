@@ -49,7 +49,7 @@ pub(super) fn bind<T: Send + 'static>(
             "[method]resolve-address-stream.subscribe",
             |cx, (stream,)| {
                 let lookup = Arc::clone(&cx.table.get(stream)?.lookup);
-                cx.push_child(Pollable::Ready(Waitable::Lookup(lookup), Direction::Read), stream)
+                cx.push_child(Pollable::ready(Waitable::Lookup(lookup), Direction::Read), stream)
             },
         );
     Ok(())

@@ -25,7 +25,7 @@ pub(super) fn bind<T: Send + 'static>(
         Borrowed<'_, IoError>,
     ), Option<ErrorCode>>(
         "network-error-code",
-        |cx, (error,)| Ok(ErrorCode::of_stream(cx.table.get(error)?.0)),
+        |cx, (error,)| Ok(cx.table.get(error)?.host().and_then(ErrorCode::of_stream)),
     );
     Interface::new(linker, "wasi:sockets/instance-network", context)?
         .func::<(), Resource<Network>>("instance-network", |cx: &mut Context, ()| Ok(cx.push(Network)?));

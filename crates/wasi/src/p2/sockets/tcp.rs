@@ -204,7 +204,7 @@ fn bind_questions<T: Send + 'static>(tcp: &mut Interface<'_, T, impl FindContext
     )
     .func::<(Handle<'_>,), Resource<Pollable>>("[method]tcp-socket.subscribe", |cx, (socket,)| {
         let connection = Arc::clone(&cx.table.get(socket)?.connection);
-        cx.push_child(Pollable::Progress(connection), socket)
+        cx.push_child(Pollable::progress(connection), socket)
     });
 }
 

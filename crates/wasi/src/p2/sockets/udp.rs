@@ -83,7 +83,7 @@ pub(super) fn bind<T: Send + 'static>(
         })
         // Nothing that is started takes time.
         .func::<(Handle<'_>,), Resource<Pollable>>("[method]udp-socket.subscribe", |cx, (socket,)| {
-            cx.push_child(Pollable::Always, socket)
+            cx.push_child(Pollable::always(), socket)
         });
     options::bind_udp::<UdpSocket, T>(&mut udp);
     datagrams::bind(&mut udp);

@@ -1,7 +1,9 @@
 //! Input streams.
 
+use std::future::poll_fn;
 use std::io::IoSliceMut;
 use std::sync::Arc;
+use std::task::Poll;
 
 use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
@@ -9,6 +11,7 @@ use innkeeper_engine::Error;
 use super::{CHUNK_BYTES, Failure, StreamError, told};
 use crate::host::{self, Direction, File, Host, ReceiveFlags, Stream};
 use crate::p2::context::Context;
+use crate::p2::custom::Source;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::poll::{Pollable, Waitable};
 use crate::p2::sockets::Connection;
@@ -16,7 +19,7 @@ use crate::p2::table::Held;
 
 /// `wasi:io/streams.input-stream`
 #[derive(Debug)]
-pub(crate) struct InputStream {
+pub struct InputStream {
     source: InputSource,
     /// Whether reading has failed: then it is over.
     has_failed: bool,
@@ -34,6 +37,7 @@ pub(crate) enum InputSource {
         position: u64,
     },
     Connection(Arc<Connection>),
+    Custom(Arc<dyn Source>),
 }
 
 impl Held for InputStream {
@@ -54,6 +58,12 @@ impl InputStream {
         InputStream { source, has_failed: false }
     }
 
+    /// A stream from what is no handle of the host's.
+    #[must_use]
+    pub fn of(source: Arc<dyn Source>) -> InputStream {
+        InputStream::new(InputSource::Custom(source))
+    }
+
     /// A stream from a standard one; where there is none, it is at its end.
     pub(crate) fn standard(stream: Option<Arc<Stream>>) -> InputStream {
         InputStream::new(stream.map_or(InputSource::Nothing, InputSource::Standard))
@@ -72,6 +82,11 @@ impl InputStream {
         if buffer.is_empty() {
             return Ok(0);
         }
+        if let InputSource::Custom(source) = &self.source {
+            let result = read_custom(host, &**source, buffer, waiting).await;
+            self.has_failed = matches!(result, Err(Failure::Closed | Failure::Custom(_)));
+            return result;
+        }
         match self.source.read(host, buffer, waiting).await {
             Ok(0) => Err(Failure::Closed),
             Ok(count) => Ok(count),
@@ -87,17 +102,20 @@ impl InputStream {
     /// What tells when there is something to read.
     fn pollable(&self) -> Pollable {
         match &self.source {
-            _ if self.has_failed => Pollable::Always,
+            _ if self.has_failed => Pollable::always(),
             InputSource::Standard(stream) => {
-                Pollable::Ready(Waitable::Stream(Arc::clone(stream)), Direction::Read)
+                Pollable::ready(Waitable::Stream(Arc::clone(stream)), Direction::Read)
             }
             InputSource::File { file, .. } if file.may_wait() => {
-                Pollable::Ready(Waitable::File(Arc::clone(file)), Direction::Read)
+                Pollable::ready(Waitable::File(Arc::clone(file)), Direction::Read)
             }
             InputSource::Connection(connection) if !connection.is_input_closed() => {
-                Pollable::Ready(Waitable::Connection(Arc::clone(connection)), Direction::Read)
+                Pollable::ready(Waitable::Connection(Arc::clone(connection)), Direction::Read)
             }
-            InputSource::Nothing | InputSource::File { .. } | InputSource::Connection(_) => Pollable::Always,
+            InputSource::Custom(source) => Pollable::event(Arc::clone(source) as _),
+            InputSource::Nothing | InputSource::File { .. } | InputSource::Connection(_) => {
+                Pollable::always()
+            }
         }
     }
 }
@@ -109,7 +127,7 @@ impl InputSource {
         }
         let buffers = &mut [IoSliceMut::new(buffer)];
         match (self, waiting) {
-            (InputSource::Nothing | InputSource::Connection(_), _) => Ok(0),
+            (InputSource::Nothing | InputSource::Connection(_) | InputSource::Custom(_), _) => Ok(0),
             (InputSource::Standard(stream), Waiting::Yes) => host.read_stream(stream, buffers).await,
             (InputSource::Standard(stream), Waiting::No) => host.read_stream_now(stream, buffers),
             (InputSource::File { file, .. }, Waiting::Yes) if file.may_wait() => {
@@ -141,6 +159,25 @@ async fn receive(
                 connection.wait(host, Direction::Read).await?;
             }
             result => return result,
+        }
+    }
+}
+
+/// Reads what is no handle of the host's; none where there is nothing yet, and it does not wait.
+async fn read_custom(
+    host: &Host,
+    source: &dyn Source,
+    buffer: &mut [u8],
+    waiting: Waiting,
+) -> Result<usize, Failure> {
+    match waiting {
+        Waiting::Yes => Ok(host.until(|task| source.poll_read(task, buffer)).await??),
+        Waiting::No => {
+            let now = poll_fn(|task| Poll::Ready(source.poll_read(task, buffer))).await;
+            match now {
+                Poll::Ready(result) => Ok(result?),
+                Poll::Pending => Ok(0),
+            }
         }
     }
 }

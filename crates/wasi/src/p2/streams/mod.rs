@@ -13,20 +13,49 @@ use innkeeper_component::{Borrowed, ComponentType, Linker, Lower, Resource};
 use innkeeper_engine::Error;
 
 use super::context::Context;
+use super::custom::{StreamEnd, StreamFault};
 use super::interface::{FindContext, Interface};
 use super::misuse::{Misuse, interrupted};
 use super::table::Held;
 use crate::host;
 
-pub(super) use input::{InputSource, InputStream, chunk};
-pub(super) use output::{OutputSink, OutputStream};
+pub use input::InputStream;
+pub(super) use input::{InputSource, chunk};
+pub(super) use output::OutputSink;
+pub use output::OutputStream;
 
 /// As many bytes are moved by one call at most: the guest asks again, and can be stopped between two calls.
 const CHUNK_BYTES: usize = 1 << 16;
 
 /// `wasi:io/error.error`: why the host could not do something.
 #[derive(Debug)]
-pub(super) struct IoError(pub(super) host::Error);
+pub struct IoError(Reason);
+
+/// Why.
+#[derive(Debug)]
+enum Reason {
+    Host(host::Error),
+    Custom(StreamFault),
+}
+
+impl IoError {
+    /// The host's error, where it was one.
+    pub(super) fn host(&self) -> Option<host::Error> {
+        match self.0 {
+            Reason::Host(error) => Some(error),
+            Reason::Custom(_) => None,
+        }
+    }
+
+    /// What a [`super::Source`] or [`super::Sink`] has failed with, where it was one.
+    #[must_use]
+    pub fn custom(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        match &self.0 {
+            Reason::Host(_) => None,
+            Reason::Custom(fault) => Some(&**fault),
+        }
+    }
+}
 
 impl Held for IoError {
     const NAME: &'static str = "wasi:io/error error";
@@ -46,6 +75,7 @@ enum Failure {
     /// The stream is at its end, or has failed before.
     Closed,
     Host(host::Error),
+    Custom(StreamFault),
     /// The guest is stopped.
     Trap(Error),
 }
@@ -59,6 +89,15 @@ impl From<host::Error> for Failure {
     }
 }
 
+impl From<StreamEnd> for Failure {
+    fn from(end: StreamEnd) -> Failure {
+        match end {
+            StreamEnd::Closed => Failure::Closed,
+            StreamEnd::Failed(fault) => Failure::Custom(fault),
+        }
+    }
+}
+
 impl From<Misuse> for Failure {
     fn from(misuse: Misuse) -> Failure {
         Failure::Trap(misuse.into())
@@ -67,16 +106,18 @@ impl From<Misuse> for Failure {
 
 /// Tells the guest what came of an operation.
 fn told<R>(cx: &mut Context, result: Result<R, Failure>) -> Result<Result<R, StreamError>, Error> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(Failure::Closed) => Ok(Err(StreamError::Closed)),
-        // Who has no room for the reason is told that the stream is over, as after every failure: what others do to a connection does not end the guest.
-        Err(Failure::Host(error)) => Ok(Err(match cx.push(IoError(error)) {
-            Ok(error) => StreamError::LastOperationFailed(error),
-            Err(_) => StreamError::Closed,
-        })),
-        Err(Failure::Trap(error)) => Err(error),
-    }
+    let reason = match result {
+        Ok(value) => return Ok(Ok(value)),
+        Err(Failure::Closed) => return Ok(Err(StreamError::Closed)),
+        Err(Failure::Trap(error)) => return Err(error),
+        Err(Failure::Host(error)) => Reason::Host(error),
+        Err(Failure::Custom(fault)) => Reason::Custom(fault),
+    };
+    // Who has no room for the reason is told that the stream is over, as after every failure: what others do to a connection does not end the guest.
+    Ok(Err(match cx.push(IoError(reason)) {
+        Ok(error) => StreamError::LastOperationFailed(error),
+        Err(_) => StreamError::Closed,
+    }))
 }
 
 pub(super) fn bind<T: Send + 'static>(
@@ -86,7 +127,10 @@ pub(super) fn bind<T: Send + 'static>(
     Interface::new(linker, "wasi:io/error", context)?
         .resource::<IoError>("error")
         .func::<(Borrowed<'_, IoError>,), String>("[method]error.to-debug-string", |cx, (error,)| {
-            Ok(cx.table.get(error)?.0.to_string())
+            Ok(match &cx.table.get(error)?.0 {
+                Reason::Host(error) => error.to_string(),
+                Reason::Custom(fault) => fault.to_string(),
+            })
         });
     let mut streams = Interface::new(linker, "wasi:io/streams", context)?;
     input::bind(&mut streams);

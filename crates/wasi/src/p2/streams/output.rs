@@ -1,7 +1,9 @@
 //! Output streams.
 
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use innkeeper_component::{Borrowed, Resource};
@@ -11,6 +13,7 @@ use super::input::{InputStream, Waiting, chunk};
 use super::{CHUNK_BYTES, Failure, StreamError, told};
 use crate::host::{self, Direction, File, Host, Interest, Stream, WaitRequest};
 use crate::p2::context::Context;
+use crate::p2::custom::Sink;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::misuse::Misuse;
 use crate::p2::poll::{Pollable, Waitable};
@@ -19,7 +22,7 @@ use crate::p2::table::Held;
 
 /// `wasi:io/streams.output-stream`
 #[derive(Debug)]
-pub(crate) struct OutputStream {
+pub struct OutputStream {
     sink: OutputSink,
     /// Bytes that `check-write` has allowed the guest to write.
     permitted: u64,
@@ -41,6 +44,7 @@ pub(crate) enum OutputSink {
     /// The end of a file, wherever that is.
     End(Arc<File>),
     Connection(Arc<Connection>),
+    Custom(Arc<dyn Sink>),
 }
 
 impl Held for OutputStream {
@@ -62,6 +66,12 @@ impl OutputStream {
         OutputStream { sink, permitted: 0, has_failed: false }
     }
 
+    /// A stream to what is no handle of the host's.
+    #[must_use]
+    pub fn of(sink: Arc<dyn Sink>) -> OutputStream {
+        OutputStream::new(OutputSink::Custom(sink))
+    }
+
     /// A stream to a standard one; where there is none, it is closed.
     pub(crate) fn standard(stream: Option<Arc<Stream>>) -> OutputStream {
         OutputStream::new(stream.map_or(OutputSink::Nothing, OutputSink::Standard))
@@ -71,6 +81,18 @@ impl OutputStream {
     async fn check(&mut self, host: &Host, waiting: Waiting) -> Result<u64, Failure> {
         if self.is_closed() {
             return Err(Failure::Closed);
+        }
+        if let OutputSink::Custom(sink) = &self.sink {
+            let room = match waiting {
+                Waiting::Yes => host.until(|task| sink.poll_room(task)).await?,
+                Waiting::No => match poll_fn(|task| Poll::Ready(sink.poll_room(task))).await {
+                    Poll::Ready(room) => room,
+                    Poll::Pending => Ok(0),
+                },
+            };
+            self.has_failed = room.is_err();
+            self.permitted = room?.min(CHUNK_BYTES as u64);
+            return Ok(self.permitted);
         }
         self.permitted = match self.sink.waits_for() {
             None => CHUNK_BYTES as u64,
@@ -96,7 +118,10 @@ impl OutputStream {
             || match &self.sink {
                 OutputSink::Nothing => true,
                 OutputSink::Connection(connection) => connection.is_output_closed(),
-                OutputSink::Standard(_) | OutputSink::File { .. } | OutputSink::End(_) => false,
+                OutputSink::Standard(_)
+                | OutputSink::File { .. }
+                | OutputSink::End(_)
+                | OutputSink::Custom(_) => false,
             }
     }
 
@@ -116,6 +141,14 @@ impl OutputStream {
 
     /// Writes all.
     async fn write(&mut self, host: &Host, bytes: &[u8]) -> Result<(), Failure> {
+        if let OutputSink::Custom(sink) = &self.sink {
+            if self.has_failed {
+                return Err(Failure::Closed);
+            }
+            let written = write_custom(host, &**sink, bytes).await;
+            self.has_failed = matches!(written, Err(Failure::Closed | Failure::Custom(_)));
+            return written;
+        }
         let is_closed = self.is_closed();
         let written = self.sink.write(host, bytes).await;
         if let Err(error) = written
@@ -133,8 +166,13 @@ impl OutputStream {
     /// What tells when there is room.
     fn pollable(&self) -> Pollable {
         match self.sink.waits_for() {
-            Some(on) if !self.is_closed() => Pollable::Ready(on, Direction::Write),
-            _ => Pollable::Always,
+            None if let OutputSink::Custom(sink) = &self.sink
+                && !self.has_failed =>
+            {
+                Pollable::event(Arc::clone(sink) as _)
+            }
+            Some(on) if !self.is_closed() => Pollable::ready(on, Direction::Write),
+            _ => Pollable::always(),
         }
     }
 }
@@ -157,7 +195,7 @@ impl OutputSink {
         while written < bytes.len() {
             let rest = &[IoSlice::new(&bytes[written..])];
             let count = match self {
-                OutputSink::Nothing => return Err(host::Error::Pipe),
+                OutputSink::Nothing | OutputSink::Custom(_) => return Err(host::Error::Pipe),
                 OutputSink::Standard(stream) => host.write_stream(stream, rest).await?,
                 OutputSink::File { file, .. } | OutputSink::End(file) if file.may_wait() => {
                     host.write(file, rest).await?
@@ -187,6 +225,15 @@ async fn send(host: &Host, connection: &Connection, bytes: &[u8]) -> Result<usiz
             result => return result,
         }
     }
+}
+
+/// Writes all to what is no handle of the host's.
+async fn write_custom(host: &Host, sink: &dyn Sink, mut bytes: &[u8]) -> Result<(), Failure> {
+    while !bytes.is_empty() {
+        let count = host.until(|task| sink.poll_write(task, bytes)).await??;
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 type Handle<'a> = Borrowed<'a, OutputStream>;

@@ -1,5 +1,6 @@
 //! What stands between the server and those who answer.
 
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -33,6 +34,17 @@ pub enum Failure {
     Deadline(String),
     /// There is no room for another guest: 503.
     Exhausted(String),
+}
+
+/// For the log.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Guest(reason) | Failure::Deadline(reason) | Failure::Exhausted(reason) => {
+                f.write_str(reason)
+            }
+        }
+    }
 }
 
 /// Answers requests: a component, a program of WASI 0.1, a directory of files.

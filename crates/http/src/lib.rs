@@ -6,6 +6,7 @@
 
 mod body;
 mod handler;
+pub mod p2;
 
 pub use body::{Body, BodyError, empty, full};
 pub use handler::{Arrival, Failure, Handler, Response};

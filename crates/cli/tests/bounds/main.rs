@@ -49,12 +49,7 @@ fn run(mut command: Command, text: &str) -> Ran {
     let _ = writer.join();
     let output = child.wait_with_output().expect("inn has ended");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Ran {
-        code: output.status.code(),
-        stdout: text(&output.stdout),
-        stderr: text(&output.stderr),
-        held_bytes,
-    }
+    Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr), held_bytes }
 }
 
 /// Waits for a process, and tells how much it held at its largest: the system keeps that number, so that looking now and then is enough.

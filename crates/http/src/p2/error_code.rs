@@ -1,0 +1,152 @@
+//! `wasi:http/types.error-code`: why something of HTTP has failed, and which failures of the host it is.
+
+use std::fmt;
+
+use http_body_util::LengthLimitError;
+use innkeeper_component::{ComponentType, Lift, Lower};
+
+use crate::BodyError;
+
+/// `wasi:http/types.DNS-error-payload`
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(path = innkeeper_component)]
+pub struct DnsErrorPayload {
+    /// The code of the answer, in words.
+    pub rcode: Option<String>,
+    /// More about it, as a number.
+    pub info_code: Option<u16>,
+}
+
+/// `wasi:http/types.TLS-alert-received-payload`
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(path = innkeeper_component)]
+pub struct TlsAlertReceivedPayload {
+    /// The alert's number.
+    pub alert_id: Option<u8>,
+    /// The alert in words.
+    pub alert_message: Option<String>,
+}
+
+/// `wasi:http/types.field-size-payload`
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(path = innkeeper_component)]
+pub struct FieldSizePayload {
+    /// Which field.
+    pub field_name: Option<String>,
+    /// Its size in bytes.
+    pub field_size: Option<u32>,
+}
+
+/// `wasi:http/types.error-code`, with the names of the specification.
+#[allow(missing_docs, reason = "the names say it, and the specification says no more")]
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(path = innkeeper_component)]
+pub enum ErrorCode {
+    #[component(name = "DNS-timeout")]
+    DnsTimeout,
+    #[component(name = "DNS-error")]
+    DnsError(DnsErrorPayload),
+    DestinationNotFound,
+    DestinationUnavailable,
+    #[component(name = "destination-IP-prohibited")]
+    DestinationIpProhibited,
+    #[component(name = "destination-IP-unroutable")]
+    DestinationIpUnroutable,
+    ConnectionRefused,
+    ConnectionTerminated,
+    ConnectionTimeout,
+    ConnectionReadTimeout,
+    ConnectionWriteTimeout,
+    ConnectionLimitReached,
+    #[component(name = "TLS-protocol-error")]
+    TlsProtocolError,
+    #[component(name = "TLS-certificate-error")]
+    TlsCertificateError,
+    #[component(name = "TLS-alert-received")]
+    TlsAlertReceived(TlsAlertReceivedPayload),
+    #[component(name = "HTTP-request-denied")]
+    HttpRequestDenied,
+    #[component(name = "HTTP-request-length-required")]
+    HttpRequestLengthRequired,
+    #[component(name = "HTTP-request-body-size")]
+    HttpRequestBodySize(Option<u64>),
+    #[component(name = "HTTP-request-method-invalid")]
+    HttpRequestMethodInvalid,
+    #[component(name = "HTTP-request-URI-invalid")]
+    HttpRequestUriInvalid,
+    #[component(name = "HTTP-request-URI-too-long")]
+    HttpRequestUriTooLong,
+    #[component(name = "HTTP-request-header-section-size")]
+    HttpRequestHeaderSectionSize(Option<u32>),
+    #[component(name = "HTTP-request-header-size")]
+    HttpRequestHeaderSize(Option<FieldSizePayload>),
+    #[component(name = "HTTP-request-trailer-section-size")]
+    HttpRequestTrailerSectionSize(Option<u32>),
+    #[component(name = "HTTP-request-trailer-size")]
+    HttpRequestTrailerSize(FieldSizePayload),
+    #[component(name = "HTTP-response-incomplete")]
+    HttpResponseIncomplete,
+    #[component(name = "HTTP-response-header-section-size")]
+    HttpResponseHeaderSectionSize(Option<u32>),
+    #[component(name = "HTTP-response-header-size")]
+    HttpResponseHeaderSize(FieldSizePayload),
+    #[component(name = "HTTP-response-body-size")]
+    HttpResponseBodySize(Option<u64>),
+    #[component(name = "HTTP-response-trailer-section-size")]
+    HttpResponseTrailerSectionSize(Option<u32>),
+    #[component(name = "HTTP-response-trailer-size")]
+    HttpResponseTrailerSize(FieldSizePayload),
+    #[component(name = "HTTP-response-transfer-coding")]
+    HttpResponseTransferCoding(Option<String>),
+    #[component(name = "HTTP-response-content-coding")]
+    HttpResponseContentCoding(Option<String>),
+    #[component(name = "HTTP-response-timeout")]
+    HttpResponseTimeout,
+    #[component(name = "HTTP-upgrade-failed")]
+    HttpUpgradeFailed,
+    #[component(name = "HTTP-protocol-error")]
+    HttpProtocolError,
+    LoopDetected,
+    ConfigurationError,
+    InternalError(Option<String>),
+}
+
+impl ErrorCode {
+    /// Why a body that is received has ended before its end.
+    pub(crate) fn of_body(error: &BodyError) -> ErrorCode {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+        while let Some(error) = cause {
+            if let Some(code) = error.downcast_ref::<ErrorCode>() {
+                return code.clone();
+            }
+            if error.is::<LengthLimitError>() {
+                return ErrorCode::HttpRequestBodySize(None);
+            }
+            if let Some(error) = error.downcast_ref::<hyper::Error>() {
+                return ErrorCode::of_hyper(error);
+            }
+            cause = error.source();
+        }
+        ErrorCode::InternalError(None)
+    }
+
+    /// What has happened to a connection.
+    pub(crate) fn of_hyper(error: &hyper::Error) -> ErrorCode {
+        if error.is_timeout() {
+            ErrorCode::ConnectionReadTimeout
+        } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            ErrorCode::ConnectionTerminated
+        } else {
+            ErrorCode::HttpProtocolError
+        }
+    }
+}
+
+/// As logs and `to-debug-string` have it.
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ErrorCode {}

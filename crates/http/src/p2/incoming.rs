@@ -1,0 +1,191 @@
+//! What a guest is given: `incoming-request`, `incoming-body`, `future-trailers`.
+
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+use std::time::Duration;
+
+use http::{HeaderMap, request, uri};
+use innkeeper_component::{Borrowed, Resource};
+use innkeeper_engine::Error;
+use innkeeper_wasi::p2::{Context, Event, FindContext, Held, InputStream, Interface, Pollable};
+
+use super::error_code::ErrorCode;
+use super::fields::{Fields, remove_forbidden};
+use super::message::{Method, Scheme};
+use super::received::Received;
+use crate::Body;
+
+/// `wasi:http/types.incoming-request`
+#[derive(Debug)]
+pub(super) struct IncomingRequest {
+    method: http::Method,
+    path: Option<uri::PathAndQuery>,
+    scheme: Option<uri::Scheme>,
+    authority: Option<String>,
+    headers: Fields,
+    body: Option<IncomingBody>,
+}
+
+/// `wasi:http/types.incoming-body`
+#[derive(Debug)]
+pub(super) struct IncomingBody {
+    received: Arc<Received>,
+    is_stream_taken: bool,
+}
+
+/// `wasi:http/types.future-trailers`
+#[derive(Debug)]
+pub(super) struct FutureTrailers {
+    received: Arc<Received>,
+    is_taken: bool,
+}
+
+/// That the trailers are there.
+#[derive(Debug)]
+struct TrailersArrive(Arc<Received>);
+
+impl Held for IncomingRequest {
+    const NAME: &'static str = "wasi:http/types incoming-request";
+}
+
+impl Held for IncomingBody {
+    const NAME: &'static str = "wasi:http/types incoming-body";
+}
+
+impl Held for FutureTrailers {
+    const NAME: &'static str = "wasi:http/types future-trailers";
+}
+
+impl IncomingRequest {
+    /// A request that has come, with the scheme that its connection says.
+    pub(super) fn new(
+        cx: &Context,
+        (mut parts, body): (request::Parts, Body),
+        scheme: uri::Scheme,
+    ) -> Result<IncomingRequest, Error> {
+        let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let authority = parts.uri.authority().map(uri::Authority::as_str).or(host).map(str::to_owned);
+        remove_forbidden(&mut parts.headers);
+        Ok(IncomingRequest {
+            method: parts.method,
+            path: parts.uri.into_parts().path_and_query,
+            scheme: Some(scheme),
+            authority,
+            headers: Fields::received(cx, parts.headers)?,
+            body: Some(IncomingBody::new(body, None)),
+        })
+    }
+}
+
+impl IncomingBody {
+    fn new(body: Body, between_bytes: Option<Duration>) -> IncomingBody {
+        let received = Arc::new(Received::new(body, between_bytes));
+        IncomingBody { received, is_stream_taken: false }
+    }
+}
+
+impl Event for TrailersArrive {
+    fn poll_ready(&self, task: &mut task::Context<'_>) -> Poll<()> {
+        self.0.poll_trailers(task).map(drop)
+    }
+}
+
+type Request<'a> = Borrowed<'a, IncomingRequest>;
+type BodyHandle<'a> = Borrowed<'a, IncomingBody>;
+type Trailers<'a> = Borrowed<'a, FutureTrailers>;
+
+pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+    bind_messages(types);
+    types
+        .resource::<IncomingBody>("incoming-body")
+        .func::<(BodyHandle<'_>,), Result<Resource<InputStream>, ()>>(
+            "[method]incoming-body.stream",
+            |cx, (body,)| {
+                let room = cx.room_with::<InputStream>(0)?;
+                let taken = cx.get_mut(body)?;
+                if std::mem::replace(&mut taken.is_stream_taken, true) {
+                    return Ok(Err(()));
+                }
+                let stream = InputStream::of(Arc::clone(&taken.received) as _);
+                Ok(Ok(cx.push_child_into(room, stream, body)?))
+            },
+        )
+        .func::<(Resource<IncomingBody>,), Resource<FutureTrailers>>(
+            "[static]incoming-body.finish",
+            |cx, (body,)| {
+                let room = cx.room_with::<FutureTrailers>(0)?;
+                let IncomingBody { received, .. } = cx.take(&body)?;
+                Ok(cx.push_into(room, FutureTrailers { received, is_taken: false }))
+            },
+        )
+        .resource::<FutureTrailers>("future-trailers")
+        .func::<(Trailers<'_>,), Resource<Pollable>>(
+            "[method]future-trailers.subscribe",
+            |cx, (trailers,)| {
+                let event = TrailersArrive(Arc::clone(&cx.get(trailers)?.received));
+                cx.push_child(Pollable::event(Arc::new(event)), trailers)
+            },
+        )
+        .func::<(Trailers<'_>,), Option<Result<ArrivedTrailers, ()>>>(
+            "[method]future-trailers.get",
+            |cx, (trailers,)| trailers_now(cx, trailers),
+        );
+}
+
+type ArrivedTrailers = Result<Option<Resource<Fields>>, ErrorCode>;
+
+fn trailers_now(
+    cx: &mut Context,
+    trailers: Trailers<'_>,
+) -> Result<Option<Result<ArrivedTrailers, ()>>, Error> {
+    let future = cx.get(trailers)?;
+    if future.is_taken {
+        return Ok(Some(Err(())));
+    }
+    // Whoever wants to be woken polls the pollable.
+    let arrived = match future.received.poll_trailers(&mut task::Context::from_waker(Waker::noop())) {
+        Poll::Pending => return Ok(None),
+        Poll::Ready(arrived) => arrived,
+    };
+    let given = match arrived {
+        Ok(map) => Ok(map
+            .map(|map: HeaderMap| -> Result<_, Error> {
+                let fields = Fields::received(cx, map)?;
+                Ok(cx.push(fields)?)
+            })
+            .transpose()?),
+        Err(code) => Err(code),
+    };
+    cx.get_mut(trailers)?.is_taken = true;
+    Ok(Some(Ok(given)))
+}
+
+fn bind_messages<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+    types
+        .resource::<IncomingRequest>("incoming-request")
+        .func::<(Request<'_>,), Method>("[method]incoming-request.method", |cx, (request,)| {
+            Ok(Method::from(&cx.get(request)?.method))
+        })
+        .func::<(Request<'_>,), Option<String>>(
+            "[method]incoming-request.path-with-query",
+            |cx, (request,)| Ok(cx.get(request)?.path.as_ref().map(ToString::to_string)),
+        )
+        .func::<(Request<'_>,), Option<Scheme>>("[method]incoming-request.scheme", |cx, (request,)| {
+            Ok(cx.get(request)?.scheme.as_ref().map(Scheme::from))
+        })
+        .func::<(Request<'_>,), Option<String>>("[method]incoming-request.authority", |cx, (request,)| {
+            Ok(cx.get(request)?.authority.clone())
+        })
+        .func::<(Request<'_>,), Resource<Fields>>("[method]incoming-request.headers", |cx, (request,)| {
+            let headers = cx.get(request)?.headers.shared();
+            cx.push_child(headers, request)
+        })
+        .func::<(Request<'_>,), Result<Resource<IncomingBody>, ()>>(
+            "[method]incoming-request.consume",
+            |cx, (request,)| {
+                let room = cx.room_with::<IncomingBody>(0)?;
+                let body = cx.get_mut(request)?.body.take();
+                Ok(body.map(|body| cx.push_into(room, body)).ok_or(()))
+            },
+        );
+}

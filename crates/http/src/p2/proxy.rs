@@ -1,0 +1,210 @@
+//! A component of the world `wasi:http/proxy` as whoever answers requests: an instance for each.
+//!
+//! The guest is polled by who waits for its answer until that is there. What is left of it then, most often nothing, is a task of its own, which ends where nobody reads the body any more.
+//!
+//! Must stay true: no request finds anything of another's; a guest that traps before its answer has begun to be sent is no answer; one that nobody waits for is ended.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::uri;
+use http_body_util::BodyExt as _;
+use innkeeper_component::{InstancePre, Resource, TypedFunc};
+use innkeeper_engine::{Error, ErrorKind, Store, Trap};
+use innkeeper_wasi::exit_code;
+use innkeeper_wasi::host::OpenKeys;
+use innkeeper_wasi::p2::Context;
+
+use super::error_code::ErrorCode;
+use super::incoming::IncomingRequest;
+use super::outparam::{Answer, Given, Head, ResponseOutparam};
+use super::pipe::Sent;
+use crate::{Arrival, Body, Failure, Handler, Response, empty};
+
+/// What a component exports that answers requests, without its version.
+pub const INCOMING_HANDLER: &str = "wasi:http/incoming-handler";
+
+/// How long, and in which turns, a guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProxyTimes {
+    /// How much processor time a request may take; none: as much as there is before its deadline.
+    pub processor_time: Option<Duration>,
+    /// After how long a guest that computes lets others have their turn on its thread.
+    pub slice: Duration,
+}
+
+impl Default for ProxyTimes {
+    fn default() -> ProxyTimes {
+        ProxyTimes { processor_time: None, slice: Duration::from_millis(5) }
+    }
+}
+
+/// Answers requests by a component.
+#[derive(Debug)]
+pub struct Proxy {
+    pre: InstancePre<Context>,
+    /// The function that is called, by its whole name.
+    function: Arc<str>,
+    keys: OpenKeys,
+    times: ProxyTimes,
+}
+
+/// A guest that is at work on a request.
+type Guest = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+impl Proxy {
+    /// A component whose imports were found, as [`super::add_to_linker`] and [`innkeeper_wasi::p2::add_to_linker`] define them. Each of its guests has `keys`.
+    ///
+    /// # Errors
+    /// Where the component exports no `wasi:http/incoming-handler` of WASI 0.2.
+    pub fn new(pre: InstancePre<Context>, keys: OpenKeys, times: ProxyTimes) -> Result<Proxy, Error> {
+        let is_handler = |name: &str| {
+            let interface = name.strip_suffix("#handle").unwrap_or_default();
+            interface.strip_prefix(INCOMING_HANDLER).is_some_and(|version| version.starts_with("@0.2."))
+        };
+        let exported = pre.component().exported_funcs();
+        let Some((function, _)) = exported.into_iter().find(|(name, _)| is_handler(name)) else {
+            return Err(Error::new(ErrorKind::Link(format!(
+                "the component exports no `{INCOMING_HANDLER}` of WASI 0.2, so it answers no requests"
+            ))));
+        };
+        Ok(Proxy { pre, function: function.into(), keys, times })
+    }
+
+    /// A guest for a request, which has not begun.
+    fn guest(
+        &self,
+        request: http::Request<Body>,
+        arrival: &Arrival,
+        answer: &Arc<Answer>,
+    ) -> Result<Guest, Failure> {
+        let exhausted = |reason: &dyn std::fmt::Display| Failure::Exhausted(reason.to_string());
+        let context = Context::with_open_keys(&self.keys).map_err(|error| exhausted(&error))?;
+        let budget = context.host().budget().clone();
+        let engine = self.pre.component().engine();
+        let mut store = Store::with_budget(engine, context, &budget).map_err(|error| exhausted(&error))?;
+        let left = arrival.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        store.set_deadline(left).map_err(|error| exhausted(&error))?;
+        store.set_processor_time(self.times.processor_time);
+        store.yield_every(Some(self.times.slice));
+        let scheme = if arrival.secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP };
+        let (pre, function, answer) = (self.pre.clone(), Arc::clone(&self.function), Arc::clone(answer));
+        Ok(Box::pin(async move {
+            let result = call(&mut store, (&pre, &function), (request, scheme), &answer).await;
+            if let Err(failure) = &result {
+                // Before its handles are closed, which is as good as dropping what it had not finished.
+                answer.fail_body(ErrorCode::InternalError(Some(failure.to_string())));
+            }
+            store.data_mut().close_handles();
+            result
+        }))
+    }
+}
+
+/// Instantiates the component and calls it.
+async fn call(
+    store: &mut Store<Context>,
+    (pre, function): (&InstancePre<Context>, &str),
+    (request, scheme): (http::Request<Body>, uri::Scheme),
+    answer: &Arc<Answer>,
+) -> Result<(), Failure> {
+    let instance = pre.instantiate_async(&mut *store).await.map_err(not_started)?;
+    let result = async {
+        let handle: TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()> =
+            instance.get_typed_func(&mut *store, function)?;
+        let context = store.data_mut();
+        let request = IncomingRequest::new(context, request.into_parts(), scheme)?;
+        let request = context.push(request)?;
+        let outparam = context.push(ResponseOutparam::new(answer))?;
+        handle.call_async(&mut *store, (request, outparam)).await
+    };
+    match result.await {
+        // A guest that ends itself has ended.
+        Err(error) if exit_code(&error).is_none() => Err(failure(&error)),
+        _ => Ok(()),
+    }
+}
+
+impl Handler for Proxy {
+    fn handle<'a>(
+        &'a self,
+        request: http::Request<Body>,
+        arrival: Arrival,
+    ) -> Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send + 'a>> {
+        let answer = Arc::new(Answer::to(request.method()));
+        let guest = self.guest(request, &arrival, &answer);
+        Box::pin(async move {
+            let mut guest = guest?;
+            let ended = poll_fn(|task| match guest.as_mut().poll(task) {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending if answer.is_there() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await;
+            let goes_on = match ended {
+                Some(result) => {
+                    result?;
+                    None
+                }
+                None => Some(guest),
+            };
+            respond(answer.take(), goes_on)
+        })
+    }
+}
+
+/// The response that a guest has given, which may go on.
+fn respond(given: Option<Given>, goes_on: Option<Guest>) -> Result<Response, Failure> {
+    let (head, pipe) = match given {
+        Some(Given::Response(head, pipe)) => (head, pipe),
+        Some(Given::Failed(code)) => {
+            return Err(Failure::Guest(format!("the guest has answered by an error: {code}")));
+        }
+        Some(Given::Dropped) | None => {
+            return Err(Failure::Guest(String::from(
+                "the guest has dropped the response without giving one",
+            )));
+        }
+    };
+    if goes_on.is_none()
+        && let Some(code) = pipe.as_ref().and_then(|pipe| pipe.failure())
+    {
+        return Err(Failure::Guest(format!("the guest has not finished the body of its response: {code}")));
+    }
+    let worker = goes_on.map(|guest| {
+        let rest = tokio::spawn(async move {
+            if let Err(failure) = guest.await {
+                log::error!("after the response had begun: {failure}");
+            }
+        });
+        rest.abort_handle()
+    });
+    let body = match pipe {
+        Some(pipe) => Sent::new(pipe, worker).boxed_unsync(),
+        None => empty(),
+    };
+    let Head { status, headers } = head;
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Why a guest was not there at all.
+fn not_started(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Limit(_) | ErrorKind::Os(_) => Failure::Exhausted(error.to_string()),
+        _ => failure(&error),
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    match error.trap() {
+        Some(Trap::DeadlineExceeded) => Failure::Deadline(error.to_string()),
+        _ => Failure::Guest(error.to_string()),
+    }
+}

@@ -72,7 +72,16 @@ impl Component {
         bytes: impl Into<Vec<u8>>,
         features: Features,
     ) -> Result<Component, Error> {
-        let mut decoded = Decoded::new(engine, bytes.into(), features.flags())?;
+        let decoded = Decoded::new(engine, bytes.into(), features.flags())?;
+        Component::of_decoded(engine, decoded, features)
+    }
+
+    /// Works out what instantiating it comes to.
+    pub(crate) fn of_decoded(
+        engine: &Engine,
+        mut decoded: Decoded,
+        features: Features,
+    ) -> Result<Component, Error> {
         let decoding = decoded.nest.take_charge();
         let budget = match &decoding {
             Some(charge) => charge.budget().clone(),

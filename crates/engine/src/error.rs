@@ -130,9 +130,20 @@ impl Error {
         Error::new(ErrorKind::Host(error))
     }
 
-    /// About a module with its machine code; `problem` says what of it, as in "is damaged".
+    /// About a module or component with its machine code; `problem` says what of it, as in "is damaged". Whoever knows which it is puts that before it
+    /// ([`Error::of_precompiled`]).
     pub fn precompiled(problem: impl fmt::Display) -> Error {
-        Error::new(ErrorKind::Precompiled(format!("the precompiled module {problem}")))
+        Error::new(ErrorKind::Precompiled(problem.to_string()))
+    }
+
+    /// The same error, which says of what it tells: `noun` is "module" or "component".
+    pub(crate) fn of_precompiled(self, noun: &str) -> Error {
+        match self.kind() {
+            ErrorKind::Precompiled(problem) => {
+                Error::new(ErrorKind::Precompiled(format!("the precompiled {noun} {problem}")))
+            }
+            _ => self,
+        }
     }
 
     pub(crate) fn link(message: impl Into<String>) -> Error {

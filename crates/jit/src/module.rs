@@ -340,9 +340,9 @@ unsafe impl ModuleCompiler for NativeModule {
         lacking
     }
 
-    fn serialize(&self, module: &ModuleParts) -> Result<Vec<u8>, Error> {
+    fn serialize(&self, modules: &[&ModuleParts], whole: &[u8]) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        match compile_ahead((&[module], module.bytes()), &mut bytes, &|_, _| {}) {
+        match compile_ahead((modules, whole), &mut bytes, &|_, _| {}) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(Error::precompiled(format!("cannot be made: {error}"))),
         }

@@ -143,6 +143,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "crates/cli/src/reserve.rs",
     "crates/cli/src/name_service.rs",
     "crates/cli/src/signals/ignored.rs",
+    "crates/component/src/precompiled.rs",
     "crates/engine/src/fiber/",
     "crates/engine/src/sys/",
     "crates/engine/src/runtime/",

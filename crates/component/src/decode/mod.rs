@@ -9,7 +9,7 @@ mod section;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
-use innkeeper_engine::{Engine, Error, Nest};
+use innkeeper_engine::{Engine, Error, Nest, Visit};
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentDefinedTypeId, ComponentFuncTypeId,
     ComponentInstanceTypeId, ComponentValType, ResourceId,
@@ -174,10 +174,13 @@ pub(crate) enum Canonical {
 
 impl Decoded {
     pub(crate) fn new(engine: &Engine, bytes: Vec<u8>, features: WasmFeatures) -> Result<Decoded, Error> {
+        Decoded::by(|visit| Nest::new(engine, bytes, features, visit))
+    }
+
+    /// What `read` reads and validates, with the visitor that it is given.
+    pub(crate) fn by(read: impl FnOnce(&mut Visit<'_>) -> Result<Nest, Error>) -> Result<Decoded, Error> {
         let mut builder = Builder::default();
-        let nest = Nest::new(engine, bytes, features, &mut |payload: &Payload<'_>, types| {
-            builder.payload(payload, types)
-        })?;
+        let nest = read(&mut |payload: &Payload<'_>, types| builder.payload(payload, types))?;
         Ok(Decoded { nest, definitions: builder.finish() })
     }
 }

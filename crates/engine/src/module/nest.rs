@@ -52,7 +52,8 @@ impl Nest {
         Nest::of_prepared(engine, (bytes, preparation), features, visit)
     }
 
-    fn of_prepared(
+    /// The component of an engine's whose tier has been asked about it.
+    pub(crate) fn of_prepared(
         engine: &Engine,
         (bytes, preparation): (Vec<u8>, Box<dyn Preparation>),
         features: WasmFeatures,

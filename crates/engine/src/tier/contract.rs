@@ -30,7 +30,7 @@ pub unsafe trait Tier: Send + Sync + 'static {
     /// Where machine code jumps to call a function of the host; null where no machine code is made.
     fn host_entry(&self) -> *const u8;
 
-    /// What [`ModuleCompiler::serialize`] gave: the module in the binary format, and what the tier knows of it.
+    /// What [`ModuleCompiler::serialize`] gave: the module or component in the binary format, and what the tier knows of it.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Precompiled`], where the tier has made something else, or nothing that this engine can use.
@@ -44,7 +44,7 @@ pub unsafe trait Tier: Send + Sync + 'static {
     ) -> Result<(Vec<u8>, Box<dyn Preparation>), Error> {
         let _ = (config, serialized);
         Err(Error::precompiled(
-            "cannot be used: this engine only interprets; load the module's own bytes with Module::new",
+            "cannot be used: this engine only interprets; load the bytes that it was made from",
         ))
     }
 
@@ -83,7 +83,7 @@ pub enum HostCaller {
     },
 }
 
-/// A module with what a tier has made for it, as somebody has kept it.
+/// A module or component with what a tier has made for it, as somebody has kept it.
 #[derive(Clone, Copy, Debug)]
 pub enum Serialized<'a> {
     /// All of it.
@@ -215,11 +215,12 @@ pub unsafe trait ModuleCompiler: Any + Send + Sync {
     /// compiled. The answer is what of the functions that were noted as called the cache has no code for, and could have.
     fn write_cache(&self) -> Lacking;
 
-    /// Compiles all functions and gives them with the module, for [`Tier::deserialize`].
+    /// Compiles all functions of modules that are kept together and gives them with `whole`, for [`Tier::deserialize`]: a module by itself, or a component with all modules
+    /// in it and those that are generated for it.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Precompiled`], where that cannot be.
-    fn serialize(&self, module: &ModuleParts) -> Result<Vec<u8>, Error>;
+    fn serialize(&self, modules: &[&ModuleParts], whole: &[u8]) -> Result<Vec<u8>, Error>;
 
     /// What the compiler makes of a function, or why it makes nothing of it; none where there is no compiler for this processor.
     fn explain(&self, module: &ModuleParts, func: DefinedFuncIndex) -> Option<Result<Disassembly, String>>;

@@ -12,6 +12,7 @@ mod linking;
 mod references;
 mod roots;
 mod serialized;
+mod serialized_components;
 mod shared;
 mod sources;
 mod wasi;

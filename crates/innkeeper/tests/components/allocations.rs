@@ -274,3 +274,39 @@ fn c61_numbers_that_are_no_handles_trap() {
         }
     }
 }
+
+/// Elements that are nothing take no memory, wherever they are said to be, and as many as there may be are handed over at once.
+#[test]
+fn c37_streams_of_nothing_are_counted_only() {
+    const MOST: u32 = (1 << 28) - 1;
+    let text = |count: u32| {
+        format!(
+            r#"(component
+        (type $s (stream))
+        (core func $new (canon stream.new $s))
+        (core func $read (canon stream.read $s async))
+        (core func $write (canon stream.write $s async))
+        (core module $m
+            (import "" "new" (func $new (result i64)))
+            (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+            (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+            (func (export "run") (result i32) (local $ends i64)
+                (local.set $ends (call $new))
+                ;; Nobody has written yet: BLOCKED.
+                (if (i32.ne (call $read (i32.wrap_i64 (local.get $ends)) (i32.const -1) (i32.const {count})) (i32.const -1))
+                    (then (unreachable)))
+                (call $write (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))) (i32.const -1) (i32.const {count}))))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "new" (func $new)) (export "read" (func $read)) (export "write" (func $write))))))
+        (func (export "run") (result u32) (canon lift (core func $m "run"))))"#
+        )
+    };
+    for engine in engines() {
+        let (mut store, one) = instance(&engine, &text(MOST));
+        // COMPLETED, and how many.
+        assert_eq!(call(&mut store, one, "run", &[]).unwrap(), Some(Val::U32(MOST << 4)));
+        let (mut store, more) = instance(&engine, &text(MOST + 1));
+        let error = call(&mut store, more, "run", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::BufferTooLong), "{error}");
+    }
+}

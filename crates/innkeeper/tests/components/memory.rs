@@ -63,6 +63,56 @@ fn c34_c38_lists_that_lie_elsewhere_trap() {
     assert_eq!(returned(&text, "last"), Val::from(vec![0_u32]));
 }
 
+/// A memory whose pages are bytes ends where it ends, for the host and for other components.
+#[test]
+fn c38_memories_of_other_page_sizes_end_where_they_end() {
+    const SMALL: &str = "26 (pagesize 1)";
+    let data = r#"(data (i32.const 0) "\00\00\00\00\1a\00\00\00" "\00\00\00\00\1b\00\00\00" "\18\00\00\00\02\00\00\00" "yz")"#;
+    let text = returns("(list u8)", data, &[("all", 0), ("beyond", 8), ("last", 16)]);
+    let text = text.replace("\"memory\") 1)", &format!("\"memory\") {SMALL})"));
+    assert!(text.contains(SMALL));
+    let Val::List(all) = returned(&text, "all") else { panic!("no list") };
+    assert_eq!(all.len(), 26);
+    assert_eq!(trapped(&text, "beyond"), Trap::ListOutOfBounds);
+    assert_eq!(returned(&text, "last"), Val::from(b"yz".to_vec()));
+    for (callee, caller) in [(SMALL, "1"), ("1", SMALL), (SMALL, "40 (pagesize 1)")] {
+        let text = hands_over(callee, caller);
+        for engine in engines() {
+            let (mut store, instance) = instance(&engine, &text);
+            let outcome = call(&mut store, instance, "run", &[Val::U32(26)]).unwrap();
+            assert_eq!(outcome, Some(Val::U32(26)), "{callee}, {caller}");
+            let error = call(&mut store, instance, "run", &[Val::U32(27)]).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Trap::ListContentOutOfBounds), "{callee}, {caller}");
+        }
+    }
+}
+
+/// Two components with memories of these sizes; `run` hands a list of so many bytes over, from address 0 to address 0, and gives the length that arrives.
+fn hands_over(callee: &str, caller: &str) -> String {
+    format!(
+        r#"(component
+        (component $C
+            (core module $m (memory (export "memory") {callee})
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+                (func (export "f") (param i32 i32) (result i32) (local.get 1)))
+            (core instance $m (instantiate $m))
+            (func (export "f") (param "l" (list u8)) (result u32)
+                (canon lift (core func $m "f") (memory (core memory $m "memory")) (realloc (core func $m "realloc")))))
+        (component $D
+            (import "f" (func $f (param "l" (list u8)) (result u32)))
+            (core module $libc (memory (export "memory") {caller}))
+            (core instance $libc (instantiate $libc))
+            (core func $f (canon lower (func $f) (memory (core memory $libc "memory"))))
+            (core module $m (import "" "f" (func $f (param i32 i32) (result i32)))
+                (func (export "run") (param i32) (result i32) (call $f (i32.const 0) (local.get 0))))
+            (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+            (func (export "run") (param "n" u32) (result u32) (canon lift (core func $m "run"))))
+        (instance $c (instantiate $C))
+        (instance $d (instantiate $D (with "f" (func $c "f"))))
+        (func (export "run") (alias export $d "run")))"#
+    )
+}
+
 #[test]
 fn c36_empty_lists_are_looked_at_too() {
     let data = r#"(data (i32.const 0)

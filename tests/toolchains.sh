@@ -43,7 +43,8 @@ adapted() {
 
 build_python() {
   installed componentize-py==0.25.1
-  venv/bin/componentize-py -d "$programs/wit" -w program componentize -p "$programs" app -o python.wasm
+  # What Python compiles of the program is not to lie beside it.
+  PYTHONDONTWRITEBYTECODE=1 venv/bin/componentize-py -d "$programs/wit" -w program componentize -p "$programs" app -o python.wasm
 }
 
 build_javascript() {

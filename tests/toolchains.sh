@@ -43,8 +43,10 @@ adapted() {
 
 build_python() {
   installed componentize-py==0.25.1
-  # What Python compiles of the program is not to lie beside it.
-  PYTHONDONTWRITEBYTECODE=1 venv/bin/componentize-py -d "$programs/wit" -w program componentize -p "$programs" app -o python.wasm
+  # From a copy: what Python compiles of the program lies beside it then.
+  mkdir -p source
+  cp "$programs/app.py" source/
+  venv/bin/componentize-py -d "$programs/wit" -w program componentize -p source app -o python.wasm
 }
 
 build_javascript() {

@@ -16,7 +16,7 @@ use innkeeper_engine::{AsContextMut, Budget, Error, HostEnding, StoreContextMut}
 
 use super::subtask::{self, Callee, Subtask};
 use super::waitable::WaitableKind;
-use super::{Key, Shared, Slab, Waitable};
+use super::{Key, Queue, Shared, Slab, Waitable};
 use crate::abi::{InStore, Lends};
 use crate::call::Lowered;
 use crate::entry::{Entry, check_leave, enter, leave, may_enter};
@@ -98,7 +98,7 @@ impl<T: 'static> Accessor<T> {
             let state = store.attachment::<State>();
             // Where the budget has no more, it is dropped, and what it was to do is not done.
             if let Ok(key) = add(state, future, (None, &Arc::default()), &budget) {
-                lock(&state.concurrent.host.woken.keys).push_back(key);
+                state.concurrent.host.wake(key);
             }
         }));
     }
@@ -155,13 +155,13 @@ pub(crate) struct HostTask {
     /// Whom it is to tell; none of one that nobody waits for.
     subtask: Option<Key<Waitable>>,
     resources: Arc<BoundResources>,
-    waker: Waker,
+    waker: Arc<TaskWaker>,
 }
 
 /// Which are to be polled again, and who is to be told.
 #[derive(Default)]
 pub(super) struct Woken {
-    keys: Mutex<VecDeque<Key<HostTask>>>,
+    keys: Mutex<Queue<HostTask>>,
     driver: Mutex<Option<Waker>>,
     /// Ends of streams and futures that the host has dropped.
     dropped: Mutex<Vec<Key<Shared>>>,
@@ -181,18 +181,33 @@ impl Woken {
 /// The waker of one of them.
 struct TaskWaker {
     woken: Arc<Woken>,
-    /// None until it has one.
-    key: Mutex<Option<Key<HostTask>>>,
+    place: Mutex<Place>,
+}
+
+/// Where one of them stands.
+#[derive(Default)]
+struct Place {
+    /// None until it has one, and once it is gone.
+    key: Option<Key<HostTask>>,
+    /// Whether it is among those that are to be polled again.
+    is_queued: bool,
+}
+
+impl TaskWaker {
+    /// Has it polled again.
+    fn queue(&self) {
+        let mut place = lock(&self.place);
+        if let Some(key) = place.key
+            && !std::mem::replace(&mut place.is_queued, true)
+        {
+            lock(&self.woken.keys).add(key);
+        }
+    }
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        if let Some(key) = *lock(&self.key) {
-            let mut keys = lock(&self.woken.keys);
-            if !keys.contains(&key) {
-                keys.push_back(key);
-            }
-        }
+        self.queue();
         let driver = lock(&self.woken.driver).take();
         if let Some(driver) = driver {
             driver.wake();
@@ -227,7 +242,33 @@ impl HostTasks {
 
     /// Gives one up whose caller does not want it any more.
     pub(super) fn remove(&mut self, key: Key<HostTask>) -> Option<HostTask> {
-        self.tasks.remove(key)
+        let task = self.tasks.remove(key)?;
+        let place = std::mem::take(&mut *lock(&task.waker.place));
+        if place.is_queued {
+            lock(&self.woken.keys).is_gone(&self.tasks);
+        }
+        Some(task)
+    }
+
+    /// Has one polled that nobody has woken.
+    fn wake(&self, key: Key<HostTask>) {
+        if let Some(task) = self.tasks.get(key) {
+            task.waker.queue();
+        }
+    }
+
+    /// The next one that is to be polled.
+    fn next(&self) -> Option<Key<HostTask>> {
+        loop {
+            let key = lock(&self.woken.keys).take()?;
+            match self.tasks.get(key) {
+                Some(task) => {
+                    lock(&task.waker.place).is_queued = false;
+                    return Some(key);
+                }
+                None => lock(&self.woken.keys).has_taken_gone(),
+            }
+        }
     }
 }
 
@@ -285,15 +326,15 @@ fn add(
     budget: &Budget,
 ) -> Result<Key<HostTask>, Error> {
     let host = &mut state.concurrent.host;
-    let waker = Arc::new(TaskWaker { woken: Arc::clone(&host.woken), key: Mutex::new(None) });
+    let waker = Arc::new(TaskWaker { woken: Arc::clone(&host.woken), place: Mutex::default() });
     let task = HostTask {
         future: Mutex::new(Some(future)),
         subtask,
         resources: Arc::clone(resources),
-        waker: Waker::from(Arc::clone(&waker)),
+        waker: Arc::clone(&waker),
     };
     let key = host.tasks.add(task, budget)?;
-    *lock(&waker.key) = Some(key);
+    lock(&waker.place).key = Some(key);
     Ok(key)
 }
 
@@ -302,14 +343,14 @@ fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> R
     loop {
         let state = store.attachment::<State>();
         let Some(task) = state.concurrent.host.tasks.get_mut(key) else { return Ok(true) };
-        let waker = task.waker.clone();
+        let waker = Waker::from(Arc::clone(&task.waker));
         let Some(mut future) = task.future.get_mut().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(false);
         };
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(ended) => {
                 drop(future);
-                let task = store.attachment::<State>().concurrent.host.tasks.remove(key);
+                let task = store.attachment::<State>().concurrent.host.remove(key);
                 let (ended, Some(task)) = (ended.map_err(trap_on_throw)?, task) else { return Ok(true) };
                 finish(store, &task, ended)?;
                 return Ok(true);
@@ -360,17 +401,18 @@ fn finish<T: 'static>(
 /// Where one fails.
 pub(super) fn poll_woken<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<bool, Error> {
     let mut has_polled = run_steps(store);
-    let woken = Arc::clone(&store.attachment::<State>().concurrent.host.woken);
-    let keys = std::mem::take(&mut *lock(&woken.keys));
-    for key in keys {
+    // Those that are woken meanwhile wait for their next turn, and where one fails, all after it.
+    let count = lock(&store.attachment::<State>().concurrent.host.woken.keys).len();
+    for _ in 0..count {
         let state = store.attachment::<State>();
+        let Some(key) = state.concurrent.host.next() else { break };
         let Some(task) = state.concurrent.host.tasks.get(key) else { continue };
         let instance = match task.subtask {
             None => None,
             Some(subtask) => match state.concurrent.waitables.get(subtask) {
                 Some(waitable) => Some(waitable.instance),
                 None => {
-                    state.concurrent.host.tasks.remove(key);
+                    state.concurrent.host.remove(key);
                     continue;
                 }
             },

@@ -30,6 +30,7 @@ mod drive;
 mod end;
 mod host;
 mod host_end;
+mod queue;
 mod schedule;
 mod slab;
 mod subtask;
@@ -53,6 +54,7 @@ pub use end::{FutureAny, StreamAny};
 pub use host::Accessor;
 pub(crate) use host::{ConcurrentHost, HostFuture, HostLowered, HostReturn, HostTasks};
 pub use host_end::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+pub(crate) use queue::Queue;
 pub(crate) use schedule::Schedule;
 pub(crate) use slab::{Key, Slab};
 pub(crate) use subtask::AsyncLowered;
@@ -85,7 +87,7 @@ pub(crate) struct InstanceTasks {
     /// Tasks that wait to enter.
     pub(crate) waiting_to_enter: u32,
     /// Threads that would be ready but for others in the instance, in order.
-    pub(crate) held_up: std::collections::VecDeque<Key<Thread>>,
+    pub(crate) held_up: Queue<Thread>,
     /// Threads that have an index, by that.
     pub(crate) threads: Vec<Option<Key<Thread>>>,
 }

@@ -3,19 +3,17 @@
 //! Must stay true: a thread that has become ready is in the queue, or is held up by another one in its instance, which has it looked at again when it lets go. What is in the queue need not be ready any more: that is
 //! looked at when its turn comes.
 
-use std::collections::VecDeque;
-
 use innkeeper_engine::{Error, StoreContextMut};
 
 use super::thread::{self, ThreadState};
-use super::{Key, Thread, Waitable};
+use super::{Key, Queue, Thread, Waitable};
 use crate::entry::{Entry, enter, is_entered, leave, may_enter};
 use crate::state::{InstanceId, State};
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Schedule {
-    ready: VecDeque<Key<Thread>>,
+    pub(super) ready: Queue<Thread>,
     /// What the next choice comes of, where a seed is given.
     random: Option<u64>,
     is_seeded: bool,
@@ -32,13 +30,13 @@ impl Schedule {
 
     /// Takes one of those that are in the queue.
     fn take(&mut self) -> Option<Key<Thread>> {
-        let Some(random) = &mut self.random else { return self.ready.pop_front() };
+        let Some(random) = &mut self.random else { return self.ready.take() };
         // Knuth's generator, of which the upper half is good.
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let choice = (*random >> 33) as usize;
         match self.ready.len() {
             0 => None,
-            len => self.ready.remove(choice % len),
+            len => self.ready.take_at(choice % len),
         }
     }
 }
@@ -49,13 +47,13 @@ impl State {
         let Some(thread) = self.concurrent.threads.get_mut(key) else { return };
         if !thread.is_queued && matches!(thread.state, ThreadState::Waiting(_)) {
             thread.is_queued = true;
-            self.concurrent.schedule.ready.push_back(key);
+            self.concurrent.schedule.ready.add(key);
         }
     }
 
     /// Has those looked at again that another thread of the instance, or its backpressure, has held up.
     pub(crate) fn let_held_up_look(&mut self, instance: InstanceId) {
-        let held_up = std::mem::take(&mut self.tasks_of(instance).held_up);
+        let held_up = self.tasks_of(instance).held_up.take_all();
         for key in held_up {
             if let Some(thread) = self.concurrent.threads.get_mut(key) {
                 thread.is_held_up = false;
@@ -69,14 +67,17 @@ impl State {
         let Some(thread) = self.concurrent.threads.get_mut(key) else { return };
         let instance = thread.instance;
         if !std::mem::replace(&mut thread.is_held_up, true) {
-            self.tasks_of(instance).held_up.push_back(key);
+            self.tasks_of(instance).held_up.add(key);
         }
     }
 
     /// The next thread that is ready.
     fn next(&mut self) -> Option<Key<Thread>> {
         while let Some(key) = self.concurrent.schedule.take() {
-            let Some(thread) = self.concurrent.threads.get_mut(key) else { continue };
+            let Some(thread) = self.concurrent.threads.get_mut(key) else {
+                self.concurrent.schedule.ready.has_taken_gone();
+                continue;
+            };
             thread.is_queued = false;
             match thread::is_ready(self, key) {
                 Some(true) => return Some(key),
@@ -142,5 +143,39 @@ pub(crate) fn drop_poisoned<T: 'static>(store: &mut StoreContextMut<'_, T>) {
         if instance.is_some_and(|instance| is_entered(store, instance)) {
             store.attachment::<State>().drop_waitable(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use innkeeper_engine::Budget;
+
+    use super::*;
+    use crate::concurrent::Wait;
+
+    /// Threads that are forgotten while they stand in queues leave nothing there, however many come and go.
+    #[test]
+    fn queues_stay_small_however_many_threads_come_and_go() {
+        let mut state = State::default();
+        let budget = Budget::new(Some(1 << 20), "a test");
+        let instance = state.new_instance(None, false);
+        let wait = |state: &mut State| {
+            let mut thread = Thread::new(Key::of_nothing(), instance);
+            thread.state = ThreadState::Waiting(Wait::Yield);
+            let key = state.concurrent.threads.add(thread, &budget).unwrap();
+            state.look_again(key);
+            state.hold_up(key);
+            key
+        };
+        let stay: Vec<_> = (0..10).map(|_| wait(&mut state)).collect();
+        for _ in 0..100_000 {
+            let key = wait(&mut state);
+            thread::forget(&mut state, key);
+            assert!(state.concurrent.schedule.ready.len() <= 50);
+            assert!(state.tasks_of(instance).held_up.len() <= 50);
+        }
+        // Those that are there come in their order.
+        let ready: Vec<_> = std::iter::from_fn(|| state.next()).collect();
+        assert_eq!(ready, stay);
     }
 }

@@ -19,6 +19,14 @@ impl<V> Key<V> {
     }
 }
 
+#[cfg(test)]
+impl<V> Key<V> {
+    /// One that nothing has.
+    pub(crate) fn of_nothing() -> Key<V> {
+        Key::new(u32::MAX, 0)
+    }
+}
+
 impl<V> Clone for Key<V> {
     fn clone(&self) -> Self {
         *self

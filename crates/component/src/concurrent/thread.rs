@@ -382,6 +382,13 @@ fn exit(state: &mut State, key: Key<Thread>) -> Result<(), Trap> {
 /// Forgets a thread that has ended, and its task with the last one.
 pub(super) fn forget(state: &mut State, key: Key<Thread>) {
     let Some(thread) = state.concurrent.threads.remove(key) else { return };
+    if thread.is_queued {
+        state.concurrent.schedule.ready.is_gone(&state.concurrent.threads);
+    }
+    if thread.is_held_up {
+        let held_up = &mut state.instances[thread.instance.0 as usize].tasks.held_up;
+        held_up.is_gone(&state.concurrent.threads);
+    }
     if let Some(index) = thread.index {
         state.tasks_of(thread.instance).threads[index as usize] = None;
     }

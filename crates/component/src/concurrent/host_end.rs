@@ -100,21 +100,22 @@ impl HostSide {
 
 /// An end that the host holds.
 struct HostEnd {
-    shared: Key<Shared>,
+    /// Which it is, of which store.
+    end: InFlight,
     woken: Arc<Woken>,
 }
 
 impl Drop for HostEnd {
     fn drop(&mut self) {
-        self.woken.drop_end(self.shared);
+        self.woken.drop_end(self.end.shared);
     }
 }
 
 impl HostEnd {
     async fn copy<T: 'static>(&self, accessor: &Accessor<T>, what: What) -> Result<Copied, Error> {
         let told = Arc::new(Told::default());
-        let (shared, copy) = (self.shared, HostCopy { what, told: Arc::clone(&told) });
-        accessor.with(move |mut store| begin(&mut store, shared, copy)).await?;
+        let (end, copy) = (self.end, HostCopy { what, told: Arc::clone(&told) });
+        accessor.with(move |mut store| begin(&mut store, end, copy)).await?;
         Ok(told.wait().await)
     }
 }
@@ -129,13 +130,13 @@ macro_rules! ends {
 
         impl std::fmt::Debug for $reader {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_tuple(stringify!($reader)).field(&self.0.shared).finish()
+                f.debug_tuple(stringify!($reader)).field(&self.0.end.shared).finish()
             }
         }
 
         impl std::fmt::Debug for $writer {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_tuple(stringify!($writer)).field(&self.0.shared).finish()
+                f.debug_tuple(stringify!($writer)).field(&self.0.end.shared).finish()
             }
         }
 
@@ -151,7 +152,7 @@ macro_rules! ends {
                 let shared = state.concurrent.shared.add(Shared::of_host(), &budget)?;
                 let woken = Arc::clone(state.concurrent.host.woken());
                 let end = InFlight { store: state.id, shared };
-                Ok(($writer(HostEnd { shared, woken }), $any(end)))
+                Ok(($writer(HostEnd { end, woken }), $any(end)))
             }
         }
 
@@ -167,7 +168,7 @@ macro_rules! ends {
                 let shared = shared.ok_or_else(|| usage("an end that was dropped, or is of another store"))?;
                 shared.host.get_or_insert_default();
                 let woken = Arc::clone(state.concurrent.host.woken());
-                Ok($reader(HostEnd { shared: self.0.shared, woken }))
+                Ok($reader(HostEnd { end: self.0, woken }))
             }
         }
     };
@@ -193,7 +194,7 @@ impl StreamReader {
     /// Reads at least one element and at most `most`; nothing where nobody writes any more.
     ///
     /// # Errors
-    /// Where what a guest has written is no value of the type.
+    /// Where what a guest has written is no value of the type; where the end is of another store.
     pub async fn read<T: 'static>(
         &mut self,
         accessor: &Accessor<T>,
@@ -207,7 +208,7 @@ impl StreamWriter {
     /// Writes all elements; tells how many have gone over, which are fewer where nobody reads any more.
     ///
     /// # Errors
-    /// Where they are not of the type, or a guest that reads fails to make room.
+    /// Where they are not of the type, or a guest that reads fails to make room; where the end is of another store.
     pub async fn write<T: 'static>(
         &mut self,
         accessor: &Accessor<T>,
@@ -225,7 +226,7 @@ impl FutureReader {
     /// Reads the value, once there is one; none where it will never come.
     ///
     /// # Errors
-    /// Where what a guest has written is no value of the type.
+    /// Where what a guest has written is no value of the type; where the end is of another store.
     pub async fn read<T: 'static>(self, accessor: &Accessor<T>) -> Result<Option<Val>, Error> {
         Ok(self.0.copy(accessor, What::Read(1)).await?.list.and_then(|list| list.get(0)))
     }
@@ -235,7 +236,7 @@ impl FutureWriter {
     /// Writes the value; false where nobody reads it any more.
     ///
     /// # Errors
-    /// Where it is not of the type, or a guest that reads fails to make room.
+    /// Where it is not of the type, or a guest that reads fails to make room; where the end is of another store.
     pub async fn write<T: 'static>(self, accessor: &Accessor<T>, val: Val) -> Result<bool, Error> {
         Ok(self.0.copy(accessor, What::Write(List::Vals(vec![val]), 0)).await?.count == 1)
     }
@@ -244,10 +245,14 @@ impl FutureWriter {
 /// The host comes with a copy: it meets a guest that waits, or waits itself.
 fn begin<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
-    key: Key<Shared>,
+    InFlight { store: id, shared: key }: InFlight,
     mut copy: HostCopy,
 ) -> Result<(), Error> {
     let state = store.attachment::<State>();
+    // Keys of one store are found in others too, and are of something else there.
+    if state.id != id {
+        return Err(usage("an end of a stream or future of another store than the accessor is of"));
+    }
     let Some(shared) = state.concurrent.shared.get(key) else {
         copy.end(None);
         return Ok(());

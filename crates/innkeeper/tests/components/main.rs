@@ -9,6 +9,8 @@ mod cases;
 mod crossing;
 mod decoding;
 mod ends;
+#[cfg(feature = "async")]
+mod held;
 mod linking;
 mod memory;
 mod mutants;

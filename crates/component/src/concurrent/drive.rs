@@ -156,10 +156,8 @@ impl<T> Drop for HostCallUnderWay<'_, '_, T> {
         {
             host.is_given_up = true;
         }
-        // A guest that traps for it is nobody's any more.
-        if task::request_cancellation(self.store, (key, Entry::Host)).is_err() {
-            drop_poisoned(self.store);
-        }
+        // No guest runs here, which might not come back: it is told by the next who lets the store's threads run.
+        state.concurrent.given_up.push(key);
     }
 }
 

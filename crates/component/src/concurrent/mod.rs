@@ -74,6 +74,8 @@ pub(crate) struct Concurrent {
     /// What the two ends of each stream and future share.
     pub(crate) shared: Slab<Shared>,
     pub(crate) schedule: Schedule,
+    /// Calls of the host's that were given up, whose tasks are not told yet.
+    pub(crate) given_up: Vec<Key<Task>>,
     /// Who is to go on as soon as the thread that runs has come to wait, and whether to be told that it is cancelled.
     pub(crate) next: Option<(Key<Thread>, bool)>,
     pub(crate) host: HostTasks,

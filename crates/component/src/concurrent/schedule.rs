@@ -5,6 +5,7 @@
 
 use innkeeper_engine::{Error, StoreContextMut};
 
+use super::task;
 use super::thread::{self, ThreadState};
 use super::{Key, Queue, Thread, Waitable};
 use crate::entry::{Entry, enter, is_entered, leave, may_enter};
@@ -89,13 +90,17 @@ impl State {
     }
 }
 
-/// Lets one ready thread run until it waits again (`Store.tick`); false where there is none.
+/// Lets one ready thread run until it waits again (`Store.tick`), those first that are to be told of a cancellation; false where there is none.
 ///
 /// # Errors
 /// Where it traps.
 pub(super) fn tick<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<bool, Error> {
     let seed = store.engine().config().tuning.schedule_seed;
     store.attachment::<State>().concurrent.schedule.seed(seed);
+    if let Some(task) = store.attachment::<State>().concurrent.given_up.pop() {
+        task::request_cancellation(store, (task, Entry::Host))?;
+        return Ok(true);
+    }
     let mut not_now = Vec::new();
     let found = loop {
         let state = store.attachment::<State>();

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use innkeeper::component::{Accessor, FutureWriter, StreamWriter, Val, run_concurrent};
+use innkeeper::component::{Accessor, FutureWriter, Linker, Running, StreamWriter, Val, run_concurrent};
 use innkeeper::{Error, Store};
 
-use super::engines;
+use super::{component, engines};
 
 /// What comes of a future that waits for nothing but a store's threads.
 fn block<R>(future: impl Future<Output = R>) -> R {
@@ -91,4 +91,47 @@ fn what_was_woken_is_polled_though_another_one_has_failed() {
     assert!(!has_run.load(Ordering::Relaxed));
     let waits = poll_fn(|_| if has_run.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending });
     block(run_concurrent(&mut store, async |_: Accessor<()>| waits.await)).unwrap();
+}
+
+/// Whoever drops a call's future runs no guest: the task is told by the next who lets the store's threads run, which is where its trap comes out.
+#[test]
+fn guests_are_told_of_a_dropped_call_by_the_next_who_lets_them_run() {
+    const TEXT: &str = r#"(component
+        (import "wait" (func $wait async))
+        (core func $wait' (canon lower (func $wait) async))
+        (core func $return (canon task.return))
+        (core func $set-new (canon waitable-set.new))
+        (core func $join (canon waitable.join))
+        (core module $m
+            (import "" "wait" (func $wait (result i32)))
+            (import "" "set-new" (func $set-new (result i32)))
+            (import "" "join" (func $join (param i32 i32)))
+            (func (export "f") (result i32) (local i32)
+                (local.set 0 (call $set-new))
+                (call $join (i32.shr_u (call $wait) (i32.const 4)) (local.get 0))
+                (i32.or (i32.const 2) (i32.shl (local.get 0) (i32.const 4))))
+            (func (export "told") (param i32 i32 i32) (result i32) (unreachable)))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "wait" (func $wait')) (export "set-new" (func $set-new)) (export "join" (func $join))))))
+        (func (export "f") async (canon lift (core func $m "f") async (callback (core func $m "told")))))"#;
+    for engine in engines() {
+        let mut linker = Linker::<()>::new(&engine);
+        linker.root().func_wrap_concurrent("wait", |_, (): ()| -> Running<()> {
+            Box::pin(std::future::pending::<Result<(), Error>>())
+        });
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = linker.instantiate(&mut store, &component(&engine, TEXT)).unwrap();
+        let func = instance.get_func(&mut store, "f").unwrap();
+        {
+            let mut results = [];
+            let mut running = Box::pin(func.call_async(&mut store, &[], &mut results));
+            let context = &mut Context::from_waker(Waker::noop());
+            assert!(running.as_mut().poll(context).is_pending());
+        }
+        assert!(!instance.is_poisoned(&mut store));
+        let waits = async |_: Accessor<()>| std::future::pending::<()>().await;
+        let error = block(run_concurrent(&mut store, waits)).unwrap_err();
+        assert!(error.trap().is_some(), "{error}");
+        assert!(instance.is_poisoned(&mut store));
+    }
 }

@@ -24,12 +24,29 @@ pub(super) const HELLO: &[Run] = &[
     traced(&["run", "--tmp", "/helloworld", HELLO_C], 0),
 ];
 
-/// What usual programs need beside that: directories, and code from the cache. Making that code is no part of starting.
+/// What usual programs need beside that: directories, and code from the cache.
 pub(super) const PROGRAMS: &[Run] = &[
     traced(&["run", "--tmp", "/helloworld", "guests/hello-rust/hello-rust.wasm"], 0),
     traced(&["run", "--dir", "guests/inputs::/in::ro", "guests/ls/ls.wasm", "/in"], 0),
     filling(&["cache", "fill", WORDS]),
     traced(&["run", WORDS], 0),
+];
+
+/// What the compiler needs for functions of many kinds, in the middle of a run. It comes after what every start needs, and is together so that a first run
+/// has half as much of the compiler in memory.
+pub(super) const COMPILING: &[Run] = &[
+    traced(&["run", "--cache", "off", WORDS], 0),
+    traced(&["run", "--cache", "off", "benches/programs/json.wasm"], 0),
+    traced(&["run", "--cache", "off", "benches/programs/nbody.wasm"], 0),
+    traced(&["run", "--cache", "off", "--tier", "compiled", "benches/programs/lisp.wasm"], 0),
+    traced(&["run", "--cache", "off", "--tier", "compiled", "benches/programs/sha256.wasm"], 0),
+];
+
+/// What a component needs beside that.
+pub(super) const COMPONENTS: &[Run] = &[
+    traced(&["run", "--cache", "off", COMPONENT], 0),
+    filling(&["cache", "fill", COMPONENT]),
+    traced(&["run", COMPONENT], 0),
 ];
 
 /// A module, and a component of fourteen: each fills the cache, and then runs with what is there.
@@ -38,14 +55,12 @@ pub(super) const FILES: [[Run; 2]; 2] = [
         filling(&["cache", "fill", "xtask/src/startup/module.wat"]),
         traced(&["run", "xtask/src/startup/module.wat"], 0),
     ],
-    [
-        filling(&["cache", "fill", "xtask/src/startup/component.wat"]),
-        traced(&["run", "xtask/src/startup/component.wat"], 0),
-    ],
+    [filling(&["cache", "fill", COMPONENT]), traced(&["run", COMPONENT], 0)],
 ];
 
 const HELLO_C: &str = "guests/hello-c/hello-c.wasm";
 const WORDS: &str = "benches/programs/words.wasm";
+const COMPONENT: &str = "xtask/src/startup/component.wat";
 
 const fn traced(arguments: &'static [&'static str], exit_code: i32) -> Run {
     Run { arguments, exit_code, is_traced: true }

@@ -23,7 +23,7 @@ use std::process::Command;
 
 pub(crate) use footprint::check;
 use functions::Functions;
-use guest::{HELLO, House, PROGRAMS, Run};
+use guest::{COMPILING, COMPONENTS, HELLO, House, PROGRAMS, Run};
 use sections::Sections;
 
 /// The script of builds by `cargo build`, in the repository.
@@ -61,7 +61,10 @@ pub(crate) fn script(root: &Path, inn: &Path, map: &Path) -> Result<String, Stri
     let sections = Sections::read(map)?;
     let functions = Functions::read(inn)?;
     let house = House::new(root, inn)?;
-    let groups = [entered(&house, &functions, HELLO)?, entered(&house, &functions, PROGRAMS)?];
+    let mut groups = Vec::new();
+    for runs in [HELLO, PROGRAMS, COMPONENTS, COMPILING] {
+        groups.push(entered(&house, &functions, runs)?);
+    }
     Ok(script::write(&sections, &groups))
 }
 

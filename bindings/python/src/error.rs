@@ -1,6 +1,9 @@
-//! What can go wrong: `innkeeper.Error`, and `innkeeper.Trap` for what a guest did itself.
+//! What can go wrong: `innkeeper.Error`, `innkeeper.Trap` for what a guest did itself, and `innkeeper.Exit` where a program of WASI ends itself.
+
+use std::ffi::CStr;
 
 use ::innkeeper::Error as HostError;
+use ::innkeeper::wasi::exit_code;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -14,18 +17,29 @@ create_exception!(
     "The guest trapped: `message` says how, `frames` where, the functions that were active, innermost first. `str` is the message."
 );
 
-/// Gives [`Trap`] what its text says of it; both names are of `args`, so that a trap that is pickled and made again has them.
-pub(crate) fn describe_traps(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let trap = module.getattr("Trap")?;
-    let names = module.py().eval(
-        c"{'message': property(lambda self: str(self.args[0]) if self.args else ''), \
+create_exception!(
+    innkeeper,
+    Exit,
+    Error,
+    "A program of WASI has ended itself: `code` says with what, 0 for success. A function of Python's that raises it ends its guest as `proc_exit` does."
+);
+
+/// Gives [`Trap`] and [`Exit`] what their texts say of them; all names are of `args`, so that an exception that is pickled and made again has them.
+pub(crate) fn describe(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let exit = c"{'code': property(lambda self: self.args[0] if self.args else 0), \
+                  '__str__': lambda self: f'the guest exited with code {self.code}'}";
+    add(module, "Exit", exit)?;
+    let trap = c"{'message': property(lambda self: str(self.args[0]) if self.args else ''), \
            'frames': property(lambda self: str(self.args[1]) if len(self.args) > 1 else ''), \
-           '__str__': lambda self: self.message}",
-        None,
-        None,
-    )?;
-    for (name, value) in names.cast::<PyDict>()?.iter() {
-        trap.setattr(name.cast::<PyString>()?, value)?;
+           '__str__': lambda self: self.message}";
+    add(module, "Trap", trap)
+}
+
+/// Gives a class what a dictionary in Python's words has.
+fn add(module: &Bound<'_, PyModule>, class: &str, names: &CStr) -> PyResult<()> {
+    let class = module.getattr(class)?;
+    for (name, value) in module.py().eval(names, None, None)?.cast::<PyDict>()?.iter() {
+        class.setattr(name.cast::<PyString>()?, value)?;
     }
     Ok(())
 }
@@ -37,6 +51,9 @@ pub(crate) type Result<T> = std::result::Result<T, PyErr>;
 pub(crate) fn exception(py: Python<'_>, error: &HostError) -> PyErr {
     if let Some(raised) = error.downcast_ref::<PyErr>() {
         return raised.clone_ref(py);
+    }
+    if let Some(code) = exit_code(error) {
+        return Exit::new_err(code);
     }
     match error.trap() {
         Some(trap) => Trap::new_err((trap.to_string(), error.backtrace().to_string())),

@@ -26,7 +26,7 @@ mod innkeeper {
     #[pymodule_export]
     use crate::engine::{Engine, Module};
     #[pymodule_export]
-    use crate::error::{Error, Trap};
+    use crate::error::{Error, Exit, Trap};
     #[pymodule_export]
     use crate::instance::{Func, Global, Instance};
     #[pymodule_export]
@@ -42,6 +42,6 @@ mod innkeeper {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-        crate::error::describe_traps(module)
+        crate::error::describe(module)
     }
 }

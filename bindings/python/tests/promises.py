@@ -11,7 +11,7 @@ import time
 import unittest
 
 import innkeeper
-from innkeeper import Engine, Error, Keys, Linker, Module, Store, Trap
+from innkeeper import Engine, Error, Exit, Keys, Linker, Module, Store, Trap
 
 ENGINE = Engine()
 GUESTS = pathlib.Path(__file__).resolve().parents[3] / "guests"
@@ -388,10 +388,26 @@ class Programs(unittest.TestCase):
         for stdout in ("capture", pieces.append, None):
             store = Store(ENGINE, Keys(stdin=b"abc", stdout=stdout))
             guest = linker.instantiate(store, Module(ENGINE, self.ECHO))
-            self.assertRaises(Error, guest["_start"])
+            with self.assertRaises(Exit) as ended:
+                guest["_start"]()
+            self.assertEqual((ended.exception.code, str(ended.exception)), (3, "the guest exited with code 3"))
             self.assertEqual(store.stdout, b"abc" if stdout == "capture" else None)
         self.assertEqual(b"".join(pieces), b"abc")
         self.assertRaises(Error, Keys, stdout="nowhere")
+
+    def test_functions_of_pythons_end_guests_as_wasi_does(self):
+        def leave(code):
+            raise Exit(code)
+
+        text = """(module (import "host" "leave" (func $leave (param i32)))
+            (func (export "f") (param i32) (call $leave (local.get 0)) unreachable))"""
+        guest = instance(text, leave=leave)
+        for code in (0, 7, -1):
+            with self.assertRaises(Exit) as ended:
+                guest["f"](code)
+            self.assertEqual(ended.exception.code, code)
+        self.assertTrue(issubclass(Exit, Error) and not issubclass(Exit, Trap))
+        self.assertEqual(Exit().code, 0)
 
     def test_the_example_runs(self):
         example = pathlib.Path(__file__).parents[1] / "examples" / "plugin.py"

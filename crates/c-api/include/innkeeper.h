@@ -64,6 +64,8 @@ WASM_API_EXTERN bool innkeeper_error_cause(const innkeeper_error_t*, size_t inde
 
 /* Whether the guest has exited, by `proc_exit`, and with what: an exit ends a call as a trap does, also if the status is 0. */
 WASM_API_EXTERN bool innkeeper_error_exit_status(const innkeeper_error_t*, int32_t* out);
+/* What a function of the program's returns to end its guest as `proc_exit` does: for programs that have functions of their own in the place of WASI's. */
+WASM_API_EXTERN own wasm_trap_t* innkeeper_trap_new_exit(const wasm_store_t*, int32_t status);
 
 typedef uint8_t innkeeper_trap_code_t;
 enum innkeeper_trap_code_enum {

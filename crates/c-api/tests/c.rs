@@ -166,8 +166,9 @@ fn every_function_survives_a_call_with_nothing() {
         .map(|name| format!("    puts(\"{name}\");\n    ((any_t)(void*){name})(0, 0, 0, 0, 0, 0, 0, 0);\n"))
         .collect();
     let zeros = ["uintptr_t"; 8].join(", ");
+    // What the functions give is never given back: AddressSanitizer is told not to look for leaks.
     let text = format!(
-        "#include <stdint.h>\n#include <stdio.h>\n#include \"innkeeper.h\"\ntypedef uintptr_t (*any_t)({zeros});\nint main(void) {{\n    setvbuf(stdout, NULL, _IONBF, 0);\n{calls}    return 0;\n}}\n"
+        "#include <stdint.h>\n#include <stdio.h>\n#include \"innkeeper.h\"\ntypedef uintptr_t (*any_t)({zeros});\nint __lsan_is_turned_off(void) {{ return 1; }}\nint main(void) {{\n    setvbuf(stdout, NULL, _IONBF, 0);\n{calls}    return 0;\n}}\n"
     );
     let folder = tempfile::tempdir().expect("a folder");
     let source = folder.path().join("all.c");

@@ -52,7 +52,8 @@ impl<'a, T: 'static> Caller<'a, T> {
         Ok(self.store.0.core.record.fuel())
     }
 
-    /// Gives guests `units` of fuel, in the place of what is left; see [`crate::Store::set_fuel`].
+    /// Gives guests `units` of fuel, in the place of what is left; see [`crate::Store::set_fuel`]. So a function of the host takes what it costs. A guest has paid for a run of
+    /// instructions when it begins it, so that it finishes the one that it is in with whatever is left: where there is too little, return [`crate::Trap::OutOfFuel`].
     ///
     /// # Errors
     /// Where the engine's configuration does not meter fuel.

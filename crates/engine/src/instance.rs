@@ -173,8 +173,16 @@ impl Instance {
     ) -> Result<TypedFunc<P, R>, Error> {
         self.owned(&store.as_context().0.core)?;
         let found = self.get_export(&store, name);
-        let missing = || Error::usage(format!("the instance exports no function `{name}`"));
-        let func = found.and_then(Extern::into_func).ok_or_else(missing)?;
+        let func = match found {
+            Some(Extern::Func(func)) => func,
+            Some(other) => {
+                let what = other.noun();
+                return Err(Error::usage(format!(
+                    "the instance exports `{name}` as {what}, not as a function"
+                )));
+            }
+            None => return Err(Error::usage(format!("the instance exports no function `{name}`"))),
+        };
         func.typed_as(store, &format!("`{name}`"))
     }
 

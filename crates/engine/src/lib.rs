@@ -87,7 +87,7 @@ pub use caller::{Caller, LentMemory};
 pub use composite::{CompositeType, FieldType, Finality, StorageType, SubType, TypeId, TypeNumber};
 pub use config::{Config, Metering};
 pub use engine::{Engine, TextTranslator};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Context, Error, ErrorKind, Result};
 pub use extern_::{Extern, Global, Memory, Table, Tag};
 pub use features::{Feature, Features};
 pub use func::{Func, HostParams, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};

@@ -44,7 +44,7 @@ pub use innkeeper_engine::ResourceLimiterAsync;
 pub use innkeeper_engine::index::FuncIndex;
 pub use innkeeper_engine::{
     Adapters, AnyKind, AnyRef, ArrayRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount,
-    Caller, Charge, Collection, Compilation, CompileStatistics, CompositeType, Config, DefinedType,
+    Caller, Charge, Collection, Compilation, CompileStatistics, CompositeType, Config, Context, DefinedType,
     Disassembly, Engine, EqRef, Error, ErrorKind, Exceeded, ExnRef, ExportType, Extern, ExternRef,
     ExternType, Feature, Features, FieldType, Finality, FrameInfo, FrameTier, Func, FuncType, FunctionInfo,
     Global, GlobalType, HeapType, HostParams, I31, ImportType, IndexType, Inlining, Instance, InstancePre,

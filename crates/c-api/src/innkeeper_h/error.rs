@@ -6,9 +6,10 @@ use innkeeper::{Error, ErrorKind, Result, wasi};
 
 use crate::boundary::{Failed, In, Out, Own, c_functions, take_last_error};
 use crate::object::Ref;
-use crate::problem::{Frame, Problem};
+use crate::problem::{Frame, Problem, trap};
 use crate::store::StoreRef;
 use crate::vector::Vector;
+use crate::wasm_h::engine::StoreBox;
 use crate::wasm_h::trap::problem;
 
 /// `innkeeper_error_t`.
@@ -131,6 +132,12 @@ c_functions! {
             out.set(status);
         }
         Ok(status.is_some())
+    }
+
+    fn innkeeper_trap_new_exit(store: In<StoreBox>, status: i32) -> Own<Ref> {
+        let StoreBox(store) = store.get("the store")?;
+        let exit = Error::from(wasi::Exit(status.cast_unsigned()));
+        Ok(trap(Problem::new(exit, None), Some(store)))
     }
 
     fn innkeeper_error_trap_code(error: In<ErrorBox>) -> u8 {

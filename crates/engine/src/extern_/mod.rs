@@ -103,6 +103,17 @@ impl Extern {
         }
     }
 
+    /// What it is, in a sentence.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self {
+            Extern::Func(_) => "a function",
+            Extern::Table(_) => "a table",
+            Extern::Memory(_) => "a memory",
+            Extern::Global(_) => "a global",
+            Extern::Tag(_) => "a tag",
+        }
+    }
+
     /// The type, with current sizes.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod bytes;
 mod const_expr;
 mod decode;
+mod foreign;
 mod held;
 mod image;
 mod names;
@@ -174,6 +175,7 @@ impl Module {
     /// [`crate::ErrorKind::Malformed`] with the offset where the bytes break the rules of the binary format or of validation; [`crate::ErrorKind::Text`], where text is wrong.
     pub fn new(engine: &Engine, bytes: impl Into<Vec<u8>>) -> Result<Module, Error> {
         let bytes = engine.to_binary(bytes.into())?;
+        foreign::refuse(&bytes)?;
         let lookup = engine.tier().cache_lookup(engine.config(), &bytes);
         Module::of_prepared(engine, bytes, lookup)
     }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use innkeeper::{Caller, Error, ErrorKind, Linker, Store, Trap};
+use innkeeper::{Caller, Context, Error, ErrorKind, Linker, Store, Trap};
 
 use super::{engines, instance, module};
 
@@ -140,4 +140,91 @@ fn what_kind_of_error_it_is_can_be_asked() {
     assert!(matches!(malformed.kind(), ErrorKind::Malformed { .. }));
     let missing = innkeeper::Module::from_file(&engine, "/nowhere/x.wasm").unwrap_err();
     assert!(matches!(missing.kind(), ErrorKind::Os(_)) && missing.to_string().contains("/nowhere/x.wasm"));
+}
+
+#[test]
+fn what_is_no_module_is_named() {
+    let [engine, compiled] = engines();
+    let refusal = |bytes: &[u8]| innkeeper::Module::new(&engine, bytes).unwrap_err().to_string();
+    let elf = refusal(b"\x7fELF\x02\x01\x01\0\0\0");
+    assert!(elf.contains(r"begins with the bytes `\x7fELF`"), "{elf}");
+    assert!(refusal(b"\0asn\x01\0\0\0").contains(r"`\x00asn`"));
+    assert!(refusal(b"").contains("no bytes"));
+    // What is cut off is one, as far as can be seen.
+    for end in 1..8 {
+        let cut = refusal(&b"\0asm\x01\0\0\0"[..end]);
+        assert!(cut.contains("unexpected end"), "{end}: {cut}");
+    }
+    let serialized = module(&compiled, "(module)").serialize().unwrap();
+    let refused = refusal(&serialized);
+    assert!(refused.contains("`Module::deserialize`") && refused.contains("`Module::deserialize_file`"));
+    // And the other way round.
+    for bytes in [&b"\0asm\x01\0\0\0"[..], b"(module)", b""] {
+        // SAFETY: it is refused.
+        let error = unsafe { innkeeper::Module::deserialize(&compiled, bytes) }.map(drop).unwrap_err();
+        assert!(error.to_string().contains("no module or component that was compiled"), "{error}");
+    }
+}
+
+#[test]
+fn an_export_of_another_kind_is_named() {
+    let text = r#"(module (memory (export "m") 1) (table (export "t") 1 funcref) (global (export "g") i32 (i32.const 0))
+        (tag (export "e")))"#;
+    for engine in engines() {
+        let (store, instance) = instance(&engine, text);
+        for (name, what) in [("m", "a memory"), ("t", "a table"), ("g", "a global"), ("e", "a tag")] {
+            let error = instance.get_typed_func::<(), ()>(&store, name).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("the instance exports `{name}` as {what}, not as a function")
+            );
+        }
+        let error = instance.get_typed_func::<(), ()>(&store, "x").unwrap_err();
+        assert_eq!(error.to_string(), "the instance exports no function `x`");
+    }
+}
+
+/// Told on the way out, by functions of the host as well, and through guests.
+#[test]
+fn contexts_are_told_with_what_went_wrong() {
+    let text = r#"(module (import "host" "f" (func $f (param i32))) (func (export "run") (param i32) (call $f (local.get 0))))"#;
+    for engine in engines() {
+        let mut linker = Linker::<()>::new(&engine);
+        let f = |n: u32| -> innkeeper::Result<()> {
+            match n {
+                0 => Err(Outer(Full(7))).context("looking for room"),
+                1 => Err(Trap::IntegerOverflow).with_context(|| format!("adding {n}")),
+                2 => Err(Error::new(ErrorKind::Link("nobody".to_owned())).context("linking")),
+                _ => None.context("there is nothing"),
+            }
+        };
+        linker.func_wrap("host", "f", f).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+        let run = instance.get_typed_func::<u32, ()>(&store, "run").unwrap();
+        let mut error = |n| run.call(&mut store, n).context("the plugin").unwrap_err();
+        let chain = |error: &Error| error.chain().map(ToString::to_string).collect::<Vec<_>>();
+
+        let full = error(0);
+        assert_eq!((full.to_string().as_str(), full.downcast_ref()), ("the plugin", Some(&Full(7))));
+        assert_eq!(format!("{full:#}"), "the plugin: looking for room: the outer one");
+        assert_eq!(chain(&full), ["the plugin", "looking for room", "the outer one", "full at 7"]);
+        let told = format!("{full:?}");
+        let expected =
+            "the plugin\n  because: looking for room\n  because: the outer one\n  because: full at 7\n";
+        assert!(told.starts_with(expected) && told.contains("run"), "{told}");
+        assert_eq!(full.backtrace().frames().len(), 1);
+
+        let overflow = error(1);
+        assert_eq!(overflow.trap(), Some(Trap::IntegerOverflow));
+        assert_eq!(format!("{overflow:#}"), "the plugin: adding 1: wasm trap: integer overflow");
+        let linking = error(2);
+        assert!(matches!(linking.kind(), ErrorKind::Link(_)));
+        assert_eq!(chain(&linking), ["the plugin", "linking", "nobody"]);
+        assert_eq!(format!("{:#}", error(3)), "the plugin: there is nothing");
+        // Through a box nothing is lost.
+        let boxed: Box<dyn StdError + Send + Sync> = linking.into();
+        assert_eq!(boxed.to_string(), "the plugin: linking: nobody");
+        assert_eq!(chain(&Error::from_boxed(boxed)), ["the plugin", "linking", "nobody"]);
+    }
 }

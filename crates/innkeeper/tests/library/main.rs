@@ -15,6 +15,8 @@ mod serialized;
 mod serialized_components;
 mod shared;
 mod sources;
+mod stopping;
+mod threads;
 mod wasi;
 
 use innkeeper::{Config, Engine, Instance, Linker, Module, Store, Tiers};

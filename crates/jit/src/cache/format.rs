@@ -134,6 +134,12 @@ pub(crate) fn has_magic(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
+/// Whether bytes, be there ever so few, can be the beginning of such a file.
+pub(crate) fn may_begin(bytes: &[u8]) -> bool {
+    let known = bytes.len().min(MAGIC.len());
+    known > 0 && bytes[..known] == MAGIC[..known]
+}
+
 impl Head {
     /// Reads the head of a file of `file_bytes` that was written with this seal.
     pub(crate) fn read(head: &[u8], file_bytes: u64, seal: Seal<'_>) -> Result<Head, Unusable> {

@@ -40,7 +40,9 @@ impl SavedCode {
             file.read_exact_at(&mut bytes, 0).map(|()| bytes).map_err(|_| Unusable::Damaged)
         };
         if file_bytes < PREFIX_BYTES as u64 {
-            return Err(Unusable::Damaged);
+            // As much as there is of it says what it is.
+            let all = read(file_bytes as usize)?;
+            return Err(if format::may_begin(&all) { Unusable::Damaged } else { Unusable::Foreign });
         }
         let len = format::head_len(&read(PREFIX_BYTES)?)?;
         if len as u64 > file_bytes {

@@ -6,6 +6,9 @@
 //! Must stay true: `?` makes this error of any other. That is why it is no [`std::error::Error`] itself, as is usual for errors that can be any; it becomes one
 //! by `?`, too, where a `Box<dyn std::error::Error>` is wanted.
 
+mod context;
+mod display;
+
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -15,14 +18,22 @@ use crate::reference::ExnRef;
 use crate::tier::ModuleParts;
 use crate::trap::{Backtrace, Trap};
 
+pub use context::Context;
+
 /// An error with its context; one pointer wide.
 pub struct Error(Box<Inner>);
 
 struct Inner {
-    kind: ErrorKind,
+    kind: Kind,
+    /// What was being done, innermost first, as [`Error::context`] was told.
+    contexts: Vec<Message>,
     backtrace: Backtrace,
     out_of_bounds: Option<OutOfBounds>,
 }
+
+/// An [`ErrorKind`] as a cause among others. Not that type itself: `?` would make errors of the embedder's out of it.
+#[derive(Debug)]
+struct Kind(ErrorKind);
 
 /// What a function gives that may fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,16 +82,16 @@ impl Error {
     /// An error of the given kind with no backtrace.
     #[must_use]
     pub fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { kind, backtrace: Backtrace::default(), out_of_bounds: None }))
+        Error::with_backtrace(kind, Backtrace::default())
+    }
+
+    fn with_backtrace(kind: ErrorKind, backtrace: Backtrace) -> Error {
+        Error(Box::new(Inner { kind: Kind(kind), contexts: Vec::new(), backtrace, out_of_bounds: None }))
     }
 
     /// Something that gathers the frames of a sample as an error does those of a trap.
     pub(crate) fn for_profile() -> Error {
-        Error(Box::new(Inner {
-            kind: ErrorKind::Trap(Trap::Interrupted),
-            backtrace: Backtrace::for_profile(),
-            out_of_bounds: None,
-        }))
+        Error::with_backtrace(ErrorKind::Trap(Trap::Interrupted), Backtrace::for_profile())
     }
 
     /// Something that gathers frames as an error does, for who asks for a backtrace without one.
@@ -170,7 +181,7 @@ impl Error {
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
-        &self.0.kind
+        &self.0.kind.0
     }
 
     /// The trap, where the guest trapped.
@@ -220,21 +231,24 @@ impl Error {
         self.downcast_ref::<E>().is_some()
     }
 
-    /// What has caused this error, outermost first: the trap, or the host function's own error and its causes. Nothing of errors of other kinds.
+    /// What has caused this error, outermost first: the contexts that were told ([`Error::context`]), then the trap, or the host function's own error and its causes. Of an
+    /// error of another kind there is nothing beside contexts but the error itself, after them.
     pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        let contexts = self.0.contexts.iter().rev().map(|context| context as &(dyn StdError + 'static));
         let mut next = self.cause();
-        std::iter::from_fn(move || {
+        contexts.chain(std::iter::from_fn(move || {
             let cause = next?;
             next = cause.source();
             Some(cause)
-        })
+        }))
     }
 
     fn cause(&self) -> Option<&(dyn StdError + 'static)> {
         match self.kind() {
             ErrorKind::Host(error) => Some(error.as_ref()),
             ErrorKind::Trap(trap) => Some(trap),
-            _ => None,
+            _ if self.0.contexts.is_empty() => None,
+            _ => Some(&self.0.kind),
         }
     }
 
@@ -286,7 +300,8 @@ impl fmt::Debug for Boxed {
 
 impl fmt::Display for Boxed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        // With all its contexts: they are no sources of it.
+        write!(f, "{:#}", self.0)
     }
 }
 
@@ -310,44 +325,3 @@ impl fmt::Display for Message {
 }
 
 impl StdError for Message {}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind() {
-            ErrorKind::Malformed { offset_bytes, message } => {
-                write!(f, "not a valid WebAssembly module: {message} (at offset 0x{offset_bytes:x})")
-            }
-            ErrorKind::MalformedComponent { offset_bytes, message } => {
-                write!(f, "not a valid WebAssembly component: {message} (at offset 0x{offset_bytes:x})")
-            }
-            ErrorKind::Unsupported(what) => write!(f, "not supported: {what}"),
-            ErrorKind::Text(message)
-            | ErrorKind::Link(message)
-            | ErrorKind::Limit(message)
-            | ErrorKind::Usage(message)
-            | ErrorKind::Precompiled(message)
-            | ErrorKind::Os(message) => f.write_str(message),
-            ErrorKind::Trap(trap) => match self.out_of_bounds() {
-                Some(beyond) => write!(f, "wasm trap: {trap}: {beyond}"),
-                None => write!(f, "wasm trap: {trap}"),
-            },
-            ErrorKind::Exception(_) => f.write_str("the guest threw an exception that nothing caught"),
-            ErrorKind::Host(error) => error.fmt(f),
-        }
-    }
-}
-
-impl fmt::Debug for Error {
-    /// For people to read, as a program that returns it from `main` shows it: what it is, its causes, and the guest's frames. As data with `{:#?}`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !f.alternate() {
-            write!(f, "{self}")?;
-            self.chain().skip(1).try_for_each(|cause| write!(f, "\n  because: {cause}"))?;
-            if !self.backtrace().frames().is_empty() {
-                write!(f, "\n{}", self.backtrace())?;
-            }
-            return Ok(());
-        }
-        f.debug_struct("Error").field("kind", &self.0.kind).field("backtrace", &self.0.backtrace).finish()
-    }
-}

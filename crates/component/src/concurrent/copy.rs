@@ -16,6 +16,7 @@ use super::waitable::{Event, FUTURE_READ, FUTURE_WRITE, STREAM_READ, STREAM_WRIT
 use super::{Key, Waitable};
 use crate::abi::{Boundary, InStore, Lends, Lower, Side, StringShapes, check_range};
 use crate::call::with_lift;
+use crate::resource::usage;
 use crate::state::{InstanceId, State};
 use crate::trap::Trap;
 use crate::types::{TypeIndex, TypeTable, ValType};
@@ -280,6 +281,11 @@ fn elements<T: 'static>(
 ) -> Result<(), Error> {
     let layout = from.shared.types.layout(from_type);
     let shape = (u64::from(count) * u64::from(layout.size), layout.align);
+    // What both are of is compared when ends are given; bytes go nowhere on that word alone.
+    let to_layout = to.shared.types.layout(to_type);
+    if (layout.size, layout.align) != (to_layout.size, to_layout.align) {
+        return Err(usage("a copy between ends whose elements are of different types"));
+    }
     if is_none_or_number(&from.shared.types, Some(from_type))
         && let (Some(from), Some(to)) = (from.memory, to.memory)
     {

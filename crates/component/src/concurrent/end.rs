@@ -13,7 +13,7 @@ use super::{Key, Waitable};
 use crate::resource::usage;
 use crate::state::{InstanceId, Shared as Types, State};
 use crate::trap::Trap;
-use crate::types::{TypeIndex, ValType};
+use crate::types::{ResourceSlot, TypeIndex, ValType, same_type};
 
 /// A stream or a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,12 +57,30 @@ pub(crate) struct Shared {
     pub(super) ends: u32,
     /// What the host is about, where it holds one of them.
     pub(super) host: Option<HostSide>,
+    /// What type it has; none of one of the host's that was not given to a guest yet.
+    ty: Option<(Arc<Types>, TypeIndex)>,
+    /// How often the readable end has set out from somewhere, and whether it is on its way.
+    flight: u32,
+    is_in_flight: bool,
 }
 
 impl Shared {
     /// Of which the host holds the writable end.
     pub(super) fn of_host() -> Shared {
-        Shared { is_dropped: false, pending: None, ends: 2, host: Some(HostSide::default()) }
+        let host = Some(HostSide::default());
+        Shared { is_dropped: false, pending: None, ends: 2, host, ty: None, flight: 0, is_in_flight: true }
+    }
+
+    /// Whether it can be of a type: it is the same as the one that it has, if it has one.
+    fn fits(&self, (types, ty): (&Arc<Types>, TypeIndex)) -> bool {
+        let Some((have, have_ty)) = &self.ty else { return true };
+        if Arc::ptr_eq(have, types) && *have_ty == ty {
+            return true;
+        }
+        let mut same_resource = |a: ResourceSlot, b: ResourceSlot| {
+            have.resources.get(a.0 as usize) == types.resources.get(b.0 as usize)
+        };
+        same_type((&have.types, *have_ty), (&types.types, ty), &mut same_resource)
     }
 }
 
@@ -115,6 +133,8 @@ pub struct FutureAny(pub(crate) InFlight);
 pub(crate) struct InFlight {
     pub(super) store: u64,
     pub(super) shared: Key<Shared>,
+    /// Which of its flights it is.
+    pub(super) flight: u32,
 }
 
 impl State {
@@ -176,7 +196,16 @@ impl State {
         (types, ty): (&Arc<Types>, TypeIndex),
         budget: &Budget,
     ) -> Result<u64, Error> {
-        let shared = Shared { is_dropped: false, pending: None, ends: 2, host: None };
+        let ty_known = Some((Arc::clone(types), ty));
+        let shared = Shared {
+            is_dropped: false,
+            pending: None,
+            ends: 2,
+            host: None,
+            ty: ty_known,
+            flight: 0,
+            is_in_flight: false,
+        };
         let shared = self.concurrent.shared.add(shared, budget)?;
         let readable = self.add_end(instance, (shared, Direction::Readable), (types, ty), budget)?;
         let writable = self.add_end(instance, (shared, Direction::Writable), (types, ty), budget)?;
@@ -207,7 +236,12 @@ impl State {
         }
         let shared = end.shared;
         self.remove_waitable(key);
-        Ok(InFlight { store: self.id, shared })
+        let mut flight = 0;
+        if let Some(shared) = self.concurrent.shared.get_mut(shared) {
+            shared.flight = shared.flight.wrapping_add(1);
+            (flight, shared.is_in_flight) = (shared.flight, true);
+        }
+        Ok(InFlight { store: self.id, shared, flight })
     }
 
     /// Gives an instance a readable end (`lower_async_value`).
@@ -218,10 +252,30 @@ impl State {
         (types, ty): (&Arc<Types>, TypeIndex),
         budget: &Budget,
     ) -> Result<u32, Error> {
-        if given.store != self.id || self.concurrent.shared.get(given.shared).is_none() {
-            return Err(usage("a stream or future that was given away, was dropped, or is of another store"));
+        let shared = self.in_flight(given)?;
+        if !shared.fits((types, ty)) {
+            return Err(usage("a stream or future whose elements are of another type"));
         }
+        shared.is_in_flight = false;
+        shared.ty.get_or_insert_with(|| (Arc::clone(types), ty));
         self.add_end(instance, (given.shared, Direction::Readable), (types, ty), budget)
+    }
+
+    /// What an end on its way is of, if it still is on its way: once only does it arrive.
+    pub(super) fn in_flight(&mut self, given: InFlight) -> Result<&mut Shared, Error> {
+        let shared = self.concurrent.shared.get_mut(given.shared).filter(|_| given.store == self.id);
+        let shared = shared.filter(|shared| shared.is_in_flight && shared.flight == given.flight);
+        shared.ok_or_else(|| {
+            usage("a stream or future that was given away, was dropped, or is of another store")
+        })
+    }
+
+    /// An end on its way is the host's now.
+    pub(super) fn land(&mut self, given: InFlight) -> Result<(), Error> {
+        let shared = self.in_flight(given)?;
+        shared.is_in_flight = false;
+        shared.host.get_or_insert_default();
+        Ok(())
     }
 
     /// One of the ends is gone.

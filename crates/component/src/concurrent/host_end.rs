@@ -151,7 +151,7 @@ macro_rules! ends {
                 let state = store.attachment::<State>();
                 let shared = state.concurrent.shared.add(Shared::of_host(), &budget)?;
                 let woken = Arc::clone(state.concurrent.host.woken());
-                let end = InFlight { store: state.id, shared };
+                let end = InFlight { store: state.id, shared, flight: 0 };
                 Ok(($writer(HostEnd { end, woken }), $any(end)))
             }
         }
@@ -164,9 +164,7 @@ macro_rules! ends {
             pub fn into_reader(self, mut store: impl AsContextMut) -> Result<$reader, Error> {
                 let mut store = store.as_context_mut();
                 let state = store.attachment::<State>();
-                let shared = state.concurrent.shared.get_mut(self.0.shared).filter(|_| self.0.store == state.id);
-                let shared = shared.ok_or_else(|| usage("an end that was dropped, or is of another store"))?;
-                shared.host.get_or_insert_default();
+                state.land(self.0)?;
                 let woken = Arc::clone(state.concurrent.host.woken());
                 Ok($reader(HostEnd { end: self.0, woken }))
             }
@@ -245,7 +243,7 @@ impl FutureWriter {
 /// The host comes with a copy: it meets a guest that waits, or waits itself.
 fn begin<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
-    InFlight { store: id, shared: key }: InFlight,
+    InFlight { store: id, shared: key, .. }: InFlight,
     mut copy: HostCopy,
 ) -> Result<(), Error> {
     let state = store.attachment::<State>();

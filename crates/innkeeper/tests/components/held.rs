@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use innkeeper::component::{Accessor, FutureWriter, Linker, Running, StreamWriter, Val, run_concurrent};
 use innkeeper::{Error, Store};
 
-use super::{component, engines};
+use super::{call, component, engines};
 
 /// What comes of a future that waits for nothing but a store's threads.
 fn block<R>(future: impl Future<Output = R>) -> R {
@@ -133,5 +133,54 @@ fn guests_are_told_of_a_dropped_call_by_the_next_who_lets_them_run() {
         let error = block(run_concurrent(&mut store, waits)).unwrap_err();
         assert!(error.trap().is_some(), "{error}");
         assert!(instance.is_poisoned(&mut store));
+    }
+}
+
+/// A guest that takes a stream of a type, and leaves it alone.
+fn takes(element: &str) -> String {
+    format!(
+        r#"(component
+            (type $s (stream {element}))
+            (core func $return (canon task.return))
+            (core module $m (import "" "return" (func $return))
+                (func (export "take") (param i32) (result i32) (call $return) (i32.const 0))
+                (func (export "told") (param i32 i32 i32) (result i32) (i32.const 0)))
+            (core instance $m (instantiate $m (with "" (instance (export "return" (func $return))))))
+            (core func $new (canon stream.new $s))
+            (core func $give-return (canon task.return (result $s)))
+            (core module $g
+                (import "" "new" (func $new (result i64))) (import "" "return" (func $return (param i32)))
+                (func (export "give") (result i32) (call $return (i32.wrap_i64 (call $new))) (i32.const 0)))
+            (core instance $g (instantiate $g
+                (with "" (instance (export "new" (func $new)) (export "return" (func $give-return))))))
+            (func (export "give") async (result $s)
+                (canon lift (core func $g "give") async (callback (core func $m "told"))))
+            (func (export "take") async (param "s" $s)
+                (canon lift (core func $m "take") async (callback (core func $m "told")))))"#
+    )
+}
+
+/// What a stream's elements are does not depend on whose hands it goes through, and each end is in one place only.
+#[test]
+fn ends_are_given_once_and_only_as_what_they_are() {
+    let types = ["u8", "s8", "u64", "bool", "string", "(tuple u8 u8)"];
+    let [engine, _] = engines();
+    for element in types {
+        for other in types {
+            let mut store = Store::new(&engine, ()).unwrap();
+            let mut make = |element| {
+                let component = component(&engine, &takes(element));
+                Linker::new(&engine).instantiate(&mut store, &component).unwrap()
+            };
+            let (gives, takes) = (make(element), make(other));
+            let given = call(&mut store, gives, "give", &[]).unwrap().unwrap();
+            let taken = call(&mut store, takes, "take", std::slice::from_ref(&given));
+            assert_eq!(taken.is_ok(), element == other, "{element} as {other}: {taken:?}");
+            if let Val::Stream(stream) = given {
+                let reader = stream.into_reader(&mut store);
+                assert_eq!(reader.is_ok(), element != other, "{element} as {other}: {reader:?}");
+                stream.into_reader(&mut store).unwrap_err();
+            }
+        }
     }
 }

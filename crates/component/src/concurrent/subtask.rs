@@ -171,6 +171,11 @@ impl Subtask {
         }
     }
 
+    /// Whether the call has ended, one way or the other.
+    pub(super) fn is_resolved(&self) -> bool {
+        self.state.is_resolved()
+    }
+
     /// The function of the host that runs for it.
     pub(super) fn host_task(&self) -> Option<Key<HostTask>> {
         match self.callee {

@@ -140,7 +140,11 @@ fn enter_implicit_thread<T: 'static>(
             thread.state = ThreadState::Waiting(Wait::ToEnter);
             thread.is_cancellable = true;
         }
-        state.hold_up(thread);
+        // Where it only waits behind those that are about to enter, nothing else need happen in the instance any more: its turn comes after theirs.
+        match has_backpressure(state, task) {
+            true => state.hold_up(thread),
+            false => state.look_again(thread),
+        }
         return Ok(());
     }
     enter_now(store, (task, thread))

@@ -62,7 +62,7 @@ pub(crate) enum Wait {
     CallbackSet(Key<WaitableSet>),
     /// That a call which it has made returns.
     Call(Key<Waitable>),
-    /// The pending event of a waitable, whose payload is the result of a function.
+    /// The last event of a waitable, whose payload is the result of a function.
     Event(Key<Waitable>),
 }
 
@@ -118,7 +118,7 @@ pub(super) fn is_ready(state: &mut State, key: Key<Thread>) -> Option<bool> {
         },
         Wait::Call(subtask) => Some(subtask::is_resolved(concurrent, subtask)),
         Wait::Event(waitable) => {
-            Some(concurrent.waitables.get(waitable).is_none_or(|waitable| waitable.event.is_some()))
+            Some(concurrent.waitables.get(waitable).is_none_or(Waitable::has_last_event))
         }
     }
 }
@@ -409,10 +409,10 @@ pub(super) fn wait(state: &mut State, wait: Wait) -> Result<(), Trap> {
     Ok(())
 }
 
-/// Has the thread that runs wait for a waitable's event, if there is none yet; gives that, where there is one.
+/// Has the thread that runs wait for a waitable's last event, if that is not there yet; gives it, where it is.
 pub(super) fn wait_for_event(state: &mut State, waitable: Key<Waitable>) -> Result<Option<u32>, Trap> {
     let Some(there) = state.concurrent.waitables.get_mut(waitable) else { return Ok(Some(0)) };
-    if there.event.is_some() {
+    if there.has_last_event() {
         return Ok(Some(copy::take_payload(state, waitable)));
     }
     let thread = state.current_thread().ok_or(Trap::CannotBlock)?;

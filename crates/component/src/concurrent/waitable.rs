@@ -82,6 +82,15 @@ impl Waitable {
     pub(crate) fn new(instance: InstanceId, kind: WaitableKind) -> Waitable {
         Waitable { instance, handle: 0, set: None, event: None, is_listed: false, sync_waiter: None, kind }
     }
+
+    /// Whether it has an event with which a wait for it alone ends. That a subtask has started is none: the caller waits for what its cancellation comes to.
+    pub(super) fn has_last_event(&self) -> bool {
+        let is_over = match &self.kind {
+            WaitableKind::Subtask(subtask) => subtask.is_resolved(),
+            WaitableKind::End(_) => true,
+        };
+        is_over && self.event.is_some()
+    }
 }
 
 impl Concurrent {

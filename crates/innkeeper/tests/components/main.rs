@@ -18,6 +18,7 @@ mod reentry;
 mod resources;
 mod rules;
 mod streams;
+mod subtasks;
 mod tasks;
 mod typed;
 mod values;

@@ -20,6 +20,7 @@ use crate::flags::RunArgs;
 use crate::inspect::InspectArgs;
 use crate::policy::PolicyArgs;
 use crate::replay::ReplayArgs;
+use crate::serve::ServeArgs;
 use crate::validate::ValidateArgs;
 use crate::wast::WastArgs;
 
@@ -84,6 +85,8 @@ pub(crate) enum Command {
     /// Run a program, a module or component (the default where no command is named)
     #[command(override_usage = RUN_USAGE, after_help = EXAMPLES, arg_required_else_help = true)]
     Run(Box<RunArgs>),
+    /// Answer requests of HTTP by a program, an instance of it for each
+    Serve(Box<ServeArgs>),
     /// Compile a module or component ahead of time, for this inn on this kind of processor
     Compile(CompileArgs),
     /// Make one component of several: what plugs export is given to the program that imports it
@@ -116,6 +119,7 @@ pub(crate) enum Command {
 /// The words that name a command where a program could stand.
 const COMMANDS: &[&str] = &[
     "run",
+    "serve",
     "compile",
     "compose",
     "cache",
@@ -186,6 +190,19 @@ mod tests {
     fn paths_of_the_host_are_any_bytes() {
         use std::os::unix::ffi::OsStringExt;
         const NO_PATHS: &[&str] = &[
+            "access-log",
+            "body-time",
+            "drain",
+            "header-time",
+            "idle-time",
+            "max-body",
+            "max-connections",
+            "max-connections-per-peer",
+            "max-header",
+            "max-queue",
+            "max-requests",
+            "max-streams",
+            "queue-time",
             "adapters",
             "argv0",
             "budget",

@@ -147,7 +147,7 @@ impl Run<'_> {
         // Whoever interrupts a run wants it to be over.
         let is_wanted =
             args.compile_after == CompileAfter::Auto && !matches!(ran.ending, Ending::Interrupted);
-        let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
+        let is_repeatable = args.keys.grants.deterministic.is_some() || args.reports.record.is_some();
         if is_wanted && !is_repeatable {
             let of_plugs = plugs.into_iter().map(|plug| (plug.component.keep_code(), plug.source));
             let all = std::iter::once((lacking, self.input.source)).chain(of_plugs);

@@ -171,7 +171,6 @@ const PROFILES: &[(&str, &str)] = &[
 
 /// Commands of other hosts.
 const COMMANDS: &[(&str, &str)] = &[
-    ("serve", "serving HTTP is not there yet; a guest can accept connections itself: inn --listen 8080 FILE"),
     ("exec", "to run a program: inn FILE ARGS..."),
     ("start", "to run a program: inn FILE ARGS..."),
     ("test", "scripts of the specification's format are run by inn wast FILE.wast"),

@@ -131,6 +131,35 @@ impl From<Tier> for Tiers {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Keys")]
 pub(crate) struct KeyFlags {
+    #[command(flatten)]
+    pub(crate) grants: GrantFlags,
+
+    /// Let the guest accept connections on an address; repeatable
+    ///
+    /// A port alone is one of this machine's own, 127.0.0.1. With directories, the socket is the descriptor after them; `--explain` says which.
+    #[arg(long = "listen", value_name = "[ADDRESS:]PORT", value_parser = parse_address)]
+    pub(crate) listeners: Vec<SocketAddr>,
+
+    /// Standard input: inherit, empty, closed, or file:PATH
+    #[arg(long, value_name = "FROM", value_parser = OsStringValueParser::new().try_map(InputFlag::parse), value_hint = ValueHint::FilePath)]
+    pub(crate) stdin: Option<InputFlag>,
+
+    /// Standard output: inherit, discard, closed, file:PATH or append:PATH
+    #[arg(long, value_name = "TO", value_parser = OsStringValueParser::new().try_map(OutputFlag::parse), value_hint = ValueHint::FilePath)]
+    pub(crate) stdout: Option<OutputFlag>,
+
+    /// Standard error: as for --stdout
+    #[arg(long, value_name = "TO", value_parser = OsStringValueParser::new().try_map(OutputFlag::parse), value_hint = ValueHint::FilePath)]
+    pub(crate) stderr: Option<OutputFlag>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
+}
+
+/// What a guest is granted whoever runs it, and however often.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Keys")]
+pub(crate) struct GrantFlags {
     /// Grant a directory of the host, which the guest finds as GUEST; repeatable
     ///
     /// Without GUEST the guest finds it under the path as written here. `ro` grants reading only; with `cow` the guest sees its own
@@ -152,12 +181,6 @@ pub(crate) struct KeyFlags {
     #[arg(long = "env", short = 'e', value_name = "NAME[=VALUE]", value_parser = EnvFlag::parse)]
     pub(crate) variables: Vec<EnvFlag>,
 
-    /// Let the guest accept connections on an address; repeatable
-    ///
-    /// A port alone is one of this machine's own, 127.0.0.1. With directories, the socket is the descriptor after them; `--explain` says which.
-    #[arg(long = "listen", value_name = "[ADDRESS:]PORT", value_parser = parse_address)]
-    pub(crate) listeners: Vec<SocketAddr>,
-
     /// Grant the use of the network, to guests that can name addresses (components); repeatable
     ///
     /// `connect:HOST:PORT` lets the guest make TCP connections, `listen:ADDRESS:PORT` accept them, `udp:HOST:PORT` exchange datagrams with a host, `udp-bind:ADDRESS:PORT` receive
@@ -166,18 +189,6 @@ pub(crate) struct KeyFlags {
     /// looks it up, but for those of this machine.
     #[arg(long = "net", value_name = "WHAT:HOST[:PORT]", value_parser = NetKey::from_str)]
     pub(crate) network: Vec<NetKey>,
-
-    /// Standard input: inherit, empty, closed, or file:PATH
-    #[arg(long, value_name = "FROM", value_parser = OsStringValueParser::new().try_map(InputFlag::parse), value_hint = ValueHint::FilePath)]
-    pub(crate) stdin: Option<InputFlag>,
-
-    /// Standard output: inherit, discard, closed, file:PATH or append:PATH
-    #[arg(long, value_name = "TO", value_parser = OsStringValueParser::new().try_map(OutputFlag::parse), value_hint = ValueHint::FilePath)]
-    pub(crate) stdout: Option<OutputFlag>,
-
-    /// Standard error: as for --stdout
-    #[arg(long, value_name = "TO", value_parser = OsStringValueParser::new().try_map(OutputFlag::parse), value_hint = ValueHint::FilePath)]
-    pub(crate) stderr: Option<OutputFlag>,
 
     /// Clocks: real, fixed[:SECONDS] or stepped[:SECONDS], which begin at SECONDS from 1970
     #[arg(long = "clocks", value_name = "KIND", value_parser = ClockFlag::parse)]
@@ -194,9 +205,6 @@ pub(crate) struct KeyFlags {
     /// Grant what a policy file says; other flags add to it
     #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitFlags,
 }
 
 /// What a guest may use up.

@@ -25,7 +25,7 @@ Also often used:
       --timeout 5s --max-memory 64MiB    bounds
       --explain --trace                  what was denied, every call to the host
 
-Commands: run, compile, compose, inspect, validate, explore, replay, policy, cache, cow, wast
+Commands: run, serve, compile, compose, inspect, validate, explore, replay, policy, cache, cow, wast
 `inn help` lists all flags, `inn help COMMAND` those of a command.
 ";
 
@@ -42,10 +42,30 @@ Example: inn policy learn --to app.toml --dir .::.::ro app.wasm notes.txt
 The other flags are those of `inn run`: `inn -h` shows the usual ones, `inn help policy learn` lists all.
 ";
 
+/// `inn serve -h`.
+pub(crate) const SERVE_HELP: &str = "\
+Answer requests of HTTP by a program, an instance of it for each
+
+Usage: inn serve [OPTIONS] <FILE>
+
+      --cgi                     FILE is a module of WASI 0.1: variables and input in, answer out
+      --listen [ADDRESS:]PORT   where to listen (127.0.0.1:8080); unix:PATH is a socket
+      --access-log FORM         json, common or off
+  -d, --dir, --tmp, -e, --env   what each request's guest is granted, as for inn run
+      --timeout, --max-body     bounds on requests, of which there are more
+
+Examples:
+  inn serve --cgi app.wasm
+  inn serve --cgi --listen 0.0.0.0:80 --dir data::/data::ro app.wasm
+
+`inn help serve` lists all flags, docs/serving.md has all limits in one table.
+";
+
 /// Whether `-h` was written, for running a program, which has very many flags. `--help` has everything.
 pub(crate) fn wants_short_help() -> bool {
     let mut before = std::env::args_os().skip(1).take_while(|argument| argument != "--help");
-    before.any(|argument| argument == "-h") && command_name().is_none_or(|name| name == "run" || is_learn())
+    let has_short = |name: String| matches!(&*name, "run" | "serve") || is_learn();
+    before.any(|argument| argument == "-h") && command_name().is_none_or(has_short)
 }
 
 /// `inn version`.

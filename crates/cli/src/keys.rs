@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD};
 use crate::absent;
 use crate::cache;
 use crate::flags::RunArgs;
-use crate::flags::{KeyFlags, LimitFlags};
+use crate::flags::{GrantFlags, KeyFlags, LimitFlags};
 use crate::foreign;
 use crate::mounts;
 use crate::name_service;
@@ -24,17 +24,8 @@ use crate::values::{CacheFlag, DirFlag, EnvFlag, InputFlag, OutputFlag, TmpFlag}
 /// The keys that a command line grants.
 pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
     let flags = &args.keys;
-    let policy = match &flags.policy {
-        Some(path) => read_policy(path.as_os_str())?,
-        None => Policy::default(),
-    };
-    let arguments = guest_arguments(args)?;
-    let builder = Keys::builder().arguments(arguments);
-    let keys = policy.grant(builder, std::env::vars_os()).map_err(|error| match &flags.policy {
-        Some(path) => Problem::new(path.display(), error).help(POLICY_PAGE).mistake(),
-        None => Problem::from_message(error),
-    })?;
-    let mut keys = add_flags(keys, flags)?.build();
+    let builder = Keys::builder().arguments(guest_arguments(args)?);
+    let mut keys = add_flags(granted(builder, &flags.grants)?, flags).build();
     limit(&mut keys.limits, &flags.limits);
     complete(&mut keys, args.cache.as_ref())?;
     if !args.reports.cow_changes.is_empty()
@@ -44,6 +35,19 @@ pub(crate) fn keys(args: &RunArgs) -> Result<Keys, Problem> {
         return Err(problem.help("grant one: --dir HOST::GUEST::cow").mistake());
     }
     Ok(keys)
+}
+
+/// What a policy and flags grant beside `keys`.
+pub(crate) fn granted(keys: KeysBuilder, flags: &GrantFlags) -> Result<KeysBuilder, Problem> {
+    let policy = match &flags.policy {
+        Some(path) => read_policy(path.as_os_str())?,
+        None => Policy::default(),
+    };
+    let keys = policy.grant(keys, std::env::vars_os()).map_err(|error| match &flags.policy {
+        Some(path) => Problem::new(path.display(), error).help(POLICY_PAGE).mistake(),
+        None => Problem::from_message(error),
+    })?;
+    add_grants(keys, flags)
 }
 
 /// Hides from the guest what is inn's own, and refuses or warns of what cannot be meant.
@@ -247,7 +251,7 @@ pub(crate) fn limits_of_flags(args: &RunArgs) -> WasiLimits {
     limits
 }
 
-fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Problem> {
+fn add_grants(mut keys: KeysBuilder, flags: &GrantFlags) -> Result<KeysBuilder, Problem> {
     // What is said of one variable counts more than what is said of all that a pattern matches, wherever it stands.
     let (patterns, single): (Vec<&EnvFlag>, Vec<&EnvFlag>) =
         flags.variables.iter().partition(|flag| flag.is_pattern());
@@ -263,9 +267,6 @@ fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Pro
     for TmpFlag(key) in &flags.tmps {
         keys = keys.directory(key.clone());
     }
-    for address in &flags.listeners {
-        keys = keys.listener(ListenKey::new(*address));
-    }
     for key in &flags.network {
         keys = keys.net(key.clone());
     }
@@ -278,6 +279,13 @@ fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Pro
     if let Some(random) = flags.random {
         keys = keys.random(random.0);
     }
+    Ok(keys)
+}
+
+fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> KeysBuilder {
+    for address in &flags.listeners {
+        keys = keys.listener(ListenKey::new(*address));
+    }
     if let Some(InputFlag(key)) = &flags.stdin {
         keys = keys.stdin(key.clone());
     }
@@ -287,7 +295,7 @@ fn add_flags(mut keys: KeysBuilder, flags: &KeyFlags) -> Result<KeysBuilder, Pro
     if let Some(OutputFlag(key)) = &flags.stderr {
         keys = keys.stderr(key.clone());
     }
-    Ok(keys)
+    keys
 }
 
 fn limit(limits: &mut WasiLimits, flags: &LimitFlags) {

@@ -55,6 +55,7 @@ mod report;
 mod reserve;
 mod run;
 mod runtimes;
+mod serve;
 mod signals;
 mod stack;
 mod unused;
@@ -114,6 +115,7 @@ fn begin() -> ExitCode {
     }
     let done = match command {
         Command::Run(args) => run::run(&args),
+        Command::Serve(args) => serve::serve(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Policy(args) => policy::policy(&args),
         Command::Explore(args) => explore::explore(&args),

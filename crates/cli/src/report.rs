@@ -178,6 +178,11 @@ pub(crate) fn sockets(context: &Context) {
     }
 }
 
+/// Says where a server can be reached now.
+pub(crate) fn serving(listener: &impl Display) {
+    complain(&styled(HELP, "serving", &visible_lines(&listener.to_string())));
+}
+
 /// Says which limit took effect.
 pub(crate) fn limit(line: &str) {
     complain(&styled(DENIED, "limit", &visible_lines(line)));

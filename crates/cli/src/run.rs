@@ -54,7 +54,7 @@ fn run_guest(
         return Err(problem.help("add --trace, --trace=json or --trace=summary").mistake());
     }
     // A policy can come from a pipe that nobody writes to.
-    let reading = args.keys.policy.as_ref().map(|policy| {
+    let reading = args.keys.grants.policy.as_ref().map(|policy| {
         Deadline::watch(&keys::limits_of_flags(args), begin, visible(&policy.to_string_lossy()))
     });
     let reading = reading.transpose()?;
@@ -62,17 +62,17 @@ fn run_guest(
     drop(reading);
     let deadline = Deadline::watch(&keys.limits, begin, visible(&args.file().to_string_lossy()))?;
     let mut writable = writable.unwrap_or_else(|| Writable::of(&keys, args));
-    if let Some(policy) = &args.keys.policy {
+    if let Some(policy) = &args.keys.grants.policy {
         // What has been opened before is the policy that is learned, which may extend this one.
         writable.also_reads(policy.as_os_str());
     }
     writable.check_inputs(&keys, args.cache.as_ref())?;
-    if let Some(policy) = &args.keys.policy {
+    if let Some(policy) = &args.keys.grants.policy {
         writable.warn_of_input(policy, "the policy");
     }
     writable.warn_of_program();
     // Bits of NaNs may differ between tiers, and what the guest does with them between a run and its replay.
-    let is_repeatable = args.keys.deterministic.is_some() || args.reports.record.is_some();
+    let is_repeatable = args.keys.grants.deterministic.is_some() || args.reports.record.is_some();
     let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
     let mut execution = Execution::new(&keys.limits, nan_bits);
     execution.tiers = args.tier.into();

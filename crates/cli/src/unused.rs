@@ -5,7 +5,7 @@ use crate::report::{self, Problem};
 
 /// Says so where a module is granted the network, whose addresses it cannot name.
 pub(crate) fn note_network_of_module(args: &RunArgs) {
-    if !args.keys.network.is_empty() {
+    if !args.keys.grants.network.is_empty() {
         let reason = "the program is a module, and WASI 0.1 has no way to name an address; --listen ADDRESS:PORT hands it a socket to accept connections on";
         report::note(&Problem::new("--net", reason));
     }

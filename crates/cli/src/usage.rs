@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::elsewhere;
 use crate::flags::RunArgs;
-use crate::help::{LEARN_HELP, SHORT_HELP, wants_short_help};
+use crate::help::{LEARN_HELP, SERVE_HELP, SHORT_HELP, wants_short_help};
 use crate::nearest::nearest;
 use crate::report::{self, Problem, visible};
 use crate::written::{
@@ -26,6 +26,7 @@ pub(crate) fn tell(error: &clap::Error) -> ExitCode {
         }
         ErrorKind::DisplayHelp if wants_short_help() => report::output(match command_name() {
             Some(_) if is_learn() => LEARN_HELP,
+            Some(name) if name == "serve" => SERVE_HELP,
             _ => SHORT_HELP,
         }),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => report::output(&error.render().to_string()),

@@ -4,9 +4,14 @@
 //! answers is sent as the client takes it. A handler is a component of the world `wasi:http/proxy`, or a program of WASI 0.1 that is run as CGI describes. None of them knows the
 //! server, and the server knows neither components nor keys.
 
+#![forbid(unsafe_code)]
+
 mod body;
+mod cgi;
 mod handler;
 pub mod p2;
+pub mod server;
 
 pub use body::{Body, BodyError, empty, full};
+pub use cgi::{Cgi, CgiLimits};
 pub use handler::{Arrival, Failure, Handler, Response};

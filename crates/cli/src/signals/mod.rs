@@ -65,6 +65,20 @@ pub(crate) fn stop_where_nobody_reads(host: &Host, stopper: &Stopper, came: &Cam
     });
 }
 
+/// Calls `act` for each signal that asks this process to end, saying whether it is the first, except for those that it was started to ignore.
+pub(crate) fn on_requests_to_end(mut act: impl FnMut(bool) + Send + 'static) -> Result<(), Problem> {
+    let problem = |error| Problem::new("signals", error);
+    let heeded: Vec<i32> = [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)).collect();
+    let mut signals = Signals::new(heeded).map_err(problem)?;
+    let wait = move || {
+        for (number, _) in signals.forever().enumerate() {
+            act(number == 0);
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(wait).map(drop).map_err(problem)
+}
+
 /// Lets signals stop the guest, except for those that this process was started to ignore.
 pub(crate) fn stop_on_signals(stopper: &Stopper) -> Result<Came, Problem> {
     let problem = |error| Problem::new("signals", error);

@@ -68,8 +68,9 @@ impl Wording {
     /// Those of a command line that runs a guest with these keys.
     pub(crate) fn of(args: &RunArgs, keys: &Keys) -> Wording {
         let flags = &args.keys;
-        let directories = flags.dirs.iter().chain(&flags.mapdirs).map(|DirFlag(key)| key);
-        let all = directories.clone().chain(flags.tmps.iter().map(|tmp| &tmp.0));
+        let grants = &flags.grants;
+        let directories = grants.dirs.iter().chain(&grants.mapdirs).map(|DirFlag(key)| key);
+        let all = directories.clone().chain(grants.tmps.iter().map(|tmp| &tmp.0));
         let (given, held, usual) = (&flags.limits, &keys.limits, WasiLimits::default());
         let limits = [
             (MEMORY, given.max_memory.is_none() && held.memory_bytes.is_some()),
@@ -81,7 +82,7 @@ impl Wording {
             (PROCESSOR, given.max_cpu.is_none() && held.processor_time.is_some()),
         ];
         Wording {
-            policy: flags.policy.as_ref().map(|policy| visible(&policy.to_string_lossy())),
+            policy: grants.policy.as_ref().map(|policy| visible(&policy.to_string_lossy())),
             guests: all.map(|key| key.guest.clone()).collect(),
             hosts: directories.map(|key| key.host.clone()).collect(),
             limits: limits.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect(),

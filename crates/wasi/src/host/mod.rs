@@ -75,7 +75,7 @@ pub use lookup::Lookup;
 pub use metadata::{FileKind, Metadata, Timestamp};
 pub use network::Transport;
 pub use open::{DataAccess, LastLink, OpenOptions, Opened, WriteSync};
-pub use open_keys::OpenKeys;
+pub use open_keys::{OpenKeys, OwnKeys};
 pub use poll::{Direction, Interest, Interrupt, Pollable, Readiness, WaitMode, WaitRequest, hold_thread};
 pub use readdir::{DirEntry, Listing};
 pub use resolve::ResolverKind;

@@ -21,6 +21,17 @@ use crate::keys::{Access, DirKey, KeyError, Keys, NetKey, StdinKey, StdoutKey};
 #[derive(Clone, Debug)]
 pub struct OpenKeys(Arc<(Keys, OpenedKeys)>);
 
+/// What one of many guests is given beside keys that all have.
+#[derive(Clone, Debug, Default)]
+pub struct OwnKeys {
+    /// Environment variables, which come after those that all have.
+    pub variables: Vec<(String, String)>,
+    /// Standard input.
+    pub stdin: StdinKey,
+    /// Standard output.
+    pub stdout: StdoutKey,
+}
+
 /// What keys open to that all guests share.
 #[derive(Debug)]
 pub(super) struct OpenedKeys {
@@ -53,6 +64,19 @@ impl OpenKeys {
     pub fn host(&self) -> Result<(Host, Handles), KeyError> {
         let (keys, opened) = &*self.0;
         Host::of_opened(keys, opened)
+    }
+
+    /// As [`OpenKeys::host`], with what only this guest is given.
+    ///
+    /// # Errors
+    /// A variable whose name or value cannot be one; a stream that cannot be opened.
+    pub fn host_with(&self, own: OwnKeys) -> Result<(Host, Handles), KeyError> {
+        let (keys, opened) = &*self.0;
+        let mut keys = keys.clone();
+        keys.environment.extend(own.variables);
+        (keys.stdin, keys.stdout) = (own.stdin, own.stdout);
+        keys.check()?;
+        Host::of_opened(&keys, opened)
     }
 
     /// The keys.

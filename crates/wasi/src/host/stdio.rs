@@ -93,6 +93,7 @@ impl Stream {
             StdinKey::Empty => bytes(&[]),
             StdinKey::Bytes(text) => bytes(text),
             StdinKey::Source(source) => StreamEnd::Source(source.clone()),
+            StdinKey::Opened(fd) => StreamEnd::File(duplicate(permit, fd)?),
             StdinKey::File(path) => {
                 let file = sys::open_granted_input(permit, path);
                 let file = file.map_err(|reason| unusable(("stdin", path), reason))?;
@@ -125,9 +126,7 @@ impl Stream {
             StdoutKey::Discard => StreamEnd::Discard,
             StdoutKey::Capture(capture) => StreamEnd::Capture(capture.clone()),
             StdoutKey::Sink(sink) => StreamEnd::Sink(sink.clone()),
-            StdoutKey::Opened(fd) => StreamEnd::File(
-                sys::duplicate(opening.permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))?,
-            ),
+            StdoutKey::Opened(fd) => StreamEnd::File(duplicate(opening.permit, fd)?),
             StdoutKey::File { path, mode } => StreamEnd::File(open_output(opening, (name, path), *mode)?),
             StdoutKey::Closed => return Ok(None),
         };
@@ -530,6 +529,11 @@ impl Host {
         sys::poll(permit, &mut entries, Some(std::time::Duration::ZERO))?;
         if entries[0].ready { call(fd, How::IfReady) } else { Err(Error::Again) }
     }
+}
+
+/// A descriptor of the guest's own for what was opened already.
+fn duplicate(permit: &Permit, fd: &OwnedFd) -> Result<OwnedFd, KeyError> {
+    sys::duplicate(permit, fd.as_fd()).map_err(|error| KeyError::Setup(error.into()))
 }
 
 /// How bytes are moved without waiting.

@@ -34,7 +34,7 @@ impl Policy {
             StdinKey::File(path) => PolicyStream::File(StreamFile { file: absolute(path), append: false }),
             StdinKey::Inherit => PolicyStream::Word(StreamWord::Inherit),
             // What only this process could give is no part of a policy, and what somebody else may have on its own standard input was not granted.
-            StdinKey::Empty | StdinKey::Bytes(_) | StdinKey::Source(_) => {
+            StdinKey::Empty | StdinKey::Bytes(_) | StdinKey::Source(_) | StdinKey::Opened(_) => {
                 PolicyStream::Word(StreamWord::Empty)
             }
         });
@@ -265,7 +265,11 @@ mod tests {
         match stdin {
             StdinKey::Closed => 0,
             StdinKey::Empty => 1,
-            StdinKey::Inherit | StdinKey::Bytes(_) | StdinKey::File(_) | StdinKey::Source(_) => 2,
+            StdinKey::Inherit
+            | StdinKey::Bytes(_)
+            | StdinKey::File(_)
+            | StdinKey::Source(_)
+            | StdinKey::Opened(_) => 2,
         }
     }
 
@@ -279,6 +283,7 @@ mod tests {
             StdinKey::Bytes(b"secret".to_vec()),
             StdinKey::File("/in".into()),
             StdinKey::Source(crate::keys::Source::new(std::io::empty())),
+            StdinKey::Opened(std::sync::Arc::new(std::io::pipe().unwrap().0.into())),
         ];
         let usages = [
             Usage::default(),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::custom_stream::{Sink, Source};
 
 /// Standard input of a guest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum StdinKey {
     /// The host process's standard input.
@@ -26,7 +26,23 @@ pub enum StdinKey {
     File(PathBuf),
     /// What a reader of the embedder's gives.
     Source(Source),
+    /// Read from what was opened already.
+    Opened(Arc<OwnedFd>),
 }
+
+impl PartialEq for StdinKey {
+    fn eq(&self, other: &StdinKey) -> bool {
+        match (self, other) {
+            (StdinKey::Bytes(one), StdinKey::Bytes(other)) => one == other,
+            (StdinKey::File(one), StdinKey::File(other)) => one == other,
+            (StdinKey::Source(one), StdinKey::Source(other)) => one == other,
+            (StdinKey::Opened(one), StdinKey::Opened(other)) => Arc::ptr_eq(one, other),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl Eq for StdinKey {}
 
 /// Standard output or standard error of a guest.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,156 @@
+//! `inn serve`: a program that answers requests of HTTP.
+//!
+//! Nothing here decides how a request is answered: the server and the handlers are the `innkeeper-http` crate's; this makes them of flags.
+
+mod flags;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use innkeeper::wasi::keys::{Keys, StdoutKey};
+use innkeeper::{NanBits, engine_cached};
+use innkeeper_http::server::{AccessLog, Address, Limits, Listener, LogFormat, Server, Stop, notify};
+use innkeeper_http::{Cgi, CgiLimits};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+pub(crate) use flags::ServeArgs;
+use flags::{AccessLogFlag, usual_address};
+
+use crate::guest::Execution;
+use crate::input::Input;
+use crate::keys::{complete, granted};
+use crate::report::{self, Problem, visible};
+use crate::{cache, signals};
+
+/// What one request's guest may make inn hold, if nobody says otherwise.
+const MEMORY_BYTES: u64 = 256 << 20;
+
+/// Serves until it is told to end.
+pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
+    let limits = args.limits.limits();
+    let mut input = read(args)?;
+    let keys = keys(args)?;
+    let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
+    if let Some(reason) = reason {
+        report::note(&reason);
+    }
+    let mut execution = Execution::new(&keys.limits, NanBits::AsComputed);
+    (execution.tiers, execution.cache) = (args.tier.into(), cache);
+    execution.config.pooling.idle_stores = limits.max_requests;
+    execution.config.pooling.idle_memories = limits.max_requests;
+    let engine = engine_cached(execution.config, execution.tiers, execution.cache);
+    let module = input.module(&engine)?;
+    let cgi_limits = CgiLimits {
+        processor_time: args
+            .guest_limits
+            .max_cpu
+            .or(keys.limits.processor_time)
+            .or(CgiLimits::default().processor_time),
+        ..CgiLimits::default()
+    };
+    let cgi =
+        Cgi::new(&module, &keys, input.name.clone(), cgi_limits).map_err(|error| input.problem(&error))?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Problem::new("threads to serve with", error))?;
+    let served = runtime.block_on(listen_and_serve(args, (limits, Arc::new(cgi))));
+    // A guest that does not come to its end does not keep the process.
+    runtime.shutdown_background();
+    module.keep_code();
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// The keys of each request's guest.
+fn keys(args: &ServeArgs) -> Result<Keys, Problem> {
+    let builder = Keys::builder().argument(args.file.to_string_lossy()).stderr(StdoutKey::Inherit);
+    let mut keys = granted(builder, &args.grants)?.build();
+    let flags = &args.guest_limits;
+    let limits = &mut keys.limits;
+    limits.memory_bytes = flags.max_memory.or(limits.memory_bytes).or(Some(MEMORY_BYTES));
+    limits.written_bytes = flags.max_written.or(limits.written_bytes);
+    limits.max_open_handles = flags.max_handles.unwrap_or(limits.max_open_handles);
+    limits.overlay_bytes = flags.max_cow.unwrap_or(limits.overlay_bytes);
+    complete(&mut keys, args.cache.as_ref())?;
+    Ok(keys)
+}
+
+/// Reads the program, of which there has to be a way to serve it.
+fn read(args: &ServeArgs) -> Result<Input, Problem> {
+    let name = visible(&args.file.to_string_lossy());
+    if Input::is_precompiled(&args.file) {
+        return Err(Problem::new(name, "it was compiled ahead of time, which inn serve does not take")
+            .help("serve the .wasm that it was made from: what is compiled of it is kept in the cache"));
+    }
+    let input = Input::read(&args.file)?;
+    if input.is_component() {
+        return Err(Problem::new(name, "a component, and inn serve does not serve components yet")
+            .help("serve a module of WASI 0.1 with --cgi"));
+    }
+    if !args.cgi {
+        return Err(Problem::new(
+            name,
+            "a module, which can only be served as the Common Gateway Interface describes",
+        )
+        .help("add --cgi if it reads a request from its environment and prints the answer")
+        .mistake());
+    }
+    Ok(input)
+}
+
+async fn listen_and_serve(args: &ServeArgs, (limits, cgi): (Limits, Arc<Cgi>)) -> Result<(), Problem> {
+    let mut listeners = Listener::activated().map_err(|error| {
+        Problem::new("LISTEN_FDS", format!("what was handed over cannot be served: {error}"))
+    })?;
+    let mut addresses = args.listen.clone();
+    if addresses.is_empty() && listeners.is_empty() {
+        addresses.push(usual_address());
+    }
+    for address in &addresses {
+        listeners.push(Listener::bind(address).await.map_err(|error| cannot_listen(address, &error))?);
+    }
+    let log = access_log(args.access_log)?;
+    let stop = Stop::new();
+    let for_signals = stop.clone();
+    signals::on_requests_to_end(move |is_first| match is_first {
+        true => {
+            notify("STOPPING=1");
+            for_signals.drain();
+        }
+        false => for_signals.end(),
+    })?;
+    for listener in &listeners {
+        report::serving(listener);
+    }
+    notify("READY=1");
+    Server::new(cgi, limits, log, stop).serve(listeners).await;
+    Ok(())
+}
+
+fn access_log(flag: AccessLogFlag) -> Result<AccessLog, Problem> {
+    let format = match flag {
+        AccessLogFlag::Json => LogFormat::Json,
+        AccessLogFlag::Common => LogFormat::Common,
+        AccessLogFlag::Off => return Ok(AccessLog::off()),
+    };
+    AccessLog::new(format, std::io::stdout()).map_err(|error| Problem::new("the access log", error))
+}
+
+fn cannot_listen(address: &Address, error: &std::io::Error) -> Problem {
+    let name = match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => visible(&path.to_string_lossy()),
+    };
+    let help = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "end what listens there, or choose another with --listen",
+        _ => "choose another address with --listen",
+    };
+    Problem::new(name, format!("nobody can listen there: {error}")).help(help)
+}
+
+/// Lets this process have as many open files as it may: each connection is one, and each request up to five.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is refused, there are as many as before.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,127 @@
+//! The run of a program for one request.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as Polling, Poll, ready};
+use std::time::{Duration, Instant};
+
+use innkeeper_engine::{Error, InstancePre, Store, Trap};
+use innkeeper_wasi::exit_code;
+use innkeeper_wasi::host::{Handles, Host};
+use innkeeper_wasi::p1::Context;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::CgiLimits;
+use crate::Failure;
+use crate::server::Account;
+
+/// What a program begins in.
+pub(super) const START: &str = "_start";
+
+/// How long a program computes before others have their turn on the thread.
+const TURN: Duration = Duration::from_millis(1);
+
+/// A task that ends when this is dropped.
+pub(super) struct Task<T>(JoinHandle<T>);
+
+/// A program that runs until this is dropped.
+pub(super) struct Guest(Task<Result<(), Failure>>);
+
+/// What ends a program.
+pub(super) struct Stopper(AbortHandle);
+
+impl<T: Send + 'static> Task<T> {
+    pub(super) fn spawn(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        Task(tokio::spawn(future))
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Stopper {
+    pub(super) fn stop(&self) {
+        self.0.abort();
+    }
+}
+
+impl Guest {
+    /// Starts a program that has opened its keys.
+    pub(super) fn start(
+        pre: &InstancePre<Context>,
+        (host, handles): (Host, Handles),
+        (limits, deadline): (&CgiLimits, Option<Instant>),
+        account: Account,
+    ) -> Guest {
+        let (pre, processor_time) = (pre.clone(), limits.processor_time);
+        Guest(Task::spawn(async move {
+            let context = Context::from_parts(host, handles);
+            let _told = Telling { context: context.clone(), account: account.clone() };
+            let mut store = store(&pre, context, (processor_time, deadline))
+                .map_err(|error| Failure::Exhausted(error.to_string()))?;
+            let outcome = run(&pre, &mut store).await;
+            if let (Some(limit), Some(left)) = (processor_time, store.processor_time_left()) {
+                account.used(limit.saturating_sub(left));
+            }
+            outcome.or_else(|error| match exit_code(&error) {
+                Some(0) => Ok(()),
+                Some(code) => Err(Failure::Guest(format!("the program exited with {code}"))),
+                None if error.trap() == Some(Trap::DeadlineExceeded) => {
+                    Err(Failure::Deadline(error.to_string()))
+                }
+                None => Err(Failure::Guest(error.to_string())),
+            })
+        }))
+    }
+
+    pub(super) fn stopper(&self) -> Stopper {
+        Stopper(self.0.0.abort_handle())
+    }
+
+    /// How the program has ended, once it has.
+    pub(super) fn poll_end(&mut self, cx: &mut Polling<'_>) -> Poll<Result<(), Failure>> {
+        let outcome = ready!(Pin::new(&mut self.0.0).poll(cx));
+        Poll::Ready(outcome.unwrap_or_else(|error| {
+            let how = if error.is_panic() { "the host panicked" } else { "the program was ended" };
+            Err(Failure::Guest(how.to_owned()))
+        }))
+    }
+}
+
+fn store(
+    pre: &InstancePre<Context>,
+    context: Context,
+    (processor_time, deadline): (Option<Duration>, Option<Instant>),
+) -> Result<Store<Context>, Error> {
+    let budget = context.host().budget().clone();
+    let mut store = Store::with_budget(pre.module().engine(), context, &budget)?;
+    store.set_processor_time(processor_time);
+    if let Some(deadline) = deadline {
+        store.set_deadline(Some(deadline.saturating_duration_since(Instant::now())))?;
+    }
+    store.yield_every(Some(TURN));
+    Ok(store)
+}
+
+async fn run(pre: &InstancePre<Context>, store: &mut Store<Context>) -> Result<(), Error> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    instance.get_typed_func::<(), ()>(&*store, START)?.call_async(store, ()).await
+}
+
+/// Tells what a program was denied, however it ends.
+struct Telling {
+    context: Context,
+    account: Account,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.context.close_descriptors();
+        for explanation in self.context.host().explain() {
+            self.account.denied(explanation.to_string());
+        }
+    }
+}

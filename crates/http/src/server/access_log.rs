@@ -1,0 +1,273 @@
+//! One line a request, when it is over: as JSON, or as other servers write them.
+//!
+//! Lines are written by a thread of their own. Where it cannot keep up, lines are left out and counted, and no request waits.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Request, StatusCode, Version};
+
+use super::account::{Account, InstanceUse, Told};
+use super::serving::Serving;
+use super::trace_context::TraceContext;
+use super::when::{common_time, rfc3339};
+
+/// How the log's lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// An object a line.
+    Json,
+    /// The common log format, which has neither times nor traces.
+    Common,
+}
+
+/// Where lines go. Dropping it does not wait for them; see [`AccessLog::finish`].
+#[derive(Debug, Default)]
+pub struct AccessLog {
+    writer: Option<(LogFormat, SyncSender<Line>)>,
+    left_out: AtomicU64,
+}
+
+enum Line {
+    Text(String),
+    /// All before it is to be written, and then this told.
+    Flush(std::sync::mpsc::Sender<()>),
+}
+
+/// Lines that wait to be written.
+const MOST_WAITING: usize = 4096;
+
+/// How long the last lines may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+impl AccessLog {
+    /// None.
+    #[must_use]
+    pub fn off() -> AccessLog {
+        AccessLog::default()
+    }
+
+    /// One that is written to `output`.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn new(format: LogFormat, output: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
+        let (sender, lines) = sync_channel(MOST_WAITING);
+        std::thread::Builder::new().name("access log".to_owned()).spawn(move || write_all(&lines, output))?;
+        Ok(AccessLog { writer: Some((format, sender)), left_out: AtomicU64::new(0) })
+    }
+
+    /// Waits until all lines are written, for a second at most.
+    pub fn finish(&self) {
+        if let Some((_, sender)) = &self.writer {
+            let (told, heard) = channel();
+            if sender.try_send(Line::Flush(told)).is_ok() {
+                let _ = heard.recv_timeout(LAST_LINES);
+            }
+        }
+    }
+
+    /// How many lines were left out.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, line: impl FnOnce(LogFormat) -> String) {
+        if let Some((format, sender)) = &self.writer
+            && sender.try_send(Line::Text(line(*format))).is_err()
+        {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write_all(lines: &Receiver<Line>, mut output: impl Write) {
+    for line in lines {
+        match line {
+            // Where nobody reads them, there is nobody to tell.
+            Line::Text(text) => drop(output.write_all(text.as_bytes())),
+            Line::Flush(told) => {
+                let _ = output.flush();
+                let _ = told.send(());
+            }
+        }
+    }
+}
+
+/// The line of one request. It is written when this is dropped: after the answer's last byte, or where the client has gone.
+pub(super) struct Entry {
+    serving: Arc<Serving>,
+    account: Account,
+    begin: Instant,
+    began: SystemTime,
+    peer: Option<IpAddr>,
+    method: String,
+    target: String,
+    version: Version,
+    trace: String,
+    status: Option<StatusCode>,
+    bytes: u64,
+    /// How many the answer says that there are: with the last of them it is complete, and nobody asks for an end.
+    length: Option<u64>,
+    is_complete: bool,
+}
+
+impl Entry {
+    pub(super) fn begin<B>(
+        serving: Arc<Serving>,
+        request: &Request<B>,
+        peer: Option<IpAddr>,
+        trace: &TraceContext,
+        account: Account,
+    ) -> Entry {
+        let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        Entry {
+            serving,
+            account,
+            begin: Instant::now(),
+            began: SystemTime::now(),
+            peer,
+            method: request.method().as_str().to_owned(),
+            target: target.to_owned(),
+            version: request.version(),
+            trace: trace.trace().to_owned(),
+            status: None,
+            bytes: 0,
+            length: None,
+            is_complete: false,
+        }
+    }
+
+    /// The answer has begun.
+    pub(super) fn answered<B>(&mut self, response: &http::Response<B>) {
+        self.status = Some(response.status());
+        let length = response.headers().get(http::header::CONTENT_LENGTH);
+        self.length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    }
+
+    /// So many more bytes of its body were handed over to be sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        self.is_complete |= self.length.is_some_and(|length| self.bytes >= length);
+    }
+
+    /// The answer is there as a whole.
+    pub(super) fn completed(&mut self) {
+        self.is_complete = true;
+    }
+
+    /// Why it is not.
+    pub(super) fn note(&self, reason: &str) {
+        self.account.note(reason);
+    }
+
+    fn line(&self, format: LogFormat, told: &Told) -> String {
+        match format {
+            LogFormat::Json => self.json(told),
+            LogFormat::Common => self.common(),
+        }
+    }
+
+    fn json(&self, told: &Told) -> String {
+        let mut line = String::from("{\"time\":");
+        string(&mut line, &rfc3339(self.began));
+        let mut field = |name: &str, value: &str| {
+            let _ = write!(line, ",\"{name}\":");
+            string(&mut line, value);
+        };
+        field("trace", &self.trace);
+        if let Some(peer) = self.peer {
+            field("peer", &peer.to_string());
+        }
+        field("method", &self.method);
+        field("target", &self.target);
+        field("version", &format!("{:?}", self.version));
+        if let Some(guest) = &told.guest {
+            field("guest", guest);
+        }
+        if let Some(instance) = told.instance {
+            field("instance", if instance == InstanceUse::New { "new" } else { "reused" });
+        }
+        if let Some(status) = self.status {
+            let _ = write!(line, ",\"status\":{}", status.as_u16());
+        }
+        let _ = write!(line, ",\"bytes\":{},\"wall_us\":{}", self.bytes, self.begin.elapsed().as_micros());
+        if let Some(time) = told.processor_time {
+            let _ = write!(line, ",\"cpu_us\":{}", time.as_micros());
+        }
+        if !self.is_complete {
+            line.push_str(",\"incomplete\":true");
+        }
+        if !told.denied.is_empty() {
+            line.push_str(",\"denied\":[");
+            for (index, denied) in told.denied.iter().enumerate() {
+                line.push_str(if index == 0 { "" } else { "," });
+                string(&mut line, denied);
+            }
+            line.push(']');
+        }
+        if let Some(note) = &told.note {
+            line.push_str(",\"note\":");
+            string(&mut line, note);
+        }
+        line.push_str("}\n");
+        line
+    }
+
+    fn common(&self) -> String {
+        let peer = self.peer.map_or_else(|| String::from("-"), |peer| peer.to_string());
+        let status = self.status.map_or_else(|| String::from("-"), |status| status.as_u16().to_string());
+        let target = self.target.replace('"', "%22");
+        format!(
+            "{peer} - - [{}] \"{} {target} {:?}\" {status} {}\n",
+            common_time(self.began),
+            self.method,
+            self.version,
+            self.bytes
+        )
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let told = self.account.take();
+        self.serving.log.write(|format| self.line(format, &told));
+    }
+}
+
+/// A string of JSON.
+fn string(line: &mut String, text: &str) {
+    line.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => line.extend(['\\', character]),
+            // Terminals take what begins with these for commands.
+            character if character.is_control() => {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
+            }
+            character => line.push(character),
+        }
+    }
+    line.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_keep_to_their_line() {
+        let mut line = String::new();
+        string(&mut line, "a\"b\\c\n\u{1b}[2J\u{9b}ü");
+        assert_eq!(line, r#""a\"b\\c\u000a\u001b[2J\u009bü""#);
+    }
+}

@@ -1,0 +1,65 @@
+//! What a handler tells of a request, for the log.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What is told of one request. It is among the request's extensions; clones are the same. What is told after the answer's last byte is too late for the log.
+#[derive(Clone, Debug, Default)]
+pub struct Account(Arc<Mutex<Told>>);
+
+/// What has been told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    pub(super) guest: Option<String>,
+    pub(super) instance: Option<InstanceUse>,
+    pub(super) processor_time: Option<Duration>,
+    pub(super) denied: Vec<String>,
+    pub(super) note: Option<String>,
+}
+
+/// Whose memory a request was handled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceUse {
+    /// An instance that was made for it.
+    New,
+    /// One that has handled others before.
+    Reused,
+}
+
+/// The most that is remembered of what a guest was denied.
+const MOST_DENIED: usize = 16;
+
+impl Account {
+    /// Who answers the request, and in which instance.
+    pub fn handled_by(&self, guest: &str, instance: Option<InstanceUse>) {
+        let mut told = self.told();
+        told.guest = Some(guest.to_owned());
+        told.instance = instance;
+    }
+
+    /// The processor time that the guest has used in all.
+    pub fn used(&self, processor_time: Duration) {
+        self.told().processor_time = Some(processor_time);
+    }
+
+    /// Something that the guest wanted and was not granted, in words.
+    pub fn denied(&self, what: String) {
+        let mut told = self.told();
+        if told.denied.len() < MOST_DENIED && !told.denied.contains(&what) {
+            told.denied.push(what);
+        }
+    }
+
+    /// Why the request was not answered as its sender would have wished. The first reason stays.
+    pub fn note(&self, reason: &str) {
+        self.told().note.get_or_insert_with(|| reason.to_owned());
+    }
+
+    pub(super) fn take(&self) -> Told {
+        std::mem::take(&mut self.told())
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,100 @@
+//! The body of an answer, as it goes to the client: with it goes whatever lasts as long as the request.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::access_log::Entry;
+use super::activity::UnderWay;
+use crate::{Body, BodyError};
+
+/// The body of an answer until its end. It is cut short where the request's time is over.
+pub(super) struct Answer {
+    body: Body,
+    deadline: Pin<Box<Sleep>>,
+    /// In the order in which they go: the log's entry says what the request was, then there is room for another.
+    entry: Entry,
+    _admitted: Option<OwnedSemaphorePermit>,
+    _under_way: UnderWay,
+}
+
+/// What an [`Answer`] is made of besides its body.
+pub(super) struct Parts {
+    is_head: bool,
+    deadline: Instant,
+    request: (Entry, Option<OwnedSemaphorePermit>, UnderWay),
+}
+
+impl Answer {
+    /// Begins an answer to a request that ends at `deadline`.
+    pub(super) fn begin(
+        is_head: bool,
+        deadline: Instant,
+        request: (Entry, Option<OwnedSemaphorePermit>, UnderWay),
+    ) -> Parts {
+        Parts { is_head, deadline, request }
+    }
+}
+
+impl Parts {
+    /// The answer with this body, which is not sent to one that asked for the head. What the client does not take for longer than `least` before the deadline is cut short, too.
+    pub(super) fn of(self, body: Body, least: Duration) -> Answer {
+        let (mut entry, admitted, under_way) = self.request;
+        if self.is_head || body.is_end_stream() {
+            entry.completed();
+        }
+        // An answer that tells of the deadline itself is still sent.
+        let deadline = match self.deadline <= Instant::now() {
+            true => Instant::now() + least,
+            false => self.deadline,
+        };
+        Answer {
+            body,
+            deadline: Box::pin(sleep_until(deadline)),
+            entry,
+            _admitted: admitted,
+            _under_way: under_way,
+        }
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.deadline.as_mut().poll(cx).is_ready() {
+            let reason = "the request's time is over";
+            self.entry.note(reason);
+            return Poll::Ready(Some(Err(reason.into())));
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            None => self.entry.completed(),
+            Some(Ok(frame)) => {
+                self.entry.sent(frame.data_ref().map_or(0, Bytes::len));
+                if self.body.is_end_stream() {
+                    self.entry.completed();
+                }
+            }
+            Some(Err(error)) => self.entry.note(&error.to_string()),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,216 @@
+//! One request and its answer: what is refused before anybody handles it, the deadlines of the rest, and what the log says of it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::time::{Instant, timeout_at};
+
+use super::access_log::Entry;
+use super::account::Account;
+use super::activity::{Activity, UnderWay};
+use super::answer::Answer;
+use super::request_body::{RequestBody, Trouble};
+use super::serving::Serving;
+use super::trace_context::TraceContext;
+use crate::{Arrival, Body, Failure, Response, empty, full};
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+pub(super) struct Answering {
+    serving: Arc<Serving>,
+    activity: Arc<Activity>,
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    secure: bool,
+}
+
+impl Answering {
+    pub(super) fn new(
+        serving: &Arc<Serving>,
+        activity: &Arc<Activity>,
+        (peer, local): (Option<SocketAddr>, Option<SocketAddr>),
+    ) -> Answering {
+        let (serving, activity) = (Arc::clone(serving), Arc::clone(activity));
+        Answering { serving, activity, peer, local, secure: false }
+    }
+}
+
+impl Service<Request<Incoming>> for Answering {
+    type Response = http::Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let under_way = self.activity.begin();
+        let answering = self.clone();
+        Box::pin(async move { Ok(answering.answer(request, under_way).await) })
+    }
+}
+
+impl Answering {
+    async fn answer(self, request: Request<Incoming>, under_way: UnderWay) -> http::Response<Answer> {
+        let serving = &self.serving;
+        let limits = &serving.limits;
+        let deadline = Instant::now() + limits.request_time;
+        let is_head = request.method() == Method::HEAD;
+        let is_http1 = request.version() <= Version::HTTP_11;
+        let trace = TraceContext::of(request.headers());
+        let account = Account::default();
+        let peer = self.peer.map(|peer| peer.ip());
+        let mut entry = Entry::begin(Arc::clone(serving), &request, peer, &trace, account.clone());
+        let mut admitted = None;
+        let response = match refused(&request, limits) {
+            Some(status) => refusal(status, is_http1),
+            None => match timeout_at(deadline, serving.admission.enter(limits)).await.ok().flatten() {
+                None => {
+                    account.note("no room for another request");
+                    refusal(StatusCode::SERVICE_UNAVAILABLE, false)
+                }
+                Some(permit) => {
+                    admitted = Some(permit);
+                    self.handled(request, (deadline, trace), &account).await
+                }
+            },
+        };
+        let response = without_connection_fields(response);
+        entry.answered(&response);
+        let parts = Answer::begin(is_head, deadline, (entry, admitted, under_way));
+        let (mut head, body) = response.into_parts();
+        if self.serving.stop.is_draining() && is_http1 {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        http::Response::from_parts(head, parts.of(body, limits.body_time))
+    }
+
+    /// What the handler answers, or what is said in its place.
+    async fn handled(
+        &self,
+        request: Request<Incoming>,
+        (deadline, trace): (Instant, TraceContext),
+        account: &Account,
+    ) -> Response {
+        let limits = &self.serving.limits;
+        let is_http1 = request.version() <= Version::HTTP_11;
+        let trouble = Trouble::default();
+        let (mut head, body) = request.into_parts();
+        trace.insert_into(&mut head.headers);
+        head.extensions.insert(account.clone());
+        let body = RequestBody::new(body, limits, trouble.clone());
+        let request = Request::from_parts(head, Body::new(body.map_err(Into::into)));
+        let arrival = Arrival {
+            peer: self.peer,
+            local: self.local,
+            secure: self.secure,
+            deadline: Some(deadline.into_std()),
+        };
+        let handling = Unwinding(AssertUnwindSafe(self.serving.handler.handle(request, arrival)));
+        let outcome = timeout_at(deadline, handling).await;
+        // What the guest makes of a body that was cut short is no answer to the request.
+        if let Some(status) = trouble.status() {
+            account.note("the request's body was not taken as a whole");
+            return refusal(status, is_http1);
+        }
+        match outcome {
+            Ok(Some(Ok(response))) => response,
+            Ok(Some(Err(failure))) => {
+                let (status, reason) = match failure {
+                    Failure::Guest(reason) => (StatusCode::INTERNAL_SERVER_ERROR, reason),
+                    Failure::Deadline(reason) => (StatusCode::GATEWAY_TIMEOUT, reason),
+                    Failure::Exhausted(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+                };
+                account.note(&reason);
+                refusal(status, false)
+            }
+            Ok(None) => {
+                account.note("the handler panicked");
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, false)
+            }
+            Err(_) => {
+                account.note("there was no answer in time");
+                refusal(StatusCode::GATEWAY_TIMEOUT, false)
+            }
+        }
+    }
+}
+
+/// Why a request is refused that nobody has looked at yet.
+fn refused(request: &Request<Incoming>, limits: &super::Limits) -> Option<StatusCode> {
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let head_bytes = bytes.saturating_add(request.uri().path().len());
+    if u64::try_from(head_bytes).is_ok_and(|bytes| bytes > u64::from(limits.max_header_bytes)) {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    if *request.method() == Method::CONNECT {
+        return Some(StatusCode::NOT_IMPLEMENTED);
+    }
+    let hosts = headers.get_all(HOST).iter().count();
+    let needs_host = request.version() == Version::HTTP_11;
+    if hosts > 1 || (needs_host && hosts == 0) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    (length? > limits.max_body_bytes).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// An answer in the place of a handler's. What is left of a request's body that was not taken is not read, either.
+fn refusal(status: StatusCode, closes: bool) -> Response {
+    let body = match status.canonical_reason() {
+        Some(reason) => full(format!("{reason}\n")),
+        None => empty(),
+    };
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
+    }
+    if closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// When a client may try again that was sent away.
+const RETRY_AFTER_TIME: Duration = Duration::from_secs(1);
+
+/// A response without the fields that are the connection's, which are not a handler's to say; `close` excepted, which asks for no more than an end.
+fn without_connection_fields(mut response: Response) -> Response {
+    const CONNECTION_FIELDS: [&str; 5] =
+        ["keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+    let headers = response.headers_mut();
+    for name in CONNECTION_FIELDS {
+        headers.remove(name);
+    }
+    if headers.get(CONNECTION).is_some_and(|value| value != "close") {
+        headers.remove(CONNECTION);
+    }
+    response
+}
+
+/// A future of which a panic is an outcome, and none of the server's.
+struct Unwinding<F>(AssertUnwindSafe<F>);
+
+impl<F: Future + Unpin> Future for Unwinding<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = &mut self.0.0;
+        match std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
+            Ok(outcome) => outcome.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The server: connections, requests, and their bounds in number, size and time.
+//!
+//! A connection is accepted where there is room for it ([`Limits::max_connections`]), driven by `connection` until a deadline of `activity` has passed, and each of its requests goes through
+//! `exchange`: it is refused, or admitted (`admission`) and handed to the [`Handler`](crate::Handler).
+//!
+//! What must stay true: nothing that a client does is unbounded, in number, size or time; a client that waits or sends slowly keeps nobody else from being served; whatever works for a request ends
+//! when its client goes away; a handler's panic is that request's trouble alone.
+
+mod access_log;
+mod account;
+mod activity;
+mod admission;
+mod answer;
+mod connection;
+mod connections;
+mod exchange;
+mod limits;
+mod listener;
+mod notify;
+mod request_body;
+mod serving;
+mod stop;
+mod trace_context;
+mod transport;
+mod when;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+pub use access_log::{AccessLog, LogFormat};
+pub use account::{Account, InstanceUse};
+pub use limits::Limits;
+pub use listener::{Address, Listener};
+pub use notify::notify;
+pub use stop::Stop;
+
+use crate::Handler;
+use activity::Activity;
+use admission::Admission;
+use connection::{Connection, Stream};
+use exchange::Answering;
+use listener::Accepted;
+use serving::Serving;
+
+/// How long nobody is accepted after the system had no room for a connection.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A server of one handler.
+pub struct Server(Arc<Serving>);
+
+/// How a server has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// All requests that it had were answered.
+    Whole,
+    /// Some had not been answered when their time was over, or were not waited for.
+    Cut,
+}
+
+impl Server {
+    /// A server that answers by `handler` until `stop` is used.
+    pub fn new(handler: Arc<dyn Handler>, limits: Limits, log: AccessLog, stop: Stop) -> Server {
+        let admission = Admission::new(&limits);
+        Server(Arc::new(Serving { limits, handler, log, admission, connections: Arc::default(), stop }))
+    }
+
+    /// Serves connections of these listeners until it is told to stop, and then until the requests that it has are answered, or their time is over.
+    pub async fn serve(&self, listeners: Vec<Listener>) -> Drained {
+        let serving = &self.0;
+        // Whoever holds a sender is still at work.
+        let (working, mut all_done) = mpsc::channel::<()>(1);
+        for listener in listeners {
+            tokio::spawn(accept_all(Arc::clone(serving), listener, working.clone()));
+        }
+        drop(working);
+        serving.stop.draining().await;
+        let drained = tokio::select! {
+            done = timeout(serving.limits.drain_time, all_done.recv()) => done.is_ok(),
+            () = serving.stop.ended() => false,
+        };
+        serving.stop.end();
+        // Whatever is dropped now writes its line.
+        let _ = timeout(LAST_WORDS, all_done.recv()).await;
+        serving.log.finish();
+        if drained { Drained::Whole } else { Drained::Cut }
+    }
+}
+
+/// How long connections that were ended may take to go.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Sender<()>) {
+    let local = listener.address();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = serving.stop.draining() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(Accepted::Tcp(stream, peer)) => begin(&serving, stream, (Some(peer), local), &working),
+            Ok(Accepted::Unix(stream)) => begin(&serving, stream, (None, None), &working),
+            // The connection's own trouble.
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                log::warn!("no connection can be accepted: {error}");
+                serving.connections.evict_one();
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput
+    )
+}
+
+fn begin<S: Stream>(
+    serving: &Arc<Serving>,
+    stream: S,
+    (peer, local): (Option<SocketAddr>, Option<SocketAddr>),
+    working: &mpsc::Sender<()>,
+) {
+    let activity = Activity::new();
+    let place = serving.connections.enter(peer.map(|peer| peer.ip()), &activity, &serving.limits);
+    let Some(place) = place else {
+        log::debug!("a connection is closed: there are as many as there may be");
+        return;
+    };
+    let answering = Answering::new(serving, &activity, (peer, local));
+    let connection = Connection::new(stream, activity, answering, (&serving.limits, &serving.stop));
+    let working = working.clone();
+    tokio::spawn(async move {
+        connection.await;
+        drop((place, working));
+    });
+}

@@ -66,7 +66,8 @@ impl WorkFlags {
             }
         };
         let thread = std::thread::Builder::new().name("bounds".to_owned()).stack_size(128 << 10);
-        thread.spawn(watch).map(drop).map_err(|error| Problem::new("the thread that watches time", error))
+        innkeeper::spawn_for_host(thread, watch)
+            .map_err(|error| Problem::new("the thread that watches time", error))
     }
 }
 

@@ -15,6 +15,18 @@ pub use std::{
     thread,
 };
 
+#[cfg(not(feature = "loom"))]
+pub use crate::thread::spawn_for_host;
+
+/// As without the feature; the model checker's threads begin when it says so.
+///
+/// # Errors
+/// Where it has no more threads.
+#[cfg(feature = "loom")]
+pub fn spawn_for_host(builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    builder.spawn(work).map(drop)
+}
+
 /// A value that is written before its address is published and never after, so that whoever finds the address may read it. The model checker
 /// notices where somebody can find it too early.
 #[cfg(not(feature = "loom"))]

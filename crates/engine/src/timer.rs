@@ -122,8 +122,8 @@ impl Timer {
     fn start_thread(&self) -> Result<(), Error> {
         let timer = self.clone();
         let thread = std::thread::Builder::new().name("timer".to_owned());
-        let spawned = thread.spawn(move || timer.keep_whatever_panics());
-        spawned.map(drop).map_err(|error| {
+        let spawned = crate::thread::spawn_for_host(thread, move || timer.keep_whatever_panics());
+        spawned.map_err(|error| {
             Error::new(ErrorKind::Os(format!("starting the thread that watches deadlines: {error}")))
         })
     }

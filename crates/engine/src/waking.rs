@@ -81,7 +81,7 @@ impl Waking {
         } else if state.threads < MAX_THREADS {
             // With a stack as threads usually have, because it is the embedder's code that runs on it.
             let thread = std::thread::Builder::new().name("wakers".to_owned());
-            if thread.spawn(|| self.work()).is_ok() {
+            if crate::thread::spawn_for_host(thread, || self.work()).is_ok() {
                 state.threads += 1;
             }
         }

@@ -42,6 +42,7 @@ pub use innkeeper_component as component;
 #[cfg(feature = "async")]
 pub use innkeeper_engine::ResourceLimiterAsync;
 pub use innkeeper_engine::index::FuncIndex;
+pub use innkeeper_engine::thread::spawn_for_host;
 pub use innkeeper_engine::{
     Adapters, AnyKind, AnyRef, ArrayRef, AsContext, AsContextMut, Backtrace, Budget, BudgetKind, ByteCount,
     Caller, Charge, Collection, Compilation, CompileStatistics, CompositeType, Config, Context, DefinedType,

@@ -3,8 +3,7 @@
 //! A guest computes, waits in a host call, or waits for another of its threads. All of its stores are made to trap first; then its
 //! waits are ended: a call that returns early finds the trap waiting.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use innkeeper_engine::InterruptHandle;
@@ -39,8 +38,33 @@ pub enum TimeLimit {
 #[derive(Debug)]
 pub struct Watch {
     _appointment: Option<Appointment>,
-    /// Its end wakes the thread, if there is one.
-    _alive: Option<Sender<()>>,
+    _alive: Option<Alive>,
+}
+
+/// Its end wakes the thread that watches, if there is one. (A channel's first wait allocates, which may not be when the guest has taken all there is.)
+#[derive(Debug)]
+struct Alive(Arc<Ended>);
+
+#[derive(Debug, Default)]
+struct Ended {
+    is_so: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        *self.0.is_so.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Ended {
+    /// Waits until it is so, but not longer than `time`; whether it is.
+    fn wait(&self, time: Duration) -> bool {
+        let is_so = self.is_so.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(is_so, time, |is_so| !*is_so);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 /// The times of a guest, as the timer sees them.
@@ -141,19 +165,21 @@ impl Stopper {
         if times.left().is_none() {
             return Ok(None);
         }
-        let (alive, ended) = channel();
+        let ended = Arc::new(Ended::default());
+        let alive = Alive(Arc::clone(&ended));
         let watch = move || {
             while let Some(left) = times.left() {
                 if left.is_zero() {
                     times.stopper.stop(StopReason::Deadline);
                     return then();
                 }
-                if ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
+                if ended.wait(left) {
                     return;
                 }
             }
         };
-        std::thread::Builder::new().name("watch".to_owned()).stack_size(64 << 10).spawn(watch)?;
+        let thread = std::thread::Builder::new().name("watch".to_owned()).stack_size(64 << 10);
+        innkeeper_engine::thread::spawn_for_host(thread, watch)?;
         Ok(Some(Watch { _appointment: None, _alive: Some(alive) }))
     }
 

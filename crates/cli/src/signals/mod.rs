@@ -76,7 +76,7 @@ pub(crate) fn on_requests_to_end(mut act: impl FnMut(bool) + Send + 'static) -> 
         }
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread.spawn(wait).map(drop).map_err(problem)
+    innkeeper::spawn_for_host(thread, wait).map_err(problem)
 }
 
 /// Lets signals stop the guest, except for those that this process was started to ignore.
@@ -97,10 +97,7 @@ pub(crate) fn stop_on_signals(stopper: &Stopper) -> Result<Came, Problem> {
             stopper.stop(StopReason::Interrupt);
         }
     };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .stack_size(64 << 10)
-        .spawn(wait)
-        .map_err(problem)?;
+    let thread = std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10);
+    innkeeper::spawn_for_host(thread, wait).map_err(problem)?;
     Ok(came)
 }

@@ -119,6 +119,10 @@ pub(crate) fn has_room_for_thread() -> bool {
     true
 }
 
+pub(crate) fn is_memory_limited() -> bool {
+    false
+}
+
 pub(crate) fn thread_stack() -> Option<Range<usize>> {
     None
 }

@@ -17,7 +17,9 @@ mod image;
 mod machine;
 mod thread_clock;
 
-pub(crate) use address_space::{Mapping, has_room_for_thread, page_bytes, release_pages, thread_stack};
+pub(crate) use address_space::{
+    Mapping, has_room_for_thread, is_memory_limited, page_bytes, release_pages, thread_stack,
+};
 pub(crate) use fork::at_fork;
 pub(crate) use image::Image;
 pub(crate) use machine::memory_bytes;

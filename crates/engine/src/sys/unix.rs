@@ -312,6 +312,12 @@ pub(crate) fn page_bytes() -> usize {
     rustix::param::page_size()
 }
 
+/// Whether this process was given a limit on its memory, so that what it asks the system for may be refused.
+pub(crate) fn is_memory_limited() -> bool {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::As).current.is_some() || getrlimit(Resource::Data).current.is_some()
+}
+
 /// Whether the system would give a new thread what it maps until it has begun, by taking that and giving it back.
 pub(crate) fn has_room_for_thread() -> bool {
     /// A usual stack, another one for signal handlers, and some.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use innkeeper_engine::fork;
 use innkeeper_engine::index::DefinedFuncIndex;
-use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, thread};
+use innkeeper_engine::sync::{Condvar, Mutex, MutexGuard, spawn_for_host, thread};
 use innkeeper_engine::tier::{Hot, ModuleParts};
 
 use crate::cache::writer::Occasion;
@@ -120,7 +120,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let thread = thread::Builder::new().name("innkeeper compiler".to_owned());
         // Where there can be no thread, the guest stays interpreted.
-        if thread.spawn(move || shared.work()).is_ok() {
+        if spawn_for_host(thread, move || shared.work()).is_ok() {
             state.threads += 1;
         }
     }

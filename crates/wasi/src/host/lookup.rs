@@ -123,7 +123,7 @@ impl Host {
         let asked = Arc::clone(&question);
         let name = name.to_string();
         let thread = std::thread::Builder::new().name(String::from("name look-up"));
-        let spawned = thread.spawn(move || {
+        let spawned = innkeeper_engine::thread::spawn_for_host(thread, move || {
             let answer = resolve(&name);
             drop(running);
             let _ = asked.answer.set(answer);

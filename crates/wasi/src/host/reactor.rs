@@ -93,7 +93,7 @@ impl Reactor {
         if !book.has_thread {
             let thread = std::thread::Builder::new().name("readiness".to_owned());
             // It waits for the lock first.
-            thread.spawn(|| self.tell()).map_err(|_| Error::NoMemory)?;
+            innkeeper_engine::thread::spawn_for_host(thread, || self.tell()).map_err(|_| Error::NoMemory)?;
             book.has_thread = true;
         }
         let number = book.numbers;

@@ -89,10 +89,11 @@ impl Shared {
         let mut used = self.take()?;
         let context = used.context();
         if self.views.load(Ordering::Acquire) > 0 {
+            let _lock = PythonsLock::kept();
             return Ok(work(context));
         }
         Ok(py.detach(|| {
-            let _lock = PythonsLock::new();
+            let _lock = PythonsLock::given_up();
             work(context)
         }))
     }
@@ -133,19 +134,27 @@ impl Shared {
 }
 
 thread_local! {
-    /// What to let go of Python's lock with, where the innermost guest on this thread that was called without it has it after all; none outside of such guests.
+    /// What to let go of Python's lock with, where the innermost guest on this thread was called without it and has it after all; none where that guest was called with it, and
+    /// outside of guests.
     static LOCK: Cell<Option<Held>> = const { Cell::new(None) };
 }
 
 /// Whether a guest that was called without Python's lock has it.
 type Held = Option<ffi::PyGILState_STATE>;
 
-/// A guest's call without Python's lock, until this is dropped; the lock is then let go if the guest has got it meanwhile.
+/// A guest's call, with or without Python's lock, until this is dropped; the lock is then let go if the guest was called without it and has got it meanwhile. What holds for the
+/// guest that has called this one through Python is put back.
 struct PythonsLock(Option<Held>);
 
 impl PythonsLock {
-    fn new() -> PythonsLock {
+    /// For a guest that is called without the lock.
+    fn given_up() -> PythonsLock {
         PythonsLock(LOCK.replace(Some(None)))
+    }
+
+    /// For a guest that is called with the lock, and keeps it to its end.
+    fn kept() -> PythonsLock {
+        PythonsLock(LOCK.replace(None))
     }
 
     /// Takes the lock for the guest, or lets it go; nothing where the guest was called with it.

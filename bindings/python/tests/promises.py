@@ -267,6 +267,58 @@ class Threads(unittest.TestCase):
         # One may have looked at the clock just before or after.
         self.assertLessEqual(len([tick for tick in ticks if before + 0.05 < tick < after - 0.05]), 0)
 
+    def test_guests_that_call_each_other_each_have_the_lock_as_their_own_views_ask(self):
+        # A guest calls Python, which calls another: for each of them when a view of its memory begins and ends. Python crashes where the lock is let go of by the wrong one.
+        def run(outer_view, inner_view):
+            views = {"outer": [], "inner": []}
+            guests = {}
+
+            def change(who, when, now):
+                if when == now:
+                    views[who].append(memoryview(guests[who]["memory"]))
+                if when == "dropped " + now:
+                    views[who].clear()
+
+            def called_by(who, view, then=lambda: None):
+                calls = []
+
+                def f():
+                    calls.append(None)
+                    # Odd calls are the first of a guest's run, even ones the second: the inner guest runs twice.
+                    change(who, view, "in the first call" if len(calls) % 2 else "in the second call")
+                    then()
+                    # With the lock, or crashing beside the other thread.
+                    return len([{i: str(i)} for i in range(500)])
+
+                return f
+
+            text = '''(module (import "host" "f" (func $f (result i32))) (memory (export "memory") 1)
+                (func (export "run") (drop (call $f)) (drop (call $f))))'''
+            guests["inner"] = instance(text, f=called_by("inner", inner_view))
+            guests["outer"] = instance(text, f=called_by("outer", outer_view, lambda: guests["inner"]["run"]()))
+            for who, view in ("outer", outer_view), ("inner", inner_view):
+                change(who, "before" if view.startswith("dropped") else view, "before")
+            guests["outer"]["run"]()
+
+        moments = ["never", "before", "in the first call", "in the second call"]
+        moments += ["dropped in the first call", "dropped in the second call"]
+        ended = threading.Event()
+
+        def other():
+            while not ended.is_set():
+                [{i: str(i)} for i in range(100)]
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        try:
+            for outer in moments:
+                for inner in moments:
+                    with self.subTest(outer=outer, inner=inner):
+                        run(outer, inner)
+        finally:
+            ended.set()
+            thread.join()
+
     def test_a_view_that_is_made_during_a_call_does_too(self):
         text = """(module (import "host" "f" (func $f (param i32))) (memory (export "memory") 1)
             (func (export "hang") (call $f (i32.const 0))

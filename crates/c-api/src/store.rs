@@ -68,13 +68,13 @@ enum State {
     HostCall(*mut (), ThreadId),
 }
 
-/// Puts the state back that was there, however the work ends.
-struct Restored<'a> {
-    cell: &'a StoreCell,
+/// Puts the state back that was there, however the work ends. Meanwhile C may delete every handle of the store's, in a function or finalizer that the work has called.
+struct Restored {
+    cell: StoreRef,
     before: State,
 }
 
-impl Drop for Restored<'_> {
+impl Drop for Restored {
     fn drop(&mut self) {
         *self.cell.lock() = self.before;
     }
@@ -116,7 +116,7 @@ impl StoreCell {
     }
 
     /// Says that somebody is inside from now on, and what was before.
-    fn begin(&self, is_idle_wanted: bool) -> Result<Restored<'_>> {
+    fn begin(self: &StoreRef, is_idle_wanted: bool) -> Result<Restored> {
         let mut state = self.lock();
         let may_enter = match *state {
             State::Idle => true,
@@ -134,11 +134,15 @@ impl StoreCell {
             }));
         }
         let before = std::mem::replace(&mut *state, State::Entered);
-        Ok(Restored { cell: self, before })
+        drop(state);
+        Ok(Restored { cell: Arc::clone(self), before })
     }
 
     /// Works in the store. References to objects that come up are forgotten at the end, unless they are held.
-    pub(crate) fn enter<R>(&self, work: impl FnOnce(StoreContextMut<'_, Data>) -> Result<R>) -> Result<R> {
+    pub(crate) fn enter<R>(
+        self: &StoreRef,
+        work: impl FnOnce(StoreContextMut<'_, Data>) -> Result<R>,
+    ) -> Result<R> {
         let inside = self.begin(false)?;
         match inside.before {
             State::HostCall(caller, _) => {
@@ -149,17 +153,17 @@ impl StoreCell {
             }
             _ => {
                 // SAFETY: nobody else is inside: `begin` lets nobody in until `inside` is dropped.
-                let store = unsafe { &mut *self.store.get() };
+                let store = unsafe { &mut *inside.cell.store.get() };
                 work(RootScope::new(store).as_context_mut())
             }
         }
     }
 
     /// Works on a store that runs no guest.
-    pub(crate) fn idle<R>(&self, work: impl FnOnce(&mut Store<Data>) -> Result<R>) -> Result<R> {
-        let _inside = self.begin(true)?;
+    pub(crate) fn idle<R>(self: &StoreRef, work: impl FnOnce(&mut Store<Data>) -> Result<R>) -> Result<R> {
+        let inside = self.begin(true)?;
         // SAFETY: as in `enter`.
-        work(unsafe { &mut *self.store.get() })
+        work(unsafe { &mut *inside.cell.store.get() })
     }
 
     /// What is attached to one of the store's things.
@@ -205,6 +209,6 @@ pub(crate) fn host_call<R>(caller: &mut Caller<'_, Data>, call: impl FnOnce() ->
     let store = of_caller(caller)?;
     let entering = State::HostCall(std::ptr::from_mut(caller).cast(), std::thread::current().id());
     let before = std::mem::replace(&mut *store.lock(), entering);
-    let _restored = Restored { cell: &store, before };
+    let _restored = Restored { cell: store, before };
     Ok(call())
 }

@@ -135,10 +135,11 @@ c_functions! {
         out: Out<Own<Ref>>,
     ) -> Told {
         out.set(Own::NULL);
-        let linker = linker.get("the linker")?;
         let store = Arc::clone(&store.get("the store")?.0);
-        let module = module.get("the module")?.module()?;
-        Ok(Told::of(&store, instantiated((&store, module), &out, |cx| linker.0.instantiate(cx, module))))
+        // The start function may call C, which may delete what it has given.
+        let module = module.get("the module")?.module()?.clone();
+        let prepared = linker.get("the linker")?.0.instantiate_pre(&module);
+        Ok(Told::of(&store, instantiated((&store, &module), &out, |cx| prepared?.instantiate(cx))))
     }
 
     fn innkeeper_linker_instantiate_pre(
@@ -158,9 +159,10 @@ c_functions! {
         out: Out<Own<Ref>>,
     ) -> Told {
         out.set(Own::NULL);
-        let prepared = prepared.get("the prepared instance")?;
+        // The start function may call C, which may delete what it has given.
+        let prepared = prepared.get("the prepared instance")?.0.clone();
         let store = Arc::clone(&store.get("the store")?.0);
-        Ok(Told::of(&store, instantiated((&store, prepared.0.module()), &out, |cx| prepared.0.instantiate(cx))))
+        Ok(Told::of(&store, instantiated((&store, prepared.module()), &out, |cx| prepared.instantiate(cx))))
     }
 
     fn innkeeper_instance_pre_delete(prepared: Own<Prepared>) {

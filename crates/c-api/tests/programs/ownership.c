@@ -132,6 +132,70 @@ static void messages_stay(wasm_engine_t* engine) {
   }
 }
 
+static struct {
+  wasm_store_t* store;
+  wasm_module_t* module;
+  innkeeper_linker_t* linker;
+  innkeeper_instance_pre_t* prepared;
+} given;
+
+static void delete_given(void) {
+  if (given.prepared) innkeeper_instance_pre_delete(given.prepared);
+  innkeeper_linker_delete(given.linker);
+  wasm_module_delete(given.module);
+  wasm_store_delete(given.store);
+}
+
+static wasm_trap_t* delete_all(void* env, const innkeeper_caller_t* caller, const wasm_val_vec_t* args, wasm_val_vec_t* results) {
+  delete_given();
+  wasm_store_t* store = innkeeper_caller_store(caller);
+  wasm_trap_t* trap = *(bool*)env ? complain(store, args, results) : NULL;
+  wasm_store_delete(store);
+  return trap;
+}
+
+/* A start function's callback deletes everything that the instantiation was given, and returns or traps; a finalizer deletes the store that is being collected. */
+static void what_a_call_was_given_may_be_deleted_in_it(wasm_engine_t* engine) {
+  for (int i = 0; i < 4; i++) {
+    bool is_prepared = i & 1, traps = i & 2;
+    given.store = wasm_store_new(engine);
+    given.linker = innkeeper_linker_new(engine);
+    given.prepared = NULL;
+    wasm_functype_t* type = wasm_functype_new_0_0();
+    done(innkeeper_linker_define_func(given.linker, "", "", type, delete_all, &traps, NULL));
+    wasm_functype_delete(type);
+    given.module = module_of(engine, "(module (import \"\" \"\" (func $f)) (func $start (call $f)) (start $start) (memory (export \"m\") 1))");
+    wasm_instance_t* instance = NULL;
+    innkeeper_error_t* error;
+    if (is_prepared) {
+      done(innkeeper_linker_instantiate_pre(given.linker, given.module, &given.prepared));
+      error = innkeeper_instance_pre_instantiate(given.prepared, given.store, &instance);
+    } else {
+      error = innkeeper_linker_instantiate(given.linker, given.store, given.module, &instance);
+    }
+    CHECK((error != NULL) == traps && (instance == NULL) == traps);
+    if (error) innkeeper_error_delete(error);
+    if (instance) wasm_instance_delete(instance);
+  }
+}
+
+static wasm_store_t* collected;
+
+static void delete_collected(void* env) {
+  ++*(int*)env;
+  wasm_store_delete(collected);
+}
+
+static void a_store_may_be_deleted_by_a_finalizer(wasm_engine_t* engine) {
+  collected = wasm_store_new(engine);
+  int count = 0;
+  wasm_foreign_t* object = wasm_foreign_new(collected);
+  wasm_foreign_set_host_info_with_finalizer(object, &count, delete_collected);
+  wasm_foreign_delete(object);
+  if (count == 0) innkeeper_store_collect_garbage(collected);
+  CHECK(count == 1);
+}
+
 /* Types and values that were made one by one, held, copied, and deleted where they are. */
 static void types_and_values(wasm_engine_t* engine) {
   wasm_valtype_t* number = wasm_valtype_new(WASM_I64);
@@ -166,6 +230,8 @@ int main(void) {
   finalizers_run_once(engine);
   functions_exit(engine);
   messages_stay(engine);
+  what_a_call_was_given_may_be_deleted_in_it(engine);
+  a_store_may_be_deleted_by_a_finalizer(engine);
   types_and_values(engine);
   wasm_engine_delete(engine);
   return 0;

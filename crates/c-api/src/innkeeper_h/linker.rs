@@ -135,10 +135,11 @@ c_functions! {
         out: Out<Own<Ref>>,
     ) -> Told {
         out.set(Own::NULL);
+        let linker = linker.get("the linker")?;
         let store = Arc::clone(&store.get("the store")?.0);
         // The start function may call C, which may delete what it has given.
         let module = module.get("the module")?.module()?.clone();
-        let prepared = linker.get("the linker")?.0.instantiate_pre(&module);
+        let prepared = linker.0.instantiate_pre(&module);
         Ok(Told::of(&store, instantiated((&store, &module), &out, |cx| prepared?.instantiate(cx))))
     }
 

@@ -202,6 +202,7 @@ mod tests {
             "max-queue",
             "max-requests",
             "max-streams",
+            "min-rate",
             "queue-time",
             "adapters",
             "argv0",

@@ -138,6 +138,10 @@ pub(crate) struct ServerLimitFlags {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     pub(crate) body_time: Option<Duration>,
 
+    /// Bytes a second (4KiB) with less than which a request goes that has waited for its client for a second, where others wait for its place: 408
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, hide_short_help = true)]
+    pub(crate) min_rate: Option<u64>,
+
     /// How long requests may go on after SIGTERM or ctrl-C (30s); a second one ends them at once
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     pub(crate) drain: Option<Duration>,
@@ -166,6 +170,7 @@ impl ServerLimitFlags {
         limits.header_time = self.header_time.unwrap_or(limits.header_time);
         limits.idle_time = self.idle_time.unwrap_or(limits.idle_time);
         limits.body_time = self.body_time.unwrap_or(limits.body_time);
+        limits.min_rate_bytes = self.min_rate.unwrap_or(limits.min_rate_bytes);
         limits.request_time = self.timeout.unwrap_or(limits.request_time);
         limits.drain_time = self.drain.unwrap_or(limits.drain_time);
         limits.max_streams = self.max_streams.map_or(limits.max_streams, |count| count.max(1));

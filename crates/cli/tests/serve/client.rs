@@ -97,9 +97,9 @@ impl Client {
         self.take(count, &mut bytes).then_some(bytes)
     }
 
-    /// Says that nothing more will be sent.
+    /// Says that nothing more will be sent, unless the server has closed the connection.
     pub(crate) fn finish(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     fn take(&mut self, count: usize, into: &mut Vec<u8>) -> bool {

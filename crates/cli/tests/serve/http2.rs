@@ -9,7 +9,10 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PRIORITY: u8 = 2;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
@@ -17,6 +20,9 @@ const END_HEADERS: u8 = 4;
 
 /// `GET / HTTP/2` of localhost: the static table's entries, and a literal.
 const GET: &[u8] = b"\x82\x84\x86\x41\x09localhost";
+
+/// The same as `POST`, whose body is to come.
+const POST: &[u8] = b"\x83\x84\x86\x41\x09localhost";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -80,7 +86,7 @@ fn until_closed(server: &Server, attack: impl Iterator<Item = Vec<u8>>) {
 fn floods_end_their_connection_alone() {
     let flags = ["--max-requests", "8", "--header-time", "500ms", "--idle-time", "500ms"];
     let server = Server::of(&guests::echo(), &flags);
-    let open = |stream: u32| frame(HEADERS, END_HEADERS, stream, b"\x83\x84\x86\x41\x09localhost");
+    let open = |stream: u32| frame(HEADERS, END_HEADERS, stream, POST);
     let reset = |stream: u32| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
     until_closed(&server, (0..2000).map(|number| [open(2 * number + 1), reset(2 * number + 1)].concat()));
     is_served(server.address());
@@ -92,11 +98,66 @@ fn floods_end_their_connection_alone() {
     let endless = frame(HEADERS, 0, 1, GET);
     until_closed(&server, std::iter::once(endless));
     is_served(server.address());
-    // Frames of data without data: the stream goes on until its time is over, or the connection ends.
-    let mut client = connect(&server);
-    client.send(open(1));
-    for _ in 0..2000 {
-        client.send(frame(DATA, 0, 1, &[]));
+    // Frames of data without data.
+    let begin = frame(HEADERS, END_HEADERS, 1, POST);
+    let flood = (0..20_000).map(|_| frame(DATA, 0, 1, &[]));
+    until_closed(&server, std::iter::once(begin).chain(flood));
+    is_served(server.address());
+    // What is answered, changes nothing, or means nothing.
+    for (kind, stream, payload) in [
+        (PING, 0, &[0; 8][..]),
+        (SETTINGS, 0, &[]),
+        (PRIORITY, 1, &[0; 5]),
+        (WINDOW_UPDATE, 0, &[0, 0, 0, 1]),
+        (0xbb, 0, &[]),
+    ] {
+        let mut client = connect(&server);
+        for _ in 0..2000 {
+            client.send(frame(kind, 0, stream, payload));
+        }
+        is_served(server.address());
     }
+}
+
+/// One field in the table of the connection, and then as often as its frame has room for it, in many streams.
+#[test]
+fn heads_do_not_grow_where_they_are_read() {
+    let server = Server::of(&guests::hello(), &[]);
+    let mut client = connect(&server);
+    let field = [&b"\x40\x01x\x7f\xa1\x1e"[..], &[b'y'; 4000]].concat();
+    let first = [GET, &field].concat();
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &first));
+    for stream in 1..100 {
+        let bomb = [GET, &[0xbe; 16_000]].concat();
+        client.send(frame(HEADERS, END_STREAM | END_HEADERS, 2 * stream + 1, &bomb));
+    }
+    is_served(server.address());
+    let (highest, _) = crate::attacks::memory(&server);
+    assert!(highest < 128 << 20, "{highest} bytes");
+}
+
+/// Clients that open streams and let nothing be sent in them hold places for no longer than others let them, and no longer than their answers may stand still.
+#[test]
+fn answers_that_nobody_lets_through_do_not_hold_places() {
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let hold = |server: &Server| {
+        let mut client = Client::connect(server.address());
+        client.send([PREFACE, &no_window].concat());
+        for stream in 0..8 {
+            client.send(frame(HEADERS, END_STREAM | END_HEADERS, 2 * stream + 1, GET));
+        }
+        // Four answers have begun.
+        let mut begun = 0;
+        while begun < 4 {
+            begun += u32::from(next(&mut client).expect("a frame").0 == HEADERS);
+        }
+        client
+    };
+    let server = Server::of(&guests::hello(), &["--max-requests", "4", "--queue-time", "1m"]);
+    let _client = hold(&server);
+    is_served(server.address());
+    let server = Server::of(&guests::hello(), &["--max-requests", "4", "--body-time", "500ms"]);
+    let mut client = hold(&server);
+    while next(&mut client).is_some() {}
     is_served(server.address());
 }

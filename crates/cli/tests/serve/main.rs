@@ -2,12 +2,13 @@
 //!
 //! Nothing here waits for a time to pass but for what ends it: requests are kept in flight by their bodies, and deadlines are those of flags.
 
+mod attacks;
 mod bounds;
 mod cgi;
 mod client;
 mod end;
+mod http1;
 mod http2;
-mod smuggling;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -146,6 +147,18 @@ mod guests {
         guest(HEAD, echo)
     }
 
+    /// Reads the request's body to its end, and then answers.
+    pub(crate) fn reader() -> String {
+        let text = "Content-Type: text/plain\n\nread";
+        let read = format!(
+            "(loop (br_if 0 (call $read (i32.const 65536) (i32.const 65536))))
+            (call $print (i32.const 4096) (i32.const {}))",
+            text.len()
+        );
+        // It prints nothing before.
+        guest(text, &read).replacen(&format!("(i32.const {})", text.len()), "(i32.const 0)", 1)
+    }
+
     /// Prints its environment.
     pub(crate) fn environment() -> String {
         let print = "(drop (call $sizes (i32.const 16) (i32.const 20)))
@@ -153,6 +166,61 @@ mod guests {
             (call $print (i32.const 65536) (i32.load (i32.const 20)))";
         guest(HEAD, print)
     }
+
+    /// Does what the first letter of its query says; without one, says hello.
+    pub(crate) fn by_query() -> String {
+        let head = "Content-Type: text/plain\r\n\r\n";
+        let find = r#"(drop (call $sizes (i32.const 16) (i32.const 20)))
+            (drop (call $environ (i32.const 8192) (i32.const 65536)))
+            (local.set $n (i32.const 65536))
+            (loop
+                (if (i32.and (i64.eq (i64.load (local.get $n)) (i64.load (i32.const 2048)))
+                             (i64.eq (i64.load offset=5 (local.get $n)) (i64.load offset=5 (i32.const 2048))))
+                    (then (local.set $n (i32.load8_u offset=13 (local.get $n))))
+                    (else (local.set $n (i32.add (local.get $n) (i32.const 1))) (br 1))))"#;
+        let is = |letter: char, then: &str| {
+            format!("(if (i32.eq (local.get $n) (i32.const {})) (then {then}))\n", u32::from(letter))
+        };
+        let begin = format!("(call $print (i32.const 4096) (i32.const {}))", head.len());
+        let sleep = "(drop (call $poll (i32.const 3072) (i32.const 3200) (i32.const 1) (i32.const 8)))";
+        let all = [
+            find.to_owned(),
+            is('l', "(loop (br 0))"),
+            is('s', sleep),
+            is('g', &format!("{GROW} {sleep}")),
+            is('t', "unreachable"),
+            is('e', "(call $exit (i32.const 0))"),
+            begin,
+            is('T', "unreachable"),
+            is('L', "(loop (br 0))"),
+            is('S', sleep),
+            is('w', "(loop (call $print (i32.const 65536) (i32.const 65536)) (br 0))"),
+            is('b', "(loop (br_if 0 (call $read (i32.const 65536) (i32.const 65536))))"),
+            is('m', COUNT),
+        ];
+        let more = r#"(import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))"#;
+        let data = format!(
+            r#"(data (i32.const 2048) "QUERY_STRING=") (data (i32.const 3096) "{}")"#,
+            r"\ff".repeat(7) + r"\0f"
+        );
+        // It prints its head where it wants to.
+        guest(head, &all.concat())
+            .replacen(&format!("(i32.const {})", head.len()), "(i32.const 0)", 1)
+            .replacen("(memory (export", &format!("{more}{data}(memory (export"), 1)
+    }
+
+    /// Takes memory page by page, and uses it.
+    const GROW: &str = "(block (loop
+        (local.set $n (memory.grow (i32.const 1)))
+        (br_if 1 (i32.eq (local.get $n) (i32.const -1)))
+        (memory.fill (i32.shl (local.get $n) (i32.const 16)) (i32.const 7) (i32.const 65536))
+        (br 0)))";
+
+    /// Prints a digit of memory, and writes another there.
+    const COUNT: &str =
+        "(i32.store8 (i32.const 4000) (i32.add (i32.load8_u (i32.const 3900)) (i32.const 48)))
+        (i32.store8 (i32.const 3900) (i32.const 1))
+        (call $print (i32.const 4000) (i32.const 1))";
 
     /// Prints text, and then does something.
     pub(crate) fn prints(text: &str, then: &str) -> String {

@@ -8,9 +8,8 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::Limits;
-
-/// What all connections of HTTP/2 begin with, as far as it tells them from others.
-const HTTP2_START: &[u8] = b"PRI *";
+use super::flow::Flow;
+use super::framing::Framing;
 
 /// See the module.
 #[derive(Debug)]
@@ -18,18 +17,23 @@ pub(super) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    in_flight: u32,
-    /// Whether there has been a request.
-    has_served: bool,
+    /// The requests that are under way, of which there are few.
+    flows: Vec<(u64, Flow)>,
+    /// How many there have been.
+    served: u64,
+    /// When those that are under way are to be looked at again.
+    next_look: Instant,
     /// Since when there has been no request: the connection's beginning, or the end of the last one.
     since: Instant,
-    /// When the first byte came after that.
-    first_byte: Option<Instant>,
-    /// How much of the beginning of HTTP/2 has come; none once it is known to be another protocol.
-    start: Option<usize>,
+    /// Whether HTTP/2 is spoken.
+    is_http2: bool,
+    /// Since when the head of a request comes, with HTTP/1.1.
+    head: Option<Instant>,
     /// Since when the client takes nothing of what is there for it.
     stuck: Option<Instant>,
     is_evicted: bool,
+    /// Whether the client is to be told that its head has taken too long.
+    is_late: bool,
     waker: Option<Waker>,
 }
 
@@ -42,47 +46,57 @@ pub(super) enum Overdue {
     Head,
     /// The client takes nothing of its answer.
     Stuck,
+    /// It is not, but one of its requests may be: [`Activity::look`].
+    Unknown,
 }
 
 /// A request that is under way, until this is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Activity>);
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    number: u64,
+}
 
 impl Activity {
     /// That of a connection which begins now.
     pub(super) fn new() -> Arc<Activity> {
+        let now = Instant::now();
         Arc::new(Activity(Mutex::new(State {
-            in_flight: 0,
-            has_served: false,
-            since: Instant::now(),
-            first_byte: None,
-            start: Some(0),
+            flows: Vec::new(),
+            served: 0,
+            next_look: now,
+            since: now,
+            is_http2: false,
+            head: None,
             stuck: None,
             is_evicted: false,
+            is_late: false,
             waker: None,
         })))
     }
 
     /// A request begins.
-    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+    pub(super) fn begin(self: &Arc<Self>, flow: Flow, limits: &Limits) -> UnderWay {
         let mut state = self.state();
-        state.in_flight += 1;
-        state.has_served = true;
-        state.first_byte = None;
+        if state.flows.is_empty() {
+            state.next_look = Instant::now() + limits.body_time;
+        }
+        state.served += 1;
+        let number = state.served;
+        state.flows.push((number, flow));
         drop(state);
-        UnderWay(Arc::clone(self))
+        UnderWay { activity: Arc::clone(self), number }
     }
 
-    /// Bytes have come.
-    pub(super) fn received(&self, bytes: &[u8]) {
+    /// Bytes have come, which have led to this.
+    pub(super) fn received(&self, framing: &Framing) {
         let mut state = self.state();
-        if let Some(seen) = state.start.filter(|seen| *seen < HTTP2_START.len()) {
-            let count = bytes.len().min(HTTP2_START.len() - seen);
-            let fits = bytes[..count] == HTTP2_START[seen..seen + count];
-            state.start = fits.then_some(seen + count);
-        }
-        if state.in_flight == 0 && state.first_byte.is_none() {
-            state.first_byte = Some(Instant::now());
+        state.is_http2 = framing.is_http2();
+        match framing.is_in_head() {
+            true => {
+                state.head.get_or_insert_with(Instant::now);
+            }
+            false => state.head = None,
         }
     }
 
@@ -98,23 +112,46 @@ impl Activity {
     }
 
     /// When the connection is to be closed, as things stand, and why.
-    pub(super) fn deadline(&self, limits: &Limits) -> Option<(Instant, Overdue)> {
+    pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Overdue) {
         let state = self.state();
         let stuck = state.stuck.map(|since| (since + limits.body_time, Overdue::Stuck));
-        let waits = match state.first_byte {
-            _ if state.in_flight > 0 => None,
-            _ if !state.has_served => Some((state.since + limits.header_time, Overdue::Head)),
-            // With HTTP/2, bytes need not be the beginning of a request.
-            Some(first) if !state.is_http2() => Some((first + limits.header_time, Overdue::Head)),
-            _ => Some((state.since + limits.idle_time, Overdue::Idle)),
+        let waits = match state.head {
+            _ if !state.flows.is_empty() => (state.next_look, Overdue::Unknown),
+            _ if state.served == 0 => (state.since + limits.header_time, Overdue::Head),
+            // One that has come while another was under way has its time from that one's end.
+            Some(first) => (first.max(state.since) + limits.header_time, Overdue::Head),
+            None => (state.since + limits.idle_time, Overdue::Idle),
         };
-        stuck.into_iter().chain(waits).min_by_key(|(at, _)| *at)
+        stuck.filter(|(at, _)| *at < waits.0).unwrap_or(waits)
+    }
+
+    /// Whether the client has not taken an answer for too long. Where not, those under way are looked at again before one could be over.
+    pub(super) fn look(&self, limits: &Limits, now: Instant) -> bool {
+        let mut state = self.state();
+        let Some(first) = state.flows.iter().map(|(_, flow)| flow.stuck_at(limits)).min() else {
+            return false;
+        };
+        // One that begins to stand still now is over no sooner.
+        state.next_look = first.min(now + limits.body_time);
+        first <= now
+    }
+
+    /// Has the client told that its head has taken too long, by whoever reads next.
+    pub(super) fn set_late(&self) {
+        let mut state = self.state();
+        // One that has said nothing is told nothing.
+        state.is_late = state.head.is_some() && !state.is_http2;
+    }
+
+    /// Whether it is to be told so now, which is said once.
+    pub(super) fn take_late(&self) -> bool {
+        std::mem::take(&mut self.state().is_late)
     }
 
     /// Since when there has been no request, where there is none.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.in_flight == 0).then_some(state.since)
+        state.flows.is_empty().then_some(state.since)
     }
 
     /// Has the connection closed, to make room for another.
@@ -142,19 +179,12 @@ impl Activity {
     }
 }
 
-impl State {
-    fn is_http2(&self) -> bool {
-        self.start == Some(HTTP2_START.len())
-    }
-}
-
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.in_flight = state.in_flight.saturating_sub(1);
-        if state.in_flight == 0 {
+        let mut state = self.activity.state();
+        state.flows.retain(|(number, _)| *number != self.number);
+        if state.flows.is_empty() {
             state.since = Instant::now();
-            state.first_byte = None;
         }
         // Whoever drives the connection has a deadline to watch again.
         let waker = state.waker.clone();

@@ -1,18 +1,48 @@
-//! Which requests are handled now, which wait, and which are sent away.
+//! Which requests are handled now, which wait, which are sent away, and which have to go so that others need not wait.
+//!
+//! Places are meant for requests that are worked on. A client that is slow on purpose costs itself next to nothing and holds one all the same, so that some hundred such clients would keep everybody
+//! out. Therefore, as soon as somebody waits, those go that have waited for their own client for some time and get on with fewer bytes a second than anybody needs: slowest first, one for each that waits.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::Limits;
+use super::activity::Activity;
+use super::flow::Flow;
+
+/// How often it is looked for slow requests while others wait.
+const LOOK_TIME: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Admission {
     room: Arc<Semaphore>,
     waiting: AtomicUsize,
+    inside: Arc<Mutex<Inside>>,
+}
+
+/// The requests that have a place.
+#[derive(Debug, Default)]
+struct Inside {
+    numbers: u64,
+    requests: HashMap<u64, (Flow, Arc<Activity>)>,
+    /// When it was last looked for slow ones.
+    looked: Option<Instant>,
+}
+
+/// A request's place, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    inside: Arc<Mutex<Inside>>,
+    number: u64,
+    /// Goes last: whoever has the place next finds this one gone.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A place in the queue, until this is dropped.
@@ -21,21 +51,80 @@ struct Queued<'a>(&'a AtomicUsize);
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Admission {
         let room = limits.max_requests.clamp(1, Semaphore::MAX_PERMITS);
-        Admission { room: Arc::new(Semaphore::new(room)), waiting: AtomicUsize::new(0) }
+        Admission {
+            room: Arc::new(Semaphore::new(room)),
+            waiting: AtomicUsize::new(0),
+            inside: Arc::default(),
+        }
     }
 
     /// Lets a request in, which may have to wait for that; none where too many wait, or it has waited for too long.
-    pub(super) async fn enter(&self, limits: &Limits) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
-            return Some(permit);
+    pub(super) async fn enter(
+        &self,
+        limits: &Limits,
+        (flow, activity): (&Flow, &Arc<Activity>),
+    ) -> Option<Admitted> {
+        let permit = match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait(limits).await?,
+        };
+        let mut inside = lock(&self.inside);
+        inside.numbers += 1;
+        let number = inside.numbers;
+        inside.requests.insert(number, (flow.clone(), Arc::clone(activity)));
+        drop(inside);
+        Some(Admitted { inside: Arc::clone(&self.inside), number, _permit: permit })
+    }
+
+    async fn wait(&self, limits: &Limits) -> Option<OwnedSemaphorePermit> {
+        let end = Instant::now() + limits.queue_time;
+        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _queued = Queued(&self.waiting);
+        let mut place = pin!(Arc::clone(&self.room).acquire_owned());
+        loop {
+            let now = Instant::now();
+            self.make_room(limits, now);
+            if ahead >= limits.max_queue || now >= end {
+                return None;
+            }
+            if let Ok(permit) = timeout_at(end.min(now + LOOK_TIME), place.as_mut()).await {
+                return permit.ok();
+            }
         }
-        let queued = Queued(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limits.max_queue {
-            return None;
+    }
+
+    /// Has as many slow requests cut short as others wait, or as many as there are.
+    fn make_room(&self, limits: &Limits, now: Instant) {
+        let mut inside = lock(&self.inside);
+        if inside.looked.is_some_and(|looked| now < looked + LOOK_TIME / 2) {
+            return;
         }
-        let permit = timeout(limits.queue_time, Arc::clone(&self.room).acquire_owned()).await;
-        drop(queued);
-        permit.ok()?.ok()
+        inside.looked = Some(now);
+        let cut = inside.requests.values().filter(|(flow, _)| flow.is_cut()).count();
+        let wanted = self.waiting.load(Ordering::Relaxed).saturating_sub(cut);
+        let slow = inside.requests.iter();
+        let slow = slow.filter_map(|(number, (flow, _))| Some((flow.slowness(limits, now)?, *number)));
+        let mut slow: Vec<(u64, u64)> = slow.collect();
+        slow.sort_unstable();
+        let chosen = slow.iter().take(wanted).filter_map(|(_, number)| inside.requests.get(number));
+        let chosen: Vec<(Flow, Arc<Activity>)> = chosen.cloned().collect();
+        drop(inside);
+        for (flow, activity) in chosen {
+            if flow.cut() {
+                activity.evict();
+            }
+        }
+    }
+}
+
+fn lock(inside: &Mutex<Inside>) -> MutexGuard<'_, Inside> {
+    inside.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let gone = lock(&self.inside).requests.remove(&self.number);
+        drop(gone);
     }
 }
 

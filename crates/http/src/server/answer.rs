@@ -6,38 +6,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::access_log::Entry;
 use super::activity::UnderWay;
+use super::admission::Admitted;
+use super::flow::Flow;
 use crate::{Body, BodyError};
 
 /// The body of an answer until its end. It is cut short where the request's time is over.
 pub(super) struct Answer {
     body: Body,
     deadline: Pin<Box<Sleep>>,
+    flow: Flow,
+    /// Bytes of the part that was given last, which are taken when somebody asks for the next.
+    given: usize,
     /// In the order in which they go: the log's entry says what the request was, then there is room for another.
     entry: Entry,
-    _admitted: Option<OwnedSemaphorePermit>,
+    _admitted: Option<Admitted>,
     _under_way: UnderWay,
 }
 
 /// What an [`Answer`] is made of besides its body.
 pub(super) struct Parts {
     is_head: bool,
-    deadline: Instant,
-    request: (Entry, Option<OwnedSemaphorePermit>, UnderWay),
+    flow: Flow,
+    request: (Entry, Option<Admitted>, UnderWay),
 }
 
 impl Answer {
-    /// Begins an answer to a request that ends at `deadline`.
-    pub(super) fn begin(
-        is_head: bool,
-        deadline: Instant,
-        request: (Entry, Option<OwnedSemaphorePermit>, UnderWay),
-    ) -> Parts {
-        Parts { is_head, deadline, request }
+    /// Begins an answer.
+    pub(super) fn begin(is_head: bool, flow: Flow, request: (Entry, Option<Admitted>, UnderWay)) -> Parts {
+        Parts { is_head, flow, request }
     }
 }
 
@@ -49,13 +49,14 @@ impl Parts {
             entry.completed();
         }
         // An answer that tells of the deadline itself is still sent.
-        let deadline = match self.deadline <= Instant::now() {
-            true => Instant::now() + least,
-            false => self.deadline,
-        };
+        let deadline = self.flow.deadline();
+        let deadline = if deadline <= Instant::now() { Instant::now() + least } else { deadline };
+        self.flow.offers_answer();
         Answer {
             body,
             deadline: Box::pin(sleep_until(deadline)),
+            flow: self.flow,
+            given: 0,
             entry,
             _admitted: admitted,
             _under_way: under_way,
@@ -71,6 +72,8 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let given = std::mem::take(&mut self.given);
+        self.flow.answer_taken(given);
         if self.deadline.as_mut().poll(cx).is_ready() {
             let reason = "the request's time is over";
             self.entry.note(reason);
@@ -80,7 +83,10 @@ impl http_body::Body for Answer {
         match &frame {
             None => self.entry.completed(),
             Some(Ok(frame)) => {
-                self.entry.sent(frame.data_ref().map_or(0, Bytes::len));
+                let count = frame.data_ref().map_or(0, Bytes::len);
+                self.given = count;
+                self.entry.sent(count);
+                self.flow.offers_answer();
                 if self.body.is_end_stream() {
                     self.entry.completed();
                 }
@@ -96,5 +102,13 @@ impl http_body::Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.flow.is_cut() {
+            self.entry.note("its client is slow, and others wait");
+        }
     }
 }

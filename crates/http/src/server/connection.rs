@@ -21,6 +21,9 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// The least that hyper takes as a buffer.
 const LEAST_BUFFER_BYTES: usize = 8192;
 
+/// The most that is read at once.
+const MOST_READ_BYTES: usize = 512 << 10;
+
 /// A connection that is being served. It ends when the client has closed it, when a deadline has passed, when its place is needed and when the server ends.
 pub(super) struct Connection<S: Stream> {
     connection: Pin<Box<Driven<S>>>,
@@ -49,7 +52,10 @@ impl<S: Stream> Connection<S> {
         answering: Answering,
         (limits, stop): (&Limits, &Stop),
     ) -> Connection<S> {
-        let io = TokioIo::new(Transport::new(stream, Arc::clone(&activity)));
+        let longest = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX).max(LEAST_BUFFER_BYTES);
+        // Whoever reads a head has said before that it is too long.
+        let longest = longest.saturating_mul(2).saturating_add(MOST_READ_BYTES);
+        let io = TokioIo::new(Transport::new(stream, Arc::clone(&activity), longest));
         let connection = protocol(limits).serve_connection(io, answering).into_owned();
         let (for_drain, for_end) = (stop.clone(), stop.clone());
         Connection {
@@ -67,7 +73,7 @@ impl<S: Stream> Connection<S> {
     /// Whether a deadline has passed for good.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
-            let Some((at, why)) = self.activity.deadline(&self.limits) else { return false };
+            let (at, why) = self.activity.deadline(&self.limits);
             // The timer is set forward only when it has rung: most requests are shorter than that.
             if at < self.timer.deadline() {
                 self.timer.as_mut().reset(at);
@@ -80,8 +86,18 @@ impl<S: Stream> Connection<S> {
                 self.timer.as_mut().reset(at);
                 continue;
             }
-            if why != Overdue::Idle || self.is_closing {
-                return true;
+            match why {
+                Overdue::Unknown if self.activity.look(&self.limits, now) => return true,
+                Overdue::Unknown => continue,
+                Overdue::Head => {
+                    self.activity.set_late();
+                    // It reads next, and so the client is told.
+                    let _ = self.connection.as_mut().poll(cx);
+                    return true;
+                }
+                Overdue::Stuck => return true,
+                Overdue::Idle if self.is_closing => return true,
+                Overdue::Idle => {}
             }
             self.is_closing = true;
             self.connection.as_mut().graceful_shutdown();

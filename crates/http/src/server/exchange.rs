@@ -10,16 +10,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::access_log::Entry;
 use super::account::Account;
 use super::activity::{Activity, UnderWay};
 use super::answer::Answer;
+use super::flow::Flow;
 use super::request_body::{RequestBody, Trouble};
 use super::serving::Serving;
 use super::trace_context::TraceContext;
@@ -52,17 +54,23 @@ impl Service<Request<Incoming>> for Answering {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let under_way = self.activity.begin();
+        let flow = Flow::begin(&self.serving.limits);
+        let under_way = self.activity.begin(flow.clone(), &self.serving.limits);
         let answering = self.clone();
-        Box::pin(async move { Ok(answering.answer(request, under_way).await) })
+        Box::pin(async move { Ok(answering.answer(request, flow, under_way).await) })
     }
 }
 
 impl Answering {
-    async fn answer(self, request: Request<Incoming>, under_way: UnderWay) -> http::Response<Answer> {
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        flow: Flow,
+        under_way: UnderWay,
+    ) -> http::Response<Answer> {
         let serving = &self.serving;
         let limits = &serving.limits;
-        let deadline = Instant::now() + limits.request_time;
+        let deadline = flow.deadline();
         let is_head = request.method() == Method::HEAD;
         let is_http1 = request.version() <= Version::HTTP_11;
         let trace = TraceContext::of(request.headers());
@@ -72,20 +80,25 @@ impl Answering {
         let mut admitted = None;
         let response = match refused(&request, limits) {
             Some(status) => refusal(status, is_http1),
-            None => match timeout_at(deadline, serving.admission.enter(limits)).await.ok().flatten() {
+            None => match timeout_at(deadline, serving.admission.enter(limits, (&flow, &self.activity)))
+                .await
+                .ok()
+                .flatten()
+            {
                 None => {
                     account.note("no room for another request");
                     refusal(StatusCode::SERVICE_UNAVAILABLE, false)
                 }
-                Some(permit) => {
-                    admitted = Some(permit);
-                    self.handled(request, (deadline, trace), &account).await
+                Some(place) => {
+                    admitted = Some(place);
+                    prefer_target(&mut request);
+                    self.handled(request, (&flow, trace), &account).await
                 }
             },
         };
         let response = without_connection_fields(response);
         entry.answered(&response);
-        let parts = Answer::begin(is_head, deadline, (entry, admitted, under_way));
+        let parts = Answer::begin(is_head, flow, (entry, admitted, under_way));
         let (mut head, body) = response.into_parts();
         if self.serving.stop.is_draining() && is_http1 {
             head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -97,16 +110,17 @@ impl Answering {
     async fn handled(
         &self,
         request: Request<Incoming>,
-        (deadline, trace): (Instant, TraceContext),
+        (flow, trace): (&Flow, TraceContext),
         account: &Account,
     ) -> Response {
         let limits = &self.serving.limits;
+        let deadline = flow.deadline();
         let is_http1 = request.version() <= Version::HTTP_11;
         let trouble = Trouble::default();
         let (mut head, body) = request.into_parts();
         trace.insert_into(&mut head.headers);
         head.extensions.insert(account.clone());
-        let body = RequestBody::new(body, limits, trouble.clone());
+        let body = RequestBody::new(body, limits, (flow.clone(), trouble.clone()));
         let request = Request::from_parts(head, Body::new(body.map_err(Into::into)));
         let arrival = Arrival {
             peer: self.peer,
@@ -148,20 +162,51 @@ impl Answering {
 fn refused(request: &Request<Incoming>, limits: &super::Limits) -> Option<StatusCode> {
     let headers = request.headers();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let head_bytes = bytes.saturating_add(request.uri().path().len());
+    let head_bytes =
+        bytes.saturating_add(request.uri().path_and_query().map_or(0, |target| target.as_str().len()));
     if u64::try_from(head_bytes).is_ok_and(|bytes| bytes > u64::from(limits.max_header_bytes)) {
         return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     if *request.method() == Method::CONNECT {
         return Some(StatusCode::NOT_IMPLEMENTED);
     }
-    let hosts = headers.get_all(HOST).iter().count();
-    let needs_host = request.version() == Version::HTTP_11;
-    if hosts > 1 || (needs_host && hosts == 0) {
+    if !names_one_host(request) {
         return Some(StatusCode::BAD_REQUEST);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     (length? > limits.max_body_bytes).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// Whether it is clear whom a request is for: RFC 9112, sections 3.2 and 3.3; RFC 9113, section 8.3.1.
+fn names_one_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (host, other) = (hosts.next(), hosts.next());
+    let (uri, authority) = (request.uri(), request.uri().authority());
+    let is_host = |host: &HeaderValue| {
+        host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| !host.as_str().contains('@'))
+    };
+    other.is_none()
+        && host.is_none_or(is_host)
+        && match request.version() {
+            // A target that is nothing but an authority is that of CONNECT.
+            Version::HTTP_11 => host.is_some() && (authority.is_none() || uri.scheme().is_some()),
+            Version::HTTP_2 => match (host, authority) {
+                (Some(host), Some(authority)) => {
+                    host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+                }
+                _ => true,
+            },
+            _ => authority.is_none() || uri.scheme().is_some(),
+        }
+}
+
+/// Has the field name the host that the target names, which counts alone.
+fn prefer_target(request: &mut Request<Incoming>) {
+    let named =
+        request.uri().authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok());
+    if let (Some(named), Some(host)) = (named, request.headers_mut().get_mut(HOST)) {
+        *host = named;
+    }
 }
 
 /// An answer in the place of a handler's. What is left of a request's body that was not taken is not read, either.

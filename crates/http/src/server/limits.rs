@@ -30,6 +30,10 @@ pub struct Limits {
     pub body_time: Duration,
     /// How long a request may take, from its head to the last byte of its answer: 504 for one without an answer by then.
     pub request_time: Duration,
+    /// How long a request may have waited for its client, in all, before it has to go where others wait for its place and it is slow.
+    pub slow_time: Duration,
+    /// Bytes a second, either way, with less than which a request is slow.
+    pub min_rate_bytes: u64,
     /// How long requests that are being handled may go on when the server is to end.
     pub drain_time: Duration,
     /// Requests at a time in one connection of HTTP/2.
@@ -55,6 +59,8 @@ impl Default for Limits {
             idle_time: Duration::from_secs(60),
             body_time: Duration::from_secs(20),
             request_time: Duration::from_secs(60),
+            slow_time: Duration::from_secs(1),
+            min_rate_bytes: 4 << 10,
             drain_time: Duration::from_secs(30),
             max_streams: 100,
             max_reset_streams: 20,

@@ -14,6 +14,8 @@ mod answer;
 mod connection;
 mod connections;
 mod exchange;
+mod flow;
+mod framing;
 mod limits;
 mod listener;
 mod notify;

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Limits;
+use super::flow::Flow;
 use crate::BodyError;
 
 /// Why a body was not taken as a whole, once that is so. Clones are the same.
@@ -38,17 +39,19 @@ pub(super) struct RequestBody {
     progress: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
+    flow: Flow,
     trouble: Trouble,
 }
 
 impl RequestBody {
-    pub(super) fn new(body: Incoming, limits: &Limits, trouble: Trouble) -> RequestBody {
+    pub(super) fn new(body: Incoming, limits: &Limits, (flow, trouble): (Flow, Trouble)) -> RequestBody {
         RequestBody {
             body,
             left_bytes: limits.max_body_bytes,
             progress: limits.body_time,
             waiting: None,
             is_waiting: false,
+            flow,
             trouble,
         }
     }
@@ -73,7 +76,12 @@ impl Body for RequestBody {
         }
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
+            Poll::Pending if this.flow.is_cut() => {
+                return this
+                    .end(StatusCode::REQUEST_TIMEOUT, "the request's body comes slowly, and others wait");
+            }
             Poll::Pending => {
+                this.flow.waits_for_body(cx.waker());
                 let progress = this.progress;
                 let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(progress)));
                 if !std::mem::replace(&mut this.is_waiting, true) {
@@ -88,22 +96,24 @@ impl Body for RequestBody {
             }
         };
         this.is_waiting = false;
+        let count = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        this.flow.body_came(count);
         match frame {
             None => Poll::Ready(None),
             Some(Err(error)) => {
                 let reason = format!("the request's body ended before its end: {error}");
                 this.end(StatusCode::BAD_REQUEST, &reason)
             }
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match this.left_bytes.checked_sub(bytes) {
-                    Some(left) => {
-                        this.left_bytes = left;
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    None => this.end(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
+            Some(Ok(frame)) => match this.left_bytes.checked_sub(count as u64) {
+                Some(left) => {
+                    this.left_bytes = left;
+                    Poll::Ready(Some(Ok(frame)))
                 }
-            }
+                None => this.end(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
+            },
         }
     }
 

@@ -98,6 +98,11 @@ impl Writable {
         Writable { granted: looked_at(keys, |access| access == Access::ReadWrite), ..Writable::default() }
     }
 
+    /// What these keys show a guest in any way: in name what it may write to, of which nothing here is written.
+    pub(crate) fn shown_to(keys: &Keys) -> Writable {
+        Writable { granted: looked_at(keys, |_| true), ..Writable::default() }
+    }
+
     /// Notes one more file that is read in this run.
     pub(crate) fn also_reads(&mut self, path: &OsStr) {
         self.inputs.push(path.to_owned());

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use innkeeper::wasi::keys::{parse_address, parse_duration, parse_size};
 use innkeeper_http::server::{Address, Limits};
 
+use super::tls::TlsFlags;
 use crate::flags::{GrantFlags, Tier};
 use crate::values::{CacheFlag, parse_count};
 
@@ -35,6 +36,9 @@ pub(crate) struct ServeArgs {
     /// The form of the line that each request has on standard output
     #[arg(long, value_name = "FORM", value_enum, default_value_t = AccessLogFlag::Json)]
     pub(crate) access_log: AccessLogFlag,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsFlags,
 
     #[command(flatten)]
     pub(crate) grants: GrantFlags,

@@ -3,13 +3,14 @@
 //! Nothing here decides how a request is answered: the server and the handlers are the `innkeeper-http` crate's; this makes them of flags.
 
 mod flags;
+mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use innkeeper::wasi::keys::{Keys, StdoutKey};
 use innkeeper::{NanBits, engine_cached};
-use innkeeper_http::server::{AccessLog, Address, Limits, Listener, LogFormat, Server, Stop, notify};
+use innkeeper_http::server::{AccessLog, Address, Limits, Listener, LogFormat, Server, Stop, Tls, notify};
 use innkeeper_http::{Cgi, CgiLimits};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -30,6 +31,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     let limits = args.limits.limits();
     let mut input = read(args)?;
     let keys = keys(args)?;
+    let tls = tls::open(&args.tls, &keys)?;
     let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
     if let Some(reason) = reason {
         report::note(&reason);
@@ -53,7 +55,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::new("threads to serve with", error))?;
-    let served = runtime.block_on(listen_and_serve(args, (limits, Arc::new(cgi))));
+    let served = runtime.block_on(listen_and_serve(args, tls, (limits, Arc::new(cgi))));
     // A guest that does not come to its end does not keep the process.
     runtime.shutdown_background();
     module.keep_code();
@@ -97,7 +99,11 @@ fn read(args: &ServeArgs) -> Result<Input, Problem> {
     Ok(input)
 }
 
-async fn listen_and_serve(args: &ServeArgs, (limits, cgi): (Limits, Arc<Cgi>)) -> Result<(), Problem> {
+async fn listen_and_serve(
+    args: &ServeArgs,
+    tls: Option<Tls>,
+    (limits, cgi): (Limits, Arc<Cgi>),
+) -> Result<(), Problem> {
     let mut listeners = Listener::activated().map_err(|error| {
         Problem::new("LISTEN_FDS", format!("what was handed over cannot be served: {error}"))
     })?;
@@ -107,6 +113,10 @@ async fn listen_and_serve(args: &ServeArgs, (limits, cgi): (Limits, Arc<Cgi>)) -
     }
     for address in &addresses {
         listeners.push(Listener::bind(address).await.map_err(|error| cannot_listen(address, &error))?);
+    }
+    if let Some(tls) = tls {
+        listeners = listeners.into_iter().map(|listener| listener.encrypted(&tls)).collect();
+        tls::follow(tls).await?;
     }
     let log = access_log(args.access_log)?;
     let stop = Stop::new();

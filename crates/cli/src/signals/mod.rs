@@ -79,6 +79,17 @@ pub(crate) fn on_requests_to_end(mut act: impl FnMut(bool) + Send + 'static) -> 
     innkeeper::spawn_for_host(thread, wait).map_err(problem)
 }
 
+/// Calls `act` each time that a terminal goes away, or somebody says so to have files read again, unless this process was started to ignore that.
+pub(crate) fn on_hangups(mut act: impl FnMut() + Send + 'static) -> Result<(), Problem> {
+    if is_ignored(SIGHUP) {
+        return Ok(());
+    }
+    let problem = |error| Problem::new("signals", error);
+    let mut signals = Signals::new([SIGHUP]).map_err(problem)?;
+    let wait = move || signals.forever().for_each(|_| act());
+    std::thread::Builder::new().name("hangups".to_owned()).spawn(wait).map(drop).map_err(problem)
+}
+
 /// Lets signals stop the guest, except for those that this process was started to ignore.
 pub(crate) fn stop_on_signals(stopper: &Stopper) -> Result<Came, Problem> {
     let problem = |error| Problem::new("signals", error);

@@ -47,8 +47,9 @@ const READS: &[(&str, &[&str], What)] = &[
     ("policy", &["--policy", "reads.toml", "m.wat"], What::Directory),
 ];
 
-/// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, and those of commands that run no guest.
-const WARNED_OR_ALONE: &[&str] = &["key", "plug", "policy", "profile"];
+/// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, those of commands that run no guest, and the certificate of `inn serve`, whose key may not lie where
+/// the guest is granted anything.
+const WARNED_OR_ALONE: &[&str] = &["key", "plug", "policy", "profile", "tls-cert", "tls-key"];
 
 /// What a flag names.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,11 @@
 use crate::client::{Answer, Client, ask, is_served};
 use crate::{Server, guests};
 
+/// Whether this is what a client gets that asks such a guest.
+type IsRight = fn(Option<Answer>) -> bool;
+
 /// What each guest does, by the letter that it is asked with, and what its client gets.
-const GUESTS: &[(char, fn(Option<Answer>) -> bool)] = &[
+const GUESTS: &[(char, IsRight)] = &[
     // Computes without end, and waits without end.
     ('l', |answer| answer.is_some_and(|answer| answer.status == 504)),
     ('s', |answer| answer.is_some_and(|answer| answer.status == 504)),

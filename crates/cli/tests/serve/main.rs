@@ -9,6 +9,7 @@ mod client;
 mod end;
 mod http1;
 mod http2;
+mod tls;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -72,7 +73,8 @@ impl Server {
     }
 
     fn address(&self) -> SocketAddr {
-        self.addresses[0].strip_prefix("http://").unwrap().parse().unwrap()
+        let (_, address) = self.addresses[0].split_once("://").unwrap();
+        address.parse().unwrap()
     }
 
     fn signal(&self, name: &str) {

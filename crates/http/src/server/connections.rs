@@ -102,6 +102,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::flow::Flow;
 
     fn peer(last: u8) -> Option<IpAddr> {
         Some(IpAddr::from([192, 0, 2, last]))
@@ -118,11 +119,11 @@ mod tests {
         let (_other, other) = enter(peer(2)).unwrap();
         let (_first, first) = enter(peer(1)).unwrap();
         let (_second, second) = enter(peer(1)).unwrap();
-        let _busy = second.begin();
+        let _busy = second.begin(Flow::begin(&limits), &limits);
         let (_third, third) = enter(peer(1)).unwrap();
         let is_evicted = |activity: &Activity| activity.is_evicted(std::task::Waker::noop());
         assert!(is_evicted(&first) && !is_evicted(&other) && !is_evicted(&second));
-        let _busy_too = third.begin();
+        let _busy_too = third.begin(Flow::begin(&limits), &limits);
         assert!(enter(peer(1)).is_none(), "both have requests");
         let (_fourth, _) = enter(peer(3)).unwrap();
         let (_fifth, _) = enter(peer(4)).unwrap();

@@ -42,9 +42,10 @@ impl Answering {
         serving: &Arc<Serving>,
         activity: &Arc<Activity>,
         (peer, local): (Option<SocketAddr>, Option<SocketAddr>),
+        secure: bool,
     ) -> Answering {
         let (serving, activity) = (Arc::clone(serving), Arc::clone(activity));
-        Answering { serving, activity, peer, local, secure: false }
+        Answering { serving, activity, peer, local, secure }
     }
 }
 

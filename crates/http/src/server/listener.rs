@@ -11,6 +11,8 @@ use rustix::net::{AddressFamily, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::Tls;
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -22,7 +24,10 @@ pub enum Address {
 
 /// A socket that connections are accepted from. It belongs to the executor that it was made in.
 #[derive(Debug)]
-pub struct Listener(Kind);
+pub struct Listener {
+    kind: Kind,
+    tls: Option<Tls>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -60,7 +65,18 @@ impl Listener {
                 Ok(Kind::Unix(listener, Some(Made(path.clone()))))
             }
         }
-        .map(Listener)
+        .map(Listener::plain)
+    }
+
+    /// The same, of which connections over the network are encrypted. Those over a socket of the file system are not: they stay on the machine.
+    #[must_use]
+    pub fn encrypted(self, tls: &Tls) -> Listener {
+        let tls = matches!(self.kind, Kind::Tcp(_)).then(|| tls.clone());
+        Listener { tls, ..self }
+    }
+
+    fn plain(kind: Kind) -> Listener {
+        Listener { kind, tls: None }
     }
 
     /// The sockets that systemd has opened for this process (`LISTEN_FDS`); none where there are none.
@@ -99,11 +115,15 @@ impl Listener {
             }
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a socket of another kind")),
         }
-        .map(Listener)
+        .map(Listener::plain)
+    }
+
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // What is written is meant to go out.
@@ -116,7 +136,7 @@ impl Listener {
 
     /// Its address, where it has one.
     pub(super) fn address(&self) -> Option<SocketAddr> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => listener.local_addr().ok(),
             Kind::Unix(..) => None,
         }
@@ -126,9 +146,9 @@ impl Listener {
 impl fmt::Display for Listener {
     /// As clients name it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => write!(f, "http://{address}"),
+                Ok(address) => write!(f, "{}://{address}", if self.tls.is_some() { "https" } else { "http" }),
                 Err(error) => write!(f, "an address that the system does not tell ({error})"),
             },
             Kind::Unix(_, Some(Made(path))) => write!(f, "unix:{}", path.display()),

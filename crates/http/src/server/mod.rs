@@ -22,6 +22,7 @@ mod notify;
 mod request_body;
 mod serving;
 mod stop;
+mod tls;
 mod trace_context;
 mod transport;
 mod when;
@@ -29,10 +30,13 @@ mod when;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 
 pub use access_log::{AccessLog, LogFormat};
 pub use account::{Account, InstanceUse};
@@ -40,6 +44,7 @@ pub use limits::Limits;
 pub use listener::{Address, Listener};
 pub use notify::notify;
 pub use stop::Stop;
+pub use tls::{Tls, TlsError};
 
 use crate::Handler;
 use activity::Activity;
@@ -97,7 +102,7 @@ impl Server {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Sender<()>) {
-    let local = listener.address();
+    let (local, tls) = (listener.address(), listener.tls().cloned());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -105,8 +110,7 @@ async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Se
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(Accepted::Tcp(stream, peer)) => begin(&serving, stream, (Some(peer), local), &working),
-            Ok(Accepted::Unix(stream)) => begin(&serving, stream, (None, None), &working),
+            Ok(accepted) => begin(&serving, accepted, (local, tls.clone()), &working),
             // The connection's own trouble.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -126,23 +130,68 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-fn begin<S: Stream>(
+/// Makes room for a connection, and has it served.
+fn begin(
     serving: &Arc<Serving>,
-    stream: S,
-    (peer, local): (Option<SocketAddr>, Option<SocketAddr>),
+    accepted: Accepted,
+    (local, tls): (Option<SocketAddr>, Option<Tls>),
     working: &mpsc::Sender<()>,
 ) {
+    let peer = match &accepted {
+        Accepted::Tcp(_, peer) => Some(*peer),
+        Accepted::Unix(_) => None,
+    };
     let activity = Activity::new();
     let place = serving.connections.enter(peer.map(|peer| peer.ip()), &activity, &serving.limits);
     let Some(place) = place else {
         log::debug!("a connection is closed: there are as many as there may be");
         return;
     };
-    let answering = Answering::new(serving, &activity, (peer, local));
-    let connection = Connection::new(stream, activity, answering, (&serving.limits, &serving.stop));
-    let working = working.clone();
+    let (serving, working) = (Arc::clone(serving), working.clone());
     tokio::spawn(async move {
-        connection.await;
+        let answering = Answering::new(&serving, &activity, (peer, local), tls.is_some());
+        match (accepted, tls) {
+            (Accepted::Tcp(stream, _), None) => connection(&serving, stream, activity, answering).await,
+            (Accepted::Unix(stream), _) => connection(&serving, stream, activity, answering).await,
+            (Accepted::Tcp(stream, _), Some(tls)) => {
+                if let Some(stream) = encrypted(&serving, stream, (&tls, &activity)).await {
+                    connection(&serving, stream, activity, answering).await;
+                }
+            }
+        }
         drop((place, working));
     });
+}
+
+fn connection<S: Stream>(
+    serving: &Serving,
+    stream: S,
+    activity: Arc<Activity>,
+    answering: Answering,
+) -> Connection<S> {
+    Connection::new(stream, activity, answering, (&serving.limits, &serving.stop))
+}
+
+/// A connection that TLS has begun in; none where that fails, takes longer than a request's head may, or is in the way of others.
+async fn encrypted(
+    serving: &Serving,
+    stream: TcpStream,
+    (tls, activity): (&Tls, &Activity),
+) -> Option<TlsStream<TcpStream>> {
+    let evicted = std::future::poll_fn(|cx| match activity.is_evicted(cx.waker()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    });
+    tokio::select! {
+        begun = timeout(serving.limits.header_time, tls.accept(stream)) => match begun {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                log::debug!("no connection with TLS: {error}");
+                None
+            }
+            Err(_) => None,
+        },
+        () = evicted => None,
+        () = serving.stop.draining() => None,
+    }
 }

@@ -1,0 +1,69 @@
+//! The certificate that `inn serve` has: `--tls-cert` and `--tls-key`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use innkeeper::wasi::keys::Keys;
+use innkeeper_http::server::{Tls, TlsError};
+use rustix::fs::{CWD, Mode, openat};
+
+use crate::report::{self, Problem, visible};
+use crate::signals;
+use crate::writable::{LOOKUP, Writable};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsFlags {
+    /// Serve HTTPS with this certificate, and those that vouch for it behind it (PEM), over every address of --listen
+    ///
+    /// The file and that of --tls-key are read again when they change, and at SIGHUP; connections that there are keep what they began with. Sockets of the file system stay unencrypted.
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
+}
+
+/// The certificate, where there is to be one.
+pub(super) fn open(flags: &TlsFlags, keys: &Keys) -> Result<Option<Tls>, Problem> {
+    let (Some(certificates), Some(key)) = (&flags.tls_cert, &flags.tls_key) else { return Ok(None) };
+    keep_from_guest(key, keys)?;
+    Tls::open(certificates, key).map(Some).map_err(|error| problem(&error))
+}
+
+/// Follows the files, and says when they were read again, or could not be.
+pub(super) async fn follow(tls: Tls) -> Result<(), Problem> {
+    let for_signals = tls.clone();
+    signals::on_hangups(move || for_signals.reload())?;
+    tokio::spawn(async move {
+        let told = |outcome: Result<(), TlsError>| match outcome {
+            Ok(()) => report::note(&Problem::new("--tls-cert", "the certificate was read again")),
+            Err(error) => report::warning(&problem(&error).help("what was read before stays in use")),
+        };
+        tls.follow_files(told).await;
+    });
+    Ok(())
+}
+
+fn problem(error: &TlsError) -> Problem {
+    Problem::new(visible(&error.file().to_string_lossy()), error.reason())
+}
+
+/// Refuses a key that the guest is granted: whoever makes it talk could make it tell.
+fn keep_from_guest(key: &Path, keys: &Keys) -> Result<(), Problem> {
+    // Where it is, and not where a link to it is; what is not there is told by whoever reads it.
+    let Ok(real) = key.canonicalize() else { return Ok(()) };
+    let Some(parent) = real.parent() else { return Ok(()) };
+    let Ok(directory) = openat(CWD, parent, LOOKUP, Mode::empty()) else { return Ok(()) };
+    let shown = Writable::shown_to(keys);
+    match shown.around(&directory) {
+        Ok(None) | Err(_) => Ok(()),
+        Ok(Some(granted)) => Err(Problem::new(
+            visible(&key.to_string_lossy()),
+            format!("the key lies in {}, which the guest is granted", visible(&granted.to_string_lossy())),
+        )
+        .help("keep it where no --dir leads")
+        .mistake()),
+    }
+}

@@ -9,7 +9,7 @@ use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::RecordHeader;
 use innkeeper::wasi::p1::Context;
 use innkeeper::wasi::p1::threads::uses_threads;
-use innkeeper::{Cache, Error, ErrorKind, Metering, NanBits, Precompiled};
+use innkeeper::{Cache, Error, ErrorKind, Metering, NanBits, Precompiled, PrecompiledError};
 
 use crate::deadline::Deadline;
 use crate::ended::{Ended, Usage, all_told};
@@ -218,10 +218,21 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
     }
     writable.warn_of_input(Path::new(args.file()), "the machine code");
     let mut precompiled = Precompiled::open_trusted(Path::new(args.file()), &execution.config)
-        .map_err(|error| Problem::new(&name, error).help("make it again with `inn compile`"))?;
+        .map_err(|error| unusable(&name, error))?;
     let input = Input { name, bytes: precompiled.take_module(), source: None, text: None };
     execution.cache = Cache::of_precompiled(precompiled);
     Ok(input)
+}
+
+/// Says why a file that was compiled ahead of time cannot be used.
+fn unusable(name: &str, error: PrecompiledError) -> Problem {
+    let help = match error {
+        PrecompiledError::Settings => {
+            "it runs without --fuel, --deterministic, --record and --features; with them, run the .wasm that it was made from"
+        }
+        _ => "make it again with `inn compile`",
+    };
+    Problem::new(name, error).help(help)
 }
 
 /// The function that `--invoke` names, of which a module has one called.

@@ -34,8 +34,8 @@ fn write(to: &mut String, val: &Val, ty: &Type, name_of: &mut NameOf<'_>) {
         Val::U32(value) => write!(to, "{value}"),
         Val::S64(value) => write!(to, "{value}"),
         Val::U64(value) => write!(to, "{value}"),
-        Val::Float32(value) => write!(to, "{}", float(&f64::from(*value), &value.to_string())),
-        Val::Float64(value) => write!(to, "{}", float(value, &value.to_string())),
+        Val::Float32(value) => write!(to, "{}", float(value.to_string(), format!("{value:e}"))),
+        Val::Float64(value) => write!(to, "{}", float(value.to_string(), format!("{value:e}"))),
         Val::Char(value) => write!(to, "'{}'", escaped(*value, '\'')),
         Val::String(value) => {
             to.push('"');
@@ -137,11 +137,11 @@ fn write_label(to: &mut String, label: &str) {
 }
 
 /// A float, in decimal or with an exponent where that is much shorter.
-fn float(value: &f64, decimal: &str) -> String {
-    match value {
-        value if value.is_nan() => String::from("nan"),
-        value if decimal.len() > 24 => format!("{value:e}"),
-        _ => decimal.to_owned(),
+fn float(decimal: String, with_exponent: String) -> String {
+    match decimal.as_str() {
+        "NaN" => String::from("nan"),
+        long if long.len() > 24 => with_exponent,
+        _ => decimal,
     }
 }
 

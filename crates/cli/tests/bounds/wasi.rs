@@ -4,7 +4,7 @@ use innkeeper::BudgetKind;
 use innkeeper::wasi::p1::Version;
 use innkeeper::wasi::p1::functions::{Function, ParameterType, functions};
 
-use crate::limited;
+use crate::{inn, limited};
 
 /// Kinds of the budget that the guests here reach.
 pub(crate) const KINDS: &[BudgetKind] = &[
@@ -166,6 +166,36 @@ fn y7_a_call_of_a_component_is_recorded_and_replayed_without_a_copy_of_what_it_m
         let ran = crate::run(command, "");
         assert_eq!(ran.code, Some(0), "{args:?}: {ran:#?}");
         assert!(ran.held_bytes <= LIMIT_BYTES + crate::CONSTANT_BYTES, "{args:?}: {ran:#?}");
+    }
+}
+
+/// What a function gives is charged until the guest has it: the guest's memory may grow for it meanwhile.
+#[test]
+fn y7_what_a_function_gives_a_component_counts_while_its_memory_grows_for_it() {
+    let of = |interface: &str, function: &str| {
+        format!(
+            r#"(component
+        (import "wasi:random/{interface}@0.2.0" (instance $random
+            (export "{function}" (func (param "len" u64) (result (list u8))))))
+        (core module $m0 (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                (if (i32.eq (memory.grow (i32.const 3200)) (i32.const -1)) (then unreachable))
+                (i32.const 65536)))
+        (core instance $m0 (instantiate $m0))
+        (core func $random (canon lower (func $random "{function}")
+            (memory (core memory $m0 "memory")) (realloc (core func $m0 "realloc"))))
+        (core module $m (import "" "random" (func $random (param i64 i32)))
+            (func (export "run") (result i32) (call $random (i64.const 209715200) (i32.const 8)) (i32.const 0)))
+        (core instance $i (instantiate $m (with "" (instance (export "random" (func $random))))))
+        (func $run (result (result)) (canon lift (core func $i "run")))
+        (instance $program (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.3" (instance $program)))"#
+        )
+    };
+    for (interface, function) in [("random", "get-random-bytes"), ("insecure", "get-insecure-random-bytes")] {
+        let ran = inn(&["--max-memory", "256MiB"], &of(interface, function));
+        assert!(ran.held_bytes <= (256 << 20) + crate::CONSTANT_BYTES, "{function}: {ran:#?}");
+        assert_eq!(ran.code, Some(134), "{function}: {ran:#?}");
     }
 }
 

@@ -179,7 +179,7 @@ fn what_was_compiled_ahead_is_refused_where_it_does_not_fit() {
     // Canonical NaNs need other code.
     run(&["--deterministic", "out.cwasm", "21"])
         .code(1)
-        .says(&["other features of WebAssembly", "inn compile"]);
+        .says(&["other features of WebAssembly", "without --fuel, --deterministic"]);
     let original = fs::read(&file).unwrap();
     let len = original.len();
     for damage in [&original[..len - 1], &original[..100], &[&original[..], &[0]].concat()] {

@@ -98,7 +98,9 @@ impl Host {
             State::Asked { name, question } => match question.answer.get() {
                 None => Err(Error::Again),
                 Some(Err(error)) => Err(*error),
-                Some(Ok(addresses)) => self.gate.network().pin(name, addresses.clone(), &self.budget),
+                Some(Ok(addresses)) => {
+                    self.gate.network().pin(name, (addresses.clone(), sys::is_own_address), &self.budget)
+                }
             },
         }
     }

@@ -1,8 +1,8 @@
 //! What a guest may do in the network: its keys, and what names have resolved to.
 //!
 //! A name's addresses are asked for once, when the guest first looks it up, and are kept for as long as the guest is there: whoever answers for the name cannot have it lead
-//! elsewhere later. Addresses that mean this machine or its links wherever they are used (`127.0.0.1`, `169.254.0.0/16`) are never granted by a name but `localhost`: whoever
-//! answers for a name could have it lead to what listens here for nobody else.
+//! elsewhere later. Addresses that mean this machine or its links wherever they are used (`127.0.0.1`, `169.254.0.0/16`), or that an interface of it has, are never granted by a
+//! name but `localhost`: whoever answers for a name could have it lead to what listens here for nobody else.
 //!
 //! Must stay true: an address is in its canonical form before it comes here, and the one that was decided on is the one that is used.
 
@@ -107,14 +107,15 @@ impl Network {
         Some(Arc::clone(&self.known().by_name.get(name)?.addresses))
     }
 
-    /// Keeps what a name has resolved to, if a key is for that name; gives what is kept.
+    /// Keeps what a name has resolved to, if a key is for that name; gives what is kept. Addresses of which `is_own` says that they are this machine's are known, and not granted by
+    /// the name.
     ///
     /// # Errors
     /// [`Error::NoMemory`] where the guest's budget has no room for it.
     pub(super) fn pin(
         &self,
         name: &HostName,
-        addresses: Vec<IpAddr>,
+        (addresses, is_own): (Vec<IpAddr>, impl Fn(IpAddr) -> bool),
         budget: &Budget,
     ) -> Result<Arc<[IpAddr]>, Error> {
         let is_by_name =
@@ -130,7 +131,7 @@ impl Network {
         let cost_bytes =
             NAME_COST_BYTES + name.as_str().len() as u64 + ADDRESS_COST_BYTES * addresses.len() as u64;
         let charge = budget.hold(BudgetKind::Buffer, cost_bytes).map_err(|_| Error::NoMemory)?;
-        for address in &addresses {
+        for address in addresses.iter().filter(|address| !is_own(**address)) {
             known.by_address.entry(*address).or_default().insert(name.clone());
         }
         let addresses: Arc<[IpAddr]> = addresses.into();
@@ -263,7 +264,7 @@ mod tests {
         let addresses =
             |texts: &[&str]| texts.iter().map(|text| text.parse().expect("address")).collect::<Vec<IpAddr>>();
         let pin = |name_text: &str, texts: &[&str]| {
-            network.pin(&name(name_text), addresses(texts), &budget()).expect("room").to_vec()
+            network.pin(&name(name_text), (addresses(texts), |_| false), &budget()).expect("room").to_vec()
         };
         assert_eq!(
             pin("example.com", &["192.0.2.1", "2001:db8::1"]),
@@ -296,7 +297,7 @@ mod tests {
             "224.0.0.1",
         ];
         let addresses = near.iter().map(|text| text.parse().expect("address")).collect();
-        network.pin(&name("evil.example"), addresses, &budget()).expect("room");
+        network.pin(&name("evil.example"), (addresses, |_| false), &budget()).expect("room");
         for text in near {
             let address = SocketAddr::new(text.parse().expect("address"), 80);
             let by_localhost = matches!(text, "127.0.0.1" | "::1");
@@ -311,10 +312,23 @@ mod tests {
     }
 
     #[test]
+    fn s3_no_name_grants_an_address_that_an_interface_of_this_machine_has() {
+        let network = network(&["connect:evil.example:80", "connect:localhost:80"]);
+        let (own, other) = (address("192.0.2.1:80"), address("192.0.2.2:80"));
+        let addresses = vec![own.ip(), other.ip()];
+        let kept = network.pin(&name("evil.example"), (addresses.clone(), |it| it == own.ip()), &budget());
+        assert_eq!(kept.expect("room").to_vec(), addresses);
+        assert!(!network.covers(NetAction::Connect, own) && network.covers(NetAction::Connect, other));
+        let missing = |address| network.missing_key(&Target::Address(NetAction::Connect, address));
+        let MissingKey::Network { key } = missing(own) else { panic!("a key") };
+        assert_eq!(key.to_string(), "connect:192.0.2.1:80");
+    }
+
+    #[test]
     fn the_missing_key_is_for_the_name_that_was_looked_up() {
         let network = network(&["resolve:example.com"]);
         network
-            .pin(&name("example.com"), vec!["192.0.2.1".parse().expect("address")], &budget())
+            .pin(&name("example.com"), (vec!["192.0.2.1".parse().expect("address")], |_| false), &budget())
             .expect("room");
         let missing =
             |text: &str| match network.missing_key(&Target::Address(NetAction::Connect, address(text))) {
@@ -332,7 +346,7 @@ mod tests {
         let budget = Budget::new(Some(Budget::FREE_BYTES), "limit");
         let many: Vec<IpAddr> = (0..64_u32).map(|number| IpAddr::V4(number.into())).collect();
         let refused = (0..1000).find_map(|number| {
-            network.pin(&name(&format!("n{number}.example.com")), many.clone(), &budget).err()
+            network.pin(&name(&format!("n{number}.example.com")), (many.clone(), |_| false), &budget).err()
         });
         assert_eq!(refused, Some(Error::NoMemory));
     }

@@ -28,6 +28,7 @@
 //!
 //! Specification: <https://github.com/WebAssembly/WASI/tree/v0.2.12>
 
+mod charged;
 mod cli;
 mod clocks;
 mod context;

@@ -3,6 +3,7 @@
 use innkeeper_component::Linker;
 use innkeeper_engine::{BudgetKind, Error};
 
+use super::charged::Charged;
 use super::context::Context;
 use super::interface::{FindContext, Interface};
 use super::misuse::interrupted;
@@ -13,10 +14,10 @@ pub(super) fn bind<T: Send + 'static>(
     context: impl FindContext<T>,
 ) -> Result<(), Error> {
     Interface::new(linker, "wasi:random/random", context)?
-        .func::<(u64,), Vec<u8>>("get-random-bytes", bytes)
+        .func::<(u64,), Charged<Vec<u8>>>("get-random-bytes", bytes)
         .func::<(), u64>("get-random-u64", |cx, ()| number(cx));
     Interface::new(linker, "wasi:random/insecure", context)?
-        .func::<(u64,), Vec<u8>>("get-insecure-random-bytes", bytes)
+        .func::<(u64,), Charged<Vec<u8>>>("get-insecure-random-bytes", bytes)
         .func::<(), u64>("get-insecure-random-u64", |cx, ()| number(cx));
     Interface::new(linker, "wasi:random/insecure-seed", context)?
         .func::<(), (u64, u64)>("insecure-seed", |cx, ()| Ok((number(cx)?, number(cx)?)));
@@ -24,15 +25,15 @@ pub(super) fn bind<T: Send + 'static>(
 }
 
 /// So many bytes, no fewer: a guest that wants more than it may make the host hold is stopped.
-fn bytes(cx: &mut Context, (length,): (u64,)) -> Result<Vec<u8>, Error> {
-    let _charge = cx.host.budget().hold(BudgetKind::Buffer, length)?;
+fn bytes(cx: &mut Context, (length,): (u64,)) -> Result<Charged<Vec<u8>>, Error> {
+    let charge = cx.host.budget().hold(BudgetKind::Buffer, length)?;
     let no_memory = || Error::limit(format!("the system has no memory for {length} random bytes"));
     let length = usize::try_from(length).map_err(|_| no_memory())?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(|_| no_memory())?;
     bytes.resize(length, 0);
     fill(cx, &mut bytes)?;
-    Ok(bytes)
+    Ok(Charged::new(bytes, charge))
 }
 
 fn number(cx: &mut Context) -> Result<u64, Error> {

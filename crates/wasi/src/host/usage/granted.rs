@@ -43,7 +43,7 @@ fn network_of(keys: &[NetKey]) -> Network {
     let budget = innkeeper_engine::Budget::new(None, "limit");
     for number in 0..255 {
         let address = format!("192.0.2.{number}").parse().expect("address");
-        network.pin(&name(number), vec![address], &budget).expect("room");
+        network.pin(&name(number), (vec![address], |_| false), &budget).expect("room");
     }
     network
 }

@@ -9,6 +9,7 @@ use innkeeper_engine::BudgetKind;
 use super::error_code::{ErrorCode, Failure, told};
 use super::types::{IpSocketAddress, destination};
 use crate::host::{self, Direction, Interest, WaitRequest, hold_thread};
+use crate::p2::charged::Charged;
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::misuse::Misuse;
@@ -72,7 +73,7 @@ type Outgoing<'a> = Borrowed<'a, OutgoingDatagrams>;
 
 pub(super) fn bind<T: Send + 'static>(udp: &mut Interface<'_, T, impl FindContext<T>>) {
     udp.resource::<IncomingDatagrams>("incoming-datagram-stream")
-        .func::<(Incoming<'_>, u64), Result<Vec<IncomingDatagram>, ErrorCode>>(
+        .func::<(Incoming<'_>, u64), Result<Charged<Vec<IncomingDatagram>>, ErrorCode>>(
             "[method]incoming-datagram-stream.receive",
             |cx, (stream, most)| told(receive(cx, stream, most)),
         )
@@ -101,15 +102,16 @@ pub(super) fn bind<T: Send + 'static>(udp: &mut Interface<'_, T, impl FindContex
         );
 }
 
-fn receive(cx: &mut Context, stream: Incoming<'_>, most: u64) -> Result<Vec<IncomingDatagram>, Failure> {
+fn receive(
+    cx: &mut Context,
+    stream: Incoming<'_>,
+    most: u64,
+) -> Result<Charged<Vec<IncomingDatagram>>, Failure> {
     let exchange = &cx.table.get(stream)?.exchange;
     let mut datagrams = Vec::new();
-    if most == 0 {
-        return Ok(datagrams);
-    }
     // The buffer, all datagrams but the last, and the last.
     let charge = cx.host.budget().hold(BudgetKind::Buffer, 3 * LONGEST_BYTES as u64);
-    let _charge = charge.map_err(|_| ErrorCode::OutOfMemory)?;
+    let charge = charge.map_err(|_| ErrorCode::OutOfMemory)?;
     let (mut buffer, mut received_bytes) = (vec![0; LONGEST_BYTES], 0);
     // Those of others, who have sent them before the socket was to have one peer only, count too.
     for _ in 0..most.min(MOST_AT_ONCE) {
@@ -128,7 +130,7 @@ fn receive(cx: &mut Context, stream: Incoming<'_>, most: u64) -> Result<Vec<Inco
             datagrams.push(IncomingDatagram { data, remote_address: received.from.into() });
         }
     }
-    Ok(datagrams)
+    Ok(Charged::new(datagrams, charge))
 }
 
 fn check_send(cx: &mut Context, stream: Outgoing<'_>) -> Result<u64, Failure> {

@@ -1,6 +1,6 @@
 //! Sockets: made, bound, connected; accept, receive, send, shut down. Options are in `socket_option`.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -83,6 +83,23 @@ pub(crate) fn create_socket(
 
 pub(crate) fn bind(_: &Permit, fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Error> {
     Ok(rustix::net::bind(fd, &address)?)
+}
+
+/// Whether an interface of this machine's has the address: what is sent there, as routes are, is sent from there. Nothing is sent, and where that cannot be told, nobody gets
+/// there either.
+pub(crate) fn is_own_address(address: IpAddr) -> bool {
+    /// Discard; no datagram goes there.
+    const ANY_PORT: u16 = 9;
+    let family = match address {
+        IpAddr::V4(_) => rustix::net::AddressFamily::INET,
+        IpAddr::V6(_) => rustix::net::AddressFamily::INET6,
+    };
+    let source = || {
+        let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        rustix::net::connect(&socket, &SocketAddr::new(address, ANY_PORT))?;
+        SocketAddr::try_from(rustix::net::getsockname(&socket)?)
+    };
+    source().is_ok_and(|source| source.ip() == address)
 }
 
 pub(crate) fn listen_on(_: &Permit, fd: BorrowedFd<'_>, backlog: u32) -> Result<(), Error> {

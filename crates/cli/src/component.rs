@@ -29,6 +29,7 @@ use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
 use crate::report::{self, Problem, short};
 use crate::run::record_header;
+use crate::serve::answers_requests;
 use crate::signals::{self, Came};
 use crate::values::ProfileFlag;
 use crate::wording::Wording;
@@ -369,6 +370,10 @@ fn not_a_program(name: &str, functions: &[Exported]) -> Problem {
     if let Some(interface) = functions.iter().find(is_later).and_then(|found| found.interface.as_deref()) {
         let reason = format!("it is a program of another version of WASI: it exports `{}`", short(interface));
         return Problem::new(name, reason).help("build it for WASI 0.2, as for the target wasm32-wasip2");
+    }
+    if functions.iter().any(answers_requests) {
+        let reason = "it answers requests of HTTP, and is no program that runs once";
+        return Problem::new(name, reason).help(format!("serve it: inn serve {name}")).mistake();
     }
     let problem = Problem::new(name, "it exports no `wasi:cli/run`, so it is not a program");
     match functions.first() {

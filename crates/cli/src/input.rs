@@ -39,6 +39,14 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// Writes to the cache what is compiled by now.
+    pub(crate) fn keep_code(&self) {
+        match self {
+            Code::Module(module) => drop(module.keep_code()),
+            Code::Component(component) => drop(component.keep_code()),
+        }
+    }
+
     /// All of it, to be compiled.
     pub(crate) fn compilable(&self) -> &dyn Compilable {
         match self {

@@ -1,9 +1,11 @@
 //! What stands between the server and those who answer.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::Body;
@@ -22,6 +24,18 @@ pub struct Arrival {
     pub secure: bool,
     /// When its answer must have been given as a whole. The handler ends the guest by it; the server ends the connection.
     pub deadline: Option<Instant>,
+}
+
+/// The place among the requests that are handled, which one takes, among its extensions; clones are the same. Whatever still works for a request after its answer's last byte keeps one, so that
+/// there are never more guests than requests may be handled.
+#[derive(Clone)]
+pub struct Place(#[expect(dead_code, reason = "it is there to be dropped")] Arc<dyn Any + Send + Sync>);
+
+impl Place {
+    /// One that is held by `held` until the last clone is dropped.
+    pub(crate) fn new(held: impl Any + Send + Sync) -> Place {
+        Place(Arc::new(held))
+    }
 }
 
 /// Why there is no response. The client gets a status and nothing else; the sentence is for the log.

@@ -14,4 +14,4 @@ pub mod server;
 
 pub use body::{Body, BodyError, empty, full};
 pub use cgi::{Cgi, CgiLimits};
-pub use handler::{Arrival, Failure, Handler, Response};
+pub use handler::{Arrival, Failure, Handler, Place, Response};

@@ -3,22 +3,26 @@
 //! Nothing here decides how a request is answered: the server and the handlers are the `innkeeper-http` crate's; this makes them of flags.
 
 mod flags;
+mod program;
 mod tls;
+mod trouble;
 
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use innkeeper::wasi::keys::{Keys, StdoutKey};
+use innkeeper::wasi::keys::{Keys, StdinKey, StdoutKey};
 use innkeeper::{NanBits, engine_cached};
+use innkeeper_http::Handler;
 use innkeeper_http::server::{AccessLog, Address, Limits, Listener, LogFormat, Server, Stop, Tls, notify};
-use innkeeper_http::{Cgi, CgiLimits};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 pub(crate) use flags::ServeArgs;
 use flags::{AccessLogFlag, usual_address};
+use program::Program;
+pub(crate) use program::answers_requests;
 
 use crate::guest::Execution;
-use crate::input::Input;
 use crate::keys::{complete, granted};
 use crate::report::{self, Problem, visible};
 use crate::{cache, signals};
@@ -29,7 +33,7 @@ const MEMORY_BYTES: u64 = 256 << 20;
 /// Serves until it is told to end.
 pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     let limits = args.limits.limits();
-    let mut input = read(args)?;
+    let input = program::read(args)?;
     let keys = keys(args)?;
     let tls = tls::open(&args.tls, &keys)?;
     let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
@@ -41,31 +45,30 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     execution.config.pooling.idle_stores = limits.max_requests;
     execution.config.pooling.idle_memories = limits.max_requests;
     let engine = engine_cached(execution.config, execution.tiers, execution.cache);
-    let module = input.module(&engine)?;
-    let cgi_limits = CgiLimits {
-        processor_time: args
-            .guest_limits
-            .max_cpu
-            .or(keys.limits.processor_time)
-            .or(CgiLimits::default().processor_time),
-        ..CgiLimits::default()
-    };
-    let cgi =
-        Cgi::new(&module, &keys, input.name.clone(), cgi_limits).map_err(|error| input.problem(&error))?;
+    let Program { handler, code } = Program::new(args, input, (&engine, &keys))?;
+    trouble::report();
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::new("threads to serve with", error))?;
-    let served = runtime.block_on(listen_and_serve(args, tls, (limits, Arc::new(cgi))));
+    let served = runtime.block_on(listen_and_serve(args, tls, (limits, handler)));
     // A guest that does not come to its end does not keep the process.
     runtime.shutdown_background();
-    module.keep_code();
+    code.keep_code();
     served.map(|()| ExitCode::SUCCESS)
 }
 
 /// The keys of each request's guest.
 fn keys(args: &ServeArgs) -> Result<Keys, Problem> {
-    let builder = Keys::builder().argument(args.file.to_string_lossy()).stderr(StdoutKey::Inherit);
+    let builder = Keys::builder().argument(args.file.to_string_lossy());
     let mut keys = granted(builder, &args.grants)?.build();
+    // These are nobody's input, and the log's output. A module has those of its request instead.
+    if keys.stdin == StdinKey::Inherit {
+        keys.stdin = StdinKey::Empty;
+    }
+    if matches!(keys.stdout, StdoutKey::Inherit) {
+        let stderr = std::io::stderr().as_fd().try_clone_to_owned();
+        keys.stdout = stderr.map_or(StdoutKey::Closed, |stderr| StdoutKey::Opened(Arc::new(stderr)));
+    }
     let flags = &args.guest_limits;
     let limits = &mut keys.limits;
     limits.memory_bytes = flags.max_memory.or(limits.memory_bytes).or(Some(MEMORY_BYTES));
@@ -76,33 +79,10 @@ fn keys(args: &ServeArgs) -> Result<Keys, Problem> {
     Ok(keys)
 }
 
-/// Reads the program, of which there has to be a way to serve it.
-fn read(args: &ServeArgs) -> Result<Input, Problem> {
-    let name = visible(&args.file.to_string_lossy());
-    if Input::is_precompiled(&args.file) {
-        return Err(Problem::new(name, "it was compiled ahead of time, which inn serve does not take")
-            .help("serve the .wasm that it was made from: what is compiled of it is kept in the cache"));
-    }
-    let input = Input::read(&args.file)?;
-    if input.is_component() {
-        return Err(Problem::new(name, "a component, and inn serve does not serve components yet")
-            .help("serve a module of WASI 0.1 with --cgi"));
-    }
-    if !args.cgi {
-        return Err(Problem::new(
-            name,
-            "a module, which can only be served as the Common Gateway Interface describes",
-        )
-        .help("add --cgi if it reads a request from its environment and prints the answer")
-        .mistake());
-    }
-    Ok(input)
-}
-
 async fn listen_and_serve(
     args: &ServeArgs,
     tls: Option<Tls>,
-    (limits, cgi): (Limits, Arc<Cgi>),
+    (limits, handler): (Limits, Arc<dyn Handler>),
 ) -> Result<(), Problem> {
     let mut listeners = Listener::activated().map_err(|error| {
         Problem::new("LISTEN_FDS", format!("what was handed over cannot be served: {error}"))
@@ -132,7 +112,7 @@ async fn listen_and_serve(
         report::serving(listener);
     }
     notify("READY=1");
-    Server::new(cgi, limits, log, stop).serve(listeners).await;
+    Server::new(handler, limits, log, stop).serve(listeners).await;
     Ok(())
 }
 

@@ -6,10 +6,18 @@ mod attacks;
 mod bounds;
 mod cgi;
 mod client;
+mod component;
 mod end;
 mod http1;
 mod http2;
 mod tls;
+
+/// Components of the world `wasi:http/proxy`, made of text.
+#[path = "../../../http/tests/p2/guest.rs"]
+mod proxy_guest;
+
+#[path = "../../../http/tests/p2/imports.rs"]
+mod imports;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -46,10 +54,26 @@ impl Server {
 
     /// [`Server::of`], of which the command is made up further: it is given the folder that the guest is in.
     fn with(guest: &str, flags: &[&str], prepare: impl FnOnce(&Path, &mut Command)) -> Server {
+        Server::of_kind(&["--cgi"], guest, flags, prepare)
+    }
+
+    /// A server of the component whose `handle` is the function `$handle` of this text.
+    fn of_component(text: &str, flags: &[&str]) -> Server {
+        Server::of_kind(&[], &proxy_guest::component(text), flags, |_, inn| {
+            inn.args(["--listen", "0"]);
+        })
+    }
+
+    fn of_kind(
+        kind: &[&str],
+        guest: &str,
+        flags: &[&str],
+        prepare: impl FnOnce(&Path, &mut Command),
+    ) -> Server {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("guest.wat"), guest).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
-        command.args(["serve", "--cgi", "--cache", "off"]).args(flags);
+        command.arg("serve").args(kind).args(["--cache", "off"]).args(flags);
         prepare(dir.path(), &mut command);
         command.arg("guest.wat").current_dir(dir.path());
         Server::start(command, dir)

@@ -15,14 +15,15 @@ use http_body_util::BodyExt as _;
 use innkeeper_component::{InstancePre, Resource, TypedFunc};
 use innkeeper_engine::{Error, ErrorKind, Store, Trap};
 use innkeeper_wasi::exit_code;
-use innkeeper_wasi::host::OpenKeys;
+use innkeeper_wasi::host::{Host, OpenKeys};
 use innkeeper_wasi::p2::Context;
 
 use super::error_code::ErrorCode;
 use super::incoming::IncomingRequest;
 use super::outparam::{Answer, Given, Head, ResponseOutparam};
 use super::pipe::Sent;
-use crate::{Arrival, Body, Failure, Handler, Response, empty};
+use crate::server::{Account, InstanceUse};
+use crate::{Arrival, Body, Failure, Handler, Place, Response, empty};
 
 /// What a component exports that answers requests, without its version.
 pub const INCOMING_HANDLER: &str = "wasi:http/incoming-handler";
@@ -50,6 +51,8 @@ pub struct Proxy {
     /// The function that is called, by its whole name.
     function: Arc<str>,
     keys: OpenKeys,
+    /// For the log.
+    name: String,
     times: ProxyTimes,
 }
 
@@ -57,22 +60,24 @@ pub struct Proxy {
 type Guest = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 impl Proxy {
-    /// A component whose imports were found, as [`super::add_to_linker`] and [`innkeeper_wasi::p2::add_to_linker`] define them. Each of its guests has `keys`.
+    /// A component whose imports were found, as [`super::add_to_linker`] and [`innkeeper_wasi::p2::add_to_linker`] define them. Each of its guests has `keys`; in the log it
+    /// is called `name`.
     ///
     /// # Errors
     /// Where the component exports no `wasi:http/incoming-handler` of WASI 0.2.
-    pub fn new(pre: InstancePre<Context>, keys: OpenKeys, times: ProxyTimes) -> Result<Proxy, Error> {
-        let is_handler = |name: &str| {
-            let interface = name.strip_suffix("#handle").unwrap_or_default();
-            interface.strip_prefix(INCOMING_HANDLER).is_some_and(|version| version.starts_with("@0.2."))
-        };
+    pub fn new(
+        pre: InstancePre<Context>,
+        keys: OpenKeys,
+        name: String,
+        times: ProxyTimes,
+    ) -> Result<Proxy, Error> {
         let exported = pre.component().exported_funcs();
         let Some((function, _)) = exported.into_iter().find(|(name, _)| is_handler(name)) else {
             return Err(Error::new(ErrorKind::Link(format!(
                 "the component exports no `{INCOMING_HANDLER}` of WASI 0.2, so it answers no requests"
             ))));
         };
-        Ok(Proxy { pre, function: function.into(), keys, times })
+        Ok(Proxy { pre, function: function.into(), keys, name, times })
     }
 
     /// A guest for a request, which has not begun.
@@ -80,16 +85,20 @@ impl Proxy {
         &self,
         request: http::Request<Body>,
         arrival: &Arrival,
-        answer: &Arc<Answer>,
+        (answer, account): (&Arc<Answer>, &Account),
     ) -> Result<Guest, Failure> {
         let exhausted = |reason: &dyn std::fmt::Display| Failure::Exhausted(reason.to_string());
         let context = Context::with_open_keys(&self.keys).map_err(|error| exhausted(&error))?;
         let budget = context.host().budget().clone();
+        let told = Telling { host: context.host().clone(), account: account.clone() };
+        // For as long as it runs, and that can be longer than its answer takes, there is one guest less to come.
+        let place = request.extensions().get::<Place>().cloned();
         let engine = self.pre.component().engine();
         let mut store = Store::with_budget(engine, context, &budget).map_err(|error| exhausted(&error))?;
         let left = arrival.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         store.set_deadline(left).map_err(|error| exhausted(&error))?;
-        store.set_processor_time(self.times.processor_time);
+        let processor_time = self.times.processor_time;
+        store.set_processor_time(processor_time);
         store.yield_every(Some(self.times.slice));
         let scheme = if arrival.secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP };
         let (pre, function, answer) = (self.pre.clone(), Arc::clone(&self.function), Arc::clone(answer));
@@ -100,8 +109,32 @@ impl Proxy {
                 answer.fail_body(ErrorCode::InternalError(Some(failure.to_string())));
             }
             store.data_mut().close_handles();
+            if let (Some(limit), Some(left)) = (processor_time, store.processor_time_left()) {
+                told.account.used(limit.saturating_sub(left));
+            }
+            drop((store, told, place));
             result
         }))
+    }
+}
+
+/// Whether a function of this name, with its interface, answers requests of WASI 0.2.
+fn is_handler(name: &str) -> bool {
+    let interface = name.strip_suffix("#handle").unwrap_or_default();
+    interface.strip_prefix(INCOMING_HANDLER).is_some_and(|version| version.starts_with("@0.2."))
+}
+
+/// Tells what a guest was denied, however it ends.
+struct Telling {
+    host: Host,
+    account: Account,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        for explanation in self.host.explain() {
+            self.account.denied(explanation.to_string());
+        }
     }
 }
 
@@ -136,7 +169,9 @@ impl Handler for Proxy {
         arrival: Arrival,
     ) -> Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send + 'a>> {
         let answer = Arc::new(Answer::to(request.method()));
-        let guest = self.guest(request, &arrival, &answer);
+        let account = request.extensions().get::<Account>().cloned().unwrap_or_default();
+        account.handled_by(&self.name, Some(InstanceUse::New));
+        let guest = self.guest(request, &arrival, (&answer, &account));
         Box::pin(async move {
             let mut guest = guest?;
             let ended = poll_fn(|task| match guest.as_mut().poll(task) {
@@ -152,13 +187,13 @@ impl Handler for Proxy {
                 }
                 None => Some(guest),
             };
-            respond(answer.take(), goes_on)
+            respond(answer.take(), goes_on.map(|guest| (guest, account)))
         })
     }
 }
 
 /// The response that a guest has given, which may go on.
-fn respond(given: Option<Given>, goes_on: Option<Guest>) -> Result<Response, Failure> {
+fn respond(given: Option<Given>, goes_on: Option<(Guest, Account)>) -> Result<Response, Failure> {
     let (head, pipe) = match given {
         Some(Given::Response(head, pipe)) => (head, pipe),
         Some(Given::Failed(code)) => {
@@ -175,10 +210,13 @@ fn respond(given: Option<Given>, goes_on: Option<Guest>) -> Result<Response, Fai
     {
         return Err(Failure::Guest(format!("the guest has not finished the body of its response: {code}")));
     }
-    let worker = goes_on.map(|guest| {
+    let worker = goes_on.map(|(guest, account)| {
         let rest = tokio::spawn(async move {
-            if let Err(failure) = guest.await {
-                log::error!("after the response had begun: {failure}");
+            // What happens after the answer's last byte finds the request's line written.
+            if let Err(failure) = guest.await
+                && !account.note(&failure.to_string())
+            {
+                log::error!("a guest failed after its answer: {failure}");
             }
         });
         rest.abort_handle()

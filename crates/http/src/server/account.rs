@@ -15,6 +15,8 @@ pub(super) struct Told {
     pub(super) processor_time: Option<Duration>,
     pub(super) denied: Vec<String>,
     pub(super) note: Option<String>,
+    /// The request's line is written, and nothing is added to it.
+    is_over: bool,
 }
 
 /// Whose memory a request was handled in.
@@ -50,13 +52,16 @@ impl Account {
         }
     }
 
-    /// Why the request was not answered as its sender would have wished. The first reason stays.
-    pub fn note(&self, reason: &str) {
-        self.told().note.get_or_insert_with(|| reason.to_owned());
+    /// Why the request was not answered as its sender would have wished. The first reason stays. False where the request's line has been written already, so that nobody will read it there.
+    pub fn note(&self, reason: &str) -> bool {
+        let mut told = self.told();
+        told.note.get_or_insert_with(|| reason.to_owned());
+        !told.is_over
     }
 
     pub(super) fn take(&self) -> Told {
-        std::mem::take(&mut self.told())
+        let nothing_more = Told { is_over: true, ..Told::default() };
+        std::mem::replace(&mut self.told(), nothing_more)
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

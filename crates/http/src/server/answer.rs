@@ -10,9 +10,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::access_log::Entry;
 use super::activity::UnderWay;
-use super::admission::Admitted;
 use super::flow::Flow;
-use crate::{Body, BodyError};
+use crate::{Body, BodyError, Place};
 
 /// The body of an answer until its end. It is cut short where the request's time is over.
 pub(super) struct Answer {
@@ -23,7 +22,7 @@ pub(super) struct Answer {
     given: usize,
     /// In the order in which they go: the log's entry says what the request was, then there is room for another.
     entry: Entry,
-    _admitted: Option<Admitted>,
+    _admitted: Option<Place>,
     _under_way: UnderWay,
 }
 
@@ -31,12 +30,12 @@ pub(super) struct Answer {
 pub(super) struct Parts {
     is_head: bool,
     flow: Flow,
-    request: (Entry, Option<Admitted>, UnderWay),
+    request: (Entry, Option<Place>, UnderWay),
 }
 
 impl Answer {
     /// Begins an answer.
-    pub(super) fn begin(is_head: bool, flow: Flow, request: (Entry, Option<Admitted>, UnderWay)) -> Parts {
+    pub(super) fn begin(is_head: bool, flow: Flow, request: (Entry, Option<Place>, UnderWay)) -> Parts {
         Parts { is_head, flow, request }
     }
 }
@@ -110,5 +109,7 @@ impl Drop for Answer {
         if self.flow.is_cut() {
             self.entry.note("its client is slow, and others wait");
         }
+        // What its guest may still do waits for no client.
+        self.flow.answer_taken(self.given);
     }
 }

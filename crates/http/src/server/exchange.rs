@@ -25,7 +25,7 @@ use super::flow::Flow;
 use super::request_body::{RequestBody, Trouble};
 use super::serving::Serving;
 use super::trace_context::TraceContext;
-use crate::{Arrival, Body, Failure, Response, empty, full};
+use crate::{Arrival, Body, Failure, Place, Response, empty, full};
 
 /// Answers the requests of one connection.
 #[derive(Clone)]
@@ -91,6 +91,8 @@ impl Answering {
                     refusal(StatusCode::SERVICE_UNAVAILABLE, false)
                 }
                 Some(place) => {
+                    let place = Place::new(place);
+                    request.extensions_mut().insert(place.clone());
                     admitted = Some(place);
                     prefer_target(&mut request);
                     self.handled(request, (&flow, trace), &account).await

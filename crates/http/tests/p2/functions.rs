@@ -8,37 +8,11 @@ use innkeeper::wasi::keys::Keys;
 use innkeeper::{Engine, Error};
 use innkeeper_http::p2::{HttpLimits, Proxy, ProxyTimes};
 
+use super::imports::{Function, IMPORTS, functions};
 use super::{component, engines, guest, linker};
-
-/// The interfaces with the types of their functions.
-pub(crate) const IMPORTS: &str = include_str!("wasi-http-0.2.12.wat");
 
 /// Functions that are not bound yet, one a line. One that is bound by now, or that there never was, fails the test.
 const KNOWN_GAPS: &str = include_str!("known-gaps.txt");
-
-/// A function of an interface, which is the imported instance of a number.
-pub(crate) struct Function {
-    pub(crate) instance: usize,
-    pub(crate) interface: &'static str,
-    pub(crate) name: &'static str,
-}
-
-/// All functions, in order.
-pub(crate) fn functions() -> Vec<Function> {
-    let quoted = |line: &'static str| line.split('"').nth(1).unwrap();
-    let (mut functions, mut names, mut instance) = (Vec::new(), Vec::new(), 0);
-    for line in IMPORTS.lines() {
-        if line.trim_start().starts_with("(export") && line.contains("(func (type") {
-            names.push(quoted(line));
-        }
-        if line.starts_with("  (import ") {
-            let interface = quoted(line);
-            functions.extend(names.drain(..).map(|name| Function { instance, interface, name }));
-            instance += 1;
-        }
-    }
-    functions
-}
 
 /// A component that imports everything, and uses these functions.
 fn using<'a>(imports: &str, functions: impl IntoIterator<Item = &'a Function>) -> String {
@@ -105,7 +79,12 @@ fn a_handler_of_any_version_of_0_2_is_found() {
     let text = guest::component("(func $handle (param i32 i32))");
     let proxy = |text: &str| {
         let pre = linker(&engine, &HttpLimits::default()).instantiate_pre(&component(&engine, text)).unwrap();
-        Proxy::new(pre, OpenKeys::open(&Keys::default()).unwrap(), ProxyTimes::default())
+        Proxy::new(
+            pre,
+            OpenKeys::open(&Keys::default()).unwrap(),
+            String::from("guest"),
+            ProxyTimes::default(),
+        )
     };
     for version in ["0.2.0", "0.2.3", "0.2.12"] {
         proxy(&text.replace("@0.2.12", &format!("@{version}"))).unwrap();

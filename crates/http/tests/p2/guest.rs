@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::functions::{IMPORTS, functions};
+use super::imports::{Function, IMPORTS, functions};
 
 /// What every guest has: functions with short names, and some of its own that answer.
 ///
@@ -94,7 +94,7 @@ pub(crate) fn component(text: &str) -> String {
             write!(component, "(alias export ${of}@0.2.12 {name:?} (type $r{number}))").unwrap();
             write!(component, "(core func $f{number} (canon resource.drop $r{number}))").unwrap();
         } else {
-            let is_it = |known: &&super::functions::Function| {
+            let is_it = |known: &&Function| {
                 known.name == name && known.interface.strip_suffix("@0.2.12") == Some(interface)
             };
             let all = functions();

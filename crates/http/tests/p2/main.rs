@@ -4,7 +4,9 @@ mod answers;
 mod failures;
 mod functions;
 mod guest;
+mod imports;
 mod limits;
+mod served;
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +44,7 @@ fn linker(engine: &Engine, limits: &HttpLimits) -> Linker<Context> {
 fn proxy_with(engine: &Engine, text: &str, keys: &Keys) -> Proxy {
     let component = component(engine, &guest::component(text));
     let pre = linker(engine, &HttpLimits::default()).instantiate_pre(&component).unwrap();
-    Proxy::new(pre, OpenKeys::open(keys).unwrap(), ProxyTimes::default()).unwrap()
+    Proxy::new(pre, OpenKeys::open(keys).unwrap(), String::from("guest"), ProxyTimes::default()).unwrap()
 }
 
 fn proxies(text: &str) -> [Proxy; 2] {

@@ -1,0 +1,140 @@
+//! What `inn serve` answers requests by: a component of WASI 0.2, or a module of WASI 0.1.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use innkeeper::Engine;
+use innkeeper::component::{Component, Linker};
+use innkeeper::wasi::host::OpenKeys;
+use innkeeper::wasi::keys::Keys;
+use innkeeper::wasi::p2::{self, Context};
+use innkeeper_http::p2::{HttpLimits, INCOMING_HANDLER, Proxy, ProxyTimes};
+use innkeeper_http::{Cgi, CgiLimits, Handler};
+
+use super::ServeArgs;
+use crate::call::{Exported, exported, listed};
+use crate::input::{Code, Input};
+use crate::report::{self, Problem, short, visible};
+
+/// Processor time of one request, if nobody says otherwise.
+const PROCESSOR_TIME: Duration = Duration::from_secs(10);
+
+/// A program that is ready to answer.
+pub(super) struct Program {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) code: Code,
+}
+
+/// Reads what is to be served, of which there has to be a way to serve it.
+pub(super) fn read(args: &ServeArgs) -> Result<Input, Problem> {
+    let name = visible(&args.file.to_string_lossy());
+    if Input::is_precompiled(&args.file) {
+        return Err(Problem::new(name, "it was compiled ahead of time, which inn serve does not take")
+            .help("serve the .wasm that it was made from: what is compiled of it is kept in the cache"));
+    }
+    let input = Input::read(&args.file)?;
+    match (input.is_component(), args.cgi) {
+        (true, true) => Err(Problem::new(name, "a component, and --cgi is for modules of WASI 0.1")
+            .help("leave --cgi away")
+            .mistake()),
+        (false, false) => Err(Problem::new(
+            name,
+            "a module, which can only be served as the Common Gateway Interface describes",
+        )
+        .help("add --cgi if it reads a request from its environment and prints the answer")
+        .mistake()),
+        _ => Ok(input),
+    }
+}
+
+impl Program {
+    /// Makes ready what was read.
+    pub(super) fn new(
+        args: &ServeArgs,
+        mut input: Input,
+        (engine, keys): (&Engine, &Keys),
+    ) -> Result<Program, Problem> {
+        if input.is_component() {
+            let component = input.component(engine)?;
+            let handler = proxy(&component, &input.name, (keys, processor_time(args, keys)))?;
+            return Ok(Program { handler: Arc::new(handler), code: Code::Component(component) });
+        }
+        let module = input.module(engine)?;
+        let limits = CgiLimits { processor_time: processor_time(args, keys), ..CgiLimits::default() };
+        let cgi =
+            Cgi::new(&module, keys, input.name.clone(), limits).map_err(|error| input.problem(&error))?;
+        Ok(Program { handler: Arc::new(cgi), code: Code::Module(module) })
+    }
+}
+
+/// The processor time that one request may take.
+fn processor_time(args: &ServeArgs, keys: &Keys) -> Option<Duration> {
+    let told = args.guest_limits.max_cpu.or(keys.limits.processor_time);
+    Some(told.unwrap_or(PROCESSOR_TIME))
+}
+
+/// A component that answers.
+fn proxy(
+    component: &Component,
+    name: &str,
+    (keys, processor_time): (&Keys, Option<Duration>),
+) -> Result<Proxy, Problem> {
+    let functions = exported(component);
+    if !functions.iter().any(answers_requests) {
+        return Err(answers_nothing(name, &functions));
+    }
+    let problem = |error: &dyn std::fmt::Display| Problem::new(name, error);
+    let mut linker = Linker::new(component.engine());
+    let mut define = || {
+        p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
+        innkeeper_http::p2::add_to_linker(
+            &mut linker,
+            |context: &mut Context| context,
+            &HttpLimits::default(),
+        )
+    };
+    define().map_err(|error| problem(&error))?;
+    // Components import more than they use, so what nobody provides fails when it is called.
+    if let Err(missing) = linker.instantiate_pre(component) {
+        report::note(&Problem::of_lines(name, missing).help("requests that need it are answered with 500"));
+        linker.define_unknown_imports_as_traps(component).map_err(|error| problem(&error))?;
+    }
+    let pre = linker.instantiate_pre(component).map_err(|error| problem(&error))?;
+    let keys = OpenKeys::open(keys).map_err(|error| problem(&error))?;
+    let mut times = ProxyTimes::default();
+    times.processor_time = processor_time;
+    Proxy::new(pre, keys, name.to_owned(), times).map_err(|error| problem(&error))
+}
+
+/// Whether it is what a component answers requests by.
+pub(crate) fn answers_requests(function: &Exported) -> bool {
+    let interface = function.interface.as_deref().unwrap_or_default();
+    let version = interface.strip_prefix(INCOMING_HANDLER);
+    function.name == "handle" && version.is_some_and(|version| version.starts_with("@0.2."))
+}
+
+/// Says what a component is for that answers no requests.
+fn answers_nothing(name: &str, functions: &[Exported]) -> Problem {
+    let of = |package: &str| {
+        let mut interfaces = functions.iter().filter_map(|function| function.interface.as_deref());
+        interfaces.find(|interface| interface.starts_with(package)).map(short)
+    };
+    if let Some(interface) = of("wasi:http/") {
+        let reason = format!("it answers requests of another version of WASI: it exports `{interface}`");
+        return Problem::new(name, reason).help("build it for the world wasi:http/proxy of WASI 0.2");
+    }
+    if let Some(interface) = of("wasi:cli/run@") {
+        let reason =
+            format!("it is a program, which runs once and answers no requests: it exports `{interface}`");
+        return Problem::new(name, reason).help(format!("run it: inn run {name}")).mistake();
+    }
+    let problem =
+        Problem::new(name, format!("it exports no `{INCOMING_HANDLER}`, so it answers no requests"));
+    match functions {
+        [] => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
+        _ => problem.mistake().help(format!(
+            "call a function by name, with inn run --invoke; it exports {}",
+            listed(functions)
+        )),
+    }
+}

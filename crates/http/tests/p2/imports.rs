@@ -1,0 +1,28 @@
+//! What the world `wasi:http/proxy` imports: interfaces and functions with their types.
+
+/// The interfaces with the types of their functions.
+pub(crate) const IMPORTS: &str = include_str!("wasi-http-0.2.12.wat");
+
+/// A function of an interface, which is the imported instance of a number.
+pub(crate) struct Function {
+    pub(crate) instance: usize,
+    pub(crate) interface: &'static str,
+    pub(crate) name: &'static str,
+}
+
+/// All functions, in order.
+pub(crate) fn functions() -> Vec<Function> {
+    let quoted = |line: &'static str| line.split('"').nth(1).unwrap();
+    let (mut functions, mut names, mut instance) = (Vec::new(), Vec::new(), 0);
+    for line in IMPORTS.lines() {
+        if line.trim_start().starts_with("(export") && line.contains("(func (type") {
+            names.push(quoted(line));
+        }
+        if line.starts_with("  (import ") {
+            let interface = quoted(line);
+            functions.extend(names.drain(..).map(|name| Function { instance, interface, name }));
+            instance += 1;
+        }
+    }
+    functions
+}

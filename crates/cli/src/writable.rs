@@ -81,16 +81,24 @@ impl Writable {
 
     /// What these keys let a guest write to, at once or when its changes are applied, in a command that reads the guest's module and standard input.
     pub(crate) fn of(keys: &Keys, args: &RunArgs) -> Writable {
-        let stdin = match &keys.stdin {
-            StdinKey::File(path) => Some(path.clone().into_os_string()),
-            StdinKey::Inherit => Some(OsString::from("-")),
-            _ => None,
-        };
-        let inputs = [args.file().to_owned()].into_iter().chain(stdin).collect();
         let applies = args.reports.cow_changes.contains(&ChangesFlag::Apply);
         let is_writable = |access| access == Access::ReadWrite || applies && access == Access::CopyOnWrite;
-        let granted = looked_at(keys, is_writable);
-        Writable { granted, cache: args.cache.clone(), inputs, ..Writable::default() }
+        Writable {
+            granted: looked_at(keys, is_writable),
+            cache: args.cache.clone(),
+            inputs: inputs(keys, args.file()),
+            ..Writable::default()
+        }
+    }
+
+    /// What these keys let guests write to that answer requests, in a command that reads their program and keeps their code there.
+    pub(crate) fn of_served(keys: &Keys, program: &OsStr, cache: Option<&CacheFlag>) -> Writable {
+        Writable {
+            granted: looked_at(keys, |access| access == Access::ReadWrite),
+            cache: cache.cloned(),
+            inputs: inputs(keys, program),
+            ..Writable::default()
+        }
     }
 
     /// What these keys let a guest write to at once, where none runs.
@@ -333,6 +341,16 @@ impl Writable {
         outputs.push(Written { at, file, how, path: path.to_owned() });
         Ok(())
     }
+}
+
+/// What is read in a run of this program.
+fn inputs(keys: &Keys, program: &OsStr) -> Vec<OsString> {
+    let stdin = match &keys.stdin {
+        StdinKey::File(path) => Some(path.clone().into_os_string()),
+        StdinKey::Inherit => Some(OsString::from("-")),
+        _ => None,
+    };
+    [program.to_owned()].into_iter().chain(stdin).collect()
 }
 
 /// The directories of keys to which this applies, as far as they are there.

@@ -7,7 +7,9 @@ mod program;
 mod tls;
 mod trouble;
 
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use innkeeper::{NanBits, engine_cached};
 use innkeeper_http::Handler;
 use innkeeper_http::server::{AccessLog, Address, Limits, Listener, LogFormat, Server, Stop, Tls, notify};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
 
 pub(crate) use flags::ServeArgs;
 use flags::{AccessLogFlag, usual_address};
@@ -24,7 +27,9 @@ pub(crate) use program::answers_requests;
 
 use crate::guest::Execution;
 use crate::keys::{complete, granted};
+use crate::output::open_streams;
 use crate::report::{self, Problem, visible};
+use crate::writable::{WayError, Writable, planted};
 use crate::{cache, signals};
 
 /// What one request's guest may make inn hold, if nobody says otherwise.
@@ -32,15 +37,22 @@ const MEMORY_BYTES: u64 = 256 << 20;
 
 /// Serves until it is told to end.
 pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
-    let limits = args.limits.limits();
+    let mut limits = args.limits.limits();
+    let mut keys = keys(args)?;
+    if let (None, Some(wall_time)) = (args.limits.timeout, keys.limits.wall_time) {
+        limits.request_time = wall_time;
+    }
+    let writable = keep_to_keys(args, &mut keys)?;
     let input = program::read(args)?;
-    let keys = keys(args)?;
+    writable.warn_of_input(Path::new(&args.file), "the program that is served");
     let tls = tls::open(&args.tls, &keys)?;
     let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
     if let Some(reason) = reason {
         report::note(&reason);
     }
-    let mut execution = Execution::new(&keys.limits, NanBits::AsComputed);
+    let is_repeatable = args.grants.deterministic.is_some();
+    let nan_bits = if is_repeatable { NanBits::Canonical } else { NanBits::AsComputed };
+    let mut execution = Execution::new(&keys.limits, nan_bits);
     (execution.tiers, execution.cache) = (args.tier.into(), cache);
     execution.config.pooling.idle_stores = limits.max_requests;
     execution.config.pooling.idle_memories = limits.max_requests;
@@ -48,13 +60,36 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     let Program { handler, code } = Program::new(args, input, (&engine, &keys))?;
     trouble::report();
     raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Problem::new("threads to serve with", error))?;
+    let runtime = runtime()?;
     let served = runtime.block_on(listen_and_serve(args, tls, (limits, handler)));
     // A guest that does not come to its end does not keep the process.
     runtime.shutdown_background();
     code.keep_code();
     served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Sees to it that guests reach nothing but what their keys grant: what is granted and written for them goes by no link that a guest may have left, and no stream of this process is what no
+/// guest may reach. Opens the files that their standard streams go to, once: a guest could lead the next one's elsewhere.
+fn keep_to_keys(args: &ServeArgs, keys: &mut Keys) -> Result<Writable, Problem> {
+    let mut writable = Writable::of_served(keys, &args.file, args.cache.as_ref());
+    if let Some(policy) = &args.grants.policy {
+        writable.also_reads(policy.as_os_str());
+    }
+    writable.check_inputs(keys, args.cache.as_ref())?;
+    for address in &args.listen {
+        if let Address::Unix(path) = address {
+            writable.directory_of(path).map_err(|error| match error {
+                WayError::System(error) => cannot_listen(address, &error),
+                WayError::Planted(step) => planted(path, &step),
+            })?;
+        }
+    }
+    if let Some(policy) = &args.grants.policy {
+        writable.warn_of_input(policy, "the policy");
+    }
+    writable.warn_of_program();
+    open_streams(keys, &writable)?;
+    Ok(writable)
 }
 
 /// The keys of each request's guest.
@@ -77,6 +112,22 @@ fn keys(args: &ServeArgs) -> Result<Keys, Problem> {
     limits.overlay_bytes = flags.max_cow.unwrap_or(limits.overlay_bytes);
     complete(&mut keys, args.cache.as_ref())?;
     Ok(keys)
+}
+
+/// Threads that requests are answered on.
+fn runtime() -> Result<Runtime, Problem> {
+    let problem = |error: &dyn std::fmt::Display| Problem::new("threads to serve with", error);
+    // It panics where there cannot be as many as there are processors.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let tried: Result<Vec<_>, _> =
+        (0..workers).map(|_| std::thread::Builder::new().spawn(std::thread::park)).collect();
+    let tried = tried.map_err(|error| problem(&error))?;
+    for thread in tried {
+        thread.thread().unpark();
+        let _ = thread.join();
+    }
+    builder.worker_threads(workers).enable_all().build().map_err(|error| problem(&error))
 }
 
 async fn listen_and_serve(

@@ -161,3 +161,33 @@ fn answers_that_nobody_lets_through_do_not_hold_places() {
     while next(&mut client).is_some() {}
     is_served(server.address());
 }
+
+/// As of HTTP/1.1.
+#[test]
+fn fields_of_a_head_are_as_many_as_there_may_be() {
+    let server = Server::of(&guests::hello(), &[]);
+    let mut client = connect(&server);
+    // Besides what names the target, which are no fields.
+    let mut stream = 1;
+    for (count, status) in [(100_u8, 200), (101, 431)] {
+        // A literal without indexing, with a new name of three bytes and a value of none.
+        let field = |i: u8| [0, 3, b'a' + i / 26, b'a' + i % 26, b'x', 0];
+        let head = [GET, (0..count).flat_map(field).collect::<Vec<u8>>().as_slice()].concat();
+        client.send(frame(HEADERS, END_STREAM | END_HEADERS, stream, &head));
+        loop {
+            let (kind, flags, of, payload) = next(&mut client).expect("a frame");
+            // 200 is in the static table; another status is a literal in its place.
+            if kind == HEADERS && of == stream {
+                let is_ok = payload[0] == 0x88;
+                assert_eq!(is_ok, status == 200, "{count}: {payload:?}");
+            }
+            if of == stream && flags & END_STREAM != 0 {
+                break;
+            }
+        }
+        stream += 2;
+    }
+    let log = server.log();
+    let statuses: Vec<_> = log.iter().map(|line| line["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [200, 431]);
+}

@@ -10,6 +10,7 @@ mod component;
 mod end;
 mod http1;
 mod http2;
+mod planted;
 mod tls;
 
 /// Components of the world `wasi:http/proxy`, made of text.

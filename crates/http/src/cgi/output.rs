@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -73,6 +73,16 @@ impl Output {
         Ok(response)
     }
 
+    /// What has been read. Little is copied: it would keep all of the room that it was read into.
+    fn take(&mut self) -> Bytes {
+        if self.read.len() >= READ_BYTES / 2 {
+            return self.read.split().freeze();
+        }
+        let bytes = Bytes::copy_from_slice(&self.read);
+        self.read.clear();
+        bytes
+    }
+
     /// Reads more, and gives how many bytes that was; zero at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         let before = self.read.len();
@@ -107,8 +117,7 @@ impl http_body::Body for Output {
                 }
             });
         }
-        let bytes = self.read.split().freeze();
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready(Some(Ok(Frame::data(self.take()))))
     }
 }
 
@@ -157,6 +166,9 @@ fn parse(bytes: &[u8]) -> Result<Head, &'static str> {
         let name = HeaderName::from_bytes(name).map_err(|_| "the name of a field of its answer is none")?;
         let value =
             HeaderValue::from_bytes(value).map_err(|_| "the value of a field of its answer is none")?;
+        if name == CONTENT_LENGTH && !is_length(value.as_bytes(), headers.get(CONTENT_LENGTH)) {
+            return Err("the `Content-Length` of its answer is none, or there are several that differ");
+        }
         headers.append(name, value);
     }
     if status.is_none() && !headers.contains_key(CONTENT_TYPE) && !headers.contains_key(LOCATION) {
@@ -164,6 +176,12 @@ fn parse(bytes: &[u8]) -> Result<Head, &'static str> {
     }
     let usual = if headers.contains_key(LOCATION) { StatusCode::FOUND } else { StatusCode::OK };
     Ok(Head { status: status.unwrap_or(usual), headers })
+}
+
+/// Whether it is a length, and the one that was there before, if there was.
+fn is_length(value: &[u8], before: Option<&HeaderValue>) -> bool {
+    let number = str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+    value.iter().all(u8::is_ascii_digit) && number.is_some() && before.is_none_or(|it| it.as_bytes() == value)
 }
 
 #[cfg(test)]
@@ -185,6 +203,7 @@ mod tests {
         assert_eq!(status(b"status: 404 Not Found\r\n\r\n"), Ok(404));
         assert_eq!(status(b"Location: /x\n\n"), Ok(302));
         assert_eq!(status(b"Status: 301\nLocation: /x\n\n"), Ok(301));
+        assert_eq!(status(b"Status: 200\nContent-Length: 2\n\n"), Ok(200));
         for bad in [
             &b"\n"[..],
             b"X: y\n\n",
@@ -195,6 +214,13 @@ mod tests {
             b"no colon\n\n",
             b"Content-Type: a\nBad Name: b\n\n",
             b"Content-Type: a\nX: \x01\n\n",
+            b"Content-Type: a\nContent-Length: abc\n\n",
+            b"Content-Type: a\nContent-Length: +2\n\n",
+            b"Content-Type: a\nContent-Length: -2\n\n",
+            b"Content-Type: a\nContent-Length: 2,2\n\n",
+            b"Content-Type: a\nContent-Length:\n\n",
+            b"Content-Type: a\nContent-Length: 99999999999999999999\n\n",
+            b"Content-Type: a\nContent-Length: 2\nContent-Length: 3\n\n",
         ] {
             assert!(parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }

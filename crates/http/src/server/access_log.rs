@@ -223,7 +223,7 @@ impl Entry {
     fn common(&self) -> String {
         let peer = self.peer.map_or_else(|| String::from("-"), |peer| peer.to_string());
         let status = self.status.map_or_else(|| String::from("-"), |status| status.as_u16().to_string());
-        let target = self.target.replace('"', "%22");
+        let target = escaped(&self.target);
         format!(
             "{peer} - - [{}] \"{} {target} {:?}\" {status} {}\n",
             common_time(self.began),
@@ -241,14 +241,31 @@ impl Drop for Entry {
     }
 }
 
+/// A target in which nothing ends its line or its quotes, and which no terminal takes for a command: other characters than those of a URI are escaped as there.
+fn escaped(target: &str) -> String {
+    let mut escaped = String::with_capacity(target.len());
+    for byte in target.bytes() {
+        match byte {
+            b'"' | b'\\' | 0..=b' ' | 0x7f.. => drop(write!(escaped, "%{byte:02X}")),
+            byte => escaped.push(char::from(byte)),
+        }
+    }
+    escaped
+}
+
+/// Whether a terminal takes a character for a command, or shows what follows in another order than it is in.
+fn is_hidden(character: char) -> bool {
+    let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || character.is_control()
+}
+
 /// A string of JSON.
 fn string(line: &mut String, text: &str) {
     line.push('"');
     for character in text.chars() {
         match character {
             '"' | '\\' => line.extend(['\\', character]),
-            // Terminals take what begins with these for commands.
-            character if character.is_control() => {
+            character if is_hidden(character) => {
                 let mut units = [0; 2];
                 for unit in character.encode_utf16(&mut units) {
                     let _ = write!(line, "\\u{unit:04x}");
@@ -267,7 +284,8 @@ mod tests {
     #[test]
     fn strings_keep_to_their_line() {
         let mut line = String::new();
-        string(&mut line, "a\"b\\c\n\u{1b}[2J\u{9b}ü");
-        assert_eq!(line, r#""a\"b\\c\u000a\u001b[2J\u009bü""#);
+        string(&mut line, "a\"b\\c\n\u{1b}[2J\u{9b}\u{202e}ü");
+        assert_eq!(line, r#""a\"b\\c\u000a\u001b[2J\u009b\u202eü""#);
+        assert_eq!(escaped("/a?b=%20\"\\ \n\u{9b}"), "/a?b=%20%22%5C%20%0A%C2%9B");
     }
 }

@@ -11,11 +11,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::access_log::Entry;
 use super::activity::UnderWay;
 use super::flow::Flow;
+use super::pieces::Pieces;
 use crate::{Body, BodyError, Place};
 
 /// The body of an answer until its end. It is cut short where the request's time is over.
 pub(super) struct Answer {
-    body: Body,
+    body: Pieces,
     deadline: Pin<Box<Sleep>>,
     flow: Flow,
     /// Bytes of the part that was given last, which are taken when somebody asks for the next.
@@ -52,7 +53,7 @@ impl Parts {
         let deadline = if deadline <= Instant::now() { Instant::now() + least } else { deadline };
         self.flow.offers_answer();
         Answer {
-            body,
+            body: Pieces::of(body),
             deadline: Box::pin(sleep_until(deadline)),
             flow: self.flow,
             given: 0,

@@ -18,6 +18,10 @@ use super::{Limits, Stop};
 /// Bytes that are kept for one stream of HTTP/2 while its client takes none.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
+/// Bytes of a body that one stream of HTTP/2 may have sent before somebody reads them, and all streams of a connection.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+
 /// The least that hyper takes as a buffer.
 const LEAST_BUFFER_BYTES: usize = 8192;
 
@@ -161,6 +165,8 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_local_error_reset_streams(limits.max_reset_streams)
         .max_header_list_size(limits.max_header_bytes)
         .max_send_buf_size(SEND_BUFFER_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(limits.ping_time)
         .keep_alive_timeout(limits.ping_time);
     builder

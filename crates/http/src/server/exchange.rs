@@ -167,7 +167,9 @@ fn refused(request: &Request<Incoming>, limits: &super::Limits) -> Option<Status
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let head_bytes =
         bytes.saturating_add(request.uri().path_and_query().map_or(0, |target| target.as_str().len()));
-    if u64::try_from(head_bytes).is_ok_and(|bytes| bytes > u64::from(limits.max_header_bytes)) {
+    if u64::try_from(head_bytes).is_ok_and(|bytes| bytes > u64::from(limits.max_header_bytes))
+        || headers.len() > limits.max_headers
+    {
         return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     if *request.method() == Method::CONNECT {
@@ -242,7 +244,7 @@ fn without_connection_fields(mut response: Response) -> Response {
     for name in CONNECTION_FIELDS {
         headers.remove(name);
     }
-    if headers.get(CONNECTION).is_some_and(|value| value != "close") {
+    if headers.get_all(CONNECTION).iter().any(|value| value != "close") {
         headers.remove(CONNECTION);
     }
     response

@@ -1,12 +1,13 @@
 //! Where connections come from: addresses, sockets of the file system, and sockets that systemd has opened.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat, unlinkat};
 use rustix::net::{AddressFamily, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -36,9 +37,16 @@ enum Kind {
     Unix(UnixListener, Option<Made>),
 }
 
-/// A socket of the file system that this process has made.
+/// A socket of the file system that this process has made. Its directory stays open: by then its path may lead elsewhere.
 #[derive(Debug)]
-struct Made(PathBuf);
+struct Made {
+    directory: OwnedFd,
+    name: OsString,
+    /// Device and number of the socket: another may be in its place by then.
+    identity: (u64, u64),
+    /// For messages.
+    path: PathBuf,
+}
 
 /// A connection that has been accepted.
 pub(super) enum Accepted {
@@ -60,9 +68,14 @@ impl Listener {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).await.map(Kind::Tcp),
             Address::Unix(path) => {
-                remove_abandoned(path)?;
-                let listener = UnixListener::bind(path)?;
-                Ok(Kind::Unix(listener, Some(Made(path.clone()))))
+                let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+                remove_abandoned(&directory, &name)?;
+                let listener = UnixListener::bind(within(&directory, &name))?;
+                let identity = socket_identity(&directory, &name).ok_or(io::ErrorKind::NotFound)?;
+                Ok(Kind::Unix(listener, Some(Made { directory, name, identity, path: path.clone() })))
             }
         }
         .map(Listener::plain)
@@ -151,24 +164,39 @@ impl fmt::Display for Listener {
                 Ok(address) => write!(f, "{}://{address}", if self.tls.is_some() { "https" } else { "http" }),
                 Err(error) => write!(f, "an address that the system does not tell ({error})"),
             },
-            Kind::Unix(_, Some(Made(path))) => write!(f, "unix:{}", path.display()),
+            Kind::Unix(_, Some(made)) => write!(f, "unix:{}", made.path.display()),
             Kind::Unix(_, None) => f.write_str("a socket of the file system that was handed over"),
         }
     }
 }
 
+/// A path to a file of an open directory.
+fn within(directory: &OwnedFd, name: &OsStr) -> PathBuf {
+    Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
+}
+
+/// Which socket is there, if one is.
+fn socket_identity(directory: &OwnedFd, name: &OsStr) -> Option<(u64, u64)> {
+    let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (FileType::from_raw_mode(found.st_mode) == FileType::Socket).then_some((found.st_dev, found.st_ino))
+}
+
 /// Removes a socket that nobody listens at: whoever made it was killed.
-fn remove_abandoned(path: &Path) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+fn remove_abandoned(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     let is_abandoned = || {
-        let connected = std::os::unix::net::UnixStream::connect(path);
+        let connected = std::os::unix::net::UnixStream::connect(within(directory, name));
         connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };
-    if is_socket && is_abandoned() { std::fs::remove_file(path) } else { Ok(()) }
+    if socket_identity(directory, name).is_some() && is_abandoned() {
+        unlinkat(directory, name, AtFlags::empty())?;
+    }
+    Ok(())
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if socket_identity(&self.directory, &self.name) == Some(self.identity) {
+            let _ = unlinkat(&self.directory, &self.name, AtFlags::empty());
+        }
     }
 }

@@ -19,6 +19,7 @@ mod framing;
 mod limits;
 mod listener;
 mod notify;
+mod pieces;
 mod request_body;
 mod serving;
 mod stop;
@@ -123,11 +124,8 @@ async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Se
 }
 
 fn is_of_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput
-    )
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Makes room for a connection, and has it served.

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 INN = shlex.split(os.getenv("INN", "inn"))
 
@@ -22,15 +22,26 @@ def get_version() -> str:
 
 
 def get_wasi_versions() -> List[str]:
-    return ["wasm32-wasip1"]
+    return ["wasm32-wasip1", "wasm32-wasip3"]
 
 
 def get_wasi_worlds() -> List[str]:
     return ["wasi:cli/command"]
 
 
+# The directories of a test: one, which is the guest's root, or in other versions of the runner several with their names.
+Directories = Union[Optional[Path], List[Tuple[Path, str]]]
+
+# What a test of sockets is granted: all of the network, of which it uses this machine's own part.
+NETWORK = ["connect:*:*", "listen:*:*", "udp:*:*", "udp-bind:*:*", "resolve:*"]
+
+
+def get_timeout_seconds() -> float:
+    return float(os.getenv("INN_TIMEOUT", "20"))
+
+
 def compute_argv(test_path: str,
-                 args_env_dirs: Tuple[List[str], Dict[str, str], List[Tuple[Path, str]]],
+                 args_env_dirs: Tuple[List[str], Dict[str, str], Directories],
                  proposals: List[str],
                  wasi_world: str,
                  wasi_version: str) -> List[str]:
@@ -38,7 +49,17 @@ def compute_argv(test_path: str,
     argv = list(INN)
     for name, value in env.items():
         argv += ["--env", f"{name}={value}"]
+    if not isinstance(dirs, list):
+        dirs = [] if dirs is None else [(dirs, "/")]
+    # Two of them do not say that they are about sockets.
+    if "sockets" in proposals or Path(test_path).name.startswith("sockets-"):
+        for key in NETWORK:
+            argv += ["--net", key]
     for host, guest in dirs:
+        # The runner leaves links behind that a test has made, and the next one does not expect them.
+        for left in Path(host).glob("**/*.cleanup"):
+            if left.is_symlink():
+                left.unlink()
         argv += ["--dir", f"{host}::{guest}"]
     argv += [test_path] + list(args)
     if test_path.endswith("_wasi_read.wasm"):

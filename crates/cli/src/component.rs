@@ -1,4 +1,4 @@
-//! `inn run` of a component: a program, which exports `wasi:cli/run` of WASI 0.2, or one of which functions are invoked, from its bytes to its end.
+//! `inn run` of a component: a program, which exports `wasi:cli/run` of WASI 0.2 or 0.3, or one of which functions are invoked, from its bytes to its end.
 //!
 //! What a component imports and nobody provides fails when it is called, and not before: programs import more than they use. Where that ends one, all that nobody
 //! provides is told.
@@ -13,6 +13,7 @@ use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::{RecordHeader, ReplayError};
 use innkeeper::wasi::p1::Explanation;
 use innkeeper::wasi::p2::{self, Context, Observers, is_trap};
+use innkeeper::wasi::p3;
 use innkeeper::wasi::stop::{StopReason, Stopper};
 use innkeeper::wasi::{Exit, exit_code};
 use innkeeper::{Engine, Error, ErrorKind, Profile, Store, Trap};
@@ -21,7 +22,7 @@ use crate::call::{Call, Called, Exported, Session, exported, listed};
 use crate::component_reports::Reports;
 use crate::deadline::Deadline;
 use crate::ended::{Ended, Usage, all_told};
-use crate::flags::{CompileAfter, RunArgs};
+use crate::flags::{CompileAfter, ReportFlags, RunArgs};
 use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
 use crate::plug::Plug;
@@ -92,6 +93,7 @@ impl Run<'_> {
             return Err(not_a_program(&self.input.name, &functions));
         }
         let plugs = Plug::all(args, &engine, &self.writable)?;
+        refuse_observing(&args.reports, &component, &plugs)?;
         let mut linked =
             Linked::new(&engine, &component, &plugs).map_err(|error| self.input.problem(&error))?;
         // Whatever is written is opened before the guest can have a say in what stands there.
@@ -170,6 +172,20 @@ impl Run<'_> {
     }
 }
 
+/// Refuses to watch calls that nobody would be told of.
+fn refuse_observing(reports: &ReportFlags, component: &Component, plugs: &[Plug]) -> Result<(), Problem> {
+    let flag = match (&reports.record, reports.trace.is_empty()) {
+        (Some(_), _) => "--record",
+        (None, false) => "--trace",
+        (None, true) => return Ok(()),
+    };
+    if p3::is_used_by(component) || plugs.iter().any(|plug| p3::is_used_by(&plug.component)) {
+        let reason = "the program uses WASI 0.3, whose calls are neither traced nor recorded yet";
+        return Err(Problem::new(flag, reason).help(format!("run it without {flag}")).mistake());
+    }
+    Ok(())
+}
+
 /// A component that is replayed: what was called of it.
 pub(crate) struct Replayed<'a> {
     pub(crate) settings: &'a RecordedSettings,
@@ -208,10 +224,13 @@ impl<'a> Linked<'a> {
     fn new(engine: &Engine, component: &'a Component, plugs: &'a [Plug]) -> Result<Linked<'a>, Error> {
         let mut linker = Linker::new(engine);
         p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
+        if p3::is_used_by(component) || plugs.iter().any(|plug| p3::is_used_by(&plug.component)) {
+            p3::add_to_linker(&mut linker, |context: &mut Context| context)?;
+        }
         Ok(Linked { component, plugs, linker, missing: None })
     }
 
-    /// Makes the instance: of what the component imports, plugs have the first word, then WASI 0.2; what is not there gets a function that fails.
+    /// Makes the instance: of what the component imports, plugs have the first word, then WASI 0.2 and 0.3; what is not there gets a function that fails.
     fn instantiate(&mut self, store: &mut Store<Context>) -> Result<Instance, Error> {
         for plug in self.plugs {
             plug.plug_in(&mut self.linker, store)?;
@@ -277,7 +296,7 @@ fn run(
     let sampler = reports.start(&mut store)?;
     let (ending, problem) = match linked.instantiate(&mut store) {
         Ok(instance) if !calls.is_empty() => invoke(&mut store, (instance, linked.component), calls),
-        Ok(instance) => match p2::call_run(&mut store, instance) {
+        Ok(instance) => match p3::call_run(&mut store, instance) {
             Ok(code) => (Ending::Exited(Exit(code.cast_unsigned())), None),
             Err(error) => (ending_of(error, |_| true), None),
         },
@@ -360,7 +379,8 @@ fn not_started(name: &str, wording: &Wording, error: &Error) -> Problem {
 /// Whether it is what a program is run by.
 fn is_run(function: &Exported) -> bool {
     let interface = function.interface.as_deref().unwrap_or_default();
-    function.name == "run" && interface.starts_with("wasi:cli/run@0.2.")
+    function.name == "run"
+        && ["wasi:cli/run@0.2.", "wasi:cli/run@0.3."].iter().any(|run| interface.starts_with(run))
 }
 
 fn not_a_program(name: &str, functions: &[Exported]) -> Problem {
@@ -369,7 +389,8 @@ fn not_a_program(name: &str, functions: &[Exported]) -> Problem {
     };
     if let Some(interface) = functions.iter().find(is_later).and_then(|found| found.interface.as_deref()) {
         let reason = format!("it is a program of another version of WASI: it exports `{}`", short(interface));
-        return Problem::new(name, reason).help("build it for WASI 0.2, as for the target wasm32-wasip2");
+        return Problem::new(name, reason)
+            .help("build it for WASI 0.2 or 0.3, as for the target wasm32-wasip2");
     }
     if functions.iter().any(answers_requests) {
         let reason = "it answers requests of HTTP, and is no program that runs once";

@@ -9,7 +9,7 @@ use innkeeper_engine::{AsContext, AsContextMut, Error, StoreContextMut};
 use crate::abi::{LendingCall, Side};
 use crate::call::{HostCaller, call_lifted};
 use crate::check::{Given, fits};
-use crate::concurrent::call_from_host;
+use crate::concurrent::{Until, call_from_host};
 use crate::resource::{ResourceAny, usage};
 use crate::state::{FuncId, FuncInst, RootId, Shared, State};
 use crate::typed::{BoundResources, TypedHost};
@@ -121,16 +121,33 @@ impl Func {
     /// # Errors
     /// Where the arguments do not fit; [`crate::Trap`] in [`Error::downcast_ref`] where the guest breaks a rule; a trap of the guest's; an error of a host function.
     /// After a trap, nothing in the outermost instance can be called any more.
-    pub fn call(
+    pub fn call(&self, store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<(), Error> {
+        self.call_until(store, (params, Until::Returned), results)
+    }
+
+    /// As [`Func::call`]; where the function is async, what it goes on with after it has returned has its time as well, until it has ended or can never go on: for programs, after which comes nothing.
+    ///
+    /// # Errors
+    /// As [`Func::call`]; also of what happens after the function has returned.
+    pub fn call_to_end(
+        &self,
+        store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<(), Error> {
+        self.call_until(store, (params, Until::Ended), results)
+    }
+
+    fn call_until(
         &self,
         mut store: impl AsContextMut,
-        params: &[Val],
+        (params, until): (&[Val], Until),
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_context_mut();
         match self.checked(store.attachment(), params, results)? {
             FuncInst::Lifted(callee) if callee.is_async_typed() => {
-                let result = call_from_host(&mut store, (self, &callee), params)?;
+                let result = call_from_host(&mut store, (self, &callee), (params, until))?;
                 if let (Some(result), Some(val)) = (results.first_mut(), result) {
                     *result = val;
                 }

@@ -48,7 +48,8 @@ pub use component::{Component, ImportItem, ImportItemKind};
 #[cfg(feature = "async")]
 pub use concurrent::run_concurrent;
 pub use concurrent::{
-    Accessor, FutureAny, FutureReader, FutureWriter, StreamAny, StreamReader, StreamWriter,
+    Accessor, FutureAny, FutureReader, FutureWriter, Stopped, StreamAny, StreamReader, StreamWriter, Turn,
+    spawn,
 };
 pub use features::{Feature, Features};
 pub use func::Func;
@@ -70,9 +71,9 @@ pub use trap::{ResourceOwner, Trap};
 #[cfg(feature = "async")]
 pub use typed::Answering;
 pub use typed::{
-    Borrowed, BorrowedAny, ComponentType, GivenHandles, GuestBorrowed, GuestResource, Lent, Lift,
+    Borrowed, BorrowedAny, ComponentType, FutureOf, GivenHandles, GuestBorrowed, GuestResource, Lent, Lift,
     LiftContext, LiftOwned, Lower, LowerContext, ParamList, Resource, ResourceTable, Running, Shape, Slots,
-    SlotsMut, TypedFunc, WitType, WitTypes,
+    SlotsMut, StreamOf, TypedFunc, WitType, WitTypes,
 };
 pub use types::{FuncType, Type, TypeKind, TypeResource};
 pub use val::{List, Val};

@@ -6,7 +6,7 @@ use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 use crate::abi::LendingCall;
 use crate::call::{HostCaller, arguments, finish};
-use crate::concurrent::call_from_host_async;
+use crate::concurrent::{Until, call_from_host_async};
 use crate::entry::{Entry, enter, leave};
 use crate::func::{Func, LiftedFunc, call_host};
 use crate::reentry::refused;
@@ -23,15 +23,37 @@ impl Func {
     /// As [`Func::call`].
     pub async fn call_async<T: Send + 'static>(
         &self,
-        mut store: impl AsContextMut<Data = T>,
+        store: impl AsContextMut<Data = T>,
         params: &[Val],
+        results: &mut [Val],
+    ) -> Result<(), Error> {
+        self.call_until_async(store, (params, Until::Returned), results).await
+    }
+
+    /// As [`Func::call_to_end`], and can wait: see [`Func::call_async`].
+    ///
+    /// # Errors
+    /// As [`Func::call_to_end`].
+    pub async fn call_to_end_async<T: Send + 'static>(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<(), Error> {
+        self.call_until_async(store, (params, Until::Ended), results).await
+    }
+
+    async fn call_until_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        (params, until): (&[Val], Until),
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_context_mut();
         match self.checked(store.attachment(), params, results)? {
             FuncInst::Host(host) => call_host(store, &host, params, results),
             FuncInst::Lifted(callee) if callee.is_async_typed() => {
-                let result = call_from_host_async(&mut store, (self, &callee), params).await?;
+                let result = call_from_host_async(&mut store, (self, &callee), (params, until)).await?;
                 if let (Some(result), Some(val)) = (results.first_mut(), result) {
                     *result = val;
                 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use innkeeper::Engine;
 use innkeeper::component::{Component, ImportItemKind, Linker};
-use innkeeper::wasi::p2;
+use innkeeper::wasi::{p2, p3};
 use serde::Serialize;
 
 use super::component_parts::{CoreModule, Part, parts};
@@ -95,7 +95,9 @@ impl ComponentInspection {
         let component =
             Component::new(engine, input.bytes.as_slice()).map_err(|error| input.problem(&error))?;
         let mut linker: Linker<p2::Context> = Linker::new(engine);
-        p2::add_to_linker(&mut linker, |context| context).map_err(|error| input.problem(&error))?;
+        p2::add_to_linker(&mut linker, |context| context)
+            .and_then(|()| p3::add_to_linker(&mut linker, |context| context))
+            .map_err(|error| input.problem(&error))?;
         let imports = imports(&component, &linker);
         let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
         for import in &imports {
@@ -113,9 +115,11 @@ impl ComponentInspection {
             .into_iter()
             .map(|(name, ty)| Item { name, ty: ty.to_string() })
             .collect();
-        let is_program = exports
-            .iter()
-            .any(|export| export.name.starts_with("wasi:cli/run@0.2.") && export.name.ends_with("#run"));
+        let is_run = |name: &str| {
+            let runs = ["wasi:cli/run@0.2.", "wasi:cli/run@0.3."];
+            name.ends_with("#run") && runs.iter().any(|run| name.starts_with(run))
+        };
+        let is_program = exports.iter().any(|export| is_run(&export.name));
         let Part { modules, producers } = parts(component.bytes(), component.module_ranges());
         let wit = super::wit::wit(component.bytes());
         Ok(ComponentInspection {

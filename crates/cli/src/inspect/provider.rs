@@ -53,7 +53,7 @@ pub(super) const KEY_KINDS: &[KeyKind] = &[
     },
 ];
 
-/// A kind of key, and which interfaces of WASI 0.2 a component needs it for.
+/// A kind of key, and which interfaces of WASI 0.2 and 0.3 a component needs it for.
 pub(super) struct ComponentKeyKind {
     pub(super) flag: &'static str,
     pub(super) purpose: &'static str,
@@ -74,6 +74,8 @@ pub(super) const COMPONENT_KEY_KINDS: &[ComponentKeyKind] = &[
             "wasi:sockets/instance-network@",
             "wasi:sockets/tcp-create-socket@",
             "wasi:sockets/udp-create-socket@",
+            "wasi:sockets/types@",
+            "wasi:sockets/ip-name-lookup@0.3.",
         ],
     },
     ComponentKeyKind {

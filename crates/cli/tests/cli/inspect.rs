@@ -214,7 +214,7 @@ fn version_and_help() {
 /// What a toolchain makes of a program: an import in another version, one that nobody has, one of which nothing is used; an adapter among its modules.
 const PROGRAM: &str = r#"(component
     (import "wasi:random/random@0.2.3" (instance $random (export "get-random-u64" (func (result u64))) (export "get-random-u65" (func (result u64)))))
-    (import "wasi:cli/environment@0.3.0" (instance $environment (export "get" (func (result u32)))))
+    (import "wasi:cli/environment@0.4.0" (instance $environment (export "get" (func (result u32)))))
     (import "wasi:clocks/wall-clock@0.2.0" (instance))
     (core func $random (canon lower (func $random "get-random-u64")))
     (core func $more (canon lower (func $random "get-random-u65")))
@@ -236,11 +236,11 @@ fn inspect_says_whether_a_component_can_run_here() {
         "wit-component:shim: 36 bytes at offset",
         ", functions that stand for others until these are there\n",
         "  wasi:random/random@0.2.3: inn, as 0.2.12; 1 of the 2 that are used are missing\n",
-        "  wasi:cli/environment@0.3.0: nobody; 1 of the 1 that are used are missing\n",
+        "  wasi:cli/environment@0.4.0: nobody; 1 of the 1 that are used are missing\n",
         "  wasi:clocks/wall-clock@0.2.0: inn, as 0.2.12; nothing is used of it\n",
-        "there is `wasi:cli/environment@0.2.12` only\n",
+        "there is `wasi:cli/environment@0.2.12`, `wasi:cli/environment@0.3.2` only\n",
         "  wasi:cli/run@0.2.3#run: func() -> result\n",
-        "environment variables and arguments (wasi:cli/environment@0.3.0)",
+        "environment variables and arguments (wasi:cli/environment@0.4.0)",
         "clocks and randomness (wasi:random/random@0.2.3)",
     ]);
     let json = inn(&["inspect", "--json", "-"]).stdin(PROGRAM).run();

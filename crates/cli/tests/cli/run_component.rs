@@ -1,4 +1,4 @@
-//! Running components: programs of WASI 0.2.
+//! Running components: programs of WASI 0.2 and 0.3.
 
 use std::fs;
 
@@ -163,8 +163,88 @@ fn a_component_of_another_world_says_what_can_be_called() {
         (core instance $i (instantiate $m))
         (func (export "answer") (result u32) (canon lift (core func $i "f"))))"#;
     run(library).code(2).says(&["exports no `wasi:cli/run`", "inn --invoke 'answer()'"]);
-    let later = plain("(i32.const 0)").replace("wasi:cli/run@0.2.3", "wasi:cli/run@0.3.0");
-    run(&later).code(1).says(&["it is a program of another version of WASI", "wasi:cli/run@0.3.0"]);
+    let later = plain("(i32.const 0)").replace("wasi:cli/run@0.2.3", "wasi:cli/run@0.4.0");
+    run(&later).code(1).says(&["it is a program of another version of WASI", "wasi:cli/run@0.4.0"]);
+}
+
+/// A program of WASI 0.3, and a failing one of 0.2 beside it: it writes a line to standard output, by a stream that it waits for.
+const NEWER: &str = r#"(component
+    (import "wasi:cli/stdout@0.3.0" (instance $stdout
+        (type $e (enum "io" "illegal-byte-sequence" "pipe")) (export "error-code" (type $c (eq $e)))
+        (type $s (stream u8)) (type $r (result (error $c))) (type $f (future $r))
+        (export "write-via-stream" (func (param "data" $s) (result $f)))))
+    (core module $mem (memory (export "mem") 1) (data (i32.const 100) "Hello, 0.3!\n"))
+    (core instance $mem (instantiate $mem))
+    (alias core export $mem "mem" (core memory $mem))
+    (alias export $stdout "error-code" (type $code))
+    (type $bytes (stream u8)) (type $outcome (result (error $code))) (type $ended (future $outcome))
+    (core func $stdout (canon lower (func $stdout "write-via-stream")))
+    (core func $new (canon stream.new $bytes))
+    (core func $write (canon stream.write $bytes async (memory $mem)))
+    (core func $drop (canon stream.drop-writable $bytes))
+    (core func $read (canon future.read $ended async (memory $mem)))
+    (core func $set-new (canon waitable-set.new))
+    (core func $set-wait (canon waitable-set.wait (memory $mem)))
+    (core func $join (canon waitable.join))
+    (core module $m
+        (import "" "mem" (memory 1))
+        (import "" "stdout" (func $stdout (param i32) (result i32)))
+        (import "" "new" (func $new (result i64)))
+        (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+        (import "" "drop" (func $drop (param i32)))
+        (import "" "read" (func $read (param i32 i32) (result i32)))
+        (import "" "set-new" (func $set-new (result i32)))
+        (import "" "set-wait" (func $set-wait (param i32 i32) (result i32)))
+        (import "" "join" (func $join (param i32 i32)))
+        (func $wait (param i32 i32) (local i32)
+            (if (i32.eq (local.get 1) (i32.const -1)) (then
+                (local.set 2 (call $set-new))
+                (call $join (local.get 0) (local.get 2))
+                (drop (call $set-wait (local.get 2) (i32.const 32)))
+                (call $join (local.get 0) (i32.const 0)))))
+        (func (export "0.2") (result i32) (i32.const 1))
+        (func (export "0.3") (result i32) (local i64 i32 i32)
+            (local.set 0 (call $new))
+            (local.set 1 (call $stdout (i32.wrap_i64 (local.get 0))))
+            (local.set 2 (i32.wrap_i64 (i64.shr_u (local.get 0) (i64.const 32))))
+            (call $wait (local.get 2) (call $write (local.get 2) (i32.const 100) (i32.const 12)))
+            (call $drop (local.get 2))
+            (call $wait (local.get 1) (call $read (local.get 1) (i32.const 48)))
+            (i32.load8_u (i32.const 48))))
+    (core instance $m (instantiate $m (with "" (instance
+        (export "mem" (memory $mem)) (export "stdout" (func $stdout)) (export "new" (func $new)) (export "write" (func $write))
+        (export "drop" (func $drop)) (export "read" (func $read)) (export "set-new" (func $set-new))
+        (export "set-wait" (func $set-wait)) (export "join" (func $join))))))
+    (func $older (result (result)) (canon lift (core func $m "0.2")))
+    (func $newer async (result (result)) (canon lift (core func $m "0.3")))
+    (instance $older (export "run" (func $older)))
+    (instance $newer (export "run" (func $newer)))
+    (export "wasi:cli/run@0.2.0" (instance $older))
+    (export "wasi:cli/run@0.3.0" (instance $newer)))"#;
+
+#[test]
+fn programs_of_wasi_0_3_run_and_are_preferred() {
+    for tier in ["interpreter", "compiled"] {
+        inn(&["--tier", tier, "-"]).stdin(NEWER).run().code(0).stdout("Hello, 0.3!\n").stderr("");
+        inn(&["--tier", tier, "--stdout", "closed", "-"]).stdin(NEWER).run().code(1).stdout("").stderr("");
+    }
+    inn(&["inspect", "-"])
+        .stdin(NEWER)
+        .run()
+        .code(0)
+        .prints(&["component, a program\n", "  wasi:cli/stdout@0.3.0: inn, as 0.3.2\n"]);
+}
+
+#[test]
+fn calls_of_wasi_0_3_are_not_watched() {
+    let folder = scratch();
+    for flags in [&["--record", "r.rec"][..], &["--trace"], &["--trace=summary"]] {
+        let args = [flags, &["-"]].concat();
+        let flag = flags[0].split('=').next().unwrap();
+        let ran = in_folder(&folder, &args).stdin(NEWER).run();
+        ran.code(2).stdout("").says(&[&format!("{flag}: the program uses WASI 0.3"), "run it without"]);
+        assert!(!folder.path().join("r.rec").exists());
+    }
 }
 
 #[test]

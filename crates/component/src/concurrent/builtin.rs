@@ -9,6 +9,7 @@ use innkeeper_engine::{Error, ErrorKind, HostEnding, StoreContextMut};
 
 use super::copy::{self, Asked};
 use super::end::{Direction, EndKind};
+use super::host::poll_told;
 use super::thread::{self, ThreadState, Wait};
 use super::{Key, Thread, WaitableSet, subtask, task, waitable};
 use crate::abi::Side;
@@ -175,7 +176,9 @@ impl ConcurrentBuiltin {
                 parks(slots, copy::cancel(store.attachment(), instance, &asked)?)
             }
             EndBuiltin::DropReadable | EndBuiltin::DropWritable => {
+                let woken = store.attachment::<State>().concurrent.host.woken_count();
                 copy::drop_end(store.attachment(), instance, &asked)?;
+                poll_told(store, woken)?;
                 Ok(HostEnding::Returns)
             }
         }

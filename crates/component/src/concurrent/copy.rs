@@ -9,7 +9,7 @@ use std::sync::Arc;
 use innkeeper_engine::{Error, StoreContextMut};
 
 use super::end::{CopyState, Direction, End, EndKind};
-use super::host_end::{self, HostSide};
+use super::host_end;
 use super::subtask::BLOCKED;
 use super::thread;
 use super::waitable::{Event, FUTURE_READ, FUTURE_WRITE, STREAM_READ, STREAM_WRITE, take_event};
@@ -44,6 +44,11 @@ impl Buffer {
     fn remain(&self) -> u32 {
         self.length - self.progress
     }
+}
+
+/// Whether elements are bytes.
+pub(super) fn is_bytes(types: &TypeTable, element: Option<TypeIndex>) -> bool {
+    element.is_some_and(|element| matches!(types.get(element), ValType::U8))
 }
 
 /// Whether elements are numbers, which may go from an instance to itself (`none_or_number_type`).
@@ -403,9 +408,9 @@ impl State {
         if let Some(shared) = self.concurrent.shared.get_mut(key)
             && !std::mem::replace(&mut shared.is_dropped, true)
         {
-            let (pending, copy) = (shared.pending.take(), shared.host.as_mut().and_then(HostSide::take));
-            if let Some(copy) = copy {
-                copy.end(None);
+            let pending = shared.pending.take();
+            if let Some(host) = &mut shared.host {
+                host.end();
             }
             if let Some(pending) = pending {
                 let event = Event::Copy { result: CopyResult::Dropped, takes_back: false };

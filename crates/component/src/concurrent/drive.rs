@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::task::{Wake, Waker};
 
+use innkeeper_engine as core;
 #[cfg(feature = "async")]
 use innkeeper_engine::AsContextMut;
 use innkeeper_engine::{Error, StoreContextMut};
@@ -25,18 +26,71 @@ use crate::state::State;
 use crate::trap::Trap;
 use crate::val::Val;
 
-/// Calls an async function, and lets the store's threads run until it has returned.
+/// How long the store's threads run for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Until the function has returned.
+    Returned,
+    /// Until its task has ended: it may go on after it has returned.
+    Ended,
+}
+
+/// A call from the host that is under way.
+struct Driven {
+    task: Key<Task>,
+    until: Until,
+    /// What it has returned.
+    returned: Option<Result<Option<Val>, Error>>,
+}
+
+impl Driven {
+    /// What the call gives, once it is over.
+    fn outcome<T: 'static>(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+    ) -> Option<Result<Option<Val>, Error>> {
+        if self.returned.is_none() {
+            self.returned = Some(result(store, self.task)?);
+        }
+        let goes_on = self.until == Until::Ended
+            && matches!(self.returned, Some(Ok(_)))
+            && store.attachment::<State>().concurrent.tasks.get(self.task).is_some();
+        if goes_on { None } else { self.returned.take() }
+    }
+
+    /// What it gives where it cannot go on. What has returned may leave something behind that waits for ever.
+    fn stopped<T: 'static>(
+        &mut self,
+        store: &mut StoreContextMut<'_, T>,
+        error: Error,
+    ) -> Result<Option<Val>, Error> {
+        match self.returned.take() {
+            Some(returned) if matches!(error.downcast_ref(), Some(Trap::Deadlock(_))) => returned,
+            _ => {
+                // What was waited for beside the guest was given up: the store knows why.
+                let error = match error.trap() {
+                    Some(core::Trap::Interrupted) => store.check_interrupts().err().unwrap_or(error),
+                    _ => error,
+                };
+                Err(give_up(store, self.task, error))
+            }
+        }
+    }
+}
+
+/// Calls an async function, and lets the store's threads run until it has returned or ended.
 ///
 /// # Errors
-/// Where something traps meanwhile; where nothing can ever go on.
+/// Where something traps meanwhile; where nothing can ever go on, and it has not returned.
 pub(crate) fn call_from_host<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (func, callee): (&Func, &Arc<LiftedFunc>),
-    params: &[Val],
+    (params, until): (&[Val], Until),
 ) -> Result<Option<Val>, Error> {
     let task = begin(store, (func, callee), params)?;
+    let mut driven = Driven { task, until, returned: None };
     loop {
-        if let Some(result) = result(store, task) {
+        if let Some(result) = driven.outcome(store) {
             return result;
         }
         let stepped = match step(store) {
@@ -45,7 +99,7 @@ pub(crate) fn call_from_host<T: 'static>(
             Err(error) => Err(error),
         };
         if let Err(error) = stepped {
-            return Err(give_up(store, task, error));
+            return driven.stopped(store, error);
         }
     }
 }
@@ -58,16 +112,17 @@ pub(crate) fn call_from_host<T: 'static>(
 pub(crate) async fn call_from_host_async<T: Send + 'static>(
     store: &mut StoreContextMut<'_, T>,
     (func, callee): (&Func, &Arc<LiftedFunc>),
-    params: &[Val],
+    (params, until): (&[Val], Until),
 ) -> Result<Option<Val>, Error> {
     /// After so many turns of guests, others of the executor have theirs.
     const TURNS: usize = 64;
     let task = begin(store, (func, callee), params)?;
     let mut call = HostCallUnderWay { store, task: Some(task) };
+    let mut driven = Driven { task, until, returned: None };
     std::future::poll_fn(move |context| {
         let mut turns = 0;
         loop {
-            if let Some(result) = result(call.store, task) {
+            if let Some(result) = driven.outcome(call.store) {
                 call.task = None;
                 return Poll::Ready(result);
             }
@@ -93,7 +148,7 @@ pub(crate) async fn call_from_host_async<T: Send + 'static>(
                 Err(error) => error,
             };
             call.task = None;
-            return Poll::Ready(Err(give_up(call.store, task, stepped)));
+            return Poll::Ready(driven.stopped(call.store, stepped));
         }
     })
     .await
@@ -109,7 +164,7 @@ pub async fn run_concurrent<T: Send + 'static, R>(
     act: impl AsyncFnOnce(Accessor<T>) -> R,
 ) -> Result<R, Error> {
     let mut store = store.as_context_mut();
-    let mut act = std::pin::pin!(act(Accessor::to(&mut store)));
+    let mut act = std::pin::pin!(act(Accessor::of(store.as_context_mut())));
     std::future::poll_fn(move |context| {
         loop {
             if let Poll::Ready(result) = act.as_mut().poll(context) {

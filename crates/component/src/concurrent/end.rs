@@ -13,7 +13,7 @@ use super::{Key, Waitable};
 use crate::resource::usage;
 use crate::state::{InstanceId, Shared as Types, State};
 use crate::trap::Trap;
-use crate::types::{ResourceSlot, TypeIndex, ValType, same_type};
+use crate::types::{ResourceSlot, TypeIndex, ValType, same_parts};
 
 /// A stream or a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ impl Shared {
         let mut same_resource = |a: ResourceSlot, b: ResourceSlot| {
             have.resources.get(a.0 as usize) == types.resources.get(b.0 as usize)
         };
-        same_type((&have.types, *have_ty), (&types.types, ty), &mut same_resource)
+        same_parts((&have.types, *have_ty), (&types.types, ty), &mut same_resource).is_some()
     }
 }
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use innkeeper_engine::{AsContextMut, Budget, Error, HostEnding, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Budget, BudgetKind, Error, HostEnding, StoreContextMut};
 
 use super::subtask::{self, Callee, Subtask};
 use super::waitable::WaitableKind;
@@ -80,9 +80,9 @@ struct Steps<T: 'static>(Mutex<VecDeque<Step<T>>>);
 struct Answer<R>(Mutex<(Option<R>, Option<Waker>)>);
 
 impl<T: 'static> Accessor<T> {
-    /// Access to a store, for as long as somebody lets its guests run.
-    #[cfg(feature = "async")]
-    pub(super) fn to(store: &mut StoreContextMut<'_, T>) -> Accessor<T> {
+    /// Access to a store, for as long as somebody lets its guests run: for functions of the host that begin something which goes on beside guests, and return.
+    pub fn of(mut store: impl AsContextMut<Data = T>) -> Accessor<T> {
+        let mut store = store.as_context_mut();
         Accessor { steps: store.attachment::<State>().concurrent.host.steps::<T>() }
     }
 
@@ -138,6 +138,32 @@ impl<T: 'static> Accessor<T> {
 fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// As [`Accessor::spawn`], and begun at once, for functions of the host that are called as often as guests want: what the future takes is charged to the store's budget.
+///
+/// # Errors
+/// Where the budget has no more; where the future fails at once.
+pub fn spawn(
+    mut store: impl AsContextMut,
+    future: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<(), Error> {
+    let mut store = store.as_context_mut();
+    let budget = store.budget().clone();
+    let charge = budget.hold(BudgetKind::Descriptor, size_of_val(&future) as u64 + SPAWNED_BYTES)?;
+    let future: HostFuture = Box::pin(async move {
+        future.await?;
+        drop(charge);
+        let nothing: HostReturn = Box::new(|_, _, _| Ok(Vec::new()));
+        Ok(nothing)
+    });
+    let state = store.attachment::<State>();
+    let key = add(state, future, (None, &Arc::default()), &budget)?;
+    poll(&mut store, key)?;
+    Ok(())
+}
+
+/// What is kept of a future beside itself, about: its waker, what it waits for.
+const SPAWNED_BYTES: u64 = 512;
 
 /// The functions of the host that run in a store.
 #[derive(Default)]
@@ -218,6 +244,11 @@ impl Wake for TaskWaker {
 impl HostTasks {
     pub(super) fn woken(&self) -> &Arc<Woken> {
         &self.woken
+    }
+
+    /// How many are to be polled again.
+    pub(super) fn woken_count(&self) -> usize {
+        lock(&self.woken.keys).len()
     }
 
     /// Whether none runs.
@@ -392,6 +423,33 @@ fn finish<T: 'static>(
     let mut guest = InStore { store, side: &lowered.side };
     let results = ended(&mut guest, (&lowered, &task.resources), &slots)?;
     subtask::returned(store.attachment(), subtask, results);
+    Ok(())
+}
+
+/// Polls those that nobody waits for and that were woken since so many were: where a guest has dropped an end, the host has done with the other one before the guest goes on, and so a socket is closed that only the
+/// stream has kept open.
+///
+/// # Errors
+/// Where one fails.
+pub(super) fn poll_told<T: 'static>(store: &mut StoreContextMut<'_, T>, before: usize) -> Result<(), Error> {
+    let host = &store.attachment::<State>().concurrent.host;
+    for _ in before..host.woken_count() {
+        let host = &store.attachment::<State>().concurrent.host;
+        let Some(key) = lock(&host.woken.keys).take_at(before) else { break };
+        match host.tasks.get(key) {
+            Some(task) => {
+                lock(&task.waker.place).is_queued = false;
+                match task.subtask {
+                    None => {
+                        poll(store, key)?;
+                    }
+                    // Its result is for a guest.
+                    Some(_) => task.waker.queue(),
+                }
+            }
+            None => lock(&host.woken.keys).has_taken_gone(),
+        }
+    }
     Ok(())
 }
 

@@ -3,15 +3,18 @@
 //! What a guest asks for goes from its memory to what the host has at hand and back, without a buffer in between: whoever comes first waits. How much one read takes, the host says, and not the guest.
 //!
 //! Must stay true: a copy that nobody waits for any more has moved nothing since then. An end that is dropped is told to the other one by the next who lets the store's threads run.
+//!
+//! Not here: bytes that go between a guest's memory and what the host has open, without a value in between (`host_bytes`).
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 use super::copy::{Part, part_of_end};
 use super::end::{EndKind, FutureAny, InFlight, Shared, StreamAny};
 use super::host::{Accessor, Woken};
+use super::host_bytes::{Carried, Serve, serve_guest, splice};
 use super::waitable::Event;
 use super::{CopyResult, Key, Waitable};
 use crate::abi::{Boundary, InStore, Lends, Lower, StringShapes};
@@ -23,56 +26,101 @@ use crate::val::{List, Val};
 /// What the host is about at its end of a stream or future.
 #[derive(Default)]
 pub(crate) struct HostSide {
-    copy: Option<HostCopy>,
+    pub(super) copy: Option<HostCopy>,
+    /// What the host is about at the other end, where it holds both and bytes go from one to the other.
+    pub(super) partner: Option<HostCopy>,
+    /// Bytes on their way between the two.
+    pub(super) carried: Carried,
+    /// Who is to be told that the other end is gone.
+    watch: Option<Arc<Told>>,
 }
 
 /// A copy that waits for a guest.
 pub(super) struct HostCopy {
-    what: What,
-    told: Arc<Told>,
+    pub(super) what: What,
+    pub(super) told: Arc<Told>,
 }
 
-enum What {
+pub(super) enum What {
     /// Elements, of which so many have gone over.
     Write(List, usize),
     /// At most so many are wanted.
     Read(usize),
+    /// Bytes, as they come, until there are no more.
+    Serve(Serve),
 }
 
 /// What has come of it, and who waits for that.
 #[derive(Default)]
-struct Told(Mutex<(Option<Copied>, Option<Waker>)>);
+pub(super) struct Told(Mutex<Telling>);
+
+#[derive(Default)]
+struct Telling {
+    copied: Option<Copied>,
+    /// Whether it can go on only when something else has happened.
+    is_paused: bool,
+    waker: Option<Waker>,
+}
 
 /// How a copy of the host's has ended.
-struct Copied {
-    count: usize,
-    list: Option<List>,
+pub(super) struct Copied {
+    pub(super) count: usize,
+    pub(super) list: Option<List>,
+    /// Whether the other end was dropped.
+    pub(super) is_dropped: bool,
 }
 
 impl Told {
     fn tell(&self, copied: Copied) {
-        let waker = {
-            let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            told.0 = Some(copied);
-            told.1.take()
-        };
+        let mut told = self.lock();
+        told.copied = Some(copied);
+        Told::wake(told);
+    }
+
+    /// Says that nothing goes over until something has happened.
+    pub(super) fn pause(&self) {
+        let mut told = self.lock();
+        told.is_paused = true;
+        Told::wake(told);
+    }
+
+    fn wake(mut told: MutexGuard<'_, Telling>) {
+        let waker = told.waker.take();
+        drop(told);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
+    /// How the copy has ended, or that it has paused.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Copied>> {
+        let mut told = self.lock();
+        if let Some(copied) = told.copied.take() {
+            return Poll::Ready(Some(copied));
+        }
+        if std::mem::take(&mut told.is_paused) {
+            return Poll::Ready(None);
+        }
+        told.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// How the copy ends.
     async fn wait(&self) -> Copied {
         std::future::poll_fn(|context| {
-            let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match told.0.take() {
-                Some(copied) => Poll::Ready(copied),
-                None => {
-                    told.1 = Some(context.waker().clone());
-                    Poll::Pending
+            loop {
+                match self.poll(context) {
+                    Poll::Ready(Some(copied)) => return Poll::Ready(copied),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
                 }
             }
         })
         .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Telling> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,8 +135,14 @@ impl HostCopy {
         let count = match self.what {
             What::Write(_, progress) => progress,
             What::Read(_) => read.as_ref().map_or(0, List::len),
+            What::Serve(_) => 0,
         };
-        self.told.tell(Copied { count, list: read });
+        self.told.tell(Copied { count, list: read, is_dropped: true });
+    }
+
+    /// Says that the host itself has ended it.
+    pub(super) fn stop(self) {
+        self.told.tell(Copied { count: 0, list: None, is_dropped: false });
     }
 }
 
@@ -96,12 +150,26 @@ impl HostSide {
     pub(super) fn take(&mut self) -> Option<HostCopy> {
         self.copy.take().filter(HostCopy::is_wanted)
     }
+
+    pub(super) fn take_partner(&mut self) -> Option<HostCopy> {
+        self.partner.take().filter(HostCopy::is_wanted)
+    }
+
+    /// The other end is gone.
+    pub(super) fn end(&mut self) {
+        for copy in [self.copy.take(), self.partner.take()].into_iter().flatten() {
+            copy.end(None);
+        }
+        if let Some(watch) = self.watch.take() {
+            watch.tell(Copied { count: 0, list: None, is_dropped: true });
+        }
+    }
 }
 
 /// An end that the host holds.
-struct HostEnd {
+pub(super) struct HostEnd {
     /// Which it is, of which store.
-    end: InFlight,
+    pub(super) end: InFlight,
     woken: Arc<Woken>,
 }
 
@@ -123,10 +191,10 @@ impl HostEnd {
 macro_rules! ends {
     ($any:ident, $(#[$reader_doc:meta])* $reader:ident, $(#[$writer_doc:meta])* $writer:ident) => {
         $(#[$reader_doc])*
-        pub struct $reader(HostEnd);
+        pub struct $reader(pub(super) HostEnd);
 
         $(#[$writer_doc])*
-        pub struct $writer(HostEnd);
+        pub struct $writer(pub(super) HostEnd);
 
         impl std::fmt::Debug for $reader {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -220,6 +288,42 @@ impl StreamWriter {
     }
 }
 
+impl StreamWriter {
+    /// Waits until nobody reads any more: for who would otherwise wait for something else before writing. The future has no part of the writer.
+    ///
+    /// # Errors
+    /// Where the end is of another store.
+    pub fn closed<T: 'static>(
+        &self,
+        accessor: &Accessor<T>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (end, accessor, told) = (self.0.end, accessor.clone(), Arc::new(Told::default()));
+        async move {
+            let watch = Arc::clone(&told);
+            accessor.with(move |mut store| begin_watch(&mut store, end, watch)).await?;
+            told.wait().await;
+            Ok(())
+        }
+    }
+}
+
+/// Notes who is to be told that the other end is gone, or tells it at once.
+fn begin_watch<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    InFlight { store: id, shared: key, .. }: InFlight,
+    watch: Arc<Told>,
+) -> Result<(), Error> {
+    let state = store.attachment::<State>();
+    if state.id != id {
+        return Err(usage("an end of a stream or future of another store than the accessor is of"));
+    }
+    match state.concurrent.shared.get_mut(key).filter(|shared| !shared.is_dropped) {
+        Some(shared) => shared.host.get_or_insert_default().watch = Some(watch),
+        None => watch.tell(Copied { count: 0, list: None, is_dropped: true }),
+    }
+    Ok(())
+}
+
 impl FutureReader {
     /// Reads the value, once there is one; none where it will never come.
     ///
@@ -241,10 +345,10 @@ impl FutureWriter {
 }
 
 /// The host comes with a copy: it meets a guest that waits, or waits itself.
-fn begin<T: 'static>(
+pub(super) fn begin<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     InFlight { store: id, shared: key, .. }: InFlight,
-    mut copy: HostCopy,
+    copy: HostCopy,
 ) -> Result<(), Error> {
     let state = store.attachment::<State>();
     // Keys of one store are found in others too, and are of something else there.
@@ -260,7 +364,10 @@ fn begin<T: 'static>(
         return Ok(());
     }
     let other = state.concurrent.shared.get_mut(key).and_then(|shared| shared.host.as_mut());
-    if let Some(other) = other.and_then(HostSide::take) {
+    if let Some(other) = other.and_then(|side| side.take().or_else(|| side.take_partner())) {
+        if matches!(copy.what, What::Serve(_)) || matches!(other.what, What::Serve(_)) {
+            return splice(store, key, (copy, other));
+        }
         if let Some(waits) = between(copy, other)
             && let Some(shared) = state.concurrent.shared.get_mut(key)
         {
@@ -268,24 +375,32 @@ fn begin<T: 'static>(
         }
         return Ok(());
     }
-    if let Some(guest) = state.concurrent.shared.get(key).and_then(|shared| shared.pending) {
-        let (read, is_full) = exchange(store, guest, &mut copy)?;
+    let waits = meet_guest(store, key, copy)?;
+    if let Some(shared) = store.attachment::<State>().concurrent.shared.get_mut(key) {
+        shared.host.get_or_insert_default().copy = waits;
+    }
+    Ok(())
+}
+
+/// Meets a guest that waits, if there is one; gives the copy, where it still waits.
+pub(super) fn meet_guest<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    key: Key<Shared>,
+    mut copy: HostCopy,
+) -> Result<Option<HostCopy>, Error> {
+    let shared = store.attachment::<State>().concurrent.shared.get(key);
+    let Some(guest) = shared.and_then(|shared| shared.pending) else { return Ok(Some(copy)) };
+    let exchanged = exchange(store, guest, &mut copy)?;
+    if exchanged.has_moved {
         let state = store.attachment::<State>();
         let is_stream = state.end(guest).is_some_and(|end| end.kind == EndKind::Stream);
-        let takes_back = is_stream && !is_full;
+        let takes_back = is_stream && !exchanged.is_full;
         if !takes_back && let Some(shared) = state.concurrent.shared.get_mut(key) {
             shared.pending = None;
         }
         state.set_event(guest, Event::Copy { result: CopyResult::Completed, takes_back });
-        if copy.is_done(&read) {
-            copy.end(read);
-            return Ok(());
-        }
     }
-    if let Some(shared) = store.attachment::<State>().concurrent.shared.get_mut(key) {
-        shared.host.get_or_insert_default().copy = Some(copy);
-    }
-    Ok(())
+    Ok(copy.unless_done(exchanged))
 }
 
 /// Both ends are the host's: elements go over without a guest. Gives what still waits.
@@ -320,35 +435,69 @@ pub(super) fn meet<T: 'static>(
     let shared = store.attachment::<State>().concurrent.shared.get_mut(key);
     let copy = shared.and_then(|shared| shared.host.as_mut()).and_then(HostSide::take);
     let Some(mut copy) = copy else { return Ok(false) };
-    let (read, _) = exchange(store, guest, &mut copy)?;
-    let state = store.attachment::<State>();
-    state.set_event(guest, Event::Copy { result: CopyResult::Completed, takes_back: false });
-    if copy.is_done(&read) {
-        copy.end(read);
-    } else if let Some(shared) = state.concurrent.shared.get_mut(key) {
+    let exchanged = exchange(store, guest, &mut copy)?;
+    let (state, has_moved) = (store.attachment::<State>(), exchanged.has_moved);
+    if has_moved {
+        state.set_event(guest, Event::Copy { result: CopyResult::Completed, takes_back: false });
+    }
+    if let (Some(copy), Some(shared)) = (copy.unless_done(exchanged), state.concurrent.shared.get_mut(key)) {
         shared.host.get_or_insert_default().copy = Some(copy);
     }
-    Ok(true)
+    Ok(has_moved)
+}
+
+/// What has come of a host's copy and a guest's that have met.
+pub(super) struct Exchanged {
+    read: Option<List>,
+    /// Whether the guest's buffer is used up.
+    is_full: bool,
+    /// Whether there is something to tell the guest; else it waits on.
+    has_moved: bool,
+    /// Whether the host has no more, or wants no more.
+    is_over: bool,
+}
+
+impl Exchanged {
+    pub(super) fn of_bytes((count, remain): (usize, usize), is_over: bool) -> Exchanged {
+        Exchanged { read: None, is_full: count == remain, has_moved: count > 0 || remain == 0, is_over }
+    }
 }
 
 impl HostCopy {
-    fn is_done(&self, read: &Option<List>) -> bool {
-        match &self.what {
+    /// The copy, where it still waits; else whoever waits for it is told how it has ended.
+    fn unless_done(self, exchanged: Exchanged) -> Option<HostCopy> {
+        let is_done = match &self.what {
             What::Write(list, progress) => *progress == list.len(),
-            What::Read(_) => read.is_some(),
+            What::Read(_) => exchanged.read.is_some(),
+            What::Serve(_) => {
+                if exchanged.is_over {
+                    self.stop();
+                    return None;
+                }
+                false
+            }
+        };
+        if is_done {
+            self.end(exchanged.read);
+            return None;
         }
+        Some(self)
     }
 }
 
-/// Copies as much as there is and room for; gives what was read, and whether the guest's buffer is used up.
+/// Copies as much as there is and room for.
 fn exchange<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     guest: Key<Waitable>,
     copy: &mut HostCopy,
-) -> Result<(Option<List>, bool), Error> {
-    let Some(Part { side, element, at, remain }) = part_of_end(store, guest)? else {
-        return Ok((None, true));
+) -> Result<Exchanged, Error> {
+    let Some(buffer) = part_of_end(store, guest)? else {
+        return Ok(Exchanged { read: None, is_full: true, has_moved: true, is_over: false });
     };
+    if let What::Serve(serve) = &mut copy.what {
+        return serve_guest(store, (guest, &buffer), (serve, &copy.told));
+    }
+    let Part { side, element, at, remain } = buffer;
     let (count, read) = match &mut copy.what {
         What::Write(list, progress) => {
             let count = remain.min(list.len() - *progress);
@@ -380,9 +529,10 @@ fn exchange<T: 'static>(
             };
             (count, read)
         }
+        What::Serve(_) => (0, None),
     };
     store.attachment::<State>().add_progress(guest, count as u32);
-    Ok((read, count == remain))
+    Ok(Exchanged { read, is_full: count == remain, has_moved: true, is_over: false })
 }
 
 /// Whether elements of the host's are of the type.

@@ -29,6 +29,7 @@ mod copy;
 mod drive;
 mod end;
 mod host;
+mod host_bytes;
 mod host_end;
 mod queue;
 mod schedule;
@@ -43,16 +44,17 @@ use crate::state::{InstanceId, State};
 
 pub(crate) use builtin::{Builtin, ConcurrentBuiltin, EndBuiltin};
 use copy::CopyResult;
-pub(crate) use drive::call_from_host;
 #[cfg(feature = "async")]
 pub(crate) use drive::call_from_host_async;
 #[cfg(feature = "async")]
 pub use drive::run_concurrent;
+pub(crate) use drive::{Until, call_from_host};
 pub(crate) use end::InFlight;
 pub(crate) use end::{EndKind, Shared};
 pub use end::{FutureAny, StreamAny};
-pub use host::Accessor;
+pub use host::{Accessor, spawn};
 pub(crate) use host::{ConcurrentHost, HostFuture, HostLowered, HostReturn, HostTasks};
+pub use host_bytes::{Stopped, Turn};
 pub use host_end::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 pub(crate) use queue::Queue;
 pub(crate) use schedule::Schedule;

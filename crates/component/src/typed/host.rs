@@ -6,19 +6,21 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use innkeeper_engine::{AsContextMut, Error, Func, FuncType, InterruptHandle, StoreContextMut, Trap};
+use innkeeper_engine as core;
+use innkeeper_engine::{AsContextMut, Error, Func, FuncType, InterruptHandle, StoreContextMut};
 
 use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
-use super::wit::{BoundResources, check};
+use super::wit::{BoundResources, check, check_as};
 use super::{Lift, LiftOwned, Lower, LowerContext, ParamList, Resource, SlotsMut};
 use crate::abi::{InStore, LendingCall, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::Lowered;
+use crate::entry::check_leave;
 use crate::func::{HostCall, HostFunc};
 use crate::linker::{Item, LinkerInstance};
 use crate::resource::ResourceType;
 use crate::state::{FuncInst, Shared, State};
-use crate::trap::trap_on_throw;
+use crate::trap::{Trap, trap_on_throw};
 use crate::types::FuncTypeIndex;
 
 impl<T: 'static> LinkerInstance<'_, T> {
@@ -66,6 +68,25 @@ impl<T: 'static> LinkerInstance<'_, T> {
         R: Lower + 'static,
     {
         let call = Borrowing { call, types: PhantomData::<fn(P) -> R> };
+        self.items.insert(name, Item::HostFunc(HostCall::Typed(Arc::new(call))));
+        self
+    }
+
+    /// As [`LinkerInstance::func_wrap_interruptible`], for what components import as an `async` function and the host does at once, whoever calls: there is nothing that others could go on beside, and so no future is made.
+    /// [`LinkerInstance::func_wrap_concurrent`] is for what waits.
+    pub fn func_wrap_at_once<P, R>(
+        &mut self,
+        name: &str,
+        call: impl for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> &mut Self
+    where
+        P: ParamList + Lift + 'static,
+        R: Lower + 'static,
+    {
+        let call = AtOnce(Borrowing { call, types: PhantomData::<fn(P) -> R> });
         self.items.insert(name, Item::HostFunc(HostCall::Typed(Arc::new(call))));
         self
     }
@@ -208,13 +229,57 @@ where
             .map(|(params, _charge, data)| (self.call)(data, interrupts, params));
         let result = match ended {
             // What it waited for was given up: the store knows why.
-            Ok(Err(error)) if error.trap() == Some(Trap::Interrupted) => {
+            Ok(Err(error)) if error.trap() == Some(core::Trap::Interrupted) => {
                 return Err(or_stopped(lending.store, error));
             }
             Ok(result) => result.map_err(trap_on_throw)?,
             Err(error) => return Err(or_stopped(lending.store, error)),
         };
         give::<T, P, R>(lending, (lowered, resources), (slots, &result))
+    }
+
+    fn func(
+        self: Arc<Self>,
+        store: &mut StoreContextMut<'_, T>,
+        lowered: (Lowered, HostFunc),
+        ty: &FuncType,
+    ) -> Result<Func, Error> {
+        core_func(store, lowered, ty, move |store, of, slots| self.call(store, of, slots))
+    }
+}
+
+/// Such a function that is `async` to the guest.
+struct AtOnce<P, R, F>(Borrowing<P, R, F>);
+
+impl<T, P, R, F> TypedHost<T> for AtOnce<P, R, F>
+where
+    T: 'static,
+    P: ParamList + Lift + 'static,
+    R: Lower + 'static,
+    F: for<'a> Fn(&'a mut T, &'a InterruptHandle, P::Lifted<'a>) -> Result<R, Error> + Send + Sync + 'static,
+{
+    fn check(
+        &self,
+        name: &str,
+        import: (&Shared, FuncTypeIndex),
+        state: &State,
+    ) -> Result<BoundResources, Error> {
+        check_as::<P, R>((&format!("`{name}`"), true), import, state)
+    }
+
+    #[inline]
+    fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        of: (&Lowered, &BoundResources),
+        slots: &mut [u64],
+    ) -> Result<(), Error> {
+        // Who may not wait for an async function may not call it so, whether or not it would have to.
+        if !of.0.is_async && !store.attachment::<State>().can_block() {
+            check_leave(store, of.0.side.instance)?;
+            return Err(Trap::CannotBlock.into());
+        }
+        self.0.call(store, of, slots)
     }
 
     fn func(

@@ -12,6 +12,7 @@ use crate::decode::Encoding;
 use crate::resource::ResourceTypeId;
 use crate::state::State;
 use crate::trap::Trap;
+use crate::types::TypeIndex;
 
 /// Where values are lifted from. What borrows from the guest's memory lives as long as `'a`.
 pub struct LiftContext<'a> {
@@ -119,6 +120,11 @@ impl<'a> LiftContext<'a> {
     /// Stops where somebody wants the guest to; whoever lifts finds out which it is.
     pub(super) fn check_interrupts(&self) -> Result<(), Error> {
         self.costs.look()
+    }
+
+    /// Which stream's or future's type a Rust type stands for.
+    pub(super) fn end_type(&self, rust: TypeId) -> Result<TypeIndex, Error> {
+        self.resources.end(rust)
     }
 
     /// Which resource type a Rust type stands for.

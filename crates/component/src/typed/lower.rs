@@ -7,6 +7,7 @@ use super::{Lower, Shape, SlotsMut};
 use crate::abi::{Guest, Kind, Lends, MAX_BYTES, Side, check_allocated, check_range, lower_string, write};
 use crate::resource::ResourceTypeId;
 use crate::trap::Trap;
+use crate::types::TypeIndex;
 
 use innkeeper_engine::Error;
 
@@ -113,6 +114,11 @@ impl<'a> LowerContext<'a> {
     pub(super) fn write_pair(&mut self, address: u32, (first, second): (u32, u32)) -> Result<(), Error> {
         let pair = u64::from(first) | u64::from(second) << 32;
         self.write(address, &pair.to_le_bytes())
+    }
+
+    /// Which stream's or future's type a Rust type stands for.
+    pub(super) fn end_type(&self, rust: TypeId) -> Result<TypeIndex, Error> {
+        self.resources.end(rust)
     }
 
     /// Which resource type a Rust type stands for.

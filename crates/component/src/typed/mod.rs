@@ -22,6 +22,7 @@ mod resource;
 mod resource_table;
 mod shape;
 mod slots;
+mod stream;
 mod text;
 #[cfg(feature = "async")]
 mod waiting;
@@ -43,6 +44,7 @@ pub use resource::{Borrowed, BorrowedAny, Lent, Resource};
 pub use resource_table::ResourceTable;
 pub use shape::Shape;
 pub use slots::{Slots, SlotsMut};
+pub use stream::{FutureOf, StreamOf};
 #[cfg(feature = "async")]
 pub use waiting::Answering;
 #[cfg(feature = "async")]

@@ -8,7 +8,7 @@ use innkeeper_engine::{Error, ErrorKind};
 use super::ComponentType;
 use crate::resource::{ResourceType, ResourceTypeId, usage};
 use crate::state::{Shared, State};
-use crate::types::{FuncType, FuncTypeIndex, ResourceSlot, Type, TypeIndex, TypeTable, ValType, same_type};
+use crate::types::{FuncType, FuncTypeIndex, ResourceSlot, Type, TypeIndex, TypeTable, ValType, same_parts};
 
 /// A type that was defined in [`WitTypes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct WitTypes {
     pub(super) table: TypeTable,
     /// The resource types of handles among them, by slot.
     resources: Vec<RustResource>,
+    /// The streams and futures among them.
+    ends: Vec<(TypeId, TypeIndex)>,
 }
 
 /// A Rust type that stands for a resource type: the host's of it, or whichever a guest's function has.
@@ -74,6 +76,22 @@ impl WitTypes {
         self.primitive(ValType::Flags(labels.iter().map(|label| Arc::from(*label)).collect()))
     }
 
+    /// `stream<element>`, which a Rust type stands for
+    pub(super) fn stream(&mut self, rust: TypeId, element: WitType) -> WitType {
+        self.end(rust, ValType::Stream(Some(element.0)))
+    }
+
+    /// `future<value>`
+    pub(super) fn future(&mut self, rust: TypeId, value: WitType) -> WitType {
+        self.end(rust, ValType::Future(Some(value.0)))
+    }
+
+    fn end(&mut self, rust: TypeId, ty: ValType) -> WitType {
+        let ty = self.primitive(ty);
+        self.ends.push((rust, ty.0));
+        ty
+    }
+
     pub(super) fn own(&mut self, rust: TypeId, host: Option<ResourceType>) -> WitType {
         let slot = self.resource(rust, host);
         self.primitive(ValType::Own(slot))
@@ -99,13 +117,24 @@ impl std::fmt::Debug for WitTypes {
     }
 }
 
-/// Which resource types of a store the Rust types of a function stand for; few enough to look through.
+/// Which resource types of a store the Rust types of a function stand for, and which of the component's types its streams and futures are; few enough to look through.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BoundResources(Vec<(TypeId, ResourceTypeId)>);
+pub(crate) struct BoundResources {
+    resources: Vec<(TypeId, ResourceTypeId)>,
+    ends: Vec<(TypeId, TypeIndex)>,
+}
 
 impl BoundResources {
+    /// Which stream's or future's type a Rust type stands for.
+    pub(super) fn end(&self, rust: TypeId) -> Result<TypeIndex, Error> {
+        let found = self.ends.iter().find(|(known, _)| *known == rust);
+        found
+            .map(|(_, ty)| *ty)
+            .ok_or_else(|| usage("a stream or future of a type that `define` does not name"))
+    }
+
     pub(super) fn get(&self, rust: TypeId) -> Result<ResourceTypeId, Error> {
-        let found = self.0.iter().find(|(known, _)| *known == rust);
+        let found = self.resources.iter().find(|(known, _)| *known == rust);
         // Every type that has handles says so when it is defined, which the check has asked for.
         found.map(|(_, ty)| *ty).ok_or_else(|| usage("a handle of a type that `define` does not name"))
     }
@@ -135,20 +164,30 @@ pub(super) fn check_as<P: ComponentType, R: ComponentType>(
     let mut same_resource = |rust: ResourceSlot, theirs: ResourceSlot| {
         let rust = &types.resources[rust.0 as usize];
         let theirs = shared.resources[theirs.0 as usize];
-        match bound.0.iter().find(|(known, _)| *known == rust.rust) {
+        match bound.resources.iter().find(|(known, _)| *known == rust.rust) {
             Some((_, known)) => *known == theirs,
             None => {
-                bound.0.push((rust.rust, theirs));
+                bound.resources.push((rust.rust, theirs));
                 rust.host.as_ref().is_none_or(|host| state.host_types.get(&host.id) == Some(&theirs))
             }
         }
     };
-    let same = func.is_async == is_async
-        && same_type((have, params), (want, func.params_tuple), &mut same_resource)
-        && match (result, func.result) {
-            (Some(result), Some(theirs)) => same_type((have, result), (want, theirs), &mut same_resource),
-            (result, theirs) => result.is_none() && theirs.is_none(),
-        };
+    let params_same = same_parts((have, params), (want, func.params_tuple), &mut same_resource);
+    let result_same = match (result, func.result) {
+        (Some(result), Some(theirs)) => same_parts((have, result), (want, theirs), &mut same_resource),
+        (result, theirs) => (result.is_none() && theirs.is_none()).then(Default::default),
+    };
+    let same = match (params_same, result_same) {
+        (Some(params), Some(result)) if func.is_async == is_async => {
+            for (rust, ty) in &types.ends {
+                let mut parts = params.iter().chain(&result);
+                let theirs = parts.find(|(ours, _)| ours == ty).map(|(_, theirs)| *theirs);
+                bound.ends.extend(theirs.map(|theirs| (*rust, theirs)));
+            }
+            true
+        }
+        _ => false,
+    };
     if !same {
         let theirs = FuncType::new(&shared.types, ty);
         let ours = written(types.table, params, result);

@@ -25,13 +25,14 @@ pub(crate) fn fits(
         && comparison.same_optional(have.result, want.result)
 }
 
-/// Whether the type that there is (`have`) is the one that is wanted.
-pub(crate) fn same_type(
+/// Which types among the parts of one that there is (`have`) are which of one that is wanted; none where the two are not the same.
+pub(crate) fn same_parts(
     have: (&TypeTable, TypeIndex),
     want: (&TypeTable, TypeIndex),
     same_resource: &mut SameResource<'_>,
-) -> bool {
-    Comparison { have: have.0, want: want.0, same_resource, known: HashSet::new() }.same(have.1, want.1)
+) -> Option<HashSet<(TypeIndex, TypeIndex)>> {
+    let mut comparison = Comparison { have: have.0, want: want.0, same_resource, known: HashSet::new() };
+    comparison.same(have.1, want.1).then_some(comparison.known)
 }
 
 struct Comparison<'a, 'b> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use intern::{Interner, Known};
 pub(crate) use layout::{Flat, Layout};
-pub(crate) use matches::{fits, same_type};
+pub(crate) use matches::{fits, same_parts};
 pub use reflect::{FuncType, Type, TypeKind, TypeResource};
 
 /// The number of a type in its table.

@@ -1,6 +1,6 @@
-//! A guest that passes every function of WASI 0.2 on: what a test calls goes through the canonical ABI twice, from the host into the guest and from the guest into WASI.
+//! A guest that passes every function of a version of WASI on: what a test calls goes through the canonical ABI twice, from the host into the guest and from the guest into WASI.
 //!
-//! It is made from `wasi-0.2.12.wat`: each function is imported, lowered, called by a core function with the parameters that it was given, and lifted with the type that it
+//! It is made from the text of what there is (`types::IMPORTS`): each function is imported, lowered, called by a core function with the parameters that it was given, and lifted with the type that it
 //! was imported with. Handles that the guest was lent for a call are dropped by it.
 
 use std::collections::HashMap;
@@ -8,18 +8,19 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use innkeeper::component::{
-    Component, Func, FuncType, ImportItemKind, Instance, Linker, List, ResourceAny, Type, TypeKind, Val,
+    Component, Func, ImportItemKind, Instance, Linker, List, ResourceAny, Type, TypeKind, Val,
 };
 use innkeeper::wasi::p2;
 use innkeeper::{Engine, Error, Store};
 
-use super::component;
-use super::types::{Function, IMPORTS, bound_functions, using};
+use super::surface::{Function, using};
+use super::types::{IMPORTS, bound_functions};
+use super::{add_to_linker, component};
 
 /// The guest in a store.
 pub(crate) struct Driver {
     pub(crate) store: Store<p2::Context>,
-    functions: HashMap<String, Func>,
+    pub(crate) functions: HashMap<String, Func>,
     linker: Linker<p2::Context>,
     component: Component,
     names: Vec<String>,
@@ -44,7 +45,7 @@ impl Driven {
     pub(crate) fn start_observed(&self, context: p2::Context, observers: &Arc<p2::Observers>) -> Driver {
         let engine = self.component.engine();
         let mut linker = Linker::new(engine);
-        p2::add_to_linker(&mut linker, |context: &mut p2::Context| context).unwrap();
+        add_to_linker(&mut linker).unwrap();
         // What is not bound is not called.
         linker.define_unknown_imports_as_traps(&self.component).unwrap();
         let budget = context.host().budget().clone();
@@ -92,15 +93,6 @@ impl Driver {
         let mut results = vec![Val::Bool(false); usize::from(has_result)];
         func.call(&mut self.store, params, &mut results)?;
         Ok(results.pop())
-    }
-
-    /// All functions, by interface and name, with their types.
-    pub(crate) fn function_types(&self) -> Vec<(String, String, FuncType)> {
-        let ty = |(known, func): (&String, &Func)| {
-            let (interface, name) = known.split_once(' ').unwrap();
-            (interface.to_owned(), name.to_owned(), func.ty(&self.store).unwrap())
-        };
-        self.functions.iter().map(ty).collect()
     }
 
     /// Calls a function that gives a `result`: what it gives, or the name of the error.

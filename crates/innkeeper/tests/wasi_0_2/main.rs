@@ -15,17 +15,18 @@ mod room;
 mod sleeper;
 mod sockets;
 mod streams;
+mod surface;
 mod types;
 #[cfg(feature = "async")]
 mod waits;
 
 use std::sync::OnceLock;
 
-use driver::{Driven, Driver};
-use innkeeper::component::Component;
+use driver::{Driven, Driver, bytes_val};
+use innkeeper::component::{Component, Func, FuncType, Linker, Val};
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2;
-use innkeeper::{Config, Engine, Tiers};
+use innkeeper::{Config, Engine, Error, Tiers};
 
 /// An engine of each way to execute guests.
 fn engines() -> [Engine; 2] {
@@ -34,6 +35,23 @@ fn engines() -> [Engine; 2] {
 
 fn component(engine: &Engine, text: &str) -> Component {
     Component::new(engine, innkeeper::to_binary(text.as_bytes()).unwrap()).unwrap()
+}
+
+/// What guests of the driver may import.
+fn add_to_linker(linker: &mut Linker<p2::Context>) -> Result<(), Error> {
+    p2::add_to_linker(linker, |context: &mut p2::Context| context)
+}
+
+/// What changes an open file, beside what takes a path.
+fn changes() -> Vec<(&'static str, Vec<Val>)> {
+    let (no_change, now) = (Val::Variant("no-change".into(), None), Val::Variant("now".into(), None));
+    vec![
+        ("set-size", vec![Val::U64(0)]),
+        ("set-times", vec![no_change, now]),
+        ("write", vec![bytes_val(b"x"), Val::U64(0)]),
+        ("write-via-stream", vec![Val::U64(0)]),
+        ("append-via-stream", vec![]),
+    ]
 }
 
 /// A guest without keys.
@@ -46,4 +64,13 @@ fn drivers(keys: &Keys) -> [Driver; 2] {
     static DRIVEN: OnceLock<[Driven; 2]> = OnceLock::new();
     let driven = DRIVEN.get_or_init(|| engines().map(|engine| Driven::new(&engine)));
     [&driven[0], &driven[1]].map(|driven| driven.start(p2::Context::new(keys).unwrap()))
+}
+
+/// All functions that a driver calls, by interface and name, with their types.
+fn function_types(driver: &Driver) -> Vec<(String, String, FuncType)> {
+    let ty = |(known, func): (&String, &Func)| {
+        let (interface, name) = known.split_once(' ').unwrap();
+        (interface.to_owned(), name.to_owned(), func.ty(&driver.store).unwrap())
+    };
+    driver.functions.iter().map(ty).collect()
 }

@@ -13,7 +13,7 @@ use innkeeper::wasi::observe::{
 use innkeeper::wasi::p2::{Context, Observers, ReplayedStreams};
 
 use super::driver::{Driven, Driver, bytes_val, flags_val, follow, text_val};
-use super::engines;
+use super::{engines, function_types};
 
 /// What is written to it, for whoever has a clone.
 #[derive(Clone, Default)]
@@ -87,7 +87,7 @@ impl Equipped {
     }
 
     fn function_type(&self, name: &str) -> FuncType {
-        let types = self.driver.function_types();
+        let types = function_types(&self.driver);
         let is_it = |interface: &str, known: &str| known == name || format!("{interface} {known}") == name;
         let found = types.into_iter().find(|(interface, known, _)| is_it(interface, known));
         found.unwrap_or_else(|| panic!("there is no function {name}")).2
@@ -194,9 +194,7 @@ fn every_function_is_traced_recorded_and_replayed() {
         .stdin(StdinKey::Empty)
         .stdout(StdoutKey::Opened(Arc::new(full.into())))
         .build();
-    let names: Vec<(String, String)> = driven
-        .start(Context::new(&keys).unwrap())
-        .function_types()
+    let names: Vec<(String, String)> = function_types(&driven.start(Context::new(&keys).unwrap()))
         .into_iter()
         .map(|(interface, name, _)| (interface, name))
         .collect();

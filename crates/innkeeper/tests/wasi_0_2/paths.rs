@@ -9,8 +9,8 @@ use innkeeper::component::{ResourceAny, Val};
 use innkeeper::wasi::keys::{Access, Keys, ProbeAnswer, WasiTuning};
 
 use super::driver::{Driver, flags_val, follow, text_val};
-use super::drivers;
 use super::types::bound_functions;
+use super::{changes, drivers};
 
 /// What functions do with a path in a directory: each function with each way to call it.
 fn operations(path: &str) -> Vec<(&'static str, Vec<Val>)> {
@@ -249,15 +249,7 @@ fn f30_what_may_be_read_only_is_not_changed() {
                     }
                 }
                 let file = driver.open(at, "file", (&[], &["read"])).unwrap();
-                let no_change = Val::Variant("no-change".into(), None);
-                let now = Val::Variant("now".into(), None);
-                for (name, rest) in [
-                    ("set-size", vec![Val::U64(0)]),
-                    ("set-times", vec![no_change, now]),
-                    ("write", vec![super::driver::bytes_val(b"x"), Val::U64(0)]),
-                    ("write-via-stream", vec![Val::U64(0)]),
-                    ("append-via-stream", vec![]),
-                ] {
+                for (name, rest) in changes() {
                     assert!(driver.at(name, file, &rest).is_err(), "{name}");
                 }
                 let flags = driver.at("get-flags", at, &[]).unwrap();

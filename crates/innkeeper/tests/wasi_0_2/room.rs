@@ -9,8 +9,8 @@ use innkeeper::component::{List, ResourceAny, Val};
 use innkeeper::wasi::keys::{Access, Keys, StdinKey, StdoutKey};
 
 use super::driver::{Driver, flags_val, follow, resource, text_val};
-use super::drivers;
 use super::limits::gives_handles;
+use super::{drivers, function_types};
 
 /// What guests connect to, and what connects to them.
 struct Peers {
@@ -226,7 +226,7 @@ fn whatever_makes_handles_makes_all_or_none() {
     let mut keys = builder.build();
     keys.limits.max_open_handles = 12;
     let [first, _] = drivers(&keys);
-    for (interface, name, ty) in first.function_types() {
+    for (interface, name, ty) in function_types(&first) {
         let is_tried = MAKERS.iter().any(|maker| maker.name == name) || name.starts_with("get-terminal");
         let makes = ty.result().is_some_and(|ty| gives_handles(&ty));
         assert!(is_tried || !makes, "{interface} {name} is not tried");

@@ -17,7 +17,8 @@ use innkeeper::wasi::p2;
 use innkeeper::{Engine, Error, Store, Trap};
 
 use super::engines;
-use super::types::functions;
+use super::surface::functions;
+use super::types::IMPORTS;
 
 const PROGRAM: &[u8] = include_bytes!("../../../../guests/sockets/sockets.wasm");
 const STATES: &str = include_str!("sockets.expected");
@@ -154,7 +155,7 @@ fn s1_every_function_is_denied_without_its_key_and_the_denial_names_it() {
         "outgoing-datagram-stream.",
         "resolve-address-stream.",
     ];
-    let all: Vec<&str> = functions()
+    let all: Vec<&str> = functions(IMPORTS)
         .iter()
         .filter(|function| function.interface.starts_with("wasi:sockets/"))
         .map(|function| function.name.trim_start_matches("[method]"))

@@ -1,13 +1,13 @@
 //! Every function of WASI 0.2.12 is bound with the type that the specification has for it, and serves whoever wants any version since 0.2.0.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use innkeeper::component::Linker;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2;
 use innkeeper::{Error, Store};
 
+use super::surface::{Function, functions, using, without};
 use super::{component, context, engines};
 
 /// The interfaces with the types of their functions.
@@ -16,49 +16,9 @@ pub(crate) const IMPORTS: &str = include_str!("wasi-0.2.12.wat");
 /// Functions that are not bound yet, one a line. One that is bound by now, or that there never was, fails the test.
 const KNOWN_GAPS: &str = include_str!("known-gaps.txt");
 
-/// A function of an interface, which is the imported instance of a number.
-pub(crate) struct Function {
-    pub(crate) instance: usize,
-    pub(crate) interface: &'static str,
-    pub(crate) name: &'static str,
-}
-
-/// All functions, in order.
-pub(super) fn functions() -> Vec<Function> {
-    let quoted = |line: &'static str| line.split('"').nth(1).unwrap();
-    let (mut functions, mut names, mut instance) = (Vec::new(), Vec::new(), 0);
-    for line in IMPORTS.lines() {
-        if line.trim_start().starts_with("(export") && line.contains("(func (type") {
-            names.push(quoted(line));
-        }
-        if line.starts_with("  (import ") {
-            let interface = quoted(line);
-            functions.extend(names.drain(..).map(|name| Function { instance, interface, name }));
-            instance += 1;
-        }
-    }
-    functions
-}
-
 /// Those that are bound.
 pub(crate) fn bound_functions() -> Vec<Function> {
-    let gaps: BTreeSet<&str> = KNOWN_GAPS.lines().collect();
-    let is_bound =
-        |function: &Function| !gaps.contains(&*format!("{} {}", function.interface, function.name));
-    functions().into_iter().filter(is_bound).collect()
-}
-
-/// A component that imports everything, and uses these functions.
-pub(crate) fn using<'a>(imports: &str, functions: impl IntoIterator<Item = &'a Function>) -> String {
-    let mut text = imports.trim_end().strip_suffix(')').unwrap().to_owned();
-    text += r#"(core module $m (memory (export "memory") 1)
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (unreachable)))
-        (core instance $m (instantiate $m))"#;
-    for Function { instance, name, .. } in functions {
-        let options = r#"(memory (core memory $m "memory")) (realloc (core func $m "realloc"))"#;
-        write!(text, "(core func (canon lower (func {instance} {name:?}) {options}))").unwrap();
-    }
-    text + ")"
+    without(IMPORTS, KNOWN_GAPS)
 }
 
 fn link(engine: &innkeeper::Engine, text: &str) -> Result<(), Error> {
@@ -72,7 +32,7 @@ fn link(engine: &innkeeper::Engine, text: &str) -> Result<(), Error> {
 fn every_function_is_bound_with_its_type() {
     let [engine, _] = engines();
     let known: BTreeSet<&str> = KNOWN_GAPS.lines().filter(|line| !line.starts_with('#')).collect();
-    let functions = functions();
+    let functions = functions(IMPORTS);
     assert!(functions.len() > 120, "{}", functions.len());
     let mut gaps = BTreeSet::new();
     for function in &functions {

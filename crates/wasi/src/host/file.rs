@@ -220,6 +220,22 @@ impl Host {
         result
     }
 
+    /// [`Host::write`] of as much as there is room for now, a portion at most.
+    ///
+    /// # Errors
+    /// As there; [`Error::Again`] where there is no room, whatever the file's operations do otherwise.
+    pub fn write_now(&self, file: &File, bytes: &[u8]) -> Result<usize, Error> {
+        let bytes = &[IoSlice::new(bytes.get(..PORTION_BYTES).unwrap_or(bytes))];
+        let Some(fd) = file.waited_for() else { return self.write_regular(file, bytes) };
+        let permit = self.decide_for(Operation::Write, Rights::WRITE, file)?;
+        let mut allowed = self.take_allowance(bytes)?;
+        let (buffers, unwritten) = allowed.parts();
+        let result = sys::write(&permit, fd, buffers);
+        unwritten.settle(&result);
+        self.note_no_space(&file.credentials.grant, &result);
+        result
+    }
+
     /// [`Host::write`] to a file that never has to be waited for.
     ///
     /// # Errors

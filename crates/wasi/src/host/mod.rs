@@ -33,7 +33,7 @@ mod poll;
 mod portion;
 mod random;
 mod reach;
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "component"))]
 mod reactor;
 mod readdir;
 mod resolve;
@@ -43,13 +43,14 @@ mod socket_option;
 mod socket_room;
 mod stdio;
 mod stop;
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "component"))]
 mod suspend;
 mod sys;
 mod tcp;
 mod times;
 mod tree;
 mod udp;
+mod unread;
 mod usage;
 mod visible;
 mod way;

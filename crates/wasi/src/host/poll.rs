@@ -90,7 +90,7 @@ pub enum WaitMode {
     #[default]
     HoldThread,
     /// What waits is a future that any executor can poll, and no thread is held.
-    #[cfg(feature = "async")]
+    #[cfg(any(feature = "async", feature = "component"))]
     Suspend,
 }
 
@@ -329,7 +329,7 @@ impl Host {
     ) -> Result<(), Error> {
         match self.waits {
             WaitMode::HoldThread => self.wait_on_thread(permit, entries, timeout),
-            #[cfg(feature = "async")]
+            #[cfg(any(feature = "async", feature = "component"))]
             WaitMode::Suspend => Box::pin(self.suspend_on(permit, entries, timeout)).await,
         }
     }

@@ -17,8 +17,8 @@ use super::poll::Interrupt;
 use super::random::RandomSource;
 use super::reach::NativeDirectory;
 use super::resolve::Resolve;
-use super::stdio::Unread;
 use super::tree::Overlay;
+use super::unread::Unread;
 use crate::keys::{DirectoryOrder, WasiLimits};
 
 /// One guest's host, whichever of its stores asks.

@@ -36,19 +36,10 @@ pub struct Stream {
     waits: OnceLock<bool>,
     nonblocking: AtomicBool,
     /// Whether the guest has been told that nobody reads what it writes here.
-    is_unread: AtomicBool,
+    pub(super) is_unread: AtomicBool,
     /// What can be written without waiting, where somebody has asked.
     pub(super) room: PipeRoom,
     moving: Moving,
-}
-
-/// What is done when a guest writes on to a stream that nobody reads.
-pub(super) struct Unread(Box<dyn Fn() + Send + Sync>);
-
-impl std::fmt::Debug for Unread {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Unread")
-    }
 }
 
 /// How bytes are moved without waiting, where the system does not do so when asked to with each call.
@@ -300,19 +291,29 @@ impl Host {
                 result
             }
         };
-        if result == Err(Error::Pipe)
-            && stream.is_unread.swap(true, Ordering::Relaxed)
-            && let Some(Unread(act)) = self.unread.get()
-        {
-            act();
-        }
+        self.note_unread(stream, &result);
         result
     }
 
-    /// Has `act` done each time that the guest writes to a standard stream of which it has been told before that nobody reads it: natively, it would have been
-    /// ended by a signal the first time. Only the first `act` counts.
-    pub fn on_unread_output(&self, act: impl Fn() + Send + Sync + 'static) {
-        let _ = self.unread.set(Unread(Box::new(act)));
+    /// [`Host::write_stream`] of as much as there is room for now, a portion at most.
+    ///
+    /// # Errors
+    /// As there; [`Error::Again`] where there is no room, whatever the stream's operations do otherwise.
+    pub fn write_stream_now(&self, stream: &Stream, bytes: &[u8]) -> Result<usize, Error> {
+        let bytes = &[IoSlice::new(bytes.get(..PORTION_BYTES).unwrap_or(bytes))];
+        if !stream.may_wait() {
+            return hold_thread(self.write_stream(stream, bytes));
+        }
+        let permit = self.decide_for_stream(Operation::Write, Rights::WRITE, stream)?;
+        let mut allowed = self.take_allowance(bytes)?;
+        let (buffers, unwritten) = allowed.parts();
+        let result = self.write_some(&permit, stream, buffers);
+        unwritten.settle(&result);
+        if let Ok(written) = result {
+            stream.room.take(written, total(buffers));
+        }
+        self.note_unread(stream, &result);
+        result
     }
 
     /// Writes where nothing has to be waited for.

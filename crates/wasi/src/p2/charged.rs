@@ -6,13 +6,13 @@ use innkeeper_component::{
 use innkeeper_engine::{Charge, Error};
 
 /// A value whose memory stays charged until the guest has it: the guest's `realloc` may grow its memory meanwhile, and both are there then.
-pub(super) struct Charged<V> {
+pub(crate) struct Charged<V> {
     value: V,
     _charge: Charge,
 }
 
 impl<V> Charged<V> {
-    pub(super) fn new(value: V, charge: Charge) -> Charged<V> {
+    pub(crate) fn new(value: V, charge: Charge) -> Charged<V> {
         Charged { value, _charge: charge }
     }
 }

@@ -14,11 +14,11 @@ use crate::host::Stream;
 
 /// `wasi:cli/terminal-input.terminal-input`: says that a stream is a terminal, and no more.
 #[derive(Debug)]
-pub(super) struct TerminalInput;
+pub(crate) struct TerminalInput;
 
 /// `wasi:cli/terminal-output.terminal-output`
 #[derive(Debug)]
-pub(super) struct TerminalOutput;
+pub(crate) struct TerminalOutput;
 
 impl Held for TerminalInput {
     const NAME: &'static str = "wasi:cli/terminal-input terminal-input";
@@ -28,7 +28,7 @@ impl Held for TerminalOutput {
     const NAME: &'static str = "wasi:cli/terminal-output terminal-output";
 }
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {
@@ -84,11 +84,11 @@ fn bind_terminals<T: Send + 'static>(
     Ok(())
 }
 
-fn exit(code: u32) -> Result<(), Error> {
+pub(crate) fn exit(code: u32) -> Result<(), Error> {
     Err(Error::from_host(Exit(code)))
 }
 
-fn terminal<H: Held>(
+pub(crate) fn terminal<H: Held>(
     cx: &mut Context,
     stream: fn(&Context) -> &Option<Arc<Stream>>,
     value: H,

@@ -13,7 +13,7 @@ use crate::host::{Clock, Timestamp};
 /// `wasi:clocks/wall-clock.datetime`: a time since the beginning of 1970.
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) struct Datetime {
+pub(crate) struct Datetime {
     seconds: u64,
     nanoseconds: u32,
 }
@@ -36,13 +36,13 @@ impl From<Timestamp> for Datetime {
 
 impl Datetime {
     /// The time for the host; none where it is no time.
-    pub(super) fn timestamp(self) -> Option<Timestamp> {
+    pub(crate) fn timestamp(self) -> Option<Timestamp> {
         let seconds = i64::try_from(self.seconds).ok()?;
         (self.nanoseconds < 1_000_000_000).then(|| Timestamp::new(seconds, self.nanoseconds))
     }
 }
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {
@@ -68,6 +68,6 @@ fn subscribe_duration(cx: &mut Context, (duration,): (u64,)) -> Result<Resource<
     Ok(cx.push(Pollable::at(when))?)
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

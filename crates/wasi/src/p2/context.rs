@@ -13,13 +13,15 @@ use crate::keys::{KeyError, Keys};
 /// One guest's WASI 0.2.
 #[derive(Debug)]
 pub struct Context {
-    pub(super) host: Host,
-    pub(super) table: Table,
-    pub(super) stdin: Option<Arc<Stream>>,
-    pub(super) stdout: Option<Arc<Stream>>,
-    pub(super) stderr: Option<Arc<Stream>>,
+    pub(crate) host: Host,
+    pub(crate) table: Table,
+    pub(crate) stdin: Option<Arc<Stream>>,
+    pub(crate) stdout: Option<Arc<Stream>>,
+    pub(crate) stderr: Option<Arc<Stream>>,
+    /// What WASI 0.3 gives as a seed, once it was asked for it: it is the same each time.
+    pub(crate) insecure_seed: Option<(u64, u64)>,
     /// The directories that the guest begins with, in the order of the keys.
-    pub(super) directories: Vec<Arc<Directory>>,
+    pub(crate) directories: Vec<Arc<Directory>>,
 }
 
 impl Context {
@@ -48,6 +50,7 @@ impl Context {
         let directories = handles.directories.into_iter().chain(handles.locked_root);
         Context {
             table,
+            insecure_seed: None,
             stdin: handles.stdin.map(Arc::new),
             stdout: handles.stdout.map(Arc::new),
             stderr: handles.stderr.map(Arc::new),
@@ -90,7 +93,7 @@ impl Context {
     }
 
     /// Room for all handles that a function makes, which it asks for before it opens, takes or changes anything.
-    pub(super) fn room<R: Rooms>(&self) -> Result<R, Full> {
+    pub(crate) fn room<R: Rooms>(&self) -> Result<R, Full> {
         self.table.room().inspect_err(|full| self.note(full))
     }
 
@@ -145,7 +148,7 @@ impl Context {
     }
 
     /// [`Context::room`] for so many alike.
-    pub(super) fn room_for<H: Held>(&self, count: usize) -> Result<Vec<Room<H>>, Full> {
+    pub(crate) fn room_for<H: Held>(&self, count: usize) -> Result<Vec<Room<H>>, Full> {
         self.table.room_for(count).inspect_err(|full| self.note(full))
     }
 

@@ -15,17 +15,17 @@ impl Misuse {
     }
 
     /// A handle behind which there is nothing any more.
-    pub(super) fn gone(resource: &str) -> Misuse {
+    pub(crate) fn gone(resource: &str) -> Misuse {
         Misuse(format!("the {resource} was dropped before"))
     }
 
     /// A resource is dropped before what was made from it.
-    pub(super) fn has_children(resource: &str, child: &str) -> Misuse {
+    pub(crate) fn has_children(resource: &str, child: &str) -> Misuse {
         Misuse(format!("the {resource} was dropped before the {child} that was made from it"))
     }
 }
 
 /// What a call that was to stop ends with, where WASI has no word for it.
-pub(super) fn interrupted() -> Error {
+pub(crate) fn interrupted() -> Error {
     innkeeper_engine::Trap::Interrupted.into()
 }

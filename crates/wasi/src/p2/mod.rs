@@ -28,24 +28,24 @@
 //!
 //! Specification: <https://github.com/WebAssembly/WASI/tree/v0.2.12>
 
-mod charged;
-mod cli;
-mod clocks;
-mod context;
+pub(crate) mod charged;
+pub(crate) mod cli;
+pub(crate) mod clocks;
+pub(crate) mod context;
 mod custom;
-mod failure;
-mod filesystem;
-mod interface;
+pub(crate) mod failure;
+pub(crate) mod filesystem;
+pub(crate) mod interface;
 mod link;
-mod misuse;
+pub(crate) mod misuse;
 mod observe;
-mod poll;
-mod random;
+pub(crate) mod poll;
+pub(crate) mod random;
 mod replayed;
 mod run;
-mod sockets;
-mod streams;
-mod table;
+pub(crate) mod sockets;
+pub(crate) mod streams;
+pub(crate) mod table;
 
 pub use context::Context;
 pub use custom::{Event, Sink, Source, StreamEnd, StreamFault};

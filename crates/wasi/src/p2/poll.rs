@@ -55,22 +55,22 @@ impl Pollable {
     }
 
     /// One that waits until the monotonic clock shows this time.
-    pub(super) fn at(time: Duration) -> Pollable {
+    pub(crate) fn at(time: Duration) -> Pollable {
         Pollable(Awaited::At(time))
     }
 
-    pub(super) fn ready(on: Waitable, direction: Direction) -> Pollable {
+    pub(crate) fn ready(on: Waitable, direction: Direction) -> Pollable {
         Pollable(Awaited::Ready(on, direction))
     }
 
-    pub(super) fn progress(connection: Arc<Connection>) -> Pollable {
+    pub(crate) fn progress(connection: Arc<Connection>) -> Pollable {
         Pollable(Awaited::Progress(connection))
     }
 }
 
 /// A handle of the host's, shared with the resource that it was subscribed to.
 #[derive(Clone, Debug)]
-pub(super) enum Waitable {
+pub(crate) enum Waitable {
     Stream(Arc<Stream>),
     File(Arc<File>),
     /// The stream of a connection.
@@ -81,7 +81,7 @@ pub(super) enum Waitable {
 }
 
 impl Waitable {
-    pub(super) fn as_host(&self) -> host::Pollable<'_> {
+    pub(crate) fn as_host(&self) -> host::Pollable<'_> {
         match self {
             Waitable::Stream(stream) => host::Pollable::Stream(stream),
             Waitable::File(file) => host::Pollable::File(file),
@@ -99,7 +99,7 @@ impl Held for Pollable {
 /// What the host holds of one pollable during a wait, about.
 const COST_BYTES: u64 = 128;
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use super::interface::{FindContext, Interface};
 use super::misuse::interrupted;
 use crate::host;
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {
@@ -25,7 +25,7 @@ pub(super) fn bind<T: Send + 'static>(
 }
 
 /// So many bytes, no fewer: a guest that wants more than it may make the host hold is stopped.
-fn bytes(cx: &mut Context, (length,): (u64,)) -> Result<Charged<Vec<u8>>, Error> {
+pub(crate) fn bytes(cx: &mut Context, (length,): (u64,)) -> Result<Charged<Vec<u8>>, Error> {
     let charge = cx.host.budget().hold(BudgetKind::Buffer, length)?;
     let no_memory = || Error::limit(format!("the system has no memory for {length} random bytes"));
     let length = usize::try_from(length).map_err(|_| no_memory())?;
@@ -36,7 +36,7 @@ fn bytes(cx: &mut Context, (length,): (u64,)) -> Result<Charged<Vec<u8>>, Error>
     Ok(Charged::new(bytes, charge))
 }
 
-fn number(cx: &mut Context) -> Result<u64, Error> {
+pub(crate) fn number(cx: &mut Context) -> Result<u64, Error> {
     let mut bytes = [0; 8];
     fill(cx, &mut bytes)?;
     Ok(u64::from_le_bytes(bytes))

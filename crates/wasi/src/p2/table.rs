@@ -50,7 +50,7 @@ pub struct Room<H> {
 }
 
 /// Room for things that are made together: for all of them or for none.
-pub(super) trait Rooms: Sized {
+pub(crate) trait Rooms: Sized {
     /// Room in `table` for these beside `open` open handles, to which they are added.
     fn reserve(table: &Table, open: &mut u32) -> Result<Self, Full>;
 }
@@ -93,7 +93,7 @@ impl<A: Rooms, B: Rooms, C: Rooms> Rooms for (A, B, C) {
 struct PlaceIndex(u32);
 
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     places: Vec<Place>,
     free: Vec<PlaceIndex>,
     /// How many of the places have something that counts as an open handle.
@@ -128,33 +128,33 @@ const PLACE_COST_BYTES: u64 = 192;
 
 impl Table {
     /// An empty table, in which so many things may be open handles.
-    pub(super) fn new(max_open: u32, budget: &Budget) -> Table {
+    pub(crate) fn new(max_open: u32, budget: &Budget) -> Table {
         Table { places: Vec::new(), free: Vec::new(), open: 0, max_open, budget: budget.clone() }
     }
 
     /// Room for what is made next: asked for before anything is opened, taken or changed for it. What it is for is kept before anything else is.
-    pub(super) fn room<R: Rooms>(&self) -> Result<R, Full> {
+    pub(crate) fn room<R: Rooms>(&self) -> Result<R, Full> {
         R::reserve(self, &mut 0)
     }
 
     /// Room for one thing that takes so many more bytes than others of its kind.
-    pub(super) fn room_with<H: Held>(&self, more_bytes: usize) -> Result<Room<H>, Full> {
+    pub(crate) fn room_with<H: Held>(&self, more_bytes: usize) -> Result<Room<H>, Full> {
         Room::reserve_with(self, &mut 0, more_bytes)
     }
 
     /// Room for so many things alike.
-    pub(super) fn room_for<H: Held>(&self, count: usize) -> Result<Vec<Room<H>>, Full> {
+    pub(crate) fn room_for<H: Held>(&self, count: usize) -> Result<Vec<Room<H>>, Full> {
         let mut open = 0;
         (0..count).map(|_| Rooms::reserve(self, &mut open)).collect()
     }
 
     /// Keeps a value; gives the resource that stands for it.
-    pub(super) fn push<H: Held>(&mut self, room: Room<H>, value: H) -> Resource<H> {
+    pub(crate) fn push<H: Held>(&mut self, room: Room<H>, value: H) -> Resource<H> {
         self.keep(room, value, None)
     }
 
     /// [`Table::push`] of what is made from another resource, its parent, which cannot be dropped before it.
-    pub(super) fn push_child<H: Held, P: Held>(
+    pub(crate) fn push_child<H: Held, P: Held>(
         &mut self,
         room: Room<H>,
         value: H,
@@ -188,14 +188,14 @@ impl Table {
     }
 
     /// What is behind a resource.
-    pub(super) fn get<H: Held>(&self, resource: Borrowed<'_, H>) -> Result<&H, Misuse> {
+    pub(crate) fn get<H: Held>(&self, resource: Borrowed<'_, H>) -> Result<&H, Misuse> {
         let (index, generation) = split(resource.rep());
         let place = self.places.get(index as usize).filter(|place| place.generation == generation);
         place.and_then(|place| place.kept.as_ref()?.value.downcast_ref()).ok_or_else(|| Misuse::gone(H::NAME))
     }
 
     /// What is behind a resource, to change it.
-    pub(super) fn get_mut<H: Held>(&mut self, resource: Borrowed<'_, H>) -> Result<&mut H, Misuse> {
+    pub(crate) fn get_mut<H: Held>(&mut self, resource: Borrowed<'_, H>) -> Result<&mut H, Misuse> {
         let (index, generation) = split(resource.rep());
         let place = self.places.get_mut(index as usize).filter(|place| place.generation == generation);
         place.and_then(|place| place.kept.as_mut()?.value.downcast_mut()).ok_or_else(|| Misuse::gone(H::NAME))
@@ -205,7 +205,7 @@ impl Table {
     ///
     /// # Errors
     /// Where something is left that was made from it.
-    pub(super) fn delete<H: Held>(&mut self, resource: &Resource<H>) -> Result<(), Misuse> {
+    pub(crate) fn delete<H: Held>(&mut self, resource: &Resource<H>) -> Result<(), Misuse> {
         self.remove(resource).map(drop)
     }
 
@@ -229,7 +229,7 @@ impl Table {
     ///
     /// # Errors
     /// As [`Table::delete`].
-    pub(super) fn take<H: Held>(&mut self, resource: &Resource<H>) -> Result<H, Misuse> {
+    pub(crate) fn take<H: Held>(&mut self, resource: &Resource<H>) -> Result<H, Misuse> {
         match self.remove(resource)?.downcast() {
             Ok(value) => Ok(*value),
             // It was looked at before it was taken out.
@@ -238,7 +238,7 @@ impl Table {
     }
 
     /// Drops everything, for when the guest has ended.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Table::new(self.max_open, &self.budget);
     }
 

@@ -18,12 +18,13 @@ use crate::p2::table::Held;
 
 /// `wasi:filesystem/types.descriptor`
 #[derive(Debug)]
-pub(super) enum Descriptor {
-    Directory(Arc<Directory>),
+pub(crate) enum Descriptor {
+    /// A directory, with the flags that it was opened with: they are told, and limit nothing, which keys do.
+    Directory(Arc<Directory>, DescriptorFlags),
     File(Arc<File>),
 }
 
-pub(super) type Handle<'a> = Borrowed<'a, Descriptor>;
+pub(crate) type Handle<'a> = Borrowed<'a, Descriptor>;
 
 impl Held for Descriptor {
     const NAME: &'static str = "wasi:filesystem/types descriptor";
@@ -33,25 +34,25 @@ impl Held for Descriptor {
 }
 
 impl Descriptor {
-    pub(super) fn directory(&self) -> Result<&Directory, ErrorCode> {
+    pub(crate) fn directory(&self) -> Result<&Directory, ErrorCode> {
         match self {
-            Descriptor::Directory(directory) => Ok(directory),
+            Descriptor::Directory(directory, _) => Ok(directory),
             Descriptor::File(_) => Err(ErrorCode::NotDirectory),
         }
     }
 
-    fn file(&self) -> Result<&Arc<File>, ErrorCode> {
+    pub(crate) fn file(&self) -> Result<&Arc<File>, ErrorCode> {
         match self {
             Descriptor::File(file) => Ok(file),
-            Descriptor::Directory(_) => Err(ErrorCode::BadDescriptor),
+            Descriptor::Directory(..) => Err(ErrorCode::BadDescriptor),
         }
     }
 
     /// The file, if it was opened for this.
-    fn file_for(&self, rights: Rights) -> Result<&Arc<File>, ErrorCode> {
+    pub(crate) fn file_for(&self, rights: Rights) -> Result<&Arc<File>, ErrorCode> {
         let file = match self {
             Descriptor::File(file) => file,
-            Descriptor::Directory(_) => return Err(ErrorCode::IsDirectory),
+            Descriptor::Directory(..) => return Err(ErrorCode::IsDirectory),
         };
         match file.credentials().rights().contains(rights) {
             true => Ok(file),
@@ -60,7 +61,7 @@ impl Descriptor {
     }
 }
 
-pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(crate) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types
         .resource::<Descriptor>("descriptor")
         .func::<(Handle<'_>, u64), Result<Resource<InputStream>, ErrorCode>>(
@@ -121,7 +122,7 @@ pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindCont
 }
 
 /// Does something with what is behind a descriptor.
-pub(super) fn with<R>(
+pub(crate) fn with<R>(
     cx: &Context,
     descriptor: Handle<'_>,
     act: impl FnOnce(&Context, &Descriptor) -> Result<R, Failure>,
@@ -146,10 +147,10 @@ fn write_via_stream(
     told(file.and_then(|file| Ok(cx.push(OutputStream::new(sink(file)))?)))
 }
 
-fn flush(cx: &mut Context, descriptor: Handle<'_>, what: WriteSync) -> Outcome<()> {
+pub(crate) fn flush(cx: &mut Context, descriptor: Handle<'_>, what: WriteSync) -> Outcome<()> {
     told(with(cx, descriptor, |cx, descriptor| {
         match descriptor {
-            Descriptor::Directory(directory) => cx.host.flush_directory(directory, what)?,
+            Descriptor::Directory(directory, _) => cx.host.flush_directory(directory, what)?,
             // What was not written to through this descriptor has nothing to flush.
             Descriptor::File(file) if !file.credentials().rights().contains(Rights::WRITE) => {}
             Descriptor::File(file) => cx.host.flush(file, what)?,
@@ -161,26 +162,37 @@ fn flush(cx: &mut Context, descriptor: Handle<'_>, what: WriteSync) -> Outcome<(
 fn get_flags(cx: &mut Context, (descriptor,): (Handle<'_>,)) -> Outcome<DescriptorFlags> {
     told(with(cx, descriptor, |_, descriptor| {
         Ok(match descriptor {
-            Descriptor::Directory(directory) => DescriptorFlags {
-                read: true,
-                mutate_directory: directory.credentials().rights().contains(Rights::CHANGE),
-                ..DescriptorFlags::default()
-            },
-            Descriptor::File(file) => DescriptorFlags {
-                read: file.credentials().rights().contains(Rights::READ),
-                write: file.credentials().rights().contains(Rights::WRITE),
-                file_integrity_sync: file.sync() == Some(WriteSync::File),
-                data_integrity_sync: file.sync() == Some(WriteSync::Data),
-                ..DescriptorFlags::default()
-            },
+            Descriptor::Directory(directory, _) => directory_flags(directory),
+            Descriptor::File(file) => file_flags(file),
         })
     }))
+}
+
+/// What a directory can be used for, by its keys.
+pub(crate) fn directory_flags(directory: &Directory) -> DescriptorFlags {
+    DescriptorFlags {
+        read: true,
+        mutate_directory: directory.credentials().rights().contains(Rights::CHANGE),
+        ..DescriptorFlags::default()
+    }
+}
+
+/// What a file was opened for.
+pub(crate) fn file_flags(file: &File) -> DescriptorFlags {
+    let rights = file.credentials().rights();
+    DescriptorFlags {
+        read: rights.contains(Rights::READ),
+        write: rights.contains(Rights::WRITE),
+        file_integrity_sync: file.sync() == Some(WriteSync::File),
+        data_integrity_sync: file.sync() == Some(WriteSync::Data),
+        ..DescriptorFlags::default()
+    }
 }
 
 fn get_type(cx: &mut Context, (descriptor,): (Handle<'_>,)) -> Outcome<DescriptorType> {
     told(with(cx, descriptor, |_, descriptor| {
         Ok(match descriptor {
-            Descriptor::Directory(_) => FileKind::Directory,
+            Descriptor::Directory(..) => FileKind::Directory,
             Descriptor::File(file) => file.kind(),
         }
         .into())
@@ -194,7 +206,7 @@ fn set_times_of(
     told(with(cx, descriptor, |cx, descriptor| {
         let times = set_times((accessed, modified))?;
         match descriptor {
-            Descriptor::Directory(directory) => cx.host.set_times_of_directory(directory, times)?,
+            Descriptor::Directory(directory, _) => cx.host.set_times_of_directory(directory, times)?,
             Descriptor::File(file) => cx.host.set_times_of_file(file, times)?,
         }
         Ok(())
@@ -219,7 +231,10 @@ fn write(cx: &mut Context, (descriptor, bytes, offset): (Handle<'_>, &[u8], u64)
     }))
 }
 
-fn is_same_object(cx: &mut Context, (one, other): (Handle<'_>, Handle<'_>)) -> Result<bool, Error> {
+pub(crate) fn is_same_object(
+    cx: &mut Context,
+    (one, other): (Handle<'_>, Handle<'_>),
+) -> Result<bool, Error> {
     let identity = |descriptor| with(cx, descriptor, metadata).map(|found| (found.device, found.inode));
     match (identity(one), identity(other)) {
         (Ok(one), Ok(other)) => Ok(one == other),
@@ -228,9 +243,9 @@ fn is_same_object(cx: &mut Context, (one, other): (Handle<'_>, Handle<'_>)) -> R
     }
 }
 
-fn metadata(cx: &Context, descriptor: &Descriptor) -> Result<Metadata, Failure> {
+pub(crate) fn metadata(cx: &Context, descriptor: &Descriptor) -> Result<Metadata, Failure> {
     Ok(match descriptor {
-        Descriptor::Directory(directory) => cx.host.stat_directory(directory)?,
+        Descriptor::Directory(directory, _) => cx.host.stat_directory(directory)?,
         Descriptor::File(file) => cx.host.stat_file(file)?,
     })
 }

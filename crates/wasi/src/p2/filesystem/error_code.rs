@@ -4,7 +4,7 @@ use innkeeper_component::{Borrowed, ComponentType, Lift, Lower};
 
 use crate::host;
 use crate::p2::failure;
-pub(super) use crate::p2::failure::told;
+pub(crate) use crate::p2::failure::told;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::streams::IoError;
 use crate::p2::table::Full;
@@ -12,7 +12,7 @@ use crate::p2::table::Full;
 /// `wasi:filesystem/types.error-code`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum ErrorCode {
+pub(crate) enum ErrorCode {
     Access,
     WouldBlock,
     Already,
@@ -54,7 +54,7 @@ pub(super) enum ErrorCode {
 
 impl ErrorCode {
     /// The code of a host's error; none where it is about something else than files.
-    fn of(error: host::Error) -> Option<ErrorCode> {
+    pub(crate) fn of(error: host::Error) -> Option<ErrorCode> {
         use host::Error;
         Some(match error {
             Error::Denied
@@ -115,7 +115,7 @@ impl ErrorCode {
 }
 
 /// Why an operation on a file has failed.
-pub(super) type Failure = failure::Failure<ErrorCode>;
+pub(crate) type Failure = failure::Failure<ErrorCode>;
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Failure {
@@ -136,9 +136,9 @@ impl From<Full> for Failure {
 }
 
 /// What a function gives that can fail.
-pub(super) type Outcome<R> = failure::Outcome<R, ErrorCode>;
+pub(crate) type Outcome<R> = failure::Outcome<R, ErrorCode>;
 
-pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(crate) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types.func::<(Borrowed<'_, IoError>,), Option<ErrorCode>>("filesystem-error-code", |cx, (error,)| {
         Ok(cx.table.get(error)?.host().and_then(ErrorCode::of))
     });

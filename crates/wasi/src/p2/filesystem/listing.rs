@@ -13,7 +13,7 @@ use crate::p2::table::Held;
 
 /// `wasi:filesystem/types.directory-entry-stream`
 #[derive(Debug)]
-pub(super) struct DirectoryEntryStream {
+pub(crate) struct DirectoryEntryStream {
     listing: Listing,
     /// The number of the entry that comes next.
     next: u64,
@@ -25,9 +25,9 @@ impl Held for DirectoryEntryStream {
 }
 
 /// The first entry of a listing that is not `.` or `..`.
-const FIRST_ENTRY: u64 = 2;
+pub(crate) const FIRST_ENTRY: u64 = 2;
 
-pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(crate) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types
         .resource::<DirectoryEntryStream>("directory-entry-stream")
         .func::<(Handle<'_>,), Result<Resource<DirectoryEntryStream>, ErrorCode>>(

@@ -1,18 +1,18 @@
 //! `wasi:filesystem`: the directories that the keys grant, and the files in them.
 
-mod descriptor;
-mod error_code;
-mod listing;
-mod paths;
-mod preopens;
-mod types;
+pub(crate) mod descriptor;
+pub(crate) mod error_code;
+pub(crate) mod listing;
+pub(crate) mod paths;
+pub(crate) mod preopens;
+pub(crate) mod types;
 
 use innkeeper_component::Linker;
 use innkeeper_engine::Error;
 
 use super::interface::{FindContext, Interface};
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {

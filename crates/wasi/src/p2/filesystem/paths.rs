@@ -5,7 +5,7 @@ use std::sync::Arc;
 use innkeeper_component::Resource;
 use innkeeper_engine::Error;
 
-use super::descriptor::{Descriptor, Handle, with};
+use super::descriptor::{Descriptor, Handle, directory_flags, with};
 use super::error_code::{ErrorCode, Failure, Outcome, told};
 use super::types::{
     DescriptorFlags, DescriptorStat, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags, set_times,
@@ -18,7 +18,7 @@ use crate::p2::table::Room;
 /// What nothing but success comes of.
 type Done = Result<(), ErrorCode>;
 
-pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(crate) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>) {
     types
         .func::<(Handle<'_>, &str), Done>("[method]descriptor.create-directory-at", |cx, (at, path)| {
             told(in_directory(cx, at, |host, at| Ok(host.create_directory(at, path.as_bytes())?)))
@@ -70,7 +70,7 @@ pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindCont
 }
 
 /// Does something in the directory that a descriptor stands for.
-pub(super) fn in_directory<R>(
+pub(crate) fn in_directory<R>(
     cx: &Context,
     directory: Handle<'_>,
     act: impl FnOnce(&Host, &Directory) -> Result<R, Failure>,
@@ -78,7 +78,7 @@ pub(super) fn in_directory<R>(
     with(cx, directory, |cx, descriptor| act(&cx.host, descriptor.directory()?))
 }
 
-fn readlink_at(cx: &mut Context, (at, path): (Handle<'_>, &str)) -> Outcome<String> {
+pub(crate) fn readlink_at(cx: &mut Context, (at, path): (Handle<'_>, &str)) -> Outcome<String> {
     told(in_directory(cx, at, |host, at| {
         let target = host.read_link(at, path.as_bytes())?;
         Ok(String::from_utf8(target).map_err(|_| ErrorCode::IllegalByteSequence)?)
@@ -86,7 +86,7 @@ fn readlink_at(cx: &mut Context, (at, path): (Handle<'_>, &str)) -> Outcome<Stri
 }
 
 /// Links are not followed here, as in other hosts.
-fn link_at(
+pub(crate) fn link_at(
     cx: &mut Context,
     (from, flags, from_path, to, to_path): (Handle<'_>, PathFlags, &str, Handle<'_>, &str),
 ) -> Outcome<()> {
@@ -100,7 +100,7 @@ fn link_at(
     }))
 }
 
-fn rename_at(
+pub(crate) fn rename_at(
     cx: &mut Context,
     (from, from_path, to, to_path): (Handle<'_>, &str, Handle<'_>, &str),
 ) -> Outcome<()> {
@@ -126,13 +126,20 @@ async fn open(
     let directory = cx.table.get(at)?.directory()?;
     let room = cx.room_with(directory.guest_path().len() + path.len())?;
     let descriptor = match cx.host.open_at(directory, path.as_bytes(), options).await? {
-        Opened::Directory(directory) => Descriptor::Directory(Arc::new(directory)),
+        Opened::Directory(directory) => {
+            let flags = directory_flags(&directory);
+            Descriptor::Directory(Arc::new(directory), flags)
+        }
         Opened::File(file) => Descriptor::File(Arc::new(file)),
     };
     Ok((room, descriptor))
 }
 
-fn open_options(path_flags: PathFlags, open_flags: OpenFlags, flags: DescriptorFlags) -> OpenOptions {
+pub(crate) fn open_options(
+    path_flags: PathFlags,
+    open_flags: OpenFlags,
+    flags: DescriptorFlags,
+) -> OpenOptions {
     OpenOptions {
         access: match (flags.read, flags.write) {
             (false, false) => DataAccess::Neither,

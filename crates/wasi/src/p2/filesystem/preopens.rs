@@ -5,13 +5,13 @@ use std::sync::Arc;
 use innkeeper_component::{Linker, Resource};
 use innkeeper_engine::Error;
 
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, directory_flags};
 use crate::host::Directory;
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
 use crate::p2::table::Room;
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {
@@ -21,12 +21,15 @@ pub(super) fn bind<T: Send + 'static>(
 }
 
 /// Each call gives handles of its own, with the guest's names for them.
-fn get_directories(cx: &mut Context, (): ()) -> Result<Vec<(Resource<Descriptor>, String)>, Error> {
+pub(crate) fn get_directories(
+    cx: &mut Context,
+    (): (),
+) -> Result<Vec<(Resource<Descriptor>, String)>, Error> {
     let directories = cx.directories.clone();
     let rooms = cx.room_for(directories.len())?;
     let handle = |(room, directory): (Room<Descriptor>, Arc<Directory>)| {
-        let name = directory.guest_path().to_owned();
-        (cx.table.push(room, Descriptor::Directory(directory)), name)
+        let (name, flags) = (directory.guest_path().to_owned(), directory_flags(&directory));
+        (cx.table.push(room, Descriptor::Directory(directory, flags)), name)
     };
     let handles = rooms.into_iter().zip(directories).map(handle).collect();
     cx.host.note_directories_searched();

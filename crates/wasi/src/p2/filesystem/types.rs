@@ -9,7 +9,7 @@ use crate::p2::clocks::Datetime;
 /// `wasi:filesystem/types.descriptor-type`
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum DescriptorType {
+pub(crate) enum DescriptorType {
     Unknown,
     BlockDevice,
     CharacterDevice,
@@ -38,24 +38,24 @@ impl From<FileKind> for DescriptorType {
 /// `wasi:filesystem/types.descriptor-flags`
 #[derive(Clone, Copy, Debug, Default, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component, flags)]
-pub(super) struct DescriptorFlags {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    pub(super) file_integrity_sync: bool,
-    pub(super) data_integrity_sync: bool,
-    pub(super) requested_write_sync: bool,
-    pub(super) mutate_directory: bool,
+pub(crate) struct DescriptorFlags {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) file_integrity_sync: bool,
+    pub(crate) data_integrity_sync: bool,
+    pub(crate) requested_write_sync: bool,
+    pub(crate) mutate_directory: bool,
 }
 
 /// `wasi:filesystem/types.path-flags`
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(path = innkeeper_component, flags)]
-pub(super) struct PathFlags {
-    pub(super) symlink_follow: bool,
+pub(crate) struct PathFlags {
+    pub(crate) symlink_follow: bool,
 }
 
 impl PathFlags {
-    pub(super) fn last_link(self) -> LastLink {
+    pub(crate) fn last_link(self) -> LastLink {
         if self.symlink_follow { LastLink::Follow } else { LastLink::Keep }
     }
 }
@@ -63,17 +63,17 @@ impl PathFlags {
 /// `wasi:filesystem/types.open-flags`
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(path = innkeeper_component, flags)]
-pub(super) struct OpenFlags {
-    pub(super) create: bool,
-    pub(super) directory: bool,
-    pub(super) exclusive: bool,
-    pub(super) truncate: bool,
+pub(crate) struct OpenFlags {
+    pub(crate) create: bool,
+    pub(crate) directory: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) truncate: bool,
 }
 
 /// `wasi:filesystem/types.descriptor-stat`
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) struct DescriptorStat {
+pub(crate) struct DescriptorStat {
     r#type: DescriptorType,
     link_count: u64,
     size: u64,
@@ -98,14 +98,14 @@ impl From<Metadata> for DescriptorStat {
 /// `wasi:filesystem/types.new-timestamp`
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(path = innkeeper_component)]
-pub(super) enum NewTimestamp {
+pub(crate) enum NewTimestamp {
     NoChange,
     Now,
     Timestamp(Datetime),
 }
 
 /// What becomes of a file's times.
-pub(super) fn set_times((accessed, modified): (NewTimestamp, NewTimestamp)) -> Result<SetTimes, ErrorCode> {
+pub(crate) fn set_times((accessed, modified): (NewTimestamp, NewTimestamp)) -> Result<SetTimes, ErrorCode> {
     let set = |time| match time {
         NewTimestamp::NoChange => Ok(SetTime::Keep),
         NewTimestamp::Now => Ok(SetTime::Now),
@@ -117,15 +117,15 @@ pub(super) fn set_times((accessed, modified): (NewTimestamp, NewTimestamp)) -> R
 /// `wasi:filesystem/types.directory-entry`
 #[derive(Clone, Debug, ComponentType, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) struct DirectoryEntry {
-    pub(super) r#type: DescriptorType,
-    pub(super) name: String,
+pub(crate) struct DirectoryEntry {
+    pub(crate) r#type: DescriptorType,
+    pub(crate) name: String,
 }
 
 /// `wasi:filesystem/types.advice`
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(path = innkeeper_component)]
-pub(super) enum Advice {
+pub(crate) enum Advice {
     Normal,
     Sequential,
     Random,
@@ -150,7 +150,7 @@ impl From<Advice> for host::Advice {
 /// `wasi:filesystem/types.metadata-hash-value`
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) struct MetadataHashValue {
+pub(crate) struct MetadataHashValue {
     lower: u64,
     upper: u64,
 }

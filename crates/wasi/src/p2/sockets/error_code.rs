@@ -11,7 +11,7 @@ use crate::p2::table::Full;
 /// `wasi:sockets/network.error-code`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum ErrorCode {
+pub(crate) enum ErrorCode {
     Unknown,
     AccessDenied,
     NotSupported,

@@ -12,12 +12,12 @@
 //! - `udp-socket.stream` is a trap while the streams that it gave before are there.
 
 mod datagrams;
-mod error_code;
+pub(crate) mod error_code;
 mod lookup;
 mod network;
 mod options;
-mod tcp;
-mod types;
+pub(crate) mod tcp;
+pub(crate) mod types;
 mod udp;
 
 use innkeeper_component::Linker;
@@ -25,7 +25,7 @@ use innkeeper_engine::Error;
 
 use super::interface::FindContext;
 
-pub(super) use tcp::Connection;
+pub(crate) use tcp::Connection;
 
 pub(super) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,

@@ -62,7 +62,7 @@ enum ShutdownType {
 }
 
 /// How many connections wait where the guest has not said it.
-const USUAL_BACKLOG: u32 = 128;
+pub(crate) const USUAL_BACKLOG: u32 = 128;
 
 impl Held for TcpSocket {
     const NAME: &'static str = "wasi:sockets/tcp tcp-socket";
@@ -70,7 +70,7 @@ impl Held for TcpSocket {
 }
 
 impl Connection {
-    fn new(socket: host::Socket) -> Arc<Connection> {
+    pub(crate) fn new(socket: host::Socket) -> Arc<Connection> {
         Arc::new(Connection {
             socket,
             input_closed: AtomicBool::new(false),
@@ -87,6 +87,11 @@ impl Connection {
     pub(crate) async fn wait(&self, host: &Host, direction: Direction) -> Result<(), host::Error> {
         let interests = [Interest { on: host::Pollable::Socket(&self.socket), direction }];
         host.wait(&WaitRequest { interests: &interests, timeout: None }).await.map(drop)
+    }
+
+    /// Ends a direction, of which a stream was that has ended. Where the peer has ended all, there is nothing left to be done.
+    pub(crate) fn end(&self, host: &Host, how: ShutdownHow) {
+        let _ = host.shutdown(&self.socket, how);
     }
 
     /// Whether nothing can be sent any more.

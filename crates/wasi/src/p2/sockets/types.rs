@@ -8,7 +8,7 @@ use crate::host::{AddressFamily, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6, Socke
 /// `wasi:sockets/network.ip-address-family`
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum IpAddressFamily {
+pub(crate) enum IpAddressFamily {
     Ipv4,
     Ipv6,
 }
@@ -19,7 +19,7 @@ type Ipv6Words = (u16, u16, u16, u16, u16, u16, u16, u16);
 /// `wasi:sockets/network.ip-address`
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum IpAddress {
+pub(crate) enum IpAddress {
     Ipv4(Ipv4Bytes),
     Ipv6(Ipv6Words),
 }
@@ -27,7 +27,7 @@ pub(super) enum IpAddress {
 /// `wasi:sockets/network.ipv4-socket-address`
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) struct Ipv4SocketAddress {
+pub(crate) struct Ipv4SocketAddress {
     port: u16,
     address: Ipv4Bytes,
 }
@@ -35,7 +35,7 @@ pub(super) struct Ipv4SocketAddress {
 /// `wasi:sockets/network.ipv6-socket-address`
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) struct Ipv6SocketAddress {
+pub(crate) struct Ipv6SocketAddress {
     port: u16,
     flow_info: u32,
     address: Ipv6Words,
@@ -45,7 +45,7 @@ pub(super) struct Ipv6SocketAddress {
 /// `wasi:sockets/network.ip-socket-address`
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum IpSocketAddress {
+pub(crate) enum IpSocketAddress {
     Ipv4(Ipv4SocketAddress),
     Ipv6(Ipv6SocketAddress),
 }
@@ -112,7 +112,7 @@ impl From<SocketAddress> for IpSocketAddress {
 ///
 /// # Errors
 /// `invalid-argument` for another family, an address that is not one machine's, or one of IPv4 that is written as one of IPv6.
-pub(super) fn local(address: IpSocketAddress, family: AddressFamily) -> Result<SocketAddress, ErrorCode> {
+pub(crate) fn local(address: IpSocketAddress, family: AddressFamily) -> Result<SocketAddress, ErrorCode> {
     let address = SocketAddress::from(address);
     let is_one_machines = match address.ip() {
         IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
@@ -129,7 +129,7 @@ pub(super) fn local(address: IpSocketAddress, family: AddressFamily) -> Result<S
 ///
 /// # Errors
 /// `invalid-argument` as for [`local`], and for the unspecified address and port 0.
-pub(super) fn remote(address: IpSocketAddress, family: AddressFamily) -> Result<SocketAddress, ErrorCode> {
+pub(crate) fn remote(address: IpSocketAddress, family: AddressFamily) -> Result<SocketAddress, ErrorCode> {
     peer(local(address, family)?)
 }
 
@@ -137,7 +137,7 @@ pub(super) fn remote(address: IpSocketAddress, family: AddressFamily) -> Result<
 ///
 /// # Errors
 /// `invalid-argument` for another family, the unspecified address, port 0, and one of IPv4 that is written as one of IPv6.
-pub(super) fn destination(
+pub(crate) fn destination(
     address: IpSocketAddress,
     family: AddressFamily,
 ) -> Result<SocketAddress, ErrorCode> {

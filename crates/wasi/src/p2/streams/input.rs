@@ -9,7 +9,7 @@ use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
 
 use super::{CHUNK_BYTES, Failure, StreamError, told};
-use crate::host::{self, Direction, File, Host, ReceiveFlags, Stream};
+use crate::host::{self, Direction, File, Host, ReceiveFlags, Stream, hold_thread};
 use crate::p2::context::Context;
 use crate::p2::custom::Source;
 use crate::p2::interface::{FindContext, Interface};
@@ -103,24 +103,36 @@ impl InputStream {
     fn pollable(&self) -> Pollable {
         match &self.source {
             _ if self.has_failed => Pollable::always(),
-            InputSource::Standard(stream) => {
-                Pollable::ready(Waitable::Stream(Arc::clone(stream)), Direction::Read)
-            }
-            InputSource::File { file, .. } if file.may_wait() => {
-                Pollable::ready(Waitable::File(Arc::clone(file)), Direction::Read)
-            }
-            InputSource::Connection(connection) if !connection.is_input_closed() => {
-                Pollable::ready(Waitable::Connection(Arc::clone(connection)), Direction::Read)
-            }
             InputSource::Custom(source) => Pollable::event(Arc::clone(source) as _),
-            InputSource::Nothing | InputSource::File { .. } | InputSource::Connection(_) => {
-                Pollable::always()
-            }
+            source => match source.waits_for() {
+                Some(on) => Pollable::ready(on, Direction::Read),
+                None => Pollable::always(),
+            },
         }
     }
 }
 
 impl InputSource {
+    /// What has to be waited for before reading; nothing where there is always something, or the end.
+    pub(crate) fn waits_for(&self) -> Option<Waitable> {
+        match self {
+            InputSource::Standard(stream) => Some(Waitable::Stream(Arc::clone(stream))),
+            InputSource::File { file, .. } if file.may_wait() => Some(Waitable::File(Arc::clone(file))),
+            InputSource::Connection(connection) if !connection.is_input_closed() => {
+                Some(Waitable::Connection(Arc::clone(connection)))
+            }
+            InputSource::Nothing
+            | InputSource::File { .. }
+            | InputSource::Connection(_)
+            | InputSource::Custom(_) => None,
+        }
+    }
+
+    /// Reads what there is now, [`host::Error::Again`] where that is nothing; zero bytes at the end.
+    pub(crate) fn read_now(&mut self, host: &Host, buffer: &mut [u8]) -> Result<usize, host::Error> {
+        hold_thread(self.read(host, buffer, Waiting::No))
+    }
+
     async fn read(&mut self, host: &Host, buffer: &mut [u8], waiting: Waiting) -> Result<usize, host::Error> {
         if let InputSource::Connection(connection) = self {
             return receive(host, connection, buffer, waiting).await;
@@ -185,7 +197,7 @@ async fn read_custom(
 type Handle<'a> = Borrowed<'a, InputStream>;
 type Read<R> = Result<R, StreamError>;
 
-pub(super) fn bind<T: Send + 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(crate) fn bind<T: Send + 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
     streams
         .resource::<InputStream>("input-stream")
         .waiting::<(Handle<'_>, u64), Read<Vec<u8>>>("[method]input-stream.read", read_now)

@@ -6,8 +6,8 @@
 //! What can be read or written through is an [`InputSource`] or [`OutputSink`]: another kind of handle joins by a case of each, and of what a pollable waits for
 //! ([`super::poll::Waitable`]).
 
-mod input;
-mod output;
+pub(crate) mod input;
+pub(crate) mod output;
 
 use innkeeper_component::{Borrowed, ComponentType, Linker, Lower, Resource};
 use innkeeper_engine::Error;
@@ -20,8 +20,8 @@ use super::table::Held;
 use crate::host;
 
 pub use input::InputStream;
-pub(super) use input::{InputSource, chunk};
-pub(super) use output::OutputSink;
+pub(crate) use input::{InputSource, chunk};
+pub(crate) use output::OutputSink;
 pub use output::OutputStream;
 
 /// As many bytes are moved by one call at most: the guest asks again, and can be stopped between two calls.
@@ -40,7 +40,7 @@ enum Reason {
 
 impl IoError {
     /// The host's error, where it was one.
-    pub(super) fn host(&self) -> Option<host::Error> {
+    pub(crate) fn host(&self) -> Option<host::Error> {
         match self.0 {
             Reason::Host(error) => Some(error),
             Reason::Custom(_) => None,
@@ -64,7 +64,7 @@ impl Held for IoError {
 /// `wasi:io/streams.stream-error`
 #[derive(Debug, ComponentType, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum StreamError {
+pub(crate) enum StreamError {
     LastOperationFailed(Resource<IoError>),
     Closed,
 }
@@ -120,7 +120,7 @@ fn told<R>(cx: &mut Context, result: Result<R, Failure>) -> Result<Result<R, Str
     }))
 }
 
-pub(super) fn bind<T: Send + 'static>(
+pub(crate) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,
     context: impl FindContext<T>,
 ) -> Result<(), Error> {

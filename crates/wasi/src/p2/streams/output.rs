@@ -11,7 +11,7 @@ use innkeeper_engine::Error;
 
 use super::input::{InputStream, Waiting, chunk};
 use super::{CHUNK_BYTES, Failure, StreamError, told};
-use crate::host::{self, Direction, File, Host, Interest, Stream, WaitRequest};
+use crate::host::{self, Direction, File, Host, Interest, Stream, WaitRequest, hold_thread};
 use crate::p2::context::Context;
 use crate::p2::custom::Sink;
 use crate::p2::interface::{FindContext, Interface};
@@ -179,7 +179,7 @@ impl OutputStream {
 
 impl OutputSink {
     /// What has to be waited for before writing; nothing where there is always room.
-    fn waits_for(&self) -> Option<Waitable> {
+    pub(crate) fn waits_for(&self) -> Option<Waitable> {
         match self {
             OutputSink::Standard(stream) if stream.may_wait() => Some(Waitable::Stream(Arc::clone(stream))),
             OutputSink::File { file, .. } | OutputSink::End(file) if file.may_wait() => {
@@ -188,6 +188,27 @@ impl OutputSink {
             OutputSink::Connection(connection) => Some(Waitable::Connection(Arc::clone(connection))),
             _ => None,
         }
+    }
+
+    /// Writes as much as there is room for now; [`host::Error::Again`] where that is nothing.
+    pub(crate) fn write_now(&mut self, host: &Host, bytes: &[u8]) -> Result<usize, host::Error> {
+        let count = match self {
+            OutputSink::Nothing => return Err(host::Error::Pipe),
+            // Only streams of WASI 0.2 are made of those.
+            OutputSink::Custom(_) => return Err(host::Error::NotSupported),
+            OutputSink::Standard(stream) => host.write_stream_now(stream, bytes)?,
+            OutputSink::File { file, .. } | OutputSink::End(file) if file.may_wait() => {
+                host.write_now(file, bytes)?
+            }
+            OutputSink::File { file, position } => {
+                let count = host.write_at(file, &[IoSlice::new(bytes)], *position)?;
+                *position = position.saturating_add(count as u64);
+                count
+            }
+            OutputSink::End(file) => host.append(file, &[IoSlice::new(bytes)])?,
+            OutputSink::Connection(connection) => hold_thread(host.send(&connection.socket, bytes))?,
+        };
+        if count == 0 { Err(host::Error::Io) } else { Ok(count) }
     }
 
     async fn write(&mut self, host: &Host, bytes: &[u8]) -> Result<(), host::Error> {
@@ -240,7 +261,7 @@ type Handle<'a> = Borrowed<'a, OutputStream>;
 type Written<R> = Result<R, StreamError>;
 type Splice<'a> = (Handle<'a>, Borrowed<'a, InputStream>, u64);
 
-pub(super) fn bind<T: Send + 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
+pub(crate) fn bind<T: Send + 'static>(streams: &mut Interface<'_, T, impl FindContext<T>>) {
     streams
         .resource::<OutputStream>("output-stream")
         .waiting::<(Handle<'_>,), Written<u64>>("[method]output-stream.check-write", check_write)

@@ -8,7 +8,7 @@ mod event;
 mod kernel_files;
 mod list;
 mod path;
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "component"))]
 mod readiness;
 mod socket;
 mod socket_option;
@@ -21,7 +21,7 @@ pub(crate) use event::*;
 pub(crate) use kernel_files::*;
 pub(crate) use list::*;
 pub(crate) use path::*;
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "component"))]
 pub(crate) use readiness::*;
 pub(crate) use socket::*;
 pub(crate) use socket_option::*;

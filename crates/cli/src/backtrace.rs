@@ -65,11 +65,14 @@ fn lines(backtrace: &Backtrace, amount: Amount) -> String {
 
 /// Where a frame's instruction comes from.
 fn places(sources: &[SourceFrame], amount: Amount) -> String {
-    let shown = if amount == Amount::Everything { sources.len() } else { 1 };
     let mut text = String::new();
-    for (i, source) in sources.iter().take(shown).enumerate() {
+    for (i, source) in sources.iter().enumerate() {
+        // Where it happened, and where in the frame's own function that is: what was inlined may be nobody's whom its reader knows.
+        if amount != Amount::Everything && i > 0 && i + 1 < sources.len() {
+            continue;
+        }
         let _ = write!(text, "        at {}", short(&source.to_string()));
-        if let Some(name) = source.func_name.as_ref().filter(|_| shown > 1) {
+        if let Some(name) = source.func_name.as_ref().filter(|_| amount == Amount::Everything) {
             let how = if i + 1 < sources.len() { ", inlined" } else { "" };
             let _ = write!(text, " ({}{how})", demangled(name));
         }

@@ -107,7 +107,7 @@ pub struct FrameInfo {
     pub module_name: Option<String>,
     /// The function within its module.
     pub func: FuncIndex,
-    /// What the function is called, demangled by nobody yet: in the name section, or else as an export.
+    /// What the function is called, as it stands in the name section, or else as an export. Where the frame is shown, names of Rust's are demangled.
     pub func_name: Option<String>,
     /// Offset in bytes from the start of the module's file of the instruction that was executing, where known.
     pub offset_bytes: Option<usize>,
@@ -374,7 +374,7 @@ impl fmt::Display for FrameInfo {
             write!(f, "{module}!")?;
         }
         match &self.func_name {
-            Some(name) => f.write_str(name)?,
+            Some(name) => write!(f, "{:#}", rustc_demangle::demangle(name))?,
             None => write!(f, "func[{}]", self.func.0)?,
         }
         if let Some(offset) = self.offset_bytes {
@@ -438,6 +438,7 @@ impl fmt::Display for Backtrace {
             for (inlined, source) in sources.iter().enumerate() {
                 write!(f, "\n       at {source}")?;
                 if let Some(name) = source.func_name.as_ref().filter(|_| sources.len() > 1) {
+                    let name = rustc_demangle::demangle(name);
                     write!(f, " ({}{name})", if inlined + 1 < sources.len() { "inlined " } else { "" })?;
                 }
             }

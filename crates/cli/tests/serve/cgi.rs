@@ -89,7 +89,8 @@ fn a_program_that_fails_is_an_error_and_no_answer() {
         ("", "unreachable", "unreachable"),
         ("Content-Type: text/plain\n", "unreachable", "unreachable"),
         ("", "", "without an answer"),
-        ("Content-Type: text/plain\n", "", "without an answer"),
+        ("Content-Type: text/plain\n", "", "an empty line belongs before the body"),
+        ("just text\n", "", "is no field, `just text`"),
         ("", "(call $exit (i32.const 3))", "exited with 3"),
         ("no head\n\n", "", "no colon"),
     ] {

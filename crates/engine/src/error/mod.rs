@@ -184,13 +184,29 @@ impl Error {
         &self.0.kind.0
     }
 
-    /// The trap, where the guest trapped.
+    /// The trap, where the guest trapped; also of an error that has been another library's meanwhile ([`Error::find_in`]).
     #[must_use]
     pub fn trap(&self) -> Option<Trap> {
         match self.kind() {
             ErrorKind::Trap(trap) => Some(*trap),
+            ErrorKind::Host(error) => Error::find_in(error.as_ref())?.trap(),
             _ => None,
         }
+    }
+
+    /// The error of this type that another one has come from: the first in its chain of sources that was put into a box (`Box<dyn std::error::Error>::from`). So what other libraries have
+    /// made of an error still tells its trap and its backtrace; of an `anyhow::Error`, that is `Error::find_in(&*error)`.
+    ///
+    /// ```
+    /// # use innkeeper_engine::{Error, ErrorKind, Trap};
+    /// let error = Error::new(ErrorKind::Trap(Trap::Unreachable)).context("the plugin");
+    /// let boxed: Box<dyn std::error::Error> = error.into();
+    /// assert_eq!(Error::find_in(&*boxed).unwrap().trap(), Some(Trap::Unreachable));
+    /// ```
+    #[must_use]
+    pub fn find_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+        let chain = std::iter::successors(Some(error), |error| (*error).source());
+        chain.filter_map(|error| error.downcast_ref::<Boxed>()).map(|boxed| &boxed.0).next()
     }
 
     /// What was asked for that is out of bounds, where the guest trapped for that and as far as it is known.
@@ -252,10 +268,15 @@ impl Error {
         }
     }
 
-    /// The guest functions that were active, innermost first; empty where none was.
+    /// The guest functions that were active, innermost first; empty where none was. As of [`Error::trap`].
     #[must_use]
     pub fn backtrace(&self) -> &Backtrace {
-        &self.0.backtrace
+        match self.kind() {
+            ErrorKind::Host(error) if self.0.backtrace.frames().is_empty() => {
+                Error::find_in(error.as_ref()).map_or(&self.0.backtrace, Error::backtrace)
+            }
+            _ => &self.0.backtrace,
+        }
     }
 
     /// The backtrace, for a tier to append the frames it unwinds.

@@ -120,8 +120,6 @@ struct Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         self.context.close_descriptors();
-        for explanation in self.context.host().explain() {
-            self.account.denied(explanation.to_string());
-        }
+        self.account.explained(&self.context.host().explain());
     }
 }

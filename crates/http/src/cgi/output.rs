@@ -57,7 +57,7 @@ impl Output {
             let count = std::future::poll_fn(|cx| self.poll_read(cx)).await;
             if count.map_err(|error| Failure::Guest(error.to_string()))? == 0 {
                 std::future::poll_fn(|cx| self.guest.poll_end(cx)).await?;
-                return Err(Failure::Guest(String::from("the program ended without an answer")));
+                return Err(Failure::Guest(no_head(&self.read)));
             }
         };
         if head_bytes > max_header_bytes {
@@ -128,6 +128,23 @@ pub(super) fn bad_request() -> Response {
     response
 }
 
+/// What to say of a program that has printed this and no head.
+fn no_head(printed: &[u8]) -> String {
+    /// Characters of it that are shown.
+    const MOST_SHOWN: usize = 60;
+    if printed.is_empty() {
+        return String::from("the program ended without an answer");
+    }
+    let line = String::from_utf8_lossy(printed.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    let line: String = line.trim_end().chars().take(MOST_SHOWN).collect();
+    match line.contains(':') {
+        true => String::from("the program's answer ends in its head: an empty line belongs before the body"),
+        false => format!(
+            "the first line that the program prints is no field, `{line}`: `Content-Type: text/plain`, say, and an empty line come first"
+        ),
+    }
+}
+
 /// How many bytes the head has, with the empty line at its end, once that is there.
 fn head_bytes(read: &[u8]) -> Option<usize> {
     let mut begin = 0;
@@ -194,6 +211,15 @@ mod tests {
         assert_eq!(head_bytes(b"A: b\r\n\r\nbody"), Some(8));
         assert_eq!(head_bytes(b"\nbody"), Some(1));
         assert_eq!(head_bytes(b"A: b\r\n\r"), None);
+    }
+
+    #[test]
+    fn programs_without_a_head_are_told_what_is_missing() {
+        assert_eq!(no_head(b""), "the program ended without an answer");
+        assert!(no_head(b"just text\r\nmore").contains("`just text`"));
+        assert!(no_head(b"Content-Type: text/plain\n").contains("empty line"));
+        let long = no_head("ü".repeat(1000).as_bytes());
+        assert!(long.chars().filter(|it| *it == 'ü').count() == 60, "{long}");
     }
 
     #[test]

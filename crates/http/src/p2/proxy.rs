@@ -132,9 +132,7 @@ struct Telling {
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        for explanation in self.host.explain() {
-            self.account.denied(explanation.to_string());
-        }
+        self.account.explained(&self.host.explain());
     }
 }
 

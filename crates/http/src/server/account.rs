@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use innkeeper_wasi::host::Explanation;
+
 /// What is told of one request. It is among the request's extensions; clones are the same. What is told after the answer's last byte is too late for the log.
 #[derive(Clone, Debug, Default)]
 pub struct Account(Arc<Mutex<Told>>);
@@ -49,6 +51,17 @@ impl Account {
         let mut told = self.told();
         if told.denied.len() < MOST_DENIED && !told.denied.contains(&what) {
             told.denied.push(what);
+        }
+    }
+
+    /// What the host has to tell of a guest that has ended: denials, and limits that it has reached. What is only of interest to who looks for a fault is left out.
+    pub(crate) fn explained(&self, explanations: &[Explanation]) {
+        for explanation in explanations {
+            match explanation {
+                Explanation::Denied(_) | Explanation::DeniedMore(_) => self.denied(explanation.to_string()),
+                Explanation::LimitReached(_) => drop(self.note(&explanation.to_string())),
+                _ => {}
+            }
         }
     }
 

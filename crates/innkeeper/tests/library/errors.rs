@@ -72,6 +72,36 @@ fn this_error_becomes_a_boxed_one_and_comes_back_as_it_was() {
     assert_eq!(error.downcast_ref(), Some(&Full(2)));
 }
 
+/// What another library makes of an error.
+#[derive(Debug)]
+struct Wrapped(Box<dyn StdError + Send + Sync>);
+
+impl std::fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("wrapped")
+    }
+}
+
+impl StdError for Wrapped {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+#[test]
+fn an_error_that_others_have_wrapped_still_tells_its_trap() {
+    for engine in engines() {
+        let (mut store, instance) = instance(&engine, r#"(module (func (export "f") unreachable))"#);
+        let error = instance.get_func(&store, "f").unwrap().call(&mut store, &[], &mut []).unwrap_err();
+        let wrapped = Wrapped(Box::new(Wrapped(error.into())));
+        let found = Error::find_in(&wrapped).expect("it is there");
+        assert_eq!((found.trap(), found.backtrace().frames().len()), (Some(Trap::Unreachable), 1));
+        let again = Error::from(wrapped);
+        assert_eq!((again.trap(), again.backtrace().frames().len()), (Some(Trap::Unreachable), 1));
+        assert!(Error::find_in(&Full(1)).is_none() && Error::from(Full(1)).trap().is_none());
+    }
+}
+
 #[test]
 fn a_host_functions_own_error_comes_back_through_the_guest() {
     let text = r#"(module (import "host" "f" (func $f (param i32))) (func (export "run") (param i32) (call $f (local.get 0))))"#;

@@ -8,6 +8,7 @@
 //!
 //! What is called often tries without any future first, and has a box for the rare one: a future is as large as all that it may ever wait for, and is moved about.
 
+#[cfg(feature = "component")]
 use std::future::poll_fn;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
@@ -262,6 +263,7 @@ impl Host {
     }
 
     /// The same guest's host, for a wait that holds no thread whatever the call does: who has it polls it beside something else.
+    #[cfg(feature = "component")]
     pub(crate) fn suspending(&self) -> Host {
         #[allow(unused_mut, reason = "there is one way to wait without the feature")]
         let mut host = self.clone();
@@ -276,6 +278,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Interrupted`] if the host's interrupt is raised, or the store is to stop; [`Error::NotSupported`] without the feature `async`, where it is not ready at once.
+    #[cfg(feature = "component")]
     pub(crate) async fn until<R>(
         &self,
         mut ready: impl FnMut(&mut Context<'_>) -> Poll<R> + Send,
@@ -293,7 +296,7 @@ impl Host {
         }
     }
 
-    #[cfg(feature = "async")]
+    #[cfg(all(feature = "async", feature = "component"))]
     async fn until_on_thread<R>(
         &self,
         mut ready: impl FnMut(&mut Context<'_>) -> Poll<R> + Send,

@@ -41,7 +41,7 @@ impl StoreStop {
     }
 
     /// Has `waker` woken when the store is to stop, until what this gives is dropped.
-    #[cfg(feature = "async")]
+    #[cfg(all(feature = "async", feature = "component"))]
     pub(super) fn wake(&self, waker: &Waker) -> WakeOnStop<'_> {
         self.handle.wake_on_stop(waker.clone())
     }

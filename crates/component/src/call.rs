@@ -32,15 +32,15 @@ pub(crate) trait Caller<'p, T: 'static> {
     fn start(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(Cow<'p, [Val]>, StringShapes), Error>;
     /// Where handles are noted that the callee is lent.
     fn lends(&mut self) -> &mut Lends;
-    /// Takes the result, before the callee tidies up.
+    /// Takes the result, if there is one, before the callee tidies up.
     fn resolve(&mut self, store: &mut StoreContextMut<'_, T>, returned: Returned) -> Result<(), Error>;
 }
 
 /// Calls a lifted function whose type is not async.
-pub(crate) fn call_lifted<T: 'static>(
+pub(crate) fn call_lifted<'p, T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     callee: &LiftedFunc,
-    caller: &mut dyn Caller<'_, T>,
+    caller: &mut impl Caller<'p, T>,
 ) -> Result<(), Error> {
     let entry = caller.entry();
     let (state, mut globals) = store.attachment_and_globals::<State>();
@@ -50,57 +50,57 @@ pub(crate) fn call_lifted<T: 'static>(
             None => trap.into(),
         });
     }
-    let number = state.begin(None);
-    if let Some(func) = caller.func() {
-        state.is_of(func.func);
-    }
+    let number = state.begin_of(caller.func().map(|func| func.func));
     let call = CallUnderWay::begun(store, number);
     in_callee(call.store, (callee, number), caller)?;
     call.leave(callee.side.instance, entry);
     Ok(())
 }
 
-fn in_callee<T: 'static>(
+fn in_callee<'p, T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
-    caller: &mut dyn Caller<'_, T>,
+    caller: &mut impl Caller<'p, T>,
 ) -> Result<(), Error> {
-    let params = arguments(store, (callee, call), caller)?;
+    let mut params = Vec::new();
+    arguments(store, (callee, call), caller, &mut params)?;
     let returned = call_core(store, callee.core, &params)?;
     finish(store, (callee, call), &[returned], caller)
 }
 
-/// Hands the arguments over; gives what the core function is called with.
-pub(crate) fn arguments<T: 'static>(
+/// Hands the arguments over; adds what the core function is called with.
+pub(crate) fn arguments<'p, T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
-    caller: &mut dyn Caller<'_, T>,
-) -> Result<Vec<u64>, Error> {
+    caller: &mut impl Caller<'p, T>,
+    slots: &mut Vec<u64>,
+) -> Result<(), Error> {
     let boundary = caller.boundary();
     let (types, side) = (&*callee.side.shared.types, &callee.side);
     let ty = types.func(callee.ty);
     let (vals, mut strings) = caller.start(store)?;
     let mut guest = InStore { store, side };
     let mut lower = Lower::new(side, boundary, (&mut guest, Some(call)), (caller.lends(), &mut strings));
-    lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple)
+    lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple, slots)
 }
 
 /// Takes what the core function has returned, and has the callee tidy up.
-pub(crate) fn finish<T: 'static>(
+pub(crate) fn finish<'p, T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (callee, call): (&LiftedFunc, u32),
     results: &[u64],
-    caller: &mut dyn Caller<'_, T>,
+    caller: &mut impl Caller<'p, T>,
 ) -> Result<(), Error> {
     let boundary = caller.boundary();
     let side = &callee.side;
     let ty = side.shared.types.func(callee.ty);
-    let returned = match ty.result {
-        Some(ty) => lift_result(store, (side, boundary), (MAX_FLAT_RESULTS, ty), results)?,
-        None => Returned { val: None, strings: StringShapes::new(), _charge: None },
-    };
-    check_borrows(store.attachment(), call)?;
-    caller.resolve(store, returned)?;
+    if let Some(ty) = ty.result {
+        let returned = lift_result(store, (side, boundary), (MAX_FLAT_RESULTS, ty), results)?;
+        check_borrows(store.attachment(), call)?;
+        caller.resolve(store, returned)?;
+    } else {
+        check_borrows(store.attachment(), call)?;
+    }
     if let Some(post_return) = callee.post_return {
         set_may_leave(store, side.instance, false);
         call_core(store, post_return, results)?;

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::resource::{Handle, ResourceAny, ResourceTypeId};
-use crate::state::State;
+use crate::resource::{Handle, HostHandles, ResourceAny, ResourceTypeId};
 use crate::types::{ResourceSlot, TypeIndex, TypeTable, ValType};
 use crate::val::{List, Val};
 
@@ -18,15 +17,15 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// Whether a handle of the host's can be given so, together with those before it.
+    /// Whether a handle of the host's, for which a store has `handles`, can be given so, together with those before it.
     pub(crate) fn look(
         &mut self,
-        state: &mut State,
+        (store, handles): (u64, &mut HostHandles),
         (ty, is_own): (ResourceTypeId, bool),
         any: ResourceAny,
     ) -> Result<(), String> {
         let Handle::Host { .. } = any.0 else { return Ok(()) };
-        let (index, handle) = state.host_handle(any).map_err(|error| error.to_string())?;
+        let (index, handle) = handles.find(store, any).map_err(|error| error.to_string())?;
         if handle.ty != ty {
             return Err("the handle is of another resource type than the function takes".to_owned());
         }

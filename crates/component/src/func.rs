@@ -10,7 +10,7 @@ use crate::abi::{LendingCall, Side};
 use crate::call::{HostCaller, call_lifted};
 use crate::check::{Given, fits};
 use crate::concurrent::{Until, call_from_host};
-use crate::resource::{ResourceAny, usage};
+use crate::resource::{HostHandles, ResourceAny, usage};
 use crate::state::{FuncId, FuncInst, RootId, Shared, State};
 use crate::typed::{BoundResources, TypedHost};
 use crate::types::{FuncType, FuncTypeDef, FuncTypeIndex, ResourceSlot};
@@ -177,8 +177,8 @@ impl Func {
         if state.id != self.store {
             return Err(other_store());
         }
-        let func = state.funcs[self.func.0 as usize].clone();
-        let shared = Arc::clone(&state.roots[self.root.0 as usize].shared);
+        let State { id, roots, funcs, host_handles, .. } = state;
+        let shared = &*roots[self.root.0 as usize].shared;
         let ty = shared.types.func(self.ty);
         if params.len() != ty.params.len() || results.len() != usize::from(ty.result.is_some()) {
             return Err(usage(&format!(
@@ -188,8 +188,10 @@ impl Func {
                 results.len()
             )));
         }
-        check_params(state, &shared, ty, params)?;
-        Ok(func)
+        if !params.is_empty() {
+            check_params((*id, host_handles), shared, ty, params)?;
+        }
+        Ok(funcs[self.func.0 as usize].clone())
     }
 }
 
@@ -209,11 +211,16 @@ pub(crate) fn call_host<T: 'static>(
 }
 
 /// What does not fit is found before the callee is entered, which would not be left again.
-fn check_params(state: &mut State, shared: &Shared, ty: &FuncTypeDef, params: &[Val]) -> Result<(), Error> {
+fn check_params(
+    (store, handles): (u64, &mut HostHandles),
+    shared: &Shared,
+    ty: &FuncTypeDef,
+    params: &[Val],
+) -> Result<(), Error> {
     let mut given = Given::default();
     for ((name, ty), val) in ty.params.iter().zip(params) {
         let mut look = |slot: ResourceSlot, is_own, any: ResourceAny| {
-            given.look(&mut *state, (shared.resources[slot.0 as usize], is_own), any)
+            given.look((store, &mut *handles), (shared.resources[slot.0 as usize], is_own), any)
         };
         fits(&shared.types, *ty, val, &mut look)
             .map_err(|reason| usage(&format!("the argument `{name}` does not fit: {reason}")))?;

@@ -158,6 +158,16 @@ impl HostHandles {
         slot.filter(|(known, _)| *known == generation).map(|(_, handle)| handle)
     }
 
+    /// A handle that must be of the store with this number, whose handles these are.
+    pub(crate) fn find(&mut self, store: u64, any: ResourceAny) -> Result<(u32, &mut HostHandle), Error> {
+        let Handle::Host { store: of, index, generation } = any.0 else { return Err(stale()) };
+        if of != store {
+            return Err(usage("a resource handle of another store"));
+        }
+        let handle = self.get(index, generation).ok_or_else(stale)?;
+        Ok((index, handle))
+    }
+
     pub(crate) fn remove(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index as usize)
             && slot.take().is_some()
@@ -277,12 +287,7 @@ impl State {
 
     /// What a handle of the host's is.
     pub(crate) fn host_handle(&mut self, any: ResourceAny) -> Result<(u32, &mut HostHandle), Error> {
-        let Handle::Host { store, index, generation } = any.0 else { return Err(stale()) };
-        if store != self.id {
-            return Err(usage("a resource handle of another store"));
-        }
-        let handle = self.host_handles.get(index, generation).ok_or_else(stale)?;
-        Ok((index, handle))
+        self.host_handles.find(self.id, any)
     }
 }
 

@@ -121,14 +121,20 @@ pub(crate) struct Call {
     pub(crate) thread: Option<Key<Thread>>,
     /// Handles that were borrowed for it and are not dropped yet; a task counts them itself.
     pub(crate) borrows: u32,
-    /// Handles of the caller's that it is lent, where generated code has called.
-    pub(crate) lends: Vec<u32>,
-    /// What these take.
-    pub(crate) lends_charge: Option<core::Charge>,
+    /// Handles of the caller's that it is lent, where generated code has called, and lends any.
+    pub(crate) lends: Option<Box<GuestLends>>,
     /// Which function the host has called, where it was the host.
     pub(crate) func: Option<FuncId>,
     /// What `context.get` reads.
     pub(crate) context: [u32; 2],
+}
+
+/// Handles that a guest has lent for a call of generated code.
+#[derive(Default)]
+pub(crate) struct GuestLends {
+    pub(crate) handles: Vec<u32>,
+    /// What these take.
+    pub(crate) charge: Option<core::Charge>,
 }
 
 /// A result, with what lowering it needs.
@@ -174,17 +180,17 @@ impl State {
         }
     }
 
-    /// Notes that the call that has begun last is the host's of a function.
-    pub(crate) fn is_of(&mut self, func: FuncId) {
-        if let Some(call) = self.calls.last_mut() {
-            call.func = Some(func);
-        }
+    /// Begins a call, or lets a thread run; gives its number.
+    #[inline]
+    pub(crate) fn begin(&mut self, thread: Option<Key<Thread>>) -> u32 {
+        self.calls.push(Call { thread, borrows: 0, lends: None, func: None, context: [0; 2] });
+        self.calls.len() as u32 - 1
     }
 
-    /// Begins a call, or lets a thread run; gives its number.
-    pub(crate) fn begin(&mut self, thread: Option<Key<Thread>>) -> u32 {
-        let (lends, lends_charge) = (Vec::new(), None);
-        self.calls.push(Call { thread, borrows: 0, lends, lends_charge, func: None, context: [0; 2] });
+    /// Begins a call that the host has made, of which function it says; gives its number.
+    #[inline]
+    pub(crate) fn begin_of(&mut self, func: Option<FuncId>) -> u32 {
+        self.calls.push(Call { thread: None, borrows: 0, lends: None, func, context: [0; 2] });
         self.calls.len() as u32 - 1
     }
 

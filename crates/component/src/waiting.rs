@@ -79,10 +79,11 @@ async fn call_lifted<T: Send + 'static>(
         return Err(refused(store.attachment(), func, trap));
     }
     let mut lending = LendingCall::new(store, None);
-    let call = CallUnderWay::begin(&mut *lending.store, None);
-    call.store.attachment::<State>().is_of(func.func);
+    let number = lending.store.attachment::<State>().begin_of(Some(func.func));
+    let call = CallUnderWay::begun(&mut *lending.store, number);
     let mut caller = HostCaller { func, params, result: None, lends: &mut lending.lends };
-    let mut slots = arguments(call.store, (callee, call.number), &mut caller)?;
+    let mut slots = Vec::new();
+    arguments(call.store, (callee, call.number), &mut caller, &mut slots)?;
     // Of results there is one at most.
     slots.resize(slots.len().max(1), 0);
     let core = callee.core;

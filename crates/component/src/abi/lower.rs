@@ -42,29 +42,27 @@ impl<'a> Lower<'a> {
         Lower { types: &side.shared.types, side, boundary, guest, call, lends, strings, work }
     }
 
-    /// Values of several types: into slots, or into memory of the guest's where there would be more than `max_flat`; gives what is passed.
+    /// Values of several types: into slots, or into memory of the guest's where there would be more than `max_flat`; adds what is passed to `slots`.
     pub(crate) fn values(
         &mut self,
         max_flat: usize,
         vals: &[Val],
         tuple: TypeIndex,
-    ) -> Result<Vec<u64>, Error> {
+        slots: &mut Vec<u64>,
+    ) -> Result<(), Error> {
         let types = self.types;
         let layout = types.layout(tuple);
-        let ValType::Tuple(parts) = types.get(tuple) else { return Ok(Vec::new()) };
-        let mut slots = Vec::new();
+        let ValType::Tuple(parts) = types.get(tuple) else { return Ok(()) };
         if layout.flat.as_ref().is_some_and(|flat| flat.len() <= max_flat) {
-            for (val, ty) in vals.iter().zip(parts) {
-                self.flat(&mut slots, val, *ty)?;
-            }
-            return Ok(slots);
+            return vals.iter().zip(parts).try_for_each(|(val, ty)| self.flat(slots, val, *ty));
         }
         let address = self.guest.realloc(0, 0, layout.align, layout.size)?;
         self.check(address, tuple, Trap::ReallocOutOfBounds)?;
         for ((val, ty), offset) in vals.iter().zip(parts).zip(&layout.offsets) {
             self.store(val, *ty, address + offset)?;
         }
-        Ok(vec![u64::from(address)])
+        slots.push(u64::from(address));
+        Ok(())
     }
 
     /// A function's result: into one slot, or where the caller wants it.

@@ -1,7 +1,7 @@
 //! What generated code asks the host for: traps, strings in other encodings, handles, and records of calls.
 
 use innkeeper_engine as core;
-use innkeeper_engine::{AsContextMut, BudgetKind, Error, FuncType, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Budget, BudgetKind, Error, FuncType, StoreContextMut};
 use wasm_encoder::ValType;
 
 use crate::abi::{Side, transcode};
@@ -9,7 +9,7 @@ use crate::decode::Encoding;
 use crate::instantiate::Making;
 use crate::plan::{CoreDef, InstanceNumber, Options};
 use crate::resource::{ResourceTypeId, wrong_resource};
-use crate::state::{InstanceId, State};
+use crate::state::{GuestLends, InstanceId, State};
 use crate::table::ResourceHandle;
 use crate::trap::Trap;
 use crate::types::ResourceSlot;
@@ -191,8 +191,23 @@ fn end_call(state: &mut State, caller: InstanceId) -> Result<(), Trap> {
         return Err(Trap::BorrowsRemain);
     }
     let handles = &mut state.instance(caller).handles;
-    call.lends.into_iter().for_each(|handle| handles.give_back(handle));
+    let lent = call.lends.map_or_else(Vec::new, |lends| lends.handles);
+    lent.into_iter().for_each(|handle| handles.give_back(handle));
     Ok(())
+}
+
+impl GuestLends {
+    /// Makes sure that one more has a place, as far as the guests may make the host hold them.
+    fn make_room(&mut self, budget: &Budget) -> Result<(), Error> {
+        if self.handles.len() < self.handles.capacity() {
+            return Ok(());
+        }
+        let more = self.handles.len().max(16);
+        let charge = self.charge.get_or_insert_with(|| budget.empty(BudgetKind::Buffer));
+        charge.add((2 * more * size_of::<u32>()) as u64)?;
+        let no_memory = |_| Error::limit("the system has no memory for more handles that are lent");
+        self.handles.try_reserve_exact(more).map_err(no_memory)
+    }
 }
 
 /// A resource type, as handles of an instance are of it.
@@ -219,22 +234,16 @@ fn lend<T: 'static>(
 ) -> Result<u32, Error> {
     let budget = store.budget().clone();
     let state = store.attachment::<State>();
-    if let Some(call) = state.calls.last_mut()
-        && call.lends.len() == call.lends.capacity()
-    {
-        let more = call.lends.len().max(16);
-        let charge = call.lends_charge.get_or_insert_with(|| budget.empty(BudgetKind::Buffer));
-        charge.add((2 * more * size_of::<u32>()) as u64)?;
-        let no_memory = |_| Error::limit("the system has no memory for more handles that are lent");
-        call.lends.try_reserve_exact(more).map_err(no_memory)?;
+    if let Some(call) = state.calls.last_mut() {
+        call.lends.get_or_insert_default().make_room(&budget)?;
     }
     let rep = state.lend(from, index, from_type)?;
     if from_type != to_type {
         return Err(wrong_resource());
     }
     let number = state.calls.len().checked_sub(1).map(|number| number as u32);
-    if let Some(call) = state.calls.last_mut() {
-        call.lends.push(index);
+    if let Some(lends) = state.calls.last_mut().and_then(|call| call.lends.as_mut()) {
+        lends.handles.push(index);
     }
     state.give_borrow((to, number), (to_type, rep), &budget)
 }

@@ -200,7 +200,8 @@ fn arguments<T: 'static>(
     let mut guest = InStore { store, side };
     let call = Some(key.index | TASK_SCOPE);
     let mut lower = Lower::new(side, boundary, (&mut guest, call), (&mut lends, &mut strings));
-    let slots = lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple);
+    let mut slots = Vec::new();
+    let lowered = lower.values(MAX_FLAT_PARAMS, &vals, ty.params_tuple, &mut slots);
     let state = store.attachment::<State>();
     if subtask.is_none()
         && let Some(task) = state.concurrent.tasks.get_mut(key)
@@ -208,7 +209,7 @@ fn arguments<T: 'static>(
     {
         host.lends = lends;
     }
-    slots
+    lowered.map(|()| slots)
 }
 
 /// `canon task.return`

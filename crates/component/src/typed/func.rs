@@ -140,9 +140,7 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
         if let Err(trap) = state.enter(&mut globals, self.callee.side.instance, Entry::Host) {
             return Err(refused(state, &self.func, trap));
         }
-        let number = state.begin(None);
-        state.is_of(self.func.func);
-        Ok(number)
+        Ok(state.begin_of(Some(self.func.func)))
     }
 
     fn in_callee<T: 'static>(

@@ -32,7 +32,9 @@ impl<'a> GivenHandles<'a> {
     /// Whether a handle of the host's can be given, together with those before it.
     pub(super) fn any(&mut self, any: ResourceAny, rust: TypeId, is_own: bool) -> Result<(), Error> {
         let ty = self.resources.get(rust)?;
-        self.handles.look(self.state, (ty, is_own), any).map_err(|reason| usage(&reason))
+        self.handles
+            .look((self.state.id, &mut self.state.host_handles), (ty, is_own), any)
+            .map_err(|reason| usage(&reason))
     }
 }
 

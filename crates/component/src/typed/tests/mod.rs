@@ -258,7 +258,10 @@ impl Compared {
         let side = side(&self.shared, self.encoding);
         let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
         let to = (&mut lends, &mut strings);
-        abi::Lower::new(&side, Boundary::Host, (guest, None), to).values(max_flat, vals, self.tuple)
+        let mut slots = Vec::new();
+        let mut lower = abi::Lower::new(&side, Boundary::Host, (guest, None), to);
+        lower.values(max_flat, vals, self.tuple, &mut slots)?;
+        Ok(slots)
     }
 
     fn typed<V: Lift>(

@@ -1,7 +1,7 @@
 //! One call: from the function that a guest imports to the one that another exports, with everything that the canonical ABI has around it (`canon_lower`, `canon_lift`).
 //!
 //! Must stay true: whatever ends the call by a trap leaves the callee entered, which poisons it. What nobody can see is left away: a call into an instance that sees no
-//! context leaves no record, unless there are borrowed handles, which must be gone at its end.
+//! context leaves no record, unless there are borrowed handles, which must be gone at its end; and flags of one that can call nobody stay as they are.
 
 use wasm_encoder::{BlockType, Instruction, ValType};
 
@@ -15,7 +15,7 @@ use super::which::Call;
 use crate::abi::MAX_FLAT_RESULTS;
 use crate::entry::{AT_REST, ENTERED, MAY_ENTER, MAY_LEAVE};
 use crate::plan::InstanceNumber;
-use crate::types::{Flat, FuncTypeDef, TypeIndex, TypeTable};
+use crate::types::{Flat, FuncTypeDef, TypeIndex, TypeTable, ValType as ValueType};
 
 /// How values are passed, which is the same on both sides.
 struct Passing {
@@ -74,11 +74,12 @@ pub(super) fn adapter(builder: &mut Builder<'_>, call: &Call<'_>) -> Result<(), 
 }
 
 /// Generates what has a side's instance allocate: it may not leave meanwhile, and what it keeps for the call is not there (canonical ABI, `reallocate`).
-pub(super) fn realloc(builder: &mut Builder<'_>, side: SideIndex) -> Result<(u32, Code), Walked> {
-    let def = builder.side_def(side);
-    let (instance, realloc) = (def.instance, def.realloc.clone().ok_or(Walked::Type)?);
+pub(super) fn realloc(
+    builder: &mut Builder<'_>,
+    (side, instance): (SideIndex, InstanceNumber),
+    core: FuncRef,
+) -> (u32, Code) {
     let sees_context = builder.sees_context(instance);
-    let core = builder.core_func(&realloc, &[ValType::I32; 4], &[ValType::I32]);
     let mut generator = Generator::new(builder, 4, (side, side));
     let before = generator.forbid_leaving(instance);
     if sees_context {
@@ -92,7 +93,7 @@ pub(super) fn realloc(builder: &mut Builder<'_>, side: SideIndex) -> Result<(u32
     generator.set_flags(instance, before);
     generator.code.end();
     let code = generator.code;
-    Ok((builder.ty(&[ValType::I32; 4], &[ValType::I32]), code))
+    (builder.ty(&[ValType::I32; 4], &[ValType::I32]), code)
 }
 
 /// Generates the functions for types that are outlined, and for those that these need.
@@ -115,7 +116,15 @@ impl Generator<'_, '_> {
         let (ty, callee_ty) = (types.func(call.ty), types.func(call.callee.ty));
         let may_throw = self.builder.may_throw;
         let is_recorded = ty.has_borrow || self.builder.sees_context(call.callee.instance);
-        self.enter(call);
+        let leads_out = self.builder.leads_out(call.callee.instance);
+        let is_all = !leads_out && !is_recorded && !may_throw && call.callee.options.post_return.is_none();
+        let ends_in_callee =
+            is_all && self.builder.has_tail_calls && self.passes_as_it_is((callee_ty.result, ty.result));
+        let failing = match ends_in_callee {
+            true => Some(self.builder.failing(&passing.lowered().1)?),
+            false => None,
+        };
+        self.enter(call, leads_out, failing);
         if is_recorded {
             self.host(HostFunction::BeginCall);
         }
@@ -129,6 +138,11 @@ impl Generator<'_, '_> {
             let results: Vec<ValType> = passing.lifted_result().into_iter().map(val_type).collect();
             self.builder.core_func(&call.callee.core, &passing.param_types(), &results)
         };
+        if ends_in_callee {
+            self.code.tail_call(core);
+            self.code.end();
+            return Ok(());
+        }
         self.code.call(core);
         let returned = passing.lifted_result().map(|flat| self.code.local(flat));
         if let Some(returned) = returned {
@@ -138,10 +152,12 @@ impl Generator<'_, '_> {
         if let Some(post_return) = &call.callee.options.post_return {
             let params: Vec<ValType> = returned.iter().map(|local| val_type(local.ty)).collect();
             let post_return = self.builder.core_func(post_return, &params, &[]);
-            let before = self.forbid_leaving(call.callee.instance);
+            let before = leads_out.then(|| self.forbid_leaving(call.callee.instance));
             returned.into_iter().for_each(|local| self.code.get(local));
             self.code.call(post_return);
-            self.set_flags(call.callee.instance, before);
+            if let Some(before) = before {
+                self.set_flags(call.callee.instance, before);
+            }
         }
         if may_throw {
             self.code.op(Instruction::Br(2));
@@ -153,7 +169,7 @@ impl Generator<'_, '_> {
         if is_recorded {
             self.host(HostFunction::EndCall(call.caller));
         }
-        for instance in &call.entered {
+        for instance in call.entered.iter().filter(|_| leads_out) {
             self.set_flags_to(*instance, AT_REST);
         }
         if let Some(result) = result {
@@ -164,22 +180,37 @@ impl Generator<'_, '_> {
     }
 
     /// Checks that the caller may leave, and enters the callee. What the flags become does not depend on what they were, which is known: then no call waits for what the one before has stored.
-    fn enter(&mut self, call: &Call<'_>) {
-        self.get_flags(call.caller);
-        self.code.i32(MAY_LEAVE);
-        self.code.op(Instruction::I32And);
-        self.code.op(Instruction::I32Eqz);
-        self.trap_if(TrapCode::CannotLeave, None);
+    ///
+    /// A callee that leads nowhere is not entered: while it runs, nobody else does, so that it is never met in a call; and after a trap nobody calls it any more, since whoever was called from the host has entered the
+    /// outermost instance, or that has not come into being.
+    /// Where the call ends in the callee, `failing` ends it that cannot be made.
+    fn enter(&mut self, call: &Call<'_>, leads_out: bool, failing: Option<FuncRef>) {
+        self.check_flag((call.caller, MAY_LEAVE), TrapCode::CannotLeave, failing);
         for instance in &call.entered {
-            self.get_flags(*instance);
-            self.code.i32(MAY_ENTER);
-            self.code.op(Instruction::I32And);
-            self.code.op(Instruction::I32Eqz);
-            self.trap_if(TrapCode::CannotEnter, None);
+            if self.builder.leads_out(*instance) {
+                self.check_flag((*instance, MAY_ENTER), TrapCode::CannotEnter, failing);
+            }
         }
-        for instance in &call.entered {
+        for instance in call.entered.iter().filter(|_| leads_out) {
             self.set_flags_to(*instance, ENTERED);
         }
+    }
+
+    fn check_flag(
+        &mut self,
+        (instance, flag): (InstanceNumber, u32),
+        code: TrapCode,
+        failing: Option<FuncRef>,
+    ) {
+        self.get_flags(instance);
+        self.code.i32(flag);
+        self.code.op(Instruction::I32And);
+        self.code.op(Instruction::I32Eqz);
+        let Some(failing) = failing else { return self.trap_if(code, None) };
+        self.code.if_();
+        self.code.i32(code as u32);
+        self.code.tail_call(failing);
+        self.code.end();
     }
 
     fn params(&mut self, types: (TypeIndex, TypeIndex), passing: &Passing) -> Result<(), Walked> {
@@ -224,6 +255,18 @@ impl Generator<'_, '_> {
         self.check(self.to, wanted, size, TrapCode::PointerOutOfBounds)?;
         self.value((from, to), Place::Memory(Address::at(returned)), Place::Memory(Address::at(wanted)))?;
         Ok(None)
+    }
+
+    /// Whether a result is passed back without looking at it: there is none, or any bits of it are a value that is the same on both sides.
+    fn passes_as_it_is(&self, types: (Option<TypeIndex>, Option<TypeIndex>)) -> bool {
+        let (Some(from), Some(to)) = types else { return true };
+        let number = self.ty(from);
+        number == self.ty(to)
+            && match number {
+                ValueType::S32 | ValueType::U32 | ValueType::S64 | ValueType::U64 => true,
+                ValueType::Float32 | ValueType::Float64 => !self.builder.canonical_nans,
+                _ => false,
+            }
     }
 
     fn size(&self, ty: TypeIndex) -> Size {

@@ -36,6 +36,8 @@ impl Address {
 pub(super) enum Op {
     Plain(Instruction<'static>),
     Call(FuncRef),
+    /// Of a function that returns for the one that calls it.
+    TailCall(FuncRef),
 }
 
 /// See the module's documentation.
@@ -94,6 +96,10 @@ impl Code {
 
     pub(super) fn call(&mut self, func: FuncRef) {
         self.ops.push(Op::Call(func));
+    }
+
+    pub(super) fn tail_call(&mut self, func: FuncRef) {
+        self.ops.push(Op::TailCall(func));
     }
 
     pub(super) fn get(&mut self, local: Local) {

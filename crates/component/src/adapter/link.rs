@@ -48,7 +48,7 @@ impl Component {
             return Ok(none);
         }
         let may_throw = self.may_throw()?;
-        let needs = Needs::of((self.engine(), may_throw), is_first, &self.calls().sees_context);
+        let needs = Needs::of((self.engine(), may_throw), is_first, &self.calls().seen);
         let made = generate((self.plan(), needs), calls, left.of_module(), goes_on)?;
         let (ops, work) = (made.ops + Allowance::OPS_OF_MODULE, made.work + Allowance::OPS_OF_MODULE);
         if made.parts.calls.is_empty() {

@@ -21,13 +21,12 @@ mod value;
 mod variant;
 mod which;
 
-use std::collections::HashSet;
-
 use innkeeper_engine as core;
 use innkeeper_engine::{Adapters, Engine, Error, Feature, NanBits};
 
 use crate::plan::{CoreDef, InstanceNumber, Plan, TrampolineNumber};
 use host::HostFunction;
+use which::Seen;
 pub(crate) use which::{Batch, Calls, why_walked};
 
 /// Why calls from one component to another are walked: each value is made one of the host's on the way, which takes longer. See [`crate::Instance::walked_calls`].
@@ -92,18 +91,16 @@ pub(crate) struct Needs<'c> {
     pub(crate) may_throw: bool,
     /// Whether the module is the first of its component, and defines the flags that it uses: its own globals are nearer at hand than imported ones.
     pub(crate) defines_flags: bool,
-    /// Instances whose functions can see what is kept for the call that they are in.
-    pub(crate) sees_context: &'c HashSet<InstanceNumber>,
+    pub(crate) has_tail_calls: bool,
+    pub(crate) seen: &'c Seen,
 }
 
 impl<'c> Needs<'c> {
-    pub(crate) fn of(
-        (engine, may_throw): (&Engine, bool),
-        defines_flags: bool,
-        sees_context: &'c HashSet<InstanceNumber>,
-    ) -> Needs<'c> {
-        let canonical_nans = engine.config().nan_bits == NanBits::Canonical;
-        Needs { canonical_nans, may_throw, defines_flags, sees_context }
+    pub(crate) fn of((engine, may_throw): (&Engine, bool), defines_flags: bool, seen: &'c Seen) -> Needs<'c> {
+        let config = engine.config();
+        let canonical_nans = config.nan_bits == NanBits::Canonical;
+        let has_tail_calls = config.features.contains(Feature::TailCalls);
+        Needs { canonical_nans, may_throw, defines_flags, has_tail_calls, seen }
     }
 }
 

@@ -3,20 +3,21 @@
 //! Must stay true: the same plan gives the same bytes, so that what is compiled of them is found again.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use wasm_encoder::{
     CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
     GlobalType, ImportSection, Instruction, MemoryType, Module, NameMap, NameSection, TypeSection, ValType,
 };
 
-use super::code::{Code, Op};
+use super::code::{Code, Local, Op};
 use super::cost::Known;
 use super::host::HostFunction;
+use super::which::Seen;
 use super::{Allowance, Import, Needs, Parts, Walked, flags_name};
 use crate::decode::Encoding;
 use crate::plan::{CoreDef, InstanceNumber, Options, Plan, TrampolineNumber};
-use crate::types::TypeIndex;
+use crate::types::{Flat, TypeIndex};
 
 /// A function of the module: an import, or one that it defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +61,7 @@ pub(super) struct Builder<'p> {
     pub(super) canonical_nans: bool,
     /// Functions may throw exceptions, which end at the boundary.
     pub(super) may_throw: bool,
+    pub(super) has_tail_calls: bool,
     types: Vec<(Vec<ValType>, Vec<ValType>)>,
     by_type: HashMap<(Vec<ValType>, Vec<ValType>), u32>,
     imports: Vec<(Import, EntityType)>,
@@ -72,6 +74,8 @@ pub(super) struct Builder<'p> {
     sides: Vec<SideDef>,
     by_side: HashMap<SideDef, SideIndex>,
     reallocs: HashMap<SideIndex, FuncRef>,
+    /// What traps in the place of functions with such results.
+    failing: HashMap<Vec<ValType>, FuncRef>,
     /// What copies strings from one memory to another.
     text_copies: HashMap<(CoreDef, CoreDef), FuncRef>,
     outlined: HashMap<Outlined, FuncRef>,
@@ -83,7 +87,7 @@ pub(super) struct Builder<'p> {
     most_ops: usize,
     /// Memoized, by type.
     pub(super) known: HashMap<TypeIndex, Known>,
-    sees_context: &'p HashSet<InstanceNumber>,
+    seen: &'p Seen,
 }
 
 impl<'p> Builder<'p> {
@@ -92,6 +96,7 @@ impl<'p> Builder<'p> {
             plan,
             canonical_nans: needs.canonical_nans,
             may_throw: needs.may_throw,
+            has_tail_calls: needs.has_tail_calls,
             types: Vec::new(),
             by_type: HashMap::new(),
             imports: Vec::new(),
@@ -102,6 +107,7 @@ impl<'p> Builder<'p> {
             sides: Vec::new(),
             by_side: HashMap::new(),
             reallocs: HashMap::new(),
+            failing: HashMap::new(),
             text_copies: HashMap::new(),
             outlined: HashMap::new(),
             waiting: Vec::new(),
@@ -109,12 +115,17 @@ impl<'p> Builder<'p> {
             ops: 0,
             most_ops,
             known: HashMap::new(),
-            sees_context: needs.sees_context,
+            seen: needs.seen,
         }
     }
 
     pub(super) fn sees_context(&self, instance: InstanceNumber) -> bool {
-        self.sees_context.contains(&instance)
+        self.seen.context.contains(&instance)
+    }
+
+    /// Whether code of an instance, or of one in it, can call anybody. Where not, nobody can tell its flags: see [`Seen`].
+    pub(super) fn leads_out(&self, instance: InstanceNumber) -> bool {
+        self.seen.leads_out.contains(&instance)
     }
 
     pub(super) fn ty(&mut self, params: &[ValType], results: &[ValType]) -> u32 {
@@ -201,9 +212,36 @@ impl<'p> Builder<'p> {
         if let Some(known) = self.reallocs.get(&side) {
             return Ok(*known);
         }
-        let (ty, code) = super::call::realloc(self, side)?;
-        let func = self.define(ty, code)?;
+        let SideDef { instance, realloc, .. } = self.side_def(side);
+        let (instance, realloc) = (*instance, realloc.clone().ok_or(Walked::Type)?);
+        let core = self.core_func(&realloc, &[ValType::I32; 4], &[ValType::I32]);
+        let func = match self.leads_out(instance) {
+            true => {
+                let (ty, code) = super::call::realloc(self, (side, instance), core);
+                self.define(ty, code)?
+            }
+            // It has nobody to call meanwhile.
+            false => core,
+        };
         self.reallocs.insert(side, func);
+        Ok(func)
+    }
+
+    /// What traps by a [`TrapCode`] in the place of a function with such results, which it is a tail call of: so that has no other calls, and needs no frame.
+    pub(super) fn failing(&mut self, results: &[ValType]) -> Result<FuncRef, Walked> {
+        if let Some(known) = self.failing.get(results) {
+            return Ok(*known);
+        }
+        let trap = self.host(HostFunction::Trap);
+        let mut code = Code::new(1);
+        code.get(Local { index: 0, ty: Flat::I32 });
+        code.i32(0);
+        code.call(trap);
+        code.op(Instruction::Unreachable);
+        code.end();
+        let ty = self.ty(&[ValType::I32], results);
+        let func = self.define(ty, code)?;
+        self.failing.insert(results.to_vec(), func);
         Ok(func)
     }
 
@@ -286,6 +324,7 @@ impl<'p> Builder<'p> {
                 match op {
                     Op::Plain(instruction) => function.instruction(instruction),
                     Op::Call(func) => function.instruction(&Instruction::Call(self.number(*func))),
+                    Op::TailCall(func) => function.instruction(&Instruction::ReturnCall(self.number(*func))),
                 };
             }
             codes.function(&function);

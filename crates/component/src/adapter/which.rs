@@ -87,8 +87,7 @@ pub(crate) struct Calls {
     pub(crate) batches: Vec<Batch>,
     /// For each call that is in a batch, or is the same as one that is, the one whose code it has: the first.
     firsts: HashMap<TrampolineNumber, TrampolineNumber>,
-    /// Instances whose functions can see what is kept for the call that they are in.
-    pub(super) sees_context: HashSet<InstanceNumber>,
+    pub(super) seen: Seen,
     /// Whether functions of the component's modules may throw exceptions, once it is known.
     pub(super) may_throw: OnceLock<bool>,
 }
@@ -103,7 +102,7 @@ impl Calls {
     /// Groups calls into as few modules as can be: a module's functions must be there before another one imports them, and after those that they call.
     pub(crate) fn of(plan: &Plan) -> Calls {
         let (mut calls, mut pending) =
-            (Calls { sees_context: sees_context(plan), ..Calls::default() }, Pending::default());
+            (Calls { seen: Seen::of(plan), ..Calls::default() }, Pending::default());
         let mut known: HashMap<Same<'_>, TrampolineNumber> = HashMap::new();
         for (number, step) in plan.steps.iter().enumerate() {
             if !pending.in_order.is_empty() && calls.needs(plan, step, &pending) {
@@ -185,18 +184,36 @@ impl Pending {
     }
 }
 
-/// Instances whose functions can see what is kept for the call that they are in, or that they are in one.
-fn sees_context(plan: &Plan) -> HashSet<InstanceNumber> {
-    let seeing = plan.trampolines.iter().filter(|trampoline| {
-        match trampoline.kind {
+/// What instances can tell of the calls that they are in.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Those whose functions can see what is kept for the call that they are in, or that they are in one.
+    pub(super) context: HashSet<InstanceNumber>,
+    /// Those that can call anybody, the host too, since their modules are given something to do that with, and those which such are in. None of the others can wait, or have a resource of its own that somebody drops: it runs
+    /// from the beginning of a call to its end, and nobody else meanwhile.
+    pub(super) leads_out: HashSet<InstanceNumber>,
+}
+
+impl Seen {
+    fn of(plan: &Plan) -> Seen {
+        let sees_context = |kind: &TrampolineKind| match kind {
             TrampolineKind::ContextGet(_)
             | TrampolineKind::ContextSet(_)
             | TrampolineKind::TaskReturn { .. }
             | TrampolineKind::Concurrent { .. } => true,
             // Who makes such a call may have to wait for it, which only tasks may.
-            TrampolineKind::Lower { ty, .. } => plan.types.func(ty).is_async,
+            TrampolineKind::Lower { ty, .. } => plan.types.func(*ty).is_async,
             _ => false,
+        };
+        let seeing = plan.trampolines.iter().filter(|trampoline| sees_context(&trampoline.kind));
+        let mut leads_out = HashSet::new();
+        for trampoline in &plan.trampolines {
+            let mut next = Some(trampoline.instance);
+            // Those around one that is known are known too.
+            while let Some(instance) = next.filter(|instance| leads_out.insert(*instance)) {
+                next = plan.parents[instance.0 as usize];
+            }
         }
-    });
-    seeing.map(|trampoline| trampoline.instance).collect()
+        Seen { context: seeing.map(|trampoline| trampoline.instance).collect(), leads_out }
+    }
 }

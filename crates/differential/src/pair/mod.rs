@@ -39,6 +39,9 @@ impl Told {
     }
 }
 
+/// Something that a component could do beyond its own code.
+const LEADS_OUT: &str = "(type $out (resource (rep i32))) (core func (canon resource.drop $out))";
+
 /// Calls of one pair.
 const CALLS: usize = 6;
 
@@ -49,7 +52,10 @@ impl Pair {
         let mut random = Random::new(seed);
         let ty = Ty::random(&mut random, 3);
         let encodings = ["utf8", "utf16", "latin1+utf16"];
-        let text = text(&ty, random.pick(&encodings), random.pick(&encodings));
+        let (c, d) = (random.pick(&encodings), random.pick(&encodings));
+        // There is more around calls of a component that could call somebody itself.
+        let out = if seed.is_multiple_of(2) { "" } else { LEADS_OUT };
+        let text = text(&ty, (c, out), d);
         Pair { text, ty, random }
     }
 
@@ -190,7 +196,7 @@ fn engine(tiers: Tiers, adapters: Adapters) -> Engine {
 }
 
 /// Both components, in one.
-fn text(ty: &Ty, c: &str, d: &str) -> String {
+fn text(ty: &Ty, (c, out): (&str, &str), d: &str) -> String {
     let mut defs = Vec::new();
     let t = ty.text(&mut defs);
     let own: String = (defs.iter().enumerate())
@@ -253,7 +259,7 @@ fn text(ty: &Ty, c: &str, d: &str) -> String {
         (peek(&of_c), peek(&of_d).replace("(core func $m \"poke\")", "(core func $r \"poke\")"));
     format!(
         r#"(component
-        (component $C {own}
+        (component $C {own} {out}
             (core module $m {both}
                 (global $at (mut i32) (i32.const 0))
                 (func (export "f") (param {params}) {stores})

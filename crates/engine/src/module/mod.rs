@@ -359,8 +359,9 @@ impl ModuleParts {
         self.tiers.get().map_or(Lacking::default(), ModuleTiers::write_cache)
     }
 
-    /// Whether the module only stands between guests.
-    pub(crate) fn is_adapter(&self) -> bool {
+    /// Whether the module only stands between guests: it was generated for calls of components.
+    #[must_use]
+    pub fn is_adapter(&self) -> bool {
         self.purpose != Purpose::Guest
     }
 

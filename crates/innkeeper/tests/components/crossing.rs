@@ -133,6 +133,88 @@ fn c54_a_trap_poisons_both() {
     }
 }
 
+/// C54: so it is where the callee can call nobody, which generated code does not look at its flags for; with and without something to do at the call's end.
+#[test]
+fn c54_a_trap_in_a_callee_that_leads_nowhere_poisons_both() {
+    for (ty, end) in [("u32", ""), ("bool", ""), ("u32", r#"(post-return (core func $m "post"))"#)] {
+        let text = format!(
+            r#"(component
+            (component $C
+                (core module $m (global $n (mut i32) (i32.const 0)) (func (export "post") (param i32))
+                    (func (export "f") (result i32)
+                        (global.set $n (i32.add (global.get $n) (i32.const 1)))
+                        (if (i32.eq (global.get $n) (i32.const 3)) (then unreachable))
+                        (i32.const 1)))
+                (core instance $m (instantiate $m))
+                (func (export "f") (result {ty}) (canon lift (core func $m "f") {end})))
+            (component $D (import "f" (func $f (result {ty}))) (core func $f (canon lower (func $f))) {})
+            (instance $c (instantiate $C))
+            (instance $d (instantiate $D (with "f" (func $c "f"))))
+            (func (export "run") (alias export $d "run"))
+            (func (export "f") (alias export $c "f")))"#,
+            CALLER.replace("u32", ty)
+        );
+        for engine in all_engines() {
+            let (mut store, instance) = super::instance(&engine, &text);
+            let one = if ty == "u32" { Val::U32(1) } else { Val::Bool(true) };
+            for name in ["f", "run"] {
+                assert_eq!(call(&mut store, instance, name, &[]).unwrap(), Some(one.clone()));
+            }
+            let error = call(&mut store, instance, "run", &[]).unwrap_err();
+            assert_eq!(error.trap(), Some(innkeeper::Trap::Unreachable));
+            assert_eq!(error.backtrace().frames().len(), 2, "{error:?}");
+            assert!(instance.is_poisoned(&mut store));
+            for name in ["run", "f"] {
+                let error = call(&mut store, instance, name, &[]).unwrap_err();
+                assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter));
+            }
+        }
+    }
+}
+
+/// C57: a component around one that leads nowhere is entered with it, whoever is in it may not be met.
+#[test]
+fn c57_a_callee_that_leads_nowhere_is_in_one_that_is_entered() {
+    let text = r#"(component
+        (import "host" (func $host))
+        (component $P
+            (import "host" (func $host))
+            (component $Inner (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+                (func (export "f") (canon lift (core func $m "f"))))
+            (component $Calls (import "host" (func $host)) (core func $host (canon lower (func $host)))
+                (core module $m (import "" "host" (func $host)) (func (export "g") (call $host)))
+                (core instance $m (instantiate $m (with "" (instance (export "host" (func $host))))))
+                (func (export "g") (canon lift (core func $m "g"))))
+            (instance $inner (instantiate $Inner))
+            (instance $calls (instantiate $Calls (with "host" (func $host))))
+            (func (export "f") (alias export $inner "f"))
+            (func (export "g") (alias export $calls "g")))
+        (component $D (import "f" (func $f)) (import "g" (func $g))
+            (core func $f (canon lower (func $f))) (core func $g (canon lower (func $g)))
+            (core module $m (import "" "f" (func $f)) (import "" "g" (func $g))
+                (func (export "run") (call $f) (call $g) (call $f)))
+            (core instance $m (instantiate $m (with "" (instance (export "f" (func $f)) (export "g" (func $g))))))
+            (func (export "run") (canon lift (core func $m "run"))))
+        (instance $p (instantiate $P (with "host" (func $host))))
+        (instance $d (instantiate $D (with "f" (func $p "f")) (with "g" (func $p "g"))))
+        (func (export "run") (alias export $d "run"))
+        (func (export "f") (alias export $p "f")))"#;
+    for engine in all_engines() {
+        let mut linker: Linker<Option<innkeeper::component::Func>> = Linker::new(&engine);
+        linker.root().func_new("host", |mut store, _, _| match *store.data() {
+            Some(func) => func.call(&mut store, &[], &mut []),
+            None => Ok(()),
+        });
+        let mut store = Store::new(&engine, None).unwrap();
+        let instance = linker.instantiate(&mut store, &component(&engine, text)).unwrap();
+        (0..2).for_each(|_| assert_eq!(call(&mut store, instance, "run", &[]).unwrap(), None));
+        *store.data_mut() = instance.get_func(&mut store, "f");
+        let error = call(&mut store, instance, "run", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+        assert!(instance.is_poisoned(&mut store));
+    }
+}
+
 /// C55: a trap while the result is handed to the caller: its allocator, or where it wants the result.
 #[test]
 fn c55_results_that_cannot_be_handed_over_trap() {

@@ -38,8 +38,14 @@ impl Translator<'_, '_> {
             }
             Operator::CallRef { type_index } => self.call_ref(TypeIndex(*type_index)),
             Operator::ReturnCall { function_index } => {
+                let func = FuncIndex(*function_index);
+                match self.module.is_adapter() && self.module.defined(func).is_some() {
+                    // What stands between guests calls a function of its own at its end where it traps.
+                    true => self.make_cold(),
+                    false => self.note_unused(func),
+                }
                 let callee = self.direct(*function_index);
-                self.return_call(&callee, self.module.type_of_func(FuncIndex(*function_index)))
+                self.return_call(&callee, self.module.type_of_func(func))
             }
             Operator::ReturnCallIndirect { type_index, table_index } => {
                 let callee = self.indirect(*table_index, TypeIndex(*type_index))?;

@@ -378,10 +378,17 @@ impl Translator<'_, '_> {
     }
 
     /// Checks the stack, and answers requests. A function that calls nothing need not: it cannot recurse, and the stack has
-    /// headroom.
+    /// headroom. Nor need one that stands between guests and ends where it calls one: it has no frame then, and every circle of calls comes by a guest's function.
     pub(super) fn poll_at_entry(&mut self, body: &FunctionBody<'_>) -> Result {
-        for operator in body.get_operators_reader()? {
-            if is_call(&operator?) {
+        let is_adapter = self.module.is_adapter();
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            let operator = operators.read()?;
+            let is_end = || -> Result<bool> {
+                let comes_back = !matches!(operators.clone().read()?, Operator::Unreachable);
+                Ok(matches!(operator, Operator::ReturnCall { .. }) || !comes_back)
+            };
+            if is_call(&operator) && !(is_adapter && is_end()?) {
                 self.poll();
                 break;
             }

@@ -225,13 +225,19 @@ impl Translator<'_, '_> {
             if let Some(body) = self.inliner.body(module, defined)? {
                 return self.inline(defined, &body);
             }
-            if self.inliner.is_unused(module, defined) {
-                // Nor does anybody come here, so far.
-                self.make_cold();
-            }
+            self.note_unused(func);
         }
         let callee = self.direct(func.0);
         self.call(&callee, module.type_of_func(func))
+    }
+
+    /// At a call of a function: where that was never called, nobody comes here, so far.
+    pub(super) fn note_unused(&mut self, func: FuncIndex) {
+        let module = self.module;
+        let Some(defined) = module.defined(func) else { return };
+        if self.inliner.is_unused(module, defined) {
+            self.make_cold();
+        }
     }
 
     /// Puts the block that code is being written to out of the way of others.

@@ -92,8 +92,16 @@ fn composed((types, imported): (&str, &str), ty: &str, (core, body): (&str, &str
     )
 }
 
+/// What a callee has that could call somebody: it could drop a resource.
+const LEADS_OUT: &str = "(type $out (resource (rep i32))) (core func (canon resource.drop $out))";
+
 pub fn nop() -> String {
     composed(("", ""), "", ("", ""), "(call $f)")
+}
+
+/// The callee could call somebody, as most can that were made by toolchains: then it must be known that it is in a call.
+pub fn nop_into_one_that_leads_out() -> String {
+    composed((LEADS_OUT, ""), "", ("", ""), "(call $f)")
 }
 
 pub fn bytes(length: u32) -> String {
@@ -114,11 +122,19 @@ pub fn string(length: u32) -> String {
     )
 }
 
-/// Fields of ten types, twice, which lie as they do in what programs pass.
 pub fn record() -> String {
+    record_into("")
+}
+
+pub fn record_into_one_that_leads_out() -> String {
+    record_into(LEADS_OUT)
+}
+
+/// Fields of ten types, twice, which lie as they do in what programs pass.
+fn record_into(out: &str) -> String {
     let kinds = ["u32", "u8", "s64", "bool", "f64", "u16", "char", "s8", "f32", "u64"];
     let fields: String = (0..20).map(|i| format!("(field \"f{i}\" {})", kinds[i % kinds.len()])).collect();
-    let types = format!("(type $r' (record {fields})) (export $r \"r\" (type $r'))");
+    let types = format!("{out} (type $r' (record {fields})) (export $r \"r\" (type $r'))");
     let imported = format!("(type $r' (record {fields})) (export \"r\" (type $r (eq $r')))");
     composed((&types, &imported), r#"(param "r" $r)"#, ("(param i32)", ""), "(call $f (i32.const 1024))")
 }

@@ -5,7 +5,7 @@
 //! the host where the host calls.
 //!
 //! ```console
-//! $ cargo run --release --manifest-path benches/components/Cargo.toml [WORDS IN THE NAME OF WHAT IS MEASURED]
+//! $ cargo run --release --manifest-path benches/components/Cargo.toml [WORDS IN THE NAME OF WHAT IS MEASURED [ours|theirs]]
 //! ```
 
 mod guest;
@@ -41,7 +41,7 @@ struct Case {
     make: fn(&Host) -> Round,
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 15] = [
     Case {
         name: "guest to host: nop",
         times: 200_000,
@@ -82,6 +82,12 @@ const CASES: [Case; 13] = [
     Case { name: "host to guest: nop, untyped", times: 50_000, aim: 0.8, make: |host| (host.untyped)() },
     Case { name: "composed: nop", times: 500_000, aim: 0.8, make: |host| (host.guest)(&guest::nop()) },
     Case {
+        name: "composed: nop, callee with calls",
+        times: 500_000,
+        aim: 0.8,
+        make: |host| (host.guest)(&guest::nop_into_one_that_leads_out()),
+    },
+    Case {
         name: "composed: list<u8> of 1 MiB",
         times: 20,
         aim: 0.1,
@@ -105,6 +111,12 @@ const CASES: [Case; 13] = [
         aim: 0.9,
         make: |host| (host.guest)(&guest::record()),
     },
+    Case {
+        name: "composed: record, callee with calls",
+        times: 50_000,
+        aim: 0.9,
+        make: |host| (host.guest)(&guest::record_into_one_that_leads_out()),
+    },
 ];
 
 fn main() {
@@ -119,9 +131,14 @@ fn main() {
             continue;
         }
         // For whoever looks at one engine with a profiler.
-        if only.as_deref() == Some("ours") {
-            let mut ours = (case.make)(&innkeeper_host::HOST);
-            (0..20 * ROUNDS).for_each(|_| ours(case.times));
+        let alone = match only.as_deref() {
+            Some("ours") => Some(&innkeeper_host::HOST),
+            Some("theirs") => Some(&wasmtime_host::HOST),
+            _ => None,
+        };
+        if let Some(host) = alone {
+            let mut alone = (case.make)(host);
+            (0..20 * ROUNDS).for_each(|_| alone(case.times));
             continue;
         }
         report(case);

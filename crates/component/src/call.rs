@@ -11,6 +11,7 @@ use crate::abi::{
     Boundary, Costs, InStore, LendingCall, Lends, Lift, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS,
     MAX_FLAT_RESULTS, Side, StringShapes,
 };
+use crate::concurrent::finish_left;
 use crate::entry::{Entry, check_leave, set_may_leave};
 use crate::func::{Func, HostCall, HostFunc, LiftedFunc};
 use crate::reentry::refused;
@@ -45,10 +46,12 @@ pub(crate) fn call_lifted<'p, T: 'static>(
     let entry = caller.entry();
     let (state, mut globals) = store.attachment_and_globals::<State>();
     if let Err(trap) = state.enter(&mut globals, callee.side.instance, entry) {
-        return Err(match caller.func() {
-            Some(func) => refused(state, func, trap),
-            None => trap.into(),
-        });
+        let Some(func) = caller.func() else { return Err(trap.into()) };
+        // What was left in the middle in it goes on to where it waits, and then the instance can be entered.
+        return match finish_left(store)? {
+            true => call_lifted(store, callee, caller),
+            false => Err(refused(store.attachment(), func, trap)),
+        };
     }
     let number = state.begin_of(caller.func().map(|func| func.func));
     let call = CallUnderWay::begun(store, number);

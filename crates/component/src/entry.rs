@@ -110,6 +110,12 @@ pub(crate) fn leave<T: 'static>(store: &mut StoreContextMut<'_, T>, callee: Inst
     state.leave(&mut globals, callee, entry);
 }
 
+/// Has nothing call into an instance any more, nor into those that it is in: something in it waits for what will never happen.
+pub(crate) fn poison<T: 'static>(store: &mut StoreContextMut<'_, T>, id: InstanceId) {
+    let (state, mut globals) = store.attachment_and_globals::<State>();
+    state.set_may_enter(&mut globals, (id, None), false);
+}
+
 /// Whether nothing can call into an instance any more: it is entered, and no call is under way.
 pub(crate) fn is_poisoned<T: 'static>(store: &mut StoreContextMut<'_, T>, id: InstanceId) -> bool {
     let (state, globals) = store.attachment_and_globals::<State>();

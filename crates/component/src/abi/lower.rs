@@ -145,7 +145,7 @@ impl<'a> Lower<'a> {
                 slots.resize(start + width, 0);
             }
             (ValType::Stream(_), Val::Stream(StreamAny(end)))
-            | (ValType::Future(_), Val::Future(FutureAny(end))) => slots.push(u64::from(self.end(*end, ty)?)),
+            | (ValType::Future(_), Val::Future(FutureAny(end))) => slots.push(u64::from(self.end(end, ty)?)),
             (ty, val) => slots.push(u64::from(self.number(ty, val)?)),
         }
         Ok(())
@@ -204,7 +204,7 @@ impl<'a> Lower<'a> {
             }
             (ValType::Stream(_), Val::Stream(StreamAny(end)))
             | (ValType::Future(_), Val::Future(FutureAny(end))) => {
-                let handle = self.end(*end, ty)?;
+                let handle = self.end(end, ty)?;
                 self.store_number(address, handle, 4)
             }
             (kind, val) => {
@@ -337,7 +337,7 @@ impl<'a> Lower<'a> {
     }
 
     /// Gives the guest the readable end of a stream or future.
-    fn end(&mut self, end: InFlight, ty: TypeIndex) -> Result<u32, Error> {
+    fn end(&mut self, end: &InFlight, ty: TypeIndex) -> Result<u32, Error> {
         let (budget, side) = (self.guest.budget(), self.side);
         self.guest.state().give_end(side.instance, end, (&side.shared, ty), &budget)
     }

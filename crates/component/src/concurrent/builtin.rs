@@ -240,7 +240,7 @@ impl ConcurrentBuiltin {
         (thread.state, thread.start) = (ThreadState::Suspended, Some((func, param)));
         let key = state.concurrent.threads.add(thread, &budget)?;
         if let Some(task) = state.concurrent.tasks.get_mut(task) {
-            task.threads.push(key);
+            task.threads.add(key);
         }
         Ok(index_of(state, key))
     }
@@ -267,26 +267,16 @@ fn index_of(state: &mut State, key: Key<Thread>) -> u32 {
     if let Some(index) = thread.index {
         return index;
     }
-    let threads = &mut state.instances[thread.instance.0 as usize].tasks.threads;
-    if threads.is_empty() {
-        threads.push(None);
-    }
-    let free = threads.iter().skip(1).position(Option::is_none).map(|index| index + 1);
-    let index = free.unwrap_or(threads.len());
-    if index == threads.len() {
-        threads.push(None);
-    }
-    threads[index] = Some(key);
+    let index = state.instances[thread.instance.0 as usize].tasks.threads.add(key);
     if let Some(thread) = state.concurrent.threads.get_mut(key) {
-        thread.index = Some(index as u32);
+        thread.index = Some(index);
     }
-    index as u32
+    index
 }
 
 /// The thread of an index, which must be suspended.
 fn suspended(state: &mut State, (instance, index): (InstanceId, u32)) -> Result<Key<Thread>, Trap> {
-    let key = state.tasks_of(instance).threads.get(index as usize).copied().flatten();
-    let key = key.ok_or(Trap::UnknownThread(index))?;
+    let key = state.tasks_of(instance).threads.get(index).ok_or(Trap::UnknownThread(index))?;
     match state.concurrent.threads.get(key).map(|thread| thread.state) {
         Some(ThreadState::Suspended) => Ok(key),
         _ => Err(Trap::NotSuspended(index)),

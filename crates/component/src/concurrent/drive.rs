@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 #[cfg(feature = "async")]
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::task::{Wake, Waker};
 
 use innkeeper_engine as core;
@@ -14,12 +14,14 @@ use innkeeper_engine::{Error, StoreContextMut};
 
 #[cfg(feature = "async")]
 use super::host::Accessor;
-use super::host::poll_woken;
+use super::host::{drop_ends, poll_woken};
 use super::schedule::{drop_poisoned, tick};
 use super::task::{self, HostCaller, HostResult, TaskCaller, TaskState};
 use super::thread::ThreadState;
-use super::{Key, Task, Wait};
-use crate::entry::Entry;
+#[cfg(feature = "async")]
+use super::turn::continue_left;
+use super::{Key, Task, Wait, finish_left};
+use crate::entry::{Entry, poison};
 use crate::func::{Func, LiftedFunc};
 use crate::reentry::refused;
 use crate::state::State;
@@ -87,6 +89,7 @@ pub(crate) fn call_from_host<T: 'static>(
     (func, callee): (&Func, &Arc<LiftedFunc>),
     (params, until): (&[Val], Until),
 ) -> Result<Option<Val>, Error> {
+    finish_left(store)?;
     let task = begin(store, (func, callee), params)?;
     let mut driven = Driven { task, until, returned: None };
     loop {
@@ -114,44 +117,8 @@ pub(crate) async fn call_from_host_async<T: Send + 'static>(
     (func, callee): (&Func, &Arc<LiftedFunc>),
     (params, until): (&[Val], Until),
 ) -> Result<Option<Val>, Error> {
-    /// After so many turns of guests, others of the executor have theirs.
-    const TURNS: usize = 64;
-    let task = begin(store, (func, callee), params)?;
-    let mut call = HostCallUnderWay { store, task: Some(task) };
-    let mut driven = Driven { task, until, returned: None };
-    std::future::poll_fn(move |context| {
-        let mut turns = 0;
-        loop {
-            if let Some(result) = driven.outcome(call.store) {
-                call.task = None;
-                return Poll::Ready(result);
-            }
-            let stepped = match step(call.store) {
-                Ok(Step::Ran) => {
-                    turns += 1;
-                    if turns == TURNS {
-                        context.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    continue;
-                }
-                Ok(Step::Waits) => match call.store.check_interrupts() {
-                    Ok(()) => {
-                        let state = call.store.attachment::<State>();
-                        if state.concurrent.host.is_woken_or_tells(context.waker()) {
-                            continue;
-                        }
-                        return Poll::Pending;
-                    }
-                    Err(error) => error,
-                },
-                Err(error) => error,
-            };
-            call.task = None;
-            return Poll::Ready(driven.stopped(call.store, stepped));
-        }
-    })
-    .await
+    let mut call = HostCallUnderWay { store, driven: None };
+    std::future::poll_fn(move |context| call.poll((func, callee), (params, until), context)).await
 }
 
 /// Does `act` beside a store's guests, which run whenever they can meanwhile: for what the host does with streams and futures that it was given. Traps of guests end it.
@@ -170,7 +137,12 @@ pub async fn run_concurrent<T: Send + 'static, R>(
             if let Poll::Ready(result) = act.as_mut().poll(context) {
                 return Poll::Ready(Ok(result));
             }
-            let stepped = match tick(&mut store) {
+            let ticked = store.in_turn(tick).and_then(|ticked| ticked);
+            if store.attachment::<State>().has_left() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let stepped = match ticked {
                 Ok(true) => Ok(true),
                 Ok(false) => poll_woken(&mut store),
                 Err(error) => Err(error),
@@ -198,21 +170,84 @@ pub async fn run_concurrent<T: Send + 'static, R>(
 #[cfg(feature = "async")]
 struct HostCallUnderWay<'s, 'b, T: 'static> {
     store: &'s mut StoreContextMut<'b, T>,
-    task: Option<Key<Task>>,
+    driven: Option<Driven>,
+}
+
+#[cfg(feature = "async")]
+impl<T: Send + 'static> HostCallUnderWay<'_, '_, T> {
+    /// Lets guests run until the call is over, nobody of them can go on, or others of the executor are to have their turn.
+    fn poll(
+        &mut self,
+        called: (&Func, &Arc<LiftedFunc>),
+        (params, until): (&[Val], Until),
+        context: &Context<'_>,
+    ) -> Poll<Result<Option<Val>, Error>> {
+        /// After so many turns of guests, others of the executor have theirs.
+        const TURNS: usize = 64;
+        let HostCallUnderWay { store, driven } = self;
+        for _ in 0..TURNS {
+            let stepped = store.in_turn(|store| match driven {
+                None => match continue_left(store)? {
+                    Some(_) => Ok(Progress::Ran),
+                    None => begin(store, called, params).map(Progress::Began),
+                },
+                Some(driven) => match driven.outcome(store) {
+                    Some(result) => Ok(Progress::Ended(result)),
+                    None => match step(store)? {
+                        Step::Ran => Ok(Progress::Ran),
+                        Step::Waits => store.check_interrupts().map(|()| Progress::Waits),
+                    },
+                },
+            });
+            match stepped.and_then(|stepped| stepped) {
+                Ok(Progress::Began(task)) => *driven = Some(Driven { task, until, returned: None }),
+                Ok(Progress::Ran) => {}
+                Ok(Progress::Ended(result)) => {
+                    *driven = None;
+                    return Poll::Ready(result);
+                }
+                Ok(Progress::Waits) => {
+                    let host = &store.attachment::<State>().concurrent.host;
+                    if !host.is_woken_or_tells(context.waker()) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) => {
+                    return Poll::Ready(match driven.take() {
+                        Some(mut driven) => driven.stopped(store, error),
+                        None => {
+                            drop_poisoned(store);
+                            Err(error)
+                        }
+                    });
+                }
+            }
+            if store.attachment::<State>().has_left() {
+                break;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// How far a call has come that can wait.
+#[cfg(feature = "async")]
+enum Progress {
+    Began(Key<Task>),
+    Ran,
+    Waits,
+    Ended(Result<Option<Val>, Error>),
 }
 
 #[cfg(feature = "async")]
 impl<T> Drop for HostCallUnderWay<'_, '_, T> {
     fn drop(&mut self) {
-        let Some(key) = self.task.take() else { return };
-        let state = self.store.attachment::<State>();
-        if let Some(task) = state.concurrent.tasks.get_mut(key)
-            && let TaskCaller::Host(host) = &mut task.caller
-        {
-            host.is_given_up = true;
-        }
+        let Some(Driven { task: key, .. }) = self.driven.take() else { return };
         // No guest runs here, which might not come back: it is told by the next who lets the store's threads run.
-        state.concurrent.given_up.push(key);
+        if give_up_task(self.store.attachment(), key) {
+            self.store.attachment::<State>().concurrent.given_up.push(key);
+        }
     }
 }
 
@@ -260,6 +295,8 @@ pub(super) fn begin<T: 'static>(
     (func, callee): (&Func, &Arc<LiftedFunc>),
     params: &[Val],
 ) -> Result<Key<Task>, Error> {
+    // Who only begins calls, and never has to wait, comes by here.
+    drop_ends(store.attachment());
     let caller = HostCaller { params: params.to_vec(), ..HostCaller::default() };
     let begun = task::begin(store, callee, (TaskCaller::Host(Box::new(caller)), Entry::Host));
     begun.map_err(|error| {
@@ -280,31 +317,54 @@ pub(super) fn result<T: 'static>(
     let Some(task) = state.concurrent.tasks.get_mut(key) else {
         return Some(Err(Trap::CannotEnter.into()));
     };
+    let is_over = task.threads.there() == 0;
     let TaskCaller::Host(host) = &mut task.caller else { return None };
-    let result = host.result.take()?;
+    let result = host.result.take();
+    if result.is_none() && !is_over {
+        return None;
+    }
     host.is_given_up = true;
-    if task.threads.is_empty() {
+    if is_over {
         state.concurrent.tasks.remove(key);
     }
     Some(match result {
-        HostResult::Returned(returned) => Ok(returned.val),
-        HostResult::Cancelled => Err(Trap::TaskCancelled.into()),
+        Some(HostResult::Returned(returned)) => Ok(returned.val),
+        Some(HostResult::Cancelled) => Err(Trap::TaskCancelled.into()),
+        // What it ran in has trapped meanwhile.
+        None => Err(Trap::CannotEnter.into()),
     })
 }
 
 /// Gives a call up for an error, and drops what has trapped.
 fn give_up<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Task>, error: Error) -> Error {
-    drop_poisoned(store);
-    let state = store.attachment::<State>();
-    if let Some(task) = state.concurrent.tasks.get_mut(key)
-        && let TaskCaller::Host(host) = &mut task.caller
+    // What waits for ever has trapped too, where it waits.
+    if let Some(Trap::Deadlock(_)) = error.downcast_ref::<Trap>()
+        && let Some(task) = store.attachment::<State>().concurrent.tasks.get(key)
     {
-        host.is_given_up = true;
-        if task.threads.is_empty() {
-            state.concurrent.tasks.remove(key);
-        }
+        let instance = task.callee.side.instance;
+        poison(store, instance);
+    }
+    drop_poisoned(store);
+    if give_up_task(store.attachment(), key) {
+        store.attachment::<State>().concurrent.given_up.push(key);
     }
     error
+}
+
+/// Notes that nobody asks for a call's result any more; whether something of it still runs.
+fn give_up_task(state: &mut State, key: Key<Task>) -> bool {
+    let Some(task) = state.concurrent.tasks.get_mut(key) else { return false };
+    let mut result = None;
+    if let TaskCaller::Host(host) = &mut task.caller {
+        host.is_given_up = true;
+        result = host.result.take();
+    }
+    let is_over = task.threads.there() == 0;
+    if is_over {
+        state.concurrent.tasks.remove(key);
+    }
+    drop(result);
+    !is_over
 }
 
 /// Says that nothing can ever go on, and who waits for what.

@@ -1,12 +1,14 @@
 //! Ends of streams and futures (canonical ABI, "Stream State", "Future State"): who has them, and how they go from one component to another.
 //!
-//! Must stay true: what both ends share is gone when both are. Only an end that is idle, and in no set, leaves its table.
+//! Must stay true: what both ends share is gone when both are, wherever they are: an end on its way that nobody takes, as where a copy traps in the middle, is dropped with the value that it is in. Only an end that is idle, and in no set, leaves its table.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use innkeeper_engine::{Budget, Error};
 
 use super::copy::Buffer;
+use super::host::Woken;
 use super::host_end::HostSide;
 use super::waitable::WaitableKind;
 use super::{Key, Waitable};
@@ -120,22 +122,70 @@ impl End {
     }
 }
 
-/// A stream's readable end, on its way from one guest to another, or held by the host: see [`crate::Val::Stream`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A stream's readable end, on its way from one guest to another, or held by the host: see [`crate::Val::Stream`]. Clones are of one end, which is given once only; where the last of them goes before that, the end is
+/// dropped, and whoever writes is told so by the next who lets the store's guests run.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamAny(pub(crate) InFlight);
 
 /// A future's readable end: as [`StreamAny`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FutureAny(pub(crate) InFlight);
 
-/// An end that is in no guest's table.
+/// An end that is in no guest's table, nor the host's, until it arrives somewhere.
+#[derive(Clone)]
+pub(crate) struct InFlight(Arc<Flight>);
+
+/// Which end that is, of which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct InFlight {
+pub(crate) struct FlightId {
     pub(super) store: u64,
     pub(super) shared: Key<Shared>,
     /// Which of its flights it is.
     pub(super) flight: u32,
 }
+
+struct Flight {
+    id: FlightId,
+    has_arrived: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+impl InFlight {
+    pub(super) fn new(id: FlightId, woken: &Arc<Woken>) -> InFlight {
+        InFlight(Arc::new(Flight { id, has_arrived: AtomicBool::new(false), woken: Arc::clone(woken) }))
+    }
+
+    pub(super) fn id(&self) -> FlightId {
+        self.0.id
+    }
+
+    /// Notes that somebody has it now.
+    fn arrives(&self) {
+        self.0.has_arrived.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !*self.has_arrived.get_mut() {
+            self.woken.drop_in_flight(self.id);
+        }
+    }
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.id.shared.fmt(f)
+    }
+}
+
+impl PartialEq for InFlight {
+    fn eq(&self, other: &InFlight) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for InFlight {}
 
 impl State {
     pub(super) fn end(&self, key: Key<Waitable>) -> Option<&End> {
@@ -207,8 +257,12 @@ impl State {
             is_in_flight: false,
         };
         let shared = self.concurrent.shared.add(shared, budget)?;
-        let readable = self.add_end(instance, (shared, Direction::Readable), (types, ty), budget)?;
-        let writable = self.add_end(instance, (shared, Direction::Writable), (types, ty), budget)?;
+        let mut add = |direction| self.add_end(instance, (shared, direction), (types, ty), budget);
+        let both = add(Direction::Readable).and_then(|readable| Ok((readable, add(Direction::Writable)?)));
+        if both.is_err() {
+            self.concurrent.shared.remove(shared);
+        }
+        let (readable, writable) = both?;
         Ok(u64::from(readable) | u64::from(writable) << 32)
     }
 
@@ -241,28 +295,35 @@ impl State {
             shared.flight = shared.flight.wrapping_add(1);
             (flight, shared.is_in_flight) = (shared.flight, true);
         }
-        Ok(InFlight { store: self.id, shared, flight })
+        let id = FlightId { store: self.id, shared, flight };
+        Ok(InFlight::new(id, self.concurrent.host.woken()))
     }
 
     /// Gives an instance a readable end (`lower_async_value`).
     pub(crate) fn give_end(
         &mut self,
         instance: InstanceId,
-        given: InFlight,
+        given: &InFlight,
         (types, ty): (&Arc<Types>, TypeIndex),
         budget: &Budget,
     ) -> Result<u32, Error> {
-        let shared = self.in_flight(given)?;
+        let key = given.id().shared;
+        let shared = self.in_flight(given.id())?;
         if !shared.fits((types, ty)) {
             return Err(usage("a stream or future whose elements are of another type"));
         }
         shared.is_in_flight = false;
         shared.ty.get_or_insert_with(|| (Arc::clone(types), ty));
-        self.add_end(instance, (given.shared, Direction::Readable), (types, ty), budget)
+        given.arrives();
+        let added = self.add_end(instance, (key, Direction::Readable), (types, ty), budget);
+        if added.is_err() {
+            self.drop_shared(key);
+        }
+        added
     }
 
     /// What an end on its way is of, if it still is on its way: once only does it arrive.
-    pub(super) fn in_flight(&mut self, given: InFlight) -> Result<&mut Shared, Error> {
+    pub(super) fn in_flight(&mut self, given: FlightId) -> Result<&mut Shared, Error> {
         let shared = self.concurrent.shared.get_mut(given.shared).filter(|_| given.store == self.id);
         let shared = shared.filter(|shared| shared.is_in_flight && shared.flight == given.flight);
         shared.ok_or_else(|| {
@@ -271,8 +332,9 @@ impl State {
     }
 
     /// An end on its way is the host's now.
-    pub(super) fn land(&mut self, given: InFlight) -> Result<(), Error> {
-        let shared = self.in_flight(given)?;
+    pub(super) fn land(&mut self, given: &InFlight) -> Result<(), Error> {
+        let shared = self.in_flight(given.id())?;
+        given.arrives();
         shared.is_in_flight = false;
         shared.host.get_or_insert_default();
         Ok(())

@@ -8,12 +8,14 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use innkeeper_engine::{AsContextMut, Budget, BudgetKind, Error, HostEnding, StoreContextMut};
 
+use super::end::FlightId;
 use super::subtask::{self, Callee, Subtask};
 use super::waitable::WaitableKind;
 use super::{Key, Queue, Shared, Slab, Waitable};
@@ -189,14 +191,31 @@ pub(crate) struct HostTask {
 pub(super) struct Woken {
     keys: Mutex<Queue<HostTask>>,
     driver: Mutex<Option<Waker>>,
-    /// Ends of streams and futures that the host has dropped.
-    dropped: Mutex<Vec<Key<Shared>>>,
+    /// Ends of streams and futures that were dropped where the store was not at hand.
+    dropped: Mutex<Vec<Dropped>>,
+}
+
+/// An end that was dropped.
+enum Dropped {
+    /// By the host, which held it.
+    Held(Key<Shared>),
+    /// On its way, unless it has arrived somewhere all the same.
+    InFlight(FlightId),
 }
 
 impl Woken {
     /// Notes that the host has dropped an end.
     pub(super) fn drop_end(&self, key: Key<Shared>) {
-        lock(&self.dropped).push(key);
+        self.drop_later(Dropped::Held(key));
+    }
+
+    /// Notes that nobody has an end any more that was on its way.
+    pub(super) fn drop_in_flight(&self, id: FlightId) {
+        self.drop_later(Dropped::InFlight(id));
+    }
+
+    fn drop_later(&self, dropped: Dropped) {
+        lock(&self.dropped).push(dropped);
         let driver = lock(&self.driver).take();
         if let Some(driver) = driver {
             driver.wake();
@@ -253,7 +272,7 @@ impl HostTasks {
 
     /// Whether none runs.
     pub(super) fn is_empty(&self) -> bool {
-        self.tasks.keys().next().is_none()
+        self.tasks.len() == 0
     }
 
     /// Whether one is to be polled; else `waker` is told when one is.
@@ -378,7 +397,14 @@ fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> R
         let Some(mut future) = task.future.get_mut().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(false);
         };
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        let polled = polled.unwrap_or_else(|panic| {
+            // Nobody polls it again, and nobody is to wait for it.
+            store.attachment::<State>().concurrent.host.remove(key);
+            resume_unwind(panic)
+        });
+        match polled {
             Poll::Ready(ended) => {
                 drop(future);
                 let task = store.attachment::<State>().concurrent.host.remove(key);
@@ -398,12 +424,27 @@ fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> R
     }
 }
 
+/// Drops the ends that were dropped where the store was not at hand; whether there were any.
+pub(super) fn drop_ends(state: &mut State) -> bool {
+    let dropped = std::mem::take(&mut *lock(&state.concurrent.host.woken.dropped));
+    let were_any = !dropped.is_empty();
+    for end in dropped {
+        match end {
+            Dropped::Held(key) => state.drop_shared(key),
+            Dropped::InFlight(id) => {
+                if state.in_flight(id).is_ok() {
+                    state.drop_shared(id.shared);
+                }
+            }
+        }
+    }
+    were_any
+}
+
 /// Does what futures want done with the store; whether there was anything.
 pub(super) fn run_steps<T: 'static>(store: &mut StoreContextMut<'_, T>) -> bool {
     let steps = store.attachment::<State>().concurrent.host.steps::<T>();
-    let dropped = std::mem::take(&mut *lock(&store.attachment::<State>().concurrent.host.woken.dropped));
-    let mut has_run = !dropped.is_empty();
-    dropped.into_iter().for_each(|end| store.attachment::<State>().drop_shared(end));
+    let mut has_run = drop_ends(store.attachment());
     while let Some(step) = { lock(&steps.0).pop_front() } {
         step(store);
         has_run = true;

@@ -218,10 +218,9 @@ pub(super) fn splice<T: 'static>(
     key: Key<Shared>,
     (one, other): (HostCopy, HostCopy),
 ) -> Result<(), Error> {
-    let is_source = |copy: &HostCopy| matches!(copy.what, What::Write(..) | What::Serve(Serve::Fill(_)));
-    let (mut from, mut to) = if is_source(&one) { (one, other) } else { (other, one) };
-    if !is_source(&from) || is_source(&to) {
-        // Of two at the same end one is not waited for any more.
+    let (mut from, mut to) = if one.is_source() { (one, other) } else { (other, one) };
+    if !from.is_source() || to.is_source() {
+        // Two at the same end, which nobody passes.
         keep(store, key, (Some(to), None));
         return Ok(());
     }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
 use super::copy::{Part, part_of_end};
-use super::end::{EndKind, FutureAny, InFlight, Shared, StreamAny};
+use super::end::{EndKind, FlightId, FutureAny, InFlight, Shared, StreamAny};
 use super::host::{Accessor, Woken};
 use super::host_bytes::{Carried, Serve, serve_guest, splice};
 use super::waitable::Event;
@@ -22,6 +22,9 @@ use crate::call::with_lift;
 use crate::resource::usage;
 use crate::state::State;
 use crate::val::{List, Val};
+
+/// Elements that the host reads at once of a stream that carries nothing.
+const MOST_OF_NOTHING: usize = 1 << 12;
 
 /// What the host is about at its end of a stream or future.
 #[derive(Default)]
@@ -125,6 +128,16 @@ impl Told {
 }
 
 impl HostCopy {
+    /// Whether both read, or both write.
+    fn is_of_the_same_end(&self, other: &HostCopy) -> bool {
+        self.is_source() == other.is_source()
+    }
+
+    /// Whether it is of the writable end.
+    pub(super) fn is_source(&self) -> bool {
+        matches!(self.what, What::Write(..) | What::Serve(Serve::Fill(_)))
+    }
+
     /// Whether somebody still waits for it.
     fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.told) > 1
@@ -169,7 +182,7 @@ impl HostSide {
 /// An end that the host holds.
 pub(super) struct HostEnd {
     /// Which it is, of which store.
-    pub(super) end: InFlight,
+    pub(super) end: FlightId,
     woken: Arc<Woken>,
 }
 
@@ -219,8 +232,9 @@ macro_rules! ends {
                 let state = store.attachment::<State>();
                 let shared = state.concurrent.shared.add(Shared::of_host(), &budget)?;
                 let woken = Arc::clone(state.concurrent.host.woken());
-                let end = InFlight { store: state.id, shared, flight: 0 };
-                Ok(($writer(HostEnd { end, woken }), $any(end)))
+                let end = FlightId { store: state.id, shared, flight: 0 };
+                let given = InFlight::new(end, &woken);
+                Ok(($writer(HostEnd { end, woken }), $any(given)))
             }
         }
 
@@ -232,9 +246,9 @@ macro_rules! ends {
             pub fn into_reader(self, mut store: impl AsContextMut) -> Result<$reader, Error> {
                 let mut store = store.as_context_mut();
                 let state = store.attachment::<State>();
-                state.land(self.0)?;
+                state.land(&self.0)?;
                 let woken = Arc::clone(state.concurrent.host.woken());
-                Ok($reader(HostEnd { end: self.0, woken }))
+                Ok($reader(HostEnd { end: self.0.id(), woken }))
             }
         }
     };
@@ -310,7 +324,7 @@ impl StreamWriter {
 /// Notes who is to be told that the other end is gone, or tells it at once.
 fn begin_watch<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
-    InFlight { store: id, shared: key, .. }: InFlight,
+    FlightId { store: id, shared: key, .. }: FlightId,
     watch: Arc<Told>,
 ) -> Result<(), Error> {
     let state = store.attachment::<State>();
@@ -347,7 +361,7 @@ impl FutureWriter {
 /// The host comes with a copy: it meets a guest that waits, or waits itself.
 pub(super) fn begin<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
-    InFlight { store: id, shared: key, .. }: InFlight,
+    FlightId { store: id, shared: key, .. }: FlightId,
     copy: HostCopy,
 ) -> Result<(), Error> {
     let state = store.attachment::<State>();
@@ -365,15 +379,19 @@ pub(super) fn begin<T: 'static>(
     }
     let other = state.concurrent.shared.get_mut(key).and_then(|shared| shared.host.as_mut());
     if let Some(other) = other.and_then(|side| side.take().or_else(|| side.take_partner())) {
-        if matches!(copy.what, What::Serve(_)) || matches!(other.what, What::Serve(_)) {
+        let is_second = copy.is_of_the_same_end(&other);
+        let serves = matches!(copy.what, What::Serve(_)) || matches!(other.what, What::Serve(_));
+        if serves && !is_second {
             return splice(store, key, (copy, other));
         }
-        if let Some(waits) = between(copy, other)
-            && let Some(shared) = state.concurrent.shared.get_mut(key)
-        {
+        let waits = if is_second { Some(other) } else { between(copy, other) };
+        if let (Some(waits), Some(shared)) = (waits, state.concurrent.shared.get_mut(key)) {
             shared.host.get_or_insert_default().copy = Some(waits);
         }
-        return Ok(());
+        return match is_second {
+            true => Err(usage("a copy at an end of a stream or future where one is under way")),
+            false => Ok(()),
+        };
     }
     let waits = meet_guest(store, key, copy)?;
     if let Some(shared) = store.attachment::<State>().concurrent.shared.get_mut(key) {
@@ -408,8 +426,8 @@ fn between(a: HostCopy, b: HostCopy) -> Option<HostCopy> {
     let (mut writes, reads) = match (&a.what, &b.what) {
         (What::Write(..), What::Read(_)) => (a, b),
         (What::Read(_), What::Write(..)) => (b, a),
-        // Of two at the same end one is not waited for any more.
-        _ => return Some(a),
+        // Two at the same end, of which the first one stays.
+        _ => return Some(b),
     };
     let (What::Write(list, progress), What::Read(most)) = (&mut writes.what, &reads.what) else {
         return None;
@@ -514,10 +532,14 @@ fn exchange<T: 'static>(
             (count, None)
         }
         What::Read(most) => {
-            let count = remain.min(*most);
+            let mut count = remain.min(*most);
+            // How many there are of what takes no memory of theirs, guests say; each is a value of the host's.
+            if element.is_none() {
+                count = count.min(MOST_OF_NOTHING);
+            }
             let read = match (element, count) {
                 (_, 0) => None,
-                (None, count) => Some(List::Vals(vec![Val::Tuple(Vec::new()); count])),
+                (None, _) => Some(List::Vals(vec![Val::Tuple(Vec::new()); count])),
                 (Some(element), count) => {
                     let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
                     let to = (&mut lends, &mut strings);

@@ -37,6 +37,8 @@ mod slab;
 mod subtask;
 mod task;
 mod thread;
+mod thread_table;
+mod turn;
 mod vals;
 mod waitable;
 
@@ -63,6 +65,7 @@ pub(crate) use subtask::AsyncLowered;
 pub(crate) use task::{TASK_SCOPE, Task, task_return};
 pub(crate) use thread::Thread;
 use thread::Wait;
+pub(crate) use turn::finish_left;
 pub(crate) use vals::check_async;
 pub(crate) use waitable::{Waitable, WaitableSet};
 
@@ -80,6 +83,8 @@ pub(crate) struct Concurrent {
     pub(crate) given_up: Vec<Key<Task>>,
     /// Who is to go on as soon as the thread that runs has come to wait, and whether to be told that it is cancelled.
     pub(crate) next: Option<(Key<Thread>, bool)>,
+    /// The thread that is to go on before all others.
+    pub(crate) left: Option<turn::LeftInTheMiddle>,
     pub(crate) host: HostTasks,
 }
 
@@ -93,7 +98,7 @@ pub(crate) struct InstanceTasks {
     /// Threads that would be ready but for others in the instance, in order.
     pub(crate) held_up: Queue<Thread>,
     /// Threads that have an index, by that.
-    pub(crate) threads: Vec<Option<Key<Thread>>>,
+    pub(crate) threads: thread_table::ThreadTable,
 }
 
 impl State {

@@ -27,6 +27,15 @@ impl<V> Queue<V> {
         self.keys.len()
     }
 
+    /// How many are of what is there, where none of the others was taken.
+    pub(super) fn there(&self) -> usize {
+        self.keys.len().saturating_sub(self.gone)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Key<V>> + '_ {
+        self.keys.iter().copied()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

@@ -5,10 +5,11 @@
 
 use innkeeper_engine::{Error, StoreContextMut};
 
-use super::task;
-use super::thread::{self, ThreadState};
+use super::thread::{self, ThreadState, Wait};
+use super::turn::{Ran, continue_left};
 use super::{Key, Queue, Thread, Waitable};
-use crate::entry::{Entry, enter, is_entered, leave, may_enter};
+use super::{subtask, task};
+use crate::entry::{Entry, enter, is_entered, leave, may_enter, poison};
 use crate::state::{InstanceId, State};
 
 /// See the module's documentation.
@@ -95,6 +96,9 @@ impl State {
 /// # Errors
 /// Where it traps.
 pub(super) fn tick<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<bool, Error> {
+    if continue_left(store)?.is_some() {
+        return Ok(true);
+    }
     let seed = store.engine().config().tuning.schedule_seed;
     store.attachment::<State>().concurrent.schedule.seed(seed);
     if let Some(task) = store.attachment::<State>().concurrent.given_up.pop() {
@@ -118,18 +122,45 @@ pub(super) fn tick<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<boo
     not_now.into_iter().for_each(|key| state.look_again(key));
     let Some((key, instance)) = found else { return Ok(false) };
     enter(store, instance, Entry::Host)?;
-    thread::resume(store, key, false)?;
-    leave(store, instance, Entry::Host);
+    if thread::resume(store, key, false)? == Ran::ToItsWait {
+        leave(store, instance, Entry::Host);
+    }
     Ok(true)
 }
 
-/// Drops the threads of instances that have trapped. No call is under way.
+/// Drops the threads of instances that have trapped. No call is under way. Who waits for nothing but a call into one of them has trapped with it, as in a call that makes no task.
 pub(crate) fn drop_poisoned<T: 'static>(store: &mut StoreContextMut<'_, T>) {
-    let state = store.attachment::<State>();
-    if !state.calls.is_empty() {
+    if !store.attachment::<State>().calls.is_empty() {
         return;
     }
-    let keys: Vec<Key<Thread>> = state.concurrent.threads.keys().collect();
+    loop {
+        drop_threads_and_waitables(store);
+        let concurrent = &store.attachment::<State>().concurrent;
+        let waits_for_lost = |key: &Key<Thread>| {
+            let state = concurrent.threads.get(*key).map(|thread| thread.state);
+            match state {
+                Some(ThreadState::Waiting(Wait::Call(call) | Wait::Event(call))) => {
+                    subtask::is_lost(concurrent, call)
+                }
+                _ => false,
+            }
+        };
+        let lost: Vec<InstanceId> = concurrent
+            .threads
+            .keys()
+            .filter(waits_for_lost)
+            .filter_map(|key| concurrent.threads.get(key))
+            .map(|thread| thread.instance)
+            .collect();
+        if lost.is_empty() {
+            return;
+        }
+        lost.into_iter().for_each(|instance| poison(store, instance));
+    }
+}
+
+fn drop_threads_and_waitables<T: 'static>(store: &mut StoreContextMut<'_, T>) {
+    let keys: Vec<Key<Thread>> = store.attachment::<State>().concurrent.threads.keys().collect();
     for key in keys {
         let state = store.attachment::<State>();
         let Some(thread) = state.concurrent.threads.get(key) else { continue };
@@ -156,7 +187,6 @@ mod tests {
     use innkeeper_engine::Budget;
 
     use super::*;
-    use crate::concurrent::Wait;
 
     /// Threads that are forgotten while they stand in queues leave nothing there, however many come and go.
     #[test]

@@ -135,6 +135,11 @@ impl<V> Slab<V> {
         Some(thing)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key<V>> + '_ {
         let there = self.places.iter().enumerate().filter(|(_, (_, thing))| thing.is_some());
         there.map(|(index, (generation, _))| Key::new(index as u32, *generation))
@@ -158,6 +163,7 @@ mod tests {
         assert_eq!(slab.remove(one), None);
         assert_eq!((slab.get(two), slab.get(three)), (Some(&2), Some(&3)));
         assert_eq!(slab.keys().collect::<Vec<_>>(), [three, two]);
+        assert_eq!(slab.len(), 2);
     }
 
     /// C85: as many as the budget has room for, and no more; places are used again.

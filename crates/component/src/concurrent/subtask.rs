@@ -85,6 +85,18 @@ pub(super) fn is_resolved(concurrent: &mut Concurrent, key: Key<Waitable>) -> bo
     concurrent.subtask(key).is_none_or(|subtask| subtask.state.is_resolved())
 }
 
+/// Whether a call has gone without an end: what it was made in has trapped.
+pub(super) fn is_lost(concurrent: &Concurrent, key: Key<Waitable>) -> bool {
+    let Some(WaitableKind::Subtask(subtask)) = concurrent.waitables.get(key).map(|waitable| &waitable.kind)
+    else {
+        return false;
+    };
+    match subtask.callee {
+        Some(Callee::Task(task)) => !subtask.state.is_resolved() && concurrent.tasks.get(task).is_none(),
+        _ => false,
+    }
+}
+
 impl AsyncLowered {
     /// Calls the function for the guest, with so many parameters in the first slots (`canon lower`).
     pub(crate) fn call<T: 'static>(
@@ -349,6 +361,10 @@ pub(super) fn cancel<T: 'static>(
     if is_in_set && !is_async {
         return Err(Trap::WaitableInSet.into());
     }
+    if is_lost(&state.concurrent, key) {
+        return Err(Trap::CannotEnter.into());
+    }
+    let Some(subtask) = state.concurrent.subtask(key) else { return Ok(Some(0)) };
     if !subtask.state.is_resolved() {
         subtask.is_cancellation_requested = true;
         match subtask.callee {

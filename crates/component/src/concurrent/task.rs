@@ -6,7 +6,8 @@ use innkeeper_engine::{Error, StoreContextMut};
 
 use super::subtask;
 use super::thread::{Thread, ThreadState, Wait, is_ready, resume};
-use super::{Key, Waitable};
+use super::turn::Ran;
+use super::{Key, Queue, Waitable};
 use crate::abi::{Boundary, InStore, Lends, Lift, Lower, MAX_FLAT_PARAMS, Side, StringShapes};
 use crate::call::with_lift;
 use crate::entry::{Entry, check_leave, enter, leave, may_enter};
@@ -28,7 +29,7 @@ pub(crate) struct Task {
     pub(crate) borrows: u32,
     /// The thread that it began as.
     pub(crate) implicit: Option<Key<Thread>>,
-    pub(crate) threads: Vec<Key<Thread>>,
+    pub(crate) threads: Queue<Thread>,
 }
 
 /// Who has called.
@@ -103,16 +104,17 @@ pub(super) fn begin<T: 'static>(
         state: TaskState::Initial,
         borrows: 0,
         implicit: None,
-        threads: Vec::new(),
+        threads: Queue::default(),
     };
     let task = concurrent.tasks.add(made, &budget)?;
     let thread = concurrent.threads.add(Thread::new(task, instance), &budget)?;
     if let Some(task) = concurrent.tasks.get_mut(task) {
         task.implicit = Some(thread);
-        task.threads.push(thread);
+        task.threads.add(thread);
     }
-    enter_implicit_thread(store, (task, thread))?;
-    leave(store, instance, entry);
+    if enter_implicit_thread(store, (task, thread))? == Ran::ToItsWait {
+        leave(store, instance, entry);
+    }
     Ok(task)
 }
 
@@ -120,20 +122,22 @@ pub(super) fn begin<T: 'static>(
 fn enter_implicit_thread<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (task, thread): (Key<Task>, Key<Thread>),
-) -> Result<(), Error> {
+) -> Result<Ran, Error> {
     let state = store.attachment::<State>();
     let Some(instance) = state.concurrent.threads.get(thread).map(|thread| thread.instance) else {
-        return Ok(());
+        return Ok(Ran::ToItsWait);
     };
+    let mut ran = Ran::ToItsWait;
     // Who holds up all others of the instance, and could go on, goes first.
     if let Some(exclusive) = state.tasks_of(instance).exclusive
         && has_backpressure(state, task)
         && is_ready(state, exclusive) == Some(true)
     {
-        resume(store, exclusive, false)?;
+        ran = resume(store, exclusive, false)?;
     }
     let state = store.attachment::<State>();
-    if has_backpressure(state, task) || state.tasks_of(instance).waiting_to_enter > 0 {
+    let is_behind_others = ran != Ran::ToItsWait || state.tasks_of(instance).waiting_to_enter > 0;
+    if is_behind_others || has_backpressure(state, task) {
         let tasks = state.tasks_of(instance);
         tasks.waiting_to_enter += 1;
         if let Some(thread) = state.concurrent.threads.get_mut(thread) {
@@ -145,7 +149,7 @@ fn enter_implicit_thread<T: 'static>(
             true => state.hold_up(thread),
             false => state.look_again(thread),
         }
-        return Ok(());
+        return Ok(ran);
     }
     enter_now(store, (task, thread))
 }
@@ -161,10 +165,10 @@ pub(super) fn has_backpressure(state: &State, task: Key<Task>) -> bool {
 pub(super) fn enter_now<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (task, thread): (Key<Task>, Key<Thread>),
-) -> Result<(), Error> {
+) -> Result<Ran, Error> {
     let state = store.attachment::<State>();
     let Some(callee) = state.concurrent.tasks.get(task).map(|task| Arc::clone(&task.callee)) else {
-        return Ok(());
+        return Ok(Ran::ToItsWait);
     };
     let needs_exclusive = state.concurrent.tasks.get(task).is_some_and(Task::needs_exclusive);
     if needs_exclusive {
@@ -331,7 +335,9 @@ pub(super) fn request_cancellation<T: 'static>(
     let Some(implicit) = task.implicit else { return Ok(()) };
     if task.state == TaskState::Initial {
         task.state = TaskState::CancelDelivered;
-        return resume(store, implicit, true);
+        // It has not begun, and nothing of it runs.
+        resume(store, implicit, true)?;
+        return Ok(());
     }
     if task.state != TaskState::Started {
         return Ok(());
@@ -340,11 +346,11 @@ pub(super) fn request_cancellation<T: 'static>(
     let exclusive = state.instances[instance.0 as usize].tasks.exclusive;
     let is_held_up = needs_exclusive && exclusive.is_some_and(|exclusive| exclusive != implicit);
     let Some(task) = state.concurrent.tasks.get(key) else { return Ok(()) };
-    let is_candidate = |thread: &&Key<Thread>| {
-        state.concurrent.threads.get(**thread).is_some_and(|thread| thread.is_cancellable)
-            && !(is_held_up && **thread == implicit)
+    let is_candidate = |thread: &Key<Thread>| {
+        state.concurrent.threads.get(*thread).is_some_and(|thread| thread.is_cancellable)
+            && !(is_held_up && *thread == implicit)
     };
-    let candidate = task.threads.iter().find(is_candidate).copied();
+    let candidate = task.threads.iter().find(is_candidate);
     let state_of = |store: &mut StoreContextMut<'_, T>, to| {
         if let Some(task) = store.attachment::<State>().concurrent.tasks.get_mut(key) {
             task.state = to;
@@ -354,8 +360,9 @@ pub(super) fn request_cancellation<T: 'static>(
         Some(thread) => {
             state_of(store, TaskState::CancelDelivered);
             enter(store, instance, entry)?;
-            resume(store, thread, true)?;
-            leave(store, instance, entry);
+            if resume(store, thread, true)? == Ran::ToItsWait {
+                leave(store, instance, entry);
+            }
         }
         None => state_of(store, TaskState::PendingCancel),
     }

@@ -8,6 +8,7 @@ use innkeeper_engine as core;
 use innkeeper_engine::{Error, FiberEnd, FiberId, Memory, StoreContextMut};
 
 use super::task::{self, TaskCaller, TaskState, has_backpressure};
+use super::turn::Ran;
 use super::{Key, Task, Waitable, WaitableSet, copy, subtask, waitable};
 use crate::abi::{Boundary, MAX_FLAT_RESULTS};
 use crate::entry::set_may_leave;
@@ -95,9 +96,11 @@ pub(super) fn start<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     thread: Key<Thread>,
     (func, slots): (core::Func, Vec<u64>),
-) -> Result<(), Error> {
-    go_on(store, thread, Go::Start(func, slots))?;
-    go_on_at_once(store)
+) -> Result<Ran, Error> {
+    match go_on(store, thread, Go::Start(func, slots))? {
+        Ran::ToItsWait => go_on_at_once(store),
+        left => Ok(left),
+    }
 }
 
 /// Whether what a thread waits for has happened; none where others in its instance hold it up.
@@ -128,31 +131,35 @@ pub(super) fn resume<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     key: Key<Thread>,
     is_cancelled: bool,
-) -> Result<(), Error> {
-    resume_one(store, key, is_cancelled)?;
-    go_on_at_once(store)
+) -> Result<Ran, Error> {
+    match resume_one(store, key, is_cancelled)? {
+        Ran::ToItsWait => go_on_at_once(store),
+        left => Ok(left),
+    }
 }
 
 /// Lets those go on that are to do so at once, one after the other: how many there are, guests choose.
-fn go_on_at_once<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
+pub(super) fn go_on_at_once<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<Ran, Error> {
     while let Some((next, is_cancelled)) = store.attachment::<State>().concurrent.next.take() {
-        resume_one(store, next, is_cancelled)?;
+        if resume_one(store, next, is_cancelled)? == Ran::ToTheEndOfItsTurn {
+            return Ok(Ran::ToTheEndOfItsTurn);
+        }
     }
-    Ok(())
+    Ok(Ran::ToItsWait)
 }
 
 fn resume_one<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     key: Key<Thread>,
     is_cancelled: bool,
-) -> Result<(), Error> {
+) -> Result<Ran, Error> {
     let state = store.attachment::<State>();
-    let Some(thread) = state.concurrent.threads.get_mut(key) else { return Ok(()) };
+    let Some(thread) = state.concurrent.threads.get_mut(key) else { return Ok(Ran::ToItsWait) };
     let (task, instance) = (thread.task, thread.instance);
     let before = std::mem::replace(&mut thread.state, ThreadState::Running);
     thread.is_cancellable = false;
     match before {
-        ThreadState::Running => Ok(()),
+        ThreadState::Running => Ok(Ran::ToItsWait),
         ThreadState::Suspended | ThreadState::Waiting(Wait::Yield) => match thread.start.take() {
             Some((func, param)) => go_on(store, key, Go::Start(func, vec![u64::from(param)])),
             None => go_on(store, key, Go::Resume(Ok(u64::from(is_cancelled)))),
@@ -165,7 +172,7 @@ fn resume_one<T: 'static>(
             }
             task::cancel(store, task)?;
             forget(store.attachment(), key);
-            Ok(())
+            Ok(Ran::ToItsWait)
         }
         ThreadState::Waiting(Wait::Set { set, memory, address }) => {
             let event = end_wait(state, (set, key), is_cancelled);
@@ -213,12 +220,12 @@ fn call_back<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (task, key): (Key<Task>, Key<Thread>),
     (code, first, second): waitable::EventTuple,
-) -> Result<(), Error> {
+) -> Result<Ran, Error> {
     let state = store.attachment::<State>();
     let callee = state.concurrent.tasks.get(task).map(|task| Arc::clone(&task.callee));
     let Some((callee, callback)) = callee.and_then(|callee| Some((callee.side.instance, callee.callback?)))
     else {
-        return Ok(());
+        return Ok(Ran::ToItsWait);
     };
     state.tasks_of(callee).exclusive = Some(key);
     let slots = [code, first, second].map(u64::from).to_vec();
@@ -226,10 +233,10 @@ fn call_back<T: 'static>(
 }
 
 /// Runs a thread until it waits or has ended.
-fn go_on<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Thread>, go: Go) -> Result<(), Error> {
+fn go_on<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Thread>, go: Go) -> Result<Ran, Error> {
     let state = store.attachment::<State>();
-    let Some(thread) = state.concurrent.threads.get_mut(key) else { return Ok(()) };
-    let (context, fiber) = (thread.context, thread.fiber.take());
+    let Some(thread) = state.concurrent.threads.get_mut(key) else { return Ok(Ran::ToItsWait) };
+    let (context, fiber, instance) = (thread.context, thread.fiber.take(), thread.instance);
     let call = CallUnderWay::begin(store, Some(key));
     let number = call.number as usize;
     if let Some(call) = call.store.attachment::<State>().calls.get_mut(number) {
@@ -238,9 +245,22 @@ fn go_on<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Thread>, go: G
     let ended = match (go, fiber) {
         (Go::Start(func, slots), _) => call.store.start_fiber(func, &slots),
         (Go::Resume(answer), Some(fiber)) => call.store.resume_fiber(fiber, answer),
-        (Go::Resume(_), None) => return Ok(()),
+        (Go::Resume(_), None) => return Ok(Ran::ToItsWait),
     };
+    has_run(call, (key, instance), ended)
+}
+
+/// Goes on after a thread has run, which waits now, has ended, or has left its turn to others.
+pub(super) fn has_run<T: 'static>(
+    call: CallUnderWay<'_, '_, T>,
+    (key, instance): (Key<Thread>, InstanceId),
+    ended: Result<FiberEnd, Error>,
+) -> Result<Ran, Error> {
     match ended.map_err(trap_on_throw)? {
+        FiberEnd::Yields(fiber) => {
+            call.leave_in_the_middle((key, instance), fiber);
+            return Ok(Ran::ToTheEndOfItsTurn);
+        }
         FiberEnd::Parked(fiber) => park(call.store.attachment(), key, fiber),
         FiberEnd::Finished(value) => {
             if let Some(callee) = returned(call.store, key, value)? {
@@ -250,10 +270,9 @@ fn go_on<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Thread>, go: G
             }
         }
     }
-    drop(call);
-    let next = next(&mut store.attachment::<State>().concurrent, key);
-    store.attachment::<State>().concurrent.next = next;
-    Ok(())
+    let concurrent = &mut call.store.attachment::<State>().concurrent;
+    concurrent.next = next(concurrent, key);
+    Ok(Ran::ToItsWait)
 }
 
 /// Who is to go on at once when a thread has come to wait, and whether to be told that it is cancelled.
@@ -367,7 +386,7 @@ fn exit(state: &mut State, key: Key<Thread>) -> Result<(), Trap> {
     let Some(thread) = state.concurrent.threads.get(key) else { return Ok(()) };
     let (task, instance) = (thread.task, thread.instance);
     if let Some(task) = state.concurrent.tasks.get(task)
-        && task.threads.len() == 1
+        && task.threads.there() == 1
         && task.state != TaskState::Resolved
     {
         return Err(Trap::NotReturned);
@@ -390,12 +409,13 @@ pub(super) fn forget(state: &mut State, key: Key<Thread>) {
         held_up.is_gone(&state.concurrent.threads);
     }
     if let Some(index) = thread.index {
-        state.tasks_of(thread.instance).threads[index as usize] = None;
+        state.tasks_of(thread.instance).threads.remove(index);
     }
-    let Some(task) = state.concurrent.tasks.get_mut(thread.task) else { return };
-    task.threads.retain(|other| *other != key);
+    let concurrent = &mut state.concurrent;
+    let Some(task) = concurrent.tasks.get_mut(thread.task) else { return };
+    task.threads.is_gone(&concurrent.threads);
     let is_wanted = matches!(&task.caller, TaskCaller::Host(host) if !host.is_given_up);
-    if task.threads.is_empty() && !is_wanted {
+    if task.threads.there() == 0 && !is_wanted {
         state.concurrent.tasks.remove(thread.task);
     }
 }

@@ -11,6 +11,7 @@ use super::wit::{BoundResources, check};
 use super::{GivenHandles, LiftOwned, Lower, LowerContext, ParamList, SlotsMut};
 use crate::abi::{InStore, LendingCall, Lends, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use crate::call::check_borrows;
+use crate::concurrent::finish_left;
 use crate::entry::{Entry, set_may_leave};
 use crate::func::{Func, LiftedFunc, other_store};
 use crate::instance::Instance;
@@ -138,7 +139,11 @@ impl<P: ParamList + Lower, R: LiftOwned> TypedFunc<P, R> {
             params.look_at_handles(&mut GivenHandles::new(state, &self.resources))?;
         }
         if let Err(trap) = state.enter(&mut globals, self.callee.side.instance, Entry::Host) {
-            return Err(refused(state, &self.func, trap));
+            // As in `call_lifted`.
+            return match finish_left(store)? {
+                true => self.enter(store, params),
+                false => Err(refused(store.attachment(), &self.func, trap)),
+            };
         }
         Ok(state.begin_of(Some(self.func.func)))
     }

@@ -94,7 +94,7 @@ impl<E: ComponentType + 'static> Handed for StreamOf<E> {
     fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
         let ty = context.end_type(TypeId::of::<StreamOf<E>>())?;
         let (budget, side) = (context.guest.budget(), context.side);
-        context.guest.state().give_end(side.instance, self.end.0, (&side.shared, ty), &budget)
+        context.guest.state().give_end(side.instance, &self.end.0, (&side.shared, ty), &budget)
     }
 
     fn look(&self, _: &mut GivenHandles<'_>) -> Result<(), Error> {
@@ -112,7 +112,7 @@ impl<V: ComponentType + 'static> Handed for FutureOf<V> {
     fn hand(&self, context: &mut LowerContext<'_>) -> Result<u32, Error> {
         let ty = context.end_type(TypeId::of::<FutureOf<V>>())?;
         let (budget, side) = (context.guest.budget(), context.side);
-        context.guest.state().give_end(side.instance, self.end.0, (&side.shared, ty), &budget)
+        context.guest.state().give_end(side.instance, &self.end.0, (&side.shared, ty), &budget)
     }
 
     fn look(&self, _: &mut GivenHandles<'_>) -> Result<(), Error> {

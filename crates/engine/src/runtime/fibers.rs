@@ -9,6 +9,8 @@
 //! Must stay true: a fiber is parked only where nothing on its stack waits for it but itself: where exactly as many calls are under way as when it was let run. A collection sees the record of every fiber
 //! that is neither running nor idle: each stands in the place of the one that was let run instead. A fiber that is dropped while it is parked is left for good: nothing on its stack owns anything that is not there.
 //!
+//! Where it was let run as a turn ([`StoreContextMut::in_turn`]), a fiber can also be left where it gives a safepoint.
+//!
 //! What this is not: an order of who runs, or a way to wait for the host's futures.
 
 use std::marker::PhantomData;
@@ -53,8 +55,10 @@ pub struct FiberId {
 pub enum FiberEnd {
     /// The function has returned; its first result, or zero.
     Finished(u64),
-    /// It is parked.
+    /// A function of the host has parked it.
     Parked(FiberId),
+    /// It was left in the middle of what it computes, for others to have their turn: only in [`StoreContextMut::in_turn`]. [`StoreContextMut::continue_fiber`] lets it go on.
+    Yields(FiberId),
 }
 
 /// How a function of the host ends that can park the fiber that it was called on.
@@ -76,6 +80,8 @@ pub(crate) struct Fibers {
     free: Vec<u32>,
     /// How often fibers were used: no two uses have the same number, also not of two fibers in one place.
     uses: u64,
+    /// Whether whoever lets fibers run can take that one leaves its turn to others.
+    takes_turns: bool,
 }
 
 // SAFETY: the fibers are owned; what is on a stack refers to no thread.
@@ -295,8 +301,11 @@ fn run<T: 'static>(store: &mut StoreInner<T>, index: u32) -> Result<FiberEnd, Er
         if ended == Progress::Suspended {
             (*fiber).slots = std::mem::replace(&mut (*fiber).record.parked.slots, std::ptr::null_mut());
             let (store, use_number) = ((*owner).core.id(), (*fiber).use_number);
+            let id = FiberId { store, index, use_number };
+            // Only a function of the host leaves slots for an answer.
+            let is_parked = !(*fiber).slots.is_null();
             end_outermost(owner, vm);
-            return Ok(FiberEnd::Parked(FiberId { store, index, use_number }));
+            return Ok(if is_parked { FiberEnd::Parked(id) } else { FiberEnd::Yields(id) });
         }
         let result = (*fiber).job.result.take();
         let first = (*fiber).job.slots.first().copied().unwrap_or_default();
@@ -352,6 +361,10 @@ unsafe fn enter<T: 'static>(
             // For backtraces: whose function of the host has let it run.
             let outer = (*vm).fiber.is_in_host_call((*vm).nesting - 1).then(|| (*vm).fiber.activation());
             (*fiber).record.outer = outer.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            #[cfg(feature = "async")]
+            {
+                (*fiber).record.waiting.takes_turns = (*owner).core.fibers.takes_turns && (*vm).nesting == 1;
+            }
             (*owner).core.record.exchange(&mut (*fiber).record);
             let at = &raw mut (*vm).fiber.switch;
             let progress = match was_parked {
@@ -366,6 +379,11 @@ unsafe fn enter<T: 'static>(
                 (*vm).fiber.waiting.owes_a_turn = true;
             }
             (*vm).nesting -= 1;
+            // Whoever has called what was to leave its turn, and could not, can now.
+            #[cfg(feature = "async")]
+            if (*vm).fiber.waiting.takes_debt() {
+                (*owner).core.record.interrupt_handle().ask_to_yield();
+            }
             ((*vm).owner, (*vm).core) = before;
             progress
         });
@@ -412,16 +430,47 @@ impl<T: 'static> StoreContextMut<'_, T> {
     /// As [`StoreContextMut::start_fiber`]; where nothing is parked there any more.
     pub fn resume_fiber(&mut self, id: FiberId, answer: Result<u64, Error>) -> Result<FiberEnd, Error> {
         let fiber = self.0.core.parked_fiber(id).ok_or_else(stale)?;
-        // SAFETY: the fiber is the store's, and parked: the slots are on one of its stacks, in a frame that waits.
+        // SAFETY: the fiber is the store's, and does not run; where there are slots they are on one of its stacks, in a frame that waits.
         unsafe {
-            if let Ok(value) = answer
-                && !(*fiber).slots.is_null()
-            {
+            if (*fiber).slots.is_null() {
+                return Err(Error::usage("a fiber that has left its turn to others waits for no answer"));
+            }
+            if let Ok(value) = answer {
                 *(*fiber).slots = value;
             }
             (*fiber).record.parked.answer = Some(answer.map(drop));
         }
         run(self.0, id.index)
+    }
+
+    /// Lets a fiber go on that has left its turn to others ([`FiberEnd::Yields`]).
+    ///
+    /// # Errors
+    /// As [`StoreContextMut::start_fiber`]; where no such fiber is there any more.
+    pub fn continue_fiber(&mut self, id: FiberId) -> Result<FiberEnd, Error> {
+        let fiber = self.0.core.parked_fiber(id).ok_or_else(stale)?;
+        // SAFETY: the fiber is the store's, and does not run.
+        if unsafe { !(*fiber).slots.is_null() } {
+            return Err(Error::usage("a fiber that is parked goes on with an answer only"));
+        }
+        run(self.0, id.index)
+    }
+
+    /// Does `act` as one turn of a guest's: where a slice of time is set for the store ([`crate::Store::yield_every`]) or a portion of fuel ([`crate::Store::yield_every_fuel`]), a fiber that is let run in it, with no
+    /// other call into the store under way, leaves its turn to others when that has gone ([`FiberEnd::Yields`]).
+    ///
+    /// # Errors
+    /// Where the operating system refuses the timer's thread.
+    #[cfg(feature = "async")]
+    pub fn in_turn<R>(&mut self, act: impl FnOnce(&mut Self) -> R) -> Result<R, Error> {
+        let core = &mut self.0.core;
+        if let Some(slice) = &mut core.time_slice {
+            slice.begin()?;
+        }
+        let before = std::mem::replace(&mut core.fibers.takes_turns, true);
+        let result = act(self);
+        self.0.core.fibers.takes_turns = before;
+        Ok(result)
     }
 
     /// Drops a call that is parked: nothing of it is executed any more.
@@ -437,6 +486,16 @@ impl<T: 'static> StoreContextMut<'_, T> {
         // SAFETY: the record lives as long as the store, which is borrowed.
         unsafe { can_park(self.0.core.vm()) }
     }
+}
+
+/// Whether what runs can leave its turn to others: it is on a fiber of its own, which was let run in a turn, with no other call under way.
+///
+/// # Safety
+/// `vm` is the record of a store that the caller has.
+#[cfg(feature = "async")]
+pub(super) unsafe fn can_yield(vm: *mut VmStore) -> bool {
+    // SAFETY: passed on.
+    unsafe { (*vm).fiber.waiting.takes_turns && can_park(vm) }
 }
 
 /// # Safety

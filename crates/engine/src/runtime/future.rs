@@ -497,9 +497,9 @@ pub(crate) unsafe fn answer(vm: *mut VmStore, wake: Wake) -> Result<(), Pending>
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn let_others_run(vm: *mut VmStore, afterwards: Afterwards) -> Result<(), Trap> {
-    // SAFETY: `answer_request` passes the record that it runs for, on its fiber; where there is a context it is `Call` that has entered or resumed that.
+    // SAFETY: `answer_request` passes the record that it runs for, on its fiber; where there is a context it is `Call` that has entered or resumed that, and `fibers` where it can yield.
     unsafe {
-        if (*vm).fiber.waiting.context == 0 {
+        if (*vm).fiber.waiting.context == 0 && !super::fibers::can_yield(vm) {
             (*vm).fiber.waiting.owes_a_turn = true;
             return Ok(());
         }

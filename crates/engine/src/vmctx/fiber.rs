@@ -116,6 +116,8 @@ pub(crate) struct Waiting {
     pub(crate) answer: Option<Answer>,
     /// Whether it was to let others have their turn where it could not.
     pub(crate) owes_a_turn: bool,
+    /// Whether it can do so though it is under way in no poll: it was let run as a turn (`runtime/fibers.rs`).
+    pub(crate) takes_turns: bool,
     /// How many of the calls that are under way are suspended, and polled by nobody at present. A function of the host that runs all the same has leaked one, or is
     /// called where one was: then what the record says of places is of somebody else.
     pub(crate) unpolled: u32,
@@ -141,7 +143,15 @@ impl Waiting {
     #[inline(always)]
     pub(crate) fn restore(&mut self, context: usize) -> bool {
         self.context = context;
-        context != 0 && std::mem::take(&mut self.owes_a_turn)
+        self.takes_debt()
+    }
+
+    /// Whether the guest was to let others have their turn before, and can now: it is to be asked again.
+    #[inline(always)]
+    pub(crate) fn takes_debt(&mut self) -> bool {
+        let takes = self.owes_a_turn && (self.context != 0 || self.takes_turns);
+        self.owes_a_turn &= !takes;
+        takes
     }
 
     /// Whether the call that is under way can wait.

@@ -11,6 +11,7 @@ mod decoding;
 mod ends;
 #[cfg(feature = "async")]
 mod held;
+mod left;
 mod linking;
 mod memory;
 mod mutants;
@@ -20,6 +21,8 @@ mod rules;
 mod streams;
 mod subtasks;
 mod tasks;
+#[cfg(feature = "async")]
+mod turns;
 mod typed;
 mod values;
 

@@ -8,7 +8,7 @@ use innkeeper::{Config, Engine, Error, Store};
 use super::{call, engines};
 
 /// A component whose module has the functions around tasks at hand, a memory, and a body; `exports` lifts what it has.
-fn component(engine: &Engine, body: &str, exports: &str) -> Component {
+pub(super) fn component(engine: &Engine, body: &str, exports: &str) -> Component {
     let text = format!(
         r#"(component
         (core module $mem (memory (export "mem") 1))
@@ -86,23 +86,24 @@ fn component(engine: &Engine, body: &str, exports: &str) -> Component {
 }
 
 /// Lifts a function with a callback.
-const CALLBACK: &str = r#"(func (export "f") async (result u32)
+pub(super) const CALLBACK: &str = r#"(func (export "f") async (result u32)
     (canon lift (core func $m "f") async (callback (core func $m "cb"))))"#;
 
 /// Lifts one that is left in the middle where it waits.
-const STACKFUL: &str = r#"(func (export "f") async (result u32) (canon lift (core func $m "f") async))"#;
+pub(super) const STACKFUL: &str =
+    r#"(func (export "f") async (result u32) (canon lift (core func $m "f") async))"#;
 
 /// One whose type is async, and nothing else of it.
-const PLAIN: &str = r#"(func (export "f") async (result u32) (canon lift (core func $m "f")))"#;
+pub(super) const PLAIN: &str = r#"(func (export "f") async (result u32) (canon lift (core func $m "f")))"#;
 
-fn instance(engine: &Engine, body: &str, exports: &str) -> (Store<()>, Instance) {
+pub(super) fn instance(engine: &Engine, body: &str, exports: &str) -> (Store<()>, Instance) {
     let component = component(engine, body, exports);
     let mut store = Store::new(engine, ()).unwrap();
     let instance = Linker::new(engine).instantiate(&mut store, &component).unwrap();
     (store, instance)
 }
 
-fn result(outcome: Result<Option<Val>, Error>) -> u32 {
+pub(super) fn result(outcome: Result<Option<Val>, Error>) -> u32 {
     match outcome.unwrap_or_else(|error| panic!("{error}")) {
         Some(Val::U32(value)) => value,
         other => panic!("{other:?}"),

@@ -17,6 +17,7 @@ pub mod nest;
 mod oracle;
 pub mod pair;
 mod random;
+pub mod tasks;
 mod value;
 
 pub use check::{Report, check, check_bytes};

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use innkeeper_differential::nest::{Nest, Tried};
 use innkeeper_differential::pair::{Pair, Told};
+use innkeeper_differential::tasks::{Held, Script, Tasks};
 use innkeeper_differential::{Dialect, Module, Report, check};
 
 const USAGE: &str = "usage: cargo xtask differential [options]
@@ -28,7 +29,9 @@ const USAGE: &str = "usage: cargo xtask differential [options]
   --mutants      mutants of the project's programs instead of generated modules
   --extremes     functions at the limits of the implementation instead
   --components N pairs of components that hand values to each other instead: so many, from the first seed on
-  --nests N      components that are made up, or changed at random, instead: so many, from the first seed on";
+  --nests N      components that are made up, or changed at random, instead: so many, from the first seed on
+  --tasks N      scripts of tasks, streams and cancellations instead, beside a model: so many, from the first seed on
+  --soak-tasks N N tasks in one store of each tier instead, cancelled and woken at random: what is held must stay as it is";
 
 /// After so many differences it stops.
 const ENOUGH_DIFFERENCES: usize = 20;
@@ -46,6 +49,10 @@ struct Options {
     components: Option<u64>,
     /// So many components that nobody knows instead.
     nests: Option<u64>,
+    /// So many scripts of tasks instead.
+    tasks: Option<u64>,
+    /// So many tasks in one store instead.
+    soak_tasks: Option<u64>,
     /// Run the seeds in this process and tell the parent.
     worker: bool,
 }
@@ -61,6 +68,8 @@ fn main() -> ExitCode {
         Some(path) => one(path),
         None if options.components.is_some() => pairs(&options),
         None if options.nests.is_some() => nests(&options),
+        None if options.tasks.is_some() => scripts(&options),
+        None if options.soak_tasks.is_some() => soak(&options),
         None if options.worker => worker::work(&options),
         None => run(&options),
     });
@@ -86,6 +95,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         dialect: None,
         components: None,
         nests: None,
+        tasks: None,
+        soak_tasks: None,
         worker: false,
     };
     while let Some(name) = arguments.next() {
@@ -101,6 +112,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--mutants" => options.dialect = Some(Dialect::Mutant),
             "--components" => options.components = Some(number(value()?)?),
             "--nests" => options.nests = Some(number(value()?)?),
+            "--tasks" => options.tasks = Some(number(value()?)?),
+            "--soak-tasks" => options.soak_tasks = Some(number(value()?)?),
             "--extremes" => options.dialect = Some(Dialect::Extreme),
             worker::FLAG => options.worker = true,
             _ => return Err(format!("`{name}` is not an option\n\n{USAGE}")),
@@ -142,6 +155,40 @@ fn nests(options: &Options) -> Result<Report, String> {
     let report =
         each_seed(options, count, |seed| Nest::from_seed(seed).check().map(|of_nest| tried.add(of_nest)));
     println!("{tried:?}");
+    Ok(report)
+}
+
+/// Scripts of tasks beside their model, likewise.
+fn scripts(options: &Options) -> Result<Report, String> {
+    let (tasks, mut steps, mut traps) = (Tasks::new(), 0, 0_u64);
+    let report = each_seed(options, options.tasks.unwrap_or_default(), |seed| {
+        let script = Script::from_seed(seed);
+        steps += script.len();
+        traps += u64::from(script.traps());
+        tasks.run(&script)
+    });
+    println!("{steps} steps, {traps} of the scripts end in a trap");
+    Ok(report)
+}
+
+/// Tasks by the million.
+fn soak(options: &Options) -> Result<Report, String> {
+    /// What a process may grow by meanwhile: the system and the allocator are not ours.
+    const MOST_GROWN_BYTES: u64 = 4 << 20;
+    let (mut report, mut second) = (Report::default(), [None; 2]);
+    println!("tier | tasks | budget | resident");
+    Tasks::new().soak(options.soak_tasks.unwrap_or_default(), options.seed, |tier, held| {
+        println!("{tier} | {} | {} B | {} KiB", held.tasks, held.budget_bytes, held.resident_bytes >> 10);
+        if held.tasks == 0 {
+            return;
+        }
+        let first: Held = *second[tier].get_or_insert(held);
+        let has_grown = held.budget_bytes > first.budget_bytes
+            || held.resident_bytes > first.resident_bytes + MOST_GROWN_BYTES;
+        if has_grown {
+            report.differences.push(format!("{held:?}, where it was {first:?}"));
+        }
+    })?;
     Ok(report)
 }
 

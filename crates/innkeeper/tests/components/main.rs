@@ -4,6 +4,7 @@
 mod adapters;
 mod allocations;
 mod beside;
+mod blocking;
 mod calls;
 mod cases;
 mod crossing;
@@ -11,11 +12,13 @@ mod decoding;
 mod ends;
 #[cfg(feature = "async")]
 mod held;
+mod host_ends;
 mod left;
 mod linking;
 mod memory;
 mod mutants;
 mod reentry;
+mod rendezvous;
 mod resources;
 mod rules;
 mod streams;
@@ -23,6 +26,7 @@ mod subtasks;
 mod tasks;
 #[cfg(feature = "async")]
 mod turns;
+mod turns_of_others;
 mod typed;
 mod values;
 

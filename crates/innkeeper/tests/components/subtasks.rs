@@ -1,6 +1,6 @@
 //! Subtasks of which one component is the caller and another one the callee: how they enter, and how they are cancelled.
 
-use innkeeper::component::{Component, Feature, Features, Linker, Val};
+use innkeeper::component::{Component, Feature, Features, Instance, Linker, Trap, Val};
 use innkeeper::{Config, Engine, Store, Tiers};
 
 use super::{call, engines};
@@ -72,27 +72,48 @@ const TEXT: &str = r#"(component
                 (drop (call $yield)) (drop (call $yield)) (drop (call $yield))
                 (local.set $status (call $cancel (local.get $subtask)))
                 (call $drop (local.get $subtask))
-                (call $return (local.get $status))))
+                (call $return (local.get $status)))
+            ;; Before it is told that the call has ended: at once, and when it has ended meanwhile.
+            (func (export "drops") (call $drop (call $started (call $g))))
+            (func (export "drops-late") (local $subtask i32) (local $turns i32)
+                (local.set $subtask (call $started (call $g)))
+                (loop (drop (call $yield))
+                    (br_if 0 (i32.lt_u (local.tee $turns (i32.add (local.get $turns) (i32.const 1))) (i32.const 40))))
+                (call $drop (local.get $subtask)))
+            ;; It ends while its call is under way.
+            (func (export "leaves") (drop (call $started (call $g))) (call $return (i32.const 1)))
+            (func $started (param $status i32) (result i32)
+                (if (i32.ne (i32.and (local.get $status) (i32.const 15)) (i32.const 1)) (then (unreachable)))
+                (i32.shr_u (local.get $status) (i32.const 4))))
         (core instance $m (instantiate $m (with "" (instance
             (export "mem" (memory $mem)) (export "hold" (func $hold)) (export "release" (func $release))
             (export "f" (func $f)) (export "g" (func $g)) (export "cancel" (func $cancel)) (export "drop" (func $drop))
             (export "yield" (func $yield)) (export "return" (func $return)) (export "set-new" (func $set-new))
             (export "set-wait" (func $set-wait)) (export "join" (func $join))))))
         (func (export "enters") async (result u32) (canon lift (core func $m "enters") async))
+        (func (export "drops") async (canon lift (core func $m "drops") async))
+        (func (export "drops-late") async (canon lift (core func $m "drops-late") async))
+        (func (export "leaves") async (result u32) (canon lift (core func $m "leaves") async))
         (func (export "cancels") async (result u32) (canon lift (core func $m "cancels") async)))
     (instance $callee (instantiate $callee))
     (instance $caller (instantiate $caller
         (with "hold" (func $callee "hold")) (with "release" (func $callee "release"))
         (with "f" (func $callee "f")) (with "g" (func $callee "g"))))
+    (export "drops" (func $caller "drops")) (export "drops-late" (func $caller "drops-late")) (export "leaves" (func $caller "leaves"))
     (export "enters" (func $caller "enters")) (export "cancels" (func $caller "cancels")))"#;
 
-fn run(engine: &Engine, name: &str) -> u32 {
+fn instance(engine: &Engine) -> (Store<()>, Instance) {
     let features = [Feature::StackfulAsync, Feature::MoreAsyncBuiltins];
     let features = features.into_iter().fold(Features::default(), Features::with);
     let bytes = innkeeper::to_binary(TEXT.as_bytes()).unwrap();
     let component = Component::with_features(engine, bytes, features).unwrap();
     let mut store = Store::new(engine, ()).unwrap();
     let instance = Linker::new(engine).instantiate(&mut store, &component).unwrap();
+    (store, instance)
+}
+
+fn run(engine: &Engine, name: &str) -> u32 {
+    let (mut store, instance) = instance(engine);
     match call(&mut store, instance, name, &[]).unwrap_or_else(|error| panic!("{name}: {error}")) {
         Some(Val::U32(value)) => value,
         other => panic!("{other:?}"),
@@ -118,5 +139,39 @@ fn c76_c78_a_cancellation_waits_until_the_subtask_has_ended() {
     const RETURNED: u32 = 2;
     for engine in engines() {
         assert_eq!(run(&engine, "cancels"), RETURNED);
+    }
+}
+
+/// A call is not forgotten before its end was told, whether or not that has come.
+#[test]
+fn c77_a_subtask_is_not_dropped_before_its_end_is_told() {
+    for engine in engines() {
+        for name in ["drops", "drops-late"] {
+            let (mut store, instance) = instance(&engine);
+            let error = call(&mut store, instance, name, &[]).unwrap_err();
+            assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::SubtaskUnresolved), "{name}: {error}");
+        }
+    }
+}
+
+/// A task ends before the calls that it has made: these go on to their end, and their handles stay the instance's.
+#[test]
+fn c77_a_task_ends_while_its_calls_are_under_way() {
+    for engine in engines() {
+        let (mut store, instance) = instance(&engine);
+        let budget = store.budget().clone();
+        let mut used = 0;
+        for round in 0..300 {
+            assert_eq!(call(&mut store, instance, "leaves", &[]).unwrap(), Some(Val::U32(1)));
+            // The others' turns are in here.
+            assert_eq!(call(&mut store, instance, "cancels", &[]).unwrap(), Some(Val::U32(2)));
+            if round == 20 {
+                used = budget.used_bytes();
+            }
+        }
+        assert!(!instance.is_poisoned(&mut store));
+        // A handle and what it stands for each time, and nothing of the task.
+        let grown = budget.used_bytes() - used;
+        assert!(grown < 280 * 1024, "{grown}");
     }
 }

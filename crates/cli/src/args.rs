@@ -216,6 +216,7 @@ mod tests {
             "invoke",
             "listen",
             "net",
+            "http",
             "max-cow",
             "max-cpu",
             "max-handles",

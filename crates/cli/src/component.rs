@@ -17,6 +17,7 @@ use innkeeper::wasi::p3;
 use innkeeper::wasi::stop::{StopReason, Stopper};
 use innkeeper::wasi::{Exit, exit_code};
 use innkeeper::{Engine, Error, ErrorKind, Profile, Store, Trap};
+use innkeeper_http::p2::HttpLimits;
 
 use crate::call::{Call, Called, Exported, Session, exported, listed};
 use crate::component_reports::Reports;
@@ -226,6 +227,12 @@ impl<'a> Linked<'a> {
         p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
         if p3::is_used_by(component) || plugs.iter().any(|plug| p3::is_used_by(&plug.component)) {
             p3::add_to_linker(&mut linker, |context: &mut Context| context)?;
+        }
+        // Few want it, and nobody else is to pay for it.
+        let all = std::iter::once(component).chain(plugs.iter().map(|plug| &plug.component));
+        if all.flat_map(Component::import_names).any(|name| name.starts_with("wasi:http/")) {
+            let limits = HttpLimits::default();
+            innkeeper_http::p2::add_to_linker(&mut linker, |context: &mut Context| context, &limits)?;
         }
         Ok(Linked { component, plugs, linker, missing: None })
     }

@@ -47,7 +47,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("--inherit-env", ALL_VARIABLES),
     ("--tcplisten", "--listen ADDRESS:PORT"),
     ("--allow-net", CONNECTIONS),
-    ("--http", "HTTP is not there yet; a guest can accept connections itself, with --listen"),
     ("--inherit-network", CONNECTIONS),
     (
         "--preload",
@@ -127,7 +126,11 @@ const OPTIONS: &[(char, &str, &str)] = &[
     ('S', "common", ALWAYS_ON),
     ('S', "preview2", ALWAYS_ON),
     ('S', "p3", ALWAYS_ON),
-    ('S', "http", "HTTP is not there yet; a guest can accept connections itself, with --listen"),
+    (
+        'S',
+        "http",
+        "--http METHODS:SCHEME://HOST/PATH lets a component send requests; inn serve has one answer them",
+    ),
     ('S', "nn", "WASI-NN is not there"),
     ('S', "keyvalue", "it is not there; grant a directory with --dir"),
     ('S', "config", "it is not there; grant variables with --env NAME=VALUE"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum, ValueHint};
 use innkeeper::Tiers;
-use innkeeper::wasi::keys::{NetKey, parse_address, parse_duration, parse_size};
+use innkeeper::wasi::keys::{HttpKey, NetKey, parse_address, parse_duration, parse_size};
 
 use crate::values::{
     CacheFlag, ChangesFlag, ClockFlag, DirFlag, EnvFlag, FeaturesFlag, InputFlag, OutputFlag, ProfileFlag,
@@ -189,6 +189,14 @@ pub(crate) struct GrantFlags {
     /// looks it up, but for those of this machine.
     #[arg(long = "net", value_name = "WHAT:HOST[:PORT]", value_parser = NetKey::from_str)]
     pub(crate) network: Vec<NetKey>,
+
+    /// Grant requests of HTTP, to guests that send some (components); repeatable
+    ///
+    /// METHODS are a list such as GET,POST, or * or nothing for all; SCHEME is http or https. HOST and PORT are as with --net, the port is the scheme's if there is none. PATH is one path, or ends
+    /// with /* for all that begin so; without it, every path is granted. Queries are free. A name leads to no address of this machine, its links or a private network, unless it is localhost:
+    /// such an address has to be granted as one, here or with --net connect:ADDRESS:PORT.
+    #[arg(long = "http", value_name = "[METHODS:]SCHEME://HOST[:PORT][/PATH]", value_parser = HttpKey::from_str)]
+    pub(crate) http: Vec<HttpKey>,
 
     /// Clocks: real, fixed[:SECONDS] or stepped[:SECONDS], which begin at SECONDS from 1970
     #[arg(long = "clocks", value_name = "KIND", value_parser = ClockFlag::parse)]

@@ -21,6 +21,7 @@ Keys, without which a program has no access to anything:
   -d, --dir HOST[::GUEST][::ro|rw|cow]   a directory; --tmp GUEST is one in memory
   -e, --env NAME[=VALUE]                 an environment variable
       --net connect:HOST:PORT            the network, for components; --listen PORT for others
+      --http GET:https://HOST/PATH/*     requests of HTTP, for components
 Also often used:
       --timeout 5s --max-memory 64MiB    bounds
       --explain --trace                  what was denied, every call to the host

@@ -53,7 +53,7 @@ pub(crate) fn granted(keys: KeysBuilder, flags: &GrantFlags) -> Result<KeysBuild
 /// Hides from the guest what is inn's own, and refuses or warns of what cannot be meant.
 pub(crate) fn complete(keys: &mut Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
     require_distinct_names(keys)?;
-    if !keys.network.is_empty() {
+    if !keys.network.is_empty() || !keys.http.is_empty() {
         name_service::keep_to_what_is_here();
     }
     if !streams(keys).is_empty() || keys.directories.iter().any(is_native) {
@@ -269,6 +269,9 @@ fn add_grants(mut keys: KeysBuilder, flags: &GrantFlags) -> Result<KeysBuilder, 
     }
     for key in &flags.network {
         keys = keys.net(key.clone());
+    }
+    for key in &flags.http {
+        keys = keys.http(key.clone());
     }
     if let Some(seed) = flags.deterministic {
         keys = keys.deterministic(seed);

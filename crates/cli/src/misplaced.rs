@@ -30,6 +30,7 @@ const OWN_FLAGS: &[&str] = &[
     "--env",
     "--listen",
     "--net",
+    "--http",
     "--stdin",
     "--stdout",
     "--stderr",

@@ -340,6 +340,11 @@ fn learned_words(policy: &Policy) -> String {
     if !more.is_empty() {
         words.push(format!("{} more keys to the network", more.len()));
     }
+    let (told, more) = policy.http.allow.split_at(policy.http.allow.len().min(MAX_DIRECTORIES_TOLD));
+    words.extend(told.iter().map(ToString::to_string));
+    if !more.is_empty() {
+        words.push(format!("{} more keys to requests of HTTP", more.len()));
+    }
     if words.is_empty() { String::from("no directory, variable or socket") } else { words.join(", ") }
 }
 

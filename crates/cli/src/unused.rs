@@ -9,6 +9,10 @@ pub(crate) fn note_network_of_module(args: &RunArgs) {
         let reason = "the program is a module, and WASI 0.1 has no way to name an address; --listen ADDRESS:PORT hands it a socket to accept connections on";
         report::note(&Problem::new("--net", reason));
     }
+    if !args.keys.grants.http.is_empty() {
+        let reason = "the program is a module, and WASI 0.1 has no way to send a request of HTTP";
+        report::note(&Problem::new("--http", reason));
+    }
 }
 
 /// Says so where a component is granted open sockets, which it cannot find.

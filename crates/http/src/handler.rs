@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use innkeeper_wasi::host::Explanation;
+
 use crate::Body;
 
 /// A response whose body is made as it is sent.
@@ -37,6 +39,9 @@ impl Place {
         Place(Arc::new(held))
     }
 }
+
+/// How what a guest was denied is told: by whoever grants keys, who knows how they are granted.
+pub type Words = Arc<dyn Fn(&Explanation) -> String + Send + Sync>;
 
 /// Why there is no response. The client gets a status and nothing else; the sentence is for the log.
 #[derive(Debug)]

@@ -8,10 +8,11 @@
 
 mod body;
 mod cgi;
+mod client;
 mod handler;
 pub mod p2;
 pub mod server;
 
 pub use body::{Body, BodyError, empty, full};
 pub use cgi::{Cgi, CgiLimits};
-pub use handler::{Arrival, Failure, Handler, Place, Response};
+pub use handler::{Arrival, Failure, Handler, Place, Response, Words};

@@ -79,6 +79,11 @@ pub(super) const COMPONENT_KEY_KINDS: &[ComponentKeyKind] = &[
         ],
     },
     ComponentKeyKind {
+        flag: "--http [METHODS:]URL",
+        purpose: "requests of HTTP",
+        interfaces: &["wasi:http/outgoing-handler@"],
+    },
+    ComponentKeyKind {
         flag: "--env NAME[=VALUE], ARGS after FILE",
         purpose: "environment variables and arguments",
         interfaces: &["wasi:cli/environment@"],

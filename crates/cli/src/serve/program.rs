@@ -9,12 +9,13 @@ use innkeeper::wasi::host::OpenKeys;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2::{self, Context};
 use innkeeper_http::p2::{HttpLimits, INCOMING_HANDLER, Proxy, ProxyTimes};
-use innkeeper_http::{Cgi, CgiLimits, Handler};
+use innkeeper_http::{Cgi, CgiLimits, Handler, Words};
 
 use super::ServeArgs;
 use crate::call::{Exported, exported, listed};
 use crate::input::{Code, Input};
 use crate::report::{self, Problem, short, visible};
+use crate::wording::Wording;
 
 /// Processor time of one request, if nobody says otherwise.
 const PROCESSOR_TIME: Duration = Duration::from_secs(10);
@@ -63,7 +64,7 @@ impl Program {
         let limits = CgiLimits { processor_time: processor_time(args, keys), ..CgiLimits::default() };
         let cgi =
             Cgi::new(&module, keys, input.name.clone(), limits).map_err(|error| input.problem(&error))?;
-        Ok(Program { handler: Arc::new(cgi), code: Code::Module(module) })
+        Ok(Program { handler: Arc::new(cgi.with_words(words())), code: Code::Module(module) })
     }
 }
 
@@ -103,7 +104,14 @@ fn proxy(
     let keys = OpenKeys::open(keys).map_err(|error| problem(&error))?;
     let mut times = ProxyTimes::default();
     times.processor_time = processor_time;
-    Proxy::new(pre, keys, name.to_owned(), times).map_err(|error| problem(&error))
+    let proxy = Proxy::new(pre, keys, name.to_owned(), times).map_err(|error| problem(&error))?;
+    Ok(proxy.with_words(words()))
+}
+
+/// How what guests are denied is told: with the flag that grants it.
+fn words() -> Words {
+    let wording = Wording::default();
+    Arc::new(move |explanation| wording.explain_one(explanation))
 }
 
 /// Whether it is what a component answers requests by.

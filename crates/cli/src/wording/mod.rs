@@ -21,7 +21,7 @@ use crate::flags::RunArgs;
 use crate::report::{Problem, named, visible};
 use crate::values::{ACCESSES, DirFlag};
 
-use suggested::{grant_network_with, grant_socket_with, grant_with};
+use suggested::{grant_http_with, grant_network_with, grant_socket_with, grant_with};
 use wanted::{Wanted, is_elsewhere, is_machines, wanted};
 
 pub(crate) use suggested::dir_flag;
@@ -99,6 +99,11 @@ impl Wording {
         self.policy.as_deref().filter(|_| !self.guests.iter().any(|known| known == guest))
     }
 
+    /// One explanation on one line, with how to mend it.
+    pub(crate) fn explain_one(&self, explanation: &host::Explanation) -> String {
+        self.explain(&Explanation::Host(explanation.clone()), &[], &mut HashSet::new())
+    }
+
     /// Explanations, each on one line, with how to mend it. What would mend several is said once: two keys to one name would be refused.
     pub(crate) fn explain_all(&self, explanations: &[Explanation]) -> Vec<String> {
         let denials = explanations.iter().filter_map(|explanation| match explanation {
@@ -152,6 +157,7 @@ impl Wording {
     fn mend(&self, missing: &MissingKey, all: &[Wanted]) -> Option<String> {
         match missing {
             MissingKey::Network { key } => return Some(grant_network_with(key)),
+            MissingKey::Http { key } => return Some(grant_http_with(key)),
             MissingKey::Socket { transport } => return Some(grant_socket_with(*transport)),
             _ => {}
         }

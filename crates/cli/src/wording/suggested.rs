@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use innkeeper::wasi::host::Transport;
-use innkeeper::wasi::keys::{DirKey, KernelFiles, NetAction, NetKey};
+use innkeeper::wasi::keys::{DirKey, HttpKey, KernelFiles, NetAction, NetKey};
 
 use crate::report::visible;
 use crate::values::DirFlag;
@@ -40,6 +40,11 @@ pub(super) fn grant_network_with(key: &NetKey) -> String {
         ),
         _ => format!("grant it with {flag}"),
     }
+}
+
+/// How a key to send requests is granted.
+pub(super) fn grant_http_with(key: &HttpKey) -> String {
+    format!("grant it with --http {}", quoted(OsStr::new(&key.to_string())))
 }
 
 /// How a key is granted for which a socket could be used.
@@ -208,6 +213,24 @@ mod tests {
                 .output()
                 .unwrap();
             assert_eq!(String::from_utf8(ran.stdout).unwrap().parse(), Ok(key), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_suggested_http_key_is_read_back_by_a_shell_as_the_key() {
+        for text in [
+            "GET:https://example.com/a;b=$(c)'d'&e~",
+            "*:http://[2001:db8::1]:81/*",
+            "M-SEARCH:http://*.example.com:*/a%20b/*",
+        ] {
+            let key: HttpKey = text.parse().unwrap();
+            let suggested = grant_http_with(&key);
+            let word = suggested.strip_prefix("grant it with --http ").unwrap();
+            let ran = std::process::Command::new("bash")
+                .args(["-c", &format!("printf %s {word}")])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(ran.stdout).unwrap().parse(), Ok(key), "{suggested}");
         }
     }
 

@@ -11,6 +11,7 @@ mod end;
 mod http1;
 mod http2;
 mod planted;
+mod requests;
 mod tls;
 
 /// Components of the world `wasi:http/proxy`, made of text.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as Polling, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use innkeeper_wasi::p1::Context;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::CgiLimits;
-use crate::Failure;
 use crate::server::Account;
+use crate::{Failure, Words};
 
 /// What a program begins in.
 pub(super) const START: &str = "_start";
@@ -54,12 +55,12 @@ impl Guest {
         pre: &InstancePre<Context>,
         (host, handles): (Host, Handles),
         (limits, deadline): (&CgiLimits, Option<Instant>),
-        account: Account,
+        (account, words): (Account, &Words),
     ) -> Guest {
-        let (pre, processor_time) = (pre.clone(), limits.processor_time);
+        let (pre, processor_time, words) = (pre.clone(), limits.processor_time, Arc::clone(words));
         Guest(Task::spawn(async move {
             let context = Context::from_parts(host, handles);
-            let _told = Telling { context: context.clone(), account: account.clone() };
+            let _told = Telling { context: context.clone(), account: account.clone(), words };
             let mut store = store(&pre, context, (processor_time, deadline))
                 .map_err(|error| Failure::Exhausted(error.to_string()))?;
             let outcome = run(&pre, &mut store).await;
@@ -115,11 +116,12 @@ async fn run(pre: &InstancePre<Context>, store: &mut Store<Context>) -> Result<(
 struct Telling {
     context: Context,
     account: Account,
+    words: Words,
 }
 
 impl Drop for Telling {
     fn drop(&mut self) {
         self.context.close_descriptors();
-        self.account.explained(&self.context.host().explain());
+        self.account.explained(&self.context.host().explain(), &*self.words);
     }
 }

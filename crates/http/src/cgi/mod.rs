@@ -30,7 +30,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 
 use crate::server::{Account, InstanceUse};
-use crate::{Arrival, Body, Failure, Handler, Response};
+use crate::{Arrival, Body, Failure, Handler, Response, Words};
 use guest::{Guest, Task};
 use output::Output;
 
@@ -41,6 +41,7 @@ pub struct Cgi {
     /// For the log.
     name: String,
     limits: CgiLimits,
+    words: Words,
 }
 
 /// Bounds on one run of the program, beside those among its keys.
@@ -73,7 +74,14 @@ impl Cgi {
         let mut linker = Linker::new(module.engine());
         add_to_linker(&mut linker, |context: &mut Context| context)?;
         let pre = linker.instantiate_pre(module)?;
-        Ok(Cgi { pre, keys: OpenKeys::open(keys)?, name, limits })
+        let words: Words = Arc::new(ToString::to_string);
+        Ok(Cgi { pre, keys: OpenKeys::open(keys)?, name, limits, words })
+    }
+
+    /// Has what its programs are denied told in these words.
+    #[must_use]
+    pub fn with_words(self, words: Words) -> Cgi {
+        Cgi { words, ..self }
     }
 
     async fn answer(&self, request: Request<Body>, arrival: Arrival) -> Result<Response, Failure> {
@@ -95,7 +103,7 @@ impl Cgi {
         let stdout_key = StdoutKey::Opened(Arc::new(OwnedFd::from(output)));
         let own = OwnKeys { variables, stdin, stdout: stdout_key };
         let opened = self.keys.host_with(own).map_err(|error| Failure::Guest(error.to_string()))?;
-        let guest = Guest::start(&self.pre, opened, (&self.limits, arrival.deadline), account);
+        let guest = Guest::start(&self.pre, opened, (&self.limits, arrival.deadline), (account, &self.words));
         let feeding = match input {
             Some(input) => {
                 let to = pipe::Sender::from_owned_fd(input.into()).map_err(|error| no_room(&error))?;

@@ -114,7 +114,30 @@ pub enum ErrorCode {
 impl ErrorCode {
     /// Why a body that is received has ended before its end.
     pub(crate) fn of_body(error: &BodyError) -> ErrorCode {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+        ErrorCode::of_chain(&**error)
+    }
+
+    /// Why a request was not answered.
+    pub(crate) fn of_error(error: &hyper::Error) -> ErrorCode {
+        // What the guest has said of its own body goes before what became of the connection.
+        match std::error::Error::source(error).map(ErrorCode::of_chain) {
+            None | Some(ErrorCode::InternalError(None)) => ErrorCode::of_answer(error),
+            Some(code) => code,
+        }
+    }
+
+    /// Why an answer has ended before its end.
+    pub(crate) fn of_answer(error: &hyper::Error) -> ErrorCode {
+        match ErrorCode::of_hyper(error) {
+            ErrorCode::ConnectionTerminated if error.is_incomplete_message() => {
+                ErrorCode::HttpResponseIncomplete
+            }
+            code => code,
+        }
+    }
+
+    fn of_chain(error: &(dyn std::error::Error + 'static)) -> ErrorCode {
+        let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(code) = error.downcast_ref::<ErrorCode>() {
                 return code.clone();
@@ -135,6 +158,9 @@ impl ErrorCode {
         if error.is_timeout() {
             ErrorCode::ConnectionReadTimeout
         } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            ErrorCode::ConnectionTerminated
+        } else if std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>()) {
+            // It was reset, most often.
             ErrorCode::ConnectionTerminated
         } else {
             ErrorCode::HttpProtocolError

@@ -1,13 +1,14 @@
-//! What a guest is given: `incoming-request`, `incoming-body`, `future-trailers`.
+//! What a guest is given: `incoming-request`, `incoming-response`, `incoming-body`, `future-trailers`.
 
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderMap, request, uri};
+use http::{HeaderMap, StatusCode, request, uri};
 use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
 use innkeeper_wasi::p2::{Context, Event, FindContext, Held, InputStream, Interface, Pollable};
+use tokio::runtime::Handle;
 
 use super::error_code::ErrorCode;
 use super::fields::{Fields, remove_forbidden};
@@ -22,6 +23,14 @@ pub(super) struct IncomingRequest {
     path: Option<uri::PathAndQuery>,
     scheme: Option<uri::Scheme>,
     authority: Option<String>,
+    headers: Fields,
+    body: Option<IncomingBody>,
+}
+
+/// `wasi:http/types.incoming-response`
+#[derive(Debug)]
+pub(super) struct IncomingResponse {
+    status: StatusCode,
     headers: Fields,
     body: Option<IncomingBody>,
 }
@@ -46,6 +55,10 @@ struct TrailersArrive(Arc<Received>);
 
 impl Held for IncomingRequest {
     const NAME: &'static str = "wasi:http/types incoming-request";
+}
+
+impl Held for IncomingResponse {
+    const NAME: &'static str = "wasi:http/types incoming-response";
 }
 
 impl Held for IncomingBody {
@@ -77,8 +90,25 @@ impl IncomingRequest {
     }
 }
 
+impl IncomingResponse {
+    /// A response that has come, whose next bytes come within a time, if there is one, by the timers of a runtime.
+    pub(super) fn new(
+        cx: &Context,
+        response: http::Response<Body>,
+        between_bytes: Option<(Duration, Handle)>,
+    ) -> Result<IncomingResponse, Error> {
+        let (mut parts, body) = response.into_parts();
+        remove_forbidden(&mut parts.headers);
+        Ok(IncomingResponse {
+            status: parts.status,
+            headers: Fields::received(cx, parts.headers)?,
+            body: Some(IncomingBody::new(body, between_bytes)),
+        })
+    }
+}
+
 impl IncomingBody {
-    fn new(body: Body, between_bytes: Option<Duration>) -> IncomingBody {
+    fn new(body: Body, between_bytes: Option<(Duration, Handle)>) -> IncomingBody {
         let received = Arc::new(Received::new(body, between_bytes));
         IncomingBody { received, is_stream_taken: false }
     }
@@ -91,6 +121,7 @@ impl Event for TrailersArrive {
 }
 
 type Request<'a> = Borrowed<'a, IncomingRequest>;
+type Response<'a> = Borrowed<'a, IncomingResponse>;
 type BodyHandle<'a> = Borrowed<'a, IncomingBody>;
 type Trailers<'a> = Borrowed<'a, FutureTrailers>;
 
@@ -185,6 +216,22 @@ fn bind_messages<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContex
             |cx, (request,)| {
                 let room = cx.room_with::<IncomingBody>(0)?;
                 let body = cx.get_mut(request)?.body.take();
+                Ok(body.map(|body| cx.push_into(room, body)).ok_or(()))
+            },
+        )
+        .resource::<IncomingResponse>("incoming-response")
+        .func::<(Response<'_>,), u16>("[method]incoming-response.status", |cx, (response,)| {
+            Ok(cx.get(response)?.status.as_u16())
+        })
+        .func::<(Response<'_>,), Resource<Fields>>("[method]incoming-response.headers", |cx, (response,)| {
+            let headers = cx.get(response)?.headers.shared();
+            cx.push_child(headers, response)
+        })
+        .func::<(Response<'_>,), Result<Resource<IncomingBody>, ()>>(
+            "[method]incoming-response.consume",
+            |cx, (response,)| {
+                let room = cx.room_with::<IncomingBody>(0)?;
+                let body = cx.get_mut(response)?.body.take();
                 Ok(body.map(|body| cx.push_into(room, body)).ok_or(()))
             },
         );

@@ -6,7 +6,7 @@ use innkeeper_wasi::p2::{FindContext, Interface, IoError};
 
 use super::error_code::ErrorCode;
 use super::limits::HttpLimits;
-use super::{fields, incoming, outgoing, outparam};
+use super::{fields, incoming, outgoing, outgoing_handler, outparam};
 
 /// Defines the interfaces of `wasi:http` 0.2 that this host has, for components that want any version since 0.2.0. What else they import is
 /// [`innkeeper_wasi::p2::add_to_linker`]'s.
@@ -25,9 +25,11 @@ pub fn add_to_linker<T: Send + 'static>(
     incoming::bind(&mut types);
     outgoing::bind(&mut types, limits);
     outparam::bind(&mut types);
+    outgoing_handler::bind_future(&mut types);
     types.func::<(Borrowed<'_, IoError>,), Option<ErrorCode>>("http-error-code", |cx, (error,)| {
         let custom = cx.get(error)?.custom();
         Ok(custom.and_then(|error| error.downcast_ref::<ErrorCode>()).cloned())
     });
+    outgoing_handler::bind(&mut Interface::new(linker, "wasi:http/outgoing-handler", context)?);
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! - Fields that belong to a connection (`Connection`, `Transfer-Encoding` and their like), and `Host`, which is the authority, are neither seen nor set by guests.
 //! - A status of 100 to 199 is not one of a response. A user's name in an authority is refused.
 //! - Trailers that a guest asks for without having read the body are got by throwing the rest of it away.
+//! - A request without a scheme is sent over TLS. None is sent for the guest that it has not sent: redirects are answers.
 //! - A guest that fails before anything of its answer was sent is no answer, also where it has given one.
 //!
 //! Specification: <https://github.com/WebAssembly/wasi-http/tree/v0.2.12>
@@ -19,6 +20,7 @@ mod limits;
 mod link;
 mod message;
 mod outgoing;
+mod outgoing_handler;
 mod outparam;
 mod pipe;
 mod proxy;

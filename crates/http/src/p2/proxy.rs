@@ -4,6 +4,7 @@
 //!
 //! Must stay true: no request finds anything of another's; a guest that traps before its answer has begun to be sent is no answer; one that nobody waits for is ended.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::incoming::IncomingRequest;
 use super::outparam::{Answer, Given, Head, ResponseOutparam};
 use super::pipe::Sent;
 use crate::server::{Account, InstanceUse};
-use crate::{Arrival, Body, Failure, Handler, Place, Response, empty};
+use crate::{Arrival, Body, Failure, Handler, Place, Response, Words, empty};
 
 /// What a component exports that answers requests, without its version.
 pub const INCOMING_HANDLER: &str = "wasi:http/incoming-handler";
@@ -45,7 +46,6 @@ impl Default for ProxyTimes {
 }
 
 /// Answers requests by a component.
-#[derive(Debug)]
 pub struct Proxy {
     pre: InstancePre<Context>,
     /// The function that is called, by its whole name.
@@ -54,6 +54,13 @@ pub struct Proxy {
     /// For the log.
     name: String,
     times: ProxyTimes,
+    words: Words,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("name", &self.name).field("times", &self.times).finish_non_exhaustive()
+    }
 }
 
 /// A guest that is at work on a request.
@@ -77,7 +84,14 @@ impl Proxy {
                 "the component exports no `{INCOMING_HANDLER}` of WASI 0.2, so it answers no requests"
             ))));
         };
-        Ok(Proxy { pre, function: function.into(), keys, name, times })
+        let words: Words = Arc::new(ToString::to_string);
+        Ok(Proxy { pre, function: function.into(), keys, name, times, words })
+    }
+
+    /// Has what its guests are denied told in these words.
+    #[must_use]
+    pub fn with_words(self, words: Words) -> Proxy {
+        Proxy { words, ..self }
     }
 
     /// A guest for a request, which has not begun.
@@ -90,7 +104,11 @@ impl Proxy {
         let exhausted = |reason: &dyn std::fmt::Display| Failure::Exhausted(reason.to_string());
         let context = Context::with_open_keys(&self.keys).map_err(|error| exhausted(&error))?;
         let budget = context.host().budget().clone();
-        let told = Telling { host: context.host().clone(), account: account.clone() };
+        let told = Telling {
+            host: context.host().clone(),
+            account: account.clone(),
+            words: Arc::clone(&self.words),
+        };
         // For as long as it runs, and that can be longer than its answer takes, there is one guest less to come.
         let place = request.extensions().get::<Place>().cloned();
         let engine = self.pre.component().engine();
@@ -128,11 +146,12 @@ fn is_handler(name: &str) -> bool {
 struct Telling {
     host: Host,
     account: Account,
+    words: Words,
 }
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        self.account.explained(&self.host.explain());
+        self.account.explained(&self.host.explain(), &*self.words);
     }
 }
 

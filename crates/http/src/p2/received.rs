@@ -11,6 +11,7 @@ use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
 use http_body::Body as _;
 use innkeeper_wasi::p2::{Event, Source, StreamEnd};
+use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
 use super::error_code::ErrorCode;
@@ -30,14 +31,16 @@ struct State {
 /// How long a guest waits for the next bytes.
 struct Patience {
     time: Duration,
+    /// Of whose timers it is.
+    runtime: Handle,
     /// Runs while the guest waits.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Received {
-    /// A body whose next bytes come within `between_bytes`, if there is such a time.
-    pub(super) fn new(body: Body, between_bytes: Option<Duration>) -> Received {
-        let patience = between_bytes.map(|time| Patience { time, sleep: None });
+    /// A body whose next bytes come within a time, if there is one, by the timers of a runtime.
+    pub(super) fn new(body: Body, between_bytes: Option<(Duration, Handle)>) -> Received {
+        let patience = between_bytes.map(|(time, runtime)| Patience { time, runtime, sleep: None });
         Received(Mutex::new(State { body, buffer: Bytes::new(), end: None, patience }))
     }
 
@@ -92,6 +95,7 @@ impl State {
 
 impl Patience {
     fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        let _entered = self.runtime.enter();
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(self.time)));
         sleep.as_mut().poll(task)
     }

@@ -55,11 +55,11 @@ impl Account {
     }
 
     /// What the host has to tell of a guest that has ended: denials, and limits that it has reached. What is only of interest to who looks for a fault is left out.
-    pub(crate) fn explained(&self, explanations: &[Explanation]) {
+    pub(crate) fn explained(&self, explanations: &[Explanation], words: &dyn Fn(&Explanation) -> String) {
         for explanation in explanations {
             match explanation {
-                Explanation::Denied(_) | Explanation::DeniedMore(_) => self.denied(explanation.to_string()),
-                Explanation::LimitReached(_) => drop(self.note(&explanation.to_string())),
+                Explanation::Denied(_) | Explanation::DeniedMore(_) => self.denied(words(explanation)),
+                Explanation::LimitReached(_) => drop(self.note(&words(explanation))),
                 _ => {}
             }
         }

@@ -6,6 +6,7 @@ mod functions;
 mod guest;
 mod imports;
 mod limits;
+mod requests;
 mod served;
 
 use std::time::{Duration, Instant};

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::gate::Operation;
 use super::network::Transport;
 use super::visible::{named, visible};
-use crate::keys::{Access, NetKey};
+use crate::keys::{Access, HttpKey, NetKey};
 
 /// One distinct thing that was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,11 @@ pub enum MissingKey {
         /// The least key that would.
         key: NetKey,
     },
+    /// No key covers the request.
+    Http {
+        /// The least key that would, where one can be written for its path; else one for all paths of its host.
+        key: HttpKey,
+    },
     /// No key is for anything that a socket of this kind could be used for.
     Socket {
         /// The kind.
@@ -107,7 +112,9 @@ impl fmt::Display for MissingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MissingKey::Write { guest, .. } => write!(f, "{} was granted read-only", named(guest)),
-            MissingKey::Directory { .. } | MissingKey::Network { .. } => f.write_str("no key covers it"),
+            MissingKey::Directory { .. } | MissingKey::Network { .. } | MissingKey::Http { .. } => {
+                f.write_str("no key covers it")
+            }
             MissingKey::Socket { .. } => f.write_str("no key is for anything that could be done with it"),
             MissingKey::Name { known, .. } => {
                 write!(f, "the guest looks for a directory with an absolute name, as programs in Go do, and {} is none", named(known))
@@ -150,7 +157,9 @@ impl fmt::Display for Denial {
         let times = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
         let object = match self.missing {
             // The host's own words, not a guest's.
-            MissingKey::Network { .. } | MissingKey::Socket { .. } => self.path.clone(),
+            MissingKey::Network { .. } | MissingKey::Socket { .. } | MissingKey::Http { .. } => {
+                self.path.clone()
+            }
             _ => named(&self.path),
         };
         let text = format!("{} {object}{times}: {}", self.operation.name(), self.missing);

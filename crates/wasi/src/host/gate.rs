@@ -46,6 +46,7 @@ operations! {
     CreateDirectory "create directory",
     CreateSocket "create a socket for",
     Flush "flush",
+    HttpRequest "request",
     Link "create hard link",
     List "list",
     Listen "listen on",
@@ -204,7 +205,10 @@ impl Gate {
             return Err(Error::Denied);
         }
         if let Some(usage) = self.usage.get() {
-            usage.note_network(&self.network, target);
+            match target {
+                Target::Request(request) => usage.note_http(&self.network, request),
+                _ => usage.note_network(&self.network, target),
+            }
         }
         Ok(Permit(()))
     }

@@ -19,6 +19,7 @@ mod file;
 mod gate;
 mod handles;
 mod hidden;
+mod http;
 mod limit_reached;
 mod look;
 mod lookup;
@@ -71,6 +72,7 @@ pub use explain::{Explanation, HeldDirectory};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use gate::{Gate, Operation};
 pub use handles::Handles;
+pub use http::{AllowedRequest, RequestRoom};
 pub use limit_reached::{LimitReached, ReachedLimit};
 pub use lookup::Lookup;
 pub use metadata::{FileKind, Metadata, Timestamp};
@@ -143,7 +145,7 @@ impl Host {
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let shared = Shared {
-            gate: Gate::new(&keys.limits, Network::new(&opened.network)),
+            gate: Gate::new(&keys.limits, Network::new(&opened.network, &opened.http)),
             resolve: opened.resolve,
             sockets: Arc::default(),
             lookups: Arc::default(),

@@ -8,14 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use innkeeper_engine::{Budget, BudgetKind, Charge};
 
 use super::denial::MissingKey;
 use super::error::Error;
-use crate::keys::{HostName, NetAction, NetHost, NetKey, PortSet};
+use crate::keys::{HostName, HttpKey, HttpTarget, NetAction, NetHost, NetKey, PortSet};
 
 /// What a socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,12 +35,22 @@ pub(super) enum Target {
     Address(NetAction, SocketAddr),
     /// A name whose addresses are wanted.
     Name(HostName),
+    /// A request of HTTP.
+    Request(HttpTarget),
+    /// An address that a request of HTTP is to be sent to, which was allowed.
+    RequestAddress {
+        request: HttpTarget,
+        address: SocketAddr,
+        /// Whether an interface of this machine has it.
+        is_own: bool,
+    },
 }
 
 /// The keys, and what is known of names.
 #[derive(Debug)]
 pub(super) struct Network {
     keys: Arc<[NetKey]>,
+    http: Arc<[HttpKey]>,
     known: Mutex<Known>,
 }
 
@@ -62,8 +72,8 @@ const NAME_COST_BYTES: u64 = 256;
 const ADDRESS_COST_BYTES: u64 = 512;
 
 impl Network {
-    pub(super) fn new(keys: &Arc<[NetKey]>) -> Network {
-        Network { keys: Arc::clone(keys), known: Mutex::default() }
+    pub(super) fn new(keys: &Arc<[NetKey]>, http: &Arc<[HttpKey]>) -> Network {
+        Network { keys: Arc::clone(keys), http: Arc::clone(http), known: Mutex::default() }
     }
 
     /// Whether the keys grant the use of `target`.
@@ -75,8 +85,22 @@ impl Network {
                 self.covers(NetAction::UdpBind, *address) || self.has(NetAction::Udp)
             }
             Target::Address(action, address) => self.covers(*action, *address),
-            Target::Name(name) => self.keys.iter().any(|key| key.covers_lookup(name)),
+            Target::Name(name) => {
+                self.keys.iter().any(|key| key.covers_lookup(name))
+                    || self.http.iter().any(|key| key.covers_lookup(name))
+            }
+            Target::Request(request) => self.granting_http_key(request).is_some(),
+            Target::RequestAddress { request, address, is_own } => {
+                !(is_inner(address.ip()) || *is_own)
+                    || self.covers(NetAction::Connect, *address)
+                    || self.http.iter().any(|key| key.covers_address(request, address.ip()))
+            }
         }
+    }
+
+    /// The key of the guest's that grants a request.
+    pub(super) fn granting_http_key(&self, request: &HttpTarget) -> Option<HttpKey> {
+        self.http.iter().find(|key| key.covers(request)).cloned()
     }
 
     /// Whether a key is for this action with this address, or for a name that has it.
@@ -118,8 +142,8 @@ impl Network {
         (addresses, is_own): (Vec<IpAddr>, impl Fn(IpAddr) -> bool),
         budget: &Budget,
     ) -> Result<Arc<[IpAddr]>, Error> {
-        let is_by_name =
-            self.keys.iter().any(|key| matches!(&key.host, NetHost::Names(names) if names.matches(name)));
+        let mut hosts = self.keys.iter().map(|key| &key.host).chain(self.http.iter().map(|key| &key.host));
+        let is_by_name = hosts.any(|host| matches!(host, NetHost::Names(names) if names.matches(name)));
         // What `localhost` grants is known.
         if !is_by_name || name.is_localhost() {
             return Ok(addresses.into());
@@ -145,27 +169,49 @@ impl Network {
             Target::Socket(transport) => MissingKey::Socket { transport: *transport },
             Target::Address(action, address) => MissingKey::Network { key: self.key_of(*action, *address) },
             Target::Name(name) => MissingKey::Network { key: NetKey::to_resolve(name) },
+            Target::Request(request) => MissingKey::Http { key: HttpKey::of(request) },
+            Target::RequestAddress { address, .. } => {
+                MissingKey::Network { key: NetKey::of_address(NetAction::Connect, *address) }
+            }
         }
     }
 
     /// The least key for what was granted; none where it took no key of its own.
     pub(super) fn least_key(&self, target: &Target) -> Option<NetKey> {
         match target {
-            Target::Socket(_) => None,
+            Target::Socket(_) | Target::Request(_) => None,
             Target::Address(action, address) if !self.covers(*action, *address) => None,
             Target::Address(action, address) => Some(match self.named(*action, *address) {
                 Some(name) => NetKey::of_name(*action, &name, address.port()),
                 None => NetKey::of_address(*action, *address),
             }),
+            // What an HTTP key grants is learned as one.
+            Target::Name(name) if !self.keys.iter().any(|key| key.covers_lookup(name)) => None,
             Target::Name(name) => Some(NetKey::to_resolve(name)),
+            Target::RequestAddress { request, address, is_own } => self
+                .takes_own_key(request, *address, *is_own)
+                .then(|| NetKey::of_address(NetAction::Connect, *address)),
         }
+    }
+
+    /// Whether a request can be sent to an address only because a key is for connections there.
+    fn takes_own_key(&self, request: &HttpTarget, address: SocketAddr, is_own: bool) -> bool {
+        (is_inner(address.ip()) || is_own)
+            && !self.http.iter().any(|key| key.covers_address(request, address.ip()))
+            && self.covers(NetAction::Connect, address)
     }
 
     /// The key of the guest's that granted `target`, or what that grants of looking up names; none where it took no key of its own.
     pub(super) fn granting_key(&self, target: &Target) -> Option<NetKey> {
         let mut keys = self.keys.iter();
         match target {
-            Target::Socket(_) => None,
+            Target::Socket(_) | Target::Request(_) => None,
+            Target::RequestAddress { request, address, is_own } => {
+                match self.takes_own_key(request, *address, *is_own) {
+                    true => self.granting_key(&Target::Address(NetAction::Connect, *address)),
+                    false => None,
+                }
+            }
             Target::Address(action, address) => {
                 let name = self.named(*action, *address);
                 let is_by_name = |key: &NetKey| {
@@ -223,6 +269,42 @@ fn is_near(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is not one of the open network: this machine's own, of its links, of a private network or reserved, also where it stands in one of IPv6 that is translated.
+fn is_inner(address: IpAddr) -> bool {
+    let ipv4 = |address: Ipv4Addr| {
+        let [first, second, third, _] = address.octets();
+        is_near(address.into())
+            || address.is_private()
+            || (first == 100 && second & 0xc0 == 64)
+            || (first == 192 && second == 0 && third == 0)
+            || (first == 198 && second & 0xfe == 18)
+            || first >= 240
+    };
+    match address {
+        IpAddr::V4(address) => ipv4(address),
+        IpAddr::V6(address) => {
+            let parts = address.segments();
+            let embedded = |high: u16, low: u16| {
+                let ([first, second], [third, fourth]) = (high.to_be_bytes(), low.to_be_bytes());
+                Ipv4Addr::new(first, second, third, fourth)
+            };
+            is_near(address.into())
+                || address.is_unique_local()
+                // Of a site, as it was once.
+                || parts[0] & 0xffc0 == 0xfec0
+                || match parts {
+                    // Compatible (RFC 4291), translated (RFC 6052), local translations (RFC 8215), 6to4 (RFC 3056).
+                    [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                        ipv4(embedded(high, low))
+                    }
+                    [0x64, 0xff9b, 1, ..] => true,
+                    [0x2002, high, low, ..] => ipv4(embedded(high, low)),
+                    _ => false,
+                }
+        }
+    }
+}
+
 /// As in "denied: connect to *192.0.2.1:80*".
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -231,17 +313,36 @@ impl fmt::Display for Target {
             Target::Socket(Transport::Udp) => f.write_str("UDP"),
             Target::Address(_, address) => address.fmt(f),
             Target::Name(name) => name.fmt(f),
+            Target::Request(request) => shortened(&request.to_string(), f),
+            Target::RequestAddress { request, address, .. } => {
+                shortened(&request.to_string(), f)?;
+                write!(f, " at {address}, which is not of the open network")
+            }
         }
     }
 }
 
+/// A guest's URL can be long.
+fn shortened(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match text.char_indices().nth(MAX_URL_CHARS) {
+        Some((end, _)) => write!(f, "{}...", &text[..end]),
+        None => f.write_str(text),
+    }
+}
+
+/// Characters of a URL that are told.
+const MAX_URL_CHARS: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::HttpScheme;
 
     fn network(keys: &[&str]) -> Network {
+        let (http, keys): (Vec<&&str>, Vec<&&str>) = keys.iter().partition(|key| key.contains("://"));
         let keys: Arc<[NetKey]> = keys.iter().map(|key| key.parse().expect("key")).collect();
-        Network::new(&keys)
+        let http: Arc<[HttpKey]> = http.iter().map(|key| key.parse().expect("key")).collect();
+        Network::new(&keys, &http)
     }
 
     fn address(text: &str) -> SocketAddr {
@@ -338,6 +439,85 @@ mod tests {
         assert_eq!(missing("192.0.2.1:80"), "connect:example.com:80");
         assert_eq!(missing("192.0.2.2:80"), "connect:192.0.2.2:80");
         assert_eq!(missing("[2001:db8::1]:80"), "connect:[2001:db8::1]:80");
+    }
+
+    fn request(host: &str) -> HttpTarget {
+        HttpTarget::new("GET", HttpScheme::Http, (host, None), "/").expect("a target")
+    }
+
+    /// S3, H9: no name leads a request to where only this machine, or who is near it, can go.
+    #[test]
+    fn requests_are_sent_to_the_open_network_unless_a_key_says_more() {
+        let inner = [
+            "127.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "169.254.169.254",
+            "192.0.0.1",
+            "198.18.0.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "fdff::1",
+            "ff02::1",
+            "::127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2002:c0a8:101::1",
+        ];
+        let open = [
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "192.0.1.1",
+            "198.20.0.1",
+            "2001:db8::1",
+            "64:ff9b::1.1.1.1",
+        ];
+        let allows = |keys: &[&str], host: &str, address: &str| {
+            let address = SocketAddr::new(address.parse().expect("address"), 80);
+            let request = request(host);
+            network(keys).allows(&Target::RequestAddress { request, address, is_own: false })
+        };
+        let key = "GET:http://example.com/*";
+        for address in inner {
+            assert!(!allows(&[key], "example.com", address), "{address}");
+            assert!(!allows(&["*:http://*:*"], "example.com", address), "{address}");
+            assert!(allows(&[key, "connect:*:80"], "example.com", address), "{address}");
+            assert!(!allows(&[key, "connect:*:81"], "example.com", address), "{address}");
+            let itself = SocketAddr::new(address.parse().expect("address"), 80).to_string();
+            let by_address = format!("GET:http://{}/*", itself.strip_suffix(":80").expect("a port"));
+            if !address.contains("0.0.0.0") && address != "::" {
+                assert!(allows(&[&by_address], "example.com", address), "{by_address}");
+                assert!(!allows(&[&by_address.replacen("GET", "POST", 1)], "example.com", address));
+            }
+        }
+        for address in open {
+            assert!(allows(&[key], "example.com", address), "{address}");
+        }
+        assert!(allows(&["GET:http://localhost/*"], "localhost", "127.0.0.1"));
+        assert!(!allows(&["GET:http://localhost/*"], "localhost", "127.0.0.2"));
+        let address = SocketAddr::from(([10, 0, 0, 1], 80));
+        let to =
+            |address, is_own| Target::RequestAddress { request: request("example.com"), address, is_own };
+        let missing = network(&[key]).missing_key(&to(address, false));
+        assert!(matches!(missing, MissingKey::Network { key } if key.to_string() == "connect:10.0.0.1:80"));
+        let own = SocketAddr::from(([1, 1, 1, 1], 80));
+        assert!(network(&[key]).allows(&to(own, false)) && !network(&[key]).allows(&to(own, true)));
+        assert!(network(&[key, "connect:1.1.1.1:80"]).allows(&to(own, true)));
+        let missing = network(&[]).missing_key(&Target::Request(request("example.com")));
+        assert!(matches!(missing, MissingKey::Http { key } if key.to_string() == "GET:http://example.com/"));
     }
 
     #[test]

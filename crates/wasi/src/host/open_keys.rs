@@ -14,7 +14,7 @@ use super::hidden::Hidden;
 use super::reach::NativeDirectory;
 use super::resolve::Resolve;
 use super::{Grant, Host};
-use crate::keys::{Access, DirKey, KeyError, Keys, NetKey, StdinKey, StdoutKey};
+use crate::keys::{Access, DirKey, HttpKey, KeyError, Keys, NetKey, StdinKey, StdoutKey};
 
 /// Keys that have been opened; clones are the same. A guest's host made from them ([`OpenKeys::host`]) is cheap: for a guest without streams to or from files it takes no
 /// call of the system.
@@ -44,6 +44,8 @@ pub(super) struct OpenedKeys {
     pub(super) listeners: Vec<(Arc<OwnedFd>, Grant)>,
     /// What guests may do in the network.
     pub(super) network: Arc<[NetKey]>,
+    /// Which requests they may send.
+    pub(super) http: Arc<[HttpKey]>,
 }
 
 impl OpenKeys {
@@ -114,7 +116,7 @@ impl OpenedKeys {
         let directories = keys.directories.iter().map(open).collect::<Result<_, _>>()?;
         let listeners = keys.listeners.iter().map(|key| handles::listen(&permit, key));
         let listeners = listeners.collect::<Result<_, _>>()?;
-        let network = keys.network.as_slice().into();
-        Ok(OpenedKeys { resolve, hidden, directories, listeners, network })
+        let (network, http) = (keys.network.as_slice().into(), keys.http.as_slice().into());
+        Ok(OpenedKeys { resolve, hidden, directories, listeners, network, http })
     }
 }

@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, KeyError, ListenKey, LockedRoot, NetKey, Random, StdinKey,
-    StdoutKey, WasiLimits, WasiTuning,
+    Access, Clocks, DirKey, DirectoryOrder, HttpKey, KeyError, ListenKey, LockedRoot, NetKey, Random,
+    StdinKey, StdoutKey, WasiLimits, WasiTuning,
 };
 
 /// Everything one guest is granted.
@@ -30,6 +30,8 @@ pub struct Keys {
     pub listeners: Vec<ListenKey>,
     /// What the guest may connect to, listen on, exchange datagrams with and look up.
     pub network: Vec<NetKey>,
+    /// Which requests of HTTP it may send.
+    pub http: Vec<HttpKey>,
     /// Standard input.
     pub stdin: StdinKey,
     /// Standard output.
@@ -154,6 +156,13 @@ impl KeysBuilder {
     #[must_use]
     pub fn net(mut self, key: NetKey) -> KeysBuilder {
         self.keys.network.push(key);
+        self
+    }
+
+    /// Adds a right to send requests; `"GET:https://example.com/*".parse()` makes one.
+    #[must_use]
+    pub fn http(mut self, key: HttpKey) -> KeysBuilder {
+        self.keys.http.push(key);
         self
     }
 

@@ -42,6 +42,7 @@ impl Policy {
         policy.stdio.stderr = Some(output(&keys.stderr));
         policy.network.listen.clone_from(&usage.listeners);
         policy.network.allow.clone_from(&usage.network);
+        policy.http.allow.clone_from(&usage.http);
         (policy.clocks.kind, policy.clocks.seconds) = match keys.clocks {
             Clocks::Real => (ClockKind::Real, None),
             Clocks::Fixed { realtime } => (ClockKind::Fixed, Some(realtime.as_secs())),
@@ -127,6 +128,11 @@ impl Policy {
         for key in other.network.allow {
             if !self.network.allow.contains(&key) {
                 self.network.allow.push(key);
+            }
+        }
+        for key in other.http.allow {
+            if !self.http.allow.contains(&key) {
+                self.http.allow.push(key);
             }
         }
         self
@@ -314,6 +320,7 @@ mod tests {
                 locked_root: _,
                 listeners,
                 network,
+                http,
                 stdin,
                 stdout,
                 stderr,
@@ -326,6 +333,7 @@ mod tests {
             assert!(
                 arguments.is_empty() && directories.is_empty() && listeners.is_empty() && network.is_empty()
             );
+            assert!(http.is_empty());
             assert!(
                 environment.iter().all(|variable| keys.environment.contains(variable)),
                 "{environment:?}"

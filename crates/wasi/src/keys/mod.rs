@@ -9,6 +9,7 @@ mod determinism;
 mod directory;
 mod error;
 mod grants;
+mod http;
 mod learn;
 mod limits;
 mod network;
@@ -24,6 +25,7 @@ pub use determinism::{Clocks, Random};
 pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
 pub use error::KeyError;
 pub use grants::{Keys, KeysBuilder};
+pub use http::{HttpHost, HttpKey, HttpMethods, HttpScheme, HttpTarget, PathPattern};
 pub use limits::WasiLimits;
 pub use network::{
     AddressRange, HostName, ListenKey, NamePattern, NetAction, NetHost, NetKey, PortSet, canonical,

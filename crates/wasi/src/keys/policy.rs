@@ -14,8 +14,8 @@ use thiserror::Error;
 
 pub use super::quantity::{Size, Time};
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, KeysBuilder, ListenKey, LockedRoot,
-    NetKey, Random, StdinKey, StdoutKey,
+    Access, Clocks, DirKey, DirectoryOrder, FileMode, HttpKey, KernelFiles, Keys, KeysBuilder, ListenKey,
+    LockedRoot, NetKey, Random, StdinKey, StdoutKey,
 };
 
 /// A policy, as its file has it.
@@ -44,6 +44,9 @@ pub struct Policy {
     /// Sockets.
     #[serde(skip_serializing_if = "is_default")]
     pub network: PolicyNetwork,
+    /// Requests of HTTP.
+    #[serde(skip_serializing_if = "is_default")]
+    pub http: PolicyHttp,
     /// Bounds.
     #[serde(skip_serializing_if = "is_default")]
     pub limits: PolicyLimits,
@@ -214,6 +217,16 @@ pub struct PolicyNetwork {
     pub allow: Vec<NetKey>,
 }
 
+/// `[http]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct PolicyHttp {
+    /// Which requests the guest may send, each as the flag `--http` has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<HttpKey>,
+}
+
 /// `[limits]`
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -333,6 +346,9 @@ impl Policy {
         }
         for key in &self.network.allow {
             keys = keys.net(key.clone());
+        }
+        for key in &self.http.allow {
+            keys = keys.http(key.clone());
         }
         keys = self.stdio.grant(keys)?;
         let realtime = Duration::from_secs(self.clocks.seconds.unwrap_or(946_684_800));

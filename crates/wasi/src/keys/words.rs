@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Access, Clocks, DirKey, DirectoryOrder, FileMode, KernelFiles, Keys, LockedRoot, NetAction, NetHost,
-    NetKey, PortSet, Random, StdinKey, StdoutKey, WasiLimits, duration_in_words,
+    Access, Clocks, DirKey, DirectoryOrder, FileMode, HttpKey, KernelFiles, Keys, LockedRoot, NetAction,
+    NetHost, NetKey, PortSet, Random, StdinKey, StdoutKey, WasiLimits, duration_in_words,
 };
 
 /// Which part of the keys a line is about.
@@ -50,6 +50,7 @@ impl Keys {
             locked_root,
             listeners,
             network,
+            http,
             stdin,
             stdout,
             stderr,
@@ -72,6 +73,7 @@ impl Keys {
             lines.granted(format!("socket {}", key.address), "connections to it can be accepted");
         }
         network.iter().for_each(|key| lines.network(key));
+        http.iter().for_each(|key| lines.http(key));
         lines.clocks(clocks);
         lines.granted(
             "randomness",
@@ -104,7 +106,7 @@ impl Keys {
         }
         lines.refused(
             "network",
-            match (listeners.is_empty(), network.is_empty()) {
+            match (listeners.is_empty(), network.is_empty() && http.is_empty()) {
                 (_, false) => "nothing but what is said above",
                 (true, true) => "no connection, in either direction",
                 (false, true) => "no connection to anywhere, and none accepted but at the sockets above",
@@ -227,6 +229,25 @@ impl Lines {
             }
             NetAction::Resolve => self.granted(format!("addresses of {host}"), "can be looked up"),
         }
+    }
+
+    fn http(&mut self, key: &HttpKey) {
+        let methods = match key.methods.to_string() {
+            all if all == "*" => String::from("any method"),
+            some => some,
+        };
+        let to = key.to_string();
+        let to = to.split_once(':').map_or(&*to, |(_, to)| to);
+        let words = match &key.host {
+            NetHost::Addresses(_) => "can be sent, and its answer read",
+            NetHost::Names(pattern) if *pattern.to_string() == *"localhost" => {
+                "can be sent, and its answer read"
+            }
+            NetHost::Any | NetHost::Names(_) => {
+                "can be sent, and its answer read, but to no address of this machine or of a private network"
+            }
+        };
+        self.granted(format!("requests by {methods} to {to}"), words);
     }
 
     fn clocks(&mut self, clocks: &Clocks) {

@@ -39,7 +39,7 @@ fn name(number: u16) -> HostName {
 
 /// What these keys let a guest do, which has looked up all names.
 fn network_of(keys: &[NetKey]) -> Network {
-    let network = Network::new(&keys.into());
+    let network = Network::new(&keys.into(), &Arc::default());
     let budget = innkeeper_engine::Budget::new(None, "limit");
     for number in 0..255 {
         let address = format!("192.0.2.{number}").parse().expect("address");

@@ -24,7 +24,7 @@ use super::resolve::GuestPath;
 use super::tree::Last;
 use super::way::Way;
 use super::{Host, sys};
-use crate::keys::{Access, DirKey, NetAction, NetKey};
+use crate::keys::{Access, DirKey, HttpKey, HttpTarget, NetAction, NetKey, PathPattern};
 
 /// What a guest made use of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Usage {
     pub listeners: Vec<SocketAddr>,
     /// The least keys to what it used in the network.
     pub network: Vec<NetKey>,
+    /// The least keys to the requests of HTTP that it sent.
+    pub http: Vec<HttpKey>,
     /// Host paths of granted directories that it used and that no key is in `directories` for: they do not lead to what was granted any more, or nobody can tell.
     pub unnamed: Vec<PathBuf>,
 }
@@ -52,6 +54,7 @@ pub(super) struct UsageRecord {
     streams: Mutex<Vec<&'static str>>,
     listeners: Mutex<Vec<SocketAddr>>,
     network: Mutex<BTreeSet<NetKey>>,
+    http: Mutex<BTreeSet<HttpKey>>,
     /// How the grants' host paths led to what they opened to, in the order of the grants.
     ways: Vec<Option<Way>>,
 }
@@ -91,6 +94,17 @@ impl UsageRecord {
         let is_room = noted.len() < MAX_NETWORK_KEYS || noted.contains(&least);
         // Beyond that, the key that granted it stands for more: of those there are as many as the guest was given.
         noted.extend(if is_room { Some(least) } else { network.granting_key(target) });
+    }
+
+    /// Notes the least key for a request of HTTP that was allowed.
+    pub(super) fn note_http(&self, network: &Network, target: &HttpTarget) {
+        let Some(granting) = network.granting_http_key(target) else { return };
+        let mut noted = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let least = HttpKey::of(target);
+        let is_room = noted.len() < MAX_NETWORK_KEYS || noted.contains(&least);
+        // As with addresses. A path that no key can say alone is granted by what has granted it.
+        let is_least = is_room && (least.path != PathPattern::default() || granting.path == least.path);
+        noted.insert(if is_least { least } else { granting });
     }
 
     fn note_directory(&self, credentials: &Credentials, directory: &Path, rights: Rights) {
@@ -156,6 +170,7 @@ impl Host {
             streams: record.streams.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             listeners: record.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             network: record.network_keys(),
+            http: record.http.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
             unnamed,
         })
     }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use address::{AddressRange, canonical};
 pub use name::{HostName, NamePattern};
+pub(super) use parse::host as parse_host;
 pub use ports::PortSet;
 
 /// A TCP socket that listens on `address`, handed to the guest open. The guest may accept connections on it
@@ -176,7 +177,7 @@ impl NetKey {
 }
 
 /// Whether an address is what `localhost` stands for.
-fn is_localhost(address: IpAddr) -> bool {
+pub(super) fn is_localhost(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address == Ipv4Addr::LOCALHOST,
         IpAddr::V6(address) => address.is_loopback(),

@@ -69,7 +69,7 @@ impl NamePattern {
         }
     }
 
-    pub(super) fn is_localhost(&self) -> bool {
+    pub(in crate::keys) fn is_localhost(&self) -> bool {
         &*self.0 == "localhost"
     }
 

@@ -107,7 +107,7 @@ fn split<'a>(text: &str, action: NetAction, rest: &'a str) -> Result<(&'a str, &
 }
 
 /// Reads the hosts of a key.
-fn host(action: NetAction, text: &str) -> Result<NetHost, String> {
+pub(in crate::keys) fn host(action: NetAction, text: &str) -> Result<NetHost, String> {
     if text == "*" {
         return Ok(NetHost::Any);
     }

@@ -55,7 +55,7 @@ impl PortSet {
     ///
     /// # Errors
     /// What is wrong, and what is expected.
-    pub(super) fn parse(text: &str) -> Result<PortSet, String> {
+    pub(in crate::keys) fn parse(text: &str) -> Result<PortSet, String> {
         if text == "*" {
             return Ok(PortSet::all());
         }

@@ -191,6 +191,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         const NO_PATHS: &[&str] = &[
             "access-log",
+            "admin",
             "body-time",
             "drain",
             "header-time",

@@ -183,6 +183,11 @@ pub(crate) fn serving(listener: &impl Display) {
     complain(&styled(HELP, "serving", &visible_lines(&listener.to_string())));
 }
 
+/// Says where whoever looks after the server is told how it does.
+pub(crate) fn administered(listener: &impl Display) {
+    complain(&styled(HELP, "admin", &visible_lines(&listener.to_string())));
+}
+
 /// Says which limit took effect.
 pub(crate) fn limit(line: &str) {
     complain(&styled(DENIED, "limit", &visible_lines(line)));

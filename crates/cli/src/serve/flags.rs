@@ -33,6 +33,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "[ADDRESS:]PORT|unix:PATH", value_parser = parse_listen)]
     pub(crate) listen: Vec<Address>,
 
+    /// Where whoever looks after the server is told how it does: /healthz, /readyz, /metrics, and a page at /
+    ///
+    /// An address that no client of the server reaches. Nothing can be changed there, and nobody is asked who they are. The page is for browsers that ask by an address, or for localhost.
+    #[arg(long, value_name = "[ADDRESS:]PORT|unix:PATH", value_parser = parse_listen)]
+    pub(crate) admin: Option<Address>,
+
     /// The form of the line that each request has on standard output
     #[arg(long, value_name = "FORM", value_enum, default_value_t = AccessLogFlag::Json)]
     pub(crate) access_log: AccessLogFlag,

@@ -149,6 +149,10 @@ async fn listen_and_serve(
         listeners = listeners.into_iter().map(|listener| listener.encrypted(&tls)).collect();
         tls::follow(tls).await?;
     }
+    let admin = match &args.admin {
+        Some(address) => Some(Listener::bind(address).await.map_err(|error| cannot_listen(address, &error))?),
+        None => None,
+    };
     let log = access_log(args.access_log)?;
     let stop = Stop::new();
     let for_signals = stop.clone();
@@ -162,8 +166,13 @@ async fn listen_and_serve(
     for listener in &listeners {
         report::serving(listener);
     }
+    let server = Server::new(handler, limits, log, stop);
+    if let Some(listener) = admin {
+        report::administered(&listener);
+        server.tell_at(listener);
+    }
     notify("READY=1");
-    Server::new(handler, limits, log, stop).serve(listeners).await;
+    server.serve(listeners).await;
     Ok(())
 }
 
@@ -182,8 +191,8 @@ fn cannot_listen(address: &Address, error: &std::io::Error) -> Problem {
         Address::Unix(path) => visible(&path.to_string_lossy()),
     };
     let help = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "end what listens there, or choose another with --listen",
-        _ => "choose another address with --listen",
+        std::io::ErrorKind::AddrInUse => "end what listens there, or choose another address",
+        _ => "choose another address",
     };
     Problem::new(name, format!("nobody can listen there: {error}")).help(help)
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for a time to pass but for what ends it: requests are kept in flight by their bodies, and deadlines are those of flags.
 
+mod admin;
 mod attacks;
 mod bounds;
 mod cgi;

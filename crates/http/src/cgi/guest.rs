@@ -67,6 +67,9 @@ impl Guest {
             if let (Some(limit), Some(left)) = (processor_time, store.processor_time_left()) {
                 account.used(limit.saturating_sub(left));
             }
+            if let Some(trap) = outcome.as_ref().err().and_then(Error::trap) {
+                account.trapped(&trap.to_string());
+            }
             outcome.or_else(|error| match exit_code(&error) {
                 Some(0) => Ok(()),
                 Some(code) => Err(Failure::Guest(format!("the program exited with {code}"))),
@@ -122,6 +125,7 @@ struct Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         self.context.close_descriptors();
+        self.account.held(self.context.host().budget().peak_bytes());
         self.account.explained(&self.context.host().explain(), &*self.words);
     }
 }

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{Request, StatusCode, Version};
 
 use super::account::{Account, InstanceUse, Told};
+use super::events::FailedRequest;
+use super::json::string;
+use super::metrics::{Metrics, Outcome};
 use super::serving::Serving;
 use super::trace_context::TraceContext;
 use super::when::{common_time, rfc3339};
@@ -167,6 +170,30 @@ impl Entry {
         self.account.note(reason);
     }
 
+    /// The metrics of the server whose request it is.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.serving.metrics
+    }
+
+    /// Keeps what whoever looks after the server may want to know of it.
+    fn remember(&self, told: &Told) {
+        let (events, guest) = (&self.serving.events, told.guest.as_deref().unwrap_or_default());
+        events.denied(guest, &told.denied, self.began);
+        let has_failed = self.status.is_none_or(|status| status.is_server_error()) || !self.is_complete;
+        if !has_failed && told.note.is_none() {
+            return;
+        }
+        events.failed(FailedRequest {
+            time: self.began,
+            guest: guest.to_owned(),
+            method: self.method.clone(),
+            path: self.target.split('?').next().unwrap_or_default().to_owned(),
+            status: self.status.map_or(0, |status| status.as_u16()),
+            note: told.note.clone().unwrap_or_default(),
+            trace: self.trace.clone(),
+        });
+    }
+
     fn line(&self, format: LogFormat, told: &Told) -> String {
         match format {
             LogFormat::Json => self.json(told),
@@ -238,6 +265,9 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let told = self.account.take();
         self.serving.log.write(|format| self.line(format, &told));
+        let outcome = Outcome { status: self.status, wall: self.begin.elapsed(), bytes: self.bytes };
+        self.serving.metrics.request(&outcome, &told);
+        self.remember(&told);
     }
 }
 
@@ -253,39 +283,12 @@ fn escaped(target: &str) -> String {
     escaped
 }
 
-/// Whether a terminal takes a character for a command, or shows what follows in another order than it is in.
-fn is_hidden(character: char) -> bool {
-    let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || character.is_control()
-}
-
-/// A string of JSON.
-fn string(line: &mut String, text: &str) {
-    line.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => line.extend(['\\', character]),
-            character if is_hidden(character) => {
-                let mut units = [0; 2];
-                for unit in character.encode_utf16(&mut units) {
-                    let _ = write!(line, "\\u{unit:04x}");
-                }
-            }
-            character => line.push(character),
-        }
-    }
-    line.push('"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn strings_keep_to_their_line() {
-        let mut line = String::new();
-        string(&mut line, "a\"b\\c\n\u{1b}[2J\u{9b}\u{202e}ü");
-        assert_eq!(line, r#""a\"b\\c\u000a\u001b[2J\u009b\u202eü""#);
+    fn targets_keep_to_their_line() {
         assert_eq!(escaped("/a?b=%20\"\\ \n\u{9b}"), "/a?b=%20%22%5C%20%0A%C2%9B");
     }
 }

@@ -17,6 +17,9 @@ pub(super) struct Told {
     pub(super) processor_time: Option<Duration>,
     pub(super) denied: Vec<String>,
     pub(super) note: Option<String>,
+    /// What the guest made the host hold at the most.
+    pub(super) peak_bytes: Option<u64>,
+    pub(super) trap: Option<String>,
     /// The request's line is written, and nothing is added to it.
     is_over: bool,
 }
@@ -44,6 +47,16 @@ impl Account {
     /// The processor time that the guest has used in all.
     pub fn used(&self, processor_time: Duration) {
         self.told().processor_time = Some(processor_time);
+    }
+
+    /// What the guest has made the host hold at the most, its memory included.
+    pub fn held(&self, peak_bytes: u64) {
+        self.told().peak_bytes = Some(peak_bytes);
+    }
+
+    /// The guest has trapped: the trap's name, of which there are few.
+    pub fn trapped(&self, trap: &str) {
+        self.told().trap = Some(trap.to_owned());
     }
 
     /// Something that the guest wanted and was not granted, in words.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Limits;
 use super::activity::Activity;
 use super::flow::Flow;
+use super::metrics::{Bound, Metrics};
 
 /// How often it is looked for slow requests while others wait.
 const LOOK_TIME: Duration = Duration::from_millis(100);
@@ -25,6 +26,7 @@ pub(super) struct Admission {
     room: Arc<Semaphore>,
     waiting: AtomicUsize,
     inside: Arc<Mutex<Inside>>,
+    metrics: Arc<Metrics>,
 }
 
 /// The requests that have a place.
@@ -41,20 +43,22 @@ struct Inside {
 pub(super) struct Admitted {
     inside: Arc<Mutex<Inside>>,
     number: u64,
+    metrics: Arc<Metrics>,
     /// Goes last: whoever has the place next finds this one gone.
     _permit: OwnedSemaphorePermit,
 }
 
 /// A place in the queue, until this is dropped.
-struct Queued<'a>(&'a AtomicUsize);
+struct Queued<'a>(&'a Admission);
 
 impl Admission {
-    pub(super) fn new(limits: &Limits) -> Admission {
+    pub(super) fn new(limits: &Limits, metrics: &Arc<Metrics>) -> Admission {
         let room = limits.max_requests.clamp(1, Semaphore::MAX_PERMITS);
         Admission {
             room: Arc::new(Semaphore::new(room)),
             waiting: AtomicUsize::new(0),
             inside: Arc::default(),
+            metrics: Arc::clone(metrics),
         }
     }
 
@@ -73,13 +77,21 @@ impl Admission {
         let number = inside.numbers;
         inside.requests.insert(number, (flow.clone(), Arc::clone(activity)));
         drop(inside);
-        Some(Admitted { inside: Arc::clone(&self.inside), number, _permit: permit })
+        self.metrics.in_flight.inc();
+        let (inside, metrics) = (Arc::clone(&self.inside), Arc::clone(&self.metrics));
+        Some(Admitted { inside, number, metrics, _permit: permit })
+    }
+
+    /// Whether a request that came now would be sent away.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        self.room.available_permits() == 0 && self.waiting.load(Ordering::Relaxed) >= limits.max_queue
     }
 
     async fn wait(&self, limits: &Limits) -> Option<OwnedSemaphorePermit> {
         let end = Instant::now() + limits.queue_time;
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _queued = Queued(&self.waiting);
+        self.metrics.waiting.inc();
+        let _queued = Queued(self);
         let mut place = pin!(Arc::clone(&self.room).acquire_owned());
         loop {
             let now = Instant::now();
@@ -110,6 +122,7 @@ impl Admission {
         let chosen: Vec<(Flow, Arc<Activity>)> = chosen.cloned().collect();
         drop(inside);
         for (flow, activity) in chosen {
+            self.metrics.hit(Bound::MinRate);
             if flow.cut() {
                 activity.evict();
             }
@@ -125,11 +138,13 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let gone = lock(&self.inside).requests.remove(&self.number);
         drop(gone);
+        self.metrics.in_flight.dec();
     }
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.waiting.dec();
     }
 }

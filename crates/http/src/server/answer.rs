@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::access_log::Entry;
 use super::activity::UnderWay;
 use super::flow::Flow;
+use super::metrics::Bound;
 use super::pieces::Pieces;
 use crate::{Body, BodyError, Place};
 
@@ -76,6 +77,7 @@ impl http_body::Body for Answer {
         self.flow.answer_taken(given);
         if self.deadline.as_mut().poll(cx).is_ready() {
             let reason = "the request's time is over";
+            self.entry.metrics().hit(Bound::Timeout);
             self.entry.note(reason);
             return Poll::Ready(Some(Err(reason.into())));
         }

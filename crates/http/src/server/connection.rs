@@ -12,6 +12,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::{Activity, Overdue};
 use super::exchange::Answering;
+use super::metrics::{Bound, Metrics};
+use super::serving::Serving;
 use super::transport::Transport;
 use super::{Limits, Stop};
 
@@ -33,6 +35,7 @@ pub(super) struct Connection<S: Stream> {
     connection: Pin<Box<Driven<S>>>,
     activity: Arc<Activity>,
     limits: Limits,
+    metrics: Arc<Metrics>,
     timer: Pin<Box<Sleep>>,
     stop: Stop,
     draining: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -54,8 +57,9 @@ impl<S: Stream> Connection<S> {
         stream: S,
         activity: Arc<Activity>,
         answering: Answering,
-        (limits, stop): (&Limits, &Stop),
+        serving: &Serving,
     ) -> Connection<S> {
+        let (limits, stop) = (&serving.limits, &serving.stop);
         let longest = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX).max(LEAST_BUFFER_BYTES);
         // Whoever reads a head has said before that it is too long.
         let longest = longest.saturating_mul(2).saturating_add(MOST_READ_BYTES);
@@ -66,6 +70,7 @@ impl<S: Stream> Connection<S> {
             connection: Box::pin(connection),
             activity,
             limits: limits.clone(),
+            metrics: Arc::clone(&serving.metrics),
             timer: Box::pin(sleep_until(Instant::now() + limits.header_time)),
             stop: stop.clone(),
             draining: Box::pin(async move { for_drain.draining().await }),
@@ -91,15 +96,22 @@ impl<S: Stream> Connection<S> {
                 continue;
             }
             match why {
-                Overdue::Unknown if self.activity.look(&self.limits, now) => return true,
+                Overdue::Unknown if self.activity.look(&self.limits, now) => {
+                    self.metrics.hit(Bound::BodyTime);
+                    return true;
+                }
                 Overdue::Unknown => continue,
                 Overdue::Head => {
+                    self.metrics.hit(Bound::HeaderTime);
                     self.activity.set_late();
                     // It reads next, and so the client is told.
                     let _ = self.connection.as_mut().poll(cx);
                     return true;
                 }
-                Overdue::Stuck => return true,
+                Overdue::Stuck => {
+                    self.metrics.hit(Bound::BodyTime);
+                    return true;
+                }
                 Overdue::Idle if self.is_closing => return true,
                 Overdue::Idle => {}
             }

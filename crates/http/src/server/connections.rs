@@ -4,12 +4,18 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus_client::metrics::gauge::Gauge;
+
 use super::Limits;
 use super::activity::Activity;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<Table>);
+pub(super) struct Connections {
+    table: Mutex<Table>,
+    /// How many there are.
+    count: Gauge,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -23,9 +29,16 @@ struct Table {
 pub(super) struct Place {
     connections: Arc<Connections>,
     number: u64,
+    /// Whether another had to go for it.
+    pub(super) is_anothers: bool,
 }
 
 impl Connections {
+    /// None yet; `count` has how many there are.
+    pub(super) fn new(count: Gauge) -> Connections {
+        Connections { table: Mutex::default(), count }
+    }
+
     /// Makes room for a connection; none where those that would have to go for it all have requests.
     pub(super) fn enter(
         self: &Arc<Self>,
@@ -36,10 +49,10 @@ impl Connections {
         let peer = peer.map(network);
         let mut table = self.table();
         let of_peer = peer.and_then(|peer| table.by_peer.get(&peer).copied()).unwrap_or(0);
-        if of_peer >= limits.max_connections_per_peer {
-            table.evict_of(|other| other == peer)?;
-        } else if table.open.len() >= limits.max_connections {
-            table.evict_of(|_| true)?;
+        let has_too_many = of_peer >= limits.max_connections_per_peer;
+        let is_anothers = has_too_many || table.open.len() >= limits.max_connections;
+        if is_anothers {
+            table.evict_of(|other| !has_too_many || other == peer)?;
         }
         table.numbers += 1;
         let number = table.numbers;
@@ -47,7 +60,8 @@ impl Connections {
         if let Some(peer) = peer {
             *table.by_peer.entry(peer).or_default() += 1;
         }
-        Some(Place { connections: Arc::clone(self), number })
+        self.count.inc();
+        Some(Place { connections: Arc::clone(self), number, is_anothers })
     }
 
     /// Closes the connection that has been without a request for longest, if there is one: something else is scarce.
@@ -56,7 +70,7 @@ impl Connections {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,6 +102,7 @@ impl Table {
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.table().remove(self.number);
+        self.connections.count.dec();
     }
 }
 

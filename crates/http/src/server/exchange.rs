@@ -22,6 +22,7 @@ use super::account::Account;
 use super::activity::{Activity, UnderWay};
 use super::answer::Answer;
 use super::flow::Flow;
+use super::metrics::Bound;
 use super::request_body::{RequestBody, Trouble};
 use super::serving::Serving;
 use super::trace_context::TraceContext;
@@ -80,13 +81,17 @@ impl Answering {
         let mut entry = Entry::begin(Arc::clone(serving), &request, peer, &trace, account.clone());
         let mut admitted = None;
         let response = match refused(&request, limits) {
-            Some(status) => refusal(status, is_http1),
+            Some(status) => {
+                serving.count(status);
+                refusal(status, is_http1)
+            }
             None => match timeout_at(deadline, serving.admission.enter(limits, (&flow, &self.activity)))
                 .await
                 .ok()
                 .flatten()
             {
                 None => {
+                    serving.metrics.hit(Bound::Queue);
                     account.note("no room for another request");
                     refusal(StatusCode::SERVICE_UNAVAILABLE, false)
                 }
@@ -135,6 +140,10 @@ impl Answering {
         let outcome = timeout_at(deadline, handling).await;
         // What the guest makes of a body that was cut short is no answer to the request.
         if let Some(status) = trouble.status() {
+            // Whoever cut it has counted that.
+            if !flow.is_cut() {
+                self.serving.count(status);
+            }
             account.note("the request's body was not taken as a whole");
             return refusal(status, is_http1);
         }
@@ -154,10 +163,24 @@ impl Answering {
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, false)
             }
             Err(_) => {
+                self.serving.metrics.hit(Bound::Timeout);
                 account.note("there was no answer in time");
                 refusal(StatusCode::GATEWAY_TIMEOUT, false)
             }
         }
+    }
+}
+
+impl Serving {
+    /// Counts the limit that such a status is the answer to, if it is.
+    fn count(&self, status: StatusCode) {
+        let bound = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Bound::Header,
+            StatusCode::PAYLOAD_TOO_LARGE => Bound::Body,
+            StatusCode::REQUEST_TIMEOUT => Bound::BodyTime,
+            _ => return,
+        };
+        self.metrics.hit(bound);
     }
 }
 

@@ -9,15 +9,19 @@
 mod access_log;
 mod account;
 mod activity;
+mod admin;
 mod admission;
 mod answer;
 mod connection;
 mod connections;
+mod events;
 mod exchange;
 mod flow;
 mod framing;
+mod json;
 mod limits;
 mod listener;
+mod metrics;
 mod notify;
 mod pieces;
 mod request_body;
@@ -51,8 +55,11 @@ use crate::Handler;
 use activity::Activity;
 use admission::Admission;
 use connection::{Connection, Stream};
+use connections::Connections;
+use events::Events;
 use exchange::Answering;
 use listener::Accepted;
+use metrics::{Bound, Metrics};
 use serving::Serving;
 
 /// How long nobody is accepted after the system had no room for a connection.
@@ -73,8 +80,22 @@ pub enum Drained {
 impl Server {
     /// A server that answers by `handler` until `stop` is used.
     pub fn new(handler: Arc<dyn Handler>, limits: Limits, log: AccessLog, stop: Stop) -> Server {
-        let admission = Admission::new(&limits);
-        Server(Arc::new(Serving { limits, handler, log, admission, connections: Arc::default(), stop }))
+        let metrics = Arc::new(Metrics::new());
+        Server(Arc::new(Serving {
+            handler,
+            log,
+            admission: Admission::new(&limits, &metrics),
+            connections: Arc::new(Connections::new(metrics.connections.clone())),
+            stop,
+            events: Events::default(),
+            limits,
+            metrics,
+        }))
+    }
+
+    /// Has whoever looks after the server told at this listener how it does, from now until all is over: `/healthz`, `/readyz`, `/metrics`, and a page. Belongs to the executor that it is called in.
+    pub fn tell_at(&self, listener: Listener) {
+        tokio::spawn(admin::serve(Arc::clone(&self.0), listener));
     }
 
     /// Serves connections of these listeners until it is told to stop, and then until the requests that it has are answered, or their time is over.
@@ -142,9 +163,14 @@ fn begin(
     let activity = Activity::new();
     let place = serving.connections.enter(peer.map(|peer| peer.ip()), &activity, &serving.limits);
     let Some(place) = place else {
+        serving.metrics.hit(Bound::Connections);
         log::debug!("a connection is closed: there are as many as there may be");
         return;
     };
+    serving.metrics.accepted();
+    if place.is_anothers {
+        serving.metrics.hit(Bound::Connections);
+    }
     let (serving, working) = (Arc::clone(serving), working.clone());
     tokio::spawn(async move {
         let answering = Answering::new(&serving, &activity, (peer, local), tls.is_some());
@@ -167,7 +193,7 @@ fn connection<S: Stream>(
     activity: Arc<Activity>,
     answering: Answering,
 ) -> Connection<S> {
-    Connection::new(stream, activity, answering, (&serving.limits, &serving.stop))
+    Connection::new(stream, activity, answering, serving)
 }
 
 /// A connection that TLS has begun in; none where that fails, takes longer than a request's head may, or is in the way of others.

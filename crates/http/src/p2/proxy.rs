@@ -121,7 +121,8 @@ impl Proxy {
         let scheme = if arrival.secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP };
         let (pre, function, answer) = (self.pre.clone(), Arc::clone(&self.function), Arc::clone(answer));
         Ok(Box::pin(async move {
-            let result = call(&mut store, (&pre, &function), (request, scheme), &answer).await;
+            let result =
+                call(&mut store, (&pre, &function), (request, scheme), (&answer, &told.account)).await;
             if let Err(failure) = &result {
                 // Before its handles are closed, which is as good as dropping what it had not finished.
                 answer.fail_body(ErrorCode::InternalError(Some(failure.to_string())));
@@ -151,6 +152,7 @@ struct Telling {
 
 impl Drop for Telling {
     fn drop(&mut self) {
+        self.account.held(self.host.budget().peak_bytes());
         self.account.explained(&self.host.explain(), &*self.words);
     }
 }
@@ -160,7 +162,7 @@ async fn call(
     store: &mut Store<Context>,
     (pre, function): (&InstancePre<Context>, &str),
     (request, scheme): (http::Request<Body>, uri::Scheme),
-    answer: &Arc<Answer>,
+    (answer, account): (&Arc<Answer>, &Account),
 ) -> Result<(), Failure> {
     let instance = pre.instantiate_async(&mut *store).await.map_err(not_started)?;
     let result = async {
@@ -174,7 +176,12 @@ async fn call(
     };
     match result.await {
         // A guest that ends itself has ended.
-        Err(error) if exit_code(&error).is_none() => Err(failure(&error)),
+        Err(error) if exit_code(&error).is_none() => {
+            if let Some(trap) = error.trap() {
+                account.trapped(&trap.to_string());
+            }
+            Err(failure(&error))
+        }
         _ => Ok(()),
     }
 }

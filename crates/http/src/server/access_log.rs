@@ -180,7 +180,9 @@ impl Entry {
         let (events, guest) = (&self.serving.events, told.guest.as_deref().unwrap_or_default());
         events.denied(guest, &told.denied, self.began);
         let has_failed = self.status.is_none_or(|status| status.is_server_error()) || !self.is_complete;
-        if !has_failed && told.note.is_none() {
+        // What was refused for a reason is told as well; one that was answered, whatever there is to note, has not failed.
+        let is_refused = told.note.is_some() && self.status.is_some_and(|status| status.is_client_error());
+        if !has_failed && !is_refused {
             return;
         }
         events.failed(FailedRequest {

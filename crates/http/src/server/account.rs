@@ -21,7 +21,7 @@ pub(super) struct Told {
     pub(super) peak_bytes: Option<u64>,
     pub(super) trap: Option<String>,
     /// The request's line is written, and nothing is added to it.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 /// Whose memory a request was handled in.

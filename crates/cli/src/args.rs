@@ -179,6 +179,7 @@ mod tests {
         match flag {
             "dir" => ("", "::/guest::ro"),
             "mapdir" => ("/guest::", ""),
+            "static" => ("/path=", ""),
             "stdin" | "stdout" | "stderr" => ("file:", ""),
             "cow-changes" => ("tar=", ""),
             _ => ("", ""),

@@ -9,10 +9,14 @@
 mod body;
 mod cgi;
 mod client;
+mod files;
 mod handler;
 pub mod p2;
+mod routes;
 pub mod server;
 
 pub use body::{Body, BodyError, empty, full};
 pub use cgi::{Cgi, CgiLimits};
+pub use files::Files;
 pub use handler::{Arrival, Failure, Handler, Place, Response, Words};
+pub use routes::Routes;

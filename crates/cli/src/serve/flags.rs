@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use innkeeper::wasi::keys::{parse_address, parse_duration, parse_size};
 use innkeeper_http::server::{Address, Limits};
 
+use super::files::StaticFlag;
 use super::tls::TlsFlags;
 use crate::flags::{GrantFlags, Tier};
 use crate::values::{CacheFlag, parse_count};
@@ -32,6 +33,12 @@ pub(crate) struct ServeArgs {
     /// Of port 0, the system chooses one. The addresses are told on standard error. Sockets that systemd has opened (LISTEN_FDS) are served as well, and instead of the usual address.
     #[arg(long, value_name = "[ADDRESS:]PORT|unix:PATH", value_parser = parse_listen)]
     pub(crate) listen: Vec<Address>,
+
+    /// Give the files of DIR to requests whose path begins with /PATH, beside the program; repeatable
+    ///
+    /// With ETag, ranges and conditions, and index.html for a directory. Nothing outside of DIR is given, whatever links there are, no name that begins with a dot but .well-known, and no list of what is there.
+    #[arg(long = "static", value_name = "/PATH=DIR", value_parser = OsStringValueParser::new().try_map(StaticFlag::parse), value_hint = ValueHint::DirPath)]
+    pub(crate) statics: Vec<StaticFlag>,
 
     /// Where whoever looks after the server is told how it does: /healthz, /readyz, /metrics, and a page at /
     ///

@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides how a request is answered: the server and the handlers are the `innkeeper-http` crate's; this makes them of flags.
 
+mod files;
 mod flags;
 mod program;
 mod tls;
@@ -58,6 +59,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     execution.config.pooling.idle_memories = limits.max_requests;
     let engine = engine_cached(execution.config, execution.tiers, execution.cache);
     let Program { handler, code } = Program::new(args, input, (&engine, &keys))?;
+    let handler = files::beside(handler, &args.statics)?;
     trouble::report();
     raise_open_files();
     let runtime = runtime()?;

@@ -47,9 +47,9 @@ const READS: &[(&str, &[&str], What)] = &[
     ("policy", &["--policy", "reads.toml", "m.wat"], What::Directory),
 ];
 
-/// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, those of commands that run no guest, and the certificate of `inn serve`, whose key may not lie where
-/// the guest is granted anything.
-const WARNED_OR_ALONE: &[&str] = &["key", "plug", "policy", "profile", "tls-cert", "tls-key"];
+/// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, those of commands that run no guest, and those of `inn serve`: a certificate, whose key may not lie where
+/// the guest is granted anything, and directories of files that are for everybody, out of which no link leads.
+const WARNED_OR_ALONE: &[&str] = &["key", "plug", "policy", "profile", "static", "tls-cert", "tls-key"];
 
 /// What a flag names.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@ mod cgi;
 mod client;
 mod component;
 mod end;
+mod files;
 mod http1;
 mod http2;
 mod planted;

@@ -1,0 +1,56 @@
+//! `--static`: directories whose files `inn serve` gives itself.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use innkeeper_http::{Files, Handler, Routes};
+
+use crate::report::{Problem, visible};
+
+/// A path of requests, and the directory whose files are there.
+#[derive(Clone, Debug)]
+pub(crate) struct StaticFlag {
+    path: String,
+    directory: PathBuf,
+}
+
+impl StaticFlag {
+    /// Reads `/PATH=DIR`.
+    pub(crate) fn parse(text: OsString) -> Result<StaticFlag, String> {
+        let bytes = text.as_bytes();
+        let equals = bytes.iter().position(|byte| *byte == b'=').ok_or("write /PATH=DIR")?;
+        let (path, directory) = (&bytes[..equals], OsStr::from_bytes(&bytes[equals + 1..]));
+        // Clients could write other characters in several ways, of which only one would be looked for.
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+        let path = str::from_utf8(path).ok().filter(|path| path.bytes().all(|byte| is_plain(&byte)));
+        let path = path.ok_or("the path is to have letters, digits and /-._~ alone")?;
+        if !path.starts_with('/') || path.trim_end_matches('/').is_empty() {
+            return Err(String::from("the path is to begin with / and a name: / itself is the program's"));
+        }
+        if directory.is_empty() {
+            return Err(String::from("write a directory after ="));
+        }
+        Ok(StaticFlag { path: path.to_owned(), directory: directory.into() })
+    }
+}
+
+/// The program, and the files beside it.
+pub(super) fn beside(program: Arc<dyn Handler>, flags: &[StaticFlag]) -> Result<Arc<dyn Handler>, Problem> {
+    if flags.is_empty() {
+        return Ok(program);
+    }
+    let mut routes = Routes::new();
+    for StaticFlag { path, directory } in flags {
+        let files = Files::new(path, directory).map_err(|error| {
+            Problem::new(visible(&directory.to_string_lossy()), format!("no directory of files: {error}"))
+        })?;
+        if !routes.add(path, Arc::new(files)) {
+            return Err(Problem::new("--static", format!("{path} is there twice")).mistake());
+        }
+    }
+    let is_new = routes.add("/", program);
+    debug_assert!(is_new, "no flag has this path");
+    Ok(Arc::new(routes))
+}

@@ -1,6 +1,6 @@
 //! Requests that guests send, by `inn serve` and `inn run`: keys as flags and policies have them, denials with the flag, TLS.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::Arc;

@@ -407,6 +407,10 @@ fn a_check_says_in_plain_words_what_the_example_of_the_manual_grants() {
         ("listening at 127.0.0.1", "connections by TCP can be accepted on a port that the system chooses"),
         ("datagrams with 192.0.2.1", "by UDP, on port 53"),
         ("addresses of *.example.com", "can be looked up"),
+        (
+            "requests by GET,POST to https://api.example.com/v1/*",
+            "can be sent, and its answer read, but to no address of this machine or of a private network",
+        ),
         ("clocks", "the machine's"),
         ("randomness", "the system's generator"),
         ("lists of directories", "in the order of the host's file system"),

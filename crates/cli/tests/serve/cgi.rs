@@ -132,8 +132,7 @@ fn what_a_program_was_denied_is_in_the_log() {
     let server = Server::of(guest, &["--tmp", "/t"]);
     is_served(server.address());
     let line = server.log().remove(0);
-    let denied = line["denied"][0].as_str().unwrap();
-    assert!(denied.contains("etc/passwd") && denied.contains("--dir"), "{denied}");
+    assert!(line["denied"][0].as_str().unwrap().contains("etc/passwd"), "{line}");
 }
 
 #[test]

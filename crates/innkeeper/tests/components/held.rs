@@ -289,7 +289,8 @@ fn a_second_copy_at_one_end_is_refused() {
     let mut reader = stream.into_reader(&mut store).unwrap();
     block(run_concurrent(&mut store, async move |accessor: Accessor<()>| {
         let mut first = Box::pin(writer.write(&accessor, vec![1_u8, 2, 3]));
-        poll_fn(|context| Poll::Ready(assert!(first.as_mut().poll(context).is_pending()))).await;
+        let is_pending = poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_pending())).await;
+        assert!(is_pending);
         accessor.with(|_| ()).await;
         std::mem::forget(first);
         let error = writer.write(&accessor, vec![4_u8]).await.unwrap_err().to_string();

@@ -1,3 +1,5 @@
+//! HTTP keys as they are written, and what each covers.
+
 use super::*;
 
 fn key(text: &str) -> HttpKey {

@@ -263,7 +263,6 @@ impl Host {
     }
 
     /// The same guest's host, for a wait that holds no thread whatever the call does: who has it polls it beside something else.
-    #[cfg(feature = "component")]
     pub(crate) fn suspending(&self) -> Host {
         #[allow(unused_mut, reason = "there is one way to wait without the feature")]
         let mut host = self.clone();

@@ -226,11 +226,10 @@ fn read(args: &RunArgs, execution: &mut Execution, writable: &Writable) -> Resul
 
 /// Says why a file that was compiled ahead of time cannot be used.
 fn unusable(name: &str, error: PrecompiledError) -> Problem {
-    let help = match error {
-        PrecompiledError::Settings => {
-            "it runs without --fuel, --deterministic, --record and --features; with them, run the .wasm that it was made from"
-        }
-        _ => "make it again with `inn compile`",
+    let help = if error.is_of_settings() {
+        "it runs without --fuel, --deterministic, --record and --features; with them, run the .wasm that it was made from"
+    } else {
+        "make it again with `inn compile`"
     };
     Problem::new(name, error).help(help)
 }

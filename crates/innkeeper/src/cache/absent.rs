@@ -259,6 +259,14 @@ impl std::fmt::Display for CacheSealError {
 
 impl std::error::Error for CacheSealError {}
 
+impl PrecompiledError {
+    /// Whether another configuration of the engine could use the file: none can.
+    #[must_use]
+    pub fn is_of_settings(&self) -> bool {
+        false
+    }
+}
+
 impl std::fmt::Display for PrecompiledError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

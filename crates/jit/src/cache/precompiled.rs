@@ -64,6 +64,14 @@ pub enum PrecompiledError {
     Settings,
 }
 
+impl PrecompiledError {
+    /// Whether another configuration of the engine could use the file.
+    #[must_use]
+    pub fn is_of_settings(&self) -> bool {
+        matches!(self, PrecompiledError::Settings)
+    }
+}
+
 impl From<innkeeper_engine::Error> for PrecompiledError {
     fn from(error: innkeeper_engine::Error) -> PrecompiledError {
         PrecompiledError::Guest(error)

@@ -30,9 +30,6 @@ fn text(result: u32) -> String {
     )
 }
 
-/// Its functions: one of each module, and two that stand between.
-const FUNCTIONS: usize = 4;
-
 fn run(component: &Component) -> u32 {
     let mut store = Store::new(component.engine(), ()).unwrap();
     let instance = Linker::new(component.engine()).instantiate(&mut store, component).unwrap();
@@ -48,7 +45,8 @@ fn serialized(result: u32) -> Vec<u8> {
 #[test]
 fn many_serialized_components_in_one_engine_from_bytes_and_files() {
     let directory = tempfile::tempdir().unwrap();
-    for tiers in [Tiers::Auto, Tiers::Compiled] {
+    // One function of each module, and two that stand between, of which one is not called: where nothing is compiled ahead it is not looked for.
+    for (tiers, functions) in [(Tiers::Auto, 3), (Tiers::Compiled, 4)] {
         let engine = innkeeper::engine_with(Config::default(), tiers);
         let mut components = Vec::new();
         for i in 0..8 {
@@ -73,7 +71,7 @@ fn many_serialized_components_in_one_engine_from_bytes_and_files() {
         }
         let statistics = engine.compile_statistics();
         assert_eq!((statistics.compiled, statistics.known_valid), (0, 8), "{tiers:?} {statistics:?}");
-        assert_eq!(statistics.cached, 8 * FUNCTIONS, "{tiers:?}");
+        assert_eq!(statistics.cached, 8 * functions, "{tiers:?}");
         // One from source beside them.
         assert_eq!(run(&Component::new(&engine, text(9)).unwrap()), 10);
     }

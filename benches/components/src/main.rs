@@ -10,17 +10,10 @@
 
 mod guest;
 mod innkeeper_host;
+mod pairs;
 mod wasmtime_host;
 
-use std::time::Duration;
-
-use nix::time::{ClockId, clock_gettime};
-
-/// Pairs of rounds.
-const ROUNDS: usize = 60;
-
-/// Does once what is measured, so many times.
-type Round = Box<dyn FnMut(u32)>;
+use pairs::{ROUNDS, Round};
 
 /// What an engine makes to be measured.
 struct Host {
@@ -122,10 +115,7 @@ const CASES: [Case; 15] = [
 fn main() {
     let words = std::env::args().nth(1);
     let only = std::env::args().nth(2);
-    println!(
-        "{:>36} {:>12} {:>12} {:>8} {:>6}",
-        "thread CPU time, ns", "innkeeper", "wasmtime", "ratio", "aim"
-    );
+    pairs::head();
     for case in &CASES {
         if words.as_ref().is_some_and(|words| !case.name.contains(words.as_str())) {
             continue;
@@ -141,41 +131,7 @@ fn main() {
             (0..20 * ROUNDS).for_each(|_| alone(case.times));
             continue;
         }
-        report(case);
+        let (ours, theirs) = ((case.make)(&innkeeper_host::HOST), (case.make)(&wasmtime_host::HOST));
+        pairs::report((case.name, case.times, case.aim), [ours, theirs]);
     }
-}
-
-fn report(case: &Case) {
-    let mut ours = (case.make)(&innkeeper_host::HOST);
-    let mut theirs = (case.make)(&wasmtime_host::HOST);
-    let (mut ratios, mut least) = (Vec::new(), [f64::MAX; 2]);
-    // Code that is hot is compiled meanwhile, in the background.
-    for _ in 0..5 {
-        ours(case.times);
-        theirs(case.times);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    for i in 0..ROUNDS {
-        let mut pair = [0.0; 2];
-        // Whoever is first has the colder caches.
-        for engine in [i % 2, 1 - i % 2] {
-            pair[engine] = round(case.times, if engine == 0 { &mut ours } else { &mut theirs });
-            least[engine] = least[engine].min(pair[engine]);
-        }
-        ratios.push(pair[0] / pair[1]);
-    }
-    ratios.sort_by(f64::total_cmp);
-    let ratio = ratios[ratios.len() / 2];
-    let verdict = if ratio <= case.aim { "" } else { "  short of it" };
-    println!("{:>36} {:>12.1} {:>12.1} {ratio:>8.2} {:>6}{verdict}", case.name, least[0], least[1], case.aim);
-}
-
-fn round(times: u32, once: &mut Round) -> f64 {
-    let begin = thread_time();
-    once(times);
-    (thread_time() - begin).as_nanos() as f64 / f64::from(times)
-}
-
-fn thread_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }

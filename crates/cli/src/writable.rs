@@ -6,6 +6,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -65,6 +66,18 @@ pub(crate) enum WayError {
     System(io::Error),
     /// This name on the way is a link that a guest may have left.
     Planted(OsString),
+}
+
+impl From<WayError> for io::Error {
+    fn from(error: WayError) -> io::Error {
+        match error {
+            WayError::System(error) => error,
+            WayError::Planted(step) => io::Error::other(format!(
+                "the way goes by the symbolic link `{}`, which lies where the guest may write",
+                visible(&step.to_string_lossy())
+            )),
+        }
+    }
 }
 
 impl From<Errno> for WayError {
@@ -270,6 +283,28 @@ impl Writable {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(&at, c".", flags, Mode::empty()).unwrap_or(at);
         Ok((directory, name.to_owned()))
+    }
+
+    /// Opens a file to read it, through no link in a directory that the guest may write to. To be asked anew whenever the file is read: guests move things meanwhile.
+    pub(crate) fn open_input(&self, path: &Path) -> Result<File, WayError> {
+        let mut path = path.to_owned();
+        for _ in 0..=MAX_LINKS {
+            let (directory, name) = self.directory_of(&path)?;
+            let flags =
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let error = match openat(&directory, &name, flags, Mode::empty()) {
+                Ok(file) => return Ok(File::from(file)),
+                Err(error @ Errno::LOOP) => error,
+                Err(error) => return Err(error.into()),
+            };
+            let target = rustix::fs::readlinkat(&directory, &name, Vec::new()).map_err(|_| error)?;
+            if self.around(&directory).map_err(WayError::System)?.is_some() {
+                return Err(WayError::Planted(name));
+            }
+            path.pop();
+            path.push(OsStr::from_bytes(target.as_bytes()));
+        }
+        Err(Errno::LOOP.into())
     }
 
     /// Opens a directory step by step, through no link in a directory that the guest may write to.

@@ -2,12 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use innkeeper::wasi::keys::{Access, DirKey, Keys};
 use innkeeper_http::{Files, Handler, Routes};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use crate::cache;
 use crate::report::{Problem, visible};
+use crate::values::CacheFlag;
+use crate::writable::Writable;
 
 /// A path of requests, and the directory whose files are there.
 #[derive(Clone, Debug)]
@@ -34,6 +39,37 @@ impl StaticFlag {
         }
         Ok(StaticFlag { path: path.to_owned(), directory: directory.into() })
     }
+}
+
+/// These keys, and as if guests could read them the directories whose files clients are given: nothing that no guest may see is for clients.
+pub(super) fn shown(keys: &Keys, flags: &[StaticFlag]) -> Keys {
+    let mut shown = keys.clone();
+    shown
+        .directories
+        .extend(flags.iter().map(|flag| DirKey::new(&flag.directory, &flag.path, Access::ReadOnly)));
+    shown
+}
+
+/// Refuses directories in which the code cache or its key is kept: whoever has the key could forge code that later runs believe.
+pub(super) fn require_no_secret(flags: &[StaticFlag], cache: Option<&CacheFlag>) -> Result<(), Problem> {
+    if flags.is_empty() {
+        return Ok(());
+    }
+    let shown = Writable::shown_to(&shown(&Keys::default(), flags));
+    for secret in cache::out_of_sight(cache) {
+        let around = openat(CWD, &secret, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        // What is not there can be made later, and is no secret of anybody's yet.
+        let Ok(directory) = around else { continue };
+        let name = |path: &Path| visible(&path.to_string_lossy());
+        let given = shown.around(&directory).map_err(|error| Problem::new(name(&secret), error))?;
+        if let Some(given) = given {
+            let reason = "the code cache or its key is kept there, which no client may read";
+            return Err(Problem::new(format!("--static {}", name(given)), reason)
+                .help("give a directory with nothing but what is meant for clients")
+                .mistake());
+        }
+    }
+    Ok(())
 }
 
 /// The program, and the files beside it.

@@ -43,11 +43,13 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
     if let (None, Some(wall_time)) = (args.limits.timeout, keys.limits.wall_time) {
         limits.request_time = wall_time;
     }
-    let writable = keep_to_keys(args, &mut keys)?;
+    let shown = files::shown(&keys, &args.statics);
+    files::require_no_secret(&args.statics, args.cache.as_ref())?;
+    let writable = keep_to_keys(args, (&mut keys, &shown))?;
     let input = program::read(args)?;
     writable.warn_of_input(Path::new(&args.file), "the program that is served");
-    let tls = tls::open(&args.tls, &keys)?;
-    let (cache, reason) = cache::choose(args.cache.as_ref(), &keys)?;
+    let tls = tls::open(&args.tls, (&keys, &shown))?;
+    let (cache, reason) = cache::choose(args.cache.as_ref(), &shown)?;
     if let Some(reason) = reason {
         report::note(&reason);
     }
@@ -72,13 +74,13 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Problem> {
 
 /// Sees to it that guests reach nothing but what their keys grant: what is granted and written for them goes by no link that a guest may have left, and no stream of this process is what no
 /// guest may reach. Opens the files that their standard streams go to, once: a guest could lead the next one's elsewhere.
-fn keep_to_keys(args: &ServeArgs, keys: &mut Keys) -> Result<Writable, Problem> {
+fn keep_to_keys(args: &ServeArgs, (keys, shown): (&mut Keys, &Keys)) -> Result<Writable, Problem> {
     let mut writable = Writable::of_served(keys, &args.file, args.cache.as_ref());
     if let Some(policy) = &args.grants.policy {
         writable.also_reads(policy.as_os_str());
     }
-    writable.check_inputs(keys, args.cache.as_ref())?;
-    for address in &args.listen {
+    writable.check_inputs(shown, args.cache.as_ref())?;
+    for address in args.listen.iter().chain(&args.admin) {
         if let Address::Unix(path) = address {
             writable.directory_of(path).map_err(|error| match error {
                 WayError::System(error) => cannot_listen(address, &error),

@@ -1,6 +1,7 @@
 //! The certificate that `inn serve` has: `--tls-cert` and `--tls-key`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, ValueHint};
 use innkeeper::wasi::keys::Keys;
@@ -25,11 +26,17 @@ pub(crate) struct TlsFlags {
     tls_key: Option<PathBuf>,
 }
 
-/// The certificate, where there is to be one.
-pub(super) fn open(flags: &TlsFlags, keys: &Keys) -> Result<Option<Tls>, Problem> {
+/// The certificate, where there is to be one. `keys` are what guests are granted, and `shown` that and what clients are given the files of.
+pub(super) fn open(flags: &TlsFlags, (keys, shown): (&Keys, &Keys)) -> Result<Option<Tls>, Problem> {
     let (Some(certificates), Some(key)) = (&flags.tls_cert, &flags.tls_key) else { return Ok(None) };
-    keep_from_guest(key, keys)?;
-    Tls::open(certificates, key).map(Some).map_err(|error| problem(&error))
+    keep_from_guest(key, shown)?;
+    // Also when they are read again: a guest could have led the way elsewhere meanwhile.
+    let writable = Mutex::new(Writable::granted_by(keys));
+    let open = move |path: &Path| {
+        let writable = writable.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(writable.open_input(path)?)
+    };
+    Tls::open_by(certificates, key, open).map(Some).map_err(|error| problem(&error))
 }
 
 /// Follows the files, and says when they were read again, or could not be.
@@ -61,9 +68,12 @@ fn keep_from_guest(key: &Path, keys: &Keys) -> Result<(), Problem> {
         Ok(None) | Err(_) => Ok(()),
         Ok(Some(granted)) => Err(Problem::new(
             visible(&key.to_string_lossy()),
-            format!("the key lies in {}, which the guest is granted", visible(&granted.to_string_lossy())),
+            format!(
+                "the key lies in {}, which the guest is granted, or clients are given the files of",
+                visible(&granted.to_string_lossy())
+            ),
         )
-        .help("keep it where no --dir leads")
+        .help("keep it where neither --dir nor --static leads")
         .mistake()),
     }
 }

@@ -77,7 +77,12 @@ fn refused(dir: &Path, flags: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
 
 #[test]
 fn no_path_that_a_flag_names_goes_by_a_planted_link() {
-    let cases: [&[&str]; 4] = [
+    let of_tls = ["--tls-cert", "data/logs/cert.pem", "--tls-key", "data/logs/key.pem"];
+    let of_tls: Vec<&str> = ["--dir", "data::/data::rw"].into_iter().chain(of_tls).collect();
+    let cases: [&[&str]; 7] = [
+        &of_tls,
+        &["--dir", "data::/data::rw", "--static", "/files=data/logs"],
+        &["--dir", "data::/data::rw", "--admin", "unix:data/logs/socket"],
         &["--policy", "policy.toml"],
         &["--dir", "data::/data::rw", "--dir", "data/logs::/logs::rw"],
         &["--dir", "data::/data::rw", "--listen", "unix:data/logs/socket"],
@@ -90,8 +95,39 @@ fn no_path_that_a_flag_names_goes_by_a_planted_link() {
         symlink("../out", dir.path().join("data/logs")).unwrap();
         let ran = refused(dir.path(), flags, Stdio::null(), Stdio::piped());
         let stderr = String::from_utf8(ran.stderr).unwrap();
-        assert!(stderr.contains("`logs` on the way there is a symbolic link"), "{flags:?}: {stderr}");
+        assert!(stderr.contains("`logs`") && stderr.contains("symbolic link"), "{flags:?}: {stderr}");
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1, "{flags:?}");
+    }
+}
+
+#[test]
+fn clients_are_given_no_secret_of_the_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("run.wat"), r#"(module (func (export "_start")))"#).unwrap();
+    let mut inn = Command::new(env!("CARGO_BIN_EXE_inn"));
+    inn.args(["run", "run.wat"]).current_dir(dir.path());
+    inn.env("XDG_CACHE_HOME", dir.path().join("cache")).env("XDG_STATE_HOME", dir.path().join("state"));
+    assert!(inn.status().unwrap().success());
+    assert!(dir.path().join("state/innkeeper/cache-key/key").is_file());
+    fs::create_dir(dir.path().join("tls")).unwrap();
+    symlink("state/innkeeper", dir.path().join("way")).unwrap();
+    let of_tls = ["--tls-cert", "tls/cert.pem", "--tls-key", "tls/key.pem"];
+    for name in ["cert.pem", "key.pem"] {
+        fs::write(dir.path().join("tls").join(name), "").unwrap();
+    }
+    for (directory, flags, said) in [
+        (".", &[][..], "the code cache or its key"),
+        ("state", &[], "the code cache or its key"),
+        ("state/innkeeper/cache-key", &[], "the code cache or its key"),
+        ("way", &[], "the code cache or its key"),
+        ("cache", &[], "the code cache or its key"),
+        ("tls", &of_tls, "clients are given the files of"),
+    ] {
+        let given = format!("/files={directory}");
+        let flags: Vec<&str> = ["--static", &given].into_iter().chain(flags.iter().copied()).collect();
+        let stderr = refused(dir.path(), &flags, Stdio::null(), Stdio::piped()).stderr;
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(stderr.contains(said), "{directory}: {stderr}");
     }
 }
 

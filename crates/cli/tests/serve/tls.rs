@@ -168,3 +168,32 @@ fn what_is_no_certificate_is_said() {
     refused(&nothing, &["--tls-key", "key.pem", "--dir", ".::/x::ro"], "which the guest is granted");
     refused(&linked, &["--tls-key", "key.pem", "--dir", "shown::/x::ro"], "which the guest is granted");
 }
+
+/// A guest could lead the way to a certificate of its own making.
+#[test]
+fn a_certificate_is_read_again_by_no_planted_link() {
+    let mut made = None;
+    let server = Server::with(&guests::environment(), &[], |dir, inn| {
+        std::fs::create_dir_all(dir.join("data/tls")).unwrap();
+        std::fs::create_dir(dir.join("own")).unwrap();
+        made = Some((
+            dir.to_owned(),
+            write_certificate(&dir.join("data/tls")),
+            write_certificate(&dir.join("own")),
+        ));
+        inn.args(["--listen", "0", "--dir", "data::/data::rw", "--tls-cert", "data/tls/cert.pem"]);
+        // The key is refused where guests could read it.
+        inn.args(["--tls-key", "key.pem"]);
+        std::fs::rename(dir.join("data/tls/key.pem"), dir.join("key.pem")).unwrap();
+    });
+    let (dir, certificate, planted) = made.unwrap();
+    std::fs::rename(dir.join("data/tls"), dir.join("data/moved")).unwrap();
+    std::os::unix::fs::symlink("../own", dir.join("data/tls")).unwrap();
+    std::fs::rename(dir.join("own/key.pem"), dir.join("key.pem")).unwrap();
+    server.signal("-HUP");
+    // It may have seen the change by itself already.
+    while !server.line().contains("symbolic link `tls`") {}
+    let answer = ask(&mut connect(&server, &certificate, &[]), CLOSING);
+    assert!(answer.unwrap().starts_with("HTTP/1.1 200 "));
+    assert!(ask(&mut connect(&server, &planted, &[]), CLOSING).is_err());
+}

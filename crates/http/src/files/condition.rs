@@ -34,7 +34,9 @@ const UNSETTLED: Duration = Duration::from_secs(1);
 impl Validators {
     /// Those of a file, at this moment.
     pub(super) fn of(metadata: &Metadata, now: SystemTime) -> Validators {
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH).min(now);
+        // HTTP's dates have four digits of a year, and these begin with 1970: a file's time is whatever somebody has set.
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let modified = modified.min(now).max(SystemTime::UNIX_EPOCH);
         let is_settled = now.duration_since(modified).is_ok_and(|age| age >= UNSETTLED);
         let weak = if is_settled { "" } else { "W/" };
         let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
@@ -115,6 +117,25 @@ fn without_weakness(tag: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file's time is whatever somebody has set: before the first time that HTTP knows, and behind the last.
+    #[test]
+    fn any_time_of_a_file_is_a_date() {
+        let file = tempfile::tempfile().unwrap();
+        let year = 365 * 24 * 3600;
+        let times = [
+            SystemTime::UNIX_EPOCH - Duration::from_secs(1),
+            SystemTime::UNIX_EPOCH - Duration::from_secs(60 * year),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(9000 * year),
+        ];
+        for time in times {
+            // Where the file system has no such time, it has set another.
+            file.set_modified(time).unwrap();
+            let validators = Validators::of(&file.metadata().unwrap(), SystemTime::now());
+            assert!(validators.modified().ends_with(" GMT"), "{time:?}");
+            assert!(validators.seconds() <= seconds(SystemTime::now()).unwrap(), "{time:?}");
+        }
+    }
 
     #[test]
     fn conditions_are_judged_in_their_order() {

@@ -36,6 +36,19 @@ pub enum InstanceUse {
 /// The most that is remembered of what a guest was denied.
 const MOST_DENIED: usize = 16;
 
+/// The most bytes of a sentence that are kept: guests have a part in many, and lines wait until somebody reads them.
+const MOST_WORDS_BYTES: usize = 1024;
+
+/// The beginning of a sentence, where it is too long.
+fn shortened(words: &str) -> String {
+    let mut end = words.len().min(MOST_WORDS_BYTES);
+    while !words.is_char_boundary(end) {
+        end -= 1;
+    }
+    let more = if end < words.len() { " …" } else { "" };
+    format!("{}{more}", &words[..end])
+}
+
 impl Account {
     /// Who answers the request, and in which instance.
     pub fn handled_by(&self, guest: &str, instance: Option<InstanceUse>) {
@@ -62,6 +75,7 @@ impl Account {
     /// Something that the guest wanted and was not granted, in words.
     pub fn denied(&self, what: String) {
         let mut told = self.told();
+        let what = shortened(&what);
         if told.denied.len() < MOST_DENIED && !told.denied.contains(&what) {
             told.denied.push(what);
         }
@@ -81,7 +95,7 @@ impl Account {
     /// Why the request was not answered as its sender would have wished. The first reason stays. False where the request's line has been written already, so that nobody will read it there.
     pub fn note(&self, reason: &str) -> bool {
         let mut told = self.told();
-        told.note.get_or_insert_with(|| reason.to_owned());
+        told.note.get_or_insert_with(|| shortened(reason));
         !told.is_over
     }
 
@@ -92,5 +106,26 @@ impl Account {
 
     fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_request_is_short() {
+        let account = Account::default();
+        // Characters of two bytes, so that one lies across the end.
+        let long = format!("a{}", "é".repeat(1 << 20));
+        account.note(&long);
+        (0..100).for_each(|n| account.denied(format!("{n} {long}")));
+        let told = account.take();
+        let words: Vec<String> = told.note.into_iter().chain(told.denied).collect();
+        assert_eq!(words.len(), 1 + MOST_DENIED);
+        for words in words {
+            assert!((MOST_WORDS_BYTES - 1..=MOST_WORDS_BYTES + 4).contains(&words.len()), "{}", words.len());
+            assert!(words.ends_with("é …"), "{words}");
+        }
     }
 }

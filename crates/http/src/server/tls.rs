@@ -37,9 +37,12 @@ pub struct Tls {
     files: Arc<Files>,
 }
 
+/// How the files are opened, each time that they are read.
+type OpenFile = dyn Fn(&Path) -> std::io::Result<std::fs::File> + Send + Sync;
+
 /// The certificate's files, and what was read of them last.
-#[derive(Debug)]
 struct Files {
+    open: Box<OpenFile>,
     certificates: PathBuf,
     key: PathBuf,
     current: RwLock<Arc<CertifiedKey>>,
@@ -90,10 +93,23 @@ impl Tls {
     /// # Errors
     /// The files cannot be read, are not what they should be, or do not belong together.
     pub fn open(certificates: &Path, key: &Path) -> Result<Tls, TlsError> {
+        Tls::open_by(certificates, key, |path| std::fs::File::open(path))
+    }
+
+    /// As [`Tls::open`], for whoever has a say in which ways are gone to the files: they are opened by `open`, now and whenever they are read again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_by(
+        certificates: &Path,
+        key: &Path,
+        open: impl Fn(&Path) -> std::io::Result<std::fs::File> + Send + Sync + 'static,
+    ) -> Result<Tls, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let seen = [stamp(certificates), stamp(key)];
-        let current = read(certificates, key, &provider)?;
+        let current = read((certificates, key), &provider, &open)?;
         let files = Arc::new(Files {
+            open: Box::new(open),
             certificates: certificates.to_owned(),
             key: key.to_owned(),
             current: RwLock::new(Arc::new(current)),
@@ -153,10 +169,16 @@ impl Files {
             return None;
         }
         *seen = now;
-        let found = read(&self.certificates, &self.key, &self.provider);
+        let found = read((&self.certificates, &self.key), &self.provider, &*self.open);
         Some(found.map(|found| {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
         }))
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("certificates", &self.certificates).finish_non_exhaustive()
     }
 }
 
@@ -171,23 +193,27 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.modified().ok()?, found.ino(), found.len()))
 }
 
-fn read(certificates: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let text = bytes(certificates)?;
+fn read(
+    (certificates, key): (&Path, &Path),
+    provider: &CryptoProvider,
+    open: &OpenFile,
+) -> Result<CertifiedKey, TlsError> {
+    let text = bytes(certificates, open)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain =
         chain.map_err(|error| TlsError::new(certificates, format!("no certificates as PEM: {error}")))?;
     if chain.is_empty() {
         return Err(TlsError::new(certificates, "there is no certificate in it (PEM, BEGIN CERTIFICATE)"));
     }
-    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
+    let private = PrivateKeyDer::from_pem_slice(&bytes(key, open)?)
         .map_err(|error| TlsError::new(key, format!("no private key as PEM: {error}")))?;
     CertifiedKey::from_der(chain, private, provider)
         .map_err(|error| TlsError::new(key, format!("not the key of {}: {error}", certificates.display())))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
+fn bytes(path: &Path, open: &OpenFile) -> Result<Vec<u8>, TlsError> {
     let problem = |error| TlsError::new(path, error);
     let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(problem)?.take(MOST_BYTES).read_to_end(&mut bytes).map_err(problem)?;
+    open(path).map_err(problem)?.take(MOST_BYTES).read_to_end(&mut bytes).map_err(problem)?;
     Ok(bytes)
 }

@@ -24,7 +24,7 @@ use super::resolve::GuestPath;
 use super::tree::Last;
 use super::way::Way;
 use super::{Host, sys};
-use crate::keys::{Access, DirKey, HttpKey, HttpTarget, NetAction, NetKey, PathPattern};
+use crate::keys::{Access, DirKey, HttpKey, HttpTarget, NetAction, NetKey};
 
 /// What a guest made use of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,9 +102,8 @@ impl UsageRecord {
         let mut noted = self.http.lock().unwrap_or_else(PoisonError::into_inner);
         let least = HttpKey::of(target);
         let is_room = noted.len() < MAX_NETWORK_KEYS || noted.contains(&least);
-        // As with addresses. A path that no key can say alone is granted by what has granted it.
-        let is_least = is_room && (least.path != PathPattern::default() || granting.path == least.path);
-        noted.insert(if is_least { least } else { granting });
+        // As with addresses. A method or path that no key can say alone is granted by what has granted it.
+        noted.insert(if is_room && least.is_of_one_request() { least } else { granting });
     }
 
     fn note_directory(&self, credentials: &Credentials, directory: &Path, rights: Rights) {

@@ -17,9 +17,9 @@ impl HttpMethods {
         HttpMethods(None)
     }
 
-    /// One method.
-    pub(super) fn single(method: &str) -> HttpMethods {
-        HttpMethods(Some([method.into()].into()))
+    /// One method, if keys can have it: guests may send any token.
+    pub(super) fn of(name: &str) -> Option<HttpMethods> {
+        Some(HttpMethods(Some([method(name).ok()?].into())))
     }
 
     /// Whether `method` is one of them.

@@ -128,7 +128,7 @@ impl HttpKey {
         }
     }
 
-    /// The least key for a request, where one can be written that grants no other path. Else it is for all paths.
+    /// The least key for a request, as far as keys can be written: where its method or path cannot, it is for all methods or paths.
     #[must_use]
     pub fn of(target: &HttpTarget) -> HttpKey {
         let host = match &target.host {
@@ -136,12 +136,17 @@ impl HttpKey {
             HttpHost::Address(address) => NetHost::Addresses(super::AddressRange::single(*address)),
         };
         HttpKey {
-            methods: HttpMethods::single(&target.method),
+            methods: HttpMethods::of(&target.method).unwrap_or_else(HttpMethods::all),
             scheme: target.scheme,
             host,
             ports: PortSet::single(target.port),
             path: PathPattern::of(&target.path).unwrap_or_default(),
         }
+    }
+
+    /// Whether it is for one method and one path.
+    pub(crate) fn is_of_one_request(&self) -> bool {
+        self.methods != HttpMethods::all() && self.path != PathPattern::default()
     }
 
     fn covers_all_but_host(&self, target: &HttpTarget) -> bool {

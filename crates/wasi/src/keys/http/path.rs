@@ -33,8 +33,8 @@ impl PathPattern {
 
     /// The pattern that stands for `path` alone, if there is one.
     pub(super) fn of(path: &str) -> Option<PathPattern> {
-        let is_written_so = path.starts_with('/') && !path.contains('*') && is_plain(path);
-        is_written_so.then(|| PathPattern { text: path.into(), is_prefix: false })
+        let pattern = PathPattern::parse(path).ok()?;
+        (!pattern.is_prefix && *pattern.text == *path).then_some(pattern)
     }
 
     /// Reads a pattern, which is empty or begins with `/`.
@@ -72,14 +72,43 @@ impl PathPattern {
     }
 }
 
-/// Whether all servers read a path alike: none of its parts is a step (`..`), however it is written, and no slash is hidden.
+/// Whether all servers read a path alike: none of its parts is a step (`..`), however it is written, and no slash is hidden, nor an escape that some servers read in another way.
 fn is_plain(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    let is_hidden = ["%2f", "%5c", "\\", "%00", "%252"].iter().any(|hidden| lower.contains(hidden));
-    // Some servers take what follows a semicolon for a parameter of the part.
-    let is_step =
-        |part: &str| matches!(&*part.split(';').next().unwrap_or_default().replace("%2e", "."), "." | "..");
-    !is_hidden && !lower.split('/').any(is_step)
+    // Overlong UTF-8 begins with C0 or C1, and some servers know escapes of four digits.
+    let is_hidden =
+        ["%2f", "%5c", "\\", "%00", "%252", "%c0", "%c1", "%u"].iter().any(|it| lower.contains(it));
+    !is_hidden && !lower.split('/').any(may_be_step)
+}
+
+/// Whether a server could take a part of a path for a step: what follows a semicolon is a parameter to some, and spaces and control characters at the end are nothing.
+fn may_be_step(part: &str) -> bool {
+    let part = unescaped(part);
+    let name = part.split(|byte| *byte == b';').next().unwrap_or_default();
+    let end =
+        name.iter().rposition(|byte| byte.is_ascii_graphic() || *byte >= 0x80).map_or(0, |last| last + 1);
+    matches!(&name[..end], b"." | b"..")
+}
+
+/// A part as it is meant, where what is escaped is well escaped.
+fn unescaped(part: &str) -> Vec<u8> {
+    let mut rest = part.as_bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'%').and_then(|digits| str::from_utf8(digits).ok());
+        let escaped = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
 }
 
 /// As keys have it.

@@ -112,6 +112,72 @@ fn a_key_covers_its_methods_scheme_hosts_ports_and_paths_and_nothing_else() {
     }
 }
 
+/// Whatever guests send, keys for it can be read back, are for it, and for every method or path only where no key can say less.
+#[test]
+fn keys_for_any_request_can_be_read_back() {
+    let methods = (0..=255_u8).map(|byte| format!("GE{}T", char::from(byte)));
+    let methods = methods
+        .chain(["*", "get", "GET", "", ",", "GET,POST", &"A".repeat(32), &"A".repeat(33)].map(String::from));
+    for method in methods {
+        for path in ["/", "/v1/x", "*", "/x*", "/x{", "/x\"y", "/é", "/x y", "/..", "/a?b", "/a#b", ""] {
+            let target = HttpTarget::new(&method, HttpScheme::Https, ("example.com", None), path).unwrap();
+            let least = HttpKey::of(&target);
+            assert_eq!(least.to_string().parse().as_ref(), Ok(&least), "{method:?} {path:?}");
+            assert!(least.covers(&target), "{least} {method:?} {path:?}");
+            let is_written = ["GET", &"A".repeat(32)].contains(&&*method) && ["/", "/v1/x"].contains(&path);
+            assert!(!is_written || least.is_of_one_request(), "{least}");
+        }
+    }
+}
+
+/// Paths that some server takes for a way out.
+#[test]
+fn what_some_servers_read_as_a_step_is_for_keys_to_all_paths() {
+    for part in [
+        "..",
+        ".",
+        "%2e%2e",
+        ".%2E",
+        "..;",
+        "..;x=y",
+        "..%3b",
+        "%2e%2e%3B",
+        "..%20",
+        "..%09",
+        "..%0d%0a",
+        "%c0%ae%c0%ae",
+        "%C1%1c",
+        "%u002e%u002e",
+        "..%2f",
+        "..%5c",
+        "..\\",
+        "%252e",
+        "..%00",
+        ".%20;x",
+    ] {
+        for path in [format!("/v1/{part}/admin"), format!("/v1/{part}")] {
+            let target = HttpTarget::new("GET", HttpScheme::Https, ("example.com", None), &path).unwrap();
+            assert!(!key("GET:https://example.com/v1/*").covers(&target), "{path}");
+            assert!(key("GET:https://example.com/*").covers(&target), "{path}");
+        }
+    }
+    for path in [
+        "/v1/..a",
+        "/v1/a..",
+        "/v1/...",
+        "/v1/%41",
+        "/v1/a;b",
+        "/v1/a%3bb",
+        "/v1/%",
+        "/v1/%zz",
+        "/v1/%e2%82%ac",
+        "/v1/",
+    ] {
+        let target = HttpTarget::new("GET", HttpScheme::Https, ("example.com", None), path).unwrap();
+        assert!(key("GET:https://example.com/v1/*").covers(&target), "{path}");
+    }
+}
+
 #[test]
 fn the_least_key_covers_its_request() {
     for request in [

@@ -94,6 +94,7 @@ impl Run<'_> {
             return Err(not_a_program(&self.input.name, &functions));
         }
         let plugs = Plug::all(args, &engine, &self.writable)?;
+        Plug::refuse_unused(&plugs, &component)?;
         refuse_observing(&args.reports, &component, &plugs)?;
         let mut linked =
             Linked::new(&engine, &component, &plugs).map_err(|error| self.input.problem(&error))?;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use innkeeper::component::{Component, Linker};
+use innkeeper::component::{Component, Linker, NameMap};
 use innkeeper::wasi::p2::Context;
 use innkeeper::{Engine, Error, Store};
 
@@ -47,6 +47,21 @@ impl Plug {
         plugs.collect()
     }
 
+    /// Refuses plugs that export nothing of what is imported by those after them.
+    pub(crate) fn refuse_unused(plugs: &[Plug], program: &Component) -> Result<(), Problem> {
+        for (number, plug) in plugs.iter().enumerate() {
+            let mut exported = NameMap::default();
+            for (name, _) in plug.component.exported_funcs() {
+                exported.insert(name.split('#').next().unwrap_or(&name), ());
+            }
+            let later = plugs[number + 1..].iter().map(|plug| &plug.component).chain([program]);
+            if !later.flat_map(Component::import_names).any(|name| exported.get(name).is_some()) {
+                return Err(unused(&plug.name));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes an instance, and gives what it exports to those that are linked after it.
     pub(crate) fn plug_in(
         &self,
@@ -58,4 +73,11 @@ impl Plug {
         let instance = own.instantiate(&mut *store, &self.component)?;
         linker.define_exports(store, instance)
     }
+}
+
+/// That nobody imports what a plug exports.
+pub(crate) fn unused(name: &str) -> Problem {
+    Problem::new(format!("--plug {name}"), "nothing that it exports is imported by the components after it")
+        .help("`inn inspect` lists what components import and export; plugs are given to those after them")
+        .mistake()
 }

@@ -145,7 +145,7 @@ impl Func {
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_context_mut();
-        match self.checked(store.attachment(), params, results)? {
+        match self.checked(store.attachment(), params, results.len())? {
             FuncInst::Lifted(callee) if callee.is_async_typed() => {
                 let result = call_from_host(&mut store, (self, &callee), (params, until))?;
                 if let (Some(result), Some(val)) = (results.first_mut(), result) {
@@ -172,7 +172,7 @@ impl Func {
         &self,
         state: &mut State,
         params: &[Val],
-        results: &[Val],
+        results: usize,
     ) -> Result<FuncInst, Error> {
         if state.id != self.store {
             return Err(other_store());
@@ -180,12 +180,12 @@ impl Func {
         let State { id, roots, funcs, host_handles, .. } = state;
         let shared = &*roots[self.root.0 as usize].shared;
         let ty = shared.types.func(self.ty);
-        if params.len() != ty.params.len() || results.len() != usize::from(ty.result.is_some()) {
+        if params.len() != ty.params.len() || results != usize::from(ty.result.is_some()) {
             return Err(usage(&format!(
                 "the function has type {}, but {} arguments and room for {} results were given",
                 FuncType::new(&shared.types, self.ty),
                 params.len(),
-                results.len()
+                results
             )));
         }
         if !params.is_empty() {

@@ -50,7 +50,7 @@ impl Func {
         results: &mut [Val],
     ) -> Result<(), Error> {
         let mut store = store.as_context_mut();
-        match self.checked(store.attachment(), params, results)? {
+        match self.checked(store.attachment(), params, results.len())? {
             FuncInst::Host(host) => call_host(store, &host, params, results),
             FuncInst::Lifted(callee) if callee.is_async_typed() => {
                 let result = call_from_host_async(&mut store, (self, &callee), (params, until)).await?;

@@ -169,10 +169,7 @@ impl<'t> Composition<'t> {
         }
         let plugs = parts.len() - 1;
         if let Some(unused) = takes[..plugs].iter().position(|takes| !takes) {
-            let reason = "nothing that it exports is imported by the components after it";
-            return Err(Problem::new(format!("--plug {}", parts[unused].name), reason)
-                .help("`inn inspect` lists what components import and export; plugs are given to those after them")
-                .mistake());
+            return Err(crate::plug::unused(&parts[unused].name));
         }
         Ok(Composition { types, given })
     }

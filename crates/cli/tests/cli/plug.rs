@@ -44,5 +44,14 @@ fn plugs_are_components_and_for_components() {
         .code(2)
         .says(&["--plug math.wat: `module.wat` is a module, and only components take plugs"]);
     run(&["--plug", "empty.wat", "app.wat"]).code(1).says(&["--plug empty.wat: it exports no function"]);
+    // The order counts: `math` imports what `constants` exports.
+    for unused in [
+        &["--plug", "math.wat", "--plug", "constants.wat", "app.wat"][..],
+        &["--plug", "constants.wat", "app.wat"],
+    ] {
+        run(unused)
+            .code(2)
+            .says(&["--plug constants.wat: nothing that it exports is imported by the components after it"]);
+    }
     run(&["--plug", "none.wat", "app.wat"]).code(2).says(&["none.wat"]);
 }

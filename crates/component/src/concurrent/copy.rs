@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use innkeeper_engine::{Error, StoreContextMut};
 
+use super::elements::{copy_elements, is_none_or_number, place_of};
 use super::end::{CopyState, Direction, End, EndKind};
 use super::host_end;
 use super::subtask::BLOCKED;
 use super::thread;
 use super::waitable::{Event, FUTURE_READ, FUTURE_WRITE, STREAM_READ, STREAM_WRITE, take_event};
 use super::{Key, Waitable};
-use crate::abi::{Boundary, InStore, Lends, Lower, Side, StringShapes, check_range};
-use crate::call::with_lift;
-use crate::resource::usage;
+use crate::abi::{Side, check_range};
 use crate::state::{InstanceId, State};
 use crate::trap::Trap;
 use crate::types::{TypeIndex, TypeTable, ValType};
@@ -49,25 +48,6 @@ impl Buffer {
 /// Whether elements are bytes.
 pub(super) fn is_bytes(types: &TypeTable, element: Option<TypeIndex>) -> bool {
     element.is_some_and(|element| matches!(types.get(element), ValType::U8))
-}
-
-/// Whether elements are numbers, which may go from an instance to itself (`none_or_number_type`).
-fn is_none_or_number(types: &TypeTable, element: Option<TypeIndex>) -> bool {
-    element.is_none_or(|element| {
-        matches!(
-            types.get(element),
-            ValType::U8
-                | ValType::S8
-                | ValType::U16
-                | ValType::S16
-                | ValType::U32
-                | ValType::S32
-                | ValType::U64
-                | ValType::S64
-                | ValType::Float32
-                | ValType::Float64
-        )
-    })
 }
 
 /// What is copied: the end, and where from or to.
@@ -232,7 +212,7 @@ fn transfer<T: 'static>(
     if let (Some(from_type), Some(to_type)) = (from_type, to_type) {
         let from = (&*from_side, from_type, place(&from_side, from_type, from_at)?);
         let to = (&*to_side, to_type, place(&to_side, to_type, to_at)?);
-        elements(store, from, to, count)?;
+        copy_elements(store, from, to, count)?;
     }
     let state = store.attachment::<State>();
     for key in [from, to] {
@@ -245,12 +225,8 @@ fn transfer<T: 'static>(
 
 /// Where a buffer has got to.
 fn place(side: &Side, element: TypeIndex, (address, progress): (u32, u32)) -> Result<u32, Trap> {
-    let size = u64::from(side.shared.types.layout(element).size);
-    u32::try_from(u64::from(address) + size * u64::from(progress)).map_err(|_| Trap::PointerOutOfBounds)
+    place_of(address, (side.shared.types.layout(element).size, progress))
 }
-
-/// A buffer's side, its elements' type, and where they begin.
-type Elements<'a> = (&'a Side, TypeIndex, u32);
 
 /// What is left of a guest's buffer.
 pub(super) struct Part {
@@ -275,44 +251,6 @@ pub(super) fn part_of_end<T: 'static>(
         None => buffer.address,
     };
     Ok(Some(Part { side, element, at, remain }))
-}
-
-/// Copies elements from memory to memory: as bytes where they are numbers, else value by value.
-fn elements<T: 'static>(
-    store: &mut StoreContextMut<'_, T>,
-    (from, from_type, from_at): Elements<'_>,
-    (to, to_type, to_at): Elements<'_>,
-    count: u32,
-) -> Result<(), Error> {
-    let layout = from.shared.types.layout(from_type);
-    let shape = (u64::from(count) * u64::from(layout.size), layout.align);
-    // What both are of is compared when ends are given; bytes go nowhere on that word alone.
-    let to_layout = to.shared.types.layout(to_type);
-    if (layout.size, layout.align) != (to_layout.size, to_layout.align) {
-        return Err(usage("a copy between ends whose elements are of different types"));
-    }
-    if is_none_or_number(&from.shared.types, Some(from_type))
-        && let (Some(from), Some(to)) = (from.memory, to.memory)
-    {
-        let range = |at: u32, bytes: usize| check_range(at, shape, bytes, Trap::PointerOutOfBounds);
-        if from == to {
-            let bytes = to.data_mut(store)?;
-            let (source, target) = (range(from_at, bytes.len())?, range(to_at, bytes.len())?);
-            bytes.copy_within(source, target.start);
-            return Ok(());
-        }
-        let (source, target) = store.two_memories(from, to)?;
-        let (source_range, target_range) = (range(from_at, source.len())?, range(to_at, target.len())?);
-        target[target_range].copy_from_slice(&source[source_range]);
-        return Ok(());
-    }
-    let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
-    let (list, _charge) = with_lift(store, (from, Boundary::Guest), (&mut lends, &mut strings), |lift| {
-        lift.list(from_at, count, from_type)
-    })?;
-    let mut guest = InStore { store, side: to };
-    let mut lower = Lower::new(to, Boundary::Guest, (&mut guest, None), (&mut lends, &mut strings));
-    lower.list_at(&list, to_type, to_at)
 }
 
 /// What a guest is told of a copy (`stream_event`, `future_event`): the event's code, and how it has ended with how far it has come.

@@ -295,9 +295,18 @@ pub(super) fn begin<T: 'static>(
     (func, callee): (&Func, &Arc<LiftedFunc>),
     params: &[Val],
 ) -> Result<Key<Task>, Error> {
+    let caller = HostCaller { params: params.to_vec(), ..HostCaller::default() };
+    begin_for(store, (func, callee), caller)
+}
+
+/// As [`begin`], for a caller that has its arguments.
+pub(super) fn begin_for<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    (func, callee): (&Func, &Arc<LiftedFunc>),
+    caller: HostCaller,
+) -> Result<Key<Task>, Error> {
     // Who only begins calls, and never has to wait, comes by here.
     drop_ends(store.attachment());
-    let caller = HostCaller { params: params.to_vec(), ..HostCaller::default() };
     let begun = task::begin(store, callee, (TaskCaller::Host(Box::new(caller)), Entry::Host));
     begun.map_err(|error| {
         drop_poisoned(store);
@@ -352,7 +361,7 @@ fn give_up<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Task>, error
 }
 
 /// Notes that nobody asks for a call's result any more; whether something of it still runs.
-fn give_up_task(state: &mut State, key: Key<Task>) -> bool {
+pub(super) fn give_up_task(state: &mut State, key: Key<Task>) -> bool {
     let Some(task) = state.concurrent.tasks.get_mut(key) else { return false };
     let mut result = None;
     if let TaskCaller::Host(host) = &mut task.caller {

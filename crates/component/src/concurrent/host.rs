@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use innkeeper_engine::{AsContextMut, Budget, BudgetKind, Error, HostEnding, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Budget, BudgetKind, Charge, Error, HostEnding, StoreContextMut};
 
 use super::end::FlightId;
 use super::subtask::{self, Callee, Subtask};
@@ -105,6 +105,12 @@ impl<T: 'static> Accessor<T> {
         }));
     }
 
+    /// Has something done with the store that nobody waits for, by whoever lets its guests run next.
+    #[cfg(feature = "async")]
+    pub(super) fn later(&self, act: impl FnOnce(&mut StoreContextMut<'_, T>) + Send + 'static) {
+        lock(&self.steps.0).push_back(Box::new(act));
+    }
+
     /// Does something with the store, as soon as whoever lets its guests run comes by; nothing of the guests' runs meanwhile.
     pub async fn with<R: Send + 'static>(
         &self,
@@ -137,7 +143,7 @@ impl<T: 'static> Accessor<T> {
     }
 }
 
-fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+pub(super) fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -151,10 +157,8 @@ pub fn spawn(
 ) -> Result<(), Error> {
     let mut store = store.as_context_mut();
     let budget = store.budget().clone();
-    let charge = budget.hold(BudgetKind::Descriptor, size_of_val(&future) as u64 + SPAWNED_BYTES)?;
     let future: HostFuture = Box::pin(async move {
         future.await?;
-        drop(charge);
         let nothing: HostReturn = Box::new(|_, _, _| Ok(Vec::new()));
         Ok(nothing)
     });
@@ -164,8 +168,8 @@ pub fn spawn(
     Ok(())
 }
 
-/// What is kept of a future beside itself, about: its waker, what it waits for.
-const SPAWNED_BYTES: u64 = 512;
+/// What is kept of a future beside itself, about: its waker, what it waits for, and boxes within it.
+const BESIDE_BYTES: u64 = 1024;
 
 /// The functions of the host that run in a store.
 #[derive(Default)]
@@ -184,6 +188,8 @@ pub(crate) struct HostTask {
     subtask: Option<Key<Waitable>>,
     resources: Arc<BoundResources>,
     waker: Arc<TaskWaker>,
+    /// For what the future takes: guests say how many there are.
+    _charge: Charge,
 }
 
 /// Which are to be polled again, and who is to be told.
@@ -375,6 +381,7 @@ fn add(
     (subtask, resources): (Option<Key<Waitable>>, &Arc<BoundResources>),
     budget: &Budget,
 ) -> Result<Key<HostTask>, Error> {
+    let charge = budget.hold(BudgetKind::Descriptor, size_of_val(&*future) as u64 + BESIDE_BYTES)?;
     let host = &mut state.concurrent.host;
     let waker = Arc::new(TaskWaker { woken: Arc::clone(&host.woken), place: Mutex::default() });
     let task = HostTask {
@@ -382,15 +389,19 @@ fn add(
         subtask,
         resources: Arc::clone(resources),
         waker: Arc::clone(&waker),
+        _charge: charge,
     };
     let key = host.tasks.add(task, budget)?;
     lock(&waker.place).key = Some(key);
     Ok(key)
 }
 
+/// So often a future is polled at once, for which steps are done in between: others have their turn then, however fast the system is that it waits for.
+const MOST_AT_ONCE: usize = 16;
+
 /// Polls one; true where it has ended.
 fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> Result<bool, Error> {
-    loop {
+    for _ in 0..MOST_AT_ONCE {
         let state = store.attachment::<State>();
         let Some(task) = state.concurrent.host.tasks.get_mut(key) else { return Ok(true) };
         let waker = Waker::from(Arc::clone(&task.waker));
@@ -408,7 +419,8 @@ fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> R
             Poll::Ready(ended) => {
                 drop(future);
                 let task = store.attachment::<State>().concurrent.host.remove(key);
-                let (ended, Some(task)) = (ended.map_err(trap_on_throw)?, task) else { return Ok(true) };
+                let ended = ended.map_err(|error| why_stopped(store, trap_on_throw(error)))?;
+                let Some(task) = task else { return Ok(true) };
                 finish(store, &task, ended)?;
                 return Ok(true);
             }
@@ -421,6 +433,16 @@ fn poll<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<HostTask>) -> R
         if !run_steps(store) {
             return Ok(false);
         }
+    }
+    // What was done for it has woken it: it goes on after the others.
+    Ok(false)
+}
+
+/// Why a wait was given up: the store knows what it was stopped for.
+fn why_stopped<T: 'static>(store: &mut StoreContextMut<'_, T>, error: Error) -> Error {
+    match error.trap() {
+        Some(innkeeper_engine::Trap::Interrupted) => store.check_interrupts().err().unwrap_or(error),
+        _ => error,
     }
 }
 

@@ -24,9 +24,12 @@
 //!
 //! What this is not: an executor. Futures of the host's are polled by whoever polls the host's call.
 
+#[cfg(feature = "async")]
+mod beside;
 mod builtin;
 mod copy;
 mod drive;
+mod elements;
 mod end;
 mod host;
 mod host_bytes;

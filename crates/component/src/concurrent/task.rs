@@ -47,6 +47,9 @@ pub(crate) struct HostCaller {
     pub(crate) result: Option<HostResult>,
     /// Nobody asks for the result any more.
     pub(crate) is_given_up: bool,
+    /// Whom it is told that the result is there, or that the task is gone.
+    #[cfg(feature = "async")]
+    pub(crate) told: Option<super::beside::Telling>,
 }
 
 /// What has come of a call of the host's.
@@ -318,6 +321,8 @@ fn resolve<T: 'static>(
             if !host.is_given_up {
                 host.result = Some(returned.map_or(HostResult::Cancelled, HostResult::Returned));
             }
+            #[cfg(feature = "async")]
+            drop(host.told.take());
             lends.end(state, None);
             Ok(())
         }

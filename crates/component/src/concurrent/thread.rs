@@ -414,9 +414,18 @@ pub(super) fn forget(state: &mut State, key: Key<Thread>) {
     let concurrent = &mut state.concurrent;
     let Some(task) = concurrent.tasks.get_mut(thread.task) else { return };
     task.threads.is_gone(&concurrent.threads);
-    let is_wanted = matches!(&task.caller, TaskCaller::Host(host) if !host.is_given_up);
-    if task.threads.there() == 0 && !is_wanted {
-        state.concurrent.tasks.remove(thread.task);
+    if task.threads.there() > 0 {
+        return;
+    }
+    match &mut task.caller {
+        TaskCaller::Host(host) if !host.is_given_up => {
+            // It is over, whether it has returned or not.
+            #[cfg(feature = "async")]
+            drop(host.told.take());
+            #[cfg(not(feature = "async"))]
+            let _ = host;
+        }
+        _ => drop(state.concurrent.tasks.remove(thread.task)),
     }
 }
 

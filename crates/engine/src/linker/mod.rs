@@ -293,7 +293,7 @@ impl<T: 'static> Linker<T> {
     /// Prepares a module to be instantiated often: its imports are found and their types checked now, as far as no store is needed for that.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Link`] naming an import that is missing or of another type.
+    /// [`crate::ErrorKind::Link`] naming all imports that are missing, or one of another type.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>, Error> {
         if !Engine::same(&self.engine, module.engine()) {
             return Err(Error::usage("the linker was made for another engine than the module"));
@@ -311,9 +311,7 @@ impl<T: 'static> Linker<T> {
     /// What stands behind each of a module's imports, in order.
     fn definitions<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Result<&'a Definition, Error>> {
         module.0.imports.iter().map(|import| {
-            let found = self.definition(&import.module, &import.name);
-            let ty = || module.0.item_type(import.item);
-            found.ok_or_else(|| unknown_import(&import.module, &import.name, &ty()))
+            self.definition(&import.module, &import.name).ok_or_else(|| self.unknown_imports(module))
         })
     }
 
@@ -364,10 +362,6 @@ impl Definition {
             }
         }
     }
-}
-
-fn unknown_import(module: &str, name: &str, ty: &ExternType) -> Error {
-    Error::link(format!("unknown import: the module wants `{module}` `{name}` ({ty}), which nobody provides"))
 }
 
 pub(crate) fn wrong_import(module: &str, name: &str, want: &ExternType, have: &ExternType) -> Error {

@@ -1,6 +1,6 @@
 //! What stands for imports that nobody provides, where somebody wants a module to be instantiated all the same.
 
-use super::{Definition, HostDefinition, HostType, Linker, unknown_import};
+use super::{Definition, HostDefinition, HostType, Linker};
 use crate::error::Error;
 use crate::extern_::{Extern, Global, Memory, Table, Tag};
 use crate::module::{Item, Module};
@@ -9,6 +9,9 @@ use crate::store::AsContextMut;
 use crate::types::{ExternType, FuncType, RefType, ValType};
 use crate::value::Val;
 use crate::vmctx::shared_memory::SharedMemory;
+
+/// How many imports that nobody provides are listed: a message that can be read.
+const MAX_LISTED: usize = 20;
 
 impl<T: 'static> Linker<T> {
     /// Defines each function that a module imports and nobody provides, as one that fails when it is called, with an error that names it.
@@ -27,7 +30,7 @@ impl<T: 'static> Linker<T> {
                     };
                     self.define_missing(&missing, ty, code)?;
                 }
-                ty => return Err(unknown_import(&missing.module, &missing.name, ty)),
+                _ => return Err(unknown_import(&[missing.to_string()], 0)),
             }
         }
         Ok(())
@@ -94,6 +97,14 @@ impl<T: 'static> Linker<T> {
         missing
     }
 
+    /// Names all imports of a module's that nobody provides, so that they are not met one by one.
+    #[cold]
+    pub(super) fn unknown_imports(&self, module: &Module) -> Error {
+        let missing = self.missing(module);
+        let listed: Vec<String> = missing.iter().take(MAX_LISTED).map(Missing::to_string).collect();
+        unknown_import(&listed, missing.len() - listed.len())
+    }
+
     fn define_missing(
         &mut self,
         missing: &Missing,
@@ -116,6 +127,12 @@ struct Missing {
     id: Option<crate::composite::TypeId>,
 }
 
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` `{}` ({})", self.module, self.name, self.ty)
+    }
+}
+
 impl Missing {
     /// Zero, or null.
     fn default(&self, module: &Module, ty: ValType) -> Result<Val, Error> {
@@ -127,10 +144,22 @@ impl Missing {
 
     fn without_default(&self, ty: ValType) -> Error {
         Error::link(format!(
-            "unknown import: the module wants `{}` `{}` ({}), which nobody provides, and there is no default for {ty}",
-            self.module, self.name, self.ty
+            "unknown import: the module wants {self}, which nobody provides, and there is no default for {ty}"
         ))
     }
+}
+
+/// That nobody provides what is listed, and so many more. The reference tests expect the first two words.
+fn unknown_import(listed: &[String], more: usize) -> Error {
+    let (s, more) = match (listed.len(), more) {
+        (1, 0) => ("", String::new()),
+        (_, 0) => ("s", String::new()),
+        (_, more) => ("s", format!(" and {more} more")),
+    };
+    Error::link(format!(
+        "unknown import{s}: the module wants {}{more}, which nobody provides",
+        listed.join(", ")
+    ))
 }
 
 fn has_default(ty: ValType) -> bool {

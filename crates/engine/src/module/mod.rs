@@ -6,6 +6,7 @@
 mod bytes;
 mod const_expr;
 mod decode;
+mod file;
 mod foreign;
 mod held;
 mod image;
@@ -180,16 +181,16 @@ impl Module {
         Module::of_prepared(engine, bytes, lookup)
     }
 
-    /// As [`Module::new`], from a file.
+    /// As [`Module::new`], from a file of at most 1 GiB, the most that browsers take too.
     ///
     /// # Errors
-    /// As [`Module::new`], and where the file cannot be read.
+    /// As [`Module::new`], and where the file cannot be read, or is larger, as devices that never end are.
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module, Error> {
         let path = path.as_ref();
         let unreadable = |error| {
             Error::new(ErrorKind::Os(format!("the module's file {} cannot be read: {error}", path.display())))
         };
-        Module::new(engine, std::fs::read(path).map_err(unreadable)?)
+        Module::new(engine, file::read(path).map_err(unreadable)?)
     }
 
     /// The module of an engine's whose tier has been asked about it.

@@ -6,6 +6,8 @@ mod allocations;
 mod beside;
 mod blocking;
 mod calls;
+#[cfg(feature = "async")]
+mod calls_beside;
 mod cases;
 mod crossing;
 mod decoding;

@@ -367,3 +367,58 @@ fn c96_handles_in_a_stream_go_over_once() {
         assert!(instance.is_poisoned(&mut store));
     }
 }
+
+/// More than is copied at once, from a part of a memory to another one that overlaps it, both ways: nothing is overwritten before it was copied.
+#[test]
+fn long_copies_within_a_memory_may_overlap() {
+    let text = r#"(component
+        (core module $mem (memory (export "mem") 800))
+        (core instance $mem (instantiate $mem))
+        (alias core export $mem "mem" (core memory $mem))
+        (type $s (stream u64))
+        (core func $return (canon task.return (result u32)))
+        (core func $new (canon stream.new $s))
+        (core func $read (canon stream.read $s async (memory $mem)))
+        (core func $write (canon stream.write $s async (memory $mem)))
+        (core module $m
+            (import "" "mem" (memory 800))
+            (import "" "return" (func $return (param i32)))
+            (import "" "new" (func $new (result i64)))
+            (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+            (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+            ;; How many of so many elements are not where they should be.
+            (func (export "f") (param $from i32) (param $to i32) (param $count i32) (local $ends i64) (local $i i32) (local $wrong i32)
+                (loop
+                    (i64.store (i32.add (local.get $from) (i32.shl (local.get $i) (i32.const 3))) (i64.extend_i32_u (local.get $i)))
+                    (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $count))))
+                (local.set $ends (call $new))
+                (drop (call $write (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))) (local.get $from) (local.get $count)))
+                (if (i32.ne
+                        (call $read (i32.wrap_i64 (local.get $ends)) (local.get $to) (local.get $count))
+                        (i32.shl (local.get $count) (i32.const 4)))
+                    (then (unreachable)))
+                (local.set $i (i32.const 0))
+                (loop
+                    (local.set $wrong (i32.add (local.get $wrong) (i64.ne
+                        (i64.load (i32.add (local.get $to) (i32.shl (local.get $i) (i32.const 3))))
+                        (i64.extend_i32_u (local.get $i)))))
+                    (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $count))))
+                (call $return (local.get $wrong))))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "mem" (memory $mem)) (export "return" (func $return)) (export "new" (func $new))
+            (export "read" (func $read)) (export "write" (func $write))))))
+        (func (export "f") async (param "from" u32) (param "to" u32) (param "count" u32) (result u32)
+            (canon lift (core func $m "f") async)))"#;
+    let count = (20 << 20) / 8 + 1;
+    for engine in engines() {
+        let features = Features::default().with(Feature::StackfulAsync);
+        let bytes = innkeeper::to_binary(text.as_bytes()).unwrap();
+        let component = Component::with_features(&engine, bytes, features).unwrap();
+        for (from, to) in [(0, 1 << 20), (1 << 20, 0), (0, 24 << 20), (24 << 20, 0), (8, 0), (0, 8)] {
+            let mut store = Store::new(&engine, ()).unwrap();
+            let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+            let given = [Val::U32(from), Val::U32(to), Val::U32(count)];
+            assert_eq!(tasks::result(call(&mut store, instance, "f", &given)), 0, "{from} {to}");
+        }
+    }
+}

@@ -153,6 +153,25 @@ fn unknown_functions_can_be_traps_that_name_them() {
     }
 }
 
+/// All that is missing is said at once, and a module with a thousand such imports gets a message that can be read.
+#[test]
+fn all_unknown_imports_are_named_together() {
+    let [engine, _] = engines();
+    let mut linker = Linker::<()>::new(&engine);
+    linker.func_wrap("env", "known", || ()).unwrap();
+    let text = r#"(module (import "env" "a" (func)) (import "env" "known" (func)) (import "m" "b" (memory 1)) (import "env" "a" (func)))"#;
+    let module_of_three = module(&engine, text);
+    let wanted = "unknown imports: the module wants `env` `a` (func () -> ()), `m` `b` (memory 1.. pages), which nobody provides";
+    let mut store = Store::new(&engine, ()).unwrap();
+    assert_eq!(linker.instantiate(&mut store, &module_of_three).unwrap_err().to_string(), wanted);
+    assert_eq!(linker.instantiate_pre(&module_of_three).unwrap_err().to_string(), wanted);
+    let many: String = (0..1000).map(|n| format!(r#"(import "env" "f{n}" (func))"#)).collect();
+    let error =
+        linker.instantiate_pre(&module(&engine, &format!("(module {many})"))).unwrap_err().to_string();
+    assert!(error.contains("`env` `f19`") && !error.contains("`env` `f20`"), "{error}");
+    assert!(error.ends_with(" and 980 more, which nobody provides"), "{error}");
+}
+
 #[test]
 fn only_functions_can_be_traps() {
     let [engine, _] = engines();

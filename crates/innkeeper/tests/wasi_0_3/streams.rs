@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use innkeeper::wasi::keys::{Capture, Keys, StdinKey, StdoutKey};
+use innkeeper::wasi::keys::{Capture, Clocks, Keys, StdinKey, StdoutKey};
 use innkeeper::{ErrorKind, Trap};
 
 use super::engines;
@@ -162,6 +162,47 @@ fn a_deadline_ends_every_wait() {
             let error = ended.unwrap_err();
             assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{error}");
         }
+    }
+}
+
+/// What the host moves from a file to where nothing waits is always ready, and still others have their turn.
+#[test]
+fn a_stream_without_end_starves_nobody() {
+    let body = "
+        (call $stdin (i32.const 16))
+        (drop (call $stdout (i32.load (i32.const 16))))
+        (call $wait-for (i64.const 1000000))
+        (i32.const 1)";
+    for engine in engines() {
+        let keys = Keys::builder().stdin(StdinKey::File("/dev/zero".into())).build();
+        let ended = start(&engine, (body, Ends::Returning), &keys, |store| {
+            store.set_deadline(Some(Duration::from_secs(60))).unwrap();
+        });
+        // It has failed, and was not stopped.
+        assert_eq!(ended.unwrap(), 1);
+    }
+}
+
+/// A clock that stands still never shows a later time.
+#[test]
+fn a_clock_that_stands_still_is_waited_for_once() {
+    let keys = Keys::builder().clocks(Clocks::Fixed { realtime: Duration::from_secs(9) }).build();
+    assert_eq!(run("(call $wait-for (i64.const 1000000)) (i32.const 0)", &keys), [0, 0]);
+}
+
+/// Functions of the host that wait take memory, of which guests have so much.
+#[test]
+fn waits_are_charged() {
+    let body = "
+        (loop
+            (drop (call $begin-wait-for (i64.const 3600000000000)))
+            (br_if 0 (i32.lt_u (local.tee $f (i32.add (local.get $f) (i32.const 1))) (i32.const 40000))))
+        (i32.const 0)";
+    for engine in engines() {
+        let mut keys = Keys::default();
+        keys.limits.memory_bytes = Some(32 << 20);
+        let error = start(&engine, (body, Ends::Returning), &keys, |_| ()).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
     }
 }
 

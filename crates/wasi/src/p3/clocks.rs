@@ -62,14 +62,16 @@ pub(super) fn bind<T: Send + 'static, F: FindContext<T>>(
     Ok(())
 }
 
-/// Waits until the monotonic clock shows a time.
+/// Waits until the monotonic clock shows a time; one that stands still is not waited for again.
 async fn wait_until(host: &host::Host, when: Duration) -> Result<(), Error> {
     loop {
-        let left = when.saturating_sub(host.now(Clock::Monotonic)?);
+        let now = host.now(Clock::Monotonic)?;
+        let left = when.saturating_sub(now);
         if left.is_zero() {
             return Ok(());
         }
         match host.wait(&WaitRequest { interests: &[], timeout: Some(left) }).await {
+            Ok(_) if host.now(Clock::Monotonic)? == now => return Ok(()),
             Ok(_) => {}
             Err(host::Error::Interrupted) => return Err(interrupted()),
             Err(error) => return Err(Error::from_host(error)),

@@ -228,6 +228,17 @@ WASM_API_EXTERN void innkeeper_store_collect_garbage(wasm_store_t*);
 /* In a function that a guest has called: the guest's frames that have led there, as above. Outside there are none. */
 WASM_API_EXTERN void innkeeper_store_backtrace(const wasm_store_t*, own wasm_frame_vec_t* out);
 
+/* What a guest of WASI has left, while it runs and afterwards, in directories in memory and in those that are copied on writing, by the guest's name for the directory.
+ * A file's bytes; an error where there are more than `max_bytes`, since files with holes can be of any size. */
+WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_read_file(
+  const wasm_store_t*, const char* directory, const char* path, uint64_t max_bytes, own wasm_byte_vec_t* out);
+/* Gives false to hear of no more. */
+typedef bool (*innkeeper_file_callback_t)(void* env, const char* path);
+/* Calls the function with the path of each file, in order: all of a directory in memory, those that the guest has made or changed in one that is copied on writing. */
+WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_files(const wasm_store_t*, const char* directory, innkeeper_file_callback_t, void* env);
+/* What was denied to the guest so far, a line for each thing; only of a store with keys. */
+WASM_API_EXTERN own innkeeper_error_t* innkeeper_store_denials(const wasm_store_t*, own wasm_message_t* out);
+
 /* Stops the guest that runs, or the next one to run, from any thread. The handle may outlive its store. */
 typedef struct innkeeper_interrupt_t innkeeper_interrupt_t;
 WASM_API_EXTERN own innkeeper_interrupt_t* innkeeper_store_interrupt(const wasm_store_t*);

@@ -60,7 +60,7 @@ impl Told {
     }
 }
 
-fn text(text: &str) -> Result<Vector<u8>> {
+pub(super) fn text(text: &str) -> Result<Vector<u8>> {
     let mut bytes = text.as_bytes().to_vec();
     bytes.push(0);
     Vector::of_bytes(&bytes)

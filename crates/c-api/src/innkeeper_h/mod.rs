@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod keys;
+mod left;
 mod linker;
 mod module;
 mod store;

@@ -64,6 +64,65 @@ static bool take(void* env, const char* bytes, size_t size) {
   return true;
 }
 
+static int paths_seen = 0;
+static bool see_path(void* env, const char* path) {
+  wasm_store_t* store = env;
+  wasm_byte_vec_t bytes;
+  done(innkeeper_store_read_file(store, "/", path, 6, &bytes));
+  CHECK(strcmp(path, "greeting") == 0 && bytes.size == 6 && memcmp(bytes.data, "hello\n", 6) == 0);
+  wasm_byte_vec_delete(&bytes);
+  paths_seen++;
+  return true;
+}
+
+/* What a guest has left with its store, and that asking for anything else is an error. */
+static void look_back(wasm_store_t* store) {
+  done(innkeeper_store_files(store, "/", see_path, store));
+  CHECK(paths_seen == 1);
+  paths_seen = 0;
+  wasm_byte_vec_t bytes;
+  failed(innkeeper_store_read_file(store, "/", "greeting", 5, &bytes), INNKEEPER_ERROR_HOST, "greeting");
+  CHECK(bytes.data == NULL);
+  failed(innkeeper_store_read_file(store, "/", "../up", 5, &bytes), INNKEEPER_ERROR_HOST, "up");
+  failed(innkeeper_store_read_file(store, "/else", "greeting", 5, &bytes), INNKEEPER_ERROR_USAGE, "/else");
+  failed(innkeeper_store_files(store, "/", NULL, NULL), INNKEEPER_ERROR_USAGE, "function");
+  wasm_message_t denials;
+  done(innkeeper_store_denials(store, &denials));
+  CHECK(denials.size == 1 && denials.data[0] == 0);
+  wasm_byte_vec_delete(&denials);
+}
+
+/* A program that wants to go out of its directory. */
+static void denied(wasm_engine_t* engine) {
+  wasm_module_t* module = module_of(engine,
+    "(module (import \"wasi_snapshot_preview1\" \"path_unlink_file\" (func $unlink (param i32 i32 i32) (result i32)))"
+    " (memory (export \"memory\") 1) (data (i32.const 0) \"../up\")"
+    " (func (export \"_start\") (drop (call $unlink (i32.const 3) (i32.const 0) (i32.const 5))) unreachable))");
+  innkeeper_linker_t* linker = innkeeper_linker_new(engine);
+  done(innkeeper_linker_define_wasi(linker));
+  innkeeper_keys_t* keys = innkeeper_keys_new();
+  CHECK(innkeeper_keys_temporary_directory(keys, "/in", 1 << 20));
+  wasm_store_t* store;
+  done(innkeeper_store_new(engine, NULL, keys, &store));
+  innkeeper_keys_delete(keys);
+  wasm_instance_t* instance;
+  done(innkeeper_linker_instantiate(linker, store, module, &instance));
+  wasm_func_t* start = func_of(instance, "_start");
+  wasm_trap_delete(call(start));
+  wasm_message_t denials;
+  done(innkeeper_store_denials(store, &denials));
+  CHECK(strstr(denials.data, "../up") != NULL && denials.data[denials.size - 1] == 0);
+  wasm_byte_vec_delete(&denials);
+  wasm_func_delete(start);
+  wasm_instance_delete(instance);
+  wasm_store_delete(store);
+  innkeeper_linker_delete(linker);
+  wasm_module_delete(module);
+  store = wasm_store_new(engine);
+  failed(innkeeper_store_denials(store, &denials), INNKEEPER_ERROR_USAGE, "keys");
+  wasm_store_delete(store);
+}
+
 int main(void) {
   wasm_engine_t* engine = wasm_engine_new();
   innkeeper_linker_t* linker = innkeeper_linker_new(engine);
@@ -105,6 +164,7 @@ int main(void) {
     CHECK(written.size == 12 && memcmp(written.bytes, "input\nhello\n", 12) == 0);
     innkeeper_error_delete(error);
     wasm_trap_delete(trap);
+    look_back(store);
     wasm_func_delete(start);
     wasm_instance_delete(instance);
     wasm_store_delete(store);
@@ -129,6 +189,7 @@ int main(void) {
   innkeeper_capture_delete(capture);
   innkeeper_keys_delete(keys);
   wasm_module_delete(module);
+  denied(engine);
   wasm_engine_delete(engine);
   return 0;
 }

@@ -17,7 +17,7 @@ use super::resolve::{Resolve, names_reserved};
 use super::socket::{Socket, SocketKind};
 use super::stdio::Stream;
 use super::sys;
-use super::tree::{Overlay, Tree, TreeDirectory, Visit, is_staging_directory};
+use super::tree::{KeptDirectory, Overlay, Tree, TreeDirectory, Visit, is_staging_directory};
 use crate::keys::{Access, DirKey, KeyError, Keys, ListenKey, LockedRoot, NameAliases};
 
 /// The handles that a guest starts with.
@@ -39,15 +39,13 @@ pub struct Handles {
 }
 
 impl Handles {
-    /// Opens every key, and gives the copy-on-write directories among them a second time, for whoever looks at the changes.
-    pub(super) fn open(opening: &Opening<'_>) -> Result<(Handles, Vec<Overlay>), KeyError> {
+    /// Opens every key, and gives the directories among them that the host keeps a second time, for the keys' owner.
+    pub(super) fn open(opening: &Opening<'_>) -> Result<(Handles, KeptTrees), KeyError> {
         let keys = opening.keys;
-        let mut overlays = Vec::new();
+        let mut trees = KeptTrees::default();
         let mut directories = Vec::new();
         for (key, native) in keys.directories.iter().zip(&*opening.opened.directories) {
-            let (directory, overlay) = directory(opening, key, native.as_ref())?;
-            directories.push(directory);
-            overlays.extend(overlay);
+            directories.push(directory(opening, key, native.as_ref(), &mut trees)?);
         }
         let listeners = opening.opened.listeners.iter().map(|(fd, grant)| {
             let name = match grant {
@@ -66,8 +64,15 @@ impl Handles {
             directories,
             listeners,
         };
-        Ok((handles, overlays))
+        Ok((handles, trees))
     }
+}
+
+/// The directories that the host keeps itself, for the keys' owner, each in the order of the keys.
+#[derive(Debug, Default)]
+pub(super) struct KeptTrees {
+    pub(super) overlays: Vec<Overlay>,
+    pub(super) kept: Vec<KeptDirectory>,
 }
 
 /// What opening keys needs.
@@ -99,27 +104,37 @@ fn directory(
     opening: &Opening<'_>,
     key: &DirKey,
     native: Option<&NativeDirectory>,
-) -> Result<(Directory, Option<Overlay>), KeyError> {
+    trees: &mut KeptTrees,
+) -> Result<Directory, KeyError> {
     let grant = Grant::Directory { host: key.host.clone(), guest: key.guest.clone(), access: key.access };
     let credentials = Credentials::of_grant(grant, &key.guest);
     let in_tree = |tree: &Arc<Tree>| DirectoryNode::Tree(TreeDirectory::root(tree));
-    let (node, overlay) = match (key.access, native) {
-        (Access::ReadOnly | Access::ReadWrite, Some(native)) => (DirectoryNode::Native(native.clone()), None),
+    let mut keep = |tree| {
+        let overlay = Overlay::new(tree, opening.opened.resolve, &key.host, &key.guest);
+        trees.kept.push(KeptDirectory::new(overlay.clone()));
+        overlay
+    };
+    let node = match (key.access, native) {
+        (Access::ReadOnly | Access::ReadWrite, Some(native)) => DirectoryNode::Native(native.clone()),
         (Access::CopyOnWrite, Some(native)) => {
             let limit_bytes = opening.keys.limits.overlay_bytes;
             let tree = Tree::over(native.clone(), opening.budget, limit_bytes, opening.now);
             let node = in_tree(&tree);
-            (node, Some(Overlay::new(tree, opening.opened.resolve, &key.host, &key.guest)))
+            let overlay = keep(tree);
+            trees.overlays.push(overlay);
+            node
         }
         (Access::Temporary { limit_bytes }, _) => {
             let tree = Tree::in_memory(opening.budget, limit_bytes, opening.now);
             preload(opening, key, &tree)?;
-            (in_tree(&tree), None)
+            let node = in_tree(&tree);
+            keep(tree);
+            node
         }
         // Every other key was opened, or the keys were refused; an empty directory grants nothing.
-        (_, None) => (in_tree(&Tree::in_memory(opening.budget, 0, opening.now)), None),
+        (_, None) => in_tree(&Tree::in_memory(opening.budget, 0, opening.now)),
     };
-    Ok((Directory { node, credentials }, overlay))
+    Ok(Directory { node, credentials })
 }
 
 /// Puts into a directory in memory what its key says.

@@ -88,15 +88,15 @@ pub use stdio::{Nonblocking, Stream};
 pub use tcp::AddressFamily;
 pub use times::{SetTime, SetTimes};
 pub use tree::{
-    Aftermath, ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, ChangesSeal, Finish, Leftover,
-    Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
+    Aftermath, ApplyCause, ApplyError, ArchiveError, Change, ChangeKind, ChangesSeal, Finish, KeptDirectory,
+    Leftover, Overlay, Stop, Trust, Unfinished, finish_apply, list_unfinished,
 };
 pub use udp::Received;
 pub use usage::Usage;
 pub use visible::{named, visible};
 pub use way::Way;
 
-use crate::keys::{KeyError, Keys, WasiLimits};
+use crate::keys::{KeyError, Keys, WasiLimits, plain_guest_path};
 use gate::Permit;
 use network::Network;
 use open_keys::OpenedKeys;
@@ -141,7 +141,7 @@ impl Host {
         let budget = Budget::new(keys.limits.memory_bytes, MEMORY_LIMIT);
         let now = time.stamp(&permit);
         let opening = handles::Opening { permit: &permit, keys, opened, budget: &budget, now };
-        let (handles, overlays) = Handles::open(&opening)?;
+        let (handles, trees) = Handles::open(&opening)?;
         let grants =
             handles.directories.iter().map(|directory| directory.credentials.grant.clone()).collect();
         let shared = Shared {
@@ -160,7 +160,7 @@ impl Host {
             random: random::RandomSource::new(keys.random),
             order: keys.directory_order,
             allowance: keys.limits.written_bytes.map(allowance::Allowance::new),
-            overlays,
+            trees,
             interrupt: OnceLock::new(),
             unread: OnceLock::new(),
             search: explain::Search::default(),
@@ -221,7 +221,20 @@ impl Host {
     /// The copy-on-write directories, in the order of the keys.
     #[must_use]
     pub fn overlays(&self) -> &[Overlay] {
-        &self.overlays
+        &self.trees.overlays
+    }
+
+    /// The directory in memory or copy-on-write that the guest knows by a name, as its key says it: for what the guest has left there. The first one, if there are several.
+    #[must_use]
+    pub fn kept_directory(&self, guest: &str) -> Option<&KeptDirectory> {
+        let named = plain_guest_path(guest.to_owned());
+        self.trees.kept.iter().find(|directory| directory.guest_path() == named)
+    }
+
+    /// The directories in memory and the copy-on-write ones, in the order of the keys.
+    #[must_use]
+    pub fn kept_directories(&self) -> &[KeptDirectory] {
+        &self.trees.kept
     }
 
     /// Gives the guest's remaining time slice away.

@@ -14,7 +14,7 @@ use super::hidden::Hidden;
 use super::reach::NativeDirectory;
 use super::resolve::Resolve;
 use super::{Grant, Host};
-use crate::keys::{Access, DirKey, HttpKey, KeyError, Keys, NetKey, StdinKey, StdoutKey};
+use crate::keys::{DirKey, HttpKey, KeyError, Keys, NetKey, StdinKey, StdoutKey};
 
 /// Keys that have been opened; clones are the same. A guest's host made from them ([`OpenKeys::host`]) is cheap: for a guest without streams to or from files it takes no
 /// call of the system.
@@ -92,7 +92,7 @@ impl OpenedKeys {
     pub(super) fn open(keys: &Keys) -> Result<OpenedKeys, KeyError> {
         keys.check()?;
         let permit = Permit::of_the_keys_owner();
-        let is_native = |key: &DirKey| !matches!(key.access, Access::Temporary { .. });
+        let is_native = |key: &DirKey| !key.is_in_memory();
         let has_native = keys.directories.iter().any(is_native);
         // Whoever has no directory of the host's resolves no path of its.
         let resolve = match has_native {

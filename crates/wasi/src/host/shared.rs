@@ -12,12 +12,12 @@ use super::credentials::Grant;
 use super::denial::Refusal;
 use super::explain::Search;
 use super::gate::Gate;
+use super::handles::KeptTrees;
 use super::limit_reached::ReachedLimit;
 use super::poll::Interrupt;
 use super::random::RandomSource;
 use super::reach::NativeDirectory;
 use super::resolve::Resolve;
-use super::tree::Overlay;
 use super::unread::Unread;
 use crate::keys::{DirectoryOrder, WasiLimits};
 
@@ -42,7 +42,7 @@ pub struct Shared {
     pub(super) random: RandomSource,
     pub(super) order: DirectoryOrder,
     pub(super) allowance: Option<Allowance>,
-    pub(super) overlays: Vec<Overlay>,
+    pub(super) trees: KeptTrees,
     pub(super) interrupt: OnceLock<Interrupt>,
     pub(super) unread: OnceLock<Unread>,
     pub(super) search: Search,

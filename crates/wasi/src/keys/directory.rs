@@ -21,7 +21,8 @@ pub enum Access {
     /// The guest sees its own changes, and the directory on the host stays as it is (copy-on-write). What became of it
     /// can be listed, archived or applied afterwards: [`crate::host::Host::overlays`].
     CopyOnWrite,
-    /// A directory in memory, empty at first and gone with the guest. There is none on the host.
+    /// A directory in memory, empty at first unless its key has files for it, and gone with the guest's host. There is none on the host. What is in it can be read before that:
+    /// [`crate::host::Host::kept_directory`].
     Temporary {
         /// Bytes it may take, overhead for each file included.
         limit_bytes: u64,
@@ -78,18 +79,19 @@ impl DirKey {
     /// A key to the host directory `host`, called `guest` by the guest: without slashes and dots at its end, since guests' libraries compare names as text.
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
-        let guest = plain(guest.into());
+        let guest = plain_guest_path(guest.into());
         DirKey { host: host.into(), guest, access, kernel_files: KernelFiles::Refused, preloaded: Vec::new() }
     }
 
     /// A key to a directory in memory, called `guest` by the guest, that takes `limit_bytes`.
     #[must_use]
     pub fn temporary(guest: impl Into<String>, limit_bytes: u64) -> DirKey {
-        let guest = plain(guest.into());
+        let guest = plain_guest_path(guest.into());
         DirKey::new(guest.clone(), guest, Access::Temporary { limit_bytes })
     }
 
     /// The same key, for a directory in memory, with a file at a path in it before the guest begins; directories that lead there are made. The bytes count towards what the directory takes.
+    /// What has become of it is told by [`crate::host::Host::kept_directory`]. Keys with files for any other directory are refused when they are opened.
     ///
     /// ```
     /// # use innkeeper_wasi::keys::DirKey;
@@ -120,6 +122,11 @@ impl DirKey {
         Ok(self)
     }
 
+    /// Whether there is no directory of the host's beneath.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.access, Access::Temporary { .. })
+    }
+
     /// The same key with or without the kernel's files.
     #[must_use]
     pub fn with_kernel_files(self, kernel_files: KernelFiles) -> DirKey {
@@ -129,7 +136,7 @@ impl DirKey {
 
 /// A name without the slashes and dots at its end, and without `./` before it, which completion of shells writes; those libraries that do not take it off find nothing
 /// under such a name. What is inside stays as it is: libraries look for paths that begin with the name, letter by letter.
-fn plain(mut name: String) -> String {
+pub(crate) fn plain_guest_path(mut name: String) -> String {
     while let Some(rest) = name.strip_prefix("./").map(|rest| rest.trim_start_matches('/')) {
         name = if rest.is_empty() { String::from(".") } else { rest.to_owned() };
     }

@@ -78,6 +78,16 @@ pub enum KeyError {
         /// Why it cannot.
         reason: std::io::Error,
     },
+    /// Files were to be put into a directory of the host's, whatever its access: that is for directories in memory.
+    #[error(
+        "cannot put {path:?} into the directory {directory}, which is one of this machine's: only a directory in memory can be given files; write the file there before, or make the key with `DirKey::temporary`"
+    )]
+    PreloadOfHost {
+        /// The guest's name for the directory.
+        directory: String,
+        /// What was to be put there first.
+        path: String,
+    },
     /// The name a directory should have for the guest is empty or contains a NUL.
     #[error(
         "cannot call a directory {0:?}: a guest path is not empty and contains no NUL; give a name such as /data"

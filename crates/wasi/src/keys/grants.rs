@@ -76,6 +76,10 @@ impl Keys {
             if directory.guest.is_empty() || directory.guest.contains('\0') {
                 return Err(KeyError::BadGuestPath(directory.guest.clone()));
             }
+            if let (Some(first), false) = (directory.preloaded.first(), directory.is_in_memory()) {
+                let (directory, path) = (directory.guest.clone(), first.path.clone());
+                return Err(KeyError::PreloadOfHost { directory, path });
+            }
         }
         let needed = 3 + self.directories.len() + self.listeners.len();
         if needed > self.limits.max_open_handles as usize {

@@ -22,6 +22,7 @@ mod words;
 
 pub use custom_stream::{Sink, Source};
 pub use determinism::{Clocks, Random};
+pub(crate) use directory::plain_guest_path;
 pub use directory::{Access, DirKey, DirectoryOrder, KernelFiles, LockedRoot};
 pub use error::KeyError;
 pub use grants::{Keys, KeysBuilder};

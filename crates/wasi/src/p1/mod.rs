@@ -55,5 +55,5 @@ pub use memory::{GuestMemory, Pointer};
 pub use observe::Observers;
 pub use replayed::ReplayedStreams;
 pub use rights::Rights;
-pub use run::run;
+pub use run::{run, run_in};
 pub use table::Fd;

@@ -10,7 +10,8 @@
 //! Where the lower directory is changed by others meanwhile, a guest sees old or new, each file for itself.
 //!
 //! Topics: `node` (what there is), `content` (bytes of a file), `lower` (the directory beneath), `walk` (paths), `out_of_sight` (what no path reaches), `names`
-//! (operations on names), `handle` (open files and directories), `preload` (what is there before the guest), `changes`, `apply` and `archive` (what became of it).
+//! (operations on names), `handle` (open files and directories), `preload` (what is there before the guest), `read_back` (its files, for the keys' owner), `changes`, `apply`
+//! and `archive` (what became of it).
 
 mod apply;
 mod archive;
@@ -24,6 +25,7 @@ mod names;
 mod node;
 mod out_of_sight;
 mod preload;
+mod read_back;
 mod walk;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +41,7 @@ pub(super) use apply::{is_staging_directory, looks_like_staging_directory};
 pub use archive::ArchiveError;
 pub use changes::{Change, ChangeKind, Overlay, Stop};
 pub(super) use handle::{TreeDirectory, TreeEntry, TreeFile, TreeOpened, WriteAt};
+pub use read_back::KeptDirectory;
 pub(super) use walk::Last;
 
 use super::error::Error;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use ::innkeeper::{Config, Limits, MemoryLayout, Metering, Tuning};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
+use crate::argument::argument;
 use crate::error::{OrRaise, Result};
 
 /// What modules are made for, and what bounds them. One is enough for a process.
@@ -20,8 +21,14 @@ pub(crate) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, max_memory = None, fuel = false))]
-    fn new(py: Python<'_>, max_memory: Option<u64>, fuel: bool) -> Result<Engine> {
+    #[pyo3(signature = (*, max_memory = None, fuel = None))]
+    fn new(
+        py: Python<'_>,
+        max_memory: Option<&Bound<'_, PyAny>>,
+        fuel: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Engine> {
+        let max_memory = max_memory.map(|value| argument("max_memory", value).count()).transpose()?;
+        let fuel = fuel.map_or(Ok(false), PyAnyMethods::is_truthy)?;
         Ok(Engine { engine: engine(max_memory, fuel).or_raise(py)? })
     }
 }
@@ -46,15 +53,21 @@ pub(crate) struct Module {
 #[pymethods]
 impl Module {
     #[new]
-    fn new(py: Python<'_>, engine: &Engine, source: Source) -> Result<Module> {
-        Module::from_source(py, &engine.engine, source)
+    fn new(py: Python<'_>, engine: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> Result<Module> {
+        let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
+        let bytes = match source.cast::<PyString>() {
+            Ok(text) => text.to_str()?.as_bytes().to_vec(),
+            Err(_) => argument("source", source).bytes_or(", or a str in the text format")?,
+        };
+        Module::from_bytes(py, &engine.get().engine, bytes)
     }
 
     /// The module in a file, in binary or as text.
     #[staticmethod]
-    fn from_file(py: Python<'_>, engine: &Engine, path: PathBuf) -> Result<Module> {
-        let module = py.detach(|| ::innkeeper::Module::from_file(&engine.engine, path));
-        Ok(Module { module: module.or_raise(py)? })
+    fn from_file(py: Python<'_>, engine: &Bound<'_, PyAny>, path: &Bound<'_, PyAny>) -> Result<Module> {
+        let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
+        let path = argument("path", path).path()?;
+        Module::from_path(py, &engine.get().engine, path)
     }
 
     /// What it exports: a list of pairs, of a name and a type in words.
@@ -79,26 +92,21 @@ impl Module {
     }
 }
 
-impl Module {
-    /// The module that bytes or a text say.
-    pub(crate) fn from_source(
-        py: Python<'_>,
-        engine: &::innkeeper::Engine,
-        source: Source,
-    ) -> Result<Module> {
-        let bytes = match source {
-            Source::Bytes(bytes) => bytes,
-            Source::Text(text) => text.into_bytes(),
-        };
-        Ok(Module { module: py.detach(|| ::innkeeper::Module::new(engine, bytes)).or_raise(py)? })
-    }
+impl Engine {
+    pub(crate) const WANTED: &str = "an innkeeper.Engine";
 }
 
-/// A module as Python has it.
-#[derive(FromPyObject)]
-pub(crate) enum Source {
-    /// Binary, or text.
-    Bytes(Vec<u8>),
-    /// In the text format.
-    Text(String),
+impl Module {
+    pub(crate) const WANTED: &str = "an innkeeper.Module";
+
+    /// The module that bytes are, in binary or as text.
+    pub(crate) fn from_bytes(py: Python<'_>, engine: &::innkeeper::Engine, bytes: Vec<u8>) -> Result<Module> {
+        Ok(Module { module: py.detach(|| ::innkeeper::Module::new(engine, bytes)).or_raise(py)? })
+    }
+
+    /// The module in a file.
+    pub(crate) fn from_path(py: Python<'_>, engine: &::innkeeper::Engine, path: PathBuf) -> Result<Module> {
+        let module = py.detach(|| ::innkeeper::Module::from_file(engine, path));
+        Ok(Module { module: module.or_raise(py)? })
+    }
 }

@@ -9,7 +9,13 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-create_exception!(innkeeper, Error, PyException, "Something that Innkeeper refused, or a guest's failure.");
+create_exception!(
+    innkeeper,
+    Error,
+    PyException,
+    "Something that Innkeeper refused, or a guest's failure. Where `run` raises it, `stdout`, `stderr` and `denials` are what the program had written and was denied until then; otherwise the \
+     first two are None. `exit_code` is that of an `Exit`, else None; `backtrace` the guest's functions that were active, innermost first, or empty."
+);
 create_exception!(
     innkeeper,
     Trap,
@@ -24,13 +30,17 @@ create_exception!(
     "A program of WASI has ended itself: `code` says with what, 0 for success. A function of Python's that raises it ends its guest as `proc_exit` does."
 );
 
-/// Gives [`Trap`] and [`Exit`] what their texts say of them; all names are of `args`, so that an exception that is pickled and made again has them.
+/// Gives [`Error`], [`Trap`] and [`Exit`] what their texts say of them; all names are of `args`, or of the exception's dictionary, so that one that is pickled and made again has them.
 pub(crate) fn describe(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let error = c"{'stdout': None, 'stderr': None, 'denials': [], 'exit_code': None, 'backtrace': ''}";
+    add(module, "Error", error)?;
     let exit = c"{'code': property(lambda self: self.args[0] if self.args else 0), \
+                  'exit_code': property(lambda self: self.code), \
                   '__str__': lambda self: f'the guest exited with code {self.code}'}";
     add(module, "Exit", exit)?;
     let trap = c"{'message': property(lambda self: str(self.args[0]) if self.args else ''), \
            'frames': property(lambda self: str(self.args[1]) if len(self.args) > 1 else ''), \
+           'backtrace': property(lambda self: self.frames), \
            '__str__': lambda self: self.message}";
     add(module, "Trap", trap)
 }
@@ -57,8 +67,20 @@ pub(crate) fn exception(py: Python<'_>, error: &HostError) -> PyErr {
     }
     match error.trap() {
         Some(trap) => Trap::new_err((trap.to_string(), error.backtrace().to_string())),
-        None => Error::new_err(error.to_string()),
+        None => {
+            let raised = Error::new_err(error.to_string());
+            if !error.backtrace().frames().is_empty() {
+                tell(py, &raised, "backtrace", error.backtrace().to_string());
+            }
+            raised
+        }
     }
+}
+
+/// Has an exception tell something more, in its dictionary. Where Python refuses that, it does not.
+pub(crate) fn tell<'py>(py: Python<'py>, raised: &PyErr, name: &str, what: impl IntoPyObject<'py>) {
+    // There is memory for it, or for nothing else either.
+    let _ = raised.value(py).setattr(name, what);
 }
 
 /// An error of use, in words.

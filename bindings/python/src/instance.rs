@@ -1,21 +1,21 @@
 //! Instances, and what they export: functions and globals.
 
-use std::sync::Arc;
-
-use ::innkeeper::{AsContextMut, Extern, FuncType, StoreContextMut, Val};
+use ::innkeeper::{AsContextMut, Extern, FuncType, StoreContextMut, Val, ValType};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 
+use crate::argument::argument;
 use crate::error::{OrRaise, Result, refused};
 use crate::memory::Memory;
-use crate::store::{Data, Shared};
-use crate::value;
+use crate::store::{Data, Store};
+use crate::value::{self, Place};
 
 /// An instance of a module: `instance["name"]` is what it exports under a name.
 #[pyclass(frozen, module = "innkeeper")]
 pub(crate) struct Instance {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Py<Store>,
     pub(crate) instance: ::innkeeper::Instance,
 }
 
@@ -24,30 +24,39 @@ impl Instance {
     /// The names of what it exports.
     #[getter]
     fn exports(&self) -> Result<Vec<String>> {
-        self.shared.with(|store| self.instance.exports(&store).into_iter().map(|(name, _)| name).collect())
+        self.store
+            .get()
+            .with(|store| self.instance.exports(&store).into_iter().map(|(name, _)| name).collect())
     }
 
-    fn __getitem__(&self, py: Python<'_>, name: &str) -> Result<Py<PyAny>> {
-        let export = self.shared.with(|store| self.instance.get_export(&store, name))?;
+    fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        let name = argument("the name of an export", name).text()?;
+        let export = self.store.get().with(|store| self.instance.get_export(&store, &name))?;
         let export = export.ok_or_else(|| PyKeyError::new_err(format!("no export is called {name}")))?;
-        to_python(py, &self.shared, export)
+        to_python(py, &self.store, export)
     }
 
-    fn __contains__(&self, name: &str) -> Result<bool> {
-        self.shared.with(|store| self.instance.get_export(&store, name).is_some())
+    fn __contains__(&self, name: &Bound<'_, PyAny>) -> Result<bool> {
+        let name = argument("the name of an export", name).text()?;
+        self.store.get().with(|store| self.instance.get_export(&store, &name).is_some())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.store)
     }
 }
 
-fn to_python(py: Python<'_>, shared: &Arc<Shared>, item: Extern) -> Result<Py<PyAny>> {
+fn to_python(py: Python<'_>, owner: &Py<Store>, item: Extern) -> Result<Py<PyAny>> {
     Ok(match item {
         Extern::Func(func) => {
-            shared.with(|store| Func::new(py, store, shared, func))??.into_pyobject(py)?.into_any().unbind()
+            let func = owner.get().with(|store| Func::new(py, store, owner, func))??;
+            func.into_pyobject(py)?.into_any().unbind()
         }
         Extern::Memory(memory) => {
-            Memory { shared: Arc::clone(shared), memory }.into_pyobject(py)?.into_any().unbind()
+            Memory { store: owner.clone_ref(py), memory }.into_pyobject(py)?.into_any().unbind()
         }
         Extern::Global(global) => {
-            Global { shared: Arc::clone(shared), global }.into_pyobject(py)?.into_any().unbind()
+            Global { store: owner.clone_ref(py), global }.into_pyobject(py)?.into_any().unbind()
         }
         _ => return Err(refused("tables and tags are not for Python yet")),
     })
@@ -56,20 +65,24 @@ fn to_python(py: Python<'_>, shared: &Arc<Shared>, item: Extern) -> Result<Py<Py
 /// A function of a guest's. It is called like one of Python's.
 #[pyclass(frozen, module = "innkeeper")]
 pub(crate) struct Func {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Py<Store>,
     pub(crate) func: ::innkeeper::Func,
     ty: FuncType,
+    /// Whether references are among what it takes and gives.
+    has_references: bool,
 }
 
 impl Func {
     pub(crate) fn new(
         py: Python<'_>,
         store: StoreContextMut<'_, Data>,
-        shared: &Arc<Shared>,
+        owner: &Py<Store>,
         func: ::innkeeper::Func,
     ) -> Result<Func> {
         let ty = func.ty(&store).or_raise(py)?;
-        Ok(Func { shared: Arc::clone(shared), func, ty })
+        let mut types = ty.params().iter().chain(ty.results());
+        let has_references = types.any(|ty| matches!(ty, ValType::Ref(_)));
+        Ok(Func { store: owner.clone_ref(py), func, ty, has_references })
     }
 }
 
@@ -83,16 +96,20 @@ impl Func {
             let (takes, given) = (types.len(), args.len());
             return Err(PyTypeError::new_err(format!("the function takes {takes} values, not {given}")));
         }
-        let params = self.shared.with(|mut store| {
-            let pairs = types.iter().zip(args.iter());
+        let _references = self.has_references.then(|| self.store.get().references());
+        let params = self.store.get().with(|mut store| {
+            let pairs = types.iter().zip(args.iter()).enumerate();
             pairs
-                .map(|(ty, value)| value::from_python(py, store.as_context_mut(), ty, &value))
+                .map(|(number, (ty, value))| {
+                    let place = (self.store.get(), Place::Parameter(number));
+                    value::from_python(store.as_context_mut(), place, ty, &value)
+                })
                 .collect::<Result<Vec<Val>>>()
         })??;
         let mut results = vec![Val::I32(0); self.ty.results().len()];
-        let outcome = self.shared.run(py, |store| self.func.call(store, &params, &mut results))?;
+        let outcome = Store::run(self.store.bind(py), |store| self.func.call(store, &params, &mut results))?;
         outcome.or_raise(py)?;
-        self.shared.with(|store| value::results_to_python(py, store, &self.shared, &results))?
+        self.store.get().with(|store| value::results_to_python(py, store, &self.store, &results))?
     }
 
     /// Its type, in words.
@@ -100,12 +117,16 @@ impl Func {
     fn r#type(&self) -> String {
         self.ty.to_string()
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.store)
+    }
 }
 
 /// A global of a guest's.
 #[pyclass(frozen, module = "innkeeper")]
 pub(crate) struct Global {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Py<Store>,
     pub(crate) global: ::innkeeper::Global,
 }
 
@@ -114,18 +135,25 @@ impl Global {
     /// Its value.
     #[getter]
     fn value(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.shared.with(|mut store| {
+        let _references = self.store.get().references();
+        self.store.get().with(|mut store| {
             let value = self.global.get(store.as_context_mut()).or_raise(py)?;
-            value::to_python(py, store, &self.shared, value)
+            value::to_python(py, store, &self.store, value)
         })?
     }
 
     #[setter]
     fn set_value(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Result<()> {
-        self.shared.with(|mut store| {
+        let _references = self.store.get().references();
+        self.store.get().with(|mut store| {
             let ty = self.global.ty(&store).or_raise(py)?.content;
-            let value = value::from_python(py, store.as_context_mut(), &ty, value)?;
+            let place = (self.store.get(), Place::Global);
+            let value = value::from_python(store.as_context_mut(), place, &ty, value)?;
             self.global.set(store, value).or_raise(py)
         })?
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.store)
     }
 }

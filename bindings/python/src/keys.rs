@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ::innkeeper::wasi::keys::{self, Access, Capture, DirKey, Sink, StdinKey, StdoutKey};
 use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
+use crate::argument::{Argument, argument};
 use crate::error::{Result, refused};
+use crate::objects::{Held, Objects};
 
 /// Bytes of a stream that are kept where nothing is said of it.
 const CAPTURED_BYTES: usize = 64 << 20;
@@ -38,34 +43,57 @@ pub(crate) enum Output {
 #[pymethods]
 impl Keys {
     #[new]
-    #[pyo3(signature = (*, args = Vec::new(), env = HashMap::new(), dirs = Vec::new(), tmp = HashMap::new(), stdin = None, stdout = None, stderr = None))]
+    #[pyo3(signature = (*, args = None, env = None, dirs = None, tmp = None, stdin = None, stdout = None, stderr = None))]
     pub(crate) fn new(
-        args: Vec<String>,
-        env: HashMap<String, String>,
-        dirs: Vec<(PathBuf, String, String)>,
-        tmp: HashMap<String, HashMap<String, Vec<u8>>>,
+        args: Option<&Bound<'_, PyAny>>,
+        env: Option<&Bound<'_, PyAny>>,
+        dirs: Option<&Bound<'_, PyAny>>,
+        tmp: Option<&Bound<'_, PyAny>>,
         stdin: Option<&Bound<'_, PyAny>>,
         stdout: Option<&Bound<'_, PyAny>>,
         stderr: Option<&Bound<'_, PyAny>>,
     ) -> Result<Keys> {
-        let dirs = dirs.into_iter().map(|(host, guest, word)| Ok((host, guest, access(&word)?)));
+        let files = |files: Argument<'_, '_, String>| {
+            files.by_name("a dict of paths to bytes", |contents| contents.bytes())
+        };
+        let tmp =
+            tmp.map(|value| argument("tmp", value).by_name("a dict of directories to their files", files));
         Ok(Keys {
-            args,
-            env,
-            dirs: dirs.collect::<Result<_>>()?,
-            tmp,
+            args: args.map_or(Ok(Vec::new()), |value| argument("args", value).texts())?,
+            env: env.map_or(Ok(HashMap::new()), |value| argument("env", value).texts_by_name())?,
+            dirs: dirs.map_or(Ok(Vec::new()), directories)?,
+            tmp: tmp.transpose()?.unwrap_or_default(),
             stdin: stdin.map_or(Ok(StdinKey::Empty), input)?,
             stdout: Output::new("stdout", stdout)?,
             stderr: Output::new("stderr", stderr)?,
         })
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        [&self.stdout, &self.stderr].into_iter().try_for_each(|output| match output {
+            Output::Function(function) => visit.call(function),
+            _ => Ok(()),
+        })
+    }
 }
 
 impl Keys {
-    /// The keys for one guest, with what its standard output and its standard error are kept in.
-    pub(crate) fn open(&self) -> Result<(keys::Keys, Option<Capture>, Option<Capture>)> {
-        let (stdout, kept_stdout) = self.stdout.key();
-        let (stderr, kept_stderr) = self.stderr.key();
+    pub(crate) const WANTED: &str = "innkeeper.Keys";
+
+    /// Those of a whole program, whose name comes before its arguments, and whose output is kept.
+    pub(crate) fn of_program(self, name: String) -> Keys {
+        let args = std::iter::once(name).chain(self.args).collect();
+        Keys { args, stdout: Output::Capture, stderr: Output::Capture, ..self }
+    }
+
+    /// The keys for one guest, with what its standard output and its standard error are kept in; functions that they go to are the store's objects.
+    pub(crate) fn open(
+        &self,
+        py: Python<'_>,
+        objects: &Arc<Objects>,
+    ) -> (keys::Keys, Option<Capture>, Option<Capture>) {
+        let (stdout, kept_stdout) = self.stdout.key(py, objects);
+        let (stderr, kept_stderr) = self.stderr.key(py, objects);
         let mut builder = keys::Keys::builder()
             .arguments(self.args.iter().cloned())
             .stdin(self.stdin.clone())
@@ -81,7 +109,7 @@ impl Keys {
             let files = files.iter().map(|(path, contents)| (path.clone(), contents.clone()));
             builder = builder.directory(DirKey::temporary(guest, DirKey::TEMPORARY_BYTES).with_files(files));
         }
-        Ok((builder.build(), kept_stdout, kept_stderr))
+        (builder.build(), kept_stdout, kept_stderr)
     }
 }
 
@@ -91,17 +119,17 @@ impl Output {
         if value.is_callable() {
             return Ok(Output::Function(value.clone().unbind()));
         }
-        match value.extract::<&str>() {
-            Ok("inherit") => Ok(Output::Inherit),
-            Ok("capture") => Ok(Output::Capture),
-            _ => Err(refused(format!(
-                "{name} must be \"capture\", \"inherit\", a function or None, not {value}"
-            ))),
+        const WANTED: &str = "\"capture\", \"inherit\", a function or None";
+        let Ok(word) = value.cast::<PyString>() else { return Err(argument(name, value).wrong(WANTED)) };
+        match word.to_str()? {
+            "inherit" => Ok(Output::Inherit),
+            "capture" => Ok(Output::Capture),
+            other => Err(refused(format!("{name} must be {WANTED}, not {other:?}"))),
         }
     }
 
     /// The key, and what is kept if it is.
-    fn key(&self) -> (StdoutKey, Option<Capture>) {
+    fn key(&self, py: Python<'_>, objects: &Arc<Objects>) -> (StdoutKey, Option<Capture>) {
         match self {
             Output::Discard => (StdoutKey::Discard, None),
             Output::Inherit => (StdoutKey::Inherit, None),
@@ -110,7 +138,7 @@ impl Output {
                 (StdoutKey::Capture(capture.clone()), Some(capture))
             }
             Output::Function(function) => {
-                let function = Python::attach(|py| function.clone_ref(py));
+                let function = objects.hold(function.clone_ref(py));
                 (StdoutKey::Sink(Sink::new(Writer(function))), None)
             }
         }
@@ -118,12 +146,15 @@ impl Output {
 }
 
 /// Calls a function of Python's with what is written.
-struct Writer(Py<PyAny>);
+struct Writer(Held);
 
 impl std::io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let called = Python::attach(|py| self.0.call1(py, (pyo3::types::PyBytes::new(py, bytes),)).map(drop));
-        called.map(|()| bytes.len()).map_err(std::io::Error::other)
+        Python::attach(|py| {
+            let function = self.0.get(py).ok_or(std::io::ErrorKind::BrokenPipe)?;
+            let called = function.call1(py, (pyo3::types::PyBytes::new(py, bytes),));
+            called.map(|_| bytes.len()).map_err(std::io::Error::other)
+        })
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -132,10 +163,32 @@ impl std::io::Write for Writer {
 }
 
 fn input(value: &Bound<'_, PyAny>) -> Result<StdinKey> {
-    if let Ok("inherit") = value.extract::<&str>() {
-        return Ok(StdinKey::Inherit);
+    match value.cast::<PyString>() {
+        Ok(word) if word == "inherit" => Ok(StdinKey::Inherit),
+        _ => Ok(StdinKey::Bytes(argument("stdin", value).bytes_or(", \"inherit\" or None")?)),
     }
-    Ok(StdinKey::Bytes(value.extract()?))
+}
+
+/// Directories of this machine's.
+fn directories(value: &Bound<'_, PyAny>) -> Result<Vec<(PathBuf, String, Access)>> {
+    const WANTED: &str =
+        "a list of triples: a directory, the guest's name for it, and \"ro\", \"rw\" or \"cow\"";
+    let dirs = argument("dirs", value);
+    if value.is_instance_of::<PyString>() {
+        return Err(dirs.wrong(WANTED));
+    }
+    let parts = value.try_iter().map_err(|_| dirs.wrong(WANTED))?;
+    let part = |(number, part): (usize, Result<Bound<'_, PyAny>>)| {
+        let (part, name) = (part?, format!("dirs[{number}]"));
+        let whole = || {
+            argument(&name, &part).wrong("a triple of a directory, the guest's name for it, and an access")
+        };
+        let triple = part.cast::<PyTuple>().ok().filter(|triple| triple.len() == 3).ok_or_else(whole)?;
+        let host = argument(format_args!("{name}[0]"), &triple.get_item(0)?).path()?;
+        let guest = argument(format_args!("{name}[1]"), &triple.get_item(1)?).text()?;
+        Ok((host, guest, access(&argument(format_args!("{name}[2]"), &triple.get_item(2)?).text()?)?))
+    };
+    parts.enumerate().map(part).collect()
 }
 
 fn access(word: &str) -> Result<Access> {

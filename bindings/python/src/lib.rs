@@ -1,20 +1,23 @@
 //! Innkeeper for Python: the classes of the module `innkeeper`, over the embedding API alone.
 //!
 //! [`engine`] has what is shared (engines and modules), [`store`] one guest's state and who may use it when, [`linker`] what guests are given, [`instance`] what they export,
-//! [`memory`] their memory as a buffer, [`keys`] WASI's keys, [`run`] whole programs, [`value`] what passes between Python and a guest, and [`error`] what can go wrong.
+//! [`memory`] their memory as a buffer, [`objects`] what of Python's a store refers to, [`keys`] WASI's keys, [`run`] whole programs, [`left`] what they leave, [`value`] what passes between Python and a guest, [`argument`] what functions are given, and [`error`] what can go wrong.
 //!
 //! Must stay true: a guest runs without Python's lock, so that other threads of Python go on, unless Python can see its memory meanwhile; a store is used by one thread at
 //! a time, and whoever comes second gets an error.
 
 #![deny(unsafe_code)]
 
+mod argument;
 mod engine;
 mod error;
 mod instance;
 mod keys;
+mod left;
 mod linker;
 #[allow(unsafe_code, reason = "hands a guest's memory to Python")]
 mod memory;
+mod objects;
 mod run;
 #[allow(unsafe_code, reason = "keeps the caller of a function of the host while it runs")]
 mod store;

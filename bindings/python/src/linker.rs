@@ -1,18 +1,20 @@
 //! What guests are given: functions of Python's, what other instances export, and WASI.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use ::innkeeper::wasi::p1;
 use ::innkeeper::{AsContextMut, Caller, Error as HostError, Extern, ExternType, FuncType, InstancePre, Val};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 
+use crate::argument::argument;
 use crate::engine::{Engine, Module};
 use crate::error::{OrRaise, Result, refused};
 use crate::instance::{Func, Global, Instance};
 use crate::memory::Memory;
-use crate::store::{Data, Store};
+use crate::objects::FunctionId;
+use crate::store::{self, Data, Store};
 use crate::value;
 
 /// Names of what guests import, and what they get for them.
@@ -20,21 +22,29 @@ use crate::value;
 pub(crate) struct Linker {
     linker: ::innkeeper::Linker<Data>,
     /// Functions of Python's, whose types are those that a module imports them with.
-    functions: HashMap<(String, String), Arc<Py<PyAny>>>,
+    functions: HashMap<(String, String), (FunctionId, Py<PyAny>)>,
 }
 
 #[pymethods]
 impl Linker {
     #[new]
-    fn new(engine: &Engine) -> Linker {
-        Linker { linker: ::innkeeper::Linker::new(&engine.engine), functions: HashMap::new() }
+    fn new(engine: &Bound<'_, PyAny>) -> Result<Linker> {
+        let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
+        let linker = ::innkeeper::Linker::new(&engine.get().engine);
+        Ok(Linker { linker, functions: HashMap::new() })
     }
 
     /// Defines an item under the names of a module and of its own: a function of Python's, or a `Func`, `Memory` or `Global` of the store that is instantiated in.
     ///
     /// A function of Python's is called with the values that the guest passes, and gives nothing, one value, or several. An exception that it raises ends the guest, and comes
     /// back from the call that the guest is in.
-    fn define(&mut self, py: Python<'_>, module: &str, name: &str, item: &Bound<'_, PyAny>) -> Result<()> {
+    fn define(
+        slf: &Bound<'_, Self>,
+        module: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        item: &Bound<'_, PyAny>,
+    ) -> Result<()> {
+        let (module, name) = (argument("module", module).text()?, argument("name", name).text()?);
         let item: Extern = if let Ok(func) = item.cast::<Func>() {
             func.get().func.into()
         } else if let Ok(memory) = item.cast::<Memory>() {
@@ -42,24 +52,32 @@ impl Linker {
         } else if let Ok(global) = item.cast::<Global>() {
             global.get().global.into()
         } else if item.is_callable() {
-            let function = Arc::new(item.clone().unbind());
-            self.functions.insert((module.to_owned(), name.to_owned()), function);
+            let function = (FunctionId::next(), item.clone().unbind());
+            let before = slf.try_borrow_mut()?.functions.insert((module, name), function);
+            // Once the linker is borrowed no more: what goes with it may use the linker.
+            drop(before);
             return Ok(());
         } else {
-            return Err(refused(format!(
-                "{module}.{name} must be a function, a memory or a global, not {item}"
-            )));
+            return Err(argument("item", item).wrong("a function, a memory or a global"));
         };
-        self.linker.define(module, name, item).map(drop).or_raise(py)
+        slf.try_borrow_mut()?.linker.define(&module, &name, item).map(drop).or_raise(slf.py())
     }
 
     /// Defines all that an instance exports under the name of a module.
-    fn define_instance(&mut self, py: Python<'_>, module: &str, instance: &Instance) -> Result<()> {
+    fn define_instance(
+        &mut self,
+        py: Python<'_>,
+        module: &Bound<'_, PyAny>,
+        instance: &Bound<'_, PyAny>,
+    ) -> Result<()> {
+        let module = argument("module", module).text()?;
+        let instance = argument("instance", instance).of_class::<Instance>("an innkeeper.Instance")?;
+        let Instance { store, instance } = instance.get();
         let linker = &mut self.linker;
-        let defined = instance
-            .shared
-            .with(|mut store| linker.instance(store.as_context_mut(), module, instance.instance).map(drop))?;
-        defined.or_raise(py)
+        let define = |mut store: ::innkeeper::StoreContextMut<'_, Data>| {
+            linker.instance(store.as_context_mut(), &module, *instance).map(drop)
+        };
+        store.get().with(define)?.or_raise(py)
     }
 
     /// Defines WASI 0.1, with the keys that each store has.
@@ -68,25 +86,48 @@ impl Linker {
     }
 
     /// Makes an instance of a module in a store, and runs its start function if it has one.
-    fn instantiate(slf: &Bound<'_, Self>, store: &Store, module: &Module) -> Result<Instance> {
+    fn instantiate(
+        slf: &Bound<'_, Self>,
+        store: &Bound<'_, PyAny>,
+        module: &Bound<'_, PyAny>,
+    ) -> Result<Instance> {
         let py = slf.py();
+        let store = argument("store", store).of_class::<Store>(Store::WANTED)?;
+        let module = argument("module", module).of_class::<Module>(Module::WANTED)?;
         // The start function may call one that uses the linker.
-        let pre = slf.try_borrow_mut()?.resolve(&module.module).or_raise(py)?;
-        let made = store.shared.run(py, |store| pre.instantiate(store))?;
-        Ok(Instance { shared: Arc::clone(&store.shared), instance: made.or_raise(py)? })
+        let pre = slf.try_borrow_mut()?.resolve(py, store.get(), &module.get().module).or_raise(py)?;
+        let made = Store::run(&store, |store| pre.instantiate(store))?;
+        Ok(Instance { store: store.unbind(), instance: made.or_raise(py)? })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        self.functions.values().try_for_each(|(_, function)| visit.call(function))
+    }
+
+    fn __clear__(slf: &Bound<'_, Self>) {
+        // Whoever has borrowed it is not garbage.
+        let functions = slf.try_borrow_mut().map(|mut linker| std::mem::take(&mut linker.functions));
+        drop(functions);
     }
 }
 
 impl Linker {
-    /// What a module imports, found by name.
-    fn resolve(&mut self, module: &::innkeeper::Module) -> std::result::Result<InstancePre<Data>, HostError> {
+    /// What a module imports, found by name. Functions of Python's become objects of the store that it is to be in.
+    fn resolve(
+        &mut self,
+        py: Python<'_>,
+        store: &Store,
+        module: &::innkeeper::Module,
+    ) -> std::result::Result<InstancePre<Data>, HostError> {
         let Linker { linker, functions, .. } = self;
         // Another module may import a function of Python's with another type.
         linker.allow_shadowing(true);
         for import in module.imports() {
             let function = functions.get(&(import.module.to_owned(), import.name.to_owned()));
-            if let (Some(function), ExternType::Func(ty)) = (function, &import.ty) {
-                let called = function_of_python(Arc::clone(function), ty.clone());
+            if let (Some((id, function)), ExternType::Func(ty)) = (function, &import.ty) {
+                store.objects.know(py, *id, function);
+                let name = format!("{}.{}", import.module, import.name);
+                let called = function_of_python(*id, name, ty.clone());
                 linker.func_new(import.module, import.name, ty.clone(), called)?;
             }
         }
@@ -95,26 +136,55 @@ impl Linker {
     }
 }
 
-/// A function of the host that calls one of Python's.
+/// A function of the host that calls one of Python's, which the store that it is called in has among its objects.
 fn function_of_python(
-    function: Arc<Py<PyAny>>,
+    id: FunctionId,
+    name: String,
     ty: FuncType,
 ) -> impl Fn(Caller<'_, Data>, &[Val], &mut [Val]) -> std::result::Result<(), HostError> + Send + Sync + 'static
 {
+    let called_as = CalledAs { id, name, ty };
     move |mut caller, params, results| {
-        let shared = caller.data().shared.upgrade().ok_or_else(|| HostError::msg("the store is gone"))?;
-        let called = Python::attach(|py| {
-            let arguments =
-                params.iter().map(|value| value::to_python(py, caller.as_context_mut(), &shared, *value));
-            let arguments = PyTuple::new(py, arguments.collect::<Result<Vec<_>>>()?)?;
-            let returned = shared.in_function(&mut caller, || function.bind(py).call1(arguments))?;
-            let given = value::results_from_python(py, caller.as_context_mut(), ty.results(), &returned)?;
-            for (result, value) in results.iter_mut().zip(given) {
-                *result = value;
-            }
-            Ok(())
+        let (called, has_views) = Python::attach(|py| {
+            let Some(owner) = caller.data().owner.as_ref().map(|owner| owner.clone_ref(py)) else {
+                return (Err(refused("the store is about to go")), false);
+            };
+            let called = called_as.call(py, &owner, &mut caller, (params, results));
+            (called, owner.get().has_views())
         });
-        shared.guest_goes_on();
-        called.map_err(|raised: PyErr| HostError::from_host(raised))
+        store::guest_goes_on(has_views);
+        called.map_err(HostError::from_host)
+    }
+}
+
+/// What a function of Python's is to a guest that imports it.
+struct CalledAs {
+    id: FunctionId,
+    name: String,
+    ty: FuncType,
+}
+
+impl CalledAs {
+    fn call(
+        &self,
+        py: Python<'_>,
+        owner: &Py<Store>,
+        caller: &mut Caller<'_, Data>,
+        (params, results): (&[Val], &mut [Val]),
+    ) -> Result<()> {
+        let store = owner.get();
+        let function = store.objects.function(py, self.id);
+        let function = function.ok_or_else(|| refused("the store was taken for garbage"))?;
+        let arguments =
+            params.iter().map(|value| value::to_python(py, caller.as_context_mut(), owner, *value));
+        let arguments = PyTuple::new(py, arguments.collect::<Result<Vec<_>>>()?)?;
+        let returned = store.in_function(caller, || function.bind(py).call1(arguments))?;
+        let name = self.name.as_str();
+        let given =
+            value::results_from_python(caller.as_context_mut(), (store, name), self.ty.results(), &returned)?;
+        for (result, value) in results.iter_mut().zip(given) {
+            *result = value;
+        }
+        Ok(())
     }
 }

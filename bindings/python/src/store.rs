@@ -1,35 +1,42 @@
 //! One guest's state, and who may use it when.
 //!
 //! A store is idle, or its guest runs and nobody may touch it, or a function of Python's runs on the guest's behalf, and the thread that runs it may use the store through that
-//! call. [`Shared::with`] is the only way in.
+//! call. [`Store::with`] and [`Store::run`] are the only ways in. All that belongs to a store (instances, functions, memories) refers to the one object of Python's that it is, and what
+//! it refers to in turn are its [`Objects`]: so Python's garbage collector sees every cycle that a store is part of.
 //!
 //! Must stay true: a caller is there for others from when a function of Python's begins until it ends, on its own thread, and is taken away before it goes. A guest whose memory
 //! Python can see runs with Python's lock, whenever the view was made: before the call, or by a function of Python's that the guest has called ([`PythonsLock`]).
+//! Nothing in the engine's store is a reference of Python's, except while its guest runs ([`Data::owner`]).
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
 
 use ::innkeeper::wasi::keys::Capture;
 use ::innkeeper::wasi::p1::Context;
 use ::innkeeper::{AsContextMut, Backtrace, Caller, StoreContextMut};
+use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
+use crate::argument::argument;
 use crate::engine::Engine;
 use crate::error::{OrRaise, Result, refused};
 use crate::keys::Keys;
+use crate::left;
+use crate::objects::Objects;
 
 /// What a guest's functions of the host see.
 pub(crate) struct Data {
     /// The guest's WASI.
     pub(crate) wasi: Context,
-    /// The store that this is the data of.
-    pub(crate) shared: Weak<Shared>,
+    /// The store that this is the data of, while its guest runs.
+    pub(crate) owner: Option<Py<Store>>,
 }
 
 /// Who may use the store.
@@ -39,30 +46,32 @@ enum State {
     Busy,
     /// A function of Python's runs, on this thread.
     InFunction(ThreadId, CallerOfFunction),
+    /// There is no guest any more.
+    Closed,
 }
 
 /// The caller of a function of Python's, for as long as that runs.
 struct CallerOfFunction(*mut Caller<'static, Data>);
 
-// SAFETY: it is used on the thread that has made it alone, which `Shared::with` checks.
+// SAFETY: it is used on the thread that has made it alone, which `Store::take` checks.
 unsafe impl Send for CallerOfFunction {}
 
-/// A store, for all that belongs to it.
-pub(crate) struct Shared {
+/// What one guest, or several that share references, have: instances, memories, and the keys to the system.
+///
+/// `keys`: what WASI lets the guest reach; nothing without. `deadline`: seconds from now until whatever the guest does ends with a trap, in all calls together; then every call does, until `set_deadline`. `fuel`: how many instructions it may execute, for
+/// engines with `fuel=True`. In a `with` statement it is closed at the end.
+#[pyclass(frozen, module = "innkeeper")]
+pub(crate) struct Store {
     state: Mutex<State>,
     /// How many views of its memories Python has.
     views: AtomicUsize,
+    pub(crate) objects: Arc<Objects>,
+    stdout: Option<Capture>,
+    stderr: Option<Capture>,
 }
 
-impl Shared {
-    pub(crate) fn new(store: ::innkeeper::Store<Data>) -> Arc<Shared> {
-        let shared =
-            Arc::new(Shared { state: Mutex::new(State::Idle(Box::new(store))), views: AtomicUsize::new(0) });
-        if let State::Idle(store) = &mut *shared.state() {
-            store.data_mut().shared = Arc::downgrade(&shared);
-        }
-        shared
-    }
+impl Store {
+    pub(crate) const WANTED: &str = "an innkeeper.Store";
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,7 +80,7 @@ impl Shared {
     /// Does `work` with the store.
     ///
     /// # Errors
-    /// Where somebody else uses it.
+    /// Where somebody else uses it, and where it is closed.
     pub(crate) fn with<R>(&self, work: impl FnOnce(StoreContextMut<'_, Data>) -> R) -> Result<R> {
         let mut used = self.take()?;
         Ok(work(used.context()))
@@ -80,15 +89,17 @@ impl Shared {
     /// Does `work`, which may run the guest, with the store: without Python's lock, so that its other threads go on, unless Python can see the guest's memory.
     ///
     /// # Errors
-    /// Where somebody else uses it.
+    /// Where somebody else uses it, and where it is closed.
     pub(crate) fn run<R: Send>(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Store>,
         work: impl FnOnce(StoreContextMut<'_, Data>) -> R + Send,
     ) -> Result<R> {
-        let mut used = self.take()?;
-        let context = used.context();
-        if self.views.load(Ordering::Acquire) > 0 {
+        let (py, store) = (slf.py(), slf.get());
+        let mut used = store.take()?;
+        let mut context = used.context();
+        // Until `used` is dropped, if the store was idle.
+        context.data_mut().owner.get_or_insert_with(|| slf.clone().unbind());
+        if store.has_views() {
             let _lock = PythonsLock::kept();
             return Ok(work(context));
         }
@@ -101,11 +112,12 @@ impl Shared {
     fn take(&self) -> Result<Used<'_>> {
         let mut state = self.state();
         match &*state {
+            State::Closed => Err(refused("the store is closed")),
             State::Busy => Err(refused("the store is in use: its guest runs, on another thread")),
             State::InFunction(thread, _) if *thread != thread::current().id() => Err(refused(
                 "the store is in use: its guest has called a function of Python's, on another thread",
             )),
-            _ => Ok(Used { shared: self, state: mem::replace(&mut *state, State::Busy) }),
+            _ => Ok(Used { store: self, state: mem::replace(&mut *state, State::Busy) }),
         }
     }
 
@@ -117,9 +129,14 @@ impl Shared {
         work()
     }
 
-    /// Before the guest goes on after a function of Python's, which may have made views of its memory, or dropped them.
-    pub(crate) fn guest_goes_on(&self) {
-        PythonsLock::hold(self.views.load(Ordering::Acquire) > 0);
+    /// Lets go, when what this gives is dropped, of the references that were made meanwhile outside of functions of Python's: what Python has of them are its own objects.
+    pub(crate) fn references(&self) -> References<'_> {
+        References(self)
+    }
+
+    /// Whether Python can see a memory of the store's.
+    pub(crate) fn has_views(&self) -> bool {
+        self.views.load(Ordering::Acquire) > 0
     }
 
     /// One more view of a memory.
@@ -131,6 +148,25 @@ impl Shared {
     pub(crate) fn drop_view(&self) {
         self.views.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// See [`Store::references`].
+pub(crate) struct References<'a>(&'a Store);
+
+impl Drop for References<'_> {
+    fn drop(&mut self) {
+        // Those of a function go when it returns. Where somebody else has the store by now, they go with theirs.
+        if let Ok(mut used) = self.0.take()
+            && let State::Idle(store) = &mut used.state
+        {
+            store.release_references();
+        }
+    }
+}
+
+/// Before the guest goes on after a function of Python's, which may have made views of its memory, or dropped them.
+pub(crate) fn guest_goes_on(has_views: bool) {
+    PythonsLock::hold(has_views);
 }
 
 thread_local! {
@@ -161,7 +197,7 @@ impl PythonsLock {
     fn hold(is_wanted: bool) {
         let Some(held) = LOCK.get() else { return };
         LOCK.set(Some(match (held, is_wanted) {
-            // SAFETY: Python is there, since it has called the guest, and this thread has given its lock up, which `Shared::run` sees to. Each is let go of once, below, in the
+            // SAFETY: Python is there, since it has called the guest, and this thread has given its lock up, which `Store::run` sees to. Each is let go of once, below, in the
             // opposite order: guests that call each other through Python end one by one.
             (None, true) => Some(unsafe { ffi::PyGILState_Ensure() }),
             (Some(state), false) => {
@@ -182,7 +218,7 @@ impl Drop for PythonsLock {
 }
 
 /// The guest goes on when this is dropped: its caller is no longer there for anybody.
-struct Ends<'a>(&'a Shared);
+struct Ends<'a>(&'a Store);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
@@ -192,7 +228,7 @@ impl Drop for Ends<'_> {
 
 /// The store while somebody uses it; put back when this is dropped.
 struct Used<'a> {
-    shared: &'a Shared,
+    store: &'a Store,
     state: State,
 }
 
@@ -203,26 +239,20 @@ impl Used<'_> {
             // SAFETY: `in_function` has put it there, and has not returned: it runs on this thread (`take` has checked that), below this call. Meanwhile nobody else has
             // it, since the state is busy, and whoever handed it to `in_function` has lent it exclusively.
             State::InFunction(_, caller) => unsafe { (*caller.0).as_context_mut() },
-            State::Busy => unreachable!("`take` takes a store that nobody uses"),
+            State::Busy | State::Closed => unreachable!("`take` takes a store that nobody uses"),
         }
     }
 }
 
 impl Drop for Used<'_> {
     fn drop(&mut self) {
-        *self.shared.state() = mem::replace(&mut self.state, State::Busy);
+        let owner = match &mut self.state {
+            State::Idle(store) => store.data_mut().owner.take(),
+            _ => None,
+        };
+        *self.store.state() = mem::replace(&mut self.state, State::Busy);
+        drop(owner);
     }
-}
-
-/// What one guest, or several that share references, have: instances, memories, and the keys to the system.
-///
-/// `keys`: what WASI lets the guest reach; nothing without. `deadline`: seconds from now until whatever the guest does ends with a trap, in all calls together; then every call does, until `set_deadline`. `fuel`: how many instructions it may execute, for
-/// engines with `fuel=True`.
-#[pyclass(frozen, module = "innkeeper")]
-pub(crate) struct Store {
-    pub(crate) shared: Arc<Shared>,
-    stdout: Option<Capture>,
-    stderr: Option<Capture>,
 }
 
 #[pymethods]
@@ -231,45 +261,78 @@ impl Store {
     #[pyo3(signature = (engine, keys = None, *, deadline = None, fuel = None))]
     fn new(
         py: Python<'_>,
-        engine: &Engine,
-        keys: Option<&Keys>,
-        deadline: Option<f64>,
-        fuel: Option<u64>,
+        engine: &Bound<'_, PyAny>,
+        keys: Option<&Bound<'_, PyAny>>,
+        deadline: Option<&Bound<'_, PyAny>>,
+        fuel: Option<&Bound<'_, PyAny>>,
     ) -> Result<Store> {
-        let engine = &engine.engine;
-        let (keys, stdout, stderr) = keys.map(Keys::open).transpose()?.unwrap_or_default();
+        let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
+        let keys = keys.map(|keys| argument("keys", keys).of_class::<Keys>(Keys::WANTED)).transpose()?;
+        let objects = Arc::default();
+        let opened = keys.map(|keys| keys.get().open(py, &objects));
+        let (keys, stdout, stderr) = opened.unwrap_or_default();
         let wasi = Context::new(&keys).or_raise(py)?;
-        let mut builder = ::innkeeper::Store::builder(engine, Data { wasi, shared: Weak::new() });
+        let mut builder = ::innkeeper::Store::builder(&engine.get().engine, Data { wasi, owner: None });
         if let Some(deadline) = deadline {
-            builder = builder.deadline(seconds(deadline)?);
+            builder = builder.deadline(argument("deadline", deadline).seconds()?);
         }
         if let Some(fuel) = fuel {
-            builder = builder.fuel(fuel);
+            builder = builder.fuel(argument("fuel", fuel).count()?);
         }
-        let store = builder.build().or_raise(py)?;
-        Ok(Store { shared: Shared::new(store), stdout, stderr })
+        let state = Mutex::new(State::Idle(Box::new(builder.build().or_raise(py)?)));
+        Ok(Store { state, views: AtomicUsize::new(0), objects, stdout, stderr })
     }
 
     /// Has whatever the guest does end with a trap so many seconds from now, and every later call at once, until this is called again; none: takes the deadline back.
     #[pyo3(signature = (seconds))]
-    fn set_deadline(&self, py: Python<'_>, seconds: Option<f64>) -> Result<()> {
-        let after = seconds.map(self::seconds).transpose()?;
-        let mut used = self.shared.take()?;
+    fn set_deadline(&self, py: Python<'_>, seconds: Option<&Bound<'_, PyAny>>) -> Result<()> {
+        let after = seconds.map(|seconds| argument("seconds", seconds).seconds()).transpose()?;
+        let mut used = self.take()?;
         match &mut used.state {
             State::Idle(store) => store.set_deadline(after).or_raise(py),
             _ => Err(refused("a deadline is set between the guest's calls, not in one")),
         }
     }
 
+    /// Ends the guest and gives back all that it holds: memories, open files, functions of Python's. What it has written and is kept can still be read; everything else of the store is
+    /// refused from now on. A closed store can be closed again.
+    fn close(&self) -> Result<()> {
+        if self.has_views() {
+            return Err(PyBufferError::new_err(
+                "a view of the store's memory is still there: release it before",
+            ));
+        }
+        let mut state = self.state();
+        let store = match &*state {
+            State::Closed => return Ok(()),
+            State::Idle(_) => mem::replace(&mut *state, State::Closed),
+            _ => return Err(refused("a store is closed between its guest's calls, not in one")),
+        };
+        drop(state);
+        // What goes with it may be Python's, and use the store, which is closed by now.
+        drop(store);
+        self.objects.clear();
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_why))]
+    fn __exit__(&self, _why: &Bound<'_, PyTuple>) -> Result<()> {
+        self.close()
+    }
+
     /// In a function that the guest has called: the guest's functions that have led there, innermost first, one a line, as a trap's; empty outside.
     fn backtrace(&self) -> Result<String> {
-        self.shared.with(|store| Backtrace::capture(store).to_string())
+        self.with(|store| Backtrace::capture(store).to_string())
     }
 
     /// How much fuel is left.
     #[getter]
     fn fuel(&self, py: Python<'_>) -> Result<u64> {
-        self.shared.with(|store| store.fuel())?.or_raise(py)
+        self.with(|store| store.fuel())?.or_raise(py)
     }
 
     /// What the guest has written to its standard output so far, where the keys say `stdout="capture"`.
@@ -283,9 +346,38 @@ impl Store {
     fn stderr<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.stderr.as_ref().map(|capture| PyBytes::new(py, &capture.contents()))
     }
-}
 
-/// A number of seconds as a time.
-pub(crate) fn seconds(number: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(number).map_err(|_| refused(format!("{number} seconds are no time")))
+    /// What was denied to the guest so far, a sentence for each thing.
+    #[getter]
+    fn denials(&self) -> Result<Vec<String>> {
+        self.with(|store| left::denials(&store.data().wasi))
+    }
+
+    /// The paths of the files in a directory that the guest has in memory, by the guest's name for it (`tmp`), or of those that it has made or changed in one that is `"cow"`.
+    fn files(&self, directory: &Bound<'_, PyAny>) -> Result<Vec<OsString>> {
+        let directory = argument("directory", directory).text()?;
+        self.with(|store| left::files(&store.data().wasi, &directory))?
+    }
+
+    /// What is in a file of such a directory; an `Error` where it has more than `max_bytes`.
+    #[pyo3(signature = (directory, path, *, max_bytes = None))]
+    fn read_file<'py>(
+        &self,
+        py: Python<'py>,
+        directory: &Bound<'py, PyAny>,
+        path: &Bound<'py, PyAny>,
+        max_bytes: Option<&Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyBytes>> {
+        let file = left::File::named(directory, path, max_bytes)?;
+        self.with(|store| file.read(py, &store.data().wasi))?
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        self.objects.traverse(&visit)
+    }
+
+    /// Lets go of Python's objects alone: that ends every cycle, and who still has a view of a memory keeps the rest.
+    fn __clear__(&self) {
+        self.objects.clear();
+    }
 }

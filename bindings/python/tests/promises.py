@@ -3,12 +3,14 @@
 import gc
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
 import unittest
+import weakref
 
 import innkeeper
 from innkeeper import Engine, Error, Exit, Keys, Linker, Module, Store, Trap
@@ -208,6 +210,339 @@ class Memory(unittest.TestCase):
         guest = instance('(module (memory (export "memory") i64 1))')
         self.assertRaises(BufferError, memoryview, guest["memory"])
         guest["memory"].write(0, b"a")
+
+
+class Garbage(unittest.TestCase):
+    """Stores go when nobody can reach them any more, whatever of Python's they refer to."""
+
+    TEXT = """(module (import "host" "f" (func $f (param externref) (result externref)))
+        (memory (export "memory") 1) (table $kept 1 externref) (global (export "global") (mut externref) (ref.null extern))
+        (func (export "keep") (param externref) (table.set $kept (i32.const 0) (local.get 0)))
+        (func (export "call") (result externref) (call $f (ref.null extern))))"""
+    MODULE = Module(ENGINE, TEXT)
+    WRITES = Module(ENGINE, """(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 8) "\\10\\00\\00\\00\\01\\00\\00\\00x")
+        (func (export "call") (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0)))))""")
+
+    class Object:
+        pass
+
+    def guest(self, function):
+        store, linker = Store(ENGINE), Linker(ENGINE)
+        linker.define("host", "f", function)
+        return store, linker, linker.instantiate(store, self.MODULE)
+
+    # Each has an object refer to the store, or to what is of it, and the store to the object.
+    def through_a_function(self, what):
+        object = self.Object()
+        store, linker, instance = self.guest(lambda value: object)
+        object.what = what(store, linker, instance)
+        self.assertIs(instance["call"](), object)
+        return object
+
+    def through_a_method(self, what):
+        class Plugin(self.Object):
+            def f(self, value):
+                return self
+
+        object = Plugin()
+        object.what = what(*self.guest(object.f))
+        return object
+
+    def through_a_table(self, what):
+        object = self.Object()
+        store, linker, instance = self.guest(lambda value: None)
+        object.what = what(store, linker, instance)
+        instance["keep"](object)
+        return object
+
+    def through_a_global(self, what):
+        object = self.Object()
+        store, linker, instance = self.guest(lambda value: None)
+        object.what = what(store, linker, instance)
+        instance["global"].value = object
+        return object
+
+    def through_the_output(self, what):
+        object = self.Object()
+        object.take = lambda bytes: setattr(object, "got", bytes)
+        linker = Linker(ENGINE)
+        linker.define_wasi()
+        object.keys = Keys(stdout=object.take)
+        store = Store(ENGINE, object.keys)
+        instance = linker.instantiate(store, self.WRITES)
+        instance["call"]()
+        self.assertEqual(object.got, b"x")
+        object.what = what(store, linker, instance)
+        return object
+
+    def through_an_exception(self, what):
+        object = self.Object()
+
+        def f(value):
+            raise KeyError(object)
+
+        store, linker, instance = self.guest(f)
+        try:
+            instance["call"]()
+        except KeyError as raised:
+            object.raised = raised
+        object.what = what(store, linker, instance)
+        return object
+
+    WHAT = {
+        "store": lambda store, linker, instance: store,
+        "linker": lambda store, linker, instance: (linker, store),
+        "instance": lambda store, linker, instance: instance,
+        "function": lambda store, linker, instance: instance["call"],
+        "memory": lambda store, linker, instance: instance["memory"],
+        "view": lambda store, linker, instance: memoryview(instance["memory"]),
+        "global": lambda store, linker, instance: instance["global"] if "global" in instance else instance,
+        "method": lambda store, linker, instance: store.set_deadline,
+    }
+
+    def test_every_cycle_is_found(self):
+        ways = [name for name in dir(self) if name.startswith("through_")]
+        self.assertGreaterEqual(len(ways), 6)
+        for way in ways:
+            for name, what in self.WHAT.items():
+                with self.subTest(way=way, what=name):
+                    object = weakref.ref(getattr(self, way)(what))
+                    gc.collect()
+                    self.assertIsNone(object())
+
+    def test_what_can_be_reached_stays(self):
+        object = self.through_a_function(self.WHAT["function"])
+        for _ in range(3):
+            gc.collect()
+            self.assertIs(object.what(), object)
+        view = weakref.ref(self.through_a_table(self.WHAT["view"]))
+        kept = self.through_a_table(self.WHAT["view"])
+        gc.collect()
+        self.assertIsNone(view())
+        kept.what[3] = 7
+        self.assertEqual(kept.what[3], 7)
+
+    def test_linkers_in_cycles_go(self):
+        linker = Linker(ENGINE)
+        object = self.Object()
+        linker.define("host", "f", lambda: (linker, object))
+        linker.define("host", "f", lambda: (linker, object))
+        gone = weakref.ref(object)
+        del linker, object
+        gc.collect()
+        self.assertIsNone(gone())
+
+    def test_tens_of_thousands_in_cycles_leave_nothing_mapped(self):
+        def mappings():
+            gc.collect()
+            with open("/proc/self/maps") as maps:
+                return sum(1 for _ in maps)
+
+        def many(count):
+            for _ in range(count):
+                self.through_a_function(self.WHAT["memory"])
+
+        many(2000)
+        before = mappings()
+        many(20000)
+        # Python's own heap may have grown by some.
+        self.assertLess(mappings(), before + 50)
+
+    def test_references_that_guests_drop_are_dropped(self):
+        _, _, instance = self.guest(lambda value: None)
+        first = self.Object()
+        gone = weakref.ref(first)
+        instance["keep"](first)
+        del first
+        for number in range(200000):
+            instance["keep"](number)
+            if gone() is None:
+                break
+        self.assertIsNone(gone())
+
+    def test_stores_are_closed(self):
+        object = self.Object()
+        gone = weakref.ref(object)
+        store, linker, instance = self.guest(lambda value, object=object: (object, instance))
+        del object, linker
+        call, memory, value = instance["call"], instance["memory"], instance["global"]
+        self.assertIs(call()[1], instance)
+        view = memoryview(memory)
+        self.assertRaises(BufferError, store.close)
+        view.release()
+        gc.disable()
+        try:
+            # Nothing has to be collected.
+            with store as entered:
+                self.assertIs(entered, store)
+                self.assertIsNotNone(gone())
+            self.assertIsNone(gone())
+        finally:
+            gc.enable()
+        store.close()
+        linker = Linker(ENGINE)
+        closed = [
+            call, lambda: memory.read(0, 1), lambda: memory.write(0, b"x"), lambda: memory.grow(1), lambda: memory.pages,
+            lambda: len(memory), lambda: memoryview(memory), lambda: value.value, lambda: instance["call"],
+            lambda: instance.exports, lambda: "call" in instance, lambda: store.fuel, lambda: store.set_deadline(1),
+            lambda: store.denials, lambda: store.files("/"), lambda: store.read_file("/", "x"), lambda: store.backtrace(),
+            lambda: linker.define_instance("m", instance), lambda: linker.instantiate(store, Module(ENGINE, "(module)")),
+        ]
+        for number, use in enumerate(closed):
+            with self.subTest(number=number):
+                with self.assertRaisesRegex(Error, "closed"):
+                    use()
+
+    def test_stores_are_not_closed_under_their_guests(self):
+        refused = []
+
+        def f(value):
+            with self.assertRaisesRegex(Error, "between") as raised:
+                store.close()
+            refused.append(raised.exception)
+
+        store, _, instance = self.guest(f)
+        instance["call"]()
+        self.assertEqual(len(refused), 1)
+        store.close()
+        # What was written and kept is there still.
+        linker = Linker(ENGINE)
+        linker.define_wasi()
+        with Store(ENGINE, Keys(stdout="capture")) as store:
+            linker.instantiate(store, self.WRITES)["call"]()
+        self.assertEqual((store.stdout, store.stderr), (b"x", None))
+
+
+class Arguments(unittest.TestCase):
+    """Whoever gives something else than is wanted is told which parameter, what it must be, and what came."""
+
+    def test_sentences_name_parameter_wish_and_gift(self):
+        guest = instance("""(module (import "host" "one" (func $one (result i32))) (import "host" "two" (func $two (result i32 f64)))
+            (memory (export "memory") 1) (global (export "g") (mut i32) (i32.const 0))
+            (func (export "f") (param i32 i64 f32 f64 v128 funcref externref))
+            (func (export "one") (drop (call $one))) (func (export "two") (call $two) (drop) (drop)))""",
+            one=lambda: "1", two=lambda: two[0])
+        two = [None]
+        right = (0, 0, 0, 0, 0, None, None)
+
+        def f(at, value):
+            return lambda: guest["f"](*right[:at], value, *right[at + 1 :])
+
+        def gives(value):
+            def call():
+                two[0] = value
+                guest["two"]()
+
+            return call
+
+        memory, store = guest["memory"], Store(ENGINE)
+        module = Module(ENGINE, "(module)")
+        cases = [
+            (lambda: Engine(max_memory="1"), "max_memory must be an int, not str"),
+            (lambda: Engine(max_memory=-1), "max_memory must be from 0 to .*, not -1"),
+            (lambda: Module("x", b""), "engine must be an innkeeper.Engine, not str"),
+            (lambda: Module(ENGINE, 5), "source must be bytes, or a str in the text format, not int"),
+            (lambda: Module.from_file(ENGINE, 5), "path must be a str or a path, not int"),
+            (lambda: Module.from_file(5, "x"), "engine must be an innkeeper.Engine, not int"),
+            (lambda: Keys(args="abc"), "args must be a list of str, not str"),
+            (lambda: Keys(args=5), "args must be a list of str, not int"),
+            (lambda: Keys(args=["a", 5]), r"args\[1\] must be a str, not int"),
+            (lambda: Keys(env=["a"]), "env must be a dict of str to str, not list"),
+            (lambda: Keys(env={"A": 1}), r'env\["A"\] must be a str, not int'),
+            (lambda: Keys(env={1: "A"}), "a key of env must be a str, not int"),
+            (lambda: Keys(dirs="/x"), "dirs must be a list of triples.*, not str"),
+            (lambda: Keys(dirs=5), "dirs must be a list of triples.*, not int"),
+            (lambda: Keys(dirs=["/x"]), r"dirs\[0\] must be a triple.*, not str"),
+            (lambda: Keys(dirs=[("/x", "/x")]), r"dirs\[0\] must be a triple.*, not tuple"),
+            (lambda: Keys(dirs=[(5, "/x", "ro")]), r"dirs\[0\]\[0\] must be a str or a path, not int"),
+            (lambda: Keys(dirs=[("/x", 5, "ro")]), r"dirs\[0\]\[1\] must be a str, not int"),
+            (lambda: Keys(dirs=[("/x", "/x", None)]), r"dirs\[0\]\[2\] must be a str, not None"),
+            (lambda: Keys(dirs=[("/x", "/x", "all")]), '"all" is no access: "ro", "rw" and "cow" are'),
+            (lambda: Keys(tmp=["/x"]), "tmp must be a dict of directories to their files, not list"),
+            (lambda: Keys(tmp={"/x": b""}), r'tmp\["/x"\] must be a dict of paths to bytes, not bytes'),
+            (lambda: Keys(tmp={"/x": {"a": "b"}}), r'tmp\["/x"\]\["a"\] must be bytes.*, not str'),
+            (lambda: Keys(stdin="text"), 'stdin must be bytes, "inherit" or None, not str'),
+            (lambda: Keys(stdout=5), 'stdout must be "capture", "inherit", a function or None, not int'),
+            (lambda: Keys(stderr="x"), 'stderr must be "capture", "inherit", a function or None, not "x"'),
+            (lambda: Store(5), "engine must be an innkeeper.Engine, not int"),
+            (lambda: Store(ENGINE, 5), "keys must be innkeeper.Keys, not int"),
+            (lambda: Store(ENGINE, deadline="1"), "deadline must be a number of seconds, not str"),
+            (lambda: Store(ENGINE, deadline=-1), "deadline must be a time that can be, not -1 seconds"),
+            (lambda: Store(ENGINE, fuel=1.5), "fuel must be an int, not float"),
+            (lambda: store.set_deadline("1"), "seconds must be a number of seconds, not str"),
+            (lambda: store.files(5), "directory must be a str, not int"),
+            (lambda: store.read_file("/x", 5), "path must be a str or a path, not int"),
+            (lambda: store.read_file("/x", "y", max_bytes="1"), "max_bytes must be an int, not str"),
+            (lambda: store.read_file("/x", "y"), 'no directory "/x" in memory'),
+            (lambda: Linker(5), "engine must be an innkeeper.Engine, not int"),
+            (lambda: Linker(ENGINE).define(5, "n", print), "module must be a str, not int"),
+            (lambda: Linker(ENGINE).define("m", 5, print), "name must be a str, not int"),
+            (lambda: Linker(ENGINE).define("m", "n", 5), "item must be a function, a memory or a global, not int"),
+            (lambda: Linker(ENGINE).define_instance("m", 5), "instance must be an innkeeper.Instance, not int"),
+            (lambda: Linker(ENGINE).define_instance(5, guest), "module must be a str, not int"),
+            (lambda: Linker(ENGINE).instantiate(5, module), "store must be an innkeeper.Store, not int"),
+            (lambda: Linker(ENGINE).instantiate(store, b""), "module must be an innkeeper.Module, not bytes"),
+            (lambda: guest[5], "the name of an export must be a str, not int"),
+            (lambda: 5 in guest, "the name of an export must be a str, not int"),
+            (lambda: memory.read("0", 1), "address must be an int, not str"),
+            (lambda: memory.read(0, None), "size must be an int, not None"),
+            (lambda: memory.read(0, -1), "size must be from 0 to .*, not -1"),
+            (lambda: memory.write(0, "text"), "bytes must be bytes.*, not str"),
+            (lambda: memory.write(-1, b""), "address must be from 0 to .*, not -1"),
+            (lambda: memory.grow("1"), "pages must be an int, not str"),
+            (lambda: guest["f"](1), "the function takes 7 values, not 1"),
+            (f(0, "x"), r"parameter 1 \(i32\) must be an int, not str"),
+            (f(0, 2**40), "parameter 1 must be of type i32, and 1099511627776 does not fit into that"),
+            (f(0, 2**70), "parameter 1 must be of type i32, and 1180591620717411303424 does not fit into that"),
+            (f(1, 1.5), r"parameter 2 \(i64\) must be an int, not float"),
+            (f(1, 2**64), "parameter 2 must be of type i64, and 18446744073709551616 does not fit into that"),
+            (f(2, "x"), r"parameter 3 \(f32\) must be a float, not str"),
+            (f(3, None), r"parameter 4 \(f64\) must be a float, not None"),
+            (f(4, "x"), r"parameter 5 \(v128\) must be an int, not str"),
+            (f(5, print), r"parameter 6 \(funcref\) must be an innkeeper.Func or None, not builtin_function_or_method"),
+            (lambda: setattr(guest["g"], "value", "x"), r"the global \(i32\) must be an int, not str"),
+            (guest["one"], r"the result of host.one \(i32\) must be an int, not str"),
+            (gives(None), "host.two must give 2 values, not None"),
+            (gives((1,)), "host.two must give 2 values, not 1"),
+            (gives((1, "x")), r"result 2 of host.two \(f64\) must be a float, not str"),
+            (lambda: innkeeper.run(5), "program must be bytes, the path of a file, or an innkeeper.Module, not int"),
+            (lambda: innkeeper.run(b"", deadline="1"), "deadline must be a number of seconds, not str"),
+            (lambda: innkeeper.run(b"", max_memory="1"), "max_memory must be an int, not str"),
+            (lambda: innkeeper.run(b"", "args"), "args must be a list of str, not str"),
+        ]
+        for call, sentence in cases:
+            with self.subTest(sentence=sentence):
+                with self.assertRaisesRegex((TypeError, OverflowError, Error), sentence):
+                    call()
+
+    def test_what_can_stand_for_it_is_taken(self):
+        module = Module(ENGINE, bytearray(b"\0asm\1\0\0\0"))
+        self.assertEqual(Module(ENGINE, memoryview(module.bytes)).exports, [])
+        Keys(args=(part for part in ("a", "b")), env=os.environ, stdin=bytearray(b"x"))
+        memory = instance('(module (memory (export "memory") 1))')["memory"]
+        memory.write(0, bytearray(b"ab"))
+        memory.write(2, memoryview(b"cd"))
+        self.assertEqual(memory.read(0, 4), b"abcd")
+
+    def test_errors_of_their_methods_come_through(self):
+        class Bad:
+            def __index__(self):
+                raise ZeroDivisionError
+
+            def __float__(self):
+                raise ZeroDivisionError
+
+            def __fspath__(self):
+                raise ZeroDivisionError
+
+        self.assertRaises(ZeroDivisionError, Engine, max_memory=Bad())
+        self.assertRaises(ZeroDivisionError, Store, ENGINE, deadline=Bad())
+        self.assertRaises(ZeroDivisionError, innkeeper.run, Bad())
+        guest = instance('(module (func (export "f") (param i32)) (func (export "g") (param f64)))')
+        for name in "fg":
+            self.assertRaises(ZeroDivisionError, guest[name], Bad())
 
 
 class Threads(unittest.TestCase):
@@ -426,6 +761,84 @@ class Programs(unittest.TestCase):
         self.assertRaises(Error, innkeeper.run, cat, dirs=[("/nowhere/at/all", "/x", "ro")])
         self.assertRaises(Error, innkeeper.run, cat, dirs=[(here, "/x", "all")])
         self.assertRaises(Error, innkeeper.run, "/nowhere.wasm")
+
+    FAILS = """(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1) (tag $tag)
+        (data (i32.const 0) "\\08\\00\\00\\00\\05\\00\\00\\00so faerror") (data (i32.const 64) "../up")
+        (func $fail %s)
+        (func (export "_start")
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100)))
+            (i32.store (i32.const 0) (i32.const 13))
+            (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 100)))
+            (drop (call $unlink (i32.const 3) (i32.const 64) (i32.const 5)))
+            (call $fail)))"""
+
+    def test_failures_have_what_was_written_and_denied(self):
+        def run(fails):
+            return innkeeper.run(Module(ENGINE, self.FAILS % fails), tmp={"/in": {}}, deadline=0.5)
+
+        left = run("(call $exit (i32.const 7))")
+        self.assertEqual((left.exit_code, left.stdout, left.stderr), (7, b"so fa", b"error"))
+        self.assertEqual(len(left.denials), 1)
+        self.assertIn("../up", left.denials[0])
+        for fails, kind in (("unreachable", Trap), ("(loop $l (br $l))", Trap), ("(throw $tag)", Error)):
+            with self.subTest(fails=fails):
+                with self.assertRaises(kind) as raised:
+                    run(fails)
+                # Also where it has come from another process.
+                for error in (raised.exception, pickle.loads(pickle.dumps(raised.exception))):
+                    self.assertEqual((error.stdout, error.stderr, error.denials), (left.stdout, left.stderr, left.denials))
+                    self.assertIsNone(error.exit_code)
+                    self.assertIn("fail", error.backtrace)
+                    self.assertEqual(str(error), str(raised.exception))
+        made = Error("made here")
+        self.assertEqual((made.stdout, made.stderr, made.denials, made.exit_code, made.backtrace), (None, None, [], None, ""))
+        self.assertEqual((Exit(3).exit_code, Trap("", "frames").backtrace), (3, "frames"))
+        # A store has them itself.
+        linker = Linker(ENGINE)
+        linker.define_wasi()
+        store = Store(ENGINE, Keys(stdout="capture", tmp={"/in": {}}))
+        self.assertEqual(store.denials, [])
+        guest = linker.instantiate(store, Module(ENGINE, self.FAILS % "unreachable"))
+        self.assertRaises(Trap, guest["_start"])
+        self.assertEqual((store.stdout, store.denials), (left.stdout, left.denials))
+
+    MAKES = """(module
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $set_size (param i32 i64) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\03\\00\\00\\00made") (data (i32.const 16) "abc") (data (i32.const 32) "out.txt")
+        (func (export "_start")
+            (drop (call $open (i32.const 3) (i32.const 0) (i32.const 32) (i32.const 7) (i32.const 1) (i64.const 0x400040) (i64.const 0) (i32.const 0) (i32.const 64)))
+            (drop (call $write (i32.load (i32.const 64)) (i32.const 0) (i32.const 1) (i32.const 100)))
+            %s))"""
+
+    def test_files_that_programs_leave_are_read_back(self):
+        here = pathlib.Path(__file__).parent
+        module = Module(ENGINE, self.MAKES % "")
+        for keys in (dict(tmp={"/out": {"in/before": b"x"}}), dict(dirs=[(here, "/out", "cow")])):
+            with self.subTest(keys=keys):
+                done = innkeeper.run(module, **keys)
+                self.assertEqual(done.files("/out"), ["in/before", "out.txt"] if "tmp" in keys else ["out.txt"])
+                self.assertEqual(done.read_file("/out/", "out.txt"), b"abc")
+                self.assertEqual(done.read_file("/out", pathlib.Path("out.txt"), max_bytes=3), b"abc")
+                with self.assertRaisesRegex(Error, "more than 2 bytes"):
+                    done.read_file("/out", "out.txt", max_bytes=2)
+                for path in ("nothing", "..", "/out/out.txt", "."):
+                    self.assertRaises(Error, done.read_file, "/out", path)
+                self.assertRaises(Error, done.files, "/else")
+        self.assertFalse((here / "out.txt").exists())
+        hole = innkeeper.run(Module(ENGINE, self.MAKES % "(drop (call $set_size (i32.load (i32.const 64)) (i64.const 0x7fffffffffffffff)))"), tmp={"/out": {}})
+        self.assertRaises(Error, hole.read_file, "/out", "out.txt")
+        linker = Linker(ENGINE)
+        linker.define_wasi()
+        with Store(ENGINE, Keys(tmp={"/out": {}})) as store:
+            linker.instantiate(store, module)["_start"]()
+            self.assertEqual((store.files("/out"), store.read_file("/out", "out.txt")), (["out.txt"], b"abc"))
+        self.assertRaises(Error, store.files, "/out")
 
     def test_deadlines_end_programs(self):
         text = '(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))'

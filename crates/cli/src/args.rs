@@ -197,6 +197,7 @@ mod tests {
             "drain",
             "header-time",
             "idle-time",
+            "linger-time",
             "max-body",
             "max-connections",
             "max-connections-per-peer",

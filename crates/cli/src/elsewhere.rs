@@ -22,7 +22,23 @@ const FLAGS: &[(&str, &str)] = &[
         "--heap-size",
         "--max-memory SIZE bounds the guest's memory; how large its own heap is, the guest decides",
     ),
+    ("--addr", LISTEN),
     ("--addr-pool", CONNECTIONS),
+    ("--address", LISTEN),
+    ("--bind", LISTEN),
+    ("--port", LISTEN),
+    ("-p", LISTEN),
+    (
+        "--shutdown-addr",
+        "SIGTERM has requests in flight end and takes no others; --drain DURATION bounds that",
+    ),
+    ("--max-concurrent-requests", "--max-requests COUNT"),
+    ("--max-concurrent-connections", "--max-connections COUNT"),
+    ("--idle-instance-timeout", INSTANCES),
+    ("--max-instance-reuse-count", INSTANCES),
+    ("--max-instance-concurrent-reuse-count", INSTANCES),
+    ("--no-logging-prefix", "what guests print has no prefix"),
+    ("--tls-certificate", "--tls-cert FILE, with --tls-key FILE"),
     ("--allow-resolve", "--net resolve:NAME lets a component look up a name"),
     ("--env-var", "--env NAME=VALUE"),
     (
@@ -32,7 +48,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("--allow-all", "what a guest may do is granted key by key: --dir, --env, --net"),
     (
         "--config",
-        "there is no configuration; what is granted stands in flags or a policy: --policy FILE.toml",
+        "what is granted stands in flags or a policy: --policy FILE.toml; several programs are served by inn serve FILE.toml",
     ),
     ("--cwd", "a guest's paths begin in what it was granted as `.`: --dir HOST::."),
     ("--wasm", "limits have flags of their own: --max-memory, --timeout, --fuel, --features"),
@@ -83,6 +99,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("--allow-env", "--env NAME, or --env '*' for all"),
 ];
 
+const LISTEN: &str = "--listen ADDRESS:PORT, or a port alone, which is one of 127.0.0.1";
+const INSTANCES: &str =
+    "each request has an instance of its own; --max-requests COUNT bounds how many there are";
 const QUIET: &str = "inn says nothing where nothing went wrong";
 const ALL_VARIABLES: &str = "--env '*' grants all variables, --env NAME one";
 const CONNECTIONS: &str = "--net connect:HOST:PORT, for components; in WASI 0.1 there are no connections to others, and --listen ADDRESS:PORT accepts them";
@@ -341,9 +360,10 @@ mod tests {
     #[test]
     fn answers_name_flags_that_there_are() {
         let command = crate::args::Cli::command();
-        let run = command.find_subcommand("run").expect("run");
-        let known: Vec<String> = run
-            .get_arguments()
+        let commands = ["run", "serve"].map(|name| command.find_subcommand(name).expect(name));
+        let known: Vec<String> = commands
+            .into_iter()
+            .flat_map(clap::Command::get_arguments)
             .filter_map(|argument| argument.get_long())
             .map(|name| format!("--{name}"))
             .chain([String::from("--version")])

@@ -50,6 +50,7 @@ Answer requests of HTTP by a program, an instance of it for each
 Usage: inn serve [OPTIONS] <FILE>
 
       --cgi                     FILE is a module of WASI 0.1: variables and input in, answer out
+      --watch                   read FILE again when it changes
       --listen [ADDRESS:]PORT   where to listen (127.0.0.1:8080); unix:PATH is a socket
       --access-log FORM         json, common or off
   -d, --dir, --tmp, -e, --env   what each request's guest is granted, as for inn run
@@ -58,6 +59,7 @@ Usage: inn serve [OPTIONS] <FILE>
 Examples:
   inn serve --cgi app.wasm
   inn serve --cgi --listen 0.0.0.0:80 --dir data::/data::ro app.wasm
+  inn serve inn.toml            several programs, each with its keys
 
 `inn help serve` lists all flags, docs/serving.md has all limits in one table.
 ";

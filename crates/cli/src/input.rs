@@ -33,6 +33,7 @@ pub(crate) struct Input {
 }
 
 /// What a file holds, decoded and validated.
+#[derive(Clone)]
 pub(crate) enum Code {
     Module(Module),
     Component(Component),

@@ -229,7 +229,8 @@ fn near_toml(error: &str, text: &str) -> Option<&'static str> {
 }
 
 /// The text of a policy, which may come from a pipe. What has no end is given up.
-fn read_bounded(path: &OsStr) -> io::Result<String> {
+/// Reads a text that says what is granted, which is short.
+pub(crate) fn read_bounded(path: &OsStr) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_POLICY_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_POLICY_BYTES {

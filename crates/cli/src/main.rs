@@ -115,7 +115,7 @@ fn begin() -> ExitCode {
     }
     let done = match command {
         Command::Run(args) => run::run(&args),
-        Command::Serve(args) => serve::serve(&args),
+        Command::Serve(args) => serve::serve(*args),
         Command::Replay(args) => replay::replay(&args),
         Command::Policy(args) => policy::policy(&args),
         Command::Explore(args) => explore::explore(&args),

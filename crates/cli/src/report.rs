@@ -70,6 +70,12 @@ impl Problem {
         Problem { message: message.to_string(), help: None, code: FAILED }
     }
 
+    /// The same with the place in a file where its thing is, which is no flag there.
+    pub(crate) fn at(self, place: &str) -> Problem {
+        let message = self.message.strip_prefix("--").unwrap_or(&self.message);
+        Problem { message: format!("{}: {message}", visible(place)), ..self }
+    }
+
     /// Adds how to mend it.
     pub(crate) fn help(self, help: impl Display) -> Problem {
         Problem { help: Some(visible(&help.to_string())), ..self }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::report::{self, Problem};
 
 /// What is enough, for guests that call each other through the host as often as they may, too.
-const ENOUGH_BYTES: usize = 8 << 20;
+pub(crate) const ENOUGH_BYTES: usize = 8 << 20;
 
 /// Does `begin` on a stack that is large enough.
 pub(crate) fn with_enough(begin: fn() -> ExitCode) -> ExitCode {

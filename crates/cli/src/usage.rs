@@ -43,7 +43,8 @@ pub(crate) fn tell(error: &clap::Error) -> ExitCode {
     })
 }
 
-fn problem(error: &clap::Error) -> Problem {
+/// What is wrong with a line of flags.
+pub(crate) fn problem(error: &clap::Error) -> Problem {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         Some(ContextValue::Strings(texts)) => texts.join(", "),

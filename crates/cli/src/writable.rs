@@ -124,6 +124,11 @@ impl Writable {
         Writable { granted: looked_at(keys, |_| true), ..Writable::default() }
     }
 
+    /// Takes what other guests may write to for what this one may.
+    pub(crate) fn also_grants(&mut self, other: &Writable) {
+        self.granted.extend(other.granted.iter().cloned());
+    }
+
     /// Notes one more file that is read in this run.
     pub(crate) fn also_reads(&mut self, path: &OsStr) {
         self.inputs.push(path.to_owned());
@@ -230,13 +235,17 @@ impl Writable {
 
     /// Warns of a file that is read and decides what a later run may do, where the guest may change it, or what leads to it.
     pub(crate) fn warn_of_input(&self, path: &Path, what: &str) {
-        let warn = |reason: String| {
+        if let Some(reason) = self.changeable(path, what) {
             let reason = format!("{reason}: it can change what the next run does");
             report::warning(&Problem::new(path.to_string_lossy(), reason).help("keep it elsewhere"));
-        };
+        }
+    }
+
+    /// How the guest may change a file, or what leads to it, where it may.
+    pub(crate) fn changeable(&self, path: &Path, what: &str) -> Option<String> {
         if let Some(step) = self.planted(path) {
             let step = visible(&step.to_string_lossy());
-            return warn(format!(
+            return Some(format!(
                 "the way to {what} goes by the symbolic link `{step}`, which lies where the guest may write"
             ));
         }
@@ -244,10 +253,9 @@ impl Writable {
         let flags = LOOKUP.difference(OFlags::NOFOLLOW);
         let opened = openat(CWD, directory.unwrap_or(Path::new(".")), flags, Mode::empty());
         let around = opened.map_err(io::Error::from).and_then(|directory| self.around(&directory));
-        if let Ok(Some(granted)) = around {
-            let granted = visible(&granted.to_string_lossy());
-            warn(format!("{what} lies in {granted}, which the guest may write to"));
-        }
+        let Ok(Some(granted)) = around else { return None };
+        let granted = visible(&granted.to_string_lossy());
+        Some(format!("{what} lies in {granted}, which the guest may write to"))
     }
 
     /// Warns where the guest may change the program that is running, which the user will run again.
@@ -260,7 +268,7 @@ impl Writable {
     }
 
     /// The name of a link on the way to a path, or of the last one, that the guest may have left. What cannot be found has none: opening it will tell.
-    fn planted(&self, path: &Path) -> Option<OsString> {
+    pub(crate) fn planted(&self, path: &Path) -> Option<OsString> {
         if self.granted.is_empty() || is_own_descriptor(path) {
             return None;
         }

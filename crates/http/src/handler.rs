@@ -6,11 +6,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use innkeeper_wasi::host::Explanation;
 
 use crate::Body;
+use crate::server::bound::processor_time_is_used;
 
 /// A response whose body is made as it is sent.
 pub type Response = http::Response<Body>;
@@ -49,10 +50,22 @@ pub type Words = Arc<dyn Fn(&Explanation) -> String + Send + Sync>;
 pub enum Failure {
     /// The guest trapped, or ended without a response: 500.
     Guest(String),
-    /// The guest's time was over: 504.
+    /// The request's time was over before the guest had answered: 504.
     Deadline(String),
+    /// The guest has used up its processor time, which was as much as this: 504.
+    ProcessorTime(Duration),
     /// There is no room for another guest: 503.
     Exhausted(String),
+}
+
+impl Failure {
+    /// Of the two times that end a guest, the one that has: where it has used up its processor time, that.
+    pub(crate) fn by_processor_time(self, used_up: Option<Duration>) -> Failure {
+        match (self, used_up) {
+            (Failure::Deadline(_), Some(limit)) => Failure::ProcessorTime(limit),
+            (failure, _) => failure,
+        }
+    }
 }
 
 /// For the log.
@@ -62,6 +75,7 @@ impl fmt::Display for Failure {
             Failure::Guest(reason) | Failure::Deadline(reason) | Failure::Exhausted(reason) => {
                 f.write_str(reason)
             }
+            Failure::ProcessorTime(limit) => f.write_str(&processor_time_is_used(*limit)),
         }
     }
 }

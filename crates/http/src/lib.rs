@@ -12,6 +12,7 @@ mod client;
 mod files;
 mod handler;
 pub mod p2;
+mod replaceable;
 mod routes;
 pub mod server;
 
@@ -19,4 +20,5 @@ pub use body::{Body, BodyError, empty, full};
 pub use cgi::{Cgi, CgiLimits};
 pub use files::Files;
 pub use handler::{Arrival, Failure, Handler, Place, Response, Words};
-pub use routes::Routes;
+pub use replaceable::Replaceable;
+pub use routes::{HostPattern, Routes};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use innkeeper::wasi::keys::{Access, DirKey, Keys};
-use innkeeper_http::{Files, Handler, Routes};
+use innkeeper_http::{Files, HostPattern, Routes};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::cache;
@@ -17,8 +17,8 @@ use crate::writable::Writable;
 /// A path of requests, and the directory whose files are there.
 #[derive(Clone, Debug)]
 pub(crate) struct StaticFlag {
-    path: String,
-    directory: PathBuf,
+    pub(super) path: String,
+    pub(super) directory: PathBuf,
 }
 
 impl StaticFlag {
@@ -27,9 +27,7 @@ impl StaticFlag {
         let bytes = text.as_bytes();
         let equals = bytes.iter().position(|byte| *byte == b'=').ok_or("write /PATH=DIR")?;
         let (path, directory) = (&bytes[..equals], OsStr::from_bytes(&bytes[equals + 1..]));
-        // Clients could write other characters in several ways, of which only one would be looked for.
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
-        let path = str::from_utf8(path).ok().filter(|path| path.bytes().all(|byte| is_plain(&byte)));
+        let path = str::from_utf8(path).ok().filter(|path| is_plain(path));
         let path = path.ok_or("the path is to have letters, digits and /-._~ alone")?;
         if !path.starts_with('/') || path.trim_end_matches('/').is_empty() {
             return Err(String::from("the path is to begin with / and a name: / itself is the program's"));
@@ -72,21 +70,32 @@ pub(super) fn require_no_secret(flags: &[StaticFlag], cache: Option<&CacheFlag>)
     Ok(())
 }
 
-/// The program, and the files beside it.
-pub(super) fn beside(program: Arc<dyn Handler>, flags: &[StaticFlag]) -> Result<Arc<dyn Handler>, Problem> {
-    if flags.is_empty() {
-        return Ok(program);
-    }
-    let mut routes = Routes::new();
-    for StaticFlag { path, directory } in flags {
+/// Whether a path is written in one way only. Of other characters, clients could write others than are looked for.
+pub(super) fn is_plain(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
+}
+
+/// Files that are open, with the path that they have for clients.
+pub(super) type OpenFiles = Vec<(String, Arc<Files>)>;
+
+/// Opens the directories, once: a guest could lead the way elsewhere by the next time.
+pub(super) fn open(flags: &[StaticFlag]) -> Result<OpenFiles, Problem> {
+    let open = |StaticFlag { path, directory }: &StaticFlag| {
         let files = Files::new(path, directory).map_err(|error| {
             Problem::new(visible(&directory.to_string_lossy()), format!("no directory of files: {error}"))
         })?;
-        if !routes.add(path, Arc::new(files)) {
+        Ok((path.clone(), Arc::new(files)))
+    };
+    flags.iter().map(open).collect()
+}
+
+/// Adds the files beside a program that is served for this host.
+pub(super) fn add(routes: &mut Routes, host: Option<&HostPattern>, files: &OpenFiles) -> Result<(), Problem> {
+    for (path, files) in files {
+        let files: Arc<Files> = Arc::clone(files);
+        if !routes.add_of_host(host, path, files) {
             return Err(Problem::new("--static", format!("{path} is there twice")).mistake());
         }
     }
-    let is_new = routes.add("/", program);
-    debug_assert!(is_new, "no flag has this path");
-    Ok(Arc::new(routes))
+    Ok(())
 }

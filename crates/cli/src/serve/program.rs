@@ -1,21 +1,23 @@
 //! What `inn serve` answers requests by: a component of WASI 0.2, or a module of WASI 0.1.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use innkeeper::Engine;
 use innkeeper::component::{Component, Linker};
 use innkeeper::wasi::host::OpenKeys;
-use innkeeper::wasi::keys::Keys;
+use innkeeper::wasi::keys::{Keys, WasiLimits};
 use innkeeper::wasi::p2::{self, Context};
 use innkeeper_http::p2::{HttpLimits, INCOMING_HANDLER, Proxy, ProxyTimes};
 use innkeeper_http::{Cgi, CgiLimits, Handler, Words};
 
-use super::ServeArgs;
+use super::flags::GuestFlags;
+use super::keys::MEMORY_BYTES;
 use crate::call::{Exported, exported, listed};
 use crate::input::{Code, Input};
 use crate::report::{self, Problem, short, visible};
-use crate::wording::Wording;
+use crate::wording::{HANDLES, MEMORY, OVERLAY, WRITTEN, Wording};
 
 /// Processor time of one request, if nobody says otherwise.
 const PROCESSOR_TIME: Duration = Duration::from_secs(10);
@@ -27,14 +29,14 @@ pub(super) struct Program {
 }
 
 /// Reads what is to be served, of which there has to be a way to serve it.
-pub(super) fn read(args: &ServeArgs) -> Result<Input, Problem> {
-    let name = visible(&args.file.to_string_lossy());
-    if Input::is_precompiled(&args.file) {
+pub(super) fn read(file: &OsStr, flags: &GuestFlags) -> Result<Input, Problem> {
+    let name = visible(&file.to_string_lossy());
+    if Input::is_precompiled(file) {
         return Err(Problem::new(name, "it was compiled ahead of time, which inn serve does not take")
             .help("serve the .wasm that it was made from: what is compiled of it is kept in the cache"));
     }
-    let input = Input::read(&args.file)?;
-    match (input.is_component(), args.cgi) {
+    let input = Input::read(file)?;
+    match (input.is_component(), flags.cgi) {
         (true, true) => Err(Problem::new(name, "a component, and --cgi is for modules of WASI 0.1")
             .help("leave --cgi away")
             .mistake()),
@@ -51,26 +53,28 @@ pub(super) fn read(args: &ServeArgs) -> Result<Input, Problem> {
 impl Program {
     /// Makes ready what was read.
     pub(super) fn new(
-        args: &ServeArgs,
+        flags: &GuestFlags,
         mut input: Input,
-        (engine, keys): (&Engine, &Keys),
+        (engine, keys, open): (&Engine, &Keys, OpenKeys),
     ) -> Result<Program, Problem> {
+        let wording = wording(flags, keys);
         if input.is_component() {
             let component = input.component(engine)?;
-            let handler = proxy(&component, &input.name, (keys, processor_time(args, keys)))?;
+            let handler = proxy(&component, &input.name, (open, processor_time(flags, keys)))?;
+            let handler = handler.with_words(words(wording));
             return Ok(Program { handler: Arc::new(handler), code: Code::Component(component) });
         }
         let module = input.module(engine)?;
-        let limits = CgiLimits { processor_time: processor_time(args, keys), ..CgiLimits::default() };
+        let limits = CgiLimits { processor_time: processor_time(flags, keys), ..CgiLimits::default() };
         let cgi =
-            Cgi::new(&module, keys, input.name.clone(), limits).map_err(|error| input.problem(&error))?;
-        Ok(Program { handler: Arc::new(cgi.with_words(words())), code: Code::Module(module) })
+            Cgi::new(&module, open, input.name.clone(), limits).map_err(|error| input.problem(&error))?;
+        Ok(Program { handler: Arc::new(cgi.with_words(words(wording))), code: Code::Module(module) })
     }
 }
 
 /// The processor time that one request may take.
-fn processor_time(args: &ServeArgs, keys: &Keys) -> Option<Duration> {
-    let told = args.guest_limits.max_cpu.or(keys.limits.processor_time);
+fn processor_time(flags: &GuestFlags, keys: &Keys) -> Option<Duration> {
+    let told = flags.limits.max_cpu.or(keys.limits.processor_time);
     Some(told.unwrap_or(PROCESSOR_TIME))
 }
 
@@ -78,7 +82,7 @@ fn processor_time(args: &ServeArgs, keys: &Keys) -> Option<Duration> {
 fn proxy(
     component: &Component,
     name: &str,
-    (keys, processor_time): (&Keys, Option<Duration>),
+    (keys, processor_time): (OpenKeys, Option<Duration>),
 ) -> Result<Proxy, Problem> {
     let functions = exported(component);
     if !functions.iter().any(answers_requests) {
@@ -101,16 +105,25 @@ fn proxy(
         linker.define_unknown_imports_as_traps(component).map_err(|error| problem(&error))?;
     }
     let pre = linker.instantiate_pre(component).map_err(|error| problem(&error))?;
-    let keys = OpenKeys::open(keys).map_err(|error| problem(&error))?;
     let mut times = ProxyTimes::default();
     times.processor_time = processor_time;
-    let proxy = Proxy::new(pre, keys, name.to_owned(), times).map_err(|error| problem(&error))?;
-    Ok(proxy.with_words(words()))
+    Proxy::new(pre, keys, name.to_owned(), times).map_err(|error| problem(&error))
 }
 
-/// How what guests are denied is told: with the flag that grants it.
-fn words() -> Words {
-    let wording = Wording::default();
+/// How keys and limits are called where they were set.
+pub(super) fn wording(flags: &GuestFlags, keys: &Keys) -> Wording {
+    let (given, held, usual) = (&flags.limits, &keys.limits, WasiLimits::default());
+    let of_policy = [
+        (MEMORY, given.max_memory.is_none() && held.memory_bytes != Some(MEMORY_BYTES)),
+        (WRITTEN, given.max_written.is_none() && held.written_bytes.is_some()),
+        (HANDLES, given.max_handles.is_none() && held.max_open_handles != usual.max_open_handles),
+        (OVERLAY, given.max_cow.is_none() && held.overlay_bytes != usual.overlay_bytes),
+    ];
+    Wording::of_grants(&flags.grants, &of_policy)
+}
+
+/// How what guests are denied and limited is told: with the flag that grants it, or raises it.
+fn words(wording: Wording) -> Words {
     Arc::new(move |explanation| wording.explain_one(explanation))
 }
 

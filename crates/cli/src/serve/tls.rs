@@ -1,7 +1,7 @@
 //! The certificate that `inn serve` has: `--tls-cert` and `--tls-key`.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueHint};
 use innkeeper::wasi::keys::Keys;
@@ -9,7 +9,6 @@ use innkeeper_http::server::{Tls, TlsError};
 use rustix::fs::{CWD, Mode, openat};
 
 use crate::report::{self, Problem, visible};
-use crate::signals;
 use crate::writable::{LOOKUP, Writable};
 
 #[derive(Debug, Args)]
@@ -26,12 +25,10 @@ pub(crate) struct TlsFlags {
     tls_key: Option<PathBuf>,
 }
 
-/// The certificate, where there is to be one. `keys` are what guests are granted, and `shown` that and what clients are given the files of.
-pub(super) fn open(flags: &TlsFlags, (keys, shown): (&Keys, &Keys)) -> Result<Option<Tls>, Problem> {
+/// The certificate, where there is to be one. `writable` is what guests may write to, whichever are served.
+pub(super) fn open(flags: &TlsFlags, writable: Arc<Mutex<Writable>>) -> Result<Option<Tls>, Problem> {
     let (Some(certificates), Some(key)) = (&flags.tls_cert, &flags.tls_key) else { return Ok(None) };
-    keep_from_guest(key, shown)?;
     // Also when they are read again: a guest could have led the way elsewhere meanwhile.
-    let writable = Mutex::new(Writable::granted_by(keys));
     let open = move |path: &Path| {
         let writable = writable.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(writable.open_input(path)?)
@@ -40,9 +37,7 @@ pub(super) fn open(flags: &TlsFlags, (keys, shown): (&Keys, &Keys)) -> Result<Op
 }
 
 /// Follows the files, and says when they were read again, or could not be.
-pub(super) async fn follow(tls: Tls) -> Result<(), Problem> {
-    let for_signals = tls.clone();
-    signals::on_hangups(move || for_signals.reload())?;
+pub(super) fn follow(tls: Tls) {
     tokio::spawn(async move {
         let told = |outcome: Result<(), TlsError>| match outcome {
             Ok(()) => report::note(&Problem::new("--tls-cert", "the certificate was read again")),
@@ -50,15 +45,15 @@ pub(super) async fn follow(tls: Tls) -> Result<(), Problem> {
         };
         tls.follow_files(told).await;
     });
-    Ok(())
 }
 
 fn problem(error: &TlsError) -> Problem {
     Problem::new(visible(&error.file().to_string_lossy()), error.reason())
 }
 
-/// Refuses a key that the guest is granted: whoever makes it talk could make it tell.
-fn keep_from_guest(key: &Path, keys: &Keys) -> Result<(), Problem> {
+/// Refuses a key that a guest is granted, or clients are given: whoever makes it talk could make it tell.
+pub(super) fn keep_from_guest(flags: &TlsFlags, keys: &Keys) -> Result<(), Problem> {
+    let Some(key) = &flags.tls_key else { return Ok(()) };
     // Where it is, and not where a link to it is; what is not there is told by whoever reads it.
     let Ok(real) = key.canonicalize() else { return Ok(()) };
     let Some(parent) = real.parent() else { return Ok(()) };

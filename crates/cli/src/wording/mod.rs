@@ -17,7 +17,7 @@ use innkeeper::wasi::host::{self, LimitReached, MissingKey};
 use innkeeper::wasi::keys::{DirKey, KernelFiles, KeyError, Keys, WasiLimits, duration_in_words};
 use innkeeper::wasi::p1::Explanation;
 
-use crate::flags::RunArgs;
+use crate::flags::{GrantFlags, RunArgs};
 use crate::report::{Problem, named, visible};
 use crate::values::{ACCESSES, DirFlag};
 
@@ -44,11 +44,11 @@ pub(crate) struct Wording {
 /// A limit: its flag, and its name under `[limits]` in a policy.
 pub(crate) type LimitName = (&'static str, &'static str);
 
-const MEMORY: LimitName = ("--max-memory", "memory");
-const WRITTEN: LimitName = ("--max-written", "written");
-const HANDLES: LimitName = ("--max-handles", "handles");
+pub(crate) const MEMORY: LimitName = ("--max-memory", "memory");
+pub(crate) const WRITTEN: LimitName = ("--max-written", "written");
+pub(crate) const HANDLES: LimitName = ("--max-handles", "handles");
 const THREADS: LimitName = ("--max-threads", "threads");
-const OVERLAY: LimitName = ("--max-cow", "overlay");
+pub(crate) const OVERLAY: LimitName = ("--max-cow", "overlay");
 pub(crate) const WALL: LimitName = ("--timeout", "wall");
 pub(crate) const PROCESSOR: LimitName = ("--max-cpu", "cpu");
 
@@ -67,11 +67,7 @@ pub(crate) fn deep_calls() -> String {
 impl Wording {
     /// Those of a command line that runs a guest with these keys.
     pub(crate) fn of(args: &RunArgs, keys: &Keys) -> Wording {
-        let flags = &args.keys;
-        let grants = &flags.grants;
-        let directories = grants.dirs.iter().chain(&grants.mapdirs).map(|DirFlag(key)| key);
-        let all = directories.clone().chain(grants.tmps.iter().map(|tmp| &tmp.0));
-        let (given, held, usual) = (&flags.limits, &keys.limits, WasiLimits::default());
+        let (given, held, usual) = (&args.keys.limits, &keys.limits, WasiLimits::default());
         let limits = [
             (MEMORY, given.max_memory.is_none() && held.memory_bytes.is_some()),
             (WRITTEN, given.max_written.is_none() && held.written_bytes.is_some()),
@@ -81,11 +77,18 @@ impl Wording {
             (WALL, given.timeout.is_none() && held.wall_time.is_some()),
             (PROCESSOR, given.max_cpu.is_none() && held.processor_time.is_some()),
         ];
+        Wording::of_grants(&args.keys.grants, &limits)
+    }
+
+    /// Those of a command line that has granted this, and left limits with these names to its policy.
+    pub(crate) fn of_grants(grants: &GrantFlags, limits: &[(LimitName, bool)]) -> Wording {
+        let directories = grants.dirs.iter().chain(&grants.mapdirs).map(|DirFlag(key)| key);
+        let all = directories.clone().chain(grants.tmps.iter().map(|tmp| &tmp.0));
         Wording {
             policy: grants.policy.as_ref().map(|policy| visible(&policy.to_string_lossy())),
             guests: all.map(|key| key.guest.clone()).collect(),
             hosts: directories.map(|key| key.host.clone()).collect(),
-            limits: limits.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect(),
+            limits: limits.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect(),
         }
     }
 

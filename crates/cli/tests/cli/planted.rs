@@ -48,8 +48,10 @@ const READS: &[(&str, &[&str], What)] = &[
 ];
 
 /// Flags of which the guest's module, or what decides about later runs, is only warned where the guest can change it, those of commands that run no guest, and those of `inn serve`: a certificate, whose key may not lie where
-/// the guest is granted anything, and directories of files that are for everybody, out of which no link leads.
-const WARNED_OR_ALONE: &[&str] = &["key", "plug", "policy", "profile", "static", "tls-cert", "tls-key"];
+/// the guest is granted anything, and directories of files that are for everybody, out of which no link leads, and where sockets are handed over, to which
+/// no link that a guest has left may lead (tests of `inn serve`).
+const WARNED_OR_ALONE: &[&str] =
+    &["handover", "key", "plug", "policy", "profile", "static", "tls-cert", "tls-key"];
 
 /// What a flag names.
 #[derive(Clone, Copy, Debug)]

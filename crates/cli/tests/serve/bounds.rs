@@ -97,6 +97,31 @@ fn bodies_have_so_many_bytes_and_go_on() {
     assert_eq!(ask(server.address(), exact).body.len(), 1000);
 }
 
+/// Whoever is refused and goes on sending reads the answer all the same: the connection is not reset.
+#[test]
+fn who_still_sends_gets_the_answer_to_what_was_refused() {
+    let body = vec![b'x'; 6 << 20];
+    let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    let server = Server::of(&guests::hello(), &["--max-body", "1MiB"]);
+    let mut client = Client::connect(server.address());
+    // All of it is sent before anything is read.
+    assert!(client.sends([head.as_bytes(), &body].concat()));
+    assert_eq!(client.answer().unwrap().status, 413);
+    assert!(client.is_closed());
+    // What is no request at all has no end.
+    let mut client = Client::connect(server.address());
+    assert!(client.sends(["GET / HTTP/1.1\n".as_bytes(), &body].concat()));
+    assert_eq!(client.answer().unwrap().status, 400);
+    assert!(client.is_closed());
+    client.finish();
+    // Nobody is waited for longer than that.
+    let server = Server::of(&guests::hello(), &["--max-body", "1MiB", "--linger-time", "100ms"]);
+    let mut client = Client::connect(server.address());
+    client.send(head);
+    assert_eq!(client.answer().unwrap().status, 413);
+    while client.sends(&body) {}
+}
+
 /// A program that reads first is told of no end of a body that has none, and the client is told why.
 #[test]
 fn a_body_that_was_cut_short_looks_like_no_whole_one() {

@@ -35,6 +35,11 @@ impl Client {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
+    /// Sends bytes, and gives whether the server has taken them all.
+    pub(crate) fn sends(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// The next answer; none where the connection is closed instead.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let end = loop {

@@ -8,11 +8,15 @@ mod bounds;
 mod cgi;
 mod client;
 mod component;
+mod config;
 mod end;
 mod files;
+mod handover;
 mod http1;
 mod http2;
+mod log;
 mod planted;
+mod reload;
 mod requests;
 mod tls;
 
@@ -83,13 +87,21 @@ impl Server {
         Server::start(command, dir)
     }
 
-    fn start(mut command: Command, dir: tempfile::TempDir) -> Server {
+    fn start(command: Command, dir: tempfile::TempDir) -> Server {
+        Server::start_after(command, dir, |_| false)
+    }
+
+    /// [`Server::start`], where it says something first.
+    fn start_after(mut command: Command, dir: tempfile::TempDir, is_before: impl Fn(&str) -> bool) -> Server {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (told, stderr) = channel();
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(told.send(line))));
         let mut server = Server { child, addresses: Vec::new(), stderr, _dir: dir };
-        let first = server.line();
+        let mut first = server.line();
+        while is_before(&first) {
+            first = server.line();
+        }
         let address = first.strip_prefix("serving: ").unwrap_or_else(|| panic!("{first}"));
         server.addresses.push(address.to_owned());
         server

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::client::is_served;
-use crate::{Server, guests};
+use crate::{Server, guests, proxy_guest};
 
 /// Says something on standard error, and has the directory `logs` of what it is granted be a link to `../out` from then on.
 const PLANTER: &str = r#"(module
@@ -79,13 +79,14 @@ fn refused(dir: &Path, flags: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
 fn no_path_that_a_flag_names_goes_by_a_planted_link() {
     let of_tls = ["--tls-cert", "data/logs/cert.pem", "--tls-key", "data/logs/key.pem"];
     let of_tls: Vec<&str> = ["--dir", "data::/data::rw"].into_iter().chain(of_tls).collect();
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 8] = [
         &of_tls,
         &["--dir", "data::/data::rw", "--static", "/files=data/logs"],
-        &["--dir", "data::/data::rw", "--admin", "unix:data/logs/socket"],
         &["--policy", "policy.toml"],
         &["--dir", "data::/data::rw", "--dir", "data/logs::/logs::rw"],
         &["--dir", "data::/data::rw", "--listen", "unix:data/logs/socket"],
+        &["--dir", "data::/data::rw", "--admin", "unix:data/logs/socket"],
+        &["--dir", "data::/data::rw", "--handover", "data/logs/socket"],
         &["--dir", "data::/data::rw", "--cache", "data/logs/cache"],
     ];
     for flags in cases {
@@ -97,6 +98,40 @@ fn no_path_that_a_flag_names_goes_by_a_planted_link() {
         let stderr = String::from_utf8(ran.stderr).unwrap();
         assert!(stderr.contains("`logs`") && stderr.contains("symbolic link"), "{flags:?}: {stderr}");
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1, "{flags:?}");
+    }
+}
+
+/// A key that cannot be granted is a mistake on the command line, as for `inn run`.
+#[test]
+fn keys_that_cannot_be_granted_are_mistakes() {
+    for (guest, kind) in
+        [(guests::hello(), &["--cgi"][..]), (proxy_guest::component("(func $handle (param i32 i32))"), &[])]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("guest.wat"), guest).unwrap();
+        let mut inn = Command::new(env!("CARGO_BIN_EXE_inn"));
+        inn.arg("serve").args(kind).args(["--cache", "off", "--listen", "0", "--dir", "nosuch", "guest.wat"]);
+        let ran = inn.current_dir(dir.path()).output().unwrap();
+        let stderr = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("nosuch") && stderr.contains("help: "), "{stderr}");
+    }
+}
+
+/// Flags of other servers are answered by what is theirs here.
+#[test]
+fn flags_of_other_servers_are_known() {
+    for (flags, wanted) in [
+        (["--addr", "127.0.0.1:80"], "--listen"),
+        (["--port", "80"], "--listen"),
+        (["-p", "80"], "--listen"),
+        (["--max-concurrent-requests", "5"], "--max-requests"),
+    ] {
+        let inn = Command::new(env!("CARGO_BIN_EXE_inn")).arg("serve").args(flags).arg("guest.wat").output();
+        let ran = inn.unwrap();
+        let stderr = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(wanted), "{flags:?}: {stderr}");
     }
 }
 

@@ -74,7 +74,9 @@ impl Guest {
                 Some(0) => Ok(()),
                 Some(code) => Err(Failure::Guest(format!("the program exited with {code}"))),
                 None if error.trap() == Some(Trap::DeadlineExceeded) => {
-                    Err(Failure::Deadline(error.to_string()))
+                    let used_up =
+                        processor_time.filter(|_| store.processor_time_left() == Some(Duration::ZERO));
+                    Err(Failure::Deadline(error.to_string()).by_processor_time(used_up))
                 }
                 None => Err(Failure::Guest(error.to_string())),
             })

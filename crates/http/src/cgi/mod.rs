@@ -23,7 +23,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use innkeeper_engine::{Error, InstancePre, Linker, Module};
 use innkeeper_wasi::host::{OpenKeys, OwnKeys};
-use innkeeper_wasi::keys::{Keys, StdinKey, StdoutKey};
+use innkeeper_wasi::keys::{StdinKey, StdoutKey};
 use innkeeper_wasi::p1::threads::uses_threads;
 use innkeeper_wasi::p1::{Context, add_to_linker};
 use tokio::io::AsyncWriteExt as _;
@@ -63,8 +63,8 @@ impl Cgi {
     /// One that runs `module` with `keys`, of which standard input and output are those of a request.
     ///
     /// # Errors
-    /// An import that WASI does not have; keys that cannot be honoured; a module that starts threads, or has no `_start`.
-    pub fn new(module: &Module, keys: &Keys, name: String, limits: CgiLimits) -> Result<Cgi, Error> {
+    /// An import that WASI does not have; a module that starts threads, or has no `_start`.
+    pub fn new(module: &Module, keys: OpenKeys, name: String, limits: CgiLimits) -> Result<Cgi, Error> {
         if uses_threads(module) {
             return Err(Error::msg("it may start threads, which nobody could end with the request"));
         }
@@ -75,7 +75,7 @@ impl Cgi {
         add_to_linker(&mut linker, |context: &mut Context| context)?;
         let pre = linker.instantiate_pre(module)?;
         let words: Words = Arc::new(ToString::to_string);
-        Ok(Cgi { pre, keys: OpenKeys::open(keys)?, name, limits, words })
+        Ok(Cgi { pre, keys, name, limits, words })
     }
 
     /// Has what its programs are denied told in these words.

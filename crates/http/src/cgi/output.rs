@@ -112,9 +112,7 @@ impl http_body::Body for Output {
             self.has_ended = true;
             return Poll::Ready(match outcome {
                 Ok(()) => None,
-                Err(Failure::Guest(reason) | Failure::Deadline(reason) | Failure::Exhausted(reason)) => {
-                    Some(Err(reason.into()))
-                }
+                Err(failure) => Some(Err(failure.to_string().into())),
             });
         }
         Poll::Ready(Some(Ok(Frame::data(self.take()))))

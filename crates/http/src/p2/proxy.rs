@@ -123,6 +123,8 @@ impl Proxy {
         Ok(Box::pin(async move {
             let result =
                 call(&mut store, (&pre, &function), (request, scheme), (&answer, &told.account)).await;
+            let used_up = processor_time.filter(|_| store.processor_time_left() == Some(Duration::ZERO));
+            let result = result.map_err(|failure| failure.by_processor_time(used_up));
             if let Err(failure) = &result {
                 // Before its handles are closed, which is as good as dropping what it had not finished.
                 answer.fail_body(ErrorCode::InternalError(Some(failure.to_string())));

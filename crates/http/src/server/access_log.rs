@@ -13,9 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{Request, StatusCode, Version};
 
 use super::account::{Account, InstanceUse, Told};
+use super::bound::Bound;
 use super::events::FailedRequest;
 use super::json::string;
-use super::metrics::{Metrics, Outcome};
+use super::metrics::Outcome;
 use super::serving::Serving;
 use super::trace_context::TraceContext;
 use super::when::{common_time, rfc3339};
@@ -110,15 +111,21 @@ pub(super) struct Entry {
     begin: Instant,
     began: SystemTime,
     peer: Option<IpAddr>,
-    method: String,
-    target: String,
-    version: Version,
+    /// None where the head could not be read.
+    head: Option<Head>,
     trace: String,
     status: Option<StatusCode>,
     bytes: u64,
     /// How many the answer says that there are: with the last of them it is complete, and nobody asks for an end.
     length: Option<u64>,
     is_complete: bool,
+}
+
+/// What a request's head has said.
+struct Head {
+    method: String,
+    target: String,
+    version: Version,
 }
 
 impl Entry {
@@ -136,15 +143,40 @@ impl Entry {
             begin: Instant::now(),
             began: SystemTime::now(),
             peer,
-            method: request.method().as_str().to_owned(),
-            target: target.to_owned(),
-            version: request.version(),
+            head: Some(Head {
+                method: request.method().as_str().to_owned(),
+                target: target.to_owned(),
+                version: request.version(),
+            }),
             trace: trace.trace().to_owned(),
             status: None,
             bytes: 0,
             length: None,
             is_complete: false,
         }
+    }
+
+    /// Writes the line of a head that nobody could read, to which this was answered.
+    pub(super) fn unread(
+        serving: Arc<Serving>,
+        (peer, trace): (Option<IpAddr>, &TraceContext),
+        (status, note): (StatusCode, &str),
+    ) {
+        let account = Account::default();
+        account.note(note);
+        drop(Entry {
+            serving,
+            account,
+            begin: Instant::now(),
+            began: SystemTime::now(),
+            peer,
+            head: None,
+            trace: trace.trace().to_owned(),
+            status: Some(status),
+            bytes: 0,
+            length: None,
+            is_complete: true,
+        });
     }
 
     /// The answer has begun.
@@ -170,9 +202,15 @@ impl Entry {
         self.account.note(reason);
     }
 
-    /// The metrics of the server whose request it is.
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.serving.metrics
+    /// A bound is why it is not.
+    pub(super) fn limited(&self, bound: Bound, what: &str) {
+        self.serving.metrics.hit(bound);
+        self.note(&bound.said(what, &self.serving.limits));
+    }
+
+    /// A bound is why it is not, which has been counted.
+    pub(super) fn was_limited(&self, bound: Bound, what: &str) {
+        self.note(&bound.said(what, &self.serving.limits));
     }
 
     /// Keeps what whoever looks after the server may want to know of it.
@@ -185,11 +223,15 @@ impl Entry {
         if !has_failed && !is_refused {
             return;
         }
+        let (method, target) = match &self.head {
+            Some(head) => (head.method.clone(), &*head.target),
+            None => Default::default(),
+        };
         events.failed(FailedRequest {
             time: self.began,
             guest: guest.to_owned(),
-            method: self.method.clone(),
-            path: self.target.split('?').next().unwrap_or_default().to_owned(),
+            method,
+            path: target.split('?').next().unwrap_or_default().to_owned(),
             status: self.status.map_or(0, |status| status.as_u16()),
             note: told.note.clone().unwrap_or_default(),
             trace: self.trace.clone(),
@@ -214,9 +256,11 @@ impl Entry {
         if let Some(peer) = self.peer {
             field("peer", &peer.to_string());
         }
-        field("method", &self.method);
-        field("target", &self.target);
-        field("version", &format!("{:?}", self.version));
+        if let Some(Head { method, target, version }) = &self.head {
+            field("method", method);
+            field("target", target);
+            field("version", &format!("{version:?}"));
+        }
         if let Some(guest) = &told.guest {
             field("guest", guest);
         }
@@ -252,14 +296,11 @@ impl Entry {
     fn common(&self) -> String {
         let peer = self.peer.map_or_else(|| String::from("-"), |peer| peer.to_string());
         let status = self.status.map_or_else(|| String::from("-"), |status| status.as_u16().to_string());
-        let target = escaped(&self.target);
-        format!(
-            "{peer} - - [{}] \"{} {target} {:?}\" {status} {}\n",
-            common_time(self.began),
-            self.method,
-            self.version,
-            self.bytes
-        )
+        let line = self.head.as_ref().map_or_else(
+            || String::from("-"),
+            |head| format!("{} {} {:?}", head.method, escaped(&head.target), head.version),
+        );
+        format!("{peer} - - [{}] \"{line}\" {status} {}\n", common_time(self.began), self.bytes)
     }
 }
 

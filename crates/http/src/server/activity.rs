@@ -31,6 +31,8 @@ struct State {
     head: Option<Instant>,
     /// Since when the client takes nothing of what is there for it.
     stuck: Option<Instant>,
+    /// Since when everything has been said, and what its client still sends is thrown away.
+    lingers: Option<Instant>,
     is_evicted: bool,
     /// Whether the client is to be told that its head has taken too long.
     is_late: bool,
@@ -46,6 +48,8 @@ pub(super) enum Overdue {
     Head,
     /// The client takes nothing of its answer.
     Stuck,
+    /// Everything has been said, and the client goes on sending.
+    Lingering,
     /// It is not, but one of its requests may be: [`Activity::look`].
     Unknown,
 }
@@ -69,6 +73,7 @@ impl Activity {
             is_http2: false,
             head: None,
             stuck: None,
+            lingers: None,
             is_evicted: false,
             is_late: false,
             waker: None,
@@ -111,9 +116,27 @@ impl Activity {
         }
     }
 
+    /// Everything has been said, and something more of what its client sends is waited for.
+    pub(super) fn lingers(&self) {
+        self.state().lingers.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether there has been no request.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.state().served == 0
+    }
+
+    /// Whether everything has been said, and something is waited for.
+    pub(super) fn is_lingering(&self) -> bool {
+        self.state().lingers.is_some()
+    }
+
     /// When the connection is to be closed, as things stand, and why.
     pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Overdue) {
         let state = self.state();
+        if let Some(since) = state.lingers {
+            return (since + limits.linger_time, Overdue::Lingering);
+        }
         let stuck = state.stuck.map(|since| (since + limits.body_time, Overdue::Stuck));
         let waits = match state.head {
             _ if !state.flows.is_empty() => (state.next_look, Overdue::Unknown),
@@ -136,11 +159,12 @@ impl Activity {
         first <= now
     }
 
-    /// Has the client told that its head has taken too long, by whoever reads next.
-    pub(super) fn set_late(&self) {
+    /// Has the client told that its head has taken too long, by whoever reads next, and gives whether it is.
+    pub(super) fn set_late(&self) -> bool {
         let mut state = self.state();
         // One that has said nothing is told nothing.
         state.is_late = state.head.is_some() && !state.is_http2;
+        state.is_late
     }
 
     /// Whether it is to be told so now, which is said once.

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Limits;
 use super::activity::Activity;
+use super::bound::Bound;
 use super::flow::Flow;
-use super::metrics::{Bound, Metrics};
+use super::metrics::Metrics;
 
 /// How often it is looked for slow requests while others wait.
 const LOOK_TIME: Duration = Duration::from_millis(100);

@@ -10,8 +10,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::access_log::Entry;
 use super::activity::UnderWay;
+use super::bound::Bound;
 use super::flow::Flow;
-use super::metrics::Bound;
 use super::pieces::Pieces;
 use crate::{Body, BodyError, Place};
 
@@ -27,6 +27,9 @@ pub(super) struct Answer {
     _admitted: Option<Place>,
     _under_way: UnderWay,
 }
+
+/// Why an answer is cut short at its deadline.
+const TIME_IS_OVER: &str = "the request's time is over";
 
 /// What an [`Answer`] is made of besides its body.
 pub(super) struct Parts {
@@ -76,10 +79,8 @@ impl http_body::Body for Answer {
         let given = std::mem::take(&mut self.given);
         self.flow.answer_taken(given);
         if self.deadline.as_mut().poll(cx).is_ready() {
-            let reason = "the request's time is over";
-            self.entry.metrics().hit(Bound::Timeout);
-            self.entry.note(reason);
-            return Poll::Ready(Some(Err(reason.into())));
+            self.entry.limited(Bound::Timeout, TIME_IS_OVER);
+            return Poll::Ready(Some(Err(TIME_IS_OVER.into())));
         }
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
@@ -92,6 +93,10 @@ impl http_body::Body for Answer {
                 if self.body.is_end_stream() {
                     self.entry.completed();
                 }
+            }
+            // Of the two who watch the deadline, the guest's may be the first.
+            Some(Err(_)) if self.flow.deadline() <= Instant::now() => {
+                self.entry.limited(Bound::Timeout, TIME_IS_OVER);
             }
             Some(Err(error)) => self.entry.note(&error.to_string()),
         }
@@ -110,7 +115,7 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         if self.flow.is_cut() {
-            self.entry.note("its client is slow, and others wait");
+            self.entry.was_limited(Bound::MinRate, "its client is slow, and others wait");
         }
         // What its guest may still do waits for no client.
         self.flow.answer_taken(self.given);

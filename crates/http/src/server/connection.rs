@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -11,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::{Activity, Overdue};
+use super::bound::Bound;
 use super::exchange::Answering;
-use super::metrics::{Bound, Metrics};
+use super::metrics::Metrics;
 use super::serving::Serving;
 use super::transport::Transport;
 use super::{Limits, Stop};
@@ -30,9 +32,14 @@ const LEAST_BUFFER_BYTES: usize = 8192;
 /// The most that is read at once.
 const MOST_READ_BYTES: usize = 512 << 10;
 
+/// How long a connection that has had no request may wait for its first when the server is to end: its client may have sent one already.
+pub(super) const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
+
 /// A connection that is being served. It ends when the client has closed it, when a deadline has passed, when its place is needed and when the server ends.
 pub(super) struct Connection<S: Stream> {
     connection: Pin<Box<Driven<S>>>,
+    /// What is said of heads that nobody could read.
+    answering: Answering,
     activity: Arc<Activity>,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -42,6 +49,8 @@ pub(super) struct Connection<S: Stream> {
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Since when it has been told to end with the requests that it has.
     is_closing: bool,
+    /// When it is told so, where it waits for its first request though the server is to end.
+    first_request_until: Option<Instant>,
 }
 
 type Driven<S> = auto::Connection<'static, TokioIo<Transport<S>>, Answering, TokioExecutor>;
@@ -64,10 +73,11 @@ impl<S: Stream> Connection<S> {
         // Whoever reads a head has said before that it is too long.
         let longest = longest.saturating_mul(2).saturating_add(MOST_READ_BYTES);
         let io = TokioIo::new(Transport::new(stream, Arc::clone(&activity), longest));
-        let connection = protocol(limits).serve_connection(io, answering).into_owned();
+        let connection = protocol(limits).serve_connection(io, answering.clone()).into_owned();
         let (for_drain, for_end) = (stop.clone(), stop.clone());
         Connection {
             connection: Box::pin(connection),
+            answering,
             activity,
             limits: limits.clone(),
             metrics: Arc::clone(&serving.metrics),
@@ -76,13 +86,17 @@ impl<S: Stream> Connection<S> {
             draining: Box::pin(async move { for_drain.draining().await }),
             ended: Box::pin(async move { for_end.ended().await }),
             is_closing: false,
+            first_request_until: None,
         }
     }
 
     /// Whether a deadline has passed for good.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
-            let (at, why) = self.activity.deadline(&self.limits);
+            let (mut at, mut why) = self.activity.deadline(&self.limits);
+            if let Some(until) = self.first_request_until.filter(|until| *until < at) {
+                (at, why) = (until, Overdue::Idle);
+            }
             // The timer is set forward only when it has rung: most requests are shorter than that.
             if at < self.timer.deadline() {
                 self.timer.as_mut().reset(at);
@@ -103,11 +117,16 @@ impl<S: Stream> Connection<S> {
                 Overdue::Unknown => continue,
                 Overdue::Head => {
                     self.metrics.hit(Bound::HeaderTime);
-                    self.activity.set_late();
+                    if self.activity.set_late() {
+                        self.answering.late_head();
+                    }
                     // It reads next, and so the client is told.
-                    let _ = self.connection.as_mut().poll(cx);
-                    return true;
+                    if self.connection.as_mut().poll(cx).is_ready() || !self.activity.is_lingering() {
+                        return true;
+                    }
+                    continue;
                 }
+                Overdue::Lingering => return true,
                 Overdue::Stuck => {
                     self.metrics.hit(Bound::BodyTime);
                     return true;
@@ -139,10 +158,16 @@ impl<S: Stream> Future for Connection<S> {
         if let Poll::Ready(outcome) = this.connection.as_mut().poll(cx) {
             if let Err(error) = outcome {
                 log::debug!("connection ended: {error}");
+                if let Some(error) = error.downcast_ref::<hyper::Error>() {
+                    this.answering.unread_head(error);
+                }
             }
             return Poll::Ready(());
         }
-        if !this.is_closing && this.stop.is_draining() {
+        if !this.is_closing && this.stop.is_draining() && this.activity.is_fresh() {
+            this.first_request_until.get_or_insert_with(|| Instant::now() + FIRST_REQUEST_TIME);
+        } else if !this.is_closing && this.stop.is_draining() {
+            this.first_request_until = None;
             this.is_closing = true;
             this.connection.as_mut().graceful_shutdown();
             if this.connection.as_mut().poll(cx).is_ready() {

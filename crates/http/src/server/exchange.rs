@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, RETRY_AFTER};
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio::time::timeout_at;
 
+use super::Limits;
 use super::access_log::Entry;
 use super::account::Account;
 use super::activity::{Activity, UnderWay};
 use super::answer::Answer;
+use super::bound::{Bound, processor_time_is_used};
 use super::flow::Flow;
-use super::metrics::Bound;
-use super::request_body::{RequestBody, Trouble};
+use super::request_body::{Refusal, RequestBody, Trouble};
 use super::serving::Serving;
 use super::trace_context::TraceContext;
 use crate::{Arrival, Body, Failure, Place, Response, empty, full};
@@ -64,6 +65,38 @@ impl Service<Request<Incoming>> for Answering {
 }
 
 impl Answering {
+    /// Writes down that the connection has ended with a head that could not be read, where this is why; whoever read it has answered.
+    pub(super) fn unread_head(&self, error: &hyper::Error) {
+        if !error.is_parse() {
+            return;
+        }
+        let limits = &self.serving.limits;
+        let (status, note) = match error.is_parse_too_large() {
+            true => {
+                self.serving.metrics.hit(Bound::Header);
+                let note = Bound::Header.said("the request's head is too large", limits);
+                // There is no other way to ask which it was.
+                let is_target = error.to_string().contains("URI");
+                let status = if is_target { StatusCode::URI_TOO_LONG } else { HEAD_TOO_LARGE };
+                (status, note)
+            }
+            false => (StatusCode::BAD_REQUEST, format!("the request's head is not in order: {error}")),
+        };
+        self.no_request(status, &note);
+    }
+
+    /// Writes down that a head has taken too long.
+    pub(super) fn late_head(&self) {
+        let note = Bound::HeaderTime.said("the request's head takes too long", &self.serving.limits);
+        self.no_request(StatusCode::REQUEST_TIMEOUT, &note);
+    }
+
+    fn no_request(&self, status: StatusCode, note: &str) {
+        let trace = TraceContext::of(&HeaderMap::new());
+        let peer = self.peer.map(|peer| peer.ip());
+        Entry::unread(Arc::clone(&self.serving), (peer, &trace), (status, note));
+    }
+
     async fn answer(
         self,
         mut request: Request<Incoming>,
@@ -81,8 +114,11 @@ impl Answering {
         let mut entry = Entry::begin(Arc::clone(serving), &request, peer, &trace, account.clone());
         let mut admitted = None;
         let response = match refused(&request, limits) {
-            Some(status) => {
-                serving.count(status);
+            Some((status, bound, reason)) => {
+                match bound {
+                    Some(bound) => entry.limited(bound, reason),
+                    None => entry.note(reason),
+                }
                 refusal(status, is_http1)
             }
             None => match timeout_at(deadline, serving.admission.enter(limits, (&flow, &self.activity)))
@@ -92,7 +128,7 @@ impl Answering {
             {
                 None => {
                     serving.metrics.hit(Bound::Queue);
-                    account.note("no room for another request");
+                    account.note(&no_room(limits));
                     refusal(StatusCode::SERVICE_UNAVAILABLE, false)
                 }
                 Some(place) => {
@@ -139,12 +175,12 @@ impl Answering {
         let handling = Unwinding(AssertUnwindSafe(self.serving.handler.handle(request, arrival)));
         let outcome = timeout_at(deadline, handling).await;
         // What the guest makes of a body that was cut short is no answer to the request.
-        if let Some(status) = trouble.status() {
+        if let Some((status, bound, reason)) = trouble.of(flow) {
             // Whoever cut it has counted that.
-            if !flow.is_cut() {
-                self.serving.count(status);
+            if let Some(bound) = bound.filter(|bound| *bound != Bound::MinRate) {
+                self.serving.metrics.hit(bound);
             }
-            account.note("the request's body was not taken as a whole");
+            account.note(&bound.map_or_else(|| reason.to_owned(), |bound| bound.said(reason, limits)));
             return refusal(status, is_http1);
         }
         match outcome {
@@ -152,7 +188,14 @@ impl Answering {
             Ok(Some(Err(failure))) => {
                 let (status, reason) = match failure {
                     Failure::Guest(reason) => (StatusCode::INTERNAL_SERVER_ERROR, reason),
-                    Failure::Deadline(reason) => (StatusCode::GATEWAY_TIMEOUT, reason),
+                    Failure::Deadline(reason) => {
+                        self.serving.metrics.hit(Bound::Timeout);
+                        (StatusCode::GATEWAY_TIMEOUT, Bound::Timeout.said(reason, limits))
+                    }
+                    Failure::ProcessorTime(limit) => {
+                        self.serving.metrics.hit(Bound::Cpu);
+                        (StatusCode::GATEWAY_TIMEOUT, processor_time_is_used(limit))
+                    }
                     Failure::Exhausted(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
                 };
                 account.note(&reason);
@@ -164,28 +207,25 @@ impl Answering {
             }
             Err(_) => {
                 self.serving.metrics.hit(Bound::Timeout);
-                account.note("there was no answer in time");
+                account.note(&Bound::Timeout.said("there was no answer in time", limits));
                 refusal(StatusCode::GATEWAY_TIMEOUT, false)
             }
         }
     }
 }
 
-impl Serving {
-    /// Counts the limit that such a status is the answer to, if it is.
-    fn count(&self, status: StatusCode) {
-        let bound = match status {
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Bound::Header,
-            StatusCode::PAYLOAD_TOO_LARGE => Bound::Body,
-            StatusCode::REQUEST_TIMEOUT => Bound::BodyTime,
-            _ => return,
-        };
-        self.metrics.hit(bound);
-    }
+/// What a request with too large a head is answered.
+const HEAD_TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+
+/// Why a request is sent away.
+fn no_room(limits: &Limits) -> String {
+    let bounds = [Bound::Requests, Bound::Queue, Bound::QueueTime];
+    let [requests, queue, time] = bounds.map(|bound| bound.value(limits));
+    format!("no room for another request: {requests}, {queue}, {time}")
 }
 
-/// Why a request is refused that nobody has looked at yet.
-fn refused(request: &Request<Incoming>, limits: &super::Limits) -> Option<StatusCode> {
+/// Why a request is refused that nobody has looked at yet: the answer, the bound that it is over, and the reason.
+fn refused(request: &Request<Incoming>, limits: &Limits) -> Option<Refusal> {
     let headers = request.headers();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let head_bytes =
@@ -193,16 +233,16 @@ fn refused(request: &Request<Incoming>, limits: &super::Limits) -> Option<Status
     if u64::try_from(head_bytes).is_ok_and(|bytes| bytes > u64::from(limits.max_header_bytes))
         || headers.len() > limits.max_headers
     {
-        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        return Some((HEAD_TOO_LARGE, Some(Bound::Header), "the request's head is too large"));
     }
     if *request.method() == Method::CONNECT {
-        return Some(StatusCode::NOT_IMPLEMENTED);
+        return Some((StatusCode::NOT_IMPLEMENTED, None, "this is no proxy"));
     }
     if !names_one_host(request) {
-        return Some(StatusCode::BAD_REQUEST);
+        return Some((StatusCode::BAD_REQUEST, None, "it is not clear which host the request is for"));
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    (length? > limits.max_body_bytes).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+    (length? > limits.max_body_bytes).then_some(Trouble::TOO_LARGE)
 }
 
 /// Whether it is clear whom a request is for: RFC 9112, sections 3.2 and 3.3; RFC 9113, section 8.3.1.

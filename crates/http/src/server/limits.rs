@@ -26,6 +26,8 @@ pub struct Limits {
     pub header_time: Duration,
     /// How long a connection may be without a request after its last one.
     pub idle_time: Duration,
+    /// For how long is read what a client still sends when its last answer has been sent: it could lose that otherwise.
+    pub linger_time: Duration,
     /// How long a body may stand still, whichever way it goes, while somebody waits for it: 408 for one of a request.
     pub body_time: Duration,
     /// How long a request may take, from its head to the last byte of its answer: 504 for one without an answer by then.
@@ -57,6 +59,7 @@ impl Default for Limits {
             max_body_bytes: 64 << 20,
             header_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(60),
+            linger_time: Duration::from_secs(5),
             body_time: Duration::from_secs(20),
             request_time: Duration::from_secs(60),
             slow_time: Duration::from_secs(1),

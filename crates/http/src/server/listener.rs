@@ -4,10 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 use rustix::net::{AddressFamily, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -39,13 +41,15 @@ enum Kind {
 
 /// A socket of the file system that this process has made. Its directory stays open: by then its path may lead elsewhere.
 #[derive(Debug)]
-struct Made {
+pub(super) struct Made {
     directory: OwnedFd,
     name: OsString,
     /// Device and number of the socket: another may be in its place by then.
     identity: (u64, u64),
     /// For messages.
     path: PathBuf,
+    /// Whether another process has it: then it stays.
+    has_gone: OnceLock<Arc<AtomicBool>>,
 }
 
 /// A connection that has been accepted.
@@ -68,14 +72,10 @@ impl Listener {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).await.map(Kind::Tcp),
             Address::Unix(path) => {
-                let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+                let (directory, name) = place(path)?;
                 remove_abandoned(&directory, &name)?;
                 let listener = UnixListener::bind(within(&directory, &name))?;
-                let identity = socket_identity(&directory, &name).ok_or(io::ErrorKind::NotFound)?;
-                Ok(Kind::Unix(listener, Some(Made { directory, name, identity, path: path.clone() })))
+                Made::at(path).map(|made| Kind::Unix(listener, Some(made)))
             }
         }
         .map(Listener::plain)
@@ -108,6 +108,30 @@ impl Listener {
         let process = pidfd_open(getpid(), PidfdFlags::empty())?;
         let descriptors = FIRST_ACTIVATED..FIRST_ACTIVATED + count;
         descriptors.map(|fd| Listener::of(pidfd_getfd(&process, fd, PidfdGetfdFlags::empty())?)).collect()
+    }
+
+    /// That of a socket which another process has had at this address. One of the file system is removed at this one's end.
+    pub(super) fn inherited(socket: OwnedFd, address: &Address) -> io::Result<Listener> {
+        let mut listener = Listener::of(socket)?;
+        if let (Kind::Unix(_, made), Address::Unix(path)) = (&mut listener.kind, address) {
+            *made = Some(Made::at(path)?);
+        }
+        Ok(listener)
+    }
+
+    /// What its socket is called where it is handed over, as [`Address::name`] has it.
+    pub(super) fn name(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Tcp(listener) => listener.local_addr().ok().map(|address| Address::Tcp(address).name())?,
+            Kind::Unix(_, made) => made.as_ref().map(|made| unix_name(made.identity)),
+        }
+    }
+
+    /// Has its socket of the file system left where it is, once that is so.
+    pub(super) fn may_go(&self, has_gone: &Arc<AtomicBool>) {
+        if let Kind::Unix(_, Some(made)) = &self.kind {
+            let _ = made.has_gone.set(Arc::clone(has_gone));
+        }
     }
 
     /// One of a socket that listens already.
@@ -170,6 +194,65 @@ impl fmt::Display for Listener {
     }
 }
 
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::Tcp(listener) => listener.as_fd(),
+            Kind::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Address {
+    /// What its socket is called between two processes; none where there is none, or the system chooses.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Address::Tcp(address) => (address.port() != 0).then(|| format!("tcp {address}")),
+            Address::Unix(path) => {
+                let (directory, name) = place(path).ok()?;
+                socket_identity(&directory, &name).map(unix_name)
+            }
+        }
+    }
+}
+
+impl Made {
+    /// The socket that is at this path.
+    fn at(path: &Path) -> io::Result<Made> {
+        let (directory, name) = place(path)?;
+        let identity = socket_identity(&directory, &name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Made { directory, name, identity, path: path.to_owned(), has_gone: OnceLock::new() })
+    }
+
+    /// One of this process's own, whatever listens at its path. There is one of both at any time.
+    pub(super) fn in_place_of(path: &Path) -> io::Result<(std::os::unix::net::UnixListener, Made)> {
+        let (directory, name) = place(path)?;
+        if socket_identity(&directory, &name).is_none()
+            && statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let mut new = name.clone();
+        new.push(format!(".{}", getpid().as_raw_nonzero()));
+        let _ = unlinkat(&directory, &new, AtFlags::empty());
+        let listener = std::os::unix::net::UnixListener::bind(within(&directory, &new))?;
+        renameat(&directory, &new, &directory, &name)?;
+        Made::at(path).map(|made| (listener, made))
+    }
+}
+
+/// The directory of a socket of the file system, and its name there.
+fn place(path: &Path) -> io::Result<(OwnedFd, OsString)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok((openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())?, name))
+}
+
+fn unix_name((device, number): (u64, u64)) -> String {
+    format!("unix {device}:{number}")
+}
+
 /// A path to a file of an open directory.
 fn within(directory: &OwnedFd, name: &OsStr) -> PathBuf {
     Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
@@ -195,7 +278,8 @@ fn remove_abandoned(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        if socket_identity(&self.directory, &self.name) == Some(self.identity) {
+        let has_gone = self.has_gone.get().is_some_and(|gone| gone.load(Ordering::SeqCst));
+        if !has_gone && socket_identity(&self.directory, &self.name) == Some(self.identity) {
             let _ = unlinkat(&self.directory, &self.name, AtFlags::empty());
         }
     }

@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::account::{InstanceUse, Told};
+use super::bound::Bound;
 
 /// Seconds of a request, by which they are told apart.
 const SECONDS: [f64; 17] = [
@@ -26,35 +27,6 @@ const SECONDS: [f64; 17] = [
 /// Bytes that a guest has had inn hold at the most, by which they are told apart: 64 KiB to 4 GiB.
 fn byte_bounds() -> impl Iterator<Item = f64> {
     (16..=32).step_by(2).map(|power| f64::from(power).exp2())
-}
-
-/// A bound that took effect, by the flag that sets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
-    Connections,
-    Queue,
-    Header,
-    HeaderTime,
-    Body,
-    BodyTime,
-    MinRate,
-    Timeout,
-}
-
-impl Bound {
-    /// Without the hyphens before it.
-    fn flag(self) -> &'static str {
-        match self {
-            Bound::Connections => "max-connections",
-            Bound::Queue => "max-queue",
-            Bound::Header => "max-header",
-            Bound::HeaderTime => "header-time",
-            Bound::Body => "max-body",
-            Bound::BodyTime => "body-time",
-            Bound::MinRate => "min-rate",
-            Bound::Timeout => "timeout",
-        }
-    }
 }
 
 /// All that is counted.

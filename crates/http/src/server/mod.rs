@@ -12,12 +12,14 @@ mod activity;
 mod admin;
 mod admission;
 mod answer;
+pub(crate) mod bound;
 mod connection;
 mod connections;
 mod events;
 mod exchange;
 mod flow;
 mod framing;
+mod handover;
 mod json;
 mod limits;
 mod listener;
@@ -32,8 +34,10 @@ mod trace_context;
 mod transport;
 mod when;
 
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -45,6 +49,7 @@ use tokio_rustls::server::TlsStream;
 
 pub use access_log::{AccessLog, LogFormat};
 pub use account::{Account, InstanceUse};
+pub use handover::{Inherited, Offer};
 pub use limits::Limits;
 pub use listener::{Address, Listener};
 pub use notify::notify;
@@ -54,12 +59,13 @@ pub use tls::{Tls, TlsError};
 use crate::Handler;
 use activity::Activity;
 use admission::Admission;
-use connection::{Connection, Stream};
+use bound::Bound;
+use connection::{Connection, FIRST_REQUEST_TIME, Stream};
 use connections::Connections;
 use events::Events;
 use exchange::Answering;
 use listener::Accepted;
-use metrics::{Bound, Metrics};
+use metrics::Metrics;
 use serving::Serving;
 
 /// How long nobody is accepted after the system had no room for a connection.
@@ -128,7 +134,7 @@ async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Se
     loop {
         let accepted = tokio::select! {
             biased;
-            () = serving.stop.draining() => return,
+            () = serving.stop.draining() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -142,7 +148,19 @@ async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Se
             }
         }
     }
+    // Those that have come by now, which would be reset with the socket's end.
+    for _ in 0..MOST_QUEUED {
+        let mut accept = pin!(listener.accept());
+        match poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await {
+            Poll::Ready(Ok(accepted)) => begin(&serving, accepted, (local, tls.clone()), &working),
+            Poll::Ready(Err(error)) if is_of_connection(&error) => {}
+            Poll::Ready(Err(_)) | Poll::Pending => return,
+        }
+    }
 }
+
+/// As many as the system queues.
+const MOST_QUEUED: usize = 1024;
 
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -202,7 +220,12 @@ async fn encrypted(
     stream: TcpStream,
     (tls, activity): (&Tls, &Activity),
 ) -> Option<TlsStream<TcpStream>> {
-    let evicted = std::future::poll_fn(|cx| match activity.is_evicted(cx.waker()) {
+    // Its client may be about to send what it has connected for.
+    let given_up = async {
+        serving.stop.draining().await;
+        sleep(FIRST_REQUEST_TIME).await;
+    };
+    let evicted = poll_fn(|cx| match activity.is_evicted(cx.waker()) {
         true => Poll::Ready(()),
         false => Poll::Pending,
     });
@@ -216,6 +239,6 @@ async fn encrypted(
             Err(_) => None,
         },
         () = evicted => None,
-        () = serving.stop.draining() => None,
+        () = given_up => None,
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Limits;
+use super::bound::Bound;
 use super::flow::Flow;
 use crate::BodyError;
 
@@ -20,9 +21,28 @@ use crate::BodyError;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trouble(Arc<AtomicU16>);
 
+/// What is answered to a request that is refused, the bound that it is over, and the reason.
+pub(super) type Refusal = (StatusCode, Option<Bound>, &'static str);
+
 impl Trouble {
-    /// What the client is told.
-    pub(super) fn status(&self) -> Option<StatusCode> {
+    /// More than a body may have.
+    pub(super) const TOO_LARGE: Refusal =
+        (StatusCode::PAYLOAD_TOO_LARGE, Some(Bound::Body), "the request's body is too large");
+
+    /// What the client is told, and why, of a request that has gone on like this.
+    pub(super) fn of(&self, flow: &Flow) -> Option<Refusal> {
+        let status = self.status()?;
+        Some(match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Trouble::TOO_LARGE,
+            StatusCode::REQUEST_TIMEOUT if flow.is_cut() => {
+                (status, Some(Bound::MinRate), "the request's body comes slowly, and others wait")
+            }
+            StatusCode::REQUEST_TIMEOUT => (status, Some(Bound::BodyTime), "the request's body stands still"),
+            _ => (status, None, "the request's body ended before its end"),
+        })
+    }
+
+    fn status(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.0.load(Ordering::Relaxed)).ok()
     }
 

@@ -1,4 +1,7 @@
 //! What a connection's bytes go through: it notes when some come and when none are taken, and lets nothing pass that `framing` refuses.
+//!
+//! At the end it reads what its client still sends, for a while, and throws it away: to close a connection that has unread bytes is to reset it, and then a client that was still sending loses the answer
+//! to what was refused (RFC 9112, section 9.6).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,7 +20,12 @@ pub(super) struct Transport<S> {
     framing: Framing,
     /// What is read next, and is the last of all.
     last: Option<&'static [u8]>,
+    /// Whether everything has been said.
+    is_shut: bool,
 }
+
+/// Bytes that are thrown away at a time.
+const DISCARDED_BYTES: usize = 8 << 10;
 
 /// What is read in the place of a line that was refused, and of all behind it: no head has such a line, and whoever waits for a head's end before looking at it finds one.
 const NO_HEAD: &[u8] = b"\0\r\n\r\n";
@@ -31,7 +39,7 @@ const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconne
 impl<S> Transport<S> {
     /// Lines that are longer are refused, if nobody has refused them before.
     pub(super) fn new(stream: S, activity: Arc<Activity>, max_line_bytes: usize) -> Transport<S> {
-        Transport { stream, activity, framing: Framing::new(max_line_bytes), last: None }
+        Transport { stream, activity, framing: Framing::new(max_line_bytes), last: None, is_shut: false }
     }
 
     fn note<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -78,7 +86,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
+impl<S: AsyncRead + Unpin> Transport<S> {
+    /// Throws away what comes, until nothing more is to be expected.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; DISCARDED_BYTES];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending if self.framing.is_within_message() => {
+                    self.activity.lingers();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let _ = self.framing.admit(buffer.filled());
+                }
+                Poll::Pending | Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(outcome)
@@ -103,7 +131,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.note(outcome)
+        let this = &mut *self;
+        if !this.is_shut {
+            let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
+            ready!(this.note(outcome))?;
+            this.is_shut = true;
+        }
+        this.poll_discard(cx).map(Ok)
     }
 }

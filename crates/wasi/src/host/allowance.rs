@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "component")]
+use std::task::Poll;
 
 use super::Host;
 use super::error::Error;
@@ -145,6 +147,31 @@ impl Host {
         let result = write(buffers);
         unwritten.settle(&result);
         result
+    }
+}
+
+#[cfg(feature = "component")]
+impl Host {
+    /// Lets `write` write as many of the bytes as the guest may still write, to what is no handle of the system's. Where it cannot now, nothing is used up.
+    ///
+    /// # Errors
+    /// [`Error::Quota`] if the guest may write nothing more.
+    pub(crate) fn poll_within_allowance<E>(
+        &self,
+        bytes: &[u8],
+        write: impl FnOnce(&[u8]) -> Poll<Result<usize, E>>,
+    ) -> Poll<Result<Result<usize, E>, Error>> {
+        let buffers = [IoSlice::new(bytes)];
+        let mut allowed = match self.take_allowance(&buffers) {
+            Ok(allowed) => allowed,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        let (buffers, unwritten) = allowed.parts();
+        let outcome = write(buffers.first().map_or(&[][..], |buffer| &**buffer));
+        if let Poll::Ready(Ok(count)) = &outcome {
+            unwritten.settle(&Ok(*count));
+        }
+        outcome.map(Ok)
     }
 }
 

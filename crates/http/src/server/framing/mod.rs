@@ -140,6 +140,15 @@ impl Framing {
         }
     }
 
+    /// Whether more has to come of a message that has begun, or of one that was refused.
+    pub(super) fn is_within_message(&self) -> bool {
+        match &self.state {
+            State::Start(_) | State::Head(_) => self.is_in_head(),
+            State::Http2 => false,
+            _ => true,
+        }
+    }
+
     /// Reads on until a line's end, and gives how many bytes that is.
     fn line(&mut self, rest: &[u8]) -> Result<usize, Ambiguous> {
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context as Polling, Poll};
 use std::time::Duration;
 
 use innkeeper_component::{Borrowed, Resource};
@@ -146,7 +146,7 @@ impl OutputStream {
                 return Err(Failure::Closed);
             }
             let written = write_custom(host, &**sink, bytes).await;
-            self.has_failed = matches!(written, Err(Failure::Closed | Failure::Custom(_)));
+            self.has_failed = matches!(written, Err(Failure::Closed | Failure::Host(_) | Failure::Custom(_)));
             return written;
         }
         let is_closed = self.is_closed();
@@ -251,7 +251,9 @@ async fn send(host: &Host, connection: &Connection, bytes: &[u8]) -> Result<usiz
 /// Writes all to what is no handle of the host's.
 async fn write_custom(host: &Host, sink: &dyn Sink, mut bytes: &[u8]) -> Result<(), Failure> {
     while !bytes.is_empty() {
-        let count = host.until(|task| sink.poll_write(task, bytes)).await??;
+        let write =
+            |task: &mut Polling<'_>| host.poll_within_allowance(bytes, |bytes| sink.poll_write(task, bytes));
+        let count = host.until(write).await???;
         bytes = bytes.get(count..).unwrap_or_default();
     }
     Ok(())

@@ -26,7 +26,7 @@ def get_wasi_versions() -> List[str]:
 
 
 def get_wasi_worlds() -> List[str]:
-    return ["wasi:cli/command"]
+    return ["wasi:cli/command", "wasi:http/service"]
 
 
 # The directories of a test: one, which is the guest's root, or in other versions of the runner several with their names.
@@ -34,6 +34,10 @@ Directories = Union[Optional[Path], List[Tuple[Path, str]]]
 
 # What a test of sockets is granted: all of the network, of which it uses this machine's own part.
 NETWORK = ["connect:*:*", "listen:*:*", "udp:*:*", "udp-bind:*:*", "resolve:*"]
+
+
+# What a test of HTTP is granted beside the servers that the runner tells it of: a name that is nowhere, by which it tries what is told then.
+NOWHERE = "*:http://nonexistent.invalid/*"
 
 
 def get_timeout_seconds() -> float:
@@ -47,8 +51,12 @@ def compute_argv(test_path: str,
                  wasi_version: str) -> List[str]:
     args, env, dirs = args_env_dirs
     argv = list(INN)
+    if wasi_world == "wasi:http/service":
+        argv = serving(argv) + ["--http", NOWHERE]
     for name, value in env.items():
         argv += ["--env", f"{name}={value}"]
+        if name.startswith("HTTP_SERVER_"):
+            argv += ["--http", f"*:http://{value}/*"]
     if not isinstance(dirs, list):
         dirs = [] if dirs is None else [(dirs, "/")]
     # Two of them do not say that they are about sockets.
@@ -66,3 +74,8 @@ def compute_argv(test_path: str,
         # These tests assume that reading standard input blocks, and the runner closes it at once: they get a pipe that stays open.
         return ["bash", "-c", 'exec "$@" < <(exec sleep 20 2>/dev/null)', "stdin"] + argv
     return argv
+
+
+def serving(inn: List[str]) -> List[str]:
+    """The command that serves, for one that runs: with the same flags."""
+    return inn[:1] + ["serve", "--listen", "0"] + inn[1:]

@@ -12,12 +12,11 @@ use innkeeper::wasi::host::Host;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::observe::{RecordHeader, ReplayError};
 use innkeeper::wasi::p1::Explanation;
-use innkeeper::wasi::p2::{self, Context, Observers, is_trap};
+use innkeeper::wasi::p2::{Context, Observers, is_trap};
 use innkeeper::wasi::p3;
 use innkeeper::wasi::stop::{StopReason, Stopper};
 use innkeeper::wasi::{Exit, exit_code};
 use innkeeper::{Engine, Error, ErrorKind, Profile, Store, Trap};
-use innkeeper_http::p2::HttpLimits;
 
 use crate::call::{Call, Called, Exported, Session, exported, listed};
 use crate::component_reports::Reports;
@@ -26,6 +25,7 @@ use crate::ended::{Ended, Usage, all_told};
 use crate::flags::{CompileAfter, ReportFlags, RunArgs};
 use crate::guest::{Ending, Execution, note_pipe};
 use crate::input::Input;
+use crate::interfaces::add_used;
 use crate::plug::Plug;
 use crate::profile::ModuleHash;
 use crate::recorded::RecordedSettings;
@@ -225,16 +225,8 @@ impl Replayed<'_> {
 impl<'a> Linked<'a> {
     fn new(engine: &Engine, component: &'a Component, plugs: &'a [Plug]) -> Result<Linked<'a>, Error> {
         let mut linker = Linker::new(engine);
-        p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
-        if p3::is_used_by(component) || plugs.iter().any(|plug| p3::is_used_by(&plug.component)) {
-            p3::add_to_linker(&mut linker, |context: &mut Context| context)?;
-        }
-        // Few want it, and nobody else is to pay for it.
-        let all = std::iter::once(component).chain(plugs.iter().map(|plug| &plug.component));
-        if all.flat_map(Component::import_names).any(|name| name.starts_with("wasi:http/")) {
-            let limits = HttpLimits::default();
-            innkeeper_http::p2::add_to_linker(&mut linker, |context: &mut Context| context, &limits)?;
-        }
+        let plugged = plugs.iter().map(|plug| &plug.component);
+        add_used(&mut linker, std::iter::once(component).chain(plugged))?;
         Ok(Linked { component, plugs, linker, missing: None })
     }
 

@@ -31,6 +31,7 @@ mod help;
 mod homes;
 mod input;
 mod inspect;
+mod interfaces;
 mod invoke;
 mod keys;
 mod makers;

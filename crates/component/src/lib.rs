@@ -45,12 +45,12 @@ mod waiting;
 
 pub use adapter::Walked;
 pub use component::{Component, ImportItem, ImportItemKind};
-#[cfg(feature = "async")]
-pub use concurrent::run_concurrent;
 pub use concurrent::{
     Accessor, FutureAny, FutureReader, FutureWriter, Stopped, StreamAny, StreamReader, StreamWriter, Turn,
     spawn,
 };
+#[cfg(feature = "async")]
+pub use concurrent::{run_concurrent, run_to_end};
 pub use features::{Feature, Features};
 pub use func::Func;
 /// What generated code names.

@@ -318,6 +318,19 @@ impl ResourceAny {
         }
     }
 
+    /// Gives the handle up, and with it the resource, which is the host's own and of this type: what stands for it. Its destructor is not called.
+    ///
+    /// # Errors
+    /// Where the handle is gone, borrowed, lent, of another store, or of another type.
+    pub fn take(self, mut store: impl AsContextMut, ty: &ResourceType) -> Result<u32, Error> {
+        let mut store = store.as_context_mut();
+        let state = store.attachment::<State>();
+        match state.host_types.get(&ty.id).copied() {
+            Some(known) => state.take_host(self, known),
+            None => Err(usage(&format!("the handle is of another resource type than `{}`", ty.name))),
+        }
+    }
+
     /// Whether the host owns the resource, and has not borrowed it.
     ///
     /// # Errors

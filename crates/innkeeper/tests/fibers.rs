@@ -311,7 +311,12 @@ fn stores_give_back_what_fibers_took() {
         };
         // What is compiled meanwhile is charged as well; later rounds compile nothing.
         let (first, _) = (round(&mut store), round(&mut store));
-        let (third, fourth) = (round(&mut store), round(&mut store));
+        let mut third = round(&mut store);
+        // On a busy machine the compiler comes late.
+        let fourth = (0..100)
+            .map(|_| round(&mut store))
+            .find(|next| std::mem::replace(&mut third, *next) == *next)
+            .unwrap_or_default();
         assert!(third.0 > third.1, "{tiers:?}: 40 fibers hold something");
         assert_eq!(third, fourth, "{tiers:?}");
         assert!(third.1 < first.0, "{tiers:?}");

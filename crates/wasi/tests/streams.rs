@@ -4,6 +4,8 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use innkeeper_wasi::host::{Grant, Host};
 use innkeeper_wasi::keys::{Capture, Keys, ListenKey, StdinKey, StdoutKey, WasiLimits, WasiTuning};
@@ -97,6 +99,32 @@ fn a_listening_socket_accepts_and_exchanges() {
     assert_eq!(guest.call("sock_accept", &[fd, 0, 512]), Err(number(Errno::Inval)));
     assert_eq!(guest.call("sock_accept", &[3, 1, 512]), Err(number(Errno::Inval)));
     assert_eq!(guest.close(fd as u32), Ok(()));
+}
+
+/// A broken pipe is one, whether of a standard stream or a connection, and a reset is told by the first call that hears of it.
+#[test]
+fn what_nobody_reads_any_more_is_a_broken_pipe() {
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    let stdout = StdoutKey::Opened(Arc::new(OwnedFd::from(writer)));
+    let listener = ListenKey::new("127.0.0.1:0".parse().expect("address"));
+    let keys = Keys::builder().listener(listener).stdout(stdout).build();
+    let (host, handles) = Host::open(&keys).expect("keys open");
+    let Grant::Listener(address) = *handles.listeners[0].credentials().grant() else { panic!("a listener") };
+    let mut guest = TestGuest::new(&Keys::builder().build());
+    guest.cx = Context::from_parts(host, handles);
+    drop(reader);
+    assert_eq!(guest.write(1, b"x"), Err(number(Errno::Pipe)));
+    assert_eq!(guest.write(1, b"x"), Err(number(Errno::Pipe)));
+    let peer = TcpStream::connect(address).expect("connect");
+    assert_eq!(guest.call("sock_accept", &[3, 0, 512]), Ok(()));
+    let fd = guest.u32_at(512);
+    assert_eq!(guest.write(fd, b"unread"), Ok(6));
+    assert!(peer.peek(&mut [0; 8]).expect("peek") > 0);
+    // What it has not read resets the connection.
+    drop(peer);
+    assert_eq!(guest.write(fd, b"x"), Err(number(Errno::ConnReset)));
+    assert_eq!(guest.write(fd, b"x"), Err(number(Errno::Pipe)));
+    assert_eq!(guest.read(fd, 16).as_deref(), Ok(&b""[..]));
 }
 
 #[test]

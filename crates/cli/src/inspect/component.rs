@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 
 use innkeeper::Engine;
 use innkeeper::component::{Component, ImportItemKind, Linker};
-use innkeeper::wasi::{p2, p3};
+use innkeeper::wasi::p2;
 use serde::Serialize;
 
 use super::component_parts::{CoreModule, Part, parts};
 use super::facts::Producer;
 use super::provider::{COMPONENT_KEY_KINDS, ComponentKeyKind};
 use crate::input::Input;
+use crate::interfaces::add_all;
 use crate::report::{Problem, short};
 
 /// The version of the layout, which is that of modules.
@@ -95,9 +96,7 @@ impl ComponentInspection {
         let component =
             Component::new(engine, input.bytes.as_slice()).map_err(|error| input.problem(&error))?;
         let mut linker: Linker<p2::Context> = Linker::new(engine);
-        p2::add_to_linker(&mut linker, |context| context)
-            .and_then(|()| p3::add_to_linker(&mut linker, |context| context))
-            .map_err(|error| input.problem(&error))?;
+        add_all(&mut linker).map_err(|error| input.problem(&error))?;
         let imports = imports(&component, &linker);
         let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
         for import in &imports {
@@ -208,8 +207,11 @@ impl ComponentInspection {
     /// Whether it can run here, in words.
     fn runs_here(&self) -> String {
         let missing = self.imports.iter().filter(|import| !import.provided).count();
+        let handlers = ["wasi:http/incoming-handler@0.2.", "wasi:http/handler@0.3."];
+        let answers = |export: &Item| handlers.iter().any(|handler| export.name.starts_with(handler));
         let runs = match self.role {
             "program" => "yes",
+            _ if self.exports.iter().any(answers) => "it answers requests, with inn serve",
             _ => "its functions can be called with --invoke",
         };
         match missing {

@@ -81,7 +81,7 @@ pub(super) const COMPONENT_KEY_KINDS: &[ComponentKeyKind] = &[
     ComponentKeyKind {
         flag: "--http [METHODS:]URL",
         purpose: "requests of HTTP",
-        interfaces: &["wasi:http/outgoing-handler@"],
+        interfaces: &["wasi:http/outgoing-handler@", "wasi:http/client@", "wasi:http/handler@"],
     },
     ComponentKeyKind {
         flag: "--env NAME[=VALUE], ARGS after FILE",

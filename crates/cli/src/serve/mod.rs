@@ -123,11 +123,12 @@ async fn listen_and_serve(
         }
         false => for_signals.end(),
     })?;
+    let mut beside = Vec::new();
     if let Some(path) = &args.handover {
         let offer = Offer::at(path, listeners.iter().chain(&admin));
         let offer = offer.map_err(|error| cannot_hand_over(path, &error))?;
         let stop = stop.clone();
-        tokio::spawn(async move { offer.wait(&stop).await });
+        beside.push(tokio::spawn(async move { offer.wait(&stop).await }));
     }
     for listener in &listeners {
         report::serving(listener);
@@ -135,12 +136,17 @@ async fn listen_and_serve(
     let server = Server::new(handler, limits, log, stop);
     if let Some(listener) = admin {
         report::administered(&listener);
-        server.tell_at(listener);
+        beside.push(server.tell_at(listener));
     }
     notify("READY=1");
     // What has come by now waits in its socket, which is the same.
     inherited.tell_ready();
     server.serve(listeners).await;
+    // Their sockets of the file system go with them.
+    for task in beside {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What `inn serve` answers requests by: a component of WASI 0.2, or a module of WASI 0.1.
+//! What `inn serve` answers requests by: a component of WASI 0.2 or 0.3, or a module of WASI 0.1.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use innkeeper::Engine;
 use innkeeper::component::{Component, Linker};
 use innkeeper::wasi::host::OpenKeys;
 use innkeeper::wasi::keys::{Keys, WasiLimits};
-use innkeeper::wasi::p2::{self, Context};
-use innkeeper_http::p2::{HttpLimits, INCOMING_HANDLER, Proxy, ProxyTimes};
-use innkeeper_http::{Cgi, CgiLimits, Handler, Words};
+use innkeeper_http::p2::INCOMING_HANDLER;
+use innkeeper_http::p3::HANDLER;
+use innkeeper_http::{Cgi, CgiLimits, Handler, Proxy, ProxyTimes, Words};
 
 use super::flags::GuestFlags;
 use super::keys::MEMORY_BYTES;
 use crate::call::{Exported, exported, listed};
 use crate::input::{Code, Input};
+use crate::interfaces::add_used;
 use crate::report::{self, Problem, short, visible};
 use crate::wording::{HANDLES, MEMORY, OVERLAY, WRITTEN, Wording};
 
@@ -90,15 +91,7 @@ fn proxy(
     }
     let problem = |error: &dyn std::fmt::Display| Problem::new(name, error);
     let mut linker = Linker::new(component.engine());
-    let mut define = || {
-        p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
-        innkeeper_http::p2::add_to_linker(
-            &mut linker,
-            |context: &mut Context| context,
-            &HttpLimits::default(),
-        )
-    };
-    define().map_err(|error| problem(&error))?;
+    add_used(&mut linker, std::iter::once(component)).map_err(|error| problem(&error))?;
     // Components import more than they use, so what nobody provides fails when it is called.
     if let Err(missing) = linker.instantiate_pre(component) {
         report::note(&Problem::of_lines(name, missing).help("requests that need it are answered with 500"));
@@ -130,8 +123,10 @@ fn words(wording: Wording) -> Words {
 /// Whether it is what a component answers requests by.
 pub(crate) fn answers_requests(function: &Exported) -> bool {
     let interface = function.interface.as_deref().unwrap_or_default();
-    let version = interface.strip_prefix(INCOMING_HANDLER);
-    function.name == "handle" && version.is_some_and(|version| version.starts_with("@0.2."))
+    let is_of = |handler, version| {
+        interface.strip_prefix(handler).is_some_and(|rest: &str| rest.starts_with(version))
+    };
+    function.name == "handle" && (is_of(INCOMING_HANDLER, "@0.2.") || is_of(HANDLER, "@0.3."))
 }
 
 /// Says what a component is for that answers no requests.
@@ -142,15 +137,18 @@ fn answers_nothing(name: &str, functions: &[Exported]) -> Problem {
     };
     if let Some(interface) = of("wasi:http/") {
         let reason = format!("it answers requests of another version of WASI: it exports `{interface}`");
-        return Problem::new(name, reason).help("build it for the world wasi:http/proxy of WASI 0.2");
+        return Problem::new(name, reason)
+            .help("build it for the world wasi:http/proxy of WASI 0.2, or wasi:http/service of WASI 0.3");
     }
     if let Some(interface) = of("wasi:cli/run@") {
         let reason =
             format!("it is a program, which runs once and answers no requests: it exports `{interface}`");
         return Problem::new(name, reason).help(format!("run it: inn run {name}")).mistake();
     }
-    let problem =
-        Problem::new(name, format!("it exports no `{INCOMING_HANDLER}`, so it answers no requests"));
+    let problem = Problem::new(
+        name,
+        format!("it exports no `{INCOMING_HANDLER}` and no `{HANDLER}`, so it answers no requests"),
+    );
     match functions {
         [] => problem.help("it exports no function at all; `inn inspect` shows what it holds"),
         _ => problem.mistake().help(format!(

@@ -202,8 +202,8 @@ fn components_of_other_worlds_are_told_what_they_are_for() {
     };
     let serve = ["serve", "--listen", "0"];
     says(&exporting("wasi:cli/run@0.2.6", "run"), &serve, &["`wasi:cli/run@0.2.6`", "inn run guest.wat"]);
-    let later = exporting("wasi:http/handler@0.3.0", "handle");
-    says(&later, &serve, &["another version", "`wasi:http/handler@0.3.0`", "wasi:http/proxy"]);
+    let later = exporting("wasi:http/handler@0.4.0", "handle");
+    says(&later, &serve, &["another version", "`wasi:http/handler@0.4.0`", "wasi:http/proxy"]);
     says(&exporting("test:shop/cart", "add"), &serve, &["answers no requests", "--invoke", "cart.add"]);
     says("(component)", &serve, &["no `wasi:http/incoming-handler`", "no function at all"]);
     let hello = proxy_guest::component(HELLO);

@@ -18,6 +18,7 @@ mod log;
 mod planted;
 mod reload;
 mod requests;
+mod services;
 mod tls;
 
 /// Components of the world `wasi:http/proxy`, made of text.
@@ -26,6 +27,10 @@ mod proxy_guest;
 
 #[path = "../../../http/tests/p2/imports.rs"]
 mod imports;
+
+/// Components of the world `wasi:http/service`, made of text.
+#[path = "../../../http/tests/p3/guest.rs"]
+mod service_guest;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;

@@ -80,7 +80,7 @@ fn printing(authority: &str) -> String {
 }
 
 /// Answers every request with its first line.
-fn upstream() -> SocketAddr {
+pub(super) fn upstream() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

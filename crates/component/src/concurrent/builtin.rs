@@ -176,9 +176,10 @@ impl ConcurrentBuiltin {
                 parks(slots, copy::cancel(store.attachment(), instance, &asked)?)
             }
             EndBuiltin::DropReadable | EndBuiltin::DropWritable => {
-                let woken = store.attachment::<State>().concurrent.host.woken_count();
-                copy::drop_end(store.attachment(), instance, &asked)?;
-                poll_told(store, woken)?;
+                let woken = Arc::clone(store.attachment::<State>().concurrent.host.woken());
+                let (dropped, told) = woken.noting(|| copy::drop_end(store.attachment(), instance, &asked));
+                dropped?;
+                poll_told(store, told)?;
                 Ok(HostEnding::Returns)
             }
         }

@@ -143,6 +143,7 @@ pub async fn run_concurrent<T: Send + 'static, R>(
                 return Poll::Pending;
             }
             let stepped = match ticked {
+                Ok(true) if is_turn_of_host(store.attachment()) => poll_woken(&mut store).map(|_| true),
                 Ok(true) => Ok(true),
                 Ok(false) => poll_woken(&mut store),
                 Err(error) => Err(error),
@@ -160,6 +161,45 @@ pub async fn run_concurrent<T: Send + 'static, R>(
                     drop_poisoned(&mut store);
                     return Poll::Ready(Err(error));
                 }
+            }
+        }
+    })
+    .await
+}
+
+/// Lets a store's guests run until none of their tasks is left, or none can ever go on: for what they do after they have returned.
+///
+/// # Errors
+/// Where a guest traps, or is to stop.
+#[cfg(feature = "async")]
+pub async fn run_to_end<T: Send + 'static>(mut store: impl AsContextMut<Data = T>) -> Result<(), Error> {
+    let mut store = store.as_context_mut();
+    std::future::poll_fn(move |context| {
+        loop {
+            let state = store.attachment::<State>();
+            if state.concurrent.tasks.len() == 0 && !state.has_left() {
+                return Poll::Ready(Ok(()));
+            }
+            match store.in_turn(step).and_then(|stepped| stepped) {
+                Ok(Step::Ran) => {}
+                Ok(Step::Waits) => {
+                    store.check_interrupts()?;
+                    let host = &store.attachment::<State>().concurrent.host;
+                    if !host.is_woken_or_tells(context.waker()) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) if matches!(error.downcast_ref(), Some(Trap::Deadlock(_))) => {
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => {
+                    drop_poisoned(&mut store);
+                    return Poll::Ready(Err(error));
+                }
+            }
+            if store.attachment::<State>().has_left() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     })
@@ -259,13 +299,22 @@ enum Step {
     Waits,
 }
 
-/// Lets whoever can go on, guests first.
+/// Lets whoever can go on, guests first; those that leave their turn for ever do not keep functions of the host from theirs.
 fn step<T: 'static>(store: &mut StoreContextMut<'_, T>) -> Result<Step, Error> {
-    if tick(store)? || poll_woken(store)? {
+    let has_run = tick(store)?;
+    if has_run && !is_turn_of_host(store.attachment()) {
+        return Ok(Step::Ran);
+    }
+    if poll_woken(store)? || has_run {
         return Ok(Step::Ran);
     }
     let state = store.attachment::<State>();
     if state.concurrent.host.is_empty() { Err(deadlock(state)) } else { Ok(Step::Waits) }
+}
+
+/// Whether guests have had so many turns that functions of the host have theirs, though guests could go on. What a guest has left in the middle comes to its end first.
+fn is_turn_of_host(state: &mut State) -> bool {
+    state.concurrent.schedule.is_turn_of_host() && !state.has_left()
 }
 
 /// Has the thread sleep until a function of the host can go on, or the guests are to stop.

@@ -197,6 +197,8 @@ pub(crate) struct HostTask {
 pub(super) struct Woken {
     keys: Mutex<Queue<HostTask>>,
     driver: Mutex<Option<Waker>>,
+    /// Which were woken while somebody notes that, whether they were to be polled before or not.
+    noted: Mutex<Option<Vec<Key<HostTask>>>>,
     /// Ends of streams and futures that were dropped where the store was not at hand.
     dropped: Mutex<Vec<Dropped>>,
 }
@@ -218,6 +220,13 @@ impl Woken {
     /// Notes that nobody has an end any more that was on its way.
     pub(super) fn drop_in_flight(&self, id: FlightId) {
         self.drop_later(Dropped::InFlight(id));
+    }
+
+    /// Does something, and gives also which futures were woken meanwhile; some of them may have been woken by other threads.
+    pub(super) fn noting<R>(&self, act: impl FnOnce() -> R) -> (R, Vec<Key<HostTask>>) {
+        *lock(&self.noted) = Some(Vec::new());
+        let done = act();
+        (done, lock(&self.noted).take().unwrap_or_default())
     }
 
     fn drop_later(&self, dropped: Dropped) {
@@ -248,9 +257,11 @@ impl TaskWaker {
     /// Has it polled again.
     fn queue(&self) {
         let mut place = lock(&self.place);
-        if let Some(key) = place.key
-            && !std::mem::replace(&mut place.is_queued, true)
-        {
+        let Some(key) = place.key else { return };
+        if let Some(noted) = &mut *lock(&self.woken.noted) {
+            noted.push(key);
+        }
+        if !std::mem::replace(&mut place.is_queued, true) {
             lock(&self.woken.keys).add(key);
         }
     }
@@ -269,11 +280,6 @@ impl Wake for TaskWaker {
 impl HostTasks {
     pub(super) fn woken(&self) -> &Arc<Woken> {
         &self.woken
-    }
-
-    /// How many are to be polled again.
-    pub(super) fn woken_count(&self) -> usize {
-        lock(&self.woken.keys).len()
     }
 
     /// Whether none runs.
@@ -489,28 +495,19 @@ fn finish<T: 'static>(
     Ok(())
 }
 
-/// Polls those that nobody waits for and that were woken since so many were: where a guest has dropped an end, the host has done with the other one before the guest goes on, and so a socket is closed that only the
-/// stream has kept open.
+/// Polls at once what was told that a guest has dropped an end: the host has done with the other one before the guest goes on, and so a socket is closed that only the stream has kept open. A future whose result a guest
+/// waits for is left to its turn; one that was to be polled anyway, and has not ended, is polled again in its turn.
 ///
 /// # Errors
 /// Where one fails.
-pub(super) fn poll_told<T: 'static>(store: &mut StoreContextMut<'_, T>, before: usize) -> Result<(), Error> {
-    let host = &store.attachment::<State>().concurrent.host;
-    for _ in before..host.woken_count() {
-        let host = &store.attachment::<State>().concurrent.host;
-        let Some(key) = lock(&host.woken.keys).take_at(before) else { break };
-        match host.tasks.get(key) {
-            Some(task) => {
-                lock(&task.waker.place).is_queued = false;
-                match task.subtask {
-                    None => {
-                        poll(store, key)?;
-                    }
-                    // Its result is for a guest.
-                    Some(_) => task.waker.queue(),
-                }
-            }
-            None => lock(&host.woken.keys).has_taken_gone(),
+pub(super) fn poll_told<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    told: Vec<Key<HostTask>>,
+) -> Result<(), Error> {
+    for key in told {
+        let task = store.attachment::<State>().concurrent.host.tasks.get(key);
+        if task.is_some_and(|task| task.subtask.is_none()) {
+            poll(store, key)?;
         }
     }
     Ok(())

@@ -87,8 +87,9 @@ impl Told {
         Told::wake(told);
     }
 
-    fn wake(mut told: MutexGuard<'_, Telling>) {
-        let waker = told.waker.take();
+    /// Also whoever was woken before and has not looked since: what is told now may have to be looked at before its turn comes.
+    fn wake(told: MutexGuard<'_, Telling>) {
+        let waker = told.waker.clone();
         drop(told);
         if let Some(waker) = waker {
             waker.wake();

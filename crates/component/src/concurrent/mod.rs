@@ -51,9 +51,9 @@ pub(crate) use builtin::{Builtin, ConcurrentBuiltin, EndBuiltin};
 use copy::CopyResult;
 #[cfg(feature = "async")]
 pub(crate) use drive::call_from_host_async;
-#[cfg(feature = "async")]
-pub use drive::run_concurrent;
 pub(crate) use drive::{Until, call_from_host};
+#[cfg(feature = "async")]
+pub use drive::{run_concurrent, run_to_end};
 pub(crate) use end::InFlight;
 pub(crate) use end::{EndKind, Shared};
 pub use end::{FutureAny, StreamAny};

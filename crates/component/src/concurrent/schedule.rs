@@ -19,9 +19,24 @@ pub(crate) struct Schedule {
     /// What the next choice comes of, where a seed is given.
     random: Option<u64>,
     is_seeded: bool,
+    /// Turns of guests since functions of the host had theirs.
+    turns: u32,
 }
 
+/// After so many turns of guests, functions of the host that were woken have theirs.
+const TURNS_OF_GUESTS: u32 = 32;
+
 impl Schedule {
+    /// Counts a turn of a guest's; whether it is the host's next.
+    pub(super) fn is_turn_of_host(&mut self) -> bool {
+        self.turns += 1;
+        let is_over = self.turns >= TURNS_OF_GUESTS;
+        if is_over {
+            self.turns = 0;
+        }
+        is_over
+    }
+
     /// Has another order explored.
     fn seed(&mut self, seed: Option<u64>) {
         if !self.is_seeded {

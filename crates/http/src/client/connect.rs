@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::tls::Tls;
 use crate::Body;
-use crate::p2::{DnsErrorPayload, ErrorCode};
+use crate::types::{DnsErrorPayload, ErrorCode};
 
 /// A connection that a request can be sent by. It is closed when this is dropped.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::connect::Connection;
 use super::pool::{Origin, Pool};
-use crate::p2::ErrorCode;
+use crate::types::ErrorCode;
 use crate::{Body, BodyError};
 
 /// A connection that carries a request.

@@ -17,7 +17,7 @@ use innkeeper_engine::BudgetKind;
 use innkeeper_wasi::host::{AllowedRequest, Host};
 
 use crate::Body;
-use crate::p2::ErrorCode;
+use crate::types::ErrorCode;
 use connect::Connection;
 use exchange::{Outcome, Taken};
 use pool::{Origin, Pool};

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::connect::of_io;
-use crate::p2::{ErrorCode, TlsAlertReceivedPayload};
+use crate::types::{ErrorCode, TlsAlertReceivedPayload};
 
 /// What connections over TLS need. It is read when the first is opened.
 #[derive(Debug, Default)]

@@ -10,11 +10,9 @@ use innkeeper_engine::Error;
 use innkeeper_wasi::p2::{Context, Event, FindContext, Held, InputStream, Interface, Pollable};
 use tokio::runtime::Handle;
 
-use super::error_code::ErrorCode;
-use super::fields::{Fields, remove_forbidden};
-use super::message::{Method, Scheme};
-use super::received::Received;
 use crate::Body;
+use crate::types::fields::{Fields, remove_forbidden};
+use crate::types::{ErrorCode, Method, Received, Scheme};
 
 /// `wasi:http/types.incoming-request`
 #[derive(Debug)]

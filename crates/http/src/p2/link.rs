@@ -4,9 +4,8 @@ use innkeeper_component::{Borrowed, Linker};
 use innkeeper_engine::Error;
 use innkeeper_wasi::p2::{FindContext, Interface, IoError};
 
-use super::error_code::ErrorCode;
-use super::limits::HttpLimits;
 use super::{fields, incoming, outgoing, outgoing_handler, outparam};
+use crate::types::{ErrorCode, HttpLimits};
 
 /// Defines the interfaces of `wasi:http` 0.2 that this host has, for components that want any version since 0.2.0. What else they import is
 /// [`innkeeper_wasi::p2::add_to_linker`]'s.

@@ -1,4 +1,4 @@
-//! WASI HTTP 0.2: the interfaces of `wasi:http` that components import, in version 0.2.12, and [`Proxy`], which answers requests by a component that exports its handler.
+//! WASI HTTP 0.2: the interfaces of `wasi:http` that components import, in version 0.2.12, and how the handler is called that they export ([`crate::Proxy`]).
 //!
 //! They are bound as `innkeeper_wasi::p2` says, and what must stay true there must here: everything that a guest makes the host hold is in its table, charged and counted.
 //! Bodies are streams of `wasi:io` that are no handles of the system's: a guest reads a body frame by frame as it comes, and writes one into a buffer of bounded size.
@@ -13,20 +13,16 @@
 //!
 //! Specification: <https://github.com/WebAssembly/wasi-http/tree/v0.2.12>
 
-mod error_code;
+mod call;
 mod fields;
 mod incoming;
-mod limits;
 mod link;
-mod message;
 mod outgoing;
 mod outgoing_handler;
 mod outparam;
-mod pipe;
-mod proxy;
-mod received;
 
-pub use error_code::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};
-pub use limits::HttpLimits;
+pub(crate) use call::call;
 pub use link::add_to_linker;
-pub use proxy::{INCOMING_HANDLER, Proxy, ProxyTimes};
+
+/// What a component exports that answers requests, without its version.
+pub const INCOMING_HANDLER: &str = "wasi:http/incoming-handler";

@@ -4,24 +4,21 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header, uri};
+use http::{HeaderMap, StatusCode, uri};
 use innkeeper_component::{Borrowed, Resource};
-use innkeeper_engine::{BudgetKind, Charge, Error};
+use innkeeper_engine::{BudgetKind, Error};
 use innkeeper_wasi::p2::{Context, FindContext, Held, Interface, OutputStream};
 
-use super::error_code::ErrorCode;
-use super::fields::Fields;
-use super::limits::HttpLimits;
-use super::message::{Method, Scheme};
-use super::pipe::{Message, Pipe};
+use crate::types::fields::Fields;
+use crate::types::{
+    ErrorCode, HttpLimits, Message, Method, Pipe, RequestHead, RequestTimes, Scheme, nanoseconds, promised,
+    set_part,
+};
 
 /// `wasi:http/types.outgoing-request`
 #[derive(Debug)]
 pub(super) struct OutgoingRequest {
-    pub(super) method: http::Method,
-    pub(super) path: Option<uri::PathAndQuery>,
-    pub(super) scheme: Option<uri::Scheme>,
-    pub(super) authority: Option<uri::Authority>,
+    pub(super) head: RequestHead,
     pub(super) headers: Fields,
     pub(super) body: Option<Arc<Pipe>>,
 }
@@ -39,16 +36,11 @@ pub(super) struct OutgoingResponse {
 pub(super) struct OutgoingBody {
     pipe: Arc<Pipe>,
     is_stream_taken: bool,
-    _charge: Charge,
 }
 
 /// `wasi:http/types.request-options`
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RequestOptions {
-    pub(super) connect: Option<Duration>,
-    pub(super) first_byte: Option<Duration>,
-    pub(super) between_bytes: Option<Duration>,
-}
+pub(super) struct RequestOptions(pub(super) RequestTimes);
 
 impl Held for OutgoingRequest {
     const NAME: &'static str = "wasi:http/types outgoing-request";
@@ -97,26 +89,6 @@ impl HasBody for OutgoingResponse {
     }
 }
 
-/// What `Content-Length` promises: nothing where there is none.
-///
-/// # Errors
-/// Where it is no one number.
-fn promised(headers: &HeaderMap) -> Result<Option<u64>, ()> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let digits = value.to_str().map_err(drop)?;
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number || values.next().is_some() {
-        return Err(());
-    }
-    digits.parse().map(Some).map_err(drop)
-}
-
-/// Whether a message can be sent as its headers say.
-pub(super) fn is_sendable(headers: &HeaderMap) -> bool {
-    promised(headers).is_ok()
-}
-
 fn take_body<M: HasBody>(
     cx: &mut Context,
     message: Borrowed<'_, M>,
@@ -129,9 +101,9 @@ fn take_body<M: HasBody>(
         return Ok(Err(()));
     }
     let Ok(promised) = promised(headers) else { return Ok(Err(())) };
-    let pipe = Arc::new(Pipe::new(M::MESSAGE, promised, limits.body_buffer_bytes));
+    let pipe = Arc::new(Pipe::new(M::MESSAGE, promised, (limits.body_buffer_bytes, charge)));
     *body = Some(Arc::clone(&pipe));
-    Ok(Ok(cx.push_into(room, OutgoingBody { pipe, is_stream_taken: false, _charge: charge })))
+    Ok(Ok(cx.push_into(room, OutgoingBody { pipe, is_stream_taken: false })))
 }
 
 type Request<'a> = Borrowed<'a, OutgoingRequest>;
@@ -165,7 +137,7 @@ pub(super) fn bind<T: Send + 'static>(
             |cx, (body, trailers)| {
                 let trailers = trailers.map(|trailers| cx.take(&trailers)).transpose()?;
                 let body = cx.take(&body)?;
-                Ok(body.pipe.finish(trailers.map(Fields::into_map)))
+                Ok(body.pipe.finish(trailers.map(Fields::into_parts)))
             },
         );
 }
@@ -177,16 +149,9 @@ fn bind_request<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext
         .func::<(Resource<Fields>,), Resource<OutgoingRequest>>(
             "[constructor]outgoing-request",
             |cx, (headers,)| {
-                let room = cx.room_with::<OutgoingRequest>(0)?;
+                let room = cx.room_with::<OutgoingRequest>(RequestHead::MOST_BYTES)?;
                 let headers = cx.take(&headers)?;
-                let request = OutgoingRequest {
-                    method: http::Method::GET,
-                    path: None,
-                    scheme: None,
-                    authority: None,
-                    headers,
-                    body: None,
-                };
+                let request = OutgoingRequest { head: RequestHead::default(), headers, body: None };
                 Ok(cx.push_into(room, request))
             },
         )
@@ -195,42 +160,35 @@ fn bind_request<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext
             move |cx, (request,)| take_body(cx, request, &limits),
         )
         .func::<(Request<'_>,), Method>("[method]outgoing-request.method", |cx, (request,)| {
-            Ok(Method::from(&cx.get(request)?.method))
+            Ok(Method::from(&cx.get(request)?.head.method))
         })
         .func::<(Request<'_>, Method), Set>("[method]outgoing-request.set-method", |cx, (request, method)| {
-            let request = cx.get_mut(request)?;
-            Ok(method.parse().map(|method| request.method = method).ok_or(()))
+            Ok(cx.get_mut(request)?.head.set_method(method))
         })
         .func::<(Request<'_>,), Option<String>>(
             "[method]outgoing-request.path-with-query",
-            |cx, (request,)| Ok(cx.get(request)?.path.as_ref().map(ToString::to_string)),
+            |cx, (request,)| Ok(cx.get(request)?.head.path.as_ref().map(ToString::to_string)),
         )
         .func::<(Request<'_>, Option<&str>), Set>(
             "[method]outgoing-request.set-path-with-query",
-            |cx, (request, path)| {
-                let request = cx.get_mut(request)?;
-                Ok(set_part(&mut request.path, path, |path| uri::PathAndQuery::from_str(path).ok()))
-            },
+            |cx, (request, path)| Ok(cx.get_mut(request)?.head.set_path(path)),
         )
         .func::<(Request<'_>,), Option<Scheme>>("[method]outgoing-request.scheme", |cx, (request,)| {
-            Ok(cx.get(request)?.scheme.as_ref().map(Scheme::from))
+            Ok(cx.get(request)?.head.scheme.as_ref().map(Scheme::from))
         })
         .func::<(Request<'_>, Option<Scheme>), Set>(
             "[method]outgoing-request.set-scheme",
             |cx, (request, scheme)| {
                 let request = cx.get_mut(request)?;
-                Ok(set_part(&mut request.scheme, scheme, Scheme::parse))
+                Ok(set_part(&mut request.head.scheme, scheme, Scheme::parse))
             },
         )
         .func::<(Request<'_>,), Option<String>>("[method]outgoing-request.authority", |cx, (request,)| {
-            Ok(cx.get(request)?.authority.as_ref().map(ToString::to_string))
+            Ok(cx.get(request)?.head.authority.as_ref().map(ToString::to_string))
         })
         .func::<(Request<'_>, Option<&str>), Set>(
             "[method]outgoing-request.set-authority",
-            |cx, (request, authority)| {
-                let request = cx.get_mut(request)?;
-                Ok(set_part(&mut request.authority, authority, authority_of))
-            },
+            |cx, (request, authority)| Ok(cx.get_mut(request)?.head.set_authority(authority, authority_of)),
         )
         .func::<(Request<'_>,), Resource<Fields>>("[method]outgoing-request.headers", |cx, (request,)| {
             let headers = cx.get(request)?.headers.shared();
@@ -241,15 +199,6 @@ fn bind_request<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext
 /// A host, with a port or without. One with a name and password of a user before it is none: they are never sent, and fool who reads it.
 fn authority_of(text: &str) -> Option<uri::Authority> {
     uri::Authority::from_str(text).ok().filter(|authority| !authority.as_str().contains('@'))
-}
-
-/// Sets a part of a request, or takes it away; what is of no good form changes nothing.
-fn set_part<P, V>(part: &mut Option<P>, value: Option<V>, parse: impl FnOnce(V) -> Option<P>) -> Set {
-    *part = match value {
-        None => None,
-        Some(value) => Some(parse(value).ok_or(())?),
-    };
-    Ok(())
 }
 
 fn bind_response<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext<T>>, limits: &HttpLimits) {
@@ -292,12 +241,12 @@ macro_rules! time {
         $types
             .func::<(Borrowed<'_, RequestOptions>,), Option<u64>>(
                 concat!("[method]request-options.", $name),
-                |cx, (options,)| Ok(cx.get(options)?.$field.map(nanoseconds)),
+                |cx, (options,)| Ok(cx.get(options)?.0.$field.map(nanoseconds)),
             )
             .func::<(Borrowed<'_, RequestOptions>, Option<u64>), Set>(
                 concat!("[method]request-options.set-", $name),
                 |cx, (options, time)| {
-                    cx.get_mut(options)?.$field = time.map(Duration::from_nanos);
+                    cx.get_mut(options)?.0.$field = time.map(Duration::from_nanos);
                     Ok(Ok(()))
                 },
             )
@@ -313,9 +262,4 @@ fn bind_options<T: Send + 'static>(types: &mut Interface<'_, T, impl FindContext
     time!(types, "connect-timeout", connect);
     time!(types, "first-byte-timeout", first_byte);
     time!(types, "between-bytes-timeout", between_bytes);
-}
-
-/// It was given as nanoseconds.
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -2,24 +2,24 @@
 //!
 //! A request is sent by a task, which ends with the handle of its answer. Must stay true: nothing is sent that the decision point has not allowed.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, header, uri};
+use http::{Request, Response, header};
 use http_body_util::BodyExt as _;
 use innkeeper_component::{Borrowed, Resource};
-use innkeeper_engine::Error;
-use innkeeper_wasi::keys::{HttpScheme, HttpTarget};
+use innkeeper_engine::{Charge, Error};
+use innkeeper_wasi::keys::HttpTarget;
 use innkeeper_wasi::p2::{Context, Event, FindContext, Held, Interface, Pollable};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::error_code::ErrorCode;
 use super::incoming::IncomingResponse;
-use super::outgoing::{OutgoingRequest, RequestOptions, is_sendable};
-use super::pipe::Sent;
-use crate::client::{Client, Times};
+use super::outgoing::{OutgoingRequest, RequestOptions};
+use crate::client::Client;
+use crate::types::fields;
+use crate::types::{ErrorCode, Sent, runtime};
 use crate::{Body, empty};
 
 /// `wasi:http/types.future-incoming-response`
@@ -31,6 +31,9 @@ pub(super) struct FutureIncomingResponse {
     task: AbortHandle,
 }
 
+/// An answer whose head was read, with what is charged for it until the guest takes it.
+type Answered = Result<(Response<Body>, Charge), ErrorCode>;
+
 /// An answer that a task waits for.
 #[derive(Debug, Default)]
 struct Awaited(Mutex<State>);
@@ -41,15 +44,9 @@ enum State {
     Nothing,
     /// Somebody is to be woken.
     Waiting(Waker),
-    Answered(Result<Response<Body>, ErrorCode>),
+    Answered(Answered),
     Taken,
 }
-
-/// How long a guest waits for a connection that says nothing of it.
-const CONNECT_TIME: Duration = Duration::from_secs(30);
-
-/// The same for the beginning of the answer. Its deadline is most often earlier.
-const FIRST_BYTE_TIME: Duration = Duration::from_secs(600);
 
 impl Held for FutureIncomingResponse {
     const NAME: &'static str = "wasi:http/types future-incoming-response";
@@ -63,7 +60,7 @@ impl Drop for FutureIncomingResponse {
 }
 
 impl Awaited {
-    fn answer(&self, answer: Result<Response<Body>, ErrorCode>) {
+    fn answer(&self, answer: Answered) {
         let before = std::mem::replace(&mut *self.state(), State::Answered(answer));
         if let State::Waiting(waker) = before {
             waker.wake();
@@ -71,7 +68,7 @@ impl Awaited {
     }
 
     /// The answer, once it is there; none the second time.
-    fn take(&self) -> Option<Option<Result<Response<Body>, ErrorCode>>> {
+    fn take(&self) -> Option<Option<Answered>> {
         let mut state = self.state();
         match *state {
             State::Nothing | State::Waiting(_) => None,
@@ -144,7 +141,8 @@ fn answer_now(
         None => None,
         Some(None) => Some(Err(())),
         Some(Some(Err(code))) => Some(Ok(Err(code))),
-        Some(Some(Ok(response))) => {
+        Some(Some(Ok((response, charge)))) => {
+            drop(charge);
             let response = IncomingResponse::new(cx, response, between_bytes)?;
             Some(Ok(Ok(cx.push_into(room, response))))
         }
@@ -157,46 +155,29 @@ fn send(
     request: OutgoingRequest,
     options: RequestOptions,
 ) -> Result<FutureIncomingResponse, ErrorCode> {
-    let (target, message) = message(request)?;
+    let (target, message, charge) = message(request)?;
     let allowed = cx.host().allow_request(target).map_err(|_| ErrorCode::HttpRequestDenied)?;
     let runtime = runtime()?;
     let awaited = Arc::new(Awaited::default());
     let (host, client, to) = (cx.host().clone(), client.clone(), Arc::clone(&awaited));
-    let times = Times {
-        connect: options.connect.unwrap_or(CONNECT_TIME),
-        first_byte: options.first_byte.unwrap_or(FIRST_BYTE_TIME),
-    };
-    let task = runtime.spawn(async move { to.answer(client.send((&host, &allowed), message, times).await) });
-    Ok(FutureIncomingResponse {
-        awaited,
-        between_bytes: options.between_bytes,
-        task: task.abort_handle(),
-        runtime,
-    })
-}
-
-/// The runtime that sends requests: that of whoever runs the guest, or one of its own where there is none, made when it is first needed.
-fn runtime() -> Result<Handle, ErrorCode> {
-    static OWN: OnceLock<Option<Handle>> = OnceLock::new();
-    if let Ok(handle) = Handle::try_current() {
-        return Ok(handle);
-    }
-    // One with threads of its own would panic where the system has none.
-    let own = OWN.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        let handle = runtime.handle().clone();
-        let thread = std::thread::Builder::new().name(String::from("http"));
-        thread.spawn(move || runtime.block_on(std::future::pending::<()>())).ok()?;
-        Some(handle)
+    let RequestOptions(times) = options;
+    let (between_bytes, times) = (times.between_bytes, times.into());
+    let task = runtime.spawn(async move {
+        let sent = client.send((&host, &allowed), message, times).await;
+        drop(charge);
+        to.answer(sent.and_then(|mut response| {
+            let charge = fields::keep(response.headers_mut(), host.budget());
+            let charge = charge.map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
+            Ok((response, charge))
+        }));
     });
-    let missing = || ErrorCode::InternalError(Some(String::from("there is no thread to send it by")));
-    own.clone().ok_or_else(missing)
+    Ok(FutureIncomingResponse { awaited, between_bytes, task: task.abort_handle(), runtime })
 }
 
-/// What a request is about, and what is sent.
-fn message(request: OutgoingRequest) -> Result<(HttpTarget, Request<Body>), ErrorCode> {
-    let OutgoingRequest { method, path, scheme, authority, headers, body } = request;
-    let mut headers = headers.into_map();
+/// What a request is about, what is sent, and what is charged for its fields.
+fn message(request: OutgoingRequest) -> Result<(HttpTarget, Request<Body>, Option<Charge>), ErrorCode> {
+    let OutgoingRequest { head, headers, body } = request;
+    let (mut headers, charge) = headers.into_parts();
     let body = match body {
         // Whoever writes to it is told where it is not sent.
         Some(pipe) => Sent::new(pipe, None).boxed_unsync(),
@@ -205,31 +186,6 @@ fn message(request: OutgoingRequest) -> Result<(HttpTarget, Request<Body>), Erro
             empty()
         }
     };
-    let scheme = match scheme {
-        None => HttpScheme::Https,
-        Some(scheme) if scheme == uri::Scheme::HTTPS => HttpScheme::Https,
-        Some(scheme) if scheme == uri::Scheme::HTTP => HttpScheme::Http,
-        Some(_) => return Err(ErrorCode::HttpProtocolError),
-    };
-    if method == http::Method::CONNECT {
-        return Err(ErrorCode::HttpRequestMethodInvalid);
-    }
-    let invalid = ErrorCode::HttpRequestUriInvalid;
-    let authority = authority.ok_or_else(|| invalid.clone())?;
-    let port = authority.port_u16();
-    if port.is_none() && authority.host().len() != authority.as_str().len() {
-        return Err(invalid);
-    }
-    let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-    let target = HttpTarget::new(method.as_str(), scheme, (authority.host(), port), path.path());
-    let target = target.map_err(|_| invalid.clone())?;
-    if !is_sendable(&headers) {
-        return Err(ErrorCode::HttpProtocolError);
-    }
-    headers.insert(header::HOST, HeaderValue::try_from(authority.as_str()).map_err(|_| invalid)?);
-    let mut message = Request::new(body);
-    *message.method_mut() = method;
-    *message.uri_mut() = uri::Uri::from(path);
-    *message.headers_mut() = headers;
-    Ok((target, message))
+    let (target, message) = head.message(headers)?;
+    Ok((target, message.map(|()| body), charge))
 }

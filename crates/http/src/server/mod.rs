@@ -44,6 +44,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
@@ -99,9 +100,10 @@ impl Server {
         }))
     }
 
-    /// Has whoever looks after the server told at this listener how it does, from now until all is over: `/healthz`, `/readyz`, `/metrics`, and a page. Belongs to the executor that it is called in.
-    pub fn tell_at(&self, listener: Listener) {
-        tokio::spawn(admin::serve(Arc::clone(&self.0), listener));
+    /// Has whoever looks after the server told at this listener how it does, from now until all is over: `/healthz`, `/readyz`, `/metrics`, and a page. Belongs to the executor that it is called in. Whoever ends the task and waits for it finds a
+    /// socket of the file system removed.
+    pub fn tell_at(&self, listener: Listener) -> JoinHandle<()> {
+        tokio::spawn(admin::serve(Arc::clone(&self.0), listener))
     }
 
     /// Serves connections of these listeners until it is told to stop, and then until the requests that it has are answered, or their time is over.

@@ -239,7 +239,7 @@ fn a_body_that_fails_is_told_to_the_guest() {
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-            Poll::Ready(Some(Err(Box::new(innkeeper_http::p2::ErrorCode::ConnectionReadTimeout))))
+            Poll::Ready(Some(Err(Box::new(innkeeper_http::ErrorCode::ConnectionReadTimeout))))
         }
     }
     let text = r#"

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use innkeeper::wasi::host::OpenKeys;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::{Engine, Error};
-use innkeeper_http::p2::{HttpLimits, Proxy, ProxyTimes};
+use innkeeper_http::{HttpLimits, Proxy, ProxyTimes};
 
 use super::imports::{Function, IMPORTS, functions};
 use super::{component, engines, guest, linker};
@@ -95,6 +95,6 @@ fn a_handler_of_any_version_of_0_2_is_found() {
         String::from("(component)"),
     ] {
         let told = proxy(&other).unwrap_err().to_string();
-        assert!(told.contains("exports no `wasi:http/incoming-handler`"), "{told}");
+        assert!(told.contains("no `wasi:http/incoming-handler` of WASI 0.2"), "{told}");
     }
 }

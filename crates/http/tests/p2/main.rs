@@ -18,8 +18,10 @@ use innkeeper::wasi::host::OpenKeys;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2::{self, Context};
 use innkeeper::{Config, Engine, Tiers};
-use innkeeper_http::p2::{HttpLimits, Proxy, ProxyTimes, add_to_linker};
-use innkeeper_http::{Arrival, Body, BodyError, Failure, Handler as _, Response, full};
+use innkeeper_http::p2::add_to_linker;
+use innkeeper_http::{
+    Arrival, Body, BodyError, Failure, Handler as _, HttpLimits, Proxy, ProxyTimes, Response, full,
+};
 
 /// How long something may take that happens soon, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(20);

@@ -8,8 +8,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use innkeeper::wasi::keys::Keys;
-use innkeeper_http::p2::Proxy;
-use innkeeper_http::{Body, full};
+use innkeeper_http::{Body, Proxy, full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -6,8 +6,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use innkeeper_http::p2::Proxy;
-use innkeeper_http::{BodyError, Handler as _};
+use innkeeper_http::{BodyError, Handler as _, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{SOON, arrival, proxies, run};

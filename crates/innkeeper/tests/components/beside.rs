@@ -281,3 +281,59 @@ fn c79_a_call_that_is_dropped_is_cancelled_and_poisons_nothing() {
         assert!(matches!(results[0], Val::U32(2007)), "{results:?}");
     }
 }
+
+/// A guest that looks again and again whether something has come, and leaves its turn in between, does not keep it from coming.
+#[test]
+fn a_guest_that_yields_does_not_keep_the_host_from_its_turn() {
+    let text = r#"(component
+        (import "soon" (func $soon async))
+        (core module $mem (memory (export "mem") 1))
+        (core instance $mem (instantiate $mem))
+        (alias core export $mem "mem" (core memory $mem))
+        (core func $soon (canon lower (func $soon) async))
+        (core func $set-new (canon waitable-set.new))
+        (core func $set-poll (canon waitable-set.poll (memory $mem)))
+        (core func $join (canon waitable.join))
+        (core func $return (canon task.return (result u32)))
+        (core module $m
+            (import "" "soon" (func $soon (result i32)))
+            (import "" "set-new" (func $set-new (result i32)))
+            (import "" "set-poll" (func $set-poll (param i32 i32) (result i32)))
+            (import "" "join" (func $join (param i32 i32)))
+            (import "" "return" (func $return (param i32)))
+            (global $set (mut i32) (i32.const 0))
+            (global $turns (mut i32) (i32.const 0))
+            (func (export "run") (result i32)
+                (global.set $set (call $set-new))
+                (call $join (i32.shr_u (call $soon) (i32.const 4)) (global.get $set))
+                ;; `YIELD`
+                (i32.const 1))
+            (func (export "cb") (param i32 i32 i32) (result i32)
+                (if (call $set-poll (global.get $set) (i32.const 0))
+                    (then (call $return (global.get $turns)) (return (i32.const 0))))
+                (global.set $turns (i32.add (global.get $turns) (i32.const 1)))
+                (if (i32.eq (global.get $turns) (i32.const 100000)) (then (unreachable)))
+                (i32.const 1)))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "soon" (func $soon)) (export "set-new" (func $set-new)) (export "set-poll" (func $set-poll))
+            (export "join" (func $join)) (export "return" (func $return))))))
+        (func (export "run") async (result u32) (canon lift (core func $m "run") async (callback (core func $m "cb")))))"#;
+    for engine in engines() {
+        let component = super::component(&engine, text);
+        let mut linker = Linker::new(&engine);
+        linker.root().func_wrap_concurrent("soon", |_, ()| -> Running<()> {
+            let mut polls = 0;
+            // Ready when it is polled again, for which it has asked.
+            let soon = std::future::poll_fn(move |context| {
+                polls += 1;
+                context.waker().wake_by_ref();
+                if polls < 3 { Poll::Pending } else { Poll::Ready(Ok(())) }
+            });
+            Box::pin(soon)
+        });
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let turns = super::tasks::result(call(&mut store, instance, "run", &[]));
+        assert!(turns < 1000, "{turns}");
+    }
+}

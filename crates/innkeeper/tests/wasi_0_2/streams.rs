@@ -165,6 +165,81 @@ fn c105_a_broken_pipe_fails_once_and_is_closed_then() {
     }
 }
 
+/// C105: what nobody reads any more is closed, from the first write on: programs see a broken pipe, and no failing device.
+#[test]
+fn c105_what_nobody_reads_any_more_is_closed() {
+    let closed = || Err("closed".to_owned());
+    for asks_first in [true, false] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let keys = Keys::builder().stdout(StdoutKey::Opened(Arc::new(OwnedFd::from(writer)))).build();
+        let [one, other] = drivers(&keys);
+        drop(reader);
+        for mut driver in [one, other] {
+            let stdout = stream(&mut driver, "get-stdout");
+            if asks_first {
+                output(&mut driver, stdout, "check-write", &[]).unwrap();
+                assert_eq!(output(&mut driver, stdout, "write", &[bytes_val(b"x")]), closed());
+            } else {
+                let written = output(&mut driver, stdout, "blocking-write-and-flush", &[bytes_val(b"x")]);
+                assert_eq!(written, closed());
+            }
+            for name in ["check-write", "flush", "blocking-flush"] {
+                assert_eq!(output(&mut driver, stdout, name, &[]), closed(), "{name}");
+            }
+        }
+    }
+}
+
+/// C104: once a stream has said that it is at its end, that is so for nothing as well; where more comes all the same, as in a file, it is open again.
+#[test]
+fn c104_nothing_cannot_be_read_after_the_end() {
+    const NAMES: [&str; 4] = ["read", "blocking-read", "skip", "blocking-skip"];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
+    let zero = |driver: &mut Driver, stream: ResourceAny, name: &str| {
+        let params = [Val::Resource(stream), Val::U64(0)];
+        driver.outcome(&format!("[method]input-stream.{name}"), &params).map(drop)
+    };
+    let pipe = || {
+        let (reader, _) = std::io::pipe().unwrap();
+        StdinKey::Opened(Arc::new(OwnedFd::from(reader)))
+    };
+    for (stdin, is_open) in [(StdinKey::Bytes(vec![]), true), (pipe(), true), (StdinKey::Closed, false)] {
+        let keys = Keys::builder().stdin(stdin).stdout(StdoutKey::Discard).build();
+        for mut driver in drivers(&keys) {
+            let driver = &mut driver;
+            let stdin = stream(driver, "get-stdin");
+            for name in NAMES {
+                assert_eq!(zero(driver, stdin, name).is_ok(), is_open, "{name}");
+            }
+            assert_eq!(input(driver, stdin, "blocking-read", 1), Err("closed".to_owned()));
+            for name in NAMES {
+                assert_eq!(zero(driver, stdin, name), Err("closed".to_owned()), "{name}");
+            }
+            let stdout = stream(driver, "get-stdout");
+            let spliced = output(driver, stdout, "splice", &[Val::Resource(stdin), Val::U64(0)]);
+            assert_eq!(spliced, Err("closed".to_owned()));
+        }
+    }
+    let keys = Keys::builder().dir(folder.path(), "/work", Access::ReadWrite).build();
+    for mut driver in drivers(&keys) {
+        let driver = &mut driver;
+        fs::write(&path, "x").unwrap();
+        let at = driver.directories()[0].0;
+        let file = driver.open(at, "f", (&[], &["read"])).unwrap();
+        let from = resource(driver.at("read-via-stream", file, &[Val::U64(0)]).unwrap());
+        assert_eq!(input(driver, from, "read", 9), Ok(b"x".to_vec()));
+        assert_eq!(zero(driver, from, "read"), Ok(()));
+        assert_eq!(input(driver, from, "read", 9), Err("closed".to_owned()));
+        for name in NAMES {
+            assert_eq!(zero(driver, from, name), Err("closed".to_owned()), "{name}");
+        }
+        fs::write(&path, "xy").unwrap();
+        assert_eq!(input(driver, from, "read", 9), Ok(b"y".to_vec()));
+        assert_eq!(zero(driver, from, "read"), Ok(()));
+    }
+}
+
 /// C72: a stream is not dropped before its pollables, and the guest is told which.
 #[test]
 fn c72_a_stream_outlives_its_pollables() {

@@ -4,6 +4,7 @@
 
 #[path = "../wasi_0_2/driver.rs"]
 mod driver;
+mod dropped;
 mod files;
 mod mixed;
 #[path = "../wasi_0_2/paths.rs"]

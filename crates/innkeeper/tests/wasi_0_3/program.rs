@@ -39,6 +39,7 @@ const CALLED: &[(&str, &str, &str, &str)] = &[
     ("tcp-connect", "wasi:sockets/types", "[method]tcp-socket.connect", TO_ADDRESS),
     ("tcp-listen", "wasi:sockets/types", "[method]tcp-socket.listen", "(param i32 i32)"),
     ("tcp-address", "wasi:sockets/types", "[method]tcp-socket.get-local-address", "(param i32 i32)"),
+    ("tcp-peer", "wasi:sockets/types", "[method]tcp-socket.get-remote-address", "(param i32 i32)"),
     ("tcp-send", "wasi:sockets/types", "[method]tcp-socket.send", "(param i32 i32) (result i32)"),
     ("tcp-receive", "wasi:sockets/types", "[method]tcp-socket.receive", "(param i32 i32)"),
 ];
@@ -69,7 +70,9 @@ const BUILTINS: &[(&str, &str, &str)] = &[
     ),
     ("drop-file", "future.drop-readable $file-ended", "(param i32)"),
     ("sockets-read", "stream.read $sockets async (memory $mem)", "(param i32 i32 i32) (result i32)"),
+    ("cancel-sockets", "stream.cancel-read $sockets", "(param i32) (result i32)"),
     ("drop-sockets", "stream.drop-readable $sockets", "(param i32)"),
+    ("drop-descriptor", "resource.drop $descriptor", "(param i32)"),
     ("drop-tcp", "resource.drop $tcp", "(param i32)"),
     (
         "net-read",
@@ -192,6 +195,7 @@ pub(crate) fn text(body: &str, ends: Ends) -> String {
         text,
         r#"(alias export {files} "error-code" (type $file-code))
         (alias export {files} "directory-entry" (type $entry))
+        (alias export {files} "descriptor" (type $descriptor))
         (alias export {sockets} "error-code" (type $net-code))
         (alias export {sockets} "tcp-socket" (type $tcp))
         (type $own-tcp (own $tcp)) (type $sockets (stream $own-tcp))

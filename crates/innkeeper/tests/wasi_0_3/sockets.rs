@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::thread;
 
 use innkeeper::component::{List, ResourceAny, Val};
-use innkeeper::wasi::keys::{Capture, Keys, StdoutKey};
+use innkeeper::wasi::keys::{Capture, Keys, StdinKey, StdoutKey};
 
 use super::driver::{Driver, bytes_val, resource, text_val};
 use super::program::{Ends, start};
@@ -144,6 +146,56 @@ fn a_peer_gets_and_gives_all_bytes() {
         assert_eq!(start(&engine, (&body, Ends::Returning), &keys, |_| ()).unwrap(), 0);
         peer.join().unwrap();
         assert!(capture.contents() == bytes);
+    }
+}
+
+/// C105: a reset is told to whoever sends, by the first write, and to whoever receives, whichever of them hears of it first; and is no end, nor anything else that is wrong with the socket.
+#[test]
+fn c105_a_reset_is_told_both_ways() {
+    // `connection-reset`
+    let is_reset = "(if (i32.ne (i32.load8_u (i32.const 68)) (i32.const 11)) (then (return (i32.const 1))))";
+    let send = format!(
+        "(drop (call $write (call $writable (local.get $ends)) (i32.const 200) (i32.const 4)))
+        (call $drop-writable (call $writable (local.get $ends)))
+        (if (i32.eqz (call $net-ended (local.get $e))) (then (return (i32.const 1)))) {is_reset}"
+    );
+    let receive = format!(
+        "(drop (call $read (i32.load (i32.const 16))))
+        (call $drop-readable (i32.load (i32.const 16)))
+        (if (i32.eqz (call $net-ended (i32.load (i32.const 20)))) (then (return (i32.const 1)))) {is_reset}"
+    );
+    for engine in engines() {
+        for (first, second) in [(&send, &receive), (&receive, &send)] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let (stdin, gone) = std::io::pipe().unwrap();
+            let peer = thread::spawn(move || {
+                let (stream, _) = listener.accept().unwrap();
+                // What it has not read resets the connection when it closes.
+                assert!(stream.peek(&mut [0; 4]).unwrap() > 0);
+                drop((stream, gone));
+            });
+            // That the peer is gone, standard input tells, and the socket is not asked before.
+            let body = format!(
+                "(local.set $c (call $socket))
+                (if (call $connect (local.get $c) (i32.const {port})) (then (return (i32.const 1))))
+                (local.set $ends (call $new))
+                (local.set $e (call $tcp-send (local.get $c) (call $readable (local.get $ends))))
+                (call $tcp-receive (local.get $c) (i32.const 16))
+                (drop (call $write (call $writable (local.get $ends)) (i32.const 200) (i32.const 4)))
+                (call $stdin (i32.const 24))
+                (drop (call $read (i32.load (i32.const 24))))
+                {first} {second}
+                (call $tcp-peer (local.get $c) (i32.const 128))
+                (i32.load8_u (i32.const 128))"
+            );
+            let keys = Keys::builder()
+                .stdin(StdinKey::Opened(Arc::new(OwnedFd::from(stdin))))
+                .net(format!("connect:127.0.0.1:{port}").parse().unwrap())
+                .build();
+            assert_eq!(start(&engine, (&body, Ends::Returning), &keys, |_| ()).unwrap(), 0);
+            peer.join().unwrap();
+        }
     }
 }
 

@@ -108,6 +108,21 @@ fn c105_what_cannot_be_written_is_an_error() {
     }
 }
 
+/// C105: a broken pipe is told as one.
+#[test]
+fn c105_what_nobody_reads_any_more_is_a_broken_pipe() {
+    let (_, writer) = std::io::pipe().unwrap();
+    let keys = Keys::builder().stdout(StdoutKey::Opened(Arc::new(OwnedFd::from(writer)))).build();
+    let body = "
+        (local.set $ends (call $new))
+        (local.set $e (call $stdout (call $readable (local.get $ends))))
+        (drop (call $write (call $writable (local.get $ends)) (i32.const 200) (i32.const 4)))
+        (if (i32.eqz (call $ended (local.get $e))) (then (return (i32.const 1))))
+        ;; `pipe`
+        (i32.ne (i32.load8_u (i32.const 49)) (i32.const 2))";
+    assert_eq!(run(body, &keys), [0, 0]);
+}
+
 #[test]
 fn who_has_read_enough_is_told_of_no_error() {
     let keys = Keys::builder().stdin(StdinKey::Bytes(some_bytes(300_000))).build();

@@ -50,6 +50,8 @@ struct Made {
     family: AddressFamily,
     /// What the guest has bound it to, in canonical form, and whether that is open to all.
     bound: OnceLock<(SocketAddress, bool)>,
+    /// Whom it was connected to, which the system forgets where that one has gone.
+    peer: OnceLock<SocketAddress>,
     _room: SocketRoom,
 }
 
@@ -86,7 +88,7 @@ impl Socket {
         kind: SocketKind,
         (family, room): (AddressFamily, SocketRoom),
     ) -> Socket {
-        let made = Made { family, bound: OnceLock::new(), _room: room };
+        let made = Made { family, bound: OnceLock::new(), peer: OnceLock::new(), _room: room };
         Socket { made: Some(made), ..Socket::new(fd, credentials, kind) }
     }
 
@@ -146,6 +148,18 @@ impl Socket {
         Some(self.made.as_ref()?.bound.get()?.0)
     }
 
+    pub(super) fn note_peer(&self, address: SocketAddress) {
+        if let Some(made) = &self.made {
+            // The system connects a socket for TCP once.
+            let _ = made.peer.set(address);
+        }
+    }
+
+    /// Whom it was connected to, where that is known.
+    pub(super) fn peer(&self) -> Option<SocketAddress> {
+        self.made.as_ref()?.peer.get().copied()
+    }
+
     /// Whether a key lets the guest receive datagrams from anybody on it.
     pub(super) fn is_open_to_all(&self) -> bool {
         self.made.as_ref().and_then(|made| made.bound.get()).is_some_and(|(_, is_open)| *is_open)
@@ -183,12 +197,15 @@ impl Host {
         }
         let room = listener.made.is_some().then(|| self.socket_room()).transpose()?;
         let accept = || sys::accept(&permit, listener.as_fd());
-        let fd = self.when_socket_ready(&permit, listener, Direction::Read, accept).await?;
+        let (fd, peer) = self.when_socket_ready(&permit, listener, Direction::Read, accept).await?;
         let (credentials, kind) = (listener.credentials.clone(), SocketKind::Connection);
         let socket = match room {
             Some(room) => Socket::made(fd, credentials, kind, (listener.family(), room)),
             None => Socket::new(fd, credentials, kind),
         };
+        if let Some(peer) = peer {
+            socket.note_peer(peer);
+        }
         self.set_socket_nonblocking(&socket, nonblocking)?;
         Ok(socket)
     }

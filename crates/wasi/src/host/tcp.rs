@@ -125,7 +125,7 @@ impl Host {
             SocketKind::Unconnected => {}
             _ => return Err(Error::Invalid),
         }
-        sys::connected(&permit, socket.as_fd())?;
+        socket.note_peer(sys::connected(&permit, socket.as_fd())?);
         socket.become_kind(SocketKind::Connection);
         Ok(())
     }
@@ -150,13 +150,16 @@ impl Host {
         sys::local_address(&permit, socket.as_fd())
     }
 
-    /// The address that a socket is connected to.
+    /// The address that a socket is connected to. Of one that the guest has made, or has accepted on one that it has made, it stays known where the peer has gone.
     ///
     /// # Errors
     /// [`Error::NotConnected`].
     pub fn peer_address(&self, socket: &Socket) -> Result<SocketAddress, Error> {
         let permit = self.decide_for_socket(Operation::Stat, Rights::NONE, socket)?;
-        sys::peer_address(&permit, socket.as_fd())
+        match socket.peer() {
+            Some(peer) => Ok(peer),
+            None => sys::peer_address(&permit, socket.as_fd()),
+        }
     }
 }
 

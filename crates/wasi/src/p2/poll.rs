@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use innkeeper_component::{Borrowed, Linker};
+use innkeeper_component::{Borrowed, Linker, Resource};
 use innkeeper_engine::{BudgetKind, Error};
 
 use super::context::Context;
 use super::custom::Event;
 use super::interface::{FindContext, Interface};
 use super::misuse::{Misuse, interrupted};
-use super::sockets::Connection;
+use super::sockets::{Connection, TcpSocket};
 use super::table::Held;
 use crate::host::{
-    self, Clock, Direction, File, Host, Interest, Lookup, Readiness, Socket, SocketKind, Stream, WaitRequest,
+    self, Clock, Direction, File, Host, Interest, Lookup, Readiness, Socket, Stream, WaitRequest,
 };
 
 /// `wasi:io/poll.pollable`: something to wait for.
@@ -35,8 +35,8 @@ enum Awaited {
     At(Duration),
     /// That a handle can be read from or written to without waiting.
     Ready(Waitable, Direction),
-    /// That what a TCP socket is about to do can be finished: there is a connection to accept, or it is connected, or it has failed.
-    Progress(Arc<Connection>),
+    /// That what a TCP socket is about to do can be finished, which depends on its state at the time: it is the resource of this number, which is not dropped before the pollable.
+    Progress(u32),
     /// That something has happened which is nothing of the system's.
     Event(Arc<dyn Event>),
 }
@@ -63,8 +63,8 @@ impl Pollable {
         Pollable(Awaited::Ready(on, direction))
     }
 
-    pub(crate) fn progress(connection: Arc<Connection>) -> Pollable {
-        Pollable(Awaited::Progress(connection))
+    pub(crate) fn progress(socket: Borrowed<'_, TcpSocket>) -> Pollable {
+        Pollable(Awaited::Progress(socket.rep()))
     }
 }
 
@@ -127,6 +127,17 @@ async fn poll(cx: &mut Context, (pollables,): (Vec<Borrowed<'_, Pollable>>,)) ->
     wait(cx, &pollables, None).await
 }
 
+/// What tells whether a pollable is ready.
+#[derive(Clone, Copy, Debug)]
+enum ToldBy {
+    /// The monotonic clock, when it shows this time.
+    Time(Duration),
+    /// The next of the events.
+    Event,
+    /// The next of the host's answers.
+    Answer,
+}
+
 /// Waits until something is ready, but no longer than `at_most`; gives the numbers of what is.
 async fn wait(
     cx: &mut Context,
@@ -141,36 +152,36 @@ async fn wait(
         )));
     }
     let _charge = cx.host.budget().hold(BudgetKind::Buffer, pollables.len() as u64 * COST_BYTES)?;
-    let pollables: Vec<&Awaited> =
-        pollables.iter().map(|pollable| Ok(&cx.table.get(*pollable)?.0)).collect::<Result<_, Misuse>>()?;
     let mut events: Vec<&dyn Event> = Vec::new();
     let mut interests = Vec::new();
-    let mut soonest: Option<Duration> = None;
-    for pollable in &pollables {
-        let time = match pollable {
-            Awaited::Always => Some(Duration::ZERO),
-            Awaited::At(time) => Some(*time),
+    let mut told = Vec::with_capacity(pollables.len());
+    for pollable in pollables {
+        told.push(match &cx.table.get(*pollable)?.0 {
+            Awaited::Always => ToldBy::Time(Duration::ZERO),
+            Awaited::At(time) => ToldBy::Time(*time),
             Awaited::Event(event) => {
                 events.push(&**event);
-                None
+                ToldBy::Event
             }
             Awaited::Ready(on, direction) => {
                 interests.push(Interest { on: on.as_host(), direction: *direction });
-                None
+                ToldBy::Answer
             }
-            Awaited::Progress(connection) => {
-                let socket = &connection.socket;
-                // Only now: it may have begun to listen since it was subscribed to.
-                let direction = match socket.kind() {
-                    SocketKind::Listener => Direction::Read,
-                    _ => Direction::Write,
-                };
-                interests.push(Interest { on: host::Pollable::Socket(socket), direction });
-                None
+            // Only now: its state may have changed since it was subscribed to.
+            Awaited::Progress(socket) => {
+                let socket = Resource::<TcpSocket>::new(*socket);
+                match cx.table.get(socket.borrow())?.awaits() {
+                    Some((socket, direction)) => {
+                        interests.push(Interest { on: host::Pollable::Socket(socket), direction });
+                        ToldBy::Answer
+                    }
+                    None => ToldBy::Time(Duration::ZERO),
+                }
             }
-        };
-        soonest = [soonest, time].into_iter().flatten().min();
+        });
     }
+    let time = |told: &ToldBy| if let ToldBy::Time(time) = told { Some(*time) } else { None };
+    let soonest = told.iter().filter_map(time).min();
     let failed = |error| match error {
         host::Error::Interrupted => interrupted(),
         error => Error::from_host(error),
@@ -195,16 +206,13 @@ async fn wait(
         now = now.max(soonest.unwrap_or_default());
     }
     let (mut answers, mut happened) = (answers.iter(), happened.into_iter());
-    let is_ready = |pollable: &&Awaited| match pollable {
-        Awaited::Always => true,
-        Awaited::At(time) => *time <= now,
-        Awaited::Event(_) => happened.next().is_some_and(|has_happened| has_happened),
+    let is_ready = |told: &ToldBy| match told {
+        ToldBy::Time(time) => *time <= now,
+        ToldBy::Event => happened.next().is_some_and(|has_happened| has_happened),
         // One whose other end is gone can be read to its end, or written to in vain, at once.
-        Awaited::Ready(..) | Awaited::Progress(_) => {
-            answers.next().is_some_and(|answer| answer.ready || answer.hangup)
-        }
+        ToldBy::Answer => answers.next().is_some_and(|answer| answer.ready || answer.hangup),
     };
-    let ready: Vec<bool> = pollables.iter().map(is_ready).collect();
+    let ready: Vec<bool> = told.iter().map(is_ready).collect();
     Ok((0..).zip(ready).filter(|(_, is_ready)| *is_ready).map(|(index, _)| index).collect())
 }
 

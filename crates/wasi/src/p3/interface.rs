@@ -16,18 +16,30 @@ use crate::p2::streams::{InputSource, OutputSink};
 use crate::p2::table::Held;
 
 /// The version of all interfaces, which serves guests that want any version since 0.3.0.
-pub(super) const VERSION: &str = "0.3.2";
+pub const VERSION: &str = "0.3.2";
 
 /// An interface whose functions are being bound.
-pub(super) struct Interface<'a, T: 'static, F> {
+pub struct Interface<'a, T: 'static, F> {
     instance: LinkerInstance<'a, T>,
     context: F,
 }
 
 /// The guest's context for a function that runs beside guests: for a step at a time.
-pub(super) struct Beside<T: 'static, F> {
+pub struct Beside<T: 'static, F> {
     accessor: Accessor<T>,
     context: F,
+}
+
+impl<T: 'static, F> std::fmt::Debug for Interface<'_, T, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interface").finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static, F> std::fmt::Debug for Beside<T, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beside").finish_non_exhaustive()
+    }
 }
 
 impl<T, F: Copy> Clone for Beside<T, F> {
@@ -37,19 +49,20 @@ impl<T, F: Copy> Clone for Beside<T, F> {
 }
 
 impl<T: 'static, F: FindContext<T>> Beside<T, F> {
-    pub(super) fn new(accessor: Accessor<T>, context: F) -> Beside<T, F> {
+    /// Access to a store's context, for what a function begins that goes on when it has returned.
+    #[must_use]
+    pub fn new(accessor: Accessor<T>, context: F) -> Beside<T, F> {
         Beside { accessor, context }
     }
 
-    pub(super) fn accessor(&self) -> &Accessor<T> {
+    /// Access to the store.
+    #[must_use]
+    pub fn accessor(&self) -> &Accessor<T> {
         &self.accessor
     }
 
     /// Does something with the context, while no guest runs.
-    pub(super) async fn with<R: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut Context) -> R + Send + 'static,
-    ) -> R {
+    pub async fn with<R: Send + 'static>(&self, act: impl FnOnce(&mut Context) -> R + Send + 'static) -> R {
         let context = self.context;
         self.accessor
             .with(move |mut store| {
@@ -62,7 +75,7 @@ impl<T: 'static, F: FindContext<T>> Beside<T, F> {
     }
 
     /// The host, whose waits hold no thread.
-    pub(super) async fn host(&self) -> Host {
+    pub async fn host(&self) -> Host {
         let context = self.context;
         self.accessor
             .with(move |mut store| {
@@ -82,16 +95,21 @@ pub(super) fn waiting_host(context: &Context, interrupts: &InterruptHandle) -> H
 
 impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     /// The interface of a name without a version, such as `wasi:cli/stdin`.
-    pub(super) fn new(
-        linker: &'a mut Linker<T>,
-        name: &str,
-        context: F,
-    ) -> Result<Interface<'a, T, F>, Error> {
+    ///
+    /// # Errors
+    /// Where the linker has something else under that name.
+    pub fn new(linker: &'a mut Linker<T>, name: &str, context: F) -> Result<Interface<'a, T, F>, Error> {
         Ok(Interface { instance: linker.instance(&format!("{name}@{VERSION}"))?, context })
     }
 
+    /// What finds the context.
+    #[must_use]
+    pub fn context(&self) -> F {
+        self.context
+    }
+
     /// Binds a function that is not `async`. `P` is the tuple of its parameters, `R` its result.
-    pub(super) fn func<P, R>(
+    pub fn func<P, R>(
         &mut self,
         name: &str,
         call: impl for<'c> Fn(&'c mut Context, P::Lifted<'c>) -> Result<R, Error> + Send + Sync + 'static,
@@ -110,7 +128,7 @@ impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     }
 
     /// Binds a function that needs the store, because it gives a stream which is neither of `reads` nor of `lists`.
-    pub(super) fn with_store<P, R>(
+    pub fn with_store<P, R>(
         &mut self,
         name: &str,
         call: impl Fn(StoreContextMut<'_, T>, F, P) -> Result<R, Error> + Send + Sync + 'static,
@@ -125,7 +143,7 @@ impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     }
 
     /// Binds an `async` function that is done at once: as [`Interface::func`].
-    pub(super) fn at_once<P, R>(
+    pub fn at_once<P, R>(
         &mut self,
         name: &str,
         call: impl for<'c> Fn(&'c mut Context, P::Lifted<'c>) -> Result<R, Error> + Send + Sync + 'static,
@@ -144,7 +162,7 @@ impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     }
 
     /// Binds an `async` function that may have to wait, which it does beside guests.
-    pub(super) fn beside<P, R, A>(
+    pub fn beside<P, R, A>(
         &mut self,
         name: &str,
         call: impl Fn(Beside<T, F>, P) -> A + Send + Sync + 'static,
@@ -223,7 +241,7 @@ impl<'a, T: Send + 'static, F: FindContext<T>> Interface<'a, T, F> {
     }
 
     /// Binds a resource: what stands behind it is dropped with its last handle.
-    pub(super) fn resource<H: Held>(&mut self, name: &str) -> &mut Self {
+    pub fn resource<H: Held>(&mut self, name: &str) -> &mut Self {
         let context = self.context;
         self.instance.resource_of::<H>(name, move |mut store, resource: Resource<H>| {
             Ok(context(store.data_mut()).table.delete(&resource)?)

@@ -18,6 +18,8 @@
 //! 4. `crates/innkeeper/tests/wasi_0_3/wasi-0.3.2.wat` has every function with its type: one that is not bound, or with another type, fails a test, unless it is named in `known-gaps.txt` beside it; and so does
 //!    one that is named there and bound.
 //!
+//! Another crate binds an interface in the same way, through what is public here.
+//!
 //! Choices, where the specification leaves room:
 //! - A stream of bytes that a guest drops early has ended well. A read or write of no bytes is done at once.
 //! - As many handles as there may be is `insufficient-memory` for files, and `io` for standard streams. A stream that is under way counts as an open handle.
@@ -34,6 +36,7 @@ mod run;
 mod sockets;
 mod streams;
 
+pub use interface::{Beside, Interface, VERSION};
 pub use link::add_to_linker;
 #[cfg(feature = "async")]
 pub use run::call_run_async;

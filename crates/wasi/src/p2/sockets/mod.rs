@@ -25,7 +25,7 @@ use innkeeper_engine::Error;
 
 use super::interface::FindContext;
 
-pub(crate) use tcp::Connection;
+pub(crate) use tcp::{Connection, TcpSocket};
 
 pub(super) fn bind<T: Send + 'static>(
     linker: &mut Linker<T>,

@@ -11,8 +11,8 @@ use super::network::Network;
 use super::options::{self, IsSocket};
 use super::types::{IpAddressFamily, IpSocketAddress, local, remote};
 use crate::host::{
-    self, AddressFamily, Direction, Host, Interest, Nonblocking, ShutdownHow, Transport, WaitRequest,
-    hold_thread,
+    self, AddressFamily, Direction, Host, Interest, Nonblocking, ReceiveFlags, ShutdownHow, Transport,
+    WaitRequest, hold_thread,
 };
 use crate::p2::context::Context;
 use crate::p2::interface::{FindContext, Interface};
@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     /// Whether the guest has closed its streams by `shutdown`.
     input_closed: AtomicBool,
     output_closed: AtomicBool,
+    /// Whether it was reset, which the system tells only once.
+    is_reset: AtomicBool,
 }
 
 /// Where a socket stands. What the specification calls `closed` is one that could not be connected.
@@ -75,7 +77,33 @@ impl Connection {
             socket,
             input_closed: AtomicBool::new(false),
             output_closed: AtomicBool::new(false),
+            is_reset: AtomicBool::new(false),
         })
+    }
+
+    /// Receives what has come; zero bytes at the end.
+    pub(crate) async fn receive(&self, host: &Host, buffer: &mut [u8]) -> Result<usize, host::Error> {
+        let received = host.receive(&self.socket, buffer, ReceiveFlags::default()).await;
+        self.mind_reset(received, Ok(0))
+    }
+
+    /// Sends part or all.
+    pub(crate) async fn send(&self, host: &Host, bytes: &[u8]) -> Result<usize, host::Error> {
+        let sent = host.send(&self.socket, bytes).await;
+        self.mind_reset(sent, Err(host::Error::Pipe))
+    }
+
+    /// What the system says of a connection that was reset, after it has said so once, is `after`: whoever has not heard of it, as one who receives where another has sent, is told the same.
+    fn mind_reset(
+        &self,
+        moved: Result<usize, host::Error>,
+        after: Result<usize, host::Error>,
+    ) -> Result<usize, host::Error> {
+        const RESET: Result<usize, host::Error> = Err(host::Error::ConnectionReset);
+        if moved == RESET {
+            self.is_reset.store(true, Ordering::Relaxed);
+        }
+        if moved == after && self.is_reset.load(Ordering::Relaxed) { RESET } else { moved }
     }
 
     /// Whether nothing is to be received any more, also of what has come.
@@ -112,6 +140,21 @@ impl IsSocket for TcpSocket {
 impl TcpSocket {
     fn socket(&self) -> &host::Socket {
         &self.connection.socket
+    }
+
+    /// What has to be waited for before whatever was started can be finished, or somebody accepted; none where there is nothing to wait for, as where it has failed already.
+    pub(in crate::p2) fn awaits(&self) -> Option<(&host::Socket, Direction)> {
+        match self.state {
+            State::Listening => Some((self.socket(), Direction::Read)),
+            State::ConnectStarted(None) => Some((self.socket(), Direction::Write)),
+            State::Unbound
+            | State::BindStarted
+            | State::Bound
+            | State::ListenStarted
+            | State::ConnectStarted(Some(_))
+            | State::Connected
+            | State::Closed => None,
+        }
     }
 
     /// Goes on where an operation was started, and is told to whoever finishes it.
@@ -208,8 +251,7 @@ fn bind_questions<T: Send + 'static>(tcp: &mut Interface<'_, T, impl FindContext
         |cx, (socket, size)| told(set_backlog(cx, socket, size)),
     )
     .func::<(Handle<'_>,), Resource<Pollable>>("[method]tcp-socket.subscribe", |cx, (socket,)| {
-        let connection = Arc::clone(&cx.table.get(socket)?.connection);
-        cx.push_child(Pollable::progress(connection), socket)
+        cx.push_child(Pollable::progress(socket), socket)
     });
 }
 
@@ -260,6 +302,8 @@ fn finish_connect(cx: &mut Context, handle: Handle<'_>) -> Result<Streams, Failu
             return Err(match error {
                 // There is no port to connect from.
                 host::Error::AddressNotAvailable => ErrorCode::AddressInUse.into(),
+                // It was connected, and is no more.
+                host::Error::NotConnected => ErrorCode::ConnectionReset.into(),
                 error => error.into(),
             });
         }
@@ -315,7 +359,11 @@ fn shutdown(cx: &mut Context, socket: Handle<'_>, how: ShutdownType) -> Result<(
         ShutdownType::Send => (false, true, ShutdownHow::Send),
         ShutdownType::Both => (true, true, ShutdownHow::Both),
     };
-    cx.host.shutdown(socket.socket(), how)?;
+    match cx.host.shutdown(socket.socket(), how) {
+        // Both sides have ended it, or one has reset it: there is nothing left to shut down.
+        Ok(()) | Err(host::Error::NotConnected) => {}
+        Err(error) => return Err(error.into()),
+    }
     let Connection { input_closed, output_closed, .. } = &*socket.connection;
     input_closed.fetch_or(input, Ordering::Relaxed);
     output_closed.fetch_or(output, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::Error;
 
 use super::{CHUNK_BYTES, Failure, StreamError, told};
-use crate::host::{self, Direction, File, Host, ReceiveFlags, Stream, hold_thread};
+use crate::host::{self, Direction, File, Host, Stream, hold_thread};
 use crate::p2::context::Context;
 use crate::p2::custom::Source;
 use crate::p2::interface::{FindContext, Interface};
@@ -23,6 +23,8 @@ pub struct InputStream {
     source: InputSource,
     /// Whether reading has failed: then it is over.
     has_failed: bool,
+    /// Whether the guest was told of the end. More can come after that all the same, as in a file.
+    has_ended: bool,
 }
 
 /// What is read from.
@@ -55,7 +57,7 @@ pub(super) enum Waiting {
 
 impl InputStream {
     pub(crate) fn new(source: InputSource) -> InputStream {
-        InputStream { source, has_failed: false }
+        InputStream { source, has_failed: false, has_ended: false }
     }
 
     /// A stream from what is no handle of the host's.
@@ -80,14 +82,18 @@ impl InputStream {
             return Err(Failure::Closed);
         }
         if buffer.is_empty() {
-            return Ok(0);
+            return if self.has_ended || self.source.is_closed() { Err(Failure::Closed) } else { Ok(0) };
         }
         if let InputSource::Custom(source) = &self.source {
             let result = read_custom(host, &**source, buffer, waiting).await;
             self.has_failed = matches!(result, Err(Failure::Closed | Failure::Custom(_)));
             return result;
         }
-        match self.source.read(host, buffer, waiting).await {
+        let read = self.source.read(host, buffer, waiting).await;
+        if let Ok(count) = read {
+            self.has_ended = count == 0;
+        }
+        match read {
             Ok(0) => Err(Failure::Closed),
             Ok(count) => Ok(count),
             // What is ready for somebody else may not be so any more.
@@ -113,6 +119,15 @@ impl InputStream {
 }
 
 impl InputSource {
+    /// Whether nothing comes of it any more, whatever has come.
+    fn is_closed(&self) -> bool {
+        match self {
+            InputSource::Nothing => true,
+            InputSource::Connection(connection) => connection.is_input_closed(),
+            InputSource::Standard(_) | InputSource::File { .. } | InputSource::Custom(_) => false,
+        }
+    }
+
     /// What has to be waited for before reading; nothing where there is always something, or the end.
     pub(crate) fn waits_for(&self) -> Option<Waitable> {
         match self {
@@ -166,7 +181,7 @@ async fn receive(
         if connection.is_input_closed() {
             return Ok(0);
         }
-        match host.receive(&connection.socket, buffer, ReceiveFlags::default()).await {
+        match connection.receive(host, buffer).await {
             Err(host::Error::Again) if waiting == Waiting::Yes => {
                 connection.wait(host, Direction::Read).await?;
             }

@@ -159,6 +159,8 @@ impl OutputStream {
         match written {
             // Whoever writes on where nobody reads is heard of by the host all the same.
             _ if is_closed => Err(Failure::Closed),
+            // Nobody reads it any more: programs' own libraries know a closed stream for a broken pipe, and take everything else for a failing device.
+            Err(host::Error::Pipe | host::Error::ConnectionReset) => Err(Failure::Closed),
             written => Ok(written?),
         }
     }
@@ -206,7 +208,7 @@ impl OutputSink {
                 count
             }
             OutputSink::End(file) => host.append(file, &[IoSlice::new(bytes)])?,
-            OutputSink::Connection(connection) => hold_thread(host.send(&connection.socket, bytes))?,
+            OutputSink::Connection(connection) => hold_thread(connection.send(host, bytes))?,
         };
         if count == 0 { Err(host::Error::Io) } else { Ok(count) }
     }
@@ -241,7 +243,7 @@ impl OutputSink {
 /// Sends part over a connection, none of whose operations waits by itself.
 async fn send(host: &Host, connection: &Connection, bytes: &[u8]) -> Result<usize, host::Error> {
     loop {
-        match host.send(&connection.socket, bytes).await {
+        match connection.send(host, bytes).await {
             Err(host::Error::Again) => connection.wait(host, Direction::Write).await?,
             result => return result,
         }

@@ -161,6 +161,8 @@ async fn connect<T: 'static, F: FindContext<T>>(
     told(connected.map_err(|error| match error {
         // There is no port to connect from.
         host::Error::AddressNotAvailable => ErrorCode::AddressInUse.into(),
+        // It was connected, and is no more.
+        host::Error::NotConnected => ErrorCode::ConnectionReset.into(),
         error => Failure::from(error),
     }))
 }

@@ -22,9 +22,11 @@ pub(crate) fn listen(_: &Permit, address: SocketAddr) -> Result<(OwnedFd, Socket
     Ok((listener.into(), address))
 }
 
-/// Takes one connection; [`Error::Again`] if there is none. The new descriptor is non-blocking.
-pub(crate) fn accept(_: &Permit, fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    retry(|| rustix::net::accept_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK))
+/// Takes one connection, and tells from where, unless that has no address on the network; [`Error::Again`] if there is none. The new descriptor is non-blocking.
+pub(crate) fn accept(_: &Permit, fd: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Error> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (accepted, from) = retry(|| rustix::net::acceptfrom_with(fd, flags))?;
+    Ok((accepted, from.and_then(|from| from.try_into().ok())))
 }
 
 /// Receives what is there; [`Error::Again`] if nothing is.
@@ -123,8 +125,8 @@ pub(crate) fn disconnect(_: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error> {
     Ok(rustix::net::connect_unspec(fd)?)
 }
 
-/// Whether a socket has been connected; [`Error::Again`] while that goes on, and why it has not been.
-pub(crate) fn connected(permit: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error> {
+/// Whom a socket has been connected to; [`Error::Again`] while that goes on, and why it has not been.
+pub(crate) fn connected(permit: &Permit, fd: BorrowedFd<'_>) -> Result<SocketAddr, Error> {
     let mut entries = [PollEntry { fd, direction: Direction::Write, ready: false, hangup: false }];
     match poll(permit, &mut entries, Some(Duration::ZERO)) {
         Ok(()) if entries[0].ready => {}
@@ -132,7 +134,7 @@ pub(crate) fn connected(permit: &Permit, fd: BorrowedFd<'_>) -> Result<(), Error
         Err(error) => return Err(error),
     }
     sockopt::socket_error(fd)??;
-    peer_address(permit, fd).map(|_| ())
+    peer_address(permit, fd)
 }
 
 pub(crate) fn local_address(_: &Permit, fd: BorrowedFd<'_>) -> Result<SocketAddr, Error> {

@@ -19,14 +19,19 @@ use super::fields::remove_forbidden;
 use crate::Body;
 
 /// A body that is being read.
-pub(super) struct Received(Mutex<State>);
+pub(crate) struct Received(Mutex<State>);
 
 struct State {
     body: Body,
     buffer: Bytes,
-    end: Option<Result<Option<HeaderMap>, ErrorCode>>,
+    end: Option<Arrived>,
+    /// Bytes that nobody has read.
+    thrown_away: usize,
     patience: Option<Patience>,
 }
+
+/// How a body has ended: with trailers, without, or not as a whole.
+type Arrived = Result<Option<HeaderMap>, ErrorCode>;
 
 /// How long a guest waits for the next bytes.
 struct Patience {
@@ -39,13 +44,13 @@ struct Patience {
 
 impl Received {
     /// A body whose next bytes come within a time, if there is one, by the timers of a runtime.
-    pub(super) fn new(body: Body, between_bytes: Option<(Duration, Handle)>) -> Received {
+    pub(crate) fn new(body: Body, between_bytes: Option<(Duration, Handle)>) -> Received {
         let patience = between_bytes.map(|(time, runtime)| Patience { time, runtime, sleep: None });
-        Received(Mutex::new(State { body, buffer: Bytes::new(), end: None, patience }))
+        Received(Mutex::new(State { body, buffer: Bytes::new(), end: None, thrown_away: 0, patience }))
     }
 
     /// Its trailers, once everything before them has been read, or is thrown away now.
-    pub(super) fn poll_trailers(&self, task: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, ErrorCode>> {
+    pub(crate) fn poll_trailers(&self, task: &mut Context<'_>) -> Poll<Arrived> {
         let mut state = self.state();
         loop {
             state.buffer.clear();
@@ -54,6 +59,24 @@ impl Received {
                 && state.buffer.is_empty()
             {
                 return Poll::Ready(end.clone());
+            }
+        }
+    }
+
+    /// As [`Received::poll_trailers`], where no more bytes than these are before them; nothing where there are.
+    pub(crate) fn poll_rest(&self, task: &mut Context<'_>, most_bytes: usize) -> Poll<Option<Arrived>> {
+        let mut state = self.state();
+        loop {
+            state.thrown_away += state.buffer.len();
+            state.buffer.clear();
+            if state.thrown_away > most_bytes {
+                return Poll::Ready(None);
+            }
+            ready!(state.poll_fill(task));
+            if let Some(end) = &state.end
+                && state.buffer.is_empty()
+            {
+                return Poll::Ready(Some(end.clone()));
             }
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use innkeeper_engine::Charge;
 use innkeeper_wasi::p2::{Event, Sink, StreamEnd};
 use tokio::task::AbortHandle;
 
@@ -17,15 +18,20 @@ use crate::BodyError;
 
 /// Between a guest that writes and whoever sends.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     state: Mutex<State>,
     most_bytes: usize,
     of: Message,
+    /// For the buffer, which is there for as long as this is, whoever still has a part in the body.
+    _charge: Charge,
 }
+
+/// Fields behind a body, and what is charged for them.
+pub(crate) type Trailers = (HeaderMap, Option<Charge>);
 
 /// What the body is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Request,
     Response,
 }
@@ -38,35 +44,39 @@ struct State {
     written: u64,
     end: Option<End>,
     is_reader_gone: bool,
+    /// Whether whoever sent has gone before it had all that there was to be.
+    is_cut: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 #[derive(Debug)]
 enum End {
-    Finished(Option<HeaderMap>),
+    Finished(Option<Trailers>),
     Failed(ErrorCode),
 }
 
 impl Pipe {
-    pub(super) fn new(of: Message, promised: Option<u64>, most_bytes: usize) -> Pipe {
+    /// A body whose buffer has room for so many bytes, for which `charge` is.
+    pub(crate) fn new(of: Message, promised: Option<u64>, (most_bytes, charge): (usize, Charge)) -> Pipe {
         let state = State {
             buffer: BytesMut::new(),
             promised,
             written: 0,
             end: None,
             is_reader_gone: false,
+            is_cut: false,
             reader: None,
             writer: None,
         };
-        Pipe { state: Mutex::new(state), most_bytes: most_bytes.max(1), of }
+        Pipe { state: Mutex::new(state), most_bytes: most_bytes.max(1), of, _charge: charge }
     }
 
     /// The guest has written all.
     ///
     /// # Errors
     /// Where that is not as much as was promised: then the body has failed.
-    pub(super) fn finish(&self, trailers: Option<HeaderMap>) -> Result<(), ErrorCode> {
+    pub(crate) fn finish(&self, trailers: Option<Trailers>) -> Result<(), ErrorCode> {
         let mut state = self.state();
         let promised = state.promised.unwrap_or(state.written);
         let end = match state.written == promised {
@@ -80,7 +90,7 @@ impl Pipe {
     }
 
     /// Whoever wrote has gone before the end. Nothing changes where that was reached.
-    pub(super) fn fail(&self, code: ErrorCode) {
+    pub(crate) fn fail(&self, code: ErrorCode) {
         let mut state = self.state();
         if state.end.is_none() {
             state.end = Some(End::Failed(code));
@@ -89,16 +99,33 @@ impl Pipe {
     }
 
     /// The message says how long a body is that is not sent, as answers to `HEAD` do.
-    pub(super) fn promise_nothing(&self) {
+    pub(crate) fn promise_nothing(&self) {
         self.state().promised = None;
     }
 
     /// Why the body has failed, if it has.
-    pub(super) fn failure(&self) -> Option<ErrorCode> {
+    pub(crate) fn failure(&self) -> Option<ErrorCode> {
         match &self.state().end {
             Some(End::Failed(code)) => Some(code.clone()),
             _ => None,
         }
+    }
+
+    /// Whether all was taken by whoever sends, once that is known.
+    pub(crate) fn poll_taken(&self, task: &mut Context<'_>) -> Poll<Result<(), ErrorCode>> {
+        let mut state = self.state();
+        match &state.end {
+            Some(End::Failed(code)) => return Poll::Ready(Err(code.clone())),
+            Some(End::Finished(None)) if state.buffer.is_empty() && !state.is_cut => {
+                return Poll::Ready(Ok(()));
+            }
+            _ => {}
+        }
+        if state.is_reader_gone {
+            return Poll::Ready(if state.is_cut { Err(ErrorCode::ConnectionTerminated) } else { Ok(()) });
+        }
+        keep(&mut state.writer, task);
+        Poll::Pending
     }
 
     fn wrong_size(&self, written: u64) -> ErrorCode {
@@ -171,7 +198,7 @@ impl Sink for Pipe {
 
 /// The body as it is sent. Dropped before its end, it tells the guest that nobody reads, and stops who works for it.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     pipe: Arc<Pipe>,
     has_failed: bool,
     /// The guest, where it runs on by itself.
@@ -179,7 +206,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    pub(super) fn new(pipe: Arc<Pipe>, worker: Option<AbortHandle>) -> Sent {
+    pub(crate) fn new(pipe: Arc<Pipe>, worker: Option<AbortHandle>) -> Sent {
         Sent { pipe, has_failed: false, worker }
     }
 }
@@ -204,7 +231,13 @@ impl http_body::Body for Sent {
                 keep(&mut state.reader, task);
                 Poll::Pending
             }
-            Some(End::Finished(trailers)) => Poll::Ready(trailers.take().map(|map| Ok(Frame::trailers(map)))),
+            Some(End::Finished(trailers)) => {
+                let trailers = trailers.take();
+                if trailers.is_some() {
+                    wake(state, |state| state.writer.take());
+                }
+                Poll::Ready(trailers.map(|(map, _)| Ok(Frame::trailers(map))))
+            }
             Some(End::Failed(_)) if self.has_failed => Poll::Ready(None),
             Some(End::Failed(code)) => {
                 self.has_failed = true;
@@ -222,7 +255,8 @@ impl http_body::Body for Sent {
         let state = self.pipe.state();
         let buffered = state.buffer.len() as u64;
         match (&state.end, state.promised) {
-            (Some(End::Finished(_)), _) => SizeHint::with_exact(buffered),
+            // Where trailers are to come, nothing may say where the body ends.
+            (Some(End::Finished(None)), _) => SizeHint::with_exact(buffered),
             (None, Some(promised)) => SizeHint::with_exact(promised - (state.written - buffered)),
             _ => SizeHint::default(),
         }
@@ -234,6 +268,9 @@ impl Drop for Sent {
         let mut state = self.pipe.state();
         state.is_reader_gone = true;
         let is_finished = matches!(state.end, Some(End::Finished(_)));
+        // Where the length is known, nobody looks for what comes after the last byte.
+        let has_all = matches!(state.end, Some(End::Finished(None))) || state.promised == Some(state.written);
+        state.is_cut = !(has_all && state.buffer.is_empty());
         wake(state, |state| state.writer.take());
         if !is_finished && let Some(worker) = self.worker.take() {
             worker.abort();

@@ -111,7 +111,34 @@ pub enum ErrorCode {
     InternalError(Option<String>),
 }
 
+/// The most bytes of a text that a guest has said.
+const MOST_TEXT_BYTES: usize = 256;
+
 impl ErrorCode {
+    /// The same with texts that can be kept and told: guests make them as long as they like.
+    pub(crate) fn shortened(mut self) -> ErrorCode {
+        let text = match &mut self {
+            ErrorCode::DnsError(payload) => &mut payload.rcode,
+            ErrorCode::TlsAlertReceived(payload) => &mut payload.alert_message,
+            ErrorCode::HttpRequestHeaderSize(Some(payload))
+            | ErrorCode::HttpRequestTrailerSize(payload)
+            | ErrorCode::HttpResponseHeaderSize(payload)
+            | ErrorCode::HttpResponseTrailerSize(payload) => &mut payload.field_name,
+            ErrorCode::HttpResponseTransferCoding(text)
+            | ErrorCode::HttpResponseContentCoding(text)
+            | ErrorCode::InternalError(text) => text,
+            _ => return self,
+        };
+        if let Some(text) = text
+            && text.len() > MOST_TEXT_BYTES
+        {
+            let end = (0..=MOST_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            // Not cut off in place, where all of it would stay.
+            *text = text[..end].to_owned();
+        }
+        self
+    }
+
     /// Why a body that is received has ended before its end.
     pub(crate) fn of_body(error: &BodyError) -> ErrorCode {
         ErrorCode::of_chain(&**error)

@@ -1,4 +1,4 @@
-//! A component of the world `wasi:http/proxy` as whoever answers requests: an instance for each.
+//! A component as whoever answers requests, of the world `wasi:http/proxy` of WASI 0.2 or `wasi:http/service` of WASI 0.3: an instance for each request.
 //!
 //! The guest is polled by who waits for its answer until that is there. What is left of it then, most often nothing, is a task of its own, which ends where nobody reads the body any more.
 //!
@@ -13,21 +13,17 @@ use std::time::{Duration, Instant};
 
 use http::uri;
 use http_body_util::BodyExt as _;
-use innkeeper_component::{InstancePre, Resource, TypedFunc};
+use innkeeper_component::InstancePre;
 use innkeeper_engine::{Error, ErrorKind, Store, Trap};
 use innkeeper_wasi::exit_code;
 use innkeeper_wasi::host::{Host, OpenKeys};
 use innkeeper_wasi::p2::Context;
 
-use super::error_code::ErrorCode;
-use super::incoming::IncomingRequest;
-use super::outparam::{Answer, Given, Head, ResponseOutparam};
-use super::pipe::Sent;
+use crate::p2::INCOMING_HANDLER;
+use crate::p3::HANDLER;
 use crate::server::{Account, InstanceUse};
-use crate::{Arrival, Body, Failure, Handler, Place, Response, Words, empty};
-
-/// What a component exports that answers requests, without its version.
-pub const INCOMING_HANDLER: &str = "wasi:http/incoming-handler";
+use crate::types::{Answer, Content, ErrorCode, Given, Head, Sent};
+use crate::{Arrival, Body, Failure, Handler, Place, Response, Words, empty, p2, p3};
 
 /// How long, and in which turns, a guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +44,7 @@ impl Default for ProxyTimes {
 /// Answers requests by a component.
 pub struct Proxy {
     pre: InstancePre<Context>,
-    /// The function that is called, by its whole name.
-    function: Arc<str>,
+    handle: Handle,
     keys: OpenKeys,
     /// For the log.
     name: String,
@@ -63,15 +58,30 @@ impl fmt::Debug for Proxy {
     }
 }
 
+/// The function that is called.
+#[derive(Clone, Debug)]
+struct Handle {
+    /// By its whole name.
+    name: Arc<str>,
+    version: Version,
+}
+
+/// Of WASI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    P2,
+    P3,
+}
+
 /// A guest that is at work on a request.
 type Guest = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 impl Proxy {
-    /// A component whose imports were found, as [`super::add_to_linker`] and [`innkeeper_wasi::p2::add_to_linker`] define them. Each of its guests has `keys`; in the log it
-    /// is called `name`.
+    /// A component whose imports were found, as [`p2::add_to_linker`] or [`p3::add_to_linker`] and those of `innkeeper_wasi` define them. Each of its guests has `keys`; in the log it
+    /// is called `name`. Where it exports the handlers of both versions, that of WASI 0.3 is called.
     ///
     /// # Errors
-    /// Where the component exports no `wasi:http/incoming-handler` of WASI 0.2.
+    /// Where the component exports neither `wasi:http/handler` of WASI 0.3 nor `wasi:http/incoming-handler` of WASI 0.2.
     pub fn new(
         pre: InstancePre<Context>,
         keys: OpenKeys,
@@ -79,13 +89,18 @@ impl Proxy {
         times: ProxyTimes,
     ) -> Result<Proxy, Error> {
         let exported = pre.component().exported_funcs();
-        let Some((function, _)) = exported.into_iter().find(|(name, _)| is_handler(name)) else {
+        let find = |version| {
+            let mut names = exported.iter().map(|(name, _)| name);
+            let name = names.find(|name| version_of(name) == Some(version))?;
+            Some(Handle { name: name.as_str().into(), version })
+        };
+        let Some(handle) = find(Version::P3).or_else(|| find(Version::P2)) else {
             return Err(Error::new(ErrorKind::Link(format!(
-                "the component exports no `{INCOMING_HANDLER}` of WASI 0.2, so it answers no requests"
+                "the component exports no `{HANDLER}` of WASI 0.3 and no `{INCOMING_HANDLER}` of WASI 0.2, so it answers no requests"
             ))));
         };
         let words: Words = Arc::new(ToString::to_string);
-        Ok(Proxy { pre, function: function.into(), keys, name, times, words })
+        Ok(Proxy { pre, handle, keys, name, times, words })
     }
 
     /// Has what its guests are denied told in these words.
@@ -119,10 +134,10 @@ impl Proxy {
         store.set_processor_time(processor_time);
         store.yield_every(Some(self.times.slice));
         let scheme = if arrival.secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP };
-        let (pre, function, answer) = (self.pre.clone(), Arc::clone(&self.function), Arc::clone(answer));
+        let (pre, handle, answer) = (self.pre.clone(), self.handle.clone(), Arc::clone(answer));
+        let request = ((request, scheme), arrival.deadline);
         Ok(Box::pin(async move {
-            let result =
-                call(&mut store, (&pre, &function), (request, scheme), (&answer, &told.account)).await;
+            let result = call(&mut store, (&pre, &handle), request, (&answer, &told.account)).await;
             let used_up = processor_time.filter(|_| store.processor_time_left() == Some(Duration::ZERO));
             let result = result.map_err(|failure| failure.by_processor_time(used_up));
             if let Err(failure) = &result {
@@ -139,10 +154,16 @@ impl Proxy {
     }
 }
 
-/// Whether a function of this name, with its interface, answers requests of WASI 0.2.
-fn is_handler(name: &str) -> bool {
-    let interface = name.strip_suffix("#handle").unwrap_or_default();
-    interface.strip_prefix(INCOMING_HANDLER).is_some_and(|version| version.starts_with("@0.2."))
+/// Of which version a function of this name, with its interface, answers requests; none where it does not.
+fn version_of(name: &str) -> Option<Version> {
+    let interface = name.strip_suffix("#handle")?;
+    let is_of = |handler, version| {
+        interface.strip_prefix(handler).is_some_and(|rest: &str| rest.starts_with(version))
+    };
+    if is_of(HANDLER, "@0.3.") {
+        return Some(Version::P3);
+    }
+    is_of(INCOMING_HANDLER, "@0.2.").then_some(Version::P2)
 }
 
 /// Tells what a guest was denied, however it ends.
@@ -162,21 +183,17 @@ impl Drop for Telling {
 /// Instantiates the component and calls it.
 async fn call(
     store: &mut Store<Context>,
-    (pre, function): (&InstancePre<Context>, &str),
-    (request, scheme): (http::Request<Body>, uri::Scheme),
+    (pre, handle): (&InstancePre<Context>, &Handle),
+    (request, deadline): ((http::Request<Body>, uri::Scheme), Option<Instant>),
     (answer, account): (&Arc<Answer>, &Account),
 ) -> Result<(), Failure> {
     let instance = pre.instantiate_async(&mut *store).await.map_err(not_started)?;
-    let result = async {
-        let handle: TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()> =
-            instance.get_typed_func(&mut *store, function)?;
-        let context = store.data_mut();
-        let request = IncomingRequest::new(context, request.into_parts(), scheme)?;
-        let request = context.push(request)?;
-        let outparam = context.push(ResponseOutparam::new(answer))?;
-        handle.call_async(&mut *store, (request, outparam)).await
+    let of = (instance, &*handle.name);
+    let result = match handle.version {
+        Version::P2 => p2::call(store, of, request, answer).await,
+        Version::P3 => until(deadline, p3::call(store, of, request, answer)).await?,
     };
-    match result.await {
+    match result {
         // A guest that ends itself has ended.
         Err(error) if exit_code(&error).is_none() => {
             if let Some(trap) = error.trap() {
@@ -220,8 +237,8 @@ impl Handler for Proxy {
 
 /// The response that a guest has given, which may go on.
 fn respond(given: Option<Given>, goes_on: Option<(Guest, Account)>) -> Result<Response, Failure> {
-    let (head, pipe) = match given {
-        Some(Given::Response(head, pipe)) => (head, pipe),
+    let (Head { status, headers, charge: _charge }, content) = match given {
+        Some(Given::Response(head, content)) => (head, content),
         Some(Given::Failed(code)) => {
             return Err(Failure::Guest(format!("the guest has answered by an error: {code}")));
         }
@@ -232,7 +249,8 @@ fn respond(given: Option<Given>, goes_on: Option<(Guest, Account)>) -> Result<Re
         }
     };
     if goes_on.is_none()
-        && let Some(code) = pipe.as_ref().and_then(|pipe| pipe.failure())
+        && let Content::Pipe(pipe) = &content
+        && let Some(code) = pipe.failure()
     {
         return Err(Failure::Guest(format!("the guest has not finished the body of its response: {code}")));
     }
@@ -247,16 +265,28 @@ fn respond(given: Option<Given>, goes_on: Option<(Guest, Account)>) -> Result<Re
         });
         rest.abort_handle()
     });
-    let body = match pipe {
-        Some(pipe) => Sent::new(pipe, worker).boxed_unsync(),
-        None => empty(),
+    let body = match content {
+        Content::Pipe(pipe) => Sent::new(pipe, worker).boxed_unsync(),
+        Content::Passed(body) => body,
+        Content::Nothing => empty(),
     };
-    let Head { status, headers } = head;
     let mut response = http::Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
 }
+
+/// Lets a guest go on until its time is over, whatever it waits for.
+async fn until<R>(deadline: Option<Instant>, guest: impl Future<Output = R>) -> Result<R, Failure> {
+    let Some(deadline) = deadline else { return Ok(guest.await) };
+    // Most often the store has ended it by then: this is for what waits for nothing that the store knows.
+    let last = tokio::time::Instant::from_std(deadline + LAST_TURN);
+    let ended = tokio::time::timeout_at(last, guest).await;
+    ended.map_err(|_| Failure::Deadline(String::from("the guest has waited until its time was over")))
+}
+
+/// How long after its deadline a guest that waits is still there.
+const LAST_TURN: Duration = Duration::from_millis(100);
 
 /// Why a guest was not there at all.
 fn not_started(error: Error) -> Failure {

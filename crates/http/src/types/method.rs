@@ -6,7 +6,7 @@ use innkeeper_component::{ComponentType, Lift, Lower};
 /// `wasi:http/types.method`
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Get,
     Head,
     Post,
@@ -22,7 +22,7 @@ pub(super) enum Method {
 /// `wasi:http/types.scheme`
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(path = innkeeper_component)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     #[component(name = "HTTP")]
     Http,
     #[component(name = "HTTPS")]
@@ -49,7 +49,7 @@ impl From<&http::Method> for Method {
 
 impl Method {
     /// The method, if its name is one.
-    pub(super) fn parse(self) -> Option<http::Method> {
+    pub(crate) fn parse(self) -> Option<http::Method> {
         Some(match self {
             Method::Get => http::Method::GET,
             Method::Head => http::Method::HEAD,
@@ -77,7 +77,7 @@ impl From<&uri::Scheme> for Scheme {
 
 impl Scheme {
     /// The scheme, if its name is one.
-    pub(super) fn parse(self) -> Option<uri::Scheme> {
+    pub(crate) fn parse(self) -> Option<uri::Scheme> {
         match self {
             Scheme::Http => Some(uri::Scheme::HTTP),
             Scheme::Https => Some(uri::Scheme::HTTPS),

@@ -1,0 +1,298 @@
+//! `wasi:http/types.fields`: headers and trailers.
+//!
+//! Those that a guest gets from a message cannot be changed by it. Fields that belong to a connection and not to a message are the host's business: a guest can neither set
+//! nor see them.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use innkeeper_component::{Borrowed, Resource};
+use innkeeper_engine::{Budget, BudgetKind, Charge, Error};
+use innkeeper_wasi::p2::{Context, Failure, Held, Outcome, told};
+
+use super::limits::HttpLimits;
+
+/// `wasi:http/types.fields`
+#[derive(Debug)]
+pub(crate) struct Fields {
+    map: Arc<HeaderMap>,
+    mutability: Mutability,
+    bytes: usize,
+    /// What it holds is charged once: by who made it.
+    charge: Option<Charge>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mutability {
+    Mutable,
+    Immutable,
+}
+
+/// Why fields are not changed, or not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldError {
+    InvalidSyntax,
+    Forbidden,
+    Immutable,
+    /// More than a limit lets there be.
+    TooLarge,
+}
+
+impl Held for Fields {
+    const NAME: &'static str = "wasi:http/types fields";
+}
+
+/// Bytes that a field counts beside its name and value (RFC 9113, 6.5.2).
+const FIELD_COST_BYTES: usize = 32;
+
+/// Bytes that the host holds of a field beside its name and value, at most.
+const FIELD_HELD_BYTES: usize = 256;
+
+/// Whether a field belongs to a connection, or says what the host knows better.
+pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
+    static NAMES: [HeaderName; 7] = [
+        header::CONNECTION,
+        header::HOST,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    NAMES.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// Takes away what no guest sees: also what `Connection` says is about the connection.
+pub(crate) fn remove_forbidden(map: &mut HeaderMap) {
+    let names = |value: &HeaderValue| -> Vec<HeaderName> {
+        let text = value.to_str().unwrap_or_default();
+        text.split(',').filter_map(|name| name.trim().parse().ok()).collect()
+    };
+    let named: Vec<HeaderName> = map.get_all(header::CONNECTION).iter().flat_map(names).collect();
+    for name in named {
+        map.remove(name);
+    }
+    let forbidden: Vec<HeaderName> = map.keys().filter(|name| is_forbidden(name)).cloned().collect();
+    for name in forbidden {
+        map.remove(name);
+    }
+}
+
+fn size_of_field(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + FIELD_COST_BYTES
+}
+
+fn held_bytes(bytes: usize, count: usize) -> u64 {
+    (bytes + count * FIELD_HELD_BYTES) as u64
+}
+
+/// What a map's fields count.
+fn size_of_fields(map: &HeaderMap) -> usize {
+    map.iter().map(|(name, value)| size_of_field(name, value)).sum()
+}
+
+/// Charges for fields that have come and that no guest has taken yet, of which a copy is kept: what was read from a connection stays as a whole for as long as a part of it does.
+pub(crate) fn keep(map: &mut HeaderMap, budget: &Budget) -> Result<Charge, Error> {
+    let charge = budget.hold(BudgetKind::Buffer, held_bytes(size_of_fields(map), map.len()))?;
+    for value in map.values_mut() {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
+    Ok(charge)
+}
+
+impl Fields {
+    /// Fields of a message that was received, charged to the guest.
+    pub(crate) fn received(cx: &Context, map: HeaderMap) -> Result<Fields, Error> {
+        let bytes = size_of_fields(&map);
+        let charge = cx.host().budget().hold(BudgetKind::Buffer, held_bytes(bytes, map.len()))?;
+        Ok(Fields { map: Arc::new(map), mutability: Mutability::Immutable, bytes, charge: Some(charge) })
+    }
+
+    pub(crate) fn new(cx: &Context) -> Fields {
+        let charge = Some(cx.host().budget().empty(BudgetKind::Buffer));
+        Fields { map: Arc::default(), mutability: Mutability::Mutable, bytes: 0, charge }
+    }
+
+    /// The same fields, which the guest cannot change, for a handle of their own that may stay for longer than their message.
+    pub(crate) fn immutable(&self, cx: &Context) -> Result<Fields, Error> {
+        let charge = cx.host().budget().hold(BudgetKind::Buffer, held_bytes(self.bytes, self.map.len()))?;
+        let charge = Some(charge);
+        Ok(Fields {
+            map: Arc::clone(&self.map),
+            mutability: Mutability::Immutable,
+            bytes: self.bytes,
+            charge,
+        })
+    }
+
+    /// A copy, which the guest can change.
+    pub(crate) fn copy(&self, cx: &Context) -> Result<Fields, Error> {
+        let mut copy = Fields::received(cx, HeaderMap::clone(&self.map))?;
+        copy.mutability = Mutability::Mutable;
+        Ok(copy)
+    }
+
+    /// All fields, in order.
+    pub(crate) fn entries(&self) -> Entries {
+        let entries = self.map.iter();
+        entries.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    }
+
+    /// The values of a name, if it is one.
+    pub(crate) fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.map.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+    }
+
+    /// The same fields for a handle of their own, which is dropped before their message.
+    pub(crate) fn shared(&self) -> Fields {
+        Fields { map: Arc::clone(&self.map), mutability: Mutability::Immutable, bytes: 0, charge: None }
+    }
+
+    /// The fields, to send them, and what is charged for them until they are sent.
+    pub(crate) fn into_parts(self) -> (HeaderMap, Option<Charge>) {
+        (Arc::unwrap_or_clone(self.map), self.charge)
+    }
+
+    pub(crate) fn map(&self) -> &HeaderMap {
+        &self.map
+    }
+
+    fn check_mutable(&self) -> Result<(), FieldError> {
+        match self.mutability {
+            Mutability::Mutable => Ok(()),
+            Mutability::Immutable => Err(FieldError::Immutable),
+        }
+    }
+
+    /// Adds values of a name, in whose place those that there are go first if `replaces`. All is looked at before anything is copied: a guest can name the same bytes as often as it likes.
+    fn add(
+        &mut self,
+        limits: &HttpLimits,
+        (name, replaces): (&str, bool),
+        values: &[&[u8]],
+    ) -> Result<(), Failed> {
+        if name.len() > limits.max_fields_bytes || values.len() > limits.max_fields {
+            return Err(FieldError::TooLarge.into());
+        }
+        let name = name_to_set(name, values)?;
+        let added = values.iter().map(|value| value.len() + name.as_str().len() + FIELD_COST_BYTES);
+        let added = added.fold(0_usize, usize::saturating_add);
+        let (gone, gone_bytes) = match replaces {
+            true => self
+                .map
+                .get_all(&name)
+                .iter()
+                .fold((0, 0), |(count, bytes), value| (count + 1, bytes + size_of_field(&name, value))),
+            false => (0, 0),
+        };
+        let bytes = (self.bytes - gone_bytes).saturating_add(added);
+        let count = self.map.len() - gone + values.len();
+        if bytes > limits.max_fields_bytes || count > limits.max_fields {
+            return Err(FieldError::TooLarge.into());
+        }
+        let values = values.iter().map(|value| HeaderValue::from_bytes(value));
+        let values: Vec<HeaderValue> =
+            values.collect::<Result<_, _>>().map_err(|_| FieldError::InvalidSyntax)?;
+        if let Some(charge) = &mut self.charge {
+            charge.set(held_bytes(bytes, count)).map_err(Error::from)?;
+        }
+        let map = Arc::make_mut(&mut self.map);
+        if replaces {
+            map.remove(&name);
+        }
+        for value in values {
+            map.try_append(name.clone(), value).map_err(|_| FieldError::TooLarge)?;
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &HeaderName) {
+        let map = Arc::make_mut(&mut self.map);
+        if let header::Entry::Occupied(entry) = map.entry(name.clone()) {
+            let (name, values) = entry.remove_entry_mult();
+            self.bytes -= values.map(|value| size_of_field(&name, &value)).sum::<usize>();
+        }
+    }
+}
+
+impl From<FieldError> for Failed {
+    fn from(error: FieldError) -> Failed {
+        Failed(Failure::Code(error))
+    }
+}
+
+impl<E: Into<Failure<FieldError>>> From<E> for Failed {
+    fn from(error: E) -> Failed {
+        Failed(error.into())
+    }
+}
+
+/// Why a function of fields has failed.
+pub(crate) struct Failed(Failure<FieldError>);
+
+/// Tells the guest what came of it, in the words of its version.
+pub(crate) fn tell<R, E: From<FieldError>>(result: Result<R, Failed>) -> Outcome<R, E> {
+    Ok(told(result.map_err(|failed| failed.0))?.map_err(E::from))
+}
+
+/// A name that a guest may set to these values.
+fn name_to_set(name: &str, values: &[&[u8]]) -> Result<HeaderName, FieldError> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidSyntax)?;
+    // Of what belongs to a connection, that trailers are understood is said by whoever understands them: gRPC asks for it.
+    let is_of_trailers =
+        name == header::TE && values.iter().all(|value| value.eq_ignore_ascii_case(b"trailers"));
+    if is_forbidden(&name) && !is_of_trailers { Err(FieldError::Forbidden) } else { Ok(name) }
+}
+
+pub(crate) type Handle<'a> = Borrowed<'a, Fields>;
+pub(crate) type Entries = Vec<(String, Vec<u8>)>;
+
+/// `from-list`
+pub(crate) fn from_list(
+    cx: &mut Context,
+    limits: &HttpLimits,
+    entries: &[(&str, &[u8])],
+) -> Result<Resource<Fields>, Failed> {
+    let mut fields = Fields::new(cx);
+    for (name, value) in entries {
+        fields.add(limits, (name, false), &[value])?;
+    }
+    Ok(cx.push(fields).map_err(Error::from)?)
+}
+
+/// `append`
+pub(crate) fn append(
+    cx: &mut Context,
+    limits: &HttpLimits,
+    (fields, name): (Handle<'_>, &str),
+    value: &[u8],
+) -> Result<(), Failed> {
+    let fields = cx.get_mut(fields)?;
+    fields.check_mutable()?;
+    fields.add(limits, (name, false), &[value])
+}
+
+/// `set`. Nothing is changed where a value is refused.
+pub(crate) fn set(
+    cx: &mut Context,
+    limits: &HttpLimits,
+    (fields, name): (Handle<'_>, &str),
+    values: &[&[u8]],
+) -> Result<(), Failed> {
+    let fields = cx.get_mut(fields)?;
+    fields.check_mutable()?;
+    fields.add(limits, (name, true), values)
+}
+
+/// `delete`; gives the values that there were.
+pub(crate) fn delete(cx: &mut Context, (fields, name): (Handle<'_>, &str)) -> Result<Vec<Vec<u8>>, Failed> {
+    let fields = cx.get_mut(fields)?;
+    fields.check_mutable()?;
+    let name = name_to_set(name, &[])?;
+    let values = fields.values(name.as_str());
+    fields.remove(&name);
+    Ok(values)
+}

@@ -58,6 +58,7 @@ pub fn ready() -> String {
 /// A component has so many tasks begin in another, each of which leaves its turn so often, and waits for all.
 pub fn tasks() -> String {
     of_two(
+        ("", ""),
         r#"(core func $return (canon task.return))
         (core func $get (canon context.get i32 0))
         (core func $set (canon context.set i32 0))
@@ -79,25 +80,32 @@ pub fn tasks() -> String {
     )
 }
 
-/// As [`tasks`], whose tasks never end.
+/// As [`tasks`], whose tasks wait for a function of the host's that never returns.
 pub fn waiting() -> String {
-    of_two(
-        r#"(core func $set-new (canon waitable-set.new))
+    let callee = r#"(import "never" (func $never async))
+        (core func $never (canon lower (func $never) async))
+        (core func $set-new (canon waitable-set.new))
+        (core func $join (canon waitable.join))
         (core module $m
+            (import "" "never" (func $never (result i32)))
             (import "" "set-new" (func $set-new (result i32)))
-            ;; `WAIT` for one of nothing
-            (func (export "f") (param i32) (result i32)
-                (i32.or (i32.shl (call $set-new) (i32.const 4)) (i32.const 2)))
+            (import "" "join" (func $join (param i32 i32)))
+            ;; `WAIT`
+            (func (export "f") (param i32) (result i32) (local $set i32)
+                (local.set $set (call $set-new))
+                (call $join (i32.shr_u (call $never) (i32.const 4)) (local.get $set))
+                (i32.or (i32.shl (local.get $set) (i32.const 4)) (i32.const 2)))
             (func (export "cb") (param i32 i32 i32) (result i32) (unreachable)))
-        (core instance $m (instantiate $m (with "" (instance (export "set-new" (func $set-new))))))
+        (core instance $m (instantiate $m (with "" (instance
+            (export "never" (func $never)) (export "set-new" (func $set-new)) (export "join" (func $join))))))
         (func (export "f") async (param "n" u32)
-            (canon lift (core func $m "f") async (callback (core func $m "cb"))))"#,
-    )
+            (canon lift (core func $m "f") async (callback (core func $m "cb"))))"#;
+    of_two((r#"(import "never" (func $never async))"#, r#"(with "never" (func $never))"#), callee)
 }
 
-fn of_two(callee: &str) -> String {
+fn of_two((imported, given): (&str, &str), callee: &str) -> String {
     format!(
-        r#"(component
+        r#"(component {imported}
         (component $C {callee})
         (component $D
             (import "c" (instance $c (export "f" (func async (param "n" u32)))))
@@ -130,7 +138,7 @@ fn of_two(callee: &str) -> String {
                     (call $next)))
             (core instance $m (instantiate $m (with "" (instance {GIVEN} (export "f" (func $f))))))
             {RUN})
-        (instance $c (instantiate $C))
+        (instance $c (instantiate $C {given}))
         (instance $d (instantiate $D (with "c" (instance $c))))
         (func (export "run") (alias export $d "run")))"#
     )

@@ -15,7 +15,7 @@ mod rounds;
 mod wasmtime_host;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use pairs::Round;
@@ -107,8 +107,7 @@ fn block_on<R>(future: impl Future<Output = R>) -> R {
 }
 
 /// Polls so often.
-fn poll<R>(future: impl Future<Output = R>, times: usize) {
-    let mut future = pin!(future);
+fn poll<R>(mut future: Pin<&mut impl Future<Output = R>>, times: usize) {
     for _ in 0..times {
         let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }

@@ -1,41 +1,28 @@
 //! What is measured, written once: both engines' functions are called alike.
 
-/// Defines the functions of [`crate::Host`] over a function `instance`.
+/// Defines the functions of [`crate::Host`] over functions `instance`, `func`, `call` and `call_nop`.
 macro_rules! rounds {
     () => {
         fn guest(text: &str, numbers: fn(u32) -> [u32; 2]) -> Round {
             let (mut store, instance) = instance(text);
-            let run = instance.get_typed_func::<(u32, u32), ()>(&mut store, "run").unwrap();
-            Box::new(move |times| {
-                let [n, m] = numbers(times);
-                block_on(run.call_async(&mut store, (n, m))).unwrap();
-            })
+            let run = func(&mut store, &instance, "run");
+            Box::new(move |times| block_on(call(&run, &mut store, numbers(times))))
         }
 
         fn nop() -> Round {
             let (mut store, instance) = instance(guest::CALLED);
-            let nop = instance.get_typed_func::<(), ()>(&mut store, "nop").unwrap();
-            Box::new(move |times| (0..times).for_each(|_| block_on(nop.call_async(&mut store, ())).unwrap()))
+            let nop = func(&mut store, &instance, "nop");
+            Box::new(move |times| (0..times).for_each(|_| block_on(call_nop(&nop, &mut store))))
         }
 
         fn held(tasks: u32) -> usize {
             let (mut store, instance) = instance(&guest::waiting());
-            let run = instance.get_typed_func::<(u32, u32), ()>(&mut store, "run").unwrap();
-            let mut kept = 0;
-            poll(
-                async {
-                    let before = resident();
-                    let mut running = std::pin::pin!(run.call_async(&mut store, (tasks, 0)));
-                    std::future::poll_fn(|context| {
-                        let _ = running.as_mut().poll(context);
-                        kept = resident() - before;
-                        std::task::Poll::<()>::Pending
-                    })
-                    .await;
-                },
-                3,
-            );
-            kept
+            let run = func(&mut store, &instance, "run");
+            let before = resident();
+            // It waits for ever, and once is as good as often.
+            let mut running = std::pin::pin!(call(&run, &mut store, [tasks, 0]));
+            crate::poll(running.as_mut(), 3);
+            resident() - before
         }
     };
 }

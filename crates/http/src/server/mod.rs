@@ -112,7 +112,13 @@ impl Server {
         // Whoever holds a sender is still at work.
         let (working, mut all_done) = mpsc::channel::<()>(1);
         for listener in listeners {
-            tokio::spawn(accept_all(Arc::clone(serving), listener, working.clone()));
+            let (serving, working) = (Arc::clone(serving), working.clone());
+            tokio::spawn(async move {
+                accept_all(&serving, &listener, &working).await;
+                // A socket of the file system is removed before nothing is at work any more, and the process ends.
+                drop(listener);
+                drop(working);
+            });
         }
         drop(working);
         serving.stop.draining().await;
@@ -131,7 +137,7 @@ impl Server {
 /// How long connections that were ended may take to go.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Sender<()>) {
+async fn accept_all(serving: &Arc<Serving>, listener: &Listener, working: &mpsc::Sender<()>) {
     let (local, tls) = (listener.address(), listener.tls().cloned());
     loop {
         let accepted = tokio::select! {
@@ -140,7 +146,7 @@ async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Se
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(accepted) => begin(&serving, accepted, (local, tls.clone()), &working),
+            Ok(accepted) => begin(serving, accepted, (local, tls.clone()), working),
             // The connection's own trouble.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -154,7 +160,7 @@ async fn accept_all(serving: Arc<Serving>, listener: Listener, working: mpsc::Se
     for _ in 0..MOST_QUEUED {
         let mut accept = pin!(listener.accept());
         match poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await {
-            Poll::Ready(Ok(accepted)) => begin(&serving, accepted, (local, tls.clone()), &working),
+            Poll::Ready(Ok(accepted)) => begin(serving, accepted, (local, tls.clone()), working),
             Poll::Ready(Err(error)) if is_of_connection(&error) => {}
             Poll::Ready(Err(_)) | Poll::Pending => return,
         }

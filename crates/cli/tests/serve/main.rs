@@ -25,8 +25,8 @@ mod tls;
 #[path = "../../../http/tests/p2/guest.rs"]
 mod proxy_guest;
 
-#[path = "../../../http/tests/p2/imports.rs"]
-mod imports;
+#[path = "../../../innkeeper/tests/wasi_0_2/surface.rs"]
+mod surface;
 
 /// Components of the world `wasi:http/service`, made of text.
 #[path = "../../../http/tests/p3/guest.rs"]

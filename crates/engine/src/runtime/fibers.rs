@@ -81,6 +81,7 @@ pub(crate) struct Fibers {
     /// How often fibers were used: no two uses have the same number, also not of two fibers in one place.
     uses: u64,
     /// Whether whoever lets fibers run can take that one leaves its turn to others.
+    #[cfg(feature = "async")]
     takes_turns: bool,
 }
 

@@ -296,3 +296,45 @@ pub(crate) fn delete(cx: &mut Context, (fields, name): (Handle<'_>, &str)) -> Re
     fields.remove(&name);
     Ok(values)
 }
+
+/// Binds what both versions have of `fields`, with their own errors and name for all entries; gives the resource, to bind more of it. Whoever uses it has this module's names in scope.
+macro_rules! bind_fields {
+    ($types:expr, $limits:expr, $error:ty, $entries:literal) => {{
+        let limits = *$limits;
+        $types
+            .resource::<Fields>("fields")
+            .func::<(), Resource<Fields>>("[constructor]fields", |cx, ()| {
+                let fields = Fields::new(cx);
+                Ok(cx.push(fields)?)
+            })
+            .func::<(Vec<(&str, &[u8])>,), Result<Resource<Fields>, $error>>(
+                "[static]fields.from-list",
+                move |cx, (entries,)| tell(fields::from_list(cx, &limits, &entries)),
+            )
+            .func::<(Handle<'_>, &str), Vec<Vec<u8>>>("[method]fields.get", |cx, (fields, name)| {
+                Ok(cx.get(fields)?.values(name))
+            })
+            .func::<(Handle<'_>, &str), bool>("[method]fields.has", |cx, (fields, name)| {
+                Ok(cx.get(fields)?.map().contains_key(name))
+            })
+            .func::<(Handle<'_>, &str, Vec<&[u8]>), Result<(), $error>>(
+                "[method]fields.set",
+                move |cx, (fields, name, values)| tell(fields::set(cx, &limits, (fields, name), &values)),
+            )
+            .func::<(Handle<'_>, &str), Result<(), $error>>("[method]fields.delete", |cx, params| {
+                tell(fields::delete(cx, params).map(drop))
+            })
+            .func::<(Handle<'_>, &str, &[u8]), Result<(), $error>>(
+                "[method]fields.append",
+                move |cx, (fields, name, value)| tell(fields::append(cx, &limits, (fields, name), value)),
+            )
+            .func::<(Handle<'_>,), Entries>(concat!("[method]fields.", $entries), |cx, (fields,)| {
+                Ok(cx.get(fields)?.entries())
+            })
+            .func::<(Handle<'_>,), Resource<Fields>>("[method]fields.clone", |cx, (fields,)| {
+                let copy = cx.get(fields)?.copy(cx)?;
+                Ok(cx.push(copy)?)
+            })
+    }};
+}
+pub(crate) use bind_fields;

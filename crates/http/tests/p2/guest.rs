@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::imports::{Function, IMPORTS, functions};
+use super::surface::{Function, functions};
+
+/// What the world `wasi:http/proxy` imports: interfaces with the types of their functions.
+pub(crate) const IMPORTS: &str = include_str!("wasi-http-0.2.12.wat");
 
 /// What every guest has: functions with short names, and some of its own that answer.
 ///
@@ -97,7 +100,7 @@ pub(crate) fn component(text: &str) -> String {
             let is_it = |known: &&Function| {
                 known.name == name && known.interface.strip_suffix("@0.2.12") == Some(interface)
             };
-            let all = functions();
+            let all = functions(IMPORTS);
             let function = all.iter().find(is_it).unwrap_or_else(|| panic!("there is no {interface} {name}"));
             let options = r#"(memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))"#;
             let lower = format!("(canon lower (func {} {name:?}) {options})", function.instance);

@@ -1,17 +1,14 @@
 //! Requests that guests send: what is allowed, what is connected to, how bodies go, and what is told when something fails (H9).
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use innkeeper::wasi::keys::Keys;
 use innkeeper_http::{Body, Proxy, full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::upstream::{Upstream, each};
 use super::{answer, engines, proxy_with, read, request, run};
 
 /// What a guest says to whom.
@@ -141,57 +138,6 @@ fn asked(authority: &str) -> Asked<'_> {
     Asked { method: GET, authority, path: "/v1/x?q=1", times: (0, 0), body: "" }
 }
 
-/// Who answers the requests of guests.
-struct Upstream {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    /// First lines and hosts of requests.
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Upstream {
-    /// One that answers with 234 and the request's own body, as it comes.
-    async fn echo() -> Upstream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let (count, seen) = (Arc::clone(&connections), Arc::clone(&requests));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::Relaxed);
-                let seen = Arc::clone(&seen);
-                let service = service_fn(move |request: http::Request<Incoming>| {
-                    let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
-                    seen.lock().unwrap().push(format!("{} {} {host:?}", request.method(), request.uri()));
-                    async move {
-                        let response = http::Response::builder().status(234);
-                        response.body(request.into_body())
-                    }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        Upstream { address, connections, requests }
-    }
-
-    /// One that does something with each connection.
-    async fn each<F: Future<Output = ()> + Send + 'static>(
-        act: impl Fn(TcpStream) -> F + Send + 'static,
-    ) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(act(stream));
-            }
-        });
-        address
-    }
-}
-
 async fn status(proxy: &Proxy, body: Body) -> u16 {
     answer(proxy, request("POST", body)).await.unwrap_or_else(|failure| panic!("{failure}")).status().as_u16()
 }
@@ -302,7 +248,7 @@ fn bodies_of_requests_stream_both_ways() {
         }
         let large = Arc::new(body);
         let sent = Arc::clone(&large);
-        let address = Upstream::each(move |mut stream| {
+        let address = each(move |mut stream| {
             let sent = Arc::clone(&sent);
             async move {
                 let head =
@@ -332,14 +278,14 @@ fn whoever_does_not_answer_is_told_of() {
             let _ = stream.read(&mut [0; 4096]).await;
             stream
         };
-        let closing = Upstream::each(move |stream| async move { drop(read_head(stream).await) }).await;
-        let silent = Upstream::each(move |stream| async move {
+        let closing = each(move |stream| async move { drop(read_head(stream).await) }).await;
+        let silent = each(move |stream| async move {
             let _open = read_head(stream).await;
             std::future::pending::<()>().await;
         })
         .await;
         let saying = |text: &'static str| {
-            Upstream::each(move |stream| async move {
+            each(move |stream| async move {
                 let mut stream = read_head(stream).await;
                 let _ = stream.write_all(text.as_bytes()).await;
                 let _ = stream.shutdown().await;
@@ -362,7 +308,7 @@ fn whoever_does_not_answer_is_told_of() {
             }
         }
         let cut = saying("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort").await;
-        let stuck = Upstream::each(move |stream| async move {
+        let stuck = each(move |stream| async move {
             let mut stream = read_head(stream).await;
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort").await;
             std::future::pending::<()>().await;
@@ -406,7 +352,7 @@ fn a_connection_carries_one_request_after_the_other() {
 fn a_guest_that_ends_ends_its_requests() {
     run(async {
         let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
-        let address = Upstream::each(move |mut stream| {
+        let address = each(move |mut stream| {
             let told = told.clone();
             async move {
                 let _ = stream.read(&mut [0; 4096]).await;

@@ -129,7 +129,7 @@ fn a_request_is_passed_on_as_an_answer() {
     let body: Vec<u8> = (0..3_000_000_u32).map(|number| (number / 7) as u8).collect();
     for proxy in proxies(echo) {
         run(async {
-            let response = answer(&proxy, request("POST", super::full(body.clone()))).await.unwrap();
+            let response = answer(&proxy, request("POST", innkeeper_http::full(body.clone()))).await.unwrap();
             assert!(read(response).await.unwrap().0 == body);
         });
     }

@@ -1,39 +1,34 @@
 //! WASI HTTP 0.3: components that answer requests and send them. Cases have the numbers of the list of what a sandbox must survive.
 
+#[path = "../shared/answering.rs"]
+mod answering;
 mod answers;
 mod bodies;
+#[path = "../../../innkeeper/tests/wasi_0_2/bound.rs"]
+mod bound;
 mod failures;
 mod functions;
 mod guest;
 mod requests;
+#[path = "../../../innkeeper/tests/wasi_0_2/surface.rs"]
+mod surface;
+#[path = "../shared/upstream.rs"]
+mod upstream;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use innkeeper::component::{Component, Linker};
+use answering::{answer, arrival, component, engines, get, read, request, run};
+use innkeeper::Engine;
+use innkeeper::component::Linker;
 use innkeeper::wasi::host::OpenKeys;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2::Context;
 use innkeeper::wasi::p3;
-use innkeeper::{Config, Engine, Tiers};
 use innkeeper_http::p3::add_to_linker;
-use innkeeper_http::{
-    Arrival, Body, BodyError, Failure, Handler as _, HttpLimits, Proxy, ProxyTimes, Response, full,
-};
+use innkeeper_http::{HttpLimits, Proxy, ProxyTimes};
 
 /// How long something may take that happens soon, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
-
-/// An engine of each way to execute guests.
-fn engines() -> [Engine; 2] {
-    [Tiers::Interpreter, Tiers::Compiled].map(|tiers| innkeeper::engine_with(Config::default(), tiers))
-}
-
-fn component(engine: &Engine, text: &str) -> Component {
-    let bytes = innkeeper::to_binary(text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-    Component::new(engine, bytes).unwrap_or_else(|error| panic!("{error}"))
-}
 
 fn linker(engine: &Engine) -> Linker<Context> {
     let mut linker = Linker::new(engine);
@@ -58,35 +53,4 @@ fn times() -> ProxyTimes {
 
 fn proxies(text: &str) -> [Proxy; 2] {
     engines().map(|engine| proxy_with(&engine, text, &Keys::default()))
-}
-
-/// Runs a future where timers and tasks are, for no longer than what happens soon may take.
-fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(SOON, future).await.expect("it takes too long") })
-}
-
-fn arrival(deadline: Option<Duration>) -> Arrival {
-    let deadline = deadline.map(|after| Instant::now() + after);
-    Arrival { peer: None, local: None, secure: false, deadline }
-}
-
-fn request(method: &str, body: Body) -> http::Request<Body> {
-    let builder = http::Request::builder().method(method).uri("http://guest.example:81/path?query=1");
-    builder.header("x-asked", "yes").header("connection", "keep-alive, x-hop").body(body).unwrap()
-}
-
-fn get() -> http::Request<Body> {
-    request("GET", full(Bytes::new()))
-}
-
-async fn answer(proxy: &Proxy, request: http::Request<Body>) -> Result<Response, Failure> {
-    proxy.handle(request, arrival(Some(SOON))).await
-}
-
-/// The whole body of a response, with its trailers.
-async fn read(response: Response) -> Result<(Bytes, Option<http::HeaderMap>), BodyError> {
-    let collected = response.into_body().collect().await?;
-    let trailers = collected.trailers().cloned();
-    Ok((collected.to_bytes(), trailers))
 }

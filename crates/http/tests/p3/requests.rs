@@ -1,18 +1,14 @@
 //! Requests that guests send: what is allowed, what is connected to, how bodies go, and what guests are told (H9).
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use innkeeper::wasi::keys::Keys;
 use innkeeper_http::{Proxy, full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::answers::{printing, until_printed};
+use super::upstream::{Upstream, each};
 use super::{answer, engines, proxy_with, read, request, run};
 
 /// Makes a request of this method, authority and path, with the readable end of a stream or none as contents: in the local `$asked`.
@@ -56,53 +52,6 @@ fn keys(all: &[&str]) -> Keys {
 fn asked(authority: &str, path: &str, all: &[&str]) -> [Proxy; 2] {
     let text = format!("{}{PASS_ON}", asking(GET, authority, path));
     engines().map(|engine| proxy_with(&engine, &text, &keys(all)))
-}
-
-/// Who answers the requests of guests, with 234 and the request's own body, as it comes.
-struct Upstream {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    /// First lines and hosts of requests.
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Upstream {
-    async fn echo() -> Upstream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let (count, seen) = (Arc::clone(&connections), Arc::clone(&requests));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::Relaxed);
-                let seen = Arc::clone(&seen);
-                let service = service_fn(move |request: http::Request<Incoming>| {
-                    let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
-                    seen.lock().unwrap().push(format!("{} {} {host:?}", request.method(), request.uri()));
-                    async move { http::Response::builder().status(234).body(request.into_body()) }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        Upstream { address, connections, requests }
-    }
-}
-
-/// One that does something with each connection.
-async fn each<F: Future<Output = ()> + Send + 'static>(
-    act: impl Fn(TcpStream) -> F + Send + 'static,
-) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(act(stream));
-        }
-    });
-    address
 }
 
 async fn status(proxy: &Proxy) -> u16 {

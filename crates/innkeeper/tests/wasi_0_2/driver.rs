@@ -13,7 +13,8 @@ use innkeeper::component::{
 use innkeeper::wasi::p2;
 use innkeeper::{Engine, Error, Store};
 
-use super::surface::{Function, using};
+use super::bound::using;
+use super::surface::Function;
 use super::types::{IMPORTS, bound_functions};
 use super::{add_to_linker, component};
 

@@ -1,6 +1,7 @@
 //! WASI 0.2, which components import. Cases have the numbers of the lists of what a sandbox and what an implementation of components must survive.
 
 mod blocked;
+mod bound;
 mod connections;
 mod deadlines;
 mod driver;

@@ -1,13 +1,12 @@
 //! Every function of WASI 0.2.12 is bound with the type that the specification has for it, and serves whoever wants any version since 0.2.0.
 
-use std::collections::BTreeSet;
-
 use innkeeper::component::Linker;
 use innkeeper::wasi::keys::Keys;
 use innkeeper::wasi::p2;
 use innkeeper::{Error, Store};
 
-use super::surface::{Function, functions, using, without};
+use super::bound::{check_bound, using, without};
+use super::surface::{Function, functions};
 use super::{component, context, engines};
 
 /// The interfaces with the types of their functions.
@@ -31,23 +30,9 @@ fn link(engine: &innkeeper::Engine, text: &str) -> Result<(), Error> {
 #[test]
 fn every_function_is_bound_with_its_type() {
     let [engine, _] = engines();
-    let known: BTreeSet<&str> = KNOWN_GAPS.lines().filter(|line| !line.starts_with('#')).collect();
     let functions = functions(IMPORTS);
     assert!(functions.len() > 120, "{}", functions.len());
-    let mut gaps = BTreeSet::new();
-    for function in &functions {
-        let told = format!("{} {}", function.interface, function.name);
-        match link(&engine, &using(IMPORTS, [function])) {
-            Ok(()) => {}
-            Err(error) if known.contains(&*told) => {
-                assert!(error.to_string().contains("nobody provides"), "{told}: {error}");
-                gaps.insert(told);
-            }
-            Err(error) => panic!("{told}: {error}"),
-        }
-    }
-    let stale: Vec<&&str> = known.iter().filter(|known| !gaps.contains(**known)).collect();
-    assert!(stale.is_empty(), "these are bound by now, or there are none such: {stale:?}");
+    check_bound((IMPORTS, KNOWN_GAPS), &functions, |text| link(&engine, text));
 }
 
 /// C10, C11: a program says the version that it was made for, and may have parts that were made for different ones.

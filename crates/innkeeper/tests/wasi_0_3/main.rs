@@ -2,6 +2,8 @@
 //!
 //! Paths are tried by the same cases as for WASI 0.2, through the same guest, which is made from another text.
 
+#[path = "../wasi_0_2/bound.rs"]
+mod bound;
 #[path = "../wasi_0_2/driver.rs"]
 mod driver;
 mod dropped;

@@ -150,3 +150,14 @@ fn the_page_shows_how_the_server_does() {
         assert!(page.contains(wanted), "no {wanted} in {page}\n{}", String::from_utf8_lossy(&ran.stderr));
     }
 }
+
+/// Whoever holds many connections keeps nobody from asking whether the server lives.
+#[test]
+fn it_is_told_however_many_connections_somebody_holds() {
+    let (_server, admin) = server(&guests::hello(), &[]);
+    let mut held: Vec<Client> = (0..100).map(|_| Client::connect(admin)).collect();
+    for client in &mut held {
+        client.send("GET /healthz HTTP/1.1\r\n");
+    }
+    assert_eq!(get(admin, "/healthz").status, 200);
+}

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use innkeeper_engine::{AsContextMut, Budget, BudgetKind, Charge, Error, HostEnding, StoreContextMut};
 
 use super::end::FlightId;
-use super::subtask::{self, Callee, Subtask};
+use super::subtask::{self, Callee, Subtask, SubtaskState};
 use super::waitable::WaitableKind;
 use super::{Key, Queue, Shared, Slab, Waitable};
 use crate::abi::{InStore, Lends};
@@ -99,7 +99,8 @@ impl<T: 'static> Accessor<T> {
             let budget = store.budget().clone();
             let state = store.attachment::<State>();
             // Where the budget has no more, it is dropped, and what it was to do is not done.
-            if let Ok(key) = add(state, future, (None, &Arc::default()), &budget) {
+            let waker = state.concurrent.host.waker();
+            if let Ok(key) = add(state, (future, waker), (None, &Arc::default()), &budget) {
                 state.concurrent.host.wake(key);
             }
         }));
@@ -163,7 +164,8 @@ pub fn spawn(
         Ok(nothing)
     });
     let state = store.attachment::<State>();
-    let key = add(state, future, (None, &Arc::default()), &budget)?;
+    let waker = state.concurrent.host.waker();
+    let key = add(state, (future, waker), (None, &Arc::default()), &budget)?;
     poll(&mut store, key)?;
     Ok(())
 }
@@ -178,6 +180,8 @@ pub(crate) struct HostTasks {
     woken: Arc<Woken>,
     /// Of what type the steps are, the store's data tells.
     steps: Option<Arc<dyn Any + Send + Sync>>,
+    /// A waker that nobody has: most functions are ready at once, and need none of their own.
+    spare: Option<Arc<TaskWaker>>,
 }
 
 /// One that runs.
@@ -249,7 +253,7 @@ struct TaskWaker {
 struct Place {
     /// None until it has one, and once it is gone.
     key: Option<Key<HostTask>>,
-    /// Whether it is among those that are to be polled again.
+    /// Whether it is among those that are to be polled again; where it has no place yet, whether it is to be.
     is_queued: bool,
 }
 
@@ -257,12 +261,29 @@ impl TaskWaker {
     /// Has it polled again.
     fn queue(&self) {
         let mut place = lock(&self.place);
-        let Some(key) = place.key else { return };
+        let Some(key) = place.key else {
+            place.is_queued = true;
+            return;
+        };
         if let Some(noted) = &mut *lock(&self.woken.noted) {
             noted.push(key);
         }
         if !std::mem::replace(&mut place.is_queued, true) {
             lock(&self.woken.keys).add(key);
+        }
+    }
+}
+
+impl TaskWaker {
+    /// Gives it a place, and has it polled where it was woken before.
+    fn settle(&self, key: Key<HostTask>) {
+        let was_woken = {
+            let mut place = lock(&self.place);
+            place.key = Some(key);
+            std::mem::take(&mut place.is_queued)
+        };
+        if was_woken {
+            self.queue();
         }
     }
 }
@@ -300,6 +321,21 @@ impl HostTasks {
             self.steps = Some(Arc::clone(&steps) as Arc<dyn Any + Send + Sync>);
             steps
         })
+    }
+
+    /// A waker of a future that has no place yet.
+    fn waker(&mut self) -> Arc<TaskWaker> {
+        self.spare.take().unwrap_or_else(|| {
+            Arc::new(TaskWaker { woken: Arc::clone(&self.woken), place: Mutex::default() })
+        })
+    }
+
+    /// Takes one back whose future has ended, unless somebody has kept it.
+    fn keep_waker(&mut self, mut waker: Arc<TaskWaker>) {
+        if let Some(alone) = Arc::get_mut(&mut waker) {
+            *alone.place.get_mut().unwrap_or_else(PoisonError::into_inner) = Place::default();
+            self.spare = Some(waker);
+        }
     }
 
     /// Gives one up whose caller does not want it any more.
@@ -355,41 +391,75 @@ impl<T: 'static> HostLowered<T> {
         if !lowered.is_async && !can_wait {
             return Err(Trap::CannotBlock.into());
         }
-        let passed = slots.get(..params).unwrap_or_default().to_vec();
-        let steps = store.attachment::<State>().concurrent.host.steps::<T>();
         let mut lends = Lends::default();
-        let given = (&passed[..], &mut lends);
-        let of = (&**lowered, &*self.resources);
-        let begun = self.host.begin(store, of, given, Accessor { steps });
-        let mut subtask = Subtask::of_host(lowered, passed, lends);
-        let future = match begun {
-            Ok(future) => future,
+        let passed = slots.get(..params).unwrap_or_default();
+        let begun = match self.begin(store, (passed, &mut lends)) {
+            Ok(Begun::Ended(result)) => {
+                lends.end(store.attachment(), Some(instance));
+                let status = u64::from(SubtaskState::Returned as u32);
+                if let Some(slot) = slots.first_mut() {
+                    *slot = if lowered.is_async { status } else { result };
+                }
+                return Ok(HostEnding::Returns);
+            }
+            Ok(Begun::Waits(future, waker)) => (future, waker),
             Err(error) => {
-                subtask.end_lends(store.attachment(), instance);
-                return Err(trap_on_throw(error));
+                lends.end(store.attachment(), Some(instance));
+                return Err(error);
             }
         };
+        let subtask = Subtask::of_host(lowered, passed.to_vec(), lends);
         let budget = store.budget().clone();
         let state = store.attachment::<State>();
         let waitable = Waitable::new(instance, WaitableKind::Subtask(subtask));
         let key = state.concurrent.waitables.add(waitable, &budget)?;
-        let task = add(state, future, (Some(key), &self.resources), &budget)?;
+        let task = add(state, begun, (Some(key), &self.resources), &budget)?;
         subtask::set_callee(state, key, Callee::Host(task));
-        poll(store, task)?;
+        if run_steps(store) {
+            poll(store, task)?;
+        }
         subtask::answer(store, (key, lowered), slots)
     }
+
+    /// Begins the function, and polls it once: most have ended then, and nothing is kept of them.
+    fn begin(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        (passed, lends): (&[u64], &mut Lends),
+    ) -> Result<Begun, Error> {
+        let of = (&*self.lowered, &*self.resources);
+        let steps = store.attachment::<State>().concurrent.host.steps::<T>();
+        let begun = self.host.begin(store, of, (passed, lends), Accessor { steps });
+        let mut future = begun.map_err(trap_on_throw)?;
+        let task_waker = store.attachment::<State>().concurrent.host.waker();
+        let waker = Waker::from(Arc::clone(&task_waker));
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        let Poll::Ready(ended) = polled else { return Ok(Begun::Waits(future, task_waker)) };
+        drop((future, waker));
+        store.attachment::<State>().concurrent.host.keep_waker(task_waker);
+        let ended = ended.map_err(|error| why_stopped(store, trap_on_throw(error)))?;
+        let mut guest = InStore { store, side: &self.lowered.side };
+        let results = ended(&mut guest, of, passed)?;
+        Ok(Begun::Ended(results.first().copied().unwrap_or_default()))
+    }
+}
+
+/// A function of the host that was begun.
+enum Begun {
+    /// It has ended, and this is what it passes back in a core value.
+    Ended(u64),
+    Waits(HostFuture, Arc<TaskWaker>),
 }
 
 /// Adds one that runs.
 fn add(
     state: &mut State,
-    future: HostFuture,
+    (future, waker): (HostFuture, Arc<TaskWaker>),
     (subtask, resources): (Option<Key<Waitable>>, &Arc<BoundResources>),
     budget: &Budget,
 ) -> Result<Key<HostTask>, Error> {
     let charge = budget.hold(BudgetKind::Descriptor, size_of_val(&*future) as u64 + BESIDE_BYTES)?;
     let host = &mut state.concurrent.host;
-    let waker = Arc::new(TaskWaker { woken: Arc::clone(&host.woken), place: Mutex::default() });
     let task = HostTask {
         future: Mutex::new(Some(future)),
         subtask,
@@ -398,7 +468,7 @@ fn add(
         _charge: charge,
     };
     let key = host.tasks.add(task, budget)?;
-    lock(&waker.place).key = Some(key);
+    waker.settle(key);
     Ok(key)
 }
 

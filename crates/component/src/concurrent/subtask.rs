@@ -195,11 +195,6 @@ impl Subtask {
             _ => None,
         }
     }
-
-    /// Ends what was lent for a call that has not begun.
-    pub(super) fn end_lends(&mut self, state: &mut State, caller: InstanceId) {
-        self.lends.end(state, Some(caller));
-    }
 }
 
 /// Says what runs for a subtask.

@@ -1,12 +1,12 @@
 //! One line a request, when it is over: as JSON, or as other servers write them.
 //!
-//! Lines are written by a thread of their own. Where it cannot keep up, lines are left out and counted, and no request waits.
+//! Lines are written by a thread of their own. Where it cannot keep up, lines are left out and counted, and no request waits. Those that wait are bounded in number and in bytes.
 
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,8 +33,17 @@ pub enum LogFormat {
 /// Where lines go. Dropping it does not wait for them; see [`AccessLog::finish`].
 #[derive(Debug, Default)]
 pub struct AccessLog {
-    writer: Option<(LogFormat, SyncSender<Line>)>,
+    writer: Option<Writer>,
     left_out: AtomicU64,
+}
+
+/// The way to the thread that writes.
+#[derive(Debug)]
+struct Writer {
+    format: LogFormat,
+    lines: SyncSender<Line>,
+    /// Bytes of the lines that wait.
+    waiting: Arc<AtomicUsize>,
 }
 
 enum Line {
@@ -45,6 +54,9 @@ enum Line {
 
 /// Lines that wait to be written.
 const MOST_WAITING: usize = 4096;
+
+/// And their bytes.
+const MOST_WAITING_BYTES: usize = 4 << 20;
 
 /// How long the last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -62,15 +74,18 @@ impl AccessLog {
     /// The system has no thread for it.
     pub fn new(format: LogFormat, output: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
         let (sender, lines) = sync_channel(MOST_WAITING);
-        std::thread::Builder::new().name("access log".to_owned()).spawn(move || write_all(&lines, output))?;
-        Ok(AccessLog { writer: Some((format, sender)), left_out: AtomicU64::new(0) })
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { format, lines: sender, waiting: Arc::clone(&waiting) };
+        let write = move || write_all(&lines, &waiting, output);
+        std::thread::Builder::new().name("access log".to_owned()).spawn(write)?;
+        Ok(AccessLog { writer: Some(writer), left_out: AtomicU64::new(0) })
     }
 
     /// Waits until all lines are written, for a second at most.
     pub fn finish(&self) {
-        if let Some((_, sender)) = &self.writer {
+        if let Some(writer) = &self.writer {
             let (told, heard) = channel();
-            if sender.try_send(Line::Flush(told)).is_ok() {
+            if writer.lines.try_send(Line::Flush(told)).is_ok() {
                 let _ = heard.recv_timeout(LAST_LINES);
             }
         }
@@ -83,19 +98,35 @@ impl AccessLog {
     }
 
     fn write(&self, line: impl FnOnce(LogFormat) -> String) {
-        if let Some((format, sender)) = &self.writer
-            && sender.try_send(Line::Text(line(*format))).is_err()
+        if let Some(writer) = &self.writer
+            && !writer.write(line(writer.format))
         {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn write_all(lines: &Receiver<Line>, mut output: impl Write) {
+impl Writer {
+    /// Has a line written, if there is room for it.
+    fn write(&self, line: String) -> bool {
+        let bytes = line.len();
+        let has_room = self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_WAITING_BYTES;
+        let is_sent = has_room && self.lines.try_send(Line::Text(line)).is_ok();
+        if !is_sent {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_sent
+    }
+}
+
+fn write_all(lines: &Receiver<Line>, waiting: &AtomicUsize, mut output: impl Write) {
     for line in lines {
         match line {
-            // Where nobody reads them, there is nobody to tell.
-            Line::Text(text) => drop(output.write_all(text.as_bytes())),
+            Line::Text(text) => {
+                // Where nobody reads them, there is nobody to tell.
+                let _ = output.write_all(text.as_bytes());
+                waiting.fetch_sub(text.len(), Ordering::Relaxed);
+            }
             Line::Flush(told) => {
                 let _ = output.flush();
                 let _ = told.send(());
@@ -329,6 +360,35 @@ fn escaped(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An output that takes nothing until it may.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_reads_are_bounded_in_bytes() {
+        let (release, held) = channel();
+        let log = AccessLog::new(LogFormat::Json, Stuck(held)).unwrap();
+        let line = "x".repeat(MOST_WAITING_BYTES / 4);
+        for _ in 0..6 {
+            log.write(|_| line.clone());
+        }
+        assert_eq!(log.left_out(), 2, "four are at the limit, the one that is being written among them");
+        drop(release);
+        log.finish();
+        log.write(|_| line.clone());
+        assert_eq!(log.left_out(), 2, "there is room again");
+    }
 
     #[test]
     fn targets_keep_to_their_line() {

@@ -251,10 +251,12 @@ fn names_one_host(request: &Request<Incoming>) -> bool {
     let (host, other) = (hosts.next(), hosts.next());
     let (uri, authority) = (request.uri(), request.uri().authority());
     let is_host = |host: &HeaderValue| {
-        host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| !host.as_str().contains('@'))
+        host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| is_of_host(&host))
     };
     other.is_none()
         && host.is_none_or(is_host)
+        && authority.is_none_or(is_of_host)
+        && uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"))
         && match request.version() {
             // A target that is nothing but an authority is that of CONNECT.
             Version::HTTP_11 => host.is_some() && (authority.is_none() || uri.scheme().is_some()),
@@ -266,6 +268,13 @@ fn names_one_host(request: &Request<Incoming>) -> bool {
             },
             _ => authority.is_none() || uri.scheme().is_some(),
         }
+}
+
+/// Whether an authority is a host and, where it has one, a port, with no user's name before it.
+fn is_of_host(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    !authority.as_str().contains('@')
+        && port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// Has the field name the host that the target names, which counts alone.

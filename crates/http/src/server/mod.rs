@@ -45,7 +45,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 pub use access_log::{AccessLog, LogFormat};
@@ -71,6 +71,9 @@ use serving::Serving;
 
 /// How long nobody is accepted after the system had no room for a connection.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long nobody is told of that once more.
+const WARNING_TIME: Duration = Duration::from_secs(60);
 
 /// A server of one handler.
 pub struct Server(Arc<Serving>);
@@ -139,6 +142,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 async fn accept_all(serving: &Arc<Serving>, listener: &Listener, working: &mpsc::Sender<()>) {
     let (local, tls) = (listener.address(), listener.tls().cloned());
+    let mut warned = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -150,7 +154,11 @@ async fn accept_all(serving: &Arc<Serving>, listener: &Listener, working: &mpsc:
             // The connection's own trouble.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                log::warn!("no connection can be accepted: {error}");
+                let now = Instant::now();
+                if warned.is_none_or(|last| now.duration_since(last) >= WARNING_TIME) {
+                    log::warn!("no connection can be accepted: {error}");
+                    warned = Some(now);
+                }
                 serving.connections.evict_one();
                 sleep(PAUSE).await;
             }

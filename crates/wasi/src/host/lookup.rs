@@ -46,6 +46,9 @@ struct Question {
 const MOST_THREADS: u32 = 8;
 const MOST_THREADS_IN_ALL: u32 = 64;
 
+/// Threads that a guest leaves to others for each that it has: where names are slow, those who ask for one get it before those who ask for many.
+const LEFT_FOR_EACH: u32 = 6;
+
 /// Addresses that are taken from one answer.
 const MOST_ADDRESSES: usize = 64;
 
@@ -120,7 +123,7 @@ impl Host {
     fn ask(&self, _: &Permit, name: &HostName) -> Result<Arc<Question>, Error> {
         static REGISTRATION: Registration = Registration::new(before_fork);
         REGISTRATION.ensure();
-        let running = Running::begin(&self.lookups).ok_or(Error::NameTemporary)?;
+        let running = Running::begin(&self.lookups, &THREADS).ok_or(Error::NameTemporary)?;
         let question = Arc::new(Question { answer: OnceLock::new(), signal: sys::open_signal()? });
         let asked = Arc::clone(&question);
         let name = name.to_string();
@@ -145,25 +148,30 @@ fn before_fork() -> After {
 }
 
 /// One of the threads that there may be, with the count of its guest's.
-struct Running(Arc<AtomicU32>);
+#[derive(Debug)]
+struct Running {
+    of_guest: Arc<AtomicU32>,
+    of_all: &'static AtomicU32,
+}
 
 impl Running {
-    fn begin(of_guest: &Arc<AtomicU32>) -> Option<Running> {
-        if !take(&THREADS, MOST_THREADS_IN_ALL) {
+    fn begin(of_guest: &Arc<AtomicU32>, of_all: &'static AtomicU32) -> Option<Running> {
+        let left_to_others = of_guest.load(Ordering::Relaxed).saturating_mul(LEFT_FOR_EACH);
+        if !take(of_all, MOST_THREADS_IN_ALL.saturating_sub(left_to_others)) {
             return None;
         }
         if !take(of_guest, MOST_THREADS) {
-            THREADS.fetch_sub(1, Ordering::Relaxed);
+            of_all.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Running(Arc::clone(of_guest)))
+        Some(Running { of_guest: Arc::clone(of_guest), of_all })
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-        THREADS.fetch_sub(1, Ordering::Relaxed);
+        self.of_guest.fetch_sub(1, Ordering::Relaxed);
+        self.of_all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -224,6 +232,28 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn who_looks_up_one_name_comes_before_who_looks_up_many() {
+        static OF_ALL: AtomicU32 = AtomicU32::new(0);
+        let guest = || Arc::new(AtomicU32::new(0));
+        let mut running = Vec::new();
+        for _ in 0..MOST_THREADS {
+            let of_guest = guest();
+            running.extend(std::iter::from_fn(|| Running::begin(&of_guest, &OF_ALL)));
+        }
+        assert!(running.len() < 48, "{} for eight guests that take what they get", running.len());
+        let of_guest = guest();
+        running.push(Running::begin(&of_guest, &OF_ALL).expect("the ninth has one"));
+        let others = (running.len()..64).map(|_| Running::begin(&guest(), &OF_ALL).expect("one each"));
+        let others: Vec<_> = others.collect();
+        assert!(Running::begin(&guest(), &OF_ALL).is_none(), "all have one");
+        drop((running, others));
+        assert_eq!(OF_ALL.load(Ordering::Relaxed), 0);
+        let alone = guest();
+        let many = std::iter::from_fn(|| Running::begin(&alone, &OF_ALL)).count();
+        assert_eq!(many, 8, "a guest alone has all of its own");
     }
 
     #[test]

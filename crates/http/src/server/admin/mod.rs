@@ -12,6 +12,7 @@
 
 mod status;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn};
 use tokio::time::{sleep, timeout};
 
 use super::PAUSE;
@@ -35,7 +36,7 @@ use super::listener::{Accepted, Listener};
 use super::serving::Serving;
 use crate::{Response, full};
 
-/// Connections at a time: one more waits.
+/// Connections at a time: for one more, the oldest goes.
 const MOST_CONNECTIONS: usize = 32;
 
 /// How long a head may take, and a connection be without one.
@@ -51,25 +52,40 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 /// Answers whoever looks after the server, until nobody needs that any more.
 pub(super) async fn serve(serving: Arc<Serving>, listener: Listener) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut conversations = Conversations::default();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = serving.stop.ended() => return,
             accepted = listener.accept() => accepted,
         };
         let serving = Arc::clone(&serving);
         match accepted {
-            Ok(Accepted::Tcp(stream, _)) => drop(tokio::spawn(async move {
-                converse(serving, stream, Scope::Network).await;
-                drop(place);
-            })),
-            Ok(Accepted::Unix(stream)) => drop(tokio::spawn(async move {
-                converse(serving, stream, Scope::Machine).await;
-                drop(place);
-            })),
+            Ok(Accepted::Tcp(stream, _)) => {
+                conversations.begin(spawn(converse(serving, stream, Scope::Network)));
+            }
+            Ok(Accepted::Unix(stream)) => {
+                conversations.begin(spawn(converse(serving, stream, Scope::Machine)));
+            }
             Err(_) => sleep(PAUSE).await,
         }
+    }
+}
+
+/// The connections that there are, the oldest first.
+///
+/// Answers are there at once: a connection that has lasted is one that waits, and whoever opens many of them is not to keep others from asking whether the server lives.
+#[derive(Default)]
+struct Conversations(VecDeque<JoinHandle<()>>);
+
+impl Conversations {
+    fn begin(&mut self, conversation: JoinHandle<()>) {
+        self.0.retain(|other| !other.is_finished());
+        if self.0.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(conversation);
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use innkeeper::{Config, Engine, InstancePre, Linker, Module, Store, TypedFunc};
 
 use crate::guest::{CALLS, Case, MOST_IMPORTS};
-use crate::{Host, Once};
+use crate::{Host, Once, Shared};
 
 pub const HOST: Host = Host {
     name: "innkeeper",
@@ -16,6 +16,7 @@ pub const HOST: Host = Host {
     call,
     host_calls,
     call_async: Some(call_async),
+    host_calls_async: Some(host_calls_async),
     idle,
     parked: Some(parked),
 };
@@ -37,7 +38,7 @@ fn prepared(case: &Case) -> (Engine, Option<InstancePre<()>>) {
     (engine, Some(linker.instantiate_pre(&module).unwrap()))
 }
 
-fn store(case: &Case) -> Once {
+fn store(case: &Case) -> Shared {
     let ((engine, pre), calls) = (prepared(case), case.calls);
     Box::new(move || {
         let mut store = Store::new(&engine, ()).unwrap();
@@ -72,6 +73,14 @@ fn call_async() -> Once {
     let engine = innkeeper::engine(Config::default());
     let mut linker = Linker::new(&engine);
     linker.func_wrap_async("host", "f0", |_, x: i32| Box::new(async move { x })).unwrap();
+    let (mut store, run) = waiting(&engine, &linker);
+    Box::new(move || assert_eq!(block_on(run.call_async(&mut store, 1000)).unwrap(), 0))
+}
+
+fn host_calls_async() -> Once {
+    let engine = innkeeper::engine(Config::default());
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "f0", |x: i32| x).unwrap();
     let (mut store, run) = waiting(&engine, &linker);
     Box::new(move || assert_eq!(block_on(run.call_async(&mut store, 1000)).unwrap(), 0))
 }

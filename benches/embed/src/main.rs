@@ -26,17 +26,22 @@ const ROUNDS: usize = 40;
 /// Does once what is measured.
 type Once = Box<dyn FnMut()>;
 
+/// The same, on several threads at a time.
+type Shared = Box<dyn Fn() + Send + Sync>;
+
 /// What an engine makes to be measured.
 struct Host {
     name: &'static str,
-    /// Makes, uses and drops a store.
-    store: fn(&Case) -> Once,
+    /// Makes, uses and drops a store of an engine that is there.
+    store: fn(&Case) -> Shared,
     /// The host calls a guest's function.
     call: fn() -> Once,
     /// A guest calls the host a thousand times.
     host_calls: fn() -> Once,
     /// As `call`, in a call that can wait, of a function of the host that is ready at once; none where there is no such thing.
     call_async: Option<fn() -> Once>,
+    /// As `host_calls`, in a call that can wait.
+    host_calls_async: Option<fn() -> Once>,
     /// Holds so many stores with an instance of the case that nobody uses.
     idle: fn(&Case, usize) -> Box<dyn std::any::Any>,
     /// Holds so many calls that wait; none where there is no such thing.
@@ -56,10 +61,11 @@ fn main() {
         "thread CPU time, ns", HOSTS[0].name, HOSTS[1].name, HOSTS[2].name, "/wasmtime", "/wasmi"
     );
     for case in &CASES {
-        report(case.name, case.times, |host| Some((host.store)(case)));
+        report(case.name, case.times, |host| Some(Box::new((host.store)(case)) as Once));
     }
     report("host calls guest, typed", 100_000, |host| Some((host.call)()));
     report("guest calls host, 1000 times", 100, |host| Some((host.host_calls)()));
+    report("async call, 1000 host calls", 100, |host| Some(host.host_calls_async?()));
     report("async call, 1000 ready host calls", 100, |host| Some(host.call_async?()));
     for case in &CASES[1..] {
         on_two_threads(case);
@@ -69,9 +75,9 @@ fn main() {
         "KiB of memory each", HOSTS[0].name, HOSTS[1].name, HOSTS[2].name
     );
     for case in &CASES[1..] {
-        memory(case.name, |host| Some((host.idle)(case, HELD)));
+        memory(case.name, HELD, |host| Some((host.idle)(case, HELD)));
     }
-    memory("a call that waits", |host| Some(host.parked?(HELD)));
+    memory("a call that waits", MOST_HELD, |host| Some(host.parked?(MOST_HELD)));
 }
 
 /// Prints the least of many rounds for each engine.
@@ -91,7 +97,7 @@ fn report(name: &str, times: u32, make: impl Fn(&Host) -> Option<Once>) {
     print_row(name, least);
 }
 
-fn round(times: u32, once: &mut Once) -> f64 {
+fn round(times: u32, mut once: impl FnMut()) -> f64 {
     let begin = thread_time();
     (0..times).for_each(|_| once());
     (thread_time() - begin).as_nanos() as f64 / f64::from(times)
@@ -105,7 +111,7 @@ fn print_row(name: &str, [ours, wasmtime, wasmi]: [f64; 3]) {
     );
 }
 
-/// How much more a store costs on each of two threads than on one alone. Each thread has an engine of its own only where the host's are not shared by `store`.
+/// How much more a store costs on each of two threads with one engine than on one alone. Turns of one and of two are mixed, and the least of each counts.
 fn on_two_threads(case: &Case) {
     let name = format!("two threads: {}", case.name);
     if !is_wanted(&name) {
@@ -113,27 +119,30 @@ fn on_two_threads(case: &Case) {
     }
     let mut ratios = [f64::NAN; 3];
     for (host, ratio) in HOSTS.iter().zip(&mut ratios) {
-        let one = (0..5).map(|_| round(case.times, &mut (host.store)(case))).fold(f64::MAX, f64::min);
-        let two = (0..5)
-            .map(|_| {
-                std::thread::scope(|scope| {
-                    let threads =
-                        [(); 2].map(|()| scope.spawn(|| round(case.times, &mut (host.store)(case))));
-                    threads.map(|thread| thread.join().unwrap()).iter().sum::<f64>() / 2.0
-                })
-            })
-            .fold(f64::MAX, f64::min);
+        let once = (host.store)(case);
+        let measured = || round(case.times, &once);
+        let (mut one, mut two) = (f64::MAX, f64::MAX);
+        for _ in 0..ROUNDS {
+            one = one.min(measured());
+            two = two.min(std::thread::scope(|scope| {
+                let threads = [(); 2].map(|()| scope.spawn(measured));
+                threads.map(|thread| thread.join().unwrap()).iter().sum::<f64>() / 2.0
+            }));
+        }
         *ratio = two / one;
     }
     let [ours, wasmtime, wasmi] = ratios;
     println!("{name:>36} {ours:>12.2} {wasmtime:>12.2} {wasmi:>12.2}");
 }
 
-/// Stores and calls that are held at once.
+/// Stores that are held at once.
 const HELD: usize = 1000;
 
+/// Calls that are.
+const MOST_HELD: usize = 10_000;
+
 /// Prints what each of many things that are held at once takes of physical memory.
-fn memory(name: &str, hold: impl Fn(&Host) -> Option<Box<dyn std::any::Any>>) {
+fn memory(name: &str, count: usize, hold: impl Fn(&Host) -> Option<Box<dyn std::any::Any>>) {
     if !is_wanted(name) {
         return;
     }
@@ -142,7 +151,7 @@ fn memory(name: &str, hold: impl Fn(&Host) -> Option<Box<dyn std::any::Any>>) {
         let Some(held) = hold(&host) else { return f64::NAN };
         let after = resident_bytes();
         drop(held);
-        after.saturating_sub(before) as f64 / HELD as f64 / 1024.0
+        after.saturating_sub(before) as f64 / count as f64 / 1024.0
     });
     println!("{name:>36} {:>12.1} {:>12.1} {:>12.1}", each[0], each[1], each[2]);
 }

@@ -5,9 +5,18 @@ use std::any::Any;
 use wasmi::{Engine, Linker, Module, Store, TypedFunc};
 
 use crate::guest::{CALLS, Case, MOST_IMPORTS};
-use crate::{Host, Once};
+use crate::{Host, Once, Shared};
 
-pub const HOST: Host = Host { name: "wasmi", store, call, host_calls, call_async: None, idle, parked: None };
+pub const HOST: Host = Host {
+    name: "wasmi",
+    store,
+    call,
+    host_calls,
+    call_async: None,
+    host_calls_async: None,
+    idle,
+    parked: None,
+};
 
 fn parts(text: &str) -> (Engine, Linker<()>, Module) {
     let engine = Engine::default();
@@ -19,7 +28,7 @@ fn parts(text: &str) -> (Engine, Linker<()>, Module) {
     (engine, linker, module)
 }
 
-fn store(case: &Case) -> Once {
+fn store(case: &Case) -> Shared {
     let Some(shape) = case.module else {
         let engine = Engine::default();
         return Box::new(move || drop(Store::new(&engine, ())));

@@ -11,7 +11,7 @@ use wasmtime::{
 };
 
 use crate::guest::{CALLS, Case, MOST_IMPORTS};
-use crate::{HELD, Host, Once};
+use crate::{Host, MOST_HELD, Once, Shared};
 
 pub const HOST: Host = Host {
     name: "wasmtime",
@@ -19,12 +19,13 @@ pub const HOST: Host = Host {
     call,
     host_calls,
     call_async: Some(call_async),
+    host_calls_async: Some(host_calls_async),
     idle,
     parked: Some(parked),
 };
 
 fn engine() -> Engine {
-    let most = HELD as u32 + 1;
+    let most = MOST_HELD as u32 + 1;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(most).total_memories(most).total_tables(most).total_stacks(most);
     let mut config = Config::new();
@@ -55,7 +56,7 @@ fn new_store(engine: &Engine) -> Store<()> {
     store
 }
 
-fn store(case: &Case) -> Once {
+fn store(case: &Case) -> Shared {
     let ((engine, pre), calls) = (prepared(case), case.calls);
     Box::new(move || {
         let mut store = new_store(&engine);
@@ -90,6 +91,14 @@ fn call_async() -> Once {
     let engine = engine();
     let mut linker = Linker::new(&engine);
     linker.func_wrap_async("host", "f0", |_, (x,): (i32,)| Box::new(async move { x })).unwrap();
+    let (mut store, run) = waiting(&engine, &linker);
+    Box::new(move || assert_eq!(block_on(run.call_async(&mut store, 1000)).unwrap(), 0))
+}
+
+fn host_calls_async() -> Once {
+    let engine = engine();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "f0", |x: i32| x).unwrap();
     let (mut store, run) = waiting(&engine, &linker);
     Box::new(move || assert_eq!(block_on(run.call_async(&mut store, 1000)).unwrap(), 0))
 }

@@ -45,6 +45,13 @@ impl TimeSlice {
     }
 }
 
+impl TimeSlice {
+    /// Whether it has gone since a poll last began.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.watched.has_struck.load(Ordering::Acquire)
+    }
+}
+
 impl Drop for TimeSlice {
     fn drop(&mut self) {
         // The appointment first: it could ask anew.

@@ -28,6 +28,10 @@ use crate::state::State;
 use crate::trap::Trap;
 use crate::val::Val;
 
+/// After so many turns of guests in one poll, others of the executor have theirs; and where the store has slices of time ([`innkeeper_engine::Store::yield_every`]), after one of them.
+#[cfg(feature = "async")]
+const TURNS: usize = 64;
+
 /// How long the store's threads run for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
@@ -98,7 +102,7 @@ pub(crate) fn call_from_host<T: 'static>(
         }
         let stepped = match step(store) {
             Ok(Step::Waits) => sleep(store),
-            Ok(Step::Ran) => Ok(()),
+            Ok(Step::Ran) => store.check_interrupts(),
             Err(error) => Err(error),
         };
         if let Err(error) = stepped {
@@ -133,14 +137,13 @@ pub async fn run_concurrent<T: Send + 'static, R>(
     let mut store = store.as_context_mut();
     let mut act = std::pin::pin!(act(Accessor::of(store.as_context_mut())));
     std::future::poll_fn(move |context| {
-        loop {
+        for _ in 0..TURNS {
             if let Poll::Ready(result) = act.as_mut().poll(context) {
                 return Poll::Ready(Ok(result));
             }
             let ticked = store.in_turn(tick).and_then(|ticked| ticked);
             if store.attachment::<State>().has_left() {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
+                break;
             }
             let stepped = match ticked {
                 Ok(true) if is_turn_of_host(store.attachment()) => poll_woken(&mut store).map(|_| true),
@@ -149,6 +152,7 @@ pub async fn run_concurrent<T: Send + 'static, R>(
                 Err(error) => Err(error),
             };
             match stepped {
+                Ok(true) if store.turn_is_over() => break,
                 Ok(true) => {}
                 Ok(false) => {
                     store.check_interrupts()?;
@@ -163,8 +167,20 @@ pub async fn run_concurrent<T: Send + 'static, R>(
                 }
             }
         }
+        leave_turn(&mut store, context)
     })
     .await
+}
+
+/// Has others of the executor have their turn, unless the guests are to stop.
+#[cfg(feature = "async")]
+fn leave_turn<T: 'static, R>(
+    store: &mut StoreContextMut<'_, T>,
+    context: &Context<'_>,
+) -> Poll<Result<R, Error>> {
+    store.check_interrupts()?;
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Lets a store's guests run until none of their tasks is left, or none can ever go on: for what they do after they have returned.
@@ -175,7 +191,7 @@ pub async fn run_concurrent<T: Send + 'static, R>(
 pub async fn run_to_end<T: Send + 'static>(mut store: impl AsContextMut<Data = T>) -> Result<(), Error> {
     let mut store = store.as_context_mut();
     std::future::poll_fn(move |context| {
-        loop {
+        for _ in 0..TURNS {
             let state = store.attachment::<State>();
             if state.concurrent.tasks.len() == 0 && !state.has_left() {
                 return Poll::Ready(Ok(()));
@@ -197,11 +213,11 @@ pub async fn run_to_end<T: Send + 'static>(mut store: impl AsContextMut<Data = T
                     return Poll::Ready(Err(error));
                 }
             }
-            if store.attachment::<State>().has_left() {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
+            if store.attachment::<State>().has_left() || store.turn_is_over() {
+                break;
             }
         }
+        leave_turn(&mut store, context)
     })
     .await
 }
@@ -222,8 +238,6 @@ impl<T: Send + 'static> HostCallUnderWay<'_, '_, T> {
         (params, until): (&[Val], Until),
         context: &Context<'_>,
     ) -> Poll<Result<Option<Val>, Error>> {
-        /// After so many turns of guests, others of the executor have theirs.
-        const TURNS: usize = 64;
         let HostCallUnderWay { store, driven } = self;
         for _ in 0..TURNS {
             let stepped = store.in_turn(|store| match driven {
@@ -262,7 +276,7 @@ impl<T: Send + 'static> HostCallUnderWay<'_, '_, T> {
                     });
                 }
             }
-            if store.attachment::<State>().has_left() {
+            if store.attachment::<State>().has_left() || store.turn_is_over() {
                 break;
             }
         }

@@ -474,6 +474,13 @@ impl<T: 'static> StoreContextMut<'_, T> {
         Ok(result)
     }
 
+    /// Whether the slice of time has gone that the last turn began, or one before it: whoever lets several turns follow each other in one poll lets others of the executor have theirs then. A guest looks at it in its loops only.
+    #[cfg(feature = "async")]
+    #[must_use]
+    pub fn turn_is_over(&self) -> bool {
+        self.0.core.time_slice.as_ref().is_some_and(crate::time_slice::TimeSlice::has_gone)
+    }
+
     /// Drops a call that is parked: nothing of it is executed any more.
     pub fn drop_fiber(&mut self, id: FiberId) {
         if self.0.core.parked_fiber(id).is_some() {

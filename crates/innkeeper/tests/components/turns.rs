@@ -1,13 +1,13 @@
 //! Async calls that compute for long: they leave their turn to others of the executor, in the middle and as often as it takes; to guests nothing has happened.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use innkeeper::component::{Accessor, Instance, Linker, Val, run_concurrent};
-use innkeeper::{Config, Engine, Metering, Store, Tiers};
+use innkeeper::component::{Accessor, Component, Instance, Linker, Val, run_concurrent, run_to_end};
+use innkeeper::{Config, Engine, Error, Metering, Store, Tiers};
 
 use super::tasks::{CALLBACK, STACKFUL, component, instance, result};
 use super::{call, engines};
@@ -71,6 +71,81 @@ fn what_goes_on_after_its_return_leaves_its_turn_too() {
         for _ in 0..5 {
             assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
+    }
+}
+
+/// Those that leave their turn to other guests again and again do not keep the thread for that: neither before they have returned nor after, whoever lets them run, with slices of time and without.
+#[test]
+fn guests_that_leave_their_turn_for_ever_do_not_hold_the_thread() {
+    let before = r#"(func (export "f") (loop (drop (call $yield)) (br 0)))"#;
+    let after = r#"(func (export "f") (call $return (i32.const 1)) (loop (drop (call $yield)) (br 0)))"#;
+    for engine in engines() {
+        for slice in [None, Some(Duration::from_millis(1))] {
+            let new = |body| {
+                let (mut store, instance) = instance(&engine, body, STACKFUL);
+                store.yield_every(slice);
+                store.set_deadline(Some(AT_LAST)).unwrap();
+                (store, instance)
+            };
+            let woken = Arc::new(Counts::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let five_times = |running: Pin<&mut dyn Future<Output = Result<(), Error>>>| {
+                let mut running = running;
+                let before = woken.0.load(Ordering::Relaxed);
+                for _ in 0..5 {
+                    let polled = running.as_mut().poll(&mut Context::from_waker(&waker));
+                    assert!(polled.is_pending(), "{slice:?}: {polled:?}");
+                }
+                assert!(woken.0.load(Ordering::Relaxed) >= before + 5);
+            };
+            let (mut store, instance) = new(before);
+            let func = instance.get_func(&mut store, "f").unwrap();
+            let mut results = [Val::Bool(false)];
+            five_times(pin!(func.call_async(&mut store, &[], &mut results)));
+            let (mut store, instance) = new(after);
+            assert_eq!(result(call(&mut store, instance, "f", &[])), 1);
+            five_times(pin!(run_to_end(&mut store)));
+            five_times(pin!(run_concurrent(&mut store, async |_: Accessor<()>| std::future::pending::<()>(
+            )
+            .await)));
+        }
+    }
+}
+
+/// Where each turn is short for the guest and long in functions of the host, a slice of time is one all the same.
+#[test]
+fn what_the_host_does_in_a_turn_is_part_of_the_slice() {
+    const SLICE: Duration = Duration::from_millis(2);
+    const TEXT: &str = r#"(component
+        (import "slow" (func $slow))
+        (core func $slow (canon lower (func $slow))) (core func $return (canon task.return (result u32)))
+        (core module $m
+            (import "" "slow" (func $slow)) (import "" "return" (func $return (param i32)))
+            (func (export "f") (result i32) (call $return (i32.const 1)) (i32.const 1))
+            (func (export "cb") (param i32 i32 i32) (result i32) (call $slow) (i32.const 1)))
+        (core instance $m (instantiate $m (with "" (instance (export "slow" (func $slow)) (export "return" (func $return))))))
+        (func (export "f") async (result u32) (canon lift (core func $m "f") async (callback (core func $m "cb")))))"#;
+    for engine in engines() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let (mut store, mut linker) = (Store::new(&engine, ()).unwrap(), Linker::new(&engine));
+        let counted = Arc::clone(&calls);
+        linker.root().func_wrap("slow", move |_, (): ()| -> Result<(), Error> {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let begin = Instant::now();
+            while begin.elapsed() < SLICE {
+                std::hint::spin_loop();
+            }
+            Ok(())
+        });
+        let instance = linker.instantiate(&mut store, &Component::new(&engine, TEXT).unwrap()).unwrap();
+        store.yield_every(Some(SLICE));
+        store.set_deadline(Some(AT_LAST)).unwrap();
+        assert_eq!(result(call(&mut store, instance, "f", &[])), 1);
+        calls.store(0, Ordering::Relaxed);
+        assert!(pin!(run_to_end(&mut store)).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        // The timer is another thread's, which may come late on a busy machine; 64 is how many there would be without it.
+        let calls = calls.load(Ordering::Relaxed);
+        assert!((1..64).contains(&calls), "{calls} turns of at least a slice each");
     }
 }
 
